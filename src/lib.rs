@@ -3,5 +3,9 @@
 //! The modules, in dependency order; each uses only those above it.
 #![cfg_attr(not(feature = "cli"), allow(rustdoc::broken_intra_doc_links, reason = "the map names all rooms"))]
 
+pub mod checkpoint;
 pub mod hash;
+pub mod pickle;
 pub mod read_at;
+pub mod safetensors;
+pub mod scan;

@@ -1,0 +1,189 @@
+//! [`Error`]: why a checkpoint was not planned.
+
+use std::io;
+
+use super::{Kind, Mismatch};
+use crate::pickle;
+
+/// A dict that could be the state dict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The dotted path, as `--key` takes it.
+    pub key: String,
+    /// How many tensors it holds.
+    pub tensors: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// Why a checkpoint was not planned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source could not be read.
+    #[error("cannot be read")]
+    Io(#[from] io::Error),
+    /// Another kind of file.
+    #[error("is no torch checkpoint, but {kind}")]
+    NotCheckpoint {
+        /// What it is.
+        kind: Kind,
+    },
+    /// A `TorchScript` archive: code, not a state dict.
+    #[error("is a TorchScript archive, which holds code")]
+    TorchScript,
+    /// A pickle could not be read.
+    #[error("cannot read {record}")]
+    Pickle {
+        /// Its record, or its place in the legacy stream.
+        record: String,
+        /// Why.
+        source: pickle::Error,
+    },
+    /// The zip archive could not be read.
+    #[error("zip archive cannot be read")]
+    Zip(#[source] ::zip::result::ZipError),
+    /// The zip archive can be read in more than one way.
+    #[error("zip archive is ambiguous: {what}")]
+    Ambiguity {
+        /// What readers could disagree about.
+        what: String,
+    },
+    /// A record that torch needs is not there.
+    #[error("{record} is missing from the archive")]
+    MissingRecord {
+        /// Its name.
+        record: String,
+    },
+    /// The legacy stream does not have its form.
+    #[error("legacy stream has {what} at byte {at}")]
+    Legacy {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        at: u64,
+    },
+    /// A plain pickle of the legacy stream does not have its form.
+    #[error("legacy stream has an unreadable {what}")]
+    LegacyPart {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        source: serde_pickle::Error,
+    },
+    /// A storage does not have the length that its pickle declares.
+    #[error("storage {key} has {got} bytes where the pickle declares {expected}")]
+    StorageLength {
+        /// Its key.
+        key: String,
+        /// What the pickle says.
+        expected: u64,
+        /// What is there.
+        got: u64,
+    },
+    /// A storage is declared in a way that is malformed or contradicts itself.
+    #[error("storage {key} {what}")]
+    Storage {
+        /// Its key, or where it stands.
+        key: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A tensor that safetensors cannot hold, or that is not made of plain storage.
+    #[error("tensor {name} is {what}, which cannot be converted")]
+    Unsupported {
+        /// Its dotted path.
+        name: String,
+        /// What it is.
+        what: String,
+    },
+    /// A tensor's sizes, strides or offset do not fit its storage.
+    #[error("tensor {name} {what}")]
+    Geometry {
+        /// Its dotted path.
+        name: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A call that is not known reaches a tensor, so that a weight could go missing.
+    #[error("pickle calls `{global}` on a tensor at {path}")]
+    Opaque {
+        /// The dotted path.
+        path: String,
+        /// The callable.
+        global: String,
+    },
+    /// A whole pickled module instead of a state dict.
+    #[error("is a whole pickled object of class `{global}`, not a state dict")]
+    WholeObject {
+        /// Its class.
+        global: String,
+    },
+    /// No tensor at all.
+    #[error("holds no tensors")]
+    NoTensors,
+    /// A single tensor, which has no name.
+    #[error("holds a single tensor without a name")]
+    BareTensor,
+    /// Several dicts could be the state dict.
+    #[error("holds {} dicts of tensors", candidates.len())]
+    Ambiguous {
+        /// The dicts.
+        candidates: Vec<Candidate>,
+    },
+    /// The key that was asked for is not there, or holds no dict.
+    #[error("holds no dict of tensors under the key {key}")]
+    NoSuchKey {
+        /// The key.
+        key: String,
+    },
+    /// Two tensors have one name.
+    #[error("holds two tensors named {name}")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// The name is taken by the format.
+    #[error("holds a tensor named {name}, which safetensors keeps for itself")]
+    ReservedName {
+        /// The name.
+        name: String,
+    },
+    /// A key that is neither text nor an integer leads to a tensor.
+    #[error("holds a tensor under a key that is {what} in {path}")]
+    Key {
+        /// The path of the dict.
+        path: String,
+        /// The type of the key.
+        what: &'static str,
+    },
+    /// `--keep` names what is not a complete tensor of a tied set.
+    #[error("has no tied tensor {name} to keep")]
+    Keep {
+        /// The name.
+        name: String,
+    },
+    /// A limit is passed.
+    #[error("is over the limit of {limit} {what}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The bytes are not those that the archive's directory promises.
+    #[error("is damaged")]
+    Damaged(#[source] Mismatch),
+}
+
+impl Error {
+    /// Could the file not be read, rather than be refused for what it holds?
+    pub fn is_io(&self) -> bool {
+        match self {
+            Self::Io(error) => error.kind() != io::ErrorKind::UnexpectedEof,
+            Self::Pickle { source: pickle::Error::Io { source, .. }, .. } => {
+                source.kind() != io::ErrorKind::UnexpectedEof
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! [`Kind`]: what a file is, by its first bytes; its name says nothing.
+
+use std::fmt;
+use std::io;
+
+use crate::read_at::ReadAt;
+
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A zip archive: torch's container since 1.6, or any other.
+    Zip,
+    /// torch's stream of pickles and storages before 1.6.
+    Legacy,
+    /// A tar archive: torch's container before 0.2, or any other.
+    Tar,
+    /// A safetensors file.
+    Safetensors,
+    /// A Git LFS pointer.
+    Pointer,
+    /// A pickle without a container.
+    Pickle,
+    /// A web page: an error page saved under the name of the weights.
+    Html,
+    /// Compressed as a whole.
+    Compressed,
+    /// GGUF.
+    Gguf,
+    /// HDF5.
+    Hdf5,
+    /// Nothing.
+    Empty,
+    /// Something else.
+    Unknown,
+}
+
+/// How many bytes [`Kind::of_head`] looks at.
+const HEAD: u64 = 512;
+/// torch's `MAGIC_NUMBER`, little-endian, as `LONG1` writes it.
+const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+/// The same as protocols 0 and 1 write it.
+const MAGIC_TEXT: &[u8] = b"L119547037146038801333356L\n.";
+
+impl Kind {
+    /// Looks at the first bytes of a source.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn of(source: &dyn ReadAt) -> io::Result<Self> {
+        let len = usize::try_from(source.len().min(HEAD)).unwrap_or(0);
+        Ok(Self::of_head(&source.read_vec_at(0, len)?))
+    }
+
+    /// The same for the first bytes themselves, 512 of them or the whole file.
+    pub fn of_head(head: &[u8]) -> Self {
+        let text = head.trim_ascii_start();
+        let starts =
+            |prefix: &[u8]| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        match head {
+            [] => Self::Empty,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
+            _ if is_legacy(head) => Self::Legacy,
+            _ if starts(b"version https://git-lfs.") || starts(b"version http://git-media.") => Self::Pointer,
+            [a, b, c, d, e, f, g, h, b'{', ..]
+                if u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) <= 100_000_000 =>
+            {
+                Self::Safetensors
+            }
+            _ if head.get(257..262) == Some(b"ustar") => Self::Tar,
+            [0x80, 0..=5, ..] => Self::Pickle,
+            _ if starts(b"<!doctype html") || starts(b"<html") || starts(b"<?xml") => Self::Html,
+            [0x1f, 0x8b, ..]
+            | [b'B', b'Z', b'h', ..]
+            | [0xfd, b'7', b'z', b'X', b'Z', ..]
+            | [0x28, 0xb5, 0x2f, 0xfd, ..]
+            | [b'7', b'z', 0xbc, 0xaf, ..] => Self::Compressed,
+            [b'G', b'G', b'U', b'F', ..] => Self::Gguf,
+            [0x89, b'H', b'D', b'F', ..] => Self::Hdf5,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// May the file hold torch weights that can be converted?
+    pub fn is_checkpoint(self) -> bool {
+        matches!(self, Self::Zip | Self::Legacy)
+    }
+}
+
+/// Does the stream begin with torch's magic number, in any protocol?
+fn is_legacy(head: &[u8]) -> bool {
+    let bare = match head {
+        [0x80, 4 | 5, 0x95, _, _, _, _, _, _, _, _, rest @ ..] | [0x80, 0..=5, rest @ ..] => rest,
+        _ => head,
+    };
+    bare.starts_with(MAGIC) || bare.starts_with(MAGIC_TEXT)
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Zip => "a zip archive",
+            Self::Legacy => "a legacy torch file",
+            Self::Tar => "a tar archive",
+            Self::Safetensors => "a safetensors file",
+            Self::Pointer => "a Git LFS pointer",
+            Self::Pickle => "a pickle without storages",
+            Self::Html => "a web page",
+            Self::Compressed => "a compressed file",
+            Self::Gguf => "a GGUF file",
+            Self::Hdf5 => "an HDF5 file",
+            Self::Empty => "an empty file",
+            Self::Unknown => "something else",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_by_their_first_bytes() {
+        let magic = |head: &[u8]| Kind::of_head(&[head, MAGIC].concat());
+        assert_eq!(magic(b"\x80\x02"), Kind::Legacy);
+        assert_eq!(magic(b"\x80\x05"), Kind::Legacy);
+        assert_eq!(magic(b"\x80\x04\x95\x0d\0\0\0\0\0\0\0"), Kind::Legacy);
+        assert_eq!(Kind::of_head(MAGIC_TEXT), Kind::Legacy);
+        assert_eq!(Kind::of_head(b"\x80\x02}q\0."), Kind::Pickle);
+        assert_eq!(Kind::of_head(b"\n <!DOCTYPE html>"), Kind::Html);
+        assert_eq!(Kind::of_head(b"version https://git-lfs.github.com/spec/v1\n"), Kind::Pointer);
+        // A header whose length begins with the byte of PROTO is still safetensors.
+        assert_eq!(Kind::of_head(b"\x80\x02\0\0\0\0\0\0{\"a\""), Kind::Safetensors);
+        assert_eq!(Kind::of_head(b""), Kind::Empty);
+        assert_eq!(Kind::of_head(b"PK\x03\x04"), Kind::Zip);
+    }
+}

@@ -1,0 +1,151 @@
+//! The legacy stream (torch before 1.6): five pickles, then the storages.
+//!
+//! 1. the magic number; 2. the protocol version 1001; 3. `sys_info`; 4. the object; 5. the list of
+//! storage keys; then for each key, in that order: the number of elements (i64, little-endian) and the
+//! elements. There is nothing after the last.
+//!
+//! Invariant: the keys are exactly those that the object refers to, each length is the declared one, and
+//! the stream ends where the last storage does. Source: torch's `serialization.py`, `_legacy_load`.
+
+use serde::Deserialize;
+
+use super::torch;
+use super::{Contents, Error, Format, Limits, Storage};
+use crate::pickle::{self, Pickle, Value};
+use crate::read_at::ReadAt;
+
+const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
+const PROTOCOL: i64 = 1001;
+
+/// What the writer says of its machine. Its byte order does not matter: torch writes the elements of
+/// this format little-endian on every machine.
+#[derive(Debug, Deserialize)]
+struct SysInfo {
+    type_sizes: TypeSizes,
+}
+
+#[derive(Debug, Deserialize)]
+struct TypeSizes {
+    short: u64,
+    int: u64,
+    long: u64,
+}
+
+struct Stream<'a> {
+    source: &'a dyn ReadAt,
+    limits: &'a Limits,
+    at: u64,
+}
+
+/// Reads the container and the pickles in it.
+pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
+    let mut stream = Stream { source, limits, at: 0 };
+    let magic = stream.pickle("the magic number")?;
+    if !matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC) {
+        return Err(Error::Legacy { what: "another magic number", at: 0 });
+    }
+    let at = stream.at;
+    if stream.plain::<i64>("protocol version")? != PROTOCOL {
+        return Err(Error::Legacy { what: "an unknown protocol version", at });
+    }
+    let at = stream.at;
+    let SysInfo { type_sizes, .. } = stream.plain("system information")?;
+    if (type_sizes.short, type_sizes.int, type_sizes.long) != (2, 4, 4) {
+        return Err(Error::Legacy { what: "unusual type sizes", at });
+    }
+    let pickle = stream.pickle("the object")?;
+    let keys = stream.plain::<Vec<String>>("list of storage keys")?;
+    let declared = torch::storages(&pickle.values)?;
+    let storages = stream.storages(&keys, &declared)?;
+    Ok(Contents {
+        format: Format::Legacy,
+        pickle,
+        record: "the object".to_owned(),
+        declared,
+        storages,
+        records: Vec::new(),
+        deflated: Vec::new(),
+    })
+}
+
+impl Stream<'_> {
+    fn pickle(&mut self, what: &str) -> Result<Pickle, Error> {
+        let fail = |source| Error::Pickle { record: what.to_owned(), source };
+        let pickle = pickle::read(self.source, self.at, &self.limits.pickle).map_err(fail)?;
+        self.at = pickle.end;
+        Ok(pickle)
+    }
+
+    /// A pickle of plain data, into its type. Our reader bounds it first, and it makes no calls.
+    fn plain<T: for<'de> Deserialize<'de>>(&mut self, what: &'static str) -> Result<T, Error> {
+        let at = self.at;
+        let pickle = self.pickle(what)?;
+        let simple =
+            |value: &Value| !matches!(value, Value::Object(_) | Value::Global(_) | Value::Persistent(_));
+        if !pickle.values.iter().all(|(_, value)| simple(value)) || pickle.depth(8).is_none() {
+            return Err(Error::Legacy { what: "more than plain data", at });
+        }
+        let len = usize::try_from(self.at.saturating_sub(at)).map_err(|_| Error::Legacy { what, at })?;
+        let bytes = self.source.read_vec_at(at, len)?;
+        let options = serde_pickle::DeOptions::new().decode_strings();
+        serde_pickle::from_slice(&bytes, options).map_err(|source| Error::LegacyPart { what, source })
+    }
+
+    /// Goes from storage to storage; torch's order of `declared` is not that of the stream.
+    fn storages(&self, keys: &[String], declared: &torch::Storages) -> Result<Vec<Storage>, Error> {
+        let mut places = vec![None; declared.list.len()];
+        let mut at = self.at;
+        for key in keys {
+            let bad = |what| Error::Storage { key: key.clone(), what };
+            let index = declared.index_of(key).ok_or_else(|| bad("is in the list and no tensor's"))?;
+            let storage = declared.list.get(index).ok_or_else(|| bad("is in the list and no tensor's"))?;
+            let place = places.get_mut(index).ok_or_else(|| bad("is in the list and no tensor's"))?;
+            if storage.inside.is_some() {
+                return Err(bad("is in the list and no tensor's"));
+            }
+            if place.is_some() {
+                return Err(bad("is in the list twice"));
+            }
+            let mut count = [0; 8];
+            self.source.read_exact_at(&mut count, at).map_err(|_| bad("is cut off"))?;
+            let width = storage.element.width();
+            let got =
+                u64::try_from(i64::from_le_bytes(count)).ok().and_then(|count| count.checked_mul(width));
+            let got = got.ok_or_else(|| bad("has no valid length"))?;
+            if got != storage.bytes {
+                return Err(Error::StorageLength { key: key.clone(), expected: storage.bytes, got });
+            }
+            let begin = at.saturating_add(8);
+            at = begin
+                .checked_add(got)
+                .filter(|&end| end <= self.source.len())
+                .ok_or_else(|| bad("is cut off"))?;
+            *place = Some(Storage { key: key.clone(), at: begin, len: got, big_endian: false });
+        }
+        if at != self.source.len() {
+            return Err(Error::Legacy { what: "bytes after the last storage", at });
+        }
+        place_views(&mut places, declared);
+        let missing = |index: usize| Error::Storage {
+            key: declared.list.get(index).map(|storage| storage.key.clone()).unwrap_or_default(),
+            what: "is not in the list of storages",
+        };
+        places.into_iter().enumerate().map(|(index, place)| place.ok_or_else(|| missing(index))).collect()
+    }
+}
+
+/// A view lies in the storage that was placed before it.
+fn place_views(places: &mut [Option<Storage>], declared: &torch::Storages) {
+    for (index, storage) in declared.list.iter().enumerate() {
+        let Some((root, begin)) = storage.inside else { continue };
+        let root = places.get(root).cloned().flatten();
+        if let Some(place) = places.get_mut(index) {
+            *place = root.map(|root| Storage {
+                key: storage.key.clone(),
+                at: root.at.saturating_add(begin),
+                len: storage.bytes,
+                big_endian: false,
+            });
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Which tensors are in a checkpoint, and where their bytes lie: [`plan`] gives a [`Plan`].
+//!
+//! A checkpoint is a pickle that describes tensors, and storages that hold their bytes, in one of
+//! torch's containers: a zip archive (torch 1.6 and later) or the legacy stream. Planning reads the
+//! description alone, kilobytes of any file, and no tensor byte.
+//!
+//! Invariant: every tensor of a [`Plan`] lies inside its storage, every storage inside the source.
+//! Where torch and this reader could see different weights, the file is refused ([`Error`]).
+//! Only `torch.rs` knows torch's names; the containers know records, the pickle knows values.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod error;
+mod geometry;
+mod kind;
+mod legacy;
+mod plan;
+mod prove;
+mod select;
+pub mod ties;
+mod torch;
+mod zip;
+
+pub use ::safetensors::Dtype as DType;
+pub use error::{Candidate, Error};
+pub(crate) use geometry::is_contiguous;
+pub use kind::Kind;
+pub use plan::{Deflated, Format, Ignored, Named, Plan, Record, Storage, Tensor};
+pub use prove::{Mismatch, inflate, prove};
+
+use crate::pickle;
+use crate::read_at::ReadAt;
+
+/// What to take from a checkpoint, and what reading it may cost.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The dotted path of the dict to take; `.` is the whole object. `None`: found by the rule of
+    /// [`plan`].
+    pub key: Option<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Bounds on a checkpoint.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bounds on each pickle.
+    pub pickle: pickle::Limits,
+    /// Records of an archive.
+    pub records: usize,
+    /// Tensors.
+    pub tensors: usize,
+    /// Nested dicts and lists.
+    pub depth: usize,
+    /// Dimensions of a tensor.
+    pub rank: usize,
+    /// Bytes of a tensor's name.
+    pub name: usize,
+    /// The output may have this many times the bytes of the source, plus 64 MiB.
+    pub expansion: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pickle: pickle::Limits::default(),
+            records: 1_100_000,
+            tensors: 1_000_000,
+            depth: 1_000,
+            rank: 64,
+            name: 64 << 10,
+            expansion: 4,
+        }
+    }
+}
+
+/// Plans a checkpoint: finds its state dict, and where the bytes of each tensor lie.
+///
+/// Without a key the state dict is: the dict under `state_dict`; else the top level, if it holds
+/// tensors itself; else the only dict of tensors outside training state.
+///
+/// # Errors
+/// [`Error`], for what is not a checkpoint, malformed, ambiguous, over a limit, or cannot be kept.
+pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
+    let contents = match Kind::of(source)? {
+        Kind::Zip => zip::read(source, &options.limits)?,
+        Kind::Legacy => legacy::read(source, &options.limits)?,
+        kind => return Err(Error::NotCheckpoint { kind }),
+    };
+    select::plan(contents, source.len(), options)
+}
+
+/// What a container holds: the pickle, and where each storage that it declares lies.
+struct Contents {
+    format: Format,
+    pickle: pickle::Pickle,
+    /// The name of the pickle's record, for messages.
+    record: String,
+    declared: torch::Storages,
+    storages: Vec<Storage>,
+    records: Vec<Record>,
+    deflated: Vec<Deflated>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! [`Plan`]: every tensor of a checkpoint and where its bytes lie. It holds no tensor data.
+
+use super::DType;
+
+/// The container of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A zip archive.
+    Zip,
+    /// The legacy stream.
+    Legacy,
+}
+
+impl Format {
+    /// The name, as `--json` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zip => "zip",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+/// Every tensor of a checkpoint, and where its bytes lie.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The container.
+    pub format: Format,
+    /// The dotted path of the dict that was taken; empty for the top level.
+    pub key: String,
+    /// The tensors, in the order of the state dict. Names are unique.
+    pub tensors: Vec<Tensor>,
+    /// The storages that tensors lie in.
+    pub storages: Vec<Storage>,
+    /// What the checkpoint holds beside the tensors taken.
+    pub ignored: Vec<Ignored>,
+    /// Every class and function that the pickle names, each once, by its first place.
+    pub globals: Vec<Named>,
+    /// The records whose checksum is known, by offset.
+    pub records: Vec<Record>,
+    /// The records that must be inflated before storages in them can be read.
+    pub deflated: Vec<Deflated>,
+}
+
+/// A tensor: a strided view of a storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// The name in the state dict; nested dicts are joined by dots.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: DType,
+    /// The size of each dimension, in units of `width` bytes.
+    pub shape: Vec<u64>,
+    /// The distance between neighbours of each dimension, in units of `width` bytes.
+    pub strides: Vec<u64>,
+    /// The first element, in units of `width` bytes from the start of the storage.
+    pub offset: u64,
+    /// Bytes of one unit: of an element, or of a pair of 4-bit elements.
+    pub width: u64,
+    /// The index of its storage in [`Plan::storages`].
+    pub storage: usize,
+    /// Are the values to be conjugated on reading?
+    pub conjugate: bool,
+    /// Are the values to be negated on reading?
+    pub negate: bool,
+}
+
+impl Tensor {
+    /// How many units the tensor has.
+    pub fn units(&self) -> u64 {
+        self.shape.iter().fold(1, |product, &size| product.saturating_mul(size))
+    }
+
+    /// How many bytes the tensor has.
+    pub fn bytes(&self) -> u64 {
+        self.units().saturating_mul(self.width)
+    }
+
+    /// The shape as safetensors writes it: two 4-bit elements in a byte are two in the last dimension.
+    pub fn safetensors_shape(&self) -> Vec<u64> {
+        let mut shape = self.shape.clone();
+        if self.dtype == DType::F4
+            && let Some(last) = shape.last_mut()
+        {
+            *last = last.saturating_mul(2);
+        }
+        shape
+    }
+}
+
+/// A storage: a run of bytes of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storage {
+    /// Its key in the checkpoint.
+    pub key: String,
+    /// Where its bytes begin. From the length of the source on: in the inflated records.
+    pub at: u64,
+    /// How many bytes it has.
+    pub len: u64,
+    /// Are its elements big-endian?
+    pub big_endian: bool,
+}
+
+/// Something beside the tensors that were taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ignored {
+    /// The dotted path.
+    pub path: String,
+    /// What it is.
+    pub reason: String,
+}
+
+/// A class or function that the pickle names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The module.
+    pub module: String,
+    /// The name in the module.
+    pub name: String,
+    /// The byte of the pickle where it is first named.
+    pub at: u64,
+    /// The record that holds the pickle.
+    pub record: String,
+}
+
+/// A run of the source whose CRC-32 is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its name.
+    pub name: String,
+    /// Where it begins.
+    pub at: u64,
+    /// How many bytes it has.
+    pub len: u64,
+    /// The CRC-32 of its bytes.
+    pub crc32: u32,
+}
+
+/// A record that is compressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deflated {
+    /// Its index in the archive.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// Its inflated length in bytes.
+    pub len: u64,
+    /// The CRC-32 of its inflated bytes, if one was computed.
+    pub crc32: Option<u32>,
+}

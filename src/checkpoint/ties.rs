@@ -1,0 +1,144 @@
+//! Tied tensors: names that share one storage, and which of them is kept.
+//!
+//! The rule is the reference converter's: the names of one storage fall into sets that overlap in
+//! memory; of each set the smallest name that covers its whole storage is kept, unless the tied-keys
+//! table of the model's class says that it is the alias; the others are dropped and recorded as
+//! `{dropped: kept}`. Where the reference fails (no name is complete, a view that is not flat) or would
+//! lose values (another dtype, conjugated), the tensors become independent copies.
+//!
+//! Invariant: every tensor of the plan is kept or dropped, and what a dropped one held lies in the kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Error, Plan, Tensor, geometry};
+
+/// The tied keys of transformers' classes, one class a line.
+const TABLE: &str = include_str!("tied_keys.tsv");
+
+/// Which names may be aliases, and which are to be kept.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Names that are aliases by the table of the model's class.
+    pub aliases: BTreeSet<String>,
+    /// Names that the user wants kept.
+    pub keep: BTreeSet<String>,
+}
+
+impl Policy {
+    /// The aliases of a model class, as `architectures[0]` of a `config.json` names it.
+    pub fn for_architecture(class: &str) -> Self {
+        let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
+        let mut cells = rows.map(|line| line.split('\t'));
+        let aliases = cells.find_map(|mut row| (row.next() == Some(class)).then_some(row));
+        Self { aliases: aliases.into_iter().flatten().map(str::to_owned).collect(), keep: BTreeSet::new() }
+    }
+}
+
+/// What becomes of the tensors of a plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ties {
+    /// The indices of the tensors that are written, in the order of the plan.
+    pub kept: Vec<usize>,
+    /// The name dropped, and the name that holds its values.
+    pub dropped: BTreeMap<String, String>,
+    /// Names that share memory and are written as independent copies, and why.
+    pub copies: Vec<(String, &'static str)>,
+}
+
+/// Decides which names of each tied set are kept.
+///
+/// # Errors
+/// [`Error::Keep`] if a name to keep is not a complete tensor of a tied set.
+pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
+    let mut ties = Ties::default();
+    let mut unused = policy.keep.clone();
+    let mut by_storage: BTreeMap<usize, Vec<&Tensor>> = BTreeMap::new();
+    for tensor in plan.tensors.iter().filter(|tensor| tensor.bytes() > 0) {
+        by_storage.entry(tensor.storage).or_default().push(tensor);
+    }
+    for (storage, group) in by_storage {
+        if group.len() < 2 {
+            continue;
+        }
+        let len = plan.storages.get(storage).map_or(0, |storage| storage.len);
+        for set in overlapping(independent(group, &mut ties)) {
+            choose(&set, len, policy, &mut unused, &mut ties);
+        }
+    }
+    if let Some(name) = unused.into_iter().next() {
+        return Err(Error::Keep { name });
+    }
+    let kept = plan.tensors.iter().enumerate().filter(|(_, tensor)| !ties.dropped.contains_key(&tensor.name));
+    ties.kept = kept.map(|(index, _)| index).collect();
+    Ok(ties)
+}
+
+/// Takes those out of a storage's tensors that no other can stand for.
+fn independent<'a>(group: Vec<&'a Tensor>, ties: &mut Ties) -> Vec<&'a Tensor> {
+    let dtype = group.first().map(|tensor| tensor.dtype);
+    let mut rest = Vec::with_capacity(group.len());
+    for tensor in group {
+        let reason = if tensor.conjugate || tensor.negate {
+            "is conjugated or negated"
+        } else if Some(tensor.dtype) != dtype {
+            "has another dtype"
+        } else if !geometry::is_flat(&tensor.shape, &tensor.strides) {
+            "is transposed or strided"
+        } else {
+            rest.push(tensor);
+            continue;
+        };
+        ties.copies.push((tensor.name.clone(), reason));
+    }
+    rest
+}
+
+fn span(tensor: &Tensor) -> (u64, u64) {
+    let extent = geometry::extent(&tensor.shape, &tensor.strides).unwrap_or(0);
+    let begin = tensor.offset.saturating_mul(tensor.width);
+    (begin, begin.saturating_add(extent.saturating_mul(tensor.width)))
+}
+
+/// Sets of tensors that overlap in memory. As in the reference, a set ends where its *latest* member
+/// does, not where its longest does.
+fn overlapping(mut group: Vec<&Tensor>) -> Vec<Vec<&Tensor>> {
+    group.sort_by(|a, b| (span(a), &a.name).cmp(&(span(b), &b.name)));
+    let mut sets: Vec<Vec<&Tensor>> = Vec::new();
+    let mut last_stop = 0;
+    for tensor in group {
+        let (start, stop) = span(tensor);
+        match sets.last_mut() {
+            Some(set) if start < last_stop => set.push(tensor),
+            _ => sets.push(vec![tensor]),
+        }
+        last_stop = stop;
+    }
+    sets
+}
+
+fn choose(
+    set: &[&Tensor],
+    storage_len: u64,
+    policy: &Policy,
+    unused: &mut BTreeSet<String>,
+    ties: &mut Ties,
+) {
+    if set.len() < 2 {
+        return;
+    }
+    let is_complete = |tensor: &&&Tensor| tensor.offset == 0 && tensor.bytes() == storage_len;
+    let complete: BTreeSet<&str> =
+        set.iter().filter(is_complete).map(|tensor| tensor.name.as_str()).collect();
+    let wanted = complete.iter().find(|name| policy.keep.contains(**name));
+    let primary = complete.iter().find(|name| !policy.aliases.contains(**name));
+    let Some(&kept) = wanted.or(primary).or_else(|| complete.first()) else {
+        let copies = set.iter().map(|tensor| (tensor.name.clone(), "is a view, and none covers the storage"));
+        ties.copies.extend(copies);
+        return;
+    };
+    for name in complete.iter().filter(|name| policy.keep.contains(**name)) {
+        unused.remove(*name);
+    }
+    let others = set.iter().filter(|tensor| tensor.name != kept);
+    ties.dropped.extend(others.map(|tensor| (tensor.name.clone(), kept.to_owned())));
+}

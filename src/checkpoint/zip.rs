@@ -1,0 +1,267 @@
+//! The zip container (torch 1.6 and later): `ROOT/data.pkl`, `ROOT/data/KEY` for each storage,
+//! `ROOT/byteorder` and `ROOT/version`, one root directory of any name.
+//!
+//! The directory is read by the `zip` crate; the rules on top make it unambiguous: one directory at the
+//! end, no bytes before it, no duplicate names (case ignored, as torch does), one root, local headers
+//! that say the same as the directory, no overlaps, methods stored and deflated alone, no encryption.
+//! Record lengths are checked against the pickle here; CRC-32 where the bytes are read
+//! ([`prove`](super::prove), [`inflate`](super::inflate)), which torch does not do.
+//! Source: torch's `caffe2/serialize/inline_container.cc`, PKWARE's APPNOTE 6.3.
+
+mod local;
+
+use std::collections::{HashMap, HashSet};
+use std::io::Read as _;
+
+use ::zip::read::{ArchiveOffset, Config, ZipReadOptions};
+use ::zip::{CompressionMethod, ZipArchive};
+
+use super::torch::{self, Declared, Element};
+use super::{Contents, Deflated, Error, Format, Limits, Record, Storage};
+use crate::pickle;
+use crate::read_at::{ReadAt, Reader, Window};
+
+/// One record of the archive.
+struct Entry {
+    index: usize,
+    header: u64,
+    at: u64,
+    compressed: u64,
+    len: u64,
+    crc32: u32,
+    stored: bool,
+}
+
+struct Archive<'a> {
+    source: &'a dyn ReadAt,
+    zip: ZipArchive<Reader<'a>>,
+    /// By the name below the root.
+    entries: HashMap<String, Entry>,
+    root: String,
+}
+
+/// Reads the container and the pickle in it.
+pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
+    let mut archive = Archive::open(source, limits)?;
+    if archive.entries.contains_key("constants.pkl")
+        || archive.entries.keys().any(|name| name.starts_with("code/"))
+    {
+        return Err(Error::TorchScript);
+    }
+    let big_endian = archive.big_endian()?;
+    let record = format!("{}/data.pkl", archive.root);
+    let pickle = archive.pickle(&record, limits)?;
+    let declared = torch::storages(&pickle.values)?;
+    let (storages, deflated) = archive.storages(&declared.list, big_endian)?;
+    let records = archive.records();
+    Ok(Contents { format: Format::Zip, pickle, record, declared, storages, records, deflated })
+}
+
+/// The directory of an archive that begins at the first byte. (Where an archive may begin later, the
+/// crate guesses its start, and takes some of torch's for others.)
+pub(super) fn directory(source: &dyn ReadAt) -> Result<ZipArchive<Reader<'_>>, Error> {
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    ZipArchive::with_config(config, Reader::new(source)).map_err(Error::Zip)
+}
+
+fn ambiguous(what: impl Into<String>) -> Error {
+    Error::Ambiguity { what: what.into() }
+}
+
+impl<'a> Archive<'a> {
+    fn open(source: &'a dyn ReadAt, limits: &Limits) -> Result<Self, Error> {
+        let zip = directory(source)?;
+        if zip.len() > limits.records {
+            let limit = u64::try_from(limits.records).unwrap_or(u64::MAX);
+            return Err(Error::Limit { what: "records", limit });
+        }
+        if zip.has_duplicate_names() {
+            return Err(ambiguous("a name is there twice"));
+        }
+        let mut entries = HashMap::with_capacity(zip.len());
+        let mut seen = HashSet::with_capacity(zip.len());
+        let mut root: Option<String> = None;
+        for index in 0..zip.len() {
+            let file = zip.by_index_data(index).map_err(Error::Zip)?;
+            let name = std::str::from_utf8(file.name_raw()).map_err(|_| ambiguous("a name is not UTF-8"))?;
+            check_name(name)?;
+            if !seen.insert(name.to_ascii_lowercase()) {
+                return Err(ambiguous(format!("{name} is there twice")));
+            }
+            if name.ends_with('/') {
+                continue;
+            }
+            let (first, below) =
+                name.split_once('/').ok_or_else(|| ambiguous(format!("{name} has no root")))?;
+            match &root {
+                None => root = Some(first.to_owned()),
+                Some(root) if root == first => {}
+                Some(root) => return Err(ambiguous(format!("there are two roots, {root} and {first}"))),
+            }
+            let entry = Entry {
+                index,
+                header: file.header_start(),
+                at: local::check(source, &file, name)?,
+                compressed: file.compressed_size(),
+                len: file.size(),
+                crc32: file.crc32(),
+                stored: file.compression() == CompressionMethod::Stored,
+            };
+            check_flags(name, file.flags().as_u16())?;
+            check_entry(name, &entry, file.compression(), source.len())?;
+            entries.insert(below.to_owned(), entry);
+        }
+        let root = root.ok_or(Error::NoTensors)?;
+        check_overlaps(&entries, zip.central_directory_start())?;
+        Ok(Self { source, zip, entries, root })
+    }
+
+    fn big_endian(&mut self) -> Result<bool, Error> {
+        match self.contents("byteorder", 16)?.as_deref() {
+            None | Some(b"little") => Ok(false),
+            Some(b"big") => Ok(true),
+            Some(_) => Err(ambiguous("byteorder is neither little nor big")),
+        }
+    }
+
+    /// A whole small record.
+    fn contents(&mut self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        let Some(entry) = self.entries.get(name) else { return Ok(None) };
+        if entry.len > limit {
+            return Err(Error::Limit { what: "bytes of a record", limit });
+        }
+        let mut bytes = Vec::new();
+        let options = ZipReadOptions::new().ignore_crc32(self.without_crc());
+        let index = entry.index;
+        let len = entry.len;
+        let file = self.zip.by_index_with_options(index, options).map_err(Error::Zip)?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).ok() != Some(len) {
+            return Err(ambiguous(format!("{name} has another length than the directory says")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn pickle(&mut self, record: &str, limits: &Limits) -> Result<pickle::Pickle, Error> {
+        let entry = self.entries.get("data.pkl");
+        let entry = entry.ok_or_else(|| Error::MissingRecord { record: record.to_owned() })?;
+        let (len, stored, at) = (entry.len, entry.stored, entry.at);
+        let fail = |source| Error::Pickle { record: record.to_owned(), source };
+        let pickle = if stored {
+            let window = Window::new(self.source, at, len)?;
+            pickle::read(&window, 0, &limits.pickle).map_err(fail)?
+        } else {
+            let bytes = self.contents("data.pkl", limits.pickle.bytes)?.unwrap_or_default();
+            pickle::read(&bytes, 0, &limits.pickle).map_err(fail)?
+        };
+        if pickle.end != len {
+            return Err(ambiguous(format!("{record} goes on after its pickle")));
+        }
+        Ok(pickle)
+    }
+
+    /// Where each storage lies. Deflated ones are laid out behind the source, one after the other.
+    fn storages(
+        &self,
+        declared: &[Declared],
+        big_endian: bool,
+    ) -> Result<(Vec<Storage>, Vec<Deflated>), Error> {
+        let mut behind = self.source.len();
+        let (mut storages, mut deflated) = (Vec::with_capacity(declared.len()), Vec::new());
+        for Declared { key, element, bytes, inside } in declared {
+            if inside.is_some() {
+                return Err(Error::Storage {
+                    key: key.clone(),
+                    what: "is a view, which zip archives do not have",
+                });
+            }
+            let name = format!("data/{key}");
+            let entry = self.entries.get(&name);
+            let entry =
+                entry.ok_or_else(|| Error::MissingRecord { record: format!("{}/{name}", self.root) })?;
+            if entry.len != *bytes {
+                return Err(Error::StorageLength { key: key.clone(), expected: *bytes, got: entry.len });
+            }
+            if big_endian && *element == Element::Bytes {
+                let what = "is big-endian and has no type, which torch reads in the wrong order";
+                return Err(Error::Storage { key: key.clone(), what });
+            }
+            let at = if entry.stored { entry.at } else { behind };
+            if !entry.stored {
+                behind = behind.checked_add(entry.len).ok_or_else(|| ambiguous("records are too long"))?;
+                let name = format!("{}/{name}", self.root);
+                let crc32 = (!self.without_crc()).then_some(entry.crc32);
+                deflated.push(Deflated { index: entry.index, name, len: entry.len, crc32 });
+            }
+            storages.push(Storage { key: key.clone(), at, len: entry.len, big_endian });
+        }
+        Ok((storages, deflated))
+    }
+
+    /// torch writes 0 for every record when it is told to compute no CRC.
+    fn without_crc(&self) -> bool {
+        self.entries.values().all(|entry| entry.crc32 == 0)
+    }
+
+    /// The stored records, by place.
+    fn records(&self) -> Vec<Record> {
+        if self.without_crc() {
+            return Vec::new();
+        }
+        let checked = self.entries.iter().filter(|(_, entry)| entry.stored);
+        let mut records: Vec<_> = checked
+            .map(|(name, entry)| Record {
+                name: format!("{}/{name}", self.root),
+                at: entry.at,
+                len: entry.len,
+                crc32: entry.crc32,
+            })
+            .collect();
+        records.sort_unstable_by_key(|record| record.at);
+        records
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let strange = name.is_empty()
+        || name.starts_with('/')
+        || name.contains(['\\', '\0'])
+        || name.split('/').any(|part| part == "..");
+    if strange { Err(ambiguous("a record has a name that is no plain path")) } else { Ok(()) }
+}
+
+/// Two records that share bytes, or a record that reaches into the directory: a zip bomb or a trick.
+fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<(), Error> {
+    let mut ranges: Vec<_> = entries
+        .iter()
+        .map(|(name, entry)| (entry.header, entry.at.saturating_add(entry.compressed), name))
+        .collect();
+    ranges.sort_unstable();
+    let mut end = 0;
+    for (start, stop, name) in ranges {
+        if start < end || stop > directory {
+            return Err(ambiguous(format!("{name} overlaps another record")));
+        }
+        end = stop;
+    }
+    Ok(())
+}
+
+/// Encrypted (bits 0 and 6), patched data (5), masked (13): torch refuses them or reads something else.
+fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
+    let refused = 1 | 1 << 5 | 1 << 6 | 1 << 13;
+    if flags & refused == 0 { Ok(()) } else { Err(ambiguous(format!("{name} is encrypted or patched"))) }
+}
+
+fn check_entry(name: &str, entry: &Entry, method: CompressionMethod, source_len: u64) -> Result<(), Error> {
+    if !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
+        return Err(ambiguous(format!("{name} is compressed by a method that torch does not know")));
+    }
+    if entry.stored && entry.compressed != entry.len {
+        return Err(ambiguous(format!("{name} is stored and has two lengths")));
+    }
+    if entry.at.checked_add(entry.compressed).is_none_or(|end| end > source_len) {
+        return Err(ambiguous(format!("{name} reaches over the end of the file")));
+    }
+    Ok(())
+}

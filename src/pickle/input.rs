@@ -1,0 +1,114 @@
+//! [`Input`]: the bytes of a pickle, read forward through one small buffer.
+//!
+//! Invariant: never more is allocated than there are bytes left to read, whatever a length says.
+
+use super::{Error, Limits};
+use crate::read_at::ReadAt;
+
+const BUFFER: u64 = 64 << 10;
+
+pub(super) struct Input<'a> {
+    source: &'a dyn ReadAt,
+    /// The offset of the first byte after `buf`.
+    ahead: u64,
+    end: u64,
+    buf: Vec<u8>,
+    pos: usize,
+    /// The bytes may go on, but the limit says that they end here.
+    capped: Option<u64>,
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn new(source: &'a dyn ReadAt, at: u64, limits: &Limits) -> Self {
+        let cap = at.saturating_add(limits.bytes);
+        let capped = (source.len() > cap).then_some(limits.bytes);
+        Self { source, ahead: at, end: source.len().min(cap), buf: Vec::new(), pos: 0, capped }
+    }
+
+    /// The offset of the next byte.
+    pub(super) fn at(&self) -> u64 {
+        let waiting = self.buf.len().saturating_sub(self.pos);
+        self.ahead.saturating_sub(u64::try_from(waiting).unwrap_or(0))
+    }
+
+    /// How many bytes are left.
+    pub(super) fn left(&self) -> u64 {
+        self.end.saturating_sub(self.at())
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Error> {
+        if let Some(&byte) = self.buf.get(self.pos) {
+            self.pos = self.pos.saturating_add(1);
+            return Ok(byte);
+        }
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let len = u64::try_from(N).unwrap_or(u64::MAX);
+        self.take(len)?.try_into().map_err(|_| Error::Truncated { at: 0 })
+    }
+
+    /// The next `len` bytes.
+    pub(super) fn take(&mut self, len: u64) -> Result<&[u8], Error> {
+        if len > self.left() {
+            return Err(self.ended());
+        }
+        let len = usize::try_from(len).map_err(|_| Error::Truncated { at: self.end })?;
+        self.fill(len)?;
+        let start = self.pos;
+        self.pos = self.pos.saturating_add(len);
+        self.buf.get(start..self.pos).ok_or(Error::Truncated { at: self.end })
+    }
+
+    /// The bytes up to the next line feed, which is taken and not returned.
+    pub(super) fn line(&mut self, limit: u64) -> Result<&[u8], Error> {
+        let start = self.at();
+        let mut seen = 0_usize;
+        let len = loop {
+            let waiting = self.buf.get(self.pos..).and_then(|rest| rest.get(seen..)).unwrap_or_default();
+            if let Some(found) = waiting.iter().position(|&byte| byte == b'\n') {
+                break seen.saturating_add(found);
+            }
+            seen = seen.saturating_add(waiting.len());
+            if u64::try_from(seen).unwrap_or(u64::MAX) > limit {
+                return Err(Error::Limit { what: "bytes in a line", limit, at: start });
+            }
+            if self.ahead >= self.end {
+                return Err(self.ended());
+            }
+            self.fill(seen.saturating_add(1))?;
+        };
+        if u64::try_from(len).unwrap_or(u64::MAX) > limit {
+            return Err(Error::Limit { what: "bytes in a line", limit, at: start });
+        }
+        let from = self.pos;
+        let to = from.saturating_add(len);
+        self.pos = to.saturating_add(1);
+        self.buf.get(from..to).ok_or(Error::Truncated { at: self.end })
+    }
+
+    /// Makes at least `len` bytes wait in the buffer. The caller has checked that they exist.
+    fn fill(&mut self, len: usize) -> Result<(), Error> {
+        let waiting = self.buf.len().saturating_sub(self.pos);
+        let Some(missing) = len.checked_sub(waiting).filter(|&missing| missing > 0) else { return Ok(()) };
+        self.buf.drain(..self.pos);
+        self.pos = 0;
+        let missing = u64::try_from(missing).unwrap_or(u64::MAX);
+        let more = missing.max(BUFFER).min(self.end.saturating_sub(self.ahead));
+        let more_len = usize::try_from(more).map_err(|_| Error::Truncated { at: self.end })?;
+        self.buf.resize(waiting.saturating_add(more_len), 0);
+        let at = self.ahead;
+        let fresh = self.buf.get_mut(waiting..).unwrap_or_default();
+        self.source.read_exact_at(fresh, at).map_err(|source| Error::Io { at, source })?;
+        self.ahead = self.ahead.saturating_add(more);
+        Ok(())
+    }
+
+    fn ended(&self) -> Error {
+        match self.capped {
+            Some(limit) => Error::Limit { what: "bytes", limit, at: self.end },
+            None => Error::Truncated { at: self.end },
+        }
+    }
+}

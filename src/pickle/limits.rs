@@ -1,0 +1,40 @@
+//! [`Limits`]: what a pickle may cost. The defaults pass every checkpoint that we have seen, with room.
+
+/// Bounds on one pickle. The reader stops with [`Error::Limit`](super::Error::Limit) at the first one passed.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of the pickle. A state dict of 20,000 tensors has 3 MB.
+    pub bytes: u64,
+    /// Opcodes run. A state dict of 20,000 tensors runs 700,000.
+    pub opcodes: u64,
+    /// Values on the stack at once. A batch of items is 1,000 pairs.
+    pub stack: usize,
+    /// Open marks at once.
+    pub marks: usize,
+    /// Bytes of one text string. Names are short; a config as JSON is some 100 kB.
+    pub text: u64,
+    /// Bytes of one byte string. A tensor of a numpy checkpoint is one.
+    pub blob: u64,
+    /// Bytes of one integer; longer ones than 16 bytes are kept without their value.
+    pub integer: u64,
+    /// Bytes of one line of a text opcode.
+    pub line: u64,
+    /// Digits of one decimal integer.
+    pub digits: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes: 128 << 20,
+            opcodes: 20_000_000,
+            stack: 1_000_000,
+            marks: 10_000,
+            text: 1 << 20,
+            blob: 64 << 20,
+            integer: 4096,
+            line: 64 << 10,
+            digits: 40,
+        }
+    }
+}

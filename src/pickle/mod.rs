@@ -1,0 +1,72 @@
+//! A pickle as data: bytes in, an arena of values out. Nothing is imported, nothing is called.
+//!
+//! A pickle is a program for a stack machine. [`read`] runs it symbolically: a global stays a pair of
+//! names, a call stays a node that holds its callable and its arguments ([`Value::Object`]), a
+//! persistent id stays the value that was given. So no pickle can do anything here but use memory,
+//! and what it may use is bounded by [`Limits`].
+//!
+//! Invariants: every [`Id`] in a [`Pickle`] is valid in its arena; values may form cycles, so a walk
+//! must bound itself; reading costs time and memory in proportion to the input, whatever the pickle
+//! says (sharing stays sharing). This module knows no torch.
+//!
+//! Source of the format: `CPython`'s `pickletools` documentation of the opcodes, protocols 0 to 5, and
+//! PEP 307, 3154 and 574. Refused although it exists: `INST`, `OBJ`, `PERSID`, `EXT1/2/4`,
+//! `NEXT_BUFFER`, `READONLY_BUFFER`. Stricter than `CPython`: `PROTO` only as the first opcode, one
+//! spelling of integers, frames that no opcode crosses, `BUILD` only on the result of a call.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod error;
+mod input;
+mod limits;
+mod machine;
+mod memo;
+mod opcode;
+mod text;
+mod value;
+
+pub use error::Error;
+pub use limits::Limits;
+pub use value::{Arena, Call, Global, Id, Object, Value};
+
+use crate::read_at::ReadAt;
+
+/// One pickle that was read.
+#[derive(Debug)]
+pub struct Pickle {
+    /// All values.
+    pub values: Arena,
+    /// What `STOP` returned.
+    pub root: Id,
+    /// The offset of the first byte after `STOP`.
+    pub end: u64,
+}
+
+impl Pickle {
+    /// How deeply values are nested below the root, or `None` if it is more than `limit` (or a cycle).
+    pub fn depth(&self, limit: usize) -> Option<usize> {
+        let mut level = vec![self.root];
+        for depth in 0..=limit {
+            let mut next = Vec::new();
+            level.iter().for_each(|&id| self.values.children(id, |child| next.push(child)));
+            if next.is_empty() {
+                return Some(depth);
+            }
+            if next.len() > self.values.len() {
+                return None;
+            }
+            level = next;
+        }
+        None
+    }
+}
+
+/// Reads the pickle that starts at offset `at` of `source`, up to its `STOP`.
+///
+/// # Errors
+/// [`Error`] names the opcode and the byte where the pickle is malformed, refused, or over a limit.
+pub fn read(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle, Error> {
+    machine::Machine::new(source, at, limits).run()
+}
+
+#[cfg(test)]
+mod tests;

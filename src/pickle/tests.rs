@@ -1,0 +1,161 @@
+use super::*;
+
+fn pickle(bytes: &[u8]) -> Result<Pickle, Error> {
+    read(&bytes.to_vec(), 0, &Limits::default())
+}
+
+fn root(bytes: &[u8]) -> Value {
+    let pickle = pickle(bytes).unwrap();
+    pickle.values.get(pickle.root).clone()
+}
+
+#[test]
+fn numbers_of_every_spelling() {
+    assert_eq!(root(b"I-12\n."), Value::Int(-12));
+    assert_eq!(root(b"I01\n."), Value::Bool(true));
+    assert_eq!(root(b"L119547037146038801333356L\n."), Value::Big(Box::new(0x1950_a86a_20f9_469c_fc6c)));
+    assert_eq!(
+        root(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."),
+        Value::Big(Box::new(0x1950_a86a_20f9_469c_fc6c))
+    );
+    assert_eq!(root(b"\x80\x02\x8a\x01\xff."), Value::Int(-1));
+    assert_eq!(root(b"\x80\x02\x8a\x00."), Value::Int(0));
+    assert_eq!(root(b"J\xff\xff\xff\xff."), Value::Int(-1));
+    assert_eq!(root(b"G\x3f\xf0\x00\x00\x00\x00\x00\x00."), Value::Float(1.0));
+    assert_eq!(root(b"F1e-05\n."), Value::Float(1e-5));
+    let mut huge = b"\x80\x02\x8a\x14".to_vec();
+    huge.extend([1; 20]);
+    huge.push(b'.');
+    assert_eq!(root(&huge), Value::Huge);
+}
+
+#[test]
+fn integers_that_readers_spell_differently_are_refused() {
+    for bytes in [b"I0x10\n.".as_slice(), b"I1_0\n.", b"L0x10L\n.", b"I+1\n.", b"I 1\n.", b"I\n.", b"L1LL\n."]
+    {
+        assert!(matches!(pickle(bytes), Err(Error::Operand { .. })), "{bytes:?}");
+    }
+}
+
+#[test]
+fn text_of_every_spelling() {
+    assert_eq!(root(b"S'a\\x41\\n'\n."), Value::Str("aA\n".into()));
+    assert_eq!(root(b"V\\u00e9\\U0001F600\n."), Value::Str("é😀".into()));
+    assert_eq!(root(b"U\x02hi."), Value::Str("hi".into()));
+    assert_eq!(root(b"U\x01\xff."), Value::Bytes(Box::from([0xff])));
+    assert!(pickle(b"S'a'b'\n.").is_err());
+    assert!(pickle(b"V\\ud800\n.").is_err());
+}
+
+#[test]
+fn sharing_stays_sharing() {
+    // A list that holds itself, and a doubling bomb of 60 levels: both cost their bytes.
+    let own = pickle(b"]q\x00h\x00a.").unwrap();
+    assert_eq!(own.values.get(own.root), &Value::List(vec![own.root]));
+    let mut bomb = b"]q\x00".to_vec();
+    for level in 0..60 {
+        bomb.extend([b']', b'q', level + 1, b'h', level, b'a', b'h', level, b'a']);
+    }
+    let mut closed = b"(".to_vec();
+    closed.extend(&bomb);
+    closed.extend(b"t.");
+    assert!(pickle(&closed).unwrap().values.len() < 200);
+}
+
+#[test]
+fn calls_are_kept_and_never_made() {
+    let pickle = pickle(b"cos\nsystem\n(S'id'\ntR.").unwrap();
+    assert_eq!(pickle.values.callable(pickle.root).unwrap().to_string(), "os.system");
+}
+
+#[test]
+fn a_stack_level_does_not_reach_into_the_one_below() {
+    assert!(matches!(pickle(b"N(0."), Err(Error::LeftOver { .. }) | Ok(_)));
+    assert!(matches!(pickle(b"N(."), Err(Error::StackUnderflow { .. })));
+    assert!(matches!(pickle(b"N(\x85."), Err(Error::StackUnderflow { .. })));
+    assert!(matches!(pickle(b"t."), Err(Error::NoMark { .. })));
+    assert!(matches!(pickle(b"NN."), Err(Error::LeftOver { left: 1, .. })));
+    assert!(matches!(pickle(b"}(NNNu."), Err(Error::Operand { .. })));
+}
+
+#[test]
+fn mutation_of_what_is_not_ours_is_refused() {
+    assert!(matches!(pickle(b"csys\nmodules\n}b."), Err(Error::WrongType { opcode: "BUILD", .. })));
+    assert!(matches!(pickle(b"NNa."), Err(Error::WrongType { opcode: "APPEND", .. })));
+    assert!(matches!(pickle(b"]NNs."), Err(Error::WrongType { opcode: "SETITEM", .. })));
+    assert!(matches!(pickle(b"N)R."), Err(Error::WrongType { opcode: "REDUCE", .. })));
+}
+
+#[test]
+fn frames_are_enforced() {
+    assert_eq!(root(b"\x80\x04\x95\x02\0\0\0\0\0\0\0N."), Value::None);
+    // The string reaches over the end of its frame, which hides what follows from some readers.
+    assert!(matches!(pickle(b"\x80\x04\x95\x03\0\0\0\0\0\0\0\x8c\x02hi."), Err(Error::Frame { .. })));
+    assert!(matches!(
+        pickle(b"\x80\x04\x95\x0b\0\0\0\0\0\0\0\x95\x01\0\0\0\0\0\0\0N."),
+        Err(Error::Frame { .. })
+    ));
+    assert!(matches!(pickle(b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\xffN."), Err(Error::Frame { .. })));
+}
+
+#[test]
+fn refused_and_unknown_opcodes_are_named() {
+    assert!(matches!(pickle(b"\x80\x02\x82\x01."), Err(Error::RefusedOpcode { opcode: "EXT1", at: 2 })));
+    assert!(matches!(pickle(b"(ios\nsystem\n."), Err(Error::RefusedOpcode { opcode: "INST", .. })));
+    assert!(matches!(pickle(b"\xfe."), Err(Error::UnknownOpcode { byte: 0xfe, at: 0 })));
+    assert!(matches!(pickle(b"\x80\x06N."), Err(Error::Protocol { version: 6, .. })));
+    assert!(matches!(pickle(b"N0\x80\x02N."), Err(Error::Protocol { .. })));
+}
+
+#[test]
+fn lengths_that_lie_allocate_nothing() {
+    for bytes in [
+        b"X\xff\xff\xff\x7f".as_slice(),
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b"\x80\x02\x8b\xff\xff\xff\x7f",
+        b"T\xff\xff\xff\xff",
+        b"\x80\x05\x96\xff\xff\xff\xff\xff\xff\xff\xff",
+    ] {
+        assert!(pickle(bytes).is_err(), "{bytes:?}");
+    }
+    assert!(matches!(pickle(b"X\x05\0\0\0abc"), Err(Error::Truncated { .. })));
+    assert!(matches!(pickle(b"cos"), Err(Error::Truncated { .. })));
+}
+
+#[test]
+fn every_limit_stops_the_reader() {
+    let tight = Limits {
+        bytes: 64,
+        opcodes: 20,
+        stack: 4,
+        marks: 2,
+        text: 3,
+        blob: 3,
+        integer: 2,
+        line: 4,
+        digits: 3,
+    };
+    let over = |bytes: &[u8]| match read(&bytes.to_vec(), 0, &tight) {
+        Err(Error::Limit { what, .. }) => what,
+        other => panic!("{bytes:?}: {other:?}"),
+    };
+    assert_eq!(over(&[b'N'; 80]), "values on the stack");
+    assert_eq!(over(&b"N0".repeat(40)), "opcodes");
+    assert_eq!(over(b"((("), "open marks");
+    assert_eq!(over(b"X\x04\0\0\0abcd."), "bytes in a string");
+    assert_eq!(over(b"C\x04abcd."), "bytes in a byte string");
+    assert_eq!(over(b"\x8a\x03abc."), "bytes in an integer");
+    assert_eq!(over(b"Vabcdefgh\n."), "bytes in a line");
+    let long = Limits { bytes: 4, ..Limits::default() };
+    assert!(matches!(read(&b"NNNNNN.".to_vec(), 0, &long), Err(Error::Limit { what: "bytes", .. })));
+}
+
+#[test]
+fn memo_indices_cost_one_entry() {
+    assert_eq!(root(b"Nr\xff\xff\xff\xff0j\xff\xff\xff\xff."), Value::None);
+    assert!(matches!(pickle(b"h\x00."), Err(Error::MemoMiss { index: 0, .. })));
+    // MEMOIZE takes the number of entries, as CPython does: here 1, although 5 was put.
+    let pickle = pickle(b"\x80\x04K\x05q\x05K\x07\x940h\x01\x86.").unwrap();
+    let pair = pickle.values.tuple(pickle.root).unwrap().iter().map(|&id| pickle.values.get(id).clone());
+    assert_eq!(pair.collect::<Vec<_>>(), [Value::Int(5), Value::Int(7)]);
+}

@@ -1,0 +1,231 @@
+//! The arena of values: [`Id`] names a node, [`Value`] is what stands there.
+//!
+//! Invariant: a node never moves and is never removed, so an [`Id`] stays valid.
+
+use std::fmt;
+
+/// The number of a node in its [`Arena`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(u32);
+
+impl Id {
+    /// The place of the node in its arena, for tables beside it.
+    pub fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A value of a pickle.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An integer of up to 64 bits.
+    Int(i64),
+    /// An integer of 65 to 128 bits.
+    Big(Box<i128>),
+    /// A larger integer, whose value is not kept.
+    Huge,
+    /// A float.
+    Float(f64),
+    /// Text. A Python 2 `str` that is UTF-8 is text, too.
+    Str(Box<str>),
+    /// Bytes, a Python 2 `str` that is not UTF-8, or text with lone surrogates.
+    Bytes(Box<[u8]>),
+    /// A `bytearray`.
+    ByteArray(Box<[u8]>),
+    /// A list.
+    List(Vec<Id>),
+    /// A tuple.
+    Tuple(Box<[Id]>),
+    /// A dict: its pairs in the order in which they were set; a key can occur twice.
+    Dict(Vec<(Id, Id)>),
+    /// A set.
+    Set(Vec<Id>),
+    /// A frozenset.
+    FrozenSet(Box<[Id]>),
+    /// A class or a function, by name.
+    Global(Box<Global>),
+    /// The result of a call that was not made.
+    Object(Box<Object>),
+    /// A persistent id: whatever `persistent_load` would have been given.
+    Persistent(Id),
+}
+
+impl Value {
+    /// The type, as it is named in messages.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) | Self::Big(_) | Self::Huge => "an int",
+            Self::Float(_) => "a float",
+            Self::Str(_) => "a str",
+            Self::Bytes(_) => "bytes",
+            Self::ByteArray(_) => "a bytearray",
+            Self::List(_) => "a list",
+            Self::Tuple(_) => "a tuple",
+            Self::Dict(_) => "a dict",
+            Self::Set(_) => "a set",
+            Self::FrozenSet(_) => "a frozenset",
+            Self::Global(_) => "a class or function",
+            Self::Object(_) => "an object",
+            Self::Persistent(_) => "a persistent id",
+        }
+    }
+}
+
+/// A class or a function, by name. Nothing is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Global {
+    /// The module, dotted.
+    pub module: Box<str>,
+    /// The name in the module; dotted where the pickle says so.
+    pub name: Box<str>,
+}
+
+impl fmt::Display for Global {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.module, self.name)
+    }
+}
+
+/// How an object would be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `callable(*args)`: `REDUCE`.
+    Function,
+    /// `class.__new__(class, *args, **kwargs)`: `NEWOBJ`, `NEWOBJ_EX`.
+    New,
+}
+
+/// A call that was not made, and what was then done to its result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// How it would be made.
+    pub call: Call,
+    /// The callable or class.
+    pub callable: Id,
+    /// The arguments, a tuple.
+    pub args: Id,
+    /// The keyword arguments, a dict (`NEWOBJ_EX` alone).
+    pub kwargs: Option<Id>,
+    /// What `BUILD` gave it.
+    pub state: Option<Id>,
+    /// What `SETITEM(S)` set.
+    pub items: Vec<(Id, Id)>,
+    /// What `APPEND(S)` and `ADDITEMS` added.
+    pub appended: Vec<Id>,
+}
+
+#[derive(Debug)]
+struct Node {
+    value: Value,
+    at: u64,
+}
+
+/// All values of one pickle.
+#[derive(Debug, Default)]
+pub struct Arena {
+    nodes: Vec<Node>,
+}
+
+impl Arena {
+    /// How many nodes there are.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Is there no node?
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The value at `id`.
+    pub fn get(&self, id: Id) -> &Value {
+        self.node(id).map_or(&Value::None, |node| &node.value)
+    }
+
+    /// The offset of the opcode that made the value.
+    pub fn offset(&self, id: Id) -> u64 {
+        self.node(id).map_or(0, |node| node.at)
+    }
+
+    /// All values, in the order in which they were made.
+    pub fn iter(&self) -> impl Iterator<Item = (Id, &Value)> {
+        (0..).map(Id).zip(self.nodes.iter().map(|node| &node.value))
+    }
+
+    /// The text at `id`, if it is text.
+    pub fn text(&self, id: Id) -> Option<&str> {
+        match self.get(id) {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The global at `id`, if it is one.
+    pub fn global(&self, id: Id) -> Option<&Global> {
+        match self.get(id) {
+            Value::Global(global) => Some(global),
+            _ => None,
+        }
+    }
+
+    /// The global that an object would be made by, if it is one.
+    pub fn callable(&self, id: Id) -> Option<&Global> {
+        match self.get(id) {
+            Value::Object(object) => self.global(object.callable),
+            _ => None,
+        }
+    }
+
+    /// The elements of a tuple.
+    pub fn tuple(&self, id: Id) -> Option<&[Id]> {
+        match self.get(id) {
+            Value::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Every value that the value at `id` holds directly.
+    pub fn children(&self, id: Id, mut visit: impl FnMut(Id)) {
+        match self.get(id) {
+            Value::List(items) | Value::Set(items) => items.iter().copied().for_each(visit),
+            Value::Tuple(items) | Value::FrozenSet(items) => items.iter().copied().for_each(visit),
+            Value::Dict(pairs) => pairs.iter().for_each(|&(key, value)| {
+                visit(key);
+                visit(value);
+            }),
+            Value::Object(object) => {
+                [Some(object.callable), Some(object.args), object.kwargs, object.state]
+                    .into_iter()
+                    .flatten()
+                    .for_each(&mut visit);
+                object.items.iter().for_each(|&(key, value)| {
+                    visit(key);
+                    visit(value);
+                });
+                object.appended.iter().copied().for_each(visit);
+            }
+            Value::Persistent(inner) => visit(*inner),
+            _ => {}
+        }
+    }
+
+    pub(super) fn push(&mut self, value: Value, at: u64) -> Option<Id> {
+        let id = u32::try_from(self.nodes.len()).ok()?;
+        self.nodes.push(Node { value, at });
+        Some(Id(id))
+    }
+
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Value> {
+        self.nodes.get_mut(id.index()).map(|node| &mut node.value)
+    }
+
+    fn node(&self, id: Id) -> Option<&Node> {
+        self.nodes.get(id.index())
+    }
+}

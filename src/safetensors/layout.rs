@@ -1,0 +1,121 @@
+//! [`Layout`]: the header, the order and the final size of a file, before a byte is written.
+//!
+//! Order: by dtype, the widest first (the rank that the crate gives its dtypes), then by name in the
+//! order of its UTF-8 bytes. JSON is compact; `__metadata__` comes first, its keys sorted.
+
+use std::collections::BTreeMap;
+
+use ::safetensors::tensor::TensorInfo;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use super::Error;
+use crate::checkpoint::{DType, Plan, Tensor};
+
+/// The limit of the format: readers refuse longer headers.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// Where one tensor goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its index in [`Plan::tensors`].
+    pub tensor: usize,
+    /// The offset of its first byte from the start of the data.
+    pub at: u64,
+}
+
+/// The header, order and size of a safetensors file.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    header: Vec<u8>,
+    places: Vec<Place>,
+    data_len: u64,
+}
+
+impl Layout {
+    /// Lays out the tensors of `plan` that `kept` names by index.
+    ///
+    /// # Errors
+    /// [`Error::HeaderLength`] or [`Error::TooLarge`].
+    pub fn new(plan: &Plan, kept: &[usize], metadata: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let mut order: Vec<(usize, &Tensor)> =
+            kept.iter().filter_map(|&index| Some((index, plan.tensors.get(index)?))).collect();
+        order.sort_by(|(_, a), (_, b)| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+        let mut places = Vec::with_capacity(order.len());
+        let mut infos = Vec::with_capacity(order.len());
+        let mut at = 0_u64;
+        for (index, tensor) in order {
+            let end = at.checked_add(tensor.bytes()).ok_or(Error::TooLarge)?;
+            infos.push((tensor.name.as_str(), info(tensor, at, end)?));
+            places.push(Place { tensor: index, at });
+            at = end;
+        }
+        let header = header(&Header { metadata, infos: &infos })?;
+        Ok(Self { header, places, data_len: at })
+    }
+
+    /// The header, with its length in front and its padding.
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Every tensor in the order of the file.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// The size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.data_len.saturating_add(self.header.len() as u64)
+    }
+
+    /// The size of the tensors in bytes.
+    pub fn data_len(&self) -> u64 {
+        self.data_len
+    }
+}
+
+fn info(tensor: &Tensor, begin: u64, end: u64) -> Result<TensorInfo, Error> {
+    let small = |number: u64| usize::try_from(number).map_err(|_| Error::TooLarge);
+    Ok(TensorInfo {
+        dtype: tensor.dtype,
+        shape: tensor.safetensors_shape().into_iter().map(small).collect::<Result<_, _>>()?,
+        data_offsets: (small(begin)?, small(end)?),
+    })
+}
+
+struct Header<'a> {
+    metadata: &'a BTreeMap<String, String>,
+    infos: &'a [(&'a str, TensorInfo)],
+}
+
+impl Serialize for Header<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("__metadata__", self.metadata)?;
+        for (name, info) in self.infos {
+            map.serialize_entry(name, info)?;
+        }
+        map.end()
+    }
+}
+
+fn header(header: &Header<'_>) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; 8];
+    serde_json::to_writer(&mut bytes, header).map_err(Error::Header)?;
+    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    let len = (bytes.len() - 8) as u64;
+    if len > MAX_HEADER {
+        return Err(Error::HeaderLength { len, limit: MAX_HEADER });
+    }
+    let (length, _) = bytes.split_at_mut(8);
+    length.copy_from_slice(&len.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Bytes of the smallest part of an element that has a byte order: of a component of a complex number.
+pub(super) fn component(dtype: DType) -> usize {
+    match dtype {
+        DType::C64 => 4,
+        _ => dtype.bitsize().div_ceil(8),
+    }
+}

@@ -1,0 +1,28 @@
+//! The safetensors format: the header and order of a file ([`Layout`]), writing it, reading it back,
+//! and the index of a sharded set.
+//!
+//! ```text
+//! u64 little-endian   N, the length of the header
+//! N bytes             JSON, padded with spaces so that N is a multiple of 8
+//! tensor bytes        one after the other, without gaps, in the order of the header
+//! ```
+//!
+//! Invariant: a file is byte for byte what `safetensors.torch.save_file` (0.3.1 to 0.8.0) writes for the
+//! same tensors and metadata; where the reference orders metadata at random, the keys are sorted.
+//! Source: the safetensors README ("Format") and the `safetensors` crate, whose types the header is
+//! made of. Writing is ours, because the crate cannot stream, hash or fail.
+
+mod error;
+mod gather;
+mod layout;
+mod read;
+pub mod shard;
+mod write;
+
+pub use error::Error;
+pub use layout::{Layout, Place};
+pub use read::{Info, read};
+pub use write::write;
+
+#[cfg(test)]
+mod tests;

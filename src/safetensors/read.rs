@@ -1,0 +1,52 @@
+//! Reading a header back: the tensors of a safetensors file, checked by the `safetensors` crate.
+
+use std::collections::BTreeMap;
+
+use ::safetensors::tensor::Metadata;
+
+use super::Error;
+use crate::checkpoint::DType;
+use crate::read_at::ReadAt;
+
+/// The limit of the format.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// One tensor of a safetensors file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Its name.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: DType,
+    /// The size of each dimension in elements.
+    pub shape: Vec<u64>,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+/// Reads the header: the tensors in the order of the file, and the metadata.
+///
+/// # Errors
+/// [`Error`] for a header that is too long, invalid, or does not describe the whole file without gaps.
+pub fn read(source: &dyn ReadAt) -> Result<(Vec<Info>, BTreeMap<String, String>), Error> {
+    let mut length = [0; 8];
+    source.read_exact_at(&mut length, 0)?;
+    let len = u64::from_le_bytes(length);
+    if len > MAX_HEADER {
+        return Err(Error::HeaderLength { len, limit: MAX_HEADER });
+    }
+    let header = source.read_vec_at(8, usize::try_from(len).map_err(|_| Error::TooLarge)?)?;
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(Error::Header)?;
+    let expected = metadata.data_len() as u64 + 8 + len;
+    if expected != source.len() {
+        return Err(Error::Length { expected, got: source.len() });
+    }
+    let infos = metadata.offset_keys().into_iter().filter_map(|name| {
+        let info = metadata.info(&name)?;
+        let (begin, end) = info.data_offsets;
+        let shape = info.shape.iter().map(|&size| size as u64).collect();
+        Some(Info { dtype: info.dtype, shape, bytes: (end - begin) as u64, name })
+    });
+    let infos = infos.collect();
+    Ok((infos, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))
+}

@@ -1,0 +1,155 @@
+//! The loop over the data: each tensor is read from its storage, made row-major and little-endian, and
+//! written at its place.
+//!
+//! Invariant: a bounded buffer, whatever the size of a tensor; exactly [`Layout::size`] bytes are
+//! written, in order, each once.
+
+use std::io::Write;
+
+use super::gather::Gather;
+use super::layout::{Layout, component};
+use super::{Error, gather};
+use crate::checkpoint::{DType, Plan, Tensor};
+use crate::read_at::ReadAt;
+
+/// Bytes handed to the sink at once: stays in the second-level cache.
+pub(super) const BUFFER: usize = 256 << 10;
+
+/// Writes the file that `layout` describes. `source` is what `plan` was made of, with the inflated
+/// records behind it.
+///
+/// # Errors
+/// [`Error::Io`] from the source or the sink.
+pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn Write) -> Result<(), Error> {
+    let mut out = Output { sink, buffer: Vec::with_capacity(BUFFER) };
+    out.bytes(layout.header())?;
+    let mut gather = Gather::default();
+    for place in layout.places() {
+        let Some(tensor) = plan.tensors.get(place.tensor) else { continue };
+        let Some(storage) = plan.storages.get(tensor.storage) else { continue };
+        let fix = Fix::of(tensor, storage.big_endian);
+        if gather::is_contiguous(tensor) {
+            let at = storage.at + tensor.offset * tensor.width;
+            out.copy(source, at, tensor.bytes(), fix.as_ref())?;
+        } else {
+            gather.run(tensor, storage.at, source, &mut |bytes| {
+                if let Some(fix) = &fix {
+                    fix.apply(bytes);
+                }
+                out.bytes(bytes)
+            })?;
+        }
+    }
+    out.flush()
+}
+
+/// Collects small tensors so that the sink gets few large pieces.
+struct Output<'a> {
+    sink: &'a mut dyn Write,
+    buffer: Vec<u8>,
+}
+
+impl Output<'_> {
+    fn bytes(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(BUFFER - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            self.flush_if_full()?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Copies a run of the source. Elements are never cut: the buffer is flushed before a part of one.
+    fn copy(
+        &mut self,
+        source: &dyn ReadAt,
+        mut at: u64,
+        mut len: u64,
+        fix: Option<&Fix>,
+    ) -> Result<(), Error> {
+        while len > 0 {
+            if BUFFER - self.buffer.len() < 16 {
+                self.flush()?;
+            }
+            let room = (BUFFER - self.buffer.len()) / 16 * 16;
+            let n = usize::try_from(len).unwrap_or(room).min(room);
+            let start = self.buffer.len();
+            self.buffer.resize(start + n, 0);
+            let fresh = &mut self.buffer[start..];
+            source.read_exact_at(fresh, at)?;
+            if let Some(fix) = fix {
+                fix.apply(fresh);
+            }
+            self.flush_if_full()?;
+            at += n as u64;
+            len -= n as u64;
+        }
+        Ok(())
+    }
+
+    fn flush_if_full(&mut self) -> Result<(), Error> {
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.sink.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// What is to be done to the bytes of elements, component by component.
+struct Fix {
+    component: usize,
+    /// Reverse the byte order.
+    swap: bool,
+    /// Flip the sign of the imaginary parts.
+    conjugate: bool,
+    negate: Option<Negate>,
+}
+
+/// How a number is negated: floats have a sign bit, integers are complemented.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Negate {
+    SignBit,
+    TwosComplement,
+}
+
+impl Fix {
+    fn of(tensor: &Tensor, big_endian: bool) -> Option<Self> {
+        use DType::{I8, I16, I32, I64, U8, U16, U32, U64};
+        let component = component(tensor.dtype);
+        let swap = big_endian && component > 1;
+        let integer = matches!(tensor.dtype, I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64);
+        let how = if integer { Negate::TwosComplement } else { Negate::SignBit };
+        let (conjugate, negate) = (tensor.conjugate, tensor.negate.then_some(how));
+        (swap || conjugate || negate.is_some()).then_some(Self { component, swap, conjugate, negate })
+    }
+
+    /// `bytes` holds whole elements.
+    fn apply(&self, bytes: &mut [u8]) {
+        for (index, part) in bytes.chunks_exact_mut(self.component).enumerate() {
+            if self.swap {
+                part.reverse();
+            }
+            if self.negate == Some(Negate::TwosComplement) {
+                negate_integer(part);
+                continue;
+            }
+            let imaginary = self.conjugate && index % 2 == 1;
+            if imaginary != self.negate.is_some()
+                && let Some(top) = part.last_mut()
+            {
+                *top ^= 0x80;
+            }
+        }
+    }
+}
+
+fn negate_integer(little_endian: &mut [u8]) {
+    let mut carry = true;
+    for byte in little_endian {
+        (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+    }
+}

@@ -1,0 +1,151 @@
+//! The reader and the writer against the reference: every fixture of `tests/fixtures/expected.json`.
+//!
+//! The expected SHA-256 were made by torch and `safetensors.torch.save_file`; see `make_checkpoints.py`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use git_st_convert::checkpoint::{self, Options, ties};
+use git_st_convert::hash::Oid;
+use git_st_convert::read_at::Joined;
+use git_st_convert::safetensors::{self, Layout};
+use git_st_convert::scan;
+use serde::Deserialize;
+
+/// What the reference makes of a fixture.
+#[derive(Debug, Deserialize)]
+pub struct Expected {
+    pub note: String,
+    pub format: Option<String>,
+    #[serde(default)]
+    pub generated: bool,
+    #[serde(default)]
+    pub args: Vec<String>,
+    pub config: Option<String>,
+    pub sha256: Option<String>,
+    pub size: Option<u64>,
+    pub dropped: Option<BTreeMap<String, String>>,
+    pub refused: Option<String>,
+}
+
+pub fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// The table of fixtures.
+pub fn expected() -> BTreeMap<String, Expected> {
+    let text = std::fs::read(fixtures().join("expected.json")).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Converts bytes in memory, as `actions` does it with files.
+pub fn convert(
+    bytes: &[u8],
+    key: Option<&str>,
+    class: Option<&str>,
+) -> Result<(Vec<u8>, BTreeMap<String, String>), String> {
+    let source = bytes.to_vec();
+    let options = Options { key: key.map(str::to_owned), ..Options::default() };
+    let text = |error: &dyn std::error::Error| {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        format!("{error}{cause}")
+    };
+    let plan = checkpoint::plan(&source, &options).map_err(|error| text(&error))?;
+    if let Some(named) = scan::dangerous(&plan.globals) {
+        return Err(format!("dangerous {}.{}", named.module, named.name));
+    }
+    checkpoint::prove(&source, &plan, &|_| Ok(())).map_err(|error| text(&error))?;
+    let mut inflated = Vec::new();
+    checkpoint::inflate(&source, &plan, &mut inflated).map_err(|error| text(&error))?;
+    let policy = class.map(ties::Policy::for_architecture).unwrap_or_default();
+    let ties = ties::resolve(&plan, &policy).map_err(|error| text(&error))?;
+    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    for (dropped, kept) in &ties.dropped {
+        metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());
+    }
+    let layout = Layout::new(&plan, &ties.kept, &metadata).map_err(|error| text(&error))?;
+    let mut out = Vec::new();
+    safetensors::write(&layout, &plan, &Joined::new(&source, &inflated), &mut out)
+        .map_err(|error| text(&error))?;
+    assert_eq!(out.len() as u64, layout.size());
+    Ok((out, ties.dropped))
+}
+
+fn key_of(args: &[String]) -> Option<&str> {
+    args.iter().position(|arg| arg == "--key").map(|at| args[at + 1].as_str())
+}
+
+#[test]
+fn every_fixture_converts_to_the_reference_s_bytes() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (file, expected) in
+        expected().iter().filter(|(_, expected)| expected.sha256.is_some() && !expected.generated)
+    {
+        count += 1;
+        let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
+        match convert(&bytes, key_of(&expected.args), expected.config.as_deref()) {
+            Err(error) => wrong.push(format!("{file}: refused: {error} ({})", expected.note)),
+            Ok((out, dropped)) => {
+                let oid = Oid::of(&out).to_string();
+                if Some(&oid) != expected.sha256.as_ref() || Some(out.len() as u64) != expected.size {
+                    wrong.push(format!(
+                        "{file}: {} bytes, expected {:?} ({})",
+                        out.len(),
+                        expected.size,
+                        expected.note
+                    ));
+                }
+                if Some(&dropped) != expected.dropped.as_ref() {
+                    wrong.push(format!("{file}: dropped {dropped:?}, expected {:?}", expected.dropped));
+                }
+                ::safetensors::SafeTensors::deserialize(&out).expect("the reference crate reads it");
+            }
+        }
+    }
+    assert!(count > 100, "only {count} fixtures");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_hostile_fixture_is_refused_with_its_reason() {
+    /// A part of the message for each kind of refusal.
+    const REASONS: &[(&str, &[&str])] = &[
+        ("sparse", &["sparse"]),
+        ("quantized", &["quantized"]),
+        ("dtype", &["complex128", "complex32"]),
+        ("meta", &["meta tensor"]),
+        ("nested", &["nested"]),
+        ("torchscript", &["TorchScript"]),
+        ("module", &["whole pickled object"]),
+        ("ambiguous", &["2 dicts of tensors"]),
+        ("name", &["__metadata__", "under a key"]),
+        ("unknown-call", &["pickle calls", "whole pickled object"]),
+        ("dangerous-call", &["dangerous"]),
+        ("truncated", &["cut off", "ends at byte", "zip archive cannot be read", "ambiguous"]),
+        ("crc", &["CRC-32"]),
+        ("short-record", &["where the pickle declares"]),
+        ("missing-record", &["is missing"]),
+        ("view-outside", &["over the end of its storage"]),
+        ("storage-dtype", &["declared twice"]),
+        ("zip-layout", &["ambiguous", "is missing", "duplicate"]),
+        ("empty", &["empty file"]),
+        ("html", &["web page"]),
+        ("lfs-pointer", &["LFS pointer"]),
+        ("not-a-checkpoint", &["something else"]),
+        ("numpy", &["numpy array"]),
+        ("tar", &["tar archive"]),
+    ];
+    let mut wrong = Vec::new();
+    for (file, expected) in expected() {
+        let Some(kind) = expected.refused else { continue };
+        let bytes = std::fs::read(fixtures().join("checkpoints").join(&file)).unwrap();
+        let (_, reasons) = REASONS.iter().find(|(name, _)| *name == kind).unwrap_or_else(|| panic!("{kind}"));
+        match convert(&bytes, key_of(&expected.args), None) {
+            Ok(_) => wrong.push(format!("{file}: converted ({})", expected.note)),
+            Err(error) if reasons.iter().any(|reason| error.contains(reason)) => {}
+            Err(error) => wrong.push(format!("{file}: {kind}: {error} ({})", expected.note)),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
