@@ -4,4 +4,5 @@
 #![cfg_attr(not(feature = "cli"), allow(rustdoc::broken_intra_doc_links, reason = "the map names all rooms"))]
 
 pub mod hash;
+pub mod lfs;
 pub mod read_at;
