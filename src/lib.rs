@@ -6,3 +6,5 @@
 pub mod hash;
 pub mod lfs;
 pub mod read_at;
+#[cfg(feature = "repo")]
+pub mod repo;

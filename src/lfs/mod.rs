@@ -15,7 +15,7 @@ pub mod pointer;
 #[cfg(feature = "repo")]
 pub mod store;
 #[cfg(feature = "repo")]
-mod temp;
+pub(crate) mod temp;
 
 #[cfg(feature = "repo")]
 pub use follow::Follower;
