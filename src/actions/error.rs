@@ -1,0 +1,154 @@
+//! [`Error`]: why an action did not do its work.
+
+use std::io;
+use std::path::PathBuf;
+
+use bstr::BString;
+
+use crate::hash::Oid;
+use crate::{checkpoint, git, lfs, repo, safetensors};
+
+/// Why an action did not do its work, for one file or as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The checkpoint was not planned or not proven.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    /// The safetensors file was not laid out, written or read.
+    #[error(transparent)]
+    Safetensors(#[from] safetensors::Error),
+    /// The shard index was not read.
+    #[error(transparent)]
+    Shard(#[from] safetensors::shard::Error),
+    /// The repository.
+    #[error(transparent)]
+    Repo(#[from] repo::Error),
+    /// The LFS store.
+    #[error(transparent)]
+    Store(#[from] lfs::store::Error),
+    /// The work tree.
+    #[error(transparent)]
+    Place(#[from] lfs::place::Error),
+    /// git.
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    /// A file could not be opened, read or written.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// `open`, `read`, `write`, …
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A name that is known to execute.
+    #[error("refused: pickle calls `{global}`")]
+    Dangerous {
+        /// The module and name.
+        global: String,
+        /// The byte where it is named.
+        at: u64,
+        /// The record that holds the pickle.
+        record: String,
+    },
+    /// `--strict`: something beside the weights would be dropped.
+    #[error("holds more than weights: {path} ({reason})")]
+    Strict {
+        /// Its path.
+        path: String,
+        /// What it is.
+        reason: String,
+        /// How many more there are.
+        more: usize,
+    },
+    /// The bytes are not those that the pointer names.
+    #[error("does not match its pointer: its sha256 is {got}, the pointer says {expected}")]
+    PointerMismatch {
+        /// What the pointer says.
+        expected: Oid,
+        /// What the bytes give.
+        got: Oid,
+    },
+    /// The object behind the pointer is not here.
+    #[error("is an LFS pointer whose object is not here")]
+    NoObject {
+        /// The oid.
+        oid: Oid,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The source changed while it was read.
+    #[error("changed while it was read")]
+    SourceChanged,
+    /// The path is a symbolic link, which is never followed.
+    #[error("is a symbolic link, which is not followed")]
+    Symlink,
+    /// No such file.
+    #[error("is not a file here")]
+    NotFound,
+    /// Something stands where the safetensors file goes.
+    #[error("would be written to {output}, which exists")]
+    OutputExists {
+        /// The path.
+        output: BString,
+    },
+    /// Two sources would be written to one file.
+    #[error("would be written to {output}, as {other} is")]
+    OutputCollision {
+        /// The path.
+        output: BString,
+        /// The other source.
+        other: BString,
+    },
+    /// A shard of the set was not converted, so that the set is left as it is.
+    #[error("belongs to a sharded set of which {shard} is not converted")]
+    IncompleteSet {
+        /// The shard.
+        shard: BString,
+    },
+    /// A shard index names a tensor that its shard does not hold.
+    #[error("index {index} says that {shard} holds {name}, which it does not")]
+    IndexDisagrees {
+        /// The index.
+        index: BString,
+        /// The shard.
+        shard: BString,
+        /// The tensor.
+        name: String,
+    },
+    /// `--output` takes one source.
+    #[error("--output takes one file, {count} were given")]
+    OneOutput {
+        /// How many.
+        count: usize,
+    },
+    /// Nothing was named, and this is no repository.
+    #[error("not a git repository, and no file was named")]
+    NoRepository,
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Is it a refusal for what the file holds (exit 1), rather than work that could not be done (2)?
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Checkpoint(error) => !error.is_io(),
+            Self::Safetensors(error) => !matches!(error, safetensors::Error::Io(_)),
+            Self::Shard(_)
+            | Self::Dangerous { .. }
+            | Self::Strict { .. }
+            | Self::PointerMismatch { .. }
+            | Self::NoObject { .. }
+            | Self::Symlink
+            | Self::OutputExists { .. }
+            | Self::OutputCollision { .. }
+            | Self::IncompleteSet { .. }
+            | Self::IndexDisagrees { .. } => true,
+            Self::Place(lfs::place::Error::Symlink { .. }) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
+
+pub mod convert;
+mod error;
+pub mod inspect;
+mod names;
+
+pub use error::Error;
+
+use std::collections::BTreeMap;
+
+use bstr::{BStr, BString};
+
+use crate::checkpoint::{Candidate, Ignored};
+use crate::hash::Oid;
+
+/// What an action tells while it runs. Every method may be called from several threads.
+pub trait Reporter: Sync {
+    /// A long step over one file begins; it will read `bytes` bytes in all.
+    fn started(&self, path: &BStr, bytes: u64) {
+        let _ = (path, bytes);
+    }
+
+    /// So many more bytes were read.
+    fn advanced(&self, bytes: u64) {
+        let _ = bytes;
+    }
+
+    /// The long step is over, well or not.
+    fn finished(&self) {}
+
+    /// One file is done.
+    fn outcome(&self, outcome: &Outcome) {
+        let _ = outcome;
+    }
+
+    /// Something beside the files that the user should know.
+    fn note(&self, note: &Note) {
+        let _ = note;
+    }
+
+    /// Has the user asked to stop? Asked between two buffers.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Tells nobody.
+impl Reporter for () {}
+
+/// What became of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Converted; in a dry run, it would be.
+    Converted,
+    /// The safetensors file exists.
+    UpToDate,
+    /// No weights: training state, or a file without a tensor.
+    Skipped,
+    /// It cannot be converted for what it holds. Exit 1.
+    Refused,
+    /// The work could not be done. Exit 2.
+    Failed,
+}
+
+/// One file: what it was, and what became of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The checkpoint, as the user knows it.
+    pub source: BString,
+    /// The safetensors file.
+    pub output: Option<BString>,
+    /// What became of it.
+    pub status: Status,
+    /// The facts of a conversion.
+    pub conversion: Option<Conversion>,
+    /// Why it was skipped, refused or failed.
+    pub reason: Option<Reason>,
+}
+
+/// The facts of a conversion, done or planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversion {
+    /// The oid of the safetensors file; not known in a dry run.
+    pub oid: Option<Oid>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The oid of the checkpoint; in a dry run only known from its pointer.
+    pub source_oid: Option<Oid>,
+    /// The size of the checkpoint in bytes.
+    pub source_size: u64,
+    /// `zip` or `legacy`.
+    pub format: &'static str,
+    /// The dotted path of the dict that was taken; empty for the top level.
+    pub key: String,
+    /// How many tensors were written.
+    pub tensors: usize,
+    /// Tied names that were dropped, and the name that holds their values.
+    pub dropped: BTreeMap<String, String>,
+    /// Names that share memory and were written as independent copies, and why.
+    pub copies: Vec<(String, &'static str)>,
+    /// What the checkpoint holds beside the weights.
+    pub ignored: Vec<Ignored>,
+}
+
+/// Why a file was skipped, refused or failed.
+#[derive(Debug)]
+pub enum Reason {
+    /// Training state by its name.
+    TrainingState,
+    /// It holds no tensors.
+    NoTensors,
+    /// An error, which says whether it is a refusal.
+    Error(Error),
+}
+
+/// Something beside the files that the user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// A line was added to a `.gitattributes`, and staged.
+    AttributesChanged {
+        /// The `.gitattributes`.
+        path: BString,
+        /// It had changes that were not staged; they are now.
+        had_unstaged_changes: bool,
+    },
+    /// git knows no LFS filter here, so it sees the file itself as modified.
+    NoFilter,
+    /// A shard index was written.
+    IndexWritten {
+        /// Its path.
+        path: BString,
+    },
+    /// A checkpoint was removed from the index and the work tree.
+    Removed {
+        /// Its path.
+        path: BString,
+    },
+    /// The result was committed.
+    Committed {
+        /// The commit.
+        id: String,
+    },
+}
+
+/// The dicts to choose from, if a file was refused because there are several.
+pub fn candidates(error: &Error) -> &[Candidate] {
+    match error {
+        Error::Checkpoint(crate::checkpoint::Error::Ambiguous { candidates }) => candidates,
+        _ => &[],
+    }
+}

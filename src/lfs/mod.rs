@@ -1,0 +1,28 @@
+//! Git LFS on this machine: pointer text, `.gitattributes` lines, and the local object store.
+//!
+//! Invariant: an object gets its final name only when it is whole, of the promised size, and on the disk.
+//! This module speaks to no server and to no `git`; the directories are given to it.
+//!
+//! [`pointer`] and [`attributes`] are text alone and belong to the core. [`store`], [`place`] and [`follow`]
+//! touch the disk and come with the feature `repo`.
+
+pub mod attributes;
+#[cfg(feature = "repo")]
+pub mod follow;
+#[cfg(feature = "repo")]
+pub mod place;
+pub mod pointer;
+#[cfg(feature = "repo")]
+pub mod store;
+#[cfg(feature = "repo")]
+pub(crate) mod temp;
+
+#[cfg(feature = "repo")]
+pub use follow::Follower;
+#[cfg(feature = "repo")]
+pub use place::{Placed, Target};
+pub use pointer::Pointer;
+#[cfg(feature = "repo")]
+pub use store::{NewObject, Sharing, Store};
+#[cfg(feature = "repo")]
+pub use temp::Temp;

@@ -1,0 +1,343 @@
+//! [`Placed`]: an object on its way to a path of the work tree.
+//!
+//! In two steps, so that the bytes can be there before the name is: fill the temporary file (by
+//! [`Placed::fill`], or a [`Follower`](super::Follower)), then [`Placed::publish`].
+//!
+//! Invariants: no symbolic link is followed, neither as a parent nor as the target; the target is absent or whole;
+//! and the file is three seconds old. The last is for git: an index entry whose file is as young as the index
+//! itself is not trusted ("racily clean"), and git would send the whole file through the clean filter again.
+//! It does not touch the index, and it makes no hard link: an edit of the file must not reach the store.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::store::{self, Store};
+use super::temp::Temp;
+
+/// How old a placed file is made: more than the resolution of the clock that git compares, a second.
+const AGE: Duration = Duration::from_secs(3);
+
+/// A file could not be placed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not a path that git would write: it leaves the work tree or enters `.git`.
+    #[error("`{path}` is not a path of a work tree")]
+    InvalidPath {
+        /// The path, from the top of the work tree.
+        path: BString,
+    },
+    /// A parent, or the target, is a symbolic link.
+    #[error("`{}` is a symbolic link", path.display())]
+    Symlink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A parent is a file, or the target is not.
+    #[error("`{}` is in the way", path.display())]
+    InTheWay {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The target exists, and may not be replaced.
+    #[error("`{}` exists", path.display())]
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot write `{}`", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The store refused a temporary file.
+    #[error("cannot make a temporary file")]
+    Store(#[from] store::Error),
+}
+
+impl Error {
+    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// A path of a work tree, checked for what can be seen in its text.
+#[derive(Debug, Clone)]
+pub struct Target {
+    root: PathBuf,
+    relative: PathBuf,
+}
+
+impl Target {
+    /// The place of `path`, seen from the top `root` of the work tree, `/` between its parts.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPath`] if a part is empty, `.`, `..` or `.git`, or is no file name on this system.
+    pub fn new(root: &Path, path: &BStr) -> Result<Self, Error> {
+        let invalid = || Error::InvalidPath { path: path.to_owned() };
+        let harmless = path.split_str("/").all(|part| {
+            let device = cfg!(windows) && part.find_byteset(b"\\:").is_some();
+            !matches!(part, b"" | b"." | b"..") && !part.eq_ignore_ascii_case(b".git") && !device
+        });
+        if !harmless || path.contains(&0) {
+            return Err(invalid());
+        }
+        let relative = path.to_path().map_err(|_| invalid())?.to_owned();
+        Ok(Self { root: root.to_owned(), relative })
+    }
+
+    /// The whole path.
+    pub fn path(&self) -> PathBuf {
+        self.root.join(&self.relative)
+    }
+
+    /// Looks at each parent without following it, and makes those that are missing.
+    fn make_parents(&self) -> Result<(), Error> {
+        let mut path = self.root.clone();
+        for part in self.relative.parent().into_iter().flat_map(Path::components) {
+            path.push(part);
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_symlink() => return Err(Error::Symlink { path }),
+                Ok(meta) if meta.is_dir() => {}
+                Ok(_) => return Err(Error::InTheWay { path }),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir(&path).map_err(Error::io(&path))?;
+                }
+                Err(source) => return Err(Error::Io { path, source }),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at the path: nothing, or the metadata of a regular file.
+    ///
+    /// # Errors
+    /// [`Error::Symlink`] for a link there or among the parents, [`Error::InTheWay`] for anything that is not a
+    /// file in a directory.
+    pub fn metadata(&self) -> Result<Option<fs::Metadata>, Error> {
+        let mut path = self.root.clone();
+        for part in self.relative.parent().into_iter().flat_map(Path::components) {
+            path.push(part);
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_symlink() => return Err(Error::Symlink { path }),
+                Ok(meta) if meta.is_dir() => {}
+                Ok(_) => return Err(Error::InTheWay { path }),
+                Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(source) => return Err(Error::Io { path, source }),
+            }
+        }
+        let path = self.path();
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_symlink() => Err(Error::Symlink { path }),
+            Ok(meta) if meta.is_file() => Ok(Some(meta)),
+            Ok(_) => Err(Error::InTheWay { path }),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+}
+
+/// A file that is not at its path yet. Dropped, it leaves nothing.
+#[derive(Debug)]
+pub struct Placed {
+    temp: Temp,
+    target: Target,
+}
+
+impl Placed {
+    /// Starts an empty file for `target`: in the store, where nobody looks, or beside the target if that is on
+    /// another file system.
+    ///
+    /// # Errors
+    /// [`Error::Symlink`], [`Error::InTheWay`], or what the system reports.
+    pub fn create(store: &Store, target: Target) -> Result<Self, Error> {
+        target.make_parents()?;
+        target.metadata()?;
+        let beside = parent(&target.path());
+        let temp = store.temp()?;
+        let temp = if same_file_system(temp.path(), &beside).map_err(Error::io(&beside))? {
+            temp
+        } else {
+            Temp::hidden_in(&beside).map_err(Error::io(&beside))?
+        };
+        Ok(Self { temp, target })
+    }
+
+    /// The file, to fill.
+    pub fn file(&self) -> &File {
+        self.temp.file()
+    }
+
+    /// Makes the file a copy of `object`: shared blocks where the file system can, else one copy in the kernel.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn fill(&self, object: &File) -> Result<(), Error> {
+        super::follow::copy_all(object, self.file()).map_err(Error::io(self.target.path()))
+    }
+
+    /// Gives the file its name. Returns its metadata as they are at that name, for the index.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if something is there and `replace` is false; [`Error::Symlink`], [`Error::InTheWay`];
+    /// or what the system reports. Then the work tree is as it was.
+    pub fn publish(self, replace: bool) -> Result<fs::Metadata, Error> {
+        let Self { temp, target } = self;
+        target.make_parents()?;
+        let old = target.metadata()?;
+        let path = target.path();
+        if let Some(old) = &old {
+            if !replace {
+                return Err(Error::Exists { path });
+            }
+            temp.file().set_permissions(old.permissions()).map_err(Error::io(&path))?;
+        }
+        settle(temp.file()).map_err(Error::io(&path))?;
+        let file = match rename(temp, &path, replace) {
+            Err((err, temp)) if err.kind() == io::ErrorKind::CrossesDevices => {
+                let beside = copy_beside(temp.file(), &path).map_err(Error::io(&path))?;
+                rename(beside, &path, replace)
+            }
+            renamed => renamed,
+        };
+        let file = file.map_err(|(source, _)| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
+            _ => Error::Io { path: path.clone(), source },
+        })?;
+        store::sync_parent(&path).map_err(Error::io(&path))?;
+        file.metadata().map_err(Error::io(&path))
+    }
+}
+
+/// Copies a finished object to a path of the work tree: [`Placed`] in one step.
+///
+/// # Errors
+/// As [`Placed::create`], [`Placed::fill`] and [`Placed::publish`].
+pub fn place(store: &Store, object: &Path, target: Target, replace: bool) -> Result<fs::Metadata, Error> {
+    let object = File::open(object).map_err(Error::io(object))?;
+    let placed = Placed::create(store, target)?;
+    placed.fill(&object)?;
+    placed.publish(replace)
+}
+
+/// Bytes to the disk, and the age that git trusts.
+fn settle(file: &File) -> io::Result<()> {
+    file.sync_data()?;
+    file.set_modified(SystemTime::now() - AGE)
+}
+
+fn rename(temp: Temp, path: &Path, replace: bool) -> Result<File, (io::Error, Temp)> {
+    if replace { temp.rename(path) } else { temp.rename_new(path) }
+}
+
+/// For a store that looked as if it were on the file system of the work tree, and is not (a bind mount).
+fn copy_beside(from: &File, path: &Path) -> io::Result<Temp> {
+    let temp = Temp::hidden_in(&parent(path))?;
+    super::follow::copy_all(from, temp.file())?;
+    temp.file().set_permissions(from.metadata()?.permissions())?;
+    settle(temp.file())?;
+    Ok(temp)
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+#[cfg(unix)]
+fn same_file_system(a: &Path, b: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(fs::metadata(a)?.dev() == fs::metadata(b)?.dev())
+}
+
+#[cfg(not(unix))]
+fn same_file_system(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Sharing;
+    use super::*;
+
+    struct Tree {
+        dir: tempfile::TempDir,
+        store: Store,
+        object: PathBuf,
+    }
+
+    fn tree() -> Tree {
+        let dir = tempfile::tempdir().unwrap();
+        let object = dir.path().join("object");
+        fs::write(&object, "content").unwrap();
+        fs::create_dir_all(dir.path().join("work/sub")).unwrap();
+        let store = Store::new(dir.path().join("lfs"), Sharing::Umask, Vec::new());
+        Tree { dir, store, object }
+    }
+
+    impl Tree {
+        fn work(&self, path: &str) -> PathBuf {
+            self.dir.path().join("work").join(path)
+        }
+
+        fn place(&self, path: &str, replace: bool) -> Result<fs::Metadata, Error> {
+            let target = Target::new(&self.work(""), path.into())?;
+            place(&self.store, &self.object, target, replace)
+        }
+    }
+
+    #[test]
+    fn the_file_is_whole_old_and_readable_by_others() {
+        let tree = tree();
+        for path in ["model", "sub/model", "new/deep/model"] {
+            let meta = tree.place(path, false).unwrap();
+            assert_eq!(fs::read(tree.work(path)).unwrap(), b"content");
+            assert!(meta.modified().unwrap() < SystemTime::now() - Duration::from_secs(2));
+            assert_eq!(meta.permissions(), fs::metadata(&tree.object).unwrap().permissions());
+        }
+        assert_eq!(fs::read_dir(tree.store.tmp_dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_exists_is_replaced_only_if_asked() {
+        let tree = tree();
+        fs::write(tree.work("model"), "mine").unwrap();
+        assert!(matches!(tree.place("model", false), Err(Error::Exists { .. })));
+        assert_eq!(fs::read(tree.work("model")).unwrap(), b"mine");
+        tree.place("model", true).unwrap();
+        assert_eq!(fs::read(tree.work("model")).unwrap(), b"content");
+        assert!(matches!(tree.place("sub", true), Err(Error::InTheWay { .. })));
+        assert!(matches!(tree.place("model/below", true), Err(Error::InTheWay { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_link_is_followed() {
+        let tree = tree();
+        let outside = tree.dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("victim"), "mine").unwrap();
+        std::os::unix::fs::symlink(&outside, tree.work("linked")).unwrap();
+        std::os::unix::fs::symlink(outside.join("victim"), tree.work("target")).unwrap();
+        std::os::unix::fs::symlink(outside.join("none"), tree.work("dangling")).unwrap();
+        for path in ["linked/victim", "linked/new", "target", "dangling"] {
+            assert!(matches!(tree.place(path, true), Err(Error::Symlink { .. })), "{path}");
+        }
+        assert_eq!(fs::read(outside.join("victim")).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_path_cannot_leave_the_work_tree() {
+        let tree = tree();
+        for path in ["../x", "a/../../x", "/etc/x", "", "a//b", ".git/config", "sub/.GIT/x", "./x", "a\0b"] {
+            assert!(matches!(tree.place(path, true), Err(Error::InvalidPath { .. })), "{path}");
+        }
+    }
+}

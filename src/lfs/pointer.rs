@@ -1,0 +1,277 @@
+//! [`Pointer`]: the small text that Git LFS commits in the place of a file.
+//!
+//! ```text
+//! version https://git-lfs.github.com/spec/v1\n
+//! ext-0-name sha256:<64 hex>\n        0 to 10 of them, before the oid
+//! oid sha256:<64 lower-case hex>\n
+//! size <decimal, at most 2^63-1>\n
+//! ```
+//!
+//! Source: `docs/spec.md` and `lfs/pointer.go` of Git LFS. The order is fixed, an unknown line is an error, and
+//! the whole is shorter than 1024 bytes. As the reference does, the parser takes the two older version names,
+//! CRLF line ends, empty lines, surrounding white space and a missing last line end.
+//!
+//! Invariant: what [`Pointer`] displays is the canonical text, and parsing it gives the same pointer.
+//! It does not run extensions: a pointer that names one is an error of its own, since the bytes behind such an
+//! oid are not the bytes of the file.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::fmt;
+
+use crate::hash::Oid;
+
+/// A pointer is shorter than this many bytes; whatever is as long or longer is content.
+pub const MAX_LEN: usize = 1024;
+
+const VERSION: &str = "https://git-lfs.github.com/spec/v1";
+const VERSIONS: [&str; 3] = [VERSION, "https://hawser.github.com/spec/v1", "http://git-media.io/v/2"];
+
+/// Which object stands behind a path, and how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pointer {
+    /// The name of the object.
+    pub oid: Oid,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+/// Why some bytes are not a pointer that can be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// As long as content.
+    #[error("{len} bytes are too long for a Git LFS pointer")]
+    TooLong {
+        /// How long it is.
+        len: usize,
+    },
+    /// The first line names no version of the pointer format.
+    #[error("not a Git LFS pointer")]
+    NotPointer,
+    /// A pointer whose object was transformed by an `lfs.extension`.
+    #[error("Git LFS pointer uses the extension `{name}`")]
+    Extension {
+        /// The name in `ext-N-name`.
+        name: String,
+    },
+    /// The line is not the one that has to stand there.
+    #[error("line {line} of the Git LFS pointer is not `{expected}`")]
+    UnexpectedLine {
+        /// Counted from 1, empty lines included.
+        line: usize,
+        /// The key that belongs there.
+        expected: &'static str,
+    },
+    /// A line after the last one.
+    #[error("line {line} of the Git LFS pointer is one too many")]
+    ExtraLine {
+        /// Counted from 1, empty lines included.
+        line: usize,
+    },
+    /// The text ends before this line.
+    #[error("Git LFS pointer has no `{expected}`")]
+    Missing {
+        /// The key that was expected next.
+        expected: &'static str,
+    },
+    /// Not `sha256:` and 64 lower-case hexadecimal digits.
+    #[error("oid of the Git LFS pointer is not a SHA-256")]
+    InvalidOid,
+    /// Not a decimal number that fits 63 bits.
+    #[error("size of the Git LFS pointer is not a number of bytes")]
+    InvalidSize,
+}
+
+impl Pointer {
+    /// Reads the text of a pointer.
+    ///
+    /// # Errors
+    /// [`Error::NotPointer`] and [`Error::TooLong`] for content; any other variant for a pointer that is damaged
+    /// or that cannot be followed. Empty input is content: an empty file has no pointer.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        if text.len() >= MAX_LEN {
+            return Err(Error::TooLong { len: text.len() });
+        }
+        let mut lines = Lines { lines: split(trim(text)), line: 0 };
+        let version = lines.value("version").map_err(|_| Error::NotPointer)?;
+        if !VERSIONS.iter().any(|known| known.as_bytes() == version) {
+            return Err(Error::NotPointer);
+        }
+        let oid = parse_oid(lines.value("oid")?).ok_or(Error::InvalidOid)?;
+        let size = parse_size(lines.value("size")?).ok_or(Error::InvalidSize)?;
+        match lines.next_line() {
+            Some(_) => Err(Error::ExtraLine { line: lines.line }),
+            None => Ok(Self { oid, size }),
+        }
+    }
+}
+
+impl fmt::Display for Pointer {
+    /// The canonical text; nothing at all for an empty object, as Git LFS has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.size {
+            0 => Ok(()),
+            size => write!(f, "version {VERSION}\noid sha256:{}\nsize {size}\n", self.oid),
+        }
+    }
+}
+
+/// Is this meant to be a pointer, be it damaged or not? Says nothing about the lines after the first.
+pub fn looks_like_pointer(text: &[u8]) -> bool {
+    let first = split(trim(text)).next().unwrap_or_default();
+    let version = strip_carriage_return(first).strip_prefix(b"version ");
+    text.len() < MAX_LEN && version.is_some_and(|name| VERSIONS.iter().any(|known| known.as_bytes() == name))
+}
+
+/// The lines that are not empty, without their ends, counted.
+struct Lines<'a, I: Iterator<Item = &'a [u8]>> {
+    lines: I,
+    line: usize,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Lines<'a, I> {
+    fn next_line(&mut self) -> Option<&'a [u8]> {
+        loop {
+            let line = strip_carriage_return(self.lines.next()?);
+            self.line = self.line.saturating_add(1);
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+    }
+
+    /// The value of the next line, which has to have this key.
+    fn value(&mut self, expected: &'static str) -> Result<&'a [u8], Error> {
+        let line = self.next_line().ok_or(Error::Missing { expected })?;
+        let rest = line.strip_prefix(expected.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+        rest.ok_or_else(|| match extension(line) {
+            Some(name) => Error::Extension { name },
+            None => Error::UnexpectedLine { line: self.line, expected },
+        })
+    }
+}
+
+/// The name in a line `ext-N-name …`.
+fn extension(line: &[u8]) -> Option<String> {
+    let (digit, rest) = line.strip_prefix(b"ext-")?.split_first()?;
+    let key = rest.strip_prefix(b"-")?.split(|byte| *byte == b' ').next()?;
+    let name = std::str::from_utf8(key).ok()?;
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    (digit.is_ascii_digit() && plain && !name.is_empty()).then(|| name.to_owned())
+}
+
+fn parse_oid(value: &[u8]) -> Option<Oid> {
+    std::str::from_utf8(value.strip_prefix(b"sha256:")?).ok()?.parse().ok()
+}
+
+/// As Go's `ParseInt` in base 10, for numbers that are not negative.
+fn parse_size(value: &[u8]) -> Option<u64> {
+    let digits = value.strip_prefix(b"+").unwrap_or(value);
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let size: i64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    u64::try_from(size).ok()
+}
+
+fn split(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
+fn strip_carriage_return(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Cuts white space from both ends. Go counts the vertical tab to it, [`u8::is_ascii_whitespace`] does not.
+fn trim(mut text: &[u8]) -> &[u8] {
+    let space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    while let Some((first, rest)) = text.split_first()
+        && space(first)
+    {
+        text = rest;
+    }
+    while let Some((last, rest)) = text.split_last()
+        && space(last)
+    {
+        text = rest;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OID: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn canonical() -> String {
+        format!("version {VERSION}\noid sha256:{OID}\nsize 3\n")
+    }
+
+    fn parsed(text: &str) -> Result<Pointer, Error> {
+        Pointer::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn canonical_text_goes_both_ways() {
+        let pointer = parsed(&canonical()).unwrap();
+        assert_eq!(pointer, Pointer { oid: Oid::of(b"abc"), size: 3 });
+        assert_eq!(pointer.to_string(), canonical());
+        assert_eq!(Pointer { size: 0, ..pointer }.to_string(), "");
+    }
+
+    #[test]
+    fn what_the_reference_takes_besides() {
+        for text in [
+            canonical().trim_end().to_owned(),
+            canonical().replace('\n', "\r\n"),
+            format!("\n \t{}\n\n  ", canonical()),
+            canonical().replace('\n', "\n\n"),
+            canonical().replace(VERSION, "http://git-media.io/v/2"),
+            canonical().replace(VERSION, "https://hawser.github.com/spec/v1"),
+            canonical().replace("size 3", "size +03"),
+        ] {
+            assert_eq!(parsed(&text).unwrap().to_string(), canonical(), "{text:?}");
+            assert!(looks_like_pointer(text.as_bytes()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pointer_says_why() {
+        let swapped = format!("version {VERSION}\nsize 3\noid sha256:{OID}\n");
+        let extended = canonical().replace("oid", &format!("ext-0-foo sha256:{OID}\noid"));
+        for (text, error) in [
+            (String::new(), Error::NotPointer),
+            (canonical().replace("spec/v1", "spec/v2"), Error::NotPointer),
+            (canonical().replace("size 3\n", ""), Error::Missing { expected: "size" }),
+            (canonical() + "more 1\n", Error::ExtraLine { line: 4 }),
+            (swapped, Error::UnexpectedLine { line: 2, expected: "oid" }),
+            (extended, Error::Extension { name: "foo".into() }),
+            (canonical().replace(OID, &OID.to_uppercase()), Error::InvalidOid),
+            (canonical().replace(OID, &OID[1..]), Error::InvalidOid),
+            (canonical().replace("sha256", "sha512"), Error::InvalidOid),
+            (canonical().replace("size 3", "size -3"), Error::InvalidSize),
+            (canonical().replace("size 3", "size 9223372036854775808"), Error::InvalidSize),
+            (canonical().replace("size 3", "size 3 4"), Error::InvalidSize),
+            (canonical() + &" ".repeat(MAX_LEN), Error::TooLong { len: canonical().len() + MAX_LEN }),
+        ] {
+            assert_eq!(parsed(&text).unwrap_err(), error, "{text:?}");
+        }
+        assert!(!looks_like_pointer(b"version 1\n"));
+        assert!(looks_like_pointer(format!("version {VERSION}\nrubbish").as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            drop(Pointer::parse(&bytes));
+        }
+
+        #[test]
+        fn any_pointer_survives(content: Vec<u8>, size in 1..=u64::MAX >> 1) {
+            let pointer = Pointer { oid: Oid::of(&content), size };
+            prop_assert_eq!(Pointer::parse(pointer.to_string().as_bytes()), Ok(pointer));
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! [`Temp`]: a temporary file that is known to be alive for as long as its process lives.
+//!
+//! Invariant: a living process holds an advisory lock (flock) on each of its temporary files, and nobody removes
+//! one that is locked. A lock, and not the process id in the name: the kernel drops a lock at the moment of
+//! death, while an id is reused, and is another process's inside a container or on another machine.
+//! It does not say what the file is for, and keeps no list: the names and the locks are the whole record.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use tempfile::{NamedTempFile, PersistError};
+
+/// How the names of our temporary files begin, inside a directory of git's.
+pub(crate) const PREFIX: &str = "st-convert-";
+
+/// How they begin beside the files of a person.
+const HIDDEN_PREFIX: &str = ".st-convert-";
+
+/// A temporary file; removed when dropped, and by [`sweep`] when its process died.
+#[derive(Debug)]
+pub struct Temp {
+    file: NamedTempFile,
+}
+
+impl Temp {
+    /// A new empty file in a directory of git's, with the rights that any new file gets.
+    ///
+    /// # Errors
+    /// What the system reports; the directory has to exist.
+    pub fn new_in(dir: &Path) -> io::Result<Self> {
+        Self::with_prefix(dir, PREFIX)
+    }
+
+    /// As [`Temp::new_in`], with a name that hides it in a work tree.
+    ///
+    /// # Errors
+    /// What the system reports; the directory has to exist.
+    pub fn hidden_in(dir: &Path) -> io::Result<Self> {
+        Self::with_prefix(dir, HIDDEN_PREFIX)
+    }
+
+    fn with_prefix(dir: &Path, prefix: &str) -> io::Result<Self> {
+        let name = format!("{prefix}{}-", std::process::id());
+        for _ in 0..16 {
+            let file = create(dir, &name)?;
+            match file.as_file().try_lock() {
+                // Between its creation and its lock the file looked dead, and may have been swept.
+                Ok(()) if is_linked(file.as_file())? => return Ok(Self { file }),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                // A file system without locks: the file works, and no sweep will take it for dead.
+                Err(TryLockError::Error(_)) => return Ok(Self { file }),
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::WouldBlock,
+            "another process removes temporary files as they are made",
+        ))
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        self.file.as_file()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Gives the file its final name, replacing what has that name; a symbolic link there is replaced itself.
+    ///
+    /// # Errors
+    /// What the system reports; the temporary file comes back, still whole.
+    pub fn rename(self, to: &Path) -> Result<File, (io::Error, Self)> {
+        self.file.persist(to).map_err(Self::back)
+    }
+
+    /// As [`Temp::rename`], and an error if the name is taken.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`], or what the system reports.
+    pub fn rename_new(self, to: &Path) -> Result<File, (io::Error, Self)> {
+        self.file.persist_noclobber(to).map_err(Self::back)
+    }
+
+    fn back(err: PersistError) -> (io::Error, Self) {
+        (err.error, Self { file: err.file })
+    }
+}
+
+fn create(dir: &Path, name: &str) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(name);
+    // Without this the file would be for its owner alone; the umask still takes its part.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(dir)
+}
+
+#[cfg(unix)]
+fn is_linked(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(file.metadata()?.nlink() > 0)
+}
+
+#[cfg(not(unix))]
+fn is_linked(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Removes the temporary files that dead processes left in `dir`, after `before_removal` has seen each.
+/// Returns how many they were.
+///
+/// # Errors
+/// What the system reports about the directory, and what `before_removal` returns. A single file that cannot be
+/// opened, locked or removed is left alone.
+pub(crate) fn sweep(
+    dir: &Path,
+    mut before_removal: impl FnMut(&File) -> io::Result<()>,
+) -> io::Result<usize> {
+    let entries = match fs::read_dir(dir) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut removed = 0;
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let ours = name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+            || name.as_encoded_bytes().starts_with(HIDDEN_PREFIX.as_bytes());
+        if !ours || !entry.file_type()?.is_file() {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else { continue };
+        if file.try_lock().is_ok() {
+            before_removal(&file)?;
+            removed += usize::from(fs::remove_file(entry.path()).is_ok());
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_living_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let alive = Temp::new_in(dir.path()).unwrap();
+        let dead = dir.path().join("st-convert-1-dead");
+        fs::write(&dead, "half").unwrap();
+        fs::write(dir.path().join("other"), "keep").unwrap();
+        fs::create_dir(dir.path().join("st-convert-directory")).unwrap();
+        assert_eq!(sweep(dir.path(), |_| Ok(())).unwrap(), 1);
+        assert!(!dead.exists());
+        assert!(alive.path().exists());
+        assert!(dir.path().join("other").exists());
+        drop(alive);
+        assert_eq!(sweep(dir.path(), |_| Ok(())).unwrap(), 0);
+        assert_eq!(sweep(&dir.path().join("none"), |_| Ok(())).unwrap(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_elsewhere_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "keep").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("st-convert-1-link")).unwrap();
+        assert_eq!(sweep(dir.path(), |_| Ok(())).unwrap(), 0);
+        assert!(victim.exists());
+    }
+
+    #[test]
+    fn a_taken_name_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = dir.path().join("taken");
+        fs::write(&taken, "old").unwrap();
+        let temp = Temp::new_in(dir.path()).unwrap();
+        let (err, temp) = temp.rename_new(&taken).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&taken).unwrap(), b"old");
+        drop(temp.rename(&taken).unwrap());
+        assert_eq!(fs::read(&taken).unwrap(), b"");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

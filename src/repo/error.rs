@@ -1,0 +1,164 @@
+//! [`Error`]: why the repository could not be read or changed.
+
+use std::io;
+use std::path::PathBuf;
+
+use bstr::BString;
+
+use super::ObjectId;
+use crate::lfs;
+
+/// The repository could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is a repository, and it cannot be opened.
+    #[error("cannot open the repository of `{}`", dir.display())]
+    Open {
+        /// Where the search began.
+        dir: PathBuf,
+        /// Why it failed.
+        source: gix::Error,
+    },
+    /// A repository without a work tree.
+    #[error("`{}` is a bare repository", git_dir.display())]
+    Bare {
+        /// The repository.
+        git_dir: PathBuf,
+    },
+    /// The repository belongs to somebody else, and no `safe.directory` allows it.
+    #[error("`{}` belongs to another user", git_dir.display())]
+    NotTrusted {
+        /// The repository.
+        git_dir: PathBuf,
+    },
+    /// A repository format that is not read here: `reftable` or `sha256`.
+    #[error("repository format `extensions.{key} = {value}` is not supported")]
+    UnsupportedFormat {
+        /// The setting, without `extensions.`.
+        key: &'static str,
+        /// Its value.
+        value: BString,
+    },
+    /// The object database, the configuration or the index did not give what was asked.
+    #[error("cannot {action}")]
+    Git {
+        /// What was tried: a verb and its object.
+        action: &'static str,
+        /// Why it failed.
+        source: gix::Error,
+    },
+    /// The system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried: a verb.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The blob is not here: a partial clone left it out.
+    #[error("blob {id} is not in this clone")]
+    MissingBlob {
+        /// Its name.
+        id: ObjectId,
+    },
+    /// The blob is longer than the caller wants to hold.
+    #[error("blob {id} has {size} bytes, at most {limit} are read")]
+    BlobTooLarge {
+        /// Its name.
+        id: ObjectId,
+        /// Its length.
+        size: u64,
+        /// The caller's bound.
+        limit: u64,
+    },
+    /// The object is not a blob.
+    #[error("object {id} is not a blob")]
+    NotABlob {
+        /// Its name.
+        id: ObjectId,
+    },
+    /// A path on the command line that is not in the work tree.
+    #[error("`{}` is outside of the repository at `{}`", path.display(), work_dir.display())]
+    OutsideWorkTree {
+        /// The path as it was given.
+        path: PathBuf,
+        /// The top of the work tree.
+        work_dir: PathBuf,
+    },
+    /// Somebody else changes the index, or was killed while doing so.
+    #[error("the index is locked by `{}`", lock.display())]
+    IndexLocked {
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// Others changed the index again and again while ours was prepared.
+    #[error("the index keeps changing")]
+    IndexUnstable,
+    /// A file and a directory want the same name.
+    #[error("`{path}` cannot be staged beside `{other}`")]
+    PathConflict {
+        /// The path to stage.
+        path: BString,
+        /// The path in the index that excludes it.
+        other: BString,
+    },
+    /// The path is in the middle of a merge.
+    #[error("`{path}` is unmerged")]
+    Unmerged {
+        /// The path.
+        path: BString,
+    },
+    /// The path to remove is not in the index.
+    #[error("`{path}` is not in the index")]
+    NotTracked {
+        /// The path.
+        path: BString,
+    },
+    /// git does not read attributes through a link, and we do not write through one.
+    #[error("`{path}` is a symbolic link, which git does not read")]
+    AttributesSymlink {
+        /// The attributes file.
+        path: BString,
+    },
+    /// Another filter has the path.
+    #[error("`{path}` has the filter `{filter}`")]
+    OtherFilter {
+        /// The path.
+        path: BString,
+        /// The filter's name.
+        filter: BString,
+    },
+    /// No line in a `.gitattributes` can win over this file.
+    #[error("`{}` keeps `{path}` from the Git LFS filter", by.display())]
+    AttributesOverridden {
+        /// The path.
+        path: BString,
+        /// The file with the last word.
+        by: PathBuf,
+    },
+    /// git ignores attribute lines as long as the one for this path.
+    #[error("the attributes line for `{path}` has {len} bytes, git ignores lines of 2048 or more")]
+    AttributesLineTooLong {
+        /// The path.
+        path: BString,
+        /// How long the line is.
+        len: usize,
+    },
+    /// A file of the work tree could not be written.
+    #[error(transparent)]
+    Place(#[from] lfs::place::Error),
+}
+
+impl Error {
+    pub(super) fn git(action: &'static str) -> impl FnOnce(gix::Error) -> Self {
+        move |source| Self::Git { action, source }
+    }
+
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

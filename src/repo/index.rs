@@ -1,0 +1,135 @@
+//! The index as it is read: [`Entry`], and a sparse index made whole.
+//!
+//! Invariant: entries come sorted as git sorts them, and a directory that a sparse index stands for is given as
+//! the files that it holds. It writes nothing.
+
+use std::path::PathBuf;
+
+use bstr::{BStr, BString};
+use gix::index::State;
+use gix::index::entry::{self, Flags};
+
+use super::{Error, ObjectId, Repo, Result};
+
+/// What kind of thing an index entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A file.
+    File,
+    /// A file that may be run.
+    Executable,
+    /// A symbolic link.
+    Symlink,
+    /// A commit of another repository.
+    Submodule,
+}
+
+/// One path of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// From the top of the work tree, `/` between its parts.
+    pub path: BString,
+    /// What it is.
+    pub mode: Mode,
+    /// The blob, or for a submodule the commit.
+    pub id: ObjectId,
+    /// A sparse checkout leaves it out of the work tree.
+    pub skip_worktree: bool,
+    /// `git add --intent-to-add`: the path is known, the content is not.
+    pub intent_to_add: bool,
+    /// 0, or in a merge conflict 1 (base), 2 (ours), 3 (theirs).
+    pub stage: u8,
+}
+
+impl Repo {
+    /// Every path of the index, as it is on the disk now.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if the index, or a tree that a sparse index names, cannot be read.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        let mut index = self.read_index()?;
+        self.expand(&mut index, |_| true)?;
+        let entry = |entry: &gix::index::Entry| Entry {
+            path: entry.path(&index).to_owned(),
+            mode: mode(entry.mode),
+            id: entry.id,
+            skip_worktree: entry.flags.contains(Flags::SKIP_WORKTREE),
+            intent_to_add: entry.flags.contains(Flags::INTENT_TO_ADD),
+            stage: u8::try_from(entry.stage_raw()).unwrap_or_default(),
+        };
+        Ok(index.entries().iter().map(entry).collect())
+    }
+
+    /// Is the path in the index, merged or not?
+    ///
+    /// # Errors
+    /// As [`Repo::entries`].
+    pub fn is_tracked(&self, path: &BStr) -> Result<bool> {
+        let mut index = self.read_index()?;
+        self.expand(&mut index, |dir| path.starts_with(dir))?;
+        Ok(index.entry_range(path).is_some())
+    }
+
+    /// Where the index is; `GIT_INDEX_FILE` decides inside a hook.
+    pub(super) fn index_path(&self) -> PathBuf {
+        let path = self.inner.index_path();
+        // git locks and replaces what a link points to.
+        if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }
+    }
+
+    /// The index on the disk, or an empty one where there is none.
+    pub(super) fn read_index(&self) -> Result<gix::index::File> {
+        let path = self.index_path();
+        if path.try_exists().map_err(Error::io("read", &path))? {
+            self.inner.open_index().map_err(Error::git("read the index"))
+        } else {
+            Ok(gix::index::File::from_state(State::new(self.inner.object_hash()), path))
+        }
+    }
+
+    /// Replaces each directory of a sparse index for which `wanted` (given with its final `/`) by its files.
+    pub(super) fn expand(&self, index: &mut State, wanted: impl Fn(&BStr) -> bool) -> Result<()> {
+        let mut directories = Vec::new();
+        index.remove_entries(|_, path, entry| {
+            let expands = entry.mode.is_sparse() && wanted(path);
+            if expands {
+                directories.push((path.to_owned(), entry.id));
+            }
+            expands
+        });
+        if directories.is_empty() {
+            return Ok(());
+        }
+        while let Some((dir, tree)) = directories.pop() {
+            let tree = self.inner.find_tree(tree).map_err(Error::git("read a tree of the sparse index"))?;
+            for item in tree.iter() {
+                let item = item.map_err(Error::git("read a tree of the sparse index"))?;
+                let mut path = dir.clone();
+                path.extend_from_slice(item.filename());
+                match entry::Mode::from_bits(u32::from(item.mode().value())) {
+                    Some(entry::Mode::DIR) => {
+                        path.push(b'/');
+                        directories.push((path, item.object_id()));
+                    }
+                    mode => {
+                        let flags = Flags::EXTENDED | Flags::SKIP_WORKTREE;
+                        let mode = mode.unwrap_or(entry::Mode::FILE);
+                        let stat = entry::Stat::default();
+                        index.dangerously_push_entry(stat, item.object_id(), flags, mode, path.as_ref());
+                    }
+                }
+            }
+        }
+        index.sort_entries();
+        Ok(())
+    }
+}
+
+fn mode(mode: entry::Mode) -> Mode {
+    match mode {
+        entry::Mode::FILE_EXECUTABLE => Mode::Executable,
+        entry::Mode::SYMLINK => Mode::Symlink,
+        entry::Mode::COMMIT => Mode::Submodule,
+        _ => Mode::File,
+    }
+}

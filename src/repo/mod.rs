@@ -1,0 +1,139 @@
+//! [`Repo`]: the git repository that a model lives in.
+//!
+//! Discovery and trust, configuration, index, attributes and objects are read with gix, which is built without any
+//! network code; nothing here starts a process, and no filter is ever run.
+//!
+//! Invariants: the index on the disk is the old one or the new one at every instant, and holds no lock that a
+//! later run cannot recognise ([`Repo::stage`]); a work-tree file is absent or whole, and no symbolic link is
+//! followed to write one. It does not commit, fetch or merge: that is `git/`.
+
+mod attributes;
+mod config;
+mod error;
+mod index;
+mod index_file;
+mod lock;
+mod objects;
+mod stage;
+mod worktree;
+
+use std::path::{Path, PathBuf};
+
+pub use attributes::{AttributesChange, Filter};
+pub use error::Error;
+pub use gix::ObjectId;
+pub use index::{Entry, Mode};
+pub use stage::Change;
+
+/// What the functions of this module return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A repository with a work tree.
+pub struct Repo {
+    inner: gix::Repository,
+    work_dir: PathBuf,
+}
+
+impl Repo {
+    /// Finds the repository that `dir` lies in, as git does: `GIT_DIR` first, else upwards. `None` if there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::Bare`], [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
+    pub fn discover(dir: &Path) -> Result<Option<Self>> {
+        let options = gix::open::Options::default;
+        let by_trust =
+            gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };
+        let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
+            dir,
+            gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() },
+            by_trust,
+        );
+        match found {
+            Ok(found) => Self::new(found.to_thread_local()).map(Some),
+            Err(source) if is_absence(&source) => Ok(None),
+            Err(source) => Err(open_error(dir, source)),
+        }
+    }
+
+    fn new(inner: gix::Repository) -> Result<Self> {
+        let git_dir = inner.git_dir().to_owned();
+        if inner.git_dir_trust() != gix::sec::Trust::Full {
+            return Err(Error::NotTrusted { git_dir });
+        }
+        for (key, name) in
+            [("refStorage", "extensions.refStorage"), ("objectFormat", "extensions.objectFormat")]
+        {
+            let value = inner.config_snapshot().string(name);
+            if let Some(value) = value.filter(|value| *value != "files" && *value != "sha1") {
+                return Err(Error::UnsupportedFormat { key, value });
+            }
+        }
+        let work_dir = inner.workdir().map(Path::to_owned).ok_or(Error::Bare { git_dir })?;
+        let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
+        Ok(Self { inner, work_dir })
+    }
+
+    /// The top of the work tree, an absolute path.
+    pub fn work_dir(&self) -> &Path {
+        &self.work_dir
+    }
+
+    /// The directory of this work tree's index and `HEAD`.
+    pub fn git_dir(&self) -> &Path {
+        self.inner.git_dir()
+    }
+
+    /// The directory that linked work trees share; else [`Repo::git_dir`].
+    pub fn common_dir(&self) -> &Path {
+        self.inner.common_dir()
+    }
+
+    /// Is there no commit yet on the branch of `HEAD`?
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn head_is_unborn(&self) -> Result<bool> {
+        Ok(self.inner.head().map_err(Error::git("read HEAD"))?.is_unborn())
+    }
+
+    /// Removes what killed runs left: temporary files of the store and of the index, and a lock of the index that
+    /// is theirs. Nothing of a living process. Returns how many files that were.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn sweep(&self) -> Result<usize> {
+        let store = self.store();
+        let objects = store.sweep().map_err(Error::io("sweep", store.tmp_dir()))?;
+        Ok(objects + lock::sweep(&self.index_path())?)
+    }
+}
+
+fn is_absence(err: &gix::Error) -> bool {
+    use gix::discover::upwards::Error as Upwards;
+    err.downcast_any_ref::<Upwards>().is_some_and(|err| {
+        matches!(
+            err,
+            Upwards::NoGitRepository { .. }
+                | Upwards::NoGitRepositoryWithinCeiling { .. }
+                | Upwards::NoGitRepositoryWithinFs { .. }
+        )
+    })
+}
+
+/// Looks for the reason that a person can act on: gix refuses an object format that it was not built with.
+fn open_error(dir: &Path, source: gix::Error) -> Error {
+    match object_format(dir) {
+        Some(value) if value != "sha1" => Error::UnsupportedFormat { key: "objectFormat", value },
+        _ => Error::Open { dir: dir.to_owned(), source },
+    }
+}
+
+fn object_format(dir: &Path) -> Option<bstr::BString> {
+    let (found, _) = gix::discover::upwards(dir).ok()?;
+    let (git_dir, _) = found.into_repository_and_work_tree_directories();
+    let common = std::fs::read_to_string(git_dir.join("commondir")).unwrap_or_default();
+    let path = git_dir.join(common.trim_end()).join("config");
+    let config = gix::config::File::from_path_no_includes(path, gix::config::Source::Local).ok()?;
+    config.string("extensions.objectFormat")
+}

@@ -1,0 +1,62 @@
+//! Blobs: their bytes, their length, and which of them a revision has at a path.
+//!
+//! Invariant: a blob that a partial clone left out is [`Error::MissingBlob`] and no other error; it is never
+//! fetched. Nothing longer than the caller's limit is read.
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::{Error, ObjectId, Repo, Result};
+
+impl Repo {
+    /// The length of a blob, by its header alone; `None` if it is not in this clone.
+    ///
+    /// # Errors
+    /// [`Error::NotABlob`], or [`Error::Git`] for a damaged object database.
+    pub fn blob_size(&self, id: ObjectId) -> Result<Option<u64>> {
+        let header = self.inner.try_find_header(id).map_err(Error::git("read the header of an object"))?;
+        match header {
+            None => Ok(None),
+            Some(header) if header.kind() == gix::objs::Kind::Blob => Ok(Some(header.size())),
+            Some(_) => Err(Error::NotABlob { id }),
+        }
+    }
+
+    /// The bytes of a blob of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`], [`Error::BlobTooLarge`], [`Error::NotABlob`] or [`Error::Git`].
+    pub fn blob(&self, id: ObjectId, limit: u64) -> Result<Vec<u8>> {
+        let size = self.blob_size(id)?.ok_or(Error::MissingBlob { id })?;
+        if size > limit {
+            return Err(Error::BlobTooLarge { id, size, limit });
+        }
+        let mut blob = self.inner.find_blob(id).map_err(Error::git("read a blob"))?;
+        Ok(blob.take_data())
+    }
+
+    /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if there is no such revision.
+    pub fn blob_at(&self, rev: &str, path: &BStr) -> Result<Option<ObjectId>> {
+        let commit = self.inner.rev_parse_single(rev).map_err(Error::git("resolve the revision"))?;
+        let object = commit.object().map_err(Error::git("read the revision"))?;
+        let tree = object.peel_to_tree().map_err(Error::git("read the tree of the revision"))?;
+        let entry = tree.lookup_entry(path.split_str("/")).map_err(Error::git("read a tree"))?;
+        Ok(entry.filter(|entry| entry.mode().is_blob()).map(|entry| entry.object_id()))
+    }
+
+    /// Writes a blob, on the disk when this returns, as git does by default.
+    pub(super) fn write_blob(&self, content: &[u8]) -> Result<ObjectId> {
+        let id = self.inner.write_blob(content).map_err(Error::git("write a blob"))?.detach();
+        let name = id.to_string();
+        let (dir, file) = name.split_at(2);
+        let path = self.inner.objects.store_ref().path().join(dir).join(file);
+        // Not there: the blob was known already, and is in a pack.
+        if let Ok(file) = std::fs::File::open(&path) {
+            file.sync_all().map_err(Error::io("sync", &path))?;
+            crate::lfs::store::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
+        }
+        Ok(id)
+    }
+}

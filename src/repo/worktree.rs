@@ -1,0 +1,97 @@
+//! Files of the work tree: which path a person means, and small files written or removed.
+//!
+//! Invariant: a file is absent, old or new, never half-written; no symbolic link is followed to write or remove;
+//! and nothing outside the work tree, or inside `.git`, is touched.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
+
+use bstr::{BStr, BString};
+
+use super::{Error, Repo, Result};
+use crate::lfs::{Placed, Target};
+
+impl Repo {
+    /// The place of a path of the work tree, checked.
+    ///
+    /// # Errors
+    /// [`Error::Place`] if the path leaves the work tree or enters `.git`.
+    pub fn target(&self, path: &BStr) -> Result<Target> {
+        Ok(Target::new(&self.work_dir, path)?)
+    }
+
+    /// The repository's name for a path of the command line, given in the directory `cwd`; empty for the top of
+    /// the work tree. The path need not exist.
+    ///
+    /// As in git, `..` is taken from the text, and the work tree may be reached by way of links, but a link inside
+    /// of it is not followed.
+    ///
+    /// # Errors
+    /// [`Error::OutsideWorkTree`]
+    pub fn path_of(&self, cwd: &Path, arg: &OsStr) -> Result<BString> {
+        let outside = || Error::OutsideWorkTree { path: arg.into(), work_dir: self.work_dir.clone() };
+        let given = std::path::absolute(cwd.join(arg)).map_err(Error::io("find", arg))?;
+        let path = without_dots(&given);
+        let top = self.work_dir.canonicalize().map_err(Error::io("find", &self.work_dir))?;
+        let mut ancestors: Vec<_> = path.ancestors().collect();
+        ancestors.reverse();
+        for ancestor in ancestors {
+            if ancestor == self.work_dir || ancestor.canonicalize().is_ok_and(|real| real == top) {
+                let inside = path.strip_prefix(ancestor).map_err(|_| outside())?;
+                let name = gix::path::into_bstr(inside).map_err(|_| outside())?;
+                return Ok(gix::path::to_unix_separators_on_windows(name).into_owned());
+            }
+        }
+        Err(outside())
+    }
+
+    /// Writes a small file: an attributes file, an index of shards. Its mode stays if it exists.
+    ///
+    /// # Errors
+    /// [`Error::Place`]: it exists and `replace` is false, a link is in the way, or what the system reports.
+    pub fn write_file(&self, path: &BStr, content: &[u8], replace: bool) -> Result<fs::Metadata> {
+        let target = self.target(path)?;
+        let full = target.path();
+        let placed = Placed::create(&self.store(), target)?;
+        placed.file().write_all(content).map_err(Error::io("write", full))?;
+        Ok(placed.publish(replace)?)
+    }
+
+    /// Removes a file of the work tree, and its directories if that leaves them empty, as git does. It is no error
+    /// if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Place`] for a link, [`Error::Io`].
+    pub fn remove_file(&self, path: &BStr) -> Result<()> {
+        let target = self.target(path)?;
+        if target.metadata()?.is_none() {
+            return Ok(());
+        }
+        let full = target.path();
+        fs::remove_file(&full).map_err(Error::io("remove", &full))?;
+        let parents = full.ancestors().skip(1).take_while(|dir| *dir != self.work_dir);
+        for dir in parents {
+            if fs::remove_dir(dir).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path without `.` and `..`, by its text alone.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
