@@ -25,6 +25,7 @@ pub use error::{Candidate, Error};
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
 pub use plan::{Deflated, Format, Ignored, Named, Plan, Record, Storage, Tensor};
+pub use zip::is_torch_zip;
 pub use prove::{Mismatch, inflate, prove};
 
 use crate::pickle;
