@@ -14,6 +14,7 @@ mod index;
 mod index_file;
 mod lock;
 mod objects;
+mod partial;
 mod stage;
 mod worktree;
 
@@ -23,6 +24,7 @@ pub use attributes::{AttributesChange, Filter};
 pub use error::Error;
 pub use gix::ObjectId;
 pub use index::{Entry, Mode};
+pub use partial::PartialIndex;
 pub use stage::Change;
 
 /// What the functions of this module return.
