@@ -7,7 +7,8 @@ use bstr::{BStr, BString, ByteSlice as _};
 /// The extensions that torch weights come with.
 const EXTENSIONS: &[&[u8]] = &[b".bin", b".pt", b".pth", b".ckpt", b".pkl", b".pickle", b".pth.tar"];
 /// What the loaders of the Hub take for weights.
-const WEIGHTS: &[&[u8]] = &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
+const WEIGHTS: &[&[u8]] =
+    &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
 /// What trainers write beside the weights.
 const TRAINING_STATE: &[&[u8]] =
     &[b"training_args", b"optimizer", b"scheduler", b"scaler", b"random_states", b"rng_state"];
@@ -20,7 +21,10 @@ pub(crate) fn safetensors(path: &BStr) -> BString {
     let longest = EXTENSIONS.iter().filter(|extension| ends_with(name, extension)).max_by_key(|e| e.len());
     let stem = match longest {
         Some(extension) => &name[..name.len() - extension.len()],
-        None => name.rsplit_once_str(".").map_or(name, |(stem, _)| stem),
+        None => match name.rsplit_once_str(".") {
+            Some((stem, _)) if !stem.is_empty() => stem,
+            _ => name,
+        },
     };
     [dir, &renamed(stem), b".safetensors"].concat().into()
 }
@@ -75,18 +79,6 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 fn ends_with(name: &[u8], extension: &[u8]) -> bool {
     let start = name.len().saturating_sub(extension.len());
     start > 0 && name[start..].eq_ignore_ascii_case(extension)
-}
-
-/// `rsplit_once` for bytes.
-trait RsplitOnce {
-    fn rsplit_once_str(&self, at: &str) -> Option<(&[u8], &[u8])>;
-}
-
-impl RsplitOnce for [u8] {
-    fn rsplit_once_str(&self, at: &str) -> Option<(&[u8], &[u8])> {
-        let start = self.rfind(at).filter(|&start| start > 0)?;
-        Some((&self[..start], &self[start + at.len()..]))
-    }
 }
 
 #[cfg(test)]

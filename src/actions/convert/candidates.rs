@@ -72,11 +72,13 @@ impl<'a> Tracked<'a> {
         let Some(pointer) = self.pointer(entry)? else { return Source::work_tree(self.repo, path, None) };
         match Source::object(Some(self.repo), path, pointer) {
             // The content may be in the work tree alone; then its oid is proven as it is read.
-            Err(missing @ Error::NoObject { .. }) => match Source::work_tree(self.repo, path, Some(pointer)) {
-                Ok(source) => Ok(source),
-                Err(Error::NotFound) => Err(missing),
-                Err(error) => Err(error),
-            },
+            Err(missing @ Error::NoObject { .. }) => {
+                match Source::work_tree(self.repo, path, Some(pointer)) {
+                    Ok(source) => Ok(source),
+                    Err(Error::NotFound) => Err(missing),
+                    Err(error) => Err(error),
+                }
+            }
             opened => opened,
         }
     }
@@ -186,7 +188,8 @@ impl<'a> Tracked<'a> {
         let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
         let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
         let shards: BTreeSet<&String> = content.weight_map.values().collect();
-        let paths: Vec<_> = shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+        let paths: Vec<_> =
+            shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
         // All are taken out, so that none is converted alone when another is missing.
         let mut taken: Vec<_> = paths.iter().map(|path| found.remove(path)).collect();
         let mut files = Vec::with_capacity(paths.len());

@@ -65,7 +65,9 @@ impl Job {
         Conversion {
             oid: written.map(|written| written.oid),
             size: self.layout.size(),
-            source_oid: written.map(|written| written.source_oid).or(self.source.pointer.map(|pointer| pointer.oid)),
+            source_oid: written
+                .map(|written| written.source_oid)
+                .or(self.source.pointer.map(|pointer| pointer.oid)),
             source_size: self.source.file.len(),
             format: self.plan.format.name(),
             key: self.plan.key.clone(),

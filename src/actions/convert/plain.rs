@@ -13,7 +13,11 @@ use crate::lfs::Temp;
 use crate::repo::Repo;
 
 /// Converts each named file.
-pub(super) fn convert(repo: Option<&Repo>, options: &Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
+pub(super) fn convert(
+    repo: Option<&Repo>,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Summary, Error> {
     let mut outcomes = Outcomes::new(reporter);
     for given in &options.paths {
         let name = BString::from(given.as_encoded_bytes());
@@ -64,7 +68,12 @@ fn output_of(name: &BString, path: &Path, options: &Options) -> (BString, PathBu
     }
 }
 
-fn write(job: &Job, output: &Path, replace: bool, reporter: &dyn Reporter) -> Result<super::job::Written, Error> {
+fn write(
+    job: &Job,
+    output: &Path,
+    replace: bool,
+    reporter: &dyn Reporter,
+) -> Result<super::job::Written, Error> {
     let failed = |source| Error::Io { what: "write", path: output.to_owned(), source };
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temp = Temp::hidden_in(dir).map_err(failed)?;
@@ -77,6 +86,6 @@ fn write(job: &Job, output: &Path, replace: bool, reporter: &dyn Reporter) -> Re
     temp.file().sync_all().map_err(failed)?;
     let renamed = if replace { temp.rename(output) } else { temp.rename_new(output) };
     renamed.map_err(|(source, _)| failed(source))?;
-    crate::lfs::sync_parent(output).map_err(failed)?;
+    crate::lfs::store::sync_parent(output).map_err(failed)?;
     Ok(written)
 }

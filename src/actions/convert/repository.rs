@@ -13,7 +13,7 @@ use super::candidates::{Candidate, Set, Tracked, Unit};
 use super::job::{Job, Written};
 use super::{Options, Outcomes, Summary, class_of};
 use crate::checkpoint;
-use crate::git::Git;
+use crate::git::{self, Git};
 use crate::lfs::{Follower, NewObject, Placed, Pointer};
 use crate::repo::{Change, Repo};
 
@@ -102,8 +102,7 @@ impl Run<'_> {
                 Ok((written, placed)) => done.push(Done { planned: next, written, placed }),
                 Err(error) => {
                     let path = next.path.clone();
-                    let rest: Vec<_> =
-                        done.into_iter().map(|done| done.planned).chain(planned).collect();
+                    let rest: Vec<_> = done.into_iter().map(|done| done.planned).chain(planned).collect();
                     self.outcomes.fail(path.as_bstr(), error)?;
                     return self.fail_rest(&rest, &path);
                 }
@@ -205,7 +204,8 @@ impl Run<'_> {
     ) -> Result<Planned, Error> {
         let Candidate { path, source, .. } = file;
         let output = names::safetensors(path.as_bstr());
-        if let Some(other) = collisions.get(&output).and_then(|all| all.iter().find(|other| **other != path)) {
+        if let Some(other) = collisions.get(&output).and_then(|all| all.iter().find(|other| **other != path))
+        {
             return Err(Error::OutputCollision { output, other: other.clone() });
         }
         match self.repo.target(output.as_bstr())?.metadata()? {
@@ -256,7 +256,12 @@ impl Run<'_> {
             let stat_of = self.repo.target(change.path.as_bstr())?.path();
             let (path, had_unstaged_changes) = (change.path.clone(), change.had_unstaged_changes);
             self.reporter.note(&Note::AttributesChanged { path, had_unstaged_changes });
-            changes.push(Change::Add { path: change.path, blob: change.blob, stat_of, executable: change.executable });
+            changes.push(Change::Add {
+                path: change.path,
+                blob: change.blob,
+                stat_of,
+                executable: change.executable,
+            });
         }
         let mut removed = Vec::new();
         for done in done {
@@ -264,7 +269,9 @@ impl Run<'_> {
             let pointer = Pointer { oid: done.written.oid, size: done.written.size }.to_string();
             match done.placed.take() {
                 Some(placed) => drop(placed.publish(self.options.force)?),
-                None => drop(self.repo.write_file(output.as_bstr(), pointer.as_bytes(), self.options.force)?),
+                None => {
+                    drop(self.repo.write_file(output.as_bstr(), pointer.as_bytes(), self.options.force)?)
+                }
             }
             changes.push(self.add(output, pointer.into_bytes())?);
             removed.extend((self.options.replace).then(|| path.clone()));
@@ -297,12 +304,15 @@ impl Run<'_> {
             return Ok(None);
         };
         let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
-        let mut text = format!("{}\n\n", subject.trim_end()).into_bytes();
+        let mut text = format!("{}\n\n", subject.trim_end());
         for (path, oid) in &self.from {
-            text.extend([b"Converted-From: ", path.as_slice(), format!(" sha256:{oid}\n").as_bytes()].concat());
+            // A path with a line feed must not become a line of its own.
+            let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
+            text.push_str(&format!("Converted-From: {path} sha256:{oid}\n"));
         }
+        let index = self.repo.partial_index(&self.touched)?;
         let git = Git::at(self.repo.work_dir())?;
-        let id = git.commit(&self.touched, text.as_bstr())?;
+        let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
         self.reporter.note(&Note::Committed { id: id.clone() });
         Ok(Some(id))
     }
@@ -344,7 +354,8 @@ fn new_index(set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
     content.weight_map.clear();
     let mut total = 0;
     for Planned { path, output, job } in planned {
-        let name = |path: &BString| path.rsplit_str("/").next().unwrap_or_default().to_str_lossy().into_owned();
+        let name =
+            |path: &BString| path.rsplit_str("/").next().unwrap_or_default().to_str_lossy().into_owned();
         let (old, new) = (name(path), name(output));
         for (key, _) in set.content.weight_map.iter().filter(|(_, shard)| **shard == old) {
             if !job.plan.tensors.iter().any(|tensor| tensor.name == *key) {
