@@ -23,7 +23,7 @@ pub struct Identity<'a> {
 ///
 /// # Errors
 /// [`Error::Failed`] if git or a hook refuses: nothing to commit, no identity, a rejected message.
-pub fn commit(git: &Git, index: Option<&Path>, message: &str) -> Result<(String, Output), Error> {
+pub fn commit(git: &Git, index: Option<&Path>, message: impl AsRef<[u8]>) -> Result<(String, Output), Error> {
     commit_as(git, index, message, None)
 }
 
@@ -34,11 +34,11 @@ pub fn commit(git: &Git, index: Option<&Path>, message: &str) -> Result<(String,
 pub fn commit_as(
     git: &Git,
     index: Option<&Path>,
-    message: &str,
+    message: impl AsRef<[u8]>,
     identity: Option<Identity<'_>>,
 ) -> Result<(String, Output), Error> {
-    let mut command =
-        git.command("commit").args(["--quiet", "--cleanup=whitespace", "--file=-"]).input(message);
+    let mut command = git.command("commit").args(["--quiet", "--cleanup=whitespace", "--file=-"]);
+    command = command.input(message.as_ref());
     if let Some(Identity { name, email }) = identity {
         command = command.config("user.name", name).config("user.email", email);
     }

@@ -23,6 +23,8 @@ pub use follow::Follower;
 pub use place::{Placed, Target};
 pub use pointer::Pointer;
 #[cfg(feature = "repo")]
+pub(crate) use store::sync_parent;
+#[cfg(feature = "repo")]
 pub use store::{NewObject, Sharing, Store};
 #[cfg(feature = "repo")]
 pub use temp::Temp;

@@ -43,6 +43,8 @@ impl Repo {
     /// # Errors
     /// [`Error::Bare`], [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
     pub fn discover(dir: &Path) -> Result<Option<Self>> {
+        // gix keeps a relative directory relative, and would lose it when the process changes its own.
+        let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
         let options = gix::open::Options::default;
         let by_trust =
             gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };

@@ -4,6 +4,7 @@
 mod attributes;
 mod commit;
 mod paths;
+mod pointers;
 mod staging;
 
 use std::io::Write as _;

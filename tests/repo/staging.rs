@@ -51,7 +51,7 @@ fn check(sandbox: &Sandbox, dir: &Path, path: &str) {
 fn leftovers(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
-    names.filter(|name| name.contains("st-convert") || name.ends_with(".lock")).collect()
+    names.filter(|name| name.contains("st-convert") || name == "index.lock").collect()
 }
 
 #[test]
@@ -114,6 +114,24 @@ fn an_untracked_cache_and_no_checksum() {
     sandbox.git(&dir, &["update-index", "--untracked-cache"]);
     sandbox.git(&dir, &STATUS);
     check(&sandbox, &dir, "model.safetensors");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_system_monitor() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    let hook = sandbox.path("monitor");
+    // A monitor that saw nothing change since its last token.
+    fs::write(&hook, "#!/bin/sh\nprintf 'token\\0'\n").unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    sandbox.git(&dir, &["config", "core.fsmonitor", hook.to_str().unwrap()]);
+    sandbox.git(&dir, &["update-index", "--fsmonitor"]);
+    let repo = open(&dir);
+    convert(&repo, "model.safetensors", MODEL);
+    let status = sandbox.git(&dir, &STATUS);
+    assert_eq!(status, "A  .gitattributes\nA  model.safetensors\n");
+    assert_eq!(sandbox.filter_runs(), [""; 0]);
 }
 
 #[test]
