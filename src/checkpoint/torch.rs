@@ -284,30 +284,25 @@ impl<'a> Torch<'a> {
 
     /// Does the value hold a tensor or a storage, at any depth?
     pub(super) fn holds_tensor(&self, id: Id) -> bool {
-        self.holds.get_or_init(|| self.mark_holders()).get(index(id)).copied().unwrap_or(false)
+        self.holds.get_or_init(|| self.mark_holders()).get(id.index()).copied().unwrap_or(false)
     }
 
     /// One pass from the tensors and storages up to everything that holds them.
     fn mark_holders(&self) -> Vec<bool> {
         let values = self.values;
-        let mut parents: Vec<Vec<Id>> = vec![Vec::new(); values.len()];
-        let mut waiting = Vec::new();
+        let parents = Parents::of(values);
         let mut holds = vec![false; values.len()];
+        let mut waiting = Vec::new();
         for (id, value) in values.iter() {
-            values.children(id, |child| {
-                if let Some(list) = parents.get_mut(index(child)) {
-                    list.push(id);
-                }
-            });
             let tensor = matches!(value, Value::Persistent(_)) || self.rebuild_of(id).is_some();
-            if tensor && let Some(mark) = holds.get_mut(index(id)) {
+            if tensor && let Some(mark) = holds.get_mut(id.index()) {
                 *mark = true;
                 waiting.push(id);
             }
         }
         while let Some(id) = waiting.pop() {
-            for &parent in parents.get(index(id)).into_iter().flatten() {
-                if let Some(mark) = holds.get_mut(index(parent)).filter(|mark| !**mark) {
+            for &parent in parents.above(id) {
+                if let Some(mark) = holds.get_mut(parent.index()).filter(|mark| !**mark) {
                     *mark = true;
                     waiting.push(parent);
                 }
@@ -568,6 +563,47 @@ struct View {
     flags: Option<Id>,
 }
 
-fn index(id: Id) -> usize {
-    id.index()
+/// What holds each value directly: all lists one after the other, and where each begins.
+struct Parents {
+    begin: Vec<u32>,
+    all: Vec<Id>,
+}
+
+impl Parents {
+    fn of(values: &Arena) -> Self {
+        let mut begin = vec![0_u32; values.len().saturating_add(2)];
+        let mut count = |child: Id| {
+            if let Some(count) = begin.get_mut(child.index().saturating_add(2)) {
+                *count = count.saturating_add(1);
+            }
+        };
+        let mut first = None;
+        for (id, _) in values.iter() {
+            values.children(id, &mut count);
+            first.get_or_insert(id);
+        }
+        let mut total = 0_u32;
+        for count in &mut begin {
+            total = total.saturating_add(*count);
+            *count = total;
+        }
+        let mut all = vec![first; usize::try_from(total).unwrap_or(0)];
+        for (id, _) in values.iter() {
+            // Each list is filled from its beginning; its mark ends where the next list begins.
+            values.children(id, |child| {
+                let Some(place) = begin.get_mut(child.index().saturating_add(1)) else { return };
+                if let Some(slot) = usize::try_from(*place).ok().and_then(|place| all.get_mut(place)) {
+                    *slot = Some(id);
+                }
+                *place = place.saturating_add(1);
+            });
+        }
+        Self { begin, all: all.into_iter().flatten().collect() }
+    }
+
+    fn above(&self, id: Id) -> &[Id] {
+        let at = |index: usize| self.begin.get(index).and_then(|&place| usize::try_from(place).ok());
+        let range = at(id.index()).zip(at(id.index().saturating_add(1)));
+        range.and_then(|(from, to)| self.all.get(from..to)).unwrap_or_default()
+    }
 }
