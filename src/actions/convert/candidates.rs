@@ -148,12 +148,13 @@ impl<'a> Tracked<'a> {
                 Err(_) => continue,
             };
             match judge(path.as_bstr(), &source.file) {
-                Verdict::Weights if training_state => outcomes.skip(path.as_bstr(), Reason::TrainingState),
+                Verdict::Weights | Verdict::State if training_state => {
+                    outcomes.skip(path.as_bstr(), Reason::TrainingState);
+                }
                 Verdict::Weights => {
                     let path = path.clone();
                     found.entry(path.clone()).or_insert(Candidate { path, source, named: false });
                 }
-                Verdict::State if training_state => outcomes.skip(path.as_bstr(), Reason::TrainingState),
                 Verdict::State => outcomes.skip(path.as_bstr(), Reason::NoTensors),
                 Verdict::BrokenPromise(kind) => {
                     outcomes.fail(path.as_bstr(), checkpoint::Error::NotCheckpoint { kind }.into())?;

@@ -224,11 +224,10 @@ impl Run<'_> {
     fn write(&self, planned: &Planned) -> Result<(Written, Option<Placed>), Error> {
         let store = self.repo.store();
         let object = store.create()?;
-        let placed = match self.options.pointer_only {
-            true => None,
-            false => Some(Placed::create(&store, self.repo.target(planned.output.as_bstr())?)?),
-        };
-        let failed = |source| Error::Io { what: "write", path: planned.job.source.path.clone(), source };
+        let target = self.repo.target(planned.output.as_bstr())?;
+        let into = target.path();
+        let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
+        let failed = |source| Error::Io { what: "write", path: into.clone(), source };
         let follower = match &placed {
             Some(placed) => Some(Follower::start(object.file(), placed.file()).map_err(failed)?),
             None => None,
@@ -267,11 +266,10 @@ impl Run<'_> {
         for done in done {
             let Planned { path, output, .. } = &done.planned;
             let pointer = Pointer { oid: done.written.oid, size: done.written.size }.to_string();
-            match done.placed.take() {
-                Some(placed) => drop(placed.publish(self.options.force)?),
-                None => {
-                    drop(self.repo.write_file(output.as_bstr(), pointer.as_bytes(), self.options.force)?)
-                }
+            if let Some(placed) = done.placed.take() {
+                placed.publish(self.options.force)?;
+            } else {
+                self.repo.write_file(output.as_bstr(), pointer.as_bytes(), self.options.force)?;
             }
             changes.push(self.add(output, pointer.into_bytes())?);
             removed.extend((self.options.replace).then(|| path.clone()));
@@ -308,7 +306,7 @@ impl Run<'_> {
         for (path, oid) in &self.from {
             // A path with a line feed must not become a line of its own.
             let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
-            text.push_str(&format!("Converted-From: {path} sha256:{oid}\n"));
+            text = format!("{text}Converted-From: {path} sha256:{oid}\n");
         }
         let index = self.repo.partial_index(&self.touched)?;
         let git = Git::at(self.repo.work_dir())?;
