@@ -37,5 +37,3 @@ pub mod git;
 // The order of steps, and what a person sees.
 #[cfg(all(feature = "repo", feature = "git"))]
 pub mod actions;
-#[cfg(feature = "cli")]
-pub mod cli;

@@ -93,6 +93,15 @@ pub enum Error {
         /// The path.
         output: BString,
     },
+    /// A symbolic link stands where the safetensors file goes.
+    #[error("would be written to {output}, which is a symbolic link")]
+    OutputSymlink {
+        /// The path.
+        output: BString,
+    },
+    /// `lfs.extension.*` changes every object on its way, which is not done here.
+    #[error("this repository has LFS extensions configured (lfs.extension.*), which are not supported")]
+    Extensions,
     /// Two sources would be written to one file.
     #[error("would be written to {output}, as {other} is")]
     OutputCollision {
@@ -144,6 +153,7 @@ impl Error {
             | Self::NoObject { .. }
             | Self::Symlink
             | Self::OutputExists { .. }
+            | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }
             | Self::IndexDisagrees { .. } => true,

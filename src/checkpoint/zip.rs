@@ -57,6 +57,12 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     Ok(Contents { format: Format::Zip, pickle, record, declared, storages, records, deflated })
 }
 
+/// Is it an archive with a `data.pkl` in a directory of its top level, as torch writes it?
+pub fn is_torch_zip(source: &dyn ReadAt) -> bool {
+    let is_pickle = |name: &[u8]| name.to_ascii_lowercase().ends_with(b"/data.pkl");
+    directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_pickle))
+}
+
 /// The directory of an archive that begins at the first byte. (Where an archive may begin later, the
 /// crate guesses its start, and takes some of torch's for others.)
 pub(super) fn directory(source: &dyn ReadAt) -> Result<ZipArchive<Reader<'_>>, Error> {

@@ -55,8 +55,8 @@ pub fn pattern(path: &BStr) -> BString {
 pub fn append(existing: &[u8], pattern: &BStr) -> Vec<u8> {
     let line = line(pattern);
     let content = existing.strip_prefix(b"\xef\xbb\xbf").unwrap_or(existing);
-    let last = content.trim_end_with(|c| c.is_ascii_whitespace()).lines().next_back().unwrap_or_default();
-    if last.trim() == line.trim() {
+    let last = content.trim_ascii_end().lines().next_back().unwrap_or_default();
+    if last.trim_ascii() == line.trim_ascii() {
         return existing.to_vec();
     }
     let end = line_end(content);

@@ -3,7 +3,7 @@
 //! Invariant: an object gets its final name only when it is whole, of the promised size, and on the disk.
 //! This module speaks to no server and to no `git`; the directories are given to it.
 //!
-//! [`pointer`] and [`attributes`] are text alone and belong to the core. [`store`], [`place`] and [`follow`]
+//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. [`store`], [`place`] and [`follow`]
 //! touch the disk and come with the feature `repo`.
 
 pub mod attributes;
@@ -22,6 +22,8 @@ pub use follow::Follower;
 #[cfg(feature = "repo")]
 pub use place::{Placed, Target};
 pub use pointer::Pointer;
+#[cfg(feature = "repo")]
+pub(crate) use store::sync_parent;
 #[cfg(feature = "repo")]
 pub use store::{NewObject, Sharing, Store};
 #[cfg(feature = "repo")]

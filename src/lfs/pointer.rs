@@ -163,13 +163,9 @@ fn parse_oid(value: &[u8]) -> Option<Oid> {
     std::str::from_utf8(value.strip_prefix(b"sha256:")?).ok()?.parse().ok()
 }
 
-/// As Go's `ParseInt` in base 10, for numbers that are not negative.
+/// As Go's `ParseInt` in base 10, which takes a sign.
 fn parse_size(value: &[u8]) -> Option<u64> {
-    let digits = value.strip_prefix(b"+").unwrap_or(value);
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let size: i64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    let size: i64 = std::str::from_utf8(value).ok()?.parse().ok()?;
     u64::try_from(size).ok()
 }
 
@@ -181,20 +177,9 @@ fn strip_carriage_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Cuts white space from both ends. Go counts the vertical tab to it, [`u8::is_ascii_whitespace`] does not.
-fn trim(mut text: &[u8]) -> &[u8] {
-    let space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
-    while let Some((first, rest)) = text.split_first()
-        && space(first)
-    {
-        text = rest;
-    }
-    while let Some((last, rest)) = text.split_last()
-        && space(last)
-    {
-        text = rest;
-    }
-    text
+/// Cuts Unicode white space from both ends, as Go does. What is not UTF-8 is no pointer, trimmed or not.
+fn trim(text: &[u8]) -> &[u8] {
+    std::str::from_utf8(text).map_or(text, |text| text.trim().as_bytes())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! death, while an id is reused, and is another process's inside a container or on another machine.
 //! It does not say what the file is for, and keeps no list: the names and the locks are the whole record.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -17,7 +18,7 @@ pub(crate) const PREFIX: &str = "st-convert-";
 /// How they begin beside the files of a person.
 const HIDDEN_PREFIX: &str = ".st-convert-";
 
-/// A temporary file; removed when dropped, and by [`sweep`] when its process died.
+/// A temporary file; removed when dropped, and by the next sweep if its process died.
 #[derive(Debug)]
 pub struct Temp {
     file: NamedTempFile,
@@ -109,6 +110,20 @@ fn is_linked(_: &File) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Did the process die whose file this is? `<name>.<anything>` lives as long as `<name>`: a program that we start may
+/// replace it by a file of its own, without our lock.
+fn is_dead(path: &Path, file: &File) -> bool {
+    let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
+    if name.contains(&b'.') && name.starts_with(PREFIX.as_bytes()) {
+        let owner = path.with_extension("").with_extension("");
+        return match File::open(owner) {
+            Ok(owner) => owner.try_lock().is_ok(),
+            Err(err) => err.kind() == io::ErrorKind::NotFound,
+        };
+    }
+    file.try_lock().is_ok()
+}
+
 /// Removes the temporary files that dead processes left in `dir`, after `before_removal` has seen each.
 /// Returns how many they were.
 ///
@@ -133,7 +148,7 @@ pub(crate) fn sweep(
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
-        if file.try_lock().is_ok() {
+        if is_dead(&entry.path(), &file) {
             before_removal(&file)?;
             removed += usize::from(fs::remove_file(entry.path()).is_ok());
         }
@@ -157,8 +172,11 @@ mod tests {
         assert!(!dead.exists());
         assert!(alive.path().exists());
         assert!(dir.path().join("other").exists());
-        drop(alive);
+        let belonging = alive.path().with_extension("index.lock");
+        fs::write(&belonging, "").unwrap();
         assert_eq!(sweep(dir.path(), |_| Ok(())).unwrap(), 0);
+        drop(alive);
+        assert_eq!(sweep(dir.path(), |_| Ok(())).unwrap(), 1);
         assert_eq!(sweep(&dir.path().join("none"), |_| Ok(())).unwrap(), 0);
     }
 

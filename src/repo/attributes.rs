@@ -57,8 +57,17 @@ impl Repo {
     /// # Errors
     /// [`Error::Git`], [`Error::Io`], or [`Error::MissingBlob`] if an attributes file cannot be read.
     pub fn filter_of(&self, path: &BStr) -> Result<Filter> {
+        Ok(self.filters_of(&[path.to_owned()])?.pop().unwrap_or(Filter::Unspecified))
+    }
+
+    /// The filters of many paths, for one reading of the index.
+    ///
+    /// # Errors
+    /// As [`Repo::filter_of`].
+    pub fn filters_of(&self, paths: &[BString]) -> Result<Vec<Filter>> {
         let entries = self.entries()?;
-        Ok(Rules::new(self, &entries)?.filter(path)?.0)
+        let mut rules = Rules::new(self, &entries)?;
+        paths.iter().map(|path| Ok(rules.filter(path.as_ref())?.0)).collect()
     }
 
     /// What has to change so that every one of these paths gets the filter of Git LFS: nothing where it has it

@@ -111,6 +111,12 @@ pub enum Error {
         /// The path.
         path: BString,
     },
+    /// A commit of a few paths would swallow an operation that is not finished.
+    #[error("a {operation} is in progress")]
+    InProgress {
+        /// Which: `merge`, `cherrypick`, `rebase`…
+        operation: String,
+    },
     /// The path to remove is not in the index.
     #[error("`{path}` is not in the index")]
     NotTracked {

@@ -18,8 +18,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
-use crate::lfs::store::sync_parent;
-use crate::lfs::{Temp, temp};
+use crate::lfs::{Temp, sync_parent, temp};
 
 /// An index file as it was when it was read. It stays open, so its inode cannot become that of another file.
 pub(super) struct Snapshot(Option<File>);

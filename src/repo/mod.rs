@@ -14,6 +14,7 @@ mod index;
 mod index_file;
 mod lock;
 mod objects;
+mod partial;
 mod stage;
 mod worktree;
 
@@ -23,6 +24,7 @@ pub use attributes::{AttributesChange, Filter};
 pub use error::Error;
 pub use gix::ObjectId;
 pub use index::{Entry, Mode};
+pub use partial::PartialIndex;
 pub use stage::Change;
 
 /// What the functions of this module return.
@@ -41,6 +43,8 @@ impl Repo {
     /// # Errors
     /// [`Error::Bare`], [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
     pub fn discover(dir: &Path) -> Result<Option<Self>> {
+        // gix keeps a relative directory relative, and would lose it when the process changes its own.
+        let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
         let options = gix::open::Options::default;
         let by_trust =
             gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };

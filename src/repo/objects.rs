@@ -55,7 +55,7 @@ impl Repo {
         // Not there: the blob was known already, and is in a pack.
         if let Ok(file) = std::fs::File::open(&path) {
             file.sync_all().map_err(Error::io("sync", &path))?;
-            crate::lfs::store::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
+            crate::lfs::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
         }
         Ok(id)
     }

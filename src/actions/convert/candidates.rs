@@ -1,0 +1,231 @@
+//! Which files are to be converted: the named ones, or every file of the index that holds torch weights.
+//!
+//! What a file holds is judged by its content, an LFS pointer by the object behind it; the name decides
+//! only where the content cannot be seen, and where it promises what the content does not hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::{Error, Reason, names};
+use super::{Options, Outcomes, Source};
+use crate::checkpoint::{self, Kind};
+use crate::lfs::{Pointer, pointer};
+use crate::read_at::{FileSource, ReadAt as _};
+use crate::repo::{Entry, Mode, Repo};
+use crate::safetensors::shard::Index;
+
+/// A file to convert.
+pub(super) struct Candidate {
+    pub(super) path: BString,
+    pub(super) source: Source,
+    /// Was it named, so that it is no use to skip it?
+    pub(super) named: bool,
+}
+
+/// Files that are converted together: one, or the shards of a set.
+pub(super) struct Unit {
+    pub(super) files: Vec<Candidate>,
+    pub(super) set: Option<Set>,
+}
+
+/// A sharded set.
+pub(super) struct Set {
+    /// The path of its index.
+    pub(super) index: BString,
+    pub(super) content: Index,
+}
+
+/// The index of a repository, by path.
+pub(super) struct Tracked<'a> {
+    repo: &'a Repo,
+    entries: BTreeMap<BString, Entry>,
+}
+
+impl<'a> Tracked<'a> {
+    pub(super) fn read(repo: &'a Repo) -> Result<Self, Error> {
+        let entries = repo.entries()?.into_iter().filter(|entry| entry.stage == 0);
+        Ok(Self { repo, entries: entries.map(|entry| (entry.path.clone(), entry)).collect() })
+    }
+
+    pub(super) fn contains(&self, path: &BStr) -> bool {
+        self.entries.contains_key(path)
+    }
+
+    /// What the index says of a file, if that is a pointer.
+    fn pointer(&self, entry: &Entry) -> Result<Option<Pointer>, Error> {
+        let limit = pointer::MAX_LEN as u64;
+        match self.repo.blob_size(entry.id)? {
+            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(entry.id, limit)?).ok()),
+            _ => Ok(None),
+        }
+    }
+
+    /// The bytes of a tracked file: the object behind its pointer, or else the file itself.
+    fn open(&self, path: &BStr) -> Result<Source, Error> {
+        let Some(entry) = self.entries.get(path) else { return Source::work_tree(self.repo, path, None) };
+        match entry.mode {
+            Mode::Symlink => return Err(Error::Symlink),
+            Mode::Submodule => return Err(Error::NotFound),
+            Mode::File | Mode::Executable => {}
+        }
+        let Some(pointer) = self.pointer(entry)? else { return Source::work_tree(self.repo, path, None) };
+        match Source::object(Some(self.repo), path, pointer) {
+            // The content may be in the work tree alone; then its oid is proven as it is read.
+            Err(missing @ Error::NoObject { .. }) => {
+                match Source::work_tree(self.repo, path, Some(pointer)) {
+                    Ok(source) => Ok(source),
+                    Err(Error::NotFound) => Err(missing),
+                    Err(error) => Err(error),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    /// Every unit that `options` ask for. What is not to be converted goes to `outcomes`.
+    pub(super) fn units(&self, options: &Options, outcomes: &mut Outcomes<'_>) -> Result<Vec<Unit>, Error> {
+        let mut found = BTreeMap::new();
+        let mut indices = BTreeSet::new();
+        if options.paths.is_empty() {
+            self.search(b"", &mut found, &mut indices, outcomes)?;
+        }
+        for given in &options.paths {
+            let path = self.repo.path_of(&options.cwd, given)?;
+            let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
+            let is_dir = path.is_empty() || self.entries.keys().any(|tracked| tracked.starts_with(&dir));
+            if names::is_index(path.as_bstr()) {
+                indices.insert(path);
+            } else if is_dir {
+                self.search(&dir, &mut found, &mut indices, outcomes)?;
+            } else {
+                self.named(path, &mut found, outcomes)?;
+            }
+        }
+        self.group(found, indices, outcomes)
+    }
+
+    fn named(
+        &self,
+        path: BString,
+        found: &mut BTreeMap<BString, Candidate>,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<(), Error> {
+        match self.open(path.as_bstr()) {
+            Ok(source) => {
+                found.insert(path.clone(), Candidate { path, source, named: true });
+                Ok(())
+            }
+            Err(error) => outcomes.fail(path.as_bstr(), error),
+        }
+    }
+
+    /// Looks through the index below `dir`, which is empty or ends with a slash.
+    fn search(
+        &self,
+        dir: &[u8],
+        found: &mut BTreeMap<BString, Candidate>,
+        indices: &mut BTreeSet<BString>,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<(), Error> {
+        for (path, entry) in self.entries.iter().filter(|(path, _)| path.starts_with(dir)) {
+            if names::is_index(path.as_bstr()) {
+                indices.insert(path.clone());
+                continue;
+            }
+            if !matches!(entry.mode, Mode::File | Mode::Executable) || entry.intent_to_add {
+                continue;
+            }
+            let weight_like = names::is_weight_like(path.as_bstr());
+            let training_state = names::is_training_state(path.as_bstr());
+            let source = match self.open(path.as_bstr()) {
+                Ok(source) => source,
+                // What is behind the name is unknown: only the name can say whether it matters.
+                Err(error) if weight_like && !training_state => {
+                    outcomes.fail(path.as_bstr(), error)?;
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            match judge(path.as_bstr(), &source.file) {
+                Verdict::Weights if training_state => outcomes.skip(path.as_bstr(), Reason::TrainingState),
+                Verdict::Weights => {
+                    let path = path.clone();
+                    found.entry(path.clone()).or_insert(Candidate { path, source, named: false });
+                }
+                Verdict::State if training_state => outcomes.skip(path.as_bstr(), Reason::TrainingState),
+                Verdict::State => outcomes.skip(path.as_bstr(), Reason::NoTensors),
+                Verdict::BrokenPromise(kind) => {
+                    outcomes.fail(path.as_bstr(), checkpoint::Error::NotCheckpoint { kind }.into())?;
+                }
+                Verdict::Other => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the shards of each set together.
+    fn group(
+        &self,
+        mut found: BTreeMap<BString, Candidate>,
+        indices: BTreeSet<BString>,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<Vec<Unit>, Error> {
+        let mut units = Vec::new();
+        for index in indices {
+            match self.set(&index, &mut found) {
+                Ok(unit) => units.push(unit),
+                Err(error) => outcomes.fail(index.as_bstr(), error)?,
+            }
+        }
+        units.extend(found.into_values().map(|file| Unit { files: vec![file], set: None }));
+        Ok(units)
+    }
+
+    fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
+        let source = self.open(index.as_bstr())?;
+        let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
+        let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
+        let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
+        let shards: BTreeSet<&String> = content.weight_map.values().collect();
+        let paths: Vec<_> =
+            shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+        // All are taken out, so that none is converted alone when another is missing.
+        let mut taken: Vec<_> = paths.iter().map(|path| found.remove(path)).collect();
+        let mut files = Vec::with_capacity(paths.len());
+        for (path, known) in paths.into_iter().zip(&mut taken) {
+            let opened = match known.take() {
+                Some(known) => Ok(known.source),
+                None => self.open(path.as_bstr()),
+            };
+            match opened {
+                Ok(source) => files.push(Candidate { path, source, named: true }),
+                Err(_) => return Err(Error::IncompleteSet { shard: path }),
+            }
+        }
+        Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
+    }
+}
+
+/// What the content of a file says.
+enum Verdict {
+    /// Torch weights.
+    Weights,
+    /// A pickle of torch without a storage.
+    State,
+    /// Something else, although the name promises weights.
+    BrokenPromise(Kind),
+    /// Something else.
+    Other,
+}
+
+fn judge(path: &BStr, file: &FileSource) -> Verdict {
+    match Kind::of(file) {
+        Ok(Kind::Legacy) => Verdict::Weights,
+        // Any archive is a zip; torch's has a pickle in it.
+        Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Verdict::Weights,
+        Ok(Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => Verdict::State,
+        Ok(kind) if names::promises_weights(path) => Verdict::BrokenPromise(kind),
+        _ => Verdict::Other,
+    }
+}

@@ -1,0 +1,116 @@
+//! Converting checkpoints: which files, in which order, and what stands at the end.
+//!
+//! ```text
+//! candidates  which files of the index, or which named ones, and from where their bytes come
+//! job         plan, ties, layout; then the two threads over the bytes
+//! repository  a unit (a file, or a sharded set) becomes objects, work-tree files and one index write
+//! plain       one file becomes another, and no repository is touched
+//! ```
+//!
+//! Invariant: a unit is done whole or not at all, and a unit that fails stops no other.
+
+mod candidates;
+mod job;
+mod plain;
+mod repository;
+mod source;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::{Error, Outcome, Reason, Reporter, Status};
+use crate::repo::Repo;
+
+pub(crate) use source::{Source, class_of};
+
+/// What to convert, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory that relative paths start from, and in which a repository is looked for.
+    pub cwd: PathBuf,
+    /// The files; empty: every file of the index that holds torch weights.
+    pub paths: Vec<OsString>,
+    /// Say what would be written, and write nothing.
+    pub dry_run: bool,
+    /// Write there, and touch no repository.
+    pub output: Option<PathBuf>,
+    /// Convert although the safetensors file exists.
+    pub force: bool,
+    /// The dotted path of the dict to take.
+    pub key: Option<String>,
+    /// Names of tied sets to keep.
+    pub keep: Vec<String>,
+    /// Refuse where something beside the weights would be dropped.
+    pub strict: bool,
+    /// Remove the checkpoints and their shard index from the index and the work tree.
+    pub replace: bool,
+    /// Leave a pointer in the work tree.
+    pub pointer_only: bool,
+    /// Commit the result: the message, or `None` inside for the default one.
+    pub commit: Option<Option<String>>,
+}
+
+/// What became of all files.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Every file, in the order in which it was done. Each was told to the reporter, too.
+    pub outcomes: Vec<Outcome>,
+    /// Was anything staged?
+    pub staged: bool,
+    /// The commit that was made.
+    pub commit: Option<String>,
+    /// Was it run in a repository?
+    pub in_repository: bool,
+}
+
+/// Converts. One bad file stops no other.
+///
+/// # Errors
+/// [`Error`] for what stops the whole: no repository, git, the index. What stops one file is in its
+/// [`Outcome`].
+pub fn convert(options: &Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
+    if let (Some(_), count) = (&options.output, options.paths.len())
+        && count != 1
+    {
+        return Err(Error::OneOutput { count });
+    }
+    match Repo::discover(&options.cwd)? {
+        Some(repo) if options.output.is_none() => repository::convert(&repo, options, reporter),
+        repo if !options.paths.is_empty() => plain::convert(repo.as_ref(), options, reporter),
+        _ => Err(Error::NoRepository),
+    }
+}
+
+/// The outcomes so far, told to the reporter as they come.
+struct Outcomes<'a> {
+    reporter: &'a dyn Reporter,
+    all: Vec<Outcome>,
+}
+
+impl<'a> Outcomes<'a> {
+    fn new(reporter: &'a dyn Reporter) -> Self {
+        Self { reporter, all: Vec::new() }
+    }
+
+    fn push(&mut self, outcome: Outcome) {
+        self.reporter.outcome(&outcome);
+        self.all.push(outcome);
+    }
+
+    /// A file that was not converted. An interruption is no fact about a file.
+    fn fail(&mut self, source: &bstr::BStr, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Interrupted) {
+            return Err(error);
+        }
+        let status = if error.is_refusal() { Status::Refused } else { Status::Failed };
+        let reason = Some(Reason::Error(error));
+        self.push(Outcome { source: source.to_owned(), output: None, status, conversion: None, reason });
+        Ok(())
+    }
+
+    fn skip(&mut self, source: &bstr::BStr, reason: Reason) {
+        let status = Status::Skipped;
+        let source = source.to_owned();
+        self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
+    }
+}

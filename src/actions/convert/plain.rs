@@ -1,0 +1,91 @@
+//! One plain file becomes another: outside a repository, or where `--output` says.
+//!
+//! No repository is written to; one is only asked for the object behind a pointer.
+
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::{Error, Outcome, Reporter, Status, names};
+use super::job::Job;
+use super::{Options, Outcomes, Source, Summary, class_of};
+use crate::lfs::Temp;
+use crate::repo::Repo;
+
+/// Converts each named file.
+pub(super) fn convert(
+    repo: Option<&Repo>,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Summary, Error> {
+    let mut outcomes = Outcomes::new(reporter);
+    for given in &options.paths {
+        let name = BString::from(given.as_encoded_bytes());
+        match one(repo, &name, &options.cwd.join(given), options, reporter) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(error) => outcomes.fail(name.as_bstr(), error)?,
+        }
+    }
+    Ok(Summary { outcomes: outcomes.all, ..Summary::default() })
+}
+
+fn one(
+    repo: Option<&Repo>,
+    name: &BString,
+    path: &Path,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Outcome, Error> {
+    let (shown, output) = output_of(name, path, options);
+    if output.symlink_metadata().is_ok() && !options.force {
+        if options.output.is_some() {
+            return Err(Error::OutputExists { output: shown });
+        }
+        let (source, output) = (name.clone(), Some(shown));
+        return Ok(Outcome { source, output, status: Status::UpToDate, conversion: None, reason: None });
+    }
+    let source = Source::plain(repo, name.as_bstr(), path.to_owned())?;
+    let class = class_of(None, name.as_bstr(), path);
+    let job = Job::prepare(source, class.as_deref(), options)?;
+    let written = if options.dry_run { None } else { Some(write(&job, &output, options.force, reporter)?) };
+    Ok(Outcome {
+        source: name.clone(),
+        output: Some(shown),
+        status: Status::Converted,
+        conversion: Some(job.facts(written)),
+        reason: None,
+    })
+}
+
+fn output_of(name: &BString, path: &Path, options: &Options) -> (BString, PathBuf) {
+    match &options.output {
+        Some(output) => (BString::from(output.as_os_str().as_encoded_bytes()), options.cwd.join(output)),
+        None => {
+            let file = path.file_name().unwrap_or_default().as_encoded_bytes();
+            let file = names::safetensors(file.as_bstr());
+            (names::safetensors(name.as_bstr()), path.with_file_name(file.to_path_lossy().as_ref()))
+        }
+    }
+}
+
+fn write(
+    job: &Job,
+    output: &Path,
+    replace: bool,
+    reporter: &dyn Reporter,
+) -> Result<super::job::Written, Error> {
+    let failed = |source| Error::Io { what: "write", path: output.to_owned(), source };
+    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let temp = Temp::hidden_in(dir).map_err(failed)?;
+    let mut file = temp.file();
+    let spool = || {
+        let spool = Temp::hidden_in(dir).map_err(failed)?;
+        spool.file().try_clone().map_err(failed)
+    };
+    let written = job.run(&mut file, &spool, reporter)?;
+    temp.file().sync_all().map_err(failed)?;
+    let renamed = if replace { temp.rename(output) } else { temp.rename_new(output) };
+    renamed.map_err(|(source, _)| failed(source))?;
+    crate::lfs::store::sync_parent(output).map_err(failed)?;
+    Ok(written)
+}

@@ -1,0 +1,115 @@
+//! Names of files: which safetensors file a checkpoint becomes, and what a name says about its content.
+//!
+//! Names are bytes, `/` between their parts; nothing here looks at a file.
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+/// The extensions that torch weights come with.
+const EXTENSIONS: &[&[u8]] = &[b".bin", b".pt", b".pth", b".ckpt", b".pkl", b".pickle", b".pth.tar"];
+/// What the loaders of the Hub take for weights.
+const WEIGHTS: &[&[u8]] =
+    &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
+/// What trainers write beside the weights.
+const TRAINING_STATE: &[&[u8]] =
+    &[b"training_args", b"optimizer", b"scheduler", b"scaler", b"random_states", b"rng_state"];
+/// The suffix of a shard index of checkpoints.
+const INDEX: &[u8] = b".bin.index.json";
+
+/// The safetensors file of a checkpoint: `pytorch_model*` becomes `model*`, any other keeps its stem.
+pub(crate) fn safetensors(path: &BStr) -> BString {
+    let (dir, name) = split(path);
+    let longest = EXTENSIONS.iter().filter(|extension| ends_with(name, extension)).max_by_key(|e| e.len());
+    let stem = match longest {
+        Some(extension) => &name[..name.len() - extension.len()],
+        None => match name.rsplit_once_str(".") {
+            Some((stem, _)) if !stem.is_empty() => stem,
+            _ => name,
+        },
+    };
+    [dir, &renamed(stem), b".safetensors"].concat().into()
+}
+
+/// The shard index that replaces the one of checkpoints.
+pub(crate) fn safetensors_index(index: &BStr) -> BString {
+    let (dir, name) = split(index);
+    let stem = name.strip_suffix(INDEX).unwrap_or(name);
+    [dir, &renamed(stem), b".safetensors.index.json"].concat().into()
+}
+
+fn renamed(stem: &[u8]) -> Vec<u8> {
+    match stem.strip_prefix(b"pytorch_model") {
+        Some(rest) => [b"model".as_slice(), rest].concat(),
+        None => stem.to_vec(),
+    }
+}
+
+/// Is it the shard index of checkpoints?
+pub(crate) fn is_index(path: &BStr) -> bool {
+    split(path).1.ends_with(INDEX)
+}
+
+/// Does the name promise torch weights, so that anything else in the file is worth an error?
+pub(crate) fn promises_weights(path: &BStr) -> bool {
+    let name = split(path).1;
+    let extension = EXTENSIONS.iter().any(|extension| ends_with(name, extension));
+    extension && WEIGHTS.iter().any(|start| name.starts_with(start))
+}
+
+/// Could the file hold torch weights, by its extension?
+pub(crate) fn is_weight_like(path: &BStr) -> bool {
+    EXTENSIONS.iter().any(|extension| ends_with(split(path).1, extension))
+}
+
+/// Is it training state, by its name?
+pub(crate) fn is_training_state(path: &BStr) -> bool {
+    let name = split(path).1;
+    TRAINING_STATE.iter().any(|start| name.starts_with(start))
+}
+
+/// The file `name` in the directory of `path`.
+pub(crate) fn beside(path: &BStr, name: &[u8]) -> BString {
+    [split(path).0, name].concat().into()
+}
+
+/// The directory with its slash, and the name.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    path.split_at(path.rfind_byte(b'/').map_or(0, |slash| slash + 1))
+}
+
+fn ends_with(name: &[u8], extension: &[u8]) -> bool {
+    let start = name.len().saturating_sub(extension.len());
+    start > 0 && name[start..].eq_ignore_ascii_case(extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str) -> String {
+        safetensors(path.into()).to_string()
+    }
+
+    #[test]
+    fn names_as_loaders_look_for_them() {
+        assert_eq!(name("pytorch_model.bin"), "model.safetensors");
+        assert_eq!(name("a/b/pytorch_model.fp16.bin"), "a/b/model.fp16.safetensors");
+        assert_eq!(name("pytorch_model-00001-of-00002.bin"), "model-00001-of-00002.safetensors");
+        assert_eq!(name("unet/diffusion_pytorch_model.bin"), "unet/diffusion_pytorch_model.safetensors");
+        assert_eq!(name("checkpoint.pth.tar"), "checkpoint.safetensors");
+        assert_eq!(name("v1-5.ckpt"), "v1-5.safetensors");
+        assert_eq!(name("weights.dat"), "weights.safetensors");
+        assert_eq!(name("pytorch_model/weights"), "pytorch_model/weights.safetensors");
+        assert_eq!(name(".bin"), ".bin.safetensors");
+        assert_eq!(
+            safetensors_index("x/pytorch_model.bin.index.json".into()),
+            "x/model.safetensors.index.json"
+        );
+    }
+
+    #[test]
+    fn training_state_by_name() {
+        assert!(is_training_state("checkpoint-5/training_args.bin".into()));
+        assert!(is_training_state("rng_state_0.pth".into()));
+        assert!(!is_training_state("optimizer/pytorch_model.bin".into()));
+    }
+}

@@ -1,0 +1,395 @@
+//! [`Git`]: how a git command is started, fed, bounded and judged.
+//!
+//! Invariants: the program is found once, in an absolute directory of `PATH`, so nothing in a repository can stand in
+//! for it; messages are in English; nobody is asked for a password off a terminal; what is captured has a bound; an
+//! exit status other than zero is an error that carries what git said.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one file that starts processes and reads git's environment"
+)]
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
+
+/// The variables that tie git to one repository (`git rev-parse --local-env-vars`), without those that carry the
+/// person's own `-c` settings, and those that change what a path on the command line means.
+const REPOSITORY_VARIABLES: [&str; 17] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// How much of a command's standard output is taken, unless said otherwise.
+const MAX_OUTPUT: u64 = 64 << 20;
+
+/// How much of what it says on standard error is kept; the rest is read and dropped.
+const MAX_STDERR: u64 = 1 << 20;
+
+/// A git command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no git in an absolute directory of `PATH`.
+    #[error("git is not installed")]
+    NotInstalled,
+    /// The process could not be started, fed or waited for.
+    #[error("cannot run `git {subcommand}`")]
+    Io {
+        /// The first argument.
+        subcommand: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// It ended with another status than zero.
+    #[error("`git {subcommand}` failed ({})", status.map_or("killed".into(), |code| format!("exit status {code}")))]
+    Failed {
+        /// The first argument.
+        subcommand: String,
+        /// Its exit status; `None` if a signal ended it.
+        status: Option<i32>,
+        /// What it said.
+        #[source]
+        stderr: Stderr,
+    },
+    /// It wrote more than the caller takes.
+    #[error("`git {subcommand}` wrote more than {limit} bytes")]
+    OutputTooLong {
+        /// The first argument.
+        subcommand: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// Its answer is not what this version of git is known to give.
+    #[error("unexpected answer of `git {subcommand}`")]
+    UnexpectedOutput {
+        /// The first argument.
+        subcommand: String,
+    },
+}
+
+/// What git said on standard error. May hold text of a server or of a hook: escape it for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stderr(pub String);
+
+impl fmt::Display for Stderr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "it said nothing" } else { &self.0 })
+    }
+}
+
+impl std::error::Error for Stderr {}
+
+/// What a command wrote that ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its answer.
+    pub stdout: Vec<u8>,
+    /// What it and its hooks said besides.
+    pub stderr: Stderr,
+}
+
+impl Output {
+    /// The answer as text, without the line end; empty if it is not UTF-8.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap_or_default().trim_end_matches('\n')
+    }
+}
+
+/// Is told each command line before it is started.
+pub type Observer = Arc<dyn Fn(&[OsString]) + Send + Sync>;
+
+/// git, in one directory.
+#[derive(Clone)]
+pub struct Git {
+    program: &'static Path,
+    dir: PathBuf,
+    clean: bool,
+    observer: Option<Observer>,
+}
+
+impl Git {
+    /// git in `dir`, whatever repository the environment names.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`]
+    pub fn at(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        let program = program().ok_or(Error::NotInstalled)?;
+        Ok(Self { program, dir: dir.into(), clean: true, observer: None })
+    }
+
+    /// git as a hook has to call it: with the repository, and above all the index, that the environment names. For
+    /// `git commit <path>` that is an index of its own.
+    ///
+    /// # Errors
+    /// [`Error::NotInstalled`]
+    pub fn in_hook(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        Ok(Self { clean: false, ..Self::at(dir)? })
+    }
+
+    /// Tells `observer` every command line.
+    #[must_use]
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// A command with its first argument.
+    pub fn command(&self, subcommand: &str) -> Invocation<'_> {
+        Invocation {
+            git: self,
+            subcommand: subcommand.to_owned(),
+            config: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            input: None,
+            limit: MAX_OUTPUT,
+        }
+    }
+}
+
+/// One command, before it is run.
+#[must_use]
+pub struct Invocation<'a> {
+    git: &'a Git,
+    subcommand: String,
+    config: Vec<String>,
+    args: Vec<OsString>,
+    env: Vec<(&'static str, OsString)>,
+    input: Option<Vec<u8>>,
+    limit: u64,
+}
+
+impl Invocation<'_> {
+    /// Adds arguments. Put `--` or `--end-of-options` before any that comes from elsewhere.
+    pub fn args<S: Into<OsString>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// A setting for this command and what it starts; its value is visible in the list of processes.
+    pub fn config(mut self, key: &str, value: &str) -> Self {
+        self.config.push(format!("{key}={value}"));
+        self
+    }
+
+    /// A variable for this command and what it starts.
+    pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// What it reads from its standard input; without it, nothing.
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+
+    /// How many bytes of answer are taken.
+    pub fn limit(mut self, limit: u64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Runs it and takes what it writes.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::OutputTooLong`] or [`Error::Io`].
+    pub fn run(self) -> Result<Output, Error> {
+        let mut command = self.build();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
+        let child = command.spawn().map_err(|source| self.io(source))?;
+        let (status, stdout, stderr) =
+            converse(child, self.input.as_deref(), self.limit).map_err(|source| self.io(source))?;
+        if stdout.len() as u64 > self.limit {
+            return Err(Error::OutputTooLong { subcommand: self.subcommand, limit: self.limit });
+        }
+        let stderr = Stderr(String::from_utf8_lossy(&stderr).trim_end().to_owned());
+        match status {
+            Some(0) => Ok(Output { stdout, stderr }),
+            status => Err(Error::Failed { subcommand: self.subcommand, status, stderr }),
+        }
+    }
+
+    /// Runs it with its progress on our standard error, where a person sees it, and no answer.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], with nothing said, or [`Error::Io`].
+    pub fn run_visibly(self) -> Result<(), Error> {
+        let mut command = self.build();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let status = command.status().map_err(|source| self.io(source))?;
+        match status.code() {
+            Some(0) => Ok(()),
+            status => {
+                Err(Error::Failed { subcommand: self.subcommand, status, stderr: Stderr(String::new()) })
+            }
+        }
+    }
+
+    fn build(&self) -> Command {
+        let mut line: Vec<OsString> = vec!["--no-pager".into(), "-c".into(), "core.fsmonitor=false".into()];
+        for setting in &self.config {
+            line.extend(["-c".into(), setting.into()]);
+        }
+        line.push((&self.subcommand).into());
+        line.extend(self.args.iter().cloned());
+        if let Some(observer) = &self.git.observer {
+            observer(&line);
+        }
+        let mut command = Command::new(self.git.program);
+        command.current_dir(&self.git.dir).args(line);
+        if self.git.clean {
+            for name in REPOSITORY_VARIABLES {
+                command.env_remove(name);
+            }
+        }
+        command.env("LC_ALL", "C").env_remove("LANGUAGE");
+        if !io::stderr().is_terminal() {
+            command.env("GIT_TERMINAL_PROMPT", "0");
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn io(&self, source: io::Error) -> Error {
+        Error::Io { subcommand: self.subcommand.clone(), source }
+    }
+}
+
+/// The object directories of other repositories that the environment names, for their LFS stores.
+pub fn alternate_object_directories() -> Vec<PathBuf> {
+    let dirs = std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default();
+    std::env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty()).collect()
+}
+
+/// Feeds the process and takes what it writes, all at once, so that neither side waits for ever. A process that
+/// writes more than `limit` is killed, and its answer is one byte too long.
+fn converse(
+    mut child: Child,
+    input: Option<&[u8]>,
+    limit: u64,
+) -> io::Result<(Option<i32>, Vec<u8>, Vec<u8>)> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if let (Some(mut stdin), Some(input)) = (stdin, input) {
+                // A process that needs no more input closes it; its status says whether that was well.
+                let _unread = stdin.write_all(input);
+            }
+        });
+        let said = scope.spawn(move || {
+            let Some(mut stderr) = stderr else { return Vec::new() };
+            let said = take(&mut stderr, MAX_STDERR).unwrap_or_default();
+            let _rest = io::copy(&mut stderr, &mut io::sink());
+            said
+        });
+        let answer = stdout.map_or(Ok(Vec::new()), |mut stdout| take(&mut stdout, limit.saturating_add(1)));
+        if answer.as_ref().map_or(true, |answer| answer.len() as u64 > limit) {
+            child.kill()?;
+        }
+        let status = child.wait()?;
+        let said = said.join().map_err(|_| io::Error::other("the reading thread panicked"))?;
+        Ok((status.code(), answer?, said))
+    })
+}
+
+fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut taken = Vec::new();
+    from.take(limit).read_to_end(&mut taken)?;
+    Ok(taken)
+}
+
+/// The first git in an absolute directory of `PATH`.
+fn program() -> Option<&'static Path> {
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PROGRAM.get_or_init(|| find_in(&std::env::var_os("PATH")?)).as_deref()
+}
+
+fn find_in(path: &OsStr) -> Option<PathBuf> {
+    let name = format!("git{}", std::env::consts::EXE_SUFFIX);
+    std::env::split_paths(path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(&name))
+        .find(|file| is_executable(file))
+}
+
+#[cfg(unix)]
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(file: &Path) -> bool {
+    file.is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git() -> Git {
+        Git::at(std::env::temp_dir()).unwrap()
+    }
+
+    #[test]
+    fn an_answer_and_a_failure() {
+        assert!(git().command("version").run().unwrap().text().starts_with("git version "));
+        let err = git().command("hash-object").args(["--no-such-option"]).run().unwrap_err();
+        let Error::Failed { subcommand, status: Some(129), stderr } = err else { panic!("{err}") };
+        assert_eq!(subcommand, "hash-object");
+        assert!(stderr.0.contains("no-such-option"), "{stderr}");
+    }
+
+    #[test]
+    fn input_is_read_and_output_is_bounded() {
+        let hash =
+            |input: Vec<u8>| git().command("hash-object").args(["--stdin"]).input(input).run().unwrap();
+        assert_eq!(hash(Vec::new()).text(), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+        assert_eq!(hash(vec![0; 1 << 20]).text().len(), 40);
+        let err = git().command("help").args(["-a"]).limit(10).run().unwrap_err();
+        assert!(matches!(err, Error::OutputTooLong { limit: 10, .. }), "{err}");
+        // A command that reads nothing must not hang or fail.
+        git().command("version").input(vec![0; 1 << 20]).run().unwrap();
+    }
+
+    #[test]
+    fn a_setting_reaches_the_command_and_the_observer_sees_it() {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let also = Arc::clone(&seen);
+        let git = git().observed(Arc::new(move |line| also.lock().unwrap().extend_from_slice(line)));
+        let answer = git.command("config").config("st-convert.jobs", "3").args(["st-convert.jobs"]).run();
+        assert_eq!(answer.unwrap().text(), "3");
+        assert!(seen.lock().unwrap().contains(&"st-convert.jobs=3".into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_working_directory_is_not_searched() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("git");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(find_in(dir.path().as_os_str()), None);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(find_in(dir.path().as_os_str()), Some(file));
+        assert_eq!(find_in(OsStr::new(":.:bin")), None);
+    }
+}

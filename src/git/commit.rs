@@ -1,0 +1,127 @@
+//! Commits made by git, so that hooks and signing run, and the few commands that build a small repository.
+//!
+//! Invariant: [`commit`] commits exactly the index that it is given; nothing is read from the work tree, so no clean
+//! filter runs. `git commit --only <path>` would be the usual way to leave other staged work alone, but it builds its
+//! index anew and sends each new file through the filter again.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::command::{Error, Git, Output};
+
+/// Who a commit is by, where the configuration need not say so.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// `user.name`
+    pub name: &'a str,
+    /// `user.email`
+    pub email: &'a str,
+}
+
+/// Commits the index file at `index`, or git's own, with hooks, signing and the identity that the configuration
+/// says. Returns the new commit's name, and what git and the hooks said.
+///
+/// # Errors
+/// [`Error::Failed`] if git or a hook refuses: nothing to commit, no identity, a rejected message.
+pub fn commit(git: &Git, index: Option<&Path>, message: impl AsRef<[u8]>) -> Result<(String, Output), Error> {
+    commit_as(git, index, message, None)
+}
+
+/// As [`commit`], with an identity.
+///
+/// # Errors
+/// As [`commit`].
+pub fn commit_as(
+    git: &Git,
+    index: Option<&Path>,
+    message: impl AsRef<[u8]>,
+    identity: Option<Identity<'_>>,
+) -> Result<(String, Output), Error> {
+    let mut command = git.command("commit").args(["--quiet", "--cleanup=whitespace", "--file=-"]);
+    command = command.input(message.as_ref());
+    if let Some(Identity { name, email }) = identity {
+        command = command.config("user.name", name).config("user.email", email);
+    }
+    if let Some(index) = index {
+        command = command.env("GIT_INDEX_FILE", index);
+    }
+    let said = command.run()?;
+    Ok((rev_parse(git, "HEAD^{commit}")?, said))
+}
+
+/// Makes a repository with the branch `main` in git's directory, which has to exist.
+///
+/// # Errors
+/// [`Error::Failed`]
+pub fn init(git: &Git) -> Result<(), Error> {
+    git.command("init").args(["--quiet", "--initial-branch=main"]).run().map(drop)
+}
+
+/// Sets a value in the repository's own configuration.
+///
+/// # Errors
+/// [`Error::Failed`]
+pub fn set_config(git: &Git, key: &str, value: &str) -> Result<(), Error> {
+    git.command("config").args(["--local", "--", key, value]).run().map(drop)
+}
+
+/// The full name of the object that a revision means.
+///
+/// # Errors
+/// [`Error::Failed`] if it means none.
+pub fn rev_parse(git: &Git, rev: &str) -> Result<String, Error> {
+    let answer = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", rev]).run()?;
+    object_name("rev-parse", &answer)
+}
+
+/// Writes the index file at `index`, or git's own, as a tree.
+///
+/// # Errors
+/// [`Error::Failed`]
+pub fn write_tree(git: &Git, index: Option<&Path>) -> Result<String, Error> {
+    let command = git.command("write-tree");
+    let command = if let Some(index) = index { command.env("GIT_INDEX_FILE", index) } else { command };
+    object_name("write-tree", &command.run()?)
+}
+
+/// Writes a commit that no branch holds; no hook runs.
+///
+/// # Errors
+/// [`Error::Failed`]
+pub fn commit_tree(
+    git: &Git,
+    tree: &str,
+    parents: &[&str],
+    message: &str,
+    identity: Identity<'_>,
+) -> Result<String, Error> {
+    let parents = parents.iter().flat_map(|parent| ["-p", parent]);
+    let command =
+        git.command("commit-tree").config("user.name", identity.name).config("user.email", identity.email);
+    object_name("commit-tree", &command.args(parents).args(["-F", "-", tree]).input(message).run()?)
+}
+
+/// Sets a reference such as `refs/pr/1`.
+///
+/// # Errors
+/// [`Error::Failed`]
+pub fn update_ref(git: &Git, name: &str, id: &str) -> Result<(), Error> {
+    git.command("update-ref").args(["--", name, id]).run().map(drop)
+}
+
+/// The last `count` commits of a revision, one a line: short name and subject.
+///
+/// # Errors
+/// [`Error::Failed`]
+pub fn log(git: &Git, rev: &str, count: usize) -> Result<Vec<String>, Error> {
+    let count = OsString::from(format!("--max-count={count}"));
+    let command = git.command("log").args([count, "--format=%h %s".into()]);
+    let answer = command.args(["--end-of-options", rev, "--"]).run()?;
+    Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect())
+}
+
+fn object_name(subcommand: &str, answer: &Output) -> Result<String, Error> {
+    let name = answer.text();
+    let is_name = matches!(name.len(), 40 | 64) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_name { Ok(name.to_owned()) } else { Err(Error::UnexpectedOutput { subcommand: subcommand.into() }) }
+}

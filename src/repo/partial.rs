@@ -1,0 +1,87 @@
+//! [`PartialIndex`]: what a commit of a few paths would hold, whatever else is staged.
+//!
+//! Invariant: it is the tree of `HEAD`, with the given paths as the index has them. Every entry carries stat data,
+//! so git reads no file to use it: those of the index where the blob is the same, else data that no file has.
+//! It is a file of its own in the git directory, gone when dropped; the index itself is not touched.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice as _};
+use gix::index::State;
+use gix::index::entry::Stage;
+
+use super::{Error, Repo, Result, index_file};
+use crate::lfs::Temp;
+
+/// An index file for one commit.
+#[derive(Debug)]
+pub struct PartialIndex {
+    path: PathBuf,
+    /// Says that we live; git replaces the index itself by a file without our lock.
+    _owner: Temp,
+}
+
+impl PartialIndex {
+    /// Where it is, for `GIT_INDEX_FILE`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PartialIndex {
+    fn drop(&mut self) {
+        // A leftover is swept by a later run.
+        let _left_behind = fs::remove_file(&self.path);
+    }
+}
+
+impl Repo {
+    /// Makes the index for a commit of these paths alone. A path that the index does not have is removed by it.
+    ///
+    /// # Errors
+    /// [`Error::InProgress`] in the middle of a merge or the like, [`Error::Unmerged`], or what git's files and the
+    /// system report.
+    pub fn partial_index(&self, paths: &[BString]) -> Result<PartialIndex> {
+        if let Some(state) = self.inner.state() {
+            return Err(Error::InProgress { operation: format!("{state:?}").to_ascii_lowercase() });
+        }
+        let mut index = self.read_index()?;
+        self.expand(&mut index, |_| true)?;
+        let head = self.inner.head_tree_id_or_empty().map_err(Error::git("read the tree of HEAD"))?;
+        let mut partial = self.inner.index_from_tree(&head).map_err(Error::git("read the tree of HEAD"))?;
+        let paths: HashSet<_> = paths.iter().collect();
+        partial.remove_entries(|_, path, _| paths.contains(&path.to_owned()));
+        copy_stat(&mut partial, &index);
+        for path in paths {
+            let range = index.entry_range(path.as_ref()).unwrap_or_default();
+            for entry in index.entries().get(range).unwrap_or_default() {
+                if entry.stage() != Stage::Unconflicted {
+                    return Err(Error::Unmerged { path: path.clone() });
+                }
+                partial.dangerously_push_entry(entry.stat, entry.id, entry.flags, entry.mode, path.as_bstr());
+            }
+        }
+        partial.sort_entries();
+        partial.remove_tree();
+        let bytes = index_file::bytes(&partial, false).map_err(Error::git("write an index"))?;
+        let dir = self.git_dir();
+        let owner = Temp::new_in(dir).map_err(Error::io("create a file in", dir))?;
+        let path = owner.path().with_extension("index");
+        fs::write(&path, bytes).map_err(Error::io("write", &path))?;
+        Ok(PartialIndex { path, _owner: owner })
+    }
+}
+
+fn copy_stat(partial: &mut State, index: &State) {
+    for (entry, path) in partial.entries_mut_with_paths() {
+        match index.entry_by_path(path) {
+            Some(known) if known.id == entry.id && known.mode == entry.mode => {
+                (entry.stat, entry.flags) = (known.stat, known.flags);
+            }
+            // Staged otherwise: the work-tree file is not this blob, and a length says so without a look at it.
+            _ => entry.stat.size = u32::MAX,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Converted files in real repositories: what git and git-lfs say about them.
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod attributes;
+mod commit;
+mod paths;
+mod pointers;
+mod staging;
+
+use std::io::Write as _;
+use std::path::Path;
+
+use bstr::{BStr, BString};
+use git_st_convert::hash::Oid;
+use git_st_convert::lfs::{Placed, Pointer};
+use git_st_convert::repo::{Change, Repo};
+
+pub(crate) fn open(dir: &Path) -> Repo {
+    Repo::discover(dir).unwrap().unwrap()
+}
+
+/// Does all that a conversion does to a repository, with these bytes as the converted file.
+pub(crate) fn convert(repo: &Repo, path: &str, bytes: &[u8]) -> Pointer {
+    let pointer = Pointer { oid: Oid::of(bytes), size: bytes.len() as u64 };
+    let store = repo.store();
+    let mut object = store.create().unwrap();
+    object.write_all(bytes).unwrap();
+    let placed = Placed::create(&store, repo.target(path.into()).unwrap()).unwrap();
+    placed.fill(object.file()).unwrap();
+    object.commit(pointer.oid, pointer.size).unwrap();
+    let mut changes = apply_attributes(repo, &[path.into()]);
+    placed.publish(false).unwrap();
+    changes.push(add(repo, path.into(), pointer.to_string()));
+    repo.stage(&changes).unwrap();
+    pointer
+}
+
+/// Writes the attributes files that these paths need. Returns what is to be staged.
+pub(crate) fn apply_attributes(repo: &Repo, paths: &[BString]) -> Vec<Change> {
+    let planned = repo.plan_attributes(paths).unwrap();
+    let write = |change: git_st_convert::repo::AttributesChange| {
+        repo.write_file(change.path.as_ref(), &change.content, true).unwrap();
+        add(repo, change.path.as_ref(), change.blob)
+    };
+    planned.into_iter().map(write).collect()
+}
+
+pub(crate) fn add(repo: &Repo, path: &BStr, blob: impl Into<Vec<u8>>) -> Change {
+    let stat_of = repo.target(path).unwrap().path();
+    Change::Add { path: path.to_owned(), blob: blob.into(), stat_of, executable: false }
+}

@@ -1,0 +1,124 @@
+//! [`Sandbox`]: a directory with a home, a configuration and a clock of its own, and programs that run in it.
+//!
+//! Invariant: nothing of the machine's configuration reaches git or the binary; only `PATH` is passed on.
+//! The library itself runs in the test process and sees the machine's environment: what it must know stands in the
+//! repository's own configuration.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run the reference programs")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// What a program said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    #[expect(dead_code, reason = "for the tests of the command line, which come with it")]
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
+}
+
+impl Output {
+    /// Its standard output, if it ended well.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.stdout
+    }
+}
+
+/// A place for one test; gone when dropped.
+pub(crate) struct Sandbox {
+    dir: TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let sandbox = Self { dir };
+        fs::create_dir(sandbox.path("home")).unwrap();
+        let config = "[user]\n\tname = A U Thor\n\temail = author@example.com\n[init]\n\tdefaultBranch = main\n\
+                      [advice]\n\tdetachedHead = false\n[protocol \"file\"]\n\tallow = always\n";
+        fs::write(sandbox.path("gitconfig"), config).unwrap();
+        sandbox
+    }
+
+    /// A path in the sandbox.
+    pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        // Without links, as git prints it.
+        self.dir.path().canonicalize().unwrap().join(relative)
+    }
+
+    fn run(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Output {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(cwd).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.path("home")).env("TZ", "UTC").env("LC_ALL", "C");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", self.path("gitconfig"));
+        command
+            .env("GIT_AUTHOR_DATE", "2020-01-02T03:04:05Z")
+            .env("GIT_COMMITTER_DATE", "2020-01-02T03:04:05Z");
+        command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CEILING_DIRECTORIES", self.path(".."));
+        let output = command.output().unwrap();
+        Output {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
+    }
+
+    /// Runs git, however it ends.
+    pub(crate) fn try_git<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> Output {
+        self.run("git".as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+    }
+
+    /// Runs git, which has to end well.
+    #[track_caller]
+    pub(crate) fn git<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> String {
+        self.try_git(cwd, args).ok()
+    }
+
+    /// Runs `git-st-convert`.
+    #[expect(dead_code, reason = "for the tests of the command line, which come with it")]
+    pub(crate) fn bin<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> Output {
+        let program = env!("CARGO_BIN_EXE_git-st-convert");
+        self.run(program.as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+    }
+
+    /// Can `git lfs` be run? Without it the filter makes pointers itself, and its verdicts are not asked for.
+    pub(crate) fn git_lfs_available(&self) -> bool {
+        self.try_git(self.dir.path(), &["lfs", "version"]).code == Some(0)
+    }
+
+    /// A new repository with one commit and the counting filter.
+    pub(crate) fn repo(&self, name: &str) -> PathBuf {
+        let dir = self.path(name);
+        self.git(self.dir.path(), &["init", "-q", name]);
+        self.count_filter_runs(&dir);
+        fs::write(dir.join("README.md"), "# a model\n").unwrap();
+        self.git(&dir, &["add", "README.md"]);
+        self.git(&dir, &["commit", "-q", "-m", "one"]);
+        dir
+    }
+
+    /// Makes `filter.lfs` of a repository a script that writes down each run, then does what git-lfs does.
+    pub(crate) fn count_filter_runs(&self, repo: &Path) {
+        let script = self.path("filter.sh");
+        let log = self.path("filter.log");
+        let text = include_str!("filter.sh").replace("@LOG@", log.to_str().unwrap());
+        fs::write(&script, text).unwrap();
+        let script = script.to_str().unwrap();
+        self.git(repo, &["config", "filter.lfs.clean", &format!("sh '{script}' clean %f")]);
+        self.git(repo, &["config", "filter.lfs.smudge", &format!("sh '{script}' smudge %f")]);
+        self.git(repo, &["config", "filter.lfs.required", "true"]);
+    }
+
+    /// What the filter did so far: one line a run, `clean <path>` or `smudge <path>`.
+    pub(crate) fn filter_runs(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.path("filter.log")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+}
