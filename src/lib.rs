@@ -37,3 +37,5 @@ pub mod git;
 // The order of steps, and what a person sees.
 #[cfg(all(feature = "repo", feature = "git"))]
 pub mod actions;
+#[cfg(feature = "cli")]
+pub mod cli;

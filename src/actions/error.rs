@@ -135,6 +135,12 @@ pub enum Error {
     /// Nothing was named, and this is no repository.
     #[error("not a git repository, and no file was named")]
     NoRepository,
+    /// The directory for a new repository holds something.
+    #[error("{} is not an empty directory", dir.display())]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,

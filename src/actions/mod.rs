@@ -1,6 +1,7 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
 pub mod convert;
+pub mod demo;
 mod error;
 pub mod inspect;
 mod names;

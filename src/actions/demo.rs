@@ -1,0 +1,204 @@
+//! A small model repository, made and converted without a network.
+//!
+//! It is what a model hub serves, in small: a GPT-2 with a tie, an encoder in two shards with their index, under Git
+//! LFS, and a pull request `refs/pr/1` that brings safetensors. The files are made by `tests/fixtures/make_demo.py`.
+//!
+//! Invariants: the directory is new or empty before, and no other repository is touched; git's hooks, signing and
+//! identity play no part; and the work tree is clean with and without Git LFS, for every entry of the index has the
+//! stat data of its file.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, BString};
+
+use super::convert::{self, Summary};
+use super::{Error, Reporter};
+use crate::git::{self, Git, Identity, commit};
+use crate::hash::Oid;
+use crate::lfs::{self, Pointer, Store, Target};
+use crate::repo::{Change, Repo};
+
+const ATTRIBUTES: &[u8] = b"*.bin filter=lfs diff=lfs merge=lfs -text\n";
+
+/// The files of the work tree, and whether Git LFS has them.
+const FILES: [(&str, &[u8], bool); 6] = [
+    (".gitattributes", ATTRIBUTES, false),
+    ("config.json", include_bytes!("demo/config.json"), false),
+    ("pytorch_model.bin", include_bytes!("demo/pytorch_model.bin"), true),
+    (
+        "encoder/pytorch_model-00001-of-00002.bin",
+        include_bytes!("demo/encoder/pytorch_model-00001-of-00002.bin"),
+        true,
+    ),
+    (
+        "encoder/pytorch_model-00002-of-00002.bin",
+        include_bytes!("demo/encoder/pytorch_model-00002-of-00002.bin"),
+        true,
+    ),
+    (
+        "encoder/pytorch_model.bin.index.json",
+        include_bytes!("demo/encoder/pytorch_model.bin.index.json"),
+        false,
+    ),
+];
+
+/// The file that the pull request brings.
+const SAFETENSORS: &[u8] = include_bytes!("demo/model.safetensors");
+const PULL_REQUEST: &str = "refs/pr/1";
+const AUTHOR: Identity<'static> = Identity { name: "A Model Author", email: "author@example.com" };
+const BOT: Identity<'static> = Identity { name: "A Conversion Bot", email: "bot@example.com" };
+
+/// What is told as the demo goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The repository is begun.
+    Making {
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// A file of the first commit.
+    File {
+        /// Its path.
+        path: BString,
+        /// Its size in bytes.
+        size: u64,
+        /// Does Git LFS have it?
+        is_lfs: bool,
+    },
+    /// A pull request that brings a file.
+    PullRequest {
+        /// Its reference.
+        name: &'static str,
+        /// The file.
+        path: BString,
+    },
+    /// The conversion begins.
+    Converting,
+}
+
+/// What the demo leaves.
+#[derive(Debug)]
+pub struct Demo {
+    /// The directory of the repository.
+    pub dir: PathBuf,
+    /// The reference of the pull request.
+    pub pull_request: &'static str,
+    /// What the conversion gave.
+    pub summary: Summary,
+}
+
+/// Makes the repository in `dir`, or in a new temporary directory, and converts it.
+///
+/// # Errors
+/// [`Error::NotEmpty`], or what git, the system and the conversion report.
+pub fn demo(dir: Option<&Path>, tell: &dyn Fn(&Step), reporter: &dyn Reporter) -> Result<Demo, Error> {
+    let dir = match dir {
+        Some(dir) => empty(dir)?,
+        None => temporary()?,
+    };
+    tell(&Step::Making { dir: dir.clone() });
+    let git = Git::at(&dir)?;
+    commit::init(&git)?;
+    let repo = discover(&dir)?;
+    let head = first_commit(&git, &repo, tell)?;
+    pull_request(&git, &repo, &head)?;
+    tell(&Step::PullRequest { name: PULL_REQUEST, path: "model.safetensors".into() });
+    tell(&Step::Converting);
+    let options = convert::Options { cwd: dir.clone(), ..convert::Options::default() };
+    let summary = convert::convert(&options, reporter)?;
+    Ok(Demo { dir, pull_request: PULL_REQUEST, summary })
+}
+
+/// The directory without links, made if it is not there.
+fn empty(dir: &Path) -> Result<PathBuf, Error> {
+    let failed = |what| move |source| Error::Io { what, path: dir.to_owned(), source };
+    match fs::read_dir(dir) {
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                return Err(Error::NotEmpty { dir: dir.to_owned() });
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(dir).map_err(failed("make"))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(Error::NotEmpty { dir: dir.to_owned() });
+        }
+        Err(error) => return Err(failed("read")(error)),
+    }
+    dir.canonicalize().map_err(failed("find"))
+}
+
+fn temporary() -> Result<PathBuf, Error> {
+    let made = tempfile::Builder::new().prefix("git-st-convert-demo-").tempdir();
+    let made = made.and_then(|dir| dir.keep().canonicalize());
+    made.map_err(|source| Error::Io { what: "make a directory in", path: std::env::temp_dir(), source })
+}
+
+/// The repository that was just made, and not one that the environment names.
+fn discover(dir: &Path) -> Result<Repo, Error> {
+    let repo = Repo::discover(dir)?.ok_or(Error::NoRepository)?;
+    if repo.work_dir().canonicalize().is_ok_and(|found| found == dir) {
+        return Ok(repo);
+    }
+    let (path, work_dir) = (dir.to_owned(), repo.work_dir().to_owned());
+    Err(crate::repo::Error::OutsideWorkTree { path, work_dir }.into())
+}
+
+fn first_commit(git: &Git, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<String, Error> {
+    let mut changes = Vec::new();
+    for (path, content, is_lfs) in FILES {
+        let path = BString::from(path);
+        let target = repo.target(path.as_ref())?;
+        let stat_of = target.path();
+        let blob = if is_lfs { place(repo, target, content)? } else { write(repo, path.as_ref(), content)? };
+        tell(&Step::File { path: path.clone(), size: content.len() as u64, is_lfs });
+        changes.push(Change::Add { path, blob, stat_of, executable: false });
+    }
+    repo.stage(&changes)?;
+    let tree = commit::write_tree(git, None)?;
+    let head = commit::commit_tree(git, &tree, &[], "Add a GPT-2 and an encoder\n", AUTHOR)?;
+    commit::update_ref(git, "refs/heads/main", &head)?;
+    Ok(head)
+}
+
+fn write(repo: &Repo, path: &BStr, content: &[u8]) -> Result<Vec<u8>, Error> {
+    repo.write_file(path, content, false)?;
+    Ok(content.to_vec())
+}
+
+/// Into the store and the work tree; gives the text of the pointer.
+fn place(repo: &Repo, target: Target, content: &[u8]) -> Result<Vec<u8>, Error> {
+    let store = repo.store();
+    let (pointer, object) = keep(&store, content)?;
+    lfs::place::place(&store, &object, target, false)?;
+    Ok(pointer.into_bytes())
+}
+
+/// Into the store; gives the text of the pointer, and where the object is.
+fn keep(store: &Store, content: &[u8]) -> Result<(String, PathBuf), Error> {
+    let pointer = Pointer { oid: Oid::of(content), size: content.len() as u64 };
+    let mut object = store.create()?;
+    let failed = |source| Error::Io { what: "write", path: store.path_of(pointer.oid), source };
+    object.write_all(content).map_err(failed)?;
+    Ok((pointer.to_string(), object.commit(pointer.oid, pointer.size)?))
+}
+
+/// A commit on top of `head` that the work tree does not have.
+fn pull_request(git: &Git, repo: &Repo, head: &str) -> Result<(), Error> {
+    let (pointer, _) = keep(&repo.store(), SAFETENSORS)?;
+    let blob = text(&git.command("hash-object").args(["-w", "--stdin"]).input(pointer).run()?);
+    let tree = git.command("ls-tree").args(["-z", "--end-of-options", head]).run()?;
+    let entry = format!("100644 blob {blob}\tmodel.safetensors\0");
+    let tree = git.command("mktree").args(["-z"]).input([tree.stdout, entry.into_bytes()].concat());
+    let tree = text(&tree.run()?);
+    let message = "Add a safetensors version of the weights\n";
+    let commit = commit::commit_tree(git, &tree, &[head], message, BOT)?;
+    Ok(commit::update_ref(git, PULL_REQUEST, &commit)?)
+}
+
+fn text(output: &git::Output) -> String {
+    output.text().to_owned()
+}

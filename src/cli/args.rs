@@ -1,0 +1,353 @@
+//! [`Args`]: what was typed. The one definition that help, completions and manual pages are made of.
+//!
+//! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand; any
+//! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const ABOUT: &str = "Convert the pickle weights of a model repository to safetensors";
+
+const LONG_ABOUT: &str = "\
+Convert the pickle weights of a model repository to safetensors, under Git LFS.
+
+Without PATH, every file of the index that holds torch weights is converted, judged by its content: an LFS \
+pointer by the object behind it. The safetensors file goes into the LFS store and the work tree, and its \
+pointer is staged. No pickle is ever executed.
+
+Outside of a repository, or with --output, one plain file is converted and no repository is touched.";
+
+const EXAMPLES: &str = "\
+Examples:
+  git st-convert                         convert what the repository holds
+  git st-convert -n                      say what would be written
+  git st-convert --replace --commit      and remove the pickles, in one commit
+  git st-convert model.bin -o model.safetensors
+  git st-convert inspect HEAD:pytorch_model.bin
+  git st-convert demo                    see it at work, on a small model";
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "git-st-convert",
+    bin_name = "git st-convert",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = EXAMPLES,
+    styles = STYLES,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100,
+    override_usage = "git st-convert [OPTIONS] [PATH]...\n       git st-convert <COMMAND> [OPTIONS]"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// The bare form.
+    #[command(flatten)]
+    pub(super) convert: Convert,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Convert checkpoints to safetensors; what the bare form does
+    #[command(long_about = LONG_ABOUT)]
+    Convert(Convert),
+    /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
+    Inspect(Inspect),
+    /// Make a small model repository and convert it before your eyes; needs no network
+    Demo(Demo),
+    /// Write the manual pages
+    Man(Man),
+    /// Print the completions of a shell
+    Completions(Completions),
+}
+
+/// The options that every command takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct Common {
+    /// Run as if started in DIR
+    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub(super) dir: Vec<PathBuf>,
+    /// Print errors only
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(super) verbose: u8,
+    /// Print the result as JSON Lines
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Use colours
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(super) color: ColorChoice,
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub(super) no_progress: bool,
+}
+
+/// `convert`, and the bare form.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
+pub(super) struct Convert {
+    /// The checkpoints; without any, all that the repository holds
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(super) paths: Vec<OsString>,
+    /// Say what would be written, and write nothing
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Write there and touch no repository; takes one PATH
+    #[arg(
+        short, long, value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["replace", "pointer_only", "commit"]
+    )]
+    pub(super) output: Option<PathBuf>,
+    /// Convert although the safetensors file exists
+    #[arg(short, long)]
+    pub(super) force: bool,
+    /// Which nested dict is the state dict; `.` is the whole object
+    #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
+    pub(super) key: Option<String>,
+    /// Which name of a tied set to keep; may be given again
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    pub(super) keep: Vec<String>,
+    /// Refuse where something beside the weights would be dropped
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Also remove the checkpoints, and their shard index, from the index and the work tree
+    #[arg(long)]
+    pub(super) replace: bool,
+    /// Leave a pointer in the work tree, the content only in the LFS store
+    #[arg(long)]
+    pub(super) pointer_only: bool,
+    /// Commit the result
+    #[arg(long)]
+    pub(super) commit: bool,
+    /// The message of the commit
+    #[arg(short, long, value_name = "MSG", requires = "commit", allow_hyphen_values = true)]
+    pub(super) message: Option<String>,
+}
+
+/// `inspect`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  git st-convert inspect pytorch_model.bin
+  git st-convert inspect HEAD~1:pytorch_model.bin --summary
+  git st-convert inspect model.safetensors --json")]
+pub(super) struct Inspect {
+    /// A file, or REV:PATH; a pointer stands for its object in the LFS store
+    #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
+    pub(super) target: OsString,
+    /// Print the totals alone
+    #[arg(long)]
+    pub(super) summary: bool,
+    /// Which nested dict is the state dict; `.` is the whole object
+    #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
+    pub(super) key: Option<String>,
+}
+
+/// `demo`
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {
+    /// Where to make the repository: an empty or new directory; by default a temporary one
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) target: Option<PathBuf>,
+}
+
+/// `man`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  git st-convert man | man -l -
+  git st-convert man ~/.local/share/man/man1      then `git st-convert --help` finds it")]
+pub(super) struct Man {
+    /// Where to write all pages; without it the main page is printed
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) target: Option<PathBuf>,
+}
+
+/// `completions`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+They complete `git-st-convert`, and `git st-convert` too where git's own completions are loaded.
+
+Examples:
+  git st-convert completions bash > ~/.local/share/bash-completion/completions/git-st-convert
+  git st-convert completions zsh > ~/.zfunc/_git-st-convert
+  git st-convert completions fish > ~/.config/fish/completions/git-st-convert.fish")]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+/// A shell that completions are made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Shell {
+    /// bash, and git's completion for it.
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl Args {
+    /// Reads a command line, the program's name first.
+    pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let line = subcommand_first(line.into_iter().collect(), &command);
+        let matches = command.try_get_matches_from_mut(line)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+/// The colours that `--color` asks for, for the messages about the command line itself.
+pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
+    let options = line.iter().take_while(|arg| *arg != "--");
+    let texts: Vec<&str> = options.filter_map(|arg| arg.to_str()).collect();
+    let attached = texts.iter().find_map(|text| text.strip_prefix("--color="));
+    let separate = || texts.iter().skip_while(|text| **text != "--color").nth(1).copied();
+    attached.or_else(separate)?.parse().ok()
+}
+
+/// Puts the subcommand right behind the program, so that options may stand before it.
+fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {
+    let known = |word: &OsStr| command.get_subcommands().any(|sub| sub.get_name() == word);
+    if let Some(at) = first_positional(&line, &Valued::of(command))
+        && line.get(at).is_some_and(|word| known(word))
+    {
+        let name = line.remove(at);
+        line.insert(1, name);
+    }
+    line
+}
+
+/// The options of all commands that take a value.
+struct Valued {
+    long: BTreeSet<String>,
+    short: BTreeSet<char>,
+}
+
+impl Valued {
+    fn of(command: &clap::Command) -> Self {
+        let commands = std::iter::once(command).chain(command.get_subcommands());
+        let args: Vec<_> = commands
+            .flat_map(clap::Command::get_arguments)
+            .filter(|arg| !arg.is_positional() && arg.get_action().takes_values())
+            .collect();
+        Self {
+            long: args.iter().filter_map(|arg| arg.get_long()).map(str::to_owned).collect(),
+            short: args.iter().filter_map(|arg| arg.get_short()).collect(),
+        }
+    }
+
+    /// Is the next word this option's value?
+    fn wants_next(&self, option: &[u8]) -> bool {
+        if let Some(long) = option.strip_prefix(b"--") {
+            return std::str::from_utf8(long).is_ok_and(|long| self.long.contains(long));
+        }
+        let letters = option.get(1..).unwrap_or_default();
+        let first = letters.iter().position(|&letter| self.short.contains(&char::from(letter)));
+        first.is_some_and(|at| at + 1 == letters.len())
+    }
+}
+
+fn first_positional(line: &[OsString], valued: &Valued) -> Option<usize> {
+    let mut words = line.iter().enumerate().skip(1);
+    while let Some((at, word)) = words.next() {
+        match word.as_encoded_bytes() {
+            b"--" => return None,
+            option @ [b'-', _, ..] => {
+                if valued.wants_next(option) {
+                    words.next();
+                }
+            }
+            _ => return Some(at),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &[&str]) -> Result<Args, clap::Error> {
+        Args::read(std::iter::once("git-st-convert").chain(line.iter().copied()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_holds() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_first_positional_may_be_a_subcommand_wherever_options_stand() {
+        for line in [
+            &["inspect", "a.bin"][..],
+            &["-C", "inspect", "inspect", "a.bin"],
+            &["--color", "never", "-vv", "inspect", "a.bin"],
+            &["--summary", "inspect", "a.bin"],
+            &["-vC", "somewhere", "inspect", "a.bin"],
+        ] {
+            let args = read(line).unwrap();
+            assert!(
+                matches!(&args.command, Some(Command::Inspect(inspect)) if inspect.target == "a.bin"),
+                "{args:?}"
+            );
+        }
+        let args = read(&["-n", "convert", "a.bin"]).unwrap();
+        assert!(matches!(args.command, Some(Command::Convert(Convert { dry_run: true, .. }))));
+    }
+
+    #[test]
+    fn any_other_word_is_a_path() {
+        for (line, paths) in [
+            (&["./inspect"][..], &["./inspect"][..]),
+            (&["--", "inspect"], &["inspect"]),
+            (&["a.bin", "inspect"], &["a.bin", "inspect"]),
+            (&["a.bin", "-n", "demo"], &["a.bin", "demo"]),
+            (&["--keep", "man", "a"], &["a"]),
+            (&["clone"], &["clone"]),
+            (&["-"], &["-"]),
+        ] {
+            let args = read(line).unwrap();
+            assert!(args.command.is_none(), "{line:?}");
+            assert_eq!(args.convert.paths, paths);
+        }
+    }
+
+    #[test]
+    fn options_of_one_command_are_none_of_another() {
+        assert!(read(&["-n", "inspect", "a.bin"]).is_err());
+        assert!(read(&["a.bin", "-m", "message"]).is_err());
+        assert!(read(&["a.bin", "-o", "b", "--replace"]).is_err());
+        assert!(read(&["-q", "-v"]).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_need_not_be_unicode() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let path = OsString::from_vec(b"\xff.bin".to_vec());
+        let args = Args::read(["x".into(), path.clone()]).unwrap();
+        assert_eq!(args.convert.paths, [path]);
+    }
+}

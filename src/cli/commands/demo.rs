@@ -1,0 +1,69 @@
+//! `git st-convert demo [DIR]`
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::actions::Reporter as _;
+use crate::actions::demo::{Demo as Done, Step, demo};
+use crate::cli::args::Demo;
+use crate::cli::commands::convert::worst;
+use crate::cli::error::Report;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
+use crate::cli::sizes::bytes;
+use crate::cli::ui::{DIM, STRONG, Ui, styled};
+use crate::cli::{hints, json, sanitize};
+
+/// Makes the repository, converts it, and says what to try next.
+pub(crate) fn run(args: &Demo, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+    let dir = args.target.as_ref().map(|dir| cwd.join(dir));
+    let teller = Teller::new(ui, interrupt, false);
+    let done = demo(dir.as_deref(), &|step| tell(ui, step), &teller);
+    teller.finished();
+    let done = done.map_err(|error| Report::of(&error))?;
+    if ui.json {
+        ui.data(&json::summary(&done.summary, false));
+    }
+    next(ui, &done);
+    Ok(worst(&done.summary))
+}
+
+fn tell(ui: &Ui, step: &Step) {
+    match step {
+        Step::Making { dir } => {
+            let dir = sanitize::path(dir);
+            ui.note(&format!("a model repository is made in {}", styled(STRONG, &dir)));
+        }
+        Step::File { path, size, is_lfs } => {
+            let kind = if *is_lfs { ", under Git LFS" } else { "" };
+            let facts = format!("{}{kind}", bytes(*size));
+            ui.note(&format!("  {:<42}{}", sanitize::bytes(path.as_ref()), styled(DIM, &facts)));
+        }
+        Step::PullRequest { name, path } => {
+            let facts = format!("a pull request that adds {}", sanitize::bytes(path.as_ref()));
+            ui.note(&format!("  {name:<42}{}", styled(DIM, &facts)));
+        }
+        Step::Converting => ui.note(&format!("\nnow {} runs there\n\n", styled(STRONG, "git st-convert"))),
+    }
+}
+
+fn next(ui: &Ui, done: &Done) {
+    let dir = hints::quoted_path(&done.dir);
+    let show = format!("git show --stat {}", done.pull_request);
+    let mut lines = "\ntry next:".to_owned();
+    for (command, what) in [
+        (format!("cd {dir}").as_str(), ""),
+        ("git status", "new files are staged, nothing is modified"),
+        ("git diff --cached --stat", "what is staged are pointers"),
+        ("git st-convert inspect pytorch_model.bin", "the tensors of the checkpoint"),
+        ("git st-convert inspect model.safetensors", "the same, safe to load"),
+        (show.as_str(), "the pull request"),
+        ("git st-convert --replace --force -n", "what removing the pickles would do"),
+        ("git commit -m \"convert weights to safetensors\"", ""),
+    ] {
+        let gap = if what.is_empty() { String::new() } else { styled(DIM, &format!("  # {what}")) };
+        let pad = if what.is_empty() { 0 } else { 42 };
+        let _infallible = write!(lines, "\n  {command:<pad$}{gap}");
+    }
+    ui.note(&lines);
+}

@@ -1,0 +1,120 @@
+//! `git st-convert inspect <TARGET>`
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::actions::inspect::{Inspection, Options, Row, inspect};
+use crate::cli::args::Inspect;
+use crate::cli::error::{Report, name};
+use crate::cli::sizes::{bytes, counted, grouped};
+use crate::cli::ui::{DIM, STRONG, Ui, styled};
+use crate::cli::{json, sanitize};
+
+/// Lists the tensors of the target.
+pub(crate) fn run(args: &Inspect, cwd: PathBuf, ui: &Ui) -> Result<u8, Report> {
+    let options = Options { cwd, target: args.target.clone(), key: args.key.clone() };
+    let target = name(Path::new(&args.target));
+    let found = inspect(&options).map_err(|error| {
+        let report = Report::of_file(&error, target.as_ref());
+        if ui.json {
+            ui.data(&json::failure(&report));
+        }
+        report
+    })?;
+    if ui.json {
+        let rows = found.tensors.iter().filter(|_| !args.summary);
+        let lines: String = rows.map(|row| json::tensor(row) + "\n").collect();
+        ui.data(&(lines + &json::inspection(&found)));
+    } else if args.summary {
+        ui.result(&summary(&found));
+    } else {
+        ui.result(&(table(&found.tensors) + &totals(&found)));
+    }
+    if let Some(global) = &found.dangerous {
+        let (target, global) = (sanitize::bytes(target.as_ref()), sanitize::text(global));
+        ui.warning(&format!(
+            "{target}: its pickle names `{global}`, which can execute; loading it would call it"
+        ));
+    }
+    Ok(0)
+}
+
+fn table(rows: &[Row]) -> String {
+    let has_ties = rows.iter().any(|row| row.tied_to.is_some());
+    let head = ["NAME", "DTYPE", "SHAPE", "BYTES", if has_ties { "TIED TO" } else { "" }].map(str::to_owned);
+    let cells = rows.iter().map(|row| {
+        [
+            sanitize::text(&row.name).into_owned(),
+            row.dtype.to_string(),
+            shape(&row.shape),
+            row.bytes.to_string(),
+            row.tied_to.as_deref().map(|name| sanitize::text(name).into_owned()).unwrap_or_default(),
+        ]
+    });
+    let cells: Vec<_> = std::iter::once(head).chain(cells).collect();
+    let width = |column: usize| cells.iter().map(|row| width(&row[column])).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    let mut out = String::new();
+    for (at, [name, dtype, shape, bytes, tied]) in cells.iter().enumerate() {
+        let mut line = String::new();
+        for (text, width, is_number) in [
+            (name, widths[0], false),
+            (dtype, widths[1], false),
+            (shape, widths[2], false),
+            (bytes, widths[3], true),
+        ] {
+            let pad = " ".repeat(width - self::width(text));
+            let (left, right) = if is_number { (&pad, text) } else { (text, &pad) };
+            line.extend([left.as_str(), right.as_str(), "  "]);
+        }
+        line += tied;
+        let line = line.trim_end();
+        let _ = writeln!(out, "{}", if at == 0 { styled(STRONG, line) } else { line.to_owned() });
+    }
+    out
+}
+
+fn shape(shape: &[u64]) -> String {
+    format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// How many columns a text takes, nearly: a wide character counts as one.
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn totals(found: &Inspection) -> String {
+    let (tensors, parameters) = (counted(found.tensors.len(), "tensor"), grouped(found.parameters()));
+    let text = format!("{tensors}, {parameters} parameters, {}, {}", bytes(found.bytes()), found.format);
+    styled(DIM, &text)
+}
+
+fn summary(found: &Inspection) -> String {
+    let count = found.tensors.iter().filter(|row| row.tied_to.is_some()).count();
+    let tied = if count > 0 { format!(", {count} of them tied") } else { String::new() };
+    let mut facts = vec![
+        ("format", format!("{}, {}", found.format, bytes(found.size))),
+        ("tensors", format!("{}{tied}", grouped(found.tensors.len() as u64))),
+        ("parameters", grouped(found.parameters())),
+    ];
+    let dtypes = found
+        .by_dtype()
+        .into_iter()
+        .map(|(dtype, (tensors, size))| format!("{dtype}: {}, {}", counted(tensors, "tensor"), bytes(size)));
+    let metadata = found.metadata.iter();
+    let metadata = metadata.map(|(key, value)| format!("{}: {}", sanitize::text(key), sanitize::text(value)));
+    let ignored = found.ignored.iter();
+    let ignored =
+        ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
+    facts.extend(dtypes.map(|text| ("dtype", text)));
+    facts.extend(metadata.map(|text| ("metadata", text)));
+    facts.extend(ignored.map(|text| ("beside", text)));
+    let mut out = String::new();
+    let mut last = "";
+    for (title, text) in facts {
+        let shown = if title == last { "" } else { title };
+        let _ = writeln!(out, "{} {text}", styled(STRONG, &format!("{shown:<10}")));
+        last = title;
+    }
+    out
+}

@@ -1,0 +1,116 @@
+//! `git st-convert man [DIR]`: the manual pages, made of the one definition in `args`.
+//!
+//! git answers `git st-convert --help` with `man git-st-convert`, so the page is no luxury.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use clap::{Command, CommandFactory as _};
+use clap_mangen::Man as Page;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::args::{Args, Man};
+use crate::cli::error::Report;
+use crate::cli::sanitize;
+use crate::cli::ui::Ui;
+
+const EXIT_STATUS: [(&str, &str); 5] = [
+    ("0", "Done, nothing to do, or clean."),
+    ("1", "A refusal: a file was not converted."),
+    ("2", "The work could not be done: usage, git, input or output."),
+    ("101", "A bug; the message asks for a report."),
+    ("130", "Interrupted: nothing half-written is left under a final name."),
+];
+
+/// Writes all pages into a directory, or prints the main one.
+pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
+    let Some(dir) = &args.target else {
+        ui.data(&page(main()));
+        return Ok(0);
+    };
+    let dir = cwd.join(dir);
+    fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot make this directory", &cause))?;
+    let top = main();
+    let subcommands: Vec<_> = top.get_subcommands().cloned().collect();
+    for command in std::iter::once(top).chain(subcommands.into_iter().map(alone)) {
+        let path = dir.join(format!("{}.1", command.get_name()));
+        write(&path, &page(command)).map_err(|cause| Report::io(&path, "cannot be written", &cause))?;
+        ui.result(&sanitize::path(&path));
+    }
+    Ok(0)
+}
+
+fn main() -> Command {
+    let mut command = Args::command();
+    command.build();
+    command
+}
+
+/// A subcommand with the name of its page.
+fn alone(command: Command) -> Command {
+    let name = format!("git-st-convert-{}", command.get_name());
+    let typed = format!("git st-convert {}", command.get_name());
+    command.name(name.clone()).display_name(name).bin_name(typed).version(env!("CARGO_PKG_VERSION"))
+}
+
+/// The page is there whole or not at all.
+fn write(path: &Path, page: &str) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(path);
+    let mut file = tempfile::Builder::new().prefix(".st-convert-").tempfile_in(dir)?;
+    file.write_all(page.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn page(command: Command) -> String {
+    let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let name = command.get_name().to_owned();
+    let is_main = command.get_subcommands().next().is_some();
+    let subcommands: Vec<_> = command
+        .get_subcommands()
+        .map(|command| (command.get_name().to_owned(), command.get_about().map(ToString::to_string)))
+        .collect();
+    let page = Page::new(command).manual("Git Manual").title(name.to_uppercase());
+    let mut out = Vec::new();
+    let mut roff = Roff::new();
+    roff.control("SH", ["NAME"]).text([roman(format!("{name} - {about}"))]);
+    // Writing to memory has no way to fail.
+    let _infallible = page
+        .render_title(&mut out)
+        .and_then(|()| roff.to_writer(&mut out))
+        .and_then(|()| page.render_synopsis_section(&mut out))
+        .and_then(|()| page.render_description_section(&mut out))
+        .and_then(|()| page.render_options_section(&mut out))
+        .and_then(|()| closing(is_main, &subcommands, &examples).to_writer(&mut out));
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn closing(is_main: bool, subcommands: &[(String, Option<String>)], examples: &str) -> Roff {
+    let mut roff = Roff::new();
+    if is_main {
+        roff.control("SH", ["COMMANDS"]);
+    }
+    for (name, about) in subcommands {
+        roff.control("TP", []).text([bold(format!("git-st-convert-{name}")), roman("(1)")]);
+        roff.text([roman(about.as_deref().unwrap_or_default())]);
+    }
+    roff.control("SH", ["EXIT STATUS"]);
+    for (code, meaning) in EXIT_STATUS {
+        roff.control("TP", []).text([bold(code)]).text([roman(meaning)]);
+    }
+    roff.text([roman("Of several files the worst counts.")]);
+    let lines = examples.lines().filter(|line| *line != "Examples:");
+    if !examples.is_empty() {
+        roff.control("SH", ["EXAMPLES"]).control("nf", []);
+        lines.for_each(|line| {
+            roff.text([roman(line.trim_start())]);
+        });
+        roff.control("fi", []);
+    }
+    roff.control("SH", ["SEE ALSO"]);
+    let main = if is_main { vec![] } else { vec![bold("git-st-convert"), roman("(1), ")] };
+    roff.text([main, vec![bold("git-lfs"), roman("(1), "), bold("gitattributes"), roman("(5)")]].concat());
+    roff
+}

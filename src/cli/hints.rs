@@ -1,0 +1,162 @@
+//! The command that helps, for each error where there is one.
+//!
+//! Invariant: a hint names only commands that exist, with arguments that a shell takes as they stand.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::sanitize;
+use super::sizes::{bytes, counted};
+use crate::actions::{self, Error};
+use crate::checkpoint::{self, Candidate, Kind};
+use crate::{git, lfs, repo};
+
+/// The hints for an error, with the file that it is about.
+pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
+    let file = file.map_or_else(|| "FILE".to_owned(), quoted);
+    let hint = match error {
+        error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
+        Error::Checkpoint(error) => return checkpoint(error, &file),
+        Error::Repo(error) => return repository(error),
+        Error::Git(git::Error::NotInstalled) => {
+            "install git from https://git-scm.com, or convert one file with `--output`".to_owned()
+        }
+        Error::NoObject { .. } => format!("download it with `git lfs pull --include {}`", pattern(&file)),
+        Error::PointerMismatch { .. } => "check the objects that are here with `git lfs fsck`".to_owned(),
+        Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
+        Error::OutputExists { .. } | Error::Place(lfs::place::Error::Exists { .. }) => {
+            format!("replace it with `git st-convert --force {file}`")
+        }
+        Error::Extensions => {
+            "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
+        }
+        Error::OutputCollision { .. } => {
+            format!("choose its name with `git st-convert {file} --output FILE`")
+        }
+        Error::IncompleteSet { .. } => {
+            format!("convert this shard alone with `git st-convert {file} --output FILE`")
+        }
+        Error::NotFound => {
+            "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
+        }
+        Error::NoRepository => {
+            "name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`".to_owned()
+        }
+        Error::NotEmpty { .. } => "let it choose a new directory with `git st-convert demo`".to_owned(),
+        _ => return Vec::new(),
+    };
+    vec![hint]
+}
+
+fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
+    use checkpoint::Error;
+    let state_dict = "torch.save(model.state_dict(), …)";
+    let hint = match error {
+        Error::TorchScript | Error::WholeObject { .. } => {
+            format!("where you trust it, save its weights alone with `{state_dict}`, and convert that file")
+        }
+        Error::BareTensor => {
+            "give it a name where it was made, with `torch.save({\"weight\": tensor}, …)`".to_owned()
+        }
+        Error::NoSuchKey { .. } => {
+            format!("list all that it holds with `git st-convert inspect --key . {file}`")
+        }
+        Error::Keep { .. } => format!("list the ties with `git st-convert inspect {file}`"),
+        Error::Damaged(_) => "check the objects that are here with `git lfs fsck`".to_owned(),
+        Error::NotCheckpoint { kind: Kind::Pointer } => {
+            format!("download its content with `git lfs pull --include {}`", pattern(file))
+        }
+        Error::NotCheckpoint { kind: Kind::Safetensors } => {
+            format!("list its tensors with `git st-convert inspect {file}`")
+        }
+        Error::NotCheckpoint { kind: Kind::Compressed } => "unpack it first".to_owned(),
+        _ => return Vec::new(),
+    };
+    vec![hint]
+}
+
+fn repository(error: &repo::Error) -> Vec<String> {
+    use repo::Error;
+    let hint = match error {
+        Error::NotTrusted { git_dir } => {
+            let dir = git_dir.parent().unwrap_or(git_dir);
+            format!("if you trust it, run `git config --global --add safe.directory {}`", quoted_path(dir))
+        }
+        Error::IndexLocked { lock } => {
+            format!("if no other git is at work here, run `rm {}`", quoted_path(lock))
+        }
+        Error::UnsupportedFormat { .. } | Error::Bare { .. } => {
+            "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
+        }
+        Error::MissingBlob { id } => format!("fetch it with `git cat-file -e {id}`"),
+        Error::OutsideWorkTree { .. } => "name its repository with `-C DIR`".to_owned(),
+        Error::Unmerged { .. } => "finish the merge first, `git status` says how".to_owned(),
+        Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {
+            format!("see what applies with `git check-attr -a -- {}`", quoted(path.as_ref()))
+        }
+        _ => return Vec::new(),
+    };
+    vec![hint]
+}
+
+fn keys(candidates: &[Candidate]) -> String {
+    let keys: Vec<_> =
+        candidates.iter().map(|candidate| quoted(candidate.key.as_bytes().as_bstr())).collect();
+    let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0);
+    let digits = candidates.iter().map(|candidate| candidate.tensors.to_string().len()).max().unwrap_or(0);
+    let mut hint = "choose one of them with `--key`:".to_owned();
+    for (key, candidate) in keys.iter().zip(candidates) {
+        let pad = digits - candidate.tensors.to_string().len();
+        let tensors = counted(candidate.tensors, "tensor");
+        let size = bytes(candidate.bytes);
+        let _infallible = write!(hint, "\n  --key {key:width$}  {:pad$}{tensors}, {size}", "");
+    }
+    hint
+}
+
+/// The pattern of `git lfs pull --include`, in quotes as its manual writes it.
+fn pattern(file: &str) -> String {
+    if file.starts_with('\'') { file.to_owned() } else { format!("\"{file}\"") }
+}
+
+pub(super) fn quoted_path(path: &Path) -> String {
+    quoted(path.as_os_str().as_encoded_bytes().as_bstr())
+}
+
+/// As a POSIX shell takes it: as it is, or in single quotes.
+fn quoted(name: &BStr) -> String {
+    let is_plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();
+    let text = sanitize::bytes(name);
+    let dash = if name.starts_with(b"-") { "./" } else { "" };
+    if !name.is_empty() && text.bytes().all(|byte| is_plain(&byte)) {
+        format!("{dash}{text}")
+    } else {
+        format!("'{dash}{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_for_a_shell() {
+        for (name, expected) in [
+            ("a/b-1.bin", "a/b-1.bin"),
+            ("模型.bin", "模型.bin"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("$(rm)", "'$(rm)'"),
+            ("-n", "./-n"),
+            ("", "''"),
+            ("a\nb", "'a\\nb'"),
+        ] {
+            assert_eq!(quoted(name.into()), expected);
+        }
+        assert_eq!(pattern(&quoted("a.bin".into())), "\"a.bin\"");
+        assert_eq!(pattern(&quoted("a b.bin".into())), "'a b.bin'");
+    }
+}

@@ -1,0 +1,183 @@
+//! `--json`: one object a line, each with a `type`, ended by one `{"type":"summary",…}`.
+//!
+//! Invariant: a field is only ever added, never renamed, removed or left out; what is not known is `null`. The
+//! text is pure in the sense of [`sanitize`](super::sanitize): what could upset a terminal stands as a JSON escape,
+//! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
+
+use std::io;
+
+use bstr::BString;
+use serde_json::ser::Formatter;
+use serde_json::{Map, Value, json};
+
+use super::error::Report;
+use super::sanitize;
+use crate::actions::convert::Summary;
+use crate::actions::inspect::{Inspection, Row};
+use crate::actions::{Outcome, Reason, Status};
+use crate::checkpoint::Ignored;
+
+/// The line of one file.
+pub(super) fn file(outcome: &Outcome) -> String {
+    let known = outcome.conversion.as_ref();
+    let dropped = known.map(|known| {
+        let pairs = known.dropped.iter();
+        pairs.map(|(name, kept)| json!({ "name": name, "kept": kept })).collect::<Vec<_>>()
+    });
+    line(&json!({
+        "type": "file",
+        "source": path(&outcome.source),
+        "output": outcome.output.as_ref().map(path),
+        "status": status(outcome.status),
+        "oid": known.and_then(|known| known.oid).map(|oid| oid.to_string()),
+        "size": known.map(|known| known.size),
+        "source_oid": known.and_then(|known| known.source_oid).map(|oid| oid.to_string()),
+        "format": known.map(|known| known.format),
+        "tensors": known.map(|known| known.tensors),
+        "dropped": dropped.unwrap_or_default(),
+        "ignored": known.map(|known| ignored(&known.ignored)).unwrap_or_default(),
+        "reason": outcome.reason.as_ref().map(reason),
+    }))
+}
+
+/// The last line of a conversion.
+pub(super) fn summary(summary: &Summary, dry_run: bool) -> String {
+    let count = |status| summary.outcomes.iter().filter(|outcome| outcome.status == status).count();
+    line(&json!({
+        "type": "summary",
+        "files": summary.outcomes.len(),
+        "converted": count(Status::Converted),
+        "up_to_date": count(Status::UpToDate),
+        "skipped": count(Status::Skipped),
+        "refused": count(Status::Refused),
+        "failed": count(Status::Failed),
+        "dry_run": dry_run,
+        "staged": summary.staged,
+        "commit": summary.commit,
+        "reason": null,
+    }))
+}
+
+/// The last line where the whole could not be done.
+pub(super) fn failure(report: &Report) -> String {
+    line(&json!({ "type": "summary", "reason": report.reason() }))
+}
+
+/// The line of one tensor.
+pub(super) fn tensor(row: &Row) -> String {
+    line(&json!({
+        "type": "tensor",
+        "name": row.name,
+        "dtype": row.dtype.to_string(),
+        "shape": row.shape,
+        "bytes": row.bytes,
+        "tied_to": row.tied_to,
+    }))
+}
+
+/// The last line of an inspection.
+pub(super) fn inspection(inspection: &Inspection) -> String {
+    let metadata: Map<String, Value> =
+        inspection.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+    line(&json!({
+        "type": "summary",
+        "format": inspection.format,
+        "size": inspection.size,
+        "tensors": inspection.tensors.len(),
+        "bytes": inspection.bytes(),
+        "parameters": inspection.parameters(),
+        "metadata": metadata,
+        "ignored": ignored(&inspection.ignored),
+        "dangerous": inspection.dangerous,
+        "reason": null,
+    }))
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Converted => "converted",
+        Status::UpToDate => "up-to-date",
+        Status::Skipped => "skipped",
+        Status::Refused => "refused",
+        Status::Failed => "failed",
+    }
+}
+
+fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::TrainingState => "training state".to_owned(),
+        Reason::NoTensors => "holds no tensors".to_owned(),
+        Reason::Error(error) => Report::of(error).reason(),
+    }
+}
+
+fn ignored(ignored: &[Ignored]) -> Vec<Value> {
+    ignored.iter().map(|item| json!({ "path": item.path, "reason": item.reason })).collect()
+}
+
+/// Valid text stays what it is, for a program to use.
+fn path(path: &BString) -> String {
+    match std::str::from_utf8(path) {
+        Ok(valid) => valid.to_owned(),
+        Err(_) => sanitize::bytes(path.as_ref()).into_owned(),
+    }
+}
+
+fn line(value: &Value) -> String {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safe);
+    // Writing a value to memory has no way to fail, and its text is UTF-8.
+    let _infallible = serde::Serialize::serialize(value, &mut serializer);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Compact, with `\u` escapes where [`sanitize`] would escape.
+struct Safe;
+
+impl Formatter for Safe {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for part in fragment.split_inclusive(sanitize::is_unsafe) {
+            let plain = part.trim_end_matches(sanitize::is_unsafe);
+            writer.write_all(plain.as_bytes())?;
+            for unit in part.get(plain.len()..).unwrap_or_default().encode_utf16() {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::Error;
+
+    #[test]
+    fn text_is_safe_and_means_the_same() {
+        let name = "a\x1b[2J\u{9b}\u{202e}\u{e0041}\"ñ\\";
+        let text = line(&json!({ "name": name }));
+        assert_eq!(text, r#"{"name":"a\u001b[2J\u009b\u202e\udb40\udc41\"ñ\\"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["name"], name);
+    }
+
+    #[test]
+    fn a_file_has_every_field_of_the_contract_in_its_order() {
+        let outcome = Outcome {
+            source: "a.bin".into(),
+            output: None,
+            status: Status::Refused,
+            conversion: None,
+            reason: Some(Reason::Error(Error::SourceChanged)),
+        };
+        assert_eq!(
+            file(&outcome),
+            "{\"type\":\"file\",\"source\":\"a.bin\",\"output\":null,\"status\":\"refused\",\"oid\":null,\
+             \"size\":null,\"source_oid\":null,\"format\":null,\"tensors\":null,\"dropped\":[],\"ignored\":[],\
+             \"reason\":\"changed while it was read\"}"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! What a person sees: arguments, progress, colours, JSON, hints, exit codes. The only printing.
+//!
+//! ```text
+//! args ──▶ commands/* ──▶ actions::*  ──▶ Reporter ──▶ ui: stdout the result, stderr the rest
+//!                              └─ Error ──▶ error: kind, causes, hints ──▶ exit code
+//! ```
+//!
+//! Invariant: the exit status is 0 for done or nothing to do, 1 for a finding or a refusal, 2 where the work could
+//! not be done, 101 for a bug, 130 when interrupted; of several files the worst counts. The commands know no
+//! format and no repository: they resolve arguments, call the library, and print the outcome.
+
+mod args;
+mod commands;
+mod error;
+mod hints;
+mod interrupt;
+mod json;
+mod panic;
+mod progress;
+mod reporter;
+mod sanitize;
+mod sizes;
+mod ui;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use error::Report;
+use interrupt::Interrupt;
+use ui::Ui;
+
+/// Does what a command line asks, the program's name first, and says how it ended.
+pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    panic::install();
+    let line: Vec<_> = line.into_iter().collect();
+    let color = args::color_of(&line).unwrap_or(clap::ColorChoice::Auto);
+    let args = match Args::read(line) {
+        Ok(args) => args,
+        Err(error) => {
+            Ui::usage(&error, color);
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ui = Ui::new(&args.common);
+    let code = dispatch(&args, &ui).unwrap_or_else(|report| {
+        ui.error(&report);
+        report.kind.exit_code()
+    });
+    match ui.finish() {
+        Ok(()) => ExitCode::from(code),
+        Err(cause) => {
+            let report = Report::io(Path::new("standard output"), "cannot be written", &cause);
+            ui.error(&report);
+            ExitCode::from(code.max(report.kind.exit_code()))
+        }
+    }
+}
+
+fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
+    let cwd = directory(&args.common.dir)?;
+    let interrupt =
+        Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
+    match &args.command {
+        None => commands::convert::run(&args.convert, cwd, ui, &interrupt),
+        Some(Command::Convert(convert)) => commands::convert::run(convert, cwd, ui, &interrupt),
+        Some(Command::Inspect(inspect)) => commands::inspect::run(inspect, cwd, ui),
+        Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
+        Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
+        Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),
+    }
+}
+
+/// The directory to work in: each `-C` counts from the one before.
+fn directory(dirs: &[PathBuf]) -> Result<PathBuf, Report> {
+    let here = std::env::current_dir()
+        .map_err(|cause| Report::io(Path::new(""), "cannot find the current directory", &cause))?;
+    let dir = dirs.iter().fold(here, |dir, next| dir.join(next));
+    match dir.metadata() {
+        _ if dirs.is_empty() => Ok(dir),
+        Ok(meta) if meta.is_dir() => Ok(dir),
+        Ok(_) => Err(Report::user(&dir, "is not a directory", None)),
+        Err(cause) => Err(Report::user(&dir, "cannot change to this directory", Some(&cause))),
+    }
+}

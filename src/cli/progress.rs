@@ -1,0 +1,117 @@
+//! [`Progress`]: one bar on the terminal, for the file that is being read.
+//!
+//! Invariant: nothing is drawn but on a terminal, not before 250 ms, and not more than 30 times a second; before a
+//! line is printed the bar is gone.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// Work shorter than this shows no bar.
+const DELAY: Duration = Duration::from_millis(250);
+const FRAMES_PER_SECOND: u8 = 30;
+const TEMPLATE: &str = "{wide_msg} {bar:20} {binary_bytes:>10} of {binary_total_bytes}  \
+                        {binary_bytes_per_sec:>12}  {left}";
+
+/// The progress of one file after the other.
+pub(super) struct Progress {
+    shows: bool,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    name: String,
+    total: u64,
+    done: u64,
+    since: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Draws only if `shows`.
+    pub(super) fn new(shows: bool) -> Self {
+        Self { shows, running: Mutex::new(None) }
+    }
+
+    /// A file of `total` bytes to read begins. The name is safe to print.
+    pub(super) fn start(&self, name: String, total: u64) {
+        if self.shows {
+            let running = Running { name, total, done: 0, since: Instant::now(), bar: None };
+            self.with(|slot| *slot = Some(running));
+        }
+    }
+
+    /// So many more bytes were read.
+    pub(super) fn advance(&self, bytes: u64) {
+        if !self.shows {
+            return;
+        }
+        self.with(|slot| {
+            let Some(running) = slot else { return };
+            running.done = running.done.saturating_add(bytes);
+            if running.bar.is_none() && running.since.elapsed() >= DELAY {
+                running.bar = Some(running.draw());
+            }
+            if let Some(bar) = &running.bar {
+                bar.set_position(running.done);
+            }
+        });
+    }
+
+    /// The file is over.
+    pub(super) fn clear(&self) {
+        self.with(|slot| {
+            if let Some(bar) = slot.take().and_then(|running| running.bar) {
+                bar.finish_and_clear();
+            }
+        });
+    }
+
+    /// Runs `print` while no bar is drawn.
+    pub(super) fn suspend(&self, print: impl FnOnce()) {
+        let bar = self.with(|slot| slot.as_ref().and_then(|running| running.bar.clone()));
+        match bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Option<Running>) -> T) -> T {
+        change(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Running {
+    fn draw(&self) -> ProgressBar {
+        let target = ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND);
+        let bar = ProgressBar::with_draw_target(Some(self.total), target)
+            .with_elapsed(self.since.elapsed())
+            .with_position(self.done)
+            .with_message(self.name.clone());
+        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let seconds = state.eta().as_secs();
+            let _infallible = write!(out, "{}:{:02} left", seconds / 60, seconds % 60);
+        };
+        bar.set_style(style.with_key("left", left).progress_chars("━╸ "));
+        bar
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_one_and_short_work_draws_nothing() {
+        ProgressStyle::with_template(TEMPLATE).unwrap();
+        let progress = Progress::new(true);
+        progress.start("a.bin".to_owned(), 10);
+        progress.advance(10);
+        assert!(progress.with(|slot| slot.as_ref().unwrap().bar.is_none()));
+        progress.clear();
+        progress.advance(1);
+        progress.suspend(|| ());
+    }
+}

@@ -1,0 +1,192 @@
+//! [`Teller`]: what an action tells, said to a person or as JSON.
+//!
+//! Invariant: nothing that was told is left out. A long list is cut for a person, who is told by how much; `-v` and
+//! `--json` give it whole.
+
+use std::fmt::Write as _;
+
+use bstr::BStr;
+
+use super::error::Report;
+use super::interrupt::Interrupt;
+use super::json;
+use super::sanitize;
+use super::sizes::{bytes, counted};
+use super::ui::{DIM, GOOD, STRONG, Ui, styled};
+use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
+
+/// How many lines of one list a person is shown.
+const LISTED: usize = 10;
+
+/// Tells as an action runs.
+pub(super) struct Teller<'a> {
+    ui: &'a Ui,
+    interrupt: &'a Interrupt,
+    dry_run: bool,
+}
+
+impl<'a> Teller<'a> {
+    /// `dry_run` says that nothing is done.
+    pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
+        Self { ui, interrupt, dry_run }
+    }
+
+    fn converted(&self, source: &str, output: &str, conversion: &Conversion) {
+        let mut lines = if self.dry_run { "would convert ".to_owned() } else { String::new() };
+        let arrow = styled(DIM, "→");
+        let _ = write!(lines, "{} {arrow} {}", styled(STRONG, source), styled(GOOD, output));
+        let _ = write!(lines, "\n  {}", totals(conversion, self.ui.verbose > 0));
+        for (title, text) in facts(conversion, self.ui.verbose > 0) {
+            let _ = write!(lines, "\n  {} {text}", styled(DIM, &format!("{title:<8}")));
+        }
+        self.ui.result(&lines);
+    }
+}
+
+impl Reporter for Teller<'_> {
+    fn started(&self, path: &BStr, bytes: u64) {
+        self.ui.progress.start(sanitize::bytes(path).into_owned(), bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.ui.progress.advance(bytes);
+    }
+
+    fn finished(&self) {
+        self.ui.progress.clear();
+    }
+
+    fn outcome(&self, outcome: &Outcome) {
+        if self.ui.json {
+            self.ui.data(&json::file(outcome));
+        }
+        let source = sanitize::bytes(outcome.source.as_ref());
+        let output = outcome.output.as_ref().map_or("?".into(), |output| sanitize::bytes(output.as_ref()));
+        match (outcome.status, &outcome.reason) {
+            (_, Some(Reason::Error(error))) => {
+                self.ui.error(&Report::of_file(error, outcome.source.as_ref()));
+            }
+            (_, Some(Reason::TrainingState)) => {
+                self.ui.note(&format!("{source}: skipped, it is training state by its name"));
+            }
+            (_, Some(Reason::NoTensors)) | (Status::Skipped, None) => {
+                self.ui.note(&format!("{source}: skipped, it holds no tensors"));
+            }
+            (Status::UpToDate, None) => {
+                let (arrow, kept) = (styled(DIM, "→"), styled(DIM, "(exists, kept)"));
+                self.ui.result(&format!("{} {arrow} {output} {kept}", styled(STRONG, &source)));
+            }
+            (Status::Converted | Status::Refused | Status::Failed, None) => {
+                if let Some(conversion) = &outcome.conversion {
+                    self.converted(&source, &output, conversion);
+                }
+            }
+        }
+    }
+
+    fn note(&self, note: &Note) {
+        let would = if self.dry_run { "would be " } else { "" };
+        match note {
+            Note::AttributesChanged { path, had_unstaged_changes } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: a line for Git LFS {would}added"));
+                if *had_unstaged_changes {
+                    self.ui.warning(&format!("{path}: its other changes {would}staged with it"));
+                }
+            }
+            Note::NoFilter => {
+                self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
+                self.ui.hint("set it up with `git lfs install`");
+            }
+            Note::IndexWritten { path } => {
+                self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));
+            }
+            Note::Removed { path } => {
+                self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
+            }
+            Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.is_asked()
+    }
+}
+
+/// What there is to say of a conversion, each with a title.
+fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if all {
+        let format = format!("{}, {}", conversion.format, bytes(conversion.source_size));
+        let oid = conversion.source_oid.map(|oid| format!(", sha256 {oid}")).unwrap_or_default();
+        facts.push(("source", format + &oid));
+    }
+    if !conversion.key.is_empty() {
+        facts.push(("key", sanitize::text(&conversion.key).into_owned()));
+    }
+    let tied = conversion.dropped.iter();
+    let tied = tied.map(|(name, kept)| format!("{} → {}", sanitize::text(name), sanitize::text(kept)));
+    let copied = conversion.copies.iter();
+    let copied = copied.map(|(name, reason)| format!("{} ({reason})", sanitize::text(name)));
+    let ignored = conversion.ignored.iter();
+    let ignored =
+        ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
+    list(&mut facts, "tied", tied.collect(), all);
+    list(&mut facts, "copied", copied.collect(), all);
+    list(&mut facts, "ignored", ignored.collect(), all);
+    facts
+}
+
+fn totals(conversion: &Conversion, all: bool) -> String {
+    let totals = format!("{}, {}", counted(conversion.tensors, "tensor"), bytes(conversion.size));
+    match conversion.oid {
+        Some(oid) if all => format!("{totals}, sha256 {oid}"),
+        Some(oid) => format!("{totals}, sha256 {}…", oid.to_string().get(..12).unwrap_or_default()),
+        None => totals,
+    }
+}
+
+/// The title stands at the first line of a list alone.
+fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec<String>, all: bool) {
+    let count = items.len();
+    let shown = if all || count <= LISTED + 1 { count } else { LISTED };
+    let titles = std::iter::once(title).chain(std::iter::repeat(""));
+    facts.extend(titles.zip(items.into_iter().take(shown)));
+    if shown < count {
+        facts.push(("", format!("and {} more, which `-v` lists", count - shown)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Oid;
+
+    fn conversion(ties: usize) -> Conversion {
+        Conversion {
+            oid: Some(Oid::of(b"abc")),
+            size: 2048,
+            source_oid: None,
+            source_size: 4096,
+            format: "zip",
+            key: String::new(),
+            tensors: 1,
+            dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
+            copies: vec![("view".to_owned(), "is transposed or strided")],
+            ignored: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_facts_of_a_conversion() {
+        let text = |facts: Vec<(&str, String)>| {
+            facts.iter().map(|(title, text)| format!("{title}: {text}")).collect::<Vec<_>>()
+        };
+        assert_eq!(totals(&conversion(1), false), "1 tensor, 2.0 KiB, sha256 ba7816bf8f01…");
+        let few = text(facts(&conversion(1), false));
+        assert_eq!(few, ["tied: tie.00 → kept\\x1b", "copied: view (is transposed or strided)"]);
+        let many = text(facts(&conversion(12), false));
+        assert_eq!(many[9..11], [": tie.09 → kept\\x1b", ": and 2 more, which `-v` lists"]);
+        assert_eq!(text(facts(&conversion(12), true)).len(), 14);
+    }
+}

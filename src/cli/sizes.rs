@@ -1,0 +1,66 @@
+//! Numbers as a person reads them.
+
+/// A number of bytes: `512 bytes`, `1.5 KiB`, `4.9 GiB`.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") };
+    }
+    // The largest unit of which there is at least one, once it is rounded to a tenth.
+    let (mut scale, mut unit) = (1024_u128, UNITS[0]);
+    for name in &UNITS[1..] {
+        if tenths(count, scale) < 10_240 {
+            break;
+        }
+        (scale, unit) = (scale * 1024, name);
+    }
+    let tenths = tenths(count, scale);
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+fn tenths(count: u64, scale: u128) -> u128 {
+    (u128::from(count) * 10 + scale / 2) / scale
+}
+
+/// `1 tensor`, `12,345 tensors`
+pub(super) fn counted(count: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
+}
+
+/// With a comma between thousands.
+pub(super) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_a_person_reads_them() {
+        for (count, expected) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (5_261_334_937, "4.9 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes(count), expected);
+        }
+        assert_eq!(counted(1, "tensor"), "1 tensor");
+        assert_eq!(counted(12_345, "tensor"), "12,345 tensors");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+}

@@ -1,0 +1,170 @@
+//! [`Ui`]: the only printing of the package.
+//!
+//! Invariants: the result goes to standard output, everything else to standard error; a line is written whole, and
+//! never through the progress bar; colour is there only if the stream, `NO_COLOR`, `CLICOLOR_FORCE` and `--color`
+//! agree. A reader who closed the pipe ends the printing and nothing else; any other failure to write is kept,
+//! and told at the end. It does not escape: whoever makes a line does ([`sanitize`](super::sanitize)).
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anstream::AutoStream;
+use clap::ColorChoice;
+use clap::builder::styling::{AnsiColor, Style};
+
+use super::args::Common;
+use super::error::Report;
+use super::progress::Progress;
+
+/// Of the name of a file.
+pub(super) const STRONG: Style = Style::new().bold();
+/// Of what stands between the facts.
+pub(super) const DIM: Style = Style::new().dimmed();
+/// Of what is new.
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// A text in a style.
+pub(super) fn styled(style: Style, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
+}
+
+/// Where a person looks.
+pub(super) struct Ui {
+    stdout: Mutex<Sink<io::Stdout>>,
+    stderr: Mutex<Sink<io::Stderr>>,
+    pub(super) progress: Progress,
+    pub(super) quiet: bool,
+    pub(super) verbose: u8,
+    pub(super) json: bool,
+}
+
+impl Ui {
+    /// As the options ask.
+    pub(super) fn new(common: &Common) -> Self {
+        let shows_progress = !common.no_progress && !common.quiet && io::stderr().is_terminal();
+        Self {
+            stdout: Mutex::new(Sink::new(AutoStream::new(io::stdout(), choice(common.color)))),
+            stderr: Mutex::new(Sink::new(AutoStream::new(io::stderr(), choice(common.color)))),
+            progress: Progress::new(shows_progress),
+            quiet: common.quiet,
+            verbose: common.verbose,
+            json: common.json,
+        }
+    }
+
+    /// A part of the result, for a person.
+    pub(super) fn result(&self, lines: &str) {
+        if !self.quiet && !self.json {
+            self.data(lines);
+        }
+    }
+
+    /// A part of the result that was asked for by name.
+    pub(super) fn data(&self, lines: &str) {
+        self.progress.suspend(|| lock(&self.stdout).write_lines(lines));
+    }
+
+    /// Something that is good to know.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// Something that may surprise later.
+    pub(super) fn warning(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("{} {text}", styled(WARNING, "warning:")));
+        }
+    }
+
+    /// A command that helps; further lines stand below it.
+    pub(super) fn hint(&self, text: &str) {
+        if !self.quiet {
+            self.say(&format!("{} {}", styled(HINT, "hint:"), text.replace('\n', "\n      ")));
+        }
+    }
+
+    /// An error, with its causes and, unless errors alone are wanted, its hints.
+    pub(super) fn error(&self, report: &Report) {
+        let mut lines = format!("{} {}", styled(ERROR, "error:"), report.headline());
+        for cause in &report.causes {
+            let cause = cause.replace('\n', "\n             ");
+            let _infallible = write!(lines, "\n  {} {cause}", styled(DIM, "caused by:"));
+        }
+        self.say(&lines);
+        report.hints.iter().for_each(|hint| self.hint(hint));
+    }
+
+    /// What clap says of the command line, or help.
+    pub(super) fn usage(error: &clap::Error, color: ColorChoice) {
+        let text = error.render().ansi().to_string();
+        if error.use_stderr() {
+            // `--help` is answered by git, with the manual page; `-h` reaches us.
+            let mut sink = Sink::new(AutoStream::new(io::stderr(), choice(color)));
+            sink.write_lines(text.replace("--help", "-h").trim_end());
+        } else {
+            Sink::new(AutoStream::new(io::stdout(), choice(color))).write_lines(text.trim_end());
+        }
+    }
+
+    /// Hands everything on, and says why standard output could not be written.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        self.progress.clear();
+        let mut stdout = lock(&self.stdout);
+        stdout.flush();
+        stdout.error.take().map_or(Ok(()), Err)
+    }
+
+    fn say(&self, lines: &str) {
+        self.progress.suspend(|| lock(&self.stderr).write_lines(lines));
+    }
+}
+
+fn choice(color: ColorChoice) -> anstream::ColorChoice {
+    match color {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A stream that is written until it fails.
+struct Sink<S: anstream::stream::RawStream> {
+    stream: AutoStream<S>,
+    is_closed: bool,
+    error: Option<io::Error>,
+}
+
+impl<S: anstream::stream::RawStream + anstream::stream::AsLockedWrite> Sink<S> {
+    fn new(stream: AutoStream<S>) -> Self {
+        Self { stream, is_closed: false, error: None }
+    }
+
+    fn write_lines(&mut self, lines: &str) {
+        let end = if lines.ends_with('\n') { "" } else { "\n" };
+        self.attempt(|stream| stream.write_all(format!("{lines}{end}").as_bytes()));
+    }
+
+    fn flush(&mut self) {
+        self.attempt(Write::flush);
+    }
+
+    fn attempt(&mut self, write: impl FnOnce(&mut AutoStream<S>) -> io::Result<()>) {
+        if self.is_closed {
+            return;
+        }
+        if let Err(error) = write(&mut self.stream) {
+            self.is_closed = true;
+            self.error = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+        }
+    }
+}
