@@ -1,14 +1,19 @@
-//! What torch's names mean: the only file that knows them.
+//! What torch's names mean: this file and those below it are the only ones that know them.
 //!
 //! A tensor is a call of one of torch's rebuild functions on a storage; a storage is a persistent id.
 //! Names are compared as exact pairs of module and name, so a look-alike in another module is unknown.
 //! Source: torch's `_utils.py`, `serialization.py` and the list of its weights-only loader.
 
-use std::cell::OnceCell;
-use std::collections::HashMap;
+mod names;
+mod storages;
 
+use std::cell::OnceCell;
+
+use self::names::{Rebuild, dtype, is_mapping, is_sequence, rebuild};
+use self::storages::storage_id;
+pub(super) use self::storages::{Declared, Storages, storages};
 use super::{DType, Error, Limits, Tensor, geometry};
-use crate::pickle::{Arena, Call, Global, Id, Object, Value};
+use crate::pickle::{Arena, Call, Id, Object, Value};
 
 /// The dtype of a storage: that of its class, or none for one of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,64 +36,6 @@ fn width(dtype: DType) -> u64 {
     u64::try_from(dtype.bitsize().div_ceil(8)).unwrap_or(1)
 }
 
-/// A storage as the pickle declares it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Declared {
-    pub(super) key: String,
-    pub(super) element: Element,
-    pub(super) bytes: u64,
-    /// For a view that is a storage of its own (legacy only): the storage that it lies in, and where.
-    pub(super) inside: Option<(usize, u64)>,
-}
-
-/// All storages that a pickle declares, in the order in which it first does.
-#[derive(Debug, Default)]
-pub(super) struct Storages {
-    pub(super) list: Vec<Declared>,
-    by_key: HashMap<String, usize>,
-}
-
-impl Storages {
-    pub(super) fn index_of(&self, key: &str) -> Option<usize> {
-        self.by_key.get(key).copied()
-    }
-
-    fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
-        let known = self.index_of(&declared.key);
-        match known.and_then(|index| Some((index, self.list.get(index)?))) {
-            None => {
-                self.by_key.insert(declared.key.clone(), self.list.len());
-                self.list.push(declared);
-                Ok(self.list.len().saturating_sub(1))
-            }
-            Some((index, first)) if *first == declared => Ok(index),
-            Some(_) => {
-                let what = "is declared twice with different types or lengths";
-                Err(Error::Storage { key: declared.key, what })
-            }
-        }
-    }
-}
-
-impl StorageId<'_> {
-    /// The key of what the tensor lies in: of the storage, or of the view in it.
-    fn own_key(&self) -> String {
-        match self.view {
-            None => self.key.to_owned(),
-            Some((view, ..)) => [self.key, view].join("/"),
-        }
-    }
-}
-
-/// What `persistent_load` is given for a storage.
-struct StorageId<'a> {
-    key: &'a str,
-    element: Element,
-    numel: u64,
-    /// The view's own key, where it begins in its storage and how long it is, in elements (legacy only).
-    view: Option<(&'a str, u64, u64)>,
-}
-
 /// A pickle, read with torch's eyes.
 pub(super) struct Torch<'a> {
     pub(super) values: &'a Arena,
@@ -96,185 +43,11 @@ pub(super) struct Torch<'a> {
     holds: OnceCell<Vec<bool>>,
 }
 
-/// Finds every storage that the pickle declares and checks that no two declarations contradict.
-///
-/// A view of the legacy stream is a storage of its own, as torch makes it.
-pub(super) fn storages(values: &Arena) -> Result<Storages, Error> {
-    let mut storages = Storages::default();
-    for (_, value) in values.iter() {
-        let &Value::Persistent(inner) = value else { continue };
-        let id = storage_id(values, inner)?;
-        let width = id.element.width();
-        let in_bytes = |count: u64| count.checked_mul(width).ok_or_else(|| too_large(id.key));
-        let (key, element) = (id.key.to_owned(), id.element);
-        let root = storages.declare(Declared { key, element, bytes: in_bytes(id.numel)?, inside: None })?;
-        if let Some((_, begin, len)) = id.view {
-            let (key, inside) = (id.own_key(), Some((root, in_bytes(begin)?)));
-            storages.declare(Declared { key, element, bytes: in_bytes(len)?, inside })?;
-        }
-    }
-    Ok(storages)
-}
-
-fn too_large(key: &str) -> Error {
-    Error::Storage { key: key.to_owned(), what: "is longer than any file" }
-}
-
-/// `("storage", class, key, location, numel)`, in the legacy stream with a sixth item.
-fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error> {
-    let bad = |key: &str, what| Error::Storage { key: key.to_owned(), what };
-    let place = format!("at byte {}", values.offset(id));
-    let malformed = || bad(&place, "has a malformed persistent id");
-    let (&[tag, class, key, _location, numel], view) =
-        values.tuple(id).and_then(|items| items.split_first_chunk::<5>()).ok_or_else(malformed)?;
-    if values.text(tag) == Some("module") {
-        return Err(bad(&place, "is a pickled module with its source code"));
-    }
-    if values.text(tag) != Some("storage") {
-        return Err(malformed());
-    }
-    let key = values.text(key).ok_or_else(malformed)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if key.is_empty() || key.len() > 128 || !key.chars().all(plain) || key.starts_with('.') {
-        return Err(bad(&place, "has a key that is no plain name"));
-    }
-    let class = values.global(class).ok_or_else(malformed)?;
-    let element = storage_class(class).map_err(|what| bad(key, what))?;
-    let numel = unsigned(values, numel).ok_or_else(|| bad(key, "has no valid length"))?;
-    let view = match view {
-        [] => None,
-        &[view] if *values.get(view) == Value::None => None,
-        &[view] => match values.tuple(view) {
-            Some(&[view_key, offset, size]) => {
-                let range = unsigned(values, offset).zip(unsigned(values, size));
-                let inside =
-                    |&(offset, size): &(u64, u64)| offset.checked_add(size).is_some_and(|end| end <= numel);
-                let (offset, size) =
-                    range.filter(inside).ok_or_else(|| bad(key, "has a view outside of it"))?;
-                Some((values.text(view_key).ok_or_else(malformed)?, offset, size))
-            }
-            _ => return Err(malformed()),
-        },
-        _ => return Err(malformed()),
-    };
-    Ok(StorageId { key, element, numel, view })
-}
-
 fn unsigned(values: &Arena, id: Id) -> Option<u64> {
     match values.get(id) {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     }
-}
-
-fn storage_class(class: &Global) -> Result<Element, &'static str> {
-    let typed = matches!(&*class.module, "torch" | "torch.cuda");
-    let dtype = match &*class.name {
-        "UntypedStorage" if matches!(&*class.module, "torch.storage" | "torch") => return Ok(Element::Bytes),
-        _ if !typed => return Err("has a class that torch does not know"),
-        "DoubleStorage" => DType::F64,
-        "FloatStorage" => DType::F32,
-        "HalfStorage" => DType::F16,
-        "BFloat16Storage" => DType::BF16,
-        "LongStorage" => DType::I64,
-        "IntStorage" => DType::I32,
-        "ShortStorage" => DType::I16,
-        "CharStorage" => DType::I8,
-        "ByteStorage" => DType::U8,
-        "BoolStorage" => DType::BOOL,
-        "ComplexFloatStorage" => DType::C64,
-        "ComplexDoubleStorage" => return Err("is complex128, which safetensors cannot hold"),
-        "QInt8Storage" | "QUInt8Storage" | "QInt32Storage" | "QUInt4x2Storage" | "QUInt2x4Storage" => {
-            return Err("is quantized, which safetensors cannot hold");
-        }
-        _ => return Err("has a class that torch does not know"),
-    };
-    Ok(Element::Typed(dtype))
-}
-
-/// A dtype by its global (`torch.float32`), `None` for what safetensors cannot hold.
-fn dtype(global: &Global) -> Option<DType> {
-    if &*global.module != "torch" {
-        return None;
-    }
-    Some(match &*global.name {
-        "float64" | "double" => DType::F64,
-        "float32" | "float" => DType::F32,
-        "float16" | "half" => DType::F16,
-        "bfloat16" => DType::BF16,
-        "int64" | "long" => DType::I64,
-        "int32" | "int" => DType::I32,
-        "int16" | "short" => DType::I16,
-        "int8" => DType::I8,
-        "uint8" => DType::U8,
-        "uint16" => DType::U16,
-        "uint32" => DType::U32,
-        "uint64" => DType::U64,
-        "bool" => DType::BOOL,
-        "complex64" | "cfloat" => DType::C64,
-        "float8_e4m3fn" => DType::F8_E4M3,
-        "float8_e5m2" => DType::F8_E5M2,
-        "float8_e4m3fnuz" => DType::F8_E4M3FNUZ,
-        "float8_e5m2fnuz" => DType::F8_E5M2FNUZ,
-        "float8_e8m0fnu" => DType::F8_E8M0,
-        "float4_e2m1fn_x2" => DType::F4,
-        _ => return None,
-    })
-}
-
-/// What a function of torch does, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rebuild {
-    /// `(storage, offset, size, stride, …)`
-    Tensor,
-    /// The same on a storage of bytes, with a dtype.
-    TensorV3,
-    /// `(data, requires_grad, hooks, …)`
-    Parameter,
-    /// `(function, class, args, state)`
-    FromType,
-    /// Known, and not plain storage.
-    Refused(&'static str),
-}
-
-fn rebuild(global: &Global) -> Option<Rebuild> {
-    Some(match (&*global.module, &*global.name) {
-        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Rebuild::Tensor,
-        ("torch._utils", "_rebuild_tensor_v3") => Rebuild::TensorV3,
-        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Rebuild::Parameter,
-        ("torch._tensor" | "torch.tensor", "_rebuild_from_type_v2") => Rebuild::FromType,
-        ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
-            Rebuild::Refused("sparse")
-        }
-        ("torch._utils", "_rebuild_qtensor") => Rebuild::Refused("quantized"),
-        ("torch._utils", "_rebuild_nested_tensor") => Rebuild::Refused("nested"),
-        ("torch._utils", "_rebuild_meta_tensor_no_storage") => Rebuild::Refused("a meta tensor without data"),
-        ("torch._utils", "_rebuild_wrapper_subclass") => Rebuild::Refused("a wrapper subclass"),
-        ("torch._utils", "_rebuild_device_tensor_from_numpy") => {
-            Rebuild::Refused("a device tensor in numpy form")
-        }
-        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => Rebuild::Refused("a device tensor"),
-        ("torch._utils", "_rebuild_xla_tensor") => Rebuild::Refused("an XLA tensor"),
-        ("torch._tensor" | "torch.tensor", "_rebuild_from_type") => {
-            Rebuild::Refused("of an old subclass form")
-        }
-        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
-            Rebuild::Refused("a numpy array")
-        }
-        _ => return None,
-    })
-}
-
-/// Is the object a dict by another name?
-fn is_mapping(global: &Global) -> bool {
-    matches!(
-        (&*global.module, &*global.name),
-        ("collections", "OrderedDict" | "Counter" | "defaultdict") | ("builtins" | "__builtin__", "dict")
-    )
-}
-
-fn is_sequence(global: &Global) -> bool {
-    matches!((&*global.module, &*global.name), ("builtins" | "__builtin__", "list" | "tuple"))
 }
 
 impl<'a> Torch<'a> {

@@ -3,10 +3,12 @@
 //! Invariant: `stack` never shrinks below the innermost mark except by an opcode that takes the mark,
 //! so no opcode reaches the values of an outer level.
 
+mod operands;
+
 use super::input::Input;
 use super::memo::Memo;
 use super::value::{Arena, Call, Global, Id, Object, Value};
-use super::{Error, Limits, Pickle, opcode, text};
+use super::{Error, Limits, Pickle, opcode};
 use crate::read_at::ReadAt;
 
 pub(super) struct Machine<'a> {
@@ -248,98 +250,6 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn text_index(&mut self) -> Result<u64, Error> {
-        let digits = self.limits.digits;
-        let line = self.input.line(self.limits.line)?;
-        match text::integer(line, digits) {
-            Some(Value::Int(index)) if index >= 0 => Ok(index.unsigned_abs()),
-            _ => Err(self.operand("no memo index")),
-        }
-    }
-
-    // ---- operands
-
-    fn length_u32(&mut self) -> Result<u64, Error> {
-        Ok(u32::from_le_bytes(self.input.array()?).into())
-    }
-
-    fn length_u64(&mut self) -> Result<u64, Error> {
-        Ok(u64::from_le_bytes(self.input.array()?))
-    }
-
-    fn length_i32(&mut self) -> Result<u64, Error> {
-        let len = i32::from_le_bytes(self.input.array()?);
-        u64::try_from(len).map_err(|_| self.operand("a negative length"))
-    }
-
-    fn int(&mut self) -> Result<(), Error> {
-        let digits = self.limits.digits;
-        let line = self.input.line(self.limits.line)?;
-        let value = match line {
-            b"00" => Some(Value::Bool(false)),
-            b"01" => Some(Value::Bool(true)),
-            line => text::integer(line, digits),
-        };
-        value.ok_or_else(|| self.operand("no decimal integer")).and_then(|value| self.push(value))
-    }
-
-    fn long(&mut self) -> Result<(), Error> {
-        let digits = self.limits.digits;
-        let line = self.input.line(self.limits.line)?;
-        let value = text::integer(line.strip_suffix(b"L").unwrap_or(line), digits);
-        value.ok_or_else(|| self.operand("no decimal integer")).and_then(|value| self.push(value))
-    }
-
-    fn long_bytes(&mut self, len: u64) -> Result<(), Error> {
-        self.within("bytes in an integer", len, self.limits.integer)?;
-        let value = text::twos_complement(self.input.take(len)?);
-        self.push(value)
-    }
-
-    fn float(&mut self) -> Result<(), Error> {
-        let value = text::float(self.input.line(self.limits.line)?);
-        value.ok_or_else(|| self.operand("no float")).and_then(|value| self.push(Value::Float(value)))
-    }
-
-    fn string(&mut self) -> Result<(), Error> {
-        let value = text::quoted(self.input.line(self.limits.line)?).map(text_or_bytes);
-        value.ok_or_else(|| self.operand("no quoted string")).and_then(|value| self.push(value))
-    }
-
-    fn unicode(&mut self) -> Result<(), Error> {
-        let value = text::raw_unicode_escape(self.input.line(self.limits.line)?);
-        let value = value.ok_or_else(|| self.operand("no escaped text"))?;
-        self.push(Value::Str(value.into()))
-    }
-
-    fn text(&mut self, len: u64) -> Result<(), Error> {
-        self.within("bytes in a string", len, self.limits.text)?;
-        let bytes = self.input.take(len)?;
-        let value = match std::str::from_utf8(bytes) {
-            Ok(text) => Value::Str(text.into()),
-            Err(_) => Value::Bytes(bytes.into()),
-        };
-        self.push(value)
-    }
-
-    fn bytes(&mut self, len: u64, variant: fn(Box<[u8]>) -> Value) -> Result<(), Error> {
-        self.within("bytes in a byte string", len, self.limits.blob)?;
-        let value = variant(self.input.take(len)?.into());
-        self.push(value)
-    }
-
-    fn global(&mut self) -> Result<(), Error> {
-        let module = self.name_line()?;
-        let name = self.name_line()?;
-        self.push(Value::Global(Box::new(Global { module, name })))
-    }
-
-    fn name_line(&mut self) -> Result<Box<str>, Error> {
-        let line = self.input.line(self.limits.line)?;
-        let name = std::str::from_utf8(line).ok().map(Into::into);
-        name.ok_or_else(|| self.operand("a name that is not UTF-8"))
-    }
-
     // ---- what builds on values
 
     fn stack_global(&mut self) -> Result<(), Error> {
@@ -448,12 +358,5 @@ impl<'a> Machine<'a> {
 
     fn wrong_type(&self, id: Id) -> Error {
         Error::WrongType { opcode: self.name(), at: self.at, on: self.values.get(id).type_name() }
-    }
-}
-
-fn text_or_bytes(bytes: Vec<u8>) -> Value {
-    match String::from_utf8(bytes) {
-        Ok(text) => Value::Str(text.into()),
-        Err(error) => Value::Bytes(error.into_bytes().into()),
     }
 }
