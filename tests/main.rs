@@ -5,6 +5,9 @@
 /// The formats of the pure core, against files that torch and safetensors wrote.
 mod formats;
 
+/// The fences of the architecture: who uses whom, who may print, how long a file is.
+mod layers;
+
 /// Where programs run: an environment of their own, with git and a filter that counts.
 #[cfg(feature = "cli")]
 mod sandbox;
