@@ -2,6 +2,8 @@
 //!
 //! Pure questions are asked in unit tests beside the code; here the reference programs answer.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 /// The formats of the pure core, against files that torch and safetensors wrote.
 mod formats;
 
