@@ -17,3 +17,7 @@ mod sandbox;
 /// `repo/`, `lfs/` and `git/` of the library, judged by git and git-lfs.
 #[cfg(feature = "cli")]
 mod repo;
+
+/// The acceptance of `git st-convert`: the program itself, in repositories that git made.
+#[cfg(feature = "cli")]
+mod convert;
