@@ -2,8 +2,13 @@
 //!
 //! Pure questions are asked in unit tests beside the code; here the reference programs answer.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 /// The formats of the pure core, against files that torch and safetensors wrote.
 mod formats;
+
+/// The fences of the architecture: who uses whom, who may print, how long a file is.
+mod layers;
 
 /// Where programs run: an environment of their own, with git and a filter that counts.
 #[cfg(feature = "cli")]

@@ -162,8 +162,8 @@ impl Error {
             | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }
-            | Self::IndexDisagrees { .. } => true,
-            Self::Place(lfs::place::Error::Symlink { .. }) => true,
+            | Self::IndexDisagrees { .. }
+            | Self::Place(lfs::place::Error::Symlink { .. }) => true,
             _ => false,
         }
     }

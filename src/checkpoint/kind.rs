@@ -61,11 +61,7 @@ impl Kind {
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
             _ if is_legacy(head) => Self::Legacy,
             _ if starts(b"version https://git-lfs.") || starts(b"version http://git-media.") => Self::Pointer,
-            [a, b, c, d, e, f, g, h, b'{', ..]
-                if u64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) <= 100_000_000 =>
-            {
-                Self::Safetensors
-            }
+            [_, _, _, _, _, _, _, _, b'{', ..] if header_length(head) <= 100_000_000 => Self::Safetensors,
             _ if head.get(257..262) == Some(b"ustar") => Self::Tar,
             [0x80, 0..=5, ..] => Self::Pickle,
             _ if starts(b"<!doctype html") || starts(b"<html") || starts(b"<?xml") => Self::Html,
@@ -84,6 +80,11 @@ impl Kind {
     pub fn is_checkpoint(self) -> bool {
         matches!(self, Self::Zip | Self::Legacy)
     }
+}
+
+/// What a safetensors file begins with.
+fn header_length(head: &[u8]) -> u64 {
+    head.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// Does the stream begin with torch's magic number, in any protocol?

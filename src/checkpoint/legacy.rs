@@ -1,8 +1,13 @@
 //! The legacy stream (torch before 1.6): five pickles, then the storages.
 //!
-//! 1. the magic number; 2. the protocol version 1001; 3. `sys_info`; 4. the object; 5. the list of
-//! storage keys; then for each key, in that order: the number of elements (i64, little-endian) and the
-//! elements. There is nothing after the last.
+//! ```text
+//! pickle   the magic number
+//! pickle   the protocol version, 1001
+//! pickle   sys_info: byte order and sizes of the types of the machine
+//! pickle   the object
+//! pickle   the list of storage keys
+//! then for each key, in that order: the number of elements (i64, little-endian), the elements
+//! ```
 //!
 //! Invariant: the keys are exactly those that the object refers to, each length is the declared one, and
 //! the stream ends where the last storage does. Source: torch's `serialization.py`, `_legacy_load`.

@@ -101,6 +101,3 @@ struct Contents {
     records: Vec<Record>,
     deflated: Vec<Deflated>,
 }
-
-#[cfg(test)]
-mod tests;

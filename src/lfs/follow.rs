@@ -9,13 +9,17 @@
 //! Where the file system can share blocks nothing is copied at all: the clone is made at the end.
 //! It does not name, hash or close the files.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 /// How much is copied before both files are handed to the disk.
-const SYNC_EVERY: u64 = 256 << 20;
+const SYNC_EVERY: u64 = 64 << 20;
+
+/// How much is written before the follower is woken: waking costs more than a late start.
+const WAKE_EVERY: u64 = 4 << 20;
 
 /// How much is copied in one call; a bound on how long a new message waits.
 const STEP: u64 = 64 << 20;
@@ -24,6 +28,7 @@ const STEP: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Follower {
     written: Option<Sender<u64>>,
+    told: Cell<u64>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -37,11 +42,18 @@ impl Follower {
         let (written, told) = mpsc::channel();
         let thread =
             thread::Builder::new().name("follower".into()).spawn(move || follow(&from, &to, &told))?;
-        Ok(Self { written: Some(written), thread: Some(thread) })
+        Ok(Self { written: Some(written), told: Cell::new(0), thread: Some(thread) })
     }
 
     /// Says that the first `len` bytes are written. Does not wait.
     pub fn advance(&self, len: u64) {
+        if len >= self.told.get() + WAKE_EVERY {
+            self.tell(len);
+        }
+    }
+
+    fn tell(&self, len: u64) {
+        self.told.set(len);
         if let Some(written) = &self.written {
             // A follower that failed has gone; `finish` says why.
             let _gone = written.send(len);
@@ -53,7 +65,7 @@ impl Follower {
     /// # Errors
     /// What the system reported about either file.
     pub fn finish(mut self, len: u64) -> io::Result<()> {
-        self.advance(len);
+        self.tell(len);
         self.written = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(done)) => done,

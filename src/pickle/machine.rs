@@ -6,12 +6,12 @@
 use super::input::Input;
 use super::memo::Memo;
 use super::value::{Arena, Call, Global, Id, Object, Value};
-use super::{Error, Limits, Pickle, opcode, text};
+use super::{Error, Limits, Pickle, opcode};
 use crate::read_at::ReadAt;
 
 pub(super) struct Machine<'a> {
-    input: Input<'a>,
-    limits: &'a Limits,
+    pub(super) input: Input<'a>,
+    pub(super) limits: &'a Limits,
     values: Arena,
     memo: Memo,
     stack: Vec<Id>,
@@ -169,7 +169,7 @@ impl<'a> Machine<'a> {
 
     // ---- the stack
 
-    fn push(&mut self, value: Value) -> Result<(), Error> {
+    pub(super) fn push(&mut self, value: Value) -> Result<(), Error> {
         let id = self.values.push(value, self.at).ok_or_else(|| self.over("values", usize::MAX))?;
         self.push_id(id)
     }
@@ -192,7 +192,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().ok_or_else(|| self.underflow())
     }
 
-    fn top(&self) -> Result<Id, Error> {
+    pub(super) fn top(&self) -> Result<Id, Error> {
         let above = self.stack.get(self.floor()..).unwrap_or_default();
         above.last().copied().ok_or_else(|| self.underflow())
     }
@@ -236,97 +236,19 @@ impl<'a> Machine<'a> {
 
     // ---- the memo
 
-    fn get(&mut self, index: u64) -> Result<(), Error> {
+    pub(super) fn get(&mut self, index: u64) -> Result<(), Error> {
         let missing = Error::MemoMiss { opcode: self.name(), at: self.at, index };
         let id = self.memo.get(index).ok_or(missing)?;
         self.push_id(id)
     }
 
-    fn put(&mut self, index: u64) -> Result<(), Error> {
+    pub(super) fn put(&mut self, index: u64) -> Result<(), Error> {
         let id = self.top()?;
         self.memo.put(index, id);
         Ok(())
     }
 
-    fn text_index(&mut self) -> Result<u64, Error> {
-        let digits = self.limits.digits;
-        let line = self.input.line(self.limits.line)?;
-        match text::integer(line, digits) {
-            Some(Value::Int(index)) if index >= 0 => Ok(index.unsigned_abs()),
-            _ => Err(self.operand("no memo index")),
-        }
-    }
-
-    // ---- operands
-
-    fn length_u32(&mut self) -> Result<u64, Error> {
-        Ok(u32::from_le_bytes(self.input.array()?).into())
-    }
-
-    fn length_u64(&mut self) -> Result<u64, Error> {
-        Ok(u64::from_le_bytes(self.input.array()?))
-    }
-
-    fn length_i32(&mut self) -> Result<u64, Error> {
-        let len = i32::from_le_bytes(self.input.array()?);
-        u64::try_from(len).map_err(|_| self.operand("a negative length"))
-    }
-
-    fn int(&mut self) -> Result<(), Error> {
-        let digits = self.limits.digits;
-        let line = self.input.line(self.limits.line)?;
-        let value = match line {
-            b"00" => Some(Value::Bool(false)),
-            b"01" => Some(Value::Bool(true)),
-            line => text::integer(line, digits),
-        };
-        value.ok_or_else(|| self.operand("no decimal integer")).and_then(|value| self.push(value))
-    }
-
-    fn long(&mut self) -> Result<(), Error> {
-        let digits = self.limits.digits;
-        let line = self.input.line(self.limits.line)?;
-        let value = text::integer(line.strip_suffix(b"L").unwrap_or(line), digits);
-        value.ok_or_else(|| self.operand("no decimal integer")).and_then(|value| self.push(value))
-    }
-
-    fn long_bytes(&mut self, len: u64) -> Result<(), Error> {
-        self.within("bytes in an integer", len, self.limits.integer)?;
-        let value = text::twos_complement(self.input.take(len)?);
-        self.push(value)
-    }
-
-    fn float(&mut self) -> Result<(), Error> {
-        let value = text::float(self.input.line(self.limits.line)?);
-        value.ok_or_else(|| self.operand("no float")).and_then(|value| self.push(Value::Float(value)))
-    }
-
-    fn string(&mut self) -> Result<(), Error> {
-        let value = text::quoted(self.input.line(self.limits.line)?).map(text_or_bytes);
-        value.ok_or_else(|| self.operand("no quoted string")).and_then(|value| self.push(value))
-    }
-
-    fn unicode(&mut self) -> Result<(), Error> {
-        let value = text::raw_unicode_escape(self.input.line(self.limits.line)?);
-        let value = value.ok_or_else(|| self.operand("no escaped text"))?;
-        self.push(Value::Str(value.into()))
-    }
-
-    fn text(&mut self, len: u64) -> Result<(), Error> {
-        self.within("bytes in a string", len, self.limits.text)?;
-        let bytes = self.input.take(len)?;
-        let value = match std::str::from_utf8(bytes) {
-            Ok(text) => Value::Str(text.into()),
-            Err(_) => Value::Bytes(bytes.into()),
-        };
-        self.push(value)
-    }
-
-    fn bytes(&mut self, len: u64, variant: fn(Box<[u8]>) -> Value) -> Result<(), Error> {
-        self.within("bytes in a byte string", len, self.limits.blob)?;
-        let value = variant(self.input.take(len)?.into());
-        self.push(value)
-    }
+    // ---- what builds on values
 
     fn global(&mut self) -> Result<(), Error> {
         let module = self.name_line()?;
@@ -339,8 +261,6 @@ impl<'a> Machine<'a> {
         let name = std::str::from_utf8(line).ok().map(Into::into);
         name.ok_or_else(|| self.operand("a name that is not UTF-8"))
     }
-
-    // ---- what builds on values
 
     fn stack_global(&mut self) -> Result<(), Error> {
         let (name, module) = (self.pop()?, self.pop()?);
@@ -426,15 +346,15 @@ impl<'a> Machine<'a> {
         if is(self.values.get(id)) { Ok(()) } else { Err(self.wrong_type(id)) }
     }
 
-    fn within(&self, what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
+    pub(super) fn within(&self, what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
         if len > limit { Err(Error::Limit { what, limit, at: self.at }) } else { Ok(()) }
     }
 
-    fn over(&self, what: &'static str, limit: usize) -> Error {
+    pub(super) fn over(&self, what: &'static str, limit: usize) -> Error {
         Error::Limit { what, limit: u64::try_from(limit).unwrap_or(u64::MAX), at: self.at }
     }
 
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         opcode::name(self.op).unwrap_or("?")
     }
 
@@ -442,18 +362,11 @@ impl<'a> Machine<'a> {
         Error::StackUnderflow { opcode: self.name(), at: self.at }
     }
 
-    fn operand(&self, what: &'static str) -> Error {
+    pub(super) fn operand(&self, what: &'static str) -> Error {
         Error::Operand { opcode: self.name(), at: self.at, what }
     }
 
     fn wrong_type(&self, id: Id) -> Error {
         Error::WrongType { opcode: self.name(), at: self.at, on: self.values.get(id).type_name() }
-    }
-}
-
-fn text_or_bytes(bytes: Vec<u8>) -> Value {
-    match String::from_utf8(bytes) {
-        Ok(text) => Value::Str(text.into()),
-        Err(error) => Value::Bytes(error.into_bytes().into()),
     }
 }

@@ -21,6 +21,7 @@ mod limits;
 mod machine;
 mod memo;
 mod opcode;
+mod operands;
 mod text;
 mod value;
 
@@ -47,7 +48,9 @@ impl Pickle {
         let mut level = vec![self.root];
         for depth in 0..=limit {
             let mut next = Vec::new();
-            level.iter().for_each(|&id| self.values.children(id, |child| next.push(child)));
+            for &id in &level {
+                self.values.children(id, |child| next.push(child));
+            }
             if next.is_empty() {
                 return Some(depth);
             }

@@ -1,3 +1,5 @@
+//! Every opcode, and every way to be refused, on pickles of a few bytes.
+
 use super::*;
 
 fn pickle(bytes: &[u8]) -> Result<Pickle, Error> {

@@ -23,6 +23,3 @@ pub use error::Error;
 pub use layout::{Layout, Place};
 pub use read::{Info, read};
 pub use write::write;
-
-#[cfg(test)]
-mod tests;

@@ -134,7 +134,5 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     let inside = |listed: &&str| {
         module.strip_prefix(*listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    (builtins && BUILTINS.contains(&first))
-        || NAMES.contains(&(module, name))
-        || MODULES.iter().any(|listed| inside(listed))
+    (builtins && BUILTINS.contains(&first)) || NAMES.contains(&(module, name)) || MODULES.iter().any(inside)
 }

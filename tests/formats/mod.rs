@@ -14,35 +14,36 @@ use serde::Deserialize;
 
 /// What the reference makes of a fixture.
 #[derive(Debug, Deserialize)]
-pub struct Expected {
-    pub note: String,
-    pub format: Option<String>,
+struct Expected {
+    note: String,
+    format: Option<String>,
     #[serde(default)]
-    pub generated: bool,
+    generated: bool,
     #[serde(default)]
-    pub args: Vec<String>,
-    pub config: Option<String>,
-    pub sha256: Option<String>,
-    pub size: Option<u64>,
-    pub dropped: Option<BTreeMap<String, String>>,
-    pub refused: Option<String>,
+    args: Vec<String>,
+    config: Option<String>,
+    sha256: Option<String>,
+    size: Option<u64>,
+    dropped: Option<BTreeMap<String, String>>,
+    refused: Option<String>,
 }
 
-pub fn fixtures() -> PathBuf {
+fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 /// The table of fixtures.
-pub fn expected() -> BTreeMap<String, Expected> {
+fn expected() -> BTreeMap<String, Expected> {
     let text = std::fs::read(fixtures().join("expected.json")).unwrap();
     serde_json::from_slice(&text).unwrap()
 }
 
 /// Converts bytes in memory, as `actions` does it with files.
-pub fn convert(
+fn convert(
     bytes: &[u8],
     key: Option<&str>,
     class: Option<&str>,
+    format: Option<&str>,
 ) -> Result<(Vec<u8>, BTreeMap<String, String>), String> {
     let source = bytes.to_vec();
     let options = Options { key: key.map(str::to_owned), ..Options::default() };
@@ -51,6 +52,9 @@ pub fn convert(
         format!("{error}{cause}")
     };
     let plan = checkpoint::plan(&source, &options).map_err(|error| text(&error))?;
+    if let Some(format) = format {
+        assert_eq!(plan.format.name(), format);
+    }
     if let Some(named) = scan::dangerous(&plan.globals) {
         return Err(format!("dangerous {}.{}", named.module, named.name));
     }
@@ -84,7 +88,8 @@ fn every_fixture_converts_to_the_reference_s_bytes() {
     {
         count += 1;
         let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
-        match convert(&bytes, key_of(&expected.args), expected.config.as_deref()) {
+        match convert(&bytes, key_of(&expected.args), expected.config.as_deref(), expected.format.as_deref())
+        {
             Err(error) => wrong.push(format!("{file}: refused: {error} ({})", expected.note)),
             Ok((out, dropped)) => {
                 let oid = Oid::of(&out).to_string();
@@ -141,7 +146,7 @@ fn every_hostile_fixture_is_refused_with_its_reason() {
         let Some(kind) = expected.refused else { continue };
         let bytes = std::fs::read(fixtures().join("checkpoints").join(&file)).unwrap();
         let (_, reasons) = REASONS.iter().find(|(name, _)| *name == kind).unwrap_or_else(|| panic!("{kind}"));
-        match convert(&bytes, key_of(&expected.args), None) {
+        match convert(&bytes, key_of(&expected.args), None, None) {
             Ok(_) => wrong.push(format!("{file}: converted ({})", expected.note)),
             Err(error) if reasons.iter().any(|reason| error.contains(reason)) => {}
             Err(error) => wrong.push(format!("{file}: {kind}: {error} ({})", expected.note)),

@@ -25,6 +25,7 @@ pub(crate) use source::{Source, class_of};
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub struct Options {
     /// The directory that relative paths start from, and in which a repository is looked for.
     pub cwd: PathBuf,

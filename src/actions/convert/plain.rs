@@ -58,14 +58,11 @@ fn one(
 }
 
 fn output_of(name: &BString, path: &Path, options: &Options) -> (BString, PathBuf) {
-    match &options.output {
-        Some(output) => (BString::from(output.as_os_str().as_encoded_bytes()), options.cwd.join(output)),
-        None => {
-            let file = path.file_name().unwrap_or_default().as_encoded_bytes();
-            let file = names::safetensors(file.as_bstr());
-            (names::safetensors(name.as_bstr()), path.with_file_name(file.to_path_lossy().as_ref()))
-        }
+    if let Some(output) = &options.output {
+        return (BString::from(output.as_os_str().as_encoded_bytes()), options.cwd.join(output));
     }
+    let file = names::safetensors(path.file_name().unwrap_or_default().as_encoded_bytes().as_bstr());
+    (names::safetensors(name.as_bstr()), path.with_file_name(file.to_path_lossy().as_ref()))
 }
 
 fn write(

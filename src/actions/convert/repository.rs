@@ -155,8 +155,13 @@ impl Run<'_> {
         let outputs: Vec<_> = files.iter().map(|file| names::safetensors(file.path.as_bstr())).collect();
         let index = set.map(|set| names::safetensors_index(set.index.as_bstr()));
         for path in outputs.iter().chain(&index) {
-            let in_the_work_tree = self.repo.target(path.as_bstr())?.path().symlink_metadata().is_ok();
-            if !in_the_work_tree && !self.tracked.contains(path.as_bstr()) {
+            // A link or a directory of that name is no result; the plan refuses it.
+            let metadata = self.repo.target(path.as_bstr())?.path().symlink_metadata();
+            let there = match metadata {
+                Ok(metadata) => metadata.is_file(),
+                Err(_) => self.tracked.contains(path.as_bstr()),
+            };
+            if !there {
                 return Ok(false);
             }
         }
@@ -224,11 +229,10 @@ impl Run<'_> {
     fn write(&self, planned: &Planned) -> Result<(Written, Option<Placed>), Error> {
         let store = self.repo.store();
         let object = store.create()?;
-        let placed = match self.options.pointer_only {
-            true => None,
-            false => Some(Placed::create(&store, self.repo.target(planned.output.as_bstr())?)?),
-        };
-        let failed = |source| Error::Io { what: "write", path: planned.job.source.path.clone(), source };
+        let target = self.repo.target(planned.output.as_bstr())?;
+        let into = target.path();
+        let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
+        let failed = |source| Error::Io { what: "write", path: into.clone(), source };
         let follower = match &placed {
             Some(placed) => Some(Follower::start(object.file(), placed.file()).map_err(failed)?),
             None => None,
@@ -267,11 +271,10 @@ impl Run<'_> {
         for done in done {
             let Planned { path, output, .. } = &done.planned;
             let pointer = Pointer { oid: done.written.oid, size: done.written.size }.to_string();
-            match done.placed.take() {
-                Some(placed) => drop(placed.publish(self.options.force)?),
-                None => {
-                    drop(self.repo.write_file(output.as_bstr(), pointer.as_bytes(), self.options.force)?)
-                }
+            if let Some(placed) = done.placed.take() {
+                placed.publish(self.options.force)?;
+            } else {
+                self.repo.write_file(output.as_bstr(), pointer.as_bytes(), self.options.force)?;
             }
             changes.push(self.add(output, pointer.into_bytes())?);
             removed.extend((self.options.replace).then(|| path.clone()));
@@ -308,7 +311,7 @@ impl Run<'_> {
         for (path, oid) in &self.from {
             // A path with a line feed must not become a line of its own.
             let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
-            text.push_str(&format!("Converted-From: {path} sha256:{oid}\n"));
+            text = format!("{text}Converted-From: {path} sha256:{oid}\n");
         }
         let index = self.repo.partial_index(&self.touched)?;
         let git = Git::at(self.repo.work_dir())?;

@@ -1,0 +1,183 @@
+//! What torch's names mean: the only place that knows them.
+//!
+//! A tensor is a call of one of torch's rebuild functions on a storage; a storage is a persistent id.
+//! Source: torch's `_utils.py`, `serialization.py` and the list of its weights-only loader.
+
+mod names;
+mod storages;
+mod tensor;
+
+use std::cell::OnceCell;
+
+pub(super) use names::Element;
+pub(super) use storages::{Declared, Storages, storages};
+
+use super::{DType, Error, Limits, Tensor};
+use crate::pickle::{Arena, Call, Id, Object, Value};
+use names::{Rebuild, is_mapping, is_sequence, rebuild};
+
+/// A pickle, read with torch's eyes.
+pub(super) struct Torch<'a> {
+    pub(super) values: &'a Arena,
+    pub(super) declared: &'a Storages,
+    holds: OnceCell<Vec<bool>>,
+}
+
+impl<'a> Torch<'a> {
+    pub(super) fn new(values: &'a Arena, declared: &'a Storages) -> Self {
+        Self { values, declared, holds: OnceCell::new() }
+    }
+
+    /// Does the value hold a tensor or a storage, at any depth?
+    pub(super) fn holds_tensor(&self, id: Id) -> bool {
+        self.holds.get_or_init(|| self.mark_holders()).get(id.index()).copied().unwrap_or(false)
+    }
+
+    /// One pass from the tensors and storages up to everything that holds them.
+    fn mark_holders(&self) -> Vec<bool> {
+        let values = self.values;
+        let parents = Parents::of(values);
+        let mut holds = vec![false; values.len()];
+        let mut waiting = Vec::new();
+        for (id, value) in values.iter() {
+            let tensor = matches!(value, Value::Persistent(_)) || self.rebuild_of(id).is_some();
+            if tensor && let Some(mark) = holds.get_mut(id.index()) {
+                *mark = true;
+                waiting.push(id);
+            }
+        }
+        while let Some(id) = waiting.pop() {
+            for &parent in parents.above(id) {
+                if let Some(mark) = holds.get_mut(parent.index()).filter(|mark| !**mark) {
+                    *mark = true;
+                    waiting.push(parent);
+                }
+            }
+        }
+        holds
+    }
+
+    fn rebuild_of(&self, id: Id) -> Option<Rebuild> {
+        self.values.callable(id).and_then(rebuild)
+    }
+
+    /// Is the value a tensor, of any sort?
+    pub(super) fn is_tensor(&self, id: Id) -> bool {
+        self.rebuild_of(id).is_some()
+    }
+
+    /// The pairs of a dict or of an object that is one, in order.
+    pub(super) fn entries(&self, id: Id) -> Option<Vec<(Id, Id)>> {
+        let object = match self.values.get(id) {
+            Value::Dict(pairs) => return Some(pairs.clone()),
+            Value::Object(object) if self.values.callable(id).is_some_and(is_mapping) => object,
+            _ => return None,
+        };
+        let mut pairs = Vec::new();
+        for &arg in self.values.tuple(object.args)? {
+            match self.values.get(arg) {
+                Value::Dict(given) => pairs.extend_from_slice(given),
+                Value::List(items) => pairs.extend(self.pairs(items)?),
+                Value::Tuple(items) => pairs.extend(self.pairs(items)?),
+                // The factory of a defaultdict.
+                Value::Global(_) | Value::None => {}
+                _ => return None,
+            }
+        }
+        pairs.extend_from_slice(&object.items);
+        let plain = object.call == Call::Function || pairs.len() == object.items.len();
+        (plain && object.appended.is_empty() && !self.hides_tensor(object)).then_some(pairs)
+    }
+
+    fn pairs(&self, items: &[Id]) -> Option<Vec<(Id, Id)>> {
+        let pair = |&item: &Id| match self.values.get(item) {
+            Value::Tuple(pair) => <[Id; 2]>::try_from(&**pair).ok(),
+            Value::List(pair) => <[Id; 2]>::try_from(pair.as_slice()).ok(),
+            _ => None,
+        };
+        items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect()
+    }
+
+    /// The items of a list or tuple, or of an object that is one.
+    pub(super) fn items(&self, id: Id) -> Option<Vec<Id>> {
+        match self.values.get(id) {
+            Value::List(items) => Some(items.clone()),
+            Value::Tuple(items) => Some(items.to_vec()),
+            Value::Object(object) if self.values.callable(id).is_some_and(is_sequence) => {
+                let mut all = Vec::new();
+                for &arg in self.values.tuple(object.args)? {
+                    all.extend(self.items_of_plain(arg)?);
+                }
+                all.extend_from_slice(&object.appended);
+                (object.items.is_empty() && !self.hides_tensor(object)).then_some(all)
+            }
+            _ => None,
+        }
+    }
+
+    fn items_of_plain(&self, id: Id) -> Option<Vec<Id>> {
+        match self.values.get(id) {
+            Value::List(items) => Some(items.clone()),
+            Value::Tuple(items) => Some(items.to_vec()),
+            _ => None,
+        }
+    }
+
+    /// Is there a tensor in the object's state, where a dict or tensor has none?
+    fn hides_tensor(&self, object: &Object) -> bool {
+        [object.state, object.kwargs].into_iter().flatten().any(|id| self.holds_tensor(id))
+    }
+
+    /// What a value is, for people.
+    pub(super) fn describe(&self, id: Id) -> String {
+        match (self.values.callable(id), self.values.get(id)) {
+            (Some(global), _) => global.to_string(),
+            (None, value) => value.type_name().to_owned(),
+        }
+    }
+}
+
+/// What holds each value directly: all lists one after the other, and where each begins.
+struct Parents {
+    begin: Vec<u32>,
+    all: Vec<Id>,
+}
+
+impl Parents {
+    fn of(values: &Arena) -> Self {
+        let mut begin = vec![0_u32; values.len().saturating_add(2)];
+        let mut count = |child: Id| {
+            if let Some(count) = begin.get_mut(child.index().saturating_add(2)) {
+                *count = count.saturating_add(1);
+            }
+        };
+        let mut first = None;
+        for (id, _) in values.iter() {
+            values.children(id, &mut count);
+            first.get_or_insert(id);
+        }
+        let mut total = 0_u32;
+        for count in &mut begin {
+            total = total.saturating_add(*count);
+            *count = total;
+        }
+        let mut all = vec![first; usize::try_from(total).unwrap_or(0)];
+        for (id, _) in values.iter() {
+            // Each list is filled from its beginning; its mark ends where the next list begins.
+            values.children(id, |child| {
+                let Some(place) = begin.get_mut(child.index().saturating_add(1)) else { return };
+                if let Some(slot) = usize::try_from(*place).ok().and_then(|place| all.get_mut(place)) {
+                    *slot = Some(id);
+                }
+                *place = place.saturating_add(1);
+            });
+        }
+        Self { begin, all: all.into_iter().flatten().collect() }
+    }
+
+    fn above(&self, id: Id) -> &[Id] {
+        let at = |index: usize| self.begin.get(index).and_then(|&place| usize::try_from(place).ok());
+        let range = at(id.index()).zip(at(id.index().saturating_add(1)));
+        range.and_then(|(from, to)| self.all.get(from..to)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,137 @@
+//! torch's names: storage classes, dtypes, rebuild functions, containers.
+//!
+//! Names are compared as exact pairs of module and name, so a look-alike in another module is unknown.
+
+use super::DType;
+use crate::pickle::Global;
+
+/// The dtype of a storage: that of its class, or none for one of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Element {
+    Typed(DType),
+    Bytes,
+}
+
+impl Element {
+    pub(in super::super) fn width(self) -> u64 {
+        match self {
+            Self::Typed(dtype) => width(dtype),
+            Self::Bytes => 1,
+        }
+    }
+}
+
+/// Bytes of one element, or of one pair of 4-bit elements.
+pub(super) fn width(dtype: DType) -> u64 {
+    u64::try_from(dtype.bitsize().div_ceil(8)).unwrap_or(1)
+}
+
+pub(super) fn storage_class(class: &Global) -> Result<Element, &'static str> {
+    let typed = matches!(&*class.module, "torch" | "torch.cuda");
+    let dtype = match &*class.name {
+        "UntypedStorage" if matches!(&*class.module, "torch.storage" | "torch") => return Ok(Element::Bytes),
+        _ if !typed => return Err("has a class that torch does not know"),
+        "DoubleStorage" => DType::F64,
+        "FloatStorage" => DType::F32,
+        "HalfStorage" => DType::F16,
+        "BFloat16Storage" => DType::BF16,
+        "LongStorage" => DType::I64,
+        "IntStorage" => DType::I32,
+        "ShortStorage" => DType::I16,
+        "CharStorage" => DType::I8,
+        "ByteStorage" => DType::U8,
+        "BoolStorage" => DType::BOOL,
+        "ComplexFloatStorage" => DType::C64,
+        "ComplexDoubleStorage" => return Err("is complex128, which safetensors cannot hold"),
+        "QInt8Storage" | "QUInt8Storage" | "QInt32Storage" | "QUInt4x2Storage" | "QUInt2x4Storage" => {
+            return Err("is quantized, which safetensors cannot hold");
+        }
+        _ => return Err("has a class that torch does not know"),
+    };
+    Ok(Element::Typed(dtype))
+}
+
+/// A dtype by its global (`torch.float32`), `None` for what safetensors cannot hold.
+pub(super) fn dtype(global: &Global) -> Option<DType> {
+    if &*global.module != "torch" {
+        return None;
+    }
+    Some(match &*global.name {
+        "float64" | "double" => DType::F64,
+        "float32" | "float" => DType::F32,
+        "float16" | "half" => DType::F16,
+        "bfloat16" => DType::BF16,
+        "int64" | "long" => DType::I64,
+        "int32" | "int" => DType::I32,
+        "int16" | "short" => DType::I16,
+        "int8" => DType::I8,
+        "uint8" => DType::U8,
+        "uint16" => DType::U16,
+        "uint32" => DType::U32,
+        "uint64" => DType::U64,
+        "bool" => DType::BOOL,
+        "complex64" | "cfloat" => DType::C64,
+        "float8_e4m3fn" => DType::F8_E4M3,
+        "float8_e5m2" => DType::F8_E5M2,
+        "float8_e4m3fnuz" => DType::F8_E4M3FNUZ,
+        "float8_e5m2fnuz" => DType::F8_E5M2FNUZ,
+        "float8_e8m0fnu" => DType::F8_E8M0,
+        "float4_e2m1fn_x2" => DType::F4,
+        _ => return None,
+    })
+}
+
+/// What a function of torch does, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rebuild {
+    /// `(storage, offset, size, stride, …)`
+    Tensor,
+    /// The same on a storage of bytes, with a dtype.
+    TensorV3,
+    /// `(data, requires_grad, hooks, …)`
+    Parameter,
+    /// `(function, class, args, state)`
+    FromType,
+    /// Known, and not plain storage.
+    Refused(&'static str),
+}
+
+pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
+    Some(match (&*global.module, &*global.name) {
+        ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Rebuild::Tensor,
+        ("torch._utils", "_rebuild_tensor_v3") => Rebuild::TensorV3,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Rebuild::Parameter,
+        ("torch._tensor" | "torch.tensor", "_rebuild_from_type_v2") => Rebuild::FromType,
+        ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
+            Rebuild::Refused("sparse")
+        }
+        ("torch._utils", "_rebuild_qtensor") => Rebuild::Refused("quantized"),
+        ("torch._utils", "_rebuild_nested_tensor") => Rebuild::Refused("nested"),
+        ("torch._utils", "_rebuild_meta_tensor_no_storage") => Rebuild::Refused("a meta tensor without data"),
+        ("torch._utils", "_rebuild_wrapper_subclass") => Rebuild::Refused("a wrapper subclass"),
+        ("torch._utils", "_rebuild_device_tensor_from_numpy") => {
+            Rebuild::Refused("a device tensor in numpy form")
+        }
+        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => Rebuild::Refused("a device tensor"),
+        ("torch._utils", "_rebuild_xla_tensor") => Rebuild::Refused("an XLA tensor"),
+        ("torch._tensor" | "torch.tensor", "_rebuild_from_type") => {
+            Rebuild::Refused("of an old subclass form")
+        }
+        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
+            Rebuild::Refused("a numpy array")
+        }
+        _ => return None,
+    })
+}
+
+/// Is the object a dict by another name?
+pub(super) fn is_mapping(global: &Global) -> bool {
+    matches!(
+        (&*global.module, &*global.name),
+        ("collections", "OrderedDict" | "Counter" | "defaultdict") | ("builtins" | "__builtin__", "dict")
+    )
+}
+
+pub(super) fn is_sequence(global: &Global) -> bool {
+    matches!((&*global.module, &*global.name), ("builtins" | "__builtin__", "list" | "tuple"))
+}

@@ -1,0 +1,139 @@
+//! Storages: what `persistent_load` is given, and that no two declarations contradict.
+//!
+//! `("storage", class, key, location, numel)`, in the legacy stream with a sixth item for a view. The
+//! location (`cpu`, `cuda:0`) says nothing about the bytes.
+
+use std::collections::HashMap;
+
+use super::Error;
+use super::names::{Element, storage_class};
+use crate::pickle::{Arena, Id, Value};
+
+/// A storage as the pickle declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Declared {
+    pub(in super::super) key: String,
+    pub(in super::super) element: Element,
+    pub(in super::super) bytes: u64,
+    /// For a view that is a storage of its own (legacy only): the storage that it lies in, and where.
+    pub(in super::super) inside: Option<(usize, u64)>,
+}
+
+/// All storages that a pickle declares, in the order in which it first does.
+#[derive(Debug, Default)]
+pub(in super::super) struct Storages {
+    pub(in super::super) list: Vec<Declared>,
+    by_key: HashMap<String, usize>,
+}
+
+impl Storages {
+    pub(in super::super) fn index_of(&self, key: &str) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
+        let known = self.index_of(&declared.key);
+        match known.and_then(|index| Some((index, self.list.get(index)?))) {
+            None => {
+                self.by_key.insert(declared.key.clone(), self.list.len());
+                self.list.push(declared);
+                Ok(self.list.len().saturating_sub(1))
+            }
+            Some((index, first)) if *first == declared => Ok(index),
+            Some(_) => {
+                let what = "is declared twice with different types or lengths";
+                Err(Error::Storage { key: declared.key, what })
+            }
+        }
+    }
+}
+
+impl StorageId<'_> {
+    /// The key of what the tensor lies in: of the storage, or of the view in it.
+    pub(super) fn own_key(&self) -> String {
+        match self.view {
+            None => self.key.to_owned(),
+            Some((view, ..)) => [self.key, view].join("/"),
+        }
+    }
+}
+
+/// What `persistent_load` is given for a storage.
+pub(super) struct StorageId<'a> {
+    pub(super) key: &'a str,
+    pub(super) element: Element,
+    pub(super) numel: u64,
+    /// The view's own key, where it begins in its storage and how long it is, in elements (legacy only).
+    pub(super) view: Option<(&'a str, u64, u64)>,
+}
+
+/// Finds every storage that the pickle declares and checks that no two declarations contradict.
+///
+/// A view of the legacy stream is a storage of its own, as torch makes it.
+pub(in super::super) fn storages(values: &Arena) -> Result<Storages, Error> {
+    let mut storages = Storages::default();
+    for (_, value) in values.iter() {
+        let &Value::Persistent(inner) = value else { continue };
+        let id = storage_id(values, inner)?;
+        let width = id.element.width();
+        let in_bytes = |count: u64| count.checked_mul(width).ok_or_else(|| too_large(id.key));
+        let (key, element) = (id.key.to_owned(), id.element);
+        let root = storages.declare(Declared { key, element, bytes: in_bytes(id.numel)?, inside: None })?;
+        if let Some((_, begin, len)) = id.view {
+            let (key, inside) = (id.own_key(), Some((root, in_bytes(begin)?)));
+            storages.declare(Declared { key, element, bytes: in_bytes(len)?, inside })?;
+        }
+    }
+    Ok(storages)
+}
+
+fn too_large(key: &str) -> Error {
+    Error::Storage { key: key.to_owned(), what: "is longer than any file" }
+}
+
+/// `("storage", class, key, location, numel)`, in the legacy stream with a sixth item.
+pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error> {
+    let bad = |key: &str, what| Error::Storage { key: key.to_owned(), what };
+    let place = format!("at byte {}", values.offset(id));
+    let malformed = || bad(&place, "has a malformed persistent id");
+    let (&[tag, class, key, _location, numel], view) =
+        values.tuple(id).and_then(|items| items.split_first_chunk::<5>()).ok_or_else(malformed)?;
+    if values.text(tag) == Some("module") {
+        return Err(bad(&place, "is a pickled module with its source code"));
+    }
+    if values.text(tag) != Some("storage") {
+        return Err(malformed());
+    }
+    let key = values.text(key).ok_or_else(malformed)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if key.is_empty() || key.len() > 128 || !key.chars().all(plain) || key.starts_with('.') {
+        return Err(bad(&place, "has a key that is no plain name"));
+    }
+    let class = values.global(class).ok_or_else(malformed)?;
+    let element = storage_class(class).map_err(|what| bad(key, what))?;
+    let numel = unsigned(values, numel).ok_or_else(|| bad(key, "has no valid length"))?;
+    let view = match view {
+        [] => None,
+        &[view] if *values.get(view) == Value::None => None,
+        &[view] => match values.tuple(view) {
+            Some(&[view_key, offset, size]) => {
+                let range = unsigned(values, offset).zip(unsigned(values, size));
+                let inside =
+                    |&(offset, size): &(u64, u64)| offset.checked_add(size).is_some_and(|end| end <= numel);
+                let (offset, size) =
+                    range.filter(inside).ok_or_else(|| bad(key, "has a view outside of it"))?;
+                Some((values.text(view_key).ok_or_else(malformed)?, offset, size))
+            }
+            _ => return Err(malformed()),
+        },
+        _ => return Err(malformed()),
+    };
+    Ok(StorageId { key, element, numel, view })
+}
+
+pub(super) fn unsigned(values: &Arena, id: Id) -> Option<u64> {
+    match values.get(id) {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! A tensor: a call of one of torch's rebuild functions on a storage, checked to lie in it.
+
+use super::super::geometry;
+use super::names::{Element, Rebuild, dtype, rebuild, width};
+use super::storages::{storage_id, unsigned};
+use super::{DType, Error, Limits, Tensor, Torch};
+use crate::pickle::{Call, Id, Value};
+
+impl Torch<'_> {
+    /// Reads the tensor at `id`. Python attributes that hold tensors are no weights; they are returned in
+    /// `attributes`.
+    pub(in super::super) fn tensor(
+        &self,
+        id: Id,
+        name: &str,
+        limits: &Limits,
+        attributes: &mut Vec<Id>,
+    ) -> Result<Tensor, Error> {
+        let unsupported = |what: String| Error::Unsupported { name: name.to_owned(), what };
+        let mut id = id;
+        // A parameter of a subclass of a parameter: a few layers at most.
+        for _ in 0..8 {
+            let malformed = || unsupported("malformed".to_owned());
+            let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
+            let callable = self.values.global(object.callable).ok_or_else(malformed)?;
+            let args = self.values.tuple(object.args).ok_or_else(malformed)?;
+            if object.call != Call::Function || !object.items.is_empty() || !object.appended.is_empty() {
+                return Err(malformed());
+            }
+            if self.hides_tensor(object) {
+                let global = callable.to_string();
+                return Err(Error::Opaque { path: name.to_owned(), global });
+            }
+            match (rebuild(callable), args) {
+                (Some(Rebuild::Tensor), &[storage, offset, size, stride, ref rest @ ..]) => {
+                    let view =
+                        View { storage, offset, size, stride, dtype: None, flags: rest.get(2).copied() };
+                    return self.strided(&view, name, limits);
+                }
+                (Some(Rebuild::TensorV3), &[storage, offset, size, stride, _, _, dtype, ref rest @ ..]) => {
+                    let flags = rest.first().copied();
+                    let view = View { storage, offset, size, stride, dtype: Some(dtype), flags };
+                    return self.strided(&view, name, limits);
+                }
+                (Some(Rebuild::Parameter), &[data, ref rest @ ..]) => {
+                    attributes.extend(rest.iter().filter(|&&other| self.holds_tensor(other)));
+                    id = data;
+                }
+                (Some(Rebuild::FromType), &[function, _class, inner, state]) => {
+                    attributes.extend(Some(state).filter(|&state| self.holds_tensor(state)));
+                    return self.typed(name, limits, function, inner);
+                }
+                (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what.to_owned())),
+                (None, _) => {
+                    return Err(Error::Opaque { path: name.to_owned(), global: callable.to_string() });
+                }
+                _ => return Err(malformed()),
+            }
+        }
+        Err(unsupported("wrapped too often".to_owned()))
+    }
+
+    /// `_rebuild_from_type_v2(function, class, args, state)`: the call of `function` on `args`, made a
+    /// `class`. Only the plain rebuild functions are followed.
+    fn typed(&self, name: &str, limits: &Limits, function: Id, inner: Id) -> Result<Tensor, Error> {
+        let malformed = || Error::Unsupported { name: name.to_owned(), what: "malformed".to_owned() };
+        let function = self.values.global(function).ok_or_else(malformed)?;
+        let args = self.values.tuple(inner).ok_or_else(malformed)?;
+        let (dtype, flags) = match rebuild(function) {
+            Some(Rebuild::Tensor) => (None, args.get(6).copied()),
+            Some(Rebuild::TensorV3) => (args.get(6).copied(), args.get(7).copied()),
+            Some(Rebuild::Parameter) => {
+                let &data = args.first().ok_or_else(malformed)?;
+                let nested = self.values.callable(data).and_then(rebuild);
+                if nested == Some(Rebuild::FromType) {
+                    return Err(malformed());
+                }
+                return self.tensor(data, name, limits, &mut Vec::new());
+            }
+            Some(Rebuild::Refused(what)) => {
+                return Err(Error::Unsupported { name: name.to_owned(), what: what.to_owned() });
+            }
+            _ => return Err(Error::Opaque { path: name.to_owned(), global: function.to_string() }),
+        };
+        let &[storage, offset, size, stride] = args.first_chunk::<4>().ok_or_else(malformed)?;
+        self.strided(&View { storage, offset, size, stride, dtype, flags }, name, limits)
+    }
+
+    fn strided(&self, view: &View, name: &str, limits: &Limits) -> Result<Tensor, Error> {
+        let wrong = |what| Error::Geometry { name: name.to_owned(), what };
+        let Value::Persistent(inner) = *self.values.get(view.storage) else {
+            return Err(Error::Unsupported { name: name.to_owned(), what: "without a storage".to_owned() });
+        };
+        let storage = storage_id(self.values, inner)?;
+        let dtype = self.dtype_of(view, storage.element, name)?;
+        let width = width(dtype);
+        let shape = self.numbers(view.size).ok_or_else(|| wrong("has malformed sizes"))?;
+        let strides = self.numbers(view.stride).ok_or_else(|| wrong("has malformed strides"))?;
+        let offset = unsigned(self.values, view.offset).ok_or_else(|| wrong("has a malformed offset"))?;
+        if shape.len() != strides.len() {
+            return Err(wrong("has other dimensions in its sizes than in its strides"));
+        }
+        if shape.len() > limits.rank {
+            return Err(wrong("has too many dimensions"));
+        }
+        if dtype == DType::F4 && shape.is_empty() {
+            return Err(wrong("is half a byte"));
+        }
+        geometry::elements(&shape)
+            .and_then(|units| units.checked_mul(width))
+            .ok_or_else(|| wrong("is larger than any file"))?;
+        let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
+        let extent = geometry::extent(&shape, &strides)
+            .and_then(|extent| if extent == 0 { Some(0) } else { offset.checked_add(extent) })
+            .and_then(|end| end.checked_mul(width));
+        let len = numel.checked_mul(storage.element.width());
+        if extent.zip(len).is_none_or(|(extent, len)| extent > len) {
+            return Err(wrong("reaches over the end of its storage"));
+        }
+        let storage = self.declared.index_of(&storage.own_key()).ok_or_else(|| wrong("has no storage"))?;
+        let (conjugate, negate) = self.flags(view.flags, dtype).ok_or_else(|| wrong("has unknown flags"))?;
+        let name = name.to_owned();
+        Ok(Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate })
+    }
+
+    fn dtype_of(&self, view: &View, element: Element, name: &str) -> Result<DType, Error> {
+        match (element, view.dtype) {
+            (Element::Typed(dtype), None) => Ok(dtype),
+            (Element::Bytes, None) => Ok(DType::U8),
+            (_, Some(id)) => {
+                let global = self.values.global(id);
+                global.and_then(dtype).ok_or_else(|| Error::Unsupported {
+                    name: name.to_owned(),
+                    what: global.map_or_else(|| "malformed".to_owned(), |global| global.name.to_string()),
+                })
+            }
+        }
+    }
+
+    fn numbers(&self, id: Id) -> Option<Vec<u64>> {
+        let mut items = self.values.tuple(id);
+        // A torch.Size, which is a tuple by another name.
+        if let Value::Object(object) = self.values.get(id)
+            && let Some(global) = self.values.global(object.callable)
+            && (&*global.module, &*global.name) == ("torch", "Size")
+            && let Some(&[inner]) = self.values.tuple(object.args)
+        {
+            items = self.values.tuple(inner);
+        }
+        items?.iter().map(|&item| unsigned(self.values, item)).collect()
+    }
+
+    /// `{"conj": bool, "neg": bool}`: is the value conjugated, negated? `None` for anything else.
+    fn flags(&self, id: Option<Id>, dtype: DType) -> Option<(bool, bool)> {
+        let (mut conjugate, mut negate) = (false, false);
+        let Some(id) = id.filter(|&id| *self.values.get(id) != Value::None) else {
+            return Some((false, false));
+        };
+        for (key, value) in self.entries(id)? {
+            let &Value::Bool(flag) = self.values.get(value) else { return None };
+            match self.values.text(key)? {
+                "conj" => conjugate = flag,
+                "neg" => negate = flag,
+                _ => return None,
+            }
+        }
+        let complex = dtype == DType::C64;
+        let unsigned = matches!(dtype, DType::BOOL | DType::F4 | DType::F8_E8M0);
+        ((!conjugate || complex) && !(negate && unsigned)).then_some((conjugate, negate))
+    }
+}
+
+/// The arguments of a rebuild function.
+struct View {
+    storage: Id,
+    offset: Id,
+    size: Id,
+    stride: Id,
+    dtype: Option<Id>,
+    flags: Option<Id>,
+}

@@ -1,0 +1,186 @@
+//! The fences of `docs/architecture.md` that a compiler does not hold, read from the text of `src/` and `tests/`.
+//!
+//! It reads lines, not syntax: comments are cut, and what stands below `#[cfg(test)]` is tests.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn package() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file below a directory of the package, by its path from there, and its text.
+fn sources(dir: &str) -> BTreeMap<String, String> {
+    let root = package().join(dir);
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![root.clone()];
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// The lines before the tests of a file.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take_while(|line| line.trim() != "#[cfg(test)]")
+}
+
+/// The same without comments.
+fn statements(text: &str) -> impl Iterator<Item = &str> {
+    code(text).map(|line| line.split("//").next().unwrap_or_default())
+}
+
+/// The names that `mod` lines declare, in order.
+fn modules(text: &str) -> Vec<&str> {
+    let names = text.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
+    names.collect()
+}
+
+/// The module of `src/lib.rs` that a file belongs to.
+fn module_of(file: &str) -> &str {
+    file.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+/// The first names of all `crate::…` paths of a line; `crate::{a, b::c}` has several.
+fn crate_paths(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        if line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
+            continue;
+        }
+        let rest = &line[at + "crate::".len()..];
+        let list = rest.strip_prefix('{').map_or(rest, |list| list.split('}').next().unwrap_or(list));
+        let items: Vec<&str> = if rest.starts_with('{') { list.split(',').collect() } else { vec![list] };
+        found.extend(items.into_iter().map(|item| {
+            let item = item.trim();
+            let end = item.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(item.len());
+            &item[..end]
+        }));
+    }
+    found
+}
+
+fn assert_none(wrong: &[String], rule: &str) {
+    assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_module_uses_only_those_above_it() {
+    let sources = sources("src");
+    let order = modules(&sources["lib.rs"]);
+    assert!(order.len() > 6, "{order:?}");
+    let place = |name: &str| order.iter().position(|module| *module == name);
+    let mut wrong = Vec::new();
+    for (file, text) in sources.iter().filter(|(file, _)| !matches!(file.as_str(), "lib.rs" | "main.rs")) {
+        let Some(own) = place(module_of(file)) else {
+            wrong.push(format!("src/{file} belongs to no module of lib.rs"));
+            continue;
+        };
+        for (index, line) in statements(text).enumerate() {
+            for used in crate_paths(line) {
+                if place(used).is_none_or(|used| used > own) {
+                    wrong.push(format!("src/{file}:{}: crate::{used}", index + 1));
+                }
+            }
+        }
+    }
+    assert_none(&wrong, "a module uses only those above it in src/lib.rs");
+}
+
+#[test]
+fn crate_paths_of_every_form_are_seen() {
+    assert_eq!(crate_paths("use crate::pickle::{Id, Value};"), ["pickle"]);
+    assert_eq!(crate_paths("use crate::{hash, read_at::ReadAt};"), ["hash", "read_at"]);
+    assert_eq!(crate_paths("    crate::lfs::store(crate::hash::Oid::of(b))"), ["lfs", "hash"]);
+    assert!(crate_paths("use some_crate::thing; use git_st_convert::hash;").is_empty());
+}
+
+/// The lines of `src/` that hold one of the words, outside of the places where they may.
+fn found_outside(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src") {
+        if allowed.iter().any(|place| file.starts_with(place)) {
+            continue;
+        }
+        for (index, line) in statements(&text).enumerate() {
+            if words.iter().any(|word| has_word(line, word)) {
+                wrong.push(format!("src/{file}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    wrong
+}
+
+/// Does `word` stand in the line, not as the end of a longer name?
+fn has_word(line: &str, word: &str) -> bool {
+    let inside = |before: char| before.is_alphanumeric() || before == '_';
+    line.match_indices(word).any(|(at, _)| !line[..at].ends_with(inside))
+}
+
+#[test]
+fn processes_are_started_in_git_alone() {
+    let words = ["process::Command", "process::{", "Command::new"];
+    assert_none(&found_outside(&words, &["git/"]), "std::process::Command is for src/git");
+}
+
+#[test]
+fn printing_is_for_the_command_line() {
+    let words = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
+    assert_none(&found_outside(&words, &["cli/", "main.rs"]), "printing is for src/cli and src/main.rs");
+}
+
+#[test]
+fn no_file_is_longer_than_400_lines() {
+    let mut wrong = Vec::new();
+    for dir in ["src", "tests", "fuzz", "benches"] {
+        if !package().join(dir).is_dir() {
+            continue;
+        }
+        for (file, text) in sources(dir).iter().filter(|(file, _)| !file.starts_with("target/")) {
+            let lines = code(text).count();
+            if lines > 400 {
+                wrong.push(format!("{dir}/{file}: {lines}"));
+            }
+        }
+    }
+    assert_none(&wrong, "a file has at most 400 lines before its tests");
+}
+
+#[test]
+fn every_file_says_what_it_holds() {
+    let mut wrong = Vec::new();
+    for dir in ["src", "tests"] {
+        let silent = sources(dir).into_iter().filter(|(_, text)| !text.starts_with("//!"));
+        wrong.extend(silent.map(|(file, _)| format!("{dir}/{file}")));
+    }
+    assert_none(&wrong, "every Rust file opens with `//!`");
+}
+
+#[test]
+fn every_test_module_is_in_the_binary() {
+    let main = fs::read_to_string(package().join("tests/main.rs")).unwrap();
+    let named = modules(&main);
+    let mut wrong = Vec::new();
+    for entry in fs::read_dir(package().join("tests")).unwrap() {
+        let path: &Path = &entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        let is_module = path.join("mod.rs").is_file() || is_rust && name != "main";
+        if is_module && !named.contains(&name.as_str()) {
+            wrong.push(format!("tests/{name}"));
+        }
+    }
+    assert_none(&wrong, "every test module is named in tests/main.rs");
+}
