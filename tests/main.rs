@@ -17,3 +17,7 @@ mod sandbox;
 /// `repo/`, `lfs/` and `git/` of the library, judged by git and git-lfs.
 #[cfg(feature = "cli")]
 mod repo;
+
+/// `cli/` of the library: what a person sees, and the exit codes.
+#[cfg(feature = "cli")]
+mod cli;

@@ -12,11 +12,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+/// The program under test.
+pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
+
 /// What a program said, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: String,
-    #[expect(dead_code, reason = "for the tests of the command line, which come with it")]
     pub(crate) stderr: String,
     pub(crate) code: Option<i32>,
 }
@@ -27,6 +29,16 @@ impl Output {
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.stdout
+    }
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
     }
 }
 
@@ -52,7 +64,8 @@ impl Sandbox {
         self.dir.path().canonicalize().unwrap().join(relative)
     }
 
-    fn run(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Output {
+    /// A program in the sandbox's environment, to be changed before it is run.
+    pub(crate) fn command(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(cwd).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -62,12 +75,11 @@ impl Sandbox {
             .env("GIT_AUTHOR_DATE", "2020-01-02T03:04:05Z")
             .env("GIT_COMMITTER_DATE", "2020-01-02T03:04:05Z");
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CEILING_DIRECTORIES", self.path(".."));
-        let output = command.output().unwrap();
-        Output {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
-        }
+        command
+    }
+
+    fn run(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Output {
+        self.command(program, cwd, args).output().unwrap().into()
     }
 
     /// Runs git, however it ends.
@@ -82,10 +94,8 @@ impl Sandbox {
     }
 
     /// Runs `git-st-convert`.
-    #[expect(dead_code, reason = "for the tests of the command line, which come with it")]
     pub(crate) fn bin<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> Output {
-        let program = env!("CARGO_BIN_EXE_git-st-convert");
-        self.run(program.as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+        self.run(BIN.as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
     /// Can `git lfs` be run? Without it the filter makes pointers itself, and its verdicts are not asked for.
