@@ -78,13 +78,12 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(torch: &'a Torch<'a>, limits: &'a Limits) -> Self {
-        let nodes = u64::try_from(torch.values.len()).unwrap_or(u64::MAX);
-        let visits = nodes.saturating_mul(8).saturating_add(10_000);
-        Self { torch, limits, tensors: Vec::new(), ignored: Vec::new(), visits }
+        Self { torch, limits, tensors: Vec::new(), ignored: Vec::new(), visits: visits(torch) }
     }
 
     fn visit(&mut self) -> Result<(), Error> {
-        self.visits = self.visits.checked_sub(1).ok_or(Error::Limit { what: "visited values", limit: 0 })?;
+        let limit = visits(self.torch);
+        self.visits = self.visits.checked_sub(1).ok_or(Error::Limit { what: "visited values", limit })?;
         Ok(())
     }
 
@@ -141,7 +140,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Tensors are there, but in no dict that stands out: the user must say that all are meant.
-    fn only_by_key(&self, root: Id) -> Error {
+    fn only_by_key(&mut self, root: Id) -> Error {
         if let Some(entries) = self.torch.entries(root) {
             for (_, value) in entries {
                 let opaque = self.torch.entries(value).is_none() && self.torch.items(value).is_none();
@@ -153,9 +152,10 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        let mut bytes = 0_u64;
-        let mut tensors = 0_usize;
-        self.measure(root, &mut tensors, &mut bytes);
+        let (tensors, bytes) = match self.measure(root) {
+            Ok(measured) => measured,
+            Err(error) => return error,
+        };
         Error::Ambiguous { candidates: vec![Candidate { key: ".".to_owned(), tensors, bytes }] }
     }
 
@@ -171,8 +171,7 @@ impl<'a> Walk<'a> {
                 return Err(deep(self.limits));
             }
             if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-                let (mut tensors, mut bytes) = (0, 0);
-                self.measure(id, &mut tensors, &mut bytes);
+                let (tensors, bytes) = self.measure(id)?;
                 found.push((id, Candidate { key: path, tensors, bytes }));
                 continue;
             }
@@ -185,23 +184,26 @@ impl<'a> Walk<'a> {
         Ok(found)
     }
 
-    /// How many different tensors a value holds, and their size.
-    fn measure(&self, id: Id, tensors: &mut usize, bytes: &mut u64) {
+    /// How many different tensors a value holds, and their size in bytes.
+    fn measure(&mut self, id: Id) -> Result<(usize, u64), Error> {
+        let (mut tensors, mut bytes) = (0_usize, 0_u64);
         let mut seen = HashSet::new();
         let mut waiting = vec![id];
         while let Some(id) = waiting.pop() {
-            if !seen.insert(id) || !self.torch.holds_tensor(id) {
+            if !self.torch.holds_tensor(id) || !seen.insert(id) {
                 continue;
             }
+            self.visit()?;
             if self.torch.is_tensor(id) {
-                *tensors = tensors.saturating_add(1);
+                tensors = tensors.saturating_add(1);
                 if let Ok(tensor) = self.torch.tensor(id, "", self.limits, &mut Vec::new()) {
-                    *bytes = bytes.saturating_add(tensor.bytes());
+                    bytes = bytes.saturating_add(tensor.bytes());
                 }
                 continue;
             }
             self.torch.values.children(id, |child| waiting.push(child));
         }
+        Ok((tensors, bytes))
     }
 
     /// The value under a dotted path; a key can hold dots itself, so the longest match is taken.
@@ -251,7 +253,7 @@ impl<'a> Walk<'a> {
             } else if self.torch.is_tensor(id) {
                 self.take(id, &path)?;
             } else if top && depth == 1 && is_training_state(&path) && self.torch.entries(id).is_some() {
-                self.leave(path, id);
+                self.leave(path, id)?;
             } else {
                 let children = self.children(id, &path)?;
                 for (key, value) in children.into_iter().rev() {
@@ -270,7 +272,7 @@ impl<'a> Walk<'a> {
         let mut attributes = Vec::new();
         self.tensors.push(self.torch.tensor(id, name, self.limits, &mut attributes)?);
         for id in attributes {
-            self.leave(format!("{name} (attributes)"), id);
+            self.leave(format!("{name} (attributes)"), id)?;
         }
         Ok(())
     }
@@ -314,14 +316,14 @@ impl<'a> Walk<'a> {
             if depth > self.limits.depth {
                 return Err(deep(self.limits));
             }
-            if !self.reaches(id, chosen) {
+            if !self.reaches(id, chosen)? {
                 let dict = self.torch.entries(id).is_some() || self.torch.items(id).is_some();
                 let tensor = self.torch.is_tensor(id);
                 let opaque = self.torch.holds_tensor(id) && !dict && !tensor;
                 if opaque && !asked && !path.split('.').next().is_some_and(is_training_state) {
                     return Err(Error::Opaque { path, global: self.torch.describe(id) });
                 }
-                self.leave(path, id);
+                self.leave(path, id)?;
                 continue;
             }
             for (key, value) in self.children(id, &path)?.into_iter().rev() {
@@ -332,25 +334,26 @@ impl<'a> Walk<'a> {
     }
 
     /// Is `chosen` below `id`, through dicts and lists?
-    fn reaches(&mut self, id: Id, chosen: Id) -> bool {
+    fn reaches(&mut self, id: Id, chosen: Id) -> Result<bool, Error> {
         let mut seen = HashSet::new();
         let mut waiting = vec![id];
         while let Some(id) = waiting.pop() {
             if id == chosen {
-                return true;
+                return Ok(true);
             }
-            let container = self.torch.entries(id).is_some() || self.torch.items(id).is_some();
-            if !container || !self.torch.holds_tensor(id) || !seen.insert(id) || self.visit().is_err() {
+            if !self.torch.holds_tensor(id) || !seen.insert(id) {
                 continue;
             }
-            self.torch.values.children(id, |child| waiting.push(child));
+            self.visit()?;
+            if self.torch.entries(id).is_some() || self.torch.items(id).is_some() {
+                self.torch.values.children(id, |child| waiting.push(child));
+            }
         }
-        false
+        Ok(false)
     }
 
-    fn leave(&mut self, path: String, id: Id) {
-        let (mut tensors, mut bytes) = (0, 0);
-        self.measure(id, &mut tensors, &mut bytes);
+    fn leave(&mut self, path: String, id: Id) -> Result<(), Error> {
+        let (tensors, _) = self.measure(id)?;
         let what = self.torch.describe(id);
         let state =
             if path.split('.').next().is_some_and(is_training_state) { "training state, " } else { "" };
@@ -360,7 +363,13 @@ impl<'a> Walk<'a> {
             n => format!("{state}{what} with {n} tensors"),
         };
         self.ignored.push(Ignored { path, reason });
+        Ok(())
     }
+}
+
+/// How many values a walk may visit: every one eight times, which no checkpoint needs.
+fn visits(torch: &Torch<'_>) -> u64 {
+    u64::try_from(torch.values.len()).unwrap_or(u64::MAX).saturating_mul(8).saturating_add(10_000)
 }
 
 fn deep(limits: &Limits) -> Error {

@@ -16,6 +16,8 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
+const COMMON: &str = "Common options";
+
 const ABOUT: &str = "Convert the pickle weights of a model repository to safetensors";
 
 const LONG_ABOUT: &str = "\
@@ -23,7 +25,11 @@ Convert the pickle weights of a model repository to safetensors, under Git LFS.
 
 Without PATH, every file of the index that holds torch weights is converted, judged by its content: an LFS \
 pointer by the object behind it. The safetensors file goes into the LFS store and the work tree, and its \
-pointer is staged. No pickle is ever executed.
+pointer is staged. A .gitattributes line is added where none gives the file to Git LFS. No pickle is ever executed.
+
+pytorch_model*.bin becomes model*.safetensors, any other file keeps its stem. The shards of a set, and their \
+index, are converted together or not at all. Training state (optimizer*, scheduler*, training_args*, …) is \
+skipped unless it is named.
 
 Outside of a repository, or with --output, one plain file is converted and no repository is touched.";
 
@@ -47,6 +53,9 @@ Examples:
     after_help = EXAMPLES,
     styles = STYLES,
     disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    propagate_version = true,
     args_conflicts_with_subcommands = true,
     max_term_width = 100,
     override_usage = "git st-convert [OPTIONS] [PATH]...\n       git st-convert <COMMAND> [OPTIONS]"
@@ -65,7 +74,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Convert checkpoints to safetensors; what the bare form does
-    #[command(long_about = LONG_ABOUT)]
+    #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
     Convert(Convert),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
@@ -79,26 +88,31 @@ pub(super) enum Command {
 
 /// The options that every command takes.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Common options")]
 pub(super) struct Common {
     /// Run as if started in DIR
-    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    #[arg(short = 'C', value_name = "DIR", global = true, help_heading = COMMON, value_hint = ValueHint::DirPath)]
     pub(super) dir: Vec<PathBuf>,
     /// Print errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = COMMON)]
     pub(super) quiet: bool,
     /// Say more about what is done
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, help_heading = COMMON, action = ArgAction::Count, conflicts_with = "quiet")]
     pub(super) verbose: u8,
     /// Print the result as JSON Lines
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     pub(super) json: bool,
     /// Use colours
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    #[arg(long, value_name = "WHEN", global = true, help_heading = COMMON, default_value = "auto")]
     pub(super) color: ColorChoice,
     /// Show no progress
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = COMMON)]
     pub(super) no_progress: bool,
+    /// Print this help; `--help` opens the manual page
+    #[arg(short, long, global = true, help_heading = COMMON, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Print the version
+    #[arg(short = 'V', long, global = true, help_heading = COMMON, action = ArgAction::Version)]
+    version: Option<bool>,
 }
 
 /// `convert`, and the bare form.
@@ -109,6 +123,8 @@ pub(super) struct Convert {
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) paths: Vec<OsString>,
     /// Say what would be written, and write nothing
+    ///
+    /// Headers alone are read: the tensors, the size, the ties and what is dropped are known, the oid is not.
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
     /// Write there and touch no repository; takes one PATH
@@ -118,15 +134,27 @@ pub(super) struct Convert {
     )]
     pub(super) output: Option<PathBuf>,
     /// Convert although the safetensors file exists
+    ///
+    /// Without it an existing safetensors file is kept, and the checkpoint counts as up to date.
     #[arg(short, long)]
     pub(super) force: bool,
     /// Which nested dict is the state dict; `.` is the whole object
+    ///
+    /// Without it, the dict under `state_dict` is taken if there is one, else the top level if it holds tensors
+    /// itself, else the only dict of tensors outside training state. Where several are left the file is refused,
+    /// and each key is listed. The whole object is flattened by dotted path.
     #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
     pub(super) key: Option<String>,
     /// Which name of a tied set to keep; may be given again
+    ///
+    /// Names that share one storage are written once, under the name that the model's class expects. The others
+    /// are recorded in the metadata of the safetensors file.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(super) keep: Vec<String>,
     /// Refuse where something beside the weights would be dropped
+    ///
+    /// A number, a text or an optimizer's state has no place in a safetensors file. Without this option it is left
+    /// behind, and listed.
     #[arg(long)]
     pub(super) strict: bool,
     /// Also remove the checkpoints, and their shard index, from the index and the work tree
@@ -139,6 +167,8 @@ pub(super) struct Convert {
     #[arg(long)]
     pub(super) commit: bool,
     /// The message of the commit
+    ///
+    /// The trailers `Converted-From: <path> sha256:<oid>` are added in any case.
     #[arg(short, long, value_name = "MSG", requires = "commit", allow_hyphen_values = true)]
     pub(super) message: Option<String>,
 }

@@ -155,7 +155,9 @@ fn chain(first: Option<&(dyn StdError + 'static)>, message: &str) -> Vec<String>
             None => sanitize::text(&cause.to_string()).into_owned(),
         };
         let above = causes.last().map_or(message, String::as_str);
-        if !text.is_empty() && !above.contains(&text) {
+        // A single word below another cause is the name of a variant, and says nothing more.
+        let is_news = !above.contains(&text) && (causes.is_empty() || text.contains(' '));
+        if !text.is_empty() && is_news {
             causes.push(text);
         }
         next = cause.source();

@@ -1,7 +1,7 @@
 //! `--json`: one object a line, each with a `type`, ended by one `{"type":"summary",…}`.
 //!
 //! Invariant: a field is only ever added, never renamed, removed or left out; what is not known is `null`. The
-//! text is pure in the sense of [`sanitize`](super::sanitize): what could upset a terminal stands as a JSON escape,
+//! text is pure in the sense of [`sanitize`]: what could upset a terminal stands as a JSON escape,
 //! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
 
 use std::io;

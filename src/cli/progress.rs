@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::sizes;
+
 /// Work shorter than this shows no bar.
 const DELAY: Duration = Duration::from_millis(250);
 const FRAMES_PER_SECOND: u8 = 30;
 const TEMPLATE: &str = "{wide_msg} {bar:20} {binary_bytes:>10} of {binary_total_bytes}  \
-                        {binary_bytes_per_sec:>12}  {left}";
+                        {rate:>12}  {left}{margin}";
 
 /// The progress of one file after the other.
 pub(super) struct Progress {
@@ -90,13 +92,29 @@ impl Running {
             .with_position(self.done)
             .with_message(self.name.clone());
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let left = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            let seconds = state.eta().as_secs();
-            let _infallible = write!(out, "{}:{:02} left", seconds / 60, seconds % 60);
-        };
-        bar.set_style(style.with_key("left", left).progress_chars("━╸ "));
+        let style = style.with_key("rate", rate).with_key("left", left).with_key("margin", margin);
+        bar.set_style(style.progress_chars("━╸ "));
         bar
     }
+}
+
+/// Over the whole file: the first buffers come at once, and would give any shorter average wings.
+fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let millis = state.elapsed().as_millis().max(1);
+    let rate = u128::from(state.pos()) * 1000 / millis;
+    let _infallible = write!(out, "{}/s", sizes::bytes(u64::try_from(rate).unwrap_or(u64::MAX)));
+}
+
+fn left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let (done, total) = (u128::from(state.pos().max(1)), u128::from(state.len().unwrap_or(0)));
+    let seconds = state.elapsed().as_millis() * total.saturating_sub(done) / done / 1000;
+    let _infallible = write!(out, "{}:{:02} left", seconds / 60, seconds % 60);
+}
+
+/// The cursor waits three columns before the end of the line. At the end, the `^C` that a terminal echoes would
+/// begin a new one, and the bar would stay where it was.
+fn margin(_: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let _infallible = out.write_str("   \x1b[3D");
 }
 
 #[cfg(test)]

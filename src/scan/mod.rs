@@ -7,119 +7,36 @@
 use crate::checkpoint::Named;
 
 /// Modules whose every name executes, opens, imports or reaches further.
+#[rustfmt::skip]
 const MODULES: &[&str] = &[
-    "_aix_support",
-    "_io",
-    "_osx_support",
-    "_posixsubprocess",
-    "_pyrepl",
-    "aiohttp",
-    "asyncio",
-    "bdb",
-    "cProfile",
-    "cloudpickle",
-    "code",
-    "codeop",
-    "commands",
-    "ctypes",
-    "dill",
-    "distutils",
-    "doctest",
-    "ftplib",
-    "functools",
-    "http",
-    "httplib",
-    "idlelib",
-    "imaplib",
-    "importlib",
-    "io",
-    "joblib",
-    "lib2to3",
-    "logging",
-    "marshal",
-    "multiprocessing",
-    "nt",
-    "numpy.f2py",
-    "numpy.testing",
-    "operator",
-    "_operator",
-    "os",
-    "pdb",
-    "pickle",
-    "_pickle",
-    "pip",
-    "pkgutil",
-    "platform",
-    "popen2",
-    "posix",
-    "profile",
-    "pty",
-    "pydoc",
-    "requests",
-    "runpy",
-    "shlex",
-    "shutil",
-    "signal",
-    "site",
-    "smtplib",
-    "socket",
-    "ssl",
-    "subprocess",
-    "sys",
-    "telnetlib",
-    "tempfile",
-    "test",
-    "threading",
-    "timeit",
-    "trace",
-    "types",
-    "urllib",
-    "urllib2",
-    "uuid",
-    "venv",
-    "webbrowser",
-    "xmlrpc",
+    "_aix_support", "_osx_support", "_pickle", "_posixsubprocess", "_pyrepl", "aiohttp", "asyncio",
+    "bdb", "cProfile", "cloudpickle", "code", "codeop", "commands", "ctypes", "dill", "distutils",
+    "doctest", "ftplib", "http", "httplib", "idlelib", "imaplib", "importlib", "lib2to3", "marshal",
+    "multiprocessing", "nt", "numpy.f2py", "numpy.testing", "os", "pdb", "pickle", "pip", "pkgutil",
+    "popen2", "posix", "profile", "pty", "pydoc", "requests", "runpy", "shutil", "smtplib",
+    "socket", "ssl", "subprocess", "sys", "telnetlib", "test", "timeit", "torch._dynamo",
+    "torch._inductor", "torch.fx.experimental", "torch.hub", "torch.jit", "torch.utils.bottleneck",
+    "torch.utils.collect_env", "trace", "urllib", "urllib2", "venv", "webbrowser", "xmlrpc",
     "zipimport",
-    "torch._dynamo",
-    "torch.hub",
-    "torch.jit",
-    "torch.utils.bottleneck",
-    "torch.utils.collect_env",
-    "torch.utils.data.datapipes",
-    "torch.fx.experimental",
-    "torch._inductor",
 ];
 /// Names of the builtins that execute, open, or reach attributes.
+#[rustfmt::skip]
 const BUILTINS: &[&str] = &[
-    "__import__",
-    "apply",
-    "breakpoint",
-    "compile",
-    "delattr",
-    "eval",
-    "exec",
-    "execfile",
-    "exit",
-    "file",
-    "getattr",
-    "globals",
-    "help",
-    "input",
-    "locals",
-    "open",
-    "quit",
-    "raw_input",
-    "reload",
-    "setattr",
-    "vars",
+    "__import__", "apply", "breakpoint", "compile", "delattr", "eval", "exec", "execfile", "exit",
+    "file", "getattr", "globals", "help", "input", "locals", "open", "quit", "raw_input", "reload",
+    "setattr", "vars",
 ];
-/// Other single names.
+/// Names that execute or open, in modules that hold harmless ones too.
+#[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
-    ("torch", "load"),
-    ("torch.serialization", "load"),
-    ("torch.storage", "_load_from_bytes"),
-    ("numpy", "load"),
-    ("pandas", "read_pickle"),
+    ("_io", "FileIO"), ("_io", "open"), ("_operator", "attrgetter"), ("_operator", "methodcaller"),
+    ("functools", "reduce"), ("io", "FileIO"), ("io", "open"), ("joblib", "load"),
+    ("logging", "FileHandler"), ("logging.config", "dictConfig"), ("logging.config", "fileConfig"),
+    ("numpy", "load"), ("operator", "attrgetter"), ("operator", "methodcaller"),
+    ("pandas", "read_pickle"), ("platform", "popen"), ("signal", "set_wakeup_fd"),
+    ("signal", "signal"), ("torch", "load"), ("torch.serialization", "load"),
+    ("torch.storage", "_load_from_bytes"), ("types", "CodeType"), ("types", "FunctionType"),
+    ("uuid", "_get_command_stdout"), ("uuid", "_popen"),
 ];
 
 /// The first of the names that is known to execute.
@@ -135,4 +52,36 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
         module.strip_prefix(*listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     (builtins && BUILTINS.contains(&first)) || NAMES.contains(&(module, name)) || MODULES.iter().any(inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_compared_exactly() {
+        for (module, name) in [
+            ("os", "system"),
+            ("os.path", "join"),
+            ("posix", "system"),
+            ("builtins", "eval"),
+            ("__builtin__", "getattr"),
+            ("builtins", "getattr.__call__"),
+            ("torch.storage", "_load_from_bytes"),
+            ("numpy.testing._private.utils", "runstring"),
+        ] {
+            assert!(is_dangerous(module, name), "{module}.{name}");
+        }
+        for (module, name) in [
+            ("collections", "OrderedDict"),
+            ("builtins", "set"),
+            ("osmium", "system"),
+            ("my.os", "system"),
+            ("torch.storage", "UntypedStorage"),
+            ("functools", "partial"),
+            ("io", "BytesIO"),
+        ] {
+            assert!(!is_dangerous(module, name), "{module}.{name}");
+        }
+    }
 }

@@ -161,9 +161,9 @@ fn directories_as_paths() {
 fn a_repository_with_an_environment_of_its_own() {
     // As a hook of git runs its programs.
     let model = Model::with(NAME);
-    let mut command = model.sandbox.command(crate::sandbox::BIN, &model.sandbox.path("home"));
+    let mut command = model.command(crate::sandbox::BIN, &model.sandbox.path("home"));
     command.env("GIT_DIR", model.at(".git")).env("GIT_WORK_TREE", &model.dir);
-    crate::sandbox::Output::of(&mut command).ok();
+    super::finish(&mut command).ok();
     model.check("model.safetensors", &oid_of(NAME));
 }
 

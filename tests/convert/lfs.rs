@@ -9,7 +9,6 @@ use git_st_convert::hash::Oid;
 
 use super::{ATTRIBUTES, Model, fixture, oid_of, skipped};
 use crate::formats::{expected, fixtures};
-use crate::sandbox::Output;
 
 /// A few of each kind: where they are, and the fixture.
 const MODELS: [(&str, &str); 6] = [
@@ -219,12 +218,12 @@ print('%d unread' % unread)
 sys.exit(unread > int(sys.argv[2]))
 ";
 
-fn compare_in_python(model: &Model, pairs: &str, python: &str) -> Output {
+fn compare_in_python(model: &Model, pairs: &str, python: &str) -> crate::sandbox::Output {
     let input = model.sandbox.path("pairs");
     fs::write(&input, pairs).unwrap();
-    let mut command = model.sandbox.command(python, &model.sandbox.path(""));
+    let mut command = model.command(python, &model.sandbox.path(""));
     command.args(["-c", CHECK]).arg(fixtures()).arg("8").stdin(fs::File::open(input).unwrap());
-    Output::of(&mut command)
+    super::finish(&mut command)
 }
 
 #[test]
@@ -272,8 +271,8 @@ fn without_git_lfs_all_but_the_filter_is_there() {
     fs::create_dir(&only_git).unwrap();
     std::os::unix::fs::symlink(which("git"), only_git.join("git")).unwrap();
     let run = |args: &[&str]| {
-        let mut command = model.sandbox.command(crate::sandbox::BIN, &model.dir);
-        Output::of(command.args(args).env("PATH", &only_git))
+        let mut command = model.command(crate::sandbox::BIN, &model.dir);
+        super::finish(command.args(args).env("PATH", &only_git))
     };
     let output = run(&["--commit"]);
     assert!(output.stderr.contains("Git LFS is not set up here"), "{}", output.stderr);
@@ -283,8 +282,8 @@ fn without_git_lfs_all_but_the_filter_is_there() {
     check_all(&model);
     // And with no git at all.
     let other = Model::with("tied-2.bin");
-    let mut command = other.sandbox.command(crate::sandbox::BIN, &other.dir);
-    Output::of(command.env("PATH", other.sandbox.path("home"))).ok();
+    let mut command = other.command(crate::sandbox::BIN, &other.dir);
+    super::finish(command.env("PATH", other.sandbox.path("home"))).ok();
     other.check("model.safetensors", &oid_of("tied-2.bin"));
 }
 

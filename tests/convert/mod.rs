@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use git_st_convert::hash::Oid;
@@ -102,6 +103,11 @@ impl Model {
         self.sandbox.bin(&self.dir, args)
     }
 
+    /// A program in the sandbox's environment, to be started in a way of its own.
+    fn command(&self, program: impl AsRef<OsStr>, cwd: &Path) -> Command {
+        self.sandbox.command(program.as_ref(), cwd, &[])
+    }
+
     /// Writes a file of the work tree, old enough for git to trust its index entry.
     fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         let path = self.at(path);
@@ -173,6 +179,11 @@ impl Model {
     fn listing(&self) -> Listing {
         listing(&self.sandbox.path(""))
     }
+}
+
+/// Runs a command to its end.
+fn finish(command: &mut Command) -> Output {
+    command.output().unwrap().into()
 }
 
 /// Makes a file old enough for git.

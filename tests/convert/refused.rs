@@ -81,9 +81,9 @@ fn no_pickle_is_ever_executed() {
         model.add(format!("{name}/pytorch_model.bin"), &fixture(name));
     }
     model.commit();
-    let mut command = model.sandbox.command(crate::sandbox::BIN, &model.dir);
+    let mut command = model.command(crate::sandbox::BIN, &model.dir);
     // Whatever would be called by a shell or python is not even there to be found.
-    let run = crate::sandbox::Output::of(command.env("PATH", model.sandbox.path("home")));
+    let run = super::finish(command.env("PATH", model.sandbox.path("home")));
     assert_eq!(run.code, Some(1), "{run:?}");
     assert_eq!(run.stderr.matches("error: ").count(), 4, "{run:?}");
 }

@@ -170,7 +170,7 @@ fn more_checkpoints_than_a_process_may_open() {
     model.git(&["add", "."]);
     model.commit();
     let script = format!("ulimit -n 48 && exec '{}'", crate::sandbox::BIN);
-    let mut command = model.sandbox.command("sh", &model.dir);
-    crate::sandbox::Output::of(command.args(["-c", &script])).ok();
+    let mut command = model.command("sh", &model.dir);
+    super::finish(command.args(["-c", &script])).ok();
     assert_eq!(model.status().lines().count(), 81);
 }

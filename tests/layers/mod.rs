@@ -176,7 +176,8 @@ fn every_test_module_is_in_the_binary() {
     for entry in fs::read_dir(package().join("tests")).unwrap() {
         let path: &Path = &entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        let is_module = path.join("mod.rs").is_file() || path.is_file() && name != "main";
+        let is_rust = path.extension().is_some_and(|extension| extension == "rs");
+        let is_module = path.join("mod.rs").is_file() || is_rust && name != "main";
         if is_module && !named.contains(&name.as_str()) {
             wrong.push(format!("tests/{name}"));
         }

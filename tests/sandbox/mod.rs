@@ -12,7 +12,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// The program that all this is about.
+/// The program under test.
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
 
 /// What a program said, and how it ended.
@@ -24,21 +24,21 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Runs a command to its end.
-    pub(crate) fn of(command: &mut Command) -> Self {
-        let output = command.output().unwrap();
-        Self {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            code: output.status.code(),
-        }
-    }
-
     /// Its standard output, if it ended well.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.stdout
+    }
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            code: output.status.code(),
+        }
     }
 }
 
@@ -64,10 +64,10 @@ impl Sandbox {
         self.dir.path().canonicalize().unwrap().join(relative)
     }
 
-    /// A program in this environment, to be started in a way of its own.
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>, cwd: &Path) -> Command {
+    /// A program in the sandbox's environment, to be changed before it is run.
+    pub(crate) fn command(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(cwd).env_clear();
+        command.args(args).current_dir(cwd).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path("home")).env("TZ", "UTC").env("LC_ALL", "C");
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", self.path("gitconfig"));
@@ -79,7 +79,7 @@ impl Sandbox {
     }
 
     fn run(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Output {
-        Output::of(self.command(program, cwd).args(args))
+        self.command(program, cwd, args).output().unwrap().into()
     }
 
     /// Runs git, however it ends.
@@ -94,7 +94,6 @@ impl Sandbox {
     }
 
     /// Runs `git-st-convert`.
-    #[track_caller]
     pub(crate) fn bin<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> Output {
         self.run(BIN.as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }

@@ -12,7 +12,7 @@ use super::{Options, Outcomes, Source};
 use crate::checkpoint::{self, Kind};
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
-use crate::repo::{Entry, Mode, Repo};
+use crate::repo::{self, Entry, Mode, Repo};
 use crate::safetensors::shard::Index;
 
 /// A file to convert.
@@ -40,12 +40,16 @@ pub(super) struct Set {
 pub(super) struct Tracked<'a> {
     repo: &'a Repo,
     entries: BTreeMap<BString, Entry>,
+    /// Paths in a merge conflict.
+    unmerged: BTreeSet<BString>,
 }
 
 impl<'a> Tracked<'a> {
     pub(super) fn read(repo: &'a Repo) -> Result<Self, Error> {
-        let entries = repo.entries()?.into_iter().filter(|entry| entry.stage == 0);
-        Ok(Self { repo, entries: entries.map(|entry| (entry.path.clone(), entry)).collect() })
+        let (merged, unmerged): (Vec<_>, Vec<_>) =
+            repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
+        let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        Ok(Self { repo, entries, unmerged: unmerged.into_iter().map(|entry| entry.path).collect() })
     }
 
     pub(super) fn contains(&self, path: &BStr) -> bool {
@@ -63,6 +67,9 @@ impl<'a> Tracked<'a> {
 
     /// The bytes of a tracked file: the object behind its pointer, or else the file itself.
     fn open(&self, path: &BStr) -> Result<Source, Error> {
+        if self.unmerged.contains(path) {
+            return Err(repo::Error::Unmerged { path: path.to_owned() }.into());
+        }
         let Some(entry) = self.entries.get(path) else { return Source::work_tree(self.repo, path, None) };
         match entry.mode {
             Mode::Symlink => return Err(Error::Symlink),
@@ -128,6 +135,11 @@ impl<'a> Tracked<'a> {
         indices: &mut BTreeSet<BString>,
         outcomes: &mut Outcomes<'_>,
     ) -> Result<(), Error> {
+        for path in self.unmerged.iter().filter(|path| path.starts_with(dir)) {
+            if names::is_weight_like(path.as_bstr()) && !names::is_training_state(path.as_bstr()) {
+                outcomes.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
+            }
+        }
         for (path, entry) in self.entries.iter().filter(|(path, _)| path.starts_with(dir)) {
             if names::is_index(path.as_bstr()) {
                 indices.insert(path.clone());

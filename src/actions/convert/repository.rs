@@ -155,8 +155,13 @@ impl Run<'_> {
         let outputs: Vec<_> = files.iter().map(|file| names::safetensors(file.path.as_bstr())).collect();
         let index = set.map(|set| names::safetensors_index(set.index.as_bstr()));
         for path in outputs.iter().chain(&index) {
-            let in_the_work_tree = self.repo.target(path.as_bstr())?.path().symlink_metadata().is_ok();
-            if !in_the_work_tree && !self.tracked.contains(path.as_bstr()) {
+            // A link or a directory of that name is no result; the plan refuses it.
+            let metadata = self.repo.target(path.as_bstr())?.path().symlink_metadata();
+            let there = match metadata {
+                Ok(metadata) => metadata.is_file(),
+                Err(_) => self.tracked.contains(path.as_bstr()),
+            };
+            if !there {
                 return Ok(false);
             }
         }

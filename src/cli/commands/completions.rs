@@ -7,7 +7,7 @@ use crate::cli::args::{Args, Completions, Shell};
 use crate::cli::ui::Ui;
 
 /// git's completion for bash calls `_git_st_convert` for `git st-convert …`; ours wants to see `git-st-convert …`.
-/// (zsh calls `_git-st-convert`, and fish completes `git-st-convert …`, without more.)
+/// zsh's calls `_git-st-convert`, and newer ones of fish complete `git-st-convert …`, without more.
 const BASH: &str = r#"
 _git_st_convert() {
     local at=0
@@ -17,7 +17,7 @@ _git_st_convert() {
     local -a COMP_WORDS=(git-st-convert "${COMP_WORDS[@]:at+1}")
     local COMP_CWORD=$((COMP_CWORD - at))
     [[ $COMP_CWORD -gt 0 ]] || return
-    _git-st-convert git-st-convert "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+    _git__st__convert git-st-convert "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
 }
 "#;
 
@@ -31,9 +31,35 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
     };
     generate(shell, &mut Args::command(), "git-st-convert", &mut out);
     let mut text = String::from_utf8_lossy(&out).into_owned();
-    if args.shell == Shell::Bash {
-        text += BASH;
+    match args.shell {
+        // The generator writes the names of the subcommands' cases in two ways if the program's has a dash.
+        Shell::Bash => text = text.replace("git__subcmd__st__subcmd__convert", "git__st__convert") + BASH,
+        Shell::Zsh => text = zsh(&text),
+        Shell::Fish => {}
     }
     ui.data(&text);
     0
+}
+
+/// The first positional is a subcommand or a path. The generator takes it for a path, and the second one for the
+/// subcommand.
+fn zsh(generated: &str) -> String {
+    let mut out = String::with_capacity(generated.len());
+    let mut lines = generated.lines().peekable();
+    while let Some(line) = lines.next() {
+        let is_first = lines.peek().is_some_and(|next| next.starts_with("\":: :_git-st-convert_commands\""));
+        if is_first && line.starts_with("'::paths") {
+            continue;
+        }
+        let line = match line.trim_end() {
+            "\":: :_git-st-convert_commands\" \\" => {
+                "'1: :{ _git-st-convert_commands; _files }' \\".to_owned()
+            }
+            "        esac" => "            (*)\n_files\n;;\n        esac".to_owned(),
+            line => line.replace("$line[2]", "$line[1]"),
+        };
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
 }

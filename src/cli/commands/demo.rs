@@ -58,7 +58,6 @@ fn next(ui: &Ui, done: &Done) {
         ("git st-convert inspect pytorch_model.bin", "the tensors of the checkpoint"),
         ("git st-convert inspect model.safetensors", "the same, safe to load"),
         (show.as_str(), "the pull request"),
-        ("git st-convert --replace --force -n", "what removing the pickles would do"),
         ("git commit -m \"convert weights to safetensors\"", ""),
     ] {
         let gap = if what.is_empty() { String::new() } else { styled(DIM, &format!("  # {what}")) };

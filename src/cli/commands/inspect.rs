@@ -10,6 +10,9 @@ use crate::cli::sizes::{bytes, counted, grouped};
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
 
+/// A longer cell is shown in full, and moves those behind it in its own line alone.
+const MAX_WIDTH: usize = 72;
+
 /// Lists the tensors of the target.
 pub(crate) fn run(args: &Inspect, cwd: PathBuf, ui: &Ui) -> Result<u8, Report> {
     let options = Options { cwd, target: args.target.clone(), key: args.key.clone() };
@@ -52,8 +55,10 @@ fn table(rows: &[Row]) -> String {
         ]
     });
     let cells: Vec<_> = std::iter::once(head).chain(cells).collect();
-    let width = |column: usize| cells.iter().map(|row| width(&row[column])).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
+    let widest = |column: usize| {
+        cells.iter().map(|row| width(&row[column])).filter(|width| *width <= MAX_WIDTH).max().unwrap_or(0)
+    };
+    let widths = [widest(0), widest(1), widest(2), widest(3)];
     let mut out = String::new();
     for (at, [name, dtype, shape, bytes, tied]) in cells.iter().enumerate() {
         let mut line = String::new();
@@ -63,7 +68,7 @@ fn table(rows: &[Row]) -> String {
             (shape, widths[2], false),
             (bytes, widths[3], true),
         ] {
-            let pad = " ".repeat(width - self::width(text));
+            let pad = " ".repeat(width.saturating_sub(self::width(text)));
             let (left, right) = if is_number { (&pad, text) } else { (text, &pad) };
             line.extend([left.as_str(), right.as_str(), "  "]);
         }

@@ -63,7 +63,7 @@ fn write(path: &Path, page: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn page(command: Command) -> String {
+fn page(mut command: Command) -> String {
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let name = command.get_name().to_owned();
@@ -72,15 +72,21 @@ fn page(command: Command) -> String {
         .get_subcommands()
         .map(|command| (command.get_name().to_owned(), command.get_about().map(ToString::to_string)))
         .collect();
-    let page = Page::new(command).manual("Git Manual").title(name.to_uppercase());
+    let usage = command.render_usage().to_string();
+    // An empty date would vanish, and what follows it would take its place.
+    let page = Page::new(command).manual("Git Manual").title(name.to_uppercase()).date(" ");
     let mut out = Vec::new();
     let mut roff = Roff::new();
     roff.control("SH", ["NAME"]).text([roman(format!("{name} - {about}"))]);
+    roff.control("SH", ["SYNOPSIS"]).control("nf", []);
+    for line in usage.trim_start_matches("Usage:").lines() {
+        roff.text([bold(line.trim())]);
+    }
+    roff.control("fi", []);
     // Writing to memory has no way to fail.
     let _infallible = page
         .render_title(&mut out)
         .and_then(|()| roff.to_writer(&mut out))
-        .and_then(|()| page.render_synopsis_section(&mut out))
         .and_then(|()| page.render_description_section(&mut out))
         .and_then(|()| page.render_options_section(&mut out))
         .and_then(|()| closing(is_main, &subcommands, &examples).to_writer(&mut out));
@@ -100,7 +106,7 @@ fn closing(is_main: bool, subcommands: &[(String, Option<String>)], examples: &s
     for (code, meaning) in EXIT_STATUS {
         roff.control("TP", []).text([bold(code)]).text([roman(meaning)]);
     }
-    roff.text([roman("Of several files the worst counts.")]);
+    roff.control("PP", []).text([roman("Of several files the worst counts.")]);
     let lines = examples.lines().filter(|line| *line != "Examples:");
     if !examples.is_empty() {
         roff.control("SH", ["EXAMPLES"]).control("nf", []);

@@ -1,0 +1,111 @@
+//! Help, usage errors, and the options that every command has.
+
+use super::{assert_shown, run, with_fixtures};
+use crate::sandbox::{BIN, Sandbox};
+
+const HELP: &str = include_str!("help.txt");
+
+#[test]
+fn help_is_short_and_on_standard_output() {
+    let sandbox = Sandbox::new();
+    assert_shown(&run(&sandbox, &sandbox.path(""), &["-h"]), &format!("{HELP}--- exit 0\n"));
+    let output = sandbox.bin(&sandbox.path(""), &["-V"]);
+    assert_eq!(output.stdout, format!("git-st-convert {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(output.code, Some(0));
+}
+
+#[test]
+fn git_finds_the_program() {
+    let sandbox = Sandbox::new();
+    let dir = std::path::Path::new(BIN).parent().unwrap();
+    let mut command =
+        sandbox.command("git".as_ref(), &sandbox.path(""), &["st-convert".as_ref(), "-h".as_ref()]);
+    let path =
+        command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path).unwrap().to_owned();
+    let dirs = std::iter::once(dir.to_owned()).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(dirs).unwrap());
+    assert_eq!(String::from_utf8(command.output().unwrap().stdout).unwrap(), HELP);
+}
+
+#[test]
+fn a_usage_error_ends_with_2() {
+    let sandbox = Sandbox::new();
+    assert_shown(
+        &run(&sandbox, &sandbox.path(""), &["--bogus"]),
+        "--- stderr\n\
+         error: unexpected argument '--bogus' found\n\n  \
+         tip: to pass '--bogus' as a value, use '-- --bogus'\n\n\
+         Usage: git st-convert [OPTIONS] [PATH]...\n       git st-convert <COMMAND> [OPTIONS]\n\n\
+         For more information, try '-h'.\n\
+         --- exit 2\n",
+    );
+    assert_shown(
+        &run(&sandbox, &sandbox.path(""), &["-C", "nowhere", "inspect", "a"]),
+        &format!(
+            "--- stderr\nerror: {}: cannot change to this directory\n  \
+             caused by: No such file or directory (os error 2)\n--- exit 2\n",
+            sandbox.path("nowhere").display()
+        ),
+    );
+    assert_shown(
+        &run(&sandbox, &sandbox.path(""), &["-o", "x", "a.bin", "b.bin"]),
+        "--- stderr\nerror: --output takes one file, 2 were given\n--- exit 2\n",
+    );
+    assert_shown(
+        &run(&sandbox, &sandbox.path(""), &[] as &[&str]),
+        "--- stderr\nerror: not a git repository, and no file was named\n\
+         hint: name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`\n--- exit 2\n",
+    );
+}
+
+#[test]
+fn colour_is_only_where_it_is_wanted() {
+    let (sandbox, dir) = with_fixtures(&["tied-2.bin", "os-system.bin"]);
+    let args = ["inspect", "tied-2.bin"];
+    assert!(!run(&sandbox, &dir, &args).contains('\x1b'));
+    assert!(run(&sandbox, &dir, &["--color", "always", "inspect", "tied-2.bin"]).contains("\x1b[1mNAME"));
+    assert!(run(&sandbox, &dir, &["--color=always", "os-system.bin"]).contains("\x1b[31merror:"));
+    assert!(run(&sandbox, &dir, &["--color=always", "--bogus"]).contains('\x1b'));
+    let with = |name: &str, extra: &[&str]| {
+        let args: Vec<_> = extra.iter().chain(&args).map(std::ffi::OsStr::new).collect();
+        let output = sandbox.command(BIN.as_ref(), &dir, &args).env(name, "1").output().unwrap();
+        String::from_utf8(output.stdout).unwrap().contains('\x1b')
+    };
+    assert!(with("CLICOLOR_FORCE", &[]));
+    assert!(!with("CLICOLOR_FORCE", &["--color", "never"]));
+    assert!(!with("NO_COLOR", &[]));
+}
+
+#[test]
+fn a_directory_to_work_in() {
+    let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
+    let above = dir.parent().unwrap();
+    for args in [
+        &["-C", "here", "inspect", "--summary", "tied-2.bin"][..],
+        &["inspect", "-C", "here", "tied-2.bin", "--summary"],
+        &["-C", "home", "-C", "../here", "inspect", "tied-2.bin", "--summary"],
+    ] {
+        assert_eq!(sandbox.bin(above, args).code, Some(0), "{args:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_pipe_is_quiet_and_a_full_disk_is_not() {
+    use std::process::Stdio;
+    let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
+    let args = ["inspect".as_ref(), "tied-2.bin".as_ref()];
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let closed =
+        sandbox.command(BIN.as_ref(), &dir, &args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((closed.status.code(), closed.stderr.as_slice()), (Some(0), b"".as_slice()));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let full =
+        sandbox.command(BIN.as_ref(), &dir, &args).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(full.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(full.stderr).unwrap(),
+        "error: standard output: cannot be written\n  caused by: No space left on device (os error 28)\n"
+    );
+}

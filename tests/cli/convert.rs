@@ -1,0 +1,159 @@
+//! `convert` as it is told: lines, JSON, refusals with their hints, and the worst exit code.
+
+use std::fs;
+
+use super::{assert_shown, copy, json_lines, run, with_fixtures};
+use crate::sandbox::Sandbox;
+
+#[test]
+fn one_plain_file() {
+    let (sandbox, dir) = with_fixtures(&["beside-dicts.bin", "tied-2.bin"]);
+    assert_shown(
+        &run(&sandbox, &dir, &["-n", "tied-2.bin"]),
+        "would convert tied-2.bin → tied-2.safetensors\n  2 tensors, 264 bytes\n  \
+         tied     embed.weight → decoder.weight\n--- exit 0\n",
+    );
+    assert!(!dir.join("tied-2.safetensors").exists());
+    let converted = "beside-dicts.bin → x.safetensors\n  3 tensors, 300 bytes, sha256 22a071f73726…\n  \
+                     ignored  optimizer (training state, a dict with 2 tensors)\n--- exit 0\n";
+    let args = ["beside-dicts.bin", "-o", "x.safetensors"];
+    assert_shown(&run(&sandbox, &dir, &args), converted);
+    assert_shown(
+        &run(&sandbox, &dir, &args),
+        "--- stderr\nerror: beside-dicts.bin: would be written to x.safetensors, which exists\n\
+         hint: replace it with `git st-convert --force beside-dicts.bin`\n--- exit 1\n",
+    );
+    assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
+    assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
+    assert_shown(
+        &run(&sandbox, &dir, &["tied-2.bin"]),
+        "tied-2.bin → tied-2.safetensors (exists, kept)\n--- exit 0\n",
+    );
+}
+
+/// Each refusal with the command that helps.
+#[test]
+fn refusals_and_their_hints() {
+    for (file, message, hints) in [
+        (
+            "os-system.bin",
+            "refused: pickle calls `os.system`\n  \
+             caused by: global at byte 252 of os-system/data.pkl is not on the allow-list",
+            "",
+        ),
+        (
+            "two-candidates.pt",
+            "holds 2 dicts of tensors",
+            "hint: choose one of them with `--key`:\n        --key model  2 tensors, 60 bytes\n        \
+             --key ema    2 tensors, 60 bytes\n",
+        ),
+        (
+            "torchscript.pt",
+            "is a TorchScript archive, which holds code",
+            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
+             and convert that file\n",
+        ),
+        (
+            "module.pt",
+            "is a whole pickled object of class `my.pkg.Net`, not a state dict",
+            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
+             and convert that file\n",
+        ),
+        (
+            "pointer.bin",
+            "is an LFS pointer whose object is not here",
+            "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
+        ),
+        (
+            "truncated.bin",
+            "zip archive cannot be read\n  caused by: invalid Zip archive: Could not find EOCD",
+            "",
+        ),
+        ("page.bin", "is no torch checkpoint, but a web page", ""),
+    ] {
+        let (sandbox, dir) = with_fixtures(&[file]);
+        let expected = format!("--- stderr\nerror: {file}: {message}\n{hints}--- exit 1\n");
+        assert_shown(&run(&sandbox, &dir, &[file]), &expected);
+        let quiet = format!("--- stderr\nerror: {file}: {message}\n--- exit 1\n");
+        assert_shown(&run(&sandbox, &dir, &["-q", file]), &quiet);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{file} leaves something");
+    }
+}
+
+#[test]
+fn json_has_every_field_and_the_worst_code_counts() {
+    let (sandbox, dir) = with_fixtures(&["tied-2.bin", "os-system.bin"]);
+    let output = sandbox.bin(&dir, &["--json", "os-system.bin", "tied-2.bin", "none.bin"]);
+    assert_eq!(output.code, Some(2));
+    let lines = json_lines(&output.stdout);
+    let fields =
+        |line: &serde_json::Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(lines.len(), 4);
+    for line in &lines[..3] {
+        assert_eq!(
+            fields(line),
+            "type source output status oid size source_oid format tensors dropped ignored reason"
+        );
+        assert_eq!(line["type"], "file");
+    }
+    assert_eq!(lines[0]["status"], "refused");
+    assert_eq!(
+        lines[0]["reason"],
+        "refused: pickle calls `os.system`: global at byte 252 of os-system/data.pkl is not on the allow-list"
+    );
+    assert_eq!(lines[1]["status"], "converted");
+    assert_eq!(lines[1]["output"], "tied-2.safetensors");
+    assert_eq!(lines[1]["format"], "zip");
+    assert_eq!(lines[1]["dropped"][0]["name"], "embed.weight");
+    assert_eq!(lines[1]["dropped"][0]["kept"], "decoder.weight");
+    assert_eq!(lines[1]["oid"].as_str().unwrap().len(), 64);
+    assert_eq!(lines[2]["status"], "failed");
+    assert_eq!(
+        fields(&lines[3]),
+        "type files converted up_to_date skipped refused failed dry_run staged commit reason"
+    );
+    assert_eq!(lines[3]["refused"], 1);
+    assert!(output.stderr.contains("error: none.bin: is not a file here\n"), "{}", output.stderr);
+}
+
+#[test]
+fn in_a_repository() {
+    let sandbox = Sandbox::new();
+    let repo = sandbox.repo("model");
+    fs::write(repo.join(".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n").unwrap();
+    copy("tied-2.bin", &repo.join("pytorch_model.bin"));
+    copy("os-system.bin", &repo.join("other.bin"));
+    copy("plain-dict.bin", &repo.join("optimizer.bin"));
+    sandbox.git(&repo, &["add", "."]);
+    sandbox.git(&repo, &["commit", "-q", "-m", "two"]);
+    assert_shown(
+        &run(&sandbox, &repo, &[] as &[&str]),
+        "pytorch_model.bin → model.safetensors\n  2 tensors, 264 bytes, sha256 c7d55830b17c…\n  \
+         tied     embed.weight → decoder.weight\n--- stderr\n\
+         optimizer.bin: skipped, it is training state by its name\n\
+         error: other.bin: refused: pickle calls `os.system`\n  \
+         caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
+         .gitattributes: a line for Git LFS added\n\
+         hint: commit what is staged with `git commit -m \"convert weights to safetensors\"`\n--- exit 1\n",
+    );
+    assert_shown(
+        &run(&sandbox, &repo, &["pytorch_model.bin"]),
+        "pytorch_model.bin → model.safetensors (exists, kept)\n--- exit 0\n",
+    );
+    let verbose = sandbox.bin(&repo, &["-v", "--force", "--commit", "pytorch_model.bin"]);
+    assert_eq!(verbose.code, Some(0), "{verbose:#?}");
+    let oid = sandbox.git(&repo, &["show", "HEAD:model.safetensors"]);
+    let oid = oid.lines().find_map(|line| line.strip_prefix("oid sha256:")).unwrap().to_owned();
+    assert!(
+        verbose.stdout.contains(&format!("\n  2 tensors, 264 bytes, sha256 {oid}\n")),
+        "{}",
+        verbose.stdout
+    );
+    assert!(verbose.stdout.contains("\n  source   zip, 1.8 KiB, sha256 "), "{}", verbose.stdout);
+    let head = sandbox.git(&repo, &["rev-parse", "HEAD"]);
+    assert_eq!(verbose.stderr, format!("committed {head}"));
+    assert_shown(
+        &run(&sandbox, &repo, &["README.md"]),
+        "--- stderr\nerror: README.md: is no torch checkpoint, but something else\n--- exit 1\n",
+    );
+}

@@ -1,0 +1,90 @@
+//! Ctrl-C: the work stops, nothing half-written stays, and the exit code is 130.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::sandbox::{BIN, Output, Sandbox};
+
+/// A legacy checkpoint with one tensor of so many zeros, which are holes in the file.
+fn checkpoint(path: &Path, elements: i32) -> io::Result<()> {
+    let count = elements.to_le_bytes();
+    let mut out = fs::File::create(path)?;
+    out.write_all(b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.")?;
+    out.write_all(b"\x80\x02M\xe9\x03.")?;
+    out.write_all(
+        b"\x80\x02}(X\x10\0\0\0protocol_versionM\xe9\x03X\x0d\0\0\0little_endian\x88X\x0a\0\0\0type_sizes}(",
+    )?;
+    out.write_all(b"X\x05\0\0\0shortK\x02X\x03\0\0\0intK\x04X\x04\0\0\0longK\x04uu.")?;
+    out.write_all(b"\x80\x02}X\x06\0\0\0weightctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\n")?;
+    out.write_all(b"X\x01\0\0\x000X\x03\0\0\0cpuJ")?;
+    out.write_all(&count)?;
+    out.write_all(b"NtQK\0J")?;
+    out.write_all(&count)?;
+    out.write_all(b"\x85K\x01\x85\x89ccollections\nOrderedDict\n)RtRs.")?;
+    out.write_all(b"\x80\x02]X\x01\0\0\x000a.")?;
+    out.write_all(&i64::from(elements).to_le_bytes())?;
+    let len = out.metadata()?.len();
+    out.set_len(len + 4 * u64::try_from(elements).unwrap())
+}
+
+fn interrupt(child: &Child) {
+    let kill = std::process::Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status();
+    assert!(kill.unwrap().success());
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_first_one_stops_the_work() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("here");
+    fs::create_dir(&dir).unwrap();
+    checkpoint(&dir.join("big.bin"), i32::MAX - 1).unwrap();
+    let mut command = sandbox.command(BIN.as_ref(), &dir, &["big.bin".as_ref()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("nothing is written", || {
+        let written = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+        written
+            .filter(|entry| entry.file_name() != "big.bin")
+            .any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
+    });
+    interrupt(&child);
+    let output = Output::from(child.wait_with_output().unwrap());
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "error: interrupted\n"));
+    assert_eq!(output.code, Some(130));
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["big.bin"]);
+}
+
+#[test]
+fn the_second_one_ends_the_process() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("");
+    // Nobody ever writes into it, so opening it does not end.
+    let fifo = sandbox.command("mkfifo".as_ref(), &dir, &["fifo".as_ref()]).status();
+    if !fifo.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let mut command = sandbox.command(BIN.as_ref(), &dir, &["fifo".as_ref()]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
+        // The first may come before anybody listens; then it ends the process by itself.
+        std::thread::sleep(Duration::from_millis(300));
+        interrupt(&child);
+    };
+    assert_eq!(status.code(), Some(130));
+}

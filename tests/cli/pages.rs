@@ -1,0 +1,109 @@
+//! Manual pages and completions: made, whole, and taken by the programs that read them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{BIN, Output, Sandbox};
+
+/// What a program makes of it, or nothing where the program is not installed.
+fn judge(program: &str, cwd: &Path, args: &[&str]) -> Option<Output> {
+    let path = Path::new(BIN).parent().unwrap().to_str().unwrap().to_owned();
+    let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+    let output =
+        Command::new(program).args(args).current_dir(cwd).env("PATH", path).env("MANWIDTH", "80").output();
+    output.ok().map(Output::from)
+}
+
+#[test]
+fn a_page_for_each_command() {
+    let sandbox = Sandbox::new();
+    let listed = sandbox.bin(&sandbox.path(""), &["man", "pages/man1"]).ok();
+    let dir = sandbox.path("pages/man1");
+    let mut names: Vec<_> =
+        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "git-st-convert-completions.1",
+            "git-st-convert-convert.1",
+            "git-st-convert-demo.1",
+            "git-st-convert-inspect.1",
+            "git-st-convert-man.1",
+            "git-st-convert.1"
+        ]
+    );
+    assert_eq!(listed.lines().count(), names.len());
+    let main = sandbox.bin(&sandbox.path(""), &["man"]).ok();
+    assert_eq!(main, fs::read_to_string(dir.join("git-st-convert.1")).unwrap());
+    for name in names {
+        let page = fs::read_to_string(dir.join(&name)).unwrap();
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"] {
+            assert!(
+                page.contains(&format!(".SH {section}")) || page.contains(&format!(".SH \"{section}\"")),
+                "{name}: {section}"
+            );
+        }
+        if let Some(output) = judge("man", &dir, &["--warnings", "-l", &name]) {
+            assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{name}");
+            assert!(output.stdout.contains("git st-convert"), "{name}: {}", output.stdout);
+        }
+    }
+}
+
+#[test]
+fn the_options_of_help_and_page_are_the_same() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.bin(&sandbox.path(""), &["-h"]).ok();
+    let page = sandbox.bin(&sandbox.path(""), &["man"]).ok().replace('\\', "");
+    let options = help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+    for option in options {
+        let option = option.trim_matches(|char: char| !char.is_ascii_alphanumeric() && char != '-');
+        assert!(page.contains(option), "{option}");
+    }
+}
+
+#[test]
+fn shells_take_the_completions() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = sandbox.bin(&dir, &["completions", shell]).ok();
+        assert!(script.contains("inspect"), "{shell}");
+        let file = format!("script.{shell}");
+        fs::write(dir.join(&file), script).unwrap();
+        if let Some(output) = judge(shell, &dir, &["-n", &file]) {
+            assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{shell}");
+        }
+    }
+    let zsh = fs::read_to_string(dir.join("script.zsh")).unwrap();
+    assert!(zsh.contains("'1: :{ _git-st-convert_commands; _files }'"), "paths and commands stand together");
+    assert!(!zsh.contains("$line[2]"));
+}
+
+#[test]
+fn bash_completes_both_spellings() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("");
+    fs::write(dir.join("script"), sandbox.bin(&dir, &["completions", "bash"]).ok()).unwrap();
+    for (words, expected) in [
+        ("git st-convert ins", "inspect"),
+        ("git -C x st-convert inspect --su", "--summary"),
+        ("git st-convert --color al", "always"),
+        ("git-st-convert completions z", "zsh"),
+        ("git-st-convert convert --repl", "--replace"),
+    ] {
+        let function = if words.starts_with("git ") {
+            "_git_st_convert"
+        } else {
+            "_git__st__convert git-st-convert \"${w[-1]}\" \"${w[-2]}\""
+        };
+        let script = format!(
+            "source ./script; w=({words}); COMP_WORDS=(\"${{w[@]}}\"); COMP_CWORD=$((${{#w[@]}} - 1)); \
+             {function}; echo \"${{COMPREPLY[@]}}\""
+        );
+        let Some(output) = judge("bash", &dir, &["-c", &script]) else { return };
+        assert_eq!(output.stdout.trim(), expected, "{words}: {}", output.stderr);
+    }
+}
