@@ -49,7 +49,7 @@ fn with_crlf() {
 
 #[test]
 fn with_a_line_that_matches() {
-    for line in ["model.safetensors filter=lfs", "*.safetensors filter=lfs -text", "* filter=lfs"] {
+    for line in ["model.safetensors filter=lfs", "*.safetensors filter=lfs -text", "model* filter=lfs"] {
         let model = model(Some(BIN));
         fs::write(model.at(".git/info/attributes"), "# nothing\n").unwrap();
         model.write(".gitattributes", format!("{line}\n"));

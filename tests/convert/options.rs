@@ -112,7 +112,7 @@ fn a_dict_can_be_chosen() {
 
 #[test]
 fn strict_refuses_what_would_be_dropped() {
-    for name in ["lightning.ckpt", "beside-objects.bin", "deepspeed.pt", "eval-dropped.bin"] {
+    for name in ["lightning.ckpt", "beside-objects.bin", "deepspeed.pt", "legacy-lightning.ckpt"] {
         let model = Model::with(name);
         let before = model.listing();
         let run = model.run(&["--strict"]);

@@ -85,5 +85,5 @@ fn no_pickle_is_ever_executed() {
     // Whatever would be called by a shell or python is not even there to be found.
     let run = super::finish(command.env("PATH", model.sandbox.path("home")));
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert_eq!(run.stderr.matches("error: ").count(), 4, "{run:?}");
+    assert_eq!(run.stderr.matches("error: ").count(), 5, "{run:?}");
 }
