@@ -5,7 +5,7 @@
 //! end, no bytes before it, no duplicate names (case ignored, as torch does), one root, local headers
 //! that say the same as the directory, no overlaps, methods stored and deflated alone, no encryption.
 //! Record lengths are checked against the pickle here; CRC-32 where the bytes are read
-//! ([`prove`](super::prove), [`inflate`](super::inflate)), which torch does not do.
+//! ([`prove()`](super::prove()), [`inflate`](super::inflate)), which torch does not do.
 //! Source: torch's `caffe2/serialize/inline_container.cc`, PKWARE's APPNOTE 6.3.
 
 mod local;
