@@ -3,6 +3,7 @@
 //! Each asserts the error that is given, and that it is given soon. The files are made by `tests/checkpoint`.
 
 mod archives;
+mod legacy;
 
 use std::time::{Duration, Instant};
 

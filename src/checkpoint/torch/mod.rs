@@ -10,7 +10,7 @@ mod tensor;
 use std::cell::OnceCell;
 
 pub(super) use names::Element;
-pub(super) use storages::{Declared, Storages, storages};
+pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
 
 use super::{DType, Error, Limits, Tensor};
 use crate::pickle::{Arena, Call, Id, Object, Value};
