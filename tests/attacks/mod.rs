@@ -4,6 +4,9 @@
 
 mod archives;
 mod legacy;
+mod memory;
+mod pickles;
+mod tensors;
 
 use std::time::{Duration, Instant};
 
