@@ -56,6 +56,8 @@ pub struct Limits {
     pub rank: usize,
     /// Bytes of a tensor's name.
     pub name: usize,
+    /// Bytes of all names and descriptions together; a header of safetensors has at most 100 MB.
+    pub names: u64,
     /// The output may have this many times the bytes of the source, plus 64 MiB.
     pub expansion: u64,
 }
@@ -69,6 +71,7 @@ impl Default for Limits {
             depth: 1_000,
             rank: 64,
             name: 64 << 10,
+            names: 256 << 20,
             expansion: 4,
         }
     }
