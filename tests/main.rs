@@ -7,6 +7,12 @@
 /// The formats of the pure core, against files that torch and safetensors wrote.
 mod formats;
 
+/// What an attacker would write, and how it is refused.
+mod attacks;
+
+/// Checkpoints made by Rust code, so that every field can lie.
+mod checkpoint;
+
 /// The fences of the architecture: who uses whom, who may print, how long a file is.
 mod layers;
 

@@ -147,7 +147,7 @@ fn discover(dir: &Path) -> Result<Repo, Error> {
     Err(crate::repo::Error::OutsideWorkTree { path, work_dir }.into())
 }
 
-fn first_commit(git: &Git, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<String, Error> {
+fn first_commit(git: &Git<'_>, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<String, Error> {
     let mut changes = Vec::new();
     for (path, content, is_lfs) in FILES {
         let path = BString::from(path);
@@ -187,7 +187,7 @@ fn keep(store: &Store, content: &[u8]) -> Result<(String, PathBuf), Error> {
 }
 
 /// A commit on top of `head` that the work tree does not have.
-fn pull_request(git: &Git, repo: &Repo, head: &str) -> Result<(), Error> {
+fn pull_request(git: &Git<'_>, repo: &Repo, head: &str) -> Result<(), Error> {
     let (pointer, _) = keep(&repo.store(), SAFETENSORS)?;
     let blob = text(&git.command("hash-object").args(["-w", "--stdin"]).input(pointer).run()?);
     let tree = git.command("ls-tree").args(["-z", "--end-of-options", head]).run()?;

@@ -17,12 +17,12 @@ use crate::hash::Oid;
 
 /// What an action tells while it runs. Every method may be called from several threads.
 pub trait Reporter: Sync {
-    /// A long step over one file begins; it will read `bytes` bytes in all.
+    /// A long step over one file begins; it will write `bytes` bytes in all.
     fn started(&self, path: &BStr, bytes: u64) {
         let _ = (path, bytes);
     }
 
-    /// So many more bytes were read.
+    /// So many more bytes were written.
     fn advanced(&self, bytes: u64) {
         let _ = bytes;
     }
@@ -38,6 +38,11 @@ pub trait Reporter: Sync {
     /// Something beside the files that the user should know.
     fn note(&self, note: &Note) {
         let _ = note;
+    }
+
+    /// A git command is run, with these arguments.
+    fn command(&self, arguments: &[std::ffi::OsString]) {
+        let _ = arguments;
     }
 
     /// Has the user asked to stop? Asked between two buffers.

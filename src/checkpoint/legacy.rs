@@ -12,6 +12,8 @@
 //! Invariant: the keys are exactly those that the object refers to, each length is the declared one, and
 //! the stream ends where the last storage does. Source: torch's `serialization.py`, `_legacy_load`.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use super::torch;
@@ -59,7 +61,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         return Err(Error::Legacy { what: "unusual type sizes", at });
     }
     let pickle = stream.pickle("the object")?;
-    let keys = stream.plain::<Vec<String>>("list of storage keys")?;
+    let keys = stream.keys()?;
     let declared = torch::storages(&pickle.values)?;
     let storages = stream.storages(&keys, &declared)?;
     Ok(Contents {
@@ -81,19 +83,32 @@ impl Stream<'_> {
         Ok(pickle)
     }
 
-    /// A pickle of plain data, into its type. Our reader bounds it first, and it makes no calls.
+    /// A small pickle of plain data, into its type. Our reader bounds it first, and it makes no calls; the
+    /// second reader builds trees, so nothing may be deep, large, shared often, or built and dropped.
     fn plain<T: for<'de> Deserialize<'de>>(&mut self, what: &'static str) -> Result<T, Error> {
         let at = self.at;
-        let pickle = self.pickle(what)?;
-        let simple =
-            |value: &Value| !matches!(value, Value::Object(_) | Value::Global(_) | Value::Persistent(_));
-        if !pickle.values.iter().all(|(_, value)| simple(value)) || pickle.depth(8).is_none() {
+        let fail = |source| Error::Pickle { record: what.to_owned(), source };
+        let pickle = pickle::read(self.source, at, &small(&self.limits.pickle)).map_err(fail)?;
+        self.at = pickle.end;
+        if !is_plain(&pickle) {
             return Err(Error::Legacy { what: "more than plain data", at });
         }
         let len = usize::try_from(self.at.saturating_sub(at)).map_err(|_| Error::Legacy { what, at })?;
         let bytes = self.source.read_vec_at(at, len)?;
         let options = serde_pickle::DeOptions::new().decode_strings();
         serde_pickle::from_slice(&bytes, options).map_err(|source| Error::LegacyPart { what, source })
+    }
+
+    /// The list of storage keys. It can be long, so it is taken from our own reader's values.
+    fn keys(&mut self) -> Result<Vec<String>, Error> {
+        let at = self.at;
+        let pickle = self.pickle("the list of storage keys")?;
+        let key = |id| pickle.values.text(id).filter(|key| key.len() <= torch::MAX_KEY).map(str::to_owned);
+        let keys = match pickle.values.get(pickle.root) {
+            Value::List(items) if is_plain(&pickle) => items.iter().map(|&id| key(id)).collect(),
+            _ => None,
+        };
+        keys.ok_or(Error::Legacy { what: "no list of storage keys", at })
     }
 
     /// Goes from storage to storage; torch's order of `declared` is not that of the stream.
@@ -137,6 +152,34 @@ impl Stream<'_> {
         };
         places.into_iter().enumerate().map(|(index, place)| place.ok_or_else(|| missing(index))).collect()
     }
+}
+
+/// What the two small pickles of the preamble may cost: they have some 200 bytes.
+fn small(limits: &pickle::Limits) -> pickle::Limits {
+    pickle::Limits {
+        bytes: limits.bytes.min(4096),
+        opcodes: limits.opcodes.min(1000),
+        text: limits.text.min(256),
+        blob: limits.blob.min(256),
+        integer: limits.integer.min(16),
+        ..limits.clone()
+    }
+}
+
+/// Numbers, text, lists and dicts, all of them part of the result, at most 8 deep.
+fn is_plain(pickle: &Pickle) -> bool {
+    let called = |value: &Value| matches!(value, Value::Object(_) | Value::Global(_) | Value::Persistent(_));
+    if pickle.values.iter().any(|(_, value)| called(value)) || pickle.depth(8).is_none() {
+        return false;
+    }
+    let mut reached = HashSet::new();
+    let mut waiting = vec![pickle.root];
+    while let Some(id) = waiting.pop() {
+        if reached.insert(id) {
+            pickle.values.children(id, |child| waiting.push(child));
+        }
+    }
+    reached.len() == pickle.values.len()
 }
 
 /// A view lies in the storage that was placed before it.

@@ -1,4 +1,4 @@
-//! Which tensors are in a checkpoint, and where their bytes lie: [`plan`] gives a [`Plan`].
+//! Which tensors are in a checkpoint, and where their bytes lie: [`plan()`] gives a [`Plan`].
 //!
 //! A checkpoint is a pickle that describes tensors, and storages that hold their bytes, in one of
 //! torch's containers: a zip archive (torch 1.6 and later) or the legacy stream. Planning reads the
@@ -35,7 +35,7 @@ use crate::read_at::ReadAt;
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The dotted path of the dict to take; `.` is the whole object. `None`: found by the rule of
-    /// [`plan`].
+    /// [`plan()`].
     pub key: Option<String>,
     /// Bounds.
     pub limits: Limits,
@@ -56,6 +56,8 @@ pub struct Limits {
     pub rank: usize,
     /// Bytes of a tensor's name.
     pub name: usize,
+    /// Bytes of all names and descriptions together; a header of safetensors has at most 100 MB.
+    pub names: u64,
     /// The output may have this many times the bytes of the source, plus 64 MiB.
     pub expansion: u64,
 }
@@ -69,6 +71,7 @@ impl Default for Limits {
             depth: 1_000,
             rank: 64,
             name: 64 << 10,
+            names: 256 << 20,
             expansion: 4,
         }
     }

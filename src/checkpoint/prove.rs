@@ -84,7 +84,7 @@ pub fn inflate(source: &dyn ReadAt, plan: &Plan, sink: &mut dyn Write) -> Result
         let mut buffer = vec![0; BUFFER];
         let mut got = 0_u64;
         loop {
-            let n = io::Read::read(&mut file, &mut buffer)?;
+            let n = io::Read::read(&mut file, &mut buffer).map_err(zip::broken)?;
             let bytes = buffer.get(..n).unwrap_or_default();
             got = got.saturating_add(u64::try_from(n).unwrap_or(0));
             // Never further than declared: a few bytes can inflate to a disk full.

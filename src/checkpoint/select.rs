@@ -3,10 +3,12 @@
 //! Invariant: every tensor that the pickle holds is in the plan, or in [`Plan::ignored`] by the path of
 //! what holds it, or the file is refused.
 
+mod choose;
+
 use std::collections::HashSet;
 
 use super::torch::Torch;
-use super::{Candidate, Contents, Error, Ignored, Limits, Named, Options, Plan, Tensor};
+use super::{Contents, Error, Ignored, Limits, Named, Options, Plan, Tensor};
 use crate::pickle::{Id, Value};
 
 /// Finds the state dict and makes the plan of it.
@@ -74,114 +76,102 @@ struct Walk<'a> {
     ignored: Vec<Ignored>,
     /// How many more values may be visited: sharing can make a few bytes a walk without end.
     visits: u64,
+    /// How many more bytes of names and descriptions may be made, for the same reason.
+    names: u64,
+}
+
+/// What Python compares of a key: `True`, `1` and `1.0` are one key.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Text(&'a str),
+    Number(i128),
+}
+
+impl<'a> Key<'a> {
+    fn of(torch: &Torch<'a>, id: Id) -> Option<Self> {
+        Some(match torch.values.get(id) {
+            Value::Str(text) => Self::Text(text),
+            Value::Bool(bit) => Self::Number((*bit).into()),
+            Value::Int(number) => Self::Number((*number).into()),
+            Value::Big(number) => Self::Number(**number),
+            // A whole one is written without a point.
+            Value::Float(number) => Self::Number(number.to_string().parse().ok()?),
+            _ => return None,
+        })
+    }
 }
 
 impl<'a> Walk<'a> {
     fn new(torch: &'a Torch<'a>, limits: &'a Limits) -> Self {
-        Self { torch, limits, tensors: Vec::new(), ignored: Vec::new(), visits: visits(torch) }
+        Self {
+            torch,
+            limits,
+            tensors: Vec::new(),
+            ignored: Vec::new(),
+            visits: visits(torch),
+            names: limits.names,
+        }
     }
 
-    fn visit(&mut self) -> Result<(), Error> {
+    /// Counts `values` against the budget.
+    fn visit(&mut self, values: usize) -> Result<(), Error> {
         let limit = visits(self.torch);
-        self.visits = self.visits.checked_sub(1).ok_or(Error::Limit { what: "visited values", limit })?;
+        let values = u64::try_from(values).unwrap_or(u64::MAX);
+        self.visits =
+            self.visits.checked_sub(values).ok_or(Error::Limit { what: "visited values", limit })?;
         Ok(())
     }
 
-    // ---- which dict
-
-    fn choose(&mut self, root: Id, key: Option<&str>) -> Result<(String, Id), Error> {
-        let torch = self.torch;
-        if torch.is_tensor(root) {
-            return Err(Error::BareTensor);
-        }
-        match key {
-            Some(".") => Ok((String::new(), root)),
-            Some(key) => Ok((key.to_owned(), self.find(root, key)?)),
-            None => self.choose_alone(root),
-        }
+    /// Counts the bytes of a text that is made.
+    fn spell(&mut self, text: &str) -> Result<(), Error> {
+        let limit = self.limits.names;
+        let len = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.names = self.names.checked_sub(len).ok_or(Error::Limit { what: "bytes of names", limit })?;
+        Ok(())
     }
 
-    fn choose_alone(&mut self, root: Id) -> Result<(String, Id), Error> {
-        let torch = self.torch;
-        let Some(entries) = torch.entries(root) else {
-            return Err(match torch.values.callable(root) {
-                Some(global) if torch.holds_tensor(root) || torch.items(root).is_none() => {
-                    Error::WholeObject { global: global.to_string() }
-                }
-                _ if torch.holds_tensor(root) => self.only_by_key(root),
-                _ => Error::NoTensors,
-            });
-        };
-        let named =
-            |name: &str| entries.iter().filter(|&&(key, _)| torch.values.text(key) == Some(name)).count();
-        if named("state_dict") > 1 {
-            return Err(Error::DuplicateName { name: "state_dict".to_owned() });
-        }
-        for &(key, value) in &entries {
-            let is_dict = torch.entries(value).is_some() && torch.holds_tensor(value);
-            if torch.values.text(key) == Some("state_dict") && is_dict {
-                return Ok(("state_dict".to_owned(), value));
-            }
-        }
-        if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-            return Ok((String::new(), root));
-        }
-        let mut found = self.candidates(root)?;
-        match (found.pop(), found.is_empty()) {
-            (None, _) if torch.holds_tensor(root) => Err(self.only_by_key(root)),
-            (None, _) => Err(Error::NoTensors),
-            (Some((id, candidate)), true) => Ok((candidate.key, id)),
-            (Some(last), false) => {
-                found.push(last);
-                let candidates = found.into_iter().map(|(_, candidate)| candidate).collect();
-                Err(Error::Ambiguous { candidates })
-            }
-        }
+    fn describe(&mut self, id: Id) -> Result<String, Error> {
+        let text = self.torch.describe(id);
+        self.spell(&text)?;
+        Ok(text)
     }
 
-    /// Tensors are there, but in no dict that stands out: the user must say that all are meant.
-    fn only_by_key(&mut self, root: Id) -> Error {
-        if let Some(entries) = self.torch.entries(root) {
-            for (_, value) in entries {
-                let opaque = self.torch.entries(value).is_none() && self.torch.items(value).is_none();
-                if let Some(global) = self.torch.values.callable(value)
-                    && opaque
-                    && self.torch.holds_tensor(value)
-                {
-                    return Error::WholeObject { global: global.to_string() };
-                }
-            }
+    fn join(&mut self, path: &str, key: &str) -> Result<String, Error> {
+        let joined = if path.is_empty() { key.to_owned() } else { [path, key].join(".") };
+        if joined.len() > self.limits.name {
+            let limit = u64::try_from(self.limits.name).unwrap_or(u64::MAX);
+            return Err(Error::Limit { what: "bytes in a name", limit });
         }
-        let (tensors, bytes) = match self.measure(root) {
-            Ok(measured) => measured,
-            Err(error) => return error,
-        };
-        Error::Ambiguous { candidates: vec![Candidate { key: ".".to_owned(), tensors, bytes }] }
+        self.spell(&joined)?;
+        Ok(joined)
     }
 
-    /// The outermost dicts that hold tensors themselves, outside training state.
-    fn candidates(&mut self, root: Id) -> Result<Vec<(Id, Candidate)>, Error> {
-        let torch = self.torch;
-        let mut found = Vec::new();
-        let mut waiting = vec![(String::new(), root, 0_usize)];
-        while let Some((path, id, depth)) = waiting.pop() {
-            self.visit()?;
-            let Some(entries) = torch.entries(id).filter(|_| torch.holds_tensor(id)) else { continue };
-            if depth > self.limits.depth {
-                return Err(deep(self.limits));
-            }
-            if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-                let (tensors, bytes) = self.measure(id)?;
-                found.push((id, Candidate { key: path, tensors, bytes }));
-                continue;
-            }
-            for &(key, value) in entries.iter().rev() {
-                if let Some(key) = torch.values.text(key).filter(|key| !is_training_state(key)) {
-                    waiting.push((join(&path, key, self.limits)?, value, depth.saturating_add(1)));
-                }
+    /// The pairs of a dict. Where a tensor depends on it, no key may be there twice: Python keeps the last.
+    fn entries(&mut self, id: Id) -> Result<Option<Vec<(Id, Id)>>, Error> {
+        self.visit(1)?;
+        let Some(entries) = self.torch.entries(id) else { return Ok(None) };
+        self.visit(entries.len())?;
+        if self.torch.holds_tensor(id) {
+            let mut seen = HashSet::with_capacity(entries.len());
+            let twice = entries
+                .iter()
+                .find(|(key, _)| Key::of(self.torch, *key).is_some_and(|key| !seen.insert(key)));
+            if let Some(&(key, _)) = twice {
+                let name = self.key(key).unwrap_or_else(|| self.torch.describe(key));
+                return Err(Error::DuplicateName { name });
             }
         }
-        Ok(found)
+        Ok(Some(entries))
+    }
+
+    /// Is it a dict, a list or a tuple?
+    fn is_container(&mut self, id: Id) -> Result<bool, Error> {
+        if self.entries(id)?.is_some() {
+            return Ok(true);
+        }
+        let items = self.torch.items(id);
+        self.visit(items.as_ref().map_or(0, Vec::len))?;
+        Ok(items.is_some())
     }
 
     /// How many different tensors a value holds, and their size in bytes.
@@ -190,10 +180,10 @@ impl<'a> Walk<'a> {
         let mut seen = HashSet::new();
         let mut waiting = vec![id];
         while let Some(id) = waiting.pop() {
+            self.visit(1)?;
             if !self.torch.holds_tensor(id) || !seen.insert(id) {
                 continue;
             }
-            self.visit()?;
             if self.torch.is_tensor(id) {
                 tensors = tensors.saturating_add(1);
                 if let Ok(tensor) = self.torch.tensor(id, "", self.limits, &mut Vec::new()) {
@@ -204,28 +194,6 @@ impl<'a> Walk<'a> {
             self.torch.values.children(id, |child| waiting.push(child));
         }
         Ok((tensors, bytes))
-    }
-
-    /// The value under a dotted path; a key can hold dots itself, so the longest match is taken.
-    fn find(&self, root: Id, key: &str) -> Result<Id, Error> {
-        let missing = || Error::NoSuchKey { key: key.to_owned() };
-        let (mut id, mut rest) = (root, key);
-        loop {
-            let entries = self.torch.entries(id).ok_or_else(missing)?;
-            let matching = entries.iter().filter_map(|&(key, value)| {
-                let name = self.key(key)?;
-                let after = rest.strip_prefix(name.as_str())?;
-                (after.is_empty() || after.starts_with('.')).then_some((name.len(), value))
-            });
-            let (len, value) = matching.max_by_key(|&(len, _)| len).ok_or_else(missing)?;
-            id = value;
-            rest = match rest.get(len..).unwrap_or_default() {
-                "" => break,
-                after => after.strip_prefix('.').unwrap_or(after),
-            };
-        }
-        let is_container = self.torch.entries(id).is_some() || self.torch.items(id).is_some();
-        if is_container && self.torch.holds_tensor(id) { Ok(id) } else { Err(missing()) }
     }
 
     fn key(&self, id: Id) -> Option<String> {
@@ -243,21 +211,21 @@ impl<'a> Walk<'a> {
     fn flatten(&mut self, root: Id, top: bool) -> Result<(), Error> {
         let mut waiting = vec![(String::new(), root, 0_usize)];
         while let Some((path, id, depth)) = waiting.pop() {
-            self.visit()?;
+            self.visit(1)?;
             if depth > self.limits.depth {
                 return Err(deep(self.limits));
             }
             if !self.torch.holds_tensor(id) {
-                let reason = self.torch.describe(id);
+                let reason = self.describe(id)?;
                 self.ignored.push(Ignored { path, reason });
             } else if self.torch.is_tensor(id) {
                 self.take(id, &path)?;
-            } else if top && depth == 1 && is_training_state(&path) && self.torch.entries(id).is_some() {
+            } else if top && depth == 1 && is_training_state(&path) && self.entries(id)?.is_some() {
                 self.leave(path, id)?;
             } else {
                 let children = self.children(id, &path)?;
                 for (key, value) in children.into_iter().rev() {
-                    waiting.push((join(&path, &key, self.limits)?, value, depth.saturating_add(1)));
+                    waiting.push((self.join(&path, &key)?, value, depth.saturating_add(1)));
                 }
             }
         }
@@ -278,14 +246,17 @@ impl<'a> Walk<'a> {
     }
 
     /// The named children of something that holds tensors.
-    fn children(&self, id: Id, path: &str) -> Result<Vec<(String, Id)>, Error> {
+    fn children(&mut self, id: Id, path: &str) -> Result<Vec<(String, Id)>, Error> {
         let place = || if path.is_empty() { "the top level".to_owned() } else { path.to_owned() };
-        if let Some(entries) = self.torch.entries(id) {
+        if let Some(entries) = self.entries(id)? {
             let mut named = Vec::with_capacity(entries.len());
             for (key, value) in entries {
                 match self.key(key) {
-                    Some(name) => named.push((name, value)),
-                    None if !self.torch.holds_tensor(value) => named.push((self.torch.describe(key), value)),
+                    Some(name) => {
+                        self.spell(&name)?;
+                        named.push((name, value));
+                    }
+                    None if !self.torch.holds_tensor(value) => named.push((self.describe(key)?, value)),
                     None => {
                         let what = self.torch.values.get(key).type_name();
                         return Err(Error::Key { path: place(), what });
@@ -295,6 +266,7 @@ impl<'a> Walk<'a> {
             return Ok(named);
         }
         if let Some(items) = self.torch.items(id) {
+            self.visit(items.len())?;
             return Ok(items.into_iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect());
         }
         Err(match self.torch.values.get(id) {
@@ -309,7 +281,7 @@ impl<'a> Walk<'a> {
     fn list_the_rest(&mut self, root: Id, chosen: Id, asked: bool) -> Result<(), Error> {
         let mut waiting = vec![(String::new(), root, 0_usize)];
         while let Some((path, id, depth)) = waiting.pop() {
-            self.visit()?;
+            self.visit(1)?;
             if id == chosen {
                 continue;
             }
@@ -317,17 +289,16 @@ impl<'a> Walk<'a> {
                 return Err(deep(self.limits));
             }
             if !self.reaches(id, chosen)? {
-                let dict = self.torch.entries(id).is_some() || self.torch.items(id).is_some();
-                let tensor = self.torch.is_tensor(id);
-                let opaque = self.torch.holds_tensor(id) && !dict && !tensor;
-                if opaque && !asked && !path.split('.').next().is_some_and(is_training_state) {
+                let state = path.split('.').next().is_some_and(is_training_state);
+                let holds = self.torch.holds_tensor(id) && !self.torch.is_tensor(id);
+                if holds && !asked && !state && !self.is_container(id)? {
                     return Err(Error::Opaque { path, global: self.torch.describe(id) });
                 }
                 self.leave(path, id)?;
                 continue;
             }
             for (key, value) in self.children(id, &path)?.into_iter().rev() {
-                waiting.push((join(&path, &key, self.limits)?, value, depth.saturating_add(1)));
+                waiting.push((self.join(&path, &key)?, value, depth.saturating_add(1)));
             }
         }
         Ok(())
@@ -341,11 +312,8 @@ impl<'a> Walk<'a> {
             if id == chosen {
                 return Ok(true);
             }
-            if !self.torch.holds_tensor(id) || !seen.insert(id) {
-                continue;
-            }
-            self.visit()?;
-            if self.torch.entries(id).is_some() || self.torch.items(id).is_some() {
+            self.visit(1)?;
+            if self.torch.holds_tensor(id) && seen.insert(id) && self.is_container(id)? {
                 self.torch.values.children(id, |child| waiting.push(child));
             }
         }
@@ -354,7 +322,7 @@ impl<'a> Walk<'a> {
 
     fn leave(&mut self, path: String, id: Id) -> Result<(), Error> {
         let (tensors, _) = self.measure(id)?;
-        let what = self.torch.describe(id);
+        let what = self.describe(id)?;
         let state =
             if path.split('.').next().is_some_and(is_training_state) { "training state, " } else { "" };
         let reason = match tensors {
@@ -374,15 +342,6 @@ fn visits(torch: &Torch<'_>) -> u64 {
 
 fn deep(limits: &Limits) -> Error {
     Error::Limit { what: "nested values", limit: u64::try_from(limits.depth).unwrap_or(u64::MAX) }
-}
-
-fn join(path: &str, key: &str, limits: &Limits) -> Result<String, Error> {
-    let joined = if path.is_empty() { key.to_owned() } else { [path, key].join(".") };
-    if joined.len() > limits.name {
-        let limit = u64::try_from(limits.name).unwrap_or(u64::MAX);
-        return Err(Error::Limit { what: "bytes in a name", limit });
-    }
-    Ok(joined)
 }
 
 /// Keys under which trainers keep their own state: `optim*`, `*sched*`, `scaler`, `rng*`,

@@ -2,20 +2,24 @@
 //! `ROOT/byteorder` and `ROOT/version`, one root directory of any name.
 //!
 //! The directory is read by the `zip` crate; the rules on top make it unambiguous: one directory at the
-//! end, no bytes before it, no duplicate names (case ignored, as torch does), one root, local headers
-//! that say the same as the directory, no overlaps, methods stored and deflated alone, no encryption.
+//! end ([`end`]), no bytes before the first record, no duplicate names (case ignored, as torch does), one
+//! root, local headers that say the same as the directory ([`local`]), no overlaps, methods stored and
+//! deflated alone, no encryption.
 //! Record lengths are checked against the pickle here; CRC-32 where the bytes are read
-//! ([`prove`](super::prove), [`inflate`](super::inflate)), which torch does not do.
+//! ([`prove()`](super::prove()), [`inflate`](super::inflate)), which torch does not do.
 //! Source: torch's `caffe2/serialize/inline_container.cc`, PKWARE's APPNOTE 6.3.
 
+mod end;
 mod local;
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use ::zip::read::{ArchiveOffset, Config, ZipReadOptions};
+use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive};
 
+use self::end::Directory;
 use super::torch::{self, Declared, Element};
 use super::{Contents, Deflated, Error, Format, Limits, Record, Storage};
 use crate::pickle;
@@ -70,32 +74,39 @@ pub(super) fn directory(source: &dyn ReadAt) -> Result<ZipArchive<Reader<'_>>, E
     ZipArchive::with_config(config, Reader::new(source)).map_err(Error::Zip)
 }
 
+/// Why a record could not be inflated: for what it holds, or because the source could not be read.
+pub(super) fn broken(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Error::Zip(ZipError::Io(error)),
+        _ => Error::Io(error),
+    }
+}
+
 fn ambiguous(what: impl Into<String>) -> Error {
     Error::Ambiguity { what: what.into() }
 }
 
 impl<'a> Archive<'a> {
     fn open(source: &'a dyn ReadAt, limits: &Limits) -> Result<Self, Error> {
+        let mut listed = Directory::read(source, limits)?;
         let zip = directory(source)?;
-        if zip.len() > limits.records {
-            let limit = u64::try_from(limits.records).unwrap_or(u64::MAX);
-            return Err(Error::Limit { what: "records", limit });
-        }
         if zip.has_duplicate_names() {
             return Err(ambiguous("a name is there twice"));
+        }
+        if u64::try_from(zip.len()).ok() != Some(listed.records) || zip.central_directory_start() != listed.at
+        {
+            return Err(ambiguous("its directory is not the one that its end record names"));
         }
         let mut entries = HashMap::with_capacity(zip.len());
         let mut seen = HashSet::with_capacity(zip.len());
         let mut root: Option<String> = None;
         for index in 0..zip.len() {
             let file = zip.by_index_data(index).map_err(Error::Zip)?;
+            listed.check(&file)?;
             let name = std::str::from_utf8(file.name_raw()).map_err(|_| ambiguous("a name is not UTF-8"))?;
             check_name(name)?;
             if !seen.insert(name.to_ascii_lowercase()) {
                 return Err(ambiguous(format!("{name} is there twice")));
-            }
-            if name.ends_with('/') {
-                continue;
             }
             let (first, below) =
                 name.split_once('/').ok_or_else(|| ambiguous(format!("{name} has no root")))?;
@@ -118,7 +129,10 @@ impl<'a> Archive<'a> {
             entries.insert(below.to_owned(), entry);
         }
         let root = root.ok_or(Error::NoTensors)?;
-        check_overlaps(&entries, zip.central_directory_start())?;
+        if !listed.is_read() {
+            return Err(ambiguous("its directory has other bytes behind its records"));
+        }
+        check_overlaps(&entries, listed.at)?;
         Ok(Self { source, zip, entries, root })
     }
 
@@ -141,7 +155,7 @@ impl<'a> Archive<'a> {
         let index = entry.index;
         let len = entry.len;
         let file = self.zip.by_index_with_options(index, options).map_err(Error::Zip)?;
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(broken)?;
         if u64::try_from(bytes.len()).ok() != Some(len) {
             return Err(ambiguous(format!("{name} has another length than the directory says")));
         }
@@ -243,6 +257,9 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
         .map(|(name, entry)| (entry.header, entry.at.saturating_add(entry.compressed), name))
         .collect();
     ranges.sort_unstable();
+    if ranges.first().is_some_and(|(start, ..)| *start != 0) {
+        return Err(ambiguous("it begins with bytes that belong to no record"));
+    }
     let mut end = 0;
     for (start, stop, name) in ranges {
         if start < end || stop > directory {

@@ -3,6 +3,7 @@
 //! Invariant: nothing that was told is left out. A long list is cut for a person, who is told by how much; `-v` and
 //! `--json` give it whole.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use bstr::BStr;
@@ -105,6 +106,14 @@ impl Reporter for Teller<'_> {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
+        }
+    }
+
+    fn command(&self, arguments: &[OsString]) {
+        if self.ui.verbose > 1 {
+            let words: Vec<_> =
+                arguments.iter().map(|word| sanitize::bytes(word.as_encoded_bytes().into())).collect();
+            self.ui.note(&format!("running git {}", words.join(" ")));
         }
     }
 

@@ -13,7 +13,7 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// The variables that tie git to one repository (`git rev-parse --local-env-vars`), without those that carry the
 /// person's own `-c` settings, and those that change what a path on the command line means.
@@ -113,18 +113,18 @@ impl Output {
 }
 
 /// Is told each command line before it is started.
-pub type Observer = Arc<dyn Fn(&[OsString]) + Send + Sync>;
+pub type Observer<'a> = &'a (dyn Fn(&[OsString]) + Sync);
 
 /// git, in one directory.
 #[derive(Clone)]
-pub struct Git {
+pub struct Git<'a> {
     program: &'static Path,
     dir: PathBuf,
     clean: bool,
-    observer: Option<Observer>,
+    observer: Option<Observer<'a>>,
 }
 
-impl Git {
+impl Git<'_> {
     /// git in `dir`, whatever repository the environment names.
     ///
     /// # Errors
@@ -143,10 +143,11 @@ impl Git {
         Ok(Self { clean: false, ..Self::at(dir)? })
     }
 
-    /// Tells `observer` every command line.
+    /// Tells `observer`, if there is one, every command line.
     #[must_use]
-    pub fn observed(self, observer: Observer) -> Self {
-        Self { observer: Some(observer), ..self }
+    pub fn observed(self, observer: Option<Observer<'_>>) -> Git<'_> {
+        let Self { program, dir, clean, .. } = self;
+        Git { program, dir, clean, observer }
     }
 
     /// A command with its first argument.
@@ -166,7 +167,7 @@ impl Git {
 /// One command, before it is run.
 #[must_use]
 pub struct Invocation<'a> {
-    git: &'a Git,
+    git: &'a Git<'a>,
     subcommand: String,
     config: Vec<String>,
     args: Vec<OsString>,
@@ -250,7 +251,7 @@ impl Invocation<'_> {
         }
         line.push((&self.subcommand).into());
         line.extend(self.args.iter().cloned());
-        if let Some(observer) = &self.git.observer {
+        if let Some(observer) = self.git.observer {
             observer(&line);
         }
         let mut command = Command::new(self.git.program);
@@ -345,7 +346,7 @@ fn is_executable(file: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn git() -> Git {
+    fn git() -> Git<'static> {
         Git::at(std::env::temp_dir()).unwrap()
     }
 
@@ -372,9 +373,9 @@ mod tests {
 
     #[test]
     fn a_setting_reaches_the_command_and_the_observer_sees_it() {
-        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let also = Arc::clone(&seen);
-        let git = git().observed(Arc::new(move |line| also.lock().unwrap().extend_from_slice(line)));
+        let seen = std::sync::Mutex::new(Vec::new());
+        let tell = |line: &[OsString]| seen.lock().unwrap().extend_from_slice(line);
+        let git = git().observed(Some(&tell));
         let answer = git.command("config").config("st-convert.jobs", "3").args(["st-convert.jobs"]).run();
         assert_eq!(answer.unwrap().text(), "3");
         assert!(seen.lock().unwrap().contains(&"st-convert.jobs=3".into()));

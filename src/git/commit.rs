@@ -23,7 +23,11 @@ pub struct Identity<'a> {
 ///
 /// # Errors
 /// [`Error::Failed`] if git or a hook refuses: nothing to commit, no identity, a rejected message.
-pub fn commit(git: &Git, index: Option<&Path>, message: impl AsRef<[u8]>) -> Result<(String, Output), Error> {
+pub fn commit(
+    git: &Git<'_>,
+    index: Option<&Path>,
+    message: impl AsRef<[u8]>,
+) -> Result<(String, Output), Error> {
     commit_as(git, index, message, None)
 }
 
@@ -32,7 +36,7 @@ pub fn commit(git: &Git, index: Option<&Path>, message: impl AsRef<[u8]>) -> Res
 /// # Errors
 /// As [`commit`].
 pub fn commit_as(
-    git: &Git,
+    git: &Git<'_>,
     index: Option<&Path>,
     message: impl AsRef<[u8]>,
     identity: Option<Identity<'_>>,
@@ -53,7 +57,7 @@ pub fn commit_as(
 ///
 /// # Errors
 /// [`Error::Failed`]
-pub fn init(git: &Git) -> Result<(), Error> {
+pub fn init(git: &Git<'_>) -> Result<(), Error> {
     git.command("init").args(["--quiet", "--initial-branch=main"]).run().map(drop)
 }
 
@@ -61,7 +65,7 @@ pub fn init(git: &Git) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Failed`]
-pub fn set_config(git: &Git, key: &str, value: &str) -> Result<(), Error> {
+pub fn set_config(git: &Git<'_>, key: &str, value: &str) -> Result<(), Error> {
     git.command("config").args(["--local", "--", key, value]).run().map(drop)
 }
 
@@ -69,7 +73,7 @@ pub fn set_config(git: &Git, key: &str, value: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Failed`] if it means none.
-pub fn rev_parse(git: &Git, rev: &str) -> Result<String, Error> {
+pub fn rev_parse(git: &Git<'_>, rev: &str) -> Result<String, Error> {
     let answer = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", rev]).run()?;
     object_name("rev-parse", &answer)
 }
@@ -78,7 +82,7 @@ pub fn rev_parse(git: &Git, rev: &str) -> Result<String, Error> {
 ///
 /// # Errors
 /// [`Error::Failed`]
-pub fn write_tree(git: &Git, index: Option<&Path>) -> Result<String, Error> {
+pub fn write_tree(git: &Git<'_>, index: Option<&Path>) -> Result<String, Error> {
     let command = git.command("write-tree");
     let command = if let Some(index) = index { command.env("GIT_INDEX_FILE", index) } else { command };
     object_name("write-tree", &command.run()?)
@@ -89,7 +93,7 @@ pub fn write_tree(git: &Git, index: Option<&Path>) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Failed`]
 pub fn commit_tree(
-    git: &Git,
+    git: &Git<'_>,
     tree: &str,
     parents: &[&str],
     message: &str,
@@ -105,7 +109,7 @@ pub fn commit_tree(
 ///
 /// # Errors
 /// [`Error::Failed`]
-pub fn update_ref(git: &Git, name: &str, id: &str) -> Result<(), Error> {
+pub fn update_ref(git: &Git<'_>, name: &str, id: &str) -> Result<(), Error> {
     git.command("update-ref").args(["--", name, id]).run().map(drop)
 }
 
@@ -113,7 +117,7 @@ pub fn update_ref(git: &Git, name: &str, id: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Failed`]
-pub fn log(git: &Git, rev: &str, count: usize) -> Result<Vec<String>, Error> {
+pub fn log(git: &Git<'_>, rev: &str, count: usize) -> Result<Vec<String>, Error> {
     let count = OsString::from(format!("--max-count={count}"));
     let command = git.command("log").args([count, "--format=%h %s".into()]);
     let answer = command.args(["--end-of-options", rev, "--"]).run()?;

@@ -3,7 +3,7 @@
 //! Invariant: an object gets its final name only when it is whole, of the promised size, and on the disk.
 //! This module speaks to no server and to no `git`; the directories are given to it.
 //!
-//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. [`store`], [`place`] and [`follow`]
+//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. `store`, `place` and `follow`
 //! touch the disk and come with the feature `repo`.
 
 pub mod attributes;

@@ -85,7 +85,7 @@ impl Job {
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        reporter.started(self.source.name.as_bstr(), self.source.file.len() + self.layout.size());
+        reporter.started(self.source.name.as_bstr(), self.layout.size());
         let result = self.both(sink, spool, reporter);
         reporter.finished();
         if reporter.is_interrupted() {
@@ -109,16 +109,20 @@ impl Job {
     ) -> Result<Written, Error> {
         // Whichever thread fails stops the other.
         let stop = AtomicBool::new(false);
-        let tell = |bytes: u64| {
-            reporter.advanced(bytes);
+        let go_on = |_| {
             if stop.load(Ordering::Relaxed) || reporter.is_interrupted() {
                 return Err(io::Error::from(io::ErrorKind::Interrupted));
             }
             Ok(())
         };
+        // The writing is the longer of the two, so its bytes are the progress.
+        let tell = |bytes: u64| {
+            reporter.advanced(bytes);
+            go_on(bytes)
+        };
         thread::scope(|scope| {
             let proof = scope.spawn(|| {
-                let proof = checkpoint::prove(&self.source.file, &self.plan, &tell);
+                let proof = checkpoint::prove(&self.source.file, &self.plan, &go_on);
                 stop.fetch_or(proof.is_err(), Ordering::Relaxed);
                 proof
             });

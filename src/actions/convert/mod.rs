@@ -10,6 +10,8 @@
 //! Invariant: a unit is done whole or not at all, and a unit that fails stops no other.
 
 mod candidates;
+mod commit;
+mod index;
 mod job;
 mod plain;
 mod repository;

@@ -4,16 +4,16 @@
 //! the index is replaced, then what it no longer names is removed. Killed anywhere between, every file
 //! is old or new, and git shows what is new as untracked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BString, ByteSlice as _};
 
 use super::super::{Error, Note, Outcome, Reason, Reporter, Status, names};
 use super::candidates::{Candidate, Set, Tracked, Unit};
+use super::index::{NewIndex, new_index};
 use super::job::{Job, Written};
 use super::{Options, Outcomes, Summary, class_of};
 use crate::checkpoint;
-use crate::git::{self, Git};
 use crate::lfs::{Follower, NewObject, Placed, Pointer};
 use crate::repo::{Change, Repo};
 
@@ -28,7 +28,16 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     let tracked = Tracked::read(repo)?;
     let mut outcomes = Outcomes::new(reporter);
     let units = tracked.units(options, &mut outcomes)?;
-    let mut run = Run { repo, options, reporter, tracked, outcomes, touched: Vec::new(), from: Vec::new() };
+    let mut run = Run {
+        repo,
+        options,
+        reporter,
+        tracked,
+        outcomes,
+        touched: Vec::new(),
+        told: BTreeSet::new(),
+        from: Vec::new(),
+    };
     let collisions = collisions(&units);
     for unit in units {
         run.unit(unit, &collisions)?;
@@ -51,23 +60,25 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
     outputs
 }
 
-struct Run<'a> {
-    repo: &'a Repo,
-    options: &'a Options,
-    reporter: &'a dyn Reporter,
-    tracked: Tracked<'a>,
+pub(super) struct Run<'a> {
+    pub(super) repo: &'a Repo,
+    pub(super) options: &'a Options,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) tracked: Tracked<'a>,
     outcomes: Outcomes<'a>,
     /// Every path that was staged or removed.
-    touched: Vec<BString>,
+    pub(super) touched: Vec<BString>,
+    /// The `.gitattributes` that a dry run spoke of.
+    told: BTreeSet<BString>,
     /// Every checkpoint that was converted, and its oid.
-    from: Vec<(BString, crate::hash::Oid)>,
+    pub(super) from: Vec<(BString, crate::hash::Oid)>,
 }
 
 /// A file of a unit, planned.
-struct Planned {
-    path: BString,
-    output: BString,
-    job: Job,
+pub(super) struct Planned {
+    pub(super) path: BString,
+    pub(super) output: BString,
+    pub(super) job: Job,
 }
 
 /// A file of a unit whose bytes are written.
@@ -90,10 +101,7 @@ impl Run<'_> {
             Err(error) => return self.fail_all(&planned, error),
         };
         if self.options.dry_run {
-            for planned in planned {
-                self.done(planned, None);
-            }
-            return Ok(());
+            return self.tell_plan(planned, index.as_ref());
         }
         let mut done = Vec::with_capacity(planned.len());
         let mut planned = planned.into_iter();
@@ -124,6 +132,31 @@ impl Run<'_> {
                 self.fail_all(&planned, error)
             }
         }
+    }
+
+    /// Says what a run would do.
+    fn tell_plan(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
+        let outputs: Vec<_> = planned.iter().map(|planned| planned.output.clone()).collect();
+        for change in self.repo.plan_attributes(&outputs)? {
+            // Each unit would find the line of the one before.
+            if self.told.insert(change.path.clone()) {
+                let (path, had_unstaged_changes) = (change.path, change.had_unstaged_changes);
+                self.reporter.note(&Note::AttributesChanged { path, had_unstaged_changes });
+            }
+        }
+        let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();
+        for planned in planned {
+            self.done(planned, None);
+        }
+        if let Some(index) = index {
+            self.reporter.note(&Note::IndexWritten { path: index.path.clone() });
+            removed.push(index.replaces.clone());
+        }
+        removed.retain(|path| self.options.replace && self.tracked.contains(path.as_bstr()));
+        for path in removed {
+            self.reporter.note(&Note::Removed { path });
+        }
+        Ok(())
     }
 
     fn done(&mut self, planned: Planned, written: Option<Written>) {
@@ -301,24 +334,6 @@ impl Run<'_> {
         let stat_of = self.repo.target(path.as_bstr())?.path();
         Ok(Change::Add { path: path.clone(), blob, stat_of, executable: false })
     }
-
-    fn commit(&self) -> Result<Option<String>, Error> {
-        let Some(message) = self.options.commit.as_ref().filter(|_| !self.touched.is_empty()) else {
-            return Ok(None);
-        };
-        let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
-        let mut text = format!("{}\n\n", subject.trim_end());
-        for (path, oid) in &self.from {
-            // A path with a line feed must not become a line of its own.
-            let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
-            text = format!("{text}Converted-From: {path} sha256:{oid}\n");
-        }
-        let index = self.repo.partial_index(&self.touched)?;
-        let git = Git::at(self.repo.work_dir())?;
-        let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
-        self.reporter.note(&Note::Committed { id: id.clone() });
-        Ok(Some(id))
-    }
 }
 
 /// The object on its way, and the copy that follows it.
@@ -341,38 +356,4 @@ impl std::io::Write for Sink {
     fn flush(&mut self) -> std::io::Result<()> {
         self.object.flush()
     }
-}
-
-/// The shard index to write.
-struct NewIndex {
-    path: BString,
-    text: String,
-    /// The index that it stands for.
-    replaces: BString,
-}
-
-/// The index of the converted set: what each file really holds, and a true size.
-fn new_index(set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
-    let mut content = set.content.clone();
-    content.weight_map.clear();
-    let mut total = 0;
-    for Planned { path, output, job } in planned {
-        let name =
-            |path: &BString| path.rsplit_str("/").next().unwrap_or_default().to_str_lossy().into_owned();
-        let (old, new) = (name(path), name(output));
-        for (key, _) in set.content.weight_map.iter().filter(|(_, shard)| **shard == old) {
-            if !job.plan.tensors.iter().any(|tensor| tensor.name == *key) {
-                let (index, shard) = (set.index.clone(), path.clone());
-                return Err(Error::IndexDisagrees { index, shard, name: key.clone() });
-            }
-        }
-        for &kept in &job.ties.kept {
-            if let Some(tensor) = job.plan.tensors.get(kept) {
-                content.weight_map.insert(tensor.name.clone(), new.clone());
-            }
-        }
-        total += job.layout.data_len();
-    }
-    let path = names::safetensors_index(set.index.as_bstr());
-    Ok(NewIndex { path, text: content.render(total), replaces: set.index.clone() })
 }

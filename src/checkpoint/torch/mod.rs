@@ -10,7 +10,7 @@ mod tensor;
 use std::cell::OnceCell;
 
 pub(super) use names::Element;
-pub(super) use storages::{Declared, Storages, storages};
+pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
 
 use super::{DType, Error, Limits, Tensor};
 use crate::pickle::{Arena, Call, Id, Object, Value};
@@ -73,20 +73,33 @@ impl<'a> Torch<'a> {
             Value::Object(object) if self.values.callable(id).is_some_and(is_mapping) => object,
             _ => return None,
         };
-        let mut pairs = Vec::new();
-        for &arg in self.values.tuple(object.args)? {
-            match self.values.get(arg) {
-                Value::Dict(given) => pairs.extend_from_slice(given),
-                Value::List(items) => pairs.extend(self.pairs(items)?),
-                Value::Tuple(items) => pairs.extend(self.pairs(items)?),
-                // The factory of a defaultdict.
-                Value::Global(_) | Value::None => {}
-                _ => return None,
-            }
-        }
+        let class = self.values.callable(id)?;
+        let mut pairs = match (&*class.name, self.values.tuple(object.args)?) {
+            (_, []) => Vec::new(),
+            ("defaultdict", &[factory]) if self.is_factory(factory) => Vec::new(),
+            ("defaultdict", &[factory, given]) if self.is_factory(factory) => self.given(given)?,
+            // A Counter of pairs counts the pairs.
+            ("Counter", &[given]) if !matches!(self.values.get(given), Value::Dict(_)) => return None,
+            ("OrderedDict" | "Counter" | "dict", &[given]) => self.given(given)?,
+            _ => return None,
+        };
         pairs.extend_from_slice(&object.items);
         let plain = object.call == Call::Function || pairs.len() == object.items.len();
         (plain && object.appended.is_empty() && !self.hides_tensor(object)).then_some(pairs)
+    }
+
+    fn is_factory(&self, id: Id) -> bool {
+        matches!(self.values.get(id), Value::Global(_) | Value::None)
+    }
+
+    /// The pairs that a dict is made of: of another dict, or a list of them.
+    fn given(&self, id: Id) -> Option<Vec<(Id, Id)>> {
+        match self.values.get(id) {
+            Value::Dict(given) => Some(given.clone()),
+            Value::List(items) => self.pairs(items),
+            Value::Tuple(items) => self.pairs(items),
+            _ => None,
+        }
     }
 
     fn pairs(&self, items: &[Id]) -> Option<Vec<(Id, Id)>> {
@@ -104,10 +117,12 @@ impl<'a> Torch<'a> {
             Value::List(items) => Some(items.clone()),
             Value::Tuple(items) => Some(items.to_vec()),
             Value::Object(object) if self.values.callable(id).is_some_and(is_sequence) => {
-                let mut all = Vec::new();
-                for &arg in self.values.tuple(object.args)? {
-                    all.extend(self.items_of_plain(arg)?);
-                }
+                let mut all = match self.values.tuple(object.args)? {
+                    [] => Vec::new(),
+                    // `list.__new__` leaves its argument alone.
+                    &[given] if object.call == Call::Function => self.items_of_plain(given)?,
+                    _ => return None,
+                };
                 all.extend_from_slice(&object.appended);
                 (object.items.is_empty() && !self.hides_tensor(object)).then_some(all)
             }

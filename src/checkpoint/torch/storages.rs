@@ -9,6 +9,9 @@ use super::Error;
 use super::names::{Element, storage_class};
 use crate::pickle::{Arena, Id, Value};
 
+/// Bytes of a storage's key: torch writes numbers, of old also addresses.
+pub(in crate::checkpoint) const MAX_KEY: usize = 128;
+
 /// A storage as the pickle declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Declared {
@@ -106,7 +109,7 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
     }
     let key = values.text(key).ok_or_else(malformed)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if key.is_empty() || key.len() > 128 || !key.chars().all(plain) || key.starts_with('.') {
+    if key.is_empty() || key.len() > MAX_KEY || !key.chars().all(plain) || key.starts_with('.') {
         return Err(bad(&place, "has a key that is no plain name"));
     }
     let class = values.global(class).ok_or_else(malformed)?;

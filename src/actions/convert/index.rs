@@ -1,0 +1,41 @@
+//! The index of a sharded set, made anew from what the shards hold.
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::{Error, names};
+use super::candidates::Set;
+use super::repository::Planned;
+
+/// The shard index to write.
+pub(super) struct NewIndex {
+    pub(super) path: BString,
+    pub(super) text: String,
+    /// The index that it stands for.
+    pub(super) replaces: BString,
+}
+
+/// The index of the converted set: what each file really holds, and a true size.
+pub(super) fn new_index(set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
+    let mut content = set.content.clone();
+    content.weight_map.clear();
+    let mut total = 0;
+    for Planned { path, output, job } in planned {
+        let name =
+            |path: &BString| path.rsplit_str("/").next().unwrap_or_default().to_str_lossy().into_owned();
+        let (old, new) = (name(path), name(output));
+        for (key, _) in set.content.weight_map.iter().filter(|(_, shard)| **shard == old) {
+            if !job.plan.tensors.iter().any(|tensor| tensor.name == *key) {
+                let (index, shard) = (set.index.clone(), path.clone());
+                return Err(Error::IndexDisagrees { index, shard, name: key.clone() });
+            }
+        }
+        for &kept in &job.ties.kept {
+            if let Some(tensor) = job.plan.tensors.get(kept) {
+                content.weight_map.insert(tensor.name.clone(), new.clone());
+            }
+        }
+        total += job.layout.data_len();
+    }
+    let path = names::safetensors_index(set.index.as_bstr());
+    Ok(NewIndex { path, text: content.render(total), replaces: set.index.clone() })
+}

@@ -1,0 +1,176 @@
+//! The end of an archive and its directory, read strictly, because readers search and repair in different ways.
+//!
+//! ```text
+//! directory   one header a record, without gaps:
+//!              0  "PK\x01\x02"           20  u32 compressed size     32  u16 length of the comment
+//!              8  u16 flags              24  u32 size                42  u32 place of the local header
+//!             10  u16 method             28  u16 length of the name  46  name, extra field, comment
+//!             16  u32 CRC-32             30  u16 length of the extra field
+//! zip64 end    0  "PK\x06\x06"  4 u64 length of what follows  32 u64 records  40 u64 size, 48 u64 place of the directory
+//! locator      0  "PK\x06\x07"  8 u64 place of the zip64 end                  only where there is one
+//! end          0  "PK\x05\x06" 10 u16 records  12 u32 size, 16 u32 place of the directory  20 u16 length of the comment
+//! ```
+//!
+//! Invariant: one end record, at the very end; the directory lies directly before it; the zip64 values are
+//! the plain ones wherever those have room; and every record has in this reading what the `zip` crate
+//! says of it. Source: PKWARE's APPNOTE 6.3, 4.3.12 to 4.3.16 and 4.5.3.
+
+use ::zip::read::ZipFileEntry;
+
+use super::{Error, Limits, ambiguous};
+use crate::read_at::ReadAt;
+
+/// Bytes that a comment can have.
+const COMMENT: u64 = 0xffff;
+/// Bytes of a directory: a million records have some 100 MB.
+const DIRECTORY: u64 = 256 << 20;
+/// The extra field that holds 64-bit sizes, and the one that holds another name.
+const ZIP64: u16 = 0x0001;
+const UNICODE_PATH: u16 = 0x7075;
+
+/// The directory as the end record describes it, and its bytes.
+pub(super) struct Directory {
+    /// Where it begins.
+    pub(super) at: u64,
+    /// How many records it lists.
+    pub(super) records: u64,
+    bytes: Vec<u8>,
+    /// How many of its bytes have been read.
+    read: usize,
+}
+
+/// A little-endian number of `N` bytes at `at`.
+fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
+    let digits = bytes.get(at..)?.get(..len)?;
+    Some(digits.iter().rev().fold(0, |number, &digit| number << 8 | u64::from(digit)))
+}
+
+impl Directory {
+    /// Finds the end record and takes the directory that it names.
+    pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Self, Error> {
+        let none = || ambiguous("there is no end record at its end");
+        let len = source.len();
+        let tail_at = len.saturating_sub(COMMENT.saturating_add(22));
+        let tail_len = usize::try_from(len.saturating_sub(tail_at)).map_err(|_| none())?;
+        let tail = source.read_vec_at(tail_at, tail_len)?;
+        // The last signature is what every reader finds first.
+        let place = tail.windows(4).rposition(|four| four == b"PK\x05\x06").ok_or_else(none)?;
+        let end = tail.get(place..).unwrap_or_default();
+        let comment = number(end, 20, 2).ok_or_else(none)?;
+        if u64::try_from(end.len()).ok() != comment.checked_add(22) {
+            return Err(ambiguous("bytes follow its end record"));
+        }
+        let end_at = tail_at.saturating_add(u64::try_from(place).unwrap_or(0));
+        let field = |at, len| number(end, at, len).unwrap_or(0);
+        if field(4, 4) != 0 || field(8, 2) != field(10, 2) {
+            return Err(ambiguous("its end record speaks of several disks"));
+        }
+        let plain = [field(10, 2), field(12, 4), field(16, 4)];
+        let (stop, [records, size, at]) = match zip64(source, end_at)? {
+            None => (end_at, plain),
+            Some((at, values)) => {
+                for ((value, plain), full) in values.iter().zip(plain).zip([0xffff, 0xffff_ffff, 0xffff_ffff])
+                {
+                    if plain != full && plain != *value {
+                        return Err(ambiguous("its two end records differ"));
+                    }
+                }
+                (at, values)
+            }
+        };
+        if at.checked_add(size) != Some(stop) {
+            return Err(ambiguous("its directory does not lie before its end record"));
+        }
+        let most = u64::try_from(limits.records).unwrap_or(u64::MAX);
+        if records > most {
+            return Err(Error::Limit { what: "records", limit: most });
+        }
+        if size > DIRECTORY {
+            return Err(Error::Limit { what: "bytes of a directory", limit: DIRECTORY });
+        }
+        let bytes = source.read_vec_at(at, usize::try_from(size).map_err(|_| none())?)?;
+        Ok(Self { at, records, bytes, read: 0 })
+    }
+
+    /// Compares the next header with what the crate made of it.
+    pub(super) fn check(&mut self, file: &ZipFileEntry<'_>) -> Result<(), Error> {
+        let cut = || ambiguous("its directory is cut off");
+        let header = self.bytes.get(self.read..).unwrap_or_default();
+        let field = |at, len| number(header, at, len).ok_or_else(cut);
+        let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        if header.get(..4) != Some(b"PK\x01\x02") {
+            return Err(ambiguous("its directory has other bytes between its records"));
+        }
+        let (name_len, extra_len) = (place(field(28, 2)?), place(field(30, 2)?));
+        let extra_at = name_len.saturating_add(46);
+        let comment_at = extra_at.saturating_add(extra_len);
+        let name = header.get(46..extra_at).ok_or_else(cut)?;
+        let extra = header.get(extra_at..comment_at).ok_or_else(cut)?;
+        let next = comment_at.saturating_add(place(field(32, 2)?));
+        let sizes = [field(24, 4)?, field(20, 4)?, field(42, 4)?];
+        let sizes = wide(extra, sizes)
+            .ok_or_else(|| ambiguous("an extra field gives a record another name or size"))?;
+        let at = self.at.checked_add(u64::try_from(self.read).unwrap_or(u64::MAX));
+        let same = name == file.name_raw()
+            && sizes == [file.size(), file.compressed_size(), file.header_start()]
+            && field(8, 2)? == u64::from(file.flags().as_u16())
+            && field(16, 4)? == u64::from(file.crc32())
+            && at == Some(file.central_header_start());
+        if !same {
+            return Err(ambiguous("a record has another name, size or place to other readers"));
+        }
+        self.read = self.read.saturating_add(next);
+        Ok(())
+    }
+
+    /// Was all of it read?
+    pub(super) fn is_read(&self) -> bool {
+        self.read == self.bytes.len()
+    }
+}
+
+/// The zip64 end record, if a locator stands before the end record: its place, and its records, size and place of
+/// the directory.
+fn zip64(source: &dyn ReadAt, end_at: u64) -> Result<Option<(u64, [u64; 3])>, Error> {
+    let Some(locator_at) = end_at.checked_sub(20) else { return Ok(None) };
+    let locator = source.read_vec_at(locator_at, 20)?;
+    if !locator.starts_with(b"PK\x06\x07") {
+        return Ok(None);
+    }
+    let wrong = || ambiguous("its zip64 end record is not where its locator says");
+    let at = number(&locator, 8, 8).filter(|at| at.checked_add(56).is_some_and(|end| end <= locator_at));
+    let at = at.ok_or_else(wrong)?;
+    let end = source.read_vec_at(at, 56)?;
+    let field = |at, len| number(&end, at, len).unwrap_or(0);
+    let stop = at.saturating_add(12).checked_add(field(4, 8));
+    if !end.starts_with(b"PK\x06\x06") || stop != Some(locator_at) || field(24, 8) != field(32, 8) {
+        return Err(wrong());
+    }
+    Ok(Some((at, [field(32, 8), field(40, 8), field(48, 8)])))
+}
+
+/// Size, compressed size and place of a record, taken from the zip64 field where the plain ones have no room.
+/// `None` if the extra field is malformed, has two such fields, or holds another name.
+fn wide(mut extra: &[u8], plain: [u64; 3]) -> Option<[u64; 3]> {
+    let mut wide = None;
+    while !extra.is_empty() {
+        let id = u16::try_from(number(extra, 0, 2)?).ok()?;
+        let len = usize::try_from(number(extra, 2, 2)?).ok()?;
+        let (field, rest) = extra.get(4..)?.split_at_checked(len)?;
+        extra = rest;
+        match id {
+            UNICODE_PATH => return None,
+            ZIP64 if wide.is_some() => return None,
+            ZIP64 => wide = Some(field),
+            _ => {}
+        }
+    }
+    let Some(field) = wide else { return Some(plain) };
+    let mut values = plain;
+    let mut at = 0_usize;
+    for value in values.iter_mut().filter(|value| **value == 0xffff_ffff) {
+        *value = number(field, at, 8)?;
+        at = at.saturating_add(8);
+    }
+    Some(values)
+}

@@ -1,0 +1,177 @@
+//! Attacks on memory and time: a few bytes that want to become many.
+
+use git_st_convert::pickle::Error as Bad;
+
+use super::{Error, converted, pickle, pickle_refused, plan, refused};
+use crate::checkpoint::zip_of;
+
+/// A checkpoint of a tensor and another value.
+fn beside(value: Vec<u8>) -> Vec<u8> {
+    zip_of(&pickle::named(&[("a", pickle::four()), ("b", value)]))
+}
+
+#[track_caller]
+fn assert_limit(file: &[u8], limited: &str) {
+    match refused(file) {
+        Error::Limit { what, .. } => assert_eq!(what, limited),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_pickle_limit(file: &[u8], limited: &str) {
+    match pickle_refused(file) {
+        Bad::Limit { what, .. } => assert_eq!(what, limited),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn memo_bomb() {
+    assert!(converted(&beside(pickle::tower(&pickle::list(&[]), 200))).is_ok());
+    // With a tensor at the bottom every floor would have names, 2^200 of them.
+    assert_limit(&beside(pickle::tower(&pickle::four(), 200)), "visited values");
+}
+
+#[test]
+fn dup_bomb() {
+    let tower = |bottom: Vec<u8>| [bottom, b"2\x86".repeat(500)].concat();
+    assert!(converted(&beside(tower(pickle::text("x")))).is_ok());
+    assert_limit(&beside(tower(pickle::four())), "visited values");
+}
+
+#[test]
+fn a_list_that_holds_itself() {
+    let own = |more: Vec<u8>| [b"]q\x00h\x00a".to_vec(), more].concat();
+    assert!(converted(&beside(own(Vec::new()))).is_ok());
+    let limit = refused(&beside(own([pickle::four(), b"a".to_vec()].concat())));
+    assert!(matches!(limit, Error::Limit { .. }), "{limit:?}");
+    // A dict under its own key, found where a state dict is looked for.
+    let own = [b"}q\x00".to_vec(), pickle::text("state_dict"), b"h\x00s".to_vec()].concat();
+    assert!(matches!(refused(&zip_of(&own)), Error::NoTensors));
+    let own = [b"}q\x00".to_vec(), pickle::text("x"), b"h\x00s".to_vec(), pickle::text("y")].concat();
+    let own = [own, pickle::four(), b"s".to_vec()].concat();
+    assert!(matches!(refused(&zip_of(&own)), Error::Limit { .. }));
+}
+
+#[test]
+fn nested_500_000_deep() {
+    // A dict takes two places of the stack a level.
+    const DEPTH: usize = 499_990;
+    let lists = |inner: &[u8]| [&b"]".repeat(DEPTH), inner, &b"a".repeat(DEPTH)].concat();
+    let tuples = |inner: &[u8]| [inner, &b"\x85".repeat(DEPTH)].concat();
+    let class = pickle::kept(&pickle::global("my.pkg", "Box"));
+    let calls = |inner: &[u8]| [&class, &b"h\x00".repeat(DEPTH)[..], inner, &b"\x85R".repeat(DEPTH)].concat();
+    let dicts = |inner: &[u8]| [&b"}N".repeat(DEPTH), inner, &b"s".repeat(DEPTH)].concat();
+    for nest in [&lists as &dyn Fn(&[u8]) -> Vec<u8>, &tuples, &calls, &dicts] {
+        converted(&beside(nest(b"N"))).unwrap();
+        let error = refused(&beside(nest(&pickle::four())));
+        assert!(matches!(error, Error::Limit { .. } | Error::Opaque { .. } | Error::Key { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_million_marks() {
+    assert_pickle_limit(&beside(b"(".repeat(1_000_000)), "open marks");
+}
+
+#[test]
+fn a_million_values_on_the_stack() {
+    assert_pickle_limit(&beside(b"N".repeat(1_000_001)), "values on the stack");
+}
+
+#[test]
+fn declared_lengths_of_2_to_the_63() {
+    let max = u64::MAX.to_le_bytes();
+    let half = (1_u64 << 63).to_le_bytes();
+    for opcode in [0x8d, 0x8e, 0x96, 0x95] {
+        for len in [max, half] {
+            let value = [&[opcode], len.as_slice(), b"abc"].concat();
+            let error = pickle_refused(&beside(value));
+            assert!(
+                matches!(error, Bad::Limit { .. } | Bad::Truncated { .. } | Bad::Frame { .. }),
+                "{error:?}"
+            );
+        }
+    }
+    for opcode in [b'X', b'B', b'T', 0x8b] {
+        for len in [u32::MAX, 1 << 31, i32::MAX.unsigned_abs()] {
+            let value = [&[opcode], len.to_le_bytes().as_slice(), b"abc"].concat();
+            let error = pickle_refused(&beside(value));
+            assert!(
+                matches!(error, Bad::Limit { .. } | Bad::Truncated { .. } | Bad::Operand { .. }),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn numbers_of_two_million_digits() {
+    for (start, end) in [(b'I', "\n"), (b'L', "L\n"), (b'F', "\n"), (b'p', "\n"), (b'g', "\n")] {
+        let number = [vec![start], b"1".repeat(2_000_000), end.as_bytes().to_vec()].concat();
+        assert_pickle_limit(&beside(number), "bytes in a line");
+        let number = [vec![start], b"1".repeat(50), end.as_bytes().to_vec()].concat();
+        if start != b'F' {
+            assert!(matches!(pickle_refused(&beside(number)), Bad::Operand { .. }));
+        }
+    }
+    let long = [b"\x8b".as_slice(), &1_000_000_u32.to_le_bytes(), &vec![1; 1_000_000]].concat();
+    assert_pickle_limit(&beside(long), "bytes in an integer");
+}
+
+#[test]
+fn the_highest_memo_index() {
+    assert!(converted(&beside(b"Nr\xff\xff\xff\xff".to_vec())).is_ok());
+    assert!(converted(&beside(b"Np99999999999999999\n".to_vec())).is_ok());
+}
+
+/// A dict of `count` entries, each the value in memo 0.
+fn many(count: i128) -> Vec<u8> {
+    let entries: Vec<_> = (0..count).map(|n| (pickle::int(n), b"h\x00".to_vec())).collect();
+    pickle::dict(&entries)
+}
+
+#[test]
+fn a_long_key_above_many_tensors() {
+    // Half a megabyte that would need 6 GB of names.
+    let long = pickle::text(&"x".repeat(60_000));
+    let state = pickle::dict(&[(pickle::text("w"), pickle::four()), (long, many(100_000))]);
+    let object = [pickle::kept(&pickle::four()), state].concat();
+    assert_limit(&zip_of(&object), "bytes of names");
+}
+
+#[test]
+fn a_long_class_name_of_many_objects() {
+    let class = pickle::global("my.pkg", &"X".repeat(60_000));
+    let objects = b"h\x00)R".repeat(100_000);
+    let object = [pickle::kept(&class), b"(".to_vec(), objects, b"l".to_vec()].concat();
+    let state = pickle::dict(&[(pickle::text("a"), pickle::four()), (pickle::text("b"), object)]);
+    assert!(plan(&zip_of(&state)).is_ok());
+    // In a dict of tensors each is listed by its class.
+    let entries = (0..100_000_i128).flat_map(|n| [pickle::int(n), b"h\x00)R".to_vec()].concat());
+    let entries: Vec<u8> = entries.collect();
+    let state =
+        [pickle::kept(&class), b"(".to_vec(), pickle::text("a"), pickle::four(), entries, b"d".to_vec()]
+            .concat();
+    assert_limit(&zip_of(&state), "bytes of names");
+}
+
+#[test]
+fn one_dict_under_many_keys() {
+    // Whatever is asked of the inner dict must not be asked anew for each of its 100,000 names.
+    let inner = [pickle::kept(&pickle::four()), many(100_000), b"q\x000".to_vec()].concat();
+    let object =
+        [inner, b"(".to_vec(), pickle::text("a"), pickle::four(), many(100_000)[1..].to_vec()].concat();
+    assert_limit(&zip_of(&object), "visited values");
+}
+
+#[test]
+fn one_dict_in_many_lists() {
+    let inner = [pickle::kept(&pickle::four()), many(50_000), b"q\x000".to_vec()].concat();
+    let model = pickle::named(&[("w", pickle::four())]);
+    let lists: Vec<u8> =
+        (0..50_000_i128).flat_map(|n| [pickle::int(n), b"]h\x00a".to_vec()].concat()).collect();
+    let object = [inner, b"(".to_vec(), pickle::text("model"), model, lists, b"d".to_vec()].concat();
+    assert_limit(&zip_of(&object), "visited values");
+}
