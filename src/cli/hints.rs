@@ -22,6 +22,12 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
     let hint = match error {
         error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
         Error::Checkpoint(error) => return checkpoint(error, &file),
+        Error::Symlink
+        | Error::OutputSymlink { .. }
+        | Error::Place(lfs::place::Error::Symlink { .. })
+        | Error::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => {
+            format!("convert one file without the repository by `git st-convert {file} --output FILE`")
+        }
         Error::Repo(error) => return repository(error),
         Error::Git(git::Error::NotInstalled) => {
             "install git from https://git-scm.com, or convert one file with `--output`".to_owned()
@@ -42,9 +48,7 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::IncompleteSet { .. } => {
             format!("convert this shard alone with `git st-convert {file} --output FILE`")
         }
-        Error::Symlink | Error::OutputSymlink { .. } | Error::Place(lfs::place::Error::Symlink { .. }) => {
-            format!("convert one file without the repository by `git st-convert {file} --output FILE`")
-        }
+        Error::MissingShard { shard, source } => return of(source, Some(shard.as_ref())),
         Error::Shard(_) | Error::IndexDisagrees { .. } => {
             "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
         }
