@@ -13,6 +13,9 @@ mod attacks;
 /// Checkpoints made by Rust code, so that every field can lie.
 mod checkpoint;
 
+/// The fuzz targets on mutations of the fixtures, and on what was found before.
+mod fuzzed;
+
 /// The fences of the architecture: who uses whom, who may print, how long a file is.
 mod layers;
 

@@ -42,6 +42,9 @@ pub enum Error {
     /// The zip archive could not be read.
     #[error("zip archive cannot be read")]
     Zip(#[source] ::zip::result::ZipError),
+    /// The zip archive does not end with its directory.
+    #[error("zip archive is cut off: it has no end record")]
+    NoEndRecord,
     /// The zip archive can be read in more than one way.
     #[error("zip archive is ambiguous: {what}")]
     Ambiguity {

@@ -89,6 +89,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
         Error::Pickle { .. }
         | Error::Zip(_)
+        | Error::NoEndRecord
         | Error::Ambiguity { .. }
         | Error::MissingRecord { .. }
         | Error::Legacy { .. }

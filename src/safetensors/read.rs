@@ -37,7 +37,7 @@ pub fn read(source: &dyn ReadAt) -> Result<(Vec<Info>, BTreeMap<String, String>)
     }
     let header = source.read_vec_at(8, usize::try_from(len).map_err(|_| Error::TooLarge)?)?;
     let metadata: Metadata = serde_json::from_slice(&header).map_err(Error::Header)?;
-    let expected = metadata.data_len() as u64 + 8 + len;
+    let expected = (metadata.data_len() as u64).checked_add(8 + len).ok_or(Error::TooLarge)?;
     if expected != source.len() {
         return Err(Error::Length { expected, got: source.len() });
     }

@@ -66,7 +66,7 @@ fn refusals_and_their_hints() {
         ),
         (
             "truncated.bin",
-            "zip archive cannot be read\n  caused by: invalid Zip archive: Could not find EOCD",
+            "zip archive is cut off: it has no end record",
             "hint: compare the output of `sha256sum truncated.bin` with what its source says, and download it \
              again if it differs\n",
         ),

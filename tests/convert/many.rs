@@ -61,7 +61,8 @@ fn cost(count: u32) -> (f64, f64) {
     let counted = Counted { bytes: many(count), reads: AtomicUsize::new(0), read: AtomicUsize::new(0) };
     let plan = checkpoint::plan(&counted, &Options::default()).unwrap();
     assert_eq!(plan.tensors.len(), count as usize);
-    let each = |number: AtomicUsize| number.into_inner() as f64 / f64::from(count);
+    let each =
+        |number: AtomicUsize| f64::from(u32::try_from(number.into_inner()).unwrap()) / f64::from(count);
     (each(counted.reads), each(counted.read))
 }
 

@@ -92,6 +92,8 @@ fn number(out: &mut Vec<u8>, number: u32) {
 /// `MARK … TUPLE`
 fn tuple(out: &mut Vec<u8>, numbers: &[u32]) {
     out.push(b'(');
-    numbers.iter().for_each(|&each| number(out, each));
+    for &each in numbers {
+        number(out, each);
+    }
     out.push(b't');
 }

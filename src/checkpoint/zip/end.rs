@@ -48,7 +48,7 @@ fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
 impl Directory {
     /// Finds the end record and takes the directory that it names.
     pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Self, Error> {
-        let none = || ambiguous("there is no end record at its end");
+        let none = || Error::NoEndRecord;
         let len = source.len();
         let tail_at = len.saturating_sub(COMMENT.saturating_add(22));
         let tail_len = usize::try_from(len.saturating_sub(tail_at)).map_err(|_| none())?;

@@ -1,0 +1,180 @@
+//! What is done with any bytes: one function for each target of `fuzz/`, which includes this file.
+//!
+//! Invariant: none of them panics, whatever the bytes are; what they assert are the promises of the library.
+//! It has no tests of its own and knows no files: libFuzzer and `cargo test` give it bytes.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use bstr::BStr;
+use git_st_convert::checkpoint::{self, Options, Plan, ties};
+use git_st_convert::hash::Oid;
+use git_st_convert::lfs::{Pointer, attributes, pointer};
+use git_st_convert::read_at::Joined;
+use git_st_convert::safetensors::{self, Layout, shard};
+use git_st_convert::{pickle, scan};
+
+/// Outputs above this size are planned and not written.
+const OUTPUT: u64 = 1 << 20;
+
+/// Limits that keep one input quick. The defaults are for files of gigabytes.
+fn limits() -> checkpoint::Limits {
+    let pickle = pickle::Limits { opcodes: 1_000_000, bytes: 4 << 20, ..pickle::Limits::default() };
+    checkpoint::Limits {
+        pickle,
+        records: 10_000,
+        tensors: 10_000,
+        names: 8 << 20,
+        ..checkpoint::Limits::default()
+    }
+}
+
+/// Any bytes as a checkpoint: planned, proven, laid out, written, and read back by the reference crate.
+pub(crate) fn plan(bytes: &[u8]) {
+    let source = bytes.to_vec();
+    for key in [None, Some("."), Some("model")] {
+        let options = Options { key: key.map(str::to_owned), limits: limits() };
+        if let Ok(plan) = checkpoint::plan(&source, &options) {
+            write(&source, &plan);
+        }
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "what is read at an offset is a Vec")]
+fn write(source: &Vec<u8>, plan: &Plan) {
+    let len = source.len() as u64;
+    for storage in &plan.storages {
+        assert!(storage.at.checked_add(storage.len).is_some(), "{storage:?}");
+        assert!(!plan.deflated.is_empty() || storage.at + storage.len <= len, "{storage:?} of {len}");
+    }
+    let dangerous = scan::dangerous(&plan.globals);
+    assert!(dangerous.is_none_or(|named| plan.globals.contains(named)));
+    if let Ok(oid) = checkpoint::prove(source, plan, &|_| Ok(())) {
+        assert_eq!(oid, Oid::of(source));
+    }
+    let mut inflated = Bounded::default();
+    if checkpoint::inflate(source, plan, &mut inflated).is_err() {
+        return;
+    }
+    let Ok(ties) = ties::resolve(plan, &ties::Policy::for_architecture("BertForMaskedLM")) else { return };
+    let kept: Vec<&str> = ties.kept.iter().map(|&index| plan.tensors[index].name.as_str()).collect();
+    assert_eq!(kept.len() + ties.dropped.len(), plan.tensors.len());
+    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    for (dropped, keeper) in &ties.dropped {
+        assert!(kept.contains(&keeper.as_str()), "{dropped} is held by {keeper}, which is not written");
+        metadata.entry(dropped.clone()).or_insert_with(|| keeper.clone());
+    }
+    let Ok(layout) = Layout::new(plan, &ties.kept, &metadata) else { return };
+    if layout.size() > OUTPUT {
+        return;
+    }
+    let mut out = Vec::new();
+    let joined = Joined::new(source, &inflated.bytes);
+    safetensors::write(&layout, plan, &joined, &mut out).expect("what is planned can be written");
+    assert_eq!(out.len() as u64, layout.size());
+    let read = ::safetensors::SafeTensors::deserialize(&out).expect("the reference crate reads it");
+    assert_eq!(read.len(), kept.len());
+    let (infos, _) = safetensors::read(&out).expect("we read it");
+    assert_eq!(infos.len(), kept.len());
+}
+
+/// A sink that takes no more than fits.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > 4 << 20 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Any bytes as a pickle. Every id is valid, the end lies inside, and reading it again gives the same.
+pub(crate) fn read_pickle(bytes: &[u8]) {
+    let source = bytes.to_vec();
+    let limits = limits().pickle;
+    let Ok(read) = pickle::read(&source, 0, &limits) else { return };
+    assert!(read.end <= bytes.len() as u64);
+    assert!(read.values.len() <= bytes.len());
+    for (id, _) in read.values.iter() {
+        assert!(read.values.offset(id) < read.end);
+        read.values.children(id, |child| assert!(child.index() < read.values.len()));
+    }
+    assert!(read.depth(100).is_none_or(|depth| depth <= 100));
+    let again = pickle::read(&source, 0, &limits).expect("it was read before");
+    assert_eq!((again.root, again.end, again.values.len()), (read.root, read.end, read.values.len()));
+}
+
+/// Any bytes as a safetensors file: what we take, the reference crate takes.
+pub(crate) fn header(bytes: &[u8]) {
+    let Ok((infos, _)) = safetensors::read(&bytes.to_vec()) else { return };
+    let total: u64 = infos.iter().map(|info| info.bytes).sum();
+    assert!(total <= bytes.len() as u64);
+    assert!(::safetensors::SafeTensors::deserialize(bytes).is_ok());
+}
+
+/// Any bytes as a pointer: the canonical text of what was read is read as the same.
+pub(crate) fn read_pointer(bytes: &[u8]) {
+    let Ok(read) = Pointer::parse(bytes) else { return };
+    assert!(pointer::looks_like_pointer(bytes));
+    let text = read.to_string();
+    if read.size > 0 {
+        assert_eq!(Pointer::parse(text.as_bytes()), Ok(read));
+        assert_eq!(Pointer::parse(text.as_bytes()).map(|again| again.to_string()), Ok(text));
+    } else {
+        assert!(text.is_empty());
+    }
+}
+
+/// Any bytes as a path, a zero byte, and a file of attributes: appending keeps every byte, and is done once.
+pub(crate) fn append(bytes: &[u8]) {
+    let at = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let (path, existing) = bytes.split_at(at);
+    let existing = existing.strip_prefix(b"\0").unwrap_or(existing);
+    let pattern = attributes::pattern(BStr::new(path));
+    let once = attributes::append(existing, pattern.as_ref());
+    assert!(once.starts_with(existing));
+    assert_eq!(attributes::append(&once, pattern.as_ref()), once);
+    let added = &once[existing.len()..];
+    let line = attributes::line(pattern.as_ref());
+    assert!(added.is_empty() || added.windows(line.len()).any(|part| part == &line[..]));
+}
+
+/// Any bytes as a shard index: what was read and written is read as the same.
+pub(crate) fn shard_index(bytes: &[u8]) {
+    let Ok(index) = shard::Index::parse(bytes) else { return };
+    for shard in index.weight_map.values() {
+        assert!(!shard.contains(['/', '\\', '\0']) && !shard.starts_with('.'), "{shard:?}");
+    }
+    let text = index.render(7);
+    let again = shard::Index::parse(text.as_bytes()).expect("what was written is read");
+    assert_eq!(again.weight_map, index.weight_map);
+    assert_eq!(again.render(7), text);
+}
+
+/// A target of `fuzz/`.
+pub(crate) struct Target {
+    /// Its name, which is also that of the folder of its findings.
+    pub(crate) name: &'static str,
+    /// What it does.
+    pub(crate) run: fn(&[u8]),
+}
+
+/// All targets.
+pub(crate) const TARGETS: [Target; 6] = [
+    Target { name: "plan", run: plan },
+    Target { name: "pickle", run: read_pickle },
+    Target { name: "header", run: header },
+    Target { name: "pointer", run: read_pointer },
+    Target { name: "attributes", run: append },
+    Target { name: "shard_index", run: shard_index },
+];
