@@ -28,7 +28,7 @@ mod sandbox;
 mod repo;
 
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
-#[cfg(feature = "cli")]
+#[cfg(all(unix, feature = "cli"))]
 mod convert;
 
 /// `cli/` of the library: what a person sees, and the exit codes.

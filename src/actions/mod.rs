@@ -59,7 +59,7 @@ impl Reporter for () {}
 pub enum Status {
     /// Converted; in a dry run, it would be.
     Converted,
-    /// The safetensors file exists.
+    /// The safetensors file exists; in a repository, it is staged or committed.
     UpToDate,
     /// No weights: training state, or a file without a tensor.
     Skipped,
