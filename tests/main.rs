@@ -27,6 +27,10 @@ mod sandbox;
 #[cfg(feature = "cli")]
 mod repo;
 
+/// The acceptance of `git st-convert`: the program itself, in repositories that git made.
+#[cfg(feature = "cli")]
+mod convert;
+
 /// `cli/` of the library: what a person sees, and the exit codes.
 #[cfg(feature = "cli")]
 mod cli;

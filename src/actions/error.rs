@@ -116,6 +116,14 @@ pub enum Error {
         /// The shard.
         shard: BString,
     },
+    /// A shard that the index names cannot be had.
+    #[error("names the shard {shard}, which cannot be read")]
+    MissingShard {
+        /// The shard.
+        shard: BString,
+        /// Why.
+        source: Box<Self>,
+    },
     /// A shard index names a tensor that its shard does not hold.
     #[error("index {index} says that {shard} holds {name}, which it does not")]
     IndexDisagrees {
@@ -163,7 +171,9 @@ impl Error {
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }
             | Self::IndexDisagrees { .. }
-            | Self::Place(lfs::place::Error::Symlink { .. }) => true,
+            | Self::Place(lfs::place::Error::Symlink { .. })
+            | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,
+            Self::MissingShard { source, .. } => matches!(**source, Self::NotFound) || source.is_refusal(),
             _ => false,
         }
     }

@@ -130,6 +130,11 @@ pub enum Note {
         /// It had changes that were not staged; they are now.
         had_unstaged_changes: bool,
     },
+    /// A `.gitattributes` was staged as it is, because its line for Git LFS was not.
+    AttributesStaged {
+        /// The `.gitattributes`.
+        path: BString,
+    },
     /// git knows no LFS filter here, so it sees the file itself as modified.
     NoFilter,
     /// A shard index was written.

@@ -48,6 +48,13 @@ pub(crate) fn is_index(path: &BStr) -> bool {
     split(path).1.ends_with(INDEX)
 }
 
+/// Is it a shard of this index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`?
+pub(crate) fn is_shard_of(path: &[u8], index: &[u8]) -> bool {
+    let stem = index.strip_suffix(INDEX).unwrap_or(index);
+    let rest = path.strip_prefix(stem).and_then(|rest| rest.strip_prefix(b"-")?.strip_suffix(b".bin"));
+    rest.is_some_and(|rest| !rest.contains(&b'/'))
+}
+
 /// Does the name promise torch weights, so that anything else in the file is worth an error?
 pub(crate) fn promises_weights(path: &BStr) -> bool {
     let name = split(path).1;
@@ -104,6 +111,14 @@ mod tests {
             safetensors_index("x/pytorch_model.bin.index.json".into()),
             "x/model.safetensors.index.json"
         );
+    }
+
+    #[test]
+    fn shards_by_name() {
+        let is = |path: &str| is_shard_of(path.as_bytes(), b"a/pytorch_model.bin.index.json");
+        assert!(is("a/pytorch_model-00001-of-00002.bin"));
+        assert!(!is("a/pytorch_model.bin") && !is("pytorch_model-00001-of-00002.bin"));
+        assert!(!is("a/pytorch_model-x/y.bin"));
     }
 
     #[test]

@@ -91,6 +91,14 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// A storage of elements that safetensors cannot hold.
+    #[error("storage {key} is {what}, which safetensors cannot hold")]
+    StorageType {
+        /// Its key.
+        key: String,
+        /// What its elements are.
+        what: &'static str,
+    },
     /// A tensor that safetensors cannot hold, or that is not made of plain storage.
     #[error("tensor {name} is {what}, which cannot be converted")]
     Unsupported {

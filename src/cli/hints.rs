@@ -13,18 +13,28 @@ use crate::actions::{self, Error};
 use crate::checkpoint::{self, Candidate, Kind};
 use crate::{git, lfs, repo};
 
+/// How weights alone are saved.
+const SAVE: &str = "torch.save(model.state_dict(), …)";
+
 /// The hints for an error, with the file that it is about.
 pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
     let file = file.map_or_else(|| "FILE".to_owned(), quoted);
     let hint = match error {
         error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
         Error::Checkpoint(error) => return checkpoint(error, &file),
+        Error::Symlink
+        | Error::OutputSymlink { .. }
+        | Error::Place(lfs::place::Error::Symlink { .. })
+        | Error::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => {
+            format!("convert one file without the repository by `git st-convert {file} --output FILE`")
+        }
         Error::Repo(error) => return repository(error),
         Error::Git(git::Error::NotInstalled) => {
             "install git from https://git-scm.com, or convert one file with `--output`".to_owned()
         }
         Error::NoObject { .. } => format!("download it with `git lfs pull --include {}`", pattern(&file)),
         Error::PointerMismatch { .. } => "check the objects that are here with `git lfs fsck`".to_owned(),
+        Error::Dangerous { .. } => format!("see what it names with `git st-convert inspect {file}`"),
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
         Error::OutputExists { .. } | Error::Place(lfs::place::Error::Exists { .. }) => {
             format!("replace it with `git st-convert --force {file}`")
@@ -37,6 +47,10 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         }
         Error::IncompleteSet { .. } => {
             format!("convert this shard alone with `git st-convert {file} --output FILE`")
+        }
+        Error::MissingShard { shard, source } => return of(source, Some(shard.as_ref())),
+        Error::Shard(_) | Error::IndexDisagrees { .. } => {
+            "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
         }
         Error::NotFound => {
             "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
@@ -52,10 +66,17 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
 
 fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
     use checkpoint::Error;
-    let state_dict = "torch.save(model.state_dict(), …)";
     let hint = match error {
-        Error::TorchScript | Error::WholeObject { .. } => {
-            format!("where you trust it, save its weights alone with `{state_dict}`, and convert that file")
+        Error::NotCheckpoint { kind } => return vec![other_kind(*kind, file)],
+        Error::TorchScript | Error::WholeObject { .. } | Error::Opaque { .. } => {
+            format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
+        }
+        Error::StorageType { .. } | Error::Unsupported { .. } => format!(
+            "where it was made, leave that tensor out or make it a dense one of a type that safetensors has, and \
+             save it again with `{SAVE}`"
+        ),
+        Error::ReservedName { .. } | Error::DuplicateName { .. } | Error::Key { .. } => {
+            format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
         }
         Error::BareTensor => {
             "give it a name where it was made, with `torch.save({\"weight\": tensor}, …)`".to_owned()
@@ -65,16 +86,39 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         }
         Error::Keep { .. } => format!("list the ties with `git st-convert inspect {file}`"),
         Error::Damaged(_) => "check the objects that are here with `git lfs fsck`".to_owned(),
-        Error::NotCheckpoint { kind: Kind::Pointer } => {
-            format!("download its content with `git lfs pull --include {}`", pattern(file))
-        }
-        Error::NotCheckpoint { kind: Kind::Safetensors } => {
-            format!("list its tensors with `git st-convert inspect {file}`")
-        }
-        Error::NotCheckpoint { kind: Kind::Compressed } => "unpack it first".to_owned(),
-        _ => return Vec::new(),
+        // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
+        Error::Pickle { .. }
+        | Error::Zip(_)
+        | Error::NoEndRecord
+        | Error::Ambiguity { .. }
+        | Error::MissingRecord { .. }
+        | Error::Legacy { .. }
+        | Error::LegacyPart { .. }
+        | Error::StorageLength { .. }
+        | Error::Storage { .. }
+        | Error::Geometry { .. } => format!(
+            "compare the output of `sha256sum {file}` with what its source says, and download it again if it differs"
+        ),
+        Error::Io(_) | Error::NoTensors | Error::Ambiguous { .. } | Error::Limit { .. } => return Vec::new(),
     };
     vec![hint]
+}
+
+/// What to do with a file that is no checkpoint.
+fn other_kind(kind: Kind, file: &str) -> String {
+    match kind {
+        Kind::Pointer => format!("download its content with `git lfs pull --include {}`", pattern(file)),
+        Kind::Safetensors => format!("list its tensors with `git st-convert inspect {file}`"),
+        Kind::Compressed => "unpack it first".to_owned(),
+        Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
+        Kind::Empty => "download it again, or restore it with git".to_owned(),
+        Kind::Tar => {
+            format!("load it with a release of torch that still can, and save it again with `{SAVE}`")
+        }
+        Kind::Zip | Kind::Legacy | Kind::Pickle | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
+            format!("see what it is with `file {file}`")
+        }
+    }
 }
 
 fn repository(error: &repo::Error) -> Vec<String> {

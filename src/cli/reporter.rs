@@ -95,6 +95,10 @@ impl Reporter for Teller<'_> {
                     self.ui.warning(&format!("{path}: its other changes {would}staged with it"));
                 }
             }
+            Note::AttributesStaged { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: {would}staged too, for its line for Git LFS"));
+            }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
                 self.ui.hint("set it up with `git lfs install`");

@@ -8,7 +8,7 @@
 //! a plan is returned only if every path ends with `filter=lfs`, and no tracked safetensors file besides them has
 //! another filter than before. Nothing is written here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
@@ -47,6 +47,8 @@ pub struct AttributesChange {
     pub blob: Vec<u8>,
     /// May it be run? As it was.
     pub executable: bool,
+    /// A line is added; else the file is staged as it is, because the index does not have the line that it has.
+    pub adds_line: bool,
     /// The work-tree file had changes that were not staged; they are part of `blob` now.
     pub had_unstaged_changes: bool,
 }
@@ -71,7 +73,7 @@ impl Repo {
     }
 
     /// What has to change so that every one of these paths gets the filter of Git LFS: nothing where it has it
-    /// already; `*.safetensors` at the top, as `git lfs track` writes it, where no line speaks of the paths and no
+    /// already, in the work tree and in the index; `*.safetensors` at the top, as `git lfs track` writes it, where no line speaks of the paths and no
     /// other tracked file would change its filter; else a line for the path alone, in the file where it wins.
     ///
     /// # Errors
@@ -103,7 +105,8 @@ impl Repo {
                 return Err(Error::AttributesOverridden { path: path.clone(), by: by.unwrap_or_default() });
             }
         }
-        rules.changes()
+        let unstaged = rules.unstaged(paths)?;
+        rules.changes(&unstaged)
     }
 }
 
@@ -132,16 +135,24 @@ impl<'a> Rules<'a> {
         for dir in directories(path) {
             self.load(dir)?;
         }
+        self.evaluate(path, |dir| self.proposed.get(dir).or_else(|| self.files.get(dir)))
+    }
+
+    /// The same by these contents of the attributes files.
+    fn evaluate<'c>(
+        &self,
+        path: &BStr,
+        content: impl Fn(&BStr) -> Option<&'c Vec<u8>>,
+    ) -> Result<(Filter, Option<PathBuf>)> {
         let mut names = MetadataCollection::default();
         let mut buf = Vec::new();
         let unreadable = |path: &Path| Error::io("read", path.to_owned());
         let mut search = Search::new_globals(self.globals.iter().cloned(), &mut buf, &mut names)
             .map_err(unreadable(self.repo.common_dir()))?;
         for dir in directories(path) {
-            let content = self.proposed.get(dir).or_else(|| self.files.get(dir));
             let source =
                 gix::path::from_bstring(file_in(dir)).map_err(Error::git("read the name of a file"))?;
-            let content = content.map(Vec::as_slice).unwrap_or_default();
+            let content = content(dir).map(Vec::as_slice).unwrap_or_default();
             search
                 .add_patterns_buffer(content, source.clone(), Some(Path::new("")), &mut names, dir.is_empty())
                 .map_err(unreadable(&source))?;
@@ -255,12 +266,43 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    /// The proposals as changes, without those that change nothing.
-    fn changes(self) -> Result<Vec<AttributesChange>> {
+    /// The directories whose attributes file has to be staged as it is: the work tree's puts a path under Git LFS,
+    /// and the index's does not. A commit of the pointer without it would be one of a plain text file.
+    fn unstaged(&self, paths: &[BString]) -> Result<BTreeSet<BString>> {
+        let mut found = BTreeSet::new();
+        let mut staged: BTreeMap<&BStr, Vec<u8>> = BTreeMap::new();
+        for path in paths {
+            for dir in directories(path.as_ref()).filter(|dir| !staged.contains_key(dir)).collect::<Vec<_>>()
+            {
+                let content = match self.proposed.get(dir) {
+                    Some(proposed) => proposed.clone(),
+                    None => self.staged(dir)?.unwrap_or_default(),
+                };
+                staged.insert(dir, content);
+            }
+            for dir in directories(path.as_ref()) {
+                if self.evaluate(path.as_ref(), |dir| staged.get(dir))?.0 == Filter::Lfs {
+                    break;
+                }
+                if let Some(content) = self.files.get(dir).filter(|content| staged.get(dir) != Some(content))
+                {
+                    staged.insert(dir, content.clone());
+                    found.insert(dir.to_owned());
+                }
+            }
+        }
+        found.retain(|dir| !self.proposed.contains_key(dir));
+        Ok(found)
+    }
+
+    /// The proposals as changes, without those that change nothing, and what is to be staged as it is.
+    fn changes(self, unstaged: &BTreeSet<BString>) -> Result<Vec<AttributesChange>> {
         let mut changes = Vec::new();
-        for (dir, content) in &self.proposed {
+        let as_it_is = unstaged.iter().filter_map(|dir| self.files.get_key_value(dir));
+        for (dir, content) in self.proposed.iter().chain(as_it_is) {
             let old = self.files.get(dir).map(Vec::as_slice).unwrap_or_default();
-            if content == old {
+            let adds_line = content != old;
+            if !adds_line && !unstaged.contains(dir) {
                 continue;
             }
             let staged = self.staged(dir.as_ref())?;
@@ -271,6 +313,7 @@ impl<'a> Rules<'a> {
                 blob: as_staged(content),
                 content: content.clone(),
                 executable: self.entry(dir.as_ref()).is_some_and(|entry| entry.mode == Mode::Executable),
+                adds_line,
                 had_unstaged_changes: as_staged(old) != staged.unwrap_or_default(),
             });
         }

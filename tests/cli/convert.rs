@@ -39,7 +39,7 @@ fn refusals_and_their_hints() {
             "os-system.bin",
             "refused: pickle calls `os.system`\n  \
              caused by: global at byte 252 of os-system/data.pkl is not on the allow-list",
-            "",
+            "hint: see what it names with `git st-convert inspect os-system.bin`\n",
         ),
         (
             "two-candidates.pt",
@@ -64,8 +64,17 @@ fn refusals_and_their_hints() {
             "is an LFS pointer whose object is not here",
             "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
         ),
-        ("truncated.bin", "zip archive is cut off: it has no end record", ""),
-        ("page.bin", "is no torch checkpoint, but a web page", ""),
+        (
+            "truncated.bin",
+            "zip archive is cut off: it has no end record",
+            "hint: compare the output of `sha256sum truncated.bin` with what its source says, and download it \
+             again if it differs\n",
+        ),
+        (
+            "page.bin",
+            "is no torch checkpoint, but a web page",
+            "hint: download it again; its server may want you to sign in first\n",
+        ),
     ] {
         let (sandbox, dir) = with_fixtures(&[file]);
         let expected = format!("--- stderr\nerror: {file}: {message}\n{hints}--- exit 1\n");
@@ -129,6 +138,7 @@ fn in_a_repository() {
          optimizer.bin: skipped, it is training state by its name\n\
          error: other.bin: refused: pickle calls `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
+         hint: see what it names with `git st-convert inspect other.bin`\n\
          .gitattributes: a line for Git LFS added\n\
          hint: commit what is staged with `git commit -m \"convert weights to safetensors\"`\n--- exit 1\n",
     );
@@ -150,6 +160,7 @@ fn in_a_repository() {
     assert_eq!(verbose.stderr, format!("committed {head}"));
     assert_shown(
         &run(&sandbox, &repo, &["README.md"]),
-        "--- stderr\nerror: README.md: is no torch checkpoint, but something else\n--- exit 1\n",
+        "--- stderr\nerror: README.md: is no torch checkpoint, but something else\n\
+         hint: see what it is with `file README.md`\n--- exit 1\n",
     );
 }

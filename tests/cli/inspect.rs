@@ -112,7 +112,8 @@ fn a_path_need_not_be_unicode() {
     assert_shown(
         &run(&sandbox, &dir, &[name]),
         "--- stderr\nerror: \\xff\\x1b[2J.bin: refused: pickle calls `os.system`\n  \
-         caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n--- exit 1\n",
+         caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
+         hint: see what it names with `git st-convert inspect '\\xff\\x1b[2J.bin'`\n--- exit 1\n",
     );
 }
 

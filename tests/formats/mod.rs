@@ -14,26 +14,26 @@ use serde::Deserialize;
 
 /// What the reference makes of a fixture.
 #[derive(Debug, Deserialize)]
-struct Expected {
-    note: String,
-    format: Option<String>,
+pub(crate) struct Expected {
+    pub(crate) note: String,
+    pub(crate) format: Option<String>,
     #[serde(default)]
-    generated: bool,
+    pub(crate) generated: bool,
     #[serde(default)]
-    args: Vec<String>,
-    config: Option<String>,
-    sha256: Option<String>,
-    size: Option<u64>,
-    dropped: Option<BTreeMap<String, String>>,
-    refused: Option<String>,
+    pub(crate) args: Vec<String>,
+    pub(crate) config: Option<String>,
+    pub(crate) sha256: Option<String>,
+    pub(crate) size: Option<u64>,
+    pub(crate) dropped: Option<BTreeMap<String, String>>,
+    pub(crate) refused: Option<String>,
 }
 
-fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 /// The table of fixtures.
-fn expected() -> BTreeMap<String, Expected> {
+pub(crate) fn expected() -> BTreeMap<String, Expected> {
     let text = std::fs::read(fixtures().join("expected.json")).unwrap();
     serde_json::from_slice(&text).unwrap()
 }

@@ -32,13 +32,16 @@ fn agree(sandbox: &Sandbox, repo: &Repo, paths: &[&str]) {
     }
 }
 
-/// A repository with these attributes files, as they are in the work tree.
+/// A repository with these files, and those of attributes staged.
 fn repo_with(sandbox: &Sandbox, files: &[(&str, &str)]) -> Repo {
     let dir = sandbox.repo("model");
     for (path, content) in files {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        fs::write(&path, content).unwrap();
+        if path.ends_with(".gitattributes") {
+            sandbox.git(&dir, &["add".as_ref(), path.as_os_str()]);
+        }
     }
     open(&dir)
 }
@@ -49,7 +52,7 @@ fn planned(files: &[(&str, &str)], path: &str) -> Vec<(String, String)> {
     let sandbox = Sandbox::new();
     let repo = repo_with(&sandbox, files);
     let changes = repo.plan_attributes(&[path.into()]).unwrap();
-    apply_attributes(&repo, &[path.into()]);
+    repo.stage(&apply_attributes(&repo, &[path.into()])).unwrap();
     assert_eq!(checked(&sandbox, repo.work_dir(), path.into()), Filter::Lfs);
     assert_eq!(repo.plan_attributes(&[path.into()]).unwrap(), []);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -83,6 +86,26 @@ fn nothing_where_a_line_matches() {
         []
     );
     assert_eq!(planned(&[("sub/.gitattributes", "*.safetensors filter=lfs\n")], "sub/x.safetensors"), []);
+}
+
+#[test]
+fn a_line_that_is_not_staged_is_to_be_staged_as_it_is() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", "*.bin -text\n")]);
+    let text = format!("*.bin -text\n{LINE}");
+    fs::write(repo.work_dir().join(".gitattributes"), &text).unwrap();
+    fs::create_dir(repo.work_dir().join("sub")).unwrap();
+    fs::write(repo.work_dir().join("sub/.gitattributes"), "*.md text\n").unwrap();
+    let changes = repo.plan_attributes(&["sub/model.safetensors".into()]).unwrap();
+    let [change] = &changes[..] else { panic!("{changes:?}") };
+    assert_eq!(
+        (change.path.as_bstr(), change.blob.as_bstr()),
+        (".gitattributes".into(), text.as_str().into())
+    );
+    assert!(!change.adds_line && change.had_unstaged_changes);
+    apply_attributes(&repo, &["sub/model.safetensors".into()]);
+    sandbox.git(repo.work_dir(), &["add", ".gitattributes"]);
+    assert_eq!(repo.plan_attributes(&["sub/model.safetensors".into()]).unwrap(), []);
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::safetensors::shard::Index;
 /// A file to convert.
 pub(super) struct Candidate {
     pub(super) path: BString,
-    pub(super) source: Source,
     /// Was it named, so that it is no use to skip it?
     pub(super) named: bool,
 }
@@ -66,7 +65,7 @@ impl<'a> Tracked<'a> {
     }
 
     /// The bytes of a tracked file: the object behind its pointer, or else the file itself.
-    fn open(&self, path: &BStr) -> Result<Source, Error> {
+    pub(super) fn open(&self, path: &BStr) -> Result<Source, Error> {
         if self.unmerged.contains(path) {
             return Err(repo::Error::Unmerged { path: path.to_owned() }.into());
         }
@@ -119,8 +118,9 @@ impl<'a> Tracked<'a> {
         outcomes: &mut Outcomes<'_>,
     ) -> Result<(), Error> {
         match self.open(path.as_bstr()) {
-            Ok(source) => {
-                found.insert(path.clone(), Candidate { path, source, named: true });
+            // It is opened again when its turn comes: there may be more files than a process may hold open.
+            Ok(_) => {
+                found.insert(path.clone(), Candidate { path, named: true });
                 Ok(())
             }
             Err(error) => outcomes.fail(path.as_bstr(), error),
@@ -165,7 +165,7 @@ impl<'a> Tracked<'a> {
                 }
                 Verdict::Weights => {
                     let path = path.clone();
-                    found.entry(path.clone()).or_insert(Candidate { path, source, named: false });
+                    found.entry(path.clone()).or_insert(Candidate { path, named: false });
                 }
                 Verdict::State => outcomes.skip(path.as_bstr(), Reason::NoTensors),
                 Verdict::BrokenPromise(kind) => {
@@ -188,7 +188,16 @@ impl<'a> Tracked<'a> {
         for index in indices {
             match self.set(&index, &mut found) {
                 Ok(unit) => units.push(unit),
-                Err(error) => outcomes.fail(index.as_bstr(), error)?,
+                Err(error) => {
+                    outcomes.fail(index.as_bstr(), error)?;
+                    // Which shards are in the set is told by their names alone then.
+                    let members: Vec<_> =
+                        found.keys().filter(|path| names::is_shard_of(path, &index)).cloned().collect();
+                    for path in members {
+                        found.remove(&path);
+                        outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard: index.clone() })?;
+                    }
+                }
             }
         }
         units.extend(found.into_values().map(|file| Unit { files: vec![file], set: None }));
@@ -204,18 +213,15 @@ impl<'a> Tracked<'a> {
         let paths: Vec<_> =
             shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
         // All are taken out, so that none is converted alone when another is missing.
-        let mut taken: Vec<_> = paths.iter().map(|path| found.remove(path)).collect();
-        let mut files = Vec::with_capacity(paths.len());
-        for (path, known) in paths.into_iter().zip(&mut taken) {
-            let opened = match known.take() {
-                Some(known) => Ok(known.source),
-                None => self.open(path.as_bstr()),
-            };
-            match opened {
-                Ok(source) => files.push(Candidate { path, source, named: true }),
-                Err(_) => return Err(Error::IncompleteSet { shard: path }),
+        for path in &paths {
+            found.remove(path);
+        }
+        for path in &paths {
+            if let Err(source) = self.open(path.as_bstr()) {
+                return Err(Error::MissingShard { shard: path.clone(), source: Box::new(source) });
             }
         }
+        let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
         Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
     }
 }

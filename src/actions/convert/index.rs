@@ -1,10 +1,13 @@
 //! The index of a sharded set, made anew from what the shards hold.
 
+use std::collections::HashSet;
+
 use bstr::{BString, ByteSlice as _};
 
 use super::super::{Error, names};
 use super::candidates::Set;
 use super::repository::Planned;
+use crate::repo::Repo;
 
 /// The shard index to write.
 pub(super) struct NewIndex {
@@ -15,16 +18,17 @@ pub(super) struct NewIndex {
 }
 
 /// The index of the converted set: what each file really holds, and a true size.
-pub(super) fn new_index(set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
+pub(super) fn new_index(repo: &Repo, set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
     let mut content = set.content.clone();
     content.weight_map.clear();
     let mut total = 0;
-    for Planned { path, output, job } in planned {
+    for Planned { path, output, job, .. } in planned {
         let name =
             |path: &BString| path.rsplit_str("/").next().unwrap_or_default().to_str_lossy().into_owned();
         let (old, new) = (name(path), name(output));
+        let held: HashSet<_> = job.plan.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
         for (key, _) in set.content.weight_map.iter().filter(|(_, shard)| **shard == old) {
-            if !job.plan.tensors.iter().any(|tensor| tensor.name == *key) {
+            if !held.contains(key.as_str()) {
                 let (index, shard) = (set.index.clone(), path.clone());
                 return Err(Error::IndexDisagrees { index, shard, name: key.clone() });
             }
@@ -37,5 +41,7 @@ pub(super) fn new_index(set: &Set, planned: &[Planned]) -> Result<NewIndex, Erro
         total += job.layout.data_len();
     }
     let path = names::safetensors_index(set.index.as_bstr());
+    // A link in its place is refused before the long work.
+    repo.target(path.as_bstr())?.metadata()?;
     Ok(NewIndex { path, text: content.render(total), replaces: set.index.clone() })
 }

@@ -3,7 +3,9 @@
 //! ```text
 //! candidates  which files of the index, or which named ones, and from where their bytes come
 //! job         plan, ties, layout; then the two threads over the bytes
-//! repository  a unit (a file, or a sharded set) becomes objects, work-tree files and one index write
+//! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
+//! existing    what stands already where a safetensors file goes
+//! publish     names for objects, work-tree files and `.gitattributes`, and one index write
 //! plain       one file becomes another, and no repository is touched
 //! ```
 //!
@@ -11,9 +13,11 @@
 
 mod candidates;
 mod commit;
+mod existing;
 mod index;
 mod job;
 mod plain;
+mod publish;
 mod repository;
 mod source;
 

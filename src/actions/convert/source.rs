@@ -74,6 +74,11 @@ impl Source {
         }
     }
 
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.file.len()
+    }
+
     /// The file's own text as a pointer, if it is one.
     fn as_pointer(&self) -> Option<Pointer> {
         let len = usize::try_from(self.file.len()).ok().filter(|&len| len < pointer::MAX_LEN)?;

@@ -2,7 +2,7 @@
 //!
 //! Names are compared as exact pairs of module and name, so a look-alike in another module is unknown.
 
-use super::DType;
+use super::{DType, Error};
 use crate::pickle::Global;
 
 /// The dtype of a storage: that of its class, or none for one of bytes.
@@ -26,11 +26,14 @@ pub(super) fn width(dtype: DType) -> u64 {
     u64::try_from(dtype.bitsize().div_ceil(8)).unwrap_or(1)
 }
 
-pub(super) fn storage_class(class: &Global) -> Result<Element, &'static str> {
+/// The element of a storage by its class; `key` names the storage in the error.
+pub(super) fn storage_class(class: &Global, key: &str) -> Result<Element, Error> {
+    let unknown = || Error::Storage { key: key.to_owned(), what: "has a class that torch does not know" };
+    let unsupported = |what| Error::StorageType { key: key.to_owned(), what };
     let typed = matches!(&*class.module, "torch" | "torch.cuda");
     let dtype = match &*class.name {
         "UntypedStorage" if matches!(&*class.module, "torch.storage" | "torch") => return Ok(Element::Bytes),
-        _ if !typed => return Err("has a class that torch does not know"),
+        _ if !typed => return Err(unknown()),
         "DoubleStorage" => DType::F64,
         "FloatStorage" => DType::F32,
         "HalfStorage" => DType::F16,
@@ -42,11 +45,11 @@ pub(super) fn storage_class(class: &Global) -> Result<Element, &'static str> {
         "ByteStorage" => DType::U8,
         "BoolStorage" => DType::BOOL,
         "ComplexFloatStorage" => DType::C64,
-        "ComplexDoubleStorage" => return Err("is complex128, which safetensors cannot hold"),
+        "ComplexDoubleStorage" => return Err(unsupported("complex128")),
         "QInt8Storage" | "QUInt8Storage" | "QInt32Storage" | "QUInt4x2Storage" | "QUInt2x4Storage" => {
-            return Err("is quantized, which safetensors cannot hold");
+            return Err(unsupported("quantized"));
         }
-        _ => return Err("has a class that torch does not know"),
+        _ => return Err(unknown()),
     };
     Ok(Element::Typed(dtype))
 }

@@ -113,7 +113,7 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
         return Err(bad(&place, "has a key that is no plain name"));
     }
     let class = values.global(class).ok_or_else(malformed)?;
-    let element = storage_class(class).map_err(|what| bad(key, what))?;
+    let element = storage_class(class, key)?;
     let numel = unsigned(values, numel).ok_or_else(|| bad(key, "has no valid length"))?;
     let view = match view {
         [] => None,

@@ -1,0 +1,83 @@
+//! What stands already where a safetensors file goes.
+//!
+//! A file that nobody staged may be what a killed run left, and one that is staged may be the reason to let the
+//! checkpoint go. Neither is believed: the conversion is done again, and only the very same bytes count.
+
+use bstr::{BStr, BString};
+
+use super::super::{Error, names};
+use super::candidates::{Set, Unit};
+use super::repository::Run;
+use super::source::Source;
+use crate::hash::{HashingWriter, Oid};
+
+/// A file, or a pointer, where a safetensors file goes.
+pub(super) struct There {
+    pub(super) size: u64,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    /// Of a pointer, which says it.
+    Known(Oid),
+    /// To be read.
+    Of(Source),
+}
+
+impl There {
+    /// Is it this content?
+    pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
+        let found = match &self.bytes {
+            Bytes::Known(known) => Some(*known),
+            Bytes::Of(source) if self.size == size => read(source).ok(),
+            Bytes::Of(_) => None,
+        };
+        found == Some(oid) && self.size == size
+    }
+}
+
+fn read(source: &Source) -> std::io::Result<Oid> {
+    let mut out = HashingWriter::new(std::io::sink());
+    std::io::copy(&mut source.file.file().try_clone()?, &mut out)?;
+    Ok(out.finish().1)
+}
+
+impl Run<'_> {
+    /// What is in the work tree under this name, or else in the index.
+    pub(super) fn there(&self, output: &BStr) -> Result<Option<There>, Error> {
+        let opened = match Source::work_tree(self.repo, output, None) {
+            Err(Error::NotFound) if self.tracked.contains(output) => self.tracked.open(output),
+            opened => opened,
+        };
+        match opened {
+            Ok(source) => {
+                let size = source.size();
+                let bytes = source.pointer.map(|pointer| Bytes::Known(pointer.oid));
+                Ok(Some(There { size, bytes: bytes.unwrap_or(Bytes::Of(source)) }))
+            }
+            Err(Error::NoObject { oid, size }) => Ok(Some(There { size, bytes: Bytes::Known(oid) })),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.
+    pub(super) fn up_to_date(&self, unit: &Unit) -> Result<Option<Vec<BString>>, Error> {
+        let is_tracked = |path: &BString| self.tracked.contains(path.as_ref());
+        let index = unit.set.as_ref().map(|Set { index, .. }| index);
+        let mut sources = unit.files.iter().map(|file| &file.path).chain(index);
+        if self.options.force || (self.options.replace && sources.any(is_tracked)) {
+            return Ok(None);
+        }
+        let outputs: Vec<_> = unit.files.iter().map(|file| names::safetensors(file.path.as_ref())).collect();
+        let index = index.map(|index| names::safetensors_index(index.as_ref()));
+        for path in outputs.iter().chain(&index) {
+            // A link or a directory of that name is no result; the plan refuses it.
+            let is_link = self.repo.target(path.as_ref())?.metadata().is_err();
+            if is_link || !is_tracked(path) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(outputs))
+    }
+}

@@ -1,0 +1,147 @@
+//! The filter attribute of what was converted: in every state of the `.gitattributes` files.
+
+use std::fs;
+
+use super::{Model, fixture, oid_of};
+
+const NAME: &str = "tied-2.bin";
+const LINE: &str = "*.safetensors filter=lfs diff=lfs merge=lfs -text";
+const BIN: &str = "*.bin filter=lfs diff=lfs merge=lfs -text";
+
+fn model(attributes: Option<&str>) -> Model {
+    let model = Model::with_attributes(attributes);
+    model.add("pytorch_model.bin", &fixture(NAME));
+    model.commit();
+    model
+}
+
+/// Converts, and gives the `.gitattributes` as it is staged, which is as it is in the work tree.
+#[track_caller]
+fn attributes_after(model: &Model, status: &str) -> String {
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of(NAME));
+    assert_eq!(model.status(), status);
+    let staged = model.staged(".gitattributes");
+    assert_eq!(fs::read_to_string(model.at(".gitattributes")).unwrap(), staged);
+    model.git(&["commit", "-q", "-m", "converted"]);
+    assert_eq!(model.status(), "");
+    staged
+}
+
+#[test]
+fn missing() {
+    let status = "A  .gitattributes\nA  model.safetensors\n";
+    assert_eq!(attributes_after(&model(None), status), format!("{LINE}\n"));
+}
+
+#[test]
+fn without_a_final_newline() {
+    let status = "M  .gitattributes\nA  model.safetensors\n";
+    assert_eq!(attributes_after(&model(Some(BIN)), status), format!("{BIN}\n{LINE}\n"));
+}
+
+#[test]
+fn with_crlf() {
+    let status = "M  .gitattributes\nA  model.safetensors\n";
+    let crlf = format!("{BIN}\r\n");
+    assert_eq!(attributes_after(&model(Some(&crlf)), status), format!("{BIN}\r\n{LINE}\r\n"));
+}
+
+#[test]
+fn with_a_line_that_matches() {
+    for line in ["model.safetensors filter=lfs", "*.safetensors filter=lfs -text", "model* filter=lfs"] {
+        let model = model(Some(BIN));
+        fs::write(model.at(".git/info/attributes"), "# nothing\n").unwrap();
+        model.write(".gitattributes", format!("{line}\n"));
+        model.git(&["add", ".gitattributes"]);
+        model.commit();
+        assert_eq!(attributes_after(&model, "A  model.safetensors\n"), format!("{line}\n"), "{line}");
+    }
+}
+
+#[test]
+fn overridden_by_a_later_line() {
+    let status = "M  .gitattributes\nA  model.safetensors\n";
+    let text = format!("{BIN}\n{LINE}\n*.safetensors -filter\n");
+    let line = "/model.safetensors filter=lfs diff=lfs merge=lfs -text";
+    assert_eq!(attributes_after(&model(Some(&text)), status), format!("{text}{line}\n"));
+}
+
+#[test]
+fn overridden_in_a_subfolder() {
+    let model = Model::new();
+    model.add("sub/pytorch_model.bin", &fixture(NAME));
+    model.write("sub/.gitattributes", "*.safetensors !filter\n");
+    model.git(&["add", "sub/.gitattributes"]);
+    model.commit();
+    model.run::<&str>(&[]).ok();
+    model.check("sub/model.safetensors", &oid_of(NAME));
+    assert_eq!(model.status(), "M  sub/.gitattributes\nA  sub/model.safetensors\n");
+    let text = model.staged("sub/.gitattributes");
+    assert!(text.starts_with("*.safetensors !filter\n") && text.lines().count() == 2, "{text}");
+}
+
+#[test]
+fn given_by_info_attributes_alone() {
+    // Effective here, so no line is added; a clone would not have it, but that is how it was asked for.
+    let model = model(Some(BIN));
+    fs::write(model.at(".git/info/attributes"), format!("{LINE}\n")).unwrap();
+    assert_eq!(attributes_after(&model, "A  model.safetensors\n"), BIN);
+}
+
+#[test]
+fn taken_away_by_info_attributes() {
+    let model = model(Some(BIN));
+    fs::write(model.at(".git/info/attributes"), "*.safetensors -filter\n").unwrap();
+    let before = model.listing();
+    let run = model.run::<&str>(&[]);
+    assert_ne!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("attributes") && run.stderr.contains("hint: "), "{run:?}");
+    assert_eq!(super::differences(&before, &model.listing()), [""; 0]);
+}
+
+#[test]
+fn another_filter_is_not_taken_away() {
+    let model = model(Some(&format!("{BIN}\n*.safetensors filter=crypt\n")));
+    let before = model.listing();
+    let run = model.run::<&str>(&[]);
+    assert_ne!(run.code, Some(0), "{run:?}");
+    assert!(run.stderr.contains("crypt") && run.stderr.contains("hint: "), "{run:?}");
+    assert_eq!(super::differences(&before, &model.listing()), [""; 0]);
+}
+
+#[test]
+fn a_line_that_nobody_staged_is_staged_with_the_file() {
+    // `git lfs track` was run, and its line not added: the commit would have a pointer that no clone resolves.
+    let model = model(Some(BIN));
+    model.write(".gitattributes", format!("{BIN}\n{LINE}\n"));
+    let run = model.run::<&str>(&[]);
+    assert!(run.stderr.contains(".gitattributes"), "{run:?}");
+    run.ok();
+    model.check("model.safetensors", &oid_of(NAME));
+    assert_eq!(model.status(), "M  .gitattributes\nA  model.safetensors\n");
+    assert_eq!(model.staged(".gitattributes"), format!("{BIN}\n{LINE}\n"));
+}
+
+#[test]
+fn an_attributes_file_that_nobody_tracks_is_staged_with_the_file() {
+    let model = Model::with_attributes(None);
+    model.write(".gitattributes", format!("{BIN}\n{LINE}\n"));
+    model.add("pytorch_model.bin", &fixture(NAME));
+    model.commit();
+    model.run::<&str>(&[]).ok();
+    assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
+}
+
+#[test]
+fn a_symbolic_link_for_attributes_is_not_written() {
+    let model = model(Some(BIN));
+    fs::remove_file(model.at(".gitattributes")).unwrap();
+    let outside = model.sandbox.path("outside");
+    fs::write(&outside, format!("{BIN}\n")).unwrap();
+    std::os::unix::fs::symlink(&outside, model.at(".gitattributes")).unwrap();
+    let run = model.run::<&str>(&[]);
+    assert_ne!(run.code, Some(0), "{run:?}");
+    assert_eq!(fs::read_to_string(&outside).unwrap(), format!("{BIN}\n"));
+    assert!(!model.at("model.safetensors").exists());
+}

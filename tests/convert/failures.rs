@@ -1,0 +1,223 @@
+//! A full disk, a limit on the length of files, a directory that may not be written, a lock of somebody else: exit 2,
+//! and everything is as it was.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::torch::{checkpoint, noise};
+use super::{Listing, Model, differences, fixture, listing, oid_of, skipped};
+use crate::sandbox::{BIN, Output};
+
+/// What is under a name that somebody looks at: all but blobs that nothing names.
+fn named(mut listing: Listing) -> Listing {
+    listing.retain(|path, _| !path.to_string_lossy().contains(".git/objects"));
+    listing
+}
+
+/// Failed with 2, with a cause, and as before.
+#[track_caller]
+fn failed(before: &Listing, after: Listing, run: &Output) {
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.starts_with("error: "), "{run:?}");
+    let differences = differences(&named(before.clone()), &named(after));
+    assert_eq!(differences, [""; 0], "{run:?}");
+}
+
+fn model(attributes: Option<&str>) -> Model {
+    let model = Model::with_attributes(attributes);
+    model.add("pytorch_model.bin", &checkpoint(&[noise(1 << 20)]));
+    model.commit();
+    model
+}
+
+#[test]
+fn a_limit_on_the_length_of_files() {
+    let model = model(None);
+    let before = model.listing();
+    // Half of the safetensors file, in blocks of 512 bytes; ignored, the signal becomes an error.
+    for blocks in [0, 1, 1024] {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks} && exec '{BIN}'");
+        let run = super::finish(model.command("sh", &model.dir).args(["-c", &script]));
+        failed(&before, model.listing(), &run);
+    }
+    model.run::<&str>(&[]).ok();
+    assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
+}
+
+/// A small file system of its own, unmounted when dropped.
+struct Mount<'a>(&'a Model, std::path::PathBuf);
+
+impl<'a> Mount<'a> {
+    fn new(model: &'a Model, size: &str) -> Option<Self> {
+        let dir = model.sandbox.path("disk");
+        fs::create_dir(&dir).unwrap();
+        let mut mount = model.command("mount", &model.dir);
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&dir);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(model, dir))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _gone_with_its_namespace =
+            self.0.command("umount", Path::new("/")).arg("-l").arg(&self.1).output();
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    let model = model(None);
+    let Some(disk) = Mount::new(&model, "8m") else {
+        return skipped("no file system can be mounted here, so no disk is full");
+    };
+    let repo = disk.1.join("model");
+    let copied = super::finish(model.command("cp", &model.dir).arg("-a").arg(&model.dir).arg(&repo));
+    copied.ok();
+    model.sandbox.git(&repo, &["update-index", "-q", "--refresh"]);
+    let before = listing(&disk.1);
+    let mut failures = 0;
+    // The conversion needs two MiB and a little: full in the object, in the copy, in the small files at the end.
+    for free in [0, 4, 512, 1020, 1028, 1500, 2040, 2048, 2052, 2056, 2060, 2064, 2072, 2080, 2100] {
+        let filler = disk.1.join("filler");
+        fill(&model, &filler, free);
+        let run = model.sandbox.bin::<&str>(&repo, &[]);
+        fs::remove_file(&filler).unwrap();
+        if run.code == Some(0) {
+            break;
+        }
+        failures += 1;
+        // An object in the store has the name of its content: it is no half-written one, and it is used again.
+        let mut after = listing(&disk.1);
+        after.retain(|path, _| before.contains_key(path) || !path.to_string_lossy().contains("lfs/objects"));
+        failed(&before, after, &run);
+        assert!(run.stderr.contains("No space left"), "{free} KiB: {run:?}");
+    }
+    assert!(failures > 5, "only {failures} disks were full");
+    model.sandbox.bin::<&str>(&repo, &[]).ok();
+}
+
+/// Leaves so many KiB of a small disk.
+fn fill(model: &Model, filler: &Path, free: u64) {
+    let mut df = model.command("df", filler.parent().unwrap());
+    let said = super::finish(df.args(["--output=avail", "-k", "."])).ok();
+    let available: u64 = said.lines().last().unwrap().trim().parse().unwrap();
+    fs::write(filler, vec![1; usize::try_from(available.saturating_sub(free) * 1024).unwrap()]).unwrap();
+}
+
+/// Is this process bound by the rights of files?
+fn is_bound(model: &Model) -> bool {
+    let probe = model.sandbox.path("probe");
+    fs::create_dir(&probe).unwrap();
+    fs::set_permissions(&probe, Permissions::from_mode(0o555)).unwrap();
+    let bound = fs::write(probe.join("file"), "").is_err();
+    fs::remove_dir_all(&probe).unwrap();
+    bound
+}
+
+/// Our program as somebody who may not write everywhere, in a copy that he may read.
+fn run_bound(model: &Model) -> Option<Output> {
+    if is_bound(model) {
+        return Some(model.run::<&str>(&[]));
+    }
+    let bin = model.sandbox.path("git-st-convert");
+    if !bin.exists() {
+        // By a program of its own: what this process has open to write may be inherited, and cannot be run then.
+        super::finish(model.command("cp", &model.dir).arg(BIN).arg(&bin)).ok();
+        fs::set_permissions(model.sandbox.path(""), Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = model.command("setpriv", &model.dir);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(bin);
+    Some(command.output().ok()?.into())
+}
+
+fn give_away(model: &Model) {
+    if !is_bound(model) {
+        super::finish(model.command("chown", &model.dir).args(["-R", "65534:65534", "."])).ok();
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_directory_that_may_not_be_written() {
+    // The work tree, the store, the index's directory: each fails at another step.
+    for dir in [".", ".git/lfs", ".git/lfs/objects", ".git", ".git/objects"] {
+        let model = model(None);
+        fs::create_dir_all(model.at(".git/lfs/objects")).unwrap();
+        give_away(&model);
+        if dir == ".git/objects" {
+            for entry in fs::read_dir(model.at(dir)).unwrap() {
+                set_mode(&entry.unwrap().path(), 0o555);
+            }
+        }
+        set_mode(&model.at(dir), 0o555);
+        let before = model.listing();
+        let Some(run) = run_bound(&model) else {
+            return skipped("this is root, and setpriv is not there to be somebody else");
+        };
+        let mut after = model.listing();
+        set_mode(&model.at(dir), 0o755);
+        after.remove(Path::new("git-st-convert"));
+        after.retain(|path, _| before.contains_key(path) || !path.to_string_lossy().contains("lfs/"));
+        failed(&before, after, &run);
+        assert!(run.stderr.contains("Permission denied"), "{dir}: {run:?}");
+    }
+}
+
+#[test]
+fn a_subdirectory_that_may_not_be_written_stops_no_other() {
+    let model = Model::with_attributes(None);
+    for path in ["sub/pytorch_model.bin", "pytorch_model.bin"] {
+        model.add(path, &fixture("tied-2.bin"));
+    }
+    model.commit();
+    give_away(&model);
+    set_mode(&model.at("sub"), 0o555);
+    let Some(run) = run_bound(&model) else {
+        return skipped("this is root, and setpriv is not there to be somebody else");
+    };
+    assert_eq!(run.code, Some(2), "{run:?}");
+    if !is_bound(&model) {
+        super::finish(model.command("chown", &model.dir).args(["-R", "0:0", "."])).ok();
+        model.git(&["update-index", "-q", "--refresh"]);
+    }
+    model.check("model.safetensors", &oid_of("tied-2.bin"));
+    assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
+}
+
+#[test]
+fn a_lock_of_somebody_else() {
+    for replace in [&[] as &[&str], &["--replace", "--commit"]] {
+        let model = model(Some("*.bin filter=lfs -text"));
+        fs::write(model.at(".git/index.lock"), "").unwrap();
+        let before = model.listing();
+        let run = model.run(replace);
+        let mut after = model.listing();
+        after.retain(|path, _| before.contains_key(path) || !path.to_string_lossy().contains("lfs/objects"));
+        failed(&before, after, &run);
+        assert!(run.stderr.contains("hint: if no other git is at work here, run `rm "), "{run:?}");
+        fs::remove_file(model.at(".git/index.lock")).unwrap();
+        model.run::<&str>(&[]).ok();
+    }
+}
+
+#[test]
+fn a_commit_that_a_hook_refuses_leaves_all_staged() {
+    let model = Model::with("tied-2.bin");
+    let hook = model.sandbox.path("hook");
+    fs::write(&hook, "#!/bin/sh\necho not today >&2\nexit 1\n").unwrap();
+    set_mode(&hook, 0o755);
+    fs::create_dir_all(model.at(".git/hooks")).unwrap();
+    super::finish(model.command("cp", &model.dir).arg("-p").arg(hook).arg(".git/hooks/pre-commit")).ok();
+    let head = model.git(&["rev-parse", "HEAD"]);
+    let run = model.run(&["--commit"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("not today"), "{run:?}");
+    assert_eq!(model.git(&["rev-parse", "HEAD"]), head);
+    assert_eq!(model.status(), "A  model.safetensors\n");
+    model.check("model.safetensors", &oid_of("tied-2.bin"));
+}

@@ -1,0 +1,210 @@
+//! kill -9 at two hundred points of a run: every name is as before or as after, and a later run finishes the work.
+//!
+//! The points are spread over the time that a run really takes, every second one over its last part, where names
+//! are given. They come from a fixed seed; what a machine does in that time is its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use git_st_convert::hash::Oid;
+
+use super::torch::{checkpoint, next, noise};
+use super::{Model, age};
+
+const RUNS: u32 = 200;
+const SIZE: usize = 20 << 20;
+
+/// What a reader of the repository sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    /// `git ls-files --stage`: what the index names.
+    index: String,
+    refs: String,
+    attributes: Option<Vec<u8>>,
+    source: Option<(u64, i64)>,
+    output: Option<Oid>,
+}
+
+/// What a kill left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    Before,
+    /// Some names are new, and others are not yet.
+    Between,
+    After,
+}
+
+struct Killed {
+    model: Model,
+    /// The length of the safetensors file.
+    size: Option<u64>,
+    kept: PathBuf,
+    index: Vec<u8>,
+    /// As before, as after, and as after with `--replace`.
+    states: [State; 3],
+    duration: Duration,
+}
+
+fn hash(path: &Path) -> Option<Oid> {
+    fs::read(path).ok().map(|bytes| Oid::of(&bytes))
+}
+
+impl Killed {
+    fn new() -> Self {
+        let model = Model::with_attributes(Some("*.bin filter=lfs diff=lfs merge=lfs -text\n"));
+        let source = checkpoint(&[noise(SIZE)]);
+        model.add("pytorch_model.bin", &source);
+        model.commit();
+        // The same file under a name outside, so that it can come back at no cost.
+        let kept = model.sandbox.path("kept.bin");
+        fs::hard_link(model.at("pytorch_model.bin"), &kept).unwrap();
+        let index = fs::read(model.at(".git/index")).unwrap();
+        let states = [(); 3].map(|()| state(&model));
+        let mut killed = Self { model, size: None, kept, index, states, duration: Duration::ZERO };
+        let mut times = Vec::new();
+        for replace in [false, true, false] {
+            let start = Instant::now();
+            killed.model.run(args(replace)).ok();
+            times.push(start.elapsed());
+            killed.states[1 + usize::from(replace)] = state(&killed.model);
+            killed.size = Some(killed.model.at("model.safetensors").metadata().unwrap().len());
+            killed.reset();
+        }
+        times.sort();
+        killed.duration = times[1];
+        assert!(killed.states[1].output.is_some() && killed.states[2].source.is_none());
+        killed
+    }
+
+    /// As it was before any run.
+    fn reset(&self) {
+        let at = |path: &str| self.model.at(path);
+        for path in ["model.safetensors", ".git/index.lock", "pytorch_model.bin"] {
+            let _may_be_absent = fs::remove_file(at(path));
+        }
+        fs::hard_link(&self.kept, at("pytorch_model.bin")).unwrap();
+        fs::write(at(".git/index"), &self.index).unwrap();
+        fs::write(at(".gitattributes"), self.states[0].attributes.as_ref().unwrap()).unwrap();
+        age(&at(".gitattributes"));
+        let _may_be_absent = fs::remove_file(self.model.object(self.states[1].output.unwrap()));
+    }
+
+    /// Runs, and kills after `delay`. Did the kill come in time?
+    fn kill(&self, replace: bool, delay: Duration) -> bool {
+        let mut command = self.model.command(crate::sandbox::BIN, &self.model.dir);
+        command.args(args(replace)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(delay);
+        child.kill().unwrap();
+        !child.wait().unwrap().success()
+    }
+
+    /// Every name as before or as after, each by itself; and what is left over, is where it may be.
+    fn check(&self, replace: bool) -> Found {
+        let (before, after) = (&self.states[0], &self.states[1 + usize::from(replace)]);
+        let now = state(&self.model);
+        assert!(now.index == before.index || now.index == after.index, "index: {now:#?}");
+        assert_eq!(now.refs, before.refs);
+        assert!(now.attributes == before.attributes || now.attributes == after.attributes, "{now:#?}");
+        assert!(now.source == before.source || now.source == after.source, "{now:#?}");
+        assert!(now.output == before.output || now.output == after.output, "{now:#?}");
+        let object = self.model.object(after.output.unwrap());
+        let is_whole = object.metadata().is_ok_and(|metadata| Some(metadata.len()) == self.size);
+        assert!(is_whole || !object.exists(), "half an object under its name");
+        // What the index names is there.
+        assert!(now.index == before.index || now.output == after.output, "{now:#?}");
+        let lock = self.model.at(".git/index.lock");
+        if let Ok(lock) = fs::symlink_metadata(&lock) {
+            let inodes =
+                leftovers(&self.model.at(".git")).into_iter().map(|path| path.metadata().unwrap().ino());
+            assert!(
+                inodes.collect::<BTreeSet<_>>().contains(&lock.ino()),
+                "a lock that nobody can know for ours"
+            );
+        }
+        let elsewhere = ["", ".git/lfs", ".git/lfs/objects", ".git/objects"];
+        for dir in elsewhere {
+            assert_eq!(leftovers(&self.model.at(dir)), [""; 0].map(PathBuf::from), "{dir}");
+        }
+        match now {
+            _ if lock.exists() => Found::Between,
+            now if now == *before => Found::Before,
+            now if now == *after => Found::After,
+            _ => Found::Between,
+        }
+    }
+
+    /// A later run sweeps, and completes.
+    fn complete(&self, replace: bool) {
+        let run = self.model.run(args(replace));
+        assert_eq!(run.code, Some(0), "{run:?}");
+        for dir in [".git", ".git/lfs/tmp"] {
+            assert_eq!(leftovers(&self.model.at(dir)), [""; 0].map(PathBuf::from), "{run:?}");
+        }
+        assert!(!self.model.at(".git/index.lock").exists());
+        let mut now = state(&self.model);
+        let after = &self.states[1 + usize::from(replace)];
+        // Killed after the index and before the removal, the checkpoint is an untracked file.
+        if now.index == after.index && now.source == self.states[0].source {
+            now.source = after.source;
+        }
+        assert_eq!(now, *after, "{run:?}");
+    }
+}
+
+fn state(model: &Model) -> State {
+    State {
+        index: model.git(&["ls-files", "--stage"]),
+        refs: model.git(&["for-each-ref"]) + &fs::read_to_string(model.at(".git/HEAD")).unwrap(),
+        attributes: fs::read(model.at(".gitattributes")).ok(),
+        // It is a link to what is kept, so it need not be read.
+        source: fs::metadata(model.at("pytorch_model.bin"))
+            .ok()
+            .map(|metadata| (metadata.ino(), metadata.mtime())),
+        output: hash(&model.at("model.safetensors")),
+    }
+}
+
+fn args(replace: bool) -> &'static [&'static str] {
+    if replace { &["--replace"] } else { &[] }
+}
+
+/// Our temporary files in a directory.
+fn leftovers(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_string_lossy().contains("st-convert-")).collect()
+}
+
+#[test]
+fn killed_at_two_hundred_points_nothing_is_half_done_and_a_later_run_completes() {
+    let killed = Killed::new();
+    let whole = killed.duration.as_secs_f64();
+    let (mut chance, mut in_time) = (0x5eed_u64, 0);
+    let mut found = BTreeMap::new();
+    for run in 0..RUNS {
+        let replace = run % 3 == 0;
+        chance = next(chance);
+        let part = f64::from(u32::try_from(chance >> 32).unwrap()) / f64::from(u32::MAX);
+        let at = if run % 2 == 0 { whole * part } else { whole * (0.5 + 0.5 * part) };
+        in_time += u32::from(killed.kill(replace, Duration::from_secs_f64(at)));
+        let state = killed.check(replace);
+        let count = found.entry(state).and_modify(|count| *count += 1).or_insert(1_u32);
+        // What is of interest is completed, and some of the rest.
+        let often = if state == Found::Between { 2 } else { 12 };
+        if *count % often == 1 {
+            killed.complete(replace);
+        }
+        if state != Found::Before || *count % often == 1 {
+            killed.reset();
+        }
+    }
+    assert!(
+        in_time > RUNS / 4,
+        "only {in_time} of {RUNS} runs of {whole:.3} s were killed in time: {found:?}"
+    );
+    killed.complete(false);
+}

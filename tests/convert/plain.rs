@@ -1,0 +1,96 @@
+//! Plain files: `--output`, and no repository at all.
+
+use std::fs;
+
+use git_st_convert::hash::Oid;
+
+use super::{Model, differences, fixture, oid_of};
+use crate::sandbox::Sandbox;
+
+const NAME: &str = "tied-2.bin";
+
+fn oid(path: std::path::PathBuf) -> String {
+    Oid::of(&fs::read(path).unwrap()).to_string()
+}
+
+#[test]
+fn an_output_touches_no_repository() {
+    let model = Model::with(NAME);
+    let before = super::listing(&model.dir);
+    model.run(&["-o", "../out.safetensors", "pytorch_model.bin"]).ok();
+    assert_eq!(oid(model.sandbox.path("out.safetensors")), oid_of(NAME));
+    assert_eq!(super::listing(&model.dir), before);
+    // In the work tree it is one file more, and git sees it as untracked.
+    model.run(&["-o", "sub.safetensors", "pytorch_model.bin"]).ok();
+    assert_eq!(model.status(), "?? sub.safetensors\n");
+    let mut after = super::listing(&model.dir);
+    after.retain(|path, _| !path.ends_with("sub.safetensors") && !path.ends_with("index"));
+    let mut before = before;
+    before.retain(|path, _| !path.ends_with("index"));
+    assert_eq!(after, before);
+}
+
+#[test]
+fn an_output_that_exists_is_refused_unless_forced() {
+    let model = Model::with(NAME);
+    fs::write(model.sandbox.path("out.safetensors"), "mine").unwrap();
+    let before = model.listing();
+    let run = model.run(&["-o", "../out.safetensors", "pytorch_model.bin"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("which exists") && run.stderr.contains("hint: "), "{run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    model.run(&["-f", "-o", "../out.safetensors", "pytorch_model.bin"]).ok();
+    assert_eq!(oid(model.sandbox.path("out.safetensors")), oid_of(NAME));
+}
+
+#[test]
+fn an_output_takes_one_file() {
+    let model = Model::with(NAME);
+    for args in [&["-o", "x"] as &[&str], &["-o", "x", "pytorch_model.bin", "README.md"]] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(2), "{run:?}");
+    }
+    assert!(!model.at("x").exists());
+}
+
+#[test]
+fn an_output_from_a_pointer_reads_the_object() {
+    let model = Model::with(NAME);
+    model.only_pointer("pytorch_model.bin", &fixture(NAME));
+    model.run(&["-o", "../out.safetensors", "pytorch_model.bin"]).ok();
+    assert_eq!(oid(model.sandbox.path("out.safetensors")), oid_of(NAME));
+}
+
+#[test]
+fn outside_of_a_repository_the_file_stands_beside_its_source() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("plain");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("pytorch_model.bin"), fixture("gpt2-tied.bin")).unwrap();
+    fs::write(dir.join("config.json"), "{\"architectures\": [\"GPT2LMHeadModel\"]}").unwrap();
+    sandbox.bin(&sandbox.path(""), &["plain/pytorch_model.bin"]).ok();
+    assert_eq!(oid(dir.join("model.safetensors")), oid_of("gpt2-tied.bin"));
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 3, "no leftovers");
+    let again = sandbox.bin(&dir, &["pytorch_model.bin", "--json"]).ok();
+    assert_eq!(super::json_lines(&again)[0]["status"], "up-to-date");
+    let deflated = fixture("rezipped-deflated.bin");
+    fs::write(dir.join("deflated.pt"), deflated).unwrap();
+    sandbox.bin(&dir, &["deflated.pt"]).ok();
+    assert_eq!(oid(dir.join("deflated.safetensors")), oid_of("rezipped-deflated.bin"));
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 5, "no leftovers");
+}
+
+#[test]
+fn a_refusal_of_a_plain_file_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("plain");
+    fs::create_dir(&dir).unwrap();
+    for name in ["crc.bin", "os-system.bin", "truncated.bin"] {
+        fs::write(dir.join("in.bin"), fixture(name)).unwrap();
+        let run = sandbox.bin(&dir, &["in.bin", "-o", "out.safetensors"]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{name}");
+    }
+    let run = sandbox.bin(&dir, &["none.bin", "-o", "out.safetensors"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+}

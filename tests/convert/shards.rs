@@ -1,0 +1,172 @@
+//! Sharded sets: converted whole or not at all, and an index that says what is so.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::torch::{Float32, checkpoint, noise};
+use super::{Model, differences};
+
+const SHARDS: [&str; 2] = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+const CONVERTED: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+const INDEX: &str = "pytorch_model.bin.index.json";
+
+fn tensor(name: &str, len: usize) -> Float32 {
+    Float32 { name: name.to_owned(), ..noise(len) }
+}
+
+fn shards() -> [Vec<u8>; 2] {
+    [checkpoint(&[tensor("a", 4000), tensor("b", 8)]), checkpoint(&[tensor("c", 400)])]
+}
+
+fn index(map: &Value) -> String {
+    // The size of such an index is what its author thought it to be.
+    json!({ "metadata": { "total_size": 1, "by": "somebody" }, "weight_map": map }).to_string()
+}
+
+fn with_index(map: &Value) -> Model {
+    let model = Model::new();
+    for (name, bytes) in SHARDS.iter().zip(shards()) {
+        model.add(name, &bytes);
+    }
+    model.add(INDEX, index(map).as_bytes());
+    model.commit();
+    model
+}
+
+fn map() -> Value {
+    json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1] })
+}
+
+/// A repository with a set of two shards.
+pub(super) fn model() -> Model {
+    with_index(&map())
+}
+
+#[track_caller]
+fn check(model: &Model) {
+    let text = fs::read(model.at("model.safetensors.index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(index["metadata"], json!({ "total_size": 4408, "by": "somebody" }));
+    assert_eq!(index["weight_map"], json!({ "a": CONVERTED[0], "b": CONVERTED[0], "c": CONVERTED[1] }));
+    let mut total = 0;
+    for shard in CONVERTED {
+        let bytes = fs::read(model.at(shard)).unwrap();
+        model.check(shard, &git_st_convert::hash::Oid::of(&bytes).to_string());
+        let read = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        for (name, tensor) in read.tensors() {
+            assert_eq!(index["weight_map"][&name], shard);
+            total += tensor.data().len();
+        }
+    }
+    assert_eq!(index["metadata"]["total_size"], total);
+}
+
+#[test]
+fn a_set_with_a_true_index() {
+    let model = model();
+    let run = model.run::<&str>(&[]);
+    assert!(run.stderr.contains("model.safetensors.index.json: shard index written"), "{run:?}");
+    run.ok();
+    check(&model);
+    let mut expected = CONVERTED.map(|path| format!("A  {path}\n")).to_vec();
+    expected.push("A  model.safetensors.index.json\n".to_owned());
+    assert_eq!(model.status(), expected.concat());
+    assert_eq!(super::json_lines(&model.run(&["--json"]).ok())[2]["up_to_date"], 2);
+}
+
+#[test]
+fn one_shard_or_the_index_may_be_named() {
+    let model = model();
+    model.run(&[INDEX]).ok();
+    check(&model);
+    // One shard by its name is one file.
+    let model = self::model();
+    model.run(&[SHARDS[1]]).ok();
+    assert_eq!(model.status(), format!("A  {}\n", CONVERTED[1]));
+}
+
+#[test]
+fn replacing_removes_the_shards_and_their_index() {
+    let model = model();
+    model.run(&["--replace", "--commit"]).ok();
+    check(&model);
+    let files = model.git(&["ls-tree", "--name-only", "HEAD"]);
+    assert_eq!(
+        files.lines().collect::<Vec<_>>(),
+        [".gitattributes", "README.md", CONVERTED[0], CONVERTED[1], "model.safetensors.index.json"]
+    );
+    assert_eq!(model.status(), "");
+    assert!(!model.at(INDEX).exists() && !model.at(SHARDS[0]).exists());
+}
+
+#[test]
+fn names_that_were_dropped_are_not_in_the_index() {
+    let model = Model::new();
+    let tied = super::fixture("tied-2.bin");
+    model.add(SHARDS[0], &tied);
+    model.add(SHARDS[1], &shards()[1]);
+    let map = json!({ "embed.weight": SHARDS[0], "decoder.weight": SHARDS[0], "c": SHARDS[1] });
+    model.add(INDEX, index(&map).as_bytes());
+    model.commit();
+    model.run::<&str>(&[]).ok();
+    let text = fs::read(model.at("model.safetensors.index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&text).unwrap();
+    for (name, shard) in index["weight_map"].as_object().unwrap() {
+        let bytes = fs::read(model.at(shard.as_str().unwrap())).unwrap();
+        assert!(::safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor(name).is_ok(), "{name}");
+    }
+    assert!(index["weight_map"].get("embed.weight").is_none());
+    assert!(index["weight_map"].get("decoder.weight").is_some());
+}
+
+/// Refused with 1 and a line that names `about`; nothing is written for any shard of the set.
+#[track_caller]
+fn refused(model: &Model, args: &[&str], about: &str) {
+    let before = model.listing();
+    let run = model.run(args);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains(about), "{run:?}");
+    assert!(run.stderr.contains("hint: "), "{run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+}
+
+#[test]
+fn a_missing_shard_is_named() {
+    let model = model();
+    model.git(&["rm", "-q", SHARDS[1]]);
+    refused(&model, &[], SHARDS[1]);
+    refused(&model, &[INDEX], SHARDS[1]);
+    let model = self::model();
+    fs::remove_file(model.object(git_st_convert::hash::Oid::of(&shards()[0]))).unwrap();
+    model.only_pointer(SHARDS[0], &shards()[0]);
+    refused(&model, &[], SHARDS[0]);
+}
+
+#[test]
+fn an_index_that_disagrees() {
+    let wrong = json!({ "a": SHARDS[0], "b": SHARDS[1], "c": SHARDS[1] });
+    refused(&with_index(&wrong), &[], "which it does not");
+    let absent = json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1], "d": SHARDS[1] });
+    refused(&with_index(&absent), &[], "which it does not");
+    for map in [json!({ "a": "../outside.bin" }), json!({ "a": 3 }), json!(null)] {
+        let model = with_index(&map);
+        refused(&model, &[], INDEX);
+        refused(&model, &["--replace"], SHARDS[0]);
+        // By its own name a shard is one file.
+        model.run(&[SHARDS[0]]).ok();
+    }
+}
+
+#[test]
+fn a_shard_that_is_refused_stops_its_set() {
+    for at in [0, 1] {
+        let model = Model::new();
+        model.add(SHARDS[at], &super::fixture("crc.bin"));
+        model.add(SHARDS[1 - at], &shards()[1]);
+        let map = json!({ "c": SHARDS[1 - at] , "linear.weight": SHARDS[at] });
+        model.add(INDEX, index(&map).as_bytes());
+        model.commit();
+        refused(&model, &[], SHARDS[at]);
+    }
+}

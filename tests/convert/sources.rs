@@ -1,0 +1,176 @@
+//! Where a checkpoint's bytes come from, and what proves them.
+
+use std::fs;
+
+use git_st_convert::hash::Oid;
+
+use super::{Model, differences, fixture, json_lines, oid_of, skipped};
+
+const NAME: &str = "tied-2.bin";
+
+#[test]
+fn a_pointer_in_the_work_tree_and_the_object_in_the_store() {
+    let model = Model::with(NAME);
+    model.only_pointer("pytorch_model.bin", &fixture(NAME));
+    let run = json_lines(&model.run(&["--json"]).ok());
+    assert_eq!(run[0]["source_oid"], Oid::of(&fixture(NAME)).to_string());
+    model.check("model.safetensors", &oid_of(NAME));
+}
+
+#[test]
+fn the_content_in_the_work_tree_alone_is_proven_by_its_pointer() {
+    let model = Model::with(NAME);
+    fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
+    let run = json_lines(&model.run(&["--json"]).ok());
+    assert_eq!(run[0]["source_oid"], Oid::of(&fixture(NAME)).to_string());
+    model.check("model.safetensors", &oid_of(NAME));
+}
+
+#[test]
+fn other_content_in_the_work_tree_than_its_pointer_says_is_refused() {
+    for replace in [&[] as &[&str], &["--replace", "--commit"]] {
+        let model = Model::with(NAME);
+        fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
+        model.write("pytorch_model.bin", fixture("strided.bin"));
+        let before = model.listing();
+        let run = model.run(replace);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(
+            run.stderr.contains("does not match its pointer") && run.stderr.contains("hint: "),
+            "{run:?}"
+        );
+        assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    }
+}
+
+#[test]
+fn a_damaged_object_is_refused() {
+    let model = Model::with(NAME);
+    let mut bytes = fixture(NAME);
+    let object = model.object(Oid::of(&bytes));
+    // One bit of a tensor's bytes; the archive's own checksum would tell, too.
+    let at = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+    bytes[at - 80] ^= 1;
+    fs::write(&object, &bytes).unwrap();
+    let before = model.listing();
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("hint: "), "{run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+}
+
+#[test]
+fn an_object_that_is_nowhere_is_refused() {
+    let model = Model::with(NAME);
+    model.only_pointer("pytorch_model.bin", &fixture(NAME));
+    fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
+    let before = model.listing();
+    for args in
+        [&[] as &[&str], &["pytorch_model.bin"], &["-n"], &["-o", "x.safetensors", "pytorch_model.bin"]]
+    {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("is an LFS pointer whose object is not here"), "{run:?}");
+        assert!(run.stderr.contains("hint: download it with `git lfs pull --include "), "{run:?}");
+    }
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    fs::remove_file(model.at("pytorch_model.bin")).unwrap();
+    assert_eq!(model.run::<&str>(&[]).code, Some(1));
+}
+
+#[test]
+fn the_hint_of_a_missing_object_does_help() {
+    let model = Model::with(NAME);
+    if !model.sandbox.git_lfs_available() {
+        return skipped("git-lfs is not installed, so it cannot download");
+    }
+    let root = model.sandbox.path("");
+    model.sandbox.git(&root, &["init", "-q", "--bare", "hub.git"]);
+    let url = format!("file://{}", model.sandbox.path("hub.git").display());
+    model.git(&["remote", "add", "origin", &url]);
+    model.git(&["lfs", "push", "origin", "main"]);
+    model.git(&["push", "-q", "-u", "origin", "main"]);
+    model.only_pointer("pytorch_model.bin", &fixture(NAME));
+    fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let pattern = run.stderr.split("--include ").nth(1).unwrap().split(['`', '\n']).next().unwrap();
+    model.git(&["lfs", "pull", "--include", pattern.trim_matches('"')]);
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of(NAME));
+}
+
+#[test]
+fn a_checkpoint_that_was_committed_without_lfs() {
+    let model = Model::with_attributes(None);
+    model.add("pytorch_model.bin", &fixture(NAME));
+    model.commit();
+    assert_eq!(model.git(&["cat-file", "-s", ":pytorch_model.bin"]).trim(), fixture(NAME).len().to_string());
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of(NAME));
+    assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
+    assert_eq!(model.sandbox.filter_runs(), [""; 0]);
+}
+
+#[test]
+fn a_file_that_nobody_tracks_is_converted_if_it_is_named() {
+    let model = Model::new();
+    model.write("pytorch_model.bin", fixture(NAME));
+    let run = json_lines(&model.run(&["--json"]).ok());
+    assert_eq!(run[0]["files"], 0);
+    model.run(&["pytorch_model.bin"]).ok();
+    model.check("model.safetensors", &oid_of(NAME));
+    assert_eq!(model.status(), "A  model.safetensors\n?? pytorch_model.bin\n");
+}
+
+#[test]
+fn replacing_does_not_remove_what_nobody_tracks() {
+    let model = Model::new();
+    model.write("pytorch_model.bin", fixture(NAME));
+    model.run(&["--replace", "pytorch_model.bin"]).ok();
+    assert_eq!(model.status(), "A  model.safetensors\n?? pytorch_model.bin\n");
+}
+
+#[test]
+fn content_decides_and_not_the_name() {
+    let model = Model::new();
+    model.add("weights", &fixture(NAME));
+    model.add("notes.bin", b"notes, and no weights");
+    model.add("archive.zip", &fixture(NAME)[..0]);
+    model.commit();
+    let run = json_lines(&model.run(&["--json"]).ok());
+    assert_eq!(run[0]["source"], "weights");
+    assert_eq!(run.last().unwrap()["converted"], 1);
+    model.check("weights.safetensors", &oid_of(NAME));
+    // A name that promises weights is worth an error.
+    let model = Model::new();
+    model.add("pytorch_model.bin", b"notes, and no weights");
+    model.commit();
+    assert_eq!(model.run::<&str>(&[]).code, Some(1));
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let model = Model::with(NAME);
+    let run = model.run(&["none.bin", "pytorch_model.bin"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("error: none.bin: "), "{run:?}");
+    model.check("model.safetensors", &oid_of(NAME));
+    let run = model.run(&["../outside.bin"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("hint: "), "{run:?}");
+}
+
+#[test]
+fn more_checkpoints_than_a_process_may_open() {
+    let model = Model::with_attributes(None);
+    for number in 0..80 {
+        model.write(format!("step-{number}/pytorch_model.bin"), fixture(NAME));
+    }
+    model.git(&["add", "."]);
+    model.commit();
+    let script = format!("ulimit -n 48 && exec '{}'", crate::sandbox::BIN);
+    let mut command = model.command("sh", &model.dir);
+    super::finish(command.args(["-c", &script])).ok();
+    assert_eq!(model.status().lines().count(), 81);
+}

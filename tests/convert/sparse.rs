@@ -1,0 +1,75 @@
+//! Sparse checkouts: sources inside and outside, cones and patterns, a sparse index.
+
+use super::{Model, fixture, oid_of};
+
+const NAME: &str = "tied-2.bin";
+const KINDS: [&[&str]; 3] =
+    [&["--cone", "in"], &["--cone", "--sparse-index", "in"], &["--no-cone", "/in/", "/.gitattributes"]];
+
+fn sparse(args: &[&str]) -> Model {
+    let model = Model::new();
+    for path in ["in/pytorch_model.bin", "out/deep/pytorch_model.bin"] {
+        model.add(path, &fixture(NAME));
+    }
+    for path in ["in/a", "out/b", "far/c"] {
+        model.add(path, path.as_bytes());
+    }
+    model.commit();
+    model.git(&[&["sparse-checkout", "set"], args].concat());
+    assert!(!model.at("out").exists() && model.at("in/a").exists());
+    model
+}
+
+fn skipped(model: &Model) -> Vec<String> {
+    let listed = model.git(&["ls-files", "-t"]);
+    listed.lines().filter_map(|line| line.strip_prefix("S ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn sources_inside_and_outside() {
+    for args in KINDS {
+        let model = sparse(args);
+        let before = skipped(&model);
+        model.run::<&str>(&[]).ok();
+        model.check("in/model.safetensors", &oid_of(NAME));
+        model.check("out/deep/model.safetensors", &oid_of(NAME));
+        assert_eq!(model.status(), "A  in/model.safetensors\nA  out/deep/model.safetensors\n", "{args:?}");
+        assert_eq!(skipped(&model), before, "{args:?}");
+        assert!(!model.at("out/b").exists() && !model.at("out/deep/pytorch_model.bin").exists());
+        let runs = model.sandbox.filter_runs();
+        model.git(&["commit", "-q", "-m", "converted"]);
+        assert_eq!(model.status(), "", "{args:?}");
+        assert_eq!(model.sandbox.filter_runs(), runs);
+        model.git(&["fsck", "--strict"]);
+        let files = model.git(&["ls-tree", "-r", "--name-only", "HEAD"]);
+        assert_eq!(files.lines().count(), 9, "{files}");
+    }
+}
+
+#[test]
+fn replacing_outside_of_the_sparse_checkout() {
+    for args in KINDS {
+        let model = sparse(args);
+        model.run(&["--replace", "--commit", "out"]).ok();
+        assert_eq!(model.status(), "", "{args:?}");
+        let files = model.git(&["ls-tree", "-r", "--name-only", "HEAD"]);
+        assert!(!files.contains("out/deep/pytorch_model.bin") && files.contains("out/b"), "{files}");
+        assert!(files.contains("in/pytorch_model.bin"), "{files}");
+        model.check("out/deep/model.safetensors", &oid_of(NAME));
+    }
+}
+
+#[test]
+fn attributes_that_are_not_checked_out() {
+    let model = Model::new();
+    model.add("in/pytorch_model.bin", &fixture(NAME));
+    model.add("out/pytorch_model.bin", &fixture(NAME));
+    model.write("out/.gitattributes", "*.safetensors -filter\n");
+    model.git(&["add", "out/.gitattributes"]);
+    model.commit();
+    model.git(&["sparse-checkout", "set", "--cone", "in"]);
+    model.run(&["out/pytorch_model.bin"]).ok();
+    let status = model.status();
+    assert_eq!(status, "M  out/.gitattributes\nA  out/model.safetensors\n");
+    model.check("out/model.safetensors", &oid_of(NAME));
+}

