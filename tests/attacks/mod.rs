@@ -17,7 +17,7 @@ use git_st_convert::safetensors::{self, Layout};
 use crate::checkpoint::{floats, legacy as legacy_file, pickle, zip};
 
 /// Longer than any of these may take in a debug build.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Plans a file, within the time.
 fn plan(file: &[u8]) -> Result<Plan, Error> {
