@@ -1,0 +1,175 @@
+//! How long a conversion takes, beside the tools that do parts of it; `docs/performance.md` says how to read it.
+//!
+//! All rows of a case are run in turn, round by round, so that a slow moment of the machine meets all of them; the
+//! median of each is printed. It is no test: nothing fails because it is slow.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench for people"
+)]
+
+mod checkpoint;
+mod measure;
+#[path = "../../tests/checkpoint/pickle.rs"]
+#[expect(dead_code, reason = "a checkpoint needs a few of them")]
+mod pickle;
+mod repository;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use checkpoint::Shape;
+use measure::{Run, measure};
+use repository::Repository;
+
+const USAGE: &str = "cargo bench --bench convert -- [--smoke] [--rounds N] [--dir DIR] [CASE...]
+
+  --smoke      a few megabytes, one round: does it run?
+  --rounds N   default 3
+  --dir DIR    where the files are made and removed again, default TMPDIR; 6 GB
+  CASE         bert, many, tiny; default all
+
+  $PYTHON      a Python that has torch and safetensors: adds torch.load + save_file and `git add`";
+
+struct Options {
+    smoke: bool,
+    rounds: usize,
+    dir: PathBuf,
+    cases: Vec<String>,
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options { smoke: false, rounds: 3, dir: env::temp_dir(), cases: Vec::new() };
+    let mut asked = false;
+    let mut args = env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            // What cargo adds. Without it this is `cargo test --benches`, which times nothing.
+            "--bench" => asked = true,
+            "--smoke" => options.smoke = true,
+            "--rounds" => options.rounds = args.next()?.parse().ok()?,
+            "--dir" => options.dir = args.next()?.into(),
+            case if !case.starts_with('-') => options.cases.push(case.to_owned()),
+            _ => return None,
+        }
+    }
+    if options.smoke {
+        options.rounds = 1;
+    }
+    asked.then_some(options)
+}
+
+fn main() {
+    let Some(options) = options() else {
+        println!("{USAGE}");
+        return;
+    };
+    let scratch = tempfile::Builder::new().prefix("st-convert-bench-").tempdir_in(&options.dir).unwrap();
+    let python = env::var_os("PYTHON").map(PathBuf::from).filter(|python| has_torch(python));
+    println!(
+        "{} rounds, {} processors",
+        options.rounds,
+        std::thread::available_parallelism().map_or(0, usize::from)
+    );
+    for shape in Shape::all(options.smoke) {
+        if options.cases.is_empty() || options.cases.iter().any(|case| *case == shape.name) {
+            run(&shape, scratch.path(), options.rounds, python.as_deref());
+        }
+    }
+}
+
+fn has_torch(python: &Path) -> bool {
+    let probe = Command::new(python).args(["-c", "import torch, safetensors.torch"]).output();
+    probe.is_ok_and(|output| output.status.success())
+}
+
+/// One row of the table: what is done, and its runs.
+struct Row {
+    name: &'static str,
+    runs: Vec<Run>,
+}
+
+impl Row {
+    fn seconds(&self) -> f64 {
+        median(self.runs.iter().map(|run| run.wall.as_secs_f64()).collect())
+    }
+
+    fn peak(&self) -> f64 {
+        let peak = self.runs.iter().map(|run| run.peak).max().unwrap_or(0);
+        f64::from(u32::try_from(peak / 1024).unwrap_or(u32::MAX)) / 1024.0
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
+}
+
+fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
+    let repository = Repository::new(&scratch.join(shape.name), shape);
+    let (source, copy) = (repository.object(), repository.outside("copy"));
+    let mut rows: Vec<Row> =
+        ["git st-convert", "openssl dgst -sha256", "cp", "sha256sum", "load + save_file", "git add"]
+            .into_iter()
+            .map(|name| Row { name, runs: Vec::new() })
+            .collect();
+    for _ in 0..rounds {
+        let mut done = Vec::new();
+        let mut convert = repository.command(Path::new(env!("CARGO_BIN_EXE_git-st-convert")));
+        done.push(Some(measure(convert.args(["-q", "--no-progress"]))));
+        repository.reset();
+        let mut digest = Command::new("openssl");
+        done.push(repository.has("openssl").then(|| measure(digest.args(["dgst", "-sha256"]).arg(&source))));
+        done.push(Some(measure(Command::new("cp").arg(&source).arg(&copy))));
+        done.push(repository.has("sha256sum").then(|| measure(Command::new("sha256sum").arg(&copy))));
+        std::fs::remove_file(&copy).unwrap();
+        done.extend(reference(&repository, python));
+        for (row, run) in rows.iter_mut().zip(done) {
+            row.runs.extend(run);
+        }
+    }
+    rows.retain(|row| !row.runs.is_empty());
+    print(shape, &source, &rows);
+    repository.remove();
+}
+
+/// The usual way: torch reads, safetensors writes, git and git-lfs store.
+fn reference(repository: &Repository, python: Option<&Path>) -> [Option<Run>; 2] {
+    const SCRIPT: &str = "import sys, torch; from safetensors.torch import save_file; \
+        save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2], metadata={'format': 'pt'})";
+    let Some(python) = python else { return [None, None] };
+    let mut convert = repository.command(python);
+    convert.args(["-c", SCRIPT]).arg(repository.object()).arg("model.safetensors");
+    let converted = measure(&mut convert);
+    let added = repository.has("git-lfs").then(|| measure(&mut repository.add_with_lfs()));
+    repository.reset();
+    [Some(converted), added]
+}
+
+fn print(shape: &Shape, source: &Path, rows: &[Row]) {
+    let bytes = std::fs::metadata(source).unwrap().len();
+    println!(
+        "\n{}: {} tensors, {}.{} MB",
+        shape.name,
+        shape.tensors.len(),
+        bytes / 1_000_000,
+        bytes / 100_000 % 10
+    );
+    println!("| what | wall s | times ours | peak MiB |\n|---|---|---|---|");
+    let ours = rows[0].seconds();
+    for row in rows {
+        println!("| {} | {:.3} | {:.2} | {:.0} |", row.name, row.seconds(), row.seconds() / ours, row.peak());
+    }
+    for (name, parts) in
+        [("cp, then sha256sum", ["cp", "sha256sum"]), ("the usual way", ["load + save_file", "git add"])]
+    {
+        let of = |part: &str| rows.iter().find(|row| row.name == part).map(Row::seconds);
+        if let (Some(first), Some(second)) = (of(parts[0]), of(parts[1])) {
+            println!("| {name} | {:.3} | {:.2} | |", first + second, (first + second) / ours);
+        }
+    }
+}

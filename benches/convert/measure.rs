@@ -1,0 +1,42 @@
+//! The time that a program takes, and the memory of its largest process.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// One run.
+pub(crate) struct Run {
+    pub(crate) wall: Duration,
+    /// The highest resident size of any process of it, in bytes; 0 where `/proc` does not say.
+    pub(crate) peak: u64,
+}
+
+/// Runs a program to its end.
+pub(crate) fn measure(command: &mut Command) -> Run {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let mut peak = 0;
+    // The high-water mark only rises, so what counts is to look shortly before the end.
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        peak = peak.max(highest(child.id()));
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let wall = start.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    Run { wall, peak }
+}
+
+/// The high-water mark of a process and of those it started.
+fn highest(process: u32) -> u64 {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
+    let status = read("status");
+    let own =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    let children = read(&format!("task/{process}/children"));
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok()).map(highest);
+    children.chain(own.map(|kilobytes: u64| kilobytes * 1024)).max().unwrap_or(0)
+}
