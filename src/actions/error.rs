@@ -81,6 +81,26 @@ pub enum Error {
     /// The source changed while it was read.
     #[error("changed while it was read")]
     SourceChanged,
+    /// The file of the work tree is not what the index says: it is no source, and nothing to remove.
+    #[error("has changes that are not staged")]
+    Modified,
+    /// The checkpoint has the name that its safetensors file would have.
+    #[error("has the name that its safetensors file would have")]
+    OutputIsSource,
+    /// An option that needs a repository.
+    #[error("{option} needs a repository")]
+    NeedsRepository {
+        /// The option.
+        option: &'static str,
+    },
+    /// Two shards of a set hold one tensor.
+    #[error("holds {name}, as {other} does")]
+    TwoShards {
+        /// The tensor.
+        name: String,
+        /// The other shard.
+        other: String,
+    },
     /// The path is a symbolic link, which is never followed.
     #[error("is a symbolic link, which is not followed")]
     Symlink,
@@ -166,6 +186,9 @@ impl Error {
             | Self::PointerMismatch { .. }
             | Self::NoObject { .. }
             | Self::Symlink
+            | Self::Modified
+            | Self::OutputIsSource
+            | Self::TwoShards { .. }
             | Self::OutputExists { .. }
             | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }

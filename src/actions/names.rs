@@ -12,8 +12,8 @@ const WEIGHTS: &[&[u8]] =
 /// What trainers write beside the weights.
 const TRAINING_STATE: &[&[u8]] =
     &[b"training_args", b"optimizer", b"scheduler", b"scaler", b"random_states", b"rng_state"];
-/// The suffix of a shard index of checkpoints.
-const INDEX: &[u8] = b".bin.index.json";
+/// What stands between the stem and the variant of a shard index of checkpoints.
+const INDEX: &[u8] = b".bin.index.";
 
 /// The safetensors file of a checkpoint: `pytorch_model*` becomes `model*`, any other keeps its stem.
 pub(crate) fn safetensors(path: &BStr) -> BString {
@@ -32,8 +32,8 @@ pub(crate) fn safetensors(path: &BStr) -> BString {
 /// The shard index that replaces the one of checkpoints.
 pub(crate) fn safetensors_index(index: &BStr) -> BString {
     let (dir, name) = split(index);
-    let stem = name.strip_suffix(INDEX).unwrap_or(name);
-    [dir, &renamed(stem), b".safetensors.index.json"].concat().into()
+    let (stem, variant) = index_parts(name).unwrap_or((name, b""));
+    [dir, &renamed(stem), b".safetensors.index.", variant, b"json"].concat().into()
 }
 
 fn renamed(stem: &[u8]) -> Vec<u8> {
@@ -45,13 +45,25 @@ fn renamed(stem: &[u8]) -> Vec<u8> {
 
 /// Is it the shard index of checkpoints?
 pub(crate) fn is_index(path: &BStr) -> bool {
-    split(path).1.ends_with(INDEX)
+    index_parts(split(path).1).is_some()
 }
 
-/// Is it a shard of this index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`?
+/// The stem and the variant with its dot, if any: `X.bin.index.json`, `X.bin.index.fp16.json`.
+fn index_parts(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = name.rfind(INDEX)?;
+    let variant = name[at + INDEX.len()..].strip_suffix(b"json")?;
+    let plain =
+        variant.is_empty() || variant.ends_with(b".") && !variant[..variant.len() - 1].contains(&b'.');
+    plain.then_some((&name[..at], variant))
+}
+
+/// Is it a shard of this index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`, with the variant
+/// behind the stem, `X.fp16-00001-of-00002.bin`?
 pub(crate) fn is_shard_of(path: &[u8], index: &[u8]) -> bool {
-    let stem = index.strip_suffix(INDEX).unwrap_or(index);
-    let rest = path.strip_prefix(stem).and_then(|rest| rest.strip_prefix(b"-")?.strip_suffix(b".bin"));
+    let Some((stem, variant)) = index_parts(index) else { return false };
+    let variant = variant.strip_suffix(b".").map_or(Vec::new(), |variant| [b".", variant].concat());
+    let start = [stem, &variant, b"-"].concat();
+    let rest = path.strip_prefix(start.as_slice()).and_then(|rest| rest.strip_suffix(b".bin"));
     rest.is_some_and(|rest| !rest.contains(&b'/'))
 }
 
@@ -111,6 +123,11 @@ mod tests {
             safetensors_index("x/pytorch_model.bin.index.json".into()),
             "x/model.safetensors.index.json"
         );
+        let variant = "pytorch_model.bin.index.fp16.json";
+        assert_eq!(safetensors_index(variant.into()), "model.safetensors.index.fp16.json");
+        assert!(is_shard_of(b"pytorch_model.fp16-00001-of-00002.bin", variant.as_bytes()));
+        assert!(!is_shard_of(b"pytorch_model-00001-of-00002.bin", variant.as_bytes()));
+        assert!(!is_index("pytorch_model.bin.index.a.b.json".into()));
     }
 
     #[test]

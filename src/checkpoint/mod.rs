@@ -93,6 +93,18 @@ pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     select::plan(contents, source.len(), options)
 }
 
+/// Is it a pickle that names nothing of torch or numpy, so that no tensor can be in it?
+pub fn is_plain_pickle(source: &dyn ReadAt) -> bool {
+    let foreign = |global: &pickle::Global| {
+        let package = global.module.split('.').next().unwrap_or_default();
+        !matches!(package, "torch" | "numpy")
+    };
+    pickle::read(source, 0, &pickle::Limits::default()).is_ok_and(|pickle| {
+        let mut globals = pickle.values.iter().filter_map(|(id, _)| pickle.values.global(id));
+        globals.all(foreign)
+    })
+}
+
 /// What a container holds: the pickle, and where each storage that it declares lies.
 struct Contents {
     format: Format,

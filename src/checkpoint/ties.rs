@@ -51,7 +51,10 @@ pub struct Ties {
 /// [`Error::Keep`] if a name to keep is not a complete tensor of a tied set.
 pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
     let mut ties = Ties::default();
-    let mut unused = policy.keep.clone();
+    // A name that is not here may be another file's; the caller knows whether there is one.
+    let here: BTreeSet<&str> = plan.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let mut unused: BTreeSet<String> =
+        policy.keep.iter().filter(|name| here.contains(name.as_str())).cloned().collect();
     let mut by_storage: BTreeMap<usize, Vec<&Tensor>> = BTreeMap::new();
     for tensor in plan.tensors.iter().filter(|tensor| tensor.bytes() > 0) {
         by_storage.entry(tensor.storage).or_default().push(tensor);
@@ -136,9 +139,8 @@ fn choose(
         ties.copies.extend(copies);
         return;
     };
-    for name in complete.iter().filter(|name| policy.keep.contains(**name)) {
-        unused.remove(*name);
-    }
+    // A second name to keep in one set stays unused, and is refused.
+    unused.remove(kept);
     let others = set.iter().filter(|tensor| tensor.name != kept);
     ties.dropped.extend(others.map(|tensor| (tensor.name.clone(), kept.to_owned())));
 }

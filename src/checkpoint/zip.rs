@@ -82,6 +82,13 @@ pub(super) fn broken(error: io::Error) -> Error {
     }
 }
 
+/// Is it one of torch's records but for the case, which torch ignores when it looks one up?
+fn is_misspelt(below: &str) -> bool {
+    let lower = below.to_ascii_lowercase();
+    let known = ["data.pkl", "byteorder", "version", "constants.pkl"].contains(&lower.as_str());
+    lower != below && (known || lower.starts_with("data/") || lower.starts_with("code/"))
+}
+
 fn ambiguous(what: impl Into<String>) -> Error {
     Error::Ambiguity { what: what.into() }
 }
@@ -114,6 +121,9 @@ impl<'a> Archive<'a> {
                 None => root = Some(first.to_owned()),
                 Some(root) if root == first => {}
                 Some(root) => return Err(ambiguous(format!("there are two roots, {root} and {first}"))),
+            }
+            if is_misspelt(below) {
+                return Err(ambiguous(format!("torch would take {name} for another record")));
             }
             let entry = Entry {
                 index,

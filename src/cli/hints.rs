@@ -35,6 +35,11 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::NoObject { .. } => format!("download it with `git lfs pull --include {}`", pattern(&file)),
         Error::PointerMismatch { .. } => "check the objects that are here with `git lfs fsck`".to_owned(),
         Error::Dangerous { .. } => format!("see what it names with `git st-convert inspect {file}`"),
+        Error::Modified => {
+            format!("stage it with `git add {file}`, or drop the changes with `git restore {file}`")
+        }
+        Error::OutputIsSource => format!("choose another name with `git st-convert {file} --output FILE`"),
+        Error::TwoShards { .. } => format!("list what it holds with `git st-convert inspect {file}`"),
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
         Error::OutputExists { .. } | Error::Place(lfs::place::Error::Exists { .. }) => {
             format!("replace it with `git st-convert --force {file}`")

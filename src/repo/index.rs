@@ -3,11 +3,11 @@
 //! Invariant: entries come sorted as git sorts them, and a directory that a sparse index stands for is given as
 //! the files that it holds. It writes nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString};
 use gix::index::State;
-use gix::index::entry::{self, Flags};
+use gix::index::entry::{self, Flags, Stat};
 
 use super::{Error, ObjectId, Repo, Result};
 
@@ -39,6 +39,17 @@ pub struct Entry {
     pub intent_to_add: bool,
     /// 0, or in a merge conflict 1 (base), 2 (ours), 3 (theirs).
     pub stage: u8,
+    /// The stat data of the work-tree file when it was staged.
+    stat: Stat,
+}
+
+impl Entry {
+    /// Has the file of the work tree the stat data that it was staged with, so that git takes it for unchanged?
+    pub fn is_unchanged(&self, file: &Path) -> bool {
+        let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
+        let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok());
+        now.is_some_and(|now| now.matches(&self.stat, entry::stat::Options::default()))
+    }
 }
 
 impl Repo {
@@ -56,6 +67,7 @@ impl Repo {
             skip_worktree: entry.flags.contains(Flags::SKIP_WORKTREE),
             intent_to_add: entry.flags.contains(Flags::INTENT_TO_ADD),
             stage: u8::try_from(entry.stage_raw()).unwrap_or_default(),
+            stat: entry.stat,
         };
         Ok(index.entries().iter().map(entry).collect())
     }
@@ -114,7 +126,7 @@ impl Repo {
                     mode => {
                         let flags = Flags::EXTENDED | Flags::SKIP_WORKTREE;
                         let mode = mode.unwrap_or(entry::Mode::FILE);
-                        let stat = entry::Stat::default();
+                        let stat = Stat::default();
                         index.dangerously_push_entry(stat, item.object_id(), flags, mode, path.as_ref());
                     }
                 }

@@ -36,9 +36,40 @@ fn other_content_in_the_work_tree_than_its_pointer_says_is_refused() {
         let run = model.run(replace);
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(
-            run.stderr.contains("does not match its pointer") && run.stderr.contains("hint: "),
+            run.stderr.contains(if replace.is_empty() { "does not match its pointer" } else { "not staged" })
+                && run.stderr.contains("hint: "),
             "{run:?}"
         );
+        assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    }
+}
+
+/// The object is there, and the file of the work tree is another: which is meant is unknown, and `--replace` would
+/// remove what is nowhere else.
+#[test]
+fn changes_that_are_not_staged_are_neither_passed_over_nor_removed() {
+    for options in [&[] as &[&str], &["--replace"]] {
+        let model = Model::with(NAME);
+        model.write("pytorch_model.bin", fixture("strided.bin"));
+        let before = model.listing();
+        let run = model.run(options);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("has changes that are not staged"), "{run:?}");
+        assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    }
+}
+
+/// A checkpoint under the name of a safetensors file is neither up to date nor overwritten.
+#[test]
+fn a_checkpoint_with_the_name_of_its_output() {
+    for options in [&[] as &[&str], &["--force", "--replace"]] {
+        let model = Model::new();
+        model.write("model.safetensors", fixture(NAME));
+        model.git(&["add", "--all"]);
+        model.commit();
+        let before = model.listing();
+        let run = model.run(options);
+        assert_eq!(run.code, Some(1), "{run:?}");
         assert_eq!(differences(&before, &model.listing()), [""; 0]);
     }
 }

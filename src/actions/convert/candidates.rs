@@ -4,14 +4,17 @@
 //! only where the content cannot be seen, and where it promises what the content does not hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, Reason, names};
 use super::{Options, Outcomes, Source};
 use crate::checkpoint::{self, Kind};
+use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
-use crate::read_at::{FileSource, ReadAt as _};
+use crate::read_at::{FileSource, ReadAt as _, Reader};
 use crate::repo::{self, Entry, Mode, Repo};
 use crate::safetensors::shard::Index;
 
@@ -89,6 +92,55 @@ impl<'a> Tracked<'a> {
         }
     }
 
+    /// Is the file of the work tree, if there is one, what the index says of it?
+    pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(()) };
+        let target = self.repo.target(path)?;
+        let file = match target.metadata()? {
+            None => return Ok(()),
+            Some(_) if entry.is_unchanged(&target.path()) => return Ok(()),
+            Some(metadata) if metadata.is_file() => target.path(),
+            Some(_) => return Err(Error::Modified),
+        };
+        let failed = |source| Error::Io { what: "read", path: file.clone(), source };
+        let content = File::open(&file).and_then(FileSource::new).map_err(failed)?;
+        let is_same = match self.pointer(entry)? {
+            Some(pointer) if content.len() == pointer.size => {
+                let mut hasher = HashingWriter::new(io::sink());
+                io::copy(&mut Reader::new(&content), &mut hasher).map_err(failed)?;
+                hasher.finish().1 == pointer.oid
+            }
+            Some(pointer) if content.len() < pointer::MAX_LEN as u64 => {
+                let text =
+                    content.read_vec_at(0, usize::try_from(content.len()).unwrap_or(0)).map_err(failed)?;
+                Pointer::parse(&text).is_ok_and(|other| other == pointer)
+            }
+            Some(_) => false,
+            // Blobs beyond this are not held in memory to be compared.
+            None if content.len() > 1 << 30 => false,
+            None => {
+                let len = usize::try_from(content.len()).unwrap_or(0);
+                let same_size = self.repo.blob_size(entry.id)? == Some(content.len());
+                same_size
+                    && self.repo.blob(entry.id, content.len())?
+                        == content.read_vec_at(0, len).map_err(failed)?
+            }
+        };
+        if is_same { Ok(()) } else { Err(Error::Modified) }
+    }
+
+    /// A small file: of the work tree, or else as the index has it.
+    pub(super) fn text(&self, path: &BStr, limit: u64) -> Option<Vec<u8>> {
+        let on_disk =
+            self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
+        let entry = self.entries.get(path).filter(|_| !on_disk);
+        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry).ok().flatten())) { self.repo.blob(entry.id, limit).ok() } else {
+            let file = self.open(path).ok()?.file;
+            let len = usize::try_from(file.len()).ok().filter(|_| file.len() <= limit)?;
+            file.read_vec_at(0, len).ok()
+        }
+    }
+
     /// Every unit that `options` ask for. What is not to be converted goes to `outcomes`.
     pub(super) fn units(&self, options: &Options, outcomes: &mut Outcomes<'_>) -> Result<Vec<Unit>, Error> {
         let mut found = BTreeMap::new();
@@ -145,11 +197,11 @@ impl<'a> Tracked<'a> {
                 indices.insert(path.clone());
                 continue;
             }
-            if !matches!(entry.mode, Mode::File | Mode::Executable) || entry.intent_to_add {
-                continue;
-            }
             let weight_like = names::is_weight_like(path.as_bstr());
             let training_state = names::is_training_state(path.as_bstr());
+            if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
+                continue;
+            }
             let source = match self.open(path.as_bstr()) {
                 Ok(source) => source,
                 // What is behind the name is unknown: only the name can say whether it matters.
@@ -243,7 +295,14 @@ fn judge(path: &BStr, file: &FileSource) -> Verdict {
         Ok(Kind::Legacy) => Verdict::Weights,
         // Any archive is a zip; torch's has a pickle in it.
         Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Verdict::Weights,
-        Ok(Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => Verdict::State,
+        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => {
+            if checkpoint::is_plain_pickle(file) {
+                Verdict::State
+            } else {
+                Verdict::BrokenPromise(kind)
+            }
+        }
+        Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Verdict::BrokenPromise(kind),
         Ok(kind) if names::promises_weights(path) => Verdict::BrokenPromise(kind),
         _ => Verdict::Other,
     }

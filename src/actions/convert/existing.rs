@@ -66,6 +66,10 @@ impl Run<'_> {
         let is_tracked = |path: &BString| self.tracked.contains(path.as_ref());
         let index = unit.set.as_ref().map(|Set { index, .. }| index);
         let mut sources = unit.files.iter().map(|file| &file.path).chain(index);
+        let is_own_source = |path: &BString| names::safetensors(path.as_ref()) == *path;
+        if unit.files.iter().any(|file| is_own_source(&file.path)) {
+            return Ok(None);
+        }
         if self.options.force || (self.options.replace && sources.any(is_tracked)) {
             return Ok(None);
         }

@@ -60,6 +60,11 @@ impl Job {
         Ok(Self { source, plan, layout, ties })
     }
 
+    /// Is it the name of a tensor here?
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.plan.tensors.iter().any(|tensor| tensor.name == name)
+    }
+
     /// The facts, with the oids if they are known.
     pub(super) fn facts(&self, written: Option<Written>) -> Conversion {
         Conversion {

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use super::{Error, Outcome, Reason, Reporter, Status};
 use crate::repo::Repo;
 
-pub(crate) use source::{Source, class_of};
+pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]
@@ -81,8 +81,15 @@ pub fn convert(options: &Options, reporter: &dyn Reporter) -> Result<Summary, Er
     {
         return Err(Error::OneOutput { count });
     }
+    let switches = [
+        (options.replace, "--replace"),
+        (options.commit.is_some(), "--commit"),
+        (options.pointer_only, "--pointer-only"),
+    ];
+    let unplaced = switches.into_iter().find_map(|(is_set, option)| is_set.then_some(option));
     match Repo::discover(&options.cwd)? {
         Some(repo) if options.output.is_none() => repository::convert(&repo, options, reporter),
+        _ if unplaced.is_some() => Err(Error::NeedsRepository { option: unplaced.unwrap_or_default() }),
         repo if !options.paths.is_empty() => plain::convert(repo.as_ref(), options, reporter),
         _ => Err(Error::NoRepository),
     }

@@ -9,6 +9,7 @@ use bstr::{BString, ByteSlice as _};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::Job;
 use super::{Options, Outcomes, Source, Summary, class_of};
+use crate::checkpoint;
 use crate::lfs::Temp;
 use crate::repo::Repo;
 
@@ -37,6 +38,9 @@ fn one(
     reporter: &dyn Reporter,
 ) -> Result<Outcome, Error> {
     let (shown, output) = output_of(name, path, options);
+    if output.canonicalize().is_ok_and(|there| path.canonicalize().is_ok_and(|source| source == there)) {
+        return Err(Error::OutputIsSource);
+    }
     if output.symlink_metadata().is_ok() && !options.force {
         if options.output.is_some() {
             return Err(Error::OutputExists { output: shown });
@@ -47,6 +51,9 @@ fn one(
     let source = Source::plain(repo, name.as_bstr(), path.to_owned())?;
     let class = class_of(None, name.as_bstr(), path);
     let job = Job::prepare(source, class.as_deref(), options)?;
+    if let Some(name) = options.keep.iter().find(|name| options.paths.len() == 1 && !job.holds(name)) {
+        return Err(checkpoint::Error::Keep { name: name.clone() }.into());
+    }
     let written = if options.dry_run { None } else { Some(write(&job, &output, options.force, reporter)?) };
     Ok(Outcome {
         source: name.clone(),

@@ -3,12 +3,15 @@
 //! Invariant: nothing has a name before every file of the unit is written and proven. If a name cannot be given,
 //! the names that were given before it are taken back, so that a failure leaves what was there.
 
+use std::io::Write as _;
+
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Conversion, Error, Note};
 use super::index::NewIndex;
 use super::job::Written;
 use super::repository::{Planned, Run};
+use crate::hash::Oid;
 use crate::lfs::{Follower, NewObject, Placed, Pointer};
 use crate::repo::{AttributesChange, Change, Repo};
 
@@ -109,7 +112,7 @@ impl Run<'_> {
         }
         if let Some(index) = index {
             undo.write(index.path.as_bstr(), index.text.as_bytes())?;
-            changes.push(self.add(&index.path, index.text.clone().into_bytes())?);
+            changes.push(self.add(&index.path, self.index_blob(index)?)?);
             notes.push(Note::IndexWritten { path: index.path.clone() });
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
@@ -128,6 +131,20 @@ impl Run<'_> {
             self.repo.remove_file(path.as_bstr())?;
         }
         Ok(Published { files, removed })
+    }
+
+    /// What the shard index is in the index of git: its text, or a pointer to it.
+    fn index_blob(&self, index: &NewIndex) -> Result<Vec<u8>, Error> {
+        let text = index.text.as_bytes();
+        if !index.is_under_lfs {
+            return Ok(text.to_vec());
+        }
+        let mut object = self.repo.store().create()?;
+        let failed = |source| Error::Io { what: "write", path: self.repo.store().tmp_dir(), source };
+        object.write_all(text).map_err(failed)?;
+        let pointer = Pointer { oid: Oid::of(text), size: text.len() as u64 };
+        object.commit(pointer.oid, pointer.size)?;
+        Ok(pointer.to_string().into_bytes())
     }
 
     fn add(&self, path: &BString, blob: Vec<u8>) -> Result<Change, Error> {

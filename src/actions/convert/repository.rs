@@ -1,7 +1,7 @@
 //! A conversion in a repository: objects, work-tree files, `.gitattributes`, one index write a unit.
 //!
-//! Order: the objects get their names, then the `.gitattributes` and the files of the work tree, then
-//! the index is replaced, then what it no longer names is removed. Killed anywhere between, every file
+//! Order: all bytes are written and proven without a name; then the `.gitattributes`, the objects and the
+//! files of the work tree get theirs, then the index is replaced, then what it no longer names is removed. Killed anywhere between, every file
 //! is old or new, and git shows what is new as untracked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use super::candidates::{Candidate, Set, Tracked, Unit};
 use super::index::{NewIndex, new_index};
 use super::job::Job;
 use super::publish::{Done, Published, attributes_note};
-use super::{Options, Outcomes, Summary, class_of};
+use super::{CONFIG_LIMIT, Options, Outcomes, Summary, class_in};
 use crate::checkpoint;
 use crate::repo::Repo;
 
@@ -36,9 +36,11 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
         outcomes,
         touched: Vec::new(),
         told: BTreeSet::new(),
+        is_single: false,
         from: Vec::new(),
     };
     let collisions = collisions(&units);
+    run.is_single = units.len() == 1;
     for unit in units {
         run.unit(unit, &collisions)?;
     }
@@ -70,6 +72,8 @@ pub(super) struct Run<'a> {
     pub(super) touched: Vec<BString>,
     /// The `.gitattributes` that a dry run spoke of.
     told: BTreeSet<BString>,
+    /// Is there one unit, so that every name to keep must be in it?
+    is_single: bool,
     /// Every checkpoint that was converted, and its oid.
     pub(super) from: Vec<(BString, crate::hash::Oid)>,
 }
@@ -94,7 +98,11 @@ impl Run<'_> {
         }
         let Unit { files, set } = unit;
         let Some(planned) = self.plan(files, set.as_ref(), collisions)? else { return Ok(()) };
-        let index = match set.map(|set| new_index(self.repo, &set, &planned)).transpose() {
+        if let Some(name) = self.unknown_keep(&planned) {
+            let error = checkpoint::Error::Keep { name }.into();
+            return self.fail_all(paths(planned).collect(), error);
+        }
+        let index = match set.map(|set| new_index(&self.tracked, self.repo, &set, &planned)).transpose() {
             Ok(index) => index,
             Err(error) => return self.fail_all(paths(planned).collect(), error),
         };
@@ -127,6 +135,13 @@ impl Run<'_> {
             }
             Err((failed, error)) => self.fail_all(failed, error),
         }
+    }
+
+    /// A name to keep that no file of the only unit holds. With several units it may be another's.
+    fn unknown_keep(&self, planned: &[Planned]) -> Option<String> {
+        let keep = self.options.keep.iter().filter(|_| self.is_single);
+        let mut unknown = keep.filter(|name| !planned.iter().any(|planned| planned.job.holds(name)));
+        unknown.next().cloned()
     }
 
     /// Says what a run would do.
@@ -211,6 +226,9 @@ impl Run<'_> {
     ) -> Result<Planned, Error> {
         let path = file.path;
         let output = names::safetensors(path.as_bstr());
+        if output == path {
+            return Err(Error::OutputIsSource);
+        }
         if let Some(other) = collisions.get(&output).and_then(|all| all.iter().find(|other| **other != path))
         {
             return Err(Error::OutputCollision { output, other: other.clone() });
@@ -223,7 +241,13 @@ impl Run<'_> {
         // What cannot be had in the end is said before the long work.
         self.repo.plan_attributes(std::slice::from_ref(&output))?;
         let source = self.tracked.open(path.as_bstr())?;
-        let class = class_of(Some(self.repo), path.as_bstr(), &source.path);
+        // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
+        // to remove.
+        if self.options.replace || source.path != self.repo.target(path.as_bstr())?.path() {
+            self.tracked.check_unmodified(path.as_bstr())?;
+        }
+        let config = names::beside(path.as_bstr(), b"config.json");
+        let class = self.tracked.text(config.as_bstr(), CONFIG_LIMIT).and_then(|text| class_in(&text));
         let job = Job::prepare(source, class.as_deref(), self.options)?;
         let is_there = match self.there(output.as_bstr())? {
             _ if self.options.force => false,

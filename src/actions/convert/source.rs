@@ -106,10 +106,17 @@ fn stamp(file: &File) -> io::Result<(u64, Option<SystemTime>)> {
     Ok((metadata.len(), metadata.modified().ok()))
 }
 
-/// The model's class by the `config.json` beside a checkpoint: `architectures[0]`. Whatever is not
-/// there, or is not so, is no class.
+/// The longest `config.json` that is read.
+pub(crate) const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// The model's class by the text of its `config.json`: `architectures[0]`. What is not so is no class.
+pub(crate) fn class_in(config: &[u8]) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_slice(config).ok()?;
+    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
+}
+
+/// The same by the `config.json` beside a checkpoint, in the work tree if there is a repository.
 pub(crate) fn class_of(repo: Option<&Repo>, name: &BStr, path: &Path) -> Option<String> {
-    const LIMIT: u64 = 1 << 20;
     let path = match repo {
         Some(repo) => {
             let target = repo.target(names::beside(name, b"config.json").as_bstr()).ok()?;
@@ -117,11 +124,10 @@ pub(crate) fn class_of(repo: Option<&Repo>, name: &BStr, path: &Path) -> Option<
         }
         None => path.with_file_name("config.json"),
     };
-    if fs::metadata(&path).ok()?.len() > LIMIT {
+    if fs::metadata(&path).ok()?.len() > CONFIG_LIMIT {
         return None;
     }
     let mut text = Vec::new();
-    File::open(path).ok()?.take(LIMIT).read_to_end(&mut text).ok()?;
-    let config: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
+    File::open(path).ok()?.take(CONFIG_LIMIT).read_to_end(&mut text).ok()?;
+    class_in(&text)
 }

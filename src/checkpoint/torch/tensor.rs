@@ -33,11 +33,16 @@ impl Torch<'_> {
             }
             match (rebuild(callable), args) {
                 (Some(Rebuild::Tensor), &[storage, offset, size, stride, ref rest @ ..]) => {
+                    attributes.extend(rest.iter().filter(|&&other| self.holds_tensor(other)));
                     let view =
                         View { storage, offset, size, stride, dtype: None, flags: rest.get(2).copied() };
                     return self.strided(&view, name, limits);
                 }
-                (Some(Rebuild::TensorV3), &[storage, offset, size, stride, _, _, dtype, ref rest @ ..]) => {
+                (
+                    Some(Rebuild::TensorV3),
+                    &[storage, offset, size, stride, grad, hooks, dtype, ref rest @ ..],
+                ) => {
+                    attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_tensor(other)));
                     let flags = rest.first().copied();
                     let view = View { storage, offset, size, stride, dtype: Some(dtype), flags };
                     return self.strided(&view, name, limits);
@@ -127,8 +132,15 @@ impl Torch<'_> {
         match (element, view.dtype) {
             (Element::Typed(dtype), None) => Ok(dtype),
             (Element::Bytes, None) => Ok(DType::U8),
-            (_, Some(id)) => {
+            (element, Some(id)) => {
                 let global = self.values.global(id);
+                // torch gives a dtype of its own to storages of bytes alone.
+                if let (Element::Typed(of_storage), Some(named)) = (element, global.and_then(dtype))
+                    && of_storage != named
+                {
+                    let what = "a view of a storage of another dtype".to_owned();
+                    return Err(Error::Unsupported { name: name.to_owned(), what });
+                }
                 global.and_then(dtype).ok_or_else(|| Error::Unsupported {
                     name: name.to_owned(),
                     what: global.map_or_else(|| "malformed".to_owned(), |global| global.name.to_string()),
