@@ -184,3 +184,26 @@ fn every_test_module_is_in_the_binary() {
     }
     assert_none(&wrong, "every test module is named in tests/main.rs");
 }
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let all: String = ["src", "tests"].iter().flat_map(|dir| sources(dir).into_values()).collect();
+    let mut wrong = Vec::new();
+    let formats = fs::read_dir(package().join("docs/formats")).unwrap().map(|entry| entry.unwrap().path());
+    for path in formats.chain(["docs/attacks.md", "docs/fuzzing.md"].map(|path| package().join(path))) {
+        let text = fs::read_to_string(&path).unwrap();
+        // The last column of a table holds tests and fixtures; tests are names of three words or more.
+        for cell in text.lines().filter(|line| line.ends_with('|')).filter_map(|line| line.rsplit('|').nth(1))
+        {
+            let names = cell.split('`').skip(1).step_by(2);
+            let is_test = |name: &&str| {
+                name.matches('_').count() > 1
+                    && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            };
+            for name in names.filter(is_test).filter(|name| !all.contains(&format!("fn {name}("))) {
+                wrong.push(format!("{}: {name}", path.display()));
+            }
+        }
+    }
+    assert_none(&wrong, "a test that a document names is there");
+}
