@@ -12,7 +12,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 
 /// How much is copied before both files are handed to the disk.
@@ -85,6 +85,20 @@ impl Drop for Follower {
 }
 
 fn follow(from: &File, to: &File, told: &Receiver<u64>) -> io::Result<()> {
+    // A sync can wait for the journal of the file system for half a second; the copy must not wait with it.
+    let (tick, ticks) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        let mut ticks = ticks.into_iter();
+        let syncer =
+            scope.spawn(move || ticks.try_for_each(|()| from.sync_data().and_then(|()| to.sync_data())));
+        let copied = copy_behind(from, to, told, &tick);
+        drop(tick);
+        let synced = syncer.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
+        copied.and(synced)
+    })
+}
+
+fn copy_behind(from: &File, to: &File, told: &Receiver<u64>, tick: &SyncSender<()>) -> io::Result<()> {
     let share = share_blocks(from, to);
     let (mut copied, mut synced, mut goal) = (0, 0, 0);
     while let Ok(len) = told.recv() {
@@ -93,8 +107,8 @@ fn follow(from: &File, to: &File, told: &Receiver<u64>) -> io::Result<()> {
             copied += copy_range(from, to, copied, STEP.min(goal - copied))?;
             goal = told.try_iter().fold(goal, u64::max);
             if copied - synced >= SYNC_EVERY {
-                from.sync_data()?;
-                to.sync_data()?;
+                // One that is still at work takes this part, too.
+                let _busy = tick.try_send(());
                 synced = copied;
             }
         }

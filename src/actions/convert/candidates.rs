@@ -134,7 +134,9 @@ impl<'a> Tracked<'a> {
         let on_disk =
             self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
         let entry = self.entries.get(path).filter(|_| !on_disk);
-        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry).ok().flatten())) { self.repo.blob(entry.id, limit).ok() } else {
+        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry).ok().flatten())) {
+            self.repo.blob(entry.id, limit).ok()
+        } else {
             let file = self.open(path).ok()?.file;
             let len = usize::try_from(file.len()).ok().filter(|_| file.len() <= limit)?;
             file.read_vec_at(0, len).ok()

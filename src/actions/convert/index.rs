@@ -42,9 +42,10 @@ pub(super) fn new_index(
         }
         for &kept in &job.ties.kept {
             if let Some(tensor) = job.plan.tensors.get(kept)
-                && let Some(other) = content.weight_map.insert(tensor.name.clone(), new.clone()) {
-                    return Err(Error::TwoShards { name: tensor.name.clone(), other });
-                }
+                && let Some(other) = content.weight_map.insert(tensor.name.clone(), new.clone())
+            {
+                return Err(Error::TwoShards { name: tensor.name.clone(), other });
+            }
         }
         total += job.layout.data_len();
     }
