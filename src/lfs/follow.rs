@@ -93,8 +93,8 @@ fn follow(from: &File, to: &File, told: &Receiver<u64>) -> io::Result<()> {
             scope.spawn(move || ticks.try_for_each(|()| from.sync_data().and_then(|()| to.sync_data())));
         let copied = copy_behind(from, to, told, &tick);
         drop(tick);
-        let synced = syncer.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
-        copied.and(synced)
+        let result = syncer.join().unwrap_or_else(|_| Err(io::Error::other("the syncing thread panicked")));
+        copied.and(result)
     })
 }
 
