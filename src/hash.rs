@@ -110,6 +110,11 @@ impl Hasher {
         blocks::can_interleave()
     }
 
+    /// Has it no bytes yet?
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The oid of all bytes so far, and how many they were.
     pub fn finish(mut self) -> (Oid, u64) {
         let len = self.len;
@@ -157,16 +162,8 @@ impl Hasher {
 }
 
 /// The state before the first block: FIPS 180-4, section 5.3.3.
-const INITIAL: State = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
+const INITIAL: State =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 /// A writer that hashes and counts what passes through it.
 pub struct HashingWriter<W> {

@@ -57,8 +57,8 @@ fn interleaved(states: [&mut State; 2], blocks: [&[Block]; 2]) -> bool {
             #[multiversion::inherit_target]
             #[inline]
             fn words(quarter: &[u8; 16]) -> __m128i {
-                let number = u128::from_le_bytes(*quarter).cast_signed();
-                let halves = _mm_set_epi64x((number >> 64) as i64, number as i64);
+                let [low, high] = [0, 8].map(|at| quarter[at..].first_chunk().map_or(0, |half| i64::from_le_bytes(*half)));
+                let halves = _mm_set_epi64x(high, low);
                 _mm_shuffle_epi8(halves, _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203))
             }
 
@@ -123,7 +123,7 @@ fn interleaved(states: [&mut State; 2], blocks: [&[Block]; 2]) -> bool {
             true
         },
         _ => {
-            let _nothing_done = (states, blocks);
+            let _ = (states, blocks);
             false
         }
     }
