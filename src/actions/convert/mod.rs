@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! candidates  which files of the index, or which named ones, and from where their bytes come
-//! job         plan, ties, layout; then the two threads over the bytes
+//! job         plan, ties, layout; then the pass over the bytes
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
 //! existing    what stands already where a safetensors file goes
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
