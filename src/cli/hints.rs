@@ -96,6 +96,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         | Error::Zip(_)
         | Error::NoEndRecord
         | Error::Ambiguity { .. }
+        | Error::Unforeseen { .. }
         | Error::MissingRecord { .. }
         | Error::Legacy { .. }
         | Error::LegacyPart { .. }

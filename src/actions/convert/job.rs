@@ -15,7 +15,7 @@ use super::super::{Conversion, Error, Reporter};
 use super::hashing::{Hashed, Hashing, Side};
 use super::{Options, Source};
 use crate::buffer::{Buffer, Pool};
-use crate::checkpoint::{self, Mismatch, Plan, Proof, ties};
+use crate::checkpoint::{self, Plan, Proof, ties};
 use crate::hash::Oid;
 use crate::lfs::Writers;
 use crate::read_at::{FileSource, Joined, ReadAt as _};
@@ -141,7 +141,7 @@ impl Job {
         // What stopped the pass is the reason, not that it was stopped.
         writers.finish().map_err(failed)?;
         if let Some(damage) = damage {
-            return Err(checkpoint::Error::Damaged(damage).into());
+            return Err(damage.into());
         }
         passed?;
         let Hashed { source: (source_oid, _), output: (oid, size) } = hashing.finish().map_err(failed)?;
@@ -171,7 +171,7 @@ struct Drive<'a> {
     hashing: Hashing,
     proof: Proof<'a>,
     source: &'a FileSource,
-    damage: Option<Mismatch>,
+    damage: Option<checkpoint::Error>,
     reporter: &'a dyn Reporter,
 }
 
