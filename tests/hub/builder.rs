@@ -40,6 +40,8 @@ pub(crate) struct Builder {
     /// The LFS objects by the path that last got one.
     oids: BTreeMap<String, String>,
     contents: Vec<Content>,
+    /// The title and the author of each pull request: those of its first commit.
+    pull_requests: BTreeMap<u64, (String, String)>,
 }
 
 impl Builder {
@@ -61,6 +63,7 @@ impl Builder {
             commits: 0,
             oids: BTreeMap::new(),
             contents: Vec::new(),
+            pull_requests: BTreeMap::new(),
         }
     }
 
@@ -130,6 +133,11 @@ impl Builder {
         self.stream.append(&mut self.changes);
         self.stream.push(b'\n');
         self.tips.insert(self.on.clone(), mark);
+        if let Some(number) = self.on.strip_prefix("refs/pr/").and_then(|number| number.parse().ok()) {
+            let title = message.lines().next().unwrap_or_default().to_owned();
+            let author = self.author.split(" <").next().unwrap_or_default().to_owned();
+            self.pull_requests.entry(number).or_insert((title, author));
+        }
         self
     }
 
@@ -169,6 +177,10 @@ impl Builder {
 
     pub(super) fn contents(&self) -> &[Content] {
         &self.contents
+    }
+
+    pub(super) fn pull_requests(&self) -> &BTreeMap<u64, (String, String)> {
+        &self.pull_requests
     }
 
     fn entry(&mut self, path: &str, mode: &str, bytes: &[u8]) -> &mut Self {

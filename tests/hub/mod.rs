@@ -27,14 +27,17 @@
 #![expect(clippy::disallowed_methods, reason = "git is the server")]
 
 mod access;
+mod api;
 mod builder;
 mod content;
+mod discussions;
 mod fault;
 mod git;
 mod http;
 mod lfs;
 mod log;
 mod model;
+mod resolve;
 mod routes;
 mod send;
 mod server;
@@ -53,6 +56,7 @@ use tempfile::TempDir;
 pub(crate) use access::{Access, Right};
 pub(crate) use builder::{Builder, Content, pointer};
 pub(crate) use content::{Signing, oid_of};
+pub(crate) use discussions::{Discussion, Status};
 pub(crate) use fault::{Fault, Injection, Place, To};
 pub(crate) use lfs::Expiry;
 pub(crate) use log::Seen;
@@ -248,6 +252,23 @@ impl Hub {
     /// Who may read a model; everyone unless told.
     pub(crate) fn set_access(&self, id: &str, access: Access) {
         self.model(id).set_access(access);
+    }
+
+    /// The discussions of a model, by their number.
+    pub(crate) fn discussions(&self, id: &str) -> Vec<Discussion> {
+        self.model(id).discussions.all()
+    }
+
+    /// Adds a discussion, or changes the one of that number.
+    pub(crate) fn set_discussion(&self, id: &str, discussion: Discussion) {
+        let model = self.model(id);
+        model.discussions.add(discussion.clone());
+        model.discussions.change(discussion.number, |old| *old = discussion);
+    }
+
+    /// Removes a ref of a model, as the one of a closed pull request can be.
+    pub(crate) fn remove_ref(&self, id: &str, name: &str) {
+        self.model(id).git(&["update-ref", "-d", name], b"");
     }
 
     /// Makes a token known.

@@ -7,15 +7,15 @@ use crate::hub::{Expiry, Fault, Place, Right, Signing};
 use crate::sandbox::Output;
 
 /// Runs `git lfs pull` in a clone without content.
-fn pull(check: &Check, name: &str) -> Output {
+pub(super) fn pull(check: &Check, name: &str) -> Output {
     let dir = check.clone_without_content(&check.hub.url(ID), name);
     check.hub.forget_requests();
-    let args = ["-c", "lfs.transfer.maxretrydelay=1", "lfs", "pull"];
+    let args = ["-c", "lfs.transfer.maxretries=2", "lfs", "pull"];
     check.sandbox.try_git(&dir, &args)
 }
 
 /// Are the bytes of the checkpoint in the clone?
-fn has_content(check: &Check, name: &str) -> bool {
+pub(super) fn has_content(check: &Check, name: &str) -> bool {
     fs::read(check.sandbox.path(name).join("pytorch_model.bin")).unwrap() == bytes(300_000)
 }
 

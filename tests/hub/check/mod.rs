@@ -2,7 +2,10 @@
 //!
 //! A test that needs git-lfs or curl says so where it is missing, by a line `skipped: …`.
 
+mod access;
+mod api;
 mod content;
+mod faults;
 mod git;
 mod lfs;
 
