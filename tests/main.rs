@@ -31,6 +31,10 @@ mod repo;
 #[cfg(feature = "cli")]
 mod hub;
 
+/// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
+#[cfg(feature = "cli")]
+mod remote;
+
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
 #[cfg(all(unix, feature = "cli"))]
 mod convert;

@@ -25,9 +25,10 @@ use super::endpoint::{Endpoint, Place};
 use super::error::{Error, Result};
 use super::exchange::MAX_TEXT;
 use super::local;
+use super::origin::Scheme;
 use super::redirect::{Ask, own_lines};
 use super::secret::Secret;
-use super::url::{NotAllowed, Scheme, Url};
+use super::url::{NotAllowed, Url};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
 

@@ -16,8 +16,9 @@ use ureq::{Agent, Body, Proxy, config::Config};
 use super::cause::{BadAnswer, Transport};
 use super::client::{Client, Event, lock};
 use super::error::{Error, Result};
+use super::origin::{Origin, Scheme};
 use super::secret::Secret;
-use super::url::{Origin, Scheme, Url};
+use super::url::Url;
 
 /// How much of an answer that is read whole is taken, unless said otherwise.
 pub(super) const MAX_TEXT: u64 = 16 << 20;
@@ -82,7 +83,8 @@ impl Response {
 
     /// The body's bytes as they come.
     pub(super) fn into_reader(self) -> BodyReader {
-        BodyReader { url: self.url, inner: self.body.into_reader() }
+        let left = self.length();
+        BodyReader { url: self.url, inner: self.body.into_reader(), left }
     }
 
     /// The whole body.
@@ -106,6 +108,8 @@ impl Response {
 pub(super) struct BodyReader {
     url: Url,
     inner: ureq::BodyReader<'static>,
+    /// How many bytes are to come, if that was said.
+    left: Option<u64>,
 }
 
 impl BodyReader {
@@ -119,7 +123,14 @@ impl BodyReader {
     /// # Errors
     /// [`Error::Cut`], [`Error::TimedOut`]
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-        self.inner.read(buf).map_err(|err| body_error(&self.url, &err))
+        let read = self.inner.read(buf).map_err(|err| body_error(&self.url, &err))?;
+        self.left = self.left.map(|left| left.saturating_sub(read as u64));
+        if self.left == Some(0) {
+            // Seeing the end, which asks nobody, lets the connection be used again.
+            let _end = self.inner.read(&mut [0]);
+            self.left = None;
+        }
+        Ok(read)
     }
 }
 
@@ -230,6 +241,10 @@ impl Client<'_> {
             ureq::Error::HostNotFound if is_proxied => {
                 Error::Proxy { origin, source: Transport("its host is not found".to_owned()) }
             }
+            ureq::Error::Io(err) if is_no_host(&err) && is_proxied => {
+                Error::Proxy { origin, source: Transport("its host is not found".to_owned()) }
+            }
+            ureq::Error::Io(err) if is_no_host(&err) => Error::Resolve { host: origin.host().to_owned() },
             ureq::Error::HostNotFound => Error::Resolve { host: origin.host().to_owned() },
             ureq::Error::ConnectProxyFailed(reason) => Error::Proxy { origin, source: said(reason) },
             ureq::Error::InvalidProxyUrl => Error::ProxyAddress { origin },
@@ -257,6 +272,12 @@ pub(super) fn header_line(name: &str, value: &Secret) -> Option<(HeaderName, Hea
     let mut value = HeaderValue::from_str(value.expose()).ok()?;
     value.set_sensitive(true);
     (!OWN_HEADERS.contains(&name)).then_some((name, value))
+}
+
+/// The standard library has no kind for a name that nobody knows: on Unix this text, on Windows these numbers.
+fn is_no_host(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(11001..=11004)) && cfg!(windows)
+        || err.to_string().starts_with("failed to lookup address")
 }
 
 fn is_no_connection(err: &io::Error) -> bool {

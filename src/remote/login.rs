@@ -25,9 +25,10 @@ use super::client::{Client, lock};
 use super::error::{Error, Result};
 use super::exchange::Response;
 use super::netrc;
+use super::origin::{Origin, Scheme};
 use super::redirect::Ask;
 use super::secret::Secret;
-use super::url::{Login, Origin, Scheme};
+use super::url::Login;
 
 /// A netrc file longer than this is none.
 const MAX_NETRC: u64 = 1 << 20;

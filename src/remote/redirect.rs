@@ -10,8 +10,9 @@ use super::cause::BadAnswer;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::exchange::{Request, Response, header_line};
+use super::origin::Origin;
 use super::secret::Secret;
-use super::url::{Login, Origin, Url};
+use super::url::{Login, Url};
 
 /// How many redirects of an interface are followed.
 pub(super) const API_HOPS: usize = 3;

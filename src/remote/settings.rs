@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::{Config, truth};
+use super::origin::{Origin, Scheme};
 use super::secret::Secret;
 use super::token::Places;
-use super::url::{Origin, Scheme, Url};
+use super::url::Url;
 
 /// The address of the public Hub.
 pub const HUB: &str = "https://huggingface.co";
