@@ -150,6 +150,24 @@ impl Git<'_> {
         Git { program, dir, clean, observer }
     }
 
+    /// Where it runs.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Tells a command line of another program that git would start itself.
+    pub(super) fn observe(&self, line: &[OsString]) {
+        if let Some(observer) = self.observer {
+            observer(line);
+        }
+    }
+
+    /// The same git in another directory.
+    #[must_use]
+    pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..self.clone() }
+    }
+
     /// A command with its first argument.
     pub fn command(&self, subcommand: &str) -> Invocation<'_> {
         Invocation {
@@ -282,7 +300,7 @@ pub fn alternate_object_directories() -> Vec<PathBuf> {
 
 /// Feeds the process and takes what it writes, all at once, so that neither side waits for ever. A process that
 /// writes more than `limit` is killed, and its answer is one byte too long.
-fn converse(
+pub(super) fn converse(
     mut child: Child,
     input: Option<&[u8]>,
     limit: u64,
@@ -320,11 +338,16 @@ fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
 /// The first git in an absolute directory of `PATH`.
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(|| find_in(&std::env::var_os("PATH")?)).as_deref()
+    PROGRAM.get_or_init(|| find_program("git")).as_deref()
 }
 
-fn find_in(path: &OsStr) -> Option<PathBuf> {
-    let name = format!("git{}", std::env::consts::EXE_SUFFIX);
+/// The first program of this name in an absolute directory of `PATH`.
+pub(super) fn find_program(name: &str) -> Option<PathBuf> {
+    find_in(&std::env::var_os("PATH")?, name)
+}
+
+fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(path)
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(&name))
@@ -388,9 +411,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("git");
         std::fs::write(&file, "").unwrap();
-        assert_eq!(find_in(dir.path().as_os_str()), None);
+        assert_eq!(find_in(dir.path().as_os_str(), "git"), None);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find_in(dir.path().as_os_str()), Some(file));
-        assert_eq!(find_in(OsStr::new(":.:bin")), None);
+        assert_eq!(find_in(dir.path().as_os_str(), "git"), Some(file));
+        assert_eq!(find_in(OsStr::new(":.:bin"), "git"), None);
     }
 }

@@ -3,11 +3,13 @@
 //! git does what only git does right: commit with hooks and signing, clone, fetch, push, credentials. Reading and
 //! staging are in `repo`, without a process.
 //!
-//! Invariant: a process is started in [`command`] and nowhere else in this package, by an absolute path, with no
-//! shell, and with arguments that cannot be taken for options.
+//! Invariant: a process is started in [`command`] and [`ssh`] and nowhere else in this package, by an absolute path,
+//! with arguments that cannot be taken for options, and with no shell but for the line that a person configured as their
+//! ssh.
 
 pub mod command;
 pub mod commit;
+pub mod ssh;
 
 pub use command::{Error, Git, Output, Stderr};
 pub use commit::Identity;

@@ -10,6 +10,8 @@ pub mod attributes;
 #[cfg(feature = "repo")]
 pub(crate) mod copy;
 #[cfg(feature = "repo")]
+pub mod incomplete;
+#[cfg(feature = "repo")]
 pub mod place;
 pub mod pointer;
 #[cfg(feature = "repo")]
@@ -19,6 +21,8 @@ pub(crate) mod temp;
 #[cfg(feature = "repo")]
 pub mod writers;
 
+#[cfg(feature = "repo")]
+pub use incomplete::Incomplete;
 #[cfg(feature = "repo")]
 pub use place::{Placed, Target};
 pub use pointer::Pointer;
