@@ -15,6 +15,8 @@ pub mod incomplete;
 pub mod place;
 pub mod pointer;
 #[cfg(feature = "repo")]
+pub mod resumable;
+#[cfg(feature = "repo")]
 pub mod store;
 #[cfg(feature = "repo")]
 pub(crate) mod temp;
@@ -26,6 +28,8 @@ pub use incomplete::Incomplete;
 #[cfg(feature = "repo")]
 pub use place::{Placed, Target};
 pub use pointer::Pointer;
+#[cfg(feature = "repo")]
+pub use resumable::Resumable;
 #[cfg(feature = "repo")]
 pub(crate) use store::sync_parent;
 #[cfg(feature = "repo")]
