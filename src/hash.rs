@@ -111,6 +111,11 @@ impl Hasher {
         blocks::can_interleave()
     }
 
+    /// How many bytes it has.
+    pub fn count(&self) -> u64 {
+        self.len
+    }
+
     /// Has it no bytes yet?
     pub fn is_empty(&self) -> bool {
         self.len == 0

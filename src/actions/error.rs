@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bstr::BString;
 
 use crate::hash::Oid;
-use crate::{checkpoint, git, lfs, repo, safetensors};
+use crate::{checkpoint, git, lfs, remote, repo, safetensors};
 
 /// Why an action did not do its work, for one file or as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum Error {
     /// git.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// A server.
+    #[error(transparent)]
+    Remote(remote::Error),
     /// A file could not be opened, read or written.
     #[error("cannot {what} {}", path.display())]
     Io {
@@ -42,6 +45,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A dry run of a checkpoint whose server gives whole files alone.
+    #[error("cannot be read in parts, because its server gives whole files alone")]
+    NoRanges,
     /// A name that is known to execute.
     #[error("refused: pickle calls `{global}`")]
     Dangerous {

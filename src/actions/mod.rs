@@ -5,6 +5,7 @@ pub mod demo;
 mod error;
 pub mod inspect;
 mod names;
+mod server;
 
 pub use error::Error;
 
@@ -14,6 +15,7 @@ use bstr::{BStr, BString};
 
 use crate::checkpoint::{Candidate, Ignored};
 use crate::hash::Oid;
+use crate::remote::Event;
 
 /// What an action tells while it runs. Every method may be called from several threads.
 pub trait Reporter: Sync {
@@ -43,6 +45,11 @@ pub trait Reporter: Sync {
     /// A git command is run, with these arguments.
     fn command(&self, arguments: &[std::ffi::OsString]) {
         let _ = arguments;
+    }
+
+    /// A request to a server was made.
+    fn request(&self, event: &Event<'_>) {
+        let _ = event;
     }
 
     /// Has the user asked to stop? Asked between two buffers.
@@ -134,6 +141,13 @@ pub enum Note {
     AttributesStaged {
         /// The `.gitattributes`.
         path: BString,
+    },
+    /// The repository's `.lfsconfig` names another host than the remote's.
+    ServerMoved {
+        /// The host that it names.
+        to: String,
+        /// The remote's.
+        from: Option<String>,
     },
     /// git knows no LFS filter here, so it sees the file itself as modified.
     NoFilter,

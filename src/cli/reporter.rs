@@ -15,6 +15,7 @@ use super::sanitize;
 use super::sizes::{bytes, counted};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
+use crate::remote::Event;
 
 /// How many lines of one list a person is shown.
 const LISTED: usize = 10;
@@ -99,6 +100,11 @@ impl Reporter for Teller<'_> {
                 let path = sanitize::bytes(path.as_ref());
                 self.ui.note(&format!("{path}: {would}staged too, for its line for Git LFS"));
             }
+            Note::ServerMoved { to, from } => {
+                let from = from.as_deref().map(|from| format!(", not from {}", sanitize::text(from)));
+                let (to, from) = (sanitize::text(to), from.unwrap_or_default());
+                self.ui.note(&format!("LFS content comes from {to}{from}, because .lfsconfig says so"));
+            }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
                 self.ui.hint("set it up with `git lfs install`");
@@ -118,6 +124,14 @@ impl Reporter for Teller<'_> {
             let words: Vec<_> =
                 arguments.iter().map(|word| sanitize::bytes(word.as_encoded_bytes().into())).collect();
             self.ui.note(&format!("running git {}", words.join(" ")));
+        }
+    }
+
+    fn request(&self, event: &Event<'_>) {
+        if self.ui.verbose > 1 {
+            let status = event.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let url = event.url.to_string();
+            self.ui.note(&format!("{} {}: {status}", event.method, sanitize::text(&url)));
         }
     }
 

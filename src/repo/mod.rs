@@ -20,6 +20,8 @@ mod worktree;
 
 use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice as _;
+
 pub use attributes::{AttributesChange, Filter};
 pub use error::Error;
 pub use gix::ObjectId;
@@ -99,6 +101,12 @@ impl Repo {
     /// [`Error::Git`]
     pub fn head_is_unborn(&self) -> Result<bool> {
         Ok(self.inner.head().map_err(Error::git("read HEAD"))?.is_unborn())
+    }
+
+    /// The full name of the branch that is checked out; `None` at a commit, or if it is not UTF-8.
+    pub fn branch(&self) -> Option<String> {
+        let name = self.inner.head_name().ok()??;
+        Some(name.as_bstr().to_str().ok()?.to_owned())
     }
 
     /// Removes what killed runs left: temporary files of the store and of the index, and a lock of the index that

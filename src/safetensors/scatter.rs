@@ -107,8 +107,18 @@ impl Scatter {
         !self.late.is_empty()
     }
 
-    /// Takes the bytes of the source at `at`. Each call goes on where the last one ended; the first may begin anywhere,
-    /// where what lies before was put by an earlier pass.
+    /// Counts the bytes before `at` as put, by an earlier pass.
+    pub fn skip(&mut self, at: u64) {
+        while self.runs.get(self.next).is_some_and(|run| run.from < at) {
+            let is_over = self.runs[self.next].end <= at;
+            self.is_over[self.next] = is_over;
+            self.open.extend((!is_over).then_some(self.next));
+            self.next += 1;
+        }
+        self.count();
+    }
+
+    /// Takes the bytes of the source at `at`. Each call goes on where the last one, or [`Scatter::skip`], ended.
     ///
     /// # Errors
     /// What `put` returns.
@@ -128,10 +138,15 @@ impl Scatter {
             self.is_over[index] = run.end <= end;
         }
         self.open.retain(|&index| !self.is_over[index]);
+        self.count();
+        Ok(())
+    }
+
+    /// Passes over the runs that are over.
+    fn count(&mut self) {
         while self.by_place.get(self.first).is_some_and(|&run| self.is_over[run]) {
             self.first += 1;
         }
-        Ok(())
     }
 
     /// Up to where the file is complete, if its header is there.
@@ -205,8 +220,13 @@ mod tests {
                 let mut got = vec![0xaa; expected.len()];
                 got[..layout.header().len()].copy_from_slice(layout.header());
                 let mut spool = Vec::new();
-                let mut at = 0;
+                let (mut at, half) = (0, bytes.len() as u64 / 2);
                 for piece in bytes.chunks(piece) {
+                    if at >= half && at - half < piece.len() as u64 {
+                        // Laid aside and taken up again.
+                        scatter = Scatter::new(&layout, &plan);
+                        scatter.skip(at);
+                    }
                     let put = &mut |target, at: u64, bytes: &[u8]| {
                         let at = usize_of(at);
                         let file = if target == Target::File { &mut got } else { &mut spool };

@@ -14,9 +14,11 @@
 mod candidates;
 mod commit;
 mod existing;
+mod far;
 mod hashing;
 mod index;
 mod job;
+mod pass;
 mod plain;
 mod publish;
 mod repository;
@@ -26,6 +28,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::{Error, Outcome, Reason, Reporter, Status};
+use crate::remote::Settings;
 use crate::repo::Repo;
 
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
@@ -54,6 +57,10 @@ pub struct Options {
     pub replace: bool,
     /// Leave a pointer in the work tree.
     pub pointer_only: bool,
+    /// Store the downloaded checkpoint, too.
+    pub keep_source: bool,
+    /// How servers are asked for what is not here; `None`: they are not.
+    pub servers: Option<Settings>,
     /// Commit the result: the message, or `None` inside for the default one.
     pub commit: Option<Option<String>>,
 }

@@ -3,13 +3,16 @@
 //! Invariant: nothing has a name before every file of the unit is written and proven. If a name cannot be given,
 //! the names that were given before it are taken back, so that a failure leaves what was there.
 
+use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Conversion, Error, Note};
 use super::index::NewIndex;
-use super::job::{Into, Written};
+use super::job::{Content, Into, Job, Written};
+use super::pass::Pass;
 use super::repository::{Planned, Run};
 use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer};
@@ -33,17 +36,14 @@ impl Run<'_> {
     pub(super) fn write(&self, planned: Planned) -> Result<Done, Error> {
         let Planned { path, output, job, is_there } = planned;
         let store = self.repo.store();
-        let object = store.create()?;
         let target = self.repo.target(output.as_bstr())?;
         let into = target.path();
         let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
-        let failed = |source| Error::Io { what: "write", path: into.clone(), source };
-        let spool = || {
-            let spool = store.temp()?;
-            spool.file().try_clone().map_err(failed)
+        let copy = placed.as_ref().map(Placed::file);
+        let (object, written) = match &job.content {
+            Content::Here(_) => self.convert_here(&job, &into, copy)?,
+            Content::There { name, pointer } => self.convert_there(&job, name.as_bstr(), *pointer, &into, copy)?,
         };
-        let second = placed.as_ref().map(Placed::file);
-        let written = job.run(&Into { path: &into, first: object.file(), second }, &spool, self.reporter)?;
         let replaces = self.options.force || is_there;
         if is_there && self.there(output.as_bstr())?.is_some_and(|there| !there.is(written.oid, written.size))
         {
@@ -51,6 +51,41 @@ impl Run<'_> {
         }
         let conversion = job.facts(Some(written));
         Ok(Done { path, output, written, conversion, object, placed, replaces })
+    }
+
+    fn convert_here(&self, job: &Job, path: &Path, second: Option<&File>) -> Result<(NewObject, Written), Error> {
+        let store = self.repo.store();
+        let object = store.create()?;
+        let failed = |source| Error::Io { what: "write", path: path.to_owned(), source };
+        let spool = || {
+            let spool = store.temp()?;
+            spool.file().try_clone().map_err(failed)
+        };
+        let written = job.run(&Into { path, first: object.file(), second }, &spool, self.reporter)?;
+        Ok((object, written))
+    }
+
+    /// Converts while it is downloaded.
+    fn convert_there(
+        &self,
+        job: &Job,
+        name: &BStr,
+        pointer: Pointer,
+        path: &Path,
+        copy: Option<&File>,
+    ) -> Result<(NewObject, Written), Error> {
+        let (store, Pointer { oid, size }) = (self.repo.store(), pointer);
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        let object = store.resumable(oid)?;
+        let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
+        self.reporter.started(name, size);
+        let written = pass.run(server, self.reporter);
+        self.reporter.finished();
+        let written = match written {
+            Err(_) if self.reporter.is_interrupted() => return Err(Error::Interrupted),
+            written => written?,
+        };
+        Ok((store.create_from(object), written))
     }
 
     /// Gives everything its name. Returns what became of each file, and the checkpoints that were removed.
