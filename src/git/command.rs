@@ -76,6 +76,12 @@ pub enum Error {
         /// The bound.
         limit: u64,
     },
+    /// A field of a credential would be read as more than one.
+    #[error("the {field} of a credential holds a line end or a NUL")]
+    UnsafeCredential {
+        /// Which field.
+        field: &'static str,
+    },
     /// Its answer is not what this version of git is known to give.
     #[error("unexpected answer of `git {subcommand}`")]
     UnexpectedOutput {

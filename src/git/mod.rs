@@ -8,6 +8,8 @@
 
 pub mod command;
 pub mod commit;
+pub mod credential;
 
 pub use command::{Error, Git, Output, Stderr};
 pub use commit::Identity;
+pub use credential::Credential;

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod commit;
+mod credential;
 mod paths;
 mod pointers;
 mod staging;
