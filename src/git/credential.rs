@@ -14,7 +14,8 @@
 
 use std::fmt;
 
-use super::command::{Error, Git};
+use super::command::Git;
+use super::error::Error;
 
 /// How much of a helper's answer is taken.
 const MAX_ANSWER: u64 = 1 << 20;
