@@ -20,6 +20,7 @@ mod url;
 pub mod network;
 pub mod clone;
 pub mod fetch;
+pub mod history;
 pub mod commit;
 pub mod credential;
 

@@ -10,6 +10,7 @@
 mod attributes;
 mod config;
 mod error;
+mod history;
 mod index;
 mod index_file;
 mod lock;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 pub use attributes::{AttributesChange, Filter};
 pub use error::Error;
 pub use gix::ObjectId;
+pub use history::{ChangedPath, History, Version};
 pub use index::{Entry, Mode};
 pub use partial::PartialIndex;
 pub use stage::Change;
