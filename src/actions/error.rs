@@ -1,5 +1,6 @@
 //! [`Error`]: why an action did not do its work.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -169,6 +170,39 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// Something is where a clone goes.
+    #[error("{} exists and is not an empty directory", dir.display())]
+    CloneInTheWay {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The model's name does not say where its clone goes.
+    #[error("{} does not say which directory to clone into", model.display())]
+    NeedsDirectory {
+        /// The model.
+        model: OsString,
+    },
+    /// `--offline`: nothing is asked of a server.
+    #[error("cannot {what} without asking a server, and --offline forbids it")]
+    Offline {
+        /// A verb.
+        what: &'static str,
+    },
+    /// The remote has no such branch, tag, commit or reference.
+    #[error("there is no revision `{revision}`")]
+    NoSuchRevision {
+        /// What was asked for.
+        revision: String,
+    },
+    /// What was cloned has no commit: an empty repository, or a page that is none at all.
+    #[error("{} is empty, or not a model's repository", url.display())]
+    EmptyRepository {
+        /// Where it is.
+        url: OsString,
+    },
+    /// The server keeps files back, whichever way they are asked for.
+    #[error("the server does not send all files of the repository")]
+    FilesWithheld,
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,

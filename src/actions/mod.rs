@@ -1,18 +1,22 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
+pub mod clone;
 pub mod convert;
 pub mod demo;
 mod error;
 pub mod inspect;
 mod names;
+mod network;
 
 pub use error::Error;
+pub use network::Asking;
 
 use std::collections::BTreeMap;
 
 use bstr::{BStr, BString};
 
 use crate::checkpoint::{Candidate, Ignored};
+use crate::git::Progress;
 use crate::hash::Oid;
 
 /// What an action tells while it runs. Every method may be called from several threads.
@@ -25,6 +29,11 @@ pub trait Reporter: Sync {
     /// So many more bytes were written.
     fn advanced(&self, bytes: u64) {
         let _ = bytes;
+    }
+
+    /// A transfer of git has come so far.
+    fn transfer(&self, progress: Progress) {
+        let _ = progress;
     }
 
     /// The long step is over, well or not.
@@ -146,6 +155,13 @@ pub enum Note {
     Removed {
         /// Its path.
         path: BString,
+    },
+    /// The server does not send single files of a partial clone, so all were fetched.
+    WholeClone,
+    /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
+    ShallowClone {
+        /// How many commits.
+        depth: u32,
     },
     /// The result was committed.
     Committed {

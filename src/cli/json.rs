@@ -4,6 +4,7 @@
 //! text is pure in the sense of [`sanitize`]: what could upset a terminal stands as a JSON escape,
 //! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
 
+use std::ffi::OsStr;
 use std::io;
 
 use bstr::BString;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::Report;
 use super::sanitize;
+use crate::actions::clone::Cloned;
 use crate::actions::convert::Summary;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::{Outcome, Reason, Status};
@@ -56,6 +58,22 @@ pub(super) fn summary(summary: &Summary, dry_run: bool) -> String {
         "commit": summary.commit,
         "reason": null,
     }))
+}
+
+/// The line of a clone.
+pub(super) fn cloned(cloned: &Cloned) -> String {
+    line(&json!({
+        "type": "clone",
+        "dir": native(cloned.dir.as_os_str()),
+        "url": native(&cloned.url),
+        "branch": cloned.branch,
+        "commit": cloned.commit,
+    }))
+}
+
+/// The last line where nothing is to be counted.
+pub(super) fn end() -> String {
+    line(&json!({ "type": "summary", "reason": null }))
 }
 
 /// The last line where the whole could not be done.
@@ -121,6 +139,11 @@ fn path(path: &BString) -> String {
         Ok(valid) => valid.to_owned(),
         Err(_) => sanitize::bytes(path.as_ref()).into_owned(),
     }
+}
+
+/// The same for a word of this system.
+fn native(word: &OsStr) -> String {
+    path(&word.as_encoded_bytes().into())
 }
 
 fn line(value: &Value) -> String {

@@ -15,6 +15,7 @@ use super::sanitize;
 use super::sizes::{bytes, counted};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
+use crate::git::{Phase, Progress};
 
 /// How many lines of one list a person is shown.
 const LISTED: usize = 10;
@@ -51,6 +52,17 @@ impl Reporter for Teller<'_> {
 
     fn advanced(&self, bytes: u64) {
         self.ui.progress.advance(bytes);
+    }
+
+    fn transfer(&self, progress: Progress) {
+        let what = match progress.phase {
+            Phase::Counting => "counting objects",
+            Phase::Compressing => "compressing objects",
+            Phase::Receiving => "receiving objects",
+            Phase::Resolving => "resolving deltas",
+            Phase::Updating => "writing files",
+        };
+        self.ui.progress.count(what, progress.done, progress.total);
     }
 
     fn finished(&self) {
@@ -108,6 +120,16 @@ impl Reporter for Teller<'_> {
             }
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
+            }
+            Note::WholeClone => {
+                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
+            }
+            Note::ShallowClone { depth } => {
+                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
+                self.ui.warning(&format!(
+                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
+                ));
+                self.ui.hint("fetch the rest with `git fetch --unshallow`");
             }
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }

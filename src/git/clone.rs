@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::command::{Git, Invocation};
 use super::error::Error;
+use super::fetch::Remote;
 use super::network::Network;
 
 /// The longest blob that a clone brings at once: every pointer is shorter, and nearly all else of a model repository
@@ -96,19 +97,41 @@ pub fn checkout(git: &Git<'_>, network: &Network<'_>, detached_at: Option<&str>)
     network.run(command, "").map(drop)
 }
 
-/// Makes a clone that was to be partial a whole one, from now on: no filter for later fetches, and every object.
+/// The branch of `HEAD`; `None` if it names a commit itself.
+///
+/// # Errors
+/// As any command.
+pub fn branch(git: &Git<'_>) -> Result<Option<String>, Error> {
+    match git.command("symbolic-ref").args(["--quiet", "--short", "HEAD"]).run() {
+        Ok(answer) => Ok(Some(answer.text().to_owned())),
+        Err(Error::Failed { status: Some(1), .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a clone that was to be partial a whole one, from now on: no filter for later fetches, and every object of its
+/// branch, and of what the refspec `also` names.
 ///
 /// # Errors
 /// [`Error::TooOld`], or as [`Network::run`].
-pub fn make_whole(git: &Git<'_>, network: &Network<'_>, remote: &str, url: &str) -> Result<(), Error> {
+pub fn make_whole(
+    git: &Git<'_>,
+    network: &Network<'_>,
+    remote: &Remote,
+    also: Option<&str>,
+) -> Result<(), Error> {
     const NEEDED: (u32, u32) = (2, 36);
     let found = version(git)?;
     if found < NEEDED {
         return Err(Error::TooOld { found, needed: NEEDED });
     }
     let args = ["--quiet", "--progress", "--refetch", "--no-filter", "--no-tags", "--no-write-fetch-head"];
-    network.run(git.command("fetch").args(args).args(["--end-of-options", remote]), url)?;
-    let key = format!("remote.{remote}.partialCloneFilter");
+    let name = remote.name.as_str();
+    for spec in std::iter::once(None).chain(also.map(Some)) {
+        let command = git.command("fetch").args(args).args(["--end-of-options", name]).args(spec);
+        network.run(command, &remote.url)?;
+    }
+    let key = format!("remote.{name}.partialCloneFilter");
     git.command("config").args(["--local", "--unset-all", &key]).run().map(drop)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use bstr::BString;
+
 use super::trouble::Trouble;
 
 /// A git command did not do its work.
@@ -47,6 +49,18 @@ pub enum Error {
         #[source]
         stderr: Stderr,
     },
+    /// Files of the work tree would be lost.
+    #[error("local changes to {} are in the way", named(paths))]
+    InTheWay {
+        /// Which, as git names them.
+        paths: Vec<BString>,
+    },
+    /// Both sides changed the same.
+    #[error("both sides changed {}", named(paths))]
+    Conflict {
+        /// Which.
+        paths: Vec<BString>,
+    },
     /// It was ended because the caller wanted to stop.
     #[error("`git {subcommand}` was stopped")]
     Stopped {
@@ -86,3 +100,12 @@ impl fmt::Display for Stderr {
 }
 
 impl std::error::Error for Stderr {}
+
+/// The first of some paths, and how many more there are.
+fn named(paths: &[BString]) -> String {
+    match paths {
+        [] => "files of the work tree".to_owned(),
+        [path] => format!("`{path}`"),
+        [path, rest @ ..] => format!("`{path}` and {} more", rest.len()),
+    }
+}

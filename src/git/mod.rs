@@ -21,6 +21,7 @@ pub mod network;
 pub mod clone;
 pub mod fetch;
 pub mod history;
+pub mod merge;
 pub mod commit;
 pub mod credential;
 
@@ -29,6 +30,7 @@ pub use commit::Identity;
 pub use credential::Credential;
 pub use error::{Error, Stderr};
 pub use fetch::{Ref, Remote};
+pub use merge::Merge;
 pub use network::{Network, Phase, Progress, Token};
 pub use process::Watch;
 pub use trouble::Trouble;
