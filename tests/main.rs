@@ -27,6 +27,10 @@ mod sandbox;
 #[cfg(feature = "cli")]
 mod repo;
 
+/// A server like the Hugging Face Hub, on this machine, with faults; checked by git, git-lfs and curl.
+#[cfg(feature = "cli")]
+mod hub;
+
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
 #[cfg(all(unix, feature = "cli"))]
 mod convert;

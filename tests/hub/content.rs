@@ -1,0 +1,187 @@
+//! The content of LFS objects: signed links to it, downloads with ranges, uploads whose digest is checked.
+//!
+//! Invariant: an object lies under its oid only if that is the SHA-256 of its bytes. Links are signed for one object, one
+//! method and some time, as those of an object storage; they need no token, and away from the main origin they refuse one.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::State;
+use super::access::refusal;
+use super::http::{Answer, Head};
+use super::log::Record;
+use super::server::Request;
+
+/// Where the signature of an action stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signing {
+    /// In the query of its link.
+    Query,
+    /// In a header that the action asks to send.
+    Header,
+}
+
+/// The header of [`Signing::Header`].
+const HEADER: &str = "X-Hub-Signature";
+
+/// What is done with an object, as in its link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Download,
+    Upload,
+    Verify,
+}
+
+impl Deed {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Download => "content",
+            Self::Upload => "upload",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// The SHA-256 of some bytes, in hexadecimal digits.
+pub(crate) fn oid_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The SHA-256 and the size of what can be read, copied on the way.
+pub(super) fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(String, u64)> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    let mut size = 0;
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((hex(&hash.finalize()), size));
+        }
+        hash.update(&buffer[..count]);
+        to.write_all(&buffer[..count])?;
+        size += count as u64;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+/// The link to an object and the headers that are to be sent to it.
+pub(super) fn action(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> Value {
+    let path = format!("/{}/{model}/{oid}", deed.name());
+    let origin = match deed {
+        Deed::Download | Deed::Upload => state.content_origin(),
+        Deed::Verify => state.main_origin(),
+    };
+    let signature = format!("{expires}.{}", sign(state, &path, expires));
+    match state.signing() {
+        Signing::Query => {
+            json!({"href": format!("{origin}{path}?X-Hub-Expires={expires}&X-Hub-Signature={signature}")})
+        }
+        Signing::Header => json!({"href": format!("{origin}{path}"), "header": {HEADER: signature}}),
+    }
+}
+
+fn sign(state: &State, path: &str, expires: i64) -> String {
+    oid_of(format!("{}{path}{expires}", state.secret()).as_bytes())
+}
+
+/// Refuses what an object storage refuses.
+fn check(request: &Request<'_>) -> Result<(), Answer> {
+    let head = &request.head;
+    if request.origin != request.state.main_origin() && head.header("Authorization").is_some() {
+        let text = "Only one auth mechanism allowed";
+        return Err(xml(400, "InvalidArgument", text));
+    }
+    let signature = head.query(HEADER).or_else(|| head.header(HEADER).map(str::to_owned));
+    let Some((expires, signature)) = signature.as_deref().and_then(|text| text.split_once('.')) else {
+        return Err(xml(403, "AccessDenied", "Access Denied"));
+    };
+    let expires = expires.parse().unwrap_or(0);
+    if signature != sign(request.state, head.path(), expires) {
+        return Err(xml(403, "SignatureDoesNotMatch", "The signature does not match"));
+    }
+    if expires <= now() {
+        return Err(xml(403, "AccessDenied", "Request has expired"));
+    }
+    Ok(())
+}
+
+fn xml(status: u16, code: &str, message: &str) -> Answer {
+    let text =
+        format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    Answer::new(status, "application/xml", text)
+}
+
+/// `/content/MODEL/OID`, `/upload/MODEL/OID`, `/verify/MODEL/OID`.
+pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Option<Answer>> {
+    let path = request.head.path().to_owned();
+    let mut parts = path.trim_start_matches('/').splitn(2, '/');
+    let (Some(first), Some(rest)) = (parts.next(), parts.next()) else { return Ok(None) };
+    let deeds = [Deed::Download, Deed::Upload, Deed::Verify];
+    let Some(deed) = deeds.into_iter().find(|deed| deed.name() == first) else { return Ok(None) };
+    let Some((id, oid)) = rest.rsplit_once('/') else { return Ok(None) };
+    let Some(model) = request.state.model(id) else { return Ok(None) };
+    if let Err(refused) = check(request) {
+        return Ok(Some(refused));
+    }
+    let object = model.object(oid);
+    let answer = match (deed, request.head.method.as_str()) {
+        (Deed::Download, "GET" | "HEAD") => download(&request.head, &object)?,
+        (Deed::Upload, "PUT") => upload(request, &object, oid)?,
+        (Deed::Verify, "POST") => verify(&request.body.all()?, request.record, &object, oid),
+        _ => Answer::text(405, "Method Not Allowed"),
+    };
+    Ok(Some(answer))
+}
+
+fn download(head: &Head, object: &Path) -> io::Result<Answer> {
+    match File::open(object) {
+        Ok(file) => {
+            let length = file.metadata()?.len();
+            Ok(Answer::content(head, file, length))
+        }
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            Ok(xml(404, "NoSuchKey", "The specified key does not exist."))
+        }
+        Err(err) => Err(err),
+    }
+}
+
+fn upload(request: &mut Request<'_>, object: &Path, oid: &str) -> io::Result<Answer> {
+    let mut file = tempfile::NamedTempFile::new_in(object.parent().unwrap())?;
+    let (got, _) = copy_hashed(&mut request.body, file.as_file_mut())?;
+    if got != oid {
+        return Ok(xml(400, "BadDigest", "The digest you specified did not match what we received."));
+    }
+    file.persist(object)?;
+    Ok(Answer::text(200, ""))
+}
+
+fn verify(body: &[u8], record: &Record<'_>, object: &Path, oid: &str) -> Answer {
+    record.body(body);
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Ok(stored) = fs::metadata(object) else { return refusal(404, None, "Object not found") };
+    if asked["oid"] == oid && asked["size"] == stored.len() {
+        Answer::json(200, &json!({}))
+    } else {
+        refusal(422, None, "Object is not what was announced")
+    }
+}

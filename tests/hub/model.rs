@@ -1,0 +1,135 @@
+//! A model on the hub: its bare repository, its LFS objects, who may read it.
+//!
+//! Invariant: everything lies in files below the hub's directory, so that a test may look at it with git.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Mutex;
+
+use super::access::Access;
+use super::builder::{Builder, Content};
+use super::content::copy_hashed;
+use super::git::git;
+
+/// What a hub's repositories are set to; the Hub allows a client to want any object.
+const CONFIG: [(&str, &str); 5] = [
+    ("http.receivepack", "true"),
+    ("uploadpack.allowFilter", "true"),
+    ("uploadpack.allowAnySHA1InWant", "true"),
+    ("receive.advertisePushOptions", "true"),
+    ("gc.auto", "0"),
+];
+
+#[derive(Debug)]
+pub(super) struct Model {
+    pub(super) git_dir: PathBuf,
+    objects: PathBuf,
+    home: PathBuf,
+    access: Mutex<Access>,
+}
+
+impl Model {
+    /// An empty one. `id` names its directories below `home`.
+    pub(super) fn create(home: &Path, id: &str) -> Self {
+        let model = Self {
+            git_dir: home.join("repositories").join(format!("{id}.git")),
+            objects: home.join("objects").join(id),
+            home: home.to_owned(),
+            access: Mutex::new(Access::Public),
+        };
+        fs::create_dir_all(&model.git_dir).unwrap();
+        fs::create_dir_all(&model.objects).unwrap();
+        model.git(&["init", "--quiet", "--bare", "--initial-branch=main"], b"");
+        for (key, value) in CONFIG {
+            model.git(&["config", key, value], b"");
+        }
+        model
+    }
+
+    /// Runs git in the repository with an input; it has to end well.
+    pub(super) fn git(&self, args: &[&str], input: &[u8]) -> String {
+        let mut git = git(&self.home);
+        git.arg("--git-dir").arg(&self.git_dir).args(args);
+        let mut child = git.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "git {args:?}: {}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The object id of a revision, if there is one.
+    pub(super) fn rev(&self, name: &str) -> Option<String> {
+        let mut git = git(&self.home);
+        git.arg("--git-dir").arg(&self.git_dir).args([
+            "rev-parse",
+            "--quiet",
+            "--verify",
+            "--end-of-options",
+        ]);
+        let output = git.arg(name).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    }
+
+    /// Adds what a builder holds.
+    pub(super) fn take(&self, builder: &Builder) {
+        self.git(&["fast-import", "--quiet"], &builder.stream());
+        for content in builder.contents() {
+            self.put(content);
+        }
+    }
+
+    /// Adds the refs of a repository on this machine, and the objects of its LFS store.
+    pub(super) fn import(&self, git_dir: &Path) {
+        let from = git_dir.to_str().unwrap();
+        self.git(&["fetch", "--quiet", "--update-head-ok", from, "+refs/*:refs/*"], b"");
+        let mut waiting = vec![git_dir.join("lfs/objects")];
+        while let Some(dir) = waiting.pop() {
+            let Ok(entries) = fs::read_dir(dir) else { continue };
+            for entry in entries {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    waiting.push(path);
+                } else {
+                    self.put(&Content::File(path));
+                }
+            }
+        }
+    }
+
+    /// Stores an object, and says its oid.
+    pub(super) fn put(&self, content: &Content) -> String {
+        let mut file = tempfile::NamedTempFile::new_in(&self.objects).unwrap();
+        let (oid, _) = match content {
+            Content::Bytes(bytes) => copy_hashed(&mut bytes.as_slice(), file.as_file_mut()).unwrap(),
+            Content::File(path) => copy_hashed(&mut File::open(path).unwrap(), file.as_file_mut()).unwrap(),
+        };
+        file.persist(self.object(&oid)).unwrap();
+        oid
+    }
+
+    /// Where an object is, or would be.
+    pub(super) fn object(&self, oid: &str) -> PathBuf {
+        self.objects.join(oid)
+    }
+
+    pub(super) fn access(&self) -> Access {
+        *self.access.lock().unwrap()
+    }
+
+    pub(super) fn set_access(&self, access: Access) {
+        *self.access.lock().unwrap() = access;
+    }
+
+    /// The first bytes of an object in the repository, and its size.
+    pub(super) fn blob(&self, rev: &str, path: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut git = git(&self.home);
+        git.arg("--git-dir").arg(&self.git_dir).args(["cat-file", "blob", "--end-of-options"]);
+        git.arg(format!("{rev}:{path}")).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = git.spawn()?;
+        let mut bytes = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut bytes)?;
+        Ok(child.wait()?.success().then_some(bytes))
+    }
+}

@@ -1,0 +1,38 @@
+//! Which part of the hub answers a path.
+
+use std::io;
+
+use super::access::{Asks, refusal};
+use super::http::{Answer, decode};
+use super::server::Request;
+use super::{content, git, lfs};
+
+/// The services of git, as they stand in a path.
+const GIT: [&str; 3] = ["info/refs", "git-upload-pack", "git-receive-pack"];
+
+pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
+    if let Some(answer) = content::answer(request)? {
+        return Ok(answer);
+    }
+    let path = request.head.path().trim_start_matches('/').to_owned();
+    // A model's id is two names, or one.
+    for names in [2, 1] {
+        let Some((id, rest)) = split(&path, names) else { continue };
+        let id = decode(id);
+        if let Some(service) = GIT.into_iter().find(|service| *service == rest) {
+            return git::answer(request, id.strip_suffix(".git").unwrap_or(&id), service);
+        }
+        if let (Some(id), Some(rest)) = (id.strip_suffix(".git"), rest.strip_prefix("info/lfs/")) {
+            let rest = rest.to_owned();
+            return lfs::answer(request, id, &rest);
+        }
+    }
+    drop(request.state.tokens.identify(&request.head, Asks::Token));
+    Ok(refusal(404, None, "Sorry, we can't find the page you are looking for."))
+}
+
+/// The first names of a path, and the rest.
+fn split(path: &str, names: usize) -> Option<(&str, &str)> {
+    let (at, _) = path.match_indices('/').nth(names - 1)?;
+    Some((&path[..at], &path[at + 1..]))
+}
