@@ -6,6 +6,7 @@
 
 mod attributes;
 mod failures;
+mod forced;
 mod index;
 mod interrupted;
 mod lfs;

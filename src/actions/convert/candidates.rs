@@ -58,6 +58,11 @@ impl<'a> Tracked<'a> {
         self.entries.contains_key(path)
     }
 
+    /// What kind of thing the index has at a path.
+    pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
+        self.entries.get(path).map(|entry| entry.mode)
+    }
+
     /// What the index says of a file, if that is a pointer.
     fn pointer(&self, entry: &Entry) -> Result<Option<Pointer>, Error> {
         let limit = pointer::MAX_LEN as u64;

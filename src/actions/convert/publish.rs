@@ -12,8 +12,8 @@ use super::index::NewIndex;
 use super::job::Written;
 use super::repository::{Planned, Run};
 use crate::hash::Oid;
-use crate::lfs::{Follower, NewObject, Placed, Pointer};
-use crate::repo::{AttributesChange, Change, Repo};
+use crate::lfs::{Follower, Kept, NewObject, Placed, Pointer};
+use crate::repo::{AttributesChange, Change, Mode, Repo};
 
 /// A file of a unit whose bytes are written and proven, and have no name yet.
 pub(super) struct Done {
@@ -98,21 +98,23 @@ impl Run<'_> {
             let Done { path, output, written, conversion, object, placed, replaces } = done;
             object.commit(written.oid, written.size)?;
             let pointer = Pointer { oid: written.oid, size: written.size }.to_string();
-            let is_new = self.repo.target(output.as_bstr())?.metadata()?.is_none();
-            let _metadata = match placed {
-                Some(placed) => placed.publish(replaces)?,
-                None => self.repo.write_file(output.as_bstr(), pointer.as_bytes(), replaces)?,
+            let executable = self.is_executable(&output)?;
+            let placed = match placed {
+                Some(placed) => placed,
+                None => self.small(&output, pointer.as_bytes())?,
             };
-            if is_new {
-                undo.given.push((output.clone(), None));
+            if executable {
+                placed.make_executable()?;
             }
-            changes.push(self.add(&output, pointer.into_bytes())?);
+            undo.give(output.as_bstr(), || Ok(placed.publish(replaces)?))?;
+            changes.push(self.add(&output, pointer.into_bytes(), executable)?);
             removed.extend(self.options.replace.then(|| path.clone()));
             files.push((path, output, written, conversion));
         }
         if let Some(index) = index {
             undo.write(index.path.as_bstr(), index.text.as_bytes())?;
-            changes.push(self.add(&index.path, self.index_blob(index)?)?);
+            let executable = self.is_executable(&index.path)?;
+            changes.push(self.add(&index.path, self.index_blob(index)?, executable)?);
             notes.push(Note::IndexWritten { path: index.path.clone() });
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
@@ -147,9 +149,29 @@ impl Run<'_> {
         Ok(pointer.to_string().into_bytes())
     }
 
-    fn add(&self, path: &BString, blob: Vec<u8>) -> Result<Change, Error> {
+    fn add(&self, path: &BString, blob: Vec<u8>, executable: bool) -> Result<Change, Error> {
         let stat_of = self.repo.target(path.as_bstr())?.path();
-        Ok(Change::Add { path: path.clone(), blob, stat_of, executable: false })
+        Ok(Change::Add { path: path.clone(), blob, stat_of, executable })
+    }
+
+    /// A small file on its way to its place.
+    fn small(&self, path: &BString, content: &[u8]) -> Result<Placed, Error> {
+        let target = self.repo.target(path.as_bstr())?;
+        let into = target.path();
+        let placed = Placed::create(&self.repo.store(), target)?;
+        let failed = |source| Error::Io { what: "write", path: into, source };
+        placed.file().write_all(content).map_err(failed)?;
+        Ok(placed)
+    }
+
+    /// Is the file that is replaced one that may be run? As the index says; of a file that nobody tracks, as `git add`
+    /// would see it.
+    fn is_executable(&self, path: &BString) -> Result<bool, Error> {
+        match self.tracked.mode(path.as_bstr()) {
+            Some(mode) => Ok(mode == Mode::Executable),
+            None if self.repo.config_bool("core.fileMode") == Some(false) => Ok(false),
+            None => Ok(self.repo.target(path.as_bstr())?.is_executable()?),
+        }
     }
 }
 
@@ -171,30 +193,40 @@ pub(super) fn attributes_note(change: &AttributesChange) -> Note {
     }
 }
 
-/// The names that were given, and what was there before.
+/// The names that were given, and what had them before.
 struct Undo<'a> {
     repo: &'a Repo,
-    given: Vec<(BString, Option<Vec<u8>>)>,
+    given: Vec<(BString, Option<Kept>)>,
 }
 
 impl Undo<'_> {
-    /// Writes a small file, and remembers what it was.
-    fn write(&mut self, path: &BStr, content: &[u8]) -> Result<(), Error> {
-        let target = self.repo.target(path)?;
-        let read = || std::fs::read(target.path());
-        let failed = |source| Error::Io { what: "read", path: target.path(), source };
-        let before = target.metadata()?.map(|_| read()).transpose().map_err(failed)?;
-        self.repo.write_file(path, content, true)?;
-        self.given.push((path.to_owned(), before));
+    /// Gives a name by `publish`, and keeps what had it before.
+    fn give<T>(&mut self, path: &BStr, publish: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
+        let before = self.repo.keep(path)?;
+        let is_new = before.is_none();
+        if !is_new {
+            self.given.push((path.to_owned(), before));
+        }
+        publish()?;
+        // A name that was not given may be somebody else's by now.
+        if is_new {
+            self.given.push((path.to_owned(), None));
+        }
         Ok(())
+    }
+
+    /// Writes a small file.
+    fn write(&mut self, path: &BStr, content: &[u8]) -> Result<(), Error> {
+        let repo = self.repo;
+        self.give(path, || Ok(repo.write_file(path, content, true)?))
     }
 
     /// Takes all back, the last first. What cannot be taken back stays as the new one, which is whole.
     fn all(self) {
         for (path, before) in self.given.into_iter().rev() {
             let _stays_new = match before {
-                Some(content) => self.repo.write_file(path.as_bstr(), &content, true).map(drop),
-                None => self.repo.remove_file(path.as_bstr()),
+                Some(kept) => kept.restore().map_err(Error::from),
+                None => self.repo.remove_file(path.as_bstr()).map_err(Error::from),
             };
         }
     }
