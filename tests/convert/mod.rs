@@ -9,6 +9,7 @@ mod failures;
 mod forced;
 mod index;
 mod interrupted;
+mod leftovers;
 mod lfs;
 mod links;
 mod many;

@@ -28,6 +28,10 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     let tracked = Tracked::read(repo)?;
     let mut outcomes = Outcomes::new(reporter);
     let units = tracked.units(options, &mut outcomes)?;
+    if !options.dry_run {
+        let files = units.iter().flat_map(|unit| &unit.files);
+        repo.sweep_beside(files.map(|file| file.path.as_bstr()));
+    }
     let mut run = Run {
         repo,
         options,
