@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::BStr;
 
-pub use attributes::{AttributesChange, Filter};
+pub use attributes::{AttributesChange, CommittedAttributes, Filter};
 pub use error::Error;
 pub use gix::ObjectId;
 pub use index::{Entry, Mode};

@@ -89,11 +89,15 @@ impl Run<'_> {
         let mut files = Vec::with_capacity(unit.len());
         for change in self.repo.plan_attributes(&outputs)? {
             notes.push(attributes_note(&change));
-            undo.write(change.path.as_bstr(), &change.content)?;
-            let stat_of = self.repo.target(change.path.as_bstr())?.path();
-            let AttributesChange { path, blob, executable, .. } = change;
-            changes.push(Change::Add { path, blob, stat_of, executable });
+            let AttributesChange { path, content, blob, executable, is_clean } = change;
+            if let Some(content) = content {
+                undo.write(path.as_bstr(), &content)?;
+            }
+            let file = self.repo.target(path.as_bstr())?.path();
+            let stat_of = is_clean.then_some(file);
+            changes.extend(blob.map(|blob| Change::Add { path, blob, stat_of, executable }));
         }
+        let ours = changes.len();
         for done in unit {
             let Done { path, output, written, conversion, object, placed, replaces } = done;
             object.commit(written.oid, written.size)?;
@@ -126,9 +130,12 @@ impl Run<'_> {
         for note in &notes {
             self.reporter.note(note);
         }
-        self.touched.extend(changes.into_iter().map(|change| match change {
+        // A commit of our own has attributes files of its own.
+        self.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
             Change::Add { path, .. } | Change::Remove { path } => path,
         }));
+        self.pointers.extend(outputs);
+        self.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
         for path in &removed {
             self.repo.remove_file(path.as_bstr())?;
         }
@@ -150,7 +157,7 @@ impl Run<'_> {
     }
 
     fn add(&self, path: &BString, blob: Vec<u8>, executable: bool) -> Result<Change, Error> {
-        let stat_of = self.repo.target(path.as_bstr())?.path();
+        let stat_of = Some(self.repo.target(path.as_bstr())?.path());
         Ok(Change::Add { path: path.clone(), blob, stat_of, executable })
     }
 
@@ -185,11 +192,11 @@ pub(super) struct Published {
 
 /// What is said of a `.gitattributes`.
 pub(super) fn attributes_note(change: &AttributesChange) -> Note {
-    let path = change.path.clone();
-    if change.adds_line {
-        Note::AttributesChanged { path, had_unstaged_changes: change.had_unstaged_changes }
+    let (path, has_unstaged_changes) = (change.path.clone(), !change.is_clean);
+    if change.content.is_some() {
+        Note::AttributesChanged { path, has_unstaged_changes }
     } else {
-        Note::AttributesStaged { path }
+        Note::AttributesStaged { path, has_unstaged_changes }
     }
 }
 

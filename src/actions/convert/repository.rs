@@ -39,6 +39,7 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
         tracked,
         outcomes,
         touched: Vec::new(),
+        pointers: Vec::new(),
         told: BTreeSet::new(),
         is_single: false,
         from: Vec::new(),
@@ -72,8 +73,10 @@ pub(super) struct Run<'a> {
     pub(super) reporter: &'a dyn Reporter,
     pub(super) tracked: Tracked<'a>,
     outcomes: Outcomes<'a>,
-    /// Every path that was staged or removed.
+    /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
+    /// Those of them that are pointers now, and need the filter of Git LFS.
+    pub(super) pointers: Vec<BString>,
     /// The `.gitattributes` that a dry run spoke of.
     told: BTreeSet<BString>,
     /// Is there one unit, so that every name to keep must be in it?
