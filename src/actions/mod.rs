@@ -149,6 +149,8 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
+    /// There was a result, and `HEAD` has it already.
+    NothingToCommit,
     /// The result was committed.
     Committed {
         /// The commit.

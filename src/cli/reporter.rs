@@ -106,6 +106,7 @@ impl Reporter for Teller<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }
     }

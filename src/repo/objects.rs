@@ -3,7 +3,9 @@
 //! Invariant: a blob that a partial clone left out is [`Error::MissingBlob`] and no other error; it is never
 //! fetched. Nothing longer than the caller's limit is read.
 
-use bstr::{BStr, ByteSlice as _};
+use std::collections::HashMap;
+
+use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{Error, Mode, ObjectId, Repo, Result};
 
@@ -59,6 +61,21 @@ impl Repo {
             let mode = if file.mode().is_executable() { Mode::Executable } else { Mode::File };
             (file.object_id(), mode)
         }))
+    }
+
+    /// Has `HEAD` each of these paths as the index has it?
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn is_committed<'a>(&self, paths: impl IntoIterator<Item = &'a BString>) -> Result<bool> {
+        let entries: HashMap<_, _> =
+            self.entries()?.into_iter().map(|entry| (entry.path, (entry.id, entry.mode))).collect();
+        for path in paths {
+            if self.head_file(path.as_ref())? != entries.get(path).copied() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Writes a blob, on the disk when this returns, as git does by default.

@@ -5,6 +5,7 @@
 //! reference program is missing, the test says so by a line `skipped: …` and asserts what is left.
 
 mod attributes;
+mod commit;
 mod failures;
 mod forced;
 mod index;

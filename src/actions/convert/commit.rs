@@ -11,9 +11,17 @@ use crate::git::{self, Git};
 impl Run<'_> {
     /// Commits what was touched, and nothing else that is staged. Returns the commit.
     pub(super) fn commit(&self) -> Result<Option<String>, Error> {
-        let Some(message) = self.options.commit.as_ref().filter(|_| !self.touched.is_empty()) else {
+        let Some(message) = self.options.commit.as_ref().filter(|_| !self.options.dry_run) else {
             return Ok(None);
         };
+        // A commit of pointers without their line would be one of plain text files.
+        let attributes = self.repo.plan_committed_attributes(&self.pointers)?;
+        if attributes.is_empty() && self.repo.is_committed(&self.touched)? {
+            if self.has_result() {
+                self.reporter.note(&Note::NothingToCommit);
+            }
+            return Ok(None);
+        }
         let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
         let mut text = format!("{}\n\n", subject.trim_end());
         for (path, oid) in &self.from {
@@ -21,8 +29,6 @@ impl Run<'_> {
             let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
             text = format!("{text}Converted-From: {path} sha256:{oid}\n");
         }
-        // A commit of pointers without their line would be one of plain text files.
-        let attributes = self.repo.plan_committed_attributes(&self.pointers)?;
         let index = self.repo.partial_index(&self.touched, &attributes)?;
         let tell = |arguments: &[OsString]| self.reporter.command(arguments);
         let git = Git::at(self.repo.work_dir())?.observed(Some(&tell));

@@ -85,19 +85,10 @@ impl Run<'_> {
         undo: &mut Undo<'_>,
     ) -> Result<Published, Error> {
         let outputs: Vec<_> = unit.iter().map(|done| done.output.clone()).collect();
-        let (mut changes, mut notes, mut removed) = (Vec::new(), Vec::new(), Vec::new());
-        let mut files = Vec::with_capacity(unit.len());
-        for change in self.repo.plan_attributes(&outputs)? {
-            notes.push(attributes_note(&change));
-            let AttributesChange { path, content, blob, executable, is_clean } = change;
-            if let Some(content) = content {
-                undo.write(path.as_bstr(), &content)?;
-            }
-            let file = self.repo.target(path.as_bstr())?.path();
-            let stat_of = is_clean.then_some(file);
-            changes.extend(blob.map(|blob| Change::Add { path, blob, stat_of, executable }));
-        }
+        let (mut changes, mut notes) = self.attributes(&outputs, undo)?;
         let ours = changes.len();
+        let mut removed = Vec::new();
+        let mut files = Vec::with_capacity(unit.len());
         for done in unit {
             let Done { path, output, written, conversion, object, placed, replaces } = done;
             object.commit(written.oid, written.size)?;
@@ -124,12 +115,7 @@ impl Run<'_> {
         }
         removed.retain(|path| self.tracked.contains(path.as_bstr()));
         changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
-        self.repo.stage(&changes)?;
-        // From here on the index names what is new, and nothing is taken back.
-        undo.given.clear();
-        for note in &notes {
-            self.reporter.note(note);
-        }
+        self.stage(&changes, &notes, undo)?;
         // A commit of our own has attributes files of its own.
         self.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
             Change::Add { path, .. } | Change::Remove { path } => path,
@@ -142,6 +128,61 @@ impl Run<'_> {
         Ok(Published { files, removed })
     }
 
+    /// Takes what an earlier run staged, and which was proven, into the commit.
+    pub(super) fn adopt(&mut self, outputs: Vec<BString>, index: Option<&NewIndex>) -> Result<(), Error> {
+        if let Some(index) = index {
+            let blob =
+                if index.is_under_lfs { pointer_to(&index.text).to_string() } else { index.text.clone() };
+            if !self.tracked.is_staged(index.path.as_bstr(), blob.as_bytes())? {
+                return Err(Error::OutputExists { output: index.path.clone() });
+            }
+        }
+        let mut undo = Undo { repo: self.repo, given: Vec::new() };
+        let staged = self.attributes(&outputs, &mut undo);
+        if let Err(error) = staged.and_then(|(changes, notes)| self.stage(&changes, &notes, &mut undo)) {
+            undo.all();
+            return Err(error);
+        }
+        let of_set = index.map(|index| index.path.clone());
+        self.touched.extend(outputs.iter().cloned().chain(of_set.clone()));
+        self.pointers.extend(outputs);
+        self.pointers.extend(of_set.filter(|_| index.is_some_and(|index| index.is_under_lfs)));
+        Ok(())
+    }
+
+    /// Writes the `.gitattributes` of the work tree. Returns what is to be staged, and what is to be said of them.
+    fn attributes(
+        &self,
+        outputs: &[BString],
+        undo: &mut Undo<'_>,
+    ) -> Result<(Vec<Change>, Vec<Note>), Error> {
+        let (mut changes, mut notes) = (Vec::new(), Vec::new());
+        for change in self.repo.plan_attributes(outputs)? {
+            notes.push(attributes_note(&change));
+            let AttributesChange { path, content, blob, executable, is_clean } = change;
+            if let Some(content) = content {
+                undo.write(path.as_bstr(), &content)?;
+            }
+            let file = self.repo.target(path.as_bstr())?.path();
+            let stat_of = is_clean.then_some(file);
+            changes.extend(blob.map(|blob| Change::Add { path, blob, stat_of, executable }));
+        }
+        Ok((changes, notes))
+    }
+
+    /// One write of the index. From there on it names what is new, and nothing is taken back.
+    fn stage(&mut self, changes: &[Change], notes: &[Note], undo: &mut Undo<'_>) -> Result<(), Error> {
+        if !changes.is_empty() {
+            self.repo.stage(changes)?;
+            self.staged = true;
+        }
+        undo.given.clear();
+        for note in notes {
+            self.reporter.note(note);
+        }
+        Ok(())
+    }
+
     /// What the shard index is in the index of git: its text, or a pointer to it.
     fn index_blob(&self, index: &NewIndex) -> Result<Vec<u8>, Error> {
         let text = index.text.as_bytes();
@@ -151,7 +192,7 @@ impl Run<'_> {
         let mut object = self.repo.store().create()?;
         let failed = |source| Error::Io { what: "write", path: self.repo.store().tmp_dir(), source };
         object.write_all(text).map_err(failed)?;
-        let pointer = Pointer { oid: Oid::of(text), size: text.len() as u64 };
+        let pointer = pointer_to(&index.text);
         object.commit(pointer.oid, pointer.size)?;
         Ok(pointer.to_string().into_bytes())
     }
@@ -180,6 +221,10 @@ impl Run<'_> {
             None => Ok(self.repo.target(path.as_bstr())?.is_executable()?),
         }
     }
+}
+
+fn pointer_to(text: &str) -> Pointer {
+    Pointer { oid: Oid::of(text.as_bytes()), size: text.len() as u64 }
 }
 
 /// A unit that is done.
