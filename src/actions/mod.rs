@@ -132,17 +132,19 @@ pub enum Reason {
 /// Something beside the files that the user should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A line was added to a `.gitattributes`, and staged.
+    /// A line was added to a `.gitattributes`, and staged where the index did not have one.
     AttributesChanged {
         /// The `.gitattributes`.
         path: BString,
-        /// It had changes that were not staged; they are now.
-        had_unstaged_changes: bool,
+        /// It has other changes that are not staged; they are not now, either.
+        has_unstaged_changes: bool,
     },
-    /// A `.gitattributes` was staged as it is, because its line for Git LFS was not.
+    /// The line for Git LFS of a `.gitattributes` was staged.
     AttributesStaged {
         /// The `.gitattributes`.
         path: BString,
+        /// It has other changes that are not staged; they are not now, either.
+        has_unstaged_changes: bool,
     },
     /// git knows no LFS filter here, so it sees the file itself as modified.
     NoFilter,
@@ -163,6 +165,8 @@ pub enum Note {
         /// How many commits.
         depth: u32,
     },
+    /// There was a result, and `HEAD` has it already.
+    NothingToCommit,
     /// The result was committed.
     Committed {
         /// The commit.

@@ -100,16 +100,13 @@ impl Reporter for Teller<'_> {
     fn note(&self, note: &Note) {
         let would = if self.dry_run { "would be " } else { "" };
         match note {
-            Note::AttributesChanged { path, had_unstaged_changes } => {
-                let path = sanitize::bytes(path.as_ref());
-                self.ui.note(&format!("{path}: a line for Git LFS {would}added"));
-                if *had_unstaged_changes {
-                    self.ui.warning(&format!("{path}: its other changes {would}staged with it"));
-                }
+            Note::AttributesChanged { path, has_unstaged_changes } => {
+                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
+                self.ui.note(&format!("{path}: a line for Git LFS {would}added{rest}"));
             }
-            Note::AttributesStaged { path } => {
-                let path = sanitize::bytes(path.as_ref());
-                self.ui.note(&format!("{path}: {would}staged too, for its line for Git LFS"));
+            Note::AttributesStaged { path, has_unstaged_changes } => {
+                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
+                self.ui.note(&format!("{path}: its line for Git LFS {would}staged{rest}"));
             }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
@@ -131,6 +128,7 @@ impl Reporter for Teller<'_> {
                 ));
                 self.ui.hint("fetch the rest with `git fetch --unshallow`");
             }
+            Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }
     }
@@ -146,6 +144,11 @@ impl Reporter for Teller<'_> {
     fn is_interrupted(&self) -> bool {
         self.interrupt.is_asked()
     }
+}
+
+/// What is said of the other changes to a `.gitattributes`.
+fn rest(has_unstaged_changes: bool) -> &'static str {
+    if has_unstaged_changes { ", your other changes stay unstaged" } else { "" }
 }
 
 /// What there is to say of a conversion, each with a title.

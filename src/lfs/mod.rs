@@ -3,12 +3,14 @@
 //! Invariant: an object gets its final name only when it is whole, of the promised size, and on the disk.
 //! This module speaks to no server and to no `git`; the directories are given to it.
 //!
-//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. `store`, `place` and `follow`
+//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. `store`, `place`, `keep` and `follow`
 //! touch the disk and come with the feature `repo`.
 
 pub mod attributes;
 #[cfg(feature = "repo")]
 pub mod follow;
+#[cfg(feature = "repo")]
+pub mod keep;
 #[cfg(feature = "repo")]
 pub mod place;
 pub mod pointer;
@@ -19,6 +21,8 @@ pub(crate) mod temp;
 
 #[cfg(feature = "repo")]
 pub use follow::Follower;
+#[cfg(feature = "repo")]
+pub use keep::Kept;
 #[cfg(feature = "repo")]
 pub use place::{Placed, Target};
 pub use pointer::Pointer;

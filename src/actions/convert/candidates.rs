@@ -58,6 +58,24 @@ impl<'a> Tracked<'a> {
         self.entries.contains_key(path)
     }
 
+    /// What kind of thing the index has at a path.
+    pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
+        self.entries.get(path).map(|entry| entry.mode)
+    }
+
+    /// The pointer that the index has at a path.
+    pub(super) fn staged_pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
+        self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry))
+    }
+
+    /// Has the index this content at a path?
+    pub(super) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(false) };
+        let len = content.len() as u64;
+        let same_size = self.repo.blob_size(entry.id)? == Some(len);
+        Ok(same_size && self.repo.blob(entry.id, len)? == content)
+    }
+
     /// What the index says of a file, if that is a pointer.
     fn pointer(&self, entry: &Entry) -> Result<Option<Pointer>, Error> {
         let limit = pointer::MAX_LEN as u64;
