@@ -203,6 +203,46 @@ pub enum Error {
     /// The server keeps files back, whichever way they are asked for.
     #[error("the server does not send all files of the repository")]
     FilesWithheld,
+    /// The repository has no remote to ask.
+    #[error("the repository has no remote")]
+    NoRemote,
+    /// There is no commit yet that something could follow.
+    #[error("the repository has no commit yet")]
+    NoCommits,
+    /// The remote has no such pull request.
+    #[error("there is no pull request {number}, or it was deleted")]
+    NoSuchPullRequest {
+        /// Its number.
+        number: u64,
+    },
+    /// A pull request brings no safetensors file.
+    #[error("pull request {number} brings no safetensors file")]
+    WithoutSafetensors {
+        /// Its number.
+        number: u64,
+    },
+    /// A pull request changes more than safetensors, and nobody said that this is wanted.
+    #[error("pull request {number} changes {count} other path{}", if *count == 1 { "" } else { "s" })]
+    OtherPaths {
+        /// Its number.
+        number: u64,
+        /// How many.
+        count: usize,
+    },
+    /// A file here would be lost.
+    #[error("local changes to {path} are in the way")]
+    InTheWay {
+        /// The file.
+        path: BString,
+    },
+    /// A file of a pull request is not what its name says.
+    #[error("{path} of the pull request is not a valid safetensors file")]
+    NotSafetensors {
+        /// The file.
+        path: BString,
+        /// Why.
+        source: safetensors::Error,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -228,6 +268,9 @@ impl Error {
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }
             | Self::IndexDisagrees { .. }
+            | Self::NotSafetensors { .. }
+            | Self::WithoutSafetensors { .. }
+            | Self::OtherPaths { .. }
             | Self::Place(lfs::place::Error::Symlink { .. })
             | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,
             Self::MissingShard { source, .. } => matches!(**source, Self::NotFound) || source.is_refusal(),

@@ -1,5 +1,6 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
+mod attributes;
 pub mod clone;
 pub mod convert;
 pub mod demo;
@@ -7,6 +8,8 @@ mod error;
 pub mod inspect;
 mod names;
 mod network;
+pub mod pull;
+mod undo;
 
 pub use error::Error;
 pub use network::Asking;
@@ -47,6 +50,12 @@ pub trait Reporter: Sync {
     /// Something beside the files that the user should know.
     fn note(&self, note: &Note) {
         let _ = note;
+    }
+
+    /// Does the person say yes? Nobody who could be asked is a no.
+    fn confirm(&self, question: &str) -> bool {
+        let _ = question;
+        false
     }
 
     /// A git command is run, with these arguments.
@@ -157,6 +166,13 @@ pub enum Note {
     Removed {
         /// Its path.
         path: BString,
+    },
+    /// A pull request changes more than safetensors.
+    OtherPaths {
+        /// Its number.
+        number: u64,
+        /// What it changes besides.
+        paths: Vec<BString>,
     },
     /// The server does not send single files of a partial clone, so all were fetched.
     WholeClone,

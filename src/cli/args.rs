@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
-pub(super) use remote::Clone;
+pub(super) use remote::{Clone, Pull};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -83,6 +83,8 @@ pub(super) enum Command {
     Convert(Convert),
     /// Clone a model without its weights, then convert it
     Clone(Clone),
+    /// Take safetensors from a pull request, or list those that carry some
+    Pull(Pull),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
     /// Make a small model repository and convert it before your eyes; needs no network

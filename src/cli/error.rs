@@ -52,6 +52,9 @@ impl Kind {
             | Error::NeedsDirectory { .. }
             | Error::Offline { .. }
             | Error::NoSuchRevision { .. }
+            | Error::NoRemote
+            | Error::NoCommits
+            | Error::NoSuchPullRequest { .. }
             | Error::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Self::User,
             error if error.is_refusal() => Self::Refused,
             _ => Self::Environment,

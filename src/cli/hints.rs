@@ -81,6 +81,23 @@ fn network(error: &Error) -> Option<String> {
             "list what there is with `git ls-remote URL`; a commit needs its whole name"
         }
         Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
+        Error::NoRemote => "add one with `git remote add origin URL`",
+        Error::NoCommits => "clone a model with `git st-convert clone MODEL`",
+        Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {
+            "list those that carry safetensors with `git st-convert pull`"
+        }
+        Error::OtherPaths { number, .. } => {
+            return Some(format!(
+                "look at them with `git fetch origin refs/pr/{number} && git diff ...FETCH_HEAD`, then add `--yes`"
+            ));
+        }
+        Error::InTheWay { .. } | Error::Git(git::Error::InTheWay { .. }) => {
+            "commit them with `git commit`, or put them away with `git stash --include-untracked`"
+        }
+        Error::Git(git::Error::Conflict { .. }) => {
+            "leave out `--merge`, so that its safetensors alone are staged"
+        }
+        Error::NotSafetensors { .. } => "take another one: list them with `git st-convert pull`",
         Error::FilesWithheld => "try again later, or clone with `git clone --depth 1`",
         _ => return None,
     };

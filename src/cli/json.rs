@@ -16,6 +16,7 @@ use super::sanitize;
 use crate::actions::clone::Cloned;
 use crate::actions::convert::Summary;
 use crate::actions::inspect::{Inspection, Row};
+use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::Ignored;
 
@@ -68,6 +69,63 @@ pub(super) fn cloned(cloned: &Cloned) -> String {
         "url": native(&cloned.url),
         "branch": cloned.branch,
         "commit": cloned.commit,
+    }))
+}
+
+/// The line of a pull request that was taken.
+pub(super) fn pulled(pulled: &Pulled) -> String {
+    let Pulled { request, how } = pulled;
+    line(&json!({
+        "type": "pull",
+        "number": request.number,
+        "commit": request.commit.to_string(),
+        "status": match how {
+            How::UpToDate => "up-to-date",
+            How::FastForward => "fast-forward",
+            How::Merged => "merged",
+            How::Staged => "staged",
+        },
+        "files": files(request),
+        "others": request.others.iter().map(path).collect::<Vec<_>>(),
+    }))
+}
+
+/// The line of a pull request of a list.
+pub(super) fn pull_request(request: &PullRequest) -> String {
+    line(&json!({
+        "type": "pull_request",
+        "number": request.number,
+        "commit": request.commit.to_string(),
+        "author": request.author,
+        "state": match request.state {
+            State::Current => "current",
+            State::Stale => "stale",
+        },
+        "size": request.size(),
+        "files": files(request),
+        "others": request.others.iter().map(path).collect::<Vec<_>>(),
+    }))
+}
+
+fn files(request: &PullRequest) -> Vec<Value> {
+    let facts = request.files.iter().map(|file| {
+        json!({
+            "path": path(&file.path),
+            "oid": file.pointer.map(|pointer| pointer.oid.to_string()),
+            "size": file.pointer.map(|pointer| pointer.size),
+        })
+    });
+    facts.collect()
+}
+
+/// The last line of a list of pull requests.
+pub(super) fn listing(listing: &Listing) -> String {
+    line(&json!({
+        "type": "summary",
+        "pull_requests": listing.requests.len(),
+        "seen": listing.seen,
+        "known": listing.known,
+        "reason": null,
     }))
 }
 

@@ -67,6 +67,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         None => commands::convert::run(&args.convert, cwd, ui, &interrupt),
         Some(Command::Convert(convert)) => commands::convert::run(convert, cwd, ui, &interrupt),
         Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.offline, ui, &interrupt),
+        Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.offline, ui, &interrupt),
         Some(Command::Inspect(inspect)) => commands::inspect::run(inspect, cwd, ui),
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),

@@ -118,6 +118,13 @@ impl Reporter for Teller<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::OtherPaths { number, paths } => {
+                let mut lines = format!("pull request {number} changes more than safetensors:");
+                for path in paths {
+                    let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
+                }
+                self.ui.warning(&lines);
+            }
             Note::WholeClone => {
                 self.ui.note("the server does not send single files of a partial clone, so all were fetched");
             }
@@ -131,6 +138,10 @@ impl Reporter for Teller<'_> {
             Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        self.ui.confirm(question)
     }
 
     fn command(&self, arguments: &[OsString]) {

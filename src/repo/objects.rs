@@ -36,6 +36,37 @@ impl Repo {
         Ok(blob.take_data())
     }
 
+    /// Who wrote a commit, by name; what is not UTF-8 in it is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn author_of(&self, commit: ObjectId) -> Result<String> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        let author = commit.author().map_err(Error::git("read the author of a commit"))?;
+        Ok(author.name.to_str_lossy().into_owned())
+    }
+
+    /// The first parent of a commit; `None` if it has none, or none that is here.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn first_parent(&self, commit: ObjectId) -> Result<Option<ObjectId>> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        let parent = commit.parent_ids().next().map(gix::Id::detach);
+        Ok(parent.filter(|id| self.inner.has_object(*id)))
+    }
+
+    /// The commit of `HEAD`; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn head_commit(&self) -> Result<Option<ObjectId>> {
+        if self.head_is_unborn()? {
+            return Ok(None);
+        }
+        Ok(Some(self.inner.head_id().map_err(Error::git("read HEAD"))?.detach()))
+    }
+
     /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! [`Place`]: the directory of a clone, which is there when the clone is whole, and not before.
 //!
 //! ```text
-//! parent/.st-convert-…/name     the clone, while it is made
+//! parent/.clone-st-convert-…/name    the clone, while it is made
 //!   rename → parent/name
 //! ```
 //!
@@ -10,9 +10,9 @@
 //! since it may be where somebody stands, or where a disk is mounted; it is emptied if the clone fails.
 //!
 //! Invariant: if the clone fails or is interrupted, the directory is as before. What a killed run left is in a hidden
-//! directory beside it.
+//! directory beside it, which the next clone beside it removes: a living run holds a lock on its own.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::super::Error;
 
 /// How the name of the directory begins in which a clone is made.
-const PREFIX: &str = ".st-convert-";
+const PREFIX: &str = ".clone-st-convert-";
 
 /// Where a clone is made, and where it goes. Dropped, it leaves what was there before.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ pub(super) struct Place {
 /// Where a clone is made.
 #[derive(Debug)]
 enum MadeIn {
-    /// In a directory beside its own.
-    Temporary(TempDir),
+    /// In a directory beside its own, which is locked where that can be done.
+    Temporary(TempDir, Option<File>),
     /// In its own, which was there and empty.
     Itself,
     /// It has its name, and nothing is taken back.
@@ -63,10 +63,14 @@ impl Place {
         let mut parents: Vec<_> =
             parent.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
         parents.reverse();
+        sweep(parent);
         let made = fs::create_dir_all(parent)
             .and_then(|()| tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent));
         match made {
-            Ok(temporary) => Ok(Self { dir: dir.to_owned(), made_in: MadeIn::Temporary(temporary), parents }),
+            Ok(temporary) => {
+                let lock = File::open(temporary.path()).ok().filter(|file| file.try_lock().is_ok());
+                Ok(Self { dir: dir.to_owned(), made_in: MadeIn::Temporary(temporary, lock), parents })
+            }
             Err(err) => {
                 remove_empty(&parents);
                 Err(failed("make")(err))
@@ -77,7 +81,9 @@ impl Place {
     /// Where the clone is made.
     pub(super) fn path(&self) -> PathBuf {
         match &self.made_in {
-            MadeIn::Temporary(temporary) => temporary.path().join(self.dir.file_name().unwrap_or_default()),
+            MadeIn::Temporary(temporary, _) => {
+                temporary.path().join(self.dir.file_name().unwrap_or_default())
+            }
             MadeIn::Itself | MadeIn::Done => self.dir.clone(),
         }
     }
@@ -86,16 +92,16 @@ impl Place {
     pub(super) fn clear(&self) -> Result<(), Error> {
         let path = self.path();
         let cleared = match &self.made_in {
-            MadeIn::Temporary(_) if path.exists() => fs::remove_dir_all(&path),
+            MadeIn::Temporary(..) if path.exists() => fs::remove_dir_all(&path),
             MadeIn::Itself => empty(&path),
-            MadeIn::Temporary(_) | MadeIn::Done => Ok(()),
+            MadeIn::Temporary(..) | MadeIn::Done => Ok(()),
         };
         cleared.map_err(|source| Error::Io { what: "empty", path, source })
     }
 
     /// Gives the clone its name, and says it.
     pub(super) fn finish(mut self) -> Result<PathBuf, Error> {
-        if matches!(self.made_in, MadeIn::Temporary(_)) {
+        if matches!(self.made_in, MadeIn::Temporary(..)) {
             fs::rename(self.path(), &self.dir).map_err(|source| match source.kind() {
                 io::ErrorKind::DirectoryNotEmpty
                 | io::ErrorKind::AlreadyExists
@@ -112,11 +118,24 @@ impl Drop for Place {
     fn drop(&mut self) {
         // Whatever cannot be removed is left; the error that led here is told.
         match std::mem::replace(&mut self.made_in, MadeIn::Done) {
-            MadeIn::Temporary(temporary) => drop(temporary.close()),
+            MadeIn::Temporary(temporary, _lock) => drop(temporary.close()),
             MadeIn::Itself => drop(empty(&self.dir)),
             MadeIn::Done => return,
         }
         remove_empty(&self.parents);
+    }
+}
+
+/// Removes what killed runs left in a directory, as far as that can be seen and done.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let lock = File::open(entry.path());
+            if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_ok()) {
+                let _left_for_the_next = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
@@ -182,6 +201,19 @@ mod tests {
         fill(&place);
         place.finish().unwrap();
         assert_eq!(names(root.path()), ["sub"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_run_left_is_swept_and_what_a_living_one_makes_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let living = Place::prepare(&root.path().join("living")).unwrap();
+        fill(&living);
+        let dead = root.path().join(format!("{PREFIX}dead"));
+        fs::create_dir_all(dead.join("model/.git")).unwrap();
+        drop(Place::prepare(&root.path().join("next")).unwrap());
+        assert!(!dead.exists() && living.path().exists());
+        assert_eq!(names(root.path()).len(), 1);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) struct Set {
 }
 
 /// The index of a repository, by path.
-pub(super) struct Tracked<'a> {
+pub(in crate::actions) struct Tracked<'a> {
     repo: &'a Repo,
     entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
@@ -47,7 +47,7 @@ pub(super) struct Tracked<'a> {
 }
 
 impl<'a> Tracked<'a> {
-    pub(super) fn read(repo: &'a Repo) -> Result<Self, Error> {
+    pub(in crate::actions) fn read(repo: &'a Repo) -> Result<Self, Error> {
         let (merged, unmerged): (Vec<_>, Vec<_>) =
             repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
         let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
@@ -59,7 +59,7 @@ impl<'a> Tracked<'a> {
     }
 
     /// What kind of thing the index has at a path.
-    pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
+    pub(in crate::actions) fn mode(&self, path: &BStr) -> Option<Mode> {
         self.entries.get(path).map(|entry| entry.mode)
     }
 
@@ -69,7 +69,7 @@ impl<'a> Tracked<'a> {
     }
 
     /// Has the index this content at a path?
-    pub(super) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
+    pub(in crate::actions) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(false) };
         let len = content.len() as u64;
         let same_size = self.repo.blob_size(entry.id)? == Some(len);
@@ -111,7 +111,7 @@ impl<'a> Tracked<'a> {
     }
 
     /// Is the file of the work tree, if there is one, what the index says of it?
-    pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
+    pub(in crate::actions) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };
         let target = self.repo.target(path)?;
         let file = match target.metadata()? {

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use super::{Error, Outcome, Reason, Reporter, Status};
 use crate::repo::Repo;
 
+pub(super) use candidates::Tracked;
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
 
 /// What to convert, and how.

@@ -5,15 +5,16 @@
 
 use std::io::Write as _;
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BString, ByteSlice as _};
 
-use super::super::{Conversion, Error, Note};
+use super::super::undo::Undo;
+use super::super::{Conversion, Error, Note, attributes};
 use super::index::NewIndex;
 use super::job::Written;
 use super::repository::{Planned, Run};
 use crate::hash::Oid;
-use crate::lfs::{Follower, Kept, NewObject, Placed, Pointer};
-use crate::repo::{AttributesChange, Change, Mode, Repo};
+use crate::lfs::{Follower, NewObject, Placed, Pointer};
+use crate::repo::{Change, Mode};
 
 /// A file of a unit whose bytes are written and proven, and have no name yet.
 pub(super) struct Done {
@@ -68,7 +69,7 @@ impl Run<'_> {
         index: Option<&NewIndex>,
     ) -> Result<Published, (Vec<BString>, Error)> {
         let paths = unit.iter().map(|done| done.path.clone()).collect();
-        let mut undo = Undo { repo: self.repo, given: Vec::new() };
+        let mut undo = Undo::new(self.repo);
         match self.give_names(unit, index, &mut undo) {
             Ok(published) => Ok(published),
             Err(error) => {
@@ -85,7 +86,7 @@ impl Run<'_> {
         undo: &mut Undo<'_>,
     ) -> Result<Published, Error> {
         let outputs: Vec<_> = unit.iter().map(|done| done.output.clone()).collect();
-        let (mut changes, mut notes) = self.attributes(&outputs, undo)?;
+        let (mut changes, mut notes) = attributes::write(self.repo, &outputs, undo)?;
         let ours = changes.len();
         let mut removed = Vec::new();
         let mut files = Vec::with_capacity(unit.len());
@@ -137,8 +138,8 @@ impl Run<'_> {
                 return Err(Error::OutputExists { output: index.path.clone() });
             }
         }
-        let mut undo = Undo { repo: self.repo, given: Vec::new() };
-        let staged = self.attributes(&outputs, &mut undo);
+        let mut undo = Undo::new(self.repo);
+        let staged = attributes::write(self.repo, &outputs, &mut undo);
         if let Err(error) = staged.and_then(|(changes, notes)| self.stage(&changes, &notes, &mut undo)) {
             undo.all();
             return Err(error);
@@ -150,33 +151,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes the `.gitattributes` of the work tree. Returns what is to be staged, and what is to be said of them.
-    fn attributes(
-        &self,
-        outputs: &[BString],
-        undo: &mut Undo<'_>,
-    ) -> Result<(Vec<Change>, Vec<Note>), Error> {
-        let (mut changes, mut notes) = (Vec::new(), Vec::new());
-        for change in self.repo.plan_attributes(outputs)? {
-            notes.push(attributes_note(&change));
-            let AttributesChange { path, content, blob, executable, is_clean } = change;
-            if let Some(content) = content {
-                undo.write(path.as_bstr(), &content)?;
-            }
-            let file = self.repo.target(path.as_bstr())?.path();
-            let stat_of = is_clean.then_some(file);
-            changes.extend(blob.map(|blob| Change::Add { path, blob, stat_of, executable }));
-        }
-        Ok((changes, notes))
-    }
-
     /// One write of the index. From there on it names what is new, and nothing is taken back.
     fn stage(&mut self, changes: &[Change], notes: &[Note], undo: &mut Undo<'_>) -> Result<(), Error> {
         if !changes.is_empty() {
             self.repo.stage(changes)?;
             self.staged = true;
         }
-        undo.given.clear();
+        undo.keep();
         for note in notes {
             self.reporter.note(note);
         }
@@ -233,55 +214,6 @@ pub(super) struct Published {
     pub(super) files: Vec<(BString, BString, Written, Conversion)>,
     /// The checkpoints, and their index, that were removed.
     pub(super) removed: Vec<BString>,
-}
-
-/// What is said of a `.gitattributes`.
-pub(super) fn attributes_note(change: &AttributesChange) -> Note {
-    let (path, has_unstaged_changes) = (change.path.clone(), !change.is_clean);
-    if change.content.is_some() {
-        Note::AttributesChanged { path, has_unstaged_changes }
-    } else {
-        Note::AttributesStaged { path, has_unstaged_changes }
-    }
-}
-
-/// The names that were given, and what had them before.
-struct Undo<'a> {
-    repo: &'a Repo,
-    given: Vec<(BString, Option<Kept>)>,
-}
-
-impl Undo<'_> {
-    /// Gives a name by `publish`, and keeps what had it before.
-    fn give<T>(&mut self, path: &BStr, publish: impl FnOnce() -> Result<T, Error>) -> Result<(), Error> {
-        let before = self.repo.keep(path)?;
-        let is_new = before.is_none();
-        if !is_new {
-            self.given.push((path.to_owned(), before));
-        }
-        publish()?;
-        // A name that was not given may be somebody else's by now.
-        if is_new {
-            self.given.push((path.to_owned(), None));
-        }
-        Ok(())
-    }
-
-    /// Writes a small file.
-    fn write(&mut self, path: &BStr, content: &[u8]) -> Result<(), Error> {
-        let repo = self.repo;
-        self.give(path, || Ok(repo.write_file(path, content, true)?))
-    }
-
-    /// Takes all back, the last first. What cannot be taken back stays as the new one, which is whole.
-    fn all(self) {
-        for (path, before) in self.given.into_iter().rev() {
-            let _stays_new = match before {
-                Some(kept) => kept.restore().map_err(Error::from),
-                None => self.repo.remove_file(path.as_bstr()).map_err(Error::from),
-            };
-        }
-    }
 }
 
 /// The object on its way, and the copy that follows it.

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, names};
+use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, attributes, names};
 use super::candidates::{Candidate, Set, Tracked, Unit};
 use super::index::{NewIndex, new_index};
 use super::job::Job;
-use super::publish::{Done, Published, attributes_note};
+use super::publish::{Done, Published};
 use super::{CONFIG_LIMIT, Options, Outcomes, Summary, class_in};
 use crate::checkpoint;
 use crate::repo::Repo;
@@ -205,7 +205,7 @@ impl Run<'_> {
         for change in self.repo.plan_attributes(&outputs)? {
             // Each unit would find the line of the one before.
             if self.told.insert(change.path.clone()) {
-                self.reporter.note(&attributes_note(&change));
+                self.reporter.note(&attributes::note(&change));
             }
         }
         let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();

@@ -41,3 +41,40 @@ pub(in crate::cli) struct Clone {
     #[arg(long)]
     pub(in crate::cli) no_convert: bool,
 }
+
+const PULL: &str = "\
+Take the safetensors files of a pull request of the remote, refs/pr/N.
+
+The branch moves to the pull request where it can. Where it cannot, the safetensors files and their index alone are \
+staged, or, with --merge, the pull request is merged. Their content is downloaded into the LFS store, checked, and put \
+into the work tree.
+
+A pull request that changes anything but safetensors files, their index and .gitattributes is shown with what it \
+changes, and taken only if you say so.
+
+Without N, the pull requests that carry safetensors are listed: `current` if the checkpoint is the one that they were \
+made from, `stale` if it has changed since.";
+
+/// `pull`
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = PULL,
+    after_help = "\
+Examples:
+  git st-convert pull                    list the pull requests that carry safetensors
+  git st-convert pull 42                 take pull request 42"
+)]
+pub(in crate::cli) struct Pull {
+    /// The number of the pull request; without it those that carry safetensors are listed
+    #[arg(value_name = "N")]
+    pub(in crate::cli) number: Option<u64>,
+    /// List all that there are, not the newest 20 alone
+    #[arg(long, conflicts_with_all = ["number", "merge", "yes"])]
+    pub(in crate::cli) all: bool,
+    /// Merge it where the branch cannot move to it
+    #[arg(long, requires = "number")]
+    pub(in crate::cli) merge: bool,
+    /// Take it whatever else it changes
+    #[arg(long, requires = "number")]
+    pub(in crate::cli) yes: bool,
+}

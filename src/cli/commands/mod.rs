@@ -6,3 +6,4 @@ pub(super) mod convert;
 pub(super) mod demo;
 pub(super) mod inspect;
 pub(super) mod man;
+pub(super) mod pull;
