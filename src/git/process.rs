@@ -197,14 +197,31 @@ impl Lines {
     }
 }
 
-/// git cleans up at this signal; its helpers end when git does.
+/// git cleans up at this signal. A helper of it that waits for a server would not notice that git is gone, so it is
+/// asked, too, where it can be found. (At a terminal all of them get the signal of the key.)
 #[cfg(unix)]
 fn ask_to_stop(child: &mut Child) -> io::Result<()> {
-    let id = rustix::process::Pid::from_child(child);
-    match rustix::process::kill_process(id, rustix::process::Signal::TERM) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(err) => Err(err.into()),
+    use rustix::io::Errno;
+    use rustix::process::{Pid, Signal, kill_process};
+    let id = Pid::from_child(child);
+    let helpers = descendants(child.id());
+    match kill_process(id, Signal::TERM) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(err) => return Err(err.into()),
     }
+    for helper in helpers.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        // It may have ended with git.
+        let _gone = kill_process(helper, Signal::TERM);
+    }
+    Ok(())
+}
+
+/// The processes that a process started, and theirs; none where the system does not say.
+#[cfg(unix)]
+fn descendants(id: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let children: Vec<u32> = listed.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+    children.iter().flat_map(|child| std::iter::once(*child).chain(descendants(*child))).collect()
 }
 
 #[cfg(not(unix))]

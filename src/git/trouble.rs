@@ -99,6 +99,7 @@ impl Trouble {
             ("not our ref", Self::Withheld),
             ("Server does not allow request for unadvertised object", Self::Withheld),
             ("expected 'packfile'", Self::Withheld),
+            ("expected 'acknowledgments'", Self::Withheld),
             ("from promisor remote", Self::Withheld),
             ("does not appear to be a git repository", Self::NotRepository),
             ("is this a git repository", Self::NotRepository),

@@ -11,6 +11,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::cli::{environment, json, sanitize};
+use crate::git::redacted;
 
 /// Clones, then converts, and gives the exit code of that.
 pub(crate) fn run(
@@ -20,7 +21,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let model = name(Path::new(&args.model));
+    let model = name(Path::new(&redacted(&args.model)));
     let failed = |error| {
         let report = Report::of_file(&error, model.as_ref());
         if ui.json {
