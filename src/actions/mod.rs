@@ -30,6 +30,9 @@ pub trait Reporter: Sync {
     /// The long step is over, well or not.
     fn finished(&self) {}
 
+    /// The index was written.
+    fn staged(&self) {}
+
     /// One file is done.
     fn outcome(&self, outcome: &Outcome) {
         let _ = outcome;

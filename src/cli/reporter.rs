@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bstr::BStr;
 
@@ -24,12 +25,36 @@ pub(super) struct Teller<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     dry_run: bool,
+    told: Mutex<Told>,
+}
+
+/// What was told so far, for the last line: an action that ends with an error returns nothing else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// What became of each file.
+    pub(super) statuses: Vec<Status>,
+    /// Was anything staged?
+    pub(super) staged: bool,
 }
 
 impl<'a> Teller<'a> {
     /// `dry_run` says that nothing is done.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
-        Self { ui, interrupt, dry_run }
+        Self { ui, interrupt, dry_run, told: Mutex::default() }
+    }
+
+    /// Is nothing done?
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// What was told so far.
+    pub(super) fn told(&self) -> Told {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn converted(&self, source: &str, output: &str, conversion: &Conversion) {
@@ -57,7 +82,12 @@ impl Reporter for Teller<'_> {
         self.ui.progress.clear();
     }
 
+    fn staged(&self) {
+        self.lock().staged = true;
+    }
+
     fn outcome(&self, outcome: &Outcome) {
+        self.lock().statuses.push(outcome.status);
         if self.ui.json {
             self.ui.data(&json::file(outcome));
         }

@@ -175,6 +175,7 @@ impl Run<'_> {
         if !changes.is_empty() {
             self.repo.stage(changes)?;
             self.staged = true;
+            self.reporter.staged();
         }
         undo.given.clear();
         for note in notes {
