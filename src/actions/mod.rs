@@ -152,6 +152,11 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
+    /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
+    Leftover {
+        /// Its path.
+        path: BString,
+    },
     /// There was a result, and `HEAD` has it already.
     NothingToCommit,
     /// The result was committed.

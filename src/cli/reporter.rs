@@ -136,6 +136,10 @@ impl Reporter for Teller<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::Leftover { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));
+            }
             Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }

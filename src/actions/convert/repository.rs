@@ -50,6 +50,7 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     for unit in units {
         run.unit(unit, &collisions)?;
     }
+    run.sweep_replaced()?;
     let commit = run.commit()?;
     let staged = run.staged;
     if staged && !repo.filter_configured() {
