@@ -42,6 +42,9 @@ pub trait Reporter: Sync {
     /// The long step is over, well or not.
     fn finished(&self) {}
 
+    /// The index was written.
+    fn staged(&self) {}
+
     /// One file is done.
     fn outcome(&self, outcome: &Outcome) {
         let _ = outcome;
@@ -180,6 +183,11 @@ pub enum Note {
     ShallowClone {
         /// How many commits.
         depth: u32,
+    },
+    /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
+    Leftover {
+        /// Its path.
+        path: BString,
     },
     /// There was a result, and `HEAD` has it already.
     NothingToCommit,

@@ -12,9 +12,9 @@ use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
 
 use super::error::Report;
+use super::reporter::Teller;
 use super::sanitize;
 use crate::actions::clone::Cloned;
-use crate::actions::convert::Summary;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
 use crate::actions::{Outcome, Reason, Status};
@@ -26,6 +26,10 @@ pub(super) fn file(outcome: &Outcome) -> String {
     let dropped = known.map(|known| {
         let pairs = known.dropped.iter();
         pairs.map(|(name, kept)| json!({ "name": name, "kept": kept })).collect::<Vec<_>>()
+    });
+    let copies = known.map(|known| {
+        let names = known.copies.iter();
+        names.map(|(name, reason)| json!({ "name": name, "reason": reason })).collect::<Vec<_>>()
     });
     line(&json!({
         "type": "file",
@@ -40,24 +44,36 @@ pub(super) fn file(outcome: &Outcome) -> String {
         "dropped": dropped.unwrap_or_default(),
         "ignored": known.map(|known| ignored(&known.ignored)).unwrap_or_default(),
         "reason": outcome.reason.as_ref().map(reason),
+        "copies": copies.unwrap_or_default(),
     }))
 }
 
-/// The last line of a conversion.
-pub(super) fn summary(summary: &Summary, dry_run: bool) -> String {
-    let count = |status| summary.outcomes.iter().filter(|outcome| outcome.status == status).count();
+/// How a conversion ended.
+pub(super) struct End<'a> {
+    /// The commit that was made.
+    pub(super) commit: Option<&'a str>,
+    /// Why the whole could not be done.
+    pub(super) failure: Option<&'a Report>,
+    pub(super) exit_code: u8,
+}
+
+/// The last line of a conversion, whatever its end.
+pub(super) fn summary(teller: &Teller<'_>, end: &End<'_>) -> String {
+    let told = teller.told();
+    let count = |status| told.statuses.iter().filter(|told| **told == status).count();
     line(&json!({
         "type": "summary",
-        "files": summary.outcomes.len(),
+        "files": told.statuses.len(),
         "converted": count(Status::Converted),
         "up_to_date": count(Status::UpToDate),
         "skipped": count(Status::Skipped),
         "refused": count(Status::Refused),
         "failed": count(Status::Failed),
-        "dry_run": dry_run,
-        "staged": summary.staged,
-        "commit": summary.commit,
-        "reason": null,
+        "dry_run": teller.is_dry_run(),
+        "staged": told.staged,
+        "commit": end.commit,
+        "reason": end.failure.map(Report::reason),
+        "exit_code": end.exit_code,
     }))
 }
 
@@ -126,17 +142,17 @@ pub(super) fn listing(listing: &Listing) -> String {
         "seen": listing.seen,
         "known": listing.known,
         "reason": null,
+        "exit_code": 0,
     }))
 }
 
 /// The last line where nothing is to be counted.
-pub(super) fn end() -> String {
-    line(&json!({ "type": "summary", "reason": null }))
-}
-
-/// The last line where the whole could not be done.
-pub(super) fn failure(report: &Report) -> String {
-    line(&json!({ "type": "summary", "reason": report.reason() }))
+pub(super) fn end(failure: Option<&Report>) -> String {
+    line(&json!({
+        "type": "summary",
+        "reason": failure.map(Report::reason),
+        "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
+    }))
 }
 
 /// The line of one tensor.
@@ -151,21 +167,23 @@ pub(super) fn tensor(row: &Row) -> String {
     }))
 }
 
-/// The last line of an inspection.
-pub(super) fn inspection(inspection: &Inspection) -> String {
-    let metadata: Map<String, Value> =
-        inspection.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+/// The last line of an inspection: what was found, or why nothing was.
+pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Report>) -> String {
+    let metadata = |found: &Inspection| -> Map<String, Value> {
+        found.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
+    };
     line(&json!({
         "type": "summary",
-        "format": inspection.format,
-        "size": inspection.size,
-        "tensors": inspection.tensors.len(),
-        "bytes": inspection.bytes(),
-        "parameters": inspection.parameters(),
-        "metadata": metadata,
-        "ignored": ignored(&inspection.ignored),
-        "dangerous": inspection.dangerous,
-        "reason": null,
+        "format": inspection.map(|found| found.format),
+        "size": inspection.map(|found| found.size),
+        "tensors": inspection.map(|found| found.tensors.len()),
+        "bytes": inspection.map(Inspection::bytes),
+        "parameters": inspection.map(Inspection::parameters),
+        "metadata": inspection.map(metadata),
+        "ignored": inspection.map(|found| ignored(&found.ignored)),
+        "dangerous": inspection.and_then(|found| found.dangerous.as_ref()),
+        "reason": failure.map(Report::reason),
+        "exit_code": failure.map_or(0, |failure| failure.kind.exit_code()),
     }))
 }
 
@@ -258,7 +276,7 @@ mod tests {
             file(&outcome),
             "{\"type\":\"file\",\"source\":\"a.bin\",\"output\":null,\"status\":\"refused\",\"oid\":null,\
              \"size\":null,\"source_oid\":null,\"format\":null,\"tensors\":null,\"dropped\":[],\"ignored\":[],\
-             \"reason\":\"changed while it was read\"}"
+             \"reason\":\"changed while it was read\",\"copies\":[]}"
         );
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bstr::BStr;
 
@@ -25,12 +26,36 @@ pub(super) struct Teller<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     dry_run: bool,
+    told: Mutex<Told>,
+}
+
+/// What was told so far, for the last line: an action that ends with an error returns nothing else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// What became of each file.
+    pub(super) statuses: Vec<Status>,
+    /// Was anything staged?
+    pub(super) staged: bool,
 }
 
 impl<'a> Teller<'a> {
     /// `dry_run` says that nothing is done.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
-        Self { ui, interrupt, dry_run }
+        Self { ui, interrupt, dry_run, told: Mutex::default() }
+    }
+
+    /// Is nothing done?
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// What was told so far.
+    pub(super) fn told(&self) -> Told {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn converted(&self, source: &str, output: &str, conversion: &Conversion) {
@@ -69,7 +94,12 @@ impl Reporter for Teller<'_> {
         self.ui.progress.clear();
     }
 
+    fn staged(&self) {
+        self.lock().staged = true;
+    }
+
     fn outcome(&self, outcome: &Outcome) {
+        self.lock().statuses.push(outcome.status);
         if self.ui.json {
             self.ui.data(&json::file(outcome));
         }
@@ -134,6 +164,10 @@ impl Reporter for Teller<'_> {
                     "the server sends nothing of a partial clone, so only the last {last} came, with all files"
                 ));
                 self.ui.hint("fetch the rest with `git fetch --unshallow`");
+            }
+            Note::Leftover { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));
             }
             Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),

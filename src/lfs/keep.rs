@@ -84,7 +84,7 @@ impl Kept {
 }
 
 fn copy(path: &Path, metadata: &fs::Metadata, to: &Temp) -> io::Result<()> {
-    super::follow::copy_all(&File::open(path)?, to.file())?;
+    super::copy::copy_all(&File::open(path)?, to.file())?;
     to.file().set_permissions(metadata.permissions())?;
     to.file().set_modified(metadata.modified()?)?;
     to.file().sync_data()

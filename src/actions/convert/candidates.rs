@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -15,7 +16,7 @@ use crate::checkpoint::{self, Kind};
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _, Reader};
-use crate::repo::{self, Entry, Mode, Repo};
+use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors::shard::Index;
 
 /// A file to convert.
@@ -65,7 +66,7 @@ impl<'a> Tracked<'a> {
 
     /// The pointer that the index has at a path.
     pub(super) fn staged_pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
-        self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry))
+        self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry.id))
     }
 
     /// Has the index this content at a path?
@@ -76,11 +77,11 @@ impl<'a> Tracked<'a> {
         Ok(same_size && self.repo.blob(entry.id, len)? == content)
     }
 
-    /// What the index says of a file, if that is a pointer.
-    fn pointer(&self, entry: &Entry) -> Result<Option<Pointer>, Error> {
+    /// The pointer that a blob is, if it is one.
+    pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
         let limit = pointer::MAX_LEN as u64;
-        match self.repo.blob_size(entry.id)? {
-            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(entry.id, limit)?).ok()),
+        match self.repo.blob_size(blob)? {
+            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(blob, limit)?).ok()),
             _ => Ok(None),
         }
     }
@@ -96,7 +97,7 @@ impl<'a> Tracked<'a> {
             Mode::Submodule => return Err(Error::NotFound),
             Mode::File | Mode::Executable => {}
         }
-        let Some(pointer) = self.pointer(entry)? else { return Source::work_tree(self.repo, path, None) };
+        let Some(pointer) = self.pointer(entry.id)? else { return Source::work_tree(self.repo, path, None) };
         match Source::object(Some(self.repo), path, pointer) {
             // The content may be in the work tree alone; then its oid is proven as it is read.
             Err(missing @ Error::NoObject { .. }) => {
@@ -120,9 +121,14 @@ impl<'a> Tracked<'a> {
             Some(metadata) if metadata.is_file() => target.path(),
             Some(_) => return Err(Error::Modified),
         };
-        let failed = |source| Error::Io { what: "read", path: file.clone(), source };
-        let content = File::open(&file).and_then(FileSource::new).map_err(failed)?;
-        let is_same = match self.pointer(entry)? {
+        if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
+    }
+
+    /// Is a file what a blob says: the blob itself, or the object that it points to?
+    pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
+        let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+        let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
+        Ok(match self.pointer(blob)? {
             Some(pointer) if content.len() == pointer.size => {
                 let mut hasher = HashingWriter::new(io::sink());
                 io::copy(&mut Reader::new(&content), &mut hasher).map_err(failed)?;
@@ -138,13 +144,11 @@ impl<'a> Tracked<'a> {
             None if content.len() > 1 << 30 => false,
             None => {
                 let len = usize::try_from(content.len()).unwrap_or(0);
-                let same_size = self.repo.blob_size(entry.id)? == Some(content.len());
+                let same_size = self.repo.blob_size(blob)? == Some(content.len());
                 same_size
-                    && self.repo.blob(entry.id, content.len())?
-                        == content.read_vec_at(0, len).map_err(failed)?
+                    && self.repo.blob(blob, content.len())? == content.read_vec_at(0, len).map_err(failed)?
             }
-        };
-        if is_same { Ok(()) } else { Err(Error::Modified) }
+        })
     }
 
     /// A small file: of the work tree, or else as the index has it.
@@ -152,7 +156,7 @@ impl<'a> Tracked<'a> {
         let on_disk =
             self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
         let entry = self.entries.get(path).filter(|_| !on_disk);
-        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry).ok().flatten())) {
+        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry.id).ok().flatten())) {
             self.repo.blob(entry.id, limit).ok()
         } else {
             let file = self.open(path).ok()?.file;

@@ -7,7 +7,7 @@ use bstr::{BStr, BString};
 
 use super::super::{Error, names};
 use super::candidates::{Set, Unit};
-use super::job::Written;
+use super::job::{Into, Written};
 use super::repository::{Planned, Run};
 use super::source::Source;
 use crate::hash::{HashingWriter, Oid};
@@ -74,20 +74,24 @@ impl Run<'_> {
         Ok(!is_committed)
     }
 
-    /// Converts into nothing: is the very same staged?
+    /// Converts into the store alone: is the very same staged? Its object is there then.
     pub(super) fn prove_staged(&self, planned: &Planned) -> Result<Written, Error> {
         let store = self.repo.store();
-        let failed = |source| Error::Io { what: "write", path: store.tmp_dir(), source };
+        let object = store.create()?;
+        let path = store.tmp_dir();
+        let failed = |source| Error::Io { what: "write", path: path.clone(), source };
         let spool = || {
             let spool = store.temp()?;
             spool.file().try_clone().map_err(failed)
         };
-        let written = planned.job.run(&mut std::io::sink(), &spool, self.reporter)?;
+        let into = Into { path: &path, first: object.file(), second: None };
+        let written = planned.job.run(&into, &spool, self.reporter)?;
         let staged = self.tracked.staged_pointer(planned.output.as_ref())?;
-        if staged == Some(Pointer { oid: written.oid, size: written.size }) {
-            return Ok(written);
+        if staged != Some(Pointer { oid: written.oid, size: written.size }) {
+            return Err(Error::OutputExists { output: planned.output.clone() });
         }
-        Err(Error::OutputExists { output: planned.output.clone() })
+        object.commit(written.oid, written.size)?;
+        Ok(written)
     }
 
     /// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.

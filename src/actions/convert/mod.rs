@@ -5,6 +5,7 @@
 //! job         plan, ties, layout; then the two threads over the bytes
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
 //! existing    what stands already where a safetensors file goes
+//! leftover    what a killed run with `--replace` did not remove
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
 //! plain       one file becomes another, and no repository is touched
 //! ```
@@ -14,8 +15,10 @@
 mod candidates;
 mod commit;
 mod existing;
+mod hashing;
 mod index;
 mod job;
+mod leftover;
 mod plain;
 mod publish;
 mod repository;

@@ -50,6 +50,7 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     for unit in units {
         run.unit(unit, &collisions)?;
     }
+    run.sweep_replaced()?;
     let commit = run.commit()?;
     let staged = run.staged;
     if staged && !repo.filter_configured() {
@@ -157,7 +158,7 @@ impl Run<'_> {
         }
     }
 
-    /// Commits what an earlier run staged: nothing is written, and only the very same counts.
+    /// Commits what an earlier run staged: it is converted again, gets no new name, and only the very same counts.
     fn take(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
         let mut proven = Vec::with_capacity(planned.len());
         for (at, one) in planned.iter().enumerate() {

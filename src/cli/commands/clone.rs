@@ -25,7 +25,7 @@ pub(crate) fn run(
     let failed = |error| {
         let report = Report::of_file(&error, model.as_ref());
         if ui.json {
-            ui.data(&json::failure(&report));
+            ui.data(&json::end(Some(&report)));
         }
         report
     };
@@ -45,7 +45,7 @@ pub(crate) fn run(
     tell(ui, &cloned);
     if args.no_convert {
         if ui.json {
-            ui.data(&json::end());
+            ui.data(&json::end(None));
         }
         return Ok(0);
     }

@@ -26,7 +26,7 @@ pub(crate) fn run(
     let failed = |error| {
         let report = Report::of(&error);
         if ui.json {
-            ui.data(&json::failure(&report));
+            ui.data(&json::end(Some(&report)));
         }
         report
     };
@@ -51,7 +51,7 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
     let Pulled { request, how } = pulled;
     if ui.json {
         ui.data(&json::pulled(pulled));
-        ui.data(&json::end());
+        ui.data(&json::end(None));
     }
     let from = styled(DIM, &format!("refs/pr/{}", request.number));
     for file in &request.files {
