@@ -3,7 +3,7 @@
 //! Behind it are a real `git http-backend` and files; the LFS API, the links to content, the REST answers and the faults
 //! are its own. `check` asks it with real git, git-lfs and curl. Git, LFS and the API are at [`Hub::endpoint`], content is
 //! at [`Hub::content_origin`], another port, as the Hub's is on other hosts; there a token is refused. Every origin answers
-//! every path, so a redirect may lead anywhere.
+//! every path, so a redirect may lead anywhere, and answers as a proxy too: `http_proxy` may be one of them.
 //!
 //! ```ignore
 //! let hub = Hub::start();

@@ -274,3 +274,35 @@ fn a_batch_says_what_each_object_is_and_lies_when_it_is_told() {
     // What is under way is seen too, and does not stay.
     assert_eq!(check.hub.requests_now().len(), 2);
 }
+
+#[test]
+fn curl_gets_chunks_and_other_headers_as_it_is_told() {
+    let check = Check::new();
+    let Some(link) = link(&check) else { return };
+    let (oid, whole) = (check.oid("pytorch_model.bin"), bytes(300_000));
+    for fault in [Fault::Chunked, Fault::Header("ETag", "\"other\"".to_owned())] {
+        check.hub.inject(fault.at(Place::content(&oid)));
+    }
+    let (output, got) = get(&check, &link, &["-D", "-", "-H", "Range: bytes=5-"]);
+    let head = output.ok();
+    assert!(head.contains("Transfer-Encoding: chunked") && head.contains("ETag: \"other\""), "{head}");
+    assert!(!head.contains("Content-Length"), "{head}");
+    assert_eq!(oid_of(&got), oid_of(&whole[5..]));
+    check.hub.inject(Fault::Cut(1000).at(Place::content(&oid)));
+    let (output, got) = get(&check, &link, &[]);
+    assert!(output.code != Some(0) && got == whole[..1000], "{output:?}");
+    assert_eq!(check.hub.fetched(&oid), [5..300_000, 0..1000]);
+}
+
+#[test]
+fn the_hub_answers_as_a_proxy_for_every_name() {
+    let check = Check::new();
+    let proxy = check.hub.open_origin();
+    let args = ["--noproxy", "", "--proxy", &proxy, "http://hub.example/acme/bert/resolve/main/vocab.txt"];
+    let Some(output) = check.curl(&args) else { return };
+    assert_eq!(output.ok(), "a\nb\n");
+    let seen = check.hub.requests().pop().unwrap();
+    assert_eq!(seen.origin, proxy);
+    assert_eq!(seen.target, "http://hub.example/acme/bert/resolve/main/vocab.txt");
+    assert_eq!(seen.path(), "/acme/bert/resolve/main/vocab.txt");
+}
