@@ -31,6 +31,11 @@ mod repo;
 #[cfg(feature = "cli")]
 mod hub;
 
+/// The hub asked by real clients. Not in it: benches include the hub, and have no sandbox.
+#[cfg(feature = "cli")]
+#[path = "hub/check/mod.rs"]
+mod hub_check;
+
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
 #[cfg(all(unix, feature = "cli"))]
 mod convert;

@@ -4,6 +4,7 @@
 //! are kept beside the stream.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(crate) struct Builder {
     /// The LFS objects by the path that last got one.
     oids: BTreeMap<String, String>,
     contents: Vec<Content>,
+    /// The title and the author of each pull request: those of its first commit.
+    pull_requests: BTreeMap<u64, (String, String)>,
 }
 
 impl Builder {
@@ -61,6 +64,7 @@ impl Builder {
             commits: 0,
             oids: BTreeMap::new(),
             contents: Vec::new(),
+            pull_requests: BTreeMap::new(),
         }
     }
 
@@ -122,14 +126,19 @@ impl Builder {
         let mark = format!(":{}", self.commits);
         let time = FIRST_COMMIT + 60 * self.commits;
         let mut text = format!("commit {}\nmark {mark}\ncommitter {} {time} +0000\n", self.on, self.author);
-        text.push_str(&format!("data {}\n{message}\n", message.len()));
+        write!(text, "data {}\n{message}\n", message.len()).unwrap();
         if let Some(parent) = self.tips.get(&self.on) {
-            text.push_str(&format!("from {parent}\n"));
+            writeln!(text, "from {parent}").unwrap();
         }
         self.stream.extend_from_slice(text.as_bytes());
         self.stream.append(&mut self.changes);
         self.stream.push(b'\n');
         self.tips.insert(self.on.clone(), mark);
+        if let Some(number) = self.on.strip_prefix("refs/pr/").and_then(|number| number.parse().ok()) {
+            let title = message.lines().next().unwrap_or_default().to_owned();
+            let author = self.author.split(" <").next().unwrap_or_default().to_owned();
+            self.pull_requests.entry(number).or_insert((title, author));
+        }
         self
     }
 
@@ -171,6 +180,10 @@ impl Builder {
         &self.contents
     }
 
+    pub(super) fn pull_requests(&self) -> &BTreeMap<u64, (String, String)> {
+        &self.pull_requests
+    }
+
     fn entry(&mut self, path: &str, mode: &str, bytes: &[u8]) -> &mut Self {
         self.changes.extend_from_slice(format!("M {mode} inline {}\n", quoted(path)).as_bytes());
         self.changes.extend_from_slice(format!("data {}\n", bytes.len()).as_bytes());
@@ -186,10 +199,11 @@ pub(crate) fn pointer(oid: &str, size: u64) -> String {
 }
 
 fn hub_attributes() -> String {
-    LFS_PATTERNS
-        .split_whitespace()
-        .map(|name| format!("{name} filter=lfs diff=lfs merge=lfs -text\n"))
-        .collect()
+    let mut text = String::new();
+    for name in LFS_PATTERNS.split_whitespace() {
+        writeln!(text, "{name} filter=lfs diff=lfs merge=lfs -text").unwrap();
+    }
+    text
 }
 
 fn full(name: &str, prefix: &str) -> String {

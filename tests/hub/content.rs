@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use super::State;
 use super::access::refusal;
@@ -83,20 +83,31 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// The link to an object and the headers that are to be sent to it.
+/// The link to an object, with the signature in its query.
+pub(super) fn link(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> String {
+    let (link, signature) = signed(state, deed, model, oid, expires);
+    format!("{link}?X-Hub-Expires={expires}&{HEADER}={signature}")
+}
+
+/// The link to an object and the headers that are to be sent to it, as an action of a batch.
 pub(super) fn action(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> Value {
+    match state.signing() {
+        Signing::Query => json!({"href": link(state, deed, model, oid, expires)}),
+        Signing::Header => {
+            let (link, signature) = signed(state, deed, model, oid, expires);
+            json!({"href": link, "header": {HEADER: signature}})
+        }
+    }
+}
+
+fn signed(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> (String, String) {
     let path = format!("/{}/{model}/{oid}", deed.name());
     let origin = match deed {
         Deed::Download | Deed::Upload => state.content_origin(),
         Deed::Verify => state.main_origin(),
     };
     let signature = format!("{expires}.{}", sign(state, &path, expires));
-    match state.signing() {
-        Signing::Query => {
-            json!({"href": format!("{origin}{path}?X-Hub-Expires={expires}&X-Hub-Signature={signature}")})
-        }
-        Signing::Header => json!({"href": format!("{origin}{path}"), "header": {HEADER: signature}}),
-    }
+    (format!("{origin}{path}"), signature)
 }
 
 fn sign(state: &State, path: &str, expires: i64) -> String {

@@ -4,7 +4,6 @@
 //! cost the connection. It knows no route, no fault and no log.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::net::TcpStream;
@@ -295,19 +294,6 @@ pub(super) fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A path with everything encoded that a URL's path may not hold.
-pub(super) fn encode(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            write!(text, "%{byte:02X}").unwrap();
-        }
-    }
-    text
 }
 
 /// The bytes of a base64 text, as in `Authorization: Basic`.

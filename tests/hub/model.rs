@@ -4,6 +4,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -11,6 +13,7 @@ use std::sync::Mutex;
 use super::access::Access;
 use super::builder::{Builder, Content};
 use super::content::copy_hashed;
+use super::discussions::{Discussion, Discussions, Status};
 use super::git::git;
 
 /// What a hub's repositories are set to; the Hub allows a client to want any object.
@@ -25,9 +28,10 @@ const CONFIG: [(&str, &str); 5] = [
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) git_dir: PathBuf,
-    objects: PathBuf,
+    pub(super) objects: PathBuf,
     home: PathBuf,
     access: Mutex<Access>,
+    pub(super) discussions: Discussions,
 }
 
 impl Model {
@@ -38,6 +42,7 @@ impl Model {
             objects: home.join("objects").join(id),
             home: home.to_owned(),
             access: Mutex::new(Access::Public),
+            discussions: Discussions::default(),
         };
         fs::create_dir_all(&model.git_dir).unwrap();
         fs::create_dir_all(&model.objects).unwrap();
@@ -45,6 +50,11 @@ impl Model {
         for (key, value) in CONFIG {
             model.git(&["config", key, value], b"");
         }
+        let hook = model.git_dir.join("hooks/pre-receive");
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, include_str!("pre-receive.sh")).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&hook, PermissionsExt::from_mode(0o755)).unwrap();
         model
     }
 
@@ -77,6 +87,16 @@ impl Model {
         self.git(&["fast-import", "--quiet"], &builder.stream());
         for content in builder.contents() {
             self.put(content);
+        }
+        for (number, (title, author)) in builder.pull_requests() {
+            self.discussions.add(Discussion {
+                number: *number,
+                title: title.clone(),
+                description: String::new(),
+                author: author.clone(),
+                status: Status::Open,
+                is_pull_request: true,
+            });
         }
     }
 
@@ -122,11 +142,11 @@ impl Model {
         *self.access.lock().unwrap() = access;
     }
 
-    /// The first bytes of an object in the repository, and its size.
-    pub(super) fn blob(&self, rev: &str, path: &str) -> io::Result<Option<Vec<u8>>> {
+    /// The content of a file, named as `REVISION:PATH`; `None` if it is no file.
+    pub(super) fn blob(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let mut git = git(&self.home);
         git.arg("--git-dir").arg(&self.git_dir).args(["cat-file", "blob", "--end-of-options"]);
-        git.arg(format!("{rev}:{path}")).stdout(Stdio::piped()).stderr(Stdio::null());
+        git.arg(name).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = git.spawn()?;
         let mut bytes = Vec::new();
         child.stdout.take().unwrap().read_to_end(&mut bytes)?;

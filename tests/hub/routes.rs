@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::access::{Asks, refusal};
+use super::access::refusal;
 use super::http::{Answer, decode};
 use super::server::Request;
-use super::{content, git, lfs};
+use super::{api, content, git, lfs, resolve};
 
 /// The services of git, as they stand in a path.
 const GIT: [&str; 3] = ["info/refs", "git-upload-pack", "git-receive-pack"];
@@ -15,6 +15,9 @@ pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
         return Ok(answer);
     }
     let path = request.head.path().trim_start_matches('/').to_owned();
+    if let Some(path) = path.strip_prefix("api/") {
+        return api::answer(request, path);
+    }
     // A model's id is two names, or one.
     for names in [2, 1] {
         let Some((id, rest)) = split(&path, names) else { continue };
@@ -23,11 +26,12 @@ pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
             return git::answer(request, id.strip_suffix(".git").unwrap_or(&id), service);
         }
         if let (Some(id), Some(rest)) = (id.strip_suffix(".git"), rest.strip_prefix("info/lfs/")) {
-            let rest = rest.to_owned();
-            return lfs::answer(request, id, &rest);
+            return lfs::answer(request, id, rest);
+        }
+        if let Some(rest) = rest.strip_prefix("resolve/") {
+            return resolve::answer(request, &id, rest);
         }
     }
-    drop(request.state.tokens.identify(&request.head, Asks::Token));
     Ok(refusal(404, None, "Sorry, we can't find the page you are looking for."))
 }
 
