@@ -34,10 +34,22 @@ mod hub;
 /// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
 #[cfg(feature = "cli")]
 mod remote;
+/// The hub asked by real clients. Not in it: benches include the hub, and have no sandbox.
+#[cfg(feature = "cli")]
+#[path = "hub/check/mod.rs"]
+mod hub_check;
 
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
 #[cfg(all(unix, feature = "cli"))]
 mod convert;
+
+/// The acceptance of `git st-convert clone`, against the hub and plain directories.
+#[cfg(all(unix, feature = "cli"))]
+mod clone;
+
+/// The acceptance of `git st-convert pull`, and of `--pr`.
+#[cfg(all(unix, feature = "cli"))]
+mod pull;
 
 /// `cli/` of the library: what a person sees, and the exit codes.
 #[cfg(feature = "cli")]

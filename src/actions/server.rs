@@ -1,24 +1,31 @@
-//! [`Server`]: the LFS server behind a repository, as its configuration and the person's say.
+//! [`Server`]: the LFS server behind a repository, as its configuration and the person's say; and [`Servers`], which finds
+//! it, and the Hub's list of pull requests, for `pull`.
 //!
-//! Nothing is asked before the first [`Server::object`] is read.
+//! Nothing is asked before the first object is read.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
 use bstr::ByteSlice as _;
 
-use super::{Error, Note, Reporter};
-use crate::git::Git;
+use super::{Error, Note, Reporter, pull};
+use crate::git::{self, Git};
 use crate::lfs::Pointer;
-use crate::remote::{self, Client, Config, Endpoint, Event, Object, Remotes, Settings};
+use crate::remote::hub::is_model;
+use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings, Url};
 use crate::repo::Repo;
 
 /// The longest `.lfsconfig`, and the longest `FETCH_HEAD` of which the first line is wanted.
 const MAX_TEXT: u64 = 64 << 10;
 
+/// Is told each command line of git.
+type Runs<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
+
 /// What a client of a server tells, and asks, while it works.
 pub(super) struct Watch<'a> {
     tell: Box<dyn Fn(&Event<'_>) + Sync + 'a>,
-    run: Box<dyn Fn(&[std::ffi::OsString]) + Sync + 'a>,
+    run: Runs<'a>,
     stop: Box<dyn Fn() -> bool + Sync + 'a>,
 }
 
@@ -63,13 +70,8 @@ impl<'a> Server<'a> {
         let fetch_head = small(&repo.git_dir().join("FETCH_HEAD"));
         let fetch_head = fetch_head.as_deref().and_then(|text| text.to_str().ok()?.lines().next());
         let lfsconfig = lfsconfig(repo)?;
-        let remotes = Remotes {
-            config: &config,
-            lfsconfig: lfsconfig.as_ref(),
-            branch,
-            fetch_head,
-            work_dir: dir,
-        };
+        let remotes =
+            Remotes { config: &config, lfsconfig: lfsconfig.as_ref(), branch, fetch_head, work_dir: dir };
         let endpoint = remotes.endpoint(remote)?;
         if let Some(moved) = endpoint.moved() {
             reporter.note(&Note::ServerMoved { to: moved.to.clone(), from: moved.from.clone() });
@@ -81,11 +83,6 @@ impl<'a> Server<'a> {
     /// An object that is not here.
     pub(super) fn object(&self, pointer: Pointer) -> Object<'_> {
         Object::new(&self.client, &self.endpoint, pointer, self.reference.as_deref())
-    }
-
-    /// The client, for what is asked beside objects.
-    pub(super) fn client(&self) -> &Client<'a> {
-        &self.client
     }
 }
 
@@ -113,6 +110,61 @@ fn small(path: &Path) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     std::fs::File::open(path).ok()?.take(MAX_TEXT).read_to_end(&mut text).ok()?;
     Some(text)
+}
+
+/// How servers are asked: what a person said about them.
+#[derive(Debug, Clone)]
+pub struct Servers(pub Settings);
+
+impl pull::Server for Servers {
+    fn fetch(
+        &self,
+        repo: &Repo,
+        remote: &git::Remote,
+        objects: &[Pointer],
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        let (store, mut missing) = (repo.store(), Vec::new());
+        for &pointer in objects {
+            let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
+            missing
+                .extend(store.find(pointer.oid, pointer.size).map_err(failed)?.is_none().then_some(pointer));
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let watch = Watch::new(reporter);
+        let server = Server::of(repo, Some(&remote.name), &self.0, &watch, reporter)?;
+        let (client, reference) = (&server.client, server.reference.as_deref());
+        let actions = remote::batch(client, &server.endpoint, Operation::Download, &missing, reference)?;
+        reporter.started(remote.name.as_bytes().as_bstr(), missing.iter().map(|pointer| pointer.size).sum());
+        let fetched = missing.iter().zip(actions).try_for_each(|(&pointer, action)| {
+            let object = server.object(pointer).with_action(action?);
+            object.to_store(&store, &|bytes| reporter.advanced(bytes)).map(drop)
+        });
+        reporter.finished();
+        Ok(fetched?)
+    }
+
+    fn open_pull_requests(
+        &self,
+        remote: &git::Remote,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<BTreeSet<u64>>, Error> {
+        let watch = Watch::new(reporter);
+        let client = watch.client(self.0.clone(), Path::new("."))?;
+        let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
+        let found = client.pull_requests(&model)?;
+        Ok(Some(found.into_iter().map(|request| request.number).collect()))
+    }
+}
+
+/// The model that a remote of the Hub holds.
+fn model_of(hub: &Url, remote: &str) -> Option<String> {
+    let remote = Url::parse(remote).ok()?;
+    let path = remote.path().strip_prefix(hub.path().trim_end_matches('/'))?.trim_matches('/');
+    let model = path.strip_suffix(".git").unwrap_or(path);
+    (remote.origin() == hub.origin() && is_model(model)).then(|| model.to_owned())
 }
 
 impl From<remote::Error> for Error {

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::server::Server;
 use super::super::{Error, Reason, names};
 use super::far::Far;
 use super::{Options, Outcomes, Source};
@@ -16,7 +18,7 @@ use crate::checkpoint::{self, Kind};
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt, Reader};
-use crate::repo::{self, Entry, Mode, Repo};
+use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors::shard::Index;
 
 /// A file to convert.
@@ -48,16 +50,16 @@ pub(super) enum Found {
 }
 
 /// The index of a repository, by path.
-pub(super) struct Tracked<'a> {
+pub(in crate::actions) struct Tracked<'a> {
     repo: &'a Repo,
-    far: &'a Far<'a>,
+    far: Option<&'a Far<'a>>,
     entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
     unmerged: BTreeSet<BString>,
 }
 
 impl<'a> Tracked<'a> {
-    pub(super) fn read(repo: &'a Repo, far: &'a Far<'a>) -> Result<Self, Error> {
+    pub(in crate::actions) fn read(repo: &'a Repo, far: Option<&'a Far<'a>>) -> Result<Self, Error> {
         let (merged, unmerged): (Vec<_>, Vec<_>) =
             repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
         let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
@@ -68,11 +70,29 @@ impl<'a> Tracked<'a> {
         self.entries.contains_key(path)
     }
 
-    /// What the index says of a file, if that is a pointer.
-    fn pointer(&self, entry: &Entry) -> Result<Option<Pointer>, Error> {
+    /// What kind of thing the index has at a path.
+    pub(in crate::actions) fn mode(&self, path: &BStr) -> Option<Mode> {
+        self.entries.get(path).map(|entry| entry.mode)
+    }
+
+    /// The pointer that the index has at a path.
+    pub(super) fn staged_pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
+        self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry.id))
+    }
+
+    /// Has the index this content at a path?
+    pub(in crate::actions) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(false) };
+        let len = content.len() as u64;
+        let same_size = self.repo.blob_size(entry.id)? == Some(len);
+        Ok(same_size && self.repo.blob(entry.id, len)? == content)
+    }
+
+    /// The pointer that a blob is, if it is one.
+    pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
         let limit = pointer::MAX_LEN as u64;
-        match self.repo.blob_size(entry.id)? {
-            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(entry.id, limit)?).ok()),
+        match self.repo.blob_size(blob)? {
+            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(blob, limit)?).ok()),
             _ => Ok(None),
         }
     }
@@ -88,7 +108,7 @@ impl<'a> Tracked<'a> {
             Mode::Submodule => return Err(Error::NotFound),
             Mode::File | Mode::Executable => {}
         }
-        let Some(pointer) = self.pointer(entry)? else { return Source::work_tree(self.repo, path, None) };
+        let Some(pointer) = self.pointer(entry.id)? else { return Source::work_tree(self.repo, path, None) };
         match Source::object(Some(self.repo), path, pointer) {
             // The content may be in the work tree alone; then its oid is proven as it is read.
             Err(missing @ Error::NoObject { .. }) => {
@@ -106,7 +126,7 @@ impl<'a> Tracked<'a> {
     pub(super) fn find(&self, path: &BStr) -> Result<Found, Error> {
         match self.open(path) {
             Ok(source) => Ok(Found::Here(source)),
-            Err(missing @ Error::NoObject { oid, size }) => match self.far.server()? {
+            Err(missing @ Error::NoObject { oid, size }) => match self.server()? {
                 Some(_) => Ok(Found::There(Pointer { oid, size })),
                 None => Err(missing),
             },
@@ -115,7 +135,7 @@ impl<'a> Tracked<'a> {
     }
 
     /// Is the file of the work tree, if there is one, what the index says of it?
-    pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
+    pub(in crate::actions) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };
         let target = self.repo.target(path)?;
         let file = match target.metadata()? {
@@ -124,9 +144,14 @@ impl<'a> Tracked<'a> {
             Some(metadata) if metadata.is_file() => target.path(),
             Some(_) => return Err(Error::Modified),
         };
-        let failed = |source| Error::Io { what: "read", path: file.clone(), source };
-        let content = File::open(&file).and_then(FileSource::new).map_err(failed)?;
-        let is_same = match self.pointer(entry)? {
+        if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
+    }
+
+    /// Is a file what a blob says: the blob itself, or the object that it points to?
+    pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
+        let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+        let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
+        Ok(match self.pointer(blob)? {
             Some(pointer) if content.len() == pointer.size => {
                 let mut hasher = HashingWriter::new(io::sink());
                 io::copy(&mut Reader::new(&content), &mut hasher).map_err(failed)?;
@@ -142,13 +167,11 @@ impl<'a> Tracked<'a> {
             None if content.len() > 1 << 30 => false,
             None => {
                 let len = usize::try_from(content.len()).unwrap_or(0);
-                let same_size = self.repo.blob_size(entry.id)? == Some(content.len());
+                let same_size = self.repo.blob_size(blob)? == Some(content.len());
                 same_size
-                    && self.repo.blob(entry.id, content.len())?
-                        == content.read_vec_at(0, len).map_err(failed)?
+                    && self.repo.blob(blob, content.len())? == content.read_vec_at(0, len).map_err(failed)?
             }
-        };
-        if is_same { Ok(()) } else { Err(Error::Modified) }
+        })
     }
 
     /// A small file: of the work tree, or else as the index has it.
@@ -156,7 +179,7 @@ impl<'a> Tracked<'a> {
         let on_disk =
             self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
         let entry = self.entries.get(path).filter(|_| !on_disk);
-        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry).ok().flatten())) {
+        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry.id).ok().flatten())) {
             self.repo.blob(entry.id, limit).ok()
         } else {
             let file = self.open(path).ok()?.file;
@@ -259,9 +282,13 @@ impl<'a> Tracked<'a> {
         Ok(())
     }
 
+    fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+        self.far.map_or(Ok(None), Far::server)
+    }
+
     /// Puts an object of the server into the store.
     fn download(&self, pointer: Pointer) -> Result<(), Error> {
-        if let Some(server) = self.far.server()? {
+        if let Some(server) = self.server()? {
             server.object(pointer).to_store(&self.repo.store(), &|_| {})?;
         }
         Ok(())
@@ -273,7 +300,7 @@ impl<'a> Tracked<'a> {
             Found::Here(source) => return Ok(judge(path, &source.file)),
             Found::There(pointer) => *pointer,
         };
-        let Some(server) = self.far.server()?.filter(|_| !names::is_of_another_kind(path)) else {
+        let Some(server) = self.server()?.filter(|_| !names::is_of_another_kind(path)) else {
             return Ok(Verdict::Other);
         };
         match server.object(pointer).ranged()? {

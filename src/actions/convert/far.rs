@@ -8,7 +8,7 @@ use crate::remote::{self, Settings};
 use crate::repo::Repo;
 
 /// The LFS server, if there is one that may be asked.
-pub(super) struct Far<'a> {
+pub(in crate::actions) struct Far<'a> {
     repo: &'a Repo,
     settings: Option<&'a Settings>,
     watch: &'a Watch<'a>,

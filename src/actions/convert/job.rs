@@ -227,8 +227,7 @@ impl Content {
 
 /// Plans a checkpoint.
 fn read(source: &dyn ReadAt, headers: Headers, options: &Options) -> Result<Plan, Error> {
-    let wanted =
-        checkpoint::Options { key: options.key.clone(), headers, ..checkpoint::Options::default() };
+    let wanted = checkpoint::Options { key: options.key.clone(), headers, ..checkpoint::Options::default() };
     Ok(checkpoint::plan(source, &wanted)?)
 }
 

@@ -5,6 +5,7 @@
 //! job         plan, ties, layout; then the pass over the bytes
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
 //! existing    what stands already where a safetensors file goes
+//! leftover    what a killed run with `--replace` did not remove
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
 //! plain       one file becomes another, and no repository is touched
 //! ```
@@ -18,6 +19,7 @@ mod far;
 mod hashing;
 mod index;
 mod job;
+mod leftover;
 mod pass;
 mod plain;
 mod publish;
@@ -31,6 +33,7 @@ use super::{Error, Outcome, Reason, Reporter, Status};
 use crate::remote::Settings;
 use crate::repo::Repo;
 
+pub(super) use candidates::Tracked;
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
 
 /// What to convert, and how.

@@ -140,16 +140,14 @@ impl Pass<'_> {
             Some((standing, Hasher::resume(&hasher).filter(|hasher| hasher.count() == standing.at)?))
         });
         let mut targets = Targets { file, spool };
-        let (proof, hasher) = match resumed {
-            Some((standing, hasher)) => {
-                scatter.skip(standing.at);
-                (Proof::resume(self.plan, standing), hasher)
-            }
-            None => {
-                file.set_len(0).and_then(|()| file.set_len(size)).map_err(&failed)?;
-                targets.put(Target::File, 0, self.layout.header()).map_err(&failed)?;
-                (Proof::new(self.plan), Hasher::default())
-            }
+        let (proof, hasher) = if let Some((standing, hasher)) = resumed {
+            scatter.skip(standing.at);
+            (Proof::resume(self.plan, standing), hasher)
+        } else {
+            self.object.forget()?;
+            file.set_len(0).and_then(|()| file.set_len(size)).map_err(&failed)?;
+            targets.put(Target::File, 0, self.layout.header()).map_err(&failed)?;
+            (Proof::new(self.plan), Hasher::default())
         };
         let behind = Behind::start(file, self.copy, size).map_err(&failed)?;
         let journalled = proof.at();

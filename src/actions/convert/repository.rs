@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::server::Watch;
-use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, names};
+use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, attributes, names};
 use super::candidates::{Candidate, Found, Set, Tracked, Unit};
 use super::far::Far;
 use super::index::{NewIndex, new_index};
 use super::job::Job;
-use super::publish::{Done, Published, attributes_note};
+use super::publish::{Done, Published};
 use super::{CONFIG_LIMIT, Options, Outcomes, Source, Summary, class_in};
 use crate::checkpoint;
 use crate::lfs::Pointer;
@@ -30,9 +30,13 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     }
     let watch = Watch::new(reporter);
     let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
-    let tracked = Tracked::read(repo, &far)?;
+    let tracked = Tracked::read(repo, Some(&far))?;
     let mut outcomes = Outcomes::new(reporter);
     let units = tracked.units(options, &mut outcomes)?;
+    if !options.dry_run {
+        let files = units.iter().flat_map(|unit| &unit.files);
+        repo.sweep_beside(files.map(|file| file.path.as_bstr()));
+    }
     let mut run = Run {
         repo,
         far: &far,
@@ -41,6 +45,8 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
         tracked,
         outcomes,
         touched: Vec::new(),
+        pointers: Vec::new(),
+        staged: false,
         told: BTreeSet::new(),
         is_single: false,
         from: Vec::new(),
@@ -50,8 +56,9 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     for unit in units {
         run.unit(unit, &collisions)?;
     }
+    run.sweep_replaced()?;
     let commit = run.commit()?;
-    let staged = !run.touched.is_empty();
+    let staged = run.staged;
     if staged && !repo.filter_configured() {
         reporter.note(&Note::NoFilter);
     }
@@ -75,8 +82,12 @@ pub(super) struct Run<'a> {
     pub(super) reporter: &'a dyn Reporter,
     pub(super) tracked: Tracked<'a>,
     outcomes: Outcomes<'a>,
-    /// Every path that was staged or removed.
+    /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
+    /// Those of them that are pointers now, and need the filter of Git LFS.
+    pub(super) pointers: Vec<BString>,
+    /// Was the index written?
+    pub(super) staged: bool,
     /// The `.gitattributes` that a dry run spoke of.
     told: BTreeSet<BString>,
     /// Is there one unit, so that every name to keep must be in it?
@@ -96,12 +107,15 @@ pub(super) struct Planned {
 
 impl Run<'_> {
     fn unit(&mut self, unit: Unit, collisions: &BTreeMap<BString, Vec<BString>>) -> Result<(), Error> {
+        let mut is_staged = false;
         if let Some(outputs) = self.up_to_date(&unit)? {
-            for (file, output) in unit.files.into_iter().zip(outputs) {
-                let (source, output, status) = (file.path, Some(output), Status::UpToDate);
-                self.outcomes.push(Outcome { source, output, status, conversion: None, reason: None });
+            if !self.is_to_be_committed(&unit, &outputs)? {
+                for (file, output) in unit.files.into_iter().zip(outputs) {
+                    self.kept(file.path, output, None);
+                }
+                return Ok(());
             }
-            return Ok(());
+            is_staged = true;
         }
         let Unit { files, set } = unit;
         let Some(planned) = self.plan(files, set.as_ref(), collisions)? else { return Ok(()) };
@@ -114,8 +128,15 @@ impl Run<'_> {
             Err(error) => return self.fail_all(paths(planned).collect(), error),
         };
         if self.options.dry_run {
-            return self.tell_plan(planned, index.as_ref());
+            self.tell_plan(planned, index.as_ref())
+        } else if is_staged {
+            self.take(planned, index.as_ref())
+        } else {
+            self.convert(planned, index.as_ref())
         }
+    }
+
+    fn convert(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
         let mut done: Vec<Done> = Vec::with_capacity(planned.len());
         let mut planned = planned.into_iter();
         while let Some(next) = planned.next() {
@@ -129,7 +150,7 @@ impl Run<'_> {
                 }
             }
         }
-        match self.publish(done, index.as_ref()) {
+        match self.publish(done, index) {
             Ok(Published { files, removed }) => {
                 for path in removed {
                     self.reporter.note(&Note::Removed { path });
@@ -142,6 +163,41 @@ impl Run<'_> {
             }
             Err((failed, error)) => self.fail_all(failed, error),
         }
+    }
+
+    /// Commits what an earlier run staged: it is converted again, gets no new name, and only the very same counts.
+    fn take(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
+        let mut proven = Vec::with_capacity(planned.len());
+        for (at, one) in planned.iter().enumerate() {
+            match self.prove_staged(one) {
+                Ok(written) => proven.push(written),
+                Err(error) => {
+                    let mut failed: Vec<_> = paths(planned).collect();
+                    failed.swap(0, at);
+                    return self.fail_all(failed, error);
+                }
+            }
+        }
+        let outputs = planned.iter().map(|planned| planned.output.clone()).collect();
+        if let Err(error) = self.adopt(outputs, index) {
+            return self.fail_all(paths(planned).collect(), error);
+        }
+        for (Planned { path, output, job, .. }, written) in planned.into_iter().zip(proven) {
+            self.from.push((path.clone(), written.source_oid));
+            self.kept(path, output, Some(job.facts(Some(written))));
+        }
+        Ok(())
+    }
+
+    /// Is anything what was asked for?
+    pub(super) fn has_result(&self) -> bool {
+        let is_result = |outcome: &Outcome| matches!(outcome.status, Status::Converted | Status::UpToDate);
+        self.outcomes.all.iter().any(is_result)
+    }
+
+    fn kept(&mut self, source: BString, output: BString, conversion: Option<Conversion>) {
+        let (output, status) = (Some(output), Status::UpToDate);
+        self.outcomes.push(Outcome { source, output, status, conversion, reason: None });
     }
 
     /// A name to keep that no file of the only unit holds. With several units it may be another's.
@@ -157,7 +213,7 @@ impl Run<'_> {
         for change in self.repo.plan_attributes(&outputs)? {
             // Each unit would find the line of the one before.
             if self.told.insert(change.path.clone()) {
-                self.reporter.note(&attributes_note(&change));
+                self.reporter.note(&attributes::note(&change));
             }
         }
         let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();
@@ -288,7 +344,8 @@ impl Run<'_> {
             }
         }
         self.reporter.started(path, size);
-        let fetched = server.object(pointer).to_store(&self.repo.store(), &|bytes| self.reporter.advanced(bytes));
+        let fetched =
+            server.object(pointer).to_store(&self.repo.store(), &|bytes| self.reporter.advanced(bytes));
         self.reporter.finished();
         fetched?;
         Job::prepare(Source::object(Some(self.repo), path, pointer)?, class, self.options)
