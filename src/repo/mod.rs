@@ -15,6 +15,7 @@ mod index_file;
 mod lock;
 mod objects;
 mod partial;
+mod remotes;
 mod stage;
 mod worktree;
 
@@ -25,6 +26,7 @@ pub use error::Error;
 pub use gix::ObjectId;
 pub use index::{Entry, Mode};
 pub use partial::PartialIndex;
+pub use remotes::{Settings, global_settings};
 pub use stage::Change;
 
 /// What the functions of this module return.
