@@ -35,6 +35,10 @@ pub mod repo;
 #[cfg(feature = "git")]
 pub mod git;
 
+// Servers: where LFS objects are, how they are fetched, and who may see a token.
+#[cfg(feature = "remote")]
+pub mod remote;
+
 // The order of steps, and what a person sees.
 #[cfg(all(feature = "repo", feature = "git"))]
 pub mod actions;

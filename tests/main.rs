@@ -36,6 +36,10 @@ mod hub;
 #[path = "hub/check/mod.rs"]
 mod hub_check;
 
+/// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
+#[cfg(feature = "cli")]
+mod remote;
+
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
 #[cfg(all(unix, feature = "cli"))]
 mod convert;

@@ -102,6 +102,19 @@ impl Git<'_> {
         &self.dir
     }
 
+    /// Tells a command line of another program that git would start itself.
+    pub(super) fn observe(&self, line: &[OsString]) {
+        if let Some(observer) = self.observer {
+            observer(line);
+        }
+    }
+
+    /// The same git in another directory.
+    #[must_use]
+    pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..self.clone() }
+    }
+
     /// A command with its first argument.
     pub fn command(&self, subcommand: &str) -> Invocation<'_> {
         Invocation {
@@ -242,11 +255,16 @@ pub fn alternate_object_directories() -> Vec<PathBuf> {
 /// The first git in an absolute directory of `PATH`.
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(|| find_in(&std::env::var_os("PATH")?)).as_deref()
+    PROGRAM.get_or_init(|| find_program("git")).as_deref()
 }
 
-fn find_in(path: &OsStr) -> Option<PathBuf> {
-    let name = format!("git{}", std::env::consts::EXE_SUFFIX);
+/// The first program of this name in an absolute directory of `PATH`.
+pub(super) fn find_program(name: &str) -> Option<PathBuf> {
+    find_in(&std::env::var_os("PATH")?, name)
+}
+
+fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(path)
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(&name))
@@ -310,9 +328,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("git");
         std::fs::write(&file, "").unwrap();
-        assert_eq!(find_in(dir.path().as_os_str()), None);
+        assert_eq!(find_in(dir.path().as_os_str(), "git"), None);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(find_in(dir.path().as_os_str()), Some(file));
-        assert_eq!(find_in(OsStr::new(":.:bin")), None);
+        assert_eq!(find_in(dir.path().as_os_str(), "git"), Some(file));
+        assert_eq!(find_in(OsStr::new(":.:bin"), "git"), None);
     }
 }

@@ -9,8 +9,9 @@
 //! clone, fetch, merge, history, commit, credential     what is said
 //! ```
 //!
-//! Invariant: a process is started in [`command`] and nowhere else in this package, by an absolute path, with no
-//! shell, and with arguments that cannot be taken for options.
+//! Invariant: a process is started in [`command`] and [`ssh`] and nowhere else in this package, by an absolute path,
+//! with arguments that cannot be taken for options, and with no shell but for the line that a person configured as their
+//! ssh.
 
 pub mod command;
 mod error;
@@ -24,6 +25,7 @@ pub mod history;
 pub mod merge;
 pub mod commit;
 pub mod credential;
+pub mod ssh;
 
 pub use command::{Git, Output};
 pub use commit::Identity;

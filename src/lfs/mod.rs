@@ -12,6 +12,8 @@ pub(crate) mod copy;
 #[cfg(feature = "repo")]
 pub mod keep;
 #[cfg(feature = "repo")]
+pub mod incomplete;
+#[cfg(feature = "repo")]
 pub mod place;
 pub mod pointer;
 #[cfg(feature = "repo")]
@@ -21,6 +23,8 @@ pub(crate) mod temp;
 #[cfg(feature = "repo")]
 pub mod writers;
 
+#[cfg(feature = "repo")]
+pub use incomplete::Incomplete;
 #[cfg(feature = "repo")]
 pub use keep::Kept;
 #[cfg(feature = "repo")]

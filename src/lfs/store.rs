@@ -3,6 +3,7 @@
 //! ```text
 //! <lfs>/objects/ab/cd/abcd…      an object: exactly these bytes, named by their SHA-256
 //! <lfs>/tmp/st-convert-…         ours, while it is written
+//! <lfs>/incomplete/<oid>.part    while it is downloaded (`incomplete`)
 //! <alternate>/objects/ab/cd/…    objects of another repository, to read
 //! ```
 //!
@@ -16,6 +17,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::incomplete::Incomplete;
 use super::temp::{self, Temp};
 use crate::hash::Oid;
 
@@ -45,7 +47,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
@@ -75,7 +77,7 @@ impl Sharing {
     }
 
     #[cfg(unix)]
-    fn apply(self, path: &Path, is_dir: bool) -> io::Result<()> {
+    pub(super) fn apply(self, path: &Path, is_dir: bool) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let Self::Mode(mode) = self else { return Ok(()) };
         let mode = if is_dir { mode | (mode & 0o444) >> 2 } else { mode };
@@ -83,7 +85,7 @@ impl Sharing {
     }
 
     #[cfg(not(unix))]
-    fn apply(self, _: &Path, _: bool) -> io::Result<()> {
+    pub(super) fn apply(self, _: &Path, _: bool) -> io::Result<()> {
         Ok(())
     }
 }
@@ -152,6 +154,18 @@ impl Store {
         Ok(NewObject { temp: self.temp()?, store: self.clone() })
     }
 
+    /// What an earlier run left of an object's download, to go on with; nothing yet if there was none.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn incomplete(&self, oid: Oid) -> Result<Incomplete, Error> {
+        Incomplete::open(self, oid)
+    }
+
+    pub(super) fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
     /// Removes what killed runs left in `tmp`, and nothing of a living one. Returns how many files that were.
     ///
     /// # Errors
@@ -161,7 +175,7 @@ impl Store {
     }
 
     /// Makes a directory inside the store with its parents, and hands each new name to the disk.
-    fn make_dirs(&self, dir: &Path) -> Result<(), Error> {
+    pub(super) fn make_dirs(&self, dir: &Path) -> Result<(), Error> {
         match fs::create_dir(dir) {
             Ok(()) => {}
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => return Ok(()),

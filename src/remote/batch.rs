@@ -1,0 +1,390 @@
+//! The batch API of Git LFS: where each object can be had, and for how long.
+//!
+//! ```text
+//! POST <endpoint>/objects/batch   {"operation", "transfers", "ref", "objects": [{"oid", "size"}], "hash_algo"}
+//! 200                             {"transfer", "hash_algo", "objects": [{"oid", "size", "authenticated",
+//!                                   "actions": {"download": {"href", "header", "expires_in", "expires_at"}},
+//!                                   "error": {"code", "message"}}]}
+//! ```
+//!
+//! Source: `docs/api/batch.md` of Git LFS and what its servers answer. Invariants: an answer is used for the object that
+//! was asked for, with its size, or not at all; the header lines of an action go to the origin of its address alone.
+//! It transfers nothing, and it does not upload yet: an operation is a variant, and the rest does not care which.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use ureq::http::{HeaderName, HeaderValue, header};
+
+use super::cause::BadAnswer;
+use super::client::Client;
+use super::endpoint::{Endpoint, Place};
+use super::error::{Error, Result};
+use super::exchange::MAX_TEXT;
+use super::local;
+use super::origin::Scheme;
+use super::redirect::{Ask, own_lines};
+use super::secret::Secret;
+use super::url::{NotAllowed, Url};
+use crate::hash::Oid;
+use crate::lfs::Pointer;
+
+const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
+const SERVER: &str = "Git LFS server";
+
+/// An action this close to its end is asked for again.
+const EARLY: Duration = Duration::from_secs(5);
+
+/// What is to be done with objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// To get them.
+    Download,
+}
+
+/// How one object can be had.
+#[derive(Debug, Clone)]
+pub struct Action(pub(super) Source);
+
+/// Where its bytes are.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// On a server.
+    Server(Arc<Get>),
+    /// In another repository on this machine.
+    File(PathBuf),
+}
+
+/// The request that gets an object.
+#[derive(Debug)]
+pub(super) struct Get {
+    pub(super) url: Url,
+    pub(super) lines: Vec<(HeaderName, HeaderValue)>,
+    /// The server says that the address needs no login of ours.
+    pub(super) is_authenticated: bool,
+    expiry: Expiry,
+}
+
+impl Get {
+    /// Is it over, or about to be?
+    pub(super) fn is_over(&self) -> bool {
+        self.expiry.is_over()
+    }
+}
+
+/// Until when something holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expiry(Option<Instant>);
+
+impl Expiry {
+    /// `expires_in`, counted from the request, else `expires_at`; without either, it holds.
+    pub(super) fn new(asked: Instant, seconds: Option<i64>, at: Option<&str>) -> Self {
+        let from_now = |at: &str| {
+            let at: jiff::Timestamp = at.parse().ok()?;
+            Some(SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default())
+        };
+        let lifetime = match seconds {
+            Some(seconds) if seconds != 0 => Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
+            _ => at.filter(|at| !at.starts_with("0001-")).and_then(from_now),
+        };
+        Self(lifetime.and_then(|lifetime| asked.checked_add(lifetime)))
+    }
+
+    /// Is it over, or about to be?
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_some_and(|end| Instant::now() + EARLY >= end)
+    }
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    operation: Operation,
+    transfers: [&'a str; 1],
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    reference: Option<Reference<'a>>,
+    objects: Vec<Asked>,
+    hash_algo: &'a str,
+}
+
+#[derive(Serialize)]
+struct Reference<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    oid: String,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    transfer: Option<String>,
+    hash_algo: Option<String>,
+    #[serde(default)]
+    objects: Vec<Answered>,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    oid: String,
+    size: Option<u64>,
+    authenticated: Option<bool>,
+    actions: Option<Actions>,
+    /// How servers before 2016 called them.
+    #[serde(rename = "_links")]
+    links: Option<Actions>,
+    error: Option<ObjectError>,
+}
+
+#[derive(Deserialize)]
+struct Actions {
+    download: Option<RawAction>,
+}
+
+#[derive(Deserialize)]
+struct RawAction {
+    href: String,
+    header: Option<BTreeMap<String, String>>,
+    expires_in: Option<i64>,
+    expires_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ObjectError {
+    code: Option<u32>,
+    message: Option<String>,
+}
+
+/// Asks where objects can be had: one answer for each pointer, in their order. `reference` is the full name of the branch
+/// that they are for, which some servers want to know.
+///
+/// # Errors
+/// What keeps a request from being answered. That an object is not to be had is in its own result.
+pub fn batch(
+    client: &Client<'_>,
+    endpoint: &Endpoint,
+    operation: Operation,
+    pointers: &[Pointer],
+    reference: Option<&str>,
+) -> Result<Vec<Result<Action>>> {
+    client.watched(|| {
+        let mut actions = Vec::with_capacity(pointers.len());
+        for some in pointers.chunks(client.settings.batch_size()) {
+            actions.extend(ask(client, endpoint, operation, some, reference)?);
+        }
+        Ok(actions)
+    })
+}
+
+/// One request.
+pub(super) fn ask(
+    client: &Client<'_>,
+    endpoint: &Endpoint,
+    operation: Operation,
+    pointers: &[Pointer],
+    reference: Option<&str>,
+) -> Result<Vec<Result<Action>>> {
+    if let Place::Local(path) = &endpoint.place {
+        return local::find(client, path, pointers);
+    }
+    let objects = pointers.iter().map(|pointer| Asked { oid: pointer.oid.to_string(), size: pointer.size });
+    let question = Question {
+        operation,
+        transfers: ["basic"],
+        reference: reference.map(|name| Reference { name }),
+        objects: objects.collect(),
+        hash_algo: "sha256",
+    };
+    let body = serde_json::to_vec(&question).map_err(|source| Error::Io {
+        action: "write the question to the LFS server",
+        source: source.into(),
+    })?;
+    let (answer, url, asked) = client.patiently(|| {
+        let ask = api_request(client, endpoint, "/objects/batch", &body)?;
+        let asked = Instant::now();
+        let response = client.send(&ask)?;
+        if response.status != 200 {
+            return Err(client.refusal(response, None));
+        }
+        let url = response.url.clone();
+        Ok((response.bytes(MAX_TEXT, SERVER)?, url, asked))
+    })?;
+    let bad = |source| Error::BadAnswer { url: url.clone(), interface: SERVER, source };
+    let answer: Answer = serde_json::from_slice(&answer).map_err(|err| bad(BadAnswer::Json(err)))?;
+    if !matches!(answer.hash_algo.as_deref(), None | Some("" | "sha256")) {
+        return Err(bad(BadAnswer::HashAlgo));
+    }
+    if !matches!(answer.transfer.as_deref(), None | Some("" | "basic")) {
+        return Err(bad(BadAnswer::Transfer));
+    }
+    let mut answered: HashMap<String, Answered> =
+        answer.objects.into_iter().map(|object| (object.oid.clone(), object)).collect();
+    let mut actions = Vec::with_capacity(pointers.len());
+    for pointer in pointers {
+        let object = answered.remove(&pointer.oid.to_string());
+        let object = object.ok_or(BadAnswer::Missing(pointer.oid)).map_err(bad);
+        actions.push(object.and_then(|object| action(client, &url, pointer, object, asked)));
+    }
+    Ok(actions)
+}
+
+/// A request to the interface of an endpoint.
+fn api_request<'r>(
+    client: &Client<'_>,
+    endpoint: &'r Endpoint,
+    suffix: &str,
+    body: &'r [u8],
+) -> Result<Ask<'r>> {
+    let (base, lines) = match &endpoint.place {
+        Place::Http(url) => (url.clone(), Vec::new()),
+        Place::Ssh { ssh, guess } => match client.grant(ssh, guess)? {
+            Some(grant) => {
+                let url = grant.href.as_deref().map_or(Ok(guess.clone()), Url::parse_foreign);
+                let what = || "the LFS endpoint that ssh gave".to_owned();
+                (url.map_err(|source| Error::NotAllowed { what: what(), source })?, grant.header)
+            }
+            None => (guess.clone(), Vec::new()),
+        },
+        Place::Local(path) => return Err(Error::NoEndpoint { remote: path.display().to_string() }),
+    };
+    let url = base.with_suffix(suffix);
+    let own = own_lines(&lines).map_err(|source| Error::BadAnswer {
+        url: url.clone(),
+        interface: SERVER,
+        source,
+    })?;
+    Ok(Ask {
+        own,
+        body: Some(body),
+        home: endpoint.home.as_ref(),
+        login: endpoint.login.as_ref(),
+        credential_path: endpoint.credential_path.as_deref(),
+        may_log_in: true,
+        ..Ask::get(url).plain(header::ACCEPT, HeaderValue::from_static(MEDIA_TYPE)).plain(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/vnd.git-lfs+json; charset=utf-8"),
+        )
+    })
+}
+
+fn action(
+    client: &Client<'_>,
+    batch: &Url,
+    pointer: &Pointer,
+    object: Answered,
+    asked: Instant,
+) -> Result<Action> {
+    let oid = pointer.oid;
+    let bad = |source| Error::BadAnswer { url: batch.clone(), interface: SERVER, source };
+    if let Some(ObjectError { code, message }) = object.error {
+        let said = message.and_then(|message| client.kept(&message));
+        return Err(Error::Object { oid, code: code.unwrap_or(0), said });
+    }
+    if let Some(got) = object.size.filter(|size| *size != pointer.size) {
+        return Err(Error::WrongSize { oid, expected: pointer.size, got });
+    }
+    let raw = object.actions.or(object.links).and_then(|actions| actions.download);
+    let raw = raw.ok_or_else(|| bad(BadAnswer::NoAction(oid)))?;
+    let url = address(batch, &raw, oid)?;
+    let lines: Vec<_> =
+        raw.header.unwrap_or_default().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
+    for (_, value) in &lines {
+        client.remember_line(value);
+    }
+    if let Some(query) = url.query() {
+        client.remember(query);
+    }
+    Ok(Action(Source::Server(Arc::new(Get {
+        url,
+        lines: own_lines(&lines).map_err(bad)?,
+        is_authenticated: object.authenticated == Some(true),
+        expiry: Expiry::new(asked, raw.expires_in, raw.expires_at.as_deref()),
+    }))))
+}
+
+/// The address of an action. From an encrypted interface it may not lead to clear text with lines that say who we are.
+fn address(batch: &Url, raw: &RawAction, oid: Oid) -> Result<Url> {
+    let refused = |source| Error::NotAllowed { what: format!("the address of object {oid}"), source };
+    let url = Url::parse_foreign(&raw.href).map_err(refused)?;
+    let is_downgrade = (batch.origin().scheme(), url.origin().scheme()) == (Scheme::Https, Scheme::Http);
+    let has_lines = raw.header.as_ref().is_some_and(|header| !header.is_empty());
+    if is_downgrade && has_lines && !url.origin().is_loopback() {
+        return Err(refused(NotAllowed::Downgrade));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Settings;
+    use super::*;
+
+    fn answered(json: &str) -> Result<Action> {
+        let client = Client::new(Settings::default(), None).unwrap();
+        let pointer = Pointer { oid: Oid::of(b"abc"), size: 3 };
+        let batch = Url::parse("https://h/objects/batch").unwrap();
+        action(&client, &batch, &pointer, serde_json::from_str(json).unwrap(), Instant::now())
+    }
+
+    fn get(action: Action) -> Arc<Get> {
+        let Source::Server(get) = action.0 else { panic!("{action:?}") };
+        get
+    }
+
+    #[test]
+    fn an_action_of_each_kind_of_server() {
+        let plain =
+            answered(r#"{"oid":"x","size":3,"actions":{"download":{"href":"https://s/o","header":null}}}"#);
+        let plain = get(plain.unwrap());
+        assert!(!plain.is_authenticated && !plain.is_over() && plain.lines.is_empty());
+        let old = answered(r#"{"oid":"x","_links":{"download":{"href":"https://s/o","expires_in":3600}}}"#);
+        assert!(!get(old.unwrap()).is_over());
+        let over = answered(
+            r#"{"oid":"x","authenticated":true,"actions":{"download":
+            {"href":"https://s/o","header":{"Authorization":"RemoteAuth x"},"expires_in":-3}}}"#,
+        );
+        let over = get(over.unwrap());
+        assert!(over.is_over() && over.is_authenticated && over.lines.len() == 1);
+        assert!(!format!("{over:?}").contains("RemoteAuth"));
+    }
+
+    #[test]
+    fn an_action_that_is_not_taken() {
+        let with =
+            |action: &str| answered(&format!(r#"{{"oid":"x","size":3,"actions":{{"download":{action}}}}}"#));
+        for href in ["file:///etc/passwd", "ftp://h/", "https://u:p@h/", "https://h/\\r\\nX: y", "o"] {
+            let err = with(&format!(r#"{{"href":"{href}"}}"#)).unwrap_err();
+            assert!(matches!(err, Error::NotAllowed { .. }), "{href}: {err}");
+        }
+        let clear = with(r#"{"href":"http://h/","header":{"Authorization":"x"}}"#).unwrap_err();
+        assert!(matches!(clear, Error::NotAllowed { source: NotAllowed::Downgrade, .. }));
+        assert!(with(r#"{"href":"http://h/"}"#).is_ok());
+        let line = with(r#"{"href":"https://h/","header":{"X-A":"a\r\nHost: evil"}}"#).unwrap_err();
+        assert!(matches!(line, Error::BadAnswer { source: BadAnswer::Header, .. }), "{line}");
+        let size =
+            answered(r#"{"oid":"x","size":4,"actions":{"download":{"href":"https://h/"}}}"#).unwrap_err();
+        assert!(matches!(size, Error::WrongSize { expected: 3, got: 4, .. }), "{size}");
+        let gone = answered(r#"{"oid":"x","size":3,"error":{"code":410,"message":"removed"}}"#).unwrap_err();
+        assert!(matches!(gone, Error::Object { code: 410, said: Some(_), .. }), "{gone}");
+        let none = answered(r#"{"oid":"x","size":3}"#).unwrap_err();
+        assert!(matches!(none, Error::BadAnswer { source: BadAnswer::NoAction(_), .. }), "{none}");
+    }
+
+    #[test]
+    fn the_end_of_an_action() {
+        let now = Instant::now();
+        let in_an_hour = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+        assert!(!Expiry::new(now, None, None).is_over());
+        assert!(!Expiry::new(now, Some(0), Some("0001-01-01T00:00:00Z")).is_over());
+        assert!(!Expiry::new(now, None, Some(&in_an_hour)).is_over());
+        assert!(Expiry::new(now, None, Some("2016-11-10T15:29:07+00:00")).is_over());
+        assert!(Expiry::new(now, Some(4), Some(&in_an_hour)).is_over());
+        assert!(!Expiry::new(now, Some(i64::MAX), None).is_over());
+        assert!(!Expiry::new(now, None, Some("tomorrow")).is_over());
+    }
+}

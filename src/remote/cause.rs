@@ -1,0 +1,88 @@
+//! What stands below an [`Error`](super::Error): what a server said, what a library reported, what is wrong with an answer.
+//!
+//! Invariant: as of the errors themselves, none holds a secret, and any may hold foreign text.
+
+use std::fmt;
+
+use super::token::Place;
+use crate::hash::Oid;
+
+/// Where a credential came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialPlace {
+    /// The Hub's token.
+    Token(Place),
+    /// The netrc file.
+    Netrc,
+    /// The address itself.
+    Address,
+    /// git's credential helper, or the person it asked.
+    Helper,
+    /// `http.extraHeader`
+    ExtraHeader,
+}
+
+impl fmt::Display for CredentialPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(place) => place.fmt(f),
+            Self::Netrc => f.write_str("the netrc file"),
+            Self::Address => f.write_str("its address"),
+            Self::Helper => f.write_str("git's credential helper"),
+            Self::ExtraHeader => f.write_str("http.extraHeader"),
+        }
+    }
+}
+
+/// What a server said about its refusal: foreign text, to be escaped for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said(pub String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Said {}
+
+/// Why the transport failed, in the words of the libraries below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transport(pub String);
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Transport {}
+
+/// What is wrong with an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAnswer {
+    /// Not the JSON that belongs there.
+    #[error("its answer is not the JSON that belongs there")]
+    Json(#[source] serde_json::Error),
+    /// Longer than such an answer can be.
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(u64),
+    /// Another hash than SHA-256.
+    #[error("its objects are named by another hash than sha256")]
+    HashAlgo,
+    /// Another way of transfer than the one that was offered.
+    #[error("it chose a transfer that was not offered")]
+    Transfer,
+    /// It says nothing of an object that was asked for.
+    #[error("it says nothing of object {0}")]
+    Missing(Oid),
+    /// An object with neither an address nor an error.
+    #[error("it says neither where object {0} is nor why not")]
+    NoAction(Oid),
+    /// A header that no request can hold.
+    #[error("it wants a header that no request can hold")]
+    Header,
+    /// A redirect without an address.
+    #[error("it redirects to nowhere")]
+    Location,
+}

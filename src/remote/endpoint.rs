@@ -1,0 +1,368 @@
+//! [`Endpoint`]: where the LFS objects of a remote are.
+//!
+//! ```text
+//! 1. lfs.url                          git's configuration, then .lfsconfig
+//! 2. remote.<r>.lfsurl                likewise, for the remote and then for origin
+//! 3. remote.<r>.url                   with .git/info/lfs behind it (/info/lfs if it ends in .git)
+//! 4. the first line of FETCH_HEAD     for origin
+//! ```
+//!
+//! Source: `lfsapi/endpoint_finder.go`, `lfshttp/endpoint.go`, `config/git_fetcher.go` of Git LFS; git-clone(1) on addresses;
+//! `url.<base>.insteadOf` in git-config(1). Invariants: `.lfsconfig` is a file of the repository, so only its harmless keys
+//! are read, and [`Endpoint::moved`] says when it names another host than the remote's; what a person configured for the
+//! remote's own origin (unscoped headers, logins without TLS) does not follow there.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::error::{Error, Result};
+use super::origin::Origin;
+use super::ssh::Ssh;
+use super::url::{Login, NotAllowed, Url};
+
+/// What is known about a repository's remotes.
+#[derive(Debug, Clone, Copy)]
+pub struct Remotes<'a> {
+    /// git's configuration.
+    pub config: &'a Config,
+    /// The repository's `.lfsconfig`: of the work tree, else of the index, else of `HEAD`.
+    pub lfsconfig: Option<&'a Config>,
+    /// The branch that is checked out.
+    pub branch: Option<&'a str>,
+    /// The first line of `FETCH_HEAD`.
+    pub fetch_head: Option<&'a str>,
+    /// What relative paths are seen from.
+    pub work_dir: &'a Path,
+}
+
+/// Where the LFS objects of a remote are.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub(super) place: Place,
+    /// The origin of the person's own remote.
+    pub(super) home: Option<Origin>,
+    /// The login that stood in the address.
+    pub(super) login: Option<Login>,
+    /// The path of the remote on the same origin, by which credential helpers know it.
+    pub(super) credential_path: Option<String>,
+    moved: Option<Moved>,
+}
+
+/// How the objects are reached.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// A server.
+    Http(Url),
+    /// The address and login are asked for by ssh; without an answer, `guess`.
+    Ssh { ssh: Ssh, guess: Url },
+    /// Another repository on this machine.
+    Local(PathBuf),
+}
+
+/// `.lfsconfig` names another host than the remote's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The host that it names.
+    pub to: String,
+    /// The remote's host, if it has one.
+    pub from: Option<String>,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Http(url) | Place::Ssh { guess: url, .. } => url.fmt(f),
+            Place::Local(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The endpoint of a remote that has no name here: a repository that is not cloned, an address of the command line.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`], [`Error::EndpointScheme`], [`Error::Ssh`]
+    pub fn of_remote_url(url: &str, config: &Config, work_dir: &Path) -> Result<Self> {
+        let remotes = Remotes { config, lfsconfig: None, branch: None, fetch_head: None, work_dir };
+        let address = remotes.address(url, true, url)?;
+        Ok(Self::new(address, None, true))
+    }
+
+    fn new(address: Address, remote: Option<&Address>, is_ours: bool) -> Self {
+        let origin = address.origin();
+        let remote_origin = remote.and_then(Address::origin);
+        let beside = remote.filter(|_| remote_origin.is_some() && remote_origin == origin);
+        let hosts = (address.host(), remote.and_then(Address::host));
+        let moved = match hosts {
+            (Some(to), from) if !is_ours && Some(&to) != from.as_ref() => Some(Moved { to, from }),
+            _ => None,
+        };
+        Self {
+            home: if is_ours || beside.is_some() { origin.cloned() } else { None },
+            credential_path: beside.map(|remote| remote.path.clone()),
+            login: address.login.or_else(|| beside?.login.clone()),
+            place: address.place,
+            moved,
+        }
+    }
+
+    /// Whom it asks, if it is a server.
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        match &self.place {
+            Place::Http(url) | Place::Ssh { guess: url, .. } => Some(url.origin()),
+            Place::Local(_) => None,
+        }
+    }
+
+    /// Did the repository's `.lfsconfig` move it to another host than the remote's?
+    pub fn moved(&self) -> Option<&Moved> {
+        self.moved.as_ref()
+    }
+
+    /// The repository on this machine that holds the objects, if it is one.
+    pub fn local(&self) -> Option<&Path> {
+        if let Place::Local(path) = &self.place { Some(path) } else { None }
+    }
+}
+
+impl Remotes<'_> {
+    /// The remote that git-lfs takes where none is named: of the branch, `remote.lfsdefault`, the only one, or `origin`.
+    pub fn default_remote(&self) -> String {
+        let of_branch = self.branch.and_then(|branch| self.config.get(&format!("branch.{branch}.remote")));
+        if let Some(name) = of_branch.or_else(|| self.config.get("remote.lfsdefault")) {
+            return name.to_owned();
+        }
+        let mut names: Vec<&str> = self.config.subsections("remote", "url").map(|(name, _)| name).collect();
+        names.dedup();
+        if let [only] = names.as_slice() { (*only).to_owned() } else { "origin".to_owned() }
+    }
+
+    /// Where the objects of a remote are downloaded from; of [`Remotes::default_remote`] if none is named.
+    ///
+    /// # Errors
+    /// [`Error::NoEndpoint`], [`Error::NotAllowed`], [`Error::EndpointScheme`], [`Error::Ssh`]
+    pub fn endpoint(&self, remote: Option<&str>) -> Result<Endpoint> {
+        let remote = remote.map_or_else(|| self.default_remote(), str::to_owned);
+        let own = self.remote_url(&remote).and_then(|url| self.address(&url, true, &remote).ok());
+        for (key, name) in [
+            ("lfs.url".to_owned(), None),
+            (format!("remote.{remote}.lfsurl"), Some(remote.as_str())),
+            ("remote.origin.lfsurl".to_owned(), Some("origin")),
+        ] {
+            if let Some((url, is_ours)) = self.setting(&key) {
+                return Ok(Endpoint::new(self.address(url, false, &remote)?, own.as_ref(), is_ours));
+            }
+            if let Some(url) = name.and_then(|name| self.remote_url(name)) {
+                return Ok(Endpoint::new(self.address(&url, true, &remote)?, None, true));
+            }
+        }
+        match self.fetch_head.and_then(fetched_from) {
+            Some(url) => Ok(Endpoint::new(self.address(url, true, &remote)?, None, true)),
+            None => Err(Error::NoEndpoint { remote }),
+        }
+    }
+
+    /// The address of a remote; one that is not configured may be an address itself.
+    fn remote_url(&self, remote: &str) -> Option<String> {
+        let configured = self.config.get(&format!("remote.{remote}.url")).map(str::to_owned);
+        let is_address = |name: &&str| name.contains(':') || name.starts_with(['/', '.']);
+        configured.or_else(|| Some(remote).filter(is_address).map(str::to_owned))
+    }
+
+    /// A setting, and whether it is the person's own: `.lfsconfig` counts where git's configuration says nothing.
+    fn setting(&self, key: &str) -> Option<(&str, bool)> {
+        let theirs = || Some((self.lfsconfig?.get(key).filter(|_| is_harmless(key))?, false));
+        self.config.get(key).map(|value| (value, true)).or_else(theirs)
+    }
+
+    /// Reads an address; of a remote, the usual place of its objects is put behind it.
+    fn address(&self, url: &str, is_remote: bool, remote: &str) -> Result<Address> {
+        let url = &self.instead_of(url);
+        let unknown = || Error::EndpointScheme { remote: remote.to_owned() };
+        let Some((scheme, rest)) = url.split_once("://") else {
+            let is_scp = url.find(':').is_some_and(|colon| !url[..colon].contains('/'));
+            // As git does: what is a path here is one, whatever else it could mean.
+            if !is_scp || self.work_dir.join(url).exists() {
+                return Ok(Address::local(self.work_dir.join(url)));
+            }
+            if url.contains("::") {
+                return Err(unknown());
+            }
+            return Address::ssh(Ssh::from_scp(url)?, is_remote);
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => Address::http(url, is_remote),
+            "ssh" | "git+ssh" | "ssh+git" => Address::ssh(Ssh::from_rest(rest)?, is_remote),
+            "git" => {
+                let protocol = self.setting("lfs.gitprotocol").map_or("https", |(protocol, _)| protocol);
+                Address::http(&format!("{protocol}://{rest}"), is_remote)
+            }
+            "file" => {
+                let path = rest.strip_prefix("localhost").unwrap_or(rest);
+                if path.starts_with('/') { Ok(Address::local(PathBuf::from(path))) } else { Err(unknown()) }
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    /// The longest `url.<base>.insteadOf` that fits is replaced by its base.
+    fn instead_of(&self, url: &str) -> String {
+        let aliases = self.config.subsections("url", "insteadOf");
+        let fitting = aliases.filter(|(_, prefix)| !prefix.is_empty() && url.starts_with(prefix));
+        match fitting.max_by_key(|(_, prefix)| prefix.len()) {
+            Some((base, prefix)) => format!("{base}{}", url.strip_prefix(prefix).unwrap_or_default()),
+            None => url.to_owned(),
+        }
+    }
+}
+
+/// An address as it was written.
+struct Address {
+    place: Place,
+    login: Option<Login>,
+    /// Its path, before the place of the objects was put behind it.
+    path: String,
+}
+
+impl Address {
+    fn http(text: &str, is_remote: bool) -> Result<Self> {
+        let url = Url::parse(text).map_err(not_allowed)?;
+        let login = url.login().cloned();
+        let path = url.path().to_owned();
+        let url = url.without_login();
+        Ok(Self { place: Place::Http(if is_remote { with_info(&url) } else { url }), login, path })
+    }
+
+    fn ssh(ssh: Ssh, is_remote: bool) -> Result<Self> {
+        let guess = Url::parse(&ssh.guess()).map_err(not_allowed)?;
+        let path = guess.path().to_owned();
+        let guess = if is_remote { with_info(&guess) } else { guess };
+        Ok(Self { place: Place::Ssh { ssh, guess }, login: None, path })
+    }
+
+    fn local(path: PathBuf) -> Self {
+        Self { place: Place::Local(path), login: None, path: String::new() }
+    }
+
+    fn origin(&self) -> Option<&Origin> {
+        match &self.place {
+            Place::Http(url) | Place::Ssh { guess: url, .. } => Some(url.origin()),
+            Place::Local(_) => None,
+        }
+    }
+
+    fn host(&self) -> Option<String> {
+        Some(self.origin()?.host().to_owned())
+    }
+}
+
+fn not_allowed(source: NotAllowed) -> Error {
+    Error::NotAllowed { what: "the LFS endpoint".to_owned(), source }
+}
+
+fn with_info(url: &Url) -> Url {
+    let is_git = url.path().trim_end_matches('/').strip_suffix(".git").is_some();
+    url.with_suffix(if is_git { "/info/lfs" } else { ".git/info/lfs" })
+}
+
+/// The keys of `.lfsconfig` that are read here, of those that git-lfs takes from it.
+fn is_harmless(key: &str) -> bool {
+    key == "lfs.url" || key == "lfs.gitprotocol" || key.starts_with("remote.") && key.ends_with(".lfsurl")
+}
+
+/// `<id> TAB [not-for-merge] TAB branch 'x' of <address>`
+fn fetched_from(line: &str) -> Option<&str> {
+    let (_, url) = line.lines().next()?.rsplit_once("' of ")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/.-:_".contains(c);
+    (!url.is_empty() && url.chars().all(is_plain)).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(config: &[(&str, &str)], lfsconfig: &[(&str, &str)]) -> Result<Endpoint> {
+        let (config, theirs) = (Config::new(config.to_vec()), Config::new(lfsconfig.to_vec()));
+        let remotes = Remotes {
+            config: &config,
+            lfsconfig: Some(&theirs),
+            branch: Some("main"),
+            fetch_head: Some("0123\tnot-for-merge\tbranch 'main' of https://fetched.example/a"),
+            work_dir: Path::new("/nonexistent"),
+        };
+        remotes.endpoint(None)
+    }
+
+    fn of(config: &[(&str, &str)]) -> String {
+        endpoint(config, &[]).unwrap().to_string()
+    }
+
+    #[test]
+    fn the_order_of_git_lfs() {
+        let mut config = vec![];
+        let mut step = |key: &'static str, value: &'static str, expected: &str| {
+            config.push((key, value));
+            assert_eq!(of(&config), expected, "{key}");
+        };
+        step("a.b", "", "https://fetched.example/a.git/info/lfs");
+        step("remote.origin.url", "https://o.example/m/", "https://o.example/m.git/info/lfs");
+        step("remote.other.url", "https://u.example/m.git", "https://o.example/m.git/info/lfs");
+        step("branch.main.remote", "other", "https://u.example/m.git/info/lfs");
+        step("remote.origin.lfsurl", "https://ol.example/x", "https://u.example/m.git/info/lfs");
+        step("remote.other.lfsurl", "https://ul.example/y/", "https://ul.example/y/");
+        step("lfs.url", "https://all.example/z", "https://all.example/z");
+    }
+
+    #[test]
+    fn a_repository_s_own_file_comes_second_and_is_told_when_it_moves() {
+        let remote = ("remote.origin.url", "https://home.example/m");
+        let theirs = [
+            ("lfs.url", "https://away.example/lfs"),
+            ("http.proxy", "http://evil"),
+            ("remote.origin.url", "x"),
+        ];
+        let moved = endpoint(&[remote], &theirs).unwrap();
+        assert_eq!(moved.to_string(), "https://away.example/lfs");
+        assert_eq!(moved.home, None);
+        let from = Some("home.example".to_owned());
+        assert_eq!(moved.moved(), Some(&Moved { to: "away.example".to_owned(), from }));
+        let same = endpoint(&[remote], &[("lfs.url", "https://home.example/lfs")]).unwrap();
+        assert_eq!((same.moved(), same.credential_path.as_deref()), (None, Some("/m")));
+        assert_eq!(same.home.unwrap().to_string(), "https://home.example");
+        let ours = endpoint(&[remote, ("lfs.url", "https://ours.example/")], &theirs).unwrap();
+        assert_eq!(ours.moved(), None);
+        assert_eq!(ours.home.unwrap().to_string(), "https://ours.example");
+        // The scheme and the port belong to an origin as much as the host does.
+        let clear = endpoint(&[remote], &[("lfs.url", "http://home.example/lfs")]).unwrap();
+        assert_eq!(clear.home, None);
+    }
+
+    #[test]
+    fn every_kind_of_remote() {
+        let remote = |url: &str| endpoint(&[("remote.origin.url", url)], &[]);
+        let shown = |url: &str| remote(url).unwrap().to_string();
+        assert_eq!(shown("https://us:pw@h.example/a/b?x#y"), "https://h.example/a/b.git/info/lfs");
+        assert_eq!(shown("git@hub.example:acme/model"), "https://hub.example/acme/model.git/info/lfs");
+        assert_eq!(shown("ssh://git@hub.example:2222/acme/m.git"), "https://hub.example/acme/m.git/info/lfs");
+        assert_eq!(shown("git://h.example/a"), "https://h.example/a.git/info/lfs");
+        for local in ["/srv/models/a.git", "file:///srv/models/a.git", "file://localhost/srv/models/a.git"] {
+            assert_eq!(remote(local).unwrap().local(), Some(Path::new("/srv/models/a.git")));
+        }
+        assert_eq!(remote("../a").unwrap().local(), Some(Path::new("/nonexistent/../a")));
+        for unknown in ["s3://bucket/x", "ext::sh -c true", "file://other.example/x"] {
+            assert!(matches!(remote(unknown), Err(Error::EndpointScheme { .. })), "{unknown}");
+        }
+        assert_eq!(endpoint(&[], &[]).unwrap().to_string(), "https://fetched.example/a.git/info/lfs");
+    }
+
+    #[test]
+    fn the_longest_alias_counts() {
+        let config = [
+            ("remote.origin.url", "h:team/m"),
+            ("url.https://short.example/.insteadOf", "h:"),
+            ("url.https://long.example/t/.insteadOf", "h:team/"),
+        ];
+        assert_eq!(of(&config), "https://long.example/t/m.git/info/lfs");
+    }
+}

@@ -1,0 +1,353 @@
+//! [`Error`]: why a server did not give what was asked.
+//!
+//! Invariant: no variant holds a secret: addresses show neither login nor query, and what a server said passed
+//! `Client::redacted` and is cut. It may hold what moves a cursor: `cli` escapes it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::cause::{BadAnswer, CredentialPlace, Said, Transport};
+use super::origin::Origin;
+use super::token::{self, Place};
+use super::url::{NotAllowed, Url};
+use crate::hash::Oid;
+use crate::{git, lfs};
+
+/// What the functions of this module return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A server did not give what was asked, or may not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `--offline` or `HF_HUB_OFFLINE`.
+    #[error("offline, and {origin} would be asked")]
+    Offline {
+        /// Whom.
+        origin: Origin,
+    },
+    /// The person asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// An address that is not asked.
+    #[error("{what} is not an address to ask")]
+    NotAllowed {
+        /// Which: `the LFS endpoint`, `the address of object …`.
+        what: String,
+        /// Why.
+        source: NotAllowed,
+    },
+    /// One redirect after another.
+    #[error("{url} redirects more than {limit} times")]
+    TooManyRedirects {
+        /// What was asked first.
+        url: Url,
+        /// How many are followed.
+        limit: usize,
+    },
+    /// No such host.
+    #[error("cannot find the host {host}")]
+    Resolve {
+        /// Its name.
+        host: String,
+    },
+    /// Nobody answers there.
+    #[error("cannot connect to {origin}")]
+    Connect {
+        /// Whom.
+        origin: Origin,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate is not trusted, or what is spoken is not TLS.
+    #[error("cannot make a secure connection to {origin}")]
+    Tls {
+        /// Whom.
+        origin: Origin,
+        /// Why.
+        source: Transport,
+    },
+    /// The proxy does not lead there.
+    #[error("cannot reach {origin} through the proxy")]
+    Proxy {
+        /// Whom.
+        origin: Origin,
+        /// Why.
+        source: Transport,
+    },
+    /// The proxy's address is none.
+    #[error("the proxy for {origin} is not an address")]
+    ProxyAddress {
+        /// Whom.
+        origin: Origin,
+    },
+    /// The bundle of `http.sslCAInfo` cannot be used.
+    #[error("cannot read the certificates in `{}`", path.display())]
+    CaInfo {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server was silent for too long.
+    #[error("{origin} did not answer in time")]
+    TimedOut {
+        /// Whom.
+        origin: Origin,
+    },
+    /// The connection ended before the answer did.
+    #[error("the connection to {origin} was cut")]
+    Cut {
+        /// Whom.
+        origin: Origin,
+        /// Why.
+        source: Transport,
+    },
+    /// What came is not HTTP, or more than an answer may be.
+    #[error("{url} did not answer as a server does")]
+    BadHttp {
+        /// What was asked.
+        url: Url,
+        /// Why.
+        source: Transport,
+    },
+    /// 401: no credential, or one that is not taken.
+    #[error("{url} wants authentication{}", rejected.as_ref().map_or_else(String::new, |place| format!(", and did not accept the one from {place}")))]
+    Unauthorized {
+        /// What was asked.
+        url: Url,
+        /// Where the credential came from that was not taken.
+        rejected: Option<CredentialPlace>,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The Hub's token is past its end.
+    #[error("the token from {place} has expired")]
+    TokenExpired {
+        /// Where it came from.
+        place: Place,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// 403.
+    #[error("{url} may not be read")]
+    Forbidden {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// 403 of the Hub: its conditions have to be accepted on its page first.
+    #[error("{url} is gated")]
+    Gated {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// 404, and nothing more is known.
+    #[error("{url} does not exist")]
+    NotFound {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The Hub has no such repository, or does not show it.
+    #[error("{url} belongs to no repository that can be seen")]
+    RepositoryNotFound {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The Hub's repository has no such revision.
+    #[error("{url} names a revision that does not exist")]
+    RevisionNotFound {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The Hub's repository has no such file.
+    #[error("{url} names a file that does not exist")]
+    EntryNotFound {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// 429, again and again, or for longer than we wait.
+    #[error("{origin} takes no more requests{}", after.map_or_else(String::new, |after| format!(" for {} s", after.as_secs())))]
+    RateLimited {
+        /// Whom.
+        origin: Origin,
+        /// How long it says.
+        after: Option<Duration>,
+    },
+    /// Another status than those above.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked.
+        url: Url,
+        /// Its number.
+        status: u16,
+        /// When to come again, if it says so.
+        after: Option<Duration>,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The answer is not what the interface says.
+    #[error("{url} did not answer as a {interface} does")]
+    BadAnswer {
+        /// What was asked.
+        url: Url,
+        /// `Git LFS server`, `Hub`.
+        interface: &'static str,
+        /// Why.
+        source: BadAnswer,
+    },
+    /// The LFS server says why it does not give an object.
+    #[error("the server does not give object {oid} (code {code})")]
+    Object {
+        /// Which.
+        oid: Oid,
+        /// The server's code: 404, 410, 422, …
+        code: u32,
+        /// What it said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The bytes are not those that the oid names.
+    #[error("what came for object {oid} has the sha256 {got}")]
+    WrongDigest {
+        /// Which.
+        oid: Oid,
+        /// The SHA-256 of what came.
+        got: Oid,
+    },
+    /// There are not as many bytes as the pointer says.
+    #[error("object {oid} has {expected} bytes, the server gives {got}")]
+    WrongSize {
+        /// Which.
+        oid: Oid,
+        /// What the pointer says.
+        expected: u64,
+        /// What the server says, or what came.
+        got: u64,
+    },
+    /// The server gives whole files alone.
+    #[error("{server} does not serve parts of files")]
+    NoRanges {
+        /// The endpoint.
+        server: String,
+    },
+    /// The file is another one than at the first request.
+    #[error("{url} changed while it was read")]
+    Changed {
+        /// What was asked.
+        url: Url,
+    },
+    /// Neither a configuration nor a remote says where the objects are.
+    #[error("no LFS endpoint is known for the remote `{remote}`")]
+    NoEndpoint {
+        /// The remote.
+        remote: String,
+    },
+    /// The remote's address is of a kind that has no objects for us.
+    #[error("the LFS endpoint of `{remote}` has a scheme that is not supported")]
+    EndpointScheme {
+        /// The remote.
+        remote: String,
+    },
+    /// Not the name of a model.
+    #[error("`{name}` is not the name of a model")]
+    Model {
+        /// The name.
+        name: String,
+    },
+    /// An ssh address with a part that could be taken for an option.
+    #[error("the ssh address of the LFS endpoint is refused: its {part} is not plain")]
+    Ssh {
+        /// `host`, `user`, `path`, `port`
+        part: &'static str,
+    },
+    /// The other repository of this machine does not hold the object.
+    #[error("object {oid} is not in the repository at `{}`", path.display())]
+    NotThere {
+        /// Which.
+        oid: Oid,
+        /// The repository.
+        path: PathBuf,
+    },
+    /// A part of a login that git's credential protocol cannot carry.
+    #[error("the {field} of the login for {origin} holds a line end or a zero byte")]
+    CredentialField {
+        /// `username`, `password`, `path`, …
+        field: &'static str,
+        /// For whom.
+        origin: Origin,
+    },
+    /// The token.
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    /// A setting that cannot be meant.
+    #[error("the value of {name} cannot be used")]
+    Setting {
+        /// Its name: `HF_ENDPOINT`, `http.extraHeader`.
+        name: &'static str,
+    },
+    /// git.
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    /// The LFS store.
+    #[error(transparent)]
+    Store(#[from] lfs::store::Error),
+    /// The caller could not take the bytes, or a file could not be read.
+    #[error("cannot {action}")]
+    Io {
+        /// What was tried: a verb and its object.
+        action: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Can the next try end better?
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::TimedOut { .. }
+            | Self::Cut { .. }
+            | Self::Proxy { .. }
+            | Self::RateLimited { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+
+    /// When to come again, if the server said so.
+    pub(super) fn after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { after, .. } | Self::Status { after, .. } => *after,
+            _ => None,
+        }
+    }
+
+    /// Was nobody reached? Then a long patience helps nobody.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Resolve { .. } | Self::Connect { .. } | Self::Proxy { .. })
+    }
+}

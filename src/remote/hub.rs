@@ -1,0 +1,252 @@
+//! The Hub's own interface: where a file of a model is, which pull requests it has, what it says of itself.
+//!
+//! ```text
+//! GET <hub>/<model>/resolve/<revision>/<path>                      the file, by a redirect
+//! GET <hub>/api/models/<model>[/revision/<revision>]               {"id", "sha", "private", "gated", "disabled"}
+//! GET <hub>/api/models/<model>/discussions?type=pull_request&p=N   {"count", "start", "discussions": [{"num", "title",
+//!                                                                    "status", "isPullRequest", "author": {"name"}}]}
+//! ```
+//!
+//! Source: `hf_api.py` of `huggingface_hub` and the Hub's documentation. Invariants: what comes is bounded, in pages and in
+//! length; names of models are checked before they are part of an address. Text in it is foreign: escape it for a terminal.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{HeaderValue, header};
+
+use super::cause::BadAnswer;
+use super::client::Client;
+use super::error::{Error, Result};
+use super::redirect::Ask;
+use super::url::Url;
+
+const HUB: &str = "Hub";
+
+/// How much of one answer is taken.
+const MAX_PAGE: u64 = 16 << 20;
+
+/// How many pages of pull requests are read: more than any model has.
+const MAX_PAGES: u64 = 200;
+
+/// A pull request of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number: `refs/pr/<number>`.
+    pub number: u64,
+    /// Its title.
+    pub title: String,
+    /// How far it is.
+    pub status: Status,
+    /// Who opened it, if that account still exists.
+    pub author: Option<String>,
+    /// When, as the Hub writes it.
+    pub created_at: Option<String>,
+}
+
+/// How far a pull request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It can be merged.
+    Open,
+    /// It was turned down or taken back.
+    Closed,
+    /// It is part of the model.
+    Merged,
+    /// It is being written.
+    Draft,
+    /// Something that is not known here.
+    #[serde(other)]
+    Other,
+}
+
+/// What the Hub says of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Model {
+    /// Its full name, which may be another one than was asked for.
+    pub id: String,
+    /// The commit of the revision.
+    pub sha: Option<String>,
+    /// Is it shown to few?
+    #[serde(default)]
+    pub private: bool,
+    /// Was it taken away by the Hub?
+    #[serde(default)]
+    pub disabled: bool,
+    /// `false`, `"auto"` or `"manual"`.
+    #[serde(default)]
+    gated: serde_json::Value,
+}
+
+impl Model {
+    /// Do its conditions have to be accepted first?
+    pub fn is_gated(&self) -> bool {
+        !matches!(self.gated, serde_json::Value::Null | serde_json::Value::Bool(false))
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    count: u64,
+    discussions: Vec<Discussion>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Discussion {
+    num: u64,
+    #[serde(default)]
+    title: String,
+    status: Status,
+    #[serde(default)]
+    is_pull_request: bool,
+    author: Option<Author>,
+    created_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Author {
+    name: Option<String>,
+}
+
+/// Is this the name of a model: `name` or `owner/name`, of letters, digits, `-`, `_` and `.`?
+pub fn is_model(name: &str) -> bool {
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && part.len() <= 96
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !part.contains("..")
+            && !part.ends_with(['.', '-'])
+    };
+    let mut parts = name.split('/');
+    parts.next().is_some_and(is_part) && parts.next().is_none_or(is_part) && parts.next().is_none()
+}
+
+impl Client<'_> {
+    /// The address that `git clone` takes for a model of the Hub.
+    ///
+    /// # Errors
+    /// [`Error::Model`]
+    pub fn clone_url(&self, model: &str) -> Result<Url> {
+        Ok(self.hub().with_segments(parts(model)?))
+    }
+
+    /// Where a file of a model is.
+    ///
+    /// # Errors
+    /// [`Error::Model`]
+    pub fn resolve_url(&self, model: &str, revision: &str, path: &str) -> Result<Url> {
+        let file = ["resolve", revision].into_iter().chain(path.split('/'));
+        Ok(self.hub().with_segments(parts(model)?.chain(file)))
+    }
+
+    /// What the Hub says of a model, at a revision if one is named.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryNotFound`], [`Error::RevisionNotFound`], [`Error::Gated`], …
+    pub fn model(&self, model: &str, revision: Option<&str>) -> Result<Model> {
+        let mut segments = vec!["api", "models"];
+        segments.extend(parts(model)?);
+        segments.extend(revision.into_iter().flat_map(|revision| ["revision", revision]));
+        self.watched(|| self.json(&self.hub().with_segments(segments.iter().copied())))
+    }
+
+    /// The pull requests of a model, newest first, whatever their status.
+    ///
+    /// # Errors
+    /// As [`Client::model`].
+    pub fn pull_requests(&self, model: &str) -> Result<Vec<PullRequest>> {
+        let url = self
+            .hub()
+            .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
+        let mut found = Vec::new();
+        self.watched(|| {
+            let mut seen = 0;
+            for number in 0..MAX_PAGES {
+                let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
+                let page: Page = self.json(&url)?;
+                seen += page.discussions.len() as u64;
+                let is_last = page.discussions.is_empty() || seen >= page.count;
+                found.extend(
+                    page.discussions.into_iter().filter(|one| one.is_pull_request).map(PullRequest::from),
+                );
+                if is_last {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        found.sort_by_key(|one: &PullRequest| std::cmp::Reverse(one.number));
+        found.dedup_by_key(|one| one.number);
+        Ok(found)
+    }
+
+    fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
+        let ask = Ask { may_log_in: true, home: Some(url.origin()), ..Ask::get(url.clone()) };
+        let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let bytes = self.patiently(|| {
+            let response = self.send(&ask)?;
+            if response.status != 200 {
+                return Err(self.refusal(response, None));
+            }
+            response.bytes(MAX_PAGE, HUB)
+        })?;
+        serde_json::from_slice(&bytes).map_err(|err| {
+            let source = BadAnswer::Json(err);
+            Error::BadAnswer { url: url.clone(), interface: HUB, source }
+        })
+    }
+}
+
+impl From<Discussion> for PullRequest {
+    fn from(one: Discussion) -> Self {
+        let author = one.author.and_then(|author| author.name);
+        Self { number: one.num, title: one.title, status: one.status, author, created_at: one.created_at }
+    }
+}
+
+fn parts(model: &str) -> Result<impl Iterator<Item = &str>> {
+    if is_model(model) { Ok(model.split('/')) } else { Err(Error::Model { name: model.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Settings;
+    use super::*;
+
+    #[test]
+    fn names_of_models() {
+        for name in ["gpt2", "openai/whisper-tiny", "a/b.c_d-1", "_x/Y"] {
+            assert!(is_model(name), "{name}");
+        }
+        for name in [
+            "", "/", "a/", "/a", "a/b/c", "../a", "a/..", "-a/b", "a b", "a/b?x", "a/b#x", "a%2f", "a/b\n",
+            "a/.git",
+        ] {
+            assert!(!is_model(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_file() {
+        let settings = Settings { hub: Some("https://mirror.example/hub".to_owned()), ..Settings::default() };
+        let client = Client::new(settings, None).unwrap();
+        let url = client.resolve_url("a/b", "refs/pr/3", "dir/m\u{f6} del?.bin").unwrap();
+        assert_eq!(
+            url.target(),
+            "https://mirror.example/hub/a/b/resolve/refs%2Fpr%2F3/dir/m%C3%B6%20del%3F.bin"
+        );
+        assert_eq!(client.clone_url("a/b").unwrap().target(), "https://mirror.example/hub/a/b");
+        assert!(matches!(client.resolve_url("a/../b", "main", "x"), Err(Error::Model { .. })));
+    }
+
+    #[test]
+    fn what_the_hub_says() {
+        let gated = |json: &str| serde_json::from_str::<Model>(json).unwrap().is_gated();
+        assert!(!gated(r#"{"id":"a/b","gated":false}"#) && !gated(r#"{"id":"a/b","sha":"0"}"#));
+        assert!(gated(r#"{"id":"a/b","gated":"manual"}"#));
+        let status: Status = serde_json::from_str("\"reopened\"").unwrap();
+        assert_eq!(status, Status::Other);
+    }
+}

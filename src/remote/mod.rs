@@ -1,0 +1,53 @@
+//! Servers: where LFS objects are, how they are fetched, the Hub, and who may see a token.
+//!
+//! ```text
+//! Settings ─▶ Client ──────────── exchange (sockets) ◀ redirect ◀ login ◀ retry
+//! Remotes ─▶ Endpoint ─ batch ─▶ Object ─ ranged ─▶ Ranged: ReadAt      kilobytes, to plan
+//!                                       ─ stream ─▶ bytes in order      once, by several connections
+//!                                       ─ to_store ─▶ <lfs>/objects     with resume
+//! ```
+//!
+//! Invariants: this is the only module with sockets and the only one that can read a secret ([`Secret`]); a token goes to
+//! the origin it belongs to and nowhere else ([`mod@login`]); nothing is taken for an object that does not have its size, and
+//! what [`Object::to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
+//! Blocking: a few long streams need threads, no runtime.
+
+mod batch;
+mod cause;
+mod client;
+mod config;
+mod download;
+mod endpoint;
+mod error;
+mod exchange;
+pub mod hub;
+mod local;
+mod login;
+mod netrc;
+mod object;
+mod origin;
+mod parts;
+mod ranged;
+mod redirect;
+mod refusal;
+mod retry;
+mod secret;
+mod settings;
+mod ssh;
+mod stream;
+pub mod token;
+mod url;
+
+pub use batch::{Action, Operation, batch};
+pub use cause::{BadAnswer, CredentialPlace, Said, Transport};
+pub use client::{Client, Event, Interrupt, Observer};
+pub use config::{Config, truth};
+pub use endpoint::{Endpoint, Moved, Remotes};
+pub use error::{Error, Result};
+pub use object::Object;
+pub use origin::{Origin, Scheme};
+pub use ranged::Ranged;
+pub use secret::Secret;
+pub use settings::{HUB, Proxies, Settings};
+pub use stream::{CHUNK, Consumer, WINDOW};
+pub use url::{Login, NotAllowed, Url};

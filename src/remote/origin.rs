@@ -1,0 +1,129 @@
+//! [`Origin`]: whom a request asks, and to whom a secret belongs.
+//!
+//! Source: RFC 6454. Invariant: a host is ASCII letters, digits, `-`, `_`, `.` in lower case, or an IPv6 literal, and the
+//! port is always there, so that two origins are the same exactly if they are equal.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::url::NotAllowed;
+
+/// `http` or `https`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In clear text.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Scheme, host and port: what has to be the same for a secret to be sent again.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Origin {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Reads `host[:port]`.
+    ///
+    /// # Errors
+    /// [`NotAllowed::Host`], [`NotAllowed::Port`]
+    pub(super) fn parse(scheme: Scheme, text: &str) -> Result<Self, NotAllowed> {
+        let (host, port) = match text.rfind(']') {
+            Some(end) => text.split_at(end.saturating_add(1)),
+            None => text.split_at(text.find(':').unwrap_or(text.len())),
+        };
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => scheme.default_port(),
+            Some("") => scheme.default_port(),
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|port| *port > 0).ok_or(NotAllowed::Port)?
+            }
+            _ => return Err(NotAllowed::Port),
+        };
+        let host = host.to_ascii_lowercase();
+        let is_name = |host: &str| {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        let is_literal = |host: &str| {
+            let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+        };
+        if host.len() > 253 || !(is_name(&host) || is_literal(&host)) {
+            return Err(NotAllowed::Host);
+        }
+        Ok(Self { scheme, host, port })
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host in lower case; an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, also where the address names none.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Does it stay on this machine?
+    pub fn is_loopback(&self) -> bool {
+        let bare = self.host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// May a secret travel there: encrypted, or not over a wire at all?
+    pub fn is_private(&self) -> bool {
+        self.scheme == Scheme::Https || self.is_loopback()
+    }
+
+    /// `host`, and `:port` where it is not the usual one, as `git credential` takes it.
+    pub fn host_and_port(&self) -> String {
+        if self.port == self.scheme.default_port() {
+            self.host.clone()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The name of the scheme.
+    pub fn protocol(&self) -> &'static str {
+        self.scheme.name()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.protocol(), self.host_and_port())
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

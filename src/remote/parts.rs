@@ -1,0 +1,159 @@
+//! Parts of a file: what a server has to answer to `Range`, and how one part is filled however often it is cut.
+//!
+//! ```text
+//! Range: bytes=FIRST-LAST        206   Content-Range: bytes FIRST-LAST/SIZE
+//! ```
+//!
+//! Source: RFC 9110, 14. Invariant: a byte that came is not asked for again; bytes are taken from an answer only where it
+//! says that they stand at the offset that was asked for.
+
+use ureq::http::{HeaderValue, header};
+
+use super::cause::Transport;
+use super::error::{Error, Result};
+use super::exchange::{BodyReader, Response};
+use super::retry::Retry;
+
+/// What `Content-Range` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ContentRange {
+    /// The first byte, and the one behind the last; none for a range that is not there.
+    pub(super) span: Option<(u64, u64)>,
+    /// The length of the whole, if it is known.
+    pub(super) size: Option<u64>,
+}
+
+impl ContentRange {
+    /// Reads `bytes 0-9/100`, `bytes 0-9/*` or `bytes */100`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (unit, rest) = text.trim().split_once(' ')?;
+        let (span, size) = rest.trim().split_once('/')?;
+        let number = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+        };
+        let size = if size == "*" { None } else { Some(number(size)?) };
+        let span = if span == "*" {
+            None
+        } else {
+            let (first, last) = span.split_once('-')?;
+            let (first, end) = (number(first)?, number(last)?.checked_add(1)?);
+            let is_inside = size.is_none_or(|size| end <= size);
+            Some((first, end)).filter(|_| first < end && is_inside).map(Some)?
+        };
+        unit.eq_ignore_ascii_case("bytes").then_some(Self { span, size })
+    }
+}
+
+/// The value of `Range` for the bytes from `from` up to `to`, which is not one of them.
+pub(super) fn range(from: u64, to: u64) -> HeaderValue {
+    // Digits and two other characters: always a header's value.
+    HeaderValue::from_str(&format!("bytes={from}-{}", to.saturating_sub(1)))
+        .unwrap_or_else(|_| HeaderValue::from_static("bytes=0-"))
+}
+
+/// How a server answered to a range.
+pub(super) enum Opened {
+    /// With bytes that start where they were asked for, and how many they are at most.
+    Part(BodyReader, u64),
+    /// With the whole file.
+    Whole(BodyReader),
+    /// With something that cannot be placed.
+    Unplaced,
+}
+
+/// Judges an answer of 200 or 206. `Err` is the size that it says, if it is not `size`.
+pub(super) fn judge(response: Response, from: u64, to: u64, size: u64) -> std::result::Result<Opened, u64> {
+    let encoding = response.header(header::CONTENT_ENCODING).unwrap_or("identity");
+    if !encoding.eq_ignore_ascii_case("identity") {
+        return Ok(Opened::Unplaced);
+    }
+    if response.status != 206 {
+        return match response.length() {
+            Some(length) if length != size => Err(length),
+            _ => Ok(Opened::Whole(response.into_reader())),
+        };
+    }
+    let placed = response.header(header::CONTENT_RANGE).and_then(ContentRange::parse);
+    match placed {
+        Some(ContentRange { size: Some(total), .. }) if total != size => Err(total),
+        Some(ContentRange { span: Some((first, end)), .. }) if first == from && end <= to => {
+            Ok(Opened::Part(response.into_reader(), end - first))
+        }
+        _ => Ok(Opened::Unplaced),
+    }
+}
+
+/// Fills `buf` with the bytes from `from` on, `wanted` in all, however often the connection is cut. `open` asks for a
+/// range; `is_over` ends it early, with what came so far.
+///
+/// # Errors
+/// What `open` returns, once patience is at its end; [`Error::Cut`].
+pub(super) fn fill(
+    retry: &mut Retry<'_>,
+    from: u64,
+    wanted: usize,
+    buf: &mut Vec<u8>,
+    open: &dyn Fn(u64, u64) -> Result<(BodyReader, u64)>,
+    is_over: &dyn Fn() -> bool,
+) -> Result<()> {
+    let end = from + wanted as u64;
+    while buf.len() < wanted && !is_over() {
+        let at = from + buf.len() as u64;
+        let result = open(at, end).and_then(|(mut reader, len)| {
+            let until = wanted.min(buf.len() + usize::try_from(len).unwrap_or(usize::MAX));
+            take(&mut reader, buf, until, is_over)
+        });
+        retry.progress(from + buf.len() as u64 - at);
+        if let Err(err) = result {
+            retry.after(err)?;
+        }
+    }
+    Ok(())
+}
+
+/// How much is read at once.
+const STEP: usize = 256 << 10;
+
+fn take(reader: &mut BodyReader, buf: &mut Vec<u8>, until: usize, is_over: &dyn Fn() -> bool) -> Result<()> {
+    while buf.len() < until && !is_over() {
+        let start = buf.len();
+        buf.resize(until.min(start + STEP), 0);
+        let read = reader.read(buf.get_mut(start..).unwrap_or_default());
+        buf.truncate(start + *read.as_ref().unwrap_or(&0));
+        if read? == 0 {
+            let source = Transport("it ended before all bytes were sent".to_owned());
+            return Err(Error::Cut { origin: reader.origin().clone(), source });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_content_range_says() {
+        let of = |span, size| Some(ContentRange { span, size });
+        assert_eq!(ContentRange::parse("bytes 0-9/100"), of(Some((0, 10)), Some(100)));
+        assert_eq!(ContentRange::parse(" Bytes 5-5/* "), of(Some((5, 6)), None));
+        assert_eq!(ContentRange::parse("bytes */100"), of(None, Some(100)));
+        for bad in [
+            "",
+            "bytes",
+            "bytes 0-9",
+            "bytes 9-0/100",
+            "bytes 0-100/100",
+            "bytes -5/100",
+            "bytes 5-/100",
+            "items 0-9/100",
+            "bytes +0-9/100",
+            "bytes 0-9/-1",
+            "bytes 0-18446744073709551615/*",
+            "bytes 0-99999999999999999999/*",
+        ] {
+            assert_eq!(ContentRange::parse(bad), None, "{bad}");
+        }
+        assert_eq!(range(4, 10), "bytes=4-9");
+    }
+}

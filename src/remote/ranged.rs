@@ -1,0 +1,275 @@
+//! [`Ranged`]: a file on a server, read at any offset, for those who need little of it.
+//!
+//! ```text
+//! blocks of 64 KiB; a miss asks for the missing run of blocks, twice as much ahead each time the reading is sequential
+//! (up to 1 MiB), and for all of the last 256 KiB at once, where an archive has its directory
+//! ```
+//!
+//! Invariants: every byte is of one version of the file: its length, and where the server has one its validator, are those
+//! of the first answer, or the read fails; at most [`MAX_HELD`] bytes are held; a read is whole or an error.
+//! It does not hash: of an LFS object the bytes are as good as the server.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Mutex;
+
+use ureq::http::{HeaderValue, header};
+
+use super::client::{Client, lock};
+use super::error::{Error, Result};
+use super::exchange::{BodyReader, Response};
+use super::object::Object;
+use super::parts::{ContentRange, Opened, fill, judge, range};
+use super::redirect::{Ask, CONTENT_HOPS};
+use super::retry::Retry;
+use super::url::Url;
+use crate::read_at::{FileSource, ReadAt};
+
+/// The unit in which bytes are kept.
+const BLOCK: u64 = 64 << 10;
+
+/// How much is read ahead at most.
+const MAX_AHEAD: u64 = 1 << 20;
+
+/// How much of the end is asked for at once.
+const TAIL: u64 = 256 << 10;
+
+/// How many bytes are kept at most. A longer read is not kept.
+const MAX_HELD: usize = 16 << 20;
+
+/// A file of which parts can be read.
+pub struct Ranged<'a>(Source<'a>);
+
+enum Source<'a> {
+    File(FileSource),
+    Server(Server<'a>),
+}
+
+struct Server<'a> {
+    client: &'a Client<'a>,
+    from: Box<dyn Parts + 'a>,
+    len: u64,
+    cache: Mutex<Cache>,
+}
+
+/// What gives parts of one file.
+trait Parts: Send + Sync {
+    /// The bytes from one offset up to another, and how many they are at most.
+    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)>;
+}
+
+impl Parts for &Object<'_> {
+    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)> {
+        self.open_part(from, to)
+    }
+}
+
+impl<'a> Ranged<'a> {
+    pub(super) fn of_file(file: FileSource) -> Self {
+        Self(Source::File(file))
+    }
+
+    /// An object whose server serves parts; `None` if it does not.
+    pub(super) fn of_object(object: &'a Object<'a>) -> Result<Option<Self>> {
+        let len = object.pointer().size;
+        let server = Server { client: object.client, from: Box::new(object), len, cache: Mutex::default() };
+        match server.first() {
+            Ok(()) => Ok(Some(Self(Source::Server(server)))),
+            Err(Error::NoRanges { .. }) => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// The file at an address: of the Hub with its token, of another server without any login. `None` if the server
+    /// does not serve parts.
+    ///
+    /// # Errors
+    /// What keeps its first bytes away.
+    pub fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<Self>> {
+        client.watched(|| {
+            let Some((file, len)) = client.patiently(|| RemoteFile::open(client, url))? else {
+                return Ok(None);
+            };
+            let server = Server { client, from: Box::new(file), len, cache: Mutex::default() };
+            Ok(Some(Self(Source::Server(server))))
+        })
+    }
+}
+
+impl ReadAt for Ranged<'_> {
+    fn len(&self) -> u64 {
+        match &self.0 {
+            Source::File(file) => file.len(),
+            Source::Server(server) => server.len,
+        }
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        match &self.0 {
+            Source::File(file) => file.read_exact_at(buf, at),
+            Source::Server(server) => {
+                let is_inside = at.checked_add(buf.len() as u64).is_some_and(|end| end <= server.len);
+                if !is_inside {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                server.client.watched(|| server.read(buf, at)).map_err(io::Error::other)
+            }
+        }
+    }
+}
+
+/// The bytes that are here.
+#[derive(Default)]
+struct Cache {
+    /// By number.
+    blocks: BTreeMap<u64, Vec<u8>>,
+    /// Where the last read ended, and how far ahead the next one looks if it goes on there.
+    end: u64,
+    ahead: u64,
+}
+
+impl Server<'_> {
+    /// Reads the first bytes, to see whether parts are served at all.
+    fn first(&self) -> Result<()> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        let mut first = [0];
+        self.read(&mut first, 0)
+    }
+
+    fn read(&self, buf: &mut [u8], at: u64) -> Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        // Held while it is asked: one file is planned by one thread.
+        let mut cache = lock(&self.cache);
+        let end = at + buf.len() as u64;
+        if buf.len() > MAX_HELD / 2 {
+            let bytes = self.fetch(at, end)?;
+            buf.copy_from_slice(&bytes);
+            return Ok(());
+        }
+        let (first, last) = (at / BLOCK, (end - 1) / BLOCK);
+        cache.ahead = if at == cache.end && at > 0 { (cache.ahead * 2).clamp(BLOCK, MAX_AHEAD) } else { 0 };
+        cache.end = end;
+        if !(first..=last).all(|number| cache.blocks.contains_key(&number)) {
+            self.load(&mut cache, first, last)?;
+        }
+        for number in first..=last {
+            let Some(block) = cache.blocks.get(&number) else { continue };
+            let start = number * BLOCK;
+            let (from, to) = (at.max(start), end.min(start + block.len() as u64));
+            let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+            let source = block.get(index(from - start)..index(to - start));
+            let target = buf.get_mut(index(from - at)..index(to - at));
+            if let (Some(source), Some(target)) = (source, target) {
+                target.copy_from_slice(source);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches the blocks that are missing between two, and those that will be wanted next.
+    fn load(&self, cache: &mut Cache, first: u64, last: u64) -> Result<()> {
+        let missing = |number: &u64| !cache.blocks.contains_key(number);
+        let first = (first..=last).find(missing).unwrap_or(first);
+        let last = (first..=last).rev().find(missing).unwrap_or(last);
+        let mut from = first * BLOCK;
+        let mut to = (last + 1) * BLOCK + cache.ahead;
+        let tail = self.len.saturating_sub(TAIL) / BLOCK * BLOCK;
+        if from >= tail {
+            from = (tail / BLOCK..=first).find(missing).unwrap_or(first) * BLOCK;
+            to = self.len;
+        }
+        let bytes = self.fetch(from, to.min(self.len))?;
+        let held: usize = cache.blocks.values().map(Vec::len).sum();
+        if held + bytes.len() > MAX_HELD {
+            cache.blocks.clear();
+        }
+        let step = usize::try_from(BLOCK).unwrap_or(usize::MAX);
+        let numbers = from / BLOCK..;
+        cache.blocks.extend(numbers.zip(bytes.chunks(step).map(<[u8]>::to_vec)));
+        Ok(())
+    }
+
+    fn fetch(&self, from: u64, to: u64) -> Result<Vec<u8>> {
+        let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(wanted);
+        let never = || false;
+        let mut retry = Retry::new(self.client, &never);
+        fill(&mut retry, from, wanted, &mut bytes, &|from, to| self.from.part(from, to), &never)?;
+        Ok(bytes)
+    }
+}
+
+/// A file at an address that redirects, such as one of the Hub.
+struct RemoteFile<'a> {
+    client: &'a Client<'a>,
+    url: Url,
+    /// Where the first answer came from: a signed address that holds for a while.
+    direct: Mutex<Url>,
+    len: u64,
+    validator: Option<String>,
+}
+
+impl<'a> RemoteFile<'a> {
+    /// Asks for the first byte. `None` if parts are not served.
+    fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<(Self, u64)>> {
+        let response = client.send(&ask(url, 0, 1))?;
+        let placed = response.header(header::CONTENT_RANGE).and_then(ContentRange::parse);
+        let len = match (response.status, placed) {
+            (206, Some(ContentRange { span: Some((0, 1)), size: Some(len) })) => len,
+            // There is no first byte.
+            (416, Some(ContentRange { size: Some(0), .. })) => 0,
+            (200 | 206 | 416, _) => return Ok(None),
+            _ => return Err(client.refusal(response, None)),
+        };
+        let validator = validator(&response);
+        let direct = Mutex::new(response.url.clone());
+        Ok(Some((Self { client, url: url.clone(), direct, len, validator }, len)))
+    }
+
+    fn changed(&self) -> Error {
+        Error::Changed { url: self.url.without_login() }
+    }
+}
+
+impl Parts for RemoteFile<'_> {
+    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)> {
+        let direct = lock(&self.direct).clone();
+        let mut response = self.client.send(&ask(&direct, from, to));
+        let is_refused = matches!(&response, Ok(response) if matches!(response.status, 400 | 401 | 403 | 404 | 410))
+            || matches!(&response, Err(Error::Unauthorized { .. }));
+        if is_refused && direct != self.url {
+            // The signature is over: where does it lead now?
+            response = self.client.send(&ask(&self.url, from, to));
+        }
+        let response = response?;
+        if !matches!(response.status, 200 | 206) {
+            return Err(self.client.refusal(response, None));
+        }
+        let url = response.url.clone();
+        if response.status == 206 && validator(&response) != self.validator {
+            return Err(self.changed());
+        }
+        match judge(response, from, to, self.len) {
+            Ok(Opened::Part(reader, len)) => {
+                *lock(&self.direct) = url;
+                Ok((reader, len))
+            }
+            Ok(Opened::Whole(_) | Opened::Unplaced) | Err(_) => Err(self.changed()),
+        }
+    }
+}
+
+fn ask(url: &Url, from: u64, to: u64) -> Ask<'_> {
+    let ask = Ask { may_log_in: true, login: url.login(), hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
+    ask.plain(header::RANGE, range(from, to)).plain(header::ACCEPT, HeaderValue::from_static("*/*"))
+}
+
+/// What tells one version of a file from another: a strong entity tag, else the time of its last change.
+fn validator(response: &Response) -> Option<String> {
+    let tag = response.header(header::ETAG).filter(|tag| !tag.starts_with("W/"));
+    tag.or_else(|| response.header(header::LAST_MODIFIED)).map(str::to_owned)
+}

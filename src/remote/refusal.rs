@@ -1,0 +1,131 @@
+//! What a status other than the hoped-for means.
+//!
+//! Source: RFC 9110; `docs/api/batch.md` of Git LFS (`{"message", "documentation_url", "request_id"}`); the headers
+//! `X-Error-Code` and `X-Error-Message` of the Hub (`utils/_http.py` of `huggingface_hub`). Invariant: what a server said is
+//! redacted and cut to one paragraph before it is kept.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use ureq::http::header;
+
+use super::cause::{CredentialPlace, Said};
+use super::client::Client;
+use super::error::Error;
+use super::exchange::Response;
+
+/// How much of an error's body is read.
+const MAX_BODY: u64 = 64 << 10;
+
+/// How much of what a server said is kept.
+const MAX_SAID: usize = 500;
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Message {
+    message: Option<String>,
+    error: Option<serde_json::Value>,
+}
+
+impl Client<'_> {
+    /// The error that a status is. `rejected` is the login that went with the request.
+    pub(super) fn refusal(&self, response: Response, rejected: Option<CredentialPlace>) -> Error {
+        let (status, url) = (response.status, response.url.without_login());
+        let code = response.header("x-error-code").unwrap_or_default().to_owned();
+        let after =
+            response.header(header::RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
+        let said = self.said(response);
+        let is_expired = said.as_ref().is_some_and(|said| said.0.to_ascii_lowercase().contains("expired"));
+        match (status, code.as_str(), rejected) {
+            (401, _, Some(CredentialPlace::Token(place))) if is_expired => {
+                Error::TokenExpired { place, said }
+            }
+            (401 | 403, "GatedRepo", _) => Error::Gated { url, said },
+            (401 | 404, "RepoNotFound", None) | (404, "RepoNotFound", _) => {
+                Error::RepositoryNotFound { url, said }
+            }
+            (404, "RevisionNotFound", _) => Error::RevisionNotFound { url, said },
+            (404, "EntryNotFound", _) => Error::EntryNotFound { url, said },
+            (401, _, rejected) => Error::Unauthorized { url, rejected, said },
+            (403, ..) => Error::Forbidden { url, said },
+            (404, ..) => Error::NotFound { url, said },
+            (429, ..) => Error::RateLimited { origin: url.origin().clone(), after },
+            _ => Error::Status { url, status, after, said },
+        }
+    }
+
+    fn said(&self, response: Response) -> Option<Said> {
+        let header = response.header("x-error-message").map(str::to_owned);
+        let kind = response.header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+        // A body that cannot be read says nothing; the status is the error.
+        let body = || response.bytes(MAX_BODY, "server").ok();
+        let text = header.or_else(|| text_of(&kind, &body()?))?;
+        self.kept(&text)
+    }
+
+    /// A server's words as they are kept; `None` if there are none.
+    pub(super) fn kept(&self, text: &str) -> Option<Said> {
+        let mut text = self.redacted(text.trim());
+        if let Some((end, _)) = text.char_indices().nth(MAX_SAID) {
+            text.truncate(end);
+            text.push('…');
+        }
+        (!text.is_empty()).then_some(Said(text))
+    }
+}
+
+fn text_of(kind: &str, body: &[u8]) -> Option<String> {
+    if kind.contains("json") {
+        let Message { message, error } = serde_json::from_slice(body).ok()?;
+        let error = || match error? {
+            serde_json::Value::String(text) => Some(text),
+            other => other.get("message")?.as_str().map(str::to_owned),
+        };
+        return message.or_else(error);
+    }
+    // A page is for a browser.
+    let text = std::str::from_utf8(body).ok().filter(|_| kind.starts_with("text/plain"))?;
+    text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+/// How long `Retry-After` says: seconds, or a date.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_or_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        // RFC 9110, 5.6.7: the example date is that second.
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:51:37 GMT", now), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("Sat, 06 Nov 1993 08:51:37 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after(" 7 ", now), Some(Duration::from_secs(7)));
+        for bad in ["", "-1", "soon", "1.5", "99999999999999999999"] {
+            assert_eq!(retry_after(bad, now), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_each_kind_of_server() {
+        let json = "application/vnd.git-lfs+json; charset=utf-8";
+        assert_eq!(text_of(json, br#"{"message":"no such repository"}"#).unwrap(), "no such repository");
+        assert_eq!(text_of(json, br#"{"error":"Access denied"}"#).unwrap(), "Access denied");
+        assert_eq!(text_of(json, br#"{"error":{"message":"m","code":4}}"#).unwrap(), "m");
+        assert_eq!(text_of(json, b"{}"), None);
+        assert_eq!(text_of("text/plain; charset=utf-8", b"\n denied \nmore").unwrap(), " denied ");
+        assert_eq!(text_of("text/html", b"<html>"), None);
+        assert_eq!(text_of("text/plain", b"\xff"), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! [`Retry`]: what is tried again, how often, and after which pause.
+//!
+//! Source: `tq/` of Git LFS: 8 retries, 250 ms doubling up to 10 s, `Retry-After` obeyed. Invariants: what will fail in the
+//! same way is not tried again; a server that gives bytes between two cuts is asked as long as it does; where
+//! `Retry-After` is longer than 300 s, nobody waits. It asks nothing itself.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::error::{Error, Result};
+
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+
+/// The longest `Retry-After` that is waited for.
+const MAX_AFTER: Duration = Duration::from_secs(300);
+
+/// How often somebody who is not reached at all is tried again.
+const UNREACHABLE_RETRIES: u32 = 3;
+
+/// How many bytes between two failures make the first one forgotten.
+const PROGRESS: u64 = 64 << 10;
+
+/// The patience that is left for one piece of work.
+pub(super) struct Retry<'c> {
+    client: &'c Client<'c>,
+    is_over: &'c dyn Fn() -> bool,
+    failures: u32,
+    progress: u64,
+}
+
+impl<'c> Retry<'c> {
+    /// All of it. A pause ends early when `is_over` says that nobody needs the result.
+    pub(super) fn new(client: &'c Client<'c>, is_over: &'c dyn Fn() -> bool) -> Self {
+        Self { client, is_over, failures: 0, progress: 0 }
+    }
+
+    /// Bytes came.
+    pub(super) fn progress(&mut self, bytes: u64) {
+        self.progress += bytes;
+        if self.progress >= PROGRESS {
+            self.failures = 0;
+        }
+    }
+
+    /// Waits until it can be tried again.
+    ///
+    /// # Errors
+    /// The error itself, where there is no use in that.
+    pub(super) fn after(&mut self, err: Error) -> Result<()> {
+        if self.client.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let patience = self.client.settings.patience();
+        let limit =
+            if err.is_unreachable() { patience.retries.min(UNREACHABLE_RETRIES) } else { patience.retries };
+        if !err.is_passing() || self.failures >= limit || err.after().is_some_and(|after| after > MAX_AFTER) {
+            return Err(err);
+        }
+        let pause = err.after().unwrap_or_else(|| backoff(self.failures, patience.max_delay));
+        self.failures += 1;
+        self.progress = 0;
+        self.client.pause(pause, self.is_over)
+    }
+}
+
+fn backoff(failures: u32, max: Duration) -> Duration {
+    FIRST_DELAY.saturating_mul(1 << failures.min(16)).min(max)
+}
+
+impl<'c> Client<'c> {
+    /// Does something again until it is done or there is no use in it.
+    ///
+    /// # Errors
+    /// The last one.
+    pub(super) fn patiently<T>(&'c self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+        let mut retry = Retry::new(self, &|| false);
+        loop {
+            match work() {
+                Ok(done) => return Ok(done),
+                Err(err) => retry.after(err)?,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Config;
+    use super::super::settings::Settings;
+    use super::super::url::Url;
+    use super::*;
+
+    fn status(status: u16, after: Option<u64>) -> Error {
+        let url = Url::parse("http://h/").unwrap();
+        Error::Status { url, status, after: after.map(Duration::from_secs), said: None }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let max = Duration::from_secs(10);
+        let pauses: Vec<_> = (0..8).map(|n| backoff(n, max).as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 10000, 10000]);
+        assert_eq!(backoff(40, Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_fails_for_good_is_not_tried_again() {
+        let config = Config::new([("lfs.transfer.maxretries", "2"), ("lfs.transfer.maxretrydelay", "0")]);
+        let client = Client::new(Settings::default().with_config(config), None).unwrap();
+        let mut retry = Retry::new(&client, &|| false);
+        assert!(retry.after(status(422, None)).is_err());
+        assert!(retry.after(status(503, Some(301))).is_err());
+        retry.after(status(503, None)).unwrap();
+        retry.after(status(500, Some(0))).unwrap();
+        assert!(retry.after(status(500, None)).is_err());
+        retry.progress(PROGRESS);
+        retry.after(status(500, None)).unwrap();
+        let mut tries = 0;
+        let result: Result<()> = client.patiently(|| {
+            tries += 1;
+            Err(status(502, None))
+        });
+        assert!(result.is_err() && tries == 3);
+    }
+}

@@ -1,0 +1,304 @@
+//! [`Settings`]: everything that a person can say about servers, as plain data, and what follows from it for one address.
+//!
+//! Source of the names: git-config(1) (`http.*`), git-lfs-config(5) (`lfs.*`), curl(1) (the variables of proxies) and
+//! `constants.py` of `huggingface_hub`. Invariants: an unscoped `http.extraHeader` is for the origin of the person's own
+//! remote alone; a repository's own `.lfsconfig` never comes in here. It reads no environment and no file but for the CA
+//! bundle and the netrc file, when they are needed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::config::{Config, truth};
+use super::origin::{Origin, Scheme};
+use super::secret::Secret;
+use super::token::Places;
+use super::url::Url;
+
+/// The address of the public Hub.
+pub const HUB: &str = "https://huggingface.co";
+
+/// How many connections one object may use, unless said otherwise.
+const CONNECTIONS: usize = 4;
+
+/// What a person said about servers.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// git's configuration, without `.lfsconfig`.
+    pub config: Config,
+    /// Where tokens may be.
+    pub tokens: Places,
+    /// `HF_ENDPOINT`; by default [`HUB`].
+    pub hub: Option<String>,
+    /// `--offline` or `HF_HUB_OFFLINE`: nothing is asked.
+    pub offline: bool,
+    /// What the environment says about proxies.
+    pub proxies: Proxies,
+    /// `GIT_SSL_CAINFO`: the bundle of certificates in place of the system's.
+    pub ca_info: Option<PathBuf>,
+    /// `GIT_SSL_NO_VERIFY`
+    pub no_verify: bool,
+    /// The netrc file: by default `~/.netrc`.
+    pub netrc: Option<PathBuf>,
+    /// `-j`: how many connections one object may use.
+    pub connections: Option<usize>,
+    /// What we say we are.
+    pub user_agent: String,
+    /// How long a server may be silent, and how long a connection may take; by default what git-lfs allows.
+    pub timeout: Option<Duration>,
+}
+
+/// What the environment says about proxies.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// `http_proxy`; the upper-case name is not read, since a web server may have set it from a request.
+    pub http: Option<Secret>,
+    /// `https_proxy`, `HTTPS_PROXY`
+    pub https: Option<Secret>,
+    /// `all_proxy`, `ALL_PROXY`
+    pub all: Option<Secret>,
+    /// `no_proxy`, `NO_PROXY`
+    pub none: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            config: Config::default(),
+            tokens: Places::default(),
+            hub: None,
+            offline: false,
+            proxies: Proxies::default(),
+            ca_info: None,
+            no_verify: false,
+            netrc: None,
+            connections: None,
+            user_agent: concat!("git-st-convert/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timeout: None,
+        }
+    }
+}
+
+/// How often and how long is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// How many failures in a row are forgiven.
+    pub(super) retries: u32,
+    /// The longest pause of our own choice.
+    pub(super) max_delay: Duration,
+    /// How long a server may be silent.
+    pub(super) timeout: Duration,
+    /// How long a connection may take.
+    pub(super) connect: Duration,
+}
+
+impl Settings {
+    /// What the environment says; `var` gives the value of a variable.
+    pub fn from_environment(var: &dyn Fn(&str) -> Option<String>) -> Self {
+        let some = |name: &str| var(name).filter(|value| !value.is_empty());
+        let either = |lower: &str, upper: &str| some(lower).or_else(|| some(upper));
+        let is_set = |name: &str| some(name).is_some_and(|value| truth(&value) != Some(false));
+        Self {
+            tokens: Places::from_environment(var),
+            hub: some("HF_ENDPOINT"),
+            offline: is_set("HF_HUB_OFFLINE"),
+            proxies: Proxies {
+                http: some("http_proxy").map(Secret::new),
+                https: either("https_proxy", "HTTPS_PROXY").map(Secret::new),
+                all: either("all_proxy", "ALL_PROXY").map(Secret::new),
+                none: either("no_proxy", "NO_PROXY"),
+            },
+            ca_info: some("GIT_SSL_CAINFO").map(PathBuf::from),
+            no_verify: is_set("GIT_SSL_NO_VERIFY"),
+            netrc: some("HOME").map(|home| PathBuf::from(home).join(".netrc")),
+            ..Self::default()
+        }
+    }
+
+    /// The same with git's configuration.
+    #[must_use]
+    pub fn with_config(self, config: Config) -> Self {
+        Self { config, ..self }
+    }
+
+    /// How many connections one object may use.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.unwrap_or(CONNECTIONS).clamp(1, 8)
+    }
+
+    /// `lfs.transfer.maxretries`, `.maxretrydelay`, `lfs.dialtimeout`, `lfs.activitytimeout`, with the defaults of git-lfs.
+    pub(super) fn patience(&self) -> Patience {
+        let number = |key: &str| self.config.number(key);
+        let seconds = |key: &str| match (self.timeout, number(key)) {
+            (Some(timeout), _) => timeout,
+            (None, Some(seconds)) if seconds > 0 => Duration::from_secs(seconds.min(3600)),
+            (None, _) => Duration::from_secs(30),
+        };
+        let retries = number("lfs.transfer.maxretries").unwrap_or(8).min(100);
+        Patience {
+            retries: u32::try_from(retries).unwrap_or(100),
+            max_delay: Duration::from_secs(number("lfs.transfer.maxretrydelay").unwrap_or(10).min(3600)),
+            timeout: seconds("lfs.activitytimeout"),
+            connect: seconds("lfs.dialtimeout"),
+        }
+    }
+
+    /// `lfs.transfer.batchsize`: how many objects one request names.
+    pub(super) fn batch_size(&self) -> usize {
+        let size = self.config.number("lfs.transfer.batchsize").unwrap_or(100);
+        usize::try_from(size).unwrap_or(100).clamp(1, 1000)
+    }
+
+    /// The header lines that `http.extraHeader` adds for an address. An empty value drops those before it.
+    pub(super) fn extra_headers(&self, url: &Url, home: Option<&Origin>) -> Vec<(String, Secret)> {
+        let scoped = self.config.scoped("http", "extraHeader", url);
+        let values = if scoped.is_empty() && home == Some(url.origin()) {
+            self.config.unscoped("http", "extraHeader").collect()
+        } else {
+            scoped
+        };
+        let start = values.iter().rposition(|value| value.is_empty()).map_or(0, |empty| empty + 1);
+        let lines = values.into_iter().skip(start);
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.trim().to_owned(), Secret::new(value.trim())))
+            .collect()
+    }
+
+    /// Is a login sent before it is asked for (`lfs.<url>.access = basic`)?
+    pub(super) fn is_basic(&self, url: &Url) -> bool {
+        let access = self.config.for_url("lfs", "access", url).unwrap_or_default();
+        access.eq_ignore_ascii_case("basic") || access.eq_ignore_ascii_case("private")
+    }
+
+    /// Are certificates checked?
+    pub(super) fn verifies(&self, url: &Url) -> bool {
+        let config = self.config.for_url("http", "sslVerify", url).and_then(truth);
+        !self.no_verify && config.unwrap_or(true)
+    }
+
+    /// The bundle of certificates in place of the system's.
+    pub(super) fn ca_bundle(&self, url: &Url) -> Option<PathBuf> {
+        let config = || self.config.for_url("http", "sslCAInfo", url).filter(|path| !path.is_empty());
+        self.ca_info.clone().or_else(|| config().map(PathBuf::from))
+    }
+
+    /// The proxy for an address; none where an empty setting or `no_proxy` says so.
+    pub(super) fn proxy(&self, url: &Url) -> Option<Secret> {
+        if self.proxies.none.as_deref().is_some_and(|list| is_listed(list, url.origin())) {
+            return None;
+        }
+        if let Some(proxy) = self.config.for_url("http", "proxy", url) {
+            return Some(Secret::new(proxy)).filter(|_| !proxy.is_empty());
+        }
+        let own = match url.origin().scheme() {
+            Scheme::Http => &self.proxies.http,
+            Scheme::Https => &self.proxies.https,
+        };
+        own.clone().or_else(|| self.proxies.all.clone())
+    }
+}
+
+/// Does a `no_proxy` list name this host: `*`, a host, a domain with or without a dot before it, or `host:port`?
+fn is_listed(list: &str, origin: &Origin) -> bool {
+    list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
+        let entry = entry.to_ascii_lowercase();
+        let (entry, port) = match entry.rsplit_once(':') {
+            Some((host, port))
+                if !port.is_empty()
+                    && port.bytes().all(|byte| byte.is_ascii_digit())
+                    && !host.contains(':') =>
+            {
+                (host.to_owned(), port.parse::<u16>().ok())
+            }
+            _ => (entry, Some(origin.port())),
+        };
+        let entry = entry.trim_start_matches("*.").trim_start_matches('.');
+        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
+        let is_host = host == entry || host.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'));
+        entry == "*" || is_host && port == Some(origin.port())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn environment(pairs: &'static [(&str, &str)]) -> Settings {
+        Settings::from_environment(&|name| {
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_proxy_is_chosen_as_curl_and_git_do() {
+        let settings = environment(&[
+            ("http_proxy", "http://p:1"),
+            ("HTTP_PROXY", "http://evil:1"),
+            ("HTTPS_PROXY", "http://s:2"),
+            ("NO_PROXY", "localhost, .corp.example,10.0.0.1:8080 *.dev.example"),
+        ]);
+        let proxy =
+            |settings: &Settings, text: &str| settings.proxy(&url(text)).map(|p| p.expose().to_owned());
+        assert_eq!(proxy(&settings, "http://h/").as_deref(), Some("http://p:1"));
+        assert_eq!(proxy(&settings, "https://h/").as_deref(), Some("http://s:2"));
+        for direct in [
+            "http://localhost:9/",
+            "https://a.corp.example",
+            "https://corp.example",
+            "http://10.0.0.1:8080",
+            "http://x.dev.example",
+        ] {
+            assert_eq!(proxy(&settings, direct), None, "{direct}");
+        }
+        for proxied in ["http://10.0.0.1/", "http://notcorp.example", "http://localhost.evil"] {
+            assert!(proxy(&settings, proxied).is_some(), "{proxied}");
+        }
+        assert_eq!(environment(&[("HTTP_PROXY", "http://evil:1")]).proxy(&url("http://h")), None);
+        let config = Config::new([("http.proxy", "http://c:3"), ("http.https://direct.example.proxy", "")]);
+        let settings = settings.with_config(config);
+        assert_eq!(proxy(&settings, "http://h/").as_deref(), Some("http://c:3"));
+        assert_eq!(proxy(&settings, "https://direct.example/"), None);
+    }
+
+    #[test]
+    fn an_unscoped_header_is_for_home_alone() {
+        let config = Config::new([
+            ("http.extraHeader", "X-Dropped: a"),
+            ("http.extraHeader", ""),
+            ("http.extraHeader", "Authorization: Basic c2VjcmV0"),
+            ("http.https://other.example/team.extraHeader", "X-Team: 1"),
+        ]);
+        let settings = Settings::default().with_config(config);
+        let headers = |text: &str, home: &str| {
+            let headers = settings.extra_headers(&url(text), Some(url(home).origin()));
+            headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(headers("https://home.example/x", "https://home.example"), ["Authorization"]);
+        assert!(headers("https://home.example/x", "https://away.example").is_empty());
+        assert!(headers("http://home.example/x", "https://home.example").is_empty());
+        assert!(headers("https://home.example:444/x", "https://home.example").is_empty());
+        assert_eq!(headers("https://other.example/team/x", "https://home.example"), ["X-Team"]);
+        assert!(headers("https://other.example/x", "https://home.example").is_empty());
+    }
+
+    #[test]
+    fn what_git_and_git_lfs_configure() {
+        let config = Config::new([
+            ("http.sslVerify", "false"),
+            ("http.https://h/.sslVerify", "true"),
+            ("lfs.https://h/a/b.git/info/lfs.access", "Basic"),
+            ("lfs.transfer.maxretries", "2"),
+            ("lfs.activitytimeout", "7"),
+        ]);
+        let settings = Settings::default().with_config(config);
+        assert!(settings.verifies(&url("https://h/x")) && !settings.verifies(&url("https://i/x")));
+        assert!(settings.is_basic(&url("https://h/a/b.git/info/lfs/objects/batch")));
+        assert!(!settings.is_basic(&url("https://h/a/c.git/info/lfs/objects/batch")));
+        let patience = settings.patience();
+        assert_eq!((patience.retries, patience.timeout.as_secs(), patience.connect.as_secs()), (2, 7, 30));
+    }
+}

@@ -1,0 +1,214 @@
+//! [`Ssh`]: a remote that is reached by ssh, and what it says about its objects.
+//!
+//! ```text
+//! ssh [-p PORT] [USER@]HOST "git-lfs-authenticate PATH download"   →   {"href", "header", "expires_in", "expires_at"}
+//! ```
+//!
+//! Source: `docs/api/server-discovery.md`, `lfshttp/ssh.go` and `ssh/ssh.go` of Git LFS. Invariant: an address may come from
+//! `.lfsconfig`, so that no part of it can be an option of ssh or be read by a shell: what is not plain is refused.
+//! The pure ssh protocol (`git-lfs-transfer`) is not spoken.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde::Deserialize;
+
+use super::batch::Expiry;
+use super::cause::BadAnswer;
+use super::client::{Client, lock};
+use super::error::{Error, Result};
+use super::secret::Secret;
+use super::url::Url;
+use crate::git;
+use crate::git::ssh::{Answer, Destination};
+
+/// A remote that is reached by ssh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ssh {
+    user: Option<String>,
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
+/// What ssh gave, by its address, for as long as it is valid.
+#[derive(Default)]
+pub(super) struct Granted(Mutex<Vec<(Ssh, Grant)>>);
+
+/// Where the objects are, and the lines that say we may.
+#[derive(Clone)]
+pub(super) struct Grant {
+    /// None if the server leaves it to the usual place.
+    pub(super) href: Option<String>,
+    pub(super) header: Vec<(String, Secret)>,
+    expiry: Expiry,
+}
+
+#[derive(Deserialize)]
+struct Authentication {
+    href: Option<String>,
+    header: Option<BTreeMap<String, String>>,
+    expires_in: Option<i64>,
+    expires_at: Option<String>,
+}
+
+impl Ssh {
+    /// `[user@]host[:port]/path`, as it stands behind `ssh://`.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`]
+    pub(super) fn from_rest(rest: &str) -> Result<Self> {
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, host) = split_user(authority);
+        let (host, port) = match host.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => (host, Some(port)),
+            _ => (host, None),
+        };
+        Self::new(user, host, port.filter(|port| !port.is_empty()), path)
+    }
+
+    /// `[user@]host:path` or `[user@host:port]:path`, as scp writes it.
+    ///
+    /// # Errors
+    /// [`Error::Ssh`]
+    pub(super) fn from_scp(text: &str) -> Result<Self> {
+        let bracketed = text.strip_prefix('[').and_then(|text| text.split_once("]:"));
+        let (authority, path) =
+            bracketed.or_else(|| text.split_once(':')).ok_or(Error::Ssh { part: "host" })?;
+        let (user, host) = split_user(authority);
+        let (host, port) = match (bracketed, host.split_once(':')) {
+            (Some(_), Some((host, port))) if !port.contains(':') => (host, Some(port)),
+            _ => (host, None),
+        };
+        Self::new(user, host, port, path)
+    }
+
+    fn new(user: Option<&str>, host: &str, port: Option<&str>, path: &str) -> Result<Self> {
+        let plain = |text: &str, more: &str| {
+            !text.is_empty()
+                && !text.starts_with('-')
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+        };
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if !(plain(host, ".-_") || literal.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok())) {
+            return Err(Error::Ssh { part: "host" });
+        }
+        if user.is_some_and(|user| !plain(user, ".-_+")) {
+            return Err(Error::Ssh { part: "user" });
+        }
+        // The shell of the other side reads the path: nothing in it may mean something there.
+        if !plain(path, "./-_~+@,:%=") {
+            return Err(Error::Ssh { part: "path" });
+        }
+        let port = port.map(str::parse::<u16>).transpose().map_err(|_| Error::Ssh { part: "port" })?;
+        Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port, path: path.to_owned() })
+    }
+
+    /// Where the objects are if ssh says nothing: the same host and path by https.
+    pub(super) fn guess(&self) -> String {
+        format!("https://{}/{}", self.host, self.path.trim_start_matches('/'))
+    }
+}
+
+fn split_user(authority: &str) -> (Option<&str>, &str) {
+    match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    }
+}
+
+impl Client<'_> {
+    /// Asks by ssh where the objects are. `None` if the server knows no such command.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if ssh fails, [`Error::BadAnswer`] for an answer that is none.
+    pub(super) fn grant(&self, ssh: &Ssh, guess: &Url) -> Result<Option<Grant>> {
+        let mut granted = lock(&self.granted.0);
+        granted.retain(|(_, grant)| !grant.expiry.is_over());
+        if let Some((_, grant)) = granted.iter().find(|(known, _)| known == ssh) {
+            return Ok(Some(grant.clone()));
+        }
+        if self.settings.offline {
+            return Err(Error::Offline { origin: guess.origin().clone() });
+        }
+        let asked = Instant::now();
+        let Some(git) = &self.git else { return Err(git::Error::NotInstalled.into()) };
+        let to = Destination { user: ssh.user.as_deref(), host: &ssh.host, port: ssh.port };
+        let command = format!("git-lfs-authenticate {} download", ssh.path);
+        let answer = match git::ssh::run(git, &to, &command)? {
+            Answer::Said(answer) => answer,
+            Answer::NoSuchCommand => return Ok(None),
+        };
+        let bad = |source| Error::BadAnswer { url: guess.clone(), interface: "Git LFS server", source };
+        let answer: Authentication =
+            serde_json::from_slice(&answer).map_err(|err| bad(BadAnswer::Json(err)))?;
+        let header: Vec<_> = answer
+            .header
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, value)| (name, Secret::new(value)))
+            .collect();
+        for (_, value) in &header {
+            self.remember_line(value);
+        }
+        let expiry = Expiry::new(asked, answer.expires_in, answer.expires_at.as_deref());
+        let grant = Grant { href: answer.href.filter(|href| !href.is_empty()), header, expiry };
+        granted.push((ssh.clone(), grant.clone()));
+        Ok(Some(grant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_in_both_ways() {
+        let ssh = |user: Option<&str>, host: &str, port, path: &str| Ssh {
+            user: user.map(str::to_owned),
+            host: host.to_owned(),
+            port,
+            path: path.to_owned(),
+        };
+        let of = |rest: &str| Ssh::from_rest(rest).unwrap();
+        assert_eq!(of("git@h.example/a/b.git"), ssh(Some("git"), "h.example", None, "/a/b.git"));
+        assert_eq!(of("h:2222/a"), ssh(None, "h", Some(2222), "/a"));
+        assert_eq!(of("[::1]:22/a"), ssh(None, "[::1]", Some(22), "/a"));
+        assert_eq!(of("[::1]/a"), ssh(None, "[::1]", None, "/a"));
+        let scp = |text: &str| Ssh::from_scp(text).unwrap();
+        assert_eq!(scp("git@h:a/b"), ssh(Some("git"), "h", None, "a/b"));
+        assert_eq!(scp("[git@h:2222]:a/b"), ssh(Some("git"), "h", Some(2222), "a/b"));
+        assert_eq!(scp("git@h:a/b").guess(), "https://h/a/b");
+    }
+
+    #[test]
+    fn nothing_can_be_an_option_or_reach_a_shell() {
+        for (rest, part) in [
+            ("-oProxyCommand=sh/x", "host"),
+            ("git@-oProxyCommand=sh/x", "host"),
+            ("-l@h/x", "user"),
+            ("a b@h/x", "user"),
+            ("h;id/x", "host"),
+            ("h/x;rm -rf ~", "path"),
+            ("h/$(id)", "path"),
+            ("h/`id`", "path"),
+            ("h/x y", "path"),
+            ("h/x\n", "path"),
+            ("h/x'", "path"),
+            ("h/x|y", "path"),
+            ("h/x&y", "path"),
+            ("h/x>y", "path"),
+            ("h:22x/x", "port"),
+            ("h:-1/x", "port"),
+            ("/x", "host"),
+            ("h", "path"),
+        ] {
+            let err = Ssh::from_rest(rest).unwrap_err();
+            assert!(matches!(err, Error::Ssh { part: found } if found == part), "{rest}: {err}");
+        }
+        for scp in ["-oProxyCommand=x:a", "h:-x", "h:a;b", "[h:2x]:a", ":a", "h:"] {
+            assert!(matches!(Ssh::from_scp(scp), Err(Error::Ssh { .. })), "{scp}");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! [`Url`]: where a request goes.
+//!
+//! ```text
+//! http[s]://[user[:password]@]host[:port]/path[?query][#fragment, dropped]
+//! ```
+//!
+//! Source: RFC 3986, less than all of it. Invariants: what is asked of the HTTP library is written anew from the parts
+//! kept here, so that no two readers can see two hosts in one text; `Display` and `Debug` show neither the login nor the query, which may be a signature.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use super::origin::{Origin, Scheme};
+use super::secret::Secret;
+
+/// Why a text is no address that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAllowed {
+    /// Neither `http` nor `https`.
+    #[error("only http and https addresses are asked")]
+    Scheme,
+    /// The host is empty, or holds a character that no host name has.
+    #[error("its host is not a host name")]
+    Host,
+    /// The port is no number up to 65535.
+    #[error("its port is not a number")]
+    Port,
+    /// A line end or another control character, which could add lines to a request.
+    #[error("it holds control characters")]
+    Control,
+    /// Longer than any server takes.
+    #[error("it is too long")]
+    TooLong,
+    /// A name and password where a server gave the address.
+    #[error("it holds a user name, which is not taken from a server")]
+    Login,
+    /// From `https` to `http`.
+    #[error("it leads from https to http")]
+    Downgrade,
+}
+
+/// The longest address that is taken: longer than any signed one that was seen.
+const MAX_LEN: usize = 16 << 10;
+
+/// The user name of an address, and its password if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Who.
+    pub user: String,
+    /// With which password.
+    pub password: Option<Secret>,
+}
+
+/// An address that can be asked; cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url(Arc<Parts>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Parts {
+    origin: Origin,
+    path: String,
+    query: Option<Secret>,
+    login: Option<Login>,
+}
+
+impl Url {
+    fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// [`NotAllowed`]
+    pub fn parse(text: &str) -> Result<Self, NotAllowed> {
+        check_text(text)?;
+        let (scheme, rest) = text.split_once("://").ok_or(NotAllowed::Scheme)?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err(NotAllowed::Scheme),
+        };
+        // A backslash is a slash to some readers: whatever ends the authority for one of them ends it here.
+        let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        let (login, host) = match authority.rsplit_once('@') {
+            Some((login, host)) => (Some(parse_login(login)), host),
+            None => (None, authority),
+        };
+        let origin = Origin::parse(scheme, host)?;
+        let (path, query) = split_path(rest);
+        Ok(Self::new(Parts { origin, path, query, login }))
+    }
+
+    /// Reads an address that a server gave: one with a login is refused.
+    ///
+    /// # Errors
+    /// [`NotAllowed`]
+    pub fn parse_foreign(text: &str) -> Result<Self, NotAllowed> {
+        let url = Self::parse(text)?;
+        if url.login().is_some() { Err(NotAllowed::Login) } else { Ok(url) }
+    }
+
+    /// Where a `Location` leads from here.
+    ///
+    /// # Errors
+    /// [`NotAllowed`], and [`NotAllowed::Downgrade`] for a step from `https` to `http`.
+    pub fn join(&self, location: &str) -> Result<Self, NotAllowed> {
+        check_text(location)?;
+        let scheme_end = location.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c));
+        let has_scheme =
+            scheme_end.is_some_and(|end| end > 0 && location.get(end..end.saturating_add(1)) == Some(":"));
+        let url = if has_scheme {
+            Self::parse_foreign(location)?
+        } else if location.starts_with("//") || location.starts_with("\\\\") || location.starts_with("/\\") {
+            let rest = location.get(2..).unwrap_or_default();
+            Self::parse_foreign(&format!("{}://{rest}", self.origin().protocol()))?
+        } else {
+            let (path, query) = split_path(location);
+            let path = match location.chars().next() {
+                Some('/' | '\\') => path,
+                Some('?') | None => self.0.path.clone(),
+                _ => {
+                    let (dir, _) = self.0.path.rsplit_once('/').unwrap_or_default();
+                    format!("{dir}{path}")
+                }
+            };
+            Self::new(Parts { origin: self.origin().clone(), path: without_dots(&path), query, login: None })
+        };
+        match (self.origin().scheme(), url.origin().scheme()) {
+            (Scheme::Https, Scheme::Http) => Err(NotAllowed::Downgrade),
+            _ => Ok(url),
+        }
+    }
+
+    /// The same origin with another path, whose segments are escaped where they have to be.
+    #[must_use]
+    pub fn with_segments<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Self {
+        let mut path = self.0.path.trim_end_matches('/').to_owned();
+        for segment in segments {
+            path.push('/');
+            escape_into(&mut path, segment, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+        }
+        Self::new(Parts { origin: self.origin().clone(), path, query: None, login: None })
+    }
+
+    /// The same address with this text, which starts with `/`, behind its path.
+    #[must_use]
+    pub fn with_suffix(&self, suffix: &str) -> Self {
+        let path = format!("{}{suffix}", self.0.path.trim_end_matches('/'));
+        Self::new(Parts { path, query: None, ..Parts::clone(&self.0) })
+    }
+
+    /// The same address with a query of names and values.
+    #[must_use]
+    pub fn with_query(&self, pairs: &[(&str, &str)]) -> Self {
+        let mut query = String::new();
+        for (name, value) in pairs {
+            if !query.is_empty() {
+                query.push('&');
+            }
+            query.push_str(name);
+            query.push('=');
+            escape_into(&mut query, value, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+        }
+        Self::new(Parts { query: Some(Secret::new(query)), ..Parts::clone(&self.0) })
+    }
+
+    /// The same address without its login.
+    #[must_use]
+    pub fn without_login(&self) -> Self {
+        Self::new(Parts { login: None, ..Parts::clone(&self.0) })
+    }
+
+    /// Whom it asks.
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// Its path, which starts with `/`.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// Its user name and password.
+    pub fn login(&self) -> Option<&Login> {
+        self.0.login.as_ref()
+    }
+
+    /// The query, for those who look for a token in it.
+    pub(super) fn query(&self) -> Option<&Secret> {
+        self.0.query.as_ref()
+    }
+
+    /// All of it but the login, as a request needs it.
+    pub(super) fn target(&self) -> String {
+        let mut target = format!("{}{}", self.0.origin, self.0.path);
+        if let Some(query) = &self.0.query {
+            target.push('?');
+            target.push_str(query.expose());
+        }
+        target
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.0.origin, self.0.path)?;
+        if self.0.query.is_some() { f.write_str("?…") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn check_text(text: &str) -> Result<(), NotAllowed> {
+    if text.len() > MAX_LEN {
+        return Err(NotAllowed::TooLong);
+    }
+    if text.chars().any(char::is_control) { Err(NotAllowed::Control) } else { Ok(()) }
+}
+
+fn parse_login(text: &str) -> Login {
+    match text.split_once(':') {
+        Some((user, password)) => {
+            Login { user: unescape(user), password: Some(Secret::new(unescape(password))) }
+        }
+        None => Login { user: unescape(text), password: None },
+    }
+}
+
+/// Path and query of what stands behind the authority, without the fragment.
+fn split_path(rest: &str) -> (String, Option<Secret>) {
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (rest, None),
+    };
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#?".contains(&byte);
+    let mut escaped = String::from(if path.starts_with('/') { "" } else { "/" });
+    escape_into(&mut escaped, path, allowed);
+    let query = query.map(|query| {
+        let mut escaped = String::new();
+        escape_into(&mut escaped, query, |byte| allowed(byte) || byte == b'?');
+        Secret::new(escaped)
+    });
+    (escaped, query)
+}
+
+fn escape_into(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+    }
+}
+
+/// Percent signs resolved; what is not one stays, and what is no UTF-8 then is replaced.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
+        if let Some(byte) = digits.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            bytes.push(byte);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// RFC 3986, 5.2.4.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let ends_with_dots = path.ends_with("/.") || path.ends_with("/..");
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    let end = if ends_with_dots && !kept.is_empty() { "/" } else { "" };
+    format!("/{}{end}", kept.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_parts_of_an_address() {
+        let all = url("HTTPS://us%40er:p%3Aw@Example.COM:8443/a b/ü?x=1#frag");
+        assert_eq!(all.target(), "https://example.com:8443/a%20b/%C3%BC?x=1");
+        assert_eq!(all.to_string(), "https://example.com:8443/a%20b/%C3%BC?…");
+        let login = all.login().unwrap();
+        assert_eq!((login.user.as_str(), login.password.as_ref().unwrap().expose()), ("us@er", "p:w"));
+        assert_eq!(url("http://h").target(), "http://h/");
+        assert_eq!(url("http://[::1]:80/x").target(), "http://[::1]/x");
+        assert_eq!(url("https://h:443").origin(), url("https://H/x").origin());
+        assert_ne!(url("https://h:444").origin(), url("https://h").origin());
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused_or_has_one_host() {
+        for (text, why) in [
+            ("ftp://h/", NotAllowed::Scheme),
+            ("//h/", NotAllowed::Scheme),
+            ("javascript:alert(1)", NotAllowed::Scheme),
+            ("http:///x", NotAllowed::Host),
+            ("http://a b/", NotAllowed::Host),
+            ("http://ex\u{e4}mple/", NotAllowed::Host),
+            ("http://h%2eevil/", NotAllowed::Host),
+            ("http://[::1/", NotAllowed::Port),
+            ("http://[evil]/", NotAllowed::Host),
+            ("http://h:99999/", NotAllowed::Port),
+            ("http://h:+80/", NotAllowed::Port),
+            ("http://h:0/", NotAllowed::Port),
+            ("http://h/\r\nX: y", NotAllowed::Control),
+            ("http://h/\0", NotAllowed::Control),
+        ] {
+            assert_eq!(Url::parse(text), Err(why), "{text:?}");
+        }
+        assert_eq!(Url::parse(&format!("http://h/{}", "x".repeat(MAX_LEN))), Err(NotAllowed::TooLong));
+        assert_eq!(url("http://good.example\\@evil.example/").origin().host(), "good.example");
+        assert_eq!(url("http://a@b@c/").origin().host(), "c");
+        assert_eq!(Url::parse_foreign("http://u@h/"), Err(NotAllowed::Login));
+    }
+
+    #[test]
+    fn a_location_is_seen_from_where_it_was_given() {
+        let base = url("https://u:p@h:8443/a/b?q=1");
+        for (location, target) in [
+            ("https://other/x", "https://other/x"),
+            ("//other/x", "https://other/x"),
+            ("\\\\other/x", "https://other/x"),
+            ("/x?y#z", "https://h:8443/x?y"),
+            ("c/../d", "https://h:8443/a/d"),
+            ("../../../d/.", "https://h:8443/d/"),
+            ("?y=2", "https://h:8443/a/b?y=2"),
+        ] {
+            let joined = base.join(location).unwrap();
+            assert_eq!(joined.target(), target, "{location}");
+            assert!(joined.login().is_none());
+        }
+        assert_eq!(base.join("http://h:8443/x"), Err(NotAllowed::Downgrade));
+        assert_eq!(base.join("file:///etc/passwd"), Err(NotAllowed::Scheme));
+        assert_eq!(base.join("javascript:x"), Err(NotAllowed::Scheme));
+        assert_eq!(url("http://h/").join("https://h/").unwrap().target(), "https://h/");
+    }
+
+    #[test]
+    fn only_loopback_is_private_without_tls() {
+        for private in ["https://h", "http://localhost:1", "http://127.9.9.9", "http://[::1]:8"] {
+            assert!(url(private).origin().is_private(), "{private}");
+        }
+        for open in
+            ["http://h", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://[::2]"]
+        {
+            assert!(!url(open).origin().is_private(), "{open}");
+        }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let url = url("https://user:password@h/p?X-Signature=abc");
+        for text in [format!("{url}"), format!("{url:?}"), format!("{:?}", url.login())] {
+            assert!(
+                !text.contains("password\"") && !text.contains(":password") && !text.contains("abc"),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Every fault of the hub: a success after another try, or one clear error, and never an object that is not whole.
+
+use std::fs;
+
+use git_st_convert::remote::{BadAnswer, Error};
+
+use super::{ID, TOKEN, World, everything, files};
+use crate::hub::{Access, Expiry, Fault, Injection, Place, Right, Signing, To};
+
+/// What has to come of a download.
+enum Outcome {
+    Whole,
+    Error(fn(&Error) -> bool),
+}
+
+use Outcome::{Error as Fails, Whole};
+
+fn check(world: &World, name: &str, faults: Vec<Injection>, outcome: &Outcome) {
+    for way in ["stream", "store"] {
+        world.reset();
+        faults.iter().cloned().for_each(|fault| world.hub.inject(fault));
+        let settings = world.settings(&[]);
+        let got = match way {
+            "stream" => world.stream(settings),
+            _ => world.download(settings).map(|path| fs::read(path).unwrap()),
+        };
+        match (outcome, got) {
+            (Whole, Ok(bytes)) => assert!(bytes == world.content, "{name} {way}: other bytes"),
+            (Fails(is), Err(err)) => {
+                assert!(is(&err), "{name} {way}: {}", everything(&err));
+                assert!(!world.store().path_of(world.pointer.oid).exists(), "{name} {way}");
+            }
+            // The stream leaves the hash to its reader.
+            (Fails(is), Ok(bytes)) if way == "stream" && is_digest(*is) => assert_ne!(bytes, world.content),
+            (_, got) => panic!("{name} {way}: {:?}", got.map(|bytes| bytes.len())),
+        }
+        let met = world.hub.requests().iter().any(|seen| !seen.faults.is_empty());
+        assert!(met || faults.is_empty(), "{name} {way}: the fault was not met");
+    }
+}
+
+fn is_digest(is: fn(&Error) -> bool) -> bool {
+    let oid = git_st_convert::hash::Oid::of(b"");
+    is(&Error::WrongDigest { oid, got: oid })
+}
+
+#[test]
+fn what_passes_ends_in_the_object() {
+    let world = World::new();
+    let oid = world.oid();
+    let content = |fault: Fault| fault.at(Place::content(&oid));
+    let batch = |fault: Fault| fault.at(Place::batch(ID));
+    let other = world.hub.open_origin();
+    let cases: Vec<(&str, Vec<Injection>)> = vec![
+        ("no fault", vec![]),
+        ("dropped", vec![content(Fault::Drop).times(2)]),
+        ("cut", vec![content(Fault::Cut(1000)).times(3)]),
+        ("cut before the first byte", vec![content(Fault::Cut(0)).times(1)]),
+        ("stalled", vec![content(Fault::Stall(100_000)).times(1)]),
+        ("500", vec![content(Fault::Status(500)).times(3)]),
+        ("503 and when", vec![content(Fault::RetryAfter(503, 1)).times(1)]),
+        ("429 and when", vec![content(Fault::RetryAfter(429, 1)).times(1)]),
+        ("no ranges", vec![content(Fault::NoRanges)]),
+        ("no ranges and cut", vec![content(Fault::NoRanges), content(Fault::Cut(200_000)).times(2)]),
+        ("another range", vec![content(Fault::ContentRange("bytes 5-299999/300000".to_owned()))]),
+        ("no range at all", vec![content(Fault::ContentRange("nonsense".to_owned())).times(1)]),
+        ("said too long", vec![content(Fault::Length(1000)).times(1)]),
+        ("said too short", vec![content(Fault::Length(-1000)).times(1)]),
+        ("half", vec![content(Fault::Truncated).times(3)]),
+        ("expired", vec![Fault::Expired.at(Place::object(&oid)).times(1)]),
+        ("403 of the storage", vec![content(Fault::Status(403)).times(1)]),
+        ("401 of the storage", vec![content(Fault::Status(401)).times(1)]),
+        ("redirected away", vec![content(Fault::Redirect(302, To::Origin(other.clone()))).times(1)]),
+        ("redirected often", vec![content(Fault::Redirect(307, To::Itself)).times(8)]),
+        ("slow", vec![content(Fault::Slow(1_000_000))]),
+        ("batch dropped", vec![batch(Fault::Drop).times(1)]),
+        ("batch 502", vec![batch(Fault::Status(502)).times(2)]),
+        ("batch 429", vec![batch(Fault::RetryAfter(429, 1)).times(1)]),
+        ("batch redirected away", vec![batch(Fault::Redirect(307, To::Origin(other))).times(1)]),
+        ("batch redirected thrice", vec![batch(Fault::Redirect(308, To::Itself)).times(3)]),
+    ];
+    for (name, faults) in cases {
+        check(&world, name, faults, &Whole);
+    }
+}
+
+#[test]
+fn what_does_not_pass_is_one_clear_error() {
+    let world = World::new();
+    let oid = world.oid();
+    let content = |fault: Fault| fault.at(Place::content(&oid));
+    let batch = |fault: Fault| fault.at(Place::batch(ID));
+    let object = |fault: Fault| fault.at(Place::object(&oid));
+    let to = |url: &str| Fault::Redirect(302, To::Url(url.to_owned()));
+    let json = |change: fn(&mut serde_json::Value)| Fault::Json(change);
+    let cases: Vec<(&str, Injection, fn(&Error) -> bool)> = vec![
+        ("wrong byte", content(Fault::WrongByte(1000)), |e| matches!(e, Error::WrongDigest { .. })),
+        ("cut for ever", content(Fault::Cut(10)), |e| matches!(e, Error::Cut { .. })),
+        ("dropped for ever", content(Fault::Drop), |e| matches!(e, Error::Cut { .. })),
+        ("500 for ever", content(Fault::Status(500)), |e| matches!(e, Error::Status { status: 500, .. })),
+        ("429 for ever", content(Fault::RetryAfter(429, 0)), |e| matches!(e, Error::RateLimited { .. })),
+        (
+            "429 for an hour",
+            content(Fault::RetryAfter(429, 3600)),
+            |e| matches!(e, Error::RateLimited { after: Some(after), .. } if after.as_secs() == 3600),
+        ),
+        ("403", content(Fault::Status(403)), |e| matches!(e, Error::Forbidden { .. })),
+        ("401", content(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { .. })),
+        ("404", content(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
+        ("a page", content(Fault::Html), |e| matches!(e, Error::WrongSize { .. })),
+        ("another size by range", content(Fault::ContentRange("bytes 0-299999/300001".to_owned())), |e| {
+            matches!(e, Error::WrongSize { expected: 300_000, got: 300_001, .. })
+        }),
+        ("redirected for ever", content(Fault::Redirect(302, To::Itself)), |e| {
+            matches!(e, Error::TooManyRedirects { limit: 8, .. })
+        }),
+        ("redirected to a file", content(to("file:///etc/passwd")), |e| {
+            matches!(e, Error::NotAllowed { .. })
+        }),
+        ("redirected to a login", content(to("http://u:p@127.0.0.1/")), |e| {
+            matches!(e, Error::NotAllowed { .. })
+        }),
+        ("expired for ever", object(Fault::Expired), |e| matches!(e, Error::Forbidden { .. })),
+        ("lying size", object(Fault::Size(7)), |e| matches!(e, Error::WrongSize { got: 7, .. })),
+        ("object 404", object(Fault::ObjectError(404)), |e| matches!(e, Error::Object { code: 404, .. })),
+        ("object 410", object(Fault::ObjectError(410)), |e| matches!(e, Error::Object { code: 410, .. })),
+        ("object 422", object(Fault::ObjectError(422)), |e| matches!(e, Error::Object { code: 422, .. })),
+        ("batch 404", batch(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
+        ("batch 403", batch(Fault::Status(403)), |e| matches!(e, Error::Forbidden { .. })),
+        ("batch 401", batch(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { rejected: None, .. })),
+        ("batch 422", batch(Fault::Status(422)), |e| matches!(e, Error::Status { status: 422, .. })),
+        ("batch 500", batch(Fault::Status(500)), |e| matches!(e, Error::Status { status: 500, .. })),
+        ("batch redirected for ever", batch(Fault::Redirect(307, To::Itself)), |e| {
+            matches!(e, Error::TooManyRedirects { limit: 3, .. })
+        }),
+        ("batch is a page", batch(Fault::Html), |e| is_bad(e, |bad| matches!(bad, BadAnswer::Json(_)))),
+        ("batch is half", batch(Fault::Truncated), |e| is_bad(e, |bad| matches!(bad, BadAnswer::Json(_)))),
+        ("another hash", batch(json(|v| v["hash_algo"] = "sha512".into())), |e| {
+            is_bad(e, |bad| matches!(bad, BadAnswer::HashAlgo))
+        }),
+        ("another transfer", batch(json(|v| v["transfer"] = "tus".into())), |e| {
+            is_bad(e, |bad| matches!(bad, BadAnswer::Transfer))
+        }),
+        ("no objects", batch(json(|v| v["objects"] = serde_json::json!([]))), |e| {
+            is_bad(e, |bad| matches!(bad, BadAnswer::Missing(_)))
+        }),
+        ("another object", batch(json(|v| v["objects"][0]["oid"] = "0".repeat(64).into())), |e| {
+            is_bad(e, |bad| matches!(bad, BadAnswer::Missing(_)))
+        }),
+        ("no action", batch(json(|v| v["objects"][0]["actions"] = serde_json::json!({}))), |e| {
+            is_bad(e, |bad| matches!(bad, BadAnswer::NoAction(_)))
+        }),
+        ("an address of no server", batch(json(|v| href(v, "ftp://127.0.0.1/x"))), |e| {
+            matches!(e, Error::NotAllowed { .. })
+        }),
+        ("an address of nobody", batch(json(|v| href(v, "http://127.0.0.1:1/x"))), |e| {
+            matches!(e, Error::Connect { .. })
+        }),
+        ("a host that is not", batch(json(|v| href(v, "http://nobody.invalid/x"))), |e| {
+            matches!(e, Error::Resolve { .. })
+        }),
+    ];
+    for (name, fault, is) in cases {
+        check(&world, name, vec![fault], &Fails(is));
+        assert!(files(&world.sandbox.path("lfs/objects")).is_empty(), "{name}");
+    }
+}
+
+fn is_bad(error: &Error, is: fn(&BadAnswer) -> bool) -> bool {
+    matches!(error, Error::BadAnswer { source, .. } if is(source))
+}
+
+fn href(answer: &mut serde_json::Value, href: &str) {
+    answer["objects"][0]["actions"]["download"]["href"] = href.into();
+}
+
+#[test]
+fn wrong_bytes_of_an_earlier_run_are_thrown_away_and_wrong_bytes_of_the_server_too() {
+    let world = World::new();
+    let part = world.sandbox.path(format!("lfs/incomplete/{}.part", world.oid()));
+    fs::create_dir_all(part.parent().unwrap()).unwrap();
+    for earlier in [&b"wrong"[..], &[0; 400_000]] {
+        fs::write(&part, earlier).unwrap();
+        let path = world.download(world.settings(&[])).unwrap();
+        assert!(fs::read(&path).unwrap() == world.content && !part.exists());
+        fs::remove_file(path).unwrap();
+    }
+    world.hub.inject(Fault::WrongByte(5).at(Place::content(&world.oid())));
+    let err = world.download(world.settings(&[])).unwrap_err();
+    assert!(matches!(err, Error::WrongDigest { .. }), "{err}");
+    assert!(!part.exists(), "what is wrong is not gone on with");
+}
+
+#[test]
+fn a_size_of_another_length_without_ranges_is_an_error() {
+    let world = World::new();
+    let oid = world.oid();
+    fs::write(world.hub.object(ID, &oid), &world.content[..1000]).unwrap();
+    let lies = Fault::Json(|answer| {
+        let object = &mut answer["objects"][0];
+        object["size"] = 300_000.into();
+    });
+    world.hub.inject(lies.at(Place::batch(ID)));
+    let err = world.stream(world.settings(&[])).unwrap_err();
+    // The hub finds that itself, in the batch.
+    assert!(matches!(err, Error::Object { code: 422, .. } | Error::WrongSize { .. }), "{err}");
+}
+
+#[test]
+fn actions_say_their_end_and_their_signature_in_every_way() {
+    let world = World::new();
+    for signing in [Signing::Query, Signing::Header] {
+        for expiry in [Expiry::Unsaid, Expiry::In, Expiry::At] {
+            world.hub.sign(signing);
+            world.hub.say_expiry(expiry);
+            check(&world, &format!("{signing:?} {expiry:?}"), vec![], &Whole);
+            let expired = Fault::Expired.at(Place::object(&world.oid())).times(1);
+            check(&world, &format!("expired {signing:?} {expiry:?}"), vec![expired], &Whole);
+        }
+    }
+}
+
+#[test]
+fn who_may_not_read_is_told_why() {
+    let world = World::new();
+    let with_token = |token: &str| {
+        let mut settings = world.settings(&[]);
+        settings.tokens.hf_token = Some(git_st_convert::remote::Secret::new(token));
+        settings
+    };
+    world.hub.add_token("hf_stranger", "stranger", Right::Public);
+    world.hub.add_expired_token("hf_expired", "owner");
+    let err = |settings| world.stream(settings).unwrap_err();
+    world.hub.set_access(ID, Access::Private);
+    assert!(matches!(err(world.settings(&[])), Error::Unauthorized { rejected: None, .. }));
+    assert!(matches!(err(with_token("hf_stranger")), Error::RepositoryNotFound { .. }));
+    assert!(matches!(err(with_token("hf_wrong")), Error::Unauthorized { rejected: Some(_), .. }));
+    assert_eq!(world.stream(with_token(TOKEN)).unwrap(), world.content);
+    world.hub.set_access(ID, Access::Gated);
+    assert!(matches!(err(world.settings(&[])), Error::Gated { .. }));
+    assert!(matches!(err(with_token("hf_stranger")), Error::Gated { .. }));
+    assert_eq!(world.stream(with_token(TOKEN)).unwrap(), world.content);
+    let expired = err(with_token("hf_expired"));
+    assert!(matches!(expired, Error::Unauthorized { .. } | Error::TokenExpired { .. }), "{expired}");
+}
+
+#[test]
+fn offline_asks_nobody() {
+    let world = World::new();
+    let mut settings = world.with_token(&[]);
+    settings.offline = true;
+    assert!(matches!(world.stream(settings), Err(Error::Offline { .. })));
+    assert!(world.hub.requests().is_empty());
+}

@@ -1,0 +1,188 @@
+//! `remote/` of the library against the hub of `tests/hub`, real git, git-lfs, ssh stand-ins and an LFS server.
+//!
+//! The library runs in the test process: what it may know is in [`Settings`], and git is asked in a repository whose own
+//! configuration says everything.
+
+mod endpoint;
+mod faults;
+mod hub;
+mod leaks;
+mod logins;
+mod ranges;
+mod servers;
+mod transport;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use git_st_convert::git::Git;
+use git_st_convert::hash::Oid;
+use git_st_convert::lfs::{Pointer, Sharing, Store};
+use git_st_convert::remote::{Client, Config, Endpoint, Error, Object, Remotes, Secret, Settings};
+
+use crate::hub::{Builder, Hub};
+use crate::sandbox::Sandbox;
+
+/// The model of these tests.
+const ID: &str = "acme/bert";
+
+/// A token that may read everything.
+const TOKEN: &str = "hf_TheTokenOfTheOwner";
+
+/// A hub with one model, and what a client of ours did and said.
+struct World {
+    hub: Hub,
+    sandbox: Sandbox,
+    /// A repository whose remote is the model.
+    repo: PathBuf,
+    content: Vec<u8>,
+    pointer: Pointer,
+    /// Every request that the client told of, as a person sees it at `-vv`.
+    events: Mutex<Vec<String>>,
+    /// Every command line of git.
+    lines: Mutex<Vec<String>>,
+}
+
+/// Bytes that do not repeat soon.
+fn bytes(count: usize) -> Vec<u8> {
+    let mut state = 7_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with_content(bytes(300_000))
+    }
+
+    fn with_content(content: Vec<u8>) -> Self {
+        let (hub, sandbox) = (Hub::start(), Sandbox::new());
+        let mut model = Builder::new();
+        model.file("config.json", "{}\n").lfs("pytorch_model.bin", content.clone()).commit("first");
+        hub.add_model(ID, &model);
+        hub.add_token(TOKEN, "owner", crate::hub::Right::Write);
+        let repo = sandbox.repo("repo");
+        sandbox.git(&repo, &["remote", "add", "origin", &hub.url(ID)]);
+        // Whatever the machine configures: no helper but the test's own.
+        sandbox.git(&repo, &["config", "credential.helper", ""]);
+        sandbox.git(&repo, &["config", "credential.interactive", "false"]);
+        let pointer = Pointer { oid: Oid::of(&content), size: content.len() as u64 };
+        Self { hub, sandbox, repo, content, pointer, events: Mutex::default(), lines: Mutex::default() }
+    }
+
+    fn oid(&self) -> String {
+        self.pointer.oid.to_string()
+    }
+
+    /// A little patience, and the hub as `HF_ENDPOINT`; no token.
+    fn settings(&self, config: &[(&str, &str)]) -> Settings {
+        let patience = [("lfs.transfer.maxretries", "3"), ("lfs.transfer.maxretrydelay", "0")];
+        let remote = ("remote.origin.url", self.hub.url(ID));
+        let config = patience.iter().chain(config).map(|(key, value)| (*key, (*value).to_owned()));
+        let config = Config::new(std::iter::once(remote).chain(config));
+        let timeout = Some(Duration::from_secs(2));
+        Settings { config, hub: Some(self.hub.endpoint()), timeout, ..Settings::default() }
+    }
+
+    /// The same with the token.
+    fn with_token(&self, config: &[(&str, &str)]) -> Settings {
+        let mut settings = self.settings(config);
+        settings.tokens.hf_token = Some(Secret::new(TOKEN));
+        settings
+    }
+
+    /// Does something with a client that is observed, and with the endpoint that its settings and `.lfsconfig` give.
+    fn ask<T>(
+        &self,
+        settings: Settings,
+        lfsconfig: &[(&str, &str)],
+        work: impl FnOnce(&Client<'_>, &Endpoint) -> T,
+    ) -> Result<T, Error> {
+        let tell_line = |line: &[std::ffi::OsString]| {
+            let line: Vec<_> = line.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+            self.lines.lock().unwrap().push(line.join(" "));
+        };
+        let tell_event = |event: &git_st_convert::remote::Event<'_>| {
+            self.events
+                .lock()
+                .unwrap()
+                .push(format!("{} {} {:?} {event:?}", event.method, event.url, event.status));
+        };
+        let git = Git::at(&self.repo).unwrap().observed(Some(&tell_line));
+        let theirs = Config::new(lfsconfig.to_vec());
+        let config = settings.config.clone();
+        let remotes = Remotes {
+            config: &config,
+            lfsconfig: Some(&theirs),
+            branch: Some("main"),
+            fetch_head: None,
+            work_dir: &self.repo,
+        };
+        let client = Client::new(settings, Some(git))?.observed(Some(&tell_event));
+        let endpoint = remotes.endpoint(None)?;
+        Ok(work(&client, &endpoint))
+    }
+
+    /// The object of the model by [`Object::stream`].
+    fn stream(&self, settings: Settings) -> Result<Vec<u8>, Error> {
+        self.ask(settings, &[], |client, endpoint| {
+            stream(&Object::new(client, endpoint, self.pointer, None))
+        })?
+    }
+
+    /// The object of the model by [`Object::to_store`].
+    fn download(&self, settings: Settings) -> Result<PathBuf, Error> {
+        let store = self.store();
+        self.ask(settings, &[], |client, endpoint| {
+            Object::new(client, endpoint, self.pointer, None).to_store(&store, &|_| {})
+        })?
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.sandbox.path("lfs"), Sharing::Umask, Vec::new())
+    }
+
+    /// Starts anew: no object, no part, no fault, no request.
+    fn reset(&self) {
+        self.hub.heal();
+        self.hub.forget_requests();
+        match fs::remove_dir_all(self.sandbox.path("lfs")) {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => panic!("{err}"),
+            _ => {}
+        }
+    }
+}
+
+/// All bytes of an object, each seen once and in order.
+fn stream(object: &Object<'_>) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    object.stream(0, &mut |at, bytes| {
+        assert_eq!(at, all.len() as u64);
+        all.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// An error and everything below it, as a person reads it at most, and as a bug report has it.
+fn everything(error: &Error) -> String {
+    let mut text = format!("{error}\n{error:?}");
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        text.push_str(&format!("\n{cause}\n{cause:?}"));
+        next = cause.source();
+    }
+    text
+}
+
+/// The files below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
