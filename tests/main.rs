@@ -31,13 +31,14 @@ mod repo;
 #[cfg(feature = "cli")]
 mod hub;
 
-/// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
-#[cfg(feature = "cli")]
-mod remote;
 /// The hub asked by real clients. Not in it: benches include the hub, and have no sandbox.
 #[cfg(feature = "cli")]
 #[path = "hub/check/mod.rs"]
 mod hub_check;
+
+/// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
+#[cfg(feature = "cli")]
+mod remote;
 
 /// The acceptance of `git st-convert`: the program itself, in repositories that git made.
 #[cfg(all(unix, feature = "cli"))]

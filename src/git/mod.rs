@@ -24,8 +24,8 @@ pub mod fetch;
 pub mod history;
 pub mod merge;
 pub mod commit;
-pub mod ssh;
 pub mod credential;
+pub mod ssh;
 
 pub use command::{Git, Output};
 pub use commit::Identity;

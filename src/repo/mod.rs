@@ -16,6 +16,7 @@ mod index_file;
 mod lock;
 mod objects;
 mod partial;
+mod remotes;
 mod stage;
 mod worktree;
 
@@ -30,6 +31,7 @@ pub use gix::ObjectId;
 pub use history::{ChangedPath, History, Version};
 pub use index::{Entry, Mode};
 pub use partial::PartialIndex;
+pub use remotes::{Settings, global_settings};
 pub use stage::Change;
 
 /// What the functions of this module return.

@@ -1,0 +1,133 @@
+//! What a repository says about its remotes: all settings, its `.lfsconfig`, its branch, what was fetched last.
+//!
+//! Invariant: a setting of a file that somebody else owns is left out, since it could name a program or a proxy; an
+//! `.lfsconfig` is bounded, includes nothing and is not followed through a link. What it may say is decided in `remote`.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+
+use bstr::ByteSlice as _;
+use gix::config::file::Metadata;
+use gix::sec::Trust;
+
+use super::{Error, ObjectId, Repo, Result};
+
+/// The file of a repository that says where its LFS objects are.
+const LFSCONFIG: &str = ".lfsconfig";
+
+/// An `.lfsconfig` longer than this is none.
+const MAX_LFSCONFIG: u64 = 64 << 10;
+
+/// Settings as keys (`section.name`, `section.sub.name`) and values, in git's order: of two with one key the last counts.
+pub type Settings = Vec<(String, String)>;
+
+/// The settings of git outside of any repository: of the system and of the person.
+///
+/// # Errors
+/// [`Error::Git`] if a file cannot be read.
+pub fn global_settings() -> Result<Settings> {
+    let mut config = gix::config::File::from_globals().map_err(Error::git("read git's configuration"))?;
+    let overrides = gix::config::File::from_environment_overrides();
+    let overrides = overrides.map_err(Error::git("read git's configuration"))?;
+    config.append(overrides).map_err(Error::git("read git's configuration"))?;
+    Ok(list(&config))
+}
+
+impl Repo {
+    /// All settings of git, as this repository has them.
+    pub fn settings(&self) -> Settings {
+        list(self.inner.config_snapshot().plumbing())
+    }
+
+    /// The settings in `.lfsconfig`: of the work tree, else of the index, else of `HEAD`, as Git LFS looks for it.
+    ///
+    /// # Errors
+    /// [`Error::MissingBlob`] if a partial clone left it out, [`Error::BlobTooLarge`], [`Error::Io`], or [`Error::Git`]
+    /// if it cannot be parsed.
+    pub fn lfsconfig(&self) -> Result<Option<Settings>> {
+        let text = match self.lfsconfig_file()? {
+            Some(text) => text,
+            None => match self.lfsconfig_blob()? {
+                Some(id) => self.blob(id, MAX_LFSCONFIG)?,
+                None => return Ok(None),
+            },
+        };
+        let meta = Metadata::from(gix::config::Source::Worktree);
+        let config = gix::config::File::from_bytes_no_includes(
+            &text,
+            meta,
+            gix::config::file::init::Options::default(),
+        );
+        Ok(Some(list(&config.map_err(Error::git("parse `.lfsconfig`"))?)))
+    }
+
+    fn lfsconfig_file(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.work_dir().join(LFSCONFIG);
+        let error = |err| Error::io("read", &path)(err);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_file() => {}
+            Ok(_) => return Ok(None),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(error(err)),
+        }
+        let mut text = Vec::new();
+        let file = File::open(&path).map_err(error)?;
+        file.take(MAX_LFSCONFIG + 1).read_to_end(&mut text).map_err(error)?;
+        if text.len() as u64 > MAX_LFSCONFIG {
+            return Err(error(io::ErrorKind::FileTooLarge.into()));
+        }
+        Ok(Some(text))
+    }
+
+    fn lfsconfig_blob(&self) -> Result<Option<ObjectId>> {
+        let index = self.read_index()?;
+        if let Some(entry) = index.entry_by_path(LFSCONFIG.into()) {
+            return Ok(Some(entry.id).filter(|_| entry.mode != gix::index::entry::Mode::SYMLINK));
+        }
+        if self.head_is_unborn()? { Ok(None) } else { self.blob_at("HEAD", LFSCONFIG.into()) }
+    }
+
+    /// The branch of `HEAD`, without `refs/heads/`; `None` if none is checked out.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn branch(&self) -> Result<Option<String>> {
+        let name = self.inner.head_name().map_err(Error::git("read HEAD"))?;
+        Ok(name.map(|name| name.shorten().to_str_lossy().into_owned()))
+    }
+
+    /// The first line of `FETCH_HEAD`.
+    pub fn fetch_head(&self) -> Option<String> {
+        let text = fs::read(self.git_dir().join("FETCH_HEAD")).ok()?;
+        text.lines().next().map(|line| line.to_str_lossy().into_owned())
+    }
+}
+
+fn list(config: &gix::config::File) -> Settings {
+    let mut settings = Settings::new();
+    for section in config.sections() {
+        if section.meta().trust != Trust::Full {
+            continue;
+        }
+        let header = section.header();
+        let prefix = match header.subsection_name() {
+            Some(subsection) => format!("{}.{}", header.name().to_str_lossy(), subsection.to_str_lossy()),
+            None => header.name().to_str_lossy().into_owned(),
+        };
+        let mut names: Vec<String> = section.value_names().map(|name| name.to_ascii_lowercase()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            // A name alone is true; only the last of several can be told from an empty value here.
+            let is_implicit = section.body().value_implicit(&name) == Some(None);
+            let mut values = section.values(&name);
+            if is_implicit {
+                values.pop();
+                values.push("true".into());
+            }
+            let pair = |value: bstr::BString| (format!("{prefix}.{name}"), value.to_str_lossy().into_owned());
+            settings.extend(values.into_iter().map(pair));
+        }
+    }
+    settings
+}
