@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1. the Hub's token                 for the Hub's own origin, at once
-//! 2. the netrc file                  for its host
+//! 2. the netrc file                  for its host, at the usual port or that of the person's own remote
 //! 3. the address: user:password@     for its origin
 //! 4. git credential fill             for the origin; approved after 2xx, rejected after 401
 //! ```
@@ -70,6 +70,13 @@ impl Client<'_> {
         let has_own = |line: &(header::HeaderName, _)| line.0 == header::AUTHORIZATION;
         if !ask.may_log_in || ask.own.iter().any(has_own) {
             return self.follow(ask, None);
+        }
+        let extra = self.settings.extra_headers(&ask.url, ask.home);
+        if extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())) {
+            let response = self.follow(ask, None)?;
+            let is_refused = response.status == 401;
+            let refusal = |response| Err(self.refusal(response, Some(CredentialPlace::ExtraHeader)));
+            return if is_refused { refusal(response) } else { Ok(response) };
         }
         let mut ask = ask.clone();
         let mut places = PLACES.into_iter();
@@ -160,13 +167,17 @@ impl Client<'_> {
     }
 
     fn in_netrc(&self, ask: &Ask<'_>) -> Option<Credential> {
-        let path = self.settings.netrc.as_ref()?;
+        let (path, origin) = (self.settings.netrc.as_ref()?, ask.url.origin());
+        // The file names hosts, not ports: another port than the usual one is meant only where the person's remote has it.
+        if !origin.has_usual_port() && ask.home != Some(origin) {
+            return None;
+        }
         let mut text = String::new();
         // A file that is not there or cannot be read holds no login; git and curl say nothing of it either.
         let read = File::open(path).and_then(|file| file.take(MAX_NETRC).read_to_string(&mut text));
         let user = ask.login.map(|login| login.user.as_str());
         read.ok()?;
-        let login = netrc::find(&text, ask.url.origin().host(), user)?;
+        let login = netrc::find(&text, origin.host(), user)?;
         self.basic(&login, CredentialPlace::Netrc)
     }
 
