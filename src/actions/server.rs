@@ -14,10 +14,7 @@ use crate::git::{self, Git};
 use crate::lfs::Pointer;
 use crate::remote::hub::is_model;
 use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings, Url};
-use crate::repo::Repo;
-
-/// The longest `.lfsconfig`, and the longest `FETCH_HEAD` of which the first line is wanted.
-const MAX_TEXT: u64 = 64 << 10;
+use crate::repo::{Repo, global_settings};
 
 /// Is told each command line of git.
 type Runs<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
@@ -62,21 +59,21 @@ impl<'a> Server<'a> {
         watch: &'a Watch<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Self, Error> {
-        let dir = repo.work_dir();
-        let git = Git::at(dir)?.observed(Some(&*watch.run));
-        let config = Config::from_list(&git.command("config").args(["--list", "-z"]).run()?.stdout);
-        let reference = repo.branch();
-        let branch = reference.as_deref().and_then(|name| name.strip_prefix("refs/heads/"));
-        let fetch_head = small(&repo.git_dir().join("FETCH_HEAD"));
-        let fetch_head = fetch_head.as_deref().and_then(|text| text.to_str().ok()?.lines().next());
-        let lfsconfig = lfsconfig(repo)?;
-        let remotes =
-            Remotes { config: &config, lfsconfig: lfsconfig.as_ref(), branch, fetch_head, work_dir: dir };
+        let (config, branch) = (Config::new(repo.settings()), repo.branch()?);
+        let (lfsconfig, fetch_head) = (repo.lfsconfig()?.map(Config::new), repo.fetch_head());
+        let remotes = Remotes {
+            config: &config,
+            lfsconfig: lfsconfig.as_ref(),
+            branch: branch.as_deref(),
+            fetch_head: fetch_head.as_deref(),
+            work_dir: repo.work_dir(),
+        };
         let endpoint = remotes.endpoint(remote)?;
         if let Some(moved) = endpoint.moved() {
             reporter.note(&Note::ServerMoved { to: moved.to.clone(), from: moved.from.clone() });
         }
-        let client = watch.client(settings.clone().with_config(config), dir)?;
+        let reference = branch.map(|name| format!("refs/heads/{name}"));
+        let client = watch.client(settings.clone().with_config(config), repo.work_dir())?;
         Ok(Self { client, endpoint, reference })
     }
 
@@ -84,32 +81,6 @@ impl<'a> Server<'a> {
     pub(super) fn object(&self, pointer: Pointer) -> Object<'_> {
         Object::new(&self.client, &self.endpoint, pointer, self.reference.as_deref())
     }
-}
-
-/// The repository's `.lfsconfig`: of the work tree, else of the index.
-fn lfsconfig(repo: &Repo) -> Result<Option<Config>, Error> {
-    let name = b".lfsconfig".as_bstr();
-    let target = repo.target(name)?;
-    let text = match target.metadata() {
-        Ok(Some(metadata)) if metadata.is_file() => small(&target.path()),
-        // A link leads wherever it wants, so the index is asked.
-        _ => {
-            let entry = repo.entries()?.into_iter().find(|entry| entry.path == *name && entry.stage == 0);
-            entry.and_then(|entry| repo.blob(entry.id, MAX_TEXT).ok())
-        }
-    };
-    let Some(text) = text else { return Ok(None) };
-    let git = Git::at(repo.work_dir())?;
-    let list = git.command("config").args(["--file", "-", "--no-includes", "--list", "-z"]);
-    Ok(Some(Config::from_list(&list.input(text).run()?.stdout)))
-}
-
-/// A small file, or the beginning of a longer one.
-fn small(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read as _;
-    let mut text = Vec::new();
-    std::fs::File::open(path).ok()?.take(MAX_TEXT).read_to_end(&mut text).ok()?;
-    Some(text)
 }
 
 /// How servers are asked: what a person said about them.
@@ -152,7 +123,8 @@ impl pull::Server for Servers {
         reporter: &dyn Reporter,
     ) -> Result<Option<BTreeSet<u64>>, Error> {
         let watch = Watch::new(reporter);
-        let client = watch.client(self.0.clone(), Path::new("."))?;
+        let settings = self.0.clone().with_config(Config::new(global_settings()?));
+        let client = watch.client(settings, Path::new("."))?;
         let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
         let found = client.pull_requests(&model)?;
         Ok(Some(found.into_iter().map(|request| request.number).collect()))

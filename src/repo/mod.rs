@@ -23,7 +23,7 @@ mod worktree;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::BStr;
 
 pub use attributes::{AttributesChange, CommittedAttributes, Filter};
 pub use error::Error;
@@ -106,12 +106,6 @@ impl Repo {
     /// [`Error::Git`]
     pub fn head_is_unborn(&self) -> Result<bool> {
         Ok(self.inner.head().map_err(Error::git("read HEAD"))?.is_unborn())
-    }
-
-    /// The full name of the branch that is checked out; `None` at a commit, or if it is not UTF-8.
-    pub fn branch(&self) -> Option<String> {
-        let name = self.inner.head_name().ok()??;
-        Some(name.as_bstr().to_str().ok()?.to_owned())
     }
 
     /// Removes what killed runs left: temporary files of the store and of the index, and a lock of the index that
