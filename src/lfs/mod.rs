@@ -28,8 +28,6 @@ pub mod writers;
 pub use incomplete::Incomplete;
 pub use keep::Kept;
 #[cfg(feature = "repo")]
-pub use keep::Kept;
-#[cfg(feature = "repo")]
 pub use place::{Placed, Target};
 pub use pointer::Pointer;
 #[cfg(feature = "repo")]
