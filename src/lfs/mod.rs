@@ -26,6 +26,7 @@ pub mod writers;
 
 #[cfg(feature = "repo")]
 pub use incomplete::Incomplete;
+#[cfg(feature = "repo")]
 pub use keep::Kept;
 #[cfg(feature = "repo")]
 pub use place::{Placed, Target};

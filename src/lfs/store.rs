@@ -176,6 +176,15 @@ impl Store {
         Incomplete::open(self, oid)
     }
 
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn remove(&self, oid: Oid) -> Result<(), Error> {
+        let path = self.path_of(oid);
+        fs::remove_file(&path).map_err(Error::io("remove", path))
+    }
+
     pub(super) fn sharing(&self) -> Sharing {
         self.sharing
     }

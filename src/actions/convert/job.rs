@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) layout: Layout,
     pub(super) ties: ties::Ties,
+    /// The source is in the store for this conversion alone.
+    pub(super) is_passing: bool,
 }
 
 /// Where the bytes of a checkpoint are.
@@ -101,7 +103,7 @@ impl Job {
             metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());
         }
         let layout = Layout::new(&plan, &ties.kept, &metadata)?;
-        Ok(Self { content, plan, layout, ties })
+        Ok(Self { content, plan, layout, ties, is_passing: false })
     }
 
     /// Is it the name of a tensor here?

@@ -26,6 +26,8 @@ pub(super) struct Done {
     pub(super) written: Written,
     pub(super) conversion: Conversion,
     object: NewObject,
+    /// The source, if it is in the store for this conversion alone.
+    passing: Option<Oid>,
     /// The work-tree file; `None` for a pointer.
     placed: Option<Placed>,
     /// May it replace what is there?
@@ -53,7 +55,8 @@ impl Run<'_> {
             return Err(Error::OutputExists { output });
         }
         let conversion = job.facts(Some(written));
-        Ok(Done { path, output, written, conversion, object, placed, replaces })
+        let passing = job.is_passing.then_some(written.source_oid);
+        Ok(Done { path, output, written, conversion, object, passing, placed, replaces })
     }
 
     fn convert_here(
@@ -123,9 +126,10 @@ impl Run<'_> {
         let (mut changes, mut notes) = attributes::write(self.repo, &outputs, undo)?;
         let ours = changes.len();
         let mut removed = Vec::new();
-        let mut files = Vec::with_capacity(unit.len());
+        let (mut files, mut passed) = (Vec::with_capacity(unit.len()), Vec::new());
         for done in unit {
-            let Done { path, output, written, conversion, object, placed, replaces } = done;
+            let Done { path, output, written, conversion, object, passing, placed, replaces } = done;
+            passed.extend(passing);
             object.commit(written.oid, written.size)?;
             let pointer = Pointer { oid: written.oid, size: written.size }.to_string();
             let executable = self.is_executable(&output)?;
@@ -159,6 +163,9 @@ impl Run<'_> {
         self.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
         for path in &removed {
             self.repo.remove_file(path.as_bstr())?;
+        }
+        for oid in passed {
+            self.repo.store().remove(oid)?;
         }
         Ok(Published { files, removed })
     }

@@ -348,7 +348,9 @@ impl Run<'_> {
             server.object(pointer).to_store(&self.repo.store(), &|bytes| self.reporter.advanced(bytes));
         self.reporter.finished();
         fetched?;
-        Job::prepare(Source::object(Some(self.repo), path, pointer)?, class, self.options)
+        let source = Source::object(Some(self.repo), path, pointer)?;
+        let job = Job::prepare(source, class, self.options)?;
+        Ok(Job { is_passing: !self.options.keep_source, ..job })
     }
 }
 
