@@ -40,7 +40,7 @@ pub mod git;
 pub mod remote;
 
 // The order of steps, and what a person sees.
-#[cfg(all(feature = "repo", feature = "git"))]
+#[cfg(all(feature = "repo", feature = "git", feature = "remote"))]
 pub mod actions;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use bstr::BString;
 
 use crate::hash::Oid;
-use crate::{checkpoint, git, lfs, repo, safetensors};
+use crate::{checkpoint, git, lfs, remote, repo, safetensors};
 
 /// Why an action did not do its work, for one file or as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Error {
     /// git.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// A server, but for what git asks of it.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
     /// A file could not be opened, read or written.
     #[error("cannot {what} {}", path.display())]
     Io {

@@ -9,10 +9,12 @@ pub mod inspect;
 mod names;
 mod network;
 pub mod pull;
+mod servers;
 mod undo;
 
 pub use error::Error;
 pub use network::Asking;
+pub use servers::Servers;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +23,7 @@ use bstr::{BStr, BString};
 use crate::checkpoint::{Candidate, Ignored};
 use crate::git::Progress;
 use crate::hash::Oid;
+use crate::remote::Event;
 
 /// What an action tells while it runs. Every method may be called from several threads.
 pub trait Reporter: Sync {
@@ -59,6 +62,11 @@ pub trait Reporter: Sync {
     fn confirm(&self, question: &str) -> bool {
         let _ = question;
         false
+    }
+
+    /// A server was asked something.
+    fn request(&self, event: &Event<'_>) {
+        let _ = event;
     }
 
     /// A git command is run, with these arguments.
@@ -169,6 +177,16 @@ pub enum Note {
     Removed {
         /// Its path.
         path: BString,
+    },
+    /// The repository's own `.lfsconfig` says that its LFS objects are on another host than the remote's.
+    ServerMoved {
+        /// The host.
+        to: String,
+    },
+    /// The Hub did not say which pull requests are open, so that the newest of all are looked at.
+    NotNarrowed {
+        /// Why.
+        reason: String,
     },
     /// A pull request changes more than safetensors.
     OtherPaths {

@@ -17,6 +17,7 @@ use super::sizes::{bytes, counted};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
 use crate::git::{Phase, Progress};
+use crate::remote::Event;
 
 /// How many lines of one list a person is shown.
 const LISTED: usize = 10;
@@ -148,6 +149,14 @@ impl Reporter for Teller<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::ServerMoved { to } => {
+                let to = sanitize::text(to);
+                self.ui
+                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
+            }
+            Note::NotNarrowed { reason } => {
+                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
+            }
             Note::OtherPaths { number, paths } => {
                 let mut lines = format!("pull request {number} changes more than safetensors:");
                 for path in paths {
@@ -176,6 +185,14 @@ impl Reporter for Teller<'_> {
 
     fn confirm(&self, question: &str) -> bool {
         self.ui.confirm(question)
+    }
+
+    fn request(&self, event: &Event<'_>) {
+        if self.ui.verbose > 1 {
+            let status = event.status.map_or("no answer".to_owned(), |status| status.to_string());
+            let url = event.url.to_string();
+            self.ui.note(&format!("asked {} {}: {status}", event.method, sanitize::text(&url)));
+        }
     }
 
     fn command(&self, arguments: &[OsString]) {
