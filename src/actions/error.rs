@@ -33,7 +33,7 @@ pub enum Error {
     /// git.
     #[error(transparent)]
     Git(#[from] git::Error),
-    /// A server.
+    /// A server, but for what git asks of it.
     #[error(transparent)]
     Remote(remote::Error),
     /// A file could not be opened, read or written.

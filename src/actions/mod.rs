@@ -10,11 +10,12 @@ mod names;
 mod network;
 pub mod pull;
 mod server;
+mod servers;
 mod undo;
 
 pub use error::Error;
 pub use network::Asking;
-pub use server::Servers;
+pub use servers::Servers;
 
 use std::collections::BTreeMap;
 
@@ -166,13 +167,6 @@ pub enum Note {
         /// It has other changes that are not staged; they are not now, either.
         has_unstaged_changes: bool,
     },
-    /// The repository's `.lfsconfig` names another host than the remote's.
-    ServerMoved {
-        /// The host that it names.
-        to: String,
-        /// The remote's.
-        from: Option<String>,
-    },
     /// git knows no LFS filter here, so it sees the file itself as modified.
     NoFilter,
     /// A shard index was written.
@@ -184,6 +178,16 @@ pub enum Note {
     Removed {
         /// Its path.
         path: BString,
+    },
+    /// The repository's own `.lfsconfig` says that its LFS objects are on another host than the remote's.
+    ServerMoved {
+        /// The host.
+        to: String,
+    },
+    /// The Hub did not say which pull requests are open, so that the newest of all are looked at.
+    NotNarrowed {
+        /// Why.
+        reason: String,
     },
     /// A pull request changes more than safetensors.
     OtherPaths {

@@ -4,6 +4,7 @@
 
 use super::{Error, Reporter};
 use crate::git::{self, Network, Token};
+use crate::remote;
 
 /// How servers are asked.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +34,9 @@ impl Asking {
         let done = work(&network);
         reporter.finished();
         match done {
-            Err(Error::Git(git::Error::Stopped { .. })) => Err(Error::Interrupted),
+            Err(Error::Git(git::Error::Stopped { .. }) | Error::Remote(remote::Error::Interrupted)) => {
+                Err(Error::Interrupted)
+            }
             Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
             done => done,
         }

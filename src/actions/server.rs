@@ -1,20 +1,18 @@
-//! [`Server`]: the LFS server behind a repository, as its configuration and the person's say; and [`Servers`], which finds
-//! it, and the Hub's list of pull requests, for `pull`.
+//! [`Server`]: the LFS server behind a repository, as its configuration and the person's say.
 //!
 //! Nothing is asked before the first object is read.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::Path;
 
-use bstr::ByteSlice as _;
+use bstr::BStr;
 
-use super::{Error, Note, Reporter, pull};
-use crate::git::{self, Git};
+use super::{Error, Note, Reporter};
+use crate::git::Git;
 use crate::lfs::Pointer;
-use crate::remote::hub::is_model;
-use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings, Url};
-use crate::repo::{Repo, global_settings};
+use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings};
+use crate::repo::Repo;
 
 /// Is told each command line of git.
 type Runs<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
@@ -70,7 +68,7 @@ impl<'a> Server<'a> {
         };
         let endpoint = remotes.endpoint(remote)?;
         if let Some(moved) = endpoint.moved() {
-            reporter.note(&Note::ServerMoved { to: moved.to.clone(), from: moved.from.clone() });
+            reporter.note(&Note::ServerMoved { to: moved.to.clone() });
         }
         let reference = branch.map(|name| format!("refs/heads/{name}"));
         let client = watch.client(settings.clone().with_config(config), repo.work_dir())?;
@@ -81,62 +79,28 @@ impl<'a> Server<'a> {
     pub(super) fn object(&self, pointer: Pointer) -> Object<'_> {
         Object::new(&self.client, &self.endpoint, pointer, self.reference.as_deref())
     }
-}
 
-/// How servers are asked: what a person said about them.
-#[derive(Debug, Clone)]
-pub struct Servers(pub Settings);
-
-impl pull::Server for Servers {
-    fn fetch(
+    /// Puts objects into the store, each under its own name and with its own progress.
+    pub(super) fn download(
         &self,
         repo: &Repo,
-        remote: &git::Remote,
-        objects: &[Pointer],
+        objects: &[(&BStr, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        let (store, mut missing) = (repo.store(), Vec::new());
-        for &pointer in objects {
-            let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
-            missing
-                .extend(store.find(pointer.oid, pointer.size).map_err(failed)?.is_none().then_some(pointer));
+        let (store, reference) = (repo.store(), self.reference.as_deref());
+        let pointers: Vec<_> = objects.iter().map(|(_, pointer)| *pointer).collect();
+        let actions = remote::batch(&self.client, &self.endpoint, Operation::Download, &pointers, reference)?;
+        for (&(name, pointer), action) in objects.iter().zip(actions) {
+            reporter.started(name, pointer.size);
+            let told = Cell::new(0);
+            let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
+            let fetched =
+                action.and_then(|action| self.object(pointer).with_action(action).to_store(&store, &tell));
+            reporter.finished();
+            fetched?;
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let watch = Watch::new(reporter);
-        let server = Server::of(repo, Some(&remote.name), &self.0, &watch, reporter)?;
-        let (client, reference) = (&server.client, server.reference.as_deref());
-        let actions = remote::batch(client, &server.endpoint, Operation::Download, &missing, reference)?;
-        reporter.started(remote.name.as_bytes().as_bstr(), missing.iter().map(|pointer| pointer.size).sum());
-        let fetched = missing.iter().zip(actions).try_for_each(|(&pointer, action)| {
-            let object = server.object(pointer).with_action(action?);
-            object.to_store(&store, &|bytes| reporter.advanced(bytes)).map(drop)
-        });
-        reporter.finished();
-        Ok(fetched?)
+        Ok(())
     }
-
-    fn open_pull_requests(
-        &self,
-        remote: &git::Remote,
-        reporter: &dyn Reporter,
-    ) -> Result<Option<BTreeSet<u64>>, Error> {
-        let watch = Watch::new(reporter);
-        let settings = self.0.clone().with_config(Config::new(global_settings()?));
-        let client = watch.client(settings, Path::new("."))?;
-        let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
-        let found = client.pull_requests(&model)?;
-        Ok(Some(found.into_iter().map(|request| request.number).collect()))
-    }
-}
-
-/// The model that a remote of the Hub holds.
-fn model_of(hub: &Url, remote: &str) -> Option<String> {
-    let remote = Url::parse(remote).ok()?;
-    let path = remote.path().strip_prefix(hub.path().trim_end_matches('/'))?.trim_matches('/');
-    let model = path.strip_suffix(".git").unwrap_or(path);
-    (remote.origin() == hub.origin() && is_model(model)).then(|| model.to_owned())
 }
 
 impl From<remote::Error> for Error {

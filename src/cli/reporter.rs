@@ -139,11 +139,6 @@ impl Reporter for Teller<'_> {
                 let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
                 self.ui.note(&format!("{path}: its line for Git LFS {would}staged{rest}"));
             }
-            Note::ServerMoved { to, from } => {
-                let from = from.as_deref().map(|from| format!(", not from {}", sanitize::text(from)));
-                let (to, from) = (sanitize::text(to), from.unwrap_or_default());
-                self.ui.note(&format!("LFS content comes from {to}{from}, because .lfsconfig says so"));
-            }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
                 self.ui.hint("set it up with `git lfs install`");
@@ -153,6 +148,14 @@ impl Reporter for Teller<'_> {
             }
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
+            }
+            Note::ServerMoved { to } => {
+                let to = sanitize::text(to);
+                self.ui
+                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
+            }
+            Note::NotNarrowed { reason } => {
+                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
             }
             Note::OtherPaths { number, paths } => {
                 let mut lines = format!("pull request {number} changes more than safetensors:");

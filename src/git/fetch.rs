@@ -58,25 +58,25 @@ pub fn list(git: &Git<'_>, network: &Network<'_>, remote: &Remote, pattern: &str
         .collect())
 }
 
-/// Fetches commits with their trees and small blobs, each to a reference of ours: several in a request by their
-/// names, and, where the server does not serve those, one after the other by their references.
+/// Fetches commits with their trees and small blobs: several in a request by their names, and, where the server does
+/// not serve those, one after the other by their references. No reference is written: until somebody makes one, git
+/// keeps them as it keeps anything new, for two weeks.
 ///
 /// # Errors
 /// As [`Network::run`]; then some may be there.
-pub fn fetch_refs(
+pub fn fetch_commits(
     git: &Git<'_>,
     network: &Network<'_>,
     remote: &Remote,
-    wanted: &[(Ref, String)],
+    wanted: &[Ref],
 ) -> Result<(), Error> {
-    let size = batch_for(git, wanted.first().map_or(40, |(from, _)| from.id.len()))?;
+    let size = batch_for(git, wanted.first().map_or(40, |wanted| wanted.id.len()))?;
     for some in wanted.chunks(size) {
-        let by_name = some.iter().map(|(from, to)| format!("+{}:{to}", from.id)).collect::<Vec<_>>();
-        match fetch(git, network, remote, &by_name, BLOB_LIMIT) {
+        let names = some.iter().map(|wanted| wanted.id.clone()).collect::<Vec<_>>();
+        match fetch(git, network, remote, &names, BLOB_LIMIT) {
             Err(Error::Remote { trouble: super::Trouble::Withheld, .. }) => {
-                for (from, to) in some {
-                    let spec = [format!("+{}:{to}", from.name)];
-                    fetch(git, network, remote, &spec, BLOB_LIMIT)?;
+                for wanted in some {
+                    fetch(git, network, remote, std::slice::from_ref(&wanted.name), BLOB_LIMIT)?;
                 }
             }
             fetched => fetched?,

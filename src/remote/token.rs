@@ -65,6 +65,16 @@ pub struct Token {
     pub place: Place,
 }
 
+impl Token {
+    /// The same for git, which is given it for the origin of this address alone; `None` if it has no origin.
+    ///
+    /// # Errors
+    /// [`crate::git::Error::UnsafeCredential`]
+    pub fn for_git(&self, endpoint: &str) -> Result<Option<crate::git::Token>, crate::git::Error> {
+        crate::git::Token::new(endpoint, self.secret.expose())
+    }
+}
+
 /// What was found is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

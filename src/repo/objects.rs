@@ -36,6 +36,11 @@ impl Repo {
         Ok(blob.take_data())
     }
 
+    /// Is the object in this clone?
+    pub fn has_object(&self, id: ObjectId) -> bool {
+        self.inner.has_object(id)
+    }
+
     /// Who wrote a commit, by name; what is not UTF-8 in it is replaced.
     ///
     /// # Errors

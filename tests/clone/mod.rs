@@ -5,7 +5,7 @@ mod errors;
 mod places;
 mod revisions;
 mod servers;
-mod short;
+pub(crate) mod short;
 mod token;
 
 use std::ffi::OsStr;

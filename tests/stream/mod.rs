@@ -197,7 +197,8 @@ fn shards_pass_by_one_after_the_other() {
     let weights: Vec<String> =
         (0..3).map(|number| format!("\"layer.{number}.weight\": \"{}\"", names[1])).collect();
     let mut model = Builder::new();
-    let index = format!("{{\"metadata\": {{\"total_size\": 0}}, \"weight_map\": {{{}}}}}", weights.join(", "));
+    let index =
+        format!("{{\"metadata\": {{\"total_size\": 0}}, \"weight_map\": {{{}}}}}", weights.join(", "));
     model.file("pytorch_model.bin.index.json", index);
     // The index names the second alone: the first is a file of its own.
     model.lfs(names[0], first).lfs(names[1], second).commit("shards");

@@ -25,7 +25,11 @@ fn a_run_that_lost_the_server_is_gone_on_with() {
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert_eq!(objects(&repo), <[String; 0]>::default());
     assert_eq!(world.git(&repo, &["status", "--porcelain"]), "");
-    assert!(leftovers(&repo).iter().any(|name| name.ends_with(".safetensors.json")), "{:?}", leftovers(&repo));
+    assert!(
+        leftovers(&repo).iter().any(|name| name.ends_with(".safetensors.json")),
+        "{:?}",
+        leftovers(&repo)
+    );
     world.hub.heal();
     let before: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
     assert!(before > 20 << 20, "{before}");
@@ -44,8 +48,7 @@ fn a_person_s_interruption_is_gone_on_with() {
     let oid = Oid::of(&bytes).to_string();
     let repo = world.clone(&[]);
     world.hub.throttle(Some(20 << 20));
-    let mut child =
-        world.command(&repo, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = world.command(&repo, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let fetched = || -> u64 {
         let seen = world.hub.requests_now();
         seen.iter().filter(|seen| seen.path().contains(&oid)).map(|seen| seen.sent).sum()

@@ -286,14 +286,6 @@ impl<'a> Tracked<'a> {
         self.far.map_or(Ok(None), Far::server)
     }
 
-    /// Puts an object of the server into the store.
-    fn download(&self, pointer: Pointer) -> Result<(), Error> {
-        if let Some(server) = self.server()? {
-            server.object(pointer).to_store(&self.repo.store(), &|_| {})?;
-        }
-        Ok(())
-    }
-
     /// What the content of a file says; of one on the server as much as is needed is read.
     fn judge(&self, path: &BStr, found: &Found) -> Result<Verdict, Error> {
         let pointer = match found {
@@ -340,7 +332,9 @@ impl<'a> Tracked<'a> {
 
     fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
         if let Found::There(pointer) = self.find(index.as_bstr())? {
-            self.download(pointer)?;
+            if let Some(server) = self.server()? {
+                server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
+            }
         }
         let source = self.open(index.as_bstr())?;
         let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };

@@ -343,11 +343,7 @@ impl Run<'_> {
                 None => {}
             }
         }
-        self.reporter.started(path, size);
-        let fetched =
-            server.object(pointer).to_store(&self.repo.store(), &|bytes| self.reporter.advanced(bytes));
-        self.reporter.finished();
-        fetched?;
+        server.download(self.repo, &[(path, pointer)], self.reporter)?;
         let source = Source::object(Some(self.repo), path, pointer)?;
         let job = Job::prepare(source, class, self.options)?;
         Ok(Job { is_passing: !self.options.keep_source, ..job })

@@ -1,7 +1,8 @@
 //! The pull requests that carry safetensors.
 
-use super::super::{Error, Reporter};
+use super::super::{Error, Note, Reporter};
 use super::request::PullRequest;
+use super::requests::{Known, Requests};
 use super::{Options, with_requests};
 
 /// How many are looked at unless all are wanted.
@@ -25,15 +26,32 @@ pub struct Listing {
 pub fn list(options: &Options<'_>, all: bool, reporter: &dyn Reporter) -> Result<Listing, Error> {
     with_requests(options, reporter, |requests| {
         let mut found = requests.list()?;
-        if let Some(wanted) = options.server.open_pull_requests(&requests.remote, reporter)? {
-            found.retain(|known| wanted.contains(&known.number));
-        }
+        narrow(&mut found, options, requests, reporter)?;
         let known = found.len();
         if !all {
             found.truncate(NEWEST);
         }
-        let (_fetched, mut read) = requests.fetch(&found)?;
+        let mut read = requests.fetch(&found)?;
         read.retain(|request| !request.files.is_empty());
         Ok(Listing { requests: read, seen: found.len(), known })
     })
+}
+
+/// Leaves those that the server says are worth a look. If it cannot say, all are.
+pub(super) fn narrow(
+    found: &mut Vec<Known>,
+    options: &Options<'_>,
+    requests: &Requests<'_>,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    match options.server.open_pull_requests(requests.repo, &requests.remote, reporter) {
+        Ok(Some(wanted)) => found.retain(|known| wanted.contains(&known.number)),
+        Ok(None) => {}
+        Err(error) if reporter.is_interrupted() => return Err(error),
+        Err(error) => reporter.note(&Note::NotNarrowed { reason: error.to_string() }),
+    }
+    Ok(())
 }

@@ -35,7 +35,7 @@ use crate::repo::{ObjectId, Repo};
 
 pub use list::{Listing, NEWEST, list};
 pub use request::{File, PullRequest, State};
-use requests::{Requests, reference};
+use requests::Requests;
 
 /// What is asked of the servers behind a remote, besides what git asks.
 pub trait Server {
@@ -57,26 +57,10 @@ pub trait Server {
     /// Whatever keeps the answer away.
     fn open_pull_requests(
         &self,
+        repo: &Repo,
         remote: &Remote,
         reporter: &dyn Reporter,
     ) -> Result<Option<BTreeSet<u64>>, Error>;
-}
-
-/// No server: what is in the LFS store is all there is.
-#[derive(Debug, Clone, Copy)]
-pub struct StoreAlone;
-
-impl Server for StoreAlone {
-    fn fetch(&self, _: &Repo, _: &Remote, objects: &[Pointer], _: &dyn Reporter) -> Result<(), Error> {
-        match objects.first() {
-            Some(Pointer { oid, size }) => Err(Error::NoObject { oid: *oid, size: *size }),
-            None => Ok(()),
-        }
-    }
-
-    fn open_pull_requests(&self, _: &Remote, _: &dyn Reporter) -> Result<Option<BTreeSet<u64>>, Error> {
-        Ok(None)
-    }
 }
 
 /// From where, and who asks.
@@ -135,8 +119,8 @@ pub fn pull(
 ) -> Result<Pulled, Error> {
     with_requests(options, reporter, |requests| {
         let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
-        let (_fetched, read) = requests.fetch(&[known])?;
-        let request = read.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
+        let request =
+            requests.fetch(&[known])?.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
         if request.files.is_empty() && request.base != Some(request.commit) {
             return Err(Error::WithoutSafetensors { number });
         }
@@ -214,7 +198,7 @@ fn take(
         _ if wish.merge => How::Merged,
         _ => How::Staged,
     };
-    let rev = reference(request.number);
+    let rev = request.commit.to_string();
     let message = format!("Merge refs/pr/{}", request.number);
     match how {
         How::UpToDate => {}

@@ -1,7 +1,7 @@
 //! [`Requests`]: the pull requests of a remote, listed and fetched.
 //!
-//! Invariant: a fetched pull request is in `refs/st-convert/pr/<number>` while it is looked at, and in no reference
-//! afterwards; no branch, tag or `FETCH_HEAD` is written. What is fetched of it is commits, trees and pointers.
+//! Invariant: no reference, tag or `FETCH_HEAD` is written for a pull request that is looked at. What is fetched of it is
+//! commits, trees and pointers.
 
 use super::super::Error;
 use super::relation::Relation;
@@ -11,8 +11,6 @@ use crate::repo::{ObjectId, Repo};
 
 /// Where pull requests are at a remote.
 const THERE: &str = "refs/pr/";
-/// Where they are here.
-const HERE: &str = "refs/st-convert/pr/";
 
 /// The pull requests of a remote.
 pub(super) struct Requests<'a> {
@@ -29,19 +27,6 @@ pub(super) struct Requests<'a> {
 pub(super) struct Known {
     pub(super) number: u64,
     there: Ref,
-}
-
-/// Pull requests that are here, until this is dropped.
-pub(super) struct Fetched<'a> {
-    git: &'a Git<'a>,
-    refs: Vec<String>,
-}
-
-impl Drop for Fetched<'_> {
-    fn drop(&mut self) {
-        // What stays is overwritten by the next run, and does no harm.
-        let _stays = fetch::delete_refs(self.git, &self.refs);
-    }
 }
 
 impl<'a> Requests<'a> {
@@ -75,21 +60,19 @@ impl<'a> Requests<'a> {
         Ok(known.collect())
     }
 
-    /// Fetches these, and reads what each brings.
-    pub(super) fn fetch(&self, known: &[Known]) -> Result<(Fetched<'a>, Vec<PullRequest>), Error> {
-        let wanted: Vec<_> =
-            known.iter().map(|known| (known.there.clone(), reference(known.number))).collect();
-        let fetched = Fetched { git: self.git, refs: wanted.iter().map(|(_, here)| here.clone()).collect() };
-        fetch::fetch_refs(self.git, self.network, &self.remote, &wanted)?;
+    /// Fetches these, and reads what each brings. One that moved or went meanwhile is left out.
+    pub(super) fn fetch(&self, known: &[Known]) -> Result<Vec<PullRequest>, Error> {
+        let wanted: Vec<_> = known.iter().map(|known| known.there.clone()).collect();
+        fetch::fetch_commits(self.git, self.network, &self.remote, &wanted)?;
         let mut requests = Vec::with_capacity(known.len());
         for known in known {
-            let commit =
-                git::commit::rev_parse(self.git, &format!("{}^{{commit}}", reference(known.number)))?;
-            let commit = ObjectId::from_hex(commit.as_bytes())
-                .map_err(|_| git::Error::UnexpectedOutput { subcommand: "rev-parse".to_owned() })?;
-            requests.push(PullRequest::read(self.repo, &self.relation, self.head, known.number, commit)?);
+            let commit = ObjectId::from_hex(known.there.id.as_bytes())
+                .map_err(|_| git::Error::UnexpectedOutput { subcommand: "ls-remote".to_owned() })?;
+            if self.repo.has_object(commit) {
+                requests.push(PullRequest::read(self.repo, &self.relation, self.head, known.number, commit)?);
+            }
         }
-        Ok((fetched, requests))
+        Ok(requests)
     }
 
     /// Fetches the blobs of these that a partial clone left out.
@@ -109,9 +92,4 @@ impl<'a> Requests<'a> {
     pub(super) fn read_again(&self, request: &PullRequest) -> Result<PullRequest, Error> {
         PullRequest::read(self.repo, &self.relation, self.head, request.number, request.commit)
     }
-}
-
-/// Where a pull request is while it is looked at.
-pub(super) fn reference(number: u64) -> String {
-    format!("{HERE}{number}")
 }

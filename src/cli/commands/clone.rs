@@ -6,11 +6,12 @@ use crate::actions::Reporter as _;
 use crate::actions::clone::{Cloned, Options, clone};
 use crate::cli::args::{Clone, Convert};
 use crate::cli::commands::convert;
+use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::ui::{STRONG, Ui, styled};
-use crate::cli::{environment, json, sanitize};
+use crate::cli::{json, sanitize};
 use crate::git::redacted;
 
 /// Clones, then converts, and gives the exit code of that.
@@ -29,14 +30,15 @@ pub(crate) fn run(
         }
         report
     };
+    let environment = Environment::read(offline).map_err(failed)?;
     let options = Options {
         cwd,
         model: args.model.clone(),
         dir: args.target.clone(),
         revision: args.revision.clone(),
         depth: args.depth,
-        endpoint: environment::endpoint(),
-        asking: environment::asking(offline).map_err(failed)?,
+        endpoint: environment.endpoint,
+        asking: environment.asking,
     };
     let teller = Teller::new(ui, interrupt, false);
     let cloned = clone(&options, &teller);

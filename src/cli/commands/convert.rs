@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use crate::actions::convert::{Options, Summary, convert};
 use crate::actions::{Error, Reporter as _};
 use crate::cli::args::Convert;
-use crate::cli::environment;
+use crate::cli::environment::Environment;
 use crate::cli::error::{Report, exit_code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
 use crate::cli::ui::Ui;
+use crate::remote::Settings;
 
 /// Converts, and gives the worst exit code of the files.
 pub(crate) fn run(
@@ -20,7 +21,19 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let options = Options {
+    let teller = Teller::new(ui, interrupt, args.dry_run);
+    let done = Environment::read(offline).and_then(|environment| {
+        let servers = Some(environment.servers.settings);
+        convert(&options(args, cwd, servers), &teller)
+    });
+    teller.finished();
+    let summary = ended(done, |summary| summary, &teller, ui)?;
+    conclude(&summary, args, ui);
+    Ok(worst(&summary))
+}
+
+fn options(args: &Convert, cwd: PathBuf, servers: Option<Settings>) -> Options {
+    Options {
         cwd,
         paths: args.paths.clone(),
         dry_run: args.dry_run,
@@ -32,15 +45,9 @@ pub(crate) fn run(
         replace: args.replace,
         pointer_only: args.pointer_only,
         keep_source: args.keep_source,
-        servers: Some(environment::settings(offline)),
+        servers,
         commit: args.commit.then(|| args.message.clone()),
-    };
-    let teller = Teller::new(ui, interrupt, args.dry_run);
-    let done = convert(&options, &teller);
-    teller.finished();
-    let summary = ended(done, |summary| summary, &teller, ui)?;
-    conclude(&summary, args, ui);
-    Ok(worst(&summary))
+    }
 }
 
 /// Prints the last line of `--json`, whatever the end.

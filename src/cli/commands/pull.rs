@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use crate::actions::Reporter as _;
 use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
-use crate::actions::{Reporter as _, Servers};
 use crate::cli::args::Pull;
+use crate::cli::environment::Environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
-use crate::cli::{environment, json, sanitize};
+use crate::cli::{json, sanitize};
 
 /// Takes a pull request, or lists those that carry safetensors.
 pub(crate) fn run(
@@ -28,9 +29,8 @@ pub(crate) fn run(
         }
         report
     };
-    let asking = environment::asking(offline).map_err(failed)?;
-    let servers = Servers(environment::settings(offline));
-    let options = Options { cwd, asking, server: &servers };
+    let environment = Environment::read(offline).map_err(failed)?;
+    let options = Options { cwd, asking: environment.asking, server: &environment.servers };
     let teller = Teller::new(ui, interrupt, false);
     if let Some(number) = args.number {
         let wish = Wish { merge: args.merge, yes: args.yes };

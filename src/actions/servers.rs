@@ -1,0 +1,83 @@
+//! [`Servers`]: the LFS server of a remote, and the Hub, as the actions ask them.
+//!
+//! Invariant: what they are asked with comes from the person's environment and configuration; what a repository says of
+//! its own (`.lfsconfig`) may name another host, and that is told.
+
+use std::collections::BTreeSet;
+
+use bstr::ByteSlice as _;
+
+use super::pull::Server;
+use super::server::{self, Watch};
+use super::{Error, Reporter};
+use crate::git::Remote;
+use crate::lfs::Pointer;
+use crate::remote::hub::{Status, is_model};
+use crate::remote::{Config, Settings};
+use crate::repo::Repo;
+
+/// The servers, asked with these settings.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    /// What the environment says; git's configuration is added for each repository.
+    pub settings: Settings,
+}
+
+impl Server for Servers {
+    fn fetch(
+        &self,
+        repo: &Repo,
+        remote: &Remote,
+        objects: &[Pointer],
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        let watch = Watch::new(reporter);
+        let server = server::Server::of(repo, Some(&remote.name), &self.settings, &watch, reporter)?;
+        let names: Vec<_> = objects.iter().map(|pointer| pointer.oid.to_string()).collect();
+        let named = names.iter().map(|name| name.as_bytes().as_bstr()).zip(objects.iter().copied());
+        server.download(repo, &named.collect::<Vec<_>>(), reporter)
+    }
+
+    fn open_pull_requests(
+        &self,
+        repo: &Repo,
+        remote: &Remote,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<BTreeSet<u64>>, Error> {
+        let watch = Watch::new(reporter);
+        let settings = self.settings.clone().with_config(Config::new(repo.settings()));
+        let client = watch.client(settings, repo.work_dir())?;
+        let hub = client.hub().to_string();
+        let Some(model) = model_of(&hub, &remote.url) else { return Ok(None) };
+        let known = client.pull_requests(model)?;
+        let wanted = known.into_iter().filter(|known| known.status != Status::Merged);
+        Ok(Some(wanted.map(|known| known.number).collect()))
+    }
+}
+
+/// The name of the model, if the URL is of one at the Hub.
+fn model_of<'u>(hub: &str, url: &'u str) -> Option<&'u str> {
+    let name = url.strip_prefix(hub.trim_end_matches('/'))?.strip_prefix('/')?.trim_end_matches('/');
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    is_model(name).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_of_the_hub_by_their_urls() {
+        let hub = "https://hub.example/";
+        for (url, model) in [
+            ("https://hub.example/acme/bert", Some("acme/bert")),
+            ("https://hub.example/acme/bert.git/", Some("acme/bert")),
+            ("https://hub.example/gpt2", Some("gpt2")),
+            ("https://hub.example.org/acme/bert", None),
+            ("https://hub.example/datasets/acme/d", None),
+            ("git@hub.example:acme/bert", None),
+        ] {
+            assert_eq!(model_of(hub, url), model, "{url}");
+        }
+    }
+}
