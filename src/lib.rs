@@ -1,7 +1,7 @@
 //! Free a model repository from pickle weights: torch checkpoints become safetensors under Git LFS,
 //! and no pickle is ever executed.
 //!
-//! The modules stand in dependency order; each uses only those above it. The first eight are the pure
+//! The modules stand in dependency order; each uses only those above it. The first nine are the pure
 //! core: bytes in ([`read_at::ReadAt`]), bytes out, no path, process, network, clock or environment.
 //!
 //! # The way of one tensor
@@ -17,8 +17,9 @@
 //! No tensor is ever held whole, nothing is written twice by us, and no clean filter reads the file
 //! again. `docs/architecture.md` says who does what, and why.
 
-// What is read and written: bytes at an offset, and bytes that are hashed on their way.
+// What is read and written: bytes at an offset, bytes in memory, and bytes that are hashed on their way.
 pub mod read_at;
+pub mod buffer;
 pub mod hash;
 
 // The formats: a pickle as data, the tensors of a checkpoint, safetensors, LFS text, what a pickle names.

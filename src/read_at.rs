@@ -183,25 +183,50 @@ impl ReadAt for Window<'_> {
     }
 }
 
-/// A sequential reader over a source, for libraries that want [`io::Read`] and [`io::Seek`].
+/// A reader over a source, for libraries that want [`io::Read`] and [`io::Seek`]. It reads ahead, so that many small
+/// reads close to each other cost one of the source.
 pub struct Reader<'a> {
     source: &'a dyn ReadAt,
     at: u64,
+    /// What was read ahead, and where that begins.
+    ahead: Vec<u8>,
+    ahead_at: u64,
 }
+
+/// How much is read ahead.
+const AHEAD: usize = 64 << 10;
 
 impl<'a> Reader<'a> {
     /// Starts at offset 0.
     pub fn new(source: &'a dyn ReadAt) -> Self {
-        Self { source, at: 0 }
+        Self { source, at: 0, ahead: Vec::new(), ahead_at: 0 }
+    }
+
+    /// What was read ahead of the bytes at `at`.
+    fn held(&self) -> &[u8] {
+        let skip = self.at.checked_sub(self.ahead_at).and_then(|skip| usize::try_from(skip).ok());
+        skip.and_then(|skip| self.ahead.get(skip..)).unwrap_or_default()
     }
 }
 
 impl io::Read for Reader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.source.len().saturating_sub(self.at);
-        let n = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-        let (head, _) = buf.split_at_mut(n);
-        self.source.read_exact_at(head, self.at)?;
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if self.held().is_empty() && buf.len() < AHEAD {
+            // One that failed leaves nothing behind.
+            let mut ahead = std::mem::take(&mut self.ahead);
+            ahead.resize(left.min(AHEAD), 0);
+            self.source.read_exact_at(&mut ahead, self.at)?;
+            (self.ahead, self.ahead_at) = (ahead, self.at);
+        }
+        let held = self.held();
+        let n = if held.is_empty() { left.min(buf.len()) } else { held.len().min(buf.len()) };
+        let (wanted, _) = buf.split_at_mut(n);
+        match held.get(..n) {
+            Some(held) => wanted.copy_from_slice(held),
+            None => self.source.read_exact_at(wanted, self.at)?,
+        }
         self.at += n as u64;
         Ok(n)
     }
@@ -242,6 +267,21 @@ mod tests {
         assert_eq!(joined.read_vec_at(1, 4).unwrap(), b"bcde");
         assert_eq!(joined.read_vec_at(4, 3).unwrap(), b"efg");
         assert!(joined.read_vec_at(4, 4).is_err());
+    }
+
+    #[test]
+    fn a_reader_gives_the_same_bytes_however_they_are_asked_for() {
+        use std::io::{Seek as _, SeekFrom};
+        let bytes: Vec<u8> = (0..251).cycle().take(3 * AHEAD).collect();
+        let mut reader = Reader::new(&bytes);
+        for (at, len) in [(0, 10), (5, AHEAD), (AHEAD - 3, 7), (100, 2 * AHEAD), (3 * AHEAD - 4, 4), (0, 1)] {
+            let mut got = vec![0; len];
+            reader.seek(SeekFrom::Start(at as u64)).unwrap();
+            reader.read_exact(&mut got).unwrap();
+            assert!(got == bytes[at..at + len], "{len} at {at}");
+        }
+        reader.seek(SeekFrom::End(0)).unwrap();
+        assert_eq!(reader.read(&mut [0; 4]).unwrap(), 0);
     }
 
     #[test]

@@ -31,6 +31,11 @@ mod repo;
 #[cfg(feature = "cli")]
 mod hub;
 
+/// The hub asked by real clients. Not in it: benches include the hub, and have no sandbox.
+#[cfg(feature = "cli")]
+#[path = "hub/check/mod.rs"]
+mod hub_check;
+
 /// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
 #[cfg(feature = "cli")]
 mod remote;

@@ -25,7 +25,7 @@ pub use error::{Candidate, Error};
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
 pub use plan::{Deflated, Format, Ignored, Named, Plan, Record, Storage, Tensor};
-pub use prove::{Mismatch, inflate, prove};
+pub use prove::{Mismatch, Proof, inflate, prove};
 pub use zip::is_torch_zip;
 
 use crate::pickle;

@@ -1,11 +1,10 @@
 //! Reading a source once from front to back: its oid, and the checksum of every record.
-//!
-//! It runs on a thread of its own beside the conversion, over bytes that the other thread brings into
-//! the page cache, or the other way round.
 
 use std::io::{self, Write};
+use std::iter::Peekable;
+use std::slice;
 
-use super::{Error, Plan, zip};
+use super::{Error, Plan, Record, zip};
 use crate::hash::{Hasher, Oid};
 use crate::read_at::ReadAt;
 
@@ -23,45 +22,65 @@ pub struct Mismatch {
     pub got: u32,
 }
 
-/// Reads `source` once: returns its oid, and checks every record of `plan` on the way.
-///
-/// `on_read` is told of every buffer and can stop the pass.
-///
-/// # Errors
-/// [`Error::Io`], or [`Error::Damaged`] for a record whose checksum is wrong.
-pub fn prove(
-    source: &dyn ReadAt,
-    plan: &Plan,
-    on_read: &dyn Fn(u64) -> io::Result<()>,
-) -> Result<Oid, Error> {
-    let mut hasher = Hasher::default();
-    let mut records = plan.records.iter().peekable();
-    let mut crc = crc32fast::Hasher::new();
-    let mut buffer = vec![0; BUFFER];
-    let (mut at, len) = (0_u64, source.len());
-    while at < len {
-        let n = usize::try_from(len.saturating_sub(at)).unwrap_or(BUFFER).min(BUFFER);
-        let bytes = buffer.get_mut(..n).unwrap_or_default();
-        source.read_exact_at(bytes, at)?;
-        hasher.update(bytes);
+/// The checksums of the records, taken while the source passes by.
+#[derive(Debug)]
+pub struct Proof<'a> {
+    records: Peekable<slice::Iter<'a, Record>>,
+    crc: crc32fast::Hasher,
+    at: u64,
+}
+
+impl<'a> Proof<'a> {
+    /// Starts before the first byte of the source of `plan`.
+    pub fn new(plan: &'a Plan) -> Self {
+        Self { records: plan.records.iter().peekable(), crc: crc32fast::Hasher::new(), at: 0 }
+    }
+
+    /// How many bytes have passed.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Takes the next bytes.
+    ///
+    /// # Errors
+    /// [`Mismatch`] at the end of a record whose checksum is wrong.
+    pub fn pass(&mut self, bytes: &[u8]) -> Result<(), Mismatch> {
+        let (at, n) = (self.at, bytes.len());
         let end = at.saturating_add(u64::try_from(n).unwrap_or(0));
-        while let Some(record) = records.peek() {
+        self.at = end;
+        while let Some(record) = self.records.peek() {
             let stop = record.at.saturating_add(record.len);
             let from = usize::try_from(record.at.saturating_sub(at)).unwrap_or(n).min(n);
             let to = usize::try_from(stop.saturating_sub(at)).unwrap_or(n).min(n);
-            crc.update(bytes.get(from..to).unwrap_or_default());
+            self.crc.update(bytes.get(from..to).unwrap_or_default());
             if stop > end {
                 break;
             }
-            let got = std::mem::take(&mut crc).finalize();
+            let got = std::mem::take(&mut self.crc).finalize();
             if got != record.crc32 {
-                let (name, expected) = (record.name.clone(), record.crc32);
-                return Err(Error::Damaged(Mismatch { name, expected, got }));
+                return Err(Mismatch { name: record.name.clone(), expected: record.crc32, got });
             }
-            records.next();
+            self.records.next();
         }
-        at = end;
-        on_read(u64::try_from(n).unwrap_or(0))?;
+        Ok(())
+    }
+}
+
+/// Reads `source` once: returns its oid, and checks every record of `plan` on the way.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Damaged`] for a record whose checksum is wrong.
+pub fn prove(source: &dyn ReadAt, plan: &Plan) -> Result<Oid, Error> {
+    let (mut hasher, mut proof) = (Hasher::default(), Proof::new(plan));
+    let mut buffer = vec![0; BUFFER];
+    while proof.at() < source.len() {
+        let left = source.len().saturating_sub(proof.at());
+        let n = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+        let bytes = buffer.get_mut(..n).unwrap_or_default();
+        source.read_exact_at(bytes, proof.at())?;
+        hasher.update(bytes);
+        proof.pass(bytes).map_err(Error::Damaged)?;
     }
     Ok(hasher.finish().0)
 }

@@ -3,12 +3,12 @@
 //! Invariant: an object gets its final name only when it is whole, of the promised size, and on the disk.
 //! This module speaks to no server and to no `git`; the directories are given to it.
 //!
-//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. `store`, `place` and `follow`
-//! touch the disk and come with the feature `repo`.
+//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. `store`, `place`, `copy` and
+//! `writers` touch the disk and come with the feature `repo`.
 
 pub mod attributes;
 #[cfg(feature = "repo")]
-pub mod follow;
+pub(crate) mod copy;
 #[cfg(feature = "repo")]
 pub mod incomplete;
 #[cfg(feature = "repo")]
@@ -18,9 +18,9 @@ pub mod pointer;
 pub mod store;
 #[cfg(feature = "repo")]
 pub(crate) mod temp;
-
 #[cfg(feature = "repo")]
-pub use follow::Follower;
+pub mod writers;
+
 #[cfg(feature = "repo")]
 pub use incomplete::Incomplete;
 #[cfg(feature = "repo")]
@@ -32,3 +32,5 @@ pub(crate) use store::sync_parent;
 pub use store::{NewObject, Sharing, Store};
 #[cfg(feature = "repo")]
 pub use temp::Temp;
+#[cfg(feature = "repo")]
+pub use writers::Writers;

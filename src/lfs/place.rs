@@ -1,7 +1,7 @@
 //! [`Placed`]: an object on its way to a path of the work tree.
 //!
 //! In two steps, so that the bytes can be there before the name is: fill the temporary file (by
-//! [`Placed::fill`], or a [`Follower`](super::Follower)), then [`Placed::publish`].
+//! [`Placed::fill`], or [`Writers`](super::Writers)), then [`Placed::publish`].
 //!
 //! Invariants: no symbolic link is followed, neither as a parent nor as the target; the target is absent or whole;
 //! and the file is three seconds old. The last is for git: an index entry whose file is as young as the index
@@ -180,7 +180,7 @@ impl Placed {
     /// # Errors
     /// [`Error::Io`]
     pub fn fill(&self, object: &File) -> Result<(), Error> {
-        super::follow::copy_all(object, self.file()).map_err(Error::io(self.target.path()))
+        super::copy::copy_all(object, self.file()).map_err(Error::io(self.target.path()))
     }
 
     /// Gives the file its name. Returns its metadata as they are at that name, for the index.
@@ -240,7 +240,7 @@ fn rename(temp: Temp, path: &Path, replace: bool) -> Result<File, (io::Error, Te
 /// For a store that looked as if it were on the file system of the work tree, and is not (a bind mount).
 fn copy_beside(from: &File, path: &Path) -> io::Result<Temp> {
     let temp = Temp::hidden_in(&parent(path))?;
-    super::follow::copy_all(from, temp.file())?;
+    super::copy::copy_all(from, temp.file())?;
     temp.file().set_permissions(from.metadata()?.permissions())?;
     settle(temp.file())?;
     Ok(temp)

@@ -201,7 +201,7 @@ pub struct NewObject {
 }
 
 impl NewObject {
-    /// The file, to hand to a [`Follower`](super::Follower) or to read back.
+    /// The file, to hand to [`Writers`](super::Writers) or to read back.
     pub fn file(&self) -> &File {
         self.temp.file()
     }

@@ -22,4 +22,4 @@ mod write;
 pub use error::Error;
 pub use layout::{Layout, Place};
 pub use read::{Info, read};
-pub use write::write;
+pub use write::{Sink, write};

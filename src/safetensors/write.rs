@@ -4,24 +4,38 @@
 //! Invariant: a bounded buffer, whatever the size of a tensor; exactly [`Layout::size`] bytes are
 //! written, in order, each once.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::gather::Gather;
 use super::layout::{Layout, component};
 use super::{Error, gather};
+use crate::buffer::{Buffer, CAPACITY};
 use crate::checkpoint::{DType, Plan, Tensor};
 use crate::read_at::ReadAt;
 
-/// Bytes handed to the sink at once: stays in the second-level cache.
-pub(super) const BUFFER: usize = 256 << 10;
+/// Where the bytes of a file go, buffer by buffer.
+pub trait Sink {
+    /// Takes the next bytes, and gives back a buffer to fill, whatever is in it.
+    ///
+    /// # Errors
+    /// What keeps them from getting there; then the file is not written.
+    fn put(&mut self, bytes: Buffer) -> io::Result<Buffer>;
+}
+
+impl<W: Write> Sink for W {
+    fn put(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.write_all(&bytes)?;
+        Ok(bytes)
+    }
+}
 
 /// Writes the file that `layout` describes. `source` is what `plan` was made of, with the inflated
 /// records behind it.
 ///
 /// # Errors
 /// [`Error::Io`] from the source or the sink.
-pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn Write) -> Result<(), Error> {
-    let mut out = Output { sink, buffer: Vec::with_capacity(BUFFER) };
+pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn Sink) -> Result<(), Error> {
+    let mut out = Output { sink, buffer: Buffer::new(), filled: 0 };
     out.bytes(layout.header())?;
     let mut gather = Gather::default();
     for place in layout.places() {
@@ -47,24 +61,27 @@ pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn W
     out.flush()
 }
 
-/// Collects small tensors so that the sink gets few large pieces.
+/// Collects tensors so that the sink gets whole buffers, and only the last is shorter.
 struct Output<'a> {
-    sink: &'a mut dyn Write,
-    buffer: Vec<u8>,
+    sink: &'a mut dyn Sink,
+    /// Of which the first `filled` bytes are to be written.
+    buffer: Buffer,
+    filled: usize,
 }
 
 impl Output<'_> {
     fn bytes(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BUFFER - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
+            let (now, later) = bytes.split_at(bytes.len().min(CAPACITY - self.filled));
+            self.buffer[self.filled..][..now.len()].copy_from_slice(now);
+            self.filled += now.len();
             self.flush_if_full()?;
             bytes = later;
         }
         Ok(())
     }
 
-    /// Copies a run of the source. Elements are never cut: the buffer is flushed before a part of one.
+    /// Copies a run of the source. Elements that are to be changed are never cut.
     fn copy(
         &mut self,
         source: &dyn ReadAt,
@@ -73,35 +90,48 @@ impl Output<'_> {
         fix: Option<&Fix>,
     ) -> Result<(), Error> {
         while len > 0 {
-            if BUFFER - self.buffer.len() < 16 {
-                self.flush()?;
-            }
-            let room = (BUFFER - self.buffer.len()) / 16 * 16;
+            let room = CAPACITY - self.filled;
             let n = usize::try_from(len).unwrap_or(room).min(room);
-            let start = self.buffer.len();
-            self.buffer.resize(start + n, 0);
-            let fresh = &mut self.buffer[start..];
+            let whole = if fix.is_some() && (n as u64) < len { n - n % LONGEST } else { n };
+            if let (Some(fix), 0) = (fix, whole) {
+                let mut border = [0; LONGEST];
+                source.read_exact_at(&mut border, at)?;
+                fix.apply(&mut border);
+                self.bytes(&border)?;
+                (at, len) = (at + LONGEST as u64, len - LONGEST as u64);
+                continue;
+            }
+            let fresh = &mut self.buffer[self.filled..][..whole];
             source.read_exact_at(fresh, at)?;
             if let Some(fix) = fix {
                 fix.apply(fresh);
             }
+            self.filled += whole;
             self.flush_if_full()?;
-            at += n as u64;
-            len -= n as u64;
+            (at, len) = (at + whole as u64, len - whole as u64);
         }
         Ok(())
     }
 
     fn flush_if_full(&mut self) -> Result<(), Error> {
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+        if self.filled == CAPACITY { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.sink.write_all(&self.buffer)?;
-        self.buffer.clear();
+        if self.filled == 0 {
+            return Ok(());
+        }
+        let mut full = std::mem::take(&mut self.buffer);
+        full.set_len(self.filled);
+        self.filled = 0;
+        self.buffer = self.sink.put(full)?;
+        self.buffer.set_len(CAPACITY);
         Ok(())
     }
 }
+
+/// Bytes of the longest element, and a multiple of every other's.
+const LONGEST: usize = 16;
 
 /// What is to be done to the bytes of elements, component by component.
 struct Fix {

@@ -40,7 +40,7 @@ fn converted(file: &[u8]) -> Result<Vec<u8>, Error> {
     let plan = plan(file)?;
     let source = file.to_vec();
     let start = Instant::now();
-    checkpoint::prove(&source, &plan, &|_| Ok(()))?;
+    checkpoint::prove(&source, &plan)?;
     let mut inflated = Vec::new();
     checkpoint::inflate(&source, &plan, &mut inflated)?;
     let ties = ties::resolve(&plan, &ties::Policy::default())?;

@@ -58,7 +58,7 @@ fn convert(
     if let Some(named) = scan::dangerous(&plan.globals) {
         return Err(format!("dangerous {}.{}", named.module, named.name));
     }
-    checkpoint::prove(&source, &plan, &|_| Ok(())).map_err(|error| text(&error))?;
+    checkpoint::prove(&source, &plan).map_err(|error| text(&error))?;
     let mut inflated = Vec::new();
     checkpoint::inflate(&source, &plan, &mut inflated).map_err(|error| text(&error))?;
     let policy = class.map(ties::Policy::for_architecture).unwrap_or_default();

@@ -95,7 +95,6 @@ impl Tokens {
         };
         let Some(model) = model else { return Err(hidden()) };
         match model.access() {
-            Access::Public => {}
             Access::Private if right < Right::Read => return Err(hidden()),
             Access::Gated if right < Right::Read => {
                 let answer = if token.is_none() {
@@ -111,7 +110,7 @@ impl Tokens {
                 };
                 return Err(answer);
             }
-            Access::Gated | Access::Private => {}
+            Access::Public | Access::Gated | Access::Private => {}
         }
         if right < need {
             return Err(match token {

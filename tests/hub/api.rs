@@ -150,7 +150,14 @@ fn discussions(request: &mut Request<'_>, id: &str, rest: &str) -> io::Result<An
         (true, "status", Some(status @ ("open" | "closed"))) => {
             let status = if status == "open" { Status::Open } else { Status::Closed };
             model.discussions.change(discussion.number, |discussion| discussion.status = status);
-            Answer::json(200, &json!({"newStatus": asked["status"]}))
+            let change = json!({
+                "id": format!("{:024x}", discussion.number + 1),
+                "type": "status-change",
+                "author": {"name": user, "type": "user"},
+                "createdAt": "2020-01-02T03:04:05.000Z",
+                "data": {"status": asked["status"]},
+            });
+            Answer::json(200, &json!({"newStatus": change}))
         }
         _ => refusal(404, None, "Not Found"),
     };

@@ -4,6 +4,7 @@
 //! are kept beside the stream.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -125,9 +126,9 @@ impl Builder {
         let mark = format!(":{}", self.commits);
         let time = FIRST_COMMIT + 60 * self.commits;
         let mut text = format!("commit {}\nmark {mark}\ncommitter {} {time} +0000\n", self.on, self.author);
-        text.push_str(&format!("data {}\n{message}\n", message.len()));
+        write!(text, "data {}\n{message}\n", message.len()).unwrap();
         if let Some(parent) = self.tips.get(&self.on) {
-            text.push_str(&format!("from {parent}\n"));
+            writeln!(text, "from {parent}").unwrap();
         }
         self.stream.extend_from_slice(text.as_bytes());
         self.stream.append(&mut self.changes);
@@ -198,10 +199,11 @@ pub(crate) fn pointer(oid: &str, size: u64) -> String {
 }
 
 fn hub_attributes() -> String {
-    LFS_PATTERNS
-        .split_whitespace()
-        .map(|name| format!("{name} filter=lfs diff=lfs merge=lfs -text\n"))
-        .collect()
+    let mut text = String::new();
+    for name in LFS_PATTERNS.split_whitespace() {
+        writeln!(text, "{name} filter=lfs diff=lfs merge=lfs -text").unwrap();
+    }
+    text
 }
 
 fn full(name: &str, prefix: &str) -> String {

@@ -34,6 +34,10 @@ pub(crate) enum Fault {
     ContentRange(String),
     /// `Content-Length` is off by so much; then the connection is closed.
     Length(i64),
+    /// No `Content-Length`: the body comes in chunks.
+    Chunked,
+    /// Another value of a header.
+    Header(&'static str, String),
     /// The second half of the body is missing, and `Content-Length` says so.
     Truncated,
     /// A JSON answer is changed.

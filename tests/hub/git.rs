@@ -30,8 +30,8 @@ pub(super) fn answer(request: &mut Request<'_>, id: &str, service: &str) -> io::
     let pushes =
         service == "git-receive-pack" || request.head.query("service").as_deref() == Some("git-receive-pack");
     let need = if pushes { Right::Contribute } else { Right::Public };
-    let token = match state.tokens.check(&request.head, Asks::Password, state.model(id), id, need) {
-        Ok((_, token)) => token,
+    let (model, token) = match state.tokens.check(&request.head, Asks::Password, state.model(id), id, need) {
+        Ok(checked) => checked,
         Err(refused) => return Ok(refused),
     };
     let mut start = Vec::new();
@@ -50,6 +50,7 @@ pub(super) fn answer(request: &mut Request<'_>, id: &str, service: &str) -> io::
         }
     }
     let mut backend = backend(request, id, service);
+    backend.env("HUB_OBJECTS", &model.objects);
     if let Some(token) = token {
         backend.env("REMOTE_USER", token.user);
     }

@@ -45,7 +45,10 @@ impl Seen {
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.target.split('?').next().unwrap_or_default()
+        let path = self.target.split('?').next().unwrap_or_default();
+        // What a proxy is asked begins with the host.
+        let rest = path.strip_prefix("http://").and_then(|rest| Some(&rest[rest.find('/')?..]));
+        rest.unwrap_or(path)
     }
 
     /// Does it carry this text: in its target, a header, the body, or what a Basic authorization decodes to?

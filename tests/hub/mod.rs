@@ -1,7 +1,9 @@
 //! [`Hub`]: a server like the Hugging Face Hub, on this machine, with faults.
 //!
 //! Behind it are a real `git http-backend` and files; the LFS API, the links to content, the REST answers and the faults
-//! are its own. `check` asks it with real git, git-lfs and curl.
+//! are its own. `check` asks it with real git, git-lfs and curl. Git, LFS and the API are at [`Hub::endpoint`], content is
+//! at [`Hub::content_origin`], another port, as the Hub's is on other hosts; there a token is refused. Every origin answers
+//! every path, so a redirect may lead anywhere, and answers as a proxy too: `http_proxy` may be one of them.
 //!
 //! ```ignore
 //! let hub = Hub::start();
@@ -23,7 +25,8 @@
 //! ```
 //!
 //! Invariant: a hub listens on loopback addresses alone, its files are in one temporary directory, and both are gone
-//! when it is dropped. It stands on its own, so that a bench can include it by `#[path]`.
+//! when it is dropped. It stands on its own, so that a bench can include it:
+//! `#[path = "../../tests/hub/mod.rs"] #[expect(dead_code, unused_imports, reason = "a part is needed")] mod hub;`
 #![expect(clippy::disallowed_methods, reason = "git is the server")]
 
 mod access;
@@ -83,10 +86,10 @@ struct State {
 
 /// How it answers.
 struct Settings {
-    /// The first origin; empty before there is one.
+    /// Where git, LFS and the API are; empty before they are.
     main_origin: String,
-    /// Where links to content lead, if it is another one.
-    content_origin: Option<String>,
+    /// Where links to content lead.
+    content_origin: String,
     signing: Signing,
     expiry: Expiry,
 }
@@ -95,7 +98,7 @@ impl State {
     fn new(home: PathBuf) -> Self {
         let settings = Settings {
             main_origin: String::new(),
-            content_origin: None,
+            content_origin: String::new(),
             signing: Signing::Query,
             expiry: Expiry::In,
         };
@@ -132,8 +135,7 @@ impl State {
     }
 
     fn content_origin(&self) -> String {
-        let settings = self.settings.lock().unwrap();
-        settings.content_origin.as_ref().unwrap_or(&settings.main_origin).clone()
+        self.settings.lock().unwrap().content_origin.clone()
     }
 
     fn signing(&self) -> Signing {
@@ -163,9 +165,12 @@ impl Hub {
         let home = dir.path().canonicalize().unwrap();
         fs::write(home.join("gitconfig"), "").unwrap();
         let state = Arc::new(State::new(home));
-        let origin = Server::listen(&state, "127.0.0.1").unwrap();
-        state.settings.lock().unwrap().main_origin = origin;
-        Self { state, _dir: dir }
+        let hub = Self { state, _dir: dir };
+        let (main, content) = (hub.open_origin(), hub.open_origin());
+        let mut settings = hub.state.settings.lock().unwrap();
+        (settings.main_origin, settings.content_origin) = (main, content);
+        drop(settings);
+        hub
     }
 
     /// Its main origin, `http://127.0.0.1:PORT`: what `HF_ENDPOINT` is to be.
@@ -188,9 +193,14 @@ impl Hub {
         Server::listen(&self.state, host).ok()
     }
 
-    /// Lets the links to content lead to another origin.
+    /// Where the links to content lead: an origin of its own unless told, as the Hub's lead to others.
+    pub(crate) fn content_origin(&self) -> String {
+        self.state.content_origin()
+    }
+
+    /// Lets the links to content lead elsewhere; to [`Self::endpoint`] too.
     pub(crate) fn serve_content_from(&self, origin: &str) {
-        self.state.settings.lock().unwrap().content_origin = Some(origin.to_owned());
+        origin.clone_into(&mut self.state.settings.lock().unwrap().content_origin);
     }
 
     /// How links to content are signed; in their query unless told.
@@ -323,6 +333,3 @@ impl Drop for Hub {
         assert!(well || thread::panicking(), "a thread of the hub panicked");
     }
 }
-
-#[cfg(test)]
-mod check;

@@ -4,6 +4,8 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -26,7 +28,7 @@ const CONFIG: [(&str, &str); 5] = [
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) git_dir: PathBuf,
-    objects: PathBuf,
+    pub(super) objects: PathBuf,
     home: PathBuf,
     access: Mutex<Access>,
     pub(super) discussions: Discussions,
@@ -48,6 +50,11 @@ impl Model {
         for (key, value) in CONFIG {
             model.git(&["config", key, value], b"");
         }
+        let hook = model.git_dir.join("hooks/pre-receive");
+        fs::create_dir_all(hook.parent().unwrap()).unwrap();
+        fs::write(&hook, include_str!("pre-receive.sh")).unwrap();
+        #[cfg(unix)]
+        fs::set_permissions(&hook, PermissionsExt::from_mode(0o755)).unwrap();
         model
     }
 

@@ -36,6 +36,10 @@ pub(super) fn change(mut answer: Answer, faults: &[Fault]) -> Answer {
                 answer.headers.remove("Content-Range");
                 answer = answer.header("Content-Range", value);
             }
+            (Fault::Header(name, value), _) => {
+                answer.headers.remove(name);
+                answer = answer.header(name, value);
+            }
             (Fault::Json(edit), Payload::Bytes(bytes)) => {
                 let mut value = serde_json::from_slice(bytes).unwrap();
                 edit(&mut value);
@@ -61,7 +65,9 @@ pub(super) struct Way<'a> {
 
 impl Way<'_> {
     pub(super) fn send(&mut self, answer: Answer) -> io::Result<Sent> {
+        let chunked = self.faults.iter().any(|fault| matches!(fault, Fault::Chunked));
         let length = match &answer.payload {
+            _ if chunked => None,
             Payload::Bytes(bytes) => Some(bytes.len() as u64),
             Payload::Object(_, range) => Some(range.end - range.start),
             Payload::Stream(_) => None,
@@ -83,40 +89,26 @@ impl Way<'_> {
             return Ok(Sent::Whole);
         }
         let sent = match answer.payload {
-            Payload::Bytes(bytes) => self.pieces(&mut bytes.as_slice(), 0, false)?,
-            Payload::Object(file, range) => self.object(file, &range)?,
-            Payload::Stream(mut stream) => self.chunks(&mut stream)?,
+            Payload::Bytes(bytes) => self.body(&mut bytes.as_slice(), 0, false, chunked)?,
+            Payload::Object(file, range) => self.object(file, &range, chunked)?,
+            Payload::Stream(mut stream) => self.body(&mut stream, 0, false, true)?,
         };
         Ok(if lie.is_some() { Sent::Broken } else { sent })
     }
 
-    fn object(&mut self, mut file: File, range: &Range<u64>) -> io::Result<Sent> {
+    fn object(&mut self, mut file: File, range: &Range<u64>, chunked: bool) -> io::Result<Sent> {
         file.seek(SeekFrom::Start(range.start))?;
-        self.pieces(&mut file.take(range.end - range.start), range.start, true)
+        self.body(&mut file.take(range.end - range.start), range.start, true, chunked)
     }
 
     /// Sends all that can be read; `start` is the offset of the first byte in the object.
-    fn pieces(&mut self, source: &mut dyn Read, start: u64, throttled: bool) -> io::Result<Sent> {
-        let mut buffer = vec![0; PIECE];
-        let mut sent = 0;
-        loop {
-            let (most, end) = self.room(sent);
-            let count = source.read(&mut buffer[..most])?;
-            if count == 0 {
-                return Ok(if most == 0 { end } else { Sent::Whole });
-            }
-            self.spoil(&mut buffer[..count], start + sent);
-            if throttled {
-                self.throttle.wait(count);
-            }
-            self.note(count);
-            self.out.write_all(&buffer[..count])?;
-            sent += count as u64;
-        }
-    }
-
-    /// The same in the chunked encoding.
-    fn chunks(&mut self, source: &mut dyn Read) -> io::Result<Sent> {
+    fn body(
+        &mut self,
+        source: &mut dyn Read,
+        start: u64,
+        throttled: bool,
+        chunked: bool,
+    ) -> io::Result<Sent> {
         let mut buffer = vec![0; PIECE];
         let mut sent = 0;
         loop {
@@ -125,12 +117,18 @@ impl Way<'_> {
             if count == 0 && most == 0 {
                 return Ok(end);
             }
-            self.spoil(&mut buffer[..count], sent);
-            self.note(count);
-            let mut chunk = format!("{count:x}\r\n").into_bytes();
-            chunk.extend_from_slice(&buffer[..count]);
-            chunk.extend_from_slice(b"\r\n");
-            self.out.write_all(&chunk)?;
+            self.spoil(&mut buffer[..count], start + sent);
+            if throttled {
+                self.throttle.wait(count);
+            }
+            self.record.note(|seen| seen.sent += count as u64);
+            if chunked {
+                // The empty one is the last.
+                let size = format!("{count:x}\r\n");
+                self.out.write_all(&[size.as_bytes(), &buffer[..count], b"\r\n"].concat())?;
+            } else {
+                self.out.write_all(&buffer[..count])?;
+            }
             if count == 0 {
                 return Ok(Sent::Whole);
             }
@@ -171,10 +169,6 @@ impl Way<'_> {
                 _ => {}
             }
         }
-    }
-
-    fn note(&self, count: usize) {
-        self.record.note(|seen| seen.sent += count as u64);
     }
 }
 

@@ -135,6 +135,11 @@ fn exchange(
     out: &mut TcpStream,
 ) -> io::Result<Sent> {
     let record = state.log.open(origin, &head);
+    // As a proxy is asked: whatever the host's name, the hub answers. The log keeps the whole.
+    if let Some(rest) = head.target.strip_prefix("http://") {
+        let target = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();
+        head.target = target;
+    }
     let faults = state.faults.take(head.path());
     record.note(|seen| seen.faults = faults.iter().map(|fault| format!("{fault:?}")).collect());
     if faults.iter().any(|fault| matches!(fault, Fault::Drop)) {

@@ -1,6 +1,6 @@
 //! A common rate for all content that a hub sends.
 //!
-//! Invariant: over any time longer than [`SLACK`] no more than the rate is let through, however many connections share
+//! Invariant: in any time no more is let through than the rate gives in it and [`SLACK`], however many connections share
 //! it, and a sender that always has bytes gets all of it: time that was overslept is given back.
 
 use std::sync::Mutex;

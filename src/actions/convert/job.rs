@@ -1,23 +1,25 @@
 //! [`Job`]: one checkpoint to one safetensors file, wherever that goes.
 //!
-//! Two threads: one reads the source from front to back for its oid and the checksums of its records,
-//! the other reads it tensor by tensor, hashes and writes. Each finds in the page cache what the other
-//! has read. Invariant: what [`Job::run`] returns was read from a source that is proven.
+//! One thread reads and writes: tensor by tensor for the output, and from front to back for the oid of the source and
+//! the checksums of its records. The hashing is beside it ([`Hashing`]).
+//! Invariant: what [`Job::run`] returns was read from a source that is proven.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::io;
+use std::path::Path;
 
 use bstr::ByteSlice as _;
 
 use super::super::{Conversion, Error, Reporter};
+use super::hashing::{Hashed, Hashing, Side};
 use super::{Options, Source};
-use crate::checkpoint::{self, Plan, ties};
-use crate::hash::{HashingWriter, Oid};
+use crate::buffer::{Buffer, Pool};
+use crate::checkpoint::{self, Mismatch, Plan, Proof, ties};
+use crate::hash::Oid;
+use crate::lfs::Writers;
 use crate::read_at::{FileSource, Joined, ReadAt as _};
-use crate::safetensors::{self, Layout};
+use crate::safetensors::{self, Layout, Sink};
 use crate::scan;
 
 /// A conversion that is decided, with nothing written.
@@ -34,6 +36,14 @@ pub(super) struct Written {
     pub(super) oid: Oid,
     pub(super) size: u64,
     pub(super) source_oid: Oid,
+}
+
+/// Where a conversion goes: new and empty files.
+pub(super) struct Into<'a> {
+    /// The name that it will have, for messages.
+    pub(super) path: &'a Path,
+    pub(super) first: &'a File,
+    pub(super) second: Option<&'a File>,
 }
 
 impl Job {
@@ -83,15 +93,16 @@ impl Job {
         }
     }
 
-    /// Writes the file to `sink`. `spool` makes a temporary file for records that must be inflated first.
+    /// Writes the file, or both; they are on the disk after it. `spool` makes a temporary file for records that
+    /// must be inflated first.
     pub(super) fn run(
         &self,
-        sink: &mut (dyn Write + Send),
+        into: &Into<'_>,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
         reporter.started(self.source.name.as_bstr(), self.layout.size());
-        let result = self.both(sink, spool, reporter);
+        let result = self.drive(into, spool, reporter);
         reporter.finished();
         if reporter.is_interrupted() {
             return Err(Error::Interrupted);
@@ -106,87 +117,93 @@ impl Job {
         }
     }
 
-    fn both(
+    fn drive(
         &self,
-        sink: &mut (dyn Write + Send),
+        into: &Into<'_>,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        // Whichever thread fails stops the other.
-        let stop = AtomicBool::new(false);
-        let go_on = |_| {
-            if stop.load(Ordering::Relaxed) || reporter.is_interrupted() {
-                return Err(io::Error::from(io::ErrorKind::Interrupted));
-            }
+        let failed = |source| Error::Io { what: "write", path: into.path.to_owned(), source };
+        let mut drive = Drive {
+            pool: Pool::new(BUFFERS),
+            writers: Writers::start(into.first, into.second, self.layout.size()).map_err(failed)?,
+            hashing: Hashing::start().map_err(failed)?,
+            proof: Proof::new(&self.plan),
+            source: &self.source.file,
+            damage: None,
+            reporter,
+        };
+        let passed = self.write(&mut drive, spool).and_then(|()| {
+            while drive.read().map_err(checkpoint::Error::Io)? {}
             Ok(())
-        };
-        // The writing is the longer of the two, so its bytes are the progress.
-        let tell = |bytes: u64| {
-            reporter.advanced(bytes);
-            go_on(bytes)
-        };
-        thread::scope(|scope| {
-            let proof = scope.spawn(|| {
-                let proof = checkpoint::prove(&self.source.file, &self.plan, &go_on);
-                stop.fetch_or(proof.is_err(), Ordering::Relaxed);
-                proof
-            });
-            let written = self.write(sink, spool, &tell);
-            stop.fetch_or(written.is_err(), Ordering::Relaxed);
-            let proof = proof.join().map_err(|_| Error::Interrupted)?;
-            // The thread that was only stopped has nothing to say.
-            match (proof, written) {
-                (Ok(source_oid), Ok((oid, size))) => Ok(Written { oid, size, source_oid }),
-                (Err(error), Err(other)) if is_stopped(&error) => Err(other),
-                (Err(error), _) => Err(error.into()),
-                (Ok(_), Err(error)) => Err(error),
-            }
-        })
-    }
-
-    fn write(
-        &self,
-        sink: &mut (dyn Write + Send),
-        spool: &dyn Fn() -> Result<File, Error>,
-        tell: &dyn Fn(u64) -> io::Result<()>,
-    ) -> Result<(Oid, u64), Error> {
-        let mut out = HashingWriter::new(Told { sink, tell });
-        if self.plan.deflated.is_empty() {
-            safetensors::write(&self.layout, &self.plan, &self.source.file, &mut out)?;
-        } else {
-            let mut inflated = spool()?;
-            checkpoint::inflate(&self.source.file, &self.plan, &mut inflated)?;
-            let inflated = FileSource::new(inflated).map_err(checkpoint::Error::Io)?;
-            let joined = Joined::new(&self.source.file, &inflated);
-            safetensors::write(&self.layout, &self.plan, &joined, &mut out)?;
+        });
+        let Drive { writers, hashing, damage, .. } = drive;
+        // What stopped the pass is the reason, not that it was stopped.
+        writers.finish().map_err(failed)?;
+        if let Some(damage) = damage {
+            return Err(checkpoint::Error::Damaged(damage).into());
         }
-        let (_, oid, size) = out.finish();
-        Ok((oid, size))
+        passed?;
+        let Hashed { source: (source_oid, _), output: (oid, size) } = hashing.finish().map_err(failed)?;
+        Ok(Written { oid, size, source_oid })
+    }
+
+    fn write(&self, out: &mut dyn Sink, spool: &dyn Fn() -> Result<File, Error>) -> Result<(), Error> {
+        if self.plan.deflated.is_empty() {
+            return Ok(safetensors::write(&self.layout, &self.plan, &self.source.file, out)?);
+        }
+        let mut inflated = spool()?;
+        checkpoint::inflate(&self.source.file, &self.plan, &mut inflated)?;
+        let inflated = FileSource::new(inflated).map_err(checkpoint::Error::Io)?;
+        let joined = Joined::new(&self.source.file, &inflated);
+        Ok(safetensors::write(&self.layout, &self.plan, &joined, out)?)
     }
 }
 
-fn is_stopped(error: &checkpoint::Error) -> bool {
-    matches!(error, checkpoint::Error::Io(error) if error.kind() == io::ErrorKind::Interrupted)
+/// How many buffers a conversion has: those that wait for each thread, and those in its hands.
+const BUFFERS: usize = 16;
+
+/// What happens to each buffer of output: it is written and hashed, and as much of the source is read for its own oid,
+/// so that both keep step and each finds in the page cache what the other has read.
+struct Drive<'a> {
+    pool: Pool,
+    writers: Writers,
+    hashing: Hashing,
+    proof: Proof<'a>,
+    source: &'a FileSource,
+    damage: Option<Mismatch>,
+    reporter: &'a dyn Reporter,
 }
 
-/// A sink that tells of every piece.
-struct Told<'a> {
-    sink: &'a mut (dyn Write + Send),
-    tell: &'a dyn Fn(u64) -> io::Result<()>,
+impl Drive<'_> {
+    /// Reads the next piece of the source. False at its end.
+    fn read(&mut self) -> io::Result<bool> {
+        if self.reporter.is_interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let left = self.source.len() - self.proof.at();
+        if left == 0 {
+            return Ok(false);
+        }
+        let mut piece = self.pool.take();
+        piece.set_len(usize::try_from(left).unwrap_or(usize::MAX));
+        self.source.read_exact_at(&mut piece, self.proof.at())?;
+        if let Err(damage) = self.proof.pass(&piece) {
+            self.damage = Some(damage);
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.hashing.give(Side::Source, self.pool.share(piece))?;
+        Ok(true)
+    }
 }
 
-impl Write for Told<'_> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.write_all(buf)?;
-        Ok(buf.len())
-    }
-
-    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        self.sink.write_all(buf)?;
-        (self.tell)(buf.len() as u64)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
+impl Sink for Drive<'_> {
+    fn put(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        let bytes = self.pool.share(bytes);
+        self.writers.write(&bytes)?;
+        self.reporter.advanced(bytes.len() as u64);
+        self.hashing.give(Side::Output, bytes)?;
+        self.read()?;
+        Ok(self.pool.take())
     }
 }

@@ -14,6 +14,7 @@
 mod candidates;
 mod commit;
 mod existing;
+mod hashing;
 mod index;
 mod job;
 mod plain;

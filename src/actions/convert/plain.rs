@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice as _};
 
 use super::super::{Error, Outcome, Reporter, Status, names};
-use super::job::Job;
+use super::job::{Into, Job};
 use super::{Options, Outcomes, Source, Summary, class_of};
 use crate::checkpoint;
 use crate::lfs::Temp;
@@ -81,13 +81,11 @@ fn write(
     let failed = |source| Error::Io { what: "write", path: output.to_owned(), source };
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temp = Temp::hidden_in(dir).map_err(failed)?;
-    let mut file = temp.file();
     let spool = || {
         let spool = Temp::hidden_in(dir).map_err(failed)?;
         spool.file().try_clone().map_err(failed)
     };
-    let written = job.run(&mut file, &spool, reporter)?;
-    temp.file().sync_all().map_err(failed)?;
+    let written = job.run(&Into { path: output, first: temp.file(), second: None }, &spool, reporter)?;
     let renamed = if replace { temp.rename(output) } else { temp.rename_new(output) };
     renamed.map_err(|(source, _)| failed(source))?;
     crate::lfs::store::sync_parent(output).map_err(failed)?;

@@ -9,10 +9,10 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Conversion, Error, Note};
 use super::index::NewIndex;
-use super::job::Written;
+use super::job::{Into, Written};
 use super::repository::{Planned, Run};
 use crate::hash::Oid;
-use crate::lfs::{Follower, NewObject, Placed, Pointer};
+use crate::lfs::{NewObject, Placed, Pointer};
 use crate::repo::{AttributesChange, Change, Repo};
 
 /// A file of a unit whose bytes are written and proven, and have no name yet.
@@ -38,20 +38,12 @@ impl Run<'_> {
         let into = target.path();
         let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
         let failed = |source| Error::Io { what: "write", path: into.clone(), source };
-        let follower = match &placed {
-            Some(placed) => Some(Follower::start(object.file(), placed.file()).map_err(failed)?),
-            None => None,
-        };
         let spool = || {
             let spool = store.temp()?;
             spool.file().try_clone().map_err(failed)
         };
-        let mut sink = Sink { object, follower, len: 0 };
-        let written = job.run(&mut sink, &spool, self.reporter)?;
-        let Sink { object, follower, .. } = sink;
-        if let Some(follower) = follower {
-            follower.finish(written.size).map_err(failed)?;
-        }
+        let second = placed.as_ref().map(Placed::file);
+        let written = job.run(&Into { path: &into, first: object.file(), second }, &spool, self.reporter)?;
         let replaces = self.options.force || is_there;
         if is_there && self.there(output.as_bstr())?.is_some_and(|there| !there.is(written.oid, written.size))
         {
@@ -197,27 +189,5 @@ impl Undo<'_> {
                 None => self.repo.remove_file(path.as_bstr()),
             };
         }
-    }
-}
-
-/// The object on its way, and the copy that follows it.
-struct Sink {
-    object: NewObject,
-    follower: Option<Follower>,
-    len: u64,
-}
-
-impl std::io::Write for Sink {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        let n = self.object.write(buf)?;
-        self.len += n as u64;
-        if let Some(follower) = &self.follower {
-            follower.advance(self.len);
-        }
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.object.flush()
     }
 }

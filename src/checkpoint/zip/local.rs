@@ -49,9 +49,10 @@ impl Local {
 pub(super) fn check(source: &dyn ReadAt, file: &ZipFileEntry<'_>, name: &str) -> Result<u64, Error> {
     let differs = |what: &str| ambiguous(format!("{name} has another {what} in its local header"));
     let at = file.header_start();
-    let mut head = [0; 30];
-    source.read_exact_at(&mut head, at).map_err(|_| differs("place"))?;
-    let local = Local::parse(&head).ok_or_else(|| differs("signature"))?;
+    // The name is as long as in the directory, or the header is refused; so one read does.
+    let all = source.read_vec_at(at, 30_usize.saturating_add(name.len())).map_err(|_| differs("place"))?;
+    let (head, local_name) = all.split_first_chunk().ok_or_else(|| differs("place"))?;
+    let local = Local::parse(head).ok_or_else(|| differs("signature"))?;
     if local.flags != file.flags().as_u16() {
         return Err(differs("set of flags"));
     }
@@ -63,9 +64,7 @@ pub(super) fn check(source: &dyn ReadAt, file: &ZipFileEntry<'_>, name: &str) ->
     if method != Some(file.compression()) {
         return Err(differs("method"));
     }
-    let after_head = at.saturating_add(30);
-    let local_name = source.read_vec_at(after_head, local.name_len.into()).map_err(|_| differs("name"))?;
-    if local_name != name.as_bytes() {
+    if usize::from(local.name_len) != name.len() || local_name != name.as_bytes() {
         return Err(differs("name"));
     }
     let deferred = local.flags & 1 << 3 != 0;
@@ -78,5 +77,5 @@ pub(super) fn check(source: &dyn ReadAt, file: &ZipFileEntry<'_>, name: &str) ->
     if !agrees(local.compressed, file.compressed_size()) || !agrees(local.size, file.size()) {
         return Err(differs("length"));
     }
-    Ok(after_head.saturating_add(local.name_len.into()).saturating_add(local.extra_len.into()))
+    Ok(at.saturating_add(30).saturating_add(local.name_len.into()).saturating_add(local.extra_len.into()))
 }

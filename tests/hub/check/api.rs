@@ -120,8 +120,7 @@ fn a_pull_request_is_opened_as_a_draft_with_a_ref_at_main() {
 #[test]
 fn resolve_gives_files_and_leads_to_the_content_of_lfs_files() {
     let check = Check::new();
-    let cdn = check.hub.open_origin();
-    check.hub.serve_content_from(&cdn);
+    let cdn = check.hub.content_origin();
     let file = |rev: &str, path: &str| format!("{}/resolve/{rev}/{path}", check.hub.url(ID));
     let oid = check.oid("pytorch_model.bin");
     let url = file("main", "pytorch_model.bin");

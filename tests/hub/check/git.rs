@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{Check, ID, WRITER};
-use crate::hub::{Builder, Fault, Hub, Place, Right};
+use crate::hub::{Builder, Content, Fault, Hub, Place, Right, To};
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -177,7 +177,7 @@ fn a_repository_of_this_machine_is_imported_with_its_lfs_objects() {
     sandbox.git(&dir, &["add", "."]);
     sandbox.git(&dir, &["commit", "-q", "-m", "weights"]);
     sandbox.git(&dir, &["update-ref", "refs/pr/3", "HEAD"]);
-    let oid = super::super::oid_of(b"weights");
+    let oid = crate::hub::oid_of(b"weights");
     let stored = dir.join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(&oid);
     fs::create_dir_all(stored.parent().unwrap()).unwrap();
     fs::write(&stored, b"weights").unwrap();
@@ -186,4 +186,60 @@ fn a_repository_of_this_machine_is_imported_with_its_lfs_objects() {
     assert_eq!(fs::read(hub.object("gpt", &oid)).unwrap(), b"weights");
     let refs = sandbox.git(&dir, &["ls-remote", &hub.url("gpt"), "refs/pr/*"]);
     assert_eq!(refs, format!("{}\trefs/pr/3\n", sandbox.git(&dir, &["rev-parse", "HEAD"]).trim()));
+}
+
+#[test]
+fn a_push_that_the_hub_would_not_take_is_refused() {
+    let check = Check::new();
+    check.hub.add_token(WRITER, "owner", Right::Write);
+    let dir = check.clone(&[], "clone");
+    let push = |path: &str, content: &[u8]| {
+        fs::write(dir.join(path), content).unwrap();
+        check.git(&dir, &["add", path]);
+        check.git(&dir, &["commit", "-q", "-m", path]);
+        let output = check.sandbox.try_git(&dir, &["push", &check.url_with(WRITER), "HEAD:main"]);
+        check.git(&dir, &["reset", "-q", "--hard", "HEAD^"]);
+        output
+    };
+    let before = check.hub.rev(ID, "main");
+    let output = push("noise.dat", &super::bytes((10 << 20) + 1));
+    assert!(output.stderr.contains("files larger than 10 MiB"), "{output:?}");
+    let oid = crate::hub::oid_of(b"not here");
+    let pointer = crate::hub::pointer(&oid, 8);
+    let output = push("model.safetensors", pointer.as_bytes());
+    assert!(output.stderr.contains("an LFS pointer pointed to a file that does not exist"), "{output:?}");
+    assert_eq!(check.hub.rev(ID, "main"), before);
+    check.hub.put_object(ID, &Content::Bytes(b"not here".to_vec()));
+    push("model.safetensors", pointer.as_bytes()).ok();
+    assert_ne!(check.hub.rev(ID, "main"), before);
+}
+
+#[test]
+fn git_follows_a_redirect_of_its_first_request_and_meets_a_refused_push() {
+    let check = Check::new();
+    check.hub.add_token(WRITER, "owner", Right::Write);
+    let other = check.hub.open_origin();
+    check.hub.inject(Fault::Redirect(302, To::Origin(other.clone())).at(Place::git(ID)).times(1));
+    let dir = check.clone(&[], "clone");
+    let packs = check.hub.requests().into_iter().filter(|seen| seen.path().ends_with("/git-upload-pack"));
+    assert!(packs.map(|seen| seen.origin).all(|origin| origin == other));
+    check.hub.inject(Fault::Status(500).at(Place::receive_pack(ID)));
+    let output = check.sandbox.try_git(&dir, &["push", &check.url_with(WRITER), "HEAD:refs/heads/new"]);
+    assert!(output.stderr.contains("HTTP 500"), "{output:?}");
+    assert_eq!(check.hub.rev(ID, "new"), None);
+}
+
+#[test]
+fn a_history_holds_links_and_forgets_files() {
+    let (hub, sandbox) = (Hub::start(), Sandbox::new());
+    let mut model = Builder::without_attributes();
+    model.file("a \"b\"\n.txt", "a").link("link", "../elsewhere").file("gone", "").commit("one");
+    model.remove("gone").commit("two");
+    hub.add_model("gpt2", &model);
+    let dir = hub.git_dir("gpt2");
+    let names = sandbox.git(&dir, &["ls-tree", "-z", "--name-only", "main"]);
+    assert_eq!(names, "a \"b\"\n.txt\0link\0");
+    assert!(sandbox.git(&dir, &["ls-tree", "main", "link"]).starts_with("120000 blob "));
+    assert_eq!(sandbox.git(&dir, &["cat-file", "blob", "main:link"]), "../elsewhere");
+    assert_eq!(sandbox.git(&dir, &["log", "--format=%s %ct", "main"]), "two 1577934365\none 1577934305\n");
 }

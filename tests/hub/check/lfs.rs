@@ -92,3 +92,26 @@ fn git_lfs_uploads_before_a_push_and_gets_it_back() {
     check.git(&dir, &["lfs", "push", "--all", "origin"]);
     assert!(!check.hub.requests().iter().any(|seen| seen.method == "PUT"));
 }
+
+#[test]
+fn git_lfs_meets_the_faults_of_an_upload() {
+    let Some(check) = Check::with_lfs() else { return };
+    check.hub.add_token(WRITER, "owner", Right::Write);
+    let dir = check.clone_without_content(&check.url_with(WRITER), "clone");
+    fs::write(dir.join("model.safetensors"), bytes(500_000)).unwrap();
+    check.git(&dir, &["add", "model.safetensors"]);
+    check.git(&dir, &["commit", "-q", "-m", "safetensors"]);
+    let oid = crate::hub::oid_of(&bytes(500_000));
+    let push = || {
+        check.sandbox.try_git(&dir, &["-c", "lfs.transfer.maxretries=1", "push", "origin", "HEAD:refs/pr/7"])
+    };
+    check.hub.inject(Fault::Status(403).at(Place::upload(&oid)));
+    let output = push();
+    assert!(output.code != Some(0) && output.stderr.contains("The hub was told to say so"), "{output:?}");
+    assert!(!check.hub.object(ID, &oid).exists());
+    assert_eq!(check.hub.rev(ID, "refs/pr/7"), None);
+    check.hub.heal();
+    check.hub.inject(Fault::Status(500).at(Place::upload(&oid)).times(1));
+    push().ok();
+    assert!(check.hub.object(ID, &oid).exists());
+}

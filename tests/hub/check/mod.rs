@@ -1,6 +1,7 @@
 //! The hub asked by real clients: git, git-lfs, curl. What a fault is said to do, they have to see.
 //!
 //! A test that needs git-lfs or curl says so where it is missing, by a line `skipped: …`.
+#![expect(clippy::single_range_in_vec_init, reason = "one range of bytes was fetched")]
 
 mod access;
 mod api;
@@ -13,7 +14,7 @@ use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Builder, Hub};
+use crate::hub::{Builder, Hub};
 use crate::sandbox::{Output, Sandbox};
 
 /// The model of these tests.
@@ -126,12 +127,10 @@ impl Check {
     fn curl(&self, args: &[&str]) -> Option<Output> {
         let args: Vec<_> = ["-sS", "--noproxy", "*"].iter().chain(args).map(|arg| (*arg).as_ref()).collect();
         let mut curl = self.sandbox.command("curl".as_ref(), &self.home(), &args);
-        match curl.output() {
-            Ok(output) => Some(output.into()),
-            Err(_) => {
-                skipped("curl is not here: it could not be the hub's client");
-                None
-            }
+        let output = curl.output().ok();
+        if output.is_none() {
+            skipped("curl is not here: it could not be the hub's client");
         }
+        output.map(Output::from)
     }
 }

@@ -1,0 +1,186 @@
+//! [`Hashing`]: the oids of what is read and of what is written, computed beside the thread that does both.
+//!
+//! Where the processor hashes two messages at once faster than one after the other, one thread takes the pieces of
+//! both in turns; elsewhere each has a thread of its own.
+//!
+//! Invariant: each side's pieces are hashed in the order given. Few wait at a time, so the giver is held up where the
+//! hashing is the slower.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use crate::buffer::Shared;
+use crate::hash::{Hasher, Oid};
+
+/// How many pieces may wait for a thread.
+const WAITING: usize = 2;
+
+/// How many pieces of one side may wait for the other before they are hashed alone.
+const AHEAD: usize = 2;
+
+/// Whose bytes a piece holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// What is read: the checkpoint.
+    Source,
+    /// What is written: the safetensors file.
+    Output,
+}
+
+/// A buffer on its way to a thread.
+struct Piece {
+    side: Side,
+    bytes: Shared,
+}
+
+/// The threads that hash.
+pub(super) struct Hashing {
+    source: SyncSender<Piece>,
+    output: SyncSender<Piece>,
+    threads: Vec<JoinHandle<[Hasher; 2]>>,
+}
+
+/// What was read and written, each with its length.
+pub(super) struct Hashed {
+    pub(super) source: (Oid, u64),
+    pub(super) output: (Oid, u64),
+}
+
+impl Hashing {
+    /// Starts the threads.
+    pub(super) fn start() -> io::Result<Self> {
+        let start = || {
+            let (give, take) = mpsc::sync_channel(WAITING);
+            let thread = thread::Builder::new().name("hashing".into());
+            thread.spawn(move || hash(&take)).map(|thread| (give, thread))
+        };
+        let (source, first) = start()?;
+        let mut threads = vec![first];
+        let output = if Hasher::is_faster_in_pairs() {
+            source.clone()
+        } else {
+            let (output, second) = start()?;
+            threads.push(second);
+            output
+        };
+        Ok(Self { source, output, threads })
+    }
+
+    /// Hands over the next bytes of a side. Waits if too many wait already.
+    pub(super) fn give(&self, side: Side, bytes: Shared) -> io::Result<()> {
+        let to = if side == Side::Source { &self.source } else { &self.output };
+        to.send(Piece { side, bytes }).map_err(|_| panicked())
+    }
+
+    /// Waits for the threads.
+    pub(super) fn finish(self) -> io::Result<Hashed> {
+        let Self { source, output, threads } = self;
+        drop((source, output));
+        let mut sides = [Hasher::default(), Hasher::default()];
+        for thread in threads {
+            // A thread of one side has nothing of the other.
+            for (all, part) in sides.iter_mut().zip(thread.join().map_err(|_| panicked())?) {
+                if !part.is_empty() {
+                    *all = part;
+                }
+            }
+        }
+        let [source, output] = sides;
+        Ok(Hashed { source: source.finish(), output: output.finish() })
+    }
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the hashing thread panicked")
+}
+
+/// What waits to be hashed of one side, and how much of the first of it is.
+#[derive(Default)]
+struct Waiting {
+    pieces: VecDeque<Shared>,
+    done: usize,
+}
+
+impl Waiting {
+    fn next(&self) -> Option<&[u8]> {
+        self.pieces.front().map(|bytes| &bytes[self.done..])
+    }
+
+    fn hashed(&mut self, len: usize) {
+        self.done += len;
+        if self.pieces.front().is_some_and(|bytes| bytes.len() == self.done) {
+            self.done = 0;
+            // With it the buffer goes back to its pool.
+            self.pieces.pop_front();
+        }
+    }
+}
+
+/// Hashes what comes, in pairs as long as there is something of both.
+fn hash(take: &Receiver<Piece>) -> [Hasher; 2] {
+    let mut hashers = [Hasher::default(), Hasher::default()];
+    let mut waiting = [Waiting::default(), Waiting::default()];
+    while let Ok(Piece { side, bytes }) = take.recv() {
+        waiting[side as usize].pieces.push_back(bytes);
+        while waiting.iter().all(|side| side.next().is_some())
+            || waiting.iter().any(|side| side.pieces.len() > AHEAD)
+        {
+            step(&mut hashers, &mut waiting);
+        }
+    }
+    while waiting.iter().any(|side| side.next().is_some()) {
+        step(&mut hashers, &mut waiting);
+    }
+    hashers
+}
+
+/// Hashes as much of the first pieces as they have in common, or all of the only one.
+fn step(hashers: &mut [Hasher; 2], waiting: &mut [Waiting; 2]) {
+    let [one, other] = hashers;
+    let [first, second] = match [waiting[0].next(), waiting[1].next()] {
+        [Some(first), Some(second)] => {
+            let common = first.len().min(second.len());
+            [&first[..common], &second[..common]]
+        }
+        alone => alone.map(Option::unwrap_or_default),
+    };
+    let hashed = [first.len(), second.len()];
+    Hasher::update_both([one, other], [first, second]);
+    for (side, hashed) in waiting.iter_mut().zip(hashed) {
+        side.hashed(hashed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::Pool;
+
+    #[test]
+    fn both_sides_get_their_oid_however_they_come() {
+        let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i * 7 % 253) as u8).collect();
+        for (source, output) in [(100_000, 90_001), (1, 77_777), (50_000, 0), (0, 0), (99_999, 99_999)] {
+            let (source, output) = (&bytes[..source], &bytes[..output]);
+            let (hashing, mut pool) = (Hashing::start().unwrap(), Pool::new(10));
+            let (mut read, mut written) = (source.chunks(4096), output.chunks(1000));
+            loop {
+                let next = [(Side::Source, read.next()), (Side::Output, written.next())];
+                for (side, piece) in next {
+                    let Some(piece) = piece else { continue };
+                    let mut buffer = pool.take();
+                    buffer.set_len(piece.len());
+                    buffer.copy_from_slice(piece);
+                    hashing.give(side, pool.share(buffer)).unwrap();
+                }
+                if next.iter().all(|(_, piece)| piece.is_none()) {
+                    break;
+                }
+            }
+            let hashed = hashing.finish().unwrap();
+            assert_eq!(hashed.source, (Oid::of(source), source.len() as u64));
+            assert_eq!(hashed.output, (Oid::of(output), output.len() as u64));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! [`Buffer`]: bytes in memory that a disk can take as they lie, and [`Pool`], which bounds how many there are.
+//!
+//! A buffer that was read and filled is written to one or two files and hashed, each on a thread of its own. It is
+//! shared between them, never copied, and comes back to the pool when the last is done with it.
+//!
+//! Invariants: the bytes begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than its limit, so whoever
+//! fills them waits for those who empty them.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+/// How many bytes a buffer holds: enough that a disk is busy with one, and few enough to stay in the cache.
+pub const CAPACITY: usize = 1 << 20;
+
+/// Where buffers begin: what any disk asks of memory that it reads itself.
+pub const ALIGNMENT: usize = 4096;
+
+/// Up to [`CAPACITY`] bytes. The default has no memory at all.
+#[derive(Debug, Default)]
+pub struct Buffer {
+    memory: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Buffer {
+    /// [`CAPACITY`] zeros.
+    pub fn new() -> Self {
+        let memory = vec![0; CAPACITY + ALIGNMENT];
+        // Where no place is aligned the bytes are only slower to write.
+        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Self { memory, start, len: CAPACITY }
+    }
+
+    /// Sets the length, at most [`CAPACITY`]; what the bytes are is not said.
+    pub fn set_len(&mut self, len: usize) {
+        self.len = len.min(self.memory.len().saturating_sub(self.start)).min(CAPACITY);
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[self.start..][..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..self.len]
+    }
+}
+
+/// Buffers to take, fill and share.
+#[derive(Debug)]
+pub struct Pool {
+    limit: usize,
+    made: usize,
+    spare: Receiver<Buffer>,
+    give_back: Sender<Buffer>,
+}
+
+impl Pool {
+    /// A pool of at most `limit` buffers, none of which is made yet.
+    pub fn new(limit: usize) -> Self {
+        let (give_back, spare) = mpsc::channel();
+        Self { limit, made: 0, spare, give_back }
+    }
+
+    /// A buffer of full length with any bytes in it. Waits if all are in use.
+    pub fn take(&mut self) -> Buffer {
+        let mut buffer = match self.spare.try_recv() {
+            Ok(buffer) => buffer,
+            Err(_) if self.made < self.limit => self.make(),
+            // The channel cannot close, because this pool holds an end of it.
+            Err(_) => self.spare.recv().unwrap_or_else(|_| Buffer::new()),
+        };
+        buffer.set_len(CAPACITY);
+        buffer
+    }
+
+    fn make(&mut self) -> Buffer {
+        self.made += 1;
+        Buffer::new()
+    }
+
+    /// Makes a filled buffer one that several threads can read.
+    pub fn share(&self, buffer: Buffer) -> Shared {
+        Shared { buffer: Some(Arc::new(buffer)), give_back: self.give_back.clone() }
+    }
+}
+
+/// A buffer that is read by several; the last gives it back to its pool.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// `None` only while it is dropped.
+    buffer: Option<Arc<Buffer>>,
+    give_back: Sender<Buffer>,
+}
+
+impl Deref for Shared {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], |buffer| buffer)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take().and_then(Arc::into_inner) {
+            // The pool may be gone, and then nobody wants it.
+            let _unwanted = self.give_back.send(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_aligned_and_as_long_as_it_is_told() {
+        let mut buffer = Pool::new(1).take();
+        assert_eq!((buffer.len(), buffer.as_ptr().align_offset(ALIGNMENT)), (CAPACITY, 0));
+        buffer.fill(7);
+        buffer.set_len(3);
+        assert_eq!(&*buffer, [7; 3]);
+    }
+
+    #[test]
+    fn the_last_reader_gives_it_back_and_the_pool_waits_for_it() {
+        let mut pool = Pool::new(2);
+        let (mut first, _second) = (pool.take(), pool.take());
+        first[0] = 42;
+        let shared = pool.share(first);
+        let other = shared.clone();
+        drop(shared);
+        let reader = std::thread::spawn(move || other[0]);
+        assert_eq!(pool.take()[0], 42);
+        assert_eq!(reader.join().unwrap(), 42);
+    }
+}

@@ -1,0 +1,199 @@
+//! [`Writers`]: the same bytes to one or two new files at once, each on a thread of its own.
+//!
+//! A model is written to the object store and to the work tree. Both are handed to the disk before they get a name,
+//! so the page cache would only be one more copy, and the dearest: large files are written past it, where the
+//! file system can (`O_DIRECT`). Where it can share blocks the second file is not written at all; it becomes a clone
+//! of the first at the end.
+//!
+//! Invariant: after [`Writers::finish`] every file has exactly the bytes that were given, in order, and they are on the
+//! disk. It does not name, hash or close the files.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::{self, JoinHandle};
+
+use super::copy::share_blocks;
+use crate::buffer::{ALIGNMENT, Shared};
+
+/// A file of this length or more is written past the page cache.
+const DIRECT_FROM: u64 = 64 << 20;
+
+/// How much is written through the page cache before it is handed to the disk.
+const SYNC_EVERY: u64 = 64 << 20;
+
+/// How many buffers may wait for one file.
+const WAITING: usize = 4;
+
+/// The files that are written.
+#[derive(Debug)]
+pub struct Writers {
+    writers: Vec<Writer>,
+    /// The file that becomes a clone of the first.
+    clone: Option<(File, File)>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    give: SyncSender<Shared>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Writers {
+    /// Starts to write `first`, and `second` if there is one. Both are new and empty, and will have `len` bytes.
+    ///
+    /// # Errors
+    /// If a file cannot be duplicated, or no thread started.
+    pub fn start(first: &File, second: Option<&File>, len: u64) -> io::Result<Self> {
+        let mut writers = vec![Writer::start(first, len)?];
+        let mut clone = None;
+        if let Some(second) = second {
+            if share_blocks(first, second) {
+                clone = Some((first.try_clone()?, second.try_clone()?));
+            } else {
+                writers.push(Writer::start(second, len)?);
+            }
+        }
+        Ok(Self { writers, clone })
+    }
+
+    /// Writes the next bytes. Waits if too many wait already.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::BrokenPipe`] if a file could not be written; [`Writers::finish`] says why.
+    pub fn write(&self, bytes: &Shared) -> io::Result<()> {
+        let mut sent = self.writers.iter().map(|writer| writer.give.send(bytes.clone()));
+        if sent.all(|sent| sent.is_ok()) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    }
+
+    /// Waits until all is written and on the disk.
+    ///
+    /// # Errors
+    /// What the system reported about a file.
+    pub fn finish(self) -> io::Result<()> {
+        let Self { writers, clone } = self;
+        let threads: Vec<_> = writers.into_iter().map(|Writer { thread, .. }| thread).collect();
+        let panicked = |_| Err(io::Error::other("a writing thread panicked"));
+        let written: Vec<_> =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect();
+        written.into_iter().collect::<io::Result<()>>()?;
+        match clone {
+            Some((from, to)) => super::copy::copy_all(&from, &to).and_then(|()| to.sync_data()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Writer {
+    fn start(file: &File, len: u64) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let (give, take) = mpsc::sync_channel(WAITING);
+        let run = move || write_all(&file, len, &take);
+        let thread = thread::Builder::new().name("writing".into()).spawn(run)?;
+        Ok(Self { give, thread })
+    }
+}
+
+fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
+    let mut is_direct = len >= DIRECT_FROM && set_direct(file, true);
+    let (mut written, mut synced) = (0, 0);
+    while let Ok(bytes) = take.recv() {
+        // Only the last buffer is not whole.
+        if is_direct && bytes.len() % ALIGNMENT != 0 {
+            is_direct = !set_direct(file, false);
+        }
+        match write(file, &bytes) {
+            // Some file systems say only now that they cannot.
+            Err(error) if is_direct && error.kind() == io::ErrorKind::InvalidInput => {
+                is_direct = !set_direct(file, false);
+                write(file, &bytes)?;
+            }
+            done => done?,
+        }
+        written += bytes.len() as u64;
+        if !is_direct && written - synced >= SYNC_EVERY {
+            file.sync_data()?;
+            synced = written;
+        }
+    }
+    if is_direct {
+        set_direct(file, false);
+    }
+    file.sync_data()
+}
+
+/// Writes at the file's own offset, which a failed direct write has not moved.
+fn write(mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)
+}
+
+/// Writes to the file past the page cache from now on, or through it again. False where that cannot be.
+#[cfg(target_os = "linux")]
+fn set_direct(file: &File, direct: bool) -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    let set = |flags| fcntl_setfl(file, if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT });
+    fcntl_getfl(file).and_then(set).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_direct(_: &File, _: bool) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Seek as _};
+
+    use super::*;
+    use crate::buffer::{CAPACITY, Pool};
+
+    fn content(mut file: &File) -> Vec<u8> {
+        let mut all = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut all).unwrap();
+        all
+    }
+
+    /// Writes `len` bytes as the writers get them, and says that they will be `announced`.
+    fn run(len: usize, announced: u64) {
+        let (first, second) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let expected: Vec<u8> = (0..251).cycle().take(len).collect();
+        let mut pool = Pool::new(4);
+        let writers = Writers::start(&first, Some(&second), announced).unwrap();
+        for piece in expected.chunks(CAPACITY) {
+            let mut buffer = pool.take();
+            buffer.set_len(piece.len());
+            buffer.copy_from_slice(piece);
+            writers.write(&pool.share(buffer)).unwrap();
+        }
+        writers.finish().unwrap();
+        assert!(content(&first) == expected && content(&second) == expected);
+    }
+
+    #[test]
+    fn both_files_have_all_bytes() {
+        run(3 * CAPACITY + 17, 17);
+        run(0, 0);
+        run(5, 5);
+    }
+
+    #[test]
+    fn a_large_file_is_written_past_the_cache_but_for_its_end() {
+        run(5 * CAPACITY + 4097, DIRECT_FROM);
+        run(2 * CAPACITY, DIRECT_FROM);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let read_only = File::open(&path).unwrap();
+        let writers = Writers::start(&read_only, None, 1).unwrap();
+        let mut pool = Pool::new(2);
+        let buffer = pool.take();
+        let shared = pool.share(buffer);
+        while writers.write(&shared).is_ok() {}
+        assert!(writers.finish().is_err());
+    }
+}
