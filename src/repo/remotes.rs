@@ -28,7 +28,8 @@ pub type Settings = Vec<(String, String)>;
 pub fn global_settings() -> Result<Settings> {
     let mut config = gix::config::File::from_globals().map_err(Error::git("read git's configuration"))?;
     let overrides = gix::config::File::from_environment_overrides();
-    config.append(overrides.map_err(Error::git("read git's configuration"))?);
+    let overrides = overrides.map_err(Error::git("read git's configuration"))?;
+    config.append(overrides).map_err(Error::git("read git's configuration"))?;
     Ok(list(&config))
 }
 

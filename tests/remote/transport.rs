@@ -370,3 +370,14 @@ fn nobody_is_followed_from_https_to_http() {
     let Error::NotAllowed { source: NotAllowed::Downgrade, .. } = err else { panic!("{err}") };
     assert!(clear.heads().is_empty());
 }
+
+#[test]
+fn a_token_that_has_expired_is_called_so() {
+    // In the words of the Hub.
+    let said = "X-Error-Message: User Access Token \"ci\" is expired\r\n";
+    let server = Raw::start(move |_| http("401 Unauthorized", said, ""));
+    let client = Client::new(at(&server.origin), None).unwrap();
+    let err = client.model(ID, None).unwrap_err();
+    assert!(matches!(err, Error::TokenExpired { .. }), "{err}");
+    assert_eq!(err.to_string(), "the token from HF_TOKEN has expired");
+}
