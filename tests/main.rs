@@ -44,6 +44,14 @@ mod remote;
 #[cfg(all(unix, feature = "cli"))]
 mod convert;
 
+/// The acceptance of `git st-convert clone`, against the hub and plain directories.
+#[cfg(all(unix, feature = "cli"))]
+mod clone;
+
+/// The acceptance of `git st-convert pull`, and of `--pr`.
+#[cfg(all(unix, feature = "cli"))]
+mod pull;
+
 /// `cli/` of the library: what a person sees, and the exit codes.
 #[cfg(feature = "cli")]
 mod cli;

@@ -155,7 +155,7 @@ fn first_commit(git: &Git<'_>, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<Stri
         let stat_of = target.path();
         let blob = if is_lfs { place(repo, target, content)? } else { write(repo, path.as_ref(), content)? };
         tell(&Step::File { path: path.clone(), size: content.len() as u64, is_lfs });
-        changes.push(Change::Add { path, blob, stat_of, executable: false });
+        changes.push(Change::Add { path, blob, stat_of: Some(stat_of), executable: false });
     }
     repo.stage(&changes)?;
     let tree = commit::write_tree(git, None)?;

@@ -1,12 +1,13 @@
 //! [`Error`]: why an action did not do its work.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
 use bstr::BString;
 
 use crate::hash::Oid;
-use crate::{checkpoint, git, lfs, repo, safetensors};
+use crate::{checkpoint, git, lfs, remote, repo, safetensors};
 
 /// Why an action did not do its work, for one file or as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum Error {
     /// git.
     #[error(transparent)]
     Git(#[from] git::Error),
+    /// A server.
+    #[error(transparent)]
+    Remote(remote::Error),
     /// A file could not be opened, read or written.
     #[error("cannot {what} {}", path.display())]
     Io {
@@ -42,6 +46,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A dry run of a checkpoint whose server gives whole files alone.
+    #[error("cannot be read in parts, because its server gives whole files alone")]
+    NoRanges,
     /// A name that is known to execute.
     #[error("refused: pickle calls `{global}`")]
     Dangerous {
@@ -169,6 +176,79 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// Something is where a clone goes.
+    #[error("{} exists and is not an empty directory", dir.display())]
+    CloneInTheWay {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The model's name does not say where its clone goes.
+    #[error("{} does not say which directory to clone into", model.display())]
+    NeedsDirectory {
+        /// The model.
+        model: OsString,
+    },
+    /// `--offline`: nothing is asked of a server.
+    #[error("cannot {what} without asking a server, and --offline forbids it")]
+    Offline {
+        /// A verb.
+        what: &'static str,
+    },
+    /// The remote has no such branch, tag, commit or reference.
+    #[error("there is no revision `{revision}`")]
+    NoSuchRevision {
+        /// What was asked for.
+        revision: String,
+    },
+    /// What was cloned has no commit: an empty repository, or a page that is none at all.
+    #[error("{} is empty, or not a model's repository", url.display())]
+    EmptyRepository {
+        /// Where it is.
+        url: OsString,
+    },
+    /// The server keeps files back, whichever way they are asked for.
+    #[error("the server does not send all files of the repository")]
+    FilesWithheld,
+    /// The repository has no remote to ask.
+    #[error("the repository has no remote")]
+    NoRemote,
+    /// There is no commit yet that something could follow.
+    #[error("the repository has no commit yet")]
+    NoCommits,
+    /// The remote has no such pull request.
+    #[error("there is no pull request {number}, or it was deleted")]
+    NoSuchPullRequest {
+        /// Its number.
+        number: u64,
+    },
+    /// A pull request brings no safetensors file.
+    #[error("pull request {number} brings no safetensors file")]
+    WithoutSafetensors {
+        /// Its number.
+        number: u64,
+    },
+    /// A pull request changes more than safetensors, and nobody said that this is wanted.
+    #[error("pull request {number} changes {count} other path{}", if *count == 1 { "" } else { "s" })]
+    OtherPaths {
+        /// Its number.
+        number: u64,
+        /// How many.
+        count: usize,
+    },
+    /// A file here would be lost.
+    #[error("local changes to {path} are in the way")]
+    InTheWay {
+        /// The file.
+        path: BString,
+    },
+    /// A file of a pull request is not what its name says.
+    #[error("{path} of the pull request is not a valid safetensors file")]
+    NotSafetensors {
+        /// The file.
+        path: BString,
+        /// Why.
+        source: safetensors::Error,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -194,6 +274,9 @@ impl Error {
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }
             | Self::IndexDisagrees { .. }
+            | Self::NotSafetensors { .. }
+            | Self::WithoutSafetensors { .. }
+            | Self::OtherPaths { .. }
             | Self::Place(lfs::place::Error::Symlink { .. })
             | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,
             Self::MissingShard { source, .. } => matches!(**source, Self::NotFound) || source.is_refusal(),

@@ -1,19 +1,29 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
+mod attributes;
+pub mod clone;
 pub mod convert;
 pub mod demo;
 mod error;
 pub mod inspect;
 mod names;
+mod network;
+pub mod pull;
+mod server;
+mod undo;
 
 pub use error::Error;
+pub use network::Asking;
+pub use server::Servers;
 
 use std::collections::BTreeMap;
 
 use bstr::{BStr, BString};
 
 use crate::checkpoint::{Candidate, Ignored};
+use crate::git::Progress;
 use crate::hash::Oid;
+use crate::remote::Event;
 
 /// What an action tells while it runs. Every method may be called from several threads.
 pub trait Reporter: Sync {
@@ -27,8 +37,16 @@ pub trait Reporter: Sync {
         let _ = bytes;
     }
 
+    /// A transfer of git has come so far.
+    fn transfer(&self, progress: Progress) {
+        let _ = progress;
+    }
+
     /// The long step is over, well or not.
     fn finished(&self) {}
+
+    /// The index was written.
+    fn staged(&self) {}
 
     /// One file is done.
     fn outcome(&self, outcome: &Outcome) {
@@ -40,9 +58,20 @@ pub trait Reporter: Sync {
         let _ = note;
     }
 
+    /// Does the person say yes? Nobody who could be asked is a no.
+    fn confirm(&self, question: &str) -> bool {
+        let _ = question;
+        false
+    }
+
     /// A git command is run, with these arguments.
     fn command(&self, arguments: &[std::ffi::OsString]) {
         let _ = arguments;
+    }
+
+    /// A request to a server was made.
+    fn request(&self, event: &Event<'_>) {
+        let _ = event;
     }
 
     /// Has the user asked to stop? Asked between two buffers.
@@ -123,17 +152,26 @@ pub enum Reason {
 /// Something beside the files that the user should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A line was added to a `.gitattributes`, and staged.
+    /// A line was added to a `.gitattributes`, and staged where the index did not have one.
     AttributesChanged {
         /// The `.gitattributes`.
         path: BString,
-        /// It had changes that were not staged; they are now.
-        had_unstaged_changes: bool,
+        /// It has other changes that are not staged; they are not now, either.
+        has_unstaged_changes: bool,
     },
-    /// A `.gitattributes` was staged as it is, because its line for Git LFS was not.
+    /// The line for Git LFS of a `.gitattributes` was staged.
     AttributesStaged {
         /// The `.gitattributes`.
         path: BString,
+        /// It has other changes that are not staged; they are not now, either.
+        has_unstaged_changes: bool,
+    },
+    /// The repository's `.lfsconfig` names another host than the remote's.
+    ServerMoved {
+        /// The host that it names.
+        to: String,
+        /// The remote's.
+        from: Option<String>,
     },
     /// git knows no LFS filter here, so it sees the file itself as modified.
     NoFilter,
@@ -147,6 +185,27 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
+    /// A pull request changes more than safetensors.
+    OtherPaths {
+        /// Its number.
+        number: u64,
+        /// What it changes besides.
+        paths: Vec<BString>,
+    },
+    /// The server does not send single files of a partial clone, so all were fetched.
+    WholeClone,
+    /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
+    ShallowClone {
+        /// How many commits.
+        depth: u32,
+    },
+    /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
+    Leftover {
+        /// Its path.
+        path: BString,
+    },
+    /// There was a result, and `HEAD` has it already.
+    NothingToCommit,
     /// The result was committed.
     Committed {
         /// The commit.

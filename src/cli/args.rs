@@ -3,12 +3,16 @@
 //! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand; any
 //! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
+mod remote;
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
+
+pub(super) use remote::{Clone, Pull};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -37,6 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
   git st-convert                         convert what the repository holds
   git st-convert -n                      say what would be written
+  git st-convert clone OWNER/NAME        clone a model of the Hub, and convert it
   git st-convert --replace --commit      and remove the pickles, in one commit
   git st-convert model.bin -o model.safetensors
   git st-convert inspect HEAD:pytorch_model.bin
@@ -76,6 +81,10 @@ pub(super) enum Command {
     /// Convert checkpoints to safetensors; what the bare form does
     #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
     Convert(Convert),
+    /// Clone a model without its weights, then convert it
+    Clone(Clone),
+    /// Take safetensors from a pull request, or list those that carry some
+    Pull(Pull),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
     /// Make a small model repository and convert it before your eyes; needs no network
@@ -88,6 +97,7 @@ pub(super) enum Command {
 
 /// The options that every command takes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Common {
     /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = COMMON, value_hint = ValueHint::DirPath)]
@@ -101,6 +111,9 @@ pub(super) struct Common {
     /// Print the result as JSON Lines
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) json: bool,
+    /// Ask no server
+    #[arg(long, global = true, help_heading = COMMON)]
+    pub(super) offline: bool,
     /// Use colours
     #[arg(long, value_name = "WHEN", global = true, help_heading = COMMON, default_value = "auto")]
     pub(super) color: ColorChoice,
@@ -116,7 +129,7 @@ pub(super) struct Common {
 }
 
 /// `convert`, and the bare form.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Convert {
     /// The checkpoints; without any, all that the repository holds
@@ -163,6 +176,11 @@ pub(super) struct Convert {
     /// Leave a pointer in the work tree, the content only in the LFS store
     #[arg(long)]
     pub(super) pointer_only: bool,
+    /// Store a checkpoint that is downloaded, too
+    ///
+    /// Without it a checkpoint that is only on the LFS server is converted while it passes by, and never stored.
+    #[arg(long)]
+    pub(super) keep_source: bool,
     /// Commit the result
     #[arg(long)]
     pub(super) commit: bool,
@@ -355,7 +373,7 @@ mod tests {
             (&["a.bin", "inspect"], &["a.bin", "inspect"]),
             (&["a.bin", "-n", "demo"], &["a.bin", "demo"]),
             (&["--keep", "man", "a"], &["a"]),
-            (&["clone"], &["clone"]),
+            (&["./clone"], &["./clone"]),
             (&["-"], &["-"]),
         ] {
             let args = read(line).unwrap();

@@ -44,10 +44,18 @@ impl Kind {
     fn of(error: &Error) -> Self {
         match error {
             Error::Interrupted => Self::Interrupted,
-            Error::NotFound | Error::OneOutput { .. } | Error::NoRepository | Error::NotEmpty { .. } => {
-                Self::User
-            }
-            Error::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Self::User,
+            Error::NotFound
+            | Error::OneOutput { .. }
+            | Error::NoRepository
+            | Error::NotEmpty { .. }
+            | Error::CloneInTheWay { .. }
+            | Error::NeedsDirectory { .. }
+            | Error::Offline { .. }
+            | Error::NoSuchRevision { .. }
+            | Error::NoRemote
+            | Error::NoCommits
+            | Error::NoSuchPullRequest { .. }
+            | Error::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Self::User,
             error if error.is_refusal() => Self::Refused,
             _ => Self::Environment,
         }

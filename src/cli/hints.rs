@@ -11,7 +11,8 @@ use super::sanitize;
 use super::sizes::{bytes, counted};
 use crate::actions::{self, Error};
 use crate::checkpoint::{self, Candidate, Kind};
-use crate::{git, lfs, repo};
+use crate::git::{self, Trouble};
+use crate::{lfs, repo};
 
 /// How weights alone are saved.
 const SAVE: &str = "torch.save(model.state_dict(), …)";
@@ -64,9 +65,65 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
             "name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`".to_owned()
         }
         Error::NotEmpty { .. } => "let it choose a new directory with `git st-convert demo`".to_owned(),
-        _ => return Vec::new(),
+        error => return network(error).into_iter().collect(),
     };
     vec![hint]
+}
+
+/// What to do where servers and clones are the matter.
+fn network(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::Git(git::Error::Remote { trouble, .. }) => remote(*trouble),
+        Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
+        Error::NeedsDirectory { .. } => "name it with `git st-convert clone MODEL DIR`",
+        Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",
+        Error::NoSuchRevision { .. } => {
+            "list what there is with `git ls-remote URL`; a commit needs its whole name"
+        }
+        Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
+        Error::NoRemote => "add one with `git remote add origin URL`",
+        Error::NoCommits => "clone a model with `git st-convert clone MODEL`",
+        Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {
+            "list those that carry safetensors with `git st-convert pull`"
+        }
+        Error::OtherPaths { number, .. } => {
+            return Some(format!(
+                "look at them with `git fetch origin refs/pr/{number} && git diff ...FETCH_HEAD`, then add `--yes`"
+            ));
+        }
+        Error::InTheWay { .. } | Error::Git(git::Error::InTheWay { .. }) => {
+            "commit them with `git commit`, or put them away with `git stash --include-untracked`"
+        }
+        Error::Git(git::Error::Conflict { .. }) => {
+            "leave out `--merge`, so that its safetensors alone are staged"
+        }
+        Error::NotSafetensors { .. } => "take another one: list them with `git st-convert pull`",
+        Error::FilesWithheld => "try again later, or clone with `git clone --depth 1`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// What to do about a remote repository.
+fn remote(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::SignIn => "set HF_TOKEN to a token that may read it, or give git a credential helper",
+        Trouble::Rejected => "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
+        Trouble::Forbidden => {
+            "ask for access on the model's page, then set HF_TOKEN to a token of that account"
+        }
+        Trouble::NotFound => "check the name; a private model needs HF_TOKEN",
+        Trouble::NotRepository => "name a model as OWNER/NAME, or the URL of its repository",
+        Trouble::NoSuchRef => "list what there is with `git ls-remote`",
+        Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
+        Trouble::Certificate => "name the certificates to trust with `git config http.sslCAInfo FILE`",
+        Trouble::TooOften => "wait a while, or set HF_TOKEN: who is known may ask more often",
+        Trouble::ServerFault | Trouble::Broken => "try again later",
+        Trouble::Withheld => "fetch all files with `git fetch --refetch --no-filter`",
+        Trouble::Ownership => {
+            "if you trust it, name its directory with `git config --global --add safe.directory DIR`"
+        }
+    }
 }
 
 fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
@@ -96,6 +153,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         | Error::Zip(_)
         | Error::NoEndRecord
         | Error::Ambiguity { .. }
+        | Error::Unforeseen { .. }
         | Error::MissingRecord { .. }
         | Error::Legacy { .. }
         | Error::LegacyPart { .. }

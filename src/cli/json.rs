@@ -4,6 +4,7 @@
 //! text is pure in the sense of [`sanitize`]: what could upset a terminal stands as a JSON escape,
 //! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
 
+use std::ffi::OsStr;
 use std::io;
 
 use bstr::BString;
@@ -11,9 +12,11 @@ use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
 
 use super::error::Report;
+use super::reporter::Teller;
 use super::sanitize;
-use crate::actions::convert::Summary;
+use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
+use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::Ignored;
 
@@ -23,6 +26,10 @@ pub(super) fn file(outcome: &Outcome) -> String {
     let dropped = known.map(|known| {
         let pairs = known.dropped.iter();
         pairs.map(|(name, kept)| json!({ "name": name, "kept": kept })).collect::<Vec<_>>()
+    });
+    let copies = known.map(|known| {
+        let names = known.copies.iter();
+        names.map(|(name, reason)| json!({ "name": name, "reason": reason })).collect::<Vec<_>>()
     });
     line(&json!({
         "type": "file",
@@ -37,30 +44,115 @@ pub(super) fn file(outcome: &Outcome) -> String {
         "dropped": dropped.unwrap_or_default(),
         "ignored": known.map(|known| ignored(&known.ignored)).unwrap_or_default(),
         "reason": outcome.reason.as_ref().map(reason),
+        "copies": copies.unwrap_or_default(),
     }))
 }
 
-/// The last line of a conversion.
-pub(super) fn summary(summary: &Summary, dry_run: bool) -> String {
-    let count = |status| summary.outcomes.iter().filter(|outcome| outcome.status == status).count();
+/// How a conversion ended.
+pub(super) struct End<'a> {
+    /// The commit that was made.
+    pub(super) commit: Option<&'a str>,
+    /// Why the whole could not be done.
+    pub(super) failure: Option<&'a Report>,
+    pub(super) exit_code: u8,
+}
+
+/// The last line of a conversion, whatever its end.
+pub(super) fn summary(teller: &Teller<'_>, end: &End<'_>) -> String {
+    let told = teller.told();
+    let count = |status| told.statuses.iter().filter(|told| **told == status).count();
     line(&json!({
         "type": "summary",
-        "files": summary.outcomes.len(),
+        "files": told.statuses.len(),
         "converted": count(Status::Converted),
         "up_to_date": count(Status::UpToDate),
         "skipped": count(Status::Skipped),
         "refused": count(Status::Refused),
         "failed": count(Status::Failed),
-        "dry_run": dry_run,
-        "staged": summary.staged,
-        "commit": summary.commit,
-        "reason": null,
+        "dry_run": teller.is_dry_run(),
+        "staged": told.staged,
+        "commit": end.commit,
+        "reason": end.failure.map(Report::reason),
+        "exit_code": end.exit_code,
     }))
 }
 
-/// The last line where the whole could not be done.
-pub(super) fn failure(report: &Report) -> String {
-    line(&json!({ "type": "summary", "reason": report.reason() }))
+/// The line of a clone.
+pub(super) fn cloned(cloned: &Cloned) -> String {
+    line(&json!({
+        "type": "clone",
+        "dir": native(cloned.dir.as_os_str()),
+        "url": native(&cloned.url),
+        "branch": cloned.branch,
+        "commit": cloned.commit,
+    }))
+}
+
+/// The line of a pull request that was taken.
+pub(super) fn pulled(pulled: &Pulled) -> String {
+    let Pulled { request, how } = pulled;
+    line(&json!({
+        "type": "pull",
+        "number": request.number,
+        "commit": request.commit.to_string(),
+        "status": match how {
+            How::UpToDate => "up-to-date",
+            How::FastForward => "fast-forward",
+            How::Merged => "merged",
+            How::Staged => "staged",
+        },
+        "files": files(request),
+        "others": request.others.iter().map(path).collect::<Vec<_>>(),
+    }))
+}
+
+/// The line of a pull request of a list.
+pub(super) fn pull_request(request: &PullRequest) -> String {
+    line(&json!({
+        "type": "pull_request",
+        "number": request.number,
+        "commit": request.commit.to_string(),
+        "author": request.author,
+        "state": match request.state {
+            State::Current => "current",
+            State::Stale => "stale",
+        },
+        "size": request.size(),
+        "files": files(request),
+        "others": request.others.iter().map(path).collect::<Vec<_>>(),
+    }))
+}
+
+fn files(request: &PullRequest) -> Vec<Value> {
+    let facts = request.files.iter().map(|file| {
+        json!({
+            "path": path(&file.path),
+            "oid": file.pointer.map(|pointer| pointer.oid.to_string()),
+            "size": file.pointer.map(|pointer| pointer.size),
+        })
+    });
+    facts.collect()
+}
+
+/// The last line of a list of pull requests.
+pub(super) fn listing(listing: &Listing) -> String {
+    line(&json!({
+        "type": "summary",
+        "pull_requests": listing.requests.len(),
+        "seen": listing.seen,
+        "known": listing.known,
+        "reason": null,
+        "exit_code": 0,
+    }))
+}
+
+/// The last line where nothing is to be counted.
+pub(super) fn end(failure: Option<&Report>) -> String {
+    line(&json!({
+        "type": "summary",
+        "reason": failure.map(Report::reason),
+        "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
+    }))
 }
 
 /// The line of one tensor.
@@ -75,21 +167,23 @@ pub(super) fn tensor(row: &Row) -> String {
     }))
 }
 
-/// The last line of an inspection.
-pub(super) fn inspection(inspection: &Inspection) -> String {
-    let metadata: Map<String, Value> =
-        inspection.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+/// The last line of an inspection: what was found, or why nothing was.
+pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Report>) -> String {
+    let metadata = |found: &Inspection| -> Map<String, Value> {
+        found.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
+    };
     line(&json!({
         "type": "summary",
-        "format": inspection.format,
-        "size": inspection.size,
-        "tensors": inspection.tensors.len(),
-        "bytes": inspection.bytes(),
-        "parameters": inspection.parameters(),
-        "metadata": metadata,
-        "ignored": ignored(&inspection.ignored),
-        "dangerous": inspection.dangerous,
-        "reason": null,
+        "format": inspection.map(|found| found.format),
+        "size": inspection.map(|found| found.size),
+        "tensors": inspection.map(|found| found.tensors.len()),
+        "bytes": inspection.map(Inspection::bytes),
+        "parameters": inspection.map(Inspection::parameters),
+        "metadata": inspection.map(metadata),
+        "ignored": inspection.map(|found| ignored(&found.ignored)),
+        "dangerous": inspection.and_then(|found| found.dangerous.as_ref()),
+        "reason": failure.map(Report::reason),
+        "exit_code": failure.map_or(0, |failure| failure.kind.exit_code()),
     }))
 }
 
@@ -121,6 +215,11 @@ fn path(path: &BString) -> String {
         Ok(valid) => valid.to_owned(),
         Err(_) => sanitize::bytes(path.as_ref()).into_owned(),
     }
+}
+
+/// The same for a word of this system.
+fn native(word: &OsStr) -> String {
+    path(&word.as_encoded_bytes().into())
 }
 
 fn line(value: &Value) -> String {
@@ -177,7 +276,7 @@ mod tests {
             file(&outcome),
             "{\"type\":\"file\",\"source\":\"a.bin\",\"output\":null,\"status\":\"refused\",\"oid\":null,\
              \"size\":null,\"source_oid\":null,\"format\":null,\"tensors\":null,\"dropped\":[],\"ignored\":[],\
-             \"reason\":\"changed while it was read\"}"
+             \"reason\":\"changed while it was read\",\"copies\":[]}"
         );
     }
 }

@@ -16,6 +16,9 @@ const FRAMES_PER_SECOND: u8 = 30;
 const TEMPLATE: &str = "{wide_msg} {bar:20} {binary_bytes:>10} of {binary_total_bytes}  \
                         {rate:>12}  {left}{margin}";
 
+/// Of what is counted in pieces.
+const COUNTED: &str = "{wide_msg} {bar:20} {human_pos:>10} of {human_len}{margin}";
+
 /// The progress of one file after the other.
 pub(super) struct Progress {
     shows: bool,
@@ -24,6 +27,7 @@ pub(super) struct Progress {
 
 struct Running {
     name: String,
+    is_counted: bool,
     total: u64,
     done: u64,
     since: Instant,
@@ -39,9 +43,26 @@ impl Progress {
     /// A file of `total` bytes to read begins. The name is safe to print.
     pub(super) fn start(&self, name: String, total: u64) {
         if self.shows {
-            let running = Running { name, total, done: 0, since: Instant::now(), bar: None };
-            self.with(|slot| *slot = Some(running));
+            self.with(|slot| *slot = Some(Running::new(name, total, false)));
         }
+    }
+
+    /// Of `total` pieces, `done` are there now. Another name is another step.
+    pub(super) fn count(&self, name: &str, done: u64, total: u64) {
+        if !self.shows {
+            return;
+        }
+        self.with(|slot| {
+            if slot.as_ref().is_none_or(|running| running.name != name || running.total != total) {
+                if let Some(bar) = slot.take().and_then(|running| running.bar) {
+                    bar.finish_and_clear();
+                }
+                *slot = Some(Running::new(name.to_owned(), total, true));
+            }
+            if let Some(running) = slot {
+                running.go_to(done);
+            }
+        });
     }
 
     /// So many more bytes were read.
@@ -51,13 +72,7 @@ impl Progress {
         }
         self.with(|slot| {
             let Some(running) = slot else { return };
-            running.done = running.done.saturating_add(bytes);
-            if running.bar.is_none() && running.since.elapsed() >= DELAY {
-                running.bar = Some(running.draw());
-            }
-            if let Some(bar) = &running.bar {
-                bar.set_position(running.done);
-            }
+            running.go_to(running.done.saturating_add(bytes));
         });
     }
 
@@ -85,13 +100,28 @@ impl Progress {
 }
 
 impl Running {
+    fn new(name: String, total: u64, is_counted: bool) -> Self {
+        Self { name, is_counted, total, done: 0, since: Instant::now(), bar: None }
+    }
+
+    fn go_to(&mut self, done: u64) {
+        self.done = done;
+        if self.bar.is_none() && self.since.elapsed() >= DELAY {
+            self.bar = Some(self.draw());
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+
     fn draw(&self) -> ProgressBar {
         let target = ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND);
         let bar = ProgressBar::with_draw_target(Some(self.total), target)
             .with_elapsed(self.since.elapsed())
             .with_position(self.done)
             .with_message(self.name.clone());
-        let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let template = if self.is_counted { COUNTED } else { TEMPLATE };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let style = style.with_key("rate", rate).with_key("left", left).with_key("margin", margin);
         bar.set_style(style.progress_chars("━╸ "));
         bar
@@ -124,6 +154,7 @@ mod tests {
     #[test]
     fn the_template_is_one_and_short_work_draws_nothing() {
         ProgressStyle::with_template(TEMPLATE).unwrap();
+        ProgressStyle::with_template(COUNTED).unwrap();
         let progress = Progress::new(true);
         progress.start("a.bin".to_owned(), 10);
         progress.advance(10);

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bstr::BStr;
 
@@ -15,6 +16,8 @@ use super::sanitize;
 use super::sizes::{bytes, counted};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
+use crate::git::{Phase, Progress};
+use crate::remote::Event;
 
 /// How many lines of one list a person is shown.
 const LISTED: usize = 10;
@@ -24,12 +27,36 @@ pub(super) struct Teller<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     dry_run: bool,
+    told: Mutex<Told>,
+}
+
+/// What was told so far, for the last line: an action that ends with an error returns nothing else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// What became of each file.
+    pub(super) statuses: Vec<Status>,
+    /// Was anything staged?
+    pub(super) staged: bool,
 }
 
 impl<'a> Teller<'a> {
     /// `dry_run` says that nothing is done.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
-        Self { ui, interrupt, dry_run }
+        Self { ui, interrupt, dry_run, told: Mutex::default() }
+    }
+
+    /// Is nothing done?
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// What was told so far.
+    pub(super) fn told(&self) -> Told {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn converted(&self, source: &str, output: &str, conversion: &Conversion) {
@@ -53,11 +80,27 @@ impl Reporter for Teller<'_> {
         self.ui.progress.advance(bytes);
     }
 
+    fn transfer(&self, progress: Progress) {
+        let what = match progress.phase {
+            Phase::Counting => "counting objects",
+            Phase::Compressing => "compressing objects",
+            Phase::Receiving => "receiving objects",
+            Phase::Resolving => "resolving deltas",
+            Phase::Updating => "writing files",
+        };
+        self.ui.progress.count(what, progress.done, progress.total);
+    }
+
     fn finished(&self) {
         self.ui.progress.clear();
     }
 
+    fn staged(&self) {
+        self.lock().staged = true;
+    }
+
     fn outcome(&self, outcome: &Outcome) {
+        self.lock().statuses.push(outcome.status);
         if self.ui.json {
             self.ui.data(&json::file(outcome));
         }
@@ -88,16 +131,18 @@ impl Reporter for Teller<'_> {
     fn note(&self, note: &Note) {
         let would = if self.dry_run { "would be " } else { "" };
         match note {
-            Note::AttributesChanged { path, had_unstaged_changes } => {
-                let path = sanitize::bytes(path.as_ref());
-                self.ui.note(&format!("{path}: a line for Git LFS {would}added"));
-                if *had_unstaged_changes {
-                    self.ui.warning(&format!("{path}: its other changes {would}staged with it"));
-                }
+            Note::AttributesChanged { path, has_unstaged_changes } => {
+                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
+                self.ui.note(&format!("{path}: a line for Git LFS {would}added{rest}"));
             }
-            Note::AttributesStaged { path } => {
-                let path = sanitize::bytes(path.as_ref());
-                self.ui.note(&format!("{path}: {would}staged too, for its line for Git LFS"));
+            Note::AttributesStaged { path, has_unstaged_changes } => {
+                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
+                self.ui.note(&format!("{path}: its line for Git LFS {would}staged{rest}"));
+            }
+            Note::ServerMoved { to, from } => {
+                let from = from.as_deref().map(|from| format!(", not from {}", sanitize::text(from)));
+                let (to, from) = (sanitize::text(to), from.unwrap_or_default());
+                self.ui.note(&format!("LFS content comes from {to}{from}, because .lfsconfig says so"));
             }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
@@ -109,8 +154,34 @@ impl Reporter for Teller<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::OtherPaths { number, paths } => {
+                let mut lines = format!("pull request {number} changes more than safetensors:");
+                for path in paths {
+                    let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
+                }
+                self.ui.warning(&lines);
+            }
+            Note::WholeClone => {
+                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
+            }
+            Note::ShallowClone { depth } => {
+                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
+                self.ui.warning(&format!(
+                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
+                ));
+                self.ui.hint("fetch the rest with `git fetch --unshallow`");
+            }
+            Note::Leftover { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));
+            }
+            Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        self.ui.confirm(question)
     }
 
     fn command(&self, arguments: &[OsString]) {
@@ -121,9 +192,22 @@ impl Reporter for Teller<'_> {
         }
     }
 
+    fn request(&self, event: &Event<'_>) {
+        if self.ui.verbose > 1 {
+            let status = event.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let url = event.url.to_string();
+            self.ui.note(&format!("{} {}: {status}", event.method, sanitize::text(&url)));
+        }
+    }
+
     fn is_interrupted(&self) -> bool {
         self.interrupt.is_asked()
     }
+}
+
+/// What is said of the other changes to a `.gitattributes`.
+fn rest(has_unstaged_changes: bool) -> &'static str {
+    if has_unstaged_changes { ", your other changes stay unstaged" } else { "" }
 }
 
 /// What there is to say of a conversion, each with a title.

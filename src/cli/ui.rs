@@ -89,6 +89,17 @@ impl Ui {
         }
     }
 
+    /// Asks the person at the terminal. Nobody there, or anything but a yes, is a no.
+    pub(super) fn confirm(&self, question: &str) -> bool {
+        if self.quiet || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return false;
+        }
+        self.progress.suspend(|| lock(&self.stderr).write_text(&format!("{question} [y/N] ")));
+        let mut answer = String::new();
+        let is_read = io::stdin().read_line(&mut answer).is_ok();
+        is_read && ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
+    }
+
     /// An error, with its causes and, unless errors alone are wanted, its hints.
     pub(super) fn error(&self, report: &Report) {
         let mut lines = format!("{} {}", styled(ERROR, "error:"), report.headline());
@@ -151,7 +162,11 @@ impl<S: anstream::stream::RawStream + anstream::stream::AsLockedWrite> Sink<S> {
 
     fn write_lines(&mut self, lines: &str) {
         let end = if lines.ends_with('\n') { "" } else { "\n" };
-        self.attempt(|stream| stream.write_all(format!("{lines}{end}").as_bytes()));
+        self.write_text(&format!("{lines}{end}"));
+    }
+
+    fn write_text(&mut self, text: &str) {
+        self.attempt(|stream| stream.write_all(text.as_bytes()).and_then(|()| stream.flush()));
     }
 
     fn flush(&mut self) {

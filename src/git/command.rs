@@ -2,18 +2,21 @@
 //!
 //! Invariants: the program is found once, in an absolute directory of `PATH`, so nothing in a repository can stand in
 //! for it; messages are in English; nobody is asked for a password off a terminal; what is captured has a bound; an
-//! exit status other than zero is an error that carries what git said.
+//! exit status other than zero is an error that carries what git said; no observer sees the password of a URL.
 #![expect(
     clippy::disallowed_methods,
     reason = "the one file that starts processes and reads git's environment"
 )]
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+
+use super::error::{Error, Stderr};
+use super::process::{self, Watch};
+use super::url;
 
 /// The variables that tie git to one repository (`git rev-parse --local-env-vars`), without those that carry the
 /// person's own `-c` settings, and those that change what a path on the command line means.
@@ -39,62 +42,6 @@ const REPOSITORY_VARIABLES: [&str; 17] = [
 
 /// How much of a command's standard output is taken, unless said otherwise.
 const MAX_OUTPUT: u64 = 64 << 20;
-
-/// How much of what it says on standard error is kept; the rest is read and dropped.
-const MAX_STDERR: u64 = 1 << 20;
-
-/// A git command did not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no git in an absolute directory of `PATH`.
-    #[error("git is not installed")]
-    NotInstalled,
-    /// The process could not be started, fed or waited for.
-    #[error("cannot run `git {subcommand}`")]
-    Io {
-        /// The first argument.
-        subcommand: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// It ended with another status than zero.
-    #[error("`git {subcommand}` failed ({})", status.map_or("killed".into(), |code| format!("exit status {code}")))]
-    Failed {
-        /// The first argument.
-        subcommand: String,
-        /// Its exit status; `None` if a signal ended it.
-        status: Option<i32>,
-        /// What it said.
-        #[source]
-        stderr: Stderr,
-    },
-    /// It wrote more than the caller takes.
-    #[error("`git {subcommand}` wrote more than {limit} bytes")]
-    OutputTooLong {
-        /// The first argument.
-        subcommand: String,
-        /// The bound.
-        limit: u64,
-    },
-    /// Its answer is not what this version of git is known to give.
-    #[error("unexpected answer of `git {subcommand}`")]
-    UnexpectedOutput {
-        /// The first argument.
-        subcommand: String,
-    },
-}
-
-/// What git said on standard error. May hold text of a server or of a hook: escape it for a terminal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stderr(pub String);
-
-impl fmt::Display for Stderr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "it said nothing" } else { &self.0 })
-    }
-}
-
-impl std::error::Error for Stderr {}
 
 /// What a command wrote that ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,8 +97,8 @@ impl Git<'_> {
         Git { program, dir, clean, observer }
     }
 
-    /// Where it runs.
-    pub(super) fn dir(&self) -> &Path {
+    /// Where its commands run.
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -183,6 +130,7 @@ impl Git<'_> {
 }
 
 /// One command, before it is run.
+#[derive(Clone)]
 #[must_use]
 pub struct Invocation<'a> {
     git: &'a Git<'a>,
@@ -213,6 +161,11 @@ impl Invocation<'_> {
         self
     }
 
+    /// Its first argument.
+    pub(super) fn subcommand(&self) -> &str {
+        &self.subcommand
+    }
+
     /// What it reads from its standard input; without it, nothing.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = Some(input.into());
@@ -230,35 +183,40 @@ impl Invocation<'_> {
     /// # Errors
     /// [`Error::Failed`], [`Error::OutputTooLong`] or [`Error::Io`].
     pub fn run(self) -> Result<Output, Error> {
+        self.judge(process::converse)
+    }
+
+    /// Runs it as [`Invocation::run`] does, tells `watch` of each line of its standard error as it comes, and ends it
+    /// politely when `watch` says so.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`], or as [`Invocation::run`].
+    pub fn run_watched(self, watch: &Watch<'_>) -> Result<Output, Error> {
+        let subcommand = self.subcommand.clone();
+        let mut stopped = false;
+        let ended =
+            self.judge(|child, input, limit| process::watch(child, input, limit, watch, &mut stopped));
+        if stopped { Err(Error::Stopped { subcommand }) } else { ended }
+    }
+
+    fn judge(
+        self,
+        converse: impl FnOnce(Child, Option<Vec<u8>>, u64) -> io::Result<process::Said>,
+    ) -> Result<Output, Error> {
         let mut command = self.build();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
-        let child = command.spawn().map_err(|source| self.io(source))?;
-        let (status, stdout, stderr) =
-            converse(child, self.input.as_deref(), self.limit).map_err(|source| self.io(source))?;
-        if stdout.len() as u64 > self.limit {
-            return Err(Error::OutputTooLong { subcommand: self.subcommand, limit: self.limit });
+        let Self { subcommand, input, limit, .. } = self;
+        let failed = |source| Error::Io { subcommand: subcommand.clone(), source };
+        let child = command.spawn().map_err(failed)?;
+        let said = converse(child, input, limit).map_err(failed)?;
+        if said.stdout.len() as u64 > limit {
+            return Err(Error::OutputTooLong { subcommand, limit });
         }
-        let stderr = Stderr(String::from_utf8_lossy(&stderr).trim_end().to_owned());
-        match status {
-            Some(0) => Ok(Output { stdout, stderr }),
-            status => Err(Error::Failed { subcommand: self.subcommand, status, stderr }),
-        }
-    }
-
-    /// Runs it with its progress on our standard error, where a person sees it, and no answer.
-    ///
-    /// # Errors
-    /// [`Error::Failed`], with nothing said, or [`Error::Io`].
-    pub fn run_visibly(self) -> Result<(), Error> {
-        let mut command = self.build();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
-        let status = command.status().map_err(|source| self.io(source))?;
-        match status.code() {
-            Some(0) => Ok(()),
-            status => {
-                Err(Error::Failed { subcommand: self.subcommand, status, stderr: Stderr(String::new()) })
-            }
+        let stderr = Stderr(String::from_utf8_lossy(&said.stderr).trim_end().to_owned());
+        match said.status {
+            Some(0) => Ok(Output { stdout: said.stdout, stderr }),
+            status => Err(Error::Failed { subcommand, status, stderr }),
         }
     }
 
@@ -270,7 +228,7 @@ impl Invocation<'_> {
         line.push((&self.subcommand).into());
         line.extend(self.args.iter().cloned());
         if let Some(observer) = self.git.observer {
-            observer(&line);
+            observer(&line.iter().map(|word| url::redacted(word)).collect::<Vec<_>>());
         }
         let mut command = Command::new(self.git.program);
         command.current_dir(&self.git.dir).args(line);
@@ -286,53 +244,12 @@ impl Invocation<'_> {
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
-
-    fn io(&self, source: io::Error) -> Error {
-        Error::Io { subcommand: self.subcommand.clone(), source }
-    }
 }
 
 /// The object directories of other repositories that the environment names, for their LFS stores.
 pub fn alternate_object_directories() -> Vec<PathBuf> {
     let dirs = std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default();
     std::env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty()).collect()
-}
-
-/// Feeds the process and takes what it writes, all at once, so that neither side waits for ever. A process that
-/// writes more than `limit` is killed, and its answer is one byte too long.
-pub(super) fn converse(
-    mut child: Child,
-    input: Option<&[u8]>,
-    limit: u64,
-) -> io::Result<(Option<i32>, Vec<u8>, Vec<u8>)> {
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            if let (Some(mut stdin), Some(input)) = (stdin, input) {
-                // A process that needs no more input closes it; its status says whether that was well.
-                let _unread = stdin.write_all(input);
-            }
-        });
-        let said = scope.spawn(move || {
-            let Some(mut stderr) = stderr else { return Vec::new() };
-            let said = take(&mut stderr, MAX_STDERR).unwrap_or_default();
-            let _rest = io::copy(&mut stderr, &mut io::sink());
-            said
-        });
-        let answer = stdout.map_or(Ok(Vec::new()), |mut stdout| take(&mut stdout, limit.saturating_add(1)));
-        if answer.as_ref().map_or(true, |answer| answer.len() as u64 > limit) {
-            child.kill()?;
-        }
-        let status = child.wait()?;
-        let said = said.join().map_err(|_| io::Error::other("the reading thread panicked"))?;
-        Ok((status.code(), answer?, said))
-    })
-}
-
-fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut taken = Vec::new();
-    from.take(limit).read_to_end(&mut taken)?;
-    Ok(taken)
 }
 
 /// The first git in an absolute directory of `PATH`.

@@ -7,7 +7,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::command::{Error, Git, Output};
+use super::command::{Git, Output};
+use super::error::Error;
 
 /// Who a commit is by, where the configuration need not say so.
 #[derive(Debug, Clone, Copy)]

@@ -3,13 +3,37 @@
 //! git does what only git does right: commit with hooks and signing, clone, fetch, push, credentials. Reading and
 //! staging are in `repo`, without a process.
 //!
+//! ```text
+//! command ─▶ process        one command: its line, its environment, its streams
+//! network ─▶ trouble        a command that speaks to a server: who asks, how far it is, what is the matter
+//! clone, fetch, merge, history, commit, credential     what is said
+//! ```
+//!
 //! Invariant: a process is started in [`command`] and [`ssh`] and nowhere else in this package, by an absolute path,
 //! with arguments that cannot be taken for options, and with no shell but for the line that a person configured as their
 //! ssh.
 
 pub mod command;
+mod error;
+mod process;
+mod trouble;
+mod url;
+pub mod network;
+pub mod clone;
+pub mod fetch;
+pub mod history;
+pub mod merge;
 pub mod commit;
+pub mod credential;
 pub mod ssh;
 
-pub use command::{Error, Git, Output, Stderr};
+pub use command::{Git, Output};
 pub use commit::Identity;
+pub use credential::Credential;
+pub use error::{Error, Stderr};
+pub use fetch::{Ref, Remote};
+pub use merge::Merge;
+pub use network::{Network, Phase, Progress, Token};
+pub use process::Watch;
+pub use trouble::Trouble;
+pub use url::{origin, redacted};

@@ -9,7 +9,9 @@
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 
-use super::command::{Error, Git, Stderr, converse, find_program};
+use super::command::{Git, find_program};
+use super::error::{Error, Stderr};
+use super::process::{Said, converse};
 
 /// How much of an answer is taken.
 const MAX_ANSWER: u64 = 1 << 20;
@@ -47,7 +49,7 @@ pub fn run(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let io = |source| Error::Io { subcommand: "ssh".to_owned(), source };
     let child = command.spawn().map_err(io)?;
-    let (status, stdout, stderr) = converse(child, None, MAX_ANSWER).map_err(io)?;
+    let Said { status, stdout, stderr } = converse(child, None, MAX_ANSWER).map_err(io)?;
     let stderr = Stderr(String::from_utf8_lossy(&stderr).trim_end().to_owned());
     match status {
         _ if stdout.len() as u64 > MAX_ANSWER => Err(Error::OutputTooLong { subcommand, limit: MAX_ANSWER }),

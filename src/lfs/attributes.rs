@@ -53,7 +53,11 @@ pub fn pattern(path: &BStr) -> BString {
 /// The line end is that of the last line of the file, and a last line without one gets it first. A file whose last
 /// line is this very line comes back as it is.
 pub fn append(existing: &[u8], pattern: &BStr) -> Vec<u8> {
-    let line = line(pattern);
+    append_line(existing, line(pattern).as_ref())
+}
+
+/// As [`append`], with a line as it stands in another attributes file.
+pub fn append_line(existing: &[u8], line: &BStr) -> Vec<u8> {
     let content = existing.strip_prefix(b"\xef\xbb\xbf").unwrap_or(existing);
     let last = content.trim_ascii_end().lines().next_back().unwrap_or_default();
     if last.trim_ascii() == line.trim_ascii() {
@@ -64,7 +68,7 @@ pub fn append(existing: &[u8], pattern: &BStr) -> Vec<u8> {
     if !content.is_empty() && !content.ends_with(b"\n") {
         whole.extend_from_slice(end);
     }
-    whole.extend_from_slice(&line);
+    whole.extend_from_slice(line);
     whole.extend_from_slice(end);
     whole
 }

@@ -62,7 +62,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
     }
@@ -116,6 +116,14 @@ impl Target {
         Ok(())
     }
 
+    /// Is there a file that its owner may run? Never, where files have no such right.
+    ///
+    /// # Errors
+    /// As [`Target::metadata`].
+    pub fn is_executable(&self) -> Result<bool, Error> {
+        Ok(self.metadata()?.is_some_and(|metadata| is_executable(&metadata)))
+    }
+
     /// What is at the path: nothing, or the metadata of a regular file.
     ///
     /// # Errors
@@ -160,19 +168,20 @@ impl Placed {
     pub fn create(store: &Store, target: Target) -> Result<Self, Error> {
         target.make_parents()?;
         target.metadata()?;
-        let beside = parent(&target.path());
-        let temp = store.temp()?;
-        let temp = if same_file_system(temp.path(), &beside).map_err(Error::io(&beside))? {
-            temp
-        } else {
-            Temp::hidden_in(&beside).map_err(Error::io(&beside))?
-        };
-        Ok(Self { temp, target })
+        Ok(Self { temp: temp_for(store, &target.path())?, target })
     }
 
     /// The file, to fill.
     pub fn file(&self) -> &File {
         self.temp.file()
+    }
+
+    /// Lets everybody run the file who may read it. Where it replaces another, it gets that one's rights.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn make_executable(&self) -> Result<(), Error> {
+        make_executable(self.file()).map_err(Error::io(self.target.path()))
     }
 
     /// Makes the file a copy of `object`: shared blocks where the file system can, else one copy in the kernel.
@@ -227,6 +236,17 @@ pub fn place(store: &Store, object: &Path, target: Target, replace: bool) -> Res
     placed.publish(replace)
 }
 
+/// A temporary file that can be renamed to `path`: in the store, where nobody looks, or beside it if the store is on
+/// another file system.
+pub(super) fn temp_for(store: &Store, path: &Path) -> Result<Temp, Error> {
+    let beside = parent(path);
+    let temp = store.temp()?;
+    if same_file_system(temp.path(), &beside).map_err(Error::io(&beside))? {
+        return Ok(temp);
+    }
+    Temp::hidden_in(&beside).map_err(Error::io(&beside))
+}
+
 /// Bytes to the disk, and the age that git trusts.
 fn settle(file: &File) -> io::Result<()> {
     file.sync_data()?;
@@ -246,7 +266,30 @@ fn copy_beside(from: &File, path: &Path) -> io::Result<Temp> {
     Ok(temp)
 }
 
-fn parent(path: &Path) -> PathBuf {
+#[cfg(unix)]
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o100 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_: &fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn make_executable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = file.metadata()?.permissions().mode();
+    file.set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+pub(super) fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new(".")).to_owned()
 }
 

@@ -114,7 +114,7 @@ fn is_linked(_: &File) -> io::Result<bool> {
 /// replace it by a file of its own, without our lock.
 fn is_dead(path: &Path, file: &File) -> bool {
     let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
-    if name.contains(&b'.') && name.starts_with(PREFIX.as_bytes()) {
+    if name.strip_prefix(b".").unwrap_or(name).contains(&b'.') {
         let owner = path.with_extension("").with_extension("");
         return match File::open(owner) {
             Ok(owner) => owner.try_lock().is_ok(),
@@ -130,8 +130,31 @@ fn is_dead(path: &Path, file: &File) -> bool {
 /// # Errors
 /// What the system reports about the directory, and what `before_removal` returns. A single file that cannot be
 /// opened, locked or removed is left alone.
-pub(crate) fn sweep(
+pub(crate) fn sweep(dir: &Path, before_removal: impl FnMut(&File) -> io::Result<()>) -> io::Result<usize> {
+    sweep_names(dir, |name| name.starts_with(PREFIX.as_bytes()), before_removal)
+}
+
+/// Removes those that dead processes left beside the files of a person. Whatever cannot be looked at or removed is
+/// left alone: the directory is not ours.
+pub(crate) fn sweep_hidden(dir: &Path) -> usize {
+    sweep_names(dir, is_hidden_name, |_| Ok(())).unwrap_or_default()
+}
+
+/// `.st-convert-<number>-<letters and digits>`, and what belongs to it: a person may have other files that begin so.
+fn is_hidden_name(name: &[u8]) -> bool {
+    let Some(rest) = name.strip_prefix(HIDDEN_PREFIX.as_bytes()) else { return false };
+    let mut parts = rest.strip_suffix(b".old").unwrap_or(rest).split(|byte| *byte == b'-');
+    let is = |part: Option<&[u8]>, of: fn(&u8) -> bool| {
+        part.is_some_and(|part| !part.is_empty() && part.iter().all(of))
+    };
+    is(parts.next(), u8::is_ascii_digit)
+        && is(parts.next(), u8::is_ascii_alphanumeric)
+        && parts.next().is_none()
+}
+
+fn sweep_names(
     dir: &Path,
+    is_ours: impl Fn(&[u8]) -> bool,
     mut before_removal: impl FnMut(&File) -> io::Result<()>,
 ) -> io::Result<usize> {
     let entries = match fs::read_dir(dir) {
@@ -141,10 +164,7 @@ pub(crate) fn sweep(
     let mut removed = 0;
     for entry in entries {
         let entry = entry?;
-        let name = entry.file_name();
-        let ours = name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
-            || name.as_encoded_bytes().starts_with(HIDDEN_PREFIX.as_bytes());
-        if !ours || !entry.file_type()?.is_file() {
+        if !is_ours(entry.file_name().as_encoded_bytes()) || !entry.file_type()?.is_file() {
             continue;
         }
         let Ok(file) = File::open(entry.path()) else { continue };
@@ -178,6 +198,30 @@ mod tests {
         drop(alive);
         assert_eq!(sweep(dir.path(), |_| Ok(())).unwrap(), 1);
         assert_eq!(sweep(&dir.path().join("none"), |_| Ok(())).unwrap(), 0);
+    }
+
+    #[test]
+    fn beside_the_files_of_a_person_only_our_names_are_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let alive = Temp::hidden_in(dir.path()).unwrap();
+        let theirs =
+            [".st-convert-allow", ".st-convert-", ".st-convert-1", ".st-convert-1-", ".st-convert-x-ab"];
+        let theirs =
+            [&theirs[..], &[".st-convert-1-ab-c", ".st-convert-1-ab.txt", "st-convert-1-ab"]].concat();
+        for name in &theirs {
+            fs::write(dir.path().join(name), "theirs").unwrap();
+        }
+        let belonging = alive.path().with_extension("old");
+        fs::write(&belonging, "").unwrap();
+        for name in [".st-convert-1-AbC123", ".st-convert-77-x.old"] {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        assert_eq!(sweep_hidden(dir.path()), 2);
+        assert!(alive.path().exists() && belonging.exists());
+        drop(alive);
+        assert_eq!(sweep_hidden(dir.path()), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), theirs.len());
+        assert_eq!(sweep_hidden(&dir.path().join("none")), 0);
     }
 
     #[cfg(unix)]

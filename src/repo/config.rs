@@ -21,6 +21,21 @@ impl Repo {
         self.inner.config_snapshot().boolean(key)
     }
 
+    /// The remote that the branch of `HEAD` follows, or else the only one, or else `origin` if there is one.
+    pub fn default_remote(&self) -> Option<String> {
+        let branch = self.inner.head_name().ok().flatten();
+        let followed = branch.and_then(|branch| {
+            let key = format!("branch.{}.remote", branch.shorten());
+            self.config_str(&key).filter(|name| name != ".")
+        });
+        let known: Vec<BString> =
+            self.inner.remote_names().into_iter().map(|name| BString::from(&**name)).collect();
+        let only = || known.first().filter(|_| known.len() == 1).cloned();
+        let origin = || known.iter().find(|name| **name == "origin").cloned();
+        let name = followed.or_else(only).or_else(origin)?;
+        Some(name.to_str().ok()?.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('-'))
+    }
+
     /// Where Git LFS keeps its files: `lfs.storage`, seen from the common git directory, or `lfs` in it.
     pub fn lfs_dir(&self) -> PathBuf {
         let storage = self.config_str("lfs.storage").filter(|value| !value.is_empty());

@@ -48,6 +48,12 @@ pub enum Error {
         /// Why it failed.
         source: gix::Error,
     },
+    /// libgit2 did not give what was asked.
+    #[error("cannot read the history of the repository")]
+    History {
+        /// Why it failed.
+        source: git2::Error,
+    },
     /// The system refused.
     #[error("cannot {action} `{}`", path.display())]
     Io {

@@ -10,6 +10,7 @@
 mod attributes;
 mod config;
 mod error;
+mod history;
 mod index;
 mod index_file;
 mod lock;
@@ -19,11 +20,15 @@ mod remotes;
 mod stage;
 mod worktree;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-pub use attributes::{AttributesChange, Filter};
+use bstr::BStr;
+
+pub use attributes::{AttributesChange, CommittedAttributes, Filter};
 pub use error::Error;
 pub use gix::ObjectId;
+pub use history::{ChangedPath, History, Version};
 pub use index::{Entry, Mode};
 pub use partial::PartialIndex;
 pub use remotes::{Settings, global_settings};
@@ -112,6 +117,21 @@ impl Repo {
         let store = self.store();
         let objects = store.sweep().map_err(Error::io("sweep", store.tmp_dir()))?;
         Ok(objects + lock::sweep(&self.index_path())?)
+    }
+
+    /// The same in the work tree, in the directories of these paths and above them: temporary files stand there where
+    /// the store is on another file system. What cannot be swept, and what is behind a link, is left alone.
+    pub fn sweep_beside<'a>(&self, paths: impl IntoIterator<Item = &'a BStr>) -> usize {
+        let mut dirs = BTreeSet::new();
+        for path in paths {
+            let Ok(target) = self.target(path) else { continue };
+            if target.metadata().is_ok() {
+                let full = target.path();
+                let above = full.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.work_dir));
+                dirs.extend(above.map(Path::to_owned));
+            }
+        }
+        dirs.iter().map(|dir| crate::lfs::temp::sweep_hidden(dir)).sum()
     }
 }
 

@@ -3,9 +3,11 @@
 //! Invariant: a blob that a partial clone left out is [`Error::MissingBlob`] and no other error; it is never
 //! fetched. Nothing longer than the caller's limit is read.
 
-use bstr::{BStr, ByteSlice as _};
+use std::collections::HashMap;
 
-use super::{Error, ObjectId, Repo, Result};
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::{Error, Mode, ObjectId, Repo, Result};
 
 impl Repo {
     /// The length of a blob, by its header alone; `None` if it is not in this clone.
@@ -34,6 +36,37 @@ impl Repo {
         Ok(blob.take_data())
     }
 
+    /// Who wrote a commit, by name; what is not UTF-8 in it is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn author_of(&self, commit: ObjectId) -> Result<String> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        let author = commit.author().map_err(Error::git("read the author of a commit"))?;
+        Ok(author.name.to_str_lossy().into_owned())
+    }
+
+    /// The first parent of a commit; `None` if it has none, or none that is here.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn first_parent(&self, commit: ObjectId) -> Result<Option<ObjectId>> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        let parent = commit.parent_ids().next().map(gix::Id::detach);
+        Ok(parent.filter(|id| self.inner.has_object(*id)))
+    }
+
+    /// The commit of `HEAD`; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn head_commit(&self) -> Result<Option<ObjectId>> {
+        if self.head_is_unborn()? {
+            return Ok(None);
+        }
+        Ok(Some(self.inner.head_id().map_err(Error::git("read HEAD"))?.detach()))
+    }
+
     /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
     ///
     /// # Errors
@@ -44,6 +77,36 @@ impl Repo {
         let tree = object.peel_to_tree().map_err(Error::git("read the tree of the revision"))?;
         let entry = tree.lookup_entry(path.split_str("/")).map_err(Error::git("read a tree"))?;
         Ok(entry.filter(|entry| entry.mode().is_blob()).map(|entry| entry.object_id()))
+    }
+
+    /// The file that `HEAD` has at a path; `None` if it has none there, or there is no commit.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn head_file(&self, path: &BStr) -> Result<Option<(ObjectId, Mode)>> {
+        let head = self.inner.head_tree_id_or_empty().map_err(Error::git("read the tree of HEAD"))?;
+        let tree = self.inner.find_tree(head).map_err(Error::git("read the tree of HEAD"))?;
+        let entry = tree.lookup_entry(path.split_str("/")).map_err(Error::git("read a tree"))?;
+        let file = entry.filter(|entry| entry.mode().is_blob());
+        Ok(file.map(|file| {
+            let mode = if file.mode().is_executable() { Mode::Executable } else { Mode::File };
+            (file.object_id(), mode)
+        }))
+    }
+
+    /// Has `HEAD` each of these paths as the index has it?
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn is_committed<'a>(&self, paths: impl IntoIterator<Item = &'a BString>) -> Result<bool> {
+        let entries: HashMap<_, _> =
+            self.entries()?.into_iter().map(|entry| (entry.path, (entry.id, entry.mode))).collect();
+        for path in paths {
+            if self.head_file(path.as_ref())? != entries.get(path).copied() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Writes a blob, on the disk when this returns, as git does by default.

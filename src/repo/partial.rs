@@ -1,6 +1,6 @@
 //! [`PartialIndex`]: what a commit of a few paths would hold, whatever else is staged.
 //!
-//! Invariant: it is the tree of `HEAD`, with the given paths as the index has them. Every entry carries stat data,
+//! Invariant: it is the tree of `HEAD`, with the given paths as the index has them, and the given attributes files. Every entry carries stat data,
 //! so git reads no file to use it: those of the index where the blob is the same, else data that no file has.
 //! It is a file of its own in the git directory, gone when dropped; the index itself is not touched.
 
@@ -8,11 +8,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 use gix::index::State;
-use gix::index::entry::Stage;
+use gix::index::entry::{Flags, Mode, Stage, Stat};
 
-use super::{Error, Repo, Result, index_file};
+use super::{CommittedAttributes, Error, Repo, Result, index_file};
 use crate::lfs::Temp;
 
 /// An index file for one commit.
@@ -38,12 +38,17 @@ impl Drop for PartialIndex {
 }
 
 impl Repo {
-    /// Makes the index for a commit of these paths alone. A path that the index does not have is removed by it.
+    /// Makes the index for a commit of these paths and attributes files alone. A path that the index does not have is
+    /// removed by it.
     ///
     /// # Errors
     /// [`Error::InProgress`] in the middle of a merge or the like, [`Error::Unmerged`], or what git's files and the
     /// system report.
-    pub fn partial_index(&self, paths: &[BString]) -> Result<PartialIndex> {
+    pub fn partial_index(
+        &self,
+        paths: &[BString],
+        attributes: &[CommittedAttributes],
+    ) -> Result<PartialIndex> {
         if let Some(state) = self.inner.state() {
             return Err(Error::InProgress { operation: format!("{state:?}").to_ascii_lowercase() });
         }
@@ -52,7 +57,15 @@ impl Repo {
         let head = self.inner.head_tree_id_or_empty().map_err(Error::git("read the tree of HEAD"))?;
         let mut partial = self.inner.index_from_tree(&head).map_err(Error::git("read the tree of HEAD"))?;
         let paths: HashSet<_> = paths.iter().collect();
-        partial.remove_entries(|_, path, _| paths.contains(&path.to_owned()));
+        let replaced =
+            |path: &BStr| paths.contains(&path.to_owned()) || attributes.iter().any(|file| file.path == path);
+        partial.remove_entries(|_, path, _| replaced(path));
+        for CommittedAttributes { path, blob, executable } in attributes {
+            let mode = if *executable { Mode::FILE_EXECUTABLE } else { Mode::FILE };
+            let id = self.write_blob(blob)?;
+            partial.dangerously_push_entry(Stat::default(), id, Flags::empty(), mode, path.as_ref());
+        }
+        partial.sort_entries();
         copy_stat(&mut partial, &index);
         for path in paths {
             let range = index.entry_range(path.as_ref()).unwrap_or_default();

@@ -29,8 +29,9 @@ pub enum Change {
         path: BString,
         /// The content of the blob: for a file under Git LFS its pointer.
         blob: Vec<u8>,
-        /// The work-tree file whose stat data go into the index.
-        stat_of: PathBuf,
+        /// The work-tree file whose stat data go into the index. `None`: the file there has another content, and git
+        /// has to compare them.
+        stat_of: Option<PathBuf>,
         /// May the file be run?
         executable: bool,
     },
@@ -70,7 +71,8 @@ impl Repo {
             Target::new(self.work_dir(), change.path())?;
             if let Change::Add { path, blob, stat_of, executable } = change {
                 let mode = if *executable { Mode::FILE_EXECUTABLE } else { Mode::FILE };
-                let (id, stat) = (self.write_blob(blob)?, stat_of_file(stat_of)?);
+                let stat = stat_of.as_ref().map(|file| stat_of_file(file)).transpose()?.unwrap_or_default();
+                let id = self.write_blob(blob)?;
                 added.push(NewEntry { path: path.as_ref(), id, mode, stat });
             }
         }

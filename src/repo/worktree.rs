@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use bstr::{BStr, BString};
 
 use super::{Error, Repo, Result};
-use crate::lfs::{Placed, Target};
+use crate::lfs::{Kept, Placed, Target};
 
 impl Repo {
     /// The place of a path of the work tree, checked.
@@ -57,6 +57,14 @@ impl Repo {
         let placed = Placed::create(&self.store(), target)?;
         placed.file().write_all(content).map_err(Error::io("write", full))?;
         Ok(placed.publish(replace)?)
+    }
+
+    /// Keeps what a path of the work tree holds, so that it can come back; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// [`Error::Place`]: a link is in the way, or what the system reports.
+    pub fn keep(&self, path: &BStr) -> Result<Option<Kept>> {
+        Ok(Kept::keep(&self.store(), &self.target(path)?)?)
     }
 
     /// Removes a file of the work tree, and its directories if that leaves them empty, as git does. It is no error

@@ -97,7 +97,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     for line in &lines[..3] {
         assert_eq!(
             fields(line),
-            "type source output status oid size source_oid format tensors dropped ignored reason"
+            "type source output status oid size source_oid format tensors dropped ignored reason copies"
         );
         assert_eq!(line["type"], "file");
     }
@@ -115,10 +115,71 @@ fn json_has_every_field_and_the_worst_code_counts() {
     assert_eq!(lines[2]["status"], "failed");
     assert_eq!(
         fields(&lines[3]),
-        "type files converted up_to_date skipped refused failed dry_run staged commit reason"
+        "type files converted up_to_date skipped refused failed dry_run staged commit reason exit_code"
     );
-    assert_eq!(lines[3]["refused"], 1);
+    assert_eq!(counts(&lines[3]), [3, 1, 0, 0, 1, 1]);
+    assert_eq!(lines[3]["exit_code"], 2);
     assert!(output.stderr.contains("error: none.bin: is not a file here\n"), "{}", output.stderr);
+}
+
+/// The counts of a summary: all files, and those of each status.
+fn counts(summary: &serde_json::Value) -> [u64; 6] {
+    assert_eq!(summary["type"], "summary");
+    ["files", "converted", "up_to_date", "skipped", "refused", "failed"]
+        .map(|key| summary[key].as_u64().unwrap())
+}
+
+#[test]
+fn json_names_the_independent_copies() {
+    let (sandbox, dir) = with_fixtures(&["overlapping-views.bin", "tied-transposed.bin", "tied-2.bin"]);
+    let copies = |name: &str| {
+        let output = sandbox.bin(&dir, &["-n", "--json", name]).ok();
+        json_lines(&output)[0]["copies"].clone()
+    };
+    let covers = "is a view, and none covers the storage";
+    let pair = |name: &str, reason: &str| serde_json::json!({ "name": name, "reason": reason });
+    let expected = serde_json::json!([pair("a", covers), pair("b", covers)]);
+    assert_eq!(copies("overlapping-views.bin"), expected);
+    assert_eq!(copies("tied-transposed.bin"), serde_json::json!([pair("b", "is transposed or strided")]));
+    assert_eq!(copies("tied-2.bin"), serde_json::json!([]));
+}
+
+#[test]
+fn json_ends_with_the_counts_whatever_the_end() {
+    let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
+    let last = |output: &crate::sandbox::Output| json_lines(&output.stdout).pop().unwrap();
+    // Nothing was begun.
+    let output = sandbox.bin(&dir, &["--json"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    let summary = last(&output);
+    assert_eq!(counts(&summary), [0; 6]);
+    assert_eq!((&summary["exit_code"], &summary["staged"]), (&2.into(), &false.into()));
+    assert_eq!(summary["reason"], "not a git repository, and no file was named");
+    // All was done but the commit.
+    let repo = sandbox.repo("model");
+    fs::write(repo.join(".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n").unwrap();
+    copy("tied-2.bin", &repo.join("pytorch_model.bin"));
+    copy("os-system.bin", &repo.join("other.bin"));
+    copy("plain-dict.bin", &repo.join("optimizer.bin"));
+    sandbox.git(&repo, &["add", "."]);
+    sandbox.git(&repo, &["commit", "-q", "-m", "three"]);
+    sandbox.git(&repo, &["config", "commit.gpgSign", "true"]);
+    sandbox.git(&repo, &["config", "gpg.program", "false"]);
+    let output = sandbox.bin(&repo, &["--json", "--commit"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    let summary = last(&output);
+    assert_eq!(counts(&summary), [3, 1, 0, 1, 1, 0]);
+    assert_eq!((&summary["exit_code"], &summary["staged"]), (&2.into(), &true.into()));
+    assert!(summary["reason"].as_str().unwrap().contains("git commit"), "{summary}");
+    assert_eq!(summary["commit"], serde_json::Value::Null);
+    // The worst file decides.
+    let summary = last(&sandbox.bin(&repo, &["--json"]));
+    assert_eq!(counts(&summary), [3, 0, 1, 1, 1, 0]);
+    assert_eq!((&summary["exit_code"], &summary["staged"]), (&1.into(), &false.into()));
+    // The demo is a conversion, too.
+    let output = sandbox.bin(&sandbox.path(""), &["--json", "demo", "model"]);
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert_eq!((counts(&last(&output)), &last(&output)["exit_code"]), ([0; 6], &2.into()));
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn what_a_person_sees() {
     let json = sandbox.bin(&sandbox.path(""), &["--json", "demo", "json"]).ok();
     let lines = super::json_lines(&json);
     assert_eq!(lines.len(), 4);
-    assert_eq!(lines[3]["converted"], 3);
+    assert_eq!((&lines[3]["converted"], &lines[3]["exit_code"]), (&3.into(), &0.into()));
 }
 
 #[test]

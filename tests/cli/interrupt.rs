@@ -49,20 +49,32 @@ fn the_first_one_stops_the_work() {
     let dir = sandbox.path("here");
     fs::create_dir(&dir).unwrap();
     checkpoint(&dir.join("big.bin"), i32::MAX - 1).unwrap();
-    let mut command = sandbox.command(BIN.as_ref(), &dir, &["big.bin".as_ref()]);
+    let output = stop(&sandbox, &dir, &["big.bin"]);
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "error: interrupted\n"));
+    let output = stop(&sandbox, &dir, &["--json", "big.bin"]);
+    let summary: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!((&summary["files"], &summary["exit_code"]), (&0.into(), &130.into()));
+    assert_eq!(summary["reason"], "interrupted");
+}
+
+/// Interrupts a run once it writes; it leaves nothing.
+#[track_caller]
+fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str]) -> Output {
+    let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
+    let mut command = sandbox.command(BIN.as_ref(), dir, &args);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("nothing is written", || {
-        let written = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap());
+        let written = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
         written
             .filter(|entry| entry.file_name() != "big.bin")
             .any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
     });
     interrupt(&child);
     let output = Output::from(child.wait_with_output().unwrap());
-    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "error: interrupted\n"));
     assert_eq!(output.code, Some(130));
-    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["big.bin"]);
+    output
 }
 
 #[test]

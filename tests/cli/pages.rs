@@ -26,11 +26,13 @@ fn a_page_for_each_command() {
     assert_eq!(
         names,
         [
+            "git-st-convert-clone.1",
             "git-st-convert-completions.1",
             "git-st-convert-convert.1",
             "git-st-convert-demo.1",
             "git-st-convert-inspect.1",
             "git-st-convert-man.1",
+            "git-st-convert-pull.1",
             "git-st-convert.1"
         ]
     );

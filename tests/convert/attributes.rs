@@ -124,13 +124,110 @@ fn a_line_that_nobody_staged_is_staged_with_the_file() {
 }
 
 #[test]
-fn an_attributes_file_that_nobody_tracks_is_staged_with_the_file() {
+fn of_an_attributes_file_that_nobody_tracks_our_line_is_staged() {
     let model = Model::with_attributes(None);
     model.write(".gitattributes", format!("{BIN}\n{LINE}\n"));
     model.add("pytorch_model.bin", &fixture(NAME));
     model.commit();
     model.run::<&str>(&[]).ok();
-    assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
+    assert_eq!(model.status(), "AM .gitattributes\nA  model.safetensors\n");
+    assert_eq!(model.staged(".gitattributes"), format!("{LINE}\n"));
+    assert_eq!(fs::read_to_string(model.at(".gitattributes")).unwrap(), format!("{BIN}\n{LINE}\n"));
+}
+
+/// The lines that a diff adds and takes away.
+fn changed(model: &Model, args: &[&str]) -> Vec<String> {
+    let diff = model.git(&[&["diff", "--unified=0"], args, &["--", ".gitattributes"]].concat());
+    let lines = diff.lines().skip_while(|line| !line.starts_with("@@"));
+    lines.filter(|line| line.starts_with(['+', '-'])).map(str::to_owned).collect()
+}
+
+#[test]
+fn edits_that_nobody_staged_stay_unstaged() {
+    let model = model(Some(&format!("{BIN}\n*.md text\n")));
+    model.write(".gitattributes", format!("*.txt text\n{BIN}\n"));
+    let run = model.run::<&str>(&[]);
+    assert!(!run.stderr.contains("warning: "), "{run:?}");
+    let note = ".gitattributes: a line for Git LFS added, your other changes stay unstaged\n";
+    assert!(run.stderr.contains(note), "{run:?}");
+    run.ok();
+    model.check("model.safetensors", &oid_of(NAME));
+    assert_eq!(model.status(), "MM .gitattributes\nA  model.safetensors\n");
+    assert_eq!(model.staged(".gitattributes"), format!("{BIN}\n*.md text\n{LINE}\n"));
+    let in_tree = fs::read_to_string(model.at(".gitattributes")).unwrap();
+    assert_eq!(in_tree, format!("*.txt text\n{BIN}\n{LINE}\n"));
+    assert_eq!(changed(&model, &[]), ["+*.txt text", "-*.md text"]);
+    model.git(&["commit", "-q", "-m", "converted"]);
+    assert_eq!(model.status(), " M .gitattributes\n");
+    model.git(&["commit", "-q", "-a", "-m", "mine"]);
+    assert_eq!(model.git(&["show", "HEAD:.gitattributes"]), in_tree);
+}
+
+#[test]
+fn a_line_that_nobody_staged_is_staged_without_the_edits_around_it() {
+    let model = model(Some(&format!("{BIN}\n")));
+    model.write(".gitattributes", format!("*.txt text\n{BIN}\n{LINE}\n"));
+    let run = model.run::<&str>(&[]);
+    let note = ".gitattributes: its line for Git LFS staged, your other changes stay unstaged\n";
+    assert!(run.stderr.contains(note), "{run:?}");
+    run.ok();
+    model.check("model.safetensors", &oid_of(NAME));
+    assert_eq!(model.staged(".gitattributes"), format!("{BIN}\n{LINE}\n"));
+    assert_eq!(changed(&model, &[]), ["+*.txt text"]);
+    assert_eq!(model.status(), "MM .gitattributes\nA  model.safetensors\n");
+}
+
+#[test]
+fn what_is_staged_and_not_ours_stays_out_of_our_commit() {
+    for unstaged in ["", "*.cfg text\n"] {
+        let model = model(Some(&format!("{BIN}\n")));
+        model.write(".gitattributes", format!("*.txt text\n{BIN}\n"));
+        model.git(&["add", ".gitattributes"]);
+        model.write(".gitattributes", format!("{unstaged}*.txt text\n{BIN}\n"));
+        let before = model.sandbox.filter_runs();
+        model.run(&["--commit"]).ok();
+        assert_eq!(model.sandbox.filter_runs(), before, "the filter ran");
+        assert_eq!(model.git(&["show", "HEAD:.gitattributes"]), format!("{BIN}\n{LINE}\n"));
+        let names = model.git(&["show", "--format=", "--name-only", "HEAD"]);
+        assert_eq!(names, ".gitattributes\nmodel.safetensors\n");
+        assert_eq!(changed(&model, &["--cached"]), ["+*.txt text"]);
+        let expected: &[&str] = if unstaged.is_empty() { &[] } else { &["+*.cfg text"] };
+        assert_eq!(changed(&model, &[]), expected);
+        model.check("model.safetensors", &oid_of(NAME));
+        model.git(&["commit", "-q", "-a", "-m", "mine"]);
+        let all = format!("{unstaged}*.txt text\n{BIN}\n{LINE}\n");
+        assert_eq!(model.git(&["show", "HEAD:.gitattributes"]), all);
+        assert_eq!(model.status(), "");
+    }
+}
+
+#[test]
+fn our_commit_takes_the_line_that_somebody_staged() {
+    let model = model(Some(&format!("{BIN}\n")));
+    model.write(".gitattributes", format!("*.txt text\nmodel.* filter=lfs -text\n{BIN}\n"));
+    model.git(&["add", ".gitattributes"]);
+    model.run(&["--commit"]).ok();
+    let committed = model.git(&["show", "HEAD:.gitattributes"]);
+    assert_eq!(committed, format!("{BIN}\nmodel.* filter=lfs -text\n"));
+    // Whoever clones it has the filter, too.
+    let root = model.sandbox.path("");
+    model.sandbox.git(&root, &["clone", "-q", "-c", "filter.lfs.smudge=cat", "model", "clone"]);
+    let clone = model.sandbox.path("clone");
+    let filter = model.sandbox.git(&clone, &["check-attr", "filter", "model.safetensors"]);
+    assert_eq!(filter, "model.safetensors: filter: lfs\n");
+}
+
+#[test]
+fn a_failure_takes_our_lines_back_and_no_other() {
+    let model = model(Some(&format!("{BIN}\n")));
+    let mine = format!("*.txt text\n{BIN}\n");
+    model.write(".gitattributes", &mine);
+    fs::write(model.at(".git/index.lock"), "").unwrap();
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    fs::remove_file(model.at(".git/index.lock")).unwrap();
+    assert_eq!(fs::read_to_string(model.at(".gitattributes")).unwrap(), mine);
+    assert_eq!(model.status(), " M .gitattributes\n");
 }
 
 #[test]

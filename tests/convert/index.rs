@@ -73,8 +73,10 @@ fn a_branch_without_a_commit() {
     let run = model.run(&["--commit"]);
     run.ok();
     model.check("model.safetensors", &oid_of(NAME));
-    // Its pointer needs the attributes; the rest stays as it was staged.
-    assert_eq!(model.status(), "A  pytorch_model.bin\n");
+    // Its pointer needs one line of the attributes; the rest stays as it was staged.
+    assert_eq!(model.status(), "M  .gitattributes\nA  pytorch_model.bin\n");
+    let line = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
+    assert_eq!(model.git(&["show", "HEAD:.gitattributes"]), line);
     assert_eq!(model.git(&["ls-tree", "-r", "--name-only", "HEAD"]), ".gitattributes\nmodel.safetensors\n");
     // Without a commit before or by us.
     model.git(&["update-ref", "-d", "HEAD"]);

@@ -5,9 +5,12 @@
 //! reference program is missing, the test says so by a line `skipped: …` and asserts what is left.
 
 mod attributes;
+mod commit;
 mod failures;
+mod forced;
 mod index;
 mod interrupted;
+mod leftovers;
 mod lfs;
 mod links;
 mod many;

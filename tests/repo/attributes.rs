@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
-use git_st_convert::repo::{Error, Filter, Repo};
+use git_st_convert::repo::{AttributesChange, Error, Filter, Repo};
 
 use super::{apply_attributes, open};
 use crate::sandbox::Sandbox;
@@ -55,7 +55,11 @@ fn planned(files: &[(&str, &str)], path: &str) -> Vec<(String, String)> {
     repo.stage(&apply_attributes(&repo, &[path.into()])).unwrap();
     assert_eq!(checked(&sandbox, repo.work_dir(), path.into()), Filter::Lfs);
     assert_eq!(repo.plan_attributes(&[path.into()]).unwrap(), []);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    // What is in the index is in the work tree.
+    for change in &changes {
+        assert!(change.is_clean && change.content == change.blob, "{change:?}");
+    }
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
     changes.into_iter().map(|change| (change.path.to_string(), text(change.content))).collect()
 }
 
@@ -88,24 +92,130 @@ fn nothing_where_a_line_matches() {
     assert_eq!(planned(&[("sub/.gitattributes", "*.safetensors filter=lfs\n")], "sub/x.safetensors"), []);
 }
 
+/// The change of the only attributes file that changes.
+#[track_caller]
+fn only_change(repo: &Repo, path: &str) -> AttributesChange {
+    let mut changes = repo.plan_attributes(&[path.into()]).unwrap();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    changes.remove(0)
+}
+
+#[track_caller]
+fn assert_text(content: Option<&Vec<u8>>, expected: &str) {
+    assert_eq!(content.map(|content| content.as_bstr()), Some(expected.into()));
+}
+
 #[test]
-fn a_line_that_is_not_staged_is_to_be_staged_as_it_is() {
+fn a_line_that_is_not_staged_is_staged_and_nothing_else_of_its_file() {
     let sandbox = Sandbox::new();
     let repo = repo_with(&sandbox, &[(".gitattributes", "*.bin -text\n")]);
-    let text = format!("*.bin -text\n{LINE}");
-    fs::write(repo.work_dir().join(".gitattributes"), &text).unwrap();
+    let file = repo.work_dir().join(".gitattributes");
+    let sub = "sub/model.safetensors";
     fs::create_dir(repo.work_dir().join("sub")).unwrap();
     fs::write(repo.work_dir().join("sub/.gitattributes"), "*.md text\n").unwrap();
-    let changes = repo.plan_attributes(&["sub/model.safetensors".into()]).unwrap();
-    let [change] = &changes[..] else { panic!("{changes:?}") };
-    assert_eq!(
-        (change.path.as_bstr(), change.blob.as_bstr()),
-        (".gitattributes".into(), text.as_str().into())
-    );
-    assert!(!change.adds_line && change.had_unstaged_changes);
-    apply_attributes(&repo, &["sub/model.safetensors".into()]);
-    sandbox.git(repo.work_dir(), &["add", ".gitattributes"]);
-    assert_eq!(repo.plan_attributes(&["sub/model.safetensors".into()]).unwrap(), []);
+    // In the words in which it stands there.
+    for line in [LINE, "*.safetensors   filter=lfs -text\n", "/sub/*.safetensors filter=lfs\n"] {
+        fs::write(&file, format!("*.bin -text\n{line}")).unwrap();
+        let change = only_change(&repo, sub);
+        assert_eq!((change.path.as_bstr(), change.content.as_ref()), (".gitattributes".into(), None));
+        assert_text(change.blob.as_ref(), &format!("*.bin -text\n{line}"));
+        assert!(change.is_clean);
+        // With edits around it.
+        fs::write(&file, format!("*.md text\n{line}*.bin text\n")).unwrap();
+        let change = only_change(&repo, sub);
+        assert_eq!(change.content, None);
+        assert_text(change.blob.as_ref(), &format!("*.bin -text\n{line}"));
+        assert!(!change.is_clean);
+    }
+    // A line that means nothing without another of the work tree is not taken.
+    fs::write(&file, "[attr]big filter=lfs -text\n*.safetensors big\n").unwrap();
+    assert_text(only_change(&repo, sub).blob.as_ref(), &format!("*.bin -text\n{LINE}"));
+    repo.stage(&apply_attributes(&repo, &[sub.into()])).unwrap();
+    assert_eq!(repo.plan_attributes(&[sub.into()]).unwrap(), []);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "[attr]big filter=lfs -text\n*.safetensors big\n");
+    assert_eq!(sandbox.git(repo.work_dir(), &["diff", "--name-only"]), ".gitattributes\n");
+}
+
+#[test]
+fn the_index_may_have_what_the_work_tree_lacks() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", LINE)]);
+    fs::write(repo.work_dir().join(".gitattributes"), "*.md text\n").unwrap();
+    let change = only_change(&repo, "model.safetensors");
+    assert_text(change.content.as_ref(), &format!("*.md text\n{LINE}"));
+    assert_eq!((change.blob, change.is_clean), (None, false));
+    // Another filter of the index, which an edit takes away, gets a line of the path's own.
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", "* filter=crypt\n")]);
+    fs::write(repo.work_dir().join(".gitattributes"), LINE).unwrap();
+    let change = only_change(&repo, "model.safetensors");
+    assert_eq!(change.content, None);
+    assert_text(change.blob.as_ref(), &format!("* filter=crypt\n{LINE}"));
+}
+
+#[test]
+fn a_commit_gets_the_lines_that_it_lacks_and_no_other() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", "*.bin -text\n")]);
+    let dir = repo.work_dir();
+    sandbox.git(dir, &["commit", "-q", "-m", "attributes"]);
+    let path = BString::from("sub/model.safetensors");
+    let committed = || {
+        let mut files = repo.plan_committed_attributes(std::slice::from_ref(&path)).unwrap();
+        files
+            .pop()
+            .map(|file| (file.path.to_string(), String::from_utf8(file.blob).unwrap(), file.executable))
+    };
+    // Staged by hand, and not ours.
+    fs::write(dir.join(".gitattributes"), "*.md text\n*.bin -text\n").unwrap();
+    sandbox.git(dir, &["add", ".gitattributes"]);
+    repo.stage(&apply_attributes(&repo, std::slice::from_ref(&path))).unwrap();
+    let top = || ".gitattributes".to_owned();
+    assert_eq!(committed(), Some((top(), format!("*.bin -text\n{LINE}"), false)));
+    sandbox.git(dir, &["commit", "-q", "-m", "all"]);
+    assert_eq!(committed(), None, "the commit has its line already");
+    // One that is staged in the file of a sub-directory.
+    fs::write(dir.join(".gitattributes"), "*.bin -text\n").unwrap();
+    sandbox.git(dir, &["commit", "-q", "-m", "without", ".gitattributes"]);
+    fs::create_dir(dir.join("sub")).unwrap();
+    fs::write(dir.join("sub/.gitattributes"), "*.txt text\n*.safetensors filter=lfs\n").unwrap();
+    sandbox.git(dir, &["add", "sub"]);
+    let line = "*.safetensors filter=lfs\n".to_owned();
+    assert_eq!(committed(), Some(("sub/.gitattributes".to_owned(), line, false)));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_executable_attributes_file_stays_executable() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", "*.bin -text\n")]);
+    let dir = repo.work_dir();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(dir.join(".gitattributes"), mode).unwrap();
+    sandbox.git(dir, &["add", "."]);
+    sandbox.git(dir, &["commit", "-q", "-m", "executable"]);
+    let path = BString::from("model.safetensors");
+    repo.stage(&apply_attributes(&repo, std::slice::from_ref(&path))).unwrap();
+    assert!(sandbox.git(dir, &["ls-files", "-s"]).starts_with("100755 "));
+    assert!(repo.plan_committed_attributes(&[path]).unwrap()[0].executable);
+    assert_eq!(sandbox.git(dir, &["status", "--porcelain"]), "M  .gitattributes\n");
+}
+
+#[test]
+fn a_file_that_is_only_staged_is_no_reason_against_the_broad_line_in_a_commit() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", LINE), ("other.safetensors", "pointer")]);
+    let path = BString::from("model.safetensors");
+    let committed = || {
+        let files = repo.plan_committed_attributes(std::slice::from_ref(&path)).unwrap();
+        String::from_utf8(files[0].blob.clone()).unwrap()
+    };
+    // Without a filter, as raw content.
+    sandbox.git(repo.work_dir(), &["-c", "filter.lfs.clean=cat", "add", "other.safetensors"]);
+    assert_eq!(committed(), LINE);
+    // One that is committed would become another kind of file.
+    sandbox.git(repo.work_dir(), &["commit", "-q", "-m", "other", "other.safetensors"]);
+    assert_eq!(committed(), "/model.safetensors filter=lfs diff=lfs merge=lfs -text\n");
 }
 
 #[test]
@@ -123,7 +233,7 @@ fn a_line_for_the_path_alone_where_the_broad_one_would_reach_too_far() {
     let changes =
         repo.plan_attributes(&["model.safetensors".into(), "sub/model.safetensors".into()]).unwrap();
     let expected = format!("/model.safetensors {attributes}/sub/model.safetensors {attributes}");
-    assert_eq!(changes[0].content.as_bstr(), expected);
+    assert_text(changes[0].content.as_ref(), &expected);
 }
 
 #[test]
@@ -258,9 +368,13 @@ fn the_index_keeps_its_line_ends_and_unstaged_edits_are_told() {
     let repo = repo_with(&sandbox, &[(".gitattributes", "* text=auto\n*.bin -text\n")]);
     sandbox.git(repo.work_dir(), &["add", "."]);
     fs::write(repo.work_dir().join(".gitattributes"), "* text=auto\r\n*.bin -text\r\n").unwrap();
-    let change = repo.plan_attributes(&["x.safetensors".into()]).unwrap().remove(0);
-    assert!(change.content.ends_with(b"-text\r\n") && !change.blob.contains(&b'\r'));
-    assert!(!change.had_unstaged_changes);
+    let change = only_change(&repo, "x.safetensors");
+    let (content, blob) = (change.content.unwrap(), change.blob.unwrap());
+    assert!(content.ends_with(b"-text\r\n") && !blob.contains(&b'\r'));
+    assert!(change.is_clean);
     fs::write(repo.work_dir().join(".gitattributes"), "* text=auto\n").unwrap();
-    assert!(repo.plan_attributes(&["x.safetensors".into()]).unwrap()[0].had_unstaged_changes);
+    let change = only_change(&repo, "x.safetensors");
+    assert!(!change.is_clean);
+    assert_text(change.content.as_ref(), &format!("* text=auto\n{LINE}"));
+    assert_text(change.blob.as_ref(), &format!("* text=auto\n*.bin -text\n{LINE}"));
 }

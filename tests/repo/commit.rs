@@ -36,8 +36,9 @@ fn only_our_paths_are_committed_and_the_hook_runs_and_the_filter_does_not() {
     fs::write(dir.join("README.md"), "# changed\n").unwrap();
     sandbox.git(&dir, &["add", "README.md"]);
 
-    let paths = [".gitattributes".into(), "model.safetensors".into()];
-    let partial = repo.partial_index(&paths).unwrap();
+    let paths = ["model.safetensors".into()];
+    let attributes = repo.plan_committed_attributes(&paths).unwrap();
+    let partial = repo.partial_index(&paths, &attributes).unwrap();
     let (id, _) =
         commit(&Git::at(&dir).unwrap(), Some(partial.path()), "convert\n\nConverted-From: x\n").unwrap();
     drop(partial);
@@ -78,7 +79,7 @@ fn a_merge_is_not_swallowed() {
     sandbox.git(&dir, &["commit", "-q", "-m", "theirs"]);
     sandbox.git(&dir, &["checkout", "-q", "main"]);
     sandbox.git(&dir, &["merge", "-q", "--no-ff", "--no-commit", "other"]);
-    let err = open(&dir).partial_index(&["README.md".into()]).unwrap_err();
+    let err = open(&dir).partial_index(&["README.md".into()], &[]).unwrap_err();
     assert!(matches!(err, repo::Error::InProgress { .. }), "{err}");
 }
 

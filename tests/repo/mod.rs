@@ -3,6 +3,8 @@
 
 mod attributes;
 mod commit;
+mod credential;
+mod history;
 mod paths;
 mod pointers;
 mod staging;
@@ -13,7 +15,7 @@ use std::path::Path;
 use bstr::{BStr, BString};
 use git_st_convert::hash::Oid;
 use git_st_convert::lfs::{Placed, Pointer};
-use git_st_convert::repo::{Change, Repo};
+use git_st_convert::repo::{AttributesChange, Change, Repo};
 
 pub(crate) fn open(dir: &Path) -> Repo {
     Repo::discover(dir).unwrap().unwrap()
@@ -38,14 +40,18 @@ pub(crate) fn convert(repo: &Repo, path: &str, bytes: &[u8]) -> Pointer {
 /// Writes the attributes files that these paths need. Returns what is to be staged.
 pub(crate) fn apply_attributes(repo: &Repo, paths: &[BString]) -> Vec<Change> {
     let planned = repo.plan_attributes(paths).unwrap();
-    let write = |change: git_st_convert::repo::AttributesChange| {
-        repo.write_file(change.path.as_ref(), &change.content, true).unwrap();
-        add(repo, change.path.as_ref(), change.blob)
+    let write = |change: AttributesChange| {
+        let AttributesChange { path, content, blob, executable, is_clean } = change;
+        if let Some(content) = content {
+            repo.write_file(path.as_ref(), &content, true).unwrap();
+        }
+        let stat_of = is_clean.then(|| repo.target(path.as_ref()).unwrap().path());
+        Some(Change::Add { path, blob: blob?, stat_of, executable })
     };
-    planned.into_iter().map(write).collect()
+    planned.into_iter().filter_map(write).collect()
 }
 
 pub(crate) fn add(repo: &Repo, path: &BStr, blob: impl Into<Vec<u8>>) -> Change {
-    let stat_of = repo.target(path).unwrap().path();
+    let stat_of = Some(repo.target(path).unwrap().path());
     Change::Add { path: path.to_owned(), blob: blob.into(), stat_of, executable: false }
 }

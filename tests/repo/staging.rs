@@ -277,7 +277,7 @@ fn a_file_in_the_place_of_a_directory_is_refused() {
     let change = |path: &str| Change::Add {
         path: path.into(),
         blob: b"new".to_vec(),
-        stat_of: stat_of.clone(),
+        stat_of: Some(stat_of.clone()),
         executable: true,
     };
     assert!(matches!(repo.stage(&[change("README.md/new")]), Err(Error::PathConflict { .. })));

@@ -6,16 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::server::Server;
 use super::super::{Error, Reason, names};
+use super::far::Far;
 use super::{Options, Outcomes, Source};
 use crate::checkpoint::{self, Kind};
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
-use crate::read_at::{FileSource, ReadAt as _, Reader};
-use crate::repo::{self, Entry, Mode, Repo};
+use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors::shard::Index;
 
 /// A file to convert.
@@ -38,31 +41,58 @@ pub(super) struct Set {
     pub(super) content: Index,
 }
 
+/// Where the bytes of a file are.
+pub(super) enum Found {
+    /// On this machine.
+    Here(Source),
+    /// On the LFS server.
+    There(Pointer),
+}
+
 /// The index of a repository, by path.
-pub(super) struct Tracked<'a> {
+pub(in crate::actions) struct Tracked<'a> {
     repo: &'a Repo,
+    far: Option<&'a Far<'a>>,
     entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
     unmerged: BTreeSet<BString>,
 }
 
 impl<'a> Tracked<'a> {
-    pub(super) fn read(repo: &'a Repo) -> Result<Self, Error> {
+    pub(in crate::actions) fn read(repo: &'a Repo, far: Option<&'a Far<'a>>) -> Result<Self, Error> {
         let (merged, unmerged): (Vec<_>, Vec<_>) =
             repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
         let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
-        Ok(Self { repo, entries, unmerged: unmerged.into_iter().map(|entry| entry.path).collect() })
+        Ok(Self { repo, far, entries, unmerged: unmerged.into_iter().map(|entry| entry.path).collect() })
     }
 
     pub(super) fn contains(&self, path: &BStr) -> bool {
         self.entries.contains_key(path)
     }
 
-    /// What the index says of a file, if that is a pointer.
-    fn pointer(&self, entry: &Entry) -> Result<Option<Pointer>, Error> {
+    /// What kind of thing the index has at a path.
+    pub(in crate::actions) fn mode(&self, path: &BStr) -> Option<Mode> {
+        self.entries.get(path).map(|entry| entry.mode)
+    }
+
+    /// The pointer that the index has at a path.
+    pub(super) fn staged_pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
+        self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry.id))
+    }
+
+    /// Has the index this content at a path?
+    pub(in crate::actions) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(false) };
+        let len = content.len() as u64;
+        let same_size = self.repo.blob_size(entry.id)? == Some(len);
+        Ok(same_size && self.repo.blob(entry.id, len)? == content)
+    }
+
+    /// The pointer that a blob is, if it is one.
+    pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
         let limit = pointer::MAX_LEN as u64;
-        match self.repo.blob_size(entry.id)? {
-            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(entry.id, limit)?).ok()),
+        match self.repo.blob_size(blob)? {
+            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(blob, limit)?).ok()),
             _ => Ok(None),
         }
     }
@@ -78,7 +108,7 @@ impl<'a> Tracked<'a> {
             Mode::Submodule => return Err(Error::NotFound),
             Mode::File | Mode::Executable => {}
         }
-        let Some(pointer) = self.pointer(entry)? else { return Source::work_tree(self.repo, path, None) };
+        let Some(pointer) = self.pointer(entry.id)? else { return Source::work_tree(self.repo, path, None) };
         match Source::object(Some(self.repo), path, pointer) {
             // The content may be in the work tree alone; then its oid is proven as it is read.
             Err(missing @ Error::NoObject { .. }) => {
@@ -92,8 +122,20 @@ impl<'a> Tracked<'a> {
         }
     }
 
+    /// The bytes of a tracked file, or what the server would have to be asked for.
+    pub(super) fn find(&self, path: &BStr) -> Result<Found, Error> {
+        match self.open(path) {
+            Ok(source) => Ok(Found::Here(source)),
+            Err(missing @ Error::NoObject { oid, size }) => match self.server()? {
+                Some(_) => Ok(Found::There(Pointer { oid, size })),
+                None => Err(missing),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
     /// Is the file of the work tree, if there is one, what the index says of it?
-    pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
+    pub(in crate::actions) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };
         let target = self.repo.target(path)?;
         let file = match target.metadata()? {
@@ -102,9 +144,14 @@ impl<'a> Tracked<'a> {
             Some(metadata) if metadata.is_file() => target.path(),
             Some(_) => return Err(Error::Modified),
         };
-        let failed = |source| Error::Io { what: "read", path: file.clone(), source };
-        let content = File::open(&file).and_then(FileSource::new).map_err(failed)?;
-        let is_same = match self.pointer(entry)? {
+        if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
+    }
+
+    /// Is a file what a blob says: the blob itself, or the object that it points to?
+    pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
+        let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+        let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
+        Ok(match self.pointer(blob)? {
             Some(pointer) if content.len() == pointer.size => {
                 let mut hasher = HashingWriter::new(io::sink());
                 io::copy(&mut Reader::new(&content), &mut hasher).map_err(failed)?;
@@ -120,13 +167,11 @@ impl<'a> Tracked<'a> {
             None if content.len() > 1 << 30 => false,
             None => {
                 let len = usize::try_from(content.len()).unwrap_or(0);
-                let same_size = self.repo.blob_size(entry.id)? == Some(content.len());
+                let same_size = self.repo.blob_size(blob)? == Some(content.len());
                 same_size
-                    && self.repo.blob(entry.id, content.len())?
-                        == content.read_vec_at(0, len).map_err(failed)?
+                    && self.repo.blob(blob, content.len())? == content.read_vec_at(0, len).map_err(failed)?
             }
-        };
-        if is_same { Ok(()) } else { Err(Error::Modified) }
+        })
     }
 
     /// A small file: of the work tree, or else as the index has it.
@@ -134,7 +179,7 @@ impl<'a> Tracked<'a> {
         let on_disk =
             self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
         let entry = self.entries.get(path).filter(|_| !on_disk);
-        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry).ok().flatten())) {
+        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry.id).ok().flatten())) {
             self.repo.blob(entry.id, limit).ok()
         } else {
             let file = self.open(path).ok()?.file;
@@ -171,7 +216,7 @@ impl<'a> Tracked<'a> {
         found: &mut BTreeMap<BString, Candidate>,
         outcomes: &mut Outcomes<'_>,
     ) -> Result<(), Error> {
-        match self.open(path.as_bstr()) {
+        match self.find(path.as_bstr()) {
             // It is opened again when its turn comes: there may be more files than a process may hold open.
             Ok(_) => {
                 found.insert(path.clone(), Candidate { path, named: true });
@@ -204,16 +249,22 @@ impl<'a> Tracked<'a> {
             if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
                 continue;
             }
-            let source = match self.open(path.as_bstr()) {
-                Ok(source) => source,
+            let content = self.find(path.as_bstr());
+            if weight_like && training_state && matches!(content, Ok(Found::There(_))) {
+                outcomes.skip(path.as_bstr(), Reason::TrainingState);
+                continue;
+            }
+            let verdict = match content.and_then(|content| self.judge(path.as_bstr(), &content)) {
+                Ok(verdict) => verdict,
                 // What is behind the name is unknown: only the name can say whether it matters.
                 Err(error) if weight_like && !training_state => {
                     outcomes.fail(path.as_bstr(), error)?;
                     continue;
                 }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(_) => continue,
             };
-            match judge(path.as_bstr(), &source.file) {
+            match verdict {
                 Verdict::Weights | Verdict::State if training_state => {
                     outcomes.skip(path.as_bstr(), Reason::TrainingState);
                 }
@@ -229,6 +280,35 @@ impl<'a> Tracked<'a> {
             }
         }
         Ok(())
+    }
+
+    fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+        self.far.map_or(Ok(None), Far::server)
+    }
+
+    /// Puts an object of the server into the store.
+    fn download(&self, pointer: Pointer) -> Result<(), Error> {
+        if let Some(server) = self.server()? {
+            server.object(pointer).to_store(&self.repo.store(), &|_| {})?;
+        }
+        Ok(())
+    }
+
+    /// What the content of a file says; of one on the server as much as is needed is read.
+    fn judge(&self, path: &BStr, found: &Found) -> Result<Verdict, Error> {
+        let pointer = match found {
+            Found::Here(source) => return Ok(judge(path, &source.file)),
+            Found::There(pointer) => *pointer,
+        };
+        let Some(server) = self.server()?.filter(|_| !names::is_of_another_kind(path)) else {
+            return Ok(Verdict::Other);
+        };
+        match server.object(pointer).ranged()? {
+            Some(bytes) => Ok(judge(path, &bytes)),
+            // It would have to be downloaded whole to be seen.
+            None if names::is_weight_like(path) => Ok(Verdict::Weights),
+            None => Ok(Verdict::Other),
+        }
     }
 
     /// Puts the shards of each set together.
@@ -259,6 +339,9 @@ impl<'a> Tracked<'a> {
     }
 
     fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
+        if let Found::There(pointer) = self.find(index.as_bstr())? {
+            self.download(pointer)?;
+        }
         let source = self.open(index.as_bstr())?;
         let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
         let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
@@ -271,7 +354,7 @@ impl<'a> Tracked<'a> {
             found.remove(path);
         }
         for path in &paths {
-            if let Err(source) = self.open(path.as_bstr()) {
+            if let Err(source) = self.find(path.as_bstr()) {
                 return Err(Error::MissingShard { shard: path.clone(), source: Box::new(source) });
             }
         }
@@ -292,7 +375,7 @@ enum Verdict {
     Other,
 }
 
-fn judge(path: &BStr, file: &FileSource) -> Verdict {
+fn judge(path: &BStr, file: &dyn ReadAt) -> Verdict {
     match Kind::of(file) {
         Ok(Kind::Legacy) => Verdict::Weights,
         // Any archive is a zip; torch's has a pickle in it.

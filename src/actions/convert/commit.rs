@@ -1,36 +1,27 @@
 //! The commit of what was converted, made by git so that hooks and signing run.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use bstr::{BString, ByteSlice as _};
+use bstr::ByteSlice as _;
 
 use super::super::{Error, Note};
 use super::repository::Run;
 use crate::git::{self, Git};
 
 impl Run<'_> {
-    /// The tracked `.gitattributes` that speak of these paths: one may be staged by an earlier run, and a
-    /// commit of pointers without it would be one of plain text files.
-    fn attributes_of(&self, paths: &[BString]) -> Vec<BString> {
-        let mut found = BTreeSet::new();
-        for path in paths {
-            let slashes = path.find_iter("/").map(|slash| slash + 1);
-            for end in std::iter::once(0).chain(slashes) {
-                found.insert(BString::from([&path[..end], b".gitattributes"].concat()));
-            }
-        }
-        found
-            .into_iter()
-            .filter(|path| self.tracked.contains(path.as_bstr()) && !paths.contains(path))
-            .collect()
-    }
-
     /// Commits what was touched, and nothing else that is staged. Returns the commit.
     pub(super) fn commit(&self) -> Result<Option<String>, Error> {
-        let Some(message) = self.options.commit.as_ref().filter(|_| !self.touched.is_empty()) else {
+        let Some(message) = self.options.commit.as_ref().filter(|_| !self.options.dry_run) else {
             return Ok(None);
         };
+        // A commit of pointers without their line would be one of plain text files.
+        let attributes = self.repo.plan_committed_attributes(&self.pointers)?;
+        if attributes.is_empty() && self.repo.is_committed(&self.touched)? {
+            if self.has_result() {
+                self.reporter.note(&Note::NothingToCommit);
+            }
+            return Ok(None);
+        }
         let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
         let mut text = format!("{}\n\n", subject.trim_end());
         for (path, oid) in &self.from {
@@ -38,8 +29,7 @@ impl Run<'_> {
             let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
             text = format!("{text}Converted-From: {path} sha256:{oid}\n");
         }
-        let paths = [self.touched.clone(), self.attributes_of(&self.touched)].concat();
-        let index = self.repo.partial_index(&paths)?;
+        let index = self.repo.partial_index(&self.touched, &attributes)?;
         let tell = |arguments: &[OsString]| self.reporter.command(arguments);
         let git = Git::at(self.repo.work_dir())?.observed(Some(&tell));
         let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;

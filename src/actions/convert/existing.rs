@@ -7,9 +7,11 @@ use bstr::{BStr, BString};
 
 use super::super::{Error, names};
 use super::candidates::{Set, Unit};
-use super::repository::Run;
+use super::job::{Into, Written};
+use super::repository::{Planned, Run};
 use super::source::Source;
 use crate::hash::{HashingWriter, Oid};
+use crate::lfs::Pointer;
 
 /// A file, or a pointer, where a safetensors file goes.
 pub(super) struct There {
@@ -59,6 +61,37 @@ impl Run<'_> {
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Is there a commit to be made of what an earlier run staged?
+    pub(super) fn is_to_be_committed(&self, unit: &Unit, outputs: &[BString]) -> Result<bool, Error> {
+        if self.options.commit.is_none() || self.options.dry_run {
+            return Ok(false);
+        }
+        let index = unit.set.as_ref().map(|set| names::safetensors_index(set.index.as_ref()));
+        let is_committed = self.repo.is_committed(outputs.iter().chain(&index))?
+            && self.repo.plan_committed_attributes(outputs)?.is_empty();
+        Ok(!is_committed)
+    }
+
+    /// Converts into the store alone: is the very same staged? Its object is there then.
+    pub(super) fn prove_staged(&self, planned: &Planned) -> Result<Written, Error> {
+        let store = self.repo.store();
+        let object = store.create()?;
+        let path = store.tmp_dir();
+        let failed = |source| Error::Io { what: "write", path: path.clone(), source };
+        let spool = || {
+            let spool = store.temp()?;
+            spool.file().try_clone().map_err(failed)
+        };
+        let into = Into { path: &path, first: object.file(), second: None };
+        let written = planned.job.run(&into, &spool, self.reporter)?;
+        let staged = self.tracked.staged_pointer(planned.output.as_ref())?;
+        if staged != Some(Pointer { oid: written.oid, size: written.size }) {
+            return Err(Error::OutputExists { output: planned.output.clone() });
+        }
+        object.commit(written.oid, written.size)?;
+        Ok(written)
     }
 
     /// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.

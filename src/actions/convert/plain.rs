@@ -10,7 +10,7 @@ use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
 use super::{Options, Outcomes, Source, Summary, class_of};
 use crate::checkpoint;
-use crate::lfs::Temp;
+use crate::lfs::{Temp, temp};
 use crate::repo::Repo;
 
 /// Converts each named file.
@@ -80,6 +80,7 @@ fn write(
 ) -> Result<super::job::Written, Error> {
     let failed = |source| Error::Io { what: "write", path: output.to_owned(), source };
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    temp::sweep_hidden(dir);
     let temp = Temp::hidden_in(dir).map_err(failed)?;
     let spool = || {
         let spool = Temp::hidden_in(dir).map_err(failed)?;

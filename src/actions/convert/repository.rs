@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, names};
-use super::candidates::{Candidate, Set, Tracked, Unit};
+use super::super::server::Watch;
+use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, attributes, names};
+use super::candidates::{Candidate, Found, Set, Tracked, Unit};
+use super::far::Far;
 use super::index::{NewIndex, new_index};
 use super::job::Job;
-use super::publish::{Done, Published, attributes_note};
-use super::{CONFIG_LIMIT, Options, Outcomes, Summary, class_in};
+use super::publish::{Done, Published};
+use super::{CONFIG_LIMIT, Options, Outcomes, Source, Summary, class_in};
 use crate::checkpoint;
+use crate::lfs::Pointer;
 use crate::repo::Repo;
 
 /// Converts in `repo`.
@@ -25,16 +28,25 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     if !options.dry_run {
         repo.sweep()?;
     }
-    let tracked = Tracked::read(repo)?;
+    let watch = Watch::new(reporter);
+    let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
+    let tracked = Tracked::read(repo, Some(&far))?;
     let mut outcomes = Outcomes::new(reporter);
     let units = tracked.units(options, &mut outcomes)?;
+    if !options.dry_run {
+        let files = units.iter().flat_map(|unit| &unit.files);
+        repo.sweep_beside(files.map(|file| file.path.as_bstr()));
+    }
     let mut run = Run {
         repo,
+        far: &far,
         options,
         reporter,
         tracked,
         outcomes,
         touched: Vec::new(),
+        pointers: Vec::new(),
+        staged: false,
         told: BTreeSet::new(),
         is_single: false,
         from: Vec::new(),
@@ -44,8 +56,9 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     for unit in units {
         run.unit(unit, &collisions)?;
     }
+    run.sweep_replaced()?;
     let commit = run.commit()?;
-    let staged = !run.touched.is_empty();
+    let staged = run.staged;
     if staged && !repo.filter_configured() {
         reporter.note(&Note::NoFilter);
     }
@@ -64,12 +77,17 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
 
 pub(super) struct Run<'a> {
     pub(super) repo: &'a Repo,
+    pub(super) far: &'a Far<'a>,
     pub(super) options: &'a Options,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) tracked: Tracked<'a>,
     outcomes: Outcomes<'a>,
-    /// Every path that was staged or removed.
+    /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
+    /// Those of them that are pointers now, and need the filter of Git LFS.
+    pub(super) pointers: Vec<BString>,
+    /// Was the index written?
+    pub(super) staged: bool,
     /// The `.gitattributes` that a dry run spoke of.
     told: BTreeSet<BString>,
     /// Is there one unit, so that every name to keep must be in it?
@@ -89,12 +107,15 @@ pub(super) struct Planned {
 
 impl Run<'_> {
     fn unit(&mut self, unit: Unit, collisions: &BTreeMap<BString, Vec<BString>>) -> Result<(), Error> {
+        let mut is_staged = false;
         if let Some(outputs) = self.up_to_date(&unit)? {
-            for (file, output) in unit.files.into_iter().zip(outputs) {
-                let (source, output, status) = (file.path, Some(output), Status::UpToDate);
-                self.outcomes.push(Outcome { source, output, status, conversion: None, reason: None });
+            if !self.is_to_be_committed(&unit, &outputs)? {
+                for (file, output) in unit.files.into_iter().zip(outputs) {
+                    self.kept(file.path, output, None);
+                }
+                return Ok(());
             }
-            return Ok(());
+            is_staged = true;
         }
         let Unit { files, set } = unit;
         let Some(planned) = self.plan(files, set.as_ref(), collisions)? else { return Ok(()) };
@@ -107,8 +128,15 @@ impl Run<'_> {
             Err(error) => return self.fail_all(paths(planned).collect(), error),
         };
         if self.options.dry_run {
-            return self.tell_plan(planned, index.as_ref());
+            self.tell_plan(planned, index.as_ref())
+        } else if is_staged {
+            self.take(planned, index.as_ref())
+        } else {
+            self.convert(planned, index.as_ref())
         }
+    }
+
+    fn convert(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
         let mut done: Vec<Done> = Vec::with_capacity(planned.len());
         let mut planned = planned.into_iter();
         while let Some(next) = planned.next() {
@@ -122,7 +150,7 @@ impl Run<'_> {
                 }
             }
         }
-        match self.publish(done, index.as_ref()) {
+        match self.publish(done, index) {
             Ok(Published { files, removed }) => {
                 for path in removed {
                     self.reporter.note(&Note::Removed { path });
@@ -135,6 +163,41 @@ impl Run<'_> {
             }
             Err((failed, error)) => self.fail_all(failed, error),
         }
+    }
+
+    /// Commits what an earlier run staged: it is converted again, gets no new name, and only the very same counts.
+    fn take(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
+        let mut proven = Vec::with_capacity(planned.len());
+        for (at, one) in planned.iter().enumerate() {
+            match self.prove_staged(one) {
+                Ok(written) => proven.push(written),
+                Err(error) => {
+                    let mut failed: Vec<_> = paths(planned).collect();
+                    failed.swap(0, at);
+                    return self.fail_all(failed, error);
+                }
+            }
+        }
+        let outputs = planned.iter().map(|planned| planned.output.clone()).collect();
+        if let Err(error) = self.adopt(outputs, index) {
+            return self.fail_all(paths(planned).collect(), error);
+        }
+        for (Planned { path, output, job, .. }, written) in planned.into_iter().zip(proven) {
+            self.from.push((path.clone(), written.source_oid));
+            self.kept(path, output, Some(job.facts(Some(written))));
+        }
+        Ok(())
+    }
+
+    /// Is anything what was asked for?
+    pub(super) fn has_result(&self) -> bool {
+        let is_result = |outcome: &Outcome| matches!(outcome.status, Status::Converted | Status::UpToDate);
+        self.outcomes.all.iter().any(is_result)
+    }
+
+    fn kept(&mut self, source: BString, output: BString, conversion: Option<Conversion>) {
+        let (output, status) = (Some(output), Status::UpToDate);
+        self.outcomes.push(Outcome { source, output, status, conversion, reason: None });
     }
 
     /// A name to keep that no file of the only unit holds. With several units it may be another's.
@@ -150,7 +213,7 @@ impl Run<'_> {
         for change in self.repo.plan_attributes(&outputs)? {
             // Each unit would find the line of the one before.
             if self.told.insert(change.path.clone()) {
-                self.reporter.note(&attributes_note(&change));
+                self.reporter.note(&attributes::note(&change));
             }
         }
         let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();
@@ -240,15 +303,19 @@ impl Run<'_> {
         target.metadata()?;
         // What cannot be had in the end is said before the long work.
         self.repo.plan_attributes(std::slice::from_ref(&output))?;
-        let source = self.tracked.open(path.as_bstr())?;
+        let found = self.tracked.find(path.as_bstr())?;
+        let in_place = self.repo.target(path.as_bstr())?.path();
         // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
         // to remove.
-        if self.options.replace || source.path != self.repo.target(path.as_bstr())?.path() {
+        if self.options.replace || !matches!(&found, Found::Here(source) if source.path == in_place) {
             self.tracked.check_unmodified(path.as_bstr())?;
         }
         let config = names::beside(path.as_bstr(), b"config.json");
         let class = self.tracked.text(config.as_bstr(), CONFIG_LIMIT).and_then(|text| class_in(&text));
-        let job = Job::prepare(source, class.as_deref(), self.options)?;
+        let job = match found {
+            Found::Here(source) => Job::prepare(source, class.as_deref(), self.options)?,
+            Found::There(pointer) => self.prepare_there(path.as_bstr(), pointer, class.as_deref())?,
+        };
         let is_there = match self.there(output.as_bstr())? {
             _ if self.options.force => false,
             // Of another size it is another file; of this one it is compared when the oid is known.
@@ -256,6 +323,32 @@ impl Run<'_> {
             there => there.is_some(),
         };
         Ok(Planned { path, output, job, is_there })
+    }
+}
+
+impl Run<'_> {
+    /// Plans a checkpoint that is on the server. What cannot be converted while it passes by is downloaded first.
+    fn prepare_there(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
+        let Pointer { oid, size } = pointer;
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        if self.options.dry_run || !self.options.keep_source {
+            let object = server.object(pointer);
+            let job = match object.ranged()? {
+                Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
+                None => None,
+            };
+            match job {
+                Some(job) => return Ok(job),
+                None if self.options.dry_run => return Err(Error::NoRanges),
+                None => {}
+            }
+        }
+        self.reporter.started(path, size);
+        let fetched =
+            server.object(pointer).to_store(&self.repo.store(), &|bytes| self.reporter.advanced(bytes));
+        self.reporter.finished();
+        fetched?;
+        Job::prepare(Source::object(Some(self.repo), path, pointer)?, class, self.options)
     }
 }
 

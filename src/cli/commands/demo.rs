@@ -6,13 +6,13 @@ use std::path::Path;
 use crate::actions::Reporter as _;
 use crate::actions::demo::{Demo as Done, Step, demo};
 use crate::cli::args::Demo;
-use crate::cli::commands::convert::worst;
+use crate::cli::commands::convert::{ended, worst};
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
-use crate::cli::{hints, json, sanitize};
+use crate::cli::{hints, sanitize};
 
 /// Makes the repository, converts it, and says what to try next.
 pub(crate) fn run(args: &Demo, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
@@ -20,10 +20,7 @@ pub(crate) fn run(args: &Demo, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     let teller = Teller::new(ui, interrupt, false);
     let done = demo(dir.as_deref(), &|step| tell(ui, step), &teller);
     teller.finished();
-    let done = done.map_err(|error| Report::of(&error))?;
-    if ui.json {
-        ui.data(&json::summary(&done.summary, false));
-    }
+    let done = ended(done, |done| &done.summary, &teller, ui)?;
     next(ui, &done);
     Ok(worst(&done.summary))
 }

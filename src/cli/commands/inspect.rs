@@ -20,14 +20,14 @@ pub(crate) fn run(args: &Inspect, cwd: PathBuf, ui: &Ui) -> Result<u8, Report> {
     let found = inspect(&options).map_err(|error| {
         let report = Report::of_file(&error, target.as_ref());
         if ui.json {
-            ui.data(&json::failure(&report));
+            ui.data(&json::inspection(None, Some(&report)));
         }
         report
     })?;
     if ui.json {
         let rows = found.tensors.iter().filter(|_| !args.summary);
         let lines: String = rows.map(|row| json::tensor(row) + "\n").collect();
-        ui.data(&(lines + &json::inspection(&found)));
+        ui.data(&(lines + &json::inspection(Some(&found), None)));
     } else if args.summary {
         ui.result(&summary(&found));
     } else {

@@ -1,7 +1,9 @@
 //! One file a command: it resolves the arguments, calls the library, and prints the outcome.
 
+pub(super) mod clone;
 pub(super) mod completions;
 pub(super) mod convert;
 pub(super) mod demo;
 pub(super) mod inspect;
 pub(super) mod man;
+pub(super) mod pull;

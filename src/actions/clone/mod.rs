@@ -1,0 +1,269 @@
+//! Cloning a model without its weights: commits, trees and small files, with a pointer in the place of each LFS object.
+//!
+//! ```text
+//! source     what MODEL means
+//! place      a directory that is there when the clone is whole
+//! clone      one branch, without a checkout ─▶ the missing files of the commit, a few a request ─▶ checkout
+//! ```
+//!
+//! Not every server gives what a partial clone asks for later. One that does not send single files is asked for all of
+//! them at once; if that fails too, for all files of the last commit. What was done instead is told.
+//!
+//! Invariant: what comes out is a clone as git makes it, on a branch that follows its remote, or at the commit that was
+//! asked for; no filter of Git LFS ran, and none is configured by it.
+
+mod place;
+mod source;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::network::Asking;
+use super::{Error, Note, Reporter};
+use crate::git::clone::{self, Clone};
+use crate::git::{self, Git, Network, Remote, Trouble, fetch};
+use place::Place;
+use source::Source;
+
+/// The reference that holds a commit until `HEAD` does.
+const WANTED: &str = "refs/st-convert/revision";
+
+/// What to clone.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The directory that relative paths start from.
+    pub cwd: PathBuf,
+    /// A name of the Hub, a URL or a path.
+    pub model: OsString,
+    /// Where to; by default the last part of its name.
+    pub dir: Option<PathBuf>,
+    /// A branch, a tag, a commit or a reference; by default the branch that the remote says.
+    pub revision: Option<String>,
+    /// So many commits, instead of all.
+    pub depth: Option<u32>,
+    /// The URL of the Hub.
+    pub endpoint: String,
+    /// Who asks.
+    pub asking: Asking,
+}
+
+/// A clone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cloned {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Where it came from, without a password.
+    pub url: OsString,
+    /// The branch that is checked out; `None` at a commit.
+    pub branch: Option<String>,
+    /// The commit that is checked out.
+    pub commit: String,
+}
+
+/// Clones.
+///
+/// # Errors
+/// [`Error::CloneInTheWay`], [`Error::NeedsDirectory`], [`Error::Offline`], [`Error::NoSuchRevision`],
+/// [`Error::EmptyRepository`], or what git and the system report. Then nothing is left of it.
+pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error> {
+    let source = Source::of(&options.model, &options.endpoint);
+    let dir = options.dir.as_ref().or(source.dir.as_ref());
+    let dir = dir.ok_or_else(|| Error::NeedsDirectory { model: git::redacted(&options.model) })?;
+    let dir = std::path::absolute(options.cwd.join(dir)).map_err(|source| Error::Io {
+        what: "find",
+        path: dir.clone(),
+        source,
+    })?;
+    if options.asking.offline && !source.is_path {
+        return Err(Error::Offline { what: "clone" });
+    }
+    let wish = Wish::of(options.revision.as_deref())?;
+    let place = Place::prepare(&dir)?;
+    let made = options.asking.with(reporter, |network| {
+        let tell = |arguments: &[OsString]| reporter.command(arguments);
+        let make = Making { options, source: &source, place: &place, wish, network, tell: &tell, reporter };
+        make.make()
+    });
+    let (branch, commit) = made?;
+    let dir = place.finish()?;
+    Ok(Cloned { dir, url: git::redacted(&source.url), branch, commit })
+}
+
+/// What is to be checked out.
+#[derive(Debug, Clone, Copy)]
+enum Wish<'a> {
+    /// The remote's default branch.
+    Default,
+    /// A branch or a tag; or else the beginning of a commit's name.
+    Named(&'a str),
+    /// A commit by its whole name, or any reference.
+    Exact(&'a str),
+}
+
+impl<'a> Wish<'a> {
+    fn of(revision: Option<&'a str>) -> Result<Self, Error> {
+        let Some(text) = revision else { return Ok(Self::Default) };
+        // What git would not take for the name of a reference could be a pattern or two names.
+        let is_odd = |c: char| c.is_whitespace() || c.is_control() || ":^~?*[\\".contains(c);
+        if text.is_empty() || text.starts_with('-') || text.contains(is_odd) || text.contains("..") {
+            return Err(Error::NoSuchRevision { revision: text.to_owned() });
+        }
+        let named = text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/"));
+        Ok(match named {
+            Some(name) => Self::Named(name),
+            None if text.starts_with("refs/") || fetch::is_object_name(text) => Self::Exact(text),
+            None => Self::Named(text),
+        })
+    }
+}
+
+/// A clone that is being made.
+struct Making<'a> {
+    options: &'a Options,
+    source: &'a Source,
+    place: &'a Place,
+    wish: Wish<'a>,
+    network: &'a Network<'a>,
+    tell: git::command::Observer<'a>,
+    reporter: &'a dyn Reporter,
+}
+
+/// A clone before its checkout.
+struct Bare<'a> {
+    git: Git<'a>,
+    remote: Remote,
+    /// The commit to check out, if that is not the one of the branch.
+    detached_at: Option<String>,
+    commit: String,
+}
+
+impl Making<'_> {
+    /// Makes the clone; returns the branch and the commit that are checked out.
+    fn make(&self) -> Result<(Option<String>, String), Error> {
+        let bare = self.objects()?;
+        clone::checkout(&bare.git, self.network, bare.detached_at.as_deref())?;
+        if bare.detached_at.is_some() {
+            fetch::delete_refs(&bare.git, &[WANTED.to_owned()])?;
+        }
+        let branch = clone::branch(&bare.git)?;
+        Ok((branch, bare.commit))
+    }
+
+    /// Everything that the checkout needs, by the way that the server allows.
+    fn objects(&self) -> Result<Bare<'_>, Error> {
+        let is_partial = !self.source.is_path;
+        match self.commits(is_partial, self.options.depth) {
+            Ok(bare) => match self.files(&bare) {
+                Err(error) if is_partial && may_be_withheld(&error) => {}
+                files => return files.map(|()| bare),
+            },
+            Err(error) if is_partial && is_withheld(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.place.clear()?;
+        let depth = self.options.depth.unwrap_or(1);
+        let bare = self.commits(false, Some(depth))?;
+        self.reporter.note(&Note::ShallowClone { depth });
+        Ok(bare)
+    }
+
+    /// Clones one branch, and fetches the commit that was asked for.
+    fn commits(&self, is_partial: bool, depth: Option<u32>) -> Result<Bare<'_>, Error> {
+        let branch = match self.wish {
+            Wish::Named(name) => Some(name),
+            Wish::Default | Wish::Exact(_) => None,
+        };
+        let dir = self.place.path();
+        let outside = Git::at(&self.options.cwd)?.observed(Some(self.tell));
+        let how = Clone { branch, depth, is_partial };
+        let mut prefix = None;
+        match clone::clone(&outside, self.network, &self.source.url, &dir, how) {
+            Err(error) if is(&error, Trouble::NoSuchRef) => {
+                let text = branch.unwrap_or_default();
+                if !is_abbreviation(text) {
+                    return Err(Error::NoSuchRevision { revision: text.to_owned() });
+                }
+                prefix = Some(text);
+                let how = Clone { branch: None, ..how };
+                clone::clone(&outside, self.network, &self.source.url, &dir, how)?;
+            }
+            cloned => cloned?,
+        }
+        self.reporter.finished();
+        let git = Git::at(&dir)?.observed(Some(self.tell));
+        let name = clone::remote_of(&git)?.unwrap_or_else(|| "origin".to_owned());
+        let remote = Remote::named(&git, &name)?;
+        let detached_at = self.wanted(&git, &remote, prefix, depth)?;
+        let commit = match &detached_at {
+            Some(commit) => commit.clone(),
+            None => self.head(&git)?,
+        };
+        Ok(Bare { git, remote, detached_at, commit })
+    }
+
+    /// The commit to check out in the place of the branch, fetched.
+    fn wanted(
+        &self,
+        git: &Git<'_>,
+        remote: &Remote,
+        prefix: Option<&str>,
+        depth: Option<u32>,
+    ) -> Result<Option<String>, Error> {
+        let no_such = |revision: &str| Error::NoSuchRevision { revision: revision.to_owned() };
+        if let Some(prefix) = prefix {
+            let commit = git::commit::rev_parse(git, &format!("{prefix}^{{commit}}"));
+            return commit.map(Some).map_err(|_| no_such(prefix));
+        }
+        let Wish::Exact(spec) = self.wish else { return Ok(None) };
+        match fetch::fetch_one(git, self.network, remote, spec, WANTED, depth) {
+            Ok(commit) => Ok(Some(commit)),
+            Err(error) if is(&error, Trouble::NoSuchRef) || is(&error, Trouble::Withheld) => {
+                Err(no_such(spec))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn head(&self, git: &Git<'_>) -> Result<String, Error> {
+        let url = git::redacted(&self.source.url);
+        git::commit::rev_parse(git, "HEAD^{commit}").map_err(|_| Error::EmptyRepository { url })
+    }
+
+    /// The files of the commit that the clone left out.
+    fn files(&self, bare: &Bare<'_>) -> Result<(), Error> {
+        let Bare { git, remote, commit, .. } = bare;
+        let missing = clone::missing(git, commit)?;
+        match fetch::fetch_objects(git, self.network, remote, &missing) {
+            Err(error) if is(&error, Trouble::Withheld) => {}
+            fetched => return Ok(fetched?),
+        }
+        let spec = match self.wish {
+            Wish::Exact(spec) => Some(format!("+{spec}:{WANTED}")),
+            _ => None,
+        };
+        clone::make_whole(git, self.network, remote, spec.as_deref())?;
+        if !clone::missing(git, commit)?.is_empty() {
+            return Err(Error::FilesWithheld);
+        }
+        self.reporter.note(&Note::WholeClone);
+        Ok(())
+    }
+}
+
+fn is(error: &git::Error, trouble: Trouble) -> bool {
+    matches!(error, git::Error::Remote { trouble: found, .. } if *found == trouble)
+}
+
+fn is_withheld(error: &Error) -> bool {
+    matches!(error, Error::Git(error) if is(error, Trouble::Withheld))
+}
+
+/// Could another way to ask for the same files work?
+fn may_be_withheld(error: &Error) -> bool {
+    matches!(error, Error::FilesWithheld | Error::Git(git::Error::TooOld { .. })) || is_withheld(error)
+}
+
+/// Could it be the beginning of a commit's name?
+fn is_abbreviation(text: &str) -> bool {
+    (4..64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}

@@ -1,0 +1,236 @@
+//! [`Place`]: the directory of a clone, which is there when the clone is whole, and not before.
+//!
+//! ```text
+//! parent/.clone-st-convert-…/name    the clone, while it is made
+//!   rename → parent/name
+//! ```
+//!
+//! A clone holds no path of its own directory, so it may be renamed: git writes absolute paths only for linked work
+//! trees and borrowed objects, which a fresh clone has not. A directory that is there, and empty, is filled in its place,
+//! since it may be where somebody stands, or where a disk is mounted; it is emptied if the clone fails.
+//!
+//! Invariant: if the clone fails or is interrupted, the directory is as before. What a killed run left is in a hidden
+//! directory beside it, which the next clone beside it removes: a living run holds a lock on its own.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::super::Error;
+
+/// How the name of the directory begins in which a clone is made.
+const PREFIX: &str = ".clone-st-convert-";
+
+/// Where a clone is made, and where it goes. Dropped, it leaves what was there before.
+#[derive(Debug)]
+pub(super) struct Place {
+    dir: PathBuf,
+    made_in: MadeIn,
+    /// The parents that were made for it, the outermost first.
+    parents: Vec<PathBuf>,
+}
+
+/// Where a clone is made.
+#[derive(Debug)]
+enum MadeIn {
+    /// In a directory beside its own, which is locked where that can be done.
+    Temporary(TempDir, Option<File>),
+    /// In its own, which was there and empty.
+    Itself,
+    /// It has its name, and nothing is taken back.
+    Done,
+}
+
+impl Place {
+    /// Looks at the directory, an absolute path, and makes what is needed to begin.
+    pub(super) fn prepare(dir: &Path) -> Result<Self, Error> {
+        let failed = |what| move |source| Error::Io { what, path: dir.to_owned(), source };
+        // Before this function has found the directory empty, nothing may exist that would empty it.
+        match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {
+                return Ok(Self { dir: dir.to_owned(), made_in: MadeIn::Itself, parents: Vec::new() });
+            }
+            Ok(false) => return Err(Error::CloneInTheWay { dir: dir.to_owned() }),
+            Err(err) if err.kind() == io::ErrorKind::NotADirectory || dir.is_symlink() => {
+                return Err(Error::CloneInTheWay { dir: dir.to_owned() });
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            Err(err) => return Err(failed("look into")(err)),
+        }
+        let parent = dir.parent().unwrap_or(dir);
+        let mut parents: Vec<_> =
+            parent.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
+        parents.reverse();
+        sweep(parent);
+        let made = fs::create_dir_all(parent)
+            .and_then(|()| tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent));
+        match made {
+            Ok(temporary) => {
+                let lock = File::open(temporary.path()).ok().filter(|file| file.try_lock().is_ok());
+                Ok(Self { dir: dir.to_owned(), made_in: MadeIn::Temporary(temporary, lock), parents })
+            }
+            Err(err) => {
+                remove_empty(&parents);
+                Err(failed("make")(err))
+            }
+        }
+    }
+
+    /// Where the clone is made.
+    pub(super) fn path(&self) -> PathBuf {
+        match &self.made_in {
+            MadeIn::Temporary(temporary, _) => {
+                temporary.path().join(self.dir.file_name().unwrap_or_default())
+            }
+            MadeIn::Itself | MadeIn::Done => self.dir.clone(),
+        }
+    }
+
+    /// Removes what was made so far, to begin again.
+    pub(super) fn clear(&self) -> Result<(), Error> {
+        let path = self.path();
+        let cleared = match &self.made_in {
+            MadeIn::Temporary(..) if path.exists() => fs::remove_dir_all(&path),
+            MadeIn::Itself => empty(&path),
+            MadeIn::Temporary(..) | MadeIn::Done => Ok(()),
+        };
+        cleared.map_err(|source| Error::Io { what: "empty", path, source })
+    }
+
+    /// Gives the clone its name, and says it.
+    pub(super) fn finish(mut self) -> Result<PathBuf, Error> {
+        if matches!(self.made_in, MadeIn::Temporary(..)) {
+            fs::rename(self.path(), &self.dir).map_err(|source| match source.kind() {
+                io::ErrorKind::DirectoryNotEmpty
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::NotADirectory => Error::CloneInTheWay { dir: self.dir.clone() },
+                _ => Error::Io { what: "make", path: self.dir.clone(), source },
+            })?;
+        }
+        self.made_in = MadeIn::Done;
+        Ok(self.dir.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Whatever cannot be removed is left; the error that led here is told.
+        match std::mem::replace(&mut self.made_in, MadeIn::Done) {
+            MadeIn::Temporary(temporary, _lock) => drop(temporary.close()),
+            MadeIn::Itself => drop(empty(&self.dir)),
+            MadeIn::Done => return,
+        }
+        remove_empty(&self.parents);
+    }
+}
+
+/// Removes what killed runs left in a directory, as far as that can be seen and done.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let lock = File::open(entry.path());
+            if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_ok()) {
+                let _left_for_the_next = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+/// Removes directories, the innermost first, as far as they are empty.
+fn remove_empty(dirs: &[PathBuf]) {
+    for dir in dirs.iter().rev() {
+        if fs::remove_dir(dir).is_err() {
+            break;
+        }
+    }
+}
+
+fn empty(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn fill(place: &Place) {
+        fs::create_dir_all(place.path().join("sub")).unwrap();
+        fs::write(place.path().join("sub/file"), "text").unwrap();
+    }
+
+    #[test]
+    fn a_new_directory_is_there_when_it_is_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a/b/model");
+        let place = Place::prepare(&dir).unwrap();
+        fill(&place);
+        assert!(!dir.exists());
+        drop(place);
+        assert_eq!(names(root.path()), [""; 0]);
+
+        let place = Place::prepare(&dir).unwrap();
+        fill(&place);
+        place.clear().unwrap();
+        place.clear().unwrap();
+        fill(&place);
+        assert_eq!(place.finish().unwrap(), dir);
+        assert_eq!(names(&root.path().join("a/b")), ["model"]);
+        assert_eq!(fs::read(dir.join("sub/file")).unwrap(), b"text");
+    }
+
+    #[test]
+    fn an_empty_directory_is_filled_in_its_place_or_stays_empty() {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place::prepare(root.path()).unwrap();
+        fill(&place);
+        drop(place);
+        assert_eq!(names(root.path()), [""; 0]);
+        let place = Place::prepare(root.path()).unwrap();
+        fill(&place);
+        place.finish().unwrap();
+        assert_eq!(names(root.path()), ["sub"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_run_left_is_swept_and_what_a_living_one_makes_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let living = Place::prepare(&root.path().join("living")).unwrap();
+        fill(&living);
+        let dead = root.path().join(format!("{PREFIX}dead"));
+        fs::create_dir_all(dead.join("model/.git")).unwrap();
+        drop(Place::prepare(&root.path().join("next")).unwrap());
+        assert!(!dead.exists() && living.path().exists());
+        assert_eq!(names(root.path()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_there_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "mine").unwrap();
+        for dir in [root.path(), &file] {
+            assert!(matches!(Place::prepare(dir), Err(Error::CloneInTheWay { .. })));
+        }
+        let dir = root.path().join("model");
+        let place = Place::prepare(&dir).unwrap();
+        fill(&place);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("other"), "theirs").unwrap();
+        assert!(matches!(place.finish(), Err(Error::CloneInTheWay { .. })));
+        assert_eq!(names(&dir), ["other"]);
+        assert_eq!(names(root.path()).len(), 2);
+    }
+}

@@ -1,0 +1,39 @@
+//! The pull requests that carry safetensors.
+
+use super::super::{Error, Reporter};
+use super::request::PullRequest;
+use super::{Options, with_requests};
+
+/// How many are looked at unless all are wanted.
+pub const NEWEST: usize = 20;
+
+/// What there is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those that carry safetensors, the newest first.
+    pub requests: Vec<PullRequest>,
+    /// How many were looked at.
+    pub seen: usize,
+    /// How many there are.
+    pub known: usize,
+}
+
+/// Looks at the newest pull requests, or at all.
+///
+/// # Errors
+/// [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git and the repository report.
+pub fn list(options: &Options<'_>, all: bool, reporter: &dyn Reporter) -> Result<Listing, Error> {
+    with_requests(options, reporter, |requests| {
+        let mut found = requests.list()?;
+        if let Some(wanted) = options.server.open_pull_requests(&requests.remote, reporter)? {
+            found.retain(|known| wanted.contains(&known.number));
+        }
+        let known = found.len();
+        if !all {
+            found.truncate(NEWEST);
+        }
+        let (_fetched, mut read) = requests.fetch(&found)?;
+        read.retain(|request| !request.files.is_empty());
+        Ok(Listing { requests: read, seen: found.len(), known })
+    })
+}

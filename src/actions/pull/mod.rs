@@ -1,0 +1,235 @@
+//! Taking safetensors from a pull request of the remote, `refs/pr/<number>`.
+//!
+//! ```text
+//! requests   which there are, and fetching them: commits, trees and pointers
+//! request    what one brings, and from which checkpoint
+//! take       its files in the index and the work tree, with their content
+//! list       all that carry safetensors
+//! ```
+//!
+//! Order: the pull request is fetched and judged; the objects of its safetensors come into the LFS store and are
+//! checked; then the branch moves, or the files are staged, in one step; then content stands in the place of pointers.
+//! Killed before that step, nothing has changed but the store; after it, the pull request is taken, and a file that is
+//! still a pointer gets its content by the same command.
+//!
+//! Invariant: a pull request that changes anything but safetensors, their index and `.gitattributes` is not taken
+//! without a person's word.
+
+mod list;
+mod relation;
+mod request;
+mod requests;
+mod take;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use bstr::BString;
+
+use super::{Asking, Error, Note, Reporter};
+use crate::git::merge::merge;
+use crate::git::{Git, Merge, Remote};
+use crate::lfs::Pointer;
+use crate::repo::{ObjectId, Repo};
+
+pub use list::{Listing, NEWEST, list};
+pub use request::{File, PullRequest, State};
+use requests::{Requests, reference};
+
+/// What is asked of the servers behind a remote, besides what git asks.
+pub trait Server {
+    /// Puts objects into the LFS store of the repository, each with its size and its hash proven.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them away.
+    fn fetch(
+        &self,
+        repo: &Repo,
+        remote: &Remote,
+        objects: &[Pointer],
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error>;
+
+    /// The numbers of the pull requests that are worth a look, where the server can say it cheaply.
+    ///
+    /// # Errors
+    /// Whatever keeps the answer away.
+    fn open_pull_requests(
+        &self,
+        remote: &Remote,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<BTreeSet<u64>>, Error>;
+}
+
+/// No server: what is in the LFS store is all there is.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreAlone;
+
+impl Server for StoreAlone {
+    fn fetch(&self, _: &Repo, _: &Remote, objects: &[Pointer], _: &dyn Reporter) -> Result<(), Error> {
+        match objects.first() {
+            Some(Pointer { oid, size }) => Err(Error::NoObject { oid: *oid, size: *size }),
+            None => Ok(()),
+        }
+    }
+
+    fn open_pull_requests(&self, _: &Remote, _: &dyn Reporter) -> Result<Option<BTreeSet<u64>>, Error> {
+        Ok(None)
+    }
+}
+
+/// From where, and who asks.
+#[derive(Clone)]
+pub struct Options<'a> {
+    /// The directory in which a repository is looked for.
+    pub cwd: PathBuf,
+    /// Who asks.
+    pub asking: Asking,
+    /// The servers.
+    pub server: &'a dyn Server,
+}
+
+/// How a pull request is taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wish {
+    /// Join it by a merge where the branch cannot move to it.
+    pub merge: bool,
+    /// Take it whatever it changes.
+    pub yes: bool,
+}
+
+/// How it was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// The branch had it already.
+    UpToDate,
+    /// The branch moved to it.
+    FastForward,
+    /// A commit joins both.
+    Merged,
+    /// Its files are staged, and nothing else of it.
+    Staged,
+}
+
+/// A pull request that was taken.
+#[derive(Debug)]
+pub struct Pulled {
+    /// What it brings.
+    pub request: PullRequest,
+    /// How it was taken.
+    pub how: How,
+}
+
+/// Takes the pull request of this number.
+///
+/// # Errors
+/// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], [`Error::OtherPaths`], [`Error::InTheWay`],
+/// [`Error::NotSafetensors`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git, the servers
+/// and the repository report. Then index, work tree and branches are as they were.
+pub fn pull(
+    options: &Options<'_>,
+    number: u64,
+    wish: Wish,
+    reporter: &dyn Reporter,
+) -> Result<Pulled, Error> {
+    with_requests(options, reporter, |requests| {
+        let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
+        let (_fetched, read) = requests.fetch(&[known])?;
+        let request = read.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
+        if request.files.is_empty() && request.base != Some(request.commit) {
+            return Err(Error::WithoutSafetensors { number });
+        }
+        consent(&request, wish, reporter)?;
+        requests.complete(request.taken().map(|file| file.version.id))?;
+        let request = requests.read_again(&request)?;
+        let objects = missing(requests.repo, &request)?;
+        if !objects.is_empty() {
+            options.server.fetch(requests.repo, &requests.remote, &objects, reporter)?;
+        }
+        take::check(requests.repo, &request)?;
+        let how = take(requests, &request, wish, reporter)?;
+        Ok(Pulled { request, how })
+    })
+}
+
+/// Opens the repository here, and the pull requests of its remote.
+fn with_requests<T>(
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
+    if repo.extensions_configured() {
+        return Err(Error::Extensions);
+    }
+    if options.asking.offline {
+        return Err(Error::Offline { what: "look at pull requests" });
+    }
+    repo.sweep()?;
+    let tell = |arguments: &[OsString]| reporter.command(arguments);
+    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
+    options.asking.with(reporter, |network| work(&Requests::of(&repo, &git, network)?))
+}
+
+/// Asks, if the pull request changes what it should not.
+fn consent(request: &PullRequest, wish: Wish, reporter: &dyn Reporter) -> Result<(), Error> {
+    if request.others.is_empty() {
+        return Ok(());
+    }
+    let (number, paths) = (request.number, request.others.clone());
+    reporter.note(&Note::OtherPaths { number, paths });
+    if wish.yes || reporter.confirm(&format!("take pull request {number} with all of that?")) {
+        return Ok(());
+    }
+    Err(Error::OtherPaths { number, count: request.others.len() })
+}
+
+/// The objects that are not in the store yet, each once.
+fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<Pointer>, Error> {
+    let store = repo.store();
+    let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
+    let mut missing: Vec<Pointer> = Vec::new();
+    for pointer in request.taken().filter_map(|file| file.pointer) {
+        let is_here = store.find(pointer.oid, pointer.size).map_err(failed)?.is_some();
+        if !is_here && !missing.contains(&pointer) {
+            missing.push(pointer);
+        }
+    }
+    Ok(missing)
+}
+
+/// Takes a pull request whose objects are here and checked.
+fn take(
+    requests: &Requests<'_>,
+    request: &PullRequest,
+    wish: Wish,
+    reporter: &dyn Reporter,
+) -> Result<How, Error> {
+    let Requests { repo, git, network, head, .. } = requests;
+    let pieces = take::prepare(repo, request)?;
+    let how = match request.base {
+        Some(base) if base == request.commit => How::UpToDate,
+        Some(base) if base == *head => How::FastForward,
+        _ if wish.merge => How::Merged,
+        _ => How::Staged,
+    };
+    let rev = reference(request.number);
+    let message = format!("Merge refs/pr/{}", request.number);
+    match how {
+        How::UpToDate => {}
+        How::FastForward | How::Merged => {
+            requests.complete(request.blobs.iter().copied())?;
+            let way = if how == How::Merged { Merge::Join(&message) } else { Merge::FastForward };
+            merge(git, network, &rev, way)?;
+        }
+        How::Staged => {
+            take::stage(repo, pieces, reporter)?;
+            return Ok(how);
+        }
+    }
+    let versions: Vec<(BString, ObjectId)> =
+        request.taken().map(|file| (file.path.clone(), file.version.id)).collect();
+    take::fill_in(repo, pieces, &versions)?;
+    Ok(how)
+}

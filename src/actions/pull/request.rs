@@ -1,0 +1,175 @@
+//! [`PullRequest`]: what a pull request brings, by its commit and trees.
+//!
+//! Invariant: nothing that its author says of it counts, neither a title nor a message: what it brings is what differs
+//! from the commit that it and `HEAD` come from, path by path.
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::{Error, names};
+use super::relation::Relation;
+use crate::lfs::{Pointer, pointer};
+use crate::repo::{ChangedPath, Mode, ObjectId, Repo, Version};
+
+/// A pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number: it is `refs/pr/<number>`.
+    pub number: u64,
+    /// Its last commit.
+    pub commit: ObjectId,
+    /// Who wrote that, by name.
+    pub author: String,
+    /// The safetensors files that it brings.
+    pub files: Vec<File>,
+    /// Is it about the checkpoint that `HEAD` has?
+    pub state: State,
+    /// What it changes besides, but for shard indices and `.gitattributes`.
+    pub others: Vec<BString>,
+    /// The commit that it and `HEAD` come from; `None` if that is not here.
+    pub(super) base: Option<ObjectId>,
+    /// The shard indices that it brings.
+    pub(super) indices: Vec<File>,
+    /// Every blob that is new with it.
+    pub(super) blobs: Vec<ObjectId>,
+}
+
+/// A file that a pull request brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its path.
+    pub path: BString,
+    /// What its pointer says; `None` if it is no pointer, or its blob is not here.
+    pub pointer: Option<Pointer>,
+    /// What git has at the path.
+    pub version: Version,
+}
+
+/// Is a pull request about the checkpoint that `HEAD` has?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The checkpoint is the one that it was made from.
+    Current,
+    /// The checkpoint has changed since.
+    Stale,
+}
+
+/// What a path is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Safetensors,
+    Index,
+    Attributes,
+    Other,
+}
+
+impl Kind {
+    fn of(path: &BStr) -> Self {
+        let name = path.rsplit_once_str("/").map_or(path.as_bytes(), |(_, name)| name);
+        if name == b".gitattributes" {
+            Self::Attributes
+        } else if name.len() > 12 && name.ends_with(b".safetensors") {
+            Self::Safetensors
+        } else if name.find(b".safetensors.index.").is_some_and(|at| at > 0) && name.ends_with(b"json") {
+            Self::Index
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl PullRequest {
+    /// Reads what the commit brings to a `HEAD`.
+    pub(super) fn read(
+        repo: &Repo,
+        relation: &Relation<'_>,
+        head: ObjectId,
+        number: u64,
+        commit: ObjectId,
+    ) -> Result<Self, Error> {
+        let base = relation.merge_base(head, commit)?;
+        let from = match base {
+            // It was taken already; what its last commit changed is what it brought.
+            Some(base) if base == commit => repo.first_parent(commit)?,
+            // Where the common past is cut off, the difference to `HEAD` is all that can be known.
+            base => Some(base.unwrap_or(head)),
+        };
+        let changes = relation.changes(from, commit)?;
+        let (mut files, mut indices, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for change in &changes {
+            let kind = Kind::of(change.path.as_ref());
+            let version = change.new.filter(|new| matches!(new.mode, Mode::File | Mode::Executable));
+            match (kind, version) {
+                (Kind::Safetensors, Some(version)) => files.push(File::read(repo, &change.path, version)?),
+                (Kind::Index, Some(version)) => indices.push(File::read(repo, &change.path, version)?),
+                (Kind::Attributes, Some(_)) => {}
+                // A link, or a file that is taken away.
+                (_, _) => others.push(change.path.clone()),
+            }
+        }
+        let since = relation.changes(Some(base.unwrap_or(commit)), head)?;
+        let state = if since.iter().any(|change| is_source_of(change, &files)) {
+            State::Stale
+        } else {
+            State::Current
+        };
+        let blobs = changes.iter().filter_map(|change| change.new).filter(|new| new.mode != Mode::Submodule);
+        let author = repo.author_of(commit)?;
+        let blobs = blobs.map(|new| new.id).collect();
+        Ok(Self { number, commit, author, files, state, others, base, indices, blobs })
+    }
+
+    /// The bytes of its safetensors files, as far as that is known.
+    pub fn size(&self) -> u64 {
+        self.files
+            .iter()
+            .filter_map(|file| file.pointer)
+            .fold(0, |sum, pointer| sum.saturating_add(pointer.size))
+    }
+
+    /// Its safetensors files, and their indices.
+    pub(super) fn taken(&self) -> impl Iterator<Item = &File> {
+        self.files.iter().chain(&self.indices)
+    }
+}
+
+impl File {
+    fn read(repo: &Repo, path: &BString, version: Version) -> Result<Self, Error> {
+        let limit = pointer::MAX_LEN as u64;
+        let pointer = match repo.blob_size(version.id)? {
+            Some(size) if size < limit => Pointer::parse(&repo.blob(version.id, limit)?).ok(),
+            _ => None,
+        };
+        Ok(Self { path: path.clone(), pointer, version })
+    }
+}
+
+/// Was a checkpoint changed that one of these files is made from?
+fn is_source_of(change: &ChangedPath, files: &[File]) -> bool {
+    names::is_weight_like(change.path.as_ref())
+        && files.iter().any(|file| names::safetensors(change.path.as_ref()) == file.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_by_their_names() {
+        for (path, kind) in [
+            ("model.safetensors", Kind::Safetensors),
+            ("unet/model.fp16.safetensors", Kind::Safetensors),
+            (".safetensors", Kind::Other),
+            ("a/.safetensors", Kind::Other),
+            ("model.safetensors.index.json", Kind::Index),
+            ("model.safetensors.index.fp16.json", Kind::Index),
+            ("model.safetensors.index.json/run.py", Kind::Other),
+            ("model.safetensors.py", Kind::Other),
+            (".gitattributes", Kind::Attributes),
+            ("sub/.gitattributes", Kind::Attributes),
+            ("x.gitattributes", Kind::Other),
+            ("README.md", Kind::Other),
+        ] {
+            assert_eq!(Kind::of(path.into()), kind, "{path}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! [`Requests`]: the pull requests of a remote, listed and fetched.
+//!
+//! Invariant: a fetched pull request is in `refs/st-convert/pr/<number>` while it is looked at, and in no reference
+//! afterwards; no branch, tag or `FETCH_HEAD` is written. What is fetched of it is commits, trees and pointers.
+
+use super::super::Error;
+use super::relation::Relation;
+use super::request::PullRequest;
+use crate::git::{self, Git, Network, Ref, Remote, fetch};
+use crate::repo::{ObjectId, Repo};
+
+/// Where pull requests are at a remote.
+const THERE: &str = "refs/pr/";
+/// Where they are here.
+const HERE: &str = "refs/st-convert/pr/";
+
+/// The pull requests of a remote.
+pub(super) struct Requests<'a> {
+    pub(super) repo: &'a Repo,
+    pub(super) git: &'a Git<'a>,
+    pub(super) network: &'a Network<'a>,
+    pub(super) remote: Remote,
+    pub(super) head: ObjectId,
+    relation: Relation<'a>,
+}
+
+/// A pull request that a remote has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) number: u64,
+    there: Ref,
+}
+
+/// Pull requests that are here, until this is dropped.
+pub(super) struct Fetched<'a> {
+    git: &'a Git<'a>,
+    refs: Vec<String>,
+}
+
+impl Drop for Fetched<'_> {
+    fn drop(&mut self) {
+        // What stays is overwritten by the next run, and does no harm.
+        let _stays = fetch::delete_refs(self.git, &self.refs);
+    }
+}
+
+impl<'a> Requests<'a> {
+    pub(super) fn of(repo: &'a Repo, git: &'a Git<'a>, network: &'a Network<'a>) -> Result<Self, Error> {
+        let name = repo.default_remote().ok_or(Error::NoRemote)?;
+        let head = repo.head_commit()?.ok_or(Error::NoCommits)?;
+        let remote = Remote::named(git, &name)?;
+        Ok(Self { repo, git, network, remote, head, relation: Relation::new(repo, git) })
+    }
+
+    /// All that there are, the newest first.
+    pub(super) fn list(&self) -> Result<Vec<Known>, Error> {
+        let mut known = self.matching(&format!("{THERE}*"))?;
+        known.sort_by_key(|known| std::cmp::Reverse(known.number));
+        Ok(known)
+    }
+
+    /// The one of this number.
+    pub(super) fn find(&self, number: u64) -> Result<Option<Known>, Error> {
+        let known = self.matching(&format!("{THERE}{number}"))?;
+        Ok(known.into_iter().find(|known| known.number == number))
+    }
+
+    fn matching(&self, pattern: &str) -> Result<Vec<Known>, Error> {
+        let refs = fetch::list(self.git, self.network, &self.remote, pattern)?;
+        let known = refs.into_iter().filter_map(|there| {
+            let number = there.name.strip_prefix(THERE)?.parse().ok()?;
+            // `refs/pr/+1` and `refs/pr/01` are somebody's joke.
+            (there.name == format!("{THERE}{number}")).then_some(Known { number, there })
+        });
+        Ok(known.collect())
+    }
+
+    /// Fetches these, and reads what each brings.
+    pub(super) fn fetch(&self, known: &[Known]) -> Result<(Fetched<'a>, Vec<PullRequest>), Error> {
+        let wanted: Vec<_> =
+            known.iter().map(|known| (known.there.clone(), reference(known.number))).collect();
+        let fetched = Fetched { git: self.git, refs: wanted.iter().map(|(_, here)| here.clone()).collect() };
+        fetch::fetch_refs(self.git, self.network, &self.remote, &wanted)?;
+        let mut requests = Vec::with_capacity(known.len());
+        for known in known {
+            let commit =
+                git::commit::rev_parse(self.git, &format!("{}^{{commit}}", reference(known.number)))?;
+            let commit = ObjectId::from_hex(commit.as_bytes())
+                .map_err(|_| git::Error::UnexpectedOutput { subcommand: "rev-parse".to_owned() })?;
+            requests.push(PullRequest::read(self.repo, &self.relation, self.head, known.number, commit)?);
+        }
+        Ok((fetched, requests))
+    }
+
+    /// Fetches the blobs of these that a partial clone left out.
+    pub(super) fn complete(&self, blobs: impl IntoIterator<Item = ObjectId>) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        for blob in blobs {
+            if self.repo.blob_size(blob)?.is_none() {
+                missing.push(blob.to_string());
+            }
+        }
+        missing.sort();
+        missing.dedup();
+        Ok(fetch::fetch_objects(self.git, self.network, &self.remote, &missing)?)
+    }
+
+    /// The same pull request, read once more when all of its blobs are here.
+    pub(super) fn read_again(&self, request: &PullRequest) -> Result<PullRequest, Error> {
+        PullRequest::read(self.repo, &self.relation, self.head, request.number, request.commit)
+    }
+}
+
+/// Where a pull request is while it is looked at.
+pub(super) fn reference(number: u64) -> String {
+    format!("{HERE}{number}")
+}

@@ -1,0 +1,209 @@
+//! Files of a pull request in the index and the work tree: their content in the place of pointers, with the stat data
+//! that git wants to see, so that no filter reads them again.
+//!
+//! Invariant: nothing of a person is overwritten: a file that git does not know, or that differs from what git knows,
+//! stands in the way unless it is the very same. Everything long is done before the first name is given, and what was
+//! given is taken back if the index cannot be written.
+
+use std::fs::File as OnDisk;
+use std::io::{self, Write as _};
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::convert::Tracked;
+use super::super::undo::Undo;
+use super::super::{Error, Reporter, attributes};
+use super::request::{File, PullRequest};
+use crate::hash::{HashingWriter, Oid};
+use crate::lfs::{Placed, Pointer};
+use crate::read_at::FileSource;
+use crate::repo::{Change, Filter, Mode, ObjectId, Repo};
+use crate::safetensors;
+
+/// The longest file of git itself that is taken: a shard index, or weights that should be under Git LFS.
+const MAX_BLOB: u64 = 256 << 20;
+
+/// A file with its content, on its way to its place.
+pub(super) struct Piece {
+    path: BString,
+    /// What the index gets.
+    blob: Vec<u8>,
+    executable: bool,
+    /// The content behind a pointer.
+    pointer: Option<Pointer>,
+    placed: Placed,
+}
+
+/// Is the content of every safetensors file one? Its objects have to be in the store.
+pub(super) fn check(repo: &Repo, request: &PullRequest) -> Result<(), Error> {
+    for file in &request.files {
+        let path = || file.path.clone();
+        let read = match file.pointer {
+            Some(pointer) => {
+                let object = FileSource::new(object(repo, pointer)?).map_err(safetensors::Error::Io);
+                object.and_then(|object| safetensors::read(&object))
+            }
+            None => safetensors::read(&repo.blob(file.version.id, MAX_BLOB)?),
+        };
+        read.map_err(|source| Error::NotSafetensors { path: path(), source })?;
+    }
+    Ok(())
+}
+
+fn object(repo: &Repo, pointer: Pointer) -> Result<OnDisk, Error> {
+    let Pointer { oid, size } = pointer;
+    let store = repo.store();
+    let failed = |source| Error::Io { what: "read", path: store.path_of(oid), source };
+    let path = store.find(oid, size).map_err(failed)?.ok_or(Error::NoObject { oid, size })?;
+    OnDisk::open(path).map_err(failed)
+}
+
+/// The files of a pull request, copied to where they can be given their names.
+pub(super) fn prepare(repo: &Repo, request: &PullRequest) -> Result<Vec<Piece>, Error> {
+    request.taken().map(|file| piece(repo, file)).collect()
+}
+
+fn piece(repo: &Repo, file: &File) -> Result<Piece, Error> {
+    let store = repo.store();
+    let (path, executable) = (file.path.clone(), file.version.mode == Mode::Executable);
+    let target = repo.target(path.as_bstr())?;
+    let into = target.path();
+    let failed = |source| Error::Io { what: "write", path: into.clone(), source };
+    let mut blob = repo.blob(file.version.id, MAX_BLOB)?;
+    let mut pointer = file.pointer;
+    let placed = Placed::create(&store, target)?;
+    if let Some(pointer) = pointer {
+        placed.fill(&object(repo, pointer)?)?;
+    } else {
+        placed.file().write_all(&blob).map_err(failed)?;
+        // Weights go under Git LFS here, whatever the pull request did; an index if the attributes say so.
+        let is_index = !path.ends_with(b".safetensors");
+        if !is_index || repo.filter_of(path.as_bstr())? == Filter::Lfs {
+            let new = Pointer { oid: Oid::of(&blob), size: blob.len() as u64 };
+            let mut object = store.create()?;
+            object.write_all(&blob).map_err(failed)?;
+            object.commit(new.oid, new.size)?;
+            (blob, pointer) = (new.to_string().into_bytes(), Some(new));
+        }
+    }
+    if executable {
+        placed.make_executable()?;
+    }
+    Ok(Piece { path, blob, executable, pointer, placed })
+}
+
+/// Stages just these files, with the `.gitattributes` that they need.
+pub(super) fn stage(repo: &Repo, pieces: Vec<Piece>, reporter: &dyn Reporter) -> Result<(), Error> {
+    let tracked = Tracked::read(repo, None)?;
+    for piece in &pieces {
+        check_free(repo, &tracked, piece)?;
+    }
+    let mut undo = Undo::new(repo);
+    match give_names(repo, pieces, &mut undo, reporter) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            undo.all();
+            Err(error)
+        }
+    }
+}
+
+fn give_names(
+    repo: &Repo,
+    pieces: Vec<Piece>,
+    undo: &mut Undo<'_>,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let pointers: Vec<_> =
+        pieces.iter().filter(|piece| piece.pointer.is_some()).map(|piece| piece.path.clone()).collect();
+    let (mut changes, notes) = attributes::write(repo, &pointers, undo)?;
+    for Piece { path, blob, executable, placed, .. } in pieces {
+        undo.give(path.as_bstr(), || Ok(placed.publish(true)?))?;
+        let stat_of = Some(repo.target(path.as_bstr())?.path());
+        changes.push(Change::Add { path, blob, stat_of, executable });
+    }
+    repo.stage(&changes)?;
+    undo.keep();
+    for note in &notes {
+        reporter.note(note);
+    }
+    Ok(())
+}
+
+/// May the path be given to this file?
+fn check_free(repo: &Repo, tracked: &Tracked<'_>, piece: &Piece) -> Result<(), Error> {
+    let in_the_way = || Error::InTheWay { path: piece.path.clone() };
+    if tracked.mode(piece.path.as_bstr()).is_some() {
+        if tracked.is_staged(piece.path.as_bstr(), &piece.blob)? {
+            return same_or_unmodified(repo, tracked, piece);
+        }
+        if !repo.is_committed([&piece.path])? {
+            return Err(in_the_way());
+        }
+        return tracked.check_unmodified(piece.path.as_bstr()).map_err(|_| in_the_way());
+    }
+    let is_there = repo.target(piece.path.as_bstr())?.metadata()?.is_some();
+    if is_there && !is_same(repo, piece)? { Err(in_the_way()) } else { Ok(()) }
+}
+
+fn same_or_unmodified(repo: &Repo, tracked: &Tracked<'_>, piece: &Piece) -> Result<(), Error> {
+    match tracked.check_unmodified(piece.path.as_bstr()) {
+        Err(Error::Modified) if !is_same(repo, piece)? => Err(Error::InTheWay { path: piece.path.clone() }),
+        Err(Error::Modified) | Ok(()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Is the file of the work tree the very content, or its pointer?
+fn is_same(repo: &Repo, piece: &Piece) -> Result<bool, Error> {
+    let target = repo.target(piece.path.as_bstr())?;
+    let Some(metadata) = target.metadata()? else { return Ok(false) };
+    let path = target.path();
+    let failed = |source| Error::Io { what: "read", path: path.clone(), source };
+    if metadata.len() == piece.blob.len() as u64 && std::fs::read(&path).map_err(failed)? == piece.blob {
+        return Ok(true);
+    }
+    match piece.pointer {
+        Some(pointer) if metadata.len() == pointer.size => Ok(hash(&path).map_err(failed)? == pointer.oid),
+        _ => Ok(false),
+    }
+}
+
+fn hash(path: &std::path::Path) -> io::Result<Oid> {
+    let mut out = HashingWriter::new(io::sink());
+    io::copy(&mut OnDisk::open(path)?, &mut out)?;
+    Ok(out.finish().1)
+}
+
+/// Puts the content in the place of the pointers that git has checked out. What the index no longer has as the pull
+/// request brought it, and what a person changed, is left alone. Returns how many files were filled.
+pub(super) fn fill_in(
+    repo: &Repo,
+    pieces: Vec<Piece>,
+    versions: &[(BString, ObjectId)],
+) -> Result<usize, Error> {
+    let entries = repo.entries()?;
+    let mut changes = Vec::new();
+    for piece in pieces.into_iter().filter(|piece| piece.pointer.is_some()) {
+        let id = versions.iter().find(|(path, _)| *path == piece.path).map(|(_, id)| *id);
+        let entry = entries.iter().find(|entry| entry.path == piece.path && entry.stage == 0);
+        let Some(entry) = entry.filter(|entry| Some(entry.id) == id && !entry.skip_worktree) else {
+            continue;
+        };
+        let target = repo.target(piece.path.as_bstr())?;
+        let is_whole = |len: u64| piece.pointer.is_some_and(|pointer| pointer.size == len);
+        match target.metadata()? {
+            Some(metadata) if is_whole(metadata.len()) && entry.is_unchanged(&target.path()) => continue,
+            Some(_) if is_same(repo, &piece)? => {}
+            _ => continue,
+        }
+        let Piece { path, blob, executable, placed, .. } = piece;
+        let _metadata = placed.publish(true)?;
+        changes.push(Change::Add { path, blob, stat_of: Some(target.path()), executable });
+    }
+    let filled = changes.len();
+    if filled > 0 {
+        repo.stage(&changes)?;
+    }
+    Ok(filled)
+}

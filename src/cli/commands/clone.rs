@@ -1,0 +1,65 @@
+//! `git st-convert clone <MODEL> [DIR]`
+
+use std::path::{Path, PathBuf};
+
+use crate::actions::Reporter as _;
+use crate::actions::clone::{Cloned, Options, clone};
+use crate::cli::args::{Clone, Convert};
+use crate::cli::commands::convert;
+use crate::cli::error::{Report, name};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
+use crate::cli::ui::{STRONG, Ui, styled};
+use crate::cli::{environment, json, sanitize};
+use crate::git::redacted;
+
+/// Clones, then converts, and gives the exit code of that.
+pub(crate) fn run(
+    args: &Clone,
+    cwd: PathBuf,
+    offline: bool,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<u8, Report> {
+    let model = name(Path::new(&redacted(&args.model)));
+    let failed = |error| {
+        let report = Report::of_file(&error, model.as_ref());
+        if ui.json {
+            ui.data(&json::end(Some(&report)));
+        }
+        report
+    };
+    let options = Options {
+        cwd,
+        model: args.model.clone(),
+        dir: args.target.clone(),
+        revision: args.revision.clone(),
+        depth: args.depth,
+        endpoint: environment::endpoint(),
+        asking: environment::asking(offline).map_err(failed)?,
+    };
+    let teller = Teller::new(ui, interrupt, false);
+    let cloned = clone(&options, &teller);
+    teller.finished();
+    let cloned = cloned.map_err(failed)?;
+    tell(ui, &cloned);
+    if args.no_convert {
+        if ui.json {
+            ui.data(&json::end(None));
+        }
+        return Ok(0);
+    }
+    convert::run(&Convert::default(), cloned.dir, offline, ui, interrupt)
+}
+
+fn tell(ui: &Ui, cloned: &Cloned) {
+    if ui.json {
+        ui.data(&json::cloned(cloned));
+    }
+    let commit = sanitize::text(cloned.commit.get(..12).unwrap_or(&cloned.commit)).into_owned();
+    let at = match &cloned.branch {
+        Some(branch) => format!("branch {}, commit {commit}", sanitize::text(branch)),
+        None => format!("commit {commit}"),
+    };
+    ui.note(&format!("cloned into {}, {at}", styled(STRONG, &sanitize::path(&cloned.dir))));
+}

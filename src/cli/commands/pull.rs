@@ -1,0 +1,142 @@
+//! `git st-convert pull [N]`
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
+use crate::actions::{Reporter as _, Servers};
+use crate::cli::args::Pull;
+use crate::cli::error::Report;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
+use crate::cli::sizes::bytes;
+use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
+use crate::cli::{environment, json, sanitize};
+
+/// Takes a pull request, or lists those that carry safetensors.
+pub(crate) fn run(
+    args: &Pull,
+    cwd: PathBuf,
+    offline: bool,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<u8, Report> {
+    let failed = |error| {
+        let report = Report::of(&error);
+        if ui.json {
+            ui.data(&json::end(Some(&report)));
+        }
+        report
+    };
+    let asking = environment::asking(offline).map_err(failed)?;
+    let servers = Servers(environment::settings(offline));
+    let options = Options { cwd, asking, server: &servers };
+    let teller = Teller::new(ui, interrupt, false);
+    if let Some(number) = args.number {
+        let wish = Wish { merge: args.merge, yes: args.yes };
+        let pulled = pull(&options, number, wish, &teller);
+        teller.finished();
+        tell(ui, &pulled.map_err(failed)?);
+    } else {
+        let listing = list(&options, args.all, &teller);
+        teller.finished();
+        show(ui, &listing.map_err(failed)?);
+    }
+    Ok(0)
+}
+
+/// Says what became of a pull request.
+pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
+    let Pulled { request, how } = pulled;
+    if ui.json {
+        ui.data(&json::pulled(pulled));
+        ui.data(&json::end(None));
+    }
+    let from = styled(DIM, &format!("refs/pr/{}", request.number));
+    for file in &request.files {
+        let path = sanitize::bytes(file.path.as_ref());
+        let facts = file.pointer.map_or_else(String::new, |pointer| {
+            let oid = pointer.oid.to_string();
+            format!("\n  {}, sha256 {}…", bytes(pointer.size), oid.get(..12).unwrap_or_default())
+        });
+        ui.result(&format!("{} {} {from}{facts}", styled(GOOD, &path), styled(DIM, "←")));
+    }
+    let number = request.number;
+    match how {
+        How::UpToDate => ui.note(&format!("pull request {number} is in this branch already")),
+        How::FastForward => ui.note(&format!("the branch moved to pull request {number}")),
+        How::Merged => ui.note(&format!("merged pull request {number}")),
+        How::Staged => {
+            ui.note(&format!(
+                "the branch cannot move to pull request {number}, so its safetensors alone are staged; `--merge` \
+                 merges it"
+            ));
+            ui.hint("commit what is staged with `git commit -m \"add safetensors\"`");
+        }
+    }
+}
+
+fn show(ui: &Ui, listing: &Listing) {
+    if ui.json {
+        let lines = listing.requests.iter().map(|request| json::pull_request(request) + "\n");
+        ui.data(&(lines.collect::<String>() + &json::listing(listing)));
+    } else if !listing.requests.is_empty() {
+        ui.result(&table(&listing.requests));
+    }
+    let left = listing.known - listing.seen;
+    if listing.requests.is_empty() {
+        ui.note(match listing.seen {
+            0 => "there are no pull requests",
+            _ => "no pull request carries safetensors",
+        });
+    }
+    if left > 0 {
+        ui.note(&format!("looked at the newest {} of {} pull requests", listing.seen, listing.known));
+        ui.hint("look at all with `git st-convert pull --all`");
+    }
+    if let Some(first) = listing.requests.iter().find(|request| request.state == State::Current) {
+        ui.hint(&format!("take one with `git st-convert pull {}`", first.number));
+    }
+}
+
+fn table(requests: &[PullRequest]) -> String {
+    let head = ["PR", "COMMIT", "STATE", "SIZE", "AUTHOR", "FILES"].map(str::to_owned);
+    let rows = requests.iter().map(|request| {
+        let commit = request.commit.to_string();
+        [
+            request.number.to_string(),
+            commit.get(..10).unwrap_or_default().to_owned(),
+            match request.state {
+                State::Current => "current".to_owned(),
+                State::Stale => "stale".to_owned(),
+            },
+            if request.size() == 0 { "?".to_owned() } else { bytes(request.size()) },
+            sanitize::text(&request.author).into_owned(),
+            files(&request.files),
+        ]
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3, 4].map(width);
+    let mut out = String::new();
+    for (at, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _infallible = write!(line, "{cell:width$}  ");
+        }
+        line += row.last().map_or("", String::as_str);
+        let line = line.trim_end();
+        let _infallible = writeln!(out, "{}", if at == 0 { styled(STRONG, line) } else { line.to_owned() });
+    }
+    out
+}
+
+/// The first file, and how many more there are.
+fn files(files: &[File]) -> String {
+    let Some(first) = files.first() else { return String::new() };
+    let path = sanitize::bytes(first.path.as_ref()).into_owned();
+    match files.len() {
+        1 => path,
+        count => format!("{path} and {} more", count - 1),
+    }
+}

@@ -1,0 +1,155 @@
+//! Credentials of git: asked for with `git credential fill`, then approved or rejected, so that the person's own
+//! helpers answer, remember and forget.
+//!
+//! ```text
+//! protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] \n        to git, and the same from it with
+//! username=…\n password=…\n [any other key=value\n]                               what a helper adds besides
+//! ```
+//!
+//! Source: `git-credential(1)`, "INPUT/OUTPUT FORMAT".
+//!
+//! Invariants: no value with a line end or a NUL reaches git, for it would be read as fields that nobody wrote
+//! (CVE-2020-5260, CVE-2024-53263); a secret goes by standard input alone, and is not in what [`fmt::Debug`] shows.
+//! It does not know which host may be asked for: that is the caller's to judge.
+
+use std::fmt;
+
+use super::command::Git;
+use super::error::Error;
+
+/// How much of a helper's answer is taken.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// What a credential is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Request<'a> {
+    /// The scheme: `https` or `http`.
+    pub protocol: &'a str,
+    /// The host, with its port if that is not the usual one.
+    pub host: &'a str,
+    /// The path without its first slash; git itself drops it unless `credential.useHttpPath` is set.
+    pub path: Option<&'a str>,
+    /// The user, if the URL says so.
+    pub username: Option<&'a str>,
+}
+
+/// A user and a password, with all that the helper said besides.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The user.
+    pub username: String,
+    /// The password, or the token in its place.
+    pub password: String,
+    /// The whole answer, which goes back when the credential is approved or rejected.
+    answer: Vec<u8>,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// Asks for a credential: git's configured helpers first, then `GIT_ASKPASS`, then the person at the terminal. `None`
+/// if nobody has one.
+///
+/// # Errors
+/// [`Error::UnsafeCredential`], or as any command: a helper that stops git is one of them.
+pub fn fill(git: &Git<'_>, request: &Request<'_>) -> Result<Option<Credential>, Error> {
+    let command = git.command("credential").args(["fill"]).input(text(request)?).limit(MAX_ANSWER);
+    match command.run() {
+        Ok(answer) => Ok(read(answer.stdout)),
+        // Off a terminal, and with no helper that knows: git says so and stops.
+        Err(Error::Failed { stderr, .. }) if is_refusal_to_ask(&stderr.0) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says that the server took it, so that helpers may keep it.
+///
+/// # Errors
+/// As any command.
+pub fn approve(git: &Git<'_>, credential: &Credential) -> Result<(), Error> {
+    git.command("credential").args(["approve"]).input(credential.answer.clone()).run().map(drop)
+}
+
+/// Says that the server did not take it, so that helpers forget it.
+///
+/// # Errors
+/// As any command.
+pub fn reject(git: &Git<'_>, credential: &Credential) -> Result<(), Error> {
+    git.command("credential").args(["reject"]).input(credential.answer.clone()).run().map(drop)
+}
+
+fn text(request: &Request<'_>) -> Result<Vec<u8>, Error> {
+    let fields = [
+        ("protocol", Some(request.protocol)),
+        ("host", Some(request.host)),
+        ("path", request.path),
+        ("username", request.username),
+    ];
+    let mut text = String::new();
+    for (field, value) in fields {
+        let Some(value) = value else { continue };
+        if value.contains(['\n', '\r', '\0']) {
+            return Err(Error::UnsafeCredential { field });
+        }
+        text = format!("{text}{field}={value}\n");
+    }
+    Ok((text + "\n").into_bytes())
+}
+
+/// A user and a password, if both are there and are text.
+fn read(answer: Vec<u8>) -> Option<Credential> {
+    let lines = std::str::from_utf8(&answer).ok()?.lines();
+    let value = |wanted: &str| {
+        let mut found = lines.clone().filter_map(|line| line.split_once('='));
+        found.find_map(|(key, value)| (key == wanted).then(|| value.to_owned()))
+    };
+    let (username, password) = (value("username")?, value("password")?);
+    let is_safe = |text: &str| !text.contains(['\r', '\0']);
+    (is_safe(&username) && is_safe(&password)).then_some(Credential { username, password, answer })
+}
+
+fn is_refusal_to_ask(said: &str) -> bool {
+    said.contains("terminal prompts disabled") || said.contains("fatal: could not read ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: Request<'static> =
+        Request { protocol: "https", host: "example.org:8443", path: Some("acme/model.git"), username: None };
+
+    #[test]
+    fn a_field_with_a_line_end_is_refused() {
+        assert_eq!(
+            String::from_utf8(text(&REQUEST).unwrap()).unwrap(),
+            "protocol=https\nhost=example.org:8443\npath=acme/model.git\n\n"
+        );
+        for (field, request) in [
+            ("host", Request { host: "a\nhost=b", ..REQUEST }),
+            ("protocol", Request { protocol: "https\r", ..REQUEST }),
+            ("path", Request { path: Some("a\0"), ..REQUEST }),
+            ("username", Request { username: Some("a\nquit=1"), ..REQUEST }),
+        ] {
+            let refused = text(&request).unwrap_err();
+            assert!(matches!(refused, Error::UnsafeCredential { field: name } if name == field), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_answer_needs_both_parts_and_shows_no_secret() {
+        let answer =
+            b"protocol=https\nhost=h\nusername=u\npassword=hf_secret=\noauth_refresh_token=r\n".to_vec();
+        let credential = read(answer.clone()).unwrap();
+        assert_eq!((credential.username.as_str(), credential.password.as_str()), ("u", "hf_secret="));
+        assert_eq!(credential.answer, answer);
+        let shown = format!("{credential:?}");
+        assert!(shown.contains('u') && !shown.contains("secret"), "{shown}");
+        assert_eq!(read(b"username=u\n".to_vec()), None);
+        assert_eq!(read(b"username=\xff\npassword=p\n".to_vec()), None);
+        assert_eq!(read(b"username=u\r\npassword=p\rq\n".to_vec()), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! [`Error`]: why a git command did not do its work.
+
+use std::fmt;
+use std::io;
+
+use bstr::BString;
+
+use super::trouble::Trouble;
+
+/// A git command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no git in an absolute directory of `PATH`.
+    #[error("git is not installed")]
+    NotInstalled,
+    /// The process could not be started, fed or waited for.
+    #[error("cannot run `git {subcommand}`")]
+    Io {
+        /// The first argument.
+        subcommand: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// It ended with another status than zero.
+    #[error("`git {subcommand}` failed ({})", status.map_or("killed".into(), |code| format!("exit status {code}")))]
+    Failed {
+        /// The first argument.
+        subcommand: String,
+        /// Its exit status; `None` if a signal ended it.
+        status: Option<i32>,
+        /// What it said.
+        #[source]
+        stderr: Stderr,
+    },
+    /// It wrote more than the caller takes.
+    #[error("`git {subcommand}` wrote more than {limit} bytes")]
+    OutputTooLong {
+        /// The first argument.
+        subcommand: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// The server did not give what was asked, or could not be reached.
+    #[error("{trouble}")]
+    Remote {
+        /// What is the matter.
+        trouble: Trouble,
+        /// What git and the server said.
+        #[source]
+        stderr: Stderr,
+    },
+    /// Files of the work tree would be lost.
+    #[error("local changes to {} are in the way", named(paths))]
+    InTheWay {
+        /// Which, as git names them.
+        paths: Vec<BString>,
+    },
+    /// Both sides changed the same.
+    #[error("both sides changed {}", named(paths))]
+    Conflict {
+        /// Which.
+        paths: Vec<BString>,
+    },
+    /// It was ended because the caller wanted to stop.
+    #[error("`git {subcommand}` was stopped")]
+    Stopped {
+        /// The first argument.
+        subcommand: String,
+    },
+    /// This git is too old for what is to be done.
+    #[error("git {}.{} is too old, {}.{} is needed", found.0, found.1, needed.0, needed.1)]
+    TooOld {
+        /// Major and minor number of the one that is here.
+        found: (u32, u32),
+        /// Of the first that can.
+        needed: (u32, u32),
+    },
+    /// A field of a credential would be read as more than one.
+    #[error("the {field} of a credential holds a line end or a NUL")]
+    UnsafeCredential {
+        /// Which field.
+        field: &'static str,
+    },
+    /// Its answer is not what this version of git is known to give.
+    #[error("unexpected answer of `git {subcommand}`")]
+    UnexpectedOutput {
+        /// The first argument.
+        subcommand: String,
+    },
+}
+
+/// What git said on standard error. May hold text of a server or of a hook: escape it for a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stderr(pub String);
+
+impl fmt::Display for Stderr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "it said nothing" } else { &self.0 })
+    }
+}
+
+impl std::error::Error for Stderr {}
+
+/// The first of some paths, and how many more there are.
+fn named(paths: &[BString]) -> String {
+    match paths {
+        [] => "files of the work tree".to_owned(),
+        [path] => format!("`{path}`"),
+        [path, rest @ ..] => format!("`{path}` and {} more", rest.len()),
+    }
+}

@@ -1,0 +1,67 @@
+//! How two commits are related, and which paths differ between them, by the git executable: the answers of
+//! [`crate::repo::History`] where libgit2 cannot read a repository.
+//!
+//! Invariant: no blob is fetched for an answer.
+
+use bstr::ByteSlice as _;
+
+use super::command::{Git, Invocation};
+use super::error::Error;
+use crate::repo::{ChangedPath, ObjectId, Version};
+
+/// A commit that both come from; `None` if there is none, or none that is here.
+///
+/// # Errors
+/// As any command.
+pub fn merge_base(git: &Git<'_>, one: ObjectId, other: ObjectId) -> Result<Option<ObjectId>, Error> {
+    let names = [one.to_string(), other.to_string()];
+    match local(git, "merge-base").args(["--end-of-options"]).args(names).run() {
+        Ok(answer) => match ObjectId::from_hex(answer.text().as_bytes()) {
+            Ok(base) => Ok(Some(base)),
+            Err(_) => Err(Error::UnexpectedOutput { subcommand: "merge-base".to_owned() }),
+        },
+        Err(Error::Failed { status: Some(1), .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The paths that differ between the trees of two commits. Without the first, all paths of the second are new.
+///
+/// # Errors
+/// As any command.
+pub fn changes(git: &Git<'_>, from: Option<ObjectId>, to: ObjectId) -> Result<Vec<ChangedPath>, Error> {
+    let command =
+        local(git, "diff-tree").args(["-r", "-z", "--raw", "--no-renames", "--no-commit-id", "--no-abbrev"]);
+    let from = match from {
+        Some(from) => from.to_string(),
+        None => empty_tree(git)?,
+    };
+    let answer = command.args(["--end-of-options", &from, &to.to_string(), "--"]).run()?;
+    parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff-tree".to_owned() })
+}
+
+fn empty_tree(git: &Git<'_>) -> Result<String, Error> {
+    let answer = git.command("hash-object").args(["-t", "tree", "--stdin"]).input("").run()?;
+    Ok(answer.text().to_owned())
+}
+
+fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
+    git.command(subcommand).env("GIT_NO_LAZY_FETCH", "1")
+}
+
+/// `:old-mode new-mode old-id new-id status NUL path NUL`
+fn parse(answer: &[u8]) -> Option<Vec<ChangedPath>> {
+    let mut parts = answer.split(|byte| *byte == 0);
+    let mut changed = Vec::new();
+    while let Some(facts) = parts.next().filter(|facts| !facts.is_empty()) {
+        let path = parts.next()?.into();
+        let facts: Vec<_> = facts.strip_prefix(b":")?.split_str(" ").collect();
+        let &[old_mode, new_mode, old_id, new_id, _status] = facts.as_slice() else { return None };
+        let version = |mode: &[u8], id: &[u8]| {
+            let mode = u32::from_str_radix(mode.to_str().ok()?, 8).ok()?;
+            Some(Version::new(mode, ObjectId::from_hex(id).ok()?))
+        };
+        changed.push(ChangedPath { path, old: version(old_mode, old_id)?, new: version(new_mode, new_id)? });
+    }
+    Some(changed)
+}

@@ -1,0 +1,274 @@
+//! [`Network`]: how a command that speaks to a server is run.
+//!
+//! Invariants:
+//! - the token reaches the origin that it belongs to and no other host. git is given it as the answer of a credential
+//!   helper for that origin alone; a header set by `http.<url>.extraHeader` would be sent again, to another host, in
+//!   the request after a redirect (git 2.47 does so). No other helper is asked for that origin, so that none of them
+//!   keeps the token;
+//! - the token is in no command line and in no file: git's own configuration names the variable that holds it;
+//! - a request of ours to `git-upload-pack` has less than 1,024 bytes where it can, for git compresses a longer one,
+//!   and some servers answer that with nothing. So no `have` is sent (`fetch.negotiationAlgorithm=noop`), and callers
+//!   ask for at most [`batch`] objects at a time;
+//! - nothing of it works on in the background after the command has ended.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::command::{Invocation, Output};
+use super::error::{Error, Stderr};
+use super::process::Watch;
+use super::trouble::Trouble;
+use super::url;
+
+/// The longest request that git sends as it is, without compressing it.
+const MAX_REQUEST: usize = 1024;
+
+/// What a request holds besides its `want` and `shallow` lines, generously: 137 bytes with git 2.47, and whatever a
+/// longer version string or `server-option` adds.
+const FIXED: usize = 400;
+
+/// The variable that holds the token.
+const VARIABLE: &str = "GIT_ST_CONVERT_TOKEN";
+
+/// What git runs, with a shell, to be told the token: the words of `git-credential(1)`.
+const HELPER: &str = "!f() { if test \"$1\" = get; then \
+                      printf 'username=hf_user\\npassword=%s\\n' \"$GIT_ST_CONVERT_TOKEN\"; fi; }; f";
+
+/// The pauses before a passing fault of a server is put to the test again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// A secret that stands for a person at one origin.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    origin: String,
+    secret: String,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl Token {
+    /// A token for the origin of `endpoint`; `None` if that is no URL with one, or the token is empty.
+    ///
+    /// # Errors
+    /// [`Error::UnsafeCredential`] if the secret would be read as more than one line.
+    pub fn new(endpoint: &str, secret: &str) -> Result<Option<Self>, Error> {
+        if secret.contains(['\n', '\r', '\0']) {
+            return Err(Error::UnsafeCredential { field: "password" });
+        }
+        let origin = url::origin(endpoint).filter(|_| !secret.is_empty());
+        Ok(origin.map(|origin| Self { origin, secret: secret.to_owned() }))
+    }
+
+    /// Does it belong to the server of this URL?
+    pub fn is_for(&self, url: &str) -> bool {
+        url::origin(url).is_some_and(|origin| origin == self.origin)
+    }
+}
+
+/// How far a transfer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is done.
+    pub phase: Phase,
+    /// Objects or files that are done.
+    pub done: u64,
+    /// Of how many.
+    pub total: u64,
+}
+
+/// What git is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The server looks for objects.
+    Counting,
+    /// The server compresses them.
+    Compressing,
+    /// They come.
+    Receiving,
+    /// Differences become objects.
+    Resolving,
+    /// Files are written.
+    Updating,
+}
+
+impl Progress {
+    /// Of a line such as `remote: Counting objects:  45% (123/456)`.
+    fn of(line: &str) -> Option<Self> {
+        let line = line.strip_prefix("remote: ").unwrap_or(line);
+        let (title, rest) = line.split_once(": ")?;
+        let phase = match title {
+            "Counting objects" => Phase::Counting,
+            "Compressing objects" => Phase::Compressing,
+            "Receiving objects" | "Unpacking objects" => Phase::Receiving,
+            "Resolving deltas" => Phase::Resolving,
+            "Updating files" | "Checking out files" => Phase::Updating,
+            _ => return None,
+        };
+        let (_, rest) = rest.split_once("% (")?;
+        let (done, rest) = rest.split_once('/')?;
+        let (total, _) = rest.split_once(')')?;
+        Some(Self { phase, done: done.parse().ok()?, total: total.parse().ok()? })
+    }
+}
+
+/// Is it something that git says along the way?
+fn is_small_talk(line: &str) -> bool {
+    let line = line.trim_end();
+    line.is_empty()
+        || line.starts_with("Cloning into ")
+        || ["Enumerating objects: ", "Total ", "Counting objects: ", "Compressing objects: "]
+            .iter()
+            .any(|start| line.strip_prefix("remote: ").is_some_and(|line| line.starts_with(start)))
+}
+
+/// What all commands that speak to a server share.
+#[derive(Clone, Copy)]
+pub struct Network<'a> {
+    /// Who asks, if the URL is of the token's origin.
+    pub token: Option<&'a Token>,
+    /// May git and its helpers ask the person?
+    pub may_ask: bool,
+    /// Is told how far it is.
+    pub tell: &'a (dyn Fn(Progress) + Sync),
+    /// Says when to stop.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl fmt::Debug for Network<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("token", &self.token).finish_non_exhaustive()
+    }
+}
+
+impl Network<'_> {
+    /// Runs a command that speaks to the server of `url`, again after a pause if its fault may pass.
+    ///
+    /// # Errors
+    /// [`Error::Remote`] for what is known to be the remote repository's matter, [`Error::Stopped`], or as
+    /// [`Invocation::run`].
+    pub fn run(&self, command: Invocation<'_>, url: &str) -> Result<Output, Error> {
+        let mut command = command
+            .config("fetch.negotiationAlgorithm", "noop")
+            .config("maintenance.auto", "false")
+            .config("gc.auto", "0")
+            .config("submodule.recurse", "false");
+        if let Some(token) = self.token.filter(|token| token.is_for(url)) {
+            let key = format!("credential.{}.helper", token.origin);
+            // The empty one drops the helpers that stand in the configuration.
+            command = command.config(&key, "").config(&key, HELPER).env(VARIABLE, token.secret.as_str());
+        }
+        if !self.may_ask {
+            command = command
+                .env("GIT_TERMINAL_PROMPT", "0")
+                .env("GIT_ASKPASS", "")
+                .env("GCM_INTERACTIVE", "never");
+            command = command.config("http.lowSpeedLimit", "1").config("http.lowSpeedTime", "30");
+        }
+        let mut pauses = PAUSES.iter();
+        loop {
+            let error = match self.attempt(command.clone()) {
+                Err(error) => error,
+                done => return done,
+            };
+            match (&error, pauses.next()) {
+                (Error::Remote { trouble, .. }, Some(pause)) if trouble.is_passing() => {
+                    self.pause(*pause, command.subcommand())?;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    fn attempt(&self, command: Invocation<'_>) -> Result<Output, Error> {
+        let line = |line: &str| match Progress::of(line) {
+            Some(progress) => {
+                (self.tell)(progress);
+                true
+            }
+            None => is_small_talk(line),
+        };
+        let stop = || (self.stop)();
+        match command.run_watched(&Watch { line: &line, stop: &stop }) {
+            Err(Error::Failed { subcommand, status, stderr }) => Err(classified(subcommand, status, stderr)),
+            done => done,
+        }
+    }
+
+    fn pause(&self, pause: Duration, subcommand: &str) -> Result<(), Error> {
+        let step = Duration::from_millis(50);
+        for _ in 0..pause.as_millis() / step.as_millis() {
+            if (self.stop)() {
+                return Err(Error::Stopped { subcommand: subcommand.to_owned() });
+            }
+            std::thread::sleep(step);
+        }
+        Ok(())
+    }
+}
+
+/// The error for what git said, as one of the remote repository if it is known to be.
+pub(super) fn classified(subcommand: String, status: Option<i32>, stderr: Stderr) -> Error {
+    match Trouble::of(&stderr.0) {
+        Some(trouble) => Error::Remote { trouble, stderr },
+        None => Error::Failed { subcommand, status, stderr },
+    }
+}
+
+/// How many objects may be asked for at once: names of `digits` digits, in a repository that is cut off at so many
+/// commits, each of which is told to the server in every request. At least one.
+pub fn batch(digits: usize, shallow: usize) -> usize {
+    // `0032want <name>\n`, `0035shallow <name>`
+    let (want, cut) = (digits + 10, digits + 13);
+    (MAX_REQUEST.saturating_sub(FIXED + shallow * cut) / want).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_read_and_everything_else_is_not() {
+        let progress = |phase, done, total| Some(Progress { phase, done, total });
+        for (line, expected) in [
+            ("remote: Counting objects:   7% (87/1237)        ", progress(Phase::Counting, 87, 1237)),
+            ("Receiving objects: 100% (3/3), 1.20 MiB | 3.00 MiB/s, done.", progress(Phase::Receiving, 3, 3)),
+            ("Updating files:  50% (1/2)", progress(Phase::Updating, 1, 2)),
+            ("remote: Enumerating objects: 1237, done.", None),
+            ("fatal: 5% (1/2)", None),
+            ("Resolving deltas: 1% (x/2)", None),
+        ] {
+            assert_eq!(Progress::of(line), expected, "{line}");
+        }
+        assert!(is_small_talk("remote: Enumerating objects: 1237, done.        "));
+        assert!(!is_small_talk("remote: Access to this model is restricted."));
+    }
+
+    #[test]
+    fn a_request_stays_short() {
+        assert_eq!(batch(40, 0), 12);
+        assert_eq!(batch(40, 1), 11);
+        assert_eq!(batch(64, 0), 8);
+        assert_eq!(batch(40, 100), 1);
+    }
+
+    #[test]
+    fn a_token_is_for_one_origin_and_is_not_shown() {
+        let token = Token::new("https://hub.example/prefix", "hf_secret").unwrap().unwrap();
+        assert!(token.is_for("https://hub.example/a/b") && token.is_for("https://u@HUB.example:443/a"));
+        for other in [
+            "http://hub.example/a",
+            "https://hub.example:8443/a",
+            "https://x.hub.example/",
+            "git@hub.example:a",
+        ] {
+            assert!(!token.is_for(other), "{other}");
+        }
+        assert!(!format!("{token:?}").contains("secret"));
+        assert!(Token::new("https://hub.example", "a\nb").is_err());
+        assert_eq!(Token::new("https://hub.example", "").unwrap(), None);
+    }
+}

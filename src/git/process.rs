@@ -1,0 +1,252 @@
+//! What passes between us and a running command: [`converse`] takes all of it at the end, [`watch`] as it comes.
+//!
+//! Invariants: all streams are served at once, so that neither side waits for ever; what is kept of each has a bound;
+//! and a command that is to stop is asked first, so that git removes its locks and temporary files itself.
+
+use std::io::{self, Read, Write as _};
+use std::process::{Child, ChildStdin, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How much of what a command says on standard error is kept; the rest is read and dropped.
+const MAX_STDERR: usize = 1 << 20;
+
+/// How often a watched command is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How long a command that ended is listened to, if something it started keeps its streams open (ssh's
+/// `ControlPersist`, the cache of a credential helper).
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a command that was asked to stop may take before it is killed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a command said, and how it ended.
+pub(super) struct Said {
+    /// `None` if a signal ended it.
+    pub(super) status: Option<i32>,
+    pub(super) stdout: Vec<u8>,
+    pub(super) stderr: Vec<u8>,
+}
+
+/// Who watches a command.
+pub struct Watch<'a> {
+    /// Is told each line of standard error, without its end, be that a line feed or a carriage return. True if the
+    /// line need not be kept.
+    pub line: &'a dyn Fn(&str) -> bool,
+    /// Says when to stop.
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// Feeds the process and takes what it writes. A process that writes more than `limit` is killed, and its answer is
+/// one byte too long.
+pub(super) fn converse(mut child: Child, input: Option<Vec<u8>>, limit: u64) -> io::Result<Said> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        scope.spawn(move || feed(stdin, input));
+        let said = scope.spawn(move || {
+            let Some(mut stderr) = stderr else { return Vec::new() };
+            let said = take(&mut stderr, MAX_STDERR as u64).unwrap_or_default();
+            let _rest = io::copy(&mut stderr, &mut io::sink());
+            said
+        });
+        let answer = stdout.map_or(Ok(Vec::new()), |mut stdout| take(&mut stdout, limit.saturating_add(1)));
+        if answer.as_ref().map_or(true, |answer| answer.len() as u64 > limit) {
+            child.kill()?;
+        }
+        let status = child.wait()?.code();
+        let stderr = said.join().map_err(|_| io::Error::other("the reading thread panicked"))?;
+        Ok(Said { status, stdout: answer?, stderr })
+    })
+}
+
+fn feed(stdin: Option<ChildStdin>, input: Option<Vec<u8>>) {
+    if let (Some(mut stdin), Some(input)) = (stdin, input) {
+        // A process that needs no more input closes it; its status says whether that was well.
+        let _unread = stdin.write_all(&input);
+    }
+}
+
+fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut taken = Vec::new();
+    from.take(limit).read_to_end(&mut taken)?;
+    Ok(taken)
+}
+
+/// A piece of what a command writes.
+enum Piece {
+    Answer(Vec<u8>),
+    Word(Vec<u8>),
+}
+
+/// As [`converse`], and tells of each line. `stopped` becomes true if the watcher wanted it to stop.
+pub(super) fn watch(
+    mut child: Child,
+    input: Option<Vec<u8>>,
+    limit: u64,
+    watch: &Watch<'_>,
+    stopped: &mut bool,
+) -> io::Result<Said> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (tell, told) = mpsc::channel();
+    // The threads are not waited for: something that the command left behind may keep a stream open.
+    thread::spawn(move || feed(stdin, input));
+    let tell_answer = tell.clone();
+    thread::spawn(move || stdout.map(|stdout| pass_on(stdout, &tell_answer, Piece::Answer)));
+    thread::spawn(move || stderr.map(|stderr| pass_on(stderr, &tell, Piece::Word)));
+
+    let (mut answer, mut words) = (Vec::new(), Lines::default());
+    let (mut ended, mut asked): (Option<(ExitStatus, Instant)>, Option<Instant>) = (None, None);
+    loop {
+        match told.recv_timeout(TICK) {
+            Ok(Piece::Answer(bytes)) => {
+                let room = limit.saturating_add(1).saturating_sub(answer.len() as u64);
+                answer.extend(bytes.into_iter().take(usize::try_from(room).unwrap_or(usize::MAX)));
+                if answer.len() as u64 > limit {
+                    child.kill()?;
+                }
+            }
+            Ok(Piece::Word(bytes)) => words.push(&bytes, watch.line),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if asked.is_none() && (watch.stop)() {
+            (*stopped, asked) = (true, Some(Instant::now()));
+            ask_to_stop(&mut child)?;
+        }
+        if asked.is_some_and(|since| since.elapsed() > PATIENCE) {
+            child.kill()?;
+        }
+        ended = match ended {
+            None => child.try_wait()?.map(|status| (status, Instant::now())),
+            ended => ended,
+        };
+        if ended.is_some_and(|(_, since)| since.elapsed() > GRACE) {
+            break;
+        }
+    }
+    let status = match ended {
+        Some((status, _)) => status,
+        None => wait(&mut child, watch, asked, stopped)?,
+    };
+    Ok(Said { status: status.code(), stdout: answer, stderr: words.finish(watch.line) })
+}
+
+/// Waits for a command that closed its streams.
+fn wait(
+    child: &mut Child,
+    watch: &Watch<'_>,
+    mut asked: Option<Instant>,
+    stopped: &mut bool,
+) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if asked.is_none() && (watch.stop)() {
+            (*stopped, asked) = (true, Some(Instant::now()));
+            ask_to_stop(child)?;
+        }
+        if asked.is_some_and(|since| since.elapsed() > PATIENCE) {
+            child.kill()?;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn pass_on(mut from: impl Read, tell: &Sender<Piece>, piece: impl Fn(Vec<u8>) -> Piece) {
+    let mut buf = vec![0; 16 << 10];
+    while let Ok(len @ 1..) = from.read(&mut buf) {
+        if tell.send(piece(buf.get(..len).unwrap_or_default().to_vec())).is_err() {
+            break;
+        }
+    }
+}
+
+/// What is said on standard error, cut into lines; those that need not be kept are not.
+#[derive(Default)]
+struct Lines {
+    kept: Vec<u8>,
+    open: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8], line: &dyn Fn(&str) -> bool) {
+        for byte in bytes {
+            if matches!(byte, b'\n' | b'\r') {
+                self.close(line);
+            } else if self.open.len() < MAX_STDERR {
+                self.open.push(*byte);
+            }
+        }
+    }
+
+    fn close(&mut self, line: &dyn Fn(&str) -> bool) {
+        let open = std::mem::take(&mut self.open);
+        let drops = open.is_empty() || line(&String::from_utf8_lossy(&open));
+        if !drops && self.kept.len() + open.len() < MAX_STDERR {
+            self.kept.extend(open);
+            self.kept.push(b'\n');
+        }
+    }
+
+    fn finish(mut self, line: &dyn Fn(&str) -> bool) -> Vec<u8> {
+        self.close(line);
+        self.kept
+    }
+}
+
+/// git cleans up at this signal. A helper of it that waits for a server would not notice that git is gone, so it is
+/// asked, too, where it can be found. (At a terminal all of them get the signal of the key.)
+#[cfg(unix)]
+fn ask_to_stop(child: &mut Child) -> io::Result<()> {
+    use rustix::io::Errno;
+    use rustix::process::{Pid, Signal, kill_process};
+    let id = Pid::from_child(child);
+    let helpers = descendants(child.id());
+    match kill_process(id, Signal::TERM) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(err) => return Err(err.into()),
+    }
+    for helper in helpers.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+        // It may have ended with git.
+        let _gone = kill_process(helper, Signal::TERM);
+    }
+    Ok(())
+}
+
+/// The processes that a process started, and theirs; none where the system does not say.
+#[cfg(unix)]
+fn descendants(id: u32) -> Vec<u32> {
+    let listed = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let children: Vec<u32> = listed.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+    children.iter().flat_map(|child| std::iter::once(*child).chain(descendants(*child))).collect()
+}
+
+#[cfg(not(unix))]
+fn ask_to_stop(child: &mut Child) -> io::Result<()> {
+    child.kill()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn lines_end_at_either_end_and_some_are_not_kept() {
+        let seen = RefCell::new(Vec::new());
+        let tell = |line: &str| {
+            seen.borrow_mut().push(line.to_owned());
+            line.contains('%')
+        };
+        let mut lines = Lines::default();
+        for bytes in [&b"Receiving: 1%\rRecei"[..], b"ving: 2%\r\nfatal: ", b"no\xff\nlast"] {
+            lines.push(bytes, &tell);
+        }
+        assert_eq!(lines.finish(&tell), b"fatal: no\xff\nlast\n");
+        assert_eq!(*seen.borrow(), ["Receiving: 1%", "Receiving: 2%", "fatal: no\u{fffd}", "last"]);
+    }
+}

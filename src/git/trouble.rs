@@ -1,0 +1,165 @@
+//! [`Trouble`]: what is the matter with a remote repository, by what git says of it.
+//!
+//! git has one exit status for all of it, so its words decide. They are in English ([`command`](super::command) sees to
+//! that) and have been the same for many releases; what is not known here stays the error that it was.
+//! A server's own words (`remote: …`) decide nothing: they are anybody's.
+
+use std::fmt;
+
+/// Why a remote repository did not give what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody had a user name and a password for it.
+    SignIn,
+    /// It did not take those that it was given.
+    Rejected,
+    /// It knows who asks, and refuses.
+    Forbidden,
+    /// There is no such repository, or none that may be seen.
+    NotFound,
+    /// What is there is no repository of git.
+    NotRepository,
+    /// No branch, tag or other reference of that name.
+    NoSuchRef,
+    /// Its host has no address, or nobody answers there.
+    Unreachable,
+    /// It is not who it says it is.
+    Certificate,
+    /// It was asked too often.
+    TooOften,
+    /// It has a fault of its own.
+    ServerFault,
+    /// The connection broke.
+    Broken,
+    /// It did not send the objects that were asked for.
+    Withheld,
+    /// It is a directory of another user.
+    Ownership,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SignIn => "the server wants to know who asks",
+            Self::Rejected => "the server does not take this user or token",
+            Self::Forbidden => "the server refuses access",
+            Self::NotFound => "there is no such repository, or none that may be seen",
+            Self::NotRepository => "this is not a git repository",
+            Self::NoSuchRef => "the repository has no such reference",
+            Self::Unreachable => "the server cannot be reached",
+            Self::Certificate => "the server's certificate is not trusted",
+            Self::TooOften => "the server was asked too often",
+            Self::ServerFault => "the server has a fault",
+            Self::Broken => "the connection broke",
+            Self::Withheld => "the server did not send what was asked for",
+            Self::Ownership => "the repository belongs to another user",
+        })
+    }
+}
+
+impl Trouble {
+    /// Is it worth another try a moment later?
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::TooOften | Self::ServerFault | Self::Broken)
+    }
+
+    /// What the words mean; `None` if they are about something else.
+    pub(super) fn of(said: &str) -> Option<Self> {
+        let lines = || said.lines().filter(|line| !line.starts_with("remote: "));
+        let has = |words: &str| lines().any(|line| line.contains(words));
+        // The first that matches: a later one may be what an earlier one led to.
+        let known: &[(&str, Self)] = &[
+            ("detected dubious ownership", Self::Ownership),
+            ("terminal prompts disabled", Self::SignIn),
+            ("could not read Username", Self::SignIn),
+            ("could not read Password", Self::SignIn),
+            ("Authentication failed for", Self::Rejected),
+            ("Permission denied (", Self::Rejected),
+            ("Host key verification failed", Self::Certificate),
+            ("SSL certificate problem", Self::Certificate),
+            ("server certificate verification failed", Self::Certificate),
+            ("no alternative certificate subject name", Self::Certificate),
+            ("returned error: 401", Self::Rejected),
+            ("returned error: 403", Self::Forbidden),
+            ("returned error: 404", Self::NotFound),
+            ("returned error: 410", Self::NotFound),
+            ("returned error: 429", Self::TooOften),
+            ("returned error: 5", Self::ServerFault),
+            ("Could not resolve", Self::Unreachable),
+            ("Failed to connect", Self::Unreachable),
+            ("Couldn't connect to server", Self::Unreachable),
+            ("Connection refused", Self::Unreachable),
+            ("Connection timed out", Self::Unreachable),
+            ("Network is unreachable", Self::Unreachable),
+            ("No route to host", Self::Unreachable),
+            ("Name or service not known", Self::Unreachable),
+            ("Temporary failure in name resolution", Self::Unreachable),
+            ("couldn't find remote ref", Self::NoSuchRef),
+            ("not found in upstream", Self::NoSuchRef),
+            ("not our ref", Self::Withheld),
+            ("Server does not allow request for unadvertised object", Self::Withheld),
+            ("expected 'packfile'", Self::Withheld),
+            ("expected 'acknowledgments'", Self::Withheld),
+            ("from promisor remote", Self::Withheld),
+            ("does not appear to be a git repository", Self::NotRepository),
+            ("is this a git repository", Self::NotRepository),
+            ("' not found", Self::NotFound),
+            ("' does not exist", Self::NotFound),
+            ("repository does not exist", Self::NotFound),
+            ("the remote end hung up", Self::Broken),
+            ("early EOF", Self::Broken),
+            ("unexpected disconnect", Self::Broken),
+            ("transfer closed with", Self::Broken),
+            ("Recv failure", Self::Broken),
+            ("Empty reply from server", Self::Broken),
+            ("Operation timed out", Self::Broken),
+            ("Operation too slow", Self::Broken),
+            ("RPC failed", Self::Broken),
+            ("expected flush after", Self::Broken),
+            ("invalid index-pack output", Self::Broken),
+        ];
+        known.iter().find_map(|(words, trouble)| has(words).then_some(*trouble))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_git_are_understood() {
+        for (said, trouble) in [
+            ("fatal: could not read Username for 'http://h': terminal prompts disabled", Trouble::SignIn),
+            ("remote: no\nfatal: Authentication failed for 'http://h/m/'", Trouble::Rejected),
+            (
+                "fatal: unable to access 'http://h/': The requested URL returned error: 403",
+                Trouble::Forbidden,
+            ),
+            ("fatal: repository 'http://h/m.git/' not found", Trouble::NotFound),
+            ("fatal: repository '/none' does not exist", Trouble::NotFound),
+            ("fatal: 'x' does not appear to be a git repository", Trouble::NotRepository),
+            ("fatal: unable to access 'http://h/': Could not resolve host: h", Trouble::Unreachable),
+            (
+                "ssh: connect to host h port 1: Connection refused\nfatal: Could not read",
+                Trouble::Unreachable,
+            ),
+            ("fatal: couldn't find remote ref refs/pr/999", Trouble::NoSuchRef),
+            ("fatal: Remote branch x not found in upstream origin", Trouble::NoSuchRef),
+            ("fatal: remote error: upload-pack: not our ref 12", Trouble::Withheld),
+            ("fatal: expected 'packfile'\nfatal: could not fetch 12 from promisor remote", Trouble::Withheld),
+            (
+                "error: RPC failed; HTTP 503 curl 22 The requested URL returned error: 503",
+                Trouble::ServerFault,
+            ),
+            ("fatal: the remote end hung up unexpectedly", Trouble::Broken),
+        ] {
+            assert_eq!(Trouble::of(said), Some(trouble), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_server_decide_nothing() {
+        assert_eq!(Trouble::of("remote: Authentication failed for you, not our ref"), None);
+        assert_eq!(Trouble::of("fatal: bad object"), None);
+    }
+}

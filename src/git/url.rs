@@ -1,0 +1,83 @@
+//! URLs as git takes them: how they are shown, and which origin they have.
+//!
+//! It checks nothing and resolves nothing: git does.
+
+use std::ffi::{OsStr, OsString};
+
+/// What stands in the place of a password.
+const HIDDEN: &str = "***";
+
+/// A word of a command line with the password of each URL in it hidden, `https://user:secret@host` as
+/// `https://user:***@host`; a user alone is hidden too, since a token may stand in its place.
+pub fn redacted(word: &OsStr) -> OsString {
+    let Some(text) = word.to_str() else { return word.to_owned() };
+    let Some((before, rest)) = text.split_once("://") else { return word.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let Some((userinfo, host)) = authority.rsplit_once('@') else { return word.to_owned() };
+    let is_ssh = before.ends_with("ssh");
+    let shown = match userinfo.split_once(':') {
+        Some((user, _)) => format!("{user}:{HIDDEN}"),
+        None if is_ssh => userinfo.to_owned(),
+        None => HIDDEN.to_owned(),
+    };
+    format!("{before}://{shown}@{host}{path}").into()
+}
+
+/// The scheme, host and port of a URL, without user, path and the scheme's usual port: `https://host:8443`. `None`
+/// for anything that is not `scheme://host…`.
+pub fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let scheme = scheme.to_ascii_lowercase();
+    let usual = match scheme.as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    let host = if usual.is_empty() { host } else { host.strip_suffix(usual).unwrap_or(host) };
+    let is_plain = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:[]_+".contains(&b))
+    };
+    (is_plain(&scheme) && is_plain(host)).then(|| format!("{scheme}://{}", host.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (word, shown) in [
+            ("https://u:secret@h/p@q", "https://u:***@h/p@q"),
+            ("https://hf_secret@h:1/p", "https://***@h:1/p"),
+            ("remote.origin.url=http://u:s@h", "remote.origin.url=http://u:***@h"),
+            ("https://u:a@b@h/", "https://u:***@h/"),
+            ("ssh://git@h/p", "ssh://git@h/p"),
+            ("https://h/p?u=a:b@c", "https://h/p?u=a:b@c"),
+            ("git@h:p", "git@h:p"),
+            ("--depth", "--depth"),
+        ] {
+            assert_eq!(redacted(word.as_ref()), shown);
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for (url, expected) in [
+            ("https://Example.org/a/b", Some("https://example.org")),
+            ("HTTPS://u:p@example.org:443?x", Some("https://example.org")),
+            ("http://127.0.0.1:8080/", Some("http://127.0.0.1:8080")),
+            ("http://[::1]:80/x", Some("http://[::1]")),
+            ("https://good.org\\@evil.org/", Some("https://evil.org")),
+            ("https://evil.org\\.good.org/", None),
+            ("https://a b/", None),
+            ("https:///x", None),
+            ("git@host:path", None),
+            ("/path", None),
+        ] {
+            assert_eq!(origin(url).as_deref(), expected, "{url}");
+        }
+    }
+}

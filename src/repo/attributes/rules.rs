@@ -1,0 +1,320 @@
+//! [`Rules`]: the attributes files as one reader sees them, and lines that are proposed for them.
+//!
+//! Order, a later line wins: built-in, system, `core.attributesFile`, `.gitattributes` from the top of the work tree
+//! down to the path, `info/attributes`. Source: gitattributes(5) and `attr.c` of git. gix's own stack puts
+//! `info/attributes` right after the top-level file, so the order is made here and gix parses and matches.
+//!
+//! Invariant: a proposal is judged by its effect, with git's rules, in memory; one that does not serve is taken back.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, BString, ByteSlice as _};
+use gix::attrs::search::{MetadataCollection, Outcome};
+use gix::attrs::{Search, StateRef};
+
+use super::Filter;
+use crate::lfs::attributes::{self, MAX_LINE_LEN, SAFETENSORS};
+use crate::repo::{Entry, Error, Mode, Repo, Result};
+
+const FILE_NAME: &str = ".gitattributes";
+
+/// git ignores attributes files that are longer (`ATTR_MAX_FILE_SIZE`).
+const MAX_FILE_LEN: u64 = 100 << 20;
+
+/// Which attributes files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// Those of the work tree, and of the index where they are not checked out: what git sees now.
+    WorkTree,
+    /// Those of the index: what git sees after a commit of all that is staged.
+    Index,
+    /// Those of `HEAD`.
+    Head,
+}
+
+/// All attributes files that matter, with proposed contents in the place of those that are there.
+pub(super) struct Rules<'a> {
+    repo: &'a Repo,
+    entries: &'a [Entry],
+    view: View,
+    globals: Vec<PathBuf>,
+    case: gix::glob::pattern::Case,
+    /// By directory, empty for the top: what is there.
+    files: BTreeMap<BString, Option<Vec<u8>>>,
+    pub(super) proposed: BTreeMap<BString, Vec<u8>>,
+}
+
+/// The line that decides about a path.
+struct Decides {
+    file: PathBuf,
+    /// Counted from 1.
+    line: usize,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(repo: &'a Repo, entries: &'a [Entry], view: View) -> Result<Self> {
+        let globals = repo.inner.attribute_global_paths();
+        let globals = globals.map_err(Error::git("find the global attributes files"))?;
+        let fold = repo.config_bool("core.ignoreCase").unwrap_or(false);
+        let case = if fold { gix::glob::pattern::Case::Fold } else { gix::glob::pattern::Case::Sensitive };
+        let (files, proposed) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { repo, entries, view, globals, case, files, proposed })
+    }
+
+    /// Proposes what these paths need to have the filter of Git LFS. `other` has it for all of them already: where
+    /// its line serves here, too, it is the one.
+    pub(super) fn give_lfs(&mut self, paths: &[BString], mut other: Option<&mut Rules<'_>>) -> Result<()> {
+        let mut broad = false;
+        let mut open = Vec::new();
+        for path in paths {
+            let is_open = match (self.filter(path.as_ref())?, &mut other) {
+                (Filter::Lfs, _) => false,
+                (Filter::Other(filter), None) => {
+                    return Err(Error::OtherFilter { path: path.clone(), filter });
+                }
+                (_, None) => true,
+                (_, Some(other)) => !self.follow(path, other)?,
+            };
+            if is_open {
+                open.push(path);
+                broad |=
+                    path.ends_with(b".safetensors") && self.filter(path.as_ref())? == Filter::Unspecified;
+            }
+        }
+        if broad {
+            self.try_line(BStr::new(""), attributes::line(SAFETENSORS.into()).as_ref(), paths)?;
+        }
+        for path in open {
+            self.ensure(path)?;
+        }
+        // A line for one path could have undone another's only by matching it; look again at all of them.
+        for path in paths {
+            if let (Filter::Unspecified | Filter::Unset | Filter::Other(_), by) =
+                self.decide(path.as_ref())?
+            {
+                return Err(overridden(path, by));
+            }
+        }
+        Ok(())
+    }
+
+    /// The filter of a path.
+    pub(super) fn filter(&mut self, path: &BStr) -> Result<Filter> {
+        Ok(self.decide(path)?.0)
+    }
+
+    /// The filter of a path, and the line that decides about it.
+    fn decide(&mut self, path: &BStr) -> Result<(Filter, Option<Decides>)> {
+        for dir in directories(path) {
+            self.load(dir)?;
+        }
+        let mut names = MetadataCollection::default();
+        let mut buf = Vec::new();
+        let unreadable = |path: &Path| Error::io("read", path.to_owned());
+        let mut search = Search::new_globals(self.globals.iter().cloned(), &mut buf, &mut names)
+            .map_err(unreadable(self.repo.common_dir()))?;
+        for dir in directories(path) {
+            let source = source(dir)?;
+            search
+                .add_patterns_buffer(
+                    self.text(dir),
+                    source.clone(),
+                    Some(Path::new("")),
+                    &mut names,
+                    dir.is_empty(),
+                )
+                .map_err(unreadable(&source))?;
+        }
+        let info = self.repo.common_dir().join("info").join("attributes");
+        search
+            .add_patterns_file(info.clone(), true, None, &mut buf, &mut names, true)
+            .map_err(unreadable(&info))?;
+        let mut outcome = Outcome::default();
+        outcome.initialize_with_selection(&names, ["filter"]);
+        search.pattern_matching_relative_path(path, self.case, Some(false), &mut outcome);
+        let Some(found) = outcome.iter_selected().next() else { return Ok((Filter::Unspecified, None)) };
+        let filter = match found.assignment.state {
+            StateRef::Unspecified => Filter::Unspecified,
+            StateRef::Set | StateRef::Unset => Filter::Unset,
+            StateRef::Value(name) if name.as_bstr() == "lfs" => Filter::Lfs,
+            StateRef::Value(name) => Filter::Other(name.as_bstr().to_owned()),
+        };
+        let line = found.location.sequence_number;
+        Ok((filter, found.location.source.map(|file| Decides { file: file.to_owned(), line })))
+    }
+
+    /// The content of the attributes file of a directory that was loaded, with what is proposed.
+    fn text(&self, dir: &BStr) -> &[u8] {
+        self.proposed.get(dir).map_or_else(|| self.file(dir).unwrap_or_default(), Vec::as_slice)
+    }
+
+    /// The attributes file of a directory that was loaded, as it is.
+    pub(super) fn file(&self, dir: &BStr) -> Option<&[u8]> {
+        self.files.get(dir)?.as_deref()
+    }
+
+    pub(super) fn load(&mut self, dir: &BStr) -> Result<()> {
+        if !self.files.contains_key(dir) {
+            let content = match self.view {
+                View::WorkTree => self.checked_out(dir)?,
+                View::Index => self.staged(dir)?,
+                View::Head => self.committed(dir)?,
+            };
+            self.files.insert(dir.to_owned(), content);
+        }
+        Ok(())
+    }
+
+    fn checked_out(&self, dir: &BStr) -> Result<Option<Vec<u8>>> {
+        let path = self.repo.target(file_in(dir).as_ref())?.path();
+        match std::fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_file() && meta.len() <= MAX_FILE_LEN => {
+                std::fs::read(&path).map(Some).map_err(Error::io("read", path))
+            }
+            Ok(_) => Ok(None),
+            Err(_) => self.staged(dir),
+        }
+    }
+
+    fn entry(&self, dir: &BStr) -> Option<&'a Entry> {
+        let path = file_in(dir);
+        self.entries.iter().find(|entry| entry.path == path && entry.stage == 0 && !entry.intent_to_add)
+    }
+
+    fn staged(&self, dir: &BStr) -> Result<Option<Vec<u8>>> {
+        let file = self.entry(dir).filter(|entry| matches!(entry.mode, Mode::File | Mode::Executable));
+        file.map(|entry| self.repo.blob(entry.id, MAX_FILE_LEN)).transpose()
+    }
+
+    fn committed(&self, dir: &BStr) -> Result<Option<Vec<u8>>> {
+        let file = self.repo.head_file(file_in(dir).as_ref())?;
+        file.map(|(id, _)| self.repo.blob(id, MAX_FILE_LEN)).transpose()
+    }
+
+    /// May its attributes file be run?
+    pub(super) fn is_executable(&self, dir: &BStr) -> Result<bool> {
+        let mode = match self.view {
+            View::WorkTree | View::Index => self.entry(dir).map(|entry| entry.mode),
+            View::Head => self.repo.head_file(file_in(dir).as_ref())?.map(|(_, mode)| mode),
+        };
+        Ok(mode == Some(Mode::Executable))
+    }
+
+    /// Proposes the line that decides about a path in `other`. Does the path have the filter then?
+    fn follow(&mut self, path: &BString, other: &mut Rules<'_>) -> Result<bool> {
+        let (Filter::Lfs, Some(decides)) = other.decide(path.as_ref())? else { return Ok(false) };
+        for dir in directories(path.as_ref()) {
+            if source(dir)? == decides.file {
+                let text = other.text(dir);
+                let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+                let line = text.lines().nth(decides.line.saturating_sub(1)).unwrap_or_default().to_owned();
+                self.try_line(dir, line.as_bstr(), std::slice::from_ref(path))?;
+                return Ok(self.filter(path.as_ref())? == Filter::Lfs);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Proposes a line, and takes it back if that changes a tracked file besides `paths`, or gives none of them the
+    /// filter.
+    fn try_line(&mut self, dir: &BStr, line: &BStr, paths: &[BString]) -> Result<()> {
+        let entries = self.entries;
+        let others = entries.iter().map(|entry| &entry.path);
+        let others = others.filter(|path| path.ends_with(b".safetensors") && !paths.contains(path));
+        let mut before = Vec::new();
+        for path in others {
+            // What is only staged is not in a commit of other paths.
+            if self.view != View::Head || self.repo.head_file(path.as_ref())?.is_some() {
+                before.push((path, self.filter(path.as_ref())?));
+            }
+        }
+        let old = self.proposed.get(dir).cloned();
+        self.propose(dir, line)?;
+        let mut serves = false;
+        for path in paths {
+            serves |= self.filter(path.as_ref())? == Filter::Lfs;
+        }
+        for (path, filter) in before {
+            serves = serves && self.filter(path.as_ref())? == filter;
+        }
+        if !serves {
+            self.restore(dir, old);
+        }
+        Ok(())
+    }
+
+    /// Proposes a line for one path, in the topmost attributes file where it wins.
+    fn ensure(&mut self, path: &BString) -> Result<()> {
+        let mut decides = self.decide(path.as_ref())?;
+        for dir in directories(path.as_ref()) {
+            if decides.0 == Filter::Lfs {
+                return Ok(());
+            }
+            if !dir.is_empty() && self.text(dir).is_empty() {
+                continue;
+            }
+            let skip = if dir.is_empty() { 0 } else { dir.len() + 1 };
+            let pattern = attributes::pattern(path.get(skip..).unwrap_or_default().as_bstr());
+            let line = attributes::line(pattern.as_ref());
+            if line.len() >= MAX_LINE_LEN {
+                return Err(Error::AttributesLineTooLong { path: path.clone(), len: line.len() });
+            }
+            let old = self.proposed.get(dir).cloned();
+            self.propose(dir, line.as_ref())?;
+            decides = self.decide(path.as_ref())?;
+            if decides.0 != Filter::Lfs {
+                self.restore(dir, old);
+            }
+        }
+        match decides {
+            (Filter::Lfs, _) => Ok(()),
+            (_, by) => Err(overridden(path, by)),
+        }
+    }
+
+    fn propose(&mut self, dir: &BStr, line: &BStr) -> Result<()> {
+        let path = file_in(dir);
+        let full = self.repo.target(path.as_ref())?.path();
+        if full.is_symlink() || self.entry(dir).is_some_and(|entry| entry.mode == Mode::Symlink) {
+            return Err(Error::AttributesSymlink { path });
+        }
+        self.load(dir)?;
+        let content = attributes::append_line(self.text(dir), line);
+        self.proposed.insert(dir.to_owned(), content);
+        Ok(())
+    }
+
+    fn restore(&mut self, dir: &BStr, old: Option<Vec<u8>>) {
+        match old {
+            Some(old) => self.proposed.insert(dir.to_owned(), old),
+            None => self.proposed.remove(dir),
+        };
+    }
+}
+
+fn overridden(path: &BString, by: Option<Decides>) -> Error {
+    let by = by.map(|decides| decides.file).unwrap_or_default();
+    Error::AttributesOverridden { path: path.clone(), by }
+}
+
+/// The directories of a path, the top (empty) first.
+fn directories(path: &BStr) -> impl Iterator<Item = &BStr> {
+    let below = path.find_iter(b"/").map(|at| path.get(..at).unwrap_or_default().as_bstr());
+    std::iter::once(BStr::new("")).chain(below)
+}
+
+/// The name of the attributes file of a directory, as a source of lines.
+fn source(dir: &BStr) -> Result<PathBuf> {
+    gix::path::from_bstring(file_in(dir)).map_err(Error::git("read the name of a file"))
+}
+
+/// The attributes file of a directory.
+pub(super) fn file_in(dir: &BStr) -> BString {
+    let mut path = dir.to_owned();
+    if !dir.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(FILE_NAME.as_bytes());
+    path
+}

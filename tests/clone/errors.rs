@@ -1,0 +1,136 @@
+//! What cannot be cloned: one sentence, what git said, and one hint.
+
+use super::{ID, World, names};
+use crate::hub::{Access, Fault, Place, Right};
+use crate::sandbox::Output;
+
+/// The message, without what git said, which differs between its releases.
+fn shown(output: &Output) -> String {
+    assert!(!output.stderr.contains("panicked") && !output.stderr.contains("backtrace"), "{output:#?}");
+    let lines = output.stderr.lines();
+    lines.filter(|line| !line.starts_with(' ')).map(|line| format!("{line}\n")).collect()
+}
+
+#[track_caller]
+fn assert_error(world: &World, output: &Output, message: &str, hint: &str) {
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert_eq!(shown(output), format!("error: {message}\nhint: {hint}\n"));
+    assert_eq!(names(&world.home()), [""; 0]);
+}
+
+const SIGN_IN: &str = "set HF_TOKEN to a token that may read it, or give git a credential helper";
+
+#[test]
+fn a_private_or_missing_model_asks_who_is_there() {
+    let world = World::new();
+    world.hub.set_access(ID, Access::Private);
+    for id in [ID, "acme/none"] {
+        let output = world.run(&world.home(), &["clone", id]);
+        assert_error(&world, &output, &format!("{id}: the server wants to know who asks"), SIGN_IN);
+    }
+    world.hub.add_token("hf_reader", "reader", Right::Read);
+    let output = world.run_as("hf_reader", &world.home(), &["clone", "acme/none"]);
+    let message = "acme/none: there is no such repository, or none that may be seen";
+    assert_error(&world, &output, message, "check the name; a private model needs HF_TOKEN");
+    let output = world.run_as("hf_reader", &world.home(), &["clone", ID, "--no-convert"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+}
+
+#[test]
+fn a_gated_model_needs_access_first() {
+    let world = World::new();
+    world.hub.set_access(ID, Access::Gated);
+    let output = world.run(&world.home(), &["clone", ID]);
+    assert_error(&world, &output, "acme/bert: the server wants to know who asks", SIGN_IN);
+    world.hub.add_token("hf_stranger", "stranger", Right::Public);
+    let output = world.run_as("hf_stranger", &world.home(), &["clone", ID]);
+    assert_error(
+        &world,
+        &output,
+        "acme/bert: the server refuses access",
+        "ask for access on the model's page, then set HF_TOKEN to a token of that account",
+    );
+}
+
+#[test]
+fn an_expired_token_and_one_that_is_none() {
+    let world = World::new();
+    world.hub.set_access(ID, Access::Private);
+    world.hub.add_expired_token("hf_old", "reader");
+    for token in ["hf_old", "nonsense"] {
+        let output = world.run_as(token, &world.home(), &["clone", ID]);
+        assert_error(
+            &world,
+            &output,
+            "acme/bert: the server does not take this user or token",
+            "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
+        );
+        assert!(!output.stderr.contains(token));
+    }
+    let output = world.run_as("two\nlines", &world.home(), &["clone", ID]);
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("the password of a credential holds a line end"), "{output:#?}");
+}
+
+#[test]
+fn nobody_there_and_nobody_asked() {
+    let world = World::new();
+    let output: Output = world
+        .command(&world.home(), &["clone", ID])
+        .env("HF_ENDPOINT", "http://127.0.0.1:1")
+        .output()
+        .unwrap()
+        .into();
+    let hint = "check the network, and HF_ENDPOINT if it is set";
+    assert_error(&world, &output, "acme/bert: the server cannot be reached", hint);
+    let output = world.run(&world.home(), &["clone", "http://host.invalid/m"]);
+    assert_error(&world, &output, "http://host.invalid/m: the server cannot be reached", hint);
+
+    let message = "acme/bert: cannot clone without asking a server, and --offline forbids it";
+    let hint = "leave out `--offline`, and HF_HUB_OFFLINE in the environment";
+    let output = world.run(&world.home(), &["clone", ID, "--offline"]);
+    assert_error(&world, &output, message, hint);
+    let output: Output =
+        world.command(&world.home(), &["clone", ID]).env("HF_HUB_OFFLINE", "1").output().unwrap().into();
+    assert_error(&world, &output, message, hint);
+    assert_eq!(world.hub.requests().len(), 0);
+}
+
+#[test]
+fn what_is_no_repository() {
+    let world = World::new();
+    world.hub.inject(Fault::Html.at(Place::git(ID)));
+    let output = world.run(&world.home(), &["clone", ID]);
+    let hint = "name a model as OWNER/NAME, or the URL of its repository";
+    assert_error(&world, &output, "acme/bert: this is not a git repository", hint);
+    world.git(&world.home(), &["init", "-q", "--bare", "../empty.git"]);
+    let output = world.run(&world.home(), &["clone", "../empty.git"]);
+    let message = "../empty.git: ../empty.git is empty, or not a model's repository";
+    assert_error(&world, &output, message, hint);
+    std::fs::create_dir(world.sandbox.path("plain")).unwrap();
+    let output = world.run(&world.home(), &["clone", "../plain"]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert!(shown(&output).contains("hint: "), "{output:#?}");
+    let output = world.run(&world.home(), &["clone", "../none"]);
+    let message = "../none: there is no such repository, or none that may be seen";
+    assert_error(&world, &output, message, "check the name; a private model needs HF_TOKEN");
+}
+
+#[test]
+fn a_server_in_trouble_is_given_up_after_a_while() {
+    for (fault, message, hint) in [
+        (Fault::Status(500), "the server has a fault", "try again later"),
+        (
+            Fault::RetryAfter(429, 1),
+            "the server was asked too often",
+            "wait a while, or set HF_TOKEN: who is known may ask more often",
+        ),
+        (Fault::Drop, "the connection broke", "try again later"),
+    ] {
+        let world = World::new();
+        world.hub.inject(fault.at(Place::git(ID)));
+        let output = world.run(&world.home(), &["clone", ID]);
+        assert_error(&world, &output, &format!("acme/bert: {message}"), hint);
+        assert_eq!(world.hub.requests().len(), 3);
+    }
+}
