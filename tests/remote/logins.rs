@@ -199,3 +199,14 @@ fn a_login_that_was_asked_for_does_not_follow_a_redirect() {
     assert!(told(&world).is_empty(), "of another origin nobody is asked");
     assert!(world.hub.requests().iter().all(|seen| seen.header("Authorization").is_none()));
 }
+
+#[test]
+fn a_login_that_was_dropped_does_not_come_back_with_the_way() {
+    let world = World::new();
+    let other = world.hub.open_origin();
+    for to in [other, world.hub.endpoint()] {
+        world.hub.inject(Fault::Redirect(307, To::Origin(to)).at(Place::batch(ID)).times(1));
+    }
+    assert_eq!(world.stream(world.with_token(&[])).unwrap(), world.content);
+    assert_eq!(kinds(&world), ["Bearer", "", ""]);
+}
