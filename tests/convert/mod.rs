@@ -14,6 +14,7 @@ mod leftovers;
 mod lfs;
 mod links;
 mod many;
+mod memory;
 mod names;
 mod options;
 mod plain;
