@@ -33,9 +33,9 @@ impl Server for Servers {
     ) -> Result<(), Error> {
         let watch = Watch::new(reporter);
         let server = server::Server::of(repo, Some(&remote.name), &self.settings, &watch, reporter)?;
-        let names: Vec<_> = objects.iter().map(|pointer| pointer.oid.to_string()).collect();
-        let named = names.iter().map(|name| name.as_bytes().as_bstr()).zip(objects.iter().copied());
-        server.download(repo, &named.collect::<Vec<_>>(), reporter)
+        let oids: Vec<_> = objects.iter().map(|pointer| pointer.oid.to_string()).collect();
+        let all = oids.iter().map(|oid| oid.as_bytes().as_bstr()).zip(objects.iter().copied());
+        server.download(repo, &all.collect::<Vec<_>>(), reporter)
     }
 
     fn open_pull_requests(

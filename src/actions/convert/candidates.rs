@@ -331,10 +331,8 @@ impl<'a> Tracked<'a> {
     }
 
     fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
-        if let Found::There(pointer) = self.find(index.as_bstr())? {
-            if let Some(server) = self.server()? {
-                server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
-            }
+        if let (Found::There(pointer), Some(server)) = (self.find(index.as_bstr())?, self.server()?) {
+            server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
         }
         let source = self.open(index.as_bstr())?;
         let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
