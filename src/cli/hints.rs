@@ -2,6 +2,8 @@
 //!
 //! Invariant: a hint names only commands that exist, with arguments that a shell takes as they stand.
 
+mod server;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -74,6 +76,7 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
 fn network(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Git(git::Error::Remote { trouble, .. }) => remote(*trouble),
+        Error::Remote(error) => return server::hint(error),
         Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
         Error::NeedsDirectory { .. } => "name it with `git st-convert clone MODEL DIR`",
         Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",

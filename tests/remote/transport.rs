@@ -14,6 +14,9 @@ use git_st_convert::remote::{Client, Config, Error, NotAllowed, Proxies, Ranged,
 
 use super::{ID, TOKEN, World, everything};
 
+/// Is it the error that was expected?
+type Is = fn(&Error) -> bool;
+
 /// A server of a few lines: `answer` gives the bytes for a request's head, which is kept.
 struct Raw {
     origin: String,
@@ -128,7 +131,7 @@ fn what_a_server_says_is_cut_and_a_page_is_not_shown() {
 
 #[test]
 fn an_answer_that_is_none_or_too_long_is_an_error() {
-    let cases: [(&str, fn(&Error) -> bool); 7] = [
+    let cases: [(&str, Is); 7] = [
         ("SSH-2.0-OpenSSH\r\n", |e| matches!(e, Error::BadHttp { .. } | Error::Cut { .. })),
         ("", |e| matches!(e, Error::Cut { .. })),
         ("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", |e| matches!(e, Error::Cut { .. })),
