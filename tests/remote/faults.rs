@@ -62,8 +62,8 @@ fn what_passes_ends_in_the_object() {
         ("cut before the first byte", vec![content(Fault::Cut(0)).times(1)]),
         ("stalled", vec![content(Fault::Stall(100_000)).times(1)]),
         ("500", vec![content(Fault::Status(500)).times(3)]),
-        ("503 and when", vec![content(Fault::RetryAfter(503, 1)).times(1)]),
-        ("429 and when", vec![content(Fault::RetryAfter(429, 1)).times(1)]),
+        ("503 and when", vec![content(Fault::RetryAfter(503, 0)).times(1)]),
+        ("429 and when", vec![content(Fault::RetryAfter(429, 0)).times(1)]),
         ("no ranges", vec![content(Fault::NoRanges)]),
         ("no ranges and cut", vec![content(Fault::NoRanges), content(Fault::Cut(200_000)).times(2)]),
         ("another range", vec![content(Fault::ContentRange("bytes 5-299999/300000".to_owned()))]),
@@ -79,12 +79,26 @@ fn what_passes_ends_in_the_object() {
         ("slow", vec![content(Fault::Slow(1_000_000))]),
         ("batch dropped", vec![batch(Fault::Drop).times(1)]),
         ("batch 502", vec![batch(Fault::Status(502)).times(2)]),
-        ("batch 429", vec![batch(Fault::RetryAfter(429, 1)).times(1)]),
+        ("batch 429", vec![batch(Fault::RetryAfter(429, 0)).times(1)]),
         ("batch redirected away", vec![batch(Fault::Redirect(307, To::Origin(other))).times(1)]),
         ("batch redirected thrice", vec![batch(Fault::Redirect(308, To::Itself)).times(3)]),
     ];
     for (name, faults) in cases {
         check(&world, name, &faults, &Whole);
+    }
+}
+
+#[test]
+fn a_server_is_left_alone_for_as_long_as_it_says() {
+    let world = World::new();
+    for place in [Place::batch(ID), Place::content(&world.oid())] {
+        world.reset();
+        world.hub.inject(Fault::RetryAfter(429, 1).at(place).times(1));
+        assert_eq!(world.stream(world.settings(&[])).unwrap(), world.content);
+        let seen = world.hub.requests();
+        let refused = seen.iter().position(|seen| seen.status == 429).unwrap();
+        let pause = seen[refused + 1].at.saturating_sub(seen[refused].at);
+        assert!(pause >= std::time::Duration::from_millis(950), "{pause:?}");
     }
 }
 

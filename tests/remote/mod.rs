@@ -85,7 +85,7 @@ impl World {
         let remote = ("remote.origin.url", self.hub.url(ID));
         let config = patience.iter().chain(config).map(|(key, value)| (*key, (*value).to_owned()));
         let config = Config::new(std::iter::once(remote).chain(config));
-        let timeout = Some(Duration::from_secs(2));
+        let timeout = Some(Duration::from_secs(1));
         Settings { config, hub: Some(self.hub.endpoint()), timeout, ..Settings::default() }
     }
 
