@@ -71,6 +71,13 @@ fn what_passes_ends_in_the_object() {
         ("said too long", vec![content(Fault::Length(1000)).times(1)]),
         ("said too short", vec![content(Fault::Length(-1000)).times(1)]),
         ("half", vec![content(Fault::Truncated).times(3)]),
+        ("in chunks", vec![content(Fault::Chunked)]),
+        ("in chunks and cut", vec![content(Fault::Chunked), content(Fault::Cut(100_000)).times(2)]),
+        (
+            "in chunks, no ranges, cut",
+            vec![content(Fault::Chunked), content(Fault::NoRanges), content(Fault::Cut(250_000)).times(1)],
+        ),
+        ("another tag each time", vec![content(Fault::Header("ETag", "\"x\"".to_owned())).times(1)]),
         ("expired", vec![Fault::Expired.at(Place::object(&oid)).times(1)]),
         ("403 of the storage", vec![content(Fault::Status(403)).times(1)]),
         ("401 of the storage", vec![content(Fault::Status(401)).times(1)]),
@@ -133,6 +140,9 @@ fn content_that_never_comes_is_one_clear_error() {
             ("401", content(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { .. })),
             ("404", content(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
             ("a page", content(Fault::Html), |e| matches!(e, Error::WrongSize { .. })),
+            ("compressed", content(Fault::Header("Content-Encoding", "gzip".to_owned())), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::Encoded))
+            }),
             ("another size", content(Fault::ContentRange("bytes 0-299999/300001".to_owned())), |e| {
                 matches!(e, Error::WrongSize { expected: 300_000, got: 300_001, .. })
             }),

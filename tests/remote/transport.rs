@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use git_st_convert::read_at::ReadAt as _;
-use git_st_convert::remote::{Client, Config, Error, NotAllowed, Proxies, Ranged, Secret, Settings, Url};
+use git_st_convert::remote::{
+    BadAnswer, Client, Config, Error, NotAllowed, Proxies, Ranged, Secret, Settings, Url,
+};
 
 use super::{ID, TOKEN, World, everything};
 
@@ -176,8 +177,8 @@ fn a_file_that_comes_compressed_is_not_taken_for_plain() {
     });
     let client = Client::new(at(&server.origin), None).unwrap();
     let url = Url::parse(&server.origin).unwrap();
-    let file = Ranged::open(&client, &url).unwrap().unwrap();
-    assert!(file.read_vec_at(0, 1).is_err());
+    let err = Ranged::open(&client, &url).err().unwrap();
+    assert!(matches!(err, Error::BadAnswer { source: BadAnswer::Encoded, .. }), "{err}");
 }
 
 /// A proxy that knows `CONNECT`, and writes down each line that it is told.
