@@ -206,6 +206,20 @@ pub enum Error {
     /// The server keeps files back, whichever way they are asked for.
     #[error("the server does not send all files of the repository")]
     FilesWithheld,
+    /// A pull request is taken, and an option says how to convert.
+    #[error("{option} cannot be used where a pull request is taken")]
+    NotWithPullRequest {
+        /// The option.
+        option: &'static str,
+    },
+    /// A setting that cannot be meant.
+    #[error("{key} is `{value}`")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// Its value.
+        value: BString,
+    },
     /// The repository has no remote to ask.
     #[error("the repository has no remote")]
     NoRemote,

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use bstr::ByteSlice as _;
 
 use super::pull::Server;
-use super::{Error, Note, Reporter};
+use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::{Git, Remote};
 use crate::lfs::Pointer;
 use crate::remote::hub::{Status, is_model};
@@ -63,7 +63,7 @@ impl Server for Servers {
             };
             let endpoint = remotes.endpoint(Some(&remote.name))?;
             if let Some(moved) = endpoint.moved() {
-                reporter.note(&Note::ServerMoved { to: moved.to.clone() });
+                reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
             }
             let reference = branch.map(|branch| format!("refs/heads/{branch}"));
             let actions = batch(client, &endpoint, Operation::Download, objects, reference.as_deref())?;

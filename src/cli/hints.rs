@@ -82,6 +82,10 @@ fn network(error: &Error) -> Option<String> {
         }
         Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
         Error::Remote(error) => server(error)?,
+        Error::NotWithPullRequest { .. } => "convert instead with `--pr never`",
+        Error::Setting { .. } => {
+            "it may be `auto`, `never` or a number: set it with `git config st-convert.pr auto`"
+        }
         Error::NoRemote => "add one with `git remote add origin URL`",
         Error::NoCommits => "clone a model with `git st-convert clone MODEL`",
         Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {

@@ -27,7 +27,7 @@ pub(super) fn convert(
             Err(error) => outcomes.fail(name.as_bstr(), error)?,
         }
     }
-    Ok(Summary { outcomes: outcomes.all, ..Summary::default() })
+    Ok(Summary { outcomes: outcomes.take(), ..Summary::default() })
 }
 
 fn one(
