@@ -117,6 +117,12 @@ pub enum Error {
         /// The path.
         output: BString,
     },
+    /// A directory, a device or a pipe stands where the safetensors file goes.
+    #[error("would be written to {output}, which is not a file")]
+    OutputNotFile {
+        /// The path.
+        output: BString,
+    },
     /// A symbolic link stands where the safetensors file goes.
     #[error("would be written to {output}, which is a symbolic link")]
     OutputSymlink {
@@ -281,6 +287,7 @@ impl Error {
             | Self::OutputIsSource
             | Self::TwoShards { .. }
             | Self::OutputExists { .. }
+            | Self::OutputNotFile { .. }
             | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }

@@ -39,6 +39,9 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::Modified => {
             format!("stage it with `git add {file}`, or drop the changes with `git restore {file}`")
         }
+        Error::OutputNotFile { .. } => {
+            format!("choose a name for a file with `git st-convert {file} --output FILE`")
+        }
         Error::OutputIsSource => format!("choose another name with `git st-convert {file} --output FILE`"),
         Error::TwoShards { .. } => format!("list what it holds with `git st-convert inspect {file}`"),
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),

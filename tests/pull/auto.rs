@@ -151,7 +151,7 @@ fn another_pull_request_is_not_adopted() {
 #[test]
 fn no_remote_is_asked_where_that_is_not_wanted() {
     for args in
-        [&["--pr", "never"][..], &["--offline"], &["-n"], &["pytorch_model.bin", "-o", "/dev/null", "-f"]]
+        [&["--pr", "never"][..], &["--offline"], &["-n"], &["pytorch_model.bin", "-o", "out.safetensors"]]
     {
         let clone = clone_of(&convertible());
         let output = clone.run(args);
