@@ -131,7 +131,7 @@ fn run(shape: &Shape, scratch: &Path, options: &Options) {
     let hub = Hub::start();
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs_file("pytorch_model.bin", &source).commit("checkpoint");
-    let oid = model.oid("pytorch_model.bin").to_owned();
+    let oid = model.oid("pytorch_model.bin");
     hub.add_model(ID, &model);
     fs::remove_file(&source).unwrap();
     let clone = Clone { home: dir.clone(), endpoint: hub.endpoint() };

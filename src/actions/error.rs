@@ -120,6 +120,12 @@ pub enum Error {
         /// The path.
         output: BString,
     },
+    /// A directory, a device or a pipe stands where the safetensors file goes.
+    #[error("would be written to {output}, which is not a file")]
+    OutputNotFile {
+        /// The path.
+        output: BString,
+    },
     /// A symbolic link stands where the safetensors file goes.
     #[error("would be written to {output}, which is a symbolic link")]
     OutputSymlink {
@@ -209,6 +215,20 @@ pub enum Error {
     /// The server keeps files back, whichever way they are asked for.
     #[error("the server does not send all files of the repository")]
     FilesWithheld,
+    /// A pull request is taken, and an option says how to convert.
+    #[error("{option} cannot be used where a pull request is taken")]
+    NotWithPullRequest {
+        /// The option.
+        option: &'static str,
+    },
+    /// A setting that cannot be meant.
+    #[error("{key} is `{value}`")]
+    Setting {
+        /// Its name.
+        key: &'static str,
+        /// Its value.
+        value: BString,
+    },
     /// The repository has no remote to ask.
     #[error("the repository has no remote")]
     NoRemote,
@@ -270,6 +290,7 @@ impl Error {
             | Self::OutputIsSource
             | Self::TwoShards { .. }
             | Self::OutputExists { .. }
+            | Self::OutputNotFile { .. }
             | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }

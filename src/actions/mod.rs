@@ -14,7 +14,7 @@ mod servers;
 mod undo;
 
 pub use error::Error;
-pub use network::Asking;
+pub use network::{Asking, RemoteNote};
 pub use servers::Servers;
 
 use std::collections::BTreeMap;
@@ -89,6 +89,8 @@ impl Reporter for () {}
 pub enum Status {
     /// Converted; in a dry run, it would be.
     Converted,
+    /// Converted, and a pull request has the very same, which is part of the branch now.
+    Adopted,
     /// The safetensors file exists; in a repository, it is staged or committed.
     UpToDate,
     /// No weights: training state, or a file without a tensor.
@@ -179,30 +181,6 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
-    /// The repository's own `.lfsconfig` says that its LFS objects are on another host than the remote's.
-    ServerMoved {
-        /// The host.
-        to: String,
-    },
-    /// The Hub did not say which pull requests are open, so that the newest of all are looked at.
-    NotNarrowed {
-        /// Why.
-        reason: String,
-    },
-    /// A pull request changes more than safetensors.
-    OtherPaths {
-        /// Its number.
-        number: u64,
-        /// What it changes besides.
-        paths: Vec<BString>,
-    },
-    /// The server does not send single files of a partial clone, so all were fetched.
-    WholeClone,
-    /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
-    ShallowClone {
-        /// How many commits.
-        depth: u32,
-    },
     /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
     Leftover {
         /// Its path.
@@ -210,6 +188,8 @@ pub enum Note {
     },
     /// There was a result, and `HEAD` has it already.
     NothingToCommit,
+    /// Something about a remote repository.
+    Remote(RemoteNote),
     /// The result was committed.
     Committed {
         /// The commit.

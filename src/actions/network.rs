@@ -2,6 +2,8 @@
 //!
 //! It joins the reporter to the commands of git: their progress is told, and a wish to stop reaches them.
 
+use bstr::BString;
+
 use super::{Error, Reporter};
 use crate::git::{self, Network, Token};
 use crate::remote;
@@ -15,6 +17,52 @@ pub struct Asking {
     pub offline: bool,
     /// Nobody waits for the answer: the person is not asked for a password.
     pub in_passing: bool,
+}
+
+/// Something about a remote repository that the user should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoteNote {
+    /// The repository's own `.lfsconfig` says that its LFS objects are on another host than the remote's.
+    ServerMoved {
+        /// The host.
+        to: String,
+    },
+    /// The branch moved to a pull request that has the same files.
+    Adopted {
+        /// Its number.
+        number: u64,
+        /// Is nothing left that is staged?
+        is_all: bool,
+    },
+    /// What was refused may be in one of these pull requests.
+    PullRequests {
+        /// Their numbers, the newest first.
+        numbers: Vec<u64>,
+    },
+    /// The pull requests of the remote could not be looked at.
+    PullRequestsNotSeen {
+        /// Why.
+        reason: String,
+    },
+    /// The Hub did not say which pull requests are open, so that the newest of all are looked at.
+    NotNarrowed {
+        /// Why.
+        reason: String,
+    },
+    /// A pull request changes more than safetensors.
+    OtherPaths {
+        /// Its number.
+        number: u64,
+        /// What it changes besides.
+        paths: Vec<BString>,
+    },
+    /// The server does not send single files of a partial clone, so all were fetched.
+    WholeClone,
+    /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
+    ShallowClone {
+        /// How many commits.
+        depth: u32,
+    },
 }
 
 impl Asking {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bstr::BStr;
 
-use super::{Error, Note, Reporter};
+use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::Git;
 use crate::lfs::Pointer;
 use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings};
@@ -68,7 +68,7 @@ impl<'a> Server<'a> {
         };
         let endpoint = remotes.endpoint(remote)?;
         if let Some(moved) = endpoint.moved() {
-            reporter.note(&Note::ServerMoved { to: moved.to.clone() });
+            reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
         }
         let reference = branch.map(|name| format!("refs/heads/{name}"));
         let client = watch.client(settings.clone().with_config(config), repo.work_dir())?;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use crate::actions::pull::Choice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
@@ -146,6 +147,14 @@ pub(super) struct Convert {
         conflicts_with_all = ["replace", "pointer_only", "commit"]
     )]
     pub(super) output: Option<PathBuf>,
+    /// Where safetensors may come from: a pull request, or the conversion; `auto` adopts a pull request that has the same
+    ///
+    /// By default, and with `auto`, the checkpoint is converted, which needs no trust in anybody. If a pull request of the
+    /// remote carries the very same bytes, and the branch can move to it, it does. If a checkpoint is refused, the pull
+    /// requests that carry safetensors are named. `never` asks no remote. N takes pull request N, as `pull N` does. The
+    /// setting `st-convert.pr` is the default.
+    #[arg(long, value_name = "N|auto|never", conflicts_with_all = ["output"])]
+    pub(super) pr: Option<Choice>,
     /// Convert although the safetensors file exists
     ///
     /// Without it an existing safetensors file is kept, and the checkpoint counts as up to date.

@@ -52,6 +52,8 @@ impl Kind {
             | Error::NeedsDirectory { .. }
             | Error::Offline { .. }
             | Error::NoSuchRevision { .. }
+            | Error::Setting { .. }
+            | Error::NotWithPullRequest { .. }
             | Error::NoRemote
             | Error::NoCommits
             | Error::NoSuchPullRequest { .. }
@@ -68,7 +70,7 @@ pub(super) fn exit_code(status: Status, reason: Option<&Reason>) -> u8 {
         (Status::Refused | Status::Failed, Some(Reason::Error(Error::Interrupted))) => interrupt::EXIT,
         (Status::Refused, _) => Kind::Refused.exit_code(),
         (Status::Failed, _) => Kind::Environment.exit_code(),
-        (Status::Converted | Status::UpToDate | Status::Skipped, _) => 0,
+        (Status::Converted | Status::Adopted | Status::UpToDate | Status::Skipped, _) => 0,
     }
 }
 

@@ -41,6 +41,9 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::Modified => {
             format!("stage it with `git add {file}`, or drop the changes with `git restore {file}`")
         }
+        Error::OutputNotFile { .. } => {
+            format!("choose a name for a file with `git st-convert {file} --output FILE`")
+        }
         Error::OutputIsSource => format!("choose another name with `git st-convert {file} --output FILE`"),
         Error::TwoShards { .. } => format!("list what it holds with `git st-convert inspect {file}`"),
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
@@ -84,6 +87,10 @@ fn network(error: &Error) -> Option<String> {
             "list what there is with `git ls-remote URL`; a commit needs its whole name"
         }
         Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
+        Error::NotWithPullRequest { .. } => "convert instead with `--pr never`",
+        Error::Setting { .. } => {
+            "it may be `auto`, `never` or a number: set it with `git config st-convert.pr auto`"
+        }
         Error::NoRemote => "add one with `git remote add origin URL`",
         Error::NoCommits => "clone a model with `git st-convert clone MODEL`",
         Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {

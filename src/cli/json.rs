@@ -74,6 +74,7 @@ pub(super) fn summary(teller: &Teller<'_>, end: &End<'_>) -> String {
         "commit": end.commit,
         "reason": end.failure.map(Report::reason),
         "exit_code": end.exit_code,
+        "adopted": count(Status::Adopted),
     }))
 }
 
@@ -190,6 +191,7 @@ pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Repor
 fn status(status: Status) -> &'static str {
     match status {
         Status::Converted => "converted",
+        Status::Adopted => "adopted",
         Status::UpToDate => "up-to-date",
         Status::Skipped => "skipped",
         Status::Refused => "refused",

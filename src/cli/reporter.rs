@@ -15,7 +15,7 @@ use super::json;
 use super::sanitize;
 use super::sizes::{bytes, counted};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
-use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
+use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
@@ -71,6 +71,54 @@ impl<'a> Teller<'a> {
     }
 }
 
+impl Teller<'_> {
+    fn remote_note(&self, note: &RemoteNote) {
+        match note {
+            RemoteNote::ServerMoved { to } => {
+                let to = sanitize::text(to);
+                self.ui
+                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
+            }
+            RemoteNote::Adopted { number, is_all } => {
+                self.lock().staged = !is_all;
+                self.ui
+                    .note(&format!("pull request {number} has the very same files: the branch moved to it"));
+            }
+            RemoteNote::PullRequests { numbers } => {
+                let first = numbers.first().copied().unwrap_or_default();
+                let listed: Vec<_> = numbers.iter().map(u64::to_string).collect();
+                let (noun, verb) =
+                    if numbers.len() == 1 { ("request", "carries") } else { ("requests", "carry") };
+                self.ui.note(&format!("pull {noun} {} {verb} safetensors", listed.join(", ")));
+                self.ui.hint(&format!("take one with `git st-convert pull {first}`"));
+            }
+            RemoteNote::PullRequestsNotSeen { reason } => {
+                self.ui.note(&format!("pull requests were not looked at: {}", sanitize::text(reason)));
+            }
+            RemoteNote::NotNarrowed { reason } => {
+                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
+            }
+            RemoteNote::OtherPaths { number, paths } => {
+                let mut lines = format!("pull request {number} changes more than safetensors:");
+                for path in paths {
+                    let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
+                }
+                self.ui.warning(&lines);
+            }
+            RemoteNote::WholeClone => {
+                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
+            }
+            RemoteNote::ShallowClone { depth } => {
+                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
+                self.ui.warning(&format!(
+                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
+                ));
+                self.ui.hint("fetch the rest with `git fetch --unshallow`");
+            }
+        }
+    }
+}
+
 impl Reporter for Teller<'_> {
     fn started(&self, path: &BStr, bytes: u64) {
         self.ui.progress.start(sanitize::bytes(path).into_owned(), bytes);
@@ -120,7 +168,7 @@ impl Reporter for Teller<'_> {
                 let (arrow, kept) = (styled(DIM, "→"), styled(DIM, "(exists, kept)"));
                 self.ui.result(&format!("{} {arrow} {output} {kept}", styled(STRONG, &source)));
             }
-            (Status::Converted | Status::Refused | Status::Failed, None) => {
+            (Status::Converted | Status::Adopted | Status::Refused | Status::Failed, None) => {
                 if let Some(conversion) = &outcome.conversion {
                     self.converted(&source, &output, conversion);
                 }
@@ -149,35 +197,11 @@ impl Reporter for Teller<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
-            Note::ServerMoved { to } => {
-                let to = sanitize::text(to);
-                self.ui
-                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
-            }
-            Note::NotNarrowed { reason } => {
-                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
-            }
-            Note::OtherPaths { number, paths } => {
-                let mut lines = format!("pull request {number} changes more than safetensors:");
-                for path in paths {
-                    let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
-                }
-                self.ui.warning(&lines);
-            }
-            Note::WholeClone => {
-                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
-            }
-            Note::ShallowClone { depth } => {
-                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
-                self.ui.warning(&format!(
-                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
-                ));
-                self.ui.hint("fetch the rest with `git fetch --unshallow`");
-            }
             Note::Leftover { path } => {
                 let path = sanitize::bytes(path.as_ref());
                 self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));
             }
+            Note::Remote(note) => self.remote_note(note),
             Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }

@@ -115,7 +115,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     assert_eq!(lines[2]["status"], "failed");
     assert_eq!(
         fields(&lines[3]),
-        "type files converted up_to_date skipped refused failed dry_run staged commit reason exit_code"
+        "type files converted up_to_date skipped refused failed dry_run staged commit reason exit_code adopted"
     );
     assert_eq!(counts(&lines[3]), [3, 1, 0, 0, 1, 1]);
     assert_eq!(lines[3]["exit_code"], 2);

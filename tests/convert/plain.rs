@@ -44,6 +44,21 @@ fn an_output_that_exists_is_refused_unless_forced() {
 }
 
 #[test]
+fn an_output_that_is_no_file_is_never_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let model = Model::with(NAME);
+    let pipe = model.sandbox.path("pipe");
+    let made = model.command("mkfifo", &model.dir).arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for args in [&["-o", "../pipe", "pytorch_model.bin"][..], &["-f", "-o", "../pipe", "pytorch_model.bin"]] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("would be written to ../pipe, which is not a file\nhint: "), "{run:?}");
+    }
+    assert!(fs::symlink_metadata(pipe).unwrap().file_type().is_fifo());
+}
+
+#[test]
 fn an_output_takes_one_file() {
     let model = Model::with(NAME);
     for args in [&["-o", "x"] as &[&str], &["-o", "x", "pytorch_model.bin", "README.md"]] {

@@ -1,5 +1,6 @@
 //! The acceptance of `git st-convert pull`, and of `--pr`: the program itself, in clones of a model on the hub.
 
+mod auto;
 mod errors;
 mod killed;
 mod list;

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::network::Asking;
-use super::{Error, Note, Reporter};
+use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::clone::{self, Clone};
 use crate::git::{self, Git, Network, Remote, Trouble, fetch};
 use place::Place;
@@ -163,7 +163,7 @@ impl Making<'_> {
         self.place.clear()?;
         let depth = self.options.depth.unwrap_or(1);
         let bare = self.commits(false, Some(depth))?;
-        self.reporter.note(&Note::ShallowClone { depth });
+        self.reporter.note(&Note::Remote(RemoteNote::ShallowClone { depth }));
         Ok(bare)
     }
 
@@ -245,7 +245,7 @@ impl Making<'_> {
         if !clone::missing(git, commit)?.is_empty() {
             return Err(Error::FilesWithheld);
         }
-        self.reporter.note(&Note::WholeClone);
+        self.reporter.note(&Note::Remote(RemoteNote::WholeClone));
         Ok(())
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! Invariant: a unit is done whole or not at all, and a unit that fails stops no other.
 
+mod adopt;
 mod candidates;
 mod commit;
 mod existing;
@@ -33,6 +34,7 @@ use super::{Error, Outcome, Reason, Reporter, Status};
 use crate::remote::Settings;
 use crate::repo::Repo;
 
+pub use adopt::{Adopt, Adopted};
 pub(super) use candidates::Tracked;
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
 
@@ -87,6 +89,18 @@ pub struct Summary {
 /// [`Error`] for what stops the whole: no repository, git, the index. What stops one file is in its
 /// [`Outcome`].
 pub fn convert(options: &Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
+    convert_adopting(options, None, reporter)
+}
+
+/// The same, and before anything is committed `adopt` may find that somebody has.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_adopting(
+    options: &Options,
+    adopt: Option<&dyn Adopt>,
+    reporter: &dyn Reporter,
+) -> Result<Summary, Error> {
     if let (Some(_), count) = (&options.output, options.paths.len())
         && count != 1
     {
@@ -99,7 +113,7 @@ pub fn convert(options: &Options, reporter: &dyn Reporter) -> Result<Summary, Er
     ];
     let unplaced = switches.into_iter().find_map(|(is_set, option)| is_set.then_some(option));
     match Repo::discover(&options.cwd)? {
-        Some(repo) if options.output.is_none() => repository::convert(&repo, options, reporter),
+        Some(repo) if options.output.is_none() => repository::convert(&repo, options, adopt, reporter),
         _ if unplaced.is_some() => Err(Error::NeedsRepository { option: unplaced.unwrap_or_default() }),
         repo if !options.paths.is_empty() => plain::convert(repo.as_ref(), options, reporter),
         _ => Err(Error::NoRepository),
@@ -110,16 +124,35 @@ pub fn convert(options: &Options, reporter: &dyn Reporter) -> Result<Summary, Er
 struct Outcomes<'a> {
     reporter: &'a dyn Reporter,
     all: Vec<Outcome>,
+    /// Are conversions told later, when it is known what becomes of them?
+    holds: bool,
 }
 
 impl<'a> Outcomes<'a> {
     fn new(reporter: &'a dyn Reporter) -> Self {
-        Self { reporter, all: Vec::new() }
+        Self { reporter, all: Vec::new(), holds: false }
     }
 
     fn push(&mut self, outcome: Outcome) {
-        self.reporter.outcome(&outcome);
+        if !self.holds || outcome.status != Status::Converted {
+            self.reporter.outcome(&outcome);
+        }
         self.all.push(outcome);
+    }
+
+    /// Tells what was held.
+    fn release(&mut self) {
+        let is_held = |outcome: &&Outcome| matches!(outcome.status, Status::Converted | Status::Adopted);
+        for outcome in self.all.iter().filter(|_| self.holds).filter(is_held) {
+            self.reporter.outcome(outcome);
+        }
+        self.holds = false;
+    }
+
+    /// All of them.
+    fn take(&mut self) -> Vec<Outcome> {
+        self.release();
+        std::mem::take(&mut self.all)
     }
 
     /// A file that was not converted. An interruption is no fact about a file.
@@ -137,5 +170,12 @@ impl<'a> Outcomes<'a> {
         let status = Status::Skipped;
         let source = source.to_owned();
         self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
+    }
+}
+
+impl Drop for Outcomes<'_> {
+    /// What was done before an error ended the run is told, too.
+    fn drop(&mut self) {
+        self.release();
     }
 }

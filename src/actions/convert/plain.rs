@@ -27,7 +27,7 @@ pub(super) fn convert(
             Err(error) => outcomes.fail(name.as_bstr(), error)?,
         }
     }
-    Ok(Summary { outcomes: outcomes.all, ..Summary::default() })
+    Ok(Summary { outcomes: outcomes.take(), ..Summary::default() })
 }
 
 fn one(
@@ -41,7 +41,12 @@ fn one(
     if output.canonicalize().is_ok_and(|there| path.canonicalize().is_ok_and(|source| source == there)) {
         return Err(Error::OutputIsSource);
     }
-    if output.symlink_metadata().is_ok() && !options.force {
+    let there = output.symlink_metadata();
+    if there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        // A device would be gone, and a regular file in its place.
+        return Err(Error::OutputNotFile { output: shown });
+    }
+    if there.is_ok() && !options.force {
         if options.output.is_some() {
             return Err(Error::OutputExists { output: shown });
         }

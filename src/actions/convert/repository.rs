@@ -15,13 +15,18 @@ use super::far::Far;
 use super::index::{NewIndex, new_index};
 use super::job::Job;
 use super::publish::{Done, Published};
-use super::{CONFIG_LIMIT, Options, Outcomes, Source, Summary, class_in};
+use super::{Adopt, CONFIG_LIMIT, Options, Outcomes, Source, Summary, class_in};
 use crate::checkpoint;
 use crate::lfs::Pointer;
 use crate::repo::Repo;
 
 /// Converts in `repo`.
-pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
+pub(super) fn convert(
+    repo: &Repo,
+    options: &Options,
+    adopt: Option<&dyn Adopt>,
+    reporter: &dyn Reporter,
+) -> Result<Summary, Error> {
     if repo.extensions_configured() {
         return Err(Error::Extensions);
     }
@@ -32,6 +37,7 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
     let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
     let tracked = Tracked::read(repo, Some(&far))?;
     let mut outcomes = Outcomes::new(reporter);
+    outcomes.holds = adopt.is_some();
     let units = tracked.units(options, &mut outcomes)?;
     if !options.dry_run {
         let files = units.iter().flat_map(|unit| &unit.files);
@@ -42,6 +48,7 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
         far: &far,
         options,
         reporter,
+        adopt,
         tracked,
         outcomes,
         touched: Vec::new(),
@@ -57,12 +64,13 @@ pub(super) fn convert(repo: &Repo, options: &Options, reporter: &dyn Reporter) -
         run.unit(unit, &collisions)?;
     }
     run.sweep_replaced()?;
+    run.look_for_same()?;
     let commit = run.commit()?;
     let staged = run.staged;
     if staged && !repo.filter_configured() {
         reporter.note(&Note::NoFilter);
     }
-    Ok(Summary { outcomes: run.outcomes.all, staged, commit, in_repository: true })
+    Ok(Summary { outcomes: run.outcomes.take(), staged, commit, in_repository: true })
 }
 
 /// The outputs that two files would be written to, and both files.
@@ -80,8 +88,9 @@ pub(super) struct Run<'a> {
     pub(super) far: &'a Far<'a>,
     pub(super) options: &'a Options,
     pub(super) reporter: &'a dyn Reporter,
+    pub(super) adopt: Option<&'a dyn Adopt>,
     pub(super) tracked: Tracked<'a>,
-    outcomes: Outcomes<'a>,
+    pub(super) outcomes: Outcomes<'a>,
     /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
     /// Those of them that are pointers now, and need the filter of Git LFS.

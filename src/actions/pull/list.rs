@@ -1,6 +1,6 @@
 //! The pull requests that carry safetensors.
 
-use super::super::{Error, Note, Reporter};
+use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::PullRequest;
 use super::requests::{Known, Requests};
 use super::{Options, with_requests};
@@ -51,7 +51,7 @@ pub(super) fn narrow(
         Ok(Some(wanted)) => found.retain(|known| wanted.contains(&known.number)),
         Ok(None) => {}
         Err(error) if reporter.is_interrupted() => return Err(error),
-        Err(error) => reporter.note(&Note::NotNarrowed { reason: error.to_string() }),
+        Err(error) => reporter.note(&Note::Remote(RemoteNote::NotNarrowed { reason: error.to_string() })),
     }
     Ok(())
 }

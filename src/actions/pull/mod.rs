@@ -5,6 +5,7 @@
 //! request    what one brings, and from which checkpoint
 //! take       its files in the index and the work tree, with their content
 //! list       all that carry safetensors
+//! auto       a conversion that adopts a pull request with the same files
 //! ```
 //!
 //! Order: the pull request is fetched and judged; the objects of its safetensors come into the LFS store and are
@@ -15,6 +16,7 @@
 //! Invariant: a pull request that changes anything but safetensors, their index and `.gitattributes` is not taken
 //! without a person's word.
 
+mod auto;
 mod list;
 mod relation;
 mod request;
@@ -27,12 +29,13 @@ use std::path::PathBuf;
 
 use bstr::BString;
 
-use super::{Asking, Error, Note, Reporter};
+use super::{Asking, Error, Note, RemoteNote, Reporter};
 use crate::git::merge::merge;
 use crate::git::{Git, Merge, Remote};
 use crate::lfs::Pointer;
-use crate::repo::{ObjectId, Repo};
+use crate::repo::{Mode, ObjectId, Repo};
 
+pub use auto::{Choice, convert};
 pub use list::{Listing, NEWEST, list};
 pub use request::{File, PullRequest, State};
 use requests::Requests;
@@ -151,9 +154,19 @@ fn with_requests<T>(
         return Err(Error::Offline { what: "look at pull requests" });
     }
     repo.sweep()?;
+    open(&repo, options, reporter, work)
+}
+
+/// The same in a repository that is open.
+fn open<T>(
+    repo: &Repo,
+    options: &Options<'_>,
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let tell = |arguments: &[OsString]| reporter.command(arguments);
     let git = Git::at(repo.work_dir())?.observed(Some(&tell));
-    options.asking.with(reporter, |network| work(&Requests::of(&repo, &git, network)?))
+    options.asking.with(reporter, |network| work(&Requests::of(repo, &git, network)?))
 }
 
 /// Asks, if the pull request changes what it should not.
@@ -162,7 +175,7 @@ fn consent(request: &PullRequest, wish: Wish, reporter: &dyn Reporter) -> Result
         return Ok(());
     }
     let (number, paths) = (request.number, request.others.clone());
-    reporter.note(&Note::OtherPaths { number, paths });
+    reporter.note(&Note::Remote(RemoteNote::OtherPaths { number, paths }));
     if wish.yes || reporter.confirm(&format!("take pull request {number} with all of that?")) {
         return Ok(());
     }
@@ -203,7 +216,8 @@ fn take(
     match how {
         How::UpToDate => {}
         How::FastForward | How::Merged => {
-            requests.complete(request.blobs.iter().copied())?;
+            let blobs = request.brought.iter().filter(|(_, new)| new.mode != Mode::Submodule);
+            requests.complete(blobs.map(|(_, new)| new.id))?;
             let way = if how == How::Merged { Merge::Join(&message) } else { Merge::FastForward };
             merge(git, network, &rev, way)?;
         }

@@ -29,8 +29,8 @@ pub struct PullRequest {
     pub(super) base: Option<ObjectId>,
     /// The shard indices that it brings.
     pub(super) indices: Vec<File>,
-    /// Every blob that is new with it.
-    pub(super) blobs: Vec<ObjectId>,
+    /// Everything that is at a path with it, and was not, or was another.
+    pub(super) brought: Vec<(BString, Version)>,
 }
 
 /// A file that a pull request brings.
@@ -112,10 +112,9 @@ impl PullRequest {
         } else {
             State::Current
         };
-        let blobs = changes.iter().filter_map(|change| change.new).filter(|new| new.mode != Mode::Submodule);
         let author = repo.author_of(commit)?;
-        let blobs = blobs.map(|new| new.id).collect();
-        Ok(Self { number, commit, author, files, state, others, base, indices, blobs })
+        let brought = changes.into_iter().filter_map(|change| Some((change.path, change.new?))).collect();
+        Ok(Self { number, commit, author, files, state, others, base, indices, brought })
     }
 
     /// The bytes of its safetensors files, as far as that is known.

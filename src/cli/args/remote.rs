@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
+use crate::actions::pull::Choice;
+
 const CLONE: &str = "\
 Clone a model without its weights, then convert it as the bare command does.
 
@@ -37,6 +39,9 @@ pub(in crate::cli) struct Clone {
     /// Fetch the last N commits alone
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) depth: Option<u32>,
+    /// Where safetensors may come from: pull request N, or the conversion; `auto` adopts a pull request that has the same
+    #[arg(long, value_name = "N|auto|never", conflicts_with = "no_convert")]
+    pub(in crate::cli) pr: Option<Choice>,
     /// Stop after the clone
     #[arg(long)]
     pub(in crate::cli) no_convert: bool,

@@ -51,7 +51,8 @@ pub(crate) fn run(
         }
         return Ok(0);
     }
-    convert::run(&Convert::default(), cloned.dir, offline, ui, interrupt)
+    let args = Convert { pr: args.pr, ..Convert::default() };
+    convert::run(&args, cloned.dir, offline, ui, interrupt)
 }
 
 fn tell(ui: &Ui, cloned: &Cloned) {

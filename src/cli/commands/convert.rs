@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::actions::convert::{Options, Summary, convert};
+use crate::actions::convert::{self, Options, Summary};
+use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::{Error, Reporter as _};
 use crate::cli::args::Convert;
+use crate::cli::commands::pull::tell;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, exit_code};
 use crate::cli::interrupt::Interrupt;
@@ -22,14 +24,69 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let teller = Teller::new(ui, interrupt, args.dry_run);
-    let done = Environment::read(offline).and_then(|environment| {
-        let servers = Some(environment.servers.settings);
-        convert(&options(args, cwd, servers), &teller)
-    });
+    let done = convert(args, cwd, offline, &teller);
     teller.finished();
-    let summary = ended(done, |summary| summary, &teller, ui)?;
-    conclude(&summary, args, ui);
-    Ok(worst(&summary))
+    match done {
+        Ok(Done::Pulled(pulled)) => {
+            tell(ui, &pulled);
+            Ok(0)
+        }
+        done => {
+            let done = done.map(|done| match done {
+                Done::Converted(summary) => summary,
+                Done::Pulled(_) => Summary::default(),
+            });
+            let summary = ended(done, |summary| summary, &teller, ui)?;
+            conclude(&summary, args, ui);
+            Ok(worst(&summary))
+        }
+    }
+}
+
+enum Done {
+    Converted(Summary),
+    Pulled(Pulled),
+}
+
+fn convert(args: &Convert, cwd: PathBuf, offline: bool, teller: &Teller<'_>) -> Result<Done, Error> {
+    // A plain file is converted without a look at anything else.
+    let choice = match args.pr {
+        Some(choice) => choice,
+        None if args.output.is_some() => Choice::Never,
+        None => Choice::configured(&cwd)?,
+    };
+    let environment = Environment::read(offline)?;
+    let options = options(args, cwd.clone(), Some(environment.servers.settings.clone()));
+    if choice == Choice::Never {
+        return convert::convert(&options, teller).map(Done::Converted);
+    }
+    let servers = pull::Options { cwd, asking: environment.asking, server: &environment.servers };
+    match choice {
+        Choice::Number(number) => {
+            if let Some(option) = beside_number(args) {
+                return Err(Error::NotWithPullRequest { option });
+            }
+            pull::pull(&servers, number, Wish::default(), teller).map(Done::Pulled)
+        }
+        _ => pull::convert(&options, &servers, teller).map(Done::Converted),
+    }
+}
+
+/// What says how to convert, where nothing is converted.
+fn beside_number(args: &Convert) -> Option<&'static str> {
+    let given = [
+        (!args.paths.is_empty(), "PATH"),
+        (args.dry_run, "--dry-run"),
+        (args.force, "--force"),
+        (args.key.is_some(), "--key"),
+        (!args.keep.is_empty(), "--keep"),
+        (args.strict, "--strict"),
+        (args.replace, "--replace"),
+        (args.pointer_only, "--pointer-only"),
+        (args.keep_source, "--keep-source"),
+        (args.commit, "--commit"),
+    ];
+    given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
 fn options(args: &Convert, cwd: PathBuf, servers: Option<Settings>) -> Options {

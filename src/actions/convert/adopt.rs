@@ -1,0 +1,70 @@
+//! What was converted and has been committed already, by somebody else, byte for byte.
+//!
+//! Invariant: only what is staged exactly as that commit has it counts as adopted; whatever else was converted stays
+//! staged, and is committed if that was asked for.
+
+use bstr::BString;
+
+use super::super::{Error, Note, RemoteNote, Status};
+use super::repository::Run;
+use crate::lfs::Pointer;
+use crate::repo::Repo;
+
+/// Looks for a commit that has the same files, and moves the branch to it.
+pub trait Adopt {
+    /// `converted` are the files, all staged. `None` if there is no such commit.
+    ///
+    /// # Errors
+    /// What has to end the run; that nobody answered is none.
+    fn adopt(&self, repo: &Repo, converted: &[(BString, Pointer)]) -> Result<Option<Adopted>, Error>;
+}
+
+/// A commit that the branch moved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// The number of the pull request.
+    pub number: u64,
+    /// The files that it has.
+    pub paths: Vec<BString>,
+}
+
+impl Run<'_> {
+    /// Lets somebody look for such a commit. Tells the outcomes that were kept until this is known.
+    pub(super) fn look_for_same(&mut self) -> Result<(), Error> {
+        let outcomes = self.outcomes.all.iter().filter(|outcome| outcome.status == Status::Converted);
+        let converted: Vec<_> = outcomes
+            .filter_map(|outcome| {
+                let conversion = outcome.conversion.as_ref()?;
+                let pointer = Pointer { oid: conversion.oid?, size: conversion.size };
+                Some((outcome.output.clone()?, pointer))
+            })
+            .collect();
+        let adopted = match self.adopt {
+            Some(adopt) if !converted.is_empty() => adopt.adopt(self.repo, &converted),
+            _ => Ok(None),
+        };
+        if let Ok(Some(adopted)) = &adopted {
+            self.take_over(adopted)?;
+        }
+        self.outcomes.release();
+        if let Some(Adopted { number, .. }) = adopted? {
+            self.reporter.note(&Note::Remote(RemoteNote::Adopted { number, is_all: !self.staged }));
+        }
+        Ok(())
+    }
+
+    fn take_over(&mut self, adopted: &Adopted) -> Result<(), Error> {
+        for outcome in &mut self.outcomes.all {
+            let is_in = outcome.output.as_ref().is_some_and(|output| adopted.paths.contains(output));
+            if is_in && outcome.status == Status::Converted {
+                outcome.status = Status::Adopted;
+                self.from.retain(|(source, _)| *source != outcome.source);
+            }
+        }
+        self.touched.retain(|path| !adopted.paths.contains(path));
+        // An attributes line of ours may be what is left.
+        self.staged = !self.repo.is_committed(&self.touched)?
+            || !self.repo.plan_committed_attributes(&self.pointers)?.is_empty();
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! Converting where pull requests may have the same already, or what cannot be converted.
+//!
+//! A conversion needs no trust in anybody, so it is always made; then a pull request that has the very same files, and
+//! that the branch can move to, becomes part of the branch, so that its history is what upstream will have. Where a
+//! checkpoint is refused, the pull requests that carry safetensors are named.
+//!
+//! Invariant: nobody is asked for a password, and a server that does not answer is no error: the conversion is done.
+
+use bstr::BString;
+
+use super::super::convert::{self, Adopt, Adopted, Summary};
+use super::super::{Error, Note, Reason, RemoteNote, Reporter, Status};
+use super::list::narrow;
+use super::request::PullRequest;
+use super::requests::Requests;
+use super::{NEWEST, Options, list, open};
+use crate::git::Merge;
+use crate::git::merge::merge;
+use crate::lfs::Pointer;
+use crate::repo::{Entry, Repo};
+
+/// Where safetensors may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// From this pull request.
+    Number(u64),
+    /// From the conversion; a pull request that has the same is adopted.
+    Auto,
+    /// From the conversion, and no remote is asked.
+    Never,
+}
+
+impl std::str::FromStr for Choice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "never" => Ok(Self::Never),
+            number => number.parse().map(Self::Number).map_err(|_| "not a number, `auto` or `never`"),
+        }
+    }
+}
+
+impl Choice {
+    /// What the configuration of the repository says (`st-convert.pr`), or else [`Choice::Auto`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`], or what the repository reports.
+    pub fn configured(cwd: &std::path::Path) -> Result<Self, Error> {
+        let Some(repo) = Repo::discover(cwd)? else { return Ok(Self::Auto) };
+        let Some(value) = repo.config_str("st-convert.pr") else { return Ok(Self::Auto) };
+        let parsed = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+        parsed.ok_or(Error::Setting { key: "st-convert.pr", value })
+    }
+}
+
+/// Converts, and looks at the pull requests of the remote, if there is one that may be asked.
+///
+/// # Errors
+/// As [`convert::convert`].
+pub fn convert(
+    options: &convert::Options,
+    servers: &Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Summary, Error> {
+    let mut servers = servers.clone();
+    servers.asking.in_passing = true;
+    if options.dry_run || options.output.is_some() || servers.asking.offline {
+        return convert::convert(options, reporter);
+    }
+    let auto = Auto { servers: &servers, reporter };
+    let summary = convert::convert_adopting(options, Some(&auto), reporter)?;
+    if summary.in_repository && summary.outcomes.iter().any(is_unconvertible) {
+        auto.suggest()?;
+    }
+    Ok(summary)
+}
+
+/// Was it refused for what it is, rather than for where it goes?
+fn is_unconvertible(outcome: &super::super::Outcome) -> bool {
+    let Some(Reason::Error(error)) = &outcome.reason else { return false };
+    outcome.status == Status::Refused
+        && matches!(error, Error::Checkpoint(_) | Error::Dangerous { .. } | Error::Strict { .. })
+}
+
+struct Auto<'a> {
+    servers: &'a Options<'a>,
+    reporter: &'a dyn Reporter,
+}
+
+impl Adopt for Auto<'_> {
+    fn adopt(&self, repo: &Repo, converted: &[(BString, Pointer)]) -> Result<Option<Adopted>, Error> {
+        if repo.default_remote().is_none() || repo.head_commit()?.is_none() {
+            return Ok(None);
+        }
+        let adopted = open(repo, self.servers, self.reporter, |requests| self.look(requests, converted));
+        self.forgive(adopted).map(Option::flatten)
+    }
+}
+
+impl Auto<'_> {
+    fn look(
+        &self,
+        requests: &Requests<'_>,
+        converted: &[(BString, Pointer)],
+    ) -> Result<Option<Adopted>, Error> {
+        let mut known = requests.list()?;
+        narrow(&mut known, self.servers, requests, self.reporter)?;
+        known.truncate(NEWEST);
+        let entries = requests.repo.entries()?;
+        for request in requests.fetch(&known)? {
+            let has_ours =
+                request.files.iter().any(|file| converted.iter().any(|(path, _)| *path == file.path));
+            if has_ours && request.base == Some(requests.head) && is_staged(&request, &entries) {
+                // The index has all of it already, so no file of the work tree is touched.
+                merge(requests.git, requests.network, &request.commit.to_string(), Merge::FastForward)?;
+                let paths = request.taken().map(|file| file.path.clone()).collect();
+                return Ok(Some(Adopted { number: request.number, paths }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names the pull requests that carry what could not be made.
+    fn suggest(&self) -> Result<(), Error> {
+        let listed = match list(self.servers, false, self.reporter) {
+            Err(Error::NoRemote | Error::NoCommits) => return Ok(()),
+            listed => self.forgive(listed)?,
+        };
+        let numbers: Vec<_> =
+            listed.into_iter().flat_map(|listing| listing.requests).map(|request| request.number).collect();
+        if !numbers.is_empty() {
+            self.reporter.note(&Note::Remote(RemoteNote::PullRequests { numbers }));
+        }
+        Ok(())
+    }
+
+    /// What a server or git made of it is told, and no error of a conversion.
+    fn forgive<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(error @ Error::Interrupted) => Err(error),
+            Err(error) => {
+                self.reporter
+                    .note(&Note::Remote(RemoteNote::PullRequestsNotSeen { reason: error.to_string() }));
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Has the index every path as the pull request brings it?
+fn is_staged(request: &PullRequest, entries: &[Entry]) -> bool {
+    let is_staged = |(path, new): &(BString, crate::repo::Version)| {
+        let entry = entries.iter().find(|entry| entry.path == *path && entry.stage == 0);
+        entry.is_some_and(|entry| entry.id == new.id && entry.mode == new.mode)
+    };
+    request.others.is_empty() && request.brought.iter().all(is_staged)
+}
