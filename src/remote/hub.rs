@@ -185,7 +185,7 @@ impl Client<'_> {
     }
 
     fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
-        let ask = Ask { may_log_in: true, home: Some(url.origin()), ..Ask::get(url.clone()) };
+        let ask = Ask { may_log_in: true, ..Ask::get(url.clone()) };
         let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
         let bytes = self.patiently(|| {
             let response = self.send(&ask)?;
