@@ -151,7 +151,7 @@ impl Run<'_> {
         let (mut changes, mut notes) = (Vec::new(), Vec::new());
         for change in self.repo.plan_attributes(outputs)? {
             notes.push(attributes_note(&change));
-            let AttributesChange { path, content, blob, executable, is_clean } = change;
+            let AttributesChange { path, content, blob, executable, is_clean, .. } = change;
             if let Some(content) = content {
                 undo.write(path.as_bstr(), &content)?;
             }
@@ -230,7 +230,7 @@ pub(super) struct Published {
 
 /// What is said of a `.gitattributes`.
 pub(super) fn attributes_note(change: &AttributesChange) -> Note {
-    let (path, has_unstaged_changes) = (change.path.clone(), !change.is_clean);
+    let (path, has_unstaged_changes) = (change.path.clone(), change.has_other_changes);
     if change.content.is_some() {
         Note::AttributesChanged { path, has_unstaged_changes }
     } else {
