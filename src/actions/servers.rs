@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use bstr::ByteSlice as _;
+use bstr::{BString, ByteSlice as _};
 
 use super::pull::Server;
 use super::{Error, Note, RemoteNote, Reporter};
@@ -48,7 +48,7 @@ impl Server for Servers {
         &self,
         repo: &Repo,
         remote: &Remote,
-        objects: &[Pointer],
+        objects: &[(BString, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
         self.ask(repo, reporter, |client, config| {
@@ -66,11 +66,11 @@ impl Server for Servers {
                 reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
             }
             let reference = branch.map(|branch| format!("refs/heads/{branch}"));
-            let actions = batch(client, &endpoint, Operation::Download, objects, reference.as_deref())?;
+            let pointers: Vec<_> = objects.iter().map(|(_, pointer)| *pointer).collect();
+            let actions = batch(client, &endpoint, Operation::Download, &pointers, reference.as_deref())?;
             let store = repo.store();
-            for (pointer, action) in objects.iter().zip(actions) {
-                let name = pointer.oid.to_string();
-                reporter.started(name.as_bytes().as_bstr(), pointer.size);
+            for ((path, pointer), action) in objects.iter().zip(actions) {
+                reporter.started(path.as_bstr(), pointer.size);
                 let told = Cell::new(0);
                 let tell = |here: u64| {
                     reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
