@@ -230,6 +230,6 @@ fn take(
     }
     let versions: Vec<(BString, ObjectId)> =
         request.taken().map(|file| (file.path.clone(), file.version.id)).collect();
-    take::fill_in(repo, pieces, &versions)?;
+    take::fill_in(repo, pieces, &versions, reporter)?;
     Ok(how)
 }
