@@ -47,7 +47,7 @@ struct Stream<'a> {
 /// Reads the container and the pickles in it.
 pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
     let mut stream = Stream { source, limits, at: 0 };
-    let magic = stream.pickle("the magic number")?;
+    let magic = stream.pickle_within("the magic number", &small(&limits.pickle))?;
     if !matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC) {
         return Err(Error::Legacy { what: "another magic number", at: 0 });
     }
@@ -77,8 +77,12 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
 
 impl Stream<'_> {
     fn pickle(&mut self, what: &str) -> Result<Pickle, Error> {
+        self.pickle_within(what, &self.limits.pickle)
+    }
+
+    fn pickle_within(&mut self, what: &str, limits: &pickle::Limits) -> Result<Pickle, Error> {
         let fail = |source| Error::Pickle { record: what.to_owned(), source };
-        let pickle = pickle::read(self.source, self.at, &self.limits.pickle).map_err(fail)?;
+        let pickle = pickle::read(self.source, self.at, limits).map_err(fail)?;
         self.at = pickle.end;
         Ok(pickle)
     }
@@ -102,7 +106,10 @@ impl Stream<'_> {
     /// The list of storage keys. It can be long, so it is taken from our own reader's values.
     fn keys(&mut self) -> Result<Vec<String>, Error> {
         let at = self.at;
-        let pickle = self.pickle("the list of storage keys")?;
+        // The object is still there: what both take is bounded together.
+        let limits = &self.limits.pickle;
+        let limits = pickle::Limits { memory: limits.memory / 4, ..limits.clone() };
+        let pickle = self.pickle_within("the list of storage keys", &limits)?;
         let key = |id| pickle.values.text(id).filter(|key| key.len() <= torch::MAX_KEY).map(str::to_owned);
         let keys = match pickle.values.get(pickle.root) {
             Value::List(items) if is_plain(&pickle) => items.iter().map(|&id| key(id)).collect(),
@@ -159,6 +166,8 @@ fn small(limits: &pickle::Limits) -> pickle::Limits {
     pickle::Limits {
         bytes: limits.bytes.min(4096),
         opcodes: limits.opcodes.min(1000),
+        values: limits.values.min(1000),
+        memory: limits.memory.min(256 << 10),
         text: limits.text.min(256),
         blob: limits.blob.min(256),
         integer: limits.integer.min(16),

@@ -56,7 +56,7 @@ pub struct Limits {
     pub rank: usize,
     /// Bytes of a tensor's name.
     pub name: usize,
-    /// Bytes of all names and descriptions together; a header of safetensors has at most 100 MB.
+    /// Bytes of memory for all names and descriptions together; a header of safetensors has at most 100 MB.
     pub names: u64,
     /// The output may have this many times the bytes of the source, plus 64 MiB.
     pub expansion: u64,

@@ -69,6 +69,9 @@ fn globals(contents: &Contents) -> Vec<Named> {
     globals
 }
 
+/// What a short text costs beside its bytes: its entry in a list, and what the allocator takes.
+const HOLDER: u64 = 64;
+
 struct Walk<'a> {
     torch: &'a Torch<'a>,
     limits: &'a Limits,
@@ -122,10 +125,10 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Counts the bytes of a text that is made.
+    /// Counts the bytes of a text that is made, and of what holds it.
     fn spell(&mut self, text: &str) -> Result<(), Error> {
         let limit = self.limits.names;
-        let len = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let len = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(HOLDER);
         self.names = self.names.checked_sub(len).ok_or(Error::Limit { what: "bytes of names", limit })?;
         Ok(())
     }

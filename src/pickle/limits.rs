@@ -7,6 +7,10 @@ pub struct Limits {
     pub bytes: u64,
     /// Opcodes run. A state dict of 20,000 tensors runs 700,000.
     pub opcodes: u64,
+    /// Values made. A state dict of 200,000 tensors has 4 million.
+    pub values: usize,
+    /// Bytes of memory that the values take. A state dict of 200,000 tensors takes 300 MB.
+    pub memory: usize,
     /// Values on the stack at once. A batch of items is 1,000 pairs.
     pub stack: usize,
     /// Open marks at once.
@@ -28,6 +32,8 @@ impl Default for Limits {
         Self {
             bytes: 128 << 20,
             opcodes: 20_000_000,
+            values: 8_000_000,
+            memory: 512 << 20,
             stack: 1_000_000,
             marks: 10_000,
             text: 1 << 20,

@@ -53,6 +53,12 @@ impl<'a> Machine<'a> {
             if self.stack.len() > self.limits.stack {
                 return Err(self.over("values on the stack", self.limits.stack));
             }
+            if self.values.len() > self.limits.values {
+                return Err(self.over("values", self.limits.values));
+            }
+            if self.values.memory().saturating_add(self.memo.memory()) > self.limits.memory {
+                return Err(self.over("bytes of memory", self.limits.memory));
+            }
         }
         Err(Error::Limit { what: "opcodes", limit: self.limits.opcodes, at: self.at })
     }
@@ -295,34 +301,33 @@ impl<'a> Machine<'a> {
     fn build(&mut self) -> Result<(), Error> {
         let state = self.pop()?;
         let target = self.top()?;
-        match self.values.get_mut(target) {
-            Some(Value::Object(object)) if object.state.is_none() => {
-                object.state = Some(state);
-                Ok(())
-            }
-            Some(Value::Object(_)) => Err(self.operand("an object that was built before")),
-            _ => Err(self.wrong_type(target)),
+        let before = self.values.change(target, |value| match value {
+            Value::Object(object) => Some(object.state.replace(state)),
+            _ => None,
+        });
+        match before.flatten() {
+            Some(None) => Ok(()),
+            Some(Some(_)) => Err(self.operand("an object that was built before")),
+            None => Err(self.wrong_type(target)),
         }
     }
 
     fn append(&mut self, items: &[Id]) -> Result<(), Error> {
         let target = self.top()?;
-        match self.values.get_mut(target) {
-            Some(Value::List(list)) => list.extend_from_slice(items),
-            Some(Value::Object(object)) => object.appended.extend_from_slice(items),
-            _ => return Err(self.wrong_type(target)),
-        }
-        Ok(())
+        self.extend(target, items, |value| match value {
+            Value::List(list) => Some(list),
+            Value::Object(object) => Some(&mut object.appended),
+            _ => None,
+        })
     }
 
     fn add(&mut self, items: &[Id]) -> Result<(), Error> {
         let target = self.top()?;
-        match self.values.get_mut(target) {
-            Some(Value::Set(set)) => set.extend_from_slice(items),
-            Some(Value::Object(object)) => object.appended.extend_from_slice(items),
-            _ => return Err(self.wrong_type(target)),
-        }
-        Ok(())
+        self.extend(target, items, |value| match value {
+            Value::Set(set) => Some(set),
+            Value::Object(object) => Some(&mut object.appended),
+            _ => None,
+        })
     }
 
     fn set_item(&mut self) -> Result<(), Error> {
@@ -332,12 +337,22 @@ impl<'a> Machine<'a> {
 
     fn set_items(&mut self, pairs: &[(Id, Id)]) -> Result<(), Error> {
         let target = self.top()?;
-        match self.values.get_mut(target) {
-            Some(Value::Dict(dict)) => dict.extend_from_slice(pairs),
-            Some(Value::Object(object)) => object.items.extend_from_slice(pairs),
-            _ => return Err(self.wrong_type(target)),
-        }
-        Ok(())
+        self.extend(target, pairs, |value| match value {
+            Value::Dict(dict) => Some(dict),
+            Value::Object(object) => Some(&mut object.items),
+            _ => None,
+        })
+    }
+
+    /// Puts items to the list that a value has for them.
+    fn extend<T: Copy>(
+        &mut self,
+        target: Id,
+        items: &[T],
+        list: impl FnOnce(&mut Value) -> Option<&mut Vec<T>>,
+    ) -> Result<(), Error> {
+        let done = self.values.change(target, |value| list(value).map(|list| list.extend_from_slice(items)));
+        done.flatten().ok_or_else(|| self.wrong_type(target))
     }
 
     // ---- errors

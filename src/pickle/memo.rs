@@ -1,9 +1,13 @@
 //! The memo: values by number. Pickles number them 0, 1, 2, …, so those lie in a vector; the others
 //! in a map, so that a pickle that puts at 4,294,967,295 costs one entry.
-
 use std::collections::HashMap;
 
 use super::value::Id;
+
+/// Bytes of memory for an entry of the vector, while it grows.
+const DENSE: usize = 8;
+/// The same for one of the map.
+const SPARSE: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Memo {
@@ -34,6 +38,12 @@ impl Memo {
                 self.sparse.insert(index, id);
             }
         }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn memory(&self) -> usize {
+        let dense = self.dense.len().saturating_mul(DENSE);
+        dense.saturating_add(self.sparse.len().saturating_mul(SPARSE))
     }
 
     /// The number that `MEMOIZE` takes: how many entries there are, as in `CPython`.

@@ -129,6 +129,8 @@ fn every_limit_stops_the_reader() {
     let tight = Limits {
         bytes: 64,
         opcodes: 20,
+        values: 7,
+        memory: 1000,
         stack: 4,
         marks: 2,
         text: 3,
@@ -142,7 +144,8 @@ fn every_limit_stops_the_reader() {
         other => panic!("{bytes:?}: {other:?}"),
     };
     assert_eq!(over(&[b'N'; 80]), "values on the stack");
-    assert_eq!(over(&b"N0".repeat(40)), "opcodes");
+    assert_eq!(over(&b"N0".repeat(40)), "values");
+    assert_eq!(over(&[b"N".as_slice(), &b"20".repeat(40)].concat()), "opcodes");
     assert_eq!(over(b"((("), "open marks");
     assert_eq!(over(b"X\x04\0\0\0abcd."), "bytes in a string");
     assert_eq!(over(b"C\x04abcd."), "bytes in a byte string");
@@ -150,6 +153,37 @@ fn every_limit_stops_the_reader() {
     assert_eq!(over(b"Vabcdefgh\n."), "bytes in a line");
     let long = Limits { bytes: 4, ..Limits::default() };
     assert!(matches!(read(&b"NNNNNN.".to_vec(), 0, &long), Err(Error::Limit { what: "bytes", .. })));
+}
+
+#[test]
+fn memory_is_counted() {
+    let memory = |bytes: &[u8]| pickle(bytes).unwrap().values.memory();
+    let node = memory(b"N.");
+    assert!((16..64).contains(&node), "{node}");
+    assert_eq!(memory(b"N0N."), 2 * node);
+    assert!(memory(&[b"X\x64\0\0\0".as_slice(), &b"x".repeat(100), b"."].concat()) >= node + 100);
+    // A list by what it has room for, however it came to it.
+    assert!(memory(&[b"](".as_slice(), &b"N".repeat(100), b"e."].concat()) >= 101 * node + 400);
+    assert!(memory(&[b"]".as_slice(), &b"Na".repeat(100), b"."].concat()) >= 101 * node + 400);
+    assert!(memory(&[b"}".as_slice(), &b"NNs".repeat(100), b"."].concat()) >= 201 * node + 800);
+    assert!(memory(b"ca\nb\n)0.") >= 2 * node + 3 * 32);
+    assert!(memory(b"ca\nb\n)R.") >= 3 * node + 3 * 32 + 80);
+    // What is built on an object, and what only the memo holds.
+    let object = |more: &[u8]| memory(&[b"ca\nb\n)R".as_slice(), more, b"."].concat());
+    assert!(object(&b"Na".repeat(100)) >= object(&b"N0".repeat(100)) + 400);
+    assert!(object(&b"NNs".repeat(100)) >= object(&b"N0N0".repeat(100)) + 800);
+    let limited = |bytes: &[u8], memory| {
+        let limits = Limits { memory, ..Limits::default() };
+        match read(&bytes.to_vec(), 0, &limits) {
+            Err(Error::Limit { what, .. }) => Some(what),
+            other => other.map(|_| None).unwrap(),
+        }
+    };
+    let sparse = (0_u32..100).flat_map(|n| [b"r".to_vec(), (2 * n + 1).to_le_bytes().to_vec()].concat());
+    let sparse = [b"N".to_vec(), sparse.collect(), b".".to_vec()].concat();
+    assert_eq!((limited(&sparse, 4_000), limited(&sparse, 8_000)), (Some("bytes of memory"), None));
+    let dense = [b"\x80\x04N".as_slice(), &b"\x94".repeat(1000), b"."].concat();
+    assert_eq!((limited(&dense, 4_000), limited(&dense, 9_000)), (Some("bytes of memory"), None));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The arena of values: [`Id`] names a node, [`Value`] is what stands there.
 //!
+//! Nodes lie in chunks, so that the arena grows without a copy and holds no more memory than it has nodes, but for one
+//! chunk. What they take is counted ([`Arena::memory`]), as the allocators of the C libraries give it.
+//!
 //! Invariant: a node never moves and is never removed, so an [`Id`] stays valid.
 
 use std::fmt;
@@ -77,6 +80,37 @@ impl Value {
     }
 }
 
+impl Value {
+    /// How many bytes of memory it holds beside itself.
+    fn memory(&self) -> usize {
+        match self {
+            Self::None | Self::Bool(_) | Self::Int(_) | Self::Huge | Self::Float(_) | Self::Persistent(_) => {
+                0
+            }
+            Self::Big(_) => allocated::<i128>(1),
+            Self::Str(text) => allocated::<u8>(text.len()),
+            Self::Bytes(bytes) | Self::ByteArray(bytes) => allocated::<u8>(bytes.len()),
+            Self::List(items) | Self::Set(items) => allocated::<Id>(items.capacity()),
+            Self::Tuple(items) | Self::FrozenSet(items) => allocated::<Id>(items.len()),
+            Self::Dict(pairs) => allocated::<(Id, Id)>(pairs.capacity()),
+            Self::Global(global) => allocated::<Global>(1)
+                .saturating_add(allocated::<u8>(global.module.len()))
+                .saturating_add(allocated::<u8>(global.name.len())),
+            Self::Object(object) => allocated::<Object>(1)
+                .saturating_add(allocated::<(Id, Id)>(object.items.capacity()))
+                .saturating_add(allocated::<Id>(object.appended.capacity())),
+        }
+    }
+}
+
+/// What an allocator gives for so many of a type: some bytes of its own, in steps of 16, at least 32.
+fn allocated<T>(count: usize) -> usize {
+    match count.saturating_mul(size_of::<T>()) {
+        0 => 0,
+        bytes => bytes.saturating_add(8).next_multiple_of(16).max(32),
+    }
+}
+
 /// A class or a function, by name. Nothing is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Global {
@@ -126,21 +160,31 @@ struct Node {
     at: u64,
 }
 
+/// How many nodes a chunk has.
+const CHUNK: usize = 1 << 14;
+
 /// All values of one pickle.
 #[derive(Debug, Default)]
 pub struct Arena {
-    nodes: Vec<Node>,
+    chunks: Vec<Vec<Node>>,
+    len: usize,
+    memory: usize,
 }
 
 impl Arena {
     /// How many nodes there are.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.len
     }
 
     /// Is there no node?
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.len == 0
+    }
+
+    /// How many bytes of memory the nodes take, with all that they hold.
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The value at `id`.
@@ -155,7 +199,7 @@ impl Arena {
 
     /// All values, in the order in which they were made.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &Value)> {
-        (0..).map(Id).zip(self.nodes.iter().map(|node| &node.value))
+        (0..).map(Id).zip(self.chunks.iter().flatten().map(|node| &node.value))
     }
 
     /// The text at `id`, if it is text.
@@ -216,16 +260,26 @@ impl Arena {
     }
 
     pub(super) fn push(&mut self, value: Value, at: u64) -> Option<Id> {
-        let id = u32::try_from(self.nodes.len()).ok()?;
-        self.nodes.push(Node { value, at });
+        let id = u32::try_from(self.len).ok()?;
+        self.memory = self.memory.saturating_add(size_of::<Node>()).saturating_add(value.memory());
+        if self.len.is_multiple_of(CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        self.chunks.last_mut()?.push(Node { value, at });
+        self.len = self.len.saturating_add(1);
         Some(Id(id))
     }
 
-    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Value> {
-        self.nodes.get_mut(id.index()).map(|node| &mut node.value)
+    /// Changes the value at `id`, if there is one.
+    pub(super) fn change<T>(&mut self, id: Id, change: impl FnOnce(&mut Value) -> T) -> Option<T> {
+        let node = self.chunks.get_mut(id.index() / CHUNK)?.get_mut(id.index() % CHUNK)?;
+        let before = node.value.memory();
+        let changed = change(&mut node.value);
+        self.memory = self.memory.saturating_add(node.value.memory()).saturating_sub(before);
+        Some(changed)
     }
 
     fn node(&self, id: Id) -> Option<&Node> {
-        self.nodes.get(id.index())
+        self.chunks.get(id.index() / CHUNK)?.get(id.index() % CHUNK)
     }
 }

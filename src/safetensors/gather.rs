@@ -1,20 +1,35 @@
 //! The gathering of strided views in bounded memory.
 //!
 //! The output is cut into blocks of at most [`BLOCK`] bytes, each a box of the tensor: some outer indices
-//! fixed, a range of one dimension, all of the inner ones. A block whose elements lie close together is
-//! read with one read; otherwise it is read along the dimension of the smallest stride, which is
-//! where the source is dense, and scattered to its place.
+//! fixed, a range of one dimension, all of the inner ones. A block is gathered in one of two ways, whichever
+//! costs less by its geometry:
+//!
+//! ```text
+//! windows   all that lies between its first and its last element, window by window, and of each window the
+//!           elements in it: for elements that lie close together, and for many that do not
+//! runs      along the dimension of the smallest stride, where the source is dense; in the worst case element
+//!           by element, through [`Pages`]
+//! ```
+//!
+//! So whatever the strides are, an element costs no more than one small read ([`CALL`]).
 
 use super::Error;
+use super::pages::Pages;
 use crate::checkpoint::Tensor;
 use crate::read_at::ReadAt;
 
 /// Bytes of output made at once.
 const BLOCK: u64 = 4 << 20;
-/// Bytes of source read at once for a block whose elements lie close together.
-const SPAN: u64 = 8 << 20;
+/// Bytes of source in a window: a multiple of every width, so that no element lies across its end.
+const WINDOW: u64 = 8 << 20;
 /// Bytes read at once along one dimension.
 const RUN: u64 = 256 << 10;
+/// What a read costs beside its bytes, as so many bytes of a long one.
+const CALL: u64 = 2048;
+/// What it costs to see whether an element lies in a window, in the same measure.
+const LOOK: u64 = 8;
+/// A stride of so many bytes is a hole: what lies between costs more than one read an element.
+const HOLE: u64 = 4096;
 
 /// Can the tensor be copied as it lies?
 pub(super) fn is_contiguous(tensor: &Tensor) -> bool {
@@ -26,6 +41,7 @@ pub(super) fn is_contiguous(tensor: &Tensor) -> bool {
 pub(super) struct Gather {
     output: Vec<u8>,
     input: Vec<u8>,
+    pages: Pages,
 }
 
 /// One dimension of a block: its size, its stride in the source, and its stride in the output, in units.
@@ -86,45 +102,63 @@ impl Gather {
         self.output.resize(usize_of(units * width), 0);
         let extent: u64 = 1 + dims.iter().map(|dim| (dim.size - 1) * dim.source).sum::<u64>();
         let span = extent * width;
-        if span <= SPAN && span / 4 <= units * width + RUN {
-            self.input.resize(usize_of(span), 0);
-            source.read_exact_at(&mut self.input, at)?;
-            each(dims, &mut |from, to| {
-                copy_unit(&mut self.output, to, &self.input, from, width);
-                Ok(())
-            })
+        let runs = Runs::new(dims, width);
+        // Each way looks at each element once.
+        let looks = units.saturating_mul(LOOK).saturating_mul((span - 1) / WINDOW);
+        if span.saturating_add(looks) <= runs.cost() {
+            self.windows(dims, at, span, width, source)
         } else {
-            self.along_the_smallest_stride(dims, at, width, source)
+            self.runs(&runs, at, source)
         }
     }
 
-    fn along_the_smallest_stride(
+    fn windows(
         &mut self,
         dims: &[Dim],
         at: u64,
+        span: u64,
         width: u64,
         source: &dyn ReadAt,
     ) -> Result<(), Error> {
-        let mut dims = dims.to_vec();
-        dims.sort_by_key(|dim| std::cmp::Reverse((dim.size > 1 && dim.source > 0, dim.source)));
-        // Those that do not move in the source come last, so that each run is read once.
-        let moving = dims.iter().position(|dim| dim.source == 0 || dim.size == 1).unwrap_or(dims.len());
-        let still = dims.split_off(moving);
-        let Some(run) = dims.pop() else { return Ok(()) };
-        // So far apart that reading what lies between would cost more than one read an element.
-        let sparse = run.source * width > 4096;
-        let per_read = if sparse { 1 } else { (RUN / (run.source * width)).max(1) };
-        let Self { output, input } = self;
-        each(&dims, &mut |from, to| {
+        let Self { output, input, .. } = self;
+        let mut begin = 0;
+        while begin < span {
+            let len = WINDOW.min(span - begin);
+            input.resize(usize_of(len), 0);
+            source.read_exact_at(input, at + begin)?;
+            // In units; the last window holds less than it could.
+            let (first, count) = (begin / width, len / width);
+            each(dims, &mut |from, to| {
+                let inside = from.wrapping_sub(first);
+                if inside < count {
+                    copy_unit(output, to, input, inside, width);
+                }
+                Ok(())
+            })?;
+            begin += len;
+        }
+        Ok(())
+    }
+
+    fn runs(&mut self, runs: &Runs, at: u64, source: &dyn ReadAt) -> Result<(), Error> {
+        let Self { output, input, pages } = self;
+        let Runs { outer, run, still, per_read, width } = runs;
+        let width = *width;
+        each(outer, &mut |from, to| {
             let mut first = 0;
             while first < run.size {
-                let count = per_read.min(run.size - first);
+                let count = (*per_read).min(run.size - first);
                 let span = ((count - 1) * run.source + 1) * width;
                 input.resize(usize_of(span), 0);
-                source.read_exact_at(input, at + (from + first * run.source) * width)?;
+                let begin = at + (from + first * run.source) * width;
+                if span < HOLE {
+                    pages.read(input, begin, source)?;
+                } else {
+                    source.read_exact_at(input, begin)?;
+                }
                 for index in 0..count {
                     let to = to + (first + index) * run.output;
-                    each(&still, &mut |_, more| {
+                    each(still, &mut |_, more| {
                         copy_unit(output, to + more, input, index * run.source, width);
                         Ok(())
                     })?;
@@ -133,6 +167,41 @@ impl Gather {
             }
             Ok(())
         })
+    }
+}
+
+/// A block as runs along its densest dimension.
+struct Runs {
+    outer: Vec<Dim>,
+    /// The dimension of the smallest stride that moves in the source.
+    run: Dim,
+    /// Those that do not move in the source, so that each run is read once.
+    still: Vec<Dim>,
+    /// How many elements of a run are read at once.
+    per_read: u64,
+    width: u64,
+}
+
+impl Runs {
+    fn new(dims: &[Dim], width: u64) -> Self {
+        let mut outer = dims.to_vec();
+        outer.sort_by_key(|dim| std::cmp::Reverse((dim.size > 1 && dim.source > 0, dim.source)));
+        let moving = outer.iter().position(|dim| dim.source == 0 || dim.size == 1).unwrap_or(outer.len());
+        let still = outer.split_off(moving);
+        let run = outer.pop().unwrap_or(Dim { size: 1, source: 0, output: 0 });
+        let stride = run.source.saturating_mul(width);
+        let per_read = if stride > HOLE { 1 } else { (RUN / stride.max(1)).max(1) };
+        Self { outer, run, still, per_read, width }
+    }
+
+    /// What they cost to read, in bytes of a long read.
+    fn cost(&self) -> u64 {
+        let Self { outer, run, per_read, width, .. } = self;
+        let runs = outer.iter().fold(1_u64, |runs, dim| runs.saturating_mul(dim.size));
+        let reads = run.size.div_ceil(*per_read).saturating_mul(runs);
+        let longest =
+            (run.size.min(*per_read).saturating_sub(1)).saturating_mul(run.source).saturating_add(1);
+        reads.saturating_mul(longest.saturating_mul(*width).saturating_add(CALL))
     }
 }
 
@@ -195,4 +264,100 @@ fn copy_unit(output: &mut [u8], to: u64, input: &[u8], from: u64, width: u64) {
 /// All numbers here were checked against the size of a storage, which fits.
 fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::checkpoint::DType;
+
+    /// Bytes of which no two runs are alike.
+    fn source(len: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let next = |state: &mut u32| {
+            *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        };
+        (0..len).map(|_| next(&mut state)).collect()
+    }
+
+    fn tensor(shape: &[u64], strides: &[u64], offset: u64, width: u64) -> Tensor {
+        let (name, shape, strides) = (String::new(), shape.to_vec(), strides.to_vec());
+        let (dtype, storage, conjugate, negate) = (DType::U8, 0, false, false);
+        Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate }
+    }
+
+    fn gathered(gather: &mut Gather, tensor: &Tensor, base: u64, source: &dyn ReadAt) -> Vec<u8> {
+        let mut out = Vec::new();
+        gather
+            .run(tensor, base, source, &mut |bytes| {
+                out.extend_from_slice(bytes);
+                Ok(())
+            })
+            .unwrap();
+        out
+    }
+
+    /// One element after the other.
+    fn plainly(tensor: &Tensor, base: u64, source: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut index = vec![0; tensor.shape.len()];
+        loop {
+            let at: u64 = index.iter().zip(&tensor.strides).map(|(index, stride)| index * stride).sum();
+            let at = usize_of(base + (tensor.offset + at) * tensor.width);
+            out.extend_from_slice(&source[at..at + usize_of(tensor.width)]);
+            if !advance(&mut index, &tensor.shape) {
+                return out;
+            }
+        }
+    }
+
+    #[test]
+    fn each_way_gives_what_a_plain_loop_gives() {
+        let source = source(40 << 20);
+        let mut gather = Gather::default();
+        let cases: [(&[u64], &[u64], u64, u64); 12] = [
+            // Many far apart: windows, of bytes and of wider elements, and the rest of a last one.
+            (&[150, 150, 150], &[80_001, 79_987, 70_099], 5, 1),
+            (&[60, 60, 60], &[20_001, 19_997, 30_011], 0, 8),
+            (&[60, 60, 60], &[10_001, 9_997, 15_011], 1, 16),
+            // Few: one read each.
+            (&[3, 5], &[9_000_000, 1_000_003], 2, 1),
+            (&[2, 2, 2], &[1, 4_000_000, 2_000_000], 0, 4),
+            // Dense in one dimension: runs of it.
+            (&[30, 5000], &[1_000_003, 1], 7, 1),
+            (&[5000, 30], &[1, 1_000_003], 7, 1),
+            (&[9, 700, 9], &[700_001, 2, 90_001], 0, 4),
+            // Together in one window.
+            (&[700, 500], &[1, 700], 3, 8),
+            (&[64, 64, 64], &[3, 64 * 64 * 3, 64 * 3], 1, 2),
+            // Not moving at all, and in one dimension alone.
+            (&[1000, 1000], &[0, 0], 9, 4),
+            (&[1000, 40, 10], &[0, 500_009, 0], 0, 1),
+        ];
+        for (shape, strides, offset, width) in cases {
+            let tensor = tensor(shape, strides, offset, width);
+            let same = gathered(&mut gather, &tensor, 16, &source) == plainly(&tensor, 16, &source);
+            assert!(same, "{shape:?} {strides:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_view_is_gathered(
+            dims in prop::collection::vec((1_u64..12, prop_oneof![0_u64..9, 0_u64..70_000]), 0..4),
+            width in prop::sample::select(vec![1_u64, 2, 4, 8, 16]),
+            offset in 0_u64..5,
+        ) {
+            let (shape, strides): (Vec<_>, Vec<_>) = dims.into_iter().unzip();
+            let source = source(1 << 20);
+            let tensor = tensor(&shape, &strides, offset, width);
+            let extent: u64 = shape.iter().zip(&strides).map(|(size, stride)| (size - 1) * stride).sum();
+            prop_assume!((offset + extent + 1) * width <= source.len() as u64);
+            let got = gathered(&mut Gather::default(), &tensor, 0, &source);
+            prop_assert!(got == plainly(&tensor, 0, &source));
+        }
+    }
 }

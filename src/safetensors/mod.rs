@@ -15,6 +15,7 @@
 mod error;
 mod gather;
 mod layout;
+mod pages;
 mod read;
 pub mod shard;
 mod write;

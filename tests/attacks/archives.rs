@@ -42,6 +42,30 @@ fn names_that_differ_in_case() {
 }
 
 #[test]
+fn names_misspelt_in_their_case() {
+    // torch looks records up without case: it would find each of these, and a reader that is exact would not.
+    let renamed = |at: usize, name: &str| {
+        let mut records = plain();
+        records[at] = Record::stored(name, &records[at].data.clone());
+        archive::write(&records)
+    };
+    for (at, name) in [
+        (0, "archive/Data.pkl"),
+        (0, "archive/data.PKL"),
+        (1, "archive/DATA/0"),
+        (1, "archive/dAta/0"),
+        (2, "archive/Version"),
+        (2, "archive/ByteOrder"),
+        (2, "archive/CONSTANTS.pkl"),
+        (2, "archive/Code/model.py"),
+    ] {
+        assert_ambiguous(&renamed(at, name), "for another record");
+    }
+    // What is none of torch's may be spelt as it likes.
+    assert!(converted(&renamed(2, "archive/README.md")).is_ok());
+}
+
+#[test]
 fn two_roots() {
     let other = Record::stored("other/data.pkl", &pickle::whole(&pickle::none()));
     assert_ambiguous(&archive::write(&[plain(), vec![other.clone()]].concat()), "two roots");

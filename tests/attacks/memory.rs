@@ -175,3 +175,44 @@ fn one_dict_in_many_lists() {
     let object = [inner, b"(".to_vec(), pickle::text("model"), model, lists, b"d".to_vec()].concat();
     assert_limit(&zip_of(&object), "visited values");
 }
+
+/// Parameters as torch writes them: what is the same is in the memo.
+fn parameters(count: u32) -> Vec<u8> {
+    let shared = [
+        pickle::global("torch._utils", "_rebuild_parameter"),
+        pickle::global("torch._utils", "_rebuild_tensor_v2"),
+        pickle::global("torch", "FloatStorage"),
+        pickle::global("collections", "OrderedDict"),
+        pickle::text("storage"),
+        pickle::text("cpu"),
+        pickle::text("0"),
+    ];
+    let mut object = Vec::new();
+    for (at, value) in (0_u8..).zip(shared) {
+        object.extend([value, vec![b'q', at, b'0']].concat());
+    }
+    object.extend(b"}");
+    for first in (0..count).step_by(1000) {
+        object.extend(b"(");
+        for n in first..(first + 1000).min(count) {
+            object
+                .extend(pickle::text(&format!("model.layers.{n}.mlp.experts.{}.down_proj.weight", n % 128)));
+            // The key is a string of its own for each, and so is what is in the tuples.
+            let storage = b"((h\x04h\x02X\x01\0\0\x000h\x05K\x04tQ";
+            object.extend(
+                [b"h\x00(h\x01", storage.as_slice(), b"K\0K\x02K\x02\x86K\x02K\x01\x86\x89"].concat(),
+            );
+            object.extend(b"h\x03)RtR\x89h\x03)RtR");
+        }
+        object.extend(b"u");
+    }
+    zip_of(&object)
+}
+
+#[test]
+fn what_real_checkpoints_hold_is_within_the_limits() {
+    assert_eq!(plan(&parameters(20_000)).unwrap().tensors.len(), 20_000);
+    assert_eq!(plan(&parameters(200_000)).unwrap().tensors.len(), 200_000);
+    // As many again would not fit.
+    assert_pickle_limit(&parameters(400_000), "bytes of memory");
+}

@@ -6,6 +6,7 @@ mod archives;
 mod legacy;
 mod memory;
 mod pickles;
+mod strides;
 mod tensors;
 
 use std::time::{Duration, Instant};

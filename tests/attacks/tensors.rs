@@ -1,6 +1,6 @@
 //! Attacks with storages and views: what they declare, against what is there.
 
-use super::{Error, converted, floats, pickle, refused};
+use super::{Error, converted, floats, pickle, plan, refused};
 use crate::checkpoint::{legacy, zip, zip_of};
 
 fn one(tensor: Vec<u8>) -> Vec<u8> {
@@ -225,6 +225,67 @@ fn flags_that_are_unknown() {
         pickle::dict(&[(pickle::int(1), vec![0x88])]),
     ] {
         assert_geometry(&flagged(flags));
+    }
+}
+
+/// `_rebuild_tensor_v3` on a storage of a class, with a dtype of its own.
+fn v3(class: &str, numel: i128, dtype: Vec<u8>, size: i128) -> Vec<u8> {
+    let args = [
+        pickle::storage(class, "0", numel),
+        pickle::int(0),
+        pickle::tuple(&[pickle::int(size)]),
+        pickle::tuple(&[pickle::int(1)]),
+        vec![0x89],
+        pickle::none(),
+        dtype,
+    ];
+    one(pickle::call(&pickle::global("torch._utils", "_rebuild_tensor_v3"), &args))
+}
+
+#[test]
+fn a_dtype_of_its_own_on_a_typed_storage() {
+    let dtype = |name| pickle::global("torch", name);
+    // The same, and any on a storage of bytes.
+    assert!(converted(&v3("FloatStorage", 4, dtype("float32"), 4)).is_ok());
+    assert!(converted(&v3("UntypedStorage", 16, dtype("uint16"), 8)).is_ok());
+    for name in ["int32", "float64", "uint16", "uint8", "complex64"] {
+        let refused = refused(&v3("FloatStorage", 4, dtype(name), 1));
+        assert!(
+            matches!(&refused, Error::Unsupported { what, .. } if what == "a view of a storage of another dtype"),
+            "{name}: {refused:?}"
+        );
+    }
+    for other in [dtype("complex128"), dtype("qint8"), dtype("evil"), pickle::text("float32"), pickle::none()]
+    {
+        assert!(matches!(refused(&v3("FloatStorage", 4, other, 4)), Error::Unsupported { .. }));
+    }
+    // In the dtype that is named it does not fit.
+    assert_geometry(&v3("UntypedStorage", 16, dtype("uint16"), 9));
+}
+
+#[test]
+fn tensors_in_hooks() {
+    // Whatever hangs on a tensor is no weight; a tensor in it is told.
+    let hooks = pickle::dict(&[(pickle::int(0), pickle::four()), (pickle::int(1), pickle::four())]);
+    let args = |hooks: Vec<u8>| {
+        let (size, stride) = (pickle::tuple(&[pickle::int(4)]), pickle::tuple(&[pickle::int(1)]));
+        [pickle::storage("FloatStorage", "0", 4), pickle::int(0), size, stride, vec![0x89], hooks]
+    };
+    let v2 = |hooks| pickle::call(&pickle::global("torch._utils", "_rebuild_tensor_v2"), &args(hooks));
+    let v3 = |hooks| {
+        let args = [args(hooks).to_vec(), vec![pickle::global("torch", "float32")]].concat();
+        pickle::call(&pickle::global("torch._utils", "_rebuild_tensor_v3"), &args)
+    };
+    let parameter = |hooks| {
+        let args = [pickle::four(), vec![0x88], hooks];
+        pickle::call(&pickle::global("torch._utils", "_rebuild_parameter"), &args)
+    };
+    for tensor in [&v2 as &dyn Fn(Vec<u8>) -> Vec<u8>, &v3, &parameter] {
+        let plan = plan(&one(tensor(hooks.clone()))).unwrap();
+        let ignored: Vec<_> = plan.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();
+        assert_eq!(ignored, [("a (attributes)", "a dict with 2 tensors")]);
+        assert_eq!(plan.tensors.len(), 1);
+        assert!(super::plan(&one(tensor(pickle::dict(&[])))).unwrap().ignored.is_empty());
     }
 }
 

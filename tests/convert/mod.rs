@@ -14,6 +14,8 @@ mod leftovers;
 mod lfs;
 mod links;
 mod many;
+#[cfg(target_os = "linux")]
+mod memory;
 mod names;
 mod options;
 mod plain;

@@ -74,6 +74,109 @@ fn the_class_in_config_json_decides_ties() {
 }
 
 #[test]
+fn the_class_is_read_from_the_index_where_the_file_is_not_checked_out() {
+    let config = "{\"architectures\": [\"GPT2LMHeadModel\"]}";
+    let name = "gpt2-tied.bin";
+    let with_config = || {
+        let model = Model::with(name);
+        model.write("config.json", config);
+        model.git(&["add", "config.json"]);
+        model.commit();
+        model
+    };
+    // Deleted, and left out by a sparse checkout.
+    let model = with_config();
+    fs::remove_file(model.at("config.json")).unwrap();
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of(name));
+    let model = with_config();
+    model.git(&["sparse-checkout", "set", "--no-cone", "/*", "!/config.json"]);
+    assert!(!model.at("config.json").exists());
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of(name));
+    // What is there counts before what is staged.
+    let model = with_config();
+    model.write("config.json", "{}");
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of("gpt2-tied-no-config.bin"));
+    assert_ne!(oid_of(name), oid_of("gpt2-tied-no-config.bin"));
+}
+
+/// The names that a file holds.
+fn held(model: &Model, path: &str) -> Vec<String> {
+    let bytes = fs::read(model.at(path)).unwrap();
+    let read = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut names: Vec<_> = read.names().into_iter().map(ToString::to_string).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn names_of_ties_can_be_kept_over_several_files() {
+    let model = Model::new();
+    model.add("a/pytorch_model.bin", &fixture("tied-3.bin"));
+    model.add("b/pytorch_model.bin", &fixture("tied-2.bin"));
+    model.commit();
+    model.run(&["--keep", "z.weight", "--keep", "embed.weight"]).ok();
+    assert_eq!(held(&model, "a/model.safetensors"), ["bias", "z.weight"]);
+    assert_eq!(held(&model, "b/model.safetensors"), ["bias", "embed.weight"]);
+    // In a plain file each, too.
+    let root = model.sandbox.path("plain");
+    fs::create_dir(&root).unwrap();
+    for name in ["tied-3.bin", "tied-2.bin"] {
+        fs::write(root.join(name), fixture(name)).unwrap();
+    }
+    let args = ["tied-3.bin", "tied-2.bin", "--keep", "z.weight", "--keep", "embed.weight"];
+    model.sandbox.bin(&root, &args).ok();
+    for (plain, path) in [("tied-3", "a/model.safetensors"), ("tied-2", "b/model.safetensors")] {
+        let written = fs::read(root.join(plain).with_extension("safetensors")).unwrap();
+        assert_eq!(written, fs::read(model.at(path)).unwrap());
+    }
+}
+
+#[test]
+fn two_names_of_one_tie_cannot_both_be_kept() {
+    let model = Model::with("tied-3.bin");
+    let before = model.listing();
+    for args in [
+        &["--keep", "a.weight", "--keep", "z.weight"] as &[&str],
+        &["--keep", "z.weight", "--keep", "m.weight"],
+    ] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(
+            run.stderr.contains("hint: list the ties with `git st-convert inspect pytorch_model.bin`"),
+            "{run:?}"
+        );
+        assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    }
+    // The same name twice is one.
+    model.run(&["--keep", "z.weight", "--keep", "z.weight"]).ok();
+    assert_eq!(held(&model, "model.safetensors"), ["bias", "z.weight"]);
+}
+
+#[test]
+fn what_changes_a_repository_needs_one() {
+    let model = Model::new();
+    let root = model.sandbox.path("plain");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("tied-2.bin"), fixture("tied-2.bin")).unwrap();
+    let before = model.listing();
+    for option in ["--replace", "--commit", "--pointer-only"] {
+        for args in [&[option] as &[&str], &[option, "tied-2.bin"], &["-n", option, "tied-2.bin"]] {
+            let run = model.sandbox.bin(&root, args);
+            assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+            assert_eq!(run.stderr, format!("error: {option} needs a repository\n"));
+        }
+        // Nor is there one for a file that is written elsewhere.
+        let run = model.run(&[option, "../plain/tied-2.bin", "-o", "../plain/out.safetensors"]);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(&format!("'{option}' cannot be used with '--output")), "{run:?}");
+    }
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+}
+
+#[test]
 fn a_name_of_a_tie_can_be_kept() {
     let model = Model::with("tied-3.bin");
     let run = json_lines(&model.run(&["--json", "--keep", "z.weight"]).ok());

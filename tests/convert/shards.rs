@@ -76,6 +76,72 @@ fn a_set_with_a_true_index() {
 }
 
 #[test]
+fn a_set_of_a_variant() {
+    // As transformers names them: the variant behind the stem, and in the index before its extension.
+    let model = model();
+    let shards = ["pytorch_model.fp16-00001-of-00002.bin", "pytorch_model.fp16-00002-of-00002.bin"];
+    let converted = ["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"];
+    for (name, bytes) in shards.iter().zip(self::shards()) {
+        model.add(name, &bytes);
+    }
+    let map = json!({ "a": shards[0], "b": shards[0], "c": shards[1] });
+    model.add("pytorch_model.bin.index.fp16.json", index(&map).as_bytes());
+    model.commit();
+    model.run(&["pytorch_model.bin.index.fp16.json"]).ok();
+    let text = fs::read(model.at("model.safetensors.index.fp16.json")).unwrap();
+    let written: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(written["weight_map"], json!({ "a": converted[0], "b": converted[0], "c": converted[1] }));
+    let files = "A  model.fp16-00001-of-00002.safetensors\nA  model.fp16-00002-of-00002.safetensors\n";
+    assert_eq!(model.status(), format!("{files}A  model.safetensors.index.fp16.json\n"));
+    // The set without a variant is another; both are found.
+    model.run::<&str>(&[]).ok();
+    check(&model);
+    let run = super::json_lines(&model.run(&["--json"]).ok());
+    assert_eq!(run.last().unwrap()["up_to_date"], 4);
+    // Where the index cannot be read, its shards are known by their names, and those of the other set are not.
+    let model = self::model();
+    for (name, bytes) in shards.iter().zip(self::shards()) {
+        model.add(name, &bytes);
+    }
+    model.add("pytorch_model.bin.index.fp16.json", b"no index");
+    model.commit();
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    for name in shards {
+        assert!(run.stderr.contains(&format!("error: {name}: belongs to a sharded set")), "{name}: {run:?}");
+    }
+    check(&model);
+    assert!(!model.at(converted[0]).exists());
+}
+
+#[test]
+fn an_index_under_git_lfs() {
+    for args in [&[] as &[&str], &["--replace", "--commit"]] {
+        let model = model();
+        let text = fs::read_to_string(model.at(".gitattributes")).unwrap();
+        model.write(".gitattributes", text + "*.json filter=lfs diff=lfs merge=lfs -text\n");
+        model.git(&["rm", "-q", "--cached", INDEX]);
+        model.add(INDEX, index(&map()).as_bytes());
+        model.git(&["add", ".gitattributes"]);
+        model.commit();
+        // As a clone without LFS content has it.
+        model.only_pointer(INDEX, index(&map()).as_bytes());
+        model.git(&["add", INDEX]);
+        assert_eq!(model.status(), "");
+        let before = model.sandbox.filter_runs();
+        model.run(args).ok();
+        check(&model);
+        let written = fs::read(model.at("model.safetensors.index.json")).unwrap();
+        model.check("model.safetensors.index.json", &git_st_convert::hash::Oid::of(&written).to_string());
+        assert_eq!(model.sandbox.filter_runs(), before, "the filter ran");
+        assert!(model.status().lines().all(|line| line.starts_with("A  ")), "{}", model.status());
+        if model.sandbox.git_lfs_available() {
+            assert_eq!(model.git(&["lfs", "fsck"]), "Git LFS fsck OK\n");
+        }
+    }
+}
+
+#[test]
 fn one_shard_or_the_index_may_be_named() {
     let model = model();
     model.run(&[INDEX]).ok();
@@ -144,6 +210,22 @@ fn a_missing_shard_is_named() {
 }
 
 #[test]
+fn an_index_with_changes_that_are_not_staged() {
+    let model = model();
+    model.write(INDEX, index(&json!({ "a": SHARDS[0] })));
+    refused(
+        &model,
+        &[],
+        &format!("error: {INDEX}: has changes that are not staged\nhint: stage it with `git add {INDEX}`"),
+    );
+    refused(
+        &model,
+        &["--replace"],
+        &format!("error: {}: belongs to a sharded set of which {INDEX} is not", SHARDS[0]),
+    );
+}
+
+#[test]
 fn an_index_that_disagrees() {
     let wrong = json!({ "a": SHARDS[0], "b": SHARDS[1], "c": SHARDS[1] });
     refused(&with_index(&wrong), &[], "which it does not");
@@ -156,6 +238,25 @@ fn an_index_that_disagrees() {
         // By its own name a shard is one file.
         model.run(&[SHARDS[0]]).ok();
     }
+}
+
+#[test]
+fn a_tensor_in_two_shards() {
+    let model = Model::new();
+    model.add(SHARDS[0], &checkpoint(&[tensor("a", 40), tensor("c", 8)]));
+    model.add(SHARDS[1], &shards()[1]);
+    let map = json!({ "a": SHARDS[0], "c": SHARDS[1] });
+    model.add(INDEX, index(&map).as_bytes());
+    model.commit();
+    let told = format!("error: {}: holds c, as {} does\n", SHARDS[0], CONVERTED[0]);
+    refused(&model, &[], &told);
+    refused(
+        &model,
+        &["--replace", "--commit"],
+        &format!("hint: list what it holds with `git st-convert inspect {}`", SHARDS[0]),
+    );
+    // Each by itself is fine.
+    model.run(&SHARDS).ok();
 }
 
 #[test]

@@ -286,8 +286,12 @@ impl<'a> Tracked<'a> {
         let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
         let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
         let shards: BTreeSet<&String> = content.weight_map.values().collect();
-        let paths: Vec<_> =
+        let mut paths: BTreeSet<_> =
             shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+        // Of one that was changed since, only the names tell which shards are in the set, too.
+        if self.check_unmodified(index.as_bstr()).is_err() {
+            paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
+        }
         // All are taken out, so that none is converted alone when another is missing.
         for path in &paths {
             found.remove(path);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bstr::{BString, ByteSlice as _};
 
 use super::super::{Error, names};
-use super::candidates::{Set, Tracked};
+use super::candidates::Set;
 use super::repository::Planned;
 use crate::repo::{self, Filter, Repo};
 
@@ -20,12 +20,7 @@ pub(super) struct NewIndex {
 }
 
 /// The index of the converted set: what each file really holds, and a true size.
-pub(super) fn new_index(
-    tracked: &Tracked<'_>,
-    repo: &Repo,
-    set: &Set,
-    planned: &[Planned],
-) -> Result<NewIndex, Error> {
+pub(super) fn new_index(repo: &Repo, set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
     let mut content = set.content.clone();
     content.weight_map.clear();
     let mut total = 0;
@@ -50,7 +45,6 @@ pub(super) fn new_index(
         total += job.layout.data_len();
     }
     let path = names::safetensors_index(set.index.as_bstr());
-    tracked.check_unmodified(set.index.as_bstr())?;
     let is_under_lfs = match repo.filter_of(path.as_bstr())? {
         Filter::Lfs => true,
         Filter::Other(filter) => return Err(repo::Error::OtherFilter { path, filter }.into()),

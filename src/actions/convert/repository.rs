@@ -125,7 +125,13 @@ impl Run<'_> {
             let error = checkpoint::Error::Keep { name }.into();
             return self.fail_all(paths(planned).collect(), error);
         }
-        let index = match set.map(|set| new_index(&self.tracked, self.repo, &set, &planned)).transpose() {
+        if let Some(Set { index, .. }) = &set
+            && let Err(error) = self.tracked.check_unmodified(index.as_bstr())
+        {
+            self.outcomes.fail(index.as_bstr(), error)?;
+            return self.fail_rest(paths(planned), index);
+        }
+        let index = match set.map(|set| new_index(self.repo, &set, &planned)).transpose() {
             Ok(index) => index,
             Err(error) => return self.fail_all(paths(planned).collect(), error),
         };

@@ -176,18 +176,19 @@ impl Parents {
             total = total.saturating_add(*count);
             *count = total;
         }
+        let Some(first) = first else { return Self { begin, all: Vec::new() } };
         let mut all = vec![first; usize::try_from(total).unwrap_or(0)];
         for (id, _) in values.iter() {
             // Each list is filled from its beginning; its mark ends where the next list begins.
             values.children(id, |child| {
                 let Some(place) = begin.get_mut(child.index().saturating_add(1)) else { return };
                 if let Some(slot) = usize::try_from(*place).ok().and_then(|place| all.get_mut(place)) {
-                    *slot = Some(id);
+                    *slot = id;
                 }
                 *place = place.saturating_add(1);
             });
         }
-        Self { begin, all: all.into_iter().flatten().collect() }
+        Self { begin, all }
     }
 
     fn above(&self, id: Id) -> &[Id] {

@@ -12,6 +12,9 @@ use crate::pickle::{Arena, Id, Value};
 /// Bytes of a storage's key: torch writes numbers, of old also addresses.
 pub(in crate::checkpoint) const MAX_KEY: usize = 128;
 
+/// How many storages a checkpoint may have: as many as tensors.
+const MAX_STORAGES: usize = 1_000_000;
+
 /// A storage as the pickle declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct Declared {
@@ -37,6 +40,10 @@ impl Storages {
     fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
         let known = self.index_of(&declared.key);
         match known.and_then(|index| Some((index, self.list.get(index)?))) {
+            None if self.list.len() >= MAX_STORAGES => {
+                let limit = u64::try_from(MAX_STORAGES).unwrap_or(u64::MAX);
+                Err(Error::Limit { what: "storages", limit })
+            }
             None => {
                 self.by_key.insert(declared.key.clone(), self.list.len());
                 self.list.push(declared);
