@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 mod blocks;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use self::blocks::{Block, State};
@@ -110,9 +111,30 @@ impl Hasher {
         blocks::can_interleave()
     }
 
+    /// How many bytes it has.
+    pub fn count(&self) -> u64 {
+        self.len
+    }
+
     /// Has it no bytes yet?
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// How it stands, to be gone on with later.
+    pub fn save(&self) -> Saved {
+        let pending = self.pending[..self.held()].to_vec();
+        Saved { state: self.state, pending, len: self.len }
+    }
+
+    /// Goes on where another stood. `None` for what no hasher saved.
+    pub fn resume(saved: &Saved) -> Option<Self> {
+        let mut hasher = Self { state: saved.state, len: saved.len, ..Self::default() };
+        if saved.pending.len() != hasher.held() {
+            return None;
+        }
+        hasher.pending[..saved.pending.len()].copy_from_slice(&saved.pending);
+        Some(hasher)
     }
 
     /// The oid of all bytes so far, and how many they were.
@@ -159,6 +181,14 @@ impl Hasher {
             self.len += rest.len() as u64;
         }
     }
+}
+
+/// A running hash laid aside. No secret: it says as much of the bytes as their hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    state: State,
+    pending: Vec<u8>,
+    len: u64,
 }
 
 /// The state before the first block: FIPS 180-4, section 5.3.3.
@@ -232,7 +262,9 @@ mod tests {
             for piece in bytes[..len].chunks(1 + len % 150) {
                 hasher.update(piece);
             }
+            let again = Hasher::resume(&hasher.save()).unwrap();
             assert_eq!(hasher.finish(), (Oid::of(&bytes[..len]), len as u64));
+            assert_eq!(again.finish().0, Oid::of(&bytes[..len]));
         }
     }
 

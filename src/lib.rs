@@ -1,7 +1,7 @@
 //! Free a model repository from pickle weights: torch checkpoints become safetensors under Git LFS,
 //! and no pickle is ever executed.
 //!
-//! The modules stand in dependency order; each uses only those above it. The first nine are the pure
+//! The modules stand in dependency order; each uses only those above it. The first eight are the pure
 //! core: bytes in ([`read_at::ReadAt`]), bytes out, no path, process, network, clock or environment.
 //!
 //! # The way of one tensor
@@ -9,9 +9,9 @@
 //! ```text
 //! source: ReadAt ──plan──▶ Plan          a file or an LFS object; reads kilobytes, no tensor byte
 //! Plan ──Layout::new──▶ header, order, final size                       before a byte is written
-//! for each tensor: read ─▶ hash + write ─▶ temp file in the LFS store   the only loop over data
-//! finish: fsync, size and source oid checked, rename to objects/ab/cd/<oid> ─▶ Pointer
-//! work tree file = reflink, else one kernel copy; index entry = pointer blob + that file's stat
+//! for each tensor: read ─▶ shared buffer ─▶ hash; write to the LFS store and the work tree    the only loop over data
+//! finish: on the disk, size and source oid checked, rename to objects/ab/cd/<oid> ─▶ Pointer
+//! index entry = pointer blob + the stat of the work-tree file
 //! ```
 //!
 //! No tensor is ever held whole, nothing is written twice by us, and no clean filter reads the file
@@ -40,7 +40,7 @@ pub mod git;
 pub mod remote;
 
 // The order of steps, and what a person sees.
-#[cfg(all(feature = "repo", feature = "git", feature = "remote"))]
+#[cfg(feature = "remote")]
 pub mod actions;
 #[cfg(feature = "cli")]
 pub mod cli;

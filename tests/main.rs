@@ -52,6 +52,10 @@ mod clone;
 #[cfg(all(unix, feature = "cli"))]
 mod pull;
 
+/// The acceptance of converting a checkpoint while it is downloaded.
+#[cfg(all(unix, feature = "cli"))]
+mod stream;
+
 /// `cli/` of the library: what a person sees, and the exit codes.
 #[cfg(feature = "cli")]
 mod cli;

@@ -35,7 +35,7 @@ pub enum Error {
     Git(#[from] git::Error),
     /// A server, but for what git asks of it.
     #[error(transparent)]
-    Remote(#[from] remote::Error),
+    Remote(remote::Error),
     /// A file could not be opened, read or written.
     #[error("cannot {what} {}", path.display())]
     Io {
@@ -46,6 +46,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A dry run of a checkpoint whose server gives whole files alone.
+    #[error("cannot be read in parts, because its server gives whole files alone")]
+    NoRanges,
     /// A name that is known to execute.
     #[error("refused: pickle calls `{global}`")]
     Dangerous {

@@ -9,6 +9,7 @@ pub mod inspect;
 mod names;
 mod network;
 pub mod pull;
+mod server;
 mod servers;
 mod undo;
 
@@ -64,14 +65,14 @@ pub trait Reporter: Sync {
         false
     }
 
-    /// A server was asked something.
-    fn request(&self, event: &Event<'_>) {
-        let _ = event;
-    }
-
     /// A git command is run, with these arguments.
     fn command(&self, arguments: &[std::ffi::OsString]) {
         let _ = arguments;
+    }
+
+    /// A request to a server was made.
+    fn request(&self, event: &Event<'_>) {
+        let _ = event;
     }
 
     /// Has the user asked to stop? Asked between two buffers.

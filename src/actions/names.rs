@@ -6,6 +6,54 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 /// The extensions that torch weights come with.
 const EXTENSIONS: &[&[u8]] = &[b".bin", b".pt", b".pth", b".ckpt", b".pkl", b".pickle", b".pth.tar"];
+/// The extensions of what models come with besides.
+const OTHERS: &[&[u8]] = &[
+    b".safetensors",
+    b".onnx",
+    b".onnx_data",
+    b".h5",
+    b".hdf5",
+    b".keras",
+    b".msgpack",
+    b".ot",
+    b".gguf",
+    b".ggml",
+    b".tflite",
+    b".pb",
+    b".mlmodel",
+    b".mlpackage",
+    b".npy",
+    b".npz",
+    b".parquet",
+    b".arrow",
+    b".json",
+    b".jsonl",
+    b".txt",
+    b".md",
+    b".model",
+    b".spm",
+    b".vocab",
+    b".csv",
+    b".tsv",
+    b".png",
+    b".jpg",
+    b".jpeg",
+    b".gif",
+    b".webp",
+    b".mp3",
+    b".mp4",
+    b".wav",
+    b".flac",
+    b".pdf",
+    b".zip",
+    b".gz",
+    b".bz2",
+    b".xz",
+    b".zst",
+    b".7z",
+    b".rar",
+    b".wasm",
+];
 /// What the loaders of the Hub take for weights.
 const WEIGHTS: &[&[u8]] =
     &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
@@ -72,6 +120,11 @@ pub(crate) fn promises_weights(path: &BStr) -> bool {
     let name = split(path).1;
     let extension = EXTENSIONS.iter().any(|extension| ends_with(name, extension));
     extension && WEIGHTS.iter().any(|start| name.starts_with(start))
+}
+
+/// Does the extension say that it is something else, so that it need not be downloaded to be seen?
+pub(crate) fn is_of_another_kind(path: &BStr) -> bool {
+    OTHERS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
 /// Could the file hold torch weights, by its extension?

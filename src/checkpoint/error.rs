@@ -181,6 +181,12 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The data of a record does not begin where the directory let expect, so that what was made of it is void.
+    #[error("has the data of {record} at another place than its directory lets expect")]
+    Unforeseen {
+        /// The record.
+        record: String,
+    },
     /// The bytes are not those that the archive's directory promises.
     #[error("is damaged")]
     Damaged(#[source] Mismatch),

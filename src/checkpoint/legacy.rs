@@ -71,6 +71,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         declared,
         storages,
         records: Vec::new(),
+        headers: Vec::new(),
         deflated: Vec::new(),
     })
 }

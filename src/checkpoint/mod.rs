@@ -25,8 +25,8 @@ pub use error::{Candidate, Error};
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
 pub use plan::{Deflated, Format, Ignored, Named, Plan, Record, Storage, Tensor};
-pub use prove::{Mismatch, Proof, inflate, prove};
-pub use zip::is_torch_zip;
+pub use prove::{Mismatch, Proof, Standing, inflate, prove};
+pub use zip::{Header, is_torch_zip};
 
 use crate::pickle;
 use crate::read_at::ReadAt;
@@ -37,8 +37,21 @@ pub struct Options {
     /// The dotted path of the dict to take; `.` is the whole object. `None`: found by the rule of
     /// [`plan()`].
     pub key: Option<String>,
+    /// Are the local headers of an archive read?
+    pub headers: Headers,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// What is done about the header before each record of an archive, which has to say what the directory says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Headers {
+    /// Each is read and checked.
+    #[default]
+    Read,
+    /// Those of storages are not read: a source that is far away would be asked for each. Where the data begins is
+    /// foreseen, and [`Plan::headers`] are checked when the source passes by ([`Proof`]).
+    Foresee,
 }
 
 /// Bounds on a checkpoint.
@@ -86,7 +99,7 @@ impl Default for Limits {
 /// [`Error`], for what is not a checkpoint, malformed, ambiguous, over a limit, or cannot be kept.
 pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     let contents = match Kind::of(source)? {
-        Kind::Zip => zip::read(source, &options.limits)?,
+        Kind::Zip => zip::read(source, options)?,
         Kind::Legacy => legacy::read(source, &options.limits)?,
         kind => return Err(Error::NotCheckpoint { kind }),
     };
@@ -114,5 +127,6 @@ struct Contents {
     declared: torch::Storages,
     storages: Vec<Storage>,
     records: Vec<Record>,
+    headers: Vec<Header>,
     deflated: Vec<Deflated>,
 }

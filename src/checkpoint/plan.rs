@@ -1,6 +1,6 @@
 //! [`Plan`]: every tensor of a checkpoint and where its bytes lie. It holds no tensor data.
 
-use super::DType;
+use super::{DType, Header};
 
 /// The container of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Plan {
     pub globals: Vec<Named>,
     /// The records whose checksum is known, by offset.
     pub records: Vec<Record>,
+    /// The local headers that were not read, by offset.
+    pub headers: Vec<Header>,
     /// The records that must be inflated before storages in them can be read.
     pub deflated: Vec<Deflated>,
 }

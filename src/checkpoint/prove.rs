@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::iter::Peekable;
 use std::slice;
 
-use super::{Error, Plan, Record, zip};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Header, Plan, Record, zip};
 use crate::hash::{Hasher, Oid};
 use crate::read_at::ReadAt;
 
@@ -22,18 +24,49 @@ pub struct Mismatch {
     pub got: u32,
 }
 
-/// The checksums of the records, taken while the source passes by.
+/// What is checked while a source passes by: the checksums of its records, and the headers that were not read.
 #[derive(Debug)]
 pub struct Proof<'a> {
     records: Peekable<slice::Iter<'a, Record>>,
+    headers: Peekable<slice::Iter<'a, Header>>,
     crc: crc32fast::Hasher,
+    /// What has passed of a header.
+    head: Vec<u8>,
     at: u64,
+}
+
+/// Where a [`Proof`] stands, to be gone on with later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// How many bytes have passed.
+    pub at: u64,
+    /// The CRC-32 of what has passed of the record there.
+    crc32: u32,
 }
 
 impl<'a> Proof<'a> {
     /// Starts before the first byte of the source of `plan`.
     pub fn new(plan: &'a Plan) -> Self {
-        Self { records: plan.records.iter().peekable(), crc: crc32fast::Hasher::new(), at: 0 }
+        let (records, headers) = (plan.records.iter().peekable(), plan.headers.iter().peekable());
+        Self { records, headers, crc: crc32fast::Hasher::new(), head: Vec::new(), at: 0 }
+    }
+
+    /// Goes on where another proof of the same plan stood.
+    pub fn resume(plan: &'a Plan, standing: Standing) -> Self {
+        let mut proof = Self::new(plan);
+        let Standing { at, crc32 } = standing;
+        while proof.records.next_if(|record| record.at.saturating_add(record.len) <= at).is_some() {}
+        while proof.headers.next_if(|header| header.at() < at).is_some() {}
+        let begun = proof.records.peek().map_or(0, |record| at.saturating_sub(record.at));
+        proof.crc = crc32fast::Hasher::new_with_initial_len(crc32, begun);
+        proof.at = at;
+        proof
+    }
+
+    /// Where it stands; `None` inside a header.
+    pub fn standing(&self) -> Option<Standing> {
+        let crc32 = self.crc.clone().finalize();
+        self.head.is_empty().then_some(Standing { at: self.at, crc32 })
     }
 
     /// How many bytes have passed.
@@ -44,27 +77,45 @@ impl<'a> Proof<'a> {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`Mismatch`] at the end of a record whose checksum is wrong.
-    pub fn pass(&mut self, bytes: &[u8]) -> Result<(), Mismatch> {
-        let (at, n) = (self.at, bytes.len());
-        let end = at.saturating_add(u64::try_from(n).unwrap_or(0));
-        self.at = end;
+    /// [`Error::Damaged`] at the end of a record whose checksum is wrong; [`Error::Ambiguity`] or
+    /// [`Error::Unforeseen`] at the end of a header that is not as the directory says.
+    pub fn pass(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let end = self.at.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+        while let Some(header) = self.headers.peek() {
+            let left = header.bytes().saturating_sub(self.head.len());
+            let from = header.at().saturating_add(u64::try_from(self.head.len()).unwrap_or(0));
+            let stop = from.saturating_add(u64::try_from(left).unwrap_or(0));
+            self.head.extend_from_slice(overlap(bytes, self.at, from, stop));
+            if stop > end {
+                break;
+            }
+            header.check_foreseen(&self.head)?;
+            self.head.clear();
+            self.headers.next();
+        }
         while let Some(record) = self.records.peek() {
             let stop = record.at.saturating_add(record.len);
-            let from = usize::try_from(record.at.saturating_sub(at)).unwrap_or(n).min(n);
-            let to = usize::try_from(stop.saturating_sub(at)).unwrap_or(n).min(n);
-            self.crc.update(bytes.get(from..to).unwrap_or_default());
+            self.crc.update(overlap(bytes, self.at, record.at, stop));
             if stop > end {
                 break;
             }
             let got = std::mem::take(&mut self.crc).finalize();
             if got != record.crc32 {
-                return Err(Mismatch { name: record.name.clone(), expected: record.crc32, got });
+                let (name, expected) = (record.name.clone(), record.crc32);
+                return Err(Error::Damaged(Mismatch { name, expected, got }));
             }
             self.records.next();
         }
+        self.at = end;
         Ok(())
     }
+}
+
+/// The part of `bytes`, which stand at `at`, that lies between two offsets.
+fn overlap(bytes: &[u8], at: u64, from: u64, to: u64) -> &[u8] {
+    let inside =
+        |offset: u64| usize::try_from(offset.saturating_sub(at)).unwrap_or(bytes.len()).min(bytes.len());
+    bytes.get(inside(from)..inside(to)).unwrap_or_default()
 }
 
 /// Reads `source` once: returns its oid, and checks every record of `plan` on the way.
@@ -80,7 +131,7 @@ pub fn prove(source: &dyn ReadAt, plan: &Plan) -> Result<Oid, Error> {
         let bytes = buffer.get_mut(..n).unwrap_or_default();
         source.read_exact_at(bytes, proof.at())?;
         hasher.update(bytes);
-        proof.pass(bytes).map_err(Error::Damaged)?;
+        proof.pass(bytes)?;
     }
     Ok(hasher.finish().0)
 }
@@ -122,4 +173,74 @@ pub fn inflate(source: &dyn ReadAt, plan: &Plan, sink: &mut dyn Write) -> Result
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Format, Headers, Options, plan};
+
+    fn records() -> Plan {
+        let record = |name: &str, at, bytes: &[u8]| Record {
+            name: name.to_owned(),
+            at,
+            len: u64::try_from(bytes.len()).unwrap(),
+            crc32: crc32fast::hash(bytes),
+        };
+        Plan {
+            format: Format::Zip,
+            key: String::new(),
+            tensors: Vec::new(),
+            storages: Vec::new(),
+            ignored: Vec::new(),
+            globals: Vec::new(),
+            records: vec![record("a", 2, b"abc"), record("b", 5, b""), record("c", 7, b"defgh")],
+            headers: Vec::new(),
+            deflated: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_proof_that_is_laid_aside_goes_on_as_if_it_had_not_been() {
+        let (plan, source) = (records(), b"--abc--defgh--");
+        for stop in 0..=source.len() {
+            let mut first = Proof::new(&plan);
+            first.pass(&source[..stop]).unwrap();
+            let mut second = Proof::resume(&plan, first.standing().unwrap());
+            second.pass(&source[stop..]).unwrap();
+            assert!(second.records.next().is_none(), "{stop}");
+            let mut wrong = Proof::resume(&plan, first.standing().unwrap());
+            let mut damaged = source.to_vec();
+            damaged[11] ^= 1;
+            assert_eq!(wrong.pass(&damaged[stop..]).is_err(), stop < 12, "{stop}");
+        }
+    }
+
+    #[test]
+    fn headers_that_are_foreseen_are_those_that_are_read() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints");
+        let mut foreseen = 0;
+        for file in std::fs::read_dir(dir).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            let Ok(read) = plan(&bytes, &Options::default()) else { continue };
+            if prove(&bytes, &read).is_err() {
+                continue;
+            }
+            let options = Options { headers: Headers::Foresee, ..Options::default() };
+            let mut ahead = plan(&bytes, &options).unwrap();
+            assert_eq!(ahead.storages, read.storages);
+            foreseen += ahead.headers.len();
+            for piece in [1, 7, 64, bytes.len()] {
+                let mut proof = Proof::new(&ahead);
+                bytes.chunks(piece).for_each(|piece| proof.pass(piece).unwrap());
+                assert!(proof.headers.next().is_none());
+            }
+            if let Some(header) = ahead.headers.first_mut() {
+                let mut damaged = bytes.clone();
+                damaged[usize::try_from(header.at()).unwrap() + 29] ^= 1;
+                assert!(matches!(Proof::new(&ahead).pass(&damaged), Err(Error::Unforeseen { .. })));
+            }
+        }
+        assert!(foreseen > 100, "{foreseen}");
+    }
 }

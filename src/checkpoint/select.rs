@@ -26,8 +26,8 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     check_names(&tensors)?;
     check_expansion(&tensors, source_len, &options.limits)?;
     let globals = globals(&contents);
-    let Contents { format, storages, records, deflated, .. } = contents;
-    Ok(Plan { format, key, tensors, storages, ignored, globals, records, deflated })
+    let Contents { format, storages, records, headers, deflated, .. } = contents;
+    Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated })
 }
 
 fn check_names(tensors: &[Tensor]) -> Result<(), Error> {

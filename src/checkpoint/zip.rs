@@ -20,8 +20,9 @@ use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive};
 
 use self::end::Directory;
+pub use self::local::Header;
 use super::torch::{self, Declared, Element};
-use super::{Contents, Deflated, Error, Format, Limits, Record, Storage};
+use super::{Contents, Deflated, Error, Format, Headers, Limits, Options, Record, Storage};
 use crate::pickle;
 use crate::read_at::{ReadAt, Reader, Window};
 
@@ -34,6 +35,8 @@ struct Entry {
     len: u64,
     crc32: u32,
     stored: bool,
+    /// Its local header, if that was foreseen and not read.
+    foreseen: Option<Header>,
 }
 
 struct Archive<'a> {
@@ -45,8 +48,9 @@ struct Archive<'a> {
 }
 
 /// Reads the container and the pickle in it.
-pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
-    let mut archive = Archive::open(source, limits)?;
+pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, Error> {
+    let limits = &options.limits;
+    let mut archive = Archive::open(source, limits, options.headers)?;
     if archive.entries.contains_key("constants.pkl")
         || archive.entries.keys().any(|name| name.starts_with("code/"))
     {
@@ -57,8 +61,8 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     let pickle = archive.pickle(&record, limits)?;
     let declared = torch::storages(&pickle.values)?;
     let (storages, deflated) = archive.storages(&declared.list, big_endian)?;
-    let records = archive.records();
-    Ok(Contents { format: Format::Zip, pickle, record, declared, storages, records, deflated })
+    let (records, headers) = (archive.records(), archive.headers());
+    Ok(Contents { format: Format::Zip, pickle, record, declared, storages, records, headers, deflated })
 }
 
 /// Is it an archive with a `data.pkl` in a directory of its top level, as torch writes it?
@@ -94,7 +98,7 @@ fn ambiguous(what: impl Into<String>) -> Error {
 }
 
 impl<'a> Archive<'a> {
-    fn open(source: &'a dyn ReadAt, limits: &Limits) -> Result<Self, Error> {
+    fn open(source: &'a dyn ReadAt, limits: &Limits, headers: Headers) -> Result<Self, Error> {
         let mut listed = Directory::read(source, limits)?;
         let zip = directory(source)?;
         if zip.has_duplicate_names() {
@@ -125,14 +129,18 @@ impl<'a> Archive<'a> {
             if is_misspelt(below) {
                 return Err(ambiguous(format!("torch would take {name} for another record")));
             }
+            let stored = file.compression() == CompressionMethod::Stored;
+            let header = Header::of(&file, name);
+            let foreseen = headers == Headers::Foresee && stored && below.starts_with("data/");
             let entry = Entry {
                 index,
                 header: file.header_start(),
-                at: local::check(source, &file, name)?,
+                at: if foreseen { header.at() } else { header.read(source)? },
                 compressed: file.compressed_size(),
                 len: file.size(),
                 crc32: file.crc32(),
-                stored: file.compression() == CompressionMethod::Stored,
+                stored,
+                foreseen: foreseen.then_some(header),
             };
             check_flags(name, file.flags().as_u16())?;
             check_entry(name, &entry, file.compression(), source.len())?;
@@ -142,6 +150,7 @@ impl<'a> Archive<'a> {
         if !listed.is_read() {
             return Err(ambiguous("its directory has other bytes behind its records"));
         }
+        foresee(source, &mut entries, listed.at)?;
         check_overlaps(&entries, listed.at)?;
         Ok(Self { source, zip, entries, root })
     }
@@ -233,6 +242,14 @@ impl<'a> Archive<'a> {
         self.entries.values().all(|entry| entry.crc32 == 0)
     }
 
+    /// The local headers that were not read, by place.
+    fn headers(&mut self) -> Vec<Header> {
+        let mut headers: Vec<_> =
+            self.entries.values_mut().filter_map(|entry| entry.foreseen.take()).collect();
+        headers.sort_unstable_by_key(Header::at);
+        headers
+    }
+
     /// The stored records, by place.
     fn records(&self) -> Vec<Record> {
         if self.without_crc() {
@@ -250,6 +267,24 @@ impl<'a> Archive<'a> {
         records.sort_unstable_by_key(|record| record.at);
         records
     }
+}
+
+/// Finds where the data of records begins whose headers were not read. What cannot be foreseen is read.
+fn foresee(source: &dyn ReadAt, entries: &mut HashMap<String, Entry>, directory: u64) -> Result<(), Error> {
+    let mut places: Vec<u64> = entries.values().map(|entry| entry.header).chain([directory]).collect();
+    places.sort_unstable();
+    for entry in entries.values_mut() {
+        let Some(header) = &mut entry.foreseen else { continue };
+        let after = places.partition_point(|&place| place <= entry.header);
+        let next = places.get(after).copied().unwrap_or(directory);
+        if let Some(at) = header.foresee(next) {
+            entry.at = at;
+        } else {
+            entry.at = header.read(source)?;
+            entry.foreseen = None;
+        }
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

@@ -185,6 +185,11 @@ pub(super) struct Convert {
     /// Leave a pointer in the work tree, the content only in the LFS store
     #[arg(long)]
     pub(super) pointer_only: bool,
+    /// Store a checkpoint that is downloaded, too
+    ///
+    /// Without it a checkpoint that is only on the LFS server is converted while it passes by, and never stored.
+    #[arg(long)]
+    pub(super) keep_source: bool,
     /// Commit the result
     #[arg(long)]
     pub(super) commit: bool,

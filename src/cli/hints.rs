@@ -2,6 +2,8 @@
 //!
 //! Invariant: a hint names only commands that exist, with arguments that a shell takes as they stand.
 
+mod server;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -12,7 +14,7 @@ use super::sizes::{bytes, counted};
 use crate::actions::{self, Error};
 use crate::checkpoint::{self, Candidate, Kind};
 use crate::git::{self, Trouble};
-use crate::{lfs, remote, repo};
+use crate::{lfs, repo};
 
 /// How weights alone are saved.
 const SAVE: &str = "torch.save(model.state_dict(), …)";
@@ -76,8 +78,9 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
 /// What to do where servers and clones are the matter.
 fn network(error: &Error) -> Option<String> {
     let hint = match error {
-        Error::Git(git::Error::Remote { trouble, .. }) => repository_trouble(*trouble),
+        Error::Git(git::Error::Remote { trouble, .. }) => remote(*trouble),
         Error::Git(git::Error::TooOld { .. }) => "install a newer git from https://git-scm.com",
+        Error::Remote(error) => return server::hint(error),
         Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
         Error::NeedsDirectory { .. } => "name it with `git st-convert clone MODEL DIR`",
         Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",
@@ -85,7 +88,6 @@ fn network(error: &Error) -> Option<String> {
             "list what there is with `git ls-remote URL`; a commit needs its whole name"
         }
         Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
-        Error::Remote(error) => server(error)?,
         Error::NotWithPullRequest { .. } => "convert instead with `--pr never`",
         Error::Setting { .. } => {
             "it may be `auto`, `never` or a number: set it with `git config st-convert.pr auto`"
@@ -113,41 +115,8 @@ fn network(error: &Error) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// What to do about an LFS server or the Hub.
-fn server(error: &remote::Error) -> Option<&'static str> {
-    use remote::Error;
-    Some(match error {
-        Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",
-        Error::Unauthorized { rejected: None, .. } => repository_trouble(Trouble::SignIn),
-        Error::Unauthorized { .. } | Error::TokenExpired { .. } => repository_trouble(Trouble::Rejected),
-        Error::Forbidden { .. } | Error::Gated { .. } => repository_trouble(Trouble::Forbidden),
-        Error::NotFound { .. } | Error::RepositoryNotFound { .. } => repository_trouble(Trouble::NotFound),
-        Error::Resolve { .. } | Error::Connect { .. } | Error::TimedOut { .. } => {
-            repository_trouble(Trouble::Unreachable)
-        }
-        Error::Proxy { .. } | Error::ProxyAddress { .. } => "check `git config http.proxy`, and https_proxy",
-        Error::Tls { .. } | Error::CaInfo { .. } => repository_trouble(Trouble::Certificate),
-        Error::RateLimited { .. } => repository_trouble(Trouble::TooOften),
-        Error::Cut { .. } | Error::Status { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => {
-            repository_trouble(Trouble::Broken)
-        }
-        Error::Object { .. } | Error::NotThere { .. } => {
-            "its content was never uploaded, or is gone: ask who owns the repository"
-        }
-        Error::WrongDigest { .. } | Error::WrongSize { .. } => {
-            "the server has other bytes than the pointer says: ask who owns the repository"
-        }
-        Error::NotAllowed { .. }
-        | Error::NoEndpoint { .. }
-        | Error::EndpointScheme { .. }
-        | Error::Ssh { .. } => "say where the objects are with `git config lfs.url URL`",
-        Error::Token(_) => "set HF_TOKEN to the token alone, or unset it",
-        _ => return None,
-    })
-}
-
 /// What to do about a remote repository.
-fn repository_trouble(trouble: Trouble) -> &'static str {
+fn remote(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::SignIn => "set HF_TOKEN to a token that may read it, or give git a credential helper",
         Trouble::Rejected => "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
@@ -195,6 +164,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         | Error::Zip(_)
         | Error::NoEndRecord
         | Error::Ambiguity { .. }
+        | Error::Unforeseen { .. }
         | Error::MissingRecord { .. }
         | Error::Legacy { .. }
         | Error::LegacyPart { .. }

@@ -215,19 +215,19 @@ impl Reporter for Teller<'_> {
         self.ui.confirm(question)
     }
 
-    fn request(&self, event: &Event<'_>) {
-        if self.ui.verbose > 1 {
-            let status = event.status.map_or("no answer".to_owned(), |status| status.to_string());
-            let url = event.url.to_string();
-            self.ui.note(&format!("asked {} {}: {status}", event.method, sanitize::text(&url)));
-        }
-    }
-
     fn command(&self, arguments: &[OsString]) {
         if self.ui.verbose > 1 {
             let words: Vec<_> =
                 arguments.iter().map(|word| sanitize::bytes(word.as_encoded_bytes().into())).collect();
             self.ui.note(&format!("running git {}", words.join(" ")));
+        }
+    }
+
+    fn request(&self, event: &Event<'_>) {
+        if self.ui.verbose > 1 {
+            let status = event.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let url = event.url.to_string();
+            self.ui.note(&format!("{} {}: {status}", event.method, sanitize::text(&url)));
         }
     }
 

@@ -2,7 +2,7 @@
 //! helpers answer, remember and forget.
 //!
 //! ```text
-//! protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] \n        to git, and the same from it with
+//! protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] [wwwauth[]=…\n] \n        to git, and the same from it with
 //! username=…\n password=…\n [any other key=value\n]                               what a helper adds besides
 //! ```
 //!
@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub path: Option<&'a str>,
     /// The user, if the URL says so.
     pub username: Option<&'a str>,
+    /// What the server said in `WWW-Authenticate`, for helpers that know more ways than a password.
+    pub challenges: &'a [String],
 }
 
 /// A user and a password, with all that the helper said besides.
@@ -96,6 +98,12 @@ fn text(request: &Request<'_>) -> Result<Vec<u8>, Error> {
         }
         text = format!("{text}{field}={value}\n");
     }
+    for challenge in request.challenges {
+        if challenge.contains(['\n', '\r', '\0']) {
+            return Err(Error::UnsafeCredential { field: "wwwauth" });
+        }
+        text = format!("{text}wwwauth[]={challenge}\n");
+    }
     Ok((text + "\n").into_bytes())
 }
 
@@ -112,15 +120,22 @@ fn read(answer: Vec<u8>) -> Option<Credential> {
 }
 
 fn is_refusal_to_ask(said: &str) -> bool {
-    said.contains("terminal prompts disabled") || said.contains("fatal: could not read ")
+    ["terminal prompts disabled", "fatal: could not read ", "fatal: unable to get password from user"]
+        .iter()
+        .any(|refusal| said.contains(refusal))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const REQUEST: Request<'static> =
-        Request { protocol: "https", host: "example.org:8443", path: Some("acme/model.git"), username: None };
+    const REQUEST: Request<'static> = Request {
+        protocol: "https",
+        host: "example.org:8443",
+        path: Some("acme/model.git"),
+        username: None,
+        challenges: &[],
+    };
 
     #[test]
     fn a_field_with_a_line_end_is_refused() {
@@ -128,7 +143,12 @@ mod tests {
             String::from_utf8(text(&REQUEST).unwrap()).unwrap(),
             "protocol=https\nhost=example.org:8443\npath=acme/model.git\n\n"
         );
+        let challenges = ["Basic realm=x".to_owned(), "Bearer\nhost=b".to_owned()];
+        let (said, hostile) = challenges.split_at(1);
+        let asked = text(&Request { challenges: said, ..REQUEST }).unwrap();
+        assert!(asked.ends_with(b"\nwwwauth[]=Basic realm=x\n\n"));
         for (field, request) in [
+            ("wwwauth", Request { challenges: hostile, ..REQUEST }),
             ("host", Request { host: "a\nhost=b", ..REQUEST }),
             ("protocol", Request { protocol: "https\r", ..REQUEST }),
             ("path", Request { path: Some("a\0"), ..REQUEST }),

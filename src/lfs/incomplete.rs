@@ -37,7 +37,7 @@ impl Incomplete {
         let dir = store.dir().join("incomplete");
         store.make_dirs(&dir)?;
         let path = dir.join(format!("{oid}.part"));
-        let file = match lock(&path).map_err(Error::io("open", &path))? {
+        let file = match lock(&path, Access::Behind).map_err(Error::io("open", &path))? {
             Some(file) => Place::Part(file, path),
             None => Place::Own(store.temp()?),
         };
@@ -151,14 +151,23 @@ impl Incomplete {
     }
 }
 
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Behind what is there.
+    Behind,
+    /// At any offset.
+    Anywhere,
+}
+
 /// Opens a file and locks it; `None` if somebody else has it. A link or a directory in its place is never opened.
-fn lock(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
     for _ in 0..16 {
         if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
             fs::remove_file(path)?;
         }
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true);
+        options.read(true).write(true).append(access == Access::Behind).create(true);
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt as _;

@@ -10,12 +10,13 @@ pub mod attributes;
 #[cfg(feature = "repo")]
 pub(crate) mod copy;
 #[cfg(feature = "repo")]
-pub mod keep;
-#[cfg(feature = "repo")]
 pub mod incomplete;
+pub mod keep;
 #[cfg(feature = "repo")]
 pub mod place;
 pub mod pointer;
+#[cfg(feature = "repo")]
+pub mod resumable;
 #[cfg(feature = "repo")]
 pub mod store;
 #[cfg(feature = "repo")]
@@ -30,6 +31,8 @@ pub use keep::Kept;
 #[cfg(feature = "repo")]
 pub use place::{Placed, Target};
 pub use pointer::Pointer;
+#[cfg(feature = "repo")]
+pub use resumable::Resumable;
 #[cfg(feature = "repo")]
 pub(crate) use store::sync_parent;
 #[cfg(feature = "repo")]

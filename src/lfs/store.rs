@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::incomplete::Incomplete;
+use super::resumable::Resumable;
 use super::temp::{self, Temp};
 use crate::hash::Oid;
 
@@ -151,7 +152,20 @@ impl Store {
     /// # Errors
     /// [`Error::Io`]
     pub fn create(&self) -> Result<NewObject, Error> {
-        Ok(NewObject { temp: self.temp()?, store: self.clone() })
+        Ok(NewObject { place: Place::Temp(self.temp()?), store: self.clone() })
+    }
+
+    /// Goes on with an object that is made while `source` is downloaded; nothing yet if no run began it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn resumable(&self, source: Oid) -> Result<Resumable, Error> {
+        Resumable::open(self, source)
+    }
+
+    /// The object that was made so.
+    pub fn create_from(&self, made: Resumable) -> NewObject {
+        NewObject { place: Place::Resumable(made), store: self.clone() }
     }
 
     /// What an earlier run left of an object's download, to go on with; nothing yet if there was none.
@@ -160,6 +174,15 @@ impl Store {
     /// [`Error::Io`]
     pub fn incomplete(&self, oid: Oid) -> Result<Incomplete, Error> {
         Incomplete::open(self, oid)
+    }
+
+    /// Removes an object.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn remove(&self, oid: Oid) -> Result<(), Error> {
+        let path = self.path_of(oid);
+        fs::remove_file(&path).map_err(Error::io("remove", path))
     }
 
     pub(super) fn sharing(&self) -> Sharing {
@@ -193,17 +216,34 @@ impl Store {
     }
 }
 
-/// An object whose name is not known yet: bytes in, then [`NewObject::commit`]. Dropped, it leaves nothing.
+/// An object whose name is not known yet: bytes in, then [`NewObject::commit`]. Dropped, it leaves nothing, unless a
+/// later run can go on with it.
 #[derive(Debug)]
 pub struct NewObject {
-    temp: Temp,
+    place: Place,
     store: Store,
+}
+
+#[derive(Debug)]
+enum Place {
+    Temp(Temp),
+    Resumable(Resumable),
 }
 
 impl NewObject {
     /// The file, to hand to [`Writers`](super::Writers) or to read back.
     pub fn file(&self) -> &File {
-        self.temp.file()
+        match &self.place {
+            Place::Temp(temp) => temp.file(),
+            Place::Resumable(made) => made.file(),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match &self.place {
+            Place::Temp(temp) => temp.path(),
+            Place::Resumable(made) => made.path(),
+        }
     }
 
     /// Gives the object its name, after its length was checked and its bytes are on the disk. An object that is
@@ -212,19 +252,26 @@ impl NewObject {
     /// # Errors
     /// [`Error::SizeMismatch`] or [`Error::Io`]; then the store is as it was.
     pub fn commit(self, oid: Oid, size: u64) -> Result<PathBuf, Error> {
-        let Self { temp, store } = self;
-        let got = temp.file().metadata().map_err(Error::io("read the length of", temp.path()))?.len();
+        let store = &self.store;
+        let got = self.file().metadata().map_err(Error::io("read the length of", self.path()))?.len();
         if got != size {
             return Err(Error::SizeMismatch { oid, expected: size, got });
         }
         let path = store.path_of(oid);
         if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size) {
+            if let Place::Resumable(made) = self.place {
+                made.discard()?;
+            }
             return Ok(path);
         }
-        temp.file().sync_data().map_err(Error::io("sync", temp.path()))?;
-        store.sharing.apply(temp.path(), false).map_err(Error::io("set the mode of", temp.path()))?;
+        self.file().sync_data().map_err(Error::io("sync", self.path()))?;
+        store.sharing.apply(self.path(), false).map_err(Error::io("set the mode of", self.path()))?;
         store.make_dirs(path.parent().unwrap_or(&store.dir))?;
-        temp.rename(&path).map_err(|(err, _)| Error::io("rename an object to", &path)(err))?;
+        match self.place {
+            Place::Temp(temp) => temp.rename(&path).map(drop).map_err(|(error, _)| error),
+            Place::Resumable(made) => made.rename(&path),
+        }
+        .map_err(Error::io("rename an object to", &path))?;
         sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
         Ok(path)
     }
@@ -232,7 +279,7 @@ impl NewObject {
 
 impl Write for NewObject {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.temp.file().write(buf)
+        self.file().write(buf)
     }
 
     fn flush(&mut self) -> io::Result<()> {

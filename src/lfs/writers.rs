@@ -57,6 +57,23 @@ impl Writers {
         Ok(Self { writers, clone })
     }
 
+    /// Starts to write `copy`, a new and empty file of `len` bytes, whose bytes another one gets elsewhere. `None` for no
+    /// copy; then nothing is written at all.
+    ///
+    /// # Errors
+    /// If a file cannot be duplicated, or no thread started.
+    pub fn behind(from: &File, copy: Option<&File>, len: u64) -> io::Result<Self> {
+        let (mut writers, mut clone) = (Vec::new(), None);
+        if let Some(copy) = copy {
+            if share_blocks(from, copy) {
+                clone = Some((from.try_clone()?, copy.try_clone()?));
+            } else {
+                writers.push(Writer::start(copy, len)?);
+            }
+        }
+        Ok(Self { writers, clone })
+    }
+
     /// Writes the next bytes. Waits if too many wait already.
     ///
     /// # Errors

@@ -82,6 +82,9 @@ pub enum BadAnswer {
     /// A header that no request can hold.
     #[error("it wants a header that no request can hold")]
     Header,
+    /// Other bytes than those of the file.
+    #[error("it compresses what was asked for in plain bytes")]
+    Encoded,
     /// A redirect without an address.
     #[error("it redirects to nowhere")]
     Location,

@@ -290,14 +290,6 @@ pub enum Error {
         /// The repository.
         path: PathBuf,
     },
-    /// A part of a login that git's credential protocol cannot carry.
-    #[error("the {field} of the login for {origin} holds a line end or a zero byte")]
-    CredentialField {
-        /// `username`, `password`, `path`, …
-        field: &'static str,
-        /// For whom.
-        origin: Origin,
-    },
     /// The token.
     #[error(transparent)]
     Token(#[from] token::Error),

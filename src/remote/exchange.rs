@@ -76,6 +76,12 @@ impl Response {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
+    /// Is the body something else than the file's own bytes, against our asking?
+    pub(super) fn is_encoded(&self) -> bool {
+        let encoding = self.header(header::CONTENT_ENCODING).unwrap_or("identity");
+        !encoding.eq_ignore_ascii_case("identity")
+    }
+
     /// How long the body is said to be.
     pub(super) fn length(&self) -> Option<u64> {
         self.body.content_length()

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1. the Hub's token                 for the Hub's own origin, at once
-//! 2. the netrc file                  for its host
+//! 2. the netrc file                  for its host, at the usual port or that of the person's own remote
 //! 3. the address: user:password@     for its origin
 //! 4. git credential fill             for the origin; approved after 2xx, rejected after 401
 //! ```
@@ -10,7 +10,7 @@
 //! Source: `lfsapi/auth.go` of Git LFS, gitcredentials(7), git-credential(1). Invariants: a login goes to the origin it was
 //! found for and to no other; none goes over plain http, but to this machine, and one of the person's own (not the
 //! token) to the origin that the person's own remote names; the first request is bare unless there is a token, or
-//! `lfs.<url>.access` is `basic`. A field that could add a line to git's credential protocol is refused.
+//! `lfs.<url>.access` is `basic`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -22,19 +22,17 @@ use ureq::http::header;
 
 use super::cause::CredentialPlace;
 use super::client::{Client, lock};
-use super::error::{Error, Result};
+use super::error::Result;
 use super::exchange::Response;
 use super::netrc;
 use super::origin::{Origin, Scheme};
 use super::redirect::Ask;
 use super::secret::Secret;
 use super::url::Login;
+use crate::git::credential;
 
 /// A netrc file longer than this is none.
 const MAX_NETRC: u64 = 1 << 20;
-
-/// How much git's credential helper may say.
-const MAX_HELPER: u64 = 64 << 10;
 
 /// The logins that were accepted, by origin.
 #[derive(Default)]
@@ -47,7 +45,7 @@ pub(super) struct Credential {
     authorization: Secret,
     place: CredentialPlace,
     /// What git said, to tell it how it went.
-    helper: Option<Secret>,
+    helper: Option<credential::Credential>,
 }
 
 /// Where a login of the person's own may be.
@@ -70,6 +68,13 @@ impl Client<'_> {
         let has_own = |line: &(header::HeaderName, _)| line.0 == header::AUTHORIZATION;
         if !ask.may_log_in || ask.own.iter().any(has_own) {
             return self.follow(ask, None);
+        }
+        let extra = self.settings.extra_headers(&ask.url, ask.home);
+        if extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())) {
+            let response = self.follow(ask, None)?;
+            let is_refused = response.status == 401;
+            let refusal = |response| Err(self.refusal(response, Some(CredentialPlace::ExtraHeader)));
+            return if is_refused { refusal(response) } else { Ok(response) };
         }
         let mut ask = ask.clone();
         let mut places = PLACES.into_iter();
@@ -160,13 +165,17 @@ impl Client<'_> {
     }
 
     fn in_netrc(&self, ask: &Ask<'_>) -> Option<Credential> {
-        let path = self.settings.netrc.as_ref()?;
+        let (path, origin) = (self.settings.netrc.as_ref()?, ask.url.origin());
+        // The file names hosts, not ports: another port than the usual one is meant only where the person's remote has it.
+        if !origin.has_usual_port() && ask.home != Some(origin) {
+            return None;
+        }
         let mut text = String::new();
         // A file that is not there or cannot be read holds no login; git and curl say nothing of it either.
         let read = File::open(path).and_then(|file| file.take(MAX_NETRC).read_to_string(&mut text));
         let user = ask.login.map(|login| login.user.as_str());
         read.ok()?;
-        let login = netrc::find(&text, ask.url.origin().host(), user)?;
+        let login = netrc::find(&text, origin.host(), user)?;
         self.basic(&login, CredentialPlace::Netrc)
     }
 
@@ -176,19 +185,20 @@ impl Client<'_> {
 
     fn of_helper(&self, ask: &Ask<'_>, challenges: &[String]) -> Result<Option<Credential>> {
         let Some(git) = &self.git else { return Ok(None) };
-        let input = helper_input(ask, challenges)?;
-        let answer = git.command("credential").args(["fill"]).input(input.expose()).limit(MAX_HELPER).run();
-        // No helper, no terminal, or a person who would not say: then there is no login.
-        let Ok(answer) = answer else { return Ok(None) };
-        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-        let field = |name: &str| {
-            let lines = text.lines().filter_map(|line| line.split_once('='));
-            lines.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
+        let origin = ask.url.origin();
+        let path = ask.credential_path.unwrap_or(ask.url.path()).trim_start_matches('/');
+        let request = credential::Request {
+            protocol: origin.protocol(),
+            host: &origin.host_and_port(),
+            path: Some(path).filter(|path| !path.is_empty()),
+            username: ask.login.map(|login| login.user.as_str()),
+            challenges,
         };
-        let (Some(user), Some(password)) = (field("username"), field("password")) else { return Ok(None) };
-        let login = Login { user, password: Some(Secret::new(password)) };
+        let Some(helper) = credential::fill(git, &request)? else { return Ok(None) };
+        let password = Some(Secret::new(helper.password.as_str()));
+        let login = Login { user: helper.username.clone(), password };
         let found = self.basic(&login, CredentialPlace::Helper);
-        Ok(found.map(|found| Credential { helper: Some(Secret::new(text)), ..found }))
+        Ok(found.map(|found| Credential { helper: Some(helper), ..found }))
     }
 
     fn basic(&self, login: &Login, place: CredentialPlace) -> Option<Credential> {
@@ -200,7 +210,10 @@ impl Client<'_> {
     }
 
     fn accept(&self, origin: &Origin, used: Credential) {
-        self.tell_helper("approve", &used);
+        if let (Some(git), Some(helper)) = (&self.git, &used.helper) {
+            // A helper that cannot store is no reason to stop; nor is one that cannot forget, below.
+            let _told = credential::approve(git, helper);
+        }
         let mut accepted = lock(&self.accepted.0);
         if !accepted.iter().any(|(known, _)| known == origin) {
             // It is told once; later requests only use it.
@@ -209,17 +222,11 @@ impl Client<'_> {
     }
 
     fn reject(&self, origin: &Origin, used: &Credential) -> CredentialPlace {
-        self.tell_helper("reject", used);
+        if let (Some(git), Some(helper)) = (&self.git, &used.helper) {
+            let _told = credential::reject(git, helper);
+        }
         lock(&self.accepted.0).retain(|(known, _)| known != origin);
         used.place.clone()
-    }
-
-    fn tell_helper(&self, verdict: &str, used: &Credential) {
-        if let (Some(git), Some(helper)) = (&self.git, &used.helper) {
-            let command = git.command("credential").args([verdict]).input(helper.expose()).limit(MAX_HELPER);
-            // A helper that cannot store is no reason to stop.
-            let _told = command.run();
-        }
     }
 }
 
@@ -233,65 +240,11 @@ fn is_lifted(from: &Origin, to: &Origin) -> bool {
     from.scheme() == Scheme::Http && to.scheme() == Scheme::Https && from.host() == to.host()
 }
 
-/// What `git credential fill` reads.
-fn helper_input(ask: &Ask<'_>, challenges: &[String]) -> Result<Secret> {
-    let origin = ask.url.origin();
-    let mut input = String::new();
-    let mut line = |field: &'static str, value: &str| {
-        if value.contains(['\n', '\r', '\0']) {
-            return Err(Error::CredentialField {
-                field: field.trim_end_matches("[]"),
-                origin: origin.clone(),
-            });
-        }
-        input.push_str(field);
-        input.push('=');
-        input.push_str(value);
-        input.push('\n');
-        Ok(())
-    };
-    line("protocol", origin.protocol())?;
-    line("host", &origin.host_and_port())?;
-    let path = ask.credential_path.unwrap_or(ask.url.path()).trim_start_matches('/');
-    if !path.is_empty() {
-        line("path", path)?;
-    }
-    if let Some(login) = ask.login {
-        line("username", &login.user)?;
-    }
-    for challenge in challenges {
-        line("wwwauth[]", challenge)?;
-    }
-    input.push('\n');
-    Ok(Secret::new(input))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::settings::Settings;
     use super::super::url::Url;
     use super::*;
-
-    fn ask(text: &str) -> Ask<'static> {
-        Ask::get(Url::parse(text).unwrap())
-    }
-
-    #[test]
-    fn a_line_end_cannot_reach_the_credential_protocol() {
-        let ok = helper_input(&ask("https://h:8443/a/b"), &["Basic realm=x".to_owned()]).unwrap();
-        assert_eq!(ok.expose(), "protocol=https\nhost=h:8443\npath=a/b\nwwwauth[]=Basic realm=x\n\n");
-        for user in ["a\nhost=evil", "a\rb", "a\0b"] {
-            let login = Login { user: user.to_owned(), password: None };
-            let ask = Ask { login: Some(&login), ..ask("https://h/") };
-            let err = helper_input(&ask, &[]).unwrap_err();
-            assert!(matches!(err, Error::CredentialField { field: "username", .. }), "{err}");
-        }
-        let encoded = Url::parse("https://a%0Ahost=evil@h/").unwrap();
-        let ask = Ask { login: encoded.login(), ..Ask::get(encoded.without_login()) };
-        assert!(helper_input(&ask, &[]).is_err());
-        let ask = Ask { credential_path: Some("a\nprotocol=http"), ..Ask::get(encoded.without_login()) };
-        assert!(helper_input(&ask, &[]).is_err());
-    }
 
     #[test]
     fn the_token_is_for_the_hub_s_own_origin() {

@@ -161,6 +161,10 @@ impl<'a> Object<'a> {
             ask = ask.plain(header::RANGE, range(from, to));
         }
         let response = self.client.send(&ask)?;
+        if matches!(response.status, 200 | 206) && response.is_encoded() {
+            let (url, source) = (response.url, BadAnswer::Encoded);
+            return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
+        }
         let opened = match response.status {
             200 | 206 => judge(response, from, to, self.pointer.size).map_err(|got| self.wrong_size(got))?,
             416 => Opened::Unplaced,

@@ -103,11 +103,12 @@ impl Origin {
 
     /// `host`, and `:port` where it is not the usual one, as `git credential` takes it.
     pub fn host_and_port(&self) -> String {
-        if self.port == self.scheme.default_port() {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        if self.has_usual_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+    }
+
+    /// Is it the port that an address need not name?
+    pub fn has_usual_port(&self) -> bool {
+        self.port == self.scheme.default_port()
     }
 
     /// The name of the scheme.

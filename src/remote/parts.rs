@@ -63,10 +63,6 @@ pub(super) enum Opened {
 
 /// Judges an answer of 200 or 206. `Err` is the size that it says, if it is not `size`.
 pub(super) fn judge(response: Response, from: u64, to: u64, size: u64) -> std::result::Result<Opened, u64> {
-    let encoding = response.header(header::CONTENT_ENCODING).unwrap_or("identity");
-    if !encoding.eq_ignore_ascii_case("identity") {
-        return Ok(Opened::Unplaced);
-    }
     if response.status != 206 {
         return match response.length() {
             Some(length) if length != size => Err(length),

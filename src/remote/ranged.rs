@@ -15,6 +15,7 @@ use std::sync::Mutex;
 
 use ureq::http::{HeaderValue, header};
 
+use super::cause::BadAnswer;
 use super::client::{Client, lock};
 use super::error::{Error, Result};
 use super::exchange::{BodyReader, Response};
@@ -225,6 +226,9 @@ impl<'a> RemoteFile<'a> {
             (200 | 206 | 416, _) => return Ok(None),
             _ => return Err(client.refusal(response, None)),
         };
+        if response.is_encoded() {
+            return Err(encoded(response));
+        }
         let validator = validator(&response);
         let direct = Mutex::new(response.url.clone());
         Ok(Some((Self { client, url: url.clone(), direct, len, validator }, len)))
@@ -249,6 +253,9 @@ impl Parts for RemoteFile<'_> {
         if !matches!(response.status, 200 | 206) {
             return Err(self.client.refusal(response, None));
         }
+        if response.is_encoded() {
+            return Err(encoded(response));
+        }
         let url = response.url.clone();
         if response.status == 206 && validator(&response) != self.validator {
             return Err(self.changed());
@@ -266,6 +273,10 @@ impl Parts for RemoteFile<'_> {
 fn ask(url: &Url, from: u64, to: u64) -> Ask<'_> {
     let ask = Ask { may_log_in: true, login: url.login(), hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
     ask.plain(header::RANGE, range(from, to)).plain(header::ACCEPT, HeaderValue::from_static("*/*"))
+}
+
+fn encoded(response: Response) -> Error {
+    Error::BadAnswer { url: response.url, interface: "server", source: BadAnswer::Encoded }
 }
 
 /// What tells one version of a file from another: a strong entity tag, else the time of its last change.

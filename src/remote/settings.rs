@@ -120,9 +120,11 @@ impl Settings {
         Self { config, ..self }
     }
 
-    /// How many connections one object may use.
+    /// How many connections one object may use: no more than `lfs.concurrenttransfers` allows for all of them.
     pub(super) fn connections(&self) -> usize {
-        self.connections.unwrap_or(CONNECTIONS).clamp(1, 8)
+        let allowed =
+            self.config.number("lfs.concurrenttransfers").and_then(|number| usize::try_from(number).ok());
+        self.connections.unwrap_or(CONNECTIONS.min(allowed.unwrap_or(CONNECTIONS))).clamp(1, 8)
     }
 
     /// `lfs.transfer.maxretries`, `.maxretrydelay`, `lfs.dialtimeout`, `lfs.activitytimeout`, with the defaults of git-lfs.
@@ -293,11 +295,14 @@ mod tests {
             ("lfs.https://h/a/b.git/info/lfs.access", "Basic"),
             ("lfs.transfer.maxretries", "2"),
             ("lfs.activitytimeout", "7"),
+            ("lfs.concurrenttransfers", "2"),
         ]);
         let settings = Settings::default().with_config(config);
         assert!(settings.verifies(&url("https://h/x")) && !settings.verifies(&url("https://i/x")));
         assert!(settings.is_basic(&url("https://h/a/b.git/info/lfs/objects/batch")));
         assert!(!settings.is_basic(&url("https://h/a/c.git/info/lfs/objects/batch")));
+        assert_eq!((settings.connections(), Settings::default().connections()), (2, 4));
+        assert_eq!(Settings { connections: Some(99), ..settings.clone() }.connections(), 8);
         let patience = settings.patience();
         assert_eq!((patience.retries, patience.timeout.as_secs(), patience.connect.as_secs()), (2, 7, 30));
     }

@@ -374,6 +374,24 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// The HTTP library has to see the host that we judged, in whatever text it stood.
+        #[test]
+        fn the_library_sees_the_same_host(text in "(https?://|http:/|//)?[a-zA-Z0-9:@/\\\\?#%.\\[\\] _é\t-]{0,40}") {
+            let base = Url::parse("https://base.example:8443/dir/file").unwrap();
+            for url in [Url::parse(&text), base.join(&text)].into_iter().flatten() {
+                let uri: ureq::http::Uri = url.target().parse().unwrap();
+                assert_eq!(uri.host(), Some(url.origin().host()), "{text}");
+                assert_eq!(uri.scheme_str(), Some(url.origin().protocol()), "{text}");
+                let port = if url.origin().has_usual_port() { None } else { Some(url.origin().port()) };
+                assert_eq!(uri.port_u16(), port, "{text}");
+                assert_eq!(uri.path(), url.path(), "{text}");
+                // What we write, we read as the same.
+                assert_eq!(Url::parse(&url.target()).unwrap(), url.without_login(), "{text}");
+            }
+        }
+    }
+
     #[test]
     fn nothing_secret_is_shown() {
         let url = url("https://user:password@h/p?X-Signature=abc");

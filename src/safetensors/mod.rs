@@ -17,10 +17,12 @@ mod gather;
 mod layout;
 mod pages;
 mod read;
+mod scatter;
 pub mod shard;
 mod write;
 
 pub use error::Error;
 pub use layout::{Layout, Place};
 pub use read::{Info, read};
+pub use scatter::{Put, Scatter, Target};
 pub use write::{Sink, write};

@@ -10,7 +10,7 @@ use super::gather::Gather;
 use super::layout::{Layout, component};
 use super::{Error, gather};
 use crate::buffer::{Buffer, CAPACITY};
-use crate::checkpoint::{DType, Plan, Tensor};
+use crate::checkpoint::{DType, Plan, Storage, Tensor};
 use crate::read_at::ReadAt;
 
 /// Where the bytes of a file go, buffer by buffer.
@@ -35,41 +35,61 @@ impl<W: Write> Sink for W {
 /// # Errors
 /// [`Error::Io`] from the source or the sink.
 pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn Sink) -> Result<(), Error> {
-    let mut out = Output { sink, buffer: Buffer::new(), filled: 0 };
+    let mut out = Output::new(sink, Buffer::new());
     out.bytes(layout.header())?;
     let mut gather = Gather::default();
     for place in layout.places() {
-        let Some(tensor) = plan.tensors.get(place.tensor) else { continue };
-        let Some(storage) = plan.storages.get(tensor.storage) else { continue };
-        // An empty tensor may begin anywhere, even where no number reaches.
-        if tensor.bytes() == 0 {
-            continue;
-        }
-        let fix = Fix::of(tensor, storage.big_endian);
-        if gather::is_contiguous(tensor) {
-            let at = storage.at + tensor.offset * tensor.width;
-            out.copy(source, at, tensor.bytes(), fix.as_ref())?;
-        } else {
-            gather.run(tensor, storage.at, source, &mut |bytes| {
-                if let Some(fix) = &fix {
-                    fix.apply(bytes);
-                }
-                out.bytes(bytes)
-            })?;
-        }
+        let Some(one) = plan.tensors.get(place.tensor) else { continue };
+        let Some(storage) = plan.storages.get(one.storage) else { continue };
+        tensor(&mut out, &mut gather, one, storage, source)?;
     }
-    out.flush()
+    out.finish().map(drop)
+}
+
+/// Writes one tensor, which lies in `storage` of `source`.
+pub(super) fn tensor(
+    out: &mut Output<'_>,
+    gather: &mut Gather,
+    tensor: &Tensor,
+    storage: &Storage,
+    source: &dyn ReadAt,
+) -> Result<(), Error> {
+    // An empty tensor may begin anywhere, even where no number reaches.
+    if tensor.bytes() == 0 {
+        return Ok(());
+    }
+    let fix = Fix::of(tensor, storage.big_endian);
+    if gather::is_contiguous(tensor) {
+        let at = storage.at + tensor.offset * tensor.width;
+        return out.copy(source, at, tensor.bytes(), fix.as_ref());
+    }
+    gather.run(tensor, storage.at, source, &mut |bytes| {
+        if let Some(fix) = &fix {
+            fix.apply(bytes);
+        }
+        out.bytes(bytes)
+    })
 }
 
 /// Collects tensors so that the sink gets whole buffers, and only the last is shorter.
-struct Output<'a> {
+pub(super) struct Output<'a> {
     sink: &'a mut dyn Sink,
     /// Of which the first `filled` bytes are to be written.
     buffer: Buffer,
     filled: usize,
 }
 
-impl Output<'_> {
+impl<'a> Output<'a> {
+    pub(super) fn new(sink: &'a mut dyn Sink, buffer: Buffer) -> Self {
+        Self { sink, buffer, filled: 0 }
+    }
+
+    /// Writes what is left; gives the buffer back.
+    pub(super) fn finish(mut self) -> Result<Buffer, Error> {
+        self.flush()?;
+        Ok(self.buffer)
+    }
+
     fn bytes(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(CAPACITY - self.filled));
@@ -134,7 +154,7 @@ impl Output<'_> {
 const LONGEST: usize = 16;
 
 /// What is to be done to the bytes of elements, component by component.
-struct Fix {
+pub(super) struct Fix {
     component: usize,
     /// Reverse the byte order.
     swap: bool,
@@ -151,7 +171,7 @@ enum Negate {
 }
 
 impl Fix {
-    fn of(tensor: &Tensor, big_endian: bool) -> Option<Self> {
+    pub(super) fn of(tensor: &Tensor, big_endian: bool) -> Option<Self> {
         use DType::{I8, I16, I32, I64, U8, U16, U32, U64};
         let component = component(tensor.dtype);
         let swap = big_endian && component > 1;

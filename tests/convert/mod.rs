@@ -23,7 +23,7 @@ mod refused;
 mod shards;
 mod sources;
 mod sparse;
-mod torch;
+pub(crate) mod torch;
 mod wheels;
 
 use std::collections::BTreeMap;

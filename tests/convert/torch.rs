@@ -9,14 +9,14 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 /// A float32 tensor.
-pub(super) struct Float32 {
-    pub(super) name: String,
-    pub(super) shape: Vec<u32>,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Float32 {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<u32>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The checkpoint that holds these tensors.
-pub(super) fn checkpoint(tensors: &[Float32]) -> Vec<u8> {
+pub(crate) fn checkpoint(tensors: &[Float32]) -> Vec<u8> {
     let size = tensors.iter().map(|tensor| tensor.bytes.len() + 256).sum::<usize>();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(size + 1024)));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -34,7 +34,7 @@ pub(super) fn checkpoint(tensors: &[Float32]) -> Vec<u8> {
 }
 
 /// One tensor of so many bytes that no two blocks of it are alike.
-pub(super) fn noise(len: usize) -> Float32 {
+pub(crate) fn noise(len: usize) -> Float32 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {

@@ -33,7 +33,7 @@ fn limits() -> checkpoint::Limits {
 pub(crate) fn plan(bytes: &[u8]) {
     let source = bytes.to_vec();
     for key in [None, Some("."), Some("model")] {
-        let options = Options { key: key.map(str::to_owned), limits: limits() };
+        let options = Options { key: key.map(str::to_owned), limits: limits(), ..Options::default() };
         if let Ok(plan) = checkpoint::plan(&source, &options) {
             write(&source, &plan);
         }

@@ -136,6 +136,12 @@ fn processes_are_started_in_git_alone() {
 }
 
 #[test]
+fn sockets_are_opened_in_remote_alone() {
+    let words = ["std::net", "TcpStream", "ureq::", "UnixStream"];
+    assert_none(&found_outside(&words, &["remote/"]), "sockets and HTTP are for src/remote");
+}
+
+#[test]
 fn printing_is_for_the_command_line() {
     let words = ["println!", "eprintln!", "print!", "eprint!", "dbg!"];
     assert_none(&found_outside(&words, &["cli/", "main.rs"]), "printing is for src/cli and src/main.rs");

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use git_st_convert::remote::{Client, Config, Endpoint, Error, Object, Remotes, Settings};
+use git_st_convert::remote::{Config, Endpoint, Error, Object, Remotes, Settings};
 use git_st_convert::repo::Repo;
 
-use super::{World, everything, stream};
+use super::{World, everything};
 use crate::hub::pointer;
 use crate::sandbox::Sandbox;
 

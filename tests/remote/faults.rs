@@ -3,6 +3,7 @@
 use std::fs;
 
 use git_st_convert::remote::{BadAnswer, Error};
+use serde_json::Value;
 
 use super::{ID, TOKEN, World, everything, files};
 use crate::hub::{Access, Expiry, Fault, Injection, Place, Right, Signing, To};
@@ -10,12 +11,15 @@ use crate::hub::{Access, Expiry, Fault, Injection, Place, Right, Signing, To};
 /// What has to come of a download.
 enum Outcome {
     Whole,
-    Error(fn(&Error) -> bool),
+    Error(Is),
 }
+
+/// Is it the error that was expected?
+type Is = fn(&Error) -> bool;
 
 use Outcome::{Error as Fails, Whole};
 
-fn check(world: &World, name: &str, faults: Vec<Injection>, outcome: &Outcome) {
+fn check(world: &World, name: &str, faults: &[Injection], outcome: &Outcome) {
     for way in ["stream", "store"] {
         world.reset();
         faults.iter().cloned().for_each(|fault| world.hub.inject(fault));
@@ -39,7 +43,7 @@ fn check(world: &World, name: &str, faults: Vec<Injection>, outcome: &Outcome) {
     }
 }
 
-fn is_digest(is: fn(&Error) -> bool) -> bool {
+fn is_digest(is: Is) -> bool {
     let oid = git_st_convert::hash::Oid::of(b"");
     is(&Error::WrongDigest { oid, got: oid })
 }
@@ -58,8 +62,8 @@ fn what_passes_ends_in_the_object() {
         ("cut before the first byte", vec![content(Fault::Cut(0)).times(1)]),
         ("stalled", vec![content(Fault::Stall(100_000)).times(1)]),
         ("500", vec![content(Fault::Status(500)).times(3)]),
-        ("503 and when", vec![content(Fault::RetryAfter(503, 1)).times(1)]),
-        ("429 and when", vec![content(Fault::RetryAfter(429, 1)).times(1)]),
+        ("503 and when", vec![content(Fault::RetryAfter(503, 0)).times(1)]),
+        ("429 and when", vec![content(Fault::RetryAfter(429, 0)).times(1)]),
         ("no ranges", vec![content(Fault::NoRanges)]),
         ("no ranges and cut", vec![content(Fault::NoRanges), content(Fault::Cut(200_000)).times(2)]),
         ("another range", vec![content(Fault::ContentRange("bytes 5-299999/300000".to_owned()))]),
@@ -67,6 +71,13 @@ fn what_passes_ends_in_the_object() {
         ("said too long", vec![content(Fault::Length(1000)).times(1)]),
         ("said too short", vec![content(Fault::Length(-1000)).times(1)]),
         ("half", vec![content(Fault::Truncated).times(3)]),
+        ("in chunks", vec![content(Fault::Chunked)]),
+        ("in chunks and cut", vec![content(Fault::Chunked), content(Fault::Cut(100_000)).times(2)]),
+        (
+            "in chunks, no ranges, cut",
+            vec![content(Fault::Chunked), content(Fault::NoRanges), content(Fault::Cut(250_000)).times(1)],
+        ),
+        ("another tag each time", vec![content(Fault::Header("ETag", "\"x\"".to_owned())).times(1)]),
         ("expired", vec![Fault::Expired.at(Place::object(&oid)).times(1)]),
         ("403 of the storage", vec![content(Fault::Status(403)).times(1)]),
         ("401 of the storage", vec![content(Fault::Status(401)).times(1)]),
@@ -75,102 +86,146 @@ fn what_passes_ends_in_the_object() {
         ("slow", vec![content(Fault::Slow(1_000_000))]),
         ("batch dropped", vec![batch(Fault::Drop).times(1)]),
         ("batch 502", vec![batch(Fault::Status(502)).times(2)]),
-        ("batch 429", vec![batch(Fault::RetryAfter(429, 1)).times(1)]),
+        ("batch 429", vec![batch(Fault::RetryAfter(429, 0)).times(1)]),
         ("batch redirected away", vec![batch(Fault::Redirect(307, To::Origin(other))).times(1)]),
         ("batch redirected thrice", vec![batch(Fault::Redirect(308, To::Itself)).times(3)]),
     ];
     for (name, faults) in cases {
-        check(&world, name, faults, &Whole);
+        check(&world, name, &faults, &Whole);
     }
 }
 
 #[test]
-fn what_does_not_pass_is_one_clear_error() {
+fn a_server_is_left_alone_for_as_long_as_it_says() {
+    let world = World::new();
+    for place in [Place::batch(ID), Place::content(&world.oid())] {
+        world.reset();
+        world.hub.inject(Fault::RetryAfter(429, 1).at(place).times(1));
+        assert_eq!(world.stream(world.settings(&[])).unwrap(), world.content);
+        let seen = world.hub.requests();
+        let refused = seen.iter().position(|seen| seen.status == 429).unwrap();
+        let pause = seen[refused + 1].at.saturating_sub(seen[refused].at);
+        assert!(pause >= std::time::Duration::from_millis(950), "{pause:?}");
+    }
+}
+
+/// Tries faults that last, each with the error that is to come of it.
+fn hopeless(world: &World, cases: Vec<(&str, Injection, Is)>) {
+    for (name, fault, is) in cases {
+        check(world, name, &[fault], &Fails(is));
+        assert!(files(&world.sandbox.path("lfs/objects")).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn content_that_never_comes_is_one_clear_error() {
     let world = World::new();
     let oid = world.oid();
     let content = |fault: Fault| fault.at(Place::content(&oid));
-    let batch = |fault: Fault| fault.at(Place::batch(ID));
-    let object = |fault: Fault| fault.at(Place::object(&oid));
     let to = |url: &str| Fault::Redirect(302, To::Url(url.to_owned()));
-    let json = |change: fn(&mut serde_json::Value)| Fault::Json(change);
-    let cases: Vec<(&str, Injection, fn(&Error) -> bool)> = vec![
-        ("wrong byte", content(Fault::WrongByte(1000)), |e| matches!(e, Error::WrongDigest { .. })),
-        ("cut for ever", content(Fault::Cut(10)), |e| matches!(e, Error::Cut { .. })),
-        ("dropped for ever", content(Fault::Drop), |e| matches!(e, Error::Cut { .. })),
-        ("500 for ever", content(Fault::Status(500)), |e| matches!(e, Error::Status { status: 500, .. })),
-        ("429 for ever", content(Fault::RetryAfter(429, 0)), |e| matches!(e, Error::RateLimited { .. })),
-        (
-            "429 for an hour",
-            content(Fault::RetryAfter(429, 3600)),
-            |e| matches!(e, Error::RateLimited { after: Some(after), .. } if after.as_secs() == 3600),
-        ),
-        ("403", content(Fault::Status(403)), |e| matches!(e, Error::Forbidden { .. })),
-        ("401", content(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { .. })),
-        ("404", content(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
-        ("a page", content(Fault::Html), |e| matches!(e, Error::WrongSize { .. })),
-        ("another size by range", content(Fault::ContentRange("bytes 0-299999/300001".to_owned())), |e| {
-            matches!(e, Error::WrongSize { expected: 300_000, got: 300_001, .. })
-        }),
-        ("redirected for ever", content(Fault::Redirect(302, To::Itself)), |e| {
-            matches!(e, Error::TooManyRedirects { limit: 8, .. })
-        }),
-        ("redirected to a file", content(to("file:///etc/passwd")), |e| {
-            matches!(e, Error::NotAllowed { .. })
-        }),
-        ("redirected to a login", content(to("http://u:p@127.0.0.1/")), |e| {
-            matches!(e, Error::NotAllowed { .. })
-        }),
-        ("expired for ever", object(Fault::Expired), |e| matches!(e, Error::Forbidden { .. })),
-        ("lying size", object(Fault::Size(7)), |e| matches!(e, Error::WrongSize { got: 7, .. })),
-        ("object 404", object(Fault::ObjectError(404)), |e| matches!(e, Error::Object { code: 404, .. })),
-        ("object 410", object(Fault::ObjectError(410)), |e| matches!(e, Error::Object { code: 410, .. })),
-        ("object 422", object(Fault::ObjectError(422)), |e| matches!(e, Error::Object { code: 422, .. })),
-        ("batch 404", batch(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
-        ("batch 403", batch(Fault::Status(403)), |e| matches!(e, Error::Forbidden { .. })),
-        ("batch 401", batch(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { rejected: None, .. })),
-        ("batch 422", batch(Fault::Status(422)), |e| matches!(e, Error::Status { status: 422, .. })),
-        ("batch 500", batch(Fault::Status(500)), |e| matches!(e, Error::Status { status: 500, .. })),
-        ("batch redirected for ever", batch(Fault::Redirect(307, To::Itself)), |e| {
-            matches!(e, Error::TooManyRedirects { limit: 3, .. })
-        }),
-        ("batch is a page", batch(Fault::Html), |e| is_bad(e, |bad| matches!(bad, BadAnswer::Json(_)))),
-        ("batch is half", batch(Fault::Truncated), |e| is_bad(e, |bad| matches!(bad, BadAnswer::Json(_)))),
-        ("another hash", batch(json(|v| v["hash_algo"] = "sha512".into())), |e| {
-            is_bad(e, |bad| matches!(bad, BadAnswer::HashAlgo))
-        }),
-        ("another transfer", batch(json(|v| v["transfer"] = "tus".into())), |e| {
-            is_bad(e, |bad| matches!(bad, BadAnswer::Transfer))
-        }),
-        ("no objects", batch(json(|v| v["objects"] = serde_json::json!([]))), |e| {
-            is_bad(e, |bad| matches!(bad, BadAnswer::Missing(_)))
-        }),
-        ("another object", batch(json(|v| v["objects"][0]["oid"] = "0".repeat(64).into())), |e| {
-            is_bad(e, |bad| matches!(bad, BadAnswer::Missing(_)))
-        }),
-        ("no action", batch(json(|v| v["objects"][0]["actions"] = serde_json::json!({}))), |e| {
-            is_bad(e, |bad| matches!(bad, BadAnswer::NoAction(_)))
-        }),
-        ("an address of no server", batch(json(|v| href(v, "ftp://127.0.0.1/x"))), |e| {
-            matches!(e, Error::NotAllowed { .. })
-        }),
-        ("an address of nobody", batch(json(|v| href(v, "http://127.0.0.1:1/x"))), |e| {
-            matches!(e, Error::Connect { .. })
-        }),
-        ("a host that is not", batch(json(|v| href(v, "http://nobody.invalid/x"))), |e| {
-            matches!(e, Error::Resolve { .. })
-        }),
-    ];
-    for (name, fault, is) in cases {
-        check(&world, name, vec![fault], &Fails(is));
-        assert!(files(&world.sandbox.path("lfs/objects")).is_empty(), "{name}");
-    }
+    hopeless(
+        &world,
+        vec![
+            ("wrong byte", content(Fault::WrongByte(1000)), |e| matches!(e, Error::WrongDigest { .. })),
+            ("cut", content(Fault::Cut(10)), |e| matches!(e, Error::Cut { .. })),
+            ("dropped", content(Fault::Drop), |e| matches!(e, Error::Cut { .. })),
+            ("500", content(Fault::Status(500)), |e| matches!(e, Error::Status { status: 500, .. })),
+            ("429", content(Fault::RetryAfter(429, 0)), |e| matches!(e, Error::RateLimited { .. })),
+            (
+                "429 for an hour",
+                content(Fault::RetryAfter(429, 3600)),
+                |e| matches!(e, Error::RateLimited { after: Some(after), .. } if after.as_secs() == 3600),
+            ),
+            ("403", content(Fault::Status(403)), |e| matches!(e, Error::Forbidden { .. })),
+            ("401", content(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { .. })),
+            ("404", content(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
+            ("a page", content(Fault::Html), |e| matches!(e, Error::WrongSize { .. })),
+            ("compressed", content(Fault::Header("Content-Encoding", "gzip".to_owned())), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::Encoded))
+            }),
+            ("another size", content(Fault::ContentRange("bytes 0-299999/300001".to_owned())), |e| {
+                matches!(e, Error::WrongSize { expected: 300_000, got: 300_001, .. })
+            }),
+            ("redirected for ever", content(Fault::Redirect(302, To::Itself)), |e| {
+                matches!(e, Error::TooManyRedirects { limit: 8, .. })
+            }),
+            ("redirected to a file", content(to("file:///etc/passwd")), |e| {
+                matches!(e, Error::NotAllowed { .. })
+            }),
+            ("redirected to a login", content(to("http://u:p@127.0.0.1/")), |e| {
+                matches!(e, Error::NotAllowed { .. })
+            }),
+        ],
+    );
+}
+
+#[test]
+fn an_object_that_is_not_given_is_one_clear_error() {
+    let world = World::new();
+    let oid = world.oid();
+    let object = |fault: Fault| fault.at(Place::object(&oid));
+    let action = |change: fn(&mut Value)| Fault::Json(change).at(Place::batch(ID));
+    hopeless(
+        &world,
+        vec![
+            ("expired", object(Fault::Expired), |e| matches!(e, Error::Forbidden { .. })),
+            ("lying size", object(Fault::Size(7)), |e| matches!(e, Error::WrongSize { got: 7, .. })),
+            ("404", object(Fault::ObjectError(404)), |e| matches!(e, Error::Object { code: 404, .. })),
+            ("410", object(Fault::ObjectError(410)), |e| matches!(e, Error::Object { code: 410, .. })),
+            ("422", object(Fault::ObjectError(422)), |e| matches!(e, Error::Object { code: 422, .. })),
+            ("no server", action(|v| href(v, "ftp://127.0.0.1/x")), |e| {
+                matches!(e, Error::NotAllowed { .. })
+            }),
+            ("nobody", action(|v| href(v, "http://127.0.0.1:1/x")), |e| matches!(e, Error::Connect { .. })),
+            ("no host", action(|v| href(v, "http://nobody.invalid/x")), |e| {
+                matches!(e, Error::Resolve { .. })
+            }),
+        ],
+    );
+}
+
+#[test]
+fn a_batch_that_is_no_answer_is_one_clear_error() {
+    let world = World::new();
+    let batch = |fault: Fault| fault.at(Place::batch(ID));
+    let json = |change: fn(&mut Value)| batch(Fault::Json(change));
+    hopeless(
+        &world,
+        vec![
+            ("404", batch(Fault::Status(404)), |e| matches!(e, Error::NotFound { .. })),
+            ("403", batch(Fault::Status(403)), |e| matches!(e, Error::Forbidden { .. })),
+            ("401", batch(Fault::Status(401)), |e| matches!(e, Error::Unauthorized { rejected: None, .. })),
+            ("422", batch(Fault::Status(422)), |e| matches!(e, Error::Status { status: 422, .. })),
+            ("500", batch(Fault::Status(500)), |e| matches!(e, Error::Status { status: 500, .. })),
+            ("redirected for ever", batch(Fault::Redirect(307, To::Itself)), |e| {
+                matches!(e, Error::TooManyRedirects { limit: 3, .. })
+            }),
+            ("a page", batch(Fault::Html), |e| is_bad(e, |bad| matches!(bad, BadAnswer::Json(_)))),
+            ("half", batch(Fault::Truncated), |e| is_bad(e, |bad| matches!(bad, BadAnswer::Json(_)))),
+            ("another hash", json(|v| v["hash_algo"] = "sha512".into()), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::HashAlgo))
+            }),
+            ("another transfer", json(|v| v["transfer"] = "tus".into()), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::Transfer))
+            }),
+            ("no objects", json(|v| v["objects"] = serde_json::json!([])), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::Missing(_)))
+            }),
+            ("another object", json(|v| v["objects"][0]["oid"] = "0".repeat(64).into()), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::Missing(_)))
+            }),
+            ("no action", json(|v| v["objects"][0]["actions"] = serde_json::json!({})), |e| {
+                is_bad(e, |bad| matches!(bad, BadAnswer::NoAction(_)))
+            }),
+        ],
+    );
 }
 
 fn is_bad(error: &Error, is: fn(&BadAnswer) -> bool) -> bool {
     matches!(error, Error::BadAnswer { source, .. } if is(source))
 }
 
-fn href(answer: &mut serde_json::Value, href: &str) {
+fn href(answer: &mut Value, href: &str) {
     answer["objects"][0]["actions"]["download"]["href"] = href.into();
 }
 
@@ -179,7 +234,7 @@ fn wrong_bytes_of_an_earlier_run_are_thrown_away_and_wrong_bytes_of_the_server_t
     let world = World::new();
     let part = world.sandbox.path(format!("lfs/incomplete/{}.part", world.oid()));
     fs::create_dir_all(part.parent().unwrap()).unwrap();
-    for earlier in [&b"wrong"[..], &[0; 400_000]] {
+    for earlier in [b"wrong".to_vec(), vec![0; 400_000]] {
         fs::write(&part, earlier).unwrap();
         let path = world.download(world.settings(&[])).unwrap();
         assert!(fs::read(&path).unwrap() == world.content && !part.exists());
@@ -213,9 +268,9 @@ fn actions_say_their_end_and_their_signature_in_every_way() {
         for expiry in [Expiry::Unsaid, Expiry::In, Expiry::At] {
             world.hub.sign(signing);
             world.hub.say_expiry(expiry);
-            check(&world, &format!("{signing:?} {expiry:?}"), vec![], &Whole);
+            check(&world, &format!("{signing:?} {expiry:?}"), &[], &Whole);
             let expired = Fault::Expired.at(Place::object(&world.oid())).times(1);
-            check(&world, &format!("expired {signing:?} {expiry:?}"), vec![expired], &Whole);
+            check(&world, &format!("expired {signing:?} {expiry:?}"), &[expired], &Whole);
         }
     }
 }

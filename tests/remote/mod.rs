@@ -85,7 +85,7 @@ impl World {
         let remote = ("remote.origin.url", self.hub.url(ID));
         let config = patience.iter().chain(config).map(|(key, value)| (*key, (*value).to_owned()));
         let config = Config::new(std::iter::once(remote).chain(config));
-        let timeout = Some(Duration::from_secs(2));
+        let timeout = Some(Duration::from_secs(1));
         Settings { config, hub: Some(self.hub.endpoint()), timeout, ..Settings::default() }
     }
 
@@ -171,13 +171,9 @@ fn stream(object: &Object<'_>) -> Result<Vec<u8>, Error> {
 
 /// An error and everything below it, as a person reads it at most, and as a bug report has it.
 fn everything(error: &Error) -> String {
-    let mut text = format!("{error}\n{error:?}");
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!("\n{cause}\n{cause:?}"));
-        next = cause.source();
-    }
-    text
+    let first: &dyn std::error::Error = error;
+    let chain = std::iter::successors(Some(first), |error| error.source());
+    chain.map(|error| format!("{error}\n{error:?}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The files below a directory.

@@ -7,8 +7,13 @@ use git_st_convert::git::{Error, Git};
 
 use crate::sandbox::Sandbox;
 
-const ORIGIN: Request<'static> =
-    Request { protocol: "http", host: "127.0.0.1:8080", path: Some("acme/model.git"), username: None };
+const ORIGIN: Request<'static> = Request {
+    protocol: "http",
+    host: "127.0.0.1:8080",
+    path: Some("acme/model.git"),
+    username: None,
+    challenges: &[],
+};
 
 #[test]
 fn a_helper_answers_and_keeps_what_was_approved_and_forgets_what_was_rejected() {

@@ -10,12 +10,14 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::server::Server;
 use super::super::{Error, Reason, names};
+use super::far::Far;
 use super::{Options, Outcomes, Source};
 use crate::checkpoint::{self, Kind};
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
-use crate::read_at::{FileSource, ReadAt as _, Reader};
+use crate::read_at::{FileSource, ReadAt, Reader};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors::shard::Index;
 
@@ -39,20 +41,29 @@ pub(super) struct Set {
     pub(super) content: Index,
 }
 
+/// Where the bytes of a file are.
+pub(super) enum Found {
+    /// On this machine.
+    Here(Source),
+    /// On the LFS server.
+    There(Pointer),
+}
+
 /// The index of a repository, by path.
 pub(in crate::actions) struct Tracked<'a> {
     repo: &'a Repo,
+    far: Option<&'a Far<'a>>,
     entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
     unmerged: BTreeSet<BString>,
 }
 
 impl<'a> Tracked<'a> {
-    pub(in crate::actions) fn read(repo: &'a Repo) -> Result<Self, Error> {
+    pub(in crate::actions) fn read(repo: &'a Repo, far: Option<&'a Far<'a>>) -> Result<Self, Error> {
         let (merged, unmerged): (Vec<_>, Vec<_>) =
             repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
         let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
-        Ok(Self { repo, entries, unmerged: unmerged.into_iter().map(|entry| entry.path).collect() })
+        Ok(Self { repo, far, entries, unmerged: unmerged.into_iter().map(|entry| entry.path).collect() })
     }
 
     pub(super) fn contains(&self, path: &BStr) -> bool {
@@ -108,6 +119,18 @@ impl<'a> Tracked<'a> {
                 }
             }
             opened => opened,
+        }
+    }
+
+    /// The bytes of a tracked file, or what the server would have to be asked for.
+    pub(super) fn find(&self, path: &BStr) -> Result<Found, Error> {
+        match self.open(path) {
+            Ok(source) => Ok(Found::Here(source)),
+            Err(missing @ Error::NoObject { oid, size }) => match self.server()? {
+                Some(_) => Ok(Found::There(Pointer { oid, size })),
+                None => Err(missing),
+            },
+            Err(error) => Err(error),
         }
     }
 
@@ -193,7 +216,7 @@ impl<'a> Tracked<'a> {
         found: &mut BTreeMap<BString, Candidate>,
         outcomes: &mut Outcomes<'_>,
     ) -> Result<(), Error> {
-        match self.open(path.as_bstr()) {
+        match self.find(path.as_bstr()) {
             // It is opened again when its turn comes: there may be more files than a process may hold open.
             Ok(_) => {
                 found.insert(path.clone(), Candidate { path, named: true });
@@ -226,16 +249,22 @@ impl<'a> Tracked<'a> {
             if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
                 continue;
             }
-            let source = match self.open(path.as_bstr()) {
-                Ok(source) => source,
+            let content = self.find(path.as_bstr());
+            if weight_like && training_state && matches!(content, Ok(Found::There(_))) {
+                outcomes.skip(path.as_bstr(), Reason::TrainingState);
+                continue;
+            }
+            let verdict = match content.and_then(|content| self.judge(path.as_bstr(), &content)) {
+                Ok(verdict) => verdict,
                 // What is behind the name is unknown: only the name can say whether it matters.
                 Err(error) if weight_like && !training_state => {
                     outcomes.fail(path.as_bstr(), error)?;
                     continue;
                 }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(_) => continue,
             };
-            match judge(path.as_bstr(), &source.file) {
+            match verdict {
                 Verdict::Weights | Verdict::State if training_state => {
                     outcomes.skip(path.as_bstr(), Reason::TrainingState);
                 }
@@ -251,6 +280,27 @@ impl<'a> Tracked<'a> {
             }
         }
         Ok(())
+    }
+
+    fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+        self.far.map_or(Ok(None), Far::server)
+    }
+
+    /// What the content of a file says; of one on the server as much as is needed is read.
+    fn judge(&self, path: &BStr, found: &Found) -> Result<Verdict, Error> {
+        let pointer = match found {
+            Found::Here(source) => return Ok(judge(path, &source.file)),
+            Found::There(pointer) => *pointer,
+        };
+        let Some(server) = self.server()?.filter(|_| !names::is_of_another_kind(path)) else {
+            return Ok(Verdict::Other);
+        };
+        match server.object(pointer).ranged()? {
+            Some(bytes) => Ok(judge(path, &bytes)),
+            // It would have to be downloaded whole to be seen.
+            None if names::is_weight_like(path) => Ok(Verdict::Weights),
+            None => Ok(Verdict::Other),
+        }
     }
 
     /// Puts the shards of each set together.
@@ -281,6 +331,9 @@ impl<'a> Tracked<'a> {
     }
 
     fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
+        if let (Found::There(pointer), Some(server)) = (self.find(index.as_bstr())?, self.server()?) {
+            server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
+        }
         let source = self.open(index.as_bstr())?;
         let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
         let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
@@ -297,7 +350,7 @@ impl<'a> Tracked<'a> {
             found.remove(path);
         }
         for path in &paths {
-            if let Err(source) = self.open(path.as_bstr()) {
+            if let Err(source) = self.find(path.as_bstr()) {
                 return Err(Error::MissingShard { shard: path.clone(), source: Box::new(source) });
             }
         }
@@ -318,7 +371,7 @@ enum Verdict {
     Other,
 }
 
-fn judge(path: &BStr, file: &FileSource) -> Verdict {
+fn judge(path: &BStr, file: &dyn ReadAt) -> Verdict {
     match Kind::of(file) {
         Ok(Kind::Legacy) => Verdict::Weights,
         // Any archive is a zip; torch's has a pickle in it.

@@ -9,25 +9,35 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use bstr::ByteSlice as _;
+use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Conversion, Error, Reporter};
 use super::hashing::{Hashed, Hashing, Side};
 use super::{Options, Source};
 use crate::buffer::{Buffer, Pool};
-use crate::checkpoint::{self, Mismatch, Plan, Proof, ties};
+use crate::checkpoint::{self, Headers, Kind, Plan, Proof, ties};
 use crate::hash::Oid;
-use crate::lfs::Writers;
-use crate::read_at::{FileSource, Joined, ReadAt as _};
+use crate::lfs::{Pointer, Writers};
+use crate::read_at::{FileSource, Joined, ReadAt};
 use crate::safetensors::{self, Layout, Sink};
 use crate::scan;
 
 /// A conversion that is decided, with nothing written.
 pub(super) struct Job {
-    pub(super) source: Source,
+    pub(super) content: Content,
     pub(super) plan: Plan,
     pub(super) layout: Layout,
     pub(super) ties: ties::Ties,
+    /// The source is in the store for this conversion alone.
+    pub(super) is_passing: bool,
+}
+
+/// Where the bytes of a checkpoint are.
+pub(super) enum Content {
+    /// On this machine.
+    Here(Source),
+    /// On the LFS server.
+    There { name: BString, pointer: Pointer },
 }
 
 /// What a conversion gave.
@@ -49,8 +59,34 @@ pub(super) struct Into<'a> {
 impl Job {
     /// Reads the description of the checkpoint and decides everything.
     pub(super) fn prepare(source: Source, class: Option<&str>, options: &Options) -> Result<Self, Error> {
-        let wanted = checkpoint::Options { key: options.key.clone(), ..checkpoint::Options::default() };
-        let plan = checkpoint::plan(&source.file, &wanted)?;
+        let plan = read(&source.file, Headers::Read, options)?;
+        Self::decide(Content::Here(source), plan, class, options)
+    }
+
+    /// The same for a checkpoint on the server, of which `bytes` can be read here and there. `None` if it cannot be
+    /// converted while it passes by: a legacy stream says only on its way what comes next, and deflated records do not
+    /// lie where their bytes go.
+    pub(super) fn prepare_there(
+        name: &BStr,
+        pointer: Pointer,
+        bytes: &dyn ReadAt,
+        class: Option<&str>,
+        options: &Options,
+    ) -> Result<Option<Self>, Error> {
+        // Nothing passes by in a dry run.
+        let passes = Kind::of(bytes).map_err(checkpoint::Error::Io)? == Kind::Zip || options.dry_run;
+        if !passes {
+            return Ok(None);
+        }
+        let plan = read(bytes, Headers::Foresee, options)?;
+        if !plan.deflated.is_empty() && !options.dry_run {
+            return Ok(None);
+        }
+        let content = Content::There { name: name.to_owned(), pointer };
+        Self::decide(content, plan, class, options).map(Some)
+    }
+
+    fn decide(content: Content, plan: Plan, class: Option<&str>, options: &Options) -> Result<Self, Error> {
         if let Some(named) = scan::dangerous(&plan.globals) {
             let global = format!("{}.{}", named.module, named.name);
             return Err(Error::Dangerous { global, at: named.at, record: named.record.clone() });
@@ -67,7 +103,7 @@ impl Job {
             metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());
         }
         let layout = Layout::new(&plan, &ties.kept, &metadata)?;
-        Ok(Self { source, plan, layout, ties })
+        Ok(Self { content, plan, layout, ties, is_passing: false })
     }
 
     /// Is it the name of a tensor here?
@@ -82,8 +118,8 @@ impl Job {
             size: self.layout.size(),
             source_oid: written
                 .map(|written| written.source_oid)
-                .or(self.source.pointer.map(|pointer| pointer.oid)),
-            source_size: self.source.file.len(),
+                .or(self.content.pointer().map(|pointer| pointer.oid)),
+            source_size: self.content.size(),
             format: self.plan.format.name(),
             key: self.plan.key.clone(),
             tensors: self.ties.kept.len(),
@@ -95,21 +131,30 @@ impl Job {
 
     /// Writes the file, or both; they are on the disk after it. `spool` makes a temporary file for records that
     /// must be inflated first.
+    ///
+    /// # Errors
+    /// [`Error::NoObject`] for what is on the server: that is a [`Pass`](super::pass::Pass).
     pub(super) fn run(
         &self,
         into: &Into<'_>,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        reporter.started(self.source.name.as_bstr(), self.layout.size());
-        let result = self.drive(into, spool, reporter);
+        let source = match &self.content {
+            Content::Here(source) => source,
+            Content::There { pointer: Pointer { oid, size }, .. } => {
+                return Err(Error::NoObject { oid: *oid, size: *size });
+            }
+        };
+        reporter.started(source.name.as_bstr(), self.layout.size());
+        let result = self.drive(source, into, spool, reporter);
         reporter.finished();
         if reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         let written = result?;
-        self.source.check_unchanged()?;
-        match self.source.pointer {
+        source.check_unchanged()?;
+        match source.pointer {
             Some(pointer) if pointer.oid != written.source_oid => {
                 Err(Error::PointerMismatch { expected: pointer.oid, got: written.source_oid })
             }
@@ -119,6 +164,7 @@ impl Job {
 
     fn drive(
         &self,
+        source: &Source,
         into: &Into<'_>,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
@@ -129,11 +175,11 @@ impl Job {
             writers: Writers::start(into.first, into.second, self.layout.size()).map_err(failed)?,
             hashing: Hashing::start().map_err(failed)?,
             proof: Proof::new(&self.plan),
-            source: &self.source.file,
+            source: &source.file,
             damage: None,
             reporter,
         };
-        let passed = self.write(&mut drive, spool).and_then(|()| {
+        let passed = self.write(&source.file, &mut drive, spool).and_then(|()| {
             while drive.read().map_err(checkpoint::Error::Io)? {}
             Ok(())
         });
@@ -141,23 +187,50 @@ impl Job {
         // What stopped the pass is the reason, not that it was stopped.
         writers.finish().map_err(failed)?;
         if let Some(damage) = damage {
-            return Err(checkpoint::Error::Damaged(damage).into());
+            return Err(damage.into());
         }
         passed?;
         let Hashed { source: (source_oid, _), output: (oid, size) } = hashing.finish().map_err(failed)?;
         Ok(Written { oid, size, source_oid })
     }
 
-    fn write(&self, out: &mut dyn Sink, spool: &dyn Fn() -> Result<File, Error>) -> Result<(), Error> {
+    fn write(
+        &self,
+        source: &FileSource,
+        out: &mut dyn Sink,
+        spool: &dyn Fn() -> Result<File, Error>,
+    ) -> Result<(), Error> {
         if self.plan.deflated.is_empty() {
-            return Ok(safetensors::write(&self.layout, &self.plan, &self.source.file, out)?);
+            return Ok(safetensors::write(&self.layout, &self.plan, source, out)?);
         }
         let mut inflated = spool()?;
-        checkpoint::inflate(&self.source.file, &self.plan, &mut inflated)?;
+        checkpoint::inflate(source, &self.plan, &mut inflated)?;
         let inflated = FileSource::new(inflated).map_err(checkpoint::Error::Io)?;
-        let joined = Joined::new(&self.source.file, &inflated);
+        let joined = Joined::new(source, &inflated);
         Ok(safetensors::write(&self.layout, &self.plan, &joined, out)?)
     }
+}
+
+impl Content {
+    fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Here(source) => source.pointer,
+            Self::There { pointer, .. } => Some(*pointer),
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Here(source) => source.size(),
+            Self::There { pointer, .. } => pointer.size,
+        }
+    }
+}
+
+/// Plans a checkpoint.
+fn read(source: &dyn ReadAt, headers: Headers, options: &Options) -> Result<Plan, Error> {
+    let wanted = checkpoint::Options { key: options.key.clone(), headers, ..checkpoint::Options::default() };
+    Ok(checkpoint::plan(source, &wanted)?)
 }
 
 /// How many buffers a conversion has: those that wait for each thread, and those in its hands.
@@ -171,7 +244,7 @@ struct Drive<'a> {
     hashing: Hashing,
     proof: Proof<'a>,
     source: &'a FileSource,
-    damage: Option<Mismatch>,
+    damage: Option<checkpoint::Error>,
     reporter: &'a dyn Reporter,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! candidates  which files of the index, or which named ones, and from where their bytes come
-//! job         plan, ties, layout; then the two threads over the bytes
+//! job         plan, ties, layout; then the pass over the bytes
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
 //! existing    what stands already where a safetensors file goes
 //! leftover    what a killed run with `--replace` did not remove
@@ -16,10 +16,12 @@ mod adopt;
 mod candidates;
 mod commit;
 mod existing;
+mod far;
 mod hashing;
 mod index;
 mod job;
 mod leftover;
+mod pass;
 mod plain;
 mod publish;
 mod repository;
@@ -29,6 +31,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::{Error, Outcome, Reason, Reporter, Status};
+use crate::remote::Settings;
 use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
@@ -59,6 +62,10 @@ pub struct Options {
     pub replace: bool,
     /// Leave a pointer in the work tree.
     pub pointer_only: bool,
+    /// Store the downloaded checkpoint, too.
+    pub keep_source: bool,
+    /// How servers are asked for what is not here; `None`: they are not.
+    pub servers: Option<Settings>,
     /// Commit the result: the message, or `None` inside for the default one.
     pub commit: Option<Option<String>>,
 }

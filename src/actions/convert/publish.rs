@@ -3,14 +3,17 @@
 //! Invariant: nothing has a name before every file of the unit is written and proven. If a name cannot be given,
 //! the names that were given before it are taken back, so that a failure leaves what was there.
 
+use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::undo::Undo;
 use super::super::{Conversion, Error, Note, attributes};
 use super::index::NewIndex;
-use super::job::{Into, Written};
+use super::job::{Content, Into, Job, Written};
+use super::pass::Pass;
 use super::repository::{Planned, Run};
 use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer};
@@ -23,6 +26,8 @@ pub(super) struct Done {
     pub(super) written: Written,
     pub(super) conversion: Conversion,
     object: NewObject,
+    /// The source, if it is in the store for this conversion alone.
+    passing: Option<Oid>,
     /// The work-tree file; `None` for a pointer.
     placed: Option<Placed>,
     /// May it replace what is there?
@@ -34,24 +39,64 @@ impl Run<'_> {
     pub(super) fn write(&self, planned: Planned) -> Result<Done, Error> {
         let Planned { path, output, job, is_there } = planned;
         let store = self.repo.store();
-        let object = store.create()?;
         let target = self.repo.target(output.as_bstr())?;
         let into = target.path();
         let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
-        let failed = |source| Error::Io { what: "write", path: into.clone(), source };
-        let spool = || {
-            let spool = store.temp()?;
-            spool.file().try_clone().map_err(failed)
+        let copy = placed.as_ref().map(Placed::file);
+        let (object, written) = match &job.content {
+            Content::Here(_) => self.convert_here(&job, &into, copy)?,
+            Content::There { name, pointer } => {
+                self.convert_there(&job, name.as_bstr(), *pointer, &into, copy)?
+            }
         };
-        let second = placed.as_ref().map(Placed::file);
-        let written = job.run(&Into { path: &into, first: object.file(), second }, &spool, self.reporter)?;
         let replaces = self.options.force || is_there;
         if is_there && self.there(output.as_bstr())?.is_some_and(|there| !there.is(written.oid, written.size))
         {
             return Err(Error::OutputExists { output });
         }
         let conversion = job.facts(Some(written));
-        Ok(Done { path, output, written, conversion, object, placed, replaces })
+        let passing = job.is_passing.then_some(written.source_oid);
+        Ok(Done { path, output, written, conversion, object, passing, placed, replaces })
+    }
+
+    fn convert_here(
+        &self,
+        job: &Job,
+        path: &Path,
+        second: Option<&File>,
+    ) -> Result<(NewObject, Written), Error> {
+        let store = self.repo.store();
+        let object = store.create()?;
+        let failed = |source| Error::Io { what: "write", path: path.to_owned(), source };
+        let spool = || {
+            let spool = store.temp()?;
+            spool.file().try_clone().map_err(failed)
+        };
+        let written = job.run(&Into { path, first: object.file(), second }, &spool, self.reporter)?;
+        Ok((object, written))
+    }
+
+    /// Converts while it is downloaded.
+    fn convert_there(
+        &self,
+        job: &Job,
+        name: &BStr,
+        pointer: Pointer,
+        path: &Path,
+        copy: Option<&File>,
+    ) -> Result<(NewObject, Written), Error> {
+        let (store, Pointer { oid, size }) = (self.repo.store(), pointer);
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        let object = store.resumable(oid)?;
+        let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
+        self.reporter.started(name, size);
+        let written = pass.run(server, self.reporter);
+        self.reporter.finished();
+        let written = match written {
+            Err(_) if self.reporter.is_interrupted() => return Err(Error::Interrupted),
+            written => written?,
+        };
+        Ok((store.create_from(object), written))
     }
 
     /// Gives everything its name. Returns what became of each file, and the checkpoints that were removed.
@@ -81,9 +126,10 @@ impl Run<'_> {
         let (mut changes, mut notes) = attributes::write(self.repo, &outputs, undo)?;
         let ours = changes.len();
         let mut removed = Vec::new();
-        let mut files = Vec::with_capacity(unit.len());
+        let (mut files, mut passed) = (Vec::with_capacity(unit.len()), Vec::new());
         for done in unit {
-            let Done { path, output, written, conversion, object, placed, replaces } = done;
+            let Done { path, output, written, conversion, object, passing, placed, replaces } = done;
+            passed.extend(passing);
             object.commit(written.oid, written.size)?;
             let pointer = Pointer { oid: written.oid, size: written.size }.to_string();
             let executable = self.is_executable(&output)?;
@@ -117,6 +163,9 @@ impl Run<'_> {
         self.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
         for path in &removed {
             self.repo.remove_file(path.as_bstr())?;
+        }
+        for oid in passed {
+            self.repo.store().remove(oid)?;
         }
         Ok(Published { files, removed })
     }

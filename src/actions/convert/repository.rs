@@ -6,15 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::server::Watch;
 use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, attributes, names};
-use super::candidates::{Candidate, Set, Tracked, Unit};
+use super::candidates::{Candidate, Found, Set, Tracked, Unit};
+use super::far::Far;
 use super::index::{NewIndex, new_index};
 use super::job::Job;
 use super::publish::{Done, Published};
-use super::{Adopt, CONFIG_LIMIT, Options, Outcomes, Summary, class_in};
+use super::{Adopt, CONFIG_LIMIT, Options, Outcomes, Source, Summary, class_in};
 use crate::checkpoint;
+use crate::lfs::Pointer;
 use crate::repo::Repo;
 
 /// Converts in `repo`.
@@ -30,7 +33,9 @@ pub(super) fn convert(
     if !options.dry_run {
         repo.sweep()?;
     }
-    let tracked = Tracked::read(repo)?;
+    let watch = Watch::new(reporter);
+    let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
+    let tracked = Tracked::read(repo, Some(&far))?;
     let mut outcomes = Outcomes::new(reporter);
     outcomes.holds = adopt.is_some();
     let units = tracked.units(options, &mut outcomes)?;
@@ -40,6 +45,7 @@ pub(super) fn convert(
     }
     let mut run = Run {
         repo,
+        far: &far,
         options,
         reporter,
         adopt,
@@ -79,6 +85,7 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
 
 pub(super) struct Run<'a> {
     pub(super) repo: &'a Repo,
+    pub(super) far: &'a Far<'a>,
     pub(super) options: &'a Options,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) adopt: Option<&'a dyn Adopt>,
@@ -311,15 +318,19 @@ impl Run<'_> {
         target.metadata()?;
         // What cannot be had in the end is said before the long work.
         self.repo.plan_attributes(std::slice::from_ref(&output))?;
-        let source = self.tracked.open(path.as_bstr())?;
+        let found = self.tracked.find(path.as_bstr())?;
+        let in_place = self.repo.target(path.as_bstr())?.path();
         // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
         // to remove.
-        if self.options.replace || source.path != self.repo.target(path.as_bstr())?.path() {
+        if self.options.replace || !matches!(&found, Found::Here(source) if source.path == in_place) {
             self.tracked.check_unmodified(path.as_bstr())?;
         }
         let config = names::beside(path.as_bstr(), b"config.json");
         let class = self.tracked.text(config.as_bstr(), CONFIG_LIMIT).and_then(|text| class_in(&text));
-        let job = Job::prepare(source, class.as_deref(), self.options)?;
+        let job = match found {
+            Found::Here(source) => Job::prepare(source, class.as_deref(), self.options)?,
+            Found::There(pointer) => self.prepare_there(path.as_bstr(), pointer, class.as_deref())?,
+        };
         let is_there = match self.there(output.as_bstr())? {
             _ if self.options.force => false,
             // Of another size it is another file; of this one it is compared when the oid is known.
@@ -327,6 +338,30 @@ impl Run<'_> {
             there => there.is_some(),
         };
         Ok(Planned { path, output, job, is_there })
+    }
+}
+
+impl Run<'_> {
+    /// Plans a checkpoint that is on the server. What cannot be converted while it passes by is downloaded first.
+    fn prepare_there(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
+        let Pointer { oid, size } = pointer;
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        if self.options.dry_run || !self.options.keep_source {
+            let object = server.object(pointer);
+            let job = match object.ranged()? {
+                Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
+                None => None,
+            };
+            match job {
+                Some(job) => return Ok(job),
+                None if self.options.dry_run => return Err(Error::NoRanges),
+                None => {}
+            }
+        }
+        server.download(self.repo, &[(path, pointer)], self.reporter)?;
+        let source = Source::object(Some(self.repo), path, pointer)?;
+        let job = Job::prepare(source, class, self.options)?;
+        Ok(Job { is_passing: !self.options.keep_source, ..job })
     }
 }
 

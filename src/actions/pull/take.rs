@@ -94,7 +94,7 @@ fn piece(repo: &Repo, file: &File) -> Result<Piece, Error> {
 
 /// Stages just these files, with the `.gitattributes` that they need.
 pub(super) fn stage(repo: &Repo, pieces: Vec<Piece>, reporter: &dyn Reporter) -> Result<(), Error> {
-    let tracked = Tracked::read(repo)?;
+    let tracked = Tracked::read(repo, None)?;
     for piece in &pieces {
         check_free(repo, &tracked, piece)?;
     }

@@ -45,37 +45,112 @@ impl Local {
     }
 }
 
-/// Checks the local header of a record; returns where its data begins.
-pub(super) fn check(source: &dyn ReadAt, file: &ZipFileEntry<'_>, name: &str) -> Result<u64, Error> {
-    let differs = |what: &str| ambiguous(format!("{name} has another {what} in its local header"));
-    let at = file.header_start();
-    // The name is as long as in the directory, or the header is refused; so one read does.
-    let all = source.read_vec_at(at, 30_usize.saturating_add(name.len())).map_err(|_| differs("place"))?;
-    let (head, local_name) = all.split_first_chunk().ok_or_else(|| differs("place"))?;
-    let local = Local::parse(head).ok_or_else(|| differs("signature"))?;
-    if local.flags != file.flags().as_u16() {
-        return Err(differs("set of flags"));
+/// What the directory says of a record, and its local header has to say too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    name: String,
+    at: u64,
+    flags: u16,
+    method: Option<u16>,
+    crc32: u32,
+    compressed: u64,
+    size: u64,
+    /// Where the data begins, if that was foreseen and not read.
+    data: u64,
+}
+
+impl Header {
+    pub(super) fn of(file: &ZipFileEntry<'_>, name: &str) -> Self {
+        let method = match file.compression() {
+            CompressionMethod::Stored => Some(0),
+            CompressionMethod::Deflated => Some(8),
+            _ => None,
+        };
+        Self {
+            name: name.to_owned(),
+            at: file.header_start(),
+            flags: file.flags().as_u16(),
+            method,
+            crc32: file.crc32(),
+            compressed: file.compressed_size(),
+            size: file.size(),
+            data: 0,
+        }
     }
-    let method = match local.method {
-        0 => Some(CompressionMethod::Stored),
-        8 => Some(CompressionMethod::Deflated),
-        _ => None,
-    };
-    if method != Some(file.compression()) {
-        return Err(differs("method"));
+
+    /// The first byte of the header.
+    pub fn at(&self) -> u64 {
+        self.at
     }
-    if usize::from(local.name_len) != name.len() || local_name != name.as_bytes() {
-        return Err(differs("name"));
+
+    /// How many bytes [`Header::check`] wants: up to the end of the name.
+    pub fn bytes(&self) -> usize {
+        self.name.len().saturating_add(30)
     }
-    let deferred = local.flags & 1 << 3 != 0;
-    let agrees = |local: u32, directory: u64| {
-        u64::from(local) == directory || local == u32::MAX || (deferred && local == 0)
-    };
-    if !agrees(local.crc32, u64::from(file.crc32())) {
-        return Err(differs("CRC-32"));
+
+    /// Foresees where the data begins from what the directory says alone: before the next header, which follows the
+    /// data and, with bit 3 of the flags, a descriptor of 16 bytes, or 24 where a number needs more than 32 bits.
+    /// `None` where no header has such a length.
+    pub(super) fn foresee(&mut self, next: u64) -> Option<u64> {
+        let long = [self.at, self.size, self.compressed].iter().any(|&number| number >= u64::from(u32::MAX));
+        let descriptor = match (self.flags & 1 << 3 != 0, long) {
+            (false, _) => 0,
+            (true, false) => 16,
+            (true, true) => 24,
+        };
+        let data = next.checked_sub(descriptor)?.checked_sub(self.compressed)?;
+        let extra = data.checked_sub(self.at)?.checked_sub(u64::try_from(self.bytes()).ok()?)?;
+        u16::try_from(extra).ok()?;
+        self.data = data;
+        Some(data)
     }
-    if !agrees(local.compressed, file.compressed_size()) || !agrees(local.size, file.size()) {
-        return Err(differs("length"));
+
+    /// Reads and checks the header; returns where the data begins.
+    pub(super) fn read(&self, source: &dyn ReadAt) -> Result<u64, Error> {
+        let bytes = source.read_vec_at(self.at, self.bytes()).map_err(|_| self.differs("place"))?;
+        self.check(&bytes)
     }
-    Ok(at.saturating_add(30).saturating_add(local.name_len.into()).saturating_add(local.extra_len.into()))
+
+    /// Checks a header that passes by, and that the data begins where it was foreseen.
+    ///
+    /// # Errors
+    /// [`Error::Ambiguity`], or [`Error::Unforeseen`].
+    pub fn check_foreseen(&self, bytes: &[u8]) -> Result<(), Error> {
+        let data = self.check(bytes)?;
+        if data == self.data { Ok(()) } else { Err(Error::Unforeseen { record: self.name.clone() }) }
+    }
+
+    fn differs(&self, what: &str) -> Error {
+        ambiguous(format!("{} has another {what} in its local header", self.name))
+    }
+
+    /// The name is as long as in the directory, or the header is refused; so these bytes are enough.
+    fn check(&self, bytes: &[u8]) -> Result<u64, Error> {
+        let (head, local_name) = bytes.split_first_chunk().ok_or_else(|| self.differs("place"))?;
+        let local = Local::parse(head).ok_or_else(|| self.differs("signature"))?;
+        if local.flags != self.flags {
+            return Err(self.differs("set of flags"));
+        }
+        if Some(local.method) != self.method {
+            return Err(self.differs("method"));
+        }
+        if usize::from(local.name_len) != self.name.len() || local_name != self.name.as_bytes() {
+            return Err(self.differs("name"));
+        }
+        let deferred = local.flags & 1 << 3 != 0;
+        let agrees = |local: u32, directory: u64| {
+            u64::from(local) == directory || local == u32::MAX || (deferred && local == 0)
+        };
+        if !agrees(local.crc32, u64::from(self.crc32)) {
+            return Err(self.differs("CRC-32"));
+        }
+        if !agrees(local.compressed, self.compressed) || !agrees(local.size, self.size) {
+            return Err(self.differs("length"));
+        }
+        Ok(self
+            .at
+            .saturating_add(30)
+            .saturating_add(local.name_len.into())
+            .saturating_add(local.extra_len.into()))
+    }
 }

@@ -13,6 +13,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
 use crate::cli::ui::Ui;
+use crate::remote::Settings;
 
 /// Converts, and gives the worst exit code of the files.
 pub(crate) fn run(
@@ -48,17 +49,17 @@ enum Done {
 }
 
 fn convert(args: &Convert, cwd: PathBuf, offline: bool, teller: &Teller<'_>) -> Result<Done, Error> {
-    let options = options(args, cwd.clone());
     // A plain file is converted without a look at anything else.
     let choice = match args.pr {
         Some(choice) => choice,
         None if args.output.is_some() => Choice::Never,
         None => Choice::configured(&cwd)?,
     };
+    let environment = Environment::read(offline)?;
+    let options = options(args, cwd.clone(), Some(environment.servers.settings.clone()));
     if choice == Choice::Never {
         return convert::convert(&options, teller).map(Done::Converted);
     }
-    let environment = Environment::read(offline)?;
     let servers = pull::Options { cwd, asking: environment.asking, server: &environment.servers };
     match choice {
         Choice::Number(number) => {
@@ -82,12 +83,13 @@ fn beside_number(args: &Convert) -> Option<&'static str> {
         (args.strict, "--strict"),
         (args.replace, "--replace"),
         (args.pointer_only, "--pointer-only"),
+        (args.keep_source, "--keep-source"),
         (args.commit, "--commit"),
     ];
     given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-fn options(args: &Convert, cwd: PathBuf) -> Options {
+fn options(args: &Convert, cwd: PathBuf, servers: Option<Settings>) -> Options {
     Options {
         cwd,
         paths: args.paths.clone(),
@@ -99,6 +101,8 @@ fn options(args: &Convert, cwd: PathBuf) -> Options {
         strict: args.strict,
         replace: args.replace,
         pointer_only: args.pointer_only,
+        keep_source: args.keep_source,
+        servers,
         commit: args.commit.then(|| args.message.clone()),
     }
 }

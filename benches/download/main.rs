@@ -1,0 +1,174 @@
+//! How long it takes to convert a checkpoint that is only on an LFS server, beside the download alone; and what reaches the
+//! disk. `docs/performance.md` says how to read it. It is no test: nothing fails because it is slow.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench for people"
+)]
+
+#[path = "../convert/checkpoint.rs"]
+mod checkpoint;
+#[path = "../../tests/hub/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "a part is needed")]
+mod hub;
+#[path = "../convert/measure.rs"]
+mod measure;
+#[path = "../../tests/checkpoint/pickle.rs"]
+#[expect(dead_code, reason = "a checkpoint needs a few of them")]
+mod pickle;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use checkpoint::Shape;
+use hub::{Builder, Hub};
+use measure::{Run, measure};
+
+const USAGE: &str = "cargo bench --bench download -- [--smoke] [--rounds N] [--rate MB] [--dir DIR] [CASE...]
+
+  --smoke      a few megabytes, one round: does it run?
+  --rounds N   default 3
+  --rate MB    megabytes a second that the server gives in all, default 200; 0 for all it can
+  --dir DIR    where the files are made and removed again, default TMPDIR; 6 GB
+  CASE         bert, many, tiny; default bert";
+
+/// The model on the hub.
+const ID: &str = "bench/model";
+
+struct Options {
+    smoke: bool,
+    rounds: usize,
+    rate: u64,
+    dir: PathBuf,
+    cases: Vec<String>,
+}
+
+fn options() -> Option<Options> {
+    let (dir, cases) = (env::temp_dir(), Vec::new());
+    let mut options = Options { smoke: false, rounds: 3, rate: 200, dir, cases };
+    let mut asked = false;
+    let mut args = env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            // What cargo adds. Without it this is `cargo test --benches`, which times nothing.
+            "--bench" => asked = true,
+            "--smoke" => options.smoke = true,
+            "--rounds" => options.rounds = args.next()?.parse().ok()?,
+            "--rate" => options.rate = args.next()?.parse().ok()?,
+            "--dir" => options.dir = args.next()?.into(),
+            case if !case.starts_with('-') => options.cases.push(case.to_owned()),
+            _ => return None,
+        }
+    }
+    if options.smoke {
+        options.rounds = 1;
+    }
+    if options.cases.is_empty() {
+        options.cases.push("bert".to_owned());
+    }
+    asked.then_some(options)
+}
+
+fn main() {
+    let Some(options) = options() else {
+        println!("{USAGE}");
+        return;
+    };
+    let scratch = tempfile::Builder::new().prefix("st-convert-bench-").tempdir_in(&options.dir).unwrap();
+    for shape in Shape::all(options.smoke) {
+        if options.cases.iter().any(|case| *case == shape.name) {
+            run(&shape, scratch.path(), &options);
+        }
+    }
+}
+
+/// A clone of the model, and the program in it, without the configuration of the machine.
+struct Clone {
+    home: PathBuf,
+    endpoint: String,
+}
+
+impl Clone {
+    fn command(&self, program: &str, dir: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(dir).env("HOME", &self.home).env("XDG_CONFIG_HOME", &self.home);
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        command.env("HF_ENDPOINT", &self.endpoint);
+        command
+    }
+
+    fn work(&self) -> PathBuf {
+        self.home.join("model")
+    }
+
+    fn lfs(&self) -> PathBuf {
+        self.work().join(".git/lfs")
+    }
+
+    fn git(&self, args: &[&str]) {
+        let status = self.command("git", &self.work()).args(args).stdin(Stdio::null()).status().unwrap();
+        assert!(status.success(), "git {args:?}");
+    }
+
+    /// Takes back what a conversion has made.
+    fn reset(&self) {
+        fs::remove_file(self.work().join("model.safetensors")).unwrap();
+        fs::remove_dir_all(self.lfs()).unwrap();
+        self.git(&["read-tree", "HEAD"]);
+    }
+}
+
+fn run(shape: &Shape, scratch: &Path, options: &Options) {
+    let dir = scratch.join(shape.name);
+    fs::create_dir_all(&dir).unwrap();
+    let source = dir.join("checkpoint");
+    checkpoint::write(shape, &source).unwrap();
+    let bytes = fs::metadata(&source).unwrap().len();
+    let hub = Hub::start();
+    let mut model = Builder::new();
+    model.file("config.json", "{}\n").lfs_file("pytorch_model.bin", &source).commit("checkpoint");
+    let oid = model.oid("pytorch_model.bin");
+    hub.add_model(ID, &model);
+    fs::remove_file(&source).unwrap();
+    let clone = Clone { home: dir.clone(), endpoint: hub.endpoint() };
+    let program = env!("CARGO_BIN_EXE_git-st-convert");
+    let made = clone.command(program, &dir).args(["-q", "clone", "--no-convert", ID]).status().unwrap();
+    assert!(made.success());
+    hub.throttle((options.rate > 0).then_some(options.rate * 1_000_000));
+    let link = clone.command(program, &clone.work()).args(["-q", "-n"]).status().unwrap();
+    assert!(link.success());
+    let mut rows: [(&str, Vec<Run>); 2] = [("git st-convert", Vec::new()), ("curl", Vec::new())];
+    for _ in 0..options.rounds {
+        rows[0].1.push(measure(clone.command(program, &clone.work()).args(["-q", "--no-progress"])));
+        clone.reset();
+        let url = content(&hub, &oid);
+        let out = dir.join("downloaded");
+        rows[1].1.push(measure(Command::new("curl").args(["-sf", "-o"]).arg(&out).arg(url)));
+        assert_eq!(fs::metadata(&out).unwrap().len(), bytes);
+        fs::remove_file(out).unwrap();
+    }
+    println!("\n{}: {} MB at {} MB/s", shape.name, bytes / 1_000_000, options.rate);
+    println!("| what | wall s | times curl | peak MiB |\n|---|---|---|---|");
+    let alone = median(&rows[1].1);
+    for (name, runs) in &rows {
+        let peak = runs.iter().map(|run| run.peak >> 20).max().unwrap_or(0);
+        println!("| {name} | {:.3} | {:.3} | {peak} |", median(runs), median(runs) / alone);
+    }
+}
+
+/// Where the hub has the bytes: the address of the last request for them.
+fn content(hub: &Hub, oid: &str) -> String {
+    let seen = hub.requests();
+    let last = seen.iter().rev().find(|seen| seen.method == "GET" && seen.path().contains(oid)).unwrap();
+    format!("{}{}", last.origin, last.target)
+}
+
+fn median(runs: &[Run]) -> f64 {
+    let mut seconds: Vec<_> = runs.iter().map(|run| run.wall.as_secs_f64()).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}

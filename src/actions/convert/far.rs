@@ -1,0 +1,48 @@
+//! [`Far`]: the LFS server of a repository, looked for when the first object is missing.
+
+use std::cell::OnceCell;
+
+use super::super::server::{Server, Watch};
+use super::super::{Error, Reporter};
+use crate::remote::{self, Settings};
+use crate::repo::Repo;
+
+/// The LFS server, if there is one that may be asked.
+pub(in crate::actions) struct Far<'a> {
+    repo: &'a Repo,
+    settings: Option<&'a Settings>,
+    watch: &'a Watch<'a>,
+    reporter: &'a dyn Reporter,
+    server: OnceCell<Option<Server<'a>>>,
+}
+
+impl<'a> Far<'a> {
+    /// Without settings nobody is asked.
+    pub(super) fn new(
+        repo: &'a Repo,
+        settings: Option<&'a Settings>,
+        watch: &'a Watch<'a>,
+        reporter: &'a dyn Reporter,
+    ) -> Self {
+        Self { repo, settings, watch, reporter, server: OnceCell::new() }
+    }
+
+    /// The server. `None` offline, and where no remote says where it is.
+    ///
+    /// # Errors
+    /// A configuration that names none that may be asked.
+    pub(super) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+        if let Some(server) = self.server.get() {
+            return Ok(server.as_ref());
+        }
+        let found = match self.settings.filter(|settings| !settings.offline) {
+            None => None,
+            Some(settings) => match Server::of(self.repo, None, settings, self.watch, self.reporter) {
+                Ok(server) => Some(server),
+                Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(self.server.get_or_init(|| found).as_ref())
+    }
+}

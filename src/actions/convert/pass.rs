@@ -1,0 +1,267 @@
+//! A conversion of a checkpoint that is not here: its bytes pass by once and are never stored.
+//!
+//! ```text
+//! download, in order ─▶ sha256, every CRC-32, every local header ─▶ each tensor to its place in the object
+//! the object, as far as it is complete ─▶ sha256 and the file of the work tree, while the rest comes
+//! now and then: the object to the disk, then a journal of how far it is
+//! ```
+//!
+//! Invariant: nothing gets a name before the source's oid is that of its pointer. Stopped anywhere, a later run asks for no
+//! byte again whose journal was written; what does not fit together is begun anew.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::server::Server;
+use super::super::{Error, Reporter};
+use super::hashing::{Hashed, Hashing, Side};
+use super::job::Written;
+use crate::buffer::{CAPACITY, Pool};
+use crate::checkpoint::{self, Plan, Proof, Standing};
+use crate::hash::{Hasher, Oid, Saved};
+use crate::lfs::{Pointer, Resumable, Writers};
+use crate::read_at::{FileSource, ReadAt as _};
+use crate::safetensors::{Layout, Put, Scatter, Target};
+
+/// How many bytes pass between two journals.
+const JOURNAL_EVERY: u64 = 128 << 20;
+
+/// How many buffers follow the download.
+const BUFFERS: usize = 8;
+
+/// What passes by, and what becomes of it.
+pub(super) struct Pass<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) layout: &'a Layout,
+    pub(super) pointer: Pointer,
+    /// The object that is made.
+    pub(super) object: &'a Resumable,
+    /// The file of the work tree.
+    pub(super) copy: Option<&'a File>,
+    /// The name that it will have, for messages.
+    pub(super) path: &'a Path,
+}
+
+/// How far an object is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Journal {
+    /// Of what it is made, and how.
+    plan: String,
+    standing: Standing,
+    hasher: Saved,
+}
+
+/// What goes on while bytes pass.
+struct State<'a> {
+    proof: Proof<'a>,
+    hasher: Hasher,
+    scatter: Scatter,
+    targets: Targets<'a>,
+    behind: Behind,
+    /// The last moment that a later run can go on from, and the one that is in the journal.
+    last: Option<(Standing, Saved)>,
+    journalled: u64,
+    /// What is wrong with the bytes.
+    damage: Option<checkpoint::Error>,
+}
+
+impl Pass<'_> {
+    /// Lets the object that `server` has pass by.
+    ///
+    /// # Errors
+    /// [`Error::PointerMismatch`], [`checkpoint::Error::Damaged`] and their like for bytes that are not those that were
+    /// promised: then nothing of it is kept. Else what keeps the bytes away, and a later run goes on.
+    pub(super) fn run(&self, server: &Server<'_>, reporter: &dyn Reporter) -> Result<Written, Error> {
+        let name = self.name();
+        let mut state = self.start(&name)?;
+        let from = state.proof.at();
+        reporter.advanced(from);
+        let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, &name, at, bytes, reporter);
+        let streamed = server.object(self.pointer).stream(from, &mut each);
+        if let Some(damage) = state.damage.take() {
+            self.object.forget()?;
+            return Err(damage.into());
+        }
+        if let Err(error) = streamed {
+            self.save(&mut state, &name)?;
+            return Err(error.into());
+        }
+        let State { hasher, mut scatter, mut targets, mut behind, .. } = state;
+        let (source_oid, _) = hasher.finish();
+        if source_oid != self.pointer.oid {
+            self.object.forget()?;
+            return Err(Error::PointerMismatch { expected: self.pointer.oid, got: source_oid });
+        }
+        if let Some(spool) = &targets.spool {
+            let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
+            scatter.finish(self.plan, &spool, &mut targets)?;
+        }
+        behind.follow(scatter.complete()).map_err(self.failed())?;
+        let (oid, size) = behind.finish().map_err(self.failed())?;
+        Ok(Written { oid, size, source_oid })
+    }
+
+    fn failed(&self) -> impl Fn(io::Error) -> Error {
+        let path = self.path.to_owned();
+        move |source| Error::Io { what: "write", path: path.clone(), source }
+    }
+
+    /// What tells one plan from another: a journal of another one is of no use.
+    fn name(&self) -> String {
+        let mut hasher = Hasher::default();
+        hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
+        hasher.update(self.layout.header());
+        for place in self.layout.places() {
+            let Some(tensor) = self.plan.tensors.get(place.tensor) else { continue };
+            let Some(storage) = self.plan.storages.get(tensor.storage) else { continue };
+            let numbers = [place.at, storage.at, storage.len, tensor.offset];
+            let all = numbers.iter().chain(&tensor.shape).chain(&tensor.strides);
+            all.for_each(|number| hasher.update(&number.to_le_bytes()));
+        }
+        format!("{} {}", self.pointer.oid, hasher.finish().0)
+    }
+
+    /// Where an earlier run stopped, or the beginning.
+    fn start(&self, name: &str) -> Result<State<'_>, Error> {
+        let (failed, size) = (self.failed(), self.layout.size());
+        let mut scatter = Scatter::new(self.layout, self.plan);
+        let spool = scatter.needs_spool().then(|| self.object.spool()).transpose()?;
+        let file = self.object.file();
+        let journal: Option<Journal> =
+            self.object.journal().and_then(|text| serde_json::from_slice(&text).ok());
+        let journal = journal.filter(|journal| {
+            let is_whole = file.metadata().is_ok_and(|metadata| metadata.len() == size);
+            journal.plan == name && is_whole && journal.standing.at <= self.pointer.size
+        });
+        let resumed = journal.and_then(|Journal { standing, hasher, .. }| {
+            Some((standing, Hasher::resume(&hasher).filter(|hasher| hasher.count() == standing.at)?))
+        });
+        let mut targets = Targets { file, spool };
+        let (proof, hasher) = if let Some((standing, hasher)) = resumed {
+            scatter.skip(standing.at);
+            (Proof::resume(self.plan, standing), hasher)
+        } else {
+            self.object.forget()?;
+            file.set_len(0).and_then(|()| file.set_len(size)).map_err(&failed)?;
+            targets.put(Target::File, 0, self.layout.header()).map_err(&failed)?;
+            (Proof::new(self.plan), Hasher::default())
+        };
+        let behind = Behind::start(file, self.copy, size).map_err(&failed)?;
+        let journalled = proof.at();
+        Ok(State { proof, hasher, scatter, targets, behind, last: None, journalled, damage: None })
+    }
+
+    /// Takes the next bytes.
+    fn take(
+        &self,
+        state: &mut State<'_>,
+        name: &str,
+        at: u64,
+        bytes: &[u8],
+        reporter: &dyn Reporter,
+    ) -> io::Result<()> {
+        if let Err(damage) = state.proof.pass(bytes) {
+            state.damage = Some(damage);
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        state.hasher.update(bytes);
+        state.scatter.pass(at, bytes, &mut state.targets)?;
+        if let Some(standing) = state.proof.standing() {
+            state.last = Some((standing, state.hasher.save()));
+        }
+        reporter.advanced(bytes.len() as u64);
+        state.behind.follow(state.scatter.complete())?;
+        if state.proof.at() - state.journalled >= JOURNAL_EVERY {
+            self.save(state, name).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Hands all to the disk, and writes down how far it is.
+    fn save(&self, state: &mut State<'_>, name: &str) -> Result<(), Error> {
+        let Some((standing, hasher)) = state.last.take() else { return Ok(()) };
+        let synced = state.targets.file.sync_data().and_then(|()| match &state.targets.spool {
+            Some(spool) => spool.sync_data(),
+            None => Ok(()),
+        });
+        synced.map_err(self.failed())?;
+        state.journalled = standing.at;
+        let journal = Journal { plan: name.to_owned(), standing, hasher };
+        let text = serde_json::to_vec(&journal).map_err(|error| self.failed()(error.into()))?;
+        Ok(self.object.save(&text)?)
+    }
+}
+
+/// The files that bytes are put into.
+struct Targets<'a> {
+    file: &'a File,
+    spool: Option<File>,
+}
+
+impl Put for Targets<'_> {
+    fn put(&mut self, target: Target, at: u64, bytes: &[u8]) -> io::Result<()> {
+        match (target, &self.spool) {
+            (Target::File, _) => write_at(self.file, at, bytes),
+            (Target::Spool, Some(spool)) => write_at(spool, at, bytes),
+            (Target::Spool, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    file.write_all_at(bytes, at)
+}
+
+#[cfg(not(unix))]
+fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    use std::io::{Seek as _, SeekFrom, Write as _};
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)
+}
+
+/// What follows the download: the hash of the object and its copy, as far as it is complete.
+struct Behind {
+    object: FileSource,
+    at: u64,
+    size: u64,
+    pool: Pool,
+    writers: Writers,
+    hashing: Hashing,
+}
+
+impl Behind {
+    fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
+        let writers = Writers::behind(object, copy, size)?;
+        let object = FileSource::new(object.try_clone()?)?;
+        Ok(Self { object, at: 0, size, pool: Pool::new(BUFFERS), writers, hashing: Hashing::start()? })
+    }
+
+    /// Takes what is complete: whole buffers, and the last one.
+    fn follow(&mut self, complete: u64) -> io::Result<()> {
+        while self.at < complete {
+            let left = complete - self.at;
+            if left < CAPACITY as u64 && complete < self.size {
+                break;
+            }
+            let mut buffer = self.pool.take();
+            buffer.set_len(usize::try_from(left).unwrap_or(CAPACITY));
+            self.object.read_exact_at(&mut buffer, self.at)?;
+            self.at += buffer.len() as u64;
+            let bytes = self.pool.share(buffer);
+            self.writers.write(&bytes)?;
+            self.hashing.give(Side::Output, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> io::Result<(Oid, u64)> {
+        self.writers.finish()?;
+        let Hashed { output, .. } = self.hashing.finish()?;
+        Ok(output)
+    }
+}

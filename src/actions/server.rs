@@ -1,0 +1,113 @@
+//! [`Server`]: the LFS server behind a repository, as its configuration and the person's say.
+//!
+//! Nothing is asked before the first object is read.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::path::Path;
+
+use bstr::BStr;
+
+use super::{Error, Note, RemoteNote, Reporter};
+use crate::git::Git;
+use crate::lfs::Pointer;
+use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings};
+use crate::repo::Repo;
+
+/// Is told each command line of git.
+type Runs<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
+
+/// What a client of a server tells, and asks, while it works.
+pub(super) struct Watch<'a> {
+    tell: Box<dyn Fn(&Event<'_>) + Sync + 'a>,
+    run: Runs<'a>,
+    stop: Box<dyn Fn() -> bool + Sync + 'a>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(reporter: &'a dyn Reporter) -> Self {
+        Self {
+            tell: Box::new(|event| reporter.request(event)),
+            run: Box::new(|arguments| reporter.command(arguments)),
+            stop: Box::new(|| reporter.is_interrupted()),
+        }
+    }
+
+    /// A client with these settings, which asks git in `dir` for logins.
+    pub(super) fn client(&self, settings: Settings, dir: &Path) -> Result<Client<'_>, Error> {
+        let git = Git::at(dir).ok().map(|git| git.observed(Some(&*self.run)));
+        Ok(Client::new(settings, git)?.observed(Some(&*self.tell)).interruptible(&*self.stop))
+    }
+}
+
+/// The LFS server behind a repository.
+pub(super) struct Server<'a> {
+    client: Client<'a>,
+    endpoint: Endpoint,
+    /// The full name of the branch that is checked out.
+    reference: Option<String>,
+}
+
+impl<'a> Server<'a> {
+    /// The server of the remote that git-lfs would take, or of the one named.
+    pub(super) fn of(
+        repo: &Repo,
+        remote: Option<&str>,
+        settings: &Settings,
+        watch: &'a Watch<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Self, Error> {
+        let (config, branch) = (Config::new(repo.settings()), repo.branch()?);
+        let (lfsconfig, fetch_head) = (repo.lfsconfig()?.map(Config::new), repo.fetch_head());
+        let remotes = Remotes {
+            config: &config,
+            lfsconfig: lfsconfig.as_ref(),
+            branch: branch.as_deref(),
+            fetch_head: fetch_head.as_deref(),
+            work_dir: repo.work_dir(),
+        };
+        let endpoint = remotes.endpoint(remote)?;
+        if let Some(moved) = endpoint.moved() {
+            reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
+        }
+        let reference = branch.map(|name| format!("refs/heads/{name}"));
+        let client = watch.client(settings.clone().with_config(config), repo.work_dir())?;
+        Ok(Self { client, endpoint, reference })
+    }
+
+    /// An object that is not here.
+    pub(super) fn object(&self, pointer: Pointer) -> Object<'_> {
+        Object::new(&self.client, &self.endpoint, pointer, self.reference.as_deref())
+    }
+
+    /// Puts objects into the store, each under its own name and with its own progress.
+    pub(super) fn download(
+        &self,
+        repo: &Repo,
+        objects: &[(&BStr, Pointer)],
+        reporter: &dyn Reporter,
+    ) -> Result<(), Error> {
+        let (store, reference) = (repo.store(), self.reference.as_deref());
+        let pointers: Vec<_> = objects.iter().map(|(_, pointer)| *pointer).collect();
+        let actions = remote::batch(&self.client, &self.endpoint, Operation::Download, &pointers, reference)?;
+        for (&(name, pointer), action) in objects.iter().zip(actions) {
+            reporter.started(name, pointer.size);
+            let told = Cell::new(0);
+            let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
+            let fetched =
+                action.and_then(|action| self.object(pointer).with_action(action).to_store(&store, &tell));
+            reporter.finished();
+            fetched?;
+        }
+        Ok(())
+    }
+}
+
+impl From<remote::Error> for Error {
+    fn from(error: remote::Error) -> Self {
+        match error {
+            remote::Error::Interrupted => Self::Interrupted,
+            error => Self::Remote(error),
+        }
+    }
+}

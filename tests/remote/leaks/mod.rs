@@ -1,0 +1,265 @@
+//! Ways in which a secret could leave, and that none does.
+//!
+//! Every case of `attacks` is one: a redirect, an address, a `.lfsconfig`, an answer. Each is tried on whoever holds a
+//! secret in each place: the environment, a netrc file, the remote's address, a credential helper, a header of the
+//! configuration, and all at once. Everything a client of ours can do is done, then everything that any server saw and
+//! everything that a person could see is searched for the secrets.
+
+mod attacks;
+
+use std::fs;
+use std::path::PathBuf;
+
+use git_st_convert::remote::{Error, Object, Ranged, Secret, Settings};
+
+use super::{ID, TOKEN, World, everything, stream};
+use crate::hub::{Access, Right, Seen, Signing};
+
+const NETRC: &str = "pw-in-the-netrc-file";
+const ADDRESS: &str = "pw-in-the-address";
+const HELPER: &str = "pw-of-the-helper";
+const HEADER: &str = "pw-in-a-header";
+/// The helper's for every other host.
+const ELSEWHERE: &str = "pw-of-another-host";
+/// What a server gives us for the storage.
+const ACTION: &str = "pw-of-the-action";
+
+/// Where a secret is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Token,
+    Netrc,
+    Address,
+    Helper,
+    Header,
+    All,
+}
+
+const HOLDERS: [Holder; 6] =
+    [Holder::Token, Holder::Netrc, Holder::Address, Holder::Helper, Holder::Header, Holder::All];
+
+/// The hub, and others that answer as it does.
+struct Names {
+    hub: String,
+    /// The same host at another port.
+    port: String,
+    /// Another host, where this machine has one.
+    host: String,
+}
+
+type Pairs = Vec<(String, String)>;
+
+/// What has to be seen of an attack, or it proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Another server than the hub was asked.
+    Reached,
+    /// It was refused before that.
+    Refused,
+    /// It had no effect: the object came from the hub.
+    Ignored,
+}
+
+use Proof::{Ignored, Reached, Refused};
+
+use attacks::{CASES, one};
+
+struct Case {
+    name: &'static str,
+    proof: Proof,
+    config: fn(&Names) -> Pairs,
+    lfsconfig: fn(&Names) -> Pairs,
+    prepare: fn(&World, &Names),
+    /// The person's own remote: what is for it may go there, though it is not the hub.
+    home: fn(&Names) -> &str,
+}
+
+fn hub(names: &Names) -> &str {
+    &names.hub
+}
+
+fn has(holder: Holder, one: Holder) -> bool {
+    holder == one || holder == Holder::All
+}
+
+/// The settings of a person who holds a secret in this place, and what only they may see it at.
+fn settings(world: &World, names: &Names, holder: Holder, config: &Pairs) -> Settings {
+    let has = |one: Holder| has(holder, one);
+    let mut pairs = Pairs::new();
+    if has(Holder::Address) {
+        pairs.extend(one(
+            "remote.origin.url",
+            world.hub.url(ID).replace("http://", &format!("http://o:{ADDRESS}@")),
+        ));
+    }
+    if has(Holder::Header) {
+        pairs.extend(one("http.extraHeader", format!("X-Secret: {HEADER}")));
+        pairs.extend(one(
+            &format!("http.{}.extraHeader", names.hub),
+            format!("Authorization: Bearer {HEADER}"),
+        ));
+    }
+    pairs.extend(config.clone());
+    let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut settings = world.settings(&pairs);
+    if has(Holder::Token) {
+        settings.tokens.hf_token = Some(Secret::new(TOKEN));
+    }
+    if has(Holder::Netrc) {
+        settings.netrc = Some(world.sandbox.path("netrc"));
+    }
+    settings
+}
+
+/// Knows the password of the hub, in a file, and for everybody else another one.
+fn helper(world: &World, names: &Names) -> String {
+    let file = world.sandbox.path("helper-password");
+    fs::write(&file, HELPER).unwrap();
+    let host = names.hub.trim_start_matches("http://");
+    format!(
+        "!f() {{ input=$(cat); [ \"$1\" = get ] || exit 0; echo username=o; case \"$input\" in \
+         *host={host}*) echo password=$(cat '{}');; *) echo password={ELSEWHERE};; esac; }}; f",
+        file.display()
+    )
+}
+
+/// Does everything that a client of ours does; says what went wrong.
+fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool, Vec<Error>, String) {
+    let mut errors = Vec::new();
+    let mut got = false;
+    let lfsconfig: Vec<_> = lfsconfig.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut shown = format!("{settings:?}");
+    let result = world.ask(settings, &lfsconfig, |client, endpoint| {
+        shown = format!("{shown} {endpoint:?} {endpoint} {:?} {:?}", endpoint.moved(), client.hub());
+        let object = Object::new(client, endpoint, world.pointer, Some("refs/heads/main"));
+        match stream(&object) {
+            Ok(bytes) => got = bytes == world.content,
+            Err(err) => errors.push(err),
+        }
+        errors.extend(object.ranged().err());
+        errors.extend(client.model(ID, None).err());
+        errors.extend(client.pull_requests(ID).err());
+        let url = client.resolve_url(ID, "main", "pytorch_model.bin").unwrap();
+        errors.extend(Ranged::open(client, &url).err());
+    });
+    errors.extend(result.err());
+    (got, errors, shown)
+}
+
+fn names(world: &World) -> Names {
+    let port = world.hub.open_origin();
+    let host = world.hub.open_origin_at("127.0.0.2").unwrap_or_else(|| world.hub.open_origin());
+    Names { hub: world.hub.endpoint(), port, host }
+}
+
+#[test]
+fn no_secret_leaves_in_any_of_these_ways() {
+    assert!(CASES.len() > 40, "{}", CASES.len());
+    let world = World::new();
+    let names = names(&world);
+    for secret in [NETRC, ADDRESS, HELPER, HEADER] {
+        world.hub.add_token(secret, "owner", Right::Write);
+    }
+    let host = names.hub.trim_start_matches("http://").split(':').next().unwrap();
+    fs::write(
+        world.sandbox.path("netrc"),
+        format!("machine {host} login o password {NETRC}\ndefault login o password {NETRC}\n"),
+    )
+    .unwrap();
+    let before = snapshot(&world);
+    for holder in HOLDERS {
+        let helper = if has(holder, Holder::Helper) { helper(&world, &names) } else { String::new() };
+        world.sandbox.git(&world.repo, &["config", "--replace-all", "credential.helper", ""]);
+        world.sandbox.git(&world.repo, &["config", "--add", "credential.helper", &helper]);
+        for case in CASES {
+            world.reset();
+            world.hub.set_access(ID, Access::Private);
+            world.hub.serve_content_from(&names.hub);
+            world.hub.sign(Signing::Query);
+            world.events.lock().unwrap().clear();
+            world.lines.lock().unwrap().clear();
+            (case.prepare)(&world, &names);
+            let settings = settings(&world, &names, holder, &(case.config)(&names));
+            let (got, errors, shown) = do_everything(&world, settings, &(case.lfsconfig)(&names));
+            let what = format!("{} with {holder:?}", case.name);
+            check(&world, &names, (case.home)(&names), &what, &errors, &shown);
+            let asks_elsewhere = (case.home)(&names) != names.hub || !(case.lfsconfig)(&names).is_empty();
+            let sent_elsewhere = world.hub.requests().iter().any(|seen| seen.carries(ELSEWHERE));
+            assert!(asks_elsewhere || !sent_elsewhere, "{what}: a server chose whose login is asked for");
+            prove(&world, &names, &what, case.proof, got, &errors);
+        }
+    }
+    assert_eq!(snapshot(&world), before, "nothing is written into the repository");
+}
+
+/// No secret at another origin, and none where a person could see it.
+fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error], shown: &str) {
+    let secrets = [TOKEN, NETRC, ADDRESS, HELPER, HEADER];
+    let seen = world.hub.requests();
+    let is_hub = |seen: &&Seen| {
+        seen.origin == names.hub
+            && seen.header("Host").is_some_and(|host| names.hub.ends_with(&format!("/{host}")))
+    };
+    for seen in seen.iter().filter(|seen| !is_hub(seen)) {
+        for secret in
+            secrets.into_iter().filter(|secret| seen.origin != home || ![NETRC, HEADER].contains(secret))
+        {
+            assert!(!seen.carries(secret), "{what}: {secret} at {}: {seen:?}", seen.origin);
+        }
+    }
+    // What an action gave goes to where it was given for, and nowhere after that.
+    let mut of_action: Vec<_> =
+        seen.iter().filter(|seen| seen.carries(ACTION)).map(|seen| &seen.origin).collect();
+    of_action.dedup();
+    assert!(of_action.len() <= 1, "{what}: {of_action:?}");
+    for seen in &seen {
+        let names = ["Cookie", "Referer", "Proxy-Authorization"];
+        assert!(names.iter().all(|name| seen.header(name).is_none()), "{what}: {seen:?}");
+        assert_ne!(seen.header("Host"), Some("evil.example"), "{what}");
+        assert!(seen.header("X-Theirs").is_none(), "{what}");
+    }
+    let said = format!("{:?}{:?}{shown}", world.events.lock().unwrap(), world.lines.lock().unwrap());
+    let errors: String = errors.iter().map(everything).collect();
+    for secret in secrets.into_iter().chain([ACTION, "Signature="]) {
+        assert!(!said.contains(secret), "{what}: {secret} is shown: {said}");
+        assert!(!errors.contains(secret), "{what}: {secret} is in an error: {errors}");
+    }
+    let ran = ["pwned", "helper-ran"].into_iter().any(|name| {
+        let places = [world.sandbox.path("."), world.repo.clone(), std::env::current_dir().unwrap()];
+        places.iter().any(|dir| dir.join(name).exists())
+    });
+    assert!(!ran, "{what}");
+}
+
+/// The attack was one.
+fn prove(world: &World, names: &Names, what: &str, proof: Proof, got: bool, errors: &[Error]) {
+    let reached = world.hub.requests().iter().any(|seen| seen.origin != names.hub);
+    match proof {
+        Reached => assert!(reached, "{what}: {errors:#?}"),
+        Refused => {
+            let refused = |err: &Error| {
+                matches!(
+                    err,
+                    Error::NotAllowed { .. }
+                        | Error::Ssh { .. }
+                        | Error::BadAnswer { .. }
+                        | Error::Git(git_st_convert::git::Error::UnsafeCredential { .. })
+                )
+            };
+            let is_refused = errors.iter().any(refused) || !got && !reached;
+            assert!(is_refused, "{what}: {errors:#?}");
+        }
+        Ignored => assert!(!reached, "{what}: {errors:#?}"),
+    }
+}
+
+/// Every file of the repository and of the person's configuration that git writes settings into.
+fn snapshot(world: &World) -> Vec<(PathBuf, String)> {
+    let config = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        // Changed by the test itself.
+        let lines: Vec<_> = text.lines().filter(|line| !line.contains("helper =")).collect();
+        (path, lines.join("\n"))
+    };
+    vec![config(world.repo.join(".git/config")), config(world.sandbox.path("gitconfig"))]
+}

@@ -1,0 +1,94 @@
+//! A conversion that was stopped half-way goes on: nothing is downloaded twice without need.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use git_st_convert::hash::Oid;
+
+use super::{check, large, leftovers, objects, world};
+use crate::hub::{Fault, Place};
+
+/// What may come twice: the blocks that planning read, in each of two runs, and what was on its way.
+const AGAIN: u64 = 40 << 20;
+
+#[test]
+fn a_run_that_lost_the_server_is_gone_on_with() {
+    let bytes = large(48);
+    let world = world(&bytes);
+    let oid = Oid::of(&bytes).to_string();
+    let repo = world.clone(&[]);
+    world.git(&repo, &["config", "lfs.transfer.maxretries", "1"]);
+    // Each connection is cut, again and again, once twenty chunks have come.
+    world.hub.inject(Fault::Status(500).at(Place::content(&oid)).after(12));
+    let output = world.run(&repo, &[]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert_eq!(objects(&repo), <[String; 0]>::default());
+    assert_eq!(world.git(&repo, &["status", "--porcelain"]), "");
+    assert!(
+        leftovers(&repo).iter().any(|name| name.ends_with(".safetensors.json")),
+        "{:?}",
+        leftovers(&repo)
+    );
+    world.hub.heal();
+    let before: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
+    assert!(before > 20 << 20, "{before}");
+    let output = world.run(&repo, &[]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
+    // Of 48 MiB: what was on its way when the server went, and the blocks of two plans.
+    assert!(all < bytes.len() as u64 + (26 << 20), "{all} of {}", bytes.len());
+    check(&world, &repo, &bytes);
+}
+
+#[test]
+fn a_person_s_interruption_is_gone_on_with() {
+    let bytes = large(64);
+    let world = world(&bytes);
+    let oid = Oid::of(&bytes).to_string();
+    let repo = world.clone(&[]);
+    world.hub.throttle(Some(20 << 20));
+    let mut child = world.command(&repo, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let fetched = || -> u64 {
+        let seen = world.hub.requests_now();
+        seen.iter().filter(|seen| seen.path().contains(&oid)).map(|seen| seen.sent).sum()
+    };
+    let began = Instant::now();
+    while fetched() < 24 << 20 && began.elapsed() < Duration::from_secs(60) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    rustix_interrupt(child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(world.git(&repo, &["status", "--porcelain"]), "");
+    assert_eq!(objects(&repo), <[String; 0]>::default());
+    world.hub.throttle(None);
+    world.run(&repo, &[]).ok();
+    let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
+    assert!(all < bytes.len() as u64 + AGAIN, "{all} of {}", bytes.len());
+    check(&world, &repo, &bytes);
+}
+
+/// As the key does it.
+fn rustix_interrupt(process: u32) {
+    let process = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn what_another_checkpoint_left_is_of_no_use_and_does_no_harm() {
+    let bytes = large(5);
+    let world = world(&bytes);
+    let oid = Oid::of(&bytes).to_string();
+    let repo = world.clone(&[]);
+    let dir = repo.join(".git/lfs/incomplete");
+    std::fs::create_dir_all(&dir).unwrap();
+    for journal in ["", "{}", "{\"plan\":\"x\",\"standing\":{\"at\":5,\"crc32\":0}}", "\u{0}\u{1}"] {
+        std::fs::write(dir.join(format!("{oid}.safetensors")), vec![7; 99]).unwrap();
+        std::fs::write(dir.join(format!("{oid}.safetensors.json")), journal).unwrap();
+        world.run(&repo, &["--force"]).ok();
+        check(&world, &repo, &bytes);
+        world.git(&repo, &["rm", "-q", "--cached", "-f", "model.safetensors"]);
+        std::fs::remove_file(repo.join("model.safetensors")).unwrap();
+        std::fs::remove_dir_all(repo.join(".git/lfs/objects")).unwrap();
+    }
+}
