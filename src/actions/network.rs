@@ -49,6 +49,11 @@ pub enum RemoteNote {
         /// Why.
         reason: String,
     },
+    /// Files of a pull request stay pointers in the work tree, since no line can put them under Git LFS.
+    LeftPointers {
+        /// Why.
+        reason: String,
+    },
     /// A pull request changes more than safetensors.
     OtherPaths {
         /// Its number.

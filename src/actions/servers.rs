@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use bstr::ByteSlice as _;
+use bstr::{BString, ByteSlice as _};
 
 use super::pull::Server;
 use super::server::{self, Watch};
@@ -28,14 +28,13 @@ impl Server for Servers {
         &self,
         repo: &Repo,
         remote: &Remote,
-        objects: &[Pointer],
+        objects: &[(BString, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
         let watch = Watch::new(reporter);
         let server = server::Server::of(repo, Some(&remote.name), &self.settings, &watch, reporter)?;
-        let oids: Vec<_> = objects.iter().map(|pointer| pointer.oid.to_string()).collect();
-        let all = oids.iter().map(|oid| oid.as_bytes().as_bstr()).zip(objects.iter().copied());
-        server.download(repo, &all.collect::<Vec<_>>(), reporter)
+        let all: Vec<_> = objects.iter().map(|(path, pointer)| (path.as_bstr(), *pointer)).collect();
+        server.download(repo, &all, reporter)
     }
 
     fn open_pull_requests(

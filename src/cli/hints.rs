@@ -79,6 +79,7 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
 fn network(error: &Error) -> Option<String> {
     let hint = match error {
         Error::Git(git::Error::Remote { trouble, .. }) => remote(*trouble),
+        Error::Git(git::Error::TooOld { .. }) => "install a newer git from https://git-scm.com",
         Error::Remote(error) => return server::hint(error),
         Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
         Error::NeedsDirectory { .. } => "name it with `git st-convert clone MODEL DIR`",

@@ -98,6 +98,10 @@ impl Teller<'_> {
             RemoteNote::NotNarrowed { reason } => {
                 self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
             }
+            RemoteNote::LeftPointers { reason } => {
+                let reason = sanitize::text(reason);
+                self.ui.warning(&format!("its files stay pointers in the work tree: {reason}"));
+            }
             RemoteNote::OtherPaths { number, paths } => {
                 let mut lines = format!("pull request {number} changes more than safetensors:");
                 for path in paths {

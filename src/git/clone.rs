@@ -120,11 +120,8 @@ pub fn make_whole(
     remote: &Remote,
     also: Option<&str>,
 ) -> Result<(), Error> {
-    const NEEDED: (u32, u32) = (2, 36);
-    let found = version(git)?;
-    if found < NEEDED {
-        return Err(Error::TooOld { found, needed: NEEDED });
-    }
+    // `--refetch`
+    require(git, (2, 36))?;
     let args = ["--quiet", "--progress", "--refetch", "--no-filter", "--no-tags", "--no-write-fetch-head"];
     let name = remote.name.as_str();
     for spec in std::iter::once(None).chain(also.map(Some)) {
@@ -133,6 +130,18 @@ pub fn make_whole(
     }
     let key = format!("remote.{name}.partialCloneFilter");
     git.command("config").args(["--local", "--unset-all", &key]).run().map(drop)
+}
+
+/// The first git that has what every clone and fetch of ours needs: `--no-write-fetch-head`.
+pub const NEEDED: (u32, u32) = (2, 29);
+
+/// Is the git that is here new enough?
+///
+/// # Errors
+/// [`Error::TooOld`], or as [`version`].
+pub fn require(git: &Git<'_>, needed: (u32, u32)) -> Result<(), Error> {
+    let found = version(git)?;
+    if found < needed { Err(Error::TooOld { found, needed }) } else { Ok(()) }
 }
 
 /// The major and minor number of the git that is here.

@@ -66,7 +66,7 @@ fn a_revision_is_made_whole_too() {
 fn an_old_git_that_cannot_make_it_whole_takes_the_last_commit() {
     let world = World::new();
     world.hub.inject(Fault::RefuseBlobs.at(Place::git(ID)));
-    let old = old_git(&world.sandbox);
+    let old = old_git(&world.sandbox, "2.35.1");
     let mut command = world.command(&world.home(), &["clone", ID, "--no-convert"]);
     let path = std::env::var_os("PATH").unwrap();
     let path = std::iter::once(old).chain(std::env::split_paths(&path));
@@ -79,15 +79,32 @@ fn an_old_git_that_cannot_make_it_whole_takes_the_last_commit() {
     assert_eq!(world.git(&dir, &["rev-list", "--count", "HEAD"]), "1\n");
 }
 
-/// A git that says that it is 2.35, and has not `--refetch`.
-fn old_git(sandbox: &Sandbox) -> std::path::PathBuf {
+#[test]
+fn a_git_that_is_too_old_is_told_so() {
+    let world = World::new();
+    let mut command = world.command(&world.home(), &["clone", ID]);
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::iter::once(old_git(&world.sandbox, "2.20.1")).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(path).unwrap());
+    let output: crate::sandbox::Output = command.output().unwrap().into();
+    assert_eq!(output.code, Some(2));
+    assert_eq!(
+        output.stderr,
+        "error: acme/bert: git 2.20 is too old, 2.29 is needed\n\
+         hint: install a newer git from https://git-scm.com\n"
+    );
+    assert_eq!(world.hub.requests().len(), 0);
+}
+
+/// A git that says that it is an older one, and has not `--refetch`.
+fn old_git(sandbox: &Sandbox, version: &str) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = sandbox.path("old");
     fs::create_dir(&dir).unwrap();
     let path = std::env::var_os("PATH").unwrap();
     let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file()).unwrap();
     let script = format!(
-        "#!/bin/sh\nfor word; do\n  case $word in\n    version) echo 'git version 2.35.1'; exit;;\n    \
+        "#!/bin/sh\nfor word; do\n  case $word in\n    version) echo 'git version {version}'; exit;;\n    \
          --refetch) echo 'error: unknown option' >&2; exit 129;;\n  esac\ndone\nexec '{}' \"$@\"\n",
         git.display()
     );

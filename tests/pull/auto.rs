@@ -253,18 +253,21 @@ fn clone_takes_a_pull_request_or_adopts_one() {
     assert_eq!(world.hub.rev(ID, "refs/pr/42").as_deref(), Some(head.trim()));
     assert_eq!(world.git(&dir, &["status", "--porcelain"]), "");
 
-    // A checkpoint that git itself has.
-    let mut plain = Builder::without_attributes();
-    plain.file(".gitattributes", "*.safetensors filter=lfs diff=lfs merge=lfs -text\n");
-    plain.file("pytorch_model.bin", checkpoint()).commit("first");
-    plain.pull_request(42).lfs("model.safetensors", converted()).commit("safetensors").on("main");
-    let world = World::with(&plain);
+    // The checkpoint is on the server alone, and is converted as it passes by.
+    let world = World::with(&convertible());
     let output = world.run(&world.home(), &["clone", ID]);
     assert_eq!(output.code, Some(0), "{output:#?}");
     let dir = world.home().join("bert");
     let head = world.git(&dir, &["rev-parse", "HEAD"]);
     assert_eq!(world.hub.rev(ID, "refs/pr/42").as_deref(), Some(head.trim()));
     assert!(fs::read(dir.join("model.safetensors")).unwrap() == converted());
+    assert_eq!(world.git(&dir, &["status", "--porcelain"]), "");
+    let oid = oid_of(&converted());
+    assert!(
+        !world.hub.requests().iter().any(|seen| seen.path().ends_with(&oid)),
+        "it was made, not downloaded"
+    );
+    assert!(fs::read_to_string(dir.join("pytorch_model.bin")).unwrap().starts_with("version "));
     let output = world.run(&world.home(), &["clone", ID, "second", "--pr", "never"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
     let status = world.git(Path::new(&world.home().join("second")), &["status", "--porcelain"]);

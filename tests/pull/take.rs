@@ -114,7 +114,7 @@ fn old_model() -> Builder {
 
 #[test]
 fn a_set_comes_with_its_index_and_its_attributes() {
-    for (moved_on, number) in [(false, "1"), (true, "1"), (true, "2")] {
+    for (moved_on, number) in [(false, "1"), (false, "2"), (true, "1"), (true, "2")] {
         let clone = Clone::of(&old_model());
         if moved_on {
             clone.write("note.txt", "mine\n");
@@ -126,14 +126,36 @@ fn a_set_comes_with_its_index_and_its_attributes() {
         assert_eq!(clone.read("model.safetensors.index.json").len(), 46 * 2000);
         let attribute = clone.git(&["check-attr", "--cached", "filter", "model-00001-of-00002.safetensors"]);
         assert!(attribute.ends_with(": filter: lfs\n"), "{attribute}");
-        let expected = if moved_on {
-            "M  .gitattributes\nA  model-00001-of-00002.safetensors\nA  model.safetensors.index.json\n\
-             A  sub/model-00002-of-00002.safetensors\n"
-        } else {
-            ""
+        let expected = match (moved_on, number) {
+            (false, "1") => "",
+            // Its author forgot the line, without which git would take the content for a change.
+            (false, _) => "M  .gitattributes\n",
+            (true, _) => {
+                "M  .gitattributes\nA  model-00001-of-00002.safetensors\nA  model.safetensors.index.json\n\
+                 A  sub/model-00002-of-00002.safetensors\n"
+            }
         };
         assert_eq!(clone.status(), expected);
     }
+}
+
+#[test]
+fn attributes_that_keep_its_files_from_lfs_leave_pointers() {
+    let mut model = model();
+    let attributes = "*.bin filter=lfs\n*.safetensors filter=lfs\n";
+    model.file(".gitattributes", attributes).commit("attributes").pull_request(6);
+    model.file(".gitattributes", format!("{attributes}*.safetensors filter=evil\n"));
+    model.lfs("model.safetensors", weights(6, 5000)).commit("evil").on("main");
+    let clone = Clone::of(&model);
+    let output = clone.ok(&["pull", "6"]);
+    assert!(
+        output.stderr.starts_with(
+            "warning: its files stay pointers in the work tree: `model.safetensors` has the filter `evil`\n"
+        ),
+        "{output:#?}"
+    );
+    assert!(clone.read("model.safetensors").starts_with(b"version https://git-lfs"));
+    assert_eq!(clone.status(), "");
 }
 
 #[test]

@@ -78,6 +78,7 @@ pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error
         return Err(Error::Offline { what: "clone" });
     }
     let wish = Wish::of(options.revision.as_deref())?;
+    clone::require(&Git::at(&options.cwd)?, clone::NEEDED)?;
     let place = Place::prepare(&dir)?;
     let made = options.asking.with(reporter, |network| {
         let tell = |arguments: &[OsString]| reporter.command(arguments);

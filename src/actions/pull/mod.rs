@@ -42,7 +42,8 @@ use requests::Requests;
 
 /// What is asked of the servers behind a remote, besides what git asks.
 pub trait Server {
-    /// Puts objects into the LFS store of the repository, each with its size and its hash proven.
+    /// Puts objects into the LFS store of the repository, each with its size and its hash proven. Each has the name of a
+    /// file that it is the content of.
     ///
     /// # Errors
     /// Whatever keeps one of them away.
@@ -50,7 +51,7 @@ pub trait Server {
         &self,
         repo: &Repo,
         remote: &Remote,
-        objects: &[Pointer],
+        objects: &[(BString, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error>;
 
@@ -183,14 +184,15 @@ fn consent(request: &PullRequest, wish: Wish, reporter: &dyn Reporter) -> Result
 }
 
 /// The objects that are not in the store yet, each once.
-fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<Pointer>, Error> {
+fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<(BString, Pointer)>, Error> {
     let store = repo.store();
     let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
-    let mut missing: Vec<Pointer> = Vec::new();
-    for pointer in request.taken().filter_map(|file| file.pointer) {
+    let mut missing: Vec<(BString, Pointer)> = Vec::new();
+    for file in request.taken() {
+        let Some(pointer) = file.pointer else { continue };
         let is_here = store.find(pointer.oid, pointer.size).map_err(failed)?.is_some();
-        if !is_here && !missing.contains(&pointer) {
-            missing.push(pointer);
+        if !is_here && !missing.iter().any(|(_, known)| *known == pointer) {
+            missing.push((file.path.clone(), pointer));
         }
     }
     Ok(missing)
@@ -228,6 +230,6 @@ fn take(
     }
     let versions: Vec<(BString, ObjectId)> =
         request.taken().map(|file| (file.path.clone(), file.version.id)).collect();
-    take::fill_in(repo, pieces, &versions)?;
+    take::fill_in(repo, pieces, &versions, reporter)?;
     Ok(how)
 }

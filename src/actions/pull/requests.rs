@@ -33,6 +33,7 @@ impl<'a> Requests<'a> {
     pub(super) fn of(repo: &'a Repo, git: &'a Git<'a>, network: &'a Network<'a>) -> Result<Self, Error> {
         let name = repo.default_remote().ok_or(Error::NoRemote)?;
         let head = repo.head_commit()?.ok_or(Error::NoCommits)?;
+        git::clone::require(git, git::clone::NEEDED)?;
         let remote = Remote::named(git, &name)?;
         Ok(Self { repo, git, network, remote, head, relation: Relation::new(repo, git) })
     }

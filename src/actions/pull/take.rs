@@ -12,7 +12,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::super::convert::Tracked;
 use super::super::undo::Undo;
-use super::super::{Error, Reporter, attributes};
+use super::super::{Error, Note, RemoteNote, Reporter, attributes};
 use super::request::{File, PullRequest};
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::{Placed, Pointer};
@@ -175,15 +175,16 @@ fn hash(path: &std::path::Path) -> io::Result<Oid> {
     Ok(out.finish().1)
 }
 
-/// Puts the content in the place of the pointers that git has checked out. What the index no longer has as the pull
-/// request brought it, and what a person changed, is left alone. Returns how many files were filled.
+/// Puts the content in the place of the pointers that git has checked out, with the `.gitattributes` that they need.
+/// What the index no longer has as the pull request brought it, and what a person changed, is left alone.
 pub(super) fn fill_in(
     repo: &Repo,
     pieces: Vec<Piece>,
     versions: &[(BString, ObjectId)],
-) -> Result<usize, Error> {
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
     let entries = repo.entries()?;
-    let mut changes = Vec::new();
+    let mut wanted = Vec::new();
     for piece in pieces.into_iter().filter(|piece| piece.pointer.is_some()) {
         let id = versions.iter().find(|(path, _)| *path == piece.path).map(|(_, id)| *id);
         let entry = entries.iter().find(|entry| entry.path == piece.path && entry.stage == 0);
@@ -193,17 +194,26 @@ pub(super) fn fill_in(
         let target = repo.target(piece.path.as_bstr())?;
         let is_whole = |len: u64| piece.pointer.is_some_and(|pointer| pointer.size == len);
         match target.metadata()? {
-            Some(metadata) if is_whole(metadata.len()) && entry.is_unchanged(&target.path()) => continue,
-            Some(_) if is_same(repo, &piece)? => {}
-            _ => continue,
+            Some(metadata) if is_whole(metadata.len()) && entry.is_unchanged(&target.path()) => {}
+            Some(_) if is_same(repo, &piece)? => wanted.push(piece),
+            _ => {}
         }
-        let Piece { path, blob, executable, placed, .. } = piece;
-        let _metadata = placed.publish(true)?;
-        changes.push(Change::Add { path, blob, stat_of: Some(target.path()), executable });
     }
-    let filled = changes.len();
-    if filled > 0 {
-        repo.stage(&changes)?;
+    if wanted.is_empty() {
+        return Ok(());
     }
-    Ok(filled)
+    let paths: Vec<_> = wanted.iter().map(|piece| piece.path.clone()).collect();
+    if let Err(error) = repo.plan_attributes(&paths) {
+        // Without the filter git would take the content for a change, and add it as it is.
+        reporter.note(&Note::Remote(RemoteNote::LeftPointers { reason: error.to_string() }));
+        return Ok(());
+    }
+    let mut undo = Undo::new(repo);
+    match give_names(repo, wanted, &mut undo, reporter) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            undo.all();
+            Err(error)
+        }
+    }
 }
