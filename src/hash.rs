@@ -1,7 +1,7 @@
 //! [`Oid`], the SHA-256 that names an LFS object, [`Hasher`], which computes it, and [`HashingWriter`].
 //!
 //! Invariant: every byte that reaches the inner writer has been hashed and counted, in order, once.
-//! The blocks are compressed by the `sha2` crate or, for two messages at once, in [`blocks`]; the padding is here, so
+//! The blocks are compressed by the `sha2` crate or, for two messages at once, in `hash/blocks.rs`; the padding is here, so
 //! that a running hash can be laid aside and taken up again.
 //! Source of the name: the Git LFS pointer specification, `oid sha256:<64 lower-case hex digits>`.
 

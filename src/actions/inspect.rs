@@ -1,7 +1,10 @@
 //! The tensors of a checkpoint or a safetensors file: headers only.
 //!
-//! A target is a file, or `REV:PATH` for what a commit has there; an existing file wins. A pointer stands for its
-//! object in the LFS store. Nothing is downloaded, and no tensor byte is read.
+//! A target is a file, `REV:PATH` for what a commit has there, `MODEL[@REV]:PATH` for a file of the Hub, or an address; an
+//! existing file wins, then a revision. A pointer stands for its object, in the LFS store or else on its server. Of what
+//! is far away the headers are asked for by ranges; no tensor byte is read, and nothing is stored.
+
+mod far;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -9,26 +12,30 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::convert::{Source, class_of};
-use super::{Error, names};
-use crate::checkpoint::{self, DType, Ignored, Kind, Tensor, ties};
+use far::Far;
+
+use super::convert::{CONFIG_LIMIT, Source, class_in, class_of};
+use super::server::{Server, Watch};
+use super::{Error, Reporter, names};
+use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Tensor, ties};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
+use crate::remote::Settings;
 use crate::repo::{self, ObjectId, Repo};
 use crate::{safetensors, scan};
 
 /// A blob that a commit holds itself, without Git LFS, is read whole; at most so many bytes.
 const MAX_BLOB: u64 = 1 << 30;
-/// A `config.json` has at most so many bytes.
-const MAX_CONFIG: u64 = 1 << 20;
 
 /// What to look at.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The directory that relative paths and `REV:PATH` start from.
     pub cwd: PathBuf,
-    /// A path, or `REV:PATH`.
+    /// A path, `REV:PATH`, `MODEL[@REV]:PATH` or an address.
     pub target: OsString,
+    /// How servers are asked; `None`: they are not.
+    pub servers: Option<Settings>,
     /// The dict to take, as `--key` of convert.
     pub key: Option<String>,
 }
@@ -96,52 +103,92 @@ impl Inspection {
 /// Reads the headers of the target.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoObject`] for a pointer without its object, what the file is refused for, or
-/// what the repository and the system report.
-pub fn inspect(options: &Options) -> Result<Inspection, Error> {
+/// [`Error::NotFound`], [`Error::NoObject`] for a pointer without its object, [`Error::NoRanges`], what the file is refused
+/// for, or what the repository, the system and the servers report.
+pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
     let path = options.cwd.join(&options.target);
     if path.symlink_metadata().is_ok() {
-        return file(&path, options);
+        return file(&path, options, reporter);
+    }
+    if let Some(far) = Far::address(&options.target) {
+        return far.inspect(options, reporter);
     }
     let (rev, name) = split(&options.target).ok_or(Error::NotFound)?;
-    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
-    let name = in_repo(&repo, &options.cwd, name)?;
-    let blob = blob_at(&repo, rev, name.as_ref())?.ok_or(Error::NotFound)?;
+    let repo = Repo::discover(&options.cwd)?;
+    let found = match &repo {
+        Some(repo) => {
+            let name = in_repo(repo, &options.cwd, name)?;
+            blob_at(repo, rev, name.as_ref()).map(|blob| blob.map(|blob| (repo, name, blob)))
+        }
+        None => Ok(None),
+    };
+    let (repo, name, blob) = match (found, Far::of_the_hub(rev, name)) {
+        (Ok(Some(found)), _) => found,
+        // A branch may have the name of a model.
+        (_, Some(far)) => return far.inspect(options, reporter),
+        (Ok(None), None) if repo.is_none() => return Err(Error::NoRepository),
+        (Ok(None), None) => return Err(Error::NotFound),
+        (Err(error), None) => return Err(error),
+    };
     let content = repo.blob(blob, MAX_BLOB)?;
     let class = || {
-        let config = blob_at(&repo, rev, names::beside(name.as_ref(), b"config.json").as_ref()).ok()??;
-        architecture(&repo.blob(config, MAX_CONFIG).ok()?)
+        let config = blob_at(repo, rev, names::beside(name.as_ref(), b"config.json").as_ref()).ok()??;
+        class_in(&repo.blob(config, CONFIG_LIMIT).ok()?)
     };
     match Pointer::parse(&content) {
-        Ok(pointer) => {
-            let source = Source::object(Some(&repo), name.as_ref(), pointer)?;
-            read(&source.file, options, class)
-        }
-        Err(_) => read(&content, options, class),
+        Ok(pointer) => object(Some(repo), name.as_ref(), pointer, options, reporter, class),
+        Err(_) => read(&content, Headers::Read, options, class),
     }
 }
 
-fn file(path: &Path, options: &Options) -> Result<Inspection, Error> {
+fn file(path: &Path, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
     let name = options.target.as_encoded_bytes().as_bstr();
-    let source = match Source::plain(None, name, path.to_owned()) {
+    let class = || class_of(None, name, path);
+    match Source::plain(None, name, path.to_owned()) {
         // Only a pointer needs the repository.
         Err(Error::NoObject { oid, size }) => {
             let repo = Repo::discover(path.parent().unwrap_or(path))?;
-            Source::object(repo.as_ref(), name, Pointer { oid, size })?
+            object(repo.as_ref(), name, Pointer { oid, size }, options, reporter, class)
         }
-        source => source?,
+        source => read(&source?.file, Headers::Read, options, class),
+    }
+}
+
+/// The object behind a pointer: in the store, or else on its server.
+fn object(
+    repo: Option<&Repo>,
+    name: &BStr,
+    pointer: Pointer,
+    options: &Options,
+    reporter: &dyn Reporter,
+    class: impl FnOnce() -> Option<String>,
+) -> Result<Inspection, Error> {
+    let missing = match Source::object(repo, name, pointer) {
+        Ok(source) => return read(&source.file, Headers::Read, options, class),
+        Err(error) => error,
     };
-    read(&source.file, options, || class_of(None, name, path))
+    let settings = options.servers.as_ref().filter(|settings| !settings.offline);
+    match (missing, repo, settings) {
+        (Error::NoObject { .. }, Some(repo), Some(settings)) => {
+            let watch = Watch::new(reporter);
+            let server = Server::of(repo, None, settings, &watch, reporter)?;
+            let far = server.object(pointer);
+            let bytes = far.ranged()?.ok_or(Error::NoRanges)?;
+            read(&bytes, Headers::Foresee, options, class)
+        }
+        (missing, ..) => Err(missing),
+    }
 }
 
 fn read(
     source: &dyn ReadAt,
+    headers: Headers,
     options: &Options,
     class: impl FnOnce() -> Option<String>,
 ) -> Result<Inspection, Error> {
     match Kind::of(source).map_err(checkpoint::Error::from)? {
         Kind::Safetensors => read_safetensors(source),
-        _ => read_checkpoint(source, options.key.clone(), class),
+        _ => read_checkpoint(source, headers, options.key.clone(), class),
     }
 }
 
@@ -166,10 +213,11 @@ fn read_safetensors(source: &dyn ReadAt) -> Result<Inspection, Error> {
 
 fn read_checkpoint(
     source: &dyn ReadAt,
+    headers: Headers,
     key: Option<String>,
     class: impl FnOnce() -> Option<String>,
 ) -> Result<Inspection, Error> {
-    let options = checkpoint::Options { key, ..checkpoint::Options::default() };
+    let options = checkpoint::Options { key, headers, ..checkpoint::Options::default() };
     let plan = checkpoint::plan(source, &options)?;
     let aliases = class().map(|class| ties::Policy::for_architecture(&class).aliases).unwrap_or_default();
     let ties = ties::resolve(&plan, &ties::Policy { aliases, keep: BTreeSet::new() })?;
@@ -188,12 +236,6 @@ fn read_checkpoint(
         dangerous: scan::dangerous(&plan.globals).map(|named| format!("{}.{}", named.module, named.name)),
         ignored: plan.ignored,
     })
-}
-
-/// The class of the model, as `architectures[0]` of a `config.json` names it.
-fn architecture(config: &[u8]) -> Option<String> {
-    let config: serde_json::Value = serde_json::from_slice(config).ok()?;
-    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
 }
 
 /// `REV` and `PATH`: as in git, the first colon that is in no braces parts them.
@@ -244,11 +286,5 @@ mod tests {
         assert_eq!(split("HEAD^{/fix: it}:a"), Some(("HEAD^{/fix: it}", b"a".as_slice())));
         assert_eq!(split(":a:b"), Some(("", b"a:b".as_slice())));
         assert_eq!(split("a.bin"), None);
-    }
-
-    #[test]
-    fn the_class_of_a_model() {
-        assert_eq!(architecture(br#"{"architectures":["Bert"]}"#).as_deref(), Some("Bert"));
-        assert_eq!(architecture(b"{}"), None);
     }
 }

@@ -208,7 +208,9 @@ Examples:
   git st-convert inspect HEAD~1:pytorch_model.bin --summary
   git st-convert inspect model.safetensors --json")]
 pub(super) struct Inspect {
-    /// A file, or REV:PATH; a pointer stands for its object in the LFS store
+    /// A file, REV:PATH, MODEL:PATH or MODEL@REV:PATH of the Hub, or a URL; a pointer stands for its object
+    ///
+    /// Of what is not on this machine the headers alone are asked for, by ranges.
     #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
     pub(super) target: OsString,
     /// Print the totals alone

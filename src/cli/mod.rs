@@ -70,7 +70,9 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         }
         Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.offline, ui, &interrupt),
         Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.offline, ui, &interrupt),
-        Some(Command::Inspect(inspect)) => commands::inspect::run(inspect, cwd, ui),
+        Some(Command::Inspect(inspect)) => {
+            commands::inspect::run(inspect, cwd, args.common.offline, ui, &interrupt)
+        }
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
         Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),

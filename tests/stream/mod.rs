@@ -1,6 +1,7 @@
 //! The acceptance of converting a checkpoint that is only on the LFS server: the program, git and the hub.
 
 mod faults;
+mod inspect;
 mod resumed;
 
 use std::fs;

@@ -83,7 +83,7 @@ impl Header {
         self.at
     }
 
-    /// How many bytes [`Header::check`] wants: up to the end of the name.
+    /// How many bytes [`Header::check_foreseen`] wants: up to the end of the name.
     pub fn bytes(&self) -> usize {
         self.name.len().saturating_add(30)
     }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::actions::inspect::{Inspection, Options, Row, inspect};
 use crate::cli::args::Inspect;
+use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted, grouped};
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -14,10 +17,21 @@ use crate::cli::{json, sanitize};
 const MAX_WIDTH: usize = 72;
 
 /// Lists the tensors of the target.
-pub(crate) fn run(args: &Inspect, cwd: PathBuf, ui: &Ui) -> Result<u8, Report> {
-    let options = Options { cwd, target: args.target.clone(), key: args.key.clone() };
+pub(crate) fn run(
+    args: &Inspect,
+    cwd: PathBuf,
+    offline: bool,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
-    let found = inspect(&options).map_err(|error| {
+    let teller = Teller::new(ui, interrupt, false);
+    let found = Environment::read(offline).and_then(|environment| {
+        let servers = Some(environment.servers.settings);
+        let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
+        inspect(&options, &teller)
+    });
+    let found = found.map_err(|error| {
         let report = Report::of_file(&error, target.as_ref());
         if ui.json {
             ui.data(&json::inspection(None, Some(&report)));
