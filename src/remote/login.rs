@@ -64,7 +64,7 @@ impl Client<'_> {
     /// Asks, with a login where one is wanted and there is one.
     ///
     /// # Errors
-    /// As [`Client::follow`], and [`Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
+    /// As [`Client::follow`], and [`super::Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Response> {
         let has_own = |line: &(header::HeaderName, _)| line.0 == header::AUTHORIZATION;
         if !ask.may_log_in || ask.own.iter().any(has_own) {
@@ -120,7 +120,7 @@ impl Client<'_> {
     /// The Hub's token, if this is the origin it belongs to.
     ///
     /// # Errors
-    /// [`Error::Token`]
+    /// [`super::Error::Token`]
     pub(super) fn token_for(&self, origin: &Origin) -> Result<Option<Credential>> {
         if origin != self.hub().origin() || !origin.is_private() {
             return Ok(None);
