@@ -124,7 +124,7 @@ impl BodyReader {
         self.url.origin()
     }
 
-    /// As [`std::io::Read::read`]; an end that comes before the length that was promised is an error.
+    /// As [`io::Read::read`]; an end that comes before the length that was promised is an error.
     ///
     /// # Errors
     /// [`Error::Cut`], [`Error::TimedOut`]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Invariants: this is the only module with sockets and the only one that can read a secret ([`Secret`]); a token goes to
-//! the origin it belongs to and nowhere else (`login.rs`); nothing is taken for an object that does not have its size, and
+//! the origin it belongs to and nowhere else (`login`); nothing is taken for an object that does not have its size, and
 //! what [`Object::to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
 //! Blocking: a few long streams need threads, no runtime.
 

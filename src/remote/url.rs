@@ -85,7 +85,7 @@ impl Url {
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let (login, host) = match authority.rsplit_once('@') {
-            Some((login, host)) => (Some(parse_login(login)), host),
+            Some((login, host)) => (Some(parse_login(login)?), host),
             None => (None, authority),
         };
         let origin = Origin::parse(scheme, host)?;
@@ -224,13 +224,15 @@ fn check_text(text: &str) -> Result<(), NotAllowed> {
     if text.chars().any(char::is_control) { Err(NotAllowed::Control) } else { Ok(()) }
 }
 
-fn parse_login(text: &str) -> Login {
-    match text.split_once(':') {
-        Some((user, password)) => {
-            Login { user: unescape(user), password: Some(Secret::new(unescape(password))) }
-        }
-        None => Login { user: unescape(text), password: None },
+fn parse_login(text: &str) -> Result<Login, NotAllowed> {
+    let (user, password) = text.split_once(':').map_or((text, None), |(user, word)| (user, Some(word)));
+    let (user, password) = (unescape(user), password.map(unescape));
+    // Escaped or not: git's credential protocol would read a line end as one.
+    let is_control = |text: &str| text.chars().any(char::is_control);
+    if is_control(&user) || password.as_deref().is_some_and(is_control) {
+        return Err(NotAllowed::Control);
     }
+    Ok(Login { user, password: password.map(Secret::new) })
 }
 
 /// Path and query of what stands behind the authority, without the fragment.
@@ -331,6 +333,9 @@ mod tests {
             ("http://h:0/", NotAllowed::Port),
             ("http://h/\r\nX: y", NotAllowed::Control),
             ("http://h/\0", NotAllowed::Control),
+            ("http://u%0Ahost=evil@h/", NotAllowed::Control),
+            ("http://u:p%0d%0A@h/", NotAllowed::Control),
+            ("http://u%00@h/", NotAllowed::Control),
         ] {
             assert_eq!(Url::parse(text), Err(why), "{text:?}");
         }

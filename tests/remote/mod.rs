@@ -9,7 +9,9 @@ mod hub;
 mod leaks;
 mod logins;
 mod ranges;
+mod raw;
 mod servers;
+mod tls;
 mod transport;
 
 use std::fs;

@@ -1,92 +1,17 @@
-//! The wire below: TLS, proxies, what a client says of itself, and servers that repeat what they were sent.
+//! The wire below: proxies, what a client says of itself, and servers that answer badly or repeat what they were sent.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
-use git_st_convert::remote::{
-    BadAnswer, Client, Config, Error, NotAllowed, Proxies, Ranged, Secret, Settings, Url,
-};
+use git_st_convert::remote::{BadAnswer, Client, Error, Proxies, Ranged, Secret, Url};
 
+use super::raw::{Raw, at, head, http, value};
 use super::{ID, TOKEN, World, everything};
 
 /// Is it the error that was expected?
 type Is = fn(&Error) -> bool;
-
-/// A server of a few lines: `answer` gives the bytes for a request's head, which is kept.
-struct Raw {
-    origin: String,
-    heads: Arc<Mutex<Vec<String>>>,
-}
-
-impl Raw {
-    fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&heads);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let mut reader = BufReader::new(stream);
-                let head = head(&mut reader);
-                kept.lock().unwrap().push(head.clone());
-                let mut stream = reader.into_inner();
-                let _client_left = stream.write_all(answer(&head).as_bytes());
-            }
-        });
-        Self { origin, heads }
-    }
-
-    fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
-}
-
-fn head(reader: &mut BufReader<TcpStream>) -> String {
-    let mut head = String::new();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    let _body = reader.read_exact(&mut body);
-    head
-}
-
-fn http(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}", body.len())
-}
-
-/// The value of a header in a head.
-fn value<'h>(head: &'h str, name: &str) -> &'h str {
-    let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&name.to_ascii_lowercase()));
-    line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
-}
-
-/// A client's settings for a server that is the hub.
-fn at(origin: &str) -> Settings {
-    let config = [("lfs.transfer.maxretries", "1"), ("lfs.transfer.maxretrydelay", "0")];
-    let mut settings = Settings {
-        config: Config::new(config),
-        hub: Some(origin.to_owned()),
-        timeout: Some(Duration::from_secs(2)),
-        ..Settings::default()
-    };
-    settings.tokens.hf_token = Some(Secret::new(TOKEN));
-    settings
-}
 
 #[test]
 fn a_secret_that_a_server_repeats_is_not_shown() {
@@ -269,124 +194,6 @@ fn a_proxy_that_does_not_lead_there_is_said_without_its_login() {
         "{}",
         everything(&err)
     );
-}
-
-/// A server with TLS, and a certificate of its own: openssl's, where it is installed.
-struct Tls {
-    process: Child,
-    origin: String,
-    authority: std::path::PathBuf,
-}
-
-impl Drop for Tls {
-    fn drop(&mut self) {
-        let _gone = self.process.kill();
-        let _status = self.process.wait();
-    }
-}
-
-fn openssl(dir: &Path) -> Option<Tls> {
-    #[expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
-    let command = |args: &[&str]| {
-        let mut command = Command::new("openssl");
-        command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command
-    };
-    // An authority, and a certificate that it signed: one that is both is refused by rustls.
-    fs::write(dir.join("leaf.ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for step in [
-        format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"),
-        format!("req {key} -keyout key.pem -out leaf.csr -subj /CN=localhost"),
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile leaf.ext".to_owned(),
-    ] {
-        let step: Vec<_> = step.split_whitespace().collect();
-        command(&step).status().ok().filter(std::process::ExitStatus::success)?;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let port = port.to_string();
-    let args = ["s_server", "-quiet", "-accept", &port, "-key", "key.pem", "-cert", "cert.pem", "-HTTP"];
-    let process = command(&args).spawn().ok()?;
-    for _ in 0..100 {
-        if TcpStream::connect(format!("127.0.0.1:{port}")).is_ok() {
-            break;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Some(Tls { process, origin: format!("https://localhost:{port}"), authority: dir.join("ca.pem") })
-}
-
-#[test]
-fn a_certificate_is_checked_unless_a_person_says_otherwise() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(tls) = openssl(dir.path()) else {
-        let _nobody_reads = std::io::stderr().write_all(b"skipped: openssl is not here: TLS was not tried\n");
-        return;
-    };
-    // The answers of `-HTTP` are files.
-    let model = dir.path().join("api/models/acme");
-    fs::create_dir_all(&model).unwrap();
-    fs::write(model.join("bert"), "HTTP/1.0 200 OK\r\n\r\n{\"id\":\"acme/bert\"}").unwrap();
-    let ask = |config: &[(&str, &str)]| {
-        let config: Vec<_> = config.iter().copied().chain([("lfs.transfer.maxretries", "0")]).collect();
-        let settings = at(&tls.origin).with_config(Config::new(config));
-        Client::new(settings, None).unwrap().model(ID, None)
-    };
-    let err = ask(&[]).unwrap_err();
-    assert!(matches!(err, Error::Tls { .. }), "{}", everything(&err));
-    let bundle = tls.authority.to_str().unwrap();
-    assert_eq!(ask(&[("http.sslCAInfo", bundle)]).unwrap().id, ID);
-    assert_eq!(ask(&[("http.sslVerify", "false")]).unwrap().id, ID);
-    let scoped = format!("http.{}.sslVerify", tls.origin);
-    assert_eq!(ask(&[(&scoped, "no")]).unwrap().id, ID);
-    assert!(matches!(ask(&[("http.https://other.example.sslVerify", "no")]), Err(Error::Tls { .. })));
-    assert!(matches!(ask(&[("http.sslCAInfo", "/nonexistent")]), Err(Error::CaInfo { .. })));
-    let key = dir.path().join("key.pem");
-    assert!(matches!(ask(&[("http.sslCAInfo", key.to_str().unwrap())]), Err(Error::CaInfo { .. })));
-    // Clear text where TLS is spoken, and TLS where it is not.
-    let clear = at(&tls.origin.replace("https:", "http:"));
-    Client::new(clear, None).unwrap().model(ID, None).unwrap_err();
-    let server = Raw::start(|_| http("200 OK", "", "{}"));
-    let err = Client::new(at(&server.origin.replace("http:", "https:")), None)
-        .unwrap()
-        .model(ID, None)
-        .unwrap_err();
-    assert!(matches!(err, Error::Tls { .. } | Error::Cut { .. }), "{}", everything(&err));
-    assert!(server.heads().iter().all(|head| !head.contains("hf_")));
-}
-
-#[test]
-fn who_is_sent_from_http_to_https_is_followed_without_a_login() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(tls) = openssl(dir.path()) else {
-        let _nobody_reads = std::io::stderr().write_all(b"skipped: openssl is not here: TLS was not tried\n");
-        return;
-    };
-    fs::write(dir.path().join("model"), "HTTP/1.0 200 OK\r\n\r\n{\"id\":\"acme/bert\"}").unwrap();
-    let location = format!("Location: {}/model\r\n", tls.origin);
-    let clear = Raw::start(move |_| http("301 Moved", &location, ""));
-    let bundle = tls.authority.to_str().unwrap();
-    let settings = at(&clear.origin).with_config(Config::new([("http.sslCAInfo", bundle)]));
-    assert_eq!(Client::new(settings, None).unwrap().model(ID, None).unwrap().id, ID);
-}
-
-#[test]
-fn nobody_is_followed_from_https_to_http() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(tls) = openssl(dir.path()) else {
-        let _nobody_reads = std::io::stderr().write_all(b"skipped: openssl is not here: TLS was not tried\n");
-        return;
-    };
-    let clear = Raw::start(|_| http("200 OK", "", "{\"id\":\"acme/bert\"}"));
-    let model = dir.path().join("api/models/acme");
-    fs::create_dir_all(&model).unwrap();
-    let location = format!("HTTP/1.0 302 Found\r\nLocation: {}/x\r\n\r\n", clear.origin);
-    fs::write(model.join("bert"), location).unwrap();
-    let bundle = tls.authority.to_str().unwrap();
-    let settings = at(&tls.origin).with_config(Config::new([("http.sslCAInfo", bundle)]));
-    let err = Client::new(settings, None).unwrap().model(ID, None).unwrap_err();
-    let Error::NotAllowed { source: NotAllowed::Downgrade, .. } = err else { panic!("{err}") };
-    assert!(clear.heads().is_empty());
 }
 
 #[test]

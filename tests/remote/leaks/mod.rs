@@ -34,11 +34,19 @@ enum Holder {
     Address,
     Helper,
     Header,
+    Unscoped,
     All,
 }
 
-const HOLDERS: [Holder; 6] =
-    [Holder::Token, Holder::Netrc, Holder::Address, Holder::Helper, Holder::Header, Holder::All];
+const HOLDERS: [Holder; 7] = [
+    Holder::Token,
+    Holder::Netrc,
+    Holder::Address,
+    Holder::Helper,
+    Holder::Header,
+    Holder::Unscoped,
+    Holder::All,
+];
 
 /// The hub, and others that answer as it does.
 struct Names {
@@ -94,12 +102,13 @@ fn settings(world: &World, names: &Names, holder: Holder, config: &Pairs) -> Set
             world.hub.url(ID).replace("http://", &format!("http://o:{ADDRESS}@")),
         ));
     }
-    if has(Holder::Header) {
+    if has(Holder::Unscoped) {
         pairs.extend(one("http.extraHeader", format!("X-Secret: {UNSCOPED}")));
-        pairs.extend(one(
-            &format!("http.{}.extraHeader", names.hub),
-            format!("Authorization: Bearer {HEADER}"),
-        ));
+    }
+    // With the narrower one, the other is not sent to the hub: together they are no harder.
+    if holder == Holder::Header {
+        let key = format!("http.{}.extraHeader", names.hub);
+        pairs.extend(one(&key, format!("Authorization: Bearer {HEADER}")));
     }
     pairs.extend(config.clone());
     let pairs: Vec<_> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -175,7 +184,9 @@ fn no_secret_leaves_in_any_of_these_ways() {
         world.sandbox.git(&world.repo, &["config", "--add", "credential.helper", &helper]);
         for case in CASES {
             world.reset();
-            world.hub.set_access(ID, Access::Private);
+            // That header is no login, so that the model is shown without one.
+            let is_public = holder == Holder::Unscoped;
+            world.hub.set_access(ID, if is_public { Access::Public } else { Access::Private });
             world.hub.serve_content_from(&names.hub);
             world.hub.sign(Signing::Query);
             world.events.lock().unwrap().clear();
