@@ -15,7 +15,7 @@ pub(super) fn write(
     let (mut changes, mut notes) = (Vec::new(), Vec::new());
     for change in repo.plan_attributes(outputs)? {
         notes.push(note(&change));
-        let AttributesChange { path, content, blob, executable, is_clean } = change;
+        let AttributesChange { path, content, blob, executable, is_clean, .. } = change;
         if let Some(content) = content {
             undo.write(path.as_bstr(), &content)?;
         }
@@ -28,7 +28,7 @@ pub(super) fn write(
 
 /// What is said of a `.gitattributes`.
 pub(super) fn note(change: &AttributesChange) -> Note {
-    let (path, has_unstaged_changes) = (change.path.clone(), !change.is_clean);
+    let (path, has_unstaged_changes) = (change.path.clone(), change.has_other_changes);
     if change.content.is_some() {
         Note::AttributesChanged { path, has_unstaged_changes }
     } else {

@@ -10,6 +10,7 @@
 //! Source: `docs/api/batch.md` of Git LFS and what its servers answer. Invariants: an answer is used for the object that
 //! was asked for, with its size, or not at all; the header lines of an action go to the origin of its address alone.
 //! It transfers nothing, and it does not upload yet: an operation is a variant, and the rest does not care which.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -96,7 +97,7 @@ impl Expiry {
 
     /// Is it over, or about to be?
     pub(super) fn is_over(&self) -> bool {
-        self.0.is_some_and(|end| Instant::now() + EARLY >= end)
+        self.0.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= EARLY)
     }
 }
 

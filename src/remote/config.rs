@@ -4,6 +4,7 @@
 //! `<repository>` fit `<repository>.git/info/lfs` too.
 //! Invariants: keys are compared as git does (section and name without case, what lies between with it); `Debug` shows no
 //! value and no key, since both may hold passwords. It reads no file: `repo` and `git` fill it.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
 
@@ -197,10 +198,10 @@ fn fit_host(asked: &str, wanted: &str) -> Option<usize> {
     if asked.len() != wanted.len() {
         return None;
     }
-    let mut score = asked.len() + 1;
+    let mut score = asked.len().saturating_add(1);
     for (asked, wanted) in asked.iter().zip(&wanted) {
         if *wanted == STAR {
-            score -= 1;
+            score = score.saturating_sub(1);
         } else if asked != wanted {
             return None;
         }
@@ -212,14 +213,14 @@ fn fit_path(asked: &str, wanted: &str) -> Option<usize> {
     let parts =
         |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (asked, wanted) = (parts(asked), parts(wanted));
-    let mut score = 1;
+    let mut score = 1_usize;
     for (index, wanted) in wanted.iter().enumerate() {
         let part = asked.get(index)?;
-        let is_lfs = || asked.get(index + 1..index + 3).is_some_and(|next| next == ["info", "lfs"]);
+        let is_lfs = || asked.iter().skip(index).skip(1).take(2).eq(["info", "lfs"].iter());
         if part == wanted {
-            score += 2;
+            score = score.saturating_add(2);
         } else if part.strip_suffix(".git") == Some(wanted.as_str()) && is_lfs() {
-            score += 1;
+            score = score.saturating_add(1);
         } else {
             return None;
         }

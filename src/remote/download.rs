@@ -52,7 +52,7 @@ impl Object<'_> {
         let mut hasher = Hasher::default();
         part.read(|bytes| {
             hasher.update(bytes);
-            Ok(())
+            if self.client.is_interrupted() { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) }
         })?;
         let mut here = part.len()?;
         tell(here);

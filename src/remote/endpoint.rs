@@ -11,6 +11,7 @@
 //! `url.<base>.insteadOf` in git-config(1). Invariants: `.lfsconfig` is a file of the repository, so only its harmless keys
 //! are read, and [`Endpoint::moved`] says when it names another host than the remote's; what a person configured for the
 //! remote's own origin (unscoped headers, logins without TLS) does not follow there.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
 use std::path::{Path, PathBuf};

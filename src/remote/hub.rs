@@ -9,6 +9,7 @@
 //!
 //! Source: `hf_api.py` of `huggingface_hub` and the Hub's documentation. Invariants: what comes is bounded, in pages and in
 //! length; names of models are checked before they are part of an address. Text in it is foreign: escape it for a terminal.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -162,12 +163,13 @@ impl Client<'_> {
             .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
         let mut found = Vec::new();
         self.watched(|| {
-            let mut seen = 0;
+            let mut seen = 0_usize;
             for number in 0..MAX_PAGES {
                 let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
                 let page: Page = self.json(&url)?;
-                seen += page.discussions.len() as u64;
-                let is_last = page.discussions.is_empty() || seen >= page.count;
+                seen = seen.saturating_add(page.discussions.len());
+                let is_last =
+                    page.discussions.is_empty() || u64::try_from(seen).is_ok_and(|seen| seen >= page.count);
                 found.extend(
                     page.discussions.into_iter().filter(|one| one.is_pull_request).map(PullRequest::from),
                 );
@@ -183,7 +185,7 @@ impl Client<'_> {
     }
 
     fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
-        let ask = Ask { may_log_in: true, home: Some(url.origin()), ..Ask::get(url.clone()) };
+        let ask = Ask { may_log_in: true, ..Ask::get(url.clone()) };
         let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
         let bytes = self.patiently(|| {
             let response = self.send(&ask)?;

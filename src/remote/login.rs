@@ -11,6 +11,7 @@
 //! found for and to no other; none goes over plain http, but to this machine, and one of the person's own (not the
 //! token) to the origin that the person's own remote names; the first request is bare unless there is a token, or
 //! `lfs.<url>.access` is `basic`.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
 use std::io::Read as _;

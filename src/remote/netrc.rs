@@ -9,6 +9,7 @@
 //!
 //! Source: ftp(1) and curl's `lib/netrc.c` (quotes). Invariant: an entry is for its host alone, and `default` for none,
 //! since a repository chooses the hosts that are asked.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use super::secret::Secret;
 use super::url::Login;

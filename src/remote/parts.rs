@@ -110,7 +110,16 @@ pub(super) fn fill(
 /// How much is read at once.
 const STEP: usize = 256 << 10;
 
-fn take(reader: &mut BodyReader, buf: &mut Vec<u8>, until: usize, is_over: &dyn Fn() -> bool) -> Result<()> {
+/// Reads until `buf` has `until` bytes.
+///
+/// # Errors
+/// [`Error::Cut`] with what came before it in `buf`, [`Error::TimedOut`].
+pub(super) fn take(
+    reader: &mut BodyReader,
+    buf: &mut Vec<u8>,
+    until: usize,
+    is_over: &dyn Fn() -> bool,
+) -> Result<()> {
     while buf.len() < until && !is_over() {
         let start = buf.len();
         buf.resize(until.min(start + STEP), 0);

@@ -20,7 +20,7 @@ use super::client::{Client, lock};
 use super::error::{Error, Result};
 use super::exchange::{BodyReader, Response};
 use super::object::Object;
-use super::parts::{ContentRange, Opened, fill, judge, range};
+use super::parts::{ContentRange, Opened, fill, judge, range, take};
 use super::redirect::{Ask, CONTENT_HOPS};
 use super::retry::Retry;
 use super::url::Url;
@@ -88,11 +88,15 @@ impl<'a> Ranged<'a> {
     /// What keeps its first bytes away.
     pub fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<Self>> {
         client.watched(|| {
-            let Some((file, len)) = client.patiently(|| RemoteFile::open(client, url))? else {
+            let Some((file, first)) = client.patiently(|| RemoteFile::open(client, url))? else {
                 return Ok(None);
             };
-            let server = Server { client, from: Box::new(file), len, cache: Mutex::default() };
-            Ok(Some(Self(Source::Server(server))))
+            let mut cache = Cache::default();
+            if !first.is_empty() {
+                cache.blocks.insert(0, first);
+            }
+            let (len, cache) = (file.len, Mutex::new(cache));
+            Ok(Some(Self(Source::Server(Server { client, from: Box::new(file), len, cache }))))
         })
     }
 }
@@ -215,12 +219,14 @@ struct RemoteFile<'a> {
 }
 
 impl<'a> RemoteFile<'a> {
-    /// Asks for the first byte. `None` if parts are not served.
-    fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<(Self, u64)>> {
-        let response = client.send(&ask(url, 0, 1))?;
+    /// Asks for the first block, and gives it. `None` if parts are not served.
+    fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<(Self, Vec<u8>)>> {
+        let response = client.send(&ask(url, 0, BLOCK))?;
         let placed = response.header(header::CONTENT_RANGE).and_then(ContentRange::parse);
         let len = match (response.status, placed) {
-            (206, Some(ContentRange { span: Some((0, 1)), size: Some(len) })) => len,
+            (206, Some(ContentRange { span: Some((0, end)), size: Some(len) })) if end == len.min(BLOCK) => {
+                len
+            }
             // There is no first byte.
             (416, Some(ContentRange { size: Some(0), .. })) => 0,
             (200 | 206 | 416, _) => return Ok(None),
@@ -230,8 +236,14 @@ impl<'a> RemoteFile<'a> {
             return Err(encoded(response));
         }
         let validator = validator(&response);
-        let direct = Mutex::new(response.url.clone());
-        Ok(Some((Self { client, url: url.clone(), direct, len, validator }, len)))
+        let file =
+            Self { client, url: url.clone(), direct: Mutex::new(response.url.clone()), len, validator };
+        let mut first = Vec::new();
+        if len > 0 {
+            let wanted = usize::try_from(len.min(BLOCK)).unwrap_or(usize::MAX);
+            take(&mut response.into_reader(), &mut first, wanted, &|| false)?;
+        }
+        Ok(Some((file, first)))
     }
 
     fn changed(&self) -> Error {

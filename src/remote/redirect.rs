@@ -3,6 +3,7 @@
 //! Source: RFC 9110, 15.4. Invariants: `Authorization`, and every header that an action or an ssh server gave, go to the
 //! origin they were given for; once another one was on the way, they are gone for good, also where the way leads back.
 //! From `https` to `http` nobody is followed. Method and body stay, as git-lfs has it.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use ureq::http::{HeaderName, HeaderValue, header};
 

@@ -3,6 +3,7 @@
 //! Source: RFC 9110; `docs/api/batch.md` of Git LFS (`{"message", "documentation_url", "request_id"}`); the headers
 //! `X-Error-Code` and `X-Error-Message` of the Hub (`utils/_http.py` of `huggingface_hub`). Invariant: what a server said is
 //! redacted and cut to one paragraph before it is kept.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::time::{Duration, SystemTime};
 

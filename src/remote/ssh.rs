@@ -7,6 +7,7 @@
 //! Source: `docs/api/server-discovery.md`, `lfshttp/ssh.go` and `ssh/ssh.go` of Git LFS. Invariant: an address may come from
 //! `.lfsconfig`, so that no part of it can be an option of ssh or be read by a shell: what is not plain is refused.
 //! The pure ssh protocol (`git-lfs-transfer`) is not spoken.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -8,14 +8,13 @@
 //!
 //! Invariants: at most [`WINDOW`] chunks are held, whatever the server and the consumer do; a byte that came is not asked
 //! for again; the consumer runs on the calling thread and sees every byte once, in order. Where the server gives whole
-//! files alone, one connection does it, and after a cut what was seen is passed over.
+//! files alone, or no parts any more, one connection does it, and what was given before is passed over.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use super::cause::Transport;
 use super::client::lock;
@@ -65,18 +64,29 @@ impl Object<'_> {
         }
         let mut retry = Retry::new(self.client, &|| false);
         let first = loop {
-            match self.open(from, self.pointer.size.min(from + CHUNK)) {
+            match self.open(from, self.pointer.size.min(from.saturating_add(CHUNK))) {
                 Ok(first) => break first,
                 Err(err) => retry.after(err)?,
             }
         };
         match first {
-            Opened::Part(reader, len) => self.parallel(from, (reader, len), each),
+            Opened::Part(reader, len) => {
+                let mut given = from;
+                let result = self.parallel(from, (reader, len), &mut |at, bytes| {
+                    given = at + bytes.len() as u64;
+                    each(at, bytes)
+                });
+                match result {
+                    // It served parts, and does no more.
+                    Err(Error::NoRanges { .. }) => self.single(None, given, each),
+                    result => result,
+                }
+            }
             Opened::Whole(_) | Opened::Unplaced if from > 0 && restart == Restart::Never => {
                 Err(self.no_ranges())
             }
-            Opened::Whole(reader) => self.single(Some(reader), each),
-            Opened::Unplaced => self.single(None, each),
+            Opened::Whole(reader) => self.single(Some(reader), 0, each),
+            Opened::Unplaced => self.single(None, 0, each),
         }
     }
 
@@ -100,10 +110,9 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// One connection, from the beginning; after a cut what was given already is passed over.
-    fn single(&self, mut first: Option<BodyReader>, each: Consumer<'_>) -> Result<()> {
+    /// One connection, from the beginning; what was given already, before or after a cut, is passed over.
+    fn single(&self, mut first: Option<BodyReader>, mut given: u64, each: Consumer<'_>) -> Result<()> {
         let mut retry = Retry::new(self.client, &|| false);
-        let mut given = 0;
         while given < self.pointer.size {
             let before = given;
             let opened = match first.take() {
@@ -154,7 +163,7 @@ impl Object<'_> {
         debug_assert_eq!(self.ranges(), Ranges::Yes);
         let chunks = (self.pointer.size - from).div_ceil(CHUNK);
         let workers = chunks.min(self.client.settings.connections() as u64);
-        let window = Window::new(chunks);
+        let window = Window::new(chunks, workers);
         let first = Mutex::new(Some(first));
         thread::scope(|scope| {
             for _ in 0..workers {
@@ -172,6 +181,7 @@ impl Object<'_> {
 
     /// Fetches chunk after chunk.
     fn work(&self, from: u64, window: &Window, first: &Mutex<Option<(BodyReader, u64)>>) {
+        let _leaving = Leave(window);
         while let Some((index, mut buf)) = window.take() {
             let start = from + index * CHUNK;
             let wanted = usize::try_from(CHUNK.min(self.pointer.size - start)).unwrap_or(0);
@@ -206,13 +216,16 @@ struct State {
     /// How many the consumer is done with.
     given: u64,
     ready: BTreeMap<u64, Result<Vec<u8>>>,
+    /// How many workers there are still.
+    workers: u64,
     /// Buffers that are done with.
     spare: Vec<Vec<u8>>,
 }
 
 impl Window {
-    fn new(chunks: u64) -> Self {
-        Self { chunks, state: Mutex::default(), changed: Condvar::new(), is_over: AtomicBool::new(false) }
+    fn new(chunks: u64, workers: u64) -> Self {
+        let state = Mutex::new(State { workers, ..State::default() });
+        Self { chunks, state, changed: Condvar::new(), is_over: AtomicBool::new(false) }
     }
 
     fn is_over(&self) -> bool {
@@ -248,9 +261,12 @@ impl Window {
                 if let Some(chunk) = state.ready.remove(&index) {
                     break chunk;
                 }
-                // A chunk that failed later in the file ends it as well; what stands before it was given.
-                let waited = self.changed.wait_timeout(state, Duration::from_secs(1));
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                if state.workers == 0 {
+                    // One of them panicked, which is raised again when their threads are joined.
+                    let source = io::Error::other("nobody fetches it any more");
+                    return Err(Error::Io { action: "fetch a part of the object", source });
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             };
             drop(state);
             let mut buf = chunk?;
@@ -263,6 +279,16 @@ impl Window {
             self.changed.notify_all();
         }
         Ok(())
+    }
+}
+
+/// Says that a worker is gone, however it ended.
+struct Leave<'w>(&'w Window);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).workers -= 1;
+        self.0.changed.notify_all();
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Source: `utils/_auth.py` and `constants.py` of `huggingface_hub`. Invariant: a token that could not stand in a header is
 //! an error and never sent in part. Who may see it is decided in `login`. It reads no environment: `cli` does.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
 use std::fs::File;

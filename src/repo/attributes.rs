@@ -42,9 +42,11 @@ pub struct AttributesChange {
     pub blob: Option<Vec<u8>>,
     /// May it be run? As it was.
     pub executable: bool,
-    /// Is the file of the work tree what the index has, once both are as they should become? If not, a person has
-    /// changes there that are not staged.
+    /// Is the file of the work tree what the index has, once both are as they should become? If not, git has to
+    /// compare them.
     pub is_clean: bool,
+    /// Has a person changes there that are not staged, more than other line ends?
+    pub has_other_changes: bool,
 }
 
 /// A `.gitattributes` file as a commit should have it.
@@ -100,9 +102,15 @@ impl Repo {
             let (content, blob) = (new(&tree), new(&index));
             let in_index = blob.as_deref().or(index.file(dir.as_ref()));
             let in_tree = content.as_deref().or(tree.file(dir.as_ref()));
-            let is_clean = same_text(in_index, in_tree);
+            let has_other_changes = !same_text(in_index, in_tree);
             let (path, executable) = (file_in(dir.as_ref()), index.is_executable(dir.as_ref())?);
-            changes.push(AttributesChange { path, content, blob, executable, is_clean });
+            let file = self.target(path.as_ref())?.path();
+            let was_clean = entries
+                .iter()
+                .any(|entry| entry.path == path && entry.stage == 0 && entry.is_unchanged(&file));
+            // Other line ends are none to git only where the configuration says so; then the file was clean.
+            let is_clean = in_index == in_tree || was_clean && !has_other_changes;
+            changes.push(AttributesChange { path, content, blob, executable, is_clean, has_other_changes });
         }
         Ok(changes)
     }
@@ -125,8 +133,8 @@ impl Repo {
     }
 }
 
-/// Does git take the file of the work tree for what the index has? Its line ends may be those of another system,
-/// where the index has line feeds alone.
+/// Has the file of the work tree what the index has? Its line ends may be those of another system, where the index
+/// has line feeds alone.
 fn same_text(in_index: Option<&[u8]>, in_tree: Option<&[u8]>) -> bool {
     use bstr::ByteSlice as _;
     match (in_index, in_tree) {

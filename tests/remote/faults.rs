@@ -77,6 +77,10 @@ fn what_passes_ends_in_the_object() {
             "in chunks, no ranges, cut",
             vec![content(Fault::Chunked), content(Fault::NoRanges), content(Fault::Cut(250_000)).times(1)],
         ),
+        (
+            "no ranges after the first",
+            vec![content(Fault::NoRanges).after(1), content(Fault::Cut(100_000)).times(1)],
+        ),
         ("another tag each time", vec![content(Fault::Header("ETag", "\"x\"".to_owned())).times(1)]),
         ("expired", vec![Fault::Expired.at(Place::object(&oid)).times(1)]),
         ("403 of the storage", vec![content(Fault::Status(403)).times(1)]),

@@ -283,23 +283,23 @@ fn a_signature_that_is_over_is_asked_for_again() {
 #[test]
 fn a_file_that_changes_between_two_reads_is_an_error() {
     let world = World::new();
-    let read = with_page(&world, "config.json", |file| {
-        let file = file.unwrap();
+    let put = |text: String| {
         let mut more = Builder::more();
-        more.file("config.json", "{\"a\": 1}\n").commit("longer");
+        more.file("vocab.txt", text).commit("vocabulary");
         world.hub.add_model(ID, &more);
-        file.read_vec_at(0, 3)
-    });
-    let err = read.unwrap().unwrap_err();
-    assert!(err.to_string().contains("changed while it was read"), "{err}");
-    let read = with_page(&world, "config.json", |file| {
-        let file = file.unwrap();
-        let mut more = Builder::more();
-        more.file("config.json", "{\"b\": 2}\n").commit("as long");
-        world.hub.add_model(ID, &more);
-        file.read_vec_at(0, 3)
-    });
-    assert!(read.unwrap().unwrap_err().to_string().contains("changed while it was read"));
+    };
+    for (before, after) in
+        [("a".repeat(200_000), "b".repeat(200_001)), ("c".repeat(200_000), "d".repeat(200_000))]
+    {
+        put(before);
+        let read = with_page(&world, "vocab.txt", |file| {
+            let file = file.unwrap();
+            put(after);
+            file.read_vec_at(150_000, 3)
+        });
+        let err = read.unwrap().unwrap_err();
+        assert!(err.to_string().contains("changed while it was read"), "{err}");
+    }
 }
 
 #[test]

@@ -172,9 +172,8 @@ fn a_client_says_what_it_is_and_asks_for_plain_bytes() {
 
 #[test]
 fn a_file_that_comes_compressed_is_not_taken_for_plain() {
-    let server = Raw::start(|_| {
-        http("206 Partial", "Content-Range: bytes 0-0/100\r\nContent-Encoding: gzip\r\n", "x")
-    });
+    let server =
+        Raw::start(|_| http("206 Partial", "Content-Range: bytes 0-0/1\r\nContent-Encoding: gzip\r\n", "x"));
     let client = Client::new(at(&server.origin), None).unwrap();
     let url = Url::parse(&server.origin).unwrap();
     let err = Ranged::open(&client, &url).err().unwrap();
@@ -354,6 +353,21 @@ fn a_certificate_is_checked_unless_a_person_says_otherwise() {
         .unwrap_err();
     assert!(matches!(err, Error::Tls { .. } | Error::Cut { .. }), "{}", everything(&err));
     assert!(server.heads().iter().all(|head| !head.contains("hf_")));
+}
+
+#[test]
+fn who_is_sent_from_http_to_https_is_followed_without_a_login() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(tls) = openssl(dir.path()) else {
+        let _nobody_reads = std::io::stderr().write_all(b"skipped: openssl is not here: TLS was not tried\n");
+        return;
+    };
+    fs::write(dir.path().join("model"), "HTTP/1.0 200 OK\r\n\r\n{\"id\":\"acme/bert\"}").unwrap();
+    let location = format!("Location: {}/model\r\n", tls.origin);
+    let clear = Raw::start(move |_| http("301 Moved", &location, ""));
+    let bundle = tls.authority.to_str().unwrap();
+    let settings = at(&clear.origin).with_config(Config::new([("http.sslCAInfo", bundle)]));
+    assert_eq!(Client::new(settings, None).unwrap().model(ID, None).unwrap().id, ID);
 }
 
 #[test]

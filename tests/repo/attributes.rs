@@ -363,6 +363,19 @@ fn git_agrees_about_every_source_of_attributes() {
 }
 
 #[test]
+fn line_ends_that_nobody_staged_stay_unstaged() {
+    let sandbox = Sandbox::new();
+    let repo = repo_with(&sandbox, &[(".gitattributes", "*.bin -text\n")]);
+    sandbox.git(repo.work_dir(), &["commit", "-q", "-m", "attributes"]);
+    let crlf = format!("*.bin -text\r\n{}", LINE.replace('\n', "\r\n"));
+    fs::write(repo.work_dir().join(".gitattributes"), &crlf).unwrap();
+    let change = only_change(&repo, "x.safetensors");
+    assert!(!change.is_clean && !change.has_other_changes);
+    repo.stage(&apply_attributes(&repo, &["x.safetensors".into()])).unwrap();
+    assert_eq!(sandbox.git(repo.work_dir(), &["status", "--porcelain"]), "MM .gitattributes\n");
+}
+
+#[test]
 fn the_index_keeps_its_line_ends_and_unstaged_edits_are_told() {
     let sandbox = Sandbox::new();
     let repo = repo_with(&sandbox, &[(".gitattributes", "* text=auto\n*.bin -text\n")]);
@@ -371,10 +384,13 @@ fn the_index_keeps_its_line_ends_and_unstaged_edits_are_told() {
     let change = only_change(&repo, "x.safetensors");
     let (content, blob) = (change.content.unwrap(), change.blob.unwrap());
     assert!(content.ends_with(b"-text\r\n") && !blob.contains(&b'\r'));
-    assert!(change.is_clean);
+    assert!(!change.has_other_changes);
+    // git sees no difference in the content, and once it has looked it need not look again.
+    sandbox.git(repo.work_dir(), &["add", ".gitattributes"]);
+    assert!(only_change(&repo, "x.safetensors").is_clean);
     fs::write(repo.work_dir().join(".gitattributes"), "* text=auto\n").unwrap();
     let change = only_change(&repo, "x.safetensors");
-    assert!(!change.is_clean);
+    assert!(!change.is_clean && change.has_other_changes);
     assert_text(change.content.as_ref(), &format!("* text=auto\n{LINE}"));
     assert_text(change.blob.as_ref(), &format!("* text=auto\n*.bin -text\n{LINE}"));
 }

@@ -41,7 +41,7 @@ pub(crate) fn convert(repo: &Repo, path: &str, bytes: &[u8]) -> Pointer {
 pub(crate) fn apply_attributes(repo: &Repo, paths: &[BString]) -> Vec<Change> {
     let planned = repo.plan_attributes(paths).unwrap();
     let write = |change: AttributesChange| {
-        let AttributesChange { path, content, blob, executable, is_clean } = change;
+        let AttributesChange { path, content, blob, executable, is_clean, .. } = change;
         if let Some(content) = content {
             repo.write_file(path.as_ref(), &content, true).unwrap();
         }

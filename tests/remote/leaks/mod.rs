@@ -19,6 +19,8 @@ const NETRC: &str = "pw-in-the-netrc-file";
 const ADDRESS: &str = "pw-in-the-address";
 const HELPER: &str = "pw-of-the-helper";
 const HEADER: &str = "pw-in-a-header";
+/// In a header that names no server: for the person's own remote alone.
+const UNSCOPED: &str = "pw-in-an-unscoped-header";
 /// The helper's for every other host.
 const ELSEWHERE: &str = "pw-of-another-host";
 /// What a server gives us for the storage.
@@ -93,7 +95,7 @@ fn settings(world: &World, names: &Names, holder: Holder, config: &Pairs) -> Set
         ));
     }
     if has(Holder::Header) {
-        pairs.extend(one("http.extraHeader", format!("X-Secret: {HEADER}")));
+        pairs.extend(one("http.extraHeader", format!("X-Secret: {UNSCOPED}")));
         pairs.extend(one(
             &format!("http.{}.extraHeader", names.hub),
             format!("Authorization: Bearer {HEADER}"),
@@ -157,7 +159,7 @@ fn no_secret_leaves_in_any_of_these_ways() {
     assert!(CASES.len() > 40, "{}", CASES.len());
     let world = World::new();
     let names = names(&world);
-    for secret in [NETRC, ADDRESS, HELPER, HEADER] {
+    for secret in [NETRC, ADDRESS, HELPER, HEADER, UNSCOPED] {
         world.hub.add_token(secret, "owner", Right::Write);
     }
     let host = names.hub.trim_start_matches("http://").split(':').next().unwrap();
@@ -194,7 +196,7 @@ fn no_secret_leaves_in_any_of_these_ways() {
 
 /// No secret at another origin, and none where a person could see it.
 fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error], shown: &str) {
-    let secrets = [TOKEN, NETRC, ADDRESS, HELPER, HEADER];
+    let secrets = [TOKEN, NETRC, ADDRESS, HELPER, HEADER, UNSCOPED];
     let seen = world.hub.requests();
     let is_hub = |seen: &&Seen| {
         seen.origin == names.hub
@@ -202,10 +204,13 @@ fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error],
     };
     for seen in seen.iter().filter(|seen| !is_hub(seen)) {
         for secret in
-            secrets.into_iter().filter(|secret| seen.origin != home || ![NETRC, HEADER].contains(secret))
+            secrets.into_iter().filter(|secret| seen.origin != home || ![NETRC, UNSCOPED].contains(secret))
         {
             assert!(!seen.carries(secret), "{what}: {secret} at {}: {seen:?}", seen.origin);
         }
+    }
+    for seen in seen.iter().filter(|seen| seen.origin != home) {
+        assert!(!seen.carries(UNSCOPED), "{what}: {UNSCOPED} at {}: {seen:?}", seen.origin);
     }
     // What an action gave goes to where it was given for, and nowhere after that.
     let mut of_action: Vec<_> =
