@@ -135,15 +135,15 @@ fn files(request: &PullRequest) -> Vec<Value> {
     facts.collect()
 }
 
-/// The last line of a list of pull requests.
-pub(super) fn listing(listing: &Listing) -> String {
+/// The last line of a list of pull requests, whatever its end.
+pub(super) fn listing(listing: Option<&Listing>, failure: Option<&Report>) -> String {
     line(&json!({
         "type": "summary",
-        "pull_requests": listing.requests.len(),
-        "seen": listing.seen,
-        "known": listing.known,
-        "reason": null,
-        "exit_code": 0,
+        "pull_requests": listing.map(|listing| listing.requests.len()),
+        "seen": listing.map(|listing| listing.seen),
+        "known": listing.map(|listing| listing.known),
+        "reason": failure.map(Report::reason),
+        "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
     }))
 }
 

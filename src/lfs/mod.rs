@@ -11,6 +11,7 @@ pub mod attributes;
 pub(crate) mod copy;
 #[cfg(feature = "repo")]
 pub mod incomplete;
+#[cfg(feature = "repo")]
 pub mod keep;
 #[cfg(feature = "repo")]
 pub mod place;

@@ -159,6 +159,14 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
     for args in [&["pull", "42", "--offline"][..], &["pull", "--offline"]] {
         assert_error(&clone.run(args), 2, message, hint);
     }
+    let listed = clone.run(&["pull", "--offline", "--json"]).stdout;
+    assert_eq!(
+        listed,
+        format!(
+            "{{\"type\":\"summary\",\"pull_requests\":null,\"seen\":null,\"known\":null,\
+             \"reason\":\"{message}\",\"exit_code\":2}}\n"
+        )
+    );
     assert_eq!(clone.world.hub.requests().len(), 0);
     clone.world.hub.set_access(ID, Access::Private);
     let hint = "set HF_TOKEN to a token that may read it, or give git a credential helper";

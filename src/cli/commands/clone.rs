@@ -9,9 +9,10 @@ use crate::cli::commands::convert;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
 use crate::cli::interrupt::Interrupt;
+use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
+use crate::cli::sanitize;
 use crate::cli::ui::{STRONG, Ui, styled};
-use crate::cli::{json, sanitize};
 use crate::git::redacted;
 
 /// Clones, then converts, and gives the exit code of that.
@@ -23,10 +24,13 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let model = name(Path::new(&redacted(&args.model)));
+    let teller = Teller::new(ui, interrupt, false);
     let failed = |error| {
         let report = Report::of_file(&error, model.as_ref());
         if ui.json {
-            ui.data(&json::end(Some(&report)));
+            let end = End { commit: None, failure: Some(&report), exit_code: report.kind.exit_code() };
+            let is_all = args.no_convert;
+            ui.data(&if is_all { json::end(Some(&report)) } else { json::summary(&teller, &end) });
         }
         report
     };
@@ -40,7 +44,6 @@ pub(crate) fn run(
         endpoint: environment.endpoint,
         asking: environment.asking,
     };
-    let teller = Teller::new(ui, interrupt, false);
     let cloned = clone(&options, &teller);
     teller.finished();
     let cloned = cloned.map_err(failed)?;

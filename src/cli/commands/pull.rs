@@ -25,7 +25,9 @@ pub(crate) fn run(
     let failed = |error| {
         let report = Report::of(&error);
         if ui.json {
-            ui.data(&json::end(Some(&report)));
+            let is_list = args.number.is_none();
+            let failure = Some(&report);
+            ui.data(&if is_list { json::listing(None, failure) } else { json::end(failure) });
         }
         report
     };
@@ -79,7 +81,7 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
 fn show(ui: &Ui, listing: &Listing) {
     if ui.json {
         let lines = listing.requests.iter().map(|request| json::pull_request(request) + "\n");
-        ui.data(&(lines.collect::<String>() + &json::listing(listing)));
+        ui.data(&(lines.collect::<String>() + &json::listing(Some(listing), None)));
     } else if !listing.requests.is_empty() {
         ui.result(&table(&listing.requests));
     }
