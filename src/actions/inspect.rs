@@ -20,7 +20,7 @@ use super::{Error, Reporter, names};
 use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Tensor, ties};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
-use crate::remote::Settings;
+use crate::remote::{self, Settings};
 use crate::repo::{self, ObjectId, Repo};
 use crate::{safetensors, scan};
 
@@ -122,7 +122,10 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
         }
         None => Ok(None),
     };
-    let (repo, name, blob) = match (found, Far::of_the_hub(rev, name)) {
+    // In a repository a plain word is a revision, however it is written.
+    let is_model = repo.is_none() || rev.contains(['/', '@']);
+    let far = Far::of_the_hub(rev, name).filter(|_| is_model);
+    let (repo, name, blob) = match (found, far) {
         (Ok(Some(found)), _) => found,
         // A branch may have the name of a model.
         (_, Some(far)) => return far.inspect(options, reporter),
@@ -171,7 +174,12 @@ fn object(
     match (missing, repo, settings) {
         (Error::NoObject { .. }, Some(repo), Some(settings)) => {
             let watch = Watch::new(reporter);
-            let server = Server::of(repo, None, settings, &watch, reporter)?;
+            let server = match Server::of(repo, None, settings, &watch, reporter) {
+                Err(Error::Remote(remote::Error::NoEndpoint { .. })) => {
+                    return Err(Error::NoObject { oid: pointer.oid, size: pointer.size });
+                }
+                server => server?,
+            };
             let far = server.object(pointer);
             let bytes = far.ranged()?.ok_or(Error::NoRanges)?;
             read(&bytes, Headers::Foresee, options, class)

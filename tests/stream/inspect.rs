@@ -47,7 +47,8 @@ fn ties_are_those_of_the_class_in_the_config_beside_it() {
     let name = "t5-tied.bin";
     let dir = crate::formats::fixtures().join("checkpoints");
     let file = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let name = file.into_iter().find(|file| file == name).unwrap_or_else(|| "all-names-discarded.bin".to_owned());
+    let name =
+        file.into_iter().find(|file| file == name).unwrap_or_else(|| "all-names-discarded.bin".to_owned());
     let expected = &crate::formats::expected()[&name];
     let mut model = Builder::new();
     let class = expected.config.clone().unwrap();
@@ -57,7 +58,8 @@ fn ties_are_those_of_the_class_in_the_config_beside_it() {
     let shown = world.run(&world.home(), &["inspect", "--json", &format!("{ID}:{CHECKPOINT}")]).ok();
     for (dropped, kept) in expected.dropped.as_ref().unwrap() {
         assert!(shown.lines().any(|line| {
-            line.contains(&format!("\"name\":\"{dropped}\"")) && line.contains(&format!("\"tied_to\":\"{kept}\""))
+            line.contains(&format!("\"name\":\"{dropped}\""))
+                && line.contains(&format!("\"tied_to\":\"{kept}\""))
         }));
     }
 }
