@@ -11,6 +11,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::store::{Error, Store, sync_parent};
 use super::temp::Temp;
@@ -162,7 +164,8 @@ pub(super) enum Access {
 
 /// Opens a file and locks it; `None` if somebody else has it. A link or a directory in its place is never opened.
 pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
-    for _ in 0..16 {
+    let mut tries = 0;
+    for _ in 0..64 {
         if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
             fs::remove_file(path)?;
         }
@@ -179,6 +182,11 @@ pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
             Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
             // Renamed by its owner between our opening and our lock: the name is free again.
             Ok(()) => {}
+            // A process that is just being started has our files until it is the program that it becomes.
+            Err(TryLockError::WouldBlock) if tries < 20 => {
+                tries += 1;
+                thread::sleep(Duration::from_millis(5));
+            }
             Err(TryLockError::WouldBlock) => return Ok(None),
             // A file system without locks: it works as long as one process does.
             Err(TryLockError::Error(_)) => return Ok(Some(file)),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use git_st_convert::hash::Oid;
 
+use crate::checkpoint::{self as builder, pickle};
 use crate::clone::{ID, World};
 use crate::convert::torch::{Float32, checkpoint, noise};
 use crate::formats::{expected, fixtures};
@@ -136,6 +137,23 @@ fn what_cannot_pass_by_is_downloaded_and_does_not_stay() {
     let bytes = large(2);
     let world = self::world(&bytes);
     world.hub.inject(Fault::NoRanges.at(Place::content(&Oid::of(&bytes).to_string())));
+    let (output, repo) = clone(&world);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    check(&world, &repo, &bytes);
+}
+
+#[test]
+fn an_archive_that_is_not_as_its_directory_lets_expect_is_downloaded() {
+    let object = pickle::named(&[("w", pickle::four())]);
+    let mut records = builder::records(&object, &[("0", &builder::floats(4))]);
+    for record in records.iter_mut().filter(|record| record.local.name.ends_with(b"data/0")) {
+        // It announces a descriptor behind the data, and has none: the data begins later than foreseen.
+        *record = record.clone().both(|header| header.flags |= 8).in_local(|header| {
+            header.extra = [b"FB\x1c\0".as_slice(), &[b'Z'; 28]].concat();
+        });
+    }
+    let bytes = builder::archive::write(&records);
+    let world = world(&bytes);
     let (output, repo) = clone(&world);
     assert_eq!(output.code, Some(0), "{output:#?}");
     check(&world, &repo, &bytes);

@@ -68,6 +68,28 @@ fn a_person_s_interruption_is_gone_on_with() {
     check(&world, &repo, &bytes);
 }
 
+#[test]
+fn a_killed_run_leaves_the_repository_as_it_was_and_a_later_one_finishes() {
+    let bytes = large(24);
+    let world = world(&bytes);
+    let repo = world.clone(&[]);
+    let index = || std::fs::read(repo.join(".git/index")).unwrap();
+    let before = index();
+    world.hub.throttle(Some(40 << 20));
+    for after in [50, 200, 350] {
+        let mut child =
+            world.command(&repo, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(after));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(index() == before && objects(&repo).is_empty(), "after {after} ms");
+        assert_eq!(world.git(&repo, &["status", "--porcelain"]), "");
+    }
+    world.hub.throttle(None);
+    world.run(&repo, &[]).ok();
+    check(&world, &repo, &bytes);
+}
+
 /// As the key does it.
 fn rustix_interrupt(process: u32) {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();

@@ -6,6 +6,7 @@
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
 //! existing    what stands already where a safetensors file goes
 //! leftover    what a killed run with `--replace` did not remove
+//! there       the same for what is on the LFS server alone: `pass` while it is downloaded
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
 //! plain       one file becomes another, and no repository is touched
 //! ```
@@ -26,6 +27,7 @@ mod plain;
 mod publish;
 mod repository;
 mod source;
+mod there;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -7,14 +7,14 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BString, ByteSlice as _};
 
 use super::super::undo::Undo;
 use super::super::{Conversion, Error, Note, attributes};
 use super::index::NewIndex;
 use super::job::{Content, Into, Job, Written};
-use super::pass::Pass;
 use super::repository::{Planned, Run};
+use crate::checkpoint;
 use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer};
 use crate::repo::{Change, Mode};
@@ -34,21 +34,25 @@ pub(super) struct Done {
     replaces: bool,
 }
 
+/// What a conversion made.
+struct Made {
+    object: NewObject,
+    placed: Option<Placed>,
+    written: Written,
+}
+
 impl Run<'_> {
     /// Writes the object and the work-tree file beside it.
     pub(super) fn write(&self, planned: Planned) -> Result<Done, Error> {
-        let Planned { path, output, job, is_there } = planned;
-        let store = self.repo.store();
-        let target = self.repo.target(output.as_bstr())?;
-        let into = target.path();
-        let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
-        let copy = placed.as_ref().map(Placed::file);
-        let (object, written) = match &job.content {
-            Content::Here(_) => self.convert_here(&job, &into, copy)?,
-            Content::There { name, pointer } => {
-                self.convert_there(&job, name.as_bstr(), *pointer, &into, copy)?
+        let Planned { path, output, mut job, is_there } = planned;
+        let made = match self.make(&job, &output) {
+            Err(Error::Checkpoint(checkpoint::Error::Unforeseen { .. })) => {
+                job = self.fetch(path.as_bstr(), &job)?;
+                self.make(&job, &output)?
             }
+            made => made?,
         };
+        let Made { object, placed, written } = made;
         let replaces = self.options.force || is_there;
         if is_there && self.there(output.as_bstr())?.is_some_and(|there| !there.is(written.oid, written.size))
         {
@@ -57,6 +61,21 @@ impl Run<'_> {
         let conversion = job.facts(Some(written));
         let passing = job.is_passing.then_some(written.source_oid);
         Ok(Done { path, output, written, conversion, object, passing, placed, replaces })
+    }
+
+    fn make(&self, job: &Job, output: &BString) -> Result<Made, Error> {
+        let store = self.repo.store();
+        let target = self.repo.target(output.as_bstr())?;
+        let into = target.path();
+        let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
+        let copy = placed.as_ref().map(Placed::file);
+        let (object, written) = match &job.content {
+            Content::Here(_) => self.convert_here(job, &into, copy)?,
+            Content::There { name, pointer } => {
+                self.convert_there(job, name.as_bstr(), *pointer, &into, copy)?
+            }
+        };
+        Ok(Made { object, placed, written })
     }
 
     fn convert_here(
@@ -74,29 +93,6 @@ impl Run<'_> {
         };
         let written = job.run(&Into { path, first: object.file(), second }, &spool, self.reporter)?;
         Ok((object, written))
-    }
-
-    /// Converts while it is downloaded.
-    fn convert_there(
-        &self,
-        job: &Job,
-        name: &BStr,
-        pointer: Pointer,
-        path: &Path,
-        copy: Option<&File>,
-    ) -> Result<(NewObject, Written), Error> {
-        let (store, Pointer { oid, size }) = (self.repo.store(), pointer);
-        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
-        let object = store.resumable(oid)?;
-        let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
-        self.reporter.started(name, size);
-        let written = pass.run(server, self.reporter);
-        self.reporter.finished();
-        let written = match written {
-            Err(_) if self.reporter.is_interrupted() => return Err(Error::Interrupted),
-            written => written?,
-        };
-        Ok((store.create_from(object), written))
     }
 
     /// Gives everything its name. Returns what became of each file, and the checkpoints that were removed.

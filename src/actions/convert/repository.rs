@@ -15,9 +15,8 @@ use super::far::Far;
 use super::index::{NewIndex, new_index};
 use super::job::Job;
 use super::publish::{Done, Published};
-use super::{Adopt, CONFIG_LIMIT, Options, Outcomes, Source, Summary, class_in};
+use super::{Adopt, CONFIG_LIMIT, Options, Outcomes, Summary, class_in};
 use crate::checkpoint;
-use crate::lfs::Pointer;
 use crate::repo::Repo;
 
 /// Converts in `repo`.
@@ -325,8 +324,7 @@ impl Run<'_> {
         if self.options.replace || !matches!(&found, Found::Here(source) if source.path == in_place) {
             self.tracked.check_unmodified(path.as_bstr())?;
         }
-        let config = names::beside(path.as_bstr(), b"config.json");
-        let class = self.tracked.text(config.as_bstr(), CONFIG_LIMIT).and_then(|text| class_in(&text));
+        let class = self.class(path.as_bstr());
         let job = match found {
             Found::Here(source) => Job::prepare(source, class.as_deref(), self.options)?,
             Found::There(pointer) => self.prepare_there(path.as_bstr(), pointer, class.as_deref())?,
@@ -339,29 +337,11 @@ impl Run<'_> {
         };
         Ok(Planned { path, output, job, is_there })
     }
-}
 
-impl Run<'_> {
-    /// Plans a checkpoint that is on the server. What cannot be converted while it passes by is downloaded first.
-    fn prepare_there(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
-        let Pointer { oid, size } = pointer;
-        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
-        if self.options.dry_run || !self.options.keep_source {
-            let object = server.object(pointer);
-            let job = match object.ranged()? {
-                Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
-                None => None,
-            };
-            match job {
-                Some(job) => return Ok(job),
-                None if self.options.dry_run => return Err(Error::NoRanges),
-                None => {}
-            }
-        }
-        server.download(self.repo, &[(path, pointer)], self.reporter)?;
-        let source = Source::object(Some(self.repo), path, pointer)?;
-        let job = Job::prepare(source, class, self.options)?;
-        Ok(Job { is_passing: !self.options.keep_source, ..job })
+    /// The model's class, by the `config.json` beside a checkpoint.
+    pub(super) fn class(&self, path: &BStr) -> Option<String> {
+        let config = names::beside(path, b"config.json");
+        class_in(&self.tracked.text(config.as_bstr(), CONFIG_LIMIT)?)
     }
 }
 

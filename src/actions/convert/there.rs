@@ -1,0 +1,85 @@
+//! What is only on the LFS server: planned by ranges and converted while it passes by, or else downloaded first.
+
+use std::fs::File;
+use std::path::Path;
+
+use bstr::BStr;
+
+use super::super::Error;
+use super::Source;
+use super::job::{Content, Job, Written};
+use super::pass::Pass;
+use super::repository::Run;
+use crate::lfs::{NewObject, Pointer};
+
+impl Run<'_> {
+    /// Plans a checkpoint that is on the server. What cannot be converted while it passes by is downloaded first.
+    pub(super) fn prepare_there(
+        &self,
+        path: &BStr,
+        pointer: Pointer,
+        class: Option<&str>,
+    ) -> Result<Job, Error> {
+        let Pointer { oid, size } = pointer;
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        if self.options.dry_run || !self.options.keep_source {
+            let object = server.object(pointer);
+            let job = match object.ranged()? {
+                Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
+                None => None,
+            };
+            match job {
+                Some(job) => return Ok(job),
+                None if self.options.dry_run => return Err(Error::NoRanges),
+                None => {}
+            }
+        }
+        self.download(path, pointer, class)
+    }
+
+    /// Downloads what was planned from afar, and did not turn out as it was foreseen.
+    pub(super) fn fetch(&self, path: &BStr, job: &Job) -> Result<Job, Error> {
+        match &job.content {
+            Content::There { pointer, .. } => self.download(path, *pointer, self.class(path).as_deref()),
+            Content::Here(_) => Err(Error::SourceChanged),
+        }
+    }
+
+    fn download(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
+        let Pointer { oid, size } = pointer;
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        server.download(self.repo, &[(path, pointer)], self.reporter)?;
+        let source = Source::object(Some(self.repo), path, pointer)?;
+        let job = Job::prepare(source, class, self.options)?;
+        Ok(Job { is_passing: !self.options.keep_source, ..job })
+    }
+
+    /// Converts while it is downloaded.
+    pub(super) fn convert_there(
+        &self,
+        job: &Job,
+        name: &BStr,
+        pointer: Pointer,
+        path: &Path,
+        copy: Option<&File>,
+    ) -> Result<(NewObject, Written), Error> {
+        let (store, Pointer { oid, size }) = (self.repo.store(), pointer);
+        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        let object = store.resumable(oid)?;
+        let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
+        self.reporter.started(name, size);
+        let written = pass.run(server, self.reporter);
+        self.reporter.finished();
+        match written {
+            Ok(written) => Ok((store.create_from(object), written)),
+            Err(_) if self.reporter.is_interrupted() => Err(Error::Interrupted),
+            Err(error) => {
+                // No later run can go on with what is wrong in itself.
+                if error.is_refusal() {
+                    object.discard()?;
+                }
+                Err(error)
+            }
+        }
+    }
+}
