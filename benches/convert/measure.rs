@@ -9,6 +9,8 @@ pub(crate) struct Run {
     pub(crate) wall: Duration,
     /// The highest resident size of any process of it, in bytes; 0 where `/proc` does not say.
     pub(crate) peak: u64,
+    /// How many bytes it gave to the disk, now or later; 0 where `/proc` does not say.
+    pub(crate) written: u64,
 }
 
 /// Runs a program to its end.
@@ -16,18 +18,19 @@ pub(crate) fn measure(command: &mut Command) -> Run {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();
     let mut child = command.spawn().unwrap();
-    let mut peak = 0;
+    let (mut peak, mut written) = (0, 0);
     // The high-water mark only rises, so what counts is to look shortly before the end.
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
         peak = peak.max(highest(child.id()));
+        written = written.max(given_to_disk(child.id()));
         std::thread::sleep(Duration::from_millis(1));
     };
     let wall = start.elapsed();
     assert!(status.success(), "{command:?}: {status}");
-    Run { wall, peak }
+    Run { wall, peak, written }
 }
 
 /// The high-water mark of a process and of those it started.
@@ -39,4 +42,9 @@ fn highest(process: u32) -> u64 {
     let children = read(&format!("task/{process}/children"));
     let children = children.split_whitespace().filter_map(|child| child.parse().ok()).map(highest);
     children.chain(own.map(|kilobytes: u64| kilobytes * 1024)).max().unwrap_or(0)
+}
+
+fn given_to_disk(process: u32) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
+    io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.trim().parse().ok()).unwrap_or(0)
 }

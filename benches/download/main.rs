@@ -152,11 +152,12 @@ fn run(shape: &Shape, scratch: &Path, options: &Options) {
         fs::remove_file(out).unwrap();
     }
     println!("\n{}: {} MB at {} MB/s", shape.name, bytes / 1_000_000, options.rate);
-    println!("| what | wall s | times curl | peak MiB |\n|---|---|---|---|");
+    println!("| what | wall s | times curl | peak MiB | MB written |\n|---|---|---|---|---|");
     let alone = median(&rows[1].1);
     for (name, runs) in &rows {
         let peak = runs.iter().map(|run| run.peak >> 20).max().unwrap_or(0);
-        println!("| {name} | {:.3} | {:.3} | {peak} |", median(runs), median(runs) / alone);
+        let written = runs.iter().map(|run| run.written / 1_000_000).max().unwrap_or(0);
+        println!("| {name} | {:.3} | {:.3} | {peak} | {written} |", median(runs), median(runs) / alone);
     }
 }
 

@@ -96,9 +96,19 @@ pub(super) enum Command {
     Completions(Completions),
 }
 
+/// How servers are asked.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// Ask no server
+    #[arg(long, global = true, help_heading = COMMON)]
+    pub(super) offline: bool,
+    /// How many connections a download may use, at most 8
+    #[arg(short, long, value_name = "N", global = true, help_heading = COMMON, value_parser = clap::value_parser!(u8).range(1..))]
+    pub(super) jobs: Option<u8>,
+}
+
 /// The options that every command takes.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Common {
     /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = COMMON, value_hint = ValueHint::DirPath)]
@@ -112,9 +122,9 @@ pub(super) struct Common {
     /// Print the result as JSON Lines
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) json: bool,
-    /// Ask no server
-    #[arg(long, global = true, help_heading = COMMON)]
-    pub(super) offline: bool,
+    /// How servers are asked
+    #[command(flatten)]
+    pub(super) servers: ServerArgs,
     /// Use colours
     #[arg(long, value_name = "WHEN", global = true, help_heading = COMMON, default_value = "auto")]
     pub(super) color: ColorChoice,

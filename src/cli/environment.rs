@@ -2,6 +2,7 @@
 //!
 //! Invariant: a token leaves this module only in a form that shows nothing of it.
 
+use super::args::ServerArgs;
 use crate::actions::{Asking, Error, Servers};
 use crate::remote::{HUB, Settings};
 
@@ -16,10 +17,11 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// What it says; `offline` is what the command line says.
-    pub(super) fn read(offline: bool) -> Result<Self, Error> {
+    /// What it says, and what the command line says.
+    pub(super) fn read(args: ServerArgs) -> Result<Self, Error> {
         let mut settings = Settings::from_environment(&variable);
-        settings.offline |= offline;
+        settings.offline |= args.offline;
+        settings.connections = args.jobs.map(usize::from);
         let endpoint = settings.hub.clone().unwrap_or_else(|| HUB.to_owned());
         let token = settings.tokens.token().map_err(crate::remote::Error::from)?;
         let token = token.map(|token| token.for_git(&endpoint)).transpose()?.flatten();

@@ -64,14 +64,14 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
     let interrupt =
         Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
     match &args.command {
-        None => commands::convert::run(&args.convert, cwd, args.common.offline, ui, &interrupt),
+        None => commands::convert::run(&args.convert, cwd, args.common.servers, ui, &interrupt),
         Some(Command::Convert(convert)) => {
-            commands::convert::run(convert, cwd, args.common.offline, ui, &interrupt)
+            commands::convert::run(convert, cwd, args.common.servers, ui, &interrupt)
         }
-        Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.offline, ui, &interrupt),
-        Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.offline, ui, &interrupt),
+        Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.servers, ui, &interrupt),
+        Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.servers, ui, &interrupt),
         Some(Command::Inspect(inspect)) => {
-            commands::inspect::run(inspect, cwd, args.common.offline, ui, &interrupt)
+            commands::inspect::run(inspect, cwd, args.common.servers, ui, &interrupt)
         }
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),

@@ -32,6 +32,7 @@ pub(super) fn convert(
     if !options.dry_run {
         repo.sweep()?;
     }
+    let options = &configured(repo, options);
     let watch = Watch::new(reporter);
     let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
     let tracked = Tracked::read(repo, Some(&far))?;
@@ -70,6 +71,17 @@ pub(super) fn convert(
         reporter.note(&Note::NoFilter);
     }
     Ok(Summary { outcomes: run.outcomes.take(), staged, commit, in_repository: true })
+}
+
+/// The options with what `st-convert.keepSource` and `st-convert.jobs` say where the command line says nothing.
+fn configured(repo: &Repo, options: &Options) -> Options {
+    let mut options = options.clone();
+    options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
+    if let Some(servers) = &mut options.servers {
+        let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
+        servers.connections = servers.connections.or_else(jobs);
+    }
+    options
 }
 
 /// The outputs that two files would be written to, and both files.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::actions::Reporter as _;
 use crate::actions::clone::{Cloned, Options, clone};
-use crate::cli::args::{Clone, Convert};
+use crate::cli::args::{Clone, Convert, ServerArgs};
 use crate::cli::commands::convert;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
@@ -19,7 +19,7 @@ use crate::git::redacted;
 pub(crate) fn run(
     args: &Clone,
     cwd: PathBuf,
-    offline: bool,
+    servers: ServerArgs,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
@@ -34,7 +34,7 @@ pub(crate) fn run(
         }
         report
     };
-    let environment = Environment::read(offline).map_err(failed)?;
+    let environment = Environment::read(servers).map_err(failed)?;
     let options = Options {
         cwd,
         model: args.model.clone(),
@@ -55,7 +55,7 @@ pub(crate) fn run(
         return Ok(0);
     }
     let args = Convert { pr: args.pr, ..Convert::default() };
-    convert::run(&args, cloned.dir, offline, ui, interrupt)
+    convert::run(&args, cloned.dir, servers, ui, interrupt)
 }
 
 fn tell(ui: &Ui, cloned: &Cloned) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::actions::convert::{self, Options, Summary};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::{Error, Reporter as _};
-use crate::cli::args::Convert;
+use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, exit_code};
@@ -19,12 +19,12 @@ use crate::remote::Settings;
 pub(crate) fn run(
     args: &Convert,
     cwd: PathBuf,
-    offline: bool,
+    servers: ServerArgs,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let teller = Teller::new(ui, interrupt, args.dry_run);
-    let done = convert(args, cwd, offline, &teller);
+    let done = convert(args, cwd, servers, &teller);
     teller.finished();
     match done {
         Ok(Done::Pulled(pulled)) => {
@@ -48,14 +48,14 @@ enum Done {
     Pulled(Pulled),
 }
 
-fn convert(args: &Convert, cwd: PathBuf, offline: bool, teller: &Teller<'_>) -> Result<Done, Error> {
+fn convert(args: &Convert, cwd: PathBuf, servers: ServerArgs, teller: &Teller<'_>) -> Result<Done, Error> {
     // A plain file is converted without a look at anything else.
     let choice = match args.pr {
         Some(choice) => choice,
         None if args.output.is_some() => Choice::Never,
         None => Choice::configured(&cwd)?,
     };
-    let environment = Environment::read(offline)?;
+    let environment = Environment::read(servers)?;
     let options = options(args, cwd.clone(), Some(environment.servers.settings.clone()));
     if choice == Choice::Never {
         return convert::convert(&options, teller).map(Done::Converted);

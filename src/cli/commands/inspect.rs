@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::actions::inspect::{Inspection, Options, Row, inspect};
-use crate::cli::args::Inspect;
+use crate::cli::args::{Inspect, ServerArgs};
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
 use crate::cli::interrupt::Interrupt;
@@ -20,13 +20,13 @@ const MAX_WIDTH: usize = 72;
 pub(crate) fn run(
     args: &Inspect,
     cwd: PathBuf,
-    offline: bool,
+    servers: ServerArgs,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
     let teller = Teller::new(ui, interrupt, false);
-    let found = Environment::read(offline).and_then(|environment| {
+    let found = Environment::read(servers).and_then(|environment| {
         let servers = Some(environment.servers.settings);
         let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
         inspect(&options, &teller)

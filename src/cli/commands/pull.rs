@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::actions::Reporter as _;
 use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
-use crate::cli::args::Pull;
+use crate::cli::args::{Pull, ServerArgs};
 use crate::cli::environment::Environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
@@ -18,7 +18,7 @@ use crate::cli::{json, sanitize};
 pub(crate) fn run(
     args: &Pull,
     cwd: PathBuf,
-    offline: bool,
+    servers: ServerArgs,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
@@ -31,7 +31,7 @@ pub(crate) fn run(
         }
         report
     };
-    let environment = Environment::read(offline).map_err(failed)?;
+    let environment = Environment::read(servers).map_err(failed)?;
     let options = Options { cwd, asking: environment.asking, server: &environment.servers };
     let teller = Teller::new(ui, interrupt, false);
     if let Some(number) = args.number {
