@@ -103,6 +103,11 @@ impl Row {
     }
 }
 
+/// The most that a run gave to the disk, in megabytes.
+fn written(row: &Row) -> u64 {
+    row.runs.iter().map(|run| run.written / 1_000_000).max().unwrap_or(0)
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -159,17 +164,18 @@ fn print(shape: &Shape, source: &Path, rows: &[Row]) {
         bytes / 1_000_000,
         bytes / 100_000 % 10
     );
-    println!("| what | wall s | times ours | peak MiB |\n|---|---|---|---|");
+    println!("| what | wall s | times ours | peak MiB | MB written |\n|---|---|---|---|---|");
     let ours = rows[0].seconds();
     for row in rows {
-        println!("| {} | {:.3} | {:.2} | {:.0} |", row.name, row.seconds(), row.seconds() / ours, row.peak());
+        let (seconds, written) = (row.seconds(), written(row));
+        println!("| {} | {seconds:.3} | {:.2} | {:.0} | {written} |", row.name, seconds / ours, row.peak());
     }
     for (name, parts) in
         [("cp, then sha256sum", ["cp", "sha256sum"]), ("the usual way", ["load + save_file", "git add"])]
     {
         let of = |part: &str| rows.iter().find(|row| row.name == part).map(Row::seconds);
         if let (Some(first), Some(second)) = (of(parts[0]), of(parts[1])) {
-            println!("| {name} | {:.3} | {:.2} | |", first + second, (first + second) / ours);
+            println!("| {name} | {:.3} | {:.2} | | |", first + second, (first + second) / ours);
         }
     }
 }
