@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod measure;
+mod options;
 #[path = "../../tests/checkpoint/pickle.rs"]
 #[expect(dead_code, reason = "a checkpoint needs a few of them")]
 mod pickle;
@@ -23,6 +24,7 @@ use std::process::Command;
 
 use checkpoint::Shape;
 use measure::{Run, measure};
+use options::{Options, median};
 use repository::Repository;
 
 const USAGE: &str = "cargo bench --bench convert -- [--smoke] [--rounds N] [--dir DIR] [CASE...]
@@ -34,36 +36,8 @@ const USAGE: &str = "cargo bench --bench convert -- [--smoke] [--rounds N] [--di
 
   $PYTHON      a Python that has torch and safetensors: adds torch.load + save_file and `git add`";
 
-struct Options {
-    smoke: bool,
-    rounds: usize,
-    dir: PathBuf,
-    cases: Vec<String>,
-}
-
-fn options() -> Option<Options> {
-    let mut options = Options { smoke: false, rounds: 3, dir: env::temp_dir(), cases: Vec::new() };
-    let mut asked = false;
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            // What cargo adds. Without it this is `cargo test --benches`, which times nothing.
-            "--bench" => asked = true,
-            "--smoke" => options.smoke = true,
-            "--rounds" => options.rounds = args.next()?.parse().ok()?,
-            "--dir" => options.dir = args.next()?.into(),
-            case if !case.starts_with('-') => options.cases.push(case.to_owned()),
-            _ => return None,
-        }
-    }
-    if options.smoke {
-        options.rounds = 1;
-    }
-    asked.then_some(options)
-}
-
 fn main() {
-    let Some(options) = options() else {
+    let Some(options) = Options::read(|_, _| None) else {
         println!("{USAGE}");
         return;
     };
@@ -75,7 +49,7 @@ fn main() {
         std::thread::available_parallelism().map_or(0, usize::from)
     );
     for shape in Shape::all(options.smoke) {
-        if options.cases.is_empty() || options.cases.iter().any(|case| *case == shape.name) {
+        if options.has(shape.name) {
             run(&shape, scratch.path(), options.rounds, python.as_deref());
         }
     }
@@ -106,12 +80,6 @@ impl Row {
 /// The most that a run gave to the disk, in megabytes.
 fn written(row: &Row) -> u64 {
     row.runs.iter().map(|run| run.written / 1_000_000).max().unwrap_or(0)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) }
 }
 
 fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {

@@ -15,11 +15,12 @@ mod checkpoint;
 mod hub;
 #[path = "../convert/measure.rs"]
 mod measure;
+#[path = "../convert/options.rs"]
+mod options;
 #[path = "../../tests/checkpoint/pickle.rs"]
 #[expect(dead_code, reason = "a checkpoint needs a few of them")]
 mod pickle;
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -27,6 +28,7 @@ use std::process::{Command, Stdio};
 use checkpoint::Shape;
 use hub::{Builder, Hub};
 use measure::{Run, measure};
+use options::{Options, median};
 
 const USAGE: &str = "cargo bench --bench download -- [--smoke] [--rounds N] [--rate MB] [--dir DIR] [CASE...]
 
@@ -39,49 +41,23 @@ const USAGE: &str = "cargo bench --bench download -- [--smoke] [--rounds N] [--r
 /// The model on the hub.
 const ID: &str = "bench/model";
 
-struct Options {
-    smoke: bool,
-    rounds: usize,
-    rate: u64,
-    dir: PathBuf,
-    cases: Vec<String>,
-}
-
-fn options() -> Option<Options> {
-    let (dir, cases) = (env::temp_dir(), Vec::new());
-    let mut options = Options { smoke: false, rounds: 3, rate: 200, dir, cases };
-    let mut asked = false;
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            // What cargo adds. Without it this is `cargo test --benches`, which times nothing.
-            "--bench" => asked = true,
-            "--smoke" => options.smoke = true,
-            "--rounds" => options.rounds = args.next()?.parse().ok()?,
-            "--rate" => options.rate = args.next()?.parse().ok()?,
-            "--dir" => options.dir = args.next()?.into(),
-            case if !case.starts_with('-') => options.cases.push(case.to_owned()),
-            _ => return None,
-        }
-    }
-    if options.smoke {
-        options.rounds = 1;
-    }
-    if options.cases.is_empty() {
-        options.cases.push("bert".to_owned());
-    }
-    asked.then_some(options)
-}
-
 fn main() {
-    let Some(options) = options() else {
+    let mut rate = 200;
+    let set = |name: &str, value: &str| {
+        rate = (name == "--rate").then(|| value.parse().ok())??;
+        Some(())
+    };
+    let Some(mut options) = Options::read(set) else {
         println!("{USAGE}");
         return;
     };
+    if options.cases.is_empty() {
+        options.cases.push("bert".to_owned());
+    }
     let scratch = tempfile::Builder::new().prefix("st-convert-bench-").tempdir_in(&options.dir).unwrap();
     for shape in Shape::all(options.smoke) {
-        if options.cases.iter().any(|case| *case == shape.name) {
-            run(&shape, scratch.path(), &options);
+        if options.has(shape.name) {
+            run(&shape, scratch.path(), options.rounds, rate);
         }
     }
 }
@@ -122,7 +98,7 @@ impl Clone {
     }
 }
 
-fn run(shape: &Shape, scratch: &Path, options: &Options) {
+fn run(shape: &Shape, scratch: &Path, rounds: usize, rate: u64) {
     let dir = scratch.join(shape.name);
     fs::create_dir_all(&dir).unwrap();
     let source = dir.join("checkpoint");
@@ -138,11 +114,11 @@ fn run(shape: &Shape, scratch: &Path, options: &Options) {
     let program = env!("CARGO_BIN_EXE_git-st-convert");
     let made = clone.command(program, &dir).args(["-q", "clone", "--no-convert", ID]).status().unwrap();
     assert!(made.success());
-    hub.throttle((options.rate > 0).then_some(options.rate * 1_000_000));
+    hub.throttle((rate > 0).then_some(rate * 1_000_000));
     let link = clone.command(program, &clone.work()).args(["-q", "-n"]).status().unwrap();
     assert!(link.success());
     let mut rows: [(&str, Vec<Run>); 2] = [("git st-convert", Vec::new()), ("curl", Vec::new())];
-    for _ in 0..options.rounds {
+    for _ in 0..rounds {
         rows[0].1.push(measure(clone.command(program, &clone.work()).args(["-q", "--no-progress"])));
         clone.reset();
         let url = content(&hub, &oid);
@@ -151,13 +127,13 @@ fn run(shape: &Shape, scratch: &Path, options: &Options) {
         assert_eq!(fs::metadata(&out).unwrap().len(), bytes);
         fs::remove_file(out).unwrap();
     }
-    println!("\n{}: {} MB at {} MB/s", shape.name, bytes / 1_000_000, options.rate);
+    println!("\n{}: {} MB at {} MB/s", shape.name, bytes / 1_000_000, rate);
     println!("| what | wall s | times curl | peak MiB | MB written |\n|---|---|---|---|---|");
-    let alone = median(&rows[1].1);
+    let alone = seconds(&rows[1].1);
     for (name, runs) in &rows {
         let peak = runs.iter().map(|run| run.peak >> 20).max().unwrap_or(0);
         let written = runs.iter().map(|run| run.written / 1_000_000).max().unwrap_or(0);
-        println!("| {name} | {:.3} | {:.3} | {peak} | {written} |", median(runs), median(runs) / alone);
+        println!("| {name} | {:.3} | {:.3} | {peak} | {written} |", seconds(runs), seconds(runs) / alone);
     }
 }
 
@@ -168,8 +144,6 @@ fn content(hub: &Hub, oid: &str) -> String {
     format!("{}{}", last.origin, last.target)
 }
 
-fn median(runs: &[Run]) -> f64 {
-    let mut seconds: Vec<_> = runs.iter().map(|run| run.wall.as_secs_f64()).collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
+fn seconds(runs: &[Run]) -> f64 {
+    median(runs.iter().map(|run| run.wall.as_secs_f64()).collect())
 }
