@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 
 use super::error::Report;
 use super::interrupt::Interrupt;
@@ -72,6 +72,18 @@ impl<'a> Teller<'a> {
 }
 
 impl Teller<'_> {
+    fn unlisted(&self, path: &BString, names: &[String]) {
+        let shown = if self.ui.verbose > 0 { names.len() } else { names.len().min(LISTED) };
+        let listed: Vec<_> = names.iter().take(shown).map(|name| sanitize::text(name)).collect();
+        let more = names.len() - shown;
+        let more = if more == 0 { String::new() } else { format!(" and {more} more, which `-v` lists") };
+        let (path, count) = (sanitize::bytes(path.as_ref()), counted(names.len(), "tensor"));
+        self.ui.note(&format!(
+            "{path}: does not list {count} of its shards, which the new index does: {}{more}",
+            listed.join(", ")
+        ));
+    }
+
     fn remote_note(&self, note: &RemoteNote) {
         match note {
             RemoteNote::ServerMoved { to } => {
@@ -198,6 +210,7 @@ impl Reporter for Teller<'_> {
             Note::IndexWritten { path } => {
                 self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));
             }
+            Note::Unlisted { path, names } => self.unlisted(path, names),
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
@@ -255,7 +268,8 @@ fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, String)> {
     let tied = conversion.dropped.iter();
     let tied = tied.map(|(name, kept)| format!("{} → {}", sanitize::text(name), sanitize::text(kept)));
     let copied = conversion.copies.iter();
-    let copied = copied.map(|(name, reason)| format!("{} ({reason})", sanitize::text(name)));
+    let copied =
+        copied.map(|(name, reason)| format!("{} ({})", sanitize::text(name), sanitize::text(reason)));
     let ignored = conversion.ignored.iter();
     let ignored =
         ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
@@ -300,7 +314,7 @@ mod tests {
             key: String::new(),
             tensors: 1,
             dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
-            copies: vec![("view".to_owned(), "is transposed or strided")],
+            copies: vec![("view".to_owned(), "is transposed or strided".into())],
             ignored: Vec::new(),
         }
     }

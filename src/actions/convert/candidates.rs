@@ -19,7 +19,7 @@ use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt, Reader};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
-use crate::safetensors::shard::Index;
+use crate::safetensors::shard::{self, Index};
 
 /// A file to convert.
 pub(super) struct Candidate {
@@ -47,6 +47,16 @@ pub(super) enum Found {
     Here(Source),
     /// On the LFS server.
     There(Pointer),
+}
+
+impl Found {
+    /// What its pointer promises.
+    pub(super) fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Here(source) => source.pointer,
+            Self::There(pointer) => Some(*pointer),
+        }
+    }
 }
 
 /// The index of a repository, by path.
@@ -336,11 +346,15 @@ impl<'a> Tracked<'a> {
         }
         let source = self.open(index.as_bstr())?;
         let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
-        let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
+        let (len, limit) = (source.file.len(), shard::MAX_LEN);
+        if len > limit {
+            return Err(shard::Error::Length { len, limit }.into());
+        }
+        let len = usize::try_from(len).unwrap_or(0);
         let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
-        let shards: BTreeSet<&String> = content.weight_map.values().collect();
+        let named: BTreeSet<&String> = content.weight_map.values().collect();
         let mut paths: BTreeSet<_> =
-            shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+            named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
         // Of one that was changed since, only the names tell which shards are in the set, too.
         if self.check_unmodified(index.as_bstr()).is_err() {
             paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
@@ -349,10 +363,16 @@ impl<'a> Tracked<'a> {
         for path in &paths {
             found.remove(path);
         }
+        let mut shards = Vec::new();
         for path in &paths {
-            if let Err(source) = self.find(path.as_bstr()) {
-                return Err(Error::MissingShard { shard: path.clone(), source: Box::new(source) });
+            match self.find(path.as_bstr()) {
+                Ok(_) => {}
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(why) => shards.push((path.clone(), why)),
             }
+        }
+        if !shards.is_empty() {
+            return Err(Error::MissingShards { shards });
         }
         let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
         Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
