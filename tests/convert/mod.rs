@@ -226,7 +226,10 @@ fn listing(dir: &Path) -> Listing {
 fn differences(before: &Listing, after: &Listing) -> Vec<String> {
     let is_store = |path: &Path| {
         let text = path.to_string_lossy();
-        text.ends_with("lfs") || text.contains("/lfs/tmp") || text.contains("/lfs/objects")
+        text.ends_with("lfs")
+            || text.contains("/lfs/tmp")
+            || text.ends_with("/lfs/incomplete")
+            || text.contains("/lfs/objects")
     };
     let names = before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>();
     let differs = names.into_iter().filter(|name| before.get(*name) != after.get(*name));

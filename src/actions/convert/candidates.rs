@@ -305,6 +305,10 @@ impl<'a> Tracked<'a> {
         let Some(server) = self.server()?.filter(|_| !names::is_of_another_kind(path)) else {
             return Ok(Verdict::Other);
         };
+        // What a run began to convert was judged by it; what is wrong with it is seen when it is planned.
+        if names::is_weight_like(path) && self.repo.store().journal(pointer.oid).is_some() {
+            return Ok(Verdict::Weights);
+        }
         match server.object(pointer).ranged()? {
             Some(bytes) => Ok(judge(path, &bytes)),
             // It would have to be downloaded whole to be seen.
