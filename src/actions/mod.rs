@@ -179,6 +179,15 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
+    /// A safetensors file whose header is longer than the Hub reads; loaders read it.
+    LongHeader {
+        /// The checkpoint.
+        path: BString,
+        /// The length of the header in bytes.
+        len: u64,
+        /// How much is read.
+        limit: u64,
+    },
     /// A shard index does not list what its shards hold; the new one does.
     Unlisted {
         /// The shard index that was read.

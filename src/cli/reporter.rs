@@ -13,7 +13,7 @@ use super::error::Report;
 use super::interrupt::Interrupt;
 use super::json;
 use super::sanitize;
-use super::sizes::{bytes, counted};
+use super::sizes::{bytes, counted, grouped};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
@@ -209,6 +209,12 @@ impl Reporter for Teller<'_> {
             }
             Note::IndexWritten { path } => {
                 self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));
+            }
+            Note::LongHeader { path, len, limit } => {
+                let (path, len, limit) = (sanitize::bytes(path.as_ref()), grouped(*len), grouped(*limit));
+                self.ui.note(&format!(
+                    "{path}: its safetensors header has {len} bytes, more than the {limit} that the Hub reads"
+                ));
             }
             Note::Unlisted { path, names } => self.unlisted(path, names),
             Note::Removed { path } => {

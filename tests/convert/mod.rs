@@ -12,6 +12,7 @@ mod index;
 mod interrupted;
 mod leftovers;
 mod lfs;
+mod limits;
 mod links;
 mod many;
 #[cfg(target_os = "linux")]
@@ -20,6 +21,7 @@ mod names;
 mod options;
 mod plain;
 mod refused;
+mod sets;
 mod shards;
 mod sources;
 mod sparse;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{converted, leftovers, objects};
 use crate::checkpoint::{self as builder, pickle};
-use crate::clone::{ID, World};
+use crate::clone::World;
 use crate::convert::torch::{Float32, checkpoint, noise};
 use crate::hub::{Builder, Fault, Place};
 

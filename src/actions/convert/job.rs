@@ -12,7 +12,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::{Conversion, Error, Reporter};
+use super::super::{Conversion, Error, Note, Reporter};
 use super::hashing::{Hashed, Hashing, Side};
 use super::{Options, Source};
 use crate::buffer::{Buffer, Pool};
@@ -20,7 +20,7 @@ use crate::checkpoint::{self, Headers, Kind, Plan, Proof, ties};
 use crate::hash::Oid;
 use crate::lfs::{Incomplete, Pointer, Writers};
 use crate::read_at::{FileSource, Joined, ReadAt};
-use crate::safetensors::{self, Layout, Sink};
+use crate::safetensors::{self, Layout, SHOWN_HEADER, Sink};
 use crate::scan;
 
 /// A conversion that is decided, with nothing written.
@@ -105,6 +105,12 @@ impl Job {
         }
         let layout = Layout::new(&plan, &ties.kept, &metadata)?;
         Ok(Self { content, plan, layout, ties, passing: RefCell::default() })
+    }
+
+    /// What there is to say beside the facts.
+    pub(super) fn note(&self, path: &BStr) -> Option<Note> {
+        let (len, limit) = (self.layout.header().len() as u64, SHOWN_HEADER);
+        (len > limit).then(|| Note::LongHeader { path: path.to_owned(), len, limit })
     }
 
     /// Removes the source, if it was downloaded for this conversion alone.

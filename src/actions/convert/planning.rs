@@ -151,6 +151,7 @@ impl Run<'_> {
             },
             found => self.prepare(path, found)?,
         };
+        self.tell(path, &job);
         Ok(Work::Ready(Box::new(job)))
     }
 
@@ -160,6 +161,13 @@ impl Run<'_> {
         match found {
             Found::Here(source) => Job::prepare(source, class.as_deref(), self.options),
             Found::There(pointer) => self.prepare_there(path, pointer, class.as_deref()),
+        }
+    }
+
+    /// What there is to say of a job before it is done.
+    pub(super) fn tell(&self, path: &BStr, job: &Job) {
+        if let Some(note) = job.note(path) {
+            self.reporter.note(&note);
         }
     }
 

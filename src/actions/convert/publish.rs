@@ -90,6 +90,7 @@ impl Run<'_> {
             }
             found => self.prepare(path.as_bstr(), found)?,
         };
+        self.tell(path.as_bstr(), &job);
         let is_there = self.is_there(output, job.layout.size())?;
         let work = Work::Ready(Box::new(job));
         let planned = Planned { path: path.clone(), output: output.clone(), work, is_there };
