@@ -13,11 +13,12 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::server::Server;
 use super::super::{Error, Reason, names};
 use super::far::Far;
+use super::judge::{Verdict, judge};
 use super::{Options, Outcomes, Source};
-use crate::checkpoint::{self, Kind};
+use crate::checkpoint;
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
-use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::read_at::{FileSource, ReadAt as _, Reader};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors::shard::{self, Index};
 
@@ -380,35 +381,5 @@ impl<'a> Tracked<'a> {
         }
         let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
         Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
-    }
-}
-
-/// What the content of a file says.
-enum Verdict {
-    /// Torch weights.
-    Weights,
-    /// A pickle of torch without a storage.
-    State,
-    /// Something else, although the name promises weights.
-    BrokenPromise(Kind),
-    /// Something else.
-    Other,
-}
-
-fn judge(path: &BStr, file: &dyn ReadAt) -> Verdict {
-    match Kind::of(file) {
-        Ok(Kind::Legacy) => Verdict::Weights,
-        // Any archive is a zip; torch's has a pickle in it.
-        Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Verdict::Weights,
-        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => {
-            if checkpoint::is_plain_pickle(file) {
-                Verdict::State
-            } else {
-                Verdict::BrokenPromise(kind)
-            }
-        }
-        Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Verdict::BrokenPromise(kind),
-        Ok(kind) if names::promises_weights(path) => Verdict::BrokenPromise(kind),
-        _ => Verdict::Other,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! candidates  which files of the index, or which named ones, and from where their bytes come
+//! judge       what the content of a file says
 //! job         plan, ties, layout; then the pass over the bytes
 //! planning    what is decided before anything is written
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
@@ -24,6 +25,7 @@ mod far;
 mod hashing;
 mod index;
 mod job;
+mod judge;
 mod leftover;
 mod pass;
 mod plain;
