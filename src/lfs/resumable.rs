@@ -325,7 +325,8 @@ mod tests {
         let mut stay: Vec<_> = fs::read_dir(&names).unwrap().map(|entry| entry.unwrap().path()).collect();
         let mut expected: Vec<_> = theirs.iter().map(|name| names.join(name)).collect();
         expected.push(alive.path().to_owned());
-        (stay.sort(), expected.sort());
+        stay.sort();
+        expected.sort();
         assert_eq!(stay, expected);
     }
 

@@ -97,9 +97,8 @@ impl Index {
             Some(Value::Object(metadata)) => metadata,
             Some(other) => return Err(Error::Metadata { what: kind(&other) }),
         };
-        let map = match value.get_mut("weight_map").map(Value::take) {
-            Some(Value::Object(map)) => map,
-            _ => return Err(Error::NoWeightMap),
+        let Some(Value::Object(map)) = value.get_mut("weight_map").map(Value::take) else {
+            return Err(Error::NoWeightMap);
         };
         if map.is_empty() {
             return Err(Error::NoTensors);

@@ -138,8 +138,8 @@ fn sources_here(set: &Set, repo: &Path) -> u64 {
     let incomplete = repo.join(".git/lfs/incomplete");
     let names = fs::read_dir(&incomplete).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let halves = names.filter(|name| {
-        let name = name.to_str().unwrap();
-        name.ends_with(".part") || name.ends_with(".spool")
+        let extension = Path::new(name).extension();
+        extension.is_some_and(|extension| extension == "part" || extension == "spool")
     });
     let halves: u64 = halves.map(|name| size(&incomplete.join(name))).sum();
     let stored = (1..4).map(|number| set.oid(number));
@@ -269,6 +269,21 @@ fn what_was_left_is_not_believed() {
     fs::write(&journal, told.to_string()).unwrap();
     set.world.run(&repo, &[]).ok();
     assert!(set.fetched(1) > 1 << 20 && set.fetched(2) > 1 << 20);
+    set.check(&repo);
+}
+
+#[test]
+fn what_another_process_has_is_made_again() {
+    let set = Set::new(Saved::Legacy, 1);
+    let repo = stopped(&set);
+    let left = repo.join(".git/lfs/incomplete").join(format!("{}.safetensors", set.oid(1)));
+    let theirs = fs::File::open(&left).unwrap();
+    theirs.lock().unwrap();
+    set.world.run(&repo, &[]).ok();
+    assert!(set.fetched(1) > 1 << 20 && set.fetched(2) == 0);
+    assert!(left.exists());
+    drop(theirs);
+    fs::remove_file(&left).unwrap();
     set.check(&repo);
 }
 

@@ -88,12 +88,12 @@ impl Run<'_> {
         };
         let into = Into { path: &path, first: object.file(), second: None };
         let written = job.run(&into, &spool, self.reporter)?;
+        job.drop_source()?;
         let staged = self.tracked.staged_pointer(planned.output.as_ref())?;
         if staged != Some(Pointer { oid: written.oid, size: written.size }) {
             return Err(Error::OutputExists { output: planned.output.clone() });
         }
         object.commit(written.oid, written.size)?;
-        job.drop_source()?;
         Ok((written, job.facts(Some(written))))
     }
 

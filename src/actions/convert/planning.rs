@@ -32,7 +32,7 @@ pub(super) enum Work {
     /// It is known.
     Ready(Box<Job>),
     /// It is known when its turn comes.
-    Later(Later),
+    Later(Box<Later>),
 }
 
 /// A shard whose turn will come.
@@ -140,14 +140,21 @@ impl Run<'_> {
 
     fn work(&self, path: &BStr, found: Found, may_wait: bool) -> Result<Work, Error> {
         let pointer = found.pointer().filter(|_| may_wait);
-        if let Some(whole) = pointer.and_then(|pointer| self.whole(path, pointer)) {
-            return Ok(Work::Later(Later { found, whole: Some(whole) }));
+        // What is in the work tree alone could be another content by now.
+        let is_as_staged = match &found {
+            Found::Here(source) if source.path == self.repo.target(path)?.path() => {
+                pointer.is_some() && self.tracked.check_unmodified(path).is_ok()
+            }
+            _ => true,
+        };
+        if let Some(whole) = pointer.filter(|_| is_as_staged).and_then(|pointer| self.whole(path, pointer)) {
+            return Ok(Work::Later(Box::new(Later { found, whole: Some(whole) })));
         }
         let class = self.class(path);
         let job = match found {
             Found::There(pointer) if may_wait => match self.pass_by(path, pointer, class.as_deref())? {
                 Some(job) => job,
-                None => return Ok(Work::Later(Later { found, whole: None })),
+                None => return Ok(Work::Later(Box::new(Later { found, whole: None }))),
             },
             found => self.prepare(path, found)?,
         };
@@ -201,11 +208,13 @@ impl Run<'_> {
                     objects = objects.saturating_add(job.layout.size().saturating_sub(taken));
                     copies = copies.saturating_add(job.layout.size());
                 }
-                Work::Later(Later { whole: Some(whole), .. }) => copies = copies.saturating_add(whole.size()),
-                Work::Later(Later { found: Found::There(Pointer { oid, size }), .. }) => {
-                    download = download.max(size.saturating_sub(store.taken(*oid)[1]));
-                }
-                Work::Later(_) => {}
+                Work::Later(later) => match (&later.whole, &later.found) {
+                    (Some(whole), _) => copies = copies.saturating_add(whole.size()),
+                    (None, Found::There(Pointer { oid, size })) => {
+                        download = download.max(size.saturating_sub(store.taken(*oid)[1]));
+                    }
+                    (None, Found::Here(_)) => {}
+                },
             }
         }
         let needed = objects.saturating_add(download);

@@ -39,6 +39,11 @@ pub(super) struct Done {
 }
 
 impl Done {
+    /// The oid of its checkpoint.
+    pub(super) fn source(&self) -> Oid {
+        self.written.source_oid
+    }
+
     /// Leaves nothing of it.
     pub(super) fn discard(self) -> Result<(), Error> {
         self.object.discard()?;
@@ -61,8 +66,8 @@ impl Run<'_> {
     pub(super) fn write(&self, planned: Planned, is_of_set: bool) -> Result<Done, Error> {
         let Planned { path, output, work, is_there } = planned;
         let (made, is_there) = match work {
-            Work::Ready(job) => (self.convert_job(&path, &output, *job, is_of_set)?, is_there),
-            Work::Later(later) => self.convert_later(&path, &output, later)?,
+            Work::Ready(job) => (self.convert_job(&path, &output, &job, is_of_set)?, is_there),
+            Work::Later(later) => self.convert_later(&path, &output, *later)?,
         };
         let Made { object, placed, written, conversion, held, passing } = made;
         let replaces = self.options.force || is_there;
@@ -96,7 +101,7 @@ impl Run<'_> {
         let planned = Planned { path: path.clone(), output: output.clone(), work, is_there };
         self.check_space(std::slice::from_ref(&planned))?;
         match planned.work {
-            Work::Ready(job) => Ok((self.convert_job(path, output, *job, true)?, is_there)),
+            Work::Ready(job) => Ok((self.convert_job(path, output, &job, true)?, is_there)),
             Work::Later(_) => Err(Error::SourceChanged),
         }
     }
@@ -105,12 +110,12 @@ impl Run<'_> {
         &self,
         path: &BString,
         output: &BString,
-        job: Job,
+        job: &Job,
         is_of_set: bool,
     ) -> Result<Made, Error> {
-        match self.make(path, &job, output, is_of_set) {
+        match self.make(path, job, output, is_of_set) {
             Err(Error::Checkpoint(checkpoint::Error::Unforeseen { .. })) => {
-                let job = self.fetch(path.as_bstr(), &job)?;
+                let job = self.fetch(path.as_bstr(), job)?;
                 self.make(path, &job, output, is_of_set)
             }
             made => made,
@@ -186,20 +191,9 @@ impl Run<'_> {
     }
 
     /// Gives everything its name. Returns what became of each file, and the checkpoints that were removed.
-    pub(super) fn publish(
-        &mut self,
-        unit: Vec<Done>,
-        index: Option<&NewIndex>,
-    ) -> Result<Published, (Vec<BString>, Error)> {
-        let paths = unit.iter().map(|done| done.path.clone()).collect();
+    pub(super) fn publish(&mut self, unit: Vec<Done>, index: Option<&NewIndex>) -> Result<Published, Error> {
         let mut undo = Undo::new(self.repo);
-        match self.give_names(unit, index, &mut undo) {
-            Ok(published) => Ok(published),
-            Err(error) => {
-                undo.all();
-                Err((paths, error))
-            }
-        }
+        self.give_names(unit, index, &mut undo).inspect_err(|_| undo.all())
     }
 
     fn give_names(

@@ -188,6 +188,7 @@ impl Run<'_> {
             Some((Ok(index), _)) => Some(index),
             None => None,
         };
+        let paths = done.iter().map(|done| done.path.clone()).collect();
         match self.publish(done, index.as_ref()) {
             Ok(Published { files, removed }) => {
                 for path in removed {
@@ -199,7 +200,7 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Err((failed, error)) => self.fail_all(failed, error),
+            Err(error) => self.fail_all(paths, error),
         }
     }
 
@@ -217,13 +218,15 @@ impl Run<'_> {
         for done in done {
             paths.push(done.path.clone());
             if !stays {
+                let source = done.source();
                 done.discard()?;
+                self.repo.store().forget(source)?;
             }
         }
         for planned in rest {
             paths.push(planned.path.clone());
             if let (false, Some(whole)) = (stays, planned.into_whole()) {
-                self.discard_whole(whole)?;
+                self.discard_whole(&whole)?;
             }
         }
         Ok(paths)

@@ -132,15 +132,19 @@ impl Run<'_> {
         let Some(object) = object else { return Ok(None) };
         let placed = self.placed(output)?;
         let failed = |source| Error::Io { what: "read", path: store.path_of(oid), source };
-        self.reporter.started(path, journal.size);
-        let read = self.read_whole(&object, placed.as_ref(), journal.size);
-        self.reporter.finished();
-        if self.reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
-        let is_it = read.map_err(failed)? == (oid, journal.size);
+        // Another process may have the file, and we an empty one in its place.
+        let is_long = object.file().metadata().map_err(failed)?.len() == journal.size;
+        let is_it = is_long && {
+            self.reporter.started(path, journal.size);
+            let read = self.read_whole(&object, placed.as_ref(), journal.size);
+            self.reporter.finished();
+            if self.reporter.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            read.map_err(failed)? == (oid, journal.size)
+        };
         let file = object.file().try_clone().and_then(FileSource::new).map_err(failed)?;
-        let described = is_it.then(|| self.describe(journal, path, output, &file, oid, source)).flatten();
+        let described = is_it.then(|| describe(journal, path, output, &file, oid, source)).flatten();
         let Some((conversion, held)) = described else {
             object.discard()?;
             return Ok(None);
@@ -155,9 +159,6 @@ impl Run<'_> {
         placed: Option<&Placed>,
         size: u64,
     ) -> std::io::Result<(Oid, u64)> {
-        if object.file().metadata()?.len() != size {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
         let mut behind = Behind::start(object.file(), placed.map(Placed::file), size)?;
         let mut at = 0;
         while at < size && !self.reporter.is_interrupted() {
@@ -169,47 +170,46 @@ impl Run<'_> {
         behind.finish()
     }
 
-    /// What there is to say of an object that is proven. `None` if it does not fit together.
-    fn describe(
-        &self,
-        journal: Journal,
-        path: &BStr,
-        output: &BString,
-        file: &FileSource,
-        oid: Oid,
-        source: Pointer,
-    ) -> Option<(Conversion, Held)> {
-        let (infos, _) = safetensors::read(file).ok()?;
-        let format =
-            [Format::Zip.name(), Format::Legacy.name()].into_iter().find(|name| *name == journal.format)?;
-        let held = Held {
-            path: path.to_owned(),
-            output: output.clone(),
-            bytes: infos.iter().map(|info| info.bytes).sum(),
-            kept: infos.into_iter().map(|info| info.name).collect(),
-            dropped: journal.dropped.keys().cloned().collect(),
-        };
-        let conversion = Conversion {
-            oid: Some(oid),
-            size: journal.size,
-            source_oid: Some(source.oid),
-            source_size: source.size,
-            format,
-            key: journal.key,
-            tensors: held.kept.len(),
-            dropped: journal.dropped,
-            copies: journal.copies.into_iter().map(|(name, why)| (name, why.into())).collect(),
-            ignored: journal.ignored,
-        };
-        Some((conversion, held))
-    }
-
     /// Removes what an earlier run made of a set that is refused now.
-    pub(super) fn discard_whole(&self, whole: Whole) -> Result<(), Error> {
+    pub(super) fn discard_whole(&self, whole: &Whole) -> Result<(), Error> {
         let store = self.repo.store();
         if store.has_resumable(whole.source.oid, whole.journal.size) {
             store.resumable(whole.source.oid)?.discard()?;
         }
         Ok(store.forget(whole.source.oid)?)
     }
+}
+
+/// What there is to say of an object that is proven. `None` if it does not fit together.
+fn describe(
+    journal: Journal,
+    path: &BStr,
+    output: &BString,
+    file: &FileSource,
+    oid: Oid,
+    source: Pointer,
+) -> Option<(Conversion, Held)> {
+    let (infos, _) = safetensors::read(file).ok()?;
+    let format =
+        [Format::Zip.name(), Format::Legacy.name()].into_iter().find(|name| *name == journal.format)?;
+    let held = Held {
+        path: path.to_owned(),
+        output: output.clone(),
+        bytes: infos.iter().map(|info| info.bytes).sum(),
+        kept: infos.into_iter().map(|info| info.name).collect(),
+        dropped: journal.dropped.keys().cloned().collect(),
+    };
+    let conversion = Conversion {
+        oid: Some(oid),
+        size: journal.size,
+        source_oid: Some(source.oid),
+        source_size: source.size,
+        format,
+        key: journal.key,
+        tensors: held.kept.len(),
+        dropped: journal.dropped,
+        copies: journal.copies.into_iter().map(|(name, why)| (name, why.into())).collect(),
+        ignored: journal.ignored,
+    };
+    Some((conversion, held))
 }
