@@ -101,12 +101,14 @@ pub enum Error {
         option: &'static str,
     },
     /// Two shards of a set hold one tensor.
-    #[error("holds {name}, as {other} does")]
+    #[error("has {name} in two shards, {first} and {second}")]
     TwoShards {
         /// The tensor.
         name: String,
+        /// The shard that comes first.
+        first: BString,
         /// The other shard.
-        other: String,
+        second: BString,
     },
     /// The path is a symbolic link, which is never followed.
     #[error("is a symbolic link, which is not followed")]
@@ -149,23 +151,51 @@ pub enum Error {
         /// The shard.
         shard: BString,
     },
-    /// A shard that the index names cannot be had.
-    #[error("names the shard {shard}, which cannot be read")]
-    MissingShard {
-        /// The shard.
-        shard: BString,
-        /// Why.
-        source: Box<Self>,
+    /// Shards that the index names cannot be had.
+    #[error("names {}, which cannot be read", missing(shards))]
+    MissingShards {
+        /// Each of them, and why.
+        shards: Vec<(BString, Self)>,
     },
     /// A shard index names a tensor that its shard does not hold.
-    #[error("index {index} says that {shard} holds {name}, which it does not")]
-    IndexDisagrees {
-        /// The index.
-        index: BString,
+    #[error("says that {shard} holds {name}, which it does not{}", more_of(*more))]
+    NotInShard {
         /// The shard.
         shard: BString,
         /// The tensor.
         name: String,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A shard index names a tensor that another shard holds.
+    #[error("says that {shard} holds {name}, which is in {other}{}", more_of(*more))]
+    InOtherShard {
+        /// The shard that it names.
+        shard: BString,
+        /// The tensor.
+        name: String,
+        /// The shard that holds it.
+        other: BString,
+        /// How many more there are.
+        more: usize,
+    },
+    /// A shard index names a tensor that no shard holds.
+    #[error("names {name}, which no shard holds{}", more_of(*more))]
+    InNoShard {
+        /// The tensor.
+        name: String,
+        /// How many more there are.
+        more: usize,
+    },
+    /// There is less space on the disk than what is written takes.
+    #[error("needs {needed} bytes in {}, where {free} are free", dir.display())]
+    NoSpace {
+        /// Where.
+        dir: PathBuf,
+        /// How many bytes are written.
+        needed: u64,
+        /// How many bytes are free.
+        free: u64,
     },
     /// `--output` takes one source.
     #[error("--output takes one file, {count} were given")]
@@ -275,6 +305,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Can an option make good what was refused, so that the same file is asked for again?
+    pub fn is_lifted_by_an_option(&self) -> bool {
+        use checkpoint::Error as Of;
+        matches!(
+            self,
+            Self::Strict { .. }
+                | Self::OutputExists { .. }
+                | Self::Checkpoint(
+                    Of::Ambiguous { .. } | Of::NoSuchKey { .. } | Of::Keep { .. } | Of::Output { .. }
+                )
+        )
+    }
+
     /// Is it a refusal for what the file holds (exit 1), rather than work that could not be done (2)?
     pub fn is_refusal(&self) -> bool {
         match self {
@@ -294,14 +337,30 @@ impl Error {
             | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }
             | Self::IncompleteSet { .. }
-            | Self::IndexDisagrees { .. }
+            | Self::NotInShard { .. }
+            | Self::InOtherShard { .. }
+            | Self::InNoShard { .. }
             | Self::NotSafetensors { .. }
             | Self::WithoutSafetensors { .. }
             | Self::OtherPaths { .. }
             | Self::Place(lfs::place::Error::Symlink { .. })
             | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,
-            Self::MissingShard { source, .. } => matches!(**source, Self::NotFound) || source.is_refusal(),
+            Self::MissingShards { shards } => {
+                shards.iter().all(|(_, why)| matches!(why, Self::NotFound) || why.is_refusal())
+            }
             _ => false,
         }
     }
+}
+
+fn missing(shards: &[(BString, Error)]) -> String {
+    match shards {
+        [(shard, _)] => format!("the shard {shard}"),
+        shards => format!("{} shards", shards.len()),
+    }
+}
+
+/// ` (and 3 more)`, or nothing.
+fn more_of(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" (and {more} more)") }
 }

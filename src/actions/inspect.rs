@@ -225,7 +225,9 @@ fn read_checkpoint(
     key: Option<String>,
     class: impl FnOnce() -> Option<String>,
 ) -> Result<Inspection, Error> {
-    let options = checkpoint::Options { key, headers, ..checkpoint::Options::default() };
+    // Nothing is written of it, however much it would be.
+    let limits = checkpoint::Limits { output: Some(u64::MAX), ..checkpoint::Limits::default() };
+    let options = checkpoint::Options { key, headers, limits };
     let plan = checkpoint::plan(source, &options)?;
     let aliases = class().map(|class| ties::Policy::for_architecture(&class).aliases).unwrap_or_default();
     let ties = ties::resolve(&plan, &ties::Policy { aliases, keep: BTreeSet::new() })?;

@@ -11,12 +11,15 @@ mod network;
 pub mod pull;
 mod server;
 mod servers;
+mod size;
 mod undo;
 
 pub use error::Error;
 pub use network::{Asking, RemoteNote};
 pub use servers::Servers;
+pub use size::{InvalidSize, Size};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bstr::{BStr, BString};
@@ -136,7 +139,7 @@ pub struct Conversion {
     /// Tied names that were dropped, and the name that holds their values.
     pub dropped: BTreeMap<String, String>,
     /// Names that share memory and were written as independent copies, and why.
-    pub copies: Vec<(String, &'static str)>,
+    pub copies: Vec<(String, Cow<'static, str>)>,
     /// What the checkpoint holds beside the weights.
     pub ignored: Vec<Ignored>,
 }
@@ -175,6 +178,22 @@ pub enum Note {
     IndexWritten {
         /// Its path.
         path: BString,
+    },
+    /// A safetensors file whose header is longer than the Hub reads; loaders read it.
+    LongHeader {
+        /// The checkpoint.
+        path: BString,
+        /// The length of the header in bytes.
+        len: u64,
+        /// How much is read.
+        limit: u64,
+    },
+    /// A shard index does not list what its shards hold; the new one does.
+    Unlisted {
+        /// The shard index that was read.
+        path: BString,
+        /// The tensors.
+        names: Vec<String>,
     },
     /// A checkpoint was removed from the index and the work tree.
     Removed {

@@ -10,7 +10,7 @@ use bstr::BStr;
 
 use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::Git;
-use crate::lfs::Pointer;
+use crate::lfs::{Incomplete, Pointer};
 use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings};
 use crate::repo::Repo;
 
@@ -100,6 +100,22 @@ impl<'a> Server<'a> {
             fetched?;
         }
         Ok(())
+    }
+
+    /// Downloads an object that is needed for a while: beside the store's objects, not among them.
+    pub(super) fn download_beside(
+        &self,
+        repo: &Repo,
+        name: &BStr,
+        pointer: Pointer,
+        reporter: &dyn Reporter,
+    ) -> Result<Incomplete, Error> {
+        reporter.started(name, pointer.size);
+        let told = Cell::new(0);
+        let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
+        let part = self.object(pointer).to_part(&repo.store(), &tell);
+        reporter.finished();
+        Ok(part?)
     }
 }
 

@@ -181,6 +181,14 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// The tensors have more bytes together than may be written.
+    #[error("has {bytes} bytes of tensors, over the limit of {limit}")]
+    Output {
+        /// How many they have.
+        bytes: u64,
+        /// How many they may have.
+        limit: u64,
+    },
     /// The data of a record does not begin where the directory let expect, so that what was made of it is void.
     #[error("has the data of {record} at another place than its directory lets expect")]
     Unforeseen {

@@ -71,8 +71,10 @@ pub struct Limits {
     pub name: usize,
     /// Bytes of memory for all names and descriptions together; a header of safetensors has at most 100 MB.
     pub names: u64,
-    /// The output may have this many times the bytes of the source, plus 64 MiB.
+    /// The tensors may have this many times the bytes of the source, plus 64 MiB.
     pub expansion: u64,
+    /// The tensors may have so many bytes, whatever the source has.
+    pub output: Option<u64>,
 }
 
 impl Default for Limits {
@@ -86,6 +88,7 @@ impl Default for Limits {
             name: 64 << 10,
             names: 256 << 20,
             expansion: 4,
+            output: None,
         }
     }
 }

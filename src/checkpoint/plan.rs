@@ -104,7 +104,7 @@ pub struct Storage {
 }
 
 /// Something beside the tensors that were taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ignored {
     /// The dotted path.
     pub path: String,

@@ -45,9 +45,10 @@ fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
 
 /// A few bytes can describe a petabyte of zeros; a checkpoint does not.
 fn check_expansion(tensors: &[Tensor], source_len: u64, limits: &Limits) -> Result<(), Error> {
-    let limit = source_len.saturating_mul(limits.expansion).saturating_add(64 << 20);
-    let total = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
-    if total > limit { Err(Error::Limit { what: "bytes of tensors", limit }) } else { Ok(()) }
+    let by_source = source_len.saturating_mul(limits.expansion).saturating_add(64 << 20);
+    let limit = limits.output.unwrap_or(by_source);
+    let bytes = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
+    if bytes > limit { Err(Error::Output { bytes, limit }) } else { Ok(()) }
 }
 
 fn globals(contents: &Contents) -> Vec<Named> {

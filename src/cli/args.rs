@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use crate::actions::Size;
 use crate::actions::pull::Choice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
@@ -200,6 +201,12 @@ pub(super) struct Convert {
     /// Without it a checkpoint that is only on the LFS server is converted while it passes by, and never stored.
     #[arg(long)]
     pub(super) keep_source: bool,
+    /// How many bytes the tensors of a checkpoint may have together: `20GB`, `64MiB`, `1048576`
+    ///
+    /// By default four times the bytes of the checkpoint, and 64 MiB: a few bytes can describe a petabyte of zeros. The
+    /// setting `st-convert.maxOutput` is the default.
+    #[arg(long, value_name = "SIZE")]
+    pub(super) max_output: Option<Size>,
     /// Commit the result
     #[arg(long)]
     pub(super) commit: bool,

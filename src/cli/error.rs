@@ -129,6 +129,7 @@ impl Report {
             Error::Dangerous { at, record, .. } => {
                 vec![format!("global at byte {at} of {} is not on the allow-list", sanitize::text(record))]
             }
+            Error::MissingShards { shards } => shards.iter().map(missing).collect(),
             error => chain(error.source(), &message),
         };
         Self {
@@ -153,6 +154,12 @@ impl Report {
         let parts = std::iter::once(&self.message).chain(&self.causes);
         parts.map(|part| part.replace('\n', "; ")).collect::<Vec<_>>().join(": ")
     }
+}
+
+/// A shard that is not here, and why.
+fn missing((shard, why): &(BString, Error)) -> String {
+    let report = Report::new(why, None);
+    format!("{}: {}", sanitize::bytes(shard.as_ref()), report.reason())
 }
 
 /// Each cause once, outermost first.

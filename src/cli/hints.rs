@@ -7,7 +7,7 @@ mod server;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
 use super::sanitize;
 use super::sizes::{bytes, counted};
@@ -45,7 +45,12 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
             format!("choose a name for a file with `git st-convert {file} --output FILE`")
         }
         Error::OutputIsSource => format!("choose another name with `git st-convert {file} --output FILE`"),
-        Error::TwoShards { .. } => format!("list what it holds with `git st-convert inspect {file}`"),
+        Error::TwoShards { second, .. } => {
+            format!("list what it holds with `git st-convert inspect {}`", quoted(second.as_ref()))
+        }
+        Error::NoSpace { .. } => {
+            "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
+        }
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
         Error::OutputExists { .. } | Error::Place(lfs::place::Error::Exists { .. }) => {
             format!("replace it with `git st-convert --force {file}`")
@@ -59,8 +64,8 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::IncompleteSet { .. } => {
             format!("convert this shard alone with `git st-convert {file} --output FILE`")
         }
-        Error::MissingShard { shard, source } => return of(source, Some(shard.as_ref())),
-        Error::Shard(_) | Error::IndexDisagrees { .. } => {
+        Error::MissingShards { shards } => return missing(shards),
+        Error::Shard(_) | Error::NotInShard { .. } | Error::InOtherShard { .. } | Error::InNoShard { .. } => {
             "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
         }
         Error::NotFound => {
@@ -73,6 +78,24 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         error => return network(error).into_iter().collect(),
     };
     vec![hint]
+}
+
+/// Each hint once; the objects that are not here are downloaded by one command.
+fn missing(shards: &[(BString, Error)]) -> Vec<String> {
+    let (absent, others): (Vec<_>, Vec<_>) =
+        shards.iter().partition(|(_, why)| matches!(why, Error::NoObject { .. }));
+    let mut hints: Vec<String> = Vec::new();
+    if !absent.is_empty() {
+        let names: Vec<_> = absent.iter().map(|(shard, _)| shard.to_str_lossy().into_owned()).collect();
+        let patterns = pattern(&quoted(names.join(",").as_bytes().as_bstr()));
+        hints.push(format!("download it with `git lfs pull --include {patterns}`"));
+    }
+    for (shard, why) in others {
+        let new: Vec<_> =
+            of(why, Some(shard.as_ref())).into_iter().filter(|hint| !hints.contains(hint)).collect();
+        hints.extend(new);
+    }
+    hints
 }
 
 /// What to do where servers and clones are the matter.
@@ -89,6 +112,9 @@ fn network(error: &Error) -> Option<String> {
         }
         Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
         Error::NotWithPullRequest { .. } => "convert instead with `--pr never`",
+        Error::Setting { key: "st-convert.maxOutput", .. } => {
+            "it may be a size such as `20GB`: set it with `git config st-convert.maxOutput 20GB`"
+        }
         Error::Setting { .. } => {
             "it may be `auto`, `never` or a number: set it with `git config st-convert.pr auto`"
         }
@@ -158,6 +184,11 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
             format!("list all that it holds with `git st-convert inspect --key . {file}`")
         }
         Error::Keep { .. } => format!("list the ties with `git st-convert inspect {file}`"),
+        Error::Output { bytes, .. } => {
+            format!(
+                "if it is meant to be so large, allow it with `git st-convert --max-output {bytes} {file}`"
+            )
+        }
         Error::Damaged(_) => "check the objects that are here with `git lfs fsck`".to_owned(),
         // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
         Error::Pickle { .. }

@@ -7,13 +7,13 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 
 use super::error::Report;
 use super::interrupt::Interrupt;
 use super::json;
 use super::sanitize;
-use super::sizes::{bytes, counted};
+use super::sizes::{bytes, counted, grouped};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
@@ -72,6 +72,18 @@ impl<'a> Teller<'a> {
 }
 
 impl Teller<'_> {
+    fn unlisted(&self, path: &BString, names: &[String]) {
+        let shown = if self.ui.verbose > 0 { names.len() } else { names.len().min(LISTED) };
+        let listed: Vec<_> = names.iter().take(shown).map(|name| sanitize::text(name)).collect();
+        let more = names.len() - shown;
+        let more = if more == 0 { String::new() } else { format!(" and {more} more, which `-v` lists") };
+        let (path, count) = (sanitize::bytes(path.as_ref()), counted(names.len(), "tensor"));
+        self.ui.note(&format!(
+            "{path}: does not list {count} of its shards, which the new index does: {}{more}",
+            listed.join(", ")
+        ));
+    }
+
     fn remote_note(&self, note: &RemoteNote) {
         match note {
             RemoteNote::ServerMoved { to } => {
@@ -198,6 +210,13 @@ impl Reporter for Teller<'_> {
             Note::IndexWritten { path } => {
                 self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));
             }
+            Note::LongHeader { path, len, limit } => {
+                let (path, len, limit) = (sanitize::bytes(path.as_ref()), grouped(*len), grouped(*limit));
+                self.ui.note(&format!(
+                    "{path}: its safetensors header has {len} bytes, more than the {limit} that the Hub reads"
+                ));
+            }
+            Note::Unlisted { path, names } => self.unlisted(path, names),
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
@@ -255,7 +274,8 @@ fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, String)> {
     let tied = conversion.dropped.iter();
     let tied = tied.map(|(name, kept)| format!("{} → {}", sanitize::text(name), sanitize::text(kept)));
     let copied = conversion.copies.iter();
-    let copied = copied.map(|(name, reason)| format!("{} ({reason})", sanitize::text(name)));
+    let copied =
+        copied.map(|(name, reason)| format!("{} ({})", sanitize::text(name), sanitize::text(reason)));
     let ignored = conversion.ignored.iter();
     let ignored =
         ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
@@ -300,7 +320,7 @@ mod tests {
             key: String::new(),
             tensors: 1,
             dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
-            copies: vec![("view".to_owned(), "is transposed or strided")],
+            copies: vec![("view".to_owned(), "is transposed or strided".into())],
             ignored: Vec::new(),
         }
     }

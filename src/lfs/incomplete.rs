@@ -36,9 +36,8 @@ enum Place {
 
 impl Incomplete {
     pub(super) fn open(store: &Store, oid: Oid) -> Result<Self, Error> {
-        let dir = store.dir().join("incomplete");
-        store.make_dirs(&dir)?;
-        let path = dir.join(format!("{oid}.part"));
+        let path = path(store, oid);
+        store.make_dirs(path.parent().unwrap_or(store.dir()))?;
         let file = match lock(&path, Access::Behind).map_err(Error::io("open", &path))? {
             Some(file) => Place::Part(file, path),
             None => Place::Own(store.temp()?),
@@ -53,7 +52,8 @@ impl Incomplete {
         }
     }
 
-    fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         match &self.file {
             Place::Part(_, path) => path,
             Place::Own(temp) => temp.path(),
@@ -125,17 +125,23 @@ impl Incomplete {
         }
     }
 
+    /// Is it as long as this?
+    ///
+    /// # Errors
+    /// [`Error::SizeMismatch`]
+    pub fn check(&self, size: u64) -> Result<(), Error> {
+        let (oid, got) = (self.oid, self.len()?);
+        if got == size { Ok(()) } else { Err(Error::SizeMismatch { oid, expected: size, got }) }
+    }
+
     /// Gives the object its name. An object that is already there with that length is kept, and this one removed.
     /// Returns where it is.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] or [`Error::Io`]
     pub fn commit(self, size: u64) -> Result<PathBuf, Error> {
-        let (oid, got) = (self.oid, self.len()?);
-        if got != size {
-            return Err(Error::SizeMismatch { oid, expected: size, got });
-        }
-        let path = self.store.path_of(oid);
+        self.check(size)?;
+        let path = self.store.path_of(self.oid);
         if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size) {
             self.discard()?;
             return Ok(path);
@@ -151,6 +157,11 @@ impl Incomplete {
         sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
         Ok(path)
     }
+}
+
+/// Where what is here of an object is, or would be.
+pub(super) fn path(store: &Store, oid: Oid) -> PathBuf {
+    store.dir().join("incomplete").join(format!("{oid}.part"))
 }
 
 /// How a file is written.

@@ -19,6 +19,8 @@ pub mod pointer;
 #[cfg(feature = "repo")]
 pub mod resumable;
 #[cfg(feature = "repo")]
+pub mod space;
+#[cfg(feature = "repo")]
 pub mod store;
 #[cfg(feature = "repo")]
 pub(crate) mod temp;

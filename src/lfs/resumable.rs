@@ -6,15 +6,18 @@
 //! <lfs>/incomplete/<source>.safetensors.json     how far it is: written after the others are on the disk
 //! ```
 //!
-//! `<source>` is the oid of what is downloaded: that of the object is not known before its end.
+//! `<source>` is the oid of what it is made of: that of the object is not known before its end. An object that is whole may
+//! wait here for others, with its journal; the journal then outlives its name, and is forgotten when nobody needs it.
 //!
 //! Invariants: one process at a time has these files (an advisory lock on the first), another one gets files of its own
 //! that are gone when dropped; a link in their place is not followed; the journal speaks of bytes that are on the disk. It
-//! does not know what the journal says.
+//! does not know what the journal says. What nobody went on with for [`MAX_AGE`] is removed.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::incomplete::{Access, lock};
 use super::store::{Error, Store};
@@ -22,13 +25,18 @@ use super::temp::Temp;
 use crate::hash::Oid;
 
 /// The longest journal that is read.
-const MAX_JOURNAL: u64 = 64 << 10;
+const MAX_JOURNAL: u64 = 64 << 20;
+
+/// How long the files wait for a run that goes on with them.
+pub const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// The file of an object. Dropped, it stays for a later run.
 #[derive(Debug)]
 pub struct Resumable {
     place: Place,
     store: Store,
+    /// Does the journal outlive the name that the file gets?
+    is_whole: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -41,14 +49,14 @@ enum Place {
 
 impl Resumable {
     pub(super) fn open(store: &Store, source: Oid) -> Result<Self, Error> {
-        let dir = store.dir().join("incomplete");
+        let dir = dir(store);
         store.make_dirs(&dir)?;
-        let path = dir.join(format!("{source}.safetensors"));
+        let path = path(store, source);
         let place = match lock(&path, Access::Anywhere).map_err(Error::io("open", &path))? {
             Some(file) => Place::Named(file, path),
             None => Place::Own(store.temp()?),
         };
-        Ok(Self { place, store: store.clone() })
+        Ok(Self { place, store: store.clone(), is_whole: Cell::new(false) })
     }
 
     /// The file.
@@ -83,13 +91,34 @@ impl Resumable {
 
     /// What [`Resumable::save`] was told last.
     pub fn journal(&self) -> Option<Vec<u8>> {
-        let path = self.beside("json")?;
-        if !fs::symlink_metadata(&path).ok()?.is_file() {
-            return None;
-        }
-        let mut journal = Vec::new();
-        File::open(&path).ok()?.take(MAX_JOURNAL).read_to_end(&mut journal).ok()?;
-        Some(journal)
+        read(&self.beside("json")?)
+    }
+
+    /// Empties the file, and forgets what was in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn clear(&self) -> Result<(), Error> {
+        self.forget()?;
+        self.file().set_len(0).map_err(Error::io("empty", self.path()))
+    }
+
+    /// Remembers that the file is whole: it may wait for its name, and `journal` stays until
+    /// [`Store::forget`](super::Store::forget).
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn save_whole(&self, journal: &[u8]) -> Result<(), Error> {
+        self.file().sync_data().map_err(Error::io("sync", self.path()))?;
+        self.forget()?;
+        self.save(journal)?;
+        self.keep_journal();
+        Ok(())
+    }
+
+    /// Lets the journal outlive the name that the file gets.
+    pub fn keep_journal(&self) {
+        self.is_whole.set(matches!(self.place, Place::Named(..)));
     }
 
     /// Remembers how far the file is, whose bytes are on the disk. Without files of its own name, nothing.
@@ -133,10 +162,20 @@ impl Resumable {
         }
     }
 
-    /// Gives the file its final name, and removes what lies beside it.
+    /// Removes the file, because another one has its name and content already.
+    pub(super) fn superseded(self) -> Result<(), Error> {
+        if !self.is_whole.get() {
+            return self.discard();
+        }
+        fs::remove_file(self.path()).map_err(Error::io("remove", self.path()))
+    }
+
+    /// Gives the file its final name, and removes what lies beside it; not the journal of one that was whole.
     pub(super) fn rename(self, to: &Path) -> io::Result<()> {
-        // A journal without its file is of no use, and harms nobody.
-        let _left = self.forget();
+        if !self.is_whole.get() {
+            // A journal without its file is of no use, and harms nobody.
+            let _left = self.forget();
+        }
         match self.place {
             Place::Named(_, path) => fs::rename(path, to),
             Place::Own(temp) => temp.rename(to).map(drop).map_err(|(error, _)| error),
@@ -150,6 +189,72 @@ impl Resumable {
         name.push(extension);
         Some(name.into())
     }
+}
+
+fn dir(store: &Store) -> PathBuf {
+    store.dir().join("incomplete")
+}
+
+/// Where the file made of `source` is, or would be.
+pub(super) fn path(store: &Store, source: Oid) -> PathBuf {
+    dir(store).join(format!("{source}.safetensors"))
+}
+
+/// The journal of what is made of `source`, whoever has the file.
+pub(super) fn journal(store: &Store, source: Oid) -> Option<Vec<u8>> {
+    read(&path(store, source).with_extension("safetensors.json"))
+}
+
+/// Removes it.
+pub(super) fn forget(store: &Store, source: Oid) -> Result<(), Error> {
+    let path = path(store, source).with_extension("safetensors.json");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    if !metadata.is_file() || metadata.len() > MAX_JOURNAL {
+        return None;
+    }
+    let mut journal = Vec::new();
+    File::open(path).ok()?.take(MAX_JOURNAL).read_to_end(&mut journal).ok()?;
+    Some(journal)
+}
+
+/// Removes what nobody went on with since `now` less [`MAX_AGE`], and nothing that a living process has. Returns how
+/// many files that were. What cannot be removed stays for another run.
+pub(super) fn sweep(store: &Store, now: SystemTime) -> usize {
+    let Some(limit) = now.checked_sub(MAX_AGE) else { return 0 };
+    let is_old = |path: &Path| {
+        let changed = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        changed.is_ok_and(|changed| changed < limit)
+    };
+    let mut removed = 0;
+    for entry in fs::read_dir(dir(store)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(source) = name.to_str().and_then(|name| name.split_once(".safetensors")) else { continue };
+        let (Ok(source), "" | ".json" | ".spool") = (source.0.parse::<Oid>(), source.1) else { continue };
+        let file = path(store, source);
+        let of_it = ["safetensors.json", "safetensors.spool"].map(|extension| file.with_extension(extension));
+        // All of them together: a journal is younger than a file that is written at its beginning alone.
+        if !of_it
+            .iter()
+            .chain([&file])
+            .filter(|path| path.symlink_metadata().is_ok())
+            .all(|path| is_old(path))
+        {
+            continue;
+        }
+        let Ok(owner) = File::open(&file).or_else(|_| File::open(entry.path())) else { continue };
+        if owner.try_lock().is_ok() {
+            let gone = of_it.iter().chain([&file]).filter(|path| fs::remove_file(path).is_ok());
+            removed += gone.count();
+        }
+    }
+    removed
 }
 
 #[cfg(test)]
@@ -197,6 +302,48 @@ mod tests {
         first.discard().unwrap();
         assert_eq!(fs::read_dir(dir.path().join("lfs/incomplete")).unwrap().count(), 0);
         assert_eq!(fs::read_dir(store.tmp_dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_nobody_goes_on_with_is_removed_when_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, alive) = (store(dir.path()), Oid::of(b"alive"));
+        let left = store.resumable(Oid::of(b"left")).unwrap();
+        left.spool().unwrap();
+        left.save(b"{}").unwrap();
+        drop(left);
+        store.resumable(Oid::of(b"bare")).unwrap();
+        let alive = store.resumable(alive).unwrap();
+        let theirs = ["x.safetensors".to_owned(), format!("{}.part", Oid::of(b"part"))];
+        let names = dir.path().join("lfs/incomplete");
+        for name in &theirs {
+            fs::write(names.join(name), "theirs").unwrap();
+        }
+        let (now, soon) = (SystemTime::now(), Duration::from_secs(60));
+        assert_eq!(sweep(&store, now + MAX_AGE - soon), 0);
+        assert_eq!(sweep(&store, now + MAX_AGE + soon), 4);
+        let mut stay: Vec<_> = fs::read_dir(&names).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut expected: Vec<_> = theirs.iter().map(|name| names.join(name)).collect();
+        expected.push(alive.path().to_owned());
+        stay.sort();
+        expected.sort();
+        assert_eq!(stay, expected);
+    }
+
+    #[test]
+    fn one_that_is_whole_keeps_its_journal_until_it_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, source) = (store(dir.path()), Oid::of(b"source"));
+        let made = store.resumable(source).unwrap();
+        made.file().write_all(b"abc").unwrap();
+        made.spool().unwrap().write_all(b"spool").unwrap();
+        made.save_whole(b"whole").unwrap();
+        assert_eq!(store.journal(source).as_deref(), Some(b"whole".as_slice()));
+        store.create_from(made).commit(Oid::of(b"abc"), 3).unwrap();
+        assert_eq!(store.journal(source).as_deref(), Some(b"whole".as_slice()));
+        store.forget(source).unwrap();
+        store.forget(source).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("lfs/incomplete")).unwrap().count(), 0);
     }
 
     #[cfg(unix)]

@@ -16,9 +16,11 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use super::incomplete::Incomplete;
-use super::resumable::Resumable;
+use super::incomplete::{self, Incomplete};
+use super::resumable::{self, Resumable};
+use super::space;
 use super::temp::{self, Temp};
 use crate::hash::Oid;
 
@@ -163,6 +165,45 @@ impl Store {
         Resumable::open(self, source)
     }
 
+    /// What [`Resumable::save`] was told last of what is made of `source`. Nothing is made for it.
+    pub fn journal(&self, source: Oid) -> Option<Vec<u8>> {
+        resumable::journal(self, source)
+    }
+
+    /// Is there a file that is made of `source`, of this length?
+    pub fn has_resumable(&self, source: Oid, size: u64) -> bool {
+        let there = fs::symlink_metadata(resumable::path(self, source));
+        there.is_ok_and(|there| there.is_file() && there.len() == size)
+    }
+
+    /// How many bytes the files take already of which one is made of `source`, and one is its download.
+    pub fn taken(&self, source: Oid) -> [u64; 2] {
+        [resumable::path(self, source), incomplete::path(self, source)].map(|path| space::taken(&path))
+    }
+
+    /// Can two files of the store share their blocks?
+    pub fn shares_blocks(&self) -> bool {
+        let (Ok(one), Ok(other)) = (self.temp(), self.temp()) else { return false };
+        let written = one.file().write_all(&[1; 4096]);
+        written.is_ok() && super::copy::share_blocks(one.file(), other.file())
+    }
+
+    /// Forgets the journal of what was made of `source`.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn forget(&self, source: Oid) -> Result<(), Error> {
+        resumable::forget(self, source)
+    }
+
+    /// The object of this name, if it is in this store, to be read; it keeps its name.
+    pub fn stored(&self, oid: Oid) -> Option<NewObject> {
+        let path = self.path_of(oid);
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|there| there.is_file());
+        let file = File::open(&path).ok().filter(|_| is_file)?;
+        Some(NewObject { place: Place::Stored(file, path), store: self.clone() })
+    }
+
     /// The object that was made so.
     pub fn create_from(&self, made: Resumable) -> NewObject {
         NewObject { place: Place::Resumable(made), store: self.clone() }
@@ -189,12 +230,14 @@ impl Store {
         self.sharing
     }
 
-    /// Removes what killed runs left in `tmp`, and nothing of a living one. Returns how many files that were.
+    /// Removes what killed runs left in `tmp`, and in `incomplete` what nobody went on with for
+    /// [`MAX_AGE`](resumable::MAX_AGE); nothing of a living one. Returns how many files that were.
     ///
     /// # Errors
     /// What the system reports about the directory.
     pub fn sweep(&self) -> io::Result<usize> {
-        temp::sweep(&self.tmp_dir(), |_| Ok(()))
+        let old = resumable::sweep(self, SystemTime::now());
+        Ok(old + temp::sweep(&self.tmp_dir(), |_| Ok(()))?)
     }
 
     /// Makes a directory inside the store with its parents, and hands each new name to the disk.
@@ -228,6 +271,8 @@ pub struct NewObject {
 enum Place {
     Temp(Temp),
     Resumable(Resumable),
+    /// It has its name already.
+    Stored(File, PathBuf),
 }
 
 impl NewObject {
@@ -236,6 +281,7 @@ impl NewObject {
         match &self.place {
             Place::Temp(temp) => temp.file(),
             Place::Resumable(made) => made.file(),
+            Place::Stored(file, _) => file,
         }
     }
 
@@ -243,6 +289,30 @@ impl NewObject {
         match &self.place {
             Place::Temp(temp) => temp.path(),
             Place::Resumable(made) => made.path(),
+            Place::Stored(_, path) => path,
+        }
+    }
+
+    /// Remembers that it is whole, for a later run that goes on with it: [`Resumable::save_whole`]. One that no later run
+    /// finds is not remembered.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn save_whole(&self, journal: &[u8]) -> Result<(), Error> {
+        match &self.place {
+            Place::Resumable(made) => made.save_whole(journal),
+            Place::Temp(_) | Place::Stored(..) => Ok(()),
+        }
+    }
+
+    /// Removes what a later run could go on with. One that has its name stays: somebody else may need it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn discard(self) -> Result<(), Error> {
+        match self.place {
+            Place::Resumable(made) => made.discard(),
+            Place::Temp(_) | Place::Stored(..) => Ok(()),
         }
     }
 
@@ -260,7 +330,7 @@ impl NewObject {
         let path = store.path_of(oid);
         if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size) {
             if let Place::Resumable(made) = self.place {
-                made.discard()?;
+                made.superseded()?;
             }
             return Ok(path);
         }
@@ -270,6 +340,8 @@ impl NewObject {
         match self.place {
             Place::Temp(temp) => temp.rename(&path).map(drop).map_err(|(error, _)| error),
             Place::Resumable(made) => made.rename(&path),
+            // It was there when it was opened.
+            Place::Stored(..) => Err(io::ErrorKind::NotFound.into()),
         }
         .map_err(Error::io("rename an object to", &path))?;
         sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;

@@ -1,4 +1,4 @@
-//! [`Object::to_store`]: an object downloaded into the LFS store.
+//! [`Object::to_store`] and [`Object::to_part`]: an object downloaded into the LFS store.
 //!
 //! Invariants: the object gets its name only when its length and its SHA-256 are those of its pointer; what came before an
 //! interruption stays in git-lfs's own place for it, is hashed again, and is gone on with; bytes that turned out to be
@@ -27,6 +27,16 @@ impl Object<'_> {
             tell(size);
             return Ok(path);
         }
+        Ok(self.to_part(store, tell)?.commit(size)?)
+    }
+
+    /// Downloads it beside the objects of the store, where it may be read as long as this process has it. Left there, a
+    /// later run finds it.
+    ///
+    /// # Errors
+    /// As [`Object::to_store`].
+    pub fn to_part(&self, store: &Store, tell: &dyn Fn(u64)) -> Result<Incomplete> {
+        let (oid, size) = (self.pointer.oid, self.pointer.size);
         self.client.watched(|| {
             let part = store.incomplete(oid)?;
             if part.len()? > size {
@@ -43,7 +53,8 @@ impl Object<'_> {
                 part.discard()?;
                 return Err(Error::WrongDigest { oid, got });
             }
-            Ok(part.commit(size)?)
+            part.check(size)?;
+            Ok(part)
         })
     }
 

@@ -14,6 +14,9 @@ use crate::checkpoint::{DType, Plan, Tensor};
 /// The limit of the format: readers refuse longer headers.
 const MAX_HEADER: u64 = 100_000_000;
 
+/// What the Hub reads of a header to show the tensors of a file: `SAFETENSORS_MAX_HEADER_LENGTH` of `huggingface_hub`.
+pub const SHOWN_HEADER: u64 = 25_000_000;
+
 /// Where one tensor goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {

@@ -22,7 +22,7 @@ pub mod shard;
 mod write;
 
 pub use error::Error;
-pub use layout::{Layout, Place};
+pub use layout::{Layout, Place, SHOWN_HEADER};
 pub use read::{Info, read};
 pub use scatter::{Put, Scatter, Target};
 pub use write::{Sink, write};

@@ -6,11 +6,17 @@
 //!
 //! Written with two spaces of indentation, names sorted, and a final line feed, as transformers does.
 //! Invariant: every name of the weight map is in the shard it is mapped to, and `total_size` is the sum
-//! of the tensors' bytes.
+//! of the tensors' bytes. What is read says one thing to every reader: no key stands in it twice.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
+
+/// The longest index that is read, in bytes; one of a million tensors has about 100 MB.
+pub const MAX_LEN: u64 = 256 << 20;
 
 /// The index of a set of checkpoint shards, as far as we use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,17 +30,58 @@ pub struct Index {
 /// Why an index was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No JSON of the right shape.
+    /// No JSON.
     #[error("is no shard index")]
     Json(#[source] serde_json::Error),
+    /// Longer than is read.
+    #[error("is longer than a shard index may be: {len} bytes, over the limit of {limit}")]
+    Length {
+        /// Its length in bytes.
+        len: u64,
+        /// [`MAX_LEN`]
+        limit: u64,
+    },
+    /// A key stands twice in one object: readers take the first or the last.
+    #[error("has the key {key} twice")]
+    Twice {
+        /// The key.
+        key: String,
+    },
     /// No weight map.
     #[error("is no shard index: it has no weight map")]
     NoWeightMap,
+    /// A weight map without a tensor.
+    #[error("names no tensor: its weight map is empty")]
+    NoTensors,
+    /// `metadata` that is there and is no object.
+    #[error("is no shard index: its metadata is {what}, not an object")]
+    Metadata {
+        /// What it is.
+        what: &'static str,
+    },
+    /// A tensor whose shard is no text.
+    #[error("has {what} where the shard of {name} is named")]
+    ShardNotText {
+        /// The tensor.
+        name: String,
+        /// What stands there.
+        what: &'static str,
+    },
     /// A shard that is not a plain file name beside the index.
-    #[error("names the shard {shard}, which is no plain file name")]
+    #[error("names the shard `{shard}`, which {why}")]
     ShardName {
         /// The name.
         shard: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A shard whose name says that it is no checkpoint.
+    #[error("names the shard {shard}, which is {what} by its name")]
+    NotCheckpoint {
+        /// The name.
+        shard: String,
+        /// What it is.
+        what: &'static str,
     },
 }
 
@@ -44,17 +91,26 @@ impl Index {
     /// # Errors
     /// [`Error`].
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
-        let value: Value = serde_json::from_slice(text).map_err(Error::Json)?;
-        let map = value.get("weight_map").and_then(Value::as_object).ok_or(Error::NoWeightMap)?;
+        let mut value = unique(text)?;
+        let metadata = match value.get_mut("metadata").map(Value::take) {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(metadata)) => metadata,
+            Some(other) => return Err(Error::Metadata { what: kind(&other) }),
+        };
+        let Some(Value::Object(map)) = value.get_mut("weight_map").map(Value::take) else {
+            return Err(Error::NoWeightMap);
+        };
+        if map.is_empty() {
+            return Err(Error::NoTensors);
+        }
         let mut weight_map = BTreeMap::new();
         for (name, shard) in map {
-            let shard = shard.as_str().ok_or(Error::NoWeightMap)?;
-            if shard.is_empty() || shard.contains(['/', '\\', '\0']) || shard.starts_with('.') {
-                return Err(Error::ShardName { shard: shard.to_owned() });
-            }
-            weight_map.insert(name.clone(), shard.to_owned());
+            let Value::String(shard) = shard else {
+                return Err(Error::ShardNotText { name, what: kind(&shard) });
+            };
+            check(&shard)?;
+            weight_map.insert(name, shard);
         }
-        let metadata = value.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
         Ok(Self { weight_map, metadata })
     }
 
@@ -64,5 +120,191 @@ impl Index {
         metadata.insert("total_size".to_owned(), json!(total));
         let index = json!({ "metadata": metadata, "weight_map": self.weight_map });
         format!("{index:#}\n")
+    }
+}
+
+/// Is it a plain name of a checkpoint beside the index?
+fn check(shard: &str) -> Result<(), Error> {
+    let why = if shard.is_empty() {
+        "is empty"
+    } else if shard.contains('\0') {
+        "has a NUL in it"
+    } else if shard.starts_with(['/', '\\']) {
+        "is an absolute path"
+    } else if shard.contains(['/', '\\']) {
+        "is in another directory"
+    } else if shard.starts_with('.') {
+        "begins with a dot"
+    } else {
+        let lower = shard.to_ascii_lowercase();
+        let what = match lower.rsplit_once('.') {
+            Some((_, "safetensors")) => "a safetensors file",
+            Some((_, "json")) => "a shard index",
+            _ => return Ok(()),
+        };
+        return Err(Error::NotCheckpoint { shard: shard.to_owned(), what });
+    };
+    Err(Error::ShardName { shard: shard.to_owned(), why })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Any JSON in which no object has a key twice.
+fn unique(text: &[u8]) -> Result<Value, Error> {
+    let twice = RefCell::new(None);
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let read = Unique(&twice).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| match twice.take() {
+        Some(key) => Error::Twice { key },
+        None => Error::Json(error),
+    })
+}
+
+/// Reads a value. The first key that an object has twice is left in the cell.
+#[derive(Clone, Copy)]
+struct Unique<'a>(&'a RefCell<Option<String>>);
+
+impl<'de> DeserializeSeed<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique<'_> {
+    type Value = Value;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if map.contains_key(&key) {
+                *self.0.borrow_mut() = Some(key);
+                return Err(A::Error::custom("a key stands there twice"));
+            }
+            map.insert(key, entries.next_value_seed(self)?);
+        }
+        Ok(map.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Index::parse(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    fn names(shard: &str) -> String {
+        refused(&json!({ "weight_map": { "a": shard } }).to_string())
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_wherever_it_stands() {
+        for text in [
+            r#"{"weight_map": {"a": "x.bin", "a": "y.bin"}}"#,
+            r#"{"weight_map": {"a": "x.bin", "\u0061": "x.bin"}}"#,
+            r#"{"weight_map": {"b": "x.bin"}, "a": {"a": [{"a": 1, "a": 2}]}}"#,
+            r#"{"a": {}, "weight_map": {"b": "x.bin"}, "a": {}}"#,
+        ] {
+            assert_eq!(refused(text), "has the key a twice");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_a_plain_name_of_a_checkpoint() {
+        for (shard, says) in [
+            ("", "names the shard ``, which is empty"),
+            ("/etc/x.bin", "which is an absolute path"),
+            ("\\\\host\\x.bin", "which is an absolute path"),
+            ("../x.bin", "which is in another directory"),
+            ("a/x.bin", "which is in another directory"),
+            ("a\\x.bin", "which is in another directory"),
+            ("..", "which begins with a dot"),
+            (".x.bin", "which begins with a dot"),
+            ("x\0.bin", "which has a NUL in it"),
+            ("model.safetensors", "which is a safetensors file by its name"),
+            ("Model.SafeTensors", "which is a safetensors file by its name"),
+            ("pytorch_model.bin.index.json", "which is a shard index by its name"),
+        ] {
+            assert!(names(shard).contains(says), "{shard:?}: {}", names(shard));
+        }
+        for shard in ["x", "pytorch_model-00001-of-00002.bin", "a b.pt", "模型.bin"] {
+            let text = json!({ "weight_map": { "a": shard } }).to_string();
+            assert_eq!(Index::parse(text.as_bytes()).unwrap().weight_map["a"], shard);
+        }
+    }
+
+    #[test]
+    fn what_has_another_shape_is_refused() {
+        for (text, says) in [
+            ("", "is no shard index"),
+            ("{} x", "is no shard index"),
+            ("[]", "it has no weight map"),
+            ("{}", "it has no weight map"),
+            (r#"{"weight_map": [["a", "x.bin"]]}"#, "it has no weight map"),
+            (r#"{"weight_map": {}}"#, "its weight map is empty"),
+            (r#"{"weight_map": {"a": 3}}"#, "has a number where the shard of a is named"),
+            (r#"{"weight_map": {"a": null}}"#, "has null where the shard of a is named"),
+            (r#"{"metadata": [], "weight_map": {"a": "x"}}"#, "its metadata is a list"),
+            (r#"{"metadata": "x", "weight_map": {"a": "x"}}"#, "its metadata is text"),
+        ] {
+            assert!(refused(text).contains(says), "{text}: {}", refused(text));
+        }
+        for text in [r#"{"weight_map": {"a": "x"}}"#, r#"{"metadata": null, "weight_map": {"a": "x"}}"#] {
+            let index = Index::parse(text.as_bytes()).unwrap();
+            let written: Value = serde_json::from_str(&index.render(5)).unwrap();
+            assert_eq!(written, json!({ "metadata": { "total_size": 5 }, "weight_map": { "a": "x" } }));
+        }
     }
 }

@@ -103,7 +103,10 @@ fn the_files_of_a_set_come_back_together() {
     let before = model.listing();
     let run = model.run(&["-f"]);
     assert_eq!(run.code, Some(2), "{run:?}");
-    assert_eq!(differences(&before, &model.listing()), [""; 0], "{run:?}");
+    // What was converted is remembered for the next run.
+    let mut left = differences(&before, &model.listing());
+    left.retain(|what| !(what.contains("/lfs/incomplete/") && what.contains(".safetensors.json: None")));
+    assert_eq!(left, [""; 0], "{run:?}");
     assert_eq!(fs::read(model.at("model.safetensors.index.json")).unwrap(), b"mine");
 }
 

@@ -12,6 +12,7 @@ mod index;
 mod interrupted;
 mod leftovers;
 mod lfs;
+mod limits;
 mod links;
 mod many;
 #[cfg(target_os = "linux")]
@@ -20,6 +21,7 @@ mod names;
 mod options;
 mod plain;
 mod refused;
+mod sets;
 mod shards;
 mod sources;
 mod sparse;
@@ -226,7 +228,10 @@ fn listing(dir: &Path) -> Listing {
 fn differences(before: &Listing, after: &Listing) -> Vec<String> {
     let is_store = |path: &Path| {
         let text = path.to_string_lossy();
-        text.ends_with("lfs") || text.contains("/lfs/tmp") || text.contains("/lfs/objects")
+        text.ends_with("lfs")
+            || text.contains("/lfs/tmp")
+            || text.ends_with("/lfs/incomplete")
+            || text.contains("/lfs/objects")
     };
     let names = before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>();
     let differs = names.into_iter().filter(|name| before.get(*name) != after.get(*name));

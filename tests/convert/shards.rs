@@ -228,9 +228,14 @@ fn an_index_with_changes_that_are_not_staged() {
 #[test]
 fn an_index_that_disagrees() {
     let wrong = json!({ "a": SHARDS[0], "b": SHARDS[1], "c": SHARDS[1] });
-    refused(&with_index(&wrong), &[], "which it does not");
-    let absent = json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1], "d": SHARDS[1] });
-    refused(&with_index(&absent), &[], "which it does not");
+    let says = format!("error: {INDEX}: says that {} holds b, which is in {}\n", SHARDS[1], SHARDS[0]);
+    refused(&with_index(&wrong), &[], &says);
+    let absent = json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1], "d": SHARDS[1], "e": SHARDS[0] });
+    refused(
+        &with_index(&absent),
+        &[],
+        &format!("error: {INDEX}: names d, which no shard holds (and 1 more)\n"),
+    );
     for map in [json!({ "a": "../outside.bin" }), json!({ "a": 3 }), json!(null)] {
         let model = with_index(&map);
         refused(&model, &[], INDEX);
@@ -248,15 +253,101 @@ fn a_tensor_in_two_shards() {
     let map = json!({ "a": SHARDS[0], "c": SHARDS[1] });
     model.add(INDEX, index(&map).as_bytes());
     model.commit();
-    let told = format!("error: {}: holds c, as {} does\n", SHARDS[0], CONVERTED[0]);
+    let told = format!("error: {INDEX}: has c in two shards, {} and {}\n", SHARDS[0], SHARDS[1]);
     refused(&model, &[], &told);
     refused(
         &model,
         &["--replace", "--commit"],
-        &format!("hint: list what it holds with `git st-convert inspect {}`", SHARDS[0]),
+        &format!("hint: list what it holds with `git st-convert inspect {}`", SHARDS[1]),
     );
     // Each by itself is fine.
     model.run(&SHARDS).ok();
+}
+
+#[test]
+fn a_name_that_is_dropped_in_one_shard_and_kept_in_another() {
+    let model = Model::new();
+    model.add(SHARDS[0], &super::fixture("tied-2.bin"));
+    model.add(SHARDS[1], &checkpoint(&[tensor("embed.weight", 40)]));
+    let map = json!({ "decoder.weight": SHARDS[0], "embed.weight": SHARDS[1] });
+    model.add(INDEX, index(&map).as_bytes());
+    model.commit();
+    refused(&model, &[], &format!("has embed.weight in two shards, {} and {}", SHARDS[0], SHARDS[1]));
+}
+
+#[test]
+fn what_the_index_does_not_list_is_told_and_listed() {
+    let model = with_index(&json!({ "a": SHARDS[0], "c": SHARDS[1] }));
+    let run = model.run(&["-n"]);
+    let told = format!("{INDEX}: does not list 1 tensor of its shards, which the new index does: b\n");
+    assert!(run.stderr.contains(&told), "{run:?}");
+    let run = model.run::<&str>(&[]);
+    assert!(run.stderr.contains(&told), "{run:?}");
+    run.ok();
+    check(&model);
+}
+
+#[test]
+fn an_index_that_is_refused_for_its_text() {
+    let other = "{\"weight_map\": {\"a\": \"x.bin\", \"a\": \"y.bin\"}}";
+    for (text, says) in [
+        (other.to_owned(), "has the key a twice"),
+        (index(&json!({})), "its weight map is empty"),
+        (index(&json!({ "a": ["x.bin"] })), "has a list where the shard of a is named"),
+        (index(&json!({ "a": "" })), "names the shard ``, which is empty"),
+        (index(&json!({ "a": "/etc/x.bin" })), "which is an absolute path"),
+        (index(&json!({ "a": "..\\x.bin" })), "which is in another directory"),
+        (index(&json!({ "a": "../x.bin" })), "which is in another directory"),
+        (index(&json!({ "a": "x\0.bin" })), "names the shard `x\\x00.bin`, which has a NUL in it"),
+        (index(&json!({ "a": INDEX })), "which is a shard index by its name"),
+        (index(&json!({ "a": CONVERTED[0] })), "which is a safetensors file by its name"),
+        (json!({ "metadata": [], "weight_map": { "a": "x.bin" } }).to_string(), "its metadata is a list"),
+        ("[]".to_owned(), "it has no weight map"),
+    ] {
+        let model = Model::new();
+        model.add(SHARDS[1], &shards()[1]);
+        model.add(INDEX, text.as_bytes());
+        model.commit();
+        refused(&model, &[], says);
+        let run = model.run::<&str>(&[]);
+        assert!(run.stderr.contains(&format!("error: {INDEX}: ")), "{run:?}");
+        assert!(!run.stderr.contains('\0'), "{run:?}");
+    }
+}
+
+#[test]
+fn an_index_without_metadata_and_with_a_wrong_size() {
+    let model = with_index(&map());
+    let text = json!({ "weight_map": map(), "other": 1 }).to_string();
+    model.add(INDEX, text.as_bytes());
+    model.commit();
+    model.run::<&str>(&[]).ok();
+    let text = fs::read(model.at("model.safetensors.index.json")).unwrap();
+    let written: Value = serde_json::from_slice(&text).unwrap();
+    let map = json!({ "a": CONVERTED[0], "b": CONVERTED[0], "c": CONVERTED[1] });
+    assert_eq!(written, json!({ "metadata": { "total_size": 4408 }, "weight_map": map }));
+}
+
+#[test]
+fn every_missing_shard_is_named() {
+    let third = "pytorch_model-00003-of-00003.bin";
+    let model = with_index(&json!({ "a": SHARDS[0], "c": SHARDS[1], "d": third, "e": "x y.bin" }));
+    fs::remove_file(model.object(git_st_convert::hash::Oid::of(&shards()[0]))).unwrap();
+    model.only_pointer(SHARDS[0], &shards()[0]);
+    refused(&model, &[], &format!("error: {INDEX}: names 3 shards, which cannot be read\n"));
+    let run = model.run::<&str>(&[]);
+    for (shard, why) in [
+        (SHARDS[0], "is an LFS pointer whose object is not here"),
+        (third, "is not a file here"),
+        ("x y.bin", "is not a file here"),
+    ] {
+        assert!(run.stderr.contains(&format!("{shard}: {why}\n")), "{run:?}");
+    }
+    assert!(run.stderr.contains(&format!("git lfs pull --include \"{}\"", SHARDS[0])), "{run:?}");
+    let lines = super::json_lines(&model.run(&["--json"]).stdout);
+    let told = lines.iter().find(|line| line["source"] == INDEX).unwrap();
+    let reason = told["reason"].to_string();
+    assert!(reason.contains(third) && reason.contains("x y.bin"), "{reason}");
 }
 
 #[test]

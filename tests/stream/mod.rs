@@ -3,6 +3,7 @@
 mod faults;
 mod inspect;
 mod resumed;
+mod shards;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -91,7 +91,7 @@ fn a_killed_run_leaves_the_repository_as_it_was_and_a_later_one_finishes() {
 }
 
 /// As the key does it.
-fn rustix_interrupt(process: u32) {
+pub(super) fn rustix_interrupt(process: u32) {
     let process = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
 }

@@ -13,13 +13,14 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::server::Server;
 use super::super::{Error, Reason, names};
 use super::far::Far;
+use super::judge::{Verdict, judge};
 use super::{Options, Outcomes, Source};
-use crate::checkpoint::{self, Kind};
+use crate::checkpoint;
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
-use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::read_at::{FileSource, ReadAt as _, Reader};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
-use crate::safetensors::shard::Index;
+use crate::safetensors::shard::{self, Index};
 
 /// A file to convert.
 pub(super) struct Candidate {
@@ -47,6 +48,16 @@ pub(super) enum Found {
     Here(Source),
     /// On the LFS server.
     There(Pointer),
+}
+
+impl Found {
+    /// What its pointer promises.
+    pub(super) fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Here(source) => source.pointer,
+            Self::There(pointer) => Some(*pointer),
+        }
+    }
 }
 
 /// The index of a repository, by path.
@@ -295,6 +306,10 @@ impl<'a> Tracked<'a> {
         let Some(server) = self.server()?.filter(|_| !names::is_of_another_kind(path)) else {
             return Ok(Verdict::Other);
         };
+        // What a run began to convert was judged by it; what is wrong with it is seen when it is planned.
+        if names::is_weight_like(path) && self.repo.store().journal(pointer.oid).is_some() {
+            return Ok(Verdict::Weights);
+        }
         match server.object(pointer).ranged()? {
             Some(bytes) => Ok(judge(path, &bytes)),
             // It would have to be downloaded whole to be seen.
@@ -336,11 +351,15 @@ impl<'a> Tracked<'a> {
         }
         let source = self.open(index.as_bstr())?;
         let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
-        let len = usize::try_from(source.file.len().min(64 << 20)).unwrap_or(0);
+        let (len, limit) = (source.file.len(), shard::MAX_LEN);
+        if len > limit {
+            return Err(shard::Error::Length { len, limit }.into());
+        }
+        let len = usize::try_from(len).unwrap_or(0);
         let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
-        let shards: BTreeSet<&String> = content.weight_map.values().collect();
+        let named: BTreeSet<&String> = content.weight_map.values().collect();
         let mut paths: BTreeSet<_> =
-            shards.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+            named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
         // Of one that was changed since, only the names tell which shards are in the set, too.
         if self.check_unmodified(index.as_bstr()).is_err() {
             paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
@@ -349,42 +368,18 @@ impl<'a> Tracked<'a> {
         for path in &paths {
             found.remove(path);
         }
+        let mut shards = Vec::new();
         for path in &paths {
-            if let Err(source) = self.find(path.as_bstr()) {
-                return Err(Error::MissingShard { shard: path.clone(), source: Box::new(source) });
+            match self.find(path.as_bstr()) {
+                Ok(_) => {}
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(why) => shards.push((path.clone(), why)),
             }
+        }
+        if !shards.is_empty() {
+            return Err(Error::MissingShards { shards });
         }
         let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
         Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
-    }
-}
-
-/// What the content of a file says.
-enum Verdict {
-    /// Torch weights.
-    Weights,
-    /// A pickle of torch without a storage.
-    State,
-    /// Something else, although the name promises weights.
-    BrokenPromise(Kind),
-    /// Something else.
-    Other,
-}
-
-fn judge(path: &BStr, file: &dyn ReadAt) -> Verdict {
-    match Kind::of(file) {
-        Ok(Kind::Legacy) => Verdict::Weights,
-        // Any archive is a zip; torch's has a pickle in it.
-        Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Verdict::Weights,
-        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => {
-            if checkpoint::is_plain_pickle(file) {
-                Verdict::State
-            } else {
-                Verdict::BrokenPromise(kind)
-            }
-        }
-        Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Verdict::BrokenPromise(kind),
-        Ok(kind) if names::promises_weights(path) => Verdict::BrokenPromise(kind),
-        _ => Verdict::Other,
     }
 }

@@ -5,10 +5,11 @@
 
 use bstr::{BStr, BString};
 
-use super::super::{Error, names};
+use super::super::{Conversion, Error, names};
 use super::candidates::{Set, Unit};
 use super::job::{Into, Written};
-use super::repository::{Planned, Run};
+use super::planning::Planned;
+use super::repository::Run;
 use super::source::Source;
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::Pointer;
@@ -75,7 +76,8 @@ impl Run<'_> {
     }
 
     /// Converts into the store alone: is the very same staged? Its object is there then.
-    pub(super) fn prove_staged(&self, planned: &Planned) -> Result<Written, Error> {
+    pub(super) fn prove_staged(&self, planned: &Planned) -> Result<(Written, Conversion), Error> {
+        let Some(job) = planned.job() else { return Err(Error::SourceChanged) };
         let store = self.repo.store();
         let object = store.create()?;
         let path = store.tmp_dir();
@@ -85,13 +87,14 @@ impl Run<'_> {
             spool.file().try_clone().map_err(failed)
         };
         let into = Into { path: &path, first: object.file(), second: None };
-        let written = planned.job.run(&into, &spool, self.reporter)?;
+        let written = job.run(&into, &spool, self.reporter)?;
+        job.drop_source()?;
         let staged = self.tracked.staged_pointer(planned.output.as_ref())?;
         if staged != Some(Pointer { oid: written.oid, size: written.size }) {
             return Err(Error::OutputExists { output: planned.output.clone() });
         }
         object.commit(written.oid, written.size)?;
-        Ok(written)
+        Ok((written, job.facts(Some(written))))
     }
 
     /// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.

@@ -1,13 +1,60 @@
-//! The index of a sharded set, made anew from what the shards hold.
+//! The index of a sharded set: held against what the shards hold, and made anew from it.
+//!
+//! Invariant: no tensor is in two shards, and whatever the index names is in the shard that it names. What the index does
+//! not list is told, and listed by the new one.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::{Error, names};
+use super::super::{Error, Note, names};
 use super::candidates::Set;
-use super::repository::Planned;
+use super::job::Job;
 use crate::repo::{self, Filter, Repo};
+
+/// What a shard holds.
+pub(super) struct Held {
+    /// The checkpoint.
+    pub(super) path: BString,
+    /// Its safetensors file.
+    pub(super) output: BString,
+    /// The tensors that are written.
+    pub(super) kept: BTreeSet<String>,
+    /// The tied names that are not.
+    pub(super) dropped: BTreeSet<String>,
+    /// How many bytes the tensors have that are written.
+    pub(super) bytes: u64,
+}
+
+impl Held {
+    pub(super) fn of(path: &BStr, output: &BStr, job: &Job) -> Self {
+        let tensors = job.ties.kept.iter().filter_map(|&kept| job.plan.tensors.get(kept));
+        Self {
+            path: path.to_owned(),
+            output: output.to_owned(),
+            kept: tensors.map(|tensor| tensor.name.clone()).collect(),
+            dropped: job.ties.dropped.keys().cloned().collect(),
+            bytes: job.layout.data_len(),
+        }
+    }
+
+    /// Every name of the checkpoint.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.kept.iter().chain(&self.dropped)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.kept.contains(name) || self.dropped.contains(name)
+    }
+}
+
+/// Where the new index goes.
+pub(super) struct Place {
+    path: BString,
+    is_under_lfs: bool,
+    /// The index that it stands for.
+    replaces: BString,
+}
 
 /// The shard index to write.
 pub(super) struct NewIndex {
@@ -17,40 +64,85 @@ pub(super) struct NewIndex {
     pub(super) is_under_lfs: bool,
     /// The index that it stands for.
     pub(super) replaces: BString,
+    /// What that one does not list.
+    pub(super) unlisted: Vec<String>,
 }
 
-/// The index of the converted set: what each file really holds, and a true size.
-pub(super) fn new_index(repo: &Repo, set: &Set, planned: &[Planned]) -> Result<NewIndex, Error> {
-    let mut content = set.content.clone();
-    content.weight_map.clear();
-    let mut total = 0;
-    for Planned { path, output, job, .. } in planned {
-        let name =
-            |path: &BString| path.rsplit_str("/").next().unwrap_or_default().to_str_lossy().into_owned();
-        let (old, new) = (name(path), name(output));
-        let held: HashSet<_> = job.plan.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        for (key, _) in set.content.weight_map.iter().filter(|(_, shard)| **shard == old) {
-            if !held.contains(key.as_str()) {
-                let (index, shard) = (set.index.clone(), path.clone());
-                return Err(Error::IndexDisagrees { index, shard, name: key.clone() });
-            }
-        }
-        for &kept in &job.ties.kept {
-            if let Some(tensor) = job.plan.tensors.get(kept)
-                && let Some(other) = content.weight_map.insert(tensor.name.clone(), new.clone())
-            {
-                return Err(Error::TwoShards { name: tensor.name.clone(), other });
-            }
-        }
-        total += job.layout.data_len();
-    }
+/// Where the index of the converted set goes. What cannot be had in the end is said before the long work.
+pub(super) fn place(repo: &Repo, set: &Set) -> Result<Place, Error> {
     let path = names::safetensors_index(set.index.as_bstr());
     let is_under_lfs = match repo.filter_of(path.as_bstr())? {
         Filter::Lfs => true,
         Filter::Other(filter) => return Err(repo::Error::OtherFilter { path, filter }.into()),
         Filter::Unspecified | Filter::Unset => false,
     };
-    // A link in its place is refused before the long work.
     repo.target(path.as_bstr())?.metadata()?;
-    Ok(NewIndex { path, text: content.render(total), is_under_lfs, replaces: set.index.clone() })
+    Ok(Place { path, is_under_lfs, replaces: set.index.clone() })
+}
+
+/// Holds the index against the shards that are known by now. With all of them, it can name no tensor that none holds.
+pub(super) fn agree(set: &Set, shards: &[Held], is_all: bool) -> Result<(), Error> {
+    let mut holders: BTreeMap<&String, &Held> = BTreeMap::new();
+    for shard in shards {
+        for name in shard.names() {
+            if let Some(first) = holders.insert(name, shard) {
+                let (name, first, second) = (name.clone(), first.path.clone(), shard.path.clone());
+                return Err(Error::TwoShards { name, first, second });
+            }
+        }
+    }
+    let by_name: BTreeMap<&[u8], &Held> =
+        shards.iter().map(|shard| (file_name(&shard.path), shard)).collect();
+    let wrong = set.content.weight_map.iter().filter_map(|(name, shard)| {
+        let shard = by_name.get(shard.as_bytes()).filter(|shard| !shard.has(name))?;
+        Some((name, *shard, holders.get(name)))
+    });
+    // What another shard holds says more than what none does.
+    let (elsewhere, nowhere): (Vec<_>, Vec<_>) = wrong.partition(|(.., holder)| holder.is_some());
+    let more = elsewhere.len().max(1) - 1;
+    if let Some(&(name, shard, Some(other))) = elsewhere.first() {
+        let (name, shard, other) = (name.clone(), shard.path.clone(), other.path.clone());
+        return Err(Error::InOtherShard { name, shard, other, more });
+    }
+    let more = nowhere.len().max(1) - 1;
+    match nowhere.first() {
+        Some((name, ..)) if is_all => Err(Error::InNoShard { name: (*name).clone(), more }),
+        Some((name, shard, _)) => {
+            Err(Error::NotInShard { name: (*name).clone(), shard: shard.path.clone(), more })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The index of the converted set: what each file really holds, and a true size.
+pub(super) fn new_index(place: Place, set: &Set, shards: &[Held]) -> Result<NewIndex, Error> {
+    agree(set, shards, true)?;
+    let mut content = set.content.clone();
+    content.weight_map.clear();
+    let (mut total, mut unlisted) = (0_u64, Vec::new());
+    for shard in shards {
+        let output = file_name(&shard.output).to_str_lossy();
+        for name in &shard.kept {
+            if !set.content.weight_map.contains_key(name) {
+                unlisted.push(name.clone());
+            }
+            content.weight_map.insert(name.clone(), output.to_string());
+        }
+        total = total.saturating_add(shard.bytes);
+    }
+    let Place { path, is_under_lfs, replaces } = place;
+    Ok(NewIndex { path, text: content.render(total), is_under_lfs, replaces, unlisted })
+}
+
+impl NewIndex {
+    /// What there is to say of it.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        let unlisted = (!self.unlisted.is_empty())
+            .then(|| Note::Unlisted { path: self.replaces.clone(), names: self.unlisted.clone() });
+        unlisted.into_iter().chain([Note::IndexWritten { path: self.path.clone() }]).collect()
+    }
+}
+
+fn file_name(path: &BString) -> &[u8] {
+    path.rsplit_str("/").next().unwrap_or_default()
 }

@@ -4,6 +4,7 @@
 //! the checksums of its records. The hashing is beside it ([`Hashing`]).
 //! Invariant: what [`Job::run`] returns was read from a source that is proven.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -11,15 +12,15 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::{Conversion, Error, Reporter};
+use super::super::{Conversion, Error, Note, Reporter};
 use super::hashing::{Hashed, Hashing, Side};
 use super::{Options, Source};
 use crate::buffer::{Buffer, Pool};
 use crate::checkpoint::{self, Headers, Kind, Plan, Proof, ties};
 use crate::hash::Oid;
-use crate::lfs::{Pointer, Writers};
+use crate::lfs::{Incomplete, Pointer, Writers};
 use crate::read_at::{FileSource, Joined, ReadAt};
-use crate::safetensors::{self, Layout, Sink};
+use crate::safetensors::{self, Layout, SHOWN_HEADER, Sink};
 use crate::scan;
 
 /// A conversion that is decided, with nothing written.
@@ -28,8 +29,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) layout: Layout,
     pub(super) ties: ties::Ties,
-    /// The source is in the store for this conversion alone.
-    pub(super) is_passing: bool,
+    /// The source, if it was downloaded for this conversion alone.
+    pub(super) passing: RefCell<Option<Incomplete>>,
 }
 
 /// Where the bytes of a checkpoint are.
@@ -103,7 +104,21 @@ impl Job {
             metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());
         }
         let layout = Layout::new(&plan, &ties.kept, &metadata)?;
-        Ok(Self { content, plan, layout, ties, is_passing: false })
+        Ok(Self { content, plan, layout, ties, passing: RefCell::default() })
+    }
+
+    /// What there is to say beside the facts.
+    pub(super) fn note(&self, path: &BStr) -> Option<Note> {
+        let (len, limit) = (self.layout.header().len() as u64, SHOWN_HEADER);
+        (len > limit).then(|| Note::LongHeader { path: path.to_owned(), len, limit })
+    }
+
+    /// Removes the source, if it was downloaded for this conversion alone.
+    pub(super) fn drop_source(&self) -> Result<(), Error> {
+        match self.passing.take() {
+            Some(part) => Ok(part.discard()?),
+            None => Ok(()),
+        }
     }
 
     /// Is it the name of a tensor here?
@@ -124,7 +139,7 @@ impl Job {
             key: self.plan.key.clone(),
             tensors: self.ties.kept.len(),
             dropped: self.ties.dropped.clone(),
-            copies: self.ties.copies.clone(),
+            copies: self.ties.copies.iter().map(|(name, why)| (name.clone(), (*why).into())).collect(),
             ignored: self.plan.ignored.clone(),
         }
     }
@@ -212,7 +227,8 @@ impl Job {
 }
 
 impl Content {
-    fn pointer(&self) -> Option<Pointer> {
+    /// What its pointer promises.
+    pub(super) fn pointer(&self) -> Option<Pointer> {
         match self {
             Self::Here(source) => source.pointer,
             Self::There { pointer, .. } => Some(*pointer),
@@ -229,7 +245,8 @@ impl Content {
 
 /// Plans a checkpoint.
 fn read(source: &dyn ReadAt, headers: Headers, options: &Options) -> Result<Plan, Error> {
-    let wanted = checkpoint::Options { key: options.key.clone(), headers, ..checkpoint::Options::default() };
+    let limits = checkpoint::Limits { output: options.max_output, ..checkpoint::Limits::default() };
+    let wanted = checkpoint::Options { key: options.key.clone(), headers, limits };
     Ok(checkpoint::plan(source, &wanted)?)
 }
 

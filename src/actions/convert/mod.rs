@@ -2,8 +2,12 @@
 //!
 //! ```text
 //! candidates  which files of the index, or which named ones, and from where their bytes come
+//! judge       what the content of a file says
 //! job         plan, ties, layout; then the pass over the bytes
+//! planning    what is decided before anything is written
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
+//! index       the index of a set against its shards, and the new one
+//! whole       a shard that is converted and waits for the others
 //! existing    what stands already where a safetensors file goes
 //! leftover    what a killed run with `--replace` did not remove
 //! there       the same for what is on the LFS server alone: `pass` while it is downloaded
@@ -21,18 +25,23 @@ mod far;
 mod hashing;
 mod index;
 mod job;
+mod judge;
 mod leftover;
 mod pass;
 mod plain;
+mod planning;
 mod publish;
 mod repository;
 mod source;
 mod there;
+mod whole;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{Error, Outcome, Reason, Reporter, Status};
+use bstr::ByteSlice as _;
+
+use super::{Error, Outcome, Reason, Reporter, Size, Status};
 use crate::remote::Settings;
 use crate::repo::Repo;
 
@@ -66,6 +75,8 @@ pub struct Options {
     pub pointer_only: bool,
     /// Store the downloaded checkpoint, too.
     pub keep_source: bool,
+    /// The tensors of a checkpoint may have so many bytes together, whatever it has itself.
+    pub max_output: Option<u64>,
     /// How servers are asked for what is not here; `None`: they are not.
     pub servers: Option<Settings>,
     /// Commit the result: the message, or `None` inside for the default one.
@@ -114,12 +125,32 @@ pub fn convert_adopting(
         (options.pointer_only, "--pointer-only"),
     ];
     let unplaced = switches.into_iter().find_map(|(is_set, option)| is_set.then_some(option));
-    match Repo::discover(&options.cwd)? {
+    let found = Repo::discover(&options.cwd)?;
+    let options = &configured(found.as_ref(), options)?;
+    match found {
         Some(repo) if options.output.is_none() => repository::convert(&repo, options, adopt, reporter),
         _ if unplaced.is_some() => Err(Error::NeedsRepository { option: unplaced.unwrap_or_default() }),
         repo if !options.paths.is_empty() => plain::convert(repo.as_ref(), options, reporter),
         _ => Err(Error::NoRepository),
     }
+}
+
+/// The options with what the configuration says where the command line says nothing: `st-convert.keepSource`,
+/// `st-convert.jobs`, `st-convert.maxOutput`.
+fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> {
+    const MAX_OUTPUT: &str = "st-convert.maxOutput";
+    let mut options = options.clone();
+    let Some(repo) = repo else { return Ok(options) };
+    options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
+    if let Some(servers) = &mut options.servers {
+        let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
+        servers.connections = servers.connections.or_else(jobs);
+    }
+    if let (None, Some(value)) = (options.max_output, repo.config_str(MAX_OUTPUT)) {
+        let size = value.to_str().ok().and_then(|text| text.parse::<Size>().ok());
+        options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);
+    }
+    Ok(options)
 }
 
 /// The outcomes so far, told to the reporter as they come.

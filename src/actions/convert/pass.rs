@@ -225,7 +225,7 @@ fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// What follows the download: the hash of the object and its copy, as far as it is complete.
-struct Behind {
+pub(super) struct Behind {
     object: FileSource,
     at: u64,
     size: u64,
@@ -235,14 +235,14 @@ struct Behind {
 }
 
 impl Behind {
-    fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
+    pub(super) fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
         let writers = Writers::behind(object, copy, size)?;
         let object = FileSource::new(object.try_clone()?)?;
         Ok(Self { object, at: 0, size, pool: Pool::new(BUFFERS), writers, hashing: Hashing::start()? })
     }
 
     /// Takes what is complete: whole buffers, and the last one.
-    fn follow(&mut self, complete: u64) -> io::Result<()> {
+    pub(super) fn follow(&mut self, complete: u64) -> io::Result<()> {
         while self.at < complete {
             let left = complete - self.at;
             if left < CAPACITY as u64 && complete < self.size {
@@ -259,7 +259,7 @@ impl Behind {
         Ok(())
     }
 
-    fn finish(self) -> io::Result<(Oid, u64)> {
+    pub(super) fn finish(self) -> io::Result<(Oid, u64)> {
         self.writers.finish()?;
         let Hashed { output, .. } = self.hashing.finish()?;
         Ok(output)

@@ -8,6 +8,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
+use super::planning::enough;
 use super::{Options, Outcomes, Source, Summary, class_of};
 use crate::checkpoint;
 use crate::lfs::{Temp, temp};
@@ -59,6 +60,9 @@ fn one(
     if let Some(name) = options.keep.iter().find(|name| options.paths.len() == 1 && !job.holds(name)) {
         return Err(checkpoint::Error::Keep { name: name.clone() }.into());
     }
+    if let Some(note) = job.note(name.as_bstr()) {
+        reporter.note(&note);
+    }
     let written = if options.dry_run { None } else { Some(write(&job, &output, options.force, reporter)?) };
     Ok(Outcome {
         source: name.clone(),
@@ -86,6 +90,7 @@ fn write(
     let failed = |source| Error::Io { what: "write", path: output.to_owned(), source };
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     temp::sweep_hidden(dir);
+    enough(dir, job.layout.size())?;
     let temp = Temp::hidden_in(dir).map_err(failed)?;
     let spool = || {
         let spool = Temp::hidden_in(dir).map_err(failed)?;

@@ -11,105 +11,189 @@ use bstr::{BString, ByteSlice as _};
 
 use super::super::undo::Undo;
 use super::super::{Conversion, Error, Note, attributes};
-use super::index::NewIndex;
+use super::candidates::Found;
+use super::index::{Held, NewIndex};
 use super::job::{Content, Into, Job, Written};
-use super::repository::{Planned, Run};
+use super::planning::{Later, Planned, Work};
+use super::repository::Run;
 use crate::checkpoint;
 use crate::hash::Oid;
-use crate::lfs::{NewObject, Placed, Pointer};
+use crate::lfs::{Incomplete, NewObject, Placed, Pointer};
 use crate::repo::{Change, Mode};
 
 /// A file of a unit whose bytes are written and proven, and have no name yet.
 pub(super) struct Done {
     pub(super) path: BString,
-    pub(super) output: BString,
-    pub(super) written: Written,
-    pub(super) conversion: Conversion,
+    output: BString,
+    written: Written,
+    conversion: Conversion,
     object: NewObject,
-    /// The source, if it is in the store for this conversion alone.
-    passing: Option<Oid>,
+    /// What it holds, until somebody takes it.
+    pub(super) held: Option<Held>,
+    /// The source, if it was downloaded for this conversion alone.
+    passing: Option<Incomplete>,
     /// The work-tree file; `None` for a pointer.
     placed: Option<Placed>,
     /// May it replace what is there?
     replaces: bool,
 }
 
+impl Done {
+    /// The oid of its checkpoint.
+    pub(super) fn source(&self) -> Oid {
+        self.written.source_oid
+    }
+
+    /// Leaves nothing of it.
+    pub(super) fn discard(self) -> Result<(), Error> {
+        self.object.discard()?;
+        Ok(self.passing.map_or(Ok(()), Incomplete::discard)?)
+    }
+}
+
 /// What a conversion made.
-struct Made {
-    object: NewObject,
-    placed: Option<Placed>,
-    written: Written,
+pub(super) struct Made {
+    pub(super) object: NewObject,
+    pub(super) placed: Option<Placed>,
+    pub(super) written: Written,
+    pub(super) conversion: Conversion,
+    pub(super) held: Held,
+    pub(super) passing: Option<Incomplete>,
 }
 
 impl Run<'_> {
     /// Writes the object and the work-tree file beside it.
-    pub(super) fn write(&self, planned: Planned) -> Result<Done, Error> {
-        let Planned { path, output, mut job, is_there } = planned;
-        let made = match self.make(&job, &output) {
-            Err(Error::Checkpoint(checkpoint::Error::Unforeseen { .. })) => {
-                job = self.fetch(path.as_bstr(), &job)?;
-                self.make(&job, &output)?
-            }
-            made => made?,
+    pub(super) fn write(&self, planned: Planned, is_of_set: bool) -> Result<Done, Error> {
+        let Planned { path, output, work, is_there } = planned;
+        let (made, is_there) = match work {
+            Work::Ready(job) => (self.convert_job(&path, &output, &job, is_of_set)?, is_there),
+            Work::Later(later) => self.convert_later(&path, &output, *later)?,
         };
-        let Made { object, placed, written } = made;
+        let Made { object, placed, written, conversion, held, passing } = made;
         let replaces = self.options.force || is_there;
         if is_there && self.there(output.as_bstr())?.is_some_and(|there| !there.is(written.oid, written.size))
         {
             return Err(Error::OutputExists { output });
         }
-        let conversion = job.facts(Some(written));
-        let passing = job.is_passing.then_some(written.source_oid);
-        Ok(Done { path, output, written, conversion, object, passing, placed, replaces })
+        Ok(Done { path, output, written, conversion, object, held: Some(held), passing, placed, replaces })
     }
 
-    fn make(&self, job: &Job, output: &BString) -> Result<Made, Error> {
-        let store = self.repo.store();
-        let target = self.repo.target(output.as_bstr())?;
-        let into = target.path();
-        let placed = if self.options.pointer_only { None } else { Some(Placed::create(&store, target)?) };
+    /// A shard whose turn has come.
+    fn convert_later(&self, path: &BString, output: &BString, later: Later) -> Result<(Made, bool), Error> {
+        let Later { found, whole } = later;
+        let is_known_to_stay = whole.is_none();
+        if let Some(whole) = whole {
+            let is_there = self.is_there(output, whole.size())?;
+            if let Some(made) = self.take_whole(whole, path.as_bstr(), output)? {
+                return Ok((made, is_there));
+            }
+        }
+        let job = match found {
+            // That it does not pass by was found out when it was planned.
+            Found::There(pointer) if is_known_to_stay => {
+                self.download(path.as_bstr(), pointer, self.class(path.as_bstr()).as_deref())?
+            }
+            found => self.prepare(path.as_bstr(), found)?,
+        };
+        self.tell(path.as_bstr(), &job);
+        let is_there = self.is_there(output, job.layout.size())?;
+        let work = Work::Ready(Box::new(job));
+        let planned = Planned { path: path.clone(), output: output.clone(), work, is_there };
+        self.check_space(std::slice::from_ref(&planned))?;
+        match planned.work {
+            Work::Ready(job) => Ok((self.convert_job(path, output, &job, true)?, is_there)),
+            Work::Later(_) => Err(Error::SourceChanged),
+        }
+    }
+
+    fn convert_job(
+        &self,
+        path: &BString,
+        output: &BString,
+        job: &Job,
+        is_of_set: bool,
+    ) -> Result<Made, Error> {
+        match self.make(path, job, output, is_of_set) {
+            Err(Error::Checkpoint(checkpoint::Error::Unforeseen { .. })) => {
+                let job = self.fetch(path.as_bstr(), job)?;
+                self.make(path, &job, output, is_of_set)
+            }
+            made => made,
+        }
+    }
+
+    fn make(&self, path: &BString, job: &Job, output: &BString, is_of_set: bool) -> Result<Made, Error> {
+        let into = self.repo.target(output.as_bstr())?.path();
+        let placed = self.placed(output)?;
         let copy = placed.as_ref().map(Placed::file);
-        let (object, written) = match &job.content {
-            Content::Here(_) => self.convert_here(job, &into, copy)?,
+        let converted = match &job.content {
+            Content::Here(source) => {
+                let source = source.pointer.filter(|_| is_of_set);
+                self.convert_here(job, source, &into, copy)
+            }
             Content::There { name, pointer } => {
-                self.convert_there(job, name.as_bstr(), *pointer, &into, copy)?
+                self.convert_there(job, name.as_bstr(), *pointer, &into, copy)
             }
         };
-        Ok(Made { object, placed, written })
+        if converted.as_ref().is_err_and(Error::is_refusal) {
+            job.drop_source()?;
+        }
+        let (object, written) = converted?;
+        let (conversion, held) = (job.facts(Some(written)), Held::of(path.as_bstr(), output.as_bstr(), job));
+        if let (true, Some(source)) = (is_of_set, job.content.pointer()) {
+            self.remember(path.as_bstr(), &object, source, &conversion)?;
+            // It is the only one that is here.
+            job.drop_source()?;
+        }
+        let passing = job.passing.take();
+        Ok(Made { object, placed, written, conversion, held, passing })
     }
 
+    /// A work-tree file that has no name yet; `None` where a pointer is left.
+    pub(super) fn placed(&self, output: &BString) -> Result<Option<Placed>, Error> {
+        if self.options.pointer_only {
+            return Ok(None);
+        }
+        let target = self.repo.target(output.as_bstr())?;
+        Ok(Some(Placed::create(&self.repo.store(), target)?))
+    }
+
+    /// `source`: what a later run could go on with, if it is one of a set.
     fn convert_here(
         &self,
         job: &Job,
+        source: Option<Pointer>,
         path: &Path,
         second: Option<&File>,
     ) -> Result<(NewObject, Written), Error> {
         let store = self.repo.store();
-        let object = store.create()?;
+        let object = match source {
+            Some(source) => {
+                let made = store.resumable(source.oid)?;
+                made.clear()?;
+                store.create_from(made)
+            }
+            None => store.create()?,
+        };
         let failed = |source| Error::Io { what: "write", path: path.to_owned(), source };
         let spool = || {
             let spool = store.temp()?;
             spool.file().try_clone().map_err(failed)
         };
-        let written = job.run(&Into { path, first: object.file(), second }, &spool, self.reporter)?;
-        Ok((object, written))
+        match job.run(&Into { path, first: object.file(), second }, &spool, self.reporter) {
+            Ok(written) => Ok((object, written)),
+            Err(error) => {
+                // Half of it is of no use: it is read from its source again.
+                object.discard()?;
+                Err(error)
+            }
+        }
     }
 
     /// Gives everything its name. Returns what became of each file, and the checkpoints that were removed.
-    pub(super) fn publish(
-        &mut self,
-        unit: Vec<Done>,
-        index: Option<&NewIndex>,
-    ) -> Result<Published, (Vec<BString>, Error)> {
-        let paths = unit.iter().map(|done| done.path.clone()).collect();
+    pub(super) fn publish(&mut self, unit: Vec<Done>, index: Option<&NewIndex>) -> Result<Published, Error> {
         let mut undo = Undo::new(self.repo);
-        match self.give_names(unit, index, &mut undo) {
-            Ok(published) => Ok(published),
-            Err(error) => {
-                undo.all();
-                Err((paths, error))
-            }
-        }
+        self.give_names(unit, index, &mut undo).inspect_err(|_| undo.all())
     }
 
     fn give_names(
@@ -124,7 +208,7 @@ impl Run<'_> {
         let mut removed = Vec::new();
         let (mut files, mut passed) = (Vec::with_capacity(unit.len()), Vec::new());
         for done in unit {
-            let Done { path, output, written, conversion, object, passing, placed, replaces } = done;
+            let Done { path, output, written, conversion, object, passing, placed, replaces, .. } = done;
             passed.extend(passing);
             object.commit(written.oid, written.size)?;
             let pointer = Pointer { oid: written.oid, size: written.size }.to_string();
@@ -145,7 +229,7 @@ impl Run<'_> {
             undo.write(index.path.as_bstr(), index.text.as_bytes())?;
             let executable = self.is_executable(&index.path)?;
             changes.push(self.add(&index.path, self.index_blob(index)?, executable)?);
-            notes.push(Note::IndexWritten { path: index.path.clone() });
+            notes.extend(index.notes());
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
         removed.retain(|path| self.tracked.contains(path.as_bstr()));
@@ -160,8 +244,11 @@ impl Run<'_> {
         for path in &removed {
             self.repo.remove_file(path.as_bstr())?;
         }
-        for oid in passed {
-            self.repo.store().remove(oid)?;
+        for part in passed {
+            part.discard()?;
+        }
+        for (.., written, _) in &files {
+            self.repo.store().forget(written.source_oid)?;
         }
         Ok(Published { files, removed })
     }

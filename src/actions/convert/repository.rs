@@ -6,16 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BString, ByteSlice as _};
 
 use super::super::server::Watch;
-use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, attributes, names};
-use super::candidates::{Candidate, Found, Set, Tracked, Unit};
+use super::super::{Conversion, Error, Note, Outcome, Reporter, Status, attributes, names};
+use super::candidates::{Set, Tracked, Unit};
 use super::far::Far;
-use super::index::{NewIndex, new_index};
-use super::job::Job;
+use super::index::{self, Held, NewIndex};
+use super::planning::Planned;
 use super::publish::{Done, Published};
-use super::{Adopt, CONFIG_LIMIT, Options, Outcomes, Summary, class_in};
+use super::{Adopt, Options, Outcomes, Summary};
 use crate::checkpoint;
 use crate::repo::Repo;
 
@@ -32,7 +32,6 @@ pub(super) fn convert(
     if !options.dry_run {
         repo.sweep()?;
     }
-    let options = &configured(repo, options);
     let watch = Watch::new(reporter);
     let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
     let tracked = Tracked::read(repo, Some(&far))?;
@@ -73,17 +72,6 @@ pub(super) fn convert(
     Ok(Summary { outcomes: run.outcomes.take(), staged, commit, in_repository: true })
 }
 
-/// The options with what `st-convert.keepSource` and `st-convert.jobs` say where the command line says nothing.
-fn configured(repo: &Repo, options: &Options) -> Options {
-    let mut options = options.clone();
-    options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
-    if let Some(servers) = &mut options.servers {
-        let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
-        servers.connections = servers.connections.or_else(jobs);
-    }
-    options
-}
-
 /// The outputs that two files would be written to, and both files.
 fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
     let mut outputs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
@@ -116,15 +104,6 @@ pub(super) struct Run<'a> {
     pub(super) from: Vec<(BString, crate::hash::Oid)>,
 }
 
-/// A file of a unit, planned.
-pub(super) struct Planned {
-    pub(super) path: BString,
-    pub(super) output: BString,
-    pub(super) job: Job,
-    /// Something stands where it goes, which may be the same.
-    pub(super) is_there: bool,
-}
-
 impl Run<'_> {
     fn unit(&mut self, unit: Unit, collisions: &BTreeMap<BString, Vec<BString>>) -> Result<(), Error> {
         let mut is_staged = false;
@@ -138,45 +117,79 @@ impl Run<'_> {
             is_staged = true;
         }
         let Unit { files, set } = unit;
-        let Some(planned) = self.plan(files, set.as_ref(), collisions)? else { return Ok(()) };
-        if let Some(name) = self.unknown_keep(&planned) {
+        let Some(planned) = self.plan(files, set.as_ref(), is_staged, collisions)? else { return Ok(()) };
+        let held: Vec<_> = planned.iter().filter_map(Planned::held).collect();
+        let is_known = held.len() == planned.len();
+        if let Some(name) = self.unknown_keep(&held).filter(|_| is_known) {
             let error = checkpoint::Error::Keep { name }.into();
             return self.fail_all(paths(planned).collect(), error);
         }
-        if let Some(Set { index, .. }) = &set
-            && let Err(error) = self.tracked.check_unmodified(index.as_bstr())
-        {
-            self.outcomes.fail(index.as_bstr(), error)?;
-            return self.fail_rest(paths(planned), index);
+        let Some(set) = set else {
+            return match (self.options.dry_run, is_staged) {
+                (true, _) => self.tell_plan(planned, None),
+                (false, true) => self.take(planned, None),
+                (false, false) => self.convert(planned, None),
+            };
+        };
+        let place = match self.check_set(&set, &held, is_known) {
+            Ok(place) => place,
+            Err(error) => return self.fail_set(&set, error, paths(planned)),
+        };
+        if !self.options.dry_run && !is_staged {
+            return self.convert(planned, Some((set, place)));
         }
-        let index = match set.map(|set| new_index(self.repo, &set, &planned)).transpose() {
+        let index = match index::new_index(place, &set, &held) {
             Ok(index) => index,
-            Err(error) => return self.fail_all(paths(planned).collect(), error),
+            Err(error) => return self.fail_set(&set, error, paths(planned)),
         };
         if self.options.dry_run {
-            self.tell_plan(planned, index.as_ref())
-        } else if is_staged {
-            self.take(planned, index.as_ref())
+            self.tell_plan(planned, Some(&index))
         } else {
-            self.convert(planned, index.as_ref())
+            self.take(planned, Some(&index))
         }
     }
 
-    fn convert(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
+    /// Everything that can be said against a set before the long work.
+    fn check_set(&self, set: &Set, held: &[Held], is_known: bool) -> Result<index::Place, Error> {
+        self.tracked.check_unmodified(set.index.as_bstr())?;
+        let place = index::place(self.repo, set)?;
+        index::agree(set, held, is_known)?;
+        Ok(place)
+    }
+
+    /// Converts a unit: one file after the other, and then all get their names.
+    fn convert(&mut self, planned: Vec<Planned>, of: Option<(Set, index::Place)>) -> Result<(), Error> {
+        if let Err(error) = self.check_space(&planned) {
+            return self.fail_all(paths(planned).collect(), error);
+        }
         let mut done: Vec<Done> = Vec::with_capacity(planned.len());
         let mut planned = planned.into_iter();
         while let Some(next) = planned.next() {
             let path = next.path.clone();
-            match self.write(next) {
+            match self.write(next, of.is_some()) {
                 Ok(written) => done.push(written),
                 Err(error) => {
-                    let others = done.into_iter().map(|done| done.path);
-                    let failed = std::iter::once(path).chain(others).chain(paths(planned)).collect();
-                    return self.fail_all(failed, error);
+                    let others = self.abandon(done, planned, &error)?;
+                    return self.fail_all(std::iter::once(path).chain(others).collect(), error);
                 }
             }
         }
-        match self.publish(done, index) {
+        let held: Vec<_> = done.iter_mut().filter_map(|done| done.held.take()).collect();
+        if let Some(name) = self.unknown_keep(&held) {
+            let error = checkpoint::Error::Keep { name }.into();
+            let failed = self.abandon(done, planned, &error)?;
+            return self.fail_all(failed, error);
+        }
+        let index = match of.map(|(set, place)| (index::new_index(place, &set, &held), set)) {
+            Some((Err(error), set)) => {
+                let failed = self.abandon(done, planned, &error)?;
+                return self.fail_set(&set, error, failed.into_iter());
+            }
+            Some((Ok(index), _)) => Some(index),
+            None => None,
+        };
+        let paths = done.iter().map(|done| done.path.clone()).collect();
+        match self.publish(done, index.as_ref()) {
             Ok(Published { files, removed }) => {
                 for path in removed {
                     self.reporter.note(&Note::Removed { path });
@@ -187,8 +200,36 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Err((failed, error)) => self.fail_all(failed, error),
+            Err(error) => self.fail_all(paths, error),
         }
+    }
+
+    /// What becomes of the files of a unit that fails: what is of use to a later run stays for it, all else goes. Returns
+    /// their paths.
+    fn abandon(
+        &self,
+        done: Vec<Done>,
+        rest: impl Iterator<Item = Planned>,
+        error: &Error,
+    ) -> Result<Vec<BString>, Error> {
+        // Of the refusals only this one leaves what was made as it would be made again.
+        let stays = !error.is_refusal() || matches!(error, Error::OutputExists { .. });
+        let mut paths = Vec::new();
+        for done in done {
+            paths.push(done.path.clone());
+            if !stays {
+                let source = done.source();
+                done.discard()?;
+                self.repo.store().forget(source)?;
+            }
+        }
+        for planned in rest {
+            paths.push(planned.path.clone());
+            if let (false, Some(whole)) = (stays, planned.into_whole()) {
+                self.discard_whole(&whole)?;
+            }
+        }
+        Ok(paths)
     }
 
     /// Commits what an earlier run staged: it is converted again, gets no new name, and only the very same counts.
@@ -196,7 +237,7 @@ impl Run<'_> {
         let mut proven = Vec::with_capacity(planned.len());
         for (at, one) in planned.iter().enumerate() {
             match self.prove_staged(one) {
-                Ok(written) => proven.push(written),
+                Ok(facts) => proven.push(facts),
                 Err(error) => {
                     let mut failed: Vec<_> = paths(planned).collect();
                     failed.swap(0, at);
@@ -208,9 +249,9 @@ impl Run<'_> {
         if let Err(error) = self.adopt(outputs, index) {
             return self.fail_all(paths(planned).collect(), error);
         }
-        for (Planned { path, output, job, .. }, written) in planned.into_iter().zip(proven) {
+        for (Planned { path, output, .. }, (written, facts)) in planned.into_iter().zip(proven) {
             self.from.push((path.clone(), written.source_oid));
-            self.kept(path, output, Some(job.facts(Some(written))));
+            self.kept(path, output, Some(facts));
         }
         Ok(())
     }
@@ -227,9 +268,9 @@ impl Run<'_> {
     }
 
     /// A name to keep that no file of the only unit holds. With several units it may be another's.
-    fn unknown_keep(&self, planned: &[Planned]) -> Option<String> {
+    fn unknown_keep(&self, held: &[Held]) -> Option<String> {
         let keep = self.options.keep.iter().filter(|_| self.is_single);
-        let mut unknown = keep.filter(|name| !planned.iter().any(|planned| planned.job.holds(name)));
+        let mut unknown = keep.filter(|name| !held.iter().any(|held| held.has(name)));
         unknown.next().cloned()
     }
 
@@ -244,11 +285,14 @@ impl Run<'_> {
         }
         let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();
         for planned in planned {
-            let conversion = planned.job.facts(None);
-            self.converted(planned.path, planned.output, conversion);
+            if let Some(conversion) = planned.facts() {
+                self.converted(planned.path, planned.output, conversion);
+            }
         }
         if let Some(index) = index {
-            self.reporter.note(&Note::IndexWritten { path: index.path.clone() });
+            for note in index.notes() {
+                self.reporter.note(&note);
+            }
             removed.push(index.replaces.clone());
         }
         removed.retain(|path| self.options.replace && self.tracked.contains(path.as_bstr()));
@@ -271,92 +315,31 @@ impl Run<'_> {
         self.fail_rest(failed, &first)
     }
 
-    fn fail_rest(&mut self, rest: impl Iterator<Item = BString>, shard: &BString) -> Result<(), Error> {
+    /// One error for the set: it is told of its index.
+    fn fail_set(
+        &mut self,
+        set: &Set,
+        error: Error,
+        shards: impl Iterator<Item = BString>,
+    ) -> Result<(), Error> {
+        self.outcomes.fail(set.index.as_bstr(), error)?;
+        self.fail_rest(shards, &set.index)
+    }
+
+    pub(super) fn fail_rest(
+        &mut self,
+        rest: impl Iterator<Item = BString>,
+        shard: &BString,
+    ) -> Result<(), Error> {
         for path in rest {
             let error = Error::IncompleteSet { shard: shard.clone() };
             self.outcomes.fail(path.as_bstr(), error)?;
         }
         Ok(())
     }
-
-    /// Plans every file of a unit, or none.
-    fn plan(
-        &mut self,
-        files: Vec<Candidate>,
-        set: Option<&Set>,
-        collisions: &BTreeMap<BString, Vec<BString>>,
-    ) -> Result<Option<Vec<Planned>>, Error> {
-        let mut planned = Vec::with_capacity(files.len());
-        let mut failed: Option<BString> = None;
-        for file in files {
-            let (path, named) = (file.path.clone(), file.named);
-            match self.plan_one(file, collisions) {
-                Ok(one) => planned.push(one),
-                Err(Error::Checkpoint(checkpoint::Error::NoTensors)) if !named && set.is_none() => {
-                    self.outcomes.skip(path.as_bstr(), Reason::NoTensors);
-                    return Ok(None);
-                }
-                Err(error) => {
-                    self.outcomes.fail(path.as_bstr(), error)?;
-                    failed = Some(path);
-                }
-            }
-        }
-        match failed {
-            None => Ok(Some(planned)),
-            Some(shard) => self.fail_rest(paths(planned), &shard).map(|()| None),
-        }
-    }
-
-    fn plan_one(
-        &self,
-        file: Candidate,
-        collisions: &BTreeMap<BString, Vec<BString>>,
-    ) -> Result<Planned, Error> {
-        let path = file.path;
-        let output = names::safetensors(path.as_bstr());
-        if output == path {
-            return Err(Error::OutputIsSource);
-        }
-        if let Some(other) = collisions.get(&output).and_then(|all| all.iter().find(|other| **other != path))
-        {
-            return Err(Error::OutputCollision { output, other: other.clone() });
-        }
-        let target = self.repo.target(output.as_bstr())?;
-        if target.path().is_symlink() {
-            return Err(Error::OutputSymlink { output });
-        }
-        target.metadata()?;
-        // What cannot be had in the end is said before the long work.
-        self.repo.plan_attributes(std::slice::from_ref(&output))?;
-        let found = self.tracked.find(path.as_bstr())?;
-        let in_place = self.repo.target(path.as_bstr())?.path();
-        // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
-        // to remove.
-        if self.options.replace || !matches!(&found, Found::Here(source) if source.path == in_place) {
-            self.tracked.check_unmodified(path.as_bstr())?;
-        }
-        let class = self.class(path.as_bstr());
-        let job = match found {
-            Found::Here(source) => Job::prepare(source, class.as_deref(), self.options)?,
-            Found::There(pointer) => self.prepare_there(path.as_bstr(), pointer, class.as_deref())?,
-        };
-        let is_there = match self.there(output.as_bstr())? {
-            _ if self.options.force => false,
-            // Of another size it is another file; of this one it is compared when the oid is known.
-            Some(there) if there.size != job.layout.size() => return Err(Error::OutputExists { output }),
-            there => there.is_some(),
-        };
-        Ok(Planned { path, output, job, is_there })
-    }
-
-    /// The model's class, by the `config.json` beside a checkpoint.
-    pub(super) fn class(&self, path: &BStr) -> Option<String> {
-        let config = names::beside(path, b"config.json");
-        class_in(&self.tracked.text(config.as_bstr(), CONFIG_LIMIT)?)
-    }
 }
 
-fn paths(planned: impl IntoIterator<Item = Planned>) -> impl Iterator<Item = BString> {
+/// The paths of checkpoints.
+pub(super) fn paths(planned: impl IntoIterator<Item = Planned>) -> impl Iterator<Item = BString> {
     planned.into_iter().map(|planned| planned.path)
 }

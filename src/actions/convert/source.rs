@@ -28,7 +28,8 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn open(name: &BStr, path: PathBuf, pointer: Option<Pointer>) -> Result<Self, Error> {
+    /// A file as it is.
+    pub(super) fn open(name: &BStr, path: PathBuf, pointer: Option<Pointer>) -> Result<Self, Error> {
         let failed = |source| Error::Io { what: "open", path: path.clone(), source };
         let file = File::open(&path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {

@@ -9,6 +9,7 @@ use super::super::Error;
 use super::Source;
 use super::job::{Content, Job, Written};
 use super::pass::Pass;
+use super::planning::enough;
 use super::repository::Run;
 use crate::lfs::{NewObject, Pointer};
 
@@ -20,21 +21,30 @@ impl Run<'_> {
         pointer: Pointer,
         class: Option<&str>,
     ) -> Result<Job, Error> {
+        match self.pass_by(path, pointer, class)? {
+            Some(job) => Ok(job),
+            None => self.download(path, pointer, class),
+        }
+    }
+
+    /// Plans a checkpoint that is on the server, if it can be converted while it passes by.
+    pub(super) fn pass_by(
+        &self,
+        path: &BStr,
+        pointer: Pointer,
+        class: Option<&str>,
+    ) -> Result<Option<Job>, Error> {
         let Pointer { oid, size } = pointer;
         let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
-        if self.options.dry_run || !self.options.keep_source {
-            let object = server.object(pointer);
-            let job = match object.ranged()? {
-                Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
-                None => None,
-            };
-            match job {
-                Some(job) => return Ok(job),
-                None if self.options.dry_run => return Err(Error::NoRanges),
-                None => {}
-            }
+        if self.options.keep_source && !self.options.dry_run {
+            return Ok(None);
         }
-        self.download(path, pointer, class)
+        let object = server.object(pointer);
+        let job = match object.ranged()? {
+            Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
+            None => None,
+        };
+        if job.is_none() && self.options.dry_run { Err(Error::NoRanges) } else { Ok(job) }
     }
 
     /// Downloads what was planned from afar, and did not turn out as it was foreseen.
@@ -45,13 +55,29 @@ impl Run<'_> {
         }
     }
 
-    fn download(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
+    /// Downloads a checkpoint: into the store if it is to be kept, else beside it, as long as it is needed.
+    pub(super) fn download(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
         let Pointer { oid, size } = pointer;
         let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
-        server.download(self.repo, &[(path, pointer)], self.reporter)?;
-        let source = Source::object(Some(self.repo), path, pointer)?;
-        let job = Job::prepare(source, class, self.options)?;
-        Ok(Job { is_passing: !self.options.keep_source, ..job })
+        let store = self.repo.store();
+        enough(store.dir(), size.saturating_sub(store.taken(oid)[1]))?;
+        if self.options.keep_source {
+            server.download(self.repo, &[(path, pointer)], self.reporter)?;
+            return Job::prepare(Source::object(Some(self.repo), path, pointer)?, class, self.options);
+        }
+        let part = server.download_beside(self.repo, path, pointer, self.reporter)?;
+        let planned = Source::open(path, part.path().to_owned(), Some(pointer))
+            .and_then(|source| Job::prepare(source, class, self.options));
+        match planned {
+            Ok(job) => Ok(Job { passing: Some(part).into(), ..job }),
+            Err(error) => {
+                // Asked for again with another option it need not come again.
+                if error.is_refusal() && !error.is_lifted_by_an_option() {
+                    part.discard()?;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Converts while it is downloaded.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
+use crate::actions::Size;
 use crate::actions::pull::Choice;
 
 const CLONE: &str = "\
@@ -42,6 +43,9 @@ pub(in crate::cli) struct Clone {
     /// Where safetensors may come from: pull request N, or the conversion; `auto` adopts a pull request that has the same
     #[arg(long, value_name = "N|auto|never", conflicts_with = "no_convert")]
     pub(in crate::cli) pr: Option<Choice>,
+    /// How many bytes the tensors of a checkpoint may have together: `20GB`, `64MiB`, `1048576`
+    #[arg(long, value_name = "SIZE", conflicts_with = "no_convert")]
+    pub(in crate::cli) max_output: Option<Size>,
     /// Stop after the clone
     #[arg(long)]
     pub(in crate::cli) no_convert: bool,

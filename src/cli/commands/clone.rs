@@ -54,7 +54,7 @@ pub(crate) fn run(
         }
         return Ok(0);
     }
-    let args = Convert { pr: args.pr, ..Convert::default() };
+    let args = Convert { pr: args.pr, max_output: args.max_output, ..Convert::default() };
     convert::run(&args, cloned.dir, servers, ui, interrupt)
 }
 

@@ -84,6 +84,7 @@ fn beside_number(args: &Convert) -> Option<&'static str> {
         (args.replace, "--replace"),
         (args.pointer_only, "--pointer-only"),
         (args.keep_source, "--keep-source"),
+        (args.max_output.is_some(), "--max-output"),
         (args.commit, "--commit"),
     ];
     given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
@@ -102,6 +103,7 @@ fn options(args: &Convert, cwd: PathBuf, servers: Option<Settings>) -> Options {
         replace: args.replace,
         pointer_only: args.pointer_only,
         keep_source: args.keep_source,
+        max_output: args.max_output.map(|size| size.0),
         servers,
         commit: args.commit.then(|| args.message.clone()),
     }

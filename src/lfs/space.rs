@@ -1,0 +1,77 @@
+//! How much a disk can still take, asked before long work.
+//!
+//! It answers for a moment: somebody else may write meanwhile, and a quota may be nearer than what is free.
+
+use std::fs;
+use std::path::Path;
+
+/// How many bytes are free for this person where `dir` is, or will be. `None` where the system does not say.
+#[cfg(unix)]
+pub fn free(dir: &Path) -> Option<u64> {
+    let there = dir.ancestors().find(|dir| dir.is_dir())?;
+    let found = rustix::fs::statvfs(there).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// How many bytes are free for this person where `dir` is, or will be. `None` where the system does not say.
+#[cfg(not(unix))]
+pub fn free(_: &Path) -> Option<u64> {
+    None
+}
+
+/// Are both directories, or the nearest above them that are there, on one file system?
+#[cfg(unix)]
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let device = |dir: &Path| {
+        let there = dir.ancestors().find(|dir| dir.is_dir())?;
+        Some(fs::metadata(there).ok()?.dev())
+    };
+    device(one) == device(other)
+}
+
+/// Are both directories on one file system? Nobody says.
+#[cfg(not(unix))]
+pub fn is_same(_: &Path, _: &Path) -> bool {
+    true
+}
+
+/// How many bytes a file takes already, which its length does not say of one with holes. 0 if it is not there.
+pub(super) fn taken(path: &Path) -> u64 {
+    let there = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    there.map_or(0, |there| blocks(&there))
+}
+
+#[cfg(unix)]
+fn blocks(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512)
+}
+
+#[cfg(not(unix))]
+fn blocks(metadata: &fs::Metadata) -> u64 {
+    metadata.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_free_is_known_of_directories_to_come_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let near = |a: u64, b: u64| a.abs_diff(b) < 1 << 30;
+        let here = free(dir.path()).unwrap();
+        assert!(here > 0 && near(free(&dir.path().join("a/b/c")).unwrap(), here));
+        assert_eq!(taken(dir.path()), 0);
+        assert_eq!(taken(&dir.path().join("none")), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn holes_take_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 30).unwrap();
+        assert!(taken(file.path()) < 1 << 20);
+    }
+}

@@ -1,0 +1,94 @@
+//! Limits that a user can lift, and what is refused for want of space.
+
+use std::fs;
+
+use super::{Model, differences};
+use crate::checkpoint::{pickle, zip_of};
+
+/// A checkpoint whose only tensor has so many floats, in a storage of four.
+fn expanded(floats: i128) -> Vec<u8> {
+    let view = pickle::tensor(&pickle::storage("FloatStorage", "0", 4), 0, &[floats], &[0]);
+    zip_of(&pickle::named(&[("a", view)]))
+}
+
+fn model(floats: i128) -> Model {
+    let model = Model::new();
+    model.add("pytorch_model.bin", &expanded(floats));
+    model.commit();
+    model
+}
+
+/// 80 MiB, which is over the limit of a checkpoint of a few bytes.
+const FLOATS: i128 = 20 << 20;
+
+#[test]
+fn more_bytes_than_four_times_the_checkpoint_have_to_be_allowed() {
+    let model = model(FLOATS);
+    let before = model.listing();
+    let bytes = 4 * FLOATS;
+    let limit = 4 * expanded(FLOATS).len() + (64 << 20);
+    let says = format!("error: pytorch_model.bin: has {bytes} bytes of tensors, over the limit of {limit}\n");
+    let hint = format!("allow it with `git st-convert --max-output {bytes} pytorch_model.bin`");
+    for args in [&[] as &[&str], &["-n"], &["pytorch_model.bin", "-o", "x.safetensors"]] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains(&says) && run.stderr.contains(&hint), "{run:?}");
+    }
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    // One byte less is not enough, and it can be a smaller limit, too.
+    for size in [(bytes - 1).to_string(), "79MiB".to_owned(), "80MB".to_owned(), "1k".to_owned()] {
+        assert_eq!(model.run(&["--max-output", &size]).code, Some(1), "{size}");
+    }
+    model.run(&["-n", "--max-output", "80MiB"]).ok();
+    model.run(&["--max-output", &bytes.to_string()]).ok();
+    assert!(fs::metadata(model.at("model.safetensors")).unwrap().len() > 80 << 20);
+}
+
+#[test]
+fn the_setting_is_the_default_of_the_option() {
+    let model = model(FLOATS);
+    model.git(&["config", "st-convert.maxOutput", "100MB"]);
+    model.run(&["-n"]).ok();
+    model.run(&["-n", "pytorch_model.bin", "-o", "x.safetensors"]).ok();
+    assert_eq!(model.run(&["-n", "--max-output", "1MB"]).code, Some(1));
+    model.git(&["config", "st-convert.maxOutput", "much"]);
+    let run = model.run(&["-n"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("st-convert.maxOutput is `much`"), "{run:?}");
+    assert!(run.stderr.contains("git config st-convert.maxOutput 20GB"), "{run:?}");
+    let run = model.run(&["--max-output", "much"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("is no size"), "{run:?}");
+}
+
+#[test]
+fn too_little_space_is_said_before_the_work() {
+    // Four PiB, which no disk of today has.
+    let model = model(1 << 50);
+    let before = model.listing();
+    for args in [&[] as &[&str], &["pytorch_model.bin", "-o", "x.safetensors"]] {
+        let run = model.run(&[args, &["--max-output", "8PiB"]].concat());
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(" are free\n") && run.stderr.contains("hint: make room"), "{run:?}");
+    }
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+}
+
+#[test]
+fn a_long_header_is_noted_where_the_hub_would_not_read_it() {
+    // 26 MB of names.
+    let name = |number: u32| format!("{number:060000}");
+    let tensor = |number: u32| crate::convert::torch::Float32 {
+        name: name(number),
+        shape: vec![1],
+        bytes: vec![0; 4],
+    };
+    let all: Vec<_> = (0..440).map(tensor).collect();
+    let model = Model::new();
+    model.add("pytorch_model.bin", &crate::convert::torch::checkpoint(&all));
+    model.commit();
+    let run = model.run(&["-n"]);
+    assert!(run.stderr.contains("pytorch_model.bin: its safetensors header has "), "{run:?}");
+    assert!(run.stderr.contains("bytes, more than the 25,000,000 that the Hub reads"), "{run:?}");
+    run.ok();
+}
