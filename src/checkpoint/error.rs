@@ -132,9 +132,6 @@ pub enum Error {
     /// No tensor at all.
     #[error("holds no tensors")]
     NoTensors,
-    /// A single tensor, which has no name.
-    #[error("holds a single tensor without a name")]
-    BareTensor,
     /// Several dicts could be the state dict.
     #[error("holds {} dicts of tensors", candidates.len())]
     Ambiguous {

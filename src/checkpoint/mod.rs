@@ -24,7 +24,7 @@ pub use ::safetensors::Dtype as DType;
 pub use error::{Candidate, Error};
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
-pub use plan::{Deflated, Format, Ignored, Named, Plan, Record, Storage, Tensor};
+pub use plan::{Deflated, Format, Ignored, Named, Note, Plan, Record, Storage, Tensor};
 pub use prove::{Mismatch, Proof, Standing, inflate, prove};
 pub use zip::{Header, is_torch_zip};
 

@@ -151,9 +151,6 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         Error::ReservedName { .. } | Error::DuplicateName { .. } | Error::Key { .. } => {
             format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
         }
-        Error::BareTensor => {
-            "give it a name where it was made, with `torch.save({\"weight\": tensor}, …)`".to_owned()
-        }
         Error::NoSuchKey { .. } => {
             format!("list all that it holds with `git st-convert inspect --key . {file}`")
         }

@@ -97,7 +97,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     for line in &lines[..3] {
         assert_eq!(
             fields(line),
-            "type source output status oid size source_oid format tensors dropped ignored reason copies"
+            "type source output status oid size source_oid format tensors dropped ignored reason copies notes"
         );
         assert_eq!(line["type"], "file");
     }

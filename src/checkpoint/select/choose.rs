@@ -1,5 +1,6 @@
 //! Which dict of the object is the state dict: the one that is asked for, or the only one that it can be.
 
+use super::rest::Measure;
 use super::{Walk, deep, is_training_state};
 use crate::checkpoint::{Candidate, Error};
 use crate::pickle::Id;
@@ -7,8 +8,8 @@ use crate::pickle::Id;
 impl Walk<'_> {
     pub(super) fn choose(&mut self, root: Id, key: Option<&str>) -> Result<(String, Id), Error> {
         let torch = self.torch;
-        if torch.is_tensor(root) {
-            return Err(Error::BareTensor);
+        if torch.is_weight(root) && key.is_none_or(|key| key == ".") {
+            return Ok((String::new(), root));
         }
         match key {
             Some(".") => Ok((String::new(), root)),
@@ -65,8 +66,12 @@ impl Walk<'_> {
                 return Ok(Error::WholeObject { global: global.to_string() });
             }
         }
-        let (tensors, bytes) = self.measure(root)?;
-        Ok(Error::Ambiguous { candidates: vec![Candidate { key: ".".to_owned(), tensors, bytes }] })
+        Ok(Error::Ambiguous { candidates: vec![self.candidate(".".to_owned(), root)?] })
+    }
+
+    fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
+        let Measure { tensors, arrays, bytes } = self.measure(id)?;
+        Ok(Candidate { key, tensors: tensors.saturating_add(arrays), bytes })
     }
 
     /// The outermost dicts that hold tensors themselves, outside training state.
@@ -84,8 +89,7 @@ impl Walk<'_> {
                 return Err(deep(self.limits));
             }
             if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-                let (tensors, bytes) = self.measure(id)?;
-                found.push((id, Candidate { key: path, tensors, bytes }));
+                found.push((id, self.candidate(path, id)?));
                 continue;
             }
             for &(key, value) in entries.iter().rev() {

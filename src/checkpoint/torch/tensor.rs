@@ -33,7 +33,7 @@ impl Torch<'_> {
             }
             match (rebuild(callable), args) {
                 (Some(Rebuild::Tensor), &[storage, offset, size, stride, ref rest @ ..]) => {
-                    attributes.extend(rest.iter().filter(|&&other| self.holds_tensor(other)));
+                    attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
                     let view =
                         View { storage, offset, size, stride, dtype: None, flags: rest.get(2).copied() };
                     return self.strided(&view, name, limits);
@@ -42,17 +42,17 @@ impl Torch<'_> {
                     Some(Rebuild::TensorV3),
                     &[storage, offset, size, stride, grad, hooks, dtype, ref rest @ ..],
                 ) => {
-                    attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_tensor(other)));
+                    attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_weight(other)));
                     let flags = rest.first().copied();
                     let view = View { storage, offset, size, stride, dtype: Some(dtype), flags };
                     return self.strided(&view, name, limits);
                 }
                 (Some(Rebuild::Parameter), &[data, ref rest @ ..]) => {
-                    attributes.extend(rest.iter().filter(|&&other| self.holds_tensor(other)));
+                    attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
                     id = data;
                 }
                 (Some(Rebuild::FromType), &[function, _class, inner, state]) => {
-                    attributes.extend(Some(state).filter(|&state| self.holds_tensor(state)));
+                    attributes.extend(Some(state).filter(|&state| self.holds_weight(state)));
                     return self.typed(name, limits, function, inner);
                 }
                 (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what.to_owned())),
@@ -149,7 +149,7 @@ impl Torch<'_> {
         }
     }
 
-    fn numbers(&self, id: Id) -> Option<Vec<u64>> {
+    pub(super) fn numbers(&self, id: Id) -> Option<Vec<u64>> {
         let mut items = self.values.tuple(id);
         // A torch.Size, which is a tuple by another name.
         if let Value::Object(object) = self.values.get(id)
