@@ -123,11 +123,21 @@ pub enum Error {
         /// The callable.
         global: String,
     },
-    /// A whole pickled module instead of a state dict.
+    /// A whole pickled object, that is no module, instead of a state dict.
     #[error("is a whole pickled object of class `{global}`, not a state dict")]
     WholeObject {
         /// Its class.
         global: String,
+    },
+    /// A module whose state dict cannot be told from its structure.
+    #[error("module at {path} of class `{class}` {what}")]
+    Module {
+        /// Its dotted path; `.` is the whole object.
+        path: String,
+        /// Its class.
+        class: String,
+        /// What is in the way.
+        what: &'static str,
     },
     /// No tensor at all.
     #[error("holds no tensors")]

@@ -62,7 +62,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     }
     let pickle = stream.pickle("the object")?;
     let keys = stream.keys()?;
-    let declared = torch::storages(&pickle.values)?;
+    let declared = torch::storages(&pickle.values, true)?;
     let storages = stream.storages(&keys, &declared)?;
     Ok(Contents {
         format: Format::Legacy,

@@ -5,10 +5,11 @@
 
 mod choose;
 mod embedded;
+mod modules;
 mod notes;
 mod rest;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::torch::Torch;
 use super::{Contents, Error, Ignored, Limits, Named, Note, Options, Plan, Tensor};
@@ -91,6 +92,8 @@ struct Walk<'a> {
     ignored: Vec<Ignored>,
     notes: Vec<Note>,
     embedded: Embedded,
+    /// Which states are those of modules, as far as it was asked.
+    modules: HashMap<Id, bool>,
     /// How many more values may be visited: sharing can make a few bytes a walk without end.
     visits: u64,
     /// How many more bytes of names and descriptions may be made, for the same reason.
@@ -127,6 +130,7 @@ impl<'a> Walk<'a> {
             ignored: Vec::new(),
             notes: Vec::new(),
             embedded,
+            modules: HashMap::new(),
             visits: visits(torch),
             names: limits.names,
         }
@@ -225,6 +229,8 @@ impl<'a> Walk<'a> {
                 self.leave(path, id)?;
             } else if !self.torch.holds_tensor(id) && self.torch.is_random_state(id) {
                 self.leave(path, id)?;
+            } else if self.is_module(id)? {
+                self.take_module(path, id)?;
             } else {
                 let children = self.children(id, &path)?;
                 for (key, value) in children.into_iter().rev() {

@@ -141,7 +141,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
     use checkpoint::Error;
     let hint = match error {
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, file)],
-        Error::TorchScript | Error::WholeObject { .. } | Error::Opaque { .. } => {
+        Error::TorchScript | Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
             format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
         }
         Error::StorageType { .. } | Error::Unsupported { .. } => format!(

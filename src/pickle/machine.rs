@@ -282,7 +282,10 @@ impl<'a> Machine<'a> {
         let args = self.pop()?;
         let callable = self.pop()?;
         self.expect(args, |value| matches!(value, Value::Tuple(_)))?;
-        self.expect(callable, |value| matches!(value, Value::Global(_) | Value::Object(_)))?;
+        // torch's legacy stream has classes in persistent ids.
+        let is_callable =
+            |value: &Value| matches!(value, Value::Global(_) | Value::Object(_) | Value::Persistent(_));
+        self.expect(callable, is_callable)?;
         if let Some(kwargs) = kwargs {
             self.expect(kwargs, |value| matches!(value, Value::Dict(_)))?;
         }

@@ -20,6 +20,9 @@ impl Walk<'_> {
 
     fn choose_alone(&mut self, root: Id) -> Result<(String, Id), Error> {
         let torch = self.torch;
+        if self.is_module(root)? {
+            return Ok((String::new(), root));
+        }
         let Some(entries) = self.entries(root)? else {
             return Err(match torch.values.callable(root) {
                 Some(global) if torch.holds_tensor(root) || torch.items(root).is_none() => {
@@ -32,7 +35,7 @@ impl Walk<'_> {
         let named = entries.iter().find(|&&(key, _)| torch.values.text(key) == Some("state_dict"));
         if let Some(&(_, value)) = named
             && torch.holds_tensor(value)
-            && self.entries(value)?.is_some()
+            && (self.entries(value)?.is_some() || self.is_module(value)?)
         {
             return Ok(("state_dict".to_owned(), value));
         }
@@ -62,6 +65,7 @@ impl Walk<'_> {
             if let Some(global) = self.torch.values.callable(value)
                 && self.torch.holds_tensor(value)
                 && !self.is_container(value)?
+                && !self.is_module(value)?
             {
                 return Ok(Error::WholeObject { global: global.to_string() });
             }
@@ -69,7 +73,7 @@ impl Walk<'_> {
         Ok(Error::Ambiguous { candidates: vec![self.candidate(".".to_owned(), root)?] })
     }
 
-    fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
+    pub(super) fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
         let Measure { tensors, arrays, bytes } = self.measure(id)?;
         Ok(Candidate { key, tensors: tensors.saturating_add(arrays), bytes })
     }
@@ -82,6 +86,10 @@ impl Walk<'_> {
         while let Some((path, id, depth)) = waiting.pop() {
             self.visit(1)?;
             if !torch.holds_tensor(id) {
+                continue;
+            }
+            if self.is_module(id)? {
+                found.push((id, self.module_candidate(path, id)?));
                 continue;
             }
             let Some(entries) = self.entries(id)? else { continue };
@@ -119,6 +127,7 @@ impl Walk<'_> {
                 after => after.strip_prefix('.').unwrap_or(after),
             };
         }
-        if self.torch.holds_tensor(id) && self.is_container(id)? { Ok(id) } else { Err(missing()) }
+        let is_dict = self.torch.holds_tensor(id) && (self.is_container(id)? || self.is_module(id)?);
+        if is_dict { Ok(id) } else { Err(missing()) }
     }
 }

@@ -55,7 +55,7 @@ impl Walk<'_> {
             if !self.reaches(id, chosen)? {
                 let state = path.split('.').next().is_some_and(is_training_state);
                 let holds = self.torch.holds_tensor(id) && !self.torch.is_tensor(id);
-                if holds && !asked && !state && !self.is_container(id)? {
+                if holds && !asked && !state && !self.is_container(id)? && !self.is_module(id)? {
                     return Err(Error::Opaque { path, global: self.torch.describe(id) });
                 }
                 self.leave(path, id)?;

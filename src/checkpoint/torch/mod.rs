@@ -5,6 +5,7 @@
 //! Source: torch's `_utils.py`, `serialization.py` and the list of its weights-only loader.
 
 mod array;
+pub(super) mod module;
 mod names;
 mod storages;
 mod tensor;
@@ -70,7 +71,7 @@ impl<'a> Torch<'a> {
         let mut arrays_alone = true;
         let mut waiting = Vec::new();
         for (id, value) in values.iter() {
-            let mark = if matches!(value, Value::Persistent(_)) || self.rebuild_of(id).is_some() {
+            let mark = if self.is_stored(value) || self.rebuild_of(id).is_some() {
                 arrays_alone = false;
                 TENSOR
             } else if self.is_array(id) {
@@ -92,6 +93,11 @@ impl<'a> Torch<'a> {
             }
         }
         Holds { marks, arrays_alone }
+    }
+
+    /// Is it a persistent id of anything but a class?
+    fn is_stored(&self, value: &Value) -> bool {
+        matches!(value, Value::Persistent(inner) if module::class_with_source(self.values, *inner).is_none())
     }
 
     fn rebuild_of(&self, id: Id) -> Option<Rebuild> {
@@ -187,7 +193,11 @@ impl<'a> Torch<'a> {
 
     /// What a value is, for people.
     pub(super) fn describe(&self, id: Id) -> String {
-        match (self.values.callable(id), self.values.get(id)) {
+        let class = match self.values.get(id) {
+            Value::Object(object) => module::class_at(self.values, object.callable),
+            _ => None,
+        };
+        match (class, self.values.get(id)) {
             _ if self.is_array(id) => "a numpy array".to_owned(),
             (Some(global), _) if is_scalar(global) => "a numpy number".to_owned(),
             (Some(global), _) => global.to_string(),
