@@ -68,7 +68,7 @@ pub enum Note {
     },
     /// The state dict was read from the structure of a whole module.
     Module {
-        /// The dotted path of the module; empty for the top level.
+        /// The dotted path of the module; `.` is the whole object.
         path: String,
         /// Its class, and those of the modules in it, each once.
         classes: Vec<String>,

@@ -22,6 +22,7 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     let torch = Torch::new(&contents.pickle.values, &contents.declared);
     let mut walk = Walk::new(&torch, &options.limits, Embedded::behind(source_len, &contents));
     let (key, chosen) = walk.choose(root, options.key.as_deref())?;
+    walk.chosen.clone_from(&key);
     walk.flatten(chosen, options.key.is_none() && chosen == root)?;
     walk.list_the_rest(root, chosen, options.key.is_some())?;
     let Walk { tensors, ignored, embedded, mut notes, .. } = walk;
@@ -92,6 +93,8 @@ struct Walk<'a> {
     ignored: Vec<Ignored>,
     notes: Vec<Note>,
     embedded: Embedded,
+    /// The path of the value that was chosen.
+    chosen: String,
     /// Which states are those of modules, as far as it was asked.
     modules: HashMap<Id, bool>,
     /// How many more values may be visited: sharing can make a few bytes a walk without end.
@@ -130,6 +133,7 @@ impl<'a> Walk<'a> {
             ignored: Vec::new(),
             notes: Vec::new(),
             embedded,
+            chosen: String::new(),
             modules: HashMap::new(),
             visits: visits(torch),
             names: limits.names,

@@ -15,7 +15,7 @@ pub(super) fn text(note: &Note, all: bool) -> String {
             format!("a single tensor without a name is called {}", sanitize::text(name))
         }
         Note::Module { path, classes } => {
-            let place = if path.is_empty() { String::new() } else { format!("{} is ", sanitize::text(path)) };
+            let place = if path == "." { String::new() } else { format!("{} is ", sanitize::text(path)) };
             let shown = if all || classes.len() <= LISTED + 1 { classes.len() } else { LISTED };
             let named: Vec<_> = classes.iter().take(shown).map(|class| sanitize::text(class)).collect();
             let more = match classes.len() - shown {

@@ -81,7 +81,8 @@ impl Walk<'_> {
             Some(class) => format!("a module of class {class}, of which the weights alone are kept"),
             None => String::new(),
         };
-        self.ignored.push(Ignored { path: place(&path), reason });
+        let path = self.place(&path);
+        self.ignored.push(Ignored { path: path.clone(), reason });
         self.notes.push(Note::Module { path, classes: named });
         Ok(())
     }
@@ -197,11 +198,16 @@ impl Walk<'_> {
             _ => None,
         };
         let class = class.map_or_else(|| self.torch.describe(id), ToString::to_string);
-        Error::Module { path: place(path), class, what }
+        Error::Module { path: self.place(path), class, what }
     }
-}
 
-/// The path of a module as it is shown; that of the whole object is what `--key` takes for it.
-fn place(path: &str) -> String {
-    if path.is_empty() { ".".to_owned() } else { path.to_owned() }
+    /// The whole path of what is at a path below the chosen value; `.` is the whole object, as for `--key`.
+    fn place(&self, path: &str) -> String {
+        match (self.chosen.as_str(), path) {
+            ("", "") => ".".to_owned(),
+            (chosen, "") => chosen.to_owned(),
+            ("", path) => path.to_owned(),
+            (chosen, path) => [chosen, path].join("."),
+        }
+    }
 }

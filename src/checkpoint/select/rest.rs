@@ -91,15 +91,20 @@ impl Walk<'_> {
             if path.split('.').next().is_some_and(is_training_state) { "training state, " } else { "" };
         let held = match (tensors, arrays) {
             (0, 0) => String::new(),
-            (0, _) if self.torch.is_array(id) => String::new(),
-            (1, 0) => " with 1 tensor".to_owned(),
-            (n, 0) => format!(" with {n} tensors"),
-            (0, 1) => " with 1 numpy array".to_owned(),
-            (0, n) => format!(" with {n} numpy arrays"),
-            (n, arrays) => format!(" with {n} tensors and {arrays} numpy arrays"),
+            _ if self.torch.is_weight(id) => String::new(),
+            (tensors, 0) => format!(" with {}", counted(tensors, "tensor")),
+            (0, arrays) => format!(" with {}", counted(arrays, "numpy array")),
+            (tensors, arrays) => {
+                format!(" with {} and {}", counted(tensors, "tensor"), counted(arrays, "numpy array"))
+            }
         };
         let reason = format!("{state}{what}{held}");
         self.ignored.push(Ignored { path, reason });
         Ok(())
     }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

@@ -199,6 +199,7 @@ impl<'a> Torch<'a> {
         };
         match (class, self.values.get(id)) {
             _ if self.is_array(id) => "a numpy array".to_owned(),
+            _ if self.is_weight(id) => "a tensor".to_owned(),
             (Some(global), _) if is_scalar(global) => "a numpy number".to_owned(),
             (Some(global), _) => global.to_string(),
             (None, value) => value.type_name().to_owned(),
