@@ -73,6 +73,14 @@ pub enum Error {
         /// Why.
         source: serde_pickle::Error,
     },
+    /// The tar archive does not have its form.
+    #[error("tar archive has {what} at byte {at}")]
+    Tar {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        at: u64,
+    },
     /// A storage does not have the length that its pickle declares.
     #[error("storage {key} has {got} bytes where the pickle declares {expected}")]
     StorageLength {

@@ -165,6 +165,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         | Error::MissingRecord { .. }
         | Error::Legacy { .. }
         | Error::LegacyPart { .. }
+        | Error::Tar { .. }
         | Error::StorageLength { .. }
         | Error::Storage { .. }
         | Error::Geometry { .. } => format!(
@@ -180,12 +181,9 @@ fn other_kind(kind: Kind, file: &str) -> String {
     match kind {
         Kind::Pointer => format!("download its content with `git lfs pull --include {}`", pattern(file)),
         Kind::Safetensors => format!("list its tensors with `git st-convert inspect {file}`"),
-        Kind::Compressed => "unpack it first".to_owned(),
+        Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
         Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
         Kind::Empty => "download it again, or restore it with git".to_owned(),
-        Kind::Tar => {
-            format!("load it with a release of torch that still can, and save it again with `{SAVE}`")
-        }
         Kind::Zip | Kind::Legacy | Kind::Pickle | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
             format!("see what it is with `file {file}`")
         }

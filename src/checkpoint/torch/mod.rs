@@ -7,6 +7,7 @@
 mod array;
 pub(super) mod module;
 mod names;
+mod numbered;
 mod storages;
 mod tensor;
 
@@ -14,6 +15,7 @@ use std::cell::OnceCell;
 
 pub(super) use array::Array;
 pub(super) use names::Element;
+pub(super) use numbered::{Given, Numbered, by_number, number};
 pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
 
 use super::{DType, Error, Limits, Tensor, geometry};
@@ -106,12 +108,16 @@ impl<'a> Torch<'a> {
 
     /// Is the value a tensor, of any sort? Where there are only arrays, they are tensors.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
-        self.rebuild_of(id).is_some() || (self.holds().arrays_alone && self.is_array(id))
+        self.is_torch_tensor(id) || (self.holds().arrays_alone && self.is_array(id))
     }
 
     /// Is the value a tensor or an array?
     pub(super) fn is_weight(&self, id: Id) -> bool {
-        self.rebuild_of(id).is_some() || self.is_array(id)
+        self.is_torch_tensor(id) || self.is_array(id)
+    }
+
+    fn is_torch_tensor(&self, id: Id) -> bool {
+        self.rebuild_of(id).is_some() || self.declared.given.contains_key(&id)
     }
 
     /// The pairs of a dict or of an object that is one, in order.

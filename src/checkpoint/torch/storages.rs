@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::Error;
 use super::module::class_with_source;
 use super::names::{Element, storage_class};
+use super::numbered::Given;
 use crate::pickle::{Arena, Id, Value};
 
 /// Bytes of a storage's key: torch writes numbers, of old also addresses.
@@ -30,6 +31,8 @@ pub(in super::super) struct Declared {
 #[derive(Debug, Default)]
 pub(in super::super) struct Storages {
     pub(in super::super) list: Vec<Declared>,
+    /// The tensors that persistent ids stand for (tar alone).
+    pub(in super::super) given: HashMap<Id, Given>,
     by_key: HashMap<String, usize>,
 }
 
@@ -38,7 +41,7 @@ impl Storages {
         self.by_key.get(key).copied()
     }
 
-    fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
+    pub(super) fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
         let known = self.index_of(&declared.key);
         match known.and_then(|index| Some((index, self.list.get(index)?))) {
             None if self.list.len() >= MAX_STORAGES => {

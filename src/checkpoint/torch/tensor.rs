@@ -20,6 +20,9 @@ impl Torch<'_> {
         let mut id = id;
         // A parameter of a subclass of a parameter: a few layers at most.
         for _ in 0..8 {
+            if let Some(given) = self.declared.given.get(&id) {
+                return self.numbered(given, name, limits);
+            }
             let malformed = || unsupported("malformed".to_owned());
             let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
             let callable = self.values.global(object.callable).ok_or_else(malformed)?;
@@ -102,30 +105,14 @@ impl Torch<'_> {
         let shape = self.numbers(view.size).ok_or_else(|| wrong("has malformed sizes"))?;
         let strides = self.numbers(view.stride).ok_or_else(|| wrong("has malformed strides"))?;
         let offset = unsigned(self.values, view.offset).ok_or_else(|| wrong("has a malformed offset"))?;
-        if shape.len() != strides.len() {
-            return Err(wrong("has other dimensions in its sizes than in its strides"));
-        }
-        if shape.len() > limits.rank {
-            return Err(wrong("has too many dimensions"));
-        }
-        if dtype == DType::F4 && shape.is_empty() {
-            return Err(wrong("is half a byte"));
-        }
-        geometry::elements(&shape)
-            .and_then(|units| units.checked_mul(width))
-            .ok_or_else(|| wrong("is larger than any file"))?;
         let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
-        let extent = geometry::extent(&shape, &strides)
-            .and_then(|extent| if extent == 0 { Some(0) } else { offset.checked_add(extent) })
-            .and_then(|end| end.checked_mul(width));
         let len = numel.checked_mul(storage.element.width());
-        if extent.zip(len).is_none_or(|(extent, len)| extent > len) {
-            return Err(wrong("reaches over the end of its storage"));
-        }
         let storage = self.declared.index_of(&storage.own_key()).ok_or_else(|| wrong("has no storage"))?;
         let (conjugate, negate) = self.flags(view.flags, dtype).ok_or_else(|| wrong("has unknown flags"))?;
         let name = name.to_owned();
-        Ok(Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate })
+        let tensor = Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate };
+        check(&tensor, len, limits)?;
+        Ok(tensor)
     }
 
     fn dtype_of(&self, view: &View, element: Element, name: &str) -> Result<DType, Error> {
@@ -180,6 +167,31 @@ impl Torch<'_> {
         let unsigned = matches!(dtype, DType::BOOL | DType::F4 | DType::F8_E8M0);
         ((!conjugate || complex) && !(negate && unsigned)).then_some((conjugate, negate))
     }
+}
+
+/// Does the tensor lie in its storage of `len` bytes?
+pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Result<(), Error> {
+    let Tensor { shape, strides, offset, width, dtype, .. } = tensor;
+    let wrong = |what| Error::Geometry { name: tensor.name.clone(), what };
+    if shape.len() != strides.len() {
+        return Err(wrong("has other dimensions in its sizes than in its strides"));
+    }
+    if shape.len() > limits.rank {
+        return Err(wrong("has too many dimensions"));
+    }
+    if *dtype == DType::F4 && shape.is_empty() {
+        return Err(wrong("is half a byte"));
+    }
+    geometry::elements(shape)
+        .and_then(|units| units.checked_mul(*width))
+        .ok_or_else(|| wrong("is larger than any file"))?;
+    let extent = geometry::extent(shape, strides)
+        .and_then(|extent| if extent == 0 { Some(0) } else { offset.checked_add(extent) })
+        .and_then(|end| end.checked_mul(*width));
+    if extent.zip(len).is_none_or(|(extent, len)| extent > len) {
+        return Err(wrong("reaches over the end of its storage"));
+    }
+    Ok(())
 }
 
 /// The arguments of a rebuild function.
