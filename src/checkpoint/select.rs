@@ -229,12 +229,12 @@ impl<'a> Walk<'a> {
                 self.ignored.push(Ignored { path, reason });
             } else if self.torch.is_weight(id) {
                 self.take(id, &path)?;
-            } else if top && depth == 1 && self.is_left_at_the_top(&path, id)? {
-                self.leave(path, id)?;
-            } else if !self.torch.holds_tensor(id) && self.torch.is_random_state(id) {
+            } else if (top && depth == 1 && self.is_left_at_the_top(&path, id)?)
+                || (!self.torch.holds_tensor(id) && self.torch.is_random_state(id))
+            {
                 self.leave(path, id)?;
             } else if self.is_module(id)? {
-                self.take_module(path, id)?;
+                self.take_module(&path, id)?;
             } else {
                 let children = self.children(id, &path)?;
                 for (key, value) in children.into_iter().rev() {

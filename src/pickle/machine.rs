@@ -298,14 +298,20 @@ impl<'a> Machine<'a> {
             state: None,
             items,
             appended,
+            made: self.at,
+            built: 0,
         })))
     }
 
     fn build(&mut self) -> Result<(), Error> {
         let state = self.pop()?;
         let target = self.top()?;
-        let before = self.values.change(target, |value| match value {
-            Value::Object(object) => Some(object.state.replace(state)),
+        let at = self.at;
+        let before = self.values.change(target, at, |value| match value {
+            Value::Object(object) => {
+                object.built = at;
+                Some(object.state.replace(state))
+            }
             _ => None,
         });
         match before.flatten() {
@@ -354,7 +360,9 @@ impl<'a> Machine<'a> {
         items: &[T],
         list: impl FnOnce(&mut Value) -> Option<&mut Vec<T>>,
     ) -> Result<(), Error> {
-        let done = self.values.change(target, |value| list(value).map(|list| list.extend_from_slice(items)));
+        let done = self
+            .values
+            .change(target, self.at, |value| list(value).map(|list| list.extend_from_slice(items)));
         done.flatten().ok_or_else(|| self.wrong_type(target))
     }
 

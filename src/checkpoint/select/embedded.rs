@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::super::torch::{Array, Torch};
+use super::super::torch::{Array, ByteString, Torch};
 use super::{Contents, Tensor};
 use crate::checkpoint::Storage;
 use crate::pickle::Id;
@@ -40,25 +40,16 @@ impl Embedded {
     /// The tensor of the array at `id`.
     pub(super) fn tensor(&mut self, torch: &Torch<'_>, id: Id, name: &str, array: Array) -> Tensor {
         let Array { dtype, shape, strides, big_endian, bytes, len } = array;
-        let at = match self.places.get(&bytes) {
-            Some(&at) => at,
-            None => {
-                let at = self.end;
-                self.bytes.extend(torch.byte_string(bytes).map(|bytes| bytes.to_bytes()));
-                self.end = self.end.saturating_add(len);
-                self.places.insert(bytes, at);
-                at
-            }
-        };
-        let storage = match self.by_array.get(&id) {
-            Some(&storage) => storage,
-            None => {
-                let storage = self.first.saturating_add(self.storages.len());
-                self.storages.push(Storage { key: name.to_owned(), at, len, big_endian });
-                self.by_array.insert(id, storage);
-                storage
-            }
-        };
+        let at = *self.places.entry(bytes).or_insert_with(|| {
+            self.bytes.extend(torch.byte_string(bytes).map(ByteString::to_bytes));
+            let at = self.end;
+            self.end = self.end.saturating_add(len);
+            at
+        });
+        let storage = *self.by_array.entry(id).or_insert_with(|| {
+            self.storages.push(Storage { key: name.to_owned(), at, len, big_endian });
+            self.first.saturating_add(self.storages.len()).saturating_sub(1)
+        });
         let width = u64::try_from(dtype.bitsize().div_ceil(8)).unwrap_or(1);
         Tensor {
             name: name.to_owned(),

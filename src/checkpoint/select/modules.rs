@@ -41,11 +41,11 @@ impl Walk<'_> {
     }
 
     /// Takes the tensors of the state dict of the module at `root`.
-    pub(super) fn take_module(&mut self, path: String, root: Id) -> Result<(), Error> {
+    pub(super) fn take_module(&mut self, path: &str, root: Id) -> Result<(), Error> {
         let mut classes = BTreeSet::new();
         let mut named = Vec::new();
         let mut open = HashSet::new();
-        let mut waiting = vec![Step::Enter(path.clone(), root)];
+        let mut waiting = vec![Step::Enter(path.to_owned(), root)];
         while let Some(step) = waiting.pop() {
             let (path, id) = match step {
                 Step::Leave(id) => {
@@ -81,7 +81,7 @@ impl Walk<'_> {
             Some(class) => format!("a module of class {class}, of which the weights alone are kept"),
             None => String::new(),
         };
-        let path = self.place(&path);
+        let path = self.place(path);
         self.ignored.push(Ignored { path: path.clone(), reason });
         self.notes.push(Note::Module { path, classes: named });
         Ok(())
@@ -90,7 +90,7 @@ impl Walk<'_> {
     /// The module as a dict that can be chosen: how many tensors its state dict has.
     pub(super) fn module_candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
         let (tensors, ignored, notes) = (self.tensors.len(), self.ignored.len(), self.notes.len());
-        let taken = self.take_module(key.clone(), id);
+        let taken = self.take_module(&key, id);
         let own = self.tensors.get(tensors..).unwrap_or_default();
         let found = Candidate {
             key: key.clone(),
@@ -112,6 +112,9 @@ impl Walk<'_> {
         let refuse = |walk: &Self, what| Err(walk.refuse_module(path, id, what));
         if !self.is_module(id)? {
             return refuse(self, "has a state that is no module's");
+        }
+        if !self.torch.has_its_state(id) {
+            return refuse(self, "has a state that was changed after it was built");
         }
         let Some((state, _)) = self.torch.state(id) else { return refuse(self, "has no state") };
         let (mut parameters, mut buffers, mut modules) = (None, None, None);

@@ -53,7 +53,7 @@ pub(super) fn storages(
         storages.push(Storage { key, at: begin, len, big_endian: false });
     }
     let at = stream.at;
-    let views = stream.pickle(stream.end.saturating_sub(at))?;
+    let views = stream.pickle(stream.end.saturating_sub(at), 0)?;
     let Value::List(items) = views.values.get(views.root) else {
         return Err(fail("no list of views", at));
     };
@@ -119,8 +119,8 @@ impl<'a> Stream<'a> {
         Self { source, limits, name, at, end: at.saturating_add(len) }
     }
 
-    /// A pickle of plain data and classes, at most so long.
-    fn pickle(&mut self, most: u64) -> Result<Pickle, Error> {
+    /// A pickle of plain data and so many classes, at most so long.
+    fn pickle(&mut self, most: u64, wanted: usize) -> Result<Pickle, Error> {
         let len = self.end.saturating_sub(self.at).min(most);
         let window = Window::new(self.source, self.at, len)?;
         let limits = pickle::Limits { memory: self.limits.pickle.memory / 4, ..self.limits.pickle.clone() };
@@ -129,20 +129,21 @@ impl<'a> Stream<'a> {
         let is_plain = |value: &Value| !matches!(value, Value::Object(_) | Value::Persistent(_));
         let is_plain = pickle.values.iter().all(|(_, value)| is_plain(value));
         let classes = pickle.values.iter().filter(|(_, value)| matches!(value, Value::Global(_))).count();
-        if !is_plain || classes > 1 {
+        if !is_plain || classes != wanted {
             return Err(fail("more than plain data in a pickle", self.at));
         }
         self.at = self.at.saturating_add(pickle.end);
         Ok(pickle)
     }
 
+    /// A pickle of numbers and a class.
     fn small(&mut self) -> Result<Pickle, Error> {
-        self.pickle(SMALL)
+        self.pickle(SMALL, 1)
     }
 
     fn count(&mut self) -> Result<u64, Error> {
         let at = self.at;
-        let pickle = self.small()?;
+        let pickle = self.pickle(SMALL, 0)?;
         let count = unsigned(&pickle, pickle.root).ok_or_else(|| fail("no number of what follows", at))?;
         let limit = u64::try_from(self.limits.tensors).unwrap_or(u64::MAX);
         if count > limit { Err(Error::Limit { what: self.name, limit }) } else { Ok(count) }

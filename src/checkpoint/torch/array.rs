@@ -78,7 +78,7 @@ impl Torch<'_> {
         }
         let (shape, dtype, is_fortran, bytes) = match self.maker(id) {
             Some(Maker::Masked) => return Err(unsupported("a masked numpy array".to_owned())),
-            Some(Maker::FromBuffer) => self.from_buffer(object).ok_or_else(malformed)?,
+            Some(Maker::FromBuffer) => self.of_buffer(object).ok_or_else(malformed)?,
             _ => {
                 let class = self.values.tuple(object.args).and_then(|args| args.first());
                 let class = class.and_then(|&class| self.values.global(class)).ok_or_else(malformed)?;
@@ -88,6 +88,10 @@ impl Torch<'_> {
                 self.reconstruct(object).ok_or_else(malformed)?
             }
         };
+        // A dtype that changes later would change what numpy has read by it.
+        if self.values.offset(dtype) >= object.made.max(object.built) {
+            return Err(malformed());
+        }
         let (dtype, big_endian) = match self.array_dtype(dtype).ok_or_else(malformed)? {
             Ok(found) => found,
             Err(what) => return Err(unsupported(format!("a numpy array of {what}"))),
@@ -97,9 +101,9 @@ impl Torch<'_> {
             return Err(Error::Geometry { name: name.to_owned(), what: "has too many dimensions" });
         }
         let len = geometry::elements(&shape).and_then(|count| count.checked_mul(width(dtype)));
-        let held = self.byte_string(bytes).map(ByteString::len).ok_or_else(malformed)?;
+        let held = self.byte_string(bytes).and_then(ByteString::len).ok_or_else(malformed)?;
         match len {
-            Some(len) if held == Some(len) => {
+            Some(len) if held == len => {
                 let strides = strides(&shape, is_fortran);
                 Ok(Array { dtype, shape, strides, big_endian, bytes, len })
             }
@@ -120,7 +124,7 @@ impl Torch<'_> {
         matches!(self.values.get(version), Value::Int(0 | 1)).then_some((shape, dtype, is_fortran, bytes))
     }
 
-    fn from_buffer(&self, object: &Object) -> Option<(Id, Id, bool, Id)> {
+    fn of_buffer(&self, object: &Object) -> Option<(Id, Id, bool, Id)> {
         let &[bytes, dtype, shape, order] = self.values.tuple(object.args)? else { return None };
         let is_fortran = match self.values.text(order)? {
             "C" => false,

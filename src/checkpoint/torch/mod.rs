@@ -13,7 +13,7 @@ mod tensor;
 
 use std::cell::OnceCell;
 
-pub(super) use array::Array;
+pub(super) use array::{Array, ByteString};
 pub(super) use names::Element;
 pub(super) use numbered::{Given, Numbered, by_number, number};
 pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
@@ -128,6 +128,10 @@ impl<'a> Torch<'a> {
             _ => return None,
         };
         let class = self.values.callable(id)?;
+        // A dict that is made of another holds what that did when it was made.
+        if self.values.tuple(object.args)?.iter().any(|&given| !self.is_unchanged(given, object.made)) {
+            return None;
+        }
         let mut pairs = match (&*class.name, self.values.tuple(object.args)?) {
             (_, []) => Vec::new(),
             ("defaultdict", &[factory]) if self.is_factory(factory) => Vec::new(),
@@ -140,6 +144,17 @@ impl<'a> Torch<'a> {
         pairs.extend_from_slice(&object.items);
         let plain = object.call == Call::Function || pairs.len() == object.items.len();
         (plain && object.appended.is_empty() && !self.hides_tensor(object)).then_some(pairs)
+    }
+
+    /// Was the value, which a call or `BUILD` at `at` took a copy of, left alone since, with the items of a list?
+    fn is_unchanged(&self, id: Id, at: u64) -> bool {
+        let before = |id: Id| self.values.offset(id) < at;
+        before(id)
+            && match self.values.get(id) {
+                Value::List(items) => items.iter().all(|&item| before(item)),
+                Value::Tuple(items) => items.iter().all(|&item| before(item)),
+                _ => true,
+            }
     }
 
     fn is_factory(&self, id: Id) -> bool {
@@ -174,7 +189,9 @@ impl<'a> Torch<'a> {
                 let mut all = match self.values.tuple(object.args)? {
                     [] => Vec::new(),
                     // `list.__new__` leaves its argument alone.
-                    &[given] if object.call == Call::Function => self.items_of_plain(given)?,
+                    &[given] if object.call == Call::Function && self.is_unchanged(given, object.made) => {
+                        self.items_of_plain(given)?
+                    }
                     _ => return None,
                 };
                 all.extend_from_slice(&object.appended);

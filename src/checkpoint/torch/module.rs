@@ -52,6 +52,16 @@ impl<'a> Torch<'a> {
         }
     }
 
+    /// Does the object have in it what its state had when it was built?
+    pub(in super::super) fn has_its_state(&self, id: Id) -> bool {
+        match self.values.get(id) {
+            Value::Object(object) => {
+                object.state.is_some_and(|state| self.values.offset(state) < object.built)
+            }
+            _ => false,
+        }
+    }
+
     /// The class of an object that is made without a call; else what it is instead.
     pub(in super::super) fn class_of(&self, id: Id) -> Result<&'a Global, &'static str> {
         let Value::Object(object) = self.values.get(id) else { return Err("is no module") };
@@ -103,11 +113,13 @@ impl<'a> Torch<'a> {
                     && object.appended.is_empty();
                 match self.values.tuple(object.args)? {
                     [] if is_set => &[],
-                    &[given] if is_set => match self.values.get(given) {
-                        Value::List(items) => items,
-                        Value::Tuple(items) => items,
-                        _ => return None,
-                    },
+                    &[given] if is_set && self.is_unchanged(given, object.made) => {
+                        match self.values.get(given) {
+                            Value::List(items) => items,
+                            Value::Tuple(items) => items,
+                            _ => return None,
+                        }
+                    }
                     _ => return None,
                 }
             }

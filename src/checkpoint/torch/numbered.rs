@@ -64,10 +64,10 @@ impl Storages {
     /// Adds a storage of a class and a number of elements: its bytes.
     pub(in super::super) fn add(&mut self, key: &str, class: &Global, count: u64) -> Result<u64, Error> {
         let bad = |what| Error::Storage { key: key.to_owned(), what };
-        let element = match storage_class(class, key)? {
-            Element::Bytes => return Err(bad("has a class that torch does not know")),
-            element => element,
-        };
+        let element = storage_class(class, key)?;
+        if element == Element::Bytes {
+            return Err(bad("has a class that torch does not know"));
+        }
         let bytes = count.checked_mul(element.width()).ok_or_else(|| bad("is longer than any file"))?;
         self.add_new(Declared { key: key.to_owned(), element, bytes, inside: None })?;
         Ok(bytes)

@@ -34,11 +34,19 @@ impl Torch<'_> {
                 let global = callable.to_string();
                 return Err(Error::Opaque { path: name.to_owned(), global });
             }
+            let made = object.made;
             match (rebuild(callable), args) {
                 (Some(Rebuild::Tensor), &[storage, offset, size, stride, ref rest @ ..]) => {
                     attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
-                    let view =
-                        View { storage, offset, size, stride, dtype: None, flags: rest.get(2).copied() };
+                    let view = View {
+                        storage,
+                        offset,
+                        size,
+                        stride,
+                        dtype: None,
+                        flags: rest.get(2).copied(),
+                        made,
+                    };
                     return self.strided(&view, name, limits);
                 }
                 (
@@ -47,7 +55,7 @@ impl Torch<'_> {
                 ) => {
                     attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_weight(other)));
                     let flags = rest.first().copied();
-                    let view = View { storage, offset, size, stride, dtype: Some(dtype), flags };
+                    let view = View { storage, offset, size, stride, dtype: Some(dtype), flags, made };
                     return self.strided(&view, name, limits);
                 }
                 (Some(Rebuild::Parameter), &[data, ref rest @ ..]) => {
@@ -56,7 +64,7 @@ impl Torch<'_> {
                 }
                 (Some(Rebuild::FromType), &[function, _class, inner, state]) => {
                     attributes.extend(Some(state).filter(|&state| self.holds_weight(state)));
-                    return self.typed(name, limits, function, inner);
+                    return self.typed(name, limits, function, inner, made);
                 }
                 (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what.to_owned())),
                 (None, _) => {
@@ -70,7 +78,14 @@ impl Torch<'_> {
 
     /// `_rebuild_from_type_v2(function, class, args, state)`: the call of `function` on `args`, made a
     /// `class`. Only the plain rebuild functions are followed.
-    fn typed(&self, name: &str, limits: &Limits, function: Id, inner: Id) -> Result<Tensor, Error> {
+    fn typed(
+        &self,
+        name: &str,
+        limits: &Limits,
+        function: Id,
+        inner: Id,
+        made: u64,
+    ) -> Result<Tensor, Error> {
         let malformed = || Error::Unsupported { name: name.to_owned(), what: "malformed".to_owned() };
         let function = self.values.global(function).ok_or_else(malformed)?;
         let args = self.values.tuple(inner).ok_or_else(malformed)?;
@@ -91,7 +106,7 @@ impl Torch<'_> {
             _ => return Err(Error::Opaque { path: name.to_owned(), global: function.to_string() }),
         };
         let &[storage, offset, size, stride] = args.first_chunk::<4>().ok_or_else(malformed)?;
-        self.strided(&View { storage, offset, size, stride, dtype, flags }, name, limits)
+        self.strided(&View { storage, offset, size, stride, dtype, flags, made }, name, limits)
     }
 
     fn strided(&self, view: &View, name: &str, limits: &Limits) -> Result<Tensor, Error> {
@@ -108,7 +123,7 @@ impl Torch<'_> {
         let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
         let len = numel.checked_mul(storage.element.width());
         let storage = self.declared.index_of(&storage.own_key()).ok_or_else(|| wrong("has no storage"))?;
-        let (conjugate, negate) = self.flags(view.flags, dtype).ok_or_else(|| wrong("has unknown flags"))?;
+        let (conjugate, negate) = self.flags(view, dtype).ok_or_else(|| wrong("has unknown flags"))?;
         let name = name.to_owned();
         let tensor = Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate };
         check(&tensor, len, limits)?;
@@ -150,11 +165,15 @@ impl Torch<'_> {
     }
 
     /// `{"conj": bool, "neg": bool}`: is the value conjugated, negated? `None` for anything else.
-    fn flags(&self, id: Option<Id>, dtype: DType) -> Option<(bool, bool)> {
+    fn flags(&self, view: &View, dtype: DType) -> Option<(bool, bool)> {
         let (mut conjugate, mut negate) = (false, false);
-        let Some(id) = id.filter(|&id| *self.values.get(id) != Value::None) else {
+        let Some(id) = view.flags.filter(|&id| *self.values.get(id) != Value::None) else {
             return Some((false, false));
         };
+        // What was said when the tensor was made is what counts.
+        if self.values.offset(id) >= view.made {
+            return None;
+        }
         for (key, value) in self.entries(id)? {
             let &Value::Bool(flag) = self.values.get(value) else { return None };
             match self.values.text(key)? {
@@ -202,4 +221,6 @@ struct View {
     stride: Id,
     dtype: Option<Id>,
     flags: Option<Id>,
+    /// The offset of the call.
+    made: u64,
 }
