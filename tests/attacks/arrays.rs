@@ -31,8 +31,8 @@ fn shape(sizes: &[i128]) -> Vec<u8> {
 }
 
 fn array_of(class: &[u8], shape: &[u8], dtype: &[u8], is_fortran: &[u8], held: &[u8]) -> Vec<u8> {
-    let make = pickle::global("numpy.core.multiarray", "_reconstruct");
-    let made = pickle::call(&make, &[class.to_vec(), self::shape(&[0]), bytes(b"b")]);
+    let reconstruct = pickle::global("numpy.core.multiarray", "_reconstruct");
+    let made = pickle::call(&reconstruct, &[class.to_vec(), self::shape(&[0]), bytes(b"b")]);
     let parts = [pickle::int(1), shape.to_vec(), dtype.to_vec(), is_fortran.to_vec(), held.to_vec()];
     pickle::built(&made, &pickle::tuple(&parts))
 }
@@ -188,8 +188,7 @@ fn one_byte_string_for_many_arrays() {
     let many = |count: usize| {
         let held = [bytes(&vec![7; 64 << 10]), b"q\x050".to_vec()].concat();
         let pairs: Vec<_> = (0..count)
-            .map(|index| (pickle::int(0), index))
-            .map(|(_, index)| {
+            .map(|index| {
                 (pickle::text(&format!("x{index}")), array(&shape(&[16384]), &dtype("f4", "<"), b"h\x05"))
             })
             .collect();
@@ -205,7 +204,7 @@ fn one_byte_string_for_many_arrays() {
 #[test]
 fn arrays_in_objects_that_are_not_known() {
     let array = array(&shape(&[4]), &dtype("f4", "<"), &bytes(&[0; 16]));
-    let hidden = pickle::call(&pickle::global("my.pkg", "restore"), &[array.clone()]);
+    let hidden = pickle::call(&pickle::global("my.pkg", "restore"), std::slice::from_ref(&array));
     assert!(matches!(refused(&file(&hidden)), Error::Opaque { .. }));
     // Beside the state dict it is listed.
     let object = pickle::named(&[("model", pickle::named(&[("a", pickle::four())])), ("x", hidden)]);

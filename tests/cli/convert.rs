@@ -54,6 +54,30 @@ fn refusals_and_their_hints() {
              and convert that file\n",
         ),
         (
+            "pointer.bin",
+            "is an LFS pointer whose object is not here",
+            "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
+        ),
+        (
+            "truncated.bin",
+            "zip archive is cut off: it has no end record",
+            "hint: compare the output of `sha256sum truncated.bin` with what its source says, and download it \
+             again if it differs\n",
+        ),
+        (
+            "page.bin",
+            "is no torch checkpoint, but a web page",
+            "hint: download it again; its server may want you to sign in first\n",
+        ),
+    ] {
+        assert_refused(file, message, hints);
+    }
+}
+
+#[test]
+fn refused_modules_and_their_hints() {
+    for (file, message, hints) in [
+        (
             "module-two.pt",
             "holds 2 dicts of tensors",
             "hint: choose one of them with `--key`:\n        --key model  3 tensors, 60 bytes\n        \
@@ -71,30 +95,20 @@ fn refusals_and_their_hints() {
             "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
              and convert that file\n",
         ),
-        (
-            "pointer.bin",
-            "is an LFS pointer whose object is not here",
-            "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
-        ),
-        (
-            "truncated.bin",
-            "zip archive is cut off: it has no end record",
-            "hint: compare the output of `sha256sum truncated.bin` with what its source says, and download it \
-             again if it differs\n",
-        ),
-        (
-            "page.bin",
-            "is no torch checkpoint, but a web page",
-            "hint: download it again; its server may want you to sign in first\n",
-        ),
     ] {
-        let (sandbox, dir) = with_fixtures(&[file]);
-        let expected = format!("--- stderr\nerror: {file}: {message}\n{hints}--- exit 1\n");
-        assert_shown(&run(&sandbox, &dir, &[file]), &expected);
-        let quiet = format!("--- stderr\nerror: {file}: {message}\n--- exit 1\n");
-        assert_shown(&run(&sandbox, &dir, &["-q", file]), &quiet);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{file} leaves something");
+        assert_refused(file, message, hints);
     }
+}
+
+/// What is said of a file that is refused, and that nothing is left of it.
+#[track_caller]
+fn assert_refused(file: &str, message: &str, hints: &str) {
+    let (sandbox, dir) = with_fixtures(&[file]);
+    let expected = format!("--- stderr\nerror: {file}: {message}\n{hints}--- exit 1\n");
+    assert_shown(&run(&sandbox, &dir, &[file]), &expected);
+    let quiet = format!("--- stderr\nerror: {file}: {message}\n--- exit 1\n");
+    assert_shown(&run(&sandbox, &dir, &["-q", file]), &quiet);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{file} leaves something");
 }
 
 #[test]
