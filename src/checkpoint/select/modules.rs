@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::super::torch::module::{self, BUFFERS, HOOKS, LEFT_OUT, MODULES, PACKED, PARAMETERS};
+use super::super::torch::module::{BUFFERS, HOOKS, LEFT_OUT, MODULES, PACKED, PARAMETERS};
 use super::{Ignored, Note, Walk, deep};
 use crate::checkpoint::{Candidate, Error};
 use crate::pickle::{Id, Value};
@@ -196,10 +196,7 @@ impl Walk<'_> {
     }
 
     fn refuse_module(&self, path: &str, id: Id, what: &'static str) -> Error {
-        let class = match self.torch.values.get(id) {
-            Value::Object(object) => module::class_at(self.torch.values, object.callable),
-            _ => None,
-        };
+        let class = self.torch.class_name(id);
         let class = class.map_or_else(|| self.torch.describe(id), ToString::to_string);
         Error::Module { path: self.place(path), class, what }
     }

@@ -216,11 +216,7 @@ impl<'a> Torch<'a> {
 
     /// What a value is, for people.
     pub(super) fn describe(&self, id: Id) -> String {
-        let class = match self.values.get(id) {
-            Value::Object(object) => module::class_at(self.values, object.callable),
-            _ => None,
-        };
-        match (class, self.values.get(id)) {
+        match (self.class_name(id), self.values.get(id)) {
             _ if self.is_array(id) => "a numpy array".to_owned(),
             _ if self.is_weight(id) => "a tensor".to_owned(),
             (Some(global), _) if is_scalar(global) => "a numpy number".to_owned(),

@@ -85,6 +85,16 @@ impl<'a> Torch<'a> {
         }
     }
 
+    /// The class of an object, or the function that makes it.
+    pub(in super::super) fn class_name(&self, id: Id) -> Option<&'a Global> {
+        let Value::Object(object) = self.values.get(id) else { return None };
+        let class = match object.call {
+            Call::New => object.callable,
+            Call::Function => self.reconstructed(object).unwrap_or(object.callable),
+        };
+        class_at(self.values, class)
+    }
+
     /// `copy_reg._reconstructor(class, object, None)`: what protocols 0 and 1 have for `NEWOBJ`.
     fn reconstructed(&self, object: &Object) -> Option<Id> {
         let callable = self.values.global(object.callable)?;
@@ -130,7 +140,7 @@ impl<'a> Torch<'a> {
 }
 
 /// The class at `id`: by name, or in a persistent id with its source.
-pub(in super::super) fn class_at(values: &Arena, id: Id) -> Option<&Global> {
+fn class_at(values: &Arena, id: Id) -> Option<&Global> {
     match values.get(id) {
         Value::Persistent(inner) => class_with_source(values, *inner),
         _ => values.global(id),
