@@ -342,7 +342,7 @@ fn tensors_that_are_no_plain_storage() {
             }
         }
         let class = pickle::global("my.pkg", "Tagged");
-        let args = [function, class, pickle::tuple(&[storage.clone()]), pickle::dict(&[])];
+        let args = [function, class, pickle::tuple(std::slice::from_ref(&storage)), pickle::dict(&[])];
         let tagged = pickle::call(&pickle::global("torch._tensor", "_rebuild_from_type_v2"), &args);
         assert!(matches!(refused(&one(tagged)), Error::Unsupported { what, .. } if what == expected));
     }
