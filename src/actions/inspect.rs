@@ -17,7 +17,7 @@ use far::Far;
 use super::convert::{CONFIG_LIMIT, Source, class_in, class_of};
 use super::server::{Server, Watch};
 use super::{Error, Reporter, names};
-use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Tensor, ties};
+use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Note, Tensor, ties};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
 use crate::remote::{self, Settings};
@@ -58,7 +58,7 @@ pub struct Row {
 /// What a file holds.
 #[derive(Debug, Clone)]
 pub struct Inspection {
-    /// `zip`, `legacy` or `safetensors`.
+    /// `zip`, `legacy`, `tar` or `safetensors`.
     pub format: &'static str,
     /// The size of the file in bytes.
     pub size: u64,
@@ -68,6 +68,8 @@ pub struct Inspection {
     pub metadata: BTreeMap<String, String>,
     /// What a checkpoint holds beside the weights.
     pub ignored: Vec<Ignored>,
+    /// What there is to know of how a checkpoint was read.
+    pub notes: Vec<Note>,
     /// A name that is known to execute, if the pickle has one. Such a file is not converted.
     pub dangerous: Option<String>,
 }
@@ -215,6 +217,7 @@ fn read_safetensors(source: &dyn ReadAt) -> Result<Inspection, Error> {
         tensors: tensors.collect(),
         metadata,
         ignored: Vec::new(),
+        notes: Vec::new(),
         dangerous: None,
     })
 }
@@ -245,6 +248,7 @@ fn read_checkpoint(
         metadata: BTreeMap::new(),
         dangerous: scan::dangerous(&plan.globals).map(|named| format!("{}.{}", named.module, named.name)),
         ignored: plan.ignored,
+        notes: plan.notes,
     })
 }
 

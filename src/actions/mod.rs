@@ -130,7 +130,7 @@ pub struct Conversion {
     pub source_oid: Option<Oid>,
     /// The size of the checkpoint in bytes.
     pub source_size: u64,
-    /// `zip` or `legacy`.
+    /// `zip`, `legacy` or `tar`.
     pub format: &'static str,
     /// The dotted path of the dict that was taken; empty for the top level.
     pub key: String,
@@ -142,6 +142,8 @@ pub struct Conversion {
     pub copies: Vec<(String, Cow<'static, str>)>,
     /// What the checkpoint holds beside the weights.
     pub ignored: Vec<Ignored>,
+    /// What there is to know of how it was read.
+    pub notes: Vec<crate::checkpoint::Note>,
 }
 
 /// Why a file was skipped, refused or failed.

@@ -73,6 +73,14 @@ pub enum Error {
         /// Why.
         source: serde_pickle::Error,
     },
+    /// The tar archive does not have its form.
+    #[error("tar archive has {what} at byte {at}")]
+    Tar {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        at: u64,
+    },
     /// A storage does not have the length that its pickle declares.
     #[error("storage {key} has {got} bytes where the pickle declares {expected}")]
     StorageLength {
@@ -123,18 +131,25 @@ pub enum Error {
         /// The callable.
         global: String,
     },
-    /// A whole pickled module instead of a state dict.
+    /// A whole pickled object, that is no module, instead of a state dict.
     #[error("is a whole pickled object of class `{global}`, not a state dict")]
     WholeObject {
         /// Its class.
         global: String,
     },
+    /// A module whose state dict cannot be told from its structure.
+    #[error("module at {path} of class `{class}` {what}")]
+    Module {
+        /// Its dotted path; `.` is the whole object.
+        path: String,
+        /// Its class.
+        class: String,
+        /// What is in the way.
+        what: &'static str,
+    },
     /// No tensor at all.
     #[error("holds no tensors")]
     NoTensors,
-    /// A single tensor, which has no name.
-    #[error("holds a single tensor without a name")]
-    BareTensor,
     /// Several dicts could be the state dict.
     #[error("holds {} dicts of tensors", candidates.len())]
     Ambiguous {

@@ -78,7 +78,7 @@ impl Kind {
 
     /// May the file hold torch weights that can be converted?
     pub fn is_checkpoint(self) -> bool {
-        matches!(self, Self::Zip | Self::Legacy)
+        matches!(self, Self::Zip | Self::Legacy | Self::Tar)
     }
 }
 

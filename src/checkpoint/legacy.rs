@@ -16,8 +16,8 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::torch;
 use super::{Contents, Error, Format, Limits, Storage};
+use super::{tar, torch};
 use crate::pickle::{self, Pickle, Value};
 use crate::read_at::ReadAt;
 
@@ -46,6 +46,10 @@ struct Stream<'a> {
 
 /// Reads the container and the pickles in it.
 pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
+    // torch looks for a tar archive first.
+    if tar::has_header(source) {
+        return Err(Error::Legacy { what: "the header of a tar archive", at: 0 });
+    }
     let mut stream = Stream { source, limits, at: 0 };
     let magic = stream.pickle_within("the magic number", &small(&limits.pickle))?;
     if !matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC) {
@@ -62,7 +66,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     }
     let pickle = stream.pickle("the object")?;
     let keys = stream.keys()?;
-    let declared = torch::storages(&pickle.values)?;
+    let declared = torch::storages(&pickle.values, true)?;
     let storages = stream.storages(&keys, &declared)?;
     Ok(Contents {
         format: Format::Legacy,

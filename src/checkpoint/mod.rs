@@ -1,7 +1,7 @@
 //! Which tensors are in a checkpoint, and where their bytes lie: [`plan()`] gives a [`Plan`].
 //!
 //! A checkpoint is a pickle that describes tensors, and storages that hold their bytes, in one of
-//! torch's containers: a zip archive (torch 1.6 and later) or the legacy stream. Planning reads the
+//! torch's containers: a zip archive (torch 1.6 and later), the legacy stream, or the tar archive of torch 0.1. Planning reads the
 //! description alone, kilobytes of any file, and no tensor byte.
 //!
 //! Invariant: every tensor of a [`Plan`] lies inside its storage, every storage inside the source.
@@ -16,6 +16,7 @@ mod legacy;
 mod plan;
 mod prove;
 mod select;
+mod tar;
 pub mod ties;
 mod torch;
 mod zip;
@@ -24,8 +25,9 @@ pub use ::safetensors::Dtype as DType;
 pub use error::{Candidate, Error};
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
-pub use plan::{Deflated, Format, Ignored, Named, Plan, Record, Storage, Tensor};
+pub use plan::{Deflated, Format, Ignored, Named, Note, Plan, Record, Storage, Tensor};
 pub use prove::{Mismatch, Proof, Standing, inflate, prove};
+pub use tar::is_torch_tar;
 pub use zip::{Header, is_torch_zip};
 
 use crate::pickle;
@@ -104,6 +106,7 @@ pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     let contents = match Kind::of(source)? {
         Kind::Zip => zip::read(source, options)?,
         Kind::Legacy => legacy::read(source, &options.limits)?,
+        Kind::Tar if is_torch_tar(source) => tar::read(source, &options.limits)?,
         kind => return Err(Error::NotCheckpoint { kind }),
     };
     select::plan(contents, source.len(), options)

@@ -9,14 +9,20 @@ pub enum Format {
     Zip,
     /// The legacy stream.
     Legacy,
+    /// A tar archive.
+    Tar,
 }
 
 impl Format {
+    /// Every container.
+    pub const ALL: [Self; 3] = [Self::Zip, Self::Legacy, Self::Tar];
+
     /// The name, as `--json` gives it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Zip => "zip",
             Self::Legacy => "legacy",
+            Self::Tar => "tar",
         }
     }
 }
@@ -42,6 +48,43 @@ pub struct Plan {
     pub headers: Vec<Header>,
     /// The records that must be inflated before storages in them can be read.
     pub deflated: Vec<Deflated>,
+    /// Bytes that the pickle itself holds: those of numpy arrays.
+    pub embedded: Vec<Box<[u8]>>,
+    /// What the user should know of how it was read.
+    pub notes: Vec<Note>,
+}
+
+impl Plan {
+    /// Do all bytes of the tensors lie in the source as they are?
+    pub fn is_in_place(&self) -> bool {
+        self.deflated.is_empty() && self.embedded.is_empty()
+    }
+}
+
+/// What the user should know of how a checkpoint was read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Note {
+    /// It is a single tensor, which got this name.
+    Unnamed {
+        /// The name.
+        name: String,
+    },
+    /// The state dict was read from the structure of a whole module.
+    Module {
+        /// The dotted path of the module; `.` is the whole object.
+        path: String,
+        /// Its class, and those of the modules in it, each once.
+        classes: Vec<String>,
+    },
+    /// Most names begin as a wrapper around the model has them begin; they are kept so.
+    Prefix {
+        /// The beginning.
+        prefix: String,
+        /// How many names have it.
+        names: usize,
+        /// Of how many.
+        of: usize,
+    },
 }
 
 /// A tensor: a strided view of a storage.
@@ -95,7 +138,7 @@ impl Tensor {
 pub struct Storage {
     /// Its key in the checkpoint.
     pub key: String,
-    /// Where its bytes begin. From the length of the source on: in the inflated records.
+    /// Where its bytes begin. From the length of the source on: in the inflated records, and then in the embedded bytes.
     pub at: u64,
     /// How many bytes it has.
     pub len: u64,

@@ -136,16 +136,21 @@ pub fn prove(source: &dyn ReadAt, plan: &Plan) -> Result<Oid, Error> {
     Ok(hasher.finish().0)
 }
 
-/// Inflates the deflated records of `plan` into `sink`, one after the other: what
-/// [`Joined`](crate::read_at::Joined) then puts behind the source. Lengths and checksums are checked.
+/// Writes what does not lie in the source as it is: the deflated records of `plan`, inflated, one after the other, then
+/// its embedded bytes. [`Joined`](crate::read_at::Joined) puts that behind the source. Lengths and checksums are checked.
 ///
 /// # Errors
 /// [`Error::Zip`] or [`Error::Io`] for what cannot be inflated, [`Error::StorageLength`] for a record
 /// that inflates to another length, [`Error::Damaged`] for a wrong checksum.
 pub fn inflate(source: &dyn ReadAt, plan: &Plan, sink: &mut dyn Write) -> Result<(), Error> {
-    if plan.deflated.is_empty() {
-        return Ok(());
+    if !plan.deflated.is_empty() {
+        inflate_records(source, plan, sink)?;
     }
+    plan.embedded.iter().try_for_each(|bytes| sink.write_all(bytes))?;
+    Ok(())
+}
+
+fn inflate_records(source: &dyn ReadAt, plan: &Plan, sink: &mut dyn Write) -> Result<(), Error> {
     let mut archive = zip::directory(source)?;
     for record in &plan.deflated {
         let options = ::zip::read::ZipReadOptions::new().ignore_crc32(true);
@@ -197,6 +202,8 @@ mod tests {
             records: vec![record("a", 2, b"abc"), record("b", 5, b""), record("c", 7, b"defgh")],
             headers: Vec::new(),
             deflated: Vec::new(),
+            embedded: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

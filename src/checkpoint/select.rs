@@ -4,30 +4,41 @@
 //! what holds it, or the file is refused.
 
 mod choose;
+mod embedded;
+mod modules;
+mod notes;
+mod rest;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::torch::Torch;
-use super::{Contents, Error, Ignored, Limits, Named, Options, Plan, Tensor};
+use super::{Contents, Error, Ignored, Limits, Named, Note, Options, Plan, Tensor};
 use crate::pickle::{Id, Value};
+use embedded::Embedded;
 
 /// Finds the state dict and makes the plan of it.
 pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Result<Plan, Error> {
     let root = contents.pickle.root;
     let torch = Torch::new(&contents.pickle.values, &contents.declared);
-    let mut walk = Walk::new(&torch, &options.limits);
+    let mut walk = Walk::new(&torch, &options.limits, Embedded::behind(source_len, &contents));
     let (key, chosen) = walk.choose(root, options.key.as_deref())?;
+    walk.chosen.clone_from(&key);
     walk.flatten(chosen, options.key.is_none() && chosen == root)?;
     walk.list_the_rest(root, chosen, options.key.is_some())?;
-    let Walk { tensors, ignored, .. } = walk;
+    let Walk { tensors, ignored, embedded, mut notes, .. } = walk;
     if tensors.is_empty() {
         return Err(Error::NoTensors);
     }
     check_names(&tensors)?;
     check_expansion(&tensors, source_len, &options.limits)?;
+    // Where all is asked for, the beginnings of names are the keys of the dicts.
+    if options.key.as_deref() != Some(".") {
+        notes.extend(notes::prefix(&tensors));
+    }
     let globals = globals(&contents);
-    let Contents { format, storages, records, headers, deflated, .. } = contents;
-    Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated })
+    let Contents { format, mut storages, records, headers, deflated, .. } = contents;
+    let embedded = embedded.into_bytes(&mut storages);
+    Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated, embedded, notes })
 }
 
 fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
@@ -70,6 +81,9 @@ fn globals(contents: &Contents) -> Vec<Named> {
     globals
 }
 
+/// The name of a tensor that has none.
+const ALONE: &str = "tensor";
+
 /// What a short text costs beside its bytes: its entry in a list, and what the allocator takes.
 const HOLDER: u64 = 64;
 
@@ -78,6 +92,12 @@ struct Walk<'a> {
     limits: &'a Limits,
     tensors: Vec<Tensor>,
     ignored: Vec<Ignored>,
+    notes: Vec<Note>,
+    embedded: Embedded,
+    /// The path of the value that was chosen.
+    chosen: String,
+    /// Which states are those of modules, as far as it was asked.
+    modules: HashMap<Id, bool>,
     /// How many more values may be visited: sharing can make a few bytes a walk without end.
     visits: u64,
     /// How many more bytes of names and descriptions may be made, for the same reason.
@@ -106,12 +126,16 @@ impl<'a> Key<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(torch: &'a Torch<'a>, limits: &'a Limits) -> Self {
+    fn new(torch: &'a Torch<'a>, limits: &'a Limits, embedded: Embedded) -> Self {
         Self {
             torch,
             limits,
             tensors: Vec::new(),
             ignored: Vec::new(),
+            notes: Vec::new(),
+            embedded,
+            chosen: String::new(),
+            modules: HashMap::new(),
             visits: visits(torch),
             names: limits.names,
         }
@@ -155,7 +179,7 @@ impl<'a> Walk<'a> {
         self.visit(1)?;
         let Some(entries) = self.torch.entries(id) else { return Ok(None) };
         self.visit(entries.len())?;
-        if self.torch.holds_tensor(id) {
+        if self.torch.holds_weight(id) {
             let mut seen = HashSet::with_capacity(entries.len());
             let twice = entries
                 .iter()
@@ -178,28 +202,6 @@ impl<'a> Walk<'a> {
         Ok(items.is_some())
     }
 
-    /// How many different tensors a value holds, and their size in bytes.
-    fn measure(&mut self, id: Id) -> Result<(usize, u64), Error> {
-        let (mut tensors, mut bytes) = (0_usize, 0_u64);
-        let mut seen = HashSet::new();
-        let mut waiting = vec![id];
-        while let Some(id) = waiting.pop() {
-            self.visit(1)?;
-            if !self.torch.holds_tensor(id) || !seen.insert(id) {
-                continue;
-            }
-            if self.torch.is_tensor(id) {
-                tensors = tensors.saturating_add(1);
-                if let Ok(tensor) = self.torch.tensor(id, "", self.limits, &mut Vec::new()) {
-                    bytes = bytes.saturating_add(tensor.bytes());
-                }
-                continue;
-            }
-            self.torch.values.children(id, |child| waiting.push(child));
-        }
-        Ok((tensors, bytes))
-    }
-
     fn key(&self, id: Id) -> Option<String> {
         match self.torch.values.get(id) {
             Value::Str(text) => Some(text.to_string()),
@@ -213,19 +215,27 @@ impl<'a> Walk<'a> {
     /// Takes every tensor below `root`. At the top level of a checkpoint (`top`), training state that
     /// lies beside the weights is left out.
     fn flatten(&mut self, root: Id, top: bool) -> Result<(), Error> {
+        if self.torch.is_weight(root) {
+            self.notes.push(Note::Unnamed { name: ALONE.to_owned() });
+            return self.take(root, ALONE);
+        }
         let mut waiting = vec![(String::new(), root, 0_usize)];
         while let Some((path, id, depth)) = waiting.pop() {
             self.visit(1)?;
             if depth > self.limits.depth {
                 return Err(deep(self.limits));
             }
-            if !self.torch.holds_tensor(id) {
+            if !self.torch.holds_weight(id) {
                 let reason = self.describe(id)?;
                 self.ignored.push(Ignored { path, reason });
-            } else if self.torch.is_tensor(id) {
+            } else if self.torch.is_weight(id) {
                 self.take(id, &path)?;
-            } else if top && depth == 1 && is_training_state(&path) && self.entries(id)?.is_some() {
+            } else if (top && depth == 1 && self.is_left_at_the_top(&path, id)?)
+                || (!self.torch.holds_tensor(id) && self.torch.is_random_state(id))
+            {
                 self.leave(path, id)?;
+            } else if self.is_module(id)? {
+                self.take_module(&path, id)?;
             } else {
                 let children = self.children(id, &path)?;
                 for (key, value) in children.into_iter().rev() {
@@ -236,10 +246,20 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Is it training state beside the weights: a dict, or anything that has arrays alone?
+    fn is_left_at_the_top(&mut self, key: &str, id: Id) -> Result<bool, Error> {
+        Ok(is_training_state(key) && (!self.torch.holds_tensor(id) || self.entries(id)?.is_some()))
+    }
+
     fn take(&mut self, id: Id, name: &str) -> Result<(), Error> {
         if self.tensors.len() >= self.limits.tensors {
             let limit = u64::try_from(self.limits.tensors).unwrap_or(u64::MAX);
             return Err(Error::Limit { what: "tensors", limit });
+        }
+        if self.torch.is_array(id) {
+            let array = self.torch.array(id, name, self.limits)?;
+            self.tensors.push(self.embedded.tensor(self.torch, id, name, array));
+            return Ok(());
         }
         let mut attributes = Vec::new();
         self.tensors.push(self.torch.tensor(id, name, self.limits, &mut attributes)?);
@@ -260,7 +280,7 @@ impl<'a> Walk<'a> {
                         self.spell(&name)?;
                         named.push((name, value));
                     }
-                    None if !self.torch.holds_tensor(value) => named.push((self.describe(key)?, value)),
+                    None if !self.torch.holds_weight(value) => named.push((self.describe(key)?, value)),
                     None => {
                         let what = self.torch.values.get(key).type_name();
                         return Err(Error::Key { path: place(), what });
@@ -277,65 +297,6 @@ impl<'a> Walk<'a> {
             Value::Persistent(_) => Error::Unsupported { name: place(), what: "a bare storage".to_owned() },
             _ => Error::Opaque { path: place(), global: self.torch.describe(id) },
         })
-    }
-
-    // ---- the rest
-
-    /// Lists what lies beside the chosen dict, on every level above it.
-    fn list_the_rest(&mut self, root: Id, chosen: Id, asked: bool) -> Result<(), Error> {
-        let mut waiting = vec![(String::new(), root, 0_usize)];
-        while let Some((path, id, depth)) = waiting.pop() {
-            self.visit(1)?;
-            if id == chosen {
-                continue;
-            }
-            if depth > self.limits.depth {
-                return Err(deep(self.limits));
-            }
-            if !self.reaches(id, chosen)? {
-                let state = path.split('.').next().is_some_and(is_training_state);
-                let holds = self.torch.holds_tensor(id) && !self.torch.is_tensor(id);
-                if holds && !asked && !state && !self.is_container(id)? {
-                    return Err(Error::Opaque { path, global: self.torch.describe(id) });
-                }
-                self.leave(path, id)?;
-                continue;
-            }
-            for (key, value) in self.children(id, &path)?.into_iter().rev() {
-                waiting.push((self.join(&path, &key)?, value, depth.saturating_add(1)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Is `chosen` below `id`, through dicts and lists?
-    fn reaches(&mut self, id: Id, chosen: Id) -> Result<bool, Error> {
-        let mut seen = HashSet::new();
-        let mut waiting = vec![id];
-        while let Some(id) = waiting.pop() {
-            if id == chosen {
-                return Ok(true);
-            }
-            self.visit(1)?;
-            if self.torch.holds_tensor(id) && seen.insert(id) && self.is_container(id)? {
-                self.torch.values.children(id, |child| waiting.push(child));
-            }
-        }
-        Ok(false)
-    }
-
-    fn leave(&mut self, path: String, id: Id) -> Result<(), Error> {
-        let (tensors, _) = self.measure(id)?;
-        let what = self.describe(id)?;
-        let state =
-            if path.split('.').next().is_some_and(is_training_state) { "training state, " } else { "" };
-        let reason = match tensors {
-            0 => format!("{state}{what}"),
-            1 => format!("{state}{what} with 1 tensor"),
-            n => format!("{state}{what} with {n} tensors"),
-        };
-        self.ignored.push(Ignored { path, reason });
-        Ok(())
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, E
     let big_endian = archive.big_endian()?;
     let record = format!("{}/data.pkl", archive.root);
     let pickle = archive.pickle(&record, limits)?;
-    let declared = torch::storages(&pickle.values)?;
+    let declared = torch::storages(&pickle.values, false)?;
     let (storages, deflated) = archive.storages(&declared.list, big_endian)?;
     let (records, headers) = (archive.records(), archive.headers());
     Ok(Contents { format: Format::Zip, pickle, record, declared, storages, records, headers, deflated })

@@ -167,7 +167,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
     use checkpoint::Error;
     let hint = match error {
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, file)],
-        Error::TorchScript | Error::WholeObject { .. } | Error::Opaque { .. } => {
+        Error::TorchScript | Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
             format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
         }
         Error::StorageType { .. } | Error::Unsupported { .. } => format!(
@@ -176,9 +176,6 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         ),
         Error::ReservedName { .. } | Error::DuplicateName { .. } | Error::Key { .. } => {
             format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
-        }
-        Error::BareTensor => {
-            "give it a name where it was made, with `torch.save({\"weight\": tensor}, …)`".to_owned()
         }
         Error::NoSuchKey { .. } => {
             format!("list all that it holds with `git st-convert inspect --key . {file}`")
@@ -199,6 +196,7 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         | Error::MissingRecord { .. }
         | Error::Legacy { .. }
         | Error::LegacyPart { .. }
+        | Error::Tar { .. }
         | Error::StorageLength { .. }
         | Error::Storage { .. }
         | Error::Geometry { .. } => format!(
@@ -214,12 +212,9 @@ fn other_kind(kind: Kind, file: &str) -> String {
     match kind {
         Kind::Pointer => format!("download its content with `git lfs pull --include {}`", pattern(file)),
         Kind::Safetensors => format!("list its tensors with `git st-convert inspect {file}`"),
-        Kind::Compressed => "unpack it first".to_owned(),
+        Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
         Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
         Kind::Empty => "download it again, or restore it with git".to_owned(),
-        Kind::Tar => {
-            format!("load it with a release of torch that still can, and save it again with `{SAVE}`")
-        }
         Kind::Zip | Kind::Legacy | Kind::Pickle | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
             format!("see what it is with `file {file}`")
         }

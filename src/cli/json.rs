@@ -12,13 +12,14 @@ use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
 
 use super::error::Report;
+use super::reading;
 use super::reporter::Teller;
 use super::sanitize;
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
 use crate::actions::{Outcome, Reason, Status};
-use crate::checkpoint::Ignored;
+use crate::checkpoint::{Ignored, Note};
 
 /// The line of one file.
 pub(super) fn file(outcome: &Outcome) -> String {
@@ -45,6 +46,7 @@ pub(super) fn file(outcome: &Outcome) -> String {
         "ignored": known.map(|known| ignored(&known.ignored)).unwrap_or_default(),
         "reason": outcome.reason.as_ref().map(reason),
         "copies": copies.unwrap_or_default(),
+        "notes": known.map(|known| notes(&known.notes)).unwrap_or_default(),
     }))
 }
 
@@ -185,6 +187,7 @@ pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Repor
         "dangerous": inspection.and_then(|found| found.dangerous.as_ref()),
         "reason": failure.map(Report::reason),
         "exit_code": failure.map_or(0, |failure| failure.kind.exit_code()),
+        "notes": inspection.map(|found| notes(&found.notes)),
     }))
 }
 
@@ -205,6 +208,10 @@ fn reason(reason: &Reason) -> String {
         Reason::NoTensors => "holds no tensors".to_owned(),
         Reason::Error(error) => Report::of(error).reason(),
     }
+}
+
+fn notes(notes: &[Note]) -> Vec<Value> {
+    notes.iter().map(reading::value).collect()
 }
 
 fn ignored(ignored: &[Ignored]) -> Vec<Value> {
@@ -278,7 +285,7 @@ mod tests {
             file(&outcome),
             "{\"type\":\"file\",\"source\":\"a.bin\",\"output\":null,\"status\":\"refused\",\"oid\":null,\
              \"size\":null,\"source_oid\":null,\"format\":null,\"tensors\":null,\"dropped\":[],\"ignored\":[],\
-             \"reason\":\"changed while it was read\",\"copies\":[]}"
+             \"reason\":\"changed while it was read\",\"copies\":[],\"notes\":[]}"
         );
     }
 }

@@ -18,6 +18,7 @@ mod interrupt;
 mod json;
 mod panic;
 mod progress;
+mod reading;
 mod reporter;
 mod sanitize;
 mod sizes;

@@ -12,6 +12,7 @@ use bstr::{BStr, BString};
 use super::error::Report;
 use super::interrupt::Interrupt;
 use super::json;
+use super::reading;
 use super::sanitize;
 use super::sizes::{bytes, counted, grouped};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
@@ -68,6 +69,9 @@ impl<'a> Teller<'a> {
             let _ = write!(lines, "\n  {} {text}", styled(DIM, &format!("{title:<8}")));
         }
         self.ui.result(&lines);
+        for note in &conversion.notes {
+            self.ui.note(&format!("{source}: {}", reading::text(note, self.ui.verbose > 0)));
+        }
     }
 }
 
@@ -322,6 +326,7 @@ mod tests {
             dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
             copies: vec![("view".to_owned(), "is transposed or strided".into())],
             ignored: Vec::new(),
+            notes: Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ pub struct Limits {
     pub stack: usize,
     /// Open marks at once.
     pub marks: usize,
-    /// Bytes of one text string. Names are short; a config as JSON is some 100 kB.
+    /// Bytes of one text string. Names are short; a numpy array of protocol 2 is one, with two bytes for each above 127.
     pub text: u64,
     /// Bytes of one byte string. A tensor of a numpy checkpoint is one.
     pub blob: u64,
@@ -36,7 +36,7 @@ impl Default for Limits {
             memory: 512 << 20,
             stack: 1_000_000,
             marks: 10_000,
-            text: 1 << 20,
+            text: 96 << 20,
             blob: 64 << 20,
             integer: 4096,
             line: 64 << 10,

@@ -282,7 +282,10 @@ impl<'a> Machine<'a> {
         let args = self.pop()?;
         let callable = self.pop()?;
         self.expect(args, |value| matches!(value, Value::Tuple(_)))?;
-        self.expect(callable, |value| matches!(value, Value::Global(_) | Value::Object(_)))?;
+        // torch's legacy stream has classes in persistent ids.
+        let is_callable =
+            |value: &Value| matches!(value, Value::Global(_) | Value::Object(_) | Value::Persistent(_));
+        self.expect(callable, is_callable)?;
         if let Some(kwargs) = kwargs {
             self.expect(kwargs, |value| matches!(value, Value::Dict(_)))?;
         }
@@ -295,14 +298,20 @@ impl<'a> Machine<'a> {
             state: None,
             items,
             appended,
+            made: self.at,
+            built: 0,
         })))
     }
 
     fn build(&mut self) -> Result<(), Error> {
         let state = self.pop()?;
         let target = self.top()?;
-        let before = self.values.change(target, |value| match value {
-            Value::Object(object) => Some(object.state.replace(state)),
+        let at = self.at;
+        let before = self.values.change(target, at, |value| match value {
+            Value::Object(object) => {
+                object.built = at;
+                Some(object.state.replace(state))
+            }
             _ => None,
         });
         match before.flatten() {
@@ -351,7 +360,9 @@ impl<'a> Machine<'a> {
         items: &[T],
         list: impl FnOnce(&mut Value) -> Option<&mut Vec<T>>,
     ) -> Result<(), Error> {
-        let done = self.values.change(target, |value| list(value).map(|list| list.extend_from_slice(items)));
+        let done = self
+            .values
+            .change(target, self.at, |value| list(value).map(|list| list.extend_from_slice(items)));
         done.flatten().ok_or_else(|| self.wrong_type(target))
     }
 

@@ -152,6 +152,10 @@ pub struct Object {
     pub items: Vec<(Id, Id)>,
     /// What `APPEND(S)` and `ADDITEMS` added.
     pub appended: Vec<Id>,
+    /// The offset of the opcode of the call.
+    pub made: u64,
+    /// The offset of `BUILD`.
+    pub built: u64,
 }
 
 #[derive(Debug)]
@@ -192,7 +196,8 @@ impl Arena {
         self.node(id).map_or(&Value::None, |node| &node.value)
     }
 
-    /// The offset of the opcode that made the value.
+    /// The offset of the opcode that made the value, or changed it last: what a call or `BUILD` took a copy of must not
+    /// have changed after it.
     pub fn offset(&self, id: Id) -> u64 {
         self.node(id).map_or(0, |node| node.at)
     }
@@ -270,10 +275,11 @@ impl Arena {
         Some(Id(id))
     }
 
-    /// Changes the value at `id`, if there is one.
-    pub(super) fn change<T>(&mut self, id: Id, change: impl FnOnce(&mut Value) -> T) -> Option<T> {
+    /// Changes the value at `id`, if there is one, by the opcode at `at`.
+    pub(super) fn change<T>(&mut self, id: Id, at: u64, change: impl FnOnce(&mut Value) -> T) -> Option<T> {
         let node = self.chunks.get_mut(id.index() / CHUNK)?.get_mut(id.index() % CHUNK)?;
         let before = node.value.memory();
+        node.at = at;
         let changed = change(&mut node.value);
         self.memory = self.memory.saturating_add(node.value.memory()).saturating_sub(before);
         Some(changed)

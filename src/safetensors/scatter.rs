@@ -70,7 +70,7 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// Plans the pass of the source of `plan`, which has no deflated records.
+    /// Plans the pass of the source of `plan`, all of whose bytes lie in it as they are.
     pub fn new(layout: &Layout, plan: &Plan) -> Self {
         let header = layout.header().len() as u64;
         let (mut runs, mut late, mut spooled, mut spool) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
@@ -210,7 +210,7 @@ mod tests {
             let Ok(plan) = checkpoint::plan(&bytes, &checkpoint::Options::default()) else { continue };
             let Ok(ties) = ties::resolve(&plan, &ties::Policy::default()) else { continue };
             let Ok(layout) = Layout::new(&plan, &ties.kept, &BTreeMap::new()) else { continue };
-            if !plan.deflated.is_empty() || bytes.len() > 4 << 20 {
+            if !plan.is_in_place() || bytes.len() > 4 << 20 {
                 continue;
             }
             let mut expected = Vec::new();

@@ -3,10 +3,13 @@
 //! Each asserts the error that is given, and that it is given soon. The files are made by `tests/checkpoint`.
 
 mod archives;
+mod arrays;
 mod legacy;
 mod memory;
+mod modules;
 mod pickles;
 mod strides;
+mod tars;
 mod tensors;
 
 use std::time::{Duration, Instant};
@@ -15,7 +18,7 @@ use git_st_convert::checkpoint::{self, Error, Options, Plan, ties};
 use git_st_convert::read_at::Joined;
 use git_st_convert::safetensors::{self, Layout};
 
-use crate::checkpoint::{floats, legacy as legacy_file, pickle, zip};
+use crate::checkpoint::{floats, legacy as legacy_file, pickle, zip, zip_of};
 
 /// Longer than any of these may take in a debug build.
 const SOON: Duration = Duration::from_secs(30);

@@ -312,3 +312,38 @@ fn a_wrapper_around_a_wrapper() {
     );
     drop(converted(&own));
 }
+
+#[test]
+fn tensors_that_are_no_plain_storage() {
+    let storage = pickle::storage("FloatStorage", "0", 4);
+    for (module, name, expected) in [
+        ("torch._utils", "_rebuild_sparse_tensor", "sparse"),
+        ("torch._utils", "_rebuild_sparse_csr_tensor", "sparse"),
+        ("torch._utils", "_rebuild_qtensor", "quantized"),
+        ("torch._utils", "_rebuild_nested_tensor", "nested"),
+        ("torch._utils", "_rebuild_meta_tensor_no_storage", "a meta tensor without data"),
+        ("torch._utils", "_rebuild_wrapper_subclass", "a wrapper subclass"),
+        ("torch._utils", "_rebuild_device_tensor_from_numpy", "a device tensor in numpy form"),
+        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor", "a device tensor"),
+        ("torch._utils", "_rebuild_xla_tensor", "an XLA tensor"),
+        ("torch._tensor", "_rebuild_from_type", "of an old subclass form"),
+        ("torch.tensor", "_rebuild_from_type", "of an old subclass form"),
+    ] {
+        // With a storage, with a tensor, with neither; deeper down, and made a subclass.
+        let function = pickle::global(module, name);
+        for args in [vec![storage.clone()], vec![pickle::four()], vec![]] {
+            let layer = pickle::named(&[("weight", pickle::call(&function, &args))]);
+            let file = zip_of(&pickle::named(&[("b", pickle::four()), ("layer", layer)]));
+            match refused(&file) {
+                Error::Unsupported { name, what } => {
+                    assert_eq!((name.as_str(), what.as_str()), ("layer.weight", expected));
+                }
+                other => panic!("{module} {name}: {other:?}"),
+            }
+        }
+        let class = pickle::global("my.pkg", "Tagged");
+        let args = [function, class, pickle::tuple(std::slice::from_ref(&storage)), pickle::dict(&[])];
+        let tagged = pickle::call(&pickle::global("torch._tensor", "_rebuild_from_type_v2"), &args);
+        assert!(matches!(refused(&one(tagged)), Error::Unsupported { what, .. } if what == expected));
+    }
+}

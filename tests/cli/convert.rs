@@ -54,12 +54,6 @@ fn refusals_and_their_hints() {
              and convert that file\n",
         ),
         (
-            "module.pt",
-            "is a whole pickled object of class `my.pkg.Net`, not a state dict",
-            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
-             and convert that file\n",
-        ),
-        (
             "pointer.bin",
             "is an LFS pointer whose object is not here",
             "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
@@ -76,13 +70,45 @@ fn refusals_and_their_hints() {
             "hint: download it again; its server may want you to sign in first\n",
         ),
     ] {
-        let (sandbox, dir) = with_fixtures(&[file]);
-        let expected = format!("--- stderr\nerror: {file}: {message}\n{hints}--- exit 1\n");
-        assert_shown(&run(&sandbox, &dir, &[file]), &expected);
-        let quiet = format!("--- stderr\nerror: {file}: {message}\n--- exit 1\n");
-        assert_shown(&run(&sandbox, &dir, &["-q", file]), &quiet);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{file} leaves something");
+        assert_refused(file, message, hints);
     }
+}
+
+#[test]
+fn refused_modules_and_their_hints() {
+    for (file, message, hints) in [
+        (
+            "module-two.pt",
+            "holds 2 dicts of tensors",
+            "hint: choose one of them with `--key`:\n        --key model  3 tensors, 60 bytes\n        \
+             --key ema    3 tensors, 60 bytes\n",
+        ),
+        (
+            "module-graph.pt",
+            "is a whole pickled object of class `torch.fx.graph_module.reduce_graph_module`, not a state dict",
+            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
+             and convert that file\n",
+        ),
+        (
+            "module-hooks.pt",
+            "module at head.linear of class `torch.nn.modules.linear.Linear` has hooks that change its state dict",
+            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
+             and convert that file\n",
+        ),
+    ] {
+        assert_refused(file, message, hints);
+    }
+}
+
+/// What is said of a file that is refused, and that nothing is left of it.
+#[track_caller]
+fn assert_refused(file: &str, message: &str, hints: &str) {
+    let (sandbox, dir) = with_fixtures(&[file]);
+    let expected = format!("--- stderr\nerror: {file}: {message}\n{hints}--- exit 1\n");
+    assert_shown(&run(&sandbox, &dir, &[file]), &expected);
+    let quiet = format!("--- stderr\nerror: {file}: {message}\n--- exit 1\n");
+    assert_shown(&run(&sandbox, &dir, &["-q", file]), &quiet);
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{file} leaves something");
 }
 
 #[test]
@@ -97,7 +123,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     for line in &lines[..3] {
         assert_eq!(
             fields(line),
-            "type source output status oid size source_oid format tensors dropped ignored reason copies"
+            "type source output status oid size source_oid format tensors dropped ignored reason copies notes"
         );
         assert_eq!(line["type"], "file");
     }
@@ -142,6 +168,85 @@ fn json_names_the_independent_copies() {
     assert_eq!(copies("overlapping-views.bin"), expected);
     assert_eq!(copies("tied-transposed.bin"), serde_json::json!([pair("b", "is transposed or strided")]));
     assert_eq!(copies("tied-2.bin"), serde_json::json!([]));
+}
+
+#[test]
+fn how_it_was_read_is_told() {
+    let classes = [
+        "my.pkg.Net",
+        "my.pkg.heads.Head",
+        "torch.nn.modules.linear.Linear",
+        "torch.nn.modules.activation.ReLU",
+    ];
+    let structure = format!(
+        "read from the module's structure, class {}; what a class does in its own state_dict() is not seen",
+        classes.join(", ")
+    );
+    let module = |path: &str| serde_json::json!([{ "kind": "module", "path": path, "classes": classes }]);
+    let prefix = |prefix: &str, names: u64, of: u64| serde_json::json!([{ "kind": "prefix", "prefix": prefix, "names": names, "of": of }]);
+    let unnamed = serde_json::json!([{ "kind": "unnamed", "name": "tensor" }]);
+    for (file, text, notes) in [
+        ("bare-tensor.pt", "a single tensor without a name is called tensor", unnamed.clone()),
+        ("legacy-bare-parameter.pt", "a single tensor without a name is called tensor", unnamed),
+        ("prefix-parallel.bin", "all names begin with module., which is kept", prefix("module.", 2, 2)),
+        (
+            "prefix-compiled.bin",
+            "all names begin with module._orig_mod., which is kept",
+            prefix("module._orig_mod.", 2, 2),
+        ),
+        (
+            "prefix-fsdp.bin",
+            "2 of 3 names begin with _fsdp_wrapped_module., which is kept",
+            prefix("_fsdp_wrapped_module.", 2, 3),
+        ),
+        ("module.pt", &structure, module(".")),
+        ("module-yolo.pt", &format!("model is {structure}"), module("model")),
+        ("legacy-module.pt", &structure, module(".")),
+        ("prefix-few.bin", "", serde_json::json!([])),
+        ("plain-dict.bin", "", serde_json::json!([])),
+    ] {
+        let (sandbox, dir) = with_fixtures(&[file]);
+        let output = sandbox.bin(&dir, &["-n", file]);
+        let expected = if text.is_empty() { String::new() } else { format!("{file}: {text}\n") };
+        assert_eq!((output.stderr.as_str(), output.code), (expected.as_str(), Some(0)), "{file}");
+        assert_eq!(json_lines(&sandbox.bin(&dir, &["-n", "--json", file]).ok())[0]["notes"], notes, "{file}");
+        let inspected = sandbox.bin(&dir, &["inspect", "--json", file]).ok();
+        assert_eq!(json_lines(&inspected).pop().unwrap()["notes"], notes, "{file}");
+    }
+}
+
+#[test]
+fn what_is_beside_the_weights_of_a_module_is_told_and_refused_under_strict() {
+    let (sandbox, dir) = with_fixtures(&["module-large.pt", "numpy-beside.ckpt"]);
+    let ignored = |file: &str| {
+        let line = json_lines(&sandbox.bin(&dir, &["-n", "--json", file]).ok()).remove(0);
+        let items = line["ignored"].as_array().unwrap().clone();
+        let text = |item: &serde_json::Value, key: &str| item[key].as_str().unwrap().to_owned();
+        items.iter().map(|item| text(item, "path") + ": " + &text(item, "reason")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ignored("module-large.pt"),
+        [
+            "left_out: a buffer that the module does not save",
+            "anchors: an attribute of the module, a tensor",
+            "cache: an attribute of the module, a dict",
+            "rnn._flat_weights: an attribute of the module, a list",
+            ".: a module of class my.pkg.Net, of which the weights alone are kept",
+        ]
+    );
+    assert_eq!(
+        ignored("numpy-beside.ckpt"),
+        [
+            "momentum: a numpy number",
+            "numpy_random: a tuple with 1 numpy array",
+            "rng_states: training state, a list with 1 tensor and 1 numpy array",
+            "settings: my.pkg.Settings with 1 numpy array",
+            "history: a numpy array",
+        ]
+    );
+    let strict = sandbox.bin(&dir, &["-n", "--strict", "module-large.pt"]);
+    assert_eq!(strict.code, Some(1));
+    assert!(strict.stderr.contains("left_out"), "{}", strict.stderr);
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn json_has_every_field() {
          \"tied_to\":null}\n\
          {\"type\":\"tensor\",\"name\":\"bias\",\"dtype\":\"F32\",\"shape\":[4],\"bytes\":16,\"tied_to\":null}\n\
          {\"type\":\"summary\",\"format\":\"zip\",\"size\":1885,\"tensors\":3,\"bytes\":64,\"parameters\":16,\
-         \"metadata\":{},\"ignored\":[],\"dangerous\":null,\"reason\":null,\"exit_code\":0}\n\
+         \"metadata\":{},\"ignored\":[],\"dangerous\":null,\"reason\":null,\"exit_code\":0,\"notes\":[]}\n\
          --- exit 0\n",
     );
     let summary = sandbox.bin(&dir, &["inspect", "tied-2.bin", "--json", "--summary"]).ok();
@@ -73,7 +73,7 @@ fn json_has_every_field() {
     assert_eq!(missing.code, Some(2));
     let unknown = "\"format\":null,\"size\":null,\"tensors\":null,\"bytes\":null,\"parameters\":null,\
                    \"metadata\":null,\"ignored\":null,\"dangerous\":null";
-    let reason = "\"reason\":\"is not a file here\",\"exit_code\":2";
+    let reason = "\"reason\":\"is not a file here\",\"exit_code\":2,\"notes\":null";
     assert_shown(&missing.stdout, &format!("{{\"type\":\"summary\",{unknown},{reason}}}\n"));
 }
 

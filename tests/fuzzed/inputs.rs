@@ -45,7 +45,7 @@ fn write(source: &Vec<u8>, plan: &Plan) {
     let len = source.len() as u64;
     for storage in &plan.storages {
         assert!(storage.at.checked_add(storage.len).is_some(), "{storage:?}");
-        assert!(!plan.deflated.is_empty() || storage.at + storage.len <= len, "{storage:?} of {len}");
+        assert!(!plan.is_in_place() || storage.at + storage.len <= len, "{storage:?} of {len}");
     }
     let dangerous = scan::dangerous(&plan.globals);
     assert!(dangerous.is_none_or(|named| plan.globals.contains(named)));

@@ -65,8 +65,8 @@ impl Job {
     }
 
     /// The same for a checkpoint on the server, of which `bytes` can be read here and there. `None` if it cannot be
-    /// converted while it passes by: a legacy stream says only on its way what comes next, and deflated records do not
-    /// lie where their bytes go.
+    /// converted while it passes by: a legacy stream says only on its way what comes next, and the bytes of deflated records
+    /// and of arrays in the pickle do not lie in it as they are.
     pub(super) fn prepare_there(
         name: &BStr,
         pointer: Pointer,
@@ -80,7 +80,7 @@ impl Job {
             return Ok(None);
         }
         let plan = read(bytes, Headers::Foresee, options)?;
-        if !plan.deflated.is_empty() && !options.dry_run {
+        if !plan.is_in_place() && !options.dry_run {
             return Ok(None);
         }
         let content = Content::There { name: name.to_owned(), pointer };
@@ -141,6 +141,7 @@ impl Job {
             dropped: self.ties.dropped.clone(),
             copies: self.ties.copies.iter().map(|(name, why)| (name.clone(), (*why).into())).collect(),
             ignored: self.plan.ignored.clone(),
+            notes: self.plan.notes.clone(),
         }
     }
 
@@ -215,7 +216,7 @@ impl Job {
         out: &mut dyn Sink,
         spool: &dyn Fn() -> Result<File, Error>,
     ) -> Result<(), Error> {
-        if self.plan.deflated.is_empty() {
+        if self.plan.is_in_place() {
             return Ok(safetensors::write(&self.layout, &self.plan, source, out)?);
         }
         let mut inflated = spool()?;

@@ -31,6 +31,7 @@ pub(super) fn judge(path: &BStr, file: &dyn ReadAt) -> Verdict {
                 Verdict::BrokenPromise(kind)
             }
         }
+        Ok(Kind::Tar) if checkpoint::is_torch_tar(file) => Verdict::Weights,
         Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Verdict::BrokenPromise(kind),
         Ok(kind) if names::promises_weights(path) => Verdict::BrokenPromise(kind),
         _ => Verdict::Other,

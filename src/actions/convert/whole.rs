@@ -20,7 +20,7 @@ use super::job::Written;
 use super::pass::Behind;
 use super::publish::Made;
 use super::repository::Run;
-use crate::checkpoint::{Format, Ignored, ties};
+use crate::checkpoint::{Format, Ignored, Note, ties};
 use crate::hash::{Hasher, Oid};
 use crate::lfs::{NewObject, Placed, Pointer};
 use crate::read_at::FileSource;
@@ -41,6 +41,7 @@ struct Journal {
     dropped: BTreeMap<String, String>,
     copies: Vec<(String, String)>,
     ignored: Vec<Ignored>,
+    notes: Vec<Note>,
 }
 
 /// An object that an earlier run made, if it is what it says.
@@ -104,6 +105,7 @@ impl Run<'_> {
             dropped: conversion.dropped.clone(),
             copies: copies.map(|(name, why)| (name.clone(), why.to_string())).collect(),
             ignored: conversion.ignored.clone(),
+            notes: conversion.notes.clone(),
         };
         let text = serde_json::to_vec(&journal).map_err(|error| {
             let path = self.repo.store().tmp_dir();
@@ -190,8 +192,7 @@ fn describe(
     source: Pointer,
 ) -> Option<(Conversion, Held)> {
     let (infos, _) = safetensors::read(file).ok()?;
-    let format =
-        [Format::Zip.name(), Format::Legacy.name()].into_iter().find(|name| *name == journal.format)?;
+    let format = Format::ALL.map(Format::name).into_iter().find(|name| *name == journal.format)?;
     let held = Held {
         path: path.to_owned(),
         output: output.clone(),
@@ -210,6 +211,7 @@ fn describe(
         dropped: journal.dropped,
         copies: journal.copies.into_iter().map(|(name, why)| (name, why.into())).collect(),
         ignored: journal.ignored,
+        notes: journal.notes,
     };
     Some((conversion, held))
 }

@@ -1,5 +1,6 @@
 //! Which dict of the object is the state dict: the one that is asked for, or the only one that it can be.
 
+use super::rest::Measure;
 use super::{Walk, deep, is_training_state};
 use crate::checkpoint::{Candidate, Error};
 use crate::pickle::Id;
@@ -7,8 +8,8 @@ use crate::pickle::Id;
 impl Walk<'_> {
     pub(super) fn choose(&mut self, root: Id, key: Option<&str>) -> Result<(String, Id), Error> {
         let torch = self.torch;
-        if torch.is_tensor(root) {
-            return Err(Error::BareTensor);
+        if torch.is_weight(root) && key.is_none_or(|key| key == ".") {
+            return Ok((String::new(), root));
         }
         match key {
             Some(".") => Ok((String::new(), root)),
@@ -19,6 +20,9 @@ impl Walk<'_> {
 
     fn choose_alone(&mut self, root: Id) -> Result<(String, Id), Error> {
         let torch = self.torch;
+        if self.is_module(root)? {
+            return Ok((String::new(), root));
+        }
         let Some(entries) = self.entries(root)? else {
             return Err(match torch.values.callable(root) {
                 Some(global) if torch.holds_tensor(root) || torch.items(root).is_none() => {
@@ -31,7 +35,7 @@ impl Walk<'_> {
         let named = entries.iter().find(|&&(key, _)| torch.values.text(key) == Some("state_dict"));
         if let Some(&(_, value)) = named
             && torch.holds_tensor(value)
-            && self.entries(value)?.is_some()
+            && (self.entries(value)?.is_some() || self.is_module(value)?)
         {
             return Ok(("state_dict".to_owned(), value));
         }
@@ -61,12 +65,17 @@ impl Walk<'_> {
             if let Some(global) = self.torch.values.callable(value)
                 && self.torch.holds_tensor(value)
                 && !self.is_container(value)?
+                && !self.is_module(value)?
             {
                 return Ok(Error::WholeObject { global: global.to_string() });
             }
         }
-        let (tensors, bytes) = self.measure(root)?;
-        Ok(Error::Ambiguous { candidates: vec![Candidate { key: ".".to_owned(), tensors, bytes }] })
+        Ok(Error::Ambiguous { candidates: vec![self.candidate(".".to_owned(), root)?] })
+    }
+
+    pub(super) fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
+        let Measure { tensors, arrays, bytes } = self.measure(id)?;
+        Ok(Candidate { key, tensors: tensors.saturating_add(arrays), bytes })
     }
 
     /// The outermost dicts that hold tensors themselves, outside training state.
@@ -79,13 +88,16 @@ impl Walk<'_> {
             if !torch.holds_tensor(id) {
                 continue;
             }
+            if self.is_module(id)? {
+                found.push((id, self.module_candidate(path, id)?));
+                continue;
+            }
             let Some(entries) = self.entries(id)? else { continue };
             if depth > self.limits.depth {
                 return Err(deep(self.limits));
             }
             if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-                let (tensors, bytes) = self.measure(id)?;
-                found.push((id, Candidate { key: path, tensors, bytes }));
+                found.push((id, self.candidate(path, id)?));
                 continue;
             }
             for &(key, value) in entries.iter().rev() {
@@ -115,6 +127,7 @@ impl Walk<'_> {
                 after => after.strip_prefix('.').unwrap_or(after),
             };
         }
-        if self.torch.holds_tensor(id) && self.is_container(id)? { Ok(id) } else { Err(missing()) }
+        let is_dict = self.torch.holds_tensor(id) && (self.is_container(id)? || self.is_module(id)?);
+        if is_dict { Ok(id) } else { Err(missing()) }
     }
 }

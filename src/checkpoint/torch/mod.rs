@@ -1,69 +1,123 @@
 //! What torch's names mean: the only place that knows them.
 //!
-//! A tensor is a call of one of torch's rebuild functions on a storage; a storage is a persistent id.
+//! A tensor is a call of one of torch's rebuild functions on a storage; a storage is a persistent id. A numpy array among
+//! tensors is a weight, too; alone, arrays are what tensors are elsewhere.
 //! Source: torch's `_utils.py`, `serialization.py` and the list of its weights-only loader.
 
+mod array;
+pub(super) mod module;
 mod names;
+mod numbered;
 mod storages;
 mod tensor;
 
 use std::cell::OnceCell;
 
+pub(super) use array::{Array, ByteString};
 pub(super) use names::Element;
+pub(super) use numbered::{Given, Numbered, by_number, number};
 pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
 
-use super::{DType, Error, Limits, Tensor};
+use super::{DType, Error, Limits, Tensor, geometry};
 use crate::pickle::{Arena, Call, Id, Object, Value};
-use names::{Rebuild, is_mapping, is_sequence, rebuild};
+use names::{Rebuild, is_mapping, is_scalar, is_sequence, rebuild};
 
 /// A pickle, read with torch's eyes.
 pub(super) struct Torch<'a> {
     pub(super) values: &'a Arena,
     pub(super) declared: &'a Storages,
-    holds: OnceCell<Vec<bool>>,
+    holds: OnceCell<Holds>,
 }
+
+/// What is below each value.
+struct Holds {
+    marks: Vec<u8>,
+    /// Is there no tensor and no storage, but arrays?
+    arrays_alone: bool,
+}
+
+/// A tensor or a storage of torch is below a value.
+const TENSOR: u8 = 1;
+/// An array of numpy is.
+const ARRAY: u8 = 2;
 
 impl<'a> Torch<'a> {
     pub(super) fn new(values: &'a Arena, declared: &'a Storages) -> Self {
         Self { values, declared, holds: OnceCell::new() }
     }
 
-    /// Does the value hold a tensor or a storage, at any depth?
+    /// Does the value hold a tensor or a storage, at any depth? Where there are only arrays, they are tensors.
     pub(super) fn holds_tensor(&self, id: Id) -> bool {
-        self.holds.get_or_init(|| self.mark_holders()).get(id.index()).copied().unwrap_or(false)
+        let wanted = if self.holds().arrays_alone { TENSOR | ARRAY } else { TENSOR };
+        self.marks(id) & wanted != 0
     }
 
-    /// One pass from the tensors and storages up to everything that holds them.
-    fn mark_holders(&self) -> Vec<bool> {
+    /// The same, with the arrays that are beside tensors.
+    pub(super) fn holds_weight(&self, id: Id) -> bool {
+        self.marks(id) != 0
+    }
+
+    fn marks(&self, id: Id) -> u8 {
+        self.holds().marks.get(id.index()).copied().unwrap_or(0)
+    }
+
+    fn holds(&self) -> &Holds {
+        self.holds.get_or_init(|| self.mark_holders())
+    }
+
+    /// One pass from the tensors, storages and arrays up to everything that holds them.
+    fn mark_holders(&self) -> Holds {
         let values = self.values;
         let parents = Parents::of(values);
-        let mut holds = vec![false; values.len()];
+        let mut marks = vec![0; values.len()];
+        let mut arrays_alone = true;
         let mut waiting = Vec::new();
         for (id, value) in values.iter() {
-            let tensor = matches!(value, Value::Persistent(_)) || self.rebuild_of(id).is_some();
-            if tensor && let Some(mark) = holds.get_mut(id.index()) {
-                *mark = true;
-                waiting.push(id);
+            let mark = if self.is_stored(value) || self.rebuild_of(id).is_some() {
+                arrays_alone = false;
+                TENSOR
+            } else if self.is_array(id) {
+                ARRAY
+            } else {
+                continue;
+            };
+            if let Some(place) = marks.get_mut(id.index()) {
+                *place |= mark;
+                waiting.push((id, mark));
             }
         }
-        while let Some(id) = waiting.pop() {
+        while let Some((id, mark)) = waiting.pop() {
             for &parent in parents.above(id) {
-                if let Some(mark) = holds.get_mut(parent.index()).filter(|mark| !**mark) {
-                    *mark = true;
-                    waiting.push(parent);
+                if let Some(place) = marks.get_mut(parent.index()).filter(|place| **place & mark == 0) {
+                    *place |= mark;
+                    waiting.push((parent, mark));
                 }
             }
         }
-        holds
+        Holds { marks, arrays_alone }
+    }
+
+    /// Is it a persistent id of anything but a class?
+    fn is_stored(&self, value: &Value) -> bool {
+        matches!(value, Value::Persistent(inner) if module::class_with_source(self.values, *inner).is_none())
     }
 
     fn rebuild_of(&self, id: Id) -> Option<Rebuild> {
         self.values.callable(id).and_then(rebuild)
     }
 
-    /// Is the value a tensor, of any sort?
+    /// Is the value a tensor, of any sort? Where there are only arrays, they are tensors.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
-        self.rebuild_of(id).is_some()
+        self.is_torch_tensor(id) || (self.holds().arrays_alone && self.is_array(id))
+    }
+
+    /// Is the value a tensor or an array?
+    pub(super) fn is_weight(&self, id: Id) -> bool {
+        self.is_torch_tensor(id) || self.is_array(id)
+    }
+
+    fn is_torch_tensor(&self, id: Id) -> bool {
+        self.rebuild_of(id).is_some() || self.declared.given.contains_key(&id)
     }
 
     /// The pairs of a dict or of an object that is one, in order.
@@ -74,6 +128,10 @@ impl<'a> Torch<'a> {
             _ => return None,
         };
         let class = self.values.callable(id)?;
+        // A dict that is made of another holds what that did when it was made.
+        if self.values.tuple(object.args)?.iter().any(|&given| !self.is_unchanged(given, object.made)) {
+            return None;
+        }
         let mut pairs = match (&*class.name, self.values.tuple(object.args)?) {
             (_, []) => Vec::new(),
             ("defaultdict", &[factory]) if self.is_factory(factory) => Vec::new(),
@@ -86,6 +144,17 @@ impl<'a> Torch<'a> {
         pairs.extend_from_slice(&object.items);
         let plain = object.call == Call::Function || pairs.len() == object.items.len();
         (plain && object.appended.is_empty() && !self.hides_tensor(object)).then_some(pairs)
+    }
+
+    /// Was the value, which a call or `BUILD` at `at` took a copy of, left alone since, with the items of a list?
+    fn is_unchanged(&self, id: Id, at: u64) -> bool {
+        let before = |id: Id| self.values.offset(id) < at;
+        before(id)
+            && match self.values.get(id) {
+                Value::List(items) => items.iter().all(|&item| before(item)),
+                Value::Tuple(items) => items.iter().all(|&item| before(item)),
+                _ => true,
+            }
     }
 
     fn is_factory(&self, id: Id) -> bool {
@@ -120,7 +189,9 @@ impl<'a> Torch<'a> {
                 let mut all = match self.values.tuple(object.args)? {
                     [] => Vec::new(),
                     // `list.__new__` leaves its argument alone.
-                    &[given] if object.call == Call::Function => self.items_of_plain(given)?,
+                    &[given] if object.call == Call::Function && self.is_unchanged(given, object.made) => {
+                        self.items_of_plain(given)?
+                    }
                     _ => return None,
                 };
                 all.extend_from_slice(&object.appended);
@@ -140,12 +211,15 @@ impl<'a> Torch<'a> {
 
     /// Is there a tensor in the object's state, where a dict or tensor has none?
     fn hides_tensor(&self, object: &Object) -> bool {
-        [object.state, object.kwargs].into_iter().flatten().any(|id| self.holds_tensor(id))
+        [object.state, object.kwargs].into_iter().flatten().any(|id| self.holds_weight(id))
     }
 
     /// What a value is, for people.
     pub(super) fn describe(&self, id: Id) -> String {
-        match (self.values.callable(id), self.values.get(id)) {
+        match (self.class_name(id), self.values.get(id)) {
+            _ if self.is_array(id) => "a numpy array".to_owned(),
+            _ if self.is_weight(id) => "a tensor".to_owned(),
+            (Some(global), _) if is_scalar(global) => "a numpy number".to_owned(),
             (Some(global), _) => global.to_string(),
             (None, value) => value.type_name().to_owned(),
         }

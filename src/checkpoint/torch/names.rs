@@ -120,9 +120,6 @@ pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
         ("torch._tensor" | "torch.tensor", "_rebuild_from_type") => {
             Rebuild::Refused("of an old subclass form")
         }
-        ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
-            Rebuild::Refused("a numpy array")
-        }
         _ => return None,
     })
 }
@@ -137,4 +134,9 @@ pub(super) fn is_mapping(global: &Global) -> bool {
 
 pub(super) fn is_sequence(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("builtins" | "__builtin__", "list" | "tuple"))
+}
+
+/// Is the object a number of numpy's?
+pub(super) fn is_scalar(global: &Global) -> bool {
+    matches!((&*global.module, &*global.name), ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"))
 }

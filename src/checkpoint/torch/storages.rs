@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use super::Error;
+use super::module::class_with_source;
 use super::names::{Element, storage_class};
+use super::numbered::Given;
 use crate::pickle::{Arena, Id, Value};
 
 /// Bytes of a storage's key: torch writes numbers, of old also addresses.
@@ -29,6 +31,8 @@ pub(in super::super) struct Declared {
 #[derive(Debug, Default)]
 pub(in super::super) struct Storages {
     pub(in super::super) list: Vec<Declared>,
+    /// The tensors that persistent ids stand for (tar alone).
+    pub(in super::super) given: HashMap<Id, Given>,
     by_key: HashMap<String, usize>,
 }
 
@@ -37,7 +41,7 @@ impl Storages {
         self.by_key.get(key).copied()
     }
 
-    fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
+    pub(super) fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
         let known = self.index_of(&declared.key);
         match known.and_then(|index| Some((index, self.list.get(index)?))) {
             None if self.list.len() >= MAX_STORAGES => {
@@ -80,10 +84,15 @@ pub(super) struct StorageId<'a> {
 /// Finds every storage that the pickle declares and checks that no two declarations contradict.
 ///
 /// A view of the legacy stream is a storage of its own, as torch makes it.
-pub(in super::super) fn storages(values: &Arena) -> Result<Storages, Error> {
+///
+/// Where classes with their source may stand (`classes`), those are passed over.
+pub(in super::super) fn storages(values: &Arena, classes: bool) -> Result<Storages, Error> {
     let mut storages = Storages::default();
     for (_, value) in values.iter() {
         let &Value::Persistent(inner) = value else { continue };
+        if classes && is_tagged(values, inner) && class_with_source(values, inner).is_some() {
+            continue;
+        }
         let id = storage_id(values, inner)?;
         let width = id.element.width();
         let in_bytes = |count: u64| count.checked_mul(width).ok_or_else(|| too_large(id.key));
@@ -97,6 +106,11 @@ pub(in super::super) fn storages(values: &Arena) -> Result<Storages, Error> {
     Ok(storages)
 }
 
+/// Does it begin with `"module"`?
+fn is_tagged(values: &Arena, id: Id) -> bool {
+    values.tuple(id).and_then(|items| items.first()).is_some_and(|&tag| values.text(tag) == Some("module"))
+}
+
 fn too_large(key: &str) -> Error {
     Error::Storage { key: key.to_owned(), what: "is longer than any file" }
 }
@@ -106,11 +120,11 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
     let bad = |key: &str, what| Error::Storage { key: key.to_owned(), what };
     let place = format!("at byte {}", values.offset(id));
     let malformed = || bad(&place, "has a malformed persistent id");
+    if is_tagged(values, id) {
+        return Err(bad(&place, "is a pickled class with its source code"));
+    }
     let (&[tag, class, key, _location, numel], view) =
         values.tuple(id).and_then(|items| items.split_first_chunk::<5>()).ok_or_else(malformed)?;
-    if values.text(tag) == Some("module") {
-        return Err(bad(&place, "is a pickled module with its source code"));
-    }
     if values.text(tag) != Some("storage") {
         return Err(malformed());
     }

@@ -20,6 +20,9 @@ impl Torch<'_> {
         let mut id = id;
         // A parameter of a subclass of a parameter: a few layers at most.
         for _ in 0..8 {
+            if let Some(given) = self.declared.given.get(&id) {
+                return self.numbered(given, name, limits);
+            }
             let malformed = || unsupported("malformed".to_owned());
             let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
             let callable = self.values.global(object.callable).ok_or_else(malformed)?;
@@ -31,29 +34,37 @@ impl Torch<'_> {
                 let global = callable.to_string();
                 return Err(Error::Opaque { path: name.to_owned(), global });
             }
+            let made = object.made;
             match (rebuild(callable), args) {
                 (Some(Rebuild::Tensor), &[storage, offset, size, stride, ref rest @ ..]) => {
-                    attributes.extend(rest.iter().filter(|&&other| self.holds_tensor(other)));
-                    let view =
-                        View { storage, offset, size, stride, dtype: None, flags: rest.get(2).copied() };
+                    attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
+                    let view = View {
+                        storage,
+                        offset,
+                        size,
+                        stride,
+                        dtype: None,
+                        flags: rest.get(2).copied(),
+                        made,
+                    };
                     return self.strided(&view, name, limits);
                 }
                 (
                     Some(Rebuild::TensorV3),
                     &[storage, offset, size, stride, grad, hooks, dtype, ref rest @ ..],
                 ) => {
-                    attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_tensor(other)));
+                    attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_weight(other)));
                     let flags = rest.first().copied();
-                    let view = View { storage, offset, size, stride, dtype: Some(dtype), flags };
+                    let view = View { storage, offset, size, stride, dtype: Some(dtype), flags, made };
                     return self.strided(&view, name, limits);
                 }
                 (Some(Rebuild::Parameter), &[data, ref rest @ ..]) => {
-                    attributes.extend(rest.iter().filter(|&&other| self.holds_tensor(other)));
+                    attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
                     id = data;
                 }
                 (Some(Rebuild::FromType), &[function, _class, inner, state]) => {
-                    attributes.extend(Some(state).filter(|&state| self.holds_tensor(state)));
-                    return self.typed(name, limits, function, inner);
+                    attributes.extend(Some(state).filter(|&state| self.holds_weight(state)));
+                    return self.typed(name, limits, function, inner, made);
                 }
                 (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what.to_owned())),
                 (None, _) => {
@@ -67,7 +78,14 @@ impl Torch<'_> {
 
     /// `_rebuild_from_type_v2(function, class, args, state)`: the call of `function` on `args`, made a
     /// `class`. Only the plain rebuild functions are followed.
-    fn typed(&self, name: &str, limits: &Limits, function: Id, inner: Id) -> Result<Tensor, Error> {
+    fn typed(
+        &self,
+        name: &str,
+        limits: &Limits,
+        function: Id,
+        inner: Id,
+        made: u64,
+    ) -> Result<Tensor, Error> {
         let malformed = || Error::Unsupported { name: name.to_owned(), what: "malformed".to_owned() };
         let function = self.values.global(function).ok_or_else(malformed)?;
         let args = self.values.tuple(inner).ok_or_else(malformed)?;
@@ -88,7 +106,7 @@ impl Torch<'_> {
             _ => return Err(Error::Opaque { path: name.to_owned(), global: function.to_string() }),
         };
         let &[storage, offset, size, stride] = args.first_chunk::<4>().ok_or_else(malformed)?;
-        self.strided(&View { storage, offset, size, stride, dtype, flags }, name, limits)
+        self.strided(&View { storage, offset, size, stride, dtype, flags, made }, name, limits)
     }
 
     fn strided(&self, view: &View, name: &str, limits: &Limits) -> Result<Tensor, Error> {
@@ -102,30 +120,14 @@ impl Torch<'_> {
         let shape = self.numbers(view.size).ok_or_else(|| wrong("has malformed sizes"))?;
         let strides = self.numbers(view.stride).ok_or_else(|| wrong("has malformed strides"))?;
         let offset = unsigned(self.values, view.offset).ok_or_else(|| wrong("has a malformed offset"))?;
-        if shape.len() != strides.len() {
-            return Err(wrong("has other dimensions in its sizes than in its strides"));
-        }
-        if shape.len() > limits.rank {
-            return Err(wrong("has too many dimensions"));
-        }
-        if dtype == DType::F4 && shape.is_empty() {
-            return Err(wrong("is half a byte"));
-        }
-        geometry::elements(&shape)
-            .and_then(|units| units.checked_mul(width))
-            .ok_or_else(|| wrong("is larger than any file"))?;
         let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
-        let extent = geometry::extent(&shape, &strides)
-            .and_then(|extent| if extent == 0 { Some(0) } else { offset.checked_add(extent) })
-            .and_then(|end| end.checked_mul(width));
         let len = numel.checked_mul(storage.element.width());
-        if extent.zip(len).is_none_or(|(extent, len)| extent > len) {
-            return Err(wrong("reaches over the end of its storage"));
-        }
         let storage = self.declared.index_of(&storage.own_key()).ok_or_else(|| wrong("has no storage"))?;
-        let (conjugate, negate) = self.flags(view.flags, dtype).ok_or_else(|| wrong("has unknown flags"))?;
+        let (conjugate, negate) = self.flags(view, dtype).ok_or_else(|| wrong("has unknown flags"))?;
         let name = name.to_owned();
-        Ok(Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate })
+        let tensor = Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate };
+        check(&tensor, len, limits)?;
+        Ok(tensor)
     }
 
     fn dtype_of(&self, view: &View, element: Element, name: &str) -> Result<DType, Error> {
@@ -149,7 +151,7 @@ impl Torch<'_> {
         }
     }
 
-    fn numbers(&self, id: Id) -> Option<Vec<u64>> {
+    pub(super) fn numbers(&self, id: Id) -> Option<Vec<u64>> {
         let mut items = self.values.tuple(id);
         // A torch.Size, which is a tuple by another name.
         if let Value::Object(object) = self.values.get(id)
@@ -163,11 +165,15 @@ impl Torch<'_> {
     }
 
     /// `{"conj": bool, "neg": bool}`: is the value conjugated, negated? `None` for anything else.
-    fn flags(&self, id: Option<Id>, dtype: DType) -> Option<(bool, bool)> {
+    fn flags(&self, view: &View, dtype: DType) -> Option<(bool, bool)> {
         let (mut conjugate, mut negate) = (false, false);
-        let Some(id) = id.filter(|&id| *self.values.get(id) != Value::None) else {
+        let Some(id) = view.flags.filter(|&id| *self.values.get(id) != Value::None) else {
             return Some((false, false));
         };
+        // What was said when the tensor was made is what counts.
+        if self.values.offset(id) >= view.made {
+            return None;
+        }
         for (key, value) in self.entries(id)? {
             let &Value::Bool(flag) = self.values.get(value) else { return None };
             match self.values.text(key)? {
@@ -182,6 +188,31 @@ impl Torch<'_> {
     }
 }
 
+/// Does the tensor lie in its storage of `len` bytes?
+pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Result<(), Error> {
+    let Tensor { shape, strides, offset, width, dtype, .. } = tensor;
+    let wrong = |what| Error::Geometry { name: tensor.name.clone(), what };
+    if shape.len() != strides.len() {
+        return Err(wrong("has other dimensions in its sizes than in its strides"));
+    }
+    if shape.len() > limits.rank {
+        return Err(wrong("has too many dimensions"));
+    }
+    if *dtype == DType::F4 && shape.is_empty() {
+        return Err(wrong("is half a byte"));
+    }
+    geometry::elements(shape)
+        .and_then(|units| units.checked_mul(*width))
+        .ok_or_else(|| wrong("is larger than any file"))?;
+    let extent = geometry::extent(shape, strides)
+        .and_then(|extent| if extent == 0 { Some(0) } else { offset.checked_add(extent) })
+        .and_then(|end| end.checked_mul(*width));
+    if extent.zip(len).is_none_or(|(extent, len)| extent > len) {
+        return Err(wrong("reaches over the end of its storage"));
+    }
+    Ok(())
+}
+
 /// The arguments of a rebuild function.
 struct View {
     storage: Id,
@@ -190,4 +221,6 @@ struct View {
     stride: Id,
     dtype: Option<Id>,
     flags: Option<Id>,
+    /// The offset of the call.
+    made: u64,
 }

@@ -11,7 +11,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted, grouped};
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
-use crate::cli::{json, sanitize};
+use crate::cli::{json, reading, sanitize};
 
 /// A longer cell is shown in full, and moves those behind it in its own line alone.
 const MAX_WIDTH: usize = 72;
@@ -46,6 +46,10 @@ pub(crate) fn run(
         ui.result(&summary(&found));
     } else {
         ui.result(&(table(&found.tensors) + &totals(&found)));
+    }
+    for note in &found.notes {
+        let target = sanitize::bytes(target.as_ref());
+        ui.note(&format!("{target}: {}", reading::text(note, ui.verbose > 0)));
     }
     if let Some(global) = &found.dangerous {
         let (target, global) = (sanitize::bytes(target.as_ref()), sanitize::text(global));

@@ -1,0 +1,72 @@
+//! [`Embedded`]: arrays that the pickle itself holds, as storages behind the source.
+//!
+//! Invariant: a byte string of the pickle is kept once, however many arrays are made of it, so all of them together are
+//! no longer than the pickle.
+
+use std::collections::HashMap;
+
+use super::super::torch::{Array, ByteString, Torch};
+use super::{Contents, Tensor};
+use crate::checkpoint::Storage;
+use crate::pickle::Id;
+
+pub(super) struct Embedded {
+    /// How many storages there are before these.
+    first: usize,
+    /// Where the next bytes go.
+    end: u64,
+    bytes: Vec<Box<[u8]>>,
+    storages: Vec<Storage>,
+    /// Where the bytes of a byte string are.
+    places: HashMap<Id, u64>,
+    /// The storage of an array: two names of one array are tied.
+    by_array: HashMap<Id, usize>,
+}
+
+impl Embedded {
+    /// Behind the source and the records that will be inflated.
+    pub(super) fn behind(source_len: u64, contents: &Contents) -> Self {
+        let inflated = contents.deflated.iter().fold(0_u64, |sum, record| sum.saturating_add(record.len));
+        Self {
+            first: contents.storages.len(),
+            end: source_len.saturating_add(inflated),
+            bytes: Vec::new(),
+            storages: Vec::new(),
+            places: HashMap::new(),
+            by_array: HashMap::new(),
+        }
+    }
+
+    /// The tensor of the array at `id`.
+    pub(super) fn tensor(&mut self, torch: &Torch<'_>, id: Id, name: &str, array: Array) -> Tensor {
+        let Array { dtype, shape, strides, big_endian, bytes, len } = array;
+        let at = *self.places.entry(bytes).or_insert_with(|| {
+            self.bytes.extend(torch.byte_string(bytes).map(ByteString::to_bytes));
+            let at = self.end;
+            self.end = self.end.saturating_add(len);
+            at
+        });
+        let storage = *self.by_array.entry(id).or_insert_with(|| {
+            self.storages.push(Storage { key: name.to_owned(), at, len, big_endian });
+            self.first.saturating_add(self.storages.len()).saturating_sub(1)
+        });
+        let width = u64::try_from(dtype.bitsize().div_ceil(8)).unwrap_or(1);
+        Tensor {
+            name: name.to_owned(),
+            dtype,
+            shape,
+            strides,
+            offset: 0,
+            width,
+            storage,
+            conjugate: false,
+            negate: false,
+        }
+    }
+
+    /// The bytes; their storages go to the others.
+    pub(super) fn into_bytes(self, storages: &mut Vec<Storage>) -> Vec<Box<[u8]>> {
+        storages.extend(self.storages);
+        self.bytes
+    }
+}

@@ -1,0 +1,197 @@
+//! The members `storages` and `tensors`: pickles of numbers and classes, and between them the raw numbers.
+//!
+//! ```text
+//! storages   pickle  n
+//!            n times: pickle (key, location, storage class); i64 elements, little-endian; the elements
+//!            pickle  [(key of the view, key of its storage, first element, elements), …]
+//! tensors    pickle  n
+//!            n times: pickle (key, key of its storage, tensor class)
+//!                     i32 dimensions, 4 zeros; i64 for each size, each stride, and the offset
+//! ```
+//!
+//! Invariant: no key stands for two things, every storage lies in its member, and each member ends where it should.
+
+use super::super::torch::{self, Given, Numbered, Storages};
+use super::super::{Error, Limits, Storage};
+use super::{Member, fail};
+use crate::pickle::{self, Id, Pickle, Value};
+use crate::read_at::{ReadAt, Window};
+
+/// Bytes of a pickle of a key and a class: some 60.
+const SMALL: u64 = 1024;
+
+/// A member that is read from front to back.
+struct Stream<'a> {
+    source: &'a dyn ReadAt,
+    limits: &'a Limits,
+    name: &'static str,
+    at: u64,
+    end: u64,
+}
+
+pub(super) fn storages(
+    source: &dyn ReadAt,
+    member: Member,
+    limits: &Limits,
+) -> Result<(Storages, Vec<Storage>), Error> {
+    let mut stream = Stream::new(source, limits, "storages", member);
+    let mut declared = Storages::default();
+    let mut storages = Vec::new();
+    for _ in 0..stream.count()? {
+        let at = stream.at;
+        let pickle = stream.small()?;
+        let (key, class) = match pickle.values.tuple(pickle.root) {
+            Some(&[key, location, class]) if is_text(&pickle, location) => (key, class),
+            _ => return Err(fail("a malformed storage", at)),
+        };
+        let key = number(&pickle, key).ok_or_else(|| fail("a storage without a number", at))?;
+        let class = pickle.values.global(class).ok_or_else(|| fail("a storage without a class", at))?;
+        let count = stream.unsigned()?;
+        let len = declared.add(&key, class, count)?;
+        let begin = stream.at;
+        stream.skip(len)?;
+        storages.push(Storage { key, at: begin, len, big_endian: false });
+    }
+    let at = stream.at;
+    let views = stream.pickle(stream.end.saturating_sub(at), 0)?;
+    let Value::List(items) = views.values.get(views.root) else {
+        return Err(fail("no list of views", at));
+    };
+    for &item in items {
+        let Some(&[key, root, offset, count]) = views.values.tuple(item) else {
+            return Err(fail("a malformed view", at));
+        };
+        let (key, root) =
+            number(&views, key).zip(number(&views, root)).ok_or_else(|| fail("a malformed view", at))?;
+        let range = unsigned(&views, offset).zip(unsigned(&views, count));
+        let (offset, count) = range.ok_or_else(|| fail("a malformed view", at))?;
+        let (index, begin, len) = declared.add_view(&key, &root, offset, count)?;
+        let begin = storages.get(index).map_or(0, |root| root.at).saturating_add(begin);
+        storages.push(Storage { key, at: begin, len, big_endian: false });
+    }
+    stream.finish()?;
+    Ok((declared, storages))
+}
+
+pub(super) fn tensors(
+    source: &dyn ReadAt,
+    member: Member,
+    declared: &Storages,
+    limits: &Limits,
+) -> Result<Numbered, Error> {
+    let mut stream = Stream::new(source, limits, "tensors", member);
+    let mut tensors = Numbered::default();
+    for _ in 0..stream.count()? {
+        let at = stream.at;
+        let pickle = stream.small()?;
+        let Some(&[key, storage, class]) = pickle.values.tuple(pickle.root) else {
+            return Err(fail("a malformed tensor", at));
+        };
+        let keys = number(&pickle, key).zip(number(&pickle, storage));
+        let (key, storage) = keys.ok_or_else(|| fail("a tensor without a number", at))?;
+        let class = pickle.values.global(class).ok_or_else(|| fail("a tensor without a class", at))?;
+        let storage = declared.of_class(&storage, class)?;
+        let [dimensions, zeros] = stream.halves()?;
+        if zeros != 0 {
+            return Err(fail("a number of dimensions above 2^32", at));
+        }
+        let rank = usize::try_from(dimensions).ok().filter(|&rank| rank <= limits.rank);
+        let rank = rank.ok_or_else(|| fail("a tensor of too many dimensions", at))?;
+        // What has no dimensions had no elements for torch 0.1, and has one for torch since 0.4.
+        if rank == 0 {
+            return Err(fail("a tensor without dimensions, which releases of torch read in two ways", at));
+        }
+        let shape = (0..rank).map(|_| stream.unsigned()).collect::<Result<_, _>>()?;
+        let strides = (0..rank).map(|_| stream.unsigned()).collect::<Result<_, _>>()?;
+        let offset = stream.unsigned()?;
+        let is_known = declared.index_of(&key).is_some();
+        if is_known || tensors.insert(key, Given { storage, shape, strides, offset }).is_some() {
+            return Err(fail("a number that stands for two things", at));
+        }
+    }
+    stream.finish()?;
+    Ok(tensors)
+}
+
+impl<'a> Stream<'a> {
+    fn new(source: &'a dyn ReadAt, limits: &'a Limits, name: &'static str, member: Member) -> Self {
+        let Member { at, len } = member;
+        Self { source, limits, name, at, end: at.saturating_add(len) }
+    }
+
+    /// A pickle of plain data and so many classes, at most so long.
+    fn pickle(&mut self, most: u64, wanted: usize) -> Result<Pickle, Error> {
+        let len = self.end.saturating_sub(self.at).min(most);
+        let window = Window::new(self.source, self.at, len)?;
+        let limits = pickle::Limits { memory: self.limits.pickle.memory / 4, ..self.limits.pickle.clone() };
+        let read = pickle::read(&window, 0, &limits);
+        let pickle = read.map_err(|source| Error::Pickle { record: self.name.to_owned(), source })?;
+        let is_plain = |value: &Value| !matches!(value, Value::Object(_) | Value::Persistent(_));
+        let is_plain = pickle.values.iter().all(|(_, value)| is_plain(value));
+        let classes = pickle.values.iter().filter(|(_, value)| matches!(value, Value::Global(_))).count();
+        if !is_plain || classes != wanted {
+            return Err(fail("more than plain data in a pickle", self.at));
+        }
+        self.at = self.at.saturating_add(pickle.end);
+        Ok(pickle)
+    }
+
+    /// A pickle of numbers and a class.
+    fn small(&mut self) -> Result<Pickle, Error> {
+        self.pickle(SMALL, 1)
+    }
+
+    fn count(&mut self) -> Result<u64, Error> {
+        let at = self.at;
+        let pickle = self.pickle(SMALL, 0)?;
+        let count = unsigned(&pickle, pickle.root).ok_or_else(|| fail("no number of what follows", at))?;
+        let limit = u64::try_from(self.limits.tensors).unwrap_or(u64::MAX);
+        if count > limit { Err(Error::Limit { what: self.name, limit }) } else { Ok(count) }
+    }
+
+    fn array(&mut self) -> Result<[u8; 8], Error> {
+        let mut bytes = [0; 8];
+        let at = self.at;
+        self.skip(8)?;
+        self.source.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+
+    fn unsigned(&mut self) -> Result<u64, Error> {
+        let at = self.at;
+        let number = i64::from_le_bytes(self.array()?);
+        u64::try_from(number).map_err(|_| fail("a negative number", at))
+    }
+
+    fn halves(&mut self) -> Result<[u32; 2], Error> {
+        let number = u64::from_le_bytes(self.array()?);
+        let half = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        Ok([half(number), half(number >> 32)])
+    }
+
+    fn skip(&mut self, len: u64) -> Result<(), Error> {
+        let end = self.at.checked_add(len).filter(|&end| end <= self.end);
+        self.at = end.ok_or_else(|| fail("a member that is too short", self.at))?;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        if self.at == self.end { Ok(()) } else { Err(fail("bytes behind the last of a member", self.at)) }
+    }
+}
+
+fn is_text(pickle: &Pickle, id: Id) -> bool {
+    pickle.values.text(id).is_some()
+}
+
+fn unsigned(pickle: &Pickle, id: Id) -> Option<u64> {
+    match pickle.values.get(id) {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// A key: torch 0.1 takes the address of what it names.
+fn number(pickle: &Pickle, id: Id) -> Option<String> {
+    torch::number(pickle.values.get(id))
+}

@@ -1,0 +1,264 @@
+//! numpy arrays: what `torch.from_numpy` would make of them.
+//!
+//! ```text
+//! _reconstruct(numpy.ndarray, (0,), b"b")      BUILD (1, shape, dtype, is_fortran, bytes)
+//! _frombuffer(bytes, dtype, shape, "C" | "F")  protocol 5
+//! dtype("f4", False, True)                     BUILD (3, "<" | ">" | "|", None, None, None, -1, -1, 0)
+//! bytes: a byte string, or in protocol 2 and below _codecs.encode(text, "latin1"), bytes()
+//! ```
+//!
+//! Invariant: an array has exactly the bytes that its shape and dtype need. Arrays of objects, text, records and dates
+//! have no safetensors type and are refused by name. Source: numpy's `array_setstate`, `arraydescr_setstate` and
+//! `numeric.py`.
+
+use super::names::width;
+use super::{DType, Error, Limits, Torch, geometry};
+use crate::pickle::{Call, Id, Object, Value};
+
+/// An array that can be a tensor.
+pub(in super::super) struct Array {
+    pub(in super::super) dtype: DType,
+    pub(in super::super) shape: Vec<u64>,
+    pub(in super::super) strides: Vec<u64>,
+    pub(in super::super) big_endian: bool,
+    /// The value that holds its bytes, and how many there are.
+    pub(in super::super) bytes: Id,
+    pub(in super::super) len: u64,
+}
+
+/// What makes an array.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    Reconstruct,
+    FromBuffer,
+    /// An array with a mask, which safetensors cannot hold.
+    Masked,
+}
+
+impl Torch<'_> {
+    /// Is the value a numpy array?
+    pub(in super::super) fn is_array(&self, id: Id) -> bool {
+        self.maker(id).is_some()
+    }
+
+    /// Is the value the state of one of numpy's random generators? It holds an array that is no weight.
+    pub(in super::super) fn is_random_state(&self, id: Id) -> bool {
+        let named = |id: &Id| self.values.text(*id) == Some("MT19937");
+        match self.values.get(id) {
+            Value::Tuple(items) => items.first().is_some_and(named),
+            Value::List(items) => items.first().is_some_and(named),
+            Value::Dict(pairs) => {
+                pairs.first().is_some_and(|&(key, _)| self.values.text(key) == Some("bit_generator"))
+            }
+            _ => false,
+        }
+    }
+
+    fn maker(&self, id: Id) -> Option<Maker> {
+        let global = self.values.callable(id)?;
+        Some(match (&*global.module, &*global.name) {
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Maker::Reconstruct,
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Maker::FromBuffer,
+            ("numpy.ma.core" | "numpy.ma", "_mareconstruct") => Maker::Masked,
+            _ => return None,
+        })
+    }
+
+    /// Reads the array at `id`.
+    pub(in super::super) fn array(&self, id: Id, name: &str, limits: &Limits) -> Result<Array, Error> {
+        let unsupported = |what: String| Error::Unsupported { name: name.to_owned(), what };
+        let malformed = || unsupported("a malformed numpy array".to_owned());
+        let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
+        let plain = object.call == Call::Function
+            && object.kwargs.is_none()
+            && object.items.is_empty()
+            && object.appended.is_empty();
+        if !plain {
+            return Err(malformed());
+        }
+        let (shape, dtype, is_fortran, bytes) = match self.maker(id) {
+            Some(Maker::Masked) => return Err(unsupported("a masked numpy array".to_owned())),
+            Some(Maker::FromBuffer) => self.of_buffer(object).ok_or_else(malformed)?,
+            _ => {
+                let class = self.values.tuple(object.args).and_then(|args| args.first());
+                let class = class.and_then(|&class| self.values.global(class)).ok_or_else(malformed)?;
+                if (&*class.module, &*class.name) != ("numpy", "ndarray") {
+                    return Err(unsupported(format!("a numpy array of class {class}")));
+                }
+                self.reconstruct(object).ok_or_else(malformed)?
+            }
+        };
+        // A dtype that changes later would change what numpy has read by it.
+        if self.values.offset(dtype) >= object.made.max(object.built) {
+            return Err(malformed());
+        }
+        let (dtype, big_endian) = match self.array_dtype(dtype).ok_or_else(malformed)? {
+            Ok(found) => found,
+            Err(what) => return Err(unsupported(format!("a numpy array of {what}"))),
+        };
+        let shape = self.numbers(shape).ok_or_else(malformed)?;
+        if shape.len() > limits.rank {
+            return Err(Error::Geometry { name: name.to_owned(), what: "has too many dimensions" });
+        }
+        let len = geometry::elements(&shape).and_then(|count| count.checked_mul(width(dtype)));
+        let held = self.byte_string(bytes).and_then(ByteString::len).ok_or_else(malformed)?;
+        match len {
+            Some(len) if held == len => {
+                let strides = strides(&shape, is_fortran);
+                Ok(Array { dtype, shape, strides, big_endian, bytes, len })
+            }
+            _ => Err(Error::Geometry {
+                name: name.to_owned(),
+                what: "has another number of bytes than its shape needs",
+            }),
+        }
+    }
+
+    /// Shape, dtype, is it column-major, bytes.
+    fn reconstruct(&self, object: &Object) -> Option<(Id, Id, bool, Id)> {
+        let &[_, _, _] = self.values.tuple(object.args)? else { return None };
+        let &[version, shape, dtype, is_fortran, bytes] = self.values.tuple(object.state?)? else {
+            return None;
+        };
+        let &Value::Bool(is_fortran) = self.values.get(is_fortran) else { return None };
+        matches!(self.values.get(version), Value::Int(0 | 1)).then_some((shape, dtype, is_fortran, bytes))
+    }
+
+    fn of_buffer(&self, object: &Object) -> Option<(Id, Id, bool, Id)> {
+        let &[bytes, dtype, shape, order] = self.values.tuple(object.args)? else { return None };
+        let is_fortran = match self.values.text(order)? {
+            "C" => false,
+            "F" => true,
+            _ => return None,
+        };
+        object.state.is_none().then_some((shape, dtype, is_fortran, bytes))
+    }
+
+    /// A `numpy.dtype`: the type of the elements and whether they are big-endian, or what they are instead.
+    fn array_dtype(&self, id: Id) -> Option<Result<(DType, bool), String>> {
+        let Value::Object(object) = self.values.get(id) else { return None };
+        let callable = self.values.global(object.callable)?;
+        if (&*callable.module, &*callable.name) != ("numpy", "dtype") || object.call != Call::Function {
+            return None;
+        }
+        let &code = self.values.tuple(object.args)?.first()?;
+        let Some(code) = self.values.text(code) else { return Some(Err(self.describe(code))) };
+        let dtype = match code {
+            "f8" => DType::F64,
+            "f4" => DType::F32,
+            "f2" => DType::F16,
+            "i8" => DType::I64,
+            "i4" => DType::I32,
+            "i2" => DType::I16,
+            "i1" => DType::I8,
+            "u8" => DType::U64,
+            "u4" => DType::U32,
+            "u2" => DType::U16,
+            "u1" => DType::U8,
+            "b1" => DType::BOOL,
+            "c8" => DType::C64,
+            other => return Some(Err(kind_of(other))),
+        };
+        let &[version, order, none, names, fields, size, alignment, flags] =
+            self.values.tuple(object.state?)?
+        else {
+            return None;
+        };
+        let is = |id: Id, number: i64| *self.values.get(id) == Value::Int(number);
+        if ![none, names, fields].into_iter().all(|id| *self.values.get(id) == Value::None) {
+            return Some(Err("records".to_owned()));
+        }
+        if !(is(version, 3) && is(size, -1) && is(alignment, -1) && is(flags, 0)) {
+            return None;
+        }
+        match (self.values.text(order)?, width(dtype)) {
+            ("<", _) | ("|", 1) => Some(Ok((dtype, false))),
+            (">", _) => Some(Ok((dtype, true))),
+            _ => None,
+        }
+    }
+
+    /// The byte string at `id`, however the protocol writes it.
+    pub(in super::super) fn byte_string(&self, id: Id) -> Option<ByteString<'_>> {
+        match self.values.get(id) {
+            Value::Bytes(bytes) | Value::ByteArray(bytes) => Some(ByteString::Bytes(bytes)),
+            // A Python 2 `str`, which readers decode in their own ways unless it is ASCII.
+            Value::Str(text) if text.is_ascii() => Some(ByteString::Bytes(text.as_bytes())),
+            Value::Object(object) if object.call == Call::Function && object.state.is_none() => {
+                if !(object.kwargs.is_none() && object.items.is_empty() && object.appended.is_empty()) {
+                    return None;
+                }
+                let callable = self.values.global(object.callable)?;
+                match ((&*callable.module, &*callable.name), self.values.tuple(object.args)?) {
+                    (("_codecs", "encode"), &[text, encoding])
+                        if self.values.text(encoding) == Some("latin1") =>
+                    {
+                        self.values.text(text).map(ByteString::Latin1)
+                    }
+                    (("builtins" | "__builtin__", "bytes"), []) => Some(ByteString::Bytes(&[])),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The bytes of an array.
+#[derive(Clone, Copy)]
+pub(in super::super) enum ByteString<'a> {
+    Bytes(&'a [u8]),
+    /// One byte for each character.
+    Latin1(&'a str),
+}
+
+impl ByteString<'_> {
+    fn len(self) -> Option<u64> {
+        let len = match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Latin1(text) => {
+                text.chars().try_fold(0_usize, |count, c| Some(count.saturating_add(byte(c).map(|_| 1)?)))?
+            }
+        };
+        u64::try_from(len).ok()
+    }
+
+    pub(in super::super) fn to_bytes(self) -> Box<[u8]> {
+        match self {
+            Self::Bytes(bytes) => bytes.into(),
+            Self::Latin1(text) => text.chars().filter_map(byte).collect(),
+        }
+    }
+}
+
+/// A character of latin1 is its byte.
+fn byte(c: char) -> Option<u8> {
+    u8::try_from(u32::from(c)).ok()
+}
+
+fn strides(shape: &[u64], is_fortran: bool) -> Vec<u64> {
+    let mut strides = vec![1_u64; shape.len()];
+    let mut step = 1_u64;
+    let mut place = |(stride, &size): (&mut u64, &u64)| {
+        *stride = step;
+        step = step.saturating_mul(size.max(1));
+    };
+    if is_fortran {
+        strides.iter_mut().zip(shape).for_each(&mut place);
+    } else {
+        strides.iter_mut().zip(shape).rev().for_each(&mut place);
+    }
+    strides
+}
+
+/// What the elements of a dtype are that no tensor can have.
+fn kind_of(code: &str) -> String {
+    let kind = match code.as_bytes().first() {
+        Some(b'O') => "objects",
+        Some(b'S' | b'U' | b'a') => "text",
+        Some(b'V') => "records",
+        Some(b'M' | b'm') => "dates or times",
+        _ => return format!("dtype {code}"),
+    };
+    kind.to_owned()
+}

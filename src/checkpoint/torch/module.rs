@@ -1,0 +1,160 @@
+//! Whole modules: what a pickled `nn.Module` has in its `__dict__`, by torch's names.
+//!
+//! ```text
+//! NEWOBJ of a class, or copy_reg._reconstructor(class, object, None); then BUILD of a dict with
+//!   _parameters                   {name: parameter or None}
+//!   _buffers                      {name: tensor or None}
+//!   _non_persistent_buffers_set   names of buffers that state_dict() leaves out
+//!   _modules                      {name: module or None}
+//!   _state_dict_hooks, _state_dict_pre_hooks
+//! ```
+//!
+//! In the legacy stream the class can stand in a persistent id, `("module", class, file, source text)`; the text is not
+//! looked at. Source: torch's `nn/modules/module.py` (`state_dict`, `_save_to_state_dict`, `__setstate__`) and
+//! `serialization.py`.
+
+use super::Torch;
+use crate::pickle::{Arena, Call, Global, Id, Object, Value};
+
+/// The parts of a module's `__dict__` that its state dict is made of.
+pub(in super::super) const PARAMETERS: &str = "_parameters";
+pub(in super::super) const BUFFERS: &str = "_buffers";
+pub(in super::super) const LEFT_OUT: &str = "_non_persistent_buffers_set";
+pub(in super::super) const MODULES: &str = "_modules";
+/// What can change a state dict after it is made.
+pub(in super::super) const HOOKS: [&str; 2] = ["_state_dict_hooks", "_state_dict_pre_hooks"];
+/// The weights of a quantized layer, which are in no tensor.
+pub(in super::super) const PACKED: &str = "_packed_params";
+
+/// Classes of torch that make their state dict in their own way, by the package.
+const OWN_WAY: &[(&str, &str)] = &[
+    ("torch.ao", "is of a quantized or pruned model"),
+    ("torch.quantization", "is of a quantized model"),
+    ("torch.nn.quantized", "is of a quantized model"),
+    ("torch.nn.quantizable", "is of a quantized model"),
+    ("torch.nn.intrinsic", "is of a quantized model"),
+    ("torch.nn.qat", "is of a quantized model"),
+    ("torch.jit", "is TorchScript"),
+    ("__torch__", "is TorchScript"),
+    ("torch.fx", "is a traced graph"),
+    ("torch.export", "is a traced graph"),
+    ("torch.distributed", "is spread over several machines"),
+];
+
+impl<'a> Torch<'a> {
+    /// What an object with a dict for its state has in it.
+    pub(in super::super) fn state(&self, id: Id) -> Option<(Id, &'a [(Id, Id)])> {
+        let Value::Object(object) = self.values.get(id) else { return None };
+        let state = object.state?;
+        match self.values.get(state) {
+            Value::Dict(pairs) => Some((state, pairs)),
+            _ => None,
+        }
+    }
+
+    /// Does the object have in it what its state had when it was built?
+    pub(in super::super) fn has_its_state(&self, id: Id) -> bool {
+        match self.values.get(id) {
+            Value::Object(object) => {
+                object.state.is_some_and(|state| self.values.offset(state) < object.built)
+            }
+            _ => false,
+        }
+    }
+
+    /// The class of an object that is made without a call; else what it is instead.
+    pub(in super::super) fn class_of(&self, id: Id) -> Result<&'a Global, &'static str> {
+        let Value::Object(object) = self.values.get(id) else { return Err("is no module") };
+        let class = match object.call {
+            Call::New => object.callable,
+            Call::Function => self.reconstructed(object).ok_or("is made by a call")?,
+        };
+        if object.call == Call::New && self.values.tuple(object.args).is_none_or(|args| !args.is_empty()) {
+            return Err("is made of arguments");
+        }
+        if object.kwargs.is_some() || !object.items.is_empty() || !object.appended.is_empty() {
+            return Err("holds more than its attributes");
+        }
+        let class = class_at(self.values, class).ok_or("has no class by name")?;
+        let is_in = |package: &str| {
+            class.module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        match OWN_WAY.iter().find(|(package, _)| is_in(package)) {
+            Some(&(_, what)) => Err(what),
+            None => Ok(class),
+        }
+    }
+
+    /// The class of an object, or the function that makes it.
+    pub(in super::super) fn class_name(&self, id: Id) -> Option<&'a Global> {
+        let Value::Object(object) = self.values.get(id) else { return None };
+        let class = match object.call {
+            Call::New => object.callable,
+            Call::Function => self.reconstructed(object).unwrap_or(object.callable),
+        };
+        class_at(self.values, class)
+    }
+
+    /// `copy_reg._reconstructor(class, object, None)`: what protocols 0 and 1 have for `NEWOBJ`.
+    fn reconstructed(&self, object: &Object) -> Option<Id> {
+        let callable = self.values.global(object.callable)?;
+        let &[class, base, state] = self.values.tuple(object.args)? else { return None };
+        let base = self.values.global(base)?;
+        let plain = matches!(&*callable.module, "copyreg" | "copy_reg")
+            && &*callable.name == "_reconstructor"
+            && matches!(&*base.module, "builtins" | "__builtin__")
+            && &*base.name == "object"
+            && *self.values.get(state) == Value::None;
+        plain.then_some(class)
+    }
+
+    /// The names of a set of them, in any protocol.
+    pub(in super::super) fn set_of_names(&self, id: Id) -> Option<Vec<&'a str>> {
+        let items: &[Id] = match self.values.get(id) {
+            Value::Set(items) => items,
+            Value::FrozenSet(items) => items,
+            Value::Object(object) => {
+                let callable = self.values.global(object.callable)?;
+                let is_set = matches!(&*callable.module, "builtins" | "__builtin__")
+                    && &*callable.name == "set"
+                    && object.call == Call::Function
+                    && object.state.is_none()
+                    && object.items.is_empty()
+                    && object.appended.is_empty();
+                match self.values.tuple(object.args)? {
+                    [] if is_set => &[],
+                    &[given] if is_set && self.is_unchanged(given, object.made) => {
+                        match self.values.get(given) {
+                            Value::List(items) => items,
+                            Value::Tuple(items) => items,
+                            _ => return None,
+                        }
+                    }
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        items.iter().map(|&item| self.values.text(item)).collect()
+    }
+}
+
+/// The class at `id`: by name, or in a persistent id with its source.
+fn class_at(values: &Arena, id: Id) -> Option<&Global> {
+    match values.get(id) {
+        Value::Persistent(inner) => class_with_source(values, *inner),
+        _ => values.global(id),
+    }
+}
+
+/// `("module", class, file, source text)`; the tar archive has no tag before it.
+pub(in super::super) fn class_with_source(values: &Arena, inner: Id) -> Option<&Global> {
+    let (class, source) = match values.tuple(inner)? {
+        &[tag, class, ref source @ ..] if values.text(tag) == Some("module") => (class, source),
+        &[class, ref source @ ..] => (class, source),
+        [] => return None,
+    };
+    let is_text = |&id: &Id| matches!(values.get(id), Value::None | Value::Str(_) | Value::Bytes(_));
+    let plain = source.len() == 2 && source.iter().all(is_text);
+    plain.then(|| values.global(class)).flatten()
+}

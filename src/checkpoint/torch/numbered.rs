@@ -1,0 +1,141 @@
+//! Tensors by number: the persistent ids of the tar archive of torch 0.1.
+
+use std::collections::HashMap;
+
+use super::module::class_with_source;
+use super::names::{Element, storage_class};
+use super::storages::{Declared, Storages};
+use super::{Error, Limits, Tensor, Torch};
+use crate::pickle::{Arena, Global, Id, Value};
+
+/// A tensor that is described beside the pickle of the object.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Given {
+    /// The index of its storage.
+    pub(in super::super) storage: usize,
+    pub(in super::super) shape: Vec<u64>,
+    pub(in super::super) strides: Vec<u64>,
+    pub(in super::super) offset: u64,
+}
+
+/// Tensors by their number, as text.
+pub(in super::super) type Numbered = HashMap<String, Given>;
+
+/// A number in one spelling: as such, or as decimal text.
+pub(in super::super) fn number(value: &Value) -> Option<String> {
+    match value {
+        Value::Int(number) => Some(number.to_string()),
+        Value::Big(number) => Some(number.to_string()),
+        // `int()` takes blanks, signs and underscores, too.
+        Value::Str(text) => {
+            let number: i128 = text.parse().ok()?;
+            (number.to_string() == **text).then(|| text.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// What each persistent id of the object stands for, where it is a tensor.
+pub(in super::super) fn by_number(
+    values: &Arena,
+    tensors: &Numbered,
+    declared: &Storages,
+) -> Result<HashMap<Id, Given>, Error> {
+    let mut given = HashMap::new();
+    for (id, value) in values.iter() {
+        let &Value::Persistent(inner) = value else { continue };
+        if class_with_source(values, inner).is_some() {
+            continue;
+        }
+        let key = number(values.get(inner));
+        match key.as_ref().and_then(|key| tensors.get(key)) {
+            Some(tensor) => drop(given.insert(id, tensor.clone())),
+            None if key.is_some_and(|key| declared.index_of(&key).is_some()) => {}
+            None => {
+                let what = "a persistent id that stands for nothing";
+                return Err(Error::Tar { what, at: values.offset(id) });
+            }
+        }
+    }
+    Ok(given)
+}
+
+impl Storages {
+    /// Adds a storage of a class and a number of elements: its bytes.
+    pub(in super::super) fn add(&mut self, key: &str, class: &Global, count: u64) -> Result<u64, Error> {
+        let bad = |what| Error::Storage { key: key.to_owned(), what };
+        let element = storage_class(class, key)?;
+        if element == Element::Bytes {
+            return Err(bad("has a class that torch does not know"));
+        }
+        let bytes = count.checked_mul(element.width()).ok_or_else(|| bad("is longer than any file"))?;
+        self.add_new(Declared { key: key.to_owned(), element, bytes, inside: None })?;
+        Ok(bytes)
+    }
+
+    /// Adds a view: the index of its storage, where it begins in it, and its bytes.
+    pub(in super::super) fn add_view(
+        &mut self,
+        key: &str,
+        root: &str,
+        offset: u64,
+        count: u64,
+    ) -> Result<(usize, u64, u64), Error> {
+        let bad = |what| Error::Storage { key: key.to_owned(), what };
+        let index = self.index_of(root).ok_or_else(|| bad("is a view of no storage"))?;
+        let storage = self.list.get(index).ok_or_else(|| bad("is a view of no storage"))?;
+        if storage.inside.is_some() {
+            return Err(bad("is a view of a view"));
+        }
+        let (element, width, len) = (storage.element, storage.element.width(), storage.bytes);
+        let range = offset.checked_mul(width).zip(count.checked_mul(width));
+        let inside = |&(begin, bytes): &(u64, u64)| begin.checked_add(bytes).is_some_and(|end| end <= len);
+        let (begin, bytes) = range.filter(inside).ok_or_else(|| bad("is a view outside of its storage"))?;
+        self.add_new(Declared { key: key.to_owned(), element, bytes, inside: Some((index, begin)) })?;
+        Ok((index, begin, bytes))
+    }
+
+    /// The index of the storage that a tensor of this class has.
+    pub(in super::super) fn of_class(&self, key: &str, class: &Global) -> Result<usize, Error> {
+        let bad = |what| Error::Storage { key: key.to_owned(), what };
+        let index = self.index_of(key).ok_or_else(|| bad("is not there, but a tensor lies in it"))?;
+        let name = class.name.strip_suffix("Tensor").map(|name| [name, "Storage"].concat());
+        let name = name.ok_or_else(|| bad("holds a tensor of a class that torch does not know"))?;
+        let class = Global { module: class.module.clone(), name: name.into() };
+        let element = storage_class(&class, key)?;
+        match self.list.get(index) {
+            Some(storage) if storage.element == element => Ok(index),
+            _ => Err(bad("holds a tensor of another type")),
+        }
+    }
+
+    fn add_new(&mut self, declared: Declared) -> Result<(), Error> {
+        if self.index_of(&declared.key).is_some() {
+            return Err(Error::Storage { key: declared.key, what: "is there twice" });
+        }
+        self.declare(declared).map(drop)
+    }
+}
+
+impl Torch<'_> {
+    pub(super) fn numbered(&self, given: &Given, name: &str, limits: &Limits) -> Result<Tensor, Error> {
+        let storage = self.declared.list.get(given.storage);
+        let Some((Element::Typed(dtype), len)) = storage.map(|storage| (storage.element, storage.bytes))
+        else {
+            return Err(Error::Geometry { name: name.to_owned(), what: "has no storage" });
+        };
+        let tensor = Tensor {
+            name: name.to_owned(),
+            dtype,
+            shape: given.shape.clone(),
+            strides: given.strides.clone(),
+            offset: given.offset,
+            width: super::names::width(dtype),
+            storage: given.storage,
+            conjugate: false,
+            negate: false,
+        };
+        super::tensor::check(&tensor, Some(len), limits)?;
+        Ok(tensor)
+    }
+}

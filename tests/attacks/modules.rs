@@ -1,0 +1,210 @@
+//! Attacks by whole modules: structures that `state_dict()` would read in another way.
+
+use super::{Error, converted, pickle, plan, refused, zip_of};
+
+fn empty() -> Vec<u8> {
+    pickle::dict(&[])
+}
+
+/// A module of these attributes: `NEWOBJ` and `BUILD`.
+fn made(attributes: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
+    pickle::built(&new, &pickle::named(attributes))
+}
+
+fn parts(parameters: Vec<u8>, buffers: Vec<u8>, modules: Vec<u8>) -> Vec<(&'static str, Vec<u8>)> {
+    vec![("_parameters", parameters), ("_buffers", buffers), ("_modules", modules)]
+}
+
+fn weight() -> Vec<u8> {
+    pickle::named(&[("weight", pickle::four())])
+}
+
+fn names(file: &[u8]) -> Vec<String> {
+    let mut names: Vec<_> = plan(file).unwrap().tensors.into_iter().map(|tensor| tensor.name).collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn assert_module(object: &[u8], what: &str) {
+    match refused(&zip_of(object)) {
+        Error::Module { what: found, .. } => assert_eq!(found, what),
+        other => panic!("{what}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_module_as_torch_saves_it() {
+    let inner = made(&parts(weight(), empty(), empty()));
+    let modules = pickle::named(&[("a", inner), ("none", pickle::none())]);
+    let outer = made(&parts(pickle::named(&[("bias", pickle::none())]), weight(), modules));
+    assert_eq!(names(&zip_of(&outer)), ["a.weight", "weight"]);
+    assert!(converted(&zip_of(&outer)).is_ok());
+}
+
+#[test]
+fn modules_that_are_made_in_other_ways() {
+    let state = pickle::named(&parts(weight(), empty(), empty()));
+    let class = pickle::global("my.pkg", "Net");
+    let by = |made: Vec<u8>| pickle::built(&made, &state);
+    let new = |args: &[Vec<u8>]| [class.clone(), pickle::tuple(args), vec![0x81]].concat();
+    let reconstructor = |args: &[Vec<u8>]| pickle::call(&pickle::global("copy_reg", "_reconstructor"), args);
+    let object = pickle::global("__builtin__", "object");
+    assert!(converted(&zip_of(&by(reconstructor(&[class.clone(), object.clone(), pickle::none()])))).is_ok());
+    assert_module(&by(pickle::call(&class, &[])), "is made by a call");
+    assert_module(&by(new(&[pickle::int(1)])), "is made of arguments");
+    assert_module(&by(reconstructor(&[class.clone(), object.clone(), pickle::int(1)])), "is made by a call");
+    let dict = pickle::global("__builtin__", "dict");
+    assert_module(&by(reconstructor(&[class.clone(), dict, pickle::none()])), "is made by a call");
+    let with_item = [new(&[]), pickle::text("w"), pickle::four(), b"s".to_vec()].concat();
+    assert_module(&by(with_item), "holds more than its attributes");
+    for (module, what) in [
+        ("torch.jit._script", "is TorchScript"),
+        ("__torch__.net", "is TorchScript"),
+        ("torch.fx.graph_module", "is a traced graph"),
+        ("torch.ao.nn.quantized.modules.linear", "is of a quantized or pruned model"),
+        ("torch.nn.quantized.modules.linear", "is of a quantized model"),
+        ("torch.distributed.nn.api.remote_module", "is spread over several machines"),
+    ] {
+        let made = [pickle::global(module, "Linear"), pickle::tuple(&[]), vec![0x81]].concat();
+        assert_module(&by(made), what);
+    }
+    // A look-alike of a package is another.
+    let made = [pickle::global("torch.jitter", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
+    assert!(converted(&zip_of(&by(made))).is_ok());
+}
+
+#[test]
+fn attributes_of_a_module_that_are_not_torch_s() {
+    let ordered = |state: Vec<u8>| {
+        pickle::built(&pickle::call(&pickle::global("collections", "OrderedDict"), &[]), &state)
+    };
+    let hook = pickle::dict(&[(pickle::int(0), pickle::global("my.pkg", "hook"))]);
+    let plus = |name: &'static str, value: Vec<u8>| {
+        let mut all = parts(weight(), empty(), empty());
+        all.push((name, value));
+        made(&all)
+    };
+    let module = |parameters, buffers, modules| made(&parts(parameters, buffers, modules));
+    assert_module(&plus("_state_dict_hooks", hook.clone()), "has hooks that change its state dict");
+    assert_module(&plus("_state_dict_pre_hooks", hook.clone()), "has hooks that change its state dict");
+    assert_module(&plus("_state_dict_hooks", pickle::none()), "has hooks that change its state dict");
+    assert!(converted(&zip_of(&plus("_backward_hooks", hook))).is_ok());
+    assert_module(&plus("_packed_params", pickle::int(1)), "is of a quantized model");
+    let left_out = "has no plain set of buffers that are left out";
+    assert_module(&plus("_non_persistent_buffers_set", pickle::int(1)), left_out);
+    assert_module(&plus("_non_persistent_buffers_set", pickle::list(&[pickle::text("a")])), left_out);
+    assert_module(
+        &module(pickle::list(&[pickle::four()]), empty(), empty()),
+        "has parameters that are no dict",
+    );
+    assert_module(&module(weight(), pickle::none(), empty()), "has buffers that are no dict");
+    assert_module(&module(weight(), empty(), pickle::tuple(&[])), "has modules that are no dict");
+    assert_module(&made(&[("_parameters", weight()), ("_modules", empty())]), "has buffers that are no dict");
+    let number = pickle::named(&[("w", pickle::four()), ("n", pickle::int(1))]);
+    assert_module(&module(number.clone(), empty(), empty()), "has a parameter that is no tensor");
+    assert_module(&module(empty(), number, empty()), "has a buffer that is no tensor");
+    let keys = pickle::dict(&[(pickle::int(0), pickle::four())]);
+    assert_module(&module(keys, empty(), empty()), "has a part whose name is no text");
+    // A tensor in the state of a dict, where state_dict() does not look.
+    assert_module(&module(ordered(pickle::four()), empty(), empty()), "has parameters that are no dict");
+}
+
+#[test]
+fn modules_in_a_module_that_are_none() {
+    let holds = |module: Vec<u8>| made(&parts(weight(), empty(), pickle::named(&[("a", module)])));
+    assert_module(&holds(pickle::int(1)), "is no module");
+    assert_module(&holds(pickle::four()), "is made by a call");
+    assert_module(&holds(weight()), "is no module");
+    assert_module(&holds(made(&[("weight", pickle::four())])), "has a state that is no module's");
+    let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
+    assert_module(&holds(new.clone()), "has a state that is no module's");
+    let slots = pickle::tuple(&[pickle::named(&parts(weight(), empty(), empty())), pickle::dict(&[])]);
+    assert_module(&holds(pickle::built(&new, &slots)), "has a state that is no module's");
+}
+
+#[test]
+fn names_that_are_there_twice() {
+    let twice = pickle::named(&[("w", pickle::four()), ("w", pickle::four())]);
+    let object = made(&parts(twice.clone(), empty(), empty()));
+    assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { .. }));
+    // A parameter and a buffer; a parameter whose name is that of a module's.
+    let object = made(&parts(weight(), weight(), empty()));
+    assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { .. }));
+    let inner = made(&parts(weight(), empty(), empty()));
+    let dotted = pickle::named(&[("a.weight", pickle::four())]);
+    let object = made(&parts(dotted, empty(), pickle::named(&[("a", inner)])));
+    assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { .. }));
+    let mut all = parts(weight(), empty(), empty());
+    all.extend(parts(empty(), empty(), empty()));
+    assert!(matches!(refused(&zip_of(&made(&all))), Error::DuplicateName { .. }));
+}
+
+#[test]
+fn modules_that_hold_each_other() {
+    // NEWOBJ to the memo, and itself among its modules.
+    let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81], b"q\x01".to_vec()].concat();
+    let own = pickle::named(&parts(weight(), empty(), pickle::named(&[("me", b"h\x01".to_vec())])));
+    assert_module(&pickle::built(&new, &own), "holds itself");
+    let between = made(&parts(empty(), empty(), pickle::named(&[("up", b"h\x01".to_vec())])));
+    let own = pickle::named(&parts(weight(), empty(), pickle::named(&[("down", between)])));
+    assert_module(&pickle::built(&new, &own), "holds itself");
+}
+
+#[test]
+fn towers_of_modules() {
+    // Each level holds the one below twice: 2^40 names.
+    let mut tower = pickle::kept(&made(&parts(weight(), empty(), empty())));
+    for level in 0..40_u8 {
+        let pair = pickle::named(&[("a", vec![b'h', level]), ("b", vec![b'h', level])]);
+        tower.extend(made(&parts(empty(), empty(), pair)));
+        tower.extend([b'q', level + 1, b'0']);
+    }
+    tower.extend([b'h', 40]);
+    assert!(matches!(refused(&zip_of(&tower)), Error::Limit { .. }));
+    // 3,000 levels of one module each.
+    let deep = (0..3_000).fold(made(&parts(weight(), empty(), empty())), |below, _| {
+        let modules = [b"}".to_vec(), pickle::text("a"), b"h\0s".to_vec()].concat();
+        [below, b"q\x000".to_vec(), made(&parts(empty(), empty(), modules))].concat()
+    });
+    assert!(matches!(refused(&zip_of(&deep)), Error::Limit { what: "nested values", .. }));
+}
+
+#[test]
+fn a_state_that_changes_after_it_was_taken() {
+    let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
+    let state = [pickle::named(&parts(weight(), empty(), empty())), b"q\x01".to_vec()].concat();
+    let built = pickle::built(&new, &state);
+    assert!(converted(&zip_of(&built)).is_ok());
+    // The module has what its state had then; the dict gets other buffers.
+    let other = pickle::named(&[("other", pickle::four())]);
+    let late = [built, b"h\x01".to_vec(), pickle::text("more"), other.clone(), b"s0".to_vec()].concat();
+    assert_module(&late, "has a state that was changed after it was built");
+    // The same for what a dict was made of.
+    let dict = pickle::call(&pickle::global("collections", "OrderedDict"), &[b"h\x01".to_vec()]);
+    let given = [weight(), b"q\x010".to_vec()].concat();
+    let late =
+        [given.clone(), dict.clone(), b"h\x01".to_vec(), pickle::text("b"), pickle::four(), b"s0".to_vec()];
+    assert!(converted(&zip_of(&[given, dict].concat())).is_ok());
+    assert!(matches!(refused(&zip_of(&late.concat())), Error::WholeObject { .. }));
+    // And for the flags of a tensor.
+    let number = |number| pickle::tuple(&[pickle::int(number)]);
+    let flags = [pickle::named(&[("neg", vec![0x89])]), b"q\x010".to_vec()].concat();
+    let hooks = pickle::none();
+    let args = [
+        pickle::storage("FloatStorage", "0", 4),
+        pickle::int(0),
+        number(4),
+        number(1),
+        vec![0x89],
+        hooks,
+        b"h\x01".to_vec(),
+    ];
+    let tensor = pickle::call(&pickle::global("torch._utils", "_rebuild_tensor_v2"), &args);
+    let dict = |value: Vec<u8>| [b"}".to_vec(), pickle::text("a"), value, b"s".to_vec()].concat();
+    assert!(converted(&zip_of(&[flags.clone(), dict(tensor.clone())].concat())).is_ok());
+    let change = [b"h\x01".to_vec(), pickle::text("conj"), vec![0x89], b"s0".to_vec()].concat();
+    let late = [flags, dict([tensor, change].concat())].concat();
+    assert!(matches!(refused(&zip_of(&late)), Error::Geometry { .. }));
+}
