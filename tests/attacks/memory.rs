@@ -1,5 +1,6 @@
 //! Attacks on memory and time: a few bytes that want to become many.
 
+use git_st_convert::checkpoint::{self, Options};
 use git_st_convert::pickle::Error as Bad;
 
 use super::{Error, converted, pickle, pickle_refused, plan, refused};
@@ -211,8 +212,12 @@ fn parameters(count: u32) -> Vec<u8> {
 
 #[test]
 fn what_real_checkpoints_hold_is_within_the_limits() {
-    assert_eq!(plan(&parameters(20_000)).unwrap().tensors.len(), 20_000);
-    assert_eq!(plan(&parameters(200_000)).unwrap().tensors.len(), 200_000);
+    let planned = |count| checkpoint::plan(&parameters(count), &Options::default());
+    assert_eq!(planned(20_000).unwrap().tensors.len(), 20_000);
+    assert_eq!(planned(200_000).unwrap().tensors.len(), 200_000);
     // As many again would not fit.
-    assert_pickle_limit(&parameters(400_000), "bytes of memory");
+    match planned(400_000) {
+        Err(Error::Pickle { source: Bad::Limit { what, .. }, .. }) => assert_eq!(what, "bytes of memory"),
+        other => panic!("{other:?}"),
+    }
 }
