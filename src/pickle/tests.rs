@@ -214,3 +214,16 @@ fn memo_indices_cost_one_entry() {
     let pair = pickle.values.tuple(pickle.root).unwrap().iter().map(|&id| pickle.values.get(id).clone());
     assert_eq!(pair.collect::<Vec<_>>(), [Value::Int(5), Value::Int(7)]);
 }
+
+#[test]
+fn opcodes_have_the_names_that_python_gives_them() {
+    let table = include_str!("../../tests/fixtures/opcodes.tsv");
+    let mut known = std::collections::BTreeMap::new();
+    for line in table.lines() {
+        let (byte, name) = line.split_once('\t').unwrap();
+        known.insert(u8::from_str_radix(byte, 16).unwrap(), name);
+    }
+    for byte in 0..=u8::MAX {
+        assert_eq!(opcode::name(byte), known.get(&byte).copied(), "{byte:#x}");
+    }
+}

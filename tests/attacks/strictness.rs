@@ -212,3 +212,39 @@ fn a_stream_that_claims_another_byte_order() {
         assert_eq!(converted(&with(claim)).unwrap(), plain);
     }
 }
+
+#[test]
+fn tensors_that_are_made_in_a_way_that_torch_does_not() {
+    let refused_as_tensor = |tensor: Vec<u8>| {
+        let error = refused(&zip_of(&pickle::named(&[("a", pickle::four()), ("b", tensor)])));
+        assert!(matches!(error, Error::Unsupported { .. } | Error::Opaque { .. }), "{error:?}");
+    };
+    let torch = |name: &str, args: &[Vec<u8>]| pickle::call(&pickle::global("torch._utils", name), args);
+    let storage = pickle::storage("FloatStorage", "0", 4);
+    // Too few arguments, a wrapper around nothing, a subclass of a subclass.
+    refused_as_tensor(torch("_rebuild_tensor_v2", std::slice::from_ref(&storage)));
+    refused_as_tensor(torch("_rebuild_tensor_v3", std::slice::from_ref(&storage)));
+    refused_as_tensor(torch("_rebuild_parameter", &[pickle::none(), vec![0x88], storage.clone()]));
+    let typed = |inner: Vec<u8>| {
+        let args =
+            [pickle::global("torch._utils", "_rebuild_tensor_v2"), pickle::global("torch", "Tensor"), inner];
+        pickle::call(&pickle::global("torch._tensor", "_rebuild_from_type_v2"), &args)
+    };
+    refused_as_tensor(typed(storage.clone()));
+    refused_as_tensor(typed(pickle::tuple(&[typed(pickle::tuple(&[storage.clone()]))])));
+    // A storage where a tensor is expected.
+    refused_as_tensor(storage);
+    // A tensor without a name is none of a state dict.
+    assert!(matches!(refused(&zip_of(&pickle::four())), Error::BareTensor));
+}
+
+#[test]
+fn text_in_the_spellings_of_python_2() {
+    // Every escape is read as Python reads it, and a broken one refused.
+    let key = b"S'\\\\a\\'b\\\"\\r\\t\\a\\b\\f\\v\\n\\x41'\n".to_vec();
+    let planned = plan(&zip_of(&pickle::dict(&[(key, pickle::four())]))).unwrap();
+    assert_eq!(planned.tensors[0].name, "\\a'b\"\r\t\u{7}\u{8}\u{c}\u{b}\nA");
+    for broken in [b"S'\\x4'\n".as_slice(), b"S'\\8'\n", b"S'a\\'\n"] {
+        assert!(plan(&beside(broken)).is_err(), "{broken:?}");
+    }
+}
