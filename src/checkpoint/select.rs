@@ -20,7 +20,8 @@ use embedded::Embedded;
 pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Result<Plan, Error> {
     let root = contents.pickle.root;
     let torch = Torch::new(&contents.pickle.values, &contents.declared);
-    let mut walk = Walk::new(&torch, &options.limits, Embedded::behind(source_len, &contents));
+    let behind = Embedded::behind(source_len, &contents);
+    let mut walk = Walk::new(&torch, &options.limits, contents.pickle.end, behind);
     let (key, chosen) = walk.choose(root, options.key.as_deref())?;
     walk.chosen.clone_from(&key);
     walk.flatten(chosen, options.key.is_none() && chosen == root)?;
@@ -87,6 +88,10 @@ const ALONE: &str = "tensor";
 /// What a short text costs beside its bytes: its entry in a list, and what the allocator takes.
 const HOLDER: u64 = 64;
 
+/// Bytes of names for each byte of the pickle, above so many.
+const NAMES: u64 = 16;
+const FREE_NAMES: u64 = 16 << 20;
+
 struct Walk<'a> {
     torch: &'a Torch<'a>,
     limits: &'a Limits,
@@ -102,6 +107,8 @@ struct Walk<'a> {
     visits: u64,
     /// How many more bytes of names and descriptions may be made, for the same reason.
     names: u64,
+    /// The limit that they began with.
+    most_names: u64,
 }
 
 /// What Python compares of a key: `True`, `1` and `1.0` are one key.
@@ -126,7 +133,9 @@ impl<'a> Key<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(torch: &'a Torch<'a>, limits: &'a Limits, embedded: Embedded) -> Self {
+    fn new(torch: &'a Torch<'a>, limits: &'a Limits, pickle: u64, embedded: Embedded) -> Self {
+        // Names of a checkpoint take less than its pickle, but for the part of paths that they share.
+        let names = limits.names.min(pickle.saturating_mul(NAMES).saturating_add(FREE_NAMES));
         Self {
             torch,
             limits,
@@ -137,7 +146,8 @@ impl<'a> Walk<'a> {
             chosen: String::new(),
             modules: HashMap::new(),
             visits: visits(torch),
-            names: limits.names,
+            names,
+            most_names: names,
         }
     }
 
@@ -152,7 +162,7 @@ impl<'a> Walk<'a> {
 
     /// Counts the bytes of a text that is made, and of what holds it.
     fn spell(&mut self, text: &str) -> Result<(), Error> {
-        let limit = self.limits.names;
+        let limit = self.most_names;
         let len = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(HOLDER);
         self.names = self.names.checked_sub(len).ok_or(Error::Limit { what: "bytes of names", limit })?;
         Ok(())

@@ -11,6 +11,9 @@ pub struct Limits {
     pub values: usize,
     /// Bytes of memory that the values take. A state dict of 200,000 tensors takes 300 MB.
     pub memory: usize,
+    /// The same for each byte of the pickle that was read, above the first 16 MiB: a small pickle cannot take much. What
+    /// torch writes takes 6 to 10, a list of numbers of two bytes each 22.
+    pub growth: usize,
     /// Values on the stack at once. A batch of items is 1,000 pairs.
     pub stack: usize,
     /// Open marks at once.
@@ -27,6 +30,17 @@ pub struct Limits {
     pub digits: usize,
 }
 
+/// What any pickle may take, however short it is.
+const FREE: usize = 16 << 20;
+
+impl Limits {
+    /// How many bytes of memory a pickle may take of which so many bytes were read.
+    pub fn memory_for(&self, read: u64) -> usize {
+        let read = usize::try_from(read).unwrap_or(usize::MAX);
+        self.memory.min(read.saturating_mul(self.growth).saturating_add(FREE))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -34,6 +48,7 @@ impl Default for Limits {
             opcodes: 20_000_000,
             values: 8_000_000,
             memory: 512 << 20,
+            growth: 24,
             stack: 1_000_000,
             marks: 10_000,
             text: 96 << 20,

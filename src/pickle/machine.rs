@@ -56,8 +56,9 @@ impl<'a> Machine<'a> {
             if self.values.len() > self.limits.values {
                 return Err(self.over("values", self.limits.values));
             }
-            if self.values.memory().saturating_add(self.memo.memory()) > self.limits.memory {
-                return Err(self.over("bytes of memory", self.limits.memory));
+            let memory = self.limits.memory_for(self.input.at().saturating_sub(self.start));
+            if self.values.memory().saturating_add(self.memo.memory()) > memory {
+                return Err(self.over("bytes of memory", memory));
             }
         }
         Err(Error::Limit { what: "opcodes", limit: self.limits.opcodes, at: self.at })
@@ -70,9 +71,9 @@ impl<'a> Machine<'a> {
             b'0' => self.pop_value_or_mark(),
             b'1' => self.pop_mark().map(drop),
             b'2' => self.top().and_then(|id| self.push_id(id)),
-            b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Bool(true)),
-            0x89 => self.push(Value::Bool(false)),
+            b'N' => self.push_constant(Value::None),
+            0x88 => self.push_constant(Value::Bool(true)),
+            0x89 => self.push_constant(Value::Bool(false)),
             b'I' => self.int(),
             b'J' => self.input.array().map(i32::from_le_bytes).and_then(|n| self.push(Value::Int(n.into()))),
             b'K' => self.input.byte().and_then(|n| self.push(Value::Int(n.into()))),
@@ -177,6 +178,12 @@ impl<'a> Machine<'a> {
 
     pub(super) fn push(&mut self, value: Value) -> Result<(), Error> {
         let id = self.values.push(value, self.at).ok_or_else(|| self.over("values", usize::MAX))?;
+        self.push_id(id)
+    }
+
+    /// One of the values that Python has once, so that a list of a million of them takes little.
+    fn push_constant(&mut self, value: Value) -> Result<(), Error> {
+        let id = self.values.constant(value, self.at).ok_or_else(|| self.over("values", usize::MAX))?;
         self.push_id(id)
     }
 

@@ -131,6 +131,7 @@ fn every_limit_stops_the_reader() {
         opcodes: 20,
         values: 7,
         memory: 1000,
+        growth: 1,
         stack: 4,
         marks: 2,
         text: 3,
@@ -144,7 +145,7 @@ fn every_limit_stops_the_reader() {
         other => panic!("{bytes:?}: {other:?}"),
     };
     assert_eq!(over(&[b'N'; 80]), "values on the stack");
-    assert_eq!(over(&b"N0".repeat(40)), "values");
+    assert_eq!(over(&b"]0".repeat(40)), "values");
     assert_eq!(over(&[b"N".as_slice(), &b"20".repeat(40)].concat()), "opcodes");
     assert_eq!(over(b"((("), "open marks");
     assert_eq!(over(b"X\x04\0\0\0abcd."), "bytes in a string");
@@ -158,20 +159,20 @@ fn every_limit_stops_the_reader() {
 #[test]
 fn memory_is_counted() {
     let memory = |bytes: &[u8]| pickle(bytes).unwrap().values.memory();
-    let node = memory(b"N.");
+    let node = memory(b"].");
     assert!((16..64).contains(&node), "{node}");
-    assert_eq!(memory(b"N0N."), 2 * node);
+    assert_eq!(memory(b"]0]."), 2 * node);
     assert!(memory(&[b"X\x64\0\0\0".as_slice(), &b"x".repeat(100), b"."].concat()) >= node + 100);
     // A list by what it has room for, however it came to it.
-    assert!(memory(&[b"](".as_slice(), &b"N".repeat(100), b"e."].concat()) >= 101 * node + 400);
-    assert!(memory(&[b"]".as_slice(), &b"Na".repeat(100), b"."].concat()) >= 101 * node + 400);
-    assert!(memory(&[b"}".as_slice(), &b"NNs".repeat(100), b"."].concat()) >= 201 * node + 800);
+    assert!(memory(&[b"](".as_slice(), &b"]".repeat(100), b"e."].concat()) >= 101 * node + 400);
+    assert!(memory(&[b"]".as_slice(), &b"]a".repeat(100), b"."].concat()) >= 101 * node + 400);
+    assert!(memory(&[b"}".as_slice(), &b"]]s".repeat(100), b"."].concat()) >= 201 * node + 800);
     assert!(memory(b"ca\nb\n)0.") >= 2 * node + 3 * 32);
     assert!(memory(b"ca\nb\n)R.") >= 3 * node + 3 * 32 + 80);
     // What is built on an object, and what only the memo holds.
     let object = |more: &[u8]| memory(&[b"ca\nb\n)R".as_slice(), more, b"."].concat());
-    assert!(object(&b"Na".repeat(100)) >= object(&b"N0".repeat(100)) + 400);
-    assert!(object(&b"NNs".repeat(100)) >= object(&b"N0N0".repeat(100)) + 800);
+    assert!(object(&b"]a".repeat(100)) >= object(&b"]0".repeat(100)) + 400);
+    assert!(object(&b"]]s".repeat(100)) >= object(&b"]0]0".repeat(100)) + 800);
     let limited = |bytes: &[u8], memory| {
         let limits = Limits { memory, ..Limits::default() };
         match read(&bytes.to_vec(), 0, &limits) {
@@ -187,6 +188,24 @@ fn memory_is_counted() {
 }
 
 #[test]
+fn memory_is_in_proportion_to_the_pickle() {
+    let limited = |count: usize, growth| {
+        let limits = Limits { growth, ..Limits::default() };
+        match read(&[b"(".as_slice(), &b"]".repeat(count), b"t."].concat(), 0, &limits) {
+            Err(Error::Limit { what, limit, .. }) => Some((what, limit > 16 << 20)),
+            other => other.map(|_| None).unwrap(),
+        }
+    };
+    assert_eq!(limited(100_000, 0), None);
+    assert_eq!(limited(900_000, 16), Some(("bytes of memory", true)));
+    assert_eq!(limited(900_000, 64), None);
+    // What Python has once is there once.
+    let constants = pickle(&[b"(".as_slice(), &b"N\x88\x89".repeat(300_000), b"t."].concat()).unwrap();
+    assert_eq!(constants.values.len(), 4);
+    assert_ne!(root(b"\x88."), root(b"\x89."));
+}
+
+#[test]
 fn memo_indices_cost_one_entry() {
     assert_eq!(root(b"Nr\xff\xff\xff\xff0j\xff\xff\xff\xff."), Value::None);
     assert!(matches!(pickle(b"h\x00."), Err(Error::MemoMiss { index: 0, .. })));
@@ -194,4 +213,17 @@ fn memo_indices_cost_one_entry() {
     let pickle = pickle(b"\x80\x04K\x05q\x05K\x07\x940h\x01\x86.").unwrap();
     let pair = pickle.values.tuple(pickle.root).unwrap().iter().map(|&id| pickle.values.get(id).clone());
     assert_eq!(pair.collect::<Vec<_>>(), [Value::Int(5), Value::Int(7)]);
+}
+
+#[test]
+fn opcodes_have_the_names_that_python_gives_them() {
+    let table = include_str!("../../tests/fixtures/opcodes.tsv");
+    let mut known = std::collections::BTreeMap::new();
+    for line in table.lines() {
+        let (byte, name) = line.split_once('\t').unwrap();
+        known.insert(u8::from_str_radix(byte, 16).unwrap(), name);
+    }
+    for byte in 0..=u8::MAX {
+        assert_eq!(opcode::name(byte), known.get(&byte).copied(), "{byte:#x}");
+    }
 }

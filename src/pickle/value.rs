@@ -173,6 +173,8 @@ pub struct Arena {
     chunks: Vec<Vec<Node>>,
     len: usize,
     memory: usize,
+    /// `None`, `True`, `False`, once they were made.
+    constants: Vec<Id>,
 }
 
 impl Arena {
@@ -273,6 +275,17 @@ impl Arena {
         self.chunks.last_mut()?.push(Node { value, at });
         self.len = self.len.saturating_add(1);
         Some(Id(id))
+    }
+
+    /// The one node of a value that nothing changes; its offset is that of its first use.
+    pub(super) fn constant(&mut self, value: Value, at: u64) -> Option<Id> {
+        let known = self.constants.iter().copied().find(|&id| *self.get(id) == value);
+        if known.is_some() {
+            return known;
+        }
+        let id = self.push(value, at)?;
+        self.constants.push(id);
+        Some(id)
     }
 
     /// Changes the value at `id`, if there is one, by the opcode at `at`.

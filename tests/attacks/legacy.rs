@@ -1,6 +1,6 @@
 //! Attacks on the legacy stream: what stands around the object's pickle.
 
-use super::{Error, converted, floats, pickle, refused};
+use super::{Error, converted, floats, pickle, refused, refused_when_cut};
 use crate::checkpoint::{MAGIC, legacy, legacy_storages, preamble};
 
 fn object() -> Vec<u8> {
@@ -129,8 +129,5 @@ fn bytes_after_the_last_storage() {
 
 #[test]
 fn a_stream_that_is_cut_anywhere() {
-    let file = plain();
-    for len in 0..file.len() {
-        refused(&file[..len]);
-    }
+    refused_when_cut(&plain());
 }

@@ -1,5 +1,6 @@
 //! Attacks on memory and time: a few bytes that want to become many.
 
+use git_st_convert::checkpoint::{self, Options};
 use git_st_convert::pickle::Error as Bad;
 
 use super::{Error, converted, pickle, pickle_refused, plan, refused};
@@ -57,16 +58,21 @@ fn a_list_that_holds_itself() {
 #[test]
 fn nested_500_000_deep() {
     // A dict takes two places of the stack a level.
-    const DEPTH: usize = 499_990;
-    let lists = |inner: &[u8]| [&b"]".repeat(DEPTH), inner, &b"a".repeat(DEPTH)].concat();
-    let tuples = |inner: &[u8]| [inner, &b"\x85".repeat(DEPTH)].concat();
+    let lists = |inner: &[u8], depth| [&b"]".repeat(depth), inner, &b"a".repeat(depth)].concat();
+    let tuples = |inner: &[u8], depth| [inner, &b"\x85".repeat(depth)].concat();
     let class = pickle::kept(&pickle::global("my.pkg", "Box"));
-    let calls = |inner: &[u8]| [&class, &b"h\x00".repeat(DEPTH)[..], inner, &b"\x85R".repeat(DEPTH)].concat();
-    let dicts = |inner: &[u8]| [&b"}N".repeat(DEPTH), inner, &b"s".repeat(DEPTH)].concat();
-    for nest in [&lists as &dyn Fn(&[u8]) -> Vec<u8>, &tuples, &calls, &dicts] {
-        converted(&beside(nest(b"N"))).unwrap();
-        let error = refused(&beside(nest(&pickle::four())));
-        assert!(matches!(error, Error::Limit { .. } | Error::Opaque { .. } | Error::Key { .. }), "{error:?}");
+    let calls =
+        |inner: &[u8], depth| [&class, &b"h\x00".repeat(depth)[..], inner, &b"\x85R".repeat(depth)].concat();
+    let dicts = |inner: &[u8], depth| [&b"}N".repeat(depth), inner, &b"s".repeat(depth)].concat();
+    for nest in [&lists as &dyn Fn(&[u8], usize) -> Vec<u8>, &tuples, &calls, &dicts] {
+        converted(&beside(nest(b"N", 100_000))).unwrap();
+        for depth in [100_000, 499_990] {
+            let error = refused(&beside(nest(&pickle::four(), depth)));
+            let limited = |error: &Bad| matches!(error, Bad::Limit { what: "bytes of memory", .. });
+            let known = matches!(error, Error::Limit { .. } | Error::Opaque { .. } | Error::Key { .. })
+                || matches!(&error, Error::Pickle { source, .. } if limited(source));
+            assert!(known, "{error:?}");
+        }
     }
 }
 
@@ -163,7 +169,7 @@ fn one_dict_under_many_keys() {
     let inner = [pickle::kept(&pickle::four()), many(40_000), b"q\x000".to_vec()].concat();
     let object =
         [inner, b"(".to_vec(), pickle::text("a"), pickle::four(), many(40_000)[1..].to_vec()].concat();
-    assert_limit(&zip_of(&object), "visited values");
+    assert_limit(&zip_of(&object), "bytes of names");
 }
 
 #[test]
@@ -211,8 +217,12 @@ fn parameters(count: u32) -> Vec<u8> {
 
 #[test]
 fn what_real_checkpoints_hold_is_within_the_limits() {
-    assert_eq!(plan(&parameters(20_000)).unwrap().tensors.len(), 20_000);
-    assert_eq!(plan(&parameters(200_000)).unwrap().tensors.len(), 200_000);
+    let planned = |count| checkpoint::plan(&parameters(count), &Options::default());
+    assert_eq!(planned(20_000).unwrap().tensors.len(), 20_000);
+    assert_eq!(planned(200_000).unwrap().tensors.len(), 200_000);
     // As many again would not fit.
-    assert_pickle_limit(&parameters(400_000), "bytes of memory");
+    match planned(400_000) {
+        Err(Error::Pickle { source: Bad::Limit { what, .. }, .. }) => assert_eq!(what, "bytes of memory"),
+        other => panic!("{other:?}"),
+    }
 }

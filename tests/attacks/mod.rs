@@ -4,10 +4,13 @@
 
 mod archives;
 mod arrays;
+mod bypasses;
 mod legacy;
+mod measured;
 mod memory;
 mod modules;
 mod pickles;
+mod strictness;
 mod strides;
 mod tars;
 mod tensors;
@@ -25,12 +28,20 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Plans a file, within the time.
 fn plan(file: &[u8]) -> Result<Plan, Error> {
+    measured::record(file);
     let source = file.to_vec();
     let start = Instant::now();
     let plan = checkpoint::plan(&source, &Options::default());
     let took = start.elapsed();
     assert!(took < SOON, "{took:?} for {} bytes", file.len());
     plan
+}
+
+/// Asserts that a file is refused wherever it is cut. Not measured: each is a part of one that is.
+fn refused_when_cut(file: &[u8]) {
+    for len in 0..file.len() {
+        assert!(checkpoint::plan(&file[..len].to_vec(), &Options::default()).is_err(), "cut at {len}");
+    }
 }
 
 /// Why a file is refused.

@@ -31,6 +31,7 @@ impl ReadAt for Counted {
 
 /// The safetensors file, how often the checkpoint was read for it, and how many bytes.
 fn written(file: Vec<u8>) -> (Vec<u8>, u64, u64) {
+    super::measured::record(&file);
     let plan = checkpoint::plan(&file, &Options::default()).unwrap();
     let ties = ties::resolve(&plan, &ties::Policy::default()).unwrap();
     let metadata = std::iter::once(("format".to_owned(), "pt".to_owned())).collect();

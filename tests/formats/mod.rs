@@ -2,6 +2,9 @@
 //!
 //! The expected SHA-256 were made by torch and `safetensors.torch.save_file`; see `make_checkpoints.py`.
 
+mod plain;
+mod second_opinion;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use bstr::BStr;
-use git_st_convert::checkpoint::{self, Options, Plan, ties};
+use git_st_convert::checkpoint::{self, Headers, Kind, Options, Plan, ties};
 use git_st_convert::hash::Oid;
 use git_st_convert::lfs::{Pointer, attributes, pointer};
 use git_st_convert::read_at::Joined;
@@ -37,6 +37,47 @@ pub(crate) fn plan(bytes: &[u8]) {
         if let Ok(plan) = checkpoint::plan(&source, &options) {
             write(&source, &plan);
         }
+    }
+}
+
+/// Any bytes as a zip archive. Without its local headers it is planned as the same, or the proof finds out.
+pub(crate) fn zip(bytes: &[u8]) {
+    if Kind::of_head(bytes) != Kind::Zip {
+        return;
+    }
+    let source = bytes.to_vec();
+    let planned = |headers| {
+        let options = Options { key: Some(".".to_owned()), headers, limits: limits() };
+        checkpoint::plan(&source, &options)
+    };
+    let (read, foreseen) = (planned(Headers::Read), planned(Headers::Foresee));
+    if let Ok(plan) = &read {
+        write(&source, plan);
+        let foreseen = foreseen.as_ref().expect("what is read with its headers is read without");
+        assert_eq!(foreseen.tensors, plan.tensors);
+    }
+    let Ok(foreseen) = foreseen else { return };
+    match (checkpoint::prove(&source, &foreseen), read) {
+        (Ok(oid), Ok(plan)) => {
+            assert_eq!(oid, Oid::of(&source));
+            assert_eq!(foreseen.storages, plan.storages);
+        }
+        (Ok(_), Err(error)) => panic!("proven, and refused with its headers: {error}"),
+        (Err(_), _) => {}
+    }
+}
+
+/// What torch writes before the object of a legacy stream: the magic number, the version, the sizes of C's types.
+const PREAMBLE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}(\
+    X\x0d\0\0\0little_endian\x88X\x0a\0\0\0type_sizes}(X\x05\0\0\0shortK\x02X\x03\0\0\0intK\x04X\x04\0\0\0longK\x04uu.";
+
+/// Any bytes as what follows the preamble of a legacy stream, so that its length and form need not be found again.
+pub(crate) fn legacy(bytes: &[u8]) {
+    let source = [PREAMBLE, bytes].concat();
+    assert_eq!(Kind::of_head(&source), Kind::Legacy);
+    let options = Options { limits: limits(), ..Options::default() };
+    if let Ok(plan) = checkpoint::plan(&source, &options) {
+        write(&source, &plan);
     }
 }
 
@@ -170,8 +211,10 @@ pub(crate) struct Target {
 }
 
 /// All targets.
-pub(crate) const TARGETS: [Target; 6] = [
+pub(crate) const TARGETS: [Target; 8] = [
     Target { name: "plan", run: plan },
+    Target { name: "zip", run: zip },
+    Target { name: "legacy", run: legacy },
     Target { name: "pickle", run: read_pickle },
     Target { name: "header", run: header },
     Target { name: "pointer", run: read_pointer },

@@ -76,6 +76,16 @@ fn mutations_of_checkpoints() {
 }
 
 #[test]
+fn mutations_of_archives() {
+    replay("zip");
+}
+
+#[test]
+fn mutations_of_legacy_streams() {
+    replay("legacy");
+}
+
+#[test]
 fn mutations_of_pickles() {
     replay("pickle");
 }

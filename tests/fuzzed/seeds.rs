@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{archive, floats, legacy, pickle, zip_of};
+use crate::checkpoint::{archive, floats, legacy, legacy_storages, pickle, zip_of};
 
 type Named = (String, Vec<u8>);
 
@@ -28,12 +28,21 @@ pub(super) fn artifacts(target: &str) -> Vec<Named> {
     files(&package().join("fuzz/artifacts").join(target))
 }
 
-/// Where mutations of a target begin.
+/// Where mutations of a target begin: `fuzz/seeds`, and what is here anyway.
 pub(super) fn of(target: &str) -> Vec<Named> {
+    [files(&package().join("fuzz/seeds").join(target)), known(target)].concat()
+}
+
+fn known(target: &str) -> Vec<Named> {
     let fixtures = package().join("tests/fixtures");
     let checkpoints = || files(&fixtures.join("checkpoints"));
     match target {
         "plan" => [checkpoints(), built()].concat(),
+        "zip" => {
+            let zips = checkpoints().into_iter().filter(|(_, bytes)| bytes.starts_with(b"PK"));
+            zips.chain(built()).filter(|(_, bytes)| bytes.starts_with(b"PK")).collect()
+        }
+        "legacy" => legacy_parts(),
         "pickle" => [checkpoints().iter().filter_map(pickle_of).collect(), built()].concat(),
         "header" => files(&fixtures.join("expected")),
         "pointer" => {
@@ -72,6 +81,17 @@ fn built() -> Vec<Named> {
         ("built deflated zip".to_owned(), archive::write(&deflated)),
         ("built legacy".to_owned(), legacy(&object, &[("0", 4, &floats(4))])),
     ]
+}
+
+/// Objects of a legacy stream, and what follows them.
+fn legacy_parts() -> Vec<Named> {
+    let tied = pickle::named(&[("a", pickle::four()), ("b", pickle::four())]);
+    let nested = pickle::named(&[("model", tied.clone()), ("step", pickle::int(7))]);
+    let part = |(name, object): (&str, Vec<u8>)| {
+        let storages = legacy_storages(&[("0", 4, &floats(4))]);
+        (name.to_owned(), [pickle::whole(&object), storages].concat())
+    };
+    [("tied", tied), ("nested", nested)].map(part).to_vec()
 }
 
 /// The pickle of a zip fixture, and the legacy ones as they are: their first pickle is at 0.
