@@ -3,6 +3,8 @@
 //! Invariant: `stack` never shrinks below the innermost mark except by an opcode that takes the mark,
 //! so no opcode reaches the values of an outer level.
 
+mod errors;
+
 use super::input::Input;
 use super::memo::Memo;
 use super::value::{Arena, Call, Global, Id, Object, Value};
@@ -371,35 +373,5 @@ impl<'a> Machine<'a> {
             .values
             .change(target, self.at, |value| list(value).map(|list| list.extend_from_slice(items)));
         done.flatten().ok_or_else(|| self.wrong_type(target))
-    }
-
-    // ---- errors
-
-    fn expect(&self, id: Id, is: fn(&Value) -> bool) -> Result<(), Error> {
-        if is(self.values.get(id)) { Ok(()) } else { Err(self.wrong_type(id)) }
-    }
-
-    pub(super) fn within(&self, what: &'static str, len: u64, limit: u64) -> Result<(), Error> {
-        if len > limit { Err(Error::Limit { what, limit, at: self.at }) } else { Ok(()) }
-    }
-
-    pub(super) fn over(&self, what: &'static str, limit: usize) -> Error {
-        Error::Limit { what, limit: u64::try_from(limit).unwrap_or(u64::MAX), at: self.at }
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        opcode::name(self.op).unwrap_or("?")
-    }
-
-    fn underflow(&self) -> Error {
-        Error::StackUnderflow { opcode: self.name(), at: self.at }
-    }
-
-    pub(super) fn operand(&self, what: &'static str) -> Error {
-        Error::Operand { opcode: self.name(), at: self.at, what }
-    }
-
-    fn wrong_type(&self, id: Id) -> Error {
-        Error::WrongType { opcode: self.name(), at: self.at, on: self.values.get(id).type_name() }
     }
 }

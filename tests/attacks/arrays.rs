@@ -198,7 +198,7 @@ fn one_byte_string_for_many_arrays() {
     let found = plan(&many(100)).unwrap();
     assert_eq!(found.embedded.iter().map(|held| held.len()).sum::<usize>(), 64 << 10);
     assert_eq!(found.tensors.len(), 101);
-    assert!(matches!(refused(&many(2_000)), Error::Limit { what: "bytes of tensors", .. }));
+    assert!(matches!(refused(&many(2_000)), Error::Output { .. }));
 }
 
 #[test]

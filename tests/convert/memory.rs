@@ -56,6 +56,6 @@ fn a_dict_of_millions_beside_them() {
         }
         object.push(b'u');
     }
-    let names = refused(object);
-    assert!(names.contains("bytes of names"), "{names}");
+    let early = refused(object);
+    assert!(early.contains("bytes of memory"), "{early}");
 }

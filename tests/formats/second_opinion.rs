@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use git_st_convert::checkpoint::{self, Options, Plan};
+use git_st_convert::checkpoint::{self, Note, Options, Plan};
 use git_st_convert::read_at::Joined;
 use git_st_convert::safetensors::{self, Layout};
 use pytorch_reader::{DType, PytorchReader};
@@ -58,9 +58,15 @@ fn another_reader_finds_the_same_tensors() {
     {
         let path = fixtures().join("checkpoints").join(file);
         let (mut ours, plan) = ours(&std::fs::read(&path).unwrap(), key_of(&expected.args));
+        // It knows no arrays and no modules.
+        if !plan.embedded.is_empty() || plan.notes.iter().any(|note| matches!(note, Note::Module { .. })) {
+            continue;
+        }
         // Theirs are 0 and 1, whatever byte stands in the file; ours are the bytes, as torch keeps them.
         for (.., bytes) in ours.values_mut().filter(|(dtype, ..)| dtype == "BOOL") {
-            bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+            for byte in bytes {
+                *byte = u8::from(*byte != 0);
+            }
         }
         match theirs(&path, &plan.key) {
             Err(error) => unread.push(format!("{file}: {error}")),
