@@ -9,7 +9,7 @@ mod tensor;
 
 use std::cell::OnceCell;
 
-pub(super) use names::Element;
+pub(super) use names::{Element, is_weights};
 pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
 
 use super::{DType, Error, Limits, Tensor};
