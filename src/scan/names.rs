@@ -51,6 +51,12 @@ const MODULES_EXCEPT: &[(&str, &[&str])] = &[
     ("uuid", &["UUID", "SafeUUID"]),
     ("logging", &["Logger", "RootLogger", "PlaceHolder", "getLogger", "NullHandler", "_reduce_logger"]),
 ];
+/// What torch itself writes into `TorchScript` archives, of a module that counts otherwise.
+#[rustfmt::skip]
+const SCRIPT: (&str, &[&str]) = (
+    "torch.jit._pickle",
+    &["build_boollist", "build_doublelist", "build_intlist", "build_tensor_from_id", "build_tensorlist", "restore_type_tag"],
+);
 /// Names of the builtins that execute, open, or reach attributes.
 #[rustfmt::skip]
 const BUILTINS: &[&str] = &[
@@ -127,6 +133,9 @@ pub fn judge(module: &str, name: &str) -> Verdict {
 pub fn is_dangerous(module: &str, name: &str) -> bool {
     if module == EXTENSION || module == COMPUTED || name == COMPUTED {
         return module != EXTENSION;
+    }
+    if module == SCRIPT.0 && SCRIPT.1.contains(&name) {
+        return false;
     }
     let first = name.split('.').next().unwrap_or(name);
     if matches!(module, "builtins" | "__builtin__" | "__builtins__") && BUILTINS.contains(&first) {

@@ -35,16 +35,16 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     let (mut links, mut last_strong, mut legacy) = (Vec::new(), 0_usize, false);
     while at < source.len() && links.len() < limits.stream {
         let budget = pickle::Limits { opcodes, ..walked.clone() };
-        let (link, other) = both(source, at, &budget)?;
+        let (link, others) = readings(source, at, &budget)?;
         opcodes = opcodes.saturating_sub(link.opcodes).max(1);
-        let strong = is_evident(&link, source.len()) || other.as_ref().is_some_and(|other| other.calls);
+        let strong = is_evident(&link, source.len());
         // One of torch's five belongs to the stream, whatever it is.
         let due = legacy && links.len() < LEGACY;
         if !strong && !due && link.end.is_none() {
             let over = matches!(link.broken, Some(Error::Limit { .. }));
             if over && link.opcodes >= 1_000 {
                 last_strong = links.len().saturating_add(1);
-                links.push((at, link, other));
+                links.push((at, link, others));
             }
             break;
         }
@@ -52,7 +52,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
         if links.is_empty() {
             legacy = end.is_some_and(|end| ends_with_magic(source, end));
         }
-        links.push((at, link, other));
+        links.push((at, link, others));
         if strong || due || legacy && links.len() == 1 {
             last_strong = links.len();
         }
@@ -70,10 +70,8 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
         return Ok(None);
     }
     let cut = links.len() >= limits.stream;
-    let mut pickles: Vec<_> = links
-        .into_iter()
-        .map(|(at, link, other)| report(source, at, &link, other.as_ref(), limits))
-        .collect();
+    let mut pickles: Vec<_> =
+        links.into_iter().map(|(at, link, others)| report(source, at, &link, &others, limits)).collect();
     if let Some(last) = pickles.last_mut().filter(|_| cut) {
         last.verdict = last.verdict.max(Verdict::Unreadable);
         last.reason.get_or_insert_with(|| "more pickles follow than are looked at".to_owned());
@@ -81,11 +79,13 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     Ok(Some(Stream { pickles, legacy }))
 }
 
-/// The walk as the bytes stand, and the other reading of its frames if there is one.
-fn both(source: &dyn ReadAt, at: u64, limits: &pickle::Limits) -> io::Result<(Walk, Option<Walk>)> {
+/// The walk as the bytes stand, and the other readings of its frames if there are any.
+fn readings(source: &dyn ReadAt, at: u64, limits: &pickle::Limits) -> io::Result<(Walk, Vec<Walk>)> {
     let first = fallible(walk(source, at, limits, Frames::Ignored))?;
-    let other = if first.crossed { Some(fallible(walk(source, at, limits, Frames::Skipped))?) } else { None };
-    Ok((first, other))
+    let frames: &[Frames] = if first.crossed { &[Frames::Skipped, Frames::TextSkipped] } else { &[] };
+    let others =
+        frames.iter().map(|&frames| fallible(walk(source, at, limits, frames))).collect::<io::Result<_>>()?;
+    Ok((first, others))
 }
 
 /// A source that cannot be read is no broken pickle.
@@ -102,6 +102,7 @@ fn fallible(mut walk: Walk) -> io::Result<Walk> {
 fn is_evident(walk: &Walk, len: u64) -> bool {
     let ended = walk.end.is_some() && walk.single;
     walk.calls
+        || walk.crossed
         || (walk.proto && walk.opcodes >= 3)
         || (ended && (walk.opcodes >= 8 || walk.end == Some(len)))
         || walk.globals.iter().any(|global| judge(&global.module, &global.name) != Verdict::Unknown)
@@ -114,11 +115,11 @@ fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {
     })
 }
 
-fn report(source: &dyn ReadAt, at: u64, link: &Walk, other: Option<&Walk>, limits: &Limits) -> PickleIn {
+fn report(source: &dyn ReadAt, at: u64, link: &Walk, others: &[Walk], limits: &Limits) -> PickleIn {
     let mut globals: Vec<GlobalIn> = Vec::new();
-    for global in [Some(link), other].into_iter().flatten().flat_map(|walk| &walk.globals) {
+    for global in std::iter::once(link).chain(others).flat_map(|walk| &walk.globals) {
         let (module, name) = (&*global.module, &*global.name);
-        if other.is_none() || !globals.iter().any(|known| known.module == module && known.name == name) {
+        if others.is_empty() || !globals.iter().any(|known| known.module == module && known.name == name) {
             let verdict = judge(module, name);
             globals.push(GlobalIn {
                 module: module.to_owned(),

@@ -32,6 +32,8 @@ pub(super) enum Frames {
     Ignored,
     /// Behind the frame, whose rest is lost.
     Skipped,
+    /// The same, but for strings of bytes.
+    TextSkipped,
 }
 
 /// A global, and the first opcode that names it.
@@ -155,9 +157,9 @@ impl Walker<'_> {
             b'U' | 0x8c => self.length(1).and_then(|len| self.text(len)),
             b'T' | b'X' => self.length(4).and_then(|len| self.text(len)),
             0x8d => self.length(8).and_then(|len| self.text(len)),
-            b'C' => self.length(1).and_then(|len| self.plain(len)),
-            b'B' => self.length(4).and_then(|len| self.plain(len)),
-            0x8e | 0x96 => self.length(8).and_then(|len| self.plain(len)),
+            b'C' => self.length(1).and_then(|len| self.bytes(len)),
+            b'B' => self.length(4).and_then(|len| self.bytes(len)),
+            0x8e | 0x96 => self.length(8).and_then(|len| self.bytes(len)),
             b'l' | b't' | 0x91 | b'd' => self.pop_mark().and_then(|_| self.push(Item::Plain)),
             0x85 => self.take(1).and_then(|()| self.push(Item::Plain)),
             0x86 => self.take(2).and_then(|()| self.push(Item::Plain)),
@@ -201,7 +203,7 @@ impl Walker<'_> {
             self.frame = None;
         } else if at.saturating_add(len) > end {
             self.walk.crossed = true;
-            if self.frames == Frames::Skipped {
+            if self.frames != Frames::Ignored {
                 self.input.seek(end);
             }
             self.frame = None;
@@ -222,6 +224,15 @@ impl Walker<'_> {
         self.cross(len);
         self.input.skip(len)?;
         self.push(Item::Plain)
+    }
+
+    fn bytes(&mut self, len: u64) -> Result<(), Error> {
+        if self.frames == Frames::TextSkipped {
+            let end = self.input.at().saturating_add(len);
+            self.walk.crossed |= self.frame.is_some_and(|frame| self.input.at() < frame && frame < end);
+            self.frame = self.frame.filter(|frame| *frame >= end);
+        }
+        self.plain(len)
     }
 
     fn text(&mut self, len: u64) -> Result<(), Error> {
