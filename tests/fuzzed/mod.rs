@@ -76,6 +76,11 @@ fn mutations_of_checkpoints() {
 }
 
 #[test]
+fn mutations_of_files_to_scan() {
+    replay("scan");
+}
+
+#[test]
 fn mutations_of_pickles() {
     replay("pickle");
 }

@@ -34,6 +34,7 @@ pub(super) fn of(target: &str) -> Vec<Named> {
     let checkpoints = || files(&fixtures.join("checkpoints"));
     match target {
         "plan" => [checkpoints(), built()].concat(),
+        "scan" => [checkpoints(), built(), files(&fixtures.join("expected"))].concat(),
         "pickle" => [checkpoints().iter().filter_map(pickle_of).collect(), built()].concat(),
         "header" => files(&fixtures.join("expected")),
         "pointer" => {
