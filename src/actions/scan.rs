@@ -199,7 +199,7 @@ impl Scan<'_> {
                     self.told(bytes(name), None, Err(Error::NotFound))?;
                 }
                 Err(source) => {
-                    self.told(bytes(name), None, Err(Error::Io { what: "open", path: full, source }))?
+                    self.told(bytes(name), None, Err(Error::Io { what: "open", path: full, source }))?;
                 }
             }
         }

@@ -137,7 +137,7 @@ impl Listing {
         };
         let Some(begin) = stop.checked_sub(len).filter(|_| len <= DIRECTORY) else { return Ok(None) };
         // A reader that does not search takes the place as it is written.
-        let shift = begin.checked_sub(at).unwrap_or_default();
+        let shift = begin.saturating_sub(at);
         if begin != at {
             self.doubt("bytes stand before it, or its directory is not where it says");
         }

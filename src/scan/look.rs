@@ -292,6 +292,7 @@ fn kind_of_zip(members: &[Member]) -> Content {
     if has(|name| name == "model.weights.h5") {
         return Content::Keras;
     }
-    let all_npy = !members.is_empty() && members.iter().all(|member| member.name.ends_with(".npy"));
+    let all_npy =
+        !members.is_empty() && members.iter().all(|member| member.name.as_bytes().ends_with(b".npy"));
     if all_npy { Content::Npz } else { Content::Zip }
 }

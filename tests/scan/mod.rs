@@ -93,10 +93,11 @@ fn nothing_that_executes_is_called_weights_in_any_container() {
 #[test]
 fn tricks_of_the_machine_hide_no_name() {
     let stop = |body: &[u8]| joined(&[body, b"."]);
-    let frame = |operand: &[u8]| {
-        // The frame ends two bytes into the text, which ends with a STOP; behind it, and one byte, the call.
-        joined(&[b"\x80\x04\x95\x04\0\0\0\0\0\0\0", b"\x8c\x08NN", operand, b".N", CALL, b"."])
-    };
+    // The frame ends two bytes into the first text. Read on in a line, the second text holds the call; to a Python with
+    // the bug the first text is the eight bytes behind the frame, so that the call comes next.
+    let hidden = joined(&[CALL, b"."]);
+    let second = [b"U".as_slice(), &[u8::try_from(hidden.len()).unwrap()], &hidden, b"0."].concat();
+    let frame = joined(&[b"\x80\x04\x95\x04\0\0\0\0\0\0\0", b"\x8c\x08NN", b"0.NNNN", &second]);
     for (what, file) in [
         ("protocol 0", stop(CALL)),
         ("no STOP", joined(&[b"\x80\x02", CALL])),
@@ -117,7 +118,7 @@ fn tricks_of_the_machine_hide_no_name() {
             b"\x80\x04\x8c\x02os\x94\x8c\x06system\x9400h\0\x94h\x01\x94\x93)R.".to_vec(),
         ),
         ("a persistent id in front", joined(&[b"Pid\n0", &stop(CALL)])),
-        ("text across its frame", frame(b"0.NNNN")),
+        ("text across its frame", frame),
     ] {
         let report = look(&file);
         let names: Vec<_> = report.globals().iter().map(|(_, global)| global.name.clone()).collect();
@@ -173,7 +174,7 @@ fn first_bytes_of_something_else_hide_no_pickle() {
     let report = look(&gif);
     assert_eq!((report.verdict, report.content), (Verdict::Dangerous, Content::Image));
     // A valid safetensors file. The length of its header begins with BINBYTES, which leads into a text of the metadata;
-    // there SHORT_BINBYTES of 126 bytes lead on and on, and over its end among the bytes of the tensor.
+    // there SHORT_BINBYTES of 125 bytes lead on and on, and over its end among the bytes of the tensor.
     let (len, first) = (0x2042_usize, 5 + 0x20_usize);
     let (before, after) =
         (r#"{"__metadata__":{"p":""#, r#""},"a":{"dtype":"U8","shape":[900],"data_offsets":[0,900]}}"#);
@@ -181,8 +182,8 @@ fn first_bytes_of_something_else_hide_no_pickle() {
         format!("{before}{:x<width$}{after}", "", width = len - before.len() - after.len()).into_bytes();
     let mut at = first - 8;
     while at + 2 < len - after.len() {
-        header[at..at + 2].copy_from_slice(b"C~");
-        at += 128;
+        header[at..at + 2].copy_from_slice(b"C}");
+        at += 127;
     }
     let data = joined(&[&[b'N'; 900 - CALL.len() - 1], CALL, b"."]);
     let file = joined(&[&(len as u64).to_le_bytes(), &header, &data]);

@@ -150,25 +150,20 @@ pub(in super::super) fn is_weights(module: &str, name: &str) -> bool {
         || dtype(&global).is_some()
         || is_mapping(&global)
         || is_sequence(&global)
-        || matches!(
-            (module, name),
-            (
-                "builtins" | "__builtin__",
-                "set" | "frozenset" | "bytearray" | "complex" | "int" | "float" | "str" | "bool"
-            ) | ("torch", "complex128" | "cdouble" | "complex32" | "chalf" | "Size" | "device" | "Tensor")
-                | ("torch", "quint8" | "qint8" | "qint32" | "quint4x2" | "quint2x4")
-                | (
-                    "torch",
-                    "per_tensor_affine"
-                        | "per_channel_affine"
-                        | "per_tensor_symmetric"
-                        | "per_channel_symmetric"
-                )
-                | ("torch", "strided" | "sparse_coo" | "sparse_csr")
-                | ("torch._tensor", "Tensor")
-                | ("torch.nn.parameter", "Parameter" | "Buffer")
-                | ("torch.storage", "TypedStorage")
-                | ("torch.serialization", "_get_layout")
-                | ("_codecs", "encode")
-        )
+        || PLAIN.iter().any(|(plain, names)| *plain == module && names.contains(&name))
 }
+
+/// What checkpoints of weights name besides.
+#[rustfmt::skip]
+const PLAIN: &[(&str, &[&str])] = &[
+    ("builtins", &["set", "frozenset", "bytearray", "complex", "int", "float", "str", "bool"]),
+    ("__builtin__", &["set", "frozenset", "bytearray", "complex", "int", "float", "str", "bool"]),
+    ("torch", &["complex128", "cdouble", "complex32", "chalf", "Size", "device", "Tensor", "strided", "sparse_coo", "sparse_csr"]),
+    ("torch", &["quint8", "qint8", "qint32", "quint4x2", "quint2x4"]),
+    ("torch", &["per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric"]),
+    ("torch._tensor", &["Tensor"]),
+    ("torch.nn.parameter", &["Parameter", "Buffer"]),
+    ("torch.storage", &["TypedStorage"]),
+    ("torch.serialization", &["_get_layout"]),
+    ("_codecs", &["encode"]),
+];

@@ -1,7 +1,7 @@
 //! `git st-convert scan [TARGET...]`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::actions::scan::{Scanned, Standing, Targets, scan};
 use crate::cli::args::{Format, Scan};
@@ -60,12 +60,12 @@ impl Tally {
 }
 
 /// Scans the targets.
-pub(crate) fn run(args: &Scan, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
     let teller = Teller::new(ui, interrupt, false);
     let mut tally = Tally::default();
     let mut sarif = Sarif::default();
-    let ended = scan(&cwd, &targets(args), &teller, &mut |scanned| {
+    let ended = scan(cwd, &targets(args), &teller, &mut |scanned| {
         tally.count(scanned);
         match format {
             Format::Json => ui.data(&json::scanned(scanned)),
