@@ -178,7 +178,9 @@ impl fmt::Display for Content {
 
 fn compressed(head: &[u8]) -> Content {
     match head {
-        [0x1f, ..] => Content::Gzip,
+        // The method, and no flag that is reserved.
+        [0x1f, 0x8b, 8, 0..0x20, ..] => Content::Gzip,
+        [0x1f, ..] => Content::Other,
         [b'B', ..] => Content::Bzip2,
         [0xfd, ..] => Content::Xz,
         [0x28, ..] => Content::Zstd,

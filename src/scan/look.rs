@@ -182,14 +182,14 @@ impl<'a> Look<'a> {
 
     fn zlib(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         let open = || ZlibDecoder::new(Reader::new(source));
-        // Two bytes say little: what does not inflate at all was something else.
-        let mut probe = Vec::new();
-        let inflates = open().take(512).read_to_end(&mut probe).is_ok();
-        if probe.is_empty() || (!inflates && probe.len() < 64) {
+        // Two bytes say little: what does not inflate to its end, and shows no pickle on the way, was something else.
+        let mut probe = open().take(self.limits.inflated.saturating_add(1));
+        let inflates = io::copy(&mut probe, &mut io::sink()).is_ok();
+        let before = (self.report.verdict, self.report.reason.clone(), self.report.pickles.len());
+        let begins = self.inflated(open, Some(&below(member, "(zlib)")), depth, 0)?;
+        if !begins || (!inflates && self.report.pickles.len() == before.2) {
+            (self.report.verdict, self.report.reason) = (before.0, before.1);
             return Ok(Content::Other);
-        }
-        if !self.inflated(open, Some(&below(member, "(zlib)")), depth, 0)? {
-            self.unreadable(member, "it is no whole zlib stream");
         }
         Ok(Content::Zlib)
     }

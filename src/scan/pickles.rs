@@ -1,13 +1,13 @@
 //! A stream of pickles from byte 0: is it one, and what is each of them?
 //!
 //! Bytes of any kind begin like a pickle now and then (`.` is `STOP`, `N.` a whole pickle), so a stream is taken for
-//! one by evidence: a call or a known global on a sane stack, a `PROTO` and more opcodes, eight opcodes up to a `STOP`
+//! one by evidence: a call or a known global on a sane stack, a `PROTO` and three more opcodes, eight opcodes up to a `STOP`
 //! that leaves one value, or pickles that end just where the file does. No `STOP` is needed: what comes before the
 //! bytes break has run by then.
 
 use std::io;
 
-use super::walk::{Frames, Walk, walk};
+use super::walk::{COMPUTED, Frames, Walk, walk};
 use super::{GlobalIn, Limits, PickleIn, Verdict, judge};
 use crate::pickle::{self, Error};
 use crate::read_at::ReadAt;
@@ -103,9 +103,12 @@ fn is_evident(walk: &Walk, len: u64) -> bool {
     let ended = walk.end.is_some() && walk.single;
     walk.calls
         || walk.crossed
-        || (walk.proto && walk.opcodes >= 3)
+        || (walk.proto && walk.opcodes >= 4)
         || (ended && (walk.opcodes >= 8 || walk.end == Some(len)))
-        || walk.globals.iter().any(|global| judge(&global.module, &global.name) != Verdict::Unknown)
+        || walk.globals.iter().any(|global| {
+            // What computes a name is a call, and evidence itself.
+            &*global.name != COMPUTED && judge(&global.module, &global.name) != Verdict::Unknown
+        })
 }
 
 fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {

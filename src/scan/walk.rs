@@ -74,6 +74,9 @@ enum Item {
     Global,
     /// The result of a call, which may be anything.
     Made,
+    /// What only some loaders have: of a persistent id, or of the extension registry. Noise has them, too, so that a
+    /// call of one is no evidence.
+    Given,
     Plain,
 }
 
@@ -176,8 +179,8 @@ impl Walker<'_> {
             b'i' => self.inst(),
             b'o' => self.obj(),
             b'b' => self.build(),
-            b'P' => self.line().and_then(|_| self.push(Item::Made)),
-            b'Q' => self.pop().and_then(|_| self.push(Item::Made)),
+            b'P' => self.line().and_then(|_| self.push(Item::Given)),
+            b'Q' => self.pop().and_then(|_| self.push(Item::Given)),
             0x82 => self.length(1).and_then(|code| self.extension(code)),
             0x83 => self.length(2).and_then(|code| self.extension(code)),
             0x84 => self.length(4).and_then(|code| self.extension(code)),
@@ -292,7 +295,7 @@ impl Walker<'_> {
         let (name, module) = (self.pop()?, self.pop()?);
         let text = |item| match item {
             Item::Text(text) => Some(text),
-            Item::Made => Some(COMPUTED.into()),
+            Item::Made | Item::Given => Some(COMPUTED.into()),
             Item::Global | Item::Plain => None,
         };
         match (text(module), text(name)) {
@@ -302,7 +305,9 @@ impl Walker<'_> {
     }
 
     fn extension(&mut self, code: u64) -> Result<(), Error> {
-        self.named(EXTENSION.into(), code.to_string().into())
+        self.named(EXTENSION.into(), code.to_string().into())?;
+        self.pop()?;
+        self.push(Item::Given)
     }
 
     /// A call of what lies below `arguments` values.
@@ -316,6 +321,7 @@ impl Walker<'_> {
     fn called(&mut self, callable: &Item) -> Result<(), Error> {
         match callable {
             Item::Global | Item::Made => self.walk.calls = true,
+            Item::Given => {}
             Item::Text(_) | Item::Plain => return Err(self.wrong("nothing that can be called")),
         }
         Ok(())
