@@ -16,6 +16,9 @@ mod checkpoint;
 /// The fuzz targets on mutations of the fixtures, and on what was found before.
 mod fuzzed;
 
+/// What a file is, whether it holds a pickle, and what that would call.
+mod scan;
+
 /// The fences of the architecture: who uses whom, who may print, how long a file is.
 mod layers;
 

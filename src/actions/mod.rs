@@ -9,6 +9,7 @@ pub mod inspect;
 mod names;
 mod network;
 pub mod pull;
+pub mod scan;
 mod server;
 mod servers;
 mod size;

@@ -112,6 +112,11 @@ pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     select::plan(contents, source.len(), options)
 }
 
+/// Is the global one that checkpoints of weights are made of? The pair of module and name is compared exactly.
+pub fn is_weights(module: &str, name: &str) -> bool {
+    torch::is_weights(module, name)
+}
+
 /// Is it a pickle that names nothing of torch or numpy, so that no tensor can be in it?
 pub fn is_plain_pickle(source: &dyn ReadAt) -> bool {
     let foreign = |global: &pickle::Global| {

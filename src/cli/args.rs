@@ -4,6 +4,7 @@
 //! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
 mod remote;
+mod scan;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -15,6 +16,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use remote::{Clone, Pull};
+pub(super) use scan::{Format, Scan};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -47,6 +49,7 @@ Examples:
   git st-convert --replace --commit      and remove the pickles, in one commit
   git st-convert model.bin -o model.safetensors
   git st-convert inspect HEAD:pytorch_model.bin
+  git st-convert scan                    find pickles, and what they would call
   git st-convert demo                    see it at work, on a small model";
 
 /// What was typed.
@@ -89,6 +92,8 @@ pub(super) enum Command {
     Pull(Pull),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
+    /// Find pickles, and say what they would call
+    Scan(Scan),
     /// Make a small model repository and convert it before your eyes; needs no network
     Demo(Demo),
     /// Write the manual pages

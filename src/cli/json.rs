@@ -11,6 +11,7 @@ use bstr::BString;
 use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
 
+use super::commands::scan::Tally;
 use super::error::Report;
 use super::reading;
 use super::reporter::Teller;
@@ -18,8 +19,10 @@ use super::sanitize;
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
+use crate::actions::scan::Scanned;
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::{Ignored, Note};
+use crate::scan::{GlobalIn, PickleIn};
 
 /// The line of one file.
 pub(super) fn file(outcome: &Outcome) -> String {
@@ -188,6 +191,54 @@ pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Repor
         "reason": failure.map(Report::reason),
         "exit_code": failure.map_or(0, |failure| failure.kind.exit_code()),
         "notes": inspection.map(|found| notes(&found.notes)),
+    }))
+}
+
+/// The line of a file that was scanned.
+pub(super) fn scanned(scanned: &Scanned) -> String {
+    let report = scanned.result.as_ref().ok();
+    let global = |global: &GlobalIn| {
+        let GlobalIn { module, name, at, verdict } = global;
+        json!({ "module": module, "name": name, "at": at, "verdict": verdict.name() })
+    };
+    let pickle = |pickle: &PickleIn| {
+        json!({
+            "member": pickle.member,
+            "at": pickle.at,
+            "verdict": pickle.verdict.name(),
+            "globals": pickle.globals.iter().map(global).collect::<Vec<_>>(),
+            "reason": pickle.reason,
+        })
+    };
+    let failure = || scanned.result.as_ref().err().map(|error| Report::of(error).reason());
+    line(&json!({
+        "type": "file",
+        "path": path(&scanned.path),
+        "blob": scanned.blob.map(|blob| blob.to_string()),
+        "oid": scanned.pointer.map(|pointer| pointer.oid.to_string()),
+        "size": scanned.size,
+        "content": report.map(|report| report.content.name()),
+        "verdict": report.map(|report| report.verdict.name()),
+        "missing": scanned.is_missing(),
+        "pickles": report.map(|report| report.pickles.iter().map(pickle).collect::<Vec<_>>()).unwrap_or_default(),
+        "reason": report.and_then(|report| report.reason.clone()).or_else(failure),
+    }))
+}
+
+/// The last line of a scan, whatever its end.
+pub(super) fn scan_summary(tally: &Tally, failure: Option<&Report>, exit_code: u8) -> String {
+    line(&json!({
+        "type": "summary",
+        "files": tally.files,
+        "clean": tally.clean,
+        "weights": tally.weights,
+        "unknown": tally.unknown,
+        "unreadable": tally.unreadable,
+        "dangerous": tally.dangerous,
+        "missing": tally.missing,
+        "failed": tally.failed,
+        "reason": failure.map(Report::reason),
+        "exit_code": exit_code,
     }))
 }
 

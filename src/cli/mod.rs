@@ -21,6 +21,7 @@ mod progress;
 mod reading;
 mod reporter;
 mod sanitize;
+mod sarif;
 mod sizes;
 mod ui;
 
@@ -74,6 +75,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Inspect(inspect)) => {
             commands::inspect::run(inspect, cwd, args.common.servers, ui, &interrupt)
         }
+        Some(Command::Scan(scan)) => commands::scan::run(scan, &cwd, ui, &interrupt),
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
         Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),

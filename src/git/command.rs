@@ -10,6 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -197,6 +198,30 @@ impl Invocation<'_> {
         let ended =
             self.judge(|child, input, limit| process::watch(child, input, limit, watch, &mut stopped));
         if stopped { Err(Error::Stopped { subcommand }) } else { ended }
+    }
+
+    /// Runs it and hands its answer to `take`, piece by piece, until that says that it has enough; none of it is kept.
+    ///
+    /// # Errors
+    /// What `take` returns as [`Error::Io`], or as [`Invocation::run`].
+    pub fn stream(self, mut take: impl FnMut(&[u8]) -> io::Result<ControlFlow<()>>) -> Result<(), Error> {
+        let mut command = self.build();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let subcommand = self.subcommand;
+        let failed = |source| Error::Io { subcommand: subcommand.clone(), source };
+        let mut child = command.spawn().map_err(failed)?;
+        let mut answer = child.stdout.take();
+        let passed = process::pieces(answer.as_mut(), &mut take);
+        // One that has said enough ends when nobody reads on.
+        drop(answer);
+        let status = child.wait().map_err(failed)?;
+        match passed.map_err(failed)? {
+            ControlFlow::Continue(()) if !status.success() => {
+                let stderr = Stderr(String::new());
+                Err(Error::Failed { subcommand, status: status.code(), stderr })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn judge(

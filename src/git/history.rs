@@ -3,11 +3,16 @@
 //!
 //! Invariant: no blob is fetched for an answer.
 
-use bstr::ByteSlice as _;
+use std::collections::HashSet;
+
+use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
 use super::error::Error;
 use crate::repo::{ChangedPath, ObjectId, Version};
+
+/// What a list of a long history may take.
+const MAX_LOG: u64 = 1 << 30;
 
 /// A commit that both come from; `None` if there is none, or none that is here.
 ///
@@ -38,6 +43,55 @@ pub fn changes(git: &Git<'_>, from: Option<ObjectId>, to: ObjectId) -> Result<Ve
     };
     let answer = command.args(["--end-of-options", &from, &to.to_string(), "--"]).run()?;
     parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff-tree".to_owned() })
+}
+
+/// Every path of the tree of a commit, and what is there.
+///
+/// # Errors
+/// As any command.
+pub fn tree(git: &Git<'_>, commit: &str) -> Result<Vec<(BString, Version)>, Error> {
+    let answer = local(git, "ls-tree").args(["-r", "-z", "--full-tree", "--end-of-options", commit]).run()?;
+    let entry = |entry: &[u8]| {
+        let (facts, path) = entry.split_once_str("\t")?;
+        let mut facts = facts.split_str(" ");
+        let mode = u32::from_str_radix(facts.next()?.to_str().ok()?, 8).ok()?;
+        let id = ObjectId::from_hex(facts.nth(1)?).ok()?;
+        Some(Version::new(mode, id).map(|version| (path.into(), version)))
+    };
+    let entries = answer.stdout.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+    let entries: Option<Vec<_>> = entries.map(entry).collect();
+    let entries = entries.ok_or(Error::UnexpectedOutput { subcommand: "ls-tree".to_owned() })?;
+    Ok(entries.into_iter().flatten().collect())
+}
+
+/// What the commits that `to` has and `from` has not add or change, each version of a path once, the latest first; also
+/// what a later one of them removes again. What `from` has at the same path is left out. Without `from`: all of `to`.
+///
+/// # Errors
+/// As any command.
+pub fn added(git: &Git<'_>, from: Option<&str>, to: &str) -> Result<Vec<(BString, Version)>, Error> {
+    let known: HashSet<(BString, Version)> =
+        from.map(|from| tree(git, from)).transpose()?.unwrap_or_default().into_iter().collect();
+    let command =
+        local(git, "log").args(["--raw", "-z", "--no-renames", "--no-abbrev", "--root", "--format="]);
+    let command = command.args(["--no-ext-diff", "--no-textconv", "--no-color"]);
+    // Every commit, but each merge against its first parent alone.
+    let command = command.args(["--no-show-signature", "--diff-merges=first-parent", "--end-of-options"]);
+    let range = from.map_or_else(|| to.to_owned(), |from| format!("{from}..{to}"));
+    let answer = command.limit(MAX_LOG).args([range.as_str(), "--"]).run()?;
+    let mut parts = answer.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+    let (mut seen, mut found) = (HashSet::new(), Vec::new());
+    while let Some(facts) = parts.next() {
+        let facts = [facts.trim_ascii_start(), b"\0", parts.next().unwrap_or_default(), b"\0"].concat();
+        let changed = parse(&facts).ok_or(Error::UnexpectedOutput { subcommand: "log".to_owned() })?;
+        for (path, version) in changed.into_iter().filter_map(|change| Some((change.path, change.new?))) {
+            let entry = (path, version);
+            if !known.contains(&entry) && seen.insert(entry.clone()) {
+                found.push(entry);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn empty_tree(git: &Git<'_>) -> Result<String, Error> {

@@ -4,6 +4,7 @@
 //! and a command that is to stop is asked first, so that git removes its locks and temporary files itself.
 
 use std::io::{self, Read, Write as _};
+use std::ops::ControlFlow;
 use std::process::{Child, ChildStdin, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -72,6 +73,26 @@ fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut taken = Vec::new();
     from.take(limit).read_to_end(&mut taken)?;
     Ok(taken)
+}
+
+/// Hands on what a command writes until `take` has enough.
+pub(super) fn pieces(
+    from: Option<&mut impl Read>,
+    take: &mut dyn FnMut(&[u8]) -> io::Result<ControlFlow<()>>,
+) -> io::Result<ControlFlow<()>> {
+    let Some(from) = from else { return Ok(ControlFlow::Continue(())) };
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let taken = match from.read(&mut buffer) {
+            Ok(0) => return Ok(ControlFlow::Continue(())),
+            Ok(count) => take(buffer.get(..count).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if taken.is_break() {
+            return Ok(taken);
+        }
+    }
 }
 
 /// A piece of what a command writes.

@@ -5,9 +5,11 @@
 use super::{Error, Limits};
 use crate::read_at::ReadAt;
 
+/// How much is read at once, and the first time: most of what is tried is no pickle.
 const BUFFER: u64 = 64 << 10;
+const FIRST: u64 = 4 << 10;
 
-pub(super) struct Input<'a> {
+pub(crate) struct Input<'a> {
     source: &'a dyn ReadAt,
     /// The offset of the first byte after `buf`.
     ahead: u64,
@@ -19,24 +21,24 @@ pub(super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub(super) fn new(source: &'a dyn ReadAt, at: u64, limits: &Limits) -> Self {
+    pub(crate) fn new(source: &'a dyn ReadAt, at: u64, limits: &Limits) -> Self {
         let cap = at.saturating_add(limits.bytes);
         let capped = (source.len() > cap).then_some(limits.bytes);
         Self { source, ahead: at, end: source.len().min(cap), buf: Vec::new(), pos: 0, capped }
     }
 
     /// The offset of the next byte.
-    pub(super) fn at(&self) -> u64 {
+    pub(crate) fn at(&self) -> u64 {
         let waiting = self.buf.len().saturating_sub(self.pos);
         self.ahead.saturating_sub(u64::try_from(waiting).unwrap_or(0))
     }
 
     /// How many bytes are left.
-    pub(super) fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.end.saturating_sub(self.at())
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Error> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
         if let Some(&byte) = self.buf.get(self.pos) {
             self.pos = self.pos.saturating_add(1);
             return Ok(byte);
@@ -44,13 +46,13 @@ impl<'a> Input<'a> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let len = u64::try_from(N).unwrap_or(u64::MAX);
         self.take(len)?.try_into().map_err(|_| Error::Truncated { at: 0 })
     }
 
     /// The next `len` bytes.
-    pub(super) fn take(&mut self, len: u64) -> Result<&[u8], Error> {
+    pub(crate) fn take(&mut self, len: u64) -> Result<&[u8], Error> {
         if len > self.left() {
             return Err(self.ended());
         }
@@ -61,8 +63,27 @@ impl<'a> Input<'a> {
         self.buf.get(start..self.pos).ok_or(Error::Truncated { at: self.end })
     }
 
+    /// Passes over the next `len` bytes without reading them.
+    pub(crate) fn skip(&mut self, len: u64) -> Result<(), Error> {
+        if len > self.left() {
+            return Err(self.ended());
+        }
+        self.seek(self.at().saturating_add(len));
+        Ok(())
+    }
+
+    /// Goes on at the offset `to`, which is not before the next byte.
+    pub(crate) fn seek(&mut self, to: u64) {
+        let ahead = to.saturating_sub(self.at());
+        let waiting = self.buf.len().saturating_sub(self.pos);
+        match usize::try_from(ahead) {
+            Ok(ahead) if ahead <= waiting => self.pos = self.pos.saturating_add(ahead),
+            _ => (self.pos, self.ahead) = (self.buf.len(), to),
+        }
+    }
+
     /// The bytes up to the next line feed, which is taken and not returned.
-    pub(super) fn line(&mut self, limit: u64) -> Result<&[u8], Error> {
+    pub(crate) fn line(&mut self, limit: u64) -> Result<&[u8], Error> {
         let start = self.at();
         let mut seen = 0_usize;
         let len = loop {
@@ -95,7 +116,8 @@ impl<'a> Input<'a> {
         self.buf.drain(..self.pos);
         self.pos = 0;
         let missing = u64::try_from(missing).unwrap_or(u64::MAX);
-        let more = missing.max(BUFFER).min(self.end.saturating_sub(self.ahead));
+        let most = if self.buf.capacity() == 0 { FIRST } else { BUFFER };
+        let more = missing.max(most).min(self.end.saturating_sub(self.ahead));
         let more_len = usize::try_from(more).map_err(|_| Error::Truncated { at: self.end })?;
         self.buf.resize(waiting.saturating_add(more_len), 0);
         let at = self.ahead;

@@ -26,7 +26,9 @@ mod text;
 mod value;
 
 pub use error::Error;
+pub(crate) use input::Input;
 pub use limits::Limits;
+pub(crate) use opcode::name as opcode_name;
 pub use value::{Arena, Call, Global, Id, Object, Value};
 
 use crate::read_at::ReadAt;

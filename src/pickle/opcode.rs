@@ -2,7 +2,7 @@
 
 /// The name of an opcode, or `None` for a byte that is not one.
 #[expect(clippy::too_many_lines, reason = "one arm per opcode")]
-pub(super) fn name(byte: u8) -> Option<&'static str> {
+pub(crate) fn name(byte: u8) -> Option<&'static str> {
     Some(match byte {
         b'(' => "MARK",
         b'.' => "STOP",

@@ -27,7 +27,7 @@ pub struct ChangedPath {
 }
 
 /// What is at a path of a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
     /// What kind of thing.
     pub mode: Mode,

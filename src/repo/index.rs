@@ -12,7 +12,7 @@ use gix::index::entry::{self, Flags, Stat};
 use super::{Error, ObjectId, Repo, Result};
 
 /// What kind of thing an index entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// A file.
     File,

@@ -81,6 +81,35 @@ pub(crate) fn legacy(bytes: &[u8]) {
     }
 }
 
+/// Any bytes as a file to be scanned: the verdict is the worst of what was found, what has a pickle is not clean, the
+/// first bytes say the same as all of them, and what converts holds a pickle.
+pub(crate) fn look(bytes: &[u8]) {
+    let source = bytes.to_vec();
+    let pickle = pickle::Limits { opcodes: 200_000, bytes: 4 << 20, ..pickle::Limits::default() };
+    let limits =
+        scan::Limits { pickle, stream: 100, members: 1_000, inflated: 4 << 20, ..scan::Limits::default() };
+    let report = scan::scan(&source, &limits).expect("memory can be read");
+    let worst = report.pickles.iter().map(|pickle| pickle.verdict).max();
+    assert!(worst.is_none_or(|worst| worst > scan::Verdict::Clean && report.verdict >= worst), "{report:?}");
+    assert!(
+        report.verdict != scan::Verdict::Unreadable
+            || report.reason.is_some()
+            || worst == Some(report.verdict)
+    );
+    for pickle in &report.pickles {
+        assert!(pickle.member.is_some() || pickle.at < bytes.len() as u64, "{pickle:?}");
+        assert!(pickle.globals.iter().all(|global| global.verdict <= pickle.verdict), "{pickle:?}");
+        assert!(pickle.verdict != scan::Verdict::Weights || pickle.reason.is_none(), "{pickle:?}");
+    }
+    let head = bytes.get(..64).unwrap_or(bytes);
+    if let Some(judged) = scan::scan_head(head, bytes.len() as u64, &limits) {
+        assert_eq!(judged.pickles, report.pickles);
+    }
+    if checkpoint::plan(&source, &Options { limits: self::limits(), ..Options::default() }).is_ok() {
+        assert!(report.holds_pickle(), "{report:?}");
+    }
+}
+
 #[expect(clippy::ptr_arg, reason = "what is read at an offset is a Vec")]
 fn write(source: &Vec<u8>, plan: &Plan) {
     let len = source.len() as u64;
@@ -211,7 +240,7 @@ pub(crate) struct Target {
 }
 
 /// All targets.
-pub(crate) const TARGETS: [Target; 8] = [
+pub(crate) const TARGETS: [Target; 9] = [
     Target { name: "plan", run: plan },
     Target { name: "zip", run: zip },
     Target { name: "legacy", run: legacy },
@@ -220,4 +249,5 @@ pub(crate) const TARGETS: [Target; 8] = [
     Target { name: "pointer", run: read_pointer },
     Target { name: "attributes", run: append },
     Target { name: "shard_index", run: shard_index },
+    Target { name: "scan", run: look },
 ];

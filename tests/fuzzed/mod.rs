@@ -86,6 +86,11 @@ fn mutations_of_legacy_streams() {
 }
 
 #[test]
+fn mutations_of_files_to_scan() {
+    replay("scan");
+}
+
+#[test]
 fn mutations_of_pickles() {
     replay("pickle");
 }

@@ -43,6 +43,7 @@ fn known(target: &str) -> Vec<Named> {
             zips.chain(built()).filter(|(_, bytes)| bytes.starts_with(b"PK")).collect()
         }
         "legacy" => legacy_parts(),
+        "scan" => [checkpoints(), built(), files(&fixtures.join("expected"))].concat(),
         "pickle" => [checkpoints().iter().filter_map(pickle_of).collect(), built()].concat(),
         "header" => files(&fixtures.join("expected")),
         "pointer" => {

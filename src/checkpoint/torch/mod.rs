@@ -14,7 +14,7 @@ mod tensor;
 use std::cell::OnceCell;
 
 pub(super) use array::{Array, ByteString};
-pub(super) use names::Element;
+pub(super) use names::{Element, is_weights};
 pub(super) use numbered::{Given, Numbered, by_number, number};
 pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
 

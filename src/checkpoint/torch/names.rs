@@ -140,3 +140,32 @@ pub(super) fn is_sequence(global: &Global) -> bool {
 pub(super) fn is_scalar(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"))
 }
+
+/// Is it a global that a checkpoint of weights is made of: what the converter reads, and the plain values beside it?
+/// None of them calls or looks up anything but what it is given. Source: the list of torch's weights-only loader.
+pub(in super::super) fn is_weights(module: &str, name: &str) -> bool {
+    let global = Global { module: module.into(), name: name.into() };
+    let known_storage = matches!(storage_class(&global, ""), Ok(_) | Err(Error::StorageType { .. }));
+    let known_rebuild = rebuild(&global).is_some() && !module.starts_with("numpy");
+    known_storage
+        || known_rebuild
+        || dtype(&global).is_some()
+        || is_mapping(&global)
+        || is_sequence(&global)
+        || PLAIN.iter().any(|(plain, names)| *plain == module && names.contains(&name))
+}
+
+/// What checkpoints of weights name besides.
+#[rustfmt::skip]
+const PLAIN: &[(&str, &[&str])] = &[
+    ("builtins", &["set", "frozenset", "bytearray", "complex", "int", "float", "str", "bool"]),
+    ("__builtin__", &["set", "frozenset", "bytearray", "complex", "int", "float", "str", "bool"]),
+    ("torch", &["complex128", "cdouble", "complex32", "chalf", "Size", "device", "Tensor", "strided", "sparse_coo", "sparse_csr"]),
+    ("torch", &["quint8", "qint8", "qint32", "quint4x2", "quint2x4"]),
+    ("torch", &["per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric"]),
+    ("torch._tensor", &["Tensor"]),
+    ("torch.nn.parameter", &["Parameter", "Buffer"]),
+    ("torch.storage", &["TypedStorage"]),
+    ("torch.serialization", &["_get_layout"]),
+    ("_codecs", &["encode"]),
+];

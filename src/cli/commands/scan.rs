@@ -1,0 +1,167 @@
+//! `git st-convert scan [TARGET...]`
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::actions::scan::{Scanned, Standing, Targets, scan};
+use crate::cli::args::{Format, Scan};
+use crate::cli::error::Report;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
+use crate::cli::sarif::Sarif;
+use crate::cli::sizes::{bytes, counted};
+use crate::cli::ui::{BAD, DIM, STRONG, Ui, WARNING, styled};
+use crate::cli::{json, sanitize};
+use crate::scan::{GlobalIn, PickleIn, Verdict};
+
+/// How many globals of a file a person is shown.
+const LISTED: usize = 10;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) files: usize,
+    pub(crate) clean: usize,
+    pub(crate) weights: usize,
+    pub(crate) unknown: usize,
+    pub(crate) unreadable: usize,
+    pub(crate) dangerous: usize,
+    /// Not on this machine.
+    pub(crate) missing: usize,
+    pub(crate) failed: usize,
+    worst: Option<Standing>,
+}
+
+impl Tally {
+    fn count(&mut self, scanned: &Scanned) {
+        self.files += 1;
+        self.worst = self.worst.max(Some(scanned.standing()));
+        let counter = match &scanned.result {
+            Ok(report) => match report.verdict {
+                Verdict::Clean => &mut self.clean,
+                Verdict::Weights => &mut self.weights,
+                Verdict::Unknown => &mut self.unknown,
+                Verdict::Unreadable => &mut self.unreadable,
+                Verdict::Dangerous => &mut self.dangerous,
+            },
+            Err(_) if scanned.is_missing() => &mut self.missing,
+            Err(_) => &mut self.failed,
+        };
+        *counter += 1;
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self.worst {
+            None | Some(Standing::Clean | Standing::Noted) => 0,
+            Some(Standing::Found) => 1,
+            Some(Standing::Unseen) => 2,
+        }
+    }
+}
+
+/// Scans the targets.
+pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+    let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
+    let teller = Teller::new(ui, interrupt, false);
+    let mut tally = Tally::default();
+    let mut sarif = Sarif::default();
+    let ended = scan(cwd, &targets(args), &teller, &mut |scanned| {
+        tally.count(scanned);
+        match format {
+            Format::Json => ui.data(&json::scanned(scanned)),
+            Format::Sarif => sarif.add(scanned),
+            Format::Text => tell(ui, scanned),
+        }
+    });
+    let failure = ended.err().map(|error| Report::of(&error));
+    let code = failure.as_ref().map_or(tally.exit_code(), |report| report.kind.exit_code());
+    match format {
+        Format::Json => ui.data(&json::scan_summary(&tally, failure.as_ref(), code)),
+        Format::Sarif => ui.data(&sarif.finish(failure.as_ref(), code)),
+        Format::Text if failure.is_none() => ui.result(&totals(&tally)),
+        Format::Text => {}
+    }
+    failure.map_or(Ok(code), Err)
+}
+
+fn targets(args: &Scan) -> Targets {
+    match (&args.rev, &args.range) {
+        (Some(rev), _) => Targets::Rev(rev.clone()),
+        (_, Some(range)) => Targets::Range(range.clone()),
+        _ if args.staged => Targets::Staged,
+        _ => Targets::Paths(args.targets.clone()),
+    }
+}
+
+fn tell(ui: &Ui, scanned: &Scanned) {
+    let report = match &scanned.result {
+        Ok(report) => report,
+        Err(error) if scanned.standing() == Standing::Noted => {
+            return ui.note(&Report::of_file(error, scanned.path.as_ref()).headline());
+        }
+        Err(error) => return ui.error(&Report::of_file(error, scanned.path.as_ref())),
+    };
+    if report.verdict == Verdict::Clean && ui.verbose == 0 {
+        return;
+    }
+    let path = sanitize::bytes(scanned.path.as_ref());
+    let mut facts = vec![report.content.to_string()];
+    facts.extend(scanned.size.map(bytes));
+    facts.extend(scanned.pointer.map(|_| "Git LFS".to_owned()));
+    let facts = styled(DIM, &format!("({})", facts.join(", ")));
+    let mut lines = format!("{} {} {facts}", verdict(report.verdict), styled(STRONG, &path));
+    if let Some(reason) = &report.reason {
+        let _ = write!(lines, "\n            {}", sanitize::text(reason));
+    }
+    let globals = report.globals();
+    let listed = if ui.verbose > 0 { globals.len() } else { LISTED };
+    let plain = report.verdict <= Verdict::Weights && ui.verbose == 0;
+    let shown =
+        globals.iter().filter(|(_, global)| !plain && global.verdict > Verdict::Weights || ui.verbose > 0);
+    let shown: Vec<_> = shown.collect();
+    for (pickle, global) in shown.iter().take(listed) {
+        let _ = write!(lines, "\n            {}", named(pickle, global));
+    }
+    if shown.len() > listed {
+        let _ = write!(lines, "\n            … and {} more", shown.len() - listed);
+    }
+    for pickle in report.pickles.iter().filter(|pickle| pickle.reason.is_some()).take(LISTED) {
+        let reason = pickle.reason.as_deref().unwrap_or_default();
+        let _ = write!(lines, "\n            {}{}", member(pickle), sanitize::text(reason));
+    }
+    ui.result(&lines);
+}
+
+fn named(pickle: &PickleIn, global: &GlobalIn) -> String {
+    let what = format!("{}.{}", global.module, global.name);
+    let place = styled(DIM, &format!("{}byte {}", member(pickle), global.at));
+    format!("{:<10} {}  {place}", global.verdict.name(), sanitize::text(&what))
+}
+
+fn member(pickle: &PickleIn) -> String {
+    pickle.member.as_deref().map(|member| format!("{}: ", sanitize::text(member))).unwrap_or_default()
+}
+
+fn verdict(verdict: Verdict) -> String {
+    let style = match verdict {
+        Verdict::Clean => DIM,
+        Verdict::Weights | Verdict::Unknown => WARNING,
+        Verdict::Unreadable | Verdict::Dangerous => BAD,
+    };
+    styled(style, &format!("{:<11}", verdict.name()))
+}
+
+fn totals(tally: &Tally) -> String {
+    let counts = [
+        (tally.dangerous, "dangerous"),
+        (tally.unreadable, "unreadable"),
+        (tally.unknown, "unknown"),
+        (tally.weights, "weights"),
+        (tally.missing, "not here"),
+        (tally.failed, "failed"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let counts: Vec<_> = counts.collect();
+    let found = if counts.is_empty() { "no pickle found".to_owned() } else { counts.join(", ") };
+    styled(DIM, &format!("{}: {found}", counted(tally.files, "file")))
+}

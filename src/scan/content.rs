@@ -1,0 +1,233 @@
+//! [`Content`]: what a file is, by its bytes. It names the file in a report; it never says that there is no pickle.
+
+use std::fmt;
+
+use crate::checkpoint::Kind;
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Content {
+    /// Nothing.
+    Empty,
+    /// A Git LFS pointer.
+    Pointer,
+    /// A safetensors file whose header describes it to its last byte.
+    Safetensors,
+    /// A zip archive with a `data.pkl`, as torch writes it.
+    TorchZip,
+    /// The same with code of `TorchScript`.
+    TorchScript,
+    /// A zip archive of numpy arrays.
+    Npz,
+    /// A zip archive of Keras, whose layers are not looked at.
+    Keras,
+    /// Any other zip archive.
+    Zip,
+    /// torch's stream of pickles and storages.
+    Legacy,
+    /// A pickle, or several.
+    Pickle,
+    /// A numpy array.
+    Npy,
+    /// A tar archive.
+    Tar,
+    /// Compressed with gzip.
+    Gzip,
+    /// Compressed with zlib, as joblib does it.
+    Zlib,
+    /// A 7z archive.
+    SevenZip,
+    /// A RAR archive.
+    Rar,
+    /// Compressed with xz or LZMA.
+    Xz,
+    /// Compressed with Zstandard.
+    Zstd,
+    /// Compressed with bzip2.
+    Bzip2,
+    /// Compressed with LZ4.
+    Lz4,
+    /// GGUF.
+    Gguf,
+    /// ONNX.
+    Onnx,
+    /// HDF5, as old Keras files are; layers in it are not looked at.
+    Hdf5,
+    /// A program of `ExecuTorch`.
+    ExecuTorch,
+    /// An image.
+    Image,
+    /// Text.
+    Text,
+    /// Something else.
+    #[default]
+    Other,
+}
+
+impl Content {
+    /// Looks at the first bytes, 512 of them or the whole file. Archives are told apart later, by what is in them.
+    pub(super) fn of_head(head: &[u8]) -> Self {
+        match head {
+            [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => return Self::Rar,
+            [4, 0x22, 0x4d, 0x18, ..] => return Self::Lz4,
+            [0x5d, 0, 0, _, _, ..] => return Self::Xz,
+            [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Self::Npy,
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
+            | [0xff, 0xd8, 0xff, ..]
+            | [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => return Self::Image,
+            [_, _, _, _, b'E', b'T', b'1', b'0'..=b'9', ..] => return Self::ExecuTorch,
+            _ => {}
+        }
+        match Kind::of_head(head) {
+            Kind::Zip => Self::Zip,
+            Kind::Legacy => Self::Legacy,
+            Kind::Tar => Self::Tar,
+            Kind::Safetensors => Self::Safetensors,
+            Kind::Pointer => Self::Pointer,
+            Kind::Pickle => Self::Pickle,
+            Kind::Html => Self::Text,
+            Kind::Compressed => compressed(head),
+            Kind::Gguf => Self::Gguf,
+            Kind::Hdf5 => Self::Hdf5,
+            Kind::Empty => Self::Empty,
+            Kind::Unknown if is_tar(head) => Self::Tar,
+            Kind::Unknown if is_zlib(head) => Self::Zlib,
+            Kind::Unknown if is_onnx(head) => Self::Onnx,
+            Kind::Unknown if is_text(head) => Self::Text,
+            Kind::Unknown => Self::Other,
+        }
+    }
+
+    /// The name, as `--json` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Pointer => "pointer",
+            Self::Safetensors => "safetensors",
+            Self::TorchZip => "torch-zip",
+            Self::TorchScript => "torchscript",
+            Self::Npz => "npz",
+            Self::Keras => "keras",
+            Self::Zip => "zip",
+            Self::Legacy => "torch-legacy",
+            Self::Pickle => "pickle",
+            Self::Npy => "npy",
+            Self::Tar => "tar",
+            Self::Gzip => "gzip",
+            Self::Zlib => "zlib",
+            Self::SevenZip => "7z",
+            Self::Rar => "rar",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Lz4 => "lz4",
+            Self::Gguf => "gguf",
+            Self::Onnx => "onnx",
+            Self::Hdf5 => "hdf5",
+            Self::ExecuTorch => "executorch",
+            Self::Image => "image",
+            Self::Text => "text",
+            Self::Other => "other",
+        }
+    }
+
+    pub(super) fn is_zip(self) -> bool {
+        matches!(self, Self::Zip | Self::TorchZip | Self::TorchScript | Self::Npz | Self::Keras)
+    }
+
+    /// Is it a container that nothing here can open?
+    pub fn is_sealed(self) -> bool {
+        matches!(self, Self::SevenZip | Self::Rar | Self::Xz | Self::Zstd | Self::Bzip2 | Self::Lz4)
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "an empty file",
+            Self::Pointer => "a Git LFS pointer",
+            Self::Safetensors => "a safetensors file",
+            Self::TorchZip => "a torch zip archive",
+            Self::TorchScript => "a TorchScript archive",
+            Self::Npz => "a numpy archive",
+            Self::Keras => "a Keras archive",
+            Self::Zip => "a zip archive",
+            Self::Legacy => "a legacy torch file",
+            Self::Pickle => "a pickle",
+            Self::Npy => "a numpy array",
+            Self::Tar => "a tar archive",
+            Self::Gzip => "a gzip file",
+            Self::Zlib => "a zlib stream",
+            Self::SevenZip => "a 7z archive",
+            Self::Rar => "a RAR archive",
+            Self::Xz => "an xz file",
+            Self::Zstd => "a Zstandard file",
+            Self::Bzip2 => "a bzip2 file",
+            Self::Lz4 => "an LZ4 file",
+            Self::Gguf => "a GGUF file",
+            Self::Onnx => "an ONNX file",
+            Self::Hdf5 => "an HDF5 file",
+            Self::ExecuTorch => "an ExecuTorch program",
+            Self::Image => "an image",
+            Self::Text => "text",
+            Self::Other => "something else",
+        })
+    }
+}
+
+fn compressed(head: &[u8]) -> Content {
+    match head {
+        // The method, and no flag that is reserved.
+        [0x1f, 0x8b, 8, 0..0x20, ..] => Content::Gzip,
+        [0x1f, ..] => Content::Other,
+        [b'B', ..] => Content::Bzip2,
+        [0xfd, ..] => Content::Xz,
+        [0x28, ..] => Content::Zstd,
+        _ => Content::SevenZip,
+    }
+}
+
+/// A tar header without the magic of POSIX, as torch before 0.2 wrote it: its checksum is right.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.get(..512) else { return false };
+    let stored = super::tar::octal(block.get(148..156).unwrap_or_default());
+    let sum = block.iter().enumerate().fold(0_u64, |sum, (at, &byte)| {
+        sum.saturating_add(if (148..156).contains(&at) { 32 } else { byte.into() })
+    });
+    block.first() != Some(&0) && stored == Some(sum)
+}
+
+/// The two bytes of a zlib header: deflate, a window of 32 KiB at most, no dictionary, the check bits right.
+fn is_zlib(head: &[u8]) -> bool {
+    match head {
+        &[method, flags, ..] => {
+            let both = u16::from_be_bytes([method, flags]);
+            method & 0x0f == 8 && method >> 4 <= 7 && flags & 0x20 == 0 && both.is_multiple_of(31)
+        }
+        _ => false,
+    }
+}
+
+/// `ModelProto`: the IR version as field 1, then the producer as field 2, a text, or the next fields of a model.
+fn is_onnx(head: &[u8]) -> bool {
+    match head {
+        [8, 1..=30, 0x12, len, rest @ ..] => {
+            let producer = rest.get(..usize::from(*len)).unwrap_or_default();
+            !producer.is_empty() && producer.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+        }
+        [8, 1..=30, 0x3a, rest @ ..] => rest.iter().take(5).any(|byte| *byte == 0x0a),
+        _ => false,
+    }
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let valid = match str::from_utf8(head) {
+        Ok(_) => head.len(),
+        // A character may be cut at the end.
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => return false,
+    };
+    let text = head.get(..valid).unwrap_or_default();
+    text.iter().all(|&byte| byte >= 0x20 && byte != 0x7f || matches!(byte, b'\t' | b'\n' | b'\r' | 0x0c))
+}

@@ -1,0 +1,226 @@
+//! What a global is, by its exact pair of module and name: weights, dangerous, or unknown.
+//!
+//! Nothing is ever called here, so no list protects anybody who converts; they decide what a report says. A pair on no
+//! list is unknown, never clean. The spellings of Python 2 stand in the lists beside those of Python 3, since which of
+//! them a loader looks up depends on the protocol.
+//!
+//! Sources: the published lists of picklescan, modelscan and fickling, the advisories on their gaps, and the
+//! documentation of the standard library; `tests/scan/listed.json` holds the pairs of picklescan that the tests ask for.
+
+use super::Verdict;
+use super::walk::{COMPUTED, EXTENSION};
+use crate::checkpoint::{self, Named};
+
+/// Modules whose every name counts, with all that lies below them.
+#[rustfmt::skip]
+const MODULES: &[&str] = &[
+    // Processes, files, the interpreter itself.
+    "os", "posix", "nt", "ntpath", "posixpath", "subprocess", "_posixsubprocess", "popen2", "commands", "pty", "shutil",
+    "sys", "signal", "resource", "gc", "ctypes", "_ctypes", "cffi", "mmap", "tempfile", "fileinput", "glob", "fcntl",
+    "_winapi", "winreg", "_winreg", "msvcrt", "_aix_support", "_osx_support", "antigravity", "atexit",
+    // Import by name, run by name.
+    "importlib", "imp", "_imp", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "runpy", "pkgutil",
+    "pkg_resources", "site", "pydoc", "modulefinder", "zipapp", "ensurepip", "pip", "setuptools", "distutils", "venv",
+    "virtualenv", "pyclbr", "rlcompleter",
+    // Run source or code objects.
+    "code", "codeop", "compileall", "py_compile", "bdb", "pdb", "cProfile", "profile", "_lsprof", "timeit", "trace",
+    "tracemalloc", "doctest", "unittest", "test", "_testcapi", "idlelib", "lib2to3", "_pyrepl", "pytest", "_pytest",
+    "IPython", "nose", "dis", "ast",
+    // Unpickle or unmarshal again.
+    "pickle", "_pickle", "cPickle", "pickletools", "marshal", "shelve", "dbm", "anydbm", "cloudpickle", "dill",
+    "jsonpickle", "joblib.numpy_pickle_compat", "joblib.externals.cloudpickle", "joblib.externals.loky",
+    // The network.
+    "socket", "_socket", "ssl", "_ssl", "urllib", "urllib2", "urllib3", "http", "httplib", "BaseHTTPServer",
+    "SimpleHTTPServer", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "smtpd", "poplib", "imaplib", "nntplib",
+    "telnetlib", "xmlrpc", "xmlrpclib", "SimpleXMLRPCServer", "socketserver", "SocketServer", "asyncore", "asynchat",
+    "asyncio", "webbrowser", "wsgiref", "cgi", "paramiko", "boto3", "fsspec", "select", "selectors",
+    // Processes and threads that run what they are given.
+    "multiprocessing", "_multiprocessing", "concurrent", "threading", "_thread", "thread", "sched", "_xxsubinterpreters",
+    "torch.multiprocessing",
+    // Of torch and numpy: they compile, evaluate, load or start.
+    "numpy.f2py", "numpy.distutils", "numpy.testing", "numpy.ctypeslib", "numpy.lib.npyio", "numpy.lib._npyio_impl",
+    "torch._dynamo", "torch._inductor", "torch.fx.experimental", "torch.fx.graph_module", "torch.hub", "torch.jit",
+    "torch.utils.bottleneck", "torch.utils.collect_env", "torch.utils.cpp_extension", "torch.utils._config_module",
+    "torch.utils.data.datapipes", "torch.utils.model_dump", "torch.distributed.elastic", "torch.distributed.run",
+    "torch.distributed.launch", "torch.distributed.rpc", "torch.package", "torch.testing", "torch.onnx",
+    "torch._C._jit", "torch.ops", "torch._ops", "torch.classes", "torch.utils.benchmark",
+];
+/// Modules of which only these names are known to be harmless.
+#[rustfmt::skip]
+const MODULES_EXCEPT: &[(&str, &[&str])] = &[
+    ("uuid", &["UUID", "SafeUUID"]),
+    ("inspect", &["_empty", "Parameter", "Signature", "_ParameterKind"]),
+    ("logging", &["Logger", "RootLogger", "PlaceHolder", "getLogger", "NullHandler", "_reduce_logger"]),
+];
+/// What torch itself writes into `TorchScript` archives, of a module that counts otherwise.
+#[rustfmt::skip]
+const SCRIPT: (&str, &[&str]) = (
+    "torch.jit._pickle",
+    &["build_boollist", "build_doublelist", "build_intlist", "build_tensor_from_id", "build_tensorlist", "restore_type_tag"],
+);
+/// Names of the builtins that execute, open, or reach attributes.
+#[rustfmt::skip]
+const BUILTINS: &[&str] = &[
+    "__build_class__", "__import__", "apply", "breakpoint", "classmethod", "compile", "delattr", "dir", "eval", "exec",
+    "execfile", "exit", "file", "filter", "getattr", "globals", "help", "input", "intern", "locals", "map", "open",
+    "property", "quit", "raw_input", "reduce", "reload", "setattr", "super", "vars",
+];
+/// Names that execute or open, in modules that hold harmless ones too.
+#[rustfmt::skip]
+const NAMES: &[(&str, &str)] = &[
+    ("_io", "FileIO"), ("_io", "open"), ("_io", "open_code"), ("io", "FileIO"), ("io", "open"), ("io", "open_code"),
+    ("_pyio", "FileIO"), ("_pyio", "open"), ("codecs", "open"), ("gzip", "open"), ("bz2", "open"), ("lzma", "open"),
+    ("bz2", "BZ2File"), ("gzip", "GzipFile"), ("zipfile", "ZipFile"), ("tarfile", "open"), ("tarfile", "TarFile"),
+    ("linecache", "getline"), ("linecache", "getlines"), ("sqlite3", "connect"), ("mailcap", "findmatch"),
+    ("platform", "popen"), ("platform", "_syscmd_ver"), ("platform", "_syscmd_file"), ("platform", "_syscmd_uname"),
+    ("_operator", "attrgetter"), ("_operator", "methodcaller"), ("_operator", "call"),
+    ("operator", "attrgetter"), ("operator", "methodcaller"), ("operator", "call"),
+    ("functools", "reduce"), ("_functools", "reduce"), ("itertools", "starmap"), ("itertools", "accumulate"),
+    ("types", "CodeType"), ("types", "FunctionType"), ("types", "LambdaType"), ("types", "MethodType"),
+    ("types", "ModuleType"), ("new", "code"), ("new", "function"), ("new", "instancemethod"),
+    ("dataclasses", "make_dataclass"), ("typing", "get_type_hints"),
+    ("typing", "ForwardRef"), ("string", "Formatter"), ("enum", "_EnumDict"), ("weakref", "finalize"),
+    ("contextlib", "ExitStack"), ("copyreg", "_reconstructor_ex"), ("copyreg", "add_extension"),
+    ("copy_reg", "add_extension"), ("copyreg", "pickle"), ("copy_reg", "pickle"),
+    ("encodings", "search_function"), ("codecs", "register"), ("_codecs", "register"),
+    ("joblib", "load"), ("joblib.numpy_pickle", "load"), ("pandas", "read_pickle"), ("pandas", "eval"),
+    ("pandas.io.pickle", "read_pickle"), ("pandas.core.computation.eval", "eval"), ("pandas", "DataFrame.query"),
+    ("numpy", "load"), ("numpy", "fromfile"), ("numpy", "memmap"), ("numpy", "save"), ("numpy", "savez"),
+    ("numpy", "savetxt"), ("numpy", "loadtxt"), ("numpy", "genfromtxt"), ("numpy", "vectorize"),
+    ("numpy.core.memmap", "memmap"), ("numpy._core.memmap", "memmap"),
+    ("torch", "load"), ("torch", "save"), ("torch", "compile"), ("torch.serialization", "load"),
+    ("torch.serialization", "save"), ("torch.serialization", "_load"), ("torch.serialization", "_legacy_load"),
+    ("torch.storage", "_load_from_bytes"), ("torch", "from_file"), ("torch._utils_internal", "get_file_path"),
+    ("torch._utils", "_import_dotted_name"), ("torch.library", "Library"), ("torch.export", "load"),
+    ("tensorflow.python.keras.models", "load_model"), ("keras.models", "load_model"), ("yaml", "load"),
+    ("yaml", "unsafe_load"), ("sympy", "sympify"), ("numexpr", "evaluate"), ("tkinter", "Tcl"), ("turtle", "_CFG"),
+    ("getpass", "getpass"), ("pprint", "_safe_repr"), ("pathlib", "Path.write_text"), ("pathlib", "Path.unlink"),
+];
+/// Names that carry a call on to what they are given, or make a class or a line of text of it. What they are given is named
+/// as well, so the converter, which makes no call, need not mind them: `type(None)` stands in many hyper-parameters.
+#[rustfmt::skip]
+const CARRIERS: &[(&str, &str)] = &[
+    ("functools", "partial"), ("_functools", "partial"), ("functools", "partialmethod"),
+    ("operator", "itemgetter"), ("_operator", "itemgetter"), ("collections", "namedtuple"),
+    ("builtins", "type"), ("__builtin__", "type"), ("builtins", "print"), ("__builtin__", "print"),
+];
+/// Modules that stand as names in other modules: to name one there is to reach it.
+#[rustfmt::skip]
+const REACHED: &[&str] = &[
+    "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "shutil", "socket", "pickle",
+    "cPickle", "ctypes", "runpy", "marshal", "pty", "commands", "inspect",
+];
+/// Attributes that lead from any object to the interpreter.
+#[rustfmt::skip]
+const ATTRIBUTES: &[&str] = &[
+    "__globals__", "__builtins__", "__subclasses__", "__getattribute__", "__dict__", "__import__", "__loader__",
+    "__spec__", "__code__", "__closure__", "__mro__", "__bases__", "__base__", "__self__", "__func__", "__wrapped__",
+    "__reduce__", "__reduce_ex__", "__call__", "__class__", "__init__", "func_globals", "gi_frame", "f_globals",
+];
+
+/// The first of the names that is known to execute.
+pub fn dangerous(globals: &[Named]) -> Option<&Named> {
+    globals.iter().find(|named| is_dangerous(&named.module, &named.name))
+}
+
+/// What a global is. The pair is compared exactly, so a look-alike is unknown.
+pub fn judge(module: &str, name: &str) -> Verdict {
+    if is_dangerous(module, name) || CARRIERS.contains(&(module, name)) {
+        return Verdict::Dangerous;
+    }
+    if checkpoint::is_weights(module, name) { Verdict::Weights } else { Verdict::Unknown }
+}
+
+/// Is the name known to execute, or to reach what does?
+pub fn is_dangerous(module: &str, name: &str) -> bool {
+    if module == EXTENSION || module == COMPUTED || name == COMPUTED {
+        return module != EXTENSION;
+    }
+    if module == SCRIPT.0 && SCRIPT.1.contains(&name) {
+        return false;
+    }
+    let first = name.split('.').next().unwrap_or(name);
+    if matches!(module, "builtins" | "__builtin__" | "__builtins__") && BUILTINS.contains(&first) {
+        return true;
+    }
+    let mut parts = name.split('.');
+    if parts.clone().any(|part| ATTRIBUTES.contains(&part))
+        || parts.any(|part| REACHED.contains(&part.trim_start_matches('_')) || part == "__builtins__")
+    {
+        return true;
+    }
+    // A dotted name goes on through what the module holds, be that a module of a longer path.
+    let path = format!("{module}.{name}");
+    MODULES.iter().any(|listed| is_inside(&path, listed))
+        || MODULES_EXCEPT.iter().any(|(listed, harmless)| {
+            is_inside(&path, listed) && !(module == *listed && harmless.contains(&name))
+        })
+        || NAMES.iter().any(|(module, name)| {
+            let rest = path.strip_prefix(module).and_then(|rest| rest.strip_prefix('.'));
+            rest.is_some_and(|rest| is_inside(rest, name))
+        })
+}
+
+/// Is the dotted path this one, or does it lie below it?
+fn is_inside(path: &str, listed: &str) -> bool {
+    path.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_compared_exactly() {
+        for (module, name) in [
+            ("os", "system"),
+            ("os.path", "join"),
+            ("posix", "system"),
+            ("builtins", "eval"),
+            ("__builtin__", "getattr"),
+            ("builtins", "getattr.__call__"),
+            ("torch.storage", "_load_from_bytes"),
+            ("numpy.testing._private.utils", "runstring"),
+            ("torch", "hub.load"),
+            ("torch.serialization", "os.system"),
+            ("torch._utils", "sys"),
+            ("collections", "_sys.modules"),
+            ("collections", "OrderedDict.__init__.__globals__"),
+            ("uuid", "_popen"),
+            ("logging", "FileHandler"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Dangerous, "{module}.{name}");
+            assert!(is_dangerous(module, name), "{module}.{name}");
+        }
+        for (module, name) in [
+            ("osmium", "system"),
+            ("my.os", "system"),
+            ("uuid", "UUID"),
+            ("io", "BytesIO"),
+            ("collections", "OrderedDict.fromkeys"),
+            ("collections.OrderedDict", "OrderedDict"),
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("torch.FloatStorage", ""),
+            ("evil", "FloatStorage"),
+            ("torch", "FloatStorage.from_buffer"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Unknown, "{module}.{name}");
+        }
+        for (module, name) in [
+            ("collections", "OrderedDict"),
+            ("builtins", "set"),
+            ("__builtin__", "set"),
+            ("torch", "FloatStorage"),
+            ("torch", "QInt8Storage"),
+            ("torch.storage", "UntypedStorage"),
+            ("torch._utils", "_rebuild_tensor_v2"),
+            ("torch", "bfloat16"),
+            ("_codecs", "encode"),
+        ] {
+            assert_eq!(judge(module, name), Verdict::Weights, "{module}.{name}");
+        }
+        // The converter does not mind what only carries.
+        assert_eq!(judge("functools", "partial"), Verdict::Dangerous);
+        assert!(!is_dangerous("functools", "partial"));
+    }
+}

@@ -1,0 +1,37 @@
+//! A numpy array on the disk: `"\x93NUMPY"`, the version, the length of the header, the header; then the elements, which
+//! are one pickle if their type has objects in it.
+//!
+//! Source: numpy's `lib/format.py`.
+
+use std::io;
+
+use crate::read_at::ReadAt;
+
+/// Where the elements begin, and may there be objects among them? `None` for a header that cannot be read.
+pub(super) fn elements(source: &dyn ReadAt) -> io::Result<Option<(u64, bool)>> {
+    if source.len() < 12 {
+        return Ok(None);
+    }
+    let head = source.read_vec_at(0, 12)?;
+    let (begin, len) = match *head.as_slice() {
+        [_, _, _, _, _, _, 1, _, low, high, _, _] => (10_u64, u32::from(u16::from_le_bytes([low, high]))),
+        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
+        _ => return Ok(None),
+    };
+    let end = begin.saturating_add(len.into());
+    if len > 1 << 20 || end > source.len() {
+        return Ok(None);
+    }
+    let header = source.read_vec_at(begin, usize::try_from(len).unwrap_or(0))?;
+    if !header.starts_with(b"{") {
+        return Ok(None);
+    }
+    // A type is `'|O'`, or stands in a list of fields; a field with such a name asks for one look too many.
+    let objects = header.split(|byte| matches!(byte, b'\'' | b'"')).any(is_object_type);
+    Ok(Some((end, objects)))
+}
+
+/// Is it a type of objects, as numpy spells types: the byte order, then a letter?
+fn is_object_type(word: &[u8]) -> bool {
+    matches!(word.trim_ascii(), [b'O', ..] | [b'|' | b'<' | b'>' | b'=', b'O', ..] | b"object")
+}

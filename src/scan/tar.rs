@@ -1,0 +1,83 @@
+//! The members of a tar archive: for each a block of 512 bytes, then its content in whole blocks.
+//!
+//! ```text
+//!   0  name, 100 bytes     124  size, 12 octal digits, or base 256 if its first bit is set
+//! 148  checksum            156  type: '0', NUL and '7' are files; 'L', 'K', 'x' and 'g' speak of the next
+//! ```
+//! Source: POSIX `pax`, and GNU tar's manual.
+
+use std::io;
+
+use super::content::is_tar;
+use crate::read_at::ReadAt;
+
+/// A file in the archive.
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) at: u64,
+    pub(super) len: u64,
+}
+
+/// Visits every file. Returns why not all could be found, if so.
+pub(super) fn members(
+    source: &dyn ReadAt,
+    most: usize,
+    mut visit: impl FnMut(&Member) -> io::Result<()>,
+) -> io::Result<Option<&'static str>> {
+    let mut at = 0_u64;
+    let mut doubt = None;
+    for _ in 0..most {
+        let left = source.len().saturating_sub(at);
+        if left == 0 {
+            return Ok(doubt);
+        }
+        if left < 512 {
+            return Ok(Some("its last header is cut off"));
+        }
+        let block = source.read_vec_at(at, 512)?;
+        if block.iter().all(|&byte| byte == 0) {
+            return Ok(doubt);
+        }
+        let Some(len) = size(block.get(124..136).unwrap_or_default()).filter(|_| is_tar(&block)) else {
+            return Ok(Some("a header in it is broken"));
+        };
+        let content = at.saturating_add(512);
+        if len > source.len().saturating_sub(content) {
+            return Ok(Some("a member in it is cut off"));
+        }
+        match block.get(156) {
+            Some(b'0' | 0 | b'7') => {
+                let name =
+                    block.get(..100).unwrap_or_default().split(|&byte| byte == 0).next().unwrap_or_default();
+                visit(&Member { name: String::from_utf8_lossy(name).into_owned(), at: content, len })?;
+            }
+            Some(b'x' | b'g') if len < 1 << 20 => {
+                let records = source.read_vec_at(content, usize::try_from(len).unwrap_or(0))?;
+                if records.windows(6).any(|six| six == b" size=") {
+                    doubt = Some("an extended header gives a member another size");
+                }
+            }
+            Some(b'S') => doubt = Some("a member in it is sparse"),
+            _ => {}
+        }
+        at = content.saturating_add(len.next_multiple_of(512));
+    }
+    Ok(Some("it has more members than are looked at"))
+}
+
+fn size(field: &[u8]) -> Option<u64> {
+    match field.split_first() {
+        Some((&first, rest)) if first & 0x80 != 0 => {
+            let (high, low) = rest.split_at_checked(3)?;
+            let zero = first == 0x80 && high.iter().all(|&byte| byte == 0);
+            zero.then(|| low.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+        }
+        _ => octal(field),
+    }
+}
+
+/// A number in octal digits, with blanks or NULs around it.
+pub(super) fn octal(field: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
+    u64::from_str_radix(if text.is_empty() { "0" } else { text }, 8).ok()
+}
