@@ -55,6 +55,10 @@ mod clone;
 #[cfg(all(unix, feature = "cli"))]
 mod pull;
 
+/// The acceptance of `git st-convert hook`: commits, pushes and servers, and the hooks that others wrote.
+#[cfg(all(unix, feature = "cli"))]
+mod guard;
+
 /// The acceptance of converting a checkpoint while it is downloaded.
 #[cfg(all(unix, feature = "cli"))]
 mod stream;

@@ -206,6 +206,48 @@ pub enum Error {
     /// Nothing was named, and this is no repository.
     #[error("not a git repository, and no file was named")]
     NoRepository,
+    /// A hook was called elsewhere.
+    #[error("not in a git repository")]
+    NotInRepository,
+    /// Another program writes the hooks of the repository.
+    #[error("{} is in charge of the hooks of this repository, so none was written", tool.name())]
+    HooksOf {
+        /// Which.
+        tool: super::guard::install::Tool,
+    },
+    /// A hook that has to be kept cannot be.
+    #[error("{} is in the way", path.display())]
+    HookInTheWay {
+        /// The name that it would get.
+        path: PathBuf,
+    },
+    /// There is no directory for a person's files.
+    #[error("neither HOME nor XDG_CONFIG_HOME is set")]
+    NoHome,
+    /// A line of the file of exceptions is none.
+    #[error("line {line} of {file} {source}")]
+    Allow {
+        /// The file.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        source: super::guard::Broken,
+    },
+    /// The file of exceptions is known and not here.
+    #[error("{file} is not in this clone")]
+    AllowMissing {
+        /// The file.
+        file: String,
+    },
+    /// A hook was not told what git tells it.
+    #[error("{hook} got a line that git does not write: {line}")]
+    HookInput {
+        /// Its name.
+        hook: &'static str,
+        /// The line.
+        line: String,
+    },
     /// The directory for a new repository holds something.
     #[error("{} is not an empty directory", dir.display())]
     NotEmpty {
@@ -324,6 +366,7 @@ impl Error {
             Self::Checkpoint(error) => !error.is_io(),
             Self::Safetensors(error) => !matches!(error, safetensors::Error::Io(_)),
             Self::Shard(_)
+            | Self::HooksOf { .. }
             | Self::Dangerous { .. }
             | Self::Strict { .. }
             | Self::PointerMismatch { .. }

@@ -5,6 +5,7 @@ pub mod clone;
 pub mod convert;
 pub mod demo;
 mod error;
+pub mod guard;
 pub mod inspect;
 mod names;
 mod network;

@@ -6,6 +6,8 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 /// The extensions that torch weights come with.
 const EXTENSIONS: &[&[u8]] = &[b".bin", b".pt", b".pth", b".ckpt", b".pkl", b".pickle", b".pth.tar"];
+/// The extensions of other pickles.
+const PICKLES: &[&[u8]] = &[b".joblib", b".dill", b".jit", b".pt.tar", b".ckpt.tar"];
 /// The extensions of what models come with besides.
 const OTHERS: &[&[u8]] = &[
     b".safetensors",
@@ -132,6 +134,14 @@ pub(crate) fn is_weight_like(path: &BStr) -> bool {
     EXTENSIONS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
+/// Is it a pickle, by its name? Asked only where the content cannot be seen, so `.bin` alone says nothing: many a tool
+/// writes plain numbers under that name.
+pub(crate) fn is_pickle_like(path: &BStr) -> bool {
+    let is_bin = ends_with(split(path).1, b".bin");
+    let is_named = EXTENSIONS.iter().chain(PICKLES).any(|extension| ends_with(split(path).1, extension));
+    is_named && (!is_bin || promises_weights(path) || is_training_state(path))
+}
+
 /// Is it training state, by its name?
 pub(crate) fn is_training_state(path: &BStr) -> bool {
     let name = split(path).1;
@@ -189,6 +199,17 @@ mod tests {
         assert!(is("a/pytorch_model-00001-of-00002.bin"));
         assert!(!is("a/pytorch_model.bin") && !is("pytorch_model-00001-of-00002.bin"));
         assert!(!is("a/pytorch_model-x/y.bin"));
+    }
+
+    #[test]
+    fn pickles_by_name() {
+        for path in ["pytorch_model.fp16.bin", "a/MODEL.PT", "x.joblib", "training_args.bin", "last.pth.tar"]
+        {
+            assert!(is_pickle_like(path.into()), "{path}");
+        }
+        for path in ["tokens.bin", "a.pt/b.bin", "model.safetensors", ".pt", "weights.dat"] {
+            assert!(!is_pickle_like(path.into()), "{path}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand; any
 //! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
+mod hook;
 mod remote;
 mod scan;
 
@@ -15,6 +16,7 @@ use crate::actions::pull::Choice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
+pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
 pub(super) use remote::{Clone, Pull};
 pub(super) use scan::{Format, Scan};
 
@@ -50,6 +52,7 @@ Examples:
   git st-convert model.bin -o model.safetensors
   git st-convert inspect HEAD:pytorch_model.bin
   git st-convert scan                    find pickles, and what they would call
+  git st-convert hook install            let no pickle in again
   git st-convert demo                    see it at work, on a small model";
 
 /// What was typed.
@@ -94,6 +97,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Find pickles, and say what they would call
     Scan(Scan),
+    /// Keep pickles out: install hooks, or judge what is staged, pushed or received
+    Hook(Hook),
     /// Make a small model repository and convert it before your eyes; needs no network
     Demo(Demo),
     /// Write the manual pages

@@ -30,6 +30,11 @@ impl Environment {
     }
 }
 
+/// What the pre-commit framework says of a push: from which revision, and to which.
+pub(super) fn framework_range() -> Option<(String, String)> {
+    Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))
+}
+
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()

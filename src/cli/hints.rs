@@ -270,7 +270,7 @@ pub(super) fn quoted_path(path: &Path) -> String {
 }
 
 /// As a POSIX shell takes it: as it is, or in single quotes.
-fn quoted(name: &BStr) -> String {
+pub(super) fn quoted(name: &BStr) -> String {
     let is_plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();
     let text = sanitize::bytes(name);

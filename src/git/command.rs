@@ -277,6 +277,16 @@ pub fn alternate_object_directories() -> Vec<PathBuf> {
     std::env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty()).collect()
 }
 
+/// Where the objects are that a hook of a server sees before anybody else does: `GIT_OBJECT_DIRECTORY`.
+pub fn object_directory() -> Option<PathBuf> {
+    std::env::var_os("GIT_OBJECT_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// A variable of the environment.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// The first git in an absolute directory of `PATH`.
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();

@@ -104,7 +104,7 @@ fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
 }
 
 /// `:old-mode new-mode old-id new-id status NUL path NUL`
-fn parse(answer: &[u8]) -> Option<Vec<ChangedPath>> {
+pub(super) fn parse(answer: &[u8]) -> Option<Vec<ChangedPath>> {
     let mut parts = answer.split(|byte| *byte == 0);
     let mut changed = Vec::new();
     while let Some(facts) = parts.next().filter(|facts| !facts.is_empty()) {

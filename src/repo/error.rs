@@ -103,6 +103,14 @@ pub enum Error {
     /// Others changed the index again and again while ours was prepared.
     #[error("the index keeps changing")]
     IndexUnstable,
+    /// An object is damaged.
+    #[error("cannot read the object {id}")]
+    Object {
+        /// Which.
+        id: ObjectId,
+        /// Why.
+        source: gix::Error,
+    },
     /// A file and a directory want the same name.
     #[error("`{path}` cannot be staged beside `{other}`")]
     PathConflict {

@@ -9,6 +9,7 @@
 
 mod attributes;
 mod config;
+mod database;
 mod error;
 mod history;
 mod index;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use bstr::BStr;
 
 pub use attributes::{AttributesChange, CommittedAttributes, Filter};
+pub use database::{Database, Found};
 pub use error::Error;
 pub use gix::ObjectId;
 pub use history::{ChangedPath, History, Version};
@@ -50,36 +52,11 @@ impl Repo {
     /// # Errors
     /// [`Error::Bare`], [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
     pub fn discover(dir: &Path) -> Result<Option<Self>> {
-        // gix keeps a relative directory relative, and would lose it when the process changes its own.
-        let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
-        let options = gix::open::Options::default;
-        let by_trust =
-            gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };
-        let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
-            dir,
-            gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() },
-            by_trust,
-        );
-        match found {
-            Ok(found) => Self::new(found.to_thread_local()).map(Some),
-            Err(source) if is_absence(&source) => Ok(None),
-            Err(source) => Err(open_error(dir, source)),
-        }
+        open(dir)?.map(Self::new).transpose()
     }
 
     fn new(inner: gix::Repository) -> Result<Self> {
-        let git_dir = inner.git_dir().to_owned();
-        if inner.git_dir_trust() != gix::sec::Trust::Full {
-            return Err(Error::NotTrusted { git_dir });
-        }
-        for (key, name) in
-            [("refStorage", "extensions.refStorage"), ("objectFormat", "extensions.objectFormat")]
-        {
-            let value = inner.config_snapshot().string(name);
-            if let Some(value) = value.filter(|value| *value != "files" && *value != "sha1") {
-                return Err(Error::UnsupportedFormat { key, value });
-            }
-        }
+        let git_dir = checked(&inner, &["refStorage", "objectFormat"])?;
         let work_dir = inner.workdir().map(Path::to_owned).ok_or(Error::Bare { git_dir })?;
         let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
         Ok(Self { inner, work_dir })
@@ -133,6 +110,41 @@ impl Repo {
         }
         dirs.iter().map(|dir| crate::lfs::temp::sweep_hidden(dir)).sum()
     }
+}
+
+/// The repository that `dir` lies in, as git finds it.
+fn open(dir: &Path) -> Result<Option<gix::Repository>> {
+    // gix keeps a relative directory relative, and would lose it when the process changes its own.
+    let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
+    let options = gix::open::Options::default;
+    let by_trust =
+        gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };
+    let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
+        dir,
+        gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() },
+        by_trust,
+    );
+    match found {
+        Ok(found) => Ok(Some(found.to_thread_local())),
+        Err(source) if is_absence(&source) => Ok(None),
+        Err(source) => Err(open_error(dir, source)),
+    }
+}
+
+/// The git directory of a repository that is trusted, and in a format that is known; `extensions` are those that
+/// matter.
+fn checked(inner: &gix::Repository, extensions: &[&'static str]) -> Result<PathBuf> {
+    let git_dir = inner.git_dir().to_owned();
+    if inner.git_dir_trust() != gix::sec::Trust::Full {
+        return Err(Error::NotTrusted { git_dir });
+    }
+    for key in extensions {
+        let value = inner.config_snapshot().string(format!("extensions.{key}").as_str());
+        if let Some(value) = value.filter(|value| *value != "files" && *value != "sha1") {
+            return Err(Error::UnsupportedFormat { key, value });
+        }
+    }
+    Ok(git_dir)
 }
 
 fn is_absence(err: &gix::Error) -> bool {

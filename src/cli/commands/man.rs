@@ -15,6 +15,9 @@ use crate::cli::error::Report;
 use crate::cli::sanitize;
 use crate::cli::ui::Ui;
 
+/// The name of the first page.
+const MAIN: &str = "git-st-convert";
+
 const EXIT_STATUS: [(&str, &str); 5] = [
     ("0", "Done, nothing to do, or clean."),
     ("1", "A refusal: a file was not converted."),
@@ -32,8 +35,14 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let dir = cwd.join(dir);
     fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot make this directory", &cause))?;
     let top = main();
-    let subcommands: Vec<_> = top.get_subcommands().cloned().collect();
-    for command in std::iter::once(top).chain(subcommands.into_iter().map(alone)) {
+    let mut pages = Vec::new();
+    for command in top.get_subcommands().cloned() {
+        let parent = command.get_name().to_owned();
+        let nested = command.get_subcommands().cloned();
+        pages.extend(nested.map(|command| alone(command, &[&parent])).collect::<Vec<_>>());
+        pages.push(alone(command, &[]));
+    }
+    for command in std::iter::once(top).chain(pages) {
         let path = dir.join(format!("{}.1", command.get_name()));
         write(&path, &page(command)).map_err(|cause| Report::io(&path, "cannot be written", &cause))?;
         ui.result(&sanitize::path(&path));
@@ -47,10 +56,11 @@ fn main() -> Command {
     command
 }
 
-/// A subcommand with the name of its page.
-fn alone(command: Command) -> Command {
-    let name = format!("git-st-convert-{}", command.get_name());
-    let typed = format!("git st-convert {}", command.get_name());
+/// A subcommand, below another or not, with the name of its page.
+fn alone(command: Command, parents: &[&str]) -> Command {
+    let words = [parents, &[command.get_name()]].concat();
+    let name = format!("git-st-convert-{}", words.join("-"));
+    let typed = format!("git st-convert {}", words.join(" "));
     command.name(name.clone()).display_name(name).bin_name(typed).version(env!("CARGO_PKG_VERSION"))
 }
 
@@ -67,7 +77,6 @@ fn page(mut command: Command) -> String {
     let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let name = command.get_name().to_owned();
-    let is_main = command.get_subcommands().next().is_some();
     let subcommands: Vec<_> = command
         .get_subcommands()
         .map(|command| (command.get_name().to_owned(), command.get_about().map(ToString::to_string)))
@@ -89,17 +98,17 @@ fn page(mut command: Command) -> String {
         .and_then(|()| roff.to_writer(&mut out))
         .and_then(|()| page.render_description_section(&mut out))
         .and_then(|()| page.render_options_section(&mut out))
-        .and_then(|()| closing(is_main, &subcommands, &examples).to_writer(&mut out));
+        .and_then(|()| closing(&name, &subcommands, &examples).to_writer(&mut out));
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn closing(is_main: bool, subcommands: &[(String, Option<String>)], examples: &str) -> Roff {
+fn closing(page: &str, subcommands: &[(String, Option<String>)], examples: &str) -> Roff {
     let mut roff = Roff::new();
-    if is_main {
+    if !subcommands.is_empty() {
         roff.control("SH", ["COMMANDS"]);
     }
     for (name, about) in subcommands {
-        roff.control("TP", []).text([bold(format!("git-st-convert-{name}")), roman("(1)")]);
+        roff.control("TP", []).text([bold(format!("{page}-{name}")), roman("(1)")]);
         roff.text([roman(about.as_deref().unwrap_or_default())]);
     }
     roff.control("SH", ["EXIT STATUS"]);
@@ -116,7 +125,7 @@ fn closing(is_main: bool, subcommands: &[(String, Option<String>)], examples: &s
         roff.control("fi", []);
     }
     roff.control("SH", ["SEE ALSO"]);
-    let main = if is_main { vec![] } else { vec![bold("git-st-convert"), roman("(1), ")] };
+    let main = if page == MAIN { vec![] } else { vec![bold("git-st-convert"), roman("(1), ")] };
     roff.text([main, vec![bold("git-lfs"), roman("(1), "), bold("gitattributes"), roman("(5)")]].concat());
     roff
 }

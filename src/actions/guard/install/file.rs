@@ -1,0 +1,130 @@
+//! One hook, written beside what is there, taken away, and read.
+//!
+//! Invariant: it is the old one or the new one at every instant. It does not know where hooks are.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::super::super::Error;
+use super::script::{self, Existing, Put, Take};
+use super::{Hook, Place, State};
+use crate::lfs::Temp;
+
+/// What the name of a hook gets that was there and cannot hold our lines.
+const PREVIOUS: &str = ".st-convert-prev";
+
+pub(super) fn previous(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PREVIOUS);
+    name.into()
+}
+
+pub(super) fn write(dir: &Path, hook: Hook) -> Result<Place, Error> {
+    let path = dir.join(hook.name());
+    let kept = previous(&path);
+    let found = existing(&path)?;
+    let mut state = State::Installed;
+    fs::create_dir_all(dir).map_err(failed("create", dir))?;
+    match script::put(found.as_ref(), hook.script()) {
+        Put::Nothing => state = State::Unchanged,
+        Put::New => replace(&path, hook.script(), None)?,
+        Put::Into(bytes) => replace(&path, &bytes, Some(&path))?,
+        Put::Beside => {
+            if kept.symlink_metadata().is_ok() {
+                return Err(Error::HookInTheWay { path: kept });
+            }
+            // Under both names until ours has the first.
+            if fs::hard_link(&path, &kept).is_err() {
+                fs::rename(&path, &kept).map_err(failed("rename", &path))?;
+            }
+            replace(&path, hook.script(), None)?;
+        }
+    }
+    let has_previous = kept.symlink_metadata().is_ok();
+    Ok(Place { hook, path, state, has_previous })
+}
+
+pub(super) fn remove(dir: &Path, hook: Hook) -> Result<Place, Error> {
+    let path = dir.join(hook.name());
+    let kept = previous(&path);
+    let has_previous = kept.symlink_metadata().is_ok();
+    let Some(found) = existing(&path)? else {
+        return Ok(Place { hook, path, state: State::Absent, has_previous });
+    };
+    let state = match script::take(&found, hook.script()) {
+        Take::Nothing => State::Other,
+        Take::File if has_previous => {
+            fs::rename(&kept, &path).map_err(failed("rename", &kept))?;
+            State::Removed
+        }
+        Take::File => {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            State::Removed
+        }
+        Take::Back(bytes) => {
+            replace(&path, &bytes, Some(&path))?;
+            State::Removed
+        }
+    };
+    crate::lfs::sync_parent(&path).map_err(failed("sync the directory of", &path))?;
+    Ok(Place { hook, path, state, has_previous })
+}
+
+pub(super) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    let is_link = metadata.is_symlink();
+    // A link that leads nowhere is a hook that does nothing.
+    let bytes = if is_link { Vec::new() } else { fs::read(path).map_err(failed("read", path))? };
+    Ok(Some(Existing { bytes, is_executable: is_executable(&metadata), is_link }))
+}
+
+/// Writes a hook that git runs: temporary, on the disk, then under its name.
+fn replace(path: &Path, bytes: &[u8], like: Option<&Path>) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(path);
+    let temp = Temp::new_in(dir).map_err(failed("create a file in", dir))?;
+    temp.file().write_all(bytes).map_err(failed("write", path))?;
+    let like = like.map(|like| like.metadata().map_err(failed("read", like))).transpose()?;
+    make_executable(&temp, like.as_ref()).map_err(failed("set the mode of", path))?;
+    temp.file().sync_all().map_err(failed("sync", path))?;
+    temp.rename(path).map(drop).map_err(|(error, _)| failed("rename a file to", path)(error))?;
+    crate::lfs::sync_parent(path).map_err(failed("sync the directory of", path))
+}
+
+#[cfg(unix)]
+fn make_executable(temp: &Temp, like: Option<&fs::Metadata>) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = if let Some(like) = like {
+        like.permissions().mode()
+    } else {
+        // Whoever may read it may run it.
+        let mode = temp.file().metadata()?.permissions().mode();
+        mode | 0o100 | (mode & 0o444) >> 2
+    };
+    temp.file().set_permissions(fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn make_executable(_: &Temp, _: Option<&fs::Metadata>) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_: &fs::Metadata) -> bool {
+    true
+}
+
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}

@@ -1,0 +1,283 @@
+//! Hooks written, taken away again, and looked for.
+//!
+//! Invariants: a hook is the old one or the new one at every instant, and what was there is there again byte for byte
+//! once ours is gone; a file that another program has in its charge is not touched.
+
+mod file;
+mod script;
+mod tools;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::Error;
+use crate::git::Git;
+use crate::git::hooks::{self, Scope};
+use crate::repo::Repo;
+use file::{existing, failed, previous, remove, write};
+
+pub use tools::Tool;
+
+/// Where hooks of new repositories are, if nothing else was configured.
+const TEMPLATE: &str = "st-convert-template";
+
+/// A hook of git that we have lines for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Before a commit.
+    PreCommit,
+    /// Before the commit of a merge.
+    PreMergeCommit,
+    /// Before a push.
+    PrePush,
+    /// Before a server takes a push.
+    PreReceive,
+}
+
+impl Hook {
+    const ALL: [Self; 4] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush, Self::PreReceive];
+
+    /// As git names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PreCommit => "pre-commit",
+            Self::PreMergeCommit => "pre-merge-commit",
+            Self::PrePush => "pre-push",
+            Self::PreReceive => "pre-receive",
+        }
+    }
+
+    fn script(self) -> &'static [u8] {
+        match self {
+            Self::PreCommit => include_bytes!("../../../../hooks/pre-commit"),
+            Self::PreMergeCommit => include_bytes!("../../../../hooks/pre-merge-commit"),
+            Self::PrePush => include_bytes!("../../../../hooks/pre-push"),
+            Self::PreReceive => include_bytes!("../../../../hooks/pre-receive"),
+        }
+    }
+
+    /// Its section of the configuration.
+    fn section(self) -> String {
+        format!("hook.st-convert-{}", self.name())
+    }
+}
+
+/// Which hooks, and where.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where the command runs.
+    pub cwd: PathBuf,
+    /// Those that were named; none for those that fit the repository.
+    pub hooks: Vec<Hook>,
+    /// For repositories to come.
+    pub global: bool,
+}
+
+/// What became of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is there now.
+    Installed,
+    /// It was there, and is as it was.
+    Unchanged,
+    /// It is gone, or what was there is as it was.
+    Removed,
+    /// Our lines are in it, or it calls us.
+    Present,
+    /// There is a hook, without us.
+    Other,
+    /// There is none.
+    Absent,
+}
+
+/// A hook, and what became of it.
+#[derive(Debug)]
+pub struct Place {
+    /// Which.
+    pub hook: Hook,
+    /// Its file, or the name of a setting.
+    pub path: PathBuf,
+    /// What became of it.
+    pub state: State,
+    /// Is it a hook that is called by ours, or was?
+    pub has_previous: bool,
+}
+
+/// What was done, or found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Each hook.
+    pub places: Vec<Place>,
+    /// `core.hooksPath` leads out of the repository: other repositories have these hooks too.
+    pub is_shared: bool,
+    /// Who else is in charge of the hooks.
+    pub tool: Option<Tool>,
+}
+
+/// Where hooks go.
+enum Target {
+    Config(Scope),
+    Directory(PathBuf),
+}
+
+struct Site {
+    target: Target,
+    /// The other place, where an earlier version may have put them.
+    directory: Option<PathBuf>,
+    scope: Scope,
+    hooks: Vec<Hook>,
+    is_shared: bool,
+    tool: Option<Tool>,
+}
+
+/// Writes hooks.
+///
+/// # Errors
+/// [`Error::HooksOf`] where another program is in charge of them, [`Error::HookInTheWay`], or what git and the system
+/// report.
+pub fn install(options: &Options) -> Result<Report, Error> {
+    let git = Git::in_hook(&options.cwd)?;
+    let site = site(&git, options, true)?;
+    if let Some(tool) = site.tool {
+        return Err(Error::HooksOf { tool });
+    }
+    let mut report = Report { is_shared: site.is_shared, ..Report::default() };
+    for hook in site.hooks {
+        let place = match &site.target {
+            Target::Config(scope) => configure(&git, *scope, hook)?,
+            Target::Directory(dir) => write(dir, hook)?,
+        };
+        report.places.push(place);
+    }
+    Ok(report)
+}
+
+/// Takes hooks away: those that were named, or all.
+///
+/// # Errors
+/// What git and the system report.
+pub fn uninstall(options: &Options) -> Result<Report, Error> {
+    let git = Git::in_hook(&options.cwd)?;
+    let site = site(&git, options, false)?;
+    let mut report = Report { is_shared: site.is_shared, tool: site.tool, ..Report::default() };
+    for hook in site.hooks {
+        let key = format!("{}.command", hook.section());
+        if hooks::setting(&git, Some(site.scope), "path", &key)?.is_some() {
+            hooks::remove_section(&git, site.scope, &hook.section())?;
+            let state = State::Removed;
+            report.places.push(Place { hook, path: key.into(), state, has_previous: false });
+        }
+        if let Some(dir) = &site.directory {
+            report.places.push(remove(dir, hook)?);
+        }
+    }
+    if options.global && site.directory.is_some() && site.directory == template_of_ours() {
+        forget_template(&git, &report)?;
+    }
+    Ok(report)
+}
+
+/// Looks for hooks.
+///
+/// # Errors
+/// What git and the system report.
+pub fn status(options: &Options) -> Result<Report, Error> {
+    let git = Git::in_hook(&options.cwd)?;
+    let site = site(&git, options, false)?;
+    let mut report = Report { is_shared: site.is_shared, tool: site.tool, ..Report::default() };
+    for hook in site.hooks {
+        let key = format!("{}.command", hook.section());
+        if hooks::setting(&git, Some(site.scope), "path", &key)?.is_some() {
+            let state = State::Present;
+            report.places.push(Place { hook, path: key.into(), state, has_previous: false });
+        } else if let Some(dir) = &site.directory {
+            let path = dir.join(hook.name());
+            let state = match existing(&path)? {
+                None => State::Absent,
+                Some(found) if found.is_executable && script::holds(&found.bytes) => State::Present,
+                Some(_) => State::Other,
+            };
+            let has_previous = previous(&path).symlink_metadata().is_ok();
+            report.places.push(Place { hook, path, state, has_previous });
+        }
+    }
+    Ok(report)
+}
+
+fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
+    let runs_configured = hooks::runs_configured_hooks(&hooks::version(git)?);
+    let chosen = |fitting: &[Hook]| {
+        if options.hooks.is_empty() { fitting.to_vec() } else { options.hooks.clone() }
+    };
+    let usual = [Hook::PreCommit, Hook::PreMergeCommit, Hook::PrePush];
+    if options.global {
+        let scope = Scope::Global;
+        let hooks = chosen(if is_new { &usual } else { &Hook::ALL });
+        let directory = template(git, is_new && !runs_configured)?.map(|dir| dir.join("hooks"));
+        let target = match &directory {
+            Some(dir) if !runs_configured => Target::Directory(dir.clone()),
+            _ => Target::Config(scope),
+        };
+        return Ok(Site { target, directory, scope, hooks, is_shared: false, tool: None });
+    }
+    let repo = Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NotInRepository)?;
+    let fitting: &[Hook] = match repo.is_bare() {
+        _ if !is_new => &Hook::ALL,
+        true => &[Hook::PreReceive],
+        false => &usual,
+    };
+    let dir = hooks::directory(git)?;
+    let inside = |top: &Path| {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        real(&dir).starts_with(real(top))
+    };
+    let is_shared = !inside(repo.common_dir()) && !inside(repo.work_dir());
+    let tool = if repo.is_bare() { None } else { tools::find(repo.work_dir(), &dir) };
+    let scope = Scope::Local;
+    let target = if runs_configured { Target::Config(scope) } else { Target::Directory(dir.clone()) };
+    let tool = tool.filter(|_| !runs_configured);
+    Ok(Site { target, directory: Some(dir), scope, hooks: chosen(fitting), is_shared, tool })
+}
+
+/// The directory that new repositories are made from.
+fn template(git: &Git<'_>, makes: bool) -> Result<Option<PathBuf>, Error> {
+    if let Some(dir) = hooks::setting(git, None, "path", "init.templateDir")?.filter(|dir| !dir.is_empty()) {
+        return Ok(Some(git.dir().join(dir)));
+    }
+    let Some(dir) = hooks::person_directory().map(|dir| dir.join(TEMPLATE)).filter(|_| makes) else {
+        return if makes { Err(Error::NoHome) } else { Ok(None) };
+    };
+    hooks::set(git, Scope::Global, "init.templateDir", &dir.to_string_lossy())?;
+    Ok(Some(dir))
+}
+
+fn template_of_ours() -> Option<PathBuf> {
+    Some(hooks::person_directory()?.join(TEMPLATE).join("hooks"))
+}
+
+/// The setting goes with the last hook.
+fn forget_template(git: &Git<'_>, report: &Report) -> Result<(), Error> {
+    let Some(dir) = template_of_ours() else { return Ok(()) };
+    let is_empty = fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_none());
+    if is_empty && !report.places.is_empty() {
+        fs::remove_dir(&dir).map_err(failed("remove", &dir))?;
+        if let Some(template) = dir.parent() {
+            // Somebody may have put more into it.
+            let _kept = fs::remove_dir(template);
+        }
+        hooks::unset(git, Scope::Global, "init.templateDir")?;
+    }
+    Ok(())
+}
+
+fn configure(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Place, Error> {
+    let (section, name) = (hook.section(), hook.name());
+    let (key, command) = (format!("{section}.command"), format!("git st-convert hook run {name}"));
+    let is_set = hooks::setting(git, Some(scope), "path", &key)?.is_some_and(|value| value == command);
+    if !is_set {
+        hooks::set(git, scope, &key, &command)?;
+        hooks::set(git, scope, &format!("{section}.event"), name)?;
+    }
+    let state = if is_set { State::Unchanged } else { State::Installed };
+    Ok(Place { hook, path: key.into(), state, has_previous: false })
+}

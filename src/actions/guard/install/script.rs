@@ -1,0 +1,168 @@
+//! Our lines in a hook: put in, found again, taken out.
+//!
+//! ```text
+//! #!/bin/sh                        theirs, or ours if there was no hook
+//! # >>> git st-convert >>>
+//! …                                a whole script but for its first line (`hooks/` of the package)
+//! # <<< git st-convert <<<
+//! …                                theirs, untouched
+//! ```
+//!
+//! Invariant: what is taken out gives back the bytes that were there. Our lines stand first, because a script may end
+//! anywhere; a hook that is no script that can take them is kept whole, beside ours, and called by it.
+
+use bstr::ByteSlice as _;
+
+const BEGIN: &[u8] = b"# >>> git st-convert >>>\n";
+const END: &[u8] = b"# <<< git st-convert <<<\n";
+const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox"];
+
+/// A hook that is there.
+#[derive(Debug)]
+pub(super) struct Existing {
+    pub(super) bytes: Vec<u8>,
+    /// Does git run it?
+    pub(super) is_executable: bool,
+    pub(super) is_link: bool,
+}
+
+/// What makes a hook hold our lines.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It does.
+    Nothing,
+    /// There is none yet.
+    New,
+    /// These bytes are written in its place.
+    Into(Vec<u8>),
+    /// It is kept under another name, and ours is new.
+    Beside,
+}
+
+/// What makes a hook as it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Take {
+    /// It holds nothing of ours.
+    Nothing,
+    /// It is ours alone, or the one that is called by it takes its place.
+    File,
+    /// These bytes are written in its place.
+    Back(Vec<u8>),
+}
+
+/// Plans to put the lines of `script` into a hook.
+pub(super) fn put(existing: Option<&Existing>, script: &[u8]) -> Put {
+    let Some(existing) = existing else { return Put::New };
+    let (_, ours, _) = parts(script);
+    let (before, there, after) = parts(&existing.bytes);
+    if !there.is_empty() {
+        let is_same = there == ours && existing.is_executable;
+        return if is_same { Put::Nothing } else { Put::Into([before, ours, after].concat()) };
+    }
+    match first_line(existing) {
+        Some(first) => {
+            let (first, rest) = existing.bytes.split_at(first);
+            Put::Into([first, ours, rest].concat())
+        }
+        None => Put::Beside,
+    }
+}
+
+/// Plans to take our lines out of a hook.
+pub(super) fn take(existing: &Existing, script: &[u8]) -> Take {
+    let (before, there, after) = parts(&existing.bytes);
+    if there.is_empty() {
+        return Take::Nothing;
+    }
+    let (first, _, last) = parts(script);
+    if (before, after) == (first, last) { Take::File } else { Take::Back([before, after].concat()) }
+}
+
+/// Does the hook hold our lines?
+pub(super) fn holds(bytes: &[u8]) -> bool {
+    !parts(bytes).1.is_empty()
+}
+
+/// What stands before our lines, they, and what follows.
+fn parts(bytes: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let found = bytes.find(BEGIN).filter(|at| *at == 0 || bytes[..*at].ends_with(b"\n"));
+    let Some(begin) = found else { return (bytes, b"", b"") };
+    let Some(end) = bytes[begin..].find(END).map(|end| begin + end + END.len()) else {
+        return (bytes, b"", b"");
+    };
+    (&bytes[..begin], &bytes[begin..end], &bytes[end..])
+}
+
+/// How long the first line is of a shell script that can take other lines below it; nothing for one without a `#!`.
+fn first_line(existing: &Existing) -> Option<usize> {
+    let bytes = &existing.bytes;
+    if !existing.is_executable || existing.is_link || bytes.contains(&0) || bytes.contains_str("\r\n") {
+        return None;
+    }
+    // git gives a text without a program to the shell.
+    let Some(line) = bytes.strip_prefix(b"#!") else { return (!bytes.is_empty()).then_some(0) };
+    let end = line.find_byte(b'\n')?;
+    let words: Vec<_> = line[..end].fields().collect();
+    let name = |word: &&[u8]| word.rfind_byte(b'/').map_or(0, |slash| slash + 1);
+    let program = words.first().map(|word| &word[name(word)..])?;
+    let program = if program == b"env" { words.get(1).copied()? } else { program };
+    SHELLS.contains(&program).then_some(end + 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &[u8] =
+        b"#!/bin/sh\n# ours\n# >>> git st-convert >>>\nx || exit\n# <<< git st-convert <<<\nlast\n";
+
+    fn hook(bytes: &[u8]) -> Existing {
+        Existing { bytes: bytes.to_vec(), is_executable: true, is_link: false }
+    }
+
+    #[test]
+    fn what_is_put_in_is_taken_out_byte_for_byte() {
+        for text in [
+            &b"#!/bin/sh\necho one\n"[..],
+            b"#!/usr/bin/env bash\nexit 0",
+            b"#! /bin/dash -e\n",
+            b"#!/bin/sh\n",
+            b"echo no program\n",
+            b"#!/bin/sh\n# ours\n",
+        ] {
+            let Put::Into(with) = put(Some(&hook(text)), SCRIPT) else { panic!("{}", text.as_bstr()) };
+            assert!(holds(&with) && with.contains_str("x || exit\n"));
+            assert_eq!(put(Some(&hook(&with)), SCRIPT), Put::Nothing, "it was put in twice");
+            assert_eq!(take(&hook(&with), SCRIPT), Take::Back(text.to_vec()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_shell_script_is_kept_beside() {
+        for text in [
+            &b"#!/usr/bin/env python3\nprint(1)\n"[..],
+            b"\x7fELF\0\0",
+            b"#!/bin/sh",
+            b"#!/bin/sh\r\necho\r\n",
+            b"#!/usr/bin/env -S bash\n",
+            b"",
+        ] {
+            assert_eq!(put(Some(&hook(text)), SCRIPT), Put::Beside, "{}", text.as_bstr());
+        }
+        let link = Existing { is_link: true, ..hook(b"#!/bin/sh\n") };
+        assert_eq!(put(Some(&link), SCRIPT), Put::Beside);
+        let sleeping = Existing { is_executable: false, ..hook(b"#!/bin/sh\n") };
+        assert_eq!(put(Some(&sleeping), SCRIPT), Put::Beside);
+    }
+
+    #[test]
+    fn lines_of_another_version_are_replaced_and_a_hook_of_ours_is_known() {
+        let old = SCRIPT.replace("x || exit", "y");
+        assert_eq!(put(Some(&hook(&old)), SCRIPT), Put::Into(SCRIPT.to_vec()));
+        assert_eq!(put(None, SCRIPT), Put::New);
+        assert_eq!(take(&hook(&old), SCRIPT), Take::File);
+        assert_eq!(take(&hook(b"#!/bin/sh\n"), SCRIPT), Take::Nothing);
+        let more = [SCRIPT, b"echo more\n"].concat();
+        assert_eq!(take(&hook(&more), SCRIPT), Take::Back(b"#!/bin/sh\n# ours\nlast\necho more\n".to_vec()));
+    }
+}

@@ -1,0 +1,267 @@
+//! [`Judge`]: what one file is. A pointer by the object behind it, a blob by its bytes, and only what is not here by its
+//! name.
+//!
+//! Invariant: of a long blob its first bytes are read, or the file of the work tree that git takes for the same, or (to a
+//! bound) all of it where the first bytes do not decide.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::{Error, names};
+use super::{Finding, State};
+use crate::git::{Git, command, entering};
+use crate::hash::{HashingWriter, Oid};
+use crate::lfs::{Pointer, Store, pointer};
+use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::repo::{Database, Entry, Filter, Found, Mode, ObjectId, Repo};
+use crate::scan::{self, Limits, Report};
+
+/// A blob to this length is read whole.
+const SMALL: u64 = 16 << 20;
+/// A blob to this length is read whole if its first bytes do not say what it is.
+const WHOLE: u64 = 256 << 20;
+/// A file of exceptions has some lines, not more.
+const MAX_ALLOW: u64 = 16 << 20;
+
+/// What a file is, before exceptions are looked at.
+pub(super) struct Judged {
+    pub(super) finding: Finding,
+    /// Is it anything but clean?
+    pub(super) is_worth_a_word: bool,
+    pub(super) is_by_name: bool,
+    pub(super) may_be_known: bool,
+    content: Bytes,
+}
+
+/// The bytes of a file.
+enum Bytes {
+    Memory(Vec<u8>),
+    File(FileSource),
+    /// Those of a pointer need no reading, those of a missing one cannot be.
+    None,
+}
+
+impl Judged {
+    /// The SHA-256 of the content, read if need be; `None` if it cannot be.
+    pub(super) fn oid(&self) -> Result<Option<Oid>, Error> {
+        if self.finding.oid.is_some() {
+            return Ok(self.finding.oid);
+        }
+        Ok(match &self.content {
+            Bytes::Memory(bytes) => Some(Oid::of(bytes)),
+            Bytes::File(file) => {
+                let mut hasher = HashingWriter::new(io::sink());
+                let path = || PathBuf::from(self.finding.path.to_str_lossy().as_ref());
+                io::copy(&mut Reader::new(file), &mut hasher).map_err(|source| Error::Io {
+                    what: "read",
+                    path: path(),
+                    source,
+                })?;
+                Some(hasher.finish().1)
+            }
+            Bytes::None => None,
+        })
+    }
+}
+
+pub(super) struct Judge<'a> {
+    git: &'a Git<'a>,
+    repo: &'a Repo,
+    database: Database,
+    store: Store,
+    entries: OnceCell<HashMap<BString, Entry>>,
+    limits: Limits,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(git: &'a Git<'a>, repo: &'a Repo) -> Result<Self, Error> {
+        let alternates = command::alternate_object_directories();
+        let own = command::object_directory();
+        let dirs: Vec<PathBuf> =
+            own.into_iter().chain(alternates.clone()).map(|dir| git.dir().join(dir)).collect();
+        let database = repo.database(&dirs)?;
+        let store = repo.store_with(alternates);
+        Ok(Self { git, repo, database, store, entries: OnceCell::new(), limits: Limits::default() })
+    }
+
+    /// What the index has at a path.
+    pub(super) fn entry(&self, path: &BStr) -> Result<Option<&Entry>, Error> {
+        if self.entries.get().is_none() {
+            let entries = if self.repo.is_bare() { Vec::new() } else { self.repo.entries()? };
+            let merged = entries.into_iter().filter(|entry| entry.stage == 0);
+            let _first = self.entries.set(merged.map(|entry| (entry.path.clone(), entry)).collect());
+        }
+        Ok(self.entries.get().and_then(|entries| entries.get(path)))
+    }
+
+    /// A small file that was committed or staged.
+    pub(super) fn text(&mut self, blob: ObjectId, path: &str) -> Result<Vec<u8>, Error> {
+        match self.database.find(blob, MAX_ALLOW)? {
+            Found::Blob(text) => Ok(text),
+            Found::Large(size) => {
+                Err(crate::repo::Error::BlobTooLarge { id: blob, size, limit: MAX_ALLOW }.into())
+            }
+            Found::Other | Found::Missing => Err(Error::AllowMissing { file: path.to_owned() }),
+        }
+    }
+
+    /// Judges a file that was named: as the index has it, or as it is in the work tree.
+    pub(super) fn named(&mut self, cwd: &Path, given: &OsStr) -> Result<Option<Judged>, Error> {
+        let path = self.repo.path_of(cwd, given)?;
+        if let Some(entry) = self.entry(path.as_bstr())? {
+            let (mode, id) = (entry.mode, entry.id);
+            return match mode {
+                Mode::File | Mode::Executable => self.blob(path.as_bstr(), id),
+                Mode::Symlink | Mode::Submodule => Ok(None),
+            };
+        }
+        let file = self.repo.target(path.as_bstr())?.path();
+        let failed = |source| Error::Io { what: "read", path: file.clone(), source };
+        if file.symlink_metadata().map_err(failed)?.is_file() {
+            let source = File::open(&file).and_then(FileSource::new).map_err(failed)?;
+            if source.len() < pointer::MAX_LEN as u64 {
+                let len = usize::try_from(source.len()).unwrap_or(0);
+                let text = source.read_vec_at(0, len).map_err(failed)?;
+                return self.small(path.as_bstr(), None, text).map(Some);
+            }
+            return self.content(path.as_bstr(), None, Bytes::File(source)).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Judges a blob; `None` if it is a tree.
+    pub(super) fn blob(&mut self, path: &BStr, blob: ObjectId) -> Result<Option<Judged>, Error> {
+        match self.database.find(blob, SMALL)? {
+            Found::Blob(bytes) if bytes.len() < pointer::MAX_LEN => {
+                self.small(path, Some(blob), bytes).map(Some)
+            }
+            Found::Blob(bytes) => self.content(path, Some(blob), Bytes::Memory(bytes)).map(Some),
+            Found::Large(size) => self.large(path, blob, size).map(Some),
+            Found::Other => Ok(None),
+            Found::Missing => Ok(Some(by_name(path, Some(blob), None, "its content is not in this clone"))),
+        }
+    }
+
+    /// A file that may be a pointer.
+    fn small(&mut self, path: &BStr, blob: Option<ObjectId>, bytes: Vec<u8>) -> Result<Judged, Error> {
+        let pointer = match Pointer::parse(&bytes) {
+            Ok(pointer) => pointer,
+            Err(pointer::Error::Extension { .. }) => {
+                return Ok(by_name(path, blob, None, "its pointer uses an extension of Git LFS"));
+            }
+            Err(_) => return self.content(path, blob, Bytes::Memory(bytes)),
+        };
+        let failed = |source| Error::Io { what: "read", path: self.store.path_of(pointer.oid), source };
+        let object = match self.store.find(pointer.oid, pointer.size).map_err(failed)? {
+            Some(object) => Some(File::open(&object).and_then(FileSource::new).map_err(failed)?),
+            None => self.beside(path, pointer.size),
+        };
+        let Some(object) = object else {
+            return Ok(by_name(path, blob, Some(pointer), "its content is not here"));
+        };
+        let mut judged = self.content(path, blob, Bytes::File(object))?;
+        judged.finding.is_lfs = true;
+        judged.finding.oid = Some(pointer.oid);
+        Ok(judged)
+    }
+
+    /// The file of the work tree, if it is one of this length.
+    fn beside(&self, path: &BStr, size: u64) -> Option<FileSource> {
+        if self.repo.is_bare() {
+            return None;
+        }
+        let file = self.repo.target(path).ok()?.path();
+        let is_same = file.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == size);
+        is_same.then(|| File::open(file).and_then(FileSource::new).ok()).flatten()
+    }
+
+    /// A blob that is too long to be read for nothing.
+    fn large(&mut self, path: &BStr, blob: ObjectId, size: u64) -> Result<Judged, Error> {
+        if let Some(file) = self.unchanged(path, blob, size)? {
+            return self.content(path, Some(blob), Bytes::File(file));
+        }
+        let head = entering::head_of(self.git, blob, scan::HEAD)?;
+        if let Some(report) = scan::scan_head(&head, size, &self.limits) {
+            return Ok(judged(path, Some(blob), size, report, Bytes::None));
+        }
+        if let Found::Blob(bytes) = self.database.find(blob, WHOLE)? {
+            return self.content(path, Some(blob), Bytes::Memory(bytes));
+        }
+        let report = Report {
+            verdict: scan::Verdict::Unreadable,
+            reason: Some("it is too long to be read from the object database".to_owned()),
+            ..Report::default()
+        };
+        Ok(judged(path, Some(blob), size, report, Bytes::None))
+    }
+
+    /// The file of the work tree, if it is this blob: git takes it for unchanged, and no filter is between them.
+    fn unchanged(&self, path: &BStr, blob: ObjectId, size: u64) -> Result<Option<FileSource>, Error> {
+        let Some(entry) = self.entry(path)?.filter(|entry| entry.id == blob) else { return Ok(None) };
+        let Ok(target) = self.repo.target(path) else { return Ok(None) };
+        if !entry.is_unchanged(&target.path()) {
+            return Ok(None);
+        }
+        match self.repo.filter_of(path) {
+            Ok(Filter::Unspecified) => Ok(self.beside(path, size)),
+            _ => Ok(None),
+        }
+    }
+
+    fn content(&self, path: &BStr, blob: Option<ObjectId>, bytes: Bytes) -> Result<Judged, Error> {
+        let source: &dyn ReadAt = match &bytes {
+            Bytes::Memory(bytes) => bytes,
+            Bytes::File(file) => file,
+            Bytes::None => &Vec::new(),
+        };
+        let size = source.len();
+        let failed = |source| Error::Io { what: "read", path: path.to_str_lossy().as_ref().into(), source };
+        let report = scan::scan(source, &self.limits).map_err(failed)?;
+        Ok(judged(path, blob, size, report, bytes))
+    }
+}
+
+fn judged(path: &BStr, blob: Option<ObjectId>, size: u64, report: Report, content: Bytes) -> Judged {
+    let is_refused = report.holds_pickle() || report.is_opaque() && names::is_pickle_like(path);
+    let is_worth_a_word = is_refused || report.is_opaque();
+    let oid = match &content {
+        Bytes::Memory(bytes) if is_worth_a_word => Some(Oid::of(bytes)),
+        _ => None,
+    };
+    let finding = Finding {
+        path: path.to_owned(),
+        state: match is_refused {
+            true => State::Refused,
+            false if names::is_of_another_kind(path) => State::Unseen,
+            false => State::Unchecked,
+        },
+        is_lfs: false,
+        size: Some(size),
+        oid,
+        blob,
+        reason: report.reason.clone().filter(|_| !report.holds_pickle()),
+        report: Some(report),
+    };
+    Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: false, content }
+}
+
+fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Pointer>, reason: &str) -> Judged {
+    let finding = Finding {
+        path: path.to_owned(),
+        state: State::Refused,
+        is_lfs: pointer.is_some(),
+        size: pointer.map(|pointer| pointer.size),
+        oid: pointer.map(|pointer| pointer.oid),
+        blob,
+        report: None,
+        reason: Some(reason.to_owned()),
+    };
+    let is_worth_a_word = names::is_pickle_like(path);
+    Judged { finding, is_worth_a_word, is_by_name: true, may_be_known: false, content: Bytes::None }
+}

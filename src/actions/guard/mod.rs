@@ -1,0 +1,267 @@
+//! The guard: no pickle enters the repository. What a hook is asked about is found, judged by its content, and refused.
+//!
+//! ```text
+//! changes: index, pushed commits, received commits, named files ─▶ (path, blob)
+//! judge:   blob ─▶ pointer? ─▶ object, work-tree file, else the name ─▶ scan ─▶ Finding
+//! allow:   .st-convert-allow: sha256, path, reason
+//! ```
+//!
+//! Invariants: nothing is downloaded, written or executed, and no token is needed; a file costs the bytes that decide it,
+//! whatever its length; what could not be seen or checked is in the result.
+
+mod allow;
+mod changes;
+pub mod install;
+mod judge;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice as _};
+
+pub use allow::{Broken, FILE as ALLOW_FILE, quoted as quoted_path};
+
+use super::{Error, Reporter};
+use crate::git::{self, Git};
+use crate::hash::Oid;
+use crate::repo::{ObjectId, Repo};
+use crate::scan::{Report, Verdict};
+use allow::Allow;
+use judge::{Judge, Judged};
+
+/// What is asked, and on whose behalf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// The index against `HEAD`, for `pre-commit` and `pre-merge-commit`.
+    Index,
+    /// What a push brings: the lines of standard input, and the name of the remote.
+    Push {
+        /// `<local ref> <local oid> <remote ref> <remote oid>`, one a line.
+        lines: Vec<u8>,
+        /// As `git push` was given it; a name, or a URL.
+        remote: Option<String>,
+    },
+    /// What a server receives.
+    Receive {
+        /// `<old oid> <new oid> <ref>`, one a line.
+        lines: Vec<u8>,
+    },
+    /// The files that the pre-commit framework names.
+    Files(Vec<OsString>),
+    /// What one revision has and another has not: a push, as the pre-commit framework tells it.
+    Range {
+        /// What is there already; it may be unknown here.
+        from: String,
+        /// What comes.
+        to: String,
+    },
+}
+
+/// What became of a file that is worth a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// A pickle, or a name of one whose content is not here.
+    Refused,
+    /// Nobody could look into it.
+    Unchecked,
+    /// Nobody could, and its name says that it is something else than weights.
+    Unseen,
+    /// A pickle that `HEAD` has already, under this name or another.
+    Known,
+    /// A pickle that an exception names.
+    Allowed {
+        /// Why it is wanted.
+        reason: String,
+    },
+}
+
+/// A file that is worth a word.
+#[derive(Debug)]
+pub struct Finding {
+    /// From the top of the repository.
+    pub path: BString,
+    /// What became of it.
+    pub state: State,
+    /// Is it a Git LFS pointer?
+    pub is_lfs: bool,
+    /// The length of its content; of a blob that is not here nobody knows it.
+    pub size: Option<u64>,
+    /// The SHA-256 of its content, where that is known without reading much.
+    pub oid: Option<Oid>,
+    /// The blob.
+    pub blob: Option<ObjectId>,
+    /// What its content is; `None` if it was judged by its name.
+    pub report: Option<Report>,
+    /// Why nobody could look into it.
+    pub reason: Option<String>,
+}
+
+impl Finding {
+    /// Can it be converted: torch weights, and nothing else?
+    pub fn is_convertible(&self) -> bool {
+        use crate::scan::Content::{Legacy, TorchZip};
+        self.report.as_ref().is_none_or(|report| {
+            matches!(report.content, TorchZip | Legacy) && report.verdict != Verdict::Dangerous
+        })
+    }
+
+    /// What its pickle is known to execute.
+    pub fn dangerous(&self) -> Option<String> {
+        let report = self.report.as_ref()?;
+        let globals = report.globals();
+        let (_, worst) = globals.first().filter(|(_, global)| global.verdict == Verdict::Dangerous)?;
+        Some(format!("{}.{}", worst.module, worst.name))
+    }
+}
+
+/// The answer.
+#[derive(Debug, Default)]
+pub struct Guarded {
+    /// How many files were judged.
+    pub files: usize,
+    /// How many of them by their names alone, for their content is not here.
+    pub by_name: usize,
+    /// Those that are worth a word, by path.
+    pub findings: Vec<Finding>,
+    /// Is there no commit yet?
+    pub is_unborn: bool,
+    /// Where an exception would stand.
+    pub allow_file: String,
+}
+
+impl Guarded {
+    /// How many files became that.
+    pub fn count(&self, state: &State) -> usize {
+        let same =
+            |finding: &&Finding| std::mem::discriminant(&finding.state) == std::mem::discriminant(state);
+        self.findings.iter().filter(same).count()
+    }
+}
+
+/// Judges what a hook is asked about, in the directory where git has called it.
+///
+/// # Errors
+/// What the repository, git and the file of exceptions report. A file that cannot be checked is no error.
+pub fn guard(cwd: &Path, question: &Question, reporter: &dyn Reporter) -> Result<Guarded, Error> {
+    let tell = |line: &[OsString]| reporter.command(line);
+    let git = Git::in_hook(cwd)?;
+    let git = git.observed(Some(&tell));
+    let changes = changes::of(&git, question)?;
+    if changes.files.is_empty() {
+        return Ok(Guarded::default());
+    }
+    let repo = Repo::discover_for_hook(cwd)?.ok_or(Error::NotInRepository)?;
+    let mut guard = Guard::new(&git, &repo)?;
+    guard.judge(&changes, cwd, reporter)
+}
+
+struct Guard<'a> {
+    git: &'a Git<'a>,
+    repo: &'a Repo,
+    judge: Judge<'a>,
+}
+
+impl<'a> Guard<'a> {
+    fn new(git: &'a Git<'a>, repo: &'a Repo) -> Result<Self, Error> {
+        Ok(Self { git, repo, judge: Judge::new(git, repo)? })
+    }
+
+    fn judge(
+        &mut self,
+        changes: &changes::Changes,
+        cwd: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Guarded, Error> {
+        let mut answer = Guarded::default();
+        let mut judged = Vec::new();
+        let mut changes_allow = false;
+        let allow_path = self.allow_path();
+        for change in &changes.files {
+            if reporter.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            changes_allow |= change.path.as_slice() == allow_path.as_bytes();
+            let found = match (&change.given, change.blob) {
+                (Some(given), _) => self.judge.named(cwd, given)?,
+                (None, Some(blob)) => self.judge.blob(change.path.as_bstr(), blob)?,
+                (None, None) => None,
+            };
+            let Some(mut found) = found else { continue };
+            answer.files += 1;
+            answer.by_name += usize::from(found.finding.report.is_none() && found.is_by_name);
+            found.may_be_known = change.may_be_known;
+            if found.is_worth_a_word {
+                judged.push(found);
+            }
+        }
+        if !judged.is_empty() || changes_allow {
+            let allow = self.allow(changes, &allow_path)?;
+            answer.findings = self.decide(judged, &allow)?;
+            answer.findings.sort_by(|a, b| a.path.cmp(&b.path));
+            answer.is_unborn = changes.is_index && git::entering::resolve(self.git, "HEAD").is_err();
+            answer.allow_file = allow_path;
+        }
+        Ok(answer)
+    }
+
+    /// What `HEAD` has is known, and what an exception names is allowed.
+    fn decide(&mut self, judged: Vec<Judged>, allow: &Allow) -> Result<Vec<Finding>, Error> {
+        let asks = judged.iter().any(|judged| judged.may_be_known);
+        let known: HashSet<ObjectId> = if asks && git::entering::resolve(self.git, "HEAD").is_ok() {
+            git::entering::blobs(self.git, "HEAD")?
+        } else {
+            HashSet::new()
+        };
+        let mut findings = Vec::with_capacity(judged.len());
+        for mut judged in judged {
+            let path = judged.finding.path.clone();
+            if judged.may_be_known && judged.finding.blob.is_some_and(|blob| known.contains(&blob)) {
+                judged.finding.state = State::Known;
+            } else if allow.names(path.as_bstr()) {
+                let oid = judged.oid()?;
+                judged.finding.oid = oid;
+                if let Some(reason) = oid.and_then(|oid| allow.reason(path.as_bstr(), oid)) {
+                    judged.finding.state = State::Allowed { reason: reason.to_owned() };
+                }
+            }
+            findings.push(judged.finding);
+        }
+        Ok(findings)
+    }
+
+    fn allow_path(&self) -> String {
+        let set = self.repo.config_str("st-convert.allow").filter(|value| !value.is_empty());
+        set.and_then(|value| value.to_str().ok().map(str::to_owned)).unwrap_or_else(|| ALLOW_FILE.to_owned())
+    }
+
+    /// The exceptions: of a file outside the repository, or as what is judged has them.
+    fn allow(&mut self, changes: &changes::Changes, path: &str) -> Result<Allow, Error> {
+        let mut allow = Allow::default();
+        if path.starts_with('~') || Path::new(path).is_absolute() {
+            let named = git::hooks::setting(self.git, None, "path", "st-convert.allow")?;
+            let file = PathBuf::from(named.unwrap_or_else(|| path.to_owned()));
+            match std::fs::read(&file) {
+                Ok(text) => allow.read(&text, path)?,
+                Err(source) => return Err(Error::Io { what: "read", path: file, source }),
+            }
+            return Ok(allow);
+        }
+        let mut blobs = Vec::new();
+        if changes.is_index {
+            blobs.extend(self.judge.entry(path.into())?.map(|entry| entry.id));
+        }
+        for tip in &changes.tips {
+            // A tag may name a blob, which has no exceptions.
+            if let Ok(tree) = git::entering::resolve(self.git, &format!("{tip}^{{tree}}")) {
+                blobs.extend(git::entering::blob_at(self.git, &tree, path)?);
+            }
+        }
+        blobs.sort();
+        blobs.dedup();
+        for blob in blobs {
+            allow.read(&self.judge.text(blob, path)?, path)?;
+        }
+        Ok(allow)
+    }
+}

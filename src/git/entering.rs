@@ -1,0 +1,157 @@
+//! What is about to enter a repository: the paths that are staged, the objects that are pushed; and what is there
+//! already.
+//!
+//! Invariants: no object is fetched for an answer, no filter and no external diff is run, and the index is the one that
+//! the environment names.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use bstr::{BString, ByteSlice as _};
+
+use super::command::{Git, Invocation};
+use super::error::Error;
+use super::history::parse;
+use crate::repo::{ChangedPath, ObjectId};
+
+/// How much is taken of an answer with a line for each object: some ten million of them.
+const MAX_LISTING: u64 = 1 << 30;
+
+/// The paths that the index has and `HEAD` has not, or not so. A renamed file is a new one.
+///
+/// # Errors
+/// As any command.
+pub fn staged(git: &Git<'_>) -> Result<Vec<ChangedPath>, Error> {
+    let options = ["--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"];
+    let command = local(git, "diff").args(options).args(["--no-relative", "--diff-filter=AMTUX"]);
+    let answer = command.limit(MAX_LISTING).run()?;
+    parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff".to_owned() })
+}
+
+/// Which objects are already on the other side.
+#[derive(Debug, Clone)]
+pub enum Known {
+    /// Those of the remote-tracking branches of a remote.
+    Remote(String),
+    /// Those of every reference here.
+    AllReferences,
+    /// None but what the commits say that are left out.
+    Nothing,
+}
+
+/// Every object that comes with `tips` and is neither in `without` nor known, each once, with the path where it was
+/// found (cut at a line feed, which a path may hold); trees among them.
+///
+/// # Errors
+/// As any command; a tip or a commit of `without` that is not here is one.
+pub fn objects(
+    git: &Git<'_>,
+    tips: &[String],
+    without: &[String],
+    known: &Known,
+) -> Result<Vec<(ObjectId, BString)>, Error> {
+    let command = local(git, "rev-list").args(["--objects", "--missing=allow-promisor", "--stdin"]);
+    let known = match known {
+        Known::Remote(name) => vec!["--not".to_owned(), format!("--remotes={}", glob(name))],
+        Known::AllReferences => vec!["--not".to_owned(), "--all".to_owned()],
+        Known::Nothing => Vec::new(),
+    };
+    let without = without.iter().map(|id| format!("^{id}"));
+    let input: Vec<String> = tips.iter().cloned().chain(without).collect();
+    let answer = command.args(known).input(input.join("\n") + "\n").limit(MAX_LISTING).run()?;
+    let object = |line: &[u8]| {
+        let (id, path) = line.split_once_str(" ")?;
+        Some((ObjectId::from_hex(id).ok()?, path.into()))
+    };
+    // A commit has no name, and the tree of a commit an empty one.
+    Ok(answer.stdout.lines().filter_map(object).filter(|(_, path): &(_, BString)| !path.is_empty()).collect())
+}
+
+/// Those of these objects that are here.
+///
+/// # Errors
+/// As any command.
+pub fn existing(git: &Git<'_>, ids: impl IntoIterator<Item = String>) -> Result<Vec<String>, Error> {
+    let ids: Vec<String> = ids.into_iter().collect();
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let input = ids.join("\n") + "\n";
+    let answer =
+        local(git, "cat-file").args(["--batch-check=%(objectname)", "--buffer"]).input(input).run()?;
+    let lines: HashSet<&[u8]> = answer.stdout.lines().collect();
+    Ok(ids.into_iter().filter(|id| lines.contains(id.as_bytes())).collect())
+}
+
+/// A name in which no character stands for others.
+fn glob(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if matches!(letter, '*' | '?' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out
+}
+
+/// Every file of a revision.
+///
+/// # Errors
+/// As any command; there may be no such revision.
+pub fn blobs(git: &Git<'_>, revision: &str) -> Result<HashSet<ObjectId>, Error> {
+    let command = local(git, "ls-tree").args(["-r", "-z", "--full-tree", "--end-of-options", revision]);
+    let answer = command.limit(MAX_LISTING).run()?;
+    let files = answer.stdout.split(|byte| *byte == 0);
+    let id = |file: &[u8]| ObjectId::from_hex(file.split_once_str("\t")?.0.rsplit_once_str(" ")?.1).ok();
+    Ok(files.filter_map(id).collect())
+}
+
+/// The file that a revision has at a path; `None` if it has none there.
+///
+/// # Errors
+/// As any command; there may be no such revision.
+pub fn blob_at(git: &Git<'_>, revision: &str, path: &str) -> Result<Option<ObjectId>, Error> {
+    let command = local(git, "ls-tree").args(["-z", "--full-tree", "--end-of-options", revision, "--", path]);
+    let answer = command.run()?;
+    let id = |file: &[u8]| ObjectId::from_hex(file.split_once_str("\t")?.0.rsplit_once_str(" ")?.1).ok();
+    Ok(answer.stdout.split(|byte| *byte == 0).find_map(id))
+}
+
+/// The commit, tree or blob that a name of a person stands for.
+///
+/// # Errors
+/// As any command; there may be no such revision.
+pub fn resolve(git: &Git<'_>, name: &str) -> Result<String, Error> {
+    let answer = local(git, "rev-parse").args(["--verify", "-q", "--end-of-options", name]).run()?;
+    Ok(answer.text().to_owned())
+}
+
+/// The first bytes of a blob; all of them if there are no more than `len`.
+///
+/// # Errors
+/// As any command.
+pub fn head_of(git: &Git<'_>, blob: ObjectId, len: usize) -> Result<Vec<u8>, Error> {
+    let mut head = Vec::with_capacity(len);
+    // Else git unpacks a blob of up to 512 MiB in memory before it writes the first byte.
+    let command = local(git, "cat-file").config("core.bigFileThreshold", "1m");
+    command.args(["blob", &blob.to_string()]).stream(|bytes| {
+        head.extend_from_slice(bytes.get(..len - head.len()).unwrap_or(bytes));
+        Ok(if head.len() < len { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(head)
+}
+
+fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
+    git.command(subcommand).env("GIT_NO_LAZY_FETCH", "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_remote_is_no_pattern() {
+        assert_eq!(glob("a*[b]\\?"), "a\\*\\[b]\\\\\\?");
+    }
+}

@@ -1,0 +1,128 @@
+//! Where hooks are, and what the configuration says of them.
+//!
+//! Invariant: one file of configuration is written at a time, by git itself, and only settings that the caller names.
+
+use std::path::{Path, PathBuf};
+
+use super::command::Git;
+use super::error::Error;
+
+/// The first git that runs a command of `hook.<name>.command`.
+const HOOK_COMMANDS: (u32, u32) = (2, 54);
+
+/// Which file of configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// That of the repository.
+    Local,
+    /// That of the person.
+    Global,
+}
+
+impl Scope {
+    fn option(self) -> &'static str {
+        match self {
+            Self::Local => "--local",
+            Self::Global => "--global",
+        }
+    }
+}
+
+/// Does a git of this version, as `git version` prints it, run hooks that are named in the configuration?
+pub fn runs_configured_hooks(version: &str) -> bool {
+    let numbers = version.strip_prefix("git version ").unwrap_or_default();
+    let mut numbers = numbers.split('.').map_while(|number| number.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= HOOK_COMMANDS,
+        _ => false,
+    }
+}
+
+/// What `git version` prints.
+///
+/// # Errors
+/// As any command.
+pub fn version(git: &Git<'_>) -> Result<String, Error> {
+    Ok(git.command("version").run()?.text().to_owned())
+}
+
+/// The directory of the hooks: that of the repository, which linked work trees share, or `core.hooksPath`.
+///
+/// # Errors
+/// As any command.
+pub fn directory(git: &Git<'_>) -> Result<PathBuf, Error> {
+    let answer = git.command("rev-parse").args(["--git-path", "hooks"]).run()?;
+    Ok(git.dir().join(answer.text()))
+}
+
+/// The value of a setting, `~/` made a path where `kind` is `path`; `None` if it is not set.
+///
+/// # Errors
+/// As any command.
+pub fn setting(git: &Git<'_>, scope: Option<Scope>, kind: &str, key: &str) -> Result<Option<String>, Error> {
+    let scope = scope.map(Scope::option);
+    let command = git.command("config").args(scope).args([format!("--type={kind}").as_str(), "--get", key]);
+    match command.run() {
+        Ok(answer) => Ok(Some(answer.text().to_owned())),
+        Err(Error::Failed { status: Some(1), .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a setting.
+///
+/// # Errors
+/// As any command.
+pub fn set(git: &Git<'_>, scope: Scope, key: &str, value: &str) -> Result<(), Error> {
+    git.command("config").args([scope.option(), "--replace-all", key, value]).run().map(drop)
+}
+
+/// Removes a section, if it is there.
+///
+/// # Errors
+/// As any command.
+pub fn remove_section(git: &Git<'_>, scope: Scope, section: &str) -> Result<(), Error> {
+    match git.command("config").args([scope.option(), "--remove-section", section]).run() {
+        Ok(_) | Err(Error::Failed { status: Some(1 | 128), .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a setting, if it is there.
+///
+/// # Errors
+/// As any command.
+pub fn unset(git: &Git<'_>, scope: Scope, key: &str) -> Result<(), Error> {
+    match git.command("config").args([scope.option(), "--unset", key]).run() {
+        Ok(_) | Err(Error::Failed { status: Some(1 | 5), .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a person's files for git are: `$XDG_CONFIG_HOME/git`, or `~/.config/git`.
+pub fn person_directory() -> Option<PathBuf> {
+    let set =
+        |name: &str| super::command::variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
+    Some(config.join("git")).filter(|dir: &PathBuf| Path::is_absolute(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hooks_of_the_configuration_are_run_from_2_54_on() {
+        for (version, runs) in [
+            ("git version 2.47.3", false),
+            ("git version 2.53.0.windows.1", false),
+            ("git version 2.54.0", true),
+            ("git version 2.55.1 (Apple Git-200)", true),
+            ("git version 3.0.0-rc1", true),
+            ("git version 1.99.0", false),
+            ("something else", false),
+        ] {
+            assert_eq!(runs_configured_hooks(version), runs, "{version}");
+        }
+    }
+}

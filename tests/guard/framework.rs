@@ -1,0 +1,80 @@
+//! The hooks of `.pre-commit-hooks.yaml`, run by the pre-commit framework itself.
+//!
+//! `PRE_COMMIT` names its program; without it one of `PATH` is taken, and without that the test says so.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Place, checkpoint, skipped};
+use crate::sandbox::Output;
+
+fn program(place: &Place) -> Option<PathBuf> {
+    let program = std::env::var_os("PRE_COMMIT").map_or_else(|| "pre-commit".into(), PathBuf::from);
+    let found = place.command(program.to_str()?, &place.dir, &["--version"]).output();
+    if found.is_ok_and(|found| found.status.success()) {
+        return Some(program);
+    }
+    skipped("the pre-commit framework is not here");
+    None
+}
+
+/// The framework clones a repository to use its hooks: one with the file of this package, and nothing that it compiles.
+fn hooks(place: &Place) -> (PathBuf, String) {
+    let dir = place.sandbox.path("hooks");
+    fs::create_dir(&dir).unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".pre-commit-hooks.yaml");
+    fs::copy(file, dir.join(".pre-commit-hooks.yaml")).unwrap();
+    place.git_in(&dir, &["init", "-q"]).ok();
+    place.git_in(&dir, &["add", "."]).ok();
+    place.git_in(&dir, &["commit", "-q", "-m", "hooks"]).ok();
+    let commit = place.git_in(&dir, &["rev-parse", "HEAD"]).ok();
+    (dir, commit.trim().to_owned())
+}
+
+#[test]
+fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
+    let place = Place::new();
+    let Some(program) = program(&place) else { return };
+    let pre_commit = |args: &[&str]| -> Output {
+        place.command(program.to_str().unwrap(), &place.dir, args).output().unwrap().into()
+    };
+    let (dir, commit) = hooks(&place);
+    let config = format!(
+        "repos:\n- repo: {}\n  rev: {commit}\n  hooks:\n  - id: no-pickle-weights-system\n",
+        dir.display()
+    );
+    place.add(".pre-commit-config.yaml", config.as_bytes());
+    pre_commit(&["install", "-t", "pre-commit", "-t", "pre-push", "-t", "pre-merge-commit"]).ok();
+    let installed = fs::read(place.at(".git/hooks/pre-commit")).unwrap();
+    let commit = |message: &str| place.git(&["commit", "-q", "-m", message]);
+    assert_eq!(commit("config").code, Some(0));
+
+    place.add("weights.dat", &checkpoint());
+    let output = commit("raw");
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("weights.dat: pickle weights"), "{output:#?}");
+    place.git(&["rm", "-q", "--cached", "weights.dat"]).ok();
+    fs::remove_file(place.at("weights.dat")).unwrap();
+    place.add_pointer("p.dat", &checkpoint(), true);
+    assert_eq!(commit("pointer").code, Some(1));
+    pre_commit(&["run", "--files", "README.md"]).ok();
+
+    // What came in without the hook is found by `--all-files`, and on a push.
+    place.git(&["commit", "-q", "--no-verify", "-m", "pointer"]).ok();
+    let all = pre_commit(&["run", "--all-files"]);
+    assert_eq!(all.code, Some(1), "{all:#?}");
+    assert!(all.stdout.contains("p.dat: pickle weights"), "{all:#?}");
+    let server = place.sandbox.path("server.git");
+    place.git_in(&place.sandbox.path(""), &["init", "-q", "--bare", "server.git"]).ok();
+    place.git(&["remote", "add", "origin", server.to_str().unwrap()]).ok();
+    place.git(&["push", "-q", "--no-verify", "origin", "HEAD~1:refs/heads/main"]).ok();
+    let pushed = place.git(&["push", "-q", "origin", "main"]);
+    assert_eq!(pushed.code, Some(1), "{pushed:#?}");
+    assert!(pushed.stdout.contains("p.dat: pickle weights"), "{pushed:#?}");
+    assert!(pushed.stdout.contains("in the commit that adds it"), "{pushed:#?}");
+
+    // Ours are not written into its hooks.
+    assert_eq!(place.git(&["st-convert", "hook", "install"]).code, Some(1));
+    place.git(&["st-convert", "hook", "uninstall"]).ok();
+    assert_eq!(fs::read(place.at(".git/hooks/pre-commit")).unwrap(), installed);
+}
