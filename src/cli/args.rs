@@ -4,6 +4,7 @@
 //! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
 mod remote;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -14,6 +15,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use remote::{Clone, Pull};
+pub(super) use verify::Verify;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -45,6 +47,7 @@ Examples:
   git st-convert clone OWNER/NAME        clone a model of the Hub, and convert it
   git st-convert --replace --commit      and remove the pickles, in one commit
   git st-convert model.bin -o model.safetensors
+  git st-convert verify --pr 42          are a stranger's weights the same?
   git st-convert inspect HEAD:pytorch_model.bin
   git st-convert demo                    see it at work, on a small model";
 
@@ -86,6 +89,8 @@ pub(super) enum Command {
     Clone(Clone),
     /// Take safetensors from a pull request, or list those that carry some
     Pull(Pull),
+    /// Prove that safetensors files hold their checkpoints' tensors, bit for bit
+    Verify(Verify),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
     /// Make a small model repository and convert it before your eyes; needs no network

@@ -23,6 +23,8 @@ pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
 /// Of what is new.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// Of what is not as it should be.
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();

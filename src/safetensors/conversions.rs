@@ -13,7 +13,7 @@
 //! Invariant: a candidate holds a running hash that has the header, and no header; equal ones are there once. Sources:
 //! the reference converter before and after its change of 17 November 2023, and the `safetensors` crate's releases.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -131,6 +131,22 @@ impl<'a> Conversions<'a> {
     pub fn ties(&self) -> Vec<&Ties> {
         let today = self.selections.iter().filter(|(rule, _)| *rule != Rule::FirstName);
         today.map(|(_, ties)| ties).collect()
+    }
+
+    /// The tensors that a rule keeps, with their bytes.
+    pub fn kept(&self, rule: Rule) -> Vec<(String, u64)> {
+        let kept = self.by(rule).into_iter().flat_map(|ties| &ties.kept);
+        let tensors = kept.filter_map(|&index| self.plan.tensors.get(index));
+        tensors.map(|tensor| (tensor.name.clone(), tensor.bytes())).collect()
+    }
+
+    /// The names that a rule drops, and those that hold their values.
+    pub fn dropped(&self, rule: Rule) -> BTreeMap<String, String> {
+        self.by(rule).map(|ties| ties.dropped.clone()).unwrap_or_default()
+    }
+
+    fn by(&self, rule: Rule) -> Option<&Ties> {
+        self.selections.iter().find(|(known, _)| *known == rule).map(|(_, ties)| ties)
     }
 
     /// Those of a size in bytes, put together by their data.

@@ -7,3 +7,4 @@ pub(super) mod demo;
 pub(super) mod inspect;
 pub(super) mod man;
 pub(super) mod pull;
+pub(in crate::cli) mod verify;
