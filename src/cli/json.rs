@@ -171,6 +171,7 @@ pub(super) fn verified(verified: &Verified) -> String {
         "oid": verified.oid.map(|oid| oid.to_string()),
         "size": verified.size,
         "checkpoint_oid": verified.checkpoint_oid.map(|oid| oid.to_string()),
+        "compared": verified.compared,
         "downloaded": verified.downloaded,
         "tied": ties.collect::<Vec<_>>(),
         "differences": verified.findings.iter().map(finding).collect::<Vec<_>>(),

@@ -375,7 +375,7 @@ impl Work<'_, '_> {
             return Err(Error::PointerMismatch { expected: pointer.oid, got });
         }
         verified.oid = verified.oid.or(file);
-        verified.stopped = file.is_none();
+        (verified.compared, verified.stopped) = (file.is_some(), file.is_none());
         verified.findings.extend(differences.into_iter().map(Finding::Tensor));
         verified.ties = comparison.ties;
         for (name, keeper) in comparison.claims {

@@ -111,6 +111,8 @@ pub struct Verified {
     pub findings: Vec<Finding>,
     /// How much more is wrong with its header.
     pub more: usize,
+    /// Was every byte of it compared? An oid proves it without.
+    pub compared: bool,
     /// Did so much differ that the rest was not compared?
     pub stopped: bool,
     /// Was any byte of the file asked of a server?

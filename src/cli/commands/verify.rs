@@ -84,12 +84,11 @@ pub(in crate::cli) fn tell(ui: &Ui, verified: &Verified) {
     let style = if verified.is_good() { GOOD } else { BAD };
     let path = sanitize::bytes(verified.path.as_ref());
     let mut lines = format!("{path} {}", styled(style, &text(verdict, verified)));
-    if let (true, Verdict::Identical | Verdict::Equal) = (verified.oid.is_some(), verdict) {
-        let how = match (verdict, verified.downloaded) {
-            (_, true) => "every byte was compared, as it was downloaded",
-            // A pull request's file that is here, or a file of the work tree.
-            (Verdict::Identical, false) => "no byte of it was downloaded",
-            (_, false) => "every byte was compared",
+    if verified.is_good() && !verified.is_index {
+        let how = match (verified.compared, verified.downloaded) {
+            (true, true) => "every byte was compared, while it was downloaded",
+            (true, false) => "every byte was compared",
+            (false, _) => "no byte of it was downloaded: its oid says it",
         };
         let _infallible = write!(lines, "\n  {}", styled(DIM, how));
     }
