@@ -67,9 +67,12 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
             "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
         }
         Error::NoCheckpoint => {
-            "name those that have one, or a commit that has it, with `git st-convert verify --rev REV PATH`".into()
+            "name those that have one, or a commit that has it, with `git st-convert verify --rev REV PATH`"
+                .into()
         }
-        Error::SeveralCheckpoints { .. } => "verify a commit that has one of them alone with `--rev REV`".into(),
+        Error::SeveralCheckpoints { .. } => {
+            "verify a commit that has one of them alone with `--rev REV`".into()
+        }
         Error::NotProven { number, .. } => {
             format!("see what differs with `git st-convert verify --pr {number}`")
         }

@@ -195,7 +195,9 @@ fn finding(finding: &Finding) -> Value {
     let value = |value: &crate::safetensors::Value| json!({ "number": value.number(), "bits": value.bits() });
     let (kind, name, index, checkpoint, file) = match finding {
         Finding::Invalid(_) => ("invalid", None, None, Value::Null, Value::Null),
-        Finding::Tensor(Difference::Missing { name }) => ("missing", Some(name), None, Value::Null, Value::Null),
+        Finding::Tensor(Difference::Missing { name }) => {
+            ("missing", Some(name), None, Value::Null, Value::Null)
+        }
         Finding::Tensor(Difference::Extra { name }) => ("extra", Some(name), None, Value::Null, Value::Null),
         Finding::Tensor(Difference::Alias { name, keeper }) => {
             ("alias", Some(name), None, Value::Null, json!(keeper))

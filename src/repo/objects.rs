@@ -92,7 +92,8 @@ impl Repo {
         let commit = self.inner.rev_parse_single(rev).map_err(Error::git("resolve the revision"))?;
         let object = commit.object().map_err(Error::git("read the revision"))?;
         let tree = object.peel_to_tree().map_err(Error::git("read the tree of the revision"))?;
-        let index = self.inner.index_from_tree(&tree.id).map_err(Error::git("read the tree of the revision"))?;
+        let index =
+            self.inner.index_from_tree(&tree.id).map_err(Error::git("read the tree of the revision"))?;
         let is_file = |entry: &&gix::index::Entry| entry.mode.intersects(gix::index::entry::Mode::FILE);
         let entries = index.entries().iter().filter(is_file);
         Ok(entries.map(|entry| (entry.path(&index).to_owned(), entry.id)).collect())

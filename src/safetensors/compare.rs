@@ -152,9 +152,8 @@ impl Comparison {
         }
         let name = tensor.name.clone();
         let kept = || conversions.iter().filter_map(|ties| ties.dropped.get(&name));
-        let is_held_by = |keeper: &Tensor| {
-            ties::holds(keeper, tensor) || kept().any(|kept| *kept == keeper.name)
-        };
+        let is_held_by =
+            |keeper: &Tensor| ties::holds(keeper, tensor) || kept().any(|kept| *kept == keeper.name);
         // Where the file itself names one, it has to be that one.
         let said = metadata.get(&name).filter(|keeper| names.there.contains(keeper.as_str()));
         if let Some(keeper) = said.filter(|_| name != FORMAT) {
@@ -164,7 +163,9 @@ impl Comparison {
                     self.ties.insert(name, keeper.clone());
                 }
                 Some((at, other))
-                    if other.dtype == tensor.dtype && other.bytes() == tensor.bytes() && tensor.bytes() > 0 =>
+                    if other.dtype == tensor.dtype
+                        && other.bytes() == tensor.bytes()
+                        && tensor.bytes() > 0 =>
                 {
                     self.claims.push((index, at));
                 }
@@ -352,7 +353,8 @@ impl Data {
         let (mut number, mut half) = (element.number, 0);
         if info.dtype == DType::F4 {
             // The low half comes first.
-            let is_low = element.checkpoint.iter().zip(&element.file).any(|(one, other)| (one ^ other) & 0xf != 0);
+            let is_low =
+                element.checkpoint.iter().zip(&element.file).any(|(one, other)| (one ^ other) & 0xf != 0);
             half = u64::from(!is_low);
             number = number * 2 + half;
         }

@@ -156,18 +156,21 @@ impl<'a> Conversions<'a> {
     pub fn of_size(&self, size: u64) -> Result<Vec<Group>, Error> {
         let mut found = Found { plan: self.plan, size, groups: Vec::new(), seen: BTreeSet::new() };
         for release in [Release::Current, Release::V0_2_8, Release::V0_3_0] {
-            for (rule, ties) in &self.selections {
+            // Without a word of what is dropped, the rule that never had one is the likeliest.
+            for (rule, ties) in self.selections.iter().rev() {
+                let drops = !ties.dropped.is_empty();
+                let conversion = |words| Conversion { rule: *rule, release, words, drops };
+                found.add(conversion(Words::Format), ties, Some(&[("format", "pt")]))?;
+                found.add(conversion(Words::Nothing), ties, None)?;
+            }
+            let today = self.selections.iter().filter(|(rule, _)| *rule != Rule::FirstName);
+            for (rule, ties) in today.filter(|(_, ties)| !ties.dropped.is_empty()) {
                 let mut metadata = vec![("format", "pt")];
                 let dropped = ties.dropped.iter().filter(|(name, _)| *name != "format");
                 metadata.extend(dropped.map(|(name, kept)| (name.as_str(), kept.as_str())));
                 metadata.sort_unstable();
-                let drops = !ties.dropped.is_empty();
-                let conversion = |words| Conversion { rule: *rule, release, words, drops };
-                if *rule != Rule::FirstName && drops {
-                    found.ordered(conversion(Words::Dropped), ties, &mut metadata)?;
-                }
-                found.add(conversion(Words::Format), ties, Some(&[("format", "pt")]))?;
-                found.add(conversion(Words::Nothing), ties, None)?;
+                let conversion = Conversion { rule: *rule, release, words: Words::Dropped, drops: true };
+                found.ordered(conversion, ties, &mut metadata)?;
             }
         }
         Ok(found.groups)

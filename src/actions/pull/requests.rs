@@ -77,7 +77,10 @@ impl<'a> Requests<'a> {
     }
 
     /// Fetches the blobs of these that a partial clone left out.
-    pub(in crate::actions) fn complete(&self, blobs: impl IntoIterator<Item = ObjectId>) -> Result<(), Error> {
+    pub(in crate::actions) fn complete(
+        &self,
+        blobs: impl IntoIterator<Item = ObjectId>,
+    ) -> Result<(), Error> {
         let mut missing = Vec::new();
         for blob in blobs {
             if self.repo.blob_size(blob)?.is_none() {

@@ -84,7 +84,8 @@ impl Check<'_> {
         let name = verified.checkpoint.clone().unwrap_or_default();
         let verdict = match checkpoint {
             Content::Here(source) => {
-                let verdict = self.with(file, &source.file, source.pointer, class, path.as_bstr(), verified)?;
+                let verdict =
+                    self.with(file, &source.file, source.pointer, class, path.as_bstr(), verified)?;
                 source.check_unchanged()?;
                 verdict
             }
@@ -352,8 +353,7 @@ impl Work<'_, '_> {
             header: begins,
         };
         self.check.reporter.started(self.name, self.file.len());
-        let compared =
-            sides.compare(&mut |each| self.check.stream(self.file, each), self.check.reporter);
+        let compared = sides.compare(&mut |each| self.check.stream(self.file, each), self.check.reporter);
         self.check.reporter.finished();
         if self.check.reporter.is_interrupted() {
             return Err(Error::Interrupted);

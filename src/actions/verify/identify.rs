@@ -39,12 +39,7 @@ pub(super) fn identify(
 }
 
 /// The oid of each candidate of a group.
-fn hash(
-    group: &Group,
-    plan: &Plan,
-    source: &dyn ReadAt,
-    reporter: &dyn Reporter,
-) -> Result<Vec<Oid>, Error> {
+fn hash(group: &Group, plan: &Plan, source: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Vec<Oid>, Error> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let each = group.candidates.len().div_ceil(threads).next_multiple_of(2);
     thread::scope(|scope| {

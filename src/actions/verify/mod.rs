@@ -246,7 +246,9 @@ impl Run<'_> {
                     files.extend(shards.filter(|shard| self.is_there(shard.as_bstr())));
                     read.push((path, index));
                 }
-                Err(error) => self.fail(Verified { is_index: true, ..Verified::of(path.as_bstr()) }, error)?,
+                Err(error) => {
+                    self.fail(Verified { is_index: true, ..Verified::of(path.as_bstr()) }, error)?
+                }
             }
         }
         for path in files.difference(done) {
@@ -317,9 +319,7 @@ impl Run<'_> {
         let failed = |source| Error::Safetensors(safetensors::Error::Io(source));
         let len = |len: u64| usize::try_from(len.min(INDEX_LIMIT)).unwrap_or(0);
         let text = match self.files.open(path)? {
-            Content::Here(source) => {
-                source.file.read_vec_at(0, len(source.file.len())).map_err(failed)?
-            }
+            Content::Here(source) => source.file.read_vec_at(0, len(source.file.len())).map_err(failed)?,
             Content::Blob(bytes) => bytes,
             Content::There(pointer) => self.check.fetch(pointer, len(pointer.size))?,
         };

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use crate::actions::verify::{Finding, IndexFinding, Options, Verdict, Verified, verify, verify_pull_request};
+use crate::actions::verify::{
+    Finding, IndexFinding, Options, Verdict, Verified, verify, verify_pull_request,
+};
 use crate::actions::{Error, Reporter as _, pull};
 use crate::cli::args::{ServerArgs, Verify};
 use crate::cli::environment::Environment;
@@ -83,7 +85,7 @@ pub(in crate::cli) fn tell(ui: &Ui, verified: &Verified) {
     };
     let style = if verified.is_good() { GOOD } else { BAD };
     let path = sanitize::bytes(verified.path.as_ref());
-    let mut lines = format!("{path} {}", styled(style, &text(verdict, verified)));
+    let mut lines = format!("{path}: {}", styled(style, &text(verdict, verified)));
     if verified.is_good() && !verified.is_index {
         let how = match (verified.compared, verified.downloaded) {
             (true, true) => "every byte was compared, while it was downloaded",
@@ -128,7 +130,8 @@ fn text(verdict: Verdict, verified: &Verified) -> String {
 
 /// One thing that is wrong.
 pub(in crate::cli) fn finding_text(finding: &Finding) -> String {
-    let shape = |shape: &[u64]| format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+    let shape =
+        |shape: &[u64]| format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
     let name = sanitize::text;
     match finding {
         Finding::Invalid(error) => {
