@@ -66,16 +66,6 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::NotFound => {
             "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
         }
-        Error::NoCheckpoint => {
-            "name those that have one, or a commit that has it, with `git st-convert verify --rev REV PATH`"
-                .into()
-        }
-        Error::SeveralCheckpoints { .. } => {
-            "verify a commit that has one of them alone with `--rev REV`".into()
-        }
-        Error::NotProven { number, .. } => {
-            format!("see what differs with `git st-convert verify --pr {number}`")
-        }
         Error::NoRepository => {
             "name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`".to_owned()
         }
@@ -106,6 +96,11 @@ fn network(error: &Error) -> Option<String> {
         Error::NoCommits => "clone a model with `git st-convert clone MODEL`",
         Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {
             "list those that carry safetensors with `git st-convert pull`"
+        }
+        Error::NoCheckpoint => "verify a commit that has it with `git st-convert verify --rev REV`",
+        Error::SeveralCheckpoints { .. } => "verify a commit that has one of them alone with `--rev REV`",
+        Error::NotProven { number, .. } => {
+            return Some(format!("see what differs with `git st-convert verify --pr {number}`"));
         }
         Error::OtherPaths { number, .. } => {
             return Some(format!(

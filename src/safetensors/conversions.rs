@@ -119,9 +119,9 @@ impl<'a> Conversions<'a> {
     pub fn new(plan: &'a Plan, class: Option<&str>) -> Result<Self, crate::checkpoint::Error> {
         let table = class.map(Policy::for_architecture).unwrap_or_default();
         let mut selections = vec![(Rule::Table, ties::resolve(plan, &table)?)];
-        let plain = ties::resolve(plan, &Policy::default())?;
-        if selections.iter().all(|(_, known)| *known != plain) {
-            selections.push((Rule::Plain, plain));
+        let bare = ties::resolve(plan, &Policy::default())?;
+        if selections.iter().all(|(_, known)| *known != bare) {
+            selections.push((Rule::Plain, bare));
         }
         selections.extend(ties::by_first_name(plan).map(|ties| (Rule::FirstName, ties)));
         Ok(Self { plan, selections })

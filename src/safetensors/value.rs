@@ -157,10 +157,10 @@ mod tests {
                 "True" | "False" => got == number.to_lowercase(),
                 // torch and Python widen what is short, so the texts differ where the numbers do not.
                 number => match (number.parse::<f64>(), got.parse::<f64>()) {
-                    (Ok(number), Ok(got)) if dtype != DType::F32 => {
-                        number == got && number.is_sign_negative() == got.is_sign_negative()
+                    (Ok(number), Ok(got)) if dtype != DType::F32 => number.to_bits() == got.to_bits(),
+                    (Ok(number), Ok(_)) => {
+                        number.to_bits() == f64::from(got.parse::<f32>().unwrap()).to_bits()
                     }
-                    (Ok(number), Ok(_)) => number == f64::from(got.parse::<f32>().unwrap()),
                     _ => number == got,
                 },
             };

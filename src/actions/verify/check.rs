@@ -13,32 +13,26 @@
 //!
 //! Invariant: a verdict other than `differs` by the header is about a checkpoint whose bytes are those of its pointer.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::io;
 use std::thread;
 
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::convert::Far;
-use super::super::server::Server;
 use super::super::{Error, Reporter};
 use super::beside::{Compared, Sides, oid_of};
 use super::identify::identify;
+use super::reading::{Header, Watched, read_back};
 use super::tree::Content;
 use super::{Finding, Verdict, Verified};
 use crate::checkpoint::{self, Headers, Kind, Plan};
 use crate::hash::Oid;
 use crate::lfs::{Pointer, Temp};
-use crate::read_at::{FileSource, Joined, ReadAt};
-use crate::remote::Consumer;
+use crate::read_at::{Joined, ReadAt};
+use crate::safetensors;
 use crate::safetensors::compare::{Comparison, Difference};
 use crate::safetensors::conversions::{Conversions, Group};
-use crate::safetensors::{self, Info};
 use crate::scan;
-
-/// How much of a file is read at once.
-const STEP: usize = 1 << 20;
 
 /// Verifies files.
 pub(super) struct Check<'a> {
@@ -89,6 +83,9 @@ impl Check<'_> {
                 source.check_unchanged()?;
                 verdict
             }
+            Content::Spooled(spooled, pointer) => {
+                self.with(file, spooled, Some(*pointer), class, path.as_bstr(), verified)?
+            }
             Content::Blob(bytes) => self.with(file, bytes, None, class, path.as_bstr(), verified)?,
             Content::There(pointer) => {
                 if self.differs_from_afar(*pointer, file, class, verified)? {
@@ -122,6 +119,9 @@ impl Check<'_> {
         let conversions = Conversions::new(&plan, class)?;
         if file.pointer().is_some() && !conversions.of_size(file.len())?.is_empty() {
             // Its oid will say it, without a byte of it.
+            return Ok(false);
+        }
+        if self.is_whole_alone(file)? {
             return Ok(false);
         }
         let header = self.header(file, verified)?;
@@ -161,116 +161,6 @@ impl Check<'_> {
         let inflated = read_back(&temp, &path)?;
         Work { whole: &Joined::new(source, &inflated), ..work }.run(verified)
     }
-
-    fn server(&self, Pointer { oid, size }: Pointer) -> Result<&Server<'_>, Error> {
-        let server = self.far.map_or(Ok(None), Far::server)?;
-        server.ok_or(Error::NoObject { oid, size })
-    }
-
-    /// An object in a temporary file that nobody sees.
-    fn download(&self, name: &BStr, pointer: Pointer) -> Result<FileSource, Error> {
-        let temp = (self.spool)()?;
-        let path = temp.path().to_owned();
-        self.reporter.started(name, pointer.size);
-        let mut file = temp.file();
-        let streamed = self.server(pointer)?.object(pointer).stream(0, &mut |_, bytes| {
-            self.reporter.advanced(bytes.len() as u64);
-            file.write_all(bytes)
-        });
-        self.reporter.finished();
-        streamed?;
-        read_back(&temp, &path)
-    }
-
-    /// The header of the file; `None` if it is not a safetensors file, which is told.
-    fn header(&self, file: &Content, verified: &mut Verified) -> Result<Option<Header>, Error> {
-        let read = match file {
-            Content::Here(source) => safetensors::read(&source.file),
-            Content::Blob(bytes) => safetensors::read(bytes),
-            Content::There(pointer) => {
-                verified.downloaded = true;
-                let object = self.server(*pointer)?.object(*pointer);
-                let bytes = object.ranged()?.ok_or(Error::NoRanges)?;
-                safetensors::read(&bytes)
-            }
-        };
-        match read {
-            Ok((infos, metadata)) => Ok(Some(Header { infos, metadata })),
-            Err(error @ safetensors::Error::Io(_)) if !is_short(&error) => Err(error.into()),
-            Err(error) => {
-                verified.findings.push(Finding::Invalid(error));
-                Ok(None)
-            }
-        }
-    }
-
-    /// The first bytes of an object.
-    pub(super) fn fetch(&self, pointer: Pointer, len: usize) -> Result<Vec<u8>, Error> {
-        let object = self.server(pointer)?.object(pointer);
-        let bytes = object.ranged()?.ok_or(Error::NoRanges)?;
-        Ok(bytes.read_vec_at(0, len).map_err(safetensors::Error::Io)?)
-    }
-
-    /// The names and sizes of a file's tensors; nothing is compared.
-    pub(super) fn names(&self, file: &Content) -> Result<Vec<(String, u64)>, Error> {
-        let mut unseen = Verified::default();
-        let header = self.header(file, &mut unseen)?;
-        let infos = header.into_iter().flat_map(|header| header.infos);
-        Ok(infos.map(|info| (info.name, info.bytes)).collect())
-    }
-
-    /// Gives the bytes of the file in order.
-    fn stream(&self, file: &Content, each: Consumer<'_>) -> Result<(), Error> {
-        let source: &dyn ReadAt = match file {
-            Content::Here(source) => &source.file,
-            Content::Blob(bytes) => bytes,
-            Content::There(pointer) => {
-                return Ok(self.server(*pointer)?.object(*pointer).stream(0, each)?);
-            }
-        };
-        let mut buffer = vec![0; STEP];
-        let mut at = 0;
-        while at < source.len() {
-            let len = usize::try_from(source.len() - at).unwrap_or(STEP).min(STEP);
-            let bytes = &mut buffer[..len];
-            let read = source.read_exact_at(bytes, at).and_then(|()| each(at, bytes));
-            read.map_err(safetensors::Error::Io)?;
-            at += len as u64;
-        }
-        Ok(())
-    }
-}
-
-/// A file that ends inside of its header is no safetensors file.
-fn is_short(error: &safetensors::Error) -> bool {
-    matches!(error, safetensors::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
-}
-
-/// The file of a temporary name, which may go then.
-fn read_back(temp: &Temp, path: &PathBuf) -> Result<FileSource, Error> {
-    let failed = |source| Error::Io { what: "read", path: path.clone(), source };
-    temp.file().try_clone().and_then(|file: File| FileSource::new(file)).map_err(failed)
-}
-
-/// What the header of the file says.
-struct Header {
-    infos: Vec<Info>,
-    metadata: std::collections::BTreeMap<String, String>,
-}
-
-impl Header {
-    fn compare(&self, plan: &Plan, conversions: &Conversions<'_>) -> Comparison {
-        Comparison::new(plan, &self.infos, &self.metadata, &conversions.ties())
-    }
-
-    /// Is it of other tensors? What differs is told.
-    fn differs(&self, plan: &Plan, conversions: &Conversions<'_>, verified: &mut Verified) -> bool {
-        let comparison = self.compare(plan, conversions);
-        verified.more = comparison.more;
-        let differs = !comparison.differences.is_empty();
-        verified.findings.extend(comparison.differences.into_iter().map(Finding::Tensor));
-        differs
-    }
 }
 
 impl Work<'_, '_> {
@@ -292,11 +182,29 @@ impl Work<'_, '_> {
                 return Ok(Verdict::Identical);
             }
         }
+        match self.file {
+            Content::There(pointer) if self.check.is_whole_alone(self.file)? => {
+                verified.downloaded = true;
+                let file = Content::Spooled(self.check.download(self.name, *pointer)?, *pointer);
+                Work { file: &file, ..*self }.compare(&conversions, &groups, is_proven, verified)
+            }
+            _ => self.compare(&conversions, &groups, is_proven, verified),
+        }
+    }
+
+    /// Compares the header, and then the tensors.
+    fn compare(
+        &self,
+        conversions: &Conversions<'_>,
+        groups: &[Group],
+        is_proven: bool,
+        verified: &mut Verified,
+    ) -> Result<Verdict, Error> {
         let Some(header) = self.check.header(self.file, verified)? else { return Ok(Verdict::Differs) };
-        if header.differs(self.plan, &conversions, verified) {
+        if header.differs(self.plan, conversions, verified) {
             return Ok(Verdict::Differs);
         }
-        let comparison = header.compare(self.plan, &conversions);
+        let comparison = header.compare(self.plan, conversions);
         let compared = if is_proven {
             self.beside(header, &comparison, verified)?
         } else {
@@ -306,7 +214,7 @@ impl Work<'_, '_> {
             verified.downloaded |= own.downloaded;
             compared
         };
-        self.conclude(compared, comparison, &groups, verified)
+        self.conclude(compared, comparison, groups, verified)
     }
 
     /// Does something while the checkpoint is read for its own oid and checksums.
@@ -409,23 +317,4 @@ fn is_conversion(
     let candidates = groups.iter().filter(|group| *group.order == *order).flat_map(|group| &group.candidates);
     let mut same = candidates.filter(|candidate| candidate.hasher.clone().finish().0 == header);
     same.next().map(|candidate| candidate.conversion)
-}
-
-/// A source that ends when the person wants to stop.
-struct Watched<'a> {
-    source: &'a dyn ReadAt,
-    reporter: &'a dyn Reporter,
-}
-
-impl ReadAt for Watched<'_> {
-    fn len(&self) -> u64 {
-        self.source.len()
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        if self.reporter.is_interrupted() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        self.source.read_exact_at(buf, at)
-    }
 }

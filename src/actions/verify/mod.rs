@@ -3,6 +3,7 @@
 //! ```text
 //! tree      the files of the work tree or of a commit, and which checkpoint one is named after
 //! check     one file against one checkpoint, with no more read than is needed
+//! reading   the bytes of a file wherever it is
 //! identify  which conversion of a checkpoint has a given oid
 //! beside    both side by side, element by element
 //! shards    the index of a set against its shards
@@ -15,6 +16,7 @@
 mod beside;
 mod check;
 mod identify;
+mod reading;
 mod request;
 mod shards;
 mod tree;
@@ -88,6 +90,7 @@ pub enum Finding {
 
 /// One safetensors file, or the index of some, and what was found.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the report")]
 pub struct Verified {
     /// The file.
     pub path: BString,
@@ -119,9 +122,12 @@ pub struct Verified {
     pub downloaded: bool,
     /// Is it compared with the checkpoint? An index is not.
     pub is_index: bool,
-    /// Its tensors and their bytes.
-    tensors: Vec<(String, u64)>,
+    /// Its tensors.
+    tensors: Tensors,
 }
+
+/// Names of tensors, and the bytes of each.
+type Tensors = Vec<(String, u64)>;
 
 impl Verified {
     fn of(path: &BStr) -> Self {
@@ -247,7 +253,8 @@ impl Run<'_> {
                     read.push((path, index));
                 }
                 Err(error) => {
-                    self.fail(Verified { is_index: true, ..Verified::of(path.as_bstr()) }, error)?
+                    let verified = Verified { is_index: true, ..Verified::of(path.as_bstr()) };
+                    self.fail(verified, error)?;
                 }
             }
         }
@@ -303,7 +310,7 @@ impl Run<'_> {
     }
 
     /// The tensors of a shard: as they were verified, or else by its header.
-    fn tensors(&self, path: &BStr) -> Result<Option<Vec<(String, u64)>>, Error> {
+    fn tensors(&self, path: &BStr) -> Result<Option<Tensors>, Error> {
         let known = self.done.iter().find(|done| done.path == path && !done.tensors.is_empty());
         if let Some(known) = known {
             return Ok(Some(known.tensors.clone()));
@@ -321,6 +328,7 @@ impl Run<'_> {
         let text = match self.files.open(path)? {
             Content::Here(source) => source.file.read_vec_at(0, len(source.file.len())).map_err(failed)?,
             Content::Blob(bytes) => bytes,
+            Content::Spooled(file, _) => file.read_vec_at(0, len(file.len())).map_err(failed)?,
             Content::There(pointer) => self.check.fetch(pointer, len(pointer.size))?,
         };
         Ok(Index::parse(&text)?)

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, names};
-use super::{Finding, Verdict, Verified};
+use super::{Finding, Tensors, Verdict, Verified};
 use crate::safetensors::compare::LIMIT;
 use crate::safetensors::shard::Index;
 
@@ -43,16 +43,19 @@ pub enum IndexFinding {
     },
 }
 
+/// Gives the tensors of a shard; `None` if there is no such file.
+pub(super) type Lookup<'a> = &'a dyn Fn(&BStr) -> Result<Option<Tensors>, Error>;
+
 /// Where the shards of an index are.
 pub(super) fn shards_of(path: &BStr, index: &Index) -> BTreeSet<BString> {
     index.weight_map.values().map(|shard| names::beside(path, shard.as_bytes())).collect()
 }
 
-/// Holds an index against its shards. `tensors` gives the names and sizes in a shard; `None` if there is none.
+/// Holds an index against its shards. `tensors` looks into a shard.
 pub(super) fn check(
     path: &BStr,
     index: &Index,
-    tensors: &dyn Fn(&BStr) -> Result<Option<Vec<(String, u64)>>, Error>,
+    tensors: Lookup<'_>,
     verified: &mut Verified,
 ) -> Result<Verdict, Error> {
     let (mut findings, mut total, mut is_whole) = (Vec::new(), 0_u64, true);

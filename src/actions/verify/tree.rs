@@ -12,7 +12,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::convert::{CONFIG_LIMIT, Source, class_in};
 use super::super::{Error, names};
 use crate::lfs::Pointer;
-use crate::read_at::ReadAt;
+use crate::read_at::{FileSource, ReadAt};
 use crate::repo::{Mode, ObjectId, Repo};
 
 /// The longest file of git itself, not under Git LFS, that is read.
@@ -46,6 +46,8 @@ pub(super) enum Content {
     Blob(Vec<u8>),
     /// On the LFS server.
     There(Pointer),
+    /// Of the LFS server, in a file that nobody sees.
+    Spooled(FileSource, Pointer),
 }
 
 impl Content {
@@ -54,6 +56,7 @@ impl Content {
             Self::Here(source) => source.file.len(),
             Self::Blob(bytes) => ReadAt::len(bytes),
             Self::There(pointer) => pointer.size,
+            Self::Spooled(file, _) => file.len(),
         }
     }
 
@@ -61,7 +64,7 @@ impl Content {
         match self {
             Self::Here(source) => source.pointer,
             Self::Blob(_) => None,
-            Self::There(pointer) => Some(*pointer),
+            Self::There(pointer) | Self::Spooled(_, pointer) => Some(*pointer),
         }
     }
 }

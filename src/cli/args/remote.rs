@@ -62,6 +62,7 @@ made from, `stale` if it has changed since.";
 
 /// `pull`
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 #[command(
     long_about = PULL,
     after_help = "\
