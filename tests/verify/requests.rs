@@ -6,7 +6,7 @@ use super::{
     CASES, CHECKPOINT, CONFIG, Case, FILE, ID, cloned, fetched, file, fixture, is_swept, lines, model,
 };
 use crate::convert::torch::{Float32, checkpoint, noise};
-use crate::hub::Builder;
+use crate::hub::{Builder, Fault, Place};
 
 /// Is the checkpoint here, so that it is not downloaded either?
 fn put_checkpoint(world: &crate::clone::World, dir: &std::path::Path, content: &[u8]) {
@@ -131,6 +131,18 @@ fn pull_verify_takes_what_is_proven_and_nothing_else() {
     let after = world.git(&dir, &["rev-parse", "HEAD"]) + &world.git(&dir, &["ls-files", "-s"]);
     assert_eq!(before, after);
     assert!(!dir.join(FILE).exists());
+}
+
+#[test]
+fn a_server_that_gives_whole_files_alone_is_enough() {
+    for (converted, code) in [("0.8.0-tied", 0), ("flipped", 1), ("bare", 0), ("renamed", 1)] {
+        let bytes = file(converted);
+        let (world, dir) = cloned(&model(fixture("tied.bin"), bytes.clone()));
+        world.hub.inject(Fault::NoRanges.at(Place::path("/content")));
+        let output = world.run(&dir, &["verify", "--pr", "1"]);
+        assert_eq!(output.code, Some(code), "{converted}: {output:#?}");
+        assert!(is_swept(&dir));
+    }
 }
 
 #[test]
