@@ -47,14 +47,18 @@ const fn case(
 }
 
 const OLD: &str = "by safetensors 0.2.8 or earlier";
+const PADDED: &str = "by safetensors 0.3.0";
 const NEW: &str = "by safetensors 0.3.1 or later";
 
 /// Every file of the fixtures.
 const CASES: &[Case] = &[
     case("0.2.8-plain", "plain", "identical", &[OLD]),
+    case("0.3.0-plain", "plain", "identical", &[PADDED]),
     case("0.3.1-plain", "plain", "identical", &[NEW]),
     case("0.8.0-plain", "plain", "identical", &[NEW]),
     case("0.2.8-tied", "tied", "identical", &["0.2.8 or earlier, the rule before November 2023"]),
+    // Its header is as long as either release pads it.
+    case("0.3.0-tied", "tied", "identical", &[NEW]),
     case("0.3.1-tied", "tied", "identical", &["lm_head.weight → transformer.wte.weight"]),
     case("0.8.0-tied", "tied", "identical", &["0.3.1 or later, today's rule\n"]),
     case("0.8.0-tied-unsorted", "tied", "identical", &["0.3.1 or later, today's rule\n"]),
