@@ -59,6 +59,10 @@ mod pull;
 #[cfg(all(unix, feature = "cli"))]
 mod guard;
 
+/// The acceptance of `git st-convert verify`, and of `pull --verify`.
+#[cfg(all(unix, feature = "cli"))]
+mod verify;
+
 /// The acceptance of converting a checkpoint while it is downloaded.
 #[cfg(all(unix, feature = "cli"))]
 mod stream;

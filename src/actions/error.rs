@@ -341,6 +341,29 @@ pub enum Error {
         /// Why.
         source: safetensors::Error,
     },
+    /// No checkpoint has the name that a safetensors file is made from.
+    #[error("has no checkpoint beside it to be verified by")]
+    NoCheckpoint,
+    /// Several checkpoints would become this safetensors file.
+    #[error("may be of {first} and of {second}{}", if *more > 0 { ", and of others" } else { "" })]
+    SeveralCheckpoints {
+        /// One.
+        first: BString,
+        /// Another.
+        second: BString,
+        /// How many more there are.
+        more: usize,
+    },
+    /// Files of a pull request are not proven, so that it is not taken.
+    #[error("pull request {number} is not taken: {} not proven", if *count == 1 { "a file is".to_owned() } else { format!("{count} files are") })]
+    NotProven {
+        /// Its number.
+        number: u64,
+        /// How many.
+        count: usize,
+        /// Could all that is not proven not be looked at?
+        is_failure: bool,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -385,6 +408,7 @@ impl Error {
             | Self::InNoShard { .. }
             | Self::NotSafetensors { .. }
             | Self::WithoutSafetensors { .. }
+            | Self::NotProven { is_failure: false, .. }
             | Self::OtherPaths { .. }
             | Self::Place(lfs::place::Error::Symlink { .. })
             | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,

@@ -15,6 +15,7 @@ mod server;
 mod servers;
 mod size;
 mod undo;
+pub mod verify;
 
 pub use error::Error;
 pub use network::{Asking, RemoteNote};
@@ -57,6 +58,11 @@ pub trait Reporter: Sync {
     /// One file is done.
     fn outcome(&self, outcome: &Outcome) {
         let _ = outcome;
+    }
+
+    /// One safetensors file was verified, or could not be.
+    fn verified(&self, verified: &verify::Verified) {
+        let _ = verified;
     }
 
     /// Something beside the files that the user should know.

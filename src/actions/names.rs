@@ -142,6 +142,17 @@ pub(crate) fn is_pickle_like(path: &BStr) -> bool {
     is_named && (!is_bin || promises_weights(path) || is_training_state(path))
 }
 
+/// Is it a safetensors file, by its name?
+pub(crate) fn is_safetensors(path: &BStr) -> bool {
+    ends_with(split(path).1, b".safetensors")
+}
+
+/// Is it the shard index of safetensors files?
+pub(crate) fn is_safetensors_index(path: &BStr) -> bool {
+    let name = split(path).1;
+    name.find(b".safetensors.index.").is_some_and(|at| at > 0) && name.ends_with(b"json")
+}
+
 /// Is it training state, by its name?
 pub(crate) fn is_training_state(path: &BStr) -> bool {
     let name = split(path).1;

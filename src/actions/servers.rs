@@ -37,6 +37,10 @@ impl Server for Servers {
         server.download(repo, &all, reporter)
     }
 
+    fn settings(&self) -> Option<&Settings> {
+        Some(&self.settings)
+    }
+
     fn open_pull_requests(
         &self,
         repo: &Repo,

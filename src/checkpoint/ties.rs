@@ -76,6 +76,47 @@ pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
     Ok(ties)
 }
 
+/// The rule of the reference before November 2023: of the names that begin at one byte of a storage the first in
+/// the order of the state dict is kept, and nothing is said of the others. `None` where that lost values or shapes:
+/// such a file is no conversion, whoever made it.
+pub fn by_first_name(plan: &Plan) -> Option<Ties> {
+    let mut ties = Ties::default();
+    let mut first: BTreeMap<Option<(usize, u64)>, &Tensor> = BTreeMap::new();
+    for (index, tensor) in plan.tensors.iter().enumerate() {
+        // All that are empty were taken to begin at one place.
+        let place = (tensor.bytes() > 0).then(|| (tensor.storage, span(tensor).0));
+        match first.get(&place) {
+            None => {
+                first.insert(place, tensor);
+                ties.kept.push(index);
+            }
+            Some(keeper) if holds(keeper, tensor) => {
+                ties.dropped.insert(tensor.name.clone(), keeper.name.clone());
+            }
+            Some(_) => return None,
+        }
+    }
+    Some(ties)
+}
+
+/// Do the bytes of `keeper`, as they are written, hold those of `other` in one run?
+pub fn holds(keeper: &Tensor, other: &Tensor) -> bool {
+    let is_plain = |tensor: &Tensor| {
+        let is_contiguous = geometry::is_contiguous(&tensor.shape, &tensor.strides);
+        is_contiguous && tensor.bytes() > 0 && !tensor.conjugate && !tensor.negate
+    };
+    let ((start, stop), (begin, end)) = (span(keeper), span(other));
+    let is_inside = start <= begin && end <= stop;
+    let is_same = keeper.storage == other.storage && keeper.dtype == other.dtype;
+    // One that lies in the memory in another way is written otherwise, but the same view twice is not.
+    let is_same_view = keeper.shape == other.shape
+        && keeper.strides == other.strides
+        && keeper.offset == other.offset
+        && (keeper.conjugate, keeper.negate) == (other.conjugate, other.negate)
+        && other.bytes() > 0;
+    is_same && (is_same_view || is_inside && is_plain(keeper) && is_plain(other))
+}
+
 /// Takes those out of a storage's tensors that no other can stand for.
 fn independent<'a>(group: Vec<&'a Tensor>, ties: &mut Ties) -> Vec<&'a Tensor> {
     let dtype = group.first().map(|tensor| tensor.dtype);

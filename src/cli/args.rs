@@ -6,6 +6,7 @@
 mod hook;
 mod remote;
 mod scan;
+mod verify;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -19,6 +20,7 @@ use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Par
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
 pub(super) use remote::{Clone, Pull};
 pub(super) use scan::{Format, Scan};
+pub(super) use verify::Verify;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -50,6 +52,7 @@ Examples:
   git st-convert clone OWNER/NAME        clone a model of the Hub, and convert it
   git st-convert --replace --commit      and remove the pickles, in one commit
   git st-convert model.bin -o model.safetensors
+  git st-convert verify --pr 42          are a stranger's weights the same?
   git st-convert inspect HEAD:pytorch_model.bin
   git st-convert scan                    find pickles, and what they would call
   git st-convert hook install            let no pickle in again
@@ -93,6 +96,8 @@ pub(super) enum Command {
     Clone(Clone),
     /// Take safetensors from a pull request, or list those that carry some
     Pull(Pull),
+    /// Prove that safetensors files hold their checkpoints' tensors, bit for bit
+    Verify(Verify),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
     /// Find pickles, and say what they would call

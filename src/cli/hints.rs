@@ -123,6 +123,11 @@ fn network(error: &Error) -> Option<String> {
         Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {
             "list those that carry safetensors with `git st-convert pull`"
         }
+        Error::NoCheckpoint => "verify a commit that has it with `git st-convert verify --rev REV`",
+        Error::SeveralCheckpoints { .. } => "verify a commit that has one of them alone with `--rev REV`",
+        Error::NotProven { number, .. } => {
+            return Some(format!("see what differs with `git st-convert verify --pr {number}`"));
+        }
         Error::OtherPaths { number, .. } => {
             return Some(format!(
                 "look at them with `git fetch origin refs/pr/{number} && git diff ...FETCH_HEAD`, then add `--yes`"

@@ -4,6 +4,9 @@
 //! text is pure in the sense of [`sanitize`]: what could upset a terminal stands as a JSON escape,
 //! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
 
+mod guard;
+mod verify;
+
 use std::ffi::OsStr;
 use std::io;
 
@@ -17,14 +20,15 @@ use super::reading;
 use super::reporter::Teller;
 use super::sanitize;
 use crate::actions::clone::Cloned;
-use crate::actions::guard::install::{Place, State as HookState};
-use crate::actions::guard::{Finding, Guarded, State as GuardState};
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
 use crate::actions::scan::Scanned;
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::{Ignored, Note};
 use crate::scan::{GlobalIn, PickleIn};
+
+pub(super) use guard::{finding, guarded, hook};
+pub(super) use verify::{verification, verified};
 
 /// The line of one file.
 pub(super) fn file(outcome: &Outcome) -> String {
@@ -151,67 +155,6 @@ pub(super) fn listing(listing: Option<&Listing>, failure: Option<&Report>) -> St
         "known": listing.map(|listing| listing.known),
         "reason": failure.map(Report::reason),
         "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
-    }))
-}
-
-/// The line of a hook that was written, taken away or looked for.
-pub(super) fn hook(place: &Place) -> String {
-    line(&json!({
-        "type": "hook",
-        "name": place.hook.name(),
-        "path": native(place.path.as_os_str()),
-        "status": match place.state {
-            HookState::Installed => "installed",
-            HookState::Unchanged => "unchanged",
-            HookState::Removed => "removed",
-            HookState::Present => "present",
-            HookState::Other => "other",
-            HookState::Absent => "absent",
-        },
-        "previous": place.has_previous,
-    }))
-}
-
-/// The line of a file that a hook has something to say of.
-pub(super) fn finding(finding: &Finding) -> String {
-    let report = finding.report.as_ref();
-    let (state, why) = match &finding.state {
-        GuardState::Refused => ("refused", None),
-        GuardState::Unchecked => ("unchecked", None),
-        GuardState::Unseen => ("unseen", None),
-        GuardState::Known => ("known", None),
-        GuardState::Allowed { reason } => ("allowed", Some(reason)),
-    };
-    line(&json!({
-        "type": "finding",
-        "path": path(&finding.path),
-        "status": state,
-        "judged_by": if report.is_some() { "content" } else { "name" },
-        "format": report.map(|report| report.content.name()),
-        "verdict": report.map(|report| report.verdict.name()),
-        "lfs": finding.is_lfs,
-        "size": finding.size,
-        "oid": finding.oid.map(|oid| oid.to_string()),
-        "blob": finding.blob.map(|blob| blob.to_string()),
-        "dangerous": finding.dangerous(),
-        "reason": why.or(finding.reason.as_ref()),
-    }))
-}
-
-/// The last line of a hook, whatever its end.
-pub(super) fn guarded(answer: Option<&Guarded>, failure: Option<&Report>, exit_code: u8) -> String {
-    let count = |state: &GuardState| answer.map(|answer| answer.count(state));
-    line(&json!({
-        "type": "summary",
-        "files": answer.map(|answer| answer.files),
-        "judged_by_name": answer.map(|answer| answer.by_name),
-        "refused": count(&GuardState::Refused),
-        "unchecked": count(&GuardState::Unchecked),
-        "unseen": count(&GuardState::Unseen),
-        "known": count(&GuardState::Known),
-        "allowed": count(&GuardState::Allowed { reason: String::new() }),
-        "reason": failure.map(Report::reason),
-        "exit_code": exit_code,
     }))
 }
 

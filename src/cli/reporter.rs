@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bstr::{BStr, BString};
 
+use super::commands::verify;
 use super::error::Report;
 use super::interrupt::Interrupt;
 use super::json;
@@ -16,6 +17,7 @@ use super::reading;
 use super::sanitize;
 use super::sizes::{bytes, counted, grouped};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
+use crate::actions::verify::Verified;
 use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
@@ -194,6 +196,13 @@ impl Reporter for Teller<'_> {
                 }
             }
         }
+    }
+
+    fn verified(&self, verified: &Verified) {
+        if self.ui.json {
+            self.ui.data(&json::verified(verified));
+        }
+        verify::tell(self.ui, verified);
     }
 
     fn note(&self, note: &Note) {

@@ -23,9 +23,9 @@ pub(super) const STRONG: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
 /// Of what is new.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// Of what is wrong with a file.
+/// Of what is not as it should be.
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// Of what may surprise.
 pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();

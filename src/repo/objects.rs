@@ -84,6 +84,21 @@ impl Repo {
         Ok(entry.filter(|entry| entry.mode().is_blob()).map(|entry| entry.object_id()))
     }
 
+    /// Every file of a revision, by path; links and submodules are none.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if there is no such revision.
+    pub fn files_at(&self, rev: &str) -> Result<Vec<(BString, ObjectId)>> {
+        let commit = self.inner.rev_parse_single(rev).map_err(Error::git("resolve the revision"))?;
+        let object = commit.object().map_err(Error::git("read the revision"))?;
+        let tree = object.peel_to_tree().map_err(Error::git("read the tree of the revision"))?;
+        let index =
+            self.inner.index_from_tree(&tree.id).map_err(Error::git("read the tree of the revision"))?;
+        let is_file = |entry: &&gix::index::Entry| entry.mode.intersects(gix::index::entry::Mode::FILE);
+        let entries = index.entries().iter().filter(is_file);
+        Ok(entries.map(|entry| (entry.path(&index).to_owned(), entry.id)).collect())
+    }
+
     /// The file that `HEAD` has at a path; `None` if it has none there, or there is no commit.
     ///
     /// # Errors

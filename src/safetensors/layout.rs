@@ -2,6 +2,7 @@
 //!
 //! Order: by dtype, the widest first (the rank that the crate gives its dtypes), then by name in the
 //! order of its UTF-8 bytes. JSON is compact; `__metadata__` comes first, its keys sorted.
+//! Files of older releases ([`Release`]) are laid out too, to be recognised; they are never written.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,17 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// What the Hub reads of a header to show the tensors of a file: `SAFETENSORS_MAX_HEADER_LENGTH` of `huggingface_hub`.
 pub const SHOWN_HEADER: u64 = 25_000_000;
+
+/// How a release of safetensors lays a file out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Release {
+    /// 0.3.1 and later: what we write.
+    Current,
+    /// 0.3.0: the same order; as many spaces of padding as the length of the header exceeds a multiple of 8.
+    V0_3_0,
+    /// Up to 0.2.8: by name alone, without padding.
+    V0_2_8,
+}
 
 /// Where one tensor goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +52,27 @@ impl Layout {
     /// # Errors
     /// [`Error::HeaderLength`] or [`Error::TooLarge`].
     pub fn new(plan: &Plan, kept: &[usize], metadata: &BTreeMap<String, String>) -> Result<Self, Error> {
+        let metadata: Vec<_> = metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        Self::of_release(plan, kept, Some(&metadata), Release::Current)
+    }
+
+    /// The same as a release lays it out, with the metadata in this order; `None` is a header without any.
+    ///
+    /// # Errors
+    /// As [`Layout::new`].
+    pub fn of_release(
+        plan: &Plan,
+        kept: &[usize],
+        metadata: Option<&[(&str, &str)]>,
+        release: Release,
+    ) -> Result<Self, Error> {
         let mut order: Vec<(usize, &Tensor)> =
             kept.iter().filter_map(|&index| Some((index, plan.tensors.get(index)?))).collect();
-        order.sort_by(|(_, a), (_, b)| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+        let by_dtype = release != Release::V0_2_8;
+        order.sort_by(|(_, a), (_, b)| {
+            let by_name = a.name.cmp(&b.name);
+            if by_dtype { b.dtype.cmp(&a.dtype).then(by_name) } else { by_name }
+        });
         let mut places = Vec::with_capacity(order.len());
         let mut infos = Vec::with_capacity(order.len());
         let mut at = 0_u64;
@@ -52,7 +82,7 @@ impl Layout {
             places.push(Place { tensor: index, at });
             at = end;
         }
-        let header = header(&Header { metadata, infos: &infos })?;
+        let header = header(&Header { metadata, infos: &infos }, release)?;
         Ok(Self { header, places, data_len: at })
     }
 
@@ -87,14 +117,16 @@ fn info(tensor: &Tensor, begin: u64, end: u64) -> Result<TensorInfo, Error> {
 }
 
 struct Header<'a> {
-    metadata: &'a BTreeMap<String, String>,
+    metadata: Option<&'a [(&'a str, &'a str)]>,
     infos: &'a [(&'a str, TensorInfo)],
 }
 
 impl Serialize for Header<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("__metadata__", self.metadata)?;
+        if let Some(pairs) = self.metadata {
+            map.serialize_entry("__metadata__", &Metadata(pairs))?;
+        }
         for (name, info) in self.infos {
             map.serialize_entry(name, info)?;
         }
@@ -102,10 +134,23 @@ impl Serialize for Header<'_> {
     }
 }
 
-fn header(header: &Header<'_>) -> Result<Vec<u8>, Error> {
+struct Metadata<'a>(&'a [(&'a str, &'a str)]);
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+fn header(header: &Header<'_>, release: Release) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; 8];
     serde_json::to_writer(&mut bytes, header).map_err(Error::Header)?;
-    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    let padded = match release {
+        Release::Current => bytes.len().next_multiple_of(8),
+        Release::V0_3_0 => bytes.len() + bytes.len() % 8,
+        Release::V0_2_8 => bytes.len(),
+    };
+    bytes.resize(padded, b' ');
     let len = (bytes.len() - 8) as u64;
     if len > MAX_HEADER {
         return Err(Error::HeaderLength { len, limit: MAX_HEADER });

@@ -12,6 +12,8 @@
 //! Source: the safetensors README ("Format") and the `safetensors` crate, whose types the header is
 //! made of. Writing is ours, because the crate cannot stream, hash or fail.
 
+pub mod compare;
+pub mod conversions;
 mod error;
 mod gather;
 mod layout;
@@ -19,10 +21,12 @@ mod pages;
 mod read;
 mod scatter;
 pub mod shard;
+mod value;
 mod write;
 
 pub use error::Error;
-pub use layout::{Layout, Place, SHOWN_HEADER};
+pub use layout::{Layout, Place, Release, SHOWN_HEADER};
 pub use read::{Info, read};
 pub use scatter::{Put, Scatter, Target};
-pub use write::{Sink, write};
+pub use value::Value;
+pub use write::{Sink, write, write_tensors};

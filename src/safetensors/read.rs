@@ -22,6 +22,8 @@ pub struct Info {
     pub shape: Vec<u64>,
     /// How many bytes it has.
     pub bytes: u64,
+    /// Where they begin, from the start of the file.
+    pub at: u64,
 }
 
 /// Reads the header: the tensors in the order of the file, and the metadata.
@@ -45,7 +47,8 @@ pub fn read(source: &dyn ReadAt) -> Result<(Vec<Info>, BTreeMap<String, String>)
         let info = metadata.info(&name)?;
         let (begin, end) = info.data_offsets;
         let shape = info.shape.iter().map(|&size| size as u64).collect();
-        Some(Info { dtype: info.dtype, shape, bytes: (end - begin) as u64, name })
+        let at = 8 + len + begin as u64;
+        Some(Info { dtype: info.dtype, shape, bytes: (end - begin) as u64, at, name })
     });
     let infos = infos.collect();
     Ok((infos, metadata.metadata().clone().unwrap_or_default().into_iter().collect()))

@@ -37,9 +37,32 @@ impl<W: Write> Sink for W {
 pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn Sink) -> Result<(), Error> {
     let mut out = Output::new(sink, Buffer::new());
     out.bytes(layout.header())?;
+    let order = layout.places().iter().map(|place| place.tensor);
+    tensors(out, order, plan, source)
+}
+
+/// Writes the tensors of these indices one after the other, without a header.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_tensors(
+    order: &[usize],
+    plan: &Plan,
+    source: &dyn ReadAt,
+    sink: &mut dyn Sink,
+) -> Result<(), Error> {
+    tensors(Output::new(sink, Buffer::new()), order.iter().copied(), plan, source)
+}
+
+fn tensors(
+    mut out: Output<'_>,
+    order: impl Iterator<Item = usize>,
+    plan: &Plan,
+    source: &dyn ReadAt,
+) -> Result<(), Error> {
     let mut gather = Gather::default();
-    for place in layout.places() {
-        let Some(one) = plan.tensors.get(place.tensor) else { continue };
+    for index in order {
+        let Some(one) = plan.tensors.get(index) else { continue };
         let Some(storage) = plan.storages.get(one.storage) else { continue };
         tensor(&mut out, &mut gather, one, storage, source)?;
     }

@@ -13,31 +13,38 @@ pub(in crate::actions) struct Far<'a> {
     settings: Option<&'a Settings>,
     watch: &'a Watch<'a>,
     reporter: &'a dyn Reporter,
+    /// Of which remote, if not of the one that git-lfs would take.
+    remote: Option<&'a str>,
     server: OnceCell<Option<Server<'a>>>,
 }
 
 impl<'a> Far<'a> {
     /// Without settings nobody is asked.
-    pub(super) fn new(
+    pub(in crate::actions) fn new(
         repo: &'a Repo,
         settings: Option<&'a Settings>,
         watch: &'a Watch<'a>,
         reporter: &'a dyn Reporter,
     ) -> Self {
-        Self { repo, settings, watch, reporter, server: OnceCell::new() }
+        Self { repo, settings, watch, reporter, remote: None, server: OnceCell::new() }
+    }
+
+    /// The same of this remote.
+    pub(in crate::actions) fn of_remote(self, name: &'a str) -> Self {
+        Self { remote: Some(name), ..self }
     }
 
     /// The server. `None` offline, and where no remote says where it is.
     ///
     /// # Errors
     /// A configuration that names none that may be asked.
-    pub(super) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+    pub(in crate::actions) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
         if let Some(server) = self.server.get() {
             return Ok(server.as_ref());
         }
         let found = match self.settings.filter(|settings| !settings.offline) {
             None => None,
-            Some(settings) => match Server::of(self.repo, None, settings, self.watch, self.reporter) {
+            Some(settings) => match Server::of(self.repo, self.remote, settings, self.watch, self.reporter) {
                 Ok(server) => Some(server),
                 Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
                 Err(error) => return Err(error),

@@ -47,6 +47,7 @@ use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
 pub(super) use candidates::Tracked;
+pub(super) use far::Far;
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
 
 /// What to convert, and how.

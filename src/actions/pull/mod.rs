@@ -29,16 +29,18 @@ use std::path::PathBuf;
 
 use bstr::BString;
 
+use super::verify::{self, Verified};
 use super::{Asking, Error, Note, RemoteNote, Reporter};
 use crate::git::merge::merge;
 use crate::git::{Git, Merge, Remote};
 use crate::lfs::Pointer;
+use crate::remote::Settings;
 use crate::repo::{Mode, ObjectId, Repo};
 
 pub use auto::{Choice, convert};
 pub use list::{Listing, NEWEST, list};
 pub use request::{File, PullRequest, State};
-use requests::Requests;
+pub(super) use requests::Requests;
 
 /// What is asked of the servers behind a remote, besides what git asks.
 pub trait Server {
@@ -54,6 +56,9 @@ pub trait Server {
         objects: &[(BString, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error>;
+
+    /// How objects are read that are not wanted whole; `None`: they cannot be.
+    fn settings(&self) -> Option<&Settings>;
 
     /// The numbers of the pull requests that are worth a look, where the server can say it cheaply.
     ///
@@ -85,6 +90,8 @@ pub struct Wish {
     pub merge: bool,
     /// Take it whatever it changes.
     pub yes: bool,
+    /// Take it only if its files hold the tensors of the checkpoints that it was made from.
+    pub verify: bool,
 }
 
 /// How it was taken.
@@ -121,16 +128,13 @@ pub fn pull(
     wish: Wish,
     reporter: &dyn Reporter,
 ) -> Result<Pulled, Error> {
-    with_requests(options, reporter, |requests| {
-        let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
-        let request =
-            requests.fetch(&[known])?.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
-        if request.files.is_empty() && request.base != Some(request.commit) {
-            return Err(Error::WithoutSafetensors { number });
-        }
-        consent(&request, wish, reporter)?;
+    look_at(options, number, reporter, |requests, request| {
+        consent(request, wish, reporter)?;
         requests.complete(request.taken().map(|file| file.version.id))?;
-        let request = requests.read_again(&request)?;
+        let request = requests.read_again(request)?;
+        if wish.verify {
+            check_proven(&verify::prove(requests, &request, options, None, reporter)?, number)?;
+        }
         let objects = missing(requests.repo, &request)?;
         if !objects.is_empty() {
             options.server.fetch(requests.repo, &requests.remote, &objects, reporter)?;
@@ -139,6 +143,37 @@ pub fn pull(
         let how = take(requests, &request, wish, reporter)?;
         Ok(Pulled { request, how })
     })
+}
+
+/// Fetches the pull request of this number, and looks at it.
+///
+/// # Errors
+/// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], or as [`pull`].
+pub(super) fn look_at<T>(
+    options: &Options<'_>,
+    number: u64,
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&Requests<'_>, &PullRequest) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with_requests(options, reporter, |requests| {
+        let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
+        let request =
+            requests.fetch(&[known])?.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
+        if request.files.is_empty() && request.base != Some(request.commit) {
+            return Err(Error::WithoutSafetensors { number });
+        }
+        work(requests, &request)
+    })
+}
+
+/// Is every file proven?
+fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
+    let mut rest = verified.iter().filter(|verified| !verified.is_good()).peekable();
+    if rest.peek().is_none() {
+        return Ok(());
+    }
+    let (count, is_failure) = (rest.clone().count(), rest.all(Verified::is_failed));
+    Err(Error::NotProven { number, count, is_failure })
 }
 
 /// Opens the repository here, and the pull requests of its remote.

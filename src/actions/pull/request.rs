@@ -26,9 +26,9 @@ pub struct PullRequest {
     /// What it changes besides, but for shard indices and `.gitattributes`.
     pub others: Vec<BString>,
     /// The commit that it and `HEAD` come from; `None` if that is not here.
-    pub(super) base: Option<ObjectId>,
+    pub(in crate::actions) base: Option<ObjectId>,
     /// The shard indices that it brings.
-    pub(super) indices: Vec<File>,
+    pub(in crate::actions) indices: Vec<File>,
     /// Everything that is at a path with it, and was not, or was another.
     pub(super) brought: Vec<(BString, Version)>,
 }
@@ -69,7 +69,7 @@ impl Kind {
             Self::Attributes
         } else if name.len() > 12 && name.ends_with(b".safetensors") {
             Self::Safetensors
-        } else if name.find(b".safetensors.index.").is_some_and(|at| at > 0) && name.ends_with(b"json") {
+        } else if names::is_safetensors_index(path) {
             Self::Index
         } else {
             Self::Other
@@ -126,7 +126,7 @@ impl PullRequest {
     }
 
     /// Its safetensors files, and their indices.
-    pub(super) fn taken(&self) -> impl Iterator<Item = &File> {
+    pub(in crate::actions) fn taken(&self) -> impl Iterator<Item = &File> {
         self.files.iter().chain(&self.indices)
     }
 }

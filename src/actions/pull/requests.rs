@@ -13,12 +13,12 @@ use crate::repo::{ObjectId, Repo};
 const THERE: &str = "refs/pr/";
 
 /// The pull requests of a remote.
-pub(super) struct Requests<'a> {
-    pub(super) repo: &'a Repo,
+pub(in crate::actions) struct Requests<'a> {
+    pub(in crate::actions) repo: &'a Repo,
     pub(super) git: &'a Git<'a>,
     pub(super) network: &'a Network<'a>,
-    pub(super) remote: Remote,
-    pub(super) head: ObjectId,
+    pub(in crate::actions) remote: Remote,
+    pub(in crate::actions) head: ObjectId,
     relation: Relation<'a>,
 }
 
@@ -77,7 +77,10 @@ impl<'a> Requests<'a> {
     }
 
     /// Fetches the blobs of these that a partial clone left out.
-    pub(super) fn complete(&self, blobs: impl IntoIterator<Item = ObjectId>) -> Result<(), Error> {
+    pub(in crate::actions) fn complete(
+        &self,
+        blobs: impl IntoIterator<Item = ObjectId>,
+    ) -> Result<(), Error> {
         let mut missing = Vec::new();
         for blob in blobs {
             if self.repo.blob_size(blob)?.is_none() {

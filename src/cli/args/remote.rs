@@ -66,23 +66,28 @@ made from, `stale` if it has changed since.";
 
 /// `pull`
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 #[command(
     long_about = PULL,
     after_help = "\
 Examples:
   git st-convert pull                    list the pull requests that carry safetensors
-  git st-convert pull 42                 take pull request 42"
+  git st-convert pull 42                 take pull request 42
+  git st-convert pull 42 --verify        the same, if it holds what the checkpoint holds"
 )]
 pub(in crate::cli) struct Pull {
     /// The number of the pull request; without it those that carry safetensors are listed
     #[arg(value_name = "N")]
     pub(in crate::cli) number: Option<u64>,
     /// List all that there are, not the newest 20 alone
-    #[arg(long, conflicts_with_all = ["number", "merge", "yes"])]
+    #[arg(long, conflicts_with_all = ["number", "merge", "verify", "yes"])]
     pub(in crate::cli) all: bool,
     /// Merge it where the branch cannot move to it
     #[arg(long, requires = "number")]
     pub(in crate::cli) merge: bool,
+    /// Take it only if its files are proven to hold the checkpoint's tensors, as `verify --pr N` does
+    #[arg(long, requires = "number")]
+    pub(in crate::cli) verify: bool,
     /// Take it whatever else it changes
     #[arg(long, requires = "number")]
     pub(in crate::cli) yes: bool,

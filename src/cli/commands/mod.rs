@@ -9,3 +9,4 @@ pub(super) mod inspect;
 pub(super) mod man;
 pub(super) mod pull;
 pub(super) mod scan;
+pub(in crate::cli) mod verify;

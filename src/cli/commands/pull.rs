@@ -35,7 +35,7 @@ pub(crate) fn run(
     let options = Options { cwd, asking: environment.asking, server: &environment.servers };
     let teller = Teller::new(ui, interrupt, false);
     if let Some(number) = args.number {
-        let wish = Wish { merge: args.merge, yes: args.yes };
+        let wish = Wish { merge: args.merge, yes: args.yes, verify: args.verify };
         let pulled = pull(&options, number, wish, &teller);
         teller.finished();
         tell(ui, &pulled.map_err(failed)?);

@@ -1,0 +1,330 @@
+//! [`Check`]: one safetensors file against one checkpoint, with no more read than is needed.
+//!
+//! ```text
+//! plan of the checkpoint ─▶ the conversions that have the file's size      kilobytes; of what is far away by ranges
+//! one of them has the oid of its pointer ─▶ identical                      no byte of the file was read
+//! the header has other names, dtypes or shapes ─▶ differs                  no tensor was read
+//! every element by its bits ─▶ identical, if the header is that of a conversion; equal; or differs
+//! ```
+//!
+//! Beside the reading of tensors, the checkpoint is read from front to back for its own oid and its checksums. A
+//! checkpoint that is on the server comes once, into a temporary file of the LFS store that is gone at the end; the
+//! safetensors file passes by.
+//!
+//! Invariant: a verdict other than `differs` by the header is about a checkpoint whose bytes are those of its pointer.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::thread;
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::super::convert::Far;
+use super::super::{Error, Reporter};
+use super::beside::{Compared, Sides, oid_of};
+use super::identify::identify;
+use super::reading::{Header, Watched, read_back};
+use super::tree::Content;
+use super::{Finding, Verdict, Verified};
+use crate::checkpoint::{self, Headers, Kind, Plan};
+use crate::hash::Oid;
+use crate::lfs::{Pointer, Temp};
+use crate::read_at::{Joined, ReadAt};
+use crate::safetensors;
+use crate::safetensors::compare::{Comparison, Difference, LIMIT};
+use crate::safetensors::conversions::{Conversions, Group};
+use crate::scan;
+
+/// Verifies files.
+pub(super) struct Check<'a> {
+    pub(super) far: Option<&'a Far<'a>>,
+    /// Where temporary files go.
+    pub(super) spool: &'a dyn Fn() -> Result<Temp, Error>,
+    pub(super) key: Option<String>,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+/// The two files.
+pub(super) struct Pair {
+    pub(super) file: Content,
+    pub(super) checkpoint: Content,
+    pub(super) class: Option<String>,
+}
+
+/// A checkpoint that can be read, and what is read of the file.
+#[derive(Clone, Copy)]
+struct Work<'a, 'c> {
+    check: &'a Check<'c>,
+    file: &'a Content,
+    source: &'a dyn ReadAt,
+    pointer: Option<Pointer>,
+    /// The source, with what was inflated behind it.
+    whole: &'a dyn ReadAt,
+    plan: &'a Plan,
+    class: Option<&'a str>,
+    name: &'a BStr,
+}
+
+impl Check<'_> {
+    /// Verifies one pair. What was found stands in `verified`.
+    ///
+    /// # Errors
+    /// What keeps one of them from being read, or the checkpoint from being a conversion's source.
+    pub(super) fn run(&self, pair: &Pair, verified: &mut Verified) -> Result<Verdict, Error> {
+        let Pair { file, checkpoint, class } = pair;
+        verified.size = Some(file.len());
+        verified.oid = file.pointer().map(|pointer| pointer.oid);
+        verified.checkpoint_oid = checkpoint.pointer().map(|pointer| pointer.oid);
+        let (path, class) = (verified.path.clone(), class.as_deref());
+        let name = verified.checkpoint.clone().unwrap_or_default();
+        let verdict = match checkpoint {
+            Content::Here(source) => {
+                let verdict =
+                    self.with(file, &source.file, source.pointer, class, path.as_bstr(), verified)?;
+                source.check_unchanged()?;
+                verdict
+            }
+            Content::Spooled(spooled, pointer) => {
+                self.with(file, spooled, Some(*pointer), class, path.as_bstr(), verified)?
+            }
+            Content::Blob(bytes) => self.with(file, bytes, None, class, path.as_bstr(), verified)?,
+            Content::There(pointer) => {
+                if self.differs_from_afar(*pointer, file, class, verified)? {
+                    return Ok(Verdict::Differs);
+                }
+                let spooled = self.download(name.as_bstr(), *pointer)?;
+                self.with(file, &spooled, Some(*pointer), class, path.as_bstr(), verified)?
+            }
+        };
+        if let Content::Here(source) = file {
+            source.check_unchanged()?;
+        }
+        Ok(verdict)
+    }
+
+    /// Does the description of a checkpoint that is far away say that the file is of other tensors?
+    fn differs_from_afar(
+        &self,
+        pointer: Pointer,
+        file: &Content,
+        class: Option<&str>,
+        verified: &mut Verified,
+    ) -> Result<bool, Error> {
+        let server = self.server(pointer)?;
+        let object = server.object(pointer);
+        let Some(bytes) = object.ranged()? else { return Ok(false) };
+        if Kind::of(&bytes).map_err(checkpoint::Error::Io)? != Kind::Zip {
+            return Ok(false);
+        }
+        let plan = self.plan(&bytes, Headers::Foresee)?;
+        let conversions = Conversions::new(&plan, class)?;
+        if file.pointer().is_some() && !conversions.of_size(file.len())?.is_empty() {
+            // Its oid will say it, without a byte of it.
+            return Ok(false);
+        }
+        if self.is_whole_alone(file)? {
+            return Ok(false);
+        }
+        let header = self.header(file, verified)?;
+        Ok(header.is_none_or(|header| header.differs(&plan, &conversions, verified)))
+    }
+
+    /// Reads the description of a checkpoint, and refuses what a conversion refuses.
+    fn plan(&self, source: &dyn ReadAt, headers: Headers) -> Result<Plan, Error> {
+        let options =
+            checkpoint::Options { key: self.key.clone(), headers, ..checkpoint::Options::default() };
+        let plan = checkpoint::plan(source, &options)?;
+        if let Some(named) = scan::dangerous(&plan.globals) {
+            let global = format!("{}.{}", named.module, named.name);
+            return Err(Error::Dangerous { global, at: named.at, record: named.record.clone() });
+        }
+        Ok(plan)
+    }
+
+    fn with(
+        &self,
+        file: &Content,
+        source: &dyn ReadAt,
+        pointer: Option<Pointer>,
+        class: Option<&str>,
+        name: &BStr,
+        verified: &mut Verified,
+    ) -> Result<Verdict, Error> {
+        let source = &Watched { source, reporter: self.reporter };
+        let plan = &self.plan(source, Headers::Read)?;
+        let work = Work { check: self, file, source, pointer, whole: source, plan, class, name };
+        if plan.deflated.is_empty() {
+            return work.run(verified);
+        }
+        let temp = (self.spool)()?;
+        let (mut inflated, path) = (temp.file(), temp.path().to_owned());
+        checkpoint::inflate(source, plan, &mut inflated)?;
+        let inflated = read_back(&temp, &path)?;
+        Work { whole: &Joined::new(source, &inflated), ..work }.run(verified)
+    }
+}
+
+impl Work<'_, '_> {
+    fn run(&self, verified: &mut Verified) -> Result<Verdict, Error> {
+        let conversions = Conversions::new(self.plan, self.class)?;
+        let groups = conversions.of_size(self.file.len())?;
+        let mut is_proven = false;
+        if let (Some(pointer), Some(first)) = (self.file.pointer(), groups.first()) {
+            self.check.reporter.started(self.name, first.len);
+            let found = self.proven(verified, || {
+                identify(&groups, self.plan, self.whole, pointer.oid, self.check.reporter)
+            });
+            self.check.reporter.finished();
+            is_proven = true;
+            if let Some(conversion) = found? {
+                verified.conversion = Some(conversion);
+                verified.ties = conversions.dropped(conversion.rule);
+                verified.tensors = conversions.kept(conversion.rule);
+                return Ok(Verdict::Identical);
+            }
+        }
+        match self.file {
+            Content::There(pointer) if self.check.is_whole_alone(self.file)? => {
+                verified.downloaded = true;
+                let file = Content::Spooled(self.check.download(self.name, *pointer)?, *pointer);
+                Work { file: &file, ..*self }.compare(&conversions, &groups, is_proven, verified)
+            }
+            _ => self.compare(&conversions, &groups, is_proven, verified),
+        }
+    }
+
+    /// Compares the header, and then the tensors.
+    fn compare(
+        &self,
+        conversions: &Conversions<'_>,
+        groups: &[Group],
+        is_proven: bool,
+        verified: &mut Verified,
+    ) -> Result<Verdict, Error> {
+        let Some(header) = self.check.header(self.file, verified)? else { return Ok(Verdict::Differs) };
+        if header.differs(self.plan, conversions, verified) {
+            return Ok(Verdict::Differs);
+        }
+        let comparison = header.compare(self.plan, conversions);
+        let compared = if is_proven {
+            self.beside(header, &comparison, verified)?
+        } else {
+            let mut own = Verified::default();
+            let compared = self.proven(verified, || self.beside(header, &comparison, &mut own))?;
+            verified.tensors = own.tensors;
+            verified.downloaded |= own.downloaded;
+            compared
+        };
+        self.conclude(compared, comparison, groups, verified)
+    }
+
+    /// Does something while the checkpoint is read for its own oid and checksums.
+    fn proven<T>(
+        &self,
+        verified: &mut Verified,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (source, plan) = (self.source, self.plan);
+        let (proof, done) = thread::scope(|scope| {
+            let proof = scope.spawn(move || checkpoint::prove(source, plan));
+            let done = work();
+            (proof.join(), done)
+        });
+        let interrupted = self.check.reporter.is_interrupted();
+        if interrupted {
+            return Err(Error::Interrupted);
+        }
+        let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
+        let oid = proof.map_err(panicked)??;
+        verified.checkpoint_oid = Some(oid);
+        match self.pointer {
+            Some(pointer) if pointer.oid != oid => {
+                Err(Error::PointerMismatch { expected: pointer.oid, got: oid })
+            }
+            _ => done,
+        }
+    }
+
+    fn beside(
+        &self,
+        header: Header,
+        comparison: &Comparison,
+        verified: &mut Verified,
+    ) -> Result<Compared, Error> {
+        let begins = header.infos.first().map_or(self.file.len(), |info| info.at);
+        verified.tensors = header.infos.iter().map(|info| (info.name.clone(), info.bytes)).collect();
+        verified.downloaded |= matches!(self.file, Content::There(_));
+        let sides = Sides {
+            plan: self.plan,
+            checkpoint: self.whole,
+            infos: header.infos,
+            order: &comparison.order,
+            header: begins,
+        };
+        self.check.reporter.started(self.name, self.file.len());
+        let compared = sides.compare(&mut |each| self.check.stream(self.file, each), self.check.reporter);
+        self.check.reporter.finished();
+        if self.check.reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        compared
+    }
+
+    fn conclude(
+        &self,
+        compared: Compared,
+        comparison: Comparison,
+        groups: &[Group],
+        verified: &mut Verified,
+    ) -> Result<Verdict, Error> {
+        let Compared { differences, header, file } = compared;
+        if let (Some(pointer), Some(got)) = (self.file.pointer(), file)
+            && pointer.oid != got
+        {
+            return Err(Error::PointerMismatch { expected: pointer.oid, got });
+        }
+        verified.oid = verified.oid.or(file);
+        (verified.compared, verified.stopped) = (file.is_some(), file.is_none());
+        verified.findings.extend(differences.into_iter().map(Finding::Tensor));
+        verified.ties = comparison.ties;
+        // A tensor that many names are said to be is read once.
+        let mut keepers = BTreeMap::new();
+        for (name, keeper) in comparison.claims {
+            if verified.findings.len() >= LIMIT {
+                verified.stopped = true;
+                break;
+            }
+            let known = keepers.get(&keeper).copied();
+            let kept = known.map_or_else(|| oid_of(self.plan, keeper, self.whole), Ok)?;
+            keepers.insert(keeper, kept);
+            let is_same = oid_of(self.plan, name, self.whole)? == kept;
+            let text = |index: usize| self.plan.tensors.get(index).map(|one| one.name.clone());
+            let (name, keeper) = (text(name).unwrap_or_default(), text(keeper).unwrap_or_default());
+            if is_same {
+                verified.ties.insert(name, keeper);
+            } else {
+                verified.findings.push(Finding::Tensor(Difference::Alias { name, keeper }));
+            }
+        }
+        if !verified.findings.is_empty() {
+            return Ok(Verdict::Differs);
+        }
+        verified.conversion = is_conversion(self.plan, groups, &comparison.order, header);
+        let is_identical = verified.conversion.is_some();
+        Ok(if is_identical { Verdict::Identical } else { Verdict::Equal })
+    }
+}
+
+/// The conversion that has this header before the same data.
+fn is_conversion(
+    plan: &Plan,
+    groups: &[Group],
+    order: &[usize],
+    header: Oid,
+) -> Option<safetensors::conversions::Conversion> {
+    let has_bytes = |index: &&usize| plan.tensors.get(**index).is_some_and(|one| one.bytes() > 0);
+    let order: Vec<usize> = order.iter().filter(has_bytes).copied().collect();
+    let candidates = groups.iter().filter(|group| *group.order == *order).flat_map(|group| &group.candidates);
+    let mut same = candidates.filter(|candidate| candidate.hasher.clone().finish().0 == header);
+    same.next().map(|candidate| candidate.conversion)
+}

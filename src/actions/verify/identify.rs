@@ -1,0 +1,97 @@
+//! Which conversion of a checkpoint has a given oid: the data is read once for each order in which candidates have it,
+//! and hashed behind the header of each of them.
+//!
+//! Bounds: what has another size is no candidate, so there is seldom more than one order, and never more than six; a
+//! candidate is a running hash, at most 24 for a set of dropped names; 8 buffers of 1 MiB pass through all.
+
+use std::io;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread;
+
+use super::super::{Error, Reporter};
+use crate::buffer::{Buffer, Pool, Shared};
+use crate::checkpoint::Plan;
+use crate::hash::{Hasher, Oid};
+use crate::read_at::ReadAt;
+use crate::safetensors::conversions::{Candidate, Conversion, Group};
+use crate::safetensors::{self, Sink};
+
+/// How many buffers there are, and how many of them wait for one thread.
+const BUFFERS: usize = 8;
+const WAITING: usize = 2;
+
+/// The candidate whose file has this oid.
+pub(super) fn identify(
+    groups: &[Group],
+    plan: &Plan,
+    source: &dyn ReadAt,
+    oid: Oid,
+    reporter: &dyn Reporter,
+) -> Result<Option<Conversion>, Error> {
+    for group in groups {
+        let hashed = hash(group, plan, source, reporter)?;
+        let found = group.candidates.iter().zip(hashed).find(|(_, hashed)| *hashed == oid);
+        if let Some((candidate, _)) = found {
+            return Ok(Some(candidate.conversion));
+        }
+    }
+    Ok(None)
+}
+
+/// The oid of each candidate of a group.
+fn hash(group: &Group, plan: &Plan, source: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Vec<Oid>, Error> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let each = group.candidates.len().div_ceil(threads).next_multiple_of(2);
+    thread::scope(|scope| {
+        let (mut senders, mut workers) = (Vec::new(), Vec::new());
+        for candidates in group.candidates.chunks(each) {
+            let (sender, receiver) = mpsc::sync_channel(WAITING);
+            senders.push(sender);
+            workers.push(scope.spawn(move || go_on(candidates, &receiver)));
+        }
+        let mut fan = Fan { pool: Pool::new(BUFFERS), senders, reporter };
+        let written = safetensors::write_tensors(&group.order, plan, source, &mut fan);
+        drop(fan);
+        let hashed: Result<Vec<_>, _> = workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        written?;
+        let hashed = hashed.map_err(|_| safetensors::Error::Io(gone()))?;
+        Ok(hashed.into_iter().flatten().collect())
+    })
+}
+
+/// Hashes what comes behind the header of each candidate, two at once.
+fn go_on(candidates: &[Candidate], receiver: &Receiver<Shared>) -> Vec<Oid> {
+    let mut hashers: Vec<Hasher> = candidates.iter().map(|candidate| candidate.hasher.clone()).collect();
+    while let Ok(bytes) = receiver.recv() {
+        for pair in hashers.chunks_mut(2) {
+            match pair {
+                [one, other] => Hasher::update_both([one, other], [&bytes, &bytes]),
+                rest => rest.iter_mut().for_each(|one| one.update(&bytes)),
+            }
+        }
+    }
+    hashers.into_iter().map(|hasher| hasher.finish().0).collect()
+}
+
+/// Gives each buffer to every thread.
+struct Fan<'a> {
+    pool: Pool,
+    senders: Vec<SyncSender<Shared>>,
+    reporter: &'a dyn Reporter,
+}
+
+impl Sink for Fan<'_> {
+    fn put(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.reporter.advanced(bytes.len() as u64);
+        let bytes = self.pool.share(bytes);
+        for sender in &self.senders {
+            sender.send(bytes.clone()).map_err(|_| gone())?;
+        }
+        drop(bytes);
+        Ok(self.pool.take())
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("a hashing thread panicked")
+}

@@ -1,0 +1,336 @@
+//! Do safetensors files hold the tensors of the checkpoints that they are named after?
+//!
+//! ```text
+//! tree      the files of the work tree or of a commit, and which checkpoint one is named after
+//! check     one file against one checkpoint, with no more read than is needed
+//! reading   the bytes of a file wherever it is
+//! identify  which conversion of a checkpoint has a given oid
+//! beside    both side by side, element by element
+//! shards    the index of a set against its shards
+//! request   the files of a pull request, against the checkpoints that it was made from
+//! ```
+//!
+//! Invariant: nothing is written but temporary files of the LFS store, which are gone at the end. Who made a file, and
+//! what is said of it, counts for nothing.
+
+mod beside;
+mod check;
+mod identify;
+mod reading;
+mod request;
+mod shards;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::convert::Far;
+use super::server::Watch;
+use super::{Error, Reporter, names};
+use crate::hash::Oid;
+use crate::lfs::Temp;
+use crate::read_at::ReadAt as _;
+use crate::remote::Settings;
+use crate::repo::Repo;
+use crate::safetensors;
+use crate::safetensors::compare::Difference;
+use crate::safetensors::conversions::Conversion;
+use crate::safetensors::shard::Index;
+use check::{Check, Pair};
+use tree::{Content, Tree};
+
+pub(super) use request::prove;
+pub use request::verify_pull_request;
+pub use shards::IndexFinding;
+
+/// The longest shard index that is read.
+const INDEX_LIMIT: u64 = 64 << 20;
+
+/// What to verify.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory that relative paths start from, and in which a repository is looked for.
+    pub cwd: PathBuf,
+    /// Safetensors files, checkpoints, indices, directories; empty: every safetensors file that git knows.
+    pub paths: Vec<OsString>,
+    /// The commit that they are of, and their checkpoints; `None`: the work tree.
+    pub rev: Option<String>,
+    /// The dotted path of the dict to take, as `--key` of convert.
+    pub key: Option<String>,
+    /// How servers are asked for what is not here; `None`: they are not.
+    pub servers: Option<Settings>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A conversion of the checkpoint has these very bytes.
+    Identical,
+    /// It holds the same tensors, under the same names.
+    Equal,
+    /// It does not.
+    Differs,
+    /// It was made from a checkpoint that has changed since.
+    Stale,
+}
+
+/// What is wrong with a file.
+#[derive(Debug)]
+pub enum Finding {
+    /// It is not a safetensors file.
+    Invalid(safetensors::Error),
+    /// A tensor.
+    Tensor(Difference),
+    /// The index of a set.
+    Index(IndexFinding),
+}
+
+/// One safetensors file, or the index of some, and what was found.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the report")]
+pub struct Verified {
+    /// The file.
+    pub path: BString,
+    /// The checkpoint that it is named after.
+    pub checkpoint: Option<BString>,
+    /// What it is; `None` if that could not be seen.
+    pub verdict: Option<Verdict>,
+    /// Why not.
+    pub error: Option<Error>,
+    /// The conversion that has the very same bytes.
+    pub conversion: Option<Conversion>,
+    /// Its oid, as far as it is known, and its size in bytes.
+    pub oid: Option<Oid>,
+    /// See there.
+    pub size: Option<u64>,
+    /// The oid of the checkpoint.
+    pub checkpoint_oid: Option<Oid>,
+    /// Names that the file does not have, and those that hold their values.
+    pub ties: BTreeMap<String, String>,
+    /// What is wrong with it: the first of it.
+    pub findings: Vec<Finding>,
+    /// How much more is wrong with its header.
+    pub more: usize,
+    /// Was every byte of it compared? An oid proves it without.
+    pub compared: bool,
+    /// Did so much differ that the rest was not compared?
+    pub stopped: bool,
+    /// Was any byte of the file asked of a server?
+    pub downloaded: bool,
+    /// Is it compared with the checkpoint? An index is not.
+    pub is_index: bool,
+    /// Its tensors.
+    tensors: Tensors,
+}
+
+/// Names of tensors, and the bytes of each.
+type Tensors = Vec<(String, u64)>;
+
+impl Verified {
+    fn of(path: &BStr) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
+    }
+
+    /// Is it proven?
+    pub fn is_good(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Identical | Verdict::Equal))
+    }
+
+    /// Could it not be seen, for a reason that is none of the file's?
+    pub fn is_failed(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| !error.is_refusal())
+    }
+}
+
+/// Verifies. One bad file stops no other; each is told to the reporter, too.
+///
+/// # Errors
+/// [`Error`] for what stops the whole: no repository, git, the index.
+pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified>, Error> {
+    let repo = Repo::discover(&options.cwd)?;
+    let tree = match (&repo, &options.rev) {
+        (Some(repo), Some(rev)) => Tree::commit(repo, rev)?,
+        (Some(repo), None) => Tree::work(repo)?,
+        (None, Some(_)) => return Err(Error::NeedsRepository { option: "--rev" }),
+        (None, None) if options.paths.is_empty() => return Err(Error::NoRepository),
+        (None, None) => Tree::Plain(options.cwd.clone()),
+    };
+    let watch = Watch::new(reporter);
+    let far = repo.as_ref().map(|repo| Far::new(repo, options.servers.as_ref(), &watch, reporter));
+    let spool = || spool(repo.as_ref(), &options.cwd);
+    let check = Check { far: far.as_ref(), spool: &spool, key: options.key.clone(), reporter };
+    let mut run = Run { check, files: &tree, checkpoints: &tree, done: Vec::new() };
+    let (mut files, mut indices) = (BTreeSet::new(), BTreeSet::new());
+    if options.paths.is_empty() {
+        search(&tree, b"", &mut files, &mut indices);
+    }
+    for given in &options.paths {
+        match named(&tree, &options.cwd, given, &mut files, &mut indices) {
+            Ok(()) => {}
+            Err(error) => run.fail(Verified::of(given.as_encoded_bytes().as_bstr()), error)?,
+        }
+    }
+    run.these(&files, &indices, &BTreeSet::new())?;
+    Ok(run.done)
+}
+
+/// A temporary file: of the store, or else beside what is verified.
+fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
+    match repo {
+        Some(repo) => Ok(repo.store().temp()?),
+        None => Temp::hidden_in(cwd).map_err(|source| {
+            let (what, path) = ("write", cwd.to_owned());
+            Error::Io { what, path, source }
+        }),
+    }
+}
+
+/// Every safetensors file and index below a directory, which is empty or ends with a slash.
+fn search(tree: &Tree<'_>, dir: &[u8], files: &mut BTreeSet<BString>, indices: &mut BTreeSet<BString>) {
+    for path in tree.paths().filter(|path| path.starts_with(dir)) {
+        if names::is_safetensors(path.as_bstr()) {
+            files.insert(path.clone());
+        } else if names::is_safetensors_index(path.as_bstr()) {
+            indices.insert(path.clone());
+        }
+    }
+}
+
+/// What a person named: a safetensors file, the checkpoint of one, an index, a directory.
+fn named(
+    tree: &Tree<'_>,
+    cwd: &Path,
+    given: &OsString,
+    files: &mut BTreeSet<BString>,
+    indices: &mut BTreeSet<BString>,
+) -> Result<(), Error> {
+    let path = match tree.repo() {
+        Some(repo) => repo.path_of(cwd, given)?,
+        None => given.as_encoded_bytes().into(),
+    };
+    let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
+    if path.is_empty() || tree.paths().any(|known| known.starts_with(&dir)) {
+        search(tree, &dir, files, indices);
+    } else if names::is_safetensors_index(path.as_bstr()) {
+        indices.insert(path);
+    } else if names::is_safetensors(path.as_bstr()) {
+        files.insert(path);
+    } else if names::is_index(path.as_bstr()) {
+        indices.insert(names::safetensors_index(path.as_bstr()));
+    } else {
+        tree.open(path.as_bstr())?;
+        files.insert(names::safetensors(path.as_bstr()));
+    }
+    Ok(())
+}
+
+/// Files and where their checkpoints are.
+struct Run<'a> {
+    check: Check<'a>,
+    files: &'a Tree<'a>,
+    checkpoints: &'a Tree<'a>,
+    done: Vec<Verified>,
+}
+
+impl Run<'_> {
+    /// Verifies files, and indices with their shards, but for those that are `done`.
+    fn these(
+        &mut self,
+        files: &BTreeSet<BString>,
+        indices: &BTreeSet<BString>,
+        done: &BTreeSet<BString>,
+    ) -> Result<(), Error> {
+        let mut files = files.clone();
+        let mut read = Vec::new();
+        for path in indices {
+            match self.index(path.as_bstr()) {
+                Ok(index) => {
+                    let shards = shards::shards_of(path.as_bstr(), &index).into_iter();
+                    files.extend(shards.filter(|shard| self.is_there(shard.as_bstr())));
+                    read.push((path, index));
+                }
+                Err(error) => {
+                    let verified = Verified { is_index: true, ..Verified::of(path.as_bstr()) };
+                    self.fail(verified, error)?;
+                }
+            }
+        }
+        for path in files.difference(done) {
+            self.file(path.as_bstr())?;
+        }
+        for (path, index) in read {
+            let mut verified = Verified { is_index: true, ..Verified::of(path.as_bstr()) };
+            let verdict = shards::check(path.as_bstr(), &index, &|shard| self.tensors(shard), &mut verified);
+            self.tell(verified, verdict)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &BStr) -> Result<(), Error> {
+        let mut verified = Verified::of(path);
+        let verdict = self.pair(path, &mut verified).and_then(|pair| self.check.run(&pair, &mut verified));
+        self.tell(verified, verdict)
+    }
+
+    fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<Pair, Error> {
+        let file = self.files.open(path)?;
+        let checkpoint = self.checkpoints.checkpoint_of(path)?;
+        let class = self.checkpoints.class_of(checkpoint.as_bstr());
+        let content = self.checkpoints.open(checkpoint.as_bstr())?;
+        verified.checkpoint = Some(checkpoint);
+        Ok(Pair { file, checkpoint: content, class })
+    }
+
+    /// An interruption is no fact about a file.
+    fn tell(&mut self, mut verified: Verified, verdict: Result<Verdict, Error>) -> Result<(), Error> {
+        match verdict {
+            Ok(verdict) => verified.verdict = Some(verdict),
+            Err(error) => return self.fail(verified, error),
+        }
+        self.check.reporter.verified(&verified);
+        self.done.push(verified);
+        Ok(())
+    }
+
+    fn fail(&mut self, mut verified: Verified, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Interrupted) || self.check.reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        verified.error = Some(error);
+        self.check.reporter.verified(&verified);
+        self.done.push(verified);
+        Ok(())
+    }
+
+    fn is_there(&self, path: &BStr) -> bool {
+        !matches!(self.files.open(path), Err(Error::NotFound))
+    }
+
+    /// The tensors of a shard: as they were verified, or else by its header.
+    fn tensors(&self, path: &BStr) -> Result<Option<Tensors>, Error> {
+        let known = self.done.iter().find(|done| done.path == path && !done.tensors.is_empty());
+        if let Some(known) = known {
+            return Ok(Some(known.tensors.clone()));
+        }
+        match self.files.open(path) {
+            Ok(content) => self.check.names(&content).map(Some),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn index(&self, path: &BStr) -> Result<Index, Error> {
+        let failed = |source| Error::Safetensors(safetensors::Error::Io(source));
+        let len = |len: u64| usize::try_from(len.min(INDEX_LIMIT)).unwrap_or(0);
+        let text = match self.files.open(path)? {
+            Content::Here(source) => source.file.read_vec_at(0, len(source.file.len())).map_err(failed)?,
+            Content::Blob(bytes) => bytes,
+            Content::Spooled(file, _) => file.read_vec_at(0, len(file.len())).map_err(failed)?,
+            Content::There(pointer) => self.check.fetch(pointer, len(pointer.size))?,
+        };
+        Ok(Index::parse(&text)?)
+    }
+}

@@ -1,0 +1,174 @@
+//! Reading a safetensors file wherever it is: its header by ranges, its bytes in order, or from a temporary file.
+//!
+//! Invariant: of what is on a server no more is asked for than the caller needs; what was asked for of the file itself is
+//! told in [`Verified::downloaded`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use bstr::BStr;
+
+use super::super::convert::Far;
+use super::super::server::Server;
+use super::super::{Error, Reporter};
+use super::check::Check;
+use super::tree::Content;
+use super::{Finding, Tensors, Verified};
+use crate::checkpoint::Plan;
+use crate::lfs::{Pointer, Temp};
+use crate::read_at::{FileSource, ReadAt};
+use crate::remote::Consumer;
+use crate::safetensors::compare::Comparison;
+use crate::safetensors::conversions::Conversions;
+use crate::safetensors::{self, Info};
+
+/// How much of a file is read at once.
+const STEP: usize = 1 << 20;
+
+impl Check<'_> {
+    pub(super) fn server(&self, Pointer { oid, size }: Pointer) -> Result<&Server<'_>, Error> {
+        let server = self.far.map_or(Ok(None), Far::server)?;
+        server.ok_or(Error::NoObject { oid, size })
+    }
+
+    /// An object in a temporary file that nobody sees.
+    pub(super) fn download(&self, name: &BStr, pointer: Pointer) -> Result<FileSource, Error> {
+        let temp = (self.spool)()?;
+        let path = temp.path().to_owned();
+        self.reporter.started(name, pointer.size);
+        let mut file = temp.file();
+        let streamed = self.server(pointer)?.object(pointer).stream(0, &mut |_, bytes| {
+            self.reporter.advanced(bytes.len() as u64);
+            file.write_all(bytes)
+        });
+        self.reporter.finished();
+        streamed?;
+        read_back(&temp, &path)
+    }
+
+    /// Is it on a server that gives whole files alone?
+    pub(super) fn is_whole_alone(&self, file: &Content) -> Result<bool, Error> {
+        match file {
+            Content::There(pointer) => Ok(self.server(*pointer)?.object(*pointer).ranged()?.is_none()),
+            _ => Ok(false),
+        }
+    }
+
+    /// The header of the file; `None` if it is not a safetensors file, which is told.
+    pub(super) fn header(&self, file: &Content, verified: &mut Verified) -> Result<Option<Header>, Error> {
+        let read = match file {
+            Content::Here(source) => safetensors::read(&source.file),
+            Content::Spooled(file, _) => safetensors::read(file),
+            Content::Blob(bytes) => safetensors::read(bytes),
+            Content::There(pointer) => {
+                verified.downloaded = true;
+                let object = self.server(*pointer)?.object(*pointer);
+                let bytes = object.ranged()?.ok_or(Error::NoRanges)?;
+                safetensors::read(&bytes)
+            }
+        };
+        match read {
+            Ok((infos, metadata)) => Ok(Some(Header { infos, metadata })),
+            Err(error @ safetensors::Error::Io(_)) if !is_short(&error) => Err(error.into()),
+            Err(error) => {
+                verified.findings.push(Finding::Invalid(error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first bytes of an object.
+    pub(super) fn fetch(&self, pointer: Pointer, len: usize) -> Result<Vec<u8>, Error> {
+        let object = self.server(pointer)?.object(pointer);
+        let bytes = object.ranged()?.ok_or(Error::NoRanges)?;
+        Ok(bytes.read_vec_at(0, len).map_err(safetensors::Error::Io)?)
+    }
+
+    /// The names and sizes of a file's tensors; nothing is compared.
+    pub(super) fn names(&self, file: &Content) -> Result<Tensors, Error> {
+        let mut unseen = Verified::default();
+        let header = self.header(file, &mut unseen)?;
+        let infos = header.into_iter().flat_map(|header| header.infos);
+        Ok(infos.map(|info| (info.name, info.bytes)).collect())
+    }
+
+    /// Gives the bytes of the file in order.
+    pub(super) fn stream(&self, file: &Content, each: Consumer<'_>) -> Result<(), Error> {
+        let source: &dyn ReadAt = match file {
+            Content::Here(source) => &source.file,
+            Content::Spooled(file, _) => file,
+            Content::Blob(bytes) => bytes,
+            Content::There(pointer) => {
+                return Ok(self.server(*pointer)?.object(*pointer).stream(0, each)?);
+            }
+        };
+        let mut buffer = vec![0; STEP];
+        let mut at = 0;
+        while at < source.len() {
+            let len = usize::try_from(source.len() - at).unwrap_or(STEP).min(STEP);
+            let bytes = &mut buffer[..len];
+            let read = source.read_exact_at(bytes, at).and_then(|()| each(at, bytes));
+            read.map_err(safetensors::Error::Io)?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A file that ends inside of its header is no safetensors file.
+fn is_short(error: &safetensors::Error) -> bool {
+    matches!(error, safetensors::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// The file of a temporary name, which may go then.
+pub(super) fn read_back(temp: &Temp, path: &Path) -> Result<FileSource, Error> {
+    let failed = |source| Error::Io { what: "read", path: path.to_owned(), source };
+    temp.file().try_clone().and_then(|file: File| FileSource::new(file)).map_err(failed)
+}
+
+/// What the header of the file says.
+pub(super) struct Header {
+    pub(super) infos: Vec<Info>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Header {
+    pub(super) fn compare(&self, plan: &Plan, conversions: &Conversions<'_>) -> Comparison {
+        Comparison::new(plan, &self.infos, &self.metadata, &conversions.ties())
+    }
+
+    /// Is it of other tensors? What differs is told.
+    pub(super) fn differs(
+        &self,
+        plan: &Plan,
+        conversions: &Conversions<'_>,
+        verified: &mut Verified,
+    ) -> bool {
+        let comparison = self.compare(plan, conversions);
+        verified.more = comparison.more;
+        let differs = !comparison.differences.is_empty();
+        verified.findings.extend(comparison.differences.into_iter().map(Finding::Tensor));
+        differs
+    }
+}
+
+/// A source that ends when the person wants to stop.
+pub(super) struct Watched<'a> {
+    pub(super) source: &'a dyn ReadAt,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+impl ReadAt for Watched<'_> {
+    fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        if self.reporter.is_interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.source.read_exact_at(buf, at)
+    }
+}

@@ -1,0 +1,103 @@
+//! The safetensors files of a pull request, against the checkpoints that it was made from.
+//!
+//! Invariant: a checkpoint counts as it is in the commit that the pull request and `HEAD` come from; where `HEAD` has
+//! another one by now, the file is stale, and a commit that leaves it alone changes nothing.
+
+use std::collections::BTreeSet;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::convert::Far;
+use super::super::pull::{self, PullRequest, Requests};
+use super::super::server::Watch;
+use super::super::{Error, Reporter, names};
+use super::check::Check;
+use super::tree::Tree;
+use super::{Run, Verdict, Verified, spool};
+use crate::lfs::{Pointer, pointer};
+use crate::repo::{ObjectId, Repo};
+
+/// Verifies the pull request of this number.
+///
+/// # Errors
+/// As [`pull::pull`], before anything is taken.
+pub fn verify_pull_request(
+    options: &pull::Options<'_>,
+    number: u64,
+    key: Option<&str>,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Verified>, Error> {
+    pull::look_at(options, number, reporter, |requests, request| {
+        prove(requests, request, options, key, reporter)
+    })
+}
+
+/// Verifies the files of a pull request that was fetched.
+pub(in crate::actions) fn prove(
+    requests: &Requests<'_>,
+    request: &PullRequest,
+    options: &pull::Options<'_>,
+    key: Option<&str>,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Verified>, Error> {
+    let repo = requests.repo;
+    let base = match request.base {
+        Some(base) if base == request.commit => repo.first_parent(base)?.unwrap_or(base),
+        base => base.unwrap_or(requests.head),
+    };
+    let tree = |commit: ObjectId| Tree::commit(repo, &commit.to_string());
+    let (files, checkpoints, now) = (tree(request.commit)?, tree(base)?, tree(requests.head)?);
+    requests.complete(needed(request, &checkpoints, &now))?;
+    let watch = Watch::new(reporter);
+    let far = Far::new(repo, options.server.settings(), &watch, reporter).of_remote(&requests.remote.name);
+    let spool = || spool(Some(repo), repo.work_dir());
+    let check = Check { far: Some(&far), spool: &spool, key: key.map(str::to_owned), reporter };
+    let mut run = Run { check, files: &files, checkpoints: &checkpoints, done: Vec::new() };
+    let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));
+    for path in request.files.iter().map(|file| &file.path) {
+        if is_stale(repo, path.as_bstr(), &checkpoints, &now)? {
+            let mut verified = Verified::of(path.as_bstr());
+            verified.checkpoint = checkpoints.checkpoint_of(path.as_bstr()).ok();
+            run.tell(verified, Ok(Verdict::Stale))?;
+        } else {
+            current.insert(path.clone());
+        }
+    }
+    let stale: BTreeSet<_> = run.done.iter().map(|done| done.path.clone()).collect();
+    run.these(&current, &indices.collect(), &stale)?;
+    Ok(run.done)
+}
+
+/// The files of git that are looked into.
+fn needed(request: &PullRequest, checkpoints: &Tree<'_>, now: &Tree<'_>) -> BTreeSet<ObjectId> {
+    let mut needed: BTreeSet<ObjectId> = request.taken().map(|file| file.version.id).collect();
+    for file in &request.files {
+        let Ok(checkpoint) = checkpoints.checkpoint_of(file.path.as_bstr()) else { continue };
+        needed.extend(checkpoints.blob(checkpoint.as_bstr()));
+        needed.extend(now.blob(checkpoint.as_bstr()));
+        let config: BString = names::beside(checkpoint.as_bstr(), b"config.json");
+        needed.extend(checkpoints.blob(config.as_bstr()));
+    }
+    needed
+}
+
+/// Has `HEAD` another checkpoint than the one that a file was made from?
+fn is_stale(repo: &Repo, path: &BStr, then: &Tree<'_>, now: &Tree<'_>) -> Result<bool, Error> {
+    // Without one there is nothing that could be stale; that it cannot be verified is told later.
+    let Ok(checkpoint) = then.checkpoint_of(path) else { return Ok(false) };
+    let (then, now) = (then.blob(checkpoint.as_bstr()), now.blob(checkpoint.as_bstr()));
+    if then == now {
+        return Ok(false);
+    }
+    let (Some(then), Some(now)) = (then, now) else { return Ok(true) };
+    // Two texts may point to one object.
+    Ok(pointer_in(repo, then)?.is_none_or(|then| pointer_in(repo, now).ok().flatten() != Some(then)))
+}
+
+fn pointer_in(repo: &Repo, blob: ObjectId) -> Result<Option<Pointer>, Error> {
+    let limit = pointer::MAX_LEN as u64;
+    match repo.blob_size(blob)? {
+        Some(size) if size < limit => Ok(Pointer::parse(&repo.blob(blob, limit)?).ok()),
+        _ => Ok(None),
+    }
+}

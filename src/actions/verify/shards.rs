@@ -1,0 +1,94 @@
+//! The index of a set of safetensors shards against what the shards hold.
+//!
+//! Invariant: an index is right if every key is in the shard that it names, every tensor of a shard is a key, and the
+//! size that it gives, if it does, is that of all tensors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::{Error, names};
+use super::{Finding, Tensors, Verdict, Verified};
+use crate::safetensors::compare::LIMIT;
+use crate::safetensors::shard::Index;
+
+/// What is wrong with an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexFinding {
+    /// It names a shard that is not there.
+    NoShard {
+        /// The shard.
+        shard: BString,
+    },
+    /// It names a tensor that is not in its shard.
+    NotInShard {
+        /// The tensor.
+        name: String,
+        /// The shard.
+        shard: String,
+    },
+    /// It does not name a tensor of a shard, or names another shard for it.
+    NotInIndex {
+        /// The tensor.
+        name: String,
+        /// The shard.
+        shard: String,
+    },
+    /// Its size is not that of the tensors.
+    TotalSize {
+        /// What it says.
+        said: String,
+        /// The bytes of all tensors.
+        held: u64,
+    },
+}
+
+/// Gives the tensors of a shard; `None` if there is no such file.
+pub(super) type Lookup<'a> = &'a dyn Fn(&BStr) -> Result<Option<Tensors>, Error>;
+
+/// Where the shards of an index are.
+pub(super) fn shards_of(path: &BStr, index: &Index) -> BTreeSet<BString> {
+    index.weight_map.values().map(|shard| names::beside(path, shard.as_bytes())).collect()
+}
+
+/// Holds an index against its shards. `tensors` looks into a shard.
+pub(super) fn check(
+    path: &BStr,
+    index: &Index,
+    tensors: Lookup<'_>,
+    verified: &mut Verified,
+) -> Result<Verdict, Error> {
+    let (mut findings, mut total, mut is_whole) = (Vec::new(), 0_u64, true);
+    let shards: BTreeSet<&String> = index.weight_map.values().collect();
+    let mut held: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for shard in shards {
+        let file = names::beside(path, shard.as_bytes());
+        let Some(tensors) = tensors(file.as_bstr())? else {
+            is_whole = false;
+            findings.push(IndexFinding::NoShard { shard: file });
+            continue;
+        };
+        let names = held.entry(shard).or_default();
+        for (name, bytes) in tensors {
+            total = total.saturating_add(bytes);
+            if index.weight_map.get(&name) != Some(shard) {
+                findings.push(IndexFinding::NotInIndex { name: name.clone(), shard: shard.clone() });
+            }
+            names.insert(name);
+        }
+    }
+    for (name, shard) in &index.weight_map {
+        if held.get(shard.as_str()).is_some_and(|names| !names.contains(name)) {
+            findings.push(IndexFinding::NotInShard { name: name.clone(), shard: shard.clone() });
+        }
+    }
+    if let Some(said) = index.metadata.get("total_size").filter(|_| is_whole)
+        // Some writers give it as a float.
+        && said.to_string().trim_end_matches(".0") != total.to_string()
+    {
+        findings.push(IndexFinding::TotalSize { said: said.to_string(), held: total });
+    }
+    verified.more = findings.len().saturating_sub(LIMIT);
+    verified.findings.extend(findings.into_iter().take(LIMIT).map(Finding::Index));
+    Ok(if verified.findings.is_empty() { Verdict::Equal } else { Verdict::Differs })
+}

@@ -1,0 +1,186 @@
+//! [`Tree`]: the files of the work tree or of a commit, and [`Content`], where the bytes of one are.
+//!
+//! Invariant: a pointer stands for its object, and nothing is downloaded to open one. In a repository no symbolic link
+//! is followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::convert::{CONFIG_LIMIT, Source, class_in};
+use super::super::{Error, names};
+use crate::lfs::Pointer;
+use crate::read_at::{FileSource, ReadAt};
+use crate::repo::{Mode, ObjectId, Repo};
+
+/// The longest file of git itself, not under Git LFS, that is read.
+const MAX_BLOB: u64 = 1 << 30;
+
+/// Files by their paths.
+pub(super) enum Tree<'a> {
+    /// Of the work tree, with what the index has of them.
+    Work {
+        /// The repository.
+        repo: &'a Repo,
+        /// The files of the index.
+        files: BTreeMap<BString, ObjectId>,
+    },
+    /// Of a commit.
+    Commit {
+        /// The repository.
+        repo: &'a Repo,
+        /// Its files.
+        files: BTreeMap<BString, ObjectId>,
+    },
+    /// Of a directory that is in no repository.
+    Plain(PathBuf),
+}
+
+/// Where the bytes of a file are.
+pub(super) enum Content {
+    /// In a file of this machine.
+    Here(Source),
+    /// In git itself.
+    Blob(Vec<u8>),
+    /// On the LFS server.
+    There(Pointer),
+    /// Of the LFS server, in a file that nobody sees.
+    Spooled(FileSource, Pointer),
+}
+
+impl Content {
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Here(source) => source.file.len(),
+            Self::Blob(bytes) => ReadAt::len(bytes),
+            Self::There(pointer) => pointer.size,
+            Self::Spooled(file, _) => file.len(),
+        }
+    }
+
+    pub(super) fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Here(source) => source.pointer,
+            Self::Blob(_) => None,
+            Self::There(pointer) | Self::Spooled(_, pointer) => Some(*pointer),
+        }
+    }
+}
+
+impl<'a> Tree<'a> {
+    /// The work tree.
+    pub(super) fn work(repo: &'a Repo) -> Result<Self, Error> {
+        let entries = repo.entries()?.into_iter().filter(|entry| entry.stage == 0);
+        let files = entries.filter(|entry| matches!(entry.mode, Mode::File | Mode::Executable));
+        Ok(Self::Work { repo, files: files.map(|entry| (entry.path, entry.id)).collect() })
+    }
+
+    /// A revision.
+    pub(super) fn commit(repo: &'a Repo, rev: &str) -> Result<Self, Error> {
+        Ok(Self::Commit { repo, files: repo.files_at(rev)?.into_iter().collect() })
+    }
+
+    pub(super) fn repo(&self) -> Option<&'a Repo> {
+        match self {
+            Self::Work { repo, .. } | Self::Commit { repo, .. } => Some(repo),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// The paths that git knows.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &BString> {
+        self.files().into_iter().flat_map(BTreeMap::keys)
+    }
+
+    fn files(&self) -> Option<&BTreeMap<BString, ObjectId>> {
+        match self {
+            Self::Work { files, .. } | Self::Commit { files, .. } => Some(files),
+            Self::Plain(_) => None,
+        }
+    }
+
+    /// The blob that git has at a path.
+    pub(super) fn blob(&self, path: &BStr) -> Option<ObjectId> {
+        self.files()?.get(path).copied()
+    }
+
+    /// Opens a file, or says what the server would have to be asked for.
+    pub(super) fn open(&self, path: &BStr) -> Result<Content, Error> {
+        let opened = match self {
+            Self::Plain(dir) => {
+                let file = dir.join(path.to_path().map_err(|_| Error::NotFound)?);
+                Source::plain(None, path, file).map(Content::Here)
+            }
+            Self::Work { repo, files } => match Source::work_tree(repo, path, None) {
+                // A sparse checkout leaves it out.
+                Err(Error::NotFound) => self.in_git(repo, files, path),
+                opened => opened.map(Content::Here),
+            },
+            Self::Commit { repo, files } => self.in_git(repo, files, path),
+        };
+        match opened {
+            Err(Error::NoObject { oid, size }) => Ok(Content::There(Pointer { oid, size })),
+            opened => opened,
+        }
+    }
+
+    fn in_git(
+        &self,
+        repo: &Repo,
+        files: &BTreeMap<BString, ObjectId>,
+        path: &BStr,
+    ) -> Result<Content, Error> {
+        let blob = files.get(path).ok_or(Error::NotFound)?;
+        let bytes = repo.blob(*blob, MAX_BLOB)?;
+        match Pointer::parse(&bytes) {
+            Ok(pointer) => Source::object(self.repo(), path, pointer).map(Content::Here),
+            Err(_) => Ok(Content::Blob(bytes)),
+        }
+    }
+
+    /// The checkpoint that a safetensors file is named after.
+    pub(super) fn checkpoint_of(&self, path: &BStr) -> Result<BString, Error> {
+        let is_source = |other: &BString| {
+            names::is_weight_like(other.as_bstr()) && names::safetensors(other.as_bstr()) == path
+        };
+        let mut found: BTreeSet<BString> = self.paths().filter(|other| is_source(other)).cloned().collect();
+        found.extend(self.beside(path).into_iter().filter(is_source));
+        let mut all = found.into_iter();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(first), Some(second)) => {
+                Err(Error::SeveralCheckpoints { first, second, more: all.count() })
+            }
+            (None, _) => Err(Error::NoCheckpoint),
+        }
+    }
+
+    /// What is in the directory of a path on the disk, whether git knows it or not.
+    fn beside(&self, path: &BStr) -> Vec<BString> {
+        let root = match self {
+            Self::Work { repo, .. } => repo.work_dir(),
+            Self::Plain(dir) => dir,
+            Self::Commit { .. } => return Vec::new(),
+        };
+        let dir = path.rsplit_once_str("/").map_or(b"".as_bstr(), |(dir, _)| dir.as_bstr());
+        let entries = dir.to_path().ok().and_then(|dir| fs::read_dir(root.join(dir)).ok());
+        let entries = entries.into_iter().flatten().flatten();
+        let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        files.map(|entry| names::beside(path, entry.file_name().as_encoded_bytes())).collect()
+    }
+
+    /// The model's class, by the `config.json` beside a checkpoint.
+    pub(super) fn class_of(&self, path: &BStr) -> Option<String> {
+        let config = names::beside(path, b"config.json");
+        match self.open(config.as_bstr()).ok()? {
+            Content::Here(source) if source.file.len() <= CONFIG_LIMIT => {
+                let len = usize::try_from(source.file.len()).ok()?;
+                class_in(&source.file.read_vec_at(0, len).ok()?)
+            }
+            Content::Blob(bytes) => class_in(&bytes),
+            _ => None,
+        }
+    }
+}

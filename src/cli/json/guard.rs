@@ -1,0 +1,69 @@
+//! The lines of a hook that judges what enters a repository.
+
+use serde_json::json;
+
+use super::super::error::Report;
+use super::{line, native, path};
+use crate::actions::guard::install::{Place, State as HookState};
+use crate::actions::guard::{Finding, Guarded, State};
+
+/// The line of a file that a hook has something to say of.
+pub(in crate::cli) fn finding(finding: &Finding) -> String {
+    let report = finding.report.as_ref();
+    let (state, why) = match &finding.state {
+        State::Refused => ("refused", None),
+        State::Unchecked => ("unchecked", None),
+        State::Unseen => ("unseen", None),
+        State::Known => ("known", None),
+        State::Allowed { reason } => ("allowed", Some(reason)),
+    };
+    line(&json!({
+        "type": "finding",
+        "path": path(&finding.path),
+        "status": state,
+        "judged_by": if report.is_some() { "content" } else { "name" },
+        "format": report.map(|report| report.content.name()),
+        "verdict": report.map(|report| report.verdict.name()),
+        "lfs": finding.is_lfs,
+        "size": finding.size,
+        "oid": finding.oid.map(|oid| oid.to_string()),
+        "blob": finding.blob.map(|blob| blob.to_string()),
+        "dangerous": finding.dangerous(),
+        "reason": why.or(finding.reason.as_ref()),
+    }))
+}
+
+/// The last line of a hook, whatever its end.
+pub(in crate::cli) fn guarded(answer: Option<&Guarded>, failure: Option<&Report>, exit_code: u8) -> String {
+    let count = |state: &State| answer.map(|answer| answer.count(state));
+    line(&json!({
+        "type": "summary",
+        "files": answer.map(|answer| answer.files),
+        "judged_by_name": answer.map(|answer| answer.by_name),
+        "refused": count(&State::Refused),
+        "unchecked": count(&State::Unchecked),
+        "unseen": count(&State::Unseen),
+        "known": count(&State::Known),
+        "allowed": count(&State::Allowed { reason: String::new() }),
+        "reason": failure.map(Report::reason),
+        "exit_code": exit_code,
+    }))
+}
+
+/// The line of a hook that was written, taken away or looked for.
+pub(in crate::cli) fn hook(place: &Place) -> String {
+    line(&json!({
+        "type": "hook",
+        "name": place.hook.name(),
+        "path": native(place.path.as_os_str()),
+        "status": match place.state {
+            HookState::Installed => "installed",
+            HookState::Unchanged => "unchanged",
+            HookState::Removed => "removed",
+            HookState::Present => "present",
+            HookState::Other => "other",
+            HookState::Absent => "absent",
+        },
+        "previous": place.has_previous,
+    }))
+}

@@ -1,0 +1,250 @@
+//! The files that converters have made, or would make, of one checkpoint: [`Candidate`], by which a file is recognised
+//! without being read.
+//!
+//! ```text
+//! which names are kept   today's rule with the table, without it, the rule before November 2023
+//! × how they are laid out   safetensors 0.3.1 and later, 0.3.0, up to 0.2.8
+//! × metadata   {"format": "pt"} and the dropped names in each order that there is, {"format": "pt"} alone, none
+//! ```
+//!
+//! The reference orders metadata at random, so of k dropped names there are (k + 1)! files; up to [`ORDERED`] names all
+//! are tried, beyond that the sorted one. What does not have the wanted size is no candidate, so that few are left.
+//!
+//! Invariant: a candidate holds a running hash that has the header, and no header; equal ones are there once. Sources:
+//! the reference converter before and after its change of 17 November 2023, and the `safetensors` crate's releases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Error, Layout, Release};
+use crate::checkpoint::Plan;
+use crate::checkpoint::ties::{self, Policy, Ties};
+use crate::hash::{Hasher, Oid};
+
+/// Up to how many dropped names every order of the metadata is tried: 24 of them.
+pub const ORDERED: usize = 3;
+
+/// Which names are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// What we do: of a tied set, the first name that the table of the model's class does not call an alias.
+    Table,
+    /// The same without the table.
+    Plain,
+    /// The first in the order of the state dict, and no word of the others.
+    FirstName,
+}
+
+/// What stands in the metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// The format and the dropped names.
+    Dropped,
+    /// The format alone.
+    Format,
+    /// There is none.
+    Nothing,
+}
+
+/// How a file was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conversion {
+    /// Which names are kept.
+    pub rule: Rule,
+    /// By which release.
+    pub release: Release,
+    /// With which metadata.
+    pub words: Words,
+    /// Is any name dropped?
+    pub drops: bool,
+}
+
+impl fmt::Display for Conversion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.release {
+            Release::Current => "safetensors 0.3.1 or later",
+            Release::V0_3_0 => "safetensors 0.3.0",
+            Release::V0_2_8 => "safetensors 0.2.8 or earlier",
+        })?;
+        if self.drops {
+            f.write_str(match self.rule {
+                Rule::Table => ", today's rule",
+                Rule::Plain => ", today's rule without the table of tied names",
+                Rule::FirstName => ", the rule before November 2023",
+            })?;
+        }
+        match self.words {
+            Words::Format if self.drops && self.rule != Rule::FirstName => {
+                f.write_str(", without the dropped names")
+            }
+            Words::Nothing => f.write_str(", without metadata"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A file that may be the one.
+#[derive(Clone)]
+pub struct Candidate {
+    /// How it is made.
+    pub conversion: Conversion,
+    /// A hash of its header, to go on with its data.
+    pub hasher: Hasher,
+}
+
+/// Candidates with the same data.
+#[derive(Clone)]
+pub struct Group {
+    /// The tensors in the order of the data, as indices of [`Plan::tensors`].
+    pub order: Arc<[usize]>,
+    /// How many bytes they have.
+    pub len: u64,
+    /// The files.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The conversions of one checkpoint, the likeliest first.
+pub struct Conversions<'a> {
+    plan: &'a Plan,
+    /// Which names are kept, by each rule that keeps others.
+    selections: Vec<(Rule, Ties)>,
+}
+
+impl<'a> Conversions<'a> {
+    /// Of a plan; `class` is the model's, as `architectures[0]` of its `config.json` names it.
+    ///
+    /// # Errors
+    /// [`crate::checkpoint::Error`]
+    pub fn new(plan: &'a Plan, class: Option<&str>) -> Result<Self, crate::checkpoint::Error> {
+        let table = class.map(Policy::for_architecture).unwrap_or_default();
+        let mut selections = vec![(Rule::Table, ties::resolve(plan, &table)?)];
+        let bare = ties::resolve(plan, &Policy::default())?;
+        if selections.iter().all(|(_, known)| *known != bare) {
+            selections.push((Rule::Plain, bare));
+        }
+        selections.extend(ties::by_first_name(plan).map(|ties| (Rule::FirstName, ties)));
+        Ok(Self { plan, selections })
+    }
+
+    /// What today's rule makes of the names, with the table and without.
+    pub fn ties(&self) -> Vec<&Ties> {
+        let today = self.selections.iter().filter(|(rule, _)| *rule != Rule::FirstName);
+        today.map(|(_, ties)| ties).collect()
+    }
+
+    /// The tensors that a rule keeps, with their bytes.
+    pub fn kept(&self, rule: Rule) -> Vec<(String, u64)> {
+        let kept = self.by(rule).into_iter().flat_map(|ties| &ties.kept);
+        let tensors = kept.filter_map(|&index| self.plan.tensors.get(index));
+        tensors.map(|tensor| (tensor.name.clone(), tensor.bytes())).collect()
+    }
+
+    /// The names that a rule drops, and those that hold their values.
+    pub fn dropped(&self, rule: Rule) -> BTreeMap<String, String> {
+        self.by(rule).map(|ties| ties.dropped.clone()).unwrap_or_default()
+    }
+
+    fn by(&self, rule: Rule) -> Option<&Ties> {
+        self.selections.iter().find(|(known, _)| *known == rule).map(|(_, ties)| ties)
+    }
+
+    /// Those of a size in bytes, put together by their data.
+    ///
+    /// # Errors
+    /// [`Error`] of a layout.
+    pub fn of_size(&self, size: u64) -> Result<Vec<Group>, Error> {
+        let mut found = Found { plan: self.plan, size, groups: Vec::new(), seen: BTreeSet::new() };
+        for release in [Release::Current, Release::V0_2_8, Release::V0_3_0] {
+            // Without a word of what is dropped, the rule that never had one is the likeliest.
+            for (rule, ties) in self.selections.iter().rev() {
+                let drops = !ties.dropped.is_empty();
+                let conversion = |words| Conversion { rule: *rule, release, words, drops };
+                found.add(conversion(Words::Format), ties, Some(&[("format", "pt")]))?;
+                found.add(conversion(Words::Nothing), ties, None)?;
+            }
+            let today = self.selections.iter().filter(|(rule, _)| *rule != Rule::FirstName);
+            for (rule, ties) in today.filter(|(_, ties)| !ties.dropped.is_empty()) {
+                let mut metadata = vec![("format", "pt")];
+                let dropped = ties.dropped.iter().filter(|(name, _)| *name != "format");
+                metadata.extend(dropped.map(|(name, kept)| (name.as_str(), kept.as_str())));
+                metadata.sort_unstable();
+                let conversion = Conversion { rule: *rule, release, words: Words::Dropped, drops: true };
+                found.ordered(conversion, ties, &mut metadata)?;
+            }
+        }
+        Ok(found.groups)
+    }
+}
+
+struct Found<'a> {
+    plan: &'a Plan,
+    size: u64,
+    groups: Vec<Group>,
+    /// The header, and the group.
+    seen: BTreeSet<(Oid, usize)>,
+}
+
+impl Found<'_> {
+    /// Adds one with each order of its metadata, the sorted one first.
+    fn ordered(
+        &mut self,
+        conversion: Conversion,
+        ties: &Ties,
+        metadata: &mut [(&str, &str)],
+    ) -> Result<(), Error> {
+        // In another order it is as long.
+        let is_wanted = self.add(conversion, ties, Some(metadata))?;
+        let is_sorted = conversion.release == Release::V0_2_8;
+        if is_wanted && !is_sorted && ties.dropped.len() <= ORDERED {
+            let mut orders = Vec::new();
+            permute(metadata, 0, &mut orders);
+            for order in orders {
+                self.add(conversion, ties, Some(&order))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one, if it is as long as is wanted.
+    fn add(
+        &mut self,
+        conversion: Conversion,
+        ties: &Ties,
+        metadata: Option<&[(&str, &str)]>,
+    ) -> Result<bool, Error> {
+        let layout = Layout::of_release(self.plan, &ties.kept, metadata, conversion.release)?;
+        if layout.size() != self.size {
+            return Ok(false);
+        }
+        let has_bytes = |index: &usize| self.plan.tensors.get(*index).is_some_and(|one| one.bytes() > 0);
+        let order: Vec<usize> = layout.places().iter().map(|place| place.tensor).filter(has_bytes).collect();
+        let known = self.groups.iter().position(|group| *group.order == *order);
+        let at = known.unwrap_or_else(|| {
+            let len = layout.data_len();
+            self.groups.push(Group { order: order.into(), len, candidates: Vec::new() });
+            self.groups.len() - 1
+        });
+        let mut hasher = Hasher::default();
+        hasher.update(layout.header());
+        if let (true, Some(group)) =
+            (self.seen.insert((hasher.clone().finish().0, at)), self.groups.get_mut(at))
+        {
+            group.candidates.push(Candidate { conversion, hasher });
+        }
+        Ok(true)
+    }
+}
+
+/// Every order of `items` from the index `from` on.
+fn permute<T: Copy>(items: &mut [T], from: usize, orders: &mut Vec<Vec<T>>) {
+    if from + 1 >= items.len() {
+        orders.push(items.to_vec());
+        return;
+    }
+    for other in from..items.len() {
+        items.swap(from, other);
+        permute(items, from + 1, orders);
+        items.swap(from, other);
+    }
+}

@@ -1,0 +1,146 @@
+//! `verify` of files on the disk, in the work tree, in a commit, and behind pointers.
+
+use std::fs;
+
+use super::{CASES, CHECKPOINT, CONFIG, FILE, file, fixture, lines};
+use crate::clone::World;
+use crate::hub::Builder;
+use crate::sandbox::Sandbox;
+
+#[test]
+fn every_file_on_the_disk_gets_its_verdict() {
+    let sandbox = Sandbox::new();
+    for case in CASES {
+        let dir = sandbox.path(case.file);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("config.json"), CONFIG).unwrap();
+        fs::write(dir.join(CHECKPOINT), case.checkpoint()).unwrap();
+        fs::write(dir.join(FILE), file(case.file)).unwrap();
+        let output = sandbox.bin(&dir, &["verify", FILE]);
+        case.check(&output);
+        assert_eq!(
+            output.stdout,
+            sandbox.bin(&dir, &["verify", CHECKPOINT]).stdout,
+            "by the checkpoint's name"
+        );
+        assert!(!output.stdout.contains("downloaded"), "{output:#?}");
+    }
+}
+
+#[test]
+fn the_work_tree_and_a_commit_may_say_other_things() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    fs::write(dir.join(CHECKPOINT), fixture("tied.bin")).unwrap();
+    fs::write(dir.join("config.json"), CONFIG).unwrap();
+    fs::write(dir.join(FILE), file("0.8.0-tied")).unwrap();
+    sandbox.git(&dir, &["add", "-A"]);
+    sandbox.git(&dir, &["commit", "-q", "-m", "two"]);
+    fs::write(dir.join(FILE), file("flipped")).unwrap();
+    let here = sandbox.bin(&dir, &["verify"]);
+    assert_eq!(here.code, Some(1), "{here:#?}");
+    assert!(here.stdout.starts_with("model.safetensors: differs from pytorch_model.bin\n"), "{here:#?}");
+    for args in [&["verify", "--rev", "HEAD"][..], &["verify", "--rev", "main", FILE]] {
+        let there = sandbox.bin(&dir, args);
+        assert_eq!(there.code, Some(0), "{there:#?}");
+        assert!(
+            there
+                .stdout
+                .starts_with("model.safetensors: identical to the conversion of pytorch_model.bin by ")
+        );
+    }
+    let none = sandbox.bin(&dir, &["verify", "--rev", "HEAD~1"]);
+    assert_eq!((none.code, none.stderr.as_str()), (Some(0), "there is no safetensors file to verify\n"));
+    assert_eq!(sandbox.bin(&dir, &["verify", "--rev", "nowhere"]).code, Some(2));
+    assert_eq!(sandbox.bin(&dir, &["verify", "nowhere.safetensors"]).code, Some(2));
+    // The status is as it was: nothing was written.
+    assert_eq!(sandbox.git(&dir, &["status", "--porcelain"]), " M model.safetensors\n");
+}
+
+#[test]
+fn one_bad_file_stops_no_other_and_json_says_it_all() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    for (at, checkpoint, converted) in
+        [("a", "plain.bin", "swapped"), ("b", "tied.bin", "0.8.0-tied"), ("c", "many.bin", "reordered")]
+    {
+        fs::create_dir(dir.join(at)).unwrap();
+        fs::write(dir.join(at).join("config.json"), CONFIG).unwrap();
+        fs::write(dir.join(at).join(CHECKPOINT), fixture(checkpoint)).unwrap();
+        fs::write(dir.join(at).join(FILE), file(converted)).unwrap();
+    }
+    fs::write(dir.join("alone.safetensors"), file("0.8.0-tied")).unwrap();
+    sandbox.git(&dir, &["add", "-A"]);
+    let output = sandbox.bin(&dir, &["verify", "--json"]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    let found = lines(&output);
+    let verdicts: Vec<_> =
+        found.iter().map(|line| (line["path"].as_str(), line["verdict"].as_str())).collect();
+    assert_eq!(
+        verdicts[..4],
+        [
+            (Some("a/model.safetensors"), Some("differs")),
+            (Some("alone.safetensors"), None),
+            (Some("b/model.safetensors"), Some("identical")),
+            (Some("c/model.safetensors"), Some("equal")),
+        ]
+    );
+    let element = &found[0]["differences"][0];
+    assert_eq!((element["kind"].as_str(), element["name"].as_str()), (Some("element"), Some("h.0.weight")));
+    assert_eq!(element["index"], serde_json::json!([0, 0]));
+    assert_eq!(element["checkpoint"]["bits"], "0xbf45b7de");
+    assert_eq!(found[1]["reason"], "has no checkpoint beside it to be verified by");
+    assert_eq!(found[2]["tied"][0]["kept"], "transformer.wte.weight");
+    assert_eq!(found[2]["oid"], crate::hub::oid_of(&file("0.8.0-tied")));
+    assert_eq!(found[2]["checkpoint_oid"], crate::hub::oid_of(&fixture("tied.bin")));
+    let summary = &found[4];
+    for (key, count) in
+        [("files", 4), ("identical", 1), ("equal", 1), ("differs", 1), ("stale", 0), ("failed", 1)]
+    {
+        assert_eq!(summary[key], count, "{key}");
+    }
+    assert_eq!(summary["exit_code"], 2);
+    let below = sandbox.bin(&dir, &["verify", "b", "c"]);
+    assert_eq!(below.code, Some(0), "{below:#?}");
+}
+
+#[test]
+fn behind_pointers_both_come_from_the_server_and_leave_nothing() {
+    for (converted, code) in [("0.8.0-tied", 0), ("other", 0), ("flipped", 1)] {
+        let (checkpoint, bytes) = match converted {
+            "other" => (fixture("many.bin"), file("other-choice")),
+            converted => (fixture("tied.bin"), file(converted)),
+        };
+        let mut model = Builder::new();
+        model.file("config.json", CONFIG).lfs(CHECKPOINT, checkpoint).lfs(FILE, bytes.clone()).commit("all");
+        let world = World::with(&model);
+        let dir = world.clone(&[]);
+        for args in [&["verify"][..], &["verify", "--rev", "HEAD"]] {
+            world.hub.forget_requests();
+            let output = world.run(&dir, args);
+            assert_eq!(output.code, Some(code), "{output:#?}");
+            assert_eq!(super::fetched(&world, &bytes) == 0, converted == "0.8.0-tied", "{output:#?}");
+        }
+        let objects = dir.join(".git/lfs/objects");
+        assert!(!objects.exists() || crate::clone::names(&objects).is_empty());
+        assert!(super::is_swept(&dir));
+        let offline = world.run(&dir, &["verify", "--offline"]);
+        assert_eq!(offline.code, Some(1), "{offline:#?}");
+        assert!(offline.stderr.contains("is an LFS pointer whose object is not here"), "{offline:#?}");
+    }
+}
+
+#[test]
+fn two_checkpoints_of_one_name_are_not_guessed_between() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("both");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join(CHECKPOINT), fixture("plain.bin")).unwrap();
+    fs::write(dir.join("model.pt"), fixture("tied.bin")).unwrap();
+    fs::write(dir.join(FILE), file("0.8.0-plain")).unwrap();
+    let output = sandbox.bin(&dir, &["verify", FILE]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    assert!(
+        output.stderr.starts_with("error: model.safetensors: may be of model.pt and of pytorch_model.bin\n")
+    );
+}

@@ -1,0 +1,152 @@
+//! The acceptance of `git st-convert verify`: files that the real `save_file` of three releases wrote, and what somebody
+//! could do to them (`fixtures/make_verify.py`), on the hub and on the disk.
+
+mod here;
+mod requests;
+mod shards;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::clone::{ID, World};
+use crate::formats::fixtures;
+use crate::hub::{Builder, oid_of};
+use crate::sandbox::Output;
+
+/// The class whose tied names the fixtures have.
+const CONFIG: &str = "{\"architectures\": [\"GPT2LMHeadModel\"]}\n";
+
+const CHECKPOINT: &str = "pytorch_model.bin";
+const FILE: &str = "model.safetensors";
+
+/// The bytes of a fixture.
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(fixtures().join("verify").join(name)).unwrap()
+}
+
+fn file(name: &str) -> Vec<u8> {
+    fixture(&format!("{name}.safetensors"))
+}
+
+/// What a file is verified by, and what it has to be.
+struct Case {
+    file: &'static str,
+    checkpoint: &'static str,
+    verdict: &'static str,
+    /// What stands in the report.
+    says: &'static [&'static str],
+}
+
+const fn case(
+    file: &'static str,
+    checkpoint: &'static str,
+    verdict: &'static str,
+    says: &'static [&'static str],
+) -> Case {
+    Case { file, checkpoint, verdict, says }
+}
+
+const OLD: &str = "by safetensors 0.2.8 or earlier";
+const PADDED: &str = "by safetensors 0.3.0";
+const NEW: &str = "by safetensors 0.3.1 or later";
+
+/// Every file of the fixtures.
+const CASES: &[Case] = &[
+    case("0.2.8-plain", "plain", "identical", &[OLD]),
+    case("0.3.0-plain", "plain", "identical", &[PADDED]),
+    case("0.3.1-plain", "plain", "identical", &[NEW]),
+    case("0.8.0-plain", "plain", "identical", &[NEW]),
+    case("0.2.8-tied", "tied", "identical", &["0.2.8 or earlier, the rule before November 2023"]),
+    // Its header is as long as either release pads it.
+    case("0.3.0-tied", "tied", "identical", &[NEW]),
+    case("0.3.1-tied", "tied", "identical", &["lm_head.weight → transformer.wte.weight"]),
+    case("0.8.0-tied", "tied", "identical", &["0.3.1 or later, today's rule\n"]),
+    case("0.8.0-tied-unsorted", "tied", "identical", &["0.3.1 or later, today's rule\n"]),
+    case("bare", "tied", "identical", &["0.3.1 or later, the rule before November 2023\n"]),
+    case("no-metadata", "tied", "identical", &["without metadata"]),
+    case("nan", "nan", "identical", &[NEW]),
+    case("four-unsorted", "four", "identical", &["0.3.1 or later, today's rule\n", "d → a"]),
+    case("four-other", "four", "equal", &["a → d"]),
+    case("reordered", "many", "equal", &["tie.4 → tie.0"]),
+    case("other-choice", "many", "equal", &["tie.0 → tie.3"]),
+    case("claimed", "apart", "equal", &["second → first"]),
+    case(
+        "flipped",
+        "tied",
+        "differs",
+        &[
+            "element  transformer.wte.weight[7, 2] is 0.4815164 (0x3ef68951), in the checkpoint 0.48151636 (0x3ef68950)",
+        ],
+    ),
+    case("swapped", "plain", "differs", &["element  h.0.weight[0, 0] is", "element  h.1.weight[0, 0] is"]),
+    case("dtype", "plain", "differs", &["dtype    h.0.bias is BF16, in the checkpoint F16"]),
+    case("shape", "plain", "differs", &["shape    wz is [3, 2], in the checkpoint [2, 3]"]),
+    case("missing", "plain", "differs", &["missing  ids"]),
+    case("extra", "plain", "differs", &["extra    ids\\x1b[2J"]),
+    case("renamed-tensor", "plain", "differs", &["extra    wy", "missing  wz"]),
+    case("renamed", "tied", "differs", &["extra    lm_heat.weight"]),
+    case("lied", "tied", "differs", &["alias    lm_head.weight is said to be transformer.h.0.weight"]),
+    case(
+        "lied-apart",
+        "apart",
+        "differs",
+        &["alias    second is said to be third, which holds other values"],
+    ),
+    case(
+        "truncated",
+        "plain",
+        "differs",
+        &["is not a safetensors file: has 666 bytes where its header describes 675"],
+    ),
+    case("nan-payload", "nan", "differs", &["n[1] is NaN (0x7fe00001), in the checkpoint NaN (0x7fa00001)"]),
+    // The old converter lost a tensor, so that the very bytes that it wrote are none of this checkpoint's.
+    case("lost", "lost", "differs", &["missing  whole"]),
+];
+
+impl Case {
+    #[track_caller]
+    fn check(&self, output: &Output) {
+        let code = i32::from(self.verdict == "differs");
+        assert_eq!(output.code, Some(code), "{}: {output:#?}", self.file);
+        assert!(output.stdout.contains(self.verdict), "{}: {}", self.file, output.stdout);
+        for said in self.says {
+            assert!(output.stdout.contains(said), "{}: {said:?} in {}", self.file, output.stdout);
+        }
+    }
+
+    fn checkpoint(&self) -> Vec<u8> {
+        fixture(&format!("{}.bin", self.checkpoint))
+    }
+}
+
+/// A model with a checkpoint, and pull request 1 that brings a safetensors file.
+fn model(checkpoint: Vec<u8>, file: Vec<u8>) -> Builder {
+    let mut model = Builder::new();
+    model.file("config.json", CONFIG).lfs(CHECKPOINT, checkpoint).commit("first");
+    model.pull_request(1).lfs(FILE, file).commit("Adding `safetensors` variant of this model").on("main");
+    model
+}
+
+/// A clone of it without any content.
+fn cloned(model: &Builder) -> (World, PathBuf) {
+    let world = World::with(model);
+    let dir = world.clone(&[]);
+    world.hub.forget_requests();
+    (world, dir)
+}
+
+/// How many bytes of an object came from the hub.
+fn fetched(world: &World, content: &[u8]) -> u64 {
+    world.hub.fetched(&oid_of(content)).iter().map(|part| part.end - part.start).sum()
+}
+
+/// Is no temporary file left in the store?
+fn is_swept(dir: &Path) -> bool {
+    let dir = dir.join(".git/lfs/tmp");
+    !dir.exists() || crate::clone::names(&dir).is_empty()
+}
+
+/// The lines of `--json`.
+fn lines(output: &Output) -> Vec<serde_json::Value> {
+    output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

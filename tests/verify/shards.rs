@@ -1,0 +1,92 @@
+//! Sharded sets: each shard by its checkpoint, and the index by its shards.
+
+use std::fs;
+use std::path::Path;
+
+use super::{fetched, fixture};
+use crate::clone::World;
+use crate::hub::Builder;
+use crate::sandbox::Sandbox;
+
+const STEMS: [&str; 2] = ["-00001-of-00002", "-00002-of-00002"];
+const INDEX: &str = "model.safetensors.index.json";
+
+fn shard(stem: &str, extension: &str) -> Vec<u8> {
+    fixture(&format!("shard{stem}.{extension}"))
+}
+
+fn put(dir: &Path) {
+    for stem in STEMS {
+        fs::write(dir.join(format!("pytorch_model{stem}.bin")), shard(stem, "bin")).unwrap();
+        fs::write(dir.join(format!("model{stem}.safetensors")), shard(stem, "safetensors")).unwrap();
+    }
+    fs::write(dir.join(INDEX), fixture("shards.index.json")).unwrap();
+}
+
+#[test]
+fn the_reference_s_set_is_right_and_each_fault_of_its_index_is_named() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("set");
+    fs::create_dir(&dir).unwrap();
+    put(&dir);
+    let output = sandbox.bin(&dir, &["verify", INDEX]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert_eq!(output.stdout.matches("identical to the conversion of pytorch_model-0000").count(), 2);
+    assert!(output.stdout.ends_with("model.safetensors.index.json: agrees with its shards\n"), "{output:#?}");
+    let index = String::from_utf8(fixture("shards.index.json")).unwrap();
+    for (from, to, said) in [
+        ("\"a\": ", "\"aa\": ", "missing  aa is not in model-00001-of-00002.safetensors"),
+        (
+            "\"a\": ",
+            "\"aa\": ",
+            "extra    a is in model-00001-of-00002.safetensors, which the index does not say",
+        ),
+        (
+            "\"b\": \"model-00001",
+            "\"b\": \"model-00002",
+            "missing  b is not in model-00002-of-00002.safetensors",
+        ),
+        ("\"total_size\": 68", "\"total_size\": 69", "total_size is 69, the tensors have 68 bytes"),
+        ("model-00002-of", "model-00003-of", "missing  the shard model-00003-of-00002.safetensors"),
+    ] {
+        assert!(index.contains(from), "{from} in {index}");
+        fs::write(dir.join(INDEX), index.replace(from, to)).unwrap();
+        let output = sandbox.bin(&dir, &["verify", INDEX]);
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(
+            output.stdout.contains("model.safetensors.index.json: differs from its shards\n"),
+            "{output:#?}"
+        );
+        assert!(output.stdout.contains(said), "{said}: {}", output.stdout);
+    }
+    fs::write(dir.join(INDEX), "{}").unwrap();
+    assert_eq!(sandbox.bin(&dir, &["verify", INDEX]).code, Some(1));
+}
+
+#[test]
+fn of_a_pull_request_no_byte_comes_and_a_shard_that_is_missing_is_told() {
+    for is_whole in [true, false] {
+        let mut model = Builder::new();
+        for stem in STEMS {
+            model.lfs(&format!("pytorch_model{stem}.bin"), shard(stem, "bin"));
+        }
+        model.commit("first").pull_request(1);
+        let brought = if is_whole { &STEMS[..] } else { &STEMS[..1] };
+        for stem in brought {
+            model.lfs(&format!("model{stem}.safetensors"), shard(stem, "safetensors"));
+        }
+        model.file(INDEX, fixture("shards.index.json")).commit("set").on("main");
+        let world = World::with(&model);
+        let dir = world.clone(&[]);
+        world.hub.forget_requests();
+        let output = world.run(&dir, &["verify", "--pr", "1"]);
+        assert_eq!(output.code, Some(i32::from(!is_whole)), "{output:#?}");
+        assert_eq!(output.stdout.matches(": identical to").count(), brought.len(), "{output:#?}");
+        let said =
+            if is_whole { "agrees with its shards" } else { "missing  the shard model-00002-of-00002" };
+        assert!(output.stdout.contains(said), "{output:#?}");
+        for stem in STEMS {
+            assert_eq!(fetched(&world, &shard(stem, "safetensors")), 0);
+        }
+    }
+}
