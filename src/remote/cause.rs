@@ -85,6 +85,12 @@ pub enum BadAnswer {
     /// Other bytes than those of the file.
     #[error("it compresses what was asked for in plain bytes")]
     Encoded,
+    /// A next page on another server, or at no address at all.
+    #[error("its next page is not one of its own")]
+    Page,
+    /// A model whose name is none.
+    #[error("it lists a model whose name is none")]
+    Name,
     /// A redirect without an address.
     #[error("it redirects to nowhere")]
     Location,

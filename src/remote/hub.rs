@@ -21,7 +21,7 @@ use super::error::{Error, Result};
 use super::redirect::Ask;
 use super::url::Url;
 
-const HUB: &str = "Hub";
+pub(super) const HUB: &str = "Hub";
 
 /// How much of one answer is taken.
 const MAX_PAGE: u64 = 16 << 20;
@@ -185,19 +185,26 @@ impl Client<'_> {
     }
 
     fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
+        self.linked(url).map(|(value, _)| value)
+    }
+
+    /// The same, with the values of its `Link` headers.
+    pub(super) fn linked<T: DeserializeOwned>(&self, url: &Url) -> Result<(T, Vec<String>)> {
         let ask = Ask { may_log_in: true, ..Ask::get(url.clone()) };
         let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let bytes = self.patiently(|| {
+        let (links, bytes) = self.patiently(|| {
             let response = self.send(&ask)?;
             if response.status != 200 {
                 return Err(self.refusal(response, None));
             }
-            response.bytes(MAX_PAGE, HUB)
+            let links: Vec<_> = response.headers(header::LINK).map(str::to_owned).collect();
+            Ok((links, response.bytes(MAX_PAGE, HUB)?))
         })?;
-        serde_json::from_slice(&bytes).map_err(|err| {
+        let value = serde_json::from_slice(&bytes).map_err(|err| {
             let source = BadAnswer::Json(err);
             Error::BadAnswer { url: url.clone(), interface: HUB, source }
-        })
+        })?;
+        Ok((value, links))
     }
 }
 

@@ -23,6 +23,7 @@ mod exchange;
 pub mod hub;
 mod local;
 mod login;
+mod models;
 mod netrc;
 mod object;
 mod origin;
