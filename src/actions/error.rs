@@ -269,6 +269,28 @@ pub enum Error {
         /// Why.
         source: safetensors::Error,
     },
+    /// Another run writes this journal.
+    #[error("another batch is at work with the journal {}", journal.display())]
+    BatchRunning {
+        /// The journal.
+        journal: PathBuf,
+    },
+    /// What is to be the journal of a batch is something else.
+    #[error("{} is not the journal of a batch: line {line} is none of its lines", path.display())]
+    NoJournal {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Two models of a list would be cloned into one directory.
+    #[error("would be cloned into {}, as {other} is", dir.display())]
+    SamePlace {
+        /// The directory.
+        dir: PathBuf,
+        /// The other model.
+        other: String,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,

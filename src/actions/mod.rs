@@ -1,6 +1,7 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
 mod attributes;
+pub mod batch;
 pub mod clone;
 pub mod convert;
 pub mod demo;

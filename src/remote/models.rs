@@ -94,7 +94,10 @@ mod tests {
     fn the_next_page_by_its_link() {
         for (link, next) in [
             ("<https://h/api/models?cursor=a%3D>; rel=\"next\"", Some("https://h/api/models?cursor=a%3D")),
-            ("<https://h/1>; rel=\"prev\", <https://h/3?a,b;c>; title=x; rel=next", Some("https://h/3?a,b;c")),
+            (
+                "<https://h/1>; rel=\"prev\", <https://h/3?a,b;c>; title=x; rel=next",
+                Some("https://h/3?a,b;c"),
+            ),
             ("</2>; rel=\"last next\"", Some("/2")),
             ("<https://h/1>; rel=\"prev\"", None),
             ("<https://h/1>; rel=\"nextish\"", None),

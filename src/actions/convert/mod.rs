@@ -8,6 +8,7 @@
 //! leftover    what a killed run with `--replace` did not remove
 //! there       the same for what is on the LFS server alone: `pass` while it is downloaded
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
+//! weight      how large the checkpoints are, by their pointers
 //! plain       one file becomes another, and no repository is touched
 //! ```
 //!
@@ -28,6 +29,7 @@ mod publish;
 mod repository;
 mod source;
 mod there;
+mod weight;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +41,7 @@ use crate::repo::Repo;
 pub use adopt::{Adopt, Adopted};
 pub(super) use candidates::Tracked;
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
+pub(super) use weight::weigh;
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]
