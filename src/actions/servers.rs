@@ -4,6 +4,7 @@
 //! its own (`.lfsconfig`) may name another host, and that is told.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bstr::{BString, ByteSlice as _};
 
@@ -21,6 +22,27 @@ use crate::repo::Repo;
 pub struct Servers {
     /// What the environment says; git's configuration is added for each repository.
     pub settings: Settings,
+}
+
+impl Servers {
+    /// The names of the models of the Hub that were downloaded most, of those with all of these tags.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], or what the server makes of it.
+    pub fn top_models(
+        &self,
+        count: usize,
+        filters: &[String],
+        cwd: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<String>, Error> {
+        if self.settings.offline {
+            return Err(Error::Offline { what: "list models" });
+        }
+        let watch = Watch::new(reporter);
+        let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings()?));
+        Ok(watch.client(settings, cwd)?.top_models(count, filters)?)
+    }
 }
 
 impl Server for Servers {

@@ -3,6 +3,7 @@
 //! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand; any
 //! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
+mod batch;
 mod remote;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use crate::actions::pull::Choice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
+pub(super) use batch::Batch;
 pub(super) use remote::{Clone, Pull};
 
 const STYLES: Styles = Styles::styled()
@@ -86,6 +88,8 @@ pub(super) enum Command {
     Clone(Clone),
     /// Take safetensors from a pull request, or list those that carry some
     Pull(Pull),
+    /// Clone and convert many models: resumable, in shards
+    Batch(Batch),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
     /// Make a small model repository and convert it before your eyes; needs no network

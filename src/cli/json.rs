@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 
 use bstr::BString;
 use serde_json::ser::Formatter;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::error::Report;
 use super::reporter::Teller;
 use super::sanitize;
+use crate::actions::batch::{self, Item, Record, Shard};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
@@ -153,6 +155,57 @@ pub(super) fn end(failure: Option<&Report>) -> String {
         "type": "summary",
         "reason": failure.map(Report::reason),
         "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
+    }))
+}
+
+/// The line of a model of a batch: what its journal has.
+pub(super) fn batch_record(record: &Record) -> String {
+    // A record has neither maps with other keys than texts nor anything else that is no JSON.
+    line(&serde_json::to_value(record).unwrap_or_default())
+}
+
+/// The line of a model that a batch would do.
+pub(super) fn batch_item(item: &Item) -> String {
+    line(&json!({
+        "type": "model",
+        "model": item.name(),
+        "url": item.url,
+        "revision": item.revision,
+        "status": "pending",
+    }))
+}
+
+/// The last line of a batch, whatever its end.
+pub(super) fn batch(
+    done: Option<(&batch::Summary, &Path)>,
+    shard: Option<Shard>,
+    failure: Option<&Report>,
+    exit_code: u8,
+) -> String {
+    let summary = done.map(|(summary, _)| summary);
+    let count = |status| summary.map(|summary| summary.count(status));
+    let causes = summary.map(|summary| {
+        let causes = summary.causes().into_iter().map(|(cause, records)| {
+            let models: Vec<_> = records.iter().map(|record| &record.model).collect();
+            json!({ "cause": cause, "count": models.len(), "models": models })
+        });
+        causes.collect::<Vec<_>>()
+    });
+    line(&json!({
+        "type": "summary",
+        "models": summary.map(|summary| summary.records.len() + summary.done + summary.left),
+        "converted": count(batch::Status::Converted),
+        "nothing_to_do": count(batch::Status::NothingToDo),
+        "skipped": count(batch::Status::Skipped),
+        "refused": count(batch::Status::Refused),
+        "failed": count(batch::Status::Failed),
+        "done_before": summary.map(|summary| summary.done),
+        "left": summary.map(|summary| summary.left),
+        "causes": causes.unwrap_or_default(),
+        "journal": done.map(|(_, journal)| native(journal.as_os_str())),
+        "shard": shard.map(|shard| json!({ "index": shard.index(), "count": shard.count() })),
+        "reason": failure.map(Report::reason),
+        "exit_code": exit_code,
     }))
 }
 

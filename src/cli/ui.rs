@@ -24,7 +24,8 @@ pub(super) const DIM: Style = Style::new().dimmed();
 /// Of what is new.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
-const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// Of what is not done.
+pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// A text in a style.

@@ -77,10 +77,11 @@ impl Cause {
         match error {
             Error::Dangerous { .. } => Self::Dangerous,
             Error::Strict { .. } => Self::MoreThanWeights,
-            Error::PointerMismatch { .. } | Error::SourceChanged => Self::Damaged,
             Error::NoObject { .. } => Self::MissingContent,
             Error::MissingShard { .. } => Self::MissingShard,
-            Error::IndexDisagrees { .. }
+            Error::PointerMismatch { .. }
+            | Error::SourceChanged
+            | Error::IndexDisagrees { .. }
             | Error::TwoShards { .. }
             | Error::Shard(_)
             | Error::NotSafetensors { .. } => Self::Damaged,

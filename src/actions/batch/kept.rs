@@ -44,8 +44,8 @@ pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
 /// Do two paths name one directory? git writes down where a clone came from without links.
 fn is_same_file(a: &str, b: &str) -> bool {
     let real = |path: &str| {
-        let path = Path::new(path);
-        path.canonicalize().or_else(|_| path.with_added_extension("git").canonicalize()).ok()
+        let whole = Path::new(path).canonicalize();
+        whole.or_else(|_| Path::new(&format!("{path}.git")).canonicalize()).ok()
     };
     real(a).is_some_and(|a| real(b) == Some(a))
 }

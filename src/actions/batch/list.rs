@@ -53,7 +53,7 @@ impl Item {
         let url = url.trim_end_matches('/');
         let url = url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url).to_owned();
         let place = source.owned.map(|place| match &revision {
-            Some(revision) => with_revision(place, revision),
+            Some(revision) => with_revision(&place, revision),
             None => place,
         });
         Self { model, revision, url, place, displaced_by: None }
@@ -75,7 +75,7 @@ pub(super) fn shown(word: &OsStr) -> String {
 }
 
 /// The same directory with the revision in its name, so that two revisions of a model have two.
-fn with_revision(place: PathBuf, revision: &str) -> PathBuf {
+fn with_revision(place: &Path, revision: &str) -> PathBuf {
     let mut name = place.file_name().unwrap_or_default().to_owned();
     let mut suffix = "@".to_owned();
     for byte in revision.bytes() {
@@ -105,16 +105,16 @@ pub fn of_names(names: &[String], cwd: &Path, endpoint: &str) -> Vec<Item> {
     once(names.iter().map(|name| Item::of(name.as_ref(), cwd, endpoint)))
 }
 
-fn once(items: impl Iterator<Item = Item>) -> Vec<Item> {
+fn once(all: impl Iterator<Item = Item>) -> Vec<Item> {
     let (mut known, mut places) = (HashSet::new(), HashMap::new());
-    let new = items.filter(|item| known.insert((item.url.clone(), item.revision.clone())));
-    let placed = new.map(|item| {
+    let new = all.filter(|item| known.insert((item.url.clone(), item.revision.clone())));
+    let items = new.map(|item| {
         let first =
             item.place.as_ref().map(|place| places.entry(place.clone()).or_insert_with(|| item.name()));
         let displaced_by = first.filter(|first| **first != item.name()).cloned();
         Item { displaced_by, ..item }
     });
-    placed.collect()
+    items.collect()
 }
 
 fn without_comment(line: &[u8]) -> &[u8] {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: whatever goes wrong is a fact about the model, in its [`Record`]; only an interruption is not.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bstr::BString;
 
@@ -54,7 +54,7 @@ fn attempt(
 ) -> Result<(), Error> {
     let Some(parent) = &options.dir else {
         let place = temporary.make()?;
-        let done = convert_in(options, item, place.path().join("model"), reporter, record);
+        let done = convert_in(options, item, &place.path().join("model"), reporter, record);
         let path = place.path().to_owned();
         let removed = place.close().map_err(|source| Error::Io { what: "remove", path, source });
         return done.and(removed);
@@ -66,24 +66,24 @@ fn attempt(
         return Err(Error::SamePlace { dir, other: other.clone() });
     }
     record.dir = Some(shown(&dir));
-    convert_in(options, item, dir, reporter, record)
+    convert_in(options, item, &dir, reporter, record)
 }
 
 fn convert_in(
     options: &Options<'_>,
     item: &Item,
-    dir: PathBuf,
+    dir: &Path,
     reporter: &dyn Reporter,
     record: &mut Record,
 ) -> Result<(), Error> {
-    let (commit, has_moved) = match kept::find(&dir, item)? {
+    let (commit, has_moved) = match kept::find(dir, item)? {
         Some(repo) => kept::bring_up(&repo, options, item, reporter)?,
-        None => (clone::clone(&options.clone_of(item, Some(dir.clone())), reporter)?.commit, false),
+        None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
     };
     record.commit = Some(commit);
     // What was converted from another commit is no reason to keep it.
     let force = options.force || has_moved;
-    let size = convert::weigh(&dir, force)?;
+    let size = convert::weigh(dir, force)?;
     record.size = Some(size);
     if options.max_size.is_some_and(|most| size > most) {
         record.status = Status::Skipped;
@@ -92,7 +92,7 @@ fn convert_in(
         record.reason = Some(format!("its checkpoints have {size} bytes, and --max-size is {most}"));
         return Ok(());
     }
-    match convert(options, &dir, force, reporter)? {
+    match convert(options, dir, force, reporter)? {
         Done::Converted(summary) => note(record, &summary),
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }

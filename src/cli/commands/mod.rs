@@ -1,5 +1,6 @@
 //! One file a command: it resolves the arguments, calls the library, and prints the outcome.
 
+pub(super) mod batch;
 pub(super) mod clone;
 pub(super) mod completions;
 pub(super) mod convert;

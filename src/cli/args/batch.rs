@@ -1,0 +1,137 @@
+//! The arguments of `batch`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::ValueHint;
+
+use crate::actions::batch::Shard;
+use crate::actions::pull::Choice;
+
+const BATCH: &str = "\
+Convert many models, one after the other: each is cloned without its weights and converted, as `clone` does it.
+
+LIST names a model a line: OWNER/NAME or OWNER/NAME@REVISION of the Hub, or any URL or path that `clone` takes. Blank lines, \
+and what follows `#`, say nothing; a model that is named twice is done once.
+
+What is finished is a line of the journal before the next model is begun, so a run that was stopped, by whatever, goes on \
+where it was. A later run does what is not done, and what was refused or failed; a model that was converted, or had nothing \
+to convert, is not asked for again. A model that cannot be done stops no other.
+
+--shard I/N takes every N-th model, from number I on, which counts from 0. In a Slurm array or an indexed Job of Kubernetes \
+the environment says it: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT, _MIN, _MAX and _STEP, or JOB_COMPLETION_INDEX with \
+ST_CONVERT_SHARD_COUNT, which also overrides Slurm's count. Each shard has a journal of its own.";
+
+/// `batch`
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = BATCH,
+    after_help = "\
+Examples:
+  git st-convert batch models.txt --dir converted
+  git st-convert batch --top 100 --filter pytorch --max-size 2G -n > models.txt
+  git st-convert batch models.txt --dir /scratch/models --shard 0/4"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
+pub(in crate::cli) struct Batch {
+    /// A file with a model a line, or `-` for the standard input
+    #[arg(value_name = "LIST", value_hint = ValueHint::FilePath, required_unless_present = "top")]
+    pub(in crate::cli) list: Option<OsString>,
+    /// The N models of the Hub that are downloaded most, instead of a list
+    #[arg(long, value_name = "N", conflicts_with = "list", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(in crate::cli) top: Option<u32>,
+    /// Of those the ones with this tag: a library, a task, a language; may be given again
+    #[arg(long, value_name = "TAG", requires = "top")]
+    pub(in crate::cli) filter: Vec<String>,
+    /// Keep each clone, as DIR/OWNER/NAME; without it each is temporary, and removed with its result
+    ///
+    /// A clone that an earlier run kept there is brought to the remote's commit by a fast-forward, and gone on with.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(in crate::cli) dir: Option<PathBuf>,
+    /// The journal; by default in DIR, or else beside LIST
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(in crate::cli) journal: Option<PathBuf>,
+    /// Print the models that are to be done, a line each, and do nothing
+    #[arg(short = 'n', long)]
+    pub(in crate::cli) dry_run: bool,
+    /// Ask the server of each model that is done for its commit, and do it again if that is another one
+    #[arg(long)]
+    pub(in crate::cli) update: bool,
+    /// Skip models whose checkpoints are larger together: in bytes, or as 500M, 2G; known before anything is downloaded
+    #[arg(long, value_name = "SIZE")]
+    pub(in crate::cli) max_size: Option<Size>,
+    /// Do every N-th model, from number I on: 0/4, 1/4, 2/4, 3/4
+    #[arg(long, value_name = "I/N")]
+    pub(in crate::cli) shard: Option<Shard>,
+    /// Where safetensors may come from: the pull request of this number, or the conversion; `auto` adopts a pull request that has the same
+    #[arg(long, value_name = "N|auto|never")]
+    pub(in crate::cli) pr: Option<Choice>,
+    /// Convert although the safetensors file exists
+    #[arg(short, long)]
+    pub(in crate::cli) force: bool,
+    /// Refuse where something beside the weights would be dropped
+    #[arg(long)]
+    pub(in crate::cli) strict: bool,
+    /// Leave pointers in the work trees, the content only in their LFS stores
+    #[arg(long, requires = "dir")]
+    pub(in crate::cli) pointer_only: bool,
+}
+
+/// A number of bytes: `1000`, `500M`, `2GiB`; a letter counts in steps of 1024 as git has it, and with `B` alone of 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) struct Size(pub(in crate::cli) u64);
+
+const UNIT: &str = "its unit is none of K, M, G, T, with or without B or iB";
+
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(end);
+        let number: u64 = digits.parse().map_err(|_| "not a number of bytes, as in 500M or 2G")?;
+        let unit = unit.to_ascii_lowercase();
+        let mut letters = unit.chars();
+        let power = match letters.next() {
+            None | Some('b') if unit.len() < 2 => 0,
+            Some('k') => 1,
+            Some('m') => 2,
+            Some('g') => 3,
+            Some('t') => 4,
+            _ => return Err(UNIT),
+        };
+        let step: u64 = match letters.as_str() {
+            "" | "ib" => 1024,
+            "b" => 1000,
+            _ => return Err(UNIT),
+        };
+        let factor = step.pow(power);
+        number.checked_mul(factor).map(Self).ok_or("more bytes than can be counted")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_with_every_unit() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1500", 1500),
+            ("7B", 7),
+            ("3k", 3 << 10),
+            ("500M", 500 << 20),
+            ("2G", 2 << 30),
+            ("2GiB", 2 << 30),
+            ("2gb", 2_000_000_000),
+            ("1TB", 1_000_000_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in ["", "G", "-1", "+1", "1.5G", "1 G", "1X", "1Gi", "1iB", "99999999999G", "1bb"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+}
