@@ -48,6 +48,10 @@ mod convert;
 #[cfg(all(unix, feature = "cli"))]
 mod clone;
 
+/// The acceptance of `git st-convert batch`: many models of the hub.
+#[cfg(all(unix, feature = "cli"))]
+mod batch;
+
 /// The acceptance of `git st-convert pull`, and of `--pr`.
 #[cfg(all(unix, feature = "cli"))]
 mod pull;

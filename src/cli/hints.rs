@@ -97,6 +97,10 @@ fn network(error: &Error) -> Option<String> {
         Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {
             "list those that carry safetensors with `git st-convert pull`"
         }
+        Error::BatchRunning { .. } => {
+            "name another one with `--journal FILE`, or share the list out with `--shard I/N`"
+        }
+        Error::NoJournal { .. } => "name another file with `--journal FILE`",
         Error::OtherPaths { number, .. } => {
             return Some(format!(
                 "look at them with `git fetch origin refs/pr/{number} && git diff ...FETCH_HEAD`, then add `--yes`"

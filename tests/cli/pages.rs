@@ -26,6 +26,7 @@ fn a_page_for_each_command() {
     assert_eq!(
         names,
         [
+            "git-st-convert-batch.1",
             "git-st-convert-clone.1",
             "git-st-convert-completions.1",
             "git-st-convert-convert.1",

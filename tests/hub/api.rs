@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::access::{Access, Asks, Right, Token, refusal, unauthorized};
 use super::discussions::{Discussion, Status};
 use super::http::{Answer, decode};
+use super::listing;
 use super::model::Model;
 use super::server::Request;
 
@@ -17,6 +18,9 @@ use super::server::Request;
 pub(super) fn answer(request: &mut Request<'_>, path: &str) -> io::Result<Answer> {
     if path == "whoami-v2" {
         return Ok(whoami(request));
+    }
+    if path == "models" {
+        return Ok(listing::answer(request.state, &request.head));
     }
     let not_found = refusal(404, None, "Sorry, we can't find the page you are looking for.");
     let Some(rest) = path.strip_prefix("models/") else { return Ok(not_found) };

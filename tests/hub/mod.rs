@@ -38,6 +38,7 @@ mod fault;
 mod git;
 mod http;
 mod lfs;
+mod listing;
 mod log;
 mod model;
 mod resolve;
@@ -262,6 +263,11 @@ impl Hub {
     /// Who may read a model; everyone unless told.
     pub(crate) fn set_access(&self, id: &str, access: Access) {
         self.model(id).set_access(access);
+    }
+
+    /// How often a model was downloaded, and its tags, for lists.
+    pub(crate) fn set_popularity(&self, id: &str, downloads: u64, tags: &[&str]) {
+        self.model(id).set_popularity(downloads, tags);
     }
 
     /// The discussions of a model, by their number.

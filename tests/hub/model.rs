@@ -31,6 +31,8 @@ pub(super) struct Model {
     pub(super) objects: PathBuf,
     home: PathBuf,
     access: Mutex<Access>,
+    /// How often it was downloaded, and its tags.
+    popularity: Mutex<(u64, Vec<String>)>,
     pub(super) discussions: Discussions,
 }
 
@@ -42,6 +44,7 @@ impl Model {
             objects: home.join("objects").join(id),
             home: home.to_owned(),
             access: Mutex::new(Access::Public),
+            popularity: Mutex::default(),
             discussions: Discussions::default(),
         };
         fs::create_dir_all(&model.git_dir).unwrap();
@@ -140,6 +143,14 @@ impl Model {
 
     pub(super) fn set_access(&self, access: Access) {
         *self.access.lock().unwrap() = access;
+    }
+
+    pub(super) fn popularity(&self) -> (u64, Vec<String>) {
+        self.popularity.lock().unwrap().clone()
+    }
+
+    pub(super) fn set_popularity(&self, downloads: u64, tags: &[&str]) {
+        *self.popularity.lock().unwrap() = (downloads, tags.iter().map(|&tag| tag.to_owned()).collect());
     }
 
     /// The content of a file, named as `REVISION:PATH`; `None` if it is no file.
