@@ -14,7 +14,7 @@ use super::{Error, Reporter};
 use crate::git::Remote;
 use crate::lfs::Pointer;
 use crate::remote::hub::{Status, is_model};
-use crate::remote::{Config, Settings};
+use crate::remote::{self, Config, Settings};
 use crate::repo::Repo;
 
 /// The servers, asked with these settings.
@@ -42,6 +42,17 @@ impl Servers {
         let watch = Watch::new(reporter);
         let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings()?));
         Ok(watch.client(settings, cwd)?.top_models(count, filters)?)
+    }
+
+    /// Why git was not let in to a model of the Hub, if its conditions have to be accepted first: to git, a server of the
+    /// Hub's kind says the same of a model that is not there.
+    pub(super) fn gate(&self, model: &str, cwd: &Path, reporter: &dyn Reporter) -> Option<Error> {
+        let watch = Watch::new(reporter);
+        let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings().ok()?));
+        let client = watch.client(settings, cwd).ok()?;
+        let is_gated = client.model(model, None).ok()?.is_gated();
+        let url = client.clone_url(model).ok().filter(|_| is_gated)?;
+        Some(Error::Remote(remote::Error::Gated { url, said: None }))
     }
 }
 

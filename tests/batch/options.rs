@@ -101,20 +101,21 @@ fn strict_pull_requests_and_pointers() {
 
 #[test]
 fn content_that_is_not_what_its_pointer_says() {
-    let fleet = Fleet::of(3);
+    let fleet = Fleet::of(4);
     let oid = |number| Oid::of(&numbered(number)).to_string();
-    // A byte of a tensor; then half of the object.
+    // A byte of a tensor; half of the object at the server; half of it on its way.
     let at = numbered(0).len() as u64 - 200;
     fleet.hub.inject(Fault::WrongByte(at).at(Place::content(&oid(0))));
     let object = fleet.hub.object("acme/m1", &oid(1));
     let content = fs::read(&object).unwrap();
     fs::write(&object, &content[..content.len() / 2]).unwrap();
+    fleet.hub.inject(Fault::Truncated.at(Place::content(&oid(2))));
     let output = fleet.run(&["models.txt", "--dir", "out", "--json"]);
     let told = lines(&output.stdout);
-    for line in &told[..2] {
-        assert_eq!(line["cause"], "damaged", "{line:#}");
+    for (line, cause) in told.iter().zip(["damaged", "damaged", "server"]) {
+        assert_eq!(line["cause"], cause, "{line:#}");
     }
-    assert_eq!((&told[2]["status"], output.code.is_some_and(|code| code > 0)), (&json!("converted"), true));
+    assert_eq!((&told[3]["status"], output.code.is_some_and(|code| code > 0)), (&json!("converted"), true));
 }
 
 #[test]

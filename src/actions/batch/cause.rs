@@ -140,6 +140,8 @@ impl Cause {
             | E::Gated { .. }
             | E::Token(_) => Self::Access,
             E::RevisionNotFound { .. } => Self::Revision,
+            // The code of an object that is not what was asked for.
+            E::Object { code: 422, .. } => Self::Damaged,
             E::NotFound { .. } | E::EntryNotFound { .. } | E::Object { .. } | E::NotThere { .. } => {
                 Self::MissingContent
             }

@@ -14,6 +14,8 @@ use crate::actions;
 use crate::actions::convert::{self, Summary};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
+use crate::git::{self, Trouble};
+use crate::remote::hub::is_model;
 
 /// Does a model.
 ///
@@ -35,6 +37,7 @@ pub(super) fn work(
         Ok(()) => {}
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(error) => {
+            let error = gate(options, item, &error, reporter).unwrap_or(error);
             record.status = if error.is_refusal() { Status::Refused } else { Status::Failed };
             record.cause = Some(Cause::of(&error));
             record.reason = Some(cause::reason(&error));
@@ -42,6 +45,15 @@ pub(super) fn work(
     }
     record.finished_at = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
     Ok(record)
+}
+
+/// What the Hub says of a model that git was not let in to.
+fn gate(options: &Options<'_>, item: &Item, error: &Error, reporter: &dyn Reporter) -> Option<Error> {
+    let Error::Git(git::Error::Remote { trouble: Trouble::SignIn | Trouble::Forbidden, .. }) = error else {
+        return None;
+    };
+    let model = item.model.to_str().filter(|model| is_model(model))?;
+    options.servers.gate(model, &options.cwd, reporter)
 }
 
 /// The same, with every fact in the record as it comes.

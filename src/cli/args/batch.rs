@@ -47,8 +47,8 @@ pub(in crate::cli) struct Batch {
     /// Keep each clone, as DIR/OWNER/NAME; without it each is temporary, and removed with its result
     ///
     /// A clone that an earlier run kept there is brought to the remote's commit by a fast-forward, and gone on with.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(in crate::cli) dir: Option<PathBuf>,
+    #[arg(long = "dir", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(in crate::cli) kept: Option<PathBuf>,
     /// The journal; by default in DIR, or else beside LIST
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) journal: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub(in crate::cli) struct Batch {
     #[arg(long)]
     pub(in crate::cli) strict: bool,
     /// Leave pointers in the work trees, the content only in their LFS stores
-    #[arg(long, requires = "dir")]
+    #[arg(long, requires = "kept")]
     pub(in crate::cli) pointer_only: bool,
 }
 

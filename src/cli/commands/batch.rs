@@ -57,7 +57,7 @@ pub(crate) fn run(
         endpoint: environment.endpoint,
         asking,
         servers: &environment.servers,
-        dir: args.dir.clone(),
+        dir: args.kept.clone(),
         temp: std::env::temp_dir(),
         pr: args.pr,
         force: args.force,
@@ -146,7 +146,7 @@ fn journal(args: &Batch, shard: Option<Shard>, cwd: &Path) -> PathBuf {
     let shard = shard.filter(|shard| shard.count() > 1);
     let suffix = shard.map_or_else(String::new, |shard| format!(".{}-of-{}", shard.index(), shard.count()));
     let name = |stem: &str| format!("{stem}{suffix}.jsonl");
-    match (&args.dir, &args.list) {
+    match (&args.kept, &args.list) {
         (Some(dir), _) => cwd.join(dir).join(name("st-convert-batch")),
         (None, Some(list)) if list != "-" => {
             let mut path = cwd.join(list).into_os_string();
