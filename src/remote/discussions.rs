@@ -14,6 +14,8 @@
 //! and foreign text.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderValue, header};
 
@@ -23,6 +25,7 @@ use super::client::Client;
 use super::error::{Error, Result};
 use super::hub::{HUB, MAX_PAGE, Status, parts};
 use super::redirect::Ask;
+use super::retry::Retry;
 use super::upload::for_writing;
 use super::url::Url;
 
@@ -167,7 +170,20 @@ impl Client<'_> {
     pub fn create_pull_request(&self, model: &str, title: &str, description: &str) -> Result<u64> {
         let url = self.discussions(model, &[])?;
         let opening = Opening { title, description, pull_request: true };
-        let answer = self.watched(|| self.post_json(&url, &opening))?;
+        let answer = self.watched(|| {
+            let mut retry = Retry::new(self, &|| false);
+            loop {
+                match self.post_json(&url, &opening) {
+                    // Nobody heard it, or it was not listened to.
+                    Err(
+                        err @ (Error::RateLimited { .. } | Error::Connect { .. } | Error::Resolve { .. }),
+                    ) => {
+                        retry.after(err)?;
+                    }
+                    done => return done,
+                }
+            }
+        })?;
         let opened: Opened = serde_json::from_slice(&answer).map_err(|err| bad(&url, err))?;
         Ok(opened.num)
     }
@@ -180,6 +196,14 @@ impl Client<'_> {
         let url = self.discussions(model, &[&number.to_string(), "status"])?;
         let change = Change { status: "open" };
         self.watched(|| self.patiently(|| self.post_json(&url, &change))).map(drop)
+    }
+
+    /// Waits, unless the person asks to stop.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]
+    pub fn wait(&self, time: Duration) -> Result<()> {
+        self.pause(time, &|| false)
     }
 
     /// Where a person finds a pull request.
