@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use super::access::Access;
 use super::builder::{Builder, Content};
@@ -31,6 +32,8 @@ pub(super) struct Model {
     pub(super) objects: PathBuf,
     home: PathBuf,
     access: Mutex<Access>,
+    /// Are discussions taken?
+    pub(super) is_closed: AtomicBool,
     pub(super) discussions: Discussions,
 }
 
@@ -42,6 +45,7 @@ impl Model {
             objects: home.join("objects").join(id),
             home: home.to_owned(),
             access: Mutex::new(Access::Public),
+            is_closed: AtomicBool::new(false),
             discussions: Discussions::default(),
         };
         fs::create_dir_all(&model.git_dir).unwrap();
