@@ -56,6 +56,10 @@ mod batch;
 #[cfg(all(unix, feature = "cli"))]
 mod pull;
 
+/// The acceptance of `git st-convert publish`.
+#[cfg(all(unix, feature = "cli"))]
+mod publish;
+
 /// The acceptance of converting a checkpoint while it is downloaded.
 #[cfg(all(unix, feature = "cli"))]
 mod stream;

@@ -291,6 +291,43 @@ pub enum Error {
         /// The other model.
         other: String,
     },
+    /// A pull request needs somebody who makes it.
+    #[error("a pull request needs a token, and there is none")]
+    NoToken,
+    /// The token can read alone.
+    #[error("the token from {place} may read, and not write")]
+    ReadOnlyToken {
+        /// Where it came from.
+        place: remote::token::Place,
+    },
+    /// The remote's branch has another checkpoint than the one that was converted here.
+    #[error("the remote has another one than {path} was converted from")]
+    SourceDiffers {
+        /// The safetensors file.
+        path: BString,
+    },
+    /// A safetensors file that git itself holds.
+    #[error("{path} is not under Git LFS")]
+    NotUnderLfs {
+        /// The file.
+        path: BString,
+    },
+    /// The object in the store is not what its name says.
+    #[error("{path} is damaged in the LFS store: its sha256 is {got}, its pointer says {expected}")]
+    DamagedObject {
+        /// The file.
+        path: BString,
+        /// What the pointer says.
+        expected: Oid,
+        /// What the bytes give.
+        got: Oid,
+    },
+    /// Another process is at it.
+    #[error("another publish is at work in this repository")]
+    PublishRunning,
+    /// The remote has no branch that something could be added to.
+    #[error("the remote has no default branch")]
+    NoDefaultBranch,
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -319,6 +356,9 @@ impl Error {
             | Self::IndexDisagrees { .. }
             | Self::NotSafetensors { .. }
             | Self::WithoutSafetensors { .. }
+            | Self::SourceDiffers { .. }
+            | Self::NotUnderLfs { .. }
+            | Self::DamagedObject { .. }
             | Self::OtherPaths { .. }
             | Self::Place(lfs::place::Error::Symlink { .. })
             | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,

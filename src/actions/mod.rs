@@ -9,13 +9,14 @@ mod error;
 pub mod inspect;
 mod names;
 mod network;
+pub mod publish;
 pub mod pull;
 mod server;
 mod servers;
 mod undo;
 
 pub use error::Error;
-pub use network::{Asking, RemoteNote};
+pub use network::{Asking, HalfWay, RemoteNote};
 pub use servers::Servers;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use super::server::{self, Watch};
 use super::{Error, Reporter};
 use crate::git::Remote;
 use crate::lfs::Pointer;
-use crate::remote::hub::{Status, is_model};
+use crate::remote::hub::{Status, model_of};
 use crate::remote::{self, Config, Settings};
 use crate::repo::Repo;
 
@@ -79,37 +79,9 @@ impl Server for Servers {
         let watch = Watch::new(reporter);
         let settings = self.settings.clone().with_config(Config::new(repo.settings()));
         let client = watch.client(settings, repo.work_dir())?;
-        let hub = client.hub().to_string();
-        let Some(model) = model_of(&hub, &remote.url) else { return Ok(None) };
-        let known = client.pull_requests(model)?;
+        let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
+        let known = client.pull_requests(&model)?;
         let wanted = known.into_iter().filter(|known| known.status != Status::Merged);
         Ok(Some(wanted.map(|known| known.number).collect()))
-    }
-}
-
-/// The name of the model, if the URL is of one at the Hub.
-fn model_of<'u>(hub: &str, url: &'u str) -> Option<&'u str> {
-    let name = url.strip_prefix(hub.trim_end_matches('/'))?.strip_prefix('/')?.trim_end_matches('/');
-    let name = name.strip_suffix(".git").unwrap_or(name);
-    is_model(name).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn models_of_the_hub_by_their_urls() {
-        let hub = "https://hub.example/";
-        for (url, model) in [
-            ("https://hub.example/acme/bert", Some("acme/bert")),
-            ("https://hub.example/acme/bert.git/", Some("acme/bert")),
-            ("https://hub.example/gpt2", Some("gpt2")),
-            ("https://hub.example.org/acme/bert", None),
-            ("https://hub.example/datasets/acme/d", None),
-            ("git@hub.example:acme/bert", None),
-        ] {
-            assert_eq!(model_of(hub, url), model, "{url}");
-        }
     }
 }

@@ -15,7 +15,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use batch::Batch;
-pub(super) use remote::{Clone, Pull};
+pub(super) use remote::{Clone, Publish, Pull};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -92,6 +92,8 @@ pub(super) enum Command {
     Batch(Batch),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
+    /// Open a pull request on the Hub with the safetensors files
+    Publish(Publish),
     /// Make a small model repository and convert it before your eyes; needs no network
     Demo(Demo),
     /// Write the manual pages

@@ -57,6 +57,8 @@ impl Kind {
             | Error::NoRemote
             | Error::NoCommits
             | Error::NoSuchPullRequest { .. }
+            | Error::NoToken
+            | Error::NoDefaultBranch
             | Error::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Self::User,
             error if error.is_refusal() => Self::Refused,
             _ => Self::Environment,

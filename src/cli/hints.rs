@@ -113,6 +113,20 @@ fn network(error: &Error) -> Option<String> {
             "leave out `--merge`, so that its safetensors alone are staged"
         }
         Error::NotSafetensors { .. } => "take another one: list them with `git st-convert pull`",
+        Error::NoToken => {
+            "make a token that may write on the Hub's page of settings, and set HF_TOKEN to it; or push a branch with \
+             `--branch NAME`"
+        }
+        Error::ReadOnlyToken { .. } => "set HF_TOKEN to a token that may write",
+        Error::SourceDiffers { .. } => {
+            "take what the remote has with `git pull`, and convert it with `git st-convert --force`"
+        }
+        Error::NotUnderLfs { .. } => "convert it again with `git st-convert --force`, which puts it there",
+        Error::DamagedObject { .. } => "make it again with `git st-convert --force`",
+        Error::PublishRunning => "wait for it, or look for it with `pgrep -a git-st-convert`",
+        Error::NoDefaultBranch => {
+            "see what the remote has with `git ls-remote`; a clone knows it after `git remote set-head origin --auto`"
+        }
         Error::FilesWithheld => "try again later, or clone with `git clone --depth 1`",
         _ => return None,
     };

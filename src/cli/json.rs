@@ -18,7 +18,8 @@ use super::sanitize;
 use crate::actions::batch::{self, Item, Record, Shard};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
-use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
+use crate::actions::publish::{self, How, Published, Target};
+use crate::actions::pull::{How as Pull, Listing, PullRequest, Pulled, State};
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::Ignored;
 
@@ -99,10 +100,10 @@ pub(super) fn pulled(pulled: &Pulled) -> String {
         "number": request.number,
         "commit": request.commit.to_string(),
         "status": match how {
-            How::UpToDate => "up-to-date",
-            How::FastForward => "fast-forward",
-            How::Merged => "merged",
-            How::Staged => "staged",
+            Pull::UpToDate => "up-to-date",
+            Pull::FastForward => "fast-forward",
+            Pull::Merged => "merged",
+            Pull::Staged => "staged",
         },
         "files": files(request),
         "others": request.others.iter().map(path).collect::<Vec<_>>(),
@@ -135,6 +136,49 @@ fn files(request: &PullRequest) -> Vec<Value> {
         })
     });
     facts.collect()
+}
+
+/// The line of a publication.
+pub(super) fn published(published: &Published) -> String {
+    let Published { how, plan, .. } = published;
+    let sources = |file: &publish::File| {
+        let source = |source: &publish::Source| json!({ "path": path(&source.path), "oid": source.oid.map(|oid| oid.to_string()) });
+        file.sources.iter().map(source).collect::<Vec<_>>()
+    };
+    let files = plan.files.iter().map(|file| {
+        json!({
+            "path": path(&file.path),
+            "oid": file.pointer.map(|pointer| pointer.oid.to_string()),
+            "size": file.size,
+            "sources": sources(file),
+        })
+    });
+    let (model, branch) = match &plan.target {
+        Target::PullRequest { model } => (Some(model), None),
+        Target::Branch { name } => (None, Some(name)),
+    };
+    line(&json!({
+        "type": "publish",
+        "status": match how {
+            How::Nothing => "nothing",
+            How::Planned => "planned",
+            How::Opened => "opened",
+            How::Exists => "exists",
+            How::Pushed => "pushed",
+        },
+        "number": published.number,
+        "url": published.url,
+        "ref": published.reference,
+        "commit": published.commit,
+        "author": published.author,
+        "model": model,
+        "branch": branch,
+        "base": plan.base,
+        "title": plan.title,
+        "description": plan.description,
+        "files": files.collect::<Vec<_>>(),
+        "attributes": plan.attributes.iter().map(path).collect::<Vec<_>>(),
+    }))
 }
 
 /// The last line of a list of pull requests, whatever its end.

@@ -71,6 +71,9 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.servers, ui, &interrupt),
         Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.servers, ui, &interrupt),
         Some(Command::Batch(batch)) => commands::batch::run(batch, cwd, args.common.servers, ui, &interrupt),
+        Some(Command::Publish(publish)) => {
+            commands::publish::run(publish, cwd, args.common.servers, ui, &interrupt)
+        }
         Some(Command::Inspect(inspect)) => {
             commands::inspect::run(inspect, cwd, args.common.servers, ui, &interrupt)
         }

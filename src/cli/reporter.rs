@@ -15,7 +15,7 @@ use super::json;
 use super::sanitize;
 use super::sizes::{bytes, counted};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
-use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
+use crate::actions::{Conversion, HalfWay, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
@@ -108,6 +108,21 @@ impl Teller<'_> {
                     let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
                 }
                 self.ui.warning(&lines);
+            }
+            RemoteNote::HalfWay { number, url, what } => {
+                let has = match what {
+                    HalfWay::Empty => "it has no files yet",
+                    HalfWay::Uploaded => {
+                        "the content of its files is on the server, the files are not in it yet"
+                    }
+                    HalfWay::Pushed => "it has its files, and is still a draft",
+                };
+                let url = sanitize::text(url);
+                self.ui.warning(&format!("pull request {number} was made: {has}\n  {url}"));
+                self.ui.hint("go on with it by the same command: no second one is made");
+            }
+            RemoteNote::BaseNotFetched => {
+                self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
             }
             RemoteNote::WholeClone => {
                 self.ui.note("the server does not send single files of a partial clone, so all were fetched");

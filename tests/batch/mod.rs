@@ -5,6 +5,7 @@ mod journal;
 mod kept;
 mod killed;
 mod options;
+mod publish;
 mod shards;
 mod top;
 

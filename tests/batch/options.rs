@@ -66,7 +66,11 @@ fn a_list_from_the_standard_input_and_results_that_nobody_keeps() {
     child.stdin.take().unwrap().write_all(b"# two\nacme/m0\n\nacme/m1 # the second\nacme/m0").unwrap();
     let output = Output::from(child.wait_with_output().unwrap());
     assert_eq!(output.code, Some(0), "{output:#?}");
-    assert!(output.stderr.starts_with("warning: without `--dir` nothing that is converted is kept\n"));
+    assert!(
+        output
+            .stderr
+            .starts_with("warning: without `--dir` or `--publish` nothing that is converted is kept\n")
+    );
     let mut told = output.stdout.lines();
     assert!(told.next().unwrap().starts_with("1/2 acme/m0 converted, 1 file, "));
     assert_eq!(told.last(), Some("2 models: 2 converted"));

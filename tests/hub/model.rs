@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use super::access::Access;
 use super::builder::{Builder, Content};
@@ -33,6 +34,8 @@ pub(super) struct Model {
     access: Mutex<Access>,
     /// How often it was downloaded, and its tags.
     popularity: Mutex<(u64, Vec<String>)>,
+    /// Are discussions taken?
+    pub(super) is_closed: AtomicBool,
     pub(super) discussions: Discussions,
 }
 
@@ -45,6 +48,7 @@ impl Model {
             home: home.to_owned(),
             access: Mutex::new(Access::Public),
             popularity: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             discussions: Discussions::default(),
         };
         fs::create_dir_all(&model.git_dir).unwrap();

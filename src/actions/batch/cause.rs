@@ -80,6 +80,7 @@ impl Cause {
             Error::NoObject { .. } => Self::MissingContent,
             Error::MissingShard { .. } => Self::MissingShard,
             Error::PointerMismatch { .. }
+            | Error::DamagedObject { .. }
             | Error::SourceChanged
             | Error::IndexDisagrees { .. }
             | Error::TwoShards { .. }
@@ -95,6 +96,7 @@ impl Cause {
             | Error::SamePlace { .. }
             | Error::InTheWay { .. }
             | Error::Modified
+            | Error::PublishRunning
             | Error::Place(_)
             | Error::Git(git::Error::InTheWay { .. })
             | Error::Repo(repo::Error::IndexLocked { .. } | repo::Error::Place(_)) => Self::InTheWay,
@@ -103,6 +105,8 @@ impl Cause {
             | Error::NoSuchPullRequest { .. }
             | Error::WithoutSafetensors { .. } => Self::Revision,
             Error::FilesWithheld => Self::Server,
+            Error::NoToken | Error::ReadOnlyToken { .. } => Self::Access,
+            Error::NoDefaultBranch | Error::SourceDiffers { .. } => Self::Revision,
             Error::Symlink => Self::Unsupported,
             error => below(error).unwrap_or(Self::Other),
         }
@@ -138,6 +142,8 @@ impl Cause {
             | E::TokenExpired { .. }
             | E::Forbidden { .. }
             | E::Gated { .. }
+            | E::MayNotWrite { .. }
+            | E::DiscussionsDisabled { .. }
             | E::Token(_) => Self::Access,
             E::RevisionNotFound { .. } => Self::Revision,
             // The code of an object that is not what was asked for.
@@ -156,6 +162,7 @@ impl Cause {
             | E::BadAnswer { .. }
             | E::TooManyRedirects { .. }
             | E::RateLimited { .. }
+            | E::NotTaken { .. }
             | E::Status { .. } => Self::Server,
             _ => Self::Other,
         }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::pull::Choice;
 use super::{Asking, Error, Reporter, Servers, clone};
 use crate::hash::Oid;
+use crate::remote::hub::is_model;
 use journal::{Journal, Known};
 
 pub use cause::Cause;
@@ -62,6 +63,8 @@ pub struct Options<'a> {
     pub strict: bool,
     /// Leave pointers in the work trees.
     pub pointer_only: bool,
+    /// Publish each model that has safetensors files then.
+    pub publish: bool,
     /// Skip models whose checkpoints are larger together, in bytes.
     pub max_size: Option<u64>,
     /// Ask again for models that are done.
@@ -119,6 +122,24 @@ pub struct Record {
     /// When it was finished, RFC 3339.
     #[serde(default)]
     pub finished_at: String,
+    /// What became of its publication.
+    #[serde(default)]
+    pub published: Option<Publication>,
+}
+
+/// What became of the publication of a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// `opened`, `exists`, `pushed`, or `nothing` where the remote has all of it.
+    pub status: String,
+    /// The number of the pull request.
+    pub number: Option<u64>,
+    /// Where a person finds it.
+    pub url: Option<String>,
+    /// The reference of the remote that has it.
+    pub reference: Option<String>,
+    /// Its commit.
+    pub commit: Option<String>,
 }
 
 /// A checkpoint of a model, and what became of it.
@@ -195,9 +216,13 @@ pub fn pending(options: &Options<'_>, items: Vec<Item>, reporter: &dyn Reporter)
 /// Does the models of a list that are not done, each for itself.
 ///
 /// # Errors
-/// [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
+/// [`Error::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
 /// stops the run later is in the [`Summary`].
 pub fn run(options: &Options<'_>, items: Vec<Item>, progress: &dyn Progress) -> Result<Summary, Error> {
+    let is_of_hub = |item: &Item| item.model.to_str().is_some_and(is_model);
+    if options.publish && options.asking.token.is_none() && items.iter().any(is_of_hub) {
+        return Err(Error::NoToken);
+    }
     let mut journal = Journal::open(&options.journal)?;
     let temporary = Temporary::of(options);
     temporary.sweep();
@@ -250,9 +275,13 @@ fn left(
 
 /// Is there nothing to be done of a model of which this is known?
 fn is_done(options: &Options<'_>, record: &Record) -> bool {
+    let has_output = record.files.iter().any(|file| file.output.is_some());
+    if options.publish && record.published.is_none() && has_output {
+        return false;
+    }
     match record.status {
-        // What a temporary clone held is gone.
-        Status::Converted => record.dir.is_some() || options.dir.is_none(),
+        // What was published is where it should be, and else what a temporary clone held is gone.
+        Status::Converted => record.dir.is_some() || options.dir.is_none() || options.publish,
         Status::NothingToDo => {
             !(options.force && record.files.iter().any(|file| file.status == "up-to-date"))
         }

@@ -9,9 +9,10 @@ use bstr::BString;
 use super::cause::{self, Cause};
 use super::kept;
 use super::list::Item;
-use super::{File, Options, Record, Status, Temporary, shown};
+use super::{File, Options, Publication, Record, Status, Temporary, shown};
 use crate::actions;
 use crate::actions::convert::{self, Summary};
+use crate::actions::publish::{self, How};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
@@ -108,6 +109,46 @@ fn convert_in(
         Done::Converted(summary) => note(record, &summary),
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }
+    let has_output = record.files.iter().any(|file| file.output.is_some());
+    if options.publish && has_output && matches!(record.status, Status::Converted | Status::NothingToDo) {
+        publish(options, dir, reporter, record)?;
+    }
+    Ok(())
+}
+
+/// Publishes what is converted: what this run made, and what an earlier one did.
+fn publish(
+    options: &Options<'_>,
+    dir: &Path,
+    reporter: &dyn Reporter,
+    record: &mut Record,
+) -> Result<(), Error> {
+    let how = publish::Options {
+        cwd: dir.to_owned(),
+        asking: options.asking.clone(),
+        settings: options.servers.settings.clone(),
+        message: None,
+        branch: None,
+        force: false,
+        dry_run: false,
+    };
+    let published = publish::publish(&how, reporter)?;
+    let status = match published.how {
+        How::Nothing | How::Planned => "nothing",
+        How::Opened => "opened",
+        How::Exists => "exists",
+        How::Pushed => "pushed",
+    };
+    if matches!(published.how, How::Opened | How::Pushed) {
+        record.status = Status::Converted;
+    }
+    record.published = Some(Publication {
+        status: status.to_owned(),
+        number: published.number,
+        url: published.url,
+        reference: published.reference,
+        commit: published.commit,
+    });
     Ok(())
 }
 
@@ -117,7 +158,12 @@ enum Done {
 }
 
 fn convert(options: &Options<'_>, dir: &Path, force: bool, reporter: &dyn Reporter) -> Result<Done, Error> {
-    let choice = options.pr.map_or_else(|| Choice::configured(dir), Ok)?;
+    let choice = match options.pr {
+        Some(choice) => choice,
+        // Whether a pull request has the same is what publishing asks.
+        None if options.publish => Choice::Never,
+        None => Choice::configured(dir)?,
+    };
     let how = convert::Options {
         cwd: dir.to_owned(),
         force,

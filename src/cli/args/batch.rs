@@ -55,6 +55,12 @@ pub(in crate::cli) struct Batch {
     /// Print the models that are to be done, a line each, and do nothing
     #[arg(short = 'n', long)]
     pub(in crate::cli) dry_run: bool,
+    /// Publish each model, as `publish` does: a pull request of the Hub
+    ///
+    /// Of a model with an identical pull request no second one is made; a model of which a checkpoint was refused is not
+    /// published. What an earlier run converted and did not publish is published, too.
+    #[arg(long)]
+    pub(in crate::cli) publish: bool,
     /// Ask the server of each model that is done for its commit, and do it again if that is another one
     #[arg(long)]
     pub(in crate::cli) update: bool,

@@ -63,6 +63,7 @@ pub(crate) fn run(
         force: args.force,
         strict: args.strict,
         pointer_only: args.pointer_only,
+        publish: args.publish,
         max_size: args.max_size.map(|size| size.0),
         update: args.update,
     };
@@ -73,8 +74,8 @@ pub(crate) fn run(
         tell_pending(ui, &pending);
         return Ok(0);
     }
-    if options.dir.is_none() {
-        ui.warning("without `--dir` nothing that is converted is kept");
+    if options.dir.is_none() && !options.publish {
+        ui.warning("without `--dir` or `--publish` nothing that is converted is kept");
     }
     let summary = batch::run(&options, items, &watcher);
     watcher.finished();
@@ -285,20 +286,31 @@ impl Progress for Watcher<'_> {
 
 /// What became of a model, in a word and in full.
 fn told(record: &Record) -> (String, String) {
-    let reason =
+    let mut what =
         record.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", sanitize::text(reason)));
+    if let Some(published) = &record.published {
+        let number = published.number.map_or_else(String::new, |number| format!(" {number}"));
+        let place = published.url.as_ref().or(published.reference.as_ref());
+        let place = place.map_or_else(String::new, |place| format!(", {}", sanitize::text(place)));
+        what += &match published.status.as_str() {
+            "opened" => format!(", opened pull request{number}{place}"),
+            "exists" => format!(", is there already{place}"),
+            "pushed" => format!(", pushed{place}"),
+            _ => ", the remote has all of it".to_owned(),
+        };
+    }
     match record.status {
         Status::Converted => {
-            let made =
-                record.files.iter().filter(|file| !matches!(file.status.as_str(), "skipped" | "up-to-date"));
+            let is_made = |status: &str| !matches!(status, "skipped" | "up-to-date");
+            let made = record.files.iter().filter(|file| is_made(&file.status));
             let sizes: Vec<_> = made.map(|file| file.size.unwrap_or(0)).collect();
-            let what = format!(", {}, {}", counted(sizes.len(), "file"), bytes(sizes.iter().sum()));
-            (styled(GOOD, "converted"), what)
+            let files = format!(", {}, {}", counted(sizes.len(), "file"), bytes(sizes.iter().sum()));
+            (styled(GOOD, "converted"), if sizes.is_empty() { what } else { files + &what })
         }
-        Status::NothingToDo => ("nothing to do".to_owned(), reason),
-        Status::Skipped => ("skipped".to_owned(), reason),
-        Status::Refused => (styled(WARNING, "refused"), reason),
-        Status::Failed => (styled(WARNING, "failed"), reason),
+        Status::NothingToDo => ("nothing to do".to_owned(), what),
+        Status::Skipped => ("skipped".to_owned(), what),
+        Status::Refused => (styled(WARNING, "refused"), what),
+        Status::Failed => (styled(WARNING, "failed"), what),
     }
 }
 
@@ -326,8 +338,10 @@ impl Reporter for Watcher<'_> {
     }
 
     fn note(&self, note: &Note) {
-        // Who is asked for content is always worth a word.
-        if self.tells_files() || matches!(note, Note::Remote(RemoteNote::ServerMoved { .. })) {
+        // Who is asked for content, and what was begun and not finished, is always worth a word.
+        if self.tells_files()
+            || matches!(note, Note::Remote(RemoteNote::ServerMoved { .. } | RemoteNote::HalfWay { .. }))
+        {
             self.teller.note(note);
         }
     }

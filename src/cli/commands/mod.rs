@@ -7,4 +7,5 @@ pub(super) mod convert;
 pub(super) mod demo;
 pub(super) mod inspect;
 pub(super) mod man;
+pub(super) mod publish;
 pub(super) mod pull;
