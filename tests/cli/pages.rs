@@ -33,6 +33,7 @@ fn a_page_for_each_command() {
             "git-st-convert-demo.1",
             "git-st-convert-inspect.1",
             "git-st-convert-man.1",
+            "git-st-convert-publish.1",
             "git-st-convert-pull.1",
             "git-st-convert.1"
         ]

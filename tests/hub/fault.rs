@@ -12,6 +12,10 @@ use serde_json::Value;
 pub(crate) enum Fault {
     /// The connection is closed without an answer.
     Drop,
+    /// What is asked is done, and the connection is closed without an answer.
+    Lose,
+    /// What is asked is done, and no answer comes.
+    Hang,
     /// This status, with the headers and the body that belong to it.
     Status(u16),
     /// This status, and the code that the Hub gives with it.

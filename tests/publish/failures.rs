@@ -35,7 +35,9 @@ fn completes(desk: &Desk, id: &str, what: &str) {
     desk.check(id);
 }
 
-fn every_request(fault: fn() -> Fault, name: &str) {
+/// Lets every request meet a fault, each in a run of its own; with `stays`, all that follow it too. Says how many of the runs
+/// failed.
+fn every_request(fault: fn() -> Fault, name: &str, stays: bool) -> u32 {
     let desk = Desk::new();
     let count = requests_of(&desk);
     assert!(count > 12, "{count}");
@@ -43,9 +45,11 @@ fn every_request(fault: fn() -> Fault, name: &str) {
     for number in 0..count {
         let what = format!("{name}-{number}");
         let id = elsewhere(&desk, &what);
-        // So often that no patience helps, and at every request from there on that is like it.
-        desk.world.hub.inject(fault().at(Place::Any).after(number).times(1));
+        let injection = fault().at(Place::Any).after(number);
+        desk.world.hub.inject(if stays { injection } else { injection.times(1) });
         let output = desk.publish(&[]);
+        let seen = desk.world.hub.requests();
+        assert!(seen.iter().any(|seen| !seen.faults.is_empty()), "{what}: nothing went wrong");
         if output.code != Some(0) {
             failed += 1;
             assert!(output.stderr.contains("error: "), "{what}: {output:#?}");
@@ -58,22 +62,23 @@ fn every_request(fault: fn() -> Fault, name: &str) {
         }
         completes(&desk, &id, &what);
     }
-    assert!(failed > 0, "{name}: nothing ever failed");
+    failed
 }
 
 #[test]
 fn a_connection_that_closes_before_any_answer() {
-    every_request(|| Fault::Drop, "drop");
+    every_request(|| Fault::Drop, "drop", false);
 }
 
 #[test]
 fn an_answer_that_is_lost_after_the_deed() {
-    every_request(|| Fault::Cut(0), "lost");
+    every_request(|| Fault::Lose, "lost", false);
 }
 
 #[test]
-fn a_refusal_of_every_request() {
-    every_request(|| Fault::Status(403), "refused");
+fn a_server_that_refuses_everything_from_some_request_on() {
+    let failed = every_request(|| Fault::Status(403), "refused", true);
+    assert!(failed > 10, "{failed}");
 }
 
 #[test]
@@ -83,11 +88,10 @@ fn a_kill_while_any_request_runs() {
     for number in 0..count {
         let what = format!("kill-{number}");
         let id = elsewhere(&desk, &what);
-        desk.world.hub.inject(Fault::Stall(0).at(Place::Any).after(number).times(1));
+        desk.world.hub.inject(Fault::Hang.at(Place::Any).after(number).times(1));
         let mut child = desk.command(&["-q", "publish"]).spawn().unwrap();
         let begun = Instant::now();
-        let stalled =
-            |seen: &Seen| seen.faults.iter().any(|fault| fault.starts_with("Stall")) && seen.status != 0;
+        let stalled = |seen: &Seen| seen.faults.iter().any(|fault| fault == "Hang");
         while !desk.world.hub.requests_now().iter().any(stalled) && begun.elapsed() < Duration::from_secs(20)
         {
             if child.try_wait().unwrap().is_some() {
@@ -95,7 +99,8 @@ fn a_kill_while_any_request_runs() {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        // At once, and without a chance to tidy up.
+        // What was asked for is done, most times; then at once, and without a chance to tidy up.
+        std::thread::sleep(Duration::from_millis(50));
         child.kill().unwrap();
         child.wait().unwrap();
         completes(&desk, &id, &what);
@@ -107,7 +112,7 @@ fn a_pull_request_whose_number_never_came_is_found_by_its_marker_in_another_clon
     let desk = Desk::new();
     let post = || Place::post("/api/models/acme/bert/discussions");
     // The deed is done, its answer lost; and the list does not show it yet.
-    desk.world.hub.inject(Fault::Cut(0).at(post()));
+    desk.world.hub.inject(Fault::Lose.at(post()));
     desk.world.hub.inject(Fault::Status(503).at(Place::path("/api/models/acme/bert/discussions")).after(2));
     let output = desk.publish(&[]);
     assert_eq!(output.code, Some(2), "{output:#?}");

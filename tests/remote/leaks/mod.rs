@@ -10,6 +10,8 @@ mod attacks;
 use std::fs;
 use std::path::PathBuf;
 
+use git_st_convert::hash::Oid;
+use git_st_convert::lfs::Pointer;
 use git_st_convert::remote::{Error, Object, Ranged, Secret, Settings};
 
 use super::{ID, TOKEN, World, everything, stream};
@@ -134,6 +136,14 @@ fn helper(world: &World, names: &Names) -> String {
     )
 }
 
+/// An object that the hub does not have, and where it is.
+fn sent(world: &World) -> (PathBuf, Pointer) {
+    let content = super::bytes(201);
+    let file = world.sandbox.path("sent");
+    fs::write(&file, &content).unwrap();
+    (file, Pointer { oid: Oid::of(&content), size: 201 })
+}
+
 /// Does everything that a client of ours does; says what went wrong.
 fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool, Vec<Error>, String) {
     let mut errors = Vec::new();
@@ -150,6 +160,20 @@ fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool,
         errors.extend(object.ranged().err());
         errors.extend(client.model(ID, None).err());
         errors.extend(client.pull_requests(ID).err());
+        let (file, pointer) = sent(world);
+        let reference = Some("refs/pr/1");
+        match client.plan_upload(endpoint, &[pointer], reference).map(|mut plans| plans.pop().unwrap()) {
+            Ok(Ok(plan)) => {
+                errors.extend(client.upload(endpoint, pointer, plan, reference, &file, &|_| {}).err());
+            }
+            Ok(Err(err)) | Err(err) => errors.push(err),
+        }
+        errors.extend(client.account().err());
+        errors.extend(client.check_access(ID).err());
+        errors.extend(client.discussion(ID, 1).err());
+        // Too short a title, so that none is made.
+        errors.extend(client.create_pull_request(ID, "x", "").err());
+        errors.extend(client.open_pull_request(ID, 1).err());
         let url = client.resolve_url(ID, "main", "pytorch_model.bin").unwrap();
         errors.extend(Ranged::open(client, &url).err());
     });
@@ -189,6 +213,9 @@ fn no_secret_leaves_in_any_of_these_ways() {
             world.hub.set_access(ID, if is_public { Access::Public } else { Access::Private });
             world.hub.serve_content_from(&names.hub);
             world.hub.sign(Signing::Query);
+            world.hub.take_parts(None);
+            // What an earlier case sent.
+            let _was_not_sent = fs::remove_file(world.hub.object(ID, &sent(&world).1.oid.to_string()));
             world.events.lock().unwrap().clear();
             world.lines.lock().unwrap().clear();
             (case.prepare)(&world, &names);
