@@ -40,9 +40,9 @@ fn fleet() -> Fleet {
     fleet.hub.add_model("acme/gated", &model(&numbered(100)));
     fleet.hub.set_access("acme/gated", Access::Gated);
     fleet.hub.add_model("acme/caller", &model(&fixture("posix-system.bin")));
-    let mut lost = Builder::new();
-    lost.pointer("pytorch_model.bin", &Oid::of(b"lost").to_string(), 4).commit("first");
-    fleet.hub.add_model("acme/lost", &lost);
+    let mut without = Builder::new();
+    without.pointer("pytorch_model.bin", &Oid::of(b"lost").to_string(), 4).commit("first");
+    fleet.hub.add_model("acme/lost", &without);
     fleet.hub.add_model("acme/faulty", &model(&numbered(101)));
     fleet.hub.inject(Fault::Status(500).at(Place::content(&Oid::of(&numbered(101)).to_string())));
     let whole = numbered(102);

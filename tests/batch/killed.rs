@@ -1,5 +1,7 @@
 //! A run that ends before its list does: killed, or asked to stop.
 
+#![expect(clippy::disallowed_methods, reason = "a signal is sent by the shell")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;

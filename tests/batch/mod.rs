@@ -71,8 +71,8 @@ impl Fleet {
     }
 
     fn list(&self, lines: &[impl AsRef<str>]) {
-        let text: String = lines.iter().map(|line| format!("{}\n", line.as_ref())).collect();
-        fs::write(self.home().join("models.txt"), text).unwrap();
+        let lines: Vec<_> = lines.iter().map(AsRef::as_ref).collect();
+        fs::write(self.home().join("models.txt"), lines.join("\n") + "\n").unwrap();
     }
 
     fn home(&self) -> PathBuf {
@@ -147,7 +147,7 @@ fn with(lines: &[Value], status: &str) -> BTreeSet<String> {
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "{what}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -1,7 +1,12 @@
 //! The models of the Hub by their downloads.
 
+#![expect(clippy::disallowed_methods, reason = "the reference client is asked, too")]
+
+use std::process::Command;
+
 use super::{Fleet, id};
 use crate::hub::{Access, Fault, Place};
+use crate::sandbox::Output;
 
 fn fleet(count: u16) -> Fleet {
     let fleet = Fleet::new();
@@ -40,6 +45,26 @@ fn the_most_downloaded_in_their_order_over_all_pages() {
     // A list that was written is one that is read; the hidden ones are not in it.
     fleet.hub.set_access(&expected[0], Access::Private);
     assert_eq!(listed(&fleet, &["--top", "2"]), expected[1..3]);
+}
+
+#[test]
+fn the_reference_client_gets_the_same_list() {
+    let Some(python) = crate::publish::client::python() else {
+        return crate::clone::skipped(
+            "huggingface_hub could not be installed by pip: the hub's list was not asked by it",
+        );
+    };
+    let fleet = fleet(53);
+    let code = "from huggingface_hub import HfApi\n\
+                for model in HfApi().list_models(sort='downloads', limit=25, filter=['pytorch', 'en']):\n    \
+                print(model.id)";
+    let mut command = Command::new(python);
+    command.args(["-c", code]).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", fleet.temp()).env("HF_HOME", fleet.temp()).env("HF_ENDPOINT", fleet.hub.endpoint());
+    let output = Output::from(command.env("HF_HUB_DISABLE_TELEMETRY", "1").output().unwrap());
+    let theirs: Vec<_> = output.ok().lines().map(str::to_owned).collect();
+    assert_eq!(theirs.len(), 25);
+    assert_eq!(theirs, listed(&fleet, &["--top", "25", "--filter", "pytorch", "--filter", "en"]));
 }
 
 #[test]

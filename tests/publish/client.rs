@@ -21,7 +21,7 @@ fn has(python: &Path, module: &str) -> bool {
 }
 
 /// A Python that has the reference client, if there is one or can be.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     if let Some(given) =
         std::env::var_os("HUB_PYTHON").map(PathBuf::from).filter(|path| has(path, "huggingface_hub"))
     {

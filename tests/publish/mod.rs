@@ -2,7 +2,7 @@
 
 mod before;
 mod branch;
-mod client;
+pub(crate) mod client;
 mod failures;
 
 use std::fs;

@@ -103,10 +103,11 @@ impl Cause {
             Error::NoSuchRevision { .. }
             | Error::EmptyRepository { .. }
             | Error::NoSuchPullRequest { .. }
-            | Error::WithoutSafetensors { .. } => Self::Revision,
+            | Error::WithoutSafetensors { .. }
+            | Error::NoDefaultBranch
+            | Error::SourceDiffers { .. } => Self::Revision,
             Error::FilesWithheld => Self::Server,
             Error::NoToken | Error::ReadOnlyToken { .. } => Self::Access,
-            Error::NoDefaultBranch | Error::SourceDiffers { .. } => Self::Revision,
             Error::Symlink => Self::Unsupported,
             error => below(error).unwrap_or(Self::Other),
         }
@@ -146,12 +147,13 @@ impl Cause {
             | E::DiscussionsDisabled { .. }
             | E::Token(_) => Self::Access,
             E::RevisionNotFound { .. } => Self::Revision,
-            // The code of an object that is not what was asked for.
-            E::Object { code: 422, .. } => Self::Damaged,
+            // A server says 422 of an object that is not what was asked for.
+            E::Object { code: 422, .. } | E::WrongDigest { .. } | E::WrongSize { .. } | E::Changed { .. } => {
+                Self::Damaged
+            }
             E::NotFound { .. } | E::EntryNotFound { .. } | E::Object { .. } | E::NotThere { .. } => {
                 Self::MissingContent
             }
-            E::WrongDigest { .. } | E::WrongSize { .. } | E::Changed { .. } => Self::Damaged,
             E::Resolve { .. }
             | E::Connect { .. }
             | E::Tls { .. }

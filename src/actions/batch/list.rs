@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn shards_are_disjoint_and_together_all() {
-        let list: String = (0..50).map(|n| format!("acme/m{n}\n")).collect();
-        let all = items(&list);
+        let list: Vec<_> = (0..50).map(|n| format!("acme/m{n}")).collect();
+        let all = items(&list.join("\n"));
         for count in [1, 2, 3, 4, 7, 50, 64] {
             let mut together: Vec<_> = (0..count)
                 .flat_map(|index| Shard::new(index, count).unwrap().of(all.clone()))

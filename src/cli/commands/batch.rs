@@ -292,12 +292,13 @@ fn told(record: &Record) -> (String, String) {
         let number = published.number.map_or_else(String::new, |number| format!(" {number}"));
         let place = published.url.as_ref().or(published.reference.as_ref());
         let place = place.map_or_else(String::new, |place| format!(", {}", sanitize::text(place)));
-        what += &match published.status.as_str() {
-            "opened" => format!(", opened pull request{number}{place}"),
-            "exists" => format!(", is there already{place}"),
-            "pushed" => format!(", pushed{place}"),
-            _ => ", the remote has all of it".to_owned(),
+        let status = match published.status.as_str() {
+            "opened" => format!("opened pull request{number}{place}"),
+            "exists" => format!("is there already{place}"),
+            "pushed" => format!("pushed{place}"),
+            _ => "the remote has all of it".to_owned(),
         };
+        let _infallible = write!(what, ", {status}");
     }
     match record.status {
         Status::Converted => {
