@@ -247,6 +247,8 @@ pub fn run(options: &Options<'_>, items: Vec<Item>, progress: &dyn Progress) -> 
             }
         }
     }
+    // A git that a killed run had started may have outlived it, and written where the first sweep had been.
+    temporary.sweep();
     Ok(summary)
 }
 
@@ -280,8 +282,8 @@ fn is_done(options: &Options<'_>, record: &Record) -> bool {
         return false;
     }
     match record.status {
-        // What was published is where it should be, and else what a temporary clone held is gone.
-        Status::Converted => record.dir.is_some() || options.dir.is_none() || options.publish,
+        // What a temporary clone held is gone.
+        Status::Converted => record.dir.is_some() || options.dir.is_none(),
         Status::NothingToDo => {
             !(options.force && record.files.iter().any(|file| file.status == "up-to-date"))
         }

@@ -188,11 +188,8 @@ fn conclude(ui: &Ui, summary: &Summary, shard: Option<Shard>, journal: &Path) ->
         ui.result(&table(summary, ui.verbose > 0));
     }
     if code != 0 {
-        let what = if summary.left > 0 { "the rest" } else { "what is not done" };
-        ui.hint(&format!(
-            "the same command does {what} again; all is written down in {}",
-            sanitize::path(journal)
-        ));
+        let what = if summary.left > 0 { "goes on with the rest" } else { "does what is not done again" };
+        ui.hint(&format!("the same command {what}; all is written down in {}", sanitize::path(journal)));
     }
     report.map_or(Ok(code), Err)
 }
