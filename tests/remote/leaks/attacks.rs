@@ -56,7 +56,8 @@ fn action(world: &World, change: fn(&mut serde_json::Value)) {
 
 /// Sets a part of the object's entry, and the same of what is sent as of what is fetched, where the answer has it and is no
 /// refusal.
-fn set(answer: &mut serde_json::Value, pointer: &str, value: serde_json::Value) {
+fn set(answer: &mut serde_json::Value, pointer: &str, value: impl Into<serde_json::Value>) {
+    let value = value.into();
     let Some(entry) = answer.pointer_mut("/objects/0") else { return };
     for deed in ["download", "upload"] {
         let pointer = pointer.replace("download", deed);
@@ -76,7 +77,7 @@ fn signed_action(answer: &mut serde_json::Value) {
 }
 
 fn href(answer: &mut serde_json::Value, href: &str) {
-    set(answer, "/actions/download/href", href.into());
+    set(answer, "/actions/download/href", href);
 }
 
 const API: &str = "/api/models/acme/bert";
@@ -151,7 +152,7 @@ pub(super) const CASES: &[Case] = &[
     answer("action at another host", Reached, |w, n| w.hub.serve_content_from(&n.host)),
     answer("action at another port that wants a login", Reached, |w, n| {
         w.hub.serve_content_from(&n.port);
-        action(w, |v| set(v, "/authenticated", false.into()));
+        action(w, |v| set(v, "/authenticated", false));
         w.hub.inject(Fault::Status(401).at(content(w)));
     }),
     answer("action at another host that wants a login", Reached, |w, n| {
@@ -200,7 +201,7 @@ pub(super) const CASES: &[Case] = &[
         redirect(w, upload(w), 307, To::Origin(n.port.clone()));
     }),
     answer("upload 302 to another host that wants a login", ReachedBySending, |w, n| {
-        action(w, |v| set(v, "/authenticated", false.into()));
+        action(w, |v| set(v, "/authenticated", false));
         redirect(w, upload(w), 302, To::Origin(n.host.clone()));
         w.hub.inject(Fault::Status(401).at(upload(w)));
     }),
