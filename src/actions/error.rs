@@ -313,12 +313,10 @@ pub enum Error {
         path: BString,
     },
     /// The object in the store is not what its name says.
-    #[error("{path} is damaged in the LFS store: its sha256 is {got}, its pointer says {expected}")]
+    #[error("{path} is damaged in the LFS store: its sha256 is {got}")]
     DamagedObject {
         /// The file.
         path: BString,
-        /// What the pointer says.
-        expected: Oid,
         /// What the bytes give.
         got: Oid,
     },

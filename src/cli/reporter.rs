@@ -109,18 +109,7 @@ impl Teller<'_> {
                 }
                 self.ui.warning(&lines);
             }
-            RemoteNote::HalfWay { number, url, what } => {
-                let has = match what {
-                    HalfWay::Empty => "it has no files yet",
-                    HalfWay::Uploaded => {
-                        "the content of its files is on the server, the files are not in it yet"
-                    }
-                    HalfWay::Pushed => "it has its files, and is still a draft",
-                };
-                let url = sanitize::text(url);
-                self.ui.warning(&format!("pull request {number} was made: {has}\n  {url}"));
-                self.ui.hint("go on with it by the same command: no second one is made");
-            }
+            RemoteNote::HalfWay { number, url, what } => self.half_way(*number, url, *what),
             RemoteNote::BaseNotFetched => {
                 self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
             }
@@ -135,6 +124,19 @@ impl Teller<'_> {
                 self.ui.hint("fetch the rest with `git fetch --unshallow`");
             }
         }
+    }
+}
+
+impl Teller<'_> {
+    /// What there is of a pull request that was not finished.
+    fn half_way(&self, number: u64, url: &str, what: HalfWay) {
+        let has = match what {
+            HalfWay::Empty => "it has no files yet",
+            HalfWay::Uploaded => "the content of its files is on the server, the files are not in it yet",
+            HalfWay::Pushed => "it has its files, and is still a draft",
+        };
+        self.ui.warning(&format!("pull request {number} was made: {has}\n  {}", sanitize::text(url)));
+        self.ui.hint("go on with it by the same command: no second one is made");
     }
 }
 

@@ -272,7 +272,7 @@ impl Client<'_> {
     fn send_whole(&self, sending: Sending<'_>, whole: &Whole) -> Result<()> {
         match whole {
             Whole::Put(get) => {
-                let ask = self.action(sending.endpoint, get);
+                let ask = to_action(sending.endpoint, get);
                 let kind = HeaderValue::from_static("application/octet-stream");
                 let ask = Ask { hops: CONTENT_HOPS, ..ask.plain(header::CONTENT_TYPE, kind) };
                 self.put(ask, sending, 0, sending.pointer.size).map(drop)
@@ -327,7 +327,7 @@ impl Client<'_> {
         let body = serde_json::to_vec(body)
             .map_err(|source| Error::Io { action: "write what was sent", source: source.into() })?;
         let kind = || HeaderValue::from_static(MEDIA_TYPE);
-        let ask = self.action(sending.endpoint, get).plain(header::ACCEPT, kind());
+        let ask = to_action(sending.endpoint, get).plain(header::ACCEPT, kind());
         let ask = ask.plain(header::CONTENT_TYPE, kind());
         let response = self.send(&Ask { body: Body::Post(&body), ..ask })?;
         if (200..300).contains(&response.status) {
@@ -338,30 +338,29 @@ impl Client<'_> {
         Err(self.refused(response, sending.pointer))
     }
 
-    /// A request to the address of an action.
-    fn action<'r>(&self, endpoint: &'r Endpoint, get: &Get) -> Ask<'r> {
-        let is_beside = endpoint.origin() == Some(get.url.origin());
-        Ask {
-            own: get.lines.clone(),
-            home: endpoint.home.as_ref(),
-            login: endpoint.login.as_ref().filter(|_| is_beside),
-            credential_path: endpoint.credential_path.as_deref(),
-            may_log_in: is_beside && !get.is_authenticated,
-            ..Ask::get(get.url.clone())
-        }
-    }
-
     fn refused(&self, response: Response, pointer: Pointer) -> Error {
         let code = u32::from(response.status);
         match for_writing(self.refusal(response, None)) {
-            Error::NotFound { said, .. } | Error::EntryNotFound { said, .. } => {
-                Error::NotTaken { oid: pointer.oid, code, said }
-            }
-            Error::Status { status: 400 | 409 | 410 | 413 | 422 | 507, said, .. } => {
+            Error::NotFound { said, .. }
+            | Error::EntryNotFound { said, .. }
+            | Error::Status { status: 400 | 409 | 410 | 413 | 422 | 507, said, .. } => {
                 Error::NotTaken { oid: pointer.oid, code, said }
             }
             err => err,
         }
+    }
+}
+
+/// A request to the address of an action.
+fn to_action<'r>(endpoint: &'r Endpoint, get: &Get) -> Ask<'r> {
+    let is_beside = endpoint.origin() == Some(get.url.origin());
+    Ask {
+        own: get.lines.clone(),
+        home: endpoint.home.as_ref(),
+        login: endpoint.login.as_ref().filter(|_| is_beside),
+        credential_path: endpoint.credential_path.as_deref(),
+        may_log_in: is_beside && !get.is_authenticated,
+        ..Ask::get(get.url.clone())
     }
 }
 

@@ -46,6 +46,12 @@ pub(crate) fn python() -> Option<PathBuf> {
     Some(python).filter(|python| has(python, "huggingface_hub"))
 }
 
+/// Where a program is.
+pub(super) fn program(name: &str) -> PathBuf {
+    let dirs = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&dirs).map(|dir| dir.join(name)).find(|path| path.exists()).unwrap()
+}
+
 /// The file loads in Python.
 pub(super) fn loads_in_python(path: &Path) {
     let python = std::env::var_os("PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);

@@ -3,6 +3,7 @@
 mod before;
 mod branch;
 pub(crate) mod client;
+mod content;
 mod failures;
 
 use std::fs;
@@ -235,10 +236,7 @@ fn git_lfs_is_not_needed() {
     let bin = desk.world.sandbox.path("bin");
     fs::create_dir(&bin).unwrap();
     for program in ["git", "sh"] {
-        let path = std::env::split_paths(&std::env::var_os("PATH").unwrap())
-            .map(|dir| dir.join(program))
-            .find(|path| path.exists());
-        std::os::unix::fs::symlink(path.unwrap(), bin.join(program)).unwrap();
+        std::os::unix::fs::symlink(client::program(program), bin.join(program)).unwrap();
     }
     let output: Output = desk.command(&["publish"]).env("PATH", &bin).output().unwrap().into();
     assert_eq!(output.code, Some(0), "{output:#?}");

@@ -183,7 +183,7 @@ pub(super) fn prove(
         }
         let (got, _) = hasher.finish();
         if got != oid {
-            return Err(Error::DamagedObject { path: file.path.clone(), expected: oid, got });
+            return Err(Error::DamagedObject { path: file.path.clone(), got });
         }
         if file.path.ends_with(b".safetensors") {
             let read = safetensors::read(&object);

@@ -232,8 +232,9 @@ impl Requests<'_> {
         } else {
             run.upload(&plan.files, objects, &reference)?;
             *what = HalfWay::Uploaded;
-            let base = there.map_or_else(|| object_id(&plan.base), Ok)?;
-            if base.to_string() != plan.base {
+            let planned = object_id(&plan.base)?;
+            let base = there.unwrap_or(planned);
+            if base != planned {
                 // The branch moved meanwhile: is it still the checkpoint that was converted?
                 content::changed(run.repo, run.git, base, &run.repo.entries_of(base)?)?;
             }

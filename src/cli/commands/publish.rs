@@ -75,7 +75,7 @@ fn tell(ui: &Ui, published: &Published) {
         }
         How::Exists => {
             let by = published.author.as_deref().map(|author| format!(" by {}", sanitize::text(author)));
-            ui.result(&styled(STRONG, &url).to_string());
+            ui.result(&styled(STRONG, &url));
             ui.note(&format!(
                 "pull request {number}{} has the very same files, at {reference}: no second one is made",
                 by.unwrap_or_default()

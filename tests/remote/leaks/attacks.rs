@@ -1,6 +1,6 @@
 //! The attacks: what a server answers, and what a repository says of itself.
 
-use super::Proof::{Ignored, Reached, Refused};
+use super::Proof::{Ignored, Reached, ReachedBySending, Refused};
 use super::{ACTION, Case, HEADER, Names, Pairs, Proof, hub};
 use crate::hub::{Fault, Place, Signing, To};
 use crate::remote::{ID, World};
@@ -56,7 +56,8 @@ fn action(world: &World, change: fn(&mut serde_json::Value)) {
 
 /// Sets a part of the object's entry, and the same of what is sent as of what is fetched, where the answer has it and is no
 /// refusal.
-fn set(answer: &mut serde_json::Value, pointer: &str, value: serde_json::Value) {
+fn set(answer: &mut serde_json::Value, pointer: &str, value: impl Into<serde_json::Value>) {
+    let value = value.into();
     let Some(entry) = answer.pointer_mut("/objects/0") else { return };
     for deed in ["download", "upload"] {
         let pointer = pointer.replace("download", deed);
@@ -76,7 +77,7 @@ fn signed_action(answer: &mut serde_json::Value) {
 }
 
 fn href(answer: &mut serde_json::Value, href: &str) {
-    set(answer, "/actions/download/href", href.into());
+    set(answer, "/actions/download/href", href);
 }
 
 const API: &str = "/api/models/acme/bert";
@@ -151,7 +152,7 @@ pub(super) const CASES: &[Case] = &[
     answer("action at another host", Reached, |w, n| w.hub.serve_content_from(&n.host)),
     answer("action at another port that wants a login", Reached, |w, n| {
         w.hub.serve_content_from(&n.port);
-        action(w, |v| set(v, "/authenticated", false.into()));
+        action(w, |v| set(v, "/authenticated", false));
         w.hub.inject(Fault::Status(401).at(content(w)));
     }),
     answer("action at another host that wants a login", Reached, |w, n| {
@@ -194,22 +195,22 @@ pub(super) const CASES: &[Case] = &[
         w.hub.inject(Fault::Expired.at(Place::object(&w.oid())).times(1));
     }),
     // What is sent, and where an answer says that it is sent to.
-    answer("upload 307 to another port with an action's lines", Reached, |w, n| {
+    answer("upload 307 to another port with an action's lines", ReachedBySending, |w, n| {
         w.hub.sign(Signing::Header);
         action(w, signed_action);
         redirect(w, upload(w), 307, To::Origin(n.port.clone()));
     }),
-    answer("upload 302 to another host that wants a login", Reached, |w, n| {
-        action(w, |v| set(v, "/authenticated", false.into()));
+    answer("upload 302 to another host that wants a login", ReachedBySending, |w, n| {
+        action(w, |v| set(v, "/authenticated", false));
         redirect(w, upload(w), 302, To::Origin(n.host.clone()));
         w.hub.inject(Fault::Status(401).at(upload(w)));
     }),
-    answer("upload away and back", Reached, |w, n| {
+    answer("upload away and back", ReachedBySending, |w, n| {
         action(w, signed_action);
         redirect(w, upload(w), 307, To::Origin(n.port.clone()));
         redirect(w, upload(w), 307, To::Origin(n.hub.clone()));
     }),
-    answer("upload in parts elsewhere", Reached, |w, n| {
+    answer("upload in parts elsewhere", ReachedBySending, |w, n| {
         w.hub.take_parts(Some(64));
         w.hub.serve_content_from(&n.host);
     }),
@@ -223,11 +224,11 @@ pub(super) const CASES: &[Case] = &[
         });
         w.hub.inject(Fault::Status(404).at(content(w)));
     }),
-    answer("verify 307 to another port", Reached, |w, n| {
+    answer("verify 307 to another port", ReachedBySending, |w, n| {
         redirect(w, Place::path("/verify"), 307, To::Origin(n.port.clone()));
         w.hub.serve_content_from(&n.port);
     }),
-    answer("all parts 308 to another host", Reached, |w, n| {
+    answer("all parts 308 to another host", ReachedBySending, |w, n| {
         w.hub.take_parts(Some(64));
         redirect(w, Place::path("/complete"), 308, To::Origin(n.host.clone()));
         w.hub.serve_content_from(&n.host);
