@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use git_st_convert::hash::Oid;
 use serde_json::json;
 
 use super::{Fleet, fixture, id, lines, model, names, numbered, oid_of};
-use crate::hub::{Builder, Fault, Place};
+use crate::hub::{Access, Builder, Fault, Place};
 use crate::sandbox::Output;
 
 #[test]
@@ -120,6 +121,27 @@ fn content_that_is_not_what_its_pointer_says() {
         assert_eq!(line["cause"], cause, "{line:#}");
     }
     assert_eq!((&told[3]["status"], output.code.is_some_and(|code| code > 0)), (&json!("converted"), true));
+}
+
+#[test]
+fn nobody_is_asked_for_a_password() {
+    let fleet = Fleet::of(2);
+    let asked = fleet.sandbox.path("asked");
+    let script = fleet.sandbox.path("askpass");
+    fs::write(&script, format!("#!/bin/sh\necho \"$1\" >> '{}'\necho secret\n", asked.display())).unwrap();
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    fleet.hub.set_access("acme/m0", Access::Private);
+    fleet.hub.inject(Fault::Status(401).at(Place::batch("acme/m1")));
+    let run = |args: &[&str]| {
+        let output = fleet.command(args).env("GIT_ASKPASS", &script).output().unwrap();
+        Output::from(output)
+    };
+    let output = run(&["models.txt", "--dir", "out", "--json"]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    let told = lines(&output.stdout);
+    let causes: Vec<_> = told[..2].iter().map(|line| &line["cause"]).collect();
+    assert_eq!(causes, [&json!("not-found"), &json!("access")], "{output:#?}");
+    assert!(!asked.exists());
 }
 
 #[test]

@@ -42,20 +42,20 @@ pub(crate) fn run(
         report
     };
     let shard = shard(args).map_err(failed)?;
-    let environment = Environment::read(servers).map_err(|error| failed(Report::of(&error)))?;
+    let mut environment = Environment::read(servers).map_err(|error| failed(Report::of(&error)))?;
+    // Nobody sits beside a batch to be asked for a password.
+    environment.asking.in_passing = true;
+    environment.servers.settings.in_passing = true;
     let watcher = Watcher { ui, teller: Teller::new(ui, interrupt, args.dry_run), total: 0.into() };
     let items = items(args, &cwd, &environment, &watcher);
     watcher.finished();
     let items = items.map_err(failed)?;
     let items = shard.map_or(items.clone(), |shard| shard.of(items));
-    let mut asking = environment.asking;
-    // Nobody sits beside a batch to be asked for a password.
-    asking.in_passing = true;
     let options = Options {
         journal: journal(args, shard, &cwd),
         cwd,
         endpoint: environment.endpoint,
-        asking,
+        asking: environment.asking,
         servers: &environment.servers,
         dir: args.kept.clone(),
         temp: std::env::temp_dir(),
