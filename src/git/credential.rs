@@ -141,6 +141,7 @@ mod tests {
         path: Some("acme/model.git"),
         username: None,
         challenges: &[],
+        may_ask: true,
     };
 
     #[test]
