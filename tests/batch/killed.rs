@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Fleet, id, names, wait_until, with};
 use crate::sandbox::Output;
@@ -30,9 +30,16 @@ fn killed_anywhere_no_finished_model_is_lost() {
             let lines = || fleet.journal(journal).len();
             let before = lines();
             let mut ended = false;
-            wait_until("no model is finished", || {
-                lines() > before || round == 0 && !fleet.hub.requests_now().is_empty()
-            });
+            let begun = Instant::now();
+            while lines() == before && (round > 0 || fleet.hub.requests_now().is_empty()) {
+                let is_late = begun.elapsed() > Duration::from_secs(120);
+                if is_late || child.try_wait().unwrap().is_some_and(|status| !status.success()) {
+                    let _it_may_be_over = child.kill();
+                    let output = Output::from(child.wait_with_output().unwrap());
+                    panic!("round {round}, late: {is_late}: {output:#?}");
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
             std::thread::sleep(Duration::from_millis(pause));
             if let Some(status) = child.try_wait().unwrap() {
                 assert!(status.success());

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bstr::ByteSlice as _;
 use serde_json::Value;
@@ -20,6 +22,9 @@ use serde_json::ser::Formatter;
 use super::Record;
 use super::list::Item;
 use crate::actions::Error;
+
+/// How long a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is known of the models that are finished.
 #[derive(Debug, Default)]
@@ -68,7 +73,7 @@ impl Journal {
         fs::create_dir_all(dir).map_err(failed("make the directory of"))?;
         let options = File::options().read(true).write(true).create(true).truncate(false).clone();
         let mut file = options.open(path).map_err(failed("open"))?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::BatchRunning { journal: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
@@ -110,6 +115,17 @@ impl Journal {
         self.file.sync_data()?;
         self.len += bytes.len() as u64;
         Ok(())
+    }
+}
+
+/// Locks a journal. What a killed run was about to start holds its lock for a moment longer than it lives.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => thread::sleep(PATIENCE / 20),
+            locked => return locked,
+        }
     }
 }
 
