@@ -25,11 +25,12 @@ fn four_shards_are_disjoint_and_together_all() {
     list.insert(1, fleet.hub.url("acme/m0"));
     list.insert(5, "acme/m2.git".to_owned());
     fleet.list(&list);
-    let mut children: Vec<_> = (0..4)
+    let children: Vec<_> = (0..4)
         .map(|index| fleet.spawn(&["models.txt", "--dir", "out", "--shard", &format!("{index}/4")]))
         .collect();
-    for child in &mut children {
-        assert!(child.wait().unwrap().success());
+    for child in children {
+        let output = Output::from(child.wait_with_output().unwrap());
+        assert_eq!(output.code, Some(0), "{output:#?}");
     }
     let mut all = BTreeSet::new();
     for index in 0..4_u16 {
