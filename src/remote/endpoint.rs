@@ -7,7 +7,7 @@
 //! 4. the first line of FETCH_HEAD     for origin
 //! ```
 //!
-//! For what is sent, lfs.pushurl, remote.<r>.lfspushurl and remote.<r>.pushurl come before each of the first three, and
+//! For what is sent, `lfs.pushurl`, `remote.<r>.lfspushurl` and `remote.<r>.pushurl` come before each of the first three, and
 //! `url.<base>.pushInsteadOf` counts where no push address is named.
 //!
 //! Source: `lfsapi/endpoint_finder.go`, `lfshttp/endpoint.go`, `config/git_fetcher.go` of Git LFS; git-clone(1) on addresses;
