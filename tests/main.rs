@@ -51,6 +51,10 @@ mod convert;
 #[cfg(all(unix, feature = "cli"))]
 mod clone;
 
+/// The acceptance of `git st-convert batch`: many models of the hub.
+#[cfg(all(unix, feature = "cli"))]
+mod batch;
+
 /// The acceptance of `git st-convert pull`, and of `--pr`.
 #[cfg(all(unix, feature = "cli"))]
 mod pull;
@@ -62,6 +66,10 @@ mod guard;
 /// The acceptance of `git st-convert verify`, and of `pull --verify`.
 #[cfg(all(unix, feature = "cli"))]
 mod verify;
+
+/// The acceptance of `git st-convert publish`.
+#[cfg(all(unix, feature = "cli"))]
+mod publish;
 
 /// The acceptance of converting a checkpoint while it is downloaded.
 #[cfg(all(unix, feature = "cli"))]

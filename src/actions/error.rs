@@ -1,11 +1,15 @@
 //! [`Error`]: why an action did not do its work.
 
+mod refusal;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
 use bstr::BString;
+use refusal::{missing, more_of};
 
+use super::publish::Unpublished;
 use crate::hash::Oid;
 use crate::{checkpoint, git, lfs, remote, repo, safetensors};
 
@@ -364,70 +368,32 @@ pub enum Error {
         /// Could all that is not proven not be looked at?
         is_failure: bool,
     },
+    /// Another run writes this journal.
+    #[error("another batch is at work with the journal {}", journal.display())]
+    BatchRunning {
+        /// The journal.
+        journal: PathBuf,
+    },
+    /// What is to be the journal of a batch is something else.
+    #[error("{} is not the journal of a batch: line {line} is none of its lines", path.display())]
+    NoJournal {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Two models of a list would be cloned into one directory.
+    #[error("would be cloned into {}, as {other} is", dir.display())]
+    SamePlace {
+        /// The directory.
+        dir: PathBuf,
+        /// The other model.
+        other: String,
+    },
+    /// Publishing: the files, the token or the remote are not as they have to be.
+    #[error(transparent)]
+    Unpublished(#[from] Unpublished),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
-}
-
-impl Error {
-    /// Can an option make good what was refused, so that the same file is asked for again?
-    pub fn is_lifted_by_an_option(&self) -> bool {
-        use checkpoint::Error as Of;
-        matches!(
-            self,
-            Self::Strict { .. }
-                | Self::OutputExists { .. }
-                | Self::Checkpoint(
-                    Of::Ambiguous { .. } | Of::NoSuchKey { .. } | Of::Keep { .. } | Of::Output { .. }
-                )
-        )
-    }
-
-    /// Is it a refusal for what the file holds (exit 1), rather than work that could not be done (2)?
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Checkpoint(error) => !error.is_io(),
-            Self::Safetensors(error) => !matches!(error, safetensors::Error::Io(_)),
-            Self::Shard(_)
-            | Self::HooksOf { .. }
-            | Self::Dangerous { .. }
-            | Self::Strict { .. }
-            | Self::PointerMismatch { .. }
-            | Self::NoObject { .. }
-            | Self::Symlink
-            | Self::Modified
-            | Self::OutputIsSource
-            | Self::TwoShards { .. }
-            | Self::OutputExists { .. }
-            | Self::OutputNotFile { .. }
-            | Self::OutputSymlink { .. }
-            | Self::OutputCollision { .. }
-            | Self::IncompleteSet { .. }
-            | Self::NotInShard { .. }
-            | Self::InOtherShard { .. }
-            | Self::InNoShard { .. }
-            | Self::NotSafetensors { .. }
-            | Self::WithoutSafetensors { .. }
-            | Self::NotProven { is_failure: false, .. }
-            | Self::OtherPaths { .. }
-            | Self::Place(lfs::place::Error::Symlink { .. })
-            | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,
-            Self::MissingShards { shards } => {
-                shards.iter().all(|(_, why)| matches!(why, Self::NotFound) || why.is_refusal())
-            }
-            _ => false,
-        }
-    }
-}
-
-fn missing(shards: &[(BString, Error)]) -> String {
-    match shards {
-        [(shard, _)] => format!("the shard {shard}"),
-        shards => format!("{} shards", shards.len()),
-    }
-}
-
-/// ` (and 3 more)`, or nothing.
-fn more_of(more: usize) -> String {
-    if more == 0 { String::new() } else { format!(" (and {more} more)") }
 }

@@ -1,6 +1,7 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
 mod attributes;
+pub mod batch;
 pub mod clone;
 pub mod convert;
 pub mod demo;
@@ -9,6 +10,7 @@ pub mod guard;
 pub mod inspect;
 mod names;
 mod network;
+pub mod publish;
 pub mod pull;
 pub mod scan;
 mod server;
@@ -18,7 +20,7 @@ mod undo;
 pub mod verify;
 
 pub use error::Error;
-pub use network::{Asking, RemoteNote};
+pub use network::{Asking, HalfWay, RemoteNote};
 pub use servers::Servers;
 pub use size::{InvalidSize, Size};
 

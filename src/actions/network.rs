@@ -63,11 +63,33 @@ pub enum RemoteNote {
     },
     /// The server does not send single files of a partial clone, so all were fetched.
     WholeClone,
+    /// A pull request was made, and not all of it could be done.
+    HalfWay {
+        /// Its number.
+        number: u64,
+        /// Where it is.
+        url: String,
+        /// What is there of it.
+        what: HalfWay,
+    },
+    /// The remote's branch has moved, and what is shown is made from what was fetched before.
+    BaseNotFetched,
     /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
     ShallowClone {
         /// How many commits.
         depth: u32,
     },
+}
+
+/// What there is of a pull request that was not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfWay {
+    /// The pull request, without the content of its files.
+    Empty,
+    /// The content of its files is on the server; the pull request does not have them.
+    Uploaded,
+    /// It has its files, and is not open.
+    Pushed,
 }
 
 impl Asking {

@@ -4,14 +4,15 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bstr::BStr;
 
 use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::Git;
 use crate::lfs::{Incomplete, Pointer};
-use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings};
+use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings, Uploaded};
 use crate::repo::Repo;
 
 /// Is told each command line of git.
@@ -57,6 +58,30 @@ impl<'a> Server<'a> {
         watch: &'a Watch<'_>,
         reporter: &dyn Reporter,
     ) -> Result<Self, Error> {
+        Self::new(repo, remote, settings, watch, reporter, false)
+    }
+
+    /// The server that the remote's objects are sent to, for a reference of this full name.
+    pub(super) fn for_push(
+        repo: &Repo,
+        remote: &str,
+        reference: &str,
+        settings: &Settings,
+        watch: &'a Watch<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<Self, Error> {
+        let server = Self::new(repo, Some(remote), settings, watch, reporter, true)?;
+        Ok(Self { reference: Some(reference.to_owned()), ..server })
+    }
+
+    fn new(
+        repo: &Repo,
+        remote: Option<&str>,
+        settings: &Settings,
+        watch: &'a Watch<'_>,
+        reporter: &dyn Reporter,
+        pushes: bool,
+    ) -> Result<Self, Error> {
         let (config, branch) = (Config::new(repo.settings()), repo.branch()?);
         let (lfsconfig, fetch_head) = (repo.lfsconfig()?.map(Config::new), repo.fetch_head());
         let remotes = Remotes {
@@ -66,7 +91,7 @@ impl<'a> Server<'a> {
             fetch_head: fetch_head.as_deref(),
             work_dir: repo.work_dir(),
         };
-        let endpoint = remotes.endpoint(remote)?;
+        let endpoint = if pushes { remotes.push_endpoint(remote)? } else { remotes.endpoint(remote)? };
         if let Some(moved) = endpoint.moved() {
             reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
         }
@@ -116,6 +141,35 @@ impl<'a> Server<'a> {
         let part = self.object(pointer).to_part(&repo.store(), &tell);
         reporter.finished();
         Ok(part?)
+    }
+
+    /// Sends those of these files that the server lacks, each under its own name and with its own progress. Returns how many
+    /// those were.
+    pub(super) fn upload(
+        &self,
+        objects: &[(&BStr, Pointer, PathBuf)],
+        reporter: &dyn Reporter,
+    ) -> Result<usize, Error> {
+        let reference = self.reference.as_deref();
+        let pointers: Vec<_> = objects.iter().map(|(_, pointer, _)| *pointer).collect();
+        let plans = self.client.plan_upload(&self.endpoint, &pointers, reference)?;
+        let mut sent = 0;
+        for ((name, pointer, file), plan) in objects.iter().zip(plans) {
+            let plan = plan?;
+            if plan.is_there() {
+                continue;
+            }
+            reporter.started(name, pointer.size);
+            let told = AtomicU64::new(0);
+            let tell = |now: u64| {
+                let before = told.fetch_max(now, Ordering::Relaxed);
+                reporter.advanced(now.saturating_sub(before));
+            };
+            let done = self.client.upload(&self.endpoint, *pointer, plan, reference, file, &tell);
+            reporter.finished();
+            sent += usize::from(done? == Uploaded::Sent);
+        }
+        Ok(sent)
     }
 }
 

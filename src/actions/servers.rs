@@ -4,6 +4,7 @@
 //! its own (`.lfsconfig`) may name another host, and that is told.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bstr::{BString, ByteSlice as _};
 
@@ -12,8 +13,8 @@ use super::server::{self, Watch};
 use super::{Error, Reporter};
 use crate::git::Remote;
 use crate::lfs::Pointer;
-use crate::remote::hub::{Status, is_model};
-use crate::remote::{Config, Settings};
+use crate::remote::hub::{Status, model_of};
+use crate::remote::{self, Config, Settings};
 use crate::repo::Repo;
 
 /// The servers, asked with these settings.
@@ -21,6 +22,38 @@ use crate::repo::Repo;
 pub struct Servers {
     /// What the environment says; git's configuration is added for each repository.
     pub settings: Settings,
+}
+
+impl Servers {
+    /// The names of the models of the Hub that were downloaded most, of those with all of these tags.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], or what the server makes of it.
+    pub fn top_models(
+        &self,
+        count: usize,
+        filters: &[String],
+        cwd: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Vec<String>, Error> {
+        if self.settings.offline {
+            return Err(Error::Offline { what: "list models" });
+        }
+        let watch = Watch::new(reporter);
+        let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings()?));
+        Ok(watch.client(settings, cwd)?.top_models(count, filters)?)
+    }
+
+    /// Why git was not let in to a model of the Hub, if its conditions have to be accepted first: to git, a server of the
+    /// Hub's kind says the same of a model that is not there.
+    pub(super) fn gate(&self, model: &str, cwd: &Path, reporter: &dyn Reporter) -> Option<Error> {
+        let watch = Watch::new(reporter);
+        let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings().ok()?));
+        let client = watch.client(settings, cwd).ok()?;
+        let is_gated = client.model(model, None).ok()?.is_gated();
+        let url = client.clone_url(model).ok().filter(|_| is_gated)?;
+        Some(Error::Remote(remote::Error::Gated { url, said: None }))
+    }
 }
 
 impl Server for Servers {
@@ -50,37 +83,9 @@ impl Server for Servers {
         let watch = Watch::new(reporter);
         let settings = self.settings.clone().with_config(Config::new(repo.settings()));
         let client = watch.client(settings, repo.work_dir())?;
-        let hub = client.hub().to_string();
-        let Some(model) = model_of(&hub, &remote.url) else { return Ok(None) };
-        let known = client.pull_requests(model)?;
+        let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
+        let known = client.pull_requests(&model)?;
         let wanted = known.into_iter().filter(|known| known.status != Status::Merged);
         Ok(Some(wanted.map(|known| known.number).collect()))
-    }
-}
-
-/// The name of the model, if the URL is of one at the Hub.
-fn model_of<'u>(hub: &str, url: &'u str) -> Option<&'u str> {
-    let name = url.strip_prefix(hub.trim_end_matches('/'))?.strip_prefix('/')?.trim_end_matches('/');
-    let name = name.strip_suffix(".git").unwrap_or(name);
-    is_model(name).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn models_of_the_hub_by_their_urls() {
-        let hub = "https://hub.example/";
-        for (url, model) in [
-            ("https://hub.example/acme/bert", Some("acme/bert")),
-            ("https://hub.example/acme/bert.git/", Some("acme/bert")),
-            ("https://hub.example/gpt2", Some("gpt2")),
-            ("https://hub.example.org/acme/bert", None),
-            ("https://hub.example/datasets/acme/d", None),
-            ("git@hub.example:acme/bert", None),
-        ] {
-            assert_eq!(model_of(hub, url), model, "{url}");
-        }
     }
 }

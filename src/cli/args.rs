@@ -3,6 +3,7 @@
 //! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand; any
 //! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
+mod batch;
 mod hook;
 mod remote;
 mod scan;
@@ -17,8 +18,9 @@ use crate::actions::pull::Choice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
+pub(super) use batch::Batch;
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
-pub(super) use remote::{Clone, Pull};
+pub(super) use remote::{Clone, Publish, Pull};
 pub(super) use scan::{Format, Scan};
 pub(super) use verify::Verify;
 
@@ -98,6 +100,10 @@ pub(super) enum Command {
     Pull(Pull),
     /// Prove that safetensors files hold their checkpoints' tensors, bit for bit
     Verify(Verify),
+    /// Open a pull request on the Hub with the safetensors files
+    Publish(Publish),
+    /// Clone and convert many models: resumable, in shards
+    Batch(Batch),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
     /// Find pickles, and say what they would call

@@ -1,8 +1,9 @@
-//! What the environment says about servers: where the Hub is, who asks, and whether anybody may.
+//! What the environment says: where the Hub is, who asks, and whether anybody may; and which part of a fleet this is.
 //!
 //! Invariant: a token leaves this module only in a form that shows nothing of it.
 
 use super::args::ServerArgs;
+use crate::actions::batch::Shard;
 use crate::actions::{Asking, Error, Servers};
 use crate::remote::{HUB, Settings};
 
@@ -35,7 +36,128 @@ pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))
 }
 
+/// Why the environment says that this is a part of something, and not which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoShard {
+    pub(super) variable: &'static str,
+    pub(super) message: &'static str,
+    pub(super) hint: &'static str,
+}
+
+/// How many shards there are, where the environment does not say it, or says something else.
+const COUNT: &str = "ST_CONVERT_SHARD_COUNT";
+const TASK: &str = "SLURM_ARRAY_TASK_ID";
+const INDEX: &str = "JOB_COMPLETION_INDEX";
+
+/// The shard that this is by the environment: of a Slurm array, or of an indexed Job of Kubernetes.
+pub(super) fn shard_of_environment() -> Result<Option<Shard>, NoShard> {
+    shard(&|name| variable(name).filter(|value| !value.is_empty()))
+}
+
+/// Source: sbatch(1), "OUTPUT ENVIRONMENT VARIABLES"; "Indexed Job" of Kubernetes.
+fn shard(var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Shard>, NoShard> {
+    let number = |name: &'static str| match var(name).map(|value| value.trim().parse::<usize>()) {
+        None => Ok(None),
+        Some(Ok(number)) => Ok(Some(number)),
+        Some(Err(_)) => Err(no_shard(name, "is not a number", BY_HAND)),
+    };
+    let count = number(COUNT)?;
+    let by_count = |variable, index, count| {
+        let shard = Shard::new(index, count);
+        shard.map(Some).ok_or(no_shard(variable, "is not less than ST_CONVERT_SHARD_COUNT", BY_HAND))
+    };
+    if let Some(task) = number(TASK)? {
+        if let Some(count) = count {
+            return by_count(TASK, task, count);
+        }
+        let irregular = no_shard(TASK, "is one of an array whose numbers have gaps", BY_HAND);
+        let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
+        let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
+        let count = number("SLURM_ARRAY_TASK_COUNT")?;
+        let last = number("SLURM_ARRAY_TASK_MAX")?;
+        let count = count.ok_or(no_shard(TASK, "is set, and SLURM_ARRAY_TASK_COUNT is not", BY_HAND))?;
+        let behind = task.checked_sub(first).filter(|behind| behind % step == 0).ok_or(irregular)?;
+        let is_whole =
+            last.is_none_or(|last| last.checked_sub(first).is_some_and(|all| all / step + 1 == count));
+        return match Shard::new(behind / step, count) {
+            Some(shard) if is_whole => Ok(Some(shard)),
+            _ => Err(irregular),
+        };
+    }
+    match (number(INDEX)?, count) {
+        (None, _) => Ok(None),
+        (Some(index), Some(count)) => by_count(INDEX, index, count),
+        (Some(_), None) => {
+            let hint = "set ST_CONVERT_SHARD_COUNT to the `completions` of the Job, or name the part with `--shard I/N`";
+            Err(no_shard(INDEX, "is set, and ST_CONVERT_SHARD_COUNT is not", hint))
+        }
+    }
+}
+
+const BY_HAND: &str = "name the part with `--shard I/N`; `--shard 0/1` is all";
+
+fn no_shard(variable: &'static str, message: &'static str, hint: &'static str) -> NoShard {
+    NoShard { variable, message, hint }
+}
+
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Result<Option<(usize, usize)>, &'static str> {
+        let var =
+            |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let shard = shard(&var).map_err(|no| no.message)?;
+        Ok(shard.map(|shard| (shard.index(), shard.count())))
+    }
+
+    fn slurm(
+        task: &str,
+        count: &str,
+        min: &str,
+        max: &str,
+        step: &str,
+    ) -> Result<Option<(usize, usize)>, &'static str> {
+        of(&[
+            ("SLURM_ARRAY_TASK_ID", task),
+            ("SLURM_ARRAY_TASK_COUNT", count),
+            ("SLURM_ARRAY_TASK_MIN", min),
+            ("SLURM_ARRAY_TASK_MAX", max),
+            ("SLURM_ARRAY_TASK_STEP", step),
+        ])
+    }
+
+    #[test]
+    fn the_part_of_a_slurm_array() {
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(slurm("2", "4", "0", "3", "1"), Ok(Some((2, 4))));
+        assert_eq!(slurm("1", "4", "1", "4", "1"), Ok(Some((0, 4))));
+        // --array=1-7:2 has 1, 3, 5, 7; --array=0-8:3 has 0, 3, 6.
+        assert_eq!(slurm("5", "4", "1", "7", "2"), Ok(Some((2, 4))));
+        assert_eq!(slurm("6", "3", "0", "8", "3"), Ok(Some((2, 3))));
+        let gaps = Err("is one of an array whose numbers have gaps");
+        for task in ["0", "1", "5"] {
+            assert_eq!(slurm(task, "3", "0", "5", "1"), gaps);
+        }
+        assert_eq!(slurm("x", "3", "0", "5", "1"), Err("is not a number"));
+        let alone = of(&[("SLURM_ARRAY_TASK_ID", "3")]);
+        assert_eq!(alone, Err("is set, and SLURM_ARRAY_TASK_COUNT is not"));
+        // One task of eight, submitted again by itself.
+        let again = [("SLURM_ARRAY_TASK_ID", "3"), ("SLURM_ARRAY_TASK_COUNT", "1"), (COUNT, "8")];
+        assert_eq!(of(&again), Ok(Some((3, 8))));
+    }
+
+    #[test]
+    fn the_part_of_an_indexed_job() {
+        assert_eq!(of(&[("JOB_COMPLETION_INDEX", "0"), (COUNT, "4")]), Ok(Some((0, 4))));
+        assert_eq!(of(&[("JOB_COMPLETION_INDEX", "0")]), Err("is set, and ST_CONVERT_SHARD_COUNT is not"));
+        let beyond = of(&[("JOB_COMPLETION_INDEX", "4"), (COUNT, "4")]);
+        assert_eq!(beyond, Err("is not less than ST_CONVERT_SHARD_COUNT"));
+        assert_eq!(of(&[(COUNT, "4")]), Ok(None));
+    }
 }

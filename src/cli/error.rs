@@ -15,6 +15,7 @@ use std::path::Path;
 use bstr::{BStr, BString};
 
 use super::{hints, interrupt, sanitize};
+use crate::actions::publish::Unpublished;
 use crate::actions::{Error, Reason, Status};
 use crate::{git, repo};
 
@@ -59,6 +60,7 @@ impl Kind {
             | Error::NoSuchPullRequest { .. }
             | Error::NoCheckpoint
             | Error::SeveralCheckpoints { .. }
+            | Error::Unpublished(Unpublished::NoToken | Unpublished::NoDefaultBranch)
             | Error::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Self::User,
             error if error.is_refusal() => Self::Refused,
             _ => Self::Environment,

@@ -11,6 +11,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::sanitize;
 use super::sizes::{bytes, counted};
+use crate::actions::publish::Unpublished;
 use crate::actions::{self, Error};
 use crate::checkpoint::{self, Candidate, Kind};
 use crate::git::{self, Trouble};
@@ -128,6 +129,10 @@ fn network(error: &Error) -> Option<String> {
         Error::NotProven { number, .. } => {
             return Some(format!("see what differs with `git st-convert verify --pr {number}`"));
         }
+        Error::BatchRunning { .. } => {
+            "name another one with `--journal FILE`, or share the list out with `--shard I/N`"
+        }
+        Error::NoJournal { .. } => "name another file with `--journal FILE`",
         Error::OtherPaths { number, .. } => {
             return Some(format!(
                 "look at them with `git fetch origin refs/pr/{number} && git diff ...FETCH_HEAD`, then add `--yes`"
@@ -140,10 +145,33 @@ fn network(error: &Error) -> Option<String> {
             "leave out `--merge`, so that its safetensors alone are staged"
         }
         Error::NotSafetensors { .. } => "take another one: list them with `git st-convert pull`",
+        Error::Unpublished(error) => unpublished(error),
         Error::FilesWithheld => "try again later, or clone with `git clone --depth 1`",
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+/// What to do before it can be published.
+fn unpublished(error: &Unpublished) -> &'static str {
+    match error {
+        Unpublished::NoToken => {
+            "make a token that may write on the Hub's page of settings, and set HF_TOKEN to it; or push a branch with \
+             `--branch NAME`"
+        }
+        Unpublished::ReadOnlyToken { .. } => "set HF_TOKEN to a token that may write",
+        Unpublished::SourceDiffers { .. } => {
+            "take what the remote has with `git pull`, and convert it with `git st-convert --force`"
+        }
+        Unpublished::NotUnderLfs { .. } => {
+            "convert it again with `git st-convert --force`, which puts it there"
+        }
+        Unpublished::DamagedObject { .. } => "make it again with `git st-convert --force`",
+        Unpublished::PublishRunning => "wait for it, or look for it with `pgrep -a git-st-convert`",
+        Unpublished::NoDefaultBranch => {
+            "see what the remote has with `git ls-remote`; a clone knows it after `git remote set-head origin --auto`"
+        }
+    }
 }
 
 /// What to do about a remote repository.

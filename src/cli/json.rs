@@ -4,7 +4,9 @@
 //! text is pure in the sense of [`sanitize`]: what could upset a terminal stands as a JSON escape,
 //! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
 
+mod batch;
 mod guard;
+mod publish;
 mod verify;
 
 use std::ffi::OsStr;
@@ -27,7 +29,9 @@ use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::{Ignored, Note};
 use crate::scan::{GlobalIn, PickleIn};
 
+pub(super) use batch::{batch, batch_item, batch_record};
 pub(super) use guard::{finding, guarded, hook};
+pub(super) use publish::published;
 pub(super) use verify::{verification, verified};
 
 /// The line of one file.

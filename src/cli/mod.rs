@@ -75,6 +75,10 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Verify(verify)) => {
             commands::verify::run(verify, cwd, args.common.servers, ui, &interrupt)
         }
+        Some(Command::Batch(batch)) => commands::batch::run(batch, cwd, args.common.servers, ui, &interrupt),
+        Some(Command::Publish(publish)) => {
+            commands::publish::run(publish, cwd, args.common.servers, ui, &interrupt)
+        }
         Some(Command::Inspect(inspect)) => {
             commands::inspect::run(inspect, cwd, args.common.servers, ui, &interrupt)
         }

@@ -18,7 +18,7 @@ use super::sanitize;
 use super::sizes::{bytes, counted, grouped};
 use super::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::actions::verify::Verified;
-use crate::actions::{Conversion, Note, Outcome, Reason, RemoteNote, Reporter, Status};
+use crate::actions::{Conversion, HalfWay, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
@@ -127,6 +127,10 @@ impl Teller<'_> {
                 }
                 self.ui.warning(&lines);
             }
+            RemoteNote::HalfWay { number, url, what } => self.half_way(*number, url, *what),
+            RemoteNote::BaseNotFetched => {
+                self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
+            }
             RemoteNote::WholeClone => {
                 self.ui.note("the server does not send single files of a partial clone, so all were fetched");
             }
@@ -138,6 +142,19 @@ impl Teller<'_> {
                 self.ui.hint("fetch the rest with `git fetch --unshallow`");
             }
         }
+    }
+}
+
+impl Teller<'_> {
+    /// What there is of a pull request that was not finished.
+    fn half_way(&self, number: u64, url: &str, what: HalfWay) {
+        let has = match what {
+            HalfWay::Empty => "it has no files yet",
+            HalfWay::Uploaded => "the content of its files is on the server, the files are not in it yet",
+            HalfWay::Pushed => "it has its files, and is still a draft",
+        };
+        self.ui.warning(&format!("pull request {number} was made: {has}\n  {}", sanitize::text(url)));
+        self.ui.hint("go on with it by the same command: no second one is made");
     }
 }
 

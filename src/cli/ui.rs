@@ -26,7 +26,7 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// Of what is not as it should be.
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// Of what may surprise.
+/// Of what is not done.
 pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 

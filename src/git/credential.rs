@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub username: Option<&'a str>,
     /// What the server said in `WWW-Authenticate`, for helpers that know more ways than a password.
     pub challenges: &'a [String],
+    /// May the person be asked, if no helper knows?
+    pub may_ask: bool,
 }
 
 /// A user and a password, with all that the helper said besides.
@@ -58,7 +60,11 @@ impl fmt::Debug for Credential {
 /// # Errors
 /// [`Error::UnsafeCredential`], or as any command: a helper that stops git is one of them.
 pub fn fill(git: &Git<'_>, request: &Request<'_>) -> Result<Option<Credential>, Error> {
-    let command = git.command("credential").args(["fill"]).input(text(request)?).limit(MAX_ANSWER);
+    let mut command = git.command("credential").args(["fill"]).input(text(request)?).limit(MAX_ANSWER);
+    if !request.may_ask {
+        command =
+            command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "").env("GCM_INTERACTIVE", "never");
+    }
     match command.run() {
         Ok(answer) => Ok(read(answer.stdout)),
         // Off a terminal, and with no helper that knows: git says so and stops.
@@ -135,6 +141,7 @@ mod tests {
         path: Some("acme/model.git"),
         username: None,
         challenges: &[],
+        may_ask: true,
     };
 
     #[test]

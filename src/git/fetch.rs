@@ -34,6 +34,18 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// The same, as git pushes to it.
+    ///
+    /// # Errors
+    /// As any command.
+    pub fn for_push(git: &Git<'_>, name: &str) -> Result<Self, Error> {
+        let answer = git.command("remote").args(["get-url", "--push", "--", name]).run()?;
+        let url = answer.text().lines().next().unwrap_or_default().to_owned();
+        Ok(Self { url, ..Self::named(git, name)? })
+    }
+}
+
 /// A reference of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ref {
@@ -56,6 +68,21 @@ pub fn list(git: &Git<'_>, network: &Network<'_>, remote: &Remote, pattern: &str
         .filter(|(id, _)| is_object_name(id))
         .map(|(id, name)| Ref { name: name.to_owned(), id: id.to_owned() })
         .collect())
+}
+
+/// The branch that a remote's `HEAD` names, and its commit; `None` if it has no commit yet, or does not say.
+///
+/// # Errors
+/// As [`Network::run`].
+pub fn default_branch(git: &Git<'_>, network: &Network<'_>, remote: &Remote) -> Result<Option<Ref>, Error> {
+    let command =
+        git.command("ls-remote").args(["--quiet", "--symref", "--end-of-options", &remote.name, "HEAD"]);
+    let answer = network.run(command, &remote.url)?;
+    let text = String::from_utf8_lossy(&answer.stdout);
+    let lines = || text.lines().filter_map(|line| line.strip_suffix("\tHEAD"));
+    let name = lines().find_map(|line| line.strip_prefix("ref: "));
+    let id = lines().find(|line| is_object_name(line));
+    Ok(name.zip(id).map(|(name, id)| Ref { name: name.to_owned(), id: id.to_owned() }))
 }
 
 /// Fetches commits with their trees and small blobs: several in a request by their names, and, where the server does

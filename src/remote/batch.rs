@@ -9,7 +9,7 @@
 //!
 //! Source: `docs/api/batch.md` of Git LFS and what its servers answer. Invariants: an answer is used for the object that
 //! was asked for, with its size, or not at all; the header lines of an action go to the origin of its address alone.
-//! It transfers nothing, and it does not upload yet: an operation is a variant, and the rest does not care which.
+//! It transfers nothing: `object` gets what it says, `upload` sends.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderName, HeaderValue, header};
 
+use super::body::Body;
 use super::cause::BadAnswer;
 use super::client::Client;
 use super::endpoint::{Endpoint, Place};
@@ -33,8 +34,8 @@ use super::url::{NotAllowed, Url};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
 
-const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
-const SERVER: &str = "Git LFS server";
+pub(super) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
+pub(super) const SERVER: &str = "Git LFS server";
 
 /// An action this close to its end is asked for again.
 const EARLY: Duration = Duration::from_secs(5);
@@ -45,6 +46,18 @@ const EARLY: Duration = Duration::from_secs(5);
 pub enum Operation {
     /// To get them.
     Download,
+    /// To send them.
+    Upload,
+}
+
+impl Operation {
+    /// The ways of transfer that are spoken. The second is the Hub's, for what is too long for one request.
+    fn transfers(self) -> &'static [&'static str] {
+        match self {
+            Self::Download => &["basic"],
+            Self::Upload => &["basic", "multipart"],
+        }
+    }
 }
 
 /// How one object can be had.
@@ -104,7 +117,7 @@ impl Expiry {
 #[derive(Serialize)]
 struct Question<'a> {
     operation: Operation,
-    transfers: [&'a str; 1],
+    transfers: &'a [&'a str],
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     reference: Option<Reference<'a>>,
     objects: Vec<Asked>,
@@ -130,35 +143,57 @@ struct Answer {
     objects: Vec<Answered>,
 }
 
+/// What a server says of one object.
 #[derive(Deserialize)]
-struct Answered {
+pub(super) struct Answered {
     oid: String,
-    size: Option<u64>,
-    authenticated: Option<bool>,
+    pub(super) size: Option<u64>,
+    pub(super) authenticated: Option<bool>,
     actions: Option<Actions>,
     /// How servers before 2016 called them.
     #[serde(rename = "_links")]
     links: Option<Actions>,
-    error: Option<ObjectError>,
+    pub(super) error: Option<ObjectError>,
 }
 
-#[derive(Deserialize)]
-struct Actions {
-    download: Option<RawAction>,
+impl Answered {
+    /// What can be done with it.
+    pub(super) fn actions(&mut self) -> Actions {
+        self.actions.take().or_else(|| self.links.take()).unwrap_or_default()
+    }
 }
 
+/// What can be done with one object.
+#[derive(Deserialize, Default)]
+pub(super) struct Actions {
+    pub(super) download: Option<RawAction>,
+    pub(super) upload: Option<RawAction>,
+    pub(super) verify: Option<RawAction>,
+}
+
+/// Where something can be done.
 #[derive(Deserialize)]
-struct RawAction {
+pub(super) struct RawAction {
     href: String,
-    header: Option<BTreeMap<String, String>>,
+    pub(super) header: Option<BTreeMap<String, String>>,
     expires_in: Option<i64>,
     expires_at: Option<String>,
 }
 
+/// Why nothing can be done with an object.
 #[derive(Deserialize)]
-struct ObjectError {
-    code: Option<u32>,
-    message: Option<String>,
+pub(super) struct ObjectError {
+    pub(super) code: Option<u32>,
+    pub(super) message: Option<String>,
+}
+
+/// What a server says of the objects that it was asked for, in their order.
+pub(super) struct Answers {
+    /// Who answered.
+    pub(super) url: Url,
+    /// When it was asked.
+    pub(super) asked: Instant,
+    pub(super) objects: Vec<Result<Answered>>,
 }
 
 /// Asks where objects can be had: one answer for each pointer, in their order. `reference` is the full name of the branch
@@ -193,10 +228,23 @@ pub(super) fn ask(
     if let Place::Local(path) = &endpoint.place {
         return local::find(client, path, pointers);
     }
+    let Answers { url, asked, objects } = question(client, endpoint, operation, pointers, reference)?;
+    let actions = pointers.iter().zip(objects);
+    Ok(actions.map(|(pointer, object)| action(client, &url, pointer, object?, asked)).collect())
+}
+
+/// One request, whatever is to be done with the objects.
+pub(super) fn question(
+    client: &Client<'_>,
+    endpoint: &Endpoint,
+    operation: Operation,
+    pointers: &[Pointer],
+    reference: Option<&str>,
+) -> Result<Answers> {
     let objects = pointers.iter().map(|pointer| Asked { oid: pointer.oid.to_string(), size: pointer.size });
     let question = Question {
         operation,
-        transfers: ["basic"],
+        transfers: operation.transfers(),
         reference: reference.map(|name| Reference { name }),
         objects: objects.collect(),
         hash_algo: "sha256",
@@ -220,18 +268,18 @@ pub(super) fn ask(
     if !matches!(answer.hash_algo.as_deref(), None | Some("" | "sha256")) {
         return Err(bad(BadAnswer::HashAlgo));
     }
-    if !matches!(answer.transfer.as_deref(), None | Some("" | "basic")) {
+    let transfer = answer.transfer.as_deref().unwrap_or_default();
+    if !transfer.is_empty() && !operation.transfers().contains(&transfer) {
         return Err(bad(BadAnswer::Transfer));
     }
     let mut answered: HashMap<String, Answered> =
         answer.objects.into_iter().map(|object| (object.oid.clone(), object)).collect();
-    let mut actions = Vec::with_capacity(pointers.len());
-    for pointer in pointers {
+    let objects = pointers.iter().map(|pointer| {
         let object = answered.remove(&pointer.oid.to_string());
-        let object = object.ok_or(BadAnswer::Missing(pointer.oid)).map_err(bad);
-        actions.push(object.and_then(|object| action(client, &url, pointer, object, asked)));
-    }
-    Ok(actions)
+        object.ok_or(BadAnswer::Missing(pointer.oid)).map_err(bad)
+    });
+    let objects = objects.collect();
+    Ok(Answers { url, asked, objects })
 }
 
 /// A request to the interface of an endpoint.
@@ -261,7 +309,7 @@ fn api_request<'r>(
     })?;
     Ok(Ask {
         own,
-        body: Some(body),
+        body: Body::Post(body),
         home: endpoint.home.as_ref(),
         login: endpoint.login.as_ref(),
         credential_path: endpoint.credential_path.as_deref(),
@@ -277,7 +325,7 @@ fn action(
     client: &Client<'_>,
     batch: &Url,
     pointer: &Pointer,
-    object: Answered,
+    mut object: Answered,
     asked: Instant,
 ) -> Result<Action> {
     let oid = pointer.oid;
@@ -289,9 +337,21 @@ fn action(
     if let Some(got) = object.size.filter(|size| *size != pointer.size) {
         return Err(Error::WrongSize { oid, expected: pointer.size, got });
     }
-    let raw = object.actions.or(object.links).and_then(|actions| actions.download);
-    let raw = raw.ok_or_else(|| bad(BadAnswer::NoAction(oid)))?;
-    let url = address(batch, &raw, oid)?;
+    let raw = object.actions().download.ok_or_else(|| bad(BadAnswer::NoAction(oid)))?;
+    let get = request(client, batch, raw, pointer, object.authenticated, asked)?;
+    Ok(Action(Source::Server(Arc::new(get))))
+}
+
+/// The request of an action.
+pub(super) fn request(
+    client: &Client<'_>,
+    batch: &Url,
+    raw: RawAction,
+    pointer: &Pointer,
+    authenticated: Option<bool>,
+    asked: Instant,
+) -> Result<Get> {
+    let url = address(batch, &raw, pointer.oid)?;
     let lines: Vec<_> =
         raw.header.unwrap_or_default().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     for (_, value) in &lines {
@@ -300,12 +360,13 @@ fn action(
     if let Some(query) = url.query() {
         client.remember(query);
     }
-    Ok(Action(Source::Server(Arc::new(Get {
+    let bad = |source| Error::BadAnswer { url: batch.clone(), interface: SERVER, source };
+    Ok(Get {
         url,
         lines: own_lines(&lines).map_err(bad)?,
-        is_authenticated: object.authenticated == Some(true),
+        is_authenticated: authenticated == Some(true),
         expiry: Expiry::new(asked, raw.expires_in, raw.expires_at.as_deref()),
-    }))))
+    })
 }
 
 /// The address of an action. From an encrypted interface it may not lead to clear text with lines that say who we are.

@@ -79,12 +79,24 @@ pub enum BadAnswer {
     /// An object with neither an address nor an error.
     #[error("it says neither where object {0} is nor why not")]
     NoAction(Oid),
+    /// The parts that an object is to be sent in do not make up the object.
+    #[error("the parts in which it wants object {0} are not that object")]
+    Parts(Oid),
+    /// A part was taken, and its name is missing, without which the parts cannot be joined.
+    #[error("it does not name the part that it took of object {0}")]
+    PartName(Oid),
     /// A header that no request can hold.
     #[error("it wants a header that no request can hold")]
     Header,
     /// Other bytes than those of the file.
     #[error("it compresses what was asked for in plain bytes")]
     Encoded,
+    /// A next page on another server, or at no address at all.
+    #[error("its next page is not one of its own")]
+    Page,
+    /// A model whose name is none.
+    #[error("it lists a model whose name is none")]
+    Name,
     /// A redirect without an address.
     #[error("it redirects to nowhere")]
     Location,

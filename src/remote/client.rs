@@ -24,7 +24,7 @@ const WATCH: Duration = Duration::from_millis(50);
 /// A request that was made, for those who want to see each.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'e> {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PUT`.
     pub method: &'static str,
     /// What was asked; shows neither login nor query.
     pub url: &'e Url,

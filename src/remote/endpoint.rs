@@ -7,6 +7,9 @@
 //! 4. the first line of FETCH_HEAD     for origin
 //! ```
 //!
+//! For what is sent, `lfs.pushurl`, `remote.<r>.lfspushurl` and `remote.<r>.pushurl` come before each of the first three, and
+//! `url.<base>.pushInsteadOf` counts where no push address is named.
+//!
 //! Source: `lfsapi/endpoint_finder.go`, `lfshttp/endpoint.go`, `config/git_fetcher.go` of Git LFS; git-clone(1) on addresses;
 //! `url.<base>.insteadOf` in git-config(1). Invariants: `.lfsconfig` is a file of the repository, so only its harmless keys
 //! are read, and [`Endpoint::moved`] says when it names another host than the remote's; what a person configured for the
@@ -144,17 +147,33 @@ impl Remotes<'_> {
     /// # Errors
     /// [`Error::NoEndpoint`], [`Error::NotAllowed`], [`Error::EndpointScheme`], [`Error::Ssh`]
     pub fn endpoint(&self, remote: Option<&str>) -> Result<Endpoint> {
+        self.endpoint_for(remote, false)
+    }
+
+    /// Where they are sent to.
+    ///
+    /// # Errors
+    /// As [`Remotes::endpoint`].
+    pub fn push_endpoint(&self, remote: Option<&str>) -> Result<Endpoint> {
+        self.endpoint_for(remote, true)
+    }
+
+    fn endpoint_for(&self, remote: Option<&str>, pushes: bool) -> Result<Endpoint> {
         let remote = remote.map_or_else(|| self.default_remote(), str::to_owned);
-        let own = self.remote_url(&remote).and_then(|url| self.address(&url, true, &remote).ok());
-        for (key, name) in [
-            ("lfs.url".to_owned(), None),
-            (format!("remote.{remote}.lfsurl"), Some(remote.as_str())),
-            ("remote.origin.lfsurl".to_owned(), Some("origin")),
-        ] {
+        let url_of = |name: &str| if pushes { self.push_url(name) } else { self.remote_url(name) };
+        let own = url_of(&remote).and_then(|url| self.address(&url, true, &remote).ok());
+        let settings = [
+            (pushes, "lfs.pushurl".to_owned(), None),
+            (true, "lfs.url".to_owned(), None),
+            (pushes, format!("remote.{remote}.lfspushurl"), None),
+            (true, format!("remote.{remote}.lfsurl"), Some(remote.as_str())),
+            (true, "remote.origin.lfsurl".to_owned(), Some("origin")),
+        ];
+        for (_, key, name) in settings.into_iter().filter(|(counts, ..)| *counts) {
             if let Some((url, is_ours)) = self.setting(&key) {
                 return Ok(Endpoint::new(self.address(url, false, &remote)?, own.as_ref(), is_ours));
             }
-            if let Some(url) = name.and_then(|name| self.remote_url(name)) {
+            if let Some(url) = name.and_then(url_of) {
                 return Ok(Endpoint::new(self.address(&url, true, &remote)?, None, true));
             }
         }
@@ -162,6 +181,15 @@ impl Remotes<'_> {
             Some(url) => Ok(Endpoint::new(self.address(url, true, &remote)?, None, true)),
             None => Err(Error::NoEndpoint { remote }),
         }
+    }
+
+    /// Where git pushes to.
+    fn push_url(&self, remote: &str) -> Option<String> {
+        if let Some(url) = self.config.get(&format!("remote.{remote}.pushurl")) {
+            return Some(url.to_owned());
+        }
+        let url = self.remote_url(remote)?;
+        Some(self.replaced(&url, "pushInsteadOf").unwrap_or(url))
     }
 
     /// The address of a remote; one that is not configured may be an address itself.
@@ -209,12 +237,14 @@ impl Remotes<'_> {
 
     /// The longest `url.<base>.insteadOf` that fits is replaced by its base.
     fn instead_of(&self, url: &str) -> String {
-        let aliases = self.config.subsections("url", "insteadOf");
+        self.replaced(url, "insteadOf").unwrap_or_else(|| url.to_owned())
+    }
+
+    fn replaced(&self, url: &str, key: &str) -> Option<String> {
+        let aliases = self.config.subsections("url", key);
         let fitting = aliases.filter(|(_, prefix)| !prefix.is_empty() && url.starts_with(prefix));
-        match fitting.max_by_key(|(_, prefix)| prefix.len()) {
-            Some((base, prefix)) => format!("{base}{}", url.strip_prefix(prefix).unwrap_or_default()),
-            None => url.to_owned(),
-        }
+        let (base, prefix) = fitting.max_by_key(|(_, prefix)| prefix.len())?;
+        Some(format!("{base}{}", url.strip_prefix(prefix).unwrap_or_default()))
     }
 }
 
@@ -269,7 +299,8 @@ fn with_info(url: &Url) -> Url {
 
 /// The keys of `.lfsconfig` that are read here, of those that git-lfs takes from it.
 fn is_harmless(key: &str) -> bool {
-    key == "lfs.url" || key == "lfs.gitprotocol" || key.starts_with("remote.") && key.ends_with(".lfsurl")
+    matches!(key, "lfs.url" | "lfs.pushurl" | "lfs.gitprotocol")
+        || key.starts_with("remote.") && key.ends_with(".lfsurl")
 }
 
 /// `<id> TAB [not-for-merge] TAB branch 'x' of <address>`
@@ -355,6 +386,31 @@ mod tests {
             assert!(matches!(remote(unknown), Err(Error::EndpointScheme { .. })), "{unknown}");
         }
         assert_eq!(endpoint(&[], &[]).unwrap().to_string(), "https://fetched.example/a.git/info/lfs");
+    }
+
+    #[test]
+    fn what_is_sent_may_have_a_place_of_its_own() {
+        let mut config = vec![("remote.origin.url", "https://o.example/m")];
+        let mut step = |key: &'static str, value: &'static str, expected: &str| {
+            config.push((key, value));
+            let pairs = Config::new(config.clone());
+            let work_dir = Path::new("/nonexistent");
+            let remotes =
+                Remotes { config: &pairs, lfsconfig: None, branch: None, fetch_head: None, work_dir };
+            assert_eq!(remotes.push_endpoint(None).unwrap().to_string(), expected, "{key}");
+        };
+        step("remote.origin.fetch", "x", "https://o.example/m.git/info/lfs");
+        step(
+            "url.https://p.example/.pushInsteadOf",
+            "https://o.example/",
+            "https://p.example/m.git/info/lfs",
+        );
+        step("remote.origin.pushurl", "https://q.example/m.git", "https://q.example/m.git/info/lfs");
+        step("remote.origin.lfsurl", "https://l.example/x", "https://l.example/x");
+        step("remote.origin.lfspushurl", "https://lp.example/x", "https://lp.example/x");
+        step("lfs.url", "https://all.example/z", "https://all.example/z");
+        step("lfs.pushurl", "https://push.example/z", "https://push.example/z");
+        assert_eq!(of(&config), "https://all.example/z");
     }
 
     #[test]

@@ -141,6 +141,24 @@ pub enum Error {
         #[source]
         said: Option<Said>,
     },
+    /// 403 for something that is sent.
+    #[error("{url} may not be written")]
+    MayNotWrite {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The repository takes neither discussions nor pull requests.
+    #[error("{url}: discussions and pull requests are disabled")]
+    DiscussionsDisabled {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
     /// 403 of the Hub: its conditions have to be accepted on its page first.
     #[error("{url} is gated")]
     Gated {
@@ -195,7 +213,7 @@ pub enum Error {
         after: Option<Duration>,
     },
     /// Another status than those above.
-    #[error("{url} answered with status {status}")]
+    #[error("{url} answered with status {status}{}", named(u32::from(*status)))]
     Status {
         /// What was asked.
         url: Url,
@@ -223,6 +241,17 @@ pub enum Error {
         /// Which.
         oid: Oid,
         /// The server's code: 404, 410, 422, …
+        code: u32,
+        /// What it said.
+        #[source]
+        said: Option<Said>,
+    },
+    /// The LFS server does not take an object.
+    #[error("the server does not take object {oid} (code {code}{})", named(*code))]
+    NotTaken {
+        /// Which.
+        oid: Oid,
+        /// The server's code, of the object or of the request: 404, 413, 422, 507, …
         code: u32,
         /// What it said.
         #[source]
@@ -315,9 +344,21 @@ pub enum Error {
     },
 }
 
+/// What a status means that is not said by its number.
+fn named(status: u32) -> &'static str {
+    match status {
+        404 => ", it has no such place",
+        409 => ", it has another one under that name",
+        413 => ", it is too large",
+        422 => ", it is not what the server accepts",
+        507 => ", there is no space left",
+        _ => "",
+    }
+}
+
 impl Error {
     /// Can the next try end better?
-    pub(super) fn is_passing(&self) -> bool {
+    pub fn is_passing(&self) -> bool {
         match self {
             Self::Resolve { .. }
             | Self::Connect { .. }

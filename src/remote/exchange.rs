@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy, config::Config};
+use ureq::{Agent, Proxy, SendBody, config::Config};
 
+use super::body::Body;
 use super::cause::{BadAnswer, Transport};
 use super::client::{Client, Event, lock};
 use super::error::{Error, Result};
@@ -25,6 +26,9 @@ pub(super) const MAX_TEXT: u64 = 16 << 20;
 
 /// What the library may buffer of one connection.
 const BUFFER: usize = 128 << 10;
+
+/// A body longer than this is sent only once the server had a chance to refuse it, as curl has it.
+const ASKED_FIRST: u64 = 1 << 20;
 
 /// Headers that belong to the connection or to us, whatever a server asks us to send.
 const OWN_HEADERS: [HeaderName; 12] = [
@@ -46,14 +50,7 @@ const OWN_HEADERS: [HeaderName; 12] = [
 pub(super) struct Request<'r> {
     pub(super) url: &'r Url,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    /// What is posted; without it, it is a `GET`.
-    pub(super) body: Option<&'r [u8]>,
-}
-
-impl Request<'_> {
-    fn method(&self) -> &'static str {
-        if self.body.is_some() { "POST" } else { "GET" }
-    }
+    pub(super) body: Body<'r>,
 }
 
 /// An answer whose body was not read yet. Dropped, its connection is closed.
@@ -62,7 +59,7 @@ pub(super) struct Response {
     /// What was asked, after all redirects.
     pub(super) url: Url,
     headers: HeaderMap,
-    body: Body,
+    body: ureq::Body,
 }
 
 impl Response {
@@ -178,18 +175,14 @@ impl Client<'_> {
             verifies: self.settings.verifies(url),
         };
         let agent = self.agent(url, &route)?;
-        let mut message = http::Request::builder().method(request.method()).uri(url.target());
-        for (name, value) in &request.headers {
-            message = message.header(name, value);
-        }
-        let result = match request.body {
-            Some(body) => {
-                message.body(body).map_err(ureq::Error::from).and_then(|message| agent.run(message))
-            }
-            None => message.body(()).map_err(ureq::Error::from).and_then(|message| agent.run(message)),
-        };
+        let result = run(&agent, request)?;
         let status = result.as_ref().ok().map(|response| response.status().as_u16());
-        self.tell(&Event { method: request.method(), url, status });
+        self.tell(&Event { method: request.body.method(), url, status });
+        if let (Err(_), Body::Put(part)) = (&result, request.body)
+            && let Some(source) = lock(&part.failure).take()
+        {
+            return Err(Error::Io { action: READ, source });
+        }
         match result {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
@@ -270,6 +263,35 @@ impl Client<'_> {
             err => Error::BadHttp { url: url.clone(), source: said(err.to_string()) },
         }
     }
+}
+
+/// What is done with a file that is sent.
+const READ: &str = "read the object that is sent";
+
+/// Sends the request and waits for the head of the answer.
+fn run(
+    agent: &Agent,
+    request: &Request<'_>,
+) -> Result<std::result::Result<http::Response<ureq::Body>, ureq::Error>> {
+    let mut message = http::Request::builder().method(request.body.method()).uri(request.url.target());
+    for (name, value) in &request.headers {
+        message = message.header(name, value);
+    }
+    Ok(match request.body {
+        Body::None => message.body(()).map_err(ureq::Error::from).and_then(|message| agent.run(message)),
+        Body::Post(bytes) => {
+            message.body(bytes).map_err(ureq::Error::from).and_then(|message| agent.run(message))
+        }
+        Body::Put(part) => {
+            let mut reader = part.open().map_err(|source| Error::Io { action: READ, source })?;
+            message = message.header(header::CONTENT_LENGTH, part.len);
+            if part.len > ASKED_FIRST {
+                message = message.header(header::EXPECT, "100-continue");
+            }
+            let message = message.body(SendBody::from_reader(&mut reader)).map_err(ureq::Error::from);
+            message.and_then(|message| agent.run(message))
+        }
+    })
 }
 
 /// A name and a value for a request; `None` where a server or a setting gives what no header holds or what is ours.

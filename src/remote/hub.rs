@@ -17,14 +17,15 @@ use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
 use super::client::Client;
+use super::discussions::disabled;
 use super::error::{Error, Result};
 use super::redirect::Ask;
 use super::url::Url;
 
-const HUB: &str = "Hub";
+pub(super) const HUB: &str = "Hub";
 
 /// How much of one answer is taken.
-const MAX_PAGE: u64 = 16 << 20;
+pub(super) const MAX_PAGE: u64 = 16 << 20;
 
 /// How many pages of pull requests are read: more than any model has.
 const MAX_PAGES: u64 = 200;
@@ -124,6 +125,36 @@ pub fn is_model(name: &str) -> bool {
     parts.next().is_some_and(is_part) && parts.next().is_none_or(is_part) && parts.next().is_none()
 }
 
+/// The model that a remote's address names, if it is one of the Hub's: by http, or by ssh at the Hub's host.
+pub fn model_of(hub: &Url, remote: &str) -> Option<String> {
+    let path = match remote.split_once("://") {
+        Some(("http" | "https", _)) => {
+            let url = Url::parse(remote).ok().filter(|url| url.origin() == hub.origin())?;
+            url.path().strip_prefix(hub.path().trim_end_matches('/'))?.to_owned()
+        }
+        Some(("ssh" | "git+ssh", rest)) => {
+            let (authority, path) = rest.split_once('/')?;
+            is_hub_host(hub, authority).then(|| path.to_owned())?
+        }
+        Some(_) => return None,
+        None => {
+            let (authority, path) = remote.split_once(':').filter(|(host, _)| !host.contains('/'))?;
+            is_hub_host(hub, authority).then(|| path.to_owned())?
+        }
+    };
+    let name = path.trim_matches('/');
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    let is_other = matches!(name.split('/').next(), Some("api" | "datasets" | "spaces"));
+    (is_model(name) && !is_other).then(|| name.to_owned())
+}
+
+/// `user@host[:port]` at the Hub, which has a short name for ssh.
+fn is_hub_host(hub: &Url, authority: &str) -> bool {
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    host == hub.origin().host() || hub.origin().host() == "huggingface.co" && host == "hf.co"
+}
+
 impl Client<'_> {
     /// The address that `git clone` takes for a model of the Hub.
     ///
@@ -166,7 +197,7 @@ impl Client<'_> {
             let mut seen = 0_usize;
             for number in 0..MAX_PAGES {
                 let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
-                let page: Page = self.json(&url)?;
+                let page: Page = self.json(&url).map_err(disabled)?;
                 seen = seen.saturating_add(page.discussions.len());
                 let is_last =
                     page.discussions.is_empty() || u64::try_from(seen).is_ok_and(|seen| seen >= page.count);
@@ -184,20 +215,27 @@ impl Client<'_> {
         Ok(found)
     }
 
-    fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
+    pub(super) fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
+        self.linked(url).map(|(value, _)| value)
+    }
+
+    /// The same, with the values of its `Link` headers.
+    pub(super) fn linked<T: DeserializeOwned>(&self, url: &Url) -> Result<(T, Vec<String>)> {
         let ask = Ask { may_log_in: true, ..Ask::get(url.clone()) };
         let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let bytes = self.patiently(|| {
+        let (links, bytes) = self.patiently(|| {
             let response = self.send(&ask)?;
             if response.status != 200 {
                 return Err(self.refusal(response, None));
             }
-            response.bytes(MAX_PAGE, HUB)
+            let links: Vec<_> = response.headers(header::LINK).map(str::to_owned).collect();
+            Ok((links, response.bytes(MAX_PAGE, HUB)?))
         })?;
-        serde_json::from_slice(&bytes).map_err(|err| {
+        let value = serde_json::from_slice(&bytes).map_err(|err| {
             let source = BadAnswer::Json(err);
             Error::BadAnswer { url: url.clone(), interface: HUB, source }
-        })
+        })?;
+        Ok((value, links))
     }
 }
 
@@ -208,7 +246,7 @@ impl From<Discussion> for PullRequest {
     }
 }
 
-fn parts(model: &str) -> Result<impl Iterator<Item = &str>> {
+pub(super) fn parts(model: &str) -> Result<impl Iterator<Item = &str>> {
     if is_model(model) { Ok(model.split('/')) } else { Err(Error::Model { name: model.to_owned() }) }
 }
 
@@ -228,6 +266,32 @@ mod tests {
         ] {
             assert!(!is_model(name), "{name}");
         }
+    }
+
+    #[test]
+    fn models_of_the_hub_by_their_urls() {
+        let hub = Url::parse("https://hub.example/").unwrap();
+        for (url, model) in [
+            ("https://hub.example/acme/bert", Some("acme/bert")),
+            ("https://u:p@HUB.example:443/acme/bert.git/", Some("acme/bert")),
+            ("https://hub.example/gpt2", Some("gpt2")),
+            ("git@hub.example:acme/bert", Some("acme/bert")),
+            ("ssh://git@hub.example:22/acme/bert.git", Some("acme/bert")),
+            ("http://hub.example/acme/bert", None),
+            ("https://hub.example.org/acme/bert", None),
+            ("https://hub.example/datasets/acme/d", None),
+            ("https://hub.example/datasets/d", None),
+            ("git@other.example:acme/bert", None),
+            ("/srv/hub.example:acme/bert", None),
+            ("file:///acme/bert", None),
+        ] {
+            assert_eq!(model_of(&hub, url).as_deref(), model, "{url}");
+        }
+        let public = Url::parse("https://huggingface.co").unwrap();
+        assert_eq!(model_of(&public, "git@hf.co:acme/bert").as_deref(), Some("acme/bert"));
+        let below = Url::parse("https://mirror.example/hub").unwrap();
+        assert_eq!(model_of(&below, "https://mirror.example/hub/a/b").as_deref(), Some("a/b"));
+        assert_eq!(model_of(&below, "https://mirror.example/a/b"), None);
     }
 
     #[test]

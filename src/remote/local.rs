@@ -1,15 +1,23 @@
 //! Objects of another repository on this machine: a remote that is a path or a `file://` address.
 //!
 //! Source: `lfshttp/standalone/standalone.go` of Git LFS. Invariant: git itself says where that repository is, so that it also
-//! says whether its owner is trusted. It only finds the files: they are read as any other object, hashed and copied.
+//! says whether its owner is trusted. What is read of it is read as any other object; what is put there is hashed on the
+//! way, and gets its name by one rename.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::batch::{Action, Source};
 use super::client::Client;
 use super::error::{Error, Result};
+use super::upload::{Sending, Uploaded};
 use crate::git;
+use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, Sharing, Store};
+
+/// How much is copied at once.
+const STEP: usize = 1 << 20;
 
 /// Finds objects in the repository at `path`.
 ///
@@ -28,6 +36,37 @@ pub(super) fn find(client: &Client<'_>, path: &Path, pointers: &[Pointer]) -> Re
     Ok(found.collect())
 }
 
+/// Copies an object into the repository at `path`, and checks it on the way.
+///
+/// # Errors
+/// As [`find`]; [`Error::WrongDigest`] if the file is not the object.
+pub(super) fn put(client: &Client<'_>, path: &Path, sending: &Sending<'_>) -> Result<Uploaded> {
+    let store = store(client, path)?;
+    let Pointer { oid, size } = sending.pointer;
+    let failed = |source| Error::Io { action: "copy an object into the other repository", source };
+    let mut from = File::open(sending.file).map_err(failed)?;
+    let mut to = HashingWriter::new(store.create()?);
+    let (mut buf, mut sent) = (vec![0; STEP], 0_u64);
+    loop {
+        if client.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let read = from.read(&mut buf).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        to.write_all(buf.get(..read).unwrap_or_default()).map_err(failed)?;
+        sent += read as u64;
+        (sending.tell)(sent);
+    }
+    let (object, got, _) = to.finish();
+    if got != oid {
+        return Err(Error::WrongDigest { oid, got });
+    }
+    object.commit(oid, size)?;
+    Ok(Uploaded::Sent)
+}
+
 fn store(client: &Client<'_>, path: &Path) -> Result<Store> {
     // As git resolves a path: the work tree, the bare repository, or either without the `.git` that its name ends in.
     let with_git = path.with_file_name({
@@ -42,5 +81,7 @@ fn store(client: &Client<'_>, path: &Path) -> Result<Store> {
     // No such setting is no failure.
     let storage = git.command("config").args(["--get", "--type=path", "lfs.storage"]).run().ok();
     let storage = storage.map(|answer| answer.text().to_owned()).filter(|storage| !storage.is_empty());
-    Ok(Store::new(common.join(storage.unwrap_or_else(|| "lfs".to_owned())), Sharing::Umask, Vec::new()))
+    let sharing = git.command("config").args(["--get", "core.sharedRepository"]).run().ok();
+    let sharing = sharing.map_or(Sharing::Umask, |answer| Sharing::parse(answer.text()));
+    Ok(Store::new(common.join(storage.unwrap_or_else(|| "lfs".to_owned())), sharing, Vec::new()))
 }

@@ -194,6 +194,7 @@ impl Client<'_> {
             path: Some(path).filter(|path| !path.is_empty()),
             username: ask.login.map(|login| login.user.as_str()),
             challenges,
+            may_ask: !self.settings.in_passing,
         };
         let Some(helper) = credential::fill(git, &request)? else { return Ok(None) };
         let password = Some(Secret::new(helper.password.as_str()));

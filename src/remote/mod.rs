@@ -5,6 +5,7 @@
 //! Remotes ─▶ Endpoint ─ batch ─▶ Object ─ ranged ─▶ Ranged: ReadAt      kilobytes, to plan
 //!                                       ─ stream ─▶ bytes in order      once, by several connections
 //!                                       ─ to_store ─▶ <lfs>/objects     with resume
+//!                      upload ◀─ <lfs>/objects     in one piece, or in the parts that the server wants
 //! ```
 //!
 //! Invariants: this is the only module with sockets and the only one that can read a secret ([`Secret`]); a token goes to
@@ -13,9 +14,11 @@
 //! Blocking: a few long streams need threads, no runtime.
 
 mod batch;
+mod body;
 mod cause;
 mod client;
 mod config;
+pub mod discussions;
 mod download;
 mod endpoint;
 mod error;
@@ -23,6 +26,7 @@ mod exchange;
 pub mod hub;
 mod local;
 mod login;
+mod models;
 mod netrc;
 mod object;
 mod origin;
@@ -36,6 +40,7 @@ mod settings;
 mod ssh;
 mod stream;
 pub mod token;
+mod upload;
 mod url;
 
 pub use batch::{Action, Operation, batch};
@@ -50,4 +55,5 @@ pub use ranged::Ranged;
 pub use secret::Secret;
 pub use settings::{HUB, Proxies, Settings};
 pub use stream::{CHUNK, Consumer, WINDOW};
+pub use upload::{Plan, Uploaded};
 pub use url::{Login, NotAllowed, Url};

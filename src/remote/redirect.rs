@@ -7,6 +7,7 @@
 
 use ureq::http::{HeaderName, HeaderValue, header};
 
+use super::body::Body;
 use super::cause::BadAnswer;
 use super::client::Client;
 use super::error::{Error, Result};
@@ -29,7 +30,7 @@ pub(super) struct Ask<'r> {
     pub(super) plain: Vec<(HeaderName, HeaderValue)>,
     /// Lines for the origin of `url` alone.
     pub(super) own: Vec<(HeaderName, HeaderValue)>,
-    pub(super) body: Option<&'r [u8]>,
+    pub(super) body: Body<'r>,
     /// Whose unscoped `http.extraHeader` is meant.
     pub(super) home: Option<&'r Origin>,
     /// The login that stood in the address.
@@ -48,7 +49,7 @@ impl Ask<'_> {
             url,
             plain: Vec::new(),
             own: Vec::new(),
-            body: None,
+            body: Body::None,
             home: None,
             login: None,
             credential_path: None,

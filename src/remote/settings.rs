@@ -31,6 +31,8 @@ pub struct Settings {
     pub hub: Option<String>,
     /// `--offline` or `HF_HUB_OFFLINE`: nothing is asked.
     pub offline: bool,
+    /// The person is not asked for a password.
+    pub in_passing: bool,
     /// What the environment says about proxies.
     pub proxies: Proxies,
     /// `GIT_SSL_CAINFO`: the bundle of certificates in place of the system's.
@@ -67,6 +69,7 @@ impl Default for Settings {
             tokens: Places::default(),
             hub: None,
             offline: false,
+            in_passing: false,
             proxies: Proxies::default(),
             ca_info: None,
             no_verify: false,

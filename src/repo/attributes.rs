@@ -15,7 +15,7 @@ use bstr::{BStr, BString};
 
 #[cfg(doc)]
 use super::Error;
-use super::{Repo, Result};
+use super::{Entry, Repo, Result};
 use rules::{Rules, View, file_in};
 
 /// The filter of a path: its attribute `filter`.
@@ -130,6 +130,25 @@ impl Repo {
             Ok(CommittedAttributes { path: file_in(dir.as_ref()), blob: blob.clone(), executable })
         };
         head.proposed.iter().map(file).collect()
+    }
+}
+
+impl Repo {
+    /// What has to change in the attributes files of a commit's tree, given by its entries, so that these paths have the
+    /// filter of Git LFS in every clone of it: the line that the index has for them, where that serves.
+    ///
+    /// # Errors
+    /// As [`Repo::plan_attributes`].
+    pub fn plan_attributes_in(&self, tree: &[Entry], paths: &[BString]) -> Result<Vec<CommittedAttributes>> {
+        let entries = self.entries()?;
+        let mut index = Rules::new(self, &entries, View::Index)?;
+        let mut rules = Rules::new(self, tree, View::Index)?.elsewhere();
+        rules.give_lfs(paths, Some(&mut index))?;
+        let file = |(dir, blob): (&BString, &Vec<u8>)| {
+            let executable = rules.is_executable(dir.as_ref())?;
+            Ok(CommittedAttributes { path: file_in(dir.as_ref()), blob: blob.clone(), executable })
+        };
+        rules.proposed.iter().map(file).collect()
     }
 }
 

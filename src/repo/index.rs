@@ -52,6 +52,19 @@ impl Entry {
     }
 }
 
+fn all(index: &State) -> Vec<Entry> {
+    let entry = |entry: &gix::index::Entry| Entry {
+        path: entry.path(index).to_owned(),
+        mode: mode(entry.mode),
+        id: entry.id,
+        skip_worktree: entry.flags.contains(Flags::SKIP_WORKTREE),
+        intent_to_add: entry.flags.contains(Flags::INTENT_TO_ADD),
+        stage: u8::try_from(entry.stage_raw()).unwrap_or_default(),
+        stat: entry.stat,
+    };
+    index.entries().iter().map(entry).collect()
+}
+
 impl Repo {
     /// Every path of the index, as it is on the disk now.
     ///
@@ -60,16 +73,18 @@ impl Repo {
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut index = self.read_index()?;
         self.expand(&mut index, |_| true)?;
-        let entry = |entry: &gix::index::Entry| Entry {
-            path: entry.path(&index).to_owned(),
-            mode: mode(entry.mode),
-            id: entry.id,
-            skip_worktree: entry.flags.contains(Flags::SKIP_WORKTREE),
-            intent_to_add: entry.flags.contains(Flags::INTENT_TO_ADD),
-            stage: u8::try_from(entry.stage_raw()).unwrap_or_default(),
-            stat: entry.stat,
-        };
-        Ok(index.entries().iter().map(entry).collect())
+        Ok(all(&index))
+    }
+
+    /// Every path of a commit, as the index would have it.
+    ///
+    /// # Errors
+    /// [`Error::Git`] if the commit, or one of its trees, cannot be read.
+    pub fn entries_of(&self, commit: ObjectId) -> Result<Vec<Entry>> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        let tree = commit.tree_id().map_err(Error::git("read a commit"))?;
+        let index = self.inner.index_from_tree(&tree).map_err(Error::git("read the tree of a commit"))?;
+        Ok(all(&index))
     }
 
     /// Is the path in the index, merged or not?

@@ -130,7 +130,10 @@ impl Repo {
     }
 
     /// Writes a blob, on the disk when this returns, as git does by default.
-    pub(super) fn write_blob(&self, content: &[u8]) -> Result<ObjectId> {
+    ///
+    /// # Errors
+    /// [`Error::Git`], [`Error::Io`]
+    pub fn write_blob(&self, content: &[u8]) -> Result<ObjectId> {
         let id = self.inner.write_blob(content).map_err(Error::git("write a blob"))?.detach();
         let name = id.to_string();
         let (dir, file) = name.split_at(2);

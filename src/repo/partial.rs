@@ -79,10 +79,19 @@ impl Repo {
         partial.sort_entries();
         partial.remove_tree();
         let bytes = index_file::bytes(&partial, false).map_err(Error::git("write an index"))?;
+        let partial = self.scratch_index()?;
+        fs::write(&partial.path, bytes).map_err(Error::io("write", &partial.path))?;
+        Ok(partial)
+    }
+
+    /// A name for an index that git makes itself; there is no such file yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn scratch_index(&self) -> Result<PartialIndex> {
         let dir = self.git_dir();
         let owner = Temp::new_in(dir).map_err(Error::io("create a file in", dir))?;
         let path = owner.path().with_extension("index");
-        fs::write(&path, bytes).map_err(Error::io("write", &path))?;
         Ok(PartialIndex { path, _owner: owner })
     }
 }

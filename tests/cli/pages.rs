@@ -26,6 +26,7 @@ fn a_page_for_each_command() {
     assert_eq!(
         names,
         [
+            "git-st-convert-batch.1",
             "git-st-convert-clone.1",
             "git-st-convert-completions.1",
             "git-st-convert-convert.1",
@@ -37,6 +38,7 @@ fn a_page_for_each_command() {
             "git-st-convert-hook.1",
             "git-st-convert-inspect.1",
             "git-st-convert-man.1",
+            "git-st-convert-publish.1",
             "git-st-convert-pull.1",
             "git-st-convert-scan.1",
             "git-st-convert-verify.1",

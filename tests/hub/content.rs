@@ -35,6 +35,10 @@ const HEADER: &str = "X-Hub-Signature";
 pub(super) enum Deed {
     Download,
     Upload,
+    /// One part of it; its number stands behind the oid.
+    Part,
+    /// All parts are there.
+    Complete,
     Verify,
 }
 
@@ -43,6 +47,8 @@ impl Deed {
         match self {
             Self::Download => "content",
             Self::Upload => "upload",
+            Self::Part => "upload-part",
+            Self::Complete => "complete",
             Self::Verify => "verify",
         }
     }
@@ -103,8 +109,8 @@ pub(super) fn action(state: &State, deed: Deed, model: &str, oid: &str, expires:
 fn signed(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> (String, String) {
     let path = format!("/{}/{model}/{oid}", deed.name());
     let origin = match deed {
-        Deed::Download | Deed::Upload => state.content_origin(),
-        Deed::Verify => state.main_origin(),
+        Deed::Download | Deed::Upload | Deed::Part => state.content_origin(),
+        Deed::Complete | Deed::Verify => state.main_origin(),
     };
     let signature = format!("{expires}.{}", sign(state, &path, expires));
     (format!("{origin}{path}"), signature)
@@ -141,12 +147,23 @@ fn xml(status: u16, code: &str, message: &str) -> Answer {
     Answer::new(status, "application/xml", text)
 }
 
+/// The action of an upload in parts: the addresses are in its header, as the Hub has it.
+pub(super) fn parts(state: &State, model: &str, oid: &str, size: u64, part: u64, expires: i64) -> Value {
+    let mut action = json!({"href": link(state, Deed::Complete, model, oid, expires)});
+    action["header"]["chunk_size"] = json!(part.to_string());
+    for number in 1..=size.div_ceil(part) {
+        let name = format!("{number:05}");
+        action["header"][&name] = json!(link(state, Deed::Part, model, &format!("{oid}.{name}"), expires));
+    }
+    action
+}
+
 /// `/content/MODEL/OID`, `/upload/MODEL/OID`, `/verify/MODEL/OID`.
 pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Option<Answer>> {
     let path = request.head.path().to_owned();
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
     let (Some(first), Some(rest)) = (parts.next(), parts.next()) else { return Ok(None) };
-    let deeds = [Deed::Download, Deed::Upload, Deed::Verify];
+    let deeds = [Deed::Download, Deed::Upload, Deed::Part, Deed::Complete, Deed::Verify];
     let Some(deed) = deeds.into_iter().find(|deed| deed.name() == first) else { return Ok(None) };
     let Some((id, oid)) = rest.rsplit_once('/') else { return Ok(None) };
     let Some(model) = request.state.model(id) else { return Ok(None) };
@@ -157,6 +174,8 @@ pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Option<Answer>> {
     let answer = match (deed, request.head.method.as_str()) {
         (Deed::Download, "GET" | "HEAD") => download(&request.head, &object)?,
         (Deed::Upload, "PUT") => upload(request, &object, oid)?,
+        (Deed::Part, "PUT") => part(request, &object)?,
+        (Deed::Complete, "POST") => complete(&request.body.all()?, request.record, &object, oid)?,
         (Deed::Verify, "POST") => verify(&request.body.all()?, request.record, &object, oid),
         _ => Answer::text(405, "Method Not Allowed"),
     };
@@ -184,6 +203,37 @@ fn upload(request: &mut Request<'_>, object: &Path, oid: &str) -> io::Result<Ans
     }
     file.persist(object)?;
     Ok(Answer::text(200, ""))
+}
+
+fn part(request: &mut Request<'_>, object: &Path) -> io::Result<Answer> {
+    let mut file = tempfile::NamedTempFile::new_in(object.parent().unwrap())?;
+    let (got, _) = copy_hashed(&mut request.body, file.as_file_mut())?;
+    file.persist(object)?;
+    Ok(Answer::text(200, "").header("ETag", format!("\"{}\"", &got[..32])))
+}
+
+/// Joins the parts that are named, in their order, if they make up the object.
+fn complete(body: &[u8], record: &Record<'_>, object: &Path, oid: &str) -> io::Result<Answer> {
+    record.body(body);
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some(parts) = asked["parts"].as_array().filter(|_| asked["oid"] == oid) else {
+        return Ok(refusal(422, None, "Invalid parts"));
+    };
+    let mut whole = Vec::new();
+    for (part, number) in parts.iter().zip(1_u64..) {
+        let path = object.with_file_name(format!("{oid}.{number:05}"));
+        let Ok(bytes) = fs::read(path) else { return Ok(refusal(422, None, "A part is missing")) };
+        let etag = format!("\"{}\"", &oid_of(&bytes)[..32]);
+        if part["partNumber"] != number || part["etag"] != etag {
+            return Ok(refusal(422, None, "A part is another one"));
+        }
+        whole.extend(bytes);
+    }
+    if oid_of(&whole) != oid {
+        return Ok(refusal(422, None, "The parts are not the object"));
+    }
+    fs::write(object, whole)?;
+    Ok(Answer::json(200, &json!({"success": true})))
 }
 
 fn verify(body: &[u8], record: &Record<'_>, object: &Path, oid: &str) -> Answer {

@@ -12,8 +12,14 @@ use serde_json::Value;
 pub(crate) enum Fault {
     /// The connection is closed without an answer.
     Drop,
+    /// What is asked is done, and the connection is closed without an answer.
+    Lose,
+    /// What is asked is done, and no answer comes.
+    Hang,
     /// This status, with the headers and the body that belong to it.
     Status(u16),
+    /// This status, and the code that the Hub gives with it.
+    Refuse(u16, &'static str),
     /// This status, and `Retry-After` in seconds.
     RetryAfter(u16, u64),
     /// A redirect of this status.
@@ -83,6 +89,10 @@ pub(crate) enum Place {
     ReceivePack(String),
     /// Everything below a path, as it is sent.
     Path(String),
+    /// What is posted to this very path.
+    Post(String),
+    /// Everything: the first, the second, … request of all.
+    Any,
 }
 
 impl Place {
@@ -118,7 +128,11 @@ impl Place {
         Self::Path(path.to_owned())
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub(crate) fn post(path: &str) -> Self {
+        Self::Post(path.to_owned())
+    }
+
+    fn has(&self, method: &str, path: &str) -> bool {
         // Both spellings of a repository.
         let below = |model: &str, service: &str| {
             let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(model));
@@ -126,7 +140,7 @@ impl Place {
         };
         match self {
             Self::Content(oid) => path.starts_with("/content/") && path.ends_with(oid),
-            Self::Upload(oid) => path.starts_with("/upload/") && path.ends_with(oid),
+            Self::Upload(oid) => path.starts_with("/upload/") && path.contains(oid.as_str()),
             Self::Object(_) => false,
             Self::Batch(model) => below(model, "/info/lfs/objects/batch"),
             Self::Git(model) => {
@@ -134,6 +148,8 @@ impl Place {
             }
             Self::UploadPack(model) => below(model, "/git-upload-pack"),
             Self::ReceivePack(model) => below(model, "/git-receive-pack"),
+            Self::Post(whole) => method == "POST" && path == whole,
+            Self::Any => true,
             Self::Path(prefix) => path
                 .strip_prefix(prefix.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
@@ -158,7 +174,15 @@ impl Fault {
 
     /// Does it stand in for the answer?
     fn replaces(&self) -> bool {
-        matches!(self, Self::Drop | Self::Status(_) | Self::RetryAfter(..) | Self::Redirect(..) | Self::Html)
+        matches!(
+            self,
+            Self::Drop
+                | Self::Status(_)
+                | Self::Refuse(..)
+                | Self::RetryAfter(..)
+                | Self::Redirect(..)
+                | Self::Html
+        )
     }
 }
 
@@ -201,8 +225,8 @@ impl Faults {
     }
 
     /// What goes wrong with a request for this path.
-    pub(super) fn take(&self, path: &str) -> Vec<Fault> {
-        self.matching(|place| place.has(path))
+    pub(super) fn take(&self, method: &str, path: &str) -> Vec<Fault> {
+        self.matching(|place| place.has(method, path))
     }
 
     /// What goes wrong with an object's entry in a batch.

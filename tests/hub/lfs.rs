@@ -8,7 +8,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::access::{Asks, Right, refusal};
-use super::content::{Deed, action, now};
+use super::content::{Deed, action, now, parts};
 use super::fault::Fault;
 use super::http::Answer;
 use super::model::Model;
@@ -69,15 +69,28 @@ fn batch(request: &mut Request<'_>, id: &str) -> io::Result<Answer> {
         Ok((model, _)) => model,
         Err(refused) => return Ok(refused),
     };
-    let objects: Vec<_> = objects.iter().map(|object| entry(request, &model, id, object, upload)).collect();
-    let value = json!({"transfer": "basic", "objects": objects, "hash_algo": "sha256"});
+    let can_parts = asked["transfers"].as_array().is_some_and(|all| all.contains(&json!("multipart")));
+    let part = state.part().filter(|_| upload && can_parts);
+    let objects: Vec<_> =
+        objects.iter().map(|object| entry(request, &model, id, object, upload, part)).collect();
+    let has_parts =
+        objects.iter().any(|object| !object["actions"]["upload"]["header"]["chunk_size"].is_null());
+    let transfer = if has_parts { "multipart" } else { "basic" };
+    let value = json!({"transfer": transfer, "objects": objects, "hash_algo": "sha256"});
     let mut answer = Answer::json(200, &value);
     answer.headers.remove("Content-Type");
     Ok(answer.header("Content-Type", format!("{MEDIA_TYPE}; charset=utf-8")))
 }
 
 /// An object's entry in the answer.
-fn entry(request: &Request<'_>, model: &Model, id: &str, asked: &Value, upload: bool) -> Value {
+fn entry(
+    request: &Request<'_>,
+    model: &Model,
+    id: &str,
+    asked: &Value,
+    upload: bool,
+    part: Option<u64>,
+) -> Value {
     let (Some(oid), Some(size)) = (asked["oid"].as_str(), asked["size"].as_u64()) else {
         return json!({"oid": asked["oid"], "size": asked["size"], "error": error(422)});
     };
@@ -116,7 +129,10 @@ fn entry(request: &Request<'_>, model: &Model, id: &str, asked: &Value, upload: 
         (false, _) => &[("download", Deed::Download)],
     };
     for (name, deed) in deeds {
-        entry["actions"][name] = timed_action(request, *deed, id, oid, expired);
+        entry["actions"][name] = match part.filter(|part| *deed == Deed::Upload && size > *part) {
+            Some(part) => parts(request.state, id, oid, size, part, now() + LIFE),
+            None => timed_action(request, *deed, id, oid, expired),
+        };
     }
     entry
 }

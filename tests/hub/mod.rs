@@ -38,12 +38,14 @@ mod fault;
 mod git;
 mod http;
 mod lfs;
+mod listing;
 mod log;
 mod model;
 mod resolve;
 mod routes;
 mod send;
 mod server;
+mod talk;
 mod throttle;
 mod time;
 
@@ -51,6 +53,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -92,6 +95,8 @@ struct Settings {
     content_origin: String,
     signing: Signing,
     expiry: Expiry,
+    /// Objects longer than this are taken in parts of this size.
+    part: Option<u64>,
 }
 
 impl State {
@@ -101,6 +106,7 @@ impl State {
             content_origin: String::new(),
             signing: Signing::Query,
             expiry: Expiry::In,
+            part: None,
         };
         Self {
             home,
@@ -144,6 +150,10 @@ impl State {
 
     fn expiry(&self) -> Expiry {
         self.settings.lock().unwrap().expiry
+    }
+
+    fn part(&self) -> Option<u64> {
+        self.settings.lock().unwrap().part
     }
 
     /// What links are signed with: nobody else knows the name of this directory.
@@ -213,6 +223,16 @@ impl Hub {
         self.state.settings.lock().unwrap().expiry = expiry;
     }
 
+    /// Objects longer than this are taken in parts of this size, by a client that can; all in one piece unless told.
+    pub(crate) fn take_parts(&self, size: Option<u64>) {
+        self.state.settings.lock().unwrap().part = size;
+    }
+
+    /// A model takes no discussions and no pull requests, or takes them again.
+    pub(crate) fn close_discussions(&self, id: &str, is_closed: bool) {
+        self.model(id).is_closed.store(is_closed, Ordering::Relaxed);
+    }
+
     /// All content together is sent at no more than so many bytes a second.
     pub(crate) fn throttle(&self, bytes_a_second: Option<u64>) {
         self.state.throttle.set(bytes_a_second);
@@ -262,6 +282,11 @@ impl Hub {
     /// Who may read a model; everyone unless told.
     pub(crate) fn set_access(&self, id: &str, access: Access) {
         self.model(id).set_access(access);
+    }
+
+    /// How often a model was downloaded, and its tags, for lists.
+    pub(crate) fn set_popularity(&self, id: &str, downloads: u64, tags: &[&str]) {
+        self.model(id).set_popularity(downloads, tags);
     }
 
     /// The discussions of a model, by their number.

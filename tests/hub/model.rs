@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 
 use super::access::Access;
 use super::builder::{Builder, Content};
@@ -31,6 +32,10 @@ pub(super) struct Model {
     pub(super) objects: PathBuf,
     home: PathBuf,
     access: Mutex<Access>,
+    /// How often it was downloaded, and its tags.
+    popularity: Mutex<(u64, Vec<String>)>,
+    /// Are discussions taken?
+    pub(super) is_closed: AtomicBool,
     pub(super) discussions: Discussions,
 }
 
@@ -42,6 +47,8 @@ impl Model {
             objects: home.join("objects").join(id),
             home: home.to_owned(),
             access: Mutex::new(Access::Public),
+            popularity: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             discussions: Discussions::default(),
         };
         fs::create_dir_all(&model.git_dir).unwrap();
@@ -140,6 +147,14 @@ impl Model {
 
     pub(super) fn set_access(&self, access: Access) {
         *self.access.lock().unwrap() = access;
+    }
+
+    pub(super) fn popularity(&self) -> (u64, Vec<String>) {
+        self.popularity.lock().unwrap().clone()
+    }
+
+    pub(super) fn set_popularity(&self, downloads: u64, tags: &[&str]) {
+        *self.popularity.lock().unwrap() = (downloads, tags.iter().map(|&tag| tag.to_owned()).collect());
     }
 
     /// The content of a file, named as `REVISION:PATH`; `None` if it is no file.

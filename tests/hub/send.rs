@@ -65,6 +65,13 @@ pub(super) struct Way<'a> {
 
 impl Way<'_> {
     pub(super) fn send(&mut self, answer: Answer) -> io::Result<Sent> {
+        for fault in self.faults {
+            match fault {
+                Fault::Lose => return finish(answer).map(|()| Sent::Broken),
+                Fault::Hang => return finish(answer).map(|()| Sent::Stalled),
+                _ => {}
+            }
+        }
         let chunked = self.faults.iter().any(|fault| matches!(fault, Fault::Chunked));
         let length = match &answer.payload {
             _ if chunked => None,
@@ -170,6 +177,14 @@ impl Way<'_> {
             }
         }
     }
+}
+
+/// Lets a program end what it was asked for, though nobody hears of it.
+fn finish(answer: Answer) -> io::Result<()> {
+    if let Payload::Stream(mut stream) = answer.payload {
+        io::copy(&mut stream, &mut io::sink())?;
+    }
+    Ok(())
 }
 
 fn head(answer: &Answer, length: Option<u64>, lie: i64) -> String {

@@ -140,7 +140,7 @@ fn exchange(
         let target = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();
         head.target = target;
     }
-    let faults = state.faults.take(head.path());
+    let faults = state.faults.take(&head.method, head.path());
     record.note(|seen| seen.faults = faults.iter().map(|fault| format!("{fault:?}")).collect());
     if faults.iter().any(|fault| matches!(fault, Fault::Drop)) {
         return Ok(Sent::Broken);
@@ -170,6 +170,7 @@ fn replaced(request: &Request<'_>) -> Option<Answer> {
             Some(super::access::unauthorized(super::access::Asks::Password, "Unauthorized"))
         }
         Fault::Status(status) => Some(refusal(*status, None, "The hub was told to say so")),
+        Fault::Refuse(status, code) => Some(refusal(*status, Some(code), "The hub was told to say so")),
         Fault::RetryAfter(status, seconds) => {
             let answer = refusal(*status, None, "The hub was told to say so");
             Some(answer.header("Retry-After", seconds.to_string()))

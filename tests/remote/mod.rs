@@ -13,6 +13,7 @@ mod raw;
 mod servers;
 mod tls;
 mod transport;
+mod upload;
 
 use std::fs;
 use std::path::{Path, PathBuf};

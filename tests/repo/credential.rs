@@ -13,6 +13,7 @@ const ORIGIN: Request<'static> = Request {
     path: Some("acme/model.git"),
     username: None,
     challenges: &[],
+    may_ask: true,
 };
 
 #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //! source     what MODEL means
 //! place      a directory that is there when the clone is whole
+//! tip        which commit the remote has, without a clone
 //! clone      one branch, without a checkout ─▶ the missing files of the commit, a few a request ─▶ checkout
 //! ```
 //!
@@ -13,7 +14,8 @@
 //! asked for; no filter of Git LFS ran, and none is configured by it.
 
 mod place;
-mod source;
+pub(super) mod source;
+mod tip;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,6 +26,7 @@ use crate::git::clone::{self, Clone};
 use crate::git::{self, Git, Network, Remote, Trouble, fetch};
 use place::Place;
 use source::Source;
+pub(super) use tip::tip;
 
 /// The reference that holds a commit until `HEAD` does.
 const WANTED: &str = "refs/st-convert/revision";

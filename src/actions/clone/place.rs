@@ -12,7 +12,7 @@
 //! Invariant: if the clone fails or is interrupted, the directory is as before. What a killed run left is in a hidden
 //! directory beside it, which the next clone beside it removes: a living run holds a lock on its own.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -64,11 +64,8 @@ impl Place {
             parent.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
         parents.reverse();
         sweep(parent);
-        let made = fs::create_dir_all(parent)
-            .and_then(|()| tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent));
-        match made {
-            Ok(temporary) => {
-                let lock = File::open(temporary.path()).ok().filter(|file| file.try_lock().is_ok());
+        match temporary(parent) {
+            Ok((temporary, lock)) => {
                 Ok(Self { dir: dir.to_owned(), made_in: MadeIn::Temporary(temporary, lock), parents })
             }
             Err(err) => {
@@ -124,6 +121,34 @@ impl Drop for Place {
         }
         remove_empty(&self.parents);
     }
+}
+
+/// Makes a temporary directory, and locks it where that can be done. Before it is locked, another clone beside it may take
+/// it for one that a kill left, and one that fails may remove the empty directory around it: then another is made.
+fn temporary(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
+    const TRIES: usize = 20;
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for _ in 0..TRIES {
+        let made = fs::create_dir_all(parent)
+            .and_then(|()| tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent));
+        let made = match made {
+            Ok(made) => made,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                last = error;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let lock = match File::open(made.path()).map(|file| (file.try_lock(), file)) {
+            Ok((Ok(()), file)) => Some(file),
+            Ok((Err(TryLockError::Error(_)), _)) => None,
+            Ok((Err(TryLockError::WouldBlock), _)) | Err(_) => continue,
+        };
+        if made.path().exists() {
+            return Ok((made, lock));
+        }
+    }
+    Err(last)
 }
 
 /// Removes what killed runs left in a directory, as far as that can be seen and done.
@@ -214,6 +239,27 @@ mod tests {
         drop(Place::prepare(&root.path().join("next")).unwrap());
         assert!(!dead.exists() && living.path().exists());
         assert_eq!(names(root.path()).len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn many_at_once_beside_one_another_do_not_take_each_other_for_dead() {
+        let root = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let root = root.path();
+                scope.spawn(move || {
+                    for round in 0..40 {
+                        let place = Place::prepare(&root.join(format!("new/{number}-{round}"))).unwrap();
+                        fill(&place);
+                        if round % 2 == 0 {
+                            place.finish().unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(names(&root.path().join("new")).len(), 8 * 20);
     }
 
     #[test]

@@ -17,27 +17,28 @@ const MAX_PART: usize = 96;
 
 /// Where a clone comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Source {
+pub(in crate::actions) struct Source {
     /// What git is told.
-    pub(super) url: OsString,
+    pub(in crate::actions) url: OsString,
     /// A directory of this machine, which git copies as a whole.
-    pub(super) is_path: bool,
+    pub(in crate::actions) is_path: bool,
     /// The directory that it goes to unless another is named, if its name says one.
     pub(super) dir: Option<PathBuf>,
+    /// The same with its owner in front: the whole name at the Hub, the last two parts of anything else.
+    pub(in crate::actions) owned: Option<PathBuf>,
 }
 
 impl Source {
     /// Of a MODEL, with the Hub at `endpoint`.
-    pub(super) fn of(model: &OsStr, endpoint: &str) -> Self {
+    pub(in crate::actions) fn of(model: &OsStr, endpoint: &str) -> Self {
         let text = model.to_str().unwrap_or_default();
         if is_hub_name(text) {
             let name = text.strip_suffix(".git").unwrap_or(text);
             let url = format!("{}/{name}", endpoint.trim_end_matches('/'));
-            return Self { url: url.into(), is_path: false, dir: last_part(name) };
+            return Self { url: url.into(), is_path: false, dir: last_part(name), owned: Some(name.into()) };
         }
-        let is_path = !is_url(text);
-        let shown = model.to_string_lossy();
-        Self { url: model.to_owned(), is_path, dir: last_part(&shown).filter(|_| model.to_str().is_some()) }
+        let (dir, owned) = (last_part(text), last_parts(text));
+        Self { url: model.to_owned(), is_path: !is_url(text), dir, owned }
     }
 }
 
@@ -48,7 +49,7 @@ fn is_url(text: &str) -> bool {
 }
 
 /// One or two parts, or three with the kind of repository in front.
-fn is_hub_name(text: &str) -> bool {
+pub(in crate::actions) fn is_hub_name(text: &str) -> bool {
     let parts: Vec<_> = text.split('/').collect();
     let counted = match parts.as_slice() {
         ["datasets" | "spaces" | "models", _, _] => true,
@@ -65,14 +66,37 @@ fn is_hub_name(text: &str) -> bool {
 
 /// The last part of a path or URL, as git names the directory of a clone.
 fn last_part(text: &str) -> Option<PathBuf> {
+    let (_, name) = split_last(path_of(text));
+    let name = name.strip_suffix(".git").or_else(|| name.strip_suffix(".bundle")).unwrap_or(name);
+    is_name(name).then(|| name.into())
+}
+
+/// The last part with the one in front of it, if that is a name.
+fn last_parts(text: &str) -> Option<PathBuf> {
+    let name = last_part(text)?;
+    // What a colon ends is a host.
+    let (before, _) = split_last(path_of(text).rsplit(':').next().unwrap_or_default());
+    let (_, owner) = split_last(before);
+    Some(if is_name(owner) { PathBuf::from(owner).join(name) } else { name })
+}
+
+/// What stands behind the host of a URL, or all of it, without what git ignores at its end.
+fn path_of(text: &str) -> &str {
     let text =
         text.split_once("://").map_or(text, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
     let text = text.trim_end_matches('/');
-    let text = text.strip_suffix("/.git").unwrap_or(text).trim_end_matches('/');
-    let name = text.rsplit(['/', ':']).next().unwrap_or_default();
-    let name = name.strip_suffix(".git").or_else(|| name.strip_suffix(".bundle")).unwrap_or(name);
-    let is_name = !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0']);
-    is_name.then(|| name.into())
+    text.strip_suffix("/.git").unwrap_or(text).trim_end_matches('/')
+}
+
+fn split_last(path: &str) -> (&str, &str) {
+    match path.rsplit_once(['/', ':']) {
+        Some((before, name)) => (before, name),
+        None => ("", path),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !matches!(name, "" | "." | ".." | ".git") && !name.contains(['\\', '\0'])
 }
 
 #[cfg(test)]
@@ -105,6 +129,31 @@ mod tests {
             ("./m.bundle", "./m.bundle", true, "m"),
         ] {
             assert_eq!(of(model), (url.to_owned(), is_path, dir.to_owned()), "{model}");
+        }
+    }
+
+    #[test]
+    fn the_owner_stands_in_front() {
+        for (model, owned) in [
+            ("acme/bert.git", "acme/bert"),
+            ("gpt2", "gpt2"),
+            ("datasets/acme/d", "datasets/acme/d"),
+            ("https://h/x/acme/m.git/", "acme/m"),
+            ("https://h/m", "m"),
+            ("git@hf.co:acme/m", "acme/m"),
+            ("h:m.git", "m"),
+            ("/srv/models/m.git", "models/m"),
+            ("/srv/acme/m/.git", "acme/m"),
+            ("../m", "m"),
+            ("./acme//m", "m"),
+            ("/m", "m"),
+            ("https://h/../m", "m"),
+            ("https://h", ""),
+            ("..", ""),
+            ("a\\b/c", "c"),
+        ] {
+            let owned_is = Source::of(model.as_ref(), "https://hub.example").owned.unwrap_or_default();
+            assert_eq!(owned_is.to_str().unwrap(), owned, "{model}");
         }
     }
 

@@ -64,7 +64,7 @@ impl Found {
 pub(in crate::actions) struct Tracked<'a> {
     repo: &'a Repo,
     far: Option<&'a Far<'a>>,
-    entries: BTreeMap<BString, Entry>,
+    pub(super) entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
     unmerged: BTreeSet<BString>,
 }

@@ -12,6 +12,7 @@
 //! leftover    what a killed run with `--replace` did not remove
 //! there       the same for what is on the LFS server alone: `pass` while it is downloaded
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
+//! weight      how large the checkpoints are, by their pointers
 //! plain       one file becomes another, and no repository is touched
 //! ```
 //!
@@ -34,6 +35,7 @@ mod publish;
 mod repository;
 mod source;
 mod there;
+mod weight;
 mod whole;
 
 use std::ffi::OsString;
@@ -49,6 +51,7 @@ pub use adopt::{Adopt, Adopted};
 pub(super) use candidates::Tracked;
 pub(super) use far::Far;
 pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
+pub(super) use weight::weigh;
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]

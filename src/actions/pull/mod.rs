@@ -20,7 +20,7 @@ mod auto;
 mod list;
 mod relation;
 mod request;
-mod requests;
+pub(in crate::actions) mod requests;
 mod take;
 
 use std::collections::BTreeSet;

@@ -15,8 +15,8 @@ const THERE: &str = "refs/pr/";
 /// The pull requests of a remote.
 pub(in crate::actions) struct Requests<'a> {
     pub(in crate::actions) repo: &'a Repo,
-    pub(super) git: &'a Git<'a>,
-    pub(super) network: &'a Network<'a>,
+    pub(in crate::actions) git: &'a Git<'a>,
+    pub(in crate::actions) network: &'a Network<'a>,
     pub(in crate::actions) remote: Remote,
     pub(in crate::actions) head: ObjectId,
     relation: Relation<'a>,
@@ -24,13 +24,17 @@ pub(in crate::actions) struct Requests<'a> {
 
 /// A pull request that a remote has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) number: u64,
+pub(in crate::actions) struct Known {
+    pub(in crate::actions) number: u64,
     there: Ref,
 }
 
 impl<'a> Requests<'a> {
-    pub(super) fn of(repo: &'a Repo, git: &'a Git<'a>, network: &'a Network<'a>) -> Result<Self, Error> {
+    pub(in crate::actions) fn of(
+        repo: &'a Repo,
+        git: &'a Git<'a>,
+        network: &'a Network<'a>,
+    ) -> Result<Self, Error> {
         let name = repo.default_remote().ok_or(Error::NoRemote)?;
         let head = repo.head_commit()?.ok_or(Error::NoCommits)?;
         git::clone::require(git, git::clone::NEEDED)?;
@@ -39,14 +43,14 @@ impl<'a> Requests<'a> {
     }
 
     /// All that there are, the newest first.
-    pub(super) fn list(&self) -> Result<Vec<Known>, Error> {
+    pub(in crate::actions) fn list(&self) -> Result<Vec<Known>, Error> {
         let mut known = self.matching(&format!("{THERE}*"))?;
         known.sort_by_key(|known| std::cmp::Reverse(known.number));
         Ok(known)
     }
 
     /// The one of this number.
-    pub(super) fn find(&self, number: u64) -> Result<Option<Known>, Error> {
+    pub(in crate::actions) fn find(&self, number: u64) -> Result<Option<Known>, Error> {
         let known = self.matching(&format!("{THERE}{number}"))?;
         Ok(known.into_iter().find(|known| known.number == number))
     }
@@ -62,7 +66,7 @@ impl<'a> Requests<'a> {
     }
 
     /// Fetches these, and reads what each brings. One that moved or went meanwhile is left out.
-    pub(super) fn fetch(&self, known: &[Known]) -> Result<Vec<PullRequest>, Error> {
+    pub(in crate::actions) fn fetch(&self, known: &[Known]) -> Result<Vec<PullRequest>, Error> {
         let wanted: Vec<_> = known.iter().map(|known| known.there.clone()).collect();
         fetch::fetch_commits(self.git, self.network, &self.remote, &wanted)?;
         let mut requests = Vec::with_capacity(known.len());
@@ -93,7 +97,7 @@ impl<'a> Requests<'a> {
     }
 
     /// The same pull request, read once more when all of its blobs are here.
-    pub(super) fn read_again(&self, request: &PullRequest) -> Result<PullRequest, Error> {
+    pub(in crate::actions) fn read_again(&self, request: &PullRequest) -> Result<PullRequest, Error> {
         PullRequest::read(self.repo, &self.relation, self.head, request.number, request.commit)
     }
 }

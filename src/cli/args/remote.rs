@@ -92,3 +92,41 @@ pub(in crate::cli) struct Pull {
     #[arg(long, requires = "number")]
     pub(in crate::cli) yes: bool,
 }
+
+const PUBLISH: &str = "\
+Open a pull request on the Hub with the safetensors files.
+
+Published are the safetensors files and shard indices that are staged or committed here, that the remote's default \
+branch does not have, and that are made from a checkpoint of that branch. Nothing else of the work tree, the index or \
+other commits is. The pull request is a draft until the content of its files has been sent by Git LFS and the commit \
+pushed; then it is opened. Stopped half-way, the same command goes on with it.
+
+If an open pull request has the very same files, whoever made it, it is named and no second one is made.
+
+A remote that is not the Hub gets a branch. A token in HF_TOKEN goes to the server of HF_ENDPOINT, by default the \
+public Hub, and to no other.";
+
+/// `publish`
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = PUBLISH,
+    after_help = "\
+Examples:
+  git st-convert publish -n              say what would be published, and how
+  git st-convert publish
+  git st-convert publish --branch safetensors"
+)]
+pub(in crate::cli) struct Publish {
+    /// Say what would be done: title, description, files, steps; write and send nothing
+    #[arg(short = 'n', long)]
+    pub(in crate::cli) dry_run: bool,
+    /// The title; what follows its first line stands above the description
+    #[arg(short, long, value_name = "MSG", allow_hyphen_values = true)]
+    pub(in crate::cli) message: Option<String>,
+    /// Push this branch instead of making a pull request
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) branch: Option<String>,
+    /// Make a pull request although one with the same files is open
+    #[arg(short, long, conflicts_with = "branch")]
+    pub(in crate::cli) force: bool,
+}

@@ -1,5 +1,6 @@
 //! One file a command: it resolves the arguments, calls the library, and prints the outcome.
 
+pub(super) mod batch;
 pub(super) mod clone;
 pub(super) mod completions;
 pub(super) mod convert;
@@ -7,6 +8,7 @@ pub(super) mod demo;
 pub(super) mod hook;
 pub(super) mod inspect;
 pub(super) mod man;
+pub(super) mod publish;
 pub(super) mod pull;
 pub(super) mod scan;
 pub(in crate::cli) mod verify;

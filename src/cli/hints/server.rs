@@ -30,6 +30,15 @@ fn own(error: &Error) -> Option<&'static str> {
         Error::Gated { .. } => {
             "accept its conditions on the model's page, then set HF_TOKEN to a token of that account"
         }
+        Error::MayNotWrite { .. } => {
+            "set HF_TOKEN to a token that may write; without the right to push, publish a pull request, not a branch"
+        }
+        Error::DiscussionsDisabled { .. } => {
+            "ask the model's owner to enable them, or push a branch with `git st-convert publish --branch NAME`"
+        }
+        Error::NotTaken { .. } => {
+            "see what the server takes; of large objects the Hub wants parts, which are sent so"
+        }
         Error::EntryNotFound { .. } => "check the path: upper and lower case count",
         Error::Proxy { .. } | Error::ProxyAddress { .. } => {
             "see which proxy is set with `git config --get http.proxy` and `env | grep -i proxy`"

@@ -39,6 +39,8 @@ pub(super) struct Rules<'a> {
     entries: &'a [Entry],
     view: View,
     globals: Vec<PathBuf>,
+    /// The attributes file of this clone alone, if it counts.
+    own: Option<PathBuf>,
     case: gix::glob::pattern::Case,
     /// By directory, empty for the top: what is there.
     files: BTreeMap<BString, Option<Vec<u8>>>,
@@ -59,7 +61,14 @@ impl<'a> Rules<'a> {
         let fold = repo.config_bool("core.ignoreCase").unwrap_or(false);
         let case = if fold { gix::glob::pattern::Case::Fold } else { gix::glob::pattern::Case::Sensitive };
         let (files, proposed) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { repo, entries, view, globals, case, files, proposed })
+        let own = Some(repo.common_dir().join("info").join("attributes"));
+        Ok(Self { repo, entries, view, globals, own, case, files, proposed })
+    }
+
+    /// The same without what this clone and this machine say: what any other clone sees.
+    pub(super) fn elsewhere(mut self) -> Self {
+        (self.globals, self.own) = (Vec::new(), None);
+        self
     }
 
     /// Proposes what these paths need to have the filter of Git LFS. `other` has it for all of them already: where
@@ -126,10 +135,11 @@ impl<'a> Rules<'a> {
                 )
                 .map_err(unreadable(&source))?;
         }
-        let info = self.repo.common_dir().join("info").join("attributes");
-        search
-            .add_patterns_file(info.clone(), true, None, &mut buf, &mut names, true)
-            .map_err(unreadable(&info))?;
+        if let Some(own) = &self.own {
+            search
+                .add_patterns_file(own.clone(), true, None, &mut buf, &mut names, true)
+                .map_err(unreadable(own))?;
+        }
         let mut outcome = Outcome::default();
         outcome.initialize_with_selection(&names, ["filter"]);
         search.pattern_matching_relative_path(path, self.case, Some(false), &mut outcome);

@@ -1,6 +1,6 @@
 //! The attacks: what a server answers, and what a repository says of itself.
 
-use super::Proof::{Ignored, Reached, Refused};
+use super::Proof::{Ignored, Reached, ReachedBySending, Refused};
 use super::{ACTION, Case, HEADER, Names, Pairs, Proof, hub};
 use crate::hub::{Fault, Place, Signing, To};
 use crate::remote::{ID, World};
@@ -45,16 +45,26 @@ fn content(world: &World) -> Place {
     Place::content(&world.oid())
 }
 
+fn upload(world: &World) -> Place {
+    Place::Upload(super::sent(world).1.oid.to_string())
+}
+
 /// Changes the action of the object in a batch.
 fn action(world: &World, change: fn(&mut serde_json::Value)) {
     world.hub.inject(Fault::Json(change).at(Place::batch(ID)));
 }
 
-/// Sets a part of the object's entry, where the answer has one and is no refusal.
-fn set(answer: &mut serde_json::Value, pointer: &str, value: serde_json::Value) {
-    if let Some(entry) = answer.pointer_mut("/objects/0") {
+/// Sets a part of the object's entry, and the same of what is sent as of what is fetched, where the answer has it and is no
+/// refusal.
+fn set(answer: &mut serde_json::Value, pointer: &str, value: impl Into<serde_json::Value>) {
+    let value = value.into();
+    let Some(entry) = answer.pointer_mut("/objects/0") else { return };
+    for deed in ["download", "upload"] {
+        let pointer = pointer.replace("download", deed);
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        entry.pointer_mut(parent).unwrap()[name] = value;
+        if let Some(parent) = entry.pointer_mut(parent).filter(|parent| parent.is_object()) {
+            parent[name] = value.clone();
+        }
     }
 }
 
@@ -67,7 +77,7 @@ fn signed_action(answer: &mut serde_json::Value) {
 }
 
 fn href(answer: &mut serde_json::Value, href: &str) {
-    set(answer, "/actions/download/href", href.into());
+    set(answer, "/actions/download/href", href);
 }
 
 const API: &str = "/api/models/acme/bert";
@@ -142,7 +152,7 @@ pub(super) const CASES: &[Case] = &[
     answer("action at another host", Reached, |w, n| w.hub.serve_content_from(&n.host)),
     answer("action at another port that wants a login", Reached, |w, n| {
         w.hub.serve_content_from(&n.port);
-        action(w, |v| set(v, "/authenticated", false.into()));
+        action(w, |v| set(v, "/authenticated", false));
         w.hub.inject(Fault::Status(401).at(content(w)));
     }),
     answer("action at another host that wants a login", Reached, |w, n| {
@@ -183,6 +193,55 @@ pub(super) const CASES: &[Case] = &[
     answer("expired action elsewhere", Reached, |w, n| {
         w.hub.serve_content_from(&n.port);
         w.hub.inject(Fault::Expired.at(Place::object(&w.oid())).times(1));
+    }),
+    // What is sent, and where an answer says that it is sent to.
+    answer("upload 307 to another port with an action's lines", ReachedBySending, |w, n| {
+        w.hub.sign(Signing::Header);
+        action(w, signed_action);
+        redirect(w, upload(w), 307, To::Origin(n.port.clone()));
+    }),
+    answer("upload 302 to another host that wants a login", ReachedBySending, |w, n| {
+        action(w, |v| set(v, "/authenticated", false));
+        redirect(w, upload(w), 302, To::Origin(n.host.clone()));
+        w.hub.inject(Fault::Status(401).at(upload(w)));
+    }),
+    answer("upload away and back", ReachedBySending, |w, n| {
+        action(w, signed_action);
+        redirect(w, upload(w), 307, To::Origin(n.port.clone()));
+        redirect(w, upload(w), 307, To::Origin(n.hub.clone()));
+    }),
+    answer("upload in parts elsewhere", ReachedBySending, |w, n| {
+        w.hub.take_parts(Some(64));
+        w.hub.serve_content_from(&n.host);
+    }),
+    answer("a part with a login", Refused, |w, _| {
+        w.hub.take_parts(Some(64));
+        action(w, |v| {
+            let part = "/objects/0/actions/upload/header/00002";
+            if let Some(part) = v.pointer_mut(part) {
+                *part = "http://owner:x@127.0.0.1:1/".into();
+            }
+        });
+        w.hub.inject(Fault::Status(404).at(content(w)));
+    }),
+    answer("verify 307 to another port", ReachedBySending, |w, n| {
+        redirect(w, Place::path("/verify"), 307, To::Origin(n.port.clone()));
+        w.hub.serve_content_from(&n.port);
+    }),
+    answer("all parts 308 to another host", ReachedBySending, |w, n| {
+        w.hub.take_parts(Some(64));
+        redirect(w, Place::path("/complete"), 308, To::Origin(n.host.clone()));
+        w.hub.serve_content_from(&n.host);
+    }),
+    // A pull request, which carries the token and a body.
+    answer("whoami 302 to another port", Reached, |w, n| {
+        redirect(w, Place::path("/api/whoami-v2"), 302, To::Origin(n.port.clone()));
+    }),
+    answer("a new pull request 307 to another host", Reached, |w, n| {
+        redirect(w, Place::post(&format!("{API}/discussions")), 307, To::Origin(n.host.clone()));
+    }),
+    answer("a status 308 to another port", Reached, |w, n| {
+        redirect(w, Place::post(&format!("{API}/discussions/1/status")), 308, To::Origin(n.port.clone()));
     }),
     // What a server repeats of what it was sent.
     answer("batch refused with words", Ignored, |w, _| {

@@ -10,6 +10,8 @@ mod attacks;
 use std::fs;
 use std::path::PathBuf;
 
+use git_st_convert::hash::Oid;
+use git_st_convert::lfs::Pointer;
 use git_st_convert::remote::{Error, Object, Ranged, Secret, Settings};
 
 use super::{ID, TOKEN, World, everything, stream};
@@ -64,13 +66,15 @@ type Pairs = Vec<(String, String)>;
 enum Proof {
     /// Another server than the hub was asked.
     Reached,
+    /// The same, if the hub lets somebody send.
+    ReachedBySending,
     /// It was refused before that.
     Refused,
     /// It had no effect: the object came from the hub.
     Ignored,
 }
 
-use Proof::{Ignored, Reached, Refused};
+use Proof::{Ignored, Reached, ReachedBySending, Refused};
 
 use attacks::{CASES, one};
 
@@ -134,6 +138,14 @@ fn helper(world: &World, names: &Names) -> String {
     )
 }
 
+/// An object that the hub does not have, and where it is.
+fn sent(world: &World) -> (PathBuf, Pointer) {
+    let content = super::bytes(201);
+    let file = world.sandbox.path("sent");
+    fs::write(&file, &content).unwrap();
+    (file, Pointer { oid: Oid::of(&content), size: 201 })
+}
+
 /// Does everything that a client of ours does; says what went wrong.
 fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool, Vec<Error>, String) {
     let mut errors = Vec::new();
@@ -150,6 +162,20 @@ fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool,
         errors.extend(object.ranged().err());
         errors.extend(client.model(ID, None).err());
         errors.extend(client.pull_requests(ID).err());
+        let (file, pointer) = sent(world);
+        let reference = Some("refs/pr/1");
+        match client.plan_upload(endpoint, &[pointer], reference).map(|mut plans| plans.pop().unwrap()) {
+            Ok(Ok(plan)) => {
+                errors.extend(client.upload(endpoint, pointer, plan, reference, &file, &|_| {}).err());
+            }
+            Ok(Err(err)) | Err(err) => errors.push(err),
+        }
+        errors.extend(client.account().err());
+        errors.extend(client.check_access(ID).err());
+        errors.extend(client.discussion(ID, 1).err());
+        // Too short a title, so that none is made.
+        errors.extend(client.create_pull_request(ID, "x", "").err());
+        errors.extend(client.open_pull_request(ID, 1).err());
         let url = client.resolve_url(ID, "main", "pytorch_model.bin").unwrap();
         errors.extend(Ranged::open(client, &url).err());
     });
@@ -189,6 +215,9 @@ fn no_secret_leaves_in_any_of_these_ways() {
             world.hub.set_access(ID, if is_public { Access::Public } else { Access::Private });
             world.hub.serve_content_from(&names.hub);
             world.hub.sign(Signing::Query);
+            world.hub.take_parts(None);
+            // What an earlier case sent.
+            let _was_not_sent = fs::remove_file(world.hub.object(ID, &sent(&world).1.oid.to_string()));
             world.events.lock().unwrap().clear();
             world.lines.lock().unwrap().clear();
             (case.prepare)(&world, &names);
@@ -199,7 +228,10 @@ fn no_secret_leaves_in_any_of_these_ways() {
             let asks_elsewhere = (case.home)(&names) != names.hub || !(case.lfsconfig)(&names).is_empty();
             let sent_elsewhere = world.hub.requests().iter().any(|seen| seen.carries(ELSEWHERE));
             assert!(asks_elsewhere || !sent_elsewhere, "{what}: a server chose whose login is asked for");
-            prove(&world, &names, &what, case.proof, got, &errors);
+            // Without a login nothing may be sent.
+            if case.proof != ReachedBySending || holder != Holder::Unscoped {
+                prove(&world, &names, &what, case.proof, got, &errors);
+            }
         }
     }
     assert_eq!(snapshot(&world), before, "nothing is written into the repository");
@@ -251,7 +283,7 @@ fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error],
 fn prove(world: &World, names: &Names, what: &str, proof: Proof, got: bool, errors: &[Error]) {
     let reached = world.hub.requests().iter().any(|seen| seen.origin != names.hub);
     match proof {
-        Reached => assert!(reached, "{what}: {errors:#?}"),
+        Reached | ReachedBySending => assert!(reached, "{what}: {errors:#?}"),
         Refused => {
             let refused = |err: &Error| {
                 matches!(

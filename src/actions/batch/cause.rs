@@ -1,0 +1,269 @@
+//! [`Cause`]: what kept a model from being done, coarse enough to count.
+//!
+//! Invariant: it says no more than the reason beside it, which is kept in full.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use crate::actions::Error;
+use crate::actions::publish::Unpublished;
+use crate::git::{self, Trouble};
+use crate::{checkpoint, remote, repo};
+
+/// What kept a model from being done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Its checkpoints are larger than was asked for.
+    TooLarge,
+    /// There is no such model, or none that may be seen.
+    NotFound,
+    /// It is there, and may not be read or written.
+    Access,
+    /// It has no such revision, no commit, or no such pull request.
+    Revision,
+    /// The server does not answer, has a fault, or wants to be asked less often.
+    Server,
+    /// The server does not have content, or does not give it.
+    MissingContent,
+    /// A shard that the index names is not there.
+    MissingShard,
+    /// Content is not what its name or its checksums say.
+    Damaged,
+    /// A pickle names something that is known to execute.
+    Dangerous,
+    /// What its name promises to be weights is something else.
+    NotWeights,
+    /// The checkpoint holds what safetensors cannot, or what is not understood.
+    Unsupported,
+    /// `--strict`: it holds more than weights.
+    MoreThanWeights,
+    /// Something is where the result goes.
+    InTheWay,
+    /// The disk, or a file.
+    System,
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "larger than asked for",
+            Self::NotFound => "not there, or not to be seen",
+            Self::Access => "access is not granted",
+            Self::Revision => "no such revision",
+            Self::Server => "the server failed",
+            Self::MissingContent => "content is missing",
+            Self::MissingShard => "a shard is missing",
+            Self::Damaged => "content is damaged",
+            Self::Dangerous => "a pickle calls something dangerous",
+            Self::NotWeights => "no weights where the name says so",
+            Self::Unsupported => "not supported",
+            Self::MoreThanWeights => "more than weights",
+            Self::InTheWay => "something is in the way",
+            Self::System => "disk or file",
+            Self::Other => "other",
+        })
+    }
+}
+
+impl Cause {
+    /// Of an error.
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::Dangerous { .. } => Self::Dangerous,
+            Error::Strict { .. } => Self::MoreThanWeights,
+            Error::NoObject { .. } => Self::MissingContent,
+            Error::MissingShards { .. } => Self::MissingShard,
+            Error::PointerMismatch { .. }
+            | Error::Unpublished(Unpublished::DamagedObject { .. })
+            | Error::SourceChanged
+            | Error::NotInShard { .. }
+            | Error::InOtherShard { .. }
+            | Error::InNoShard { .. }
+            | Error::TwoShards { .. }
+            | Error::Shard(_)
+            | Error::NotSafetensors { .. } => Self::Damaged,
+            Error::Checkpoint(error) => Self::of_checkpoint(error),
+            Error::OutputExists { .. }
+            | Error::OutputNotFile { .. }
+            | Error::OutputSymlink { .. }
+            | Error::OutputCollision { .. }
+            | Error::OutputIsSource
+            | Error::CloneInTheWay { .. }
+            | Error::SamePlace { .. }
+            | Error::InTheWay { .. }
+            | Error::Modified
+            | Error::Unpublished(Unpublished::PublishRunning)
+            | Error::Place(_)
+            | Error::Git(git::Error::InTheWay { .. })
+            | Error::Repo(repo::Error::IndexLocked { .. } | repo::Error::Place(_)) => Self::InTheWay,
+            Error::NoSuchRevision { .. }
+            | Error::EmptyRepository { .. }
+            | Error::NoSuchPullRequest { .. }
+            | Error::WithoutSafetensors { .. }
+            | Error::Unpublished(Unpublished::NoDefaultBranch | Unpublished::SourceDiffers { .. }) => {
+                Self::Revision
+            }
+            Error::FilesWithheld => Self::Server,
+            Error::Unpublished(Unpublished::NoToken | Unpublished::ReadOnlyToken { .. }) => Self::Access,
+            Error::Symlink => Self::Unsupported,
+            error => below(error).unwrap_or(Self::Other),
+        }
+    }
+
+    fn of_checkpoint(error: &checkpoint::Error) -> Self {
+        use checkpoint::Error as E;
+        match error {
+            E::NotCheckpoint { .. } => Self::NotWeights,
+            E::Pickle { .. }
+            | E::Zip(_)
+            | E::NoEndRecord
+            | E::Ambiguity { .. }
+            | E::MissingRecord { .. }
+            | E::Legacy { .. }
+            | E::LegacyPart { .. }
+            | E::StorageLength { .. }
+            | E::Storage { .. }
+            | E::Geometry { .. }
+            | E::DuplicateName { .. }
+            | E::Unforeseen { .. }
+            | E::Damaged(_) => below(error).filter(|cause| *cause == Self::Server).unwrap_or(Self::Damaged),
+            E::Io(_) => below(error).unwrap_or(Self::Damaged),
+            _ => Self::Unsupported,
+        }
+    }
+
+    fn of_server(error: &remote::Error) -> Self {
+        use remote::Error as E;
+        match error {
+            E::RepositoryNotFound { .. } | E::Model { .. } => Self::NotFound,
+            E::Unauthorized { .. }
+            | E::TokenExpired { .. }
+            | E::Forbidden { .. }
+            | E::Gated { .. }
+            | E::MayNotWrite { .. }
+            | E::DiscussionsDisabled { .. }
+            | E::Token(_) => Self::Access,
+            E::RevisionNotFound { .. } => Self::Revision,
+            // A server says 422 of an object that is not what was asked for.
+            E::Object { code: 422, .. } | E::WrongDigest { .. } | E::WrongSize { .. } | E::Changed { .. } => {
+                Self::Damaged
+            }
+            E::NotFound { .. } | E::EntryNotFound { .. } | E::Object { .. } | E::NotThere { .. } => {
+                Self::MissingContent
+            }
+            E::Resolve { .. }
+            | E::Connect { .. }
+            | E::Tls { .. }
+            | E::Proxy { .. }
+            | E::TimedOut { .. }
+            | E::Cut { .. }
+            | E::BadHttp { .. }
+            | E::BadAnswer { .. }
+            | E::TooManyRedirects { .. }
+            | E::RateLimited { .. }
+            | E::NotTaken { .. }
+            | E::Status { .. } => Self::Server,
+            _ => Self::Other,
+        }
+    }
+
+    fn of_git(error: &git::Error) -> Self {
+        let git::Error::Remote { trouble, .. } = error else {
+            return if matches!(error, git::Error::Io { .. }) { Self::System } else { Self::Other };
+        };
+        match trouble {
+            // A server of the Hub's kind asks who it is before it says that there is nothing.
+            Trouble::NotFound | Trouble::NotRepository | Trouble::SignIn => Self::NotFound,
+            Trouble::Rejected | Trouble::Forbidden | Trouble::Ownership => Self::Access,
+            Trouble::NoSuchRef => Self::Revision,
+            _ => Self::Server,
+        }
+    }
+}
+
+/// What the errors below say, the first that says something.
+fn below(error: &(dyn StdError + 'static)) -> Option<Cause> {
+    let mut next = Some(error);
+    let mut system = None;
+    while let Some(error) = next {
+        if let Some(Error::Git(error)) = error.downcast_ref() {
+            return Some(Cause::of_git(error));
+        }
+        if let Some(Error::Remote(error)) = error.downcast_ref() {
+            return Some(Cause::of_server(error));
+        }
+        if let Some(error) = error.downcast_ref::<remote::Error>() {
+            return Some(Cause::of_server(error));
+        }
+        next = match error.downcast_ref::<io::Error>() {
+            Some(error) => {
+                let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
+                system = Some(if is_short { Cause::Damaged } else { Cause::System });
+                error.get_ref().map(|inner| inner as &(dyn StdError + 'static))
+            }
+            None => error.source(),
+        };
+    }
+    system
+}
+
+/// An error and what is below it in one line, each once.
+pub(super) fn reason(error: &Error) -> String {
+    let mut text = match error {
+        Error::Dangerous { at, record, .. } => {
+            return format!("{error}: global at byte {at} of {record} is not on the allow-list");
+        }
+        error => error.to_string(),
+    };
+    let mut last = text.clone();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        // A single word below another cause is the name of a variant, and says nothing more.
+        if !said.is_empty() && !last.contains(&said) && said.contains(' ') {
+            text = format!("{text}: {}", said.trim().replace('\n', "; "));
+            last = said;
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Stderr;
+
+    #[test]
+    fn the_cause_of_an_error() {
+        let git = |trouble| {
+            Error::Git(git::Error::Remote { trouble, stderr: Stderr("fatal: no\nremote: gone".to_owned()) })
+        };
+        let io = |kind: io::ErrorKind| Error::Io { what: "write", path: "x".into(), source: kind.into() };
+        let far = |error: remote::Error| Error::Checkpoint(checkpoint::Error::Io(io::Error::other(error)));
+        for (error, cause) in [
+            (git(Trouble::SignIn), Cause::NotFound),
+            (git(Trouble::Forbidden), Cause::Access),
+            (git(Trouble::NoSuchRef), Cause::Revision),
+            (git(Trouble::Broken), Cause::Server),
+            (io(io::ErrorKind::StorageFull), Cause::System),
+            (far(remote::Error::Model { name: "x".to_owned() }), Cause::NotFound),
+            (Error::Checkpoint(checkpoint::Error::NoEndRecord), Cause::Damaged),
+            (Error::Checkpoint(checkpoint::Error::TorchScript), Cause::Unsupported),
+            (Error::Checkpoint(checkpoint::Error::Io(io::ErrorKind::UnexpectedEof.into())), Cause::Damaged),
+            (Error::NoRepository, Cause::Other),
+        ] {
+            assert_eq!(Cause::of(&error), cause, "{error}");
+        }
+        assert_eq!(reason(&git(Trouble::Broken)), "the connection broke: fatal: no; remote: gone");
+        assert_eq!(serde_json::to_value(Cause::MissingShard).unwrap(), "missing-shard");
+        assert_eq!(serde_json::from_str::<Cause>("\"later\"").unwrap(), Cause::Other);
+    }
+}

@@ -1,0 +1,284 @@
+//! The journal of a batch: a line of JSON for each model that is finished, so that a later run goes on where one ended.
+//!
+//! ```text
+//! {"type":"model","model":…,"url":…,"revision":…,"commit":…,"status":…,…}\n
+//! ```
+//!
+//! Invariants: a line is on the disk before the next model is begun; whoever writes holds a lock on the file; of a model with
+//! several lines the last counts. What stands behind the last line end was cut off by a kill, and is no line unless it is
+//! whole. It is pure ASCII, whatever a server said: what is not is escaped, and means the same.
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bstr::ByteSlice as _;
+use serde_json::Value;
+use serde_json::ser::Formatter;
+
+use super::Record;
+use super::list::Item;
+use crate::actions::Error;
+
+/// How long a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is known of the models that are finished.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<(String, Option<String>), Record>);
+
+impl Known {
+    /// What the last line about a model says.
+    pub(super) fn of(&self, item: &Item) -> Option<&Record> {
+        self.0.get(&(item.url.clone(), item.revision.clone()))
+    }
+
+    fn add(&mut self, record: Record) {
+        self.0.insert((record.url.clone(), record.revision.clone()), record);
+    }
+
+    /// What a journal says, without a lock; nothing if there is none.
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        match fs::read(path) {
+            Ok(text) => parse(&text, path).map(|(known, _)| known),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(source) => Err(Error::Io { what: "read", path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// A journal that is written; locked until it is dropped.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+    /// How long it is, up to its last line end.
+    len: u64,
+    pub(super) known: Known,
+    /// How many bytes a kill had left behind the last line.
+    pub(super) torn: usize,
+}
+
+impl Journal {
+    /// Opens a journal, or begins one.
+    ///
+    /// # Errors
+    /// [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`]
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let failed = |what| move |source| Error::Io { what, path: path.to_owned(), source };
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(dir).map_err(failed("make the directory of"))?;
+        let options = File::options().read(true).write(true).create(true).truncate(false).clone();
+        let mut file = options.open(path).map_err(failed("open"))?;
+        match lock(&file) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::BatchRunning { journal: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
+        }
+        // Its name is to last as long as its lines.
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("keep"))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(failed("read"))?;
+        let (known, whole) = parse(&text, path)?;
+        let torn = text.len() - whole.len;
+        let mut journal = Self { file, path: path.to_owned(), len: whole.len as u64, known, torn };
+        if torn > 0 {
+            journal.file.set_len(journal.len).map_err(failed("cut"))?;
+        } else if whole.is_open {
+            journal.write(b"\n").map_err(failed("write"))?;
+        }
+        Ok(journal)
+    }
+
+    /// Writes the line of a model that is finished; it is on the disk after it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then the journal is as it was, as far as that can be had.
+    pub(super) fn append(&mut self, record: Record) -> Result<(), Error> {
+        let written = self.write(&line(&record)).map_err(|source| {
+            let path = self.path.clone();
+            Error::Io { what: "write", path, source }
+        });
+        if written.is_err() {
+            let _torn_otherwise = self.file.set_len(self.len);
+        }
+        self.known.add(record);
+        written
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.len))?;
+        self.file.write_all(bytes)?;
+        self.file.sync_data()?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+/// Locks a journal. What a killed run was about to start holds its lock for a moment longer than it lives.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => thread::sleep(PATIENCE / 20),
+            locked => return locked,
+        }
+    }
+}
+
+/// How far a text is lines.
+struct Whole {
+    len: usize,
+    /// Is the end of the last one missing?
+    is_open: bool,
+}
+
+fn parse(text: &[u8], path: &Path) -> Result<(Known, Whole), Error> {
+    let mut known = Known::default();
+    let mut whole = Whole { len: 0, is_open: false };
+    for (number, line) in text.lines_with_terminator().enumerate() {
+        let is_open = !line.ends_with(b"\n");
+        let value = serde_json::from_slice::<Value>(line).ok().filter(Value::is_object);
+        let record = value.map(|value| {
+            // A line of another type may be one of a later version of this program.
+            let is_model = value.get("type").is_some_and(|kind| kind == "model");
+            is_model.then(|| serde_json::from_value::<Record>(value)).transpose()
+        });
+        match record {
+            Some(Ok(record)) => record.into_iter().for_each(|record| known.add(record)),
+            _ if line.trim().is_empty() && !is_open => {}
+            // Cut off by a kill; but the first line of what is no journal is not ours to cut.
+            None if is_open && (number > 0 || line.starts_with(b"{\"type\":\"m") || is_cut_early(line)) => {
+                break;
+            }
+            _ => return Err(Error::NoJournal { path: path.to_owned(), line: number + 1 }),
+        }
+        whole = Whole { len: whole.len + line.len(), is_open };
+    }
+    Ok((known, whole))
+}
+
+/// Is it a beginning of the first line, too short to say more, or what a disk has in the place of bytes that it lost?
+fn is_cut_early(line: &[u8]) -> bool {
+    b"{\"type\":\"m".starts_with(line) || line.iter().all(|byte| *byte == 0)
+}
+
+fn line(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Ascii);
+    // Writing to memory has no way to fail.
+    let _infallible = serde::Serialize::serialize(record, &mut serializer);
+    out.push(b'\n');
+    out
+}
+
+/// Compact, with `\u` escapes for everything that is not printable ASCII.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        for char in text.chars() {
+            if matches!(char, ' '..='~') {
+                write!(out, "{char}")?;
+            } else {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Status;
+    use super::*;
+
+    fn record(model: &str, status: Status) -> Record {
+        let url = format!("https://h/{model}");
+        Record {
+            model: model.to_owned(),
+            url,
+            status,
+            reason: Some("\u{9b}2J ñ 👩".to_owned()),
+            ..Record::default()
+        }
+    }
+
+    fn item(model: &str) -> Item {
+        super::super::list::parse(model.as_bytes(), Path::new("/"), "https://h").remove(0)
+    }
+
+    fn status(known: &Known, model: &str) -> Option<Status> {
+        known.of(&item(model)).map(|record| record.status)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_the_last_line_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(record("acme/a", Status::Failed)).unwrap();
+        journal.append(record("acme/b", Status::Converted)).unwrap();
+        journal.append(record("acme/a", Status::Converted)).unwrap();
+        assert!(matches!(Journal::open(&path), Err(Error::BatchRunning { .. })));
+        drop(journal);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.is_ascii() && text.lines().count() == 3 && text.contains("\\u009b2J"), "{text}");
+        let journal = Journal::open(&path).unwrap();
+        assert_eq!(status(&journal.known, "acme/a"), Some(Status::Converted));
+        assert_eq!(journal.known.of(&item("acme/b")), Some(&record("acme/b", Status::Converted)));
+        assert_eq!(status(&journal.known, "acme/c"), None);
+    }
+
+    #[test]
+    fn cut_anywhere_it_loses_the_last_line_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(record("acme/a", Status::Converted)).unwrap();
+        let first = usize::try_from(journal.len).unwrap();
+        journal.append(record("acme/b", Status::Converted)).unwrap();
+        drop(journal);
+        let text = fs::read(&path).unwrap();
+        for len in 0..text.len() {
+            fs::write(&path, &text[..len]).unwrap();
+            let mut journal = Journal::open(&path).unwrap();
+            // Only the line end is missing at the last byte of a line.
+            assert_eq!(status(&journal.known, "acme/a").is_some(), len + 1 >= first, "{len}");
+            assert_eq!(status(&journal.known, "acme/b").is_some(), len + 1 >= text.len(), "{len}");
+            journal.append(record("acme/c", Status::Converted)).unwrap();
+            drop(journal);
+            let journal = Journal::open(&path).unwrap();
+            assert!(journal.torn == 0 && status(&journal.known, "acme/c").is_some(), "{len}");
+            assert_eq!(status(&journal.known, "acme/a").is_some(), len + 1 >= first, "{len}");
+        }
+        // A disk may have zeros in the place of what it lost.
+        fs::write(&path, [&text[..first], &[0; 40]].concat()).unwrap();
+        assert_eq!(Journal::open(&path).unwrap().torn, 40);
+    }
+
+    #[test]
+    fn what_is_no_journal_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("models.txt");
+        for (text, line) in [
+            ("acme/a\nacme/b\n", 1),
+            ("acme/a", 1),
+            ("{\"type\":\"model\"}\n", 1),
+            ("{\"type\":\"note\"}\n\nnot\n", 3),
+            ("[1]\n", 1),
+        ] {
+            fs::write(&path, text).unwrap();
+            let Err(Error::NoJournal { line: found, .. }) = Journal::open(&path) else { panic!("{text}") };
+            assert_eq!((found, fs::read_to_string(&path).unwrap()), (line, text.to_owned()));
+        }
+        fs::write(&path, "{\"type\":\"note\"}\n").unwrap();
+        assert!(Journal::open(&path).is_ok());
+        assert!(Known::read(&dir.path().join("none")).unwrap().0.is_empty());
+    }
+}

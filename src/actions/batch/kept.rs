@@ -1,0 +1,91 @@
+//! A clone that an earlier run kept: found by where it came from, and brought to the commit that its remote has now.
+//!
+//! Invariant: a directory that is not a clone of this very model is not touched; a clone moves by a fast-forward alone, as git
+//! makes it, so that nothing that was changed in it is lost.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::Options;
+use super::list::{Item, shown};
+use crate::actions::{Error, Reporter};
+use crate::git::merge::merge;
+use crate::git::{self, Git, Merge, Remote, clone, fetch};
+use crate::repo::Repo;
+
+/// The reference that holds the remote's commit until the branch does.
+const WANTED: &str = "refs/st-convert/revision";
+
+/// The clone of a model that is here. An empty directory is removed, so that what is there is always whole.
+///
+/// # Errors
+/// [`Error::CloneInTheWay`] if something else is here.
+pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
+    match fs::remove_dir(dir) {
+        Ok(()) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => {}
+    }
+    let in_the_way = || Error::CloneInTheWay { dir: dir.to_owned() };
+    let real = dir.canonicalize().map_err(|_| in_the_way())?;
+    let repo = Repo::discover(&real)?.filter(|repo| repo.work_dir() == real).ok_or_else(in_the_way)?;
+    let url = repo.default_remote().and_then(|name| repo.config_str(&format!("remote.{name}.url")));
+    let is_same = url.is_some_and(|url| {
+        let url = shown(&git::redacted(&OsString::from(url.to_string())));
+        let url = url.trim_end_matches('/');
+        let url = url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url);
+        url == item.url || is_same_file(url, &item.url)
+    });
+    if is_same { Ok(Some(repo)) } else { Err(in_the_way()) }
+}
+
+/// Do two paths name one directory? git writes down where a clone came from without links.
+fn is_same_file(a: &str, b: &str) -> bool {
+    let real = |path: &str| {
+        let whole = Path::new(path).canonicalize();
+        whole.or_else(|_| Path::new(&format!("{path}.git")).canonicalize()).ok()
+    };
+    real(a).is_some_and(|a| real(b) == Some(a))
+}
+
+/// Moves the branch to the commit that the remote has. Gives that commit, and whether it moved.
+///
+/// # Errors
+/// What git and the server report; then the clone is as it was.
+pub(super) fn bring_up(
+    repo: &Repo,
+    options: &Options<'_>,
+    item: &Item,
+    reporter: &dyn Reporter,
+) -> Result<(String, bool), Error> {
+    if options.asking.offline {
+        return Err(Error::Offline { what: "look for a newer commit" });
+    }
+    let tell = |arguments: &[OsString]| reporter.command(arguments);
+    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
+    options.asking.with(reporter, |network| {
+        let name = repo.default_remote().ok_or(Error::NoRemote)?;
+        let remote = Remote::named(&git, &name)?;
+        let spec = item.revision.as_deref().unwrap_or("HEAD");
+        let commit =
+            fetch::fetch_one(&git, network, &remote, spec, WANTED, None).map_err(|error| match error {
+                git::Error::Remote { trouble: git::Trouble::NoSuchRef, .. } => {
+                    Error::NoSuchRevision { revision: spec.to_owned() }
+                }
+                error => error.into(),
+            })?;
+        let before = repo.head_commit()?.map(|commit| commit.to_string());
+        let has_another = before.as_ref() != Some(&commit);
+        if has_another {
+            let missing = clone::missing(&git, &commit)?;
+            fetch::fetch_objects(&git, network, &remote, &missing)?;
+            merge(&git, network, &commit, Merge::FastForward)?;
+        }
+        fetch::delete_refs(&git, &[WANTED.to_owned()])?;
+        // An adopted pull request stands above the remote's commit, and stays.
+        let after = git::commit::rev_parse(&git, "HEAD^{commit}")?;
+        Ok((commit, Some(after) != before))
+    })
+}

@@ -1,0 +1,246 @@
+//! The list of a batch: which models, each once, and which of them are for this shard.
+//!
+//! ```text
+//! owner/name            a model, as `clone` takes it: a name of the Hub, a URL or a path
+//! owner/name@revision   a name of the Hub with a branch, a tag, a commit or a reference
+//! # …                   nothing, nor is what follows a blank and `#`
+//! ```
+//!
+//! Invariants: the same list gives the same items in the same order; the shards of a count are disjoint, and together all
+//! of it. The key of an item holds no password.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use bstr::ByteSlice as _;
+
+use crate::actions::clone::source::{Source, is_hub_name};
+use crate::git;
+
+/// A model of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// As `clone` takes it.
+    pub model: OsString,
+    /// What is to be checked out, unless it is the default branch.
+    pub revision: Option<String>,
+    /// Where it is, without a password.
+    pub url: String,
+    /// Where it goes below a directory of models; `None` if its name does not say it.
+    pub place: Option<PathBuf>,
+    /// A model before it in the list that goes to the same place.
+    pub displaced_by: Option<String>,
+}
+
+impl Item {
+    /// Of a line without comment and blanks.
+    fn of(line: &OsStr, cwd: &Path, endpoint: &str) -> Self {
+        let text = line.to_str().unwrap_or_default();
+        let named = text.split_once('@').filter(|(name, revision)| {
+            // `git@host:path` is no name with a revision, which never holds a colon.
+            is_hub_name(name) && !revision.is_empty() && !revision.contains(':')
+        });
+        let (model, revision) = match named {
+            Some((name, revision)) => (name.into(), Some(revision.to_owned())),
+            None => (line.to_owned(), None),
+        };
+        let source = Source::of(&model, endpoint);
+        let url = if source.is_path { cwd.join(&source.url).into_os_string() } else { source.url };
+        let url = shown(&git::redacted(&url));
+        let url = url.trim_end_matches('/');
+        let url = url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url).to_owned();
+        let place = source.owned.map(|place| match &revision {
+            Some(revision) => with_revision(&place, revision),
+            None => place,
+        });
+        Self { model, revision, url, place, displaced_by: None }
+    }
+
+    /// What a person wrote, without a password.
+    pub fn name(&self) -> String {
+        let model = shown(&git::redacted(&self.model));
+        match &self.revision {
+            Some(revision) => format!("{model}@{revision}"),
+            None => model,
+        }
+    }
+}
+
+/// A word as text; what is no UTF-8 is escaped.
+pub(super) fn shown(word: &OsStr) -> String {
+    word.to_str().map_or_else(|| word.as_encoded_bytes().as_bstr().to_string(), str::to_owned)
+}
+
+/// The same directory with the revision in its name, so that two revisions of a model have two.
+fn with_revision(place: &Path, revision: &str) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_owned();
+    let mut suffix = "@".to_owned();
+    for byte in revision.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+            suffix.push(char::from(byte));
+        } else {
+            let _infallible = write!(suffix, "%{byte:02X}");
+        }
+    }
+    name.push(suffix);
+    place.with_file_name(name)
+}
+
+/// The items of a list, each once. Relative paths count from `cwd`, names are of the Hub at `endpoint`.
+pub fn parse(list: &[u8], cwd: &Path, endpoint: &str) -> Vec<Item> {
+    let list = list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(list);
+    let lines = list.lines().filter_map(|line| {
+        let line = without_comment(line.trim());
+        // On a system whose names are no bytes, what is no UTF-8 is no name, and fails as one.
+        (!line.is_empty()).then(|| Item::of(&line.to_os_str_lossy(), cwd, endpoint))
+    });
+    once(lines)
+}
+
+/// The items of names of the Hub, each once.
+pub fn of_names(names: &[String], cwd: &Path, endpoint: &str) -> Vec<Item> {
+    once(names.iter().map(|name| Item::of(name.as_ref(), cwd, endpoint)))
+}
+
+fn once(all: impl Iterator<Item = Item>) -> Vec<Item> {
+    let (mut known, mut places) = (HashSet::new(), HashMap::new());
+    let new = all.filter(|item| known.insert((item.url.clone(), item.revision.clone())));
+    let items = new.map(|item| {
+        let first =
+            item.place.as_ref().map(|place| places.entry(place.clone()).or_insert_with(|| item.name()));
+        let displaced_by = first.filter(|first| **first != item.name()).cloned();
+        Item { displaced_by, ..item }
+    });
+    items.collect()
+}
+
+fn without_comment(line: &[u8]) -> &[u8] {
+    if line.starts_with(b"#") {
+        return b"";
+    }
+    let end = [b" #", b"\t#"].iter().filter_map(|start| line.find(start)).min();
+    line.get(..end.unwrap_or(line.len())).unwrap_or(line).trim_end()
+}
+
+/// A part of a list: every so-manieth item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    /// Number `index`, from 0, of `count`.
+    pub fn new(index: usize, count: usize) -> Option<Self> {
+        (index < count).then_some(Self { index, count })
+    }
+
+    /// Its number, from 0.
+    pub fn index(self) -> usize {
+        self.index
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        self.count
+    }
+
+    /// The items of this shard.
+    pub fn of(self, items: Vec<Item>) -> Vec<Item> {
+        items.into_iter().skip(self.index).step_by(self.count).collect()
+    }
+}
+
+impl FromStr for Shard {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let numbers = text.split_once('/').and_then(|(index, count)| {
+            let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            (is_plain(index) && is_plain(count)).then_some(())?;
+            Some((index.parse().ok()?, count.parse().ok()?))
+        });
+        let (index, count) = numbers.ok_or("not two numbers, as in 0/4")?;
+        Self::new(index, count).ok_or("the first number counts from 0, and is less than the second")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(list: &str) -> Vec<Item> {
+        parse(list.as_bytes(), Path::new("/work"), "https://hub.example/")
+    }
+
+    #[test]
+    fn lines_are_models_as_clone_takes_them() {
+        for (line, model, revision, url, place) in [
+            ("acme/bert", "acme/bert", None, "https://hub.example/acme/bert", "acme/bert"),
+            ("gpt2@v1.0", "gpt2", Some("v1.0"), "https://hub.example/gpt2", "gpt2@v1.0"),
+            (
+                "acme/m@refs/pr/3",
+                "acme/m",
+                Some("refs/pr/3"),
+                "https://hub.example/acme/m",
+                "acme/m@refs%2Fpr%2F3",
+            ),
+            ("acme/m@a/../b", "acme/m", Some("a/../b"), "https://hub.example/acme/m", "acme/m@a%2F..%2Fb"),
+            (
+                "https://u:secret@h/acme/m.git/",
+                "https://u:secret@h/acme/m.git/",
+                None,
+                "https://u:***@h/acme/m",
+                "acme/m",
+            ),
+            ("git@hf.co:acme/m", "git@hf.co:acme/m", None, "git@hf.co:acme/m", "acme/m"),
+            ("./models/m.git", "./models/m.git", None, "/work/./models/m", "models/m"),
+            ("/srv/m/.git", "/srv/m/.git", None, "/srv/m/.git", "srv/m"),
+            ("..", "..", None, "/work/..", ""),
+        ] {
+            let found = items(line);
+            let [item] = found.as_slice() else { panic!("{line}: {found:?}") };
+            assert_eq!((item.model.to_str().unwrap(), item.revision.as_deref()), (model, revision), "{line}");
+            let dir = item.place.clone().unwrap_or_default();
+            assert_eq!((item.url.as_str(), dir.to_str().unwrap()), (url, place), "{line}");
+        }
+        assert_eq!(items("https://u:secret@h/m")[0].name(), "https://u:***@h/m");
+        assert_eq!(items("acme/m@v1")[0].name(), "acme/m@v1");
+    }
+
+    #[test]
+    fn blanks_comments_and_what_came_before_are_left_out() {
+        let list = "\u{feff}# models\r\n\n  acme/a \r\nacme/b\t# large\nacme/a\nhttps://hub.example/acme/a.git\n\
+                    acme/a@v1\nhttps://h/m#x\n   # acme/c\nacme/d";
+        let names: Vec<_> = items(list).iter().map(Item::name).collect();
+        assert_eq!(names, ["acme/a", "acme/b", "acme/a@v1", "https://h/m#x", "acme/d"]);
+        assert_eq!(items("# nothing\n\n"), []);
+        let displaced: Vec<_> =
+            items("acme/a\nhttps://h/acme/a\nacme/b").into_iter().map(|item| item.displaced_by).collect();
+        assert_eq!(displaced, [None, Some("acme/a".to_owned()), None]);
+    }
+
+    #[test]
+    fn shards_are_disjoint_and_together_all() {
+        let list: Vec<_> = (0..50).map(|n| format!("acme/m{n}")).collect();
+        let all = items(&list.join("\n"));
+        for count in [1, 2, 3, 4, 7, 50, 64] {
+            let mut together: Vec<_> = (0..count)
+                .flat_map(|index| Shard::new(index, count).unwrap().of(all.clone()))
+                .map(|item| item.name())
+                .collect();
+            assert_eq!(together.len(), all.len());
+            together.sort();
+            let mut expected: Vec<_> = all.iter().map(Item::name).collect();
+            expected.sort();
+            assert_eq!(together, expected);
+        }
+        assert_eq!("3/4".parse(), Ok(Shard { index: 3, count: 4 }));
+        for wrong in ["4/4", "0/0", "/4", "1", "-1/4", "+1/4", "1/4/2", "a/b", ""] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One model of a batch: a place, a clone, the conversion.
+//!
+//! Invariant: whatever goes wrong is a fact about the model, in its [`Record`]; only an interruption is not.
+
+use std::path::Path;
+
+use bstr::BString;
+
+use super::cause::{self, Cause};
+use super::kept;
+use super::list::Item;
+use super::{File, Options, Publication, Record, Status, Temporary, shown};
+use crate::actions;
+use crate::actions::convert::{self, Summary};
+use crate::actions::publish::{self, How};
+use crate::actions::pull::{self, Choice, Pulled, Wish};
+use crate::actions::{Error, Outcome, Reason, Reporter, clone};
+use crate::git::{self, Trouble};
+use crate::remote::hub::is_model;
+
+/// Does a model.
+///
+/// # Errors
+/// [`Error::Interrupted`]
+pub(super) fn work(
+    options: &Options<'_>,
+    item: &Item,
+    temporary: &Temporary,
+    reporter: &dyn Reporter,
+) -> Result<Record, Error> {
+    let (model, url, revision) = (item.name(), item.url.clone(), item.revision.clone());
+    let mut record = Record { model, url, revision, ..Record::default() };
+    let done = attempt(options, item, temporary, reporter, &mut record);
+    if reporter.is_interrupted() {
+        return Err(Error::Interrupted);
+    }
+    match done {
+        Ok(()) => {}
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => {
+            let error = gate(options, item, &error, reporter).unwrap_or(error);
+            record.status = if error.is_refusal() { Status::Refused } else { Status::Failed };
+            record.cause = Some(Cause::of(&error));
+            record.reason = Some(cause::reason(&error));
+        }
+    }
+    record.finished_at = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
+    Ok(record)
+}
+
+/// What the Hub says of a model that git was not let in to.
+fn gate(options: &Options<'_>, item: &Item, error: &Error, reporter: &dyn Reporter) -> Option<Error> {
+    let Error::Git(git::Error::Remote { trouble: Trouble::SignIn | Trouble::Forbidden, .. }) = error else {
+        return None;
+    };
+    let model = item.model.to_str().filter(|model| is_model(model))?;
+    options.servers.gate(model, &options.cwd, reporter)
+}
+
+/// The same, with every fact in the record as it comes.
+fn attempt(
+    options: &Options<'_>,
+    item: &Item,
+    temporary: &Temporary,
+    reporter: &dyn Reporter,
+    record: &mut Record,
+) -> Result<(), Error> {
+    let Some(parent) = &options.dir else {
+        let place = temporary.make()?;
+        let done = convert_in(options, item, &place.path().join("model"), reporter, record);
+        let path = place.path().to_owned();
+        let removed = place.close().map_err(|source| Error::Io { what: "remove", path, source });
+        return done.and(removed);
+    };
+    let place =
+        item.place.as_ref().ok_or_else(|| Error::NeedsDirectory { model: record.model.clone().into() })?;
+    let dir = options.cwd.join(parent).join(place);
+    if let Some(other) = &item.displaced_by {
+        return Err(Error::SamePlace { dir, other: other.clone() });
+    }
+    record.dir = Some(shown(&dir));
+    convert_in(options, item, &dir, reporter, record)
+}
+
+fn convert_in(
+    options: &Options<'_>,
+    item: &Item,
+    dir: &Path,
+    reporter: &dyn Reporter,
+    record: &mut Record,
+) -> Result<(), Error> {
+    let (commit, has_moved) = match kept::find(dir, item)? {
+        Some(repo) => kept::bring_up(&repo, options, item, reporter)?,
+        None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
+    };
+    record.commit = Some(commit);
+    // What was converted from another commit is no reason to keep it.
+    let force = options.force || has_moved;
+    let size = convert::weigh(dir, force)?;
+    record.size = Some(size);
+    if options.max_size.is_some_and(|most| size > most) {
+        record.status = Status::Skipped;
+        record.cause = Some(Cause::TooLarge);
+        let most = options.max_size.unwrap_or_default();
+        record.reason = Some(format!("its checkpoints have {size} bytes, and --max-size is {most}"));
+        return Ok(());
+    }
+    match convert(options, dir, force, reporter)? {
+        Done::Converted(summary) => note(record, &summary),
+        Done::Pulled(pulled) => note_pulled(record, &pulled),
+    }
+    let has_output = record.files.iter().any(|file| file.output.is_some());
+    if options.publish && has_output && matches!(record.status, Status::Converted | Status::NothingToDo) {
+        publish(options, dir, reporter, record)?;
+    }
+    Ok(())
+}
+
+/// Publishes what is converted: what this run made, and what an earlier one did.
+fn publish(
+    options: &Options<'_>,
+    dir: &Path,
+    reporter: &dyn Reporter,
+    record: &mut Record,
+) -> Result<(), Error> {
+    let how = publish::Options {
+        cwd: dir.to_owned(),
+        asking: options.asking.clone(),
+        settings: options.servers.settings.clone(),
+        message: None,
+        branch: None,
+        force: false,
+        dry_run: false,
+    };
+    let published = publish::publish(&how, reporter)?;
+    let status = match published.how {
+        How::Nothing | How::Planned => "nothing",
+        How::Opened => "opened",
+        How::Exists => "exists",
+        How::Pushed => "pushed",
+    };
+    if matches!(published.how, How::Opened | How::Pushed) {
+        record.status = Status::Converted;
+    }
+    record.published = Some(Publication {
+        status: status.to_owned(),
+        number: published.number,
+        url: published.url,
+        reference: published.reference,
+        commit: published.commit,
+    });
+    Ok(())
+}
+
+enum Done {
+    Converted(Summary),
+    Pulled(Pulled),
+}
+
+fn convert(options: &Options<'_>, dir: &Path, force: bool, reporter: &dyn Reporter) -> Result<Done, Error> {
+    let choice = match options.pr {
+        Some(choice) => choice,
+        // Whether a pull request has the same is what publishing asks.
+        None if options.publish => Choice::Never,
+        None => Choice::configured(dir)?,
+    };
+    let how = convert::Options {
+        cwd: dir.to_owned(),
+        force,
+        strict: options.strict,
+        max_output: options.max_output,
+        // Of what is thrown away nobody needs a second copy.
+        pointer_only: options.pointer_only || options.dir.is_none(),
+        servers: Some(options.servers.settings.clone()),
+        ..convert::Options::default()
+    };
+    let servers =
+        pull::Options { cwd: dir.to_owned(), asking: options.asking.clone(), server: options.servers };
+    match choice {
+        Choice::Never => convert::convert(&how, reporter).map(Done::Converted),
+        Choice::Auto => pull::convert(&how, &servers, reporter).map(Done::Converted),
+        Choice::Number(number) => pull::pull(&servers, number, Wish::default(), reporter).map(Done::Pulled),
+    }
+}
+
+/// Writes down what became of the files, and takes the worst of it for the model.
+fn note(record: &mut Record, summary: &Summary) {
+    use actions::Status as Of;
+    let all = &summary.outcomes;
+    record.files = all.iter().map(file).collect();
+    let has = |status: Of| all.iter().any(|outcome| outcome.status == status);
+    record.status = if has(Of::Failed) {
+        Status::Failed
+    } else if has(Of::Refused) {
+        Status::Refused
+    } else if has(Of::Converted) || has(Of::Adopted) {
+        Status::Converted
+    } else {
+        Status::NothingToDo
+    };
+    let worst = if has(Of::Failed) { Of::Failed } else { Of::Refused };
+    let bad: Vec<_> = all.iter().filter(|outcome| outcome.status == worst).filter_map(error_of).collect();
+    // That a set is not whole is what follows from the error of its shard.
+    let is_first = |error: &Error| !matches!(error, Error::IncompleteSet { .. });
+    let first = bad.iter().find(|(_, error)| is_first(error)).or(bad.first());
+    if let Some((source, error)) = first {
+        let more = match bad.len() {
+            1 => String::new(),
+            count => format!(", and {} more", count - 1),
+        };
+        record.cause = Some(Cause::of(error));
+        record.reason = Some(format!("{}: {}{more}", text(source), cause::reason(error)));
+    }
+}
+
+fn error_of(outcome: &Outcome) -> Option<(&BString, &Error)> {
+    match &outcome.reason {
+        Some(Reason::Error(error)) => Some((&outcome.source, error)),
+        _ => None,
+    }
+}
+
+fn file(outcome: &Outcome) -> File {
+    use actions::Status as Of;
+    let known = outcome.conversion.as_ref();
+    let status = match outcome.status {
+        Of::Converted => "converted",
+        Of::Adopted => "adopted",
+        Of::UpToDate => "up-to-date",
+        Of::Skipped => "skipped",
+        Of::Refused => "refused",
+        Of::Failed => "failed",
+    };
+    File {
+        source: Some(text(&outcome.source)),
+        output: outcome.output.as_ref().map(text),
+        status: status.to_owned(),
+        oid: known.and_then(|known| known.oid).map(|oid| oid.to_string()),
+        size: known.map(|known| known.size),
+        source_oid: known.and_then(|known| known.source_oid).map(|oid| oid.to_string()),
+        reason: outcome.reason.as_ref().map(|reason| match reason {
+            Reason::TrainingState => "training state".to_owned(),
+            Reason::NoTensors => "holds no tensors".to_owned(),
+            Reason::Error(error) => cause::reason(error),
+        }),
+    }
+}
+
+fn note_pulled(record: &mut Record, pulled: &Pulled) {
+    let files = pulled.request.files.iter().map(|file| File {
+        output: Some(text(&file.path)),
+        status: "pulled".to_owned(),
+        oid: file.pointer.map(|pointer| pointer.oid.to_string()),
+        size: file.pointer.map(|pointer| pointer.size),
+        ..File::default()
+    });
+    record.files = files.collect();
+    record.status = Status::Converted;
+}
+
+/// Bytes of a path as text; what is no UTF-8 is escaped.
+fn text(path: &BString) -> String {
+    std::str::from_utf8(path).map_or_else(|_| path.escape_ascii().to_string(), str::to_owned)
+}

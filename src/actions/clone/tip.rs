@@ -1,0 +1,49 @@
+//! Which commit a remote has now, without a clone.
+
+use std::ffi::OsString;
+
+use super::super::{Error, Reporter};
+use super::source::Source;
+use super::{Options, Wish, is};
+use crate::git::{Git, Remote, Trouble, fetch};
+
+/// The commit that a clone with these options would check out; `None` if the remote names none by that revision, as it does
+/// not for the beginning of a commit's name.
+///
+/// # Errors
+/// [`Error::Offline`], or what git and the server report.
+pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
+    let wish = Wish::of(options.revision.as_deref())?;
+    if let Wish::Exact(name) = wish
+        && fetch::is_object_name(name)
+    {
+        return Ok(Some(name.to_owned()));
+    }
+    let source = Source::of(&options.model, &options.endpoint);
+    if options.asking.offline && !source.is_path {
+        return Err(Error::Offline { what: "look for a newer commit" });
+    }
+    let Some(url) = source.url.to_str() else { return Ok(None) };
+    let names = match wish {
+        Wish::Default => vec!["HEAD".to_owned()],
+        Wish::Exact(name) => vec![name.to_owned()],
+        Wish::Named(name) => [("heads", ""), ("tags", "^{}"), ("tags", "")]
+            .map(|(kind, peeled)| format!("refs/{kind}/{name}{peeled}"))
+            .into(),
+    };
+    // A star for what a tag names.
+    let pattern = match wish {
+        Wish::Named(name) => format!("{name}*"),
+        Wish::Default | Wish::Exact(_) => names.concat(),
+    };
+    let tell = |arguments: &[OsString]| reporter.command(arguments);
+    let git = Git::at(&options.cwd)?.observed(Some(&tell));
+    let remote = Remote { name: url.to_owned(), url: url.to_owned(), is_promisor: false };
+    let refs =
+        options.asking.with(reporter, |network| match fetch::list(&git, network, &remote, &pattern) {
+            Err(error) if is(&error, Trouble::NoSuchRef) => Ok(Vec::new()),
+            refs => Ok(refs?),
+        })?;
+    let found = names.iter().find_map(|name| refs.iter().find(|there| there.name == *name));
+    Ok(found.map(|there| there.id.clone()))
+}

@@ -1,0 +1,196 @@
+//! [`File`]: what is published, and what it was made from.
+//!
+//! Published are the safetensors files, and their shard indices, that the index has and the remote's branch has not, or has
+//! otherwise, and that are named after a checkpoint of that branch. Staged or committed is all one; whatever else is staged,
+//! committed or changed here stays here.
+//!
+//! Invariant: the checkpoint is the one that was here when it was converted: the index has the very blob that the branch
+//! has, or, where it was removed since, the commit that both come from has it.
+
+use std::collections::BTreeMap;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::{Error, names};
+use super::Unpublished;
+use crate::git::{Git, history};
+use crate::hash::{Hasher, Oid};
+use crate::lfs::{Pointer, pointer};
+use crate::read_at::{FileSource, ReadAt as _};
+use crate::repo::{self, Entry, Mode, ObjectId, Repo};
+use crate::safetensors;
+
+/// How much of an object is read at once.
+const STEP: usize = 1 << 20;
+
+/// A file that is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its path.
+    pub path: BString,
+    /// The content behind its pointer; `None` for a shard index that git itself holds.
+    pub pointer: Option<Pointer>,
+    /// Its bytes.
+    pub size: u64,
+    /// The checkpoints that it may have been made from: one, unless two have one stem.
+    pub sources: Vec<Source>,
+    /// The blob that git has at its path.
+    pub blob: ObjectId,
+    /// May it be run?
+    pub executable: bool,
+}
+
+/// A checkpoint, or its shard index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path.
+    pub path: BString,
+    /// Its SHA-256, if it is under Git LFS.
+    pub oid: Option<Oid>,
+}
+
+/// The entries of a tree by their paths.
+pub(super) type Tree<'t> = BTreeMap<&'t BStr, &'t Entry>;
+
+/// By their paths.
+pub(super) fn by_path(entries: &[Entry]) -> Tree<'_> {
+    entries.iter().filter(|entry| entry.stage == 0).map(|entry| (entry.path.as_bstr(), entry)).collect()
+}
+
+/// What is published on a commit with these entries.
+pub(super) fn changed(
+    repo: &Repo,
+    git: &Git<'_>,
+    base: ObjectId,
+    entries: &[Entry],
+) -> Result<Vec<File>, Error> {
+    let (tree, here) = (by_path(entries), repo.entries()?);
+    let outputs = outputs(&tree);
+    let mut past = Past { repo, git, base, entries: None };
+    let mut files = Vec::new();
+    let index = by_path(&here);
+    for entry in &here {
+        let Some(sources) = outputs.get(&entry.path) else { continue };
+        if entry.stage != 0 {
+            return Err(repo::Error::Unmerged { path: entry.path.clone() }.into());
+        }
+        let is_file = matches!(entry.mode, Mode::File | Mode::Executable) && !entry.intent_to_add;
+        let is_known = tree.get(entry.path.as_bstr()).is_some_and(|known| known.id == entry.id);
+        if !is_file || is_known {
+            continue;
+        }
+        let mut current = Vec::new();
+        for source in sources {
+            if past.is_current(&index, source)? {
+                let pointer = pointer_of(repo, source.id)?;
+                let oid = pointer.map(|pointer| pointer.oid);
+                current.push(Source { path: source.path.clone(), oid });
+            }
+        }
+        if current.is_empty() {
+            return Err(Error::Unpublished(Unpublished::SourceDiffers { path: entry.path.clone() }));
+        }
+        files.push(file(repo, entry, current)?);
+    }
+    Ok(files)
+}
+
+/// The names that the checkpoints of a tree become, with those.
+fn outputs<'t>(tree: &Tree<'t>) -> BTreeMap<BString, Vec<&'t Entry>> {
+    let mut outputs: BTreeMap<BString, Vec<_>> = BTreeMap::new();
+    for (path, entry) in tree {
+        let output = if names::is_index(path) {
+            names::safetensors_index(path)
+        } else if names::is_weight_like(path) {
+            names::safetensors(path)
+        } else {
+            continue;
+        };
+        outputs.entry(output).or_default().push(*entry);
+    }
+    outputs
+}
+
+fn file(repo: &Repo, entry: &Entry, sources: Vec<Source>) -> Result<File, Error> {
+    let pointer = pointer_of(repo, entry.id)?;
+    if pointer.is_none() && entry.path.ends_with(b".safetensors") {
+        return Err(Error::Unpublished(Unpublished::NotUnderLfs { path: entry.path.clone() }));
+    }
+    let size = match pointer {
+        Some(pointer) => pointer.size,
+        None => repo.blob_size(entry.id)?.ok_or(repo::Error::MissingBlob { id: entry.id })?,
+    };
+    let executable = entry.mode == Mode::Executable;
+    Ok(File { path: entry.path.clone(), pointer, size, sources, blob: entry.id, executable })
+}
+
+fn pointer_of(repo: &Repo, blob: ObjectId) -> Result<Option<Pointer>, Error> {
+    let limit = pointer::MAX_LEN as u64;
+    match repo.blob_size(blob)? {
+        Some(size) if size < limit => Ok(Pointer::parse(&repo.blob(blob, limit)?).ok()),
+        _ => Ok(None),
+    }
+}
+
+/// The commit that the branch and `HEAD` come from, looked up once it is needed.
+struct Past<'a> {
+    repo: &'a Repo,
+    git: &'a Git<'a>,
+    base: ObjectId,
+    entries: Option<Vec<Entry>>,
+}
+
+impl Past<'_> {
+    /// Is the checkpoint of the branch the one that was here?
+    fn is_current(&mut self, index: &Tree<'_>, source: &Entry) -> Result<bool, Error> {
+        if let Some(here) = index.get(source.path.as_bstr()) {
+            return Ok(here.id == source.id);
+        }
+        if self.entries.is_none() {
+            let base = match self.repo.head_commit()? {
+                Some(head) => history::merge_base(self.git, self.base, head)?,
+                None => None,
+            };
+            let entries = base.map(|base| self.repo.entries_of(base)).transpose()?;
+            self.entries = Some(entries.unwrap_or_default());
+        }
+        let past = self.entries.iter().flatten().find(|entry| entry.path == source.path);
+        Ok(past.is_some_and(|entry| entry.id == source.id))
+    }
+}
+
+/// Reads every object once: it has to be in the store, be the bytes that its pointer names, and a safetensors file.
+pub(super) fn prove(
+    repo: &Repo,
+    files: &[File],
+    is_interrupted: &dyn Fn() -> bool,
+) -> Result<Vec<std::path::PathBuf>, Error> {
+    let store = repo.store();
+    let mut paths = Vec::new();
+    for file in files {
+        let Some(Pointer { oid, size }) = file.pointer else { continue };
+        let failed = |source| Error::Io { what: "read", path: store.path_of(oid), source };
+        let path = store.find(oid, size).map_err(failed)?.ok_or(Error::NoObject { oid, size })?;
+        let object = FileSource::new(std::fs::File::open(&path).map_err(failed)?).map_err(failed)?;
+        let (mut hasher, mut buf, mut at) = (Hasher::default(), vec![0; STEP], 0_u64);
+        while at < size {
+            if is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let want = usize::try_from(size - at).unwrap_or(STEP).min(STEP);
+            object.read_exact_at(&mut buf[..want], at).map_err(failed)?;
+            hasher.update(&buf[..want]);
+            at += want as u64;
+        }
+        let (got, _) = hasher.finish();
+        if got != oid {
+            return Err(Error::Unpublished(Unpublished::DamagedObject { path: file.path.clone(), got }));
+        }
+        if file.path.ends_with(b".safetensors") {
+            let read = safetensors::read(&object);
+            read.map_err(|source| Error::NotSafetensors { path: file.path.clone(), source })?;
+        }
+        paths.push(path);
+    }
+    Ok(paths)
+}

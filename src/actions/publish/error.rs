@@ -1,0 +1,53 @@
+//! [`Unpublished`]: why files are not published, where that is no error of git, the store or a server.
+
+use bstr::BString;
+
+use crate::hash::Oid;
+use crate::remote;
+
+/// Why files are not published.
+#[derive(Debug, thiserror::Error)]
+pub enum Unpublished {
+    /// A pull request needs somebody who makes it.
+    #[error("a pull request needs a token, and there is none")]
+    NoToken,
+    /// The token can read alone.
+    #[error("the token from {place} may read, and not write")]
+    ReadOnlyToken {
+        /// Where it came from.
+        place: remote::token::Place,
+    },
+    /// The remote's branch has another checkpoint than the one that was converted here.
+    #[error("the remote has another one than {path} was converted from")]
+    SourceDiffers {
+        /// The safetensors file.
+        path: BString,
+    },
+    /// A safetensors file that git itself holds.
+    #[error("{path} is not under Git LFS")]
+    NotUnderLfs {
+        /// The file.
+        path: BString,
+    },
+    /// The object in the store is not what its name says.
+    #[error("{path} is damaged in the LFS store: its sha256 is {got}")]
+    DamagedObject {
+        /// The file.
+        path: BString,
+        /// What the bytes give.
+        got: Oid,
+    },
+    /// Another process is at it.
+    #[error("another publish is at work in this repository")]
+    PublishRunning,
+    /// The remote has no branch that something could be added to.
+    #[error("the remote has no default branch")]
+    NoDefaultBranch,
+}
+
+impl Unpublished {
+    /// Is it what the files hold, and not what could not be done?
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::SourceDiffers { .. } | Self::NotUnderLfs { .. } | Self::DamagedObject { .. })
+    }
+}

@@ -1,0 +1,283 @@
+//! The pull request: is it there, whoever made it; ours, found again; a new one.
+//!
+//! Invariant: what is there is judged by what it holds: another's by the oids of its files, ours by its author and the marker
+//! in its description, never by a title. A pull request is asked for once a run; where the answer is lost, it is looked for.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Unpublished;
+use super::journal::{Begun, Journal};
+use super::{Error, How, Plan, Published, Run, content, object_id, text};
+use crate::actions::pull::requests;
+use crate::actions::{HalfWay, Note, RemoteNote};
+use crate::remote::discussions::Account;
+use crate::remote::hub::{PullRequest, Status};
+use crate::remote::{self, Client};
+use crate::repo::ObjectId;
+
+/// When it is looked for a pull request whose number did not come.
+const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// Who asks, if they may: a token that writes, and a model whose files it may read.
+pub(super) fn account(client: &Client<'_>, model: &str) -> Result<Account, Error> {
+    let token = client.token()?.ok_or(Error::Unpublished(Unpublished::NoToken))?;
+    let account = client.account()?;
+    if account.only_reads {
+        return Err(Error::Unpublished(Unpublished::ReadOnlyToken { place: token.place.clone() }));
+    }
+    client.check_access(model)?;
+    Ok(account)
+}
+
+/// The pull requests of a model, for one who may make them.
+pub(super) struct Requests<'a> {
+    pub(super) run: &'a Run<'a>,
+    pub(super) client: &'a Client<'a>,
+    pub(super) model: String,
+    pub(super) account: Account,
+}
+
+/// A pull request of ours.
+struct Own {
+    number: u64,
+    status: Status,
+    description: String,
+}
+
+impl Own {
+    fn is_unfinished(&self) -> bool {
+        self.status == Status::Draft
+    }
+}
+
+impl Requests<'_> {
+    pub(super) fn publish(&self, mut plan: Plan) -> Result<Published, Error> {
+        let journal = Journal::open(self.run.repo.common_dir())?;
+        let known = self.client.pull_requests(&self.model)?;
+        let own = self.own(&known)?;
+        let (marker, mine) = self.mine(&plan, &own)?;
+        let message = self.run.options.message.as_deref();
+        plan.description = text::description(message, &plan.files, &marker);
+        let begun = journal.read(&marker)?.filter(|begun| begun.place == self.model);
+        let mine = mine.or_else(|| {
+            let number = begun.as_ref()?.number?;
+            own.iter().find(|own| own.number == number && own.is_unfinished())
+        });
+        if let Some(mine) = mine.filter(|mine| !mine.is_unfinished())
+            && let Some(commit) = self.pushed(mine.number, &plan)?
+        {
+            journal.remove(&marker)?;
+            return self.done(How::Exists, plan, mine.number, commit, Some(self.account.name.clone()));
+        }
+        if mine.is_none()
+            && !self.run.options.force
+            && let Some((number, commit, author)) = self.identical(&known, &plan)?
+        {
+            journal.remove(&marker)?;
+            return self.done(How::Exists, plan, number, commit, author);
+        }
+        let objects = self.run.prove(&plan.files)?;
+        let number = match (mine, begun) {
+            (Some(mine), _) => mine.number,
+            // It was asked for, and the answer never came: it may have become visible since.
+            (None, Some(_)) => match self.look_again(&marker)? {
+                Some(number) => number,
+                None => self.create(&plan, &marker, &journal)?,
+            },
+            (None, None) => self.create(&plan, &marker, &journal)?,
+        };
+        journal.write(&marker, &Begun { place: self.model.clone(), number: Some(number) })?;
+        let is_open = mine.is_some_and(|mine| !mine.is_unfinished());
+        let commit = self.finish(&plan, &objects, number, is_open)?;
+        journal.remove(&marker)?;
+        self.done(How::Opened, plan, number, commit, None)
+    }
+
+    /// Those that we made, and that are neither closed nor merged, with what they say of themselves.
+    fn own(&self, known: &[PullRequest]) -> Result<Vec<Own>, Error> {
+        let of_us = known.iter().filter(|known| {
+            known.author.as_deref() == Some(self.account.name.as_str())
+                && matches!(known.status, Status::Draft | Status::Open)
+        });
+        let mut own = Vec::new();
+        for known in of_us {
+            let found = self.client.discussion(&self.model, known.number)?;
+            own.push(Own { number: known.number, status: found.status, description: found.description });
+        }
+        Ok(own)
+    }
+
+    /// The marker of this publication, and the pull request that has it. By force, one that is finished is passed over, and
+    /// the next marker is made from its number.
+    fn mine<'o>(&self, plan: &Plan, own: &'o [Own]) -> Result<(String, Option<&'o Own>), Error> {
+        let mut after = 0;
+        loop {
+            let marker = text::marker(&self.model, &plan.files, after);
+            let mine = own.iter().find(|own| own.description.contains(&marker));
+            match mine.filter(|mine| self.run.options.force && !mine.is_unfinished()) {
+                Some(mine) if mine.number > after && self.pushed(mine.number, plan)?.is_some() => {
+                    after = mine.number;
+                }
+                _ => return Ok((marker, mine)),
+            }
+        }
+    }
+
+    /// The commit of a pull request, if that has all files.
+    fn pushed(&self, number: u64, plan: &Plan) -> Result<Option<ObjectId>, Error> {
+        match self.run.there(&reference(number))? {
+            Some(there) if self.run.has(there, &plan.files)? => Ok(Some(there)),
+            _ => Ok(None),
+        }
+    }
+
+    /// An open pull request with the very same files, its commit and its author.
+    fn identical(
+        &self,
+        known: &[PullRequest],
+        plan: &Plan,
+    ) -> Result<Option<(u64, ObjectId, Option<String>)>, Error> {
+        let open: BTreeSet<u64> =
+            known.iter().filter(|known| known.status == Status::Open).map(|known| known.number).collect();
+        if open.is_empty() {
+            return Ok(None);
+        }
+        let requests = requests::Requests::of(self.run.repo, self.run.git, self.run.network)?;
+        let mut there = requests.list()?;
+        there.retain(|known| open.contains(&known.number));
+        for request in requests.fetch(&there)? {
+            let has = |file: &content::File| match file.pointer {
+                Some(pointer) => request
+                    .files
+                    .iter()
+                    .any(|known| known.path == file.path && known.pointer == Some(pointer)),
+                // A shard index says nothing that its shards do not.
+                None => true,
+            };
+            if plan.files.iter().any(|file| file.pointer.is_some()) && plan.files.iter().all(has) {
+                let author = known.iter().find(|known| known.number == request.number);
+                let author = author.and_then(|known| known.author.clone());
+                return Ok(Some((request.number, request.commit, author)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes a pull request. Its journal is on the disk before it is asked for.
+    fn create(&self, plan: &Plan, marker: &str, journal: &Journal) -> Result<u64, Error> {
+        journal.write(marker, &Begun { place: self.model.clone(), number: None })?;
+        let created = self.client.create_pull_request(&self.model, &plan.title, &plan.description);
+        match created {
+            Ok(number) => Ok(number),
+            Err(err) if is_unclear(&err) => match self.look_again(marker)? {
+                Some(number) => Ok(number),
+                None => Err(err.into()),
+            },
+            Err(err) => {
+                // An interruption leaves it open what the Hub did.
+                if !matches!(err, remote::Error::Interrupted) {
+                    journal.remove(marker)?;
+                }
+                Err(err.into())
+            }
+        }
+    }
+
+    /// Looks for a pull request that may have been made a moment ago.
+    fn look_again(&self, marker: &str) -> Result<Option<u64>, Error> {
+        for pause in LOOKS {
+            self.client.wait(pause)?;
+            let own = self.own(&self.client.pull_requests(&self.model)?)?;
+            if let Some(own) = own.iter().find(|own| own.description.contains(marker)) {
+                return Ok(Some(own.number));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Objects, commit, opening: what of it is not done yet. An error tells what there is.
+    fn finish(
+        &self,
+        plan: &Plan,
+        objects: &[std::path::PathBuf],
+        number: u64,
+        is_open: bool,
+    ) -> Result<ObjectId, Error> {
+        let mut what = HalfWay::Empty;
+        let done = self.steps(plan, objects, number, is_open, &mut what);
+        if done.is_err() {
+            let url = self.client.pull_request_url(&self.model, number)?.to_string();
+            self.run.reporter.finished();
+            self.run.reporter.note(&Note::Remote(RemoteNote::HalfWay { number, url, what }));
+        }
+        done
+    }
+
+    fn steps(
+        &self,
+        plan: &Plan,
+        objects: &[std::path::PathBuf],
+        number: u64,
+        is_open: bool,
+        what: &mut HalfWay,
+    ) -> Result<ObjectId, Error> {
+        let (run, reference) = (self.run, reference(number));
+        let there = run.there(&reference)?;
+        let pushed = match there {
+            Some(there) if run.has(there, &plan.files)? => Some(there),
+            _ => None,
+        };
+        let commit = if let Some(commit) = pushed {
+            commit
+        } else {
+            run.upload(&plan.files, objects, &reference)?;
+            *what = HalfWay::Uploaded;
+            let planned = object_id(&plan.base)?;
+            let base = there.unwrap_or(planned);
+            if base != planned {
+                // The branch moved meanwhile: is it still the checkpoint that was converted?
+                content::changed(run.repo, run.git, base, &run.repo.entries_of(base)?)?;
+            }
+            let (commit, _said) = run.push(base, &plan.files, &reference)?;
+            object_id(&commit)?
+        };
+        *what = HalfWay::Pushed;
+        if !is_open {
+            self.client.open_pull_request(&self.model, number)?;
+        }
+        Ok(commit)
+    }
+
+    fn done(
+        &self,
+        how: How,
+        plan: Plan,
+        number: u64,
+        commit: ObjectId,
+        author: Option<String>,
+    ) -> Result<Published, Error> {
+        Ok(Published {
+            number: Some(number),
+            url: Some(self.client.pull_request_url(&self.model, number)?.to_string()),
+            reference: Some(reference(number)),
+            commit: Some(commit.to_string()),
+            author,
+            ..Published::of(how, plan)
+        })
+    }
+}
+
+fn reference(number: u64) -> String {
+    format!("refs/pr/{number}")
+}
+
+/// Does an error leave it open whether the Hub did what it was asked?
+fn is_unclear(err: &remote::Error) -> bool {
+    use remote::Error;
+    match err {
+        Error::TimedOut { .. } | Error::Cut { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => true,
+        Error::Status { status, .. } => *status >= 500,
+        _ => false,
+    }
+}

@@ -1,0 +1,129 @@
+//! [`Journal`]: what a publication has begun, so that the next run goes on with it.
+//!
+//! ```text
+//! <git dir>/st-convert/publish.lock           held while one is at work
+//! <git dir>/st-convert/publish-<marker>.json  {"place", "number"}: number is null from before it is asked for
+//! ```
+//!
+//! Invariant: it is on the disk before the pull request is asked for, and gone when that is open. It is a help: a pull request
+//! of ours is found by its marker without it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::Error;
+use super::Unpublished;
+use crate::lfs::{Temp, sync_parent, temp};
+
+/// No journal is as long as this.
+const MAX_LEN: u64 = 64 << 10;
+
+/// What was begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    /// The model.
+    pub(super) place: String,
+    /// The number of the pull request, once it is known.
+    pub(super) number: Option<u64>,
+}
+
+/// The journal of one publication, and the right to be the only one at work.
+#[derive(Debug)]
+pub(super) struct Journal {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the journals of a repository.
+    ///
+    /// # Errors
+    /// [`Unpublished::PublishRunning`], [`Error::Io`]
+    pub(super) fn open(git_dir: &Path) -> Result<Self, Error> {
+        let dir = git_dir.join("st-convert");
+        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
+        let path = dir.join("publish.lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.map_err(failed("open", &path))?;
+        match lock.try_lock() {
+            // A file system without locks: then nobody can be seen.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Unpublished(Unpublished::PublishRunning)),
+        }
+        temp::sweep(&dir, |_| Ok(())).map_err(failed("sweep", &dir))?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    fn path(&self, marker: &str) -> PathBuf {
+        let name = marker.rsplit(' ').next().unwrap_or_default();
+        self.dir.join(format!("publish-{name}.json"))
+    }
+
+    /// What was begun under this marker. A file that is none says nothing.
+    pub(super) fn read(&self, marker: &str) -> Result<Option<Begun>, Error> {
+        let path = self.path(marker);
+        match fs::metadata(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(meta) if meta.len() > MAX_LEN => return Ok(None),
+            _ => {}
+        }
+        Ok(serde_json::from_slice(&fs::read(&path).map_err(failed("read", &path))?).ok())
+    }
+
+    /// Writes what is begun; it is on the disk when this returns.
+    pub(super) fn write(&self, marker: &str, begun: &Begun) -> Result<(), Error> {
+        let path = self.path(marker);
+        let write = || {
+            let temp = Temp::new_in(&self.dir)?;
+            let mut file = temp.file();
+            file.write_all(&serde_json::to_vec(begun)?)?;
+            file.sync_all()?;
+            temp.rename(&path).map_err(|(err, _)| err)?;
+            sync_parent(&path)
+        };
+        write().map_err(failed("write", &path))
+    }
+
+    /// Nothing is begun any more.
+    pub(super) fn remove(&self, marker: &str) -> Result<(), Error> {
+        let path = self.path(marker);
+        match fs::remove_file(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done.map_err(failed("remove", &path)),
+        }
+    }
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_is_kept_until_it_is_removed_and_one_is_at_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let marker = "publication 0123";
+        assert_eq!(journal.read(marker).unwrap(), None);
+        let begun = Begun { place: "a/b".to_owned(), number: None };
+        journal.write(marker, &begun).unwrap();
+        let begun = Begun { number: Some(7), ..begun };
+        journal.write(marker, &begun).unwrap();
+        assert!(matches!(Journal::open(dir.path()), Err(Error::Unpublished(Unpublished::PublishRunning))));
+        drop(journal);
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.read(marker).unwrap(), Some(begun));
+        fs::write(journal.path(marker), "{").unwrap();
+        assert_eq!(journal.read(marker).unwrap(), None);
+        journal.remove(marker).unwrap();
+        journal.remove(marker).unwrap();
+        assert!(!journal.path(marker).exists());
+    }
+}

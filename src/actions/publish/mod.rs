@@ -1,0 +1,348 @@
+//! Publishing converted files: a pull request of the Hub, or a branch of any other remote.
+//!
+//! ```text
+//! content    which files, and that their objects are what they should be
+//! text       title, description, marker
+//! hub        may we, is it there already, the pull request itself
+//! journal    what was begun
+//! ```
+//!
+//! Order: who asks and whether they may; the remote's branch; what is published; is there an identical pull request; every
+//! object read once. Until then nothing is sent. Then the pull request, which is a draft; the objects, by LFS; a commit of the
+//! files alone on top of the remote's branch, pushed to `refs/pr/N`; then it is opened. Killed anywhere, the next run finds
+//! the draft by its marker, and goes on.
+//!
+//! Invariant: neither index, work tree nor any reference here is changed; nothing of other local commits is sent; there is
+//! never a second pull request of ours for the same files, but by [`Options::force`].
+
+mod content;
+mod error;
+mod hub;
+mod journal;
+mod text;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use bstr::{BString, ByteSlice as _};
+
+use super::server::{Server, Watch};
+use super::{Asking, Error, Note, RemoteNote, Reporter};
+use crate::git::{self, Git, Network, Ref, Remote, fetch, push};
+use crate::hash::Oid;
+use crate::lfs::Pointer;
+use crate::remote::hub::model_of;
+use crate::remote::{Config, Settings};
+use crate::repo::{ObjectId, Repo};
+
+pub use content::{File, Source};
+pub use error::Unpublished;
+
+/// The branch that is pushed where there are no pull requests, unless one is named.
+pub const BRANCH: &str = "safetensors";
+
+/// What is published, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory in which a repository is looked for.
+    pub cwd: PathBuf,
+    /// Who asks for git.
+    pub asking: Asking,
+    /// What the environment says of servers.
+    pub settings: Settings,
+    /// The title, and behind its first line what stands above the description.
+    pub message: Option<String>,
+    /// Push this branch instead of a pull request.
+    pub branch: Option<String>,
+    /// Make a pull request although an identical one is open.
+    pub force: bool,
+    /// Say what would be done, and send and write nothing.
+    pub dry_run: bool,
+}
+
+/// Where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A pull request of a model of the Hub.
+    PullRequest {
+        /// The model.
+        model: String,
+    },
+    /// A branch.
+    Branch {
+        /// Its name, without `refs/heads/`.
+        name: String,
+    },
+}
+
+/// What is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it goes.
+    pub target: Target,
+    /// The remote's name here.
+    pub remote: String,
+    /// The remote's default branch.
+    pub base_branch: String,
+    /// Its commit, which the new one follows.
+    pub base: String,
+    /// The title of the pull request, and of the commit.
+    pub title: String,
+    /// What the pull request says of itself.
+    pub description: String,
+    /// The files.
+    pub files: Vec<File>,
+    /// The attributes files that get a line.
+    pub attributes: Vec<BString>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// The remote's branch has all of it, or nothing is converted.
+    Nothing,
+    /// It would be done.
+    Planned,
+    /// A pull request was made, or a draft of ours was finished.
+    Opened,
+    /// A pull request has the very same files.
+    Exists,
+    /// A branch was pushed.
+    Pushed,
+}
+
+/// A publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// What became of it.
+    pub how: How,
+    /// What is published.
+    pub plan: Plan,
+    /// The number of the pull request.
+    pub number: Option<u64>,
+    /// Where a person finds it.
+    pub url: Option<String>,
+    /// The reference of the remote that has it: `refs/pr/N`, `refs/heads/…`.
+    pub reference: Option<String>,
+    /// Its commit.
+    pub commit: Option<String>,
+    /// Who opened the pull request that exists.
+    pub author: Option<String>,
+    /// What the server said to the push.
+    pub said: String,
+}
+
+impl Published {
+    fn of(how: How, plan: Plan) -> Self {
+        let (number, url, reference, commit, author) = (None, None, None, None, None);
+        Self { how, plan, number, url, reference, commit, author, said: String::new() }
+    }
+}
+
+/// Publishes what was converted here.
+///
+/// # Errors
+/// [`Unpublished::NoToken`], [`Unpublished::ReadOnlyToken`], [`Unpublished::SourceDiffers`], [`Unpublished::NotUnderLfs`], [`Error::NoObject`],
+/// [`Unpublished::DamagedObject`], [`Unpublished::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
+/// git, the servers and the repository report. What is there of a pull request then was told as [`RemoteNote::HalfWay`].
+pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<Published, Error> {
+    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
+    if repo.extensions_configured() {
+        return Err(Error::Extensions);
+    }
+    if options.asking.offline && !options.dry_run {
+        return Err(Error::Offline { what: "publish" });
+    }
+    let name = repo.default_remote().ok_or(Error::NoRemote)?;
+    let tell = |arguments: &[OsString]| reporter.command(arguments);
+    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
+    if !options.dry_run {
+        repo.sweep()?;
+    }
+    options.asking.with(reporter, |network| {
+        let remote = Remote::for_push(&git, &name)?;
+        Run { options, repo: &repo, git: &git, network, remote, reporter }.run()
+    })
+}
+
+/// One run.
+struct Run<'a> {
+    options: &'a Options,
+    repo: &'a Repo,
+    git: &'a Git<'a>,
+    network: &'a Network<'a>,
+    remote: Remote,
+    reporter: &'a dyn Reporter,
+}
+
+/// A commit of the remote that something is put on.
+struct Base {
+    branch: String,
+    commit: ObjectId,
+}
+
+impl Run<'_> {
+    fn run(&self) -> Result<Published, Error> {
+        let watch = Watch::new(self.reporter);
+        let settings = self.options.settings.clone().with_config(Config::new(self.repo.settings()));
+        let client = watch.client(settings, self.repo.work_dir())?;
+        let model = model_of(client.hub(), &self.remote.url).filter(|_| self.options.branch.is_none());
+        let Some(model) = model else {
+            let name = self.options.branch.clone().unwrap_or_else(|| BRANCH.to_owned());
+            let plan = self.plan(Target::Branch { name: name.clone() })?;
+            return self.branch(plan, &format!("refs/heads/{name}"));
+        };
+        let account = if self.options.dry_run { None } else { Some(hub::account(&client, &model)?) };
+        let plan = self.plan(Target::PullRequest { model: model.clone() })?;
+        let Some(account) = account.filter(|_| !plan.files.is_empty()) else { return Ok(planned(plan)) };
+        hub::Requests { run: self, client: &client, model, account }.publish(plan)
+    }
+
+    /// What is published on the remote's default branch.
+    fn plan(&self, target: Target) -> Result<Plan, Error> {
+        let base = self.base()?;
+        let entries = self.repo.entries_of(base.commit)?;
+        let files = content::changed(self.repo, self.git, base.commit, &entries)?;
+        let attributes = self.repo.plan_attributes_in(&entries, &with_pointers(&files))?;
+        let message = self.options.message.as_deref();
+        Ok(Plan {
+            description: text::description(message, &files, &text::marker(&place(&target), &files, 0)),
+            target,
+            remote: self.remote.name.clone(),
+            base_branch: base.branch,
+            base: base.commit.to_string(),
+            title: text::title(message),
+            files,
+            attributes: attributes.into_iter().map(|file| file.path).collect(),
+        })
+    }
+
+    /// The remote's default branch, whose commit is here. A dry run fetches nothing.
+    fn base(&self) -> Result<Base, Error> {
+        let short = |name: &str| name.strip_prefix("refs/heads/").unwrap_or(name).to_owned();
+        if !self.options.asking.offline {
+            let there = fetch::default_branch(self.git, self.network, &self.remote)?;
+            let there = there.ok_or(Error::Unpublished(Unpublished::NoDefaultBranch))?;
+            let (branch, commit) = (short(&there.name), object_id(&there.id)?);
+            if !self.repo.has_object(commit) && !self.options.dry_run {
+                fetch::fetch_commits(self.git, self.network, &self.remote, &[there])?;
+            }
+            if self.repo.has_object(commit) {
+                return Ok(Base { branch, commit });
+            }
+        }
+        self.reporter.note(&Note::Remote(RemoteNote::BaseNotFetched));
+        let head = format!("refs/remotes/{}/HEAD", self.remote.name);
+        let commit = git::commit::rev_parse(self.git, &format!("{head}^{{commit}}"));
+        let commit = object_id(&commit.map_err(|_| Error::Unpublished(Unpublished::NoDefaultBranch))?)?;
+        let name = self.git.command("symbolic-ref").args(["--quiet", &head]).run()?;
+        let prefix = format!("refs/remotes/{}/", self.remote.name);
+        Ok(Base { branch: name.text().strip_prefix(&prefix).unwrap_or("HEAD").to_owned(), commit })
+    }
+
+    /// Pushes a branch. One that is there is moved forward.
+    fn branch(&self, plan: Plan, reference: &str) -> Result<Published, Error> {
+        if plan.files.is_empty() || self.options.dry_run {
+            return Ok(planned(plan));
+        }
+        let there = self.there(reference)?;
+        let (reference, mut published) = (reference.to_owned(), Published::of(How::Exists, plan));
+        published.reference = Some(reference.clone());
+        if let Some(there) = there
+            && self.has(there, &published.plan.files)?
+        {
+            published.commit = Some(there.to_string());
+            return Ok(published);
+        }
+        let objects = self.prove(&published.plan.files)?;
+        self.upload(&published.plan.files, &objects, &reference)?;
+        let base = there.map_or_else(|| object_id(&published.plan.base), Ok)?;
+        let (commit, said) = self.push(base, &published.plan.files, &reference)?;
+        Ok(Published { how: How::Pushed, commit: Some(commit), said, ..published })
+    }
+
+    /// The commit of a reference of the remote, fetched.
+    fn there(&self, reference: &str) -> Result<Option<ObjectId>, Error> {
+        let found = fetch::list(self.git, self.network, &self.remote, reference)?;
+        let Some(there) = found.into_iter().find(|found: &Ref| found.name == reference) else {
+            return Ok(None);
+        };
+        let commit = object_id(&there.id)?;
+        if !self.repo.has_object(commit) {
+            fetch::fetch_commits(self.git, self.network, &self.remote, &[there])?;
+        }
+        Ok(Some(commit))
+    }
+
+    /// Has a commit all of these files?
+    fn has(&self, commit: ObjectId, files: &[File]) -> Result<bool, Error> {
+        let entries = self.repo.entries_of(commit)?;
+        let tree = content::by_path(&entries);
+        Ok(files.iter().all(|file| tree.get(file.path.as_bstr()).is_some_and(|known| known.id == file.blob)))
+    }
+
+    /// Where the objects of the files are, each of them read and right.
+    fn prove(&self, files: &[File]) -> Result<Vec<PathBuf>, Error> {
+        content::prove(self.repo, files, &|| self.reporter.is_interrupted())
+    }
+
+    /// Sends what the server lacks.
+    fn upload(&self, files: &[File], objects: &[PathBuf], reference: &str) -> Result<(), Error> {
+        let watch = Watch::new(self.reporter);
+        let (repo, settings) = (self.repo, &self.options.settings);
+        let server = Server::for_push(repo, &self.remote.name, reference, settings, &watch, self.reporter)?;
+        let mut seen: Vec<Oid> = Vec::new();
+        let mut all = Vec::new();
+        let named = files.iter().filter_map(|file| Some((file.path.as_bstr(), file.pointer?)));
+        for ((name, pointer), path) in named.zip(objects) {
+            let Pointer { oid, .. } = pointer;
+            if !seen.contains(&oid) {
+                seen.push(oid);
+                all.push((name, pointer, path.clone()));
+            }
+        }
+        server.upload(&all, self.reporter).map(drop)
+    }
+
+    /// Commits the files on `base`, and pushes that. Returns the commit, and what the server said.
+    fn push(&self, base: ObjectId, files: &[File], reference: &str) -> Result<(String, String), Error> {
+        let entries = self.repo.entries_of(base)?;
+        let mut tree = Vec::new();
+        for file in self.repo.plan_attributes_in(&entries, &with_pointers(files))? {
+            let id = self.repo.write_blob(&file.blob)?.to_string();
+            tree.push(push::File { path: file.path.into(), id, executable: file.executable });
+        }
+        tree.extend(files.iter().map(|file| push::File {
+            path: file.path.clone().into(),
+            id: file.blob.to_string(),
+            executable: file.executable,
+        }));
+        let index = self.repo.scratch_index()?;
+        let message = text::commit(self.options.message.as_deref(), files);
+        let commit = push::commit_on(self.git, index.path(), &base.to_string(), &tree, &message)?;
+        let output = push::push(self.git, self.network, &self.remote, &commit, reference)?;
+        Ok((commit, output.stderr.0))
+    }
+}
+
+/// A publication that sends nothing.
+fn planned(plan: Plan) -> Published {
+    Published::of(if plan.files.is_empty() { How::Nothing } else { How::Planned }, plan)
+}
+
+/// What has to have the filter of Git LFS.
+fn with_pointers(files: &[File]) -> Vec<BString> {
+    files.iter().filter(|file| file.pointer.is_some()).map(|file| file.path.clone()).collect()
+}
+
+fn place(target: &Target) -> String {
+    match target {
+        Target::PullRequest { model } => model.clone(),
+        Target::Branch { name } => format!("refs/heads/{name}"),
+    }
+}
+
+fn object_id(text: &str) -> Result<ObjectId, Error> {
+    let id = ObjectId::from_hex(text.as_bytes());
+    id.map_err(|_| git::Error::UnexpectedOutput { subcommand: "ls-remote".to_owned() }.into())
+}

@@ -1,0 +1,359 @@
+//! `git st-convert batch <LIST>`
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use bstr::BStr;
+
+use crate::actions::batch::{self, Cause, Item, Options, Progress, Record, Shard, Status, Summary};
+use crate::actions::{Note, Outcome, RemoteNote, Reporter};
+use crate::cli::args::{Batch, ServerArgs};
+use crate::cli::environment::{Environment, NoShard, shard_of_environment};
+use crate::cli::error::{Kind, Report};
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
+use crate::cli::sizes::{bytes, counted};
+use crate::cli::ui::{DIM, GOOD, STRONG, Ui, WARNING, styled};
+use crate::cli::{json, sanitize};
+use crate::git::Progress as Transfer;
+use crate::remote::Event;
+
+/// The longest list that is read.
+const MAX_LIST: u64 = 256 << 20;
+
+/// How many models of one cause a person is shown.
+const LISTED: usize = 5;
+
+/// Does the models of a list, and gives the exit code of the worst.
+pub(crate) fn run(
+    args: &Batch,
+    cwd: PathBuf,
+    servers: ServerArgs,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<u8, Report> {
+    let failed = |report: Report| {
+        if ui.json {
+            ui.data(&json::batch(None, None, Some(&report), report.kind.exit_code()));
+        }
+        report
+    };
+    let shard = shard(args).map_err(failed)?;
+    let mut environment = Environment::read(servers).map_err(|error| failed(Report::of(&error)))?;
+    // Nobody sits beside a batch to be asked for a password.
+    environment.asking.in_passing = true;
+    environment.servers.settings.in_passing = true;
+    let watcher = Watcher { ui, teller: Teller::new(ui, interrupt, args.dry_run), total: 0.into() };
+    let items = items(args, &cwd, &environment, &watcher);
+    watcher.finished();
+    let items = items.map_err(failed)?;
+    let items = shard.map_or(items.clone(), |shard| shard.of(items));
+    let options = Options {
+        journal: journal(args, shard, &cwd),
+        cwd,
+        endpoint: environment.endpoint,
+        asking: environment.asking,
+        servers: &environment.servers,
+        dir: args.kept.clone(),
+        temp: std::env::temp_dir(),
+        pr: args.pr,
+        force: args.force,
+        strict: args.strict,
+        max_output: args.max_output.map(|size| size.0),
+        pointer_only: args.pointer_only,
+        publish: args.publish,
+        max_size: args.max_size.map(|size| size.0),
+        update: args.update,
+    };
+    if args.dry_run {
+        let pending = batch::pending(&options, items, &watcher);
+        watcher.finished();
+        let pending = pending.map_err(|error| failed(Report::of(&error)))?;
+        tell_pending(ui, &pending);
+        return Ok(0);
+    }
+    if options.dir.is_none() && !options.publish {
+        ui.warning("without `--dir` or `--publish` nothing that is converted is kept");
+    }
+    let summary = batch::run(&options, items, &watcher);
+    watcher.finished();
+    let summary = summary.map_err(|error| failed(Report::of(&error)))?;
+    conclude(ui, &summary, shard, &options.journal)
+}
+
+/// Which part of the list is meant.
+fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
+    let shard = match args.shard {
+        Some(shard) => Some(shard),
+        None => shard_of_environment().map_err(|NoShard { variable, message, hint }| {
+            let mut report = Report::user(Path::new(variable), message, None);
+            report.hints = vec![hint.to_owned()];
+            report
+        })?,
+    };
+    if args.top.is_some() && shard.is_some_and(|shard| shard.count() > 1) {
+        let message = "cannot be shared out: each shard would ask for itself, and see another order";
+        let mut report = Report::user(Path::new("--top"), message, None);
+        report.hints =
+            vec!["write a list first with `git st-convert batch --top N -n > models.txt`".to_owned()];
+        return Err(report);
+    }
+    Ok(shard)
+}
+
+/// The models that are asked for.
+fn items(
+    args: &Batch,
+    cwd: &Path,
+    environment: &Environment,
+    watcher: &Watcher<'_>,
+) -> Result<Vec<Item>, Report> {
+    let endpoint = &environment.endpoint;
+    if let Some(count) = args.top {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let names = environment.servers.top_models(count, &args.filter, cwd, watcher);
+        let names = names.map_err(|error| Report::of(&error))?;
+        return Ok(batch::of_names(&names, cwd, endpoint));
+    }
+    let list = args.list.as_deref().unwrap_or_default();
+    let read = |mut from: Box<dyn io::Read>| {
+        let mut text = Vec::new();
+        from.by_ref().take(MAX_LIST + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > MAX_LIST { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+    };
+    let text = if list == "-" {
+        read(Box::new(io::stdin()))
+    } else {
+        fs::File::open(cwd.join(list)).and_then(|file| read(Box::new(file)))
+    };
+    let text = text.map_err(|cause| {
+        let mut report = Report::io(Path::new(list), "cannot read this list", &cause);
+        if list.as_encoded_bytes().contains(&b'/') && cause.kind() == io::ErrorKind::NotFound {
+            report.hints =
+                vec!["LIST is a file of models; convert one with `git st-convert clone MODEL`".to_owned()];
+        }
+        report
+    })?;
+    Ok(batch::parse(&text, cwd, endpoint))
+}
+
+/// Where the journal is, unless it is named: in the directory of the clones, or beside the list; each shard has its own.
+fn journal(args: &Batch, shard: Option<Shard>, cwd: &Path) -> PathBuf {
+    if let Some(journal) = &args.journal {
+        return cwd.join(journal);
+    }
+    let shard = shard.filter(|shard| shard.count() > 1);
+    let suffix = shard.map_or_else(String::new, |shard| format!(".{}-of-{}", shard.index(), shard.count()));
+    let name = |stem: &str| format!("{stem}{suffix}.jsonl");
+    match (&args.kept, &args.list) {
+        (Some(dir), _) => cwd.join(dir).join(name("st-convert-batch")),
+        (None, Some(list)) if list != "-" => {
+            let mut path = cwd.join(list).into_os_string();
+            path.push(name(".journal"));
+            path.into()
+        }
+        _ => cwd.join(name("st-convert-batch")),
+    }
+}
+
+/// Prints a list, which is one for `batch` again.
+fn tell_pending(ui: &Ui, pending: &[Item]) {
+    for item in pending {
+        let name = item.name();
+        ui.data(&if ui.json { json::batch_item(item) } else { sanitize::text(&name).into_owned() });
+    }
+    if ui.json {
+        ui.data(&json::end(None));
+    }
+}
+
+/// The exit code of a model.
+fn exit_code(status: Status) -> u8 {
+    match status {
+        Status::Converted | Status::NothingToDo | Status::Skipped => 0,
+        Status::Refused => Kind::Refused.exit_code(),
+        Status::Failed => Kind::Environment.exit_code(),
+    }
+}
+
+fn conclude(ui: &Ui, summary: &Summary, shard: Option<Shard>, journal: &Path) -> Result<u8, Report> {
+    let report = summary.stopped.as_ref().map(Report::of);
+    let worst = summary.records.iter().map(|record| exit_code(record.status)).max().unwrap_or(0);
+    let code = report.as_ref().map_or(worst, |report| report.kind.exit_code());
+    if ui.json {
+        ui.data(&json::batch(Some((summary, journal)), shard, report.as_ref(), code));
+    } else {
+        ui.result(&table(summary, ui.verbose > 0));
+    }
+    if code != 0 {
+        let what = if summary.left > 0 { "goes on with the rest" } else { "does what is not done again" };
+        ui.hint(&format!("the same command {what}; all is written down in {}", sanitize::path(journal)));
+    }
+    report.map_or(Ok(code), Err)
+}
+
+/// The counts, and what was not done by its causes.
+fn table(summary: &Summary, all: bool) -> String {
+    let counts = [
+        (summary.count(Status::Converted), "converted"),
+        (summary.count(Status::NothingToDo), "with nothing to do"),
+        (summary.count(Status::Skipped), "skipped"),
+        (summary.count(Status::Refused), "refused"),
+        (summary.count(Status::Failed), "failed"),
+        (summary.done, "done before"),
+        (summary.left, "left"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    let models = counted(summary.records.len() + summary.done + summary.left, "model");
+    let mut out = styled(
+        STRONG,
+        &format!(
+            "{models}: {}",
+            if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") }
+        ),
+    );
+    let causes: BTreeMap<Cause, Vec<&Record>> = summary.causes();
+    if causes.is_empty() {
+        return out;
+    }
+    let width = causes.keys().map(|cause| cause.to_string().len()).max().unwrap_or(0);
+    let _infallible = write!(out, "\n{}", styled(STRONG, &format!("{:<width$}  COUNT  MODELS", "CAUSE")));
+    for (cause, records) in causes {
+        let shown = if all || records.len() <= LISTED + 1 { records.len() } else { LISTED };
+        let names = records.iter().take(shown).map(|record| sanitize::text(&record.model));
+        let mut names = names.collect::<Vec<_>>().join(", ");
+        if shown < records.len() {
+            let _infallible = write!(names, " and {} more", records.len() - shown);
+        }
+        let _infallible = write!(out, "\n{:<width$}  {:>5}  {names}", cause.to_string(), records.len());
+    }
+    out
+}
+
+/// Tells of models, and of their files only to those who want to know.
+struct Watcher<'a> {
+    ui: &'a Ui,
+    teller: Teller<'a>,
+    /// How many models there are to do.
+    total: std::sync::atomic::AtomicUsize,
+}
+
+impl Watcher<'_> {
+    fn tells_files(&self) -> bool {
+        self.ui.verbose > 0 && !self.ui.json
+    }
+
+    fn total(&self) -> usize {
+        self.total.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+impl Progress for Watcher<'_> {
+    fn listed(&self, left: usize, done: usize, torn: usize) {
+        self.total.store(left, std::sync::atomic::Ordering::Relaxed);
+        if torn > 0 {
+            self.ui.note("the last line of the journal was cut off, as by a kill: its model is done again");
+        }
+        if done > 0 {
+            self.ui.note(&format!("{} of {} done before", done, counted(left + done, "model")));
+        }
+    }
+
+    fn begun(&self, at: usize, item: &Item) {
+        if self.ui.verbose > 0 {
+            let name = item.name();
+            self.ui.note(&format!("{at}/{} {}", self.total(), sanitize::text(&name)));
+        }
+    }
+
+    fn ended(&self, at: usize, record: &Record) {
+        if self.ui.json {
+            self.ui.data(&json::batch_record(record));
+            return;
+        }
+        let at = styled(DIM, &format!("{at}/{}", self.total()));
+        let model = sanitize::text(&record.model);
+        let (status, what) = told(record);
+        self.ui.result(&format!("{at} {} {status}{what}", styled(STRONG, &model)));
+    }
+}
+
+/// What became of a model, in a word and in full.
+fn told(record: &Record) -> (String, String) {
+    let mut what =
+        record.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", sanitize::text(reason)));
+    if let Some(published) = &record.published {
+        let number = published.number.map_or_else(String::new, |number| format!(" {number}"));
+        let place = published.url.as_ref().or(published.reference.as_ref());
+        let place = place.map_or_else(String::new, |place| format!(", {}", sanitize::text(place)));
+        let status = match published.status.as_str() {
+            "opened" => format!("opened pull request{number}{place}"),
+            "exists" => format!("is there already{place}"),
+            "pushed" => format!("pushed{place}"),
+            _ => "the remote has all of it".to_owned(),
+        };
+        let _infallible = write!(what, ", {status}");
+    }
+    match record.status {
+        Status::Converted => {
+            let is_made = |status: &str| !matches!(status, "skipped" | "up-to-date");
+            let made = record.files.iter().filter(|file| is_made(&file.status));
+            let sizes: Vec<_> = made.map(|file| file.size.unwrap_or(0)).collect();
+            let files = format!(", {}, {}", counted(sizes.len(), "file"), bytes(sizes.iter().sum()));
+            (styled(GOOD, "converted"), if sizes.is_empty() { what } else { files + &what })
+        }
+        Status::NothingToDo => ("nothing to do".to_owned(), what),
+        Status::Skipped => ("skipped".to_owned(), what),
+        Status::Refused => (styled(WARNING, "refused"), what),
+        Status::Failed => (styled(WARNING, "failed"), what),
+    }
+}
+
+impl Reporter for Watcher<'_> {
+    fn started(&self, path: &BStr, bytes: u64) {
+        self.teller.started(path, bytes);
+    }
+
+    fn advanced(&self, bytes: u64) {
+        self.teller.advanced(bytes);
+    }
+
+    fn transfer(&self, progress: Transfer) {
+        self.teller.transfer(progress);
+    }
+
+    fn finished(&self) {
+        self.teller.finished();
+    }
+
+    fn outcome(&self, outcome: &Outcome) {
+        if self.tells_files() {
+            self.teller.outcome(outcome);
+        }
+    }
+
+    fn note(&self, note: &Note) {
+        // Who is asked for content, and what was begun and not finished, is always worth a word.
+        if self.tells_files()
+            || matches!(note, Note::Remote(RemoteNote::ServerMoved { .. } | RemoteNote::HalfWay { .. }))
+        {
+            self.teller.note(note);
+        }
+    }
+
+    fn command(&self, arguments: &[std::ffi::OsString]) {
+        self.teller.command(arguments);
+    }
+
+    fn request(&self, event: &Event<'_>) {
+        self.teller.request(event);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.teller.is_interrupted()
+    }
+}

@@ -1,0 +1,156 @@
+//! `git st-convert publish`
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::actions::Reporter as _;
+use crate::actions::publish::{File, How, Options, Plan, Published, Target, publish};
+use crate::cli::args::{Publish, ServerArgs};
+use crate::cli::environment::Environment;
+use crate::cli::error::Report;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::Teller;
+use crate::cli::sizes::{bytes, counted};
+use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
+use crate::cli::{json, sanitize};
+
+/// Publishes, or says what would be published.
+pub(crate) fn run(
+    args: &Publish,
+    cwd: PathBuf,
+    servers: ServerArgs,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<u8, Report> {
+    let failed = |error| {
+        let report = Report::of(&error);
+        if ui.json {
+            ui.data(&json::end(Some(&report)));
+        }
+        report
+    };
+    let environment = Environment::read(servers).map_err(failed)?;
+    let options = Options {
+        cwd,
+        asking: environment.asking,
+        settings: environment.servers.settings,
+        message: args.message.clone(),
+        branch: args.branch.clone(),
+        force: args.force,
+        dry_run: args.dry_run,
+    };
+    let teller = Teller::new(ui, interrupt, args.dry_run);
+    let published = publish(&options, &teller);
+    teller.finished();
+    let published = published.map_err(failed)?;
+    if ui.json {
+        ui.data(&json::published(&published));
+        ui.data(&json::end(None));
+    }
+    tell(ui, &published);
+    Ok(0)
+}
+
+fn tell(ui: &Ui, published: &Published) {
+    let Published { how, plan, .. } = published;
+    let reference = published.reference.as_deref().map(sanitize::text).unwrap_or_default();
+    let url = published.url.as_deref().map(sanitize::text).unwrap_or_default();
+    let number = published.number.unwrap_or_default();
+    match how {
+        How::Nothing => {
+            ui.note(&format!(
+                "nothing to publish: {} of {} has every safetensors file that is staged or committed here",
+                sanitize::text(&plan.base_branch),
+                sanitize::text(&plan.remote)
+            ));
+            ui.hint("convert with `git st-convert` first");
+        }
+        How::Planned => ui.result(&planned(plan)),
+        How::Opened => {
+            ui.result(&format!("{}{}", files(&plan.files), styled(STRONG, &url)));
+            ui.note(&format!("pull request {number} is open, at {reference}"));
+        }
+        How::Exists if published.number.is_none() => {
+            ui.note(&format!("{reference} of the remote has these files already"));
+        }
+        How::Exists => {
+            let by = published.author.as_deref().map(|author| format!(" by {}", sanitize::text(author)));
+            ui.result(&styled(STRONG, &url));
+            ui.note(&format!(
+                "pull request {number}{} has the very same files, at {reference}: no second one is made",
+                by.unwrap_or_default()
+            ));
+            ui.hint("make one all the same with `--force`");
+        }
+        How::Pushed => {
+            ui.result(&format!("{}{reference}", files(&plan.files)));
+            let said = published.said.lines().filter_map(|line| line.strip_prefix("remote:"));
+            let said: Vec<_> = said.map(|line| sanitize::text(line.trim()).into_owned()).collect();
+            let said = said
+                .iter()
+                .filter(|line| !line.is_empty())
+                .fold(String::new(), |all, line| all + "\n  " + line);
+            ui.note(&format!("pushed {reference} to {}{said}", sanitize::text(&plan.remote)));
+            ui.hint(&format!(
+                "propose it where the remote is at home, or take it by `git fetch {} {reference} && git merge FETCH_HEAD`",
+                sanitize::text(&plan.remote)
+            ));
+        }
+    }
+}
+
+/// Each file, with what it was made from.
+fn files(files: &[File]) -> String {
+    files.iter().fold(String::new(), |mut lines, file| {
+        let path = sanitize::bytes(file.path.as_ref());
+        let sources: Vec<_> =
+            file.sources.iter().map(|source| sanitize::bytes(source.path.as_ref()).into_owned()).collect();
+        let oid = file.pointer.map(|pointer| pointer.oid.to_string());
+        let oid =
+            oid.map_or_else(String::new, |oid| format!(", sha256 {}…", oid.get(..12).unwrap_or_default()));
+        let from = styled(DIM, &format!("← {}", sources.join(", ")));
+        let _infallible = writeln!(lines, "{} {from}\n  {}{oid}", styled(GOOD, &path), bytes(file.size));
+        lines
+    })
+}
+
+/// All that would be done.
+fn planned(plan: &Plan) -> String {
+    let mut text = files(&plan.files);
+    let reference = match &plan.target {
+        Target::PullRequest { model } => {
+            let _infallible = writeln!(text, "\n{} {}", styled(STRONG, "title"), sanitize::text(&plan.title));
+            for line in sanitize::lines(plan.description.trim_end()) {
+                let _infallible = writeln!(text, "{}", format!("  {line}").trim_end());
+            }
+            let _infallible = writeln!(
+                text,
+                "\nwould look for an open pull request with these files, and make none if there is one\n\
+                 would make a draft pull request of {}",
+                sanitize::text(model)
+            );
+            "refs/pr/N".to_owned()
+        }
+        Target::Branch { name } => format!("refs/heads/{name}"),
+    };
+    let objects = plan.files.iter().filter(|file| file.pointer.is_some());
+    let size = objects.clone().fold(0_u64, |sum, file| sum.saturating_add(file.size));
+    let attributes =
+        plan.attributes.iter().map(|path| format!(", {} (a line)", sanitize::bytes(path.as_ref())));
+    let _infallible = write!(
+        text,
+        "{}would send {}, {} at most, by Git LFS\nwould push a commit of {}{} on {} ({}) to {}",
+        if matches!(plan.target, Target::Branch { .. }) { "\n" } else { "" },
+        counted(objects.count(), "object"),
+        bytes(size),
+        counted(plan.files.len(), "file"),
+        attributes.collect::<String>(),
+        sanitize::text(&plan.base_branch),
+        plan.base.get(..12).unwrap_or_default(),
+        sanitize::text(&reference),
+    );
+    if matches!(plan.target, Target::PullRequest { .. }) {
+        text += "\nwould open it";
+    }
+    text
+}

@@ -1,0 +1,60 @@
+//! The lines of a batch.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::super::error::Report;
+use super::{line, native};
+use crate::actions::batch::{Item, Record, Shard, Status, Summary};
+
+/// The line of a model of a batch: what its journal has.
+pub(in crate::cli) fn batch_record(record: &Record) -> String {
+    // A record has neither maps with other keys than texts nor anything else that is no JSON.
+    line(&serde_json::to_value(record).unwrap_or_default())
+}
+
+/// The line of a model that a batch would do.
+pub(in crate::cli) fn batch_item(item: &Item) -> String {
+    line(&json!({
+        "type": "model",
+        "model": item.name(),
+        "url": item.url,
+        "revision": item.revision,
+        "status": "pending",
+    }))
+}
+
+/// The last line of a batch, whatever its end.
+pub(in crate::cli) fn batch(
+    done: Option<(&Summary, &Path)>,
+    shard: Option<Shard>,
+    failure: Option<&Report>,
+    exit_code: u8,
+) -> String {
+    let summary = done.map(|(summary, _)| summary);
+    let count = |status| summary.map(|summary| summary.count(status));
+    let causes = summary.map(|summary| {
+        let causes = summary.causes().into_iter().map(|(cause, records)| {
+            let models: Vec<_> = records.iter().map(|record| &record.model).collect();
+            json!({ "cause": cause, "count": models.len(), "models": models })
+        });
+        causes.collect::<Vec<_>>()
+    });
+    line(&json!({
+        "type": "summary",
+        "models": summary.map(|summary| summary.records.len() + summary.done + summary.left),
+        "converted": count(Status::Converted),
+        "nothing_to_do": count(Status::NothingToDo),
+        "skipped": count(Status::Skipped),
+        "refused": count(Status::Refused),
+        "failed": count(Status::Failed),
+        "done_before": summary.map(|summary| summary.done),
+        "left": summary.map(|summary| summary.left),
+        "causes": causes.unwrap_or_default(),
+        "journal": done.map(|(_, journal)| native(journal.as_os_str())),
+        "shard": shard.map(|shard| json!({ "index": shard.index(), "count": shard.count() })),
+        "reason": failure.map(Report::reason),
+        "exit_code": exit_code,
+    }))
+}

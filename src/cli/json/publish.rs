@@ -1,0 +1,49 @@
+//! The line of a publication.
+
+use serde_json::json;
+
+use super::{line, path};
+use crate::actions::publish::{File, How, Published, Source, Target};
+
+/// The line of a publication.
+pub(in crate::cli) fn published(published: &Published) -> String {
+    let Published { how, plan, .. } = published;
+    let sources = |file: &File| {
+        let source = |source: &Source| json!({ "path": path(&source.path), "oid": source.oid.map(|oid| oid.to_string()) });
+        file.sources.iter().map(source).collect::<Vec<_>>()
+    };
+    let files = plan.files.iter().map(|file| {
+        json!({
+            "path": path(&file.path),
+            "oid": file.pointer.map(|pointer| pointer.oid.to_string()),
+            "size": file.size,
+            "sources": sources(file),
+        })
+    });
+    let (model, branch) = match &plan.target {
+        Target::PullRequest { model } => (Some(model), None),
+        Target::Branch { name } => (None, Some(name)),
+    };
+    line(&json!({
+        "type": "publish",
+        "status": match how {
+            How::Nothing => "nothing",
+            How::Planned => "planned",
+            How::Opened => "opened",
+            How::Exists => "exists",
+            How::Pushed => "pushed",
+        },
+        "number": published.number,
+        "url": published.url,
+        "ref": published.reference,
+        "commit": published.commit,
+        "author": published.author,
+        "model": model,
+        "branch": branch,
+        "base": plan.base,
+        "title": plan.title,
+        "description": plan.description,
+        "files": files.collect::<Vec<_>>(),
+        "attributes": plan.attributes.iter().map(path).collect::<Vec<_>>(),
+    }))
+}

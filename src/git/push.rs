@@ -1,0 +1,73 @@
+//! A commit of ours on top of another, without index and work tree, and pushing it.
+//!
+//! Invariants: the hooks of a push run, since that of git-lfs sends what is missing; a reference is only moved forward;
+//! no blob is fetched for a tree.
+
+use std::path::Path;
+
+use super::command::{Git, Output};
+use super::error::Error;
+use super::fetch::Remote;
+use super::network::Network;
+
+/// A file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// From the top, `/` between its parts.
+    pub path: Vec<u8>,
+    /// Its blob.
+    pub id: String,
+    /// May it be run?
+    pub executable: bool,
+}
+
+/// Commits what `base` has, with these files, and returns the commit. `index` is a file that does not exist yet.
+///
+/// # Errors
+/// [`Error::Failed`], above all if it is not known who commits.
+pub fn commit_on(
+    git: &Git<'_>,
+    index: &Path,
+    base: &str,
+    files: &[File],
+    message: &str,
+) -> Result<String, Error> {
+    let with_index = |subcommand: &str| git.command(subcommand).env("GIT_INDEX_FILE", index);
+    with_index("read-tree").args(["--end-of-options", base]).run()?;
+    let mut lines = Vec::new();
+    for File { path, id, executable } in files {
+        let mode = if *executable { "100755" } else { "100644" };
+        lines.extend_from_slice(format!("{mode} {id}\t").as_bytes());
+        lines.extend_from_slice(path);
+        lines.push(0);
+    }
+    with_index("update-index").args(["-z", "--index-info"]).input(lines).run()?;
+    // Blobs that a partial clone left out are on the server.
+    let tree = with_index("write-tree").args(["--missing-ok"]).run()?;
+    let tree = tree.text().to_owned();
+    let committed = git.command("commit-tree").args(["-p", base, "-F", "-", &tree]).input(message).run()?;
+    let id = committed.text().to_owned();
+    if super::fetch::is_object_name(&id) {
+        Ok(id)
+    } else {
+        Err(Error::UnexpectedOutput { subcommand: "commit-tree".to_owned() })
+    }
+}
+
+/// Moves a reference of a remote forward to a commit, or makes it. Returns what the server said besides.
+///
+/// # Errors
+/// As [`Network::run`].
+pub fn push(
+    git: &Git<'_>,
+    network: &Network<'_>,
+    remote: &Remote,
+    commit: &str,
+    reference: &str,
+) -> Result<Output, Error> {
+    let command = git.command("push").args(["--quiet", "--no-follow-tags", "--recurse-submodules=no"]);
+    // Where a mirror is pushed to, git refuses a single reference.
+    let command = command.config(&format!("remote.{}.mirror", remote.name), "false");
+    let spec = format!("{commit}:{reference}");
+    network.run(command.args(["--end-of-options", &remote.name, &spec]), &remote.url)
+}

@@ -1,0 +1,252 @@
+//! Pull requests of the Hub, written: who asks, whether they may, a new one, and its status.
+//!
+//! ```text
+//! GET  <hub>/api/whoami-v2                            {"name", "auth": {"accessToken": {"role"}}}
+//! GET  <hub>/api/models/<model>/auth-check            200, or why its files are not shown
+//! GET  <hub>/api/models/<model>/discussions/N         {"num", "title", "status", "author": {"name"}, "isPullRequest",
+//!                                                       "events": [{"type": "comment", "data": {"latest": {"raw"}}}]}
+//! POST <hub>/api/models/<model>/discussions           {"title", "description", "pullRequest": true} ─▶ {"num"}
+//! POST <hub>/api/models/<model>/discussions/N/status  {"status": "open"} ─▶ {"newStatus"}
+//! ```
+//!
+//! Source: `hf_api.py` of `huggingface_hub` (`create_discussion`, `change_discussion_status`, `auth_check`, `whoami`). Invariant:
+//! a pull request is asked for once: where no answer comes, the caller looks whether it is there. All that comes is bounded,
+//! and foreign text.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use ureq::http::{HeaderValue, header};
+
+use super::body::Body;
+use super::cause::BadAnswer;
+use super::client::Client;
+use super::error::{Error, Result};
+use super::hub::{HUB, MAX_PAGE, Status, parts};
+use super::redirect::Ask;
+use super::retry::Retry;
+use super::upload::for_writing;
+use super::url::Url;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name, which its discussions carry.
+    pub name: String,
+    /// Does the Hub say that the token only reads?
+    pub only_reads: bool,
+}
+
+/// A pull request with its description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discussion {
+    /// Its title.
+    pub title: String,
+    /// How far it is.
+    pub status: Status,
+    /// Who opened it, if that account still exists.
+    pub author: Option<String>,
+    /// Its first comment.
+    pub description: String,
+}
+
+#[derive(Deserialize)]
+struct Whoami {
+    name: String,
+    #[serde(default)]
+    auth: Auth,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Auth {
+    access_token: AccessToken,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct AccessToken {
+    role: String,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    title: String,
+    status: Status,
+    author: Option<Author>,
+    #[serde(default)]
+    events: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+struct Author {
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Opened {
+    num: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Opening<'a> {
+    title: &'a str,
+    description: &'a str,
+    pull_request: bool,
+}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    status: &'a str,
+}
+
+impl Client<'_> {
+    /// Who asks the Hub.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`], [`Error::TokenExpired`], …
+    pub fn account(&self) -> Result<Account> {
+        let who: Whoami = self.watched(|| self.json(&self.hub().with_segments(["api", "whoami-v2"])))?;
+        Ok(Account { name: who.name, only_reads: who.auth.access_token.role == "read" })
+    }
+
+    /// May its files be read?
+    ///
+    /// # Errors
+    /// [`Error::RepositoryNotFound`], [`Error::Gated`], …
+    pub fn check_access(&self, model: &str) -> Result<()> {
+        let url = self
+            .hub()
+            .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["auth-check"]));
+        self.watched(|| {
+            self.patiently(|| {
+                let response = self.send(&Ask { may_log_in: true, ..Ask::get(url.clone()) })?;
+                if (200..300).contains(&response.status) {
+                    let _ignored = response.bytes(MAX_PAGE, HUB);
+                    return Ok(());
+                }
+                match self.refusal(response, None) {
+                    // A server that has no such question; the next ones will say it.
+                    Error::NotFound { .. } => Ok(()),
+                    err => Err(err),
+                }
+            })
+        })
+    }
+
+    /// A pull request with its description.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is none, or as [`Client::model`].
+    pub fn discussion(&self, model: &str, number: u64) -> Result<Discussion> {
+        let url = self.discussions(model, &[&number.to_string()])?;
+        let details: Details = self.watched(|| self.json(&url)).map_err(disabled)?;
+        let first = details.events.into_iter().find(|event| event.kind == "comment");
+        let text = first.and_then(|event| event.data.pointer("/latest/raw")?.as_str().map(str::to_owned));
+        Ok(Discussion {
+            title: details.title,
+            status: details.status,
+            author: details.author.and_then(|author| author.name),
+            description: text.unwrap_or_default(),
+        })
+    }
+
+    /// Makes a pull request, which is a draft with a reference that can be pushed to, and returns its number. It is asked
+    /// once: after an error that says nothing of the Hub's decision, it may be there all the same.
+    ///
+    /// # Errors
+    /// [`Error::MayNotWrite`], [`Error::DiscussionsDisabled`], or as [`Client::model`].
+    pub fn create_pull_request(&self, model: &str, title: &str, description: &str) -> Result<u64> {
+        let url = self.discussions(model, &[])?;
+        let opening = Opening { title, description, pull_request: true };
+        let answer = self.watched(|| {
+            let mut retry = Retry::new(self, &|| false);
+            loop {
+                match self.post_json(&url, &opening) {
+                    // Nobody heard it, or it was not listened to.
+                    Err(
+                        err @ (Error::RateLimited { .. } | Error::Connect { .. } | Error::Resolve { .. }),
+                    ) => {
+                        retry.after(err)?;
+                    }
+                    done => return done,
+                }
+            }
+        })?;
+        let opened: Opened = serde_json::from_slice(&answer).map_err(|err| bad(&url, err))?;
+        Ok(opened.num)
+    }
+
+    /// Opens a pull request that is a draft. To open one that is open changes nothing.
+    ///
+    /// # Errors
+    /// As [`Client::create_pull_request`].
+    pub fn open_pull_request(&self, model: &str, number: u64) -> Result<()> {
+        let url = self.discussions(model, &[&number.to_string(), "status"])?;
+        let change = Change { status: "open" };
+        self.watched(|| self.patiently(|| self.post_json(&url, &change))).map(drop)
+    }
+
+    /// Waits, unless the person asks to stop.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]
+    pub fn wait(&self, time: Duration) -> Result<()> {
+        self.pause(time, &|| false)
+    }
+
+    /// Where a person finds a pull request.
+    ///
+    /// # Errors
+    /// [`Error::Model`]
+    pub fn pull_request_url(&self, model: &str, number: u64) -> Result<Url> {
+        let number = number.to_string();
+        Ok(self.hub().with_segments(parts(model)?.chain(["discussions", &number])))
+    }
+
+    fn discussions(&self, model: &str, more: &[&str]) -> Result<Url> {
+        let first = ["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]);
+        Ok(self.hub().with_segments(first.chain(more.iter().copied())))
+    }
+
+    fn post_json(&self, url: &Url, body: &impl Serialize) -> Result<Vec<u8>> {
+        let body = serde_json::to_vec(body)
+            .map_err(|source| Error::Io { action: "write the question to the Hub", source: source.into() })?;
+        let json = || HeaderValue::from_static("application/json");
+        let ask = Ask { may_log_in: true, body: Body::Post(&body), ..Ask::get(url.clone()) };
+        let response = self.send(&ask.plain(header::ACCEPT, json()).plain(header::CONTENT_TYPE, json()))?;
+        if !(200..300).contains(&response.status) {
+            return Err(for_writing(disabled(self.refusal(response, None))));
+        }
+        response.bytes(MAX_PAGE, HUB)
+    }
+}
+
+/// The Hub has no code for it, so its words decide.
+pub(super) fn disabled(error: Error) -> Error {
+    match error {
+        Error::Forbidden { url, said: Some(said) }
+        | Error::NotFound { url, said: Some(said) }
+        | Error::Status { url, said: Some(said), .. }
+            if said.0.to_ascii_lowercase().contains("disabled") =>
+        {
+            Error::DiscussionsDisabled { url, said: Some(said) }
+        }
+        error => error,
+    }
+}
+
+fn bad(url: &Url, err: serde_json::Error) -> Error {
+    Error::BadAnswer { url: url.clone(), interface: HUB, source: BadAnswer::Json(err) }
+}

@@ -1,0 +1,378 @@
+//! Sending LFS objects: [`Client::plan_upload`] asks what a server lacks, [`Client::upload`] sends one of it.
+//!
+//! ```text
+//! basic       PUT <href>                        the whole object
+//! multipart   PUT <header["00001"]> …           chunk_size bytes each; every answer names its part: ETag
+//!             POST <href>                       {"oid", "parts": [{"partNumber", "etag"}]}
+//! then        POST <verify href>                {"oid", "size"}, if there is such an action
+//! ```
+//!
+//! Source: `docs/api/basic-transfers.md` and `tq/basic_upload.go` of Git LFS; `lfs.py` of `huggingface_hub` for what the Hub
+//! calls `multipart`. Invariants: an object that the server has is not sent; the lines of an action go to the origin of its
+//! address alone, and a part's address, which is a signature, is sent nothing besides; an action that is over, or that is
+//! refused (401, 403), is asked for once more. What was sent of an object before a cut is sent again.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde::Serialize;
+use ureq::http::{HeaderValue, header};
+
+use super::batch::{self, Answered, Get, MEDIA_TYPE, ObjectError, Operation, SERVER, request};
+use super::body::{Body, Part};
+use super::cause::BadAnswer;
+use super::client::Client;
+use super::endpoint::{Endpoint, Place};
+use super::error::{Error, Result};
+use super::exchange::Response;
+use super::local;
+use super::redirect::{Ask, CONTENT_HOPS};
+use super::retry::Retry;
+use super::url::Url;
+use crate::lfs::Pointer;
+
+/// Parts that an object storage takes at most.
+const MAX_PARTS: u64 = 10_000;
+
+/// How much of an answer is read that nobody looks at.
+const MAX_IGNORED: u64 = 64 << 10;
+
+/// What became of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uploaded {
+    /// It was sent.
+    Sent,
+    /// The server had it.
+    There,
+}
+
+/// What is to be done for one object.
+#[derive(Debug)]
+pub struct Plan(Step);
+
+#[derive(Debug)]
+enum Step {
+    /// The server has it.
+    Nothing,
+    /// The other repository on this machine gets a copy.
+    Copy,
+    /// It is sent.
+    Send { whole: Whole, verify: Option<Get> },
+}
+
+/// How all of an object is sent.
+#[derive(Debug)]
+enum Whole {
+    Put(Get),
+    Parts { size: u64, urls: Vec<Url>, complete: Get },
+}
+
+impl Whole {
+    fn is_over(&self) -> bool {
+        let (Self::Put(get) | Self::Parts { complete: get, .. }) = self;
+        get.is_over()
+    }
+}
+
+#[derive(Serialize)]
+struct Verify {
+    oid: String,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct Complete {
+    oid: String,
+    parts: Vec<Done>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    part_number: u64,
+    etag: String,
+}
+
+/// An object that is to be sent, and from where.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'s> {
+    pub(super) endpoint: &'s Endpoint,
+    pub(super) pointer: Pointer,
+    pub(super) file: &'s Path,
+    pub(super) tell: &'s (dyn Fn(u64) + Sync),
+}
+
+impl Plan {
+    /// Is the object on the server already?
+    pub fn is_there(&self) -> bool {
+        matches!(self.0, Step::Nothing)
+    }
+}
+
+impl Client<'_> {
+    /// Asks which of these objects a server lacks: one answer for each, in their order. `reference` is the full name of the
+    /// reference that they are for.
+    ///
+    /// # Errors
+    /// What keeps a request from being answered, [`Error::MayNotWrite`] above all. That an object is not taken is in its
+    /// own result.
+    pub fn plan_upload(
+        &self,
+        endpoint: &Endpoint,
+        pointers: &[Pointer],
+        reference: Option<&str>,
+    ) -> Result<Vec<Result<Plan>>> {
+        self.watched(|| {
+            let mut plans = Vec::with_capacity(pointers.len());
+            for some in pointers.chunks(self.settings.batch_size()) {
+                plans.extend(self.ask_upload(endpoint, some, reference)?);
+            }
+            Ok(plans)
+        })
+    }
+
+    /// Sends the object that is in `file`, as it was planned. `tell` is told how many of its bytes were sent; it may start
+    /// anew.
+    ///
+    /// # Errors
+    /// [`Error::NotTaken`], [`Error::MayNotWrite`], or what keeps the server from taking it when patience is at its end.
+    pub fn upload(
+        &self,
+        endpoint: &Endpoint,
+        pointer: Pointer,
+        plan: Plan,
+        reference: Option<&str>,
+        file: &Path,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<Uploaded> {
+        let sending = Sending { endpoint, pointer, file, tell };
+        self.watched(|| {
+            let mut retry = Retry::new(self, &|| false);
+            let (mut known, mut was_refused) = (Some(plan), false);
+            loop {
+                let plan = match known.take() {
+                    Some(plan) => plan,
+                    None => self.ask_upload(endpoint, &[pointer], reference)?.pop().unwrap_or(Err(
+                        Error::BadAnswer {
+                            url: self.hub().clone(),
+                            interface: SERVER,
+                            source: BadAnswer::Missing(pointer.oid),
+                        },
+                    ))?,
+                };
+                let Step::Send { whole, verify } = plan.0 else { return self.settle(&plan, sending) };
+                if whole.is_over() && !was_refused {
+                    was_refused = true;
+                    continue;
+                }
+                match self.send_whole(sending, &whole) {
+                    Ok(()) => {
+                        self.verify(sending, verify.as_ref())?;
+                        return Ok(Uploaded::Sent);
+                    }
+                    Err(Error::Unauthorized { .. } | Error::MayNotWrite { .. }) if !was_refused => {
+                        was_refused = true;
+                    }
+                    Err(err) => retry.after(err)?,
+                }
+            }
+        })
+    }
+
+    /// What needs no server.
+    fn settle(&self, plan: &Plan, sending: Sending<'_>) -> Result<Uploaded> {
+        match (&plan.0, &sending.endpoint.place) {
+            (Step::Copy, Place::Local(path)) => local::put(self, path, &sending),
+            _ => Ok(Uploaded::There),
+        }
+    }
+
+    fn ask_upload(
+        &self,
+        endpoint: &Endpoint,
+        pointers: &[Pointer],
+        reference: Option<&str>,
+    ) -> Result<Vec<Result<Plan>>> {
+        if let Place::Local(path) = &endpoint.place {
+            let found = local::find(self, path, pointers)?;
+            let plan = |found: Result<_>| match found {
+                Ok(_) => Ok(Plan(Step::Nothing)),
+                Err(Error::NotThere { .. }) => Ok(Plan(Step::Copy)),
+                Err(err) => Err(err),
+            };
+            return Ok(found.into_iter().map(plan).collect());
+        }
+        let answers = batch::question(self, endpoint, Operation::Upload, pointers, reference);
+        let batch::Answers { url, asked, objects } = answers.map_err(for_writing)?;
+        let plans = pointers.iter().zip(objects).map(|(pointer, object)| {
+            let mut object = object?;
+            self.check(pointer, &mut object)?;
+            let (authenticated, actions) = (object.authenticated, object.actions());
+            let Some(mut upload) = actions.upload else { return Ok(Plan(Step::Nothing)) };
+            let verify = actions.verify.map(|raw| request(self, &url, raw, pointer, authenticated, asked));
+            let header = upload.header.take().unwrap_or_default();
+            let (parts, header): (Vec<_>, Vec<_>) =
+                header.into_iter().partition(|(name, _)| is_part(name) || name == "chunk_size");
+            upload.header = Some(header.into_iter().collect());
+            let get = request(self, &url, upload, pointer, authenticated, asked)?;
+            let whole =
+                if parts.is_empty() { Whole::Put(get) } else { self.parts(&url, pointer, &parts, get)? };
+            Ok(Plan(Step::Send { whole, verify: verify.transpose()? }))
+        });
+        Ok(plans.collect())
+    }
+
+    fn check(&self, pointer: &Pointer, object: &mut Answered) -> Result<()> {
+        let oid = pointer.oid;
+        if let Some(ObjectError { code, message }) = object.error.take() {
+            let said = message.and_then(|message| self.kept(&message));
+            return Err(Error::NotTaken { oid, code: code.unwrap_or(0), said });
+        }
+        match object.size.filter(|size| *size != pointer.size) {
+            Some(got) => Err(Error::WrongSize { oid, expected: pointer.size, got }),
+            None => Ok(()),
+        }
+    }
+
+    /// The addresses of the parts, in their order.
+    fn parts(
+        &self,
+        batch: &Url,
+        pointer: &Pointer,
+        header: &[(String, String)],
+        complete: Get,
+    ) -> Result<Whole> {
+        let bad = || Error::BadAnswer {
+            url: batch.clone(),
+            interface: SERVER,
+            source: BadAnswer::Parts(pointer.oid),
+        };
+        let size =
+            header.iter().find(|(name, _)| name == "chunk_size").and_then(|(_, size)| size.parse().ok());
+        let size: u64 = size.filter(|size| *size > 0).ok_or_else(bad)?;
+        let mut numbered = Vec::new();
+        for (name, url) in header.iter().filter(|(name, _)| is_part(name)) {
+            let what = || format!("the address of a part of object {}", pointer.oid);
+            let url = Url::parse_foreign(url).map_err(|source| Error::NotAllowed { what: what(), source })?;
+            if let Some(query) = url.query() {
+                self.remember(query);
+            }
+            numbered.push((name.parse::<u64>().map_err(|_| bad())?, url));
+        }
+        numbered.sort_by_key(|(number, _)| *number);
+        let count = u64::try_from(numbered.len()).unwrap_or(u64::MAX);
+        let is_in_order = numbered.iter().zip(1_u64..).all(|((number, _), expected)| *number == expected);
+        if !is_in_order || count != pointer.size.div_ceil(size) || count > MAX_PARTS {
+            return Err(bad());
+        }
+        Ok(Whole::Parts { size, urls: numbered.into_iter().map(|(_, url)| url).collect(), complete })
+    }
+
+    fn send_whole(&self, sending: Sending<'_>, whole: &Whole) -> Result<()> {
+        match whole {
+            Whole::Put(get) => {
+                let ask = to_action(sending.endpoint, get);
+                let kind = HeaderValue::from_static("application/octet-stream");
+                let ask = Ask { hops: CONTENT_HOPS, ..ask.plain(header::CONTENT_TYPE, kind) };
+                self.put(ask, sending, 0, sending.pointer.size).map(drop)
+            }
+            Whole::Parts { size, urls, complete } => {
+                let mut parts = Vec::with_capacity(urls.len());
+                let mut from = 0_u64;
+                for (url, part_number) in urls.iter().zip(1..) {
+                    let len = (*size).min(sending.pointer.size.saturating_sub(from));
+                    let mut retry = Retry::new(self, &|| false);
+                    let etag = loop {
+                        let ask = Ask { hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
+                        match self.put(ask, sending, from, len) {
+                            Ok(response) => break response.header(header::ETAG).map(str::to_owned),
+                            Err(err) => retry.after(err)?,
+                        }
+                    };
+                    let source = BadAnswer::PartName(sending.pointer.oid);
+                    let etag = etag.filter(|etag| !etag.is_empty()).ok_or_else(|| Error::BadAnswer {
+                        url: url.clone(),
+                        interface: SERVER,
+                        source,
+                    })?;
+                    parts.push(Done { part_number, etag });
+                    from = from.saturating_add(len);
+                }
+                self.post(sending, complete, &Complete { oid: sending.pointer.oid.to_string(), parts })
+            }
+        }
+    }
+
+    /// Sends a part of the file; `ask` says where to.
+    fn put(&self, ask: Ask<'_>, sending: Sending<'_>, from: u64, len: u64) -> Result<Response> {
+        let tell = |sent: u64| (sending.tell)(from.saturating_add(sent));
+        let stop = || self.is_interrupted();
+        let part =
+            Part { path: sending.file, from, len, tell: &tell, stop: &stop, failure: Mutex::default() };
+        let response = self.send(&Ask { body: Body::Put(&part), ..ask })?;
+        if (200..300).contains(&response.status) {
+            return Ok(response);
+        }
+        Err(self.refused(response, sending.pointer))
+    }
+
+    fn verify(&self, sending: Sending<'_>, verify: Option<&Get>) -> Result<()> {
+        let Some(get) = verify else { return Ok(()) };
+        let Pointer { oid, size } = sending.pointer;
+        self.patiently(|| self.post(sending, get, &Verify { oid: oid.to_string(), size }))
+    }
+
+    fn post(&self, sending: Sending<'_>, get: &Get, body: &impl Serialize) -> Result<()> {
+        let body = serde_json::to_vec(body)
+            .map_err(|source| Error::Io { action: "write what was sent", source: source.into() })?;
+        let kind = || HeaderValue::from_static(MEDIA_TYPE);
+        let ask = to_action(sending.endpoint, get).plain(header::ACCEPT, kind());
+        let ask = ask.plain(header::CONTENT_TYPE, kind());
+        let response = self.send(&Ask { body: Body::Post(&body), ..ask })?;
+        if (200..300).contains(&response.status) {
+            // Read, so that the connection is used again; what it says besides is for nobody.
+            let _ignored = response.bytes(MAX_IGNORED, SERVER);
+            return Ok(());
+        }
+        Err(self.refused(response, sending.pointer))
+    }
+
+    fn refused(&self, response: Response, pointer: Pointer) -> Error {
+        let code = u32::from(response.status);
+        match for_writing(self.refusal(response, None)) {
+            Error::NotFound { said, .. }
+            | Error::EntryNotFound { said, .. }
+            | Error::Status { status: 400 | 409 | 410 | 413 | 422 | 507, said, .. } => {
+                Error::NotTaken { oid: pointer.oid, code, said }
+            }
+            err => err,
+        }
+    }
+}
+
+/// A request to the address of an action.
+fn to_action<'r>(endpoint: &'r Endpoint, get: &Get) -> Ask<'r> {
+    let is_beside = endpoint.origin() == Some(get.url.origin());
+    Ask {
+        own: get.lines.clone(),
+        home: endpoint.home.as_ref(),
+        login: endpoint.login.as_ref().filter(|_| is_beside),
+        credential_path: endpoint.credential_path.as_deref(),
+        may_log_in: is_beside && !get.is_authenticated,
+        ..Ask::get(get.url.clone())
+    }
+}
+
+/// Nothing was to be read there.
+pub(super) fn for_writing(error: Error) -> Error {
+    match error {
+        Error::Forbidden { url, said } => Error::MayNotWrite { url, said },
+        error => error,
+    }
+}
+
+/// Is it the number of a part?
+fn is_part(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,117 @@
+//! A run that ends before its list does: killed, or asked to stop.
+
+#![expect(clippy::disallowed_methods, reason = "a signal is sent by the shell")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Fleet, id, names, wait_until, with};
+use crate::sandbox::Output;
+
+const COUNT: u16 = 8;
+
+/// The models that are done: killed between the last step of its conversion and its line, a kept one has nothing to do.
+fn done(lines: &[Value]) -> BTreeSet<String> {
+    &with(lines, "converted") | &with(lines, "nothing-to-do")
+}
+
+#[test]
+fn killed_anywhere_no_finished_model_is_lost() {
+    for is_kept in [true, false] {
+        let fleet = Fleet::of(COUNT);
+        let (args, journal) = if is_kept {
+            (vec!["models.txt", "--dir", "out"], "out/st-convert-batch.jsonl")
+        } else {
+            (vec!["models.txt"], "models.txt.journal.jsonl")
+        };
+        let all: BTreeSet<_> = (0..COUNT).map(id).collect();
+        let mut finished = BTreeSet::new();
+        // Each time a little later behind the end of a model, so that it is met in every step.
+        for (round, pause) in [0, 15, 40, 90, 160, 300].into_iter().enumerate() {
+            fleet.hub.forget_requests();
+            let mut child = fleet.spawn(&args);
+            let lines = || fleet.journal(journal).len();
+            let before = lines();
+            let mut ended = false;
+            let begun = Instant::now();
+            while lines() == before && (round > 0 || fleet.hub.requests_now().is_empty()) {
+                let is_late = begun.elapsed() > Duration::from_secs(120);
+                if is_late || child.try_wait().unwrap().is_some_and(|status| !status.success()) {
+                    let _it_may_be_over = child.kill();
+                    let output = Output::from(child.wait_with_output().unwrap());
+                    panic!("round {round}, late: {is_late}: {output:#?}");
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            std::thread::sleep(Duration::from_millis(pause));
+            if let Some(status) = child.try_wait().unwrap() {
+                assert!(status.success());
+                ended = true;
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // What was finished before was not asked for again, and is still finished.
+            assert!(fleet.asked().is_disjoint(&finished));
+            let now = done(&fleet.journal(journal));
+            assert!(now.is_superset(&finished), "{now:?} {finished:?}");
+            finished = now;
+            if ended || finished == all {
+                break;
+            }
+        }
+        let output = fleet.run(&args);
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        assert!(fleet.asked().is_disjoint(&finished));
+        let journal = fleet.journal(journal);
+        // Each once: none was done twice.
+        assert_eq!((done(&journal), journal.len()), (all.clone(), all.len()));
+        assert_eq!(names(&fleet.temp()), [""; 0]);
+        if is_kept {
+            // A git that outlived the kill may have left a hidden directory, which the next clone there removes.
+            let kept =
+                names(&fleet.home().join("out/acme")).into_iter().filter(|name| !name.starts_with('.'));
+            assert_eq!(kept.count(), all.len());
+            for model in all {
+                assert!(fleet.staged(&format!("out/{model}")).starts_with("version "), "{model}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_stopped_by_a_person_is_gone_on_with() {
+    for is_kept in [true, false] {
+        let fleet = Fleet::of(4);
+        let args: &[&str] = if is_kept { &["models.txt", "--dir", "out"] } else { &["models.txt"] };
+        let journal = if is_kept { "out/st-convert-batch.jsonl" } else { "models.txt.journal.jsonl" };
+        let child = fleet.spawn(&[args, &["--json"]].concat());
+        wait_until("no model is finished", || !fleet.journal(journal).is_empty());
+        let kill = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -INT {}", child.id()))
+            .stderr(Stdio::null())
+            .status();
+        let output = Output::from(child.wait_with_output().unwrap());
+        let finished = with(&fleet.journal(journal), "converted");
+        if finished.len() == 4 || !kill.unwrap().success() {
+            // It was faster than the signal.
+            continue;
+        }
+        assert_eq!(output.code, Some(130), "{output:#?}");
+        let told = super::lines(&output.stdout);
+        let summary = told.last().unwrap();
+        assert_eq!((&summary["type"], &summary["exit_code"]), (&"summary".into(), &130.into()));
+        assert_eq!(summary["left"], 4 - finished.len());
+        assert_eq!(with(&told, "converted"), finished);
+        assert_eq!(names(&fleet.temp()), [""; 0]);
+        fleet.hub.forget_requests();
+        assert_eq!(fleet.run(args).code, Some(0));
+        assert!(fleet.asked().is_disjoint(&finished));
+        assert_eq!(with(&fleet.journal(journal), "converted").len(), 4);
+        assert_eq!(fs::read_dir(fleet.temp()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! Remotes that are not the Hub, and `--branch`.
+
+use std::fs;
+
+use git_st_convert::hash::Oid;
+
+use super::{Desk, ID, line};
+use crate::hub::Right;
+
+/// A bare repository on this machine with the model's branch, as the remote of a converted clone.
+fn local(desk: &Desk) -> std::path::PathBuf {
+    let bare = desk.world.sandbox.path("bare.git");
+    let from = desk.world.hub.git_dir(ID);
+    desk.world
+        .git(&desk.world.home(), &["clone", "-q", "--bare", from.to_str().unwrap(), bare.to_str().unwrap()]);
+    desk.git(&["remote", "set-url", "origin", &format!("file://{}", bare.display())]);
+    desk.git(&["config", "--unset", "remote.origin.promisor"]);
+    bare
+}
+
+#[test]
+fn a_path_gets_a_branch_and_the_objects_in_its_store() {
+    let desk = Desk::new();
+    let bare = local(&desk);
+    let before = desk.state();
+    let output = desk.publish(&["--json"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let json = line(&output);
+    assert_eq!((&json["status"], &json["ref"]), (&"pushed".into(), &"refs/heads/safetensors".into()));
+    assert!(
+        output.stderr.contains("git fetch origin refs/heads/safetensors && git merge FETCH_HEAD"),
+        "{output:#?}"
+    );
+    assert_eq!(
+        desk.world.git(&bare, &["diff", "--name-status", "main", "safetensors"]),
+        "A\tmodel.safetensors\n"
+    );
+    assert_eq!(json["commit"], desk.world.git(&bare, &["rev-parse", "safetensors"]).trim());
+    let bytes = desk.converted();
+    let oid = Oid::of(&bytes).to_string();
+    assert!(fs::read(bare.join("lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(&oid)).unwrap() == bytes);
+    assert_eq!(desk.state(), before);
+    assert_eq!(desk.published(&[])["status"], "exists");
+    // A branch that has moved is moved on.
+    desk.world.git(&bare, &["update-ref", "refs/heads/other", "main"]);
+    assert_eq!(desk.published(&["--branch", "other"])["status"], "pushed");
+    assert!(desk.world.hub.requests().is_empty());
+}
+
+#[test]
+fn a_branch_of_the_hub_needs_the_right_to_write() {
+    let desk = Desk::new();
+    let hub = &desk.world.hub;
+    let refused = desk.publish(&["--branch", "converted"]);
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("may not be written") && refused.stderr.contains("hint: "),
+        "{refused:#?}"
+    );
+    hub.add_token("hf_writer", "owner", Right::Write);
+    let output = desk.world.run_as("hf_writer", &desk.dir, &["publish", "--branch", "converted"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let git_dir = hub.git_dir(ID);
+    assert_eq!(
+        desk.world.git(&git_dir, &["diff", "--name-status", "main", "converted"]),
+        "A\tmodel.safetensors\n"
+    );
+    assert_eq!(desk.requests(ID), []);
+    assert_eq!(desk.git(&["for-each-ref", "refs/heads/converted"]), "");
+}
+
+#[test]
+fn another_server_is_no_hub() {
+    let desk = Desk::new();
+    let hub = &desk.world.hub;
+    hub.add_token("hf_writer", "owner", Right::Write);
+    // The same, at another port: git's own login, and no token.
+    let other = hub.open_origin();
+    let url = format!("{}/{ID}", other.replace("http://", "http://owner:hf_writer@"));
+    desk.git(&["remote", "set-url", "origin", &url]);
+    let output = desk.publish(&[]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(hub.rev(ID, "refs/heads/safetensors").is_some());
+    assert!(
+        hub.requests().iter().all(|seen| !seen.carries(super::TOKEN) && !seen.path().starts_with("/api/"))
+    );
+    assert!(!format!("{output:?}").contains("hf_writer"));
+}
+
+#[test]
+fn a_model_without_the_line_for_lfs_gets_it_in_the_same_commit() {
+    let mut old = crate::hub::Builder::without_attributes();
+    old.file(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    old.lfs("pytorch_model.bin", super::checkpoint()).commit("2021");
+    let desk = Desk::of(&old);
+    // What this machine says besides does not count for others.
+    fs::write(desk.dir.join(".git/info/attributes"), "*.safetensors filter=lfs\n").unwrap();
+    let json = desk.published(&[]);
+    assert_eq!(json["attributes"], serde_json::json!([".gitattributes"]));
+    let git_dir = desk.world.hub.git_dir(ID);
+    let changed = desk.world.git(&git_dir, &["diff", "--name-status", "main", "refs/pr/1"]);
+    assert_eq!(changed, "M\t.gitattributes\nA\tmodel.safetensors\n");
+    let text = desk.world.git(&git_dir, &["cat-file", "blob", "refs/pr/1:.gitattributes"]);
+    assert_eq!(
+        text,
+        "*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+    );
+}

@@ -1,0 +1,85 @@
+//! Which files are published, of all that there are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Desk, ID, checkpoint, model};
+use crate::hub::Builder;
+
+fn demo(name: &str) -> Vec<u8> {
+    let dir: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/actions/demo");
+    fs::read(dir.join(name)).unwrap()
+}
+
+/// The files that the first pull request changes, one a line.
+fn changed(desk: &Desk) -> String {
+    desk.world.git(&desk.world.hub.git_dir(ID), &["diff", "--name-status", "main", "refs/pr/1"])
+}
+
+#[test]
+fn shards_and_their_index_go_together_and_a_second_checkpoint_with_them() {
+    let mut model = model();
+    for name in ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"] {
+        model.lfs(&format!("encoder/{name}"), demo(&format!("encoder/{name}")));
+    }
+    let index = "encoder/pytorch_model.bin.index.json";
+    model.file(index, demo(index)).commit("encoder");
+    let desk = Desk::of(&model);
+    // Weights that no checkpoint of the model stands behind stay here.
+    fs::write(desk.dir.join("mine.safetensors"), desk.converted()).unwrap();
+    desk.git(&["-c", "filter.lfs.clean=cat", "-c", "filter.lfs.process=", "add", "mine.safetensors"]);
+    let published = desk.published(&[]);
+    let paths: Vec<_> = published["files"].as_array().unwrap().iter().map(|file| &file["path"]).collect();
+    let files = [
+        "encoder/model-00001-of-00002.safetensors",
+        "encoder/model-00002-of-00002.safetensors",
+        "encoder/model.safetensors.index.json",
+        "model.safetensors",
+    ];
+    assert_eq!(paths, files);
+    assert_eq!(changed(&desk), files.map(|file| format!("A\t{file}\n")).concat());
+    assert_eq!(published["files"][2]["sources"][0]["path"], index);
+    assert_eq!(published["files"][2]["oid"], serde_json::Value::Null);
+    let put = desk.world.hub.requests().iter().filter(|seen| seen.method == "PUT").count();
+    assert_eq!(put, 3);
+}
+
+#[test]
+fn what_was_committed_and_its_checkpoint_removed_is_published_without_the_removal() {
+    let desk = Desk::new();
+    desk.git(&["restore", "--staged", "model.safetensors"]);
+    fs::remove_file(desk.dir.join("model.safetensors")).unwrap();
+    let output = desk.run(&["--replace", "--commit", "--pr", "never"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert_eq!(desk.git(&["ls-files", "pytorch_model.bin"]), "");
+    assert_eq!(desk.published(&[])["status"], "opened");
+    desk.check(ID);
+
+    // A checkpoint that changed upstream is another one, removed here or not.
+    let mut more = Builder::more();
+    more.lfs("pytorch_model.bin", [checkpoint(), vec![0]].concat()).commit("better weights");
+    desk.world.hub.add_model(ID, &more);
+    assert_eq!(desk.publish(&["--force"]).code, Some(1));
+}
+
+#[test]
+fn weights_that_git_itself_holds_are_not_published() {
+    let desk = Desk::new();
+    desk.git(&["rm", "-q", "--cached", "model.safetensors"]);
+    fs::write(desk.dir.join(".git/info/attributes"), "*.safetensors !filter -text\n").unwrap();
+    desk.git(&["add", "model.safetensors"]);
+    let output = desk.publish(&[]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("model.safetensors is not under Git LFS"), "{output:#?}");
+    assert_eq!(desk.requests(ID), []);
+}
+
+#[test]
+fn nothing_is_published_where_nothing_was_converted() {
+    let desk = Desk::new();
+    desk.git(&["rm", "-q", "-f", "--cached", "model.safetensors"]);
+    let output = desk.publish(&[]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains("nothing to publish") && output.stdout.is_empty(), "{output:#?}");
+    assert_eq!(desk.requests(ID), []);
+}
