@@ -114,6 +114,22 @@ impl Index {
         Ok(Self { weight_map, metadata })
     }
 
+    /// Do the shards name checkpoints, and neither safetensors files nor another index?
+    ///
+    /// # Errors
+    /// [`Error::NotCheckpoint`] for the first that does not.
+    pub fn check_checkpoints(&self) -> Result<(), Error> {
+        let what = |shard: &String| match shard.to_ascii_lowercase().rsplit_once('.') {
+            Some((_, "safetensors")) => Some("a safetensors file"),
+            Some((_, "json")) => Some("a shard index"),
+            _ => None,
+        };
+        match self.weight_map.values().find_map(|shard| what(shard).map(|what| (shard, what))) {
+            Some((shard, what)) => Err(Error::NotCheckpoint { shard: shard.clone(), what }),
+            None => Ok(()),
+        }
+    }
+
     /// The text of the index, with `total_size` set to `total` bytes.
     pub fn render(&self, total: u64) -> String {
         let mut metadata = self.metadata.clone();
@@ -123,7 +139,7 @@ impl Index {
     }
 }
 
-/// Is it a plain name of a checkpoint beside the index?
+/// Is it a plain name of a file beside the index?
 fn check(shard: &str) -> Result<(), Error> {
     let why = if shard.is_empty() {
         "is empty"
@@ -136,13 +152,7 @@ fn check(shard: &str) -> Result<(), Error> {
     } else if shard.starts_with('.') {
         "begins with a dot"
     } else {
-        let lower = shard.to_ascii_lowercase();
-        let what = match lower.rsplit_once('.') {
-            Some((_, "safetensors")) => "a safetensors file",
-            Some((_, "json")) => "a shard index",
-            _ => return Ok(()),
-        };
-        return Err(Error::NotCheckpoint { shard: shard.to_owned(), what });
+        return Ok(());
     };
     Err(Error::ShardName { shard: shard.to_owned(), why })
 }
@@ -242,7 +252,8 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        Index::parse(text.as_bytes()).unwrap_err().to_string()
+        let read = Index::parse(text.as_bytes());
+        read.and_then(|index| index.check_checkpoints()).unwrap_err().to_string()
     }
 
     fn names(shard: &str) -> String {
@@ -281,7 +292,9 @@ mod tests {
         }
         for shard in ["x", "pytorch_model-00001-of-00002.bin", "a b.pt", "模型.bin"] {
             let text = json!({ "weight_map": { "a": shard } }).to_string();
-            assert_eq!(Index::parse(text.as_bytes()).unwrap().weight_map["a"], shard);
+            let index = Index::parse(text.as_bytes()).unwrap();
+            assert_eq!(index.weight_map["a"], shard);
+            index.check_checkpoints().unwrap();
         }
     }
 

@@ -357,6 +357,7 @@ impl<'a> Tracked<'a> {
         }
         let len = usize::try_from(len).unwrap_or(0);
         let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
+        content.check_checkpoints()?;
         let named: BTreeSet<&String> = content.weight_map.values().collect();
         let mut paths: BTreeSet<_> =
             named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
