@@ -38,7 +38,7 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         }
         Error::NoObject { .. } => format!("download it with `git lfs pull --include {}`", pattern(&file)),
         Error::PointerMismatch { .. } => "check the objects that are here with `git lfs fsck`".to_owned(),
-        Error::Dangerous { .. } => format!("see what it names with `git st-convert inspect {file}`"),
+        Error::Dangerous { .. } => format!("see every call with `git st-convert scan {file}`"),
         Error::Modified => {
             format!("stage it with `git add {file}`, or drop the changes with `git restore {file}`")
         }

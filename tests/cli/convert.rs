@@ -39,7 +39,7 @@ fn refusals_and_their_hints() {
             "os-system.bin",
             "refused: pickle calls `os.system`\n  \
              caused by: global at byte 252 of os-system/data.pkl is not on the allow-list",
-            "hint: see what it names with `git st-convert inspect os-system.bin`\n",
+            "hint: see every call with `git st-convert scan os-system.bin`\n",
         ),
         (
             "two-candidates.pt",
@@ -304,7 +304,7 @@ fn in_a_repository() {
          optimizer.bin: skipped, it is training state by its name\n\
          error: other.bin: refused: pickle calls `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
-         hint: see what it names with `git st-convert inspect other.bin`\n\
+         hint: see every call with `git st-convert scan other.bin`\n\
          .gitattributes: a line for Git LFS added\n\
          hint: commit what is staged with `git commit -m \"convert weights to safetensors\"`\n--- exit 1\n",
     );
