@@ -245,7 +245,7 @@ struct Part {
 #[derive(Debug)]
 struct Element {
     part: usize,
-    /// Its number in the tensor, in units of bytes or more ([`unit`]).
+    /// Its number in the tensor, in units of bytes or more ([`unit()`]).
     number: u64,
     /// Where it begins in the data.
     at: u64,

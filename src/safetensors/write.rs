@@ -44,7 +44,7 @@ pub fn write(layout: &Layout, plan: &Plan, source: &dyn ReadAt, sink: &mut dyn S
 /// Writes the tensors of these indices one after the other, without a header.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_tensors(
     order: &[usize],
     plan: &Plan,
