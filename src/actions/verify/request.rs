@@ -71,6 +71,10 @@ pub(in crate::actions) fn prove(
 /// The files of git that are looked into.
 fn needed(request: &PullRequest, checkpoints: &Tree<'_>, now: &Tree<'_>) -> BTreeSet<ObjectId> {
     let mut needed: BTreeSet<ObjectId> = request.taken().map(|file| file.version.id).collect();
+    for file in &request.indices {
+        let Ok(Some(index)) = checkpoints.index_of(file.path.as_bstr()) else { continue };
+        needed.extend(checkpoints.blob(index.as_bstr()));
+    }
     for file in &request.files {
         let Ok(checkpoint) = checkpoints.checkpoint_of(file.path.as_bstr()) else { continue };
         needed.extend(checkpoints.blob(checkpoint.as_bstr()));
