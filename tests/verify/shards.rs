@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{fetched, fixture};
 use crate::clone::World;
-use crate::hub::Builder;
+use crate::hub::{Builder, Fault, Place, oid_of};
 use crate::sandbox::Sandbox;
 
 const STEMS: [&str; 2] = ["-00001-of-00002", "-00002-of-00002"];
@@ -142,8 +142,28 @@ fn a_pull_request_of_half_a_set_is_not_proven() {
     assert_eq!(output.code, Some(1), "{output:#?}");
     let lines = super::lines(&output);
     assert_eq!((&lines[0]["verdict"], &lines[1]["verdict"]), (&"identical".into(), &"differs".into()));
-    assert_eq!(lines[1]["findings"][0]["kind"], "shard");
+    assert_eq!(lines[1]["differences"][0]["kind"], "shard");
     let output = world.run(&dir, &["pull", "1", "--verify"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(!dir.join(INDEX).exists());
+}
+
+#[test]
+fn an_index_that_is_not_what_its_pointer_says_is_not_believed() {
+    let index = HALF.replacen('{', r#"{"metadata": {"note": "xxxxxxxx"}, "#, 1);
+    let mut model = Builder::new();
+    model.lfs("pytorch_model-00001-of-00002.bin", shard(STEMS[0], "bin")).commit("first").pull_request(1);
+    model.lfs("model-00001-of-00002.safetensors", shard(STEMS[0], "safetensors"));
+    model.lfs(INDEX, index.clone().into_bytes()).commit("set").on("main");
+    let world = World::with(&model);
+    let dir = world.clone(&[]);
+    let verified = world.run(&dir, &["verify", "--pr", "1"]);
+    assert!(verified.stdout.ends_with("agrees with its shards\n"), "{verified:#?}");
+    world.hub.inject(Fault::WrongByte(25).at(Place::content(&oid_of(index.as_bytes()))));
+    let output = world.run(&dir, &["verify", "--pr", "1"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(
+        output.stderr.contains("model.safetensors.index.json") && output.stderr.contains("sha256"),
+        "{output:#?}"
+    );
 }
