@@ -163,6 +163,9 @@ fn unpublished(error: &Unpublished) -> &'static str {
         Unpublished::SourceDiffers { .. } => {
             "take what the remote has with `git pull`, and convert it with `git st-convert --force`"
         }
+        Unpublished::BranchDiffers { .. } => {
+            "merge the remote's default branch into it there, or push another one with `--branch NAME`"
+        }
         Unpublished::NotUnderLfs { .. } => {
             "convert it again with `git st-convert --force`, which puts it there"
         }

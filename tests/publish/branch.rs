@@ -48,6 +48,26 @@ fn a_path_gets_a_branch_and_the_objects_in_its_store() {
 }
 
 #[test]
+fn a_branch_with_another_checkpoint_is_left_alone() {
+    let mut model = super::model();
+    model.pull_request(7).lfs("pytorch_model.bin", [super::checkpoint(), vec![0]].concat()).commit("old");
+    model.on("main");
+    let desk = Desk::of(&model);
+    let bare = local(&desk);
+    let from = desk.world.hub.git_dir(ID);
+    desk.world.git(&bare, &["fetch", "-q", from.to_str().unwrap(), "refs/pr/7:refs/heads/safetensors"]);
+    let before = desk.world.git(&bare, &["for-each-ref"]);
+    let output = desk.publish(&[]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let said =
+        "refs/heads/safetensors of the remote has another one than model.safetensors was converted from";
+    assert!(output.stderr.contains(said) && output.stderr.contains("--branch"), "{output:#?}");
+    assert_eq!(desk.world.git(&bare, &["for-each-ref"]), before);
+    assert!(!bare.join("lfs/objects").exists());
+    assert_eq!(desk.published(&["--branch", "other"])["status"], "pushed");
+}
+
+#[test]
 fn a_branch_of_the_hub_needs_the_right_to_write() {
     let desk = Desk::new();
     let hub = &desk.world.hub;

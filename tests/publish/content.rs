@@ -16,15 +16,50 @@ fn changed(desk: &Desk) -> String {
     desk.world.git(&desk.world.hub.git_dir(ID), &["diff", "--name-status", "main", "refs/pr/1"])
 }
 
-#[test]
-fn shards_and_their_index_go_together_and_a_second_checkpoint_with_them() {
+const INDEX: &str = "encoder/pytorch_model.bin.index.json";
+
+/// The model, with a set of shards.
+fn with_shards() -> Builder {
     let mut model = model();
     for name in ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"] {
         model.lfs(&format!("encoder/{name}"), demo(&format!("encoder/{name}")));
     }
-    let index = "encoder/pytorch_model.bin.index.json";
-    model.file(index, demo(index)).commit("encoder");
-    let desk = Desk::of(&model);
+    model.file(INDEX, demo(INDEX)).commit("encoder");
+    model
+}
+
+#[test]
+fn an_index_that_says_something_else_is_not_the_same_files() {
+    let desk = Desk::of(&with_shards());
+    let mut files = vec!["model.safetensors".to_owned()];
+    files.extend([1, 2].map(|number| format!("encoder/model-0000{number}-of-00002.safetensors")));
+    let index = "encoder/model.safetensors.index.json";
+    let ours = String::from_utf8(desk.read(index)).unwrap();
+    let as_json: serde_json::Value = serde_json::from_str(&ours).unwrap();
+    // Other blanks say the same; that a tensor is elsewhere, or no index at all, does not.
+    let others = [
+        (Some(as_json.to_string()), "exists"),
+        (Some(ours.replace("model-00002-of", "../../model-of")), "opened"),
+        (Some(ours.replace("model-00002-of", "other-00002-of")), "opened"),
+        (None, "opened"),
+    ];
+    for (text, status) in others {
+        let mut model = with_shards();
+        model.author("Mallory <m@example.com>").pull_request(7);
+        for file in &files {
+            model.lfs(file, desk.read(file));
+        }
+        if let Some(text) = &text {
+            model.file(index, text.clone());
+        }
+        model.commit("x").on("main");
+        assert_eq!(Desk::of(&model).published(&[])["status"], status, "{text:?}");
+    }
+}
+
+#[test]
+fn shards_and_their_index_go_together_and_a_second_checkpoint_with_them() {
+    let desk = Desk::of(&with_shards());
     // Weights that no checkpoint of the model stands behind stay here.
     fs::write(desk.dir.join("mine.safetensors"), desk.converted()).unwrap();
     desk.git(&["-c", "filter.lfs.clean=cat", "-c", "filter.lfs.process=", "add", "mine.safetensors"]);
@@ -38,7 +73,7 @@ fn shards_and_their_index_go_together_and_a_second_checkpoint_with_them() {
     ];
     assert_eq!(paths, files);
     assert_eq!(changed(&desk), files.map(|file| format!("A\t{file}\n")).concat());
-    assert_eq!(published["files"][2]["sources"][0]["path"], index);
+    assert_eq!(published["files"][2]["sources"][0]["path"], INDEX);
     assert_eq!(published["files"][2]["oid"], serde_json::Value::Null);
     let put = desk.world.hub.requests().iter().filter(|seen| seen.method == "PUT").count();
     assert_eq!(put, 3);

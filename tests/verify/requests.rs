@@ -170,3 +170,15 @@ fn what_cannot_be_verified_is_exit_2() {
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(!output.stdout.contains("identical"), "{output:#?}");
 }
+
+#[test]
+fn what_a_pull_request_changes_besides_is_told() {
+    let mut model = Builder::new();
+    model.lfs(CHECKPOINT, fixture("plain.bin")).commit("first").pull_request(1);
+    model.lfs(FILE, file("0.8.0-plain")).file("modeling\u{1b}[2J.py", "import os\n").commit("x").on("main");
+    let (world, dir) = cloned(&model);
+    let output = world.run(&dir, &["verify", "--pr", "1"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let said = "pull request 1 changes more than safetensors:\n  modeling\\x1b[2J.py\n";
+    assert!(output.stderr.contains(said), "{output:#?}");
+}

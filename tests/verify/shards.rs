@@ -5,11 +5,28 @@ use std::path::Path;
 
 use super::{fetched, fixture};
 use crate::clone::World;
-use crate::hub::Builder;
+use crate::hub::{Builder, Fault, Place, oid_of};
 use crate::sandbox::Sandbox;
 
 const STEMS: [&str; 2] = ["-00001-of-00002", "-00002-of-00002"];
 const INDEX: &str = "model.safetensors.index.json";
+const SOURCE: &str = "pytorch_model.bin.index.json";
+
+/// What names the first shard alone.
+const HALF: &str =
+    r#"{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors"}}"#;
+
+/// The checkpoint's shards, and their index.
+fn checkpoints() -> Builder {
+    let mut model = Builder::new();
+    for stem in STEMS {
+        model.lfs(&format!("pytorch_model{stem}.bin"), shard(stem, "bin"));
+    }
+    let index = String::from_utf8(fixture("shards.index.json")).unwrap();
+    model.file(SOURCE, index.replace("model-", "pytorch_model-").replace(".safetensors", ".bin"));
+    model.commit("first");
+    model
+}
 
 fn shard(stem: &str, extension: &str) -> Vec<u8> {
     fixture(&format!("shard{stem}.{extension}"))
@@ -89,4 +106,64 @@ fn of_a_pull_request_no_byte_comes_and_a_shard_that_is_missing_is_told() {
             assert_eq!(fetched(&world, &shard(stem, "safetensors")), 0);
         }
     }
+}
+
+#[test]
+fn the_set_that_we_convert_is_right_and_half_of_it_is_not() {
+    let world = World::with(&checkpoints());
+    let dir = world.clone(&[]);
+    let converted = world.run(&dir, &["--pr", "never"]);
+    assert_eq!(converted.code, Some(0), "{converted:#?}");
+    for args in [&["verify"][..], &["verify", INDEX], &["verify", SOURCE]] {
+        let output = world.run(&dir, args);
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        assert_eq!(output.stdout.matches(": identical to the conversion of pytorch_model-0000").count(), 2);
+        assert!(
+            output.stdout.ends_with("model.safetensors.index.json: agrees with its shards\n"),
+            "{output:#?}"
+        );
+    }
+    // Each file that is there is right, and the index says nothing wrong of them.
+    fs::write(dir.join(INDEX), HALF).unwrap();
+    let output = world.run(&dir, &["verify"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let said = "missing  the shard model-00002-of-00002.safetensors, which the checkpoint's index has";
+    assert!(output.stdout.contains(said), "{output:#?}");
+}
+
+#[test]
+fn a_pull_request_of_half_a_set_is_not_proven() {
+    let mut model = checkpoints();
+    model.pull_request(1).lfs("model-00001-of-00002.safetensors", shard(STEMS[0], "safetensors"));
+    model.file(INDEX, HALF).commit("set").on("main");
+    let world = World::with(&model);
+    let dir = world.clone(&[]);
+    let output = world.run(&dir, &["verify", "--pr", "1", "--json"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let lines = super::lines(&output);
+    assert_eq!((&lines[0]["verdict"], &lines[1]["verdict"]), (&"identical".into(), &"differs".into()));
+    assert_eq!(lines[1]["differences"][0]["kind"], "shard");
+    let output = world.run(&dir, &["pull", "1", "--verify"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(!dir.join(INDEX).exists());
+}
+
+#[test]
+fn an_index_that_is_not_what_its_pointer_says_is_not_believed() {
+    let index = HALF.replacen('{', r#"{"metadata": {"note": "xxxxxxxx"}, "#, 1);
+    let mut model = Builder::new();
+    model.lfs("pytorch_model-00001-of-00002.bin", shard(STEMS[0], "bin")).commit("first").pull_request(1);
+    model.lfs("model-00001-of-00002.safetensors", shard(STEMS[0], "safetensors"));
+    model.lfs(INDEX, index.clone().into_bytes()).commit("set").on("main");
+    let world = World::with(&model);
+    let dir = world.clone(&[]);
+    let verified = world.run(&dir, &["verify", "--pr", "1"]);
+    assert!(verified.stdout.ends_with("agrees with its shards\n"), "{verified:#?}");
+    world.hub.inject(Fault::WrongByte(25).at(Place::content(&oid_of(index.as_bytes()))));
+    let output = world.run(&dir, &["verify", "--pr", "1"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(
+        output.stderr.contains("model.safetensors.index.json") && output.stderr.contains("sha256"),
+        "{output:#?}"
+    );
 }

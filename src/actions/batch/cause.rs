@@ -107,9 +107,11 @@ impl Cause {
             | Error::EmptyRepository { .. }
             | Error::NoSuchPullRequest { .. }
             | Error::WithoutSafetensors { .. }
-            | Error::Unpublished(Unpublished::NoDefaultBranch | Unpublished::SourceDiffers { .. }) => {
-                Self::Revision
-            }
+            | Error::Unpublished(
+                Unpublished::NoDefaultBranch
+                | Unpublished::SourceDiffers { .. }
+                | Unpublished::BranchDiffers { .. },
+            ) => Self::Revision,
             Error::FilesWithheld => Self::Server,
             Error::Unpublished(Unpublished::NoToken | Unpublished::ReadOnlyToken { .. }) => Self::Access,
             Error::Symlink => Self::Unsupported,

@@ -23,6 +23,14 @@ pub enum Unpublished {
         /// The safetensors file.
         path: BString,
     },
+    /// The branch that is there has another checkpoint than the one that was converted here.
+    #[error("{reference} of the remote has another one than {path} was converted from")]
+    BranchDiffers {
+        /// The branch.
+        reference: String,
+        /// The safetensors file.
+        path: BString,
+    },
     /// A safetensors file that git itself holds.
     #[error("{path} is not under Git LFS")]
     NotUnderLfs {
@@ -48,6 +56,12 @@ pub enum Unpublished {
 impl Unpublished {
     /// Is it what the files hold, and not what could not be done?
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::SourceDiffers { .. } | Self::NotUnderLfs { .. } | Self::DamagedObject { .. })
+        matches!(
+            self,
+            Self::SourceDiffers { .. }
+                | Self::BranchDiffers { .. }
+                | Self::NotUnderLfs { .. }
+                | Self::DamagedObject { .. }
+        )
     }
 }

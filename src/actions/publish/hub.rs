@@ -9,12 +9,16 @@ use std::time::Duration;
 use super::Unpublished;
 use super::journal::{Begun, Journal};
 use super::{Error, How, Plan, Published, Run, content, object_id, text};
-use crate::actions::pull::requests;
+use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::Account;
 use crate::remote::hub::{PullRequest, Status};
 use crate::remote::{self, Client};
 use crate::repo::ObjectId;
+use crate::safetensors::shard::Index;
+
+/// No index of another's is read that is longer.
+const MAX_INDEX: u64 = 256 << 20;
 
 /// When it is looked for a pull request whose number did not come.
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
@@ -147,21 +151,38 @@ impl Requests<'_> {
         let mut there = requests.list()?;
         there.retain(|known| open.contains(&known.number));
         for request in requests.fetch(&there)? {
-            let has = |file: &content::File| match file.pointer {
-                Some(pointer) => request
-                    .files
-                    .iter()
-                    .any(|known| known.path == file.path && known.pointer == Some(pointer)),
-                // A shard index says nothing that its shards do not.
-                None => true,
-            };
-            if plan.files.iter().any(|file| file.pointer.is_some()) && plan.files.iter().all(has) {
+            if self.is_same(&requests, &request, &plan.files)? {
                 let author = known.iter().find(|known| known.number == request.number);
                 let author = author.and_then(|known| known.author.clone());
                 return Ok(Some((request.number, request.commit, author)));
             }
         }
         Ok(None)
+    }
+
+    /// Has a pull request the content of these files, and indices that send loaders to no other?
+    fn is_same(
+        &self,
+        requests: &requests::Requests<'_>,
+        request: &pull::PullRequest,
+        files: &[content::File],
+    ) -> Result<bool, Error> {
+        let (objects, indices): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.pointer.is_some());
+        let brought = |file: &content::File| request.taken().find(|known| known.path == file.path);
+        let has = |file: &&content::File| brought(file).is_some_and(|known| known.pointer == file.pointer);
+        if objects.is_empty() || !objects.iter().all(has) {
+            return Ok(false);
+        }
+        for file in indices {
+            let Some(known) = brought(file) else { return Ok(false) };
+            requests.complete([known.version.id])?;
+            let map = |blob| Some(Index::parse(&self.run.repo.blob(blob, MAX_INDEX).ok()?).ok()?.weight_map);
+            let theirs = map(known.version.id);
+            if theirs.is_none() || theirs != map(file.blob) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Makes a pull request. Its journal is on the disk before it is asked for.

@@ -142,8 +142,8 @@ impl Published {
 /// Publishes what was converted here.
 ///
 /// # Errors
-/// [`Unpublished::NoToken`], [`Unpublished::ReadOnlyToken`], [`Unpublished::SourceDiffers`], [`Unpublished::NotUnderLfs`], [`Error::NoObject`],
-/// [`Unpublished::DamagedObject`], [`Unpublished::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
+/// [`Unpublished::NoToken`], [`Unpublished::ReadOnlyToken`], [`Unpublished::SourceDiffers`], [`Unpublished::BranchDiffers`],
+/// [`Unpublished::NotUnderLfs`], [`Error::NoObject`], [`Unpublished::DamagedObject`], [`Unpublished::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
 /// git, the servers and the repository report. What is there of a pull request then was told as [`RemoteNote::HalfWay`].
 pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<Published, Error> {
     let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
@@ -254,11 +254,25 @@ impl Run<'_> {
             published.commit = Some(there.to_string());
             return Ok(published);
         }
+        if let Some(there) = there {
+            self.check_branch(there, &reference)?;
+        }
         let objects = self.prove(&published.plan.files)?;
         self.upload(&published.plan.files, &objects, &reference)?;
         let base = there.map_or_else(|| object_id(&published.plan.base), Ok)?;
         let (commit, said) = self.push(base, &published.plan.files, &reference)?;
         Ok(Published { how: How::Pushed, commit: Some(commit), said, ..published })
+    }
+
+    /// Has a branch that is moved on the checkpoints that were converted?
+    fn check_branch(&self, there: ObjectId, reference: &str) -> Result<(), Error> {
+        let changed = content::changed(self.repo, self.git, there, &self.repo.entries_of(there)?);
+        changed.map(drop).map_err(|error| match error {
+            Error::Unpublished(Unpublished::SourceDiffers { path }) => {
+                Unpublished::BranchDiffers { reference: reference.to_owned(), path }.into()
+            }
+            error => error,
+        })
     }
 
     /// The commit of a reference of the remote, fetched.

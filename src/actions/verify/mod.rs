@@ -47,7 +47,7 @@ pub use request::verify_pull_request;
 pub use shards::IndexFinding;
 
 /// The longest shard index that is read.
-const INDEX_LIMIT: u64 = 64 << 20;
+const INDEX_LIMIT: u64 = 256 << 20;
 
 /// What to verify.
 #[derive(Debug, Clone, Default)]
@@ -246,7 +246,7 @@ impl Run<'_> {
         let mut files = files.clone();
         let mut read = Vec::new();
         for path in indices {
-            match self.index(path.as_bstr()) {
+            match self.index(self.files, path.as_bstr()) {
                 Ok(index) => {
                     let shards = shards::shards_of(path.as_bstr(), &index).into_iter();
                     files.extend(shards.filter(|shard| self.is_there(shard.as_bstr())));
@@ -263,7 +263,10 @@ impl Run<'_> {
         }
         for (path, index) in read {
             let mut verified = Verified { is_index: true, ..Verified::of(path.as_bstr()) };
-            let verdict = shards::check(path.as_bstr(), &index, &|shard| self.tensors(shard), &mut verified);
+            let verdict = self.wanted(path.as_bstr()).and_then(|wanted| {
+                let tensors = |shard: &BStr| self.tensors(shard);
+                shards::check(path.as_bstr(), &index, &wanted, &tensors, &mut verified)
+            });
             self.tell(verified, verdict)?;
         }
         Ok(())
@@ -322,14 +325,27 @@ impl Run<'_> {
         }
     }
 
-    fn index(&self, path: &BStr) -> Result<Index, Error> {
+    /// The shards that a set has to have, by the index of its checkpoints.
+    fn wanted(&self, path: &BStr) -> Result<BTreeSet<BString>, Error> {
+        let Some(source) = self.checkpoints.index_of(path)? else { return Ok(BTreeSet::new()) };
+        let index = self.index(self.checkpoints, source.as_bstr())?;
+        Ok(shards::converted(source.as_bstr(), &index))
+    }
+
+    fn index(&self, tree: &Tree<'_>, path: &BStr) -> Result<Index, Error> {
         let failed = |source| Error::Safetensors(safetensors::Error::Io(source));
         let len = |len: u64| usize::try_from(len.min(INDEX_LIMIT)).unwrap_or(0);
-        let text = match self.files.open(path)? {
+        let text = match tree.open(path)? {
             Content::Here(source) => source.file.read_vec_at(0, len(source.file.len())).map_err(failed)?,
             Content::Blob(bytes) => bytes,
             Content::Spooled(file, _) => file.read_vec_at(0, len(file.len())).map_err(failed)?,
-            Content::There(pointer) => self.check.fetch(pointer, len(pointer.size))?,
+            Content::There(pointer) => {
+                let text = self.check.fetch(pointer, len(pointer.size))?;
+                match Oid::of(&text) {
+                    got if got == pointer.oid => text,
+                    got => return Err(Error::PointerMismatch { expected: pointer.oid, got }),
+                }
+            }
         };
         Ok(Index::parse(&text)?)
     }

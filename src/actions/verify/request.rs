@@ -10,7 +10,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::convert::Far;
 use super::super::pull::{self, PullRequest, Requests};
 use super::super::server::Watch;
-use super::super::{Error, Reporter, names};
+use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
 use super::tree::Tree;
 use super::{Run, Verdict, Verified, spool};
@@ -28,6 +28,10 @@ pub fn verify_pull_request(
     reporter: &dyn Reporter,
 ) -> Result<Vec<Verified>, Error> {
     pull::look_at(options, number, reporter, |requests, request| {
+        if !request.others.is_empty() {
+            // Right weights say nothing of these.
+            reporter.note(&Note::Remote(RemoteNote::OtherPaths { number, paths: request.others.clone() }));
+        }
         prove(requests, request, options, key, reporter)
     })
 }
@@ -71,6 +75,10 @@ pub(in crate::actions) fn prove(
 /// The files of git that are looked into.
 fn needed(request: &PullRequest, checkpoints: &Tree<'_>, now: &Tree<'_>) -> BTreeSet<ObjectId> {
     let mut needed: BTreeSet<ObjectId> = request.taken().map(|file| file.version.id).collect();
+    for file in &request.indices {
+        let Ok(Some(index)) = checkpoints.index_of(file.path.as_bstr()) else { continue };
+        needed.extend(checkpoints.blob(index.as_bstr()));
+    }
     for file in &request.files {
         let Ok(checkpoint) = checkpoints.checkpoint_of(file.path.as_bstr()) else { continue };
         needed.extend(checkpoints.blob(checkpoint.as_bstr()));

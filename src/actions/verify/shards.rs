@@ -1,7 +1,7 @@
 //! The index of a set of safetensors shards against what the shards hold.
 //!
-//! Invariant: an index is right if every key is in the shard that it names, every tensor of a shard is a key, and the
-//! size that it gives, if it does, is that of all tensors.
+//! Invariant: an index is right if every key is in the shard that it names, every tensor of a shard is a key, the size
+//! that it gives, if it does, is that of all tensors, and no shard is left out that the checkpoint's index has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,11 @@ pub enum IndexFinding {
     /// It names a shard that is not there.
     NoShard {
         /// The shard.
+        shard: BString,
+    },
+    /// It names no tensor of a shard that the checkpoint's index has.
+    LeftOut {
+        /// The shard, as it is called when it is converted.
         shard: BString,
     },
     /// It names a tensor that is not in its shard.
@@ -51,14 +56,22 @@ pub(super) fn shards_of(path: &BStr, index: &Index) -> BTreeSet<BString> {
     index.weight_map.values().map(|shard| names::beside(path, shard.as_bytes())).collect()
 }
 
-/// Holds an index against its shards. `tensors` looks into a shard.
+/// What the shards of a checkpoint's index are called when they are converted.
+pub(super) fn converted(path: &BStr, index: &Index) -> BTreeSet<BString> {
+    shards_of(path, index).iter().map(|shard| names::safetensors(shard.as_bstr())).collect()
+}
+
+/// Holds an index against its shards, and those that it has to have. `tensors` looks into a shard.
 pub(super) fn check(
     path: &BStr,
     index: &Index,
+    wanted: &BTreeSet<BString>,
     tensors: Lookup<'_>,
     verified: &mut Verified,
 ) -> Result<Verdict, Error> {
-    let (mut findings, mut total, mut is_whole) = (Vec::new(), 0_u64, true);
+    let left_out = wanted.difference(&shards_of(path, index)).cloned().collect::<Vec<_>>().into_iter();
+    let mut findings: Vec<_> = left_out.map(|shard| IndexFinding::LeftOut { shard }).collect();
+    let (mut total, mut is_whole) = (0_u64, true);
     let shards: BTreeSet<&String> = index.weight_map.values().collect();
     let mut held: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for shard in shards {

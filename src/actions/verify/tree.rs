@@ -142,18 +142,26 @@ impl<'a> Tree<'a> {
 
     /// The checkpoint that a safetensors file is named after.
     pub(super) fn checkpoint_of(&self, path: &BStr) -> Result<BString, Error> {
-        let is_source = |other: &BString| {
-            names::is_weight_like(other.as_bstr()) && names::safetensors(other.as_bstr()) == path
-        };
-        let mut found: BTreeSet<BString> = self.paths().filter(|other| is_source(other)).cloned().collect();
-        found.extend(self.beside(path).into_iter().filter(is_source));
+        let is_source = |other: &BStr| names::is_weight_like(other) && names::safetensors(other) == path;
+        self.only(path, &is_source)?.ok_or(Error::NoCheckpoint)
+    }
+
+    /// The index of checkpoints that an index of safetensors files is named after, if there is one.
+    pub(super) fn index_of(&self, path: &BStr) -> Result<Option<BString>, Error> {
+        self.only(path, &|other| names::is_index(other) && names::safetensors_index(other) == path)
+    }
+
+    /// The only one that a path is named after.
+    fn only(&self, path: &BStr, is_source: &dyn Fn(&BStr) -> bool) -> Result<Option<BString>, Error> {
+        let known = self.paths().filter(|other| is_source(other.as_bstr())).cloned();
+        let mut found: BTreeSet<BString> = known.collect();
+        found.extend(self.beside(path).into_iter().filter(|other| is_source(other.as_bstr())));
         let mut all = found.into_iter();
         match (all.next(), all.next()) {
-            (Some(only), None) => Ok(only),
             (Some(first), Some(second)) => {
                 Err(Error::SeveralCheckpoints { first, second, more: all.count() })
             }
-            (None, _) => Err(Error::NoCheckpoint),
+            (only, _) => Ok(only),
         }
     }
 

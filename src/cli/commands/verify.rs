@@ -154,6 +154,10 @@ pub(in crate::cli) fn finding_text(finding: &Finding) -> String {
         Finding::Index(IndexFinding::NoShard { shard }) => {
             format!("missing  the shard {}", sanitize::bytes(shard.as_ref()))
         }
+        Finding::Index(IndexFinding::LeftOut { shard }) => {
+            let shard = sanitize::bytes(shard.as_ref());
+            format!("missing  the shard {shard}, which the checkpoint's index has")
+        }
         Finding::Index(IndexFinding::NotInShard { name: tensor, shard }) => {
             format!("missing  {} is not in {}", name(tensor), name(shard))
         }
