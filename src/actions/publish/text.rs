@@ -41,9 +41,9 @@ pub(super) fn description(message: Option<&str>, files: &[File], marker: &str) -
     if !more.is_empty() {
         let _infallible = write!(text, "{more}\n\n");
     }
-    text += "These safetensors files were made from the checkpoints of this repository. Every tensor has the very bytes \
-             that it has there, and nothing in a safetensors file can be executed.\n\n\
-             | file | bytes | sha256 | converted from |\n|---|---|---|---|\n";
+    text += "These safetensors files stand for the checkpoints of this repository that are named beside them. Nothing in \
+             a safetensors file can be executed.\n\n\
+             | file | bytes | sha256 | in place of |\n|---|---|---|---|\n";
     for file in files {
         let oid = file.pointer.map_or_else(|| "-".to_owned(), |pointer| format!("`{}`", pointer.oid));
         let sources: Vec<_> = file.sources.iter().map(source).collect();
@@ -53,8 +53,8 @@ pub(super) fn description(message: Option<&str>, files: &[File], marker: &str) -
     let version = env!("CARGO_PKG_VERSION");
     let _infallible = write!(
         text,
-        "\nMade by git-st-convert {version}, without executing a pickle. To prove it in a clone of this repository, \
-         without trusting whoever opened this, where N is the number of this pull request:\n\n    \
+        "\nOpened with git-st-convert {version}, which executes no pickle. To prove that every tensor has the very bytes that it \
+         has in its checkpoint, in a clone of this repository, without trusting whoever opened this, where N is the number of this pull request:\n\n    \
          git st-convert verify --pr N\n\n{marker}\n"
     );
     text
