@@ -21,6 +21,7 @@ use ::zip::{CompressionMethod, ZipArchive};
 
 use self::end::Directory;
 pub use self::local::Header;
+use super::error::is_of_source;
 use super::torch::{self, Declared, Element};
 use super::{Contents, Deflated, Error, Format, Headers, Limits, Options, Record, Storage};
 use crate::pickle;
@@ -80,10 +81,7 @@ pub(super) fn directory(source: &dyn ReadAt) -> Result<ZipArchive<Reader<'_>>, E
 
 /// Why a record could not be inflated: for what it holds, or because the source could not be read.
 pub(super) fn broken(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Error::Zip(ZipError::Io(error)),
-        _ => Error::Io(error),
-    }
+    if is_of_source(&error) { Error::Io(error) } else { Error::Zip(ZipError::Io(error)) }
 }
 
 /// Is it one of torch's records but for the case, which torch ignores when it looks one up?

@@ -9,6 +9,8 @@
 //! With bit 3 of the flags, sizes and CRC may be 0: they follow the data. torch writes all its records
 //! so, and pads the extra field so that the data is aligned to 64 bytes.
 
+use std::io;
+
 use ::zip::CompressionMethod;
 use ::zip::read::ZipFileEntry;
 
@@ -107,7 +109,11 @@ impl Header {
 
     /// Reads and checks the header; returns where the data begins.
     pub(super) fn read(&self, source: &dyn ReadAt) -> Result<u64, Error> {
-        let bytes = source.read_vec_at(self.at, self.bytes()).map_err(|_| self.differs("place"))?;
+        let bytes = source.read_vec_at(self.at, self.bytes());
+        let bytes = bytes.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.differs("place"),
+            _ => Error::Io(error),
+        })?;
         self.check(&bytes)
     }
 
