@@ -127,6 +127,7 @@ impl<'a> Archive<'a> {
             if is_misspelt(below) {
                 return Err(ambiguous(format!("torch would take {name} for another record")));
             }
+            check_method(name, file.compression())?;
             let stored = file.compression() == CompressionMethod::Stored;
             let header = Header::of(&file, name);
             let foreseen = headers == Headers::Foresee && stored && below.starts_with("data/");
@@ -141,7 +142,7 @@ impl<'a> Archive<'a> {
                 foreseen: foreseen.then_some(header),
             };
             check_flags(name, file.flags().as_u16())?;
-            check_entry(name, &entry, file.compression(), source.len())?;
+            check_entry(name, &entry, source.len())?;
             entries.insert(below.to_owned(), entry);
         }
         let root = root.ok_or(Error::NoTensors)?;
@@ -319,10 +320,14 @@ fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
     if flags & refused == 0 { Ok(()) } else { Err(ambiguous(format!("{name} is encrypted or patched"))) }
 }
 
-fn check_entry(name: &str, entry: &Entry, method: CompressionMethod, source_len: u64) -> Result<(), Error> {
-    if !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
-        return Err(ambiguous(format!("{name} is compressed by a method that torch does not know")));
+fn check_method(name: &str, method: CompressionMethod) -> Result<(), Error> {
+    match method {
+        CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
+        _ => Err(ambiguous(format!("{name} is compressed by a method that torch does not know"))),
     }
+}
+
+fn check_entry(name: &str, entry: &Entry, source_len: u64) -> Result<(), Error> {
     if entry.stored && entry.compressed != entry.len {
         return Err(ambiguous(format!("{name} is stored and has two lengths")));
     }

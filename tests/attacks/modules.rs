@@ -226,6 +226,8 @@ fn towers_of_modules() {
         [below, b"q\x000".to_vec(), made(&parts(empty(), empty(), modules))].concat()
     });
     assert!(matches!(refused(&zip_of(&deep)), Error::Limit { what: "nested values", .. }));
+    let beside = pickle::named(&[("deep", deep), ("b", made(&parts(weight(), empty(), empty())))]);
+    assert!(matches!(refused(&zip_of(&beside)), Error::Limit { what: "nested values", .. }));
 }
 
 #[test]

@@ -153,6 +153,9 @@ fn numbers_that_stand_for_nothing_or_for_two_things() {
         let object = pickle::named(&[("a", number(id))]);
         assert_tar(&archive(&members(&one_storage(), &one_tensor(), &object)));
     }
+    let object = pickle::named(&[("a", number("1")), ("b", pickle::persistent(&[]))]);
+    let nothing = wrong(&archive(&members(&one_storage(), &one_tensor(), &object)));
+    assert_eq!(nothing, "a persistent id that stands for nothing");
     // A storage where a tensor should be.
     let object = pickle::named(&[("a", number("1")), ("b", number("11"))]);
     let error = refused(&archive(&members(&one_storage(), &one_tensor(), &object)));
@@ -273,6 +276,8 @@ fn storages_and_tensors_of_another_form() {
     assert_eq!(wrong(&head(pickle::tuple(&[int(11), class()]))), "a malformed storage");
     assert_eq!(wrong(&head(pickle::tuple(&[int(11), int(0), class()]))), "a malformed storage");
     assert_eq!(wrong(&head(pickle::tuple(&[text("x"), text("cpu"), class()]))), "a storage without a number");
+    let head_of = |key| head(pickle::tuple(&[key, text("cpu"), class()]));
+    assert_eq!(wrong(&head_of(pickle::none())), "a storage without a number");
     assert_eq!(wrong(&head(dropped(&[int(11), text("cpu"), int(1)]))), "a storage without a class");
     assert_eq!(
         wrong(&head(pickle::tuple(&[int(11), text("cpu"), int(1)]))),

@@ -133,8 +133,8 @@ fn tensors_by_other_functions() {
     let parameter = call(&global("torch._utils", "_rebuild_parameter"), &[unknown, vec![0x88], none()]);
     assert_eq!(wrong(parameter), "pickle calls `my.pkg.restore` on a tensor at a");
     let evil = call(&global("torch", "Shape"), &[sizes()]);
-    let sized = call(&global("torch._utils", "_rebuild_tensor"), &four_and(evil, &[]));
-    assert_eq!(wrong(sized), "tensor a has malformed sizes");
+    let tensor = call(&global("torch._utils", "_rebuild_tensor"), &four_and(evil, &[]));
+    assert_eq!(wrong(tensor), "tensor a has malformed sizes");
 }
 
 #[test]

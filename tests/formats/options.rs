@@ -7,7 +7,7 @@ use git_st_convert::checkpoint::{self, Error, Headers, Limits, Options, Plan, ti
 use git_st_convert::read_at::ReadAt;
 
 use super::fixtures;
-use crate::checkpoint::{pickle, zip_of};
+use crate::checkpoint::{archive, floats, pickle, records, zip_of};
 
 fn with_key(object: &[u8], key: &str) -> Result<Plan, Error> {
     checkpoint::plan(&zip_of(object), &Options { key: Some(key.to_owned()), ..Options::default() })
@@ -82,6 +82,24 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     assert_eq!(planned(&two, &|limits| limits.output = Some(32)), None);
     let output = Some("has 32 bytes of tensors, over the limit of 31".to_owned());
     assert_eq!(planned(&two, &|limits| limits.output = Some(31)), output);
+}
+
+#[test]
+fn headers_that_cannot_be_foreseen_are_read() {
+    let all = records(&pickle::named(&[("a", pickle::four())]), &[("0", &floats(4))]);
+    let planned = |file: &[u8], headers| {
+        checkpoint::plan(&file.to_vec(), &Options { headers, ..Options::default() }).unwrap()
+    };
+    // With bit 3 of the flags a descriptor follows the data, but not here.
+    let without = all.iter().map(|record| record.clone().both(|header| header.flags |= 1 << 3));
+    let without: Vec<_> = without.collect();
+    for (records, foreseen) in [(all, 1), (without, 0)] {
+        let file = archive::write(&records);
+        let (read, ahead) = (planned(&file, Headers::Read), planned(&file, Headers::Foresee));
+        assert_eq!(ahead.storages, read.storages);
+        assert_eq!((ahead.headers.len(), read.headers.len()), (foreseen, 0));
+        checkpoint::prove(&file, &ahead).unwrap();
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct Header {
     name: String,
     at: u64,
     flags: u16,
-    method: Option<u16>,
+    method: u16,
     crc32: u32,
     compressed: u64,
     size: u64,
@@ -63,11 +63,8 @@ pub struct Header {
 
 impl Header {
     pub(super) fn of(file: &ZipFileEntry<'_>, name: &str) -> Self {
-        let method = match file.compression() {
-            CompressionMethod::Stored => Some(0),
-            CompressionMethod::Deflated => Some(8),
-            _ => None,
-        };
+        // Others are refused before.
+        let method = if file.compression() == CompressionMethod::Stored { 0 } else { 8 };
         Self {
             name: name.to_owned(),
             at: file.header_start(),
@@ -137,7 +134,7 @@ impl Header {
         if local.flags != self.flags {
             return Err(self.differs("set of flags"));
         }
-        if Some(local.method) != self.method {
+        if local.method != self.method {
             return Err(self.differs("method"));
         }
         if usize::from(local.name_len) != self.name.len() || local_name != self.name.as_bytes() {
