@@ -2,6 +2,8 @@
 
 use std::io;
 
+use ::zip::result::ZipError;
+
 use super::{Kind, Mismatch};
 use crate::pickle;
 
@@ -41,7 +43,7 @@ pub enum Error {
     },
     /// The zip archive could not be read.
     #[error("zip archive cannot be read")]
-    Zip(#[source] ::zip::result::ZipError),
+    Zip(#[source] ZipError),
     /// The zip archive does not end with its directory.
     #[error("zip archive is cut off: it has no end record")]
     NoEndRecord,
@@ -219,11 +221,16 @@ impl Error {
     /// Could the file not be read, rather than be refused for what it holds?
     pub fn is_io(&self) -> bool {
         match self {
-            Self::Io(error) => error.kind() != io::ErrorKind::UnexpectedEof,
-            Self::Pickle { source: pickle::Error::Io { source, .. }, .. } => {
-                source.kind() != io::ErrorKind::UnexpectedEof
-            }
+            Self::Io(error)
+            | Self::Zip(ZipError::Io(error))
+            | Self::Pickle { source: pickle::Error::Io { source: error, .. }, .. } => is_of_source(error),
             _ => false,
         }
     }
+}
+
+/// Does the source fail, rather than end too early or hold what cannot be inflated?
+pub(super) fn is_of_source(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    !matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput)
 }

@@ -134,4 +134,33 @@ mod tests {
         assert_eq!(Kind::of_head(b""), Kind::Empty);
         assert_eq!(Kind::of_head(b"PK\x03\x04"), Kind::Zip);
     }
+
+    #[test]
+    fn kinds_have_names_and_few_are_checkpoints() {
+        let tar = [vec![b'0'; 257], b"ustar\x0000".to_vec()].concat();
+        for (head, name, is_checkpoint) in [
+            (b"PK\x05\x06".as_slice(), "a zip archive", true),
+            (MAGIC_TEXT, "a legacy torch file", true),
+            (&tar, "a tar archive", true),
+            (b"\x10\0\0\0\0\0\0\0{", "a safetensors file", false),
+            (b"version http://git-media.io/v/2\n", "a Git LFS pointer", false),
+            (b"\x80\x05N.", "a pickle without storages", false),
+            (b"<?xml version=\"1.0\"?>", "a web page", false),
+            (b"<HTML>", "a web page", false),
+            (b"\x1f\x8b\x08", "a compressed file", false),
+            (b"BZh9", "a compressed file", false),
+            (b"\xfd7zXZ\0", "a compressed file", false),
+            (b"\x28\xb5\x2f\xfd", "a compressed file", false),
+            (b"7z\xbc\xaf\x27\x1c", "a compressed file", false),
+            (b"GGUF\x03", "a GGUF file", false),
+            (b"\x89HDF\r\n\x1a\n", "an HDF5 file", false),
+            (b"", "an empty file", false),
+            (b"\x80\x06N.", "something else", false),
+            // A header of safetensors has at most 100 MB.
+            (b"\x01\xe1\xf5\x05\0\0\0\0{", "something else", false),
+        ] {
+            let kind = Kind::of(&head.to_vec()).unwrap();
+            assert_eq!((kind.to_string().as_str(), kind.is_checkpoint()), (name, is_checkpoint), "{head:?}");
+        }
+    }
 }

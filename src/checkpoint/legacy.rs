@@ -13,6 +13,7 @@
 //! the stream ends where the last storage does. Source: torch's `serialization.py`, `_legacy_load`.
 
 use std::collections::HashSet;
+use std::io;
 
 use serde::Deserialize;
 
@@ -47,7 +48,7 @@ struct Stream<'a> {
 /// Reads the container and the pickles in it.
 pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
     // torch looks for a tar archive first.
-    if tar::has_header(source) {
+    if tar::has_header(source)? {
         return Err(Error::Legacy { what: "the header of a tar archive", at: 0 });
     }
     let mut stream = Stream { source, limits, at: 0 };
@@ -139,7 +140,10 @@ impl Stream<'_> {
                 return Err(bad("is in the list twice"));
             }
             let mut count = [0; 8];
-            self.source.read_exact_at(&mut count, at).map_err(|_| bad("is cut off"))?;
+            self.source.read_exact_at(&mut count, at).map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => bad("is cut off"),
+                _ => Error::Io(error),
+            })?;
             let width = storage.element.width();
             let got =
                 u64::try_from(i64::from_le_bytes(count)).ok().and_then(|count| count.checked_mul(width));

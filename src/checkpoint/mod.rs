@@ -106,7 +106,7 @@ pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     let contents = match Kind::of(source)? {
         Kind::Zip => zip::read(source, options)?,
         Kind::Legacy => legacy::read(source, &options.limits)?,
-        Kind::Tar if is_torch_tar(source) => tar::read(source, &options.limits)?,
+        Kind::Tar if tar::begins_as_torch_s(source)? => tar::read(source, &options.limits)?,
         kind => return Err(Error::NotCheckpoint { kind }),
     };
     select::plan(contents, source.len(), options)

@@ -50,18 +50,30 @@ fn fail(what: &'static str, at: u64) -> Error {
 
 /// Does the archive begin with a member of torch's?
 pub fn is_torch_tar(source: &dyn ReadAt) -> bool {
+    begins_as_torch_s(source).unwrap_or(false)
+}
+
+/// The same; a source that fails is an error.
+pub(super) fn begins_as_torch_s(source: &dyn ReadAt) -> Result<bool, Error> {
     let first = match header(source, 0) {
         Ok(Some(extended)) if extended.kind == b'x' => header(source, extended.next),
         first => first,
     };
-    matches!(first, Ok(Some(header)) if MEMBERS.iter().any(|name| name.as_bytes() == header.name))
+    match first {
+        Ok(Some(header)) => Ok(MEMBERS.iter().any(|name| name.as_bytes() == header.name)),
+        Err(error) if error.is_io() => Err(error),
+        _ => Ok(false),
+    }
 }
 
 /// Would Python take the first block for the header of an archive? It looks at the checksum alone, signed or not.
-pub(super) fn has_header(source: &dyn ReadAt) -> bool {
-    let Ok(block) = source.read_vec_at(0, BLOCK) else { return false };
+pub(super) fn has_header(source: &dyn ReadAt) -> Result<bool, Error> {
+    if source.len() < 512 {
+        return Ok(false);
+    }
+    let block = source.read_vec_at(0, BLOCK)?;
     let sums = octal(block.get(148..156).unwrap_or_default()).map(|sum| (sum, checksums(&block)));
-    sums.is_some_and(|(sum, (unsigned, signed))| sum == unsigned || i64::try_from(sum) == Ok(signed))
+    Ok(sums.is_some_and(|(sum, (unsigned, signed))| sum == unsigned || i64::try_from(sum) == Ok(signed)))
 }
 
 /// Reads the container and the pickles in it.

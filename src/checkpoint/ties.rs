@@ -185,3 +185,119 @@ fn choose(
     let others = set.iter().filter(|tensor| tensor.name != kept);
     ties.dropped.extend(others.map(|tensor| (tensor.name.clone(), kept.to_owned())));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{DType, Format, Storage};
+
+    /// Floats in storage 0, which has 16 bytes.
+    fn view(name: &str, offset: u64, shape: &[u64], strides: &[u64]) -> Tensor {
+        Tensor {
+            name: name.to_owned(),
+            dtype: DType::F32,
+            shape: shape.to_vec(),
+            strides: strides.to_vec(),
+            offset,
+            width: 4,
+            storage: 0,
+            conjugate: false,
+            negate: false,
+        }
+    }
+
+    fn plan(tensors: &[Tensor]) -> Plan {
+        Plan {
+            format: Format::Zip,
+            key: String::new(),
+            tensors: tensors.to_vec(),
+            storages: vec![Storage { key: "0".to_owned(), at: 0, len: 16, big_endian: false }],
+            ignored: Vec::new(),
+            globals: Vec::new(),
+            records: Vec::new(),
+            headers: Vec::new(),
+            deflated: Vec::new(),
+            embedded: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|&(dropped, kept)| (dropped.to_owned(), kept.to_owned())).collect()
+    }
+
+    #[test]
+    fn a_name_to_keep_is_kept_or_refused() {
+        let part = view("part", 1, &[2], &[1]);
+        let tensors = [view("a", 0, &[4], &[1]), view("b", 0, &[2, 2], &[2, 1]), part];
+        let keep = |names: &[&str]| {
+            let keep = names.iter().map(|&name| name.to_owned()).collect();
+            resolve(&plan(&tensors), &Policy { aliases: BTreeSet::new(), keep })
+        };
+        let first = keep(&[]).unwrap();
+        assert_eq!((first.kept, first.dropped), (vec![0], pairs(&[("b", "a"), ("part", "a")])));
+        let second = keep(&["b"]).unwrap();
+        assert_eq!((second.kept, second.dropped), (vec![1], pairs(&[("a", "b"), ("part", "b")])));
+        // One that is not here may be another file's.
+        assert_eq!(keep(&["elsewhere"]).unwrap().kept, [0]);
+        for (names, refused) in [(["a", "b"].as_slice(), "b"), (&["part"], "part"), (&["b", "part"], "part")]
+        {
+            match keep(names) {
+                Err(Error::Keep { name }) => assert_eq!(name, refused),
+                other => panic!("{names:?}: {other:?}"),
+            }
+        }
+        let alone = resolve(
+            &plan(&tensors[..1]),
+            &Policy { aliases: BTreeSet::new(), keep: ["a".to_owned()].into_iter().collect() },
+        );
+        assert!(matches!(alone, Err(Error::Keep { name }) if name == "a"));
+    }
+
+    #[test]
+    fn what_no_other_can_stand_for_is_copied() {
+        let mut tensors = [view("a", 0, &[4], &[1]), view("b", 0, &[4], &[1]), view("c", 0, &[4], &[1])];
+        tensors[1].dtype = DType::I32;
+        tensors[2].negate = true;
+        let ties = resolve(&plan(&tensors), &Policy::default()).unwrap();
+        assert_eq!((ties.kept, ties.dropped.len()), (vec![0, 1, 2], 0));
+        let copies: Vec<_> = ties.copies.iter().map(|(name, why)| (name.as_str(), *why)).collect();
+        assert_eq!(copies, [("b", "has another dtype"), ("c", "is conjugated or negated")]);
+    }
+
+    #[test]
+    fn of_old_the_first_name_of_a_place_was_kept() {
+        let (whole, prefix) = (view("z", 0, &[4], &[1]), view("a", 0, &[2], &[1]));
+        let apart = view("m", 2, &[2], &[1]);
+        let ties = by_first_name(&plan(&[whole.clone(), prefix.clone(), apart.clone()])).unwrap();
+        assert_eq!((ties.kept, ties.dropped), (vec![0, 2], pairs(&[("a", "z")])));
+        // Of the whole its beginning alone was left.
+        assert_eq!(by_first_name(&plan(&[prefix, whole.clone()])), None);
+        assert_eq!(by_first_name(&plan(&[whole, view("t", 0, &[2, 2], &[1, 2])])), None);
+        // Two that are empty were one.
+        let empty = |name| view(name, 0, &[0], &[1]);
+        assert_eq!(by_first_name(&plan(&[empty("a"), apart])).unwrap().kept, [0, 1]);
+        assert_eq!(by_first_name(&plan(&[empty("a"), empty("b")])), None);
+    }
+
+    #[test]
+    fn a_tensor_holds_what_its_bytes_have_in_one_run() {
+        let whole = view("a", 0, &[2, 2], &[2, 1]);
+        let transposed = view("t", 0, &[2, 2], &[1, 2]);
+        let with = |change: fn(&mut Tensor)| {
+            let mut other = view("b", 0, &[4], &[1]);
+            change(&mut other);
+            other
+        };
+        assert!(holds(&whole, &with(|_| {})));
+        assert!(holds(&whole, &view("b", 3, &[1], &[1])));
+        assert!(!holds(&view("b", 1, &[2], &[1]), &whole));
+        assert!(!holds(&whole, &with(|other| other.storage = 1)));
+        assert!(!holds(&whole, &with(|other| other.dtype = DType::I32)));
+        assert!(!holds(&whole, &with(|other| other.negate = true)));
+        assert!(!holds(&whole, &with(|other| other.shape = vec![0])));
+        // Written in another order; the same view twice is written twice the same.
+        assert!(!holds(&whole, &transposed) && !holds(&transposed, &whole));
+        assert!(holds(&transposed, &transposed));
+    }
+}

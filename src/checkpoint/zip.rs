@@ -21,6 +21,7 @@ use ::zip::{CompressionMethod, ZipArchive};
 
 use self::end::Directory;
 pub use self::local::Header;
+use super::error::is_of_source;
 use super::torch::{self, Declared, Element};
 use super::{Contents, Deflated, Error, Format, Headers, Limits, Options, Record, Storage};
 use crate::pickle;
@@ -80,10 +81,7 @@ pub(super) fn directory(source: &dyn ReadAt) -> Result<ZipArchive<Reader<'_>>, E
 
 /// Why a record could not be inflated: for what it holds, or because the source could not be read.
 pub(super) fn broken(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Error::Zip(ZipError::Io(error)),
-        _ => Error::Io(error),
-    }
+    if is_of_source(&error) { Error::Io(error) } else { Error::Zip(ZipError::Io(error)) }
 }
 
 /// Is it one of torch's records but for the case, which torch ignores when it looks one up?
@@ -129,6 +127,7 @@ impl<'a> Archive<'a> {
             if is_misspelt(below) {
                 return Err(ambiguous(format!("torch would take {name} for another record")));
             }
+            check_method(name, file.compression())?;
             let stored = file.compression() == CompressionMethod::Stored;
             let header = Header::of(&file, name);
             let foreseen = headers == Headers::Foresee && stored && below.starts_with("data/");
@@ -143,7 +142,7 @@ impl<'a> Archive<'a> {
                 foreseen: foreseen.then_some(header),
             };
             check_flags(name, file.flags().as_u16())?;
-            check_entry(name, &entry, file.compression(), source.len())?;
+            check_entry(name, &entry, source.len())?;
             entries.insert(below.to_owned(), entry);
         }
         let root = root.ok_or(Error::NoTensors)?;
@@ -321,10 +320,14 @@ fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
     if flags & refused == 0 { Ok(()) } else { Err(ambiguous(format!("{name} is encrypted or patched"))) }
 }
 
-fn check_entry(name: &str, entry: &Entry, method: CompressionMethod, source_len: u64) -> Result<(), Error> {
-    if !matches!(method, CompressionMethod::Stored | CompressionMethod::Deflated) {
-        return Err(ambiguous(format!("{name} is compressed by a method that torch does not know")));
+fn check_method(name: &str, method: CompressionMethod) -> Result<(), Error> {
+    match method {
+        CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
+        _ => Err(ambiguous(format!("{name} is compressed by a method that torch does not know"))),
     }
+}
+
+fn check_entry(name: &str, entry: &Entry, source_len: u64) -> Result<(), Error> {
     if entry.stored && entry.compressed != entry.len {
         return Err(ambiguous(format!("{name} is stored and has two lengths")));
     }

@@ -29,6 +29,9 @@ fn numbers_of_every_spelling() {
     huge.extend([1; 20]);
     huge.push(b'.');
     assert_eq!(root(&huge), Value::Huge);
+    let digits = |count: usize| root(&[b"I".as_slice(), &b"9".repeat(count), b"\n."].concat());
+    assert_eq!(digits(38), Value::Big(Box::new(10_i128.pow(38) - 1)));
+    assert_eq!(digits(39), Value::Huge);
 }
 
 #[test]
@@ -45,6 +48,7 @@ fn text_of_every_spelling() {
     assert_eq!(root(b"V\\u00e9\\U0001F600\n."), Value::Str("é😀".into()));
     assert_eq!(root(b"U\x02hi."), Value::Str("hi".into()));
     assert_eq!(root(b"U\x01\xff."), Value::Bytes(Box::from([0xff])));
+    assert_eq!(root(b"S'\xff'\n."), Value::Bytes(Box::from([0xff])));
     assert!(pickle(b"S'a'b'\n.").is_err());
     assert!(pickle(b"V\\ud800\n.").is_err());
 }
@@ -89,8 +93,100 @@ fn mutation_of_what_is_not_ours_is_refused() {
 }
 
 #[test]
+fn what_an_opcode_finds_is_named_by_its_type() {
+    let on = |bytes: &[u8]| match pickle(bytes) {
+        Err(Error::WrongType { opcode, at, on }) => (opcode, at, on),
+        other => panic!("{bytes:?}: {other:?}"),
+    };
+    let huge = [b"\x8a\x14".as_slice(), &[1; 20]].concat();
+    for (value, name) in [
+        (b"N".as_slice(), "None"),
+        (b"\x88", "a bool"),
+        (b"K\x01", "an int"),
+        (b"\x8a\x09\0\0\0\0\0\0\0\0\x01", "an int"),
+        (&huge, "an int"),
+        (b"F1.5\n", "a float"),
+        (b"U\x01a", "a str"),
+        (b"C\x01a", "bytes"),
+        (b"\x96\x01\0\0\0\0\0\0\0a", "a bytearray"),
+        (b"]", "a list"),
+        (b"}", "a dict"),
+        (b"\x8f", "a set"),
+        (b"(\x91", "a frozenset"),
+        (b"cos\nsystem\n", "a class or function"),
+        (b"ca\nb\n)R", "an object"),
+        (b"NQ", "a persistent id"),
+    ] {
+        // In the place of the tuple of arguments.
+        let at = u64::try_from(value.len()).unwrap() + 5;
+        assert_eq!(on(&[b"ca\nb\n", value, b"R."].concat()), ("REDUCE", at, name));
+    }
+    assert_eq!(on(b")Na."), ("APPEND", 2, "a tuple"));
+    assert_eq!(on(b"ca\nb\n)N\x92."), ("NEWOBJ_EX", 7, "None"));
+}
+
+#[test]
+fn depth_goes_through_everything_that_holds_values() {
+    let depth = |bytes: &[u8], limit| pickle(bytes).unwrap().depth(limit);
+    assert_eq!(depth(b"N.", 0), Some(0));
+    for one in [b"(Nl.".as_slice(), b"N\x85.", b"(NNd.", b"\x8f(N\x90.", b"(N\x91.", b"NQ.", b"ca\nb\n)R."] {
+        assert_eq!((depth(one, 1), depth(one, 0)), (Some(1), None), "{one:?}");
+    }
+    // In the arguments, the keywords, the state, the items and what is appended.
+    for two in [
+        b"ca\nb\nN\x85R.".as_slice(),
+        b"ca\nb\n)}NNs\x92.",
+        b"ca\nb\n)R]Nab.",
+        b"ca\nb\n)R]NaNs.",
+        b"ca\nb\n)RN]Nas.",
+        b"ca\nb\n)R]Naa.",
+        b"ca\nb\n)R(]Na\x90.",
+    ] {
+        assert_eq!((depth(two, 2), depth(two, 1)), (Some(2), None), "{two:?}");
+    }
+    assert_eq!(depth(b"]q\0h\0a.", 1000), None);
+    // More places than there are values: a tower of pairs.
+    assert_eq!(depth(&[b"N".as_slice(), &b"2\x86".repeat(60), b"."].concat(), 1000), None);
+}
+
+/// A source of some bytes that cannot be read from one of them on.
+struct Broken(Vec<u8>, u64);
+
+impl ReadAt for Broken {
+    fn len(&self) -> u64 {
+        ReadAt::len(&self.0)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> std::io::Result<()> {
+        if at >= self.1 {
+            return Err(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        }
+        self.0.read_exact_at(buf, at)
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_said_to_be_so() {
+    // The first read is of 4 KiB, the next begins behind it.
+    let long = [b"(".as_slice(), &b"N".repeat(5000), b"t."].concat();
+    for (from, expected) in [(0, 0), (1, 4096)] {
+        match read(&Broken(long.clone(), from), 0, &Limits::default()) {
+            Err(Error::Io { at, source }) => {
+                assert_eq!((at, source.kind()), (expected, std::io::ErrorKind::TimedOut));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let whole = read(&Broken(long, 5000), 0, &Limits::default()).unwrap();
+    assert_eq!(whole.values.tuple(whole.root).map(<[Id]>::len), Some(5000));
+}
+
+#[test]
 fn frames_are_enforced() {
     assert_eq!(root(b"\x80\x04\x95\x02\0\0\0\0\0\0\0N."), Value::None);
+    // One after the other, and none at the end.
+    let two = b"\x80\x04\x95\x02\0\0\0\0\0\0\0N0\x95\x02\0\0\0\0\0\0\0K\x07.";
+    assert_eq!(root(two), Value::Int(7));
     // The string reaches over the end of its frame, which hides what follows from some readers.
     assert!(matches!(pickle(b"\x80\x04\x95\x03\0\0\0\0\0\0\0\x8c\x02hi."), Err(Error::Frame { .. })));
     assert!(matches!(

@@ -182,6 +182,93 @@ fn arrays_of_other_forms() {
     assert!(refused(&latin("latin1", &"\u{100}".repeat(16))).to_string().contains("malformed"));
 }
 
+/// Why the array at `x` is refused.
+#[track_caller]
+fn wrong(array: &[u8]) -> String {
+    match refused(&file(array)) {
+        Error::Unsupported { name, what } if name == "x" => what,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn buffers_that_are_no_arrays() {
+    let malformed = "a malformed numpy array";
+    let (sizes, kind, held) = (|| shape(&[2, 2]), || dtype("f4", "<"), || bytes(&[0; 16]));
+    let buffer = |args: &[Vec<u8>]| pickle::call(&pickle::global("numpy.core.numeric", "_frombuffer"), args);
+    let ordered = |order: Vec<u8>| buffer(&[held(), kind(), sizes(), order]);
+    for (order, strides) in [("C", [2, 1]), ("F", [1, 2])] {
+        let found = plan(&file(&ordered(pickle::text(order)))).unwrap();
+        let tensor = found.tensors.iter().find(|tensor| tensor.name == "x").unwrap();
+        assert_eq!((&*tensor.shape, &*tensor.strides), ([2, 2].as_slice(), strides.as_slice()), "{order}");
+    }
+    // An order that numpy has and does not write, one that is no text, a state, a part too few, no call.
+    assert_eq!(wrong(&ordered(pickle::text("A"))), malformed);
+    assert_eq!(wrong(&ordered(pickle::none())), malformed);
+    assert_eq!(wrong(&pickle::built(&ordered(pickle::text("C")), &pickle::tuple(&[]))), malformed);
+    assert_eq!(wrong(&buffer(&[held(), kind(), sizes()])), malformed);
+    let new = |module: &str, name: &str, args: &[Vec<u8>]| {
+        [pickle::global(module, name), pickle::tuple(args), vec![0x81]].concat()
+    };
+    let args = [held(), kind(), sizes(), pickle::text("C")];
+    assert_eq!(wrong(&new("numpy.core.numeric", "_frombuffer", &args)), malformed);
+    // The bytes by another call: with a state, with items, with arguments, by another function, by none.
+    let codecs = || pickle::global("_codecs", "encode");
+    let zeros = || pickle::text(&"\0".repeat(16));
+    let encoded = || pickle::call(&codecs(), &[zeros(), pickle::text("latin1")]);
+    let of = |held: Vec<u8>| array(&sizes(), &kind(), &held);
+    assert!(converted(&file(&of(encoded()))).is_ok());
+    assert!(converted(&file(&of(zeros()))).is_ok());
+    assert_eq!(wrong(&of(pickle::built(&encoded(), &pickle::int(1)))), malformed);
+    assert_eq!(wrong(&of([encoded(), pickle::int(1), b"a".to_vec()].concat())), malformed);
+    assert_eq!(wrong(&of(pickle::call(&codecs(), &[zeros()]))), malformed);
+    assert_eq!(wrong(&of(pickle::call(&pickle::global("builtins", "bytes"), &[held()]))), malformed);
+    assert_eq!(wrong(&of(new("_codecs", "encode", &[zeros(), pickle::text("latin1")]))), malformed);
+    // `bytes()` is what protocol 2 writes for none.
+    let none = pickle::call(&pickle::global("__builtin__", "bytes"), &[]);
+    assert!(converted(&file(&array(&shape(&[0]), &kind(), &none))).is_ok());
+    // A state of another version, or of another length.
+    let made = || {
+        let args = [pickle::global("numpy", "ndarray"), shape(&[0]), bytes(b"b")];
+        pickle::call(&pickle::global("numpy.core.multiarray", "_reconstruct"), &args)
+    };
+    let state = |version| pickle::tuple(&[pickle::int(version), sizes(), kind(), vec![0x89], held()]);
+    assert!(converted(&file(&pickle::built(&made(), &state(0)))).is_ok());
+    assert_eq!(wrong(&pickle::built(&made(), &state(2))), malformed);
+    assert_eq!(wrong(&pickle::built(&made(), &pickle::tuple(&[pickle::int(1), sizes()]))), malformed);
+}
+
+#[test]
+fn elements_that_no_tensor_has() {
+    let held = bytes(&[0; 16]);
+    let of = |dtype: Vec<u8>| wrong(&array(&shape(&[4]), &dtype, &held));
+    for (code, order, what) in [
+        ("O8", "|", "a numpy array of objects"),
+        ("S4", "|", "a numpy array of text"),
+        ("U4", "<", "a numpy array of text"),
+        ("a4", "|", "a numpy array of text"),
+        ("V4", "|", "a numpy array of records"),
+        ("M8", "<", "a numpy array of dates or times"),
+        ("m8", "<", "a numpy array of dates or times"),
+        ("c16", "<", "a numpy array of dtype c16"),
+        ("", "<", "a numpy array of dtype "),
+        ("f4", "=", "a malformed numpy array"),
+        ("i2", "|", "a malformed numpy array"),
+    ] {
+        assert_eq!(of(dtype(code, order)), what, "{code}");
+    }
+    // A dtype by its class, as ml_dtypes has it; one that is made without a call; an array with a mask.
+    let by = |class: Vec<u8>| pickle::call(&pickle::global("numpy", "dtype"), &[class]);
+    assert_eq!(of(by(pickle::global("ml_dtypes", "bfloat16"))), "a numpy array of a class or function");
+    let new = [pickle::global("numpy", "dtype"), pickle::tuple(&[pickle::text("f4")]), vec![0x81]].concat();
+    assert_eq!(of(new), "a malformed numpy array");
+    let masked = pickle::call(&pickle::global("numpy.ma.core", "_mareconstruct"), &[]);
+    assert_eq!(wrong(&masked), "a masked numpy array");
+    let matrix = pickle::global("numpy", "matrix");
+    let matrix = array_of(&matrix, &shape(&[4]), &dtype("f4", "<"), &[0x89], &held);
+    assert_eq!(wrong(&matrix), "a numpy array of class numpy.matrix");
+}
+
 #[test]
 fn one_byte_string_for_many_arrays() {
     // 2,000 arrays of the same 64 kB: it is held once, and the output has a limit.

@@ -5,6 +5,7 @@
 mod archives;
 mod arrays;
 mod bypasses;
+mod ends;
 mod legacy;
 mod measured;
 mod memory;

@@ -153,6 +153,63 @@ fn modules_that_hold_each_other() {
 }
 
 #[test]
+fn sets_of_names_in_other_forms() {
+    let left_out = |set: Vec<u8>| {
+        let mut all = parts(weight(), pickle::named(&[("cache", pickle::four())]), empty());
+        all.push(("_non_persistent_buffers_set", set));
+        made(&all)
+    };
+    let set = |args: &[Vec<u8>]| pickle::call(&pickle::global("builtins", "set"), args);
+    let names_of = |items: &[Vec<u8>], end: u8| [b"(".to_vec(), items.concat(), vec![end]].concat();
+    let cache = || [pickle::text("cache")];
+    for plain in [
+        names_of(&cache(), 0x91),
+        [b"\x8f".to_vec(), names_of(&cache(), 0x90)].concat(),
+        set(&[pickle::list(&cache())]),
+        set(&[pickle::tuple(&cache())]),
+    ] {
+        assert_eq!(names(&zip_of(&left_out(plain))), ["weight"]);
+    }
+    assert_eq!(names(&zip_of(&left_out(set(&[])))), ["cache", "weight"]);
+    let what = "has no plain set of buffers that are left out";
+    assert_module(&left_out(set(&[pickle::text("cache")])), what);
+    assert_module(&left_out(set(&[pickle::list(&cache()), pickle::none()])), what);
+    assert_module(&left_out(set(&[pickle::list(&[pickle::int(1)])])), what);
+    assert_module(&left_out(pickle::call(&pickle::global("my.pkg", "set"), &[])), what);
+}
+
+#[test]
+fn modules_of_which_one_cannot_be_read() {
+    let good = || made(&parts(weight(), empty(), empty()));
+    let bad =
+        || made(&parts(pickle::named(&[("w", pickle::four()), ("n", pickle::int(1))]), empty(), empty()));
+    // Each is a candidate, and what is wrong with one is said when it is chosen.
+    let two = zip_of(&pickle::named(&[("good", good()), ("bad", bad())]));
+    match refused(&two) {
+        Error::Ambiguous { candidates } => {
+            let found: Vec<_> = candidates.iter().map(|one| (&*one.key, one.tensors, one.bytes)).collect();
+            assert_eq!(found, [("good", 1, 16), ("bad", 1, 16)]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let inner = made(&parts(weight(), empty(), pickle::named(&[("a", bad())])));
+    match refused(&zip_of(&pickle::named(&[("model", inner)]))) {
+        Error::Module { path, class, what } => {
+            let found = (path.as_str(), class.as_str(), what);
+            assert_eq!(found, ("model.a", "my.pkg.Net", "has a parameter that is no tensor"));
+        }
+        other => panic!("{other:?}"),
+    }
+    let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
+    let state =
+        [pickle::named(&parts(weight(), empty(), empty())), pickle::int(1), pickle::none(), b"s".to_vec()];
+    assert_module(&pickle::built(&new, &state.concat()), "has an attribute whose name is no text");
+    // One without a weight is a module all the same.
+    let none = made(&parts(pickle::named(&[("bias", pickle::none())]), empty(), empty()));
+    assert!(matches!(refused(&zip_of(&none)), Error::NoTensors));
+}
+
+#[test]
 fn towers_of_modules() {
     // Each level holds the one below twice: 2^40 names.
     let mut tower = pickle::kept(&made(&parts(weight(), empty(), empty())));
@@ -169,6 +226,8 @@ fn towers_of_modules() {
         [below, b"q\x000".to_vec(), made(&parts(empty(), empty(), modules))].concat()
     });
     assert!(matches!(refused(&zip_of(&deep)), Error::Limit { what: "nested values", .. }));
+    let beside = pickle::named(&[("deep", deep), ("b", made(&parts(weight(), empty(), empty())))]);
+    assert!(matches!(refused(&zip_of(&beside)), Error::Limit { what: "nested values", .. }));
 }
 
 #[test]

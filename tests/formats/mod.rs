@@ -2,6 +2,8 @@
 //!
 //! The expected SHA-256 were made by torch and `safetensors.torch.save_file`; see `make_checkpoints.py`.
 
+mod forms;
+mod options;
 mod plain;
 mod second_opinion;
 

@@ -77,10 +77,8 @@ impl Walk<'_> {
                 }
             }
         }
-        let reason = match named.first() {
-            Some(class) => format!("a module of class {class}, of which the weights alone are kept"),
-            None => String::new(),
-        };
+        let class = named.first().map_or("", String::as_str);
+        let reason = format!("a module of class {class}, of which the weights alone are kept");
         let path = self.place(path);
         self.ignored.push(Ignored { path: path.clone(), reason });
         self.notes.push(Note::Module { path, classes: named });

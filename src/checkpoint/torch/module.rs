@@ -54,12 +54,8 @@ impl<'a> Torch<'a> {
 
     /// Does the object have in it what its state had when it was built?
     pub(in super::super) fn has_its_state(&self, id: Id) -> bool {
-        match self.values.get(id) {
-            Value::Object(object) => {
-                object.state.is_some_and(|state| self.values.offset(state) < object.built)
-            }
-            _ => false,
-        }
+        let is_older = |object: &Object, state: Id| self.values.offset(state) < object.built;
+        matches!(self.values.get(id), Value::Object(object) if object.state.is_some_and(|state| is_older(object, state)))
     }
 
     /// The class of an object that is made without a call; else what it is instead.

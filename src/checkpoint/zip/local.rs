@@ -9,6 +9,8 @@
 //! With bit 3 of the flags, sizes and CRC may be 0: they follow the data. torch writes all its records
 //! so, and pads the extra field so that the data is aligned to 64 bytes.
 
+use std::io;
+
 use ::zip::CompressionMethod;
 use ::zip::read::ZipFileEntry;
 
@@ -51,7 +53,7 @@ pub struct Header {
     name: String,
     at: u64,
     flags: u16,
-    method: Option<u16>,
+    method: u16,
     crc32: u32,
     compressed: u64,
     size: u64,
@@ -61,11 +63,8 @@ pub struct Header {
 
 impl Header {
     pub(super) fn of(file: &ZipFileEntry<'_>, name: &str) -> Self {
-        let method = match file.compression() {
-            CompressionMethod::Stored => Some(0),
-            CompressionMethod::Deflated => Some(8),
-            _ => None,
-        };
+        // Others are refused before.
+        let method = if file.compression() == CompressionMethod::Stored { 0 } else { 8 };
         Self {
             name: name.to_owned(),
             at: file.header_start(),
@@ -107,7 +106,11 @@ impl Header {
 
     /// Reads and checks the header; returns where the data begins.
     pub(super) fn read(&self, source: &dyn ReadAt) -> Result<u64, Error> {
-        let bytes = source.read_vec_at(self.at, self.bytes()).map_err(|_| self.differs("place"))?;
+        let bytes = source.read_vec_at(self.at, self.bytes());
+        let bytes = bytes.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.differs("place"),
+            _ => Error::Io(error),
+        })?;
         self.check(&bytes)
     }
 
@@ -131,7 +134,7 @@ impl Header {
         if local.flags != self.flags {
             return Err(self.differs("set of flags"));
         }
-        if Some(local.method) != self.method {
+        if local.method != self.method {
             return Err(self.differs("method"));
         }
         if usize::from(local.name_len) != self.name.len() || local_name != self.name.as_bytes() {

@@ -1,0 +1,165 @@
+//! What the options of a plan do: keys, limits, and sources that cannot be read.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use git_st_convert::checkpoint::{self, Error, Headers, Limits, Options, Plan, ties};
+use git_st_convert::read_at::ReadAt;
+
+use super::fixtures;
+use crate::checkpoint::{archive, floats, pickle, records, zip_of};
+
+fn with_key(object: &[u8], key: &str) -> Result<Plan, Error> {
+    checkpoint::plan(&zip_of(object), &Options { key: Some(key.to_owned()), ..Options::default() })
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.tensors.iter().map(|tensor| tensor.name.as_str()).collect()
+}
+
+#[test]
+fn a_key_is_a_path_of_dicts() {
+    let weights = |name| pickle::named(&[(name, pickle::four())]);
+    let object = pickle::named(&[
+        ("a", pickle::named(&[("b", weights("short"))])),
+        ("a.b", weights("long")),
+        ("list", pickle::list(&[weights("listed")])),
+        ("number", pickle::int(1)),
+    ]);
+    let found = |key| with_key(&object, key).map(|plan| names(&plan).join(" "));
+    // The longest key that matches is taken.
+    assert_eq!(found("a.b").unwrap(), "long");
+    assert_eq!(found("a").unwrap(), "b.short");
+    assert_eq!(found("list").unwrap(), "0.listed");
+    assert_eq!(found(".").unwrap(), "a.b.short a.b.long list.0.listed");
+    for missing in ["b", "a.c", "a.b.long", "number", "number.b", "list.0", "", "a."] {
+        match found(missing) {
+            Err(Error::NoSuchKey { key }) => assert_eq!(key, missing),
+            other => panic!("{missing}: {other:?}"),
+        }
+    }
+    // A tensor alone is the whole object, and nothing below it.
+    assert_eq!(names(&with_key(&pickle::four(), ".").unwrap()), ["tensor"]);
+    assert!(matches!(with_key(&pickle::four(), "a"), Err(Error::NoSuchKey { .. })));
+}
+
+#[test]
+fn limits_are_named_and_just_what_is_allowed_passes() {
+    let deep = pickle::named(&[("a", pickle::named(&[("b", pickle::named(&[("c", pickle::four())]))]))]);
+    let two = pickle::named(&[("x", pickle::four()), ("y", pickle::four())]);
+    let planned = |object: &[u8], change: &dyn Fn(&mut Limits)| {
+        let mut options = Options { key: Some(".".to_owned()), ..Options::default() };
+        change(&mut options.limits);
+        match checkpoint::plan(&zip_of(object), &options) {
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        }
+    };
+    let over = |limit: u64, what: &str| Some(format!("is over the limit of {limit} {what}"));
+    assert_eq!(planned(&two, &|limits| limits.records = 3), None);
+    assert_eq!(planned(&two, &|limits| limits.records = 2), over(2, "records"));
+    assert_eq!(planned(&two, &|limits| limits.tensors = 2), None);
+    assert_eq!(planned(&two, &|limits| limits.tensors = 1), over(1, "tensors"));
+    assert_eq!(planned(&deep, &|limits| limits.depth = 3), None);
+    assert_eq!(planned(&deep, &|limits| limits.depth = 2), over(2, "nested values"));
+    // Where the state dict is looked for, and on the way to one that was asked for.
+    let deeper = zip_of(&pickle::named(&[("top", deep.clone())]));
+    for (key, over_it) in [(None, 2), (Some("top.a.b"), 1)] {
+        let planned = |depth| {
+            let limits = Limits { depth, ..Limits::default() };
+            let options = Options { key: key.map(str::to_owned), limits, ..Options::default() };
+            checkpoint::plan(&deeper, &options).map_err(|error| error.to_string())
+        };
+        assert_eq!(names(&planned(over_it + 1).unwrap()), ["c"]);
+        assert_eq!(planned(over_it).err(), over(over_it as u64, "nested values"));
+    }
+    assert_eq!(planned(&deep, &|limits| limits.name = 5), None);
+    assert_eq!(planned(&deep, &|limits| limits.name = 4), over(4, "bytes in a name"));
+    assert_eq!(planned(&two, &|limits| limits.names = 100), over(100, "bytes of names"));
+    assert_eq!(planned(&two, &|limits| limits.rank = 1), None);
+    let rank = Some("tensor x has too many dimensions".to_owned());
+    assert_eq!(planned(&two, &|limits| limits.rank = 0), rank);
+    assert_eq!(planned(&two, &|limits| limits.output = Some(32)), None);
+    let output = Some("has 32 bytes of tensors, over the limit of 31".to_owned());
+    assert_eq!(planned(&two, &|limits| limits.output = Some(31)), output);
+}
+
+#[test]
+fn headers_that_cannot_be_foreseen_are_read() {
+    let all = records(&pickle::named(&[("a", pickle::four())]), &[("0", &floats(4))]);
+    let planned = |file: &[u8], headers| {
+        checkpoint::plan(&file.to_vec(), &Options { headers, ..Options::default() }).unwrap()
+    };
+    // With bit 3 of the flags a descriptor follows the data, but not here.
+    let without = all.iter().map(|record| record.clone().both(|header| header.flags |= 1 << 3));
+    let without: Vec<_> = without.collect();
+    for (records, foreseen) in [(all, 1), (without, 0)] {
+        let file = archive::write(&records);
+        let (read, ahead) = (planned(&file, Headers::Read), planned(&file, Headers::Foresee));
+        assert_eq!(ahead.storages, read.storages);
+        assert_eq!((ahead.headers.len(), read.headers.len()), (foreseen, 0));
+        checkpoint::prove(&file, &ahead).unwrap();
+    }
+}
+
+#[test]
+fn what_lies_beside_the_weights_is_refused_if_it_cannot_be_known() {
+    let unknown = pickle::call(&pickle::global("my.pkg", "restore"), &[pickle::four()]);
+    let object = pickle::named(&[("state_dict", pickle::named(&[("a", pickle::four())])), ("x", unknown)]);
+    match checkpoint::plan(&zip_of(&object), &Options::default()) {
+        Err(Error::Opaque { path, global }) => assert_eq!((&*path, &*global), ("x", "my.pkg.restore")),
+        other => panic!("{other:?}"),
+    }
+    // With a key it was said which part is meant.
+    let plan = with_key(&object, "state_dict").unwrap();
+    let ignored: Vec<_> = plan.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();
+    assert_eq!(ignored, [("x", "my.pkg.restore with 1 tensor")]);
+}
+
+/// A source whose reads fail from one of them on.
+struct Failing {
+    bytes: Vec<u8>,
+    reads: AtomicUsize,
+    good: usize,
+}
+
+impl ReadAt for Failing {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        if self.reads.fetch_add(1, Ordering::Relaxed) >= self.good {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.bytes.read_exact_at(buf, at)
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_not_refused_for_what_it_holds() {
+    let mut wrong = Vec::new();
+    for file in ["plain-dict.bin", "rezipped-deflated.bin", "legacy-tied-2.bin", "torch-0.1-shared.tar.bin"] {
+        let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
+        for headers in [Headers::Read, Headers::Foresee] {
+            let options = Options { headers, ..Options::default() };
+            for good in 0.. {
+                let source = Failing { bytes: bytes.clone(), reads: AtomicUsize::new(0), good };
+                let planned = checkpoint::plan(&source, &options).and_then(|plan| {
+                    checkpoint::prove(&source, &plan)?;
+                    checkpoint::inflate(&source, &plan, &mut Vec::new())?;
+                    ties::resolve(&plan, &ties::Policy::default())
+                });
+                match planned {
+                    Ok(_) => {
+                        assert!(good > 2, "{file}: {good}");
+                        break;
+                    }
+                    Err(error) if error.is_io() => {}
+                    Err(error) => wrong.push(format!("{file}: read {good}: {error:?}")),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
