@@ -39,8 +39,8 @@ pub enum Known {
     Nothing,
 }
 
-/// Every object that comes with `tips` and is neither in `without` nor known, with each path where the commits put it; one
-/// that no commit puts anywhere, as what a tag names, once, with the path where it was found; trees among them.
+/// Every object but commits that comes with `tips` and is neither in `without` nor known, with each path where the commits
+/// put it; one that no commit puts anywhere, as a tree, or what a tag names, with the path where it was found or its id.
 ///
 /// # Errors
 /// As any command; a tip or a commit of `without` that is not here is one.
@@ -61,11 +61,11 @@ pub fn objects(
     let answer = command.args(not.clone()).input(input.clone()).limit(MAX_LISTING).run()?;
     let object = |line: &[u8]| {
         let (id, path) = line.split_once_str(" ")?;
-        Some((ObjectId::from_hex(id).ok()?, path.into()))
+        // A blob that a tag names has no path, as the tree of a commit has none. Other paths are cut at a line feed.
+        let path = if path.is_empty() { id } else { path };
+        Some((ObjectId::from_hex(id).ok()?, BString::from(path)))
     };
-    // A commit has no name, and the tree of a commit an empty one. A path is cut at a line feed.
-    let found = answer.stdout.lines().filter_map(object);
-    let mut coming: HashMap<_, _> = found.filter(|(_, path): &(_, BString)| !path.is_empty()).collect();
+    let mut coming: HashMap<_, _> = answer.stdout.lines().filter_map(object).collect();
     let placed = match history::versions(history::log(git).args(["--stdin"]).args(not).input(input)) {
         Ok(placed) => placed,
         // A clone without trees has not those of older commits. A server has.

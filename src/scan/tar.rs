@@ -91,8 +91,9 @@ fn size(field: &[u8]) -> Option<u64> {
     }
 }
 
-/// A number in octal digits, with blanks or NULs around it.
+/// A number in octal digits, to the first NUL, as Python's `int` takes them.
 pub(super) fn octal(field: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
-    u64::from_str_radix(if text.is_empty() { "0" } else { text }, 8).ok()
+    let text = str::from_utf8(field.split(|&byte| byte == 0).next()?).ok()?.trim().replace('_', "");
+    let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix("0O")).unwrap_or(&text);
+    u64::from_str_radix(if digits.is_empty() { "0" } else { digits }, 8).ok()
 }

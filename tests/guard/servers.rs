@@ -37,6 +37,19 @@ fn every_reference_of_a_push_is_judged() {
     }
     place.git(&["push", "-q", "origin", "main", "fine"]).ok();
     place.git(&["push", "-q", "origin", ":fine"]).ok();
+    // A tag may name a file, or a directory, that no commit has.
+    let whole = [&checkpoint()[..], b" "].concat();
+    place.write("loose", &whole);
+    let blob = place.git(&["hash-object", "-w", "loose"]).ok();
+    place.git(&["tag", "file", blob.trim()]).ok();
+    place.git(&["tag", "-a", "-m", "file", "noted", blob.trim()]).ok();
+    for tag in ["file", "noted"] {
+        let output = place.git(&["push", "-q", "origin", tag]);
+        assert_eq!(output.code, Some(1), "{tag} {output:#?}");
+        assert!(output.stderr.contains(&format!("{}: ", blob.trim())), "{output:#?}");
+    }
+    place.git(&["tag", "readme", "main:README.md"]).ok();
+    place.git(&["push", "-q", "origin", "readme"]).ok();
     // What the server has already is not asked for again.
     place.git(&["push", "-q", "--no-verify", "origin", "bad"]).ok();
     place.add("b.txt", b"more\n");

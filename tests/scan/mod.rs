@@ -230,7 +230,8 @@ fn tar_header(name: &[u8], len: usize, kind: u8, magic: bool) -> Vec<u8> {
     }
     let signed = |sum: i64, byte: &u8| sum + i64::from(*byte) - if !magic && *byte > 127 { 256 } else { 0 };
     let sum = block.iter().fold(0, signed);
-    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let sum = if magic { format!("{sum:06o}\0 ") } else { format!("{sum:06o}\0x") };
+    block[148..156].copy_from_slice(sum.as_bytes());
     block
 }
 
