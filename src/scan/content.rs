@@ -205,7 +205,7 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
 fn is_lzma(head: &[u8]) -> bool {
     let Some(&[0x5d, a, b, c, d, ref len @ ..]) = head.first_chunk::<13>() else { return false };
     let dictionary = u32::from_le_bytes([a, b, c, d]);
-    let is_usual = dictionary.count_ones() == 1
+    let is_usual = dictionary.is_power_of_two()
         || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0
         || dictionary == u32::MAX;
     let len = u64::from_le_bytes(*len);
