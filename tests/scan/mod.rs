@@ -245,7 +245,7 @@ fn a_tar_that_python_reads_otherwise_hides_no_pickle() {
     let inner = member(b'0', true);
     let extended = |records: &[u8]| joined(&[&tar_header(b"p", records.len(), b'x', true), &padded(records)]);
     let sparse = joined(&[b"1\n0\n14\n", &[0; 505], &pickle]);
-    let long = joined(&[b"1048594 comment=", &[b'a'; 1 << 20], b"\n", b"12 size=600\n"]);
+    let long = joined(&[b"1048593 comment=", &vec![b'a'; 1 << 20], b"\n", b"12 size=600\n"]);
     for (what, file, verdict) in [
         ("a type that nobody knows", member(b'Z', true), Verdict::Dangerous),
         ("no magic, and a sum of signed bytes", member(0, false), Verdict::Dangerous),
