@@ -102,7 +102,13 @@ pub fn scan(
     reporter: &dyn Reporter,
     tell: &mut dyn FnMut(&Scanned),
 ) -> Result<(), Error> {
-    let mut scan = Scan { repo: Repo::discover(cwd)?, limits: Limits::default(), reporter, tell };
+    let repo = match targets {
+        Targets::Staged => Repo::discover(cwd)?,
+        Targets::Paths(paths) if paths.is_empty() => Repo::discover(cwd)?,
+        // A bare repository has neither index nor work tree, which these do not ask for.
+        Targets::Paths(_) | Targets::Rev(_) | Targets::Range(_) => Repo::discover_for_hook(cwd)?,
+    };
+    let mut scan = Scan { repo, limits: Limits::default(), reporter, tell };
     match targets {
         Targets::Paths(paths) if !paths.is_empty() => scan.paths(cwd, paths),
         Targets::Paths(_) => scan.tracked(),

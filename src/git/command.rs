@@ -82,8 +82,9 @@ impl Git<'_> {
         Ok(Self { program, dir: dir.into(), clean: true, observer: None })
     }
 
-    /// git as a hook has to call it: with the repository, and above all the index, that the environment names. For
-    /// `git commit <path>` that is an index of its own.
+    /// git as a hook has to call it: with the repository, and above all the index, that the environment names (for
+    /// `git commit <path>` that is an index of its own), and with the objects that are sent, not what `refs/replace/` puts
+    /// in their place.
     ///
     /// # Errors
     /// [`Error::NotInstalled`]
@@ -261,6 +262,8 @@ impl Invocation<'_> {
             for name in REPOSITORY_VARIABLES {
                 command.env_remove(name);
             }
+        } else {
+            command.env("GIT_NO_REPLACE_OBJECTS", "1");
         }
         command.env("LC_ALL", "C").env_remove("LANGUAGE");
         if !io::stderr().is_terminal() {

@@ -4,14 +4,14 @@
 //! Invariants: no object is fetched for an answer, no filter and no external diff is run, and the index is the one that
 //! the environment names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
 use super::error::Error;
-use super::history::parse;
+use super::history::{self, parse};
 use crate::repo::{ChangedPath, ObjectId};
 
 /// How much is taken of an answer with a line for each object: some ten million of them.
@@ -39,8 +39,8 @@ pub enum Known {
     Nothing,
 }
 
-/// Every object that comes with `tips` and is neither in `without` nor known, each once, with the path where it was
-/// found (cut at a line feed, which a path may hold); trees among them.
+/// Every object but commits that comes with `tips` and is neither in `without` nor known, with each path where the commits
+/// put it; one that no commit puts anywhere, as a tree, or what a tag names, with the path where it was found or its id.
 ///
 /// # Errors
 /// As any command; a tip or a commit of `without` that is not here is one.
@@ -50,21 +50,34 @@ pub fn objects(
     without: &[String],
     known: &Known,
 ) -> Result<Vec<(ObjectId, BString)>, Error> {
-    let command = local(git, "rev-list").args(["--objects", "--missing=allow-promisor", "--stdin"]);
-    let known = match known {
+    let not = match known {
         Known::Remote(name) => vec!["--not".to_owned(), format!("--remotes={}", glob(name))],
         Known::AllReferences => vec!["--not".to_owned(), "--all".to_owned()],
         Known::Nothing => Vec::new(),
     };
     let without = without.iter().map(|id| format!("^{id}"));
-    let input: Vec<String> = tips.iter().cloned().chain(without).collect();
-    let answer = command.args(known).input(input.join("\n") + "\n").limit(MAX_LISTING).run()?;
+    let input = tips.iter().cloned().chain(without).collect::<Vec<_>>().join("\n") + "\n";
+    let command = local(git, "rev-list").args(["--objects", "--missing=allow-promisor", "--stdin"]);
+    let answer = command.args(not.clone()).input(input.clone()).limit(MAX_LISTING).run()?;
     let object = |line: &[u8]| {
         let (id, path) = line.split_once_str(" ")?;
-        Some((ObjectId::from_hex(id).ok()?, path.into()))
+        // A blob that a tag names has no path, as the tree of a commit has none. Other paths are cut at a line feed.
+        let path = if path.is_empty() { id } else { path };
+        Some((ObjectId::from_hex(id).ok()?, BString::from(path)))
     };
-    // A commit has no name, and the tree of a commit an empty one.
-    Ok(answer.stdout.lines().filter_map(object).filter(|(_, path): &(_, BString)| !path.is_empty()).collect())
+    let mut coming: HashMap<_, _> = answer.stdout.lines().filter_map(object).collect();
+    let placed = match history::versions(history::log(git).args(["--stdin"]).args(not).input(input)) {
+        Ok(placed) => placed,
+        // A clone without trees has not those of older commits. A server has.
+        Err(Error::Failed { .. }) if !matches!(known, Known::AllReferences) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let placed = placed.into_iter().filter(|(_, version)| coming.contains_key(&version.id));
+    let placed: Vec<_> = placed.map(|(path, version)| (version.id, path)).collect();
+    for (id, _) in &placed {
+        coming.remove(id);
+    }
+    Ok(placed.into_iter().chain(coming).collect())
 }
 
 /// Those of these objects that are here.

@@ -125,7 +125,12 @@ fn open(dir: &Path) -> Result<Option<gix::Repository>> {
         by_trust,
     );
     match found {
-        Ok(found) => Ok(Some(found.to_thread_local())),
+        Ok(found) => {
+            let mut found = found.to_thread_local();
+            // An id is the object that is sent for it, not what `refs/replace/` puts in its place here.
+            found.objects.ignore_replacements = true;
+            Ok(Some(found))
+        }
         Err(source) if is_absence(&source) => Ok(None),
         Err(source) => Err(open_error(dir, source)),
     }

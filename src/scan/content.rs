@@ -70,7 +70,7 @@ impl Content {
         match head {
             [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => return Self::Rar,
             [4, 0x22, 0x4d, 0x18, ..] => return Self::Lz4,
-            [0x5d, 0, 0, _, _, ..] => return Self::Xz,
+            head if is_lzma(head) => return Self::Xz,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Self::Npy,
             [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
             | [0xff, 0xd8, 0xff, ..]
@@ -178,8 +178,8 @@ impl fmt::Display for Content {
 
 fn compressed(head: &[u8]) -> Content {
     match head {
-        // The method, and no flag that is reserved.
-        [0x1f, 0x8b, 8, 0..0x20, ..] => Content::Gzip,
+        // Python minds no flag that is reserved.
+        [0x1f, 0x8b, 8, ..] => Content::Gzip,
         [0x1f, ..] => Content::Other,
         [b'B', ..] => Content::Bzip2,
         [0xfd, ..] => Content::Xz,
@@ -192,10 +192,24 @@ fn compressed(head: &[u8]) -> Content {
 pub(super) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..512) else { return false };
     let stored = super::tar::octal(block.get(148..156).unwrap_or_default());
-    let sum = block.iter().enumerate().fold(0_u64, |sum, (at, &byte)| {
-        sum.saturating_add(if (148..156).contains(&at) { 32 } else { byte.into() })
-    });
-    block.first() != Some(&0) && stored == Some(sum)
+    let bytes =
+        block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte });
+    let sum = bytes.clone().fold(0_u64, |sum, byte| sum.saturating_add(byte.into()));
+    // Some old writers, and every reader, take a byte for a signed one as well.
+    let negative = bytes.filter(|byte| *byte >= 0x80).fold(0_u64, |sum, _| sum.saturating_add(256));
+    block.first() != Some(&0) && (stored == Some(sum) || stored == sum.checked_sub(negative))
+}
+
+/// The header of LZMA alone, with the properties that joblib knows it by: a dictionary of a length that xz takes, and
+/// the length of the content, which may be unknown.
+fn is_lzma(head: &[u8]) -> bool {
+    let Some(&[0x5d, a, b, c, d, ref len @ ..]) = head.first_chunk::<13>() else { return false };
+    let dictionary = u32::from_le_bytes([a, b, c, d]);
+    let is_usual = dictionary.is_power_of_two()
+        || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0
+        || dictionary == u32::MAX;
+    let len = u64::from_le_bytes(*len);
+    is_usual && (len == u64::MAX || len < 1 << 38)
 }
 
 /// The two bytes of a zlib header: deflate, a window of 32 KiB at most, no dictionary, the check bits right.

@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::archive::{Listing, Member};
+use super::numpy::Objects;
 use super::{Content, HEAD, Limits, Report, numpy, pickles, tar};
 use crate::read_at::{ReadAt, Reader, Window};
 use crate::safetensors;
@@ -239,10 +240,11 @@ impl<'a> Look<'a> {
     fn numpy(&mut self, source: &dyn ReadAt, member: Option<&str>) -> io::Result<Content> {
         match numpy::elements(source)? {
             None => self.unreadable(member, "its numpy header cannot be read"),
-            Some((_, false)) => {}
-            Some((at, true)) => {
+            Some((_, Objects::No)) => {}
+            Some((at, objects)) => {
                 let elements = Window::new(source, at, source.len().saturating_sub(at))?;
                 match pickles::stream(&elements, self.limits)? {
+                    None if objects == Objects::Perhaps => {}
                     None => self.unreadable(member, "its objects are no pickle"),
                     Some(stream) => {
                         for mut pickle in stream.pickles {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  name, 100 bytes     124  size, 12 octal digits, or base 256 if its first bit is set
-//! 148  checksum            156  type: '0', NUL and '7' are files; 'L', 'K', 'x' and 'g' speak of the next
+//! 148  checksum            156  type: 'L', 'K', 'x', 'X' and 'g' speak of the next, '1' to '6' have no content
 //! ```
 //! Source: POSIX `pax`, and GNU tar's manual.
 
@@ -10,6 +10,9 @@ use std::io;
 
 use super::content::is_tar;
 use crate::read_at::ReadAt;
+
+/// Bytes of an extended header that are looked at.
+const EXTENDED: u64 = 1 << 20;
 
 /// A file in the archive.
 pub(super) struct Member {
@@ -46,19 +49,31 @@ pub(super) fn members(
             return Ok(Some("a member in it is cut off"));
         }
         match block.get(156) {
-            Some(b'0' | 0 | b'7') => {
+            Some(b'x' | b'g' | b'X') => {
+                let records = source.read_vec_at(content, usize::try_from(len.min(EXTENDED)).unwrap_or(0))?;
+                if len > EXTENDED {
+                    doubt = Some("an extended header in it is too long");
+                } else if records.windows(6).any(|six| six == b" size=") {
+                    doubt = Some("an extended header gives a member another size");
+                } else if records.windows(11).any(|word| word == b"GNU.sparse.") {
+                    doubt = Some("a member in it is sparse");
+                }
+            }
+            Some(b'L' | b'K') => {}
+            kind => {
+                match kind {
+                    Some(b'S') => doubt = Some("a member in it is sparse"),
+                    // Readers that take them for what they are go on with the next header, which is in these bytes.
+                    Some(b'1'..=b'6') if len > 0 => {
+                        doubt = Some("a link or a directory in it has a length");
+                    }
+                    // Python takes a type that it does not know for a file.
+                    _ => {}
+                }
                 let name =
                     block.get(..100).unwrap_or_default().split(|&byte| byte == 0).next().unwrap_or_default();
                 visit(&Member { name: String::from_utf8_lossy(name).into_owned(), at: content, len })?;
             }
-            Some(b'x' | b'g') if len < 1 << 20 => {
-                let records = source.read_vec_at(content, usize::try_from(len).unwrap_or(0))?;
-                if records.windows(6).any(|six| six == b" size=") {
-                    doubt = Some("an extended header gives a member another size");
-                }
-            }
-            Some(b'S') => doubt = Some("a member in it is sparse"),
-            _ => {}
         }
         at = content.saturating_add(len.next_multiple_of(512));
     }
@@ -76,8 +91,9 @@ fn size(field: &[u8]) -> Option<u64> {
     }
 }
 
-/// A number in octal digits, with blanks or NULs around it.
+/// A number in octal digits, to the first NUL, as Python's `int` takes them.
 pub(super) fn octal(field: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
-    u64::from_str_radix(if text.is_empty() { "0" } else { text }, 8).ok()
+    let text = str::from_utf8(field.split(|&byte| byte == 0).next()?).ok()?.trim().replace('_', "");
+    let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix("0O")).unwrap_or(&text);
+    u64::from_str_radix(if digits.is_empty() { "0" } else { digits }, 8).ok()
 }

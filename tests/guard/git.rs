@@ -102,8 +102,8 @@ fn a_merge_a_rebase_and_a_linked_work_tree() {
 fn an_exception_is_for_one_content_and_has_a_reason() {
     let place = Place::guarded();
     let oid = Oid::of(&checkpoint());
-    place.add("a b.pt", &checkpoint());
-    let said = place.refused(&[&format!("{oid} \"a b.pt\" REASON")]);
+    place.add(r"a b\012.pt", &checkpoint());
+    let said = place.refused(&[&format!(r#"{oid} "a b\\012.pt" REASON"#)]);
     // The line that is told, done by a shell.
     let line = said.lines().find_map(|line| line.strip_prefix("hint: to keep it: `")).unwrap();
     let line = line.strip_suffix('`').unwrap();
@@ -113,9 +113,9 @@ fn an_exception_is_for_one_content_and_has_a_reason() {
 
     // Another content under that name asks again, and so does that content under another name.
     let other = fs::read(crate::formats::fixtures().join("checkpoints/legacy-dtype-bool.bin")).unwrap();
-    place.add("a b.pt", &other);
-    place.refused(&["a b.pt: pickle weights"]);
-    place.git(&["restore", "--staged", "a b.pt"]).ok();
+    place.add(r"a b\012.pt", &other);
+    place.refused(&[r"a b\012.pt: pickle weights"]);
+    place.git(&["restore", "--staged", r"a b\012.pt"]).ok();
 
     place.add(".st-convert-allow", format!("{oid} x.pt\n").as_bytes());
     let said = place.refused(&["line 1 of .st-convert-allow gives no reason behind the path"]);

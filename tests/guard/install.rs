@@ -253,3 +253,15 @@ fn a_git_that_runs_hooks_of_the_configuration_gets_settings() {
     run(&["uninstall"]).ok();
     assert_eq!(fs::read(place.at(".git/config")).unwrap(), before.0);
 }
+
+#[test]
+fn a_hook_of_ours_that_git_passes_over_is_run_again() {
+    let place = Place::guarded();
+    let hook = place.at(".git/hooks/pre-commit");
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = place.git(&["st-convert", "hook", "install"]).ok();
+    assert!(said.starts_with("pre-commit installed"), "{said}");
+    assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o100, 0o100);
+    place.add("a.pt", &checkpoint());
+    place.refused(&["a.pt: pickle weights"]);
+}

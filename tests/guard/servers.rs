@@ -37,6 +37,19 @@ fn every_reference_of_a_push_is_judged() {
     }
     place.git(&["push", "-q", "origin", "main", "fine"]).ok();
     place.git(&["push", "-q", "origin", ":fine"]).ok();
+    // A tag may name a file, or a directory, that no commit has.
+    let whole = [&checkpoint()[..], b" "].concat();
+    place.write("loose", &whole);
+    let blob = place.git(&["hash-object", "-w", "loose"]).ok();
+    place.git(&["tag", "file", blob.trim()]).ok();
+    place.git(&["tag", "-a", "-m", "file", "noted", blob.trim()]).ok();
+    for tag in ["file", "noted"] {
+        let output = place.git(&["push", "-q", "origin", tag]);
+        assert_eq!(output.code, Some(1), "{tag} {output:#?}");
+        assert!(output.stderr.contains(&format!("{}: ", blob.trim())), "{output:#?}");
+    }
+    place.git(&["tag", "readme", "main:README.md"]).ok();
+    place.git(&["push", "-q", "origin", "readme"]).ok();
     // What the server has already is not asked for again.
     place.git(&["push", "-q", "--no-verify", "origin", "bad"]).ok();
     place.add("b.txt", b"more\n");
@@ -92,4 +105,57 @@ fn a_server_refuses_what_is_in_quarantine() {
     fs::write(object, checkpoint()).unwrap();
     assert_eq!(place.git(&["push", "-q", "origin", "HEAD:refs/heads/other"]).code, Some(1));
     place.git(&["push", "-q", "origin", ":new"]).ok();
+}
+
+#[test]
+fn what_a_replacement_hides_is_judged() {
+    let (place, server) = with_server();
+    place.git_in(&server, &["st-convert", "hook", "install"]).ok();
+    let head = || place.git(&["rev-parse", "HEAD"]).ok().trim().to_owned();
+    place.add("a.txt", b"fine\n");
+    place.git(&["commit", "-q", "-m", "fine"]).ok();
+    let clean = head();
+    place.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
+    place.add("weights.dat", &checkpoint());
+    place.git(&["commit", "-q", "-m", "bad"]).ok();
+    let bad = head();
+    place.git(&["push", "-q", "origin", &format!("{clean}:refs/replace/{bad}")]).ok();
+    // Whoever clones gets what was pushed, not what stands in its place on the server.
+    let output = place.git(&["push", "-q", "origin", "main"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("weights.dat: pickle weights"), "{output:#?}");
+    let blob = |file: &str| place.git(&["rev-parse", file]).ok().trim().to_owned();
+    place.git(&["replace", &blob(&format!("{bad}:weights.dat")), &blob(&format!("{clean}:a.txt"))]).ok();
+    let scanned = place.git(&["st-convert", "scan", "--rev", &bad]);
+    assert_eq!(scanned.code, Some(1), "{scanned:#?}");
+}
+
+#[test]
+fn every_path_of_what_comes_is_judged() {
+    let (place, server) = with_server();
+    place.git_in(&server, &["st-convert", "hook", "install"]).ok();
+    // The same pointer, whose object is not there, under a name that passes and one that does not.
+    place.add_pointer("a.dat", b"not here", false);
+    place.add_pointer("pytorch_model.bin", b"not here", false);
+    place.git(&["commit", "-q", "-m", "two"]).ok();
+    let output = place.git(&["push", "-q", "origin", "main"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("pytorch_model.bin: has the name of a pickle"), "{output:#?}");
+    assert!(!output.stderr.contains("a.dat"), "{output:#?}");
+    place.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
+    // A name with a line feed is a whole one.
+    place.add("a\nb.pt", &checkpoint());
+    let oid = Oid::of(&checkpoint());
+    place.add(".st-convert-allow", format!("{oid} \"a\\nb.pt\" for the tests\n").as_bytes());
+    place.git(&["commit", "-q", "-m", "a name with a line feed"]).ok();
+    place.git(&["push", "-q", "origin", "main"]).ok();
+    // Nor does an exception for one path count for the other.
+    place.add("b.pt", &[&checkpoint()[..], b" "].concat());
+    place.add("c.pt", &[&checkpoint()[..], b" "].concat());
+    let oid = Oid::of(&[&checkpoint()[..], b" "].concat());
+    place.add(".st-convert-allow", format!("{oid} b.pt for the tests\n").as_bytes());
+    place.git(&["commit", "-q", "-m", "copies"]).ok();
+    let output = place.git(&["push", "-q", "origin", "main"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(output.stderr.contains("c.pt: ") && !output.stderr.contains("b.pt: "), "{output:#?}");
 }

@@ -99,6 +99,16 @@ fn the_index_a_commit_and_a_range() {
     let (files, code) = verdicts(&sandbox.bin(&dir, &["scan", "--rev", "HEAD~1", "--json"]));
     assert_eq!((files, code), (vec![found("README.md", "clean"), found("a.bin", "weights")], 1));
     assert_eq!(sandbox.bin(&dir, &["scan", "--rev", "nowhere"]).code, Some(2));
+    // Neither a commit nor a file that is named needs a work tree.
+    sandbox.git(&dir, &["clone", "-q", "--bare", ".", "../bare.git"]);
+    let bare = sandbox.path("bare.git");
+    for args in [["--rev", "HEAD~1"], ["--range", "HEAD~2..HEAD"]] {
+        let (files, code) = verdicts(&sandbox.bin(&bare, &["scan", args[0], args[1], "--json"]));
+        assert_eq!((files.last(), code), (Some(&found("a.bin", "weights")), 1));
+    }
+    let (files, _) = verdicts(&sandbox.bin(&bare, &["scan", "../repo/b.txt", "--json"]));
+    assert_eq!(files, vec![found("../repo/b.txt", "clean")]);
+    assert_eq!(sandbox.bin(&bare, &["scan", "--staged"]).code, Some(2));
     // A merge of what is known already adds nothing.
     sandbox.git(&dir, &["checkout", "-q", "-b", "side", "HEAD~2"]);
     fs::write(dir.join("c.txt"), "c").unwrap();

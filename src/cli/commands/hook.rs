@@ -195,5 +195,7 @@ fn keep(finding: &Finding, answer: &Guarded, asker: Asker) -> String {
             format!("\"$(sha256sum < {name} | cut -c1-64)\" {words}")
         }
     };
-    format!("to keep it: `echo {line} >> {target}{then}`")
+    // Some shells have an `echo` that reads escapes.
+    let print = if line.contains('\\') { "printf '%s\\n'" } else { "echo" };
+    format!("to keep it: `{print} {line} >> {target}{then}`")
 }

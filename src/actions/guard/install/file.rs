@@ -29,7 +29,11 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<Place, Error> {
     match script::put(found.as_ref(), hook.script()) {
         Put::Nothing => state = State::Unchanged,
         Put::New => replace(&path, hook.script(), None)?,
-        Put::Into(bytes) => replace(&path, &bytes, Some(&path))?,
+        Put::Into(bytes) => {
+            // Ours that git passes over is to be run again.
+            let like = found.is_some_and(|found| found.is_executable).then_some(path.as_path());
+            replace(&path, &bytes, like)?;
+        }
         Put::Beside => {
             if kept.symlink_metadata().is_ok() {
                 return Err(Error::HookInTheWay { path: kept });
