@@ -10,9 +10,10 @@ use crate::sandbox::{BIN, Output, Sandbox};
 fn judge(program: &str, cwd: &Path, args: &[&str]) -> Option<Output> {
     let path = Path::new(BIN).parent().unwrap().to_str().unwrap().to_owned();
     let path = format!("{path}:{}", std::env::var("PATH").unwrap());
-    let output =
-        Command::new(program).args(args).current_dir(cwd).env("PATH", path).env("MANWIDTH", "80").output();
-    output.ok().map(Output::from)
+    let mut command = Command::new(program);
+    // A terminal of ASCII alone has no sign for `…`, which troff says.
+    command.args(args).current_dir(cwd).env("PATH", path).env("MANWIDTH", "80").env("LC_ALL", "C.UTF-8");
+    command.output().ok().map(Output::from)
 }
 
 #[test]
