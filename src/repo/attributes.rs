@@ -74,8 +74,15 @@ impl Repo {
     /// # Errors
     /// As [`Repo::filter_of`].
     pub fn filters_of(&self, paths: &[BString]) -> Result<Vec<Filter>> {
-        let entries = self.entries()?;
-        let mut rules = Rules::new(self, &entries, View::WorkTree)?;
+        self.filters_among(&self.entries()?, paths)
+    }
+
+    /// The filters of many paths, for an index that was read before.
+    ///
+    /// # Errors
+    /// As [`Repo::filter_of`].
+    pub fn filters_among(&self, entries: &[Entry], paths: &[BString]) -> Result<Vec<Filter>> {
+        let mut rules = Rules::new(self, entries, View::WorkTree)?;
         paths.iter().map(|path| rules.filter(path.as_ref())).collect()
     }
 

@@ -3,9 +3,13 @@
 //! Invariant: nothing is written or fetched, and no object longer than the caller's limit is read. A commit that is
 //! being received lies in a directory of its own, which git names in the environment and nowhere else.
 
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use flate2::read::ZlibDecoder;
 use gix::objs::{Find as _, FindHeader as _, Kind};
+use gix::odb::pack::{self, data::entry::Header};
 
 use super::{Error, ObjectId, Repo, Result};
 
@@ -93,4 +97,47 @@ impl Database {
         }
         Ok(Found::Missing)
     }
+
+    /// The first `len` bytes of a blob that is longer, for no more than they cost. `None`: it is stored as a delta of
+    /// another, or not where it can be read in this way; git can.
+    pub fn prefix(&self, id: ObjectId, len: usize) -> Option<Vec<u8>> {
+        self.places.iter().find_map(|place| {
+            let store = place.store_ref();
+            let own = store.path().to_owned();
+            let mut dirs = std::iter::once(own).chain(store.alternate_db_paths().unwrap_or_default());
+            dirs.find_map(|dir| loose(&dir, id, len).or_else(|| packed(&dir, id, len)))
+        })
+    }
+}
+
+/// From a file of its own: zlib of `blob SIZE\0` and the content.
+fn loose(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
+    let name = id.to_string();
+    let (first, rest) = name.split_at_checked(2)?;
+    let mut content = BufReader::new(ZlibDecoder::new(File::open(dir.join(first).join(rest)).ok()?));
+    let mut header = Vec::new();
+    (&mut content).take(32).read_until(0, &mut header).ok()?;
+    (header.starts_with(b"blob ") && header.ends_with(&[0])).then_some(())?;
+    exactly(content, len)
+}
+
+/// From a pack, where a blob that is no delta is zlib of its content alone.
+fn packed(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
+    let files = fs::read_dir(dir.join("pack")).ok()?.filter_map(|file| Some(file.ok()?.path()));
+    let mut indices = files.filter(|file| file.extension().is_some_and(|extension| extension == "idx"));
+    indices.find_map(|path| {
+        let index = pack::index::File::at(&path, id.kind()).ok()?;
+        let offset = index.pack_offset_at_index(index.lookup(id)?);
+        let pack = pack::data::File::at(path.with_extension("pack"), id.kind()).ok()?;
+        let entry = pack.entry(offset).ok()?;
+        matches!(entry.header, Header::Blob).then_some(())?;
+        let bytes = pack.entry_slice(entry.data_offset..u64::try_from(pack.pack_end()).ok()?)?;
+        exactly(ZlibDecoder::new(bytes), len)
+    })
+}
+
+fn exactly(mut content: impl Read, len: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    content.read_exact(&mut bytes).ok()?;
+    Some(bytes)
 }

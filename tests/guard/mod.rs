@@ -8,6 +8,7 @@ mod contents;
 mod framework;
 mod git;
 mod install;
+mod long;
 mod servers;
 
 use std::ffi::OsString;

@@ -4,6 +4,7 @@
 mod attributes;
 mod commit;
 mod credential;
+mod database;
 mod history;
 mod paths;
 mod pointers;

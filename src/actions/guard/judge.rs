@@ -1,17 +1,16 @@
 //! [`Judge`]: what one file is. A pointer by the object behind it, a blob by its bytes, and only what is not here by its
 //! name.
 //!
-//! Invariant: of a long blob its first bytes are read, or the file of the work tree that git takes for the same, or (to a
-//! bound) all of it where the first bytes do not decide.
+//! Invariant: of a long blob its first bytes are read; where they do not decide, the file of the work tree that git takes
+//! for the same, or (to a bound) all of it.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BStr, ByteSlice as _};
 
 use super::super::{Error, names};
 use super::{Finding, State};
@@ -75,7 +74,7 @@ pub(super) struct Judge<'a> {
     repo: &'a Repo,
     database: Database,
     store: Store,
-    entries: OnceCell<HashMap<BString, Entry>>,
+    entries: OnceCell<Vec<Entry>>,
     limits: Limits,
 }
 
@@ -92,12 +91,19 @@ impl<'a> Judge<'a> {
 
     /// What the index has at a path.
     pub(super) fn entry(&self, path: &BStr) -> Result<Option<&Entry>, Error> {
+        let entries = self.entries()?;
+        // Of an unmerged path the stages lie here, none of them 0.
+        let at = entries.binary_search_by(|entry| (entry.path.as_bstr(), entry.stage).cmp(&(path, 0)));
+        Ok(at.ok().and_then(|at| entries.get(at)))
+    }
+
+    /// The index. A long one takes longer to read than most blobs to judge, so it is only read if need be.
+    fn entries(&self) -> Result<&[Entry], Error> {
         if self.entries.get().is_none() {
-            let entries = if self.repo.is_bare() { Vec::new() } else { self.repo.entries()? };
-            let merged = entries.into_iter().filter(|entry| entry.stage == 0);
-            let _first = self.entries.set(merged.map(|entry| (entry.path.clone(), entry)).collect());
+            let _first =
+                self.entries.set(if self.repo.is_bare() { Vec::new() } else { self.repo.entries()? });
         }
-        Ok(self.entries.get().and_then(|entries| entries.get(path)))
+        Ok(self.entries.get().map(Vec::as_slice).unwrap_or_default())
     }
 
     /// A small file that was committed or staged.
@@ -160,7 +166,7 @@ impl<'a> Judge<'a> {
         let failed = |source| Error::Io { what: "read", path: self.store.path_of(pointer.oid), source };
         let object = match self.store.find(pointer.oid, pointer.size).map_err(failed)? {
             Some(object) => Some(File::open(&object).and_then(FileSource::new).map_err(failed)?),
-            None => self.beside(path, pointer.size),
+            None => self.content_beside(path, blob, pointer)?,
         };
         let Some(object) = object else {
             return Ok(by_name(path, blob, Some(pointer), "its content is not here"));
@@ -169,6 +175,28 @@ impl<'a> Judge<'a> {
         judged.finding.is_lfs = true;
         judged.finding.oid = Some(pointer.oid);
         Ok(judged)
+    }
+
+    /// The file of the work tree, if it is the content of a staged pointer: git takes it for unchanged, or it has that
+    /// SHA-256.
+    fn content_beside(
+        &self,
+        path: &BStr,
+        blob: Option<ObjectId>,
+        pointer: Pointer,
+    ) -> Result<Option<FileSource>, Error> {
+        let Some(file) = self.beside(path, pointer.size) else { return Ok(None) };
+        if let Some(blob) = blob
+            && self.is_unchanged(path, blob)?
+        {
+            return Ok(Some(file));
+        }
+        if pointer.size > SMALL {
+            return Ok(None);
+        }
+        let mut hasher = HashingWriter::new(io::sink());
+        let is_read = io::copy(&mut Reader::new(&file), &mut hasher).is_ok();
+        Ok((is_read && hasher.finish().1 == pointer.oid).then_some(file))
     }
 
     /// The file of the work tree, if it is one of this length.
@@ -181,13 +209,31 @@ impl<'a> Judge<'a> {
         is_same.then(|| File::open(file).and_then(FileSource::new).ok()).flatten()
     }
 
+    /// Has the index this blob at this path, and does git take the file of the work tree for what was staged?
+    fn is_unchanged(&self, path: &BStr, blob: ObjectId) -> Result<bool, Error> {
+        let Some(entry) = self.entry(path)?.filter(|entry| entry.id == blob) else { return Ok(false) };
+        Ok(self.repo.target(path).is_ok_and(|target| entry.is_unchanged(&target.path())))
+    }
+
     /// A blob that is too long to be read for nothing.
     fn large(&mut self, path: &BStr, blob: ObjectId, size: u64) -> Result<Judged, Error> {
-        if let Some(file) = self.unchanged(path, blob, size)? {
+        let head = match self.database.prefix(blob, scan::HEAD) {
+            Some(head) => head,
+            None => entering::head_of(self.git, blob, scan::HEAD)?,
+        };
+        let by_head = scan::scan_head(&head, size, &self.limits);
+        let beside = self.beside(path, size).filter(|file| starts_with(file, &head));
+        // Its last bytes are beyond the head. Only what they add is worth the reading of the index.
+        let is_clean = |report: &Report| report.verdict == scan::Verdict::Clean;
+        let adds = |file| scan::scan(file, &self.limits).is_ok_and(|report| !is_clean(&report));
+        if let Some(file) = beside
+            && (!by_head.as_ref().is_some_and(is_clean) || adds(&file))
+            && self.is_unchanged(path, blob)?
+            && self.has_no_filter(path)
+        {
             return self.content(path, Some(blob), Bytes::File(file));
         }
-        let head = entering::head_of(self.git, blob, scan::HEAD)?;
-        if let Some(report) = scan::scan_head(&head, size, &self.limits) {
+        if let Some(report) = by_head {
             return Ok(judged(path, Some(blob), size, report, Bytes::None));
         }
         if let Found::Blob(bytes) = self.database.find(blob, WHOLE)? {
@@ -201,17 +247,10 @@ impl<'a> Judge<'a> {
         Ok(judged(path, Some(blob), size, report, Bytes::None))
     }
 
-    /// The file of the work tree, if it is this blob: git takes it for unchanged, and no filter is between them.
-    fn unchanged(&self, path: &BStr, blob: ObjectId, size: u64) -> Result<Option<FileSource>, Error> {
-        let Some(entry) = self.entry(path)?.filter(|entry| entry.id == blob) else { return Ok(None) };
-        let Ok(target) = self.repo.target(path) else { return Ok(None) };
-        if !entry.is_unchanged(&target.path()) {
-            return Ok(None);
-        }
-        match self.repo.filter_of(path) {
-            Ok(Filter::Unspecified) => Ok(self.beside(path, size)),
-            _ => Ok(None),
-        }
+    /// Is the file of the work tree what is staged, byte for byte?
+    fn has_no_filter(&self, path: &BStr) -> bool {
+        let filters = self.entries().ok().map(|entries| self.repo.filters_among(entries, &[path.to_owned()]));
+        matches!(filters, Some(Ok(filters)) if filters == [Filter::Unspecified])
     }
 
     fn content(&self, path: &BStr, blob: Option<ObjectId>, bytes: Bytes) -> Result<Judged, Error> {
@@ -225,6 +264,10 @@ impl<'a> Judge<'a> {
         let report = scan::scan(source, &self.limits).map_err(failed)?;
         Ok(judged(path, blob, size, report, bytes))
     }
+}
+
+fn starts_with(file: &FileSource, head: &[u8]) -> bool {
+    file.read_vec_at(0, head.len()).is_ok_and(|bytes| bytes == head)
 }
 
 fn judged(path: &BStr, blob: Option<ObjectId>, size: u64, report: Report, content: Bytes) -> Judged {

@@ -1,0 +1,118 @@
+//! Files that are too long to be read for nothing, and pointers whose object is not in the store.
+
+use std::fs;
+
+use git_st_convert::hash::Oid;
+use git_st_convert::lfs::Pointer;
+
+use super::{Place, checkpoint, skipped};
+
+/// More than is read whole.
+const LONG: usize = 17 << 20;
+
+/// Bytes that do not compress, so that a part of them is no short part of what is stored.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let words = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_le_bytes()[4]
+    });
+    words.take(len).collect()
+}
+
+fn pickle() -> Vec<u8> {
+    let mut content = b"\x80\x02cos\nsystem\nX\x04\0\0\0trueR.".to_vec();
+    content.extend(noise(LONG));
+    content
+}
+
+#[test]
+fn the_first_bytes_of_a_long_blob_are_read_wherever_it_is_stored() {
+    let place = Place::guarded();
+    place.add("a.dat", &pickle());
+    place.refused(&["a.dat: pickle (", "which calls `os.system`"]);
+    // As a file of its own, without the file of the work tree.
+    fs::remove_file(place.at("a.dat")).unwrap();
+    place.refused(&["a.dat: pickle (", "which calls `os.system`"]);
+    place.git(&["rm", "-q", "--cached", "a.dat"]).ok();
+
+    // In a pack, where git streams what is longer than this.
+    place.write("b.dat", &pickle());
+    place.git(&["-c", "core.bigFileThreshold=1m", "add", "b.dat"]).ok();
+    fs::remove_file(place.at("b.dat")).unwrap();
+    place.refused(&["b.dat: pickle (", "which calls `os.system`"]);
+
+    // One of these two is stored as a delta of the other.
+    let longer = [pickle(), b"more".to_vec()].concat();
+    place.git(&["checkout", "-q", "-b", "side"]).ok();
+    place.add("b.dat", &pickle());
+    place.add("c.dat", &longer);
+    place.git(&["commit", "-q", "--no-verify", "-m", "long"]).ok();
+    place.git(&["repack", "-q", "-a", "-d", "-f"]).ok();
+    let bases = place.git(&["cat-file", "--batch-check=%(deltabase)", "--batch-all-objects"]).ok();
+    assert!(bases.lines().any(|base| base.bytes().any(|byte| byte != b'0')), "{bases}");
+    place.git(&["checkout", "-q", "main"]).ok();
+    for name in ["b.dat", "c.dat"] {
+        let blob = place.git(&["rev-parse", &format!("side:{name}")]).ok();
+        let entry = format!("100644,{},{name}", blob.trim());
+        place.git(&["update-index", "--add", "--cacheinfo", &entry]).ok();
+        place.refused(&[&format!("{name}: pickle ("), "which calls `os.system`"]);
+        place.git(&["rm", "-q", "--cached", name]).ok();
+    }
+}
+
+#[test]
+fn an_archive_behind_other_bytes_is_seen_in_the_file_of_the_work_tree() {
+    let place = Place::guarded();
+    let harmless = noise(LONG);
+    let mut hidden = noise(LONG);
+    hidden.extend(checkpoint());
+    place.add("a.dat", &hidden);
+    place.refused(&["a.dat: holds a pickle ("]);
+    place.git(&["rm", "-q", "--cached", "a.dat"]).ok();
+
+    // Another file of that length, with the same first bytes, is not what is staged.
+    let mut staged = harmless;
+    staged.extend(vec![7; checkpoint().len()]);
+    place.add("b.dat", &staged);
+    place.write("b.dat", &hidden);
+    assert_eq!(place.git(&["commit", "-q", "-m", "harmless"]).ok(), "");
+}
+
+#[test]
+fn a_file_of_the_length_of_a_pointer_is_not_its_content() {
+    let place = Place::guarded();
+    let harmless = vec![b'\n'; checkpoint().len()];
+    place.add_pointer("pytorch_model.bin", &checkpoint(), false);
+    place.write("pytorch_model.bin", &harmless);
+    place.refused(&["pytorch_model.bin: has the name of a pickle", "its content is not here"]);
+    place.git(&["rm", "-q", "-f", "--cached", "pytorch_model.bin"]).ok();
+
+    // Nor is a pickle of that length what a harmless pointer stands for.
+    place.add_pointer("words.txt", &harmless, false);
+    place.write("words.txt", &checkpoint());
+    assert_eq!(place.git(&["commit", "-q", "-m", "words"]).ok(), "");
+}
+
+#[test]
+fn the_file_that_git_lfs_staged_is_its_content_whatever_its_length() {
+    let place = Place::guarded();
+    if !place.sandbox.git_lfs_available() {
+        return skipped("git-lfs");
+    }
+    place.git(&["lfs", "install", "--local", "--skip-repo"]).ok();
+    place.git(&["lfs", "track", "*.dat"]).ok();
+    place.add("a.dat", &pickle());
+    let pointer = Pointer { oid: Oid::of(&pickle()), size: pickle().len() as u64 };
+    assert_eq!(place.git(&["cat-file", "blob", ":a.dat"]).ok(), pointer.to_string());
+    // Not by a commit, which may look at the file again and have git-lfs store it anew.
+    fs::remove_dir_all(place.at(".git/lfs/objects")).unwrap();
+    let judged = place.git(&["st-convert", "--json", "hook", "run", "pre-commit"]);
+    assert!(judged.stdout.contains("\"verdict\":\"dangerous\""), "{judged:#?}");
+    assert!(!place.at(".git/lfs/objects").exists());
+
+    // Another file of that length: nobody reads so much for one name.
+    place.write("a.dat", &noise(pickle().len()));
+    let said = place.git(&["st-convert", "--json", "hook", "run", "pre-commit"]).ok();
+    assert!(said.contains("\"judged_by_name\":1"), "{said}");
+}
