@@ -7,10 +7,14 @@
 use std::collections::HashSet;
 use std::io;
 
+use bstr::ByteSlice as _;
+
 use crate::read_at::ReadAt;
 
 /// Bytes of a comment.
 const COMMENT: u64 = 0xffff;
+/// The signature of the end record.
+const END: &[u8] = b"PK\x05\x06";
 /// Bytes of a directory.
 const DIRECTORY: u64 = 256 << 20;
 
@@ -59,6 +63,32 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     number(bytes, at, 4).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
+/// Would a reader that searches for the end find an archive: an end record with a directory before it? Python's wants
+/// no more, whatever stands before and behind both.
+pub(super) fn ends_in_one(source: &dyn ReadAt) -> io::Result<bool> {
+    let (tail_at, tail) = tail(source)?;
+    for at in tail.find_iter(END) {
+        let len = tail.get(at..).and_then(|end| number(end, 12, 4)).unwrap_or(0);
+        let end_at = tail_at.saturating_add(u64::try_from(at).unwrap_or(0));
+        for (back, signature) in [(len, b"PK\x01\x02"), (20, b"PK\x06\x07")] {
+            let there = end_at.checked_sub(back).filter(|_| back >= 4);
+            if let Some(there) = there
+                && source.read_vec_at(there, 4)? == signature
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The last bytes, as far back as an end record may stand, and where they begin.
+fn tail(source: &dyn ReadAt) -> io::Result<(u64, Vec<u8>)> {
+    let at = source.len().saturating_sub(COMMENT.saturating_add(22));
+    let len = usize::try_from(source.len().saturating_sub(at)).map_err(io::Error::other)?;
+    Ok((at, source.read_vec_at(at, len)?))
+}
+
 impl Listing {
     /// Lists at most `most` members.
     pub(super) fn read(source: &dyn ReadAt, most: usize) -> io::Result<Self> {
@@ -96,15 +126,9 @@ impl Listing {
 
     /// Where the directory is, and how many bytes stand before the archive.
     fn directory(&mut self, source: &dyn ReadAt) -> io::Result<Option<Place>> {
-        let tail_at = source.len().saturating_sub(COMMENT.saturating_add(22));
-        let tail_len = usize::try_from(source.len().saturating_sub(tail_at)).map_err(io::Error::other)?;
-        let tail = source.read_vec_at(tail_at, tail_len)?;
-        let signatures: Vec<usize> = tail
-            .windows(22)
-            .enumerate()
-            .filter(|(_, end)| end.starts_with(b"PK\x05\x06"))
-            .map(|(at, _)| at)
-            .collect();
+        let (tail_at, tail) = tail(source)?;
+        let is_whole = |at: &usize| at.checked_add(22).is_some_and(|end| end <= tail.len());
+        let signatures: Vec<usize> = tail.find_iter(END).filter(is_whole).collect();
         let closing = |at: &usize| {
             let end = tail.get(*at..).unwrap_or_default();
             number(end, 20, 2).and_then(|comment| comment.checked_add(22)) == u64::try_from(end.len()).ok()

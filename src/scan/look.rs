@@ -7,7 +7,7 @@ use std::io::{self, Read as _};
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use super::archive::{Listing, Member};
+use super::archive::{self, Listing, Member};
 use super::numpy::Objects;
 use super::{Content, HEAD, Limits, Report, numpy, pickles, tar};
 use crate::read_at::{ReadAt, Reader, Window};
@@ -17,7 +17,7 @@ pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
     let mut look = Look::new(limits);
     look.report.content = look.at(source, None, 0)?;
     let content = look.report.content;
-    if !content.is_zip() && content != Content::Empty && ends_as_zip(source)? {
+    if !content.is_zip() && content != Content::Empty && archive::ends_in_one(source)? {
         look.report.unreadable("a zip archive stands behind other bytes");
         look.zip(source, None, 0)?;
     }
@@ -29,13 +29,6 @@ pub(super) fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report
     let mut look = Look::new(limits);
     look.report.content = look.at(&source, None, 0).ok()?;
     Some(look.finish())
-}
-
-/// Is there an end record without a comment at the very end?
-fn ends_as_zip(source: &dyn ReadAt) -> io::Result<bool> {
-    let Some(at) = source.len().checked_sub(22) else { return Ok(false) };
-    let end = source.read_vec_at(at, 22)?;
-    Ok(end.starts_with(b"PK\x05\x06") && end.ends_with(&[0, 0]))
 }
 
 /// The first bytes of a longer source; the rest cannot be read.

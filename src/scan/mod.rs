@@ -7,7 +7,7 @@
 //! Invariant: [`Verdict::Clean`] means that no pickle was found *and* that all of the file was understood so far that
 //! none can be in it. A file that is or may hold a pickle and cannot be read to its end is [`Verdict::Unreadable`] at
 //! least; what was found before the end is in the report. Costs are bounded by [`Limits`]: a file that is plainly
-//! something else costs one read of 4 KiB, and one of its last 22 bytes.
+//! something else costs one read of 4 KiB, and one of its last 64 KiB.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod archive;

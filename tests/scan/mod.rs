@@ -50,6 +50,8 @@ fn containers(pickle: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let header = format!("{:<117}\n", "{'descr': '|O', 'fortran_order': False, 'shape': (1,), }");
     let npy = joined(&[b"\x93NUMPY\x01\0\x76\0", header.as_bytes(), pickle]);
     let stored = write(&[Record::stored("a/config.json", pickle)]);
+    // The last two bytes are the length of the comment.
+    let commented = joined(&[&stored[..stored.len() - 2], b"\x07\0comment"]);
     vec![
         ("as it is", pickle.to_vec()),
         ("torch's archive", write(&[Record::stored("archive/data.pkl", pickle)])),
@@ -65,6 +67,8 @@ fn containers(pickle: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("behind another pickle", joined(&[b"\x80\x02N.", pickle])),
         ("behind six with odd numbers", joined(&[&b"I0x10\n.".repeat(6), pickle])),
         ("behind a script", joined(&[b"#!/bin/sh\nexit\n", &stored])),
+        ("behind a script, with a comment", joined(&[b"#!/bin/sh\nexit\n", &commented])),
+        ("between other bytes", joined(&[b"#!/bin/sh\nexit\n", &stored, &[b'#'; 60_000]])),
         ("in a legacy stream", joined(&[&legacy(b"N", &[])[..legacy(b"N", &[]).len() - 10], pickle])),
     ]
 }
