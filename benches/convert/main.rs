@@ -36,6 +36,9 @@ const USAGE: &str = "cargo bench --bench convert -- [--smoke] [--rounds N] [--di
 
   $PYTHON      a Python that has torch and safetensors: adds torch.load + save_file and `git add`";
 
+/// What was converted, proven by the oid of its pointer: one more reading of the checkpoint.
+const VERIFY: &str = "git st-convert verify";
+
 fn main() {
     let Some(options) = Options::read(|_, _| None) else {
         println!("{USAGE}");
@@ -86,7 +89,7 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
     let repository = Repository::new(&scratch.join(shape.name), shape);
     let (source, copy) = (repository.object(), repository.outside("copy"));
     let mut rows: Vec<Row> =
-        ["git st-convert", "openssl dgst -sha256", "cp", "sha256sum", "load + save_file", "git add"]
+        ["git st-convert", VERIFY, "openssl dgst -sha256", "cp", "sha256sum", "load + save_file", "git add"]
             .into_iter()
             .map(|name| Row { name, runs: Vec::new() })
             .collect();
@@ -94,6 +97,8 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, python: Option<&Path>) {
         let mut done = Vec::new();
         let mut convert = repository.command(Path::new(env!("CARGO_BIN_EXE_git-st-convert")));
         done.push(Some(measure(convert.args(["-q", "--no-progress"]))));
+        let mut verify = repository.command(Path::new(env!("CARGO_BIN_EXE_git-st-convert")));
+        done.push(Some(measure(verify.args(["verify", "-q", "--no-progress"]))));
         repository.reset();
         let mut digest = Command::new("openssl");
         done.push(repository.has("openssl").then(|| measure(digest.args(["dgst", "-sha256"]).arg(&source))));
