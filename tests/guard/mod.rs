@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look for the programs that they run")]
 
 mod contents;
+mod examples;
 mod framework;
 mod git;
 mod install;
