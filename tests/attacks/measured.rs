@@ -84,7 +84,7 @@ mod costs {
     const SECONDS: u32 = 2;
 
     #[test]
-    fn every_input_is_read_within_64_mib_and_2_seconds() {
+    fn every_input_is_read_and_converted_or_refused_within_64_mib_and_2_seconds() {
         let sandbox = Sandbox::new();
         let inputs = sandbox.path("inputs");
         fs::create_dir(&inputs).unwrap();
@@ -98,14 +98,16 @@ mod costs {
         paths.sort();
         assert!(paths.len() >= INPUTS, "only {} inputs", paths.len());
         let mut wrong = Vec::new();
-        let script =
-            format!("ulimit -d {MEMORY} && ulimit -t {SECONDS} && exec \"$0\" inspect --summary \"$1\"");
-        for path in &paths {
-            let args = ["-c".as_ref(), script.as_ref(), BIN.as_ref(), path.as_os_str()];
-            let run = sandbox.command("sh".as_ref(), &inputs, &args).output().unwrap();
-            let stderr = String::from_utf8_lossy(&run.stderr);
-            if !matches!(run.status.code(), Some(0 | 1)) || stderr.contains("panicked") {
-                wrong.push(format!("{}: {:?}: {stderr}", path.display(), run.status));
+        let limits = format!("ulimit -d {MEMORY} && ulimit -t {SECONDS}");
+        for command in ["inspect --summary", "-f -o converted.safetensors"] {
+            let script = format!("{limits} && exec \"$0\" {command} \"$1\"");
+            for path in &paths {
+                let args = ["-c".as_ref(), script.as_ref(), BIN.as_ref(), path.as_os_str()];
+                let run = sandbox.command("sh".as_ref(), &inputs, &args).output().unwrap();
+                let stderr = String::from_utf8_lossy(&run.stderr);
+                if !matches!(run.status.code(), Some(0 | 1)) || stderr.contains("panicked") {
+                    wrong.push(format!("{command} {}: {:?}: {stderr}", path.display(), run.status));
+                }
             }
         }
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), paths.len(), wrong.join("\n"));
