@@ -1,6 +1,7 @@
-//! The hooks of `.pre-commit-hooks.yaml`, run by the pre-commit framework itself.
+//! Our check in the hooks of others: `.pre-commit-hooks.yaml` run by the pre-commit framework itself, and the lines that
+//! are printed for lefthook run by lefthook.
 //!
-//! `PRE_COMMIT` names its program; without it one of `PATH` is taken, and without that the test says so.
+//! `PRE_COMMIT` and `LEFTHOOK` name their programs; without it one of `PATH` is taken, and without that the test says so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use std::path::{Path, PathBuf};
 use super::{Place, checkpoint, skipped};
 use crate::sandbox::Output;
 
-fn program(place: &Place) -> Option<PathBuf> {
-    let program = std::env::var_os("PRE_COMMIT").map_or_else(|| "pre-commit".into(), PathBuf::from);
-    let found = place.command(program.to_str()?, &place.dir, &["--version"]).output();
+fn program(place: &Place, variable: &str, name: &str) -> Option<PathBuf> {
+    let program = std::env::var_os(variable).map_or_else(|| name.into(), PathBuf::from);
+    let found = place.command(program.to_str()?, &place.dir, &["--help"]).output();
     if found.is_ok_and(|found| found.status.success()) {
         return Some(program);
     }
-    skipped("the pre-commit framework is not here");
+    skipped(&format!("{name} is not here"));
     None
 }
 
@@ -34,7 +35,7 @@ fn hooks(place: &Place) -> (PathBuf, String) {
 #[test]
 fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     let place = Place::new();
-    let Some(program) = program(&place) else { return };
+    let Some(program) = program(&place, "PRE_COMMIT", "pre-commit") else { return };
     let pre_commit = |args: &[&str]| -> Output {
         place.command(program.to_str().unwrap(), &place.dir, args).output().unwrap().into()
     };
@@ -77,4 +78,33 @@ fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     assert_eq!(place.git(&["st-convert", "hook", "install"]).code, Some(1));
     place.git(&["st-convert", "hook", "uninstall"]).ok();
     assert_eq!(fs::read(place.at(".git/hooks/pre-commit")).unwrap(), installed);
+}
+
+#[test]
+fn lefthook_refuses_by_the_lines_that_are_printed_for_it() {
+    let place = Place::new();
+    let Some(program) = program(&place, "LEFTHOOK", "lefthook") else { return };
+    place.write("lefthook.yml", b"");
+    let told = place.git(&["st-convert", "hook", "install"]);
+    assert_eq!(told.code, Some(1), "{told:#?}");
+    place.add("lefthook.yml", told.stdout.as_bytes());
+    let installed = place.command(program.to_str().unwrap(), &place.dir, &["install"]).output().unwrap();
+    assert!(installed.status.success(), "{installed:?}");
+    let git = |args: &[&str]| -> Output {
+        place.command("git", &place.dir, args).env("LEFTHOOK_BIN", &program).output().unwrap().into()
+    };
+    git(&["commit", "-q", "-m", "lefthook"]).ok();
+
+    place.add("weights.dat", &checkpoint());
+    let output = git(&["commit", "-q", "-m", "raw"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert!(format!("{output:?}").contains("weights.dat: pickle weights"), "{output:#?}");
+    git(&["commit", "-q", "--no-verify", "-m", "raw"]).ok();
+    let server = place.sandbox.path("server.git");
+    place.git_in(&place.sandbox.path(""), &["init", "-q", "--bare", "server.git"]).ok();
+    place.git(&["remote", "add", "origin", server.to_str().unwrap()]).ok();
+    git(&["push", "-q", "origin", "HEAD~1:refs/heads/main"]).ok();
+    let pushed = git(&["push", "-q", "origin", "main"]);
+    assert_eq!(pushed.code, Some(1), "{pushed:#?}");
+    assert!(format!("{pushed:?}").contains("in the commit that adds it"), "{pushed:#?}");
 }
