@@ -1,11 +1,13 @@
 //! Our check in the hooks of others: `.pre-commit-hooks.yaml` run by the pre-commit framework itself, and the lines that
-//! are printed for lefthook run by lefthook.
+//! are printed for lefthook and husky run by these.
 //!
-//! `PRE_COMMIT` and `LEFTHOOK` name their programs; without it one of `PATH` is taken, and without that the test says so.
+//! `PRE_COMMIT` and `LEFTHOOK` name programs, `HUSKY_SCRIPT` the script of husky that node runs. Without the first two
+//! those of `PATH` are taken; what is not here is said.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::install::files;
 use super::{Place, checkpoint, skipped};
 use crate::sandbox::Output;
 
@@ -80,21 +82,13 @@ fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     assert_eq!(fs::read(place.at(".git/hooks/pre-commit")).unwrap(), installed);
 }
 
-#[test]
-fn lefthook_refuses_by_the_lines_that_are_printed_for_it() {
-    let place = Place::new();
-    let Some(program) = program(&place, "LEFTHOOK", "lefthook") else { return };
-    place.write("lefthook.yml", b"");
-    let told = place.git(&["st-convert", "hook", "install"]);
-    assert_eq!(told.code, Some(1), "{told:#?}");
-    place.add("lefthook.yml", told.stdout.as_bytes());
-    let installed = place.command(program.to_str().unwrap(), &place.dir, &["install"]).output().unwrap();
-    assert!(installed.status.success(), "{installed:?}");
+/// Refuses a pickle at a commit and at a push, where another program runs the hooks.
+fn refuses(place: &Place, variables: &[(&str, &Path)]) {
     let git = |args: &[&str]| -> Output {
-        place.command("git", &place.dir, args).env("LEFTHOOK_BIN", &program).output().unwrap().into()
+        let mut command = place.command("git", &place.dir, args);
+        command.envs(variables.iter().copied()).output().unwrap().into()
     };
-    git(&["commit", "-q", "-m", "lefthook"]).ok();
-
+    git(&["commit", "-q", "-m", "hooks"]).ok();
     place.add("weights.dat", &checkpoint());
     let output = git(&["commit", "-q", "-m", "raw"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
@@ -107,4 +101,39 @@ fn lefthook_refuses_by_the_lines_that_are_printed_for_it() {
     let pushed = git(&["push", "-q", "origin", "main"]);
     assert_eq!(pushed.code, Some(1), "{pushed:#?}");
     assert!(format!("{pushed:?}").contains("in the commit that adds it"), "{pushed:#?}");
+}
+
+#[test]
+fn lefthook_refuses_by_the_lines_that_are_printed_for_it() {
+    let place = Place::new();
+    let Some(program) = program(&place, "LEFTHOOK", "lefthook") else { return };
+    place.write("lefthook.yml", b"");
+    let told = place.git(&["st-convert", "hook", "install"]);
+    assert_eq!(told.code, Some(1), "{told:#?}");
+    place.add("lefthook.yml", told.stdout.as_bytes());
+    let installed = place.command(program.to_str().unwrap(), &place.dir, &["install"]).output().unwrap();
+    assert!(installed.status.success(), "{installed:?}");
+    refuses(&place, &[("LEFTHOOK_BIN", &program)]);
+}
+
+#[test]
+fn husky_refuses_by_the_lines_that_are_printed_for_it() {
+    let place = Place::new();
+    // Its own variable `HUSKY` means something to it.
+    let Some(script) = std::env::var_os("HUSKY_SCRIPT").map(PathBuf::from) else {
+        return skipped("husky is not here");
+    };
+    let made = place.command("node", &place.dir, &[script.to_str().unwrap()]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let hooks = place.git(&["config", "core.hooksPath"]).ok();
+    let before = files(&place.at(hooks.trim()));
+    assert!(before.len() > 5, "{before:?}");
+    let told = place.git(&["st-convert", "hook", "install"]);
+    assert_eq!(told.code, Some(1), "{told:#?}");
+    let (commit, push) = told.stdout.split_once('\n').unwrap();
+    place.add(".husky/pre-commit", commit.as_bytes());
+    place.add(".husky/pre-push", push.as_bytes());
+    refuses(&place, &[]);
+    place.git(&["st-convert", "hook", "uninstall"]).ok();
+    assert_eq!(files(&place.at(hooks.trim())), before);
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Place, checkpoint, skipped};
 
 /// Every file of a directory: what it holds, its mode, where it leads.
-fn files(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
+pub(super) fn files(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -138,27 +138,6 @@ fn where_another_program_writes_hooks_its_lines_are_printed() {
         assert!(output.stdout.contains(line), "{output:#?}");
         assert_eq!(files(&place.at(".git/hooks")), before);
     }
-}
-
-#[test]
-fn husky_runs_the_lines_that_it_was_given() {
-    // What `husky` 9 makes: core.hooksPath, a directory of stubs, and one runner of the scripts above it.
-    let place = Place::new();
-    place.git(&["config", "core.hooksPath", ".husky/_"]).ok();
-    place.write(".husky/_/pre-commit", b"#!/usr/bin/env sh\n. \"$(dirname \"$0\")/h\"\n");
-    place.write(
-        ".husky/_/h",
-        b"#!/usr/bin/env sh\nsh -e \"$(dirname \"$(dirname \"$0\")\")/pre-commit\" \"$@\"\n",
-    );
-    fs::set_permissions(place.at(".husky/_/pre-commit"), fs::Permissions::from_mode(0o755)).unwrap();
-    let output = place.git(&["st-convert", "hook", "install"]);
-    assert_eq!(output.code, Some(1));
-    place.write(".husky/pre-commit", output.stdout.lines().next().unwrap().as_bytes());
-    let before = files(&place.at(".husky/_"));
-    place.add("a.pt", &checkpoint());
-    place.refused(&["a.pt: pickle weights"]);
-    place.git(&["st-convert", "hook", "uninstall"]).ok();
-    assert_eq!(files(&place.at(".husky/_")), before);
 }
 
 #[test]
