@@ -188,16 +188,16 @@ fn compressed(head: &[u8]) -> Content {
     }
 }
 
-/// A tar header without the magic of POSIX, as torch before 0.2 wrote it: its checksum is right.
+/// A tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is right.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..512) else { return false };
-    let stored = super::tar::octal(block.get(148..156).unwrap_or_default());
+    let Some(stored) = super::tar::number(block.get(148..156).unwrap_or_default()) else { return false };
     let bytes =
         block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte });
-    let sum = bytes.clone().fold(0_u64, |sum, byte| sum.saturating_add(byte.into()));
+    let sum = bytes.clone().fold(0_i64, |sum, byte| sum.saturating_add(byte.into()));
     // Some old writers, and every reader, take a byte for a signed one as well.
-    let negative = bytes.filter(|byte| *byte >= 0x80).fold(0_u64, |sum, _| sum.saturating_add(256));
-    block.first() != Some(&0) && (stored == Some(sum) || stored == sum.checked_sub(negative))
+    let signed = bytes.fold(0_i64, |sum, byte| sum.saturating_add(byte.cast_signed().into()));
+    stored == sum || stored == signed
 }
 
 /// The header of LZMA alone, with the properties that joblib knows it by: a dictionary of a length that xz takes, and

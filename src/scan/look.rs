@@ -9,7 +9,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::archive::{self, Listing, Member};
 use super::numpy::Objects;
-use super::{Content, HEAD, Limits, Report, numpy, pickles, tar};
+use super::{Content, HEAD, Limits, Report, content, numpy, pickles, tar};
 use crate::read_at::{ReadAt, Reader, Window};
 use crate::safetensors;
 
@@ -83,11 +83,19 @@ impl<'a> Look<'a> {
             self.report.pickles.push(pickle);
         }
         let head_len = usize::try_from(source.len().min(512)).unwrap_or(0);
-        let content = Content::of_head(&source.read_vec_at(0, head_len)?);
-        let is_container = matches!(content, Content::Zip | Content::Tar | Content::Gzip | Content::Zlib);
+        let head = source.read_vec_at(0, head_len)?;
+        let content = Content::of_head(&head);
+        // Its first bytes are the name of a member, which may be those of anything.
+        let is_tar_too = content != Content::Tar && content::is_tar(&head);
+        let is_container =
+            is_tar_too || matches!(content, Content::Zip | Content::Tar | Content::Gzip | Content::Zlib);
         if is_container && depth >= self.limits.depth {
             self.unreadable(member, "containers in it are nested too deeply");
             return Ok(content);
+        }
+        if is_tar_too {
+            self.unreadable(member, "it is a tar archive as well");
+            self.tar(source, member, depth)?;
         }
         let content = match content {
             Content::Zip => self.zip(source, member, depth)?,

@@ -81,19 +81,33 @@ pub(super) fn members(
 }
 
 fn size(field: &[u8]) -> Option<u64> {
-    match field.split_first() {
-        Some((&first, rest)) if first & 0x80 != 0 => {
-            let (high, low) = rest.split_at_checked(3)?;
-            let zero = first == 0x80 && high.iter().all(|&byte| byte == 0);
-            zero.then(|| low.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
-        }
-        _ => octal(field),
-    }
+    u64::try_from(number(field)?).ok()
 }
 
-/// A number in octal digits, to the first NUL, as Python's `int` takes them.
-pub(super) fn octal(field: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(field.split(|&byte| byte == 0).next()?).ok()?.trim().replace('_', "");
-    let digits = text.strip_prefix("0o").or_else(|| text.strip_prefix("0O")).unwrap_or(&text);
-    u64::from_str_radix(if digits.is_empty() { "0" } else { digits }, 8).ok()
+/// A number as Python takes it: in base 256 if its first byte says so, else in octal digits to the first NUL.
+pub(super) fn number(field: &[u8]) -> Option<i64> {
+    let (&first, rest) = field.split_first()?;
+    if first & 0x80 == 0 {
+        return octal(field);
+    }
+    let start = match first {
+        0x80 => 0,
+        0xff => -1,
+        _ => return None,
+    };
+    rest.iter().try_fold(start, |number: i64, &byte| number.checked_mul(256)?.checked_add(byte.into()))
+}
+
+/// As Python's `int` takes octal digits.
+fn octal(field: &[u8]) -> Option<i64> {
+    let text = str::from_utf8(field.split(|&byte| byte == 0).next()?).ok()?;
+    let is_space = |letter: char| letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter);
+    let text = text.trim_matches(is_space).replace('_', "");
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let digits = digits.strip_prefix("0o").or_else(|| digits.strip_prefix("0O")).unwrap_or(digits);
+    let number = i64::from_str_radix(if digits.is_empty() { "0" } else { digits }, 8).ok()?;
+    number.checked_mul(sign)
 }
