@@ -8,7 +8,7 @@ pub mod demo;
 mod error;
 pub mod guard;
 pub mod inspect;
-mod names;
+pub(crate) mod names;
 mod network;
 pub mod publish;
 pub mod pull;

@@ -1,7 +1,7 @@
 //! [`Args`]: what was typed. The one definition that help, completions and manual pages are made of.
 //!
-//! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand; any
-//! other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
+//! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand (`help` is `-h`);
+//! any other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
 mod batch;
 mod hook;
@@ -272,7 +272,7 @@ pub(super) struct Demo {
 #[command(after_help = "\
 Examples:
   git st-convert man | man -l -
-  git st-convert man ~/.local/share/man/man1      then `git st-convert --help` finds it")]
+  git st-convert man ~/.cargo/share/man/man1      then `git st-convert --help` finds it")]
 pub(super) struct Man {
     /// Where to write all pages; without it the main page is printed
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -327,13 +327,29 @@ pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
 /// Puts the subcommand right behind the program, so that options may stand before it.
 fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {
     let known = |word: &OsStr| command.get_subcommands().any(|sub| sub.get_name() == word);
-    if let Some(at) = first_positional(&line, &Valued::of(command))
-        && line.get(at).is_some_and(|word| known(word))
-    {
+    let Some(at) = first_positional(&line, &Valued::of(command)) else { return line };
+    if line.get(at).is_some_and(|word| word == "help") {
+        let about = line.get(at + 1).filter(|word| known(word)).cloned();
+        line.drain(1..);
+        line.extend(about.into_iter().chain(["-h".into()]));
+    } else if line.get(at).is_some_and(|word| known(word)) {
         let name = line.remove(at);
         line.insert(1, name);
     }
     line
+}
+
+/// The subcommand that a word was meant for, by clap's measure.
+pub(super) fn meant(word: &OsStr) -> Option<String> {
+    // Whoever writes a dot or a slash means a file.
+    let text = word.to_str().filter(|word| word.chars().all(char::is_alphabetic))?;
+    let command = Args::command();
+    let guess = clap::Command::new("git").subcommand_required(true).subcommands(command.get_subcommands());
+    let error = guess.try_get_matches_from(["git", text]).err()?;
+    match error.get(clap::error::ContextKind::SuggestedSubcommand)? {
+        clap::error::ContextValue::Strings(names) => names.last().cloned(),
+        _ => None,
+    }
 }
 
 /// The options of all commands that take a value.
@@ -428,6 +444,29 @@ mod tests {
             let args = read(line).unwrap();
             assert!(args.command.is_none(), "{line:?}");
             assert_eq!(args.convert.paths, paths);
+        }
+    }
+
+    #[test]
+    fn help_is_a_command_and_a_typo_is_known() {
+        for (line, words) in [
+            (&["help"][..], "git st-convert <COMMAND>"),
+            (&["-q", "help"], "git st-convert <COMMAND>"),
+            (&["help", "scan"], "git st-convert scan"),
+            (&["help", "nothing"], "git st-convert <COMMAND>"),
+        ] {
+            let help = read(line).unwrap_err().to_string();
+            assert!(help.contains(words), "{line:?}: {help}");
+        }
+        for (word, name) in [
+            ("scna", Some("scan")),
+            ("convrt", Some("convert")),
+            ("inspekt", Some("inspect")),
+            ("verfy", Some("verify")),
+            ("weights", None),
+            ("scna.bin", None),
+        ] {
+            assert_eq!(meant(OsStr::new(word)).as_deref(), name, "{word}");
         }
     }
 

@@ -53,6 +53,7 @@ impl Kind {
             | Error::NeedsDirectory { .. }
             | Error::Offline { .. }
             | Error::NoSuchRevision { .. }
+            | Error::Git(git::Error::NoSuchRevision { .. })
             | Error::Setting { .. }
             | Error::NotWithPullRequest { .. }
             | Error::NoRemote
@@ -109,6 +110,11 @@ impl Report {
     /// Of a file that the system does not give or take.
     pub(super) fn io(file: &Path, message: &str, cause: &std::io::Error) -> Self {
         Self::plain(Kind::Environment, file, message, Some(cause))
+    }
+
+    pub(super) fn with_hint(mut self, hint: String) -> Self {
+        self.hints.push(hint);
+        self
     }
 
     fn plain(kind: Kind, file: &Path, message: &str, cause: Option<&(dyn StdError + 'static)>) -> Self {

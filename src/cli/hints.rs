@@ -12,7 +12,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::sanitize;
 use super::sizes::{bytes, counted};
 use crate::actions::publish::Unpublished;
-use crate::actions::{self, Error};
+use crate::actions::{self, Error, names};
 use crate::checkpoint::{self, Candidate, Kind};
 use crate::git::{self, Trouble};
 use crate::{lfs, repo};
@@ -22,6 +22,7 @@ const SAVE: &str = "torch.save(model.state_dict(), …)";
 
 /// The hints for an error, with the file that it is about.
 pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
+    let given = file;
     let file = file.map_or_else(|| "FILE".to_owned(), quoted);
     let hint = match error {
         error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
@@ -53,7 +54,14 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
             "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
         }
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
-        Error::OutputExists { .. } | Error::Place(lfs::place::Error::Exists { .. }) => {
+        Error::OutputExists { output } => {
+            // It may be what was asked for by name.
+            let is_default = given.is_none_or(|given| names::safetensors(given) == *output);
+            let option =
+                if is_default { String::new() } else { format!(" --output {}", quoted(output.as_ref())) };
+            format!("replace it with `git st-convert --force {file}{option}`")
+        }
+        Error::Place(lfs::place::Error::Exists { .. }) => {
             format!("replace it with `git st-convert --force {file}`")
         }
         Error::Extensions => {
@@ -251,7 +259,8 @@ fn other_kind(kind: Kind, file: &str) -> String {
         Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
         Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
         Kind::Empty => "download it again, or restore it with git".to_owned(),
-        Kind::Zip | Kind::Legacy | Kind::Pickle | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
+        Kind::Pickle => format!("see what it would call with `git st-convert scan {file}`"),
+        Kind::Zip | Kind::Legacy | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
             format!("see what it is with `file {file}`")
         }
     }

@@ -66,7 +66,14 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
     let interrupt =
         Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
     match &args.command {
-        None => commands::convert::run(&args.convert, cwd, args.common.servers, ui, &interrupt),
+        None => {
+            let file = args.convert.paths.first().filter(|word| cwd.join(word).symlink_metadata().is_err());
+            if let Some((word, name)) = file.and_then(|word| Some((word, args::meant(word)?))) {
+                return Err(Report::user(Path::new(word), "is no command, and no file here", None)
+                    .with_hint(format!("did you mean `git st-convert {name}`?")));
+            }
+            commands::convert::run(&args.convert, cwd, args.common.servers, ui, &interrupt)
+        }
         Some(Command::Convert(convert)) => {
             commands::convert::run(convert, cwd, args.common.servers, ui, &interrupt)
         }

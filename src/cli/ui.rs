@@ -119,8 +119,9 @@ impl Ui {
         let text = error.render().ansi().to_string();
         if error.use_stderr() {
             // `--help` is answered by git, with the manual page; `-h` reaches us.
-            let mut sink = Sink::new(AutoStream::new(io::stderr(), choice(color)));
-            sink.write_lines(text.replace("--help", "-h").trim_end());
+            let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+            let text = if is_help { text } else { text.replace("--help", "-h") };
+            Sink::new(AutoStream::new(io::stderr(), choice(color))).write_lines(text.trim_end());
         } else {
             Sink::new(AutoStream::new(io::stdout(), choice(color))).write_lines(text.trim_end());
         }

@@ -73,9 +73,15 @@ pub fn set_config(git: &Git<'_>, key: &str, value: &str) -> Result<(), Error> {
 /// The full name of the object that a revision means.
 ///
 /// # Errors
-/// [`Error::Failed`] if it means none.
+/// [`Error::NoSuchRevision`] if it means none.
 pub fn rev_parse(git: &Git<'_>, rev: &str) -> Result<String, Error> {
-    let answer = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", rev]).run()?;
+    let command = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", rev]);
+    let answer = command.run().map_err(|error| match error {
+        Error::Failed { status: Some(1), .. } => {
+            Error::NoSuchRevision { revision: rev.trim_end_matches("^{commit}").to_owned() }
+        }
+        error => error,
+    })?;
     object_name("rev-parse", &answer)
 }
 

@@ -32,6 +32,12 @@ pub enum Error {
         #[source]
         stderr: Stderr,
     },
+    /// Nothing here has this name.
+    #[error("there is no revision `{revision}`")]
+    NoSuchRevision {
+        /// The name.
+        revision: String,
+    },
     /// It wrote more than the caller takes.
     #[error("`git {subcommand}` wrote more than {limit} bytes")]
     OutputTooLong {

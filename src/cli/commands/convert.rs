@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::actions::convert::{self, Options, Summary};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
-use crate::actions::{Error, Reporter as _};
+use crate::actions::{Error, Outcome, Reporter as _, Status};
 use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
 use crate::cli::environment::Environment;
@@ -139,6 +139,12 @@ pub(crate) fn worst(summary: &Summary) -> u8 {
 fn conclude(summary: &Summary, args: &Convert, ui: &Ui) {
     if summary.outcomes.is_empty() {
         ui.note("no torch weights here, nothing to convert");
+        ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
+    }
+    let is_kept = |outcome: &Outcome| outcome.status == Status::UpToDate;
+    if summary.outcomes.iter().any(is_kept) {
+        // The checkpoint may be another one by now, which nobody knows without reading both.
+        ui.hint("compare what was kept with `git st-convert verify`, or make it anew with `--force`");
     }
     if summary.staged && summary.commit.is_none() && !args.dry_run {
         ui.hint("commit what is staged with `git commit -m \"convert weights to safetensors\"`");

@@ -51,7 +51,7 @@ fn next(ui: &Ui, done: &Done) {
     for (command, what) in [
         (format!("cd {dir}").as_str(), ""),
         ("git status", "new files are staged, nothing is modified"),
-        ("git diff --cached --stat", "what is staged are pointers"),
+        ("git show :model.safetensors", "what is staged is a pointer"),
         ("git st-convert inspect pytorch_model.bin", "the tensors of the checkpoint"),
         ("git st-convert inspect model.safetensors", "the same, safe to load"),
         (show.as_str(), "the pull request"),
