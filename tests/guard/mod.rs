@@ -7,6 +7,7 @@
 mod contents;
 mod framework;
 mod git;
+mod hints;
 mod install;
 mod long;
 mod servers;

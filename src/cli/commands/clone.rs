@@ -8,6 +8,7 @@ use crate::cli::args::{Clone, Convert, ServerArgs};
 use crate::cli::commands::convert;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
+use crate::cli::here::File;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
@@ -26,7 +27,7 @@ pub(crate) fn run(
     let model = name(Path::new(&redacted(&args.model)));
     let teller = Teller::new(ui, interrupt, false);
     let failed = |error| {
-        let report = Report::of_file(&error, model.as_ref());
+        let report = Report::of_file(&error, File::Given(model.as_ref()), teller.here());
         if ui.json {
             let end = End { commit: None, failure: Some(&report), exit_code: report.kind.exit_code() };
             let is_all = args.no_convert;
