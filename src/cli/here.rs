@@ -83,14 +83,14 @@ impl Here {
 
     /// An argument of `git st-convert`, and of what else takes a path of the work tree.
     pub(super) fn argument(&self, file: File<'_>) -> String {
-        let name = self.from_here(file);
+        let name = self.relative(file);
         let is_command = name.to_str().is_ok_and(args::is_subcommand);
         if is_command { format!("./{}", quoted(name.as_bstr())) } else { quoted(name.as_bstr()) }
     }
 
     /// A pathspec, which means this file alone.
     pub(super) fn pathspec(&self, file: File<'_>) -> String {
-        let name = self.from_here(file);
+        let name = self.relative(file);
         if name.starts_with(b":") || name.find_byteset(br"*?[\").is_some() {
             shell([b":(literal)", name.as_slice()].concat().as_bstr())
         } else {
@@ -100,7 +100,7 @@ impl Here {
 
     /// An argument of any other program, or the target of a redirection.
     pub(super) fn path(&self, file: File<'_>) -> String {
-        let name = self.from_here(file);
+        let name = self.relative(file);
         match &self.elsewhere {
             Some(dir) if !name.starts_with(b"/") => {
                 let dir = dir.as_os_str().as_encoded_bytes();
@@ -116,7 +116,7 @@ impl Here {
         for file in files {
             let name = match file {
                 File::OfTop(name) => name.to_owned(),
-                File::Given(name) => self.from_top(name),
+                File::Given(name) => self.whole(name),
             };
             if !pattern.is_empty() {
                 pattern.push(b',');
@@ -143,7 +143,7 @@ impl Here {
         self.prefix.get_or_init(|| found().unwrap_or_default()).as_bstr()
     }
 
-    fn from_here(&self, file: File<'_>) -> BString {
+    fn relative(&self, file: File<'_>) -> BString {
         let name = match file {
             File::Given(name) => return name.to_owned(),
             File::OfTop(name) => name,
@@ -158,7 +158,7 @@ impl Here {
     }
 
     /// What was given, from the top; by its last part where that is not known.
-    fn from_top(&self, given: &BStr) -> BString {
+    fn whole(&self, given: &BStr) -> BString {
         let mut parts: Vec<&[u8]> = self.prefix().split_str("/").filter(|part| !part.is_empty()).collect();
         for part in given.split_str("/") {
             match part {

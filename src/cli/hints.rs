@@ -41,10 +41,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         }
         Error::PointerMismatch { .. } => format!("check the objects that are here with `{git} lfs fsck`"),
         Error::Dangerous { .. } => format!("see every call with `{git} st-convert scan {file}`"),
-        Error::Modified => {
-            let file = named.pathspec();
-            format!("stage it with `{git} add {file}`, or drop the changes with `{git} restore {file}`")
-        }
+        Error::Modified => modified(&named),
         Error::OutputNotFile { .. } => {
             format!("choose a name for a file with `{git} st-convert {file} --output FILE`")
         }
@@ -83,6 +80,11 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         error => return network(error).into_iter().collect(),
     };
     vec![hint]
+}
+
+fn modified(named: &Named<'_>) -> String {
+    let (git, file) = (named.here.git(), named.pathspec());
+    format!("stage it with `{git} add {file}`, or drop the changes with `{git} restore {file}`")
 }
 
 /// Each hint once; the objects that are not here are downloaded by one command.

@@ -1,5 +1,7 @@
 //! Hints, run as they stand by a shell in the directory where the command was run.
 
+#![expect(clippy::disallowed_methods, reason = "hints are run by a shell that finds the program")]
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
