@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::actions::Reporter as _;
 use crate::actions::publish::{File, How, Options, Plan, Published, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
+use crate::cli::commands::failed;
 use crate::cli::environment::Environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
@@ -22,13 +23,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let failed = |error| {
-        let report = Report::of(&error);
-        if ui.json {
-            ui.data(&json::end(Some(&report)));
-        }
-        report
-    };
+    let failed = |error| failed(&error, ui, json::end);
     let environment = Environment::read(servers).map_err(failed)?;
     let options = Options {
         cwd,
