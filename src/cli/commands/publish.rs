@@ -9,6 +9,7 @@ use crate::cli::args::{Publish, ServerArgs};
 use crate::cli::commands::failed;
 use crate::cli::environment::Environment;
 use crate::cli::error::Report;
+use crate::cli::here::quoted;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted};
@@ -87,8 +88,9 @@ fn tell(ui: &Ui, published: &Published) {
                 .fold(String::new(), |all, line| all + "\n  " + line);
             ui.note(&format!("pushed {reference} to {}{said}", sanitize::text(&plan.remote)));
             ui.hint(&format!(
-                "propose it where the remote is at home, or take it by `git fetch {} {reference} && git merge FETCH_HEAD`",
-                sanitize::text(&plan.remote)
+                "propose it where the remote is at home, or take it by `git fetch {} {} && git merge FETCH_HEAD`",
+                quoted(plan.remote.as_str().into()),
+                quoted(published.reference.as_deref().unwrap_or_default().into())
             ));
         }
     }
