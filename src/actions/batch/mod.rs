@@ -234,8 +234,12 @@ pub fn run(options: &Options<'_>, items: Vec<Item>, progress: &dyn Progress) -> 
     let mut summary = Summary { done: listed - items.len(), ..Summary::default() };
     progress.listed(items.len(), summary.done, journal.torn);
     for (at, item) in items.iter().enumerate() {
-        progress.begun(at + 1, item);
-        let finished = model::work(options, item, &temporary, progress);
+        let finished = if progress.is_interrupted() {
+            Err(Error::Interrupted)
+        } else {
+            progress.begun(at + 1, item);
+            model::work(options, item, &temporary, progress)
+        };
         progress.finished();
         let finished = finished.and_then(|record| journal.append(record.clone()).map(|()| record));
         match finished {

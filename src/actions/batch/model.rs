@@ -31,7 +31,9 @@ pub(super) fn work(
     let (model, url, revision) = (item.name(), item.url.clone(), item.revision.clone());
     let mut record = Record { model, url, revision, ..Record::default() };
     let done = attempt(options, item, temporary, reporter, &mut record);
-    if reporter.is_interrupted() {
+    // What was done before somebody asked to stop is done.
+    let is_over = done.is_ok() && !matches!(record.status, Status::Refused | Status::Failed);
+    if reporter.is_interrupted() && !is_over {
         return Err(Error::Interrupted);
     }
     match done {
@@ -109,8 +111,9 @@ fn convert_in(
         Done::Converted(summary) => note(record, &summary),
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }
+    let is_done = matches!(record.status, Status::Converted | Status::NothingToDo);
     let has_output = record.files.iter().any(|file| file.output.is_some());
-    if options.publish && has_output && matches!(record.status, Status::Converted | Status::NothingToDo) {
+    if options.publish && has_output && is_done {
         publish(options, dir, reporter, record)?;
     }
     Ok(())
