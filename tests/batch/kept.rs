@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{Fleet, fixture, id, lines, model, oid_of};
-use crate::hub::Builder;
+use crate::hub::{Builder, Fault, Place};
 
 #[test]
 fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
@@ -37,6 +37,31 @@ fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
     let of_first = asked.iter().filter(|seen| seen.path().starts_with("/acme/m0"));
     assert!(of_first.clone().count() <= 2 && of_first.count() > 0);
     assert_eq!(lines(&fleet.run(&[&args[..], &["--update"]].concat()).stdout).len(), 1);
+}
+
+#[test]
+fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
+    let fleet = Fleet::of(1);
+    let args = ["models.txt", "--dir", "out", "--update", "--json"];
+    assert_eq!(fleet.run(&args).code, Some(0));
+    let mut more = Builder::more();
+
+    more.lfs("pytorch_model.bin", fixture("dtype-int64.bin")).commit("new weights");
+    fleet.hub.add_model(&id(0), &more);
+    // The branch moves; the weights do not come.
+    fleet.hub.inject(Fault::Status(404).at(Place::batch(&id(0))));
+    assert_eq!(fleet.run(&args).code, Some(2));
+    let head = fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["rev-parse", "HEAD"]);
+    assert_eq!(head.trim(), fleet.hub.rev(&id(0), "main").unwrap());
+    fleet.hub.heal();
+    let output = fleet.run(&args);
+    let told = lines(&output.stdout);
+    assert_eq!((output.code, &told[0]["status"]), (Some(0), &json!("converted")), "{output:#?}");
+    assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
+    assert_eq!(
+        fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["for-each-ref", "refs/st-convert"]),
+        ""
+    );
 }
 
 #[test]

@@ -91,8 +91,9 @@ fn convert_in(
     reporter: &dyn Reporter,
     record: &mut Record,
 ) -> Result<(), Error> {
-    let (commit, has_moved) = match kept::find(dir, item)? {
-        Some(repo) => kept::bring_up(&repo, options, item, reporter)?,
+    let kept = kept::find(dir, item)?;
+    let (commit, has_moved) = match &kept {
+        Some(repo) => kept::bring_up(repo, options, item, reporter)?,
         None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
     };
     record.commit = Some(commit);
@@ -112,6 +113,9 @@ fn convert_in(
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }
     let is_done = matches!(record.status, Status::Converted | Status::NothingToDo);
+    if let Some(repo) = kept.filter(|_| is_done && has_moved) {
+        kept::settle(&repo, reporter)?;
+    }
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && has_output && is_done {
         publish(options, dir, reporter, record)?;
