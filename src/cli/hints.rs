@@ -285,6 +285,9 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
             "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
         }
         Error::MissingBlob { id } => format!("fetch it with `{git} cat-file -e {id}`"),
+        Error::OfEnvironment { .. } => {
+            "leave it out of the environment with `unset $(git rev-parse --local-env-vars)`".to_owned()
+        }
         Error::OutsideWorkTree { .. } => "name its repository with `-C DIR`".to_owned(),
         Error::Unmerged { .. } => "finish the merge first, `git status` says how".to_owned(),
         Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {

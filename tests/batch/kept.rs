@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Fleet, fixture, id, lines, model, oid_of};
 use crate::hub::{Builder, Fault, Place};
+use crate::sandbox::{BIN, Output};
 
 #[test]
 fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
@@ -62,6 +63,30 @@ fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
         fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["for-each-ref", "refs/st-convert"]),
         ""
     );
+}
+
+#[test]
+fn a_repository_that_the_environment_names_is_not_converted() {
+    let fleet = Fleet::of(1);
+    let other = fleet.sandbox.repo("other");
+    fs::write(other.join("pytorch_model.bin"), fixture("tied-2.bin")).unwrap();
+    fleet.sandbox.git(&other, &["add", "-f", "pytorch_model.bin"]);
+    let before = fleet.sandbox.git(&other, &["status", "--porcelain"]);
+    for (name, value) in [("GIT_DIR", ".git"), ("GIT_INDEX_FILE", ".git/index")] {
+        for args in
+            [&["batch", "models.txt", "--dir", "out"][..], &["batch", "models.txt"], &["clone", "acme/m0"]]
+        {
+            let words: Vec<_> = args.iter().map(AsRef::as_ref).collect();
+            let mut command = fleet.sandbox.command(BIN.as_ref(), &fleet.home(), &words);
+            command.env("HF_ENDPOINT", fleet.hub.endpoint()).env("TMPDIR", fleet.temp());
+            let output: Output = command.env(name, other.join(value)).output().unwrap().into();
+            let says = "the environment names another repository than that in ";
+            let all = format!("{}{}", output.stdout, output.stderr);
+            assert!(output.code == Some(2) && all.contains(says), "{name} {args:?}: {output:#?}");
+            assert_eq!(fleet.sandbox.git(&other, &["status", "--porcelain"]), before);
+            let _not_here = fs::remove_dir_all(fleet.home().join("m0"));
+        }
+    }
 }
 
 #[test]

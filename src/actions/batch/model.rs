@@ -17,6 +17,7 @@ use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
 use crate::remote::hub::is_model;
+use crate::repo::Repo;
 
 /// Does a model.
 ///
@@ -96,6 +97,7 @@ fn convert_in(
         Some(repo) => kept::bring_up(repo, options, item, reporter)?,
         None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
     };
+    Repo::at(dir)?;
     record.commit = Some(commit);
     // What was converted from another commit is no reason to keep it.
     let force = options.force || has_moved;

@@ -15,6 +15,7 @@ use crate::cli::reporter::Teller;
 use crate::cli::sanitize;
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::git::redacted;
+use crate::repo::Repo;
 
 /// Clones, then converts, and gives the exit code of that.
 pub(crate) fn run(
@@ -55,6 +56,7 @@ pub(crate) fn run(
         }
         return Ok(0);
     }
+    Repo::at(&cloned.dir).map_err(|error| failed(error.into()))?;
     let args = Convert { pr: args.pr, max_output: args.max_output, ..Convert::default() };
     convert::run(&args, cloned.dir, servers, ui, interrupt)
 }
