@@ -66,6 +66,23 @@ fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
 }
 
 #[test]
+fn a_clone_that_a_person_has_moved_is_done_again() {
+    let fleet = Fleet::of(1);
+    let args = ["models.txt", "--dir", "out", "--update", "--json"];
+    assert_eq!(fleet.run(&args).code, Some(0));
+    let mut more = Builder::more();
+    more.lfs("pytorch_model.bin", fixture("dtype-int64.bin")).commit("new weights");
+    fleet.hub.add_model(&id(0), &more);
+    let clone = fleet.home().join("out/acme/m0");
+    fleet.sandbox.git(&clone, &["-c", "filter.lfs.smudge=", "pull", "-q", "--ff-only"]);
+    let told = lines(&fleet.run(&args).stdout);
+    assert_eq!(told[0]["status"], json!("converted"), "{told:#?}");
+    assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
+    // It stays so.
+    assert_eq!(lines(&fleet.run(&args).stdout).len(), 1);
+}
+
+#[test]
 fn a_repository_that_the_environment_names_is_not_converted() {
     let fleet = Fleet::of(1);
     let other = fleet.sandbox.repo("other");
