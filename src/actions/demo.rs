@@ -101,7 +101,7 @@ pub fn demo(dir: Option<&Path>, tell: &dyn Fn(&Step), reporter: &dyn Reporter) -
     tell(&Step::Making { dir: dir.clone() });
     let git = Git::at(&dir)?;
     commit::init(&git)?;
-    let repo = discover(&dir)?;
+    let repo = Repo::at(&dir)?;
     let head = first_commit(&git, &repo, tell)?;
     pull_request(&git, &repo, &head)?;
     tell(&Step::PullRequest { name: PULL_REQUEST, path: "model.safetensors".into() });
@@ -135,16 +135,6 @@ fn temporary() -> Result<PathBuf, Error> {
     let made = tempfile::Builder::new().prefix("git-st-convert-demo-").tempdir();
     let made = made.and_then(|dir| dir.keep().canonicalize());
     made.map_err(|source| Error::Io { what: "make a directory in", path: std::env::temp_dir(), source })
-}
-
-/// The repository that was just made, and not one that the environment names.
-fn discover(dir: &Path) -> Result<Repo, Error> {
-    let repo = Repo::discover(dir)?.ok_or(Error::NoRepository)?;
-    if repo.work_dir().canonicalize().is_ok_and(|found| found == dir) {
-        return Ok(repo);
-    }
-    let (path, work_dir) = (dir.to_owned(), repo.work_dir().to_owned());
-    Err(crate::repo::Error::OutsideWorkTree { path, work_dir }.into())
 }
 
 fn first_commit(git: &Git<'_>, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<String, Error> {

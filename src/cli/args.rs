@@ -324,6 +324,11 @@ pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
     attached.or_else(separate)?.parse().ok()
 }
 
+/// Is it the name of a subcommand, which a file of that name is not taken for?
+pub(super) fn is_subcommand(word: &str) -> bool {
+    Args::command().get_subcommands().any(|sub| sub.get_name() == word)
+}
+
 /// Puts the subcommand right behind the program, so that options may stand before it.
 fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {
     let known = |word: &OsStr| command.get_subcommands().any(|sub| sub.get_name() == word);

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a token leaves this module only in a form that shows nothing of it.
 
+use std::ffi::OsString;
+
 use super::args::ServerArgs;
 use crate::actions::batch::Shard;
 use crate::actions::{Asking, Error, Servers};
@@ -34,6 +36,12 @@ impl Environment {
 /// What the pre-commit framework says of a push: from which revision, and to which.
 pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))
+}
+
+/// Where git stood when it called this, from the top of the work tree; `None` if it was not git that did.
+#[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
+pub(super) fn git_prefix() -> Option<OsString> {
+    std::env::var_os("GIT_PREFIX")
 }
 
 /// Why the environment says that this is a part of something, and not which.

@@ -14,6 +14,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString};
 
+use super::here::{File, Here};
 use super::{hints, interrupt, sanitize};
 use crate::actions::publish::Unpublished;
 use crate::actions::{Error, Reason, Status};
@@ -94,12 +95,12 @@ pub(super) struct Report {
 impl Report {
     /// Of an error that is about no file, or names it itself.
     pub(super) fn of(error: &Error) -> Self {
-        Self::new(error, None)
+        Self::new(error, None, &Here::default())
     }
 
-    /// Of an error about a file.
-    pub(super) fn of_file(error: &Error, file: &BStr) -> Self {
-        Self::new(error, Some(file))
+    /// Of an error about a file, for a person who stands there.
+    pub(super) fn of_file(error: &Error, file: File<'_>, here: &Here) -> Self {
+        Self::new(error, Some(file), here)
     }
 
     /// Of an argument that cannot be meant.
@@ -127,7 +128,8 @@ impl Report {
         }
     }
 
-    fn new(error: &Error, file: Option<&BStr>) -> Self {
+    fn new(error: &Error, named: Option<File<'_>>, here: &Here) -> Self {
+        let file = named.map(File::name);
         let message = match error {
             // The file stands in front already.
             Error::Io { what, path, .. } if file.is_some_and(|file| is_same(path, file)) => {
@@ -147,7 +149,7 @@ impl Report {
             file: file.map(|file| sanitize::bytes(file).into_owned()),
             message,
             causes,
-            hints: hints::of(error, file),
+            hints: hints::of(error, named, here),
         }
     }
 
@@ -168,7 +170,7 @@ impl Report {
 
 /// A shard that is not here, and why.
 fn missing((shard, why): &(BString, Error)) -> String {
-    let report = Report::new(why, None);
+    let report = Report::of(why);
     format!("{}: {}", sanitize::bytes(shard.as_ref()), report.reason())
 }
 
@@ -211,7 +213,7 @@ mod tests {
     use crate::pickle;
 
     fn report(error: impl Into<Error>) -> Report {
-        Report::of_file(&error.into(), "dir/a b.bin".into())
+        Report::of_file(&error.into(), File::OfTop("dir/a b.bin".into()), &Here::default())
     }
 
     #[test]
@@ -232,7 +234,8 @@ mod tests {
         assert_eq!(report.causes, ["pickle at byte 3 cannot be read", "device\\x1b[2J gone"]);
         assert_eq!(report.kind, Kind::Environment);
         let same = Error::Io { what: "open", path: "x/a.bin".into(), source: io::Error::other("no") };
-        assert_eq!(Report::of_file(&same, "a.bin".into()).headline(), "a.bin: cannot open");
+        let named = Report::of_file(&same, File::OfTop("a.bin".into()), &Here::default());
+        assert_eq!(named.headline(), "a.bin: cannot open");
         assert_eq!(Report::of(&same).headline(), "cannot open x/a.bin");
     }
 

@@ -5,11 +5,10 @@
 mod server;
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::sanitize;
+use super::here::{File, Here, quoted, quoted_path};
 use super::sizes::{bytes, counted};
 use crate::actions::publish::Unpublished;
 use crate::actions::{self, Error, names};
@@ -20,35 +19,37 @@ use crate::{lfs, repo};
 /// How weights alone are saved.
 const SAVE: &str = "torch.save(model.state_dict(), …)";
 
-/// The hints for an error, with the file that it is about.
-pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
-    let given = file;
-    let file = file.map_or_else(|| "FILE".to_owned(), quoted);
+/// The hints for an error, with the file that it is about, for a person who stands there.
+pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<String> {
+    let named = Named { file, here };
+    let file_name = file.map(File::name);
+    let (git, file) = (here.git(), named.argument());
     let hint = match error {
         error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
-        Error::Checkpoint(error) => return checkpoint(error, &file),
+        Error::Checkpoint(error) => return checkpoint(error, &named),
         Error::Symlink
         | Error::OutputSymlink { .. }
         | Error::Place(lfs::place::Error::Symlink { .. })
         | Error::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => {
-            format!("convert one file without the repository by `git st-convert {file} --output FILE`")
+            format!("convert one file without the repository by `{git} st-convert {file} --output FILE`")
         }
-        Error::Repo(error) => return repository(error),
+        Error::Repo(error) => return repository(error, &named),
         Error::Git(git::Error::NotInstalled) => {
             "install git from https://git-scm.com, or convert one file with `--output`".to_owned()
         }
-        Error::NoObject { .. } => format!("download it with `git lfs pull --include {}`", pattern(&file)),
-        Error::PointerMismatch { .. } => "check the objects that are here with `git lfs fsck`".to_owned(),
-        Error::Dangerous { .. } => format!("see every call with `git st-convert scan {file}`"),
-        Error::Modified => {
-            format!("stage it with `git add {file}`, or drop the changes with `git restore {file}`")
+        Error::NoObject { .. } => {
+            format!("download it with `{git} lfs pull --include {}`", named.lfs_pattern())
         }
+        Error::PointerMismatch { .. } => format!("check the objects that are here with `{git} lfs fsck`"),
+        Error::Dangerous { .. } => format!("see every call with `{git} st-convert scan {file}`"),
+        Error::Modified => modified(&named),
         Error::OutputNotFile { .. } => {
-            format!("choose a name for a file with `git st-convert {file} --output FILE`")
+            format!("choose a name for a file with `{git} st-convert {file} --output FILE`")
         }
-        Error::OutputIsSource => format!("choose another name with `git st-convert {file} --output FILE`"),
+        Error::OutputIsSource => format!("choose another name with `{git} st-convert {file} --output FILE`"),
         Error::TwoShards { second, .. } => {
-            format!("list what it holds with `git st-convert inspect {}`", quoted(second.as_ref()))
+            let second = named.beside(second.as_ref()).argument();
+            format!("list what it holds with `{git} st-convert inspect {second}`")
         }
         Error::NoSpace { .. } => {
             "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
@@ -56,24 +57,25 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
         Error::OutputExists { output } => {
             // It may be what was asked for by name.
-            let is_default = given.is_none_or(|given| names::safetensors(given) == *output);
-            let option =
-                if is_default { String::new() } else { format!(" --output {}", quoted(output.as_ref())) };
-            format!("replace it with `git st-convert --force {file}{option}`")
+            let output: &BStr = output.as_ref();
+            let is_default = file_name.is_none_or(|given| names::safetensors(given) == output);
+            let there = Named { file: named.file.map(|file| file.beside(output)), here };
+            let option = if is_default { String::new() } else { format!(" --output {}", there.argument()) };
+            format!("replace it with `{git} st-convert --force {file}{option}`")
         }
         Error::Place(lfs::place::Error::Exists { .. }) => {
-            format!("replace it with `git st-convert --force {file}`")
+            format!("replace it with `{git} st-convert --force {file}`")
         }
         Error::Extensions => {
             "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
         }
         Error::OutputCollision { .. } => {
-            format!("choose its name with `git st-convert {file} --output FILE`")
+            format!("choose its name with `{git} st-convert {file} --output FILE`")
         }
         Error::IncompleteSet { .. } => {
-            format!("convert this shard alone with `git st-convert {file} --output FILE`")
+            format!("convert this shard alone with `{git} st-convert {file} --output FILE`")
         }
-        Error::MissingShards { shards } => return missing(shards),
+        Error::MissingShards { shards } => return missing(shards, &named),
         Error::Shard(_) | Error::NotInShard { .. } | Error::InOtherShard { .. } | Error::InNoShard { .. } => {
             "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
         }
@@ -89,19 +91,24 @@ pub(super) fn of(error: &Error, file: Option<&BStr>) -> Vec<String> {
     vec![hint]
 }
 
+fn modified(named: &Named<'_>) -> String {
+    let (git, file) = (named.here.git(), named.pathspec());
+    format!("stage it with `{git} add {file}`, or drop the changes with `{git} restore {file}`")
+}
+
 /// Each hint once; the objects that are not here are downloaded by one command.
-fn missing(shards: &[(BString, Error)]) -> Vec<String> {
+fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
     let (absent, others): (Vec<_>, Vec<_>) =
         shards.iter().partition(|(_, why)| matches!(why, Error::NoObject { .. }));
     let mut hints: Vec<String> = Vec::new();
     if !absent.is_empty() {
-        let names: Vec<_> = absent.iter().map(|(shard, _)| shard.to_str_lossy().into_owned()).collect();
-        let patterns = pattern(&quoted(names.join(",").as_bytes().as_bstr()));
-        hints.push(format!("download it with `git lfs pull --include {patterns}`"));
+        let absent = absent.iter().filter_map(|(shard, _)| named.beside(shard.as_ref()).file);
+        let (git, patterns) = (named.here.git(), named.here.lfs_pattern(absent));
+        hints.push(format!("download it with `{git} lfs pull --include {patterns}`"));
     }
     for (shard, why) in others {
-        let new: Vec<_> =
-            of(why, Some(shard.as_ref())).into_iter().filter(|hint| !hints.contains(hint)).collect();
+        let of_shard = of(why, named.beside(shard.as_ref()).file, named.here);
+        let new: Vec<_> = of_shard.into_iter().filter(|hint| !hints.contains(hint)).collect();
         hints.extend(new);
     }
     hints
@@ -207,10 +214,11 @@ fn remote(trouble: Trouble) -> &'static str {
     }
 }
 
-fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
+fn checkpoint(error: &checkpoint::Error, named: &Named<'_>) -> Vec<String> {
     use checkpoint::Error;
+    let (git, file) = (named.here.git(), named.argument());
     let hint = match error {
-        Error::NotCheckpoint { kind } => return vec![other_kind(*kind, file)],
+        Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
         Error::TorchScript | Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
             format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
         }
@@ -222,15 +230,15 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
             format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
         }
         Error::NoSuchKey { .. } => {
-            format!("list all that it holds with `git st-convert inspect --key . {file}`")
+            format!("list all that it holds with `{git} st-convert inspect --key . {file}`")
         }
-        Error::Keep { .. } => format!("list the ties with `git st-convert inspect {file}`"),
+        Error::Keep { .. } => format!("list the ties with `{git} st-convert inspect {file}`"),
         Error::Output { bytes, .. } => {
             format!(
-                "if it is meant to be so large, allow it with `git st-convert --max-output {bytes} {file}`"
+                "if it is meant to be so large, allow it with `{git} st-convert --max-output {bytes} {file}`"
             )
         }
-        Error::Damaged(_) => "check the objects that are here with `git lfs fsck`".to_owned(),
+        Error::Damaged(_) => format!("check the objects that are here with `{git} lfs fsck`"),
         // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
         Error::Pickle { .. }
         | Error::Zip(_)
@@ -244,7 +252,8 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
         | Error::StorageLength { .. }
         | Error::Storage { .. }
         | Error::Geometry { .. } => format!(
-            "compare the output of `sha256sum {file}` with what its source says, and download it again if it differs"
+            "compare the output of `sha256sum {}` with what its source says, and download it again if it differs",
+            named.path()
         ),
         Error::Io(_) | Error::NoTensors | Error::Ambiguous { .. } | Error::Limit { .. } => return Vec::new(),
     };
@@ -252,22 +261,30 @@ fn checkpoint(error: &checkpoint::Error, file: &str) -> Vec<String> {
 }
 
 /// What to do with a file that is no checkpoint.
-fn other_kind(kind: Kind, file: &str) -> String {
+fn other_kind(kind: Kind, named: &Named<'_>) -> String {
+    let git = named.here.git();
     match kind {
-        Kind::Pointer => format!("download its content with `git lfs pull --include {}`", pattern(file)),
-        Kind::Safetensors => format!("list its tensors with `git st-convert inspect {file}`"),
+        Kind::Pointer => {
+            format!("download its content with `{git} lfs pull --include {}`", named.lfs_pattern())
+        }
+        Kind::Safetensors => {
+            format!("list its tensors with `{git} st-convert inspect {}`", named.argument())
+        }
         Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
         Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
         Kind::Empty => "download it again, or restore it with git".to_owned(),
-        Kind::Pickle => format!("see what it would call with `git st-convert scan {file}`"),
+        Kind::Pickle => {
+            format!("see what it would call with `{git} st-convert scan {}`", named.argument())
+        }
         Kind::Zip | Kind::Legacy | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
-            format!("see what it is with `file {file}`")
+            format!("see what it is with `file {}`", named.path())
         }
     }
 }
 
-fn repository(error: &repo::Error) -> Vec<String> {
+fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
     use repo::Error;
+    let git = named.here.git();
     let hint = match error {
         Error::NotTrusted { git_dir } => {
             let dir = git_dir.parent().unwrap_or(git_dir);
@@ -279,11 +296,15 @@ fn repository(error: &repo::Error) -> Vec<String> {
         Error::UnsupportedFormat { .. } | Error::Bare { .. } => {
             "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
         }
-        Error::MissingBlob { id } => format!("fetch it with `git cat-file -e {id}`"),
+        Error::MissingBlob { id } => format!("fetch it with `{git} cat-file -e {id}`"),
+        Error::OfEnvironment { .. } => {
+            "leave it out of the environment with `unset $(git rev-parse --local-env-vars)`".to_owned()
+        }
         Error::OutsideWorkTree { .. } => "name its repository with `-C DIR`".to_owned(),
         Error::Unmerged { .. } => "finish the merge first, `git status` says how".to_owned(),
         Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {
-            format!("see what applies with `git check-attr -a -- {}`", quoted(path.as_ref()))
+            let path = named.here.argument(File::OfTop(path.as_ref()));
+            format!("see what applies with `{git} check-attr -a -- {path}`")
         }
         _ => return Vec::new(),
     };
@@ -305,47 +326,37 @@ fn keys(candidates: &[Candidate]) -> String {
     hint
 }
 
-/// The pattern of `git lfs pull --include`, in quotes as its manual writes it.
-fn pattern(file: &str) -> String {
-    if file.starts_with('\'') { file.to_owned() } else { format!("\"{file}\"") }
+/// The file of an error, as each kind of command takes it; `FILE` where there is none.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    file: Option<File<'a>>,
+    here: &'a Here,
 }
 
-pub(super) fn quoted_path(path: &Path) -> String {
-    quoted(path.as_os_str().as_encoded_bytes().as_bstr())
-}
-
-/// As a POSIX shell takes it: as it is, or in single quotes.
-pub(super) fn quoted(name: &BStr) -> String {
-    let is_plain =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();
-    let text = sanitize::bytes(name);
-    let dash = if name.starts_with(b"-") { "./" } else { "" };
-    if !name.is_empty() && text.bytes().all(|byte| is_plain(&byte)) {
-        format!("{dash}{text}")
-    } else {
-        format!("'{dash}{}'", text.replace('\'', "'\\''"))
+impl Named<'_> {
+    fn text(&self, of: impl FnOnce(File<'_>) -> String) -> String {
+        self.file.map_or_else(|| "FILE".to_owned(), of)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn argument(&self) -> String {
+        self.text(|file| self.here.argument(file))
+    }
 
-    #[test]
-    fn names_are_quoted_for_a_shell() {
-        for (name, expected) in [
-            ("a/b-1.bin", "a/b-1.bin"),
-            ("模型.bin", "模型.bin"),
-            ("a b", "'a b'"),
-            ("it's", "'it'\\''s'"),
-            ("$(rm)", "'$(rm)'"),
-            ("-n", "./-n"),
-            ("", "''"),
-            ("a\nb", "'a\\nb'"),
-        ] {
-            assert_eq!(quoted(name.into()), expected);
-        }
-        assert_eq!(pattern(&quoted("a.bin".into())), "\"a.bin\"");
-        assert_eq!(pattern(&quoted("a b.bin".into())), "'a b.bin'");
+    fn pathspec(&self) -> String {
+        self.text(|file| self.here.pathspec(file))
+    }
+
+    fn path(&self) -> String {
+        self.text(|file| self.here.path(file))
+    }
+
+    fn lfs_pattern(&self) -> String {
+        self.file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
+    }
+
+    /// Another file, that the error knows in the same way.
+    fn beside<'a>(&'a self, name: &'a BStr) -> Named<'a> {
+        let file = self.file.map_or(File::OfTop(name), |file| file.beside(name));
+        Named { file: Some(file), here: self.here }
     }
 }

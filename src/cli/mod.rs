@@ -13,6 +13,7 @@ mod args;
 mod commands;
 mod environment;
 mod error;
+mod here;
 mod hints;
 mod interrupt;
 mod json;

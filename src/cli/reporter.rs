@@ -11,6 +11,7 @@ use bstr::{BStr, BString};
 
 use super::commands::verify;
 use super::error::Report;
+use super::here::{File, Here};
 use super::interrupt::Interrupt;
 use super::json;
 use super::reading;
@@ -30,6 +31,9 @@ pub(super) struct Teller<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     dry_run: bool,
+    here: Here,
+    /// Is a file known as it was given, and not from the top of the repository?
+    given: bool,
     told: Mutex<Told>,
 }
 
@@ -45,7 +49,21 @@ pub(super) struct Told {
 impl<'a> Teller<'a> {
     /// `dry_run` says that nothing is done.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
-        Self { ui, interrupt, dry_run, told: Mutex::default() }
+        Self { ui, interrupt, dry_run, here: Here::default(), given: false, told: Mutex::default() }
+    }
+
+    /// The same for a person who stands there, and has given the files by these names or not.
+    pub(super) fn at(self, here: Here, given: bool) -> Self {
+        Self { here, given, ..self }
+    }
+
+    /// Where the person stands.
+    pub(super) fn here(&self) -> &Here {
+        &self.here
+    }
+
+    fn file<'b>(&self, name: &'b BString) -> File<'b> {
+        if self.given { File::Given(name.as_ref()) } else { File::OfTop(name.as_ref()) }
     }
 
     /// Is nothing done?
@@ -108,7 +126,7 @@ impl Teller<'_> {
                 let (noun, verb) =
                     if numbers.len() == 1 { ("request", "carries") } else { ("requests", "carry") };
                 self.ui.note(&format!("pull {noun} {} {verb} safetensors", listed.join(", ")));
-                self.ui.hint(&format!("take one with `git st-convert pull {first}`"));
+                self.ui.hint(&format!("take one with `{} st-convert pull {first}`", self.here.git()));
             }
             RemoteNote::PullRequestsNotSeen { reason } => {
                 self.ui.note(&format!("pull requests were not looked at: {}", sanitize::text(reason)));
@@ -139,7 +157,7 @@ impl Teller<'_> {
                 self.ui.warning(&format!(
                     "the server sends nothing of a partial clone, so only the last {last} came, with all files"
                 ));
-                self.ui.hint("fetch the rest with `git fetch --unshallow`");
+                self.ui.hint(&format!("fetch the rest with `{} fetch --unshallow`", self.here.git()));
             }
         }
     }
@@ -195,7 +213,7 @@ impl Reporter for Teller<'_> {
         let output = outcome.output.as_ref().map_or("?".into(), |output| sanitize::bytes(output.as_ref()));
         match (outcome.status, &outcome.reason) {
             (_, Some(Reason::Error(error))) => {
-                self.ui.error(&Report::of_file(error, outcome.source.as_ref()));
+                self.ui.error(&Report::of_file(error, self.file(&outcome.source), &self.here));
             }
             (_, Some(Reason::TrainingState)) => {
                 self.ui.note(&format!("{source}: skipped, it is training state by its name"));
@@ -219,7 +237,7 @@ impl Reporter for Teller<'_> {
         if self.ui.json {
             self.ui.data(&json::verified(verified));
         }
-        verify::tell(self.ui, verified);
+        verify::tell(self.ui, verified, &self.here);
     }
 
     fn note(&self, note: &Note) {
@@ -235,7 +253,7 @@ impl Reporter for Teller<'_> {
             }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
-                self.ui.hint("set it up with `git lfs install`");
+                self.ui.hint(&format!("set it up with `{} lfs install`", self.here.git()));
             }
             Note::IndexWritten { path } => {
                 self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));

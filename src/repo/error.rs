@@ -94,6 +94,12 @@ pub enum Error {
         /// The top of the work tree.
         work_dir: PathBuf,
     },
+    /// A variable such as `GIT_DIR` names another repository.
+    #[error("the environment names another repository than that in {}", dir.display())]
+    OfEnvironment {
+        /// The top of the one that is meant.
+        dir: PathBuf,
+    },
     /// Somebody else changes the index, or was killed while doing so.
     #[error("the index is locked by `{}`", lock.display())]
     IndexLocked {

@@ -55,6 +55,21 @@ impl Repo {
         open(dir)?.map(Self::new).transpose()
     }
 
+    /// The repository whose top is this directory: one that was just made here, and not the one that called us.
+    ///
+    /// # Errors
+    /// [`Error::OfEnvironment`] if a variable of the environment names another one, or another index; as
+    /// [`Repo::discover`].
+    pub fn at(dir: &Path) -> Result<Self> {
+        let real = |path: &Path| path.canonicalize().ok();
+        let is_own = |repo: &Self| {
+            let index = repo.index_path();
+            let index_dir = index.parent().and_then(real);
+            real(&repo.work_dir) == real(dir) && index_dir == real(repo.git_dir())
+        };
+        Self::discover(dir)?.filter(is_own).ok_or_else(|| Error::OfEnvironment { dir: dir.to_owned() })
+    }
+
     fn new(inner: gix::Repository) -> Result<Self> {
         let git_dir = checked(&inner, &["refStorage", "objectFormat"])?;
         let work_dir = inner.workdir().map(Path::to_owned).ok_or(Error::Bare { git_dir })?;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{Error, Mode, ObjectId, Repo, Result};
+use crate::lfs::{Pointer, pointer};
 
 impl Repo {
     /// The length of a blob, by its header alone; `None` if it is not in this clone.
@@ -34,6 +35,18 @@ impl Repo {
         }
         let mut blob = self.inner.find_blob(id).map_err(Error::git("read a blob"))?;
         Ok(blob.take_data())
+    }
+
+    /// The pointer that a blob is; `None` if it is none, or not in this clone.
+    ///
+    /// # Errors
+    /// [`Error::NotABlob`] or [`Error::Git`].
+    pub fn pointer(&self, id: ObjectId) -> Result<Option<Pointer>> {
+        let limit = pointer::MAX_LEN as u64;
+        match self.blob_size(id)? {
+            Some(size) if size < limit => Ok(Pointer::parse(&self.blob(id, limit)?).ok()),
+            _ => Ok(None),
+        }
     }
 
     /// Is the object in this clone?

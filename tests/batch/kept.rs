@@ -5,7 +5,8 @@ use std::fs;
 use serde_json::json;
 
 use super::{Fleet, fixture, id, lines, model, oid_of};
-use crate::hub::Builder;
+use crate::hub::{Builder, Fault, Place};
+use crate::sandbox::{BIN, Output};
 
 #[test]
 fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
@@ -37,6 +38,72 @@ fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
     let of_first = asked.iter().filter(|seen| seen.path().starts_with("/acme/m0"));
     assert!(of_first.clone().count() <= 2 && of_first.count() > 0);
     assert_eq!(lines(&fleet.run(&[&args[..], &["--update"]].concat()).stdout).len(), 1);
+}
+
+#[test]
+fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
+    let fleet = Fleet::of(1);
+    let args = ["models.txt", "--dir", "out", "--update", "--json"];
+    assert_eq!(fleet.run(&args).code, Some(0));
+    let mut more = Builder::more();
+
+    more.lfs("pytorch_model.bin", fixture("dtype-int64.bin")).commit("new weights");
+    fleet.hub.add_model(&id(0), &more);
+    // The branch moves; the weights do not come.
+    fleet.hub.inject(Fault::Status(404).at(Place::batch(&id(0))));
+    assert_eq!(fleet.run(&args).code, Some(2));
+    let head = fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["rev-parse", "HEAD"]);
+    assert_eq!(head.trim(), fleet.hub.rev(&id(0), "main").unwrap());
+    fleet.hub.heal();
+    let output = fleet.run(&args);
+    let told = lines(&output.stdout);
+    assert_eq!((output.code, &told[0]["status"]), (Some(0), &json!("converted")), "{output:#?}");
+    assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
+    assert_eq!(
+        fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["for-each-ref", "refs/st-convert"]),
+        ""
+    );
+}
+
+#[test]
+fn a_clone_that_a_person_has_moved_is_done_again() {
+    let fleet = Fleet::of(1);
+    let args = ["models.txt", "--dir", "out", "--update", "--json"];
+    assert_eq!(fleet.run(&args).code, Some(0));
+    let mut more = Builder::more();
+    more.lfs("pytorch_model.bin", fixture("dtype-int64.bin")).commit("new weights");
+    fleet.hub.add_model(&id(0), &more);
+    let clone = fleet.home().join("out/acme/m0");
+    fleet.sandbox.git(&clone, &["-c", "filter.lfs.smudge=", "pull", "-q", "--ff-only"]);
+    let told = lines(&fleet.run(&args).stdout);
+    assert_eq!(told[0]["status"], json!("converted"), "{told:#?}");
+    assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
+    // It stays so.
+    assert_eq!(lines(&fleet.run(&args).stdout).len(), 1);
+}
+
+#[test]
+fn a_repository_that_the_environment_names_is_not_converted() {
+    let fleet = Fleet::of(1);
+    let other = fleet.sandbox.repo("other");
+    fs::write(other.join("pytorch_model.bin"), fixture("tied-2.bin")).unwrap();
+    fleet.sandbox.git(&other, &["add", "-f", "pytorch_model.bin"]);
+    let before = fleet.sandbox.git(&other, &["status", "--porcelain"]);
+    for (name, value) in [("GIT_DIR", ".git"), ("GIT_INDEX_FILE", ".git/index")] {
+        for args in
+            [&["batch", "models.txt", "--dir", "out"][..], &["batch", "models.txt"], &["clone", "acme/m0"]]
+        {
+            let words: Vec<_> = args.iter().map(AsRef::as_ref).collect();
+            let mut command = fleet.sandbox.command(BIN.as_ref(), &fleet.home(), &words);
+            command.env("HF_ENDPOINT", fleet.hub.endpoint()).env("TMPDIR", fleet.temp());
+            let output: Output = command.env(name, other.join(value)).output().unwrap().into();
+            let says = "the environment names another repository than that in ";
+            let all = format!("{}{}", output.stdout, output.stderr);
+            assert!(output.code == Some(2) && all.contains(says), "{name} {args:?}: {output:#?}");
+            assert_eq!(fleet.sandbox.git(&other, &["status", "--porcelain"]), before);
+            let _not_here = fs::remove_dir_all(fleet.home().join("m0"));
+        }
+    }
 }
 
 #[test]

@@ -5,8 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use git_st_convert::actions::batch::{Item, Options, Progress, Record, parse, run};
+use git_st_convert::actions::pull::Choice;
+use git_st_convert::actions::{Asking, Error, Outcome, Reporter, Servers};
+use git_st_convert::remote::Settings;
 use serde_json::Value;
 
 use super::{Fleet, id, names, wait_until, with};
@@ -114,4 +119,62 @@ fn what_was_stopped_by_a_person_is_gone_on_with() {
         assert_eq!(with(&fleet.journal(journal), "converted").len(), 4);
         assert_eq!(fs::read_dir(fleet.temp()).unwrap().count(), 0);
     }
+}
+
+/// Asks to stop as soon as a file is converted.
+#[derive(Default)]
+struct Stop(AtomicBool);
+
+impl Reporter for Stop {
+    fn outcome(&self, _: &Outcome) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Progress for Stop {
+    fn listed(&self, _: usize, _: usize, _: usize) {}
+    fn begun(&self, at: usize, _: &Item) {
+        assert_eq!(at, 1, "one more is begun");
+    }
+    fn ended(&self, _: usize, _: &Record) {}
+}
+
+#[test]
+fn what_was_finished_when_somebody_asked_to_stop_is_written_down() {
+    let fleet = Fleet::of(0);
+    let home = fleet.home();
+    for name in ["a", "b"] {
+        fleet.sandbox.git(&home, &["init", "-q", name]);
+        fs::write(home.join(name).join("pytorch_model.bin"), super::numbered(0)).unwrap();
+        fleet.sandbox.git(&home.join(name), &["add", "."]);
+        fleet.sandbox.git(&home.join(name), &["commit", "-q", "-m", "one"]);
+    }
+    let servers = Servers { settings: Settings::default() };
+    let options = Options {
+        cwd: home.clone(),
+        endpoint: fleet.hub.endpoint(),
+        asking: Asking { token: None, offline: false, in_passing: true },
+        servers: &servers,
+        dir: Some("out".into()),
+        temp: fleet.temp(),
+        journal: home.join("journal"),
+        pr: Some(Choice::Never),
+        force: false,
+        strict: false,
+        max_output: None,
+        pointer_only: false,
+        publish: false,
+        max_size: None,
+        update: false,
+    };
+    let items = parse(b"./a\n./b\n", &home, &fleet.hub.endpoint());
+    let summary = run(&options, items, &Stop::default()).unwrap();
+    assert!(matches!(summary.stopped, Some(Error::Interrupted)), "{summary:#?}");
+    assert_eq!((summary.records.len(), summary.left), (1, 1), "{summary:#?}");
+    assert_eq!(with(&fleet.journal("journal"), "converted").len(), 1);
+    assert!(!fleet.staged("out/a").is_empty());
 }

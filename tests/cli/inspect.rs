@@ -115,7 +115,7 @@ fn a_path_need_not_be_unicode() {
         &run(&sandbox, &dir, &[name]),
         "--- stderr\nerror: \\xff\\x1b[2J.bin: refused: pickle calls `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
-         hint: see every call with `git st-convert scan '\\xff\\x1b[2J.bin'`\n--- exit 1\n",
+         hint: see every call with `git st-convert scan \"$(printf '\\377\\033[2J.bin')\"`\n--- exit 1\n",
     );
 }
 

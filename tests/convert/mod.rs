@@ -8,6 +8,7 @@ mod attributes;
 mod commit;
 mod failures;
 mod forced;
+mod hints;
 mod index;
 mod interrupted;
 mod leftovers;

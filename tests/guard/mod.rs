@@ -8,6 +8,7 @@ mod contents;
 mod examples;
 mod framework;
 mod git;
+mod hints;
 mod install;
 mod long;
 mod servers;

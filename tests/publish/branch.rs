@@ -48,6 +48,20 @@ fn a_path_gets_a_branch_and_the_objects_in_its_store() {
 }
 
 #[test]
+fn the_hint_takes_the_branch_that_was_pushed() {
+    let desk = Desk::new();
+    local(&desk);
+    let output = desk.publish(&["--branch", "it's;new"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let hint = output.stderr.lines().last().unwrap().split('`').nth(1).unwrap();
+    let (fetch, merge) = hint.split_once(" && ").unwrap();
+    let args = ["-c".as_ref(), fetch.as_ref()];
+    let run = desk.world.sandbox.command("sh".as_ref(), &desk.dir, &args).output().unwrap();
+    assert!(run.status.success() && merge == "git merge FETCH_HEAD", "{hint}: {run:?}");
+    assert_eq!(desk.git(&["diff", "--name-only", "HEAD", "FETCH_HEAD"]), "model.safetensors\n");
+}
+
+#[test]
 fn a_branch_with_another_checkpoint_is_left_alone() {
     let mut model = super::model();
     model.pull_request(7).lfs("pytorch_model.bin", [super::checkpoint(), vec![0]].concat()).commit("old");

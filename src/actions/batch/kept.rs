@@ -15,7 +15,8 @@ use crate::git::merge::merge;
 use crate::git::{self, Git, Merge, Remote, clone, fetch};
 use crate::repo::Repo;
 
-/// The reference that holds the remote's commit until the branch does.
+/// The reference that holds the remote's commit until the branch does, and what was made from another commit is done again:
+/// a run that is killed or fails in between leaves it to the next.
 const WANTED: &str = "refs/st-convert/revision";
 
 /// The clone of a model that is here. An empty directory is removed, so that what is there is always whole.
@@ -50,7 +51,8 @@ fn is_same_file(a: &str, b: &str) -> bool {
     real(a).is_some_and(|a| real(b) == Some(a))
 }
 
-/// Moves the branch to the commit that the remote has. Gives that commit, and whether it moved.
+/// Moves the branch to the commit that the remote has. Gives that commit, and whether the branch moved, now or in a run that
+/// did not come to [`settle`].
 ///
 /// # Errors
 /// What git and the server report; then the clone is as it was.
@@ -66,6 +68,7 @@ pub(super) fn bring_up(
     let tell = |arguments: &[OsString]| reporter.command(arguments);
     let git = Git::at(repo.work_dir())?.observed(Some(&tell));
     options.asking.with(reporter, |network| {
+        let is_unsettled = git::commit::rev_parse(&git, WANTED).is_ok();
         let name = repo.default_remote().ok_or(Error::NoRemote)?;
         let remote = Remote::named(&git, &name)?;
         let spec = item.revision.as_deref().unwrap_or("HEAD");
@@ -83,9 +86,22 @@ pub(super) fn bring_up(
             fetch::fetch_objects(&git, network, &remote, &missing)?;
             merge(&git, network, &commit, Merge::FastForward)?;
         }
-        fetch::delete_refs(&git, &[WANTED.to_owned()])?;
         // An adopted pull request stands above the remote's commit, and stays.
         let after = git::commit::rev_parse(&git, "HEAD^{commit}")?;
-        Ok((commit, Some(after) != before))
+        let has_moved = is_unsettled || Some(after) != before;
+        if !has_moved {
+            settle(repo, reporter)?;
+        }
+        Ok((commit, has_moved))
     })
+}
+
+/// What was made from another commit is done again.
+///
+/// # Errors
+/// What git reports.
+pub(super) fn settle(repo: &Repo, reporter: &dyn Reporter) -> Result<(), Error> {
+    let tell = |arguments: &[OsString]| reporter.command(arguments);
+    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
+    Ok(fetch::delete_refs(&git, &[WANTED.to_owned()])?)
 }

@@ -234,8 +234,13 @@ pub fn run(options: &Options<'_>, items: Vec<Item>, progress: &dyn Progress) -> 
     let mut summary = Summary { done: listed - items.len(), ..Summary::default() };
     progress.listed(items.len(), summary.done, journal.torn);
     for (at, item) in items.iter().enumerate() {
-        progress.begun(at + 1, item);
-        let finished = model::work(options, item, &temporary, progress);
+        let finished = if progress.is_interrupted() {
+            Err(Error::Interrupted)
+        } else {
+            progress.begun(at + 1, item);
+            let before = journal.known.of(item).and_then(converted_at);
+            model::work(options, item, before, &temporary, progress)
+        };
         progress.finished();
         let finished = finished.and_then(|record| journal.append(record.clone()).map(|()| record));
         match finished {
@@ -293,6 +298,12 @@ fn is_done(options: &Options<'_>, record: &Record) -> bool {
         Status::Skipped => options.max_size.zip(record.size).is_some_and(|(most, size)| size > most),
         Status::Refused | Status::Failed => false,
     }
+}
+
+/// The commit that what is here was converted from, if all of it was.
+fn converted_at(record: &Record) -> Option<&str> {
+    let is_whole = matches!(record.status, Status::Converted | Status::NothingToDo);
+    record.commit.as_deref().filter(|_| is_whole)
 }
 
 /// Has the remote another commit than the one that was converted? One that does not answer is asked again by the clone.

@@ -17,21 +17,25 @@ use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
 use crate::remote::hub::is_model;
+use crate::repo::Repo;
 
-/// Does a model.
+/// Does a model, which was converted at the commit `before`, if ever.
 ///
 /// # Errors
 /// [`Error::Interrupted`]
 pub(super) fn work(
     options: &Options<'_>,
     item: &Item,
+    before: Option<&str>,
     temporary: &Temporary,
     reporter: &dyn Reporter,
 ) -> Result<Record, Error> {
     let (model, url, revision) = (item.name(), item.url.clone(), item.revision.clone());
     let mut record = Record { model, url, revision, ..Record::default() };
-    let done = attempt(options, item, temporary, reporter, &mut record);
-    if reporter.is_interrupted() {
+    let done = attempt(options, item, before, temporary, reporter, &mut record);
+    // What was done before somebody asked to stop is done.
+    let is_over = done.is_ok() && !matches!(record.status, Status::Refused | Status::Failed);
+    if reporter.is_interrupted() && !is_over {
         return Err(Error::Interrupted);
     }
     match done {
@@ -61,13 +65,14 @@ fn gate(options: &Options<'_>, item: &Item, error: &Error, reporter: &dyn Report
 fn attempt(
     options: &Options<'_>,
     item: &Item,
+    before: Option<&str>,
     temporary: &Temporary,
     reporter: &dyn Reporter,
     record: &mut Record,
 ) -> Result<(), Error> {
     let Some(parent) = &options.dir else {
         let place = temporary.make()?;
-        let done = convert_in(options, item, &place.path().join("model"), reporter, record);
+        let done = convert_in(options, item, None, &place.path().join("model"), reporter, record);
         let path = place.path().to_owned();
         let removed = place.close().map_err(|source| Error::Io { what: "remove", path, source });
         return done.and(removed);
@@ -79,23 +84,26 @@ fn attempt(
         return Err(Error::SamePlace { dir, other: other.clone() });
     }
     record.dir = Some(shown(&dir));
-    convert_in(options, item, &dir, reporter, record)
+    convert_in(options, item, before, &dir, reporter, record)
 }
 
 fn convert_in(
     options: &Options<'_>,
     item: &Item,
+    before: Option<&str>,
     dir: &Path,
     reporter: &dyn Reporter,
     record: &mut Record,
 ) -> Result<(), Error> {
-    let (commit, has_moved) = match kept::find(dir, item)? {
-        Some(repo) => kept::bring_up(&repo, options, item, reporter)?,
+    let kept = kept::find(dir, item)?;
+    let (commit, has_moved) = match &kept {
+        Some(repo) => kept::bring_up(repo, options, item, reporter)?,
         None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
     };
+    Repo::at(dir)?;
+    // What was converted from another commit is no reason to keep it, whoever moved the branch.
+    let force = options.force || has_moved || before.is_some_and(|before| before != commit);
     record.commit = Some(commit);
-    // What was converted from another commit is no reason to keep it.
-    let force = options.force || has_moved;
     let size = convert::weigh(dir, force)?;
     record.size = Some(size);
     if options.max_size.is_some_and(|most| size > most) {
@@ -109,8 +117,12 @@ fn convert_in(
         Done::Converted(summary) => note(record, &summary),
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }
+    let is_done = matches!(record.status, Status::Converted | Status::NothingToDo);
+    if let Some(repo) = kept.filter(|_| is_done && has_moved) {
+        kept::settle(&repo, reporter)?;
+    }
     let has_output = record.files.iter().any(|file| file.output.is_some());
-    if options.publish && has_output && matches!(record.status, Status::Converted | Status::NothingToDo) {
+    if options.publish && has_output && is_done {
         publish(options, dir, reporter, record)?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::super::{Error, names};
 use super::Unpublished;
 use crate::git::{Git, history};
 use crate::hash::{Hasher, Oid};
-use crate::lfs::{Pointer, pointer};
+use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors;
@@ -82,7 +82,7 @@ pub(super) fn changed(
         let mut current = Vec::new();
         for source in sources {
             if past.is_current(&index, source)? {
-                let pointer = pointer_of(repo, source.id)?;
+                let pointer = repo.pointer(source.id)?;
                 let oid = pointer.map(|pointer| pointer.oid);
                 current.push(Source { path: source.path.clone(), oid });
             }
@@ -112,7 +112,7 @@ fn outputs<'t>(tree: &Tree<'t>) -> BTreeMap<BString, Vec<&'t Entry>> {
 }
 
 fn file(repo: &Repo, entry: &Entry, sources: Vec<Source>) -> Result<File, Error> {
-    let pointer = pointer_of(repo, entry.id)?;
+    let pointer = repo.pointer(entry.id)?;
     if pointer.is_none() && entry.path.ends_with(b".safetensors") {
         return Err(Error::Unpublished(Unpublished::NotUnderLfs { path: entry.path.clone() }));
     }
@@ -122,14 +122,6 @@ fn file(repo: &Repo, entry: &Entry, sources: Vec<Source>) -> Result<File, Error>
     };
     let executable = entry.mode == Mode::Executable;
     Ok(File { path: entry.path.clone(), pointer, size, sources, blob: entry.id, executable })
-}
-
-fn pointer_of(repo: &Repo, blob: ObjectId) -> Result<Option<Pointer>, Error> {
-    let limit = pointer::MAX_LEN as u64;
-    match repo.blob_size(blob)? {
-        Some(size) if size < limit => Ok(Pointer::parse(&repo.blob(blob, limit)?).ok()),
-        _ => Ok(None),
-    }
 }
 
 /// The commit that the branch and `HEAD` come from, looked up once it is needed.

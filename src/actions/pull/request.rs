@@ -7,7 +7,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, names};
 use super::relation::Relation;
-use crate::lfs::{Pointer, pointer};
+use crate::lfs::Pointer;
 use crate::repo::{ChangedPath, Mode, ObjectId, Repo, Version};
 
 /// A pull request.
@@ -133,12 +133,7 @@ impl PullRequest {
 
 impl File {
     fn read(repo: &Repo, path: &BString, version: Version) -> Result<Self, Error> {
-        let limit = pointer::MAX_LEN as u64;
-        let pointer = match repo.blob_size(version.id)? {
-            Some(size) if size < limit => Pointer::parse(&repo.blob(version.id, limit)?).ok(),
-            _ => None,
-        };
-        Ok(Self { path: path.clone(), pointer, version })
+        Ok(Self { path: path.clone(), pointer: repo.pointer(version.id)?, version })
     }
 }
 

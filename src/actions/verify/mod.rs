@@ -170,7 +170,11 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     for given in &options.paths {
         match named(&tree, &options.cwd, given, &mut files, &mut indices) {
             Ok(()) => {}
-            Err(error) => run.fail(Verified::of(given.as_encoded_bytes().as_bstr()), error)?,
+            Err(error) => {
+                let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
+                let path = path.unwrap_or_else(|| given.as_encoded_bytes().into());
+                run.fail(Verified::of(path.as_bstr()), error)?;
+            }
         }
     }
     run.these(&files, &indices, &BTreeSet::new())?;

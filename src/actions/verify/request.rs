@@ -14,7 +14,6 @@ use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
 use super::tree::Tree;
 use super::{Run, Verdict, Verified, spool};
-use crate::lfs::{Pointer, pointer};
 use crate::repo::{ObjectId, Repo};
 
 /// Verifies the pull request of this number.
@@ -99,13 +98,5 @@ fn is_stale(repo: &Repo, path: &BStr, then: &Tree<'_>, now: &Tree<'_>) -> Result
     }
     let (Some(then), Some(now)) = (then, now) else { return Ok(true) };
     // Two texts may point to one object.
-    Ok(pointer_in(repo, then)?.is_none_or(|then| pointer_in(repo, now).ok().flatten() != Some(then)))
-}
-
-fn pointer_in(repo: &Repo, blob: ObjectId) -> Result<Option<Pointer>, Error> {
-    let limit = pointer::MAX_LEN as u64;
-    match repo.blob_size(blob)? {
-        Some(size) if size < limit => Ok(Pointer::parse(&repo.blob(blob, limit)?).ok()),
-        _ => Ok(None),
-    }
+    Ok(repo.pointer(then)?.is_none_or(|then| repo.pointer(now).ok().flatten() != Some(then)))
 }

@@ -13,6 +13,7 @@ use crate::actions::{Note, Outcome, RemoteNote, Reporter};
 use crate::cli::args::{Batch, ServerArgs};
 use crate::cli::environment::{Environment, NoShard, shard_of_environment};
 use crate::cli::error::{Kind, Report};
+use crate::cli::here::Here;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted};
@@ -46,7 +47,11 @@ pub(crate) fn run(
     // Nobody sits beside a batch to be asked for a password.
     environment.asking.in_passing = true;
     environment.servers.settings.in_passing = true;
-    let watcher = Watcher { ui, teller: Teller::new(ui, interrupt, args.dry_run), total: 0.into() };
+    let watcher = Watcher {
+        ui,
+        teller: Teller::new(ui, interrupt, args.dry_run).at(Here::default(), true),
+        total: 0.into(),
+    };
     let items = items(args, &cwd, &environment, &watcher);
     watcher.finished();
     let items = items.map_err(failed)?;

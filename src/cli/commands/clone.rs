@@ -8,12 +8,14 @@ use crate::cli::args::{Clone, Convert, ServerArgs};
 use crate::cli::commands::convert;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
+use crate::cli::here::File;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
 use crate::cli::sanitize;
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::git::redacted;
+use crate::repo::Repo;
 
 /// Clones, then converts, and gives the exit code of that.
 pub(crate) fn run(
@@ -26,7 +28,7 @@ pub(crate) fn run(
     let model = name(Path::new(&redacted(&args.model)));
     let teller = Teller::new(ui, interrupt, false);
     let failed = |error| {
-        let report = Report::of_file(&error, model.as_ref());
+        let report = Report::of_file(&error, File::Given(model.as_ref()), teller.here());
         if ui.json {
             let end = End { commit: None, failure: Some(&report), exit_code: report.kind.exit_code() };
             let is_all = args.no_convert;
@@ -54,6 +56,7 @@ pub(crate) fn run(
         }
         return Ok(0);
     }
+    Repo::at(&cloned.dir).map_err(|error| failed(error.into()))?;
     let args = Convert { pr: args.pr, max_output: args.max_output, ..Convert::default() };
     convert::run(&args, cloned.dir, servers, ui, interrupt)
 }

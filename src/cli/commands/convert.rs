@@ -9,6 +9,7 @@ use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, exit_code};
+use crate::cli::here::Here;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
@@ -23,7 +24,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let teller = Teller::new(ui, interrupt, args.dry_run);
+    let teller = Teller::new(ui, interrupt, args.dry_run).at(Here::new(&cwd), args.output.is_some());
     let done = convert(args, cwd, servers, &teller);
     teller.finished();
     match done {
@@ -37,7 +38,7 @@ pub(crate) fn run(
                 Done::Pulled(_) => Summary::default(),
             });
             let summary = ended(done, |summary| summary, &teller, ui)?;
-            conclude(&summary, args, ui);
+            conclude(&summary, args, &teller, ui);
             Ok(worst(&summary))
         }
     }
@@ -136,7 +137,7 @@ pub(crate) fn worst(summary: &Summary) -> u8 {
     codes.map(|outcome| exit_code(outcome.status, outcome.reason.as_ref())).max().unwrap_or(0)
 }
 
-fn conclude(summary: &Summary, args: &Convert, ui: &Ui) {
+fn conclude(summary: &Summary, args: &Convert, teller: &Teller<'_>, ui: &Ui) {
     if summary.outcomes.is_empty() {
         ui.note("no torch weights here, nothing to convert");
         ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
@@ -147,6 +148,7 @@ fn conclude(summary: &Summary, args: &Convert, ui: &Ui) {
         ui.hint("compare what was kept with `git st-convert verify`, or make it anew with `--force`");
     }
     if summary.staged && summary.commit.is_none() && !args.dry_run {
-        ui.hint("commit what is staged with `git commit -m \"convert weights to safetensors\"`");
+        let git = teller.here().git();
+        ui.hint(&format!("commit what is staged with `{git} commit -m \"convert weights to safetensors\"`"));
     }
 }

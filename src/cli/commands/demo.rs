@@ -12,7 +12,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
-use crate::cli::{hints, sanitize};
+use crate::cli::{here, sanitize};
 
 /// Makes the repository, converts it, and says what to try next.
 pub(crate) fn run(args: &Demo, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
@@ -45,7 +45,7 @@ fn tell(ui: &Ui, step: &Step) {
 }
 
 fn next(ui: &Ui, done: &Done) {
-    let dir = hints::quoted_path(&done.dir);
+    let dir = here::quoted_path(&done.dir);
     let show = format!("git show --stat {}", done.pull_request);
     let mut lines = "\ntry next:".to_owned();
     for (command, what) in [

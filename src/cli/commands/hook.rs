@@ -10,7 +10,7 @@ use crate::actions::guard::{Finding, Guarded, Question, State, guard, quoted_pat
 use crate::cli::args::{Asker, Hook, HookCommand, HookRun};
 use crate::cli::environment;
 use crate::cli::error::{Kind, Report};
-use crate::cli::hints::quoted;
+use crate::cli::here::{File, Here, quoted};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted};
@@ -54,7 +54,12 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
     }
     // On a push the framework is no other than git.
     let asker = if matches!(question, Question::Range { .. }) { Asker::PrePush } else { args.hook };
-    tell(&answer, asker, ui);
+    let here = match asker {
+        // A server's repository is not where the person is who pushes.
+        Asker::PreReceive => Here::default(),
+        _ => Here::in_hook(cwd, environment::git_prefix().as_deref()),
+    };
+    tell(&answer, asker, &here, ui);
     Ok(code)
 }
 
@@ -85,11 +90,11 @@ fn input() -> Result<Vec<u8>, Report> {
 }
 
 /// Says what was found, and how to go on.
-fn tell(answer: &Guarded, asker: Asker, ui: &Ui) {
+fn tell(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
     for finding in &answer.findings {
         let file = sanitize::bytes(finding.path.as_ref());
         match &finding.state {
-            State::Refused | State::Unchecked => ui.error(&report(finding, answer, asker)),
+            State::Refused | State::Unchecked => ui.error(&report(finding, answer, asker, here)),
             State::Known => ui.note(&format!("{file}: {}; HEAD has it already", what(finding))),
             State::Allowed { reason } if ui.verbose > 0 => {
                 ui.note(&format!("{file}: {}; allowed: {}", what(finding), sanitize::text(reason)));
@@ -144,54 +149,65 @@ fn what(finding: &Finding) -> String {
     format!("{kind}{facts}{}", calls.unwrap_or_default())
 }
 
-fn report(finding: &Finding, answer: &Guarded, asker: Asker) -> Report {
+fn report(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> Report {
     Report {
         kind: if finding.state == State::Refused { Kind::Refused } else { Kind::Environment },
         file: Some(sanitize::bytes(finding.path.as_ref()).into_owned()),
         message: what(finding),
         causes: finding.reason.iter().map(|reason| sanitize::text(reason).into_owned()).collect(),
-        hints: vec![fix(finding, answer, asker), keep(finding, answer, asker)],
+        hints: vec![fix(finding, answer, asker, here), keep(finding, answer, asker, here)],
     }
 }
 
-fn fix(finding: &Finding, answer: &Guarded, asker: Asker) -> String {
-    let file = quoted(finding.path.as_ref());
+fn fix(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> String {
+    let file = File::OfTop(finding.path.as_ref());
+    let (git, spec, file) = (here.git(), here.pathspec(file), here.argument(file));
     let is_pushed = matches!(asker, Asker::PrePush | Asker::PreReceive);
     let how = match (finding.is_convertible() && finding.state == State::Refused, is_pushed) {
-        (true, false) => format!("`git st-convert --replace {file}`"),
+        (true, false) => format!("`{git} st-convert --replace {file}`"),
         (true, true) => {
-            format!("in the commit that adds it, `git st-convert --replace {file} && git commit --amend`")
+            format!("in the commit that adds it, `{git} st-convert --replace {file} && {git} commit --amend`")
         }
         (false, true) => {
-            format!("in the commit that adds it, `git rm --cached {file} && git commit --amend`")
+            format!("in the commit that adds it, `{git} rm --cached {spec} && {git} commit --amend`")
         }
-        (false, false) if answer.is_unborn => format!("`git rm --cached {file}`"),
-        (false, false) => format!("`git restore --staged {file}`"),
+        (false, false) if answer.is_unborn => format!("`{git} rm --cached {spec}`"),
+        (false, false) => format!("`{git} restore --staged {spec}`"),
     };
     format!("to fix it: {how}")
 }
 
-fn keep(finding: &Finding, answer: &Guarded, asker: Asker) -> String {
+fn keep(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> String {
     let path = quoted_path(finding.path.as_ref());
     let file = &answer.allow_file;
-    let target = quoted(BStr::new(file.as_bytes()));
     let is_inside = !file.starts_with('~') && !Path::new(file).is_absolute();
+    let name = BStr::new(file.as_bytes());
+    let name = if is_inside { File::OfTop(name) } else { File::Given(name) };
+    let (git, spec) = (here.git(), here.pathspec(name));
+    let target = match file.split_once('/') {
+        // A shell and git know the same homes.
+        Some((home, below)) if home.starts_with('~') && !is_inside => {
+            let user = home.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+            if user { format!("{home}/{}", quoted(below.into())) } else { here.path(name) }
+        }
+        _ => here.path(name),
+    };
     let then = match asker {
         _ if !is_inside => String::new(),
         Asker::PrePush | Asker::PreReceive => {
-            format!(" && git add {target} && git commit -m \"keep a pickle\"")
+            format!(" && {git} add {spec} && {git} commit -m \"keep a pickle\"")
         }
-        _ => format!(" && git add {target}"),
+        _ => format!(" && {git} add {spec}"),
     };
     let line = match (finding.oid, finding.blob) {
         (Some(oid), _) => quoted(format!("{oid} {path} REASON").as_bytes().as_bstr()),
         (None, Some(blob)) => {
             let words = quoted(format!("{path} REASON").as_bytes().as_bstr());
-            format!("\"$(git cat-file blob {blob} | sha256sum | cut -c1-64)\" {words}")
+            format!("\"$({git} cat-file blob {blob} | sha256sum | cut -c1-64)\" {words}")
         }
         (None, None) => {
             let words = quoted(format!("{path} REASON").as_bytes().as_bstr());
-            let name = quoted(finding.path.as_ref());
+            let name = here.path(File::OfTop(finding.path.as_ref()));
             format!("\"$(sha256sum < {name} | cut -c1-64)\" {words}")
         }
     };

@@ -7,6 +7,7 @@ use crate::actions::inspect::{Inspection, Options, Row, inspect};
 use crate::cli::args::{Inspect, ServerArgs};
 use crate::cli::environment::Environment;
 use crate::cli::error::{Report, name};
+use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted, grouped};
@@ -25,14 +26,14 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
-    let teller = Teller::new(ui, interrupt, false);
+    let teller = Teller::new(ui, interrupt, false).at(Here::new(&cwd), true);
     let found = Environment::read(servers).and_then(|environment| {
         let servers = Some(environment.servers.settings);
         let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
         inspect(&options, &teller)
     });
     let found = found.map_err(|error| {
-        let report = Report::of_file(&error, target.as_ref());
+        let report = Report::of_file(&error, File::Given(target.as_ref()), teller.here());
         if ui.json {
             ui.data(&json::inspection(None, Some(&report)));
         }

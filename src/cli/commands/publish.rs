@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use crate::actions::Reporter as _;
 use crate::actions::publish::{File, How, Options, Plan, Published, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
+use crate::cli::commands::failed;
 use crate::cli::environment::Environment;
 use crate::cli::error::Report;
+use crate::cli::here::quoted;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sizes::{bytes, counted};
@@ -22,13 +24,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let failed = |error| {
-        let report = Report::of(&error);
-        if ui.json {
-            ui.data(&json::end(Some(&report)));
-        }
-        report
-    };
+    let failed = |error| failed(&error, ui, json::end);
     let environment = Environment::read(servers).map_err(failed)?;
     let options = Options {
         cwd,
@@ -92,8 +88,9 @@ fn tell(ui: &Ui, published: &Published) {
                 .fold(String::new(), |all, line| all + "\n  " + line);
             ui.note(&format!("pushed {reference} to {}{said}", sanitize::text(&plan.remote)));
             ui.hint(&format!(
-                "propose it where the remote is at home, or take it by `git fetch {} {reference} && git merge FETCH_HEAD`",
-                sanitize::text(&plan.remote)
+                "propose it where the remote is at home, or take it by `git fetch {} {} && git merge FETCH_HEAD`",
+                quoted(plan.remote.as_str().into()),
+                quoted(published.reference.as_deref().unwrap_or_default().into())
             ));
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::actions::Reporter as _;
 use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
 use crate::cli::args::{Pull, ServerArgs};
+use crate::cli::commands::failed;
 use crate::cli::environment::Environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
@@ -22,15 +23,10 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let failed = |error| {
-        let report = Report::of(&error);
-        if ui.json {
-            let is_list = args.number.is_none();
-            let failure = Some(&report);
-            ui.data(&if is_list { json::listing(None, failure) } else { json::end(failure) });
-        }
-        report
-    };
+    let is_list = args.number.is_none();
+    let last =
+        |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
+    let failed = |error| failed(&error, ui, last);
     let environment = Environment::read(servers).map_err(failed)?;
     let options = Options { cwd, asking: environment.asking, server: &environment.servers };
     let teller = Teller::new(ui, interrupt, false);

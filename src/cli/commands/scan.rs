@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::actions::scan::{Scanned, Standing, Targets, scan};
 use crate::cli::args::{Format, Scan};
 use crate::cli::error::Report;
+use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::sarif::Sarif;
@@ -63,14 +64,20 @@ impl Tally {
 pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
     let teller = Teller::new(ui, interrupt, false);
+    let here = Here::new(cwd);
+    let targets = targets(args);
+    let is_given = matches!(&targets, Targets::Paths(paths) if !paths.is_empty());
     let mut tally = Tally::default();
     let mut sarif = Sarif::default();
-    let ended = scan(cwd, &targets(args), &teller, &mut |scanned| {
+    let ended = scan(cwd, &targets, &teller, &mut |scanned| {
         tally.count(scanned);
         match format {
             Format::Json => ui.data(&json::scanned(scanned)),
             Format::Sarif => sarif.add(scanned),
-            Format::Text => tell(ui, scanned),
+            Format::Text => {
+                let path = scanned.path.as_ref();
+                tell(ui, scanned, if is_given { File::Given(path) } else { File::OfTop(path) }, &here);
+            }
         }
     });
     let failure = ended.err().map(|error| Report::of(&error));
@@ -93,13 +100,13 @@ fn targets(args: &Scan) -> Targets {
     }
 }
 
-fn tell(ui: &Ui, scanned: &Scanned) {
+fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
     let report = match &scanned.result {
         Ok(report) => report,
         Err(error) if scanned.standing() == Standing::Noted => {
-            return ui.note(&Report::of_file(error, scanned.path.as_ref()).headline());
+            return ui.note(&Report::of_file(error, file, here).headline());
         }
-        Err(error) => return ui.error(&Report::of_file(error, scanned.path.as_ref())),
+        Err(error) => return ui.error(&Report::of_file(error, file, here)),
     };
     if report.verdict == Verdict::Clean && ui.verbose == 0 {
         return;

@@ -10,6 +10,7 @@ use crate::actions::{Error, Reporter as _, pull};
 use crate::cli::args::{ServerArgs, Verify};
 use crate::cli::environment::Environment;
 use crate::cli::error::{Kind, Report};
+use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
 use crate::cli::ui::{BAD, DIM, GOOD, Ui, styled};
@@ -24,7 +25,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let teller = Teller::new(ui, interrupt, false);
+    let teller = Teller::new(ui, interrupt, false).at(Here::new(&cwd), false);
     let done = work(args, cwd, servers, &teller);
     teller.finished();
     let done = done.map_err(|error| {
@@ -76,10 +77,10 @@ fn worst(done: &[Verified]) -> u8 {
 }
 
 /// What was found of one file, for a person.
-pub(in crate::cli) fn tell(ui: &Ui, verified: &Verified) {
+pub(in crate::cli) fn tell(ui: &Ui, verified: &Verified, here: &Here) {
     let Some(verdict) = verified.verdict else {
         if let Some(error) = &verified.error {
-            ui.error(&Report::of_file(error, verified.path.as_ref()));
+            ui.error(&Report::of_file(error, File::OfTop(verified.path.as_ref()), here));
         }
         return;
     };

@@ -161,11 +161,9 @@ pub fn uninstall(options: &Options) -> Result<Report, Error> {
     let site = site(&git, options, false)?;
     let mut report = Report { is_shared: site.is_shared, tool: site.tool, ..Report::default() };
     for hook in site.hooks {
-        let key = format!("{}.command", hook.section());
-        if hooks::setting(&git, Some(site.scope), "path", &key)?.is_some() {
+        if let Some(place) = configured(&git, site.scope, hook)? {
             hooks::remove_section(&git, site.scope, &hook.section())?;
-            let state = State::Removed;
-            report.places.push(Place { hook, path: key.into(), state, has_previous: false });
+            report.places.push(Place { state: State::Removed, ..place });
         }
         if let Some(dir) = &site.directory {
             report.places.push(remove(dir, hook)?);
@@ -186,10 +184,8 @@ pub fn status(options: &Options) -> Result<Report, Error> {
     let site = site(&git, options, false)?;
     let mut report = Report { is_shared: site.is_shared, tool: site.tool, ..Report::default() };
     for hook in site.hooks {
-        let key = format!("{}.command", hook.section());
-        if hooks::setting(&git, Some(site.scope), "path", &key)?.is_some() {
-            let state = State::Present;
-            report.places.push(Place { hook, path: key.into(), state, has_previous: false });
+        if let Some(place) = configured(&git, site.scope, hook)? {
+            report.places.push(place);
         } else if let Some(dir) = &site.directory {
             let path = dir.join(hook.name());
             let state = match existing(&path)? {
@@ -268,6 +264,13 @@ fn forget_template(git: &Git<'_>, report: &Report) -> Result<(), Error> {
         hooks::unset(git, Scope::Global, "init.templateDir")?;
     }
     Ok(())
+}
+
+/// The hook that is set there.
+fn configured(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Option<Place>, Error> {
+    let key = format!("{}.command", hook.section());
+    let is_set = hooks::setting(git, Some(scope), "path", &key)?.is_some();
+    Ok(is_set.then(|| Place { hook, path: key.into(), state: State::Present, has_previous: false }))
 }
 
 fn configure(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Place, Error> {

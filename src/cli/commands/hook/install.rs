@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::actions::Error;
 use crate::actions::guard::install::{self, Hook, Options, Place, State, Tool};
 use crate::cli::args::Hooks;
+use crate::cli::commands::failed;
 use crate::cli::error::Report;
 use crate::cli::ui::{DIM, GOOD, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -14,7 +15,7 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
         if let Error::HooksOf { tool } = &error {
             snippet(*tool, ui);
         }
-        failed(&error, ui)
+        failed(&error, ui, json::end)
     })?;
     tell(&report, ui);
     if hooks.global && !ui.json {
@@ -24,7 +25,7 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
 }
 
 pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
-    let report = install::uninstall(&options(hooks, cwd)).map_err(|error| failed(&error, ui))?;
+    let report = install::uninstall(&options(hooks, cwd)).map_err(|error| failed(&error, ui, json::end))?;
     tell(&report, ui);
     if !ui.json && !report.places.iter().any(|place| place.state == State::Removed) {
         ui.note("no hook of git-st-convert is here");
@@ -34,7 +35,7 @@ pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report>
 
 pub(super) fn status(global: bool, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let options = Options { cwd: cwd.to_owned(), hooks: Vec::new(), global };
-    let report = install::status(&options).map_err(|error| failed(&error, ui))?;
+    let report = install::status(&options).map_err(|error| failed(&error, ui, json::end))?;
     tell(&report, ui);
     if let Some(tool) = report.tool.filter(|_| !ui.json) {
         ui.note(&format!("{} is in charge of the hooks here", tool.name()));
@@ -54,14 +55,6 @@ fn options(hooks: Hooks, cwd: &Path) -> Options {
         named.push(Hook::PreReceive);
     }
     Options { cwd: cwd.to_owned(), hooks: named, global: hooks.global }
-}
-
-fn failed(error: &Error, ui: &Ui) -> Report {
-    let report = Report::of(error);
-    if ui.json {
-        ui.data(&json::end(Some(&report)));
-    }
-    report
 }
 
 /// The lines that another program wants.

@@ -1,0 +1,284 @@
+//! [`Here`]: where a person stands, and how a command that is pasted there names a file.
+//!
+//! A hint is a command for a POSIX shell in the directory where the program was called. git calls a hook at the top of
+//! the work tree and says in `GIT_PREFIX` where itself was called; of `git -C DIR` that is DIR, as for all that git
+//! prints.
+//!
+//! Invariant: a name stands for one file, itself, whatever bytes it has: no shell, no pathspec and no option of a
+//! program takes it for anything else. A hint opens no file and asks no git.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::{args, sanitize};
+use crate::repo::Repo;
+
+/// A file as an error knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum File<'a> {
+    /// By its path from the top of the repository.
+    OfTop(&'a BStr),
+    /// As it was given, from the directory in which the command works.
+    Given(&'a BStr),
+}
+
+impl<'a> File<'a> {
+    /// Its name, as it is told.
+    pub(super) fn name(self) -> &'a BStr {
+        match self {
+            Self::OfTop(name) | Self::Given(name) => name,
+        }
+    }
+
+    /// Another one that is known in the same way.
+    pub(super) fn beside(self, name: &BStr) -> File<'_> {
+        match self {
+            Self::OfTop(_) => File::OfTop(name),
+            Self::Given(_) => File::Given(name),
+        }
+    }
+}
+
+/// Where a person stands.
+#[derive(Debug, Default)]
+pub(super) struct Here {
+    /// The directory in which the command works; `None`: nothing is known of it.
+    cwd: Option<PathBuf>,
+    /// What the person has to name that directory, unless it is where they stand.
+    elsewhere: Option<PathBuf>,
+    /// That directory from the top of the repository: empty, or ended by a slash.
+    prefix: OnceLock<BString>,
+}
+
+impl Here {
+    /// Of a command that works in `cwd`.
+    pub(super) fn new(cwd: &Path) -> Self {
+        let process = std::env::current_dir().unwrap_or_default();
+        let elsewhere = cwd.strip_prefix(&process).unwrap_or(cwd).to_owned();
+        let elsewhere = Some(elsewhere).filter(|dir| !dir.as_os_str().is_empty());
+        Self { cwd: Some(cwd.to_owned()), elsewhere, prefix: OnceLock::new() }
+    }
+
+    /// Of a hook that works in `cwd`, with the `GIT_PREFIX` that git set for it.
+    pub(super) fn in_hook(cwd: &Path, prefix: Option<&OsStr>) -> Self {
+        match prefix {
+            Some(prefix) => {
+                Self { prefix: BString::from(prefix.as_encoded_bytes()).into(), ..Self::default() }
+            }
+            None => Self::new(cwd),
+        }
+    }
+
+    /// `git`, which works there.
+    pub(super) fn git(&self) -> String {
+        match &self.elsewhere {
+            Some(dir) => format!("git -C {}", quoted_path(dir)),
+            None => "git".to_owned(),
+        }
+    }
+
+    /// An argument of `git st-convert`, and of what else takes a path of the work tree.
+    pub(super) fn argument(&self, file: File<'_>) -> String {
+        let name = self.relative(file);
+        let is_command = name.to_str().is_ok_and(args::is_subcommand);
+        if is_command { format!("./{}", quoted(name.as_bstr())) } else { quoted(name.as_bstr()) }
+    }
+
+    /// A pathspec, which means this file alone.
+    pub(super) fn pathspec(&self, file: File<'_>) -> String {
+        let name = self.relative(file);
+        if name.starts_with(b":") || name.find_byteset(br"*?[\").is_some() {
+            shell([b":(literal)", name.as_slice()].concat().as_bstr())
+        } else {
+            quoted(name.as_bstr())
+        }
+    }
+
+    /// An argument of any other program, or the target of a redirection.
+    pub(super) fn path(&self, file: File<'_>) -> String {
+        let name = self.relative(file);
+        match &self.elsewhere {
+            Some(dir) if !name.starts_with(b"/") => {
+                let dir = dir.as_os_str().as_encoded_bytes();
+                quoted([dir, b"/", name.as_slice()].concat().as_bstr())
+            }
+            _ => quoted(name.as_bstr()),
+        }
+    }
+
+    /// A pattern of `git lfs pull --include`, which counts from the top wherever it is run, for these files.
+    pub(super) fn lfs_pattern<'a>(&self, files: impl IntoIterator<Item = File<'a>>) -> String {
+        let mut pattern = BString::default();
+        for file in files {
+            let name = match file {
+                File::OfTop(name) => name.to_owned(),
+                File::Given(name) => self.whole(name),
+            };
+            if !pattern.is_empty() {
+                pattern.push(b',');
+            }
+            for &byte in name.as_slice() {
+                match byte {
+                    // A comma ends a pattern, and nothing escapes it.
+                    b',' => pattern.push(b'?'),
+                    b'*' | b'?' | b'[' | b']' | b'\\' => pattern.extend([b'\\', byte]),
+                    byte => pattern.push(byte),
+                }
+            }
+        }
+        let pattern = shell(pattern.as_bstr());
+        if pattern.starts_with(['\'', '"']) { pattern } else { format!("\"{pattern}\"") }
+    }
+
+    fn prefix(&self) -> &BStr {
+        let found = || {
+            let cwd = self.cwd.as_deref()?.canonicalize().ok()?;
+            let below = Repo::discover(&cwd).ok()??.path_of(&cwd, OsStr::new(".")).ok()?;
+            Some(below).filter(|below| !below.is_empty()).map(|below| [&below[..], b"/"].concat().into())
+        };
+        self.prefix.get_or_init(|| found().unwrap_or_default()).as_bstr()
+    }
+
+    fn relative(&self, file: File<'_>) -> BString {
+        let name = match file {
+            File::Given(name) => return name.to_owned(),
+            File::OfTop(name) => name,
+        };
+        let (mut dir, mut rest) = (self.prefix(), name);
+        while let Some((first, below)) = dir.split_once_str("/")
+            && let Some(inside) = rest.strip_prefix(first).and_then(|rest| rest.strip_prefix(b"/"))
+        {
+            (dir, rest) = (below.as_bstr(), inside.as_bstr());
+        }
+        [&b"../".repeat(dir.find_iter("/").count()), rest.as_bytes()].concat().into()
+    }
+
+    /// What was given, from the top; by its last part where that is not known.
+    fn whole(&self, given: &BStr) -> BString {
+        let mut parts: Vec<&[u8]> = self.prefix().split_str("/").filter(|part| !part.is_empty()).collect();
+        for part in given.split_str("/") {
+            match part {
+                b"" | b"." => {}
+                b".." if parts.pop().is_some() => {}
+                part => parts.push(part),
+            }
+        }
+        let is_known = !given.starts_with(b"/") && !parts.contains(&b"..".as_slice());
+        let parts = if is_known { &parts[..] } else { &parts[parts.len().saturating_sub(1)..] };
+        bstr::join("/", parts).into()
+    }
+}
+
+pub(super) fn quoted_path(path: &Path) -> String {
+    quoted(path.as_os_str().as_encoded_bytes().as_bstr())
+}
+
+/// As a POSIX shell takes it, and no program for an option.
+pub(super) fn quoted(name: &BStr) -> String {
+    if name.starts_with(b"-") { shell([b"./", name.as_bytes()].concat().as_bstr()) } else { shell(name) }
+}
+
+/// As a POSIX shell takes it: as it is, in single quotes, or printed where a terminal may not have it.
+fn shell(name: &BStr) -> String {
+    let is_plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();
+    match name.to_str() {
+        Ok(text) if !text.chars().any(sanitize::is_unsafe) => {
+            let is_plain = !text.is_empty() && text.as_bytes().iter().all(is_plain);
+            if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        }
+        _ => {
+            let mut printed = String::new();
+            for &byte in name.as_bytes() {
+                let _infallible = match byte {
+                    b'%' => printed.write_str("%%"),
+                    b'\\' | b'\'' => write!(printed, "\\{byte:03o}"),
+                    b' '..=b'~' => printed.write_char(char::from(byte)),
+                    _ => write!(printed, "\\{byte:03o}"),
+                };
+            }
+            format!("\"$(printf '{printed}')\"")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(prefix: &str) -> Here {
+        Here::in_hook(Path::new(""), Some(prefix.as_ref()))
+    }
+
+    #[test]
+    fn names_are_quoted_for_a_shell() {
+        for (name, expected) in [
+            ("a/b-1.bin", "a/b-1.bin"),
+            ("模型.bin", "模型.bin"),
+            ("a b", "'a b'"),
+            ("it's", "'it'\\''s'"),
+            ("$(rm)", "'$(rm)'"),
+            ("-n", "./-n"),
+            ("", "''"),
+            ("-a\n%b", "\"$(printf './-a\\012%%b')\""),
+        ] {
+            assert_eq!(quoted(name.into()), expected);
+        }
+        assert_eq!(quoted(b"\xff'\\".into()), "\"$(printf '\\377\\047\\134')\"");
+    }
+
+    #[test]
+    fn a_file_is_named_from_where_a_person_stands() {
+        for (prefix, name, expected) in [
+            ("", "a/b.bin", "a/b.bin"),
+            ("a/", "a/b.bin", "b.bin"),
+            ("a/", "ab.bin", "../ab.bin"),
+            ("a/b/", "a/c/d.bin", "../c/d.bin"),
+            ("a/b/", "d.bin", "../../d.bin"),
+            ("a/", "-n", "../-n"),
+            ("a/", "a/-n", "./-n"),
+            ("", "scan", "./scan"),
+            ("a/", "scan", "../scan"),
+        ] {
+            assert_eq!(standing(prefix).argument(File::OfTop(name.into())), expected);
+        }
+        assert_eq!(standing("a/").argument(File::Given("b.bin".into())), "b.bin");
+    }
+
+    #[test]
+    fn a_pathspec_is_literal_where_it_has_to_be() {
+        for (name, expected) in [
+            ("a.bin", "a.bin"),
+            ("a[1].bin", "':(literal)a[1].bin'"),
+            (":a", "':(literal):a'"),
+            ("a b*", "':(literal)a b*'"),
+        ] {
+            assert_eq!(standing("").pathspec(File::OfTop(name.into())), expected);
+        }
+        assert_eq!(standing("a/").pathspec(File::OfTop(":a".into())), "../:a");
+    }
+
+    #[test]
+    fn a_pattern_of_git_lfs_counts_from_the_top() {
+        let pattern = |file| standing("a/").lfs_pattern([file]);
+        assert_eq!(pattern(File::OfTop("a.bin".into())), "\"a.bin\"");
+        assert_eq!(pattern(File::OfTop("a b,c[1].bin".into())), "'a b?c\\[1\\].bin'");
+        assert_eq!(pattern(File::Given("./b.bin".into())), "\"a/b.bin\"");
+        assert_eq!(pattern(File::Given("../b.bin".into())), "\"b.bin\"");
+        assert_eq!(pattern(File::Given("../../c/b.bin".into())), "\"b.bin\"");
+        let two = standing("").lfs_pattern(["a", "b"].map(|name| File::OfTop(name.into())));
+        assert_eq!(two, "\"a,b\"");
+    }
+
+    #[test]
+    fn a_command_that_works_elsewhere_is_sent_there() {
+        let here = Here { elsewhere: Some("my model".into()), ..standing("a/") };
+        let file = File::OfTop("a/b.bin".into());
+        assert_eq!(here.git(), "git -C 'my model'");
+        assert_eq!((here.argument(file), here.path(file)), ("b.bin".into(), "'my model/b.bin'".into()));
+    }
+}
