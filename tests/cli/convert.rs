@@ -21,13 +21,14 @@ fn one_plain_file() {
     assert_shown(
         &run(&sandbox, &dir, &args),
         "--- stderr\nerror: beside-dicts.bin: would be written to x.safetensors, which exists\n\
-         hint: replace it with `git st-convert --force beside-dicts.bin`\n--- exit 1\n",
+         hint: replace it with `git st-convert --force beside-dicts.bin --output x.safetensors`\n--- exit 1\n",
     );
     assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
     assert_shown(
         &run(&sandbox, &dir, &["tied-2.bin"]),
-        "tied-2.bin → tied-2.safetensors (exists, kept)\n--- exit 0\n",
+        "tied-2.bin → tied-2.safetensors (exists, kept)\n--- stderr\n\
+         hint: compare what was kept with `git st-convert verify`, or make it anew with `--force`\n--- exit 0\n",
     );
 }
 
@@ -310,7 +311,8 @@ fn in_a_repository() {
     );
     assert_shown(
         &run(&sandbox, &repo, &["pytorch_model.bin"]),
-        "pytorch_model.bin → model.safetensors (exists, kept)\n--- exit 0\n",
+        "pytorch_model.bin → model.safetensors (exists, kept)\n--- stderr\n\
+         hint: compare what was kept with `git st-convert verify`, or make it anew with `--force`\n--- exit 0\n",
     );
     let verbose = sandbox.bin(&repo, &["-v", "--force", "--commit", "pytorch_model.bin"]);
     assert_eq!(verbose.code, Some(0), "{verbose:#?}");
