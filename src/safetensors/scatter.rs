@@ -65,6 +65,7 @@ pub struct Scatter {
     /// The tensors that are written at the end, and where their storages begin in the spool.
     late: Vec<Place>,
     spooled: BTreeMap<usize, u64>,
+    spool: u64,
     header: u64,
     size: u64,
 }
@@ -99,12 +100,29 @@ impl Scatter {
             (0..runs.len()).filter(|&run| runs[run].target == Target::File).collect();
         by_place.sort_by_key(|&run| runs[run].to);
         let (is_over, size) = (vec![false; runs.len()], layout.size());
-        Self { runs, next: 0, open: Vec::new(), by_place, is_over, first: 0, late, spooled, header, size }
+        Self {
+            runs,
+            next: 0,
+            open: Vec::new(),
+            by_place,
+            is_over,
+            first: 0,
+            late,
+            spooled,
+            spool,
+            header,
+            size,
+        }
     }
 
     /// Does anything go to the spool?
     pub fn needs_spool(&self) -> bool {
         !self.late.is_empty()
+    }
+
+    /// How long the spool is at the end.
+    pub fn spool_len(&self) -> u64 {
+        self.spool
     }
 
     /// Counts the bytes before `at` as put, by an earlier pass.

@@ -17,6 +17,11 @@ pub(crate) struct Float32 {
 
 /// The checkpoint that holds these tensors.
 pub(crate) fn checkpoint(tensors: &[Float32]) -> Vec<u8> {
+    saved(tensors, "little")
+}
+
+/// The same on a machine of this byte order; the bytes are taken as they are.
+pub(crate) fn saved(tensors: &[Float32], byte_order: &str) -> Vec<u8> {
     let size = tensors.iter().map(|tensor| tensor.bytes.len() + 256).sum::<usize>();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(size + 1024)));
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
@@ -25,7 +30,7 @@ pub(crate) fn checkpoint(tensors: &[Float32]) -> Vec<u8> {
         zip.write_all(bytes).unwrap();
     };
     record("data.pkl", &pickle(tensors));
-    record("byteorder", b"little");
+    record("byteorder", byte_order.as_bytes());
     for (key, tensor) in tensors.iter().enumerate() {
         record(&format!("data/{key}"), &tensor.bytes);
     }

@@ -12,7 +12,7 @@ use git_st_convert::hash::Oid;
 
 use crate::checkpoint::{self as builder, pickle};
 use crate::clone::{ID, World};
-use crate::convert::torch::{Float32, checkpoint, noise};
+use crate::convert::torch::{Float32, noise, saved};
 use crate::formats::{expected, fixtures};
 use crate::hub::{Builder, Fault, Place};
 use crate::sandbox::Output;
@@ -22,6 +22,11 @@ const CHECKPOINT: &str = "pytorch_model.bin";
 
 /// A checkpoint of so many tensors of 1 MiB that no two blocks of it are alike.
 fn large(tensors: usize) -> Vec<u8> {
+    large_of(tensors, "little")
+}
+
+/// The same of a machine of this byte order.
+fn large_of(tensors: usize, byte_order: &str) -> Vec<u8> {
     let all = noise(tensors << 20).bytes;
     let parts = all.chunks(1 << 20).enumerate();
     let tensor = |(number, bytes): (usize, &[u8])| Float32 {
@@ -30,7 +35,7 @@ fn large(tensors: usize) -> Vec<u8> {
         shape: vec![1 << 18],
         bytes: bytes.to_vec(),
     };
-    checkpoint(&parts.map(tensor).collect::<Vec<_>>())
+    saved(&parts.map(tensor).collect::<Vec<_>>(), byte_order)
 }
 
 /// A hub with a model of this checkpoint.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use git_st_convert::hash::Oid;
 
-use super::{check, large, leftovers, objects, world};
+use super::{check, large, large_of, leftovers, objects, world};
 use crate::hub::{Fault, Place};
 
 /// What may come twice: the blocks that planning read, in each of two runs, and what was on its way.
@@ -38,6 +38,26 @@ fn a_run_that_lost_the_server_is_gone_on_with() {
     let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
     // Of 48 MiB: what was on its way when the server went, and the blocks of two plans.
     assert!(all < bytes.len() as u64 + (26 << 20), "{all} of {}", bytes.len());
+    check(&world, &repo, &bytes);
+}
+
+/// Of the other byte order every tensor is turned at the end, from what was laid aside on the way.
+#[test]
+fn what_was_laid_aside_is_there_when_it_is_gone_on_with() {
+    let bytes = large_of(48, "big");
+    let world = world(&bytes);
+    let oid = Oid::of(&bytes).to_string();
+    let repo = world.clone(&[]);
+    world.git(&repo, &["config", "lfs.transfer.maxretries", "1"]);
+    for chunks in [8, 5] {
+        world.hub.inject(Fault::Status(500).at(Place::content(&oid)).after(chunks));
+        let output = world.run(&repo, &[]);
+        assert_eq!(output.code, Some(2), "{output:#?}");
+        world.hub.heal();
+    }
+    world.run(&repo, &[]).ok();
+    let all: u64 = world.hub.fetched(&oid).iter().map(|range| range.end - range.start).sum();
+    assert!(all < bytes.len() as u64 + (40 << 20), "{all} of {}", bytes.len());
     check(&world, &repo, &bytes);
 }
 

@@ -128,26 +128,33 @@ impl Pass<'_> {
     fn start(&self, name: &str) -> Result<State<'_>, Error> {
         let (failed, size) = (self.failed(), self.layout.size());
         let mut scatter = Scatter::new(self.layout, self.plan);
-        let spool = scatter.needs_spool().then(|| self.object.spool()).transpose()?;
+        let spool = || scatter.needs_spool().then(|| self.object.spool()).transpose();
+        let before = spool()?;
         let file = self.object.file();
         let journal: Option<Journal> =
             self.object.journal().and_then(|text| serde_json::from_slice(&text).ok());
         let journal = journal.filter(|journal| {
-            let is_whole = file.metadata().is_ok_and(|metadata| metadata.len() == size);
-            journal.plan == name && is_whole && journal.standing.at <= self.pointer.size
+            let has_len = |file: &File, len| file.metadata().is_ok_and(|metadata| metadata.len() == len);
+            let is_whole = before.iter().all(|spool| has_len(spool, scatter.spool_len()));
+            journal.plan == name
+                && has_len(file, size)
+                && is_whole
+                && journal.standing.at <= self.pointer.size
         });
         let resumed = journal.and_then(|Journal { standing, hasher, .. }| {
             Some((standing, Hasher::resume(&hasher).filter(|hasher| hasher.count() == standing.at)?))
         });
-        let mut targets = Targets { file, spool };
-        let (proof, hasher) = if let Some((standing, hasher)) = resumed {
+        let (targets, proof, hasher) = if let Some((standing, hasher)) = resumed {
             scatter.skip(standing.at);
-            (Proof::resume(self.plan, standing), hasher)
+            (Targets { file, spool: before }, Proof::resume(self.plan, standing), hasher)
         } else {
             self.object.forget()?;
-            file.set_len(0).and_then(|()| file.set_len(size)).map_err(&failed)?;
+            // The one before has lost its name.
+            let mut targets = Targets { file, spool: spool()? };
+            let sized = targets.spool.as_ref().map_or(Ok(()), |spool| spool.set_len(scatter.spool_len()));
+            sized.and_then(|()| file.set_len(0)).and_then(|()| file.set_len(size)).map_err(&failed)?;
             targets.put(Target::File, 0, self.layout.header()).map_err(&failed)?;
-            (Proof::new(self.plan), Hasher::default())
+            (targets, Proof::new(self.plan), Hasher::default())
         };
         let behind = Behind::start(file, self.copy, size).map_err(&failed)?;
         let journalled = proof.at();
