@@ -69,14 +69,18 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::Extensions => {
             "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
         }
-        Error::OutputCollision { .. } => {
+        Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {
             format!("choose its name with `{git} st-convert {file} --output FILE`")
         }
         Error::IncompleteSet { .. } => {
             format!("convert this shard alone with `{git} st-convert {file} --output FILE`")
         }
         Error::MissingShards { shards } => return missing(shards, &named),
-        Error::Shard(_) | Error::NotInShard { .. } | Error::InOtherShard { .. } | Error::InNoShard { .. } => {
+        Error::Shard(_)
+        | Error::NotInShard { .. }
+        | Error::InOtherShard { .. }
+        | Error::InNoShard { .. }
+        | Error::OutputCollision { .. } => {
             "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
         }
         Error::NotFound => {

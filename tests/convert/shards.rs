@@ -362,3 +362,45 @@ fn a_shard_that_is_refused_stops_its_set() {
         refused(&model, &[], SHARDS[at]);
     }
 }
+
+#[test]
+fn another_index_in_the_place_of_the_new_one_is_replaced_only_if_asked() {
+    let output = "model.safetensors.index.json";
+    for is_tracked in [false, true] {
+        let model = model();
+        model.write(output, "{\"weight_map\": {}}");
+        if is_tracked {
+            model.git(&["add", output]);
+            model.commit();
+        }
+        refused(&model, &[], output);
+        model.run(&["--force"]).ok();
+        check(&model);
+        // What a killed run left is no other one.
+        model.git(&["rm", "-q", "--cached", output]);
+        model.git(&["rm", "-q", "-f", "--cached", CONVERTED[0], CONVERTED[1]]);
+        model.run::<&str>(&[]).ok();
+        check(&model);
+    }
+}
+
+#[test]
+fn two_sets_whose_index_would_be_one_are_refused() {
+    let model = Model::new();
+    let [first, second] = shards();
+    for (stem, bytes) in [("pytorch_model", first), ("model", second)] {
+        let shard = format!("shard-of-{stem}.bin");
+        model.add(&shard, &bytes);
+        let names: &[&str] = if stem == "model" { &["c"] } else { &["a", "b"] };
+        let map: Value = names.iter().map(|name| ((*name).to_owned(), json!(shard))).collect();
+        model.write(format!("{stem}.bin.index.json"), index(&map));
+        model.git(&["add", &format!("{stem}.bin.index.json")]);
+    }
+    model.commit();
+    for args in [&[] as &[&str], &["--force"]] {
+        let output = model.run(args);
+        assert_eq!(output.code, Some(1), "{output:#?}");
+        assert!(output.stderr.contains("as pytorch_model.bin.index.json is"), "{}", output.stderr);
+        assert_eq!(model.status(), "");
+    }
+}

@@ -7,6 +7,7 @@ use bstr::{BStr, BString};
 
 use super::super::{Conversion, Error, names};
 use super::candidates::{Set, Unit};
+use super::index::NewIndex;
 use super::job::{Into, Written};
 use super::planning::Planned;
 use super::repository::Run;
@@ -61,6 +62,17 @@ impl Run<'_> {
             Err(Error::NoObject { oid, size }) => Ok(Some(There { size, bytes: Bytes::Known(oid) })),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Stands another index where the new one goes?
+    pub(super) fn check_index(&self, index: &NewIndex) -> Result<(), Error> {
+        let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
+        match self.there(index.path.as_ref())? {
+            Some(there) if !self.options.force && !there.is(oid, size) => {
+                Err(Error::OutputExists { output: index.path.clone() })
+            }
+            _ => Ok(()),
         }
     }
 

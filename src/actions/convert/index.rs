@@ -49,6 +49,7 @@ impl Held {
 }
 
 /// Where the new index goes.
+#[derive(Clone)]
 pub(super) struct Place {
     path: BString,
     is_under_lfs: bool,

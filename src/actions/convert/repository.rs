@@ -78,6 +78,9 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
     for file in units.iter().flat_map(|unit| &unit.files) {
         outputs.entry(names::safetensors(file.path.as_bstr())).or_default().push(file.path.clone());
     }
+    for Set { index, .. } in units.iter().filter_map(|unit| unit.set.as_ref()) {
+        outputs.entry(names::safetensors_index(index.as_bstr())).or_default().push(index.clone());
+    }
     outputs.retain(|_, sources| sources.len() > 1);
     outputs
 }
@@ -131,7 +134,7 @@ impl Run<'_> {
                 (false, false) => self.convert(planned, None),
             };
         };
-        let place = match self.check_set(&set, &held, is_known) {
+        let place = match self.check_set(&set, &held, is_known, collisions) {
             Ok(place) => place,
             Err(error) => return self.fail_set(&set, error, paths(planned)),
         };
@@ -150,10 +153,24 @@ impl Run<'_> {
     }
 
     /// Everything that can be said against a set before the long work.
-    fn check_set(&self, set: &Set, held: &[Held], is_known: bool) -> Result<index::Place, Error> {
+    fn check_set(
+        &self,
+        set: &Set,
+        held: &[Held],
+        is_known: bool,
+        collisions: &BTreeMap<BString, Vec<BString>>,
+    ) -> Result<index::Place, Error> {
         self.tracked.check_unmodified(set.index.as_bstr())?;
+        let output = names::safetensors_index(set.index.as_bstr());
+        let mut others = collisions.get(&output).into_iter().flatten();
+        if let Some(other) = others.find(|other| **other != set.index) {
+            return Err(Error::OutputCollision { output, other: other.clone() });
+        }
         let place = index::place(self.repo, set)?;
         index::agree(set, held, is_known)?;
+        if is_known {
+            self.check_index(&index::new_index(place.clone(), set, held)?)?;
+        }
         Ok(place)
     }
 
@@ -180,7 +197,11 @@ impl Run<'_> {
             let failed = self.abandon(done, planned, &error)?;
             return self.fail_all(failed, error);
         }
-        let index = match of.map(|(set, place)| (index::new_index(place, &set, &held), set)) {
+        let index = of.map(|(set, place)| {
+            let index = index::new_index(place, &set, &held);
+            (index.and_then(|index| self.check_index(&index).map(|()| index)), set)
+        });
+        let index = match index {
             Some((Err(error), set)) => {
                 let failed = self.abandon(done, planned, &error)?;
                 return self.fail_set(&set, error, failed.into_iter());
