@@ -205,3 +205,34 @@ fn more_checkpoints_than_a_process_may_open() {
     super::finish(command.args(["-c", &script])).ok();
     assert_eq!(model.status().lines().count(), 81);
 }
+
+/// Somebody who writes a file of the work tree while its checkpoint is converted.
+struct Writes(std::path::PathBuf);
+
+impl git_st_convert::actions::Reporter for Writes {
+    fn started(&self, _: &bstr::BStr, _: u64) {
+        fs::write(&self.0, "a day's work").unwrap();
+    }
+}
+
+#[test]
+fn what_is_changed_during_the_long_work_is_not_removed() {
+    use git_st_convert::actions::{Status, convert};
+    let index = "pytorch_model.bin.index.json";
+    let shard = "pytorch_model-00002-of-00002.bin";
+    for (model, path) in [
+        (Model::with("dtype-float32.bin"), "pytorch_model.bin"),
+        (super::shards::model(), index),
+        (super::shards::model(), shard),
+    ] {
+        let before = model.git(&["ls-files", "-s"]);
+        let options =
+            convert::Options { cwd: model.dir.clone(), replace: true, ..convert::Options::default() };
+        let summary = convert::convert(&options, &Writes(model.at(path))).unwrap();
+        assert!(summary.outcomes.iter().all(|outcome| outcome.status == Status::Refused), "{summary:?}");
+        assert_eq!(summary.outcomes[0].source, path, "{summary:?}");
+        assert_eq!(fs::read(model.at(path)).unwrap(), b"a day's work");
+        assert_eq!(model.git(&["ls-files", "-s"]), before);
+        assert!(!model.status().contains("safetensors"), "{}", model.status());
+    }
+}

@@ -209,6 +209,10 @@ impl Run<'_> {
             Some((Ok(index), _)) => Some(index),
             None => None,
         };
+        if let Some((changed, error)) = self.changed_since(&done, index.as_ref()) {
+            let rest = self.abandon(done, planned, &error)?.into_iter().filter(|path| *path != changed);
+            return self.fail_all(std::iter::once(changed.clone()).chain(rest).collect(), error);
+        }
         let paths = done.iter().map(|done| done.path.clone()).collect();
         match self.publish(done, index.as_ref()) {
             Ok(Published { files, removed }) => {
@@ -223,6 +227,15 @@ impl Run<'_> {
             }
             Err(error) => self.fail_all(paths, error),
         }
+    }
+
+    /// What is to be removed, and was changed by a person during the long work.
+    fn changed_since(&self, done: &[Done], index: Option<&NewIndex>) -> Option<(BString, Error)> {
+        let paths = done.iter().map(|done| &done.path).chain(index.map(|index| &index.replaces));
+        let mut changed = paths
+            .filter(|_| self.options.replace)
+            .filter_map(|path| Some((path.clone(), self.tracked.check_unmodified(path.as_bstr()).err()?)));
+        changed.next()
     }
 
     /// What becomes of the files of a unit that fails: what is of use to a later run stays for it, all else goes. Returns
