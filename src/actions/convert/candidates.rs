@@ -20,7 +20,7 @@ use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _, Reader};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
-use crate::safetensors::shard::{self, Index};
+use crate::safetensors::shard::Index;
 
 /// A file to convert.
 pub(super) struct Candidate {
@@ -62,7 +62,7 @@ impl Found {
 
 /// The index of a repository, by path.
 pub(in crate::actions) struct Tracked<'a> {
-    repo: &'a Repo,
+    pub(super) repo: &'a Repo,
     far: Option<&'a Far<'a>>,
     pub(super) entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
@@ -218,6 +218,7 @@ impl<'a> Tracked<'a> {
                 self.named(path, &mut found, outcomes)?;
             }
         }
+        self.named_sets(options, &mut found, &mut indices, outcomes)?;
         self.group(found, indices, outcomes)
     }
 
@@ -293,7 +294,7 @@ impl<'a> Tracked<'a> {
         Ok(())
     }
 
-    fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+    pub(super) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
         self.far.map_or(Ok(None), Far::server)
     }
 
@@ -316,71 +317,5 @@ impl<'a> Tracked<'a> {
             None if names::is_weight_like(path) => Ok(Verdict::Weights),
             None => Ok(Verdict::Other),
         }
-    }
-
-    /// Puts the shards of each set together.
-    fn group(
-        &self,
-        mut found: BTreeMap<BString, Candidate>,
-        indices: BTreeSet<BString>,
-        outcomes: &mut Outcomes<'_>,
-    ) -> Result<Vec<Unit>, Error> {
-        let mut units = Vec::new();
-        for index in indices {
-            match self.set(&index, &mut found) {
-                Ok(unit) => units.push(unit),
-                Err(error) => {
-                    outcomes.fail(index.as_bstr(), error)?;
-                    // Which shards are in the set is told by their names alone then.
-                    let members: Vec<_> =
-                        found.keys().filter(|path| names::is_shard_of(path, &index)).cloned().collect();
-                    for path in members {
-                        found.remove(&path);
-                        outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard: index.clone() })?;
-                    }
-                }
-            }
-        }
-        units.extend(found.into_values().map(|file| Unit { files: vec![file], set: None }));
-        Ok(units)
-    }
-
-    fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
-        if let (Found::There(pointer), Some(server)) = (self.find(index.as_bstr())?, self.server()?) {
-            server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
-        }
-        let source = self.open(index.as_bstr())?;
-        let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
-        let (len, limit) = (source.file.len(), shard::MAX_LEN);
-        if len > limit {
-            return Err(shard::Error::Length { len, limit }.into());
-        }
-        let len = usize::try_from(len).unwrap_or(0);
-        let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
-        content.check_checkpoints()?;
-        let named: BTreeSet<&String> = content.weight_map.values().collect();
-        let mut paths: BTreeSet<_> =
-            named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
-        // Of one that was changed since, only the names tell which shards are in the set, too.
-        if self.check_unmodified(index.as_bstr()).is_err() {
-            paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
-        }
-        // All are taken out, so that none is converted alone when another is missing.
-        for path in &paths {
-            found.remove(path);
-        }
-        let mut shards = Vec::new();
-        for path in &paths {
-            match self.find(path.as_bstr()) {
-                Ok(_) => {}
-                Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(why) => shards.push((path.clone(), why)),
-            }
-        }
-        if !shards.is_empty() {
-            return Err(Error::MissingShards { shards });
-        }
-        let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
-        Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
     }
 }

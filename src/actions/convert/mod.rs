@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! candidates  which files of the index, or which named ones, and from where their bytes come
+//! grouping    the shards of a set are put together
 //! judge       what the content of a file says
 //! job         plan, ties, layout; then the pass over the bytes
 //! planning    what is decided before anything is written
@@ -23,6 +24,7 @@ mod candidates;
 mod commit;
 mod existing;
 mod far;
+mod grouping;
 mod hashing;
 mod index;
 mod job;

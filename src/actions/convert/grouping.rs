@@ -1,0 +1,129 @@
+//! Shards that belong together, by their index.
+//!
+//! Invariant: no shard of a set that is asked for is converted without the others. It does not look into the shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::{Error, names};
+use super::candidates::{Candidate, Found, Set, Tracked, Unit};
+use super::{Options, Outcomes};
+use crate::read_at::ReadAt as _;
+use crate::safetensors::shard::{self, Index};
+
+impl Tracked<'_> {
+    /// Shards that were all named are their set. Of one whose others stay none can be removed: its index would name
+    /// what is no more.
+    pub(super) fn named_sets(
+        &self,
+        options: &Options,
+        found: &mut BTreeMap<BString, Candidate>,
+        indices: &mut BTreeSet<BString>,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<(), Error> {
+        let dirs: BTreeSet<_> = found.keys().map(|path| names::beside(path.as_bstr(), b"")).collect();
+        let is_near = |path: &BString| dirs.contains(&names::beside(path.as_bstr(), b""));
+        let is_index = |path: &BString| names::is_index(path.as_bstr()) && is_near(path);
+        let others: Vec<_> =
+            self.entries.keys().filter(|path| is_index(path) && !indices.contains(*path)).cloned().collect();
+        for index in others {
+            let content = match self.index(&index) {
+                Ok(content) => content,
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                // It says of no file that it is a shard.
+                Err(_) => continue,
+            };
+            let shards = content.weight_map.values();
+            let shards: BTreeSet<_> =
+                shards.map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+            let (named, others): (Vec<_>, Vec<_>) =
+                shards.into_iter().partition(|shard| found.contains_key(shard));
+            match others.into_iter().next() {
+                None if !named.is_empty() => {
+                    indices.insert(index);
+                }
+                Some(shard) if options.replace => {
+                    for path in named {
+                        found.remove(&path);
+                        outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard: shard.clone() })?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the shards of each set together.
+    pub(super) fn group(
+        &self,
+        mut found: BTreeMap<BString, Candidate>,
+        indices: BTreeSet<BString>,
+        outcomes: &mut Outcomes<'_>,
+    ) -> Result<Vec<Unit>, Error> {
+        let mut units = Vec::new();
+        for index in indices {
+            match self.set(&index, &mut found) {
+                Ok(unit) => units.push(unit),
+                Err(error) => {
+                    outcomes.fail(index.as_bstr(), error)?;
+                    // Which shards are in the set is told by their names alone then.
+                    let members: Vec<_> =
+                        found.keys().filter(|path| names::is_shard_of(path, &index)).cloned().collect();
+                    for path in members {
+                        found.remove(&path);
+                        outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard: index.clone() })?;
+                    }
+                }
+            }
+        }
+        units.extend(found.into_values().map(|file| Unit { files: vec![file], set: None }));
+        Ok(units)
+    }
+
+    /// Reads a shard index.
+    fn index(&self, index: &BString) -> Result<Index, Error> {
+        if let (Found::There(pointer), Some(server)) = (self.find(index.as_bstr())?, self.server()?) {
+            server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
+        }
+        let source = self.open(index.as_bstr())?;
+        let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
+        let (len, limit) = (source.file.len(), shard::MAX_LEN);
+        if len > limit {
+            return Err(shard::Error::Length { len, limit }.into());
+        }
+        let len = usize::try_from(len).unwrap_or(0);
+        let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
+        content.check_checkpoints()?;
+        Ok(content)
+    }
+
+    fn set(&self, index: &BString, found: &mut BTreeMap<BString, Candidate>) -> Result<Unit, Error> {
+        let content = self.index(index)?;
+        let named: BTreeSet<&String> = content.weight_map.values().collect();
+        let mut paths: BTreeSet<_> =
+            named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+        // Of one that was changed since, only the names tell which shards are in the set, too.
+        if self.check_unmodified(index.as_bstr()).is_err() {
+            paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
+        }
+        // All are taken out, so that none is converted alone when another is missing.
+        for path in &paths {
+            found.remove(path);
+        }
+        let mut shards = Vec::new();
+        for path in &paths {
+            match self.find(path.as_bstr()) {
+                Ok(_) => {}
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(why) => shards.push((path.clone(), why)),
+            }
+        }
+        if !shards.is_empty() {
+            return Err(Error::MissingShards { shards });
+        }
+        let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
+        Ok(Unit { files, set: Some(Set { index: index.clone(), content }) })
+    }
+}
