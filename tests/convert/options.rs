@@ -298,6 +298,21 @@ fn training_state_is_skipped_with_a_note_unless_it_is_named() {
 }
 
 #[test]
+fn training_state_that_is_not_here_is_skipped_with_a_note_too() {
+    let model = Model::new();
+    let bytes = fixture("tied-2.bin");
+    for name in ["optimizer.bin", "pytorch_model.bin"] {
+        model.add(name, &bytes);
+        model.only_pointer(name, &bytes);
+    }
+    model.commit();
+    fs::remove_file(model.object(Oid::of(&bytes))).unwrap();
+    let run = model.run(&["--offline"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("optimizer.bin: skipped, it is training state"), "{run:?}");
+}
+
+#[test]
 fn a_default_message_names_what_was_done() {
     let model = Model::with("tied-2.bin");
     model.run(&["--commit", "--replace"]).ok();

@@ -262,7 +262,8 @@ impl<'a> Tracked<'a> {
                 continue;
             }
             let content = self.find(path.as_bstr());
-            if weight_like && training_state && matches!(content, Ok(Found::There(_))) {
+            let is_far = matches!(content, Ok(Found::There(_)) | Err(Error::NoObject { .. }));
+            if weight_like && training_state && is_far {
                 outcomes.skip(path.as_bstr(), Reason::TrainingState);
                 continue;
             }
