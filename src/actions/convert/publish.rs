@@ -232,7 +232,8 @@ impl Run<'_> {
             notes.extend(index.notes());
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
-        removed.retain(|path| self.tracked.contains(path.as_bstr()));
+        // A shard of two sets went with the first.
+        removed.retain(|path| self.tracked.contains(path.as_bstr()) && !self.touched.contains(path));
         changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
         self.stage(&changes, &notes, undo)?;
         // A commit of our own has attributes files of its own.

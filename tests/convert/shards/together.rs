@@ -41,3 +41,17 @@ fn two_sets_whose_index_would_be_one_are_refused() {
         assert_eq!(model.status(), "");
     }
 }
+
+#[test]
+fn two_sets_of_the_same_shards_are_replaced_by_both() {
+    let model = model();
+    let variant = "pytorch_model.bin.index.fp16.json";
+    model.write(variant, std::fs::read(model.at(INDEX)).unwrap());
+    model.git(&["add", variant]);
+    model.commit();
+    model.run(&["--replace"]).ok();
+    check(&model);
+    assert!(!model.at(INDEX).exists() && !model.at(variant).exists() && !model.at(SHARDS[0]).exists());
+    let second = std::fs::read(model.at("model.safetensors.index.fp16.json")).unwrap();
+    assert_eq!(second, std::fs::read(model.at("model.safetensors.index.json")).unwrap());
+}
