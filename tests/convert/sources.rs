@@ -187,6 +187,10 @@ fn a_file_that_is_not_there() {
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("error: none.bin: "), "{run:?}");
     model.check("model.safetensors", &oid_of(NAME));
+    fs::create_dir(model.at("empty")).unwrap();
+    let run = model.run(&["empty"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("error: empty: is not a file here\nhint: "), "{run:?}");
     let run = model.run(&["../outside.bin"]);
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("hint: "), "{run:?}");

@@ -17,7 +17,7 @@ use super::judge::{Verdict, judge};
 use super::{Options, Outcomes, Source};
 use crate::checkpoint;
 use crate::hash::HashingWriter;
-use crate::lfs::{Pointer, pointer};
+use crate::lfs::{Pointer, place, pointer};
 use crate::read_at::{FileSource, ReadAt as _, Reader};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors::shard::Index;
@@ -233,6 +233,10 @@ impl<'a> Tracked<'a> {
             Ok(_) => {
                 found.insert(path.clone(), Candidate { path, named: true });
                 Ok(())
+            }
+            // A directory in which nothing is tracked.
+            Err(Error::Place(place::Error::InTheWay { .. })) => {
+                outcomes.fail(path.as_bstr(), Error::NotFound)
             }
             Err(error) => outcomes.fail(path.as_bstr(), error),
         }
