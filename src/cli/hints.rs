@@ -22,7 +22,6 @@ const SAVE: &str = "torch.save(model.state_dict(), …)";
 /// The hints for an error, with the file that it is about, for a person who stands there.
 pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<String> {
     let named = Named { file, here };
-    let file_name = file.map(File::name);
     let (git, file) = (here.git(), named.argument());
     let hint = match error {
         error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
@@ -43,10 +42,6 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::PointerMismatch { .. } => format!("check the objects that are here with `{git} lfs fsck`"),
         Error::Dangerous { .. } => format!("see every call with `{git} st-convert scan {file}`"),
         Error::Modified => modified(&named),
-        Error::OutputNotFile { .. } => {
-            format!("choose a name for a file with `{git} st-convert {file} --output FILE`")
-        }
-        Error::OutputIsSource => format!("choose another name with `{git} st-convert {file} --output FILE`"),
         Error::TwoShards { second, .. } => {
             let second = named.beside(second.as_ref()).argument();
             format!("list what it holds with `{git} st-convert inspect {second}`")
@@ -55,34 +50,10 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
         }
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
-        Error::OutputExists { output } => {
-            // It may be what was asked for by name.
-            let output: &BStr = output.as_ref();
-            let is_default = file_name.is_none_or(|given| names::safetensors(given) == output);
-            let there = Named { file: named.file.map(|file| file.beside(output)), here };
-            let option = if is_default { String::new() } else { format!(" --output {}", there.argument()) };
-            format!("replace it with `{git} st-convert --force {file}{option}`")
-        }
-        Error::Place(lfs::place::Error::Exists { .. }) => {
-            format!("replace it with `{git} st-convert --force {file}`")
-        }
         Error::Extensions => {
             "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
         }
-        Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {
-            format!("choose its name with `{git} st-convert {file} --output FILE`")
-        }
-        Error::IncompleteSet { .. } => {
-            format!("convert this shard alone with `{git} st-convert {file} --output FILE`")
-        }
         Error::MissingShards { shards } => return missing(shards, &named),
-        Error::Shard(_)
-        | Error::NotInShard { .. }
-        | Error::InOtherShard { .. }
-        | Error::InNoShard { .. }
-        | Error::OutputCollision { .. } => {
-            "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
-        }
         Error::NotFound => {
             "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
         }
@@ -90,9 +61,45 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             "name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`".to_owned()
         }
         Error::NotEmpty { .. } => "let it choose a new directory with `git st-convert demo`".to_owned(),
-        error => return network(error).into_iter().collect(),
+        error => return output(error, &named).or_else(|| network(error)).into_iter().collect(),
     };
     vec![hint]
+}
+
+/// Where the file that is to be written is the matter, or the set that it belongs to.
+fn output(error: &Error, named: &Named<'_>) -> Option<String> {
+    let (git, file) = (named.here.git(), named.argument());
+    Some(match error {
+        Error::OutputNotFile { .. } => {
+            format!("choose a name for a file with `{git} st-convert {file} --output FILE`")
+        }
+        Error::OutputIsSource => format!("choose another name with `{git} st-convert {file} --output FILE`"),
+        Error::OutputExists { output } => {
+            // It may be what was asked for by name.
+            let output: &BStr = output.as_ref();
+            let is_default = named.file.is_none_or(|file| names::safetensors(file.name()) == output);
+            let there = || format!(" --output {}", named.beside(output).argument());
+            let option = if is_default { String::new() } else { there() };
+            format!("replace it with `{git} st-convert --force {file}{option}`")
+        }
+        Error::Place(lfs::place::Error::Exists { .. }) => {
+            format!("replace it with `{git} st-convert --force {file}`")
+        }
+        Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {
+            format!("choose its name with `{git} st-convert {file} --output FILE`")
+        }
+        Error::IncompleteSet { .. } => {
+            format!("convert this shard alone with `{git} st-convert {file} --output FILE`")
+        }
+        Error::Shard(_)
+        | Error::NotInShard { .. }
+        | Error::InOtherShard { .. }
+        | Error::InNoShard { .. }
+        | Error::OutputCollision { .. } => {
+            "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn modified(named: &Named<'_>) -> String {

@@ -28,7 +28,7 @@ fn one_plain_file() {
     assert_shown(
         &run(&sandbox, &dir, &["tied-2.bin"]),
         "tied-2.bin → tied-2.safetensors (exists, kept)\n--- stderr\n\
-         hint: compare what was kept with `git st-convert verify`, or make it anew with `--force`\n--- exit 0\n",
+         hint: compare what was kept with `git st-convert verify FILE`, or make it anew with `--force`\n--- exit 0\n",
     );
 }
 

@@ -138,17 +138,25 @@ pub(crate) fn worst(summary: &Summary) -> u8 {
 }
 
 fn conclude(summary: &Summary, args: &Convert, teller: &Teller<'_>, ui: &Ui) {
+    let git = teller.here().git();
     if summary.outcomes.is_empty() {
         ui.note("no torch weights here, nothing to convert");
-        ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
+        if args.commit {
+            // A run that was killed before its commit leaves the index as it wrote it.
+            ui.hint(&format!("commit what an earlier run staged with `{git} commit`"));
+        } else {
+            ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
+        }
     }
     let is_kept = |outcome: &Outcome| outcome.status == Status::UpToDate;
     if summary.outcomes.iter().any(is_kept) {
         // The checkpoint may be another one by now, which nobody knows without reading both.
-        ui.hint("compare what was kept with `git st-convert verify`, or make it anew with `--force`");
+        let files = if summary.in_repository { "" } else { " FILE" };
+        ui.hint(&format!(
+            "compare what was kept with `{git} st-convert verify{files}`, or make it anew with `--force`"
+        ));
     }
     if summary.staged && summary.commit.is_none() && !args.dry_run {
-        let git = teller.here().git();
         ui.hint(&format!("commit what is staged with `{git} commit -m \"convert weights to safetensors\"`"));
     }
 }
