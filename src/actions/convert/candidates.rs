@@ -101,11 +101,7 @@ impl<'a> Tracked<'a> {
 
     /// The pointer that a blob is, if it is one.
     pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
-        let limit = pointer::MAX_LEN as u64;
-        match self.repo.blob_size(blob)? {
-            Some(size) if size < limit => Ok(Pointer::parse(&self.repo.blob(blob, limit)?).ok()),
-            _ => Ok(None),
-        }
+        Ok(self.repo.pointer(blob)?)
     }
 
     /// The bytes of a tracked file: the object behind its pointer, or else the file itself.
