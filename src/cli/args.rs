@@ -327,7 +327,7 @@ pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
 
 /// Is it the name of a subcommand, which a file of that name is not taken for?
 pub(super) fn is_subcommand(word: &str) -> bool {
-    Args::command().get_subcommands().any(|sub| sub.get_name() == word)
+    word == "help" || Args::command().get_subcommands().any(|sub| sub.get_name() == word)
 }
 
 #[cfg(test)]

@@ -242,6 +242,7 @@ mod tests {
             ("a/", "-n", "../-n"),
             ("a/", "a/-n", "./-n"),
             ("", "scan", "./scan"),
+            ("", "help", "./help"),
             ("a/", "scan", "../scan"),
         ] {
             assert_eq!(standing(prefix).argument(File::OfTop(name.into())), expected);

@@ -74,6 +74,9 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
             format!("choose a name for a file with `{git} st-convert {file} --output FILE`")
         }
         Error::OutputIsSource => format!("choose another name with `{git} st-convert {file} --output FILE`"),
+        Error::OutputExists { output } if output.ends_with(b".json") => {
+            format!("replace it, and the set, with `{git} st-convert --force`")
+        }
         Error::OutputExists { output } => {
             // It may be what was asked for by name.
             let output: &BStr = output.as_ref();

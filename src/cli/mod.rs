@@ -26,7 +26,7 @@ mod sarif;
 mod sizes;
 mod ui;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,6 +34,8 @@ use args::{Args, Command};
 use error::Report;
 use interrupt::Interrupt;
 use ui::Ui;
+
+use crate::repo::Repo;
 
 /// Does what a command line asks, the program's name first, and says how it ended.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -68,8 +70,10 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
     match &args.command {
         None => {
-            let file = args.convert.paths.first().filter(|word| cwd.join(word).symlink_metadata().is_err());
-            if let Some((word, name)) = file.and_then(|word| Some((word, args::meant(word)?))) {
+            let word = args.convert.paths.first();
+            if let Some((word, name)) = word.and_then(|word| Some((word, args::meant(word)?)))
+                && !is_file(&cwd, word)
+            {
                 return Err(Report::user(Path::new(word), "is no command, and no file here", None)
                     .with_hint(format!("did you mean `git st-convert {name}`?")));
             }
@@ -96,6 +100,18 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
         Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),
     }
+}
+
+/// Is there a file or a directory of this name, in the work tree or in the index alone?
+fn is_file(cwd: &Path, word: &OsStr) -> bool {
+    let is_tracked = || {
+        let repo = Repo::discover(cwd).ok()??;
+        let path = repo.path_of(cwd, word).ok()?;
+        let dir = [path.as_slice(), b"/"].concat();
+        let entries = repo.entries().ok()?;
+        Some(entries.iter().any(|entry| entry.path == path || entry.path.starts_with(&dir)))
+    };
+    cwd.join(word).symlink_metadata().is_ok() || is_tracked().unwrap_or(false)
 }
 
 /// The directory to work in: each `-C` counts from the one before.

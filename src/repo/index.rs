@@ -44,11 +44,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Has the file of the work tree the stat data that it was staged with, so that git takes it for unchanged?
+    /// Has the file of the work tree the stat data that it was staged with, so that git takes it for unchanged? By
+    /// nanoseconds, where git compares seconds and looks again at what was written in the second of the index.
     pub fn is_unchanged(&self, file: &Path) -> bool {
+        let options = entry::stat::Options { use_nsec: true, ..entry::stat::Options::default() };
         let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
         let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok());
-        now.is_some_and(|now| now.matches(&self.stat, entry::stat::Options::default()))
+        now.is_some_and(|now| now.matches(&self.stat, options))
     }
 }
 

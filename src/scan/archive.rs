@@ -63,9 +63,9 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     number(bytes, at, 4).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
 }
 
-/// Would a reader that searches for the end find an archive: an end record with a directory before it? Python's wants
-/// no more, whatever stands before and behind both.
-pub(super) fn ends_in_one(source: &dyn ReadAt) -> io::Result<bool> {
+/// Where a reader that searches for the end finds that of an archive: a record with a directory before it. Python's
+/// wants no more, whatever stands before and behind both.
+pub(super) fn end_of_one(source: &dyn ReadAt) -> io::Result<Option<u64>> {
     let (tail_at, tail) = tail(source)?;
     for at in tail.find_iter(END) {
         let len = tail.get(at..).and_then(|end| number(end, 12, 4)).unwrap_or(0);
@@ -75,11 +75,11 @@ pub(super) fn ends_in_one(source: &dyn ReadAt) -> io::Result<bool> {
             if let Some(there) = there
                 && source.read_vec_at(there, 4)? == signature
             {
-                return Ok(true);
+                return Ok(Some(end_at));
             }
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// The last bytes, as far back as an end record may stand, and where they begin.

@@ -3,7 +3,9 @@
 //! Invariant: what is inflated, of all members of all containers, is bounded; of a member that is plainly no pickle only
 //! the first [`HEAD`] bytes are.
 
+use std::collections::HashSet;
 use std::io::{self, Read as _};
+use std::ops::Range;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
@@ -17,7 +19,10 @@ pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
     let mut look = Look::new(limits);
     look.report.content = look.at(source, None, 0)?;
     let content = look.report.content;
-    if !content.is_zip() && content != Content::Empty && archive::ends_in_one(source)? {
+    if !content.is_zip()
+        && let Some(end) = archive::end_of_one(source)?
+        && !look.zips.iter().any(|zip| zip.contains(&end))
+    {
         look.report.unreadable("a zip archive stands behind other bytes");
         look.zip(source, None, 0)?;
     }
@@ -56,11 +61,13 @@ struct Look<'a> {
     report: Report,
     /// How many bytes may still be inflated.
     inflated: u64,
+    /// The archives that are members of the file itself, if that is a tar.
+    zips: Vec<Range<u64>>,
 }
 
 impl<'a> Look<'a> {
     fn new(limits: &'a Limits) -> Self {
-        Self { limits, report: Report::default(), inflated: limits.inflated }
+        Self { limits, report: Report::default(), inflated: limits.inflated, zips: Vec::new() }
     }
 
     fn finish(mut self) -> Report {
@@ -130,11 +137,20 @@ impl<'a> Look<'a> {
         if let Some(doubt) = &listing.doubt {
             self.unreadable(member, doubt);
         }
+        // Each is looked at once; where two records of a directory differ, by both.
+        let mut room = source.len().saturating_mul(2);
+        let mut seen = HashSet::new();
         for entry in &listing.members {
             let name = below(member, &entry.name);
-            if entry.encrypted || entry.compressed == 0 {
+            let is_known = !seen.insert((entry.at, entry.compressed, entry.method));
+            if entry.encrypted || entry.compressed == 0 || is_known {
                 continue;
             }
+            let Some(left) = room.checked_sub(entry.compressed) else {
+                self.unreadable(member, "its members lie in one another");
+                break;
+            };
+            room = left;
             let bytes = Window::new(source, entry.at, entry.compressed)?;
             let before = self.report.pickles.len();
             match entry.method {
@@ -166,7 +182,11 @@ impl<'a> Look<'a> {
     fn tar(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         let doubt = tar::members(source, self.limits.members, |file| {
             let bytes = Window::new(source, file.at, file.len)?;
-            self.at(&bytes, Some(&below(member, &file.name)), depth.saturating_add(1)).map(drop)
+            let content = self.at(&bytes, Some(&below(member, &file.name)), depth.saturating_add(1))?;
+            if depth == 0 && content.is_zip() {
+                self.zips.push(file.at..file.at.saturating_add(file.len));
+            }
+            Ok(())
         })?;
         if let Some(doubt) = doubt {
             self.unreadable(member, doubt);
@@ -185,10 +205,13 @@ impl<'a> Look<'a> {
     fn zlib(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         let open = || ZlibDecoder::new(Reader::new(source));
         // Two bytes say little: what does not inflate to its end, and shows no pickle on the way, was something else.
-        let mut probe = open().take(self.limits.inflated.saturating_add(1));
+        let room = self.inflated;
+        let mut probe = open().take(room.saturating_add(1));
         let inflates = io::copy(&mut probe, &mut io::sink()).is_ok();
+        let probed = room.saturating_add(1).saturating_sub(probe.limit());
         let before = (self.report.verdict, self.report.reason.clone(), self.report.pickles.len());
         let begins = self.inflated(open, Some(&below(member, "(zlib)")), depth, 0)?;
+        self.inflated = self.inflated.min(room.saturating_sub(probed));
         if !begins || (!inflates && self.report.pickles.len() == before.2) {
             (self.report.verdict, self.report.reason) = (before.0, before.1);
             return Ok(Content::Other);
@@ -212,7 +235,7 @@ impl<'a> Look<'a> {
             return Ok(whole);
         }
         if whole && head.len() >= HEAD {
-            let mut first = Look { limits: self.limits, report: Report::default(), inflated: 0 };
+            let mut first = Look { inflated: 0, ..Look::new(self.limits) };
             let source = Head { bytes: &head, len: u64::MAX };
             match first.at(&source, member, depth) {
                 Ok(_) if first.report.pickles.is_empty() && first.report.reason.is_none() => return Ok(true),

@@ -332,3 +332,22 @@ fn in_a_repository() {
          hint: see what it is with `file README.md`\n--- exit 1\n",
     );
 }
+
+#[test]
+fn a_word_that_is_nearly_a_command_is_no_file_unless_git_has_one() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    let before = sandbox.git(&dir, &["write-tree"]);
+    assert_shown(
+        &run(&sandbox, &dir, &["inspekt", "pytorch_model.bin"]),
+        "--- stderr\nerror: inspekt: is no command, and no file here\n\
+         hint: did you mean `git st-convert inspect`?\n--- exit 2\n",
+    );
+    assert_eq!(sandbox.git(&dir, &["write-tree"]), before);
+    fs::create_dir(dir.join("scans")).unwrap();
+    fs::write(dir.join("scans/a.bin"), "text").unwrap();
+    sandbox.git(&dir, &["add", "scans"]);
+    fs::remove_dir_all(dir.join("scans")).unwrap();
+    let shown = run(&sandbox, &dir, &["-n", "scans"]);
+    assert!(!shown.contains("is no command"), "{shown}");
+}

@@ -225,6 +225,25 @@ fn an_archive_that_readers_disagree_on_is_never_clean() {
 }
 
 #[test]
+fn members_that_lie_in_one_another_are_not_looked_at_without_end() {
+    let pickle = joined(&[&b"N0".repeat(5_000), CALL, b"."]);
+    let first = Record::stored("first", &pickle);
+    for shorter in [0, 1] {
+        let again = |number: u32| {
+            let mut record = Record::stored(&format!("again-{number}"), &pickle);
+            (record.data, record.at) = (Vec::new(), Some(0));
+            record.directory.size -= number * shorter;
+            record.directory.compressed -= number * shorter;
+            record
+        };
+        let file = write(&std::iter::once(first.clone()).chain((0..1000).map(again)).collect::<Vec<_>>());
+        let report = look(&file);
+        assert_eq!(report.verdict, Verdict::Dangerous, "{report:#?}");
+        assert!(report.pickles.len() < 50, "{}", report.pickles.len());
+    }
+}
+
+#[test]
 fn headers_that_python_is_lenient_with_hide_no_pickle() {
     let pickle = joined(&[CALL, b"."]);
     // numpy evaluates the header, and takes more than `|O` for objects.

@@ -3,6 +3,7 @@
 use git_st_convert::scan::{Content, Verdict};
 
 use super::{CALL, joined, look};
+use crate::checkpoint::archive::{Record, write};
 
 /// A header as Python's `tarfile` takes it: the checksum of signed bytes where `magic` is missing.
 fn tar_header(name: &[u8], len: usize, kind: u8, magic: bool) -> Vec<u8> {
@@ -66,6 +67,26 @@ fn a_tar_that_python_reads_otherwise_hides_no_pickle() {
     ] {
         let report = look(&file);
         assert_eq!((report.verdict, report.content), (verdict, Content::Tar), "{what}: {report:#?}");
+    }
+}
+
+#[test]
+fn an_archive_in_a_tar_is_its_member_and_one_beside_its_members_is_not() {
+    let padded = |bytes: &[u8]| joined(&[bytes, &vec![0; bytes.len().next_multiple_of(512) - bytes.len()]]);
+    let tar = |content: &[u8]| {
+        joined(&[&tar_header(b"a", content.len(), b'0', true), &padded(content), &[0; 1024]])
+    };
+    let archive = |bytes: &[u8]| write(&[Record::stored("member", bytes)]);
+    let report = look(&tar(&archive(b"some text")));
+    assert_eq!((report.verdict, report.content), (Verdict::Clean, Content::Tar), "{report:#?}");
+    let pickle = joined(&[CALL, b"."]);
+    for hidden in [
+        tar(&archive(&pickle)),
+        tar(&joined(&[b"MZ", &archive(&pickle)])),
+        joined(&[&tar(b"a"), &archive(&pickle)]),
+    ] {
+        let report = look(&hidden);
+        assert_eq!(report.verdict, Verdict::Dangerous, "{report:#?}");
     }
 }
 

@@ -14,6 +14,8 @@ use super::repository::Run;
 use super::source::Source;
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::Pointer;
+use crate::read_at::ReadAt as _;
+use crate::safetensors::shard::{self, Index};
 
 /// A file, or a pointer, where a safetensors file goes.
 pub(super) struct There {
@@ -37,6 +39,14 @@ impl There {
             Bytes::Of(_) => None,
         };
         found == Some(oid) && self.size == size
+    }
+
+    /// Is it a shard index that says the same as this one?
+    fn says(&self, index: &str) -> bool {
+        let Bytes::Of(source) = &self.bytes else { return false };
+        let len = usize::try_from(self.size.min(shard::MAX_LEN)).unwrap_or(0);
+        let text = source.file.read_vec_at(0, len).unwrap_or_default();
+        Index::parse(&text).ok().is_some_and(|there| Index::parse(index.as_bytes()).ok() == Some(there))
     }
 }
 
@@ -65,11 +75,11 @@ impl Run<'_> {
         }
     }
 
-    /// Stands another index where the new one goes?
+    /// Stands another index where the new one goes? One with other spaces or line ends is none.
     pub(super) fn check_index(&self, index: &NewIndex) -> Result<(), Error> {
         let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
         match self.there(index.path.as_ref())? {
-            Some(there) if !self.options.force && !there.is(oid, size) => {
+            Some(there) if !self.options.force && !there.is(oid, size) && !there.says(&index.text) => {
                 Err(Error::OutputExists { output: index.path.clone() })
             }
             _ => Ok(()),

@@ -232,8 +232,8 @@ impl Run<'_> {
             notes.extend(index.notes());
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
-        // A shard of two sets went with the first.
-        removed.retain(|path| self.tracked.contains(path.as_bstr()) && !self.touched.contains(path));
+        // A shard of two sets goes with the last.
+        removed.retain(|path| self.tracked.contains(path.as_bstr()) && self.is_done_with(path));
         changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
         self.stage(&changes, &notes, undo)?;
         // A commit of our own has attributes files of its own.

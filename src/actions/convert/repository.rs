@@ -55,10 +55,14 @@ pub(super) fn convert(
         staged: false,
         told: BTreeSet::new(),
         is_single: false,
+        owed: BTreeMap::new(),
         from: Vec::new(),
     };
     let collisions = collisions(&units);
     run.is_single = units.len() == 1;
+    for file in units.iter().flat_map(|unit| &unit.files) {
+        *run.owed.entry(file.path.clone()).or_default() += 1;
+    }
     for unit in units {
         run.unit(unit, &collisions)?;
     }
@@ -103,11 +107,20 @@ pub(super) struct Run<'a> {
     told: BTreeSet<BString>,
     /// Is there one unit, so that every name to keep must be in it?
     is_single: bool,
+    /// In how many units that are not done a checkpoint is; of one that fails it stays in one.
+    owed: BTreeMap<BString, usize>,
     /// Every checkpoint that was converted, and its oid.
     pub(super) from: Vec<(BString, crate::hash::Oid)>,
 }
 
 impl Run<'_> {
+    /// Counts that a unit has what it needs of a checkpoint. Was it the last that is in need of it?
+    pub(super) fn is_done_with(&mut self, path: &BString) -> bool {
+        let Some(owed) = self.owed.get_mut(path) else { return true };
+        *owed = owed.saturating_sub(1);
+        *owed == 0
+    }
+
     fn unit(&mut self, unit: Unit, collisions: &BTreeMap<BString, Vec<BString>>) -> Result<(), Error> {
         let mut is_staged = false;
         if let Some(outputs) = self.up_to_date(&unit)? {

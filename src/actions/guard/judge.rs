@@ -191,7 +191,9 @@ impl<'a> Judge<'a> {
         {
             return Ok(Some(file));
         }
-        if pointer.size > SMALL {
+        // A long one is only worth it if it holds what would be refused.
+        let is_clean = |report: Report| report.verdict == scan::Verdict::Clean;
+        if pointer.size > SMALL && scan::scan(&file, &self.limits).is_ok_and(is_clean) {
             return Ok(None);
         }
         let mut hasher = HashingWriter::new(io::sink());
@@ -225,7 +227,7 @@ impl<'a> Judge<'a> {
         let beside = self.beside(path, size).filter(|file| starts_with(file, &head));
         // Its last bytes are beyond the head. Only what they add is worth the reading of the index.
         let is_clean = |report: &Report| report.verdict == scan::Verdict::Clean;
-        let adds = |file| scan::scan(file, &self.limits).is_ok_and(|report| !is_clean(&report));
+        let adds = |file| !scan::scan(file, &self.limits).is_ok_and(|report| is_clean(&report));
         if let Some(file) = beside
             && (!by_head.as_ref().is_some_and(is_clean) || adds(&file))
             && self.is_unchanged(path, blob)?

@@ -55,3 +55,74 @@ fn two_sets_of_the_same_shards_are_replaced_by_both() {
     let second = std::fs::read(model.at("model.safetensors.index.fp16.json")).unwrap();
     assert_eq!(second, std::fs::read(model.at("model.safetensors.index.json")).unwrap());
 }
+
+/// Two indices of the same shards, which are files of git itself.
+fn plain(second: &Value) -> Model {
+    let model = Model::with_attributes(None);
+    for (name, bytes) in SHARDS.iter().zip(shards()) {
+        model.write(name, bytes);
+    }
+    model.write(INDEX, index(&super::map()));
+    model.write(VARIANT, index(second));
+    model.git(&["add", "."]);
+    model.commit();
+    let kept = model.git(&["cat-file", "-s", &format!(":{}", SHARDS[0])]);
+    assert!(kept.trim().parse::<usize>().unwrap() > 1000, "{kept}");
+    model
+}
+
+const VARIANT: &str = "pytorch_model.bin.index.fp16.json";
+
+#[test]
+fn shards_of_two_sets_stay_until_both_are_done() {
+    let model = plain(&super::map());
+    model.run(&["--replace"]).ok();
+    check(&model);
+    assert!([SHARDS[0], SHARDS[1], INDEX, VARIANT].iter().all(|path| !model.at(path).exists()));
+
+    // One of them is refused: its index goes on naming what is there.
+    let mut more = super::map();
+    more["z"] = json!(SHARDS[0]);
+    let model = plain(&more);
+    let output = model.run(&["--replace"]);
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    check(&model);
+    assert!([SHARDS[0], SHARDS[1], VARIANT].iter().all(|path| model.at(path).exists()));
+    assert!(!model.at(INDEX).exists());
+}
+
+#[test]
+fn what_one_index_keeps_no_other_removes() {
+    let model = model();
+    model.write("stale.bin.index.json", index(&json!({ "a": SHARDS[0], "z": "gone.bin" })));
+    model.git(&["add", "stale.bin.index.json"]);
+    model.commit();
+    let output = model.run(&[&["--replace", "--json"], &SHARDS[..]].concat());
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    let lines = crate::convert::json_lines(&output.stdout);
+    let statuses: Vec<_> =
+        lines.iter().filter(|line| line["type"] == "file").map(|line| &line["status"]).collect();
+    assert_eq!(statuses, ["refused", "refused"], "{output:#?}");
+    assert_eq!(model.status(), "");
+}
+
+#[test]
+fn an_index_that_says_the_same_in_other_words_is_replaced() {
+    let model = model();
+    model.run::<&str>(&[]).ok();
+    model.git(&["commit", "-q", "-m", "converted"]);
+    let path = "model.safetensors.index.json";
+    let text = String::from_utf8(std::fs::read(model.at(path)).unwrap()).unwrap();
+    model.write(path, text.replace('\n', "\r\n"));
+    model.git(&["rm", "-q", "--cached", "--", path]);
+    model.run(&["--replace"]).ok();
+    check(&model);
+
+    let model = super::model();
+    model.write(path, index(&json!({ "a": "other.safetensors" })));
+    let output = model.run::<&str>(&[]);
+    let hint = "hint: replace it, and the set, with `git st-convert --force`";
+    assert!(output.code == Some(1) && output.stderr.contains(hint), "{output:#?}");
+    model.run(&["--force"]).ok();
+    check(&model);
+}
