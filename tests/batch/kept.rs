@@ -40,22 +40,28 @@ fn a_model_that_moved_is_done_again_where_that_is_asked_for() {
     assert_eq!(lines(&fleet.run(&[&args[..], &["--update"]].concat()).stdout).len(), 1);
 }
 
-#[test]
-fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
-    let fleet = Fleet::of(1);
-    let args = ["models.txt", "--dir", "out", "--update", "--json"];
-    assert_eq!(fleet.run(&args).code, Some(0));
-    let mut more = Builder::more();
+const UPDATE: [&str; 5] = ["models.txt", "--dir", "out", "--update", "--json"];
 
+/// A model that was converted, and has new weights since.
+fn moved() -> Fleet {
+    let fleet = Fleet::of(1);
+    assert_eq!(fleet.run(&UPDATE).code, Some(0));
+    let mut more = Builder::more();
     more.lfs("pytorch_model.bin", fixture("dtype-int64.bin")).commit("new weights");
     fleet.hub.add_model(&id(0), &more);
+    fleet
+}
+
+#[test]
+fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
+    let fleet = moved();
     // The branch moves; the weights do not come.
     fleet.hub.inject(Fault::Status(404).at(Place::batch(&id(0))));
-    assert_eq!(fleet.run(&args).code, Some(2));
+    assert_eq!(fleet.run(&UPDATE).code, Some(2));
     let head = fleet.sandbox.git(&fleet.home().join("out/acme/m0"), &["rev-parse", "HEAD"]);
     assert_eq!(head.trim(), fleet.hub.rev(&id(0), "main").unwrap());
     fleet.hub.heal();
-    let output = fleet.run(&args);
+    let output = fleet.run(&UPDATE);
     let told = lines(&output.stdout);
     assert_eq!((output.code, &told[0]["status"]), (Some(0), &json!("converted")), "{output:#?}");
     assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
@@ -67,19 +73,14 @@ fn a_model_that_moved_and_was_not_converted_then_is_done_by_the_next_run() {
 
 #[test]
 fn a_clone_that_a_person_has_moved_is_done_again() {
-    let fleet = Fleet::of(1);
-    let args = ["models.txt", "--dir", "out", "--update", "--json"];
-    assert_eq!(fleet.run(&args).code, Some(0));
-    let mut more = Builder::more();
-    more.lfs("pytorch_model.bin", fixture("dtype-int64.bin")).commit("new weights");
-    fleet.hub.add_model(&id(0), &more);
+    let fleet = moved();
     let clone = fleet.home().join("out/acme/m0");
     fleet.sandbox.git(&clone, &["-c", "filter.lfs.smudge=", "pull", "-q", "--ff-only"]);
-    let told = lines(&fleet.run(&args).stdout);
+    let told = lines(&fleet.run(&UPDATE).stdout);
     assert_eq!(told[0]["status"], json!("converted"), "{told:#?}");
     assert!(fleet.staged("out/acme/m0").contains(&oid_of("dtype-int64.bin")));
     // It stays so.
-    assert_eq!(lines(&fleet.run(&args).stdout).len(), 1);
+    assert_eq!(lines(&fleet.run(&UPDATE).stdout).len(), 1);
 }
 
 #[test]

@@ -118,12 +118,7 @@ fn an_object_is_downloaded_from_any_directory_by_its_own_name() {
     let checkpoint = fixture("tied-2.bin");
     let oid = model.add("sub/a,b[1]* .bin", &checkpoint);
     model.commit();
-    let root = model.sandbox.path("");
-    model.sandbox.git(&root, &["init", "-q", "--bare", "hub.git"]);
-    let url = format!("file://{}", model.sandbox.path("hub.git").display());
-    model.git(&["remote", "add", "origin", &url]);
-    model.git(&["lfs", "push", "origin", "main"]);
-    model.git(&["push", "-q", "-u", "origin", "main"]);
+    model.push();
     for (cwd, name) in [("", "sub/a,b[1]* .bin"), ("sub", "./a,b[1]* .bin"), ("other", "../sub/a,b[1]* .bin")]
     {
         for command in ["convert", "inspect", "scan"] {

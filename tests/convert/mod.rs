@@ -77,6 +77,15 @@ impl Model {
         Self::with_attributes(Some(ATTRIBUTES))
     }
 
+    /// Pushes it, with its objects, to a remote of its own.
+    fn push(&self) {
+        self.sandbox.git(&self.sandbox.path(""), &["init", "-q", "--bare", "hub.git"]);
+        let url = format!("file://{}", self.sandbox.path("hub.git").display());
+        self.git(&["remote", "add", "origin", &url]);
+        self.git(&["lfs", "push", "origin", "main"]);
+        self.git(&["push", "-q", "-u", "origin", "main"]);
+    }
+
     /// With a commit of these attributes.
     fn with_attributes(text: Option<&str>) -> Self {
         let sandbox = Sandbox::new();

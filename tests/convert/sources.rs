@@ -115,12 +115,7 @@ fn the_hint_of_a_missing_object_does_help() {
     if !model.sandbox.git_lfs_available() {
         return skipped("git-lfs is not installed, so it cannot download");
     }
-    let root = model.sandbox.path("");
-    model.sandbox.git(&root, &["init", "-q", "--bare", "hub.git"]);
-    let url = format!("file://{}", model.sandbox.path("hub.git").display());
-    model.git(&["remote", "add", "origin", &url]);
-    model.git(&["lfs", "push", "origin", "main"]);
-    model.git(&["push", "-q", "-u", "origin", "main"]);
+    model.push();
     model.only_pointer("pytorch_model.bin", &fixture(NAME));
     fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
     let run = model.run(&["--offline"]);

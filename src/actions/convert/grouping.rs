@@ -27,7 +27,7 @@ impl Tracked<'_> {
         let is_index = |path: &BString| names::is_index(path.as_bstr()) && is_near(path);
         let others: Vec<_> =
             self.entries.keys().filter(|path| is_index(path) && !indices.contains(*path)).cloned().collect();
-        let (mut whole, mut refused, mut kept) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (mut whole, mut refused) = (BTreeMap::new(), BTreeMap::new());
         for index in others {
             let content = match self.index(&index) {
                 Ok(content) => content,
@@ -41,27 +41,27 @@ impl Tracked<'_> {
             let (named, others): (Vec<_>, Vec<_>) =
                 shards.into_iter().partition(|shard| found.contains_key(shard));
             match others.into_iter().next() {
-                None if !named.is_empty() => whole.push((index, named)),
+                None if !named.is_empty() => {
+                    whole.insert(index, named);
+                }
                 Some(shard) if options.replace => {
                     refused.extend(named.into_iter().map(|path| (path, shard.clone())));
                 }
                 _ => {}
             }
         }
-        // What one index keeps from being removed, no other may remove.
-        let is_refused = |path: &BString| refused.contains_key(path);
-        for (index, shards) in whole {
-            match shards.iter().find_map(|path| refused.get(path)).cloned() {
-                None => {
-                    indices.insert(index);
-                }
-                Some(shard) => {
-                    let others = shards.into_iter().filter(|path| !is_refused(path));
-                    kept.extend(others.map(|path| (path, shard.clone())));
-                }
+        // What one index keeps from being removed, no other may remove, and so on with the rest of that.
+        let keeper = |shards: &Vec<BString>, refused: &BTreeMap<BString, BString>| {
+            shards.iter().find_map(|path| refused.get(path)).cloned()
+        };
+        while let Some((index, shard)) =
+            whole.iter().find_map(|(index, shards)| Some((index.clone(), keeper(shards, &refused)?)))
+        {
+            for path in whole.remove(&index).into_iter().flatten() {
+                refused.entry(path).or_insert_with(|| shard.clone());
             }
         }
-        refused.extend(kept);
+        indices.extend(whole.into_keys());
         for (path, shard) in refused {
             found.remove(&path);
             outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard })?;

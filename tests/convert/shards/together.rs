@@ -126,3 +126,19 @@ fn an_index_that_says_the_same_in_other_words_is_replaced() {
     model.run(&["--force"]).ok();
     check(&model);
 }
+
+#[test]
+fn what_is_kept_keeps_every_set_that_it_is_in() {
+    // One index keeps the first shard, a second holds both, and a third the second alone.
+    let model = model();
+    for (stem, map) in
+        [("stale", json!({ "a": SHARDS[0], "z": "gone.bin" })), ("a", json!({ "c": SHARDS[1] }))]
+    {
+        model.write(format!("{stem}.bin.index.json"), index(&map));
+    }
+    model.git(&["add", "."]);
+    model.commit();
+    let output = model.run(&[&["--replace"], &SHARDS[..]].concat());
+    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert_eq!(model.status(), "");
+}
