@@ -23,6 +23,7 @@ mod memo;
 mod opcode;
 mod operands;
 mod text;
+pub mod symbol;
 mod value;
 
 pub use error::Error;

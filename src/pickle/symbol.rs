@@ -1,0 +1,47 @@
+//! Which names a pickle may take from a class without reaching anything else.
+//!
+//! Below protocol 4 Python spells a name inside a class as `getattr(<the class>, "<the name>")` (`CPython`'s
+//! `save_global`, and the members of an `Enum` in 3.11). What is taken so from a class by a plain name, and never called,
+//! is a name and nothing more. A GLOBAL need not be a class: `torch os` is a module, from which everything can be taken.
+//! So a class is known by its spelling, which is all that a pickle has of it.
+
+/// Is the last part of the dotted name spelled as classes are: a capital letter first, behind underscores?
+///
+/// A module spelled so (`PIL.Image`) is taken for a class, too: what is taken from it is named in full and not called.
+pub fn is_class_name(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    is_identifier(last)
+        && last.trim_start_matches('_').starts_with(|letter: char| letter.is_ascii_uppercase())
+}
+
+/// Is it the name of an attribute that leads nowhere else: one identifier of ASCII letters, and none of Python's own
+/// (`__globals__`)?
+pub fn is_plain_attribute(name: &str) -> bool {
+    is_identifier(name) && !name.starts_with("__")
+}
+
+fn is_identifier(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|byte| byte == b'_' || byte.is_ascii_alphabetic());
+    first && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_and_attributes_are_known_by_their_spelling() {
+        for class in ["Segment", "_Hidden", "Outer.Inner", "A1"] {
+            assert!(is_class_name(class), "{class}");
+        }
+        for other in ["os", "nn", "Outer.inner", "", "Outer.", "é", "9A", "_", "A B"] {
+            assert!(!is_class_name(other), "{other}");
+        }
+        for plain in ["RED", "inner", "_x", "x1"] {
+            assert!(is_plain_attribute(plain), "{plain}");
+        }
+        for other in ["", "__globals__", "__init__", "a.b", "a b", "é", "__x"] {
+            assert!(!is_plain_attribute(other), "{other}");
+        }
+    }
+}
