@@ -4,7 +4,7 @@ use std::io;
 
 use ::zip::result::ZipError;
 
-use super::{Kind, Mismatch};
+use super::Kind;
 use crate::pickle;
 
 /// A dict that could be the state dict.
@@ -16,6 +16,18 @@ pub struct Candidate {
     pub tensors: usize,
     /// Their size in bytes.
     pub bytes: u64,
+}
+
+/// A record whose bytes are not those that the archive's directory promises.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("record {name} has CRC-32 {got:08x} where the archive says {expected:08x}")]
+pub struct Mismatch {
+    /// The record.
+    pub name: String,
+    /// What the directory says.
+    pub expected: u32,
+    /// What the bytes give.
+    pub got: u32,
 }
 
 /// Why a checkpoint was not planned.

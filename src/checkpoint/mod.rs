@@ -22,11 +22,11 @@ mod torch;
 mod zip;
 
 pub use ::safetensors::Dtype as DType;
-pub use error::{Candidate, Error};
+pub use error::{Candidate, Error, Mismatch};
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
 pub use plan::{Deflated, Format, Ignored, Named, Note, Plan, Record, Storage, Tensor};
-pub use prove::{Mismatch, Proof, Standing, inflate, prove};
+pub use prove::{Proof, Standing, inflate, prove};
 pub use tar::is_torch_tar;
 pub use zip::{Header, is_torch_zip};
 

@@ -6,23 +6,11 @@ use std::slice;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Header, Plan, Record, zip};
+use super::{Error, Header, Mismatch, Plan, Record, zip};
 use crate::hash::{Hasher, Oid};
 use crate::read_at::ReadAt;
 
 const BUFFER: usize = 256 << 10;
-
-/// A record whose bytes are not those that the archive's directory promises.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("record {name} has CRC-32 {got:08x} where the archive says {expected:08x}")]
-pub struct Mismatch {
-    /// The record.
-    pub name: String,
-    /// What the directory says.
-    pub expected: u32,
-    /// What the bytes give.
-    pub got: u32,
-}
 
 /// What is checked while a source passes by: the checksums of its records, and the headers that were not read.
 #[derive(Debug)]

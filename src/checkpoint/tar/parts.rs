@@ -11,7 +11,7 @@
 //!
 //! Invariant: no key stands for two things, every storage lies in its member, and each member ends where it should.
 
-use super::super::torch::{self, Given, Numbered, Storages};
+use super::super::torch::{self, Numbered, NumberedTensor, Storages};
 use super::super::{Error, Limits, Storage};
 use super::{Member, fail};
 use crate::pickle::{self, Id, Pickle, Value};
@@ -105,7 +105,7 @@ pub(super) fn tensors(
         let strides = (0..rank).map(|_| stream.unsigned()).collect::<Result<_, _>>()?;
         let offset = stream.unsigned()?;
         let is_known = declared.index_of(&key).is_some();
-        if is_known || tensors.insert(key, Given { storage, shape, strides, offset }).is_some() {
+        if is_known || tensors.insert(key, NumberedTensor { storage, shape, strides, offset }).is_some() {
             return Err(fail("a number that stands for two things", at));
         }
     }

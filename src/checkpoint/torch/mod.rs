@@ -15,8 +15,8 @@ use std::cell::OnceCell;
 
 pub(super) use array::{Array, ByteString};
 pub(super) use names::{Element, is_weights};
-pub(super) use numbered::{Given, Numbered, by_number, number};
-pub(super) use storages::{Declared, MAX_KEY, Storages, storages};
+pub(super) use numbered::{Numbered, by_number, number};
+pub(super) use storages::{Declared, MAX_KEY, NumberedTensor, Storages, storages};
 
 use super::{DType, Error, Limits, Tensor, geometry};
 use crate::pickle::{Arena, Call, Id, Object, Value};

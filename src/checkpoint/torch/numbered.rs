@@ -5,21 +5,11 @@ use std::collections::HashMap;
 use super::module::class_with_source;
 use super::names::{Element, storage_class};
 use super::storages::{Declared, Storages};
-use super::{Error, Limits, Tensor, Torch};
+use super::{Error, NumberedTensor};
 use crate::pickle::{Arena, Global, Id, Value};
 
-/// A tensor that is described beside the pickle of the object.
-#[derive(Debug, Clone)]
-pub(in super::super) struct Given {
-    /// The index of its storage.
-    pub(in super::super) storage: usize,
-    pub(in super::super) shape: Vec<u64>,
-    pub(in super::super) strides: Vec<u64>,
-    pub(in super::super) offset: u64,
-}
-
 /// Tensors by their number, as text.
-pub(in super::super) type Numbered = HashMap<String, Given>;
+pub(in super::super) type Numbered = HashMap<String, NumberedTensor>;
 
 /// A number in one spelling: as such, or as decimal text.
 pub(in super::super) fn number(value: &Value) -> Option<String> {
@@ -40,7 +30,7 @@ pub(in super::super) fn by_number(
     values: &Arena,
     tensors: &Numbered,
     declared: &Storages,
-) -> Result<HashMap<Id, Given>, Error> {
+) -> Result<HashMap<Id, NumberedTensor>, Error> {
     let mut given = HashMap::new();
     for (id, value) in values.iter() {
         let &Value::Persistent(inner) = value else { continue };
@@ -114,28 +104,5 @@ impl Storages {
             return Err(Error::Storage { key: declared.key, what: "is there twice" });
         }
         self.declare(declared).map(drop)
-    }
-}
-
-impl Torch<'_> {
-    pub(super) fn numbered(&self, given: &Given, name: &str, limits: &Limits) -> Result<Tensor, Error> {
-        let storage = self.declared.list.get(given.storage);
-        let Some((Element::Typed(dtype), len)) = storage.map(|storage| (storage.element, storage.bytes))
-        else {
-            return Err(Error::Geometry { name: name.to_owned(), what: "has no storage" });
-        };
-        let tensor = Tensor {
-            name: name.to_owned(),
-            dtype,
-            shape: given.shape.clone(),
-            strides: given.strides.clone(),
-            offset: given.offset,
-            width: super::names::width(dtype),
-            storage: given.storage,
-            conjugate: false,
-            negate: false,
-        };
-        super::tensor::check(&tensor, Some(len), limits)?;
-        Ok(tensor)
     }
 }

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use super::Error;
 use super::module::class_with_source;
 use super::names::{Element, storage_class};
-use super::numbered::Given;
 use crate::pickle::{Arena, Id, Value};
 
 /// Bytes of a storage's key: torch writes numbers, of old also addresses.
@@ -27,12 +26,22 @@ pub(in super::super) struct Declared {
     pub(in super::super) inside: Option<(usize, u64)>,
 }
 
+/// A tensor that is described beside the pickle of the object (tar alone).
+#[derive(Debug, Clone)]
+pub(in super::super) struct NumberedTensor {
+    /// The index of its storage.
+    pub(in super::super) storage: usize,
+    pub(in super::super) shape: Vec<u64>,
+    pub(in super::super) strides: Vec<u64>,
+    pub(in super::super) offset: u64,
+}
+
 /// All storages that a pickle declares, in the order in which it first does.
 #[derive(Debug, Default)]
 pub(in super::super) struct Storages {
     pub(in super::super) list: Vec<Declared>,
     /// The tensors that persistent ids stand for (tar alone).
-    pub(in super::super) given: HashMap<Id, Given>,
+    pub(in super::super) given: HashMap<Id, NumberedTensor>,
     by_key: HashMap<String, usize>,
 }
 

@@ -3,7 +3,7 @@
 use super::super::geometry;
 use super::names::{Element, Rebuild, dtype, rebuild, width};
 use super::storages::{storage_id, unsigned};
-use super::{DType, Error, Limits, Tensor, Torch};
+use super::{DType, Error, Limits, NumberedTensor, Tensor, Torch};
 use crate::pickle::{Call, Id, Value};
 
 impl Torch<'_> {
@@ -107,6 +107,28 @@ impl Torch<'_> {
         };
         let &[storage, offset, size, stride] = args.first_chunk::<4>().ok_or_else(malformed)?;
         self.strided(&View { storage, offset, size, stride, dtype, flags, made }, name, limits)
+    }
+
+    /// A tensor that its number stands for.
+    fn numbered(&self, given: &NumberedTensor, name: &str, limits: &Limits) -> Result<Tensor, Error> {
+        let storage = self.declared.list.get(given.storage);
+        let Some((Element::Typed(dtype), len)) = storage.map(|storage| (storage.element, storage.bytes))
+        else {
+            return Err(Error::Geometry { name: name.to_owned(), what: "has no storage" });
+        };
+        let tensor = Tensor {
+            name: name.to_owned(),
+            dtype,
+            shape: given.shape.clone(),
+            strides: given.strides.clone(),
+            offset: given.offset,
+            width: width(dtype),
+            storage: given.storage,
+            conjugate: false,
+            negate: false,
+        };
+        check(&tensor, Some(len), limits)?;
+        Ok(tensor)
     }
 
     fn strided(&self, view: &View, name: &str, limits: &Limits) -> Result<Tensor, Error> {
