@@ -13,7 +13,8 @@ use super::server::{self, Watch};
 use super::{Error, Reporter};
 use crate::git::Remote;
 use crate::lfs::Pointer;
-use crate::remote::hub::{Status, model_of};
+use crate::remote::discussions::PullRequestStatus;
+use crate::remote::hub::model_of;
 use crate::remote::{self, Config, Settings};
 use crate::repo::Repo;
 
@@ -85,7 +86,7 @@ impl Server for Servers {
         let client = watch.client(settings, repo.work_dir())?;
         let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
         let known = client.pull_requests(&model)?;
-        let wanted = known.into_iter().filter(|known| known.status != Status::Merged);
+        let wanted = known.into_iter().filter(|known| known.status != PullRequestStatus::Merged);
         Ok(Some(wanted.map(|known| known.number).collect()))
     }
 }

@@ -9,12 +9,8 @@ use std::path::Path;
 
 use super::command::{Git, Invocation};
 use super::error::Error;
-use super::fetch::Remote;
+use super::fetch::{BLOB_LIMIT, Remote};
 use super::network::Network;
-
-/// The longest blob that a clone brings at once: every pointer is shorter, and nearly all else of a model repository
-/// besides its weights.
-pub const BLOB_LIMIT: &str = "blob:limit=64k";
 
 /// What to clone, and how.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,10 +3,13 @@
 //! Invariant: a fetch writes no reference but the ones that are named here, neither `FETCH_HEAD` nor tags, and turns a
 //! whole clone into no partial one. Each request names at most a [`batch`] of objects.
 
-use super::clone::BLOB_LIMIT;
 use super::command::{Git, Invocation};
 use super::error::Error;
 use super::network::{Network, batch};
+
+/// The longest blob that a clone brings at once: every pointer is shorter, and nearly all else of a model repository
+/// besides its weights.
+pub const BLOB_LIMIT: &str = "blob:limit=64k";
 
 /// A remote repository by the name that the configuration has for it, or by its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,10 +27,11 @@ use super::endpoint::{Endpoint, Place};
 use super::error::{Error, Result};
 use super::exchange::MAX_TEXT;
 use super::local;
+use super::origin::NotAllowed;
 use super::origin::Scheme;
 use super::redirect::{Ask, own_lines};
 use super::secret::Secret;
-use super::url::{NotAllowed, Url};
+use super::url::Url;
 use crate::hash::Oid;
 use crate::lfs::Pointer;
 

@@ -1,10 +1,12 @@
-//! Pull requests of the Hub, written: who asks, whether they may, a new one, and its status.
+//! Pull requests of the Hub, listed and written: who asks, whether they may, a new one, and its status.
 //!
 //! ```text
 //! GET  <hub>/api/whoami-v2                            {"name", "auth": {"accessToken": {"role"}}}
 //! GET  <hub>/api/models/<model>/auth-check            200, or why its files are not shown
 //! GET  <hub>/api/models/<model>/discussions/N         {"num", "title", "status", "author": {"name"}, "isPullRequest",
 //!                                                       "events": [{"type": "comment", "data": {"latest": {"raw"}}}]}
+//! GET  <hub>/api/models/<model>/discussions?type=pull_request&p=N
+//!      {"count", "start", "discussions": [{"num", "title", "status", "isPullRequest", "author": {"name"}}]}
 //! POST <hub>/api/models/<model>/discussions           {"title", "description", "pullRequest": true} ─▶ {"num"}
 //! POST <hub>/api/models/<model>/discussions/N/status  {"status": "open"} ─▶ {"newStatus"}
 //! ```
@@ -23,11 +25,46 @@ use super::body::Body;
 use super::cause::BadAnswer;
 use super::client::Client;
 use super::error::{Error, Result};
-use super::hub::{HUB, MAX_PAGE, Status, parts};
+use super::hub::{HUB, MAX_PAGE, parts};
 use super::redirect::Ask;
+use super::refusal::{disabled, for_writing};
 use super::retry::Retry;
-use super::upload::for_writing;
 use super::url::Url;
+
+/// How many pages of pull requests are read: more than any model has.
+const MAX_PAGES: u64 = 200;
+
+/// A pull request of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Its number: `refs/pr/<number>`.
+    pub number: u64,
+    /// Its title.
+    pub title: String,
+    /// How far it is.
+    pub status: PullRequestStatus,
+    /// Who opened it, if that account still exists.
+    pub author: Option<String>,
+    /// When, as the Hub writes it.
+    pub created_at: Option<String>,
+}
+
+/// How far a pull request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullRequestStatus {
+    /// It can be merged.
+    Open,
+    /// It was turned down or taken back.
+    Closed,
+    /// It is part of the model.
+    Merged,
+    /// It is being written.
+    Draft,
+    /// Something that is not known here.
+    #[serde(other)]
+    Other,
+}
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +81,7 @@ pub struct Discussion {
     /// Its title.
     pub title: String,
     /// How far it is.
-    pub status: Status,
+    pub status: PullRequestStatus,
     /// Who opened it, if that account still exists.
     pub author: Option<String>,
     /// Its first comment.
@@ -71,10 +108,30 @@ struct AccessToken {
 }
 
 #[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    count: u64,
+    discussions: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    num: u64,
+    #[serde(default)]
+    title: String,
+    status: PullRequestStatus,
+    #[serde(default)]
+    is_pull_request: bool,
+    author: Option<Author>,
+    created_at: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct Details {
     #[serde(default)]
     title: String,
-    status: Status,
+    status: PullRequestStatus,
     author: Option<Author>,
     #[serde(default)]
     events: Vec<Event>,
@@ -143,6 +200,37 @@ impl Client<'_> {
                 }
             })
         })
+    }
+
+    /// The pull requests of a model, newest first, whatever their status.
+    ///
+    /// # Errors
+    /// As [`Client::model`].
+    pub fn pull_requests(&self, model: &str) -> Result<Vec<PullRequest>> {
+        let url = self
+            .hub()
+            .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
+        let mut found = Vec::new();
+        self.watched(|| {
+            let mut seen = 0_usize;
+            for number in 0..MAX_PAGES {
+                let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
+                let page: Page = self.json(&url).map_err(disabled)?;
+                seen = seen.saturating_add(page.discussions.len());
+                let is_last =
+                    page.discussions.is_empty() || u64::try_from(seen).is_ok_and(|seen| seen >= page.count);
+                found.extend(
+                    page.discussions.into_iter().filter(|one| one.is_pull_request).map(PullRequest::from),
+                );
+                if is_last {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        found.sort_by_key(|one: &PullRequest| std::cmp::Reverse(one.number));
+        found.dedup_by_key(|one| one.number);
+        Ok(found)
     }
 
     /// A pull request with its description.
@@ -233,20 +321,24 @@ impl Client<'_> {
     }
 }
 
-/// The Hub has no code for it, so its words decide.
-pub(super) fn disabled(error: Error) -> Error {
-    match error {
-        Error::Forbidden { url, said: Some(said) }
-        | Error::NotFound { url, said: Some(said) }
-        | Error::Status { url, said: Some(said), .. }
-            if said.0.to_ascii_lowercase().contains("disabled") =>
-        {
-            Error::DiscussionsDisabled { url, said: Some(said) }
-        }
-        error => error,
+impl From<Listed> for PullRequest {
+    fn from(one: Listed) -> Self {
+        let author = one.author.and_then(|author| author.name);
+        Self { number: one.num, title: one.title, status: one.status, author, created_at: one.created_at }
     }
 }
 
 fn bad(url: &Url, err: serde_json::Error) -> Error {
     Error::BadAnswer { url: url.clone(), interface: HUB, source: BadAnswer::Json(err) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_not_known() {
+        let status: PullRequestStatus = serde_json::from_str("\"reopened\"").unwrap();
+        assert_eq!(status, PullRequestStatus::Other);
+    }
 }

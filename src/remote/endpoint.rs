@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 
 use super::config::Config;
 use super::error::{Error, Result};
-use super::origin::Origin;
+use super::origin::{NotAllowed, Origin};
 use super::ssh::Ssh;
-use super::url::{Login, NotAllowed, Url};
+use super::url::{Login, Url};
 
 /// What is known about a repository's remotes.
 #[derive(Debug, Clone, Copy)]

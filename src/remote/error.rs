@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::cause::{BadAnswer, CredentialPlace, Said, Transport};
-use super::origin::Origin;
+use super::origin::{NotAllowed, Origin};
 use super::token::{self, Place};
-use super::url::{NotAllowed, Url};
+use super::url::Url;
 use crate::hash::Oid;
 use crate::{git, lfs};
 

@@ -1,14 +1,12 @@
-//! The Hub's own interface: where a file of a model is, which pull requests it has, what it says of itself.
+//! The Hub's own interface: where a file of a model is, what it says of itself.
 //!
 //! ```text
 //! GET <hub>/<model>/resolve/<revision>/<path>                      the file, by a redirect
 //! GET <hub>/api/models/<model>[/revision/<revision>]               {"id", "sha", "private", "gated", "disabled"}
-//! GET <hub>/api/models/<model>/discussions?type=pull_request&p=N   {"count", "start", "discussions": [{"num", "title",
-//!                                                                    "status", "isPullRequest", "author": {"name"}}]}
 //! ```
 //!
-//! Source: `hf_api.py` of `huggingface_hub` and the Hub's documentation. Invariants: what comes is bounded, in pages and in
-//! length; names of models are checked before they are part of an address. Text in it is foreign: escape it for a terminal.
+//! Source: `hf_api.py` of `huggingface_hub` and the Hub's documentation. Invariants: what comes is bounded, in length;
+//! names of models are checked before they are part of an address. Text in it is foreign: escape it for a terminal.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use serde::Deserialize;
@@ -17,7 +15,6 @@ use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
 use super::client::Client;
-use super::discussions::disabled;
 use super::error::{Error, Result};
 use super::redirect::Ask;
 use super::url::Url;
@@ -26,41 +23,6 @@ pub(super) const HUB: &str = "Hub";
 
 /// How much of one answer is taken.
 pub(super) const MAX_PAGE: u64 = 16 << 20;
-
-/// How many pages of pull requests are read: more than any model has.
-const MAX_PAGES: u64 = 200;
-
-/// A pull request of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PullRequest {
-    /// Its number: `refs/pr/<number>`.
-    pub number: u64,
-    /// Its title.
-    pub title: String,
-    /// How far it is.
-    pub status: Status,
-    /// Who opened it, if that account still exists.
-    pub author: Option<String>,
-    /// When, as the Hub writes it.
-    pub created_at: Option<String>,
-}
-
-/// How far a pull request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// It can be merged.
-    Open,
-    /// It was turned down or taken back.
-    Closed,
-    /// It is part of the model.
-    Merged,
-    /// It is being written.
-    Draft,
-    /// Something that is not known here.
-    #[serde(other)]
-    Other,
-}
 
 /// What the Hub says of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -85,31 +47,6 @@ impl Model {
     pub fn is_gated(&self) -> bool {
         !matches!(self.gated, serde_json::Value::Null | serde_json::Value::Bool(false))
     }
-}
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    count: u64,
-    discussions: Vec<Discussion>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Discussion {
-    num: u64,
-    #[serde(default)]
-    title: String,
-    status: Status,
-    #[serde(default)]
-    is_pull_request: bool,
-    author: Option<Author>,
-    created_at: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Author {
-    name: Option<String>,
 }
 
 /// Is this the name of a model: `name` or `owner/name`, of letters, digits, `-`, `_` and `.`?
@@ -184,37 +121,6 @@ impl Client<'_> {
         self.watched(|| self.json(&self.hub().with_segments(segments.iter().copied())))
     }
 
-    /// The pull requests of a model, newest first, whatever their status.
-    ///
-    /// # Errors
-    /// As [`Client::model`].
-    pub fn pull_requests(&self, model: &str) -> Result<Vec<PullRequest>> {
-        let url = self
-            .hub()
-            .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
-        let mut found = Vec::new();
-        self.watched(|| {
-            let mut seen = 0_usize;
-            for number in 0..MAX_PAGES {
-                let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
-                let page: Page = self.json(&url).map_err(disabled)?;
-                seen = seen.saturating_add(page.discussions.len());
-                let is_last =
-                    page.discussions.is_empty() || u64::try_from(seen).is_ok_and(|seen| seen >= page.count);
-                found.extend(
-                    page.discussions.into_iter().filter(|one| one.is_pull_request).map(PullRequest::from),
-                );
-                if is_last {
-                    break;
-                }
-            }
-            Ok(())
-        })?;
-        found.sort_by_key(|one: &PullRequest| std::cmp::Reverse(one.number));
-        found.dedup_by_key(|one| one.number);
-        Ok(found)
-    }
-
     pub(super) fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
         self.linked(url).map(|(value, _)| value)
     }
@@ -236,13 +142,6 @@ impl Client<'_> {
             Error::BadAnswer { url: url.clone(), interface: HUB, source }
         })?;
         Ok((value, links))
-    }
-}
-
-impl From<Discussion> for PullRequest {
-    fn from(one: Discussion) -> Self {
-        let author = one.author.and_then(|author| author.name);
-        Self { number: one.num, title: one.title, status: one.status, author, created_at: one.created_at }
     }
 }
 
@@ -312,7 +211,5 @@ mod tests {
         let gated = |json: &str| serde_json::from_str::<Model>(json).unwrap().is_gated();
         assert!(!gated(r#"{"id":"a/b","gated":false}"#) && !gated(r#"{"id":"a/b","sha":"0"}"#));
         assert!(gated(r#"{"id":"a/b","gated":"manual"}"#));
-        let status: Status = serde_json::from_str("\"reopened\"").unwrap();
-        assert_eq!(status, Status::Other);
     }
 }

@@ -17,7 +17,7 @@ use super::client::{Client, lock};
 use super::endpoint::Endpoint;
 use super::error::{Error, Result};
 use super::exchange::BodyReader;
-use super::parts::{Opened, judge, range};
+use super::parts::{Opened, Parts, judge, range};
 use super::ranged::Ranged;
 use super::redirect::{Ask, CONTENT_HOPS};
 use crate::lfs::Pointer;
@@ -73,7 +73,7 @@ impl<'a> Object<'a> {
             if let Some(path) = self.file()? {
                 return Ok(Some(Ranged::of_file(open_file(&path)?)));
             }
-            Ranged::of_object(self)
+            Ranged::of_parts(self.client, Box::new(self), self.pointer.size)
         })
     }
 
@@ -199,6 +199,12 @@ impl<'a> Object<'a> {
 
     pub(super) fn wrong_size(&self, got: u64) -> Error {
         Error::WrongSize { oid: self.pointer.oid, expected: self.pointer.size, got }
+    }
+}
+
+impl Parts for &Object<'_> {
+    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)> {
+        self.open_part(from, to)
     }
 }
 

@@ -7,7 +7,31 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::url::NotAllowed;
+/// Why a text is no address that is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAllowed {
+    /// Neither `http` nor `https`.
+    #[error("only http and https addresses are asked")]
+    Scheme,
+    /// The host is empty, or holds a character that no host name has.
+    #[error("its host is not a host name")]
+    Host,
+    /// The port is no number up to 65535.
+    #[error("its port is not a number")]
+    Port,
+    /// A line end or another control character, which could add lines to a request.
+    #[error("it holds control characters")]
+    Control,
+    /// Longer than any server takes.
+    #[error("it is too long")]
+    TooLong,
+    /// A name and password where a server gave the address.
+    #[error("it holds a user name, which is not taken from a server")]
+    Login,
+    /// From `https` to `http`.
+    #[error("it leads from https to http")]
+    Downgrade,
+}
 
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

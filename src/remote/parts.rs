@@ -61,6 +61,12 @@ pub(super) enum Opened {
     Unplaced,
 }
 
+/// What gives parts of one file.
+pub(super) trait Parts: Send + Sync {
+    /// The bytes from one offset up to another, and how many they are at most.
+    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)>;
+}
+
 /// Judges an answer of 200 or 206. `Err` is the size that it says, if it is not `size`.
 pub(super) fn judge(response: Response, from: u64, to: u64, size: u64) -> std::result::Result<Opened, u64> {
     if response.status != 206 {

@@ -19,8 +19,7 @@ use super::cause::BadAnswer;
 use super::client::{Client, lock};
 use super::error::{Error, Result};
 use super::exchange::{BodyReader, Response};
-use super::object::Object;
-use super::parts::{ContentRange, Opened, fill, judge, range, take};
+use super::parts::{ContentRange, Opened, Parts, fill, judge, range, take};
 use super::redirect::{Ask, CONTENT_HOPS};
 use super::retry::Retry;
 use super::url::Url;
@@ -53,27 +52,18 @@ struct Server<'a> {
     cache: Mutex<Cache>,
 }
 
-/// What gives parts of one file.
-trait Parts: Send + Sync {
-    /// The bytes from one offset up to another, and how many they are at most.
-    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)>;
-}
-
-impl Parts for &Object<'_> {
-    fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)> {
-        self.open_part(from, to)
-    }
-}
-
 impl<'a> Ranged<'a> {
     pub(super) fn of_file(file: FileSource) -> Self {
         Self(Source::File(file))
     }
 
-    /// An object whose server serves parts; `None` if it does not.
-    pub(super) fn of_object(object: &'a Object<'a>) -> Result<Option<Self>> {
-        let len = object.pointer().size;
-        let server = Server { client: object.client, from: Box::new(object), len, cache: Mutex::default() };
+    /// What gives parts of a file of this length; `None` if its server does not after all.
+    pub(super) fn of_parts(
+        client: &'a Client<'a>,
+        from: Box<dyn Parts + 'a>,
+        len: u64,
+    ) -> Result<Option<Self>> {
+        let server = Server { client, from, len, cache: Mutex::default() };
         match server.first() {
             Ok(()) => Ok(Some(Self(Source::Server(server)))),
             Err(Error::NoRanges { .. }) => Ok(None),

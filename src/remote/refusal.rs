@@ -75,6 +75,28 @@ impl Client<'_> {
     }
 }
 
+/// Nothing was to be read there.
+pub(super) fn for_writing(error: Error) -> Error {
+    match error {
+        Error::Forbidden { url, said } => Error::MayNotWrite { url, said },
+        error => error,
+    }
+}
+
+/// The Hub has no code for it, so its words decide.
+pub(super) fn disabled(error: Error) -> Error {
+    match error {
+        Error::Forbidden { url, said: Some(said) }
+        | Error::NotFound { url, said: Some(said) }
+        | Error::Status { url, said: Some(said), .. }
+            if said.0.to_ascii_lowercase().contains("disabled") =>
+        {
+            Error::DiscussionsDisabled { url, said: Some(said) }
+        }
+        error => error,
+    }
+}
+
 fn text_of(kind: &str, body: &[u8]) -> Option<String> {
     if kind.contains("json") {
         let Message { message, error } = serde_json::from_slice(body).ok()?;

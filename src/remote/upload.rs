@@ -28,6 +28,7 @@ use super::error::{Error, Result};
 use super::exchange::Response;
 use super::local;
 use super::redirect::{Ask, CONTENT_HOPS};
+use super::refusal::for_writing;
 use super::retry::Retry;
 use super::url::Url;
 use crate::lfs::Pointer;
@@ -361,14 +362,6 @@ fn to_action<'r>(endpoint: &'r Endpoint, get: &Get) -> Ask<'r> {
         credential_path: endpoint.credential_path.as_deref(),
         may_log_in: is_beside && !get.is_authenticated,
         ..Ask::get(get.url.clone())
-    }
-}
-
-/// Nothing was to be read there.
-pub(super) fn for_writing(error: Error) -> Error {
-    match error {
-        Error::Forbidden { url, said } => Error::MayNotWrite { url, said },
-        error => error,
     }
 }
 

@@ -11,34 +11,8 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use super::origin::{Origin, Scheme};
+use super::origin::{NotAllowed, Origin, Scheme};
 use super::secret::Secret;
-
-/// Why a text is no address that is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAllowed {
-    /// Neither `http` nor `https`.
-    #[error("only http and https addresses are asked")]
-    Scheme,
-    /// The host is empty, or holds a character that no host name has.
-    #[error("its host is not a host name")]
-    Host,
-    /// The port is no number up to 65535.
-    #[error("its port is not a number")]
-    Port,
-    /// A line end or another control character, which could add lines to a request.
-    #[error("it holds control characters")]
-    Control,
-    /// Longer than any server takes.
-    #[error("it is too long")]
-    TooLong,
-    /// A name and password where a server gave the address.
-    #[error("it holds a user name, which is not taken from a server")]
-    Login,
-    /// From `https` to `http`.
-    #[error("it leads from https to http")]
-    Downgrade,
-}
 
 /// The longest address that is taken: longer than any signed one that was seen.
 const MAX_LEN: usize = 16 << 10;

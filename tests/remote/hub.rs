@@ -1,6 +1,6 @@
 //! The Hub's own interface: models, pull requests, and how it refuses.
 
-use git_st_convert::remote::hub::{PullRequest, Status};
+use git_st_convert::remote::discussions::{PullRequest, PullRequestStatus};
 use git_st_convert::remote::{Client, Error, Secret, Settings};
 
 use super::{ID, TOKEN, World, everything};
@@ -52,7 +52,7 @@ fn all_pull_requests_are_listed_over_all_pages() {
     let first = PullRequest {
         number: 119,
         title: "number 119".to_owned(),
-        status: Status::Draft,
+        status: PullRequestStatus::Draft,
         author: Some("bot".to_owned()),
         created_at: Some("2020-01-02T03:04:05.000Z".to_owned()),
     };

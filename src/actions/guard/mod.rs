@@ -27,7 +27,7 @@ use crate::git::{self, Git};
 use crate::hash::Oid;
 use crate::repo::{ObjectId, Repo};
 use crate::scan::{Report, Verdict};
-use allow::Allow;
+use allow::{Allow, BrokenLine};
 use judge::{Judge, Judged};
 
 /// What is asked, and on whose behalf.
@@ -238,11 +238,12 @@ impl<'a> Guard<'a> {
     /// The exceptions: of a file outside the repository, or as what is judged has them.
     fn allow(&mut self, changes: &changes::Changes, path: &str) -> Result<Allow, Error> {
         let mut allow = Allow::default();
+        let broken = |BrokenLine { line, source }| Error::Allow { file: path.to_owned(), line, source };
         if path.starts_with('~') || Path::new(path).is_absolute() {
             let named = git::hooks::setting(self.git, None, "path", "st-convert.allow")?;
             let file = PathBuf::from(named.unwrap_or_else(|| path.to_owned()));
             match std::fs::read(&file) {
-                Ok(text) => allow.read(&text, path)?,
+                Ok(text) => allow.read(&text).map_err(broken)?,
                 Err(source) => return Err(Error::Io { what: "read", path: file, source }),
             }
             return Ok(allow);
@@ -260,7 +261,7 @@ impl<'a> Guard<'a> {
         blobs.sort();
         blobs.dedup();
         for blob in blobs {
-            allow.read(&self.judge.text(blob, path)?, path)?;
+            allow.read(&self.judge.text(blob, path)?).map_err(broken)?;
         }
         Ok(allow)
     }

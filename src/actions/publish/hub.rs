@@ -11,8 +11,7 @@ use super::journal::{Begun, Journal};
 use super::{Error, How, Plan, Published, Run, content, object_id, text};
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
-use crate::remote::discussions::Account;
-use crate::remote::hub::{PullRequest, Status};
+use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
 use crate::remote::{self, Client};
 use crate::repo::ObjectId;
 use crate::safetensors::shard::Index;
@@ -45,13 +44,13 @@ pub(super) struct Requests<'a> {
 /// A pull request of ours.
 struct Own {
     number: u64,
-    status: Status,
+    status: PullRequestStatus,
     description: String,
 }
 
 impl Own {
     fn is_unfinished(&self) -> bool {
-        self.status == Status::Draft
+        self.status == PullRequestStatus::Draft
     }
 }
 
@@ -102,7 +101,7 @@ impl Requests<'_> {
     fn own(&self, known: &[PullRequest]) -> Result<Vec<Own>, Error> {
         let of_us = known.iter().filter(|known| {
             known.author.as_deref() == Some(self.account.name.as_str())
-                && matches!(known.status, Status::Draft | Status::Open)
+                && matches!(known.status, PullRequestStatus::Draft | PullRequestStatus::Open)
         });
         let mut own = Vec::new();
         for known in of_us {
@@ -142,8 +141,11 @@ impl Requests<'_> {
         known: &[PullRequest],
         plan: &Plan,
     ) -> Result<Option<(u64, ObjectId, Option<String>)>, Error> {
-        let open: BTreeSet<u64> =
-            known.iter().filter(|known| known.status == Status::Open).map(|known| known.number).collect();
+        let open: BTreeSet<u64> = known
+            .iter()
+            .filter(|known| known.status == PullRequestStatus::Open)
+            .map(|known| known.number)
+            .collect();
         if open.is_empty() {
             return Ok(None);
         }

@@ -19,16 +19,15 @@ use std::thread;
 
 use bstr::{BStr, ByteSlice as _};
 
-use super::super::convert::Far;
-use super::super::{Error, Reporter};
+use super::super::Error;
 use super::beside::{Compared, Sides, oid_of};
 use super::identify::identify;
-use super::reading::{Header, Watched, read_back};
+use super::reading::{Header, Reader, Watched, read_back};
 use super::tree::Content;
 use super::{Finding, Verdict, Verified};
 use crate::checkpoint::{self, Headers, Kind, Plan};
 use crate::hash::Oid;
-use crate::lfs::{Pointer, Temp};
+use crate::lfs::Pointer;
 use crate::read_at::{Joined, ReadAt};
 use crate::safetensors;
 use crate::safetensors::compare::{Comparison, Difference, LIMIT};
@@ -37,11 +36,8 @@ use crate::scan;
 
 /// Verifies files.
 pub(super) struct Check<'a> {
-    pub(super) far: Option<&'a Far<'a>>,
-    /// Where temporary files go.
-    pub(super) spool: &'a dyn Fn() -> Result<Temp, Error>,
+    pub(super) reader: Reader<'a>,
     pub(super) key: Option<String>,
-    pub(super) reporter: &'a dyn Reporter,
 }
 
 /// The two files.
@@ -92,7 +88,7 @@ impl Check<'_> {
                 if self.differs_from_afar(*pointer, file, class, verified)? {
                     return Ok(Verdict::Differs);
                 }
-                let spooled = self.download(name.as_bstr(), *pointer)?;
+                let spooled = self.reader.download(name.as_bstr(), *pointer)?;
                 self.with(file, &spooled, Some(*pointer), class, path.as_bstr(), verified)?
             }
         };
@@ -110,7 +106,7 @@ impl Check<'_> {
         class: Option<&str>,
         verified: &mut Verified,
     ) -> Result<bool, Error> {
-        let server = self.server(pointer)?;
+        let server = self.reader.server(pointer)?;
         let object = server.object(pointer);
         let Some(bytes) = object.ranged()? else { return Ok(false) };
         if Kind::of(&bytes).map_err(checkpoint::Error::Io)? != Kind::Zip {
@@ -122,10 +118,10 @@ impl Check<'_> {
             // Its oid will say it, without a byte of it.
             return Ok(false);
         }
-        if self.is_whole_alone(file)? {
+        if self.reader.is_whole_alone(file)? {
             return Ok(false);
         }
-        let header = self.header(file, verified)?;
+        let header = self.reader.header(file, verified)?;
         Ok(header.is_none_or(|header| header.differs(&plan, &conversions, verified)))
     }
 
@@ -150,13 +146,13 @@ impl Check<'_> {
         name: &BStr,
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
-        let source = &Watched { source, reporter: self.reporter };
+        let source = &Watched { source, reporter: self.reader.reporter };
         let plan = &self.plan(source, Headers::Read)?;
         let work = Work { check: self, file, source, pointer, whole: source, plan, class, name };
         if plan.deflated.is_empty() {
             return work.run(verified);
         }
-        let temp = (self.spool)()?;
+        let temp = (self.reader.spool)()?;
         let (mut inflated, path) = (temp.file(), temp.path().to_owned());
         checkpoint::inflate(source, plan, &mut inflated)?;
         let inflated = read_back(&temp, &path)?;
@@ -170,11 +166,11 @@ impl Work<'_, '_> {
         let groups = conversions.of_size(self.file.len())?;
         let mut is_proven = false;
         if let (Some(pointer), Some(first)) = (self.file.pointer(), groups.first()) {
-            self.check.reporter.started(self.name, first.len);
+            self.check.reader.reporter.started(self.name, first.len);
             let found = self.proven(verified, || {
-                identify(&groups, self.plan, self.whole, pointer.oid, self.check.reporter)
+                identify(&groups, self.plan, self.whole, pointer.oid, self.check.reader.reporter)
             });
-            self.check.reporter.finished();
+            self.check.reader.reporter.finished();
             is_proven = true;
             if let Some(conversion) = found? {
                 verified.conversion = Some(conversion);
@@ -184,9 +180,9 @@ impl Work<'_, '_> {
             }
         }
         match self.file {
-            Content::There(pointer) if self.check.is_whole_alone(self.file)? => {
+            Content::There(pointer) if self.check.reader.is_whole_alone(self.file)? => {
                 verified.downloaded = true;
-                let file = Content::Spooled(self.check.download(self.name, *pointer)?, *pointer);
+                let file = Content::Spooled(self.check.reader.download(self.name, *pointer)?, *pointer);
                 Work { file: &file, ..*self }.compare(&conversions, &groups, is_proven, verified)
             }
             _ => self.compare(&conversions, &groups, is_proven, verified),
@@ -201,7 +197,9 @@ impl Work<'_, '_> {
         is_proven: bool,
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
-        let Some(header) = self.check.header(self.file, verified)? else { return Ok(Verdict::Differs) };
+        let Some(header) = self.check.reader.header(self.file, verified)? else {
+            return Ok(Verdict::Differs);
+        };
         if header.differs(self.plan, conversions, verified) {
             return Ok(Verdict::Differs);
         }
@@ -230,7 +228,7 @@ impl Work<'_, '_> {
             let done = work();
             (proof.join(), done)
         });
-        let interrupted = self.check.reporter.is_interrupted();
+        let interrupted = self.check.reader.reporter.is_interrupted();
         if interrupted {
             return Err(Error::Interrupted);
         }
@@ -261,10 +259,11 @@ impl Work<'_, '_> {
             order: &comparison.order,
             header: begins,
         };
-        self.check.reporter.started(self.name, self.file.len());
-        let compared = sides.compare(&mut |each| self.check.stream(self.file, each), self.check.reporter);
-        self.check.reporter.finished();
-        if self.check.reporter.is_interrupted() {
+        self.check.reader.reporter.started(self.name, self.file.len());
+        let compared =
+            sides.compare(&mut |each| self.check.reader.stream(self.file, each), self.check.reader.reporter);
+        self.check.reader.reporter.finished();
+        if self.check.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         compared

@@ -40,6 +40,7 @@ use crate::safetensors::compare::Difference;
 use crate::safetensors::conversions::Conversion;
 use crate::safetensors::shard::Index;
 use check::{Check, Pair};
+use reading::Reader;
 use tree::{Content, Tree};
 
 pub(super) use request::prove;
@@ -161,8 +162,9 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     let watch = Watch::new(reporter);
     let far = repo.as_ref().map(|repo| Far::new(repo, options.servers.as_ref(), &watch, reporter));
     let spool = || spool(repo.as_ref(), &options.cwd);
-    let check = Check { far: far.as_ref(), spool: &spool, key: options.key.clone(), reporter };
-    let mut run = Run { check, files: &tree, checkpoints: &tree, done: Vec::new() };
+    let reader = Reader { server: far.as_ref(), spool: &spool, reporter };
+    let check = Check { reader, key: options.key.clone() };
+    let mut all = Verifier { check, files: &tree, checkpoints: &tree, done: Vec::new() };
     let (mut files, mut indices) = (BTreeSet::new(), BTreeSet::new());
     if options.paths.is_empty() {
         search(&tree, b"", &mut files, &mut indices);
@@ -173,12 +175,12 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
             Err(error) => {
                 let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
                 let path = path.unwrap_or_else(|| given.as_encoded_bytes().into());
-                run.fail(Verified::of(path.as_bstr()), error)?;
+                all.fail(Verified::of(path.as_bstr()), error)?;
             }
         }
     }
-    run.these(&files, &indices, &BTreeSet::new())?;
-    Ok(run.done)
+    all.these(&files, &indices, &BTreeSet::new())?;
+    Ok(all.done)
 }
 
 /// A temporary file: of the store, or else beside what is verified.
@@ -232,14 +234,14 @@ fn named(
 }
 
 /// Files and where their checkpoints are.
-struct Run<'a> {
+struct Verifier<'a> {
     check: Check<'a>,
     files: &'a Tree<'a>,
     checkpoints: &'a Tree<'a>,
     done: Vec<Verified>,
 }
 
-impl Run<'_> {
+impl Verifier<'_> {
     /// Verifies files, and indices with their shards, but for those that are `done`.
     fn these(
         &mut self,
@@ -297,17 +299,17 @@ impl Run<'_> {
             Ok(verdict) => verified.verdict = Some(verdict),
             Err(error) => return self.fail(verified, error),
         }
-        self.check.reporter.verified(&verified);
+        self.check.reader.reporter.verified(&verified);
         self.done.push(verified);
         Ok(())
     }
 
     fn fail(&mut self, mut verified: Verified, error: Error) -> Result<(), Error> {
-        if matches!(error, Error::Interrupted) || self.check.reporter.is_interrupted() {
+        if matches!(error, Error::Interrupted) || self.check.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         verified.error = Some(error);
-        self.check.reporter.verified(&verified);
+        self.check.reader.reporter.verified(&verified);
         self.done.push(verified);
         Ok(())
     }
@@ -323,7 +325,7 @@ impl Run<'_> {
             return Ok(Some(known.tensors.clone()));
         }
         match self.files.open(path) {
-            Ok(content) => self.check.names(&content).map(Some),
+            Ok(content) => self.check.reader.names(&content).map(Some),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -344,7 +346,7 @@ impl Run<'_> {
             Content::Blob(bytes) => bytes,
             Content::Spooled(file, _) => file.read_vec_at(0, len(file.len())).map_err(failed)?,
             Content::There(pointer) => {
-                let text = self.check.fetch(pointer, len(pointer.size))?;
+                let text = self.check.reader.fetch(pointer, len(pointer.size))?;
                 match Oid::of(&text) {
                     got if got == pointer.oid => text,
                     got => return Err(Error::PointerMismatch { expected: pointer.oid, got }),

@@ -13,7 +13,6 @@ use bstr::BStr;
 use super::super::convert::Far;
 use super::super::server::Server;
 use super::super::{Error, Reporter};
-use super::check::Check;
 use super::tree::Content;
 use super::{Finding, Tensors, Verified};
 use crate::checkpoint::Plan;
@@ -27,9 +26,18 @@ use crate::safetensors::{self, Info};
 /// How much of a file is read at once.
 const STEP: usize = 1 << 20;
 
-impl Check<'_> {
+/// Reads files.
+pub(super) struct Reader<'a> {
+    /// Where what is not here is asked for, if anywhere.
+    pub(super) server: Option<&'a Far<'a>>,
+    /// Where temporary files go.
+    pub(super) spool: &'a dyn Fn() -> Result<Temp, Error>,
+    pub(super) reporter: &'a dyn Reporter,
+}
+
+impl Reader<'_> {
     pub(super) fn server(&self, Pointer { oid, size }: Pointer) -> Result<&Server<'_>, Error> {
-        let server = self.far.map_or(Ok(None), Far::server)?;
+        let server = self.server.map_or(Ok(None), Far::server)?;
         server.ok_or(Error::NoObject { oid, size })
     }
 

@@ -12,8 +12,9 @@ use super::super::pull::{self, PullRequest, Requests};
 use super::super::server::Watch;
 use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
+use super::reading::Reader;
 use super::tree::Tree;
-use super::{Run, Verdict, Verified, spool};
+use super::{Verdict, Verified, Verifier, spool};
 use crate::repo::{ObjectId, Repo};
 
 /// Verifies the pull request of this number.
@@ -54,21 +55,22 @@ pub(in crate::actions) fn prove(
     let watch = Watch::new(reporter);
     let far = Far::new(repo, options.server.settings(), &watch, reporter).of_remote(&requests.remote.name);
     let spool = || spool(Some(repo), repo.work_dir());
-    let check = Check { far: Some(&far), spool: &spool, key: key.map(str::to_owned), reporter };
-    let mut run = Run { check, files: &files, checkpoints: &checkpoints, done: Vec::new() };
+    let reader = Reader { server: Some(&far), spool: &spool, reporter };
+    let check = Check { reader, key: key.map(str::to_owned) };
+    let mut all = Verifier { check, files: &files, checkpoints: &checkpoints, done: Vec::new() };
     let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));
     for path in request.files.iter().map(|file| &file.path) {
         if is_stale(repo, path.as_bstr(), &checkpoints, &now)? {
             let mut verified = Verified::of(path.as_bstr());
             verified.checkpoint = checkpoints.checkpoint_of(path.as_bstr()).ok();
-            run.tell(verified, Ok(Verdict::Stale))?;
+            all.tell(verified, Ok(Verdict::Stale))?;
         } else {
             current.insert(path.clone());
         }
     }
-    let stale: BTreeSet<_> = run.done.iter().map(|done| done.path.clone()).collect();
-    run.these(&current, &indices.collect(), &stale)?;
-    Ok(run.done)
+    let stale: BTreeSet<_> = all.done.iter().map(|done| done.path.clone()).collect();
+    all.these(&current, &indices.collect(), &stale)?;
+    Ok(all.done)
 }
 
 /// The files of git that are looked into.
