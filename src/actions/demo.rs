@@ -113,7 +113,6 @@ pub fn demo(dir: Option<&Path>, tell: &dyn Fn(&Step), reporter: &dyn Reporter) -
 
 /// The directory without links, made if it is not there.
 fn empty(dir: &Path) -> Result<PathBuf, Error> {
-    let failed = |what| move |source| Error::Io { what, path: dir.to_owned(), source };
     match fs::read_dir(dir) {
         Ok(mut entries) => {
             if entries.next().is_some() {
@@ -121,20 +120,20 @@ fn empty(dir: &Path) -> Result<PathBuf, Error> {
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(dir).map_err(failed("make"))?;
+            fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
             return Err(Error::NotEmpty { dir: dir.to_owned() });
         }
-        Err(error) => return Err(failed("read")(error)),
+        Err(error) => return Err(Error::io("read", dir)(error)),
     }
-    dir.canonicalize().map_err(failed("find"))
+    dir.canonicalize().map_err(Error::io("find", dir))
 }
 
 fn temporary() -> Result<PathBuf, Error> {
     let made = tempfile::Builder::new().prefix("git-st-convert-demo-").tempdir();
     let made = made.and_then(|dir| dir.keep().canonicalize());
-    made.map_err(|source| Error::Io { what: "make a directory in", path: std::env::temp_dir(), source })
+    made.map_err(Error::io("make a directory in", &std::env::temp_dir()))
 }
 
 fn first_commit(git: &Git<'_>, repo: &Repo, tell: &dyn Fn(&Step)) -> Result<String, Error> {
@@ -171,8 +170,7 @@ fn place(repo: &Repo, target: Target, content: &[u8]) -> Result<Vec<u8>, Error> 
 fn keep(store: &Store, content: &[u8]) -> Result<(String, PathBuf), Error> {
     let pointer = Pointer { oid: Oid::of(content), size: content.len() as u64 };
     let mut object = store.create()?;
-    let failed = |source| Error::Io { what: "write", path: store.path_of(pointer.oid), source };
-    object.write_all(content).map_err(failed)?;
+    object.write_all(content).map_err(Error::io("write", &store.path_of(pointer.oid)))?;
     Ok((pointer.to_string(), object.commit(pointer.oid, pointer.size)?))
 }
 

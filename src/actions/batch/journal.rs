@@ -45,7 +45,7 @@ impl Known {
         match fs::read(path) {
             Ok(text) => parse(&text, path).map(|(known, _)| known),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(Error::Io { what: "read", path: path.to_owned(), source }),
+            Err(error) => Err(Error::io("read", path)(error)),
         }
     }
 }
@@ -68,27 +68,26 @@ impl Journal {
     /// # Errors
     /// [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`]
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |what| move |source| Error::Io { what, path: path.to_owned(), source };
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(dir).map_err(failed("make the directory of"))?;
+        fs::create_dir_all(dir).map_err(Error::io("make the directory of", path))?;
         let options = File::options().read(true).write(true).create(true).truncate(false).clone();
-        let mut file = options.open(path).map_err(failed("open"))?;
+        let mut file = options.open(path).map_err(Error::io("open", path))?;
         match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::BatchRunning { journal: path.to_owned() }),
-            Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
+            Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
         }
         // Its name is to last as long as its lines.
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("keep"))?;
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("keep", path))?;
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(failed("read"))?;
+        file.read_to_end(&mut text).map_err(Error::io("read", path))?;
         let (known, whole) = parse(&text, path)?;
         let torn = text.len() - whole.len;
         let mut journal = Self { file, path: path.to_owned(), len: whole.len as u64, known, torn };
         if torn > 0 {
-            journal.file.set_len(journal.len).map_err(failed("cut"))?;
+            journal.file.set_len(journal.len).map_err(Error::io("cut", path))?;
         } else if whole.is_open {
-            journal.write(b"\n").map_err(failed("write"))?;
+            journal.write(b"\n").map_err(Error::io("write", path))?;
         }
         Ok(journal)
     }
@@ -98,10 +97,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; then the journal is as it was, as far as that can be had.
     pub(super) fn append(&mut self, record: Record) -> Result<(), Error> {
-        let written = self.write(&line(&record)).map_err(|source| {
-            let path = self.path.clone();
-            Error::Io { what: "write", path, source }
-        });
+        let written = self.write(&line(&record)).map_err(Error::io("write", &self.path));
         if written.is_err() {
             let _torn_otherwise = self.file.set_len(self.len);
         }

@@ -362,7 +362,7 @@ impl Temporary {
 
     fn make(&self) -> Result<tempfile::TempDir, Error> {
         let made = tempfile::Builder::new().prefix(&self.prefix).tempdir_in(&self.parent);
-        made.map_err(|source| Error::Io { what: "make a directory in", path: self.parent.clone(), source })
+        made.map_err(Error::io("make a directory in", &self.parent))
     }
 }
 

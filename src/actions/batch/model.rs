@@ -74,7 +74,7 @@ fn attempt(
         let place = temporary.make()?;
         let done = convert_in(options, item, None, &place.path().join("model"), reporter, record);
         let path = place.path().to_owned();
-        let removed = place.close().map_err(|source| Error::Io { what: "remove", path, source });
+        let removed = place.close().map_err(Error::io("remove", &path));
         return done.and(removed);
     };
     let place =

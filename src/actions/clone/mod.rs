@@ -72,11 +72,7 @@ pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error
     let source = Source::of(&options.model, &options.endpoint);
     let dir = options.dir.as_ref().or(source.dir.as_ref());
     let dir = dir.ok_or_else(|| Error::NeedsDirectory { model: git::redacted(&options.model) })?;
-    let dir = std::path::absolute(options.cwd.join(dir)).map_err(|source| Error::Io {
-        what: "find",
-        path: dir.clone(),
-        source,
-    })?;
+    let dir = std::path::absolute(options.cwd.join(dir)).map_err(Error::io("find", dir))?;
     if options.asking.offline && !source.is_path {
         return Err(Error::Offline { what: "clone" });
     }

@@ -46,7 +46,6 @@ enum MadeIn {
 impl Place {
     /// Looks at the directory, an absolute path, and makes what is needed to begin.
     pub(super) fn prepare(dir: &Path) -> Result<Self, Error> {
-        let failed = |what| move |source| Error::Io { what, path: dir.to_owned(), source };
         // Before this function has found the directory empty, nothing may exist that would empty it.
         match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {
@@ -57,7 +56,7 @@ impl Place {
                 return Err(Error::CloneInTheWay { dir: dir.to_owned() });
             }
             Err(err) if err.kind() == io::ErrorKind::NotFound => {}
-            Err(err) => return Err(failed("look into")(err)),
+            Err(err) => return Err(Error::io("look into", dir)(err)),
         }
         let parent = dir.parent().unwrap_or(dir);
         let mut parents: Vec<_> =
@@ -70,7 +69,7 @@ impl Place {
             }
             Err(err) => {
                 remove_empty(&parents);
-                Err(failed("make")(err))
+                Err(Error::io("make", dir)(err))
             }
         }
     }
@@ -93,7 +92,7 @@ impl Place {
             MadeIn::Itself => empty(&path),
             MadeIn::Temporary(..) | MadeIn::Done => Ok(()),
         };
-        cleared.map_err(|source| Error::Io { what: "empty", path, source })
+        cleared.map_err(Error::io("empty", &path))
     }
 
     /// Gives the clone its name, and says it.
@@ -103,7 +102,7 @@ impl Place {
                 io::ErrorKind::DirectoryNotEmpty
                 | io::ErrorKind::AlreadyExists
                 | io::ErrorKind::NotADirectory => Error::CloneInTheWay { dir: self.dir.clone() },
-                _ => Error::Io { what: "make", path: self.dir.clone(), source },
+                _ => Error::io("make", &self.dir)(source),
             })?;
         }
         self.made_in = MadeIn::Done;

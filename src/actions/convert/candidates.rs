@@ -156,7 +156,7 @@ impl<'a> Tracked<'a> {
 
     /// Is a file what a blob says: the blob itself, or the object that it points to?
     pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
-        let failed = |source| Error::Io { what: "read", path: file.to_owned(), source };
+        let failed = Error::io("read", file);
         let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
         Ok(match self.pointer(blob)? {
             Some(pointer) if content.len() == pointer.size => {

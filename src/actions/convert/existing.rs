@@ -103,10 +103,9 @@ impl Run<'_> {
         let store = self.repo.store();
         let object = store.create()?;
         let path = store.tmp_dir();
-        let failed = |source| Error::Io { what: "write", path: path.clone(), source };
         let spool = || {
             let spool = store.temp()?;
-            spool.file().try_clone().map_err(failed)
+            spool.file().try_clone().map_err(Error::io("write", &path))
         };
         let into = Into { path: &path, first: object.file(), second: None };
         let written = job.run(&into, &spool, self.reporter)?;

@@ -102,13 +102,13 @@ impl Tracked<'_> {
             server.download(self.repo, &[(index.as_bstr(), pointer)], &())?;
         }
         let source = self.open(index.as_bstr())?;
-        let failed = |error| Error::Io { what: "read", path: source.path.clone(), source: error };
         let (len, limit) = (source.file.len(), shard::MAX_LEN);
         if len > limit {
             return Err(shard::Error::Length { len, limit }.into());
         }
         let len = usize::try_from(len).unwrap_or(0);
-        let content = Index::parse(&source.file.read_vec_at(0, len).map_err(failed)?)?;
+        let text = source.file.read_vec_at(0, len).map_err(Error::io("read", &source.path))?;
+        let content = Index::parse(&text)?;
         content.check_checkpoints()?;
         Ok(content)
     }

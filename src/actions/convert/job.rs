@@ -185,7 +185,7 @@ impl Job {
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        let failed = |source| Error::Io { what: "write", path: into.path.to_owned(), source };
+        let failed = Error::io("write", into.path);
         let mut drive = Drive {
             pool: Pool::new(BUFFERS),
             writers: Writers::start(into.first, into.second, self.layout.size()).map_err(failed)?,

@@ -65,7 +65,7 @@ impl Run<'_> {
         }
         let Some(pointer) = self.tracked.pointer(blob)? else { return Ok(true) };
         let store = self.repo.store();
-        let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
+        let failed = Error::io("look in", store.dir());
         let is_pointer = file.metadata().is_ok_and(|metadata| metadata.len() != pointer.size);
         Ok(is_pointer || store.find(pointer.oid, pointer.size).map_err(failed)?.is_some())
     }

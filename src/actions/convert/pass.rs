@@ -104,9 +104,8 @@ impl Pass<'_> {
         Ok(Written { oid, size, source_oid })
     }
 
-    fn failed(&self) -> impl Fn(io::Error) -> Error {
-        let path = self.path.to_owned();
-        move |source| Error::Io { what: "write", path: path.clone(), source }
+    fn failed(&self) -> impl Fn(io::Error) -> Error + Copy {
+        Error::io("write", self.path)
     }
 
     /// What tells one plan from another: a journal of another one is of no use.
@@ -152,11 +151,11 @@ impl Pass<'_> {
             // The one before has lost its name.
             let mut targets = Targets { file, spool: spool()? };
             let sized = targets.spool.as_ref().map_or(Ok(()), |spool| spool.set_len(scatter.spool_len()));
-            sized.and_then(|()| file.set_len(0)).and_then(|()| file.set_len(size)).map_err(&failed)?;
-            targets.put(Target::File, 0, self.layout.header()).map_err(&failed)?;
+            sized.and_then(|()| file.set_len(0)).and_then(|()| file.set_len(size)).map_err(failed)?;
+            targets.put(Target::File, 0, self.layout.header()).map_err(failed)?;
             (targets, Proof::new(self.plan), Hasher::default())
         };
-        let behind = Behind::start(file, self.copy, size).map_err(&failed)?;
+        let behind = Behind::start(file, self.copy, size).map_err(failed)?;
         let journalled = proof.at();
         Ok(State { proof, hasher, scatter, targets, behind, last: None, journalled, damage: None })
     }

@@ -87,7 +87,7 @@ fn write(
     replace: bool,
     reporter: &dyn Reporter,
 ) -> Result<super::job::Written, Error> {
-    let failed = |source| Error::Io { what: "write", path: output.to_owned(), source };
+    let failed = Error::io("write", output);
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     temp::sweep_hidden(dir);
     enough(dir, job.layout.size())?;

@@ -175,10 +175,9 @@ impl Run<'_> {
             }
             None => store.create()?,
         };
-        let failed = |source| Error::Io { what: "write", path: path.to_owned(), source };
         let spool = || {
             let spool = store.temp()?;
-            spool.file().try_clone().map_err(failed)
+            spool.file().try_clone().map_err(Error::io("write", path))
         };
         match job.run(&Into { path, first: object.file(), second }, &spool, self.reporter) {
             Ok(written) => Ok((object, written)),
@@ -297,8 +296,7 @@ impl Run<'_> {
             return Ok(text.to_vec());
         }
         let mut object = self.repo.store().create()?;
-        let failed = |source| Error::Io { what: "write", path: self.repo.store().tmp_dir(), source };
-        object.write_all(text).map_err(failed)?;
+        object.write_all(text).map_err(Error::io("write", &self.repo.store().tmp_dir()))?;
         let pointer = pointer_to(&index.text);
         object.commit(pointer.oid, pointer.size)?;
         Ok(pointer.to_string().into_bytes())
@@ -314,8 +312,7 @@ impl Run<'_> {
         let target = self.repo.target(path.as_bstr())?;
         let into = target.path();
         let placed = Placed::create(&self.repo.store(), target)?;
-        let failed = |source| Error::Io { what: "write", path: into, source };
-        placed.file().write_all(content).map_err(failed)?;
+        placed.file().write_all(content).map_err(Error::io("write", &into))?;
         Ok(placed)
     }
 

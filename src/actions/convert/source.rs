@@ -30,7 +30,7 @@ pub(crate) struct Source {
 impl Source {
     /// A file as it is.
     pub(super) fn open(name: &BStr, path: PathBuf, pointer: Option<Pointer>) -> Result<Self, Error> {
-        let failed = |source| Error::Io { what: "open", path: path.clone(), source };
+        let failed = Error::io("open", &path);
         let file = File::open(&path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(Error::NotFound);
@@ -54,8 +54,8 @@ impl Source {
         let missing = Error::NoObject { oid: pointer.oid, size: pointer.size };
         let Some(repo) = repo else { return Err(missing) };
         let store = repo.store();
-        let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
-        let path = store.find(pointer.oid, pointer.size).map_err(failed)?.ok_or(missing)?;
+        let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
+        let path = found.ok_or(missing)?;
         Self::open(name, path, Some(pointer))
     }
 

@@ -107,10 +107,8 @@ impl Run<'_> {
             ignored: conversion.ignored.clone(),
             notes: conversion.notes.clone(),
         };
-        let text = serde_json::to_vec(&journal).map_err(|error| {
-            let path = self.repo.store().tmp_dir();
-            Error::Io { what: "write", path, source: error.into() }
-        })?;
+        let text = serde_json::to_vec(&journal)
+            .map_err(|error| Error::io("write", &self.repo.store().tmp_dir())(error.into()))?;
         Ok(object.save_whole(&text)?)
     }
 
@@ -133,7 +131,8 @@ impl Run<'_> {
         };
         let Some(object) = object else { return Ok(None) };
         let placed = self.placed(output)?;
-        let failed = |source| Error::Io { what: "read", path: store.path_of(oid), source };
+        let stored = store.path_of(oid);
+        let failed = Error::io("read", &stored);
         // Another process may have the file, and we an empty one in its place.
         let is_long = object.file().metadata().map_err(failed)?.len() == journal.size;
         let is_it = is_long && {

@@ -1,4 +1,8 @@
-//! Which errors are refusals for what a file holds, and how those of many files are put.
+//! How an error of the system is made, which errors are refusals for what a file holds, and how those of many files are
+//! put.
+
+use std::io;
+use std::path::Path;
 
 use bstr::BString;
 
@@ -6,6 +10,14 @@ use super::Error;
 use crate::{checkpoint, lfs, repo, safetensors};
 
 impl Error {
+    /// Makes an [`Error::Io`] of why a file could not be opened, read or written: `.map_err(Error::io("read", path))`.
+    pub(in crate::actions) fn io<'p>(
+        what: &'static str,
+        path: &'p (impl AsRef<Path> + ?Sized),
+    ) -> impl Fn(io::Error) -> Self + Copy + 'p {
+        move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
+    }
+
     /// Can an option make good what was refused, so that the same file is asked for again?
     pub fn is_lifted_by_an_option(&self) -> bool {
         use checkpoint::Error as Of;

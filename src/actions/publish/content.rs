@@ -161,7 +161,8 @@ pub(super) fn prove(
     let mut paths = Vec::new();
     for file in files {
         let Some(Pointer { oid, size }) = file.pointer else { continue };
-        let failed = |source| Error::Io { what: "read", path: store.path_of(oid), source };
+        let place = store.path_of(oid);
+        let failed = Error::io("read", &place);
         let path = store.find(oid, size).map_err(failed)?.ok_or(Error::NoObject { oid, size })?;
         let object = FileSource::new(std::fs::File::open(&path).map_err(failed)?).map_err(failed)?;
         let (mut hasher, mut buf, mut at) = (Hasher::default(), vec![0; STEP], 0_u64);

@@ -44,16 +44,16 @@ impl Journal {
     /// [`Unpublished::PublishRunning`], [`Error::Io`]
     pub(super) fn open(git_dir: &Path) -> Result<Self, Error> {
         let dir = git_dir.join("st-convert");
-        fs::create_dir_all(&dir).map_err(failed("create", &dir))?;
+        fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
         let path = dir.join("publish.lock");
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(failed("open", &path))?;
+        let lock = lock.map_err(Error::io("open", &path))?;
         match lock.try_lock() {
             // A file system without locks: then nobody can be seen.
             Ok(()) | Err(TryLockError::Error(_)) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Unpublished(Unpublished::PublishRunning)),
         }
-        temp::sweep(&dir, |_| Ok(())).map_err(failed("sweep", &dir))?;
+        temp::sweep(&dir, |_| Ok(())).map_err(Error::io("sweep", &dir))?;
         Ok(Self { dir, _lock: lock })
     }
 
@@ -70,7 +70,7 @@ impl Journal {
             Ok(meta) if meta.len() > MAX_LEN => return Ok(None),
             _ => {}
         }
-        Ok(serde_json::from_slice(&fs::read(&path).map_err(failed("read", &path))?).ok())
+        Ok(serde_json::from_slice(&fs::read(&path).map_err(Error::io("read", &path))?).ok())
     }
 
     /// Writes what is begun; it is on the disk when this returns.
@@ -84,7 +84,7 @@ impl Journal {
             temp.rename(&path).map_err(|(err, _)| err)?;
             sync_parent(&path)
         };
-        write().map_err(failed("write", &path))
+        write().map_err(Error::io("write", &path))
     }
 
     /// Nothing is begun any more.
@@ -92,14 +92,9 @@ impl Journal {
         let path = self.path(marker);
         match fs::remove_file(&path) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done.map_err(failed("remove", &path)),
+            done => done.map_err(Error::io("remove", &path)),
         }
     }
-}
-
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { what, path, source }
 }
 
 #[cfg(test)]

@@ -221,11 +221,11 @@ fn consent(request: &PullRequest, wish: Wish, reporter: &dyn Reporter) -> Result
 /// The objects that are not in the store yet, each once.
 fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<(BString, Pointer)>, Error> {
     let store = repo.store();
-    let failed = |source| Error::Io { what: "look in", path: store.dir().to_owned(), source };
     let mut missing: Vec<(BString, Pointer)> = Vec::new();
     for file in request.taken() {
         let Some(pointer) = file.pointer else { continue };
-        let is_here = store.find(pointer.oid, pointer.size).map_err(failed)?.is_some();
+        let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
+        let is_here = found.is_some();
         if !is_here && !missing.iter().any(|(_, known)| *known == pointer) {
             missing.push((file.path.clone(), pointer));
         }

@@ -53,7 +53,8 @@ pub(super) fn check(repo: &Repo, request: &PullRequest) -> Result<(), Error> {
 fn object(repo: &Repo, pointer: Pointer) -> Result<OnDisk, Error> {
     let Pointer { oid, size } = pointer;
     let store = repo.store();
-    let failed = |source| Error::Io { what: "read", path: store.path_of(oid), source };
+    let place = store.path_of(oid);
+    let failed = Error::io("read", &place);
     let path = store.find(oid, size).map_err(failed)?.ok_or(Error::NoObject { oid, size })?;
     OnDisk::open(path).map_err(failed)
 }
@@ -68,7 +69,7 @@ fn piece(repo: &Repo, file: &File) -> Result<Piece, Error> {
     let (path, executable) = (file.path.clone(), file.version.mode == Mode::Executable);
     let target = repo.target(path.as_bstr())?;
     let into = target.path();
-    let failed = |source| Error::Io { what: "write", path: into.clone(), source };
+    let failed = Error::io("write", &into);
     let mut blob = repo.blob(file.version.id, MAX_BLOB)?;
     let mut pointer = file.pointer;
     let placed = Placed::create(&store, target)?;
@@ -159,7 +160,7 @@ fn is_same(repo: &Repo, piece: &Piece) -> Result<bool, Error> {
     let target = repo.target(piece.path.as_bstr())?;
     let Some(metadata) = target.metadata()? else { return Ok(false) };
     let path = target.path();
-    let failed = |source| Error::Io { what: "read", path: path.clone(), source };
+    let failed = Error::io("read", &path);
     if metadata.len() == piece.blob.len() as u64 && std::fs::read(&path).map_err(failed)? == piece.blob {
         return Ok(true);
     }

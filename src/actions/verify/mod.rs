@@ -187,10 +187,7 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
 fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
     match repo {
         Some(repo) => Ok(repo.store().temp()?),
-        None => Temp::hidden_in(cwd).map_err(|source| {
-            let (what, path) = ("write", cwd.to_owned());
-            Error::Io { what, path, source }
-        }),
+        None => Temp::hidden_in(cwd).map_err(Error::io("write", cwd)),
     }
 }
 

@@ -132,8 +132,7 @@ fn is_short(error: &safetensors::Error) -> bool {
 
 /// The file of a temporary name, which may go then.
 pub(super) fn read_back(temp: &Temp, path: &Path) -> Result<FileSource, Error> {
-    let failed = |source| Error::Io { what: "read", path: path.to_owned(), source };
-    temp.file().try_clone().and_then(|file: File| FileSource::new(file)).map_err(failed)
+    temp.file().try_clone().and_then(|file: File| FileSource::new(file)).map_err(Error::io("read", path))
 }
 
 /// What the header of the file says.
