@@ -15,12 +15,13 @@ use bstr::{BStr, BString, ByteSlice as _};
 use far::Far;
 
 use super::convert::{CONFIG_LIMIT, Source, class_in, class_of};
-use super::server::{Server, Watch};
-use super::{Error, Reporter, names};
+use super::server::Server;
+use super::servers::Session;
+use super::{Error, Reporter, Servers, names};
 use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Note, Tensor, ties};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
-use crate::remote::{self, Settings};
+use crate::remote;
 use crate::repo::{self, ObjectId, Repo};
 use crate::{safetensors, scan};
 
@@ -34,8 +35,8 @@ pub struct Options {
     pub cwd: PathBuf,
     /// A path, `REV:PATH`, `MODEL[@REV]:PATH` or an address.
     pub target: OsString,
-    /// How servers are asked; `None`: they are not.
-    pub servers: Option<Settings>,
+    /// How servers are asked.
+    pub servers: Servers,
     /// The dict to take, as `--key` of convert.
     pub key: Option<String>,
 }
@@ -172,11 +173,10 @@ fn object(
         Ok(source) => return read(&source.file, Headers::Read, options, class),
         Err(error) => error,
     };
-    let settings = options.servers.as_ref().filter(|settings| !settings.offline);
-    match (missing, repo, settings) {
-        (Error::NoObject { .. }, Some(repo), Some(settings)) => {
-            let watch = Watch::new(reporter);
-            let server = match Server::of(repo, None, settings, &watch, reporter) {
+    let session = Session::new(&options.servers, reporter);
+    match (missing, repo) {
+        (Error::NoObject { .. }, Some(repo)) if !session.is_offline() => {
+            let server = match Server::of(&session, repo, None) {
                 Err(Error::Remote(remote::Error::NoEndpoint { .. })) => {
                     return Err(Error::NoObject { oid: pointer.oid, size: pointer.size });
                 }

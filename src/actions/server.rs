@@ -3,43 +3,16 @@
 //! Nothing is asked before the first object is read.
 
 use std::cell::Cell;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bstr::BStr;
 
+use super::servers::Session;
 use super::{Error, Note, RemoteNote, Reporter};
-use crate::git::Git;
 use crate::lfs::{Incomplete, Pointer};
-use crate::remote::{self, Client, Config, Endpoint, Event, Object, Operation, Remotes, Settings, Uploaded};
+use crate::remote::{self, Client, Config, Endpoint, Object, Operation, Remotes, Uploaded};
 use crate::repo::Repo;
-
-/// Is told each command line of git.
-type Runs<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
-
-/// What a client of a server tells, and asks, while it works.
-pub(super) struct Watch<'a> {
-    tell: Box<dyn Fn(&Event<'_>) + Sync + 'a>,
-    run: Runs<'a>,
-    stop: Box<dyn Fn() -> bool + Sync + 'a>,
-}
-
-impl<'a> Watch<'a> {
-    pub(super) fn new(reporter: &'a dyn Reporter) -> Self {
-        Self {
-            tell: Box::new(|event| reporter.request(event)),
-            run: Box::new(|arguments| reporter.command(arguments)),
-            stop: Box::new(|| reporter.is_interrupted()),
-        }
-    }
-
-    /// A client with these settings, which asks git in `dir` for logins.
-    pub(super) fn client(&self, settings: Settings, dir: &Path) -> Result<Client<'_>, Error> {
-        let git = Git::at(dir).ok().map(|git| git.observed(Some(&*self.run)));
-        Ok(Client::new(settings, git)?.observed(Some(&*self.tell)).interruptible(&*self.stop))
-    }
-}
 
 /// The LFS server behind a repository.
 pub(super) struct Server<'a> {
@@ -51,37 +24,22 @@ pub(super) struct Server<'a> {
 
 impl<'a> Server<'a> {
     /// The server of the remote that git-lfs would take, or of the one named.
-    pub(super) fn of(
-        repo: &Repo,
-        remote: Option<&str>,
-        settings: &Settings,
-        watch: &'a Watch<'_>,
-        reporter: &dyn Reporter,
-    ) -> Result<Self, Error> {
-        Self::new(repo, remote, settings, watch, reporter, false)
+    pub(super) fn of(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>) -> Result<Self, Error> {
+        Self::new(session, repo, remote, false)
     }
 
     /// The server that the remote's objects are sent to, for a reference of this full name.
     pub(super) fn for_push(
+        session: &'a Session<'_>,
         repo: &Repo,
         remote: &str,
         reference: &str,
-        settings: &Settings,
-        watch: &'a Watch<'_>,
-        reporter: &dyn Reporter,
     ) -> Result<Self, Error> {
-        let server = Self::new(repo, Some(remote), settings, watch, reporter, true)?;
+        let server = Self::new(session, repo, Some(remote), true)?;
         Ok(Self { reference: Some(reference.to_owned()), ..server })
     }
 
-    fn new(
-        repo: &Repo,
-        remote: Option<&str>,
-        settings: &Settings,
-        watch: &'a Watch<'_>,
-        reporter: &dyn Reporter,
-        pushes: bool,
-    ) -> Result<Self, Error> {
+    fn new(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>, pushes: bool) -> Result<Self, Error> {
         let (config, branch) = (Config::new(repo.settings()), repo.branch()?);
         let (lfsconfig, fetch_head) = (repo.lfsconfig()?.map(Config::new), repo.fetch_head());
         let remotes = Remotes {
@@ -93,10 +51,10 @@ impl<'a> Server<'a> {
         };
         let endpoint = if pushes { remotes.push_endpoint(remote)? } else { remotes.endpoint(remote)? };
         if let Some(moved) = endpoint.moved() {
-            reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
+            session.reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
         }
         let reference = branch.map(|name| format!("refs/heads/{name}"));
-        let client = watch.client(settings.clone().with_config(config), repo.work_dir())?;
+        let client = session.client(config, repo.work_dir())?;
         Ok(Self { client, endpoint, reference })
     }
 
@@ -170,14 +128,5 @@ impl<'a> Server<'a> {
             sent += usize::from(done? == Uploaded::Sent);
         }
         Ok(sent)
-    }
-}
-
-impl From<remote::Error> for Error {
-    fn from(error: remote::Error) -> Self {
-        match error {
-            remote::Error::Interrupted => Self::Interrupted,
-            error => Self::Remote(error),
-        }
     }
 }

@@ -1,92 +1,126 @@
-//! [`Servers`]: the LFS server of a remote, and the Hub, as the actions ask them.
+//! [`Servers`], how they are asked, and [`Session`], one action's use of them.
 //!
 //! Invariant: what they are asked with comes from the person's environment and configuration; what a repository says of
-//! its own (`.lfsconfig`) may name another host, and that is told.
+//! its own (`.lfsconfig`) may name another host, and that is told. It does not know which command it serves.
 
-use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
-use bstr::{BString, ByteSlice as _};
-
-use super::pull::Server;
-use super::server::{self, Watch};
 use super::{Error, Reporter};
-use crate::git::Remote;
-use crate::lfs::Pointer;
-use crate::remote::discussions::PullRequestStatus;
-use crate::remote::hub::model_of;
-use crate::remote::{self, Config, Settings};
-use crate::repo::Repo;
+use crate::git::{self, Git, Network, Token};
+use crate::remote::{self, Client, Config, Event, HUB, Settings};
 
-/// The servers, asked with these settings.
+/// How servers are asked. By default nobody is.
 #[derive(Debug, Clone)]
 pub struct Servers {
     /// What the environment says; git's configuration is added for each repository.
     pub settings: Settings,
+    /// The token of the Hub, for git.
+    pub token: Option<Token>,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { settings: Settings { offline: true, ..Settings::default() }, token: None }
+    }
 }
 
 impl Servers {
-    /// The names of the models of the Hub that were downloaded most, of those with all of these tags.
+    /// Asked with these settings.
     ///
     /// # Errors
-    /// [`Error::Offline`], or what the server makes of it.
-    pub fn top_models(
-        &self,
-        count: usize,
-        filters: &[String],
-        cwd: &Path,
-        reporter: &dyn Reporter,
-    ) -> Result<Vec<String>, Error> {
-        if self.settings.offline {
-            return Err(Error::Offline { what: "list models" });
-        }
-        let watch = Watch::new(reporter);
-        let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings()?));
-        Ok(watch.client(settings, cwd)?.top_models(count, filters)?)
+    /// A token that is no token, or that cannot be read.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let servers = Self { settings, token: None };
+        let token = servers.settings.tokens.token().map_err(remote::Error::from)?;
+        let token = token.map(|token| token.for_git(servers.endpoint())).transpose()?.flatten();
+        Ok(Self { token, ..servers })
     }
 
-    /// Why git was not let in to a model of the Hub, if its conditions have to be accepted first: to git, a server of the
-    /// Hub's kind says the same of a model that is not there.
-    pub(super) fn gate(&self, model: &str, cwd: &Path, reporter: &dyn Reporter) -> Option<Error> {
-        let watch = Watch::new(reporter);
-        let settings = self.settings.clone().with_config(Config::new(crate::repo::global_settings().ok()?));
-        let client = watch.client(settings, cwd).ok()?;
-        let is_gated = client.model(model, None).ok()?.is_gated();
-        let url = client.clone_url(model).ok().filter(|_| is_gated)?;
-        Some(Error::Remote(remote::Error::Gated { url, said: None }))
+    /// The URL of the Hub.
+    pub fn endpoint(&self) -> &str {
+        self.settings.hub.as_deref().unwrap_or(HUB)
+    }
+
+    /// The same where nobody waits for the answer: the person is not asked for a password.
+    #[must_use]
+    pub fn in_passing(mut self) -> Self {
+        self.settings.in_passing = true;
+        self
     }
 }
 
-impl Server for Servers {
-    fn fetch(
-        &self,
-        repo: &Repo,
-        remote: &Remote,
-        objects: &[(BString, Pointer)],
-        reporter: &dyn Reporter,
-    ) -> Result<(), Error> {
-        let watch = Watch::new(reporter);
-        let server = server::Server::of(repo, Some(&remote.name), &self.settings, &watch, reporter)?;
-        let all: Vec<_> = objects.iter().map(|(path, pointer)| (path.as_bstr(), *pointer)).collect();
-        server.download(repo, &all, reporter)
+/// Is told each command line of git.
+type Told<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
+
+/// One action's use of the servers: what is asked is told to its reporter, and a wish to stop reaches who asks.
+pub(super) struct Session<'a> {
+    pub(super) reporter: &'a dyn Reporter,
+    servers: &'a Servers,
+    request: Box<dyn Fn(&Event<'_>) + Sync + 'a>,
+    command: Told<'a>,
+    stop: Box<dyn Fn() -> bool + Sync + 'a>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(servers: &'a Servers, reporter: &'a dyn Reporter) -> Self {
+        Self {
+            reporter,
+            servers,
+            request: Box::new(|event| reporter.request(event)),
+            command: Box::new(|arguments| reporter.command(arguments)),
+            stop: Box::new(|| reporter.is_interrupted()),
+        }
     }
 
-    fn settings(&self) -> Option<&Settings> {
-        Some(&self.settings)
+    /// Returns `true` if nothing may be asked of any server.
+    pub(super) fn is_offline(&self) -> bool {
+        self.servers.settings.offline
     }
 
-    fn open_pull_requests(
-        &self,
-        repo: &Repo,
-        remote: &Remote,
-        reporter: &dyn Reporter,
-    ) -> Result<Option<BTreeSet<u64>>, Error> {
-        let watch = Watch::new(reporter);
-        let settings = self.settings.clone().with_config(Config::new(repo.settings()));
-        let client = watch.client(settings, repo.work_dir())?;
-        let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
-        let known = client.pull_requests(&model)?;
-        let wanted = known.into_iter().filter(|known| known.status != PullRequestStatus::Merged);
-        Ok(Some(wanted.map(|known| known.number).collect()))
+    /// git in a directory.
+    pub(super) fn git(&self, dir: &Path) -> Result<Git<'_>, Error> {
+        Ok(Git::at(dir)?.observed(Some(&*self.command)))
+    }
+
+    /// Runs `work` with the network of git. The progress is over when it returns; an interruption is one whatever git
+    /// made of it.
+    pub(super) fn network<T>(&self, work: impl FnOnce(&Network<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let network = Network {
+            token: self.servers.token.as_ref(),
+            may_ask: !self.servers.settings.in_passing,
+            tell: &|progress| self.reporter.transfer(progress),
+            stop: &*self.stop,
+        };
+        let done = work(&network);
+        self.reporter.finished();
+        match done {
+            Err(Error::Git(git::Error::Stopped { .. }) | Error::Remote(remote::Error::Interrupted)) => {
+                Err(Error::Interrupted)
+            }
+            Err(_) if self.reporter.is_interrupted() => Err(Error::Interrupted),
+            done => done,
+        }
+    }
+
+    /// A client that asks git in `dir` for logins, with the configuration of a repository.
+    pub(super) fn client(&self, config: Config, dir: &Path) -> Result<Client<'_>, Error> {
+        let settings = self.servers.settings.clone().with_config(config);
+        let client = Client::new(settings, self.git(dir).ok())?;
+        Ok(client.observed(Some(&*self.request)).interruptible(&*self.stop))
+    }
+
+    /// The same outside of any repository.
+    pub(super) fn hub(&self, dir: &Path) -> Result<Client<'_>, Error> {
+        self.client(Config::new(crate::repo::global_settings()?), dir)
+    }
+}
+
+impl From<remote::Error> for Error {
+    fn from(error: remote::Error) -> Self {
+        match error {
+            remote::Error::Interrupted => Self::Interrupted,
+            error => Self::Remote(error),
+        }
     }
 }

@@ -6,31 +6,15 @@ use std::ffi::OsString;
 
 use super::args::ServerArgs;
 use crate::actions::batch::Shard;
-use crate::actions::{Asking, Error, Servers};
-use crate::remote::{HUB, Settings};
+use crate::actions::{Error, Servers};
+use crate::remote::Settings;
 
-/// The servers, and who asks them.
-pub(super) struct Environment {
-    /// The URL of the Hub: `HF_ENDPOINT`, or the public one.
-    pub(super) endpoint: String,
-    /// Who asks for git.
-    pub(super) asking: Asking,
-    /// The LFS servers and the Hub.
-    pub(super) servers: Servers,
-}
-
-impl Environment {
-    /// What it says, and what the command line says.
-    pub(super) fn read(args: ServerArgs) -> Result<Self, Error> {
-        let mut settings = Settings::from_environment(&variable);
-        settings.offline |= args.offline;
-        settings.connections = args.jobs.map(usize::from);
-        let endpoint = settings.hub.clone().unwrap_or_else(|| HUB.to_owned());
-        let token = settings.tokens.token().map_err(crate::remote::Error::from)?;
-        let token = token.map(|token| token.for_git(&endpoint)).transpose()?.flatten();
-        let asking = Asking { token, offline: settings.offline, in_passing: false };
-        Ok(Self { endpoint, asking, servers: Servers { settings } })
-    }
+/// How servers are asked, by the environment and the command line.
+pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
+    let mut settings = Settings::from_environment(&variable);
+    settings.offline |= args.offline;
+    settings.connections = args.jobs.map(usize::from);
+    Servers::new(settings)
 }
 
 /// What the pre-commit framework says of a push: from which revision, and to which.

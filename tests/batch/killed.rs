@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use git_st_convert::actions::batch::{Item, Options, Progress, Record, parse, run};
 use git_st_convert::actions::pull::Choice;
-use git_st_convert::actions::{Asking, Error, Outcome, Reporter, Servers};
+use git_st_convert::actions::{Error, Outcome, Reporter, Servers};
 use git_st_convert::remote::Settings;
 use serde_json::Value;
 
@@ -153,12 +153,10 @@ fn what_was_finished_when_somebody_asked_to_stop_is_written_down() {
         fleet.sandbox.git(&home.join(name), &["add", "."]);
         fleet.sandbox.git(&home.join(name), &["commit", "-q", "-m", "one"]);
     }
-    let servers = Servers { settings: Settings::default() };
+    let settings = Settings { hub: Some(fleet.hub.endpoint()), in_passing: true, ..Settings::default() };
     let options = Options {
         cwd: home.clone(),
-        endpoint: fleet.hub.endpoint(),
-        asking: Asking { token: None, offline: false, in_passing: true },
-        servers: &servers,
+        servers: Servers { settings, token: None },
         dir: Some("out".into()),
         temp: fleet.temp(),
         journal: home.join("journal"),

@@ -10,9 +10,10 @@ use std::path::Path;
 
 use super::Options;
 use super::list::{Item, shown};
+use crate::actions::servers::Session;
 use crate::actions::{Error, Reporter};
 use crate::git::merge::merge;
-use crate::git::{self, Git, Merge, Remote, clone, fetch};
+use crate::git::{self, Merge, Remote, clone, fetch};
 use crate::repo::Repo;
 
 /// The reference that holds the remote's commit until the branch does, and what was made from another commit is done again:
@@ -58,16 +59,16 @@ fn is_same_file(a: &str, b: &str) -> bool {
 /// What git and the server report; then the clone is as it was.
 pub(super) fn bring_up(
     repo: &Repo,
-    options: &Options<'_>,
+    options: &Options,
     item: &Item,
     reporter: &dyn Reporter,
 ) -> Result<(String, bool), Error> {
-    if options.asking.offline {
+    let session = Session::new(&options.servers, reporter);
+    if session.is_offline() {
         return Err(Error::Offline { what: "look for a newer commit" });
     }
-    let tell = |arguments: &[OsString]| reporter.command(arguments);
-    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
-    options.asking.with(reporter, |network| {
+    let git = session.git(repo.work_dir())?;
+    session.network(|network| {
         let is_unsettled = git::commit::rev_parse(&git, WANTED).is_ok();
         let name = repo.default_remote().ok_or(Error::NoRemote)?;
         let remote = Remote::named(&git, &name)?;
@@ -90,7 +91,7 @@ pub(super) fn bring_up(
         let after = git::commit::rev_parse(&git, "HEAD^{commit}")?;
         let has_moved = is_unsettled || Some(after) != before;
         if !has_moved {
-            settle(repo, reporter)?;
+            settle(repo, &session)?;
         }
         Ok((commit, has_moved))
     })
@@ -100,8 +101,7 @@ pub(super) fn bring_up(
 ///
 /// # Errors
 /// What git reports.
-pub(super) fn settle(repo: &Repo, reporter: &dyn Reporter) -> Result<(), Error> {
-    let tell = |arguments: &[OsString]| reporter.command(arguments);
-    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
+pub(super) fn settle(repo: &Repo, session: &Session<'_>) -> Result<(), Error> {
+    let git = session.git(repo.work_dir())?;
     Ok(fetch::delete_refs(&git, &[WANTED.to_owned()])?)
 }

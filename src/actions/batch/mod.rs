@@ -29,7 +29,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::pull::Choice;
-use super::{Asking, Error, Reporter, Servers, clone};
+use super::servers::Session;
+use super::{Error, Reporter, Servers, clone};
 use crate::actions::publish::Unpublished;
 use crate::hash::Oid;
 use crate::remote::hub::is_model;
@@ -41,15 +42,11 @@ pub use list::{Item, Shard, of_names, parse};
 /// How a batch is done.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
-pub struct Options<'a> {
+pub struct Options {
     /// The directory that relative paths start from.
     pub cwd: PathBuf,
-    /// The URL of the Hub.
-    pub endpoint: String,
-    /// Who asks.
-    pub asking: Asking,
-    /// The servers.
-    pub servers: &'a Servers,
+    /// How servers are asked.
+    pub servers: Servers,
     /// Where the clones are kept, each below its owner; `None`: each is temporary.
     pub dir: Option<PathBuf>,
     /// Where temporary clones are made.
@@ -208,11 +205,29 @@ impl Summary {
     }
 }
 
+/// The names of the models of the Hub that were downloaded most, of those with all of these tags.
+///
+/// # Errors
+/// [`Error::Offline`], or what the server makes of it.
+pub fn top_models(
+    servers: &Servers,
+    count: usize,
+    filters: &[String],
+    cwd: &Path,
+    reporter: &dyn Reporter,
+) -> Result<Vec<String>, Error> {
+    let session = Session::new(servers, reporter);
+    if session.is_offline() {
+        return Err(Error::Offline { what: "list models" });
+    }
+    Ok(session.hub(cwd)?.top_models(count, filters)?)
+}
+
 /// The models of a list that a run would do.
 ///
 /// # Errors
 /// [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]
-pub fn pending(options: &Options<'_>, items: Vec<Item>, reporter: &dyn Reporter) -> Result<Vec<Item>, Error> {
+pub fn pending(options: &Options, items: Vec<Item>, reporter: &dyn Reporter) -> Result<Vec<Item>, Error> {
     left(options, items, &Known::read(&options.journal)?, reporter)
 }
 
@@ -221,9 +236,9 @@ pub fn pending(options: &Options<'_>, items: Vec<Item>, reporter: &dyn Reporter)
 /// # Errors
 /// [`Unpublished::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
 /// stops the run later is in the [`Summary`].
-pub fn run(options: &Options<'_>, items: Vec<Item>, progress: &dyn Progress) -> Result<Summary, Error> {
+pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<Summary, Error> {
     let is_of_hub = |item: &Item| item.model.to_str().is_some_and(is_model);
-    if options.publish && options.asking.token.is_none() && items.iter().any(is_of_hub) {
+    if options.publish && options.servers.token.is_none() && items.iter().any(is_of_hub) {
         return Err(Error::Unpublished(Unpublished::NoToken));
     }
     let mut journal = Journal::open(&options.journal)?;
@@ -262,7 +277,7 @@ pub fn run(options: &Options<'_>, items: Vec<Item>, progress: &dyn Progress) -> 
 
 /// The items that are not done.
 fn left(
-    options: &Options<'_>,
+    options: &Options,
     items: Vec<Item>,
     known: &Known,
     reporter: &dyn Reporter,
@@ -284,7 +299,7 @@ fn left(
 }
 
 /// Is there nothing to be done of a model of which this is known?
-fn is_done(options: &Options<'_>, record: &Record) -> bool {
+fn is_done(options: &Options, record: &Record) -> bool {
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && record.published.is_none() && has_output {
         return false;
@@ -308,7 +323,7 @@ fn converted_at(record: &Record) -> Option<&str> {
 
 /// Has the remote another commit than the one that was converted? One that does not answer is asked again by the clone.
 fn has_moved(
-    options: &Options<'_>,
+    options: &Options,
     item: &Item,
     record: &Record,
     reporter: &dyn Reporter,
@@ -320,7 +335,7 @@ fn has_moved(
     }
 }
 
-impl Options<'_> {
+impl Options {
     /// How a model is cloned.
     fn clone_of(&self, item: &Item, dir: Option<PathBuf>) -> clone::Options {
         clone::Options {
@@ -329,8 +344,7 @@ impl Options<'_> {
             dir,
             revision: item.revision.clone(),
             depth: None,
-            endpoint: self.endpoint.clone(),
-            asking: self.asking.clone(),
+            servers: self.servers.clone(),
         }
     }
 }
@@ -343,7 +357,7 @@ struct Temporary {
 }
 
 impl Temporary {
-    fn of(options: &Options<'_>) -> Self {
+    fn of(options: &Options) -> Self {
         let journal = options.journal.canonicalize().unwrap_or_else(|_| options.journal.clone());
         let name = Oid::of(journal.as_os_str().as_encoded_bytes()).to_string();
         let prefix = format!("st-convert-{}-", name.get(..16).unwrap_or(&name));

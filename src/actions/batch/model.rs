@@ -14,9 +14,10 @@ use crate::actions;
 use crate::actions::convert::{self, Summary};
 use crate::actions::publish::{self, How};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
+use crate::actions::servers::Session;
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
-use crate::remote::hub::is_model;
+use crate::remote::{self, hub::is_model};
 use crate::repo::Repo;
 
 /// Does a model, which was converted at the commit `before`, if ever.
@@ -24,7 +25,7 @@ use crate::repo::Repo;
 /// # Errors
 /// [`Error::Interrupted`]
 pub(super) fn work(
-    options: &Options<'_>,
+    options: &Options,
     item: &Item,
     before: Option<&str>,
     temporary: &Temporary,
@@ -52,18 +53,23 @@ pub(super) fn work(
     Ok(record)
 }
 
-/// What the Hub says of a model that git was not let in to.
-fn gate(options: &Options<'_>, item: &Item, error: &Error, reporter: &dyn Reporter) -> Option<Error> {
+/// Why git was not let in to a model of the Hub, if its conditions have to be accepted first: to git, a server of the
+/// Hub's kind says the same of a model that is not there.
+fn gate(options: &Options, item: &Item, error: &Error, reporter: &dyn Reporter) -> Option<Error> {
     let Error::Git(git::Error::Remote { trouble: Trouble::SignIn | Trouble::Forbidden, .. }) = error else {
         return None;
     };
     let model = item.model.to_str().filter(|model| is_model(model))?;
-    options.servers.gate(model, &options.cwd, reporter)
+    let session = Session::new(&options.servers, reporter);
+    let client = session.hub(&options.cwd).ok()?;
+    let is_gated = client.model(model, None).ok()?.is_gated();
+    let url = client.clone_url(model).ok().filter(|_| is_gated)?;
+    Some(Error::Remote(remote::Error::Gated { url, said: None }))
 }
 
 /// The same, with every fact in the record as it comes.
 fn attempt(
-    options: &Options<'_>,
+    options: &Options,
     item: &Item,
     before: Option<&str>,
     temporary: &Temporary,
@@ -88,7 +94,7 @@ fn attempt(
 }
 
 fn convert_in(
-    options: &Options<'_>,
+    options: &Options,
     item: &Item,
     before: Option<&str>,
     dir: &Path,
@@ -119,7 +125,7 @@ fn convert_in(
     }
     let is_done = matches!(record.status, Status::Converted | Status::NothingToDo);
     if let Some(repo) = kept.filter(|_| is_done && has_moved) {
-        kept::settle(&repo, reporter)?;
+        kept::settle(&repo, &Session::new(&options.servers, reporter))?;
     }
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && has_output && is_done {
@@ -129,16 +135,10 @@ fn convert_in(
 }
 
 /// Publishes what is converted: what this run made, and what an earlier one did.
-fn publish(
-    options: &Options<'_>,
-    dir: &Path,
-    reporter: &dyn Reporter,
-    record: &mut Record,
-) -> Result<(), Error> {
+fn publish(options: &Options, dir: &Path, reporter: &dyn Reporter, record: &mut Record) -> Result<(), Error> {
     let how = publish::Options {
         cwd: dir.to_owned(),
-        asking: options.asking.clone(),
-        settings: options.servers.settings.clone(),
+        servers: options.servers.clone(),
         message: None,
         branch: None,
         force: false,
@@ -169,7 +169,7 @@ enum Done {
     Pulled(Pulled),
 }
 
-fn convert(options: &Options<'_>, dir: &Path, force: bool, reporter: &dyn Reporter) -> Result<Done, Error> {
+fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) -> Result<Done, Error> {
     let choice = match options.pr {
         Some(choice) => choice,
         // Whether a pull request has the same is what publishing asks.
@@ -183,15 +183,16 @@ fn convert(options: &Options<'_>, dir: &Path, force: bool, reporter: &dyn Report
         max_output: options.max_output,
         // Of what is thrown away nobody needs a second copy.
         pointer_only: options.pointer_only || options.dir.is_none(),
-        servers: Some(options.servers.settings.clone()),
+        servers: options.servers.clone(),
         ..convert::Options::default()
     };
-    let servers =
-        pull::Options { cwd: dir.to_owned(), asking: options.asking.clone(), server: options.servers };
     match choice {
         Choice::Never => convert::convert(&how, reporter).map(Done::Converted),
-        Choice::Auto => pull::convert(&how, &servers, reporter).map(Done::Converted),
-        Choice::Number(number) => pull::pull(&servers, number, Wish::default(), reporter).map(Done::Pulled),
+        Choice::Auto => pull::convert(&how, reporter).map(Done::Converted),
+        Choice::Number(number) => {
+            let from = pull::Options { cwd: how.cwd, servers: how.servers };
+            pull::pull(&from, number, Wish::default(), reporter).map(Done::Pulled)
+        }
     }
 }
 

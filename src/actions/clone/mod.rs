@@ -20,8 +20,8 @@ mod tip;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::network::Asking;
-use super::{Error, Note, RemoteNote, Reporter};
+use super::servers::Session;
+use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::clone::{self, Clone};
 use crate::git::{self, Git, Network, Remote, Trouble, fetch};
 use place::Place;
@@ -44,10 +44,8 @@ pub struct Options {
     pub revision: Option<String>,
     /// So many commits, instead of all.
     pub depth: Option<u32>,
-    /// The URL of the Hub.
-    pub endpoint: String,
-    /// Who asks.
-    pub asking: Asking,
+    /// How servers are asked.
+    pub servers: Servers,
 }
 
 /// A clone.
@@ -69,20 +67,19 @@ pub struct Cloned {
 /// [`Error::CloneInTheWay`], [`Error::NeedsDirectory`], [`Error::Offline`], [`Error::NoSuchRevision`],
 /// [`Error::EmptyRepository`], or what git and the system report. Then nothing is left of it.
 pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error> {
-    let source = Source::of(&options.model, &options.endpoint);
+    let session = Session::new(&options.servers, reporter);
+    let source = Source::of(&options.model, options.servers.endpoint());
     let dir = options.dir.as_ref().or(source.dir.as_ref());
     let dir = dir.ok_or_else(|| Error::NeedsDirectory { model: git::redacted(&options.model) })?;
     let dir = std::path::absolute(options.cwd.join(dir)).map_err(Error::io("find", dir))?;
-    if options.asking.offline && !source.is_path {
+    if session.is_offline() && !source.is_path {
         return Err(Error::Offline { what: "clone" });
     }
     let wish = Wish::of(options.revision.as_deref())?;
     clone::require(&Git::at(&options.cwd)?, clone::NEEDED)?;
     let place = Place::prepare(&dir)?;
-    let made = options.asking.with(reporter, |network| {
-        let tell = |arguments: &[OsString]| reporter.command(arguments);
-        let make = Making { options, source: &source, place: &place, wish, network, tell: &tell, reporter };
-        make.make()
+    let made = session.network(|network| {
+        Making { options, source: &source, place: &place, wish, network, session: &session }.make()
     });
     let (branch, commit) = made?;
     let dir = place.finish()?;
@@ -124,8 +121,7 @@ struct Making<'a> {
     place: &'a Place,
     wish: Wish<'a>,
     network: &'a Network<'a>,
-    tell: git::command::Observer<'a>,
-    reporter: &'a dyn Reporter,
+    session: &'a Session<'a>,
 }
 
 /// A clone before its checkout.
@@ -163,7 +159,7 @@ impl Making<'_> {
         self.place.clear()?;
         let depth = self.options.depth.unwrap_or(1);
         let bare = self.commits(false, Some(depth))?;
-        self.reporter.note(&Note::Remote(RemoteNote::ShallowClone { depth }));
+        self.session.reporter.note(&Note::Remote(RemoteNote::ShallowClone { depth }));
         Ok(bare)
     }
 
@@ -174,7 +170,7 @@ impl Making<'_> {
             Wish::Default | Wish::Exact(_) => None,
         };
         let dir = self.place.path();
-        let outside = Git::at(&self.options.cwd)?.observed(Some(self.tell));
+        let outside = self.session.git(&self.options.cwd)?;
         let how = Clone { branch, depth, is_partial };
         let mut prefix = None;
         match clone::clone(&outside, self.network, &self.source.url, &dir, how) {
@@ -189,8 +185,8 @@ impl Making<'_> {
             }
             cloned => cloned?,
         }
-        self.reporter.finished();
-        let git = Git::at(&dir)?.observed(Some(self.tell));
+        self.session.reporter.finished();
+        let git = self.session.git(&dir)?;
         let name = clone::remote_of(&git)?.unwrap_or_else(|| "origin".to_owned());
         let remote = Remote::named(&git, &name)?;
         let detached_at = self.wanted(&git, &remote, prefix, depth)?;
@@ -245,7 +241,7 @@ impl Making<'_> {
         if !clone::missing(git, commit)?.is_empty() {
             return Err(Error::FilesWithheld);
         }
-        self.reporter.note(&Note::Remote(RemoteNote::WholeClone));
+        self.session.reporter.note(&Note::Remote(RemoteNote::WholeClone));
         Ok(())
     }
 }

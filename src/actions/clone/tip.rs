@@ -1,11 +1,10 @@
 //! Which commit a remote has now, without a clone.
 
-use std::ffi::OsString;
-
+use super::super::servers::Session;
 use super::super::{Error, Reporter};
 use super::source::Source;
 use super::{Options, Wish, is};
-use crate::git::{Git, Remote, Trouble, fetch};
+use crate::git::{Remote, Trouble, fetch};
 
 /// The commit that a clone with these options would check out; `None` if the remote names none by that revision, as it does
 /// not for the beginning of a commit's name.
@@ -19,8 +18,9 @@ pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Res
     {
         return Ok(Some(name.to_owned()));
     }
-    let source = Source::of(&options.model, &options.endpoint);
-    if options.asking.offline && !source.is_path {
+    let session = Session::new(&options.servers, reporter);
+    let source = Source::of(&options.model, options.servers.endpoint());
+    if session.is_offline() && !source.is_path {
         return Err(Error::Offline { what: "look for a newer commit" });
     }
     let Some(url) = source.url.to_str() else { return Ok(None) };
@@ -36,14 +36,12 @@ pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Res
         Wish::Named(name) => format!("{name}*"),
         Wish::Default | Wish::Exact(_) => names.concat(),
     };
-    let tell = |arguments: &[OsString]| reporter.command(arguments);
-    let git = Git::at(&options.cwd)?.observed(Some(&tell));
+    let git = session.git(&options.cwd)?;
     let remote = Remote { name: url.to_owned(), url: url.to_owned(), is_promisor: false };
-    let refs =
-        options.asking.with(reporter, |network| match fetch::list(&git, network, &remote, &pattern) {
-            Err(error) if is(&error, Trouble::NoSuchRef) => Ok(Vec::new()),
-            refs => Ok(refs?),
-        })?;
+    let refs = session.network(|network| match fetch::list(&git, network, &remote, &pattern) {
+        Err(error) if is(&error, Trouble::NoSuchRef) => Ok(Vec::new()),
+        refs => Ok(refs?),
+    })?;
     let found = names.iter().find_map(|name| refs.iter().find(|there| there.name == *name));
     Ok(found.map(|there| there.id.clone()))
 }

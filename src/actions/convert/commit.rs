@@ -1,12 +1,10 @@
 //! The commit of what was converted, made by git so that hooks and signing run.
 
-use std::ffi::OsString;
-
 use bstr::ByteSlice as _;
 
 use super::super::{Error, Note};
 use super::repository::Run;
-use crate::git::{self, Git};
+use crate::git;
 
 impl Run<'_> {
     /// Commits what was touched, and nothing else that is staged. Returns the commit.
@@ -30,8 +28,7 @@ impl Run<'_> {
             text = format!("{text}Converted-From: {path} sha256:{oid}\n");
         }
         let index = self.repo.partial_index(&self.touched, &attributes)?;
-        let tell = |arguments: &[OsString]| self.reporter.command(arguments);
-        let git = Git::at(self.repo.work_dir())?.observed(Some(&tell));
+        let git = self.session.git(self.repo.work_dir())?;
         let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
         self.reporter.note(&Note::Committed { id: id.clone() });
         Ok(Some(id))

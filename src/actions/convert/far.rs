@@ -2,31 +2,24 @@
 
 use std::cell::OnceCell;
 
-use super::super::server::{Server, Watch};
-use super::super::{Error, Reporter};
-use crate::remote::{self, Settings};
+use super::super::Error;
+use super::super::server::Server;
+use super::super::servers::Session;
+use crate::remote;
 use crate::repo::Repo;
 
 /// The LFS server, if there is one that may be asked.
 pub(in crate::actions) struct Far<'a> {
     repo: &'a Repo,
-    settings: Option<&'a Settings>,
-    watch: &'a Watch<'a>,
-    reporter: &'a dyn Reporter,
+    session: &'a Session<'a>,
     /// Of which remote, if not of the one that git-lfs would take.
     remote: Option<&'a str>,
     server: OnceCell<Option<Server<'a>>>,
 }
 
 impl<'a> Far<'a> {
-    /// Without settings nobody is asked.
-    pub(in crate::actions) fn new(
-        repo: &'a Repo,
-        settings: Option<&'a Settings>,
-        watch: &'a Watch<'a>,
-        reporter: &'a dyn Reporter,
-    ) -> Self {
-        Self { repo, settings, watch, reporter, remote: None, server: OnceCell::new() }
+    pub(in crate::actions) fn new(repo: &'a Repo, session: &'a Session<'a>) -> Self {
+        Self { repo, session, remote: None, server: OnceCell::new() }
     }
 
     /// The same of this remote.
@@ -42,13 +35,14 @@ impl<'a> Far<'a> {
         if let Some(server) = self.server.get() {
             return Ok(server.as_ref());
         }
-        let found = match self.settings.filter(|settings| !settings.offline) {
-            None => None,
-            Some(settings) => match Server::of(self.repo, self.remote, settings, self.watch, self.reporter) {
+        let found = if self.session.is_offline() {
+            None
+        } else {
+            match Server::of(self.session, self.repo, self.remote) {
                 Ok(server) => Some(server),
                 Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
                 Err(error) => return Err(error),
-            },
+            }
         };
         Ok(self.server.get_or_init(|| found).as_ref())
     }

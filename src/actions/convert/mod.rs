@@ -45,8 +45,7 @@ use std::path::PathBuf;
 
 use bstr::ByteSlice as _;
 
-use super::{Error, Outcome, Reason, Reporter, Size, Status};
-use crate::remote::Settings;
+use super::{Error, Outcome, Reason, Reporter, Servers, Size, Status};
 use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
@@ -83,8 +82,8 @@ pub struct Options {
     pub keep_source: bool,
     /// The tensors of a checkpoint may have so many bytes together, whatever it has itself.
     pub max_output: Option<u64>,
-    /// How servers are asked for what is not here; `None`: they are not.
-    pub servers: Option<Settings>,
+    /// How servers are asked for what is not here.
+    pub servers: Servers,
     /// Commit the result: the message, or `None` inside for the default one.
     pub commit: Option<Option<String>>,
 }
@@ -148,10 +147,9 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
     let mut options = options.clone();
     let Some(repo) = repo else { return Ok(options) };
     options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
-    if let Some(servers) = &mut options.servers {
-        let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
-        servers.connections = servers.connections.or_else(jobs);
-    }
+    let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
+    let settings = &mut options.servers.settings;
+    settings.connections = settings.connections.or_else(jobs);
     if let (None, Some(value)) = (options.max_output, repo.config_str(MAX_OUTPUT)) {
         let size = value.to_str().ok().and_then(|text| text.parse::<Size>().ok());
         options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::server::Watch;
+use super::super::servers::Session;
 use super::super::{Conversion, Error, Note, Outcome, Reporter, Status, attributes, names};
 use super::candidates::{Set, Tracked, Unit};
 use super::far::Far;
@@ -32,8 +32,8 @@ pub(super) fn convert(
     if !options.dry_run {
         repo.sweep()?;
     }
-    let watch = Watch::new(reporter);
-    let far = Far::new(repo, options.servers.as_ref(), &watch, reporter);
+    let session = Session::new(&options.servers, reporter);
+    let far = Far::new(repo, &session);
     let tracked = Tracked::read(repo, Some(&far))?;
     let mut outcomes = Outcomes::new(reporter);
     outcomes.holds = adopt.is_some();
@@ -44,6 +44,7 @@ pub(super) fn convert(
     }
     let mut run = Run {
         repo,
+        session: &session,
         far: &far,
         options,
         reporter,
@@ -91,6 +92,7 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
 
 pub(super) struct Run<'a> {
     pub(super) repo: &'a Repo,
+    pub(super) session: &'a Session<'a>,
     pub(super) far: &'a Far<'a>,
     pub(super) options: &'a Options,
     pub(super) reporter: &'a dyn Reporter,

@@ -2,14 +2,13 @@
 
 use std::ffi::OsStr;
 
-use super::super::server::Watch;
+use super::super::servers::Session;
 use super::super::{Error, Reporter};
 use super::{CONFIG_LIMIT, Inspection, Options, class_in, read};
 use crate::checkpoint::Headers;
 use crate::read_at::ReadAt as _;
 use crate::remote::hub::is_model;
-use crate::remote::{self, Client, Config, Ranged, Url};
-use crate::repo::global_settings;
+use crate::remote::{self, Client, Ranged, Url};
 
 /// The revision of a model that is named none.
 const MAIN: &str = "main";
@@ -50,10 +49,8 @@ impl Far {
 
     /// Reads its headers by ranges.
     pub(super) fn inspect(&self, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
-        let Some(settings) = &options.servers else { return Err(Error::Offline { what: "inspect" }) };
-        let watch = Watch::new(reporter);
-        let settings = settings.clone().with_config(Config::new(global_settings()?));
-        let client = watch.client(settings, &options.cwd)?;
+        let session = Session::new(&options.servers, reporter);
+        let client = session.hub(&options.cwd)?;
         let bytes = Ranged::open(&client, &self.url(&client)?)?.ok_or(Error::NoRanges)?;
         read(&bytes, Headers::Foresee, options, || self.class(&client))
     }

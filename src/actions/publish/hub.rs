@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Unpublished;
 use super::journal::{Begun, Journal};
-use super::{Error, How, Plan, Published, Run, content, object_id, text};
+use super::{Error, How, Plan, Published, Publisher, content, object_id, text};
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
@@ -35,7 +35,7 @@ pub(super) fn account(client: &Client<'_>, model: &str) -> Result<Account, Error
 
 /// The pull requests of a model, for one who may make them.
 pub(super) struct Requests<'a> {
-    pub(super) run: &'a Run<'a>,
+    pub(super) publisher: &'a Publisher<'a>,
     pub(super) client: &'a Client<'a>,
     pub(super) model: String,
     pub(super) account: Account,
@@ -56,11 +56,11 @@ impl Own {
 
 impl Requests<'_> {
     pub(super) fn publish(&self, mut plan: Plan) -> Result<Published, Error> {
-        let journal = Journal::open(self.run.repo.common_dir())?;
+        let journal = Journal::open(self.publisher.repo.common_dir())?;
         let known = self.client.pull_requests(&self.model)?;
         let own = self.own(&known)?;
         let (marker, mine) = self.mine(&plan, &own)?;
-        let message = self.run.options.message.as_deref();
+        let message = self.publisher.options.message.as_deref();
         plan.description = text::description(message, &plan.files, &marker);
         let begun = journal.read(&marker)?.filter(|begun| begun.place == self.model);
         let mine = mine.or_else(|| {
@@ -74,13 +74,13 @@ impl Requests<'_> {
             return self.done(How::Exists, plan, mine.number, commit, Some(self.account.name.clone()));
         }
         if mine.is_none()
-            && !self.run.options.force
+            && !self.publisher.options.force
             && let Some((number, commit, author)) = self.identical(&known, &plan)?
         {
             journal.remove(&marker)?;
             return self.done(How::Exists, plan, number, commit, author);
         }
-        let objects = self.run.prove(&plan.files)?;
+        let objects = self.publisher.prove(&plan.files)?;
         let number = match (mine, begun) {
             (Some(mine), _) => mine.number,
             // It was asked for, and the answer never came: it may have become visible since.
@@ -118,7 +118,7 @@ impl Requests<'_> {
         loop {
             let marker = text::marker(&self.model, &plan.files, after);
             let mine = own.iter().find(|own| own.description.contains(&marker));
-            match mine.filter(|mine| self.run.options.force && !mine.is_unfinished()) {
+            match mine.filter(|mine| self.publisher.options.force && !mine.is_unfinished()) {
                 Some(mine) if mine.number > after && self.pushed(mine.number, plan)?.is_some() => {
                     after = mine.number;
                 }
@@ -129,8 +129,8 @@ impl Requests<'_> {
 
     /// The commit of a pull request, if that has all files.
     fn pushed(&self, number: u64, plan: &Plan) -> Result<Option<ObjectId>, Error> {
-        match self.run.there(&reference(number))? {
-            Some(there) if self.run.has(there, &plan.files)? => Ok(Some(there)),
+        match self.publisher.there(&reference(number))? {
+            Some(there) if self.publisher.has(there, &plan.files)? => Ok(Some(there)),
             _ => Ok(None),
         }
     }
@@ -149,7 +149,8 @@ impl Requests<'_> {
         if open.is_empty() {
             return Ok(None);
         }
-        let requests = requests::Requests::of(self.run.repo, self.run.git, self.run.network)?;
+        let Publisher { session, repo, git, network, .. } = self.publisher;
+        let requests = requests::Requests::of(session, repo, git, network)?;
         let mut there = requests.list()?;
         there.retain(|known| open.contains(&known.number));
         for request in requests.fetch(&there)? {
@@ -178,7 +179,8 @@ impl Requests<'_> {
         for file in indices {
             let Some(known) = brought(file) else { return Ok(false) };
             requests.complete([known.version.id])?;
-            let map = |blob| Some(Index::parse(&self.run.repo.blob(blob, MAX_INDEX).ok()?).ok()?.weight_map);
+            let map =
+                |blob| Some(Index::parse(&self.publisher.repo.blob(blob, MAX_INDEX).ok()?).ok()?.weight_map);
             let theirs = map(known.version.id);
             if theirs.is_none() || theirs != map(file.blob) {
                 return Ok(false);
@@ -231,8 +233,8 @@ impl Requests<'_> {
         let done = self.steps(plan, objects, number, is_open, &mut what);
         if done.is_err() {
             let url = self.client.pull_request_url(&self.model, number)?.to_string();
-            self.run.reporter.finished();
-            self.run.reporter.note(&Note::Remote(RemoteNote::HalfWay { number, url, what }));
+            self.publisher.session.reporter.finished();
+            self.publisher.session.reporter.note(&Note::Remote(RemoteNote::HalfWay { number, url, what }));
         }
         done
     }
@@ -245,24 +247,24 @@ impl Requests<'_> {
         is_open: bool,
         what: &mut HalfWay,
     ) -> Result<ObjectId, Error> {
-        let (run, reference) = (self.run, reference(number));
-        let there = run.there(&reference)?;
+        let (publisher, reference) = (self.publisher, reference(number));
+        let there = publisher.there(&reference)?;
         let pushed = match there {
-            Some(there) if run.has(there, &plan.files)? => Some(there),
+            Some(there) if publisher.has(there, &plan.files)? => Some(there),
             _ => None,
         };
         let commit = if let Some(commit) = pushed {
             commit
         } else {
-            run.upload(&plan.files, objects, &reference)?;
+            publisher.upload(&plan.files, objects, &reference)?;
             *what = HalfWay::Uploaded;
             let planned = object_id(&plan.base)?;
             let base = there.unwrap_or(planned);
             if base != planned {
                 // The branch moved meanwhile: is it still the checkpoint that was converted?
-                content::changed(run.repo, run.git, base, &run.repo.entries_of(base)?)?;
+                content::changed(publisher.repo, publisher.git, base, &publisher.repo.entries_of(base)?)?;
             }
-            let (commit, _said) = run.push(base, &plan.files, &reference)?;
+            let (commit, _said) = publisher.push(base, &plan.files, &reference)?;
             object_id(&commit)?
         };
         *what = HalfWay::Pushed;

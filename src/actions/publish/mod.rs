@@ -21,18 +21,18 @@ mod hub;
 mod journal;
 mod text;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::server::{Server, Watch};
-use super::{Asking, Error, Note, RemoteNote, Reporter};
+use super::server::Server;
+use super::servers::Session;
+use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::{self, Git, Network, Ref, Remote, fetch, push};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
+use crate::remote::Config;
 use crate::remote::hub::model_of;
-use crate::remote::{Config, Settings};
 use crate::repo::{ObjectId, Repo};
 
 pub use content::{File, Source};
@@ -46,10 +46,8 @@ pub const BRANCH: &str = "safetensors";
 pub struct Options {
     /// The directory in which a repository is looked for.
     pub cwd: PathBuf,
-    /// Who asks for git.
-    pub asking: Asking,
-    /// What the environment says of servers.
-    pub settings: Settings,
+    /// How servers are asked.
+    pub servers: Servers,
     /// The title, and behind its first line what stands above the description.
     pub message: Option<String>,
     /// Push this branch instead of a pull request.
@@ -146,33 +144,33 @@ impl Published {
 /// [`Unpublished::NotUnderLfs`], [`Error::NoObject`], [`Unpublished::DamagedObject`], [`Unpublished::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
 /// git, the servers and the repository report. What is there of a pull request then was told as [`RemoteNote::HalfWay`].
 pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<Published, Error> {
+    let session = Session::new(&options.servers, reporter);
     let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
     if repo.extensions_configured() {
         return Err(Error::Extensions);
     }
-    if options.asking.offline && !options.dry_run {
+    if session.is_offline() && !options.dry_run {
         return Err(Error::Offline { what: "publish" });
     }
     let name = repo.default_remote().ok_or(Error::NoRemote)?;
-    let tell = |arguments: &[OsString]| reporter.command(arguments);
-    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
+    let git = session.git(repo.work_dir())?;
     if !options.dry_run {
         repo.sweep()?;
     }
-    options.asking.with(reporter, |network| {
+    session.network(|network| {
         let remote = Remote::for_push(&git, &name)?;
-        Run { options, repo: &repo, git: &git, network, remote, reporter }.run()
+        Publisher { options, session: &session, repo: &repo, git: &git, network, remote }.run()
     })
 }
 
 /// One run.
-struct Run<'a> {
+struct Publisher<'a> {
     options: &'a Options,
+    session: &'a Session<'a>,
     repo: &'a Repo,
     git: &'a Git<'a>,
     network: &'a Network<'a>,
     remote: Remote,
-    reporter: &'a dyn Reporter,
 }
 
 /// A commit of the remote that something is put on.
@@ -181,11 +179,9 @@ struct Base {
     commit: ObjectId,
 }
 
-impl Run<'_> {
+impl Publisher<'_> {
     fn run(&self) -> Result<Published, Error> {
-        let watch = Watch::new(self.reporter);
-        let settings = self.options.settings.clone().with_config(Config::new(self.repo.settings()));
-        let client = watch.client(settings, self.repo.work_dir())?;
+        let client = self.session.client(Config::new(self.repo.settings()), self.repo.work_dir())?;
         let model = model_of(client.hub(), &self.remote.url).filter(|_| self.options.branch.is_none());
         let Some(model) = model else {
             let name = self.options.branch.clone().unwrap_or_else(|| BRANCH.to_owned());
@@ -195,7 +191,7 @@ impl Run<'_> {
         let account = if self.options.dry_run { None } else { Some(hub::account(&client, &model)?) };
         let plan = self.plan(Target::PullRequest { model: model.clone() })?;
         let Some(account) = account.filter(|_| !plan.files.is_empty()) else { return Ok(planned(plan)) };
-        hub::Requests { run: self, client: &client, model, account }.publish(plan)
+        hub::Requests { publisher: self, client: &client, model, account }.publish(plan)
     }
 
     /// What is published on the remote's default branch.
@@ -220,7 +216,7 @@ impl Run<'_> {
     /// The remote's default branch, whose commit is here. A dry run fetches nothing.
     fn base(&self) -> Result<Base, Error> {
         let short = |name: &str| name.strip_prefix("refs/heads/").unwrap_or(name).to_owned();
-        if !self.options.asking.offline {
+        if !self.session.is_offline() {
             let there = fetch::default_branch(self.git, self.network, &self.remote)?;
             let there = there.ok_or(Error::Unpublished(Unpublished::NoDefaultBranch))?;
             let (branch, commit) = (short(&there.name), object_id(&there.id)?);
@@ -231,7 +227,7 @@ impl Run<'_> {
                 return Ok(Base { branch, commit });
             }
         }
-        self.reporter.note(&Note::Remote(RemoteNote::BaseNotFetched));
+        self.session.reporter.note(&Note::Remote(RemoteNote::BaseNotFetched));
         let head = format!("refs/remotes/{}/HEAD", self.remote.name);
         let commit = git::commit::rev_parse(self.git, &format!("{head}^{{commit}}"));
         let commit = object_id(&commit.map_err(|_| Error::Unpublished(Unpublished::NoDefaultBranch))?)?;
@@ -297,14 +293,12 @@ impl Run<'_> {
 
     /// Where the objects of the files are, each of them read and right.
     fn prove(&self, files: &[File]) -> Result<Vec<PathBuf>, Error> {
-        content::prove(self.repo, files, &|| self.reporter.is_interrupted())
+        content::prove(self.repo, files, &|| self.session.reporter.is_interrupted())
     }
 
     /// Sends what the server lacks.
     fn upload(&self, files: &[File], objects: &[PathBuf], reference: &str) -> Result<(), Error> {
-        let watch = Watch::new(self.reporter);
-        let (repo, settings) = (self.repo, &self.options.settings);
-        let server = Server::for_push(repo, &self.remote.name, reference, settings, &watch, self.reporter)?;
+        let server = Server::for_push(self.session, self.repo, &self.remote.name, reference)?;
         let mut seen: Vec<Oid> = Vec::new();
         let mut all = Vec::new();
         let named = files.iter().filter_map(|file| Some((file.path.as_bstr(), file.pointer?)));
@@ -315,7 +309,7 @@ impl Run<'_> {
                 all.push((name, pointer, path.clone()));
             }
         }
-        server.upload(&all, self.reporter).map(drop)
+        server.upload(&all, self.session.reporter).map(drop)
     }
 
     /// Commits the files on `base`, and pushes that. Returns the commit, and what the server said.

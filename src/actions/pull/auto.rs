@@ -9,6 +9,7 @@
 use bstr::BString;
 
 use super::super::convert::{self, Adopt, Adopted, Summary};
+use super::super::servers::Session;
 use super::super::{Error, Note, Reason, RemoteNote, Reporter, Status};
 use super::list::narrow;
 use super::request::PullRequest;
@@ -59,17 +60,12 @@ impl Choice {
 ///
 /// # Errors
 /// As [`convert::convert`].
-pub fn convert(
-    options: &convert::Options,
-    servers: &Options<'_>,
-    reporter: &dyn Reporter,
-) -> Result<Summary, Error> {
-    let mut servers = servers.clone();
-    servers.asking.in_passing = true;
-    if options.dry_run || options.output.is_some() || servers.asking.offline {
+pub fn convert(options: &convert::Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
+    if options.dry_run || options.output.is_some() || options.servers.settings.offline {
         return convert::convert(options, reporter);
     }
-    let auto = Auto { servers: &servers, reporter };
+    let in_passing = Options { cwd: options.cwd.clone(), servers: options.servers.clone().in_passing() };
+    let auto = Auto { options: in_passing, reporter };
     let summary = convert::convert_adopting(options, Some(&auto), reporter)?;
     if summary.in_repository && summary.outcomes.iter().any(is_unconvertible) {
         auto.suggest()?;
@@ -85,7 +81,7 @@ fn is_unconvertible(outcome: &super::super::Outcome) -> bool {
 }
 
 struct Auto<'a> {
-    servers: &'a Options<'a>,
+    options: Options,
     reporter: &'a dyn Reporter,
 }
 
@@ -94,37 +90,16 @@ impl Adopt for Auto<'_> {
         if repo.default_remote().is_none() || repo.head_commit()?.is_none() {
             return Ok(None);
         }
-        let adopted = open(repo, self.servers, self.reporter, |requests| self.look(requests, converted));
+        let session = Session::new(&self.options.servers, self.reporter);
+        let adopted = open(&session, repo, |requests| look(requests, converted));
         self.forgive(adopted).map(Option::flatten)
     }
 }
 
 impl Auto<'_> {
-    fn look(
-        &self,
-        requests: &Requests<'_>,
-        converted: &[(BString, Pointer)],
-    ) -> Result<Option<Adopted>, Error> {
-        let mut known = requests.list()?;
-        narrow(&mut known, self.servers, requests, self.reporter)?;
-        known.truncate(NEWEST);
-        let entries = requests.repo.entries()?;
-        for request in requests.fetch(&known)? {
-            let has_ours =
-                request.files.iter().any(|file| converted.iter().any(|(path, _)| *path == file.path));
-            if has_ours && request.base == Some(requests.head) && is_staged(&request, &entries) {
-                // The index has all of it already, so no file of the work tree is touched.
-                merge(requests.git, requests.network, &request.commit.to_string(), Merge::FastForward)?;
-                let paths = request.taken().map(|file| file.path.clone()).collect();
-                return Ok(Some(Adopted { number: request.number, paths }));
-            }
-        }
-        Ok(None)
-    }
-
     /// Names the pull requests that carry what could not be made.
     fn suggest(&self) -> Result<(), Error> {
-        let listed = match list(self.servers, false, self.reporter) {
+        let listed = match list(&self.options, false, self.reporter) {
             Err(Error::NoRemote | Error::NoCommits) => return Ok(()),
             listed => self.forgive(listed)?,
         };
@@ -148,6 +123,24 @@ impl Auto<'_> {
             }
         }
     }
+}
+
+/// A pull request that has what was converted, and that the branch can move to.
+fn look(requests: &Requests<'_>, converted: &[(BString, Pointer)]) -> Result<Option<Adopted>, Error> {
+    let mut known = requests.list()?;
+    narrow(&mut known, requests)?;
+    known.truncate(NEWEST);
+    let entries = requests.repo.entries()?;
+    for request in requests.fetch(&known)? {
+        let has_ours = request.files.iter().any(|file| converted.iter().any(|(path, _)| *path == file.path));
+        if has_ours && request.base == Some(requests.head) && is_staged(&request, &entries) {
+            // The index has all of it already, so no file of the work tree is touched.
+            merge(requests.git, requests.network, &request.commit.to_string(), Merge::FastForward)?;
+            let paths = request.taken().map(|file| file.path.clone()).collect();
+            return Ok(Some(Adopted { number: request.number, paths }));
+        }
+    }
+    Ok(None)
 }
 
 /// Has the index every path as the pull request brings it?

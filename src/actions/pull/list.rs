@@ -1,9 +1,14 @@
 //! The pull requests that carry safetensors.
 
+use std::collections::BTreeSet;
+
 use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::PullRequest;
 use super::requests::{Known, Requests};
 use super::{Options, with_requests};
+use crate::remote::Config;
+use crate::remote::discussions::PullRequestStatus;
+use crate::remote::hub::model_of;
 
 /// How many are looked at unless all are wanted.
 pub const NEWEST: usize = 20;
@@ -23,10 +28,10 @@ pub struct Listing {
 ///
 /// # Errors
 /// [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git and the repository report.
-pub fn list(options: &Options<'_>, all: bool, reporter: &dyn Reporter) -> Result<Listing, Error> {
+pub fn list(options: &Options, all: bool, reporter: &dyn Reporter) -> Result<Listing, Error> {
     with_requests(options, reporter, |requests| {
         let mut found = requests.list()?;
-        narrow(&mut found, options, requests, reporter)?;
+        narrow(&mut found, requests)?;
         let known = found.len();
         if !all {
             found.truncate(NEWEST);
@@ -38,20 +43,26 @@ pub fn list(options: &Options<'_>, all: bool, reporter: &dyn Reporter) -> Result
 }
 
 /// Leaves those that the server says are worth a look. If it cannot say, all are.
-pub(super) fn narrow(
-    found: &mut Vec<Known>,
-    options: &Options<'_>,
-    requests: &Requests<'_>,
-    reporter: &dyn Reporter,
-) -> Result<(), Error> {
+pub(super) fn narrow(found: &mut Vec<Known>, requests: &Requests<'_>) -> Result<(), Error> {
     if found.is_empty() {
         return Ok(());
     }
-    match options.server.open_pull_requests(requests.repo, &requests.remote, reporter) {
+    let reporter = requests.session.reporter;
+    match unmerged(requests) {
         Ok(Some(wanted)) => found.retain(|known| wanted.contains(&known.number)),
         Ok(None) => {}
         Err(error) if reporter.is_interrupted() => return Err(error),
         Err(error) => reporter.note(&Note::Remote(RemoteNote::NotNarrowed { reason: error.to_string() })),
     }
     Ok(())
+}
+
+/// The numbers of those that are not merged, if the remote is a model of the Hub, which says it cheaply.
+fn unmerged(requests: &Requests<'_>) -> Result<Option<BTreeSet<u64>>, Error> {
+    let Requests { session, repo, remote, .. } = requests;
+    let client = session.client(Config::new(repo.settings()), repo.work_dir())?;
+    let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
+    let known = client.pull_requests(&model)?;
+    let wanted = known.into_iter().filter(|known| known.status != PullRequestStatus::Merged);
+    Ok(Some(wanted.map(|known| known.number).collect()))
 }

@@ -23,18 +23,17 @@ mod request;
 pub(in crate::actions) mod requests;
 mod take;
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use bstr::BString;
+use bstr::{BString, ByteSlice as _};
 
+use super::server::Server;
+use super::servers::Session;
 use super::verify::{self, Verified};
-use super::{Asking, Error, Note, RemoteNote, Reporter};
+use super::{Error, Note, RemoteNote, Reporter, Servers};
+use crate::git::Merge;
 use crate::git::merge::merge;
-use crate::git::{Git, Merge, Remote};
 use crate::lfs::Pointer;
-use crate::remote::Settings;
 use crate::repo::{Mode, ObjectId, Repo};
 
 pub use auto::{Choice, convert};
@@ -42,45 +41,13 @@ pub use list::{Listing, NEWEST, list};
 pub use request::{File, PullRequest, State};
 pub(super) use requests::Requests;
 
-/// What is asked of the servers behind a remote, besides what git asks.
-pub trait Server {
-    /// Puts objects into the LFS store of the repository, each with its size and its hash proven. Each has the name of a
-    /// file that it is the content of.
-    ///
-    /// # Errors
-    /// Whatever keeps one of them away.
-    fn fetch(
-        &self,
-        repo: &Repo,
-        remote: &Remote,
-        objects: &[(BString, Pointer)],
-        reporter: &dyn Reporter,
-    ) -> Result<(), Error>;
-
-    /// How objects are read that are not wanted whole; `None`: they cannot be.
-    fn settings(&self) -> Option<&Settings>;
-
-    /// The numbers of the pull requests that are worth a look, where the server can say it cheaply.
-    ///
-    /// # Errors
-    /// Whatever keeps the answer away.
-    fn open_pull_requests(
-        &self,
-        repo: &Repo,
-        remote: &Remote,
-        reporter: &dyn Reporter,
-    ) -> Result<Option<BTreeSet<u64>>, Error>;
-}
-
 /// From where, and who asks.
-#[derive(Clone)]
-pub struct Options<'a> {
+#[derive(Debug, Clone, Default)]
+pub struct Options {
     /// The directory in which a repository is looked for.
     pub cwd: PathBuf,
-    /// Who asks.
-    pub asking: Asking,
-    /// The servers.
-    pub server: &'a dyn Server,
+    /// How servers are asked.
+    pub servers: Servers,
 }
 
 /// How a pull request is taken.
@@ -122,22 +89,19 @@ pub struct Pulled {
 /// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], [`Error::OtherPaths`], [`Error::InTheWay`],
 /// [`Error::NotSafetensors`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git, the servers
 /// and the repository report. Then index, work tree and branches are as they were.
-pub fn pull(
-    options: &Options<'_>,
-    number: u64,
-    wish: Wish,
-    reporter: &dyn Reporter,
-) -> Result<Pulled, Error> {
+pub fn pull(options: &Options, number: u64, wish: Wish, reporter: &dyn Reporter) -> Result<Pulled, Error> {
     look_at(options, number, reporter, |requests, request| {
         consent(request, wish, reporter)?;
         requests.complete(request.taken().map(|file| file.version.id))?;
         let request = requests.read_again(request)?;
         if wish.verify {
-            check_proven(&verify::prove(requests, &request, options, None, reporter)?, number)?;
+            check_proven(&verify::prove(requests, &request, None)?, number)?;
         }
         let objects = missing(requests.repo, &request)?;
         if !objects.is_empty() {
-            options.server.fetch(requests.repo, &requests.remote, &objects, reporter)?;
+            let server = Server::of(requests.session, requests.repo, Some(&requests.remote.name))?;
+            let objects: Vec<_> = objects.iter().map(|(path, pointer)| (path.as_bstr(), *pointer)).collect();
+            server.download(requests.repo, &objects, reporter)?;
         }
         take::check(requests.repo, &request)?;
         let how = take(requests, &request, wish, reporter)?;
@@ -150,7 +114,7 @@ pub fn pull(
 /// # Errors
 /// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], or as [`pull`].
 pub(super) fn look_at<T>(
-    options: &Options<'_>,
+    options: &Options,
     number: u64,
     reporter: &dyn Reporter,
     work: impl FnOnce(&Requests<'_>, &PullRequest) -> Result<T, Error>,
@@ -178,31 +142,30 @@ fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
 
 /// Opens the repository here, and the pull requests of its remote.
 fn with_requests<T>(
-    options: &Options<'_>,
+    options: &Options,
     reporter: &dyn Reporter,
     work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    let session = Session::new(&options.servers, reporter);
     let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
     if repo.extensions_configured() {
         return Err(Error::Extensions);
     }
-    if options.asking.offline {
+    if session.is_offline() {
         return Err(Error::Offline { what: "look at pull requests" });
     }
     repo.sweep()?;
-    open(&repo, options, reporter, work)
+    open(&session, &repo, work)
 }
 
 /// The same in a repository that is open.
 fn open<T>(
+    session: &Session<'_>,
     repo: &Repo,
-    options: &Options<'_>,
-    reporter: &dyn Reporter,
     work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let tell = |arguments: &[OsString]| reporter.command(arguments);
-    let git = Git::at(repo.work_dir())?.observed(Some(&tell));
-    options.asking.with(reporter, |network| work(&Requests::of(repo, &git, network)?))
+    let git = session.git(repo.work_dir())?;
+    session.network(|network| work(&Requests::of(session, repo, &git, network)?))
 }
 
 /// Asks, if the pull request changes what it should not.

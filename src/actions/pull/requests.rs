@@ -4,6 +4,7 @@
 //! commits, trees and pointers.
 
 use super::super::Error;
+use super::super::servers::Session;
 use super::relation::Relation;
 use super::request::PullRequest;
 use crate::git::{self, Git, Network, Ref, Remote, fetch};
@@ -14,6 +15,7 @@ const THERE: &str = "refs/pr/";
 
 /// The pull requests of a remote.
 pub(in crate::actions) struct Requests<'a> {
+    pub(in crate::actions) session: &'a Session<'a>,
     pub(in crate::actions) repo: &'a Repo,
     pub(in crate::actions) git: &'a Git<'a>,
     pub(in crate::actions) network: &'a Network<'a>,
@@ -31,6 +33,7 @@ pub(in crate::actions) struct Known {
 
 impl<'a> Requests<'a> {
     pub(in crate::actions) fn of(
+        session: &'a Session<'a>,
         repo: &'a Repo,
         git: &'a Git<'a>,
         network: &'a Network<'a>,
@@ -39,7 +42,7 @@ impl<'a> Requests<'a> {
         let head = repo.head_commit()?.ok_or(Error::NoCommits)?;
         git::clone::require(git, git::clone::NEEDED)?;
         let remote = Remote::named(git, &name)?;
-        Ok(Self { repo, git, network, remote, head, relation: Relation::new(repo, git) })
+        Ok(Self { session, repo, git, network, remote, head, relation: Relation::new(repo, git) })
     }
 
     /// All that there are, the newest first.

@@ -28,12 +28,11 @@ use std::path::{Path, PathBuf};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::convert::Far;
-use super::server::Watch;
-use super::{Error, Reporter, names};
+use super::servers::Session;
+use super::{Error, Reporter, Servers, names};
 use crate::hash::Oid;
 use crate::lfs::Temp;
 use crate::read_at::ReadAt as _;
-use crate::remote::Settings;
 use crate::repo::Repo;
 use crate::safetensors;
 use crate::safetensors::compare::Difference;
@@ -61,8 +60,8 @@ pub struct Options {
     pub rev: Option<String>,
     /// The dotted path of the dict to take, as `--key` of convert.
     pub key: Option<String>,
-    /// How servers are asked for what is not here; `None`: they are not.
-    pub servers: Option<Settings>,
+    /// How servers are asked for what is not here.
+    pub servers: Servers,
 }
 
 /// What a file is.
@@ -159,8 +158,8 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         (None, None) if options.paths.is_empty() => return Err(Error::NoRepository),
         (None, None) => Tree::Plain(options.cwd.clone()),
     };
-    let watch = Watch::new(reporter);
-    let far = repo.as_ref().map(|repo| Far::new(repo, options.servers.as_ref(), &watch, reporter));
+    let session = Session::new(&options.servers, reporter);
+    let far = repo.as_ref().map(|repo| Far::new(repo, &session));
     let spool = || spool(repo.as_ref(), &options.cwd);
     let reader = Reader { server: far.as_ref(), spool: &spool, reporter };
     let check = Check { reader, key: options.key.clone() };

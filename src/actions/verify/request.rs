@@ -9,7 +9,6 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::convert::Far;
 use super::super::pull::{self, PullRequest, Requests};
-use super::super::server::Watch;
 use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
 use super::reading::Reader;
@@ -22,7 +21,7 @@ use crate::repo::{ObjectId, Repo};
 /// # Errors
 /// As [`pull::pull`], before anything is taken.
 pub fn verify_pull_request(
-    options: &pull::Options<'_>,
+    options: &pull::Options,
     number: u64,
     key: Option<&str>,
     reporter: &dyn Reporter,
@@ -32,7 +31,7 @@ pub fn verify_pull_request(
             // Right weights say nothing of these.
             reporter.note(&Note::Remote(RemoteNote::OtherPaths { number, paths: request.others.clone() }));
         }
-        prove(requests, request, options, key, reporter)
+        prove(requests, request, key)
     })
 }
 
@@ -40,11 +39,9 @@ pub fn verify_pull_request(
 pub(in crate::actions) fn prove(
     requests: &Requests<'_>,
     request: &PullRequest,
-    options: &pull::Options<'_>,
     key: Option<&str>,
-    reporter: &dyn Reporter,
 ) -> Result<Vec<Verified>, Error> {
-    let repo = requests.repo;
+    let Requests { repo, session, .. } = *requests;
     let base = match request.base {
         Some(base) if base == request.commit => repo.first_parent(base)?.unwrap_or(base),
         base => base.unwrap_or(requests.head),
@@ -52,10 +49,9 @@ pub(in crate::actions) fn prove(
     let tree = |commit: ObjectId| Tree::commit(repo, &commit.to_string());
     let (files, checkpoints, now) = (tree(request.commit)?, tree(base)?, tree(requests.head)?);
     requests.complete(needed(request, &checkpoints, &now))?;
-    let watch = Watch::new(reporter);
-    let far = Far::new(repo, options.server.settings(), &watch, reporter).of_remote(&requests.remote.name);
+    let far = Far::new(repo, session).of_remote(&requests.remote.name);
     let spool = || spool(Some(repo), repo.work_dir());
-    let reader = Reader { server: Some(&far), spool: &spool, reporter };
+    let reader = Reader { server: Some(&far), spool: &spool, reporter: session.reporter };
     let check = Check { reader, key: key.map(str::to_owned) };
     let mut all = Verifier { check, files: &files, checkpoints: &checkpoints, done: Vec::new() };
     let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use bstr::BStr;
 
 use crate::actions::batch::{self, Cause, Item, Options, Progress, Record, Shard, Status, Summary};
-use crate::actions::{Note, Outcome, RemoteNote, Reporter};
+use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
 use crate::cli::args::{Batch, ServerArgs};
-use crate::cli::environment::{Environment, NoShard, shard_of_environment};
+use crate::cli::environment::{self, NoShard, shard_of_environment};
 use crate::cli::error::{Kind, Report};
 use crate::cli::here::Here;
 use crate::cli::interrupt::Interrupt;
@@ -43,25 +43,22 @@ pub(crate) fn run(
         report
     };
     let shard = shard(args).map_err(failed)?;
-    let mut environment = Environment::read(servers).map_err(|error| failed(Report::of(&error)))?;
+    let servers = environment::servers(servers).map_err(|error| failed(Report::of(&error)))?;
     // Nobody sits beside a batch to be asked for a password.
-    environment.asking.in_passing = true;
-    environment.servers.settings.in_passing = true;
+    let servers = servers.in_passing();
     let watcher = Watcher {
         ui,
         teller: Teller::new(ui, interrupt, args.dry_run).at(Here::default(), true),
         total: 0.into(),
     };
-    let items = items(args, &cwd, &environment, &watcher);
+    let items = items(args, &cwd, &servers, &watcher);
     watcher.finished();
     let items = items.map_err(failed)?;
     let items = shard.map_or(items.clone(), |shard| shard.of(items));
     let options = Options {
         journal: journal(args, shard, &cwd),
         cwd,
-        endpoint: environment.endpoint,
-        asking: environment.asking,
-        servers: &environment.servers,
+        servers,
         dir: args.kept.clone(),
         temp: std::env::temp_dir(),
         pr: args.pr,
@@ -110,16 +107,11 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
 }
 
 /// The models that are asked for.
-fn items(
-    args: &Batch,
-    cwd: &Path,
-    environment: &Environment,
-    watcher: &Watcher<'_>,
-) -> Result<Vec<Item>, Report> {
-    let endpoint = &environment.endpoint;
+fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> Result<Vec<Item>, Report> {
+    let endpoint = servers.endpoint();
     if let Some(count) = args.top {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let names = environment.servers.top_models(count, &args.filter, cwd, watcher);
+        let names = batch::top_models(servers, count, &args.filter, cwd, watcher);
         let names = names.map_err(|error| Report::of(&error))?;
         return Ok(batch::of_names(&names, cwd, endpoint));
     }

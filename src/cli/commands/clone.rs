@@ -6,7 +6,7 @@ use crate::actions::Reporter as _;
 use crate::actions::clone::{Cloned, Options, clone};
 use crate::cli::args::{Clone, Convert, ServerArgs};
 use crate::cli::commands::convert;
-use crate::cli::environment::Environment;
+use crate::cli::environment;
 use crate::cli::error::{Report, name};
 use crate::cli::here::File;
 use crate::cli::interrupt::Interrupt;
@@ -36,15 +36,13 @@ pub(crate) fn run(
         }
         report
     };
-    let environment = Environment::read(servers).map_err(failed)?;
     let options = Options {
         cwd,
         model: args.model.clone(),
         dir: args.target.clone(),
         revision: args.revision.clone(),
         depth: args.depth,
-        endpoint: environment.endpoint,
-        asking: environment.asking,
+        servers: environment::servers(servers).map_err(failed)?,
     };
     let cloned = clone(&options, &teller);
     teller.finished();

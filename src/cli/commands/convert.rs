@@ -4,17 +4,16 @@ use std::path::PathBuf;
 
 use crate::actions::convert::{self, Options, Summary};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
-use crate::actions::{Error, Outcome, Reporter as _, Status};
+use crate::actions::{Error, Outcome, Reporter as _, Servers, Status};
 use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
-use crate::cli::environment::Environment;
+use crate::cli::environment;
 use crate::cli::error::{Report, exit_code};
 use crate::cli::here::Here;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::Teller;
 use crate::cli::ui::Ui;
-use crate::remote::Settings;
 
 /// Converts, and gives the worst exit code of the files.
 pub(crate) fn run(
@@ -56,20 +55,19 @@ fn convert(args: &Convert, cwd: PathBuf, servers: ServerArgs, teller: &Teller<'_
         None if args.output.is_some() => Choice::Never,
         None => Choice::configured(&cwd)?,
     };
-    let environment = Environment::read(servers)?;
-    let options = options(args, cwd.clone(), Some(environment.servers.settings.clone()));
+    let options = options(args, cwd, environment::servers(servers)?);
     if choice == Choice::Never {
         return convert::convert(&options, teller).map(Done::Converted);
     }
-    let servers = pull::Options { cwd, asking: environment.asking, server: &environment.servers };
     match choice {
         Choice::Number(number) => {
             if let Some(option) = beside_number(args) {
                 return Err(Error::NotWithPullRequest { option });
             }
-            pull::pull(&servers, number, Wish::default(), teller).map(Done::Pulled)
+            let from = pull::Options { cwd: options.cwd, servers: options.servers };
+            pull::pull(&from, number, Wish::default(), teller).map(Done::Pulled)
         }
-        _ => pull::convert(&options, &servers, teller).map(Done::Converted),
+        _ => pull::convert(&options, teller).map(Done::Converted),
     }
 }
 
@@ -91,7 +89,7 @@ fn beside_number(args: &Convert) -> Option<&'static str> {
     given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-fn options(args: &Convert, cwd: PathBuf, servers: Option<Settings>) -> Options {
+fn options(args: &Convert, cwd: PathBuf, servers: Servers) -> Options {
     Options {
         cwd,
         paths: args.paths.clone(),

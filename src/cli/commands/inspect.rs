@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::actions::inspect::{Inspection, Options, Row, inspect};
 use crate::cli::args::{Inspect, ServerArgs};
-use crate::cli::environment::Environment;
+use crate::cli::environment;
 use crate::cli::error::{Report, name};
 use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
@@ -27,8 +27,7 @@ pub(crate) fn run(
 ) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
     let teller = Teller::new(ui, interrupt, false).at(Here::new(&cwd), true);
-    let found = Environment::read(servers).and_then(|environment| {
-        let servers = Some(environment.servers.settings);
+    let found = environment::servers(servers).and_then(|servers| {
         let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
         inspect(&options, &teller)
     });

@@ -7,7 +7,7 @@ use crate::actions::Reporter as _;
 use crate::actions::publish::{File, How, Options, Plan, Published, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
 use crate::cli::commands::failed;
-use crate::cli::environment::Environment;
+use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::here::quoted;
 use crate::cli::interrupt::Interrupt;
@@ -25,11 +25,9 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let failed = |error| failed(&error, ui, json::end);
-    let environment = Environment::read(servers).map_err(failed)?;
     let options = Options {
         cwd,
-        asking: environment.asking,
-        settings: environment.servers.settings,
+        servers: environment::servers(servers).map_err(failed)?,
         message: args.message.clone(),
         branch: args.branch.clone(),
         force: args.force,

@@ -7,7 +7,7 @@ use crate::actions::Reporter as _;
 use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
 use crate::cli::args::{Pull, ServerArgs};
 use crate::cli::commands::failed;
-use crate::cli::environment::Environment;
+use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::Teller;
@@ -27,8 +27,7 @@ pub(crate) fn run(
     let last =
         |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
     let failed = |error| failed(&error, ui, last);
-    let environment = Environment::read(servers).map_err(failed)?;
-    let options = Options { cwd, asking: environment.asking, server: &environment.servers };
+    let options = Options { cwd, servers: environment::servers(servers).map_err(failed)? };
     let teller = Teller::new(ui, interrupt, false);
     if let Some(number) = args.number {
         let wish = Wish { merge: args.merge, yes: args.yes, verify: args.verify };

@@ -8,7 +8,7 @@ use crate::actions::verify::{
 };
 use crate::actions::{Error, Reporter as _, pull};
 use crate::cli::args::{ServerArgs, Verify};
-use crate::cli::environment::Environment;
+use crate::cli::environment;
 use crate::cli::error::{Kind, Report};
 use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
@@ -51,18 +51,12 @@ fn work(
     servers: ServerArgs,
     teller: &Teller<'_>,
 ) -> Result<Vec<Verified>, Error> {
-    let environment = Environment::read(servers)?;
+    let servers = environment::servers(servers)?;
     if let Some(number) = args.pr {
-        let options = pull::Options { cwd, asking: environment.asking, server: &environment.servers };
-        return verify_pull_request(&options, number, args.key.as_deref(), teller);
+        return verify_pull_request(&pull::Options { cwd, servers }, number, args.key.as_deref(), teller);
     }
-    let options = Options {
-        cwd,
-        paths: args.paths.clone(),
-        rev: args.rev.clone(),
-        key: args.key.clone(),
-        servers: Some(environment.servers.settings),
-    };
+    let options =
+        Options { cwd, paths: args.paths.clone(), rev: args.rev.clone(), key: args.key.clone(), servers };
     verify(&options, teller)
 }
 
