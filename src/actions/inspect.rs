@@ -14,14 +14,13 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use far::Far;
 
-use super::convert::{CONFIG_LIMIT, Source, class_in, class_of};
-use super::server::Server;
+use super::content::{CONFIG_LIMIT, LocalFile, class, class_beside};
+use super::lfs_remote::LfsRemote;
 use super::servers::Session;
 use super::{Error, Reporter, Servers, names};
 use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Note, Tensor, ties};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
-use crate::remote;
 use crate::repo::{self, ObjectId, Repo};
 use crate::{safetensors, scan};
 
@@ -139,7 +138,7 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
     let content = repo.blob(blob, MAX_BLOB)?;
     let class = || {
         let config = blob_at(repo, rev, names::beside(name.as_ref(), b"config.json").as_ref()).ok()??;
-        class_in(&repo.blob(config, CONFIG_LIMIT).ok()?)
+        class(&repo.blob(config, CONFIG_LIMIT).ok()?)
     };
     match Pointer::parse(&content) {
         Ok(pointer) => object(Some(repo), name.as_ref(), pointer, options, reporter, class),
@@ -149,8 +148,8 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
 
 fn file(path: &Path, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
     let name = options.target.as_encoded_bytes().as_bstr();
-    let class = || class_of(None, name, path);
-    match Source::plain(None, name, path.to_owned()) {
+    let class = || class_beside(path);
+    match LocalFile::plain(None, name, path) {
         // Only a pointer needs the repository.
         Err(Error::NoObject { oid, size }) => {
             let repo = Repo::discover(path.parent().unwrap_or(path))?;
@@ -169,20 +168,15 @@ fn object(
     reporter: &dyn Reporter,
     class: impl FnOnce() -> Option<String>,
 ) -> Result<Inspection, Error> {
-    let missing = match Source::object(repo, name, pointer) {
+    let missing = match LocalFile::object(repo, name, pointer) {
         Ok(source) => return read(&source.file, Headers::Read, options, class),
         Err(error) => error,
     };
     let session = Session::new(&options.servers, reporter);
     match (missing, repo) {
-        (Error::NoObject { .. }, Some(repo)) if !session.is_offline() => {
-            let server = match Server::of(&session, repo, None) {
-                Err(Error::Remote(remote::Error::NoEndpoint { .. })) => {
-                    return Err(Error::NoObject { oid: pointer.oid, size: pointer.size });
-                }
-                server => server?,
-            };
-            let far = server.object(pointer);
+        (Error::NoObject { .. }, Some(repo)) => {
+            let remote = LfsRemote::of(&session, repo, None);
+            let far = remote.server_for(pointer)?.object(pointer);
             let bytes = far.ranged()?.ok_or(Error::NoRanges)?;
             read(&bytes, Headers::Foresee, options, class)
         }

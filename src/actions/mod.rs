@@ -1,22 +1,23 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
-mod attributes;
 pub mod batch;
 pub mod clone;
+mod content;
 pub mod convert;
 pub mod demo;
 mod error;
 pub mod guard;
 pub mod inspect;
+mod lfs_remote;
 pub(crate) mod names;
+mod placement;
 pub mod publish;
 pub mod pull;
 pub mod scan;
-mod server;
 mod servers;
 mod size;
-mod undo;
 pub mod verify;
+mod workspace;
 
 pub use error::Error;
 pub use servers::Servers;

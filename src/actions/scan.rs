@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::convert::Source;
+use super::content::LocalFile;
 use super::{Error, Reporter, names};
 use crate::git::{self, Git, commit, history};
 use crate::lfs::{Pointer, pointer};
@@ -250,7 +250,7 @@ impl Scan<'_> {
             if last.as_ref() == Some(&entry.path) {
                 continue;
             }
-            let seen = match Source::work_tree(self.repo()?, entry.path.as_ref(), None) {
+            let seen = match LocalFile::work_tree(self.repo()?, entry.path.as_ref(), None) {
                 Ok(source) => self.source(&source),
                 // A sparse checkout leaves it out.
                 Err(Error::NotFound) => self.blob(entry.id),
@@ -286,18 +286,18 @@ impl Scan<'_> {
     /// A file that was named, or found in a directory that was.
     fn plain(&self, full: &Path, name: &Path) -> Result<Seen, Error> {
         let name = bytes(name);
-        let source = match Source::plain(self.repo.as_ref(), name.as_ref(), full.to_owned()) {
+        let source = match LocalFile::plain(self.repo.as_ref(), name.as_ref(), full) {
             // The file may lie in another repository than the one that this was started in.
             Err(Error::NoObject { .. }) => {
                 let repo = Repo::discover(full.parent().unwrap_or(full))?;
-                Source::plain(repo.as_ref(), name.as_ref(), full.to_owned())
+                LocalFile::plain(repo.as_ref(), name.as_ref(), full)
             }
             source => source,
         };
         self.source(&source?)
     }
 
-    fn source(&self, source: &Source) -> Result<Seen, Error> {
+    fn source(&self, source: &LocalFile) -> Result<Seen, Error> {
         let report = self.content(&source.file, &source.path)?;
         Ok(Seen { pointer: source.pointer, size: source.file.len(), report })
     }
@@ -323,7 +323,7 @@ impl Scan<'_> {
         };
         let target = repo.target(entry.path.as_ref())?;
         if entry.is_unchanged(&target.path())
-            && let Ok(source) = Source::work_tree(repo, entry.path.as_ref(), None)
+            && let Ok(source) = LocalFile::work_tree(repo, entry.path.as_ref(), None)
             && source.file.len() == size
         {
             return self.source(&source);
@@ -340,7 +340,7 @@ impl Scan<'_> {
         let content = repo.blob(id, SMALL)?;
         let pointer = if content.len() < pointer::MAX_LEN { Pointer::parse(&content).ok() } else { None };
         match pointer {
-            Some(pointer) => self.source(&Source::object(Some(repo), BStr::new(""), pointer)?),
+            Some(pointer) => self.source(&LocalFile::object(Some(repo), BStr::new(""), pointer)?),
             None => Ok(Seen { pointer: None, size, report: self.content(&content, Path::new(""))? }),
         }
     }

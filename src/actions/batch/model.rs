@@ -15,6 +15,7 @@ use crate::actions::convert::{self, Summary};
 use crate::actions::publish::{self, How};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
 use crate::actions::servers::Session;
+use crate::actions::workspace::Workspace;
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
 use crate::remote::{self, hub::is_model};
@@ -110,7 +111,11 @@ fn convert_in(
     // What was converted from another commit is no reason to keep it, whoever moved the branch.
     let force = options.force || has_moved || before.is_some_and(|before| before != commit);
     record.commit = Some(commit);
-    let size = convert::weigh(dir, force)?;
+    let session = Session::new(&options.servers, reporter);
+    let size = match Repo::discover(dir)? {
+        Some(repo) => Workspace::open(&repo, &session)?.weight(force)?,
+        None => 0,
+    };
     record.size = Some(size);
     if options.max_size.is_some_and(|most| size > most) {
         record.status = Status::Skipped;
@@ -125,7 +130,7 @@ fn convert_in(
     }
     let is_done = matches!(record.status, Status::Converted | Status::NothingToDo);
     if let Some(repo) = kept.filter(|_| is_done && has_moved) {
-        kept::settle(&repo, &Session::new(&options.servers, reporter))?;
+        kept::settle(&repo, &session)?;
     }
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && has_output && is_done {

@@ -28,7 +28,7 @@ impl Run<'_> {
             text = format!("{text}Converted-From: {path} sha256:{oid}\n");
         }
         let index = self.repo.partial_index(&self.touched, &attributes)?;
-        let git = self.session.git(self.repo.work_dir())?;
+        let git = self.workspace.session.git(self.repo.work_dir())?;
         let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
         self.reporter.note(&Note::Committed { id: id.clone() });
         Ok(Some(id))

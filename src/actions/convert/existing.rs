@@ -5,14 +5,14 @@
 
 use bstr::{BStr, BString};
 
+use super::super::content::{LocalFile, oid as oid_of};
 use super::super::{Conversion, Error, names};
-use super::candidates::{Set, Unit};
 use super::index::NewIndex;
 use super::job::{Into, Written};
 use super::planning::Planned;
 use super::repository::Run;
-use super::source::Source;
-use crate::hash::{HashingWriter, Oid};
+use super::sets::{ShardedCheckpoint, Unit};
+use crate::hash::Oid;
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
@@ -27,7 +27,7 @@ enum Bytes {
     /// Of a pointer, which says it.
     Known(Oid),
     /// To be read.
-    Of(Source),
+    Of(LocalFile),
 }
 
 impl There {
@@ -35,7 +35,7 @@ impl There {
     pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
         let found = match &self.bytes {
             Bytes::Known(known) => Some(*known),
-            Bytes::Of(source) if self.size == size => read(source).ok(),
+            Bytes::Of(source) if self.size == size => oid_of(&source.file, &()).ok(),
             Bytes::Of(_) => None,
         };
         found == Some(oid) && self.size == size
@@ -50,17 +50,11 @@ impl There {
     }
 }
 
-fn read(source: &Source) -> std::io::Result<Oid> {
-    let mut out = HashingWriter::new(std::io::sink());
-    std::io::copy(&mut source.file.file().try_clone()?, &mut out)?;
-    Ok(out.finish().1)
-}
-
 impl Run<'_> {
     /// What is in the work tree under this name, or else in the index.
     pub(super) fn there(&self, output: &BStr) -> Result<Option<There>, Error> {
-        let opened = match Source::work_tree(self.repo, output, None) {
-            Err(Error::NotFound) if self.tracked.contains(output) => self.tracked.open(output),
+        let opened = match LocalFile::work_tree(self.repo, output, None) {
+            Err(Error::NotFound) if self.workspace.contains(output) => self.workspace.local(output),
             opened => opened,
         };
         match opened {
@@ -110,7 +104,7 @@ impl Run<'_> {
         let into = Into { path: &path, first: object.file(), second: None };
         let written = job.run(&into, &spool, self.reporter)?;
         job.drop_source()?;
-        let staged = self.tracked.staged_pointer(planned.output.as_ref())?;
+        let staged = self.workspace.staged_pointer(planned.output.as_ref())?;
         if staged != Some(Pointer { oid: written.oid, size: written.size }) {
             return Err(Error::OutputExists { output: planned.output.clone() });
         }
@@ -120,8 +114,8 @@ impl Run<'_> {
 
     /// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.
     pub(super) fn up_to_date(&self, unit: &Unit) -> Result<Option<Vec<BString>>, Error> {
-        let is_tracked = |path: &BString| self.tracked.contains(path.as_ref());
-        let index = unit.set.as_ref().map(|Set { index, .. }| index);
+        let is_tracked = |path: &BString| self.workspace.contains(path.as_ref());
+        let index = unit.set.as_ref().map(|ShardedCheckpoint { index, .. }| index);
         let mut sources = unit.files.iter().map(|file| &file.path).chain(index);
         let is_own_source = |path: &BString| names::safetensors(path.as_ref()) == *path;
         if unit.files.iter().any(|file| is_own_source(&file.path)) {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, Note, names};
-use super::candidates::Set;
 use super::job::Job;
+use super::sets::ShardedCheckpoint;
 use crate::repo::{self, Filter, Repo};
 
 /// What a shard holds.
@@ -70,7 +70,7 @@ pub(super) struct NewIndex {
 }
 
 /// Where the index of the converted set goes. What cannot be had in the end is said before the long work.
-pub(super) fn place(repo: &Repo, set: &Set) -> Result<Place, Error> {
+pub(super) fn place(repo: &Repo, set: &ShardedCheckpoint) -> Result<Place, Error> {
     let path = names::safetensors_index(set.index.as_bstr());
     let is_under_lfs = match repo.filter_of(path.as_bstr())? {
         Filter::Lfs => true,
@@ -82,7 +82,7 @@ pub(super) fn place(repo: &Repo, set: &Set) -> Result<Place, Error> {
 }
 
 /// Holds the index against the shards that are known by now. With all of them, it can name no tensor that none holds.
-pub(super) fn agree(set: &Set, shards: &[Held], is_all: bool) -> Result<(), Error> {
+pub(super) fn agree(set: &ShardedCheckpoint, shards: &[Held], is_all: bool) -> Result<(), Error> {
     let mut holders: BTreeMap<&String, &Held> = BTreeMap::new();
     for shard in shards {
         for name in shard.names() {
@@ -116,7 +116,7 @@ pub(super) fn agree(set: &Set, shards: &[Held], is_all: bool) -> Result<(), Erro
 }
 
 /// The index of the converted set: what each file really holds, and a true size.
-pub(super) fn new_index(place: Place, set: &Set, shards: &[Held]) -> Result<NewIndex, Error> {
+pub(super) fn new_index(place: Place, set: &ShardedCheckpoint, shards: &[Held]) -> Result<NewIndex, Error> {
     agree(set, shards, true)?;
     let mut content = set.content.clone();
     content.weight_map.clear();

@@ -10,11 +10,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BStr, ByteSlice as _};
 
+use super::super::content::{LocalFile, Located};
 use super::super::{Conversion, Error, Note, Reporter};
+use super::Options;
 use super::hashing::{Hashed, Hashing, Side};
-use super::{Options, Source};
 use crate::buffer::{Buffer, Pool};
 use crate::checkpoint::{self, Headers, Kind, Plan, Proof, ties};
 use crate::hash::Oid;
@@ -25,20 +26,12 @@ use crate::scan;
 
 /// A conversion that is decided, with nothing written.
 pub(super) struct Job {
-    pub(super) content: Content,
+    pub(super) located: Located,
     pub(super) plan: Plan,
     pub(super) layout: Layout,
     pub(super) ties: ties::Ties,
     /// The source, if it was downloaded for this conversion alone.
     pub(super) passing: RefCell<Option<Incomplete>>,
-}
-
-/// Where the bytes of a checkpoint are.
-pub(super) enum Content {
-    /// On this machine.
-    Here(Source),
-    /// On the LFS server.
-    There { name: BString, pointer: Pointer },
 }
 
 /// What a conversion gave.
@@ -59,16 +52,15 @@ pub(super) struct Into<'a> {
 
 impl Job {
     /// Reads the description of the checkpoint and decides everything.
-    pub(super) fn prepare(source: Source, class: Option<&str>, options: &Options) -> Result<Self, Error> {
+    pub(super) fn prepare(source: LocalFile, class: Option<&str>, options: &Options) -> Result<Self, Error> {
         let plan = read(&source.file, Headers::Read, options)?;
-        Self::decide(Content::Here(source), plan, class, options)
+        Self::decide(Located::Here(source), plan, class, options)
     }
 
     /// The same for a checkpoint on the server, of which `bytes` can be read here and there. `None` if it cannot be
     /// converted while it passes by: a legacy stream says only on its way what comes next, and the bytes of deflated records
     /// and of arrays in the pickle do not lie in it as they are.
     pub(super) fn prepare_there(
-        name: &BStr,
         pointer: Pointer,
         bytes: &dyn ReadAt,
         class: Option<&str>,
@@ -83,11 +75,10 @@ impl Job {
         if !plan.is_in_place() && !options.dry_run {
             return Ok(None);
         }
-        let content = Content::There { name: name.to_owned(), pointer };
-        Self::decide(content, plan, class, options).map(Some)
+        Self::decide(Located::There(pointer), plan, class, options).map(Some)
     }
 
-    fn decide(content: Content, plan: Plan, class: Option<&str>, options: &Options) -> Result<Self, Error> {
+    fn decide(located: Located, plan: Plan, class: Option<&str>, options: &Options) -> Result<Self, Error> {
         if let Some(named) = scan::dangerous(&plan.globals) {
             let global = format!("{}.{}", named.module, named.name);
             return Err(Error::Dangerous { global, at: named.at, record: named.record.clone() });
@@ -104,7 +95,7 @@ impl Job {
             metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());
         }
         let layout = Layout::new(&plan, &ties.kept, &metadata)?;
-        Ok(Self { content, plan, layout, ties, passing: RefCell::default() })
+        Ok(Self { located, plan, layout, ties, passing: RefCell::default() })
     }
 
     /// What there is to say beside the facts.
@@ -133,8 +124,8 @@ impl Job {
             size: self.layout.size(),
             source_oid: written
                 .map(|written| written.source_oid)
-                .or(self.content.pointer().map(|pointer| pointer.oid)),
-            source_size: self.content.size(),
+                .or(self.located.pointer().map(|pointer| pointer.oid)),
+            source_size: self.located.size(),
             format: self.plan.format.name(),
             key: self.plan.key.clone(),
             tensors: self.ties.kept.len(),
@@ -156,11 +147,9 @@ impl Job {
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        let source = match &self.content {
-            Content::Here(source) => source,
-            Content::There { pointer: Pointer { oid, size }, .. } => {
-                return Err(Error::NoObject { oid: *oid, size: *size });
-            }
+        let source = match &self.located {
+            Located::Here(source) => source,
+            &Located::There(Pointer { oid, size }) => return Err(Error::NoObject { oid, size }),
         };
         reporter.started(source.name.as_bstr(), self.layout.size());
         let result = self.drive(source, into, spool, reporter);
@@ -180,7 +169,7 @@ impl Job {
 
     fn drive(
         &self,
-        source: &Source,
+        source: &LocalFile,
         into: &Into<'_>,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
@@ -224,23 +213,6 @@ impl Job {
         let inflated = FileSource::new(inflated).map_err(checkpoint::Error::Io)?;
         let joined = Joined::new(source, &inflated);
         Ok(safetensors::write(&self.layout, &self.plan, &joined, out)?)
-    }
-}
-
-impl Content {
-    /// What its pointer promises.
-    pub(super) fn pointer(&self) -> Option<Pointer> {
-        match self {
-            Self::Here(source) => source.pointer,
-            Self::There { pointer, .. } => Some(*pointer),
-        }
-    }
-
-    fn size(&self) -> u64 {
-        match self {
-            Self::Here(source) => source.size(),
-            Self::There { pointer, .. } => pointer.size,
-        }
     }
 }
 

@@ -60,10 +60,10 @@ impl Run<'_> {
     fn is_in_head(&self, path: &BStr) -> Result<bool, Error> {
         let Some((blob, _)) = self.repo.head_file(path)? else { return Ok(false) };
         let file = self.repo.target(path)?.path();
-        if !self.tracked.is_content(blob, &file)? {
+        if !self.workspace.is_content(blob, &file)? {
             return Ok(false);
         }
-        let Some(pointer) = self.tracked.pointer(blob)? else { return Ok(true) };
+        let Some(pointer) = self.workspace.pointer(blob)? else { return Ok(true) };
         let store = self.repo.store();
         let failed = Error::io("look in", store.dir());
         let is_pointer = file.metadata().is_ok_and(|metadata| metadata.len() != pointer.size);

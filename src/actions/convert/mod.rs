@@ -1,9 +1,8 @@
 //! Converting checkpoints: which files, in which order, and what stands at the end.
 //!
 //! ```text
-//! candidates  which files of the index, or which named ones, and from where their bytes come
-//! grouping    the shards of a set are put together
-//! judge       what the content of a file says
+//! select      which files of the index, or which named ones, by what their content says
+//! sets        the shards of a set are put together
 //! job         plan, ties, layout; then the pass over the bytes
 //! planning    what is decided before anything is written
 //! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
@@ -13,31 +12,26 @@
 //! leftover    what a killed run with `--replace` did not remove
 //! there       the same for what is on the LFS server alone: `pass` while it is downloaded
 //! publish     names for objects, work-tree files and `.gitattributes`, and one index write
-//! weight      how large the checkpoints are, by their pointers
 //! plain       one file becomes another, and no repository is touched
 //! ```
 //!
 //! Invariant: a unit is done whole or not at all, and a unit that fails stops no other.
 
 mod adopt;
-mod candidates;
 mod commit;
 mod existing;
-mod far;
-mod grouping;
 mod hashing;
 mod index;
 mod job;
-mod judge;
 mod leftover;
 mod pass;
 mod plain;
 mod planning;
 mod publish;
 mod repository;
-mod source;
+mod select;
+mod sets;
 mod there;
-mod weight;
 mod whole;
 
 use std::ffi::OsString;
@@ -49,10 +43,6 @@ use super::{Error, Outcome, Reason, Reporter, Servers, Size, Status};
 use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
-pub(super) use candidates::Tracked;
-pub(super) use far::Far;
-pub(crate) use source::{CONFIG_LIMIT, Source, class_in, class_of};
-pub(super) use weight::weigh;
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::server::Server;
+use super::super::lfs_remote::Server;
 use super::super::{Error, Reporter};
 use super::hashing::{Hashed, Hashing, Side};
 use super::job::Written;

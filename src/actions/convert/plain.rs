@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice as _};
 
+use super::super::content::{LocalFile, class_beside};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
 use super::planning::enough;
-use super::{Options, Outcomes, Source, Summary, class_of};
+use super::{Options, Outcomes, Summary};
 use crate::checkpoint;
 use crate::lfs::{Temp, temp};
 use crate::repo::Repo;
@@ -54,8 +55,8 @@ fn one(
         let (source, output) = (name.clone(), Some(shown));
         return Ok(Outcome { source, output, status: Status::UpToDate, conversion: None, reason: None });
     }
-    let source = Source::plain(repo, name.as_bstr(), path.to_owned())?;
-    let class = class_of(None, name.as_bstr(), path);
+    let source = LocalFile::plain(repo, name.as_bstr(), path)?;
+    let class = class_beside(path);
     let job = Job::prepare(source, class.as_deref(), options)?;
     if let Some(name) = options.keep.iter().find(|name| options.paths.len() == 1 && !job.holds(name)) {
         return Err(checkpoint::Error::Keep { name: name.clone() }.into());

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::content::Located;
 use super::super::{Conversion, Error, Reason, names};
-use super::candidates::{Candidate, Found, Set};
 use super::index::Held;
-use super::job::{Content, Job};
+use super::job::Job;
 use super::repository::{Run, paths};
+use super::sets::{Candidate, ShardedCheckpoint};
 use super::whole::Whole;
-use super::{CONFIG_LIMIT, class_in};
 use crate::checkpoint;
 use crate::lfs::{Pointer, space};
 
@@ -37,7 +37,7 @@ pub(super) enum Work {
 
 /// A shard whose turn will come.
 pub(super) struct Later {
-    pub(super) found: Found,
+    pub(super) found: Located,
     /// What an earlier run made of it.
     pub(super) whole: Option<Whole>,
 }
@@ -74,7 +74,7 @@ impl Run<'_> {
     pub(super) fn plan(
         &mut self,
         files: Vec<Candidate>,
-        set: Option<&Set>,
+        set: Option<&ShardedCheckpoint>,
         is_staged: bool,
         collisions: &BTreeMap<BString, Vec<BString>>,
     ) -> Result<Option<Vec<Planned>>, Error> {
@@ -123,12 +123,12 @@ impl Run<'_> {
         target.metadata()?;
         // What cannot be had in the end is said before the long work.
         self.repo.plan_attributes(std::slice::from_ref(&output))?;
-        let found = self.tracked.find(path.as_bstr())?;
+        let found = self.workspace.find(path.as_bstr())?;
         let in_place = self.repo.target(path.as_bstr())?.path();
         // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
         // to remove.
-        if self.options.replace || !matches!(&found, Found::Here(source) if source.path == in_place) {
-            self.tracked.check_unmodified(path.as_bstr())?;
+        if self.options.replace || !matches!(&found, Located::Here(source) if source.path == in_place) {
+            self.workspace.check_unmodified(path.as_bstr())?;
         }
         let work = self.work(path.as_bstr(), found, may_wait)?;
         let is_there = match &work {
@@ -138,21 +138,21 @@ impl Run<'_> {
         Ok(Planned { path, output, work, is_there })
     }
 
-    fn work(&self, path: &BStr, found: Found, may_wait: bool) -> Result<Work, Error> {
+    fn work(&self, path: &BStr, found: Located, may_wait: bool) -> Result<Work, Error> {
         let pointer = found.pointer().filter(|_| may_wait);
         // What is in the work tree alone could be another content by now.
         let is_as_staged = match &found {
-            Found::Here(source) if source.path == self.repo.target(path)?.path() => {
-                pointer.is_some() && self.tracked.check_unmodified(path).is_ok()
+            Located::Here(source) if source.path == self.repo.target(path)?.path() => {
+                pointer.is_some() && self.workspace.check_unmodified(path).is_ok()
             }
             _ => true,
         };
         if let Some(whole) = pointer.filter(|_| is_as_staged).and_then(|pointer| self.whole(path, pointer)) {
             return Ok(Work::Later(Box::new(Later { found, whole: Some(whole) })));
         }
-        let class = self.class(path);
+        let class = self.workspace.class(path);
         let job = match found {
-            Found::There(pointer) if may_wait => match self.pass_by(path, pointer, class.as_deref())? {
+            Located::There(pointer) if may_wait => match self.pass_by(pointer, class.as_deref())? {
                 Some(job) => job,
                 None => return Ok(Work::Later(Box::new(Later { found, whole: None }))),
             },
@@ -163,11 +163,11 @@ impl Run<'_> {
     }
 
     /// Plans a checkpoint, wherever it is.
-    pub(super) fn prepare(&self, path: &BStr, found: Found) -> Result<Job, Error> {
-        let class = self.class(path);
+    pub(super) fn prepare(&self, path: &BStr, found: Located) -> Result<Job, Error> {
+        let class = self.workspace.class(path);
         match found {
-            Found::Here(source) => Job::prepare(source, class.as_deref(), self.options),
-            Found::There(pointer) => self.prepare_there(path, pointer, class.as_deref()),
+            Located::Here(source) => Job::prepare(source, class.as_deref(), self.options),
+            Located::There(pointer) => self.prepare_there(path, pointer, class.as_deref()),
         }
     }
 
@@ -188,12 +188,6 @@ impl Run<'_> {
         }
     }
 
-    /// The model's class, by the `config.json` beside a checkpoint.
-    pub(super) fn class(&self, path: &BStr) -> Option<String> {
-        let config = names::beside(path, b"config.json");
-        class_in(&self.tracked.text(config.as_bstr(), CONFIG_LIMIT)?)
-    }
-
     /// Is there as much space as is known to be needed? What waits for its turn is counted then.
     pub(super) fn check_space(&self, planned: &[Planned]) -> Result<(), Error> {
         let store = self.repo.store();
@@ -201,19 +195,19 @@ impl Run<'_> {
         for planned in planned {
             match &planned.work {
                 Work::Ready(job) => {
-                    let taken = match &job.content {
-                        Content::There { pointer, .. } => store.taken(pointer.oid)[0],
-                        Content::Here(_) => 0,
+                    let taken = match &job.located {
+                        Located::There(pointer) => store.taken(pointer.oid)[0],
+                        Located::Here(_) => 0,
                     };
                     objects = objects.saturating_add(job.layout.size().saturating_sub(taken));
                     copies = copies.saturating_add(job.layout.size());
                 }
                 Work::Later(later) => match (&later.whole, &later.found) {
                     (Some(whole), _) => copies = copies.saturating_add(whole.size()),
-                    (None, Found::There(Pointer { oid, size })) => {
+                    (None, Located::There(Pointer { oid, size })) => {
                         download = download.max(size.saturating_sub(store.taken(*oid)[1]));
                     }
-                    (None, Found::Here(_)) => {}
+                    (None, Located::Here(_)) => {}
                 },
             }
         }

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::undo::Undo;
-use super::super::{Conversion, Error, Note, attributes};
-use super::candidates::Found;
+use super::super::content::Located;
+use super::super::placement::{Undo, write_attributes};
+use super::super::{Conversion, Error, Note};
 use super::index::{Held, NewIndex};
-use super::job::{Content, Into, Job, Written};
+use super::job::{Into, Job, Written};
 use super::planning::{Later, Planned, Work};
 use super::repository::Run;
 use crate::checkpoint;
@@ -90,8 +90,8 @@ impl Run<'_> {
         }
         let job = match found {
             // That it does not pass by was found out when it was planned.
-            Found::There(pointer) if is_known_to_stay => {
-                self.download(path.as_bstr(), pointer, self.class(path.as_bstr()).as_deref())?
+            Located::There(pointer) if is_known_to_stay => {
+                self.download(path.as_bstr(), pointer, self.workspace.class(path.as_bstr()).as_deref())?
             }
             found => self.prepare(path.as_bstr(), found)?,
         };
@@ -126,21 +126,19 @@ impl Run<'_> {
         let into = self.repo.target(output.as_bstr())?.path();
         let placed = self.placed(output)?;
         let copy = placed.as_ref().map(Placed::file);
-        let converted = match &job.content {
-            Content::Here(source) => {
+        let converted = match &job.located {
+            Located::Here(source) => {
                 let source = source.pointer.filter(|_| is_of_set);
                 self.convert_here(job, source, &into, copy)
             }
-            Content::There { name, pointer } => {
-                self.convert_there(job, name.as_bstr(), *pointer, &into, copy)
-            }
+            Located::There(pointer) => self.convert_there(job, path.as_bstr(), *pointer, &into, copy),
         };
         if converted.as_ref().is_err_and(Error::is_refusal) {
             job.drop_source()?;
         }
         let (object, written) = converted?;
         let (conversion, held) = (job.facts(Some(written)), Held::of(path.as_bstr(), output.as_bstr(), job));
-        if let (true, Some(source)) = (is_of_set, job.content.pointer()) {
+        if let (true, Some(source)) = (is_of_set, job.located.pointer()) {
             self.remember(path.as_bstr(), &object, source, &conversion)?;
             // It is the only one that is here.
             job.drop_source()?;
@@ -202,7 +200,7 @@ impl Run<'_> {
         undo: &mut Undo<'_>,
     ) -> Result<Published, Error> {
         let outputs: Vec<_> = unit.iter().map(|done| done.output.clone()).collect();
-        let (mut changes, mut notes) = attributes::write(self.repo, &outputs, undo)?;
+        let (mut changes, mut notes) = write_attributes(self.repo, &outputs, undo)?;
         let ours = changes.len();
         let mut removed = Vec::new();
         let (mut files, mut passed) = (Vec::with_capacity(unit.len()), Vec::new());
@@ -232,7 +230,7 @@ impl Run<'_> {
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
         // A shard of two sets goes with the last.
-        removed.retain(|path| self.tracked.contains(path.as_bstr()) && self.is_done_with(path));
+        removed.retain(|path| self.workspace.contains(path.as_bstr()) && self.is_done_with(path));
         changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
         self.stage(&changes, &notes, undo)?;
         // A commit of our own has attributes files of its own.
@@ -258,12 +256,12 @@ impl Run<'_> {
         if let Some(index) = index {
             let blob =
                 if index.is_under_lfs { pointer_to(&index.text).to_string() } else { index.text.clone() };
-            if !self.tracked.is_staged(index.path.as_bstr(), blob.as_bytes())? {
+            if !self.workspace.is_staged(index.path.as_bstr(), blob.as_bytes())? {
                 return Err(Error::OutputExists { output: index.path.clone() });
             }
         }
         let mut undo = Undo::new(self.repo);
-        let staged = attributes::write(self.repo, &outputs, &mut undo);
+        let staged = write_attributes(self.repo, &outputs, &mut undo);
         if let Err(error) = staged.and_then(|(changes, notes)| self.stage(&changes, &notes, &mut undo)) {
             undo.all();
             return Err(error);
@@ -319,7 +317,7 @@ impl Run<'_> {
     /// Is the file that is replaced one that may be run? As the index says; of a file that nobody tracks, as `git add`
     /// would see it.
     fn is_executable(&self, path: &BString) -> Result<bool, Error> {
-        match self.tracked.mode(path.as_bstr()) {
+        match self.workspace.mode(path.as_bstr()) {
             Some(mode) => Ok(mode == Mode::Executable),
             None if self.repo.config_bool("core.fileMode") == Some(false) => Ok(false),
             None => Ok(self.repo.target(path.as_bstr())?.is_executable()?),

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BString, ByteSlice as _};
 
 use super::super::servers::Session;
-use super::super::{Conversion, Error, Note, Outcome, Reporter, Status, attributes, names};
-use super::candidates::{Set, Tracked, Unit};
-use super::far::Far;
+use super::super::workspace::Workspace;
+use super::super::{Conversion, Error, Note, Outcome, Reporter, Status, names, placement};
 use super::index::{self, Held, NewIndex};
 use super::planning::Planned;
 use super::publish::{Done, Published};
+use super::select::units;
+use super::sets::{ShardedCheckpoint, Unit};
 use super::{Adopt, Options, Outcomes, Summary};
 use crate::checkpoint;
 use crate::repo::Repo;
@@ -33,23 +34,20 @@ pub(super) fn convert(
         repo.sweep()?;
     }
     let session = Session::new(&options.servers, reporter);
-    let far = Far::new(repo, &session);
-    let tracked = Tracked::read(repo, Some(&far))?;
+    let workspace = Workspace::open(repo, &session)?;
     let mut outcomes = Outcomes::new(reporter);
     outcomes.holds = adopt.is_some();
-    let units = tracked.units(options, &mut outcomes)?;
+    let units = units(&workspace, options, &mut outcomes)?;
     if !options.dry_run {
         let files = units.iter().flat_map(|unit| &unit.files);
         repo.sweep_beside(files.map(|file| file.path.as_bstr()));
     }
     let mut run = Run {
         repo,
-        session: &session,
-        far: &far,
         options,
         reporter,
         adopt,
-        tracked,
+        workspace,
         outcomes,
         touched: Vec::new(),
         pointers: Vec::new(),
@@ -83,7 +81,7 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
     for file in units.iter().flat_map(|unit| &unit.files) {
         outputs.entry(names::safetensors(file.path.as_bstr())).or_default().push(file.path.clone());
     }
-    for Set { index, .. } in units.iter().filter_map(|unit| unit.set.as_ref()) {
+    for ShardedCheckpoint { index, .. } in units.iter().filter_map(|unit| unit.set.as_ref()) {
         outputs.entry(names::safetensors_index(index.as_bstr())).or_default().push(index.clone());
     }
     outputs.retain(|_, sources| sources.len() > 1);
@@ -92,12 +90,10 @@ fn collisions(units: &[Unit]) -> BTreeMap<BString, Vec<BString>> {
 
 pub(super) struct Run<'a> {
     pub(super) repo: &'a Repo,
-    pub(super) session: &'a Session<'a>,
-    pub(super) far: &'a Far<'a>,
     pub(super) options: &'a Options,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) adopt: Option<&'a dyn Adopt>,
-    pub(super) tracked: Tracked<'a>,
+    pub(super) workspace: Workspace<'a>,
     pub(super) outcomes: Outcomes<'a>,
     /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
@@ -170,12 +166,12 @@ impl Run<'_> {
     /// Everything that can be said against a set before the long work.
     fn check_set(
         &self,
-        set: &Set,
+        set: &ShardedCheckpoint,
         held: &[Held],
         is_known: bool,
         collisions: &BTreeMap<BString, Vec<BString>>,
     ) -> Result<index::Place, Error> {
-        self.tracked.check_unmodified(set.index.as_bstr())?;
+        self.workspace.check_unmodified(set.index.as_bstr())?;
         let output = names::safetensors_index(set.index.as_bstr());
         let mut others = collisions.get(&output).into_iter().flatten();
         if let Some(other) = others.find(|other| **other != set.index) {
@@ -190,7 +186,11 @@ impl Run<'_> {
     }
 
     /// Converts a unit: one file after the other, and then all get their names.
-    fn convert(&mut self, planned: Vec<Planned>, of: Option<(Set, index::Place)>) -> Result<(), Error> {
+    fn convert(
+        &mut self,
+        planned: Vec<Planned>,
+        of: Option<(ShardedCheckpoint, index::Place)>,
+    ) -> Result<(), Error> {
         if let Err(error) = self.check_space(&planned) {
             return self.fail_all(paths(planned).collect(), error);
         }
@@ -249,7 +249,7 @@ impl Run<'_> {
         let paths = done.iter().map(|done| &done.path).chain(index.map(|index| &index.replaces));
         let mut changed = paths
             .filter(|_| self.options.replace)
-            .filter_map(|path| Some((path.clone(), self.tracked.check_unmodified(path.as_bstr()).err()?)));
+            .filter_map(|path| Some((path.clone(), self.workspace.check_unmodified(path.as_bstr()).err()?)));
         changed.next()
     }
 
@@ -329,7 +329,7 @@ impl Run<'_> {
         for change in self.repo.plan_attributes(&outputs)? {
             // Each unit would find the line of the one before.
             if self.told.insert(change.path.clone()) {
-                self.reporter.note(&attributes::note(&change));
+                self.reporter.note(&placement::attributes_note(&change));
             }
         }
         let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();
@@ -344,7 +344,7 @@ impl Run<'_> {
             }
             removed.push(index.replaces.clone());
         }
-        removed.retain(|path| self.options.replace && self.tracked.contains(path.as_bstr()));
+        removed.retain(|path| self.options.replace && self.workspace.contains(path.as_bstr()));
         for path in removed {
             self.reporter.note(&Note::Removed { path });
         }
@@ -367,7 +367,7 @@ impl Run<'_> {
     /// One error for the set: it is told of its index.
     fn fail_set(
         &mut self,
-        set: &Set,
+        set: &ShardedCheckpoint,
         error: Error,
         shards: impl Iterator<Item = BString>,
     ) -> Result<(), Error> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use bstr::BStr;
 
 use super::super::Error;
-use super::Source;
-use super::job::{Content, Job, Written};
+use super::super::content::{LocalFile, Located};
+use super::job::{Job, Written};
 use super::pass::Pass;
 use super::planning::enough;
 use super::repository::Run;
@@ -21,27 +21,21 @@ impl Run<'_> {
         pointer: Pointer,
         class: Option<&str>,
     ) -> Result<Job, Error> {
-        match self.pass_by(path, pointer, class)? {
+        match self.pass_by(pointer, class)? {
             Some(job) => Ok(job),
             None => self.download(path, pointer, class),
         }
     }
 
     /// Plans a checkpoint that is on the server, if it can be converted while it passes by.
-    pub(super) fn pass_by(
-        &self,
-        path: &BStr,
-        pointer: Pointer,
-        class: Option<&str>,
-    ) -> Result<Option<Job>, Error> {
-        let Pointer { oid, size } = pointer;
-        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+    pub(super) fn pass_by(&self, pointer: Pointer, class: Option<&str>) -> Result<Option<Job>, Error> {
+        let server = self.workspace.remote.server_for(pointer)?;
         if self.options.keep_source && !self.options.dry_run {
             return Ok(None);
         }
         let object = server.object(pointer);
         let job = match object.ranged()? {
-            Some(bytes) => Job::prepare_there(path, pointer, &bytes, class, self.options)?,
+            Some(bytes) => Job::prepare_there(pointer, &bytes, class, self.options)?,
             None => None,
         };
         if job.is_none() && self.options.dry_run { Err(Error::NoRanges) } else { Ok(job) }
@@ -49,24 +43,24 @@ impl Run<'_> {
 
     /// Downloads what was planned from afar, and did not turn out as it was foreseen.
     pub(super) fn fetch(&self, path: &BStr, job: &Job) -> Result<Job, Error> {
-        match &job.content {
-            Content::There { pointer, .. } => self.download(path, *pointer, self.class(path).as_deref()),
-            Content::Here(_) => Err(Error::SourceChanged),
+        match &job.located {
+            Located::There(pointer) => self.download(path, *pointer, self.workspace.class(path).as_deref()),
+            Located::Here(_) => Err(Error::SourceChanged),
         }
     }
 
     /// Downloads a checkpoint: into the store if it is to be kept, else beside it, as long as it is needed.
     pub(super) fn download(&self, path: &BStr, pointer: Pointer, class: Option<&str>) -> Result<Job, Error> {
         let Pointer { oid, size } = pointer;
-        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        let server = self.workspace.remote.server_for(pointer)?;
         let store = self.repo.store();
         enough(store.dir(), size.saturating_sub(store.taken(oid)[1]))?;
         if self.options.keep_source {
             server.download(self.repo, &[(path, pointer)], self.reporter)?;
-            return Job::prepare(Source::object(Some(self.repo), path, pointer)?, class, self.options);
+            return Job::prepare(LocalFile::object(Some(self.repo), path, pointer)?, class, self.options);
         }
         let part = server.download_beside(self.repo, path, pointer, self.reporter)?;
-        let planned = Source::open(path, part.path().to_owned(), Some(pointer))
+        let planned = LocalFile::open(path, part.path(), Some(pointer))
             .and_then(|source| Job::prepare(source, class, self.options));
         match planned {
             Ok(job) => Ok(Job { passing: Some(part).into(), ..job }),
@@ -90,7 +84,7 @@ impl Run<'_> {
         copy: Option<&File>,
     ) -> Result<(NewObject, Written), Error> {
         let (store, Pointer { oid, size }) = (self.repo.store(), pointer);
-        let server = self.far.server()?.ok_or(Error::NoObject { oid, size })?;
+        let server = self.workspace.remote.server_for(pointer)?;
         let object = store.resumable(oid)?;
         let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
         self.reporter.started(name, size);

@@ -61,7 +61,7 @@ impl Whole {
 impl Run<'_> {
     /// What tells one conversion of a source from another.
     fn identity(&self, path: &BStr, source: Pointer) -> String {
-        let class = self.class(path);
+        let class = self.workspace.class(path);
         let aliases = class.map(|class| ties::Policy::for_architecture(&class).aliases).unwrap_or_default();
         let (options, mut keep) = (self.options, self.options.keep.clone());
         keep.sort();

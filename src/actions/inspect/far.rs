@@ -2,11 +2,11 @@
 
 use std::ffi::OsStr;
 
+use super::super::content::class;
 use super::super::servers::Session;
 use super::super::{Error, Reporter};
-use super::{CONFIG_LIMIT, Inspection, Options, class_in, read};
+use super::{Inspection, Options, read};
 use crate::checkpoint::Headers;
-use crate::read_at::ReadAt as _;
 use crate::remote::hub::is_model;
 use crate::remote::{self, Client, Ranged, Url};
 
@@ -73,9 +73,7 @@ impl Far {
             None => "config.json".to_owned(),
         };
         let url = client.resolve_url(model, revision, &config).ok()?;
-        let text = Ranged::open(client, &url).ok()??;
-        let len = usize::try_from(text.len()).ok().filter(|_| text.len() <= CONFIG_LIMIT)?;
-        class_in(&text.read_vec_at(0, len).ok()?)
+        class(&Ranged::open(client, &url).ok()??)
     }
 }
 

@@ -11,17 +11,14 @@ use std::collections::BTreeMap;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::{Error, names};
+use super::super::{Error, Reporter, content, names};
 use super::Unpublished;
 use crate::git::{Git, history};
-use crate::hash::{Hasher, Oid};
+use crate::hash::Oid;
 use crate::lfs::Pointer;
-use crate::read_at::{FileSource, ReadAt as _};
+use crate::read_at::FileSource;
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors;
-
-/// How much of an object is read at once.
-const STEP: usize = 1 << 20;
 
 /// A file that is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +152,7 @@ impl Past<'_> {
 pub(super) fn prove(
     repo: &Repo,
     files: &[File],
-    is_interrupted: &dyn Fn() -> bool,
+    reporter: &dyn Reporter,
 ) -> Result<Vec<std::path::PathBuf>, Error> {
     let store = repo.store();
     let mut paths = Vec::new();
@@ -165,17 +162,10 @@ pub(super) fn prove(
         let failed = Error::io("read", &place);
         let path = store.find(oid, size).map_err(failed)?.ok_or(Error::NoObject { oid, size })?;
         let object = FileSource::new(std::fs::File::open(&path).map_err(failed)?).map_err(failed)?;
-        let (mut hasher, mut buf, mut at) = (Hasher::default(), vec![0; STEP], 0_u64);
-        while at < size {
-            if is_interrupted() {
-                return Err(Error::Interrupted);
-            }
-            let want = usize::try_from(size - at).unwrap_or(STEP).min(STEP);
-            object.read_exact_at(&mut buf[..want], at).map_err(failed)?;
-            hasher.update(&buf[..want]);
-            at += want as u64;
-        }
-        let (got, _) = hasher.finish();
+        let got = match content::oid(&object, reporter) {
+            Err(_) if reporter.is_interrupted() => return Err(Error::Interrupted),
+            got => got.map_err(failed)?,
+        };
         if got != oid {
             return Err(Error::Unpublished(Unpublished::DamagedObject { path: file.path.clone(), got }));
         }

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::server::Server;
+use super::lfs_remote::Server;
 use super::servers::Session;
 use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::{self, Git, Network, Ref, Remote, fetch, push};
@@ -293,7 +293,7 @@ impl Publisher<'_> {
 
     /// Where the objects of the files are, each of them read and right.
     fn prove(&self, files: &[File]) -> Result<Vec<PathBuf>, Error> {
-        content::prove(self.repo, files, &|| self.session.reporter.is_interrupted())
+        content::prove(self.repo, files, self.session.reporter)
     }
 
     /// Sends what the server lacks.

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::server::Server;
+use super::lfs_remote::Server;
 use super::servers::Session;
 use super::verify::{self, Verified};
 use super::{Error, Note, RemoteNote, Reporter, Servers};
@@ -203,7 +203,7 @@ fn take(
     wish: Wish,
     reporter: &dyn Reporter,
 ) -> Result<How, Error> {
-    let Requests { repo, git, network, head, .. } = requests;
+    let Requests { session, repo, git, network, head, .. } = requests;
     let pieces = take::prepare(repo, request)?;
     let how = match request.base {
         Some(base) if base == request.commit => How::UpToDate,
@@ -222,7 +222,7 @@ fn take(
             merge(git, network, &rev, way)?;
         }
         How::Staged => {
-            take::stage(repo, pieces, reporter)?;
+            take::stage(session, repo, pieces)?;
             return Ok(how);
         }
     }

@@ -6,15 +6,17 @@
 //! given is taken back if the index cannot be written.
 
 use std::fs::File as OnDisk;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::convert::Tracked;
-use super::super::undo::Undo;
-use super::super::{Error, Note, RemoteNote, Reporter, attributes};
+use super::super::content::oid;
+use super::super::placement::{Undo, write_attributes};
+use super::super::servers::Session;
+use super::super::workspace::Workspace;
+use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::{File, PullRequest};
-use crate::hash::{HashingWriter, Oid};
+use crate::hash::Oid;
 use crate::lfs::{Placed, Pointer};
 use crate::read_at::FileSource;
 use crate::repo::{Change, Filter, Mode, ObjectId, Repo};
@@ -94,13 +96,13 @@ fn piece(repo: &Repo, file: &File) -> Result<Piece, Error> {
 }
 
 /// Stages just these files, with the `.gitattributes` that they need.
-pub(super) fn stage(repo: &Repo, pieces: Vec<Piece>, reporter: &dyn Reporter) -> Result<(), Error> {
-    let tracked = Tracked::read(repo, None)?;
+pub(super) fn stage(session: &Session<'_>, repo: &Repo, pieces: Vec<Piece>) -> Result<(), Error> {
+    let workspace = Workspace::open(repo, session)?;
     for piece in &pieces {
-        check_free(repo, &tracked, piece)?;
+        check_free(&workspace, piece)?;
     }
     let mut undo = Undo::new(repo);
-    match give_names(repo, pieces, &mut undo, reporter) {
+    match give_names(repo, pieces, &mut undo, session.reporter) {
         Ok(()) => Ok(()),
         Err(error) => {
             undo.all();
@@ -117,7 +119,7 @@ fn give_names(
 ) -> Result<(), Error> {
     let pointers: Vec<_> =
         pieces.iter().filter(|piece| piece.pointer.is_some()).map(|piece| piece.path.clone()).collect();
-    let (mut changes, notes) = attributes::write(repo, &pointers, undo)?;
+    let (mut changes, notes) = write_attributes(repo, &pointers, undo)?;
     for Piece { path, blob, executable, placed, .. } in pieces {
         undo.give(path.as_bstr(), || Ok(placed.publish(true)?))?;
         let stat_of = Some(repo.target(path.as_bstr())?.path());
@@ -132,24 +134,27 @@ fn give_names(
 }
 
 /// May the path be given to this file?
-fn check_free(repo: &Repo, tracked: &Tracked<'_>, piece: &Piece) -> Result<(), Error> {
+fn check_free(workspace: &Workspace<'_>, piece: &Piece) -> Result<(), Error> {
+    let repo = workspace.repo;
     let in_the_way = || Error::InTheWay { path: piece.path.clone() };
-    if tracked.mode(piece.path.as_bstr()).is_some() {
-        if tracked.is_staged(piece.path.as_bstr(), &piece.blob)? {
-            return same_or_unmodified(repo, tracked, piece);
+    if workspace.mode(piece.path.as_bstr()).is_some() {
+        if workspace.is_staged(piece.path.as_bstr(), &piece.blob)? {
+            return same_or_unmodified(workspace, piece);
         }
         if !repo.is_committed([&piece.path])? {
             return Err(in_the_way());
         }
-        return tracked.check_unmodified(piece.path.as_bstr()).map_err(|_| in_the_way());
+        return workspace.check_unmodified(piece.path.as_bstr()).map_err(|_| in_the_way());
     }
     let is_there = repo.target(piece.path.as_bstr())?.metadata()?.is_some();
     if is_there && !is_same(repo, piece)? { Err(in_the_way()) } else { Ok(()) }
 }
 
-fn same_or_unmodified(repo: &Repo, tracked: &Tracked<'_>, piece: &Piece) -> Result<(), Error> {
-    match tracked.check_unmodified(piece.path.as_bstr()) {
-        Err(Error::Modified) if !is_same(repo, piece)? => Err(Error::InTheWay { path: piece.path.clone() }),
+fn same_or_unmodified(workspace: &Workspace<'_>, piece: &Piece) -> Result<(), Error> {
+    match workspace.check_unmodified(piece.path.as_bstr()) {
+        Err(Error::Modified) if !is_same(workspace.repo, piece)? => {
+            Err(Error::InTheWay { path: piece.path.clone() })
+        }
         Err(Error::Modified) | Ok(()) => Ok(()),
         Err(error) => Err(error),
     }
@@ -165,15 +170,12 @@ fn is_same(repo: &Repo, piece: &Piece) -> Result<bool, Error> {
         return Ok(true);
     }
     match piece.pointer {
-        Some(pointer) if metadata.len() == pointer.size => Ok(hash(&path).map_err(failed)? == pointer.oid),
+        Some(pointer) if metadata.len() == pointer.size => {
+            let file = OnDisk::open(&path).and_then(FileSource::new).map_err(failed)?;
+            Ok(oid(&file, &()).map_err(failed)? == pointer.oid)
+        }
         _ => Ok(false),
     }
-}
-
-fn hash(path: &std::path::Path) -> io::Result<Oid> {
-    let mut out = HashingWriter::new(io::sink());
-    io::copy(&mut OnDisk::open(path)?, &mut out)?;
-    Ok(out.finish().1)
 }
 
 /// Puts the content in the place of the pointers that git has checked out, with the `.gitattributes` that they need.

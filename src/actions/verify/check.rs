@@ -20,10 +20,10 @@ use std::thread;
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::Error;
+use super::super::content::Bytes;
 use super::beside::{Compared, Sides, oid_of};
 use super::identify::identify;
 use super::reading::{Header, Reader, Watched, read_back};
-use super::tree::Content;
 use super::{Finding, Verdict, Verified};
 use crate::checkpoint::{self, Headers, Kind, Plan};
 use crate::hash::Oid;
@@ -42,8 +42,8 @@ pub(super) struct Check<'a> {
 
 /// The two files.
 pub(super) struct Pair {
-    pub(super) file: Content,
-    pub(super) checkpoint: Content,
+    pub(super) file: Bytes,
+    pub(super) checkpoint: Bytes,
     pub(super) class: Option<String>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Pair {
 #[derive(Clone, Copy)]
 struct Work<'a, 'c> {
     check: &'a Check<'c>,
-    file: &'a Content,
+    file: &'a Bytes,
     source: &'a dyn ReadAt,
     pointer: Option<Pointer>,
     /// The source, with what was inflated behind it.
@@ -73,28 +73,20 @@ impl Check<'_> {
         verified.checkpoint_oid = checkpoint.pointer().map(|pointer| pointer.oid);
         let (path, class) = (verified.path.clone(), class.as_deref());
         let name = verified.checkpoint.clone().unwrap_or_default();
-        let verdict = match checkpoint {
-            Content::Here(source) => {
-                let verdict =
-                    self.with(file, &source.file, source.pointer, class, path.as_bstr(), verified)?;
-                source.check_unchanged()?;
-                verdict
-            }
-            Content::Spooled(spooled, pointer) => {
-                self.with(file, spooled, Some(*pointer), class, path.as_bstr(), verified)?
-            }
-            Content::Blob(bytes) => self.with(file, bytes, None, class, path.as_bstr(), verified)?,
-            Content::There(pointer) => {
-                if self.differs_from_afar(*pointer, file, class, verified)? {
+        let pointer = checkpoint.pointer();
+        let verdict = match checkpoint.here() {
+            Ok(source) => self.with(file, source, pointer, class, path.as_bstr(), verified)?,
+            Err(there) => {
+                if self.differs_from_afar(there, file, class, verified)? {
                     return Ok(Verdict::Differs);
                 }
-                let spooled = self.reader.download(name.as_bstr(), *pointer)?;
-                self.with(file, &spooled, Some(*pointer), class, path.as_bstr(), verified)?
+                let spooled = self.reader.download(name.as_bstr(), there)?;
+                let Ok(source) = spooled.here() else { return Err(Error::SourceChanged) };
+                self.with(file, source, pointer, class, path.as_bstr(), verified)?
             }
         };
-        if let Content::Here(source) = file {
-            source.check_unchanged()?;
-        }
+        checkpoint.check_unchanged()?;
+        file.check_unchanged()?;
         Ok(verdict)
     }
 
@@ -102,7 +94,7 @@ impl Check<'_> {
     fn differs_from_afar(
         &self,
         pointer: Pointer,
-        file: &Content,
+        file: &Bytes,
         class: Option<&str>,
         verified: &mut Verified,
     ) -> Result<bool, Error> {
@@ -139,7 +131,7 @@ impl Check<'_> {
 
     fn with(
         &self,
-        file: &Content,
+        file: &Bytes,
         source: &dyn ReadAt,
         pointer: Option<Pointer>,
         class: Option<&str>,
@@ -180,9 +172,9 @@ impl Work<'_, '_> {
             }
         }
         match self.file {
-            Content::There(pointer) if self.check.reader.is_whole_alone(self.file)? => {
+            Bytes::There(pointer) if self.check.reader.is_whole_alone(self.file)? => {
                 verified.downloaded = true;
-                let file = Content::Spooled(self.check.reader.download(self.name, *pointer)?, *pointer);
+                let file = self.check.reader.download(self.name, *pointer)?;
                 Work { file: &file, ..*self }.compare(&conversions, &groups, is_proven, verified)
             }
             _ => self.compare(&conversions, &groups, is_proven, verified),
@@ -251,7 +243,7 @@ impl Work<'_, '_> {
     ) -> Result<Compared, Error> {
         let begins = header.infos.first().map_or(self.file.len(), |info| info.at);
         verified.tensors = header.infos.iter().map(|info| (info.name.clone(), info.bytes)).collect();
-        verified.downloaded |= matches!(self.file, Content::There(_));
+        verified.downloaded |= matches!(self.file, Bytes::There(_));
         let sides = Sides {
             plan: self.plan,
             checkpoint: self.whole,

@@ -27,12 +27,11 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::convert::Far;
+use super::lfs_remote::LfsRemote;
 use super::servers::Session;
 use super::{Error, Reporter, Servers, names};
 use crate::hash::Oid;
 use crate::lfs::Temp;
-use crate::read_at::ReadAt as _;
 use crate::repo::Repo;
 use crate::safetensors;
 use crate::safetensors::compare::Difference;
@@ -40,7 +39,7 @@ use crate::safetensors::conversions::Conversion;
 use crate::safetensors::shard::Index;
 use check::{Check, Pair};
 use reading::Reader;
-use tree::{Content, Tree};
+use tree::Tree;
 
 pub(super) use request::prove;
 pub use request::verify_pull_request;
@@ -159,9 +158,9 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         (None, None) => Tree::Plain(options.cwd.clone()),
     };
     let session = Session::new(&options.servers, reporter);
-    let far = repo.as_ref().map(|repo| Far::new(repo, &session));
+    let server = repo.as_ref().map(|repo| LfsRemote::of(&session, repo, None));
     let spool = || spool(repo.as_ref(), &options.cwd);
-    let reader = Reader { server: far.as_ref(), spool: &spool, reporter };
+    let reader = Reader { server: server.as_ref(), spool: &spool, reporter };
     let check = Check { reader, key: options.key.clone() };
     let mut all = Verifier { check, files: &tree, checkpoints: &tree, done: Vec::new() };
     let (mut files, mut indices) = (BTreeSet::new(), BTreeSet::new());
@@ -335,13 +334,10 @@ impl Verifier<'_> {
     }
 
     fn index(&self, tree: &Tree<'_>, path: &BStr) -> Result<Index, Error> {
-        let failed = |source| Error::Safetensors(safetensors::Error::Io(source));
         let len = |len: u64| usize::try_from(len.min(INDEX_LIMIT)).unwrap_or(0);
-        let text = match tree.open(path)? {
-            Content::Here(source) => source.file.read_vec_at(0, len(source.file.len())).map_err(failed)?,
-            Content::Blob(bytes) => bytes,
-            Content::Spooled(file, _) => file.read_vec_at(0, len(file.len())).map_err(failed)?,
-            Content::There(pointer) => {
+        let text = match tree.open(path)?.here() {
+            Ok(file) => file.read_vec_at(0, len(file.len())).map_err(safetensors::Error::Io)?,
+            Err(pointer) => {
                 let text = self.check.reader.fetch(pointer, len(pointer.size))?;
                 match Oid::of(&text) {
                     got if got == pointer.oid => text,

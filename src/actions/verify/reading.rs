@@ -10,10 +10,9 @@ use std::path::Path;
 
 use bstr::BStr;
 
-use super::super::convert::Far;
-use super::super::server::Server;
+use super::super::content::{Bytes, LocalFile};
+use super::super::lfs_remote::{LfsRemote, Server};
 use super::super::{Error, Reporter};
-use super::tree::Content;
 use super::{Finding, Tensors, Verified};
 use crate::checkpoint::Plan;
 use crate::lfs::{Pointer, Temp};
@@ -29,20 +28,20 @@ const STEP: usize = 1 << 20;
 /// Reads files.
 pub(super) struct Reader<'a> {
     /// Where what is not here is asked for, if anywhere.
-    pub(super) server: Option<&'a Far<'a>>,
+    pub(super) server: Option<&'a LfsRemote<'a>>,
     /// Where temporary files go.
     pub(super) spool: &'a dyn Fn() -> Result<Temp, Error>,
     pub(super) reporter: &'a dyn Reporter,
 }
 
 impl Reader<'_> {
-    pub(super) fn server(&self, Pointer { oid, size }: Pointer) -> Result<&Server<'_>, Error> {
-        let server = self.server.map_or(Ok(None), Far::server)?;
-        server.ok_or(Error::NoObject { oid, size })
+    pub(super) fn server(&self, pointer: Pointer) -> Result<&Server<'_>, Error> {
+        let Pointer { oid, size } = pointer;
+        self.server.ok_or(Error::NoObject { oid, size })?.server_for(pointer)
     }
 
     /// An object in a temporary file that nobody sees.
-    pub(super) fn download(&self, name: &BStr, pointer: Pointer) -> Result<FileSource, Error> {
+    pub(super) fn download(&self, name: &BStr, pointer: Pointer) -> Result<Bytes, Error> {
         let temp = (self.spool)()?;
         let path = temp.path().to_owned();
         self.reporter.started(name, pointer.size);
@@ -53,26 +52,26 @@ impl Reader<'_> {
         });
         self.reporter.finished();
         streamed?;
-        read_back(&temp, &path)
+        let read_back = temp.file().try_clone();
+        let opened = read_back.and_then(|file| LocalFile::opened(name, &path, file, Some(pointer)));
+        opened.map(Bytes::Here).map_err(Error::io("read", &path))
     }
 
     /// Is it on a server that gives whole files alone?
-    pub(super) fn is_whole_alone(&self, file: &Content) -> Result<bool, Error> {
-        match file {
-            Content::There(pointer) => Ok(self.server(*pointer)?.object(*pointer).ranged()?.is_none()),
-            _ => Ok(false),
+    pub(super) fn is_whole_alone(&self, file: &Bytes) -> Result<bool, Error> {
+        match file.here() {
+            Ok(_) => Ok(false),
+            Err(pointer) => Ok(self.server(pointer)?.object(pointer).ranged()?.is_none()),
         }
     }
 
     /// The header of the file; `None` if it is not a safetensors file, which is told.
-    pub(super) fn header(&self, file: &Content, verified: &mut Verified) -> Result<Option<Header>, Error> {
-        let read = match file {
-            Content::Here(source) => safetensors::read(&source.file),
-            Content::Spooled(file, _) => safetensors::read(file),
-            Content::Blob(bytes) => safetensors::read(bytes),
-            Content::There(pointer) => {
+    pub(super) fn header(&self, file: &Bytes, verified: &mut Verified) -> Result<Option<Header>, Error> {
+        let read = match file.here() {
+            Ok(file) => safetensors::read(file),
+            Err(pointer) => {
                 verified.downloaded = true;
-                let object = self.server(*pointer)?.object(*pointer);
+                let object = self.server(pointer)?.object(pointer);
                 let bytes = object.ranged()?.ok_or(Error::NoRanges)?;
                 safetensors::read(&bytes)
             }
@@ -95,7 +94,7 @@ impl Reader<'_> {
     }
 
     /// The names and sizes of a file's tensors; nothing is compared.
-    pub(super) fn names(&self, file: &Content) -> Result<Tensors, Error> {
+    pub(super) fn names(&self, file: &Bytes) -> Result<Tensors, Error> {
         let mut unseen = Verified::default();
         let header = self.header(file, &mut unseen)?;
         let infos = header.into_iter().flat_map(|header| header.infos);
@@ -103,14 +102,10 @@ impl Reader<'_> {
     }
 
     /// Gives the bytes of the file in order.
-    pub(super) fn stream(&self, file: &Content, each: Consumer<'_>) -> Result<(), Error> {
-        let source: &dyn ReadAt = match file {
-            Content::Here(source) => &source.file,
-            Content::Spooled(file, _) => file,
-            Content::Blob(bytes) => bytes,
-            Content::There(pointer) => {
-                return Ok(self.server(*pointer)?.object(*pointer).stream(0, each)?);
-            }
+    pub(super) fn stream(&self, file: &Bytes, each: Consumer<'_>) -> Result<(), Error> {
+        let source = match file.here() {
+            Ok(source) => source,
+            Err(pointer) => return Ok(self.server(pointer)?.object(pointer).stream(0, each)?),
         };
         let mut buffer = vec![0; STEP];
         let mut at = 0;

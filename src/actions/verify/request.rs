@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::convert::Far;
+use super::super::lfs_remote::LfsRemote;
 use super::super::pull::{self, PullRequest, Requests};
 use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
@@ -49,9 +49,9 @@ pub(in crate::actions) fn prove(
     let tree = |commit: ObjectId| Tree::commit(repo, &commit.to_string());
     let (files, checkpoints, now) = (tree(request.commit)?, tree(base)?, tree(requests.head)?);
     requests.complete(needed(request, &checkpoints, &now))?;
-    let far = Far::new(repo, session).of_remote(&requests.remote.name);
+    let server = LfsRemote::of(session, repo, Some(&requests.remote.name));
     let spool = || spool(Some(repo), repo.work_dir());
-    let reader = Reader { server: Some(&far), spool: &spool, reporter: session.reporter };
+    let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
     let check = Check { reader, key: key.map(str::to_owned) };
     let mut all = Verifier { check, files: &files, checkpoints: &checkpoints, done: Vec::new() };
     let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));

@@ -1,4 +1,4 @@
-//! [`Tree`]: the files of the work tree or of a commit, and [`Content`], where the bytes of one are.
+//! [`Tree`]: the files of the work tree or of a commit, and where the bytes of one are.
 //!
 //! Invariant: a pointer stands for its object, and nothing is downloaded to open one. In a repository no symbolic link
 //! is followed.
@@ -9,10 +9,9 @@ use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::convert::{CONFIG_LIMIT, Source, class_in};
+use super::super::content::{Bytes, LocalFile, class};
 use super::super::{Error, names};
 use crate::lfs::Pointer;
-use crate::read_at::{FileSource, ReadAt};
 use crate::repo::{Mode, ObjectId, Repo};
 
 /// The longest file of git itself, not under Git LFS, that is read.
@@ -36,37 +35,6 @@ pub(super) enum Tree<'a> {
     },
     /// Of a directory that is in no repository.
     Plain(PathBuf),
-}
-
-/// Where the bytes of a file are.
-pub(super) enum Content {
-    /// In a file of this machine.
-    Here(Source),
-    /// In git itself.
-    Blob(Vec<u8>),
-    /// On the LFS server.
-    There(Pointer),
-    /// Of the LFS server, in a file that nobody sees.
-    Spooled(FileSource, Pointer),
-}
-
-impl Content {
-    pub(super) fn len(&self) -> u64 {
-        match self {
-            Self::Here(source) => source.file.len(),
-            Self::Blob(bytes) => ReadAt::len(bytes),
-            Self::There(pointer) => pointer.size,
-            Self::Spooled(file, _) => file.len(),
-        }
-    }
-
-    pub(super) fn pointer(&self) -> Option<Pointer> {
-        match self {
-            Self::Here(source) => source.pointer,
-            Self::Blob(_) => None,
-            Self::There(pointer) | Self::Spooled(_, pointer) => Some(*pointer),
-        }
-    }
 }
 
 impl<'a> Tree<'a> {
@@ -107,36 +75,31 @@ impl<'a> Tree<'a> {
     }
 
     /// Opens a file, or says what the server would have to be asked for.
-    pub(super) fn open(&self, path: &BStr) -> Result<Content, Error> {
+    pub(super) fn open(&self, path: &BStr) -> Result<Bytes, Error> {
         let opened = match self {
             Self::Plain(dir) => {
                 let file = dir.join(path.to_path().map_err(|_| Error::NotFound)?);
-                Source::plain(None, path, file).map(Content::Here)
+                LocalFile::plain(None, path, &file).map(Bytes::Here)
             }
-            Self::Work { repo, files } => match Source::work_tree(repo, path, None) {
+            Self::Work { repo, files } => match LocalFile::work_tree(repo, path, None) {
                 // A sparse checkout leaves it out.
                 Err(Error::NotFound) => self.in_git(repo, files, path),
-                opened => opened.map(Content::Here),
+                opened => opened.map(Bytes::Here),
             },
             Self::Commit { repo, files } => self.in_git(repo, files, path),
         };
         match opened {
-            Err(Error::NoObject { oid, size }) => Ok(Content::There(Pointer { oid, size })),
+            Err(Error::NoObject { oid, size }) => Ok(Bytes::There(Pointer { oid, size })),
             opened => opened,
         }
     }
 
-    fn in_git(
-        &self,
-        repo: &Repo,
-        files: &BTreeMap<BString, ObjectId>,
-        path: &BStr,
-    ) -> Result<Content, Error> {
+    fn in_git(&self, repo: &Repo, files: &BTreeMap<BString, ObjectId>, path: &BStr) -> Result<Bytes, Error> {
         let blob = files.get(path).ok_or(Error::NotFound)?;
         let bytes = repo.blob(*blob, MAX_BLOB)?;
         match Pointer::parse(&bytes) {
-            Ok(pointer) => Source::object(self.repo(), path, pointer).map(Content::Here),
-            Err(_) => Ok(Content::Blob(bytes)),
+            Ok(pointer) => LocalFile::object(self.repo(), path, pointer).map(Bytes::Here),
+            Err(_) => Ok(Bytes::Blob(bytes)),
         }
     }
 
@@ -181,14 +144,6 @@ impl<'a> Tree<'a> {
 
     /// The model's class, by the `config.json` beside a checkpoint.
     pub(super) fn class_of(&self, path: &BStr) -> Option<String> {
-        let config = names::beside(path, b"config.json");
-        match self.open(config.as_bstr()).ok()? {
-            Content::Here(source) if source.file.len() <= CONFIG_LIMIT => {
-                let len = usize::try_from(source.file.len()).ok()?;
-                class_in(&source.file.read_vec_at(0, len).ok()?)
-            }
-            Content::Blob(bytes) => class_in(&bytes),
-            _ => None,
-        }
+        class(self.open(names::beside(path, b"config.json").as_bstr()).ok()?.here().ok()?)
     }
 }

@@ -1,10 +1,13 @@
-//! [`Undo`]: names of the work tree that were given, and can be taken back.
+//! Names that are given in the work tree together, and taken back together: [`Undo`], and the `.gitattributes` that new
+//! files under Git LFS need, with what is to be staged of them.
+//!
+//! Invariant: what had a name before has it again after [`Undo::all`]. The index is not written here.
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::Error;
+use super::{Error, Note};
 use crate::lfs::Kept;
-use crate::repo::Repo;
+use crate::repo::{AttributesChange, Change, Repo};
 
 /// The names that were given, and what had them before.
 pub(super) struct Undo<'a> {
@@ -56,5 +59,35 @@ impl<'a> Undo<'a> {
                 None => self.repo.remove_file(path.as_bstr()).map_err(Error::from),
             };
         }
+    }
+}
+
+/// Writes the `.gitattributes` of the work tree. Returns what is to be staged, and what is to be said of them.
+pub(super) fn write_attributes(
+    repo: &Repo,
+    outputs: &[BString],
+    undo: &mut Undo<'_>,
+) -> Result<(Vec<Change>, Vec<Note>), Error> {
+    let (mut changes, mut notes) = (Vec::new(), Vec::new());
+    for change in repo.plan_attributes(outputs)? {
+        notes.push(attributes_note(&change));
+        let AttributesChange { path, content, blob, executable, is_clean, .. } = change;
+        if let Some(content) = content {
+            undo.write(path.as_bstr(), &content)?;
+        }
+        let file = repo.target(path.as_bstr())?.path();
+        let stat_of = is_clean.then_some(file);
+        changes.extend(blob.map(|blob| Change::Add { path, blob, stat_of, executable }));
+    }
+    Ok((changes, notes))
+}
+
+/// What is said of a `.gitattributes`.
+pub(super) fn attributes_note(change: &AttributesChange) -> Note {
+    let (path, has_unstaged_changes) = (change.path.clone(), change.has_other_changes);
+    if change.content.is_some() {
+        Note::AttributesChanged { path, has_unstaged_changes }
+    } else {
+        Note::AttributesStaged { path, has_unstaged_changes }
     }
 }

@@ -1,8 +1,9 @@
-//! [`Server`]: the LFS server behind a repository, as its configuration and the person's say.
+//! [`LfsRemote`]: the LFS server of a remote, as the configuration of the repository and the person's say, and the progress
+//! of what it sends and takes.
 //!
-//! Nothing is asked before the first object is read.
+//! Invariant: it is found when the first object is missing, and nothing is asked before the first object is read.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +15,47 @@ use crate::lfs::{Incomplete, Pointer};
 use crate::remote::{self, Client, Config, Endpoint, Object, Operation, Remotes, Uploaded};
 use crate::repo::Repo;
 
-/// The LFS server behind a repository.
+/// The LFS server of a remote, if there is one that may be asked.
+pub(super) struct LfsRemote<'a> {
+    repo: &'a Repo,
+    session: &'a Session<'a>,
+    /// Which, if not the one that git-lfs would take.
+    name: Option<&'a str>,
+    server: OnceCell<Option<Server<'a>>>,
+}
+
+impl<'a> LfsRemote<'a> {
+    /// The server of the remote of this name, or of the one that git-lfs would take.
+    pub(super) fn of(session: &'a Session<'a>, repo: &'a Repo, name: Option<&'a str>) -> Self {
+        Self { repo, session, name, server: OnceCell::new() }
+    }
+
+    /// The server. `None` offline, and where no remote says where it is.
+    ///
+    /// # Errors
+    /// A configuration that names none that may be asked.
+    pub(super) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
+        if self.server.get().is_none() {
+            let is_asked = !self.session.is_offline();
+            let found = match is_asked.then(|| Server::of(self.session, self.repo, self.name)).transpose() {
+                Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
+                found => found?,
+            };
+            let _first = self.server.set(found);
+        }
+        Ok(self.server.get().and_then(Option::as_ref))
+    }
+
+    /// The server that an object is asked for.
+    ///
+    /// # Errors
+    /// [`Error::NoObject`] if there is none.
+    pub(super) fn server_for(&self, Pointer { oid, size }: Pointer) -> Result<&Server<'a>, Error> {
+        self.server()?.ok_or(Error::NoObject { oid, size })
+    }
+}
+
+/// A server that was found.
 pub(super) struct Server<'a> {
     client: Client<'a>,
     endpoint: Endpoint,
@@ -23,7 +64,7 @@ pub(super) struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// The server of the remote that git-lfs would take, or of the one named.
+    /// The server of the remote of this name, or of the one that git-lfs would take.
     pub(super) fn of(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>) -> Result<Self, Error> {
         Self::new(session, repo, remote, false)
     }

@@ -1,0 +1,229 @@
+//! Where the bytes of a file are: [`LocalFile`], [`Located`], [`Bytes`]; and what every action reads of one: its oid, a small
+//! text, the class of a model.
+//!
+//! Invariant: in a repository no symbolic link is followed to open one. No server is asked, and nobody is compared.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bstr::{BStr, BString};
+
+use super::{Error, Reporter};
+use crate::hash::{Hasher, Oid};
+use crate::lfs::{Pointer, pointer};
+use crate::read_at::{FileSource, ReadAt};
+use crate::repo::Repo;
+
+/// How much is read at once.
+const STEP: usize = 1 << 20;
+
+/// A file of this machine.
+#[derive(Debug)]
+pub(super) struct LocalFile {
+    /// As the user knows it.
+    pub(super) name: BString,
+    /// Where it is: in the work tree, in the LFS store, …
+    pub(super) path: PathBuf,
+    pub(super) file: FileSource,
+    /// What its pointer promises.
+    pub(super) pointer: Option<Pointer>,
+    stamp: (u64, Option<SystemTime>),
+}
+
+impl LocalFile {
+    /// A file as it is.
+    pub(super) fn open(name: &BStr, path: &Path, pointer: Option<Pointer>) -> Result<Self, Error> {
+        let failed = Error::io("open", path);
+        let file = File::open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(Error::NotFound);
+        }
+        Self::opened(name, path, file, pointer).map_err(failed)
+    }
+
+    /// A file that is open.
+    pub(super) fn opened(name: &BStr, path: &Path, file: File, pointer: Option<Pointer>) -> io::Result<Self> {
+        let stamp = stamp(&file)?;
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            file: FileSource::new(file)?,
+            pointer,
+            stamp,
+        })
+    }
+
+    /// A file as it is, or, if it is a pointer and there is a repository, the object behind it.
+    pub(super) fn plain(repo: Option<&Repo>, name: &BStr, path: &Path) -> Result<Self, Error> {
+        let source = Self::open(name, path, None).map_err(absent)?;
+        match source.as_pointer() {
+            Some(pointer) => Self::object(repo, name, pointer),
+            None => Ok(source),
+        }
+    }
+
+    /// The object that a pointer names, from the store.
+    pub(super) fn object(repo: Option<&Repo>, name: &BStr, pointer: Pointer) -> Result<Self, Error> {
+        let missing = Error::NoObject { oid: pointer.oid, size: pointer.size };
+        let Some(repo) = repo else { return Err(missing) };
+        let store = repo.store();
+        let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
+        let path = found.ok_or(missing)?;
+        Self::open(name, &path, Some(pointer))
+    }
+
+    /// A file of the work tree of `repo`; `pointer` is what the index says of it.
+    pub(super) fn work_tree(repo: &Repo, name: &BStr, pointer: Option<Pointer>) -> Result<Self, Error> {
+        let target = repo.target(name)?;
+        match target.metadata() {
+            Ok(Some(metadata)) if metadata.is_file() => {}
+            Ok(Some(metadata)) if metadata.is_symlink() => return Err(Error::Symlink),
+            Ok(_) => return Err(Error::NotFound),
+            Err(error) => return Err(error.into()),
+        }
+        let source = Self::open(name, &target.path(), pointer).map_err(absent)?;
+        match source.as_pointer() {
+            Some(pointer) => Self::object(Some(repo), name, pointer),
+            None => Ok(source),
+        }
+    }
+
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.file.len()
+    }
+
+    /// The file's own text as a pointer, if it is one.
+    fn as_pointer(&self) -> Option<Pointer> {
+        Pointer::parse(&text(&self.file, pointer::MAX_LEN as u64 - 1)?).ok()
+    }
+
+    /// Is the file the one that was opened, with the content it had then?
+    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
+        match stamp(self.file.file()) {
+            Ok(now) if now == self.stamp => Ok(()),
+            _ => Err(Error::SourceChanged),
+        }
+    }
+}
+
+fn absent(error: Error) -> Error {
+    match error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Error::NotFound,
+        error => error,
+    }
+}
+
+fn stamp(file: &File) -> io::Result<(u64, Option<SystemTime>)> {
+    let metadata = file.metadata()?;
+    Ok((metadata.len(), metadata.modified().ok()))
+}
+
+/// Where the bytes of a tracked file are.
+pub(super) enum Located {
+    /// On this machine.
+    Here(LocalFile),
+    /// On the LFS server.
+    There(Pointer),
+}
+
+impl Located {
+    /// What its pointer promises.
+    pub(super) fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Here(file) => file.pointer,
+            Self::There(pointer) => Some(*pointer),
+        }
+    }
+
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Here(file) => file.size(),
+            Self::There(pointer) => pointer.size,
+        }
+    }
+}
+
+/// The bytes of a file of a tree.
+pub(super) enum Bytes {
+    /// In a file of this machine.
+    Here(LocalFile),
+    /// In git itself.
+    Blob(Vec<u8>),
+    /// On the LFS server.
+    There(Pointer),
+}
+
+impl Bytes {
+    /// What can be read, or else the pointer to what a server has.
+    pub(super) fn here(&self) -> Result<&dyn ReadAt, Pointer> {
+        match self {
+            Self::Here(file) => Ok(&file.file),
+            Self::Blob(bytes) => Ok(bytes),
+            Self::There(pointer) => Err(*pointer),
+        }
+    }
+
+    /// Their number.
+    pub(super) fn len(&self) -> u64 {
+        self.here().map_or_else(|pointer| pointer.size, ReadAt::len)
+    }
+
+    /// What their pointer promises.
+    pub(super) fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Here(file) => file.pointer,
+            Self::Blob(_) => None,
+            Self::There(pointer) => Some(*pointer),
+        }
+    }
+
+    /// As [`LocalFile::check_unchanged`].
+    pub(super) fn check_unchanged(&self) -> Result<(), Error> {
+        match self {
+            Self::Here(file) => file.check_unchanged(),
+            Self::Blob(_) | Self::There(_) => Ok(()),
+        }
+    }
+}
+
+/// The SHA-256 of all bytes of a file.
+///
+/// # Errors
+/// What keeps it from being read; [`io::ErrorKind::Interrupted`] if the person asks to stop.
+pub(super) fn oid(file: &dyn ReadAt, reporter: &dyn Reporter) -> io::Result<Oid> {
+    let (mut hasher, mut buffer, mut at) = (Hasher::default(), vec![0; STEP], 0_u64);
+    while at < file.len() {
+        if reporter.is_interrupted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let len = usize::try_from(file.len() - at).unwrap_or(STEP).min(STEP);
+        file.read_exact_at(&mut buffer[..len], at)?;
+        hasher.update(&buffer[..len]);
+        at += len as u64;
+    }
+    Ok(hasher.finish().0)
+}
+
+/// All of a small file; `None` if it is longer than `limit`, or cannot be read.
+pub(super) fn text(file: &dyn ReadAt, limit: u64) -> Option<Vec<u8>> {
+    let len = usize::try_from(file.len()).ok().filter(|_| file.len() <= limit)?;
+    file.read_vec_at(0, len).ok()
+}
+
+/// The longest `config.json` that is read.
+pub(super) const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// The model's class by its `config.json`: `architectures[0]`. What is not so is no class.
+pub(super) fn class(config: &dyn ReadAt) -> Option<String> {
+    let config: serde_json::Value = serde_json::from_slice(&text(config, CONFIG_LIMIT)?).ok()?;
+    Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
+}
+
+/// The same by the `config.json` that lies beside a file on the disk.
+pub(super) fn class_beside(path: &Path) -> Option<String> {
+    class(&FileSource::new(File::open(path.with_file_name("config.json")).ok()?).ok()?)
+}

@@ -1,0 +1,173 @@
+//! Which files are to be converted: the named ones, or every file of the index that holds torch weights.
+//!
+//! What a file holds is judged by its content, an LFS pointer by the object behind it; the name decides
+//! only where the content cannot be seen, and where it promises what the content does not hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::content::Located;
+use super::super::workspace::Workspace;
+use super::super::{Error, Reason, names};
+use super::sets::{Candidate, Unit, group, named_sets};
+use super::{Options, Outcomes};
+use crate::checkpoint::{self, Kind};
+use crate::lfs::place;
+use crate::read_at::ReadAt;
+use crate::repo::{self, Mode};
+
+/// Every unit that `options` ask for. What is not to be converted goes to `outcomes`.
+pub(super) fn units(
+    workspace: &Workspace<'_>,
+    options: &Options,
+    outcomes: &mut Outcomes<'_>,
+) -> Result<Vec<Unit>, Error> {
+    let mut found = BTreeMap::new();
+    let mut indices = BTreeSet::new();
+    if options.paths.is_empty() {
+        search(workspace, b"", &mut found, &mut indices, outcomes)?;
+    }
+    for given in &options.paths {
+        let path = workspace.repo.path_of(&options.cwd, given)?;
+        let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
+        let is_dir = path.is_empty() || workspace.entries.keys().any(|tracked| tracked.starts_with(&dir));
+        if names::is_index(path.as_bstr()) {
+            indices.insert(path);
+        } else if is_dir {
+            search(workspace, &dir, &mut found, &mut indices, outcomes)?;
+        } else {
+            named(workspace, path, &mut found, outcomes)?;
+        }
+    }
+    named_sets(workspace, options, &mut found, &mut indices, outcomes)?;
+    group(workspace, found, indices, outcomes)
+}
+
+fn named(
+    workspace: &Workspace<'_>,
+    path: BString,
+    found: &mut BTreeMap<BString, Candidate>,
+    outcomes: &mut Outcomes<'_>,
+) -> Result<(), Error> {
+    match workspace.find(path.as_bstr()) {
+        // It is opened again when its turn comes: there may be more files than a process may hold open.
+        Ok(_) => {
+            found.insert(path.clone(), Candidate { path, named: true });
+            Ok(())
+        }
+        // A directory in which nothing is tracked.
+        Err(Error::Place(place::Error::InTheWay { .. })) => outcomes.fail(path.as_bstr(), Error::NotFound),
+        Err(error) => outcomes.fail(path.as_bstr(), error),
+    }
+}
+
+/// Looks through the index below `dir`, which is empty or ends with a slash.
+fn search(
+    workspace: &Workspace<'_>,
+    dir: &[u8],
+    found: &mut BTreeMap<BString, Candidate>,
+    indices: &mut BTreeSet<BString>,
+    outcomes: &mut Outcomes<'_>,
+) -> Result<(), Error> {
+    for path in workspace.unmerged.iter().filter(|path| path.starts_with(dir)) {
+        if names::is_weight_like(path.as_bstr()) && !names::is_training_state(path.as_bstr()) {
+            outcomes.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
+        }
+    }
+    for (path, entry) in workspace.entries.iter().filter(|(path, _)| path.starts_with(dir)) {
+        if names::is_index(path.as_bstr()) {
+            indices.insert(path.clone());
+            continue;
+        }
+        let weight_like = names::is_weight_like(path.as_bstr());
+        let training_state = names::is_training_state(path.as_bstr());
+        if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
+            continue;
+        }
+        let content = workspace.find(path.as_bstr());
+        let is_far = matches!(content, Ok(Located::There(_)) | Err(Error::NoObject { .. }));
+        if weight_like && training_state && is_far {
+            outcomes.skip(path.as_bstr(), Reason::TrainingState);
+            continue;
+        }
+        let verdict = match content.and_then(|content| judge(workspace, path.as_bstr(), &content)) {
+            Ok(verdict) => verdict,
+            // What is behind the name is unknown: only the name can say whether it matters.
+            Err(error) if weight_like && !training_state => {
+                outcomes.fail(path.as_bstr(), error)?;
+                continue;
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(_) => continue,
+        };
+        match verdict {
+            Detected::Weights | Detected::State if training_state => {
+                outcomes.skip(path.as_bstr(), Reason::TrainingState);
+            }
+            Detected::Weights => {
+                let path = path.clone();
+                found.entry(path.clone()).or_insert(Candidate { path, named: false });
+            }
+            Detected::State => outcomes.skip(path.as_bstr(), Reason::NoTensors),
+            Detected::BrokenPromise(kind) => {
+                outcomes.fail(path.as_bstr(), checkpoint::Error::NotCheckpoint { kind }.into())?;
+            }
+            Detected::Other => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the content of a file says; of one on the server as much as is needed is read.
+fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<Detected, Error> {
+    let pointer = match located {
+        Located::Here(file) => return Ok(detect(path, &file.file)),
+        Located::There(pointer) => *pointer,
+    };
+    let Some(server) = workspace.remote.server()?.filter(|_| !names::is_of_another_kind(path)) else {
+        return Ok(Detected::Other);
+    };
+    // What a run began to convert was judged by it; what is wrong with it is seen when it is planned.
+    if names::is_weight_like(path) && workspace.repo.store().journal(pointer.oid).is_some() {
+        return Ok(Detected::Weights);
+    }
+    match server.object(pointer).ranged()? {
+        Some(bytes) => Ok(detect(path, &bytes)),
+        // It would have to be downloaded whole to be seen.
+        None if names::is_weight_like(path) => Ok(Detected::Weights),
+        None => Ok(Detected::Other),
+    }
+}
+
+/// What the content of a file says.
+enum Detected {
+    /// Torch weights.
+    Weights,
+    /// A pickle of torch without a storage.
+    State,
+    /// Something else, although the name promises weights.
+    BrokenPromise(Kind),
+    /// Something else.
+    Other,
+}
+
+/// What a file is, by its content where that can say it.
+fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
+    match Kind::of(file) {
+        Ok(Kind::Legacy) => Detected::Weights,
+        // Any archive is a zip; torch's has a pickle in it.
+        Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Detected::Weights,
+        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => {
+            if checkpoint::is_plain_pickle(file) {
+                Detected::State
+            } else {
+                Detected::BrokenPromise(kind)
+            }
+        }
+        Ok(Kind::Tar) if checkpoint::is_torch_tar(file) => Detected::Weights,
+        Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
+        Ok(kind) if names::promises_weights(path) => Detected::BrokenPromise(kind),
+        _ => Detected::Other,
+    }
+}

@@ -1,0 +1,167 @@
+//! [`Unit`]: what is converted together: a file, or the shards of a set, by their index.
+//!
+//! Invariant: no shard of a set that is asked for is converted without the others. It does not look into the shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::content::Located;
+use super::super::workspace::Workspace;
+use super::super::{Error, names};
+use super::{Options, Outcomes};
+use crate::read_at::ReadAt as _;
+use crate::safetensors::shard::{self, Index};
+
+/// A file to convert.
+pub(super) struct Candidate {
+    pub(super) path: BString,
+    /// Was it named, so that it is no use to skip it?
+    pub(super) named: bool,
+}
+
+/// Files that are converted together: one, or the shards of a set.
+pub(super) struct Unit {
+    pub(super) files: Vec<Candidate>,
+    pub(super) set: Option<ShardedCheckpoint>,
+}
+
+/// The shards of a checkpoint, by their index.
+pub(super) struct ShardedCheckpoint {
+    /// The path of its index.
+    pub(super) index: BString,
+    pub(super) content: Index,
+}
+
+/// Shards that were all named are their set. Of one whose others stay none can be removed: its index would name
+/// what is no more.
+pub(super) fn named_sets(
+    workspace: &Workspace<'_>,
+    options: &Options,
+    found: &mut BTreeMap<BString, Candidate>,
+    indices: &mut BTreeSet<BString>,
+    outcomes: &mut Outcomes<'_>,
+) -> Result<(), Error> {
+    let dirs: BTreeSet<_> = found.keys().map(|path| names::beside(path.as_bstr(), b"")).collect();
+    let is_near = |path: &BString| dirs.contains(&names::beside(path.as_bstr(), b""));
+    let is_index = |path: &BString| names::is_index(path.as_bstr()) && is_near(path);
+    let others: Vec<_> =
+        workspace.entries.keys().filter(|path| is_index(path) && !indices.contains(*path)).cloned().collect();
+    let (mut whole, mut refused) = (BTreeMap::new(), BTreeMap::new());
+    for index in others {
+        let content = match read_index(workspace, &index) {
+            Ok(content) => content,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            // It says of no file that it is a shard.
+            Err(_) => continue,
+        };
+        let shards = content.weight_map.values();
+        let shards: BTreeSet<_> =
+            shards.map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+        let (named, others): (Vec<_>, Vec<_>) =
+            shards.into_iter().partition(|shard| found.contains_key(shard));
+        match others.into_iter().next() {
+            None if !named.is_empty() => {
+                whole.insert(index, named);
+            }
+            Some(shard) if options.replace => {
+                refused.extend(named.into_iter().map(|path| (path, shard.clone())));
+            }
+            _ => {}
+        }
+    }
+    // What one index keeps from being removed, no other may remove, and so on with the rest of that.
+    let keeper = |shards: &Vec<BString>, refused: &BTreeMap<BString, BString>| {
+        shards.iter().find_map(|path| refused.get(path)).cloned()
+    };
+    while let Some((index, shard)) =
+        whole.iter().find_map(|(index, shards)| Some((index.clone(), keeper(shards, &refused)?)))
+    {
+        for path in whole.remove(&index).into_iter().flatten() {
+            refused.entry(path).or_insert_with(|| shard.clone());
+        }
+    }
+    indices.extend(whole.into_keys());
+    for (path, shard) in refused {
+        found.remove(&path);
+        outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard })?;
+    }
+    Ok(())
+}
+
+/// Puts the shards of each set together.
+pub(super) fn group(
+    workspace: &Workspace<'_>,
+    mut found: BTreeMap<BString, Candidate>,
+    indices: BTreeSet<BString>,
+    outcomes: &mut Outcomes<'_>,
+) -> Result<Vec<Unit>, Error> {
+    let mut units = Vec::new();
+    for index in indices {
+        match set(workspace, &index, &mut found) {
+            Ok(unit) => units.push(unit),
+            Err(error) => {
+                outcomes.fail(index.as_bstr(), error)?;
+                // Which shards are in the set is told by their names alone then.
+                let members: Vec<_> =
+                    found.keys().filter(|path| names::is_shard_of(path, &index)).cloned().collect();
+                for path in members {
+                    found.remove(&path);
+                    outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard: index.clone() })?;
+                }
+            }
+        }
+    }
+    units.extend(found.into_values().map(|file| Unit { files: vec![file], set: None }));
+    Ok(units)
+}
+
+/// Reads a shard index.
+fn read_index(workspace: &Workspace<'_>, index: &BString) -> Result<Index, Error> {
+    if let Located::There(pointer) = workspace.find(index.as_bstr())? {
+        let server = workspace.remote.server_for(pointer)?;
+        server.download(workspace.repo, &[(index.as_bstr(), pointer)], &())?;
+    }
+    let source = workspace.local(index.as_bstr())?;
+    let (len, limit) = (source.file.len(), shard::MAX_LEN);
+    if len > limit {
+        return Err(shard::Error::Length { len, limit }.into());
+    }
+    let len = usize::try_from(len).unwrap_or(0);
+    let text = source.file.read_vec_at(0, len).map_err(Error::io("read", &source.path))?;
+    let content = Index::parse(&text)?;
+    content.check_checkpoints()?;
+    Ok(content)
+}
+
+fn set(
+    workspace: &Workspace<'_>,
+    index: &BString,
+    found: &mut BTreeMap<BString, Candidate>,
+) -> Result<Unit, Error> {
+    let content = read_index(workspace, index)?;
+    let named: BTreeSet<&String> = content.weight_map.values().collect();
+    let mut paths: BTreeSet<_> =
+        named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
+    // Of one that was changed since, only the names tell which shards are in the set, too.
+    if workspace.check_unmodified(index.as_bstr()).is_err() {
+        paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
+    }
+    // All are taken out, so that none is converted alone when another is missing.
+    for path in &paths {
+        found.remove(path);
+    }
+    let mut shards = Vec::new();
+    for path in &paths {
+        match workspace.find(path.as_bstr()) {
+            Ok(_) => {}
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(why) => shards.push((path.clone(), why)),
+        }
+    }
+    if !shards.is_empty() {
+        return Err(Error::MissingShards { shards });
+    }
+    let files = paths.into_iter().map(|path| Candidate { path, named: true }).collect();
+    Ok(Unit { files, set: Some(ShardedCheckpoint { index: index.clone(), content }) })
+}

@@ -1,0 +1,181 @@
+//! [`Workspace`]: a repository, read only: its index by path, its work tree, and where the bytes of its files are.
+//!
+//! Invariant: nothing is written, and a server is looked for when the first object is missing. It knows the options of no
+//! command.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::content::{CONFIG_LIMIT, LocalFile, Located, class, oid, text};
+use super::lfs_remote::LfsRemote;
+use super::servers::Session;
+use super::{Error, names};
+use crate::lfs::{Pointer, pointer};
+use crate::read_at::{FileSource, ReadAt as _};
+use crate::repo::{self, Entry, Mode, ObjectId, Repo};
+
+/// A repository and what its index has, by path.
+pub(super) struct Workspace<'a> {
+    pub(super) repo: &'a Repo,
+    pub(super) session: &'a Session<'a>,
+    /// Where objects are that are not here.
+    pub(super) remote: LfsRemote<'a>,
+    pub(super) entries: BTreeMap<BString, Entry>,
+    /// Paths in a merge conflict.
+    pub(super) unmerged: BTreeSet<BString>,
+}
+
+impl<'a> Workspace<'a> {
+    pub(super) fn open(repo: &'a Repo, session: &'a Session<'a>) -> Result<Self, Error> {
+        let (merged, unmerged): (Vec<_>, Vec<_>) =
+            repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
+        let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        let unmerged = unmerged.into_iter().map(|entry| entry.path).collect();
+        Ok(Self { repo, session, remote: LfsRemote::of(session, repo, None), entries, unmerged })
+    }
+
+    pub(super) fn contains(&self, path: &BStr) -> bool {
+        self.entries.contains_key(path)
+    }
+
+    /// What kind of thing the index has at a path.
+    pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
+        self.entries.get(path).map(|entry| entry.mode)
+    }
+
+    /// The pointer that the index has at a path.
+    pub(super) fn staged_pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
+        self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry.id))
+    }
+
+    /// Has the index this content at a path?
+    pub(super) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(false) };
+        let len = content.len() as u64;
+        let same_size = self.repo.blob_size(entry.id)? == Some(len);
+        Ok(same_size && self.repo.blob(entry.id, len)? == content)
+    }
+
+    /// The pointer that a blob is, if it is one.
+    pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
+        Ok(self.repo.pointer(blob)?)
+    }
+
+    /// The bytes of a tracked file that are here: the object behind its pointer, or else the file itself.
+    pub(super) fn local(&self, path: &BStr) -> Result<LocalFile, Error> {
+        if self.unmerged.contains(path) {
+            return Err(repo::Error::Unmerged { path: path.to_owned() }.into());
+        }
+        let Some(entry) = self.entries.get(path) else { return LocalFile::work_tree(self.repo, path, None) };
+        match entry.mode {
+            Mode::Symlink => return Err(Error::Symlink),
+            Mode::Submodule => return Err(Error::NotFound),
+            Mode::File | Mode::Executable => {}
+        }
+        let Some(pointer) = self.pointer(entry.id)? else {
+            return LocalFile::work_tree(self.repo, path, None);
+        };
+        match LocalFile::object(Some(self.repo), path, pointer) {
+            // The content may be in the work tree alone; then its oid is proven as it is read.
+            Err(missing @ Error::NoObject { .. }) => {
+                match LocalFile::work_tree(self.repo, path, Some(pointer)) {
+                    Ok(source) => Ok(source),
+                    Err(Error::NotFound) => Err(missing),
+                    Err(error) => Err(error),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    /// The bytes of a tracked file, or what the server would have to be asked for.
+    pub(super) fn find(&self, path: &BStr) -> Result<Located, Error> {
+        match self.local(path) {
+            Ok(source) => Ok(Located::Here(source)),
+            Err(missing @ Error::NoObject { oid, size }) => match self.remote.server()? {
+                Some(_) => Ok(Located::There(Pointer { oid, size })),
+                None => Err(missing),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Is the file of the work tree, if there is one, what the index says of it?
+    pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(()) };
+        let target = self.repo.target(path)?;
+        let file = match target.metadata()? {
+            None => return Ok(()),
+            Some(_) if entry.is_unchanged(&target.path()) => return Ok(()),
+            Some(metadata) if metadata.is_file() => target.path(),
+            Some(_) => return Err(Error::Modified),
+        };
+        if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
+    }
+
+    /// Is a file what a blob says: the blob itself, or the object that it points to?
+    pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
+        let failed = Error::io("read", file);
+        let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
+        Ok(match self.pointer(blob)? {
+            Some(pointer) if content.len() == pointer.size => {
+                oid(&content, &()).map_err(failed)? == pointer.oid
+            }
+            Some(pointer) if content.len() < pointer::MAX_LEN as u64 => {
+                let text =
+                    content.read_vec_at(0, usize::try_from(content.len()).unwrap_or(0)).map_err(failed)?;
+                Pointer::parse(&text).is_ok_and(|other| other == pointer)
+            }
+            Some(_) => false,
+            // Blobs beyond this are not held in memory to be compared.
+            None if content.len() > 1 << 30 => false,
+            None => {
+                let len = usize::try_from(content.len()).unwrap_or(0);
+                let same_size = self.repo.blob_size(blob)? == Some(content.len());
+                same_size
+                    && self.repo.blob(blob, content.len())? == content.read_vec_at(0, len).map_err(failed)?
+            }
+        })
+    }
+
+    /// A small file: of the work tree, or else as the index has it.
+    fn text(&self, path: &BStr, limit: u64) -> Option<Vec<u8>> {
+        let on_disk =
+            self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
+        let entry = self.entries.get(path).filter(|_| !on_disk);
+        if let Some((entry, None)) = entry.map(|entry| (entry, self.pointer(entry.id).ok().flatten())) {
+            self.repo.blob(entry.id, limit).ok()
+        } else {
+            text(&self.local(path).ok()?.file, limit)
+        }
+    }
+
+    /// The model's class, by the `config.json` beside a checkpoint.
+    pub(super) fn class(&self, path: &BStr) -> Option<String> {
+        class(&self.text(names::beside(path, b"config.json").as_bstr(), CONFIG_LIMIT)?)
+    }
+
+    /// The size in bytes of all files of the index that are named as checkpoints are, and would be converted: as their
+    /// pointers say it, or as they are. With `force` also of those whose safetensors file is there.
+    pub(super) fn weight(&self, force: bool) -> Result<u64, Error> {
+        let is_meant = |path: &BStr| {
+            names::is_weight_like(path)
+                && !names::is_training_state(path)
+                && (force || !self.contains(names::safetensors(path).as_bstr()))
+        };
+        let mut total = 0_u64;
+        for (_, entry) in self.entries.iter().filter(|(path, _)| is_meant(path.as_bstr())) {
+            if matches!(entry.mode, Mode::File | Mode::Executable) {
+                let size = match self.pointer(entry.id)? {
+                    Some(pointer) => pointer.size,
+                    None => self.repo.blob_size(entry.id)?.unwrap_or(0),
+                };
+                total = total.saturating_add(size);
+            }
+        }
+        Ok(total)
+    }
+}
