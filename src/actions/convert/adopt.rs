@@ -31,7 +31,7 @@ pub struct Adopted {
 impl Run<'_> {
     /// Lets somebody look for such a commit. Tells the outcomes that were kept until this is known.
     pub(super) fn look_for_same(&mut self) -> Result<(), Error> {
-        let outcomes = self.outcomes.all.iter().filter(|outcome| outcome.status == Status::Converted);
+        let outcomes = self.ledger.outcomes.iter().filter(|outcome| outcome.status == Status::Converted);
         let converted: Vec<_> = outcomes
             .filter_map(|outcome| {
                 let conversion = outcome.conversion.as_ref()?;
@@ -46,25 +46,25 @@ impl Run<'_> {
         if let Ok(Some(adopted)) = &adopted {
             self.take_over(adopted)?;
         }
-        self.outcomes.release();
+        self.ledger.release();
         if let Some(Adopted { number, .. }) = adopted? {
-            self.reporter.note(&Note::Remote(RemoteNote::Adopted { number, is_all: !self.staged }));
+            self.reporter.note(&Note::Remote(RemoteNote::Adopted { number, is_all: !self.ledger.staged }));
         }
         Ok(())
     }
 
     fn take_over(&mut self, adopted: &Adopted) -> Result<(), Error> {
-        for outcome in &mut self.outcomes.all {
+        for outcome in &mut self.ledger.outcomes {
             let is_in = outcome.output.as_ref().is_some_and(|output| adopted.paths.contains(output));
             if is_in && outcome.status == Status::Converted {
                 outcome.status = Status::Adopted;
-                self.from.retain(|(source, _)| *source != outcome.source);
+                self.ledger.from.retain(|(source, _)| *source != outcome.source);
             }
         }
-        self.touched.retain(|path| !adopted.paths.contains(path));
+        self.ledger.touched.retain(|path| !adopted.paths.contains(path));
         // An attributes line of ours may be what is left.
-        self.staged = !self.repo.is_committed(&self.touched)?
-            || !self.repo.plan_committed_attributes(&self.pointers)?.is_empty();
+        self.ledger.staged = !self.repo.is_committed(&self.ledger.touched)?
+            || !self.repo.plan_committed_attributes(&self.ledger.pointers)?.is_empty();
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use bstr::{BStr, BString};
 
-use super::super::content::{LocalFile, oid as oid_of};
+use super::super::content::{LocalFile, Located, oid as oid_of};
 use super::super::{Conversion, Error, names};
 use super::index::NewIndex;
 use super::job::{Into, Written};
@@ -18,52 +18,45 @@ use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
 
 /// A file, or a pointer, where a safetensors file goes.
-pub(super) struct There {
-    pub(super) size: u64,
-    bytes: Bytes,
-}
+pub(super) struct ExistingOutput(Located);
 
-enum Bytes {
-    /// Of a pointer, which says it.
-    Known(Oid),
-    /// To be read.
-    Of(LocalFile),
-}
+impl ExistingOutput {
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.0.size()
+    }
 
-impl There {
-    /// Is it this content?
+    /// Is it this content? A pointer says it.
     pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
-        let found = match &self.bytes {
-            Bytes::Known(known) => Some(*known),
-            Bytes::Of(source) if self.size == size => oid_of(&source.file, &()).ok(),
-            Bytes::Of(_) => None,
+        let found = match (&self.0, self.0.pointer()) {
+            (_, Some(pointer)) => Some(pointer.oid),
+            (Located::Here(file), None) if file.size() == size => oid_of(&file.file, &()).ok(),
+            _ => None,
         };
-        found == Some(oid) && self.size == size
+        found == Some(oid) && self.size() == size
     }
 
     /// Is it a shard index that says the same as this one?
     fn says(&self, index: &str) -> bool {
-        let Bytes::Of(source) = &self.bytes else { return false };
-        let len = usize::try_from(self.size.min(shard::MAX_LEN)).unwrap_or(0);
-        let text = source.file.read_vec_at(0, len).unwrap_or_default();
+        let Located::Here(file @ LocalFile { pointer: None, .. }) = &self.0 else { return false };
+        let len = usize::try_from(file.size().min(shard::MAX_LEN)).unwrap_or(0);
+        let text = file.file.read_vec_at(0, len).unwrap_or_default();
         Index::parse(&text).ok().is_some_and(|there| Index::parse(index.as_bytes()).ok() == Some(there))
     }
 }
 
 impl Run<'_> {
     /// What is in the work tree under this name, or else in the index.
-    pub(super) fn there(&self, output: &BStr) -> Result<Option<There>, Error> {
+    pub(super) fn there(&self, output: &BStr) -> Result<Option<ExistingOutput>, Error> {
         let opened = match LocalFile::work_tree(self.repo, output, None) {
             Err(Error::NotFound) if self.workspace.contains(output) => self.workspace.local(output),
             opened => opened,
         };
         match opened {
-            Ok(source) => {
-                let size = source.size();
-                let bytes = source.pointer.map(|pointer| Bytes::Known(pointer.oid));
-                Ok(Some(There { size, bytes: bytes.unwrap_or(Bytes::Of(source)) }))
+            Ok(file) => Ok(Some(ExistingOutput(Located::Here(file)))),
+            Err(Error::NoObject { oid, size }) => {
+                Ok(Some(ExistingOutput(Located::There(Pointer { oid, size }))))
             }
-            Err(Error::NoObject { oid, size }) => Ok(Some(There { size, bytes: Bytes::Known(oid) })),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

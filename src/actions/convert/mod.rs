@@ -23,6 +23,7 @@ mod existing;
 mod hashing;
 mod index;
 mod job;
+mod ledger;
 mod leftover;
 mod pass;
 mod plain;
@@ -39,7 +40,7 @@ use std::path::PathBuf;
 
 use bstr::ByteSlice as _;
 
-use super::{Error, Outcome, Reason, Reporter, Servers, Size, Status};
+use super::{Error, Outcome, Reporter, Servers, Size};
 use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
@@ -145,64 +146,4 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
         options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);
     }
     Ok(options)
-}
-
-/// The outcomes so far, told to the reporter as they come.
-struct Outcomes<'a> {
-    reporter: &'a dyn Reporter,
-    all: Vec<Outcome>,
-    /// Are conversions told later, when it is known what becomes of them?
-    holds: bool,
-}
-
-impl<'a> Outcomes<'a> {
-    fn new(reporter: &'a dyn Reporter) -> Self {
-        Self { reporter, all: Vec::new(), holds: false }
-    }
-
-    fn push(&mut self, outcome: Outcome) {
-        if !self.holds || outcome.status != Status::Converted {
-            self.reporter.outcome(&outcome);
-        }
-        self.all.push(outcome);
-    }
-
-    /// Tells what was held.
-    fn release(&mut self) {
-        let is_held = |outcome: &&Outcome| matches!(outcome.status, Status::Converted | Status::Adopted);
-        for outcome in self.all.iter().filter(|_| self.holds).filter(is_held) {
-            self.reporter.outcome(outcome);
-        }
-        self.holds = false;
-    }
-
-    /// All of them.
-    fn take(&mut self) -> Vec<Outcome> {
-        self.release();
-        std::mem::take(&mut self.all)
-    }
-
-    /// A file that was not converted. An interruption is no fact about a file.
-    fn fail(&mut self, source: &bstr::BStr, error: Error) -> Result<(), Error> {
-        if matches!(error, Error::Interrupted) {
-            return Err(error);
-        }
-        let status = if error.is_refusal() { Status::Refused } else { Status::Failed };
-        let reason = Some(Reason::Error(error));
-        self.push(Outcome { source: source.to_owned(), output: None, status, conversion: None, reason });
-        Ok(())
-    }
-
-    fn skip(&mut self, source: &bstr::BStr, reason: Reason) {
-        let status = Status::Skipped;
-        let source = source.to_owned();
-        self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
-    }
-}
-
-impl Drop for Outcomes<'_> {
-    /// What was done before an error ended the run is told, too.
-    fn drop(&mut self) {
-        self.release();
-    }
 }

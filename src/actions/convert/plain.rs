@@ -9,8 +9,9 @@ use bstr::{BString, ByteSlice as _};
 use super::super::content::{LocalFile, class_beside};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
+use super::ledger::Ledger;
 use super::planning::enough;
-use super::{Options, Outcomes, Summary};
+use super::{Options, Summary};
 use crate::checkpoint;
 use crate::lfs::{Temp, temp};
 use crate::repo::Repo;
@@ -21,15 +22,15 @@ pub(super) fn convert(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Summary, Error> {
-    let mut outcomes = Outcomes::new(reporter);
+    let mut ledger = Ledger::new(reporter, false);
     for given in &options.paths {
         let name = BString::from(given.as_encoded_bytes());
         match one(repo, &name, &options.cwd.join(given), options, reporter) {
-            Ok(outcome) => outcomes.push(outcome),
-            Err(error) => outcomes.fail(name.as_bstr(), error)?,
+            Ok(outcome) => ledger.push(outcome),
+            Err(error) => ledger.fail(name.as_bstr(), error)?,
         }
     }
-    Ok(Summary { outcomes: outcomes.take(), ..Summary::default() })
+    Ok(Summary { outcomes: ledger.take(), ..Summary::default() })
 }
 
 fn one(

@@ -86,18 +86,18 @@ impl Run<'_> {
             match self.plan_one(file, may_wait, collisions) {
                 Ok(one) => planned.push(one),
                 Err(Error::Checkpoint(checkpoint::Error::NoTensors)) if !named && set.is_none() => {
-                    self.outcomes.skip(path.as_bstr(), Reason::NoTensors);
+                    self.ledger.skip(path.as_bstr(), Reason::NoTensors);
                     return Ok(None);
                 }
                 Err(error) => {
-                    self.outcomes.fail(path.as_bstr(), error)?;
+                    self.ledger.fail(path.as_bstr(), error)?;
                     failed = Some(path);
                 }
             }
         }
         match failed {
             None => Ok(Some(planned)),
-            Some(shard) => self.fail_rest(paths(planned), &shard).map(|()| None),
+            Some(shard) => self.ledger.fail_rest(paths(planned), &shard).map(|()| None),
         }
     }
 
@@ -183,7 +183,7 @@ impl Run<'_> {
         match self.there(output.as_bstr())? {
             _ if self.options.force => Ok(false),
             // Of another size it is another file; of this one it is compared when the oid is known.
-            Some(there) if there.size != size => Err(Error::OutputExists { output: output.clone() }),
+            Some(there) if there.size() != size => Err(Error::OutputExists { output: output.clone() }),
             there => Ok(there.is_some()),
         }
     }

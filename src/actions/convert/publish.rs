@@ -230,15 +230,15 @@ impl Run<'_> {
             removed.extend(self.options.replace.then(|| index.replaces.clone()));
         }
         // A shard of two sets goes with the last.
-        removed.retain(|path| self.workspace.contains(path.as_bstr()) && self.is_done_with(path));
+        removed.retain(|path| self.workspace.contains(path.as_bstr()) && self.ledger.is_done_with(path));
         changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
         self.stage(&changes, &notes, undo)?;
         // A commit of our own has attributes files of its own.
-        self.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
+        self.ledger.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
             Change::Add { path, .. } | Change::Remove { path } => path,
         }));
-        self.pointers.extend(outputs);
-        self.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
+        self.ledger.pointers.extend(outputs);
+        self.ledger.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
         for path in &removed {
             self.repo.remove_file(path.as_bstr())?;
         }
@@ -267,9 +267,9 @@ impl Run<'_> {
             return Err(error);
         }
         let of_set = index.map(|index| index.path.clone());
-        self.touched.extend(outputs.iter().cloned().chain(of_set.clone()));
-        self.pointers.extend(outputs);
-        self.pointers.extend(of_set.filter(|_| index.is_some_and(|index| index.is_under_lfs)));
+        self.ledger.touched.extend(outputs.iter().cloned().chain(of_set.clone()));
+        self.ledger.pointers.extend(outputs);
+        self.ledger.pointers.extend(of_set.filter(|_| index.is_some_and(|index| index.is_under_lfs)));
         Ok(())
     }
 
@@ -277,8 +277,7 @@ impl Run<'_> {
     fn stage(&mut self, changes: &[Change], notes: &[Note], undo: &mut Undo<'_>) -> Result<(), Error> {
         if !changes.is_empty() {
             self.repo.stage(changes)?;
-            self.staged = true;
-            self.reporter.staged();
+            self.ledger.stage();
         }
         undo.keep();
         for note in notes {

@@ -4,19 +4,20 @@
 //! files of the work tree get theirs, then the index is replaced, then what it no longer names is removed. Killed anywhere between, every file
 //! is old or new, and git shows what is new as untracked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bstr::{BString, ByteSlice as _};
 
 use super::super::servers::Session;
 use super::super::workspace::Workspace;
-use super::super::{Conversion, Error, Note, Outcome, Reporter, Status, names, placement};
+use super::super::{Error, Note, Reporter, names, placement};
 use super::index::{self, Held, NewIndex};
+use super::ledger::Ledger;
 use super::planning::Planned;
 use super::publish::{Done, Published};
 use super::select::units;
 use super::sets::{ShardedCheckpoint, Unit};
-use super::{Adopt, Options, Outcomes, Summary};
+use super::{Adopt, Options, Summary};
 use crate::checkpoint;
 use crate::repo::Repo;
 
@@ -35,44 +36,29 @@ pub(super) fn convert(
     }
     let session = Session::new(&options.servers, reporter);
     let workspace = Workspace::open(repo, &session)?;
-    let mut outcomes = Outcomes::new(reporter);
-    outcomes.holds = adopt.is_some();
-    let units = units(&workspace, options, &mut outcomes)?;
+    let mut ledger = Ledger::new(reporter, adopt.is_some());
+    let units = units(&workspace, options, &mut ledger)?;
+    for file in units.iter().flat_map(|unit| &unit.files) {
+        ledger.owe(&file.path);
+    }
     if !options.dry_run {
         let files = units.iter().flat_map(|unit| &unit.files);
         repo.sweep_beside(files.map(|file| file.path.as_bstr()));
     }
-    let mut run = Run {
-        repo,
-        options,
-        reporter,
-        adopt,
-        workspace,
-        outcomes,
-        touched: Vec::new(),
-        pointers: Vec::new(),
-        staged: false,
-        told: BTreeSet::new(),
-        is_single: false,
-        owed: BTreeMap::new(),
-        from: Vec::new(),
-    };
     let collisions = collisions(&units);
-    run.is_single = units.len() == 1;
-    for file in units.iter().flat_map(|unit| &unit.files) {
-        *run.owed.entry(file.path.clone()).or_default() += 1;
-    }
+    let is_single = units.len() == 1;
+    let mut run = Run { repo, options, reporter, adopt, workspace, ledger, is_single };
     for unit in units {
         run.unit(unit, &collisions)?;
     }
     run.sweep_replaced()?;
     run.look_for_same()?;
     let commit = run.commit()?;
-    let staged = run.staged;
+    let staged = run.ledger.staged;
     if staged && !repo.filter_configured() {
         reporter.note(&Note::NoFilter);
     }
-    Ok(Summary { outcomes: run.outcomes.take(), staged, commit, in_repository: true })
+    Ok(Summary { outcomes: run.ledger.take(), staged, commit, in_repository: true })
 }
 
 /// The outputs that two files would be written to, and both files.
@@ -94,37 +80,18 @@ pub(super) struct Run<'a> {
     pub(super) reporter: &'a dyn Reporter,
     pub(super) adopt: Option<&'a dyn Adopt>,
     pub(super) workspace: Workspace<'a>,
-    pub(super) outcomes: Outcomes<'a>,
-    /// Every path that was staged or removed, without the `.gitattributes`.
-    pub(super) touched: Vec<BString>,
-    /// Those of them that are pointers now, and need the filter of Git LFS.
-    pub(super) pointers: Vec<BString>,
-    /// Was the index written?
-    pub(super) staged: bool,
-    /// The `.gitattributes` that a dry run spoke of.
-    told: BTreeSet<BString>,
+    pub(super) ledger: Ledger<'a>,
     /// Is there one unit, so that every name to keep must be in it?
     is_single: bool,
-    /// In how many units that are not done a checkpoint is; of one that fails it stays in one.
-    owed: BTreeMap<BString, usize>,
-    /// Every checkpoint that was converted, and its oid.
-    pub(super) from: Vec<(BString, crate::hash::Oid)>,
 }
 
 impl Run<'_> {
-    /// Counts that a unit has what it needs of a checkpoint. Was it the last that is in need of it?
-    pub(super) fn is_done_with(&mut self, path: &BString) -> bool {
-        let Some(owed) = self.owed.get_mut(path) else { return true };
-        *owed = owed.saturating_sub(1);
-        *owed == 0
-    }
-
     fn unit(&mut self, unit: Unit, collisions: &BTreeMap<BString, Vec<BString>>) -> Result<(), Error> {
         let mut is_staged = false;
         if let Some(outputs) = self.up_to_date(&unit)? {
             if !self.is_to_be_committed(&unit, &outputs)? {
                 for (file, output) in unit.files.into_iter().zip(outputs) {
-                    self.kept(file.path, output, None);
+                    self.ledger.kept(file.path, output, None);
                 }
                 return Ok(());
             }
@@ -136,7 +103,7 @@ impl Run<'_> {
         let is_known = held.len() == planned.len();
         if let Some(name) = self.unknown_keep(&held).filter(|_| is_known) {
             let error = checkpoint::Error::Keep { name }.into();
-            return self.fail_all(paths(planned).collect(), error);
+            return self.ledger.fail_all(paths(planned), error);
         }
         let Some(set) = set else {
             return match (self.options.dry_run, is_staged) {
@@ -147,14 +114,14 @@ impl Run<'_> {
         };
         let place = match self.check_set(&set, &held, is_known, collisions) {
             Ok(place) => place,
-            Err(error) => return self.fail_set(&set, error, paths(planned)),
+            Err(error) => return self.ledger.fail_with(&set.index, error, paths(planned)),
         };
         if !self.options.dry_run && !is_staged {
             return self.convert(planned, Some((set, place)));
         }
         let index = match index::new_index(place, &set, &held) {
             Ok(index) => index,
-            Err(error) => return self.fail_set(&set, error, paths(planned)),
+            Err(error) => return self.ledger.fail_with(&set.index, error, paths(planned)),
         };
         if self.options.dry_run {
             self.tell_plan(planned, Some(&index))
@@ -192,7 +159,7 @@ impl Run<'_> {
         of: Option<(ShardedCheckpoint, index::Place)>,
     ) -> Result<(), Error> {
         if let Err(error) = self.check_space(&planned) {
-            return self.fail_all(paths(planned).collect(), error);
+            return self.ledger.fail_all(paths(planned), error);
         }
         let mut done: Vec<Done> = Vec::with_capacity(planned.len());
         let mut planned = planned.into_iter();
@@ -202,7 +169,7 @@ impl Run<'_> {
                 Ok(written) => done.push(written),
                 Err(error) => {
                     let others = self.abandon(done, planned, &error)?;
-                    return self.fail_all(std::iter::once(path).chain(others).collect(), error);
+                    return self.ledger.fail_all(std::iter::once(path).chain(others), error);
                 }
             }
         }
@@ -210,7 +177,7 @@ impl Run<'_> {
         if let Some(name) = self.unknown_keep(&held) {
             let error = checkpoint::Error::Keep { name }.into();
             let failed = self.abandon(done, planned, &error)?;
-            return self.fail_all(failed, error);
+            return self.ledger.fail_all(failed, error);
         }
         let index = of.map(|(set, place)| {
             let index = index::new_index(place, &set, &held);
@@ -219,28 +186,28 @@ impl Run<'_> {
         let index = match index {
             Some((Err(error), set)) => {
                 let failed = self.abandon(done, planned, &error)?;
-                return self.fail_set(&set, error, failed.into_iter());
+                return self.ledger.fail_with(&set.index, error, failed);
             }
             Some((Ok(index), _)) => Some(index),
             None => None,
         };
         if let Some((changed, error)) = self.changed_since(&done, index.as_ref()) {
             let rest = self.abandon(done, planned, &error)?.into_iter().filter(|path| *path != changed);
-            return self.fail_all(std::iter::once(changed.clone()).chain(rest).collect(), error);
+            return self.ledger.fail_all(std::iter::once(changed.clone()).chain(rest), error);
         }
-        let paths = done.iter().map(|done| done.path.clone()).collect();
+        let paths: Vec<_> = done.iter().map(|done| done.path.clone()).collect();
         match self.publish(done, index.as_ref()) {
             Ok(Published { files, removed }) => {
                 for path in removed {
                     self.reporter.note(&Note::Removed { path });
                 }
                 for (source, output, written, conversion) in files {
-                    self.from.push((source.clone(), written.source_oid));
-                    self.converted(source, output, conversion);
+                    self.ledger.from.push((source.clone(), written.source_oid));
+                    self.ledger.converted(source, output, conversion);
                 }
                 Ok(())
             }
-            Err(error) => self.fail_all(paths, error),
+            Err(error) => self.ledger.fail_all(paths, error),
         }
     }
 
@@ -290,30 +257,19 @@ impl Run<'_> {
                 Err(error) => {
                     let mut failed: Vec<_> = paths(planned).collect();
                     failed.swap(0, at);
-                    return self.fail_all(failed, error);
+                    return self.ledger.fail_all(failed, error);
                 }
             }
         }
         let outputs = planned.iter().map(|planned| planned.output.clone()).collect();
         if let Err(error) = self.adopt(outputs, index) {
-            return self.fail_all(paths(planned).collect(), error);
+            return self.ledger.fail_all(paths(planned), error);
         }
         for (Planned { path, output, .. }, (written, facts)) in planned.into_iter().zip(proven) {
-            self.from.push((path.clone(), written.source_oid));
-            self.kept(path, output, Some(facts));
+            self.ledger.from.push((path.clone(), written.source_oid));
+            self.ledger.kept(path, output, Some(facts));
         }
         Ok(())
-    }
-
-    /// Is anything what was asked for?
-    pub(super) fn has_result(&self) -> bool {
-        let is_result = |outcome: &Outcome| matches!(outcome.status, Status::Converted | Status::UpToDate);
-        self.outcomes.all.iter().any(is_result)
-    }
-
-    fn kept(&mut self, source: BString, output: BString, conversion: Option<Conversion>) {
-        let (output, status) = (Some(output), Status::UpToDate);
-        self.outcomes.push(Outcome { source, output, status, conversion, reason: None });
     }
 
     /// A name to keep that no file of the only unit holds. With several units it may be another's.
@@ -327,15 +283,12 @@ impl Run<'_> {
     fn tell_plan(&mut self, planned: Vec<Planned>, index: Option<&NewIndex>) -> Result<(), Error> {
         let outputs: Vec<_> = planned.iter().map(|planned| planned.output.clone()).collect();
         for change in self.repo.plan_attributes(&outputs)? {
-            // Each unit would find the line of the one before.
-            if self.told.insert(change.path.clone()) {
-                self.reporter.note(&placement::attributes_note(&change));
-            }
+            self.ledger.tell_attributes(&change.path, &placement::attributes_note(&change));
         }
         let mut removed: Vec<_> = planned.iter().map(|planned| planned.path.clone()).collect();
         for planned in planned {
             if let Some(conversion) = planned.facts() {
-                self.converted(planned.path, planned.output, conversion);
+                self.ledger.converted(planned.path, planned.output, conversion);
             }
         }
         if let Some(index) = index {
@@ -347,42 +300,6 @@ impl Run<'_> {
         removed.retain(|path| self.options.replace && self.workspace.contains(path.as_bstr()));
         for path in removed {
             self.reporter.note(&Note::Removed { path });
-        }
-        Ok(())
-    }
-
-    fn converted(&mut self, source: BString, output: BString, conversion: Conversion) {
-        let (output, conversion, status) = (Some(output), Some(conversion), Status::Converted);
-        self.outcomes.push(Outcome { source, output, status, conversion, reason: None });
-    }
-
-    /// One error for all: it is told with the first, and the others belong to its set.
-    fn fail_all(&mut self, failed: Vec<BString>, error: Error) -> Result<(), Error> {
-        let mut failed = failed.into_iter();
-        let Some(first) = failed.next() else { return Err(error) };
-        self.outcomes.fail(first.as_bstr(), error)?;
-        self.fail_rest(failed, &first)
-    }
-
-    /// One error for the set: it is told of its index.
-    fn fail_set(
-        &mut self,
-        set: &ShardedCheckpoint,
-        error: Error,
-        shards: impl Iterator<Item = BString>,
-    ) -> Result<(), Error> {
-        self.outcomes.fail(set.index.as_bstr(), error)?;
-        self.fail_rest(shards, &set.index)
-    }
-
-    pub(super) fn fail_rest(
-        &mut self,
-        rest: impl Iterator<Item = BString>,
-        shard: &BString,
-    ) -> Result<(), Error> {
-        for path in rest {
-            let error = Error::IncompleteSet { shard: shard.clone() };
-            self.outcomes.fail(path.as_bstr(), error)?;
         }
         Ok(())
     }

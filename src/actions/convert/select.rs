@@ -10,23 +10,24 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::content::Located;
 use super::super::workspace::Workspace;
 use super::super::{Error, Reason, names};
+use super::Options;
+use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
-use super::{Options, Outcomes};
 use crate::checkpoint::{self, Kind};
 use crate::lfs::place;
 use crate::read_at::ReadAt;
 use crate::repo::{self, Mode};
 
-/// Every unit that `options` ask for. What is not to be converted goes to `outcomes`.
+/// Every unit that `options` ask for. What is not to be converted goes to `ledger`.
 pub(super) fn units(
     workspace: &Workspace<'_>,
     options: &Options,
-    outcomes: &mut Outcomes<'_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<Vec<Unit>, Error> {
     let mut found = BTreeMap::new();
     let mut indices = BTreeSet::new();
     if options.paths.is_empty() {
-        search(workspace, b"", &mut found, &mut indices, outcomes)?;
+        search(workspace, b"", &mut found, &mut indices, ledger)?;
     }
     for given in &options.paths {
         let path = workspace.repo.path_of(&options.cwd, given)?;
@@ -35,20 +36,20 @@ pub(super) fn units(
         if names::is_index(path.as_bstr()) {
             indices.insert(path);
         } else if is_dir {
-            search(workspace, &dir, &mut found, &mut indices, outcomes)?;
+            search(workspace, &dir, &mut found, &mut indices, ledger)?;
         } else {
-            named(workspace, path, &mut found, outcomes)?;
+            named(workspace, path, &mut found, ledger)?;
         }
     }
-    named_sets(workspace, options, &mut found, &mut indices, outcomes)?;
-    group(workspace, found, indices, outcomes)
+    named_sets(workspace, options, &mut found, &mut indices, ledger)?;
+    group(workspace, found, indices, ledger)
 }
 
 fn named(
     workspace: &Workspace<'_>,
     path: BString,
     found: &mut BTreeMap<BString, Candidate>,
-    outcomes: &mut Outcomes<'_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<(), Error> {
     match workspace.find(path.as_bstr()) {
         // It is opened again when its turn comes: there may be more files than a process may hold open.
@@ -57,8 +58,8 @@ fn named(
             Ok(())
         }
         // A directory in which nothing is tracked.
-        Err(Error::Place(place::Error::InTheWay { .. })) => outcomes.fail(path.as_bstr(), Error::NotFound),
-        Err(error) => outcomes.fail(path.as_bstr(), error),
+        Err(Error::Place(place::Error::InTheWay { .. })) => ledger.fail(path.as_bstr(), Error::NotFound),
+        Err(error) => ledger.fail(path.as_bstr(), error),
     }
 }
 
@@ -68,11 +69,11 @@ fn search(
     dir: &[u8],
     found: &mut BTreeMap<BString, Candidate>,
     indices: &mut BTreeSet<BString>,
-    outcomes: &mut Outcomes<'_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<(), Error> {
     for path in workspace.unmerged.iter().filter(|path| path.starts_with(dir)) {
         if names::is_weight_like(path.as_bstr()) && !names::is_training_state(path.as_bstr()) {
-            outcomes.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
+            ledger.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
         }
     }
     for (path, entry) in workspace.entries.iter().filter(|(path, _)| path.starts_with(dir)) {
@@ -88,14 +89,14 @@ fn search(
         let content = workspace.find(path.as_bstr());
         let is_far = matches!(content, Ok(Located::There(_)) | Err(Error::NoObject { .. }));
         if weight_like && training_state && is_far {
-            outcomes.skip(path.as_bstr(), Reason::TrainingState);
+            ledger.skip(path.as_bstr(), Reason::TrainingState);
             continue;
         }
         let verdict = match content.and_then(|content| judge(workspace, path.as_bstr(), &content)) {
             Ok(verdict) => verdict,
             // What is behind the name is unknown: only the name can say whether it matters.
             Err(error) if weight_like && !training_state => {
-                outcomes.fail(path.as_bstr(), error)?;
+                ledger.fail(path.as_bstr(), error)?;
                 continue;
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -103,15 +104,15 @@ fn search(
         };
         match verdict {
             Detected::Weights | Detected::State if training_state => {
-                outcomes.skip(path.as_bstr(), Reason::TrainingState);
+                ledger.skip(path.as_bstr(), Reason::TrainingState);
             }
             Detected::Weights => {
                 let path = path.clone();
                 found.entry(path.clone()).or_insert(Candidate { path, named: false });
             }
-            Detected::State => outcomes.skip(path.as_bstr(), Reason::NoTensors),
+            Detected::State => ledger.skip(path.as_bstr(), Reason::NoTensors),
             Detected::BrokenPromise(kind) => {
-                outcomes.fail(path.as_bstr(), checkpoint::Error::NotCheckpoint { kind }.into())?;
+                ledger.fail(path.as_bstr(), checkpoint::Error::NotCheckpoint { kind }.into())?;
             }
             Detected::Other => {}
         }

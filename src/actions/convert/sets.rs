@@ -9,7 +9,8 @@ use bstr::{BString, ByteSlice as _};
 use super::super::content::Located;
 use super::super::workspace::Workspace;
 use super::super::{Error, names};
-use super::{Options, Outcomes};
+use super::Options;
+use super::ledger::Ledger;
 use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
 
@@ -40,7 +41,7 @@ pub(super) fn named_sets(
     options: &Options,
     found: &mut BTreeMap<BString, Candidate>,
     indices: &mut BTreeSet<BString>,
-    outcomes: &mut Outcomes<'_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<(), Error> {
     let dirs: BTreeSet<_> = found.keys().map(|path| names::beside(path.as_bstr(), b"")).collect();
     let is_near = |path: &BString| dirs.contains(&names::beside(path.as_bstr(), b""));
@@ -84,7 +85,7 @@ pub(super) fn named_sets(
     indices.extend(whole.into_keys());
     for (path, shard) in refused {
         found.remove(&path);
-        outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard })?;
+        ledger.fail(path.as_bstr(), Error::IncompleteSet { shard })?;
     }
     Ok(())
 }
@@ -94,20 +95,20 @@ pub(super) fn group(
     workspace: &Workspace<'_>,
     mut found: BTreeMap<BString, Candidate>,
     indices: BTreeSet<BString>,
-    outcomes: &mut Outcomes<'_>,
+    ledger: &mut Ledger<'_>,
 ) -> Result<Vec<Unit>, Error> {
     let mut units = Vec::new();
     for index in indices {
         match set(workspace, &index, &mut found) {
             Ok(unit) => units.push(unit),
             Err(error) => {
-                outcomes.fail(index.as_bstr(), error)?;
+                ledger.fail(index.as_bstr(), error)?;
                 // Which shards are in the set is told by their names alone then.
                 let members: Vec<_> =
                     found.keys().filter(|path| names::is_shard_of(path, &index)).cloned().collect();
                 for path in members {
                     found.remove(&path);
-                    outcomes.fail(path.as_bstr(), Error::IncompleteSet { shard: index.clone() })?;
+                    ledger.fail(path.as_bstr(), Error::IncompleteSet { shard: index.clone() })?;
                 }
             }
         }

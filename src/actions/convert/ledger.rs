@@ -1,0 +1,173 @@
+//! [`Ledger`]: what became of each file, and what was touched and staged on the way.
+//!
+//! Invariant: it is the only thing that a conversion writes down beside its files; it knows neither the repository nor
+//! the servers. Every outcome is told once, also those that an error at the end left behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status};
+use crate::hash::Oid;
+
+/// What became of the files of a run.
+pub(super) struct Ledger<'a> {
+    reporter: &'a dyn Reporter,
+    /// Every outcome so far, told to the reporter as it comes.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Are conversions told later, when it is known what becomes of them?
+    holds: bool,
+    /// Every path that was staged or removed, without the `.gitattributes`.
+    pub(super) touched: Vec<BString>,
+    /// Those of them that are pointers now, and need the filter of Git LFS.
+    pub(super) pointers: Vec<BString>,
+    /// Was the index written?
+    pub(super) staged: bool,
+    /// Every checkpoint that was converted, and its oid.
+    pub(super) from: Vec<(BString, Oid)>,
+    /// The `.gitattributes` that a dry run spoke of.
+    told: BTreeSet<BString>,
+    /// In how many units that are not done a checkpoint is; of one that fails it stays in one.
+    owed: BTreeMap<BString, usize>,
+}
+
+impl<'a> Ledger<'a> {
+    /// An empty one. `holds`: conversions are told by [`Self::release`].
+    pub(super) fn new(reporter: &'a dyn Reporter, holds: bool) -> Self {
+        Self {
+            reporter,
+            outcomes: Vec::new(),
+            holds,
+            touched: Vec::new(),
+            pointers: Vec::new(),
+            staged: false,
+            from: Vec::new(),
+            told: BTreeSet::new(),
+            owed: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, outcome: Outcome) {
+        if !self.holds || outcome.status != Status::Converted {
+            self.reporter.outcome(&outcome);
+        }
+        self.outcomes.push(outcome);
+    }
+
+    /// Tells what was held.
+    pub(super) fn release(&mut self) {
+        let is_held = |outcome: &&Outcome| matches!(outcome.status, Status::Converted | Status::Adopted);
+        for outcome in self.outcomes.iter().filter(|_| self.holds).filter(is_held) {
+            self.reporter.outcome(outcome);
+        }
+        self.holds = false;
+    }
+
+    /// All outcomes.
+    pub(super) fn take(&mut self) -> Vec<Outcome> {
+        self.release();
+        std::mem::take(&mut self.outcomes)
+    }
+
+    /// Returns `true` if anything is what was asked for.
+    pub(super) fn has_result(&self) -> bool {
+        let is_result = |outcome: &Outcome| matches!(outcome.status, Status::Converted | Status::UpToDate);
+        self.outcomes.iter().any(is_result)
+    }
+
+    // ---- what becomes of a file
+
+    pub(super) fn converted(&mut self, source: BString, output: BString, conversion: Conversion) {
+        let (output, conversion, status) = (Some(output), Some(conversion), Status::Converted);
+        self.push(Outcome { source, output, status, conversion, reason: None });
+    }
+
+    pub(super) fn kept(&mut self, source: BString, output: BString, conversion: Option<Conversion>) {
+        let (output, status) = (Some(output), Status::UpToDate);
+        self.push(Outcome { source, output, status, conversion, reason: None });
+    }
+
+    pub(super) fn skip(&mut self, source: &BStr, reason: Reason) {
+        let (source, status) = (source.to_owned(), Status::Skipped);
+        self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
+    }
+
+    /// A file that was not converted. An interruption is no fact about a file.
+    pub(super) fn fail(&mut self, source: &BStr, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Interrupted) {
+            return Err(error);
+        }
+        let status = if error.is_refusal() { Status::Refused } else { Status::Failed };
+        let reason = Some(Reason::Error(error));
+        self.push(Outcome { source: source.to_owned(), output: None, status, conversion: None, reason });
+        Ok(())
+    }
+
+    /// One error for all: it is told with the first, and the others belong to its set.
+    pub(super) fn fail_all(
+        &mut self,
+        failed: impl IntoIterator<Item = BString>,
+        error: Error,
+    ) -> Result<(), Error> {
+        let mut failed = failed.into_iter();
+        let Some(first) = failed.next() else { return Err(error) };
+        self.fail_with(&first, error, failed)
+    }
+
+    /// An error of one file, for which `others` are left as they are.
+    pub(super) fn fail_with(
+        &mut self,
+        one: &BString,
+        error: Error,
+        others: impl IntoIterator<Item = BString>,
+    ) -> Result<(), Error> {
+        self.fail(one.as_bstr(), error)?;
+        self.fail_rest(others, one)
+    }
+
+    /// Files that are left as they are for a shard of their set.
+    pub(super) fn fail_rest(
+        &mut self,
+        rest: impl IntoIterator<Item = BString>,
+        shard: &BString,
+    ) -> Result<(), Error> {
+        for path in rest {
+            self.fail(path.as_bstr(), Error::IncompleteSet { shard: shard.clone() })?;
+        }
+        Ok(())
+    }
+
+    // ---- what is owed, staged and told
+
+    /// Counts that one more unit is in need of a checkpoint.
+    pub(super) fn owe(&mut self, path: &BString) {
+        *self.owed.entry(path.clone()).or_default() += 1;
+    }
+
+    /// Counts that a unit has what it needs of a checkpoint. Returns `true` if it was the last that is in need of it.
+    pub(super) fn is_done_with(&mut self, path: &BString) -> bool {
+        let Some(owed) = self.owed.get_mut(path) else { return true };
+        *owed = owed.saturating_sub(1);
+        *owed == 0
+    }
+
+    /// Says that the index was written.
+    pub(super) fn stage(&mut self) {
+        self.staged = true;
+        self.reporter.staged();
+    }
+
+    /// Says what becomes of a `.gitattributes` in a dry run, once: each unit would find the line of the one before.
+    pub(super) fn tell_attributes(&mut self, path: &BString, note: &Note) {
+        if self.told.insert(path.clone()) {
+            self.reporter.note(note);
+        }
+    }
+}
+
+impl Drop for Ledger<'_> {
+    /// What was done before an error ended the run is told, too.
+    fn drop(&mut self) {
+        self.release();
+    }
+}
