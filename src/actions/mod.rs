@@ -162,6 +162,8 @@ pub enum Reason {
     TrainingState,
     /// It holds no tensors.
     NoTensors,
+    /// A `TorchScript` archive under a name that promises no weights, which was not named.
+    Script,
     /// An error, which says whether it is a refusal.
     Error(Error),
 }

@@ -42,9 +42,32 @@ pub enum Error {
         /// What it is.
         kind: Kind,
     },
-    /// A `TorchScript` archive: code, not a state dict.
-    #[error("is a TorchScript archive, which holds code")]
-    TorchScript,
+    /// A `TorchScript` archive whose state dict cannot be read.
+    #[error("TorchScript archive {what}")]
+    TorchScript {
+        /// What is in the way.
+        what: &'static str,
+    },
+    /// A module of a `TorchScript` archive whose state cannot be told from its class.
+    #[error("TorchScript module {path} of class `{class}` {what}")]
+    ScriptModule {
+        /// Its dotted path; `.` is the whole module.
+        path: String,
+        /// Its class.
+        class: String,
+        /// What is in the way.
+        what: String,
+    },
+    /// Code of a `TorchScript` archive that is not as torch writes it.
+    #[error("{record} has {what} in line {line}")]
+    ScriptCode {
+        /// Its record.
+        record: String,
+        /// The line.
+        line: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A pickle could not be read.
     #[error("cannot read {record}")]
     Pickle {

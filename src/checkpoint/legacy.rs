@@ -70,6 +70,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     let declared = torch::storages(&pickle.values, true)?;
     let storages = stream.storages(&keys, &declared)?;
     Ok(Contents {
+        script: None,
         format: Format::Legacy,
         pickle,
         record: "the object".to_owned(),

@@ -15,6 +15,7 @@ mod kind;
 mod legacy;
 mod plan;
 mod prove;
+mod script;
 mod select;
 mod tar;
 pub mod ties;
@@ -28,7 +29,7 @@ pub use kind::Kind;
 pub use plan::{Deflated, Format, Ignored, Named, Note, Plan, Record, Storage, Tensor};
 pub use prove::{Proof, Standing, inflate, prove};
 pub use tar::is_torch_tar;
-pub use zip::{Header, is_torch_zip};
+pub use zip::{Header, is_torch_script, is_torch_zip};
 
 use crate::pickle;
 use crate::read_at::ReadAt;
@@ -73,6 +74,8 @@ pub struct Limits {
     pub name: usize,
     /// Bytes of memory for all names and descriptions together; a header of safetensors has at most 100 MB.
     pub names: u64,
+    /// Bytes of the code of a `TorchScript` archive that is read, and of the pickles beside it.
+    pub code: u64,
     /// The tensors may have this many times the bytes of the source, plus 64 MiB.
     pub expansion: u64,
     /// The tensors may have so many bytes, whatever the source has.
@@ -89,6 +92,7 @@ impl Default for Limits {
             rank: 64,
             name: 64 << 10,
             names: 256 << 20,
+            code: 64 << 20,
             expansion: 4,
             output: None,
         }
@@ -136,6 +140,8 @@ struct Contents {
     /// The name of the pickle's record, for messages.
     record: String,
     declared: torch::Storages,
+    /// What the code of a `TorchScript` archive declares.
+    script: Option<script::Script>,
     storages: Vec<Storage>,
     records: Vec<Record>,
     headers: Vec<Header>,

@@ -1,12 +1,17 @@
 //! [`Plan`]: every tensor of a checkpoint and where its bytes lie. It holds no tensor data.
 
+use std::collections::HashSet;
+
 use super::{DType, Header};
+use crate::pickle::{Arena, Value};
 
 /// The container of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A zip archive.
     Zip,
+    /// A zip archive of `torch.jit.save`.
+    Script,
     /// The legacy stream.
     Legacy,
     /// A tar archive.
@@ -15,12 +20,13 @@ pub enum Format {
 
 impl Format {
     /// Every container.
-    pub const ALL: [Self; 3] = [Self::Zip, Self::Legacy, Self::Tar];
+    pub const ALL: [Self; 4] = [Self::Zip, Self::Script, Self::Legacy, Self::Tar];
 
     /// The name, as `--json` gives it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Zip => "zip",
+            Self::Script => "torchscript",
             Self::Legacy => "legacy",
             Self::Tar => "tar",
         }
@@ -166,6 +172,23 @@ pub struct Named {
     pub at: u64,
     /// The record that holds the pickle.
     pub record: String,
+}
+
+impl Named {
+    /// The classes and functions that a pickle names, each once, by its first place.
+    pub(super) fn all(values: &Arena, record: &str) -> Vec<Self> {
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for (id, value) in values.iter() {
+            if let Value::Global(global) = value
+                && seen.insert(global)
+            {
+                let (module, name) = (global.module.to_string(), global.name.to_string());
+                all.push(Self { module, name, at: values.offset(id), record: record.to_owned() });
+            }
+        }
+        all
+    }
 }
 
 /// A run of the source whose CRC-32 is known.

@@ -8,6 +8,7 @@ mod embedded;
 mod modules;
 mod notes;
 mod rest;
+mod script;
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,6 +16,7 @@ use super::torch::Torch;
 use super::{Contents, Error, Ignored, Limits, Named, Note, Options, Plan, Tensor};
 use crate::pickle::{Id, Value};
 use embedded::Embedded;
+use script::Scripted;
 
 /// Finds the state dict and makes the plan of it.
 pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Result<Plan, Error> {
@@ -22,10 +24,10 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     let torch = Torch::new(&contents.pickle.values, &contents.declared);
     let behind = Embedded::behind(source_len, &contents);
     let mut walk = Walk::new(&torch, &options.limits, contents.pickle.end, behind);
-    let (key, chosen) = walk.choose(root, options.key.as_deref())?;
-    walk.chosen.clone_from(&key);
-    walk.flatten(chosen, options.key.is_none() && chosen == root)?;
-    walk.list_the_rest(root, chosen, options.key.is_some())?;
+    let key = match &contents.script {
+        Some(script) => Scripted::new(&mut walk, script).take(root, options.key.as_deref())?,
+        None => walk.take_dict(root, options.key.as_deref())?,
+    };
     let Walk { tensors, ignored, embedded, mut notes, .. } = walk;
     if tensors.is_empty() {
         return Err(Error::NoTensors);
@@ -36,8 +38,9 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     if options.key.as_deref() != Some(".") {
         notes.extend(notes::prefix(&tensors));
     }
-    let globals = globals(&contents);
-    let Contents { format, mut storages, records, headers, deflated, .. } = contents;
+    let mut globals = Named::all(&contents.pickle.values, &contents.record);
+    let Contents { format, mut storages, records, headers, deflated, script, .. } = contents;
+    globals.extend(script.into_iter().flat_map(|script| script.globals));
     let embedded = embedded.into_bytes(&mut storages);
     Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated, embedded, notes })
 }
@@ -61,25 +64,6 @@ fn check_expansion(tensors: &[Tensor], source_len: u64, limits: &Limits) -> Resu
     let limit = limits.output.unwrap_or(by_source);
     let bytes = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
     if bytes > limit { Err(Error::Output { bytes, limit }) } else { Ok(()) }
-}
-
-fn globals(contents: &Contents) -> Vec<Named> {
-    let values = &contents.pickle.values;
-    let mut seen = HashSet::new();
-    let mut globals = Vec::new();
-    for (id, value) in values.iter() {
-        if let Value::Global(global) = value
-            && seen.insert(global)
-        {
-            globals.push(Named {
-                module: global.module.to_string(),
-                name: global.name.to_string(),
-                at: values.offset(id),
-                record: contents.record.clone(),
-            });
-        }
-    }
-    globals
 }
 
 /// The name of a tensor that has none.
@@ -221,6 +205,15 @@ impl<'a> Walk<'a> {
     }
 
     // ---- its tensors
+
+    /// Takes the tensors of the state dict, and lists what lies beside it. Gives its key.
+    fn take_dict(&mut self, root: Id, asked: Option<&str>) -> Result<String, Error> {
+        let (key, chosen) = self.choose(root, asked)?;
+        self.chosen.clone_from(&key);
+        self.flatten(chosen, asked.is_none() && chosen == root)?;
+        self.list_the_rest(root, chosen, asked.is_some())?;
+        Ok(key)
+    }
 
     /// Takes every tensor below `root`. At the top level of a checkpoint (`top`), training state that
     /// lies beside the weights is left out.

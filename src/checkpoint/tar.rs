@@ -93,6 +93,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     }
     declared.given = torch::by_number(&pickle.values, &tensors, &declared)?;
     Ok(Contents {
+        script: None,
         format: Format::Tar,
         pickle,
         record: "pickle".to_owned(),

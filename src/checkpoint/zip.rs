@@ -11,6 +11,7 @@
 
 mod end;
 mod local;
+mod script;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read as _};
@@ -52,24 +53,36 @@ struct Archive<'a> {
 pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, Error> {
     let limits = &options.limits;
     let mut archive = Archive::open(source, limits, options.headers)?;
-    if archive.entries.contains_key("constants.pkl")
-        || archive.entries.keys().any(|name| name.starts_with("code/"))
-    {
-        return Err(Error::TorchScript);
-    }
+    let is_script = archive.is_script()?;
     let big_endian = archive.big_endian()?;
     let record = format!("{}/data.pkl", archive.root);
     let pickle = archive.pickle(&record, limits)?;
+    let script = if is_script { Some(archive.script(&pickle, limits)?) } else { None };
+    if is_script && big_endian {
+        return Err(Error::TorchScript {
+            what: "says that it is big-endian, and torch.jit.load does not look at that",
+        });
+    }
     let declared = torch::storages(&pickle.values, false)?;
     let (storages, deflated) = archive.storages(&declared.list, big_endian)?;
     let (records, headers) = (archive.records(), archive.headers());
-    Ok(Contents { format: Format::Zip, pickle, record, declared, storages, records, headers, deflated })
+    let format = if is_script { Format::Script } else { Format::Zip };
+    Ok(Contents { format, pickle, record, declared, script, storages, records, headers, deflated })
 }
 
 /// Is it an archive with a `data.pkl` in a directory of its top level, as torch writes it?
 pub fn is_torch_zip(source: &dyn ReadAt) -> bool {
     let is_pickle = |name: &[u8]| name.to_ascii_lowercase().ends_with(b"/data.pkl");
     directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_pickle))
+}
+
+/// Is it an archive of `torch.jit.save`, with code beside its objects?
+pub fn is_torch_script(source: &dyn ReadAt) -> bool {
+    let is_code = |name: &[u8]| {
+        let below = name.iter().position(|&byte| byte == b'/').and_then(|at| name.get(at..)).unwrap_or(name);
+        below == b"/constants.pkl" || below.starts_with(b"/code/")
+    };
+    is_torch_zip(source) && directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_code))
 }
 
 /// The directory of an archive that begins at the first byte. (Where an archive may begin later, the
@@ -87,8 +100,10 @@ pub(super) fn broken(error: io::Error) -> Error {
 /// Is it one of torch's records but for the case, which torch ignores when it looks one up?
 fn is_misspelt(below: &str) -> bool {
     let lower = below.to_ascii_lowercase();
-    let known = ["data.pkl", "byteorder", "version", "constants.pkl"].contains(&lower.as_str());
-    lower != below && (known || lower.starts_with("data/") || lower.starts_with("code/"))
+    let known = ["data.pkl", "byteorder", "version", "constants.pkl", "model.json"].contains(&lower.as_str());
+    // Code lies in directories that are called as Python's modules are, in any case.
+    let code = lower.starts_with("code/") && !below.starts_with("code/");
+    lower != below && (known || lower.starts_with("data/") || code)
 }
 
 fn ambiguous(what: impl Into<String>) -> Error {

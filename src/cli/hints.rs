@@ -233,7 +233,11 @@ fn checkpoint(error: &checkpoint::Error, named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.argument());
     let hint = match error {
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
-        Error::TorchScript | Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
+        Error::TorchScript { .. }
+        | Error::ScriptModule { .. }
+        | Error::WholeObject { .. }
+        | Error::Module { .. }
+        | Error::Opaque { .. } => {
             format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
         }
         Error::StorageType { .. } | Error::Unsupported { .. } => format!(
@@ -265,7 +269,8 @@ fn checkpoint(error: &checkpoint::Error, named: &Named<'_>) -> Vec<String> {
         | Error::Tar { .. }
         | Error::StorageLength { .. }
         | Error::Storage { .. }
-        | Error::Geometry { .. } => format!(
+        | Error::Geometry { .. }
+        | Error::ScriptCode { .. } => format!(
             "compare the output of `sha256sum {}` with what its source says, and download it again if it differs",
             named.path()
         ),

@@ -267,6 +267,7 @@ fn reason(reason: &Reason) -> String {
     match reason {
         Reason::TrainingState => "training state".to_owned(),
         Reason::NoTensors => "holds no tensors".to_owned(),
+        Reason::Script => "a TorchScript archive".to_owned(),
         Reason::Error(error) => Report::of(error).reason(),
     }
 }

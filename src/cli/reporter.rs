@@ -218,6 +218,11 @@ impl Reporter for Teller<'_> {
             (_, Some(Reason::TrainingState)) => {
                 self.ui.note(&format!("{source}: skipped, it is training state by its name"));
             }
+            (_, Some(Reason::Script)) => {
+                let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
+                let how = format!("convert it with `{git} st-convert {file}`");
+                self.ui.note(&format!("{source}: skipped, it is a TorchScript archive: {how}"));
+            }
             (_, Some(Reason::NoTensors)) | (Status::Skipped, None) => {
                 self.ui.note(&format!("{source}: skipped, it holds no tensors"));
             }

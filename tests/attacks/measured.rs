@@ -52,6 +52,7 @@ fn the_table_names_every_attack_and_nothing_else() {
     no_attacks.extend(["benign", "what_real_checkpoints_hold_is_within_the_limits"]);
     no_attacks.extend([
         "a_module_as_torch_saves_it",
+        "a_script_as_torch_saves_it",
         "an_archive_as_torch_wrote_it",
         "an_array_as_numpy_pickles_it",
     ]);

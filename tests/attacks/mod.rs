@@ -11,6 +11,7 @@ mod measured;
 mod memory;
 mod modules;
 mod pickles;
+mod scripts;
 mod strictness;
 mod strides;
 mod tars;

@@ -130,16 +130,6 @@ fn keys_that_are_no_names() {
 }
 
 #[test]
-fn archives_of_scripts() {
-    let object = pickle::named(&[("a", pickle::four())]);
-    for name in ["archive/constants.pkl", "archive/code/__torch__.py", "archive/code/model.py.debug_pkl"] {
-        let mut more = records(&object, &[("0", &floats(4))]);
-        more.push(Record::stored(name, b"\x80\x02N."));
-        assert!(matches!(refused(&archive::write(&more)), Error::TorchScript), "{name}");
-    }
-}
-
-#[test]
 fn byte_orders_that_do_not_exist() {
     let object = pickle::named(&[("a", pickle::four())]);
     let with = |order: &[u8]| {

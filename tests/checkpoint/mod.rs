@@ -5,6 +5,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod pickle;
+pub(crate) mod script;
 pub(crate) mod tar;
 
 use archive::Record;

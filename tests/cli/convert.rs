@@ -50,7 +50,7 @@ fn refusals_and_their_hints() {
         ),
         (
             "torchscript.pt",
-            "is a TorchScript archive, which holds code",
+            "TorchScript archive is frozen: its tensors are constants of its code (constants.pkl), no state",
             "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
              and convert that file\n",
         ),

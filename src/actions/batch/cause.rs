@@ -258,7 +258,7 @@ mod tests {
             (io(io::ErrorKind::StorageFull), Cause::System),
             (far(remote::Error::Model { name: "x".to_owned() }), Cause::NotFound),
             (Error::Checkpoint(checkpoint::Error::NoEndRecord), Cause::Damaged),
-            (Error::Checkpoint(checkpoint::Error::TorchScript), Cause::Unsupported),
+            (Error::Checkpoint(checkpoint::Error::TorchScript { what: "" }), Cause::Unsupported),
             (Error::Checkpoint(checkpoint::Error::Io(io::ErrorKind::UnexpectedEof.into())), Cause::Damaged),
             (Error::NoRepository, Cause::Other),
         ] {

@@ -259,6 +259,7 @@ fn file(outcome: &Outcome) -> File {
         reason: outcome.reason.as_ref().map(|reason| match reason {
             Reason::TrainingState => "training state".to_owned(),
             Reason::NoTensors => "holds no tensors".to_owned(),
+            Reason::Script => "a TorchScript archive".to_owned(),
             Reason::Error(error) => cause::reason(error),
         }),
     }

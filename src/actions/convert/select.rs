@@ -103,6 +103,7 @@ fn search(
             Err(_) => continue,
         };
         match verdict {
+            Detected::Script => ledger.skip(path.as_bstr(), Reason::Script),
             Detected::Weights | Detected::State if training_state => {
                 ledger.skip(path.as_bstr(), Reason::TrainingState);
             }
@@ -145,6 +146,8 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
 enum Detected {
     /// Torch weights.
     Weights,
+    /// The same as `TorchScript`, under a name that does not promise weights.
+    Script,
     /// A pickle of torch without a storage.
     State,
     /// Something else, although the name promises weights.
@@ -157,6 +160,9 @@ enum Detected {
 fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
     match Kind::of(file) {
         Ok(Kind::Legacy) => Detected::Weights,
+        Ok(Kind::Zip) if !names::is_weight_like(path) && checkpoint::is_torch_script(file) => {
+            Detected::Script
+        }
         // Any archive is a zip; torch's has a pickle in it.
         Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Detected::Weights,
         Ok(kind @ Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => {

@@ -100,9 +100,9 @@ pub struct Finding {
 impl Finding {
     /// Can it be converted: torch weights, and nothing else?
     pub fn is_convertible(&self) -> bool {
-        use crate::scan::Content::{Legacy, TorchZip};
+        use crate::scan::Content::{Legacy, TorchScript, TorchZip};
         self.report.as_ref().is_none_or(|report| {
-            matches!(report.content, TorchZip | Legacy) && report.verdict != Verdict::Dangerous
+            matches!(report.content, TorchZip | TorchScript | Legacy) && report.verdict != Verdict::Dangerous
         })
     }
 

@@ -45,7 +45,17 @@ pub(super) fn storage_class(class: &Global, key: &str) -> Result<Element, Error>
         "ByteStorage" => DType::U8,
         "BoolStorage" => DType::BOOL,
         "ComplexFloatStorage" => DType::C64,
+        // What C++ calls a storage of a type for which Python has no class: `torch.jit.save` alone.
+        "UInt16Storage" => DType::U16,
+        "UInt32Storage" => DType::U32,
+        "UInt64Storage" => DType::U64,
+        "Float8_e4m3fnStorage" => DType::F8_E4M3,
+        "Float8_e5m2Storage" => DType::F8_E5M2,
+        "Float8_e4m3fnuzStorage" => DType::F8_E4M3FNUZ,
+        "Float8_e5m2fnuzStorage" => DType::F8_E5M2FNUZ,
+        "Float8_e8m0fnuStorage" => DType::F8_E8M0,
         "ComplexDoubleStorage" => return Err(unsupported("complex128")),
+        "ComplexHalfStorage" => return Err(unsupported("complex32")),
         "QInt8Storage" | "QUInt8Storage" | "QInt32Storage" | "QUInt4x2Storage" | "QUInt2x4Storage" => {
             return Err(unsupported("quantized"));
         }
@@ -134,6 +144,11 @@ pub(super) fn is_mapping(global: &Global) -> bool {
 
 pub(super) fn is_sequence(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("builtins" | "__builtin__", "list" | "tuple"))
+}
+
+/// Is it what `torch.jit.save` puts around a dict or a list to say its type?
+pub(super) fn is_type_tag(global: &Global) -> bool {
+    (&*global.module, &*global.name) == ("torch.jit._pickle", "restore_type_tag")
 }
 
 /// Is the object a number of numpy's?

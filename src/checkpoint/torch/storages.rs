@@ -1,7 +1,7 @@
 //! Storages: what `persistent_load` is given, and that no two declarations contradict.
 //!
 //! `("storage", class, key, location, numel)`, in the legacy stream with a sixth item for a view. The
-//! location (`cpu`, `cuda:0`) says nothing about the bytes.
+//! location (`cpu`, `cuda:0`) says nothing about the bytes, but `meta` that there are none.
 
 use std::collections::HashMap;
 
@@ -132,7 +132,7 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
     if is_tagged(values, id) {
         return Err(bad(&place, "is a pickled class with its source code"));
     }
-    let (&[tag, class, key, _location, numel], view) =
+    let (&[tag, class, key, location, numel], view) =
         values.tuple(id).and_then(|items| items.split_first_chunk::<5>()).ok_or_else(malformed)?;
     if values.text(tag) != Some("storage") {
         return Err(malformed());
@@ -141,6 +141,9 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if key.is_empty() || key.len() > MAX_KEY || !key.chars().all(plain) || key.starts_with('.') {
         return Err(bad(&place, "has a key that is no plain name"));
+    }
+    if values.text(location) == Some("meta") {
+        return Err(bad(key, "is on the meta device, and has no data"));
     }
     let class = values.global(class).ok_or_else(malformed)?;
     let element = storage_class(class, key)?;

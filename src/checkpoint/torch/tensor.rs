@@ -1,7 +1,7 @@
 //! A tensor: a call of one of torch's rebuild functions on a storage, checked to lie in it.
 
 use super::super::geometry;
-use super::names::{Element, Rebuild, dtype, rebuild, width};
+use super::names::{Element, Rebuild, dtype, is_type_tag, rebuild, width};
 use super::storages::{storage_id, unsigned};
 use super::{DType, Error, Limits, NumberedTensor, Tensor, Torch};
 use crate::pickle::{Call, Id, Value};
@@ -186,6 +186,16 @@ impl Torch<'_> {
         items?.iter().map(|&item| unsigned(self.values, item)).collect()
     }
 
+    /// What `torch.jit.save` says the type of: `restore_type_tag(value, type)`.
+    fn untagged(&self, id: Id) -> Id {
+        match self.values.get(id) {
+            Value::Object(object) if self.values.callable(id).is_some_and(is_type_tag) => {
+                self.values.tuple(object.args).and_then(|args| args.first()).copied().unwrap_or(id)
+            }
+            _ => id,
+        }
+    }
+
     /// `{"conj": bool, "neg": bool}`: is the value conjugated, negated? `None` for anything else.
     fn flags(&self, view: &View, dtype: DType) -> Option<(bool, bool)> {
         let (mut conjugate, mut negate) = (false, false);
@@ -196,7 +206,7 @@ impl Torch<'_> {
         if self.values.offset(id) >= view.made {
             return None;
         }
-        for (key, value) in self.entries(id)? {
+        for (key, value) in self.entries(self.untagged(id))? {
             let &Value::Bool(flag) = self.values.get(value) else { return None };
             match self.values.text(key)? {
                 "conj" => conjugate = flag,

@@ -1,0 +1,178 @@
+//! `TorchScript` archives (`torch.jit.save`): which attributes of which objects are the state dict.
+//!
+//! ```text
+//! ROOT/data.pkl, ROOT/data/KEY    the objects, each a class and a dict of its attributes, and their storages
+//! ROOT/code/__torch__/a/b.py      the classes of `__torch__.a.b`; those of `__torch__` are in ROOT/code/__torch__.py
+//! ROOT/constants.pkl, constants/  the tensors of the code, which are no state
+//! ROOT/*.pkl, code/*.debug_pkl    more pickles, which are read for the names in them alone
+//! ```
+//!
+//! Invariant: code is read as text and never run; a class is looked for where torch looks for it, and nowhere else.
+//! It does not know objects: `select` walks them. Source: torch's `csrc/jit/serialization/import.cpp`.
+
+mod declared;
+mod lines;
+
+use std::collections::{HashMap, HashSet};
+
+use self::declared::Room;
+pub(super) use self::declared::{Attribute, Class, ClassKind, Role, Type};
+use super::{Error, Limits, Named};
+use crate::pickle::{self, Arena, Call, Global, Value};
+
+/// Classes that are written in C++, not in the archive: packed weights among others.
+const NATIVE: &str = "__torch__.torch.classes.";
+
+/// What the code of an archive declares, and what else is beside its objects.
+pub(super) struct Script {
+    classes: HashMap<String, Class>,
+    /// How many attributes all objects have together, and items all dicts.
+    pub(super) pairs: u64,
+    /// Are there tensors among the constants of the code?
+    pub(super) has_constants: bool,
+    /// The classes and functions that the other pickles name.
+    pub(super) globals: Vec<Named>,
+}
+
+/// The records of an archive, by their names below its root.
+pub(super) trait Records {
+    /// The root.
+    fn root(&self) -> &str;
+    /// The names that end so, in order.
+    fn ending(&self, end: &str) -> Vec<String>;
+    /// How many bytes a record has; `None` if it is not there.
+    fn len(&self, name: &str) -> Option<u64>;
+    /// Its bytes.
+    fn bytes(&mut self, name: &str) -> Result<Vec<u8>, Error>;
+}
+
+/// What is left of the bytes that may be read.
+struct Budget {
+    left: u64,
+    limit: u64,
+}
+
+impl Budget {
+    /// A record that is there.
+    fn take(&mut self, records: &mut dyn Records, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let Some(len) = records.len(name) else { return Ok(None) };
+        let left = self.left.checked_sub(len).filter(|_| len <= MAX_FILE);
+        self.left = left.ok_or(Error::Limit { what: "bytes of code", limit: self.limit.min(MAX_FILE) })?;
+        records.bytes(name).map(Some)
+    }
+}
+
+/// How many bytes one file of code, or one pickle beside it, may have.
+const MAX_FILE: u64 = 32 << 20;
+
+/// How many classes the code may have.
+const MAX_CLASSES: usize = 200_000;
+
+impl Script {
+    /// Reads the classes of all objects of a pickle, and the names in the other pickles of the archive: at most `limit`
+    /// bytes of code, and as many of pickles.
+    pub(super) fn read(
+        records: &mut dyn Records,
+        values: &Arena,
+        limits: &Limits,
+        limit: u64,
+    ) -> Result<Self, Error> {
+        let len = |value: &Value| if let Value::Dict(pairs) = value { pairs.len() } else { 0 };
+        let pairs = values.iter().fold(0_usize, |sum, (_, value)| sum.saturating_add(len(value)));
+        let mut script = Self {
+            classes: HashMap::new(),
+            pairs: u64::try_from(pairs).unwrap_or(u64::MAX),
+            has_constants: false,
+            globals: Vec::new(),
+        };
+        // No class has more attributes than its objects have items or, where code makes them, values.
+        let room = Room { classes: MAX_CLASSES, attributes: pairs.saturating_add(values.len()) };
+        script.read_classes(records, values, room, limit)?;
+        script.read_names(records, limits, limit)?;
+        Ok(script)
+    }
+
+    /// The class of a qualified name, if the code of the archive declares it.
+    pub(super) fn class(&self, name: &str) -> Option<&Class> {
+        self.classes.get(name)
+    }
+
+    fn read_classes(
+        &mut self,
+        records: &mut dyn Records,
+        values: &Arena,
+        mut room: Room,
+        limit: u64,
+    ) -> Result<(), Error> {
+        let asked: HashSet<String> = values.iter().filter_map(|(_, value)| made(values, value)).collect();
+        let mut budget = Budget { left: limit, limit };
+        let mut waiting: Vec<String> = asked.iter().cloned().collect();
+        waiting.sort_unstable();
+        let mut seen = HashSet::new();
+        while let Some(name) = waiting.pop() {
+            let Some((qualifier, _)) = name.rsplit_once('.').filter(|_| is_of_archive(&name)) else {
+                continue;
+            };
+            if !seen.insert(qualifier.to_owned()) {
+                continue;
+            }
+            let path = format!("code/{}.py", qualifier.replace('.', "/"));
+            let Some(bytes) = budget.take(records, &path)? else { continue };
+            let record = [records.root(), &path].join("/");
+            let wrong = |line, what| Error::ScriptCode { record: record.clone(), line, what };
+            let code = String::from_utf8(bytes).map_err(|_| wrong(1, "text that is not UTF-8"))?;
+            let is_asked = |class: &str| asked.contains(&[qualifier, class].join("."));
+            let found = declared::classes(&code, is_asked, &mut room);
+            for (class, declared) in found.map_err(|found| wrong(found.line, found.what))? {
+                let types = declared.attributes.iter().filter_map(|attribute| match &attribute.of {
+                    Type::Class(name) => Some(name.to_string()),
+                    _ => None,
+                });
+                waiting.extend(types);
+                self.classes.insert([qualifier, class].join("."), declared);
+            }
+        }
+        Ok(())
+    }
+
+    /// The other pickles have no state in them, but nothing that they name is overlooked.
+    fn read_names(&mut self, records: &mut dyn Records, limits: &Limits, limit: u64) -> Result<(), Error> {
+        let mut budget = Budget { left: limit, limit };
+        for name in records.ending("pkl").into_iter().filter(|name| name != "data.pkl") {
+            let bytes = budget.take(records, &name)?.unwrap_or_default();
+            let record = [records.root(), &name].join("/");
+            let read = pickle::read(&bytes, 0, &limits.pickle);
+            let pickle = read.map_err(|source| Error::Pickle { record: record.clone(), source })?;
+            let names = Named::all(&pickle.values, &record);
+            if name == "constants.pkl" {
+                let holds = |named: &Named| named.module == "torch._utils" || is_native(&named.module);
+                self.has_constants = names.iter().any(holds);
+            }
+            self.globals.extend(names);
+        }
+        Ok(())
+    }
+}
+
+/// The qualified name of the class that an object is made of.
+fn made(values: &Arena, value: &Value) -> Option<String> {
+    match value {
+        Value::Object(object) if object.call == Call::New => Some(qualified(values.global(object.callable)?)),
+        _ => None,
+    }
+}
+
+/// `MODULE.NAME`, as torch joins the two before it looks for a class.
+pub(super) fn qualified(class: &Global) -> String {
+    [&*class.module, &*class.name].join(".")
+}
+
+/// Is it the name of a class that is written in C++?
+pub(super) fn is_native(name: &str) -> bool {
+    name.starts_with(NATIVE) || NATIVE.strip_suffix('.') == Some(name)
+}
+
+/// Is it a name that a class of the archive can have?
+fn is_of_archive(name: &str) -> bool {
+    name.starts_with("__torch__.") && !is_native(name) && name.split('.').all(declared::is_identifier)
+}
