@@ -17,7 +17,7 @@ use super::convert::{self, Summary};
 use super::{Error, Reporter};
 use crate::git::{self, Git, Identity, commit};
 use crate::hash::Oid;
-use crate::lfs::{self, Pointer, Store, Target};
+use crate::lfs::{self, NewObject, Pointer, Store, Target};
 use crate::repo::{Change, Repo};
 
 const ATTRIBUTES: &[u8] = b"*.bin filter=lfs diff=lfs merge=lfs -text\n";
@@ -162,14 +162,14 @@ fn write(repo: &Repo, path: &BStr, content: &[u8]) -> Result<Vec<u8>, Error> {
 fn place(repo: &Repo, target: Target, content: &[u8]) -> Result<Vec<u8>, Error> {
     let store = repo.store();
     let (pointer, object) = keep(&store, content)?;
-    lfs::place::place(&store, &object, target, false)?;
+    lfs::worktree_file::place(&store, &object, target, false)?;
     Ok(pointer.into_bytes())
 }
 
 /// Into the store; gives the text of the pointer, and where the object is.
 fn keep(store: &Store, content: &[u8]) -> Result<(String, PathBuf), Error> {
     let pointer = Pointer { oid: Oid::of(content), size: content.len() as u64 };
-    let mut object = store.create()?;
+    let mut object = NewObject::create(store)?;
     object.write_all(content).map_err(Error::io("write", &store.path_of(pointer.oid)))?;
     Ok((pointer.to_string(), object.commit(pointer.oid, pointer.size)?))
 }

@@ -31,9 +31,12 @@ pub enum Error {
     /// The LFS store.
     #[error(transparent)]
     Store(#[from] lfs::store::Error),
+    /// There is too little space on a disk.
+    #[error(transparent)]
+    NoSpace(#[from] lfs::space::NoSpace),
     /// The work tree.
     #[error(transparent)]
-    Place(#[from] lfs::place::Error),
+    Place(#[from] lfs::worktree_file::Error),
     /// git.
     #[error(transparent)]
     Git(#[from] git::Error),
@@ -190,16 +193,6 @@ pub enum Error {
         name: String,
         /// How many more there are.
         more: usize,
-    },
-    /// There is less space on the disk than what is written takes.
-    #[error("needs {needed} bytes in {}, where {free} are free", dir.display())]
-    NoSpace {
-        /// Where.
-        dir: PathBuf,
-        /// How many bytes are written.
-        needed: u64,
-        /// How many bytes are free.
-        free: u64,
     },
     /// `--output` takes one source.
     #[error("--output takes one file, {count} were given")]

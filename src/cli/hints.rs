@@ -28,8 +28,8 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::Checkpoint(error) => return checkpoint(error, &named),
         Error::Symlink
         | Error::OutputSymlink { .. }
-        | Error::Place(lfs::place::Error::Symlink { .. })
-        | Error::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => {
+        | Error::Place(lfs::worktree_file::Error::Symlink { .. })
+        | Error::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => {
             format!("convert one file without the repository by `{git} st-convert {file} --output FILE`")
         }
         Error::Repo(error) => return repository(error, &named),
@@ -85,7 +85,7 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
             let option = if is_default { String::new() } else { there() };
             format!("replace it with `{git} st-convert --force {file}{option}`")
         }
-        Error::Place(lfs::place::Error::Exists { .. }) => {
+        Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
             format!("replace it with `{git} st-convert --force {file}`")
         }
         Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {

@@ -8,56 +8,40 @@
 //! one gets a file of its own; a link in its place is not followed; the object gets its name by one rename, after its
 //! length was checked and its bytes were handed to the disk. It does not hash: whoever fills it does.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use super::store::{Error, Store, sync_parent};
-use super::temp::Temp;
+use super::claim::{Access, Claim};
+use super::space;
+use super::store::{Error, Store};
 use crate::hash::Oid;
 
 /// The beginning of an object. Dropped, its bytes stay for a later run.
 #[derive(Debug)]
 pub struct Incomplete {
-    file: Place,
+    claim: Claim,
     store: Store,
     oid: Oid,
 }
 
-#[derive(Debug)]
-enum Place {
-    /// The `.part` of this object.
-    Part(File, PathBuf),
-    /// Another process has it: this one is gone when dropped.
-    Own(Temp),
-}
-
 impl Incomplete {
-    pub(super) fn open(store: &Store, oid: Oid) -> Result<Self, Error> {
-        let path = path(store, oid);
-        store.make_dirs(path.parent().unwrap_or(store.dir()))?;
-        let file = match lock(&path, Access::Behind).map_err(Error::io("open", &path))? {
-            Some(file) => Place::Part(file, path),
-            None => Place::Own(store.temp()?),
-        };
-        Ok(Self { file, store: store.clone(), oid })
+    /// What an earlier run left of an object's download, to go on with; nothing yet if there was none.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn open(store: &Store, oid: Oid) -> Result<Self, Error> {
+        let claim = Claim::open(store, path(store, oid), Access::Behind)?;
+        Ok(Self { claim, store: store.clone(), oid })
     }
 
-    fn file(&self) -> &File {
-        match &self.file {
-            Place::Part(file, _) => file,
-            Place::Own(temp) => temp.file(),
-        }
+    /// How many bytes of the disk a download takes already.
+    pub fn taken(store: &Store, oid: Oid) -> u64 {
+        space::taken(&path(store, oid))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        match &self.file {
-            Place::Part(_, path) => path,
-            Place::Own(temp) => temp.path(),
-        }
+        self.claim.path()
     }
 
     /// How many bytes are here.
@@ -65,11 +49,11 @@ impl Incomplete {
     /// # Errors
     /// [`Error::Io`]
     pub fn len(&self) -> Result<u64, Error> {
-        let meta = self.file().metadata().map_err(Error::io("read the length of", self.path()))?;
+        let meta = self.claim.file().metadata().map_err(Error::io("read the length of", self.path()))?;
         Ok(meta.len())
     }
 
-    /// Is nothing here?
+    /// Returns `true` if nothing is here.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -82,7 +66,7 @@ impl Incomplete {
     /// # Errors
     /// [`Error::Io`], also with what `each` returns.
     pub fn read(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), Error> {
-        let mut file = self.file();
+        let mut file = self.claim.file();
         let mut buf = vec![0; 256 << 10];
         let mut read = || {
             file.seek(SeekFrom::Start(0))?;
@@ -101,7 +85,7 @@ impl Incomplete {
     /// # Errors
     /// What the system reports.
     pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.file().write_all(bytes)
+        self.claim.file().write_all(bytes)
     }
 
     /// Drops what is here.
@@ -109,7 +93,7 @@ impl Incomplete {
     /// # Errors
     /// What the system reports.
     pub fn clear(&self) -> io::Result<()> {
-        let mut file = self.file();
+        let mut file = self.claim.file();
         file.set_len(0)?;
         file.seek(SeekFrom::Start(0)).map(drop)
     }
@@ -119,13 +103,10 @@ impl Incomplete {
     /// # Errors
     /// [`Error::Io`]
     pub fn discard(self) -> Result<(), Error> {
-        match self.file {
-            Place::Part(_, path) => fs::remove_file(&path).map_err(Error::io("remove", path)),
-            Place::Own(_) => Ok(()),
-        }
+        self.claim.discard()
     }
 
-    /// Is it as long as this?
+    /// Checks that it is as long as this.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`]
@@ -141,89 +122,25 @@ impl Incomplete {
     /// [`Error::SizeMismatch`] or [`Error::Io`]
     pub fn commit(self, size: u64) -> Result<PathBuf, Error> {
         self.check(size)?;
-        let path = self.store.path_of(self.oid);
-        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size) {
+        if let Some(path) = self.store.stored(self.oid, size) {
             self.discard()?;
             return Ok(path);
         }
-        self.file().sync_data().map_err(Error::io("sync", self.path()))?;
-        self.store.sharing().apply(self.path(), false).map_err(Error::io("set the mode of", self.path()))?;
-        self.store.make_dirs(path.parent().unwrap_or(self.store.dir()))?;
-        match self.file {
-            Place::Part(_, part) => fs::rename(&part, &path),
-            Place::Own(temp) => temp.rename(&path).map(drop).map_err(|(err, _)| err),
-        }
-        .map_err(Error::io("rename an object to", &path))?;
-        sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
-        Ok(path)
+        let Self { claim, store, oid } = self;
+        store.finish(claim.file(), claim.path())?;
+        store.name(oid, |path| claim.rename(path))
     }
 }
 
 /// Where what is here of an object is, or would be.
-pub(super) fn path(store: &Store, oid: Oid) -> PathBuf {
-    store.dir().join("incomplete").join(format!("{oid}.part"))
-}
-
-/// How a file is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Behind what is there.
-    Behind,
-    /// At any offset.
-    Anywhere,
-}
-
-/// Opens a file and locks it; `None` if somebody else has it. A link or a directory in its place is never opened.
-pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
-    let mut tries = 0;
-    for _ in 0..64 {
-        if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
-            fs::remove_file(path)?;
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).append(access == Access::Behind).create(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt as _;
-            let flags = rustix::fs::OFlags::NOFOLLOW.bits();
-            options.custom_flags(i32::try_from(flags).map_err(io::Error::other)?);
-        }
-        let file = options.open(path)?;
-        match file.try_lock() {
-            Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
-            // Renamed by its owner between our opening and our lock: the name is free again.
-            Ok(()) => {}
-            // A process that is just being started has our files until it is the program that it becomes.
-            Err(TryLockError::WouldBlock) if tries < 20 => {
-                tries += 1;
-                thread::sleep(Duration::from_millis(5));
-            }
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            // A file system without locks: it works as long as one process does.
-            Err(TryLockError::Error(_)) => return Ok(Some(file)),
-        }
-    }
-    Ok(None)
-}
-
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt as _;
-    let ours = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(err) => Err(err),
-    }
-}
-
-#[cfg(not(unix))]
-fn is_at(_: &File, path: &Path) -> io::Result<bool> {
-    path.try_exists()
+fn path(store: &Store, oid: Oid) -> PathBuf {
+    store.incomplete_dir().join(format!("{oid}.part"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::store::Sharing;
     use super::*;
 
@@ -235,12 +152,12 @@ mod tests {
     fn a_part_stays_until_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let (store, oid) = (store(dir.path()), Oid::of(b"abcdef"));
-        let part = store.incomplete(oid).unwrap();
+        let part = Incomplete::open(&store, oid).unwrap();
         part.append(b"abc").unwrap();
         assert!(matches!(part.commit(6), Err(Error::SizeMismatch { expected: 6, got: 3, .. })));
         let path = dir.path().join(format!("lfs/incomplete/{oid}.part"));
         assert_eq!(fs::read(&path).unwrap(), b"abc");
-        let part = store.incomplete(oid).unwrap();
+        let part = Incomplete::open(&store, oid).unwrap();
         let mut seen = Vec::new();
         part.read(|bytes| {
             seen.extend_from_slice(bytes);
@@ -251,7 +168,7 @@ mod tests {
         part.append(b"def").unwrap();
         let object = part.commit(6).unwrap();
         assert_eq!((fs::read(&object).unwrap().as_slice(), path.exists()), (b"abcdef".as_slice(), false));
-        let again = store.incomplete(oid).unwrap();
+        let again = Incomplete::open(&store, oid).unwrap();
         again.append(b"xxxxxx").unwrap();
         assert_eq!(again.commit(6).unwrap(), object);
         assert_eq!((fs::read(&object).unwrap().as_slice(), path.exists()), (b"abcdef".as_slice(), false));
@@ -261,7 +178,8 @@ mod tests {
     fn two_at_once_do_not_write_into_one_file() {
         let dir = tempfile::tempdir().unwrap();
         let (store, oid) = (store(dir.path()), Oid::of(b"abc"));
-        let (first, second) = (store.incomplete(oid).unwrap(), store.incomplete(oid).unwrap());
+        let (first, second) =
+            (Incomplete::open(&store, oid).unwrap(), Incomplete::open(&store, oid).unwrap());
         first.append(b"ab").unwrap();
         second.append(b"abc").unwrap();
         assert_eq!((first.len().unwrap(), second.len().unwrap()), (2, 3));
@@ -280,7 +198,7 @@ mod tests {
         fs::write(&victim, "keep").unwrap();
         fs::create_dir_all(dir.path().join("lfs/incomplete")).unwrap();
         std::os::unix::fs::symlink(&victim, dir.path().join(format!("lfs/incomplete/{oid}.part"))).unwrap();
-        let part = store.incomplete(oid).unwrap();
+        let part = Incomplete::open(&store, oid).unwrap();
         part.append(b"abc").unwrap();
         part.commit(3).unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"keep");

@@ -115,7 +115,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// Is this meant to be a pointer, be it damaged or not? Says nothing about the lines after the first.
+/// Returns `true` if this is meant to be a pointer, be it damaged or not. Says nothing about the lines after the first.
 pub fn looks_like_pointer(text: &[u8]) -> bool {
     let first = split(trim(text)).next().unwrap_or_default();
     let version = strip_carriage_return(first).strip_prefix(b"version ");

@@ -3,11 +3,34 @@
 //! It answers for a moment: somebody else may write meanwhile, and a quota may be nearer than what is free.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// There is less space on the disk than what is written takes.
+#[derive(Debug, thiserror::Error)]
+#[error("needs {needed} bytes in {}, where {free} are free", dir.display())]
+pub struct NoSpace {
+    /// Where.
+    pub dir: PathBuf,
+    /// How many bytes are written.
+    pub needed: u64,
+    /// How many bytes are free.
+    pub free: u64,
+}
+
+/// Finds out whether so many bytes are free where `dir` is, or will be. Where the system does not say, they are.
+///
+/// # Errors
+/// [`NoSpace`]
+pub fn check(dir: &Path, needed: u64) -> Result<(), NoSpace> {
+    match free(dir) {
+        Some(free) if free < needed => Err(NoSpace { dir: dir.to_owned(), needed, free }),
+        _ => Ok(()),
+    }
+}
 
 /// How many bytes are free for this person where `dir` is, or will be. `None` where the system does not say.
 #[cfg(unix)]
-pub fn free(dir: &Path) -> Option<u64> {
+fn free(dir: &Path) -> Option<u64> {
     let there = dir.ancestors().find(|dir| dir.is_dir())?;
     let found = rustix::fs::statvfs(there).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
@@ -15,11 +38,11 @@ pub fn free(dir: &Path) -> Option<u64> {
 
 /// How many bytes are free for this person where `dir` is, or will be. `None` where the system does not say.
 #[cfg(not(unix))]
-pub fn free(_: &Path) -> Option<u64> {
+fn free(_: &Path) -> Option<u64> {
     None
 }
 
-/// Are both directories, or the nearest above them that are there, on one file system?
+/// Returns `true` if both directories, or the nearest above them that are there, are on one file system.
 #[cfg(unix)]
 pub fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -30,7 +53,7 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     device(one) == device(other)
 }
 
-/// Are both directories on one file system? Nobody says.
+/// Returns `true`: nobody says on which file system a directory is.
 #[cfg(not(unix))]
 pub fn is_same(_: &Path, _: &Path) -> bool {
     true

@@ -11,17 +11,13 @@
 //!
 //! Invariant: an object appears under its name by one rename, after its length was checked and its bytes were
 //! handed to the disk. Rights are those Git LFS gives: by the umask or `core.sharedRepository`, writable.
-//! It does not hash: the oid comes from whoever wrote the bytes.
+//! It does not hash: the oid comes from whoever wrote the bytes. It opens nothing that is being made.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::incomplete::{self, Incomplete};
-use super::resumable::{self, Resumable};
-use super::space;
-use super::temp::{self, Temp};
+use super::temp::Temp;
 use crate::hash::Oid;
 
 /// The store could not do what was asked.
@@ -80,7 +76,7 @@ impl Sharing {
     }
 
     #[cfg(unix)]
-    pub(super) fn apply(self, path: &Path, is_dir: bool) -> io::Result<()> {
+    fn apply(self, path: &Path, is_dir: bool) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         let Self::Mode(mode) = self else { return Ok(()) };
         let mode = if is_dir { mode | (mode & 0o444) >> 2 } else { mode };
@@ -88,7 +84,7 @@ impl Sharing {
     }
 
     #[cfg(not(unix))]
-    pub(super) fn apply(self, _: &Path, _: bool) -> io::Result<()> {
+    fn apply(self, _: &Path, _: bool) -> io::Result<()> {
         Ok(())
     }
 }
@@ -149,72 +145,11 @@ impl Store {
         Temp::new_in(&dir).map_err(Error::io("create a file in", dir))
     }
 
-    /// Starts an object.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn create(&self) -> Result<NewObject, Error> {
-        Ok(NewObject { place: Place::Temp(self.temp()?), store: self.clone() })
-    }
-
-    /// Goes on with an object that is made while `source` is downloaded; nothing yet if no run began it.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn resumable(&self, source: Oid) -> Result<Resumable, Error> {
-        Resumable::open(self, source)
-    }
-
-    /// What [`Resumable::save`] was told last of what is made of `source`. Nothing is made for it.
-    pub fn journal(&self, source: Oid) -> Option<Vec<u8>> {
-        resumable::journal(self, source)
-    }
-
-    /// Is there a file that is made of `source`, of this length?
-    pub fn has_resumable(&self, source: Oid, size: u64) -> bool {
-        let there = fs::symlink_metadata(resumable::path(self, source));
-        there.is_ok_and(|there| there.is_file() && there.len() == size)
-    }
-
-    /// How many bytes the files take already of which one is made of `source`, and one is its download.
-    pub fn taken(&self, source: Oid) -> [u64; 2] {
-        [resumable::path(self, source), incomplete::path(self, source)].map(|path| space::taken(&path))
-    }
-
-    /// Can two files of the store share their blocks?
+    /// Returns `true` if two files of the store can share their blocks.
     pub fn shares_blocks(&self) -> bool {
         let (Ok(one), Ok(other)) = (self.temp(), self.temp()) else { return false };
         let written = one.file().write_all(&[1; 4096]);
         written.is_ok() && super::copy::share_blocks(one.file(), other.file())
-    }
-
-    /// Forgets the journal of what was made of `source`.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn forget(&self, source: Oid) -> Result<(), Error> {
-        resumable::forget(self, source)
-    }
-
-    /// The object of this name, if it is in this store, to be read; it keeps its name.
-    pub fn stored(&self, oid: Oid) -> Option<NewObject> {
-        let path = self.path_of(oid);
-        let is_file = fs::symlink_metadata(&path).is_ok_and(|there| there.is_file());
-        let file = File::open(&path).ok().filter(|_| is_file)?;
-        Some(NewObject { place: Place::Stored(file, path), store: self.clone() })
-    }
-
-    /// The object that was made so.
-    pub fn create_from(&self, made: Resumable) -> NewObject {
-        NewObject { place: Place::Resumable(made), store: self.clone() }
-    }
-
-    /// What an earlier run left of an object's download, to go on with; nothing yet if there was none.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn incomplete(&self, oid: Oid) -> Result<Incomplete, Error> {
-        Incomplete::open(self, oid)
     }
 
     /// Removes an object.
@@ -226,18 +161,35 @@ impl Store {
         fs::remove_file(&path).map_err(Error::io("remove", path))
     }
 
-    pub(super) fn sharing(&self) -> Sharing {
-        self.sharing
+    /// Where downloads and what is made of them wait for a run that goes on with them.
+    pub(super) fn incomplete_dir(&self) -> PathBuf {
+        self.dir.join("incomplete")
     }
 
-    /// Removes what killed runs left in `tmp`, and in `incomplete` what nobody went on with for
-    /// [`MAX_AGE`](resumable::MAX_AGE); nothing of a living one. Returns how many files that were.
-    ///
-    /// # Errors
-    /// What the system reports about the directory.
-    pub fn sweep(&self) -> io::Result<usize> {
-        let old = resumable::sweep(self, SystemTime::now());
-        Ok(old + temp::sweep(&self.tmp_dir(), |_| Ok(()))?)
+    /// Where the object of this name is, if it is in this store itself and as long as this.
+    pub(super) fn stored(&self, oid: Oid, size: u64) -> Option<PathBuf> {
+        let path = self.path_of(oid);
+        let is_there = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size);
+        is_there.then_some(path)
+    }
+
+    /// Hands the bytes of a file to the disk, and gives it the rights of an object.
+    pub(super) fn finish(&self, file: &File, path: &Path) -> Result<(), Error> {
+        file.sync_data().map_err(Error::io("sync", path))?;
+        self.sharing.apply(path, false).map_err(Error::io("set the mode of", path))
+    }
+
+    /// Lets `rename` give a finished file the name of an object, and hands that name to the disk. Returns where it is.
+    pub(super) fn name(
+        &self,
+        oid: Oid,
+        rename: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<PathBuf, Error> {
+        let path = self.path_of(oid);
+        self.make_dirs(path.parent().unwrap_or(&self.dir))?;
+        rename(&path).map_err(Error::io("rename an object to", &path))?;
+        sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
+        Ok(path)
     }
 
     /// Makes a directory inside the store with its parents, and hands each new name to the disk.
@@ -259,106 +211,6 @@ impl Store {
     }
 }
 
-/// An object whose name is not known yet: bytes in, then [`NewObject::commit`]. Dropped, it leaves nothing, unless a
-/// later run can go on with it.
-#[derive(Debug)]
-pub struct NewObject {
-    place: Place,
-    store: Store,
-}
-
-#[derive(Debug)]
-enum Place {
-    Temp(Temp),
-    Resumable(Resumable),
-    /// It has its name already.
-    Stored(File, PathBuf),
-}
-
-impl NewObject {
-    /// The file, to hand to [`Writers`](super::Writers) or to read back.
-    pub fn file(&self) -> &File {
-        match &self.place {
-            Place::Temp(temp) => temp.file(),
-            Place::Resumable(made) => made.file(),
-            Place::Stored(file, _) => file,
-        }
-    }
-
-    fn path(&self) -> &Path {
-        match &self.place {
-            Place::Temp(temp) => temp.path(),
-            Place::Resumable(made) => made.path(),
-            Place::Stored(_, path) => path,
-        }
-    }
-
-    /// Remembers that it is whole, for a later run that goes on with it: [`Resumable::save_whole`]. One that no later run
-    /// finds is not remembered.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn save_whole(&self, journal: &[u8]) -> Result<(), Error> {
-        match &self.place {
-            Place::Resumable(made) => made.save_whole(journal),
-            Place::Temp(_) | Place::Stored(..) => Ok(()),
-        }
-    }
-
-    /// Removes what a later run could go on with. One that has its name stays: somebody else may need it.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn discard(self) -> Result<(), Error> {
-        match self.place {
-            Place::Resumable(made) => made.discard(),
-            Place::Temp(_) | Place::Stored(..) => Ok(()),
-        }
-    }
-
-    /// Gives the object its name, after its length was checked and its bytes are on the disk. An object that is
-    /// already there with that length is kept, and this one dropped. Returns where it is.
-    ///
-    /// # Errors
-    /// [`Error::SizeMismatch`] or [`Error::Io`]; then the store is as it was.
-    pub fn commit(self, oid: Oid, size: u64) -> Result<PathBuf, Error> {
-        let store = &self.store;
-        let got = self.file().metadata().map_err(Error::io("read the length of", self.path()))?.len();
-        if got != size {
-            return Err(Error::SizeMismatch { oid, expected: size, got });
-        }
-        let path = store.path_of(oid);
-        if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size) {
-            if let Place::Resumable(made) = self.place {
-                made.superseded()?;
-            }
-            return Ok(path);
-        }
-        self.file().sync_data().map_err(Error::io("sync", self.path()))?;
-        store.sharing.apply(self.path(), false).map_err(Error::io("set the mode of", self.path()))?;
-        store.make_dirs(path.parent().unwrap_or(&store.dir))?;
-        match self.place {
-            Place::Temp(temp) => temp.rename(&path).map(drop).map_err(|(error, _)| error),
-            Place::Resumable(made) => made.rename(&path),
-            // It was there when it was opened.
-            Place::Stored(..) => Err(io::ErrorKind::NotFound.into()),
-        }
-        .map_err(Error::io("rename an object to", &path))?;
-        sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
-        Ok(path)
-    }
-}
-
-impl Write for NewObject {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.file().write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn object_path(dir: &Path, oid: Oid) -> PathBuf {
     let name = oid.to_string();
     let (first, second) = (name.get(..2).unwrap_or_default(), name.get(2..4).unwrap_or_default());
@@ -377,91 +229,6 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn store(dir: &Path, sharing: Sharing) -> Store {
-        Store::new(dir.join("lfs"), sharing, vec![dir.join("other/lfs")])
-    }
-
-    fn put(store: &Store, bytes: &[u8]) -> PathBuf {
-        let mut object = store.create().unwrap();
-        object.write_all(bytes).unwrap();
-        object.commit(Oid::of(bytes), bytes.len() as u64).unwrap()
-    }
-
-    #[test]
-    fn an_object_is_found_by_name_and_length() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path(), Sharing::Umask);
-        let oid = Oid::of(b"abc");
-        assert_eq!(store.find(oid, 3).unwrap(), None);
-        let path = put(&store, b"abc");
-        assert_eq!(path, dir.path().join(format!("lfs/objects/ba/78/{oid}")));
-        assert_eq!(fs::read(&path).unwrap(), b"abc");
-        assert_eq!(store.find(oid, 3).unwrap(), Some(path.clone()));
-        assert_eq!(store.find(oid, 4).unwrap(), None);
-        assert_eq!(put(&store, b"abc"), path);
-        assert_eq!(fs::read_dir(store.tmp_dir()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn an_alternate_is_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let other = Store::new(dir.path().join("other/lfs"), Sharing::Umask, Vec::new());
-        let path = put(&other, b"abc");
-        assert_eq!(store(dir.path(), Sharing::Umask).find(Oid::of(b"abc"), 3).unwrap(), Some(path));
-    }
-
-    #[test]
-    fn a_short_object_gets_no_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path(), Sharing::Umask);
-        let mut object = store.create().unwrap();
-        object.write_all(b"ab").unwrap();
-        let err = object.commit(Oid::of(b"abc"), 3).unwrap_err();
-        assert!(matches!(err, Error::SizeMismatch { expected: 3, got: 2, .. }), "{err}");
-        assert!(!store.dir().join("objects").exists());
-        assert_eq!(fs::read_dir(store.tmp_dir()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_damaged_object_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path(), Sharing::Umask);
-        let path = put(&store, b"abc");
-        fs::write(&path, "a").unwrap();
-        put(&store, b"abc");
-        assert_eq!(fs::read(&path).unwrap(), b"abc");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_in_the_place_of_an_object_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path(), Sharing::Umask);
-        let path = put(&store, b"abc");
-        let elsewhere = dir.path().join("elsewhere");
-        fs::rename(&path, &elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert_eq!(store.find(Oid::of(b"abc"), 3).unwrap(), None);
-        put(&store, b"abc");
-        assert!(fs::symlink_metadata(&path).unwrap().is_file());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn rights_are_those_of_a_shared_repository() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("plain"), "").unwrap();
-        fs::create_dir(dir.path().join("lfs")).unwrap();
-        let path = put(&store(dir.path(), Sharing::Umask), b"abc");
-        assert_eq!(mode(&path), mode(&dir.path().join("plain")));
-        let path = put(&store(dir.path(), Sharing::parse("group")), b"defg");
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o660, 0o770));
-        let path = put(&store(dir.path(), Sharing::parse("0640")), b"hij");
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o640, 0o750));
-    }
 
     #[test]
     fn sharing_as_git_lfs_reads_it() {

@@ -38,7 +38,7 @@ impl Object<'_> {
     pub fn to_part(&self, store: &Store, tell: &dyn Fn(u64)) -> Result<Incomplete> {
         let (oid, size) = (self.pointer.oid, self.pointer.size);
         self.client.watched(|| {
-            let part = store.incomplete(oid)?;
+            let part = Incomplete::open(store, oid)?;
             if part.len()? > size {
                 part.clear().map_err(write_error)?;
             }

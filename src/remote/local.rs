@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::upload::{Sending, Uploaded};
 use crate::git;
 use crate::hash::HashingWriter;
-use crate::lfs::{Pointer, Sharing, Store};
+use crate::lfs::{NewObject, Pointer, Sharing, Store};
 
 /// How much is copied at once.
 const STEP: usize = 1 << 20;
@@ -45,7 +45,7 @@ pub(super) fn put(client: &Client<'_>, path: &Path, sending: &Sending<'_>) -> Re
     let Pointer { oid, size } = sending.pointer;
     let failed = |source| Error::Io { action: "copy an object into the other repository", source };
     let mut from = File::open(sending.file).map_err(failed)?;
-    let mut to = HashingWriter::new(store.create()?);
+    let mut to = HashingWriter::new(NewObject::create(&store)?);
     let (mut buf, mut sent) = (vec![0; STEP], 0_u64);
     loop {
         if client.is_interrupted() {

@@ -175,7 +175,7 @@ pub enum Error {
     },
     /// A file of the work tree could not be written.
     #[error(transparent)]
-    Place(#[from] lfs::place::Error),
+    Place(#[from] lfs::worktree_file::Error),
 }
 
 impl Error {

@@ -107,7 +107,7 @@ impl Repo {
     /// [`Error::Io`]
     pub fn sweep(&self) -> Result<usize> {
         let store = self.store();
-        let objects = store.sweep().map_err(Error::io("sweep", store.tmp_dir()))?;
+        let objects = crate::lfs::object::sweep(&store).map_err(Error::io("sweep", store.tmp_dir()))?;
         Ok(objects + lock::sweep(&self.index_path())?)
     }
 

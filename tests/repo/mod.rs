@@ -15,7 +15,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString};
 use git_st_convert::hash::Oid;
-use git_st_convert::lfs::{Placed, Pointer};
+use git_st_convert::lfs::{NewObject, Placed, Pointer};
 use git_st_convert::repo::{AttributesChange, Change, Repo};
 
 pub(crate) fn open(dir: &Path) -> Repo {
@@ -26,7 +26,7 @@ pub(crate) fn open(dir: &Path) -> Repo {
 pub(crate) fn convert(repo: &Repo, path: &str, bytes: &[u8]) -> Pointer {
     let pointer = Pointer { oid: Oid::of(bytes), size: bytes.len() as u64 };
     let store = repo.store();
-    let mut object = store.create().unwrap();
+    let mut object = NewObject::create(&store).unwrap();
     object.write_all(bytes).unwrap();
     let placed = Placed::create(&store, repo.target(path.into()).unwrap()).unwrap();
     placed.fill(object.file()).unwrap();

@@ -13,7 +13,7 @@ use super::planning::Planned;
 use super::repository::Run;
 use super::sets::{ShardedCheckpoint, Unit};
 use crate::hash::Oid;
-use crate::lfs::Pointer;
+use crate::lfs::{NewObject, Pointer};
 use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
 
@@ -88,7 +88,7 @@ impl Run<'_> {
     pub(super) fn prove_staged(&self, planned: &Planned) -> Result<(Written, Conversion), Error> {
         let Some(job) = planned.job() else { return Err(Error::SourceChanged) };
         let store = self.repo.store();
-        let object = store.create()?;
+        let object = NewObject::create(&store)?;
         let path = store.tmp_dir();
         let spool = || {
             let spool = store.temp()?;

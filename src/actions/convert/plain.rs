@@ -10,10 +10,9 @@ use super::super::content::{LocalFile, class_beside};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
 use super::ledger::Ledger;
-use super::planning::enough;
 use super::{Options, Summary};
 use crate::checkpoint;
-use crate::lfs::{Temp, temp};
+use crate::lfs::{Temp, space, temp};
 use crate::repo::Repo;
 
 /// Converts each named file.
@@ -92,7 +91,7 @@ fn write(
     let failed = Error::io("write", output);
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     temp::sweep_hidden(dir);
-    enough(dir, job.layout.size())?;
+    space::check(dir, job.layout.size())?;
     let temp = Temp::hidden_in(dir).map_err(failed)?;
     let spool = || {
         let spool = Temp::hidden_in(dir).map_err(failed)?;

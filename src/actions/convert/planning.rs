@@ -4,7 +4,6 @@
 //! downloaded to be known waits for its turn, so that one of them at a time is here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -16,7 +15,7 @@ use super::repository::{Run, paths};
 use super::sets::{Candidate, ShardedCheckpoint};
 use super::whole::Whole;
 use crate::checkpoint;
-use crate::lfs::{Pointer, space};
+use crate::lfs::{Incomplete, Pointer, Resumable, space};
 
 /// A file of a unit, and what becomes of it.
 pub(super) struct Planned {
@@ -196,7 +195,7 @@ impl Run<'_> {
             match &planned.work {
                 Work::Ready(job) => {
                     let taken = match &job.located {
-                        Located::There(pointer) => store.taken(pointer.oid)[0],
+                        Located::There(pointer) => Resumable::taken(&store, pointer.oid),
                         Located::Here(_) => 0,
                     };
                     objects = objects.saturating_add(job.layout.size().saturating_sub(taken));
@@ -205,7 +204,7 @@ impl Run<'_> {
                 Work::Later(later) => match (&later.whole, &later.found) {
                     (Some(whole), _) => copies = copies.saturating_add(whole.size()),
                     (None, Located::There(Pointer { oid, size })) => {
-                        download = download.max(size.saturating_sub(store.taken(*oid)[1]));
+                        download = download.max(size.saturating_sub(Incomplete::taken(&store, *oid)));
                     }
                     (None, Located::Here(_)) => {}
                 },
@@ -213,23 +212,18 @@ impl Run<'_> {
         }
         let needed = objects.saturating_add(download);
         if self.options.pointer_only || copies == 0 {
-            return enough(store.dir(), needed);
+            return Ok(space::check(store.dir(), needed)?);
         }
         if !space::is_same(store.dir(), self.repo.work_dir()) {
-            enough(self.repo.work_dir(), copies)?;
-            return enough(store.dir(), needed);
+            space::check(self.repo.work_dir(), copies)?;
+            return Ok(space::check(store.dir(), needed)?);
         }
         let both = needed.saturating_add(copies);
         // Only where it matters is it tried whether both share their blocks.
-        enough(store.dir(), needed)?;
-        enough(store.dir(), both).or_else(|error| if store.shares_blocks() { Ok(()) } else { Err(error) })
-    }
-}
-
-/// Is so much free? Where nobody says, yes.
-pub(super) fn enough(dir: &Path, needed: u64) -> Result<(), Error> {
-    match space::free(dir) {
-        Some(free) if free < needed => Err(Error::NoSpace { dir: dir.to_owned(), needed, free }),
-        _ => Ok(()),
+        space::check(store.dir(), needed)?;
+        match space::check(store.dir(), both) {
+            Err(error) if !store.shares_blocks() => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::planning::{Later, Planned, Work};
 use super::repository::Run;
 use crate::checkpoint;
 use crate::hash::Oid;
-use crate::lfs::{Incomplete, NewObject, Placed, Pointer};
+use crate::lfs::{Incomplete, NewObject, Placed, Pointer, Resumable};
 use crate::repo::{Change, Mode};
 
 /// A file of a unit whose bytes are written and proven, and have no name yet.
@@ -167,11 +167,11 @@ impl Run<'_> {
         let store = self.repo.store();
         let object = match source {
             Some(source) => {
-                let made = store.resumable(source.oid)?;
+                let made = Resumable::open(&store, source.oid)?;
                 made.clear()?;
-                store.create_from(made)
+                NewObject::from(made)
             }
-            None => store.create()?,
+            None => NewObject::create(&store)?,
         };
         let spool = || {
             let spool = store.temp()?;
@@ -246,7 +246,7 @@ impl Run<'_> {
             part.discard()?;
         }
         for (.., written, _) in &files {
-            self.repo.store().forget(written.source_oid)?;
+            Resumable::forget_journal(&self.repo.store(), written.source_oid)?;
         }
         Ok(Published { files, removed })
     }
@@ -292,7 +292,7 @@ impl Run<'_> {
         if !index.is_under_lfs {
             return Ok(text.to_vec());
         }
-        let mut object = self.repo.store().create()?;
+        let mut object = NewObject::create(&self.repo.store())?;
         object.write_all(text).map_err(Error::io("write", &self.repo.store().tmp_dir()))?;
         let pointer = pointer_to(&index.text);
         object.commit(pointer.oid, pointer.size)?;

@@ -19,6 +19,7 @@ use super::select::units;
 use super::sets::{ShardedCheckpoint, Unit};
 use super::{Adopt, Options, Summary};
 use crate::checkpoint;
+use crate::lfs::Resumable;
 use crate::repo::Repo;
 
 /// Converts in `repo`.
@@ -236,7 +237,7 @@ impl Run<'_> {
             if !stays {
                 let source = done.source();
                 done.discard()?;
-                self.repo.store().forget(source)?;
+                Resumable::forget_journal(&self.repo.store(), source)?;
             }
         }
         for planned in rest {

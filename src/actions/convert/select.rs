@@ -14,7 +14,7 @@ use super::Options;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
 use crate::checkpoint::{self, Kind};
-use crate::lfs::place;
+use crate::lfs::{Resumable, worktree_file};
 use crate::read_at::ReadAt;
 use crate::repo::{self, Mode};
 
@@ -58,7 +58,9 @@ fn named(
             Ok(())
         }
         // A directory in which nothing is tracked.
-        Err(Error::Place(place::Error::InTheWay { .. })) => ledger.fail(path.as_bstr(), Error::NotFound),
+        Err(Error::Place(worktree_file::Error::InTheWay { .. })) => {
+            ledger.fail(path.as_bstr(), Error::NotFound)
+        }
         Err(error) => ledger.fail(path.as_bstr(), error),
     }
 }
@@ -131,7 +133,7 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
         return Ok(Detected::Other);
     };
     // What a run began to convert was judged by it; what is wrong with it is seen when it is planned.
-    if names::is_weight_like(path) && workspace.repo.store().journal(pointer.oid).is_some() {
+    if names::is_weight_like(path) && Resumable::journal_of(&workspace.repo.store(), pointer.oid).is_some() {
         return Ok(Detected::Weights);
     }
     match server.object(pointer).ranged()? {

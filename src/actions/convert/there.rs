@@ -9,9 +9,8 @@ use super::super::Error;
 use super::super::content::{LocalFile, Located};
 use super::job::{Job, Written};
 use super::pass::Pass;
-use super::planning::enough;
 use super::repository::Run;
-use crate::lfs::{NewObject, Pointer};
+use crate::lfs::{Incomplete, NewObject, Pointer, Resumable, space};
 
 impl Run<'_> {
     /// Plans a checkpoint that is on the server. What cannot be converted while it passes by is downloaded first.
@@ -54,7 +53,7 @@ impl Run<'_> {
         let Pointer { oid, size } = pointer;
         let server = self.workspace.remote.server_for(pointer)?;
         let store = self.repo.store();
-        enough(store.dir(), size.saturating_sub(store.taken(oid)[1]))?;
+        space::check(store.dir(), size.saturating_sub(Incomplete::taken(&store, oid)))?;
         if self.options.keep_source {
             server.download(self.repo, &[(path, pointer)], self.reporter)?;
             return Job::prepare(LocalFile::object(Some(self.repo), path, pointer)?, class, self.options);
@@ -85,13 +84,13 @@ impl Run<'_> {
     ) -> Result<(NewObject, Written), Error> {
         let (store, Pointer { oid, size }) = (self.repo.store(), pointer);
         let server = self.workspace.remote.server_for(pointer)?;
-        let object = store.resumable(oid)?;
+        let object = Resumable::open(&store, oid)?;
         let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
         self.reporter.started(name, size);
         let written = pass.run(server, self.reporter);
         self.reporter.finished();
         match written {
-            Ok(written) => Ok((store.create_from(object), written)),
+            Ok(written) => Ok((NewObject::from(object), written)),
             Err(_) if self.reporter.is_interrupted() => Err(Error::Interrupted),
             Err(error) => {
                 // No later run can go on with what is wrong in itself.

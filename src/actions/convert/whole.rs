@@ -22,7 +22,7 @@ use super::publish::Made;
 use super::repository::Run;
 use crate::checkpoint::{Format, Ignored, Note, ties};
 use crate::hash::{Hasher, Oid};
-use crate::lfs::{NewObject, Placed, Pointer};
+use crate::lfs::{NewObject, Placed, Pointer, Resumable};
 use crate::read_at::FileSource;
 use crate::safetensors;
 
@@ -76,12 +76,12 @@ impl Run<'_> {
     /// What an earlier run made of a source. Nothing is opened or believed.
     pub(super) fn whole(&self, path: &BStr, source: Pointer) -> Option<Whole> {
         let store = self.repo.store();
-        let journal: Journal = serde_json::from_slice(&store.journal(source.oid)?).ok()?;
+        let journal: Journal = serde_json::from_slice(&Resumable::journal_of(&store, source.oid)?).ok()?;
         if journal.whole != self.identity(path, source) {
             return None;
         }
         let oid = journal.oid.parse().ok()?;
-        let is_there = store.has_resumable(source.oid, journal.size)
+        let is_there = Resumable::is_there(&store, source.oid, journal.size)
             || store.find(oid, journal.size).is_ok_and(|found| found.is_some());
         is_there.then_some(Whole { journal, oid, source })
     }
@@ -121,13 +121,13 @@ impl Run<'_> {
     ) -> Result<Option<Made>, Error> {
         let Whole { journal, oid, source } = whole;
         let store = self.repo.store();
-        let object = if store.has_resumable(source.oid, journal.size) {
-            let made = store.resumable(source.oid)?;
+        let object = if Resumable::is_there(&store, source.oid, journal.size) {
+            let made = Resumable::open(&store, source.oid)?;
             made.keep_journal();
-            Some(store.create_from(made))
+            Some(NewObject::from(made))
         } else {
             // Stopped between the names and the index.
-            store.stored(oid)
+            NewObject::stored(&store, oid)
         };
         let Some(object) = object else { return Ok(None) };
         let placed = self.placed(output)?;
@@ -174,10 +174,10 @@ impl Run<'_> {
     /// Removes what an earlier run made of a set that is refused now.
     pub(super) fn discard_whole(&self, whole: &Whole) -> Result<(), Error> {
         let store = self.repo.store();
-        if store.has_resumable(whole.source.oid, whole.journal.size) {
-            store.resumable(whole.source.oid)?.discard()?;
+        if Resumable::is_there(&store, whole.source.oid, whole.journal.size) {
+            Resumable::open(&store, whole.source.oid)?.discard()?;
         }
-        Ok(store.forget(whole.source.oid)?)
+        Ok(Resumable::forget_journal(&store, whole.source.oid)?)
     }
 }
 

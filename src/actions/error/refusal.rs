@@ -58,8 +58,8 @@ impl Error {
             | Self::WithoutSafetensors { .. }
             | Self::NotProven { is_failure: false, .. }
             | Self::OtherPaths { .. }
-            | Self::Place(lfs::place::Error::Symlink { .. })
-            | Self::Repo(repo::Error::Place(lfs::place::Error::Symlink { .. })) => true,
+            | Self::Place(lfs::worktree_file::Error::Symlink { .. })
+            | Self::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => true,
             Self::Unpublished(error) => error.is_refusal(),
             Self::MissingShards { shards } => {
                 shards.iter().all(|(_, why)| matches!(why, Self::NotFound) || why.is_refusal())

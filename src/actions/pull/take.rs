@@ -17,7 +17,7 @@ use super::super::workspace::Workspace;
 use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::{File, PullRequest};
 use crate::hash::Oid;
-use crate::lfs::{Placed, Pointer};
+use crate::lfs::{NewObject, Placed, Pointer};
 use crate::read_at::FileSource;
 use crate::repo::{Change, Filter, Mode, ObjectId, Repo};
 use crate::safetensors;
@@ -83,7 +83,7 @@ fn piece(repo: &Repo, file: &File) -> Result<Piece, Error> {
         let is_index = !path.ends_with(b".safetensors");
         if !is_index || repo.filter_of(path.as_bstr())? == Filter::Lfs {
             let new = Pointer { oid: Oid::of(&blob), size: blob.len() as u64 };
-            let mut object = store.create()?;
+            let mut object = NewObject::create(&store)?;
             object.write_all(&blob).map_err(failed)?;
             object.commit(new.oid, new.size)?;
             (blob, pointer) = (new.to_string().into_bytes(), Some(new));

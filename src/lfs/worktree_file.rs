@@ -116,7 +116,7 @@ impl Target {
         Ok(())
     }
 
-    /// Is there a file that its owner may run? Never, where files have no such right.
+    /// Returns `true` if there is a file that its owner may run; never where files have no such right.
     ///
     /// # Errors
     /// As [`Target::metadata`].

@@ -16,9 +16,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::place::{Error, Target, parent, temp_for};
 use super::store::{self, Store};
 use super::temp::Temp;
+use super::worktree_file::{Error, Target, parent, temp_for};
 
 /// A file that can come back.
 #[derive(Debug)]

@@ -1,0 +1,135 @@
+//! [`Claim`]: a file that one process has at a time, and what another process gets in its stead.
+//!
+//! Invariant: the file of a name is open in one process (an advisory lock), another one gets a temporary file of its own; a
+//! link at the path is not followed. It does not know what is in the file.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::store::{Error, Store};
+use super::temp::Temp;
+
+/// A file that this process writes.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// The file of this name. Dropped, it stays for a later run.
+    Named(File, PathBuf),
+    /// Another process has that one; this one is gone when dropped.
+    Own(Temp),
+}
+
+impl Claim {
+    /// Opens the file of a name, which need not exist.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub(super) fn open(store: &Store, path: PathBuf, access: Access) -> Result<Self, Error> {
+        store.make_dirs(path.parent().unwrap_or(store.dir()))?;
+        match lock(&path, access).map_err(Error::io("open", &path))? {
+            Some(file) => Ok(Self::Named(file, path)),
+            None => Ok(Self::Own(store.temp()?)),
+        }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        match self {
+            Self::Named(file, _) => file,
+            Self::Own(temp) => temp.file(),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Named(_, path) => path,
+            Self::Own(temp) => temp.path(),
+        }
+    }
+
+    /// Its path, if it is the file of the name.
+    pub(super) fn named(&self) -> Option<&Path> {
+        matches!(self, Self::Named(..)).then(|| self.path())
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub(super) fn discard(self) -> Result<(), Error> {
+        match self {
+            Self::Named(_, path) => fs::remove_file(&path).map_err(Error::io("remove", path)),
+            Self::Own(_) => Ok(()),
+        }
+    }
+
+    /// Gives the file another name, for good.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub(super) fn rename(self, to: &Path) -> io::Result<()> {
+        match self {
+            Self::Named(_, path) => fs::rename(path, to),
+            Self::Own(temp) => temp.rename(to).map(drop).map_err(|(error, _)| error),
+        }
+    }
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Behind what is there.
+    Behind,
+    /// At any offset.
+    Anywhere,
+}
+
+/// Opens a file and locks it; `None` if another process has it. A link or a directory at the path is never opened.
+pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
+    let mut tries = 0;
+    for _ in 0..64 {
+        if fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_file()) {
+            fs::remove_file(path)?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).append(access == Access::Behind).create(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            let flags = rustix::fs::OFlags::NOFOLLOW.bits();
+            options.custom_flags(i32::try_from(flags).map_err(io::Error::other)?);
+        }
+        let file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
+            // Renamed by its owner between our opening and our lock: the name is free again.
+            Ok(()) => {}
+            // A process that is just being started has our files until it is the program that it becomes.
+            Err(TryLockError::WouldBlock) if tries < 20 => {
+                tries += 1;
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            // A file system without locks: it works as long as one process does.
+            Err(TryLockError::Error(_)) => return Ok(Some(file)),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
+}
