@@ -109,6 +109,23 @@ impl<'a> Input<'a> {
         self.buf.get(from..to).ok_or(Error::Truncated { at: self.end })
     }
 
+    /// The next bytes of a line, at most `most`, and does the line end with them? The line feed is taken and not returned;
+    /// of nothing that is left nothing is returned.
+    pub(crate) fn part_of_line(&mut self, most: u64) -> Result<(&[u8], bool), Error> {
+        if most == 0 || self.left() == 0 {
+            return Ok((&[], false));
+        }
+        self.fill(1)?;
+        let from = self.pos;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let waiting = self.buf.get(from..).unwrap_or_default();
+        let part = waiting.get(..most).unwrap_or(waiting);
+        let found = part.iter().position(|&byte| byte == b'\n');
+        let to = from.saturating_add(found.unwrap_or(part.len()));
+        self.pos = to.saturating_add(usize::from(found.is_some()));
+        Ok((self.buf.get(from..to).unwrap_or_default(), found.is_some()))
+    }
+
     /// Makes at least `len` bytes wait in the buffer. The caller has checked that they exist.
     fn fill(&mut self, len: usize) -> Result<(), Error> {
         let waiting = self.buf.len().saturating_sub(self.pos);
@@ -127,7 +144,7 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    fn ended(&self) -> Error {
+    pub(crate) fn ended(&self) -> Error {
         match self.capped {
             Some(limit) => Error::Limit { what: "bytes", limit, at: self.end },
             None => Error::Truncated { at: self.end },

@@ -235,7 +235,8 @@ fn is_onnx(head: &[u8]) -> bool {
     }
 }
 
-fn is_text(head: &[u8]) -> bool {
+/// Is it text in UTF-8, but for a character that is cut at the end?
+pub(super) fn is_text(head: &[u8]) -> bool {
     let valid = match str::from_utf8(head) {
         Ok(_) => head.len(),
         // A character may be cut at the end.

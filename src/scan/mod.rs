@@ -12,6 +12,7 @@
 
 mod archive;
 mod content;
+mod importable;
 mod look;
 mod names;
 mod numpy;

@@ -8,8 +8,12 @@
 //! documentation of the standard library; `tests/scan/listed.json` holds the pairs of picklescan that the tests ask for.
 
 use super::Verdict;
-use super::walk::{COMPUTED, EXTENSION};
 use crate::checkpoint::{self, Named};
+
+/// What a name is called that is computed while the pickle runs.
+pub(super) const COMPUTED: &str = "(computed)";
+/// The module that a code of the extension registry is given.
+pub(super) const EXTENSION: &str = "(extension registry)";
 
 /// Modules whose every name counts, with all that lies below them.
 #[rustfmt::skip]

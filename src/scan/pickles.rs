@@ -1,13 +1,15 @@
 //! A stream of pickles from byte 0: is it one, and what is each of them?
 //!
-//! Bytes of any kind begin like a pickle now and then (`.` is `STOP`, `N.` a whole pickle), so a stream is taken for
-//! one by evidence: a call or a known global on a sane stack, a `PROTO` and three more opcodes, eight opcodes up to a `STOP`
-//! that leaves one value, or pickles that end just where the file does. No `STOP` is needed: what comes before the
-//! bytes break has run by then.
+//! Nothing runs before a reader looks up a name. So each reader is followed ([`walk`]) as far as it goes, over pickle
+//! after pickle, and what it looks up counts, whether a `STOP` comes or not. Bytes of any kind begin like a pickle now
+//! and then (`.` is `STOP`, `N.` a whole pickle, `cos` and `tan` in two lines are `os.tan`), so a stream is taken for one
+//! by evidence ([`is_evident`]).
 
 use std::io;
 
-use super::walk::{COMPUTED, Frames, Walk, walk};
+use super::importable::{self, Importable};
+use super::names::{COMPUTED, EXTENSION};
+use super::walk::{Carrier, Found, Reader, Uses, Walk, walk};
 use super::{GlobalIn, Limits, PickleIn, Verdict, judge};
 use crate::pickle::{self, Error};
 use crate::read_at::ReadAt;
@@ -17,6 +19,8 @@ const LEGACY: usize = 5;
 /// How the pickle of torch's magic number ends, in protocol 2 and in protocol 0.
 const MAGIC: [&[u8]; 2] =
     [b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", b"L119547037146038801333356L\n."];
+/// Bytes that show whether a walk went over a text.
+const TEXT: u64 = 4 << 10;
 
 /// A stream of pickles.
 pub(super) struct Stream {
@@ -26,66 +30,84 @@ pub(super) struct Stream {
     pub(super) legacy: bool,
 }
 
+/// The pickles that one reader finds.
+struct Chain {
+    links: Vec<(u64, Walk)>,
+    legacy: bool,
+    /// More follow than are looked at.
+    is_cut: bool,
+    forked: bool,
+    crossed: bool,
+}
+
 /// The pickles that stand one after the other from byte 0; `None` if this is no pickle.
 pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<Stream>> {
-    // What is passed over costs nothing, so a pickle may be as long as the file.
-    let walked = pickle::Limits { bytes: u64::MAX, ..limits.pickle.clone() };
-    let mut at = 0;
-    let mut opcodes = walked.opcodes;
-    let (mut links, mut last_strong, mut legacy) = (Vec::new(), 0_usize, false);
-    while at < source.len() && links.len() < limits.stream {
-        let budget = pickle::Limits { opcodes, ..walked.clone() };
-        let (link, others) = readings(source, at, &budget)?;
-        opcodes = opcodes.saturating_sub(link.opcodes).max(1);
-        let strong = is_evident(&link, source.len());
-        // One of torch's five belongs to the stream, whatever it is.
-        let due = legacy && links.len() < LEGACY;
-        if !strong && !due && link.end.is_none() {
-            let over = matches!(link.broken, Some(Error::Limit { .. }));
-            if over && link.opcodes >= 1_000 {
-                last_strong = links.len().saturating_add(1);
-                links.push((at, link, others));
-            }
-            break;
-        }
-        let end = link.end;
-        if links.is_empty() {
-            legacy = end.is_some_and(|end| ends_with_magic(source, end));
-        }
-        links.push((at, link, others));
-        if strong || due || legacy && links.len() == 1 {
-            last_strong = links.len();
-        }
-        match end {
-            Some(end) if end == source.len() => {
-                last_strong = links.len();
-                break;
-            }
-            Some(end) => at = end,
-            None => break,
+    let first = chain(source, limits, Reader::Memory)?;
+    let mut others = Vec::new();
+    if first.forked {
+        others.push(chain(source, limits, Reader::Python)?);
+    }
+    if first.crossed {
+        others.push(chain(source, limits, Reader::File)?);
+        others.push(chain(source, limits, Reader::FileInto)?);
+    }
+    let legacy = first.legacy || others.iter().any(|chain| chain.legacy);
+    let is_cut = first.is_cut || others.iter().any(|chain| chain.is_cut);
+    let mut all: Vec<(u64, Vec<Walk>)> = Vec::new();
+    for (at, walk) in std::iter::once(first).chain(others).flat_map(|chain| chain.links) {
+        match all.iter_mut().find(|(begin, _)| *begin == at) {
+            Some((_, walks)) => walks.push(walk),
+            None => all.push((at, vec![walk])),
         }
     }
-    links.truncate(last_strong);
-    if links.is_empty() {
+    if all.is_empty() {
         return Ok(None);
     }
-    let cut = links.len() >= limits.stream;
-    let mut pickles: Vec<_> =
-        links.into_iter().map(|(at, link, others)| report(source, at, &link, &others, limits)).collect();
-    if let Some(last) = pickles.last_mut().filter(|_| cut) {
+    all.sort_by_key(|(at, _)| *at);
+    let mut pickles: Vec<_> = all.iter().map(|(at, walks)| report(source, *at, walks, limits)).collect();
+    if let Some(last) = pickles.last_mut().filter(|_| is_cut) {
         last.verdict = last.verdict.max(Verdict::Unreadable);
         last.reason.get_or_insert_with(|| "more pickles follow than are looked at".to_owned());
     }
     Ok(Some(Stream { pickles, legacy }))
 }
 
-/// The walk as the bytes stand, and the other readings of its frames if there are any.
-fn readings(source: &dyn ReadAt, at: u64, limits: &pickle::Limits) -> io::Result<(Walk, Vec<Walk>)> {
-    let first = fallible(walk(source, at, limits, Frames::Ignored))?;
-    let frames: &[Frames] = if first.crossed { &[Frames::Skipped, Frames::TextSkipped] } else { &[] };
-    let others =
-        frames.iter().map(|&frames| fallible(walk(source, at, limits, frames))).collect::<io::Result<_>>()?;
-    Ok((first, others))
+/// Follows one reader from byte 0.
+fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader) -> io::Result<Chain> {
+    // What is passed over costs nothing, so a pickle may be as long as the file.
+    let mut budget = pickle::Limits { bytes: u64::MAX, ..limits.pickle.clone() };
+    let mut chain = Chain { links: Vec::new(), legacy: false, is_cut: false, forked: false, crossed: false };
+    let (mut at, mut last_evident) = (0, 0_usize);
+    while at < source.len() {
+        if chain.links.len() >= limits.stream {
+            chain.is_cut = true;
+            last_evident = chain.links.len();
+            break;
+        }
+        let link = fallible(walk(source, at, &budget, reader))?;
+        budget.opcodes = budget.opcodes.saturating_sub(link.opcodes).max(1);
+        chain.forked |= link.forked;
+        chain.crossed |= link.crossed;
+        // One of torch's five belongs to the stream, whatever it is.
+        let due = chain.legacy && chain.links.len() < LEGACY;
+        let evident = due || is_evident(source, at, &link, last_evident > 0)?;
+        let end = link.end;
+        if chain.links.is_empty() {
+            chain.legacy = end.is_some_and(|end| ends_with_magic(source, end));
+        }
+        if evident || end.is_some() {
+            chain.links.push((at, link));
+        }
+        if evident || chain.legacy && chain.links.len() == 1 || end == Some(source.len()) {
+            last_evident = chain.links.len();
+        }
+        match end {
+            Some(end) => at = end,
+            None => break,
+        }
+    }
+    chain.links.truncate(last_evident);
+    Ok(chain)
 }
 
 /// A source that cannot be read is no broken pickle.
@@ -99,16 +121,54 @@ fn fallible(mut walk: Walk) -> io::Result<Walk> {
     }
 }
 
-fn is_evident(walk: &Walk, len: u64) -> bool {
-    let ended = walk.end.is_some() && walk.single;
-    walk.calls
-        || walk.crossed
-        || (walk.proto && walk.opcodes >= 4)
-        || (ended && (walk.opcodes >= 8 || walk.end == Some(len)))
-        || walk.globals.iter().any(|global| {
-            // What computes a name is a call, and evidence itself.
-            &*global.name != COMPUTED && judge(&global.module, &global.name) != Verdict::Unknown
-        })
+/// Is this a pickle, or the beginning of one? Each of these is enough:
+/// - something is called;
+/// - `PROTO`, and a frame, three more opcodes, or no broken byte up to the end of the file;
+/// - eight opcodes, or all of the file, up to a `STOP` that leaves one value;
+/// - three things that pickles have and noise has not ([`Walk::traits`]), or a state that is set and one of them;
+/// - a limit ended the walk, so that nobody knows what comes;
+/// - a global that can be imported. In a text (what was walked over, and what comes next) without any such thing that is
+///   one of a module that loaders have, and a name that is in it ([`importable`]); elsewhere, and behind another pickle
+///   (`is_stream`), any name that is no noise.
+fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io::Result<bool> {
+    let is_whole = walk.end.is_some() && walk.single;
+    let is_cut = matches!(walk.broken, Some(Error::Truncated { .. } | Error::Frame { .. }));
+    let is_over = matches!(&walk.broken, Some(Error::Limit { what, .. })
+        if walk.opcodes >= 1_000 || what.starts_with("bytes"));
+    if walk.calls
+        || walk.proto && (walk.framed || walk.opcodes >= 4 || is_cut)
+        || is_whole && (walk.opcodes >= 8 || walk.end == Some(source.len()))
+        || walk.traits >= 3
+        || walk.builds && walk.traits > 0
+        || is_over
+    {
+        return Ok(true);
+    }
+    // What only some loaders have, or what a call computes, is no evidence of its own.
+    let named = |found: &&Found| {
+        &*found.module != EXTENSION && &*found.module != COMPUTED && &*found.name != COMPUTED
+    };
+    let mut names = walk.globals.iter().filter(named).peekable();
+    if names.peek().is_none() {
+        return Ok(false);
+    }
+    let in_text = !is_stream && is_text(source, at, walk.until)?;
+    Ok(names.any(|found| {
+        match importable::importable(&found.module, &found.name) {
+            Importable::Never => false,
+            Importable::Perhaps => !in_text || walk.traits > 0,
+            // The reader had the name, and then no more bytes.
+            Importable::Module => !in_text || is_cut || walk.traits > 0,
+            Importable::Name => true,
+        }
+    }))
+}
+
+/// Is all of what was walked over a text, and what comes next?
+fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
+    let end = until.saturating_add(64).min(at.saturating_add(TEXT)).min(source.len());
+    let bytes = source.read_vec_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
+    Ok(super::content::is_text(&bytes))
 }
 
 fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {
@@ -118,37 +178,47 @@ fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {
     })
 }
 
-fn report(source: &dyn ReadAt, at: u64, link: &Walk, others: &[Walk], limits: &Limits) -> PickleIn {
+/// One pickle, as each of its readers went over it.
+fn report(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> PickleIn {
+    let uses = walks.iter().fold(Uses::default(), |uses, walk| uses.joined(walk.uses));
     let mut globals: Vec<GlobalIn> = Vec::new();
-    for global in std::iter::once(link).chain(others).flat_map(|walk| &walk.globals) {
-        let (module, name) = (&*global.module, &*global.name);
-        if others.is_empty() || !globals.iter().any(|known| known.module == module && known.name == name) {
-            let verdict = judge(module, name);
-            globals.push(GlobalIn {
-                module: module.to_owned(),
-                name: name.to_owned(),
-                at: global.at,
-                verdict,
-            });
+    for found in walks.iter().flat_map(|walk| &walk.globals) {
+        let (module, name) = (&*found.module, &*found.name);
+        if walks.len() == 1 || !globals.iter().any(|known| known.module == module && known.name == name) {
+            let is_inert = Carrier::of(module, name).is_some_and(|carrier| uses.are_inert(carrier));
+            let verdict = if is_inert { Verdict::Unknown } else { judge(module, name) };
+            let (module, name) = (module.to_owned(), name.to_owned());
+            globals.push(GlobalIn { module, name, at: found.at, verdict });
         }
     }
     let worst = globals.iter().map(|global| global.verdict).max().unwrap_or(Verdict::Weights);
-    let reason = if let Some(broken) = &link.broken {
-        Some(broken.to_string())
-    } else if link.crossed {
-        Some("an opcode crosses the end of its frame, which versions of Python read in two ways".to_owned())
-    } else if worst == Verdict::Weights {
+    let reason = why_unreadable(walks).or_else(|| {
         // Weights are what the converter's own reader takes, no more.
-        let strict = pickle::read(source, at, &limits.pickle);
-        strict.map_or_else(
-            |error| Some(error.to_string()),
-            |pickle| {
-                (Some(pickle.end) != link.end).then(|| "it ends at another byte to another reader".to_owned())
-            },
-        )
-    } else {
-        None
-    };
+        (worst == Verdict::Weights).then(|| why_no_weights(source, at, walks, limits)).flatten()
+    });
     let verdict = if reason.is_some() { worst.max(Verdict::Unreadable) } else { worst };
     PickleIn { member: None, at, verdict, globals, reason }
+}
+
+fn why_unreadable(walks: &[Walk]) -> Option<String> {
+    let first = walks.first()?;
+    if let Some(broken) = &first.broken {
+        return Some(broken.to_string());
+    }
+    if first.crossed {
+        let what = "an opcode crosses the end of its frame, which versions of Python read in two ways";
+        return Some(what.to_owned());
+    }
+    let is_same = |walk: &Walk| walk.end == first.end && walk.globals == first.globals;
+    (!walks.iter().all(is_same)).then(|| "readers of Python do not agree on it".to_owned())
+}
+
+fn why_no_weights(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> Option<String> {
+    match pickle::read(source, at, &limits.pickle) {
+        Err(error) => Some(error.to_string()),
+        Ok(pickle) if walks.iter().any(|walk| walk.end != Some(pickle.end)) => {
+            Some("it ends at another byte to another reader".to_owned())
+        }
+        Ok(_) => None,
+    }
 }

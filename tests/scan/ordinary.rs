@@ -33,7 +33,11 @@ fn weights_of_any_numbers_are_weights_and_the_numbers_alone_are_clean() {
             let pickle = Record::stored("archive/data.pkl", b"\x80\x02}q\x00.");
             let archive = write(&[pickle, Record::stored("archive/data/0", &numbers)]);
             let report = look(&archive);
-            assert_eq!((report.verdict, report.reason), (Verdict::Weights, None), "{seed}");
+            assert_eq!(
+                (report.verdict, report.reason.clone()),
+                (Verdict::Weights, None),
+                "{seed} {report:#?}"
+            );
         }
     }
 }

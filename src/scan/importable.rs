@@ -1,0 +1,95 @@
+//! Can a global be imported? In a list of words it can hardly be: `cos`, `tan`, `sin` in lines are the global `os.tan`, and
+//! the module has no such name.
+//!
+//! A reader imports the module and takes the name from it, and fails where either is not there; nothing has run then.
+//! Where a walk over a text has nothing else of a pickle (no call, no opcode that texts have not), this decides. A global
+//! counts there if it is of a module that loaders have, which is one of Python's standard library or of the packages of
+//! model code; and where the module and the opcode before it make a word (`cos`, `int`, `cast`), if that module has the
+//! name (`module_words.tsv`, made by `tests/fixtures/make_module_words.py`).
+//!
+//! What it cannot know: modules that stand beside the program. A text whose first lines are the name of such a module and a
+//! word, with nothing called, is clean.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The packages that stand beside the standard library where models are loaded.
+#[rustfmt::skip]
+const PACKAGES: &[&str] = &[
+    "accelerate", "aiohttp", "boto3", "botocore", "catboost", "cffi", "cloudpickle", "cupy", "cv2", "dask", "datasets",
+    "detectron2", "diffusers", "dill", "einops", "fairseq", "fastai", "flax", "fsspec", "gensim", "google", "gym", "gymnasium",
+    "huggingface_hub", "IPython", "ipykernel", "jax", "jaxlib", "joblib", "keras", "lightgbm", "lightning", "matplotlib",
+    "mmcv", "mmengine", "monai", "nltk", "nose", "numba", "numexpr", "numpy", "omegaconf", "onnx", "onnxruntime", "pandas",
+    "paramiko", "peft", "PIL", "pip", "pkg_resources", "psutil", "pydantic", "pytest", "pytorch_lightning", "regex",
+    "requests", "safetensors", "scipy", "sentencepiece", "setuptools", "six", "skimage", "sklearn", "spacy", "speechbrain",
+    "sympy", "tensorflow", "timm", "tokenizers", "torch", "torchaudio", "torchtext", "torchvision", "tqdm", "transformers",
+    "triton", "ultralytics", "urllib3", "virtualenv", "wheel", "xgboost", "yaml",
+];
+
+/// The standard library: a module, and its names where a list of words can name it; none: all names.
+static LIBRARY: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    include_str!("module_words.tsv").lines().filter_map(|line| line.split_once('\t')).collect()
+});
+
+/// How far a reader gets that looks up a global.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Importable {
+    /// No module can be called so.
+    Never,
+    /// A module could, on some machine.
+    Perhaps,
+    /// The module is there, the name is not.
+    Module,
+    /// Both are there, or may be.
+    Name,
+}
+
+pub(super) fn importable(module: &str, name: &str) -> Importable {
+    let is_noise = |text: &str| text.chars().any(|letter| letter.is_ascii_control() || letter == '\u{fffd}');
+    if module.is_empty() || is_noise(module) || is_noise(name) {
+        return Importable::Never;
+    }
+    let top = module.split('.').next().unwrap_or_default();
+    match LIBRARY.get(top) {
+        Some(names) if top == module && !names.is_empty() => {
+            let first = name.split('.').next().unwrap_or_default();
+            if names.split(' ').any(|name| name == first) { Importable::Name } else { Importable::Module }
+        }
+        Some(_) => Importable::Name,
+        None if PACKAGES.contains(&top) => Importable::Name,
+        None => Importable::Perhaps,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_no_names_of_modules() {
+        use Importable::{Module, Name, Never, Perhaps};
+        for (module, name, expected) in [
+            ("os", "system", Name),
+            ("os", "tan", Module),
+            ("os", "_exit", Name),
+            ("os.path", "join", Name),
+            ("os", "path.join", Name),
+            ("os", "", Module),
+            ("os", "a b", Module),
+            ("os", "tan2", Module),
+            ("math", "cmd", Module),
+            ("subprocess", "Po pen", Name),
+            ("posix", "system", Name),
+            ("nt", "system", Name),
+            ("__builtin__", "eval", Name),
+            ("commands", "getoutput", Name),
+            ("torch", "load", Name),
+            ("at", "dog", Perhaps),
+            ("", "x", Never),
+            ("o\0s", "system", Never),
+            ("os", "sys\u{1}tem", Never),
+        ] {
+            assert_eq!(importable(module, name), expected, "{module:?} {name:?}");
+        }
+    }
+}

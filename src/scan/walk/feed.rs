@@ -1,0 +1,246 @@
+//! [`Feed`]: the bytes of a pickle as one reader of Python gets them.
+//!
+//! Readers differ in what a frame is, and in what a line is at the end of the file:
+//!
+//! | | an operand or a line that crosses its frame | a frame longer than the file | a line without a line feed |
+//! |---|---|---|---|
+//! | [`Reader::Memory`] | goes on in a line | ends | ends |
+//! | [`Reader::File`] | begins behind the frame | ends | ends |
+//! | [`Reader::FileInto`] | the same, but strings of bytes go on in a line | ends | ends |
+//! | [`Reader::Python`] | ends | is the rest of the file | is one, without its last byte |
+//!
+//! The first three are the C reader: of bytes in memory, and of a file that cannot peek, where what was left of a frame is
+//! lost (python/cpython#154848; since 3.8 strings of bytes are not). The last is `pickle.py`, which PyPy and joblib use.
+//!
+//! Invariant: of a line never more than a mebibyte is held, however long it is.
+
+use crate::pickle::{Error, Input, Limits};
+use crate::read_at::ReadAt;
+
+/// Bytes of a line that are held, and of one that is a number.
+const KEPT: usize = 64 << 10;
+pub(super) const NUMBER: usize = 1 << 20;
+/// Bytes of a line that are read.
+const LINE: u64 = 1 << 30;
+
+/// Which reader a walk follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Reader {
+    /// The C reader of bytes in memory.
+    Memory,
+    /// The C reader of a file without `peek`, up to Python 3.7.
+    File,
+    /// The same since Python 3.8.
+    FileInto,
+    /// The reader that is written in Python.
+    Python,
+}
+
+pub(super) struct Feed<'a> {
+    input: Input<'a>,
+    reader: Reader,
+    len: u64,
+    /// Where the open frame ends.
+    frame: Option<u64>,
+    /// Did an operand cross the end of its frame, or a frame open inside another?
+    pub(super) crossed: bool,
+    /// May another reader go on where this one ends, or get something else?
+    pub(super) forked: bool,
+}
+
+/// A line without its line feed.
+pub(super) struct Line {
+    /// Its first bytes.
+    pub(super) kept: Vec<u8>,
+    /// Its last byte.
+    pub(super) last: Option<u8>,
+    /// Are there more bytes than those that are kept?
+    pub(super) is_longer: bool,
+}
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(source: &'a dyn ReadAt, at: u64, limits: &Limits, reader: Reader) -> Self {
+        let input = Input::new(source, at, limits);
+        Self { input, reader, len: source.len(), frame: None, crossed: false, forked: false }
+    }
+
+    pub(super) fn at(&self) -> u64 {
+        self.input.at()
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// The next `len` bytes, few of them.
+    pub(super) fn bytes(&mut self, len: u64) -> Result<&[u8], Error> {
+        self.enter(len)?;
+        self.input.take(len)
+    }
+
+    /// A number of so many bytes, the lowest first.
+    pub(super) fn number(&mut self, width: u64) -> Result<u64, Error> {
+        Ok(self.bytes(width)?.iter().rev().fold(0, |number, &digit| number << 8 | u64::from(digit)))
+    }
+
+    /// The first `most` of the next `len` bytes; the rest is passed over.
+    pub(super) fn first(&mut self, len: u64, most: u64) -> Result<Vec<u8>, Error> {
+        self.enter(len)?;
+        if len > self.input.left() {
+            return Err(self.input.ended());
+        }
+        let kept = self.input.take(len.min(most))?.to_vec();
+        self.input.skip(len.saturating_sub(most))?;
+        Ok(kept)
+    }
+
+    /// Passes over `len` bytes.
+    pub(super) fn skip(&mut self, len: u64) -> Result<(), Error> {
+        self.enter(len)?;
+        self.input.skip(len)
+    }
+
+    /// Passes over a string of `len` bytes.
+    pub(super) fn skip_bytes(&mut self, len: u64) -> Result<(), Error> {
+        let end = self.at().saturating_add(len);
+        if self.reader == Reader::FileInto
+            && let Some(frame) = self.frame
+            && self.at() < frame
+            && frame < end
+        {
+            self.crossed = true;
+            self.frame = None;
+        }
+        self.skip(len)
+    }
+
+    /// Before `len` bytes are taken: the reader goes to where it takes them from.
+    fn enter(&mut self, len: u64) -> Result<(), Error> {
+        let Some(end) = self.frame else { return Ok(()) };
+        let at = self.at();
+        if at.saturating_add(len) <= end {
+            return Ok(());
+        }
+        self.frame = None;
+        if at < end {
+            self.crossed = true;
+            self.leave(end)?;
+        }
+        Ok(())
+    }
+
+    /// What a reader does about the rest of a frame that is too short.
+    fn leave(&mut self, end: u64) -> Result<(), Error> {
+        match self.reader {
+            Reader::Memory => {}
+            Reader::File | Reader::FileInto if end <= self.len => self.input.seek(end),
+            Reader::File | Reader::FileInto => return Err(self.input.ended()),
+            Reader::Python => return Err(Error::Frame { at: self.at() }),
+        }
+        Ok(())
+    }
+
+    /// Opens a frame of `len` bytes.
+    pub(super) fn open_frame(&mut self, len: u64, opcode: u64) -> Result<(), Error> {
+        if len > i64::MAX.unsigned_abs() {
+            return Err(Error::Frame { at: opcode });
+        }
+        let at = self.at();
+        let end = at.saturating_add(len);
+        if let Some(open) = self.frame.filter(|open| at < *open) {
+            self.crossed = true;
+            match self.reader {
+                Reader::Memory => {}
+                // The buffer has it all, and stays.
+                Reader::File | Reader::FileInto if end <= open => return Ok(()),
+                Reader::File | Reader::FileInto => {
+                    self.leave(open)?;
+                    self.frame = None;
+                    return self.open_frame(len, opcode);
+                }
+                Reader::Python => return Err(Error::Frame { at: opcode }),
+            }
+        }
+        if end > self.len {
+            self.forked = true;
+            if self.reader != Reader::Python {
+                return Err(Error::Frame { at: opcode });
+            }
+        }
+        self.frame = Some(end);
+        Ok(())
+    }
+
+    /// The next line.
+    pub(super) fn line(&mut self) -> Result<Line, Error> {
+        self.line_of(KEPT)
+    }
+
+    /// The next line, of which so many bytes are kept.
+    pub(super) fn line_of(&mut self, kept: usize) -> Result<Line, Error> {
+        let Some(end) = self.frame.filter(|end| self.at() < self.len.min(*end)) else {
+            self.frame = None;
+            return self.read_line(None, kept);
+        };
+        if self.reader == Reader::Memory {
+            let line = self.read_line(None, kept)?;
+            if self.at() > end {
+                self.crossed = true;
+                self.frame = None;
+            }
+            return Ok(line);
+        }
+        let begin = self.at();
+        match self.read_line(Some(end), kept) {
+            Err(Error::Truncated { .. }) => {
+                self.crossed = true;
+                self.frame = None;
+                if self.reader == Reader::Python {
+                    return Err(Error::Frame { at: begin });
+                }
+                self.leave(end)?;
+                self.read_line(None, kept)
+            }
+            line => line,
+        }
+    }
+
+    /// Reads up to a line feed, or to `end`, where there has to be one before.
+    fn read_line(&mut self, end: Option<u64>, kept: usize) -> Result<Line, Error> {
+        let begin = self.at();
+        let mut line = Line { kept: Vec::new(), last: None, is_longer: false };
+        loop {
+            let left = end.unwrap_or(u64::MAX).min(self.len).saturating_sub(self.at());
+            let (part, is_whole) = self.input.part_of_line(left)?;
+            if let Some(&last) = part.last() {
+                line.last = Some(last);
+            }
+            let room = kept.saturating_sub(line.kept.len());
+            line.is_longer |= part.len() > room;
+            line.kept.extend_from_slice(part.get(..room).unwrap_or(part));
+            let is_empty = part.is_empty();
+            if is_whole {
+                return Ok(line);
+            }
+            if is_empty {
+                return self.unended(line, end);
+            }
+            if self.at().saturating_sub(begin) > LINE {
+                return Err(Error::Limit { what: "bytes in a line", limit: LINE, at: begin });
+            }
+        }
+    }
+
+    /// A line that ends where the file does.
+    fn unended(&mut self, mut line: Line, end: Option<u64>) -> Result<Line, Error> {
+        self.forked = true;
+        if self.reader != Reader::Python || end.is_some() {
+            return Err(self.input.ended());
+        }
+        // What the reader takes for the line feed.
+        if !line.is_longer {
+            line.kept.pop();
+        }
+        Ok(line)
+    }
+}
