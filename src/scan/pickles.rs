@@ -31,6 +31,7 @@ pub(super) struct Stream {
 }
 
 /// The pickles that one reader finds.
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct Chain {
     links: Vec<(u64, Walk)>,
     legacy: bool,
@@ -52,7 +53,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
         others.push(chain(source, limits, Reader::FileInto)?);
     }
     let legacy = first.legacy || others.iter().any(|chain| chain.legacy);
-    let is_cut = first.is_cut || others.iter().any(|chain| chain.is_cut);
+    let mut is_cut = first.is_cut || others.iter().any(|chain| chain.is_cut);
     let mut all: Vec<(u64, Vec<Walk>)> = Vec::new();
     for (at, walk) in std::iter::once(first).chain(others).flat_map(|chain| chain.links) {
         match all.iter_mut().find(|(begin, _)| *begin == at) {
@@ -65,9 +66,16 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     }
     all.sort_by_key(|(at, _)| *at);
     let mut pickles: Vec<_> = all.iter().map(|(at, walks)| report(source, *at, walks, limits)).collect();
+    if pickles.len() > limits.pickles {
+        // Those that are listed are the worst.
+        pickles.sort_by_key(|pickle| std::cmp::Reverse(pickle.verdict));
+        pickles.truncate(limits.pickles);
+        pickles.sort_by_key(|pickle| pickle.at);
+        is_cut = true;
+    }
     if let Some(last) = pickles.last_mut().filter(|_| is_cut) {
         last.verdict = last.verdict.max(Verdict::Unreadable);
-        last.reason.get_or_insert_with(|| "more pickles follow than are looked at".to_owned());
+        last.reason.get_or_insert_with(|| "there are more pickles than are listed".to_owned());
     }
     Ok(Some(Stream { pickles, legacy }))
 }
@@ -145,10 +153,10 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
         return Ok(true);
     }
     // What only some loaders have, or what a call computes, is no evidence of its own.
-    let named = |found: &&Found| {
+    let is_plain = |found: &&Found| {
         &*found.module != EXTENSION && &*found.module != COMPUTED && &*found.name != COMPUTED
     };
-    let mut names = walk.globals.iter().filter(named).peekable();
+    let mut names = walk.globals.iter().filter(is_plain).peekable();
     if names.peek().is_none() {
         return Ok(false);
     }
@@ -157,8 +165,10 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
         match importable::importable(&found.module, &found.name) {
             Importable::Never => false,
             Importable::Perhaps => !in_text || walk.traits > 0,
-            // The reader had the name, and then no more bytes.
-            Importable::Module => !in_text || is_cut || walk.traits > 0,
+            // Where the bytes end behind the name nobody knows what comes.
+            Importable::Module => {
+                !in_text || walk.traits > 0 || is_cut && !walk.in_name && walk.globals.len() == 1
+            }
             Importable::Name => true,
         }
     }))

@@ -10,22 +10,23 @@
 //! Invariant: time and memory are in proportion to the bytes read, within the limits; nothing is looked up.
 
 mod calls;
+mod carriers;
 mod feed;
 mod numbers;
 mod stack;
 mod text;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
-pub(super) use calls::{Carrier, Uses};
+pub(super) use carriers::{Carrier, Uses};
 pub(super) use feed::Reader;
 
-use crate::pickle::{Error, Limits, opcode_name};
+use crate::pickle::{Error, Limits};
 use crate::read_at::ReadAt;
 use feed::Feed;
 use numbers::{Index, Taken};
-use stack::Item;
+use stack::{Item, Stack};
 
 /// Bytes of a string that are kept; no importable name is longer.
 const TEXT: usize = 256;
@@ -65,6 +66,8 @@ pub(super) struct Walk {
     pub(super) end: Option<u64>,
     /// Where it ended, with or without `STOP`.
     pub(super) until: u64,
+    /// Did it end in a `GLOBAL` or an `INST`?
+    pub(super) in_name: bool,
     /// Was just one value left at `STOP`?
     pub(super) single: bool,
     /// Did an operand cross the end of its frame?
@@ -78,14 +81,9 @@ pub(super) struct Walk {
 struct Walker<'a> {
     feed: Feed<'a>,
     limits: &'a Limits,
-    stack: Vec<Item>,
-    marks: Vec<usize>,
-    memo: HashMap<Index, Item>,
+    stack: Stack,
     seen: HashSet<(Rc<str>, Rc<str>)>,
     walk: Walk,
-    memory: usize,
-    op: u8,
-    at: u64,
 }
 
 /// Walks from the byte `at`.
@@ -93,17 +91,15 @@ pub(super) fn walk(source: &dyn ReadAt, at: u64, limits: &Limits, reader: Reader
     let mut walker = Walker {
         feed: Feed::new(source, at, limits, reader),
         limits,
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
+        stack: Stack::new(limits, at),
         seen: HashSet::new(),
         walk: Walk::default(),
-        memory: 0,
-        op: 0,
-        at,
     };
     walker.walk.broken = walker.run().err();
     walker.walk.until = walker.feed.at();
+    walker.walk.uses = walker.stack.uses;
+    walker.walk.traits = walker.stack.traits;
+    walker.walk.in_name = matches!(walker.stack.op, b'c' | b'i');
     walker.walk.crossed = walker.feed.crossed;
     walker.walk.forked = walker.feed.forked || walker.feed.crossed;
     walker.walk
@@ -115,34 +111,31 @@ impl Walker<'_> {
             if self.walk.opcodes >= self.limits.opcodes {
                 return Err(Error::Limit { what: "opcodes", limit: self.limits.opcodes, at: self.feed.at() });
             }
-            self.at = self.feed.at();
-            self.op = self.feed.bytes(1)?.first().copied().unwrap_or_default();
-            if self.op == b'.' {
-                self.pop()?;
+            (self.stack.op, self.stack.at) = (0, self.feed.at());
+            self.stack.op = self.feed.bytes(1)?.first().copied().unwrap_or_default();
+            if self.stack.op == b'.' {
+                self.stack.pop()?;
                 self.walk.opcodes = self.walk.opcodes.saturating_add(1);
-                self.walk.single = self.stack.is_empty() && self.marks.is_empty();
+                self.walk.single = self.stack.is_empty();
                 self.walk.end = Some(self.feed.at());
                 return Ok(());
             }
             self.step()?;
             self.walk.opcodes = self.walk.opcodes.saturating_add(1);
-            let values = self.stack.len().saturating_add(self.memo.len());
-            if values > self.limits.values || self.memory > self.limits.memory {
-                return Err(self.over("values", self.limits.values));
-            }
+            self.stack.check(self.limits)?;
         }
     }
 
     fn step(&mut self) -> Result<(), Error> {
-        match self.op {
-            b'(' => self.mark(),
-            b'0' => self.pop_value_or_mark(),
-            b'1' => self.pop_mark().map(drop),
+        match self.stack.op {
+            b'(' => self.stack.mark(),
+            b'0' => self.stack.pop_value_or_mark(),
+            b'1' => self.stack.pop_mark().map(drop),
             b'2' => {
-                let top = self.top()?.clone();
-                self.push(top)
+                let top = self.stack.top()?.clone();
+                self.stack.push(top)
             }
-            b'N' | 0x88 | 0x89 | b']' | b'}' | 0x8f | 0x97 => self.push(Item::Plain),
+            b'N' | 0x88 | 0x89 | b']' | b'}' | 0x8f | 0x97 => self.stack.push(Item::Plain),
             b'I' | b'L' | b'F' => self.number(),
             b'K' => self.plain(1),
             b'M' => self.plain(2),
@@ -159,15 +152,15 @@ impl Walker<'_> {
             b'C' => self.feed.number(1).and_then(|len| self.bytes(len)),
             b'B' => self.feed.number(4).and_then(|len| self.bytes(len)),
             0x8e | 0x96 => self.feed.number(8).and_then(|len| self.bytes(len)),
-            b't' => self.tuple(None),
-            b')' => self.tuple(Some(0)),
-            0x85 => self.tuple(Some(1)),
-            0x86 => self.tuple(Some(2)),
-            0x87 => self.tuple(Some(3)),
-            b'l' | 0x91 | b'd' => self.close().and_then(|()| self.push(Item::Plain)),
-            b'a' => self.take(1).and_then(|()| self.added_to()),
-            b's' => self.take(2).and_then(|()| self.added_to()),
-            b'e' | b'u' | 0x90 => self.close().and_then(|()| self.added_to()),
+            b't' => self.stack.tuple(None),
+            b')' => self.stack.tuple(Some(0)),
+            0x85 => self.stack.tuple(Some(1)),
+            0x86 => self.stack.tuple(Some(2)),
+            0x87 => self.stack.tuple(Some(3)),
+            b'l' | 0x91 | b'd' => self.stack.close().and_then(|()| self.stack.push(Item::Plain)),
+            b'a' => self.stack.take(1).and_then(|()| self.stack.added_to()),
+            b's' => self.stack.take(2).and_then(|()| self.stack.added_to()),
+            b'e' | b'u' | 0x90 => self.stack.close().and_then(|()| self.stack.added_to()),
             b'c' => self.global(),
             0x93 => self.stack_global(),
             b'R' => self.reduce(),
@@ -176,22 +169,22 @@ impl Walker<'_> {
             b'i' => self.inst(),
             b'o' => self.obj(),
             b'b' => self.build(),
-            b'P' => self.feed.line().and_then(|_| self.push(Item::Given)),
-            b'Q' => self.pop().and_then(|_| self.push(Item::Given)),
+            b'P' => self.feed.line().and_then(|_| self.stack.push(Item::Given)),
+            b'Q' => self.stack.pop().and_then(|_| self.stack.push(Item::Given)),
             0x82 => self.extension(1),
             0x83 => self.extension(2),
             0x84 => self.extension(4),
-            b'g' => self.line_index().and_then(|index| self.get(&index)),
-            b'h' => self.feed.number(1).and_then(|index| self.get(&Index::Small(index))),
-            b'j' => self.feed.number(4).and_then(|index| self.get(&Index::Small(index))),
-            b'p' => self.line_index().and_then(|index| self.put(index)),
-            b'q' => self.feed.number(1).and_then(|index| self.put(Index::Small(index))),
-            b'r' => self.feed.number(4).and_then(|index| self.put(Index::Small(index))),
-            0x94 => self.put(self.next_index()),
+            b'g' => self.line_index().and_then(|index| self.stack.get(&index)),
+            b'h' => self.feed.number(1).and_then(|index| self.stack.get(&Index::Small(index))),
+            b'j' => self.feed.number(4).and_then(|index| self.stack.get(&Index::Small(index))),
+            b'p' => self.line_index().and_then(|index| self.stack.put(index)),
+            b'q' => self.feed.number(1).and_then(|index| self.stack.put(Index::Small(index))),
+            b'r' => self.feed.number(4).and_then(|index| self.stack.put(Index::Small(index))),
+            0x94 => self.stack.put(self.stack.next_index()),
             0x80 => self.proto(),
             0x95 => self.frame(),
-            0x98 => self.top().map(drop),
-            byte => Err(Error::UnknownOpcode { byte, at: self.at }),
+            0x98 => self.stack.top().map(drop),
+            byte => Err(Error::UnknownOpcode { byte, at: self.stack.at }),
         }
     }
 
@@ -203,19 +196,19 @@ impl Walker<'_> {
 
     fn plain(&mut self, len: u64) -> Result<(), Error> {
         self.feed.skip(len)?;
-        self.push(Item::Plain)
+        self.stack.push(Item::Plain)
     }
 
     fn bytes(&mut self, len: u64) -> Result<(), Error> {
         self.feed.skip_bytes(len)?;
-        self.push(Item::Plain)
+        self.stack.push(Item::Plain)
     }
 
     /// A length that `pickle.py` reads with its sign, and the C reader of `BINSTRING` without.
     fn signed(&self, len: u64) -> Result<u64, Error> {
         let is_negative = len > u64::from(i32::MAX.unsigned_abs());
-        if is_negative && (self.op == 0x8b || self.is_python()) {
-            return Err(self.wrong("a negative length"));
+        if is_negative && (self.stack.op == 0x8b || self.is_python()) {
+            return Err(self.stack.wrong("a negative length"));
         }
         Ok(len)
     }
@@ -224,26 +217,29 @@ impl Walker<'_> {
         let kept = self.feed.first(len, u64::try_from(TEXT).unwrap_or(0))?;
         let text = String::from_utf8_lossy(&kept);
         if kept.len() > 1 && kept.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
-            self.walk.traits = self.walk.traits.saturating_add(1);
+            self.stack.trait_seen();
         }
-        self.push_text(&text)
+        self.stack.push_text(&text)
     }
 
     fn number(&mut self) -> Result<(), Error> {
         let line = self.feed.line_of(feed::NUMBER)?;
-        let taken =
-            if self.op == b'F' { numbers::float(&line) } else { numbers::integer(&line, self.op == b'L') };
+        let taken = if self.stack.op == b'F' {
+            numbers::float(&line)
+        } else {
+            numbers::integer(&line, self.stack.op == b'L')
+        };
         self.taken(taken, "no number")?;
-        self.push(Item::Plain)
+        self.stack.push(Item::Plain)
     }
 
     /// Does this reader take the line?
     fn taken(&mut self, taken: Taken, what: &'static str) -> Result<(), Error> {
         self.feed.forked |= taken.differs();
         if !taken.by(self.is_python()) {
-            return Err(self.wrong(what));
+            return Err(self.stack.wrong(what));
         }
-        self.walk.traits = self.walk.traits.saturating_add(1);
+        self.stack.trait_seen();
         Ok(())
     }
 
@@ -252,7 +248,7 @@ impl Walker<'_> {
         let line = self.feed.line_of(feed::NUMBER)?;
         let (taken, index) = numbers::index(&line);
         self.taken(taken, "no memo index")?;
-        index.ok_or_else(|| self.over("bytes in a number", feed::NUMBER))
+        index.ok_or_else(|| self.stack.over("bytes in a number", feed::NUMBER))
     }
 
     fn string(&mut self) -> Result<(), Error> {
@@ -260,25 +256,25 @@ impl Walker<'_> {
         let unquoted = match line.kept.split_first() {
             Some((&quote @ (b'\'' | b'"'), rest)) if line.is_longer && line.last == Some(quote) => rest,
             Some((&quote @ (b'\'' | b'"'), rest)) if !line.is_longer => {
-                rest.strip_suffix(&[quote]).ok_or_else(|| self.wrong("no quoted string"))?
+                rest.strip_suffix(&[quote]).ok_or_else(|| self.stack.wrong("no quoted string"))?
             }
-            _ => return Err(self.wrong("no quoted string")),
+            _ => return Err(self.stack.wrong("no quoted string")),
         };
         let text = text::of_bytes(unquoted).or_else(|| line.is_longer.then(String::new));
-        self.walk.traits = self.walk.traits.saturating_add(1);
-        self.push_text(&text.ok_or_else(|| self.wrong("a broken escape"))?)
+        self.stack.trait_seen();
+        self.stack.push_text(&text.ok_or_else(|| self.stack.wrong("a broken escape"))?)
     }
 
     fn unicode(&mut self) -> Result<(), Error> {
         let line = self.feed.line()?;
         let text = text::of_unicode(&line.kept).or_else(|| line.is_longer.then(String::new));
-        self.push_text(&text.ok_or_else(|| self.wrong("a broken escape"))?)
+        self.stack.push_text(&text.ok_or_else(|| self.stack.wrong("a broken escape"))?)
     }
 
     fn proto(&mut self) -> Result<(), Error> {
         let version = self.feed.bytes(1)?.first().copied().unwrap_or_default();
         if version > 5 {
-            return Err(Error::Protocol { version, at: self.at });
+            return Err(Error::Protocol { version, at: self.stack.at });
         }
         self.walk.proto = true;
         Ok(())
@@ -286,12 +282,8 @@ impl Walker<'_> {
 
     fn frame(&mut self) -> Result<(), Error> {
         let len = self.feed.number(8)?;
-        self.feed.open_frame(len, self.at)?;
+        self.feed.open_frame(len, self.stack.at)?;
         self.walk.framed = true;
         Ok(())
-    }
-
-    fn name(&self) -> &'static str {
-        opcode_name(self.op).unwrap_or("?")
     }
 }

@@ -7,6 +7,7 @@
 #[cfg(feature = "cli")]
 mod command;
 mod ordinary;
+mod readers;
 mod tars;
 
 use std::fs;

@@ -10,7 +10,7 @@
 //! | [`Reader::Python`] | ends | is the rest of the file | is one, without its last byte |
 //!
 //! The first three are the C reader: of bytes in memory, and of a file that cannot peek, where what was left of a frame is
-//! lost (python/cpython#154848; since 3.8 strings of bytes are not). The last is `pickle.py`, which PyPy and joblib use.
+//! lost (python/cpython#154848; since 3.8 strings of bytes are not). The last is `pickle.py`, which `PyPy` and joblib use.
 //!
 //! Invariant: of a line never more than a mebibyte is held, however long it is.
 

@@ -1,9 +1,11 @@
 //! The stack, the marks and the memo of a walk, and what is known of a value.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::numbers::Index;
-use super::{Carrier, Error, TEXT, Walker};
+use super::{Carrier, TEXT, Uses};
+use crate::pickle::{Error, Limits, opcode_name};
 
 /// Values of a tuple that are looked at; more are arguments of no form that is told apart.
 const TUPLE: usize = 4;
@@ -36,12 +38,64 @@ pub(super) enum Named {
     Dangerous,
 }
 
-impl Walker<'_> {
-    pub(super) fn push(&mut self, item: Item) -> Result<(), Error> {
-        if self.stack.len() >= self.limits.stack {
-            return Err(self.over("values on the stack", self.limits.stack));
+/// What a reader keeps between opcodes.
+pub(super) struct Stack {
+    items: Vec<Item>,
+    marks: Vec<usize>,
+    memo: HashMap<Index, Item>,
+    memory: usize,
+    limit: usize,
+    /// How carriers were used.
+    pub(super) uses: Uses,
+    /// See [`super::Walk::traits`].
+    pub(super) traits: u64,
+    /// The opcode that runs, and where it stands.
+    pub(super) op: u8,
+    pub(super) at: u64,
+}
+
+impl Stack {
+    pub(super) fn new(limits: &Limits, at: u64) -> Self {
+        Self {
+            items: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            memory: 0,
+            limit: limits.stack,
+            uses: Uses::default(),
+            traits: 0,
+            op: 0,
+            at,
         }
-        self.stack.push(item);
+    }
+
+    /// Is nothing left?
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.marks.is_empty()
+    }
+
+    pub(super) fn has_mark(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    pub(super) fn trait_seen(&mut self) {
+        self.traits = self.traits.saturating_add(1);
+    }
+
+    /// Are there more values than a pickle may have?
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), Error> {
+        let values = self.items.len().saturating_add(self.memo.len());
+        if values > limits.values || self.memory > limits.memory {
+            return Err(self.over("values", limits.values));
+        }
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, item: Item) -> Result<(), Error> {
+        if self.items.len() >= self.limit {
+            return Err(self.over("values on the stack", self.limit));
+        }
+        self.items.push(item);
         Ok(())
     }
 
@@ -57,7 +111,7 @@ impl Walker<'_> {
     }
 
     pub(super) fn pop(&mut self) -> Result<Item, Error> {
-        let item = if self.stack.len() > self.floor() { self.stack.pop() } else { None };
+        let item = if self.items.len() > self.floor() { self.items.pop() } else { None };
         item.ok_or_else(|| self.underflow())
     }
 
@@ -71,32 +125,34 @@ impl Walker<'_> {
     }
 
     pub(super) fn top(&self) -> Result<&Item, Error> {
-        let above = self.stack.get(self.floor()..).unwrap_or_default();
+        let above = self.items.get(self.floor()..).unwrap_or_default();
         above.last().ok_or_else(|| self.underflow())
     }
 
     pub(super) fn mark(&mut self) -> Result<(), Error> {
-        if self.marks.len() >= self.limits.stack {
-            return Err(self.over("open marks", self.limits.stack));
+        if self.marks.len() >= self.limit {
+            return Err(self.over("open marks", self.limit));
         }
-        self.marks.push(self.stack.len());
+        self.marks.push(self.items.len());
         Ok(())
     }
 
     pub(super) fn pop_mark(&mut self) -> Result<Vec<Item>, Error> {
         let height = self.marks.pop().ok_or(Error::NoMark { opcode: self.name(), at: self.at })?;
-        self.walk.traits = self.walk.traits.saturating_add(1);
-        Ok(self.stack.split_off(height.min(self.stack.len())))
+        self.trait_seen();
+        Ok(self.items.split_off(height.min(self.items.len())))
     }
 
     /// Closes a mark: what stood above it goes into another value.
     pub(super) fn close(&mut self) -> Result<(), Error> {
-        self.pop_mark()?.iter().for_each(|item| self.moved(item));
+        for item in self.pop_mark()? {
+            self.moved(&item);
+        }
         Ok(())
     }
 
     pub(super) fn pop_value_or_mark(&mut self) -> Result<(), Error> {
-        if self.stack.len() > self.floor() {
+        if self.items.len() > self.floor() {
             return self.pop().map(drop);
         }
         self.marks.pop().map(drop).ok_or_else(|| self.underflow())
@@ -107,13 +163,15 @@ impl Walker<'_> {
         let mut items = match count {
             None => self.pop_mark()?,
             Some(count) => {
-                let first = self.stack.len().checked_sub(count).filter(|first| *first >= self.floor());
+                let first = self.items.len().checked_sub(count).filter(|first| *first >= self.floor());
                 let first = first.ok_or_else(|| self.underflow())?;
-                self.stack.split_off(first)
+                self.items.split_off(first)
             }
         };
         if items.len() > TUPLE {
-            items.iter().for_each(|item| self.moved(item));
+            for item in &items {
+                self.moved(item);
+            }
             return self.push(Item::Plain);
         }
         for item in items.iter_mut().filter(|item| matches!(item, Item::Tuple(_))) {
@@ -128,14 +186,14 @@ impl Walker<'_> {
         let number = if let Index::Small(number) = index { *number } else { u64::MAX };
         let missing = Error::MemoMiss { opcode: self.name(), at: self.at, index: number };
         let item = self.memo.get(index).cloned().ok_or(missing)?;
-        self.walk.traits = self.walk.traits.saturating_add(1);
+        self.trait_seen();
         self.push(item)
     }
 
     pub(super) fn put(&mut self, index: Index) -> Result<(), Error> {
         let item = self.top()?.clone();
         if index == self.next_index() {
-            self.walk.traits = self.walk.traits.saturating_add(1);
+            self.trait_seen();
         }
         self.memo.insert(index, item);
         Ok(())
@@ -143,5 +201,38 @@ impl Walker<'_> {
 
     pub(super) fn next_index(&self) -> Index {
         Index::Small(u64::try_from(self.memo.len()).unwrap_or(u64::MAX))
+    }
+
+    /// A value went into another. A carrier there could be called by what it is given to.
+    pub(super) fn moved(&mut self, item: &Item) {
+        match item {
+            Item::Global(Named::Carrier(carrier)) => self.uses.other(*carrier),
+            Item::Tuple(items) => items.iter().for_each(|item| self.moved(item)),
+            _ => {}
+        }
+    }
+
+    /// Something is added to a value, by a method of it.
+    pub(super) fn added_to(&mut self) -> Result<(), Error> {
+        if let Item::Global(Named::Carrier(carrier)) | Item::Inert(carrier) = *self.top()? {
+            self.uses.other(carrier);
+        }
+        Ok(())
+    }
+
+    pub(super) fn over(&self, what: &'static str, limit: usize) -> Error {
+        Error::Limit { what, limit: u64::try_from(limit).unwrap_or(u64::MAX), at: self.at }
+    }
+
+    pub(super) fn underflow(&self) -> Error {
+        Error::StackUnderflow { opcode: self.name(), at: self.at }
+    }
+
+    pub(super) fn wrong(&self, what: &'static str) -> Error {
+        Error::Operand { opcode: self.name(), at: self.at, what }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        opcode_name(self.op).unwrap_or("?")
     }
 }
