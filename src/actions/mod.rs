@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 use bstr::{BStr, BString};
 
-use crate::checkpoint::{Candidate, Ignored};
+use crate::checkpoint::Ignored;
 use crate::git::Progress;
 use crate::hash::Oid;
 use crate::remote::Event;
@@ -158,7 +158,7 @@ pub struct Conversion {
 /// Why a file was skipped, refused or failed.
 #[derive(Debug)]
 pub enum Reason {
-    /// Training state by its name.
+    /// Training state, by its name or by what it holds.
     TrainingState,
     /// It holds no tensors.
     NoTensors,
@@ -300,12 +300,4 @@ pub enum HalfWay {
     Uploaded,
     /// It has its files, and is not open.
     Pushed,
-}
-
-/// The dicts to choose from, if a file was refused because there are several.
-pub fn candidates(error: &Error) -> &[Candidate] {
-    match error {
-        Error::Checkpoint(crate::checkpoint::Error::Ambiguous { candidates }) => candidates,
-        _ => &[],
-    }
 }

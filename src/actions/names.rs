@@ -59,9 +59,9 @@ const OTHERS: &[&[u8]] = &[
 /// What the loaders of the Hub take for weights.
 const WEIGHTS: &[&[u8]] =
     &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
-/// What trainers write beside the weights.
-const TRAINING_STATE: &[&[u8]] =
-    &[b"training_args", b"optimizer", b"scheduler", b"scaler", b"random_states", b"rng_state"];
+/// How the names of what trainers write beside the weights begin, and what stands anywhere in them.
+const TRAINING_STATE: &[&[u8]] = &[b"training_args", b"scheduler", b"random_states", b"rng_state"];
+const IN_TRAINING_STATE: &[&[u8]] = &[b"optimizer", b"optim_states"];
 /// What stands between the stem and the variant of a shard index of checkpoints.
 const INDEX: &[u8] = b".bin.index.";
 
@@ -157,6 +157,7 @@ pub(crate) fn is_safetensors_index(path: &BStr) -> bool {
 pub(crate) fn is_training_state(path: &BStr) -> bool {
     let name = split(path).1;
     TRAINING_STATE.iter().any(|start| name.starts_with(start))
+        || IN_TRAINING_STATE.iter().any(|part| name.contains_str(part))
 }
 
 /// The file `name` in the directory of `path`.
@@ -227,6 +228,12 @@ mod tests {
     fn training_state_by_name() {
         assert!(is_training_state("checkpoint-5/training_args.bin".into()));
         assert!(is_training_state("rng_state_0.pth".into()));
+        for name in ["optimizer.pt", "policy.optimizer.pth", "bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt"]
+        {
+            assert!(is_training_state(name.into()), "{name}");
+        }
         assert!(!is_training_state("optimizer/pytorch_model.bin".into()));
+        // Scalers of features have the name, too; those of a loss hold no tensor.
+        assert!(!is_training_state("scaler.pt".into()));
     }
 }

@@ -185,13 +185,20 @@ pub enum Error {
         what: &'static str,
     },
     /// No tensor at all.
-    #[error("holds no tensors")]
+    #[error("the checkpoint contains no tensors")]
     NoTensors,
-    /// Several dicts could be the state dict.
-    #[error("holds {} dicts of tensors", candidates.len())]
+    /// The state of a trainer, and no weights.
+    #[error("the checkpoint contains only training state")]
+    TrainingState,
+    /// Which dict is the state dict cannot be told.
+    #[error("{}", ambiguous(candidates, *total, beside.as_deref()))]
     Ambiguous {
-        /// The dicts.
+        /// What `--key` can take: the first dicts, and at the end the whole object, if that can be taken.
         candidates: Vec<Candidate>,
+        /// How many dicts there are.
+        total: usize,
+        /// The path of a tensor, or of what holds one, that is in none of them.
+        beside: Option<String>,
     },
     /// The key that was asked for is not there, or holds no dict.
     #[error("holds no dict of tensors under the key {key}")]
@@ -250,6 +257,16 @@ pub enum Error {
     /// The bytes are not those that the archive's directory promises.
     #[error("is damaged")]
     Damaged(#[source] Mismatch),
+}
+
+fn ambiguous(candidates: &[Candidate], total: usize, beside: Option<&str>) -> String {
+    match (total, candidates.first(), beside) {
+        (1, Some(Candidate { key, .. }), Some(beside)) => {
+            format!("the checkpoint contains tensors outside of the state dict {key}: {beside}")
+        }
+        (0, _, Some(beside)) => format!("the checkpoint contains a number that may be a weight: {beside}"),
+        _ => format!("the checkpoint contains {total} state dicts"),
+    }
 }
 
 impl Error {

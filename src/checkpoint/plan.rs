@@ -82,6 +82,11 @@ pub enum Note {
         /// Its class, and those of the modules in it, each once.
         classes: Vec<String>,
     },
+    /// A dict beside the one that was taken has its names and shapes.
+    Twin {
+        /// Its key.
+        key: String,
+    },
     /// Most names begin as a wrapper around the model has them begin; they are kept so.
     Prefix {
         /// The beginning.

@@ -3,20 +3,27 @@
 //! Invariant: every tensor that the pickle holds is in the plan, or in [`Plan::ignored`] by the path of
 //! what holds it, or the file is refused.
 
+mod checks;
 mod choose;
 mod embedded;
 mod modules;
 mod notes;
+mod places;
 mod rest;
 mod script;
+mod training;
 
 use std::collections::{HashMap, HashSet};
 
 use super::torch::Torch;
 use super::{Contents, Error, Ignored, Limits, Named, Note, Options, Plan, Tensor};
 use crate::pickle::{Id, Value};
+use checks::{check_expansion, check_names, deep};
+use choose::How;
 use embedded::Embedded;
+use rest::Aside;
 use script::Scripted;
+use training::Beside;
 
 /// Finds the state dict and makes the plan of it.
 pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Result<Plan, Error> {
@@ -28,10 +35,11 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
         Some(script) => Scripted::new(&mut walk, script).take(root, options.key.as_deref())?,
         None => walk.take_dict(root, options.key.as_deref())?,
     };
-    let Walk { tensors, ignored, embedded, mut notes, .. } = walk;
-    if tensors.is_empty() {
-        return Err(Error::NoTensors);
+    if walk.tensors.is_empty() {
+        return Err(if walk.left_state { Error::TrainingState } else { Error::NoTensors });
     }
+    let Walk { tensors, ignored, mut notes, embedded, .. } = walk;
+    let (embedded, of_arrays) = embedded.into_bytes(&torch);
     check_names(&tensors)?;
     check_expansion(&tensors, source_len, &options.limits)?;
     // Where all is asked for, the beginnings of names are the keys of the dicts.
@@ -41,29 +49,8 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     let mut globals = Named::all(&contents.pickle.values, &contents.record);
     let Contents { format, mut storages, records, headers, deflated, script, .. } = contents;
     globals.extend(script.into_iter().flat_map(|script| script.globals));
-    let embedded = embedded.into_bytes(&mut storages);
+    storages.extend(of_arrays);
     Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated, embedded, notes })
-}
-
-fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
-    let mut seen = HashSet::with_capacity(tensors.len());
-    for tensor in tensors {
-        if tensor.name == "__metadata__" {
-            return Err(Error::ReservedName { name: tensor.name.clone() });
-        }
-        if !seen.insert(tensor.name.as_str()) {
-            return Err(Error::DuplicateName { name: tensor.name.clone() });
-        }
-    }
-    Ok(())
-}
-
-/// A few bytes can describe a petabyte of zeros; a checkpoint does not.
-fn check_expansion(tensors: &[Tensor], source_len: u64, limits: &Limits) -> Result<(), Error> {
-    let by_source = source_len.saturating_mul(limits.expansion).saturating_add(64 << 20);
-    let limit = limits.output.unwrap_or(by_source);
-    let bytes = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
-    if bytes > limit { Err(Error::Output { bytes, limit }) } else { Ok(()) }
 }
 
 /// The name of a tensor that has none.
@@ -85,6 +72,12 @@ struct Walk<'a> {
     embedded: Embedded,
     /// The path of the value that was chosen.
     chosen: String,
+    /// Dicts of measurements, which are no weights.
+    aside: HashSet<Id>,
+    /// Was training state left out of what was taken?
+    left_state: bool,
+    /// Which dicts are the state of an optimizer, as far as it was asked.
+    states: HashMap<Id, bool>,
     /// Which states are those of modules, as far as it was asked.
     modules: HashMap<Id, bool>,
     /// How many more values may be visited: sharing can make a few bytes a walk without end.
@@ -128,6 +121,9 @@ impl<'a> Walk<'a> {
             notes: Vec::new(),
             embedded,
             chosen: String::new(),
+            aside: HashSet::new(),
+            left_state: false,
+            states: HashMap::new(),
             modules: HashMap::new(),
             visits: visits(torch),
             names,
@@ -208,22 +204,24 @@ impl<'a> Walk<'a> {
 
     /// Takes the tensors of the state dict, and lists what lies beside it. Gives its key.
     fn take_dict(&mut self, root: Id, asked: Option<&str>) -> Result<String, Error> {
-        let (key, chosen) = self.choose(root, asked)?;
+        let choose::Choice { path: key, id: chosen, how } = self.choose(root, asked)?;
         self.chosen.clone_from(&key);
-        self.flatten(chosen, asked.is_none() && chosen == root)?;
-        self.list_the_rest(root, chosen, asked.is_some())?;
+        self.flatten(chosen, how)?;
+        if how == How::Found && chosen != root {
+            self.note_twins(root, chosen)?;
+        }
+        self.list_the_rest(root, chosen)?;
         Ok(key)
     }
 
-    /// Takes every tensor below `root`. At the top level of a checkpoint (`top`), training state that
-    /// lies beside the weights is left out.
-    fn flatten(&mut self, root: Id, top: bool) -> Result<(), Error> {
+    /// Takes every tensor below `root`. Training state in it is left out, unless it was asked for.
+    fn flatten(&mut self, root: Id, how: How) -> Result<(), Error> {
         if self.torch.is_weight(root) {
             self.notes.push(Note::Unnamed { name: ALONE.to_owned() });
             return self.take(root, ALONE);
         }
-        let mut waiting = vec![(String::new(), root, 0_usize)];
-        while let Some((path, id, depth)) = waiting.pop() {
+        let mut waiting = vec![(String::new(), root, 0_usize, false)];
+        while let Some((path, id, depth, is_state)) = waiting.pop() {
             self.visit(1)?;
             if depth > self.limits.depth {
                 return Err(deep(self.limits));
@@ -231,27 +229,24 @@ impl<'a> Walk<'a> {
             if !self.torch.holds_weight(id) {
                 let reason = self.describe(id)?;
                 self.ignored.push(Ignored { path, reason });
+            } else if is_state && how != How::State {
+                self.left_state = true;
+                self.leave(path, id, Aside::State)?;
             } else if self.torch.is_weight(id) {
                 self.take(id, &path)?;
-            } else if (top && depth == 1 && self.is_left_at_the_top(&path, id)?)
-                || (!self.torch.holds_tensor(id) && self.torch.is_random_state(id))
-            {
-                self.leave(path, id)?;
+            } else if self.aside.contains(&id) {
+                self.leave(path, id, Aside::Measurement)?;
+            } else if !self.torch.holds_tensor(id) && self.torch.is_random_state(id) {
+                self.leave(path, id, Aside::Other)?;
             } else if self.is_module(id)? {
                 self.take_module(&path, id)?;
             } else {
-                let children = self.children(id, &path)?;
-                for (key, value) in children.into_iter().rev() {
-                    waiting.push((self.join(&path, &key)?, value, depth.saturating_add(1)));
+                for (name, Child { id, is_state, .. }) in self.named_children(id, &path)?.into_iter().rev() {
+                    waiting.push((self.join(&path, &name)?, id, depth.saturating_add(1), is_state));
                 }
             }
         }
         Ok(())
-    }
-
-    /// Is it training state beside the weights: a dict, or anything that has arrays alone?
-    fn is_left_at_the_top(&mut self, key: &str, id: Id) -> Result<bool, Error> {
-        Ok(is_training_state(key) && (!self.torch.holds_tensor(id) || self.entries(id)?.is_some()))
     }
 
     fn take(&mut self, id: Id, name: &str) -> Result<(), Error> {
@@ -261,60 +256,83 @@ impl<'a> Walk<'a> {
         }
         if self.torch.is_array(id) {
             let array = self.torch.array(id, name, self.limits)?;
-            self.tensors.push(self.embedded.tensor(self.torch, id, name, array));
+            self.tensors.push(self.embedded.tensor(id, name, array));
             return Ok(());
         }
         let mut attributes = Vec::new();
         self.tensors.push(self.torch.tensor(id, name, self.limits, &mut attributes)?);
         for id in attributes {
-            self.leave(format!("{name} (attributes)"), id)?;
+            self.leave(format!("{name} (attributes)"), id, Aside::Other)?;
         }
         Ok(())
     }
 
-    /// The named children of something that holds tensors.
-    fn children(&mut self, id: Id, path: &str) -> Result<Vec<(String, Id)>, Error> {
-        let place = || if path.is_empty() { "the top level".to_owned() } else { path.to_owned() };
+    /// The children of a dict, a list or a tuple; `None` for anything else.
+    fn children(&mut self, id: Id) -> Result<Option<Vec<Child>>, Error> {
         if let Some(entries) = self.entries(id)? {
-            let mut named = Vec::with_capacity(entries.len());
+            let beside = Beside::of(entries.iter().filter_map(|&(key, _)| self.torch.values.text(key)));
+            let mut children = Vec::with_capacity(entries.len());
             for (key, value) in entries {
-                match self.key(key) {
+                let name = match self.key(key) {
                     Some(name) => {
                         self.spell(&name)?;
-                        named.push((name, value));
+                        Some(name)
                     }
-                    None if !self.torch.holds_weight(value) => named.push((self.describe(key)?, value)),
-                    None => {
-                        let what = self.torch.values.get(key).type_name();
-                        return Err(Error::Key { path: place(), what });
-                    }
+                    None if self.torch.holds_weight(value) => None,
+                    None => Some(self.describe(key)?),
+                };
+                let is_state = training::is_state(self, name.as_deref().unwrap_or_default(), value, beside)?;
+                children.push(Child { name, id: value, is_state, key: Some(key) });
+            }
+            return Ok(Some(children));
+        }
+        let Some(items) = self.torch.items(id) else { return Ok(None) };
+        self.visit(items.len())?;
+        let mut children = Vec::with_capacity(items.len());
+        for (number, item) in items.into_iter().enumerate() {
+            let is_state = training::is_state(self, "", item, Beside::default())?;
+            children.push(Child { name: Some(number.to_string()), id: item, is_state, key: None });
+        }
+        Ok(Some(children))
+    }
+
+    /// The children of something that holds tensors, each with its name.
+    fn named_children(&mut self, id: Id, path: &str) -> Result<Vec<(String, Child)>, Error> {
+        let place = || if path.is_empty() { "the top level".to_owned() } else { path.to_owned() };
+        let Some(children) = self.children(id)? else {
+            return Err(match self.torch.values.get(id) {
+                Value::Persistent(_) => {
+                    Error::Unsupported { name: place(), what: "a bare storage".to_owned() }
+                }
+                _ => Error::Opaque { path: place(), global: self.torch.describe(id) },
+            });
+        };
+        let mut named = Vec::with_capacity(children.len());
+        for mut child in children {
+            match (child.name.take(), child.key) {
+                (Some(name), _) => named.push((name, child)),
+                (None, key) => {
+                    let what = key.map_or("no name", |key| self.torch.values.get(key).type_name());
+                    return Err(Error::Key { path: place(), what });
                 }
             }
-            return Ok(named);
         }
-        if let Some(items) = self.torch.items(id) {
-            self.visit(items.len())?;
-            return Ok(items.into_iter().enumerate().map(|(i, item)| (i.to_string(), item)).collect());
-        }
-        Err(match self.torch.values.get(id) {
-            Value::Persistent(_) => Error::Unsupported { name: place(), what: "a bare storage".to_owned() },
-            _ => Error::Opaque { path: place(), global: self.torch.describe(id) },
-        })
+        Ok(named)
     }
+}
+
+/// What a dict, a list or a tuple holds.
+struct Child {
+    /// Its name, if there is one in a path: the text or the number of its key, or its place in a list.
+    name: Option<String>,
+    id: Id,
+    /// Is it the state of a trainer?
+    is_state: bool,
+    /// The key in a dict.
+    key: Option<Id>,
 }
 
 /// How many values a walk may visit: every one eight times, which no checkpoint needs.
 fn visits(torch: &Torch<'_>) -> u64 {
     u64::try_from(torch.values.len()).unwrap_or(u64::MAX).saturating_mul(8).saturating_add(10_000)
-}
-
-fn deep(limits: &Limits) -> Error {
-    Error::Limit { what: "nested values", limit: u64::try_from(limits.depth).unwrap_or(u64::MAX) }
-}
-
-/// Keys under which trainers keep their own state: `optim*`, `*sched*`, `scaler`, `rng*`,
-/// `random_state*`.
-fn is_training_state(key: &str) -> bool {
-    let starts = ["optim", "rng", "random_state"].iter().any(|start| key.starts_with(start));
-    starts || key == "scaler" || key.contains("sched")
 }

@@ -253,10 +253,17 @@ mod tests {
     fn several_dicts_are_listed_as_keys() {
         let candidate = |key: &str, tensors| Candidate { key: key.to_owned(), tensors, bytes: 2048 };
         let candidates = vec![candidate("ema", 1), candidate("model's", 12)];
-        let report = report(checkpoint::Error::Ambiguous { candidates });
+        let ambiguous = |candidates: &[Candidate], total| checkpoint::Error::Ambiguous {
+            candidates: candidates.to_vec(),
+            total,
+            beside: None,
+        };
+        let first = report(ambiguous(&candidates, 128)).hints.concat();
+        assert!(first.starts_with("choose a state dict with `--key` (the first 2 of 128):\n"), "{first}");
+        let report = report(ambiguous(&candidates, 2));
         assert_eq!(
             report.hints,
-            ["choose one of them with `--key`:\n  --key ema            1 tensor, 2.0 KiB\
+            ["choose a state dict with `--key`:\n  --key ema            1 tensor, 2.0 KiB\
               \n  --key 'model'\\''s'  12 tensors, 2.0 KiB"]
         );
         assert_eq!(report.kind, Kind::Refused);

@@ -11,7 +11,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::here::{File, Here, quoted, quoted_path};
 use super::sizes::{bytes, counted};
 use crate::actions::publish::Unpublished;
-use crate::actions::{self, Error, names};
+use crate::actions::{Error, names};
 use crate::checkpoint::{self, Candidate, Kind};
 use crate::git::{self, Trouble};
 use crate::{lfs, repo};
@@ -24,7 +24,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
     let named = Named { file, here };
     let (git, file) = (here.git(), named.argument());
     let hint = match error {
-        error if !actions::candidates(error).is_empty() => keys(actions::candidates(error)),
+        Error::Checkpoint(checkpoint::Error::Ambiguous { candidates, total, .. }) => keys(candidates, *total),
         Error::Checkpoint(error) => return checkpoint(error, &named),
         Error::Symlink
         | Error::OutputSymlink { .. }
@@ -274,7 +274,12 @@ fn checkpoint(error: &checkpoint::Error, named: &Named<'_>) -> Vec<String> {
             "compare the output of `sha256sum {}` with what its source says, and download it again if it differs",
             named.path()
         ),
-        Error::Io(_) | Error::NoTensors | Error::Ambiguous { .. } | Error::Limit { .. } => return Vec::new(),
+        // Training state is not what the user wants to convert.
+        Error::Io(_)
+        | Error::NoTensors
+        | Error::TrainingState
+        | Error::Ambiguous { .. }
+        | Error::Limit { .. } => return Vec::new(),
     };
     vec![hint]
 }
@@ -330,12 +335,17 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
     vec![hint]
 }
 
-fn keys(candidates: &[Candidate]) -> String {
+fn keys(candidates: &[Candidate], total: usize) -> String {
     let keys: Vec<_> =
         candidates.iter().map(|candidate| quoted(candidate.key.as_bytes().as_bstr())).collect();
     let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0);
     let digits = candidates.iter().map(|candidate| candidate.tensors.to_string().len()).max().unwrap_or(0);
-    let mut hint = "choose one of them with `--key`:".to_owned();
+    let listed = candidates.iter().filter(|candidate| candidate.key != ".").count();
+    let mut hint = if listed < total {
+        format!("choose a state dict with `--key` (the first {listed} of {total}):")
+    } else {
+        "choose a state dict with `--key`:".to_owned()
+    };
     for (key, candidate) in keys.iter().zip(candidates) {
         let pad = digits - candidate.tensors.to_string().len();
         let tensors = counted(candidate.tensors, "tensor");

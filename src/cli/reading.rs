@@ -28,6 +28,10 @@ pub(super) fn text(note: &Note, all: bool) -> String {
                 named.join(", ")
             )
         }
+        Note::Twin { key } => {
+            let key = sanitize::text(key);
+            format!("{key} has the same names and shapes; `--key {key}` takes it instead")
+        }
         Note::Prefix { prefix, names, of } => {
             let names = if names == of { "all names".to_owned() } else { format!("{names} of {of} names") };
             format!("{names} begin with {}, which is kept", sanitize::text(prefix))
@@ -40,6 +44,7 @@ pub(super) fn value(note: &Note) -> Value {
     match note {
         Note::Unnamed { name } => json!({ "kind": "unnamed", "name": name }),
         Note::Module { path, classes } => json!({ "kind": "module", "path": path, "classes": classes }),
+        Note::Twin { key } => json!({ "kind": "twin", "key": key }),
         Note::Prefix { prefix, names, of } => {
             json!({ "kind": "prefix", "prefix": prefix, "names": names, "of": of })
         }

@@ -216,7 +216,7 @@ impl Reporter for Teller<'_> {
                 self.ui.error(&Report::of_file(error, self.file(&outcome.source), &self.here));
             }
             (_, Some(Reason::TrainingState)) => {
-                self.ui.note(&format!("{source}: skipped, it is training state by its name"));
+                self.ui.note(&format!("{source}: skipped: training state"));
             }
             (_, Some(Reason::Script)) => {
                 let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
@@ -224,7 +224,7 @@ impl Reporter for Teller<'_> {
                 self.ui.note(&format!("{source}: skipped, it is a TorchScript archive: {how}"));
             }
             (_, Some(Reason::NoTensors)) | (Status::Skipped, None) => {
-                self.ui.note(&format!("{source}: skipped, it holds no tensors"));
+                self.ui.note(&format!("{source}: skipped: no tensors"));
             }
             (Status::UpToDate, None) => {
                 let (arrow, kept) = (styled(DIM, "→"), styled(DIM, "(exists, kept)"));

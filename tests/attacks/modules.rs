@@ -186,7 +186,7 @@ fn modules_of_which_one_cannot_be_read() {
     // Each is a candidate, and what is wrong with one is said when it is chosen.
     let two = zip_of(&pickle::named(&[("good", good()), ("bad", bad())]));
     match refused(&two) {
-        Error::Ambiguous { candidates } => {
+        Error::Ambiguous { candidates, .. } => {
             let found: Vec<_> = candidates.iter().map(|one| (&*one.key, one.tensors, one.bytes)).collect();
             assert_eq!(found, [("good", 1, 16), ("bad", 1, 16)]);
         }

@@ -213,8 +213,16 @@ fn keys_that_are_one_to_python() {
 #[test]
 fn names_that_clash() {
     let inner = pickle::named(&[("b", pickle::four())]);
-    let object = pickle::named(&[("x", pickle::four()), ("a", inner), ("a.b", pickle::four())]);
+    let clash = pickle::named(&[("x", pickle::four()), ("a", inner), ("a.b", pickle::four())]);
+    let object = pickle::named(&[("state_dict", clash.clone())]);
     assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { name } if name == "a.b"));
+    // The whole is not offered, since it cannot be taken.
+    match refused(&zip_of(&clash)) {
+        Error::Ambiguous { candidates, total: 1, beside } => {
+            assert_eq!((&*candidates[0].key, candidates.len(), beside.as_deref()), ("a", 1, Some("x")));
+        }
+        other => panic!("{other:?}"),
+    }
     let object = pickle::dict(&[(pickle::int(0), pickle::four()), (pickle::text("0"), pickle::four())]);
     assert!(matches!(refused(&zip_of(&object)), Error::DuplicateName { name } if name == "0"));
     let object = pickle::named(&[("__metadata__", pickle::four())]);

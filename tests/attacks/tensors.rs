@@ -333,7 +333,8 @@ fn tensors_that_are_no_plain_storage() {
         let function = pickle::global(module, name);
         for args in [vec![storage.clone()], vec![pickle::four()], vec![]] {
             let layer = pickle::named(&[("weight", pickle::call(&function, &args))]);
-            let file = zip_of(&pickle::named(&[("b", pickle::four()), ("layer", layer)]));
+            let weights = pickle::named(&[("b", pickle::four()), ("layer", layer)]);
+            let file = zip_of(&pickle::named(&[("state_dict", weights)]));
             match refused(&file) {
                 Error::Unsupported { name, what } => {
                     assert_eq!((name.as_str(), what.as_str()), ("layer.weight", expected));

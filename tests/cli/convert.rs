@@ -7,21 +7,21 @@ use crate::sandbox::Sandbox;
 
 #[test]
 fn one_plain_file() {
-    let (sandbox, dir) = with_fixtures(&["beside-dicts.bin", "tied-2.bin"]);
+    let (sandbox, dir) = with_fixtures(&["trainer-pair.pt", "tied-2.bin"]);
     assert_shown(
         &run(&sandbox, &dir, &["-n", "tied-2.bin"]),
         "would convert tied-2.bin → tied-2.safetensors\n  2 tensors, 264 bytes\n  \
          tied     embed.weight → decoder.weight\n--- exit 0\n",
     );
     assert!(!dir.join("tied-2.safetensors").exists());
-    let converted = "beside-dicts.bin → x.safetensors\n  3 tensors, 300 bytes, sha256 22a071f73726…\n  \
-                     ignored  optimizer (training state, a dict with 2 tensors)\n--- exit 0\n";
-    let args = ["beside-dicts.bin", "-o", "x.safetensors"];
+    let converted = "trainer-pair.pt → x.safetensors\n  2 tensors, 236 bytes, sha256 3291ca3b5819…\n  key      0\n  \
+                     ignored  1 (training state, a dict with 3 tensors)\n--- exit 0\n";
+    let args = ["trainer-pair.pt", "-o", "x.safetensors"];
     assert_shown(&run(&sandbox, &dir, &args), converted);
     assert_shown(
         &run(&sandbox, &dir, &args),
-        "--- stderr\nerror: beside-dicts.bin: would be written to x.safetensors, which exists\n\
-         hint: replace it with `git st-convert --force beside-dicts.bin --output x.safetensors`\n--- exit 1\n",
+        "--- stderr\nerror: trainer-pair.pt: would be written to x.safetensors, which exists\n\
+         hint: replace it with `git st-convert --force trainer-pair.pt --output x.safetensors`\n--- exit 1\n",
     );
     assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
@@ -44,9 +44,9 @@ fn refusals_and_their_hints() {
         ),
         (
             "two-candidates.pt",
-            "holds 2 dicts of tensors",
-            "hint: choose one of them with `--key`:\n        --key model  2 tensors, 60 bytes\n        \
-             --key ema    2 tensors, 60 bytes\n",
+            "the checkpoint contains 2 state dicts",
+            "hint: choose a state dict with `--key`:\n        --key model  2 tensors, 60 bytes\n        \
+             --key ema    2 tensors, 60 bytes\n        --key .      4 tensors, 120 bytes\n",
         ),
         (
             "torchscript.pt",
@@ -80,9 +80,9 @@ fn refused_modules_and_their_hints() {
     for (file, message, hints) in [
         (
             "module-two.pt",
-            "holds 2 dicts of tensors",
-            "hint: choose one of them with `--key`:\n        --key model  3 tensors, 60 bytes\n        \
-             --key ema    3 tensors, 60 bytes\n",
+            "the checkpoint contains 2 state dicts",
+            "hint: choose a state dict with `--key`:\n        --key model  3 tensors, 60 bytes\n        \
+             --key ema    3 tensors, 60 bytes\n        --key .      6 tensors, 120 bytes\n",
         ),
         (
             "module-graph.pt",
@@ -302,7 +302,7 @@ fn in_a_repository() {
         &run(&sandbox, &repo, &[] as &[&str]),
         "pytorch_model.bin → model.safetensors\n  2 tensors, 264 bytes, sha256 c7d55830b17c…\n  \
          tied     embed.weight → decoder.weight\n--- stderr\n\
-         optimizer.bin: skipped, it is training state by its name\n\
+         optimizer.bin: skipped: training state\n\
          error: other.bin: refused: pickle calls `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
          hint: see every call with `git st-convert scan other.bin`\n\

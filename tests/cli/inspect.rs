@@ -31,14 +31,14 @@ fn a_table_with_ties_by_the_model_s_class() {
 
 #[test]
 fn totals_alone() {
-    let (sandbox, dir) = with_fixtures(&["beside-dicts.bin", "gpt2-tied.bin"]);
+    let (sandbox, dir) = with_fixtures(&["trainer-pair.pt", "gpt2-tied.bin"]);
     assert_shown(
-        &run(&sandbox, &dir, &["inspect", "--summary", "beside-dicts.bin"]),
+        &run(&sandbox, &dir, &["inspect", "--summary", "trainer-pair.pt"]),
         "format     zip, 2.7 KiB\n\
-         tensors    3\n\
-         parameters 17\n\
-         dtype      F32: 3 tensors, 68 bytes\n\
-         beside     optimizer (training state, a dict with 2 tensors)\n\
+         tensors    2\n\
+         parameters 15\n\
+         dtype      F32: 2 tensors, 60 bytes\n\
+         beside     1 (training state, a dict with 3 tensors)\n\
          --- exit 0\n",
     );
     assert_eq!(sandbox.bin(&dir, &["gpt2-tied.bin", "-o", "x.safetensors"]).code, Some(0));

@@ -6,6 +6,7 @@ mod forms;
 mod options;
 mod plain;
 mod second_opinion;
+mod trainers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -133,7 +134,9 @@ fn every_hostile_fixture_is_refused_with_its_reason() {
         ("module-state", &["a state that is no module's"]),
         ("module-cycle", &["holds itself"]),
         ("module-quantized", &["of a quantized or pruned model"]),
-        ("ambiguous", &["2 dicts of tensors"]),
+        ("ambiguous", &["2 state dicts", "20 state dicts"]),
+        ("beside", &["outside of the state dict"]),
+        ("state", &["only training state"]),
         ("name", &["__metadata__", "under a key"]),
         ("unknown-call", &["pickle calls", "whole pickled object"]),
         ("dangerous-call", &["dangerous"]),

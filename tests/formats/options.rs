@@ -32,7 +32,8 @@ fn a_key_is_a_path_of_dicts() {
     assert_eq!(found("a").unwrap(), "b.short");
     assert_eq!(found("list").unwrap(), "0.listed");
     assert_eq!(found(".").unwrap(), "a.b.short a.b.long list.0.listed");
-    for missing in ["b", "a.c", "a.b.long", "number", "number.b", "list.0", "", "a."] {
+    assert_eq!(found("list.0").unwrap(), "listed");
+    for missing in ["b", "a.c", "a.b.long", "number", "number.b", "list.1", "list.00", "", "a."] {
         match found(missing) {
             Err(Error::NoSuchKey { key }) => assert_eq!(key, missing),
             other => panic!("{missing}: {other:?}"),
@@ -104,16 +105,22 @@ fn headers_that_cannot_be_foreseen_are_read() {
 
 #[test]
 fn what_lies_beside_the_weights_is_refused_if_it_cannot_be_known() {
-    let unknown = pickle::call(&pickle::global("my.pkg", "restore"), &[pickle::four()]);
-    let object = pickle::named(&[("state_dict", pickle::named(&[("a", pickle::four())])), ("x", unknown)]);
-    match checkpoint::plan(&zip_of(&object), &Options::default()) {
-        Err(Error::Opaque { path, global }) => assert_eq!((&*path, &*global), ("x", "my.pkg.restore")),
+    let unknown = || pickle::call(&pickle::global("my.pkg", "restore"), &[pickle::four()]);
+    let beside = |key| pickle::named(&[(key, pickle::named(&[("a", pickle::four())])), ("x", unknown())]);
+    match checkpoint::plan(&zip_of(&beside("model")), &Options::default()) {
+        Err(Error::Ambiguous { candidates, total: 1, beside }) => {
+            // The whole cannot be taken.
+            assert_eq!((&*candidates[0].key, candidates.len(), beside.as_deref()), ("model", 1, Some("x")));
+        }
         other => panic!("{other:?}"),
     }
-    // With a key it was said which part is meant.
-    let plan = with_key(&object, "state_dict").unwrap();
-    let ignored: Vec<_> = plan.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();
-    assert_eq!(ignored, [("x", "my.pkg.restore with 1 tensor")]);
+    // With a key it was said which part is meant, and `state_dict` is what the reference takes.
+    for (key, asked) in [("model", Some("model")), ("state_dict", Some("state_dict")), ("state_dict", None)] {
+        let options = Options { key: asked.map(str::to_owned), ..Options::default() };
+        let plan = checkpoint::plan(&zip_of(&beside(key)), &options).unwrap();
+        let ignored: Vec<_> = plan.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();
+        assert_eq!((names(&plan), ignored), (vec!["a"], vec![("x", "my.pkg.restore with 1 tensor")]));
+    }
 }
 
 /// A source whose reads fail from one of them on.

@@ -88,6 +88,10 @@ impl Run<'_> {
                     self.ledger.skip(path.as_bstr(), Reason::NoTensors);
                     return Ok(None);
                 }
+                Err(Error::Checkpoint(checkpoint::Error::TrainingState)) if !named && set.is_none() => {
+                    self.ledger.skip(path.as_bstr(), Reason::TrainingState);
+                    return Ok(None);
+                }
                 Err(error) => {
                     self.ledger.fail(path.as_bstr(), error)?;
                     failed = Some(path);

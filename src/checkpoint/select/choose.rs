@@ -1,133 +1,198 @@
 //! Which dict of the object is the state dict: the one that is asked for, or the only one that it can be.
 
-use super::rest::Measure;
-use super::{Walk, deep, is_training_state};
-use crate::checkpoint::{Candidate, Error};
+use super::checks::check_names;
+use super::places::{Found, Places};
+use super::{Child, Walk, training};
+use crate::checkpoint::{Candidate, Error, Note, Tensor};
 use crate::pickle::Id;
 
+/// How many dicts are offered, the whole object among them.
+const OFFERED: usize = 12;
+
+/// The value that was chosen.
+pub(super) struct Choice {
+    /// Its dotted path; empty for the whole object.
+    pub(super) path: String,
+    pub(super) id: Id,
+    pub(super) how: How,
+}
+
+/// How a value was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is what the rules find.
+    Found,
+    /// It is the whole object, which was asked for.
+    Whole,
+    /// It was asked for by its key.
+    Asked,
+    /// It was asked for, and is training state.
+    State,
+}
+
 impl Walk<'_> {
-    pub(super) fn choose(&mut self, root: Id, key: Option<&str>) -> Result<(String, Id), Error> {
-        let torch = self.torch;
-        if torch.is_weight(root) && key.is_none_or(|key| key == ".") {
-            return Ok((String::new(), root));
-        }
+    pub(super) fn choose(&mut self, root: Id, key: Option<&str>) -> Result<Choice, Error> {
+        let whole = |how| Choice { path: String::new(), id: root, how };
         match key {
-            Some(".") => Ok((String::new(), root)),
-            Some(key) => Ok((key.to_owned(), self.find(root, key)?)),
+            Some(".") => Ok(whole(How::Whole)),
+            Some(key) => self.find(root, key),
+            None if self.torch.is_weight(root) || self.is_module(root)? => Ok(whole(How::Found)),
             None => self.choose_alone(root),
         }
     }
 
-    fn choose_alone(&mut self, root: Id) -> Result<(String, Id), Error> {
-        let torch = self.torch;
-        if self.is_module(root)? {
-            return Ok((String::new(), root));
+    fn choose_alone(&mut self, root: Id) -> Result<Choice, Error> {
+        if training::is_of_optimizers(self, root)? {
+            return Err(Error::TrainingState);
         }
-        let Some(entries) = self.entries(root)? else {
-            return Err(match torch.values.callable(root) {
-                Some(global) if torch.holds_tensor(root) || torch.items(root).is_none() => {
-                    Error::WholeObject { global: global.to_string() }
-                }
-                _ if torch.holds_tensor(root) => self.only_by_key(root),
-                _ => Error::NoTensors,
-            });
+        if let Some((path, id)) = self.state_dict(root)? {
+            return Ok(Choice { path, id, how: How::Found });
+        }
+        let places = Places::of(self, root)?;
+        let Places { found, numbers, measurements, opaque, beside, .. } = &places;
+        let sole = match (&**found, &**numbers, &**measurements) {
+            // The flattening of the whole object meets what cannot be looked into.
+            ([one], [], _) if opaque.is_none() || one.id == root => {
+                Some(one).filter(|one| one.inner.is_empty() && beside.is_none())
+            }
+            ([], [(one, _)], []) | ([], [], [one]) if opaque.is_none() || one.id == root => Some(one),
+            _ => None,
         };
-        let named = entries.iter().find(|&&(key, _)| torch.values.text(key) == Some("state_dict"));
-        if let Some(&(_, value)) = named
-            && torch.holds_tensor(value)
-            && (self.entries(value)?.is_some() || self.is_module(value)?)
-        {
-            return Ok(("state_dict".to_owned(), value));
-        }
-        if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-            return Ok((String::new(), root));
-        }
-        let mut found = self.candidates(root)?;
-        match (found.pop(), found.is_empty()) {
-            (None, _) if torch.holds_tensor(root) => Err(self.only_by_key(root)),
-            (None, _) => Err(Error::NoTensors),
-            (Some((id, candidate)), true) => Ok((candidate.key, id)),
-            (Some(last), false) => {
-                found.push(last);
-                let candidates = found.into_iter().map(|(_, candidate)| candidate).collect();
-                Err(Error::Ambiguous { candidates })
+        let Some(Found { path, id, .. }) = sole else { return Err(self.undecided(root, places)?) };
+        let (path, id) = (path.clone(), *id);
+        self.aside.extend(measurements.iter().map(|dict| dict.id).filter(|&dict| dict != id));
+        Ok(Choice { path, id, how: How::Found })
+    }
+
+    /// The dict under `state_dict`, by the rule of the reference.
+    fn state_dict(&mut self, root: Id) -> Result<Option<(String, Id)>, Error> {
+        const KEY: &str = "state_dict";
+        let entries = self.entries(root)?.unwrap_or_default();
+        let named = entries.iter().find(|&&(key, _)| self.torch.values.text(key) == Some(KEY));
+        let Some(&(_, value)) = named.filter(|&&(_, value)| self.torch.holds_tensor(value)) else {
+            return Ok(None);
+        };
+        let is_dict = self.entries(value)?.is_some() || self.is_module(value)?;
+        Ok((is_dict && !training::is_of_optimizers(self, value)?).then(|| (KEY.to_owned(), value)))
+    }
+
+    /// Names the dicts beside the chosen one that have its names and shapes.
+    pub(super) fn note_twins(&mut self, root: Id, chosen: Id) -> Result<(), Error> {
+        let shapes = |tensors: &[Tensor]| {
+            let mut shapes: Vec<_> =
+                tensors.iter().map(|tensor| (tensor.name.clone(), tensor.safetensors_shape())).collect();
+            shapes.sort_unstable();
+            shapes
+        };
+        let mine = shapes(&self.tensors);
+        for Child { name, id, is_state, .. } in self.children(root)?.unwrap_or_default() {
+            let Some(key) = name.filter(|_| !is_state && id != chosen && self.torch.holds_tensor(id)) else {
+                continue;
+            };
+            // What is wrong with it is said when it is asked for.
+            let Some(twin) = self.tried(id)?.filter(|twin| twin.len() == mine.len()) else { continue };
+            if shapes(&twin) == mine {
+                self.notes.push(Note::Twin { key });
             }
         }
+        Ok(())
     }
 
-    /// Tensors are there, but in no dict that stands out: the user must say that all are meant.
-    fn only_by_key(&mut self, root: Id) -> Error {
-        self.opaque_or_all(root).unwrap_or_else(|error| error)
-    }
-
-    fn opaque_or_all(&mut self, root: Id) -> Result<Error, Error> {
-        for (_, value) in self.entries(root)?.unwrap_or_default() {
-            if let Some(global) = self.torch.values.callable(value)
-                && self.torch.holds_tensor(value)
-                && !self.is_container(value)?
-                && !self.is_module(value)?
-            {
-                return Ok(Error::WholeObject { global: global.to_string() });
-            }
+    /// No dict stands out: the user must say which one is meant.
+    fn undecided(&mut self, root: Id, places: Places) -> Result<Error, Error> {
+        let Places { mut found, numbers, mut measurements, opaque, beside, has_state } = places;
+        let first_number = numbers.first().map(|(_, path)| path.clone());
+        if found.is_empty() {
+            found.extend(numbers.into_iter().map(|(dict, _)| dict));
+            found.append(&mut measurements);
         }
-        Ok(Error::Ambiguous { candidates: vec![self.candidate(".".to_owned(), root)?] })
+        if found.is_empty() {
+            return match &opaque {
+                None if has_state => Ok(Error::TrainingState),
+                None => Ok(Error::NoTensors),
+                Some((_, id)) => match self.torch.values.callable(*id) {
+                    Some(global) => Ok(Error::WholeObject { global: global.to_string() }),
+                    None => self.flatten(root, How::Whole).and(Ok(Error::NoTensors)),
+                },
+            };
+        }
+        if let [one] = &mut *found {
+            let inner = std::mem::take(&mut one.inner);
+            found.extend(inner);
+        }
+        found.retain(|dict| dict.id != root);
+        let total = found.len();
+        let mut candidates = Vec::new();
+        for Found { path, id, .. } in found.into_iter().take(OFFERED.saturating_sub(1)) {
+            candidates.push(self.candidate(path, id)?);
+        }
+        let whole = self.tried(root).ok().flatten().filter(|tensors| check_names(tensors).is_ok());
+        candidates.extend(whole.map(|tensors| candidate_of(".".to_owned(), &tensors)));
+        let beside = beside.or(first_number).or_else(|| opaque.map(|(path, _)| path));
+        Ok(Error::Ambiguous { candidates, total, beside })
     }
 
-    pub(super) fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
-        let Measure { tensors, arrays, bytes } = self.measure(id)?;
+    /// A dict that can be chosen.
+    fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
+        if let Some(tensors) = self.tried(id)? {
+            return Ok(candidate_of(key, &tensors));
+        }
+        // What is wrong with it is said when it is chosen.
+        let super::rest::Measure { tensors, arrays, bytes } = self.measure(id)?;
         Ok(Candidate { key, tensors: tensors.saturating_add(arrays), bytes })
     }
 
-    /// The outermost dicts that hold tensors themselves, outside training state.
-    fn candidates(&mut self, root: Id) -> Result<Vec<(Id, Candidate)>, Error> {
-        let torch = self.torch;
-        let mut found = Vec::new();
-        let mut waiting = vec![(String::new(), root, 0_usize)];
-        while let Some((path, id, depth)) = waiting.pop() {
-            self.visit(1)?;
-            if !torch.holds_tensor(id) {
-                continue;
-            }
-            if self.is_module(id)? {
-                found.push((id, self.module_candidate(path, id)?));
-                continue;
-            }
-            let Some(entries) = self.entries(id)? else { continue };
-            if depth > self.limits.depth {
-                return Err(deep(self.limits));
-            }
-            if entries.iter().any(|&(_, value)| torch.is_tensor(value)) {
-                found.push((id, self.candidate(path, id)?));
-                continue;
-            }
-            for &(key, value) in entries.iter().rev() {
-                if let Some(key) = torch.values.text(key).filter(|key| !is_training_state(key)) {
-                    waiting.push((self.join(&path, key)?, value, depth.saturating_add(1)));
-                }
-            }
+    /// The tensors that a value would give; `None` if it cannot be taken.
+    fn tried(&mut self, id: Id) -> Result<Option<Vec<Tensor>>, Error> {
+        let taken = std::mem::take(&mut self.tensors);
+        let empty = self.embedded.empty();
+        let embedded = std::mem::replace(&mut self.embedded, empty);
+        let (ignored, notes) = (self.ignored.len(), self.notes.len());
+        let tried = if self.torch.is_weight(id) { Ok(()) } else { self.flatten(id, How::Whole) };
+        self.ignored.truncate(ignored);
+        self.notes.truncate(notes);
+        let found = std::mem::replace(&mut self.tensors, taken);
+        self.embedded = embedded;
+        match tried {
+            Ok(()) => Ok((!found.is_empty()).then_some(found)),
+            Err(Error::Limit { what, limit }) => Err(Error::Limit { what, limit }),
+            Err(_) => Ok(None),
         }
-        Ok(found)
     }
 
     /// The value under a dotted path; a key can hold dots itself, so the longest match is taken.
-    fn find(&mut self, root: Id, key: &str) -> Result<Id, Error> {
+    fn find(&mut self, root: Id, key: &str) -> Result<Choice, Error> {
         let missing = || Error::NoSuchKey { key: key.to_owned() };
-        let (mut id, mut rest) = (root, key);
+        let (mut id, mut rest, mut how) = (root, key, How::Asked);
         loop {
-            let entries = self.entries(id)?.ok_or_else(missing)?;
-            let matching = entries.iter().filter_map(|&(key, value)| {
-                let name = self.key(key)?;
-                let after = rest.strip_prefix(name.as_str())?;
-                (after.is_empty() || after.starts_with('.')).then_some((name.len(), value))
-            });
-            let (len, value) = matching.max_by_key(|&(len, _)| len).ok_or_else(missing)?;
+            let mut longest = None;
+            for Child { name, id, is_state, .. } in self.children(id)?.ok_or_else(missing)? {
+                let after = name.as_ref().and_then(|name| rest.strip_prefix(name.as_str()));
+                let after = after.filter(|after| after.is_empty() || after.starts_with('.'));
+                let is_longer =
+                    |after: &&str| longest.is_none_or(|(best, ..): (&str, _, _)| after.len() < best.len());
+                if let Some(after) = after.filter(is_longer) {
+                    longest = Some((after, id, is_state));
+                }
+            }
+            let (after, value, is_state) = longest.ok_or_else(missing)?;
             id = value;
-            rest = match rest.get(len..).unwrap_or_default() {
+            if is_state {
+                how = How::State;
+            }
+            rest = match after {
                 "" => break,
                 after => after.strip_prefix('.').unwrap_or(after),
             };
         }
-        let is_dict = self.torch.holds_tensor(id) && (self.is_container(id)? || self.is_module(id)?);
-        if is_dict { Ok(id) } else { Err(missing()) }
+        let is_dict = self.torch.holds_tensor(id)
+            && !self.torch.is_weight(id)
+            && (self.is_container(id)? || self.is_module(id)?);
+        if is_dict { Ok(Choice { path: key.to_owned(), id, how }) } else { Err(missing()) }
     }
+}
+
+fn candidate_of(key: String, tensors: &[Tensor]) -> Candidate {
+    let bytes = tensors.iter().fold(0, |sum, tensor| tensor.bytes().saturating_add(sum));
+    Candidate { key, tensors: tensors.len(), bytes }
 }

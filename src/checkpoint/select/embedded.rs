@@ -10,12 +10,15 @@ use super::{Contents, Tensor};
 use crate::checkpoint::Storage;
 use crate::pickle::Id;
 
+#[derive(Default)]
 pub(super) struct Embedded {
     /// How many storages there are before these.
     first: usize,
+    /// Where the first bytes go.
+    behind: u64,
     /// Where the next bytes go.
     end: u64,
-    bytes: Vec<Box<[u8]>>,
+    bytes: Vec<Id>,
     storages: Vec<Storage>,
     /// Where the bytes of a byte string are.
     places: HashMap<Id, u64>,
@@ -27,21 +30,15 @@ impl Embedded {
     /// Behind the source and the records that will be inflated.
     pub(super) fn behind(source_len: u64, contents: &Contents) -> Self {
         let inflated = contents.deflated.iter().fold(0_u64, |sum, record| sum.saturating_add(record.len));
-        Self {
-            first: contents.storages.len(),
-            end: source_len.saturating_add(inflated),
-            bytes: Vec::new(),
-            storages: Vec::new(),
-            places: HashMap::new(),
-            by_array: HashMap::new(),
-        }
+        let behind = source_len.saturating_add(inflated);
+        Self { first: contents.storages.len(), behind, end: behind, ..Self::default() }
     }
 
     /// The tensor of the array at `id`.
-    pub(super) fn tensor(&mut self, torch: &Torch<'_>, id: Id, name: &str, array: Array) -> Tensor {
+    pub(super) fn tensor(&mut self, id: Id, name: &str, array: Array) -> Tensor {
         let Array { dtype, shape, strides, big_endian, bytes, len } = array;
         let at = *self.places.entry(bytes).or_insert_with(|| {
-            self.bytes.extend(torch.byte_string(bytes).map(ByteString::to_bytes));
+            self.bytes.push(bytes);
             let at = self.end;
             self.end = self.end.saturating_add(len);
             at
@@ -64,9 +61,14 @@ impl Embedded {
         }
     }
 
+    /// One with nothing in it, behind the same.
+    pub(super) fn empty(&self) -> Self {
+        Self { first: self.first, end: self.behind, behind: self.behind, ..Self::default() }
+    }
+
     /// The bytes; their storages go to the others.
-    pub(super) fn into_bytes(self, storages: &mut Vec<Storage>) -> Vec<Box<[u8]>> {
-        storages.extend(self.storages);
-        self.bytes
+    pub(super) fn into_bytes(self, torch: &Torch<'_>) -> (Vec<Box<[u8]>>, Vec<Storage>) {
+        let bytes = self.bytes.iter().filter_map(|&id| torch.byte_string(id).map(ByteString::to_bytes));
+        (bytes.collect(), self.storages)
     }
 }

@@ -7,8 +7,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::super::torch::module::{BUFFERS, HOOKS, LEFT_OUT, MODULES, PACKED, PARAMETERS};
-use super::{Ignored, Note, Walk, deep};
-use crate::checkpoint::{Candidate, Error};
+use super::checks::deep;
+use super::{Ignored, Note, Walk};
+use crate::checkpoint::Error;
 use crate::pickle::{Id, Value};
 
 /// One module, taken apart.
@@ -83,27 +84,6 @@ impl Walk<'_> {
         self.ignored.push(Ignored { path: path.clone(), reason });
         self.notes.push(Note::Module { path, classes: named });
         Ok(())
-    }
-
-    /// The module as a dict that can be chosen: how many tensors its state dict has.
-    pub(super) fn module_candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
-        let (tensors, ignored, notes) = (self.tensors.len(), self.ignored.len(), self.notes.len());
-        let taken = self.take_module(&key, id);
-        let own = self.tensors.get(tensors..).unwrap_or_default();
-        let found = Candidate {
-            key: key.clone(),
-            tensors: own.len(),
-            bytes: own.iter().fold(0, |sum, tensor| tensor.bytes().saturating_add(sum)),
-        };
-        self.tensors.truncate(tensors);
-        self.ignored.truncate(ignored);
-        self.notes.truncate(notes);
-        match taken {
-            Ok(()) => Ok(found),
-            // What is wrong with it is said when it is chosen.
-            Err(Error::Limit { what, limit }) => Err(Error::Limit { what, limit }),
-            Err(_) => self.candidate(key, id),
-        }
     }
 
     fn take_apart(&mut self, path: &str, id: Id) -> Result<Module, Error> {

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Ignored, Walk, deep, is_training_state};
+use super::checks::deep;
+use super::training::is_measurement;
+use super::{Child, Ignored, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::Id;
 
@@ -42,9 +44,9 @@ impl Walk<'_> {
     }
 
     /// Lists what lies beside the chosen dict, on every level above it.
-    pub(super) fn list_the_rest(&mut self, root: Id, chosen: Id, asked: bool) -> Result<(), Error> {
-        let mut waiting = vec![(String::new(), root, 0_usize)];
-        while let Some((path, id, depth)) = waiting.pop() {
+    pub(super) fn list_the_rest(&mut self, root: Id, chosen: Id) -> Result<(), Error> {
+        let mut waiting = vec![(String::new(), root, 0_usize, Aside::Other)];
+        while let Some((path, id, depth, aside)) = waiting.pop() {
             self.visit(1)?;
             if id == chosen {
                 continue;
@@ -53,16 +55,28 @@ impl Walk<'_> {
                 return Err(deep(self.limits));
             }
             if !self.reaches(id, chosen)? {
-                let state = path.split('.').next().is_some_and(is_training_state);
-                let holds = self.torch.holds_tensor(id) && !self.torch.is_tensor(id);
-                if holds && !asked && !state && !self.is_container(id)? && !self.is_module(id)? {
-                    return Err(Error::Opaque { path, global: self.torch.describe(id) });
-                }
-                self.leave(path, id)?;
+                self.leave(path, id, aside)?;
                 continue;
             }
-            for (key, value) in self.children(id, &path)?.into_iter().rev() {
-                waiting.push((self.join(&path, &key)?, value, depth.saturating_add(1)));
+            let children = self.children(id)?.unwrap_or_default();
+            for Child { name, id, is_state, key } in children.into_iter().rev() {
+                let name = match (name, key) {
+                    (Some(name), _) => name,
+                    (None, Some(key)) => self.describe(key)?,
+                    (None, None) => continue,
+                };
+                let is_measured = self.aside.contains(&id)
+                    || is_measurement(&name)
+                        && self.torch.is_weight(id)
+                        && self.torch.is_number(id, self.limits);
+                let aside = if is_state {
+                    Aside::State
+                } else if is_measured {
+                    Aside::Measurement
+                } else {
+                    Aside::Other
+                };
+                waiting.push((self.join(&path, &name)?, id, depth.saturating_add(1), aside));
             }
         }
         Ok(())
@@ -84,11 +98,9 @@ impl Walk<'_> {
         Ok(false)
     }
 
-    pub(super) fn leave(&mut self, path: String, id: Id) -> Result<(), Error> {
+    pub(super) fn leave(&mut self, path: String, id: Id, aside: Aside) -> Result<(), Error> {
         let Measure { tensors, arrays, .. } = self.measure(id)?;
         let what = self.describe(id)?;
-        let state =
-            if path.split('.').next().is_some_and(is_training_state) { "training state, " } else { "" };
         let held = match (tensors, arrays) {
             (0, 0) => String::new(),
             _ if self.torch.is_weight(id) => String::new(),
@@ -98,10 +110,26 @@ impl Walk<'_> {
                 format!(" with {} and {}", counted(tensors, "tensor"), counted(arrays, "numpy array"))
             }
         };
-        let reason = format!("{state}{what}{held}");
+        let aside = match aside {
+            Aside::State => "training state, ",
+            Aside::Measurement => "a measurement, ",
+            Aside::Other => "",
+        };
+        let reason = format!("{aside}{what}{held}");
         self.ignored.push(Ignored { path, reason });
         Ok(())
     }
+}
+
+/// Why a value is no weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aside {
+    /// It is what a trainer keeps.
+    State,
+    /// It says how good the weights are, or how old.
+    Measurement,
+    /// It lies beside what was chosen.
+    Other,
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::script::{Attribute, ClassKind, Role, Script, Type, is_native, qualified};
 use super::super::torch::module::PACKED;
+use super::rest::Aside;
 use super::{Ignored, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::{Call, Id, Value};
@@ -104,7 +105,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
                     found = Some(value);
                 } else if self.walk.torch.holds_weight(value) {
                     let beside = self.walk.join(&path, &attribute.name)?;
-                    self.walk.leave(beside, value)?;
+                    self.walk.leave(beside, value, Aside::Other)?;
                 }
             }
             id = found.ok_or_else(missing)?;

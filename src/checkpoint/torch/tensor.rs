@@ -7,6 +7,23 @@ use super::{DType, Error, Limits, NumberedTensor, Tensor, Torch};
 use crate::pickle::{Call, Id, Value};
 
 impl Torch<'_> {
+    /// Is the tensor or array one number, and not declared as a parameter?
+    pub(in super::super) fn is_number(&self, id: Id, limits: &Limits) -> bool {
+        if self.is_array(id) {
+            return self.array(id, "", limits).is_ok_and(|array| geometry::elements(&array.shape) == Some(1));
+        }
+        let is_parameter = |id| self.values.global(id).and_then(rebuild) == Some(Rebuild::Parameter);
+        let declared = match self.values.get(id) {
+            // A subclass names its function first.
+            Value::Object(object) => {
+                let first = self.values.tuple(object.args).and_then(|args| args.first());
+                is_parameter(object.callable) || first.is_some_and(|&function| is_parameter(function))
+            }
+            _ => false,
+        };
+        !declared && self.tensor(id, "", limits, &mut Vec::new()).is_ok_and(|tensor| tensor.units() == 1)
+    }
+
     /// Reads the tensor at `id`. Python attributes that hold tensors are no weights; they are returned in
     /// `attributes`.
     pub(in super::super) fn tensor(

@@ -1,0 +1,30 @@
+//! What every plan has to be: names that differ, a size that the source can explain, a depth that can be walked.
+
+use std::collections::HashSet;
+
+use super::{Error, Limits, Tensor};
+
+pub(super) fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(tensors.len());
+    for tensor in tensors {
+        if tensor.name == "__metadata__" {
+            return Err(Error::ReservedName { name: tensor.name.clone() });
+        }
+        if !seen.insert(tensor.name.as_str()) {
+            return Err(Error::DuplicateName { name: tensor.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// A few bytes can describe a petabyte of zeros; a checkpoint does not.
+pub(super) fn check_expansion(tensors: &[Tensor], source_len: u64, limits: &Limits) -> Result<(), Error> {
+    let by_source = source_len.saturating_mul(limits.expansion).saturating_add(64 << 20);
+    let limit = limits.output.unwrap_or(by_source);
+    let bytes = tensors.iter().fold(0_u64, |total, tensor| total.saturating_add(tensor.bytes()));
+    if bytes > limit { Err(Error::Output { bytes, limit }) } else { Ok(()) }
+}
+
+pub(super) fn deep(limits: &Limits) -> Error {
+    Error::Limit { what: "nested values", limit: u64::try_from(limits.depth).unwrap_or(u64::MAX) }
+}

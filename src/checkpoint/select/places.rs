@@ -1,0 +1,235 @@
+//! Where the tensors of an object lie: in which of its dicts, and which of those could be the state dict.
+//!
+//! Every dict, list and module is one place, found from the top down and judged from the bottom up, so that a dict is
+//! known by what is in it and below it. A list is a part of the dict that holds it. Training state is passed over.
+
+use super::checks::deep;
+use super::training::{is_measurement, is_state_key};
+use super::{Child, Walk};
+use crate::checkpoint::Error;
+use crate::pickle::Id;
+
+/// A dict that could be the state dict.
+pub(super) struct Found {
+    /// Its dotted path; empty for the whole object.
+    pub(super) path: String,
+    pub(super) id: Id,
+    /// The dicts in it that could be it, too: it holds tensors beside them.
+    pub(super) inner: Vec<Found>,
+}
+
+/// What an object holds.
+#[derive(Default)]
+pub(super) struct Places {
+    /// The outermost dicts that could be the state dict, in order.
+    pub(super) found: Vec<Found>,
+    /// The dicts of nothing but numbers, each with the path of the first that no measurement names.
+    pub(super) numbers: Vec<(Found, String)>,
+    /// The dicts of nothing but measurements.
+    pub(super) measurements: Vec<Found>,
+    /// The first that holds tensors and cannot be looked into, by its path.
+    pub(super) opaque: Option<(String, Id)>,
+    /// The path of a tensor in the whole object itself, beside the dicts that were found.
+    pub(super) beside: Option<String>,
+    /// Was training state passed over?
+    pub(super) has_state: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Dict,
+    List,
+    Module,
+}
+
+/// A dict, a list or a module that holds tensors, outside of training state.
+struct Place {
+    parent: Option<usize>,
+    name: String,
+    id: Id,
+    kind: Kind,
+    own: Own,
+    /// The dicts below it that could be the state dict, the last one first.
+    found: Vec<Found>,
+}
+
+/// The tensors in a dict itself, or in its lists.
+#[derive(Default)]
+struct Own {
+    /// The name of the first that is a weight.
+    weight: Option<String>,
+    /// The name of the first of one element that is not named as a measurement.
+    number: Option<String>,
+    has_measurement: bool,
+}
+
+/// A place that waits for its turn.
+struct Waiting {
+    parent: Option<usize>,
+    name: String,
+    id: Id,
+    /// Is it, or what holds it, named as a measurement?
+    is_measured: bool,
+    depth: usize,
+}
+
+/// The places, each behind the one that holds it.
+#[derive(Default)]
+struct Search {
+    all: Vec<Place>,
+    waiting: Vec<Waiting>,
+    opaque: Option<(Option<usize>, String, Id)>,
+    has_state: bool,
+}
+
+impl Places {
+    /// Looks through the object at `root`.
+    pub(super) fn of(walk: &mut Walk<'_>, root: Id) -> Result<Self, Error> {
+        let mut search = Search::default();
+        let first = Waiting { parent: None, name: String::new(), id: root, is_measured: false, depth: 0 };
+        search.waiting.push(first);
+        while let Some(next) = search.waiting.pop() {
+            walk.visit(1)?;
+            if next.depth > walk.limits.depth {
+                return Err(deep(walk.limits));
+            }
+            search.enter(walk, next)?;
+        }
+        search.judge(walk)
+    }
+}
+
+impl Search {
+    /// Looks into one place; those in it wait for their turn.
+    fn enter(&mut self, walk: &mut Walk<'_>, next: Waiting) -> Result<(), Error> {
+        let Waiting { parent, name, id, is_measured, depth } = next;
+        let (mut own, first) = (Own::default(), self.waiting.len());
+        let kind = if walk.is_module(id)? {
+            Kind::Module
+        } else if let Some(children) = walk.children(id)? {
+            let inside =
+                Waiting { parent: Some(self.all.len()), name: String::new(), id, is_measured, depth };
+            for child in children {
+                self.consider(walk, &inside, child, &mut own);
+            }
+            if walk.torch.items(id).is_some() { Kind::List } else { Kind::Dict }
+        } else {
+            self.opaque.get_or_insert((parent, name, id));
+            return Ok(());
+        };
+        self.waiting.get_mut(first..).unwrap_or_default().reverse();
+        self.all.push(Place { parent, name, id, kind, own, found: Vec::new() });
+        Ok(())
+    }
+
+    /// One child of a place: a tensor of its own, or a place that waits.
+    fn consider(&mut self, walk: &Walk<'_>, place: &Waiting, child: Child, own: &mut Own) {
+        let Child { name, id, is_state, .. } = child;
+        if !walk.torch.holds_tensor(id) {
+            return;
+        }
+        self.has_state |= is_state;
+        let is_tensor = walk.torch.is_tensor(id);
+        match name {
+            _ if is_state => {}
+            // The flattening says what is wrong with its key.
+            None if is_tensor => own.weight = Some(String::new()),
+            None => drop(self.opaque.get_or_insert((place.parent, String::new(), id))),
+            Some(name) if is_tensor => {
+                let is_number = walk.torch.is_number(id, walk.limits);
+                // Under the key of a trainer's state it is no weight that a dict beside it could lack.
+                if is_state_key(&name) && !name.contains('.') {
+                    self.has_state = true;
+                } else if is_number && (place.is_measured || is_measurement(&name)) {
+                    own.has_measurement = true;
+                } else if is_number {
+                    own.number.get_or_insert(name);
+                } else {
+                    own.weight.get_or_insert(name);
+                }
+            }
+            Some(name) => self.waiting.push(Waiting {
+                parent: place.parent,
+                is_measured: place.is_measured || is_measurement(&name),
+                name,
+                id,
+                depth: place.depth.saturating_add(1),
+            }),
+        }
+    }
+
+    /// The path of what is in a place by this name.
+    fn path(&self, walk: &mut Walk<'_>, parent: Option<usize>, name: &str) -> Result<String, Error> {
+        let mut names = vec![name];
+        let mut above = parent.and_then(|parent| self.all.get(parent));
+        while let Some(place) = above {
+            names.push(&place.name);
+            above = place.parent.and_then(|parent| self.all.get(parent));
+        }
+        names.reverse();
+        let path = names.iter().filter(|name| !name.is_empty()).copied().collect::<Vec<_>>().join(".");
+        walk.spell(&path)?;
+        Ok(path)
+    }
+
+    /// Goes up from the last place to the whole object.
+    fn judge(mut self, walk: &mut Walk<'_>) -> Result<Places, Error> {
+        let mut places = Places { has_state: self.has_state, ..Places::default() };
+        if let Some((parent, name, id)) = self.opaque.take() {
+            places.opaque = Some((self.path(walk, parent, &name)?, id));
+        }
+        while let Some(Place { parent, name, id, kind, own, mut found }) = self.all.pop() {
+            found.reverse();
+            let found_here = |search: &Self, walk: &mut Walk<'_>, inner| {
+                Ok::<_, Error>(Found { path: search.path(walk, parent, &name)?, id, inner })
+            };
+            let is_list = kind == Kind::List && parent.is_some();
+            let up = if is_list {
+                found
+            } else if kind == Kind::Module || found.is_empty() && own.weight.is_some() {
+                vec![found_here(&self, walk, Vec::new())?]
+            } else if found.is_empty() {
+                if let Some(number) = &own.number {
+                    let dict = found_here(&self, walk, Vec::new())?;
+                    let number = walk.join(&dict.path, number)?;
+                    places.numbers.push((dict, number));
+                } else if own.has_measurement {
+                    places.measurements.push(found_here(&self, walk, Vec::new())?);
+                }
+                Vec::new()
+            } else if parent.is_some() && own.first().is_some() {
+                vec![found_here(&self, walk, found)?]
+            } else {
+                places.beside = own.first().cloned();
+                found
+            };
+            match parent.and_then(|parent| self.all.get_mut(parent)) {
+                None => places.found = up,
+                Some(above) => {
+                    above.found.extend(up.into_iter().rev());
+                    if is_list {
+                        above.own.join(&name, own);
+                    }
+                }
+            }
+        }
+        places.numbers.reverse();
+        places.measurements.reverse();
+        Ok(places)
+    }
+}
+
+impl Own {
+    /// The first tensor that no dict beside it could lack.
+    fn first(&self) -> Option<&String> {
+        self.weight.as_ref().or(self.number.as_ref())
+    }
+
+    /// Adds the tensors of a list by this name.
+    fn join(&mut self, name: &str, list: Self) {
+        let inside = |inner: Option<String>| inner.map(|inner| [name, &inner].join("."));
+        self.weight = self.weight.take().or_else(|| inside(list.weight));
+        self.number = self.number.take().or_else(|| inside(list.number));
+        self.has_measurement |= list.has_measurement;
+    }
+}

@@ -1,0 +1,114 @@
+//! What trainers keep beside the weights, by its keys: their own state, and measurements.
+//!
+//! The patterns are those of the contract of the command line, so that a note can name the rule. Nothing here is a
+//! guess about numbers: a weight under such a key is left out, and listed.
+
+use super::Walk;
+use crate::checkpoint::{DType, Error};
+use crate::pickle::Id;
+
+/// What lies beside an entry in its dict, as far as it says what the entry is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Beside {
+    /// `decay`: a running mean of the weights has one.
+    decay: bool,
+}
+
+impl Beside {
+    pub(super) fn of<'k>(mut keys: impl Iterator<Item = &'k str>) -> Self {
+        Self { decay: keys.any(|key| key == "decay") }
+    }
+}
+
+/// Is the value under this key the state of a trainer?
+///
+/// A tensor is one only as the state of a random generator: in a flat state dict any other may be a weight. A module is
+/// none.
+pub(super) fn is_state(walk: &mut Walk<'_>, key: &str, id: Id, beside: Beside) -> Result<bool, Error> {
+    if !walk.torch.holds_weight(id) {
+        return Ok(is_state_key(key) || key == "scaler");
+    }
+    if walk.torch.is_weight(id) {
+        return Ok(is_generator_key(key) && (walk.torch.is_array(id) || is_bytes(walk, id)));
+    }
+    let by_key = is_state_key(key)
+        || key == "scaler" && scales_a_loss(walk, id)?
+        || beside.decay && matches!(key, "shadow_params" | "collected_params");
+    if by_key && !walk.is_module(id)? {
+        return Ok(true);
+    }
+    is_of_optimizers(walk, id)
+}
+
+/// Is it the state of an optimizer, or a list of nothing else?
+pub(super) fn is_of_optimizers(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
+    let Some(mut items) = walk.torch.items(id) else { return is_of_optimizer(walk, id) };
+    walk.visit(items.len())?;
+    items.retain(|&item| walk.torch.holds_weight(item));
+    for &item in &items {
+        if !is_of_optimizer(walk, item)? {
+            return Ok(false);
+        }
+    }
+    Ok(!items.is_empty())
+}
+
+/// Is it what `Optimizer.state_dict()` gives, by its two keys, or a running mean of weights in a list?
+fn is_of_optimizer(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
+    if let Some(&known) = walk.states.get(&id) {
+        return Ok(known);
+    }
+    let is_state =
+        has_keys(walk, id, &["state", "param_groups"])? || has_keys(walk, id, &["shadow_params", "decay"])?;
+    walk.states.insert(id, is_state);
+    Ok(is_state)
+}
+
+/// Is it the state of what scales a loss, or a list of them?
+fn scales_a_loss(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
+    for item in walk.torch.items(id).unwrap_or_else(|| vec![id]) {
+        if has_keys(walk, item, &["growth_factor"])? || has_keys(walk, item, &["loss_scale"])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Is it a dict that has all of these keys?
+fn has_keys(walk: &mut Walk<'_>, id: Id, wanted: &[&str]) -> Result<bool, Error> {
+    let Some(entries) = walk.torch.entries(id) else { return Ok(false) };
+    walk.visit(entries.len())?;
+    let texts = || entries.iter().filter_map(|&(key, _)| walk.torch.values.text(key));
+    Ok(wanted.iter().all(|wanted| texts().any(|key| key == *wanted)))
+}
+
+/// Keys under which trainers keep what is no weight, whatever it is.
+pub(super) fn is_state_key(key: &str) -> bool {
+    let starts = ["optimizer_", "lr_sched", "scheduler", "rng", "random_state"];
+    matches!(key, "optim" | "optimizer" | "optimizers")
+        || starts.iter().any(|start| key.starts_with(start))
+        || ["_optimizer", "optim_state", "rng_state"].iter().any(|part| key.contains(part))
+}
+
+/// Keys of the states of random generators.
+fn is_generator_key(key: &str) -> bool {
+    let named = key.starts_with("rng") || key.starts_with("random_state") || key.contains("rng_state");
+    // A name with dots is one of a flat state dict.
+    named && !key.contains('.')
+}
+
+/// Does the key name a measurement: a number that says how good the weights are, or how old?
+pub(super) fn is_measurement(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let parts = ["loss", "acc", "score", "metric", "error", "step"];
+    matches!(key.as_str(), "epoch" | "lr")
+        || key.starts_with("best_")
+        || key.starts_with("iter")
+        || parts.iter().any(|part| key.contains(part))
+}
+
+/// Is it a tensor of bytes, as torch's generators give their state?
+fn is_bytes(walk: &Walk<'_>, id: Id) -> bool {
+    let tensor = walk.torch.tensor(id, "", walk.limits, &mut Vec::new());
+    tensor.is_ok_and(|tensor| tensor.dtype == DType::U8 && tensor.shape.len() == 1)
+}

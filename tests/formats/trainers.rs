@@ -1,0 +1,80 @@
+//! What is said of what trainers keep beside the weights: what was left out, and as what.
+
+use git_st_convert::checkpoint::{self, Error, Note, Options, Plan};
+
+use super::fixtures;
+
+fn planned(file: &str) -> Result<Plan, Error> {
+    let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
+    checkpoint::plan(&bytes, &Options::default())
+}
+
+/// What was left out of a fixture, a line each.
+fn ignored(file: &str) -> Vec<String> {
+    let plan = planned(file).unwrap();
+    plan.ignored.iter().map(|item| format!("{}: {}", item.path, item.reason)).collect()
+}
+
+#[test]
+fn measurements_and_training_state_are_listed_as_what_they_are() {
+    assert_eq!(
+        ignored("trainer-measured.pt"),
+        [
+            "optimizer: training state, a dict with 3 tensors",
+            "iter_num: a measurement, a tensor",
+            "best_val_loss: a measurement, a tensor",
+            "Accuracy: a measurement, a tensor",
+            "losses: a measurement, a dict with 2 tensors",
+            "meters: a list with 1 tensor",
+        ]
+    );
+    assert_eq!(
+        ignored("trainer-lists.pt"),
+        [
+            "optimizer: training state, a list with 6 tensors",
+            "opts: a list with 6 tensors",
+            "scaler: training state, a list with 1 tensor",
+            "loss: a measurement, a tensor",
+        ]
+    );
+    assert_eq!(
+        ignored("trainer-measured-flat.pt"),
+        ["metrics: a measurement, a dict with 1 tensor", "rng_state: training state, a tensor"]
+    );
+    assert!(ignored("trainer-state-keys.pt").iter().all(|line| line.contains(": training state, ")));
+}
+
+#[test]
+fn a_dict_of_the_same_names_is_named_with_its_key() {
+    let plan = planned("trainer-state-dict.ckpt").unwrap();
+    assert_eq!(plan.notes, [Note::Twin { key: "ema_state_dict".to_owned() }]);
+    assert_eq!(plan.ignored.len(), 4);
+}
+
+#[test]
+fn at_most_twelve_dicts_are_offered_and_the_whole_is_the_last() {
+    match planned("trainer-many.pt") {
+        Err(Error::Ambiguous { candidates, total: 20, .. }) => {
+            let last = candidates.last().unwrap();
+            assert_eq!((candidates.len(), &*candidates[10].key), (12, "layer.10"));
+            assert_eq!((&*last.key, last.tensors, last.bytes), (".", 40, 240));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Training state is no choice, and what is named is what is in the way.
+    for (file, keys, named) in [
+        ("trainer-scale.pt", vec!["visual", "."], "logit_scale"),
+        ("trainer-parameter.pt", vec!["model", "."], "loss"),
+        ("trainer-large-loss.pt", vec!["model", "."], "losses"),
+        ("trainer-numbers.pt", vec!["model", "."], "criterion.temperature"),
+        ("trainer-object.pt", vec!["model"], "mean"),
+    ] {
+        match planned(file) {
+            Err(Error::Ambiguous { candidates, total: 1, beside }) => {
+                let found: Vec<_> = candidates.iter().map(|candidate| candidate.key.as_str()).collect();
+                assert_eq!((found, beside.as_deref()), (keys, Some(named)), "{file}");
+            }
+            other => panic!("{file}: {other:?}"),
+        }
+    }
+}
