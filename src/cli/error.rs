@@ -14,7 +14,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString};
 
-use super::here::{File, Here};
+use super::shell_paths::{File, Here};
 use super::{hints, interrupt, sanitize};
 use crate::actions::publish::Unpublished;
 use crate::actions::{Error, Reason, Status};

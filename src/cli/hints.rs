@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::here::{File, Here, quoted, quoted_path};
+use super::shell_paths::{File, Here, quoted, quoted_path};
 use super::sizes::{bytes, counted};
 use crate::actions::publish::Unpublished;
 use crate::actions::{Error, names};
 use crate::checkpoint::{self, Candidate, Kind};
-use crate::git::{self, Trouble};
+use crate::git;
 use crate::{lfs, repo};
 
 /// How weights alone are saved.
@@ -131,7 +131,7 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
 /// What to do where servers and clones are the matter.
 fn network(error: &Error) -> Option<String> {
     let hint = match error {
-        Error::Git(git::Error::Remote { trouble, .. }) => remote(*trouble),
+        Error::Git(git::Error::Remote { trouble, .. }) => server::remote(*trouble),
         Error::Git(git::Error::TooOld { .. }) => "install a newer git from https://git-scm.com",
         Error::Remote(error) => return server::hint(error),
         Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
@@ -202,28 +202,6 @@ fn unpublished(error: &Unpublished) -> &'static str {
         Unpublished::PublishRunning => "wait for it, or look for it with `pgrep -a git-st-convert`",
         Unpublished::NoDefaultBranch => {
             "see what the remote has with `git ls-remote`; a clone knows it after `git remote set-head origin --auto`"
-        }
-    }
-}
-
-/// What to do about a remote repository.
-fn remote(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::SignIn => "set HF_TOKEN to a token that may read it, or give git a credential helper",
-        Trouble::Rejected => "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
-        Trouble::Forbidden => {
-            "ask for access on the model's page, then set HF_TOKEN to a token of that account"
-        }
-        Trouble::NotFound => "check the name; a private model needs HF_TOKEN",
-        Trouble::NotRepository => "name a model as OWNER/NAME, or the URL of its repository",
-        Trouble::NoSuchRef => "list what there is with `git ls-remote`",
-        Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
-        Trouble::Certificate => "name the certificates to trust with `git config http.sslCAInfo FILE`",
-        Trouble::TooOften => "wait a while, or set HF_TOKEN: who is known may ask more often",
-        Trouble::ServerFault | Trouble::Broken => "try again later",
-        Trouble::Withheld => "fetch all files with `git fetch --refetch --no-filter`",
-        Trouble::Ownership => {
-            "if you trust it, name its directory with `git config --global --add safe.directory DIR`"
         }
     }
 }

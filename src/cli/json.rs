@@ -1,26 +1,17 @@
 //! `--json`: one object a line, each with a `type`, ended by one `{"type":"summary",…}`.
 //!
-//! Invariant: a field is only ever added, never renamed, removed or left out; what is not known is `null`. The
-//! text is pure in the sense of [`sanitize`]: what could upset a terminal stands as a JSON escape,
-//! and means the same. Bytes of a path that are not UTF-8 stand as `\xff` does, for JSON has no bytes.
+//! Invariant: a field is only ever added, never renamed, removed or left out; what is not known is `null`.
 
 mod batch;
 mod guard;
 mod publish;
+mod text;
 mod verify;
 
-use std::ffi::OsStr;
-use std::io;
-
-use bstr::BString;
-use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
 
-use super::commands::scan::Tally;
 use super::error::Report;
-use super::reading;
-use super::reporter::Teller;
-use super::sanitize;
+use super::tally::{FileTally, ScanTally};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
@@ -28,6 +19,7 @@ use crate::actions::scan::Scanned;
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::{Ignored, Note};
 use crate::scan::{GlobalIn, PickleIn};
+use text::{line, native, path};
 
 pub(super) use batch::{batch, batch_item, batch_record};
 pub(super) use guard::{finding, guarded, hook};
@@ -73,23 +65,21 @@ pub(super) struct End<'a> {
 }
 
 /// The last line of a conversion, whatever its end.
-pub(super) fn summary(teller: &Teller<'_>, end: &End<'_>) -> String {
-    let told = teller.told();
-    let count = |status| told.statuses.iter().filter(|told| **told == status).count();
+pub(super) fn summary(tally: &FileTally, end: &End<'_>) -> String {
     line(&json!({
         "type": "summary",
-        "files": told.statuses.len(),
-        "converted": count(Status::Converted),
-        "up_to_date": count(Status::UpToDate),
-        "skipped": count(Status::Skipped),
-        "refused": count(Status::Refused),
-        "failed": count(Status::Failed),
-        "dry_run": teller.is_dry_run(),
-        "staged": told.staged,
+        "files": tally.statuses.len(),
+        "converted": tally.count(Status::Converted),
+        "up_to_date": tally.count(Status::UpToDate),
+        "skipped": tally.count(Status::Skipped),
+        "refused": tally.count(Status::Refused),
+        "failed": tally.count(Status::Failed),
+        "dry_run": tally.dry_run,
+        "staged": tally.staged,
         "commit": end.commit,
         "reason": end.failure.map(Report::reason),
         "exit_code": end.exit_code,
-        "adopted": count(Status::Adopted),
+        "adopted": tally.count(Status::Adopted),
     }))
 }
 
@@ -236,7 +226,7 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
 }
 
 /// The last line of a scan, whatever its end.
-pub(super) fn scan_summary(tally: &Tally, failure: Option<&Report>, exit_code: u8) -> String {
+pub(super) fn scan_summary(tally: &ScanTally, failure: Option<&Report>, exit_code: u8) -> String {
     line(&json!({
         "type": "summary",
         "files": tally.files,
@@ -273,51 +263,21 @@ fn reason(reason: &Reason) -> String {
 }
 
 fn notes(notes: &[Note]) -> Vec<Value> {
-    notes.iter().map(reading::value).collect()
+    notes.iter().map(note).collect()
 }
 
 fn ignored(ignored: &[Ignored]) -> Vec<Value> {
     ignored.iter().map(|item| json!({ "path": item.path, "reason": item.reason })).collect()
 }
 
-/// Valid text stays what it is, for a program to use.
-fn path(path: &BString) -> String {
-    match std::str::from_utf8(path) {
-        Ok(valid) => valid.to_owned(),
-        Err(_) => sanitize::bytes(path.as_ref()).into_owned(),
-    }
-}
-
-/// The same for a word of this system.
-fn native(word: &OsStr) -> String {
-    path(&word.as_encoded_bytes().into())
-}
-
-fn line(value: &Value) -> String {
-    let mut out = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safe);
-    // Writing a value to memory has no way to fail, and its text is UTF-8.
-    let _infallible = serde::Serialize::serialize(value, &mut serializer);
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// Compact, with `\u` escapes where [`sanitize`] would escape.
-struct Safe;
-
-impl Formatter for Safe {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        for part in fragment.split_inclusive(sanitize::is_unsafe) {
-            let plain = part.trim_end_matches(sanitize::is_unsafe);
-            writer.write_all(plain.as_bytes())?;
-            for unit in part.get(plain.len()..).unwrap_or_default().encode_utf16() {
-                write!(writer, "\\u{unit:04x}")?;
-            }
+fn note(note: &Note) -> Value {
+    match note {
+        Note::Unnamed { name } => json!({ "kind": "unnamed", "name": name }),
+        Note::Module { path, classes } => json!({ "kind": "module", "path": path, "classes": classes }),
+        Note::Twin { key } => json!({ "kind": "twin", "key": key }),
+        Note::Prefix { prefix, names, of } => {
+            json!({ "kind": "prefix", "prefix": prefix, "names": names, "of": of })
         }
-        Ok(())
     }
 }
 
@@ -325,14 +285,6 @@ impl Formatter for Safe {
 mod tests {
     use super::*;
     use crate::actions::Error;
-
-    #[test]
-    fn text_is_safe_and_means_the_same() {
-        let name = "a\x1b[2J\u{9b}\u{202e}\u{e0041}\"ñ\\";
-        let text = line(&json!({ "name": name }));
-        assert_eq!(text, r#"{"name":"a\u001b[2J\u009b\u202e\udb40\udc41\"ñ\\"}"#);
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["name"], name);
-    }
 
     #[test]
     fn a_file_has_every_field_of_the_contract_in_its_order() {

@@ -1,6 +1,6 @@
-//! [`Teller`]: what an action tells, said to a person or as JSON.
+//! [`TerminalReporter`]: what an action reports, printed for a person or as JSON.
 //!
-//! Invariant: nothing that was told is left out. A long list is cut for a person, who is told by how much; `-v` and
+//! Invariant: nothing that was reported is left out. A long list is cut for a person, who is told by how much; `-v` and
 //! `--json` give it whole.
 
 use std::ffi::OsString;
@@ -9,47 +9,36 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bstr::{BStr, BString};
 
-use super::commands::verify;
 use super::error::Report;
-use super::here::{File, Here};
 use super::interrupt::Interrupt;
 use super::json;
-use super::reading;
 use super::sanitize;
-use super::sizes::{bytes, counted, grouped};
-use super::ui::{DIM, GOOD, STRONG, Ui, styled};
+use super::shell_paths::{File, Here};
+use super::sizes::{counted, grouped};
+use super::tally::FileTally;
+use super::ui::{BAD, DIM, GOOD, STRONG, Ui, styled};
+use super::wording::{self, LISTED};
 use crate::actions::verify::Verified;
 use crate::actions::{Conversion, HalfWay, Note, Outcome, Reason, RemoteNote, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
-/// How many lines of one list a person is shown.
-const LISTED: usize = 10;
-
-/// Tells as an action runs.
-pub(super) struct Teller<'a> {
+/// Prints as an action runs.
+pub(super) struct TerminalReporter<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
-    dry_run: bool,
     here: Here,
-    /// Is a file known as it was given, and not from the top of the repository?
+    /// A file is known as it was given, and not from the top of the repository.
     given: bool,
-    told: Mutex<Told>,
+    dry_run: bool,
+    tally: Mutex<FileTally>,
 }
 
-/// What was told so far, for the last line: an action that ends with an error returns nothing else.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Told {
-    /// What became of each file.
-    pub(super) statuses: Vec<Status>,
-    /// Was anything staged?
-    pub(super) staged: bool,
-}
-
-impl<'a> Teller<'a> {
+impl<'a> TerminalReporter<'a> {
     /// `dry_run` says that nothing is done.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
-        Self { ui, interrupt, dry_run, here: Here::default(), given: false, told: Mutex::default() }
+        let tally = Mutex::new(FileTally { dry_run, ..FileTally::default() });
+        Self { ui, interrupt, here: Here::default(), given: false, dry_run, tally }
     }
 
     /// The same for a person who stands there, and has given the files by these names or not.
@@ -66,36 +55,31 @@ impl<'a> Teller<'a> {
         if self.given { File::Given(name.as_ref()) } else { File::OfTop(name.as_ref()) }
     }
 
-    /// Is nothing done?
-    pub(super) fn is_dry_run(&self) -> bool {
-        self.dry_run
-    }
-
-    /// What was told so far.
-    pub(super) fn told(&self) -> Told {
+    /// What was reported so far.
+    pub(super) fn tally(&self) -> FileTally {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, FileTally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn converted(&self, source: &str, output: &str, conversion: &Conversion) {
         let mut lines = if self.dry_run { "would convert ".to_owned() } else { String::new() };
         let arrow = styled(DIM, "→");
         let _ = write!(lines, "{} {arrow} {}", styled(STRONG, source), styled(GOOD, output));
-        let _ = write!(lines, "\n  {}", totals(conversion, self.ui.verbose > 0));
-        for (title, text) in facts(conversion, self.ui.verbose > 0) {
+        let _ = write!(lines, "\n  {}", wording::totals(conversion, self.ui.verbose > 0));
+        for (title, text) in wording::facts(conversion, self.ui.verbose > 0) {
             let _ = write!(lines, "\n  {} {text}", styled(DIM, &format!("{title:<8}")));
         }
         self.ui.result(&lines);
         for note in &conversion.notes {
-            self.ui.note(&format!("{source}: {}", reading::text(note, self.ui.verbose > 0)));
+            self.ui.note(&format!("{source}: {}", wording::note(note, self.ui.verbose > 0)));
         }
     }
 }
 
-impl Teller<'_> {
+impl TerminalReporter<'_> {
     fn unlisted(&self, path: &BString, names: &[String]) {
         let shown = if self.ui.verbose > 0 { names.len() } else { names.len().min(LISTED) };
         let listed: Vec<_> = names.iter().take(shown).map(|name| sanitize::text(name)).collect();
@@ -163,7 +147,7 @@ impl Teller<'_> {
     }
 }
 
-impl Teller<'_> {
+impl TerminalReporter<'_> {
     /// What there is of a pull request that was not finished.
     fn half_way(&self, number: u64, url: &str, what: HalfWay) {
         let has = match what {
@@ -176,7 +160,7 @@ impl Teller<'_> {
     }
 }
 
-impl Reporter for Teller<'_> {
+impl Reporter for TerminalReporter<'_> {
     fn started(&self, path: &BStr, bytes: u64) {
         self.ui.progress.start(sanitize::bytes(path).into_owned(), bytes);
     }
@@ -242,7 +226,7 @@ impl Reporter for Teller<'_> {
         if self.ui.json {
             self.ui.data(&json::verified(verified));
         }
-        verify::tell(self.ui, verified, &self.here);
+        print_verified(self.ui, verified, &self.here);
     }
 
     fn note(&self, note: &Note) {
@@ -308,87 +292,42 @@ impl Reporter for Teller<'_> {
     }
 }
 
+/// What was found of one file.
+fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
+    let Some(verdict) = verified.verdict else {
+        if let Some(error) = &verified.error {
+            ui.error(&Report::of_file(error, File::OfTop(verified.path.as_ref()), here));
+        }
+        return;
+    };
+    let style = if verified.is_good() { GOOD } else { BAD };
+    let path = sanitize::bytes(verified.path.as_ref());
+    let mut lines = format!("{path}: {}", styled(style, &wording::verdict(verdict, verified)));
+    if verified.is_good() && !verified.is_index {
+        let how = match (verified.compared, verified.downloaded) {
+            (true, true) => "every byte was compared, while it was downloaded",
+            (true, false) => "every byte was compared",
+            (false, _) => "no byte of it was downloaded: its oid says it",
+        };
+        let _infallible = write!(lines, "\n  {}", styled(DIM, how));
+    }
+    for (name, keeper) in &verified.ties {
+        let (name, keeper) = (sanitize::text(name), sanitize::text(keeper));
+        let _infallible = write!(lines, "\n  {} {name} → {keeper}", styled(DIM, "tied    "));
+    }
+    for finding in &verified.findings {
+        let _infallible = write!(lines, "\n  {}", wording::finding(finding));
+    }
+    if verified.more > 0 {
+        let _infallible = write!(lines, "\n  and {} more", verified.more);
+    }
+    if verified.stopped {
+        lines += "\n  the rest was not compared";
+    }
+    ui.result(&lines);
+}
+
 /// What is said of the other changes to a `.gitattributes`.
 fn rest(has_unstaged_changes: bool) -> &'static str {
     if has_unstaged_changes { ", your other changes stay unstaged" } else { "" }
-}
-
-/// What there is to say of a conversion, each with a title.
-fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, String)> {
-    let mut facts = Vec::new();
-    if all {
-        let format = format!("{}, {}", conversion.format, bytes(conversion.source_size));
-        let oid = conversion.source_oid.map(|oid| format!(", sha256 {oid}")).unwrap_or_default();
-        facts.push(("source", format + &oid));
-    }
-    if !conversion.key.is_empty() {
-        facts.push(("key", sanitize::text(&conversion.key).into_owned()));
-    }
-    let tied = conversion.dropped.iter();
-    let tied = tied.map(|(name, kept)| format!("{} → {}", sanitize::text(name), sanitize::text(kept)));
-    let copied = conversion.copies.iter();
-    let copied =
-        copied.map(|(name, reason)| format!("{} ({})", sanitize::text(name), sanitize::text(reason)));
-    let ignored = conversion.ignored.iter();
-    let ignored =
-        ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
-    list(&mut facts, "tied", tied.collect(), all);
-    list(&mut facts, "copied", copied.collect(), all);
-    list(&mut facts, "ignored", ignored.collect(), all);
-    facts
-}
-
-fn totals(conversion: &Conversion, all: bool) -> String {
-    let totals = format!("{}, {}", counted(conversion.tensors, "tensor"), bytes(conversion.size));
-    match conversion.oid {
-        Some(oid) if all => format!("{totals}, sha256 {oid}"),
-        Some(oid) => format!("{totals}, sha256 {}…", oid.to_string().get(..12).unwrap_or_default()),
-        None => totals,
-    }
-}
-
-/// The title stands at the first line of a list alone.
-fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec<String>, all: bool) {
-    let count = items.len();
-    let shown = if all || count <= LISTED + 1 { count } else { LISTED };
-    let titles = std::iter::once(title).chain(std::iter::repeat(""));
-    facts.extend(titles.zip(items.into_iter().take(shown)));
-    if shown < count {
-        facts.push(("", format!("and {} more, which `-v` lists", count - shown)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hash::Oid;
-
-    fn conversion(ties: usize) -> Conversion {
-        Conversion {
-            oid: Some(Oid::of(b"abc")),
-            size: 2048,
-            source_oid: None,
-            source_size: 4096,
-            format: "zip",
-            key: String::new(),
-            tensors: 1,
-            dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
-            copies: vec![("view".to_owned(), "is transposed or strided".into())],
-            ignored: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_facts_of_a_conversion() {
-        let text = |facts: Vec<(&str, String)>| {
-            facts.iter().map(|(title, text)| format!("{title}: {text}")).collect::<Vec<_>>()
-        };
-        assert_eq!(totals(&conversion(1), false), "1 tensor, 2.0 KiB, sha256 ba7816bf8f01…");
-        let few = text(facts(&conversion(1), false));
-        assert_eq!(few, ["tied: tie.00 → kept\\x1b", "copied: view (is transposed or strided)"]);
-        let many = text(facts(&conversion(12), false));
-        assert_eq!(many[9..11], [": tie.09 → kept\\x1b", ": and 2 more, which `-v` lists"]);
-        assert_eq!(text(facts(&conversion(12), true)).len(), 14);
-    }
 }

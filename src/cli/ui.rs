@@ -16,6 +16,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use super::args::Common;
 use super::error::Report;
 use super::progress::Progress;
+use crate::actions::Error;
 
 /// Of the name of a file.
 pub(super) const STRONG: Style = Style::new().bold();
@@ -69,6 +70,15 @@ impl Ui {
     /// A part of the result that was asked for by name.
     pub(super) fn data(&self, lines: &str) {
         self.progress.suspend(|| lock(&self.stdout).write_lines(lines));
+    }
+
+    /// What ended a command, which `last` says as its last line of `--json`.
+    pub(super) fn failed(&self, error: &Error, last: impl FnOnce(Option<&Report>) -> String) -> Report {
+        let report = Report::of(error);
+        if self.json {
+            self.data(&last(Some(&report)));
+        }
+        report
     }
 
     /// Something that is good to know.

@@ -13,9 +13,9 @@ use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
 use crate::cli::args::{Batch, ServerArgs};
 use crate::cli::environment::{self, NoShard, shard_of_environment};
 use crate::cli::error::{Kind, Report};
-use crate::cli::here::Here;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::Here;
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
@@ -48,7 +48,7 @@ pub(crate) fn run(
     let servers = servers.in_passing();
     let watcher = Watcher {
         ui,
-        teller: Teller::new(ui, interrupt, args.dry_run).at(Here::default(), true),
+        reporter: TerminalReporter::new(ui, interrupt, args.dry_run).at(Here::default(), true),
         total: 0.into(),
     };
     let items = items(args, &cwd, &servers, &watcher);
@@ -234,7 +234,7 @@ fn table(summary: &Summary, all: bool) -> String {
 /// Tells of models, and of their files only to those who want to know.
 struct Watcher<'a> {
     ui: &'a Ui,
-    teller: Teller<'a>,
+    reporter: TerminalReporter<'a>,
     /// How many models there are to do.
     total: std::sync::atomic::AtomicUsize,
 }
@@ -312,24 +312,24 @@ fn told(record: &Record) -> (String, String) {
 
 impl Reporter for Watcher<'_> {
     fn started(&self, path: &BStr, bytes: u64) {
-        self.teller.started(path, bytes);
+        self.reporter.started(path, bytes);
     }
 
     fn advanced(&self, bytes: u64) {
-        self.teller.advanced(bytes);
+        self.reporter.advanced(bytes);
     }
 
     fn transfer(&self, progress: Transfer) {
-        self.teller.transfer(progress);
+        self.reporter.transfer(progress);
     }
 
     fn finished(&self) {
-        self.teller.finished();
+        self.reporter.finished();
     }
 
     fn outcome(&self, outcome: &Outcome) {
         if self.tells_files() {
-            self.teller.outcome(outcome);
+            self.reporter.outcome(outcome);
         }
     }
 
@@ -338,19 +338,19 @@ impl Reporter for Watcher<'_> {
         if self.tells_files()
             || matches!(note, Note::Remote(RemoteNote::ServerMoved { .. } | RemoteNote::HalfWay { .. }))
         {
-            self.teller.note(note);
+            self.reporter.note(note);
         }
     }
 
     fn command(&self, arguments: &[std::ffi::OsString]) {
-        self.teller.command(arguments);
+        self.reporter.command(arguments);
     }
 
     fn request(&self, event: &Event<'_>) {
-        self.teller.request(event);
+        self.reporter.request(event);
     }
 
     fn is_interrupted(&self) -> bool {
-        self.teller.is_interrupted()
+        self.reporter.is_interrupted()
     }
 }

@@ -8,11 +8,11 @@ use crate::cli::args::{Clone, Convert, ServerArgs};
 use crate::cli::commands::convert;
 use crate::cli::environment;
 use crate::cli::error::{Report, name};
-use crate::cli::here::File;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
 use crate::cli::sanitize;
+use crate::cli::shell_paths::File;
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::git::redacted;
 use crate::repo::Repo;
@@ -26,13 +26,13 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let model = name(Path::new(&redacted(&args.model)));
-    let teller = Teller::new(ui, interrupt, false);
+    let reporter = TerminalReporter::new(ui, interrupt, false);
     let failed = |error| {
-        let report = Report::of_file(&error, File::Given(model.as_ref()), teller.here());
+        let report = Report::of_file(&error, File::Given(model.as_ref()), reporter.here());
         if ui.json {
             let end = End { commit: None, failure: Some(&report), exit_code: report.kind.exit_code() };
             let is_all = args.no_convert;
-            ui.data(&if is_all { json::end(Some(&report)) } else { json::summary(&teller, &end) });
+            ui.data(&if is_all { json::end(Some(&report)) } else { json::summary(&reporter.tally(), &end) });
         }
         report
     };
@@ -44,8 +44,8 @@ pub(crate) fn run(
         depth: args.depth,
         servers: environment::servers(servers).map_err(failed)?,
     };
-    let cloned = clone(&options, &teller);
-    teller.finished();
+    let cloned = clone(&options, &reporter);
+    reporter.finished();
     let cloned = cloned.map_err(failed)?;
     tell(ui, &cloned);
     if args.no_convert {

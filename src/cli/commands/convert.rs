@@ -9,10 +9,10 @@ use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
 use crate::cli::environment;
 use crate::cli::error::{Report, exit_code};
-use crate::cli::here::Here;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::Here;
 use crate::cli::ui::Ui;
 
 /// Converts, and gives the worst exit code of the files.
@@ -23,9 +23,10 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let teller = Teller::new(ui, interrupt, args.dry_run).at(Here::new(&cwd), args.output.is_some());
-    let done = convert(args, cwd, servers, &teller);
-    teller.finished();
+    let reporter =
+        TerminalReporter::new(ui, interrupt, args.dry_run).at(Here::new(&cwd), args.output.is_some());
+    let done = convert(args, cwd, servers, &reporter);
+    reporter.finished();
     match done {
         Ok(Done::Pulled(pulled)) => {
             tell(ui, &pulled);
@@ -36,8 +37,8 @@ pub(crate) fn run(
                 Done::Converted(summary) => summary,
                 Done::Pulled(_) => Summary::default(),
             });
-            let summary = ended(done, |summary| summary, &teller, ui)?;
-            conclude(&summary, args, &teller, ui);
+            let summary = ended(done, |summary| summary, &reporter, ui)?;
+            conclude(&summary, args, &reporter, ui);
             Ok(worst(&summary))
         }
     }
@@ -48,7 +49,12 @@ enum Done {
     Pulled(Pulled),
 }
 
-fn convert(args: &Convert, cwd: PathBuf, servers: ServerArgs, teller: &Teller<'_>) -> Result<Done, Error> {
+fn convert(
+    args: &Convert,
+    cwd: PathBuf,
+    servers: ServerArgs,
+    reporter: &TerminalReporter<'_>,
+) -> Result<Done, Error> {
     // A plain file is converted without a look at anything else.
     let choice = match args.pr {
         Some(choice) => choice,
@@ -57,7 +63,7 @@ fn convert(args: &Convert, cwd: PathBuf, servers: ServerArgs, teller: &Teller<'_
     };
     let options = options(args, cwd, environment::servers(servers)?);
     if choice == Choice::Never {
-        return convert::convert(&options, teller).map(Done::Converted);
+        return convert::convert(&options, reporter).map(Done::Converted);
     }
     match choice {
         Choice::Number(number) => {
@@ -65,9 +71,9 @@ fn convert(args: &Convert, cwd: PathBuf, servers: ServerArgs, teller: &Teller<'_
                 return Err(Error::NotWithPullRequest { option });
             }
             let from = pull::Options { cwd: options.cwd, servers: options.servers };
-            pull::pull(&from, number, Wish::default(), teller).map(Done::Pulled)
+            pull::pull(&from, number, Wish::default(), reporter).map(Done::Pulled)
         }
-        _ => pull::convert(&options, teller).map(Done::Converted),
+        _ => pull::convert(&options, reporter).map(Done::Converted),
     }
 }
 
@@ -112,7 +118,7 @@ fn options(args: &Convert, cwd: PathBuf, servers: Servers) -> Options {
 pub(crate) fn ended<T>(
     done: Result<T, Error>,
     summary: impl Fn(&T) -> &Summary,
-    teller: &Teller<'_>,
+    reporter: &TerminalReporter<'_>,
     ui: &Ui,
 ) -> Result<T, Report> {
     let done = done.map_err(|error| Report::of(&error));
@@ -124,7 +130,7 @@ pub(crate) fn ended<T>(
             }
             Err(report) => End { commit: None, failure: Some(report), exit_code: report.kind.exit_code() },
         };
-        ui.data(&json::summary(teller, &end));
+        ui.data(&json::summary(&reporter.tally(), &end));
     }
     done
 }
@@ -135,8 +141,8 @@ pub(crate) fn worst(summary: &Summary) -> u8 {
     codes.map(|outcome| exit_code(outcome.status, outcome.reason.as_ref())).max().unwrap_or(0)
 }
 
-fn conclude(summary: &Summary, args: &Convert, teller: &Teller<'_>, ui: &Ui) {
-    let git = teller.here().git();
+fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, ui: &Ui) {
+    let git = reporter.here().git();
     if summary.outcomes.is_empty() {
         ui.note("no torch weights here, nothing to convert");
         if args.commit {

@@ -9,18 +9,18 @@ use crate::cli::args::Demo;
 use crate::cli::commands::convert::{ended, worst};
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
 use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
-use crate::cli::{here, sanitize};
+use crate::cli::{sanitize, shell_paths};
 
 /// Makes the repository, converts it, and says what to try next.
 pub(crate) fn run(args: &Demo, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let dir = args.target.as_ref().map(|dir| cwd.join(dir));
-    let teller = Teller::new(ui, interrupt, false);
-    let done = demo(dir.as_deref(), &|step| tell(ui, step), &teller);
-    teller.finished();
-    let done = ended(done, |done| &done.summary, &teller, ui)?;
+    let reporter = TerminalReporter::new(ui, interrupt, false);
+    let done = demo(dir.as_deref(), &|step| tell(ui, step), &reporter);
+    reporter.finished();
+    let done = ended(done, |done| &done.summary, &reporter, ui)?;
     next(ui, &done);
     Ok(worst(&done.summary))
 }
@@ -45,7 +45,7 @@ fn tell(ui: &Ui, step: &Step) {
 }
 
 fn next(ui: &Ui, done: &Done) {
-    let dir = here::quoted_path(&done.dir);
+    let dir = shell_paths::quoted_path(&done.dir);
     let show = format!("git show --stat {}", done.pull_request);
     let mut lines = "\ntry next:".to_owned();
     for (command, what) in [

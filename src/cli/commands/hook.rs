@@ -10,9 +10,9 @@ use crate::actions::guard::{Finding, Guarded, Question, State, guard, quoted_pat
 use crate::cli::args::{Asker, Hook, HookCommand, HookRun};
 use crate::cli::environment;
 use crate::cli::error::{Kind, Report};
-use crate::cli::here::{File, Here, quoted};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::{File, Here, quoted};
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::Ui;
 use crate::cli::{json, sanitize};
@@ -34,8 +34,8 @@ pub(crate) fn run(args: &Hook, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
 
 fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let question = question(args)?;
-    let teller = Teller::new(ui, interrupt, false);
-    let answer = guard(cwd, &question, &teller).map_err(|error| {
+    let reporter = TerminalReporter::new(ui, interrupt, false);
+    let answer = guard(cwd, &question, &reporter).map_err(|error| {
         let report = Report::of(&error);
         if ui.json {
             ui.data(&json::guarded(None, Some(&report), report.kind.exit_code()));

@@ -7,12 +7,12 @@ use crate::actions::inspect::{Inspection, Options, Row, inspect};
 use crate::cli::args::{Inspect, ServerArgs};
 use crate::cli::environment;
 use crate::cli::error::{Report, name};
-use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::{File, Here};
 use crate::cli::sizes::{bytes, counted, grouped};
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
-use crate::cli::{json, reading, sanitize};
+use crate::cli::{json, sanitize, wording};
 
 /// A longer cell is shown in full, and moves those behind it in its own line alone.
 const MAX_WIDTH: usize = 72;
@@ -26,13 +26,13 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
-    let teller = Teller::new(ui, interrupt, false).at(Here::new(&cwd), true);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), true);
     let found = environment::servers(servers).and_then(|servers| {
         let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
-        inspect(&options, &teller)
+        inspect(&options, &reporter)
     });
     let found = found.map_err(|error| {
-        let report = Report::of_file(&error, File::Given(target.as_ref()), teller.here());
+        let report = Report::of_file(&error, File::Given(target.as_ref()), reporter.here());
         if ui.json {
             ui.data(&json::inspection(None, Some(&report)));
         }
@@ -49,7 +49,7 @@ pub(crate) fn run(
     }
     for note in &found.notes {
         let target = sanitize::bytes(target.as_ref());
-        ui.note(&format!("{target}: {}", reading::text(note, ui.verbose > 0)));
+        ui.note(&format!("{target}: {}", wording::note(note, ui.verbose > 0)));
     }
     if let Some(global) = &found.dangerous {
         let (target, global) = (sanitize::bytes(target.as_ref()), sanitize::text(global));

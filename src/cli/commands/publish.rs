@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use crate::actions::Reporter as _;
 use crate::actions::publish::{File, How, Options, Plan, Published, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
-use crate::cli::commands::failed;
 use crate::cli::environment;
 use crate::cli::error::Report;
-use crate::cli::here::quoted;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::quoted;
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -24,7 +23,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let failed = |error| failed(&error, ui, json::end);
+    let failed = |error| ui.failed(&error, json::end);
     let options = Options {
         cwd,
         servers: environment::servers(servers).map_err(failed)?,
@@ -33,9 +32,9 @@ pub(crate) fn run(
         force: args.force,
         dry_run: args.dry_run,
     };
-    let teller = Teller::new(ui, interrupt, args.dry_run);
-    let published = publish(&options, &teller);
-    teller.finished();
+    let reporter = TerminalReporter::new(ui, interrupt, args.dry_run);
+    let published = publish(&options, &reporter);
+    reporter.finished();
     let published = published.map_err(failed)?;
     if ui.json {
         ui.data(&json::published(&published));

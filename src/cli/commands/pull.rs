@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use crate::actions::Reporter as _;
 use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
 use crate::cli::args::{Pull, ServerArgs};
-use crate::cli::commands::failed;
 use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
 use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -26,17 +25,17 @@ pub(crate) fn run(
     let is_list = args.number.is_none();
     let last =
         |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
-    let failed = |error| failed(&error, ui, last);
+    let failed = |error| ui.failed(&error, last);
     let options = Options { cwd, servers: environment::servers(servers).map_err(failed)? };
-    let teller = Teller::new(ui, interrupt, false);
+    let reporter = TerminalReporter::new(ui, interrupt, false);
     if let Some(number) = args.number {
         let wish = Wish { merge: args.merge, yes: args.yes, verify: args.verify };
-        let pulled = pull(&options, number, wish, &teller);
-        teller.finished();
+        let pulled = pull(&options, number, wish, &reporter);
+        reporter.finished();
         tell(ui, &pulled.map_err(failed)?);
     } else {
-        let listing = list(&options, args.all, &teller);
-        teller.finished();
+        let listing = list(&options, args.all, &reporter);
+        reporter.finished();
         show(ui, &listing.map_err(failed)?);
     }
     Ok(0)

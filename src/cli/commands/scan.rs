@@ -6,11 +6,12 @@ use std::path::Path;
 use crate::actions::scan::{Scanned, Standing, Targets, scan};
 use crate::cli::args::{Format, Scan};
 use crate::cli::error::Report;
-use crate::cli::here::{File, Here};
 use crate::cli::interrupt::Interrupt;
-use crate::cli::reporter::Teller;
+use crate::cli::reporter::TerminalReporter;
 use crate::cli::sarif::Sarif;
+use crate::cli::shell_paths::{File, Here};
 use crate::cli::sizes::{bytes, counted};
+use crate::cli::tally::ScanTally;
 use crate::cli::ui::{BAD, DIM, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
 use crate::scan::{GlobalIn, PickleIn, Verdict};
@@ -18,58 +19,16 @@ use crate::scan::{GlobalIn, PickleIn, Verdict};
 /// How many globals of a file a person is shown.
 const LISTED: usize = 10;
 
-/// What was found so far.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) files: usize,
-    pub(crate) clean: usize,
-    pub(crate) weights: usize,
-    pub(crate) unknown: usize,
-    pub(crate) unreadable: usize,
-    pub(crate) dangerous: usize,
-    /// Not on this machine.
-    pub(crate) missing: usize,
-    pub(crate) failed: usize,
-    worst: Option<Standing>,
-}
-
-impl Tally {
-    fn count(&mut self, scanned: &Scanned) {
-        self.files += 1;
-        self.worst = self.worst.max(Some(scanned.standing()));
-        let counter = match &scanned.result {
-            Ok(report) => match report.verdict {
-                Verdict::Clean => &mut self.clean,
-                Verdict::Weights => &mut self.weights,
-                Verdict::Unknown => &mut self.unknown,
-                Verdict::Unreadable => &mut self.unreadable,
-                Verdict::Dangerous => &mut self.dangerous,
-            },
-            Err(_) if scanned.is_missing() => &mut self.missing,
-            Err(_) => &mut self.failed,
-        };
-        *counter += 1;
-    }
-
-    fn exit_code(&self) -> u8 {
-        match self.worst {
-            None | Some(Standing::Clean | Standing::Noted) => 0,
-            Some(Standing::Found) => 1,
-            Some(Standing::Unseen) => 2,
-        }
-    }
-}
-
 /// Scans the targets.
 pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
-    let teller = Teller::new(ui, interrupt, false);
+    let reporter = TerminalReporter::new(ui, interrupt, false);
     let here = Here::new(cwd);
     let targets = targets(args);
     let is_given = matches!(&targets, Targets::Paths(paths) if !paths.is_empty());
-    let mut tally = Tally::default();
+    let mut tally = ScanTally::default();
     let mut sarif = Sarif::default();
-    let ended = scan(cwd, &targets, &teller, &mut |scanned| {
+    let ended = scan(cwd, &targets, &reporter, &mut |scanned| {
         tally.count(scanned);
         match format {
             Format::Json => ui.data(&json::scanned(scanned)),
@@ -158,7 +117,7 @@ fn verdict(verdict: Verdict) -> String {
     styled(style, &format!("{:<11}", verdict.name()))
 }
 
-fn totals(tally: &Tally) -> String {
+fn totals(tally: &ScanTally) -> String {
     let counts = [
         (tally.dangerous, "dangerous"),
         (tally.unreadable, "unreadable"),

@@ -20,7 +20,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Status { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => Trouble::Broken,
         error => return own(error).map(str::to_owned),
     };
-    Some(super::remote(same).to_owned())
+    Some(remote(same).to_owned())
 }
 
 /// What helps where git has no trouble of that kind.
@@ -58,6 +58,28 @@ fn own(error: &Error) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// What to do about a remote repository.
+pub(super) fn remote(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::SignIn => "set HF_TOKEN to a token that may read it, or give git a credential helper",
+        Trouble::Rejected => "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
+        Trouble::Forbidden => {
+            "ask for access on the model's page, then set HF_TOKEN to a token of that account"
+        }
+        Trouble::NotFound => "check the name; a private model needs HF_TOKEN",
+        Trouble::NotRepository => "name a model as OWNER/NAME, or the URL of its repository",
+        Trouble::NoSuchRef => "list what there is with `git ls-remote`",
+        Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
+        Trouble::Certificate => "name the certificates to trust with `git config http.sslCAInfo FILE`",
+        Trouble::TooOften => "wait a while, or set HF_TOKEN: who is known may ask more often",
+        Trouble::ServerFault | Trouble::Broken => "try again later",
+        Trouble::Withheld => "fetch all files with `git fetch --refetch --no-filter`",
+        Trouble::Ownership => {
+            "if you trust it, name its directory with `git config --global --add safe.directory DIR`"
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::super::error::Report;
-use super::{line, native};
+use super::text::{line, native};
 use crate::actions::batch::{Item, Record, Shard, Status, Summary};
 
 /// The line of a model of a batch: what its journal has.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::error::Report;
-use super::{line, native, path};
+use super::text::{line, native, path};
 use crate::actions::guard::install::{Place, State as HookState};
 use crate::actions::guard::{Finding, Guarded, State};
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{line, path};
+use super::text::{line, path};
 use crate::actions::publish::{File, How, Published, Source, Target};
 
 /// The line of a publication.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::super::commands::verify::finding_text;
 use super::super::error::Report;
-use super::{line, path};
+use super::super::wording;
+use super::text::{line, path};
 use crate::actions::verify::{Finding, IndexFinding, Verdict, Verified};
 use crate::safetensors::compare::Difference;
 
@@ -73,7 +73,7 @@ fn finding(finding: &Finding) -> Value {
             ("total_size", None, None, json!(held), json!(said))
         }
     };
-    let text = finding_text(finding);
+    let text = wording::finding(finding);
     json!({ "kind": kind, "name": name, "index": index, "checkpoint": checkpoint, "file": file, "text": text })
 }
 

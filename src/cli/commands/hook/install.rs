@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::actions::Error;
 use crate::actions::guard::install::{self, Hook, Options, Place, State, Tool};
 use crate::cli::args::Hooks;
-use crate::cli::commands::failed;
 use crate::cli::error::Report;
 use crate::cli::ui::{DIM, GOOD, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -15,7 +14,7 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
         if let Error::HooksOf { tool } = &error {
             snippet(*tool, ui);
         }
-        failed(&error, ui, json::end)
+        ui.failed(&error, json::end)
     })?;
     tell(&report, ui);
     if hooks.global && !ui.json {
@@ -25,7 +24,7 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
 }
 
 pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
-    let report = install::uninstall(&options(hooks, cwd)).map_err(|error| failed(&error, ui, json::end))?;
+    let report = install::uninstall(&options(hooks, cwd)).map_err(|error| ui.failed(&error, json::end))?;
     tell(&report, ui);
     if !ui.json && !report.places.iter().any(|place| place.state == State::Removed) {
         ui.note("no hook of git-st-convert is here");
@@ -35,7 +34,7 @@ pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report>
 
 pub(super) fn status(global: bool, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let options = Options { cwd: cwd.to_owned(), hooks: Vec::new(), global };
-    let report = install::status(&options).map_err(|error| failed(&error, ui, json::end))?;
+    let report = install::status(&options).map_err(|error| ui.failed(&error, json::end))?;
     tell(&report, ui);
     if let Some(tool) = report.tool.filter(|_| !ui.json) {
         ui.note(&format!("{} is in charge of the hooks here", tool.name()));

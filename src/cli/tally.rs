@@ -1,0 +1,69 @@
+//! [`FileTally`] and [`ScanTally`]: what was reported so far, for the last line of a command.
+//!
+//! They count, and know neither a person nor JSON.
+
+use crate::actions::Status;
+use crate::actions::scan::{Scanned, Standing};
+use crate::scan::Verdict;
+
+/// What became of files so far: an action that ends with an error returns nothing else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FileTally {
+    /// What became of each file.
+    pub(super) statuses: Vec<Status>,
+    /// Something was staged.
+    pub(super) staged: bool,
+    /// Nothing is done, only said.
+    pub(super) dry_run: bool,
+}
+
+impl FileTally {
+    /// How many files ended so.
+    pub(super) fn count(&self, status: Status) -> usize {
+        self.statuses.iter().filter(|seen| **seen == status).count()
+    }
+}
+
+/// What a scan found so far.
+#[derive(Debug, Default)]
+pub(super) struct ScanTally {
+    pub(super) files: usize,
+    pub(super) clean: usize,
+    pub(super) weights: usize,
+    pub(super) unknown: usize,
+    pub(super) unreadable: usize,
+    pub(super) dangerous: usize,
+    /// Not on this machine.
+    pub(super) missing: usize,
+    pub(super) failed: usize,
+    worst: Option<Standing>,
+}
+
+impl ScanTally {
+    /// Counts a file.
+    pub(super) fn count(&mut self, scanned: &Scanned) {
+        self.files += 1;
+        self.worst = self.worst.max(Some(scanned.standing()));
+        let counter = match &scanned.result {
+            Ok(report) => match report.verdict {
+                Verdict::Clean => &mut self.clean,
+                Verdict::Weights => &mut self.weights,
+                Verdict::Unknown => &mut self.unknown,
+                Verdict::Unreadable => &mut self.unreadable,
+                Verdict::Dangerous => &mut self.dangerous,
+            },
+            Err(_) if scanned.is_missing() => &mut self.missing,
+            Err(_) => &mut self.failed,
+        };
+        *counter += 1;
+    }
+
+    /// The exit status of the whole scan.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self.worst {
+            None | Some(Standing::Clean | Standing::Noted) => 0,
+            Some(Standing::Found) => 1,
+            Some(Standing::Unseen) => 2,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Facts of the library in words: how a checkpoint was read, what a conversion made, what a verification found.
+//!
+//! Invariant: what is given back can be printed as it is. It prints nothing.
+
+use super::sanitize;
+use super::sizes::{bytes, counted};
+use crate::actions::Conversion;
+use crate::actions::verify::{Finding, IndexFinding, Verdict, Verified};
+use crate::checkpoint::Note;
+use crate::safetensors::compare::Difference;
+
+/// How many classes of a module are named without `-v`.
+const CLASSES: usize = 4;
+
+/// How many lines of one list a person is shown without it.
+pub(super) const LISTED: usize = 10;
+
+/// How a checkpoint was read.
+pub(super) fn note(note: &Note, all: bool) -> String {
+    match note {
+        Note::Unnamed { name } => {
+            format!("a single tensor without a name is called {}", sanitize::text(name))
+        }
+        Note::Module { path, classes } => {
+            let place = if path == "." { String::new() } else { format!("{} is ", sanitize::text(path)) };
+            let shown = if all || classes.len() <= CLASSES + 1 { classes.len() } else { CLASSES };
+            let named: Vec<_> = classes.iter().take(shown).map(|class| sanitize::text(class)).collect();
+            let more = match classes.len() - shown {
+                0 => String::new(),
+                1 => " and one more".to_owned(),
+                more => format!(" and {more} more"),
+            };
+            format!(
+                "{place}read from the module's structure, class {}{more}; what a class does in its own state_dict() is not seen",
+                named.join(", ")
+            )
+        }
+        Note::Twin { key } => {
+            let key = sanitize::text(key);
+            format!("{key} has the same names and shapes; `--key {key}` takes it instead")
+        }
+        Note::Prefix { prefix, names, of } => {
+            let names = if names == of { "all names".to_owned() } else { format!("{names} of {of} names") };
+            format!("{names} begin with {}, which is kept", sanitize::text(prefix))
+        }
+    }
+}
+
+/// What there is to say of a conversion, each with a title.
+pub(super) fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if all {
+        let format = format!("{}, {}", conversion.format, bytes(conversion.source_size));
+        let oid = conversion.source_oid.map(|oid| format!(", sha256 {oid}")).unwrap_or_default();
+        facts.push(("source", format + &oid));
+    }
+    if !conversion.key.is_empty() {
+        facts.push(("key", sanitize::text(&conversion.key).into_owned()));
+    }
+    let tied = conversion.dropped.iter();
+    let tied = tied.map(|(name, kept)| format!("{} → {}", sanitize::text(name), sanitize::text(kept)));
+    let copied = conversion.copies.iter();
+    let copied =
+        copied.map(|(name, reason)| format!("{} ({})", sanitize::text(name), sanitize::text(reason)));
+    let ignored = conversion.ignored.iter();
+    let ignored =
+        ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
+    list(&mut facts, "tied", tied.collect(), all);
+    list(&mut facts, "copied", copied.collect(), all);
+    list(&mut facts, "ignored", ignored.collect(), all);
+    facts
+}
+
+/// How much a conversion made.
+pub(super) fn totals(conversion: &Conversion, all: bool) -> String {
+    let totals = format!("{}, {}", counted(conversion.tensors, "tensor"), bytes(conversion.size));
+    match conversion.oid {
+        Some(oid) if all => format!("{totals}, sha256 {oid}"),
+        Some(oid) => format!("{totals}, sha256 {}…", oid.to_string().get(..12).unwrap_or_default()),
+        None => totals,
+    }
+}
+
+/// The title stands at the first line of a list alone.
+fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec<String>, all: bool) {
+    let count = items.len();
+    let shown = if all || count <= LISTED + 1 { count } else { LISTED };
+    let titles = std::iter::once(title).chain(std::iter::repeat(""));
+    facts.extend(titles.zip(items.into_iter().take(shown)));
+    if shown < count {
+        facts.push(("", format!("and {} more, which `-v` lists", count - shown)));
+    }
+}
+
+/// What a verification says of one file.
+pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
+    let checkpoint = verified.checkpoint.as_ref().map(|path| sanitize::bytes(path.as_ref()));
+    let checkpoint = checkpoint.unwrap_or_else(|| "its checkpoint".into());
+    match (verdict, &verified.conversion) {
+        (Verdict::Identical, Some(conversion)) => {
+            format!("identical to the conversion of {checkpoint} by {conversion}")
+        }
+        (Verdict::Identical, None) => format!("identical to the conversion of {checkpoint}"),
+        (Verdict::Equal, _) if verified.is_index => "agrees with its shards".to_owned(),
+        (Verdict::Equal, _) => {
+            format!("equal: it holds the tensors of {checkpoint}, name by name and bit by bit")
+        }
+        (Verdict::Differs, _) if verified.is_index => "differs from its shards".to_owned(),
+        (Verdict::Differs, _) => format!("differs from {checkpoint}"),
+        (Verdict::Stale, _) => format!("stale: {checkpoint} has changed since it was made"),
+    }
+}
+
+/// One thing that is wrong with it.
+pub(super) fn finding(finding: &Finding) -> String {
+    let shape =
+        |shape: &[u64]| format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+    let name = sanitize::text;
+    match finding {
+        Finding::Invalid(error) => {
+            format!("is not a safetensors file: {}", sanitize::text(&chain(error)))
+        }
+        Finding::Tensor(Difference::Missing { name: missing }) => format!("missing  {}", name(missing)),
+        Finding::Tensor(Difference::Extra { name: extra }) => format!("extra    {}", name(extra)),
+        Finding::Tensor(Difference::Alias { name: alias, keeper }) => {
+            format!("alias    {} is said to be {}, which holds other values", name(alias), name(keeper))
+        }
+        Finding::Tensor(Difference::DType { name: tensor, checkpoint, file }) => {
+            format!("dtype    {} is {file}, in the checkpoint {checkpoint}", name(tensor))
+        }
+        Finding::Tensor(Difference::Shape { name: tensor, checkpoint, file }) => {
+            format!("shape    {} is {}, in the checkpoint {}", name(tensor), shape(file), shape(checkpoint))
+        }
+        Finding::Tensor(Difference::Element { name: tensor, index, checkpoint, file }) => {
+            format!("element  {}{} is {file}, in the checkpoint {checkpoint}", name(tensor), shape(index))
+        }
+        Finding::Index(IndexFinding::NoShard { shard }) => {
+            format!("missing  the shard {}", sanitize::bytes(shard.as_ref()))
+        }
+        Finding::Index(IndexFinding::LeftOut { shard }) => {
+            let shard = sanitize::bytes(shard.as_ref());
+            format!("missing  the shard {shard}, which the checkpoint's index has")
+        }
+        Finding::Index(IndexFinding::NotInShard { name: tensor, shard }) => {
+            format!("missing  {} is not in {}", name(tensor), name(shard))
+        }
+        Finding::Index(IndexFinding::NotInIndex { name: tensor, shard }) => {
+            format!("extra    {} is in {}, which the index does not say", name(tensor), name(shard))
+        }
+        Finding::Index(IndexFinding::TotalSize { said, held }) => {
+            format!("size     total_size is {}, the tensors have {held} bytes", name(said))
+        }
+    }
+}
+
+/// An error and its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Oid;
+
+    fn conversion(ties: usize) -> Conversion {
+        Conversion {
+            oid: Some(Oid::of(b"abc")),
+            size: 2048,
+            source_oid: None,
+            source_size: 4096,
+            format: "zip",
+            key: String::new(),
+            tensors: 1,
+            dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
+            copies: vec![("view".to_owned(), "is transposed or strided".into())],
+            ignored: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_facts_of_a_conversion() {
+        let text = |facts: Vec<(&str, String)>| {
+            facts.iter().map(|(title, text)| format!("{title}: {text}")).collect::<Vec<_>>()
+        };
+        assert_eq!(totals(&conversion(1), false), "1 tensor, 2.0 KiB, sha256 ba7816bf8f01…");
+        let few = text(facts(&conversion(1), false));
+        assert_eq!(few, ["tied: tie.00 → kept\\x1b", "copied: view (is transposed or strided)"]);
+        let many = text(facts(&conversion(12), false));
+        assert_eq!(many[9..11], [": tie.09 → kept\\x1b", ": and 2 more, which `-v` lists"]);
+        assert_eq!(text(facts(&conversion(12), true)).len(), 14);
+    }
+}
