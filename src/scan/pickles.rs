@@ -19,7 +19,7 @@ const LEGACY: usize = 5;
 /// How the pickle of torch's magic number ends, in protocol 2 and in protocol 0.
 const MAGIC: [&[u8]; 2] =
     [b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", b"L119547037146038801333356L\n."];
-/// Bytes that show whether a walk went over a text.
+/// Bytes that a walk goes over in a text at the most.
 const TEXT: u64 = 4 << 10;
 
 /// A stream of pickles.
@@ -43,14 +43,16 @@ struct Chain {
 
 /// The pickles that stand one after the other from byte 0; `None` if this is no pickle.
 pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<Stream>> {
-    let first = chain(source, limits, Reader::Memory)?;
+    let first = chain(source, limits, Reader::Memory, Next::Fresh)?;
     let mut others = Vec::new();
     if first.forked {
-        others.push(chain(source, limits, Reader::Python)?);
+        others.push(chain(source, limits, Reader::Python, Next::Fresh)?);
     }
     if first.crossed {
-        others.push(chain(source, limits, Reader::File)?);
-        others.push(chain(source, limits, Reader::FileInto)?);
+        for reader in [Reader::File, Reader::FileInto] {
+            others.push(chain(source, limits, reader, Next::Fresh)?);
+            others.push(chain(source, limits, reader, Next::Same)?);
+        }
     }
     let legacy = first.legacy || others.iter().any(|chain| chain.legacy);
     let mut is_cut = first.is_cut || others.iter().any(|chain| chain.is_cut);
@@ -80,26 +82,33 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     Ok(Some(Stream { pickles, legacy }))
 }
 
+/// Who reads the next pickle. What is left of a frame behind `STOP` is lost with the reader that had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Fresh,
+    Same,
+}
+
 /// Follows one reader from byte 0.
-fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader) -> io::Result<Chain> {
+fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io::Result<Chain> {
     // What is passed over costs nothing, so a pickle may be as long as the file.
     let mut budget = pickle::Limits { bytes: u64::MAX, ..limits.pickle.clone() };
     let mut chain = Chain { links: Vec::new(), legacy: false, is_cut: false, forked: false, crossed: false };
-    let (mut at, mut last_evident) = (0, 0_usize);
+    let (mut at, mut frame, mut last_evident) = (0, None, 0_usize);
     while at < source.len() {
         if chain.links.len() >= limits.stream {
             chain.is_cut = true;
             last_evident = chain.links.len();
             break;
         }
-        let link = fallible(walk(source, at, &budget, reader))?;
+        let link = fallible(walk(source, at, &budget, reader, frame))?;
         budget.opcodes = budget.opcodes.saturating_sub(link.opcodes).max(1);
         chain.forked |= link.forked;
         chain.crossed |= link.crossed;
         // One of torch's five belongs to the stream, whatever it is.
         let due = chain.legacy && chain.links.len() < LEGACY;
         let evident = due || is_evident(source, at, &link, last_evident > 0)?;
-        let end = link.end;
+        let (end, open) = (link.end, link.frame);
         if chain.links.is_empty() {
             chain.legacy = end.is_some_and(|end| ends_with_magic(source, end));
         }
@@ -109,10 +118,12 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader) -> io::Result<Cha
         if evident || chain.legacy && chain.links.len() == 1 || end == Some(source.len()) {
             last_evident = chain.links.len();
         }
-        match end {
-            Some(end) => at = end,
-            None => break,
-        }
+        at = match (end, open) {
+            (Some(_), Some(frame)) if reader != Reader::Memory && next == Next::Fresh => frame,
+            (Some(end), _) => end,
+            (None, _) => break,
+        };
+        frame = open;
     }
     chain.links.truncate(last_evident);
     Ok(chain)
@@ -174,11 +185,23 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     }))
 }
 
-/// Is all of what was walked over a text, and what comes next?
+/// Is all of what was walked over a text, and what comes next? It is little.
 fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
-    let end = until.saturating_add(64).min(at.saturating_add(TEXT)).min(source.len());
+    if until.saturating_sub(at) > TEXT {
+        return Ok(false);
+    }
+    let end = until.saturating_add(64).min(source.len());
     let bytes = source.read_vec_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
-    Ok(super::content::is_text(&bytes))
+    // A letter may be cut where the file goes on.
+    let is_unicode =
+        super::content::is_text(&bytes) && (end < source.len() || str::from_utf8(&bytes).is_ok());
+    Ok(is_unicode || is_old_text(&bytes))
+}
+
+/// Is it a text in an older encoding: some bytes that are no ASCII, among many that are?
+fn is_old_text(bytes: &[u8]) -> bool {
+    let (ascii, other): (Vec<u8>, Vec<u8>) = bytes.iter().partition(|byte| byte.is_ascii());
+    bytes.len() >= 64 && other.len() <= bytes.len() / 8 && super::content::is_text(&ascii)
 }
 
 fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {

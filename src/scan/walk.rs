@@ -64,13 +64,15 @@ pub(super) struct Walk {
     pub(super) builds: bool,
     /// After `STOP`.
     pub(super) end: Option<u64>,
+    /// The end of the frame in which it ended.
+    pub(super) frame: Option<u64>,
     /// Where it ended, with or without `STOP`.
     pub(super) until: u64,
     /// Did it end in a `GLOBAL` or an `INST`?
     pub(super) in_name: bool,
     /// Was just one value left at `STOP`?
     pub(super) single: bool,
-    /// Did an operand cross the end of its frame?
+    /// Did an operand cross the end of its frame, or `STOP` come before it?
     pub(super) crossed: bool,
     /// May another reader have found something else?
     pub(super) forked: bool,
@@ -86,10 +88,16 @@ struct Walker<'a> {
     walk: Walk,
 }
 
-/// Walks from the byte `at`.
-pub(super) fn walk(source: &dyn ReadAt, at: u64, limits: &Limits, reader: Reader) -> Walk {
+/// Walks from the byte `at`, in the frame that is open there.
+pub(super) fn walk(
+    source: &dyn ReadAt,
+    at: u64,
+    limits: &Limits,
+    reader: Reader,
+    frame: Option<u64>,
+) -> Walk {
     let mut walker = Walker {
-        feed: Feed::new(source, at, limits, reader),
+        feed: Feed::new(source, at, limits, reader, frame),
         limits,
         stack: Stack::new(limits, at),
         seen: HashSet::new(),
@@ -100,8 +108,10 @@ pub(super) fn walk(source: &dyn ReadAt, at: u64, limits: &Limits, reader: Reader
     walker.walk.uses = walker.stack.uses;
     walker.walk.traits = walker.stack.traits;
     walker.walk.in_name = matches!(walker.stack.op, b'c' | b'i');
-    walker.walk.crossed = walker.feed.crossed;
-    walker.walk.forked = walker.feed.forked || walker.feed.crossed;
+    walker.walk.frame = walker.feed.open();
+    // The next pickle may begin behind the frame.
+    walker.walk.crossed = walker.feed.crossed || walker.walk.end.is_some() && walker.walk.frame.is_some();
+    walker.walk.forked = walker.feed.forked || walker.walk.crossed;
     walker.walk
 }
 

@@ -49,6 +49,16 @@ fn frames_are_what_each_reader_makes_of_them() {
 }
 
 #[test]
+fn what_is_left_of_a_frame_is_the_next_pickle_or_is_lost() {
+    let call = joined(&[CALL, b"."]);
+    // STOP in a frame: the next pickle begins there, or behind the frame.
+    dangerous("in the frame", &framed(2 + call.len() as u64, &joined(&[b"N.", &call])));
+    dangerous("behind the frame", &framed(5, &joined(&[b"N.\xff\xff\xff", &call])));
+    // One reader that goes on has a line of what is left, another of what is behind.
+    dangerous("a line across", &framed(4, b"N.Vxos\nVsystem\n\x93(Vtrue\ntR."));
+}
+
+#[test]
 fn a_line_of_any_length_hides_nothing() {
     let long = |digits: usize| format!("V{}\n0", "0".repeat(digits)).into_bytes();
     for digits in [70_000, 200_000, 3_000_000] {
@@ -211,6 +221,13 @@ fn lists_of_words_are_texts() {
         let report = look(file.as_bytes());
         assert_eq!(report.verdict, Verdict::Clean, "{words}: {report:#?}");
         assert_eq!(look(file.trim_end().as_bytes()).verdict, Verdict::Clean, "{words}");
+    }
+    // An old encoding is no noise.
+    let old = b"cach\xe9.absolue = position d\xe9mand\xe9e\ncach\xe9.relative = \xe9galement la position pr\xe9c\xe9dente\n";
+    let plain: Vec<u8> = old.iter().map(|byte| if *byte == 0xe9 { b'e' } else { *byte }).collect();
+    let first_lines = joined(&[b"cache.absolue = position\ncache.relative = position\n", old]);
+    for file in [old.to_vec(), plain, first_lines] {
+        assert_eq!(look(&file).verdict, Verdict::Clean);
     }
     // What is there is looked up.
     assert_eq!(look(b"cos\nsystem\nsin\n").verdict, Verdict::Dangerous);

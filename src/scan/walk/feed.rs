@@ -59,9 +59,20 @@ pub(super) struct Line {
 }
 
 impl<'a> Feed<'a> {
-    pub(super) fn new(source: &'a dyn ReadAt, at: u64, limits: &Limits, reader: Reader) -> Self {
+    pub(super) fn new(
+        source: &'a dyn ReadAt,
+        at: u64,
+        limits: &Limits,
+        reader: Reader,
+        frame: Option<u64>,
+    ) -> Self {
         let input = Input::new(source, at, limits);
-        Self { input, reader, len: source.len(), frame: None, crossed: false, forked: false }
+        Self { input, reader, len: source.len(), frame, crossed: false, forked: false }
+    }
+
+    /// Where the open frame ends, if there is anything left of it.
+    pub(super) fn open(&self) -> Option<u64> {
+        self.frame.filter(|end| self.at() < *end)
     }
 
     pub(super) fn at(&self) -> u64 {
