@@ -1,6 +1,8 @@
 //! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
 
+mod arrivals;
 pub mod batch;
+mod checkouts;
 pub mod clone;
 mod content;
 pub mod convert;

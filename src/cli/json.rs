@@ -222,6 +222,8 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
         "missing": scanned.is_missing(),
         "pickles": report.map(|report| report.pickles.iter().map(pickle).collect::<Vec<_>>()).unwrap_or_default(),
         "reason": report.and_then(|report| report.reason.clone()).or_else(failure),
+        "checkout": scanned.checkout,
+        "commit": scanned.commit.map(|commit| commit.to_string()),
     }))
 }
 

@@ -71,6 +71,9 @@ impl Sarif {
                     Verdict::Unreadable => 3,
                 };
                 let mut message = format!("This is {}; verdict: {}.", report.content, report.verdict.name());
+                if let Some(checkout) = &scanned.checkout {
+                    let _ = write!(message, " So a checkout writes it: {checkout}.");
+                }
                 let globals = report.globals();
                 let named =
                     globals.iter().filter(|(_, global)| global.verdict > Verdict::Weights).take(NAMED);

@@ -11,19 +11,20 @@ use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
 use super::error::Error;
-use super::history::{self, parse};
+use super::history::parse;
 use crate::repo::{ChangedPath, ObjectId};
 
 /// How much is taken of an answer with a line for each object: some ten million of them.
 const MAX_LISTING: u64 = 1 << 30;
 
-/// The paths that the index has and `HEAD` has not, or not so. A renamed file is a new one.
+/// The paths that the index has and `HEAD` has not, or not so, and those that it has no more. A renamed file is a new one
+/// and one that is gone.
 ///
 /// # Errors
 /// As any command.
 pub fn staged(git: &Git<'_>) -> Result<Vec<ChangedPath>, Error> {
     let options = ["--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"];
-    let command = local(git, "diff").args(options).args(["--no-relative", "--diff-filter=AMTUX"]);
+    let command = local(git, "diff").args(options).args(["--no-relative", "--diff-filter=ADMTUX"]);
     let answer = command.limit(MAX_LISTING).run()?;
     parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff".to_owned() })
 }
@@ -39,17 +40,33 @@ pub enum Known {
     Nothing,
 }
 
-/// Every object but commits that comes with `tips` and is neither in `without` nor known, with each path where the commits
-/// put it; one that no commit puts anywhere, as a tree, or what a tag names, with the path where it was found or its id.
+/// A commit, and what it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its name.
+    pub id: ObjectId,
+    /// Its tree.
+    pub tree: ObjectId,
+    /// Its parents.
+    pub parents: Vec<ObjectId>,
+    /// What it changes against its first parent; of one without parents, all that it has.
+    pub changes: Vec<ChangedPath>,
+}
+
+/// What comes with references.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Every commit, the latest first.
+    pub commits: Vec<Commit>,
+    /// Every object but commits that is not known on the other side, with a path where it was found, or its id.
+    pub objects: HashMap<ObjectId, BString>,
+}
+
+/// What comes with `tips` and is neither in `without` nor known.
 ///
 /// # Errors
 /// As any command; a tip or a commit of `without` that is not here is one.
-pub fn objects(
-    git: &Git<'_>,
-    tips: &[String],
-    without: &[String],
-    known: &Known,
-) -> Result<Vec<(ObjectId, BString)>, Error> {
+pub fn sent(git: &Git<'_>, tips: &[String], without: &[String], known: &Known) -> Result<Sent, Error> {
     let not = match known {
         Known::Remote(name) => vec!["--not".to_owned(), format!("--remotes={}", glob(name))],
         Known::AllReferences => vec!["--not".to_owned(), "--all".to_owned()],
@@ -65,19 +82,56 @@ pub fn objects(
         let path = if path.is_empty() { id } else { path };
         Some((ObjectId::from_hex(id).ok()?, BString::from(path)))
     };
-    let mut coming: HashMap<_, _> = answer.stdout.lines().filter_map(object).collect();
-    let placed = match history::versions(history::log(git).args(["--stdin"]).args(not).input(input)) {
-        Ok(placed) => placed,
+    let objects = answer.stdout.lines().filter_map(object).collect();
+    let commits = match commits(log(git).args(["--stdin"]).args(not).input(input)) {
+        Ok(commits) => commits,
         // A clone without trees has not those of older commits. A server has.
         Err(Error::Failed { .. }) if !matches!(known, Known::AllReferences) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let placed = placed.into_iter().filter(|(_, version)| coming.contains_key(&version.id));
-    let placed: Vec<_> = placed.map(|(path, version)| (version.id, path)).collect();
-    for (id, _) in &placed {
-        coming.remove(id);
+    Ok(Sent { commits, objects })
+}
+
+/// The commits that `to` has and `from` has not, the latest first. Without `from`: all of `to`.
+///
+/// # Errors
+/// As any command; there may be no such revision.
+pub fn commits_between(git: &Git<'_>, from: Option<&str>, to: &str) -> Result<Vec<Commit>, Error> {
+    let range = from.map_or_else(|| to.to_owned(), |from| format!("{from}..{to}"));
+    commits(log(git).args(["--end-of-options", range.as_str(), "--"]))
+}
+
+/// A log of what every commit changes, but each merge against its first parent alone.
+fn log<'a>(git: &'a Git<'_>) -> Invocation<'a> {
+    let options = ["--raw", "-z", "--no-renames", "--no-abbrev", "--root", "--format=commit %H %T %P"];
+    let command = local(git, "log").args(options).args(["--no-ext-diff", "--no-textconv", "--no-color"]);
+    let command = command.args(["--no-relative", "--no-show-signature", "--diff-merges=first-parent"]);
+    command.limit(MAX_LISTING)
+}
+
+/// `commit ID TREE PARENT… NUL`, and for each change `LF? facts NUL path NUL`
+fn commits(log: Invocation<'_>) -> Result<Vec<Commit>, Error> {
+    let answer = log.run()?;
+    let mut parts = answer.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
+    let mut commits: Vec<Commit> = Vec::new();
+    while let Some(part) = parts.next() {
+        let part = part.trim_ascii_start();
+        let read = match part.strip_prefix(b"commit ") {
+            Some(ids) => commit(ids).map(|commit| commits.push(commit)),
+            None => parts.next().zip(commits.last_mut()).and_then(|(path, commit)| {
+                commit.changes.append(&mut parse(&[part, b"\0", path, b"\0"].concat())?);
+                Some(())
+            }),
+        };
+        read.ok_or(Error::UnexpectedOutput { subcommand: "log".to_owned() })?;
     }
-    Ok(placed.into_iter().chain(coming).collect())
+    Ok(commits)
+}
+
+fn commit(ids: &[u8]) -> Option<Commit> {
+    let ids = ids.fields().map(ObjectId::from_hex).collect::<Result<Vec<_>, _>>().ok()?;
+    let (&[id, tree], parents) = ids.split_first_chunk()?;
+    Some(Commit { id, tree, parents: parents.to_vec(), changes: Vec::new() })
 }
 
 /// Those of these objects that are here.

@@ -3,16 +3,11 @@
 //!
 //! Invariant: no blob is fetched for an answer.
 
-use std::collections::HashSet;
-
 use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
 use super::error::Error;
 use crate::repo::{ChangedPath, ObjectId, Version};
-
-/// What a list of a long history may take.
-const MAX_LOG: u64 = 1 << 30;
 
 /// A commit that both come from; `None` if there is none, or none that is here.
 ///
@@ -62,45 +57,6 @@ pub fn tree(git: &Git<'_>, commit: &str) -> Result<Vec<(BString, Version)>, Erro
     let entries: Option<Vec<_>> = entries.map(entry).collect();
     let entries = entries.ok_or(Error::UnexpectedOutput { subcommand: "ls-tree".to_owned() })?;
     Ok(entries.into_iter().flatten().collect())
-}
-
-/// What the commits that `to` has and `from` has not add or change, each version of a path once, the latest first; also
-/// what a later one of them removes again. What `from` has at the same path is left out. Without `from`: all of `to`.
-///
-/// # Errors
-/// As any command.
-pub fn added(git: &Git<'_>, from: Option<&str>, to: &str) -> Result<Vec<(BString, Version)>, Error> {
-    let known: HashSet<(BString, Version)> =
-        from.map(|from| tree(git, from)).transpose()?.unwrap_or_default().into_iter().collect();
-    let range = from.map_or_else(|| to.to_owned(), |from| format!("{from}..{to}"));
-    let mut versions = versions(log(git).args(["--end-of-options", range.as_str(), "--"]))?;
-    versions.retain(|version| !known.contains(version));
-    Ok(versions)
-}
-
-/// A log of what every commit changes, but each merge against its first parent alone.
-pub(super) fn log<'a>(git: &'a Git<'_>) -> Invocation<'a> {
-    let command =
-        local(git, "log").args(["--raw", "-z", "--no-renames", "--no-abbrev", "--root", "--format="]);
-    let command = command.args(["--no-ext-diff", "--no-textconv", "--no-color"]);
-    command.args(["--no-show-signature", "--diff-merges=first-parent"]).limit(MAX_LOG)
-}
-
-/// What a log adds or changes, each version of a path once, the latest first.
-pub(super) fn versions(log: Invocation<'_>) -> Result<Vec<(BString, Version)>, Error> {
-    let answer = log.run()?;
-    let mut parts = answer.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
-    let (mut seen, mut found) = (HashSet::new(), Vec::new());
-    while let Some(facts) = parts.next() {
-        let facts = [facts.trim_ascii_start(), b"\0", parts.next().unwrap_or_default(), b"\0"].concat();
-        let changed = parse(&facts).ok_or(Error::UnexpectedOutput { subcommand: "log".to_owned() })?;
-        for entry in changed.into_iter().filter_map(|change| Some((change.path, change.new?))) {
-            if seen.insert(entry.clone()) {
-                found.push(entry);
-            }
-        }
-    }
-    Ok(found)
 }
 
 fn empty_tree(git: &Git<'_>) -> Result<String, Error> {

@@ -7,11 +7,17 @@
 //! Invariant: a plan is returned only if every path ends with `filter=lfs` wherever the plan reaches, and no tracked
 //! safetensors file besides them has another filter than before. Nothing is written here.
 
+mod lines;
 mod rules;
+mod treatment;
+mod trees;
 
 use std::collections::BTreeSet;
 
 use bstr::{BStr, BString};
+
+pub use treatment::{Attributes, Origin, Treatment, Treatments};
+pub use trees::Trees;
 
 #[cfg(doc)]
 use super::Error;

@@ -7,13 +7,15 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use bstr::BString;
 use flate2::read::ZlibDecoder;
-use gix::objs::{Find as _, FindHeader as _, Kind};
+use gix::objs::{CommitRefIter, Find as _, FindHeader as _, Kind, TreeRefIter};
 use gix::odb::pack::{self, data::entry::Header};
 
-use super::{Error, ObjectId, Repo, Result};
+use super::{Error, Mode, ObjectId, Repo, Result, Version};
 
 /// The objects of a repository, and of other object directories.
+#[derive(Clone)]
 pub struct Database {
     places: Vec<gix::odb::Handle>,
     buf: Vec<u8>,
@@ -30,6 +32,15 @@ pub enum Found {
     Other,
     /// Nothing here: a partial clone left it out.
     Missing,
+}
+
+/// What a tree has under a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TreeEntry {
+    pub(super) name: BString,
+    /// `None` for a tree.
+    pub(super) mode: Option<Mode>,
+    pub(super) id: ObjectId,
 }
 
 impl Repo {
@@ -78,6 +89,12 @@ impl Database {
         self.places.iter().any(|place| place.exists(&id))
     }
 
+    /// Is it a blob, or not here?
+    pub fn is_blob(&self, id: ObjectId) -> bool {
+        let mut found = self.places.iter().filter_map(|place| place.try_header(&id).ok().flatten());
+        found.next().is_none_or(|header| header.kind == Kind::Blob)
+    }
+
     /// Reads a blob of at most `limit` bytes.
     ///
     /// # Errors
@@ -96,6 +113,42 @@ impl Database {
             return Ok(found.map_or(Found::Missing, |data| Found::Blob(data.data.to_vec())));
         }
         Ok(Found::Missing)
+    }
+
+    /// The entries of a tree; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`Error::Object`] for a damaged object database.
+    pub(super) fn tree(&mut self, id: ObjectId) -> Result<Option<Vec<TreeEntry>>> {
+        let Some(data) = self.object(id, Kind::Tree)? else { return Ok(None) };
+        let entry = |entry: gix::objs::tree::EntryRef<'_>| {
+            let id = entry.oid.to_owned();
+            let mode = Version::new(entry.mode.value().into(), id).map(|version| version.mode);
+            TreeEntry { name: entry.filename.to_owned(), mode, id }
+        };
+        let entries: std::result::Result<Vec<_>, _> =
+            TreeRefIter::from_bytes(data, id.kind()).map(|found| found.map(entry)).collect();
+        entries.map(Some).map_err(|source| Error::Object { id, source })
+    }
+
+    /// The tree of a commit; `None` if the commit is not here.
+    ///
+    /// # Errors
+    /// [`Error::Object`] for a damaged object database.
+    pub(super) fn tree_of(&mut self, commit: ObjectId) -> Result<Option<ObjectId>> {
+        let Some(data) = self.object(commit, Kind::Commit)? else { return Ok(None) };
+        let tree = CommitRefIter::from_bytes(data, commit.kind()).tree_id();
+        tree.map(Some).map_err(|source| Error::Object { id: commit, source })
+    }
+
+    fn object(&mut self, id: ObjectId, kind: Kind) -> Result<Option<&[u8]>> {
+        let damaged = |source| Error::Object { id, source };
+        for place in &self.places {
+            if place.try_find(&id, &mut self.buf).map_err(damaged)?.is_some_and(|data| data.kind == kind) {
+                return Ok(Some(&self.buf));
+            }
+        }
+        Ok(None)
     }
 
     /// The first `len` bytes of a blob that is longer, for no more than they cost. `None`: it is stored as a delta of

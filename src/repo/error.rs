@@ -109,6 +109,12 @@ pub enum Error {
     /// Others changed the index again and again while ours was prepared.
     #[error("the index keeps changing")]
     IndexUnstable,
+    /// A tree is not in this clone.
+    #[error("the tree {id} is not in this clone")]
+    MissingTree {
+        /// Which.
+        id: ObjectId,
+    },
     /// An object is damaged.
     #[error("cannot read the object {id}")]
     Object {

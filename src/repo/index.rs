@@ -89,6 +89,23 @@ impl Repo {
         Ok(all(&index))
     }
 
+    /// The files of the index with this name, in letters of whatever case, with their blobs: of an unmerged path, ours.
+    ///
+    /// # Errors
+    /// As [`Repo::entries`].
+    pub(super) fn staged_under(&self, name: &[u8]) -> Result<Vec<(BString, ObjectId)>> {
+        let mut index = self.read_index()?;
+        self.expand(&mut index, |_| true)?;
+        let entries = index.entries().iter().filter(|entry| {
+            let is_read = matches!(entry.stage_raw(), 0 | 2) && entry.mode != entry::Mode::COMMIT;
+            let path = entry.path(&index);
+            let start = path.len().saturating_sub(name.len());
+            let is_whole = start == 0 || path.get(start - 1) == Some(&b'/');
+            is_read && is_whole && path.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(name))
+        });
+        Ok(entries.map(|entry| (entry.path(&index).to_owned(), entry.id)).collect())
+    }
+
     /// Is the path in the index, merged or not?
     ///
     /// # Errors

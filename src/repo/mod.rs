@@ -8,6 +8,7 @@
 //! followed to write one. It does not commit, fetch or merge: that is `git/`.
 
 mod attributes;
+mod checkout;
 mod config;
 mod database;
 mod error;
@@ -26,7 +27,10 @@ use std::path::{Path, PathBuf};
 
 use bstr::BStr;
 
-pub use attributes::{AttributesChange, CommittedAttributes, Filter};
+pub use attributes::{
+    Attributes, AttributesChange, CommittedAttributes, Filter, Origin, Treatment, Treatments, Trees,
+};
+pub use checkout::{Conversion, Converter, LineEnds, Made, Recipe, Survey, Unclear, recipes};
 pub use database::{Database, Found};
 pub use error::Error;
 pub use gix::ObjectId;

@@ -5,8 +5,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests look for the programs that they run")]
 
 mod contents;
+mod conversions;
 mod examples;
 mod framework;
+mod gates;
 mod git;
 mod hints;
 mod install;

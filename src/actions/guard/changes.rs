@@ -1,18 +1,20 @@
-//! Which blobs a hook is asked about, and where their exceptions are.
+//! Which versions of files a hook is asked about, and where their exceptions are.
 //!
-//! Invariant: a file is left out only where it holds no content of its own (a link, another repository, a path that is
-//! only intended) or where it is what it was (a changed mode). Nothing is fetched.
+//! Invariant: a file is left out only where it holds no content of its own (another repository, a path that is only
+//! intended) or where it, and all that checkouts make of it, is what it was (a changed mode). Nothing is fetched.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 
 use bstr::{BString, ByteSlice as _};
 
 use super::super::Error;
+use super::super::arrivals::{self, Arrival, Base, Speaking};
 use super::Question;
+use super::judge::Judge;
 use crate::git::Git;
-use crate::git::entering::{self, Known};
-use crate::repo::{Mode, ObjectId};
+use crate::git::entering::{self, Known, Sent};
+use crate::repo::{ChangedPath, Mode, ObjectId, Origin, Treatments, Version};
 
 /// git's name of the empty blob, which a path has that is only intended to be added.
 const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
@@ -27,20 +29,40 @@ pub(super) struct Changes {
     pub(super) is_index: bool,
 }
 
-/// A blob that comes.
+/// A file that comes.
 #[derive(Debug)]
-pub(super) struct Change {
-    pub(super) path: BString,
-    pub(super) blob: Option<ObjectId>,
-    /// A file that was named and is not in the difference: the index, or else the work tree, says what it is.
-    pub(super) given: Option<OsString>,
-    /// Is it no news if `HEAD` has it?
-    pub(super) may_be_known: bool,
+pub(super) enum Change {
+    /// A version of it.
+    Arrival(Arrival),
+    /// One that was named and is not in the difference: the index, or else the work tree, says what it is.
+    Given(OsString),
 }
 
-pub(super) fn of(git: &Git<'_>, question: &Question) -> Result<Changes, Error> {
+/// What git says of a question.
+pub(super) enum Asked {
+    /// The difference of the index.
+    Index(Vec<ChangedPath>),
+    /// The same, and the files that were named.
+    Files(Vec<ChangedPath>, Vec<OsString>),
+    /// What comes with these references.
+    Sent(Sent, Vec<String>),
+}
+
+impl Asked {
+    /// Is there nothing to judge?
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Index(changes) => changes.is_empty(),
+            Self::Files(changes, files) => changes.is_empty() && files.is_empty(),
+            Self::Sent(sent, _) => sent.objects.is_empty() && sent.commits.is_empty(),
+        }
+    }
+}
+
+/// Asks git.
+pub(super) fn ask(git: &Git<'_>, question: &Question) -> Result<Asked, Error> {
     match question {
-        Question::Index => Ok(Changes { files: staged(git)?, tips: Vec::new(), is_index: true }),
+        Question::Index => Ok(Asked::Index(entering::staged(git)?)),
         Question::Push { lines, remote } => {
             let lines = fields(lines, 4, "pre-push")?;
             let moves = lines.into_iter().map(|line| (line[1].clone(), line[3].clone()));
@@ -49,42 +71,27 @@ pub(super) fn of(git: &Git<'_>, question: &Question) -> Result<Changes, Error> {
                 Some(name) if !name.is_empty() => Known::Remote(name.clone()),
                 _ => Known::Nothing,
             };
-            pushed(git, moves.collect(), &known)
+            sent(git, moves.collect(), &known)
         }
         Question::Receive { lines } => {
             let lines = fields(lines, 3, "pre-receive")?;
             let moves = lines.into_iter().map(|line| (line[1].clone(), line[0].clone()));
-            pushed(git, moves.collect(), &Known::AllReferences)
+            sent(git, moves.collect(), &Known::AllReferences)
         }
         Question::Range { from, to } => {
             let to = entering::resolve(git, to)?;
             let from = if is_none(from) { None } else { entering::resolve(git, from).ok() };
-            pushed(git, vec![(to, from.unwrap_or_default())], &Known::Nothing)
+            sent(git, vec![(to, from.unwrap_or_default())], &Known::Nothing)
         }
-        Question::Files(paths) => named(git, paths),
+        Question::Files(paths) => Ok(Asked::Files(entering::staged(git)?, paths.clone())),
     }
 }
 
-fn staged(git: &Git<'_>) -> Result<Vec<Change>, Error> {
-    let files = entering::staged(git)?.into_iter().filter_map(|change| {
-        let new = change.new.filter(|new| matches!(new.mode, Mode::File | Mode::Executable))?;
-        let is_same = change.old.is_some_and(|old| old.id == new.id && old.mode != Mode::Symlink);
-        let is_empty = ObjectId::from_hex(EMPTY_BLOB.as_bytes()).is_ok_and(|empty| empty == new.id);
-        (!is_same && !is_empty).then_some(Change {
-            path: change.path,
-            blob: Some(new.id),
-            given: None,
-            may_be_known: true,
-        })
-    });
-    Ok(files.collect())
-}
-
 /// What these references bring: each with what it is, and what it was on the other side.
-fn pushed(git: &Git<'_>, moves: Vec<(String, String)>, known: &Known) -> Result<Changes, Error> {
+fn sent(git: &Git<'_>, moves: Vec<(String, String)>, known: &Known) -> Result<Asked, Error> {
     let moves: Vec<_> = moves.into_iter().filter(|(new, old)| !is_none(new) && new != old).collect();
     if moves.is_empty() {
-        return Ok(Changes::default());
+        return Ok(Asked::Sent(Sent::default(), Vec::new()));
     }
     let mut tips: Vec<String> = moves.iter().map(|(new, _)| new.clone()).collect();
     tips.sort();
@@ -93,32 +100,114 @@ fn pushed(git: &Git<'_>, moves: Vec<(String, String)>, known: &Known) -> Result<
         moves.into_iter().map(|(_, old)| old).filter(|old| !is_none(old)).collect();
     // What the other side has may never have been fetched.
     let without = entering::existing(git, without)?;
-    let files = entering::objects(git, &tips, &without, known)?;
-    let files = files.into_iter().map(|(blob, path)| Change {
-        path,
-        blob: Some(blob),
-        given: None,
-        may_be_known: false,
-    });
-    Ok(Changes { files: files.collect(), tips, is_index: false })
+    Ok(Asked::Sent(entering::sent(git, &tips, &without, known)?, tips))
 }
 
-/// The files that the framework names. On a commit it names what is staged, on `--all-files` everything.
-fn named(git: &Git<'_>, paths: &[OsString]) -> Result<Changes, Error> {
-    let mut staged: HashMap<_, _> =
-        staged(git)?.into_iter().map(|change| (change.path.clone(), change)).collect();
-    let mut files = Vec::with_capacity(paths.len());
-    for given in paths {
-        let path = BString::from(given.as_encoded_bytes());
-        let of_index = staged.remove(path.as_bstr());
-        files.push(of_index.unwrap_or(Change {
-            path,
-            blob: None,
-            given: Some(given.clone()),
-            may_be_known: false,
-        }));
+/// What is to be judged.
+pub(super) fn of(
+    git: &Git<'_>,
+    judge: &Judge<'_>,
+    treatments: &mut Treatments<'_>,
+    asked: Asked,
+) -> Result<Changes, Error> {
+    match asked {
+        Asked::Index(changes) => {
+            let files = staged(git, judge, treatments, &changes)?.into_iter().map(Change::Arrival).collect();
+            Ok(Changes { files, tips: Vec::new(), is_index: true })
+        }
+        Asked::Files(changes, paths) => {
+            let files = named(staged(git, judge, treatments, &changes)?, paths);
+            Ok(Changes { files, tips: Vec::new(), is_index: true })
+        }
+        Asked::Sent(sent, tips) => {
+            let files =
+                pushed(git, judge, treatments, sent, &tips)?.into_iter().map(Change::Arrival).collect();
+            Ok(Changes { files, tips, is_index: false })
+        }
     }
-    Ok(Changes { files, tips: Vec::new(), is_index: true })
+}
+
+fn staged(
+    git: &Git<'_>,
+    judge: &Judge<'_>,
+    treatments: &mut Treatments<'_>,
+    changes: &[ChangedPath],
+) -> Result<Vec<Arrival>, Error> {
+    let whole = || {
+        let head = entering::resolve(git, "HEAD^{tree}").ok();
+        let head = head.and_then(|head| ObjectId::from_hex(head.as_bytes()).ok());
+        Ok((head, judge.entries()?.to_vec()))
+    };
+    let mut arrivals = arrivals::of_index(treatments, changes, whole)?;
+    let empty = ObjectId::from_hex(EMPTY_BLOB.as_bytes()).ok();
+    arrivals.retain(|arrival| Some(arrival.version.id) != empty);
+    Ok(arrivals)
+}
+
+fn pushed(
+    git: &Git<'_>,
+    judge: &Judge<'_>,
+    treatments: &mut Treatments<'_>,
+    sent: Sent,
+    tips: &[String],
+) -> Result<Vec<Arrival>, Error> {
+    let Sent { commits, mut objects } = sent;
+    let is_known = |id: ObjectId| !objects.contains_key(&id);
+    let mut arrivals = arrivals::of_commits(treatments, &commits, &is_known, &Base::default())?;
+    for arrival in &arrivals {
+        objects.remove(&arrival.version.id);
+    }
+    objects.retain(|id, _| judge.is_blob(*id));
+    if objects.is_empty() {
+        return Ok(arrivals);
+    }
+    // What no commit puts anywhere: a tag may name a tree, or a blob.
+    let loose = |path: BString, version: Version, attributes| Arrival {
+        path,
+        version,
+        attributes,
+        before: None,
+        commit: None,
+        by: Vec::new(),
+    };
+    for tip in tips {
+        if entering::resolve(git, &format!("{tip}^{{commit}}")).is_ok() {
+            continue;
+        }
+        let Ok(tree) = entering::resolve(git, &format!("{tip}^{{tree}}")) else { continue };
+        let Ok(tree) = ObjectId::from_hex(tree.as_bytes()) else { continue };
+        for (path, version) in treatments.trees.files_below(tree, "".into())? {
+            if version.mode != Mode::Submodule {
+                let attributes = treatments.attributes(Origin::Tree(tree), path.as_bstr())?;
+                objects.remove(&version.id);
+                arrivals.push(loose(path, version, Speaking::These(attributes)));
+            }
+        }
+    }
+    let rest =
+        objects.into_iter().map(|(id, path)| loose(path, Version { mode: Mode::File, id }, Speaking::Nobody));
+    arrivals.extend(rest);
+    Ok(arrivals)
+}
+
+/// The files that the framework names. On a commit it names what is staged, but no links; on `--all-files` everything. What
+/// staged attributes files speak of in another way than before is judged, too.
+fn named(staged: Vec<Arrival>, paths: Vec<OsString>) -> Vec<Change> {
+    let names: HashSet<BString> = paths.iter().map(|path| path.as_encoded_bytes().into()).collect();
+    let mut of_path: HashMap<BString, Arrival> = HashMap::new();
+    let mut files = Vec::with_capacity(paths.len());
+    for arrival in staged {
+        if names.contains(&arrival.path) {
+            of_path.insert(arrival.path.clone(), arrival);
+        } else if arrival.before.is_some() || arrival.version.mode == Mode::Symlink {
+            files.push(Change::Arrival(arrival));
+        }
+    }
+    for given in paths {
+        let of_index = of_path.remove(given.as_encoded_bytes().as_bstr());
+        files.push(of_index.map_or(Change::Given(given), Change::Arrival));
+    }
+    files
 }
 
 /// The words of each line.

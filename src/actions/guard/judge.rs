@@ -12,19 +12,21 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, ByteSlice as _};
 
+use super::super::arrivals::{Arrival, Speaking};
+use super::super::checkouts::{Blob, Checkouts, Converted};
 use super::super::{Error, names};
 use super::{Finding, State};
 use crate::git::{Git, command, entering};
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::{Pointer, Store, pointer};
 use crate::read_at::{FileSource, ReadAt, Reader};
-use crate::repo::{Database, Entry, Filter, Found, Mode, ObjectId, Repo};
+use crate::repo::{Database, Entry, Filter, Found, Mode, ObjectId, Repo, Version};
 use crate::scan::{self, Limits, Report};
 
 /// A blob to this length is read whole.
 const SMALL: u64 = 16 << 20;
 /// A blob to this length is read whole if its first bytes do not say what it is.
-const WHOLE: u64 = 256 << 20;
+pub(super) const WHOLE: u64 = 256 << 20;
 /// A file of exceptions has some lines, not more.
 const MAX_ALLOW: u64 = 16 << 20;
 
@@ -34,6 +36,7 @@ pub(super) struct Judged {
     /// Is it anything but clean?
     pub(super) is_worth_a_word: bool,
     pub(super) is_by_name: bool,
+    /// Is it no news if `HEAD` has the blob?
     pub(super) may_be_known: bool,
     content: Bytes,
 }
@@ -72,7 +75,7 @@ impl Judged {
 pub(super) struct Judge<'a> {
     git: &'a Git<'a>,
     repo: &'a Repo,
-    database: Database,
+    pub(super) database: Database,
     store: Store,
     entries: OnceCell<Vec<Entry>>,
     limits: Limits,
@@ -98,7 +101,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The index. A long one takes longer to read than most blobs to judge, so it is only read if need be.
-    fn entries(&self) -> Result<&[Entry], Error> {
+    pub(super) fn entries(&self) -> Result<&[Entry], Error> {
         if self.entries.get().is_none() {
             let _first =
                 self.entries.set(if self.repo.is_bare() { Vec::new() } else { self.repo.entries()? });
@@ -117,15 +120,27 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Is it a blob? One that is not here may be.
+    pub(super) fn is_blob(&self, id: ObjectId) -> bool {
+        self.database.is_blob(id)
+    }
+
     /// Judges a file that was named: as the index has it, or as it is in the work tree.
-    pub(super) fn named(&mut self, cwd: &Path, given: &OsStr) -> Result<Option<Judged>, Error> {
+    pub(super) fn named(
+        &mut self,
+        cwd: &Path,
+        given: &OsStr,
+        checkouts: &mut Checkouts<'_>,
+    ) -> Result<Option<Judged>, Error> {
         let path = self.repo.path_of(cwd, given)?;
         if let Some(entry) = self.entry(path.as_bstr())? {
-            let (mode, id) = (entry.mode, entry.id);
-            return match mode {
-                Mode::File | Mode::Executable => self.blob(path.as_bstr(), id),
-                Mode::Symlink | Mode::Submodule => Ok(None),
-            };
+            let version = Version { mode: entry.mode, id: entry.id };
+            if version.mode == Mode::Submodule {
+                return Ok(None);
+            }
+            let (attributes, by) = (Speaking::Index, Vec::new());
+            let arrival = Arrival { path, version, attributes, before: None, commit: None, by };
+            return self.arrival(&arrival, checkouts);
         }
         let file = self.repo.target(path.as_bstr())?.path();
         let failed = |source| Error::Io { what: "read", path: file.clone(), source };
@@ -141,17 +156,69 @@ impl<'a> Judge<'a> {
         Ok(None)
     }
 
-    /// Judges a blob; `None` if it is a tree.
-    pub(super) fn blob(&mut self, path: &BStr, blob: ObjectId) -> Result<Option<Judged>, Error> {
-        match self.database.find(blob, SMALL)? {
-            Found::Blob(bytes) if bytes.len() < pointer::MAX_LEN => {
-                self.small(path, Some(blob), bytes).map(Some)
+    /// Judges a version of a file, and what checkouts make of it; `None` if there is nothing to judge.
+    pub(super) fn arrival(
+        &mut self,
+        arrival: &Arrival,
+        checkouts: &mut Checkouts<'_>,
+    ) -> Result<Option<Judged>, Error> {
+        let (path, id) = (arrival.path.as_bstr(), arrival.version.id);
+        let judged = match self.database.find(id, SMALL)? {
+            Found::Blob(bytes) => self.whole(arrival, bytes, checkouts)?,
+            Found::Large(size) => {
+                let head = match self.database.prefix(id, scan::HEAD) {
+                    Some(head) => head,
+                    None => entering::head_of(self.git, id, scan::HEAD)?,
+                };
+                let judged = match arrival.before {
+                    None => Some(self.large(path, id, size, &head)?),
+                    Some(_) => None,
+                };
+                match judged {
+                    Some(judged) if judged.is_worth_a_word => Some(judged),
+                    judged => {
+                        let worst = checkouts.worst(arrival, Blob::Head(&head, size))?;
+                        worst.map(|worst| converted(path, id, worst)).or(judged)
+                    }
+                }
             }
-            Found::Blob(bytes) => self.content(path, Some(blob), Bytes::Memory(bytes)).map(Some),
-            Found::Large(size) => self.large(path, blob, size).map(Some),
-            Found::Other => Ok(None),
-            Found::Missing => Ok(Some(by_name(path, Some(blob), None, "its content is not in this clone"))),
+            Found::Other => None,
+            Found::Missing => Some(by_name(path, Some(id), None, "its content is not in this clone")),
+        };
+        Ok(judged.map(|mut judged| {
+            judged.finding.commit = arrival.commit;
+            judged.finding.attributes.clone_from(&arrival.by);
+            judged
+        }))
+    }
+
+    /// A blob that is in memory.
+    fn whole(
+        &mut self,
+        arrival: &Arrival,
+        bytes: Vec<u8>,
+        checkouts: &mut Checkouts<'_>,
+    ) -> Result<Option<Judged>, Error> {
+        let (path, id) = (arrival.path.as_bstr(), arrival.version.id);
+        // A link that is checked out as a file has its text, whatever that is.
+        let is_link = arrival.version.mode == Mode::Symlink;
+        let is_pointer = || matches!(Pointer::parse(&bytes), Ok(_) | Err(pointer::Error::Extension { .. }));
+        if !is_link && bytes.len() < pointer::MAX_LEN && is_pointer() {
+            // Its own text is none of a pickle, in whatever encoding.
+            let is_new = arrival.before.is_none() || checkouts.becomes_lfs(arrival)?;
+            return is_new.then(|| self.small(path, Some(id), bytes)).transpose();
         }
+        if arrival.before.is_some() {
+            let worst = checkouts.worst(arrival, Blob::Whole(&bytes))?;
+            return Ok(worst.map(|worst| converted(path, id, worst)));
+        }
+        let judged = self.content(path, Some(id), Bytes::Memory(bytes))?;
+        if judged.is_worth_a_word {
+            return Ok(Some(judged));
+        }
+        let Bytes::Memory(bytes) = &judged.content else { return Ok(Some(judged)) };
+        let worst = checkouts.worst(arrival, Blob::Whole(bytes))?;
+        Ok(Some(worst.map_or(judged, |worst| converted(path, id, worst))))
     }
 
     /// A file that may be a pointer.
@@ -218,13 +285,9 @@ impl<'a> Judge<'a> {
     }
 
     /// A blob that is too long to be read for nothing.
-    fn large(&mut self, path: &BStr, blob: ObjectId, size: u64) -> Result<Judged, Error> {
-        let head = match self.database.prefix(blob, scan::HEAD) {
-            Some(head) => head,
-            None => entering::head_of(self.git, blob, scan::HEAD)?,
-        };
-        let by_head = scan::scan_head(&head, size, &self.limits);
-        let beside = self.beside(path, size).filter(|file| starts_with(file, &head));
+    fn large(&mut self, path: &BStr, blob: ObjectId, size: u64, head: &[u8]) -> Result<Judged, Error> {
+        let by_head = scan::scan_head(head, size, &self.limits);
+        let beside = self.beside(path, size).filter(|file| starts_with(file, head));
         // Its last bytes are beyond the head. Only what they add is worth the reading of the index.
         let is_clean = |report: &Report| report.verdict == scan::Verdict::Clean;
         let adds = |file| !scan::scan(file, &self.limits).is_ok_and(|report| is_clean(&report));
@@ -292,8 +355,25 @@ fn judged(path: &BStr, blob: Option<ObjectId>, size: u64, report: Report, conten
         blob,
         reason: report.reason.clone().filter(|_| !report.holds_pickle()),
         report: Some(report),
+        checkout: None,
+        commit: None,
+        attributes: Vec::new(),
     };
-    Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: false, content }
+    Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: true, content }
+}
+
+/// What a checkout makes of a blob, which is worse than the blob. No name says that it is something else.
+fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Judged {
+    let Converted { by, report, size, oid } = converted;
+    let mut judged = judged(path, Some(blob), size.unwrap_or_default(), report, Bytes::None);
+    if judged.finding.state == State::Unseen {
+        judged.finding.state = State::Unchecked;
+    }
+    (judged.finding.size, judged.finding.oid) = (size, oid);
+    judged.finding.checkout = Some(by);
+    // HEAD may have the blob, and no checkout that makes this of it.
+    judged.may_be_known = false;
+    judged
 }
 
 fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Pointer>, reason: &str) -> Judged {
@@ -306,7 +386,10 @@ fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Pointer>, reason
         blob,
         report: None,
         reason: Some(reason.to_owned()),
+        checkout: None,
+        commit: None,
+        attributes: Vec::new(),
     };
     let is_worth_a_word = names::is_pickle_like(path);
-    Judged { finding, is_worth_a_word, is_by_name: true, may_be_known: false, content: Bytes::None }
+    Judged { finding, is_worth_a_word, is_by_name: true, may_be_known: true, content: Bytes::None }
 }

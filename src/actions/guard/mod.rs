@@ -22,12 +22,14 @@ use bstr::{BString, ByteSlice as _};
 
 pub use allow::{Broken, FILE as ALLOW_FILE, quoted as quoted_path};
 
+use super::checkouts::Checkouts;
 use super::{Error, Reporter};
 use crate::git::{self, Git};
 use crate::hash::Oid;
 use crate::repo::{ObjectId, Repo};
 use crate::scan::{Report, Verdict};
 use allow::{Allow, BrokenLine};
+use changes::Change;
 use judge::{Judge, Judged};
 
 /// What is asked, and on whose behalf.
@@ -95,6 +97,12 @@ pub struct Finding {
     pub report: Option<Report>,
     /// Why nobody could look into it.
     pub reason: Option<String>,
+    /// What is done to the blob in a checkout, where that is what was judged, and not the blob.
+    pub checkout: Option<String>,
+    /// The commit that brings it to a push.
+    pub commit: Option<ObjectId>,
+    /// The attributes files whose change brings it.
+    pub attributes: Vec<BString>,
 }
 
 impl Finding {
@@ -147,12 +155,16 @@ pub fn guard(cwd: &Path, question: &Question, reporter: &dyn Reporter) -> Result
     let tell = |line: &[OsString]| reporter.command(line);
     let git = Git::in_hook(cwd)?;
     let git = git.observed(Some(&tell));
-    let changes = changes::of(&git, question)?;
-    if changes.files.is_empty() {
+    let asked = changes::ask(&git, question)?;
+    if asked.is_empty() {
         return Ok(Guarded::default());
     }
     let repo = Repo::discover_for_hook(cwd)?.ok_or(Error::NotInRepository)?;
-    let mut guard = Guard::new(&git, &repo)?;
+    let mut guard = Guard::new(&git, &repo, reporter)?;
+    let changes = changes::of(&git, &guard.judge, &mut guard.checkouts.treatments, asked)?;
+    if changes.files.is_empty() {
+        return Ok(Guarded::default());
+    }
     guard.judge(&changes, cwd, reporter)
 }
 
@@ -160,11 +172,14 @@ struct Guard<'a> {
     git: &'a Git<'a>,
     repo: &'a Repo,
     judge: Judge<'a>,
+    checkouts: Checkouts<'a>,
 }
 
 impl<'a> Guard<'a> {
-    fn new(git: &'a Git<'a>, repo: &'a Repo) -> Result<Self, Error> {
-        Ok(Self { git, repo, judge: Judge::new(git, repo)? })
+    fn new(git: &'a Git<'a>, repo: &'a Repo, reporter: &'a dyn Reporter) -> Result<Self, Error> {
+        let judge = Judge::new(git, repo)?;
+        let checkouts = Checkouts::new(git, repo, judge.database.clone(), reporter).of_at_most(judge::WHOLE);
+        Ok(Self { git, repo, judge, checkouts })
     }
 
     fn judge(
@@ -181,16 +196,20 @@ impl<'a> Guard<'a> {
             if reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
-            changes_allow |= change.path.as_slice() == allow_path.as_bytes();
-            let found = match (&change.given, change.blob) {
-                (Some(given), _) => self.judge.named(cwd, given)?,
-                (None, Some(blob)) => self.judge.blob(change.path.as_bstr(), blob)?,
-                (None, None) => None,
+            let found = match change {
+                Change::Given(given) => {
+                    changes_allow |= given.as_encoded_bytes() == allow_path.as_bytes();
+                    self.judge.named(cwd, given, &mut self.checkouts)?
+                }
+                Change::Arrival(arrival) => {
+                    changes_allow |= arrival.path == allow_path.as_bytes();
+                    self.judge.arrival(arrival, &mut self.checkouts)?
+                }
             };
             let Some(mut found) = found else { continue };
             answer.files += 1;
             answer.by_name += usize::from(found.finding.report.is_none() && found.is_by_name);
-            found.may_be_known = change.may_be_known;
+            found.may_be_known &= changes.is_index && matches!(change, Change::Arrival(_));
             if found.is_worth_a_word {
                 judged.push(found);
             }

@@ -145,8 +145,10 @@ fn what(finding: &Finding) -> String {
         Some(_) => "cannot be looked into",
     };
     let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+    let checkout = finding.checkout.as_ref();
+    let checkout = checkout.map(|by| format!(", as a checkout writes it: {}", sanitize::text(by)));
     let calls = finding.dangerous().map(|global| format!(", which calls `{}`", sanitize::text(&global)));
-    format!("{kind}{facts}{}", calls.unwrap_or_default())
+    format!("{kind}{facts}{}{}", calls.unwrap_or_default(), checkout.unwrap_or_default())
 }
 
 fn report(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> Report {

@@ -76,6 +76,9 @@ fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
     facts.extend(scanned.pointer.map(|_| "Git LFS".to_owned()));
     let facts = styled(DIM, &format!("({})", facts.join(", ")));
     let mut lines = format!("{} {} {facts}", verdict(report.verdict), styled(STRONG, &path));
+    if let Some(checkout) = &scanned.checkout {
+        let _ = write!(lines, "\n            as a checkout writes it: {}", sanitize::text(checkout));
+    }
     if let Some(reason) = &report.reason {
         let _ = write!(lines, "\n            {}", sanitize::text(reason));
     }

@@ -30,6 +30,9 @@ pub(in crate::cli) fn finding(finding: &Finding) -> String {
         "blob": finding.blob.map(|blob| blob.to_string()),
         "dangerous": finding.dangerous(),
         "reason": why.or(finding.reason.as_ref()),
+        "checkout": finding.checkout,
+        "commit": finding.commit.map(|commit| commit.to_string()),
+        "attributes": finding.attributes.iter().map(path).collect::<Vec<_>>(),
     }))
 }
 

@@ -309,7 +309,7 @@ fn overridden(path: &BString, by: Option<Decides>) -> Error {
 }
 
 /// The directories of a path, the top (empty) first.
-fn directories(path: &BStr) -> impl Iterator<Item = &BStr> {
+pub(super) fn directories(path: &BStr) -> impl Iterator<Item = &BStr> {
     let below = path.find_iter(b"/").map(|at| path.get(..at).unwrap_or_default().as_bstr());
     std::iter::once(BStr::new("")).chain(below)
 }

@@ -1,0 +1,300 @@
+//! [`Arrival`]: a version of a file that comes, with the attributes files that say what a checkout makes of it, and what
+//! was there before.
+//!
+//! ```text
+//! index against HEAD, commits ─▶ changed paths ─▶ Arrival
+//!                             └▶ changed attributes files ─▶ each path that they speak of in another way ─▶ Arrival
+//! ```
+//!
+//! Invariant: a blob is left out only where it, and all that checkouts make of it at that path, was there before. Nothing is
+//! read but trees and attributes files, and nothing is fetched.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::Error;
+use crate::git::entering::Commit;
+use crate::repo::{
+    Attributes, ChangedPath, Conversion, Entry, Mode, ObjectId, Origin, Treatment, Treatments, Version,
+};
+
+/// A version of a file that comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Arrival {
+    /// From the top.
+    pub(super) path: BString,
+    pub(super) version: Version,
+    pub(super) attributes: Speaking,
+    /// The blob was there, and checkouts made that of it; `None` if it comes, too.
+    pub(super) before: Option<Vec<Conversion>>,
+    /// The commit that brings it, the first one.
+    pub(super) commit: Option<ObjectId>,
+    /// The attributes files whose change brings it.
+    pub(super) by: Vec<BString>,
+}
+
+/// Who says what a checkout makes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Speaking {
+    /// The attributes files of the index, which is read if need be.
+    Index,
+    /// These.
+    These(Attributes),
+    /// Nobody: no commit puts the file anywhere.
+    Nobody,
+}
+
+/// What a range of commits starts from.
+#[derive(Debug, Default)]
+pub(super) struct Base {
+    /// Its tree.
+    pub(super) tree: Option<ObjectId>,
+    /// What it has.
+    pub(super) files: HashMap<BString, Version>,
+}
+
+/// What the index has and `HEAD` has not, or not so. `whole` is asked for the tree of `HEAD`, if there is one, and all of the
+/// index, if attributes files changed.
+pub(super) fn of_index(
+    treatments: &mut Treatments<'_>,
+    changes: &[ChangedPath],
+    whole: impl FnOnce() -> Result<(Option<ObjectId>, Vec<Entry>), Error>,
+) -> Result<Vec<Arrival>, Error> {
+    let mut arrivals: Vec<_> =
+        changes.iter().filter_map(|change| new(change, Speaking::Index, None)).collect();
+    let by = attributes_files(changes);
+    if by.is_empty() {
+        return Ok(arrivals);
+    }
+    let (Some(head), entries) = whole()? else { return Ok(arrivals) };
+    let judged: HashSet<&BStr> = changes.iter().map(|change| change.path.as_ref()).collect();
+    for entry in entries {
+        let path = entry.path.as_bstr();
+        if entry.stage != 0 || entry.intent_to_add || judged.contains(path) || !is_below(path, &by) {
+            continue;
+        }
+        let version = Version { mode: entry.mode, id: entry.id };
+        let now = treatments.attributes(Origin::Index, path)?;
+        if let Some(before) = treated_before(treatments, path, version, (Origin::Tree(head), now))? {
+            let before = Some(before);
+            let attributes = Speaking::Index;
+            arrivals.push(Arrival {
+                path: entry.path,
+                version,
+                attributes,
+                before,
+                commit: None,
+                by: by.clone(),
+            });
+        }
+    }
+    Ok(arrivals)
+}
+
+/// What commits bring, the latest first. `is_known` says of a blob that it was there, `base` what was at the paths.
+pub(super) fn of_commits(
+    treatments: &mut Treatments<'_>,
+    commits: &[Commit],
+    is_known: &dyn Fn(ObjectId) -> bool,
+    base: &Base,
+) -> Result<Vec<Arrival>, Error> {
+    let mut all = Arrivals { list: Vec::new(), seen: HashMap::new() };
+    for commit in commits {
+        let others = commit.parents.iter().skip(1).map(|parent| treatments.trees.tree_of(*parent));
+        let others: Vec<_> = others.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let mut step = Step { treatments, commit, others, base };
+        for change in &commit.changes {
+            if let Some(arrival) = step.changed(change, is_known)? {
+                all.add(arrival);
+            }
+        }
+        for arrival in step.spoken_of()? {
+            all.add(arrival);
+        }
+    }
+    Ok(all.list)
+}
+
+/// What came so far, each once.
+struct Arrivals {
+    list: Vec<Arrival>,
+    seen: HashMap<Key, usize>,
+}
+
+/// What is one arrival, whichever commit brings it.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    path: BString,
+    version: Version,
+    attributes: Speaking,
+    before: Option<Vec<Conversion>>,
+}
+
+impl Arrivals {
+    fn add(&mut self, arrival: Arrival) {
+        let Arrival { path, version, attributes, before, .. } = arrival.clone();
+        let at = *self.seen.entry(Key { path, version, attributes, before }).or_insert(self.list.len());
+        if let Some(known) = self.list.get_mut(at) {
+            // An earlier one brings it.
+            (known.commit, known.by) = (arrival.commit, arrival.by);
+        } else {
+            self.list.push(arrival);
+        }
+    }
+}
+
+/// One commit.
+struct Step<'a, 'r> {
+    treatments: &'a mut Treatments<'r>,
+    commit: &'a Commit,
+    /// The trees of what is merged.
+    others: Vec<ObjectId>,
+    base: &'a Base,
+}
+
+impl Step<'_, '_> {
+    /// A path that it changes.
+    fn changed(
+        &mut self,
+        change: &ChangedPath,
+        is_known: &dyn Fn(ObjectId) -> bool,
+    ) -> Result<Option<Arrival>, Error> {
+        let path = change.path.as_bstr();
+        let attributes = self.treatments.attributes(Origin::Tree(self.commit.tree), path)?;
+        let Some(mut arrival) = new(change, Speaking::These(attributes), Some(self.commit.id)) else {
+            return Ok(None);
+        };
+        if self.is_merged(path, arrival.version, attributes)? {
+            return Ok(None);
+        }
+        if let Some(tree) = self.base.tree
+            && self.base.files.get(path) == Some(&arrival.version)
+        {
+            let before =
+                treated_before(self.treatments, path, arrival.version, (Origin::Tree(tree), attributes))?;
+            let Some(before) = before else { return Ok(None) };
+            arrival.before = Some(before);
+        } else if is_known(arrival.version.id) {
+            if arrival.version.mode == Mode::Symlink {
+                return Ok(None);
+            }
+            // It may have been under a name of which other attributes files speak, or none.
+            arrival.before = Some(vec![Conversion::none()]);
+        }
+        Ok(Some(arrival))
+    }
+
+    /// The paths that it leaves as they are, and of which its attributes files speak in another way.
+    fn spoken_of(&mut self) -> Result<Vec<Arrival>, Error> {
+        let by = attributes_files(&self.commit.changes);
+        let Some(parent) = self.commit.parents.first().filter(|_| !by.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        // Where history is cut off, all of a commit is new.
+        let Some(parent) = self.treatments.trees.tree_of(*parent)? else { return Ok(Vec::new()) };
+        let changed: HashSet<&BStr> = self.commit.changes.iter().map(|change| change.path.as_ref()).collect();
+        let mut arrivals = Vec::new();
+        for dir in directories(&by) {
+            for (path, version) in self.treatments.trees.files_below(self.commit.tree, dir.as_ref())? {
+                let name = path.as_bstr();
+                if changed.contains(name) {
+                    continue;
+                }
+                let now = self.treatments.attributes(Origin::Tree(self.commit.tree), name)?;
+                if self.is_merged(name, version, now)? {
+                    continue;
+                }
+                let mut then = Origin::Tree(parent);
+                if let Some(tree) = self.base.tree
+                    && self.base.files.get(name) == Some(&version)
+                {
+                    then = Origin::Tree(tree);
+                }
+                if let Some(before) = treated_before(self.treatments, name, version, (then, now))? {
+                    arrivals.push(Arrival {
+                        path,
+                        version,
+                        attributes: Speaking::These(now),
+                        before: Some(before),
+                        commit: Some(self.commit.id),
+                        by: by.clone(),
+                    });
+                }
+            }
+        }
+        Ok(arrivals)
+    }
+
+    /// Comes it with what is merged, which is a commit of its own?
+    fn is_merged(&mut self, path: &BStr, version: Version, attributes: Attributes) -> Result<bool, Error> {
+        for tree in self.others.clone() {
+            if self.treatments.trees.file_at(tree, path)? == Some(version)
+                && self.treatments.attributes(Origin::Tree(tree), path)? == attributes
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The new version of a path: of a file or a link, unless only its mode changes.
+fn new(change: &ChangedPath, attributes: Speaking, commit: Option<ObjectId>) -> Option<Arrival> {
+    let version = change.new.filter(|new| new.mode != Mode::Submodule)?;
+    let is_link = |version: &Version| version.mode == Mode::Symlink;
+    // The content of a link is that of a file with less done to it.
+    let is_same = change.old.is_some_and(|old| old.id == version.id && (!is_link(&old) || is_link(&version)));
+    let by = Vec::new();
+    (!is_same).then(|| Arrival { path: change.path.clone(), version, attributes, before: None, commit, by })
+}
+
+/// What checkouts made of a file before, if these attributes let them make anything else of it.
+fn treated_before(
+    treatments: &mut Treatments<'_>,
+    path: &BStr,
+    version: Version,
+    (before, now): (Origin, Attributes),
+) -> Result<Option<Vec<Conversion>>, Error> {
+    if !matches!(version.mode, Mode::File | Mode::Executable) {
+        return Ok(None);
+    }
+    let then = treatments.attributes(before, path)?;
+    if then == now {
+        return Ok(None);
+    }
+    let (then, now) = (treatments.of(then, path), treatments.of(now, path));
+    Ok(match then {
+        _ if then == now => None,
+        Treatment::Clear(then) => Some(then),
+        Treatment::Unclear { .. } => Some(vec![Conversion::none()]),
+    })
+}
+
+/// The attributes files among the changed paths, in letters of whatever case.
+fn attributes_files(changes: &[ChangedPath]) -> Vec<BString> {
+    let is_one = |path: &BStr| {
+        path.rsplit_str("/").next().is_some_and(|name| name.eq_ignore_ascii_case(b".gitattributes"))
+    };
+    let paths = changes.iter().map(|change| &change.path);
+    paths.filter(|path| is_one(path.as_bstr())).cloned().collect()
+}
+
+/// The directories of these files, without those that are below others.
+fn directories(files: &[BString]) -> Vec<BString> {
+    let dirs: BTreeSet<BString> = files
+        .iter()
+        .map(|file| file.rsplit_once_str("/").map_or(BString::default(), |(dir, _)| dir.into()))
+        .collect();
+    let is_inside =
+        |dir: &BString| dirs.iter().any(|other| other != dir && is_in(dir.as_ref(), other.as_ref()));
+    dirs.iter().filter(|dir| !is_inside(dir)).cloned().collect()
+}
+
+fn is_below(path: &BStr, files: &[BString]) -> bool {
+    directories(files).iter().any(|dir| is_in(path, dir.as_ref()))
+}
+
+fn is_in(path: &BStr, dir: &BStr) -> bool {
+    dir.is_empty() || path.strip_prefix(dir.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+}

@@ -1,0 +1,242 @@
+//! Versions of files: those of the work tree, the index, a commit, a range of commits; and what checkouts make of them.
+//!
+//! Invariant: nothing is fetched; a blob that is not here, and what is made of it, is said to be missing. A large blob is never
+//! held in memory.
+
+use std::fs;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::super::Error;
+use super::super::arrivals::{self, Arrival, Base, Speaking};
+use super::super::checkouts::{Blob, Checkouts};
+use super::super::content::LocalFile;
+use super::{Scan, Seen};
+use crate::git::{Git, entering, history};
+use crate::lfs::{Pointer, pointer};
+use crate::read_at::{FileSource, ReadAt as _};
+use crate::repo::{Entry, Mode, ObjectId, Origin, Repo, Version};
+use crate::scan::{HEAD, Report, Verdict, scan_head};
+
+/// A blob of at most so many bytes is read at once.
+const SMALL: u64 = 16 << 20;
+
+pub(super) struct Versions<'a, 'b> {
+    scan: &'a mut Scan<'b>,
+    repo: &'a Repo,
+    git: &'a Git<'a>,
+    checkouts: Checkouts<'a>,
+}
+
+impl<'a, 'b: 'a> Versions<'a, 'b> {
+    pub(super) fn new(scan: &'a mut Scan<'b>, repo: &'a Repo, git: &'a Git<'a>) -> Result<Self, Error> {
+        let checkouts = Checkouts::new(git, repo, repo.database(&[])?, scan.reporter);
+        Ok(Self { scan, repo, git, checkouts })
+    }
+
+    // ---- what is looked at
+
+    /// The tracked files, as the work tree has them.
+    pub(super) fn tracked(&mut self) -> Result<(), Error> {
+        let mut last = None;
+        for entry in self.repo.entries()?.into_iter().filter(is_file) {
+            if last.as_ref() == Some(&entry.path) {
+                continue;
+            }
+            let seen = match LocalFile::work_tree(self.repo, entry.path.as_ref(), None) {
+                Ok(source) => self.scan.source(&source),
+                // A sparse checkout leaves it out.
+                Err(Error::NotFound) => self.version(&of_index(&entry)),
+                Err(error) => Err(error),
+            };
+            self.scan.told(entry.path.clone(), (None, None), seen)?;
+            last = Some(entry.path);
+        }
+        Ok(())
+    }
+
+    /// The index.
+    pub(super) fn staged(&mut self) -> Result<(), Error> {
+        let is_there = |entry: &Entry| entry.mode != Mode::Submodule && !entry.intent_to_add;
+        for entry in self.repo.entries()?.into_iter().filter(is_there) {
+            let seen = self.entry(&entry);
+            self.scan.told(entry.path, (Some(entry.id), None), seen)?;
+        }
+        Ok(())
+    }
+
+    /// A tree.
+    pub(super) fn tree(&mut self, tree: &str) -> Result<(), Error> {
+        let files = history::tree(self.git, tree)?;
+        let origin = ObjectId::from_hex(tree.as_bytes()).map(Origin::Tree);
+        for (path, version) in files.into_iter().filter(|(_, version)| version.mode != Mode::Submodule) {
+            let attributes = match origin {
+                Ok(origin) => Speaking::These(self.checkouts.treatments.attributes(origin, path.as_bstr())?),
+                Err(_) => Speaking::Nobody,
+            };
+            let (before, commit, by) = (None, None, Vec::new());
+            self.arrival(Arrival { path, version, attributes, before, commit, by })?;
+        }
+        Ok(())
+    }
+
+    /// What the commits that `to` has and `from` has not bring. What `from` has at the same path is no news.
+    pub(super) fn range(&mut self, from: Option<&str>, to: &str) -> Result<(), Error> {
+        let commits = entering::commits_between(self.git, from, to)?;
+        let base = match from {
+            Some(from) => {
+                let tree = entering::resolve(self.git, &format!("{from}^{{tree}}"))?;
+                let files = history::tree(self.git, &tree)?.into_iter().collect();
+                Base { tree: ObjectId::from_hex(tree.as_bytes()).ok(), files }
+            }
+            None => Base::default(),
+        };
+        let treatments = &mut self.checkouts.treatments;
+        for arrival in arrivals::of_commits(treatments, &commits, &|_| false, &base)? {
+            self.arrival(arrival)?;
+        }
+        Ok(())
+    }
+
+    fn arrival(&mut self, arrival: Arrival) -> Result<(), Error> {
+        let seen = self.version(&arrival);
+        // The blob was there; it is worth a word if a checkout makes something of it that was not.
+        let is_old = |seen: &Seen| seen.checkout.is_none() && seen.report.verdict == Verdict::Clean;
+        if arrival.before.is_some() && seen.as_ref().is_ok_and(is_old) {
+            return Ok(());
+        }
+        self.scan.told(arrival.path, (Some(arrival.version.id), arrival.commit), seen)
+    }
+
+    // ---- the content of one file
+
+    /// A file of the index: the object behind its pointer, or the work-tree file where git takes that for the same.
+    fn entry(&mut self, entry: &Entry) -> Result<Seen, Error> {
+        let arrival = of_index(entry);
+        let size = match self.repo.blob_size(entry.id)? {
+            Some(size) if size > SMALL => size,
+            _ => match self.version(&arrival) {
+                Err(Error::NoObject { size, .. }) => size,
+                seen => return seen,
+            },
+        };
+        let target = self.repo.target(entry.path.as_ref())?;
+        if entry.is_unchanged(&target.path())
+            && let Ok(source) = LocalFile::work_tree(self.repo, entry.path.as_ref(), None)
+            && source.file.len() == size
+        {
+            let seen = self.scan.source(&source)?;
+            return self.with_checkouts(&arrival, seen);
+        }
+        self.version(&arrival)
+    }
+
+    /// A version: what its blob is, or the object behind its pointer; or what a checkout makes of it, if that is worse.
+    fn version(&mut self, arrival: &Arrival) -> Result<Seen, Error> {
+        let id = arrival.version.id;
+        let size = self.repo.blob_size(id)?.ok_or(crate::repo::Error::MissingBlob { id })?;
+        let none = Seen { pointer: None, size: Some(size), report: Report::default(), checkout: None };
+        if size > SMALL {
+            let seen = match arrival.before {
+                None => Seen { report: self.large_blob(id, size)?, ..none },
+                Some(_) => none,
+            };
+            return self.with_checkouts(arrival, seen);
+        }
+        let content = self.repo.blob(id, SMALL)?;
+        let is_link = arrival.version.mode == Mode::Symlink;
+        let is_short = content.len() < pointer::MAX_LEN;
+        let pointer = if is_short && !is_link { Pointer::parse(&content).ok() } else { None };
+        if let Some(pointer) = pointer {
+            // Its own text is none of a pickle, in whatever encoding.
+            if arrival.before.is_some() && !self.checkouts.becomes_lfs(arrival)? {
+                return Ok(none);
+            }
+            return self.scan.source(&LocalFile::object(Some(self.repo), BStr::new(""), pointer)?);
+        }
+        let seen = match arrival.before {
+            None => Seen { report: self.scan.content(&content, Path::new(""))?, ..none },
+            Some(_) => none,
+        };
+        self.or_checkout(arrival, seen, Blob::Whole(&content))
+    }
+
+    /// What a checkout makes of a long blob, or of one that was looked at elsewhere, if that is worse than what was seen.
+    fn with_checkouts(&mut self, arrival: &Arrival, seen: Seen) -> Result<Seen, Error> {
+        let id = arrival.version.id;
+        let Some(size) = self.repo.blob_size(id)?.filter(|size| *size > SMALL) else { return Ok(seen) };
+        if seen.report.verdict == Verdict::Dangerous {
+            return Ok(seen);
+        }
+        let head = entering::head_of(self.git, id, HEAD)?;
+        self.or_checkout(arrival, seen, Blob::Head(&head, size))
+    }
+
+    fn or_checkout(&mut self, arrival: &Arrival, seen: Seen, blob: Blob<'_>) -> Result<Seen, Error> {
+        if seen.report.verdict == Verdict::Dangerous {
+            return Ok(seen);
+        }
+        let worst = self.checkouts.worst(arrival, blob)?;
+        Ok(match worst.filter(|worst| worst.report.verdict > seen.report.verdict) {
+            None => seen,
+            Some(worst) => {
+                Seen { pointer: None, size: worst.size, report: worst.report, checkout: Some(worst.by) }
+            }
+        })
+    }
+
+    /// A blob that is too large for memory: by its first bytes, or by way of a file without a name.
+    fn large_blob(&self, id: ObjectId, size: u64) -> Result<Report, Error> {
+        let mut head = Vec::new();
+        let mut decided = None;
+        let mut file = None;
+        let command = self.git.command("cat-file").args(["blob".to_owned(), id.to_string()]);
+        command.env("GIT_NO_LAZY_FETCH", "1").stream(|piece| {
+            if self.scan.reporter.is_interrupted() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if let Some(file) = &mut file {
+                fs::File::write_all(file, piece)?;
+                return Ok(ControlFlow::Continue(()));
+            }
+            head.extend_from_slice(piece);
+            if head.len() < HEAD {
+                return Ok(ControlFlow::Continue(()));
+            }
+            decided = scan_head(&head, size, &self.scan.limits);
+            if decided.is_some() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let mut rest = tempfile::tempfile()?;
+            rest.write_all(&head)?;
+            file = Some(rest);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if self.scan.reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        match (decided, file) {
+            (Some(report), _) => Ok(report),
+            (None, Some(file)) => {
+                let failed =
+                    |source| Error::Io { what: "read", path: PathBuf::from("a temporary file"), source };
+                self.scan.content(&FileSource::new(file).map_err(failed)?, Path::new(""))
+            }
+            (None, None) => self.scan.content(&head, Path::new("")),
+        }
+    }
+}
+
+fn is_file(entry: &Entry) -> bool {
+    matches!(entry.mode, Mode::File | Mode::Executable)
+}
+
+/// A file of the index.
+fn of_index(entry: &Entry) -> Arrival {
+    let version = Version { mode: entry.mode, id: entry.id };
+    let (attributes, by) = (Speaking::Index, Vec::new());
+    Arrival { path: entry.path.clone(), version, attributes, before: None, commit: None, by }
+}

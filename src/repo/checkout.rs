@@ -1,0 +1,284 @@
+//! What a checkout makes of a blob: the bytes that a clone has under its name, which need not be those of the blob.
+//!
+//! git writes `blob → ident → line ends → working-tree-encoding → filter`. The attributes of the path decide what is done,
+//! and where they leave it open (`text=auto`, or nothing at all), the settings of each clone do: `core.autocrlf`,
+//! `core.eol`. So one blob has several [`Recipe`]s, and each gives other bytes.
+//!
+//! Source: `convert.c` and `utf8.c` of git (`convert_attrs`, `will_convert_lf_to_crlf`, `ident_to_worktree`,
+//! `encode_to_worktree`, `reencode_string_len`), gitattributes(5).
+//!
+//! Invariant: every file that git can write for a blob, filters aside, is the blob itself or the result of one of the
+//! recipes of its path; what cannot be made here is [`Made::Unclear`], never left out. Nothing is read or written here.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod convert;
+mod encoding;
+
+use std::collections::BTreeSet;
+
+use bstr::{BString, ByteSlice as _};
+
+pub use convert::{Converter, Survey};
+
+use super::ObjectId;
+use encoding::Encoding;
+pub(super) use encoding::is_utf8;
+
+/// What the attributes of a path let a checkout do with its blob.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Conversion {
+    /// Whether LF becomes CRLF.
+    pub line_ends: LineEnds,
+    /// Whether `$Id$` becomes `$Id: <name of the blob> $`.
+    pub ident: bool,
+    /// The value of `working-tree-encoding`; `None` for UTF-8, and where git takes it for nothing.
+    pub encoding: Option<BString>,
+    /// Whether the filter is that of Git LFS.
+    pub is_lfs: bool,
+}
+
+/// Whether LF becomes CRLF in a checkout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum LineEnds {
+    /// Never: `-text`, `eol=lf`, `text=input`.
+    Kept,
+    /// In a clone with `core.autocrlf`, if git takes the content for text: `text=auto`, or no line speaks of it.
+    #[default]
+    Detected,
+    /// Whatever the content is: `text`, `eol=crlf`.
+    Always,
+}
+
+/// One way in which a clone may write a blob.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Recipe {
+    ident: bool,
+    line_ends: LineEnds,
+    encoding: Option<Encoding>,
+}
+
+/// What a recipe makes of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// The blob itself.
+    Same,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// It is not known here what.
+    Unclear(Unclear),
+}
+
+/// Why it is not known what a checkout makes of a blob.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unclear {
+    /// An encoding that is not done here, or a character that implementations of it write differently.
+    #[error("working-tree-encoding {0} is not known here")]
+    Encoding(BString),
+    /// An `$Id: …` without an end that is longer than any.
+    #[error("an $Id: … $ in it is too long")]
+    Ident,
+}
+
+impl Conversion {
+    /// That of a link: its content is written as it is.
+    pub fn none() -> Self {
+        Self { line_ends: LineEnds::Kept, ident: false, encoding: None, is_lfs: false }
+    }
+
+    /// The ways in which clones may write the blob, the blob itself not counted.
+    fn recipes(&self) -> impl Iterator<Item = Recipe> {
+        let line_ends = match self.line_ends {
+            LineEnds::Kept => vec![LineEnds::Kept],
+            other => vec![LineEnds::Kept, other],
+        };
+        let encodings = self.encoding.iter().flat_map(|name| Encoding::all(name.as_bstr()));
+        let encodings: Vec<_> = std::iter::once(None).chain(encodings.map(Some)).collect();
+        let ident = self.ident;
+        line_ends.into_iter().flat_map(move |line_ends| {
+            let recipe = move |encoding| Recipe { ident, line_ends, encoding };
+            encodings.clone().into_iter().map(recipe)
+        })
+    }
+}
+
+/// What these conversions may make of a blob, and none of `before` does, the blob itself not counted.
+pub fn recipes(conversions: &[Conversion], before: &[Conversion]) -> BTreeSet<Recipe> {
+    let of = |conversions: &[Conversion]| -> BTreeSet<Recipe> {
+        conversions.iter().flat_map(Conversion::recipes).filter(|recipe| !recipe.is_identity()).collect()
+    };
+    let before = of(before);
+    of(conversions).into_iter().filter(|recipe| !before.contains(recipe)).collect()
+}
+
+impl Recipe {
+    fn is_identity(&self) -> bool {
+        !self.ident && self.line_ends == LineEnds::Kept && self.encoding.is_none()
+    }
+
+    /// Does it leave line ends as they are?
+    pub fn keeps_line_ends(&self) -> bool {
+        self.line_ends == LineEnds::Kept
+    }
+
+    /// What it makes of this blob.
+    pub fn apply(&self, id: ObjectId, blob: &[u8]) -> Made {
+        let mut survey = self.survey(id);
+        let converter = survey.push(blob).and_then(|()| survey.finish());
+        let mut out = Vec::new();
+        let done = converter.and_then(|converter| match converter {
+            Some(mut converter) => Ok(converter.push(blob, &mut out)? && converter.finish(&mut out)?),
+            None => Ok(false),
+        });
+        match done {
+            Ok(true) if out != blob => Made::Bytes(out),
+            Ok(_) => Made::Same,
+            Err(unclear) => Made::Unclear(unclear),
+        }
+    }
+
+    /// The first bytes of what it makes of a long blob that begins with these.
+    pub fn apply_to_head(&self, id: ObjectId, head: &[u8]) -> Made {
+        let mut survey = self.survey(id);
+        let converter = survey.push(head).map(|()| survey.finish_early());
+        let mut out = Vec::new();
+        let done = converter.and_then(|converter| match converter {
+            Some(mut converter) => converter.push(head, &mut out),
+            None => Ok(false),
+        });
+        match done {
+            Ok(true) if out != head => Made::Bytes(out),
+            Ok(_) => Made::Same,
+            Err(unclear) => Made::Unclear(unclear),
+        }
+    }
+
+    /// The first of the two passes over a blob that is too long for memory: what has to be known before.
+    pub fn survey(&self, id: ObjectId) -> Survey<'_> {
+        Survey::new(self, id)
+    }
+}
+
+impl std::fmt::Display for Recipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line_ends = match self.line_ends {
+            LineEnds::Kept => None,
+            LineEnds::Detected => Some("core.autocrlf"),
+            LineEnds::Always => Some("CRLF line ends"),
+        };
+        let ident = self.ident.then_some("ident");
+        let encoding = self.encoding.as_ref().map(|encoding| format!("working-tree-encoding={encoding}"));
+        let parts = [encoding, ident.map(str::to_owned), line_ends.map(str::to_owned)];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ObjectId {
+        ObjectId::from_hex(&[b'a'; 40]).unwrap()
+    }
+
+    fn made(conversion: Conversion, blob: &[u8]) -> Vec<BString> {
+        let made = recipes(&[conversion], &[]).into_iter().map(|recipe| recipe.apply(id(), blob));
+        let mut all: Vec<BString> = made
+            .filter_map(|made| match made {
+                Made::Bytes(bytes) => Some(bytes.into()),
+                Made::Same => None,
+                Made::Unclear(why) => Some(why.to_string().into()),
+            })
+            .collect();
+        all.dedup();
+        all
+    }
+
+    #[test]
+    fn an_id_is_one_where_git_finds_one() {
+        let name = "a".repeat(40);
+        for (blob, expected) in [
+            ("$Id$", "$Id: @ $"),
+            ("$Id: old $ b", "$Id: @ $ b"),
+            ("$Id:$", "$Id: @ $"),
+            ("$$Id$$Id$", "$$Id: @ $$Id: @ $"),
+            ("$I$Id$", "$I$Id: @ $"),
+            ("$Id: of another kind $Id$", "$Id: of another kind $Id: @ $"),
+            ("$Id: cut\n$Id$", "$Id: cut\n$Id: @ $"),
+            ("$Id", ""),
+            ("$Id: a", ""),
+            ("$id$ $Ix$", ""),
+        ] {
+            let conversion = Conversion { ident: true, ..Conversion::none() };
+            let made = made(conversion, blob.as_bytes());
+            let expected: Vec<BString> =
+                if expected.is_empty() { Vec::new() } else { vec![expected.replace('@', &name).into()] };
+            assert_eq!(made, expected, "{blob}");
+        }
+    }
+
+    #[test]
+    fn line_ends_change_where_git_takes_it_for_text() {
+        let detected = |blob: &[u8]| made(Conversion::default(), blob);
+        assert_eq!(detected(b"a\nb"), ["a\r\nb"]);
+        let mut long = b"some text ".repeat(13);
+        long.extend(b"\x01\n");
+        assert_eq!(detected(&long).len(), 1);
+        for blob in [&b"a\r\nb\n"[..], b"a\rb\n", b"a\n\r", b"a\0\n", b"a\x01\n", b"a", b""] {
+            assert_eq!(detected(blob), [""; 0], "{blob:?}");
+        }
+        // A control-Z that ends a file is no content.
+        assert_eq!(detected(b"a\n\x1a"), ["a\r\n\x1a"]);
+        let always = Conversion { line_ends: LineEnds::Always, ..Conversion::none() };
+        assert_eq!(made(always, b"\0\r\n\n\r\r\n"), [&b"\0\r\n\r\n\r\r\n"[..]]);
+    }
+
+    #[test]
+    fn a_cut_changes_nothing() {
+        let encoding = Some("utf-16".into());
+        let conversion = Conversion { ident: true, line_ends: LineEnds::Always, encoding, is_lfs: false };
+        let blob = "é\n€\r\n$Id: x $😀\n$Id".as_bytes();
+        for recipe in recipes(&[conversion], &[]) {
+            let Made::Bytes(whole) = recipe.apply(id(), blob) else { panic!("{recipe}") };
+            for cut in 0..blob.len() {
+                let (first, second) = blob.split_at(cut);
+                let mut survey = recipe.survey(id());
+                survey.push(first).and_then(|()| survey.push(second)).unwrap();
+                let mut converter = survey.finish().unwrap().unwrap();
+                let mut out = Vec::new();
+                assert!(converter.push(first, &mut out).unwrap(), "{recipe}");
+                assert!(converter.push(second, &mut out).unwrap());
+                assert!(converter.finish(&mut out).unwrap());
+                assert_eq!(out, whole, "{recipe} at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_made_before_is_not_made_again() {
+        let old = Conversion { ident: true, ..Conversion::default() };
+        assert!(recipes(std::slice::from_ref(&old), std::slice::from_ref(&old)).is_empty());
+        let new = Conversion { ident: false, ..old.clone() };
+        let crlf: Vec<_> =
+            recipes(&[new], std::slice::from_ref(&old)).iter().map(Recipe::to_string).collect();
+        assert_eq!(crlf, ["core.autocrlf"]);
+        assert!(recipes(&[Conversion::none()], &[old]).is_empty());
+    }
+
+    #[test]
+    fn what_iconv_cannot_write_stays_and_what_is_not_known_is_said() {
+        let of = |name: &str, blob: &[u8]| {
+            made(Conversion { encoding: Some(name.into()), ..Conversion::none() }, blob)
+        };
+        assert_eq!(of("latin-1", "é€".as_bytes()), [""; 0]);
+        assert_eq!(of("ISO-8859-1", b"\xff"), [""; 0]);
+        assert_eq!(of("UTF-16", b""), [""; 0]);
+        assert_eq!(of("utf8", "é".as_bytes()), [""; 0]);
+        assert_eq!(of("ASCII", "é".as_bytes()), [""; 0]);
+        assert_eq!(of("UTF-32BE", b"a"), ["\0\0\0a"]);
+        assert_eq!(of("BIG5", b"plain"), [""; 0]);
+        for (name, blob) in [("BIG5", "字"), ("cp1252", "字"), ("UTF-8//IGNORE", "a"), ("gb2312", "―")] {
+            let said = of(name, blob.as_bytes());
+            assert!(said.len() == 1 && said[0].contains_str("is not known here"), "{name}: {said:?}");
+        }
+    }
+}
