@@ -56,7 +56,7 @@ pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, E
     let is_script = archive.is_script()?;
     let big_endian = archive.big_endian()?;
     let record = format!("{}/data.pkl", archive.root);
-    let pickle = archive.pickle(&record, limits)?;
+    let pickle = archive.pickle(&record, is_script, limits)?;
     let script = if is_script { Some(archive.script(&pickle, limits)?) } else { None };
     if is_script && big_endian {
         return Err(Error::TorchScript {
@@ -195,17 +195,18 @@ impl<'a> Archive<'a> {
         Ok(Some(bytes))
     }
 
-    fn pickle(&mut self, record: &str, limits: &Limits) -> Result<pickle::Pickle, Error> {
+    fn pickle(&mut self, record: &str, is_script: bool, limits: &Limits) -> Result<pickle::Pickle, Error> {
         let entry = self.entries.get("data.pkl");
         let entry = entry.ok_or_else(|| Error::MissingRecord { record: record.to_owned() })?;
         let (len, stored, at) = (entry.len, entry.stored, entry.at);
         let fail = |source| Error::Pickle { record: record.to_owned(), source };
+        let read = if is_script { pickle::read_bare } else { pickle::read };
         let pickle = if stored {
             let window = Window::new(self.source, at, len)?;
-            pickle::read(&window, 0, &limits.pickle).map_err(fail)?
+            read(&window, 0, &limits.pickle).map_err(fail)?
         } else {
             let bytes = self.contents("data.pkl", limits.pickle.bytes)?.unwrap_or_default();
-            pickle::read(&bytes, 0, &limits.pickle).map_err(fail)?
+            read(&bytes, 0, &limits.pickle).map_err(fail)?
         };
         if pickle.end != len {
             return Err(ambiguous(format!("{record} goes on after its pickle")));

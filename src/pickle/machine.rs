@@ -20,6 +20,8 @@ pub(super) struct Machine<'a> {
     /// The height of the stack at each open mark.
     marks: Vec<usize>,
     start: u64,
+    /// May a function be called with what is no tuple?
+    bare: bool,
     /// Where the open frame ends.
     frame: Option<u64>,
     /// The opcode that runs, and its offset.
@@ -37,10 +39,16 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             start: at,
+            bare: false,
             frame: None,
             op: 0,
             at,
         }
+    }
+
+    /// Lets functions be called with what is no tuple.
+    pub(super) fn bare(self) -> Self {
+        Self { bare: true, ..self }
     }
 
     pub(super) fn run(mut self) -> Result<Pickle, Error> {
@@ -290,7 +298,9 @@ impl<'a> Machine<'a> {
         let kwargs = if with_kwargs { Some(self.pop()?) } else { None };
         let args = self.pop()?;
         let callable = self.pop()?;
-        self.expect(args, |value| matches!(value, Value::Tuple(_)))?;
+        if !self.bare || call == Call::New {
+            self.expect(args, |value| matches!(value, Value::Tuple(_)))?;
+        }
         // torch's legacy stream has classes in persistent ids.
         let is_callable =
             |value: &Value| matches!(value, Value::Global(_) | Value::Object(_) | Value::Persistent(_));

@@ -74,5 +74,13 @@ pub fn read(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle, Err
     machine::Machine::new(source, at, limits).run()
 }
 
+/// The same of a pickle that C++ wrote: to it a call may have any value for its arguments, not a tuple alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bare(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle, Error> {
+    machine::Machine::new(source, at, limits).bare().run()
+}
+
 #[cfg(test)]
 mod tests;

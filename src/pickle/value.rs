@@ -142,7 +142,7 @@ pub struct Object {
     pub call: Call,
     /// The callable or class.
     pub callable: Id,
-    /// The arguments, a tuple.
+    /// The arguments: a tuple, but for [`read_bare`](super::read_bare).
     pub args: Id,
     /// The keyword arguments, a dict (`NEWOBJ_EX` alone).
     pub kwargs: Option<Id>,

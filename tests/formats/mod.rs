@@ -5,6 +5,7 @@
 mod forms;
 mod options;
 mod plain;
+pub(crate) mod scripts;
 mod second_opinion;
 mod trainers;
 

@@ -141,7 +141,7 @@ impl Script {
         for name in records.ending("pkl").into_iter().filter(|name| name != "data.pkl") {
             let bytes = budget.take(records, &name)?.unwrap_or_default();
             let record = [records.root(), &name].join("/");
-            let read = pickle::read(&bytes, 0, &limits.pickle);
+            let read = pickle::read_bare(&bytes, 0, &limits.pickle);
             let pickle = read.map_err(|source| Error::Pickle { record: record.clone(), source })?;
             let names = Named::all(&pickle.values, &record);
             if name == "constants.pkl" {

@@ -1,0 +1,124 @@
+//! `TorchScript` archives against torch: every entry of `tests/fixtures/scripts.json`.
+//!
+//! Its answers are those of `torch.jit.load(file).state_dict()`, in the order in which that has them; see `make_scripts.py`.
+
+use std::collections::BTreeMap;
+
+use git_st_convert::checkpoint::{self, Options};
+use git_st_convert::hash::Oid;
+use git_st_convert::read_at::Joined;
+use git_st_convert::safetensors::{self, Layout};
+use git_st_convert::scan;
+use serde::Deserialize;
+
+use super::{convert, fixtures};
+
+/// What torch has in an archive, and what the reference makes of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Script {
+    /// Name, dtype, shape, SHA-256 of the bytes.
+    #[serde(default)]
+    tensors: Vec<(String, String, Vec<u64>, String)>,
+    dropped: Option<BTreeMap<String, String>>,
+    sha256: Option<String>,
+    size: Option<u64>,
+    pub(crate) refused: Option<String>,
+    note: String,
+}
+
+pub(crate) fn scripts() -> BTreeMap<String, Script> {
+    serde_json::from_slice(&std::fs::read(fixtures().join("scripts.json")).unwrap()).unwrap()
+}
+
+pub(crate) fn archive(path: &str) -> Vec<u8> {
+    std::fs::read(fixtures().join("scripts").join(path)).unwrap()
+}
+
+/// Every tensor of the plan, whatever is tied: its name, dtype, shape and the SHA-256 of its bytes.
+fn tensors(bytes: &[u8]) -> Vec<(String, String, Vec<u64>, String)> {
+    let source = bytes.to_vec();
+    let plan = checkpoint::plan(&source, &Options::default()).unwrap();
+    let all: Vec<usize> = (0..plan.tensors.len()).collect();
+    let layout = Layout::new(&plan, &all, &BTreeMap::new()).unwrap();
+    let mut inflated = Vec::new();
+    checkpoint::inflate(&source, &plan, &mut inflated).unwrap();
+    let mut out = Vec::new();
+    safetensors::write(&layout, &plan, &Joined::new(&source, &inflated), &mut out).unwrap();
+    let read = ::safetensors::SafeTensors::deserialize(&out).unwrap();
+    let tensor = |tensor: &checkpoint::Tensor| {
+        let view = read.tensor(&tensor.name).unwrap();
+        let dtype = format!("{:?}", view.dtype());
+        let shape = view.shape().iter().map(|&size| size as u64).collect();
+        (tensor.name.clone(), dtype, shape, Oid::of(view.data()).to_string())
+    };
+    plan.tensors.iter().map(tensor).collect()
+}
+
+/// torch's name of a dtype as safetensors has it.
+fn dtype(name: &str) -> String {
+    let known = [
+        ("bool", "BOOL"),
+        ("complex64", "C64"),
+        ("bfloat16", "BF16"),
+        ("float8_e4m3fn", "F8_E4M3"),
+        ("uint8", "U8"),
+        ("int8", "I8"),
+        ("float8_e8m0fnu", "F8_E8M0"),
+    ];
+    match known.iter().find(|(torch, _)| *torch == name) {
+        Some((_, own)) => (*own).to_owned(),
+        None if name.starts_with("float8") => name.to_uppercase().replace("FLOAT8", "F8"),
+        None => name.to_uppercase().replace("UINT", "U").replace("INT", "I").replace("FLOAT", "F"),
+    }
+}
+
+#[test]
+fn every_script_has_the_state_dict_that_torch_loads() {
+    let mut wrong = Vec::new();
+    let (mut count, mut refused) = (0, 0);
+    for (path, expected) in scripts() {
+        let bytes = archive(&path);
+        let converted = convert(&bytes, None, None, Some("torchscript"));
+        if let Some(reason) = expected.refused {
+            refused += 1;
+            match converted {
+                Err(error) if error.contains(&reason) => {}
+                Err(error) => wrong.push(format!("{path}: {error}, expected {reason}")),
+                Ok(_) => wrong.push(format!("{path}: converted, expected {reason}")),
+            }
+            continue;
+        }
+        count += 1;
+        match converted {
+            Err(error) => wrong.push(format!("{path}: refused: {error} ({})", expected.note)),
+            Ok((out, dropped)) => {
+                let made = (Some(Oid::of(&out).to_string()), Some(out.len() as u64), Some(dropped));
+                if made != (expected.sha256, expected.size, expected.dropped.clone()) {
+                    wrong.push(format!(
+                        "{path}: {made:?}, expected {:?} ({})",
+                        expected.dropped, expected.note
+                    ));
+                }
+                let named = expected
+                    .tensors
+                    .into_iter()
+                    .map(|(name, of, shape, sha256)| (name, dtype(&of), shape, sha256));
+                let (named, found) = (named.collect::<Vec<_>>(), tensors(&bytes));
+                if found != named {
+                    wrong.push(format!("{path}: {found:?}, expected {named:?} ({})", expected.note));
+                }
+            }
+        }
+    }
+    assert!(count >= 60 && refused >= 25, "only {count} archives, and {refused} that are refused");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_script_is_unknown_to_scan_and_nothing_worse() {
+    for (path, _) in scripts().iter().filter(|(_, expected)| expected.refused.is_none()) {
+        let report = scan::scan(&archive(path), &scan::Limits::default()).unwrap();
+        assert_eq!(report.verdict, scan::Verdict::Unknown, "{path}: {report:?}");
+        assert_eq!(report.content, scan::Content::TorchScript, "{path}");
+    }
+}
