@@ -198,10 +198,15 @@ fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
     Ok(is_unicode || is_old_text(&bytes))
 }
 
-/// Is it a text in an older encoding: some bytes that are no ASCII, among many that are?
+/// Is it prose in an older encoding: blanks between words, and some letters that are no ASCII?
 fn is_old_text(bytes: &[u8]) -> bool {
     let (ascii, other): (Vec<u8>, Vec<u8>) = bytes.iter().partition(|byte| byte.is_ascii());
-    bytes.len() >= 64 && other.len() <= bytes.len() / 8 && super::content::is_text(&ascii)
+    let blanks = ascii.iter().filter(|byte| **byte == b' ').count();
+    bytes.len() >= 64
+        && blanks >= bytes.len() / 20
+        && other.len() <= bytes.len() / 8
+        && other.iter().all(|byte| *byte >= 0xa0)
+        && super::content::is_text(&ascii)
 }
 
 fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {
