@@ -171,15 +171,15 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     if names.peek().is_none() {
         return Ok(false);
     }
-    let in_text = !is_stream && is_text(source, at, walk.until)?;
+    let names_alone = u64::try_from(walk.globals.len()).unwrap_or(u64::MAX).saturating_add(3);
+    let is_odd =
+        is_stream || walk.traits > 0 || walk.opcodes >= names_alone || !is_text(source, at, walk.until)?;
     Ok(names.any(|found| {
         match importable::importable(&found.module, &found.name) {
             Importable::Never => false,
-            Importable::Perhaps => !in_text || walk.traits > 0,
+            Importable::Perhaps => is_odd,
             // Where the bytes end behind the name nobody knows what comes.
-            Importable::Module => {
-                !in_text || walk.traits > 0 || is_cut && !walk.in_name && walk.globals.len() == 1
-            }
+            Importable::Module => is_odd || is_cut && !walk.in_name && walk.globals.len() == 1,
             Importable::Name => true,
         }
     }))
@@ -201,9 +201,9 @@ fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
 /// Is it prose in an older encoding: blanks between words, and some letters that are no ASCII?
 fn is_old_text(bytes: &[u8]) -> bool {
     let (ascii, other): (Vec<u8>, Vec<u8>) = bytes.iter().partition(|byte| byte.is_ascii());
-    let blanks = ascii.iter().filter(|byte| **byte == b' ').count();
+    let words = ascii.split(|byte| *byte == b' ').count();
     bytes.len() >= 64
-        && blanks >= bytes.len() / 20
+        && words > bytes.len() / 20
         && other.len() <= bytes.len() / 8
         && other.iter().all(|byte| *byte >= 0xa0)
         && super::content::is_text(&ascii)
