@@ -9,7 +9,7 @@ mod paths;
 mod versions;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bstr::BString;
 
@@ -92,6 +92,43 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NoObject { .. } | Error::Repo(crate::repo::Error::MissingBlob { .. }))
 }
 
+/// What a scan tells.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A file that was looked at.
+    File(&'a Scanned),
+    /// Something that is no such file, or more than that.
+    Remark(&'a Remark),
+}
+
+/// What there is to say of a path beside a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// From the top of the repository, or below what was given.
+    pub path: BString,
+    /// Where it leads, if it is a link.
+    pub target: Option<PathBuf>,
+    /// What there is to say.
+    pub about: About,
+}
+
+/// Why there is a [`Remark`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// A link to nothing that is there, or to itself.
+    Dangling,
+    /// A link to a directory, which is not followed.
+    Directory,
+    /// No regular file.
+    NoFile,
+    /// It is the file that was scanned by this name.
+    Scanned(BString),
+    /// A link out of the work tree of its repository, which is followed.
+    Outside,
+    /// A pickle that git does not track, so it was not asked for.
+    Untracked,
+}
+
 /// Scans the targets, and hands each file to `tell`.
 ///
 /// # Errors
@@ -101,7 +138,7 @@ pub fn scan(
     cwd: &Path,
     targets: &Targets,
     reporter: &dyn Reporter,
-    tell: &mut dyn FnMut(&Scanned),
+    tell: &mut dyn FnMut(&Told<'_>),
 ) -> Result<(), Error> {
     let repo = match targets {
         Targets::Staged => Repo::discover(cwd)?,
@@ -152,7 +189,7 @@ fn ends(git: &Git<'_>, range: &str) -> Result<(Option<String>, String), git::Err
 struct Scan<'a> {
     limits: Limits,
     reporter: &'a dyn Reporter,
-    tell: &'a mut dyn FnMut(&Scanned),
+    tell: &'a mut dyn FnMut(&Told<'_>),
 }
 
 /// The content of a file, and what is known of it.
@@ -185,8 +222,14 @@ impl Scan<'_> {
                 Scanned { path, blob, pointer, size, result: Err(error), checkout: None, commit }
             }
         };
-        (self.tell)(&scanned);
+        (self.tell)(&Told::File(&scanned));
         Ok(())
+    }
+
+    /// Says something of a path, which lies at `file`.
+    fn remark(&mut self, path: BString, file: &Path, about: About) {
+        let target = std::fs::read_link(file).ok();
+        (self.tell)(&Told::Remark(&Remark { path, target, about }));
     }
 
     fn source(&self, source: &LocalFile) -> Result<Seen, Error> {

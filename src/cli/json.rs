@@ -15,7 +15,7 @@ use super::tally::{FileTally, ScanTally};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
-use crate::actions::scan::Scanned;
+use crate::actions::scan::{About, Remark, Scanned};
 use crate::actions::{Outcome, Reason, Status};
 use crate::checkpoint::{Ignored, Note};
 use crate::scan::{GlobalIn, PickleIn};
@@ -224,6 +224,25 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
         "reason": report.and_then(|report| report.reason.clone()).or_else(failure),
         "checkout": scanned.checkout,
         "commit": scanned.commit.map(|commit| commit.to_string()),
+    }))
+}
+
+/// The line of a path that a scan has something to say of beside a verdict.
+pub(super) fn remark(remark: &Remark) -> String {
+    let (note, same_as) = match &remark.about {
+        About::Dangling => ("dangling", None),
+        About::Directory => ("directory", None),
+        About::NoFile => ("not-a-file", None),
+        About::Scanned(other) => ("scanned", Some(path(other))),
+        About::Outside => ("outside", None),
+        About::Untracked => ("untracked", None),
+    };
+    line(&json!({
+        "type": "note",
+        "path": path(&remark.path),
+        "note": note,
+        "target": remark.target.as_ref().map(|target| native(target.as_os_str())),
+        "same_as": same_as,
     }))
 }
 

@@ -134,6 +134,18 @@ fn commit(ids: &[u8]) -> Option<Commit> {
     Some(Commit { id, tree, parents: parents.to_vec(), changes: Vec::new() })
 }
 
+/// The files of the work tree that the index has not, and no rule ignores; directories of other repositories are none.
+///
+/// # Errors
+/// As any command.
+pub fn untracked(git: &Git<'_>) -> Result<Vec<BString>, Error> {
+    let command = local(git, "ls-files").args(["-z", "--others", "--exclude-standard"]);
+    let answer = command.limit(MAX_LISTING).run()?;
+    let paths =
+        answer.stdout.split(|byte| *byte == 0).filter(|path| !path.is_empty() && !path.ends_with(b"/"));
+    Ok(paths.map(BString::from).collect())
+}
+
 /// Those of these objects that are here.
 ///
 /// # Errors

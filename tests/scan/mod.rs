@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cli")]
 mod command;
+mod links;
 mod ordinary;
 mod readers;
 mod tars;

@@ -1,18 +1,23 @@
 //! Files and directories that were named.
 //!
-//! Invariant: nothing that exists below a directory is passed over without a word, but for `.git`.
+//! A link to a file is followed, and its target scanned once: by its own name if that is below what was named, by the name
+//! of the link if not. In a cache of the Hub every file lies in `blobs` under its hash, so there the name in the snapshot
+//! is the one.
+//!
+//! Invariant: whatever lies below a directory is scanned, or said to be left out, but for `.git`; nothing that is no regular
+//! file is opened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::Error;
 use super::super::content::LocalFile;
-use super::{Scan, Seen};
+use super::{About, Scan, Seen};
 use crate::repo::Repo;
 
 /// Scans what was named.
@@ -22,83 +27,178 @@ pub(super) fn scan(
     cwd: &Path,
     paths: &[OsString],
 ) -> Result<(), Error> {
-    Walk { scan, repo }.paths(cwd, paths)
+    let mut walk = Walk { scan, repo, known: Known::default() };
+    paths.iter().try_for_each(|path| walk.named(&cwd.join(path), Path::new(path)))
 }
 
 struct Walk<'a, 'b> {
     scan: &'a mut Scan<'b>,
     repo: Option<&'a Repo>,
+    known: Known,
+}
+
+/// The files that were scanned, by where they are, and the names that they were told by.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<PathBuf, BString>);
+
+impl Known {
+    /// The name that a file was told by before; else it is this one from now on.
+    pub(super) fn or_insert(&mut self, file: PathBuf, name: &BStr) -> Option<BString> {
+        match self.0.entry(file) {
+            std::collections::hash_map::Entry::Occupied(known) => Some(known.get().clone()),
+            std::collections::hash_map::Entry::Vacant(new) => {
+                new.insert(name.to_owned());
+                None
+            }
+        }
+    }
+}
+
+/// Where a link leads.
+pub(super) enum Target {
+    /// To this file.
+    File(PathBuf),
+    /// To nothing that is scanned.
+    Nowhere(About),
+}
+
+/// Finds where a link leads.
+///
+/// # Errors
+/// What the system reports, but that nothing is there.
+pub(super) fn target(link: &Path) -> io::Result<Target> {
+    let is_absent = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
+    };
+    match fs::metadata(link) {
+        Ok(metadata) if metadata.is_dir() => Ok(Target::Nowhere(About::Directory)),
+        Ok(metadata) if metadata.is_file() => link.canonicalize().map(Target::File),
+        Ok(_) => Ok(Target::Nowhere(About::NoFile)),
+        Err(error) if is_absent(&error) => Ok(Target::Nowhere(About::Dangling)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is left for the end of a walk.
+#[derive(Default)]
+struct Later {
+    links: Vec<(PathBuf, PathBuf)>,
+    /// Of caches of the Hub.
+    blobs: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Walk<'_, '_> {
-    fn paths(&mut self, cwd: &Path, paths: &[OsString]) -> Result<(), Error> {
-        for path in paths {
-            let full = cwd.join(path);
-            let name = Path::new(path);
-            match full.metadata() {
-                Ok(metadata) if metadata.is_dir() => self.directory(&full, name)?,
-                Ok(_) => {
-                    let seen = self.plain(&full, name);
-                    self.told(bytes(name), seen)?;
-                }
-                Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                    self.told(bytes(name), Err(Error::NotFound))?;
-                }
-                Err(source) => {
-                    self.told(bytes(name), Err(Error::Io { what: "open", path: full, source }))?;
-                }
-            }
+    fn named(&mut self, full: &Path, name: &Path) -> Result<(), Error> {
+        let failed = |source| Error::Io { what: "open", path: full.to_owned(), source };
+        match full.metadata() {
+            Ok(metadata) if metadata.is_dir() => self.directory(full, name),
+            Ok(metadata) if metadata.is_file() => self.file(full, full.canonicalize().map_err(failed)?, name),
+            Ok(_) => self.told(name, Err(Error::NotFound)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => self.told(name, Err(Error::NotFound)),
+            Err(source) => self.told(name, Err(failed(source))),
         }
-        Ok(())
     }
 
-    /// Every file below a directory, in order; links are not followed, and `.git` is left out.
+    /// Every file below a directory, in order, then those that links lead to.
     fn directory(&mut self, dir: &Path, name: &Path) -> Result<(), Error> {
+        let mut later = Later::default();
         let mut waiting = vec![(dir.to_owned(), name.to_owned())];
         while let Some((dir, name)) = waiting.pop() {
-            let entries: Result<BTreeSet<OsString>, _> = fs::read_dir(&dir)
-                .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
-            let entries = match entries {
-                Ok(entries) => entries,
+            let listed = |dir: &Path| -> io::Result<(PathBuf, BTreeSet<OsString>)> {
+                let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
+                Ok((dir.canonicalize()?, names.collect::<io::Result<_>>()?))
+            };
+            let (real, entries) = match listed(&dir) {
+                Ok(listed) => listed,
                 Err(source) => {
-                    self.told(bytes(&name), Err(Error::Io { what: "read", path: dir, source }))?;
+                    self.told(&name, Err(Error::Io { what: "read", path: dir, source }))?;
                     continue;
                 }
             };
+            let is_store = is_store(&real);
             let mut below = Vec::new();
             for entry in entries.into_iter().filter(|entry| entry != ".git") {
                 let (full, name) = (dir.join(&entry), name.join(&entry));
                 match full.symlink_metadata() {
                     Ok(metadata) if metadata.is_dir() => below.push((full, name)),
-                    Ok(metadata) if metadata.is_file() => {
-                        let seen = self.plain(&full, &name);
-                        self.told(bytes(&name), seen)?;
-                    }
-                    _ => {}
+                    Ok(metadata) if metadata.is_file() && is_store => later.blobs.push((full, name)),
+                    Ok(metadata) if metadata.is_file() => self.file(&full, real.join(&entry), &name)?,
+                    Ok(metadata) if metadata.is_symlink() => later.links.push((full, name)),
+                    Ok(_) => self.remark(&full, &name, About::NoFile),
+                    // It is gone since.
+                    Err(_) => {}
                 }
             }
             waiting.extend(below.into_iter().rev());
         }
+        self.later(dir, later)
+    }
+
+    fn later(&mut self, top: &Path, later: Later) -> Result<(), Error> {
+        let inside = match &later.links[..] {
+            [] => None,
+            _ => Repo::discover_for_hook(top)?.filter(|repo| !repo.is_bare()),
+        };
+        let inside = inside.and_then(|repo| repo.work_dir().canonicalize().ok());
+        for (full, name) in later.links {
+            match target(&full) {
+                Ok(Target::Nowhere(about)) => self.remark(&full, &name, about),
+                Ok(Target::File(file)) => {
+                    if inside.as_ref().is_some_and(|inside| !file.starts_with(inside)) {
+                        self.remark(&full, &name, About::Outside);
+                    }
+                    self.file(&full, file, &name)?;
+                }
+                Err(source) => self.told(&name, Err(Error::Io { what: "open", path: full, source }))?,
+            }
+        }
+        for (full, name) in later.blobs {
+            let Ok(file) = full.canonicalize() else { continue };
+            // Those that a snapshot has are told by that name.
+            if !self.known.0.contains_key(&file) {
+                self.file(&full, file, &name)?;
+            }
+        }
         Ok(())
     }
 
-    fn told(&mut self, path: BString, seen: Result<Seen, Error>) -> Result<(), Error> {
-        self.scan.told(path, (None, None), seen)
+    /// A file, which lies at `file`.
+    fn file(&mut self, full: &Path, file: PathBuf, name: &Path) -> Result<(), Error> {
+        let told_by = bytes(name);
+        if let Some(other) = self.known.or_insert(file, told_by.as_ref()) {
+            self.remark(full, name, About::Scanned(other));
+            return Ok(());
+        }
+        let seen = self.plain(full, told_by.as_ref());
+        self.told(name, seen)
     }
 
-    /// A file that was named, or found in a directory that was.
-    fn plain(&self, full: &Path, name: &Path) -> Result<Seen, Error> {
-        let name = bytes(name);
-        let source = match LocalFile::plain(self.repo, name.as_ref(), full) {
+    fn told(&mut self, name: &Path, seen: Result<Seen, Error>) -> Result<(), Error> {
+        self.scan.told(bytes(name), (None, None), seen)
+    }
+
+    fn remark(&mut self, full: &Path, name: &Path, about: About) {
+        self.scan.remark(bytes(name), full, about);
+    }
+
+    fn plain(&self, full: &Path, name: &BStr) -> Result<Seen, Error> {
+        let source = match LocalFile::plain(self.repo, name, full) {
             // The file may lie in another repository than the one that this was started in.
             Err(Error::NoObject { .. }) => {
                 let repo = Repo::discover(full.parent().unwrap_or(full))?;
-                LocalFile::plain(repo.as_ref(), name.as_ref(), full)
+                LocalFile::plain(repo.as_ref(), name, full)
             }
             source => source,
         };
         self.scan.source(&source?)
     }
+}
+
+/// Are its files those of a cache of the Hub, which snapshots link to?
+fn is_store(dir: &Path) -> bool {
+    dir.file_name().is_some_and(|name| name == "blobs")
+        && dir.parent().is_some_and(|model| model.join("snapshots").is_dir())
 }
 
 /// A path of this system, with `/` between its parts.

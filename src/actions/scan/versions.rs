@@ -8,13 +8,14 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::Error;
 use super::super::arrivals::{self, Arrival, Base, Speaking};
 use super::super::checkouts::{Blob, Checkouts};
 use super::super::content::LocalFile;
-use super::{Scan, Seen};
+use super::paths::{Known, Target, target};
+use super::{About, Scan, Seen};
 use crate::git::{Git, entering, history};
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
@@ -39,21 +40,79 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
 
     // ---- what is looked at
 
-    /// The tracked files, as the work tree has them.
+    /// The tracked files, as the work tree has them, then those that tracked links lead to; and a word on the pickles that
+    /// are not tracked.
     pub(super) fn tracked(&mut self) -> Result<(), Error> {
-        let mut last = None;
-        for entry in self.repo.entries()?.into_iter().filter(is_file) {
+        let top = self.repo.work_dir().canonicalize().map_err(Error::io("find", self.repo.work_dir()))?;
+        let (mut last, mut links, mut known) = (None, Vec::new(), Known::default());
+        for entry in self.repo.entries()?.into_iter().filter(|entry| entry.mode != Mode::Submodule) {
             if last.as_ref() == Some(&entry.path) {
                 continue;
             }
-            let seen = match LocalFile::work_tree(self.repo, entry.path.as_ref(), None) {
-                Ok(source) => self.scan.source(&source),
-                // A sparse checkout leaves it out.
-                Err(Error::NotFound) => self.version(&of_index(&entry)),
-                Err(error) => Err(error),
+            let path = entry.path.as_bstr();
+            let seen = match self.repo.target(path).map(|target| target.path()) {
+                Ok(full) if full.is_symlink() => {
+                    links.push((entry.path.clone(), full));
+                    last = Some(entry.path);
+                    continue;
+                }
+                Ok(_) => match LocalFile::work_tree(self.repo, path, None) {
+                    Ok(source) => self.scan.source(&source),
+                    // A sparse checkout leaves it out.
+                    Err(Error::NotFound) => self.version(&of_index(&entry)),
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error.into()),
             };
+            if let Ok(below) = path.to_path() {
+                known.or_insert(top.join(below), path);
+            }
             self.scan.told(entry.path.clone(), (None, None), seen)?;
             last = Some(entry.path);
+        }
+        for (path, full) in links {
+            self.link(path, &full, &top, &mut known)?;
+        }
+        self.untracked()
+    }
+
+    fn link(&mut self, path: BString, full: &Path, top: &Path, known: &mut Known) -> Result<(), Error> {
+        let file = match target(full) {
+            Ok(Target::File(file)) => file,
+            Ok(Target::Nowhere(about)) => {
+                self.scan.remark(path, full, about);
+                return Ok(());
+            }
+            Err(source) => {
+                let error = Error::Io { what: "open", path: full.to_owned(), source };
+                return self.scan.told(path, (None, None), Err(error));
+            }
+        };
+        if !file.starts_with(top) {
+            self.scan.remark(path.clone(), full, About::Outside);
+        }
+        if let Some(other) = known.or_insert(file, path.as_bstr()) {
+            self.scan.remark(path, full, About::Scanned(other));
+            return Ok(());
+        }
+        let source = LocalFile::plain(Some(self.repo), path.as_bstr(), full);
+        let seen = source.and_then(|source| self.scan.source(&source));
+        self.scan.told(path, (None, None), seen)
+    }
+
+    /// The pickles that git does not track, and is not told to ignore.
+    fn untracked(&mut self) -> Result<(), Error> {
+        for path in entering::untracked(self.git)? {
+            if self.scan.reporter.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            // What cannot be read was not asked for.
+            let Ok(source) = LocalFile::work_tree(self.repo, path.as_bstr(), None) else { continue };
+            let Ok(seen) = self.scan.source(&source) else { continue };
+            if seen.report.holds_pickle() {
+                let full = self.repo.work_dir().join(path.to_path_lossy());
+                self.scan.remark(path, &full, About::Untracked);
+            }
         }
         Ok(())
     }
@@ -228,10 +287,6 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
             (None, None) => self.scan.content(&head, Path::new("")),
         }
     }
-}
-
-fn is_file(entry: &Entry) -> bool {
-    matches!(entry.mode, Mode::File | Mode::Executable)
 }
 
 /// A file of the index.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::actions::scan::{Scanned, Standing, Targets, scan};
+use crate::actions::scan::{About, Remark, Scanned, Standing, Targets, Told, scan};
 use crate::cli::args::{Format, Scan};
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
@@ -28,17 +28,23 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     let is_given = matches!(&targets, Targets::Paths(paths) if !paths.is_empty());
     let mut tally = ScanTally::default();
     let mut sarif = Sarif::default();
-    let ended = scan(cwd, &targets, &reporter, &mut |scanned| {
-        tally.count(scanned);
-        match format {
-            Format::Json => ui.data(&json::scanned(scanned)),
-            Format::Sarif => sarif.add(scanned),
-            Format::Text => {
-                let path = scanned.path.as_ref();
-                tell(ui, scanned, if is_given { File::Given(path) } else { File::OfTop(path) }, &here);
+    let mut remarks = Vec::new();
+    let ended = scan(cwd, &targets, &reporter, &mut |told| match told {
+        Told::File(scanned) => {
+            tally.count(scanned);
+            match format {
+                Format::Json => ui.data(&json::scanned(scanned)),
+                Format::Sarif => sarif.add(scanned),
+                Format::Text => {
+                    let path = scanned.path.as_ref();
+                    tell(ui, scanned, if is_given { File::Given(path) } else { File::OfTop(path) }, &here);
+                }
             }
         }
+        Told::Remark(remark) if format == Format::Json => ui.data(&json::remark(remark)),
+        Told::Remark(remark) => remarks.push((*remark).clone()),
     });
+    tell_remarks(ui, &remarks, &here);
     let failure = ended.err().map(|error| Report::of(&error));
     let code = failure.as_ref().map_or(tally.exit_code(), |report| report.kind.exit_code());
     match format {
@@ -48,6 +54,45 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
         Format::Text => {}
     }
     failure.map_or(Ok(code), Err)
+}
+
+/// What there is to say of links, and of what is not tracked: a long list is cut.
+fn tell_remarks(ui: &Ui, remarks: &[Remark], here: &Here) {
+    let (untracked, links): (Vec<_>, Vec<_>) =
+        remarks.iter().partition(|remark| remark.about == About::Untracked);
+    let listed = if ui.verbose > 0 { usize::MAX } else { LISTED };
+    for remark in links.iter().take(listed) {
+        let path = sanitize::bytes(remark.path.as_ref());
+        let target = remark.target.as_ref().map(|target| format!(" ({})", sanitize::path(target)));
+        let target = target.unwrap_or_default();
+        ui.note(&match &remark.about {
+            About::Dangling => format!("{path}: dangling link{target}"),
+            About::Directory => format!("{path}: link to a directory, not followed{target}"),
+            About::NoFile => format!("{path}: not a regular file, not scanned"),
+            About::Scanned(other) => {
+                format!("{path}: same file as {}, scanned once", sanitize::bytes(other.as_ref()))
+            }
+            About::Outside => format!("{path}: link leads out of the working tree{target}"),
+            About::Untracked => continue,
+        });
+    }
+    if links.len() > listed {
+        ui.note(&format!("{} more links and files like these: `-v` lists them", links.len() - listed));
+    }
+    if untracked.is_empty() {
+        return;
+    }
+    let names = untracked.iter().take(LISTED).map(|remark| sanitize::bytes(remark.path.as_ref()));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let more = if untracked.len() > LISTED { ", …" } else { "" };
+    ui.note(&format!("{} not scanned: {names}{more}", counted(untracked.len(), "untracked pickle")));
+    let files: Vec<_> = untracked
+        .iter()
+        .take(LISTED)
+        .map(|remark| here.argument(File::OfTop(remark.path.as_ref())))
+        .collect();
+    let them = if untracked.len() == 1 { "it" } else { "them" };
+    ui.hint(&format!("scan {them}: `{} st-convert scan {}`", here.git(), files.join(" ")));
 }
 
 fn targets(args: &Scan) -> Targets {
