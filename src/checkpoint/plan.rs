@@ -1,9 +1,9 @@
 //! [`Plan`]: every tensor of a checkpoint and where its bytes lie. It holds no tensor data.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{DType, Header};
-use crate::pickle::{Arena, Value};
+use crate::pickle::{self, Pickle, Value};
 
 /// The container of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,15 @@ pub enum Note {
         /// Of how many.
         of: usize,
     },
+    /// Most names have in them what a wrapper around a part of the model puts there; they are kept so.
+    Wrapped {
+        /// What it puts there.
+        wrapper: String,
+        /// How many names have it.
+        names: usize,
+        /// Of how many.
+        of: usize,
+    },
 }
 
 /// A tensor: a strided view of a storage.
@@ -177,19 +186,29 @@ pub struct Named {
     pub at: u64,
     /// The record that holds the pickle.
     pub record: String,
+    /// Does each use of it leave what it is given a name, so that it does nothing, whatever its name is?
+    pub inert: bool,
 }
 
 impl Named {
-    /// The classes and functions that a pickle names, each once, by its first place.
-    pub(super) fn all(values: &Arena, record: &str) -> Vec<Self> {
-        let mut seen = HashSet::new();
-        let mut all = Vec::new();
+    /// The classes and functions that a pickle names, each once, by its first place; by that of its first use that is not
+    /// inert, if there is one.
+    pub(super) fn all(pickle: &Pickle, record: &str) -> Vec<Self> {
+        let values = &pickle.values;
+        let uses = pickle::inert(values, pickle.root);
+        let mut places = HashMap::new();
+        let mut all: Vec<Self> = Vec::new();
         for (id, value) in values.iter() {
-            if let Value::Global(global) = value
-                && seen.insert(global)
-            {
-                let (module, name) = (global.module.to_string(), global.name.to_string());
-                all.push(Self { module, name, at: values.offset(id), record: record.to_owned() });
+            let Value::Global(global) = value else { continue };
+            let (at, inert) = (values.offset(id), uses.contains(&id));
+            let place = *places.entry(global).or_insert(all.len());
+            match all.get_mut(place) {
+                Some(named) if named.inert && !inert => (named.at, named.inert) = (at, false),
+                Some(_) => {}
+                None => {
+                    let (module, name) = (global.module.to_string(), global.name.to_string());
+                    all.push(Self { module, name, at, record: record.to_owned(), inert });
+                }
             }
         }
         all

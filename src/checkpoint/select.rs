@@ -29,6 +29,7 @@ use training::Beside;
 pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Result<Plan, Error> {
     let root = contents.pickle.root;
     let torch = Torch::new(&contents.pickle.values, &contents.declared);
+    torch.check_states()?;
     let behind = Embedded::behind(source_len, &contents);
     let mut walk = Walk::new(&torch, &options.limits, contents.pickle.end, behind);
     let key = match &contents.script {
@@ -44,9 +45,9 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     check_expansion(&tensors, source_len, &options.limits)?;
     // Where all is asked for, the beginnings of names are the keys of the dicts.
     if options.key.as_deref() != Some(".") {
-        notes.extend(notes::prefix(&tensors));
+        notes.extend(notes::wrappers(&tensors));
     }
-    let mut globals = Named::all(&contents.pickle.values, &contents.record);
+    let mut globals = Named::all(&contents.pickle, &contents.record);
     let Contents { format, mut storages, records, headers, deflated, script, .. } = contents;
     globals.extend(script.into_iter().flat_map(|script| script.globals));
     storages.extend(of_arrays);
@@ -254,9 +255,9 @@ impl<'a> Walk<'a> {
             let limit = u64::try_from(self.limits.tensors).unwrap_or(u64::MAX);
             return Err(Error::Limit { what: "tensors", limit });
         }
-        if self.torch.is_array(id) {
-            let array = self.torch.array(id, name, self.limits)?;
-            self.tensors.push(self.embedded.tensor(id, name, array));
+        if let Some(array) = self.torch.array_of(id) {
+            let found = self.torch.array(array, name, self.limits)?;
+            self.tensors.push(self.embedded.tensor(array, name, found));
             return Ok(());
         }
         let mut attributes = Vec::new();

@@ -299,6 +299,9 @@ fn note(note: &Note) -> Value {
         Note::Prefix { prefix, names, of } => {
             json!({ "kind": "prefix", "prefix": prefix, "names": names, "of": of })
         }
+        Note::Wrapped { wrapper, names, of } => {
+            json!({ "kind": "wrapped", "wrapper": wrapper, "names": names, "of": of })
+        }
     }
 }
 

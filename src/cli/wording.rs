@@ -40,8 +40,10 @@ pub(super) fn note(note: &Note, all: bool) -> String {
             format!("{key} has the same names and shapes; `--key {key}` takes it instead")
         }
         Note::Prefix { prefix, names, of } => {
-            let names = if names == of { "all names".to_owned() } else { format!("{names} of {of} names") };
-            format!("{names} begin with {}, which is kept", sanitize::text(prefix))
+            format!("{} begin with {}, which is kept", share(*names, *of), sanitize::text(prefix))
+        }
+        Note::Wrapped { wrapper, names, of } => {
+            format!("{} contain {}, which is kept", share(*names, *of), sanitize::text(wrapper))
         }
     }
 }
@@ -159,6 +161,10 @@ fn chain(error: &dyn std::error::Error) -> String {
         Some(source) => format!("{error}: {}", chain(source)),
         None => error.to_string(),
     }
+}
+
+fn share(names: usize, of: usize) -> String {
+    if names == of { "all names".to_owned() } else { format!("{names} of {of} names") }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod error;
+mod inert;
 mod input;
 mod limits;
 mod machine;
@@ -27,6 +28,7 @@ pub mod symbol;
 mod value;
 
 pub use error::Error;
+pub(crate) use inert::{inert, symbol as symbol_of};
 pub(crate) use input::Input;
 pub use limits::Limits;
 pub(crate) use opcode::name as opcode_name;

@@ -100,8 +100,7 @@ const NAMES: &[(&str, &str)] = &[
     ("yaml", "unsafe_load"), ("sympy", "sympify"), ("numexpr", "evaluate"), ("tkinter", "Tcl"), ("turtle", "_CFG"),
     ("getpass", "getpass"), ("pprint", "_safe_repr"), ("pathlib", "Path.write_text"), ("pathlib", "Path.unlink"),
 ];
-/// Names that carry a call on to what they are given, or make a class or a line of text of it. What they are given is named
-/// as well, so the converter, which makes no call, need not mind them: `type(None)` stands in many hyper-parameters.
+/// Names that carry a call on to what they are given, or make a class or a line of text of it.
 #[rustfmt::skip]
 const CARRIERS: &[(&str, &str)] = &[
     ("functools", "partial"), ("_functools", "partial"), ("functools", "partialmethod"),
@@ -122,14 +121,14 @@ const ATTRIBUTES: &[&str] = &[
     "__reduce__", "__reduce_ex__", "__call__", "__class__", "__init__", "func_globals", "gi_frame", "f_globals",
 ];
 
-/// The first of the names that is known to execute.
+/// The first of the names that is known to execute, and is not used as a name alone.
 pub fn dangerous(globals: &[Named]) -> Option<&Named> {
-    globals.iter().find(|named| is_dangerous(&named.module, &named.name))
+    globals.iter().find(|named| !named.inert && is_dangerous(&named.module, &named.name))
 }
 
 /// What a global is. The pair is compared exactly, so a look-alike is unknown.
 pub fn judge(module: &str, name: &str) -> Verdict {
-    if is_dangerous(module, name) || CARRIERS.contains(&(module, name)) {
+    if is_dangerous(module, name) {
         return Verdict::Dangerous;
     }
     if checkpoint::is_weights(module, name) { Verdict::Weights } else { Verdict::Unknown }
@@ -142,6 +141,9 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     }
     if module == SCRIPT.0 && SCRIPT.1.contains(&name) {
         return false;
+    }
+    if CARRIERS.contains(&(module, name)) {
+        return true;
     }
     let first = name.split('.').next().unwrap_or(name);
     if matches!(module, "builtins" | "__builtin__" | "__builtins__") && BUILTINS.contains(&first) {
@@ -223,8 +225,8 @@ mod tests {
         ] {
             assert_eq!(judge(module, name), Verdict::Weights, "{module}.{name}");
         }
-        // The converter does not mind what only carries.
-        assert_eq!(judge("functools", "partial"), Verdict::Dangerous);
-        assert!(!is_dangerous("functools", "partial"));
+        for (module, name) in CARRIERS {
+            assert_eq!(judge(module, name), Verdict::Dangerous);
+        }
     }
 }

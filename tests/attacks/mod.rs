@@ -10,6 +10,7 @@ mod legacy;
 mod measured;
 mod memory;
 mod modules;
+mod names;
 mod pickles;
 mod scripts;
 mod strictness;

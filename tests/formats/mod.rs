@@ -153,6 +153,8 @@ fn every_hostile_fixture_is_refused_with_its_reason() {
         ("lfs-pointer", &["LFS pointer"]),
         ("not-a-checkpoint", &["something else"]),
         ("numpy", &["numpy array"]),
+        ("device", &["a device tensor of another dtype"]),
+        ("tensor-state", &["changed by a state that torch does not give"]),
         ("tar", &["tar archive"]),
     ];
     let mut wrong = Vec::new();

@@ -45,6 +45,17 @@ fn measurements_and_training_state_are_listed_as_what_they_are() {
 }
 
 #[test]
+fn what_wrappers_put_into_names_is_told() {
+    let (prefix, wrapper) = ("model._orig_mod.".to_owned(), "_checkpoint_wrapped_module.".to_owned());
+    for (file, note) in [
+        ("wrapped-model.ckpt", Note::Prefix { prefix, names: 2, of: 3 }),
+        ("wrapped-layers.pt", Note::Wrapped { wrapper, names: 4, of: 5 }),
+    ] {
+        assert_eq!(planned(file).unwrap().notes, [note], "{file}");
+    }
+}
+
+#[test]
 fn a_dict_of_the_same_names_is_named_with_its_key() {
     let plan = planned("trainer-state-dict.ckpt").unwrap();
     assert_eq!(plan.notes, [Note::Twin { key: "ema_state_dict".to_owned() }]);

@@ -143,7 +143,7 @@ impl Script {
             let record = [records.root(), &name].join("/");
             let read = pickle::read_bare(&bytes, 0, &limits.pickle);
             let pickle = read.map_err(|source| Error::Pickle { record: record.clone(), source })?;
-            let names = Named::all(&pickle.values, &record);
+            let names = Named::all(&pickle, &record);
             if name == "constants.pkl" {
                 let holds = |named: &Named| named.module == "torch._utils" || is_native(&named.module);
                 self.has_constants = names.iter().any(holds);

@@ -1,29 +1,80 @@
 //! What the names say about where they come from.
 //!
-//! Names are never changed: what a wrapper around the model put before them is told.
+//! Names are never changed: what a wrapper around the model, or around a part of it, put into them is told.
+
+use std::collections::HashMap;
 
 use super::{Note, Tensor};
 
-/// What wrappers of a model put before each name: data parallel and `DeepSpeed`, `torch.compile`, FSDP, Lightning's
-/// strategies, checkpointed layers.
+/// What data parallel and `DeepSpeed` put before each name. A module can have the name itself.
+const PARALLEL: &str = "module";
+
+/// What other wrappers put into names: `torch.compile`, FSDP, Lightning's strategies, checkpointed layers.
 const WRAPPERS: &[&str] =
-    &["module.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_checkpoint_wrapped_module."];
+    &["_orig_mod", "_fsdp_wrapped_module", "_forward_module", "_checkpoint_wrapped_module"];
 
-/// How many wrappers are looked for.
-const MOST: usize = 4;
+/// How many names of a model's own can stand before a wrapper: `model._orig_mod.…`.
+const OWN: usize = 2;
 
-/// The wrappers that more than half of the names begin with, one after the other.
-pub(super) fn prefix(tensors: &[Tensor]) -> Option<Note> {
-    let mut prefix = String::new();
-    let mut names = 0;
-    for _ in 0..MOST {
-        let found = WRAPPERS.iter().find_map(|wrapper| {
-            let longer = [&prefix, *wrapper].concat();
-            let count = tensors.iter().filter(|tensor| tensor.name.starts_with(&longer)).count();
-            (count > tensors.len() / 2).then_some((longer, count))
-        });
-        let Some((longer, count)) = found else { break };
-        (prefix, names) = (longer, count);
+/// The wrappers that more than half of the names have, before them or in them.
+pub(super) fn wrappers(tensors: &[Tensor]) -> Vec<Note> {
+    let is_most = |names: usize| names > tensors.len() / 2;
+    let of = tensors.len();
+    let mut prefixes: HashMap<&str, usize> = HashMap::new();
+    for tensor in tensors {
+        let count = prefixes.entry(before(&tensor.name)).or_default();
+        *count = count.saturating_add(1);
     }
-    (!prefix.is_empty()).then_some(Note::Prefix { prefix, names, of: tensors.len() })
+    let common = prefixes.into_iter().find(|&(prefix, names)| !prefix.is_empty() && is_most(names));
+    if let Some((prefix, names)) = common {
+        return vec![Note::Prefix { prefix: prefix.to_owned(), names, of }];
+    }
+    let inside = WRAPPERS.iter().filter_map(|wrapper| {
+        let has = |tensor: &&Tensor| tensor.name.split('.').any(|part| part == *wrapper);
+        let names = tensors.iter().filter(has).count();
+        is_most(names).then(|| Note::Wrapped { wrapper: [*wrapper, "."].concat(), names, of })
+    });
+    inside.collect()
+}
+
+/// The beginning of a name up to its last wrapper, before which it has few names of its own.
+fn before(name: &str) -> &str {
+    let (mut end, mut at, mut own) = (0, 0_usize, 0_usize);
+    for part in name.split_inclusive('.') {
+        let bare = part.strip_suffix('.').unwrap_or_default();
+        let is_first = end == at;
+        at = at.saturating_add(part.len());
+        if WRAPPERS.contains(&bare) || bare == PARALLEL && is_first {
+            (end, own) = (at, 0);
+        } else if own >= OWN {
+            break;
+        } else {
+            own = own.saturating_add(1);
+        }
+    }
+    name.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrappers_stand_before_names_and_behind_a_few_of_the_models_own() {
+        for (name, prefix) in [
+            ("module.linear.weight", "module."),
+            ("module.module.weight", "module.module."),
+            ("_orig_mod.module.linear.weight", "_orig_mod.module."),
+            ("model._orig_mod.linear.weight", "model._orig_mod."),
+            ("module.model.net._orig_mod.w", "module.model.net._orig_mod."),
+            ("a.b.c._orig_mod.weight", ""),
+            ("encoder.module.weight", ""),
+            ("layers.0._orig_mod.weight", "layers.0._orig_mod."),
+            ("module", ""),
+            ("_orig_mod", ""),
+            ("", ""),
+        ] {
+            assert_eq!(before(name), prefix, "{name}");
+        }
+    }
 }

@@ -11,7 +11,7 @@
 //! have no safetensors type and are refused by name. Source: numpy's `array_setstate`, `arraydescr_setstate` and
 //! `numeric.py`.
 
-use super::names::width;
+use super::names::{Rebuild, width};
 use super::{DType, Error, Limits, Torch, geometry};
 use crate::pickle::{Call, Id, Object, Value};
 
@@ -52,6 +52,22 @@ impl Torch<'_> {
             }
             _ => false,
         }
+    }
+
+    /// The array that a tensor is made of: itself, or one that goes to a device as it is.
+    pub(in super::super) fn array_of(&self, id: Id) -> Option<Id> {
+        if self.is_array(id) {
+            return Some(id);
+        }
+        if self.rebuild_of(id) != Some(Rebuild::ArrayToDevice) {
+            return None;
+        }
+        let Value::Object(object) = self.values.get(id) else { return None };
+        let plain = object.call == Call::Function && object.items.is_empty() && object.appended.is_empty();
+        let &[array, wanted, ..] = self.values.tuple(object.args).filter(|_| plain)? else { return None };
+        let found = self.array(array, "", &Limits::default()).ok()?;
+        let wanted = self.values.global(wanted).and_then(super::names::dtype);
+        (wanted == Some(found.dtype)).then_some(array)
     }
 
     fn maker(&self, id: Id) -> Option<Maker> {

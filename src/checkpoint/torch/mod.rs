@@ -19,7 +19,7 @@ pub(super) use numbered::{Numbered, by_number, number};
 pub(super) use storages::{Declared, MAX_KEY, NumberedTensor, Storages, storages};
 
 use super::{DType, Error, Limits, Tensor, geometry};
-use crate::pickle::{Arena, Call, Id, Object, Value};
+use crate::pickle::{self, Arena, Call, Id, Object, Value};
 use names::{Rebuild, is_mapping, is_scalar, is_sequence, rebuild};
 
 /// A pickle, read with torch's eyes.
@@ -216,6 +216,9 @@ impl<'a> Torch<'a> {
 
     /// What a value is, for people.
     pub(super) fn describe(&self, id: Id) -> String {
+        if let Some(name) = pickle::symbol_of(self.values, id) {
+            return name.to_string();
+        }
         match (self.class_name(id), self.values.get(id)) {
             _ if self.is_array(id) => "a numpy array".to_owned(),
             _ if self.is_weight(id) => "a tensor".to_owned(),

@@ -105,15 +105,25 @@ pub(super) enum Rebuild {
     Parameter,
     /// `(function, class, args, state)`
     FromType,
+    /// `(data, dtype, device, requires_grad)`: a tensor of the CPU that goes to a device
+    ToDevice,
+    /// The same of a numpy array
+    ArrayToDevice,
     /// Known, and not plain storage.
     Refused(&'static str),
 }
+
+/// What parameters were before torch 0.4. No loader of weights alone takes it.
+const VARIABLE: (&str, &str) = ("torch.autograd.variable", "Variable");
 
 pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
     Some(match (&*global.module, &*global.name) {
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Rebuild::Tensor,
         ("torch._utils", "_rebuild_tensor_v3") => Rebuild::TensorV3,
-        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Rebuild::Parameter,
+        // The classes were called before torch 0.4.
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
+        | ("torch.nn.parameter", "Parameter")
+        | VARIABLE => Rebuild::Parameter,
         ("torch._tensor" | "torch.tensor", "_rebuild_from_type_v2") => Rebuild::FromType,
         ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
             Rebuild::Refused("sparse")
@@ -122,11 +132,10 @@ pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
         ("torch._utils", "_rebuild_nested_tensor") => Rebuild::Refused("nested"),
         ("torch._utils", "_rebuild_meta_tensor_no_storage") => Rebuild::Refused("a meta tensor without data"),
         ("torch._utils", "_rebuild_wrapper_subclass") => Rebuild::Refused("a wrapper subclass"),
-        ("torch._utils", "_rebuild_device_tensor_from_numpy") => {
-            Rebuild::Refused("a device tensor in numpy form")
+        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => Rebuild::ToDevice,
+        ("torch._utils", "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor") => {
+            Rebuild::ArrayToDevice
         }
-        ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => Rebuild::Refused("a device tensor"),
-        ("torch._utils", "_rebuild_xla_tensor") => Rebuild::Refused("an XLA tensor"),
         ("torch._tensor" | "torch.tensor", "_rebuild_from_type") => {
             Rebuild::Refused("of an old subclass form")
         }
@@ -161,7 +170,7 @@ pub(super) fn is_scalar(global: &Global) -> bool {
 pub(in super::super) fn is_weights(module: &str, name: &str) -> bool {
     let global = Global { module: module.into(), name: name.into() };
     let known_storage = matches!(storage_class(&global, ""), Ok(_) | Err(Error::StorageType { .. }));
-    let known_rebuild = rebuild(&global).is_some() && !module.starts_with("numpy");
+    let known_rebuild = rebuild(&global).is_some() && (module, name) != VARIABLE;
     known_storage
         || known_rebuild
         || dtype(&global).is_some()

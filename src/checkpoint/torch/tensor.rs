@@ -6,11 +6,42 @@ use super::storages::{storage_id, unsigned};
 use super::{DType, Error, Limits, NumberedTensor, Tensor, Torch};
 use crate::pickle::{Call, Id, Value};
 
+/// How deep a tensor may be wrapped: a parameter of a subclass of a parameter.
+const WRAPPERS: usize = 8;
+
 impl Torch<'_> {
+    /// No tensor may be given a state but the one that torch before 0.4 gives its parameters.
+    pub(in super::super) fn check_states(&self) -> Result<(), Error> {
+        for (id, value) in self.values.iter() {
+            let Value::Object(object) = value else { continue };
+            let state = object.state.filter(|_| self.is_torch_tensor(id));
+            if state.is_some_and(|state| !self.is_state_of_parameter(state)) {
+                let (name, what) =
+                    (format!("at byte {}", object.built), "changed by a state that torch does not give");
+                return Err(Error::Unsupported { name, what: what.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// `(requires_grad, volatile, backward hooks)`
+    fn is_state_of_parameter(&self, id: Id) -> bool {
+        let is_flag = |id| matches!(self.values.get(id), Value::Bool(_));
+        match self.values.tuple(id) {
+            Some(&[requires_grad, volatile, hooks]) => {
+                let is_none = *self.values.get(hooks) == Value::None;
+                is_flag(requires_grad) && is_flag(volatile) && (is_none || self.entries(hooks).is_some())
+            }
+            _ => false,
+        }
+    }
+
     /// Is the tensor or array one number, and not declared as a parameter?
     pub(in super::super) fn is_number(&self, id: Id, limits: &Limits) -> bool {
-        if self.is_array(id) {
-            return self.array(id, "", limits).is_ok_and(|array| geometry::elements(&array.shape) == Some(1));
+        if let Some(array) = self.array_of(id) {
+            return self
+                .array(array, "", limits)
+                .is_ok_and(|array| geometry::elements(&array.shape) == Some(1));
         }
         let is_parameter = |id| self.values.global(id).and_then(rebuild) == Some(Rebuild::Parameter);
         let declared = match self.values.get(id) {
@@ -33,10 +64,20 @@ impl Torch<'_> {
         limits: &Limits,
         attributes: &mut Vec<Id>,
     ) -> Result<Tensor, Error> {
+        self.tensor_within(id, name, limits, attributes, WRAPPERS)
+    }
+
+    fn tensor_within(
+        &self,
+        id: Id,
+        name: &str,
+        limits: &Limits,
+        attributes: &mut Vec<Id>,
+        depth: usize,
+    ) -> Result<Tensor, Error> {
         let unsupported = |what: String| Error::Unsupported { name: name.to_owned(), what };
         let mut id = id;
-        // A parameter of a subclass of a parameter: a few layers at most.
-        for _ in 0..8 {
+        for _ in 0..depth {
             if let Some(given) = self.declared.given.get(&id) {
                 return self.numbered(given, name, limits);
             }
@@ -53,31 +94,28 @@ impl Torch<'_> {
             }
             let made = object.made;
             match (rebuild(callable), args) {
-                (Some(Rebuild::Tensor), &[storage, offset, size, stride, ref rest @ ..]) => {
+                (Some(kind @ (Rebuild::Tensor | Rebuild::TensorV3)), args) => {
+                    let (view, rest) = View::of(kind, args, made).ok_or_else(malformed)?;
                     attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
-                    let view = View {
-                        storage,
-                        offset,
-                        size,
-                        stride,
-                        dtype: None,
-                        flags: rest.get(2).copied(),
-                        made,
-                    };
-                    return self.strided(&view, name, limits);
-                }
-                (
-                    Some(Rebuild::TensorV3),
-                    &[storage, offset, size, stride, grad, hooks, dtype, ref rest @ ..],
-                ) => {
-                    attributes.extend([grad, hooks].into_iter().filter(|&other| self.holds_weight(other)));
-                    let flags = rest.first().copied();
-                    let view = View { storage, offset, size, stride, dtype: Some(dtype), flags, made };
                     return self.strided(&view, name, limits);
                 }
                 (Some(Rebuild::Parameter), &[data, ref rest @ ..]) => {
                     attributes.extend(rest.iter().filter(|&&other| self.holds_weight(other)));
                     id = data;
+                }
+                (Some(Rebuild::ToDevice), &[data, wanted, ..]) => {
+                    // What it is converted to must be what it is.
+                    let tensor =
+                        self.tensor_within(data, name, limits, attributes, depth.saturating_sub(1))?;
+                    return match self.values.global(wanted).and_then(dtype) {
+                        Some(wanted) if wanted == tensor.dtype => Ok(tensor),
+                        _ => Err(unsupported("a device tensor of another dtype".to_owned())),
+                    };
+                }
+                (Some(Rebuild::ArrayToDevice), _) => {
+                    return Err(unsupported(
+                        "a device tensor of another dtype than its numpy array".to_owned(),
+                    ));
                 }
                 (Some(Rebuild::FromType), &[function, _class, inner, state]) => {
                     attributes.extend(Some(state).filter(|&state| self.holds_weight(state)));
@@ -119,6 +157,10 @@ impl Torch<'_> {
             }
             Some(Rebuild::Refused(what)) => {
                 return Err(Error::Unsupported { name: name.to_owned(), what: what.to_owned() });
+            }
+            Some(Rebuild::ToDevice | Rebuild::ArrayToDevice) => {
+                let what = "a device tensor of a class of its own".to_owned();
+                return Err(Error::Unsupported { name: name.to_owned(), what });
             }
             _ => return Err(Error::Opaque { path: name.to_owned(), global: function.to_string() }),
         };
@@ -272,4 +314,17 @@ struct View {
     flags: Option<Id>,
     /// The offset of the call.
     made: u64,
+}
+
+impl View {
+    /// Of a call, and what else it is given: hooks, and what they hold.
+    fn of(kind: Rebuild, args: &[Id], made: u64) -> Option<(Self, &[Id])> {
+        let (&[storage, offset, size, stride], rest) = args.split_first_chunk()?;
+        let (dtype, flags) = match kind {
+            Rebuild::TensorV3 => (Some(*rest.get(2)?), rest.get(3).copied()),
+            _ => (None, rest.get(2).copied()),
+        };
+        let attributes = if kind == Rebuild::TensorV3 { rest.get(..2)? } else { rest };
+        Some((Self { storage, offset, size, stride, dtype, flags, made }, attributes))
+    }
 }
