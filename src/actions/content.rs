@@ -12,7 +12,7 @@ use bstr::{BStr, BString};
 
 use super::{Error, Reporter};
 use crate::hash::{Hasher, Oid};
-use crate::lfs::{Pointer, pointer};
+use crate::lfs::{Pointer, Store, pointer};
 use crate::read_at::{FileSource, ReadAt};
 use crate::repo::Repo;
 
@@ -67,8 +67,12 @@ impl LocalFile {
     /// The object that a pointer names, from the store.
     pub(super) fn object(repo: Option<&Repo>, name: &BStr, pointer: Pointer) -> Result<Self, Error> {
         let missing = Error::NoObject { oid: pointer.oid, size: pointer.size };
-        let Some(repo) = repo else { return Err(missing) };
-        let store = repo.store();
+        Self::stored(&repo.ok_or(missing)?.store(), name, pointer)
+    }
+
+    /// An object of the store.
+    pub(super) fn stored(store: &Store, name: &BStr, pointer: Pointer) -> Result<Self, Error> {
+        let missing = Error::NoObject { oid: pointer.oid, size: pointer.size };
         let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
         let path = found.ok_or(missing)?;
         Self::open(name, &path, Some(pointer))

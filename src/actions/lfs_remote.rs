@@ -11,7 +11,7 @@ use bstr::BStr;
 
 use super::servers::Session;
 use super::{Error, Note, RemoteNote, Reporter};
-use crate::lfs::{Incomplete, Pointer};
+use crate::lfs::{Incomplete, Pointer, Store};
 use crate::remote::{self, Client, Config, Endpoint, Object, Operation, Remotes, Uploaded};
 use crate::repo::Repo;
 
@@ -43,7 +43,12 @@ impl<'a> LfsRemote<'a> {
             };
             let _first = self.server.set(found);
         }
-        Ok(self.server.get().and_then(Option::as_ref))
+        Ok(self.found())
+    }
+
+    /// The server, if it was looked for and found.
+    pub(super) fn found(&self) -> Option<&Server<'a>> {
+        self.server.get().and_then(Option::as_ref)
     }
 
     /// The server that an object is asked for.
@@ -107,11 +112,11 @@ impl<'a> Server<'a> {
     /// Puts objects into the store, each under its own name and with its own progress.
     pub(super) fn download(
         &self,
-        repo: &Repo,
+        store: &Store,
         objects: &[(&BStr, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        let (store, reference) = (repo.store(), self.reference.as_deref());
+        let reference = self.reference.as_deref();
         let pointers: Vec<_> = objects.iter().map(|(_, pointer)| *pointer).collect();
         let actions = remote::batch(&self.client, &self.endpoint, Operation::Download, &pointers, reference)?;
         for (&(name, pointer), action) in objects.iter().zip(actions) {
@@ -119,7 +124,7 @@ impl<'a> Server<'a> {
             let told = Cell::new(0);
             let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
             let fetched =
-                action.and_then(|action| self.object(pointer).with_action(action).to_store(&store, &tell));
+                action.and_then(|action| self.object(pointer).with_action(action).to_store(store, &tell));
             reporter.finished();
             fetched?;
         }
@@ -129,7 +134,7 @@ impl<'a> Server<'a> {
     /// Downloads an object that is needed for a while: beside the store's objects, not among them.
     pub(super) fn download_beside(
         &self,
-        repo: &Repo,
+        store: &Store,
         name: &BStr,
         pointer: Pointer,
         reporter: &dyn Reporter,
@@ -137,7 +142,7 @@ impl<'a> Server<'a> {
         reporter.started(name, pointer.size);
         let told = Cell::new(0);
         let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
-        let part = self.object(pointer).to_part(&repo.store(), &tell);
+        let part = self.object(pointer).to_part(store, &tell);
         reporter.finished();
         Ok(part?)
     }

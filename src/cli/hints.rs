@@ -46,7 +46,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             let second = named.beside(second.as_ref()).argument();
             format!("list what it holds with `{git} st-convert inspect {second}`")
         }
-        Error::NoSpace { .. } => {
+        Error::NoSpace(_) => {
             "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
         }
         Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),

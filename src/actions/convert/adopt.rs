@@ -6,7 +6,8 @@
 use bstr::BString;
 
 use super::super::{Error, Note, RemoteNote, Status};
-use super::repository::Run;
+use super::Context;
+use super::ledger::Ledger;
 use crate::lfs::Pointer;
 use crate::repo::Repo;
 
@@ -28,43 +29,46 @@ pub struct Adopted {
     pub paths: Vec<BString>,
 }
 
-impl Run<'_> {
-    /// Lets somebody look for such a commit. Tells the outcomes that were kept until this is known.
-    pub(super) fn look_for_same(&mut self) -> Result<(), Error> {
-        let outcomes = self.ledger.outcomes.iter().filter(|outcome| outcome.status == Status::Converted);
-        let converted: Vec<_> = outcomes
-            .filter_map(|outcome| {
-                let conversion = outcome.conversion.as_ref()?;
-                let pointer = Pointer { oid: conversion.oid?, size: conversion.size };
-                Some((outcome.output.clone()?, pointer))
-            })
-            .collect();
-        let adopted = match self.adopt {
-            Some(adopt) if !converted.is_empty() => adopt.adopt(self.repo, &converted),
-            _ => Ok(None),
-        };
-        if let Ok(Some(adopted)) = &adopted {
-            self.take_over(adopted)?;
-        }
-        self.ledger.release();
-        if let Some(Adopted { number, .. }) = adopted? {
-            self.reporter.note(&Note::Remote(RemoteNote::Adopted { number, is_all: !self.ledger.staged }));
-        }
-        Ok(())
+/// Lets somebody look for such a commit. Tells the outcomes that were kept until this is known.
+pub(super) fn look_for_same(
+    context: Context<'_>,
+    adopt: Option<&dyn Adopt>,
+    ledger: &mut Ledger<'_>,
+) -> Result<(), Error> {
+    let outcomes = ledger.outcomes.iter().filter(|outcome| outcome.status == Status::Converted);
+    let converted: Vec<_> = outcomes
+        .filter_map(|outcome| {
+            let conversion = outcome.conversion.as_ref()?;
+            let pointer = Pointer { oid: conversion.oid?, size: conversion.size };
+            Some((outcome.output.clone()?, pointer))
+        })
+        .collect();
+    let adopted = match adopt {
+        Some(adopt) if !converted.is_empty() => adopt.adopt(context.repo(), &converted),
+        _ => Ok(None),
+    };
+    if let Ok(Some(adopted)) = &adopted {
+        take_over(context.repo(), adopted, ledger)?;
     }
+    ledger.release();
+    if let Some(Adopted { number, .. }) = adopted? {
+        let is_all = !ledger.staged;
+        context.reporter().note(&Note::Remote(RemoteNote::Adopted { number, is_all }));
+    }
+    Ok(())
+}
 
-    fn take_over(&mut self, adopted: &Adopted) -> Result<(), Error> {
-        for outcome in &mut self.ledger.outcomes {
-            let is_in = outcome.output.as_ref().is_some_and(|output| adopted.paths.contains(output));
-            if is_in && outcome.status == Status::Converted {
-                outcome.status = Status::Adopted;
-                self.ledger.from.retain(|(source, _)| *source != outcome.source);
-            }
+fn take_over(repo: &Repo, adopted: &Adopted, ledger: &mut Ledger<'_>) -> Result<(), Error> {
+    for outcome in &mut ledger.outcomes {
+        let is_in = outcome.output.as_ref().is_some_and(|output| adopted.paths.contains(output));
+        if is_in && outcome.status == Status::Converted {
+            outcome.status = Status::Adopted;
+            ledger.from.retain(|(source, _)| *source != outcome.source);
         }
-        self.ledger.touched.retain(|path| !adopted.paths.contains(path));
-        // An attributes line of ours may be what is left.
-        self.ledger.staged = !self.repo.is_committed(&self.ledger.touched)?
-            || !self.repo.plan_committed_attributes(&self.ledger.pointers)?.is_empty();
-        Ok(())
     }
+    ledger.touched.retain(|path| !adopted.paths.contains(path));
+    // An attributes line of ours may be what is left.
+    ledger.staged =
+        !repo.is_committed(&ledger.touched)? || !repo.plan_committed_attributes(&ledger.pointers)?.is_empty();
+    Ok(())
 }

@@ -3,34 +3,34 @@
 use bstr::ByteSlice as _;
 
 use super::super::{Error, Note};
-use super::repository::Run;
+use super::Context;
+use super::ledger::Ledger;
 use crate::git;
 
-impl Run<'_> {
-    /// Commits what was touched, and nothing else that is staged. Returns the commit.
-    pub(super) fn commit(&self) -> Result<Option<String>, Error> {
-        let Some(message) = self.options.commit.as_ref().filter(|_| !self.options.dry_run) else {
-            return Ok(None);
-        };
-        // A commit of pointers without their line would be one of plain text files.
-        let attributes = self.repo.plan_committed_attributes(&self.ledger.pointers)?;
-        if attributes.is_empty() && self.repo.is_committed(&self.ledger.touched)? {
-            if self.ledger.has_result() {
-                self.reporter.note(&Note::NothingToCommit);
-            }
-            return Ok(None);
+/// Commits what was touched, and nothing else that is staged. Returns the commit.
+pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option<String>, Error> {
+    let (repo, reporter) = (context.repo(), context.reporter());
+    let Some(message) = context.options.commit.as_ref().filter(|_| !context.options.dry_run) else {
+        return Ok(None);
+    };
+    // A commit of pointers without their line would be one of plain text files.
+    let attributes = repo.plan_committed_attributes(&ledger.pointers)?;
+    if attributes.is_empty() && repo.is_committed(&ledger.touched)? {
+        if ledger.has_result() {
+            reporter.note(&Note::NothingToCommit);
         }
-        let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
-        let mut text = format!("{}\n\n", subject.trim_end());
-        for (path, oid) in &self.ledger.from {
-            // A path with a line feed must not become a line of its own.
-            let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
-            text = format!("{text}Converted-From: {path} sha256:{oid}\n");
-        }
-        let index = self.repo.partial_index(&self.ledger.touched, &attributes)?;
-        let git = self.workspace.session.git(self.repo.work_dir())?;
-        let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
-        self.reporter.note(&Note::Committed { id: id.clone() });
-        Ok(Some(id))
+        return Ok(None);
     }
+    let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
+    let mut text = format!("{}\n\n", subject.trim_end());
+    for (path, oid) in &ledger.from {
+        // A path with a line feed must not become a line of its own.
+        let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
+        text = format!("{text}Converted-From: {path} sha256:{oid}\n");
+    }
+    let index = repo.partial_index(&ledger.touched, &attributes)?;
+    let git = context.workspace.session.git(repo.work_dir())?;
+    let (id, _said) = git::commit::commit(&git, Some(index.path()), &text)?;
+    reporter.note(&Note::Committed { id: id.clone() });
+    Ok(Some(id))
 }

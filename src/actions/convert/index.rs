@@ -3,6 +3,7 @@
 //! Invariant: no tensor is in two shards, and whatever the index names is in the shard that it names. What the index does
 //! not list is told, and listed by the new one.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
@@ -13,7 +14,7 @@ use super::sets::ShardedCheckpoint;
 use crate::repo::{self, Filter, Repo};
 
 /// What a shard holds.
-pub(super) struct Held {
+pub(super) struct ShardContents {
     /// The checkpoint.
     pub(super) path: BString,
     /// Its safetensors file.
@@ -26,7 +27,7 @@ pub(super) struct Held {
     pub(super) bytes: u64,
 }
 
-impl Held {
+impl ShardContents {
     pub(super) fn of(path: &BStr, output: &BStr, job: &Job) -> Self {
         let tensors = job.ties.kept.iter().filter_map(|&kept| job.plan.tensors.get(kept));
         Self {
@@ -50,7 +51,7 @@ impl Held {
 
 /// Where the new index goes.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct IndexTarget {
     path: BString,
     is_under_lfs: bool,
     /// The index that it stands for.
@@ -70,7 +71,7 @@ pub(super) struct NewIndex {
 }
 
 /// Where the index of the converted set goes. What cannot be had in the end is said before the long work.
-pub(super) fn place(repo: &Repo, set: &ShardedCheckpoint) -> Result<Place, Error> {
+pub(super) fn target(repo: &Repo, set: &ShardedCheckpoint) -> Result<IndexTarget, Error> {
     let path = names::safetensors_index(set.index.as_bstr());
     let is_under_lfs = match repo.filter_of(path.as_bstr())? {
         Filter::Lfs => true,
@@ -78,13 +79,17 @@ pub(super) fn place(repo: &Repo, set: &ShardedCheckpoint) -> Result<Place, Error
         Filter::Unspecified | Filter::Unset => false,
     };
     repo.target(path.as_bstr())?.metadata()?;
-    Ok(Place { path, is_under_lfs, replaces: set.index.clone() })
+    Ok(IndexTarget { path, is_under_lfs, replaces: set.index.clone() })
 }
 
 /// Holds the index against the shards that are known by now. With all of them, it can name no tensor that none holds.
-pub(super) fn agree(set: &ShardedCheckpoint, shards: &[Held], is_all: bool) -> Result<(), Error> {
-    let mut holders: BTreeMap<&String, &Held> = BTreeMap::new();
-    for shard in shards {
+pub(super) fn agree(
+    set: &ShardedCheckpoint,
+    shards: &[impl Borrow<ShardContents>],
+    is_all: bool,
+) -> Result<(), Error> {
+    let mut holders: BTreeMap<&String, &ShardContents> = BTreeMap::new();
+    for shard in shards.iter().map(Borrow::borrow) {
         for name in shard.names() {
             if let Some(first) = holders.insert(name, shard) {
                 let (name, first, second) = (name.clone(), first.path.clone(), shard.path.clone());
@@ -92,8 +97,8 @@ pub(super) fn agree(set: &ShardedCheckpoint, shards: &[Held], is_all: bool) -> R
             }
         }
     }
-    let by_name: BTreeMap<&[u8], &Held> =
-        shards.iter().map(|shard| (file_name(&shard.path), shard)).collect();
+    let by_name: BTreeMap<&[u8], &ShardContents> =
+        shards.iter().map(Borrow::borrow).map(|shard| (file_name(&shard.path), shard)).collect();
     let wrong = set.content.weight_map.iter().filter_map(|(name, shard)| {
         let shard = by_name.get(shard.as_bytes()).filter(|shard| !shard.has(name))?;
         Some((name, *shard, holders.get(name)))
@@ -116,12 +121,16 @@ pub(super) fn agree(set: &ShardedCheckpoint, shards: &[Held], is_all: bool) -> R
 }
 
 /// The index of the converted set: what each file really holds, and a true size.
-pub(super) fn new_index(place: Place, set: &ShardedCheckpoint, shards: &[Held]) -> Result<NewIndex, Error> {
+pub(super) fn new_index(
+    target: IndexTarget,
+    set: &ShardedCheckpoint,
+    shards: &[impl Borrow<ShardContents>],
+) -> Result<NewIndex, Error> {
     agree(set, shards, true)?;
     let mut content = set.content.clone();
     content.weight_map.clear();
     let (mut total, mut unlisted) = (0_u64, Vec::new());
-    for shard in shards {
+    for shard in shards.iter().map(Borrow::borrow) {
         let output = file_name(&shard.output).to_str_lossy();
         for name in &shard.kept {
             if !set.content.weight_map.contains_key(name) {
@@ -131,7 +140,7 @@ pub(super) fn new_index(place: Place, set: &ShardedCheckpoint, shards: &[Held]) 
         }
         total = total.saturating_add(shard.bytes);
     }
-    let Place { path, is_under_lfs, replaces } = place;
+    let IndexTarget { path, is_under_lfs, replaces } = target;
     Ok(NewIndex { path, text: content.render(total), is_under_lfs, replaces, unlisted })
 }
 

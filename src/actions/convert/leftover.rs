@@ -8,67 +8,69 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::workspace::Workspace;
 use super::super::{Error, Note, names};
-use super::repository::Run;
+use super::{Context, Options};
 
-impl Run<'_> {
-    /// Removes what an earlier run would have removed.
-    pub(super) fn sweep_replaced(&self) -> Result<(), Error> {
-        if !self.options.replace {
-            return Ok(());
-        }
-        for path in self.leftovers()? {
-            if !self.is_in_head(path.as_bstr())? {
-                self.reporter.note(&Note::Leftover { path });
-                continue;
-            }
-            if !self.options.dry_run {
-                self.repo.remove_file(path.as_bstr())?;
-            }
-            self.reporter.note(&Note::Removed { path });
-        }
-        Ok(())
+/// Removes what an earlier run would have removed.
+pub(super) fn sweep_replaced(context: Context<'_>) -> Result<(), Error> {
+    let Context { workspace, options } = context;
+    if !options.replace {
+        return Ok(());
     }
+    for path in leftovers(workspace, options)? {
+        if !is_in_head(workspace, path.as_bstr())? {
+            context.reporter().note(&Note::Leftover { path });
+            continue;
+        }
+        if !options.dry_run {
+            context.repo().remove_file(path.as_bstr())?;
+        }
+        context.reporter().note(&Note::Removed { path });
+    }
+    Ok(())
+}
 
-    /// The files of the work tree that are not tracked, and whose safetensors file is.
-    fn leftovers(&self) -> Result<Vec<BString>, Error> {
-        let tracked: BTreeSet<_> = self.repo.entries()?.into_iter().map(|entry| entry.path).collect();
-        let given = self.options.paths.iter().map(|given| self.repo.path_of(&self.options.cwd, given));
-        let given = given.collect::<Result<Vec<_>, _>>()?;
-        // A directory is read once. `X.safetensors.index.json` has its shards beside it.
-        let outputs = tracked.iter().filter(|path| path.ends_with(b".safetensors"));
-        let dirs: BTreeMap<_, _> = outputs.map(|path| (names::beside(path.as_bstr(), b""), path)).collect();
-        let mut found = Vec::new();
-        for (dir, output) in dirs {
-            let target = self.repo.target(output.as_bstr())?;
-            let full = target.path();
-            let Some(parent) = full.parent().filter(|_| target.metadata().is_ok()) else { continue };
-            for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-                let path = names::beside(dir.as_bstr(), entry.file_name().as_encoded_bytes());
-                let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-                let stands_for = replaced_by(path.as_bstr()).filter(|output| tracked.contains(output));
-                if is_file && stands_for.is_some() && !tracked.contains(&path) && is_asked(&path, &given) {
-                    found.push(path);
-                }
+/// The files of the work tree that are not tracked, and whose safetensors file is.
+fn leftovers(workspace: &Workspace<'_>, options: &Options) -> Result<Vec<BString>, Error> {
+    let repo = workspace.repo;
+    let tracked: BTreeSet<_> = repo.entries()?.into_iter().map(|entry| entry.path).collect();
+    let given = options.paths.iter().map(|given| repo.path_of(&options.cwd, given));
+    let given = given.collect::<Result<Vec<_>, _>>()?;
+    // A directory is read once. `X.safetensors.index.json` has its shards beside it.
+    let outputs = tracked.iter().filter(|path| path.ends_with(b".safetensors"));
+    let dirs: BTreeMap<_, _> = outputs.map(|path| (names::beside(path.as_bstr(), b""), path)).collect();
+    let mut found = Vec::new();
+    for (dir, output) in dirs {
+        let target = repo.target(output.as_bstr())?;
+        let full = target.path();
+        let Some(parent) = full.parent().filter(|_| target.metadata().is_ok()) else { continue };
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let path = names::beside(dir.as_bstr(), entry.file_name().as_encoded_bytes());
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            let stands_for = replaced_by(path.as_bstr()).filter(|output| tracked.contains(output));
+            if is_file && stands_for.is_some() && !tracked.contains(&path) && is_asked(&path, &given) {
+                found.push(path);
             }
         }
-        found.sort();
-        Ok(found)
     }
+    found.sort();
+    Ok(found)
+}
 
-    /// Has `HEAD` the very content of a file of the work tree, and is it here?
-    fn is_in_head(&self, path: &BStr) -> Result<bool, Error> {
-        let Some((blob, _)) = self.repo.head_file(path)? else { return Ok(false) };
-        let file = self.repo.target(path)?.path();
-        if !self.workspace.is_content(blob, &file)? {
-            return Ok(false);
-        }
-        let Some(pointer) = self.workspace.pointer(blob)? else { return Ok(true) };
-        let store = self.repo.store();
-        let failed = Error::io("look in", store.dir());
-        let is_pointer = file.metadata().is_ok_and(|metadata| metadata.len() != pointer.size);
-        Ok(is_pointer || store.find(pointer.oid, pointer.size).map_err(failed)?.is_some())
+/// Has `HEAD` the very content of a file of the work tree, and is it here?
+fn is_in_head(workspace: &Workspace<'_>, path: &BStr) -> Result<bool, Error> {
+    let repo = workspace.repo;
+    let Some((blob, _)) = repo.head_file(path)? else { return Ok(false) };
+    let file = repo.target(path)?.path();
+    if !workspace.is_content(blob, &file)? {
+        return Ok(false);
     }
+    let Some(pointer) = workspace.pointer(blob)? else { return Ok(true) };
+    let store = repo.store();
+    let failed = Error::io("look in", store.dir());
+    let is_pointer = file.metadata().is_ok_and(|metadata| metadata.len() != pointer.size);
+    Ok(is_pointer || store.find(pointer.oid, pointer.size).map_err(failed)?.is_some())
 }
 
 /// What stands for a checkpoint, or for the index of its shards.

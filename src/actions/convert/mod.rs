@@ -1,46 +1,54 @@
 //! Converting checkpoints: which files, in which order, and what stands at the end.
 //!
 //! ```text
-//! select      which files of the index, or which named ones, by what their content says
-//! sets        the shards of a set are put together
-//! job         plan, ties, layout; then the pass over the bytes
-//! planning    what is decided before anything is written
-//! repository  a unit (a file, or a sharded set) is planned, written and published, or told why not
-//! index       the index of a set against its shards, and the new one
-//! whole       a shard that is converted and waits for the others
-//! existing    what stands already where a safetensors file goes
-//! leftover    what a killed run with `--replace` did not remove
-//! there       the same for what is on the LFS server alone: `pass` while it is downloaded
-//! publish     names for objects, work-tree files and `.gitattributes`, and one index write
-//! plain       one file becomes another, and no repository is touched
+//! select       which files of the index, or which named ones, by what their content says
+//! sets         units: a file, or the shards of a set
+//! unit         what is to be done with a unit: keep, preview, recheck, convert; decided once
+//! plan         what is decided before anything is written
+//! job          plan, ties, layout; then the pass over the bytes
+//! index        the index of a set against its shards, and the new one
+//! output       what stands already where a safetensors file goes
+//! make         a file is written and proven, without a name; knows no repository: `pass` while it is downloaded,
+//!              `finished` a shard of an earlier run
+//! stage        names for objects, work-tree files and `.gitattributes`, and one index write
+//! ledger       what became of each file: all that is written down beside them
+//! adopt        what was committed already by somebody else; `commit` else
+//! leftover     what a killed run with `--replace` did not remove
+//! run          the loop over units
+//! single_file  one file becomes another, and no repository is touched
 //! ```
 //!
 //! Invariant: a unit is done whole or not at all, and a unit that fails stops no other.
 
 mod adopt;
 mod commit;
-mod existing;
+mod finished;
 mod hashing;
 mod index;
 mod job;
 mod ledger;
 mod leftover;
+mod make;
+mod output;
 mod pass;
-mod plain;
-mod planning;
-mod publish;
-mod repository;
+mod plan;
+mod product;
+mod run;
 mod select;
 mod sets;
-mod there;
-mod whole;
+mod single_file;
+mod stage;
+mod unit;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
+use super::lfs_remote::Server;
+use super::workspace::Workspace;
 use super::{Error, Outcome, Reporter, Servers, Size};
+use crate::lfs::{Pointer, Store};
 use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
@@ -124,9 +132,9 @@ pub fn convert_adopting(
     let found = Repo::discover(&options.cwd)?;
     let options = &configured(found.as_ref(), options)?;
     match found {
-        Some(repo) if options.output.is_none() => repository::convert(&repo, options, adopt, reporter),
+        Some(repo) if options.output.is_none() => run::convert(&repo, options, adopt, reporter),
         _ if unplaced.is_some() => Err(Error::NeedsRepository { option: unplaced.unwrap_or_default() }),
-        repo if !options.paths.is_empty() => plain::convert(repo.as_ref(), options, reporter),
+        repo if !options.paths.is_empty() => single_file::convert(repo.as_ref(), options, reporter),
         _ => Err(Error::NoRepository),
     }
 }
@@ -146,4 +154,63 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
         options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);
     }
     Ok(options)
+}
+
+/// What every step of a run looks at, and none changes.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    workspace: &'a Workspace<'a>,
+    options: &'a Options,
+}
+
+impl<'a> Context<'a> {
+    fn repo(self) -> &'a Repo {
+        self.workspace.repo
+    }
+
+    fn reporter(self) -> &'a dyn Reporter {
+        self.workspace.session.reporter
+    }
+
+    /// What is needed to make files, with the server if one was found by now.
+    fn maker(self) -> Maker<'a> {
+        Maker {
+            store: self.repo().store(),
+            work_dir: self.repo().work_dir(),
+            server: self.workspace.remote.found(),
+            options: self.options,
+            reporter: self.reporter(),
+        }
+    }
+}
+
+/// What is needed to make a file. A repository is of one thread, and is not in it.
+struct Maker<'a> {
+    store: Store,
+    work_dir: &'a Path,
+    server: Option<&'a Server<'a>>,
+    options: &'a Options,
+    reporter: &'a dyn Reporter,
+}
+
+impl<'a> Maker<'a> {
+    /// The server that has an object.
+    fn server_for(&self, Pointer { oid, size }: Pointer) -> Result<&'a Server<'a>, Error> {
+        self.server.ok_or(Error::NoObject { oid, size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shards can be made side by side: what is planned goes to another thread, and what makes it is shared.
+    #[test]
+    fn making_is_of_any_thread() {
+        fn shared<T: Sync>() {}
+        fn sent<T: Send>() {}
+        shared::<Maker<'static>>();
+        sent::<plan::Planned>();
+        sent::<product::Product>();
+    }
 }

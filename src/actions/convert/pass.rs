@@ -47,7 +47,7 @@ pub(super) struct Pass<'a> {
 
 /// How far an object is.
 #[derive(Debug, Serialize, Deserialize)]
-struct Journal {
+struct PassJournal {
     /// Of what it is made, and how.
     plan: String,
     standing: Standing,
@@ -55,12 +55,12 @@ struct Journal {
 }
 
 /// What goes on while bytes pass.
-struct State<'a> {
+struct Passing<'a> {
     proof: Proof<'a>,
     hasher: Hasher,
     scatter: Scatter,
     targets: Targets<'a>,
-    behind: Behind,
+    follower: Follower,
     /// The last moment that a later run can go on from, and the one that is in the journal.
     last: Option<(Standing, Saved)>,
     journalled: u64,
@@ -89,7 +89,7 @@ impl Pass<'_> {
             self.save(&mut state, &name)?;
             return Err(error.into());
         }
-        let State { hasher, mut scatter, mut targets, mut behind, .. } = state;
+        let Passing { hasher, mut scatter, mut targets, mut follower, .. } = state;
         let (source_oid, _) = hasher.finish();
         if source_oid != self.pointer.oid {
             self.object.forget()?;
@@ -99,8 +99,8 @@ impl Pass<'_> {
             let spool = spool.try_clone().and_then(FileSource::new).map_err(self.failed())?;
             scatter.finish(self.plan, &spool, &mut targets)?;
         }
-        behind.follow(scatter.complete()).map_err(self.failed())?;
-        let (oid, size) = behind.finish().map_err(self.failed())?;
+        follower.follow(scatter.complete()).map_err(self.failed())?;
+        let (oid, size) = follower.finish().map_err(self.failed())?;
         Ok(Written { oid, size, source_oid })
     }
 
@@ -124,13 +124,13 @@ impl Pass<'_> {
     }
 
     /// Where an earlier run stopped, or the beginning.
-    fn start(&self, name: &str) -> Result<State<'_>, Error> {
+    fn start(&self, name: &str) -> Result<Passing<'_>, Error> {
         let (failed, size) = (self.failed(), self.layout.size());
         let mut scatter = Scatter::new(self.layout, self.plan);
         let spool = || scatter.needs_spool().then(|| self.object.spool()).transpose();
         let before = spool()?;
         let file = self.object.file();
-        let journal: Option<Journal> =
+        let journal: Option<PassJournal> =
             self.object.journal().and_then(|text| serde_json::from_slice(&text).ok());
         let journal = journal.filter(|journal| {
             let has_len = |file: &File, len| file.metadata().is_ok_and(|metadata| metadata.len() == len);
@@ -140,7 +140,7 @@ impl Pass<'_> {
                 && is_whole
                 && journal.standing.at <= self.pointer.size
         });
-        let resumed = journal.and_then(|Journal { standing, hasher, .. }| {
+        let resumed = journal.and_then(|PassJournal { standing, hasher, .. }| {
             Some((standing, Hasher::resume(&hasher).filter(|hasher| hasher.count() == standing.at)?))
         });
         let (targets, proof, hasher) = if let Some((standing, hasher)) = resumed {
@@ -155,15 +155,15 @@ impl Pass<'_> {
             targets.put(Target::File, 0, self.layout.header()).map_err(failed)?;
             (targets, Proof::new(self.plan), Hasher::default())
         };
-        let behind = Behind::start(file, self.copy, size).map_err(failed)?;
+        let follower = Follower::start(file, self.copy, size).map_err(failed)?;
         let journalled = proof.at();
-        Ok(State { proof, hasher, scatter, targets, behind, last: None, journalled, damage: None })
+        Ok(Passing { proof, hasher, scatter, targets, follower, last: None, journalled, damage: None })
     }
 
     /// Takes the next bytes.
     fn take(
         &self,
-        state: &mut State<'_>,
+        state: &mut Passing<'_>,
         name: &str,
         at: u64,
         bytes: &[u8],
@@ -179,7 +179,7 @@ impl Pass<'_> {
             state.last = Some((standing, state.hasher.save()));
         }
         reporter.advanced(bytes.len() as u64);
-        state.behind.follow(state.scatter.complete())?;
+        state.follower.follow(state.scatter.complete())?;
         if state.proof.at() - state.journalled >= JOURNAL_EVERY {
             self.save(state, name).map_err(io::Error::other)?;
         }
@@ -187,7 +187,7 @@ impl Pass<'_> {
     }
 
     /// Hands all to the disk, and writes down how far it is.
-    fn save(&self, state: &mut State<'_>, name: &str) -> Result<(), Error> {
+    fn save(&self, state: &mut Passing<'_>, name: &str) -> Result<(), Error> {
         let Some((standing, hasher)) = state.last.take() else { return Ok(()) };
         let synced = state.targets.file.sync_data().and_then(|()| match &state.targets.spool {
             Some(spool) => spool.sync_data(),
@@ -195,7 +195,7 @@ impl Pass<'_> {
         });
         synced.map_err(self.failed())?;
         state.journalled = standing.at;
-        let journal = Journal { plan: name.to_owned(), standing, hasher };
+        let journal = PassJournal { plan: name.to_owned(), standing, hasher };
         let text = serde_json::to_vec(&journal).map_err(|error| self.failed()(error.into()))?;
         Ok(self.object.save(&text)?)
     }
@@ -231,7 +231,7 @@ fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// What follows the download: the hash of the object and its copy, as far as it is complete.
-pub(super) struct Behind {
+pub(super) struct Follower {
     object: FileSource,
     at: u64,
     size: u64,
@@ -240,7 +240,7 @@ pub(super) struct Behind {
     hashing: Hashing,
 }
 
-impl Behind {
+impl Follower {
     pub(super) fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
         let writers = Writers::behind(object, copy, size)?;
         let object = FileSource::new(object.try_clone()?)?;

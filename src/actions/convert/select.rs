@@ -10,7 +10,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::content::Located;
 use super::super::workspace::Workspace;
 use super::super::{Error, Reason, names};
-use super::Options;
+use super::Context;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
 use crate::checkpoint::{self, Kind};
@@ -19,11 +19,8 @@ use crate::read_at::ReadAt;
 use crate::repo::{self, Mode};
 
 /// Every unit that `options` ask for. What is not to be converted goes to `ledger`.
-pub(super) fn units(
-    workspace: &Workspace<'_>,
-    options: &Options,
-    ledger: &mut Ledger<'_>,
-) -> Result<Vec<Unit>, Error> {
+pub(super) fn units(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<Vec<Unit>, Error> {
+    let Context { workspace, options } = context;
     let mut found = BTreeMap::new();
     let mut indices = BTreeSet::new();
     if options.paths.is_empty() {

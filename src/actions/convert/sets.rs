@@ -34,6 +34,37 @@ pub(super) struct ShardedCheckpoint {
     pub(super) content: Index,
 }
 
+/// What the units of a run want beside each other.
+pub(super) struct Others {
+    /// The outputs that two files would be written to, and both files.
+    outputs: BTreeMap<BString, Vec<BString>>,
+    /// Is there one unit, so that every name to keep must be in it?
+    pub(super) is_alone: bool,
+}
+
+impl Others {
+    pub(super) fn of(units: &[Unit]) -> Self {
+        let mut outputs: BTreeMap<BString, Vec<BString>> = BTreeMap::new();
+        for file in units.iter().flat_map(|unit| &unit.files) {
+            outputs.entry(names::safetensors(file.path.as_bstr())).or_default().push(file.path.clone());
+        }
+        for ShardedCheckpoint { index, .. } in units.iter().filter_map(|unit| unit.set.as_ref()) {
+            outputs.entry(names::safetensors_index(index.as_bstr())).or_default().push(index.clone());
+        }
+        outputs.retain(|_, sources| sources.len() > 1);
+        Self { outputs, is_alone: units.len() == 1 }
+    }
+
+    /// Is an output that of one source alone?
+    pub(super) fn check(&self, output: &BString, source: &BString) -> Result<(), Error> {
+        let mut others = self.outputs.get(output).into_iter().flatten();
+        match others.find(|other| *other != source) {
+            Some(other) => Err(Error::OutputCollision { output: output.clone(), other: other.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Shards that were all named are their set. Of one whose others stay none can be removed: its index would name
 /// what is no more.
 pub(super) fn named_sets(
@@ -121,7 +152,7 @@ pub(super) fn group(
 fn read_index(workspace: &Workspace<'_>, index: &BString) -> Result<Index, Error> {
     if let Located::There(pointer) = workspace.find(index.as_bstr())? {
         let server = workspace.remote.server_for(pointer)?;
-        server.download(workspace.repo, &[(index.as_bstr(), pointer)], &())?;
+        server.download(&workspace.repo.store(), &[(index.as_bstr(), pointer)], &())?;
     }
     let source = workspace.local(index.as_bstr())?;
     let (len, limit) = (source.file.len(), shard::MAX_LEN);

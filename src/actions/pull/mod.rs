@@ -101,7 +101,7 @@ pub fn pull(options: &Options, number: u64, wish: Wish, reporter: &dyn Reporter)
         if !objects.is_empty() {
             let server = Server::of(requests.session, requests.repo, Some(&requests.remote.name))?;
             let objects: Vec<_> = objects.iter().map(|(path, pointer)| (path.as_bstr(), *pointer)).collect();
-            server.download(requests.repo, &objects, reporter)?;
+            server.download(&requests.repo.store(), &objects, reporter)?;
         }
         take::check(requests.repo, &request)?;
         let how = take(requests, &request, wish, reporter)?;

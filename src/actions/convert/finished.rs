@@ -1,0 +1,208 @@
+//! [`FinishedShard`]: a shard that is converted and waits for the others of its set: nothing of a set has a name before all of it is there, and
+//! what a killed run has done of it is not done again.
+//!
+//! ```text
+//! <lfs>/incomplete/<source>.safetensors         the object, whole
+//! <lfs>/incomplete/<source>.safetensors.json    its oid and size, of what it was made and how, and what there is to say of it
+//! ```
+//!
+//! Invariant: no journal is believed. It counts if it is of the same source, the same release and the same options, and
+//! if the file has the oid and the size that it says, which is seen by reading it.
+
+use std::collections::BTreeMap;
+
+use bstr::ByteSlice as _;
+use serde::{Deserialize, Serialize};
+
+use super::super::{Conversion, Error, Reporter};
+use super::index::ShardContents;
+use super::job::Written;
+use super::pass::Follower;
+use super::product::{Product, Task};
+use super::{Maker, Options};
+use crate::checkpoint::{Format, Ignored, Note, ties};
+use crate::hash::{Hasher, Oid};
+use crate::lfs::{NewObject, Placed, Pointer, Resumable, Store};
+use crate::read_at::FileSource;
+use crate::safetensors;
+
+/// How much is read between two looks at whether to stop.
+const STEP: u64 = 32 << 20;
+
+/// What is remembered of an object.
+#[derive(Debug, Serialize, Deserialize)]
+struct ShardJournal {
+    /// Of what it was made, and how.
+    whole: String,
+    oid: String,
+    size: u64,
+    format: String,
+    key: String,
+    dropped: BTreeMap<String, String>,
+    copies: Vec<(String, String)>,
+    ignored: Vec<Ignored>,
+    notes: Vec<Note>,
+}
+
+/// An object that an earlier run made, if it is what it says.
+pub(super) struct FinishedShard {
+    journal: ShardJournal,
+    oid: Oid,
+    source: Pointer,
+}
+
+/// What tells one conversion of a source from another.
+fn identity(options: &Options, class: Option<&str>, source: Pointer) -> String {
+    let aliases = class.map(|class| ties::Policy::for_architecture(class).aliases).unwrap_or_default();
+    let mut keep = options.keep.clone();
+    keep.sort();
+    let told = (env!("CARGO_PKG_VERSION"), &options.key, keep, options.strict, options.max_output, aliases);
+    let mut hasher = Hasher::default();
+    // As JSON no two of them run into each other.
+    hasher.update(&serde_json::to_vec(&told).unwrap_or_default());
+    format!("{} {} {}", source.oid, source.size, hasher.finish().0)
+}
+
+/// Remembers an object of a set.
+pub(super) fn remember(
+    maker: &Maker<'_>,
+    class: Option<&str>,
+    object: &NewObject,
+    source: Pointer,
+    conversion: &Conversion,
+) -> Result<(), Error> {
+    let Some(oid) = conversion.oid else { return Ok(()) };
+    let copies = conversion.copies.iter();
+    let journal = ShardJournal {
+        whole: identity(maker.options, class, source),
+        oid: oid.to_string(),
+        size: conversion.size,
+        format: conversion.format.to_owned(),
+        key: conversion.key.clone(),
+        dropped: conversion.dropped.clone(),
+        copies: copies.map(|(name, why)| (name.clone(), why.to_string())).collect(),
+        ignored: conversion.ignored.clone(),
+        notes: conversion.notes.clone(),
+    };
+    let text = serde_json::to_vec(&journal)
+        .map_err(|error| Error::io("write", &maker.store.tmp_dir())(error.into()))?;
+    Ok(object.save_whole(&text)?)
+}
+
+impl FinishedShard {
+    /// What an earlier run made of a source. Nothing is opened or believed.
+    pub(super) fn find(maker: &Maker<'_>, class: Option<&str>, source: Pointer) -> Option<Self> {
+        let store = &maker.store;
+        let journal: ShardJournal =
+            serde_json::from_slice(&Resumable::journal_of(store, source.oid)?).ok()?;
+        if journal.whole != identity(maker.options, class, source) {
+            return None;
+        }
+        let oid = journal.oid.parse().ok()?;
+        let is_there = Resumable::is_there(store, source.oid, journal.size)
+            || store.find(oid, journal.size).is_ok_and(|found| found.is_some());
+        is_there.then_some(Self { journal, oid, source })
+    }
+
+    /// Its size in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.journal.size
+    }
+
+    /// Proves what an earlier run made, by reading it into its place. `None` if it is not what it says.
+    pub(super) fn take(self, maker: &Maker<'_>, task: &Task) -> Result<Option<Product>, Error> {
+        let (Self { journal, oid, source }, Maker { store, reporter, .. }) = (self, maker);
+        let is_there = task.is_there(maker, journal.size)?;
+        let object = if Resumable::is_there(store, source.oid, journal.size) {
+            let made = Resumable::open(store, source.oid)?;
+            made.keep_journal();
+            Some(NewObject::from(made))
+        } else {
+            // Stopped between the names and the index.
+            NewObject::stored(store, oid)
+        };
+        let Some(object) = object else { return Ok(None) };
+        let placed = task.placed(maker)?;
+        let stored = store.path_of(oid);
+        let failed = Error::io("read", &stored);
+        // Another process may have the file, and we an empty one in its place.
+        let is_long = object.file().metadata().map_err(failed)?.len() == journal.size;
+        let is_it = is_long && {
+            reporter.started(task.path.as_bstr(), journal.size);
+            let read = read(&object, placed.as_ref(), journal.size, *reporter);
+            reporter.finished();
+            if reporter.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            read.map_err(failed)? == (oid, journal.size)
+        };
+        let file = object.file().try_clone().and_then(FileSource::new).map_err(failed)?;
+        let described = is_it.then(|| describe(journal, task, &file, oid, source)).flatten();
+        let Some((conversion, contents)) = described else {
+            object.discard()?;
+            return Ok(None);
+        };
+        let (path, output) = (task.path.clone(), task.output.clone());
+        let written = Written { oid, size: conversion.size, source_oid: source.oid };
+        let passing = None;
+        Ok(Some(Product { path, output, written, conversion, object, contents, passing, placed, is_there }))
+    }
+
+    /// Removes what an earlier run made of a set that is refused now.
+    pub(super) fn discard(&self, store: &Store) -> Result<(), Error> {
+        if Resumable::is_there(store, self.source.oid, self.journal.size) {
+            Resumable::open(store, self.source.oid)?.discard()?;
+        }
+        Ok(Resumable::forget_journal(store, self.source.oid)?)
+    }
+}
+
+fn read(
+    object: &NewObject,
+    placed: Option<&Placed>,
+    size: u64,
+    reporter: &dyn Reporter,
+) -> std::io::Result<(Oid, u64)> {
+    let mut follower = Follower::start(object.file(), placed.map(Placed::file), size)?;
+    let mut at = 0;
+    while at < size && !reporter.is_interrupted() {
+        let step = STEP.min(size - at);
+        at += step;
+        follower.follow(at)?;
+        reporter.advanced(step);
+    }
+    follower.finish()
+}
+
+/// What there is to say of an object that is proven. `None` if it does not fit together.
+fn describe(
+    journal: ShardJournal,
+    task: &Task,
+    file: &FileSource,
+    oid: Oid,
+    source: Pointer,
+) -> Option<(Conversion, ShardContents)> {
+    let (infos, _) = safetensors::read(file).ok()?;
+    let format = Format::ALL.map(Format::name).into_iter().find(|name| *name == journal.format)?;
+    let contents = ShardContents {
+        path: task.path.clone(),
+        output: task.output.clone(),
+        bytes: infos.iter().map(|info| info.bytes).sum(),
+        kept: infos.into_iter().map(|info| info.name).collect(),
+        dropped: journal.dropped.keys().cloned().collect(),
+    };
+    let conversion = Conversion {
+        oid: Some(oid),
+        size: journal.size,
+        source_oid: Some(source.oid),
+        source_size: source.size,
+        format,
+        key: journal.key,
+        tensors: contents.kept.len(),
+        dropped: journal.dropped,
+        copies: journal.copies.into_iter().map(|(name, why)| (name, why.into())).collect(),
+        ignored: journal.ignored,
+        notes: journal.notes,
+    };
+    Some((conversion, contents))
+}

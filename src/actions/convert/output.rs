@@ -1,0 +1,110 @@
+//! What stands already where a safetensors file goes.
+//!
+//! A file that nobody staged may be what a killed run left, and one that is staged may be the reason to let the
+//! checkpoint go. Neither is believed: the conversion is done again, and only the very same bytes count.
+
+use bstr::{BStr, BString};
+
+use super::super::content::{LocalFile, Located, oid as oid_of};
+use super::super::workspace::Workspace;
+use super::super::{Error, names};
+use super::Context;
+use super::index::NewIndex;
+use super::sets::{ShardedCheckpoint, Unit};
+use crate::hash::Oid;
+use crate::lfs::Pointer;
+use crate::read_at::ReadAt as _;
+use crate::safetensors::shard::{self, Index};
+
+/// A file, or a pointer, where a safetensors file goes.
+pub(super) struct ExistingOutput(Located);
+
+impl ExistingOutput {
+    /// Its length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// Is it this content? A pointer says it.
+    pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
+        let found = match (&self.0, self.0.pointer()) {
+            (_, Some(pointer)) => Some(pointer.oid),
+            (Located::Here(file), None) if file.size() == size => oid_of(&file.file, &()).ok(),
+            _ => None,
+        };
+        found == Some(oid) && self.size() == size
+    }
+
+    /// Is it a shard index that says the same as this one?
+    fn says(&self, index: &str) -> bool {
+        let Located::Here(file @ LocalFile { pointer: None, .. }) = &self.0 else { return false };
+        let len = usize::try_from(file.size().min(shard::MAX_LEN)).unwrap_or(0);
+        let text = file.file.read_vec_at(0, len).unwrap_or_default();
+        Index::parse(&text).ok().is_some_and(|there| Index::parse(index.as_bytes()).ok() == Some(there))
+    }
+}
+
+/// What is in the work tree under this name, or else in the index.
+pub(super) fn existing(workspace: &Workspace<'_>, output: &BStr) -> Result<Option<ExistingOutput>, Error> {
+    let opened = match LocalFile::work_tree(workspace.repo, output, None) {
+        Err(Error::NotFound) if workspace.contains(output) => workspace.local(output),
+        opened => opened,
+    };
+    match opened {
+        Ok(file) => Ok(Some(ExistingOutput(Located::Here(file)))),
+        Err(Error::NoObject { oid, size }) => Ok(Some(ExistingOutput(Located::There(Pointer { oid, size })))),
+        Err(Error::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Stands another index where the new one goes? One with other spaces or line ends is none.
+pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), Error> {
+    let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
+    match existing(context.workspace, index.path.as_ref())? {
+        Some(there) if !context.options.force && !there.is(oid, size) && !there.says(&index.text) => {
+            Err(Error::OutputExists { output: index.path.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Is there a commit to be made of what an earlier run staged?
+pub(super) fn is_to_be_committed(
+    context: Context<'_>,
+    unit: &Unit,
+    outputs: &[BString],
+) -> Result<bool, Error> {
+    if context.options.commit.is_none() || context.options.dry_run {
+        return Ok(false);
+    }
+    let index = unit.set.as_ref().map(|set| names::safetensors_index(set.index.as_ref()));
+    let is_committed = context.repo().is_committed(outputs.iter().chain(&index))?
+        && context.repo().plan_committed_attributes(outputs)?.is_empty();
+    Ok(!is_committed)
+}
+
+/// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.
+pub(super) fn up_to_date(context: Context<'_>, unit: &Unit) -> Result<Option<Vec<BString>>, Error> {
+    let Context { workspace, options } = context;
+    let is_tracked = |path: &BString| workspace.contains(path.as_ref());
+    let index = unit.set.as_ref().map(|ShardedCheckpoint { index, .. }| index);
+    let mut sources = unit.files.iter().map(|file| &file.path).chain(index);
+    let is_own_source = |path: &BString| names::safetensors(path.as_ref()) == *path;
+    if unit.files.iter().any(|file| is_own_source(&file.path)) {
+        return Ok(None);
+    }
+    if options.force || (options.replace && sources.any(is_tracked)) {
+        return Ok(None);
+    }
+    let outputs: Vec<_> = unit.files.iter().map(|file| names::safetensors(file.path.as_ref())).collect();
+    let index = index.map(|index| names::safetensors_index(index.as_ref()));
+    for path in outputs.iter().chain(&index) {
+        // A link or a directory of that name is no result; the plan refuses it.
+        let is_link = workspace.repo.target(path.as_ref())?.metadata().is_err();
+        if is_link || !is_tracked(path) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(outputs))
+}

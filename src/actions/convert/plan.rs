@@ -1,0 +1,270 @@
+//! What is decided of a file before anything is written.
+//!
+//! Invariant: what can be known of a unit without its bytes is known before its long work begins. A shard that has to be
+//! downloaded to be known waits for its turn, so that one of them at a time is here.
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::content::{LocalFile, Located};
+use super::super::{Conversion, Error, Reason, Reporter, names};
+use super::finished::FinishedShard;
+use super::index::ShardContents;
+use super::job::Job;
+use super::ledger::Ledger;
+use super::output::existing;
+use super::product::Task;
+use super::sets::{Candidate, Others};
+use super::{Context, Maker};
+use crate::checkpoint;
+use crate::lfs::space::{self, NoSpace};
+use crate::lfs::{Incomplete, Pointer, Resumable, Store};
+
+/// A file of a unit, and what becomes of it.
+pub(super) struct Planned {
+    pub(super) task: Task,
+    pub(super) work: Work,
+}
+
+/// What there is to do for a file.
+pub(super) enum Work {
+    /// It is known.
+    Ready(Box<Job>),
+    /// It is known when its turn comes.
+    Later(Box<Later>),
+}
+
+/// A shard whose turn will come.
+pub(super) struct Later {
+    pub(super) located: Located,
+    /// What an earlier run made of it.
+    pub(super) finished: Option<FinishedShard>,
+}
+
+impl Planned {
+    /// The job, if it is known by now.
+    fn job(&self) -> Option<&Job> {
+        match &self.work {
+            Work::Ready(job) => Some(job),
+            Work::Later(_) => None,
+        }
+    }
+
+    /// What it holds, if that is known by now.
+    pub(super) fn contents(&self) -> Option<ShardContents> {
+        Some(ShardContents::of(self.task.path.as_bstr(), self.task.output.as_bstr(), self.job()?))
+    }
+
+    /// What there is to say of it before it is done.
+    pub(super) fn facts(&self) -> Option<Conversion> {
+        Some(self.job()?.facts(None))
+    }
+}
+
+/// The paths of checkpoints.
+pub(super) fn paths(planned: impl IntoIterator<Item = Planned>) -> impl Iterator<Item = BString> {
+    planned.into_iter().map(|planned| planned.task.path)
+}
+
+/// Plans every file of a unit, or none. `may_wait`: one that has to be downloaded may wait for its turn.
+pub(super) fn plan(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    files: Vec<Candidate>,
+    is_set: bool,
+    may_wait: bool,
+    others: &Others,
+) -> Result<Option<Vec<Planned>>, Error> {
+    let mut planned = Vec::with_capacity(files.len());
+    let mut failed: Option<BString> = None;
+    for Candidate { path, named } in files {
+        match plan_one(context, path.clone(), may_wait, others) {
+            Ok(one) => planned.push(one),
+            Err(Error::Checkpoint(checkpoint::Error::NoTensors)) if !named && !is_set => {
+                ledger.skip(path.as_bstr(), Reason::NoTensors);
+                return Ok(None);
+            }
+            Err(Error::Checkpoint(checkpoint::Error::TrainingState)) if !named && !is_set => {
+                ledger.skip(path.as_bstr(), Reason::TrainingState);
+                return Ok(None);
+            }
+            Err(error) => {
+                ledger.fail(path.as_bstr(), error)?;
+                failed = Some(path);
+            }
+        }
+    }
+    match failed {
+        None => Ok(Some(planned)),
+        Some(shard) => ledger.fail_rest(paths(planned), &shard).map(|()| None),
+    }
+}
+
+fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others) -> Result<Planned, Error> {
+    let Context { workspace, options } = context;
+    let output = names::safetensors(path.as_bstr());
+    if output == path {
+        return Err(Error::OutputIsSource);
+    }
+    others.check(&output, &path)?;
+    let target = context.repo().target(output.as_bstr())?;
+    if target.path().is_symlink() {
+        return Err(Error::OutputSymlink { output });
+    }
+    target.metadata()?;
+    // What cannot be had in the end is said before the long work.
+    context.repo().plan_attributes(std::slice::from_ref(&output))?;
+    let located = workspace.find(path.as_bstr())?;
+    let in_place = context.repo().target(path.as_bstr())?.path();
+    let is_in_place = matches!(&located, Located::Here(file) if file.path == in_place);
+    // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
+    // to remove.
+    if options.replace || !is_in_place {
+        workspace.check_unmodified(path.as_bstr())?;
+    }
+    let maker = context.maker();
+    let class = workspace.class(path.as_bstr());
+    // What is in the work tree alone could be another content by now.
+    let is_as_staged = || !is_in_place || workspace.check_unmodified(path.as_bstr()).is_ok();
+    let source = located.pointer().filter(|_| may_wait && is_as_staged());
+    let finished = source.and_then(|source| FinishedShard::find(&maker, class.as_deref(), source));
+    let work = match (located, finished) {
+        (located, finished @ Some(_)) => Work::Later(Box::new(Later { located, finished })),
+        (Located::There(pointer), None) if may_wait => match pass_by(&maker, pointer, class.as_deref())? {
+            Some(job) => Work::Ready(Box::new(job)),
+            None => Work::Later(Box::new(Later { located: Located::There(pointer), finished: None })),
+        },
+        (located, None) => Work::Ready(Box::new(prepare(&maker, path.as_bstr(), located, class.as_deref())?)),
+    };
+    if let Work::Ready(job) = &work {
+        tell(maker.reporter, path.as_bstr(), job);
+    }
+    let existing = existing(workspace, output.as_bstr())?.map(|there| there.size());
+    let planned = Planned { task: Task { path, output, target, class, existing }, work };
+    if let Some(job) = planned.job() {
+        planned.task.is_there(&maker, job.layout.size())?;
+    }
+    Ok(planned)
+}
+
+/// What there is to say of a job before it is done.
+pub(super) fn tell(reporter: &dyn Reporter, path: &BStr, job: &Job) {
+    if let Some(note) = job.note(path) {
+        reporter.note(&note);
+    }
+}
+
+/// Plans a checkpoint, wherever it is. What cannot be converted while it passes by is downloaded first.
+pub(super) fn prepare(
+    maker: &Maker<'_>,
+    path: &BStr,
+    located: Located,
+    class: Option<&str>,
+) -> Result<Job, Error> {
+    match located {
+        Located::Here(file) => Job::prepare(file, class, maker.options),
+        Located::There(pointer) => match pass_by(maker, pointer, class)? {
+            Some(job) => Ok(job),
+            None => download(maker, path, pointer, class),
+        },
+    }
+}
+
+/// Plans a checkpoint that is on the server, if it can be converted while it passes by.
+fn pass_by(maker: &Maker<'_>, pointer: Pointer, class: Option<&str>) -> Result<Option<Job>, Error> {
+    let (server, options) = (maker.server_for(pointer)?, maker.options);
+    if options.keep_source && !options.dry_run {
+        return Ok(None);
+    }
+    let object = server.object(pointer);
+    let job = match object.ranged()? {
+        Some(bytes) => Job::prepare_there(pointer, &bytes, class, options)?,
+        None => None,
+    };
+    if job.is_none() && options.dry_run { Err(Error::NoRanges) } else { Ok(job) }
+}
+
+/// Downloads a checkpoint: into the store if it is to be kept, else beside it, as long as it is needed.
+pub(super) fn download(
+    maker: &Maker<'_>,
+    path: &BStr,
+    pointer: Pointer,
+    class: Option<&str>,
+) -> Result<Job, Error> {
+    let Maker { store, options, reporter, .. } = maker;
+    let server = maker.server_for(pointer)?;
+    space::check(store.dir(), pointer.size.saturating_sub(Incomplete::taken(store, pointer.oid)))?;
+    if options.keep_source {
+        server.download(store, &[(path, pointer)], *reporter)?;
+        return Job::prepare(LocalFile::stored(store, path, pointer)?, class, options);
+    }
+    let part = server.download_beside(store, path, pointer, *reporter)?;
+    let planned = LocalFile::open(path, part.path(), Some(pointer))
+        .and_then(|source| Job::prepare(source, class, options));
+    match planned {
+        Ok(job) => Ok(Job { passing: Some(part).into(), ..job }),
+        Err(error) => {
+            // Asked for again with another option it need not come again.
+            if error.is_refusal() && !error.is_lifted_by_an_option() {
+                part.discard()?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// How many bytes a file takes: its object, its copy in the work tree, and its download before it is known.
+#[derive(Default)]
+pub(super) struct Need {
+    object: u64,
+    copy: u64,
+    download: u64,
+}
+
+impl Need {
+    /// Of a file that is known.
+    pub(super) fn of(store: &Store, job: &Job) -> Self {
+        let taken = match &job.located {
+            Located::There(pointer) => Resumable::taken(store, pointer.oid),
+            Located::Here(_) => 0,
+        };
+        let size = job.layout.size();
+        Self { object: size.saturating_sub(taken), copy: size, download: 0 }
+    }
+
+    /// What waits for its turn is counted then.
+    pub(super) fn of_planned(store: &Store, planned: &Planned) -> Self {
+        let later = match &planned.work {
+            Work::Ready(job) => return Self::of(store, job),
+            Work::Later(later) => later,
+        };
+        match (&later.finished, &later.located) {
+            (Some(finished), _) => Self { copy: finished.size(), ..Self::default() },
+            (None, Located::There(Pointer { oid, size })) => {
+                Self { download: size.saturating_sub(Incomplete::taken(store, *oid)), ..Self::default() }
+            }
+            (None, Located::Here(_)) => Self::default(),
+        }
+    }
+}
+
+/// Is there as much space as is known to be needed?
+pub(super) fn check_space(maker: &Maker<'_>, needs: impl IntoIterator<Item = Need>) -> Result<(), NoSpace> {
+    let (store, work_dir) = (&maker.store, maker.work_dir);
+    let all = needs.into_iter().fold(Need::default(), |all, one| Need {
+        object: all.object.saturating_add(one.object),
+        copy: all.copy.saturating_add(one.copy),
+        download: all.download.max(one.download),
+    });
+    let needed = all.object.saturating_add(all.download);
+    if maker.options.pointer_only || all.copy == 0 {
+        return space::check(store.dir(), needed);
+    }
+    if !space::is_same(store.dir(), work_dir) {
+        space::check(work_dir, all.copy)?;
+        return space::check(store.dir(), needed);
+    }
+    let both = needed.saturating_add(all.copy);
+    // Only where it matters is it tried whether both share their blocks.
+    space::check(store.dir(), needed)?;
+    space::check(store.dir(), both).or_else(|error| if store.shares_blocks() { Ok(()) } else { Err(error) })
+}

@@ -1,0 +1,72 @@
+//! [`Product`]: a file whose bytes are written and proven, and that has no name yet; and [`Task`], what it is made for.
+//!
+//! Invariant: a product that is dropped leaves nothing in the work tree. It is given its name elsewhere.
+
+use bstr::BString;
+
+use super::super::{Conversion, Error};
+use super::Maker;
+use super::index::ShardContents;
+use super::job::Written;
+use crate::lfs::{Incomplete, NewObject, Placed, Target};
+
+/// A checkpoint, and where its safetensors file goes.
+pub(super) struct Task {
+    pub(super) path: BString,
+    pub(super) output: BString,
+    /// The file of the work tree.
+    pub(super) target: Target,
+    /// The model's class.
+    pub(super) class: Option<String>,
+    /// The size of what stands there already, which may be the same.
+    pub(super) existing: Option<u64>,
+}
+
+impl Task {
+    /// Does something stand where a file of this size goes, which may be the same?
+    ///
+    /// # Errors
+    /// [`Error::OutputExists`]: of another size it is another file; of this one it is compared when the oid is known.
+    pub(super) fn is_there(&self, maker: &Maker<'_>, size: u64) -> Result<bool, Error> {
+        match self.existing {
+            _ if maker.options.force => Ok(false),
+            Some(existing) if existing != size => Err(Error::OutputExists { output: self.output.clone() }),
+            existing => Ok(existing.is_some()),
+        }
+    }
+
+    /// A work-tree file that has no name yet; `None` where a pointer is left.
+    pub(super) fn placed(&self, maker: &Maker<'_>) -> Result<Option<Placed>, Error> {
+        if maker.options.pointer_only {
+            return Ok(None);
+        }
+        Ok(Some(Placed::create(&maker.store, self.target.clone())?))
+    }
+}
+
+/// A file that is made.
+pub(super) struct Product {
+    /// The checkpoint.
+    pub(super) path: BString,
+    pub(super) output: BString,
+    pub(super) written: Written,
+    pub(super) conversion: Conversion,
+    /// The object.
+    pub(super) object: NewObject,
+    /// What it holds.
+    pub(super) contents: ShardContents,
+    /// The source, if it was downloaded for this conversion alone.
+    pub(super) passing: Option<Incomplete>,
+    /// The work-tree file; `None` for a pointer.
+    pub(super) placed: Option<Placed>,
+    /// Does something stand where it goes, which has to be the same?
+    pub(super) is_there: bool,
+}
+
+impl Product {
+    /// Leaves nothing of it.
+    pub(super) fn discard(self) -> Result<(), Error> {
+        self.object.discard()?;
+        Ok(self.passing.map_or(Ok(()), Incomplete::discard)?)
+    }
+}

@@ -1,0 +1,59 @@
+//! A conversion in a repository: one unit after the other, and then what stands at the end.
+//!
+//! Order: all bytes of a unit are written and proven without a name; then the `.gitattributes`, the objects and the files of
+//! the work tree get theirs, then the index is replaced, then what it no longer names is removed. Killed anywhere between,
+//! every file is old or new, and git shows what is new as untracked.
+
+use bstr::ByteSlice as _;
+
+use super::super::servers::Session;
+use super::super::workspace::Workspace;
+use super::super::{Error, Note, Reporter};
+use super::adopt::look_for_same;
+use super::commit::commit;
+use super::ledger::Ledger;
+use super::leftover::sweep_replaced;
+use super::select::units;
+use super::sets::Others;
+use super::unit::unit;
+use super::{Adopt, Context, Options, Summary};
+use crate::repo::Repo;
+
+/// Converts in `repo`.
+pub(super) fn convert(
+    repo: &Repo,
+    options: &Options,
+    adopt: Option<&dyn Adopt>,
+    reporter: &dyn Reporter,
+) -> Result<Summary, Error> {
+    if repo.extensions_configured() {
+        return Err(Error::Extensions);
+    }
+    if !options.dry_run {
+        repo.sweep()?;
+    }
+    let session = Session::new(&options.servers, reporter);
+    let workspace = Workspace::open(repo, &session)?;
+    let context = Context { workspace: &workspace, options };
+    let mut ledger = Ledger::new(reporter, adopt.is_some());
+    let units = units(context, &mut ledger)?;
+    let files = || units.iter().flat_map(|unit| &unit.files);
+    if !options.dry_run {
+        repo.sweep_beside(files().map(|file| file.path.as_bstr()));
+    }
+    for file in files() {
+        ledger.owe(&file.path);
+    }
+    let others = Others::of(&units);
+    for one in units {
+        unit(context, &mut ledger, one, &others)?;
+    }
+    sweep_replaced(context)?;
+    look_for_same(context, adopt, &mut ledger)?;
+    let commit = commit(context, &ledger)?;
+    let staged = ledger.staged;
+    if staged && !repo.filter_configured() {
+        reporter.note(&Note::NoFilter);
+    }
+    Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true })
+}

@@ -1,0 +1,309 @@
+//! A unit, a file or a sharded set: what is to be done with it is decided once, then it is planned, made and staged, or told
+//! why not.
+//!
+//! Invariant: a unit is done whole or not at all. What a later run can go on with stays; all else goes.
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::placement::attributes_note;
+use super::super::{Conversion, Error, Note, names};
+use super::index::{self, IndexTarget, NewIndex, ShardContents};
+use super::ledger::Ledger;
+use super::make::{make, make_again};
+use super::output::{check_index, existing, is_to_be_committed, up_to_date};
+use super::plan::{Need, Planned, Work, check_space, paths, plan};
+use super::product::Product;
+use super::sets::{Others, ShardedCheckpoint, Unit};
+use super::stage::{stage, take_staged};
+use super::{Context, Maker};
+use crate::checkpoint;
+use crate::hash::Oid;
+use crate::lfs::{Pointer, Resumable};
+
+/// What is to be done with a unit.
+enum UnitStep {
+    /// Nothing: these outputs are there.
+    Keep(Vec<BString>),
+    /// It is said what a run would do.
+    Preview,
+    /// An earlier run staged it, and it is to be committed: it is made again, gets no new name, and only the very same
+    /// counts.
+    Recheck,
+    /// It is made.
+    Convert,
+}
+
+impl UnitStep {
+    fn of(context: Context<'_>, unit: &Unit) -> Result<Self, Error> {
+        Ok(match up_to_date(context, unit)? {
+            Some(outputs) if is_to_be_committed(context, unit, &outputs)? => Self::Recheck,
+            Some(outputs) => Self::Keep(outputs),
+            None if context.options.dry_run => Self::Preview,
+            None => Self::Convert,
+        })
+    }
+}
+
+/// Does a unit.
+pub(super) fn unit(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    unit: Unit,
+    others: &Others,
+) -> Result<(), Error> {
+    let step = UnitStep::of(context, &unit)?;
+    let Unit { files, set } = unit;
+    if let UnitStep::Keep(outputs) = step {
+        for (file, output) in files.into_iter().zip(outputs) {
+            ledger.kept(file.path, output, None);
+        }
+        return Ok(());
+    }
+    let may_wait = set.is_some() && matches!(step, UnitStep::Convert);
+    let Some(planned) = plan(context, ledger, files, set.is_some(), may_wait, others)? else { return Ok(()) };
+    let contents: Vec<_> = planned.iter().filter_map(Planned::contents).collect();
+    let is_known = contents.len() == planned.len();
+    if let Some(error) =
+        unknown_keep(context, others, &contents.iter().collect::<Vec<_>>()).filter(|_| is_known)
+    {
+        return ledger.fail_all(paths(planned), error);
+    }
+    let mut of = None;
+    if let Some(set) = set {
+        match check_set(context, others, &set, &contents, is_known) {
+            Ok(target) => of = Some((set, target)),
+            Err(error) => return ledger.fail_with(&set.index, error, paths(planned)),
+        }
+    }
+    if let UnitStep::Convert = step {
+        return convert(context, ledger, planned, of, others);
+    }
+    let index = match of.map(|(set, target)| (index::new_index(target, &set, &contents), set)) {
+        Some((Err(error), set)) => return ledger.fail_with(&set.index, error, paths(planned)),
+        Some((Ok(index), _)) => Some(index),
+        None => None,
+    };
+    match step {
+        UnitStep::Recheck => recheck(context, ledger, planned, index.as_ref()),
+        _ => preview(context, ledger, planned, index.as_ref()),
+    }
+}
+
+/// A name to keep that no file of the only unit holds. With several units it may be another's.
+fn unknown_keep(context: Context<'_>, others: &Others, contents: &[&ShardContents]) -> Option<Error> {
+    let mut keep = context.options.keep.iter().filter(|_| others.is_alone);
+    let name = keep.find(|name| !contents.iter().any(|contents| contents.has(name)))?.clone();
+    Some(checkpoint::Error::Keep { name }.into())
+}
+
+/// Everything that can be said against a set before the long work.
+fn check_set(
+    context: Context<'_>,
+    others: &Others,
+    set: &ShardedCheckpoint,
+    contents: &[ShardContents],
+    is_known: bool,
+) -> Result<IndexTarget, Error> {
+    context.workspace.check_unmodified(set.index.as_bstr())?;
+    others.check(&names::safetensors_index(set.index.as_bstr()), &set.index)?;
+    let target = index::target(context.repo(), set)?;
+    index::agree(set, contents, is_known)?;
+    if is_known {
+        check_index(context, &index::new_index(target.clone(), set, contents)?)?;
+    }
+    Ok(target)
+}
+
+/// Converts a unit: one file after the other, and then all get their names.
+fn convert(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    planned: Vec<Planned>,
+    of: Option<(ShardedCheckpoint, IndexTarget)>,
+    others: &Others,
+) -> Result<(), Error> {
+    let maker = context.maker();
+    let needs = planned.iter().map(|planned| Need::of_planned(&maker.store, planned));
+    if let Err(error) = check_space(&maker, needs) {
+        return ledger.fail_all(paths(planned), error.into());
+    }
+    let mut products: Vec<Product> = Vec::with_capacity(planned.len());
+    let mut planned = planned.into_iter();
+    while let Some(next) = planned.next() {
+        let path = next.task.path.clone();
+        let made = make(&maker, next, of.is_some());
+        match made.and_then(|product| check_existing(context, product)) {
+            Ok(product) => products.push(product),
+            Err(error) => {
+                let others = abandon(&maker, products, planned, &error)?;
+                return ledger.fail_with(&path, error, others);
+            }
+        }
+    }
+    match conclude(context, &products, of, others) {
+        Ok(index) => {
+            let paths: Vec<_> = products.iter().map(|product| product.path.clone()).collect();
+            match stage(context, ledger, products, index.as_ref()) {
+                Ok(()) => Ok(()),
+                Err(error) => ledger.fail_all(paths, error),
+            }
+        }
+        Err(fault) => {
+            let Fault { of, error } = *fault;
+            let failed = abandon(&maker, products, planned, &error)?;
+            let first = of.or_else(|| failed.first().cloned());
+            let rest = failed.into_iter().filter(|path| Some(path) != first.as_ref());
+            ledger.fail_all(first.iter().cloned().chain(rest), error)
+        }
+    }
+}
+
+/// What stood where a file goes has to be the very same.
+fn check_existing(context: Context<'_>, product: Product) -> Result<Product, Error> {
+    let Product { output, written, is_there, .. } = &product;
+    if *is_there
+        && existing(context.workspace, output.as_bstr())?
+            .is_some_and(|there| !there.is(written.oid, written.size))
+    {
+        return Err(Error::OutputExists { output: output.clone() });
+    }
+    Ok(product)
+}
+
+/// What keeps a unit from being staged, and whose fault it is, if not that of the first file.
+struct Fault {
+    of: Option<BString>,
+    error: Error,
+}
+
+/// What can be said when all is made: the new index, or that it cannot be staged.
+fn conclude(
+    context: Context<'_>,
+    products: &[Product],
+    of: Option<(ShardedCheckpoint, IndexTarget)>,
+    others: &Others,
+) -> Result<Option<NewIndex>, Box<Fault>> {
+    let fault = |of, error| Box::new(Fault { of, error });
+    let contents: Vec<_> = products.iter().map(|product| &product.contents).collect();
+    if let Some(error) = unknown_keep(context, others, &contents) {
+        return Err(fault(None, error));
+    }
+    let index = match of {
+        Some((set, target)) => {
+            let index = index::new_index(target, &set, &contents);
+            let index = index.and_then(|index| check_index(context, &index).map(|()| index));
+            Some(index.map_err(|error| fault(Some(set.index), error))?)
+        }
+        None => None,
+    };
+    if context.options.replace {
+        // What is to be removed, and was changed by a person during the long work.
+        let paths = products.iter().map(|product| &product.path);
+        for path in paths.chain(index.as_ref().map(|index| &index.replaces)) {
+            let unmodified = context.workspace.check_unmodified(path.as_bstr());
+            unmodified.map_err(|error| fault(Some(path.clone()), error))?;
+        }
+    }
+    Ok(index)
+}
+
+/// What becomes of the files of a unit that fails: what is of use to a later run stays for it, all else goes. Returns
+/// their paths.
+fn abandon(
+    maker: &Maker<'_>,
+    products: Vec<Product>,
+    rest: impl Iterator<Item = Planned>,
+    error: &Error,
+) -> Result<Vec<BString>, Error> {
+    // Of the refusals only this one leaves what was made as it would be made again.
+    let stays = !error.is_refusal() || matches!(error, Error::OutputExists { .. });
+    let mut paths = Vec::new();
+    for product in products {
+        paths.push(product.path.clone());
+        if !stays {
+            let source = product.written.source_oid;
+            product.discard()?;
+            Resumable::forget_journal(&maker.store, source)?;
+        }
+    }
+    for Planned { task, work } in rest {
+        paths.push(task.path);
+        if let (false, Work::Later(later)) = (stays, work)
+            && let Some(finished) = later.finished
+        {
+            finished.discard(&maker.store)?;
+        }
+    }
+    Ok(paths)
+}
+
+/// Commits what an earlier run staged, if it is the very same. Its objects are there then.
+fn recheck(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    planned: Vec<Planned>,
+    index: Option<&NewIndex>,
+) -> Result<(), Error> {
+    let maker = context.maker();
+    let mut proven = Vec::with_capacity(planned.len());
+    for (at, one) in planned.iter().enumerate() {
+        match make_again(&maker, one).and_then(|product| check_staged(context, product)) {
+            Ok(facts) => proven.push(facts),
+            Err(error) => {
+                let mut failed: Vec<_> = paths(planned).collect();
+                failed.swap(0, at);
+                return ledger.fail_all(failed, error);
+            }
+        }
+    }
+    let outputs = planned.iter().map(|planned| planned.task.output.clone()).collect();
+    if let Err(error) = take_staged(context, ledger, outputs, index) {
+        return ledger.fail_all(paths(planned), error);
+    }
+    for (Planned { task, .. }, (source, conversion)) in planned.into_iter().zip(proven) {
+        ledger.from.push((task.path.clone(), source));
+        ledger.kept(task.path, task.output, Some(conversion));
+    }
+    Ok(())
+}
+
+/// Is it the very same that is staged? Gives the oid of its source, and the facts.
+fn check_staged(context: Context<'_>, product: Product) -> Result<(Oid, Conversion), Error> {
+    let Product { output, written, conversion, object, .. } = product;
+    let staged = context.workspace.staged_pointer(output.as_bstr())?;
+    if staged != Some(Pointer { oid: written.oid, size: written.size }) {
+        return Err(Error::OutputExists { output });
+    }
+    object.commit(written.oid, written.size)?;
+    Ok((written.source_oid, conversion))
+}
+
+/// Says what a run would do.
+fn preview(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    planned: Vec<Planned>,
+    index: Option<&NewIndex>,
+) -> Result<(), Error> {
+    let outputs: Vec<_> = planned.iter().map(|planned| planned.task.output.clone()).collect();
+    for change in context.repo().plan_attributes(&outputs)? {
+        ledger.tell_attributes(&change.path, &attributes_note(&change));
+    }
+    let mut removed: Vec<_> = planned.iter().map(|planned| planned.task.path.clone()).collect();
+    for planned in planned {
+        if let Some(conversion) = planned.facts() {
+            ledger.converted(planned.task.path, planned.task.output, conversion);
+        }
+    }
+    if let Some(index) = index {
+        for note in index.notes() {
+            context.reporter().note(&note);
+        }
+        removed.push(index.replaces.clone());
+    }
+    removed.retain(|path| context.options.replace && context.workspace.contains(path.as_bstr()));
+    for path in removed {
+        context.reporter().note(&Note::Removed { path });
+    }
+    Ok(())
+}
