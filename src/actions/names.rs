@@ -24,8 +24,6 @@ const OTHERS: &[&[u8]] = &[
     b".pb",
     b".mlmodel",
     b".mlpackage",
-    b".npy",
-    b".npz",
     b".parquet",
     b".arrow",
     b".json",
@@ -47,15 +45,13 @@ const OTHERS: &[&[u8]] = &[
     b".wav",
     b".flac",
     b".pdf",
-    b".zip",
-    b".gz",
-    b".bz2",
-    b".xz",
     b".zst",
     b".7z",
     b".rar",
     b".wasm",
 ];
+/// The extensions of what loaders of pickles open, but never for torch weights.
+const UNPICKLED: &[&[u8]] = &[b".npy", b".npz", b".zip", b".gz", b".bz2", b".xz"];
 /// What the loaders of the Hub take for weights.
 const WEIGHTS: &[&[u8]] =
     &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
@@ -124,9 +120,14 @@ pub(crate) fn promises_weights(path: &BStr) -> bool {
     extension && WEIGHTS.iter().any(|start| name.starts_with(start))
 }
 
-/// Does the extension say that it is something else, so that it need not be downloaded to be seen?
+/// Does the extension say that it is something else, which no loader of pickles opens?
 pub(crate) fn is_of_another_kind(path: &BStr) -> bool {
     OTHERS.iter().any(|extension| ends_with(split(path).1, extension))
+}
+
+/// Does the extension say that no torch weights are in it, so that it need not be downloaded to be seen?
+pub(crate) fn is_no_checkpoint(path: &BStr) -> bool {
+    is_of_another_kind(path) || UNPICKLED.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
 /// Could the file hold torch weights, by its extension?
@@ -222,6 +223,15 @@ mod tests {
         for path in ["tokens.bin", "a.pt/b.bin", "model.safetensors", ".pt", "weights.dat"] {
             assert!(!is_pickle_like(path.into()), "{path}");
         }
+    }
+
+    #[test]
+    fn what_a_loader_unpickles_is_not_excused_by_its_name() {
+        for path in ["a.npy", "a.NPZ", "policy.zip", "a.pkl.gz", "a.xz", "a.bz2"] {
+            assert!(!is_of_another_kind(path.into()) && is_no_checkpoint(path.into()), "{path}");
+        }
+        assert!(is_of_another_kind("a.7z".into()) && is_no_checkpoint("a.7z".into()));
+        assert!(!is_no_checkpoint("a.pt".into()));
     }
 
     #[test]

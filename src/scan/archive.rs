@@ -1,22 +1,23 @@
 //! The members of a zip archive, found as leniently as any reader finds them, and what makes readers disagree on it.
 //!
-//! The converter refuses an ambiguous archive (`checkpoint/zip`); here it is still looked into, by the directory and by
-//! the local headers, and what is wrong with it is a doubt in the report.
-//! Source: PKWARE's APPNOTE 6.3, 4.3.6 to 4.3.16 and 4.5.3.
+//! The converter refuses an ambiguous archive (`checkpoint/zip`); here it is still looked into, by every directory that
+//! some reader takes (`ends`) and by the local headers, and what is wrong with it is a doubt in the report.
+//! Source: PKWARE's APPNOTE 6.3, 4.3.6 to 4.3.13 and 4.5.3; `_RealGetContents` and `open` of `CPython`'s `zipfile`.
+
+mod ends;
+mod fields;
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 
-use bstr::ByteSlice as _;
+use self::ends::{Directory, End, Ends, RECORD};
+use self::fields::{number, short, word};
+use crate::read_at::{ReadAt, Reader};
 
-use crate::read_at::ReadAt;
-
-/// Bytes of a comment.
-const COMMENT: u64 = 0xffff;
-/// The signature of the end record.
-const END: &[u8] = b"PK\x05\x06";
-/// Bytes of a directory.
-const DIRECTORY: u64 = 256 << 20;
+/// Bytes of all directories of one archive.
+const DIRECTORIES: u64 = 256 << 20;
+/// End records that are looked at, besides those that loaders take.
+const ENDS: usize = 32;
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,6 @@ pub(super) struct Member {
     pub(super) method: u16,
     /// 0: not known.
     pub(super) crc32: u32,
-    pub(super) encrypted: bool,
 }
 
 /// What an archive lists.
@@ -40,8 +40,8 @@ pub(super) struct Listing {
 }
 
 /// A record of the directory.
-struct Record<'a> {
-    name: &'a [u8],
+struct Record {
+    name: Vec<u8>,
     flags: u16,
     method: u16,
     crc32: u32,
@@ -50,72 +50,48 @@ struct Record<'a> {
     header: u64,
 }
 
-fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
-    let digits = bytes.get(at..)?.get(..len)?;
-    Some(digits.iter().rev().fold(0, |number, &digit| number << 8 | u64::from(digit)))
+impl Member {
+    /// Is the byte at `at` one of its own?
+    fn covers(&self, at: u64) -> bool {
+        at >= self.at && at < self.at.saturating_add(self.compressed)
+    }
 }
 
-fn short(bytes: &[u8], at: usize) -> u16 {
-    number(bytes, at, 2).and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    number(bytes, at, 4).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
-}
-
-/// Where a reader that searches for the end finds that of an archive: a record with a directory before it. Python's
+/// Where an archive ends that stands behind or among other bytes: an end record that names a directory. Python's reader
 /// wants no more, whatever stands before and behind both.
-pub(super) fn end_of_one(source: &dyn ReadAt) -> io::Result<Option<u64>> {
-    let (tail_at, tail) = tail(source)?;
-    for at in tail.find_iter(END) {
-        let len = tail.get(at..).and_then(|end| number(end, 12, 4)).unwrap_or(0);
-        let end_at = tail_at.saturating_add(u64::try_from(at).unwrap_or(0));
-        for (back, signature) in [(len, b"PK\x01\x02"), (20, b"PK\x06\x07")] {
-            let there = end_at.checked_sub(back).filter(|_| back >= 4);
-            if let Some(there) = there
-                && source.read_vec_at(there, 4)? == signature
-            {
-                return Ok(Some(end_at));
-            }
+pub(super) fn ends(source: &dyn ReadAt) -> io::Result<Vec<u64>> {
+    let Ends { taken, others } = ends::find(source)?;
+    let mut found = Vec::new();
+    for end in taken.into_iter().chain(others.into_iter().take(ENDS)) {
+        if !ends::said(source, end.at)?.directories.is_empty() {
+            found.push(end.at);
         }
     }
-    Ok(None)
-}
-
-/// The last bytes, as far back as an end record may stand, and where they begin.
-fn tail(source: &dyn ReadAt) -> io::Result<(u64, Vec<u8>)> {
-    let at = source.len().saturating_sub(COMMENT.saturating_add(22));
-    let len = usize::try_from(source.len().saturating_sub(at)).map_err(io::Error::other)?;
-    Ok((at, source.read_vec_at(at, len)?))
+    Ok(found)
 }
 
 impl Listing {
     /// Lists at most `most` members.
     pub(super) fn read(source: &dyn ReadAt, most: usize) -> io::Result<Self> {
         let mut listing = Self::default();
-        let Some(place) = listing.directory(source)? else {
+        let Ends { taken, others } = ends::find(source)?;
+        let mut directories = Vec::new();
+        let mut is_empty = false;
+        for end in taken {
+            is_empty |= listing.end(source, end, most, &mut directories)?;
+        }
+        // In a member the end is that of an archive in the archive, which no reader takes for this one.
+        let is_inside = |listing: &Self, at: u64| listing.members.iter().any(|member| member.covers(at));
+        let others: Vec<_> = others.into_iter().filter(|end| !is_inside(&listing, end.at)).collect();
+        if others.len() > ENDS {
+            listing.doubt("it has more end records than are looked at");
+        }
+        for end in others.into_iter().take(ENDS) {
+            listing.end(source, end, most, &mut directories)?;
+        }
+        if directories.is_empty() && !is_empty {
             listing.doubt("it has no directory");
             listing.by_local_headers(source, most)?;
-            return Ok(listing);
-        };
-        let bytes = source.read_vec_at(place.at, usize::try_from(place.len).map_err(io::Error::other)?)?;
-        let mut rest = bytes.as_slice();
-        let mut seen = HashSet::new();
-        while !rest.is_empty() {
-            let Some((record, after)) = record(rest) else {
-                listing.doubt("its directory is broken");
-                listing.by_local_headers(source, most)?;
-                break;
-            };
-            rest = after;
-            if !seen.insert(record.name.to_ascii_lowercase()) {
-                listing.doubt(format!("{} is there twice", String::from_utf8_lossy(record.name)));
-            }
-            if listing.members.len() >= most {
-                listing.doubt("it has more members than are looked at");
-                break;
-            }
-            listing.member(source, &record, place.shift)?;
         }
         Ok(listing)
     }
@@ -124,53 +100,71 @@ impl Listing {
         self.doubt.get_or_insert_with(|| what.into());
     }
 
-    /// Where the directory is, and how many bytes stand before the archive.
-    fn directory(&mut self, source: &dyn ReadAt) -> io::Result<Option<Place>> {
-        let (tail_at, tail) = tail(source)?;
-        let is_whole = |at: &usize| at.checked_add(22).is_some_and(|end| end <= tail.len());
-        let signatures: Vec<usize> = tail.find_iter(END).filter(is_whole).collect();
-        let closing = |at: &usize| {
-            let end = tail.get(*at..).unwrap_or_default();
-            number(end, 20, 2).and_then(|comment| comment.checked_add(22)) == u64::try_from(end.len()).ok()
-        };
-        let closed: Vec<usize> = signatures.iter().copied().filter(closing).collect();
-        if closed.len() > 1 {
-            self.doubt("it has two end records");
+    /// Lists what an end record names, if that is not known yet. Does it say that there is nothing?
+    fn end(
+        &mut self,
+        source: &dyn ReadAt,
+        end: End,
+        most: usize,
+        known: &mut Vec<Directory>,
+    ) -> io::Result<bool> {
+        let said = ends::said(source, end.at)?;
+        if said.directories.is_empty() && !said.is_empty {
+            return Ok(false);
         }
-        let Some(&place) = closed.last().or(signatures.last()) else { return Ok(None) };
-        if closed.is_empty() {
+        if let Some(doubt) = said.doubt {
+            self.doubt(doubt);
+        }
+        if !end.closes {
             self.doubt("bytes follow its end record");
         }
-        let end = tail.get(place..).unwrap_or_default();
-        let end_at = tail_at.saturating_add(u64::try_from(place).unwrap_or(0));
-        let plain = [10, 12, 16].map(|at| number(end, at, if at == 10 { 2 } else { 4 }).unwrap_or(0));
-        let (stop, [_, len, at]) = match zip64(source, end_at)? {
-            Some((stop, values)) => {
-                let full = [0xffff, 0xffff_ffff, 0xffff_ffff];
-                if plain
-                    .iter()
-                    .zip(values)
-                    .zip(full)
-                    .any(|((&plain, value), full)| plain != full && plain != value)
-                {
-                    self.doubt("its two end records differ");
-                }
-                (stop, values)
+        for directory in said.directories {
+            if known.contains(&directory) {
+                continue;
             }
-            None => (end_at, plain),
-        };
-        let Some(begin) = stop.checked_sub(len).filter(|_| len <= DIRECTORY) else { return Ok(None) };
-        // A reader that does not search takes the place as it is written.
-        let shift = begin.saturating_sub(at);
-        if begin != at {
-            self.doubt("bytes stand before it, or its directory is not where it says");
+            if known.iter().any(|other| other.at != directory.at) {
+                self.doubt("it has two directories");
+            }
+            let spent: u64 = known.iter().map(|directory| directory.len).fold(0, u64::saturating_add);
+            if spent.saturating_add(directory.len) > DIRECTORIES {
+                self.doubt("its directory is longer than is looked at");
+                continue;
+            }
+            known.push(directory);
+            self.directory(source, &directory, most)?;
         }
-        Ok(Some(Place { at: begin, len, shift }))
+        Ok(said.is_empty)
+    }
+
+    fn directory(&mut self, source: &dyn ReadAt, directory: &Directory, most: usize) -> io::Result<()> {
+        let mut reader = Reader::new(source);
+        reader.seek(io::SeekFrom::Start(directory.at))?;
+        let mut left = directory.len.min(source.len().saturating_sub(directory.at));
+        let mut seen = HashSet::new();
+        while left > 0 {
+            let Some((record, len)) = record(&mut reader, left)? else {
+                self.doubt("its directory is broken");
+                return self.by_local_headers(source, most);
+            };
+            if len > left {
+                self.doubt("its directory is broken");
+            }
+            left = left.saturating_sub(len);
+            if !seen.insert(record.name.to_ascii_lowercase()) {
+                self.doubt(format!("{} is there twice", String::from_utf8_lossy(&record.name)));
+            }
+            if self.members.len() >= most {
+                self.doubt("it has more members than are looked at");
+                break;
+            }
+            self.member(source, &record, directory.shift)?;
+        }
+        Ok(())
     }
 
     /// Adds a record of the directory, and what its local header says where that is something else.
-    fn member(&mut self, source: &dyn ReadAt, record: &Record<'_>, shift: u64) -> io::Result<()> {
-        let name = String::from_utf8_lossy(record.name).into_owned();
+    fn member(&mut self, source: &dyn ReadAt, record: &Record, shift: i128) -> io::Result<()> {
+        let name = String::from_utf8_lossy(&record.name).into_owned();
         if name.contains('\0')
             || name.contains('\\')
             || name.starts_with('/')
@@ -178,35 +172,49 @@ impl Listing {
         {
             self.doubt(format!("{name} is no safe name"));
         }
-        let encrypted = record.flags & (1 | 1 << 6 | 1 << 13) != 0;
-        if encrypted {
+        // It may be stored in clear all the same, and readers differ in which header they believe.
+        if record.flags & (1 | 1 << 6 | 1 << 13) != 0 {
             self.doubt(format!("{name} is encrypted"));
         } else if record.flags & 1 << 5 != 0 {
             self.doubt(format!("{name} is a patch"));
         }
-        let wanted = 30_usize.saturating_add(record.name.len());
-        let mut header = None;
-        for at in [record.header.saturating_add(shift), record.header] {
-            let there = at
-                .checked_add(u64::try_from(wanted).unwrap_or(u64::MAX))
-                .is_some_and(|end| end <= source.len());
-            let bytes = if there { source.read_vec_at(at, wanted)? } else { Vec::new() };
-            if bytes.starts_with(b"PK\x03\x04") {
-                header = Some((at, bytes));
-                break;
-            }
+        if record.method == 0 && record.size != record.compressed {
+            self.doubt(format!("{name} has two sizes"));
         }
-        let Some((at, local)) = header else {
+        let shifted = i128::from(record.header).checked_add(shift).and_then(|at| u64::try_from(at).ok());
+        let mut places: Vec<u64> = shifted.into_iter().collect();
+        if shifted != Some(record.header) {
+            places.push(record.header);
+        }
+        let mut has_header = false;
+        for at in places {
+            has_header |= self.local(source, record, &name, at)?;
+        }
+        if !has_header {
             self.doubt(format!("{name} has no local header"));
-            return Ok(());
-        };
+        }
+        Ok(())
+    }
+
+    /// Adds the member whose local header is here, if one is.
+    fn local(&mut self, source: &dyn ReadAt, record: &Record, name: &str, at: u64) -> io::Result<bool> {
+        let left = source.len().saturating_sub(at);
+        if left < 30 {
+            return Ok(false);
+        }
+        let wanted = record.name.len().saturating_add(30);
+        let wanted = usize::try_from(left).map_or(wanted, |left| left.min(wanted));
+        let local = source.read_vec_at(at, wanted)?;
+        if !local.starts_with(b"PK\x03\x04") {
+            return Ok(false);
+        }
         let (name_len, extra_len) = (short(&local, 26), short(&local, 28));
         let begin = at.saturating_add(30).saturating_add(name_len.into()).saturating_add(extra_len.into());
         let deferred = short(&local, 6) & 1 << 3 != 0;
         let agrees =
             |local: u32, value: u64| u64::from(local) == value || local == u32::MAX || deferred && local == 0;
         let same = usize::from(name_len) == record.name.len()
-            && local.get(30..) == Some(record.name)
+            && local.get(30..) == Some(record.name.as_slice())
             && short(&local, 8) == record.method
             && short(&local, 6) == record.flags
             && agrees(word(&local, 14), record.crc32.into())
@@ -217,15 +225,11 @@ impl Listing {
             let compressed = u64::from(word(&local, 18));
             let name = format!("{name} (local header)");
             let method = short(&local, 8);
-            self.add(source, Member { name, at: begin, compressed, method, crc32: 0, encrypted: false });
+            self.add(source, Member { name, at: begin, compressed, method, crc32: 0 });
         }
-        let compressed = record.compressed;
-        if record.method == 0 && record.size != compressed {
-            self.doubt(format!("{name} has two sizes"));
-        }
-        let (method, crc32) = (record.method, record.crc32);
-        self.add(source, Member { name, at: begin, compressed, method, crc32, encrypted });
-        Ok(())
+        let (compressed, method, crc32) = (record.compressed, record.method, record.crc32);
+        self.add(source, Member { name: name.to_owned(), at: begin, compressed, method, crc32 });
+        Ok(true)
     }
 
     fn add(&mut self, source: &dyn ReadAt, mut member: Member) {
@@ -257,43 +261,45 @@ impl Listing {
             let compressed =
                 if deferred { source.len().saturating_sub(begin) } else { word(&head, 18).into() };
             let name = String::from_utf8_lossy(&name).into_owned();
-            let encrypted = short(&head, 6) & 1 != 0;
-            self.add(
-                source,
-                Member { name, at: begin, compressed, method: short(&head, 8), crc32: 0, encrypted },
-            );
+            self.add(source, Member { name, at: begin, compressed, method: short(&head, 8), crc32: 0 });
             at = begin.saturating_add(compressed);
         }
         Ok(())
     }
 }
 
-struct Place {
-    at: u64,
-    len: u64,
-    shift: u64,
-}
-
-fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
-    if !bytes.starts_with(b"PK\x01\x02") || bytes.len() < 46 {
-        return None;
+/// The next record of a directory of which `left` bytes are left, and its length, which may be more: Python takes the
+/// last one as far as it goes.
+fn record(reader: &mut Reader<'_>, left: u64) -> io::Result<Option<(Record, u64)>> {
+    if left < 46 {
+        return Ok(None);
     }
-    let extra_at = usize::from(short(bytes, 28)).checked_add(46)?;
-    let comment_at = extra_at.checked_add(short(bytes, 30).into())?;
-    let next = comment_at.checked_add(short(bytes, 32).into())?;
-    let mut values = [word(bytes, 24), word(bytes, 20), word(bytes, 42)].map(u64::from);
-    widen(bytes.get(extra_at..comment_at)?, &mut values);
+    let mut fixed = [0; 46];
+    reader.read_exact(&mut fixed)?;
+    if !fixed.starts_with(RECORD) {
+        return Ok(None);
+    }
+    let lens = [28, 30, 32].map(|at| u64::from(short(&fixed, at)));
+    let mut room = left.saturating_sub(46);
+    let [name, extra, _comment] = lens.map(|len| {
+        let mut part = Vec::new();
+        let taken = reader.by_ref().take(len.min(room)).read_to_end(&mut part);
+        room = room.saturating_sub(len);
+        taken.map(|_| part)
+    });
+    let mut values = [word(&fixed, 24), word(&fixed, 20), word(&fixed, 42)].map(u64::from);
+    widen(&extra?, &mut values);
     let [size, compressed, header] = values;
     let record = Record {
-        name: bytes.get(46..extra_at)?,
-        flags: short(bytes, 8),
-        method: short(bytes, 10),
-        crc32: word(bytes, 16),
+        name: name?,
+        flags: short(&fixed, 8),
+        method: short(&fixed, 10),
+        crc32: word(&fixed, 16),
         compressed,
         size,
         header,
     };
-    Some((record, bytes.get(next..)?))
+    Ok(Some((record, lens.into_iter().fold(46, u64::saturating_add))))
 }
 
 /// Takes the sizes and the place from the zip64 field, where the plain ones have no room.
@@ -313,24 +319,4 @@ fn widen(mut extra: &[u8], values: &mut [u64; 3]) {
             at = at.saturating_add(8);
         }
     }
-}
-
-/// The zip64 end record before an end record: its place, and its records, size and place of the directory.
-fn zip64(source: &dyn ReadAt, end_at: u64) -> io::Result<Option<(u64, [u64; 3])>> {
-    let Some(locator_at) = end_at.checked_sub(20) else { return Ok(None) };
-    let locator = source.read_vec_at(locator_at, 20)?;
-    if !locator.starts_with(b"PK\x06\x07") {
-        return Ok(None);
-    }
-    // It is 56 bytes long and stands before its locator, or else where that says.
-    let named = number(&locator, 8, 8).unwrap_or(0);
-    for at in [locator_at.checked_sub(56), Some(named)].into_iter().flatten() {
-        if at.checked_add(56).is_some_and(|end| end <= locator_at) {
-            let end = source.read_vec_at(at, 56)?;
-            if end.starts_with(b"PK\x06\x06") {
-                return Ok(Some((at, [32, 40, 48].map(|at| number(&end, at, 8).unwrap_or(0)))));
-            }
-        }
-    }
-    Ok(None)
 }

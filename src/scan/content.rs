@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::packed::{self, Packing};
 use crate::checkpoint::Kind;
 
 /// What a file is.
@@ -33,7 +34,7 @@ pub enum Content {
     Tar,
     /// Compressed with gzip.
     Gzip,
-    /// Compressed with zlib, as joblib does it.
+    /// Compressed with zlib, as joblib does it, in its old container too.
     Zlib,
     /// A 7z archive.
     SevenZip,
@@ -65,13 +66,20 @@ pub enum Content {
 }
 
 impl Content {
-    /// Looks at the first bytes, 512 of them or the whole file. Archives are told apart later, by what is in them.
+    /// Looks at the first bytes, 512 of them or the whole file. Archives are told apart later, by what is in them. What
+    /// loaders open comes first: the bytes behind its magic may be those of anything.
     pub(super) fn of_head(head: &[u8]) -> Self {
         match head {
-            [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => return Self::Rar,
-            [4, 0x22, 0x4d, 0x18, ..] => return Self::Lz4,
-            head if is_lzma(head) => return Self::Xz,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Self::Zip,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Self::Npy,
+            // Python minds no flag that is reserved.
+            [0x1f, 0x8b, 8, ..] => return Self::Gzip,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => return Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Self::Xz,
+            [4, 0x22, 0x4d, 0x18, ..] => return Self::Lz4,
+            // As joblib knows it.
+            [0x5d, 0, ..] if packed::is_lzma(head) => return Self::Xz,
+            [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => return Self::Rar,
             [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
             | [0xff, 0xd8, 0xff, ..]
             | [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..]
@@ -87,16 +95,37 @@ impl Content {
             Kind::Pointer => Self::Pointer,
             Kind::Pickle => Self::Pickle,
             Kind::Html => Self::Text,
-            Kind::Compressed => compressed(head),
+            Kind::Compressed => match head {
+                [0x28, ..] => Self::Zstd,
+                [b'7', ..] => Self::SevenZip,
+                head if is_text(head) => Self::Text,
+                _ => Self::Other,
+            },
             Kind::Gguf => Self::Gguf,
             Kind::Hdf5 => Self::Hdf5,
             Kind::Empty => Self::Empty,
             Kind::Unknown if is_tar(head) => Self::Tar,
-            Kind::Unknown if is_zlib(head) => Self::Zlib,
             Kind::Unknown if is_onnx(head) => Self::Onnx,
             Kind::Unknown if is_text(head) => Self::Text,
             Kind::Unknown => Self::Other,
         }
+    }
+
+    /// What an archive is, by the names of its members.
+    pub(super) fn of_members(names: &[&str]) -> Self {
+        let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let below_root =
+            |name: &String| name.split_once('/').map_or_else(String::new, |(_, rest)| rest.to_owned());
+        let is_script =
+            lower.iter().map(below_root).any(|name| name == "constants.pkl" || name.starts_with("code/"));
+        if lower.iter().any(|name| name.ends_with("/data.pkl")) {
+            return if is_script { Self::TorchScript } else { Self::TorchZip };
+        }
+        if lower.iter().any(|name| name == "model.weights.h5") {
+            return Self::Keras;
+        }
+        let all_npy = !names.is_empty() && names.iter().all(|name| name.as_bytes().ends_with(b".npy"));
+        if all_npy { Self::Npz } else { Self::Zip }
     }
 
     /// The name, as `--json` gives it.
@@ -136,9 +165,25 @@ impl Content {
         matches!(self, Self::Zip | Self::TorchZip | Self::TorchScript | Self::Npz | Self::Keras)
     }
 
-    /// Is it a container that nothing here can open?
+    /// Is it known by its first bytes for something with content of any kind in it?
+    pub(super) fn is_container(self) -> bool {
+        matches!(self, Self::Zip | Self::Tar) || self.packing().is_some()
+    }
+
+    /// How it is packed, if its first bytes say so. Those of zlib say too little.
+    pub(super) fn packing(self) -> Option<Packing> {
+        match self {
+            Self::Gzip => Some(Packing::Gzip),
+            Self::Bzip2 => Some(Packing::Bzip2),
+            Self::Xz => Some(Packing::Lzma),
+            Self::Lz4 => Some(Packing::Lz4),
+            _ => None,
+        }
+    }
+
+    /// Is it a container that nothing here can open, and no loader of pickles either?
     pub fn is_sealed(self) -> bool {
-        matches!(self, Self::SevenZip | Self::Rar | Self::Xz | Self::Zstd | Self::Bzip2 | Self::Lz4)
+        matches!(self, Self::SevenZip | Self::Rar | Self::Zstd)
     }
 }
 
@@ -176,18 +221,6 @@ impl fmt::Display for Content {
     }
 }
 
-fn compressed(head: &[u8]) -> Content {
-    match head {
-        // Python minds no flag that is reserved.
-        [0x1f, 0x8b, 8, ..] => Content::Gzip,
-        [0x1f, ..] => Content::Other,
-        [b'B', ..] => Content::Bzip2,
-        [0xfd, ..] => Content::Xz,
-        [0x28, ..] => Content::Zstd,
-        _ => Content::SevenZip,
-    }
-}
-
 /// A tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is right.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..512) else { return false };
@@ -200,16 +233,22 @@ pub(super) fn is_tar(head: &[u8]) -> bool {
     stored == sum || stored == signed
 }
 
-/// The header of LZMA alone, with the properties that joblib knows it by: a dictionary of a length that xz takes, and
-/// the length of the content, which may be unknown.
-fn is_lzma(head: &[u8]) -> bool {
-    let Some(&[0x5d, a, b, c, d, ref len @ ..]) = head.first_chunk::<13>() else { return false };
-    let dictionary = u32::from_le_bytes([a, b, c, d]);
-    let is_usual = dictionary.is_power_of_two()
-        || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0
-        || dictionary == u32::MAX;
-    let len = u64::from_le_bytes(*len);
-    is_usual && (len == u64::MAX || len < 1 << 38)
+/// How it is packed, perhaps, and where that begins: bytes of any kind begin so now and then. A zlib stream begins with the
+/// first byte, or in the container of joblib before 0.10, which is `ZF`, the length in hexadecimal and in 19 bytes, and
+/// perhaps one more blank.
+pub(super) fn perhaps_packed(head: &[u8]) -> Option<(Packing, u64)> {
+    let at = match (head, head.get(21)) {
+        ([b'Z', b'F', ..], Some(b' ')) => 22,
+        ([b'Z', b'F', ..], _) => 21,
+        _ => 0,
+    };
+    let stream = usize::try_from(at).ok().and_then(|at| head.get(at..));
+    if stream.is_some_and(is_zlib) {
+        return Some((Packing::Zlib, at));
+    }
+    // Zeros are a stream of nothing, with a dictionary of nothing.
+    let is_lzma = packed::is_lzma(head) && head.get(1..5) != Some(&[0; 4]);
+    is_lzma.then_some((Packing::Lzma, 0))
 }
 
 /// The two bytes of a zlib header: deflate, a window of 32 KiB at most, no dictionary, the check bits right.

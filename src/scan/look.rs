@@ -4,25 +4,22 @@
 //! the first [`HEAD`] bytes are.
 
 use std::collections::HashSet;
-use std::io::{self, Read as _};
+use std::io;
 use std::ops::Range;
-
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::archive::{self, Listing, Member};
 use super::numpy::Objects;
-use super::{Content, HEAD, Limits, Report, content, numpy, pickles, tar};
-use crate::read_at::{ReadAt, Reader, Window};
+use super::packed::{Extent, Packing};
+use super::{Content, HEAD, Limits, Report, content, numpy, packed, pickles, serialized, tar};
+use crate::read_at::{ReadAt, Window};
 use crate::safetensors;
 
 pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
     let mut look = Look::new(limits);
     look.report.content = look.at(source, None, 0)?;
     let content = look.report.content;
-    if !content.is_zip()
-        && let Some(end) = archive::end_of_one(source)?
-        && !look.zips.iter().any(|zip| zip.contains(&end))
-    {
+    let is_outside = |end: &u64| !look.zips.iter().any(|zip| zip.contains(end));
+    if !content.is_zip() && archive::ends(source)?.iter().any(is_outside) {
         look.report.unreadable("a zip archive stands behind other bytes");
         look.zip(source, None, 0)?;
     }
@@ -78,7 +75,11 @@ impl<'a> Look<'a> {
 
     /// Looks at a source: the file, or a member of it.
     fn at(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        let stream = pickles::stream(source, self.limits)?;
+        let head_len = usize::try_from(source.len().min(512)).unwrap_or(0);
+        let head = source.read_vec_at(0, head_len)?;
+        let content = Content::of_head(&head);
+        // `P` asks the loader for an object of its own, which the loaders of pickles refuse, and torch opens an archive.
+        let stream = if content == Content::Zip { None } else { pickles::stream(source, self.limits)? };
         let is_pickle = stream.is_some();
         let legacy = stream.as_ref().is_some_and(|stream| stream.legacy);
         for mut pickle in stream.into_iter().flat_map(|stream| stream.pickles) {
@@ -89,14 +90,9 @@ impl<'a> Look<'a> {
             pickle.member = member.map(str::to_owned);
             self.report.pickles.push(pickle);
         }
-        let head_len = usize::try_from(source.len().min(512)).unwrap_or(0);
-        let head = source.read_vec_at(0, head_len)?;
-        let content = Content::of_head(&head);
         // Its first bytes are the name of a member, which may be those of anything.
         let is_tar_too = content != Content::Tar && content::is_tar(&head);
-        let is_container =
-            is_tar_too || matches!(content, Content::Zip | Content::Tar | Content::Gzip | Content::Zlib);
-        if is_container && depth >= self.limits.depth {
+        if (is_tar_too || content.is_container()) && depth >= self.limits.depth {
             self.unreadable(member, "containers in it are nested too deeply");
             return Ok(content);
         }
@@ -104,18 +100,28 @@ impl<'a> Look<'a> {
             self.unreadable(member, "it is a tar archive as well");
             self.tar(source, member, depth)?;
         }
+        if !content.is_container()
+            && depth < self.limits.depth
+            && let Some(packed) = self.perhaps_packed(source, &head, member, depth)?
+        {
+            return Ok(packed);
+        }
         let content = match content {
             Content::Zip => self.zip(source, member, depth)?,
             Content::Tar => self.tar(source, member, depth)?,
-            Content::Gzip => self.gzip(source, member, depth)?,
-            Content::Zlib => self.zlib(source, member, depth)?,
             Content::Npy => self.numpy(source, member)?,
             Content::Safetensors if !is_safetensors(source)? => Content::Other,
-            sealed if sealed.is_sealed() && !is_pickle => {
-                self.unreadable(member, &format!("{sealed} cannot be looked into"));
-                sealed
+            content => {
+                if let Some(packing) = content.packing() {
+                    let name = below(member, &format!("({})", content.name()));
+                    self.packed(packing, source, &name, depth, 0)?;
+                } else if content.is_sealed() && !is_pickle {
+                    self.unreadable(member, &format!("{content} cannot be looked into"));
+                } else if content == Content::Text && member.is_some_and(serialized::is_named) {
+                    self.serialized(source, member, depth)?;
+                }
+                content
             }
-            content => content,
         };
         Ok(match content {
             _ if legacy => Content::Legacy,
@@ -143,7 +149,7 @@ impl<'a> Look<'a> {
         for entry in &listing.members {
             let name = below(member, &entry.name);
             let is_known = !seen.insert((entry.at, entry.compressed, entry.method));
-            if entry.encrypted || entry.compressed == 0 || is_known {
+            if entry.compressed == 0 || is_known {
                 continue;
             }
             let Some(left) = room.checked_sub(entry.compressed) else {
@@ -152,22 +158,20 @@ impl<'a> Look<'a> {
             };
             room = left;
             let bytes = Window::new(source, entry.at, entry.compressed)?;
-            let before = self.report.pickles.len();
-            match entry.method {
-                0 => {
-                    self.at(&bytes, Some(&name), depth.saturating_add(1))?;
-                    if self.report.pickles.len() > before && !self.is_sound(&bytes, entry)? {
-                        self.unreadable(Some(&name), "its CRC-32 is wrong");
-                    }
+            if entry.method == 0 {
+                let before = self.report.pickles.len();
+                self.at(&bytes, Some(&name), depth.saturating_add(1))?;
+                if self.report.pickles.len() > before && !self.is_sound(&bytes, entry)? {
+                    self.unreadable(Some(&name), "its CRC-32 is wrong");
                 }
-                8 => {
-                    let open = || DeflateDecoder::new(Reader::new(&bytes));
-                    self.inflated(open, Some(&name), depth, entry.crc32)?;
-                }
-                method => self.unreadable(Some(&name), &format!("zip method {method} is not known")),
+            } else if let Some(packing) = Packing::of_method(entry.method) {
+                self.packed(packing, &bytes, &name, depth, entry.crc32)?;
+            } else {
+                self.unreadable(Some(&name), &format!("zip method {} is not known", entry.method));
             }
         }
-        Ok(kind_of_zip(&listing.members))
+        let names: Vec<_> = listing.members.iter().map(|member| member.name.as_str()).collect();
+        Ok(Content::of_members(&names))
     }
 
     /// Has a stored member the CRC-32 that its archive says, if it says one?
@@ -194,71 +198,80 @@ impl<'a> Look<'a> {
         Ok(Content::Tar)
     }
 
-    fn gzip(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        let open = || MultiGzDecoder::new(Reader::new(source));
-        if !self.inflated(open, Some(&below(member, "(gzip)")), depth, 0)? {
-            self.unreadable(member, "it is no whole gzip stream");
-        }
-        Ok(Content::Gzip)
-    }
-
-    fn zlib(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        let open = || ZlibDecoder::new(Reader::new(source));
-        // Two bytes say little: what does not inflate to its end, and shows no pickle on the way, was something else.
-        let room = self.inflated;
-        let mut probe = open().take(room.saturating_add(1));
-        let inflates = io::copy(&mut probe, &mut io::sink()).is_ok();
-        let probed = room.saturating_add(1).saturating_sub(probe.limit());
-        let before = (self.report.verdict, self.report.reason.clone(), self.report.pickles.len());
-        let begins = self.inflated(open, Some(&below(member, "(zlib)")), depth, 0)?;
-        self.inflated = self.inflated.min(room.saturating_sub(probed));
-        if !begins || (!inflates && self.report.pickles.len() == before.2) {
-            (self.report.verdict, self.report.reason) = (before.0, before.1);
-            return Ok(Content::Other);
-        }
-        Ok(Content::Zlib)
-    }
-
-    /// Looks at what a decoder gives: at its first bytes, and at all of it if they do not decide. False if they are
-    /// broken.
-    fn inflated<R: io::Read>(
+    /// Looks at what a stream holds whose first bytes say little: what breaks, and shows no pickle before, was something
+    /// else, and is `None`.
+    fn perhaps_packed(
         &mut self,
-        open: impl Fn() -> R,
+        source: &dyn ReadAt,
+        head: &[u8],
         member: Option<&str>,
         depth: usize,
-        crc32: u32,
-    ) -> io::Result<bool> {
-        let depth = depth.saturating_add(1);
-        let mut head = Vec::new();
-        let whole = open().take(u64::try_from(HEAD).unwrap_or(u64::MAX)).read_to_end(&mut head).is_ok();
-        if head.is_empty() {
-            return Ok(whole);
+    ) -> io::Result<Option<Content>> {
+        let Some((packing, at)) = content::perhaps_packed(head) else { return Ok(None) };
+        let content = if packing == Packing::Zlib { Content::Zlib } else { Content::Xz };
+        let bytes = Window::new(source, at, source.len().saturating_sub(at))?;
+        let before = (self.report.verdict, self.report.reason.clone(), self.report.pickles.len());
+        let name = below(member, &format!("({})", content.name()));
+        let extent = self.packed(packing, &bytes, &name, depth, 0)?;
+        if self.report.pickles.len() > before.2 || extent != Extent::Broken && packing == Packing::Zlib {
+            return Ok(Some(content));
         }
-        if whole && head.len() >= HEAD {
+        (self.report.verdict, self.report.reason) = (before.0, before.1);
+        Ok(None)
+    }
+
+    /// Looks at what a stream holds: at its first bytes, and at all of it if they do not decide.
+    fn packed(
+        &mut self,
+        packing: Packing,
+        source: &dyn ReadAt,
+        member: &str,
+        depth: usize,
+        crc32: u32,
+    ) -> io::Result<Extent> {
+        let depth = depth.saturating_add(1);
+        let (mut all, mut extent) = packed::unpack(packing, source, u64::try_from(HEAD).unwrap_or(u64::MAX))?;
+        if extent == Extent::Part {
             let mut first = Look { inflated: 0, ..Look::new(self.limits) };
-            let source = Head { bytes: &head, len: u64::MAX };
-            match first.at(&source, member, depth) {
-                Ok(_) if first.report.pickles.is_empty() && first.report.reason.is_none() => return Ok(true),
+            let head = Head { bytes: &all, len: u64::MAX };
+            match first.at(&head, Some(member), depth) {
+                Ok(_) if first.report.pickles.is_empty() && first.report.reason.is_none() => {
+                    return Ok(extent);
+                }
                 Err(error) if !is_beyond_head(&error) => return Err(error),
                 _ => {}
             }
+            (all, extent) = packed::unpack(packing, source, self.inflated.saturating_add(1))?;
         }
-        let mut all = Vec::new();
-        let whole = open().take(self.inflated.saturating_add(1)).read_to_end(&mut all).is_ok();
         let len = u64::try_from(all.len()).unwrap_or(u64::MAX);
-        if len > self.inflated {
-            self.unreadable(member, "it inflates to more than is looked at");
+        if extent == Extent::Part {
+            self.unreadable(Some(member), "it inflates to more than is looked at");
         }
         self.inflated = self.inflated.saturating_sub(len);
         let before = self.report.pickles.len();
-        self.at(&all, member, depth)?;
+        self.at(&all, Some(member), depth)?;
         if self.report.pickles.len() > before && crc32 != 0 && crc32fast::hash(&all) != crc32 {
-            self.unreadable(member, "its CRC-32 is wrong");
+            self.unreadable(Some(member), "its CRC-32 is wrong");
         }
-        if !whole {
-            self.unreadable(member, "its compressed bytes are broken");
+        if extent == Extent::Broken {
+            self.unreadable(Some(member), "its compressed bytes are broken");
         }
-        Ok(true)
+        Ok(extent)
+    }
+
+    /// Looks at the pickles in a JSON text.
+    fn serialized(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
+        let Some(left) = self.inflated.checked_sub(source.len()) else {
+            self.unreadable(member, "it is longer than is looked at");
+            return Ok(());
+        };
+        self.inflated = left;
+        let text = source.read_vec_at(0, usize::try_from(source.len()).map_err(io::Error::other)?)?;
+        for (number, pickle) in serialized::pickles(&text).iter().enumerate() {
+            let name = below(member, &format!("(serialized {number})"));
+            self.at(pickle, Some(&name), depth.saturating_add(1))?;
+        }
+        Ok(())
     }
 
     fn numpy(&mut self, source: &dyn ReadAt, member: Option<&str>) -> io::Result<Content> {
@@ -303,22 +316,4 @@ fn is_safetensors(source: &dyn ReadAt) -> io::Result<bool> {
         Err(safetensors::Error::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
         Err(_) => Ok(false),
     }
-}
-
-fn kind_of_zip(members: &[Member]) -> Content {
-    let has = |is: fn(&str) -> bool| members.iter().any(|member| is(&member.name.to_ascii_lowercase()));
-    let below_root = |name: &str| name.split_once('/').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-    let is_script = members
-        .iter()
-        .map(|member| below_root(&member.name))
-        .any(|name| name == "constants.pkl" || name.starts_with("code/"));
-    if has(|name| name.ends_with("/data.pkl")) {
-        return if is_script { Content::TorchScript } else { Content::TorchZip };
-    }
-    if has(|name| name == "model.weights.h5") {
-        return Content::Keras;
-    }
-    let all_npy =
-        !members.is_empty() && members.iter().all(|member| member.name.as_bytes().ends_with(b".npy"));
-    if all_npy { Content::Npz } else { Content::Zip }
 }

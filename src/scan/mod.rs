@@ -16,7 +16,9 @@ mod importable;
 mod look;
 mod names;
 mod numpy;
+mod packed;
 mod pickles;
+mod serialized;
 mod tar;
 mod walk;
 

@@ -1,14 +1,22 @@
 //! A numpy array on the disk: `"\x93NUMPY"`, the version, the length of the header, the header; then the elements, which
 //! are one pickle if their type has objects in it.
 //!
-//! Source: numpy's `lib/format.py`.
+//! numpy evaluates the header as Python's `literal_eval` does, comments, prefixes, escapes and all. Here a header is read
+//! if it is spelt as numpy writes it; of any other it is not known what the elements are, so they are looked at.
+//!
+//! Source: numpy's `lib/format.py` (versions 1.0, 2.0 and 3.0), and the array interface for the types.
 
 use std::io;
 
 use crate::read_at::ReadAt;
 
+/// Bytes of a header that are read. numpy has no limit where it may unpickle.
+const HEADER: u32 = 1 << 20;
+/// Types in types.
+const DEPTH: usize = 32;
+
 /// Are there objects among the elements?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Objects {
     No,
     /// The header could be read so.
@@ -16,44 +24,224 @@ pub(super) enum Objects {
     Yes,
 }
 
-/// Where the elements begin, and are there objects among them? `None` for a header that cannot be read.
+/// Where the elements begin, and are there objects among them? `None` for a header that no numpy reads.
 pub(super) fn elements(source: &dyn ReadAt) -> io::Result<Option<(u64, Objects)>> {
-    if source.len() < 12 {
+    if source.len() < 10 {
         return Ok(None);
     }
-    let head = source.read_vec_at(0, 12)?;
+    let head = source.read_vec_at(0, usize::try_from(source.len().min(12)).unwrap_or(0))?;
     let (begin, len) = match *head.as_slice() {
-        [_, _, _, _, _, _, 1, _, low, high, _, _] => (10_u64, u32::from(u16::from_le_bytes([low, high]))),
-        [_, _, _, _, _, _, 2 | 3, _, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
+        [_, _, _, _, _, _, 1, 0, low, high, ..] => (10_u64, u32::from(u16::from_le_bytes([low, high]))),
+        [_, _, _, _, _, _, 2 | 3, 0, a, b, c, d] => (12, u32::from_le_bytes([a, b, c, d])),
         _ => return Ok(None),
     };
     let end = begin.saturating_add(len.into());
-    if len > 1 << 20 || end > source.len() {
+    if end > source.len() {
         return Ok(None);
+    }
+    if len > HEADER {
+        return Ok(Some((end, Objects::Perhaps)));
     }
     let header = source.read_vec_at(begin, usize::try_from(len).unwrap_or(0))?;
-    if !header.starts_with(b"{") {
-        return Ok(None);
+    Ok(Some((end, objects_of(&header))))
+}
+
+fn objects_of(header: &[u8]) -> Objects {
+    Header { rest: header }.objects().unwrap_or(Objects::Perhaps)
+}
+
+/// A header as numpy writes it: a dict of three keys, spaces, a line feed. What is spelt otherwise is `None`.
+struct Header<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    fn objects(mut self) -> Option<Objects> {
+        let (mut descr, mut order, mut shape) = (None, None, None);
+        self.word(b"{")?;
+        while !self.is(b"}") {
+            let key = self.string()?;
+            self.word(b":")?;
+            match key {
+                b"descr" if descr.is_none() => descr = Some(self.descr(0)?),
+                b"fortran_order" if order.is_none() => {
+                    order = Some(self.word(if self.is(b"T") { b"True" } else { b"False" })?);
+                }
+                b"shape" if shape.is_none() => shape = Some(self.shape()?),
+                _ => return None,
+            }
+            if !self.is(b"}") {
+                self.word(b",")?;
+            }
+        }
+        self.word(b"}")?;
+        let ends = self.rest.iter().all(|byte| matches!(byte, b' ' | b'\n'));
+        descr.filter(|_| ends && order.is_some() && shape.is_some())
     }
-    // A type is `'|O'`, or stands in a list of fields; a field with such a name asks for one look too many.
-    let objects = if header.split(|byte| matches!(byte, b'\'' | b'"')).any(is_object_type) {
-        Objects::Yes
-    } else if header.iter().any(|byte| matches!(byte, b'O' | b'\\')) || spells_object(&header) {
-        // `'i4,O'`, `'3O'`, `'\x7cO'` and `'ob' 'ject'` are types of objects, too; names of fields look like them.
-        Objects::Perhaps
-    } else {
-        Objects::No
-    };
-    Ok(Some((end, objects)))
+
+    /// A type, or a list of fields: a name and a type, and perhaps a shape.
+    fn descr(&mut self, depth: usize) -> Option<Objects> {
+        if depth > DEPTH {
+            return None;
+        }
+        if !self.is(b"[") {
+            return self.string().and_then(of_type);
+        }
+        self.word(b"[")?;
+        let mut objects = Objects::No;
+        while !self.is(b"]") {
+            self.word(b"(")?;
+            if self.is(b"(") {
+                // A title stands before the name.
+                self.word(b"(")?;
+                self.string()?;
+                self.word(b",")?;
+                self.string()?;
+                self.word(b")")?;
+            } else {
+                self.string()?;
+            }
+            self.word(b",")?;
+            objects = objects.max(self.descr(depth.saturating_add(1))?);
+            if self.is(b",") {
+                self.word(b",")?;
+                self.shape()?;
+            }
+            self.word(b")")?;
+            if !self.is(b"]") {
+                self.word(b",")?;
+            }
+        }
+        self.word(b"]")?;
+        Some(objects)
+    }
+
+    /// A tuple of numbers.
+    fn shape(&mut self) -> Option<()> {
+        self.word(b"(")?;
+        while !self.is(b")") {
+            let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            self.rest = self.rest.get(digits..).filter(|_| digits > 0)?;
+            self.word(if self.is(b")") { b"" } else { b"," })?;
+        }
+        self.word(b")")
+    }
+
+    /// A string without escapes. Two of them side by side would be one to Python.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let (&quote, rest) = self.rest.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"'))?;
+        let end = rest.iter().position(|&byte| byte == quote || byte == b'\\' || byte < b' ')?;
+        let (string, rest) = rest.split_at_checked(end)?;
+        self.rest = rest.strip_prefix(&[quote])?;
+        self.blanks();
+        if self.is(b"'") || self.is(b"\"") { None } else { Some(string) }
+    }
+
+    fn is(&self, word: &[u8]) -> bool {
+        self.rest.starts_with(word)
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(word)?;
+        self.blanks();
+        Some(())
+    }
+
+    fn blanks(&mut self) {
+        while let Some(rest) = self.rest.strip_prefix(b" ") {
+            self.rest = rest;
+        }
+    }
 }
 
-/// Is it a type of objects, as numpy spells types: the byte order, then a letter?
-fn is_object_type(word: &[u8]) -> bool {
-    matches!(word.trim_ascii(), [b'O', ..] | [b'|' | b'<' | b'>' | b'=', b'O', ..] | b"object")
+/// What a type is, by the strings that numpy writes: the byte order, a letter, the bytes of an element, the unit of a time.
+fn of_type(name: &[u8]) -> Option<Objects> {
+    let ([b'|' | b'<' | b'>' | b'=', letter, rest @ ..] | [letter, rest @ ..]) = name else { return None };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (size, unit) = rest.split_at_checked(digits)?;
+    match (letter, size, unit) {
+        (b'O', _, []) => Some(Objects::Yes),
+        (b'b' | b'i' | b'u' | b'f' | b'c' | b'S' | b'a' | b'U' | b'V', [_, ..], [])
+        | (b'M' | b'm', b"8", []) => Some(Objects::No),
+        (b'M' | b'm', b"8", [b'[', unit @ .., b']']) if unit.iter().all(u8::is_ascii_alphanumeric) => {
+            Some(Objects::No)
+        }
+        _ => None,
+    }
 }
 
-/// Do the letters of the header spell `object`, however they are quoted?
-fn spells_object(header: &[u8]) -> bool {
-    let letters: Vec<u8> = header.iter().copied().filter(u8::is_ascii_alphabetic).collect();
-    letters.windows(6).any(|word| word == b"object")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_descr(descr: &str) -> Objects {
+        let header = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (3, 4), }}   \n");
+        objects_of(header.as_bytes())
+    }
+
+    #[test]
+    fn types_as_numpy_writes_them() {
+        for descr in [
+            "'<f8'",
+            "'|b1'",
+            "'>i4'",
+            "'<c16'",
+            "'<U10'",
+            "'|V8'",
+            "'<M8[D]'",
+            "'<m8[25s]'",
+            "[('a', '<f4'), ('O', '<i2')]",
+            "[('a', '<f4', (2, 3)), (('title', 'b'), [('object', '|V1')])]",
+            "[]",
+            "[('O\"b', '<f4')]",
+        ] {
+            assert_eq!(of_descr(descr), Objects::No, "{descr}");
+        }
+        for descr in ["'|O'", "'O'", "'|O8'", "[('a', '<f4'), ('b', '|O')]", "[('a', [('b', '|O')])]"] {
+            assert_eq!(of_descr(descr), Objects::Yes, "{descr}");
+        }
+        for descr in [
+            "'object'",
+            "'i4,O'",
+            "'3O'",
+            r"'\x7cO'",
+            "'ob' 'ject'",
+            "'|' '|O'",
+            "u'|O'",
+            "b'|O'",
+            "r'<f8'",
+            "'f'",
+            "'(2,)O'",
+            "('<f4', (2,))",
+            "'''|O'''",
+            "'<f8' ''",
+            "{'names': ['a'], 'formats': ['O']}",
+            "['<f8']",
+        ] {
+            assert_eq!(of_descr(descr), Objects::Perhaps, "{descr}");
+        }
+    }
+
+    #[test]
+    fn another_spelling_of_a_header_says_nothing() {
+        let rest = "'fortran_order': False, 'shape': (3,)";
+        for header in [
+            format!(" {{'descr': '<f8', {rest}}}\n"),
+            format!("\t{{'descr': '<f8', {rest}}}\n"),
+            format!("\n{{'descr': '<f8', {rest}}}\n"),
+            format!("{{'descr': '<f8', {rest}}} # and more\n"),
+            format!("{{'descr': '<f8',\n{rest}}}\n"),
+            format!("{{'descr': '<f8', {rest}, 'descr': '|O'}}\n"),
+            format!("{{'descr': '<f8', {rest}, **{{'descr': '|O'}}}}\n"),
+            format!("{{'d' 'escr': '<f8', {rest}}}\n"),
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (3L,), }\n".to_owned(),
+            "{'descr': '<f8', 'fortran_order': 0, 'shape': (3,)}\n".to_owned(),
+            "{'descr': '<f8', 'shape': (3,)}\n".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(objects_of(header.as_bytes()), Objects::Perhaps, "{header}");
+        }
+        let order = b"{'shape': (), 'fortran_order': True, 'descr': '<f8'}\n";
+        assert_eq!(objects_of(order), Objects::No);
+    }
 }

@@ -7,8 +7,11 @@
 #[cfg(feature = "cli")]
 mod command;
 mod links;
+mod archives;
 mod ordinary;
+mod packed;
 mod readers;
+mod serialized;
 mod tars;
 
 use std::fs;
@@ -218,9 +221,7 @@ fn an_archive_that_readers_disagree_on_is_never_clean() {
         assert!(report.is_opaque() && report.reason.is_some(), "{what}");
     }
     assert_eq!(look(&good).verdict, Verdict::Clean);
-    for magic in
-        [b"7z\xbc\xaf\x27\x1c".as_slice(), b"\xfd7zXZ\0", b"BZh9", b"\x28\xb5\x2f\xfd", b"Rar!\x1a\x07"]
-    {
+    for magic in [b"7z\xbc\xaf\x27\x1c".as_slice(), b"\x28\xb5\x2f\xfd", b"Rar!\x1a\x07"] {
         let report = look(&joined(&[magic, &[0; 64]]));
         assert!(report.is_opaque() && report.content.is_sealed(), "{report:#?}");
     }
@@ -249,18 +250,44 @@ fn members_that_lie_in_one_another_are_not_looked_at_without_end() {
 fn headers_that_python_is_lenient_with_hide_no_pickle() {
     let pickle = joined(&[CALL, b"."]);
     // numpy evaluates the header, and takes more than `|O` for objects.
-    for descr in ["'\\x7cO'", "'i4,O'", "'3O'", "'ob' 'ject'", "'object_'"] {
-        let header =
-            format!("{:<117}\n", format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}"));
-        let report = look(&joined(&[b"\x93NUMPY\x01\0\x76\0", header.as_bytes(), &pickle]));
-        assert_eq!(
-            (report.verdict, report.content),
-            (Verdict::Dangerous, Content::Npy),
-            "{descr}: {report:#?}"
-        );
+    let rest = "'fortran_order': False, 'shape': (1,)";
+    for header in [
+        format!("{{'descr': '\\x7cO', {rest}, }}"),
+        format!("{{'descr': 'i4,O', {rest}, }}"),
+        format!("{{'descr': '3O', {rest}, }}"),
+        format!("{{'descr': 'ob' 'ject', {rest}, }}"),
+        format!("{{'descr': 'object_', {rest}, }}"),
+        format!(" {{'descr': '|O', {rest}}}"),
+        format!("\t{{'descr': '|O', {rest}}}"),
+        format!("\n{{'descr': '|O', {rest}}} # a comment"),
+        format!("{{'descr': '<f8', {rest}, 'descr': '|O'}}"),
+        format!("{{'d\\x65scr': u'|O', {rest}}}"),
+        format!("{{'descr': [('a', '<f4'), ('b', [('c', '|O', (2,))])], {rest}}}"),
+        format!("{{'descr': '<f8', {rest}}} (not a dict"),
+        "{'descr': '|O', 'fortran_order': False, 'shape': (1L,), }".to_owned(),
+    ] {
+        let padded = format!("{header:<117}\n");
+        let long = u32::try_from(padded.len()).unwrap().to_le_bytes();
+        for version in [
+            joined(&[b"\x93NUMPY\x01\0", &long[..2]]),
+            joined(&[b"\x93NUMPY\x02\0", &long]),
+            joined(&[b"\x93NUMPY\x03\0", &long]),
+        ] {
+            let npy = joined(&[&version, padded.as_bytes(), &pickle]);
+            let report = look(&npy);
+            let (found, content) = (report.verdict, report.content);
+            assert_eq!((found, content), (Verdict::Dangerous, Content::Npy), "{header}: {report:#?}");
+            let report = look(&write(&[Record::deflated("a.npy", &npy)]));
+            assert_eq!(report.verdict, Verdict::Dangerous, "{header}: {report:#?}");
+        }
     }
+    let cut = look(b"\x93NUMPY\x01\0\xff\xff{'descr'");
+    assert!(cut.is_opaque(), "{cut:#?}");
     // A field may be called so.
-    let header = format!("{:<117}\n", "{'descr': [('LO', '<f4')], 'fortran_order': False, 'shape': (2,), }");
+    let header = format!(
+        "{:<117}\n",
+        "{'descr': [('O', '<f2'), ('LO', '<f2')], 'fortran_order': False, 'shape': (2,), }"
+    );
     let report = look(&joined(&[b"\x93NUMPY\x01\0\x76\0", header.as_bytes(), &[0, 0, 128, 63, 0, 0, 0, 64]]));
     assert_eq!(report.verdict, Verdict::Clean, "{report:#?}");
     // joblib opens both: gzip with a reserved flag, LZMA with a dictionary of 4 KiB.

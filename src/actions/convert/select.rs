@@ -126,7 +126,7 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
         Located::Here(file) => return Ok(detect(path, &file.file)),
         Located::There(pointer) => *pointer,
     };
-    let Some(server) = workspace.remote.server()?.filter(|_| !names::is_of_another_kind(path)) else {
+    let Some(server) = workspace.remote.server()?.filter(|_| !names::is_no_checkpoint(path)) else {
         return Ok(Detected::Other);
     };
     // What a run began to convert was judged by it; what is wrong with it is seen when it is planned.
