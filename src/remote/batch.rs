@@ -15,31 +15,32 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderName, HeaderValue, header};
 
-use super::body::Body;
 use super::cause::BadAnswer;
 use super::client::Client;
 use super::endpoint::{Endpoint, Place};
 use super::error::{Error, Result};
-use super::exchange::MAX_TEXT;
+use super::known::Expiry;
 use super::local;
+use super::message::Body;
+use super::message::MAX_TEXT;
 use super::origin::NotAllowed;
 use super::origin::Scheme;
 use super::redirect::{Ask, own_lines};
+use super::refusal::{kept, refusal};
+use super::retry::patiently;
 use super::secret::Secret;
+use super::ssh::grant;
 use super::url::Url;
 use crate::hash::Oid;
 use crate::lfs::Pointer;
 
 pub(super) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 pub(super) const SERVER: &str = "Git LFS server";
-
-/// An action this close to its end is asked for again.
-const EARLY: Duration = Duration::from_secs(5);
 
 /// What is to be done with objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -88,30 +89,6 @@ impl Get {
     /// Is it over, or about to be?
     pub(super) fn is_over(&self) -> bool {
         self.expiry.is_over()
-    }
-}
-
-/// Until when something holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Expiry(Option<Instant>);
-
-impl Expiry {
-    /// `expires_in`, counted from the request, else `expires_at`; without either, it holds.
-    pub(super) fn new(asked: Instant, seconds: Option<i64>, at: Option<&str>) -> Self {
-        let from_now = |at: &str| {
-            let at: jiff::Timestamp = at.parse().ok()?;
-            Some(SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default())
-        };
-        let lifetime = match seconds {
-            Some(seconds) if seconds != 0 => Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
-            _ => at.filter(|at| !at.starts_with("0001-")).and_then(from_now),
-        };
-        Self(lifetime.and_then(|lifetime| asked.checked_add(lifetime)))
-    }
-
-    /// Is it over, or about to be?
-    pub(super) fn is_over(&self) -> bool {
-        self.0.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= EARLY)
     }
 }
 
@@ -209,9 +186,9 @@ pub fn batch(
     pointers: &[Pointer],
     reference: Option<&str>,
 ) -> Result<Vec<Result<Action>>> {
-    client.watched(|| {
+    client.wire.watched(|| {
         let mut actions = Vec::with_capacity(pointers.len());
-        for some in pointers.chunks(client.settings.batch_size()) {
+        for some in pointers.chunks(client.wire.settings.batch_size()) {
             actions.extend(ask(client, endpoint, operation, some, reference)?);
         }
         Ok(actions)
@@ -227,7 +204,8 @@ pub(super) fn ask(
     reference: Option<&str>,
 ) -> Result<Vec<Result<Action>>> {
     if let Place::Local(path) = &endpoint.place {
-        return local::find(client, path, pointers);
+        let found = local::find(client.git.as_ref(), path, pointers)?;
+        return Ok(found.into_iter().map(|file| Ok(Action(Source::File(file?)))).collect());
     }
     let Answers { url, asked, objects } = question(client, endpoint, operation, pointers, reference)?;
     let actions = pointers.iter().zip(objects);
@@ -254,12 +232,12 @@ pub(super) fn question(
         action: "write the question to the LFS server",
         source: source.into(),
     })?;
-    let (answer, url, asked) = client.patiently(|| {
+    let (answer, url, asked) = patiently(&client.wire, || {
         let ask = api_request(client, endpoint, "/objects/batch", &body)?;
         let asked = Instant::now();
         let response = client.send(&ask)?;
         if response.status != 200 {
-            return Err(client.refusal(response, None));
+            return Err(refusal(&client.wire, response, None));
         }
         let url = response.url.clone();
         Ok((response.bytes(MAX_TEXT, SERVER)?, url, asked))
@@ -292,14 +270,16 @@ fn api_request<'r>(
 ) -> Result<Ask<'r>> {
     let (base, lines) = match &endpoint.place {
         Place::Http(url) => (url.clone(), Vec::new()),
-        Place::Ssh { ssh, guess } => match client.grant(ssh, guess)? {
-            Some(grant) => {
-                let url = grant.href.as_deref().map_or(Ok(guess.clone()), Url::parse_foreign);
-                let what = || "the LFS endpoint that ssh gave".to_owned();
-                (url.map_err(|source| Error::NotAllowed { what: what(), source })?, grant.header)
+        Place::Ssh { ssh, guess } => {
+            match grant(&client.wire, client.git.as_ref(), &client.granted, ssh, guess)? {
+                Some(grant) => {
+                    let url = grant.href.as_deref().map_or(Ok(guess.clone()), Url::parse_foreign);
+                    let what = || "the LFS endpoint that ssh gave".to_owned();
+                    (url.map_err(|source| Error::NotAllowed { what: what(), source })?, grant.header)
+                }
+                None => (guess.clone(), Vec::new()),
             }
-            None => (guess.clone(), Vec::new()),
-        },
+        }
         Place::Local(path) => return Err(Error::NoEndpoint { remote: path.display().to_string() }),
     };
     let url = base.with_suffix(suffix);
@@ -332,7 +312,7 @@ fn action(
     let oid = pointer.oid;
     let bad = |source| Error::BadAnswer { url: batch.clone(), interface: SERVER, source };
     if let Some(ObjectError { code, message }) = object.error {
-        let said = message.and_then(|message| client.kept(&message));
+        let said = message.and_then(|message| kept(&client.wire, &message));
         return Err(Error::Object { oid, code: code.unwrap_or(0), said });
     }
     if let Some(got) = object.size.filter(|size| *size != pointer.size) {
@@ -356,10 +336,10 @@ pub(super) fn request(
     let lines: Vec<_> =
         raw.header.unwrap_or_default().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     for (_, value) in &lines {
-        client.remember_line(value);
+        client.wire.remember_line(value);
     }
     if let Some(query) = url.query() {
-        client.remember(query);
+        client.wire.remember(query);
     }
     let bad = |source| Error::BadAnswer { url: batch.clone(), interface: SERVER, source };
     Ok(Get {
@@ -436,18 +416,5 @@ mod tests {
         assert!(matches!(gone, Error::Object { code: 410, said: Some(_), .. }), "{gone}");
         let none = answered(r#"{"oid":"x","size":3}"#).unwrap_err();
         assert!(matches!(none, Error::BadAnswer { source: BadAnswer::NoAction(_), .. }), "{none}");
-    }
-
-    #[test]
-    fn the_end_of_an_action() {
-        let now = Instant::now();
-        let in_an_hour = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
-        assert!(!Expiry::new(now, None, None).is_over());
-        assert!(!Expiry::new(now, Some(0), Some("0001-01-01T00:00:00Z")).is_over());
-        assert!(!Expiry::new(now, None, Some(&in_an_hour)).is_over());
-        assert!(Expiry::new(now, None, Some("2016-11-10T15:29:07+00:00")).is_over());
-        assert!(Expiry::new(now, Some(4), Some(&in_an_hour)).is_over());
-        assert!(!Expiry::new(now, Some(i64::MAX), None).is_over());
-        assert!(!Expiry::new(now, None, Some("tomorrow")).is_over());
     }
 }

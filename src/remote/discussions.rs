@@ -21,14 +21,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderValue, header};
 
-use super::body::Body;
 use super::cause::BadAnswer;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::hub::{HUB, MAX_PAGE, parts};
+use super::message::Body;
 use super::redirect::Ask;
-use super::refusal::{disabled, for_writing};
-use super::retry::Retry;
+use super::refusal::{disabled, for_writing, refusal};
+use super::retry::{Retry, patiently};
 use super::url::Url;
 
 /// How many pages of pull requests are read: more than any model has.
@@ -174,7 +174,7 @@ impl Client<'_> {
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::TokenExpired`], …
     pub fn account(&self) -> Result<Account> {
-        let who: Whoami = self.watched(|| self.json(&self.hub().with_segments(["api", "whoami-v2"])))?;
+        let who: Whoami = self.wire.watched(|| self.json(&self.hub().with_segments(["api", "whoami-v2"])))?;
         Ok(Account { name: who.name, only_reads: who.auth.access_token.role == "read" })
     }
 
@@ -186,14 +186,14 @@ impl Client<'_> {
         let url = self
             .hub()
             .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["auth-check"]));
-        self.watched(|| {
-            self.patiently(|| {
+        self.wire.watched(|| {
+            patiently(&self.wire, || {
                 let response = self.send(&Ask { may_log_in: true, ..Ask::get(url.clone()) })?;
                 if (200..300).contains(&response.status) {
                     let _ignored = response.bytes(MAX_PAGE, HUB);
                     return Ok(());
                 }
-                match self.refusal(response, None) {
+                match refusal(&self.wire, response, None) {
                     // A server that has no such question; the next ones will say it.
                     Error::NotFound { .. } => Ok(()),
                     err => Err(err),
@@ -211,7 +211,7 @@ impl Client<'_> {
             .hub()
             .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
         let mut found = Vec::new();
-        self.watched(|| {
+        self.wire.watched(|| {
             let mut seen = 0_usize;
             for number in 0..MAX_PAGES {
                 let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
@@ -239,7 +239,7 @@ impl Client<'_> {
     /// [`Error::NotFound`] if there is none, or as [`Client::model`].
     pub fn discussion(&self, model: &str, number: u64) -> Result<Discussion> {
         let url = self.discussions(model, &[&number.to_string()])?;
-        let details: Details = self.watched(|| self.json(&url)).map_err(disabled)?;
+        let details: Details = self.wire.watched(|| self.json(&url)).map_err(disabled)?;
         let first = details.events.into_iter().find(|event| event.kind == "comment");
         let text = first.and_then(|event| event.data.pointer("/latest/raw")?.as_str().map(str::to_owned));
         Ok(Discussion {
@@ -258,8 +258,8 @@ impl Client<'_> {
     pub fn create_pull_request(&self, model: &str, title: &str, description: &str) -> Result<u64> {
         let url = self.discussions(model, &[])?;
         let opening = Opening { title, description, pull_request: true };
-        let answer = self.watched(|| {
-            let mut retry = Retry::new(self, &|| false);
+        let answer = self.wire.watched(|| {
+            let mut retry = Retry::new(&self.wire, &|| false);
             loop {
                 match self.post_json(&url, &opening) {
                     // Nobody heard it, or it was not listened to.
@@ -283,7 +283,7 @@ impl Client<'_> {
     pub fn open_pull_request(&self, model: &str, number: u64) -> Result<()> {
         let url = self.discussions(model, &[&number.to_string(), "status"])?;
         let change = Change { status: "open" };
-        self.watched(|| self.patiently(|| self.post_json(&url, &change))).map(drop)
+        self.wire.watched(|| patiently(&self.wire, || self.post_json(&url, &change))).map(drop)
     }
 
     /// Waits, unless the person asks to stop.
@@ -291,7 +291,7 @@ impl Client<'_> {
     /// # Errors
     /// [`Error::Interrupted`]
     pub fn wait(&self, time: Duration) -> Result<()> {
-        self.pause(time, &|| false)
+        self.wire.pause(time, &|| false)
     }
 
     /// Where a person finds a pull request.
@@ -315,7 +315,7 @@ impl Client<'_> {
         let ask = Ask { may_log_in: true, body: Body::Post(&body), ..Ask::get(url.clone()) };
         let response = self.send(&ask.plain(header::ACCEPT, json()).plain(header::CONTENT_TYPE, json()))?;
         if !(200..300).contains(&response.status) {
-            return Err(for_writing(disabled(self.refusal(response, None))));
+            return Err(for_writing(disabled(refusal(&self.wire, response, None))));
         }
         response.bytes(MAX_PAGE, HUB)
     }

@@ -37,7 +37,7 @@ impl Object<'_> {
     /// As [`Object::to_store`].
     pub fn to_part(&self, store: &Store, tell: &dyn Fn(u64)) -> Result<Incomplete> {
         let (oid, size) = (self.pointer.oid, self.pointer.size);
-        self.client.watched(|| {
+        self.client.wire.watched(|| {
             let part = Incomplete::open(store, oid)?;
             if part.len()? > size {
                 part.clear().map_err(write_error)?;
@@ -63,7 +63,11 @@ impl Object<'_> {
         let mut hasher = Hasher::default();
         part.read(|bytes| {
             hasher.update(bytes);
-            if self.client.is_interrupted() { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+            if self.client.wire.is_interrupted() {
+                Err(std::io::ErrorKind::Interrupted.into())
+            } else {
+                Ok(())
+            }
         })?;
         let mut here = part.len()?;
         tell(here);

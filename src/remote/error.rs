@@ -1,7 +1,7 @@
 //! [`Error`]: why a server did not give what was asked.
 //!
 //! Invariant: no variant holds a secret: addresses show neither login nor query, and what a server said passed
-//! `Client::redacted` and is cut. It may hold what moves a cursor: `cli` escapes it.
+//! `Wire::redacted` and is cut. It may hold what moves a cursor: `cli` escapes it.
 
 use std::io;
 use std::path::PathBuf;

@@ -17,6 +17,8 @@ use super::cause::BadAnswer;
 use super::client::Client;
 use super::error::{Error, Result};
 use super::redirect::Ask;
+use super::refusal::refusal;
+use super::retry::patiently;
 use super::url::Url;
 
 pub(super) const HUB: &str = "Hub";
@@ -118,7 +120,7 @@ impl Client<'_> {
         let mut segments = vec!["api", "models"];
         segments.extend(parts(model)?);
         segments.extend(revision.into_iter().flat_map(|revision| ["revision", revision]));
-        self.watched(|| self.json(&self.hub().with_segments(segments.iter().copied())))
+        self.wire.watched(|| self.json(&self.hub().with_segments(segments.iter().copied())))
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
@@ -129,10 +131,10 @@ impl Client<'_> {
     pub(super) fn linked<T: DeserializeOwned>(&self, url: &Url) -> Result<(T, Vec<String>)> {
         let ask = Ask { may_log_in: true, ..Ask::get(url.clone()) };
         let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let (links, bytes) = self.patiently(|| {
+        let (links, bytes) = patiently(&self.wire, || {
             let response = self.send(&ask)?;
             if response.status != 200 {
-                return Err(self.refusal(response, None));
+                return Err(refusal(&self.wire, response, None));
             }
             let links: Vec<_> = response.headers(header::LINK).map(str::to_owned).collect();
             Ok((links, response.bytes(MAX_PAGE, HUB)?))

@@ -15,29 +15,25 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::header;
 
 use super::cause::CredentialPlace;
-use super::client::{Client, lock};
+use super::client::Client;
 use super::error::Result;
-use super::exchange::Response;
+use super::message::Response;
 use super::netrc;
 use super::origin::{Origin, Scheme};
-use super::redirect::Ask;
+use super::redirect::{Ask, follow};
+use super::refusal::refusal;
 use super::secret::Secret;
 use super::url::Login;
 use crate::git::credential;
 
 /// A netrc file longer than this is none.
 const MAX_NETRC: u64 = 1 << 20;
-
-/// The logins that were accepted, by origin.
-#[derive(Default)]
-pub(super) struct Accepted(Mutex<Vec<(Origin, Credential)>>);
 
 /// One way to say who we are.
 #[derive(Clone)]
@@ -64,28 +60,30 @@ impl Client<'_> {
     /// Asks, with a login where one is wanted and there is one.
     ///
     /// # Errors
-    /// As [`Client::follow`], and [`super::Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
+    /// As [`follow`], and [`super::Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Response> {
         let has_own = |line: &(header::HeaderName, _)| line.0 == header::AUTHORIZATION;
         if !ask.may_log_in || ask.own.iter().any(has_own) {
-            return self.follow(ask, None);
+            return follow(&self.wire, ask, None);
         }
-        let extra = self.settings.extra_headers(&ask.url, ask.home);
+        let extra = self.wire.settings.extra_headers(&ask.url, ask.home);
         if extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())) {
-            let response = self.follow(ask, None)?;
+            let response = follow(&self.wire, ask, None)?;
             let is_refused = response.status == 401;
-            let refusal = |response| Err(self.refusal(response, Some(CredentialPlace::ExtraHeader)));
-            return if is_refused { refusal(response) } else { Ok(response) };
+            if !is_refused {
+                return Ok(response);
+            }
+            return Err(refusal(&self.wire, response, Some(CredentialPlace::ExtraHeader)));
         }
         let mut ask = ask.clone();
         let mut places = PLACES.into_iter();
         let mut used = self.first(&ask)?;
-        if used.is_none() && self.settings.is_basic(&ask.url) {
+        if used.is_none() && self.wire.settings.is_basic(&ask.url) {
             used = self.next(&mut places, &ask, &[])?;
         }
         let mut was_lifted = false;
         loop {
-            let response = self.follow(&ask, used.as_ref().map(|used| &used.authorization))?;
+            let response = follow(&self.wire, &ask, used.as_ref().map(|used| &used.authorization))?;
             if response.status != 401 {
                 if let Some(used) = used.filter(|_| (200..300).contains(&response.status)) {
                     self.accept(ask.url.origin(), used);
@@ -95,7 +93,7 @@ impl Client<'_> {
             if response.url.origin() != ask.url.origin() {
                 // From http to https of the same host: the login is asked for anew, for the new origin.
                 if was_lifted || !is_lifted(ask.url.origin(), response.url.origin()) {
-                    return Err(self.refusal(response, None));
+                    return Err(refusal(&self.wire, response, None));
                 }
                 was_lifted = true;
                 ask.url = response.url.clone();
@@ -108,11 +106,11 @@ impl Client<'_> {
                 response.headers(header::WWW_AUTHENTICATE).take(8).map(str::to_owned).collect();
             let rejected = used.take().map(|used| self.reject(ask.url.origin(), &used));
             if matches!(rejected, Some(CredentialPlace::Token(_))) {
-                return Err(self.refusal(response, rejected));
+                return Err(refusal(&self.wire, response, rejected));
             }
             used = self.next(&mut places, &ask, &challenges)?;
             if used.is_none() {
-                return Err(self.refusal(response, rejected));
+                return Err(refusal(&self.wire, response, rejected));
             }
         }
     }
@@ -135,9 +133,7 @@ impl Client<'_> {
     /// What is sent without being asked for.
     fn first(&self, ask: &Ask<'_>) -> Result<Option<Credential>> {
         let origin = ask.url.origin();
-        let known =
-            lock(&self.accepted.0).iter().find(|(known, _)| known == origin).map(|(_, used)| used.clone());
-        match known {
+        match self.accepted.get(origin) {
             Some(known) if is_private(ask) => Ok(Some(known)),
             _ => self.token_for(origin),
         }
@@ -166,7 +162,7 @@ impl Client<'_> {
     }
 
     fn in_netrc(&self, ask: &Ask<'_>) -> Option<Credential> {
-        let (path, origin) = (self.settings.netrc.as_ref()?, ask.url.origin());
+        let (path, origin) = (self.wire.settings.netrc.as_ref()?, ask.url.origin());
         // The file names hosts, not ports: another port than the usual one is meant only where the person's remote has it.
         if !origin.has_usual_port() && ask.home != Some(origin) {
             return None;
@@ -194,7 +190,7 @@ impl Client<'_> {
             path: Some(path).filter(|path| !path.is_empty()),
             username: ask.login.map(|login| login.user.as_str()),
             challenges,
-            may_ask: !self.settings.in_passing,
+            may_ask: !self.wire.settings.in_passing,
         };
         let Some(helper) = credential::fill(git, &request)? else { return Ok(None) };
         let password = Some(Secret::new(helper.password.as_str()));
@@ -205,9 +201,9 @@ impl Client<'_> {
 
     fn basic(&self, login: &Login, place: CredentialPlace) -> Option<Credential> {
         let password = login.password.as_ref()?;
-        self.remember(password);
+        self.wire.remember(password);
         let value = STANDARD.encode(format!("{}:{}", login.user, password.expose()));
-        self.remember(&Secret::new(value.as_str()));
+        self.wire.remember(&Secret::new(value.as_str()));
         Some(Credential { authorization: Secret::new(format!("Basic {value}")), place, helper: None })
     }
 
@@ -216,18 +212,15 @@ impl Client<'_> {
             // A helper that cannot store is no reason to stop; nor is one that cannot forget, below.
             let _told = credential::approve(git, helper);
         }
-        let mut accepted = lock(&self.accepted.0);
-        if !accepted.iter().any(|(known, _)| known == origin) {
-            // It is told once; later requests only use it.
-            accepted.push((origin.clone(), Credential { helper: None, ..used }));
-        }
+        // It is told once; later requests only use it.
+        self.accepted.add(origin.clone(), Credential { helper: None, ..used });
     }
 
     fn reject(&self, origin: &Origin, used: &Credential) -> CredentialPlace {
         if let (Some(git), Some(helper)) = (&self.git, &used.helper) {
             let _told = credential::reject(git, helper);
         }
-        lock(&self.accepted.0).retain(|(known, _)| known != origin);
+        self.accepted.retain(|known, _| known != origin);
         used.place.clone()
     }
 }

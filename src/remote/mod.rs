@@ -1,7 +1,7 @@
 //! Servers: where LFS objects are, how they are fetched, the Hub, and who may see a token.
 //!
 //! ```text
-//! Settings ─▶ Client ──────────── exchange (sockets) ◀ redirect ◀ login ◀ retry
+//! Settings ─▶ Wire (agents: sockets) ◀ redirect ◀ login ◀ Client
 //! Remotes ─▶ Endpoint ─ batch ─▶ Object ─ ranged ─▶ Ranged: ReadAt      kilobytes, to plan
 //!                                       ─ stream ─▶ bytes in order      once, by several connections
 //!                                       ─ to_store ─▶ <lfs>/objects     with resume
@@ -13,8 +13,8 @@
 //! what [`Object::to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
 //! Blocking: a few long streams need threads, no runtime.
 
+mod agents;
 mod batch;
-mod body;
 mod cause;
 mod client;
 mod config;
@@ -22,10 +22,11 @@ pub mod discussions;
 mod download;
 mod endpoint;
 mod error;
-mod exchange;
 pub mod hub;
+mod known;
 mod local;
 mod login;
+mod message;
 mod models;
 mod netrc;
 mod object;
@@ -42,10 +43,11 @@ mod stream;
 pub mod token;
 mod upload;
 mod url;
+mod wire;
 
 pub use batch::{Action, Operation, batch};
 pub use cause::{BadAnswer, CredentialPlace, Said, Transport};
-pub use client::{Client, Event, Interrupt, Observer};
+pub use client::Client;
 pub use config::{Config, truth};
 pub use endpoint::{Endpoint, Moved, Remotes};
 pub use error::{Error, Result};
@@ -57,3 +59,4 @@ pub use settings::{HUB, Proxies, Settings};
 pub use stream::{CHUNK, Consumer, WINDOW};
 pub use upload::{Plan, Uploaded};
 pub use url::{Login, Url};
+pub use wire::{Event, Interrupt, Observer, Wire};

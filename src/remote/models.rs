@@ -40,7 +40,7 @@ impl Client<'_> {
         let mut query = vec![("sort", "downloads"), ("direction", "-1"), ("limit", limit.as_str())];
         query.extend(filters.iter().map(|filter| ("filter", filter.as_str())));
         let first = self.hub().with_segments(["api", "models"]).with_query(&query);
-        self.watched(|| self.pages(first, count))
+        self.wire.watched(|| self.pages(first, count))
     }
 
     fn pages(&self, first: Url, count: usize) -> Result<Vec<String>> {

@@ -13,13 +13,15 @@ use ureq::http::header;
 
 use super::batch::{self, Action, Get, Operation, Source};
 use super::cause::BadAnswer;
-use super::client::{Client, lock};
+use super::client::Client;
 use super::endpoint::Endpoint;
 use super::error::{Error, Result};
-use super::exchange::BodyReader;
+use super::known::lock;
+use super::message::BodyReader;
 use super::parts::{Opened, Parts, judge, range};
 use super::ranged::Ranged;
 use super::redirect::{Ask, CONTENT_HOPS};
+use super::refusal::refusal;
 use crate::lfs::Pointer;
 use crate::read_at::FileSource;
 
@@ -69,7 +71,7 @@ impl<'a> Object<'a> {
     /// # Errors
     /// What keeps its first bytes away.
     pub fn ranged(&self) -> Result<Option<Ranged<'_>>> {
-        self.client.watched(|| {
+        self.client.wire.watched(|| {
             if let Some(path) = self.file()? {
                 return Ok(Some(Ranged::of_file(open_file(&path)?)));
             }
@@ -172,7 +174,7 @@ impl<'a> Object<'a> {
                 let (url, source) = (response.url.clone(), BadAnswer::NoAction(self.pointer.oid));
                 return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
             }
-            _ => return Err(self.client.refusal(response, None)),
+            _ => return Err(refusal(&self.client.wire, response, None)),
         };
         self.learn(match opened {
             Opened::Part(..) => Ranges::Yes,

@@ -16,12 +16,14 @@ use std::sync::Mutex;
 use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
-use super::client::{Client, lock};
+use super::client::Client;
 use super::error::{Error, Result};
-use super::exchange::{BodyReader, Response};
+use super::known::lock;
+use super::message::{BodyReader, Response};
 use super::parts::{ContentRange, Opened, Parts, fill, judge, range, take};
 use super::redirect::{Ask, CONTENT_HOPS};
-use super::retry::Retry;
+use super::refusal::refusal;
+use super::retry::{Retry, patiently};
 use super::url::Url;
 use crate::read_at::{FileSource, ReadAt};
 
@@ -77,8 +79,8 @@ impl<'a> Ranged<'a> {
     /// # Errors
     /// What keeps its first bytes away.
     pub fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<Self>> {
-        client.watched(|| {
-            let Some((file, first)) = client.patiently(|| RemoteFile::open(client, url))? else {
+        client.wire.watched(|| {
+            let Some((file, first)) = patiently(&client.wire, || RemoteFile::open(client, url))? else {
                 return Ok(None);
             };
             let mut cache = Cache::default();
@@ -107,7 +109,7 @@ impl ReadAt for Ranged<'_> {
                 if !is_inside {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                server.client.watched(|| server.read(buf, at)).map_err(io::Error::other)
+                server.client.wire.watched(|| server.read(buf, at)).map_err(io::Error::other)
             }
         }
     }
@@ -192,7 +194,7 @@ impl Server<'_> {
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity(wanted);
         let never = || false;
-        let mut retry = Retry::new(self.client, &never);
+        let mut retry = Retry::new(&self.client.wire, &never);
         fill(&mut retry, from, wanted, &mut bytes, &|from, to| self.from.part(from, to), &never)?;
         Ok(bytes)
     }
@@ -220,7 +222,7 @@ impl<'a> RemoteFile<'a> {
             // There is no first byte.
             (416, Some(ContentRange { size: Some(0), .. })) => 0,
             (200 | 206 | 416, _) => return Ok(None),
-            _ => return Err(client.refusal(response, None)),
+            _ => return Err(refusal(&client.wire, response, None)),
         };
         if response.is_encoded() {
             return Err(encoded(response));
@@ -253,7 +255,7 @@ impl Parts for RemoteFile<'_> {
         }
         let response = response?;
         if !matches!(response.status, 200 | 206) {
-            return Err(self.client.refusal(response, None));
+            return Err(refusal(&self.client.wire, response, None));
         }
         if response.is_encoded() {
             return Err(encoded(response));

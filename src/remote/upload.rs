@@ -20,16 +20,15 @@ use serde::Serialize;
 use ureq::http::{HeaderValue, header};
 
 use super::batch::{self, Answered, Get, MEDIA_TYPE, ObjectError, Operation, SERVER, request};
-use super::body::{Body, Part};
 use super::cause::BadAnswer;
 use super::client::Client;
 use super::endpoint::{Endpoint, Place};
 use super::error::{Error, Result};
-use super::exchange::Response;
 use super::local;
+use super::message::{Body, Part, Response};
 use super::redirect::{Ask, CONTENT_HOPS};
-use super::refusal::for_writing;
-use super::retry::Retry;
+use super::refusal::{for_writing, kept, refusal};
+use super::retry::{Retry, patiently};
 use super::url::Url;
 use crate::lfs::Pointer;
 
@@ -124,9 +123,9 @@ impl Client<'_> {
         pointers: &[Pointer],
         reference: Option<&str>,
     ) -> Result<Vec<Result<Plan>>> {
-        self.watched(|| {
+        self.wire.watched(|| {
             let mut plans = Vec::with_capacity(pointers.len());
-            for some in pointers.chunks(self.settings.batch_size()) {
+            for some in pointers.chunks(self.wire.settings.batch_size()) {
                 plans.extend(self.ask_upload(endpoint, some, reference)?);
             }
             Ok(plans)
@@ -148,8 +147,8 @@ impl Client<'_> {
         tell: &(dyn Fn(u64) + Sync),
     ) -> Result<Uploaded> {
         let sending = Sending { endpoint, pointer, file, tell };
-        self.watched(|| {
-            let mut retry = Retry::new(self, &|| false);
+        self.wire.watched(|| {
+            let mut retry = Retry::new(&self.wire, &|| false);
             let (mut known, mut was_refused) = (Some(plan), false);
             loop {
                 let plan = match known.take() {
@@ -184,7 +183,11 @@ impl Client<'_> {
     /// What needs no server.
     fn settle(&self, plan: &Plan, sending: Sending<'_>) -> Result<Uploaded> {
         match (&plan.0, &sending.endpoint.place) {
-            (Step::Copy, Place::Local(path)) => local::put(self, path, &sending),
+            (Step::Copy, Place::Local(path)) => {
+                let Sending { pointer, file, tell, .. } = sending;
+                local::put(&self.wire, self.git.as_ref(), path, pointer, file, tell)?;
+                Ok(Uploaded::Sent)
+            }
             _ => Ok(Uploaded::There),
         }
     }
@@ -196,7 +199,7 @@ impl Client<'_> {
         reference: Option<&str>,
     ) -> Result<Vec<Result<Plan>>> {
         if let Place::Local(path) = &endpoint.place {
-            let found = local::find(self, path, pointers)?;
+            let found = local::find(self.git.as_ref(), path, pointers)?;
             let plan = |found: Result<_>| match found {
                 Ok(_) => Ok(Plan(Step::Nothing)),
                 Err(Error::NotThere { .. }) => Ok(Plan(Step::Copy)),
@@ -227,7 +230,7 @@ impl Client<'_> {
     fn check(&self, pointer: &Pointer, object: &mut Answered) -> Result<()> {
         let oid = pointer.oid;
         if let Some(ObjectError { code, message }) = object.error.take() {
-            let said = message.and_then(|message| self.kept(&message));
+            let said = message.and_then(|message| kept(&self.wire, &message));
             return Err(Error::NotTaken { oid, code: code.unwrap_or(0), said });
         }
         match object.size.filter(|size| *size != pointer.size) {
@@ -257,7 +260,7 @@ impl Client<'_> {
             let what = || format!("the address of a part of object {}", pointer.oid);
             let url = Url::parse_foreign(url).map_err(|source| Error::NotAllowed { what: what(), source })?;
             if let Some(query) = url.query() {
-                self.remember(query);
+                self.wire.remember(query);
             }
             numbered.push((name.parse::<u64>().map_err(|_| bad())?, url));
         }
@@ -283,7 +286,7 @@ impl Client<'_> {
                 let mut from = 0_u64;
                 for (url, part_number) in urls.iter().zip(1..) {
                     let len = (*size).min(sending.pointer.size.saturating_sub(from));
-                    let mut retry = Retry::new(self, &|| false);
+                    let mut retry = Retry::new(&self.wire, &|| false);
                     let etag = loop {
                         let ask = Ask { hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
                         match self.put(ask, sending, from, len) {
@@ -308,7 +311,7 @@ impl Client<'_> {
     /// Sends a part of the file; `ask` says where to.
     fn put(&self, ask: Ask<'_>, sending: Sending<'_>, from: u64, len: u64) -> Result<Response> {
         let tell = |sent: u64| (sending.tell)(from.saturating_add(sent));
-        let stop = || self.is_interrupted();
+        let stop = || self.wire.is_interrupted();
         let part =
             Part { path: sending.file, from, len, tell: &tell, stop: &stop, failure: Mutex::default() };
         let response = self.send(&Ask { body: Body::Put(&part), ..ask })?;
@@ -321,7 +324,7 @@ impl Client<'_> {
     fn verify(&self, sending: Sending<'_>, verify: Option<&Get>) -> Result<()> {
         let Some(get) = verify else { return Ok(()) };
         let Pointer { oid, size } = sending.pointer;
-        self.patiently(|| self.post(sending, get, &Verify { oid: oid.to_string(), size }))
+        patiently(&self.wire, || self.post(sending, get, &Verify { oid: oid.to_string(), size }))
     }
 
     fn post(&self, sending: Sending<'_>, get: &Get, body: &impl Serialize) -> Result<()> {
@@ -341,7 +344,7 @@ impl Client<'_> {
 
     fn refused(&self, response: Response, pointer: Pointer) -> Error {
         let code = u32::from(response.status);
-        match for_writing(self.refusal(response, None)) {
+        match for_writing(refusal(&self.wire, response, None)) {
             Error::NotFound { said, .. }
             | Error::EntryNotFound { said, .. }
             | Error::Status { status: 400 | 409 | 410 | 413 | 422 | 507, said, .. } => {

@@ -1,0 +1,232 @@
+//! [`Wire`]: one request and its answer, who is told of it, and when it ends.
+//!
+//! Invariants: nothing is asked offline; whatever a request carried that is secret is known here, and [`Wire::redacted`]
+//! takes it out of what a server says; once the person asked to stop, every connection is closed and every later
+//! request is [`Error::Interrupted`]. It knows no redirect and no login.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::agents::{Agents, READ, Route, failure, run};
+use super::error::{Error, Result};
+use super::known::lock;
+use super::message::{Body, Request, Response};
+use super::secret::Secret;
+use super::settings::Settings;
+use super::url::Url;
+
+/// How often it is looked whether the person asked to stop.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// A request that was made, for those who want to see each.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'e> {
+    /// `GET`, `POST` or `PUT`.
+    pub method: &'static str,
+    /// What was asked; shows neither login nor query.
+    pub url: &'e Url,
+    /// The answer; `None` if none came.
+    pub status: Option<u16>,
+}
+
+/// Is told each request after it was made.
+pub type Observer<'a> = &'a (dyn Fn(&Event<'_>) + Sync);
+
+/// Says whether the person asked to stop.
+pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// What asks servers.
+pub struct Wire<'a> {
+    pub(super) settings: Settings,
+    agents: Agents,
+    observer: Option<Observer<'a>>,
+    interrupt: Option<Interrupt<'a>>,
+    secrets: Mutex<Vec<Secret>>,
+}
+
+impl<'a> Wire<'a> {
+    /// Asks as the settings say.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            agents: Agents::default(),
+            observer: None,
+            interrupt: None,
+            secrets: Mutex::default(),
+        }
+    }
+
+    /// Tells `observer` every request.
+    #[must_use]
+    pub fn observed(self, observer: Option<Observer<'a>>) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// Stops as soon as `interrupt` says so.
+    #[must_use]
+    pub fn interruptible(self, interrupt: Interrupt<'a>) -> Self {
+        Self { interrupt: Some(interrupt), ..self }
+    }
+
+    /// Asks once.
+    ///
+    /// # Errors
+    /// [`Error::Offline`], [`Error::Interrupted`], or what keeps an answer away; any status is an answer.
+    pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Response> {
+        let url = request.url;
+        if self.settings.offline {
+            return Err(Error::Offline { origin: url.origin().clone() });
+        }
+        if self.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let route = Route::of(&self.settings, url);
+        if let Some(password) = route.password() {
+            self.remember(&password);
+        }
+        let result = run(&self.agents.get(&self.settings, url, &route)?, request)?;
+        let status = result.as_ref().ok().map(|response| response.status().as_u16());
+        if let Some(observer) = self.observer {
+            observer(&Event { method: request.body.method(), url, status });
+        }
+        if let (Err(_), Body::Put(part)) = (&result, request.body)
+            && let Some(source) = lock(&part.failure).take()
+        {
+            return Err(Error::Io { action: READ, source });
+        }
+        match result {
+            Ok(answer) => Ok(Response::new(url.clone(), answer)),
+            Err(_) if self.is_interrupted() => Err(Error::Interrupted),
+            Err(err) => Err(failure(url, err, route.is_proxied(), &|text| self.redacted(text))),
+        }
+    }
+
+    /// Returns `true` if the person asked to stop.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupt.is_some_and(|interrupt| interrupt())
+    }
+
+    /// Remembers a text that no message may hold.
+    pub(super) fn remember(&self, secret: &Secret) {
+        let mut secrets = lock(&self.secrets);
+        if secret.expose().len() > 3 && !secrets.contains(secret) {
+            secrets.push(secret.clone());
+        }
+    }
+
+    /// Remembers the value of a header line, and what stands behind its first word: `Basic`, `Bearer`.
+    pub(super) fn remember_line(&self, value: &Secret) {
+        self.remember(value);
+        if let Some((_, rest)) = value.expose().split_once(' ') {
+            self.remember(&Secret::new(rest.trim()));
+        }
+    }
+
+    /// A text without the secrets that we know: a server may repeat what it was sent.
+    pub(super) fn redacted(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let mut secrets = lock(&self.secrets).clone();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        for secret in secrets {
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), "[redacted]");
+            }
+        }
+        text
+    }
+
+    /// Waits, unless there is a reason not to.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]
+    pub(super) fn pause(&self, time: Duration, is_over: &dyn Fn() -> bool) -> Result<()> {
+        let end = Instant::now() + time;
+        loop {
+            if self.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || is_over() {
+                return Ok(());
+            }
+            thread::sleep(left.min(WATCH));
+        }
+    }
+
+    /// Does work that waits for servers; all of its connections are closed when the person asks to stop.
+    pub(super) fn watched<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if self.interrupt.is_none() {
+            return work();
+        }
+        let done = Done::default();
+        let result = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.wait(WATCH) {
+                    if self.is_interrupted() {
+                        self.agents.shut_down();
+                        return;
+                    }
+                }
+            });
+            let _told = Tell(&done);
+            work()
+        });
+        match result {
+            Err(_) if self.is_interrupted() => Err(Error::Interrupted),
+            result => result,
+        }
+    }
+}
+
+/// Tells a waiting thread that there is nothing to wait for.
+#[derive(Default)]
+struct Done {
+    is_done: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Done {
+    fn wait(&self, time: Duration) -> bool {
+        let guard = lock(&self.is_done);
+        let waited = self.changed.wait_timeout_while(guard, time, |is_done| !*is_done);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Tells it even if the work panics; the thread would be waited for.
+struct Tell<'d>(&'d Done);
+
+impl Drop for Tell<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.is_done) = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_pause_ends_when_the_person_asks_to_stop() {
+        let stop = AtomicBool::new(false);
+        let asked = || stop.load(Ordering::Relaxed);
+        let wire = Wire::new(Settings::default()).interruptible(&asked);
+        wire.pause(Duration::from_millis(1), &|| false).unwrap();
+        wire.pause(Duration::from_secs(600), &|| true).unwrap();
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(wire.pause(Duration::from_secs(600), &|| false), Err(Error::Interrupted)));
+    }
+
+    #[test]
+    fn what_a_server_repeats_is_taken_out() {
+        let wire = Wire::new(Settings::default());
+        wire.remember(&Secret::new("hf_abc"));
+        wire.remember(&Secret::new("hf_abcdef"));
+        wire.remember(&Secret::new("ab"));
+        assert_eq!(wire.redacted("token hf_abcdef, hf_abc, ab"), "token [redacted], [redacted], ab");
+    }
+}
