@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use ureq::http::header;
 
-use super::cause::{CredentialPlace, Said};
+use super::cause::{CredentialSource, Said};
 use super::error::Error;
 use super::message::Response;
 use super::wire::Wire;
@@ -29,14 +29,14 @@ struct Message {
 }
 
 /// The error that a status is. `rejected` is the login that went with the request.
-pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<CredentialPlace>) -> Error {
+pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<CredentialSource>) -> Error {
     let (status, url) = (response.status, response.url.without_login());
     let code = response.header("x-error-code").unwrap_or_default().to_owned();
     let after = response.header(header::RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
     let said = said(wire, response);
     let is_expired = said.as_ref().is_some_and(|said| said.0.to_ascii_lowercase().contains("expired"));
     match (status, code.as_str(), rejected) {
-        (401, _, Some(CredentialPlace::Token(place))) if is_expired => Error::TokenExpired { place, said },
+        (401, _, Some(CredentialSource::Token(place))) if is_expired => Error::TokenExpired { place, said },
         (401 | 403, "GatedRepo", _) => Error::Gated { url, said },
         (401 | 404, "RepoNotFound", None) | (404, "RepoNotFound", _) => {
             Error::RepositoryNotFound { url, said }
