@@ -12,7 +12,7 @@ use bstr::BStr;
 use super::servers::Session;
 use super::{Error, Note, RemoteNote, Reporter};
 use crate::lfs::{Incomplete, Pointer, Store};
-use crate::remote::{self, Client, Config, Endpoint, Object, Operation, Remotes, Uploaded};
+use crate::remote::{self, Config, LfsServer, Object, Remotes, Uploaded, to_part, to_store};
 use crate::repo::Repo;
 
 /// The LFS server of a remote, if there is one that may be asked.
@@ -61,17 +61,12 @@ impl<'a> LfsRemote<'a> {
 }
 
 /// A server that was found.
-pub(super) struct Server<'a> {
-    client: Client<'a>,
-    endpoint: Endpoint,
-    /// The full name of the branch that is checked out.
-    reference: Option<String>,
-}
+pub(super) struct Server<'a>(LfsServer<'a>);
 
 impl<'a> Server<'a> {
     /// The server of the remote of this name, or of the one that git-lfs would take.
     pub(super) fn of(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>) -> Result<Self, Error> {
-        Self::new(session, repo, remote, false)
+        Self::new(session, repo, remote, None)
     }
 
     /// The server that the remote's objects are sent to, for a reference of this full name.
@@ -81,11 +76,15 @@ impl<'a> Server<'a> {
         remote: &str,
         reference: &str,
     ) -> Result<Self, Error> {
-        let server = Self::new(session, repo, Some(remote), true)?;
-        Ok(Self { reference: Some(reference.to_owned()), ..server })
+        Self::new(session, repo, Some(remote), Some(reference))
     }
 
-    fn new(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>, pushes: bool) -> Result<Self, Error> {
+    fn new(
+        session: &'a Session<'_>,
+        repo: &Repo,
+        remote: Option<&str>,
+        pushed: Option<&str>,
+    ) -> Result<Self, Error> {
         let (config, branch) = (Config::new(repo.settings()), repo.branch()?);
         let (lfsconfig, fetch_head) = (repo.lfsconfig()?.map(Config::new), repo.fetch_head());
         let remotes = Remotes {
@@ -95,18 +94,19 @@ impl<'a> Server<'a> {
             fetch_head: fetch_head.as_deref(),
             work_dir: repo.work_dir(),
         };
-        let endpoint = if pushes { remotes.push_endpoint(remote)? } else { remotes.endpoint(remote)? };
+        let endpoint =
+            if pushed.is_some() { remotes.push_endpoint(remote)? } else { remotes.endpoint(remote)? };
         if let Some(moved) = endpoint.moved() {
             session.reporter.note(&Note::Remote(RemoteNote::ServerMoved { to: moved.to.clone() }));
         }
-        let reference = branch.map(|name| format!("refs/heads/{name}"));
-        let client = session.client(config, repo.work_dir())?;
-        Ok(Self { client, endpoint, reference })
+        let reference = pushed.map(str::to_owned).or_else(|| branch.map(|name| format!("refs/heads/{name}")));
+        let auth = session.auth(config, repo.work_dir())?;
+        Ok(Self(LfsServer::new(auth, endpoint, reference)))
     }
 
     /// An object that is not here.
     pub(super) fn object(&self, pointer: Pointer) -> Object<'_> {
-        Object::new(&self.client, &self.endpoint, pointer, self.reference.as_deref())
+        Object::new(&self.0, pointer)
     }
 
     /// Puts objects into the store, each under its own name and with its own progress.
@@ -116,15 +116,14 @@ impl<'a> Server<'a> {
         objects: &[(&BStr, Pointer)],
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
-        let reference = self.reference.as_deref();
         let pointers: Vec<_> = objects.iter().map(|(_, pointer)| *pointer).collect();
-        let actions = remote::batch(&self.client, &self.endpoint, Operation::Download, &pointers, reference)?;
+        let actions = self.0.locate(&pointers)?;
         for (&(name, pointer), action) in objects.iter().zip(actions) {
             reporter.started(name, pointer.size);
             let told = Cell::new(0);
             let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
             let fetched =
-                action.and_then(|action| self.object(pointer).with_action(action).to_store(store, &tell));
+                action.and_then(|action| to_store(&self.object(pointer).with_action(action), store, &tell));
             reporter.finished();
             fetched?;
         }
@@ -142,7 +141,7 @@ impl<'a> Server<'a> {
         reporter.started(name, pointer.size);
         let told = Cell::new(0);
         let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
-        let part = self.object(pointer).to_part(store, &tell);
+        let part = to_part(&self.object(pointer), store, &tell);
         reporter.finished();
         Ok(part?)
     }
@@ -154,9 +153,8 @@ impl<'a> Server<'a> {
         objects: &[(&BStr, Pointer, PathBuf)],
         reporter: &dyn Reporter,
     ) -> Result<usize, Error> {
-        let reference = self.reference.as_deref();
         let pointers: Vec<_> = objects.iter().map(|(_, pointer, _)| *pointer).collect();
-        let plans = self.client.plan_upload(&self.endpoint, &pointers, reference)?;
+        let plans = self.0.plan_upload(&pointers)?;
         let mut sent = 0;
         for ((name, pointer, file), plan) in objects.iter().zip(plans) {
             let plan = plan?;
@@ -169,7 +167,7 @@ impl<'a> Server<'a> {
                 let before = told.fetch_max(now, Ordering::Relaxed);
                 reporter.advanced(now.saturating_sub(before));
             };
-            let done = self.client.upload(&self.endpoint, *pointer, plan, reference, file, &tell);
+            let done = self.0.upload(*pointer, plan, file, &tell);
             reporter.finished();
             sent += usize::from(done? == Uploaded::Sent);
         }

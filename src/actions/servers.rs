@@ -8,7 +8,8 @@ use std::path::Path;
 
 use super::{Error, Reporter};
 use crate::git::{self, Git, Network, Token};
-use crate::remote::{self, Client, Config, Event, HUB, Settings};
+use crate::remote::{self, Auth, Config, Event, HUB, Hub, Settings, Wire};
+use crate::repo::Repo;
 
 /// How servers are asked. By default nobody is.
 #[derive(Debug, Clone)]
@@ -103,16 +104,21 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A client that asks git in `dir` for logins, with the configuration of a repository.
-    pub(super) fn client(&self, config: Config, dir: &Path) -> Result<Client<'_>, Error> {
-        let settings = self.servers.settings.clone().with_config(config);
-        let client = Client::new(settings, self.git(dir).ok())?;
-        Ok(client.observed(Some(&*self.request)).interruptible(&*self.stop))
+    /// Asks servers with the configuration of a repository, and git in `dir` for logins.
+    pub(super) fn auth(&self, config: Config, dir: &Path) -> Result<Auth<'_>, Error> {
+        let wire = Wire::new(self.servers.settings.clone().with_config(config));
+        let wire = wire.observed(Some(&*self.request)).interruptible(&*self.stop);
+        Ok(Auth::new(wire, self.git(dir).ok())?)
     }
 
-    /// The same outside of any repository.
-    pub(super) fn hub(&self, dir: &Path) -> Result<Client<'_>, Error> {
-        self.client(Config::new(crate::repo::global_settings()?), dir)
+    /// The Hub as it is asked outside of any repository.
+    pub(super) fn hub(&self, dir: &Path) -> Result<Hub<'_>, Error> {
+        Ok(Hub::new(self.auth(Config::new(crate::repo::global_settings()?), dir)?))
+    }
+
+    /// The Hub as it is asked in a repository.
+    pub(super) fn hub_in(&self, repo: &Repo) -> Result<Hub<'_>, Error> {
+        Ok(Hub::new(self.auth(Config::new(repo.settings()), repo.work_dir())?))
     }
 }
 

@@ -4,14 +4,14 @@
 
 use std::fmt;
 
-use super::token::Place;
+use super::token::TokenSource;
 use crate::hash::Oid;
 
 /// Where a credential came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CredentialPlace {
+pub enum CredentialSource {
     /// The Hub's token.
-    Token(Place),
+    Token(TokenSource),
     /// The netrc file.
     Netrc,
     /// The address itself.
@@ -22,7 +22,7 @@ pub enum CredentialPlace {
     ExtraHeader,
 }
 
-impl fmt::Display for CredentialPlace {
+impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(place) => place.fmt(f),

@@ -21,14 +21,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderValue, header};
 
-use super::body::Body;
 use super::cause::BadAnswer;
-use super::client::Client;
 use super::error::{Error, Result};
-use super::hub::{HUB, MAX_PAGE, parts};
+use super::hub::{HUB, Hub, MAX_PAGE, parts};
+use super::message::Body;
 use super::redirect::Ask;
-use super::refusal::{disabled, for_writing};
-use super::retry::Retry;
+use super::refusal::{disabled, for_writing, refusal};
+use super::retry::{Retry, patiently};
 use super::url::Url;
 
 /// How many pages of pull requests are read: more than any model has.
@@ -168,13 +167,14 @@ struct Change<'a> {
     status: &'a str,
 }
 
-impl Client<'_> {
+impl Hub<'_> {
     /// Who asks the Hub.
     ///
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::TokenExpired`], …
     pub fn account(&self) -> Result<Account> {
-        let who: Whoami = self.watched(|| self.json(&self.hub().with_segments(["api", "whoami-v2"])))?;
+        let who: Whoami =
+            self.auth.wire.watched(|| self.json(&self.url().with_segments(["api", "whoami-v2"])))?;
         Ok(Account { name: who.name, only_reads: who.auth.access_token.role == "read" })
     }
 
@@ -184,16 +184,16 @@ impl Client<'_> {
     /// [`Error::RepositoryNotFound`], [`Error::Gated`], …
     pub fn check_access(&self, model: &str) -> Result<()> {
         let url = self
-            .hub()
+            .url()
             .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["auth-check"]));
-        self.watched(|| {
-            self.patiently(|| {
-                let response = self.send(&Ask { may_log_in: true, ..Ask::get(url.clone()) })?;
+        self.auth.wire.watched(|| {
+            patiently(&self.auth.wire, || {
+                let response = self.auth.send(&Ask { may_log_in: true, ..Ask::get(url.clone()) })?;
                 if (200..300).contains(&response.status) {
                     let _ignored = response.bytes(MAX_PAGE, HUB);
                     return Ok(());
                 }
-                match self.refusal(response, None) {
+                match refusal(&self.auth.wire, response, None) {
                     // A server that has no such question; the next ones will say it.
                     Error::NotFound { .. } => Ok(()),
                     err => Err(err),
@@ -205,13 +205,13 @@ impl Client<'_> {
     /// The pull requests of a model, newest first, whatever their status.
     ///
     /// # Errors
-    /// As [`Client::model`].
+    /// As [`Hub::model`].
     pub fn pull_requests(&self, model: &str) -> Result<Vec<PullRequest>> {
         let url = self
-            .hub()
+            .url()
             .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
         let mut found = Vec::new();
-        self.watched(|| {
+        self.auth.wire.watched(|| {
             let mut seen = 0_usize;
             for number in 0..MAX_PAGES {
                 let url = url.with_query(&[("type", "pull_request"), ("p", &number.to_string())]);
@@ -236,10 +236,10 @@ impl Client<'_> {
     /// A pull request with its description.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none, or as [`Client::model`].
+    /// [`Error::NotFound`] if there is none, or as [`Hub::model`].
     pub fn discussion(&self, model: &str, number: u64) -> Result<Discussion> {
         let url = self.discussions(model, &[&number.to_string()])?;
-        let details: Details = self.watched(|| self.json(&url)).map_err(disabled)?;
+        let details: Details = self.auth.wire.watched(|| self.json(&url)).map_err(disabled)?;
         let first = details.events.into_iter().find(|event| event.kind == "comment");
         let text = first.and_then(|event| event.data.pointer("/latest/raw")?.as_str().map(str::to_owned));
         Ok(Discussion {
@@ -254,12 +254,12 @@ impl Client<'_> {
     /// once: after an error that says nothing of the Hub's decision, it may be there all the same.
     ///
     /// # Errors
-    /// [`Error::MayNotWrite`], [`Error::DiscussionsDisabled`], or as [`Client::model`].
+    /// [`Error::MayNotWrite`], [`Error::DiscussionsDisabled`], or as [`Hub::model`].
     pub fn create_pull_request(&self, model: &str, title: &str, description: &str) -> Result<u64> {
         let url = self.discussions(model, &[])?;
         let opening = Opening { title, description, pull_request: true };
-        let answer = self.watched(|| {
-            let mut retry = Retry::new(self, &|| false);
+        let answer = self.auth.wire.watched(|| {
+            let mut retry = Retry::new(&self.auth.wire, &|| false);
             loop {
                 match self.post_json(&url, &opening) {
                     // Nobody heard it, or it was not listened to.
@@ -279,11 +279,11 @@ impl Client<'_> {
     /// Opens a pull request that is a draft. To open one that is open changes nothing.
     ///
     /// # Errors
-    /// As [`Client::create_pull_request`].
+    /// As [`Hub::create_pull_request`].
     pub fn open_pull_request(&self, model: &str, number: u64) -> Result<()> {
         let url = self.discussions(model, &[&number.to_string(), "status"])?;
         let change = Change { status: "open" };
-        self.watched(|| self.patiently(|| self.post_json(&url, &change))).map(drop)
+        self.auth.wire.watched(|| patiently(&self.auth.wire, || self.post_json(&url, &change))).map(drop)
     }
 
     /// Waits, unless the person asks to stop.
@@ -291,7 +291,7 @@ impl Client<'_> {
     /// # Errors
     /// [`Error::Interrupted`]
     pub fn wait(&self, time: Duration) -> Result<()> {
-        self.pause(time, &|| false)
+        self.auth.wire.pause(time, &|| false)
     }
 
     /// Where a person finds a pull request.
@@ -300,12 +300,12 @@ impl Client<'_> {
     /// [`Error::Model`]
     pub fn pull_request_url(&self, model: &str, number: u64) -> Result<Url> {
         let number = number.to_string();
-        Ok(self.hub().with_segments(parts(model)?.chain(["discussions", &number])))
+        Ok(self.url().with_segments(parts(model)?.chain(["discussions", &number])))
     }
 
     fn discussions(&self, model: &str, more: &[&str]) -> Result<Url> {
         let first = ["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]);
-        Ok(self.hub().with_segments(first.chain(more.iter().copied())))
+        Ok(self.url().with_segments(first.chain(more.iter().copied())))
     }
 
     fn post_json(&self, url: &Url, body: &impl Serialize) -> Result<Vec<u8>> {
@@ -313,9 +313,10 @@ impl Client<'_> {
             .map_err(|source| Error::Io { action: "write the question to the Hub", source: source.into() })?;
         let json = || HeaderValue::from_static("application/json");
         let ask = Ask { may_log_in: true, body: Body::Post(&body), ..Ask::get(url.clone()) };
-        let response = self.send(&ask.plain(header::ACCEPT, json()).plain(header::CONTENT_TYPE, json()))?;
+        let response =
+            self.auth.send(&ask.plain(header::ACCEPT, json()).plain(header::CONTENT_TYPE, json()))?;
         if !(200..300).contains(&response.status) {
-            return Err(for_writing(disabled(self.refusal(response, None))));
+            return Err(for_writing(disabled(refusal(&self.auth.wire, response, None))));
         }
         response.bytes(MAX_PAGE, HUB)
     }

@@ -43,7 +43,7 @@ pub struct Remotes<'a> {
 /// Where the LFS objects of a remote are.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    pub(super) place: Place,
+    pub(super) location: Location,
     /// The origin of the person's own remote.
     pub(super) home: Option<Origin>,
     /// The login that stood in the address.
@@ -55,7 +55,7 @@ pub struct Endpoint {
 
 /// How the objects are reached.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// A server.
     Http(Url),
     /// The address and login are asked for by ssh; without an answer, `guess`.
@@ -75,9 +75,9 @@ pub struct Moved {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Http(url) | Place::Ssh { guess: url, .. } => url.fmt(f),
-            Place::Local(path) => path.display().fmt(f),
+        match &self.location {
+            Location::Http(url) | Location::Ssh { guess: url, .. } => url.fmt(f),
+            Location::Local(path) => path.display().fmt(f),
         }
     }
 }
@@ -106,16 +106,16 @@ impl Endpoint {
             home: if is_ours || beside.is_some() { origin.cloned() } else { None },
             credential_path: beside.map(|remote| remote.path.clone()),
             login: address.login.or_else(|| beside?.login.clone()),
-            place: address.place,
+            location: address.location,
             moved,
         }
     }
 
     /// Whom it asks, if it is a server.
     pub(super) fn origin(&self) -> Option<&Origin> {
-        match &self.place {
-            Place::Http(url) | Place::Ssh { guess: url, .. } => Some(url.origin()),
-            Place::Local(_) => None,
+        match &self.location {
+            Location::Http(url) | Location::Ssh { guess: url, .. } => Some(url.origin()),
+            Location::Local(_) => None,
         }
     }
 
@@ -126,7 +126,7 @@ impl Endpoint {
 
     /// The repository on this machine that holds the objects, if it is one.
     pub fn local(&self) -> Option<&Path> {
-        if let Place::Local(path) = &self.place { Some(path) } else { None }
+        if let Location::Local(path) = &self.location { Some(path) } else { None }
     }
 }
 
@@ -250,7 +250,7 @@ impl Remotes<'_> {
 
 /// An address as it was written.
 struct Address {
-    place: Place,
+    location: Location,
     login: Option<Login>,
     /// Its path, before the place of the objects was put behind it.
     path: String,
@@ -262,24 +262,24 @@ impl Address {
         let login = url.login().cloned();
         let path = url.path().to_owned();
         let url = url.without_login();
-        Ok(Self { place: Place::Http(if is_remote { with_info(&url) } else { url }), login, path })
+        Ok(Self { location: Location::Http(if is_remote { with_info(&url) } else { url }), login, path })
     }
 
     fn ssh(ssh: Ssh, is_remote: bool) -> Result<Self> {
         let guess = Url::parse(&ssh.guess()).map_err(not_allowed)?;
         let path = guess.path().to_owned();
         let guess = if is_remote { with_info(&guess) } else { guess };
-        Ok(Self { place: Place::Ssh { ssh, guess }, login: None, path })
+        Ok(Self { location: Location::Ssh { ssh, guess }, login: None, path })
     }
 
     fn local(path: PathBuf) -> Self {
-        Self { place: Place::Local(path), login: None, path: String::new() }
+        Self { location: Location::Local(path), login: None, path: String::new() }
     }
 
     fn origin(&self) -> Option<&Origin> {
-        match &self.place {
-            Place::Http(url) | Place::Ssh { guess: url, .. } => Some(url.origin()),
-            Place::Local(_) => None,
+        match &self.location {
+            Location::Http(url) | Location::Ssh { guess: url, .. } => Some(url.origin()),
+            Location::Local(_) => None,
         }
     }
 

@@ -1,15 +1,15 @@
 //! [`Error`]: why a server did not give what was asked.
 //!
 //! Invariant: no variant holds a secret: addresses show neither login nor query, and what a server said passed
-//! `Client::redacted` and is cut. It may hold what moves a cursor: `cli` escapes it.
+//! `Wire::redacted` and is cut. It may hold what moves a cursor: `cli` escapes it.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cause::{BadAnswer, CredentialPlace, Said, Transport};
+use super::cause::{BadAnswer, CredentialSource, Said, Transport};
 use super::origin::{NotAllowed, Origin};
-use super::token::{self, Place};
+use super::token::{self, TokenSource};
 use super::url::Url;
 use crate::hash::Oid;
 use crate::{git, lfs};
@@ -118,7 +118,7 @@ pub enum Error {
         /// What was asked.
         url: Url,
         /// Where the credential came from that was not taken.
-        rejected: Option<CredentialPlace>,
+        rejected: Option<CredentialSource>,
         /// What the server said.
         #[source]
         said: Option<Said>,
@@ -127,7 +127,7 @@ pub enum Error {
     #[error("the token from {place} has expired")]
     TokenExpired {
         /// Where it came from.
-        place: Place,
+        place: TokenSource,
         /// What the server said.
         #[source]
         said: Option<Said>,

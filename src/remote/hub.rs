@@ -1,28 +1,45 @@
-//! The Hub's own interface: where a file of a model is, what it says of itself.
+//! [`Hub`]: the Hub's own interface: where a file of a model is, what it says of itself, which models there are.
 //!
 //! ```text
 //! GET <hub>/<model>/resolve/<revision>/<path>                      the file, by a redirect
 //! GET <hub>/api/models/<model>[/revision/<revision>]               {"id", "sha", "private", "gated", "disabled"}
+//! GET <hub>/api/models?sort=downloads&direction=-1&limit=N&filter=F…   [{"id"}], and `Link: <next page>; rel="next"`
 //! ```
 //!
-//! Source: `hf_api.py` of `huggingface_hub` and the Hub's documentation. Invariants: what comes is bounded, in length;
-//! names of models are checked before they are part of an address. Text in it is foreign: escape it for a terminal.
+//! Source: `hf_api.py` and `_pagination.py` of `huggingface_hub` and the Hub's documentation; RFC 8288 for `Link`. Invariants:
+//! what comes is bounded, in length and in pages; a next page is asked for at the Hub's own origin alone; names of models are
+//! checked before they are part of an address. Text in it is foreign: escape it for a terminal.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
-use super::client::Client;
 use super::error::{Error, Result};
+use super::login::Auth;
 use super::redirect::Ask;
+use super::refusal::refusal;
+use super::retry::patiently;
 use super::url::Url;
 
 pub(super) const HUB: &str = "Hub";
 
 /// How much of one answer is taken.
 pub(super) const MAX_PAGE: u64 = 16 << 20;
+
+/// How many models a page is asked for: the Hub gives no more.
+const PAGE: usize = 1000;
+
+/// How many pages are read, whatever their links say.
+const MAX_PAGES: usize = 1000;
+
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+}
 
 /// What the Hub says of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -92,13 +109,33 @@ fn is_hub_host(hub: &Url, authority: &str) -> bool {
     host == hub.origin().host() || hub.origin().host() == "huggingface.co" && host == "hf.co"
 }
 
-impl Client<'_> {
+/// The Hub, and who asks it.
+pub struct Hub<'a> {
+    pub(super) auth: Auth<'a>,
+}
+
+impl<'a> Hub<'a> {
+    /// Asks as `auth` does.
+    pub fn new(auth: Auth<'a>) -> Self {
+        Self { auth }
+    }
+
+    /// Who asks.
+    pub fn auth(&self) -> &Auth<'a> {
+        &self.auth
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &Url {
+        self.auth.hub()
+    }
+
     /// The address that `git clone` takes for a model of the Hub.
     ///
     /// # Errors
     /// [`Error::Model`]
     pub fn clone_url(&self, model: &str) -> Result<Url> {
-        Ok(self.hub().with_segments(parts(model)?))
+        Ok(self.url().with_segments(parts(model)?))
     }
 
     /// Where a file of a model is.
@@ -107,7 +144,7 @@ impl Client<'_> {
     /// [`Error::Model`]
     pub fn resolve_url(&self, model: &str, revision: &str, path: &str) -> Result<Url> {
         let file = ["resolve", revision].into_iter().chain(path.split('/'));
-        Ok(self.hub().with_segments(parts(model)?.chain(file)))
+        Ok(self.url().with_segments(parts(model)?.chain(file)))
     }
 
     /// What the Hub says of a model, at a revision if one is named.
@@ -118,7 +155,7 @@ impl Client<'_> {
         let mut segments = vec!["api", "models"];
         segments.extend(parts(model)?);
         segments.extend(revision.into_iter().flat_map(|revision| ["revision", revision]));
-        self.watched(|| self.json(&self.hub().with_segments(segments.iter().copied())))
+        self.auth.wire.watched(|| self.json(&self.url().with_segments(segments.iter().copied())))
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
@@ -129,10 +166,10 @@ impl Client<'_> {
     pub(super) fn linked<T: DeserializeOwned>(&self, url: &Url) -> Result<(T, Vec<String>)> {
         let ask = Ask { may_log_in: true, ..Ask::get(url.clone()) };
         let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let (links, bytes) = self.patiently(|| {
-            let response = self.send(&ask)?;
+        let (links, bytes) = patiently(&self.auth.wire, || {
+            let response = self.auth.send(&ask)?;
             if response.status != 200 {
-                return Err(self.refusal(response, None));
+                return Err(refusal(&self.auth.wire, response, None));
             }
             let links: Vec<_> = response.headers(header::LINK).map(str::to_owned).collect();
             Ok((links, response.bytes(MAX_PAGE, HUB)?))
@@ -143,15 +180,71 @@ impl Client<'_> {
         })?;
         Ok((value, links))
     }
+
+    /// The names of the models that were downloaded most, of those that have all of these tags: a library, a task, a
+    /// language. No more than `count`; fewer if there are no more.
+    ///
+    /// # Errors
+    /// [`Error::BadAnswer`], [`Error::Status`], …
+    pub fn top_models(&self, count: usize, filters: &[String]) -> Result<Vec<String>> {
+        let limit = count.min(PAGE).to_string();
+        let mut query = vec![("sort", "downloads"), ("direction", "-1"), ("limit", limit.as_str())];
+        query.extend(filters.iter().map(|filter| ("filter", filter.as_str())));
+        let first = self.url().with_segments(["api", "models"]).with_query(&query);
+        self.auth.wire.watched(|| self.pages(first, count))
+    }
+
+    fn pages(&self, first: Url, count: usize) -> Result<Vec<String>> {
+        let (mut found, mut known) = (Vec::new(), HashSet::new());
+        let mut next = Some(first);
+        for _ in 0..MAX_PAGES {
+            let Some(url) = next.filter(|_| found.len() < count) else { break };
+            let bad = |source| Error::BadAnswer { url: url.clone(), interface: HUB, source };
+            let (page, links): (Vec<Listed>, _) = self.linked(&url)?;
+            let before = found.len();
+            for Listed { id } in page {
+                if !is_model(&id) {
+                    return Err(bad(BadAnswer::Name));
+                }
+                if known.insert(id.clone()) {
+                    found.push(id);
+                }
+            }
+            // A page that brings nothing new is followed by no other.
+            next = match links.iter().find_map(|link| next_of(link)).filter(|_| found.len() > before) {
+                None => None,
+                Some(next) => {
+                    let joined = url.join(next).ok().filter(|next| next.origin() == url.origin());
+                    Some(joined.ok_or_else(|| bad(BadAnswer::Page))?)
+                }
+            };
+        }
+        found.truncate(count);
+        Ok(found)
+    }
 }
 
 pub(super) fn parts(model: &str) -> Result<impl Iterator<Item = &str>> {
     if is_model(model) { Ok(model.split('/')) } else { Err(Error::Model { name: model.to_owned() }) }
 }
 
+/// The address in a `Link` whose relation is `next`.
+fn next_of(link: &str) -> Option<&str> {
+    link.split('<').skip(1).find_map(|one| {
+        let (address, parameters) = one.split_once('>')?;
+        let is_next = |parameter: &str| {
+            let (name, value) = parameter.split_once('=').unwrap_or_default();
+            let value = value.trim().trim_end_matches(',').trim().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("rel") && value.split_whitespace().any(|word| word == "next")
+        };
+        parameters.split(';').any(is_next).then_some(address)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::settings::Settings;
+    use super::super::wire::Wire;
     use super::*;
 
     #[test]
@@ -196,14 +289,14 @@ mod tests {
     #[test]
     fn the_address_of_a_file() {
         let settings = Settings { hub: Some("https://mirror.example/hub".to_owned()), ..Settings::default() };
-        let client = Client::new(settings, None).unwrap();
-        let url = client.resolve_url("a/b", "refs/pr/3", "dir/m\u{f6} del?.bin").unwrap();
+        let hub = Hub::new(Auth::new(Wire::new(settings), None).unwrap());
+        let url = hub.resolve_url("a/b", "refs/pr/3", "dir/m\u{f6} del?.bin").unwrap();
         assert_eq!(
             url.target(),
             "https://mirror.example/hub/a/b/resolve/refs%2Fpr%2F3/dir/m%C3%B6%20del%3F.bin"
         );
-        assert_eq!(client.clone_url("a/b").unwrap().target(), "https://mirror.example/hub/a/b");
-        assert!(matches!(client.resolve_url("a/../b", "main", "x"), Err(Error::Model { .. })));
+        assert_eq!(hub.clone_url("a/b").unwrap().target(), "https://mirror.example/hub/a/b");
+        assert!(matches!(hub.resolve_url("a/../b", "main", "x"), Err(Error::Model { .. })));
     }
 
     #[test]
@@ -211,5 +304,24 @@ mod tests {
         let gated = |json: &str| serde_json::from_str::<Model>(json).unwrap().is_gated();
         assert!(!gated(r#"{"id":"a/b","gated":false}"#) && !gated(r#"{"id":"a/b","sha":"0"}"#));
         assert!(gated(r#"{"id":"a/b","gated":"manual"}"#));
+    }
+
+    #[test]
+    fn the_next_page_by_its_link() {
+        for (link, next) in [
+            ("<https://h/api/models?cursor=a%3D>; rel=\"next\"", Some("https://h/api/models?cursor=a%3D")),
+            (
+                "<https://h/1>; rel=\"prev\", <https://h/3?a,b;c>; title=x; rel=next",
+                Some("https://h/3?a,b;c"),
+            ),
+            ("</2>; rel=\"last next\"", Some("/2")),
+            ("<https://h/1>; rel=\"prev\"", None),
+            ("<https://h/1>; rel=\"nextish\"", None),
+            ("https://h/2; rel=next", None),
+            ("<https://h/2; rel=next", None),
+            ("", None),
+        ] {
+            assert_eq!(next_of(link), next, "{link}");
+        }
     }
 }

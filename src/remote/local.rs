@@ -8,11 +8,9 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::batch::{Action, Source};
-use super::client::Client;
 use super::error::{Error, Result};
-use super::upload::{Sending, Uploaded};
-use crate::git;
+use super::wire::Wire;
+use crate::git::{self, Git};
 use crate::hash::HashingWriter;
 use crate::lfs::{NewObject, Pointer, Sharing, Store};
 
@@ -23,15 +21,14 @@ const STEP: usize = 1 << 20;
 ///
 /// # Errors
 /// [`Error::Git`] if there is no repository that may be read.
-pub(super) fn find(client: &Client<'_>, path: &Path, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
-    let store = store(client, path)?;
+pub(super) fn find(git: Option<&Git<'_>>, path: &Path, pointers: &[Pointer]) -> Result<Vec<Result<PathBuf>>> {
+    let store = store(git, path)?;
     let found = pointers.iter().map(|pointer| {
         let oid = pointer.oid;
         let found = store.find(oid, pointer.size);
         let found = found
             .map_err(|source| Error::Io { action: "look for an object of the other repository", source })?;
-        let file = found.ok_or_else(|| Error::NotThere { oid, path: path.to_owned() })?;
-        Ok(Action(Source::File(file)))
+        found.ok_or_else(|| Error::NotThere { oid, path: path.to_owned() })
     });
     Ok(found.collect())
 }
@@ -40,15 +37,21 @@ pub(super) fn find(client: &Client<'_>, path: &Path, pointers: &[Pointer]) -> Re
 ///
 /// # Errors
 /// As [`find`]; [`Error::WrongDigest`] if the file is not the object.
-pub(super) fn put(client: &Client<'_>, path: &Path, sending: &Sending<'_>) -> Result<Uploaded> {
-    let store = store(client, path)?;
-    let Pointer { oid, size } = sending.pointer;
+pub(super) fn put(
+    wire: &Wire<'_>,
+    git: Option<&Git<'_>>,
+    path: &Path,
+    Pointer { oid, size }: Pointer,
+    file: &Path,
+    tell: &(dyn Fn(u64) + Sync),
+) -> Result<()> {
+    let store = store(git, path)?;
     let failed = |source| Error::Io { action: "copy an object into the other repository", source };
-    let mut from = File::open(sending.file).map_err(failed)?;
+    let mut from = File::open(file).map_err(failed)?;
     let mut to = HashingWriter::new(NewObject::create(&store)?);
     let (mut buf, mut sent) = (vec![0; STEP], 0_u64);
     loop {
-        if client.is_interrupted() {
+        if wire.is_interrupted() {
             return Err(Error::Interrupted);
         }
         let read = from.read(&mut buf).map_err(failed)?;
@@ -57,17 +60,17 @@ pub(super) fn put(client: &Client<'_>, path: &Path, sending: &Sending<'_>) -> Re
         }
         to.write_all(buf.get(..read).unwrap_or_default()).map_err(failed)?;
         sent += read as u64;
-        (sending.tell)(sent);
+        tell(sent);
     }
     let (object, got, _) = to.finish();
     if got != oid {
         return Err(Error::WrongDigest { oid, got });
     }
     object.commit(oid, size)?;
-    Ok(Uploaded::Sent)
+    Ok(())
 }
 
-fn store(client: &Client<'_>, path: &Path) -> Result<Store> {
+fn store(git: Option<&Git<'_>>, path: &Path) -> Result<Store> {
     // As git resolves a path: the work tree, the bare repository, or either without the `.git` that its name ends in.
     let with_git = path.with_file_name({
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -75,7 +78,7 @@ fn store(client: &Client<'_>, path: &Path) -> Result<Store> {
         name
     });
     let dir = if path.is_dir() { path } else { &with_git };
-    let git = client.git.as_ref().ok_or(git::Error::NotInstalled)?.in_dir(dir);
+    let git = git.ok_or(git::Error::NotInstalled)?.in_dir(dir);
     let args = ["--path-format=absolute", "--git-common-dir"];
     let common = PathBuf::from(git.command("rev-parse").args(args).run()?.text());
     // No such setting is no failure.

@@ -1,4 +1,4 @@
-//! Who we say we are: which login goes with a request, and in which order they are tried.
+//! [`Auth`]: who we say we are, which login goes with a request, and in which order they are tried.
 //!
 //! ```text
 //! 1. the Hub's token                 for the Hub's own origin, at once
@@ -15,77 +15,120 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ureq::http::header;
 
-use super::cause::CredentialPlace;
-use super::client::{Client, lock};
-use super::error::Result;
-use super::exchange::Response;
+use super::cause::CredentialSource;
+use super::error::{Error, Result};
+use super::known::Known;
+use super::message::Response;
 use super::netrc;
 use super::origin::{Origin, Scheme};
-use super::redirect::Ask;
+use super::redirect::{Ask, follow};
+use super::refusal::refusal;
 use super::secret::Secret;
-use super::url::Login;
-use crate::git::credential;
+use super::settings::HUB;
+use super::token::Token;
+use super::url::{Login, Url};
+use super::wire::Wire;
+use crate::git::{Git, credential};
 
 /// A netrc file longer than this is none.
 const MAX_NETRC: u64 = 1 << 20;
-
-/// The logins that were accepted, by origin.
-#[derive(Default)]
-pub(super) struct Accepted(Mutex<Vec<(Origin, Credential)>>);
 
 /// One way to say who we are.
 #[derive(Clone)]
 pub(super) struct Credential {
     /// The value of `Authorization`.
     authorization: Secret,
-    place: CredentialPlace,
+    place: CredentialSource,
     /// What git said, to tell it how it went.
     helper: Option<credential::Credential>,
 }
 
 /// Where a login of the person's own may be.
 #[derive(Clone, Copy)]
-enum Place {
+enum LoginSource {
     Netrc,
     Address,
     Helper,
 }
 
 /// The places in the order in which they are tried.
-const PLACES: [Place; 3] = [Place::Netrc, Place::Address, Place::Helper];
+const SOURCES: [LoginSource; 3] = [LoginSource::Netrc, LoginSource::Address, LoginSource::Helper];
 
-impl Client<'_> {
+/// What asks servers, and says who we are.
+pub struct Auth<'a> {
+    pub(super) wire: Wire<'a>,
+    pub(super) git: Option<Git<'a>>,
+    accepted: Known<Origin, Credential>,
+    hub: Url,
+    token: OnceLock<Option<Token>>,
+}
+
+impl<'a> Auth<'a> {
+    /// Asks git for logins, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`] if `HF_ENDPOINT` is no address.
+    pub fn new(wire: Wire<'a>, git: Option<Git<'a>>) -> Result<Self> {
+        let hub = wire.settings.hub.as_deref().unwrap_or(HUB).trim_end_matches('/');
+        let hub = Url::parse(hub)
+            .map_err(|source| Error::NotAllowed { what: "the value of HF_ENDPOINT".to_owned(), source })?
+            .without_login();
+        Ok(Self { wire, git, accepted: Known::default(), hub, token: OnceLock::new() })
+    }
+
+    /// The Hub: `HF_ENDPOINT`, or the public one.
+    pub fn hub(&self) -> &Url {
+        &self.hub
+    }
+
+    /// The Hub's token, wherever it is.
+    ///
+    /// # Errors
+    /// [`Error::Token`]
+    pub fn token(&self) -> Result<Option<&Token>> {
+        if let Some(token) = self.token.get() {
+            return Ok(token.as_ref());
+        }
+        let token = self.wire.settings.tokens.token()?;
+        if let Some(token) = &token {
+            self.wire.remember(&token.secret);
+        }
+        Ok(self.token.get_or_init(|| token).as_ref())
+    }
+
     /// Asks, with a login where one is wanted and there is one.
     ///
     /// # Errors
-    /// As [`Client::follow`], and [`super::Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
+    /// As [`follow`], and [`Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Response> {
         let has_own = |line: &(header::HeaderName, _)| line.0 == header::AUTHORIZATION;
         if !ask.may_log_in || ask.own.iter().any(has_own) {
-            return self.follow(ask, None);
+            return follow(&self.wire, ask, None);
         }
-        let extra = self.settings.extra_headers(&ask.url, ask.home);
+        let extra = self.wire.settings.extra_headers(&ask.url, ask.home);
         if extra.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::AUTHORIZATION.as_str())) {
-            let response = self.follow(ask, None)?;
+            let response = follow(&self.wire, ask, None)?;
             let is_refused = response.status == 401;
-            let refusal = |response| Err(self.refusal(response, Some(CredentialPlace::ExtraHeader)));
-            return if is_refused { refusal(response) } else { Ok(response) };
+            if !is_refused {
+                return Ok(response);
+            }
+            return Err(refusal(&self.wire, response, Some(CredentialSource::ExtraHeader)));
         }
         let mut ask = ask.clone();
-        let mut places = PLACES.into_iter();
+        let mut places = SOURCES.into_iter();
         let mut used = self.first(&ask)?;
-        if used.is_none() && self.settings.is_basic(&ask.url) {
+        if used.is_none() && self.wire.settings.is_basic(&ask.url) {
             used = self.next(&mut places, &ask, &[])?;
         }
         let mut was_lifted = false;
         loop {
-            let response = self.follow(&ask, used.as_ref().map(|used| &used.authorization))?;
+            let response = follow(&self.wire, &ask, used.as_ref().map(|used| &used.authorization))?;
             if response.status != 401 {
                 if let Some(used) = used.filter(|_| (200..300).contains(&response.status)) {
                     self.accept(ask.url.origin(), used);
@@ -95,7 +138,7 @@ impl Client<'_> {
             if response.url.origin() != ask.url.origin() {
                 // From http to https of the same host: the login is asked for anew, for the new origin.
                 if was_lifted || !is_lifted(ask.url.origin(), response.url.origin()) {
-                    return Err(self.refusal(response, None));
+                    return Err(refusal(&self.wire, response, None));
                 }
                 was_lifted = true;
                 ask.url = response.url.clone();
@@ -107,12 +150,12 @@ impl Client<'_> {
             let challenges: Vec<String> =
                 response.headers(header::WWW_AUTHENTICATE).take(8).map(str::to_owned).collect();
             let rejected = used.take().map(|used| self.reject(ask.url.origin(), &used));
-            if matches!(rejected, Some(CredentialPlace::Token(_))) {
-                return Err(self.refusal(response, rejected));
+            if matches!(rejected, Some(CredentialSource::Token(_))) {
+                return Err(refusal(&self.wire, response, rejected));
             }
             used = self.next(&mut places, &ask, &challenges)?;
             if used.is_none() {
-                return Err(self.refusal(response, rejected));
+                return Err(refusal(&self.wire, response, rejected));
             }
         }
     }
@@ -120,14 +163,14 @@ impl Client<'_> {
     /// The Hub's token, if this is the origin it belongs to.
     ///
     /// # Errors
-    /// [`super::Error::Token`]
+    /// [`Error::Token`]
     pub(super) fn token_for(&self, origin: &Origin) -> Result<Option<Credential>> {
         if origin != self.hub().origin() || !origin.is_private() {
             return Ok(None);
         }
         Ok(self.token()?.map(|token| Credential {
             authorization: Secret::new(format!("Bearer {}", token.secret.expose())),
-            place: CredentialPlace::Token(token.place.clone()),
+            place: CredentialSource::Token(token.place.clone()),
             helper: None,
         }))
     }
@@ -135,9 +178,7 @@ impl Client<'_> {
     /// What is sent without being asked for.
     fn first(&self, ask: &Ask<'_>) -> Result<Option<Credential>> {
         let origin = ask.url.origin();
-        let known =
-            lock(&self.accepted.0).iter().find(|(known, _)| known == origin).map(|(_, used)| used.clone());
-        match known {
+        match self.accepted.get(origin) {
             Some(known) if is_private(ask) => Ok(Some(known)),
             _ => self.token_for(origin),
         }
@@ -145,7 +186,7 @@ impl Client<'_> {
 
     fn next(
         &self,
-        places: &mut impl Iterator<Item = Place>,
+        places: &mut impl Iterator<Item = LoginSource>,
         ask: &Ask<'_>,
         challenges: &[String],
     ) -> Result<Option<Credential>> {
@@ -154,9 +195,9 @@ impl Client<'_> {
         }
         for place in places {
             let found = match place {
-                Place::Netrc => self.in_netrc(ask),
-                Place::Address => self.in_address(ask),
-                Place::Helper => self.of_helper(ask, challenges)?,
+                LoginSource::Netrc => self.in_netrc(ask),
+                LoginSource::Address => self.in_address(ask),
+                LoginSource::Helper => self.of_helper(ask, challenges)?,
             };
             if found.is_some() {
                 return Ok(found);
@@ -166,7 +207,7 @@ impl Client<'_> {
     }
 
     fn in_netrc(&self, ask: &Ask<'_>) -> Option<Credential> {
-        let (path, origin) = (self.settings.netrc.as_ref()?, ask.url.origin());
+        let (path, origin) = (self.wire.settings.netrc.as_ref()?, ask.url.origin());
         // The file names hosts, not ports: another port than the usual one is meant only where the person's remote has it.
         if !origin.has_usual_port() && ask.home != Some(origin) {
             return None;
@@ -177,11 +218,11 @@ impl Client<'_> {
         let user = ask.login.map(|login| login.user.as_str());
         read.ok()?;
         let login = netrc::find(&text, origin.host(), user)?;
-        self.basic(&login, CredentialPlace::Netrc)
+        self.basic(&login, CredentialSource::Netrc)
     }
 
     fn in_address(&self, ask: &Ask<'_>) -> Option<Credential> {
-        self.basic(ask.login?, CredentialPlace::Address)
+        self.basic(ask.login?, CredentialSource::Address)
     }
 
     fn of_helper(&self, ask: &Ask<'_>, challenges: &[String]) -> Result<Option<Credential>> {
@@ -194,20 +235,20 @@ impl Client<'_> {
             path: Some(path).filter(|path| !path.is_empty()),
             username: ask.login.map(|login| login.user.as_str()),
             challenges,
-            may_ask: !self.settings.in_passing,
+            may_ask: !self.wire.settings.in_passing,
         };
         let Some(helper) = credential::fill(git, &request)? else { return Ok(None) };
         let password = Some(Secret::new(helper.password.as_str()));
         let login = Login { user: helper.username.clone(), password };
-        let found = self.basic(&login, CredentialPlace::Helper);
+        let found = self.basic(&login, CredentialSource::Helper);
         Ok(found.map(|found| Credential { helper: Some(helper), ..found }))
     }
 
-    fn basic(&self, login: &Login, place: CredentialPlace) -> Option<Credential> {
+    fn basic(&self, login: &Login, place: CredentialSource) -> Option<Credential> {
         let password = login.password.as_ref()?;
-        self.remember(password);
+        self.wire.remember(password);
         let value = STANDARD.encode(format!("{}:{}", login.user, password.expose()));
-        self.remember(&Secret::new(value.as_str()));
+        self.wire.remember(&Secret::new(value.as_str()));
         Some(Credential { authorization: Secret::new(format!("Basic {value}")), place, helper: None })
     }
 
@@ -216,23 +257,20 @@ impl Client<'_> {
             // A helper that cannot store is no reason to stop; nor is one that cannot forget, below.
             let _told = credential::approve(git, helper);
         }
-        let mut accepted = lock(&self.accepted.0);
-        if !accepted.iter().any(|(known, _)| known == origin) {
-            // It is told once; later requests only use it.
-            accepted.push((origin.clone(), Credential { helper: None, ..used }));
-        }
+        // It is told once; later requests only use it.
+        self.accepted.add(origin.clone(), Credential { helper: None, ..used });
     }
 
-    fn reject(&self, origin: &Origin, used: &Credential) -> CredentialPlace {
+    fn reject(&self, origin: &Origin, used: &Credential) -> CredentialSource {
         if let (Some(git), Some(helper)) = (&self.git, &used.helper) {
             let _told = credential::reject(git, helper);
         }
-        lock(&self.accepted.0).retain(|(known, _)| known != origin);
+        self.accepted.retain(|known, _| known != origin);
         used.place.clone()
     }
 }
 
-/// May a login of the person's own go there?
+/// Returns `true` if a login of the person's own may go there.
 fn is_private(ask: &Ask<'_>) -> bool {
     ask.url.origin().is_private() || ask.home == Some(ask.url.origin())
 }
@@ -250,14 +288,13 @@ mod tests {
 
     #[test]
     fn the_token_is_for_the_hub_s_own_origin() {
-        let client = |hub: &str| {
+        let auth = |hub: &str| {
             let mut settings = Settings { hub: Some(hub.to_owned()), ..Settings::default() };
             settings.tokens.hf_token = Some(Secret::new("hf_secret"));
-            Client::new(settings, None).unwrap()
+            Auth::new(Wire::new(settings), None).unwrap()
         };
-        let has_token = |hub: &str, url: &str| {
-            client(hub).token_for(Url::parse(url).unwrap().origin()).unwrap().is_some()
-        };
+        let has_token =
+            |hub: &str, url: &str| auth(hub).token_for(Url::parse(url).unwrap().origin()).unwrap().is_some();
         assert!(has_token("https://hub.example", "https://hub.example/a/b.git/info/lfs"));
         assert!(has_token("https://hub.example:444/", "https://HUB.example:444/x"));
         assert!(has_token("http://127.0.0.1:8080", "http://127.0.0.1:8080/x"));
@@ -273,5 +310,16 @@ mod tests {
         ] {
             assert!(!has_token(hub, other), "{hub} {other}");
         }
+    }
+
+    #[test]
+    fn the_hub_is_an_address() {
+        let hub = |text: &str| {
+            let settings = Settings { hub: Some(text.to_owned()), ..Settings::default() };
+            Auth::new(Wire::new(settings), None).map(|auth| auth.hub().to_string())
+        };
+        assert_eq!(hub("https://mirror.example/hub/").unwrap(), "https://mirror.example/hub");
+        assert_eq!(hub("https://u:p@mirror.example").unwrap(), "https://mirror.example/");
+        assert!(matches!(hub("mirror.example"), Err(Error::NotAllowed { .. })));
     }
 }

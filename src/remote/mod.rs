@@ -1,32 +1,31 @@
 //! Servers: where LFS objects are, how they are fetched, the Hub, and who may see a token.
 //!
 //! ```text
-//! Settings ─▶ Client ──────────── exchange (sockets) ◀ redirect ◀ login ◀ retry
-//! Remotes ─▶ Endpoint ─ batch ─▶ Object ─ ranged ─▶ Ranged: ReadAt      kilobytes, to plan
-//!                                       ─ stream ─▶ bytes in order      once, by several connections
-//!                                       ─ to_store ─▶ <lfs>/objects     with resume
-//!                      upload ◀─ <lfs>/objects     in one piece, or in the parts that the server wants
+//! Settings ─▶ Wire ─▶ Auth ─▶ LfsServer ─▶ Object ─ ranged ─▶ Ranged: ReadAt     kilobytes, to plan
+//!        (sockets)  (logins)    Endpoint          ─ stream ─▶ bytes in order     once, by several connections
+//!                       │                         ─ to_store ─▶ <lfs>/objects    with resume
+//!                       │       upload ◀─ <lfs>/objects      in one piece, or in the parts that the server wants
+//!                       └────▶ Hub ─▶ models, their files and pull requests
 //! ```
 //!
 //! Invariants: this is the only module with sockets and the only one that can read a secret ([`Secret`]); a token goes to
 //! the origin it belongs to and nowhere else (`login`); nothing is taken for an object that does not have its size, and
-//! what [`Object::to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
+//! what [`to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
 //! Blocking: a few long streams need threads, no runtime.
 
+mod agents;
 mod batch;
-mod body;
 mod cause;
-mod client;
 mod config;
 pub mod discussions;
 mod download;
 mod endpoint;
 mod error;
-mod exchange;
 pub mod hub;
+mod known;
 mod local;
 mod login;
-mod models;
+mod message;
 mod netrc;
 mod object;
 mod origin;
@@ -42,13 +41,16 @@ mod stream;
 pub mod token;
 mod upload;
 mod url;
+mod wire;
 
-pub use batch::{Action, Operation, batch};
-pub use cause::{BadAnswer, CredentialPlace, Said, Transport};
-pub use client::{Client, Event, Interrupt, Observer};
+pub use batch::{Action, LfsServer};
+pub use cause::{BadAnswer, CredentialSource, Said, Transport};
 pub use config::{Config, truth};
+pub use download::{to_part, to_store};
 pub use endpoint::{Endpoint, Moved, Remotes};
 pub use error::{Error, Result};
+pub use hub::Hub;
+pub use login::Auth;
 pub use object::Object;
 pub use origin::{NotAllowed, Origin, Scheme};
 pub use ranged::Ranged;
@@ -57,3 +59,4 @@ pub use settings::{HUB, Proxies, Settings};
 pub use stream::{CHUNK, Consumer, WINDOW};
 pub use upload::{Plan, Uploaded};
 pub use url::{Login, Url};
+pub use wire::{Event, Interrupt, Observer, Wire};

@@ -2,7 +2,7 @@
 //!
 //! Source: `tq/basic_download.go` of Git LFS. Invariants: an action that is over, or that is refused (401, 403), is asked
 //! for once more before that is an error; bytes are taken only from an answer that fits the object's size. It does not
-//! hash: [`Object::to_store`] does, and so has whoever reads by [`Object::stream`] or [`Object::ranged`].
+//! hash: `download` does, and so has whoever reads by [`Object::stream`] or [`Object::ranged`].
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,29 +11,28 @@ use std::sync::{Arc, Mutex};
 
 use ureq::http::header;
 
-use super::batch::{self, Action, Get, Operation, Source};
+use super::batch::{Action, Get, LfsServer, ObjectAt};
 use super::cause::BadAnswer;
-use super::client::{Client, lock};
-use super::endpoint::Endpoint;
 use super::error::{Error, Result};
-use super::exchange::BodyReader;
+use super::known::lock;
+use super::message::BodyReader;
 use super::parts::{Opened, Parts, judge, range};
 use super::ranged::Ranged;
 use super::redirect::{Ask, CONTENT_HOPS};
+use super::refusal::refusal;
+use super::wire::Wire;
 use crate::lfs::Pointer;
 use crate::read_at::FileSource;
 
 /// One LFS object where its remote has it.
 pub struct Object<'a> {
-    pub(super) client: &'a Client<'a>,
-    endpoint: &'a Endpoint,
+    server: &'a LfsServer<'a>,
     pub(super) pointer: Pointer,
-    reference: Option<&'a str>,
-    source: Mutex<Option<Source>>,
+    found: Mutex<Option<ObjectAt>>,
     ranges: AtomicU8,
 }
 
-/// Does the server serve parts of this object?
+/// Whether the server serves parts of this object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ranges {
     Unknown,
@@ -42,21 +41,15 @@ pub(super) enum Ranges {
 }
 
 impl<'a> Object<'a> {
-    /// An object that was not asked for yet. `reference` is the full name of the branch that it is for, if there is one.
-    pub fn new(
-        client: &'a Client<'a>,
-        endpoint: &'a Endpoint,
-        pointer: Pointer,
-        reference: Option<&'a str>,
-    ) -> Self {
-        let (source, ranges) = (Mutex::default(), AtomicU8::new(0));
-        Self { client, endpoint, pointer, reference, source, ranges }
+    /// An object that was not asked for yet.
+    pub fn new(server: &'a LfsServer<'a>, pointer: Pointer) -> Self {
+        Self { server, pointer, found: Mutex::default(), ranges: AtomicU8::new(0) }
     }
 
-    /// An object with the action that [`batch::batch`] gave for it.
+    /// An object with the action that [`LfsServer::locate`] gave for it.
     #[must_use]
     pub fn with_action(self, action: Action) -> Self {
-        Self { source: Mutex::new(Some(action.0)), ..self }
+        Self { found: Mutex::new(Some(action.0)), ..self }
     }
 
     /// Which object it is.
@@ -69,20 +62,24 @@ impl<'a> Object<'a> {
     /// # Errors
     /// What keeps its first bytes away.
     pub fn ranged(&self) -> Result<Option<Ranged<'_>>> {
-        self.client.watched(|| {
+        self.wire().watched(|| {
             if let Some(path) = self.file()? {
                 return Ok(Some(Ranged::of_file(open_file(&path)?)));
             }
-            Ranged::of_parts(self.client, Box::new(self), self.pointer.size)
+            Ranged::of_parts(self.wire(), Box::new(self), self.pointer.size)
         })
     }
 
     /// The file, if it is in a repository on this machine.
     pub(super) fn file(&self) -> Result<Option<PathBuf>> {
-        match self.source(None)? {
-            Source::File(path) => Ok(Some(path)),
-            Source::Server(_) => Ok(None),
+        match self.location(None)? {
+            ObjectAt::File(path) => Ok(Some(path)),
+            ObjectAt::Server(_) => Ok(None),
         }
+    }
+
+    pub(super) fn wire(&self) -> &'a Wire<'a> {
+        &self.server.auth.wire
     }
 
     pub(super) fn ranges(&self) -> Ranges {
@@ -103,28 +100,24 @@ impl<'a> Object<'a> {
     }
 
     /// Where it is. One that is over is asked for anew, and so is `refused`.
-    fn source(&self, refused: Option<&Arc<Get>>) -> Result<Source> {
+    fn location(&self, refused: Option<&Arc<Get>>) -> Result<ObjectAt> {
         // Held while it is asked, so that several connections ask once.
-        let mut known = lock(&self.source);
+        let mut known = lock(&self.found);
         match known.as_ref() {
-            Some(Source::Server(get))
+            Some(ObjectAt::Server(get))
                 if get.is_over() || refused.is_some_and(|refused| Arc::ptr_eq(refused, get)) => {}
-            Some(source) => return Ok(source.clone()),
+            Some(found) => return Ok(found.clone()),
             None => {}
         }
-        let answers =
-            batch::ask(self.client, self.endpoint, Operation::Download, &[self.pointer], self.reference)?;
-        let answer = answers
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Err(Error::NoEndpoint { remote: self.endpoint.to_string() }));
+        let unanswered = || Err(Error::NoEndpoint { remote: self.server.endpoint.to_string() });
+        let answer = self.server.ask(&[self.pointer])?.pop().unwrap_or_else(unanswered);
         Ok(known.insert(answer?.0).clone())
     }
 
     fn get(&self, refused: Option<&Arc<Get>>) -> Result<Arc<Get>> {
-        match self.source(refused)? {
-            Source::Server(get) => Ok(get),
-            Source::File(path) => Err(Error::NotThere { oid: self.pointer.oid, path }),
+        match self.location(refused)? {
+            ObjectAt::Server(get) => Ok(get),
+            ObjectAt::File(path) => Err(Error::NotThere { oid: self.pointer.oid, path }),
         }
     }
 
@@ -147,20 +140,11 @@ impl<'a> Object<'a> {
     }
 
     fn open_with(&self, get: &Get, from: u64, to: u64) -> Result<Opened> {
-        let is_beside = self.endpoint.origin() == Some(get.url.origin());
-        let mut ask = Ask {
-            own: get.lines.clone(),
-            home: self.endpoint.home.as_ref(),
-            login: self.endpoint.login.as_ref().filter(|_| is_beside),
-            credential_path: self.endpoint.credential_path.as_deref(),
-            may_log_in: is_beside && !get.is_authenticated,
-            hops: CONTENT_HOPS,
-            ..Ask::get(get.url.clone())
-        };
+        let mut ask = Ask { hops: CONTENT_HOPS, ..self.server.to_action(get) };
         if self.ranges() != Ranges::No {
             ask = ask.plain(header::RANGE, range(from, to));
         }
-        let response = self.client.send(&ask)?;
+        let response = self.server.auth.send(&ask)?;
         if matches!(response.status, 200 | 206) && response.is_encoded() {
             let (url, source) = (response.url, BadAnswer::Encoded);
             return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
@@ -172,7 +156,7 @@ impl<'a> Object<'a> {
                 let (url, source) = (response.url.clone(), BadAnswer::NoAction(self.pointer.oid));
                 return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
             }
-            _ => return Err(self.client.refusal(response, None)),
+            _ => return Err(refusal(self.wire(), response, None)),
         };
         self.learn(match opened {
             Opened::Part(..) => Ranges::Yes,
@@ -194,7 +178,7 @@ impl<'a> Object<'a> {
 
     /// Whom it is asked from, for messages.
     pub(super) fn no_ranges(&self) -> Error {
-        Error::NoRanges { server: self.endpoint.to_string() }
+        Error::NoRanges { server: self.server.endpoint.to_string() }
     }
 
     pub(super) fn wrong_size(&self, got: u64) -> Error {

@@ -11,7 +11,7 @@ use ureq::http::{HeaderValue, header};
 
 use super::cause::Transport;
 use super::error::{Error, Result};
-use super::exchange::{BodyReader, Response};
+use super::message::{BodyReader, Response};
 use super::retry::Retry;
 
 /// What `Content-Range` says.

@@ -16,13 +16,16 @@ use std::sync::Mutex;
 use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
-use super::client::{Client, lock};
 use super::error::{Error, Result};
-use super::exchange::{BodyReader, Response};
+use super::known::lock;
+use super::login::Auth;
+use super::message::{BodyReader, Response};
 use super::parts::{ContentRange, Opened, Parts, fill, judge, range, take};
 use super::redirect::{Ask, CONTENT_HOPS};
-use super::retry::Retry;
+use super::refusal::refusal;
+use super::retry::{Retry, patiently};
 use super::url::Url;
+use super::wire::Wire;
 use crate::read_at::{FileSource, ReadAt};
 
 /// The unit in which bytes are kept.
@@ -38,15 +41,15 @@ const TAIL: u64 = 256 << 10;
 const MAX_HELD: usize = 16 << 20;
 
 /// A file of which parts can be read.
-pub struct Ranged<'a>(Source<'a>);
+pub struct Ranged<'a>(Backing<'a>);
 
-enum Source<'a> {
+enum Backing<'a> {
     File(FileSource),
     Server(Server<'a>),
 }
 
 struct Server<'a> {
-    client: &'a Client<'a>,
+    wire: &'a Wire<'a>,
     from: Box<dyn Parts + 'a>,
     len: u64,
     cache: Mutex<Cache>,
@@ -54,18 +57,14 @@ struct Server<'a> {
 
 impl<'a> Ranged<'a> {
     pub(super) fn of_file(file: FileSource) -> Self {
-        Self(Source::File(file))
+        Self(Backing::File(file))
     }
 
     /// What gives parts of a file of this length; `None` if its server does not after all.
-    pub(super) fn of_parts(
-        client: &'a Client<'a>,
-        from: Box<dyn Parts + 'a>,
-        len: u64,
-    ) -> Result<Option<Self>> {
-        let server = Server { client, from, len, cache: Mutex::default() };
+    pub(super) fn of_parts(wire: &'a Wire<'a>, from: Box<dyn Parts + 'a>, len: u64) -> Result<Option<Self>> {
+        let server = Server { wire, from, len, cache: Mutex::default() };
         match server.first() {
-            Ok(()) => Ok(Some(Self(Source::Server(server)))),
+            Ok(()) => Ok(Some(Self(Backing::Server(server)))),
             Err(Error::NoRanges { .. }) => Ok(None),
             Err(err) => Err(err),
         }
@@ -76,9 +75,10 @@ impl<'a> Ranged<'a> {
     ///
     /// # Errors
     /// What keeps its first bytes away.
-    pub fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<Self>> {
-        client.watched(|| {
-            let Some((file, first)) = client.patiently(|| RemoteFile::open(client, url))? else {
+    pub fn open(auth: &'a Auth<'a>, url: &Url) -> Result<Option<Self>> {
+        let wire = &auth.wire;
+        wire.watched(|| {
+            let Some((file, first)) = patiently(wire, || RemoteFile::open(auth, url))? else {
                 return Ok(None);
             };
             let mut cache = Cache::default();
@@ -86,7 +86,7 @@ impl<'a> Ranged<'a> {
                 cache.blocks.insert(0, first);
             }
             let (len, cache) = (file.len, Mutex::new(cache));
-            Ok(Some(Self(Source::Server(Server { client, from: Box::new(file), len, cache }))))
+            Ok(Some(Self(Backing::Server(Server { wire, from: Box::new(file), len, cache }))))
         })
     }
 }
@@ -94,20 +94,20 @@ impl<'a> Ranged<'a> {
 impl ReadAt for Ranged<'_> {
     fn len(&self) -> u64 {
         match &self.0 {
-            Source::File(file) => file.len(),
-            Source::Server(server) => server.len,
+            Backing::File(file) => file.len(),
+            Backing::Server(server) => server.len,
         }
     }
 
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
         match &self.0 {
-            Source::File(file) => file.read_exact_at(buf, at),
-            Source::Server(server) => {
+            Backing::File(file) => file.read_exact_at(buf, at),
+            Backing::Server(server) => {
                 let is_inside = at.checked_add(buf.len() as u64).is_some_and(|end| end <= server.len);
                 if !is_inside {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                server.client.watched(|| server.read(buf, at)).map_err(io::Error::other)
+                server.wire.watched(|| server.read(buf, at)).map_err(io::Error::other)
             }
         }
     }
@@ -192,7 +192,7 @@ impl Server<'_> {
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity(wanted);
         let never = || false;
-        let mut retry = Retry::new(self.client, &never);
+        let mut retry = Retry::new(self.wire, &never);
         fill(&mut retry, from, wanted, &mut bytes, &|from, to| self.from.part(from, to), &never)?;
         Ok(bytes)
     }
@@ -200,7 +200,7 @@ impl Server<'_> {
 
 /// A file at an address that redirects, such as one of the Hub.
 struct RemoteFile<'a> {
-    client: &'a Client<'a>,
+    auth: &'a Auth<'a>,
     url: Url,
     /// Where the first answer came from: a signed address that holds for a while.
     direct: Mutex<Url>,
@@ -210,8 +210,8 @@ struct RemoteFile<'a> {
 
 impl<'a> RemoteFile<'a> {
     /// Asks for the first block, and gives it. `None` if parts are not served.
-    fn open(client: &'a Client<'a>, url: &Url) -> Result<Option<(Self, Vec<u8>)>> {
-        let response = client.send(&ask(url, 0, BLOCK))?;
+    fn open(auth: &'a Auth<'a>, url: &Url) -> Result<Option<(Self, Vec<u8>)>> {
+        let response = auth.send(&ask(url, 0, BLOCK))?;
         let placed = response.header(header::CONTENT_RANGE).and_then(ContentRange::parse);
         let len = match (response.status, placed) {
             (206, Some(ContentRange { span: Some((0, end)), size: Some(len) })) if end == len.min(BLOCK) => {
@@ -220,14 +220,13 @@ impl<'a> RemoteFile<'a> {
             // There is no first byte.
             (416, Some(ContentRange { size: Some(0), .. })) => 0,
             (200 | 206 | 416, _) => return Ok(None),
-            _ => return Err(client.refusal(response, None)),
+            _ => return Err(refusal(&auth.wire, response, None)),
         };
         if response.is_encoded() {
             return Err(encoded(response));
         }
         let validator = validator(&response);
-        let file =
-            Self { client, url: url.clone(), direct: Mutex::new(response.url.clone()), len, validator };
+        let file = Self { auth, url: url.clone(), direct: Mutex::new(response.url.clone()), len, validator };
         let mut first = Vec::new();
         if len > 0 {
             let wanted = usize::try_from(len.min(BLOCK)).unwrap_or(usize::MAX);
@@ -244,16 +243,16 @@ impl<'a> RemoteFile<'a> {
 impl Parts for RemoteFile<'_> {
     fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)> {
         let direct = lock(&self.direct).clone();
-        let mut response = self.client.send(&ask(&direct, from, to));
+        let mut response = self.auth.send(&ask(&direct, from, to));
         let is_refused = matches!(&response, Ok(response) if matches!(response.status, 400 | 401 | 403 | 404 | 410))
             || matches!(&response, Err(Error::Unauthorized { .. }));
         if is_refused && direct != self.url {
             // The signature is over: where does it lead now?
-            response = self.client.send(&ask(&self.url, from, to));
+            response = self.auth.send(&ask(&self.url, from, to));
         }
         let response = response?;
         if !matches!(response.status, 200 | 206) {
-            return Err(self.client.refusal(response, None));
+            return Err(refusal(&self.auth.wire, response, None));
         }
         if response.is_encoded() {
             return Err(encoded(response));

@@ -7,14 +7,13 @@
 
 use ureq::http::{HeaderName, HeaderValue, header};
 
-use super::body::Body;
 use super::cause::BadAnswer;
-use super::client::Client;
 use super::error::{Error, Result};
-use super::exchange::{Request, Response, header_line};
+use super::message::{Body, Request, Response, header_line};
 use super::origin::Origin;
 use super::secret::Secret;
 use super::url::{Login, Url};
+use super::wire::Wire;
 
 /// How many redirects of an interface are followed.
 pub(super) const API_HOPS: usize = 3;
@@ -37,7 +36,7 @@ pub(super) struct Ask<'r> {
     pub(super) login: Option<&'r Login>,
     /// The path that git's credential helper knows this origin by.
     pub(super) credential_path: Option<&'r str>,
-    /// May a login be added?
+    /// A login may be added.
     pub(super) may_log_in: bool,
     pub(super) hops: usize,
 }
@@ -84,58 +83,55 @@ pub(super) fn own_lines(
     Ok(own)
 }
 
-impl Client<'_> {
-    /// Asks, and follows where it is sent, with `authorization` for the first origin.
-    ///
-    /// # Errors
-    /// As [`Client::exchange`]; [`Error::NotAllowed`], [`Error::TooManyRedirects`], [`Error::BadAnswer`].
-    pub(super) fn follow(&self, ask: &Ask<'_>, authorization: Option<&Secret>) -> Result<Response> {
-        let mut url = ask.url.clone();
-        let mut is_own = true;
-        for _ in 0..=ask.hops {
-            let headers = self.lines(ask, &url, is_own.then_some(authorization).flatten(), is_own)?;
-            let response = self.exchange(&Request { url: &url, headers, body: ask.body })?;
-            if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
-                return Ok(response);
-            }
-            let Some(location) = response.header(header::LOCATION) else {
-                let source = BadAnswer::Location;
-                return Err(Error::BadAnswer { url, interface: "server", source });
-            };
-            let next = url.join(location).map_err(|source| Error::NotAllowed {
-                what: format!("the address that {url} redirects to"),
-                source,
-            })?;
-            is_own = is_own && next.origin() == url.origin();
-            url = next;
+/// Asks, and follows where it is sent, with `authorization` for the first origin.
+///
+/// # Errors
+/// As [`Wire::exchange`]; [`Error::NotAllowed`], [`Error::TooManyRedirects`], [`Error::BadAnswer`].
+pub(super) fn follow(wire: &Wire<'_>, ask: &Ask<'_>, authorization: Option<&Secret>) -> Result<Response> {
+    let mut url = ask.url.clone();
+    let mut is_own = true;
+    for _ in 0..=ask.hops {
+        let headers = lines(wire, ask, &url, is_own.then_some(authorization).flatten(), is_own)?;
+        let response = wire.exchange(&Request { url: &url, headers, body: ask.body })?;
+        if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
+            return Ok(response);
         }
-        Err(Error::TooManyRedirects { url: ask.url.without_login(), limit: ask.hops })
+        let Some(location) = response.header(header::LOCATION) else {
+            let source = BadAnswer::Location;
+            return Err(Error::BadAnswer { url, interface: "server", source });
+        };
+        let next = url.join(location).map_err(|source| Error::NotAllowed {
+            what: format!("the address that {url} redirects to"),
+            source,
+        })?;
+        is_own = is_own && next.origin() == url.origin();
+        url = next;
     }
+    Err(Error::TooManyRedirects { url: ask.url.without_login(), limit: ask.hops })
+}
 
-    /// All lines for one step. Of two with one name the more particular is sent: a server's, then the person's, then ours.
-    fn lines(
-        &self,
-        ask: &Ask<'_>,
-        url: &Url,
-        authorization: Option<&Secret>,
-        is_own: bool,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>> {
-        let mut lines = if is_own { ask.own.clone() } else { Vec::new() };
-        let given = lines.len();
-        for (name, value) in self.settings.extra_headers(url, ask.home) {
-            self.remember_line(&value);
-            let (name, value) =
-                header_line(&name, &value).ok_or(Error::Setting { name: "http.extraHeader" })?;
-            if !lines.iter().take(given).any(|(known, _)| *known == name) {
-                lines.push((name, value));
-            }
+/// All lines for one step. Of two with one name the more particular is sent: a server's, then the person's, then ours.
+fn lines(
+    wire: &Wire<'_>,
+    ask: &Ask<'_>,
+    url: &Url,
+    authorization: Option<&Secret>,
+    is_own: bool,
+) -> Result<Vec<(HeaderName, HeaderValue)>> {
+    let mut lines = if is_own { ask.own.clone() } else { Vec::new() };
+    let given = lines.len();
+    for (name, value) in wire.settings.extra_headers(url, ask.home) {
+        wire.remember_line(&value);
+        let (name, value) = header_line(&name, &value).ok_or(Error::Setting { name: "http.extraHeader" })?;
+        if !lines.iter().take(given).any(|(known, _)| *known == name) {
+            lines.push((name, value));
         }
-        let own = authorization.and_then(|value| header_line(header::AUTHORIZATION.as_str(), value));
-        for (name, value) in own.into_iter().chain(ask.plain.iter().cloned()) {
-            if !lines.iter().any(|(known, _)| *known == name) {
-                lines.push((name, value));
-            }
-        }
-        Ok(lines)
     }
+    let own = authorization.and_then(|value| header_line(header::AUTHORIZATION.as_str(), value));
+    for (name, value) in own.into_iter().chain(ask.plain.iter().cloned()) {
+        if !lines.iter().any(|(known, _)| *known == name) {
+            lines.push((name, value));
+        }
+    }
+    Ok(lines)
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use ureq::http::header;
 
-use super::cause::{CredentialPlace, Said};
-use super::client::Client;
+use super::cause::{CredentialSource, Said};
 use super::error::Error;
-use super::exchange::Response;
+use super::message::Response;
+use super::wire::Wire;
 
 /// How much of an error's body is read.
 const MAX_BODY: u64 = 64 << 10;
@@ -28,51 +28,46 @@ struct Message {
     error: Option<serde_json::Value>,
 }
 
-impl Client<'_> {
-    /// The error that a status is. `rejected` is the login that went with the request.
-    pub(super) fn refusal(&self, response: Response, rejected: Option<CredentialPlace>) -> Error {
-        let (status, url) = (response.status, response.url.without_login());
-        let code = response.header("x-error-code").unwrap_or_default().to_owned();
-        let after =
-            response.header(header::RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
-        let said = self.said(response);
-        let is_expired = said.as_ref().is_some_and(|said| said.0.to_ascii_lowercase().contains("expired"));
-        match (status, code.as_str(), rejected) {
-            (401, _, Some(CredentialPlace::Token(place))) if is_expired => {
-                Error::TokenExpired { place, said }
-            }
-            (401 | 403, "GatedRepo", _) => Error::Gated { url, said },
-            (401 | 404, "RepoNotFound", None) | (404, "RepoNotFound", _) => {
-                Error::RepositoryNotFound { url, said }
-            }
-            (404, "RevisionNotFound", _) => Error::RevisionNotFound { url, said },
-            (404, "EntryNotFound", _) => Error::EntryNotFound { url, said },
-            (401, _, rejected) => Error::Unauthorized { url, rejected, said },
-            (403, ..) => Error::Forbidden { url, said },
-            (404, ..) => Error::NotFound { url, said },
-            (429, ..) => Error::RateLimited { origin: url.origin().clone(), after },
-            _ => Error::Status { url, status, after, said },
+/// The error that a status is. `rejected` is the login that went with the request.
+pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<CredentialSource>) -> Error {
+    let (status, url) = (response.status, response.url.without_login());
+    let code = response.header("x-error-code").unwrap_or_default().to_owned();
+    let after = response.header(header::RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
+    let said = said(wire, response);
+    let is_expired = said.as_ref().is_some_and(|said| said.0.to_ascii_lowercase().contains("expired"));
+    match (status, code.as_str(), rejected) {
+        (401, _, Some(CredentialSource::Token(place))) if is_expired => Error::TokenExpired { place, said },
+        (401 | 403, "GatedRepo", _) => Error::Gated { url, said },
+        (401 | 404, "RepoNotFound", None) | (404, "RepoNotFound", _) => {
+            Error::RepositoryNotFound { url, said }
         }
+        (404, "RevisionNotFound", _) => Error::RevisionNotFound { url, said },
+        (404, "EntryNotFound", _) => Error::EntryNotFound { url, said },
+        (401, _, rejected) => Error::Unauthorized { url, rejected, said },
+        (403, ..) => Error::Forbidden { url, said },
+        (404, ..) => Error::NotFound { url, said },
+        (429, ..) => Error::RateLimited { origin: url.origin().clone(), after },
+        _ => Error::Status { url, status, after, said },
     }
+}
 
-    fn said(&self, response: Response) -> Option<Said> {
-        let header = response.header("x-error-message").map(str::to_owned);
-        let kind = response.header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
-        // A body that cannot be read says nothing; the status is the error.
-        let body = || response.bytes(MAX_BODY, "server").ok();
-        let text = header.or_else(|| text_of(&kind, &body()?))?;
-        self.kept(&text)
-    }
+fn said(wire: &Wire<'_>, response: Response) -> Option<Said> {
+    let header = response.header("x-error-message").map(str::to_owned);
+    let kind = response.header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
+    // A body that cannot be read says nothing; the status is the error.
+    let body = || response.bytes(MAX_BODY, "server").ok();
+    let text = header.or_else(|| text_of(&kind, &body()?))?;
+    kept(wire, &text)
+}
 
-    /// A server's words as they are kept; `None` if there are none.
-    pub(super) fn kept(&self, text: &str) -> Option<Said> {
-        let mut text = self.redacted(text.trim());
-        if let Some((end, _)) = text.char_indices().nth(MAX_SAID) {
-            text.truncate(end);
-            text.push('…');
-        }
-        (!text.is_empty()).then_some(Said(text))
+/// A server's words as they are kept; `None` if there are none.
+pub(super) fn kept(wire: &Wire<'_>, text: &str) -> Option<Said> {
+    let mut text = wire.redacted(text.trim());
+    if let Some((end, _)) = text.char_indices().nth(MAX_SAID) {
+        text.truncate(end);
+        text.push('…');
     }
+    (!text.is_empty()).then_some(Said(text))
 }
 
 /// Nothing was to be read there.

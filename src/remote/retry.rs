@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::client::Client;
 use super::error::{Error, Result};
+use super::wire::Wire;
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 
@@ -22,7 +22,7 @@ const PROGRESS: u64 = 64 << 10;
 
 /// The patience that is left for one piece of work.
 pub(super) struct Retry<'c> {
-    client: &'c Client<'c>,
+    wire: &'c Wire<'c>,
     is_over: &'c dyn Fn() -> bool,
     failures: u32,
     progress: u64,
@@ -30,8 +30,8 @@ pub(super) struct Retry<'c> {
 
 impl<'c> Retry<'c> {
     /// All of it. A pause ends early when `is_over` says that nobody needs the result.
-    pub(super) fn new(client: &'c Client<'c>, is_over: &'c dyn Fn() -> bool) -> Self {
-        Self { client, is_over, failures: 0, progress: 0 }
+    pub(super) fn new(wire: &'c Wire<'c>, is_over: &'c dyn Fn() -> bool) -> Self {
+        Self { wire, is_over, failures: 0, progress: 0 }
     }
 
     /// Bytes came.
@@ -47,10 +47,10 @@ impl<'c> Retry<'c> {
     /// # Errors
     /// The error itself, where there is no use in that.
     pub(super) fn after(&mut self, err: Error) -> Result<()> {
-        if self.client.is_interrupted() {
+        if self.wire.is_interrupted() {
             return Err(Error::Interrupted);
         }
-        let patience = self.client.settings.patience();
+        let patience = self.wire.settings.patience();
         let limit =
             if err.is_unreachable() { patience.retries.min(UNREACHABLE_RETRIES) } else { patience.retries };
         if !err.is_passing() || self.failures >= limit || err.after().is_some_and(|after| after > MAX_AFTER) {
@@ -59,7 +59,7 @@ impl<'c> Retry<'c> {
         let pause = err.after().unwrap_or_else(|| backoff(self.failures, patience.max_delay));
         self.failures += 1;
         self.progress = 0;
-        self.client.pause(pause, self.is_over)
+        self.wire.pause(pause, self.is_over)
     }
 }
 
@@ -67,18 +67,16 @@ fn backoff(failures: u32, max: Duration) -> Duration {
     FIRST_DELAY.saturating_mul(1 << failures.min(16)).min(max)
 }
 
-impl<'c> Client<'c> {
-    /// Does something again until it is done or there is no use in it.
-    ///
-    /// # Errors
-    /// The last one.
-    pub(super) fn patiently<T>(&'c self, mut work: impl FnMut() -> Result<T>) -> Result<T> {
-        let mut retry = Retry::new(self, &|| false);
-        loop {
-            match work() {
-                Ok(done) => return Ok(done),
-                Err(err) => retry.after(err)?,
-            }
+/// Does something again until it is done or there is no use in it.
+///
+/// # Errors
+/// The last one.
+pub(super) fn patiently<T>(wire: &Wire<'_>, mut work: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut retry = Retry::new(wire, &|| false);
+    loop {
+        match work() {
+            Ok(done) => return Ok(done),
+            Err(err) => retry.after(err)?,
         }
     }
 }
@@ -106,8 +104,8 @@ mod tests {
     #[test]
     fn what_fails_for_good_is_not_tried_again() {
         let config = Config::new([("lfs.transfer.maxretries", "2"), ("lfs.transfer.maxretrydelay", "0")]);
-        let client = Client::new(Settings::default().with_config(config), None).unwrap();
-        let mut retry = Retry::new(&client, &|| false);
+        let wire = Wire::new(Settings::default().with_config(config));
+        let mut retry = Retry::new(&wire, &|| false);
         assert!(retry.after(status(422, None)).is_err());
         assert!(retry.after(status(503, Some(301))).is_err());
         retry.after(status(503, None)).unwrap();
@@ -116,7 +114,7 @@ mod tests {
         retry.progress(PROGRESS);
         retry.after(status(500, None)).unwrap();
         let mut tries = 0;
-        let result: Result<()> = client.patiently(|| {
+        let result: Result<()> = patiently(&wire, || {
             tries += 1;
             Err(status(502, None))
         });

@@ -10,19 +10,18 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::batch::Expiry;
 use super::cause::BadAnswer;
-use super::client::{Client, lock};
 use super::error::{Error, Result};
+use super::known::{Expiry, Known};
 use super::secret::Secret;
 use super::url::Url;
-use crate::git;
+use super::wire::Wire;
 use crate::git::ssh::{Answer, Destination};
+use crate::git::{self, Git};
 
 /// A remote that is reached by ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +33,7 @@ pub(super) struct Ssh {
 }
 
 /// What ssh gave, by its address, for as long as it is valid.
-#[derive(Default)]
-pub(super) struct Granted(Mutex<Vec<(Ssh, Grant)>>);
+pub(super) type Granted = Known<Ssh, Option<Grant>>;
 
 /// Where the objects are, and the lines that say we may.
 #[derive(Clone)]
@@ -119,45 +117,46 @@ fn split_user(authority: &str) -> (Option<&str>, &str) {
     }
 }
 
-impl Client<'_> {
-    /// Asks by ssh where the objects are. `None` if the server knows no such command.
-    ///
-    /// # Errors
-    /// [`Error::Git`] if ssh fails, [`Error::BadAnswer`] for an answer that is none.
-    pub(super) fn grant(&self, ssh: &Ssh, guess: &Url) -> Result<Option<Grant>> {
-        let mut granted = lock(&self.granted.0);
-        granted.retain(|(_, grant)| !grant.expiry.is_over());
-        if let Some((_, grant)) = granted.iter().find(|(known, _)| known == ssh) {
-            return Ok(Some(grant.clone()));
-        }
-        if self.settings.offline {
-            return Err(Error::Offline { origin: guess.origin().clone() });
-        }
-        let asked = Instant::now();
-        let Some(git) = &self.git else { return Err(git::Error::NotInstalled.into()) };
-        let to = Destination { user: ssh.user.as_deref(), host: &ssh.host, port: ssh.port };
-        let command = format!("git-lfs-authenticate {} download", ssh.path);
-        let answer = match git::ssh::run(git, &to, &command)? {
-            Answer::Said(answer) => answer,
-            Answer::NoSuchCommand => return Ok(None),
-        };
-        let bad = |source| Error::BadAnswer { url: guess.clone(), interface: "Git LFS server", source };
-        let answer: Authentication =
-            serde_json::from_slice(&answer).map_err(|err| bad(BadAnswer::Json(err)))?;
-        let header: Vec<_> = answer
-            .header
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, value)| (name, Secret::new(value)))
-            .collect();
-        for (_, value) in &header {
-            self.remember_line(value);
-        }
-        let expiry = Expiry::new(asked, answer.expires_in, answer.expires_at.as_deref());
-        let grant = Grant { href: answer.href.filter(|href| !href.is_empty()), header, expiry };
-        granted.push((ssh.clone(), grant.clone()));
-        Ok(Some(grant))
+/// Asks by ssh where the objects are. `None` if the server knows no such command.
+///
+/// # Errors
+/// [`Error::Git`] if ssh fails, [`Error::BadAnswer`] for an answer that is none.
+pub(super) fn grant(
+    wire: &Wire<'_>,
+    git: Option<&Git<'_>>,
+    granted: &Granted,
+    ssh: &Ssh,
+    guess: &Url,
+) -> Result<Option<Grant>> {
+    granted.retain(|_, grant| grant.as_ref().is_some_and(|grant| !grant.expiry.is_over()));
+    granted.get_or_learn(ssh.clone(), || ask(wire, git, ssh, guess))
+}
+
+fn ask(wire: &Wire<'_>, git: Option<&Git<'_>>, ssh: &Ssh, guess: &Url) -> Result<Option<Grant>> {
+    if wire.settings.offline {
+        return Err(Error::Offline { origin: guess.origin().clone() });
     }
+    let asked = Instant::now();
+    let git = git.ok_or(git::Error::NotInstalled)?;
+    let to = Destination { user: ssh.user.as_deref(), host: &ssh.host, port: ssh.port };
+    let command = format!("git-lfs-authenticate {} download", ssh.path);
+    let answer = match git::ssh::run(git, &to, &command)? {
+        Answer::Said(answer) => answer,
+        Answer::NoSuchCommand => return Ok(None),
+    };
+    let bad = |source| Error::BadAnswer { url: guess.clone(), interface: "Git LFS server", source };
+    let answer: Authentication = serde_json::from_slice(&answer).map_err(|err| bad(BadAnswer::Json(err)))?;
+    let header: Vec<_> = answer
+        .header
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value)))
+        .collect();
+    for (_, value) in &header {
+        wire.remember_line(value);
+    }
+    let expiry = Expiry::new(asked, answer.expires_in, answer.expires_at.as_deref());
+    Ok(Some(Grant { href: answer.href.filter(|href| !href.is_empty()), header, expiry }))
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use super::cause::Transport;
-use super::client::lock;
 use super::error::{Error, Result};
-use super::exchange::BodyReader;
+use super::known::lock;
+use super::message::BodyReader;
 use super::object::{Object, Ranges, open_file};
 use super::parts::{Opened, fill};
 use super::retry::Retry;
@@ -52,7 +52,7 @@ impl Object<'_> {
     /// [`Error::NoRanges`] if `from` is not 0 and the server gives whole files alone; [`Error::Io`] with what `each`
     /// returns; [`Error::WrongSize`]; what keeps bytes away when patience is at its end.
     pub fn stream(&self, from: u64, each: Consumer<'_>) -> Result<()> {
-        self.client.watched(|| self.stream_from(from, Restart::Never, each))
+        self.wire().watched(|| self.stream_from(from, Restart::Never, each))
     }
 
     pub(super) fn stream_from(&self, from: u64, restart: Restart, each: Consumer<'_>) -> Result<()> {
@@ -62,7 +62,7 @@ impl Object<'_> {
         if let Some(path) = self.file()? {
             return self.stream_file(&path, from, each);
         }
-        let mut retry = Retry::new(self.client, &|| false);
+        let mut retry = Retry::new(self.wire(), &|| false);
         let first = loop {
             match self.open(from, self.pointer.size.min(from.saturating_add(CHUNK))) {
                 Ok(first) => break first,
@@ -97,7 +97,7 @@ impl Object<'_> {
         }
         let (mut at, mut buf) = (from, vec![0; STEP]);
         while at < file.len() {
-            if self.client.is_interrupted() {
+            if self.wire().is_interrupted() {
                 return Err(Error::Interrupted);
             }
             let want = usize::try_from(file.len() - at).unwrap_or(STEP).min(STEP);
@@ -112,7 +112,7 @@ impl Object<'_> {
 
     /// One connection, from the beginning; what was given already, before or after a cut, is passed over.
     fn single(&self, mut first: Option<BodyReader>, mut given: u64, each: Consumer<'_>) -> Result<()> {
-        let mut retry = Retry::new(self.client, &|| false);
+        let mut retry = Retry::new(self.wire(), &|| false);
         while given < self.pointer.size {
             let before = given;
             let opened = match first.take() {
@@ -153,7 +153,7 @@ impl Object<'_> {
                 *given = end;
             }
             at = end;
-            if self.client.is_interrupted() {
+            if self.wire().is_interrupted() {
                 return Err(Error::Interrupted);
             }
         }
@@ -162,7 +162,7 @@ impl Object<'_> {
     fn parallel(&self, from: u64, first: (BodyReader, u64), each: Consumer<'_>) -> Result<()> {
         debug_assert_eq!(self.ranges(), Ranges::Yes);
         let chunks = (self.pointer.size - from).div_ceil(CHUNK);
-        let workers = chunks.min(self.client.settings.connections() as u64);
+        let workers = chunks.min(self.wire().settings.connections() as u64);
         let window = Window::new(chunks, workers);
         let first = Mutex::new(Some(first));
         thread::scope(|scope| {
@@ -171,7 +171,7 @@ impl Object<'_> {
             }
             let _stopped = Stop(&window);
             window.give(|index, bytes| {
-                if self.client.is_interrupted() {
+                if self.wire().is_interrupted() {
                     return Err(Error::Interrupted);
                 }
                 each(from + index * CHUNK, bytes).map_err(consumer_error)
@@ -190,7 +190,7 @@ impl Object<'_> {
                 head.map_or_else(|| self.open_part(at, end), Ok)
             };
             let is_over = || window.is_over();
-            let mut retry = Retry::new(self.client, &is_over);
+            let mut retry = Retry::new(self.wire(), &is_over);
             let result = fill(&mut retry, start, wanted, &mut buf, &open, &is_over);
             window.put(index, result.map(|()| buf));
         }
@@ -204,13 +204,13 @@ fn consumer_error(source: io::Error) -> Error {
 /// The chunks between workers and consumer.
 struct Window {
     chunks: u64,
-    state: Mutex<State>,
+    state: Mutex<WindowState>,
     changed: Condvar,
     is_over: AtomicBool,
 }
 
 #[derive(Default)]
-struct State {
+struct WindowState {
     /// The next chunk that nobody works on.
     next: u64,
     /// How many the consumer is done with.
@@ -224,7 +224,7 @@ struct State {
 
 impl Window {
     fn new(chunks: u64, workers: u64) -> Self {
-        let state = Mutex::new(State { workers, ..State::default() });
+        let state = Mutex::new(WindowState { workers, ..WindowState::default() });
         Self { chunks, state, changed: Condvar::new(), is_over: AtomicBool::new(false) }
     }
 

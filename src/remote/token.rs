@@ -41,14 +41,14 @@ pub struct Places {
 
 /// Where a token was found, to name it in a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum TokenSource {
     /// In a variable of the environment.
     Variable(&'static str),
     /// In a file.
     File(PathBuf),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) => f.write_str(name),
@@ -63,7 +63,7 @@ pub struct Token {
     /// Itself.
     pub secret: Secret,
     /// Where it was found.
-    pub place: Place,
+    pub place: TokenSource,
 }
 
 impl Token {
@@ -83,7 +83,7 @@ pub enum Error {
     #[error("cannot read the token in {place}")]
     Io {
         /// Where.
-        place: Place,
+        place: TokenSource,
         /// Why.
         source: io::Error,
     },
@@ -91,7 +91,7 @@ pub enum Error {
     #[error("what is in {place} is no token")]
     Malformed {
         /// Where.
-        place: Place,
+        place: TokenSource,
     },
 }
 
@@ -121,7 +121,9 @@ impl Places {
         let variables =
             [("HF_TOKEN", &self.hf_token), ("HUGGING_FACE_HUB_TOKEN", &self.hugging_face_hub_token)];
         for (name, value) in variables {
-            if let Some(token) = value.as_ref().map(|value| check(value.expose(), Place::Variable(name))) {
+            if let Some(token) =
+                value.as_ref().map(|value| check(value.expose(), TokenSource::Variable(name)))
+            {
                 match token? {
                     None => {}
                     token => return Ok(token),
@@ -132,14 +134,14 @@ impl Places {
         let mut text = String::new();
         let read = File::open(&path).and_then(|file| file.take(MAX_LEN).read_to_string(&mut text));
         match read {
-            Ok(_) => check(&text, Place::File(path)),
+            Ok(_) => check(&text, TokenSource::File(path)),
             Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(None)
             }
             Err(err) if err.kind() == io::ErrorKind::InvalidData => {
-                Err(Error::Malformed { place: Place::File(path) })
+                Err(Error::Malformed { place: TokenSource::File(path) })
             }
-            Err(source) => Err(Error::Io { place: Place::File(path), source }),
+            Err(source) => Err(Error::Io { place: TokenSource::File(path), source }),
         }
     }
 
@@ -156,7 +158,7 @@ impl Places {
 }
 
 /// Line ends and blanks around a token are not part of it; nothing else is allowed but what a bearer token holds.
-fn check(text: &str, place: Place) -> Result<Option<Token>, Error> {
+fn check(text: &str, place: TokenSource) -> Result<Option<Token>, Error> {
     let token = text.trim_matches(['\r', '\n', ' ']);
     if token.is_empty() {
         return Ok(None);
@@ -173,7 +175,7 @@ fn check(text: &str, place: Place) -> Result<Option<Token>, Error> {
 mod tests {
     use super::*;
 
-    fn found(pairs: &[(&str, &str)]) -> Result<Option<(String, Place)>, Error> {
+    fn found(pairs: &[(&str, &str)]) -> Result<Option<(String, TokenSource)>, Error> {
         let var =
             |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let token = Places::from_environment(&var).token()?;
@@ -195,21 +197,25 @@ mod tests {
         let named = place("named", "hf_named");
         let name = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let mut pairs = vec![("HOME", name(&dir.path().join("home")))];
-        let mut expect = |pair: Option<(&'static str, String)>, token: &str, place: Place| {
+        let mut expect = |pair: Option<(&'static str, String)>, token: &str, place: TokenSource| {
             pairs.extend(pair);
             let pairs: Vec<_> = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect();
             assert_eq!(found(&pairs).unwrap(), Some((token.to_owned(), place)));
         };
-        expect(None, "hf_home_dir", Place::File(in_home));
-        expect(Some(("XDG_CACHE_HOME", name(&dir.path().join("cache")))), "hf_cache", Place::File(in_cache));
-        expect(Some(("HF_HOME", name(&dir.path().join("hf")))), "hf_hf_home", Place::File(in_hf_home));
-        expect(Some(("HF_TOKEN_PATH", name(&named))), "hf_named", Place::File(named));
+        expect(None, "hf_home_dir", TokenSource::File(in_home));
+        expect(
+            Some(("XDG_CACHE_HOME", name(&dir.path().join("cache")))),
+            "hf_cache",
+            TokenSource::File(in_cache),
+        );
+        expect(Some(("HF_HOME", name(&dir.path().join("hf")))), "hf_hf_home", TokenSource::File(in_hf_home));
+        expect(Some(("HF_TOKEN_PATH", name(&named))), "hf_named", TokenSource::File(named));
         expect(
             Some(("HUGGING_FACE_HUB_TOKEN", "hf_old".into())),
             "hf_old",
-            Place::Variable("HUGGING_FACE_HUB_TOKEN"),
+            TokenSource::Variable("HUGGING_FACE_HUB_TOKEN"),
         );
-        expect(Some(("HF_TOKEN", "hf_new\n".into())), "hf_new", Place::Variable("HF_TOKEN"));
+        expect(Some(("HF_TOKEN", "hf_new\n".into())), "hf_new", TokenSource::Variable("HF_TOKEN"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sending LFS objects: [`Client::plan_upload`] asks what a server lacks, [`Client::upload`] sends one of it.
+//! Sending LFS objects: [`LfsServer::plan_upload`] asks what a server lacks, [`LfsServer::upload`] sends one of it.
 //!
 //! ```text
 //! basic       PUT <href>                        the whole object
@@ -19,17 +19,15 @@ use std::sync::Mutex;
 use serde::Serialize;
 use ureq::http::{HeaderValue, header};
 
-use super::batch::{self, Answered, Get, MEDIA_TYPE, ObjectError, Operation, SERVER, request};
-use super::body::{Body, Part};
+use super::batch::{Answered, Answers, Get, LfsServer, MEDIA_TYPE, ObjectError, Operation, SERVER, request};
 use super::cause::BadAnswer;
-use super::client::Client;
-use super::endpoint::{Endpoint, Place};
+use super::endpoint::Location;
 use super::error::{Error, Result};
-use super::exchange::Response;
 use super::local;
+use super::message::{Body, Part, Response};
 use super::redirect::{Ask, CONTENT_HOPS};
-use super::refusal::for_writing;
-use super::retry::Retry;
+use super::refusal::{for_writing, kept, refusal};
+use super::retry::{Retry, patiently};
 use super::url::Url;
 use crate::lfs::Pointer;
 
@@ -59,17 +57,17 @@ enum Step {
     /// The other repository on this machine gets a copy.
     Copy,
     /// It is sent.
-    Send { whole: Whole, verify: Option<Get> },
+    Send { method: Method, verify: Option<Get> },
 }
 
-/// How all of an object is sent.
+/// How an object is sent.
 #[derive(Debug)]
-enum Whole {
+enum Method {
     Put(Get),
     Parts { size: u64, urls: Vec<Url>, complete: Get },
 }
 
-impl Whole {
+impl Method {
     fn is_over(&self) -> bool {
         let (Self::Put(get) | Self::Parts { complete: get, .. }) = self;
         get.is_over()
@@ -98,36 +96,30 @@ struct Done {
 /// An object that is to be sent, and from where.
 #[derive(Clone, Copy)]
 pub(super) struct Sending<'s> {
-    pub(super) endpoint: &'s Endpoint,
     pub(super) pointer: Pointer,
     pub(super) file: &'s Path,
     pub(super) tell: &'s (dyn Fn(u64) + Sync),
 }
 
 impl Plan {
-    /// Is the object on the server already?
+    /// Returns `true` if the object is on the server already.
     pub fn is_there(&self) -> bool {
         matches!(self.0, Step::Nothing)
     }
 }
 
-impl Client<'_> {
-    /// Asks which of these objects a server lacks: one answer for each, in their order. `reference` is the full name of the
-    /// reference that they are for.
+impl LfsServer<'_> {
+    /// Asks which of these objects a server lacks: one answer for each, in their order.
     ///
     /// # Errors
     /// What keeps a request from being answered, [`Error::MayNotWrite`] above all. That an object is not taken is in its
     /// own result.
-    pub fn plan_upload(
-        &self,
-        endpoint: &Endpoint,
-        pointers: &[Pointer],
-        reference: Option<&str>,
-    ) -> Result<Vec<Result<Plan>>> {
-        self.watched(|| {
+    pub fn plan_upload(&self, pointers: &[Pointer]) -> Result<Vec<Result<Plan>>> {
+        let wire = &self.auth.wire;
+        wire.watched(|| {
             let mut plans = Vec::with_capacity(pointers.len());
-            for some in pointers.chunks(self.settings.batch_size()) {
-                plans.extend(self.ask_upload(endpoint, some, reference)?);
+            for some in pointers.chunks(wire.settings.batch_size()) {
+                plans.extend(self.ask_upload(some)?);
             }
             Ok(plans)
         })
@@ -140,34 +132,30 @@ impl Client<'_> {
     /// [`Error::NotTaken`], [`Error::MayNotWrite`], or what keeps the server from taking it when patience is at its end.
     pub fn upload(
         &self,
-        endpoint: &Endpoint,
         pointer: Pointer,
         plan: Plan,
-        reference: Option<&str>,
         file: &Path,
         tell: &(dyn Fn(u64) + Sync),
     ) -> Result<Uploaded> {
-        let sending = Sending { endpoint, pointer, file, tell };
-        self.watched(|| {
-            let mut retry = Retry::new(self, &|| false);
+        let sending = Sending { pointer, file, tell };
+        self.auth.wire.watched(|| {
+            let mut retry = Retry::new(&self.auth.wire, &|| false);
             let (mut known, mut was_refused) = (Some(plan), false);
             loop {
                 let plan = match known.take() {
                     Some(plan) => plan,
-                    None => self.ask_upload(endpoint, &[pointer], reference)?.pop().unwrap_or(Err(
-                        Error::BadAnswer {
-                            url: self.hub().clone(),
-                            interface: SERVER,
-                            source: BadAnswer::Missing(pointer.oid),
-                        },
-                    ))?,
+                    None => self.ask_upload(&[pointer])?.pop().unwrap_or(Err(Error::BadAnswer {
+                        url: self.auth.hub().clone(),
+                        interface: SERVER,
+                        source: BadAnswer::Missing(pointer.oid),
+                    }))?,
                 };
-                let Step::Send { whole, verify } = plan.0 else { return self.settle(&plan, sending) };
-                if whole.is_over() && !was_refused {
+                let Step::Send { method, verify } = plan.0 else { return self.settle(&plan, sending) };
+                if method.is_over() && !was_refused {
                     was_refused = true;
                     continue;
                 }
-                match self.send_whole(sending, &whole) {
+                match self.send_all(sending, &method) {
                     Ok(()) => {
                         self.verify(sending, verify.as_ref())?;
                         return Ok(Uploaded::Sent);
@@ -183,20 +171,19 @@ impl Client<'_> {
 
     /// What needs no server.
     fn settle(&self, plan: &Plan, sending: Sending<'_>) -> Result<Uploaded> {
-        match (&plan.0, &sending.endpoint.place) {
-            (Step::Copy, Place::Local(path)) => local::put(self, path, &sending),
+        match (&plan.0, &self.endpoint.location) {
+            (Step::Copy, Location::Local(path)) => {
+                let Sending { pointer, file, tell, .. } = sending;
+                local::put(&self.auth.wire, self.auth.git.as_ref(), path, pointer, file, tell)?;
+                Ok(Uploaded::Sent)
+            }
             _ => Ok(Uploaded::There),
         }
     }
 
-    fn ask_upload(
-        &self,
-        endpoint: &Endpoint,
-        pointers: &[Pointer],
-        reference: Option<&str>,
-    ) -> Result<Vec<Result<Plan>>> {
-        if let Place::Local(path) = &endpoint.place {
-            let found = local::find(self, path, pointers)?;
+    fn ask_upload(&self, pointers: &[Pointer]) -> Result<Vec<Result<Plan>>> {
+        if let Location::Local(path) = &self.endpoint.location {
+            let found = local::find(self.auth.git.as_ref(), path, pointers)?;
             let plan = |found: Result<_>| match found {
                 Ok(_) => Ok(Plan(Step::Nothing)),
                 Err(Error::NotThere { .. }) => Ok(Plan(Step::Copy)),
@@ -204,22 +191,23 @@ impl Client<'_> {
             };
             return Ok(found.into_iter().map(plan).collect());
         }
-        let answers = batch::question(self, endpoint, Operation::Upload, pointers, reference);
-        let batch::Answers { url, asked, objects } = answers.map_err(for_writing)?;
+        let answers = self.question(Operation::Upload, pointers);
+        let Answers { url, asked, objects } = answers.map_err(for_writing)?;
         let plans = pointers.iter().zip(objects).map(|(pointer, object)| {
             let mut object = object?;
             self.check(pointer, &mut object)?;
             let (authenticated, actions) = (object.authenticated, object.actions());
             let Some(mut upload) = actions.upload else { return Ok(Plan(Step::Nothing)) };
-            let verify = actions.verify.map(|raw| request(self, &url, raw, pointer, authenticated, asked));
+            let verify =
+                actions.verify.map(|raw| request(&self.auth.wire, &url, raw, pointer, authenticated, asked));
             let header = upload.header.take().unwrap_or_default();
             let (parts, header): (Vec<_>, Vec<_>) =
                 header.into_iter().partition(|(name, _)| is_part(name) || name == "chunk_size");
             upload.header = Some(header.into_iter().collect());
-            let get = request(self, &url, upload, pointer, authenticated, asked)?;
-            let whole =
-                if parts.is_empty() { Whole::Put(get) } else { self.parts(&url, pointer, &parts, get)? };
-            Ok(Plan(Step::Send { whole, verify: verify.transpose()? }))
+            let get = request(&self.auth.wire, &url, upload, pointer, authenticated, asked)?;
+            let method =
+                if parts.is_empty() { Method::Put(get) } else { self.parts(&url, pointer, &parts, get)? };
+            Ok(Plan(Step::Send { method, verify: verify.transpose()? }))
         });
         Ok(plans.collect())
     }
@@ -227,7 +215,7 @@ impl Client<'_> {
     fn check(&self, pointer: &Pointer, object: &mut Answered) -> Result<()> {
         let oid = pointer.oid;
         if let Some(ObjectError { code, message }) = object.error.take() {
-            let said = message.and_then(|message| self.kept(&message));
+            let said = message.and_then(|message| kept(&self.auth.wire, &message));
             return Err(Error::NotTaken { oid, code: code.unwrap_or(0), said });
         }
         match object.size.filter(|size| *size != pointer.size) {
@@ -243,7 +231,7 @@ impl Client<'_> {
         pointer: &Pointer,
         header: &[(String, String)],
         complete: Get,
-    ) -> Result<Whole> {
+    ) -> Result<Method> {
         let bad = || Error::BadAnswer {
             url: batch.clone(),
             interface: SERVER,
@@ -257,7 +245,7 @@ impl Client<'_> {
             let what = || format!("the address of a part of object {}", pointer.oid);
             let url = Url::parse_foreign(url).map_err(|source| Error::NotAllowed { what: what(), source })?;
             if let Some(query) = url.query() {
-                self.remember(query);
+                self.auth.wire.remember(query);
             }
             numbered.push((name.parse::<u64>().map_err(|_| bad())?, url));
         }
@@ -267,23 +255,23 @@ impl Client<'_> {
         if !is_in_order || count != pointer.size.div_ceil(size) || count > MAX_PARTS {
             return Err(bad());
         }
-        Ok(Whole::Parts { size, urls: numbered.into_iter().map(|(_, url)| url).collect(), complete })
+        Ok(Method::Parts { size, urls: numbered.into_iter().map(|(_, url)| url).collect(), complete })
     }
 
-    fn send_whole(&self, sending: Sending<'_>, whole: &Whole) -> Result<()> {
-        match whole {
-            Whole::Put(get) => {
-                let ask = to_action(sending.endpoint, get);
+    fn send_all(&self, sending: Sending<'_>, method: &Method) -> Result<()> {
+        match method {
+            Method::Put(get) => {
+                let ask = self.to_action(get);
                 let kind = HeaderValue::from_static("application/octet-stream");
                 let ask = Ask { hops: CONTENT_HOPS, ..ask.plain(header::CONTENT_TYPE, kind) };
                 self.put(ask, sending, 0, sending.pointer.size).map(drop)
             }
-            Whole::Parts { size, urls, complete } => {
+            Method::Parts { size, urls, complete } => {
                 let mut parts = Vec::with_capacity(urls.len());
                 let mut from = 0_u64;
                 for (url, part_number) in urls.iter().zip(1..) {
                     let len = (*size).min(sending.pointer.size.saturating_sub(from));
-                    let mut retry = Retry::new(self, &|| false);
+                    let mut retry = Retry::new(&self.auth.wire, &|| false);
                     let etag = loop {
                         let ask = Ask { hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
                         match self.put(ask, sending, from, len) {
@@ -308,10 +296,10 @@ impl Client<'_> {
     /// Sends a part of the file; `ask` says where to.
     fn put(&self, ask: Ask<'_>, sending: Sending<'_>, from: u64, len: u64) -> Result<Response> {
         let tell = |sent: u64| (sending.tell)(from.saturating_add(sent));
-        let stop = || self.is_interrupted();
+        let stop = || self.auth.wire.is_interrupted();
         let part =
             Part { path: sending.file, from, len, tell: &tell, stop: &stop, failure: Mutex::default() };
-        let response = self.send(&Ask { body: Body::Put(&part), ..ask })?;
+        let response = self.auth.send(&Ask { body: Body::Put(&part), ..ask })?;
         if (200..300).contains(&response.status) {
             return Ok(response);
         }
@@ -321,16 +309,16 @@ impl Client<'_> {
     fn verify(&self, sending: Sending<'_>, verify: Option<&Get>) -> Result<()> {
         let Some(get) = verify else { return Ok(()) };
         let Pointer { oid, size } = sending.pointer;
-        self.patiently(|| self.post(sending, get, &Verify { oid: oid.to_string(), size }))
+        patiently(&self.auth.wire, || self.post(sending, get, &Verify { oid: oid.to_string(), size }))
     }
 
     fn post(&self, sending: Sending<'_>, get: &Get, body: &impl Serialize) -> Result<()> {
         let body = serde_json::to_vec(body)
             .map_err(|source| Error::Io { action: "write what was sent", source: source.into() })?;
         let kind = || HeaderValue::from_static(MEDIA_TYPE);
-        let ask = to_action(sending.endpoint, get).plain(header::ACCEPT, kind());
+        let ask = self.to_action(get).plain(header::ACCEPT, kind());
         let ask = ask.plain(header::CONTENT_TYPE, kind());
-        let response = self.send(&Ask { body: Body::Post(&body), ..ask })?;
+        let response = self.auth.send(&Ask { body: Body::Post(&body), ..ask })?;
         if (200..300).contains(&response.status) {
             // Read, so that the connection is used again; what it says besides is for nobody.
             let _ignored = response.bytes(MAX_IGNORED, SERVER);
@@ -341,7 +329,7 @@ impl Client<'_> {
 
     fn refused(&self, response: Response, pointer: Pointer) -> Error {
         let code = u32::from(response.status);
-        match for_writing(self.refusal(response, None)) {
+        match for_writing(refusal(&self.auth.wire, response, None)) {
             Error::NotFound { said, .. }
             | Error::EntryNotFound { said, .. }
             | Error::Status { status: 400 | 409 | 410 | 413 | 422 | 507, said, .. } => {
@@ -352,20 +340,7 @@ impl Client<'_> {
     }
 }
 
-/// A request to the address of an action.
-fn to_action<'r>(endpoint: &'r Endpoint, get: &Get) -> Ask<'r> {
-    let is_beside = endpoint.origin() == Some(get.url.origin());
-    Ask {
-        own: get.lines.clone(),
-        home: endpoint.home.as_ref(),
-        login: endpoint.login.as_ref().filter(|_| is_beside),
-        credential_path: endpoint.credential_path.as_deref(),
-        may_log_in: is_beside && !get.is_authenticated,
-        ..Ask::get(get.url.clone())
-    }
-}
-
-/// Is it the number of a part?
+/// Returns `true` for the number of a part.
 fn is_part(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }

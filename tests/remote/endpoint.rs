@@ -250,8 +250,8 @@ fn objects_of_a_repository_on_this_machine_are_read_from_its_store() {
         assert_eq!(world.stream(settings.clone()).unwrap(), world.content, "{remote}");
         let _absent = fs::remove_dir_all(world.sandbox.path("lfs"));
         assert_eq!(fs::read(world.download(settings.clone()).unwrap()).unwrap(), world.content, "{remote}");
-        let ranged = world.ask(settings, &[], |client, endpoint| {
-            let object = Object::new(client, endpoint, world.pointer, None);
+        let ranged = world.ask(settings, &[], |server, _| {
+            let object = Object::new(server, world.pointer);
             let ranged = object.ranged().unwrap().unwrap();
             git_st_convert::read_at::ReadAt::read_vec_at(&ranged, 1000, 10).unwrap()
         });

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use git_st_convert::remote::{CredentialPlace, Error, Settings};
+use git_st_convert::remote::{CredentialSource, Error, Settings};
 
 use super::{ID, TOKEN, World, everything};
 use crate::hub::{Access, Fault, Place, Seen, To};
@@ -120,7 +120,7 @@ fn a_helper_is_told_what_was_rejected() {
     let world = private();
     helper(&world, "wrong");
     let err = world.stream(world.settings(&[])).unwrap_err();
-    let Error::Unauthorized { rejected: Some(CredentialPlace::Helper), .. } = &err else { panic!("{err}") };
+    let Error::Unauthorized { rejected: Some(CredentialSource::Helper), .. } = &err else { panic!("{err}") };
     let told = told(&world);
     let [get, erase] = told.as_slice() else { panic!("{told:?}") };
     assert!(get.starts_with("get\n") && erase.starts_with("erase\n") && erase.contains("password=wrong"));
@@ -154,9 +154,9 @@ fn a_login_is_asked_for_once() {
     let world = private();
     helper(&world, TOKEN);
     world
-        .ask(world.settings(&[]), &[], |client, endpoint| {
+        .ask(world.settings(&[]), &[], |server, _| {
             for _ in 0..3 {
-                let object = git_st_convert::remote::Object::new(client, endpoint, world.pointer, None);
+                let object = git_st_convert::remote::Object::new(server, world.pointer);
                 assert_eq!(super::stream(&object).unwrap(), world.content);
             }
         })
@@ -183,7 +183,10 @@ fn a_header_of_the_configuration_is_a_login() {
     assert!(kinds(&world).iter().all(|kind| kind == "Bearer"));
     let err =
         world.stream(world.settings(&[("http.extraHeader", "Authorization: Bearer wrong")])).unwrap_err();
-    assert!(matches!(err, Error::Unauthorized { rejected: Some(CredentialPlace::ExtraHeader), .. }), "{err}");
+    assert!(
+        matches!(err, Error::Unauthorized { rejected: Some(CredentialSource::ExtraHeader), .. }),
+        "{err}"
+    );
     assert!(told(&world).is_empty());
     let bad = world.stream(world.settings(&[("http.extraHeader", "X-A: a\r\nHost: evil")]));
     assert!(matches!(bad, Err(Error::Setting { name: "http.extraHeader" })));

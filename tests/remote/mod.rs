@@ -23,7 +23,9 @@ use std::time::Duration;
 use git_st_convert::git::Git;
 use git_st_convert::hash::Oid;
 use git_st_convert::lfs::{Pointer, Sharing, Store};
-use git_st_convert::remote::{Client, Config, Endpoint, Error, Object, Remotes, Secret, Settings};
+use git_st_convert::remote::{
+    self, Auth, Config, Error, LfsServer, Object, Remotes, Secret, Settings, Wire, to_store,
+};
 
 use crate::hub::{Builder, Hub};
 use crate::sandbox::Sandbox;
@@ -99,18 +101,30 @@ impl World {
         settings
     }
 
-    /// Does something with a client that is observed, and with the endpoint that its settings and `.lfsconfig` give.
+    /// Does something with the server of the endpoint that its settings and `.lfsconfig` give, and with the Hub. Both are
+    /// observed.
     fn ask<T>(
         &self,
         settings: Settings,
         lfsconfig: &[(&str, &str)],
-        work: impl FnOnce(&Client<'_>, &Endpoint) -> T,
+        work: impl FnOnce(&LfsServer<'_>, &remote::Hub<'_>) -> T,
+    ) -> Result<T, Error> {
+        self.ask_for("refs/heads/main", settings, lfsconfig, work)
+    }
+
+    /// The same for objects of this reference.
+    fn ask_for<T>(
+        &self,
+        reference: &str,
+        settings: Settings,
+        lfsconfig: &[(&str, &str)],
+        work: impl FnOnce(&LfsServer<'_>, &remote::Hub<'_>) -> T,
     ) -> Result<T, Error> {
         let tell_line = |line: &[std::ffi::OsString]| {
             let line: Vec<_> = line.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
             self.lines.lock().unwrap().push(line.join(" "));
         };
-        let tell_event = |event: &git_st_convert::remote::Event<'_>| {
+        let tell_event = |event: &remote::Event<'_>| {
             self.events
                 .lock()
                 .unwrap()
@@ -126,24 +140,21 @@ impl World {
             fetch_head: None,
             work_dir: &self.repo,
         };
-        let client = Client::new(settings, Some(git))?.observed(Some(&tell_event));
-        let endpoint = remotes.endpoint(None)?;
-        Ok(work(&client, &endpoint))
+        let auth = || Auth::new(Wire::new(settings.clone()).observed(Some(&tell_event)), Some(git.clone()));
+        let (server, hub) = (auth()?, auth()?);
+        let server = LfsServer::new(server, remotes.endpoint(None)?, Some(reference.to_owned()));
+        Ok(work(&server, &remote::Hub::new(hub)))
     }
 
     /// The object of the model by [`Object::stream`].
     fn stream(&self, settings: Settings) -> Result<Vec<u8>, Error> {
-        self.ask(settings, &[], |client, endpoint| {
-            stream(&Object::new(client, endpoint, self.pointer, None))
-        })?
+        self.ask(settings, &[], |server, _| stream(&Object::new(server, self.pointer)))?
     }
 
-    /// The object of the model by [`Object::to_store`].
+    /// The object of the model by [`to_store`].
     fn download(&self, settings: Settings) -> Result<PathBuf, Error> {
         let store = self.store();
-        self.ask(settings, &[], |client, endpoint| {
-            Object::new(client, endpoint, self.pointer, None).to_store(&store, &|_| {})
-        })?
+        self.ask(settings, &[], |server, _| to_store(&Object::new(server, self.pointer), &store, &|_| {}))?
     }
 
     fn store(&self) -> Store {
@@ -159,6 +170,11 @@ impl World {
             _ => {}
         }
     }
+}
+
+/// The Hub of these settings.
+fn hub_of<'a>(settings: Settings) -> remote::Hub<'a> {
+    remote::Hub::new(Auth::new(Wire::new(settings), None).unwrap())
 }
 
 /// All bytes of an object, each seen once and in order.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use git_st_convert::lfs::Pointer;
 use git_st_convert::read_at::ReadAt as _;
-use git_st_convert::remote::{CHUNK, Client, Endpoint, Error, Object, Ranged, Url, WINDOW};
+use git_st_convert::remote::{Auth, CHUNK, Error, LfsServer, Object, Ranged, Url, WINDOW, Wire, to_store};
 
 use super::{ID, TOKEN, World, bytes, stream};
 use crate::hub::{Access, Builder, Fault, Place};
@@ -19,10 +19,8 @@ fn long() -> World {
 }
 
 fn with_object<T>(world: &World, work: impl FnOnce(&Object<'_>) -> T) -> T {
-    let work = |client: &Client<'_>, endpoint: &Endpoint| {
-        work(&Object::new(client, endpoint, world.pointer, Some("refs/heads/main")))
-    };
-    world.ask(world.settings(&[]), &[], work).unwrap()
+    let work = |server: &LfsServer<'_>| work(&Object::new(server, world.pointer));
+    world.ask(world.settings(&[]), &[], |server, _| work(server)).unwrap()
 }
 
 #[test]
@@ -108,8 +106,8 @@ fn an_empty_object_needs_no_request() {
     let world = World::new();
     let pointer = Pointer { size: 0, ..world.pointer };
     world
-        .ask(world.settings(&[]), &[], |client, endpoint| {
-            assert!(stream(&Object::new(client, endpoint, pointer, None)).unwrap().is_empty());
+        .ask(world.settings(&[]), &[], |server, _| {
+            assert!(stream(&Object::new(server, pointer)).unwrap().is_empty());
         })
         .unwrap();
     assert!(world.hub.requests().is_empty());
@@ -126,9 +124,10 @@ fn a_download_is_gone_on_with_after_an_interruption() {
     let told = Mutex::new(Vec::new());
     world.hub.throttle(Some(100_000_000));
     let remotes_settings = world.settings(&[]);
-    let first = world.ask(remotes_settings.clone(), &[], |_, endpoint| {
-        let client = Client::new(remotes_settings.clone(), None).unwrap().interruptible(&asked);
-        Object::new(&client, endpoint, world.pointer, None).to_store(&store, &|here| {
+    let first = world.ask(remotes_settings.clone(), &[], |server, _| {
+        let wire = Wire::new(remotes_settings.clone()).interruptible(&asked);
+        let server = LfsServer::new(Auth::new(wire, None).unwrap(), server.endpoint().clone(), None);
+        to_store(&Object::new(&server, world.pointer), &store, &|here| {
             told.lock().unwrap().push(here);
             stop.store(here > 20_000_000, Ordering::Relaxed);
         })
@@ -176,9 +175,10 @@ fn an_interruption_does_not_wait_for_a_silent_server() {
     let asked = || start.elapsed() > Duration::from_millis(300);
     let mut settings = world.settings(&[]);
     settings.timeout = Some(Duration::from_secs(60));
-    let result = world.ask(settings.clone(), &[], |_, endpoint| {
-        let client = Client::new(settings, None).unwrap().interruptible(&asked);
-        stream(&Object::new(&client, endpoint, world.pointer, None))
+    let result = world.ask(settings.clone(), &[], |server, _| {
+        let auth = Auth::new(Wire::new(settings).interruptible(&asked), None).unwrap();
+        let server = LfsServer::new(auth, server.endpoint().clone(), None);
+        stream(&Object::new(&server, world.pointer))
     });
     assert!(matches!(result.unwrap(), Err(Error::Interrupted)));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
@@ -242,9 +242,9 @@ fn a_cut_or_expired_part_is_asked_for_again() {
 /// The file of the model by its address on the hub.
 fn with_page<T>(world: &World, path: &str, work: impl FnOnce(Option<Ranged<'_>>) -> T) -> Result<T, Error> {
     let settings = world.with_token(&[]);
-    world.ask(settings, &[], |client, _| {
-        let url = client.resolve_url(ID, "main", path)?;
-        Ok(work(Ranged::open(client, &url)?))
+    world.ask(settings, &[], |_, hub| {
+        let url = hub.resolve_url(ID, "main", path)?;
+        Ok(work(Ranged::open(hub.auth(), &url)?))
     })?
 }
 
@@ -314,6 +314,6 @@ fn an_empty_file_and_one_without_ranges() {
     world.hub.inject(Fault::NoRanges.at(Place::path("/acme/bert/resolve")));
     assert!(with_page(&world, "config.json", |file| file.is_none()).unwrap());
     let away = Url::parse("http://127.0.0.1:1/x").unwrap();
-    let nobody = world.ask(world.settings(&[]), &[], |client, _| Ranged::open(client, &away).map(|_| ()));
+    let nobody = world.ask(world.settings(&[]), &[], |_, hub| Ranged::open(hub.auth(), &away).map(|_| ()));
     assert!(matches!(nobody.unwrap(), Err(Error::Connect { .. })));
 }

@@ -99,14 +99,12 @@ fn giftless_gives_what_git_lfs_pushed() {
     };
     assert!(world.stream(settings()).unwrap() == world.content);
     assert!(fs::read(world.download(settings()).unwrap()).unwrap() == world.content);
-    let ranged = world.ask(settings(), &[], |client, endpoint| {
-        Object::new(client, endpoint, world.pointer, None).ranged().map(|ranged| ranged.is_some())
+    let ranged = world.ask(settings(), &[], |server, _| {
+        Object::new(server, world.pointer).ranged().map(|ranged| ranged.is_some())
     });
     assert!(!ranged.unwrap().unwrap(), "giftless serves no ranges");
     let absent = git_st_convert::lfs::Pointer { oid: git_st_convert::hash::Oid::of(b"absent"), size: 6 };
-    let err = world.ask(settings(), &[], |client, endpoint| {
-        stream(&Object::new(client, endpoint, absent, None)).unwrap_err()
-    });
+    let err = world.ask(settings(), &[], |server, _| stream(&Object::new(server, absent)).unwrap_err());
     let err = err.unwrap();
     assert!(matches!(err, Error::Object { .. } | Error::NotFound { .. }), "{err}");
 }

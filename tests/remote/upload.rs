@@ -46,10 +46,9 @@ impl Sender {
     fn send(&self, settings: Settings) -> Result<Uploaded, Error> {
         self.told.lock().unwrap().clear();
         let tell = |sent| self.told.lock().unwrap().push(sent);
-        self.world.ask(settings, &[], |client, endpoint| {
-            let reference = Some("refs/pr/1");
-            let plan = client.plan_upload(endpoint, &[self.pointer], reference)?.pop().unwrap()?;
-            client.upload(endpoint, self.pointer, plan, reference, &self.file, &tell)
+        self.world.ask_for("refs/pr/1", settings, &[], |server, _| {
+            let plan = server.plan_upload(&[self.pointer])?.pop().unwrap()?;
+            server.upload(self.pointer, plan, &self.file, &tell)
         })?
     }
 

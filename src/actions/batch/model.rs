@@ -62,9 +62,9 @@ fn gate(options: &Options, item: &Item, error: &Error, reporter: &dyn Reporter) 
     };
     let model = item.model.to_str().filter(|model| is_model(model))?;
     let session = Session::new(&options.servers, reporter);
-    let client = session.hub(&options.cwd).ok()?;
-    let is_gated = client.model(model, None).ok()?.is_gated();
-    let url = client.clone_url(model).ok().filter(|_| is_gated)?;
+    let hub = session.hub(&options.cwd).ok()?;
+    let is_gated = hub.model(model, None).ok()?.is_gated();
+    let url = hub.clone_url(model).ok().filter(|_| is_gated)?;
     Some(Error::Remote(remote::Error::Gated { url, said: None }))
 }
 

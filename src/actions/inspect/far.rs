@@ -8,7 +8,7 @@ use super::super::{Error, Reporter};
 use super::{Inspection, Options, read};
 use crate::checkpoint::Headers;
 use crate::remote::hub::is_model;
-use crate::remote::{self, Client, Ranged, Url};
+use crate::remote::{self, Hub, Ranged, Url};
 
 /// The revision of a model that is named none.
 const MAIN: &str = "main";
@@ -50,30 +50,30 @@ impl Far {
     /// Reads its headers by ranges.
     pub(super) fn inspect(&self, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
         let session = Session::new(&options.servers, reporter);
-        let client = session.hub(&options.cwd)?;
-        let bytes = Ranged::open(&client, &self.url(&client)?)?.ok_or(Error::NoRanges)?;
-        read(&bytes, Headers::Foresee, options, || self.class(&client))
+        let hub = session.hub(&options.cwd)?;
+        let bytes = Ranged::open(hub.auth(), &self.url(&hub)?)?.ok_or(Error::NoRanges)?;
+        read(&bytes, Headers::Foresee, options, || self.class(&hub))
     }
 
-    fn url(&self, client: &Client<'_>) -> Result<Url, Error> {
+    fn url(&self, hub: &Hub<'_>) -> Result<Url, Error> {
         match self {
             Self::Url(text) => Url::parse(text).map_err(|source| {
                 let what = "the target".to_owned();
                 remote::Error::NotAllowed { what, source }.into()
             }),
-            Self::Hub { model, revision, path } => Ok(client.resolve_url(model, revision, path)?),
+            Self::Hub { model, revision, path } => Ok(hub.resolve_url(model, revision, path)?),
         }
     }
 
     /// The model's class, by the `config.json` beside the file.
-    fn class(&self, client: &Client<'_>) -> Option<String> {
+    fn class(&self, hub: &Hub<'_>) -> Option<String> {
         let Self::Hub { model, revision, path } = self else { return None };
         let config = match path.rsplit_once('/') {
             Some((dir, _)) => format!("{dir}/config.json"),
             None => "config.json".to_owned(),
         };
-        let url = client.resolve_url(model, revision, &config).ok()?;
-        class(&Ranged::open(client, &url).ok()??)
+        let url = hub.resolve_url(model, revision, &config).ok()?;
+        class(&Ranged::open(hub.auth(), &url).ok()??)
     }
 }
 

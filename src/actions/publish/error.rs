@@ -15,7 +15,7 @@ pub enum Unpublished {
     #[error("the token from {place} may read, and not write")]
     ReadOnlyToken {
         /// Where it came from.
-        place: remote::token::Place,
+        place: remote::token::TokenSource,
     },
     /// The remote's branch has another checkpoint than the one that was converted here.
     #[error("the remote has another one than {path} was converted from")]

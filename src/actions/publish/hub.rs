@@ -12,7 +12,7 @@ use super::{Error, How, Plan, Published, Publisher, content, object_id, text};
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
-use crate::remote::{self, Client};
+use crate::remote::{self, Hub};
 use crate::repo::ObjectId;
 use crate::safetensors::shard::Index;
 
@@ -23,20 +23,20 @@ const MAX_INDEX: u64 = 256 << 20;
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// Who asks, if they may: a token that writes, and a model whose files it may read.
-pub(super) fn account(client: &Client<'_>, model: &str) -> Result<Account, Error> {
-    let token = client.token()?.ok_or(Error::Unpublished(Unpublished::NoToken))?;
-    let account = client.account()?;
+pub(super) fn account(hub: &Hub<'_>, model: &str) -> Result<Account, Error> {
+    let token = hub.auth().token()?.ok_or(Error::Unpublished(Unpublished::NoToken))?;
+    let account = hub.account()?;
     if account.only_reads {
         return Err(Error::Unpublished(Unpublished::ReadOnlyToken { place: token.place.clone() }));
     }
-    client.check_access(model)?;
+    hub.check_access(model)?;
     Ok(account)
 }
 
 /// The pull requests of a model, for one who may make them.
 pub(super) struct Requests<'a> {
     pub(super) publisher: &'a Publisher<'a>,
-    pub(super) client: &'a Client<'a>,
+    pub(super) hub: &'a Hub<'a>,
     pub(super) model: String,
     pub(super) account: Account,
 }
@@ -57,7 +57,7 @@ impl Own {
 impl Requests<'_> {
     pub(super) fn publish(&self, mut plan: Plan) -> Result<Published, Error> {
         let journal = Journal::open(self.publisher.repo.common_dir())?;
-        let known = self.client.pull_requests(&self.model)?;
+        let known = self.hub.pull_requests(&self.model)?;
         let own = self.own(&known)?;
         let (marker, mine) = self.mine(&plan, &own)?;
         let message = self.publisher.options.message.as_deref();
@@ -105,7 +105,7 @@ impl Requests<'_> {
         });
         let mut own = Vec::new();
         for known in of_us {
-            let found = self.client.discussion(&self.model, known.number)?;
+            let found = self.hub.discussion(&self.model, known.number)?;
             own.push(Own { number: known.number, status: found.status, description: found.description });
         }
         Ok(own)
@@ -192,7 +192,7 @@ impl Requests<'_> {
     /// Makes a pull request. Its journal is on the disk before it is asked for.
     fn create(&self, plan: &Plan, marker: &str, journal: &Journal) -> Result<u64, Error> {
         journal.write(marker, &Begun { place: self.model.clone(), number: None })?;
-        let created = self.client.create_pull_request(&self.model, &plan.title, &plan.description);
+        let created = self.hub.create_pull_request(&self.model, &plan.title, &plan.description);
         match created {
             Ok(number) => Ok(number),
             Err(err) if is_unclear(&err) => match self.look_again(marker)? {
@@ -212,8 +212,8 @@ impl Requests<'_> {
     /// Looks for a pull request that may have been made a moment ago.
     fn look_again(&self, marker: &str) -> Result<Option<u64>, Error> {
         for pause in LOOKS {
-            self.client.wait(pause)?;
-            let own = self.own(&self.client.pull_requests(&self.model)?)?;
+            self.hub.wait(pause)?;
+            let own = self.own(&self.hub.pull_requests(&self.model)?)?;
             if let Some(own) = own.iter().find(|own| own.description.contains(marker)) {
                 return Ok(Some(own.number));
             }
@@ -232,7 +232,7 @@ impl Requests<'_> {
         let mut what = HalfWay::Empty;
         let done = self.steps(plan, objects, number, is_open, &mut what);
         if done.is_err() {
-            let url = self.client.pull_request_url(&self.model, number)?.to_string();
+            let url = self.hub.pull_request_url(&self.model, number)?.to_string();
             self.publisher.session.reporter.finished();
             self.publisher.session.reporter.note(&Note::Remote(RemoteNote::HalfWay { number, url, what }));
         }
@@ -269,7 +269,7 @@ impl Requests<'_> {
         };
         *what = HalfWay::Pushed;
         if !is_open {
-            self.client.open_pull_request(&self.model, number)?;
+            self.hub.open_pull_request(&self.model, number)?;
         }
         Ok(commit)
     }
@@ -284,7 +284,7 @@ impl Requests<'_> {
     ) -> Result<Published, Error> {
         Ok(Published {
             number: Some(number),
-            url: Some(self.client.pull_request_url(&self.model, number)?.to_string()),
+            url: Some(self.hub.pull_request_url(&self.model, number)?.to_string()),
             reference: Some(reference(number)),
             commit: Some(commit.to_string()),
             author,

@@ -31,7 +31,6 @@ use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::{self, Git, Network, Ref, Remote, fetch, push};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
-use crate::remote::Config;
 use crate::remote::hub::model_of;
 use crate::repo::{ObjectId, Repo};
 
@@ -181,17 +180,17 @@ struct Base {
 
 impl Publisher<'_> {
     fn run(&self) -> Result<Published, Error> {
-        let client = self.session.client(Config::new(self.repo.settings()), self.repo.work_dir())?;
-        let model = model_of(client.hub(), &self.remote.url).filter(|_| self.options.branch.is_none());
+        let hub = self.session.hub_in(self.repo)?;
+        let model = model_of(hub.url(), &self.remote.url).filter(|_| self.options.branch.is_none());
         let Some(model) = model else {
             let name = self.options.branch.clone().unwrap_or_else(|| BRANCH.to_owned());
             let plan = self.plan(Target::Branch { name: name.clone() })?;
             return self.branch(plan, &format!("refs/heads/{name}"));
         };
-        let account = if self.options.dry_run { None } else { Some(hub::account(&client, &model)?) };
+        let account = if self.options.dry_run { None } else { Some(hub::account(&hub, &model)?) };
         let plan = self.plan(Target::PullRequest { model: model.clone() })?;
         let Some(account) = account.filter(|_| !plan.files.is_empty()) else { return Ok(planned(plan)) };
-        hub::Requests { publisher: self, client: &client, model, account }.publish(plan)
+        hub::Requests { publisher: self, hub: &hub, model, account }.publish(plan)
     }
 
     /// What is published on the remote's default branch.

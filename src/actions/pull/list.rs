@@ -6,7 +6,6 @@ use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::PullRequest;
 use super::requests::{Known, Requests};
 use super::{Options, with_requests};
-use crate::remote::Config;
 use crate::remote::discussions::PullRequestStatus;
 use crate::remote::hub::model_of;
 
@@ -60,9 +59,9 @@ pub(super) fn narrow(found: &mut Vec<Known>, requests: &Requests<'_>) -> Result<
 /// The numbers of those that are not merged, if the remote is a model of the Hub, which says it cheaply.
 fn unmerged(requests: &Requests<'_>) -> Result<Option<BTreeSet<u64>>, Error> {
     let Requests { session, repo, remote, .. } = requests;
-    let client = session.client(Config::new(repo.settings()), repo.work_dir())?;
-    let Some(model) = model_of(client.hub(), &remote.url) else { return Ok(None) };
-    let known = client.pull_requests(&model)?;
+    let hub = session.hub_in(repo)?;
+    let Some(model) = model_of(hub.url(), &remote.url) else { return Ok(None) };
+    let known = hub.pull_requests(&model)?;
     let wanted = known.into_iter().filter(|known| known.status != PullRequestStatus::Merged);
     Ok(Some(wanted.map(|known| known.number).collect()))
 }

@@ -85,7 +85,7 @@ pub(super) fn remote(trouble: Trouble) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::{Client, Settings, Url};
+    use crate::remote::{Auth, Hub, Settings, Url, Wire};
 
     #[test]
     fn what_a_person_can_do_about_a_server() {
@@ -94,7 +94,8 @@ mod tests {
         let bare = Error::Unauthorized { url: url(), rejected: None, said: None };
         assert!(hint(&bare).contains("set HF_TOKEN"));
         assert!(hint(&Error::Gated { url: url(), said: None }).contains("accept its conditions"));
-        let offline = Client::new(Settings { offline: true, ..Settings::default() }, None).unwrap();
+        let wire = Wire::new(Settings { offline: true, ..Settings::default() });
+        let offline = Hub::new(Auth::new(wire, None).unwrap());
         assert!(hint(&offline.model("a/b", None).unwrap_err()).contains("--offline"));
     }
 }

@@ -152,32 +152,32 @@ fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool,
     let mut got = false;
     let lfsconfig: Vec<_> = lfsconfig.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let mut shown = format!("{settings:?}");
-    let result = world.ask(settings, &lfsconfig, |client, endpoint| {
-        shown = format!("{shown} {endpoint:?} {endpoint} {:?} {:?}", endpoint.moved(), client.hub());
-        let object = Object::new(client, endpoint, world.pointer, Some("refs/heads/main"));
+    let result = world.ask(settings, &lfsconfig, |server, hub| {
+        let endpoint = server.endpoint();
+        shown = format!("{shown} {endpoint:?} {endpoint} {:?} {:?}", endpoint.moved(), hub.url());
+        let object = Object::new(server, world.pointer);
         match stream(&object) {
             Ok(bytes) => got = bytes == world.content,
             Err(err) => errors.push(err),
         }
         errors.extend(object.ranged().err());
-        errors.extend(client.model(ID, None).err());
-        errors.extend(client.pull_requests(ID).err());
+        errors.extend(hub.model(ID, None).err());
+        errors.extend(hub.pull_requests(ID).err());
         let (file, pointer) = sent(world);
-        let reference = Some("refs/pr/1");
-        match client.plan_upload(endpoint, &[pointer], reference).map(|mut plans| plans.pop().unwrap()) {
+        match server.plan_upload(&[pointer]).map(|mut plans| plans.pop().unwrap()) {
             Ok(Ok(plan)) => {
-                errors.extend(client.upload(endpoint, pointer, plan, reference, &file, &|_| {}).err());
+                errors.extend(server.upload(pointer, plan, &file, &|_| {}).err());
             }
             Ok(Err(err)) | Err(err) => errors.push(err),
         }
-        errors.extend(client.account().err());
-        errors.extend(client.check_access(ID).err());
-        errors.extend(client.discussion(ID, 1).err());
+        errors.extend(hub.account().err());
+        errors.extend(hub.check_access(ID).err());
+        errors.extend(hub.discussion(ID, 1).err());
         // Too short a title, so that none is made.
-        errors.extend(client.create_pull_request(ID, "x", "").err());
-        errors.extend(client.open_pull_request(ID, 1).err());
-        let url = client.resolve_url(ID, "main", "pytorch_model.bin").unwrap();
-        errors.extend(Ranged::open(client, &url).err());
+        errors.extend(hub.create_pull_request(ID, "x", "").err());
+        errors.extend(hub.open_pull_request(ID, 1).err());
+        let url = hub.resolve_url(ID, "main", "pytorch_model.bin").unwrap();
+        errors.extend(Ranged::open(hub.auth(), &url).err());
     });
     errors.extend(result.err());
     (got, errors, shown)

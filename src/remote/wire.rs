@@ -1,22 +1,20 @@
-//! [`Client`]: whom a session of ours asks, with what, and who is told.
+//! [`Wire`]: one request and its answer, who is told of it, and when it ends.
 //!
-//! Invariants: nothing is asked offline; whatever a request carried that is secret is known here, and [`Client::redacted`]
+//! Invariants: nothing is asked offline; whatever a request carried that is secret is known here, and [`Wire::redacted`]
 //! takes it out of what a server says; once the person asked to stop, every connection is closed and every later
-//! request is [`Error::Interrupted`]. One request is `exchange`, its redirects `redirect`, its login `login`.
+//! request is [`Error::Interrupted`]. It knows no redirect and no login.
 
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::agents::{Agents, READ, Route, failure, run};
 use super::error::{Error, Result};
-use super::exchange::Agents;
-use super::login::Accepted;
+use super::known::lock;
+use super::message::{Body, Request, Response};
 use super::secret::Secret;
-use super::settings::{HUB, Settings};
-use super::ssh::Granted;
-use super::token::Token;
+use super::settings::Settings;
 use super::url::Url;
-use crate::git::Git;
 
 /// How often it is looked whether the person asked to stop.
 const WATCH: Duration = Duration::from_millis(50);
@@ -35,44 +33,28 @@ pub struct Event<'e> {
 /// Is told each request after it was made.
 pub type Observer<'a> = &'a (dyn Fn(&Event<'_>) + Sync);
 
-/// Did the person ask to stop?
+/// Says whether the person asked to stop.
 pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// What asks servers.
-pub struct Client<'a> {
+pub struct Wire<'a> {
     pub(super) settings: Settings,
-    pub(super) git: Option<Git<'a>>,
-    pub(super) agents: Agents,
-    pub(super) accepted: Accepted,
-    pub(super) granted: Granted,
+    agents: Agents,
     observer: Option<Observer<'a>>,
     interrupt: Option<Interrupt<'a>>,
-    hub: Url,
-    token: OnceLock<Option<Token>>,
     secrets: Mutex<Vec<Secret>>,
 }
 
-impl<'a> Client<'a> {
-    /// A client that asks git for logins, if there is one.
-    ///
-    /// # Errors
-    /// [`Error::NotAllowed`] if `HF_ENDPOINT` is no address.
-    pub fn new(settings: Settings, git: Option<Git<'a>>) -> Result<Self> {
-        let hub = settings.hub.as_deref().unwrap_or(HUB).trim_end_matches('/');
-        let hub = Url::parse(hub)
-            .map_err(|source| Error::NotAllowed { what: "the value of HF_ENDPOINT".to_owned(), source })?;
-        Ok(Self {
+impl<'a> Wire<'a> {
+    /// Asks as the settings say.
+    pub fn new(settings: Settings) -> Self {
+        Self {
             settings,
-            git,
             agents: Agents::default(),
-            accepted: Accepted::default(),
-            granted: Granted::default(),
             observer: None,
             interrupt: None,
-            hub: hub.without_login(),
-            token: OnceLock::new(),
             secrets: Mutex::default(),
-        })
+        }
     }
 
     /// Tells `observer` every request.
@@ -87,33 +69,40 @@ impl<'a> Client<'a> {
         Self { interrupt: Some(interrupt), ..self }
     }
 
-    /// The Hub: `HF_ENDPOINT`, or the public one.
-    pub fn hub(&self) -> &Url {
-        &self.hub
-    }
-
-    /// The Hub's token, wherever it is.
+    /// Asks once.
     ///
     /// # Errors
-    /// [`Error::Token`]
-    pub fn token(&self) -> Result<Option<&Token>> {
-        if let Some(token) = self.token.get() {
-            return Ok(token.as_ref());
+    /// [`Error::Offline`], [`Error::Interrupted`], or what keeps an answer away; any status is an answer.
+    pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Response> {
+        let url = request.url;
+        if self.settings.offline {
+            return Err(Error::Offline { origin: url.origin().clone() });
         }
-        let token = self.settings.tokens.token()?;
-        if let Some(token) = &token {
-            self.remember(&token.secret);
+        if self.is_interrupted() {
+            return Err(Error::Interrupted);
         }
-        Ok(self.token.get_or_init(|| token).as_ref())
-    }
-
-    pub(super) fn tell(&self, event: &Event<'_>) {
+        let route = Route::of(&self.settings, url);
+        if let Some(password) = route.password() {
+            self.remember(&password);
+        }
+        let result = run(&self.agents.get(&self.settings, url, &route)?, request)?;
+        let status = result.as_ref().ok().map(|response| response.status().as_u16());
         if let Some(observer) = self.observer {
-            observer(event);
+            observer(&Event { method: request.body.method(), url, status });
+        }
+        if let (Err(_), Body::Put(part)) = (&result, request.body)
+            && let Some(source) = lock(&part.failure).take()
+        {
+            return Err(Error::Io { action: READ, source });
+        }
+        match result {
+            Ok(answer) => Ok(Response::new(url.clone(), answer)),
+            Err(_) if self.is_interrupted() => Err(Error::Interrupted),
+            Err(err) => Err(failure(url, err, route.is_proxied(), &|text| self.redacted(text))),
         }
     }
 
-    /// Did the person ask to stop?
+    /// Returns `true` if the person asked to stop.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupt.is_some_and(|interrupt| interrupt())
     }
@@ -215,11 +204,6 @@ impl Drop for Tell<'_> {
     }
 }
 
-/// What is behind a lock, also where another thread panicked: nothing here is left half-changed.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -230,30 +214,19 @@ mod tests {
     fn a_pause_ends_when_the_person_asks_to_stop() {
         let stop = AtomicBool::new(false);
         let asked = || stop.load(Ordering::Relaxed);
-        let client = Client::new(Settings::default(), None).unwrap().interruptible(&asked);
-        client.pause(Duration::from_millis(1), &|| false).unwrap();
-        client.pause(Duration::from_secs(600), &|| true).unwrap();
+        let wire = Wire::new(Settings::default()).interruptible(&asked);
+        wire.pause(Duration::from_millis(1), &|| false).unwrap();
+        wire.pause(Duration::from_secs(600), &|| true).unwrap();
         stop.store(true, Ordering::Relaxed);
-        assert!(matches!(client.pause(Duration::from_secs(600), &|| false), Err(Error::Interrupted)));
+        assert!(matches!(wire.pause(Duration::from_secs(600), &|| false), Err(Error::Interrupted)));
     }
 
     #[test]
     fn what_a_server_repeats_is_taken_out() {
-        let client = Client::new(Settings::default(), None).unwrap();
-        client.remember(&Secret::new("hf_abc"));
-        client.remember(&Secret::new("hf_abcdef"));
-        client.remember(&Secret::new("ab"));
-        assert_eq!(client.redacted("token hf_abcdef, hf_abc, ab"), "token [redacted], [redacted], ab");
-    }
-
-    #[test]
-    fn the_hub_is_an_address() {
-        let hub = |text: &str| {
-            let settings = Settings { hub: Some(text.to_owned()), ..Settings::default() };
-            Client::new(settings, None).map(|client| client.hub().to_string())
-        };
-        assert_eq!(hub("https://mirror.example/hub/").unwrap(), "https://mirror.example/hub");
-        assert_eq!(hub("https://u:p@mirror.example").unwrap(), "https://mirror.example/");
-        assert!(matches!(hub("mirror.example"), Err(Error::NotAllowed { .. })));
+        let wire = Wire::new(Settings::default());
+        wire.remember(&Secret::new("hf_abc"));
+        wire.remember(&Secret::new("hf_abcdef"));
+        wire.remember(&Secret::new("ab"));
+        assert_eq!(wire.redacted("token hf_abcdef, hf_abc, ab"), "token [redacted], [redacted], ab");
     }
 }

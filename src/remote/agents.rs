@@ -1,0 +1,215 @@
+//! [`Agents`]: the connections to servers, by the route that leads there, and one request over them.
+//!
+//! Invariants: the HTTP library follows no redirect, reads no environment, keeps no cookie and asks for no compression. Who
+//! may be asked, and with which login, is decided above.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::{self, header};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy, SendBody, config::Config};
+
+use super::cause::Transport;
+use super::error::{Error, Result};
+use super::known::Known;
+use super::message::{Body, Request};
+use super::origin::Scheme;
+use super::secret::Secret;
+use super::settings::Settings;
+use super::url::Url;
+
+/// What the library may buffer of one connection.
+const BUFFER: usize = 128 << 10;
+
+/// A body longer than this is sent only once the server had a chance to refuse it, as curl has it.
+const ASKED_FIRST: u64 = 1 << 20;
+
+/// What is done with a file that is sent.
+pub(super) const READ: &str = "read the object that is sent";
+
+/// How one origin is reached: requests of one route share connections.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    proxy: Option<Secret>,
+    ca_bundle: Option<PathBuf>,
+    verifies: bool,
+}
+
+impl Route {
+    /// The way to the server of an address.
+    pub(super) fn of(settings: &Settings, url: &Url) -> Self {
+        Self {
+            proxy: settings.proxy(url),
+            ca_bundle: settings.ca_bundle(url),
+            verifies: settings.verifies(url),
+        }
+    }
+
+    pub(super) fn is_proxied(&self) -> bool {
+        self.proxy.is_some()
+    }
+
+    /// The password that the proxy is sent.
+    pub(super) fn password(&self) -> Option<Secret> {
+        let (login, _) = self.proxy.as_ref()?.expose().rsplit_once('@')?;
+        let login = login.rsplit_once("://").map_or(login, |(_, login)| login);
+        Some(Secret::new(login.split_once(':').map_or(login, |(_, password)| password)))
+    }
+
+    fn proxy(&self, url: &Url) -> Result<Option<Proxy>> {
+        let proxy = self.proxy.as_ref().map(|proxy| Proxy::new(proxy.expose())).transpose();
+        proxy.map_err(|_| Error::ProxyAddress { origin: url.origin().clone() })
+    }
+}
+
+/// The connections.
+#[derive(Default)]
+pub(super) struct Agents(Known<Route, Agent>);
+
+impl Agents {
+    /// Closes all connections, and lets no new one be made on their routes.
+    pub(super) fn shut_down(&self) {
+        self.0.each(|agent| agent.clone().shutdown());
+    }
+
+    /// Those of a route.
+    ///
+    /// # Errors
+    /// [`Error::ProxyAddress`], [`Error::CaInfo`]
+    pub(super) fn get(&self, settings: &Settings, url: &Url, route: &Route) -> Result<Agent> {
+        self.0.get_or_learn(route.clone(), || {
+            let patience = settings.patience();
+            let config = Config::builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .user_agent(settings.user_agent.as_str())
+                .accept_encoding("identity")
+                .proxy(route.proxy(url)?)
+                .tls_config(tls(route)?)
+                .timeout_resolve(Some(patience.connect))
+                .timeout_connect(Some(patience.connect))
+                .timeout_per_read(Some(patience.timeout))
+                .timeout_per_write(Some(patience.timeout))
+                .max_idle_age(Duration::from_secs(60))
+                .max_idle_connections_per_host(8)
+                .input_buffer_size(BUFFER)
+                .build();
+            Ok(Agent::from(config))
+        })
+    }
+}
+
+/// Sends the request and waits for the head of the answer.
+pub(super) fn run(
+    agent: &Agent,
+    request: &Request<'_>,
+) -> Result<std::result::Result<http::Response<ureq::Body>, ureq::Error>> {
+    let mut message = http::Request::builder().method(request.body.method()).uri(request.url.target());
+    for (name, value) in &request.headers {
+        message = message.header(name, value);
+    }
+    Ok(match request.body {
+        Body::None => message.body(()).map_err(ureq::Error::from).and_then(|message| agent.run(message)),
+        Body::Post(bytes) => {
+            message.body(bytes).map_err(ureq::Error::from).and_then(|message| agent.run(message))
+        }
+        Body::Put(part) => {
+            let mut reader = part.open().map_err(|source| Error::Io { action: READ, source })?;
+            message = message.header(header::CONTENT_LENGTH, part.len);
+            if part.len > ASKED_FIRST {
+                message = message.header(header::EXPECT, "100-continue");
+            }
+            let message = message.body(SendBody::from_reader(&mut reader)).map_err(ureq::Error::from);
+            message.and_then(|message| agent.run(message))
+        }
+    })
+}
+
+/// The variant for what the library reports; `redacted` takes our secrets out of its words.
+pub(super) fn failure(
+    url: &Url,
+    err: ureq::Error,
+    is_proxied: bool,
+    redacted: &dyn Fn(&str) -> String,
+) -> Error {
+    let origin = url.origin().clone();
+    let said = |text: String| Transport(redacted(&text));
+    match err {
+        ureq::Error::Timeout(_) => Error::TimedOut { origin },
+        ureq::Error::HostNotFound if is_proxied => {
+            Error::Proxy { origin, source: Transport("its host is not found".to_owned()) }
+        }
+        ureq::Error::Io(err) if is_no_host(&err) && is_proxied => {
+            Error::Proxy { origin, source: Transport("its host is not found".to_owned()) }
+        }
+        ureq::Error::Io(err) if is_no_host(&err) => Error::Resolve { host: origin.host().to_owned() },
+        ureq::Error::HostNotFound => Error::Resolve { host: origin.host().to_owned() },
+        ureq::Error::ConnectProxyFailed(reason) => Error::Proxy { origin, source: said(reason) },
+        ureq::Error::InvalidProxyUrl => Error::ProxyAddress { origin },
+        ureq::Error::Tls(reason) => Error::Tls { origin, source: said(reason.to_owned()) },
+        ureq::Error::Rustls(err) => Error::Tls { origin, source: said(err.to_string()) },
+        ureq::Error::Io(err) if is_no_connection(&err) && is_proxied => {
+            Error::Proxy { origin, source: said(err.to_string()) }
+        }
+        ureq::Error::Io(source) if is_no_connection(&source) => Error::Connect { origin, source },
+        ureq::Error::Io(err) if err.kind() == io::ErrorKind::TimedOut => Error::TimedOut { origin },
+        ureq::Error::Io(err)
+            if err.kind() == io::ErrorKind::InvalidData && origin.scheme() == Scheme::Https =>
+        {
+            Error::Tls { origin, source: said(err.to_string()) }
+        }
+        ureq::Error::Io(err) => Error::Cut { origin, source: said(err.to_string()) },
+        err => Error::BadHttp { url: url.clone(), source: said(err.to_string()) },
+    }
+}
+
+/// The standard library has no kind for a name that nobody knows: on Unix this text, on Windows these numbers.
+fn is_no_host(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(11001..=11004)) && cfg!(windows)
+        || err.to_string().starts_with("failed to lookup address")
+}
+
+fn is_no_connection(err: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable,
+        PermissionDenied,
+    };
+    matches!(
+        err.kind(),
+        AddrNotAvailable
+            | ConnectionRefused
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+    )
+}
+
+fn tls(route: &Route) -> Result<TlsConfig> {
+    let roots = match &route.ca_bundle {
+        Some(path) => certificates(path)?,
+        None => RootCerts::PlatformVerifier,
+    };
+    Ok(TlsConfig::builder().root_certs(roots).disable_verification(!route.verifies).build())
+}
+
+fn certificates(path: &Path) -> Result<RootCerts> {
+    let error = |source| Error::CaInfo { path: path.to_owned(), source };
+    let pem = std::fs::read(path).map_err(error)?;
+    let mut found: Vec<Certificate<'static>> = Vec::new();
+    for item in ureq::tls::parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) =
+            item.map_err(|err| error(io::Error::other(err.to_string())))?
+        {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        return Err(error(io::ErrorKind::InvalidData.into()));
+    }
+    Ok(RootCerts::Specific(Arc::new(found)))
+}

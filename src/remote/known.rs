@@ -1,0 +1,117 @@
+//! [`Known`]: what was learned of something, for as long as it is of use; and [`lock`], for what threads share.
+//!
+//! Invariant: what several want to learn at once is learned once: the others wait. It does not know what a value is for.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What holds no longer than this is asked for again.
+const EARLY: Duration = Duration::from_secs(5);
+
+/// Values by key, behind a lock. There are few: each is looked for from the first on.
+pub(super) struct Known<K, V>(Mutex<Vec<(K, V)>>);
+
+impl<K, V> Default for Known<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: PartialEq, V: Clone> Known<K, V> {
+    pub(super) fn get(&self, key: &K) -> Option<V> {
+        lock(&self.0).iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+    }
+
+    /// The value of a key, which `learn` finds if it is not known. Nobody else learns meanwhile.
+    ///
+    /// # Errors
+    /// What `learn` returns.
+    pub(super) fn get_or_learn<E>(&self, key: K, learn: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        let mut known = lock(&self.0);
+        if let Some((_, value)) = known.iter().find(|(known, _)| *known == key) {
+            return Ok(value.clone());
+        }
+        let value = learn()?;
+        known.push((key, value.clone()));
+        Ok(value)
+    }
+
+    /// Remembers the value of a key that has none.
+    pub(super) fn add(&self, key: K, value: V) {
+        let mut known = lock(&self.0);
+        if !known.iter().any(|(known, _)| *known == key) {
+            known.push((key, value));
+        }
+    }
+
+    /// Forgets what does not pass.
+    pub(super) fn retain(&self, passes: impl Fn(&K, &V) -> bool) {
+        lock(&self.0).retain(|(key, value)| passes(key, value));
+    }
+
+    /// Hands every value to `each`.
+    pub(super) fn each(&self, each: impl Fn(&V)) {
+        lock(&self.0).iter().for_each(|(_, value)| each(value));
+    }
+}
+
+/// What is behind a lock, also where another thread panicked: nothing here is left half-changed.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Until when something holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expiry(Option<Instant>);
+
+impl Expiry {
+    /// `expires_in`, counted from the request, else `expires_at`; without either, it holds.
+    pub(super) fn new(asked: Instant, seconds: Option<i64>, at: Option<&str>) -> Self {
+        let from_now = |at: &str| {
+            let at: jiff::Timestamp = at.parse().ok()?;
+            Some(SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default())
+        };
+        let lifetime = match seconds {
+            Some(seconds) if seconds != 0 => Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))),
+            _ => at.filter(|at| !at.starts_with("0001-")).and_then(from_now),
+        };
+        Self(lifetime.and_then(|lifetime| asked.checked_add(lifetime)))
+    }
+
+    /// Returns `true` if it is over, or about to be.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= EARLY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_action() {
+        let now = Instant::now();
+        let in_an_hour = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+        assert!(!Expiry::new(now, None, None).is_over());
+        assert!(!Expiry::new(now, Some(0), Some("0001-01-01T00:00:00Z")).is_over());
+        assert!(!Expiry::new(now, None, Some(&in_an_hour)).is_over());
+        assert!(Expiry::new(now, None, Some("2016-11-10T15:29:07+00:00")).is_over());
+        assert!(Expiry::new(now, Some(4), Some(&in_an_hour)).is_over());
+        assert!(!Expiry::new(now, Some(i64::MAX), None).is_over());
+        assert!(!Expiry::new(now, None, Some("tomorrow")).is_over());
+    }
+
+    #[test]
+    fn what_is_known_is_not_learned_again() {
+        let known = Known::default();
+        let learn = |value| known.get_or_learn("a", || value);
+        assert_eq!(learn(Err("no")), Err("no"));
+        assert_eq!((learn(Ok(1)), learn(Ok(2))), (Ok(1), Ok(1)));
+        known.add("a", 3);
+        known.add("b", 4);
+        assert_eq!((known.get(&"a"), known.get(&"b")), (Some(1), Some(4)));
+        known.retain(|_, value| *value > 1);
+        assert_eq!((known.get(&"a"), learn(Ok(5))), (None, Ok(5)));
+    }
+}

@@ -1,0 +1,287 @@
+//! What is sent to a server, and what came: [`Request`] with its [`Body`], [`Response`].
+//!
+//! Invariants: a body is asked for in plain bytes, so that an offset in it is an offset in the file; every header value is
+//! marked as sensitive; a part of a file is sent as many bytes as it was announced, or the request fails, and each attempt
+//! opens and reads it anew, so that it can be sent again after a redirect, a login or a cut. Nothing is held but one buffer.
+//! It sends nothing itself.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::Path;
+use std::sync::Mutex;
+
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, header};
+
+use super::cause::{BadAnswer, Transport};
+use super::error::{Error, Result};
+use super::known::lock;
+use super::origin::Origin;
+use super::secret::Secret;
+use super::url::Url;
+
+/// How much of an answer that is read whole is taken, unless said otherwise.
+pub(super) const MAX_TEXT: u64 = 16 << 20;
+
+/// Headers that belong to the connection or to us, whatever a server asks us to send.
+const OWN_HEADERS: [HeaderName; 12] = [
+    header::ACCEPT_ENCODING,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::IF_RANGE,
+    header::PROXY_AUTHORIZATION,
+    header::RANGE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// What is sent with a request.
+#[derive(Clone, Copy)]
+pub(super) enum Body<'r> {
+    /// Nothing: a `GET`.
+    None,
+    /// A `POST` of these bytes.
+    Post(&'r [u8]),
+    /// A `PUT` of a part of a file.
+    Put(&'r Part<'r>),
+}
+
+impl Body<'_> {
+    /// The method that goes with it.
+    pub(super) fn method(&self) -> &'static str {
+        match self {
+            Self::None => "GET",
+            Self::Post(_) => "POST",
+            Self::Put(_) => "PUT",
+        }
+    }
+}
+
+/// A part of a file that is sent.
+pub(super) struct Part<'r> {
+    pub(super) path: &'r Path,
+    pub(super) from: u64,
+    pub(super) len: u64,
+    /// Is told how much of the part was handed over in this attempt.
+    pub(super) tell: &'r (dyn Fn(u64) + Sync),
+    /// Ends it.
+    pub(super) stop: &'r (dyn Fn() -> bool + Sync),
+    /// Why the file could not be read in the last attempt.
+    pub(super) failure: Mutex<Option<io::Error>>,
+}
+
+impl Part<'_> {
+    /// Its bytes, from the first.
+    pub(super) fn open(&self) -> io::Result<PartReader<'_>> {
+        lock(&self.failure).take();
+        let mut file = File::open(self.path)?;
+        file.seek(SeekFrom::Start(self.from))?;
+        Ok(PartReader { part: self, file, sent: 0 })
+    }
+}
+
+/// Reads a part for one attempt.
+pub(super) struct PartReader<'r> {
+    part: &'r Part<'r>,
+    file: File,
+    sent: u64,
+}
+
+impl PartReader<'_> {
+    fn fill(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.part.len.saturating_sub(self.sent);
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        let read = self.file.read(buf.get_mut(..want).unwrap_or_default())?;
+        if read == 0 && want > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.sent = self.sent.saturating_add(u64::try_from(read).unwrap_or(0));
+        Ok(read)
+    }
+}
+
+impl Read for PartReader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if (self.part.stop)() {
+            return Err(io::Error::other("interrupted"));
+        }
+        let read = self.fill(buf).map_err(|err| {
+            let kind = err.kind();
+            *lock(&self.part.failure) = Some(err);
+            io::Error::from(kind)
+        })?;
+        (self.part.tell)(self.sent);
+        Ok(read)
+    }
+}
+
+/// What is sent to one server.
+pub(super) struct Request<'r> {
+    pub(super) url: &'r Url,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) body: Body<'r>,
+}
+
+/// An answer whose body was not read yet. Dropped, its connection is closed.
+pub(super) struct Response {
+    pub(super) status: u16,
+    /// What was asked, after all redirects.
+    pub(super) url: Url,
+    headers: HeaderMap,
+    body: ureq::Body,
+}
+
+impl Response {
+    /// The library's answer to a request to `url`.
+    pub(super) fn new(url: Url, answer: http::Response<ureq::Body>) -> Self {
+        let (parts, body) = answer.into_parts();
+        Self { status: parts.status.as_u16(), url, headers: parts.headers, body }
+    }
+
+    /// A header's value, if it is text.
+    pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All values of a header that are text.
+    pub(super) fn headers(&self, name: HeaderName) -> impl Iterator<Item = &str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// Returns `true` if the body is something else than the file's own bytes, against our asking.
+    pub(super) fn is_encoded(&self) -> bool {
+        let encoding = self.header(header::CONTENT_ENCODING).unwrap_or("identity");
+        !encoding.eq_ignore_ascii_case("identity")
+    }
+
+    /// How long the body is said to be.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.body.content_length()
+    }
+
+    /// The body's bytes as they come.
+    pub(super) fn into_reader(self) -> BodyReader {
+        let left = self.length();
+        BodyReader { url: self.url, inner: self.body.into_reader(), left }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// [`Error::BadAnswer`] if it is longer than `limit`, [`Error::Cut`] or [`Error::TimedOut`].
+    pub(super) fn bytes(self, limit: u64, interface: &'static str) -> Result<Vec<u8>> {
+        let url = self.url.clone();
+        let mut bytes = Vec::new();
+        let mut reader = self.into_reader();
+        let read = reader.inner.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|err| body_error(&url, &err))?;
+        if bytes.len() as u64 > limit {
+            return Err(Error::BadAnswer { url, interface, source: BadAnswer::TooLong(limit) });
+        }
+        Ok(bytes)
+    }
+}
+
+/// Reads a body.
+pub(super) struct BodyReader {
+    url: Url,
+    inner: ureq::BodyReader<'static>,
+    /// How many bytes are to come, if that was said.
+    left: Option<u64>,
+}
+
+impl BodyReader {
+    /// Whose bytes they are.
+    pub(super) fn origin(&self) -> &Origin {
+        self.url.origin()
+    }
+
+    /// As [`io::Read::read`]; an end that comes before the length that was promised is an error.
+    ///
+    /// # Errors
+    /// [`Error::Cut`], [`Error::TimedOut`]
+    pub(super) fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let read = self.inner.read(buf).map_err(|err| body_error(&self.url, &err))?;
+        self.left = self.left.map(|left| left.saturating_sub(read as u64));
+        if self.left == Some(0) {
+            // Seeing the end, which asks nobody, lets the connection be used again.
+            let _end = self.inner.read(&mut [0]);
+            self.left = None;
+        }
+        Ok(read)
+    }
+}
+
+/// A name and a value for a request; `None` where a server or a setting gives what no header holds or what is ours.
+pub(super) fn header_line(name: &str, value: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let mut value = HeaderValue::from_str(value.expose()).ok()?;
+    value.set_sensitive(true);
+    (!OWN_HEADERS.contains(&name)).then_some((name, value))
+}
+
+fn body_error(url: &Url, err: &io::Error) -> Error {
+    let origin = url.origin().clone();
+    let is_timeout = err.kind() == io::ErrorKind::TimedOut
+        || err
+            .get_ref()
+            .and_then(|err| err.downcast_ref())
+            .is_some_and(|err| matches!(err, ureq::Error::Timeout(_)));
+    if is_timeout {
+        return Error::TimedOut { origin };
+    }
+    Error::Cut { origin, source: Transport(err.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_read_as_announced_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("object");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let told = Mutex::new(0);
+        let tell = |sent| *lock(&told) = sent;
+        let part = |from, len| Part {
+            path: &path,
+            from,
+            len,
+            tell: &tell,
+            stop: &|| false,
+            failure: Mutex::default(),
+        };
+        for _ in 0..2 {
+            let mut bytes = Vec::new();
+            part(3, 4).open().unwrap().read_to_end(&mut bytes).unwrap();
+            assert_eq!((bytes.as_slice(), *lock(&told)), (&b"3456"[..], 4));
+        }
+        let short = part(8, 4);
+        assert!(short.open().unwrap().read_to_end(&mut Vec::new()).is_err());
+        assert_eq!(lock(&short.failure).as_ref().map(io::Error::kind), Some(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn a_header_that_is_ours_or_none_is_not_taken() {
+        let line = |name: &str, value: &str| header_line(name, &Secret::new(value));
+        let (name, value) = line("authorization", "RemoteAuth x").unwrap();
+        assert!(name == "Authorization" && value.is_sensitive());
+        for (name, value) in [
+            ("Host", "evil"),
+            ("range", "bytes=0-1"),
+            ("Transfer-Encoding", "chunked"),
+            ("Proxy-Authorization", "Basic x"),
+            ("X-A", "b\r\nHost: evil"),
+            ("X A", "b"),
+            ("X-A\r\nHost", "b"),
+            ("", "b"),
+        ] {
+            assert!(line(name, value).is_none(), "{name}: {value}");
+        }
+    }
+}
