@@ -179,7 +179,7 @@ impl Response {
         let mut reader = self.into_reader();
         let read = reader.inner.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|err| body_error(&url, &err))?;
-        if bytes.len() as u64 > limit {
+        if u64::try_from(bytes.len()).is_ok_and(|len| len > limit) {
             return Err(Error::BadAnswer { url, interface, source: BadAnswer::TooLong(limit) });
         }
         Ok(bytes)
@@ -206,7 +206,7 @@ impl BodyReader {
     /// [`Error::Cut`], [`Error::TimedOut`]
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
         let read = self.inner.read(buf).map_err(|err| body_error(&self.url, &err))?;
-        self.left = self.left.map(|left| left.saturating_sub(read as u64));
+        self.left = self.left.map(|left| left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX)));
         if self.left == Some(0) {
             // Seeing the end, which asks nobody, lets the connection be used again.
             let _end = self.inner.read(&mut [0]);

@@ -140,8 +140,8 @@ impl World {
             fetch_head: None,
             work_dir: &self.repo,
         };
-        let auth = || Auth::new(Wire::new(settings.clone()).observed(Some(&tell_event)), Some(git.clone()));
-        let (server, hub) = (auth()?, auth()?);
+        let auth = |settings| Auth::new(Wire::new(settings).observed(Some(&tell_event)), Some(git.clone()));
+        let (server, hub) = (auth(settings.clone())?, auth(settings)?);
         let server = LfsServer::new(server, remotes.endpoint(None)?, Some(reference.to_owned()));
         Ok(work(&server, &remote::Hub::new(hub)))
     }

@@ -27,21 +27,21 @@ pub(super) fn scan(
     cwd: &Path,
     paths: &[OsString],
 ) -> Result<(), Error> {
-    let mut walk = Walk { scan, repo, known: Known::default() };
+    let mut walk = Walk { scan, repo, known: Visited::default() };
     paths.iter().try_for_each(|path| walk.named(&cwd.join(path), Path::new(path)))
 }
 
 struct Walk<'a, 'b> {
     scan: &'a mut Scan<'b>,
     repo: Option<&'a Repo>,
-    known: Known,
+    known: Visited,
 }
 
 /// The files that were scanned, by where they are, and the names that they were told by.
 #[derive(Debug, Default)]
-pub(super) struct Known(HashMap<PathBuf, BString>);
+pub(super) struct Visited(HashMap<PathBuf, BString>);
 
-impl Known {
+impl Visited {
     /// The name that a file was told by before; else it is this one from now on.
     pub(super) fn or_insert(&mut self, file: PathBuf, name: &BStr) -> Option<BString> {
         match self.0.entry(file) {
@@ -55,7 +55,7 @@ impl Known {
 }
 
 /// Where a link leads.
-pub(super) enum Target {
+pub(super) enum Led {
     /// To this file.
     File(PathBuf),
     /// To nothing that is scanned.
@@ -66,16 +66,16 @@ pub(super) enum Target {
 ///
 /// # Errors
 /// What the system reports, but that nothing is there.
-pub(super) fn target(link: &Path) -> io::Result<Target> {
+pub(super) fn target(link: &Path) -> io::Result<Led> {
     let is_absent = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
     };
     match fs::metadata(link) {
-        Ok(metadata) if metadata.is_dir() => Ok(Target::Nowhere(About::Directory)),
-        Ok(metadata) if metadata.is_file() => link.canonicalize().map(Target::File),
-        Ok(_) => Ok(Target::Nowhere(About::NoFile)),
-        Err(error) if is_absent(&error) => Ok(Target::Nowhere(About::Dangling)),
+        Ok(metadata) if metadata.is_dir() => Ok(Led::Nowhere(About::Directory)),
+        Ok(metadata) if metadata.is_file() => link.canonicalize().map(Led::File),
+        Ok(_) => Ok(Led::Nowhere(About::NoFile)),
+        Err(error) if is_absent(&error) => Ok(Led::Nowhere(About::Dangling)),
         Err(error) => Err(error),
     }
 }
@@ -143,8 +143,8 @@ impl Walk<'_, '_> {
         let inside = inside.and_then(|repo| repo.work_dir().canonicalize().ok());
         for (full, name) in later.links {
             match target(&full) {
-                Ok(Target::Nowhere(about)) => self.remark(&full, &name, about),
-                Ok(Target::File(file)) => {
+                Ok(Led::Nowhere(about)) => self.remark(&full, &name, about),
+                Ok(Led::File(file)) => {
                     if inside.as_ref().is_some_and(|inside| !file.starts_with(inside)) {
                         self.remark(&full, &name, About::Outside);
                     }

@@ -14,7 +14,7 @@ use super::super::Error;
 use super::super::arrivals::{self, Arrival, Base, Speaking};
 use super::super::checkouts::{Blob, Checkouts};
 use super::super::content::LocalFile;
-use super::paths::{Known, Target, target};
+use super::paths::{Led, Visited, target};
 use super::{About, Scan, Seen};
 use crate::git::{Git, entering, history};
 use crate::lfs::{Pointer, pointer};
@@ -44,7 +44,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
     /// are not tracked.
     pub(super) fn tracked(&mut self) -> Result<(), Error> {
         let top = self.repo.work_dir().canonicalize().map_err(Error::io("find", self.repo.work_dir()))?;
-        let (mut last, mut links, mut known) = (None, Vec::new(), Known::default());
+        let (mut last, mut links, mut known) = (None, Vec::new(), Visited::default());
         for entry in self.repo.entries()?.into_iter().filter(|entry| entry.mode != Mode::Submodule) {
             if last.as_ref() == Some(&entry.path) {
                 continue;
@@ -76,10 +76,10 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         self.untracked()
     }
 
-    fn link(&mut self, path: BString, full: &Path, top: &Path, known: &mut Known) -> Result<(), Error> {
+    fn link(&mut self, path: BString, full: &Path, top: &Path, known: &mut Visited) -> Result<(), Error> {
         let file = match target(full) {
-            Ok(Target::File(file)) => file,
-            Ok(Target::Nowhere(about)) => {
+            Ok(Led::File(file)) => file,
+            Ok(Led::Nowhere(about)) => {
                 self.scan.remark(path, full, about);
                 return Ok(());
             }
