@@ -11,7 +11,7 @@
 //! `<source>` is the oid of what it is made of: that of the object is not known before its end. An object that is whole may
 //! wait here for others, with its journal; the journal then outlives its name, and is forgotten when nobody needs it.
 //!
-//! Invariants: one process at a time has these files (a [`Claim`] on the first), another one gets files of its own that are
+//! Invariants: one process at a time has these files (a `Claim` on the first), another one gets files of its own that are
 //! gone when dropped; a link in their place is not followed; the journal speaks of bytes that are on the disk. It does not
 //! know what the journal says, and it does not hash. What nobody went on with for [`MAX_AGE`] is removed.
 
