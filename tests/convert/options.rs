@@ -309,7 +309,7 @@ fn training_state_that_is_not_here_is_skipped_with_a_note_too() {
     fs::remove_file(model.object(Oid::of(&bytes))).unwrap();
     let run = model.run(&["--offline"]);
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.stderr.contains("optimizer.bin: skipped, it is training state"), "{run:?}");
+    assert!(run.stderr.contains("optimizer.bin: skipped: training state"), "{run:?}");
 }
 
 #[test]
