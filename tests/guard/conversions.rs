@@ -24,7 +24,7 @@ impl Chance {
     }
 }
 
-/// Repositories that are made by chance; 400 were, with other seeds, when this was written.
+/// Repositories that are made by chance; up to 40 were, with this seed, when this was written.
 const ROUNDS: usize = 16;
 
 const PATTERNS: &[&str] = &[
