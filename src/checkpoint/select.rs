@@ -79,6 +79,8 @@ struct Walk<'a> {
     left_state: bool,
     /// Which dicts are the state of an optimizer, as far as it was asked.
     states: HashMap<Id, bool>,
+    /// Which tensors are one number, as far as it was asked.
+    numbers: HashMap<Id, bool>,
     /// Which states are those of modules, as far as it was asked.
     modules: HashMap<Id, bool>,
     /// How many more values may be visited: sharing can make a few bytes a walk without end.
@@ -125,6 +127,7 @@ impl<'a> Walk<'a> {
             aside: HashSet::new(),
             left_state: false,
             states: HashMap::new(),
+            numbers: HashMap::new(),
             modules: HashMap::new(),
             visits: visits(torch),
             names,
@@ -147,6 +150,11 @@ impl<'a> Walk<'a> {
         let len = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(HOLDER);
         self.names = self.names.checked_sub(len).ok_or(Error::Limit { what: "bytes of names", limit })?;
         Ok(())
+    }
+
+    /// Is the tensor one number, and no parameter by what made it?
+    fn is_number(&mut self, id: Id) -> bool {
+        *self.numbers.entry(id).or_insert_with(|| self.torch.is_number(id, self.limits))
     }
 
     fn describe(&mut self, id: Id) -> Result<String, Error> {

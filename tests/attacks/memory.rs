@@ -20,6 +20,17 @@ fn assert_limit(file: &[u8], limited: &str) {
 }
 
 #[track_caller]
+fn assert_ambiguous(file: &[u8], dicts: usize) {
+    match refused(file) {
+        Error::Ambiguous { candidates, total, .. } => {
+            assert_eq!(total, dicts);
+            assert!(candidates.len() <= 12);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
 fn assert_pickle_limit(file: &[u8], limited: &str) {
     match pickle_refused(file) {
         Bad::Limit { what, .. } => assert_eq!(what, limited),
@@ -169,6 +180,22 @@ fn one_dict_under_many_keys() {
     let inner = [pickle::kept(&pickle::four()), many(40_000), b"q\x000".to_vec()].concat();
     let object =
         [inner, b"(".to_vec(), pickle::text("a"), pickle::four(), many(40_000)[1..].to_vec()].concat();
+    assert_ambiguous(&zip_of(&object), 40_000);
+}
+
+#[test]
+fn one_dict_of_dicts_under_many_keys() {
+    let inner = [pickle::kept(&pickle::four()), many(40_000)].concat();
+    let with_another = [
+        inner,
+        b"(".to_vec(),
+        pickle::text("b"),
+        pickle::named(&[("c", pickle::four())]),
+        b"uq\x000".to_vec(),
+    ]
+    .concat();
+    let object =
+        [with_another, b"(".to_vec(), pickle::text("a"), pickle::four(), many(40_000)[1..].to_vec()].concat();
     assert_limit(&zip_of(&object), "bytes of names");
 }
 
@@ -179,7 +206,7 @@ fn one_dict_in_many_lists() {
     let lists: Vec<u8> =
         (0..30_000_i128).flat_map(|n| [pickle::int(n), b"]h\x00a".to_vec()].concat()).collect();
     let object = [inner, b"(".to_vec(), pickle::text("model"), model, lists, b"d".to_vec()].concat();
-    assert_limit(&zip_of(&object), "bytes of names");
+    assert_ambiguous(&zip_of(&object), 30_001);
 }
 
 /// Parameters as torch writes them: what is the same is in the memo.

@@ -122,10 +122,16 @@ impl Walk<'_> {
         }
         found.retain(|dict| dict.id != root);
         let total = found.len();
-        let mut candidates = Vec::new();
+        let mut candidates: Vec<(Id, Candidate)> = Vec::new();
         for Found { path, id, .. } in found.into_iter().take(OFFERED.saturating_sub(1)) {
-            candidates.push(self.candidate(path, id)?);
+            // One dict under other names is as large.
+            let candidate = match candidates.iter().find(|(known, _)| *known == id) {
+                Some((_, known)) => Candidate { key: path, ..*known },
+                None => self.candidate(path, id)?,
+            };
+            candidates.push((id, candidate));
         }
+        let mut candidates: Vec<_> = candidates.into_iter().map(|(_, candidate)| candidate).collect();
         let whole = self.tried(root).ok().flatten().filter(|tensors| check_names(tensors).is_ok());
         candidates.extend(whole.map(|tensors| candidate_of(".".to_owned(), &tensors)));
         let beside = beside.or(first_number).or_else(|| opaque.map(|(path, _)| path));

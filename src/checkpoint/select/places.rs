@@ -3,6 +3,8 @@
 //! Every dict, list and module is one place, found from the top down and judged from the bottom up, so that a dict is
 //! known by what is in it and below it. A list is a part of the dict that holds it. Training state is passed over.
 
+use std::collections::HashMap;
+
 use super::checks::deep;
 use super::training::{is_measurement, is_state_key};
 use super::{Child, Walk};
@@ -54,7 +56,7 @@ struct Place {
 }
 
 /// The tensors in a dict itself, or in its lists.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Own {
     /// The name of the first that is a weight.
     weight: Option<String>,
@@ -80,6 +82,9 @@ struct Search {
     waiting: Vec<Waiting>,
     opaque: Option<(Option<usize>, String, Id)>,
     has_state: bool,
+    /// What the dicts and lists without others in them hold, by whether they are measured: one may be met again and
+    /// again, under other names.
+    leaves: HashMap<(Id, bool), (Own, Kind)>,
 }
 
 impl Places {
@@ -103,6 +108,10 @@ impl Search {
     /// Looks into one place; those in it wait for their turn.
     fn enter(&mut self, walk: &mut Walk<'_>, next: Waiting) -> Result<(), Error> {
         let Waiting { parent, name, id, is_measured, depth } = next;
+        if let Some((own, kind)) = self.leaves.get(&(id, is_measured)).cloned() {
+            self.all.push(Place { parent, name, id, kind, own, found: Vec::new() });
+            return Ok(());
+        }
         let (mut own, first) = (Own::default(), self.waiting.len());
         let kind = if walk.is_module(id)? {
             Kind::Module
@@ -118,12 +127,15 @@ impl Search {
             return Ok(());
         };
         self.waiting.get_mut(first..).unwrap_or_default().reverse();
+        if self.waiting.len() == first && self.opaque.is_none() {
+            self.leaves.insert((id, is_measured), (own.clone(), kind));
+        }
         self.all.push(Place { parent, name, id, kind, own, found: Vec::new() });
         Ok(())
     }
 
     /// One child of a place: a tensor of its own, or a place that waits.
-    fn consider(&mut self, walk: &Walk<'_>, place: &Waiting, child: Child, own: &mut Own) {
+    fn consider(&mut self, walk: &mut Walk<'_>, place: &Waiting, child: Child, own: &mut Own) {
         let Child { name, id, is_state, .. } = child;
         if !walk.torch.holds_tensor(id) {
             return;
@@ -136,7 +148,7 @@ impl Search {
             None if is_tensor => own.weight = Some(String::new()),
             None => drop(self.opaque.get_or_insert((place.parent, String::new(), id))),
             Some(name) if is_tensor => {
-                let is_number = walk.torch.is_number(id, walk.limits);
+                let is_number = walk.is_number(id);
                 // Under the key of a trainer's state it is no weight that a dict beside it could lack.
                 if is_state_key(&name) && !name.contains('.') {
                     self.has_state = true;

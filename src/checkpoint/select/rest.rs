@@ -66,9 +66,7 @@ impl Walk<'_> {
                     (None, None) => continue,
                 };
                 let is_measured = self.aside.contains(&id)
-                    || is_measurement(&name)
-                        && self.torch.is_weight(id)
-                        && self.torch.is_number(id, self.limits);
+                    || is_measurement(&name) && self.torch.is_weight(id) && self.is_number(id);
                 let aside = if is_state {
                     Aside::State
                 } else if is_measured {
