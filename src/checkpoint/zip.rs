@@ -47,6 +47,8 @@ struct Archive<'a> {
     /// By the name below the root.
     entries: HashMap<String, Entry>,
     root: String,
+    /// torch writes 0 for every record when it is told to compute no CRC.
+    without_crc: bool,
 }
 
 /// Reads the container and the pickle in it.
@@ -166,7 +168,8 @@ impl<'a> Archive<'a> {
         }
         foresee(source, &mut entries, listed.at)?;
         check_overlaps(&entries, listed.at)?;
-        Ok(Self { source, zip, entries, root })
+        let without_crc = entries.values().all(|entry| entry.crc32 == 0);
+        Ok(Self { source, zip, entries, root, without_crc })
     }
 
     fn big_endian(&mut self) -> Result<bool, Error> {
@@ -184,7 +187,7 @@ impl<'a> Archive<'a> {
             return Err(Error::Limit { what: "bytes of a record", limit });
         }
         let mut bytes = Vec::new();
-        let options = ZipReadOptions::new().ignore_crc32(self.without_crc());
+        let options = ZipReadOptions::new().ignore_crc32(self.without_crc);
         let index = entry.index;
         let len = entry.len;
         let file = self.zip.by_index_with_options(index, options).map_err(Error::Zip)?;
@@ -244,17 +247,12 @@ impl<'a> Archive<'a> {
             if !entry.stored {
                 behind = behind.checked_add(entry.len).ok_or_else(|| ambiguous("records are too long"))?;
                 let name = format!("{}/{name}", self.root);
-                let crc32 = (!self.without_crc()).then_some(entry.crc32);
+                let crc32 = (!self.without_crc).then_some(entry.crc32);
                 deflated.push(Deflated { index: entry.index, name, len: entry.len, crc32 });
             }
             storages.push(Storage { key: key.clone(), at, len: entry.len, big_endian });
         }
         Ok((storages, deflated))
-    }
-
-    /// torch writes 0 for every record when it is told to compute no CRC.
-    fn without_crc(&self) -> bool {
-        self.entries.values().all(|entry| entry.crc32 == 0)
     }
 
     /// The local headers that were not read, by place.
@@ -267,7 +265,7 @@ impl<'a> Archive<'a> {
 
     /// The stored records, by place.
     fn records(&self) -> Vec<Record> {
-        if self.without_crc() {
+        if self.without_crc {
             return Vec::new();
         }
         let checked = self.entries.iter().filter(|(_, entry)| entry.stored);

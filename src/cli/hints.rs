@@ -211,11 +211,10 @@ fn checkpoint(error: &checkpoint::Error, named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.argument());
     let hint = match error {
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
-        Error::TorchScript { .. }
-        | Error::ScriptModule { .. }
-        | Error::WholeObject { .. }
-        | Error::Module { .. }
-        | Error::Opaque { .. } => {
+        Error::TorchScript { .. } | Error::ScriptModule { .. } => {
+            format!("save the weights of the model that it was made of with `{SAVE}`, and convert that file")
+        }
+        Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
             format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
         }
         Error::StorageType { .. } | Error::Unsupported { .. } => format!(

@@ -22,6 +22,7 @@ mod names;
 mod options;
 mod plain;
 mod refused;
+mod scripts;
 mod sets;
 mod shards;
 mod sources;

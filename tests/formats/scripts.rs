@@ -20,7 +20,7 @@ pub(crate) struct Script {
     #[serde(default)]
     tensors: Vec<(String, String, Vec<u64>, String)>,
     dropped: Option<BTreeMap<String, String>>,
-    sha256: Option<String>,
+    pub(crate) sha256: Option<String>,
     size: Option<u64>,
     pub(crate) refused: Option<String>,
     note: String,

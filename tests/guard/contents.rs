@@ -76,6 +76,16 @@ fn a_pickle_is_refused_in_every_wrapping_and_under_every_name() {
 }
 
 #[test]
+fn a_script_is_weights_that_can_be_converted() {
+    let place = Place::guarded();
+    place.add("model.pt", &crate::formats::scripts::archive("2.9/nested.pt"));
+    place.refused(&[
+        "model.pt: pickle weights (torchscript, ",
+        "to fix it: `git st-convert --replace model.pt`",
+    ]);
+}
+
+#[test]
 fn a_pointer_is_judged_by_its_object_and_without_it_by_its_name() {
     let place = Place::guarded();
     place.add_pointer("weights.dat", &checkpoint(), true);

@@ -3,6 +3,7 @@
 mod faults;
 mod inspect;
 mod resumed;
+mod scripts;
 mod shards;
 
 use std::fs;

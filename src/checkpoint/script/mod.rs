@@ -46,16 +46,23 @@ pub(super) trait Records {
     fn bytes(&mut self, name: &str) -> Result<Vec<u8>, Error>;
 }
 
-/// What is left of the bytes that may be read.
+/// What is left of the files and bytes that may be read.
 struct Budget {
+    files: u32,
     left: u64,
     limit: u64,
 }
 
 impl Budget {
+    fn new(limit: u64) -> Self {
+        Self { files: MAX_FILES, left: limit, limit }
+    }
+
     /// A record that is there.
     fn take(&mut self, records: &mut dyn Records, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(len) = records.len(name) else { return Ok(None) };
+        let files = self.files.checked_sub(1);
+        self.files = files.ok_or(Error::Limit { what: "files of code", limit: MAX_FILES.into() })?;
         let left = self.left.checked_sub(len).filter(|_| len <= MAX_FILE);
         self.left = left.ok_or(Error::Limit { what: "bytes of code", limit: self.limit.min(MAX_FILE) })?;
         records.bytes(name).map(Some)
@@ -64,6 +71,9 @@ impl Budget {
 
 /// How many bytes one file of code, or one pickle beside it, may have.
 const MAX_FILE: u64 = 32 << 20;
+
+/// How many files of code are read, and how many pickles beside it.
+const MAX_FILES: u32 = 1 << 15;
 
 /// How many classes the code may have.
 const MAX_CLASSES: usize = 200_000;
@@ -105,7 +115,7 @@ impl Script {
         limit: u64,
     ) -> Result<(), Error> {
         let asked: HashSet<String> = values.iter().filter_map(|(_, value)| made(values, value)).collect();
-        let mut budget = Budget { left: limit, limit };
+        let mut budget = Budget::new(limit);
         let mut waiting: Vec<String> = asked.iter().cloned().collect();
         waiting.sort_unstable();
         let mut seen = HashSet::new();
@@ -137,7 +147,7 @@ impl Script {
 
     /// The other pickles have no state in them, but nothing that they name is overlooked.
     fn read_names(&mut self, records: &mut dyn Records, limits: &Limits, limit: u64) -> Result<(), Error> {
-        let mut budget = Budget { left: limit, limit };
+        let mut budget = Budget::new(limit);
         for name in records.ending("pkl").into_iter().filter(|name| name != "data.pkl") {
             let bytes = budget.take(records, &name)?.unwrap_or_default();
             let record = [records.root(), &name].join("/");

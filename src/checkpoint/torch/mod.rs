@@ -20,7 +20,7 @@ pub(super) use storages::{Declared, MAX_KEY, NumberedTensor, Storages, storages}
 
 use super::{DType, Error, Limits, Tensor, geometry};
 use crate::pickle::{self, Arena, Call, Id, Object, Value};
-use names::{Rebuild, is_mapping, is_scalar, is_sequence, rebuild};
+use names::{Rebuild, is_list_of_type, is_mapping, is_scalar, is_sequence, rebuild};
 
 /// A pickle, read with torch's eyes.
 pub(super) struct Torch<'a> {
@@ -216,6 +216,7 @@ impl<'a> Torch<'a> {
 
     /// What a value is, for people.
     pub(super) fn describe(&self, id: Id) -> String {
+        let id = self.untagged(id);
         if let Some(name) = pickle::symbol_of(self.values, id) {
             return name.to_string();
         }
@@ -223,6 +224,7 @@ impl<'a> Torch<'a> {
             _ if self.is_array(id) => "a numpy array".to_owned(),
             _ if self.is_weight(id) => "a tensor".to_owned(),
             (Some(global), _) if is_scalar(global) => "a numpy number".to_owned(),
+            (Some(global), _) if is_list_of_type(global) => "a list".to_owned(),
             (Some(global), _) => global.to_string(),
             (None, value) => value.type_name().to_owned(),
         }

@@ -160,6 +160,13 @@ pub(super) fn is_type_tag(global: &Global) -> bool {
     (&*global.module, &*global.name) == ("torch.jit._pickle", "restore_type_tag")
 }
 
+/// Is it what `torch.jit.save` makes a list of one type by: `build_tensorlist(list)`?
+pub(super) fn is_list_of_type(global: &Global) -> bool {
+    &*global.module == "torch.jit._pickle"
+        && global.name.starts_with("build_")
+        && global.name.ends_with("list")
+}
+
 /// Is the object a number of numpy's?
 pub(super) fn is_scalar(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"))

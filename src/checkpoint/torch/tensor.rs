@@ -246,7 +246,7 @@ impl Torch<'_> {
     }
 
     /// What `torch.jit.save` says the type of: `restore_type_tag(value, type)`.
-    fn untagged(&self, id: Id) -> Id {
+    pub(super) fn untagged(&self, id: Id) -> Id {
         match self.values.get(id) {
             Value::Object(object) if self.values.callable(id).is_some_and(is_type_tag) => {
                 self.values.tuple(object.args).and_then(|args| args.first()).copied().unwrap_or(id)

@@ -207,6 +207,10 @@ fn code_that_is_huge() {
         let found = plan(&file);
         assert!(found.is_ok() || matches!(found, Err(Error::ScriptCode { .. })), "{found:?}");
     }
+    // More files than any model has.
+    let mut files = script_records(&plain(), &[("__torch__.py", CODE)]);
+    files.extend((0..1 << 15).map(|number| Record::stored(&format!("archive/{number}.pkl"), b"\x80\x02N.")));
+    assert_limit(&archive::write(&files), "files of code");
     // A few bytes that inflate to many.
     assert_limit(&script(&plain(), &format!("{CODE}{}", " ".repeat(8 << 20))), "bytes of code");
     let mut bomb = script_records(&plain(), &[("__torch__.py", CODE)]);
