@@ -1,15 +1,17 @@
 //! [`Error`]: why an action did not do its work.
 
-mod refusal;
+mod kind;
 
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
 use bstr::BString;
-use refusal::{missing, more_of};
+pub use kind::Kind;
+pub(crate) use kind::causes_of;
+use kind::{missing, more_of};
 
-use super::publish::Unpublished;
+use super::publish::PublishError;
 use crate::hash::Oid;
 use crate::{checkpoint, git, lfs, remote, repo, safetensors};
 
@@ -27,7 +29,7 @@ pub enum Error {
     Shard(#[from] safetensors::shard::Error),
     /// The repository.
     #[error(transparent)]
-    Repo(#[from] repo::Error),
+    Repo(repo::Error),
     /// The LFS store.
     #[error(transparent)]
     Store(#[from] lfs::store::Error),
@@ -39,7 +41,7 @@ pub enum Error {
     Place(#[from] lfs::worktree_file::Error),
     /// git.
     #[error(transparent)]
-    Git(#[from] git::Error),
+    Git(git::Error),
     /// A server, but for what git asks of it.
     #[error(transparent)]
     Remote(remote::Error),
@@ -269,11 +271,13 @@ pub enum Error {
         /// A verb.
         what: &'static str,
     },
-    /// The remote has no such branch, tag, commit or reference.
+    /// There is no such branch, tag, commit or reference.
     #[error("there is no revision `{revision}`")]
     NoSuchRevision {
         /// What was asked for.
         revision: String,
+        /// Of a remote, and not of what is here?
+        is_remote: bool,
     },
     /// What was cloned has no commit: an empty repository, or a page that is none at all.
     #[error("{} is empty, or not a model's repository", url.display())]
@@ -385,7 +389,7 @@ pub enum Error {
     },
     /// Publishing: the files, the token or the remote are not as they have to be.
     #[error(transparent)]
-    Unpublished(#[from] Unpublished),
+    Unpublished(#[from] PublishError),
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -21,7 +21,8 @@ mod size;
 pub mod verify;
 mod workspace;
 
-pub use error::Error;
+pub(crate) use error::causes_of;
+pub use error::{Error, Kind};
 pub use servers::Servers;
 pub use size::{InvalidSize, Size};
 
@@ -115,6 +116,20 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// Its name, as `--json` and the journal of a batch have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Converted => "converted",
+            Self::Adopted => "adopted",
+            Self::UpToDate => "up-to-date",
+            Self::Skipped => "skipped",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One file: what it was, and what became of it.
 #[derive(Debug)]
 pub struct Outcome {
@@ -168,6 +183,18 @@ pub enum Reason {
     Script,
     /// An error, which says whether it is a refusal.
     Error(Error),
+}
+
+impl Reason {
+    /// In one line; `safe` as in [`Error::causes`].
+    pub fn text(&self, safe: &dyn Fn(&str) -> String) -> String {
+        match self {
+            Self::TrainingState => "training state".to_owned(),
+            Self::NoTensors => "holds no tensors".to_owned(),
+            Self::Script => "a TorchScript archive".to_owned(),
+            Self::Error(error) => error.reason(safe),
+        }
+    }
 }
 
 /// Something beside the files that the user should know.

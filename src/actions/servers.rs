@@ -121,12 +121,3 @@ impl<'a> Session<'a> {
         Ok(Hub::new(self.auth(Config::new(repo.settings()), repo.work_dir())?))
     }
 }
-
-impl From<remote::Error> for Error {
-    fn from(error: remote::Error) -> Self {
-        match error {
-            remote::Error::Interrupted => Self::Interrupted,
-            error => Self::Remote(error),
-        }
-    }
-}

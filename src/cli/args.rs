@@ -398,6 +398,8 @@ mod tests {
             ("inspekt", Some("inspect")),
             ("verfy", Some("verify")),
             ("weights", None),
+            ("nope", None),
+            ("pul", Some("pull")),
             ("scna.bin", None),
         ] {
             assert_eq!(meant(OsStr::new(word)).as_deref(), name, "{word}");

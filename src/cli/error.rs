@@ -6,7 +6,7 @@
 //! hint: a command that helps
 //! ```
 //!
-//! Invariants: this is the one place for kinds and exit codes (hints are in `hints`); a cause never repeats the
+//! Invariants: this is the one place for exit codes (hints are in `hints`); a cause never repeats the
 //! line above it; every text is safe to print ([`sanitize`]). It prints nothing itself.
 
 use std::error::Error as StdError;
@@ -16,57 +16,15 @@ use bstr::{BStr, BString};
 
 use super::shell_paths::{File, Here};
 use super::{hints, interrupt, sanitize};
-use crate::actions::publish::Unpublished;
-use crate::actions::{Error, Reason, Status};
-use crate::{git, repo};
+pub(super) use crate::actions::Kind;
+use crate::actions::{Error, Reason, Status, causes_of};
 
-/// Whose matter an error is. A bug is none of these: it is a panic, which `panic` words and 101 ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// What was asked cannot be meant.
-    User,
-    /// The file is refused for what it holds.
-    Refused,
-    /// git, the system or the disk.
-    Environment,
-    /// The user asked to stop.
-    Interrupted,
-}
-
-impl Kind {
-    /// The exit status, as the contract has it.
-    pub(super) fn exit_code(self) -> u8 {
-        match self {
-            Self::Refused => 1,
-            Self::User | Self::Environment => 2,
-            Self::Interrupted => interrupt::EXIT,
-        }
-    }
-
-    fn of(error: &Error) -> Self {
-        match error {
-            Error::Interrupted => Self::Interrupted,
-            Error::NotFound
-            | Error::OneOutput { .. }
-            | Error::NoRepository
-            | Error::NotEmpty { .. }
-            | Error::CloneInTheWay { .. }
-            | Error::NeedsDirectory { .. }
-            | Error::Offline { .. }
-            | Error::NoSuchRevision { .. }
-            | Error::Git(git::Error::NoSuchRevision { .. })
-            | Error::Setting { .. }
-            | Error::NotWithPullRequest { .. }
-            | Error::NoRemote
-            | Error::NoCommits
-            | Error::NoSuchPullRequest { .. }
-            | Error::NoCheckpoint
-            | Error::SeveralCheckpoints { .. }
-            | Error::Unpublished(Unpublished::NoToken | Unpublished::NoDefaultBranch)
-            | Error::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Self::User,
-            error if error.is_refusal() => Self::Refused,
-            _ => Self::Environment,
-        }
+/// The exit status, as the contract has it. A bug has none of these: it is a panic, which `panic` words and 101 ends.
+pub(super) fn code(kind: Kind) -> u8 {
+    match kind {
+        Kind::Refused => 1,
+        Kind::User | Kind::Environment => 2,
+        Kind::Interrupted => interrupt::EXIT,
     }
 }
 
@@ -74,8 +32,8 @@ impl Kind {
 pub(super) fn exit_code(status: Status, reason: Option<&Reason>) -> u8 {
     match (status, reason) {
         (Status::Refused | Status::Failed, Some(Reason::Error(Error::Interrupted))) => interrupt::EXIT,
-        (Status::Refused, _) => Kind::Refused.exit_code(),
-        (Status::Failed, _) => Kind::Environment.exit_code(),
+        (Status::Refused, _) => code(Kind::Refused),
+        (Status::Failed, _) => code(Kind::Environment),
         (Status::Converted | Status::Adopted | Status::UpToDate | Status::Skipped, _) => 0,
     }
 }
@@ -123,7 +81,7 @@ impl Report {
             kind,
             file: Some(sanitize::path(file).into_owned()).filter(|file| !file.is_empty()),
             message: message.to_owned(),
-            causes: cause.map(|cause| chain(Some(cause), message)).unwrap_or_default(),
+            causes: causes_of(cause, message, &safe),
             hints: Vec::new(),
         }
     }
@@ -137,20 +95,18 @@ impl Report {
             }
             error => sanitize::text(&error.to_string()).into_owned(),
         };
-        let causes = match error {
-            Error::Dangerous { at, record, .. } => {
-                vec![format!("global at byte {at} of {} is not on the allow-list", sanitize::text(record))]
-            }
-            Error::MissingShards { shards } => shards.iter().map(missing).collect(),
-            error => chain(error.source(), &message),
-        };
+        let causes = error.causes(&message, &safe);
         Self {
-            kind: Kind::of(error),
+            kind: error.kind(),
             file: file.map(|file| sanitize::bytes(file).into_owned()),
             message,
             causes,
             hints: hints::of(error, named, here),
         }
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        code(self.kind)
     }
 
     /// The line behind `error:`.
@@ -168,30 +124,8 @@ impl Report {
     }
 }
 
-/// A shard that is not here, and why.
-fn missing((shard, why): &(BString, Error)) -> String {
-    let report = Report::of(why);
-    format!("{}: {}", sanitize::bytes(shard.as_ref()), report.reason())
-}
-
-/// Each cause once, outermost first.
-fn chain(first: Option<&(dyn StdError + 'static)>, message: &str) -> Vec<String> {
-    let mut causes: Vec<String> = Vec::new();
-    let mut next = first;
-    while let Some(cause) = next {
-        let text = match cause.downcast_ref::<git::Stderr>() {
-            Some(said) => sanitize::lines(&said.to_string()).collect::<Vec<_>>().join("\n"),
-            None => sanitize::text(&cause.to_string()).into_owned(),
-        };
-        let above = causes.last().map_or(message, String::as_str);
-        // A single word below another cause is the name of a variant, and says nothing more.
-        let is_news = !above.contains(&text) && (causes.is_empty() || text.contains(' '));
-        if !text.is_empty() && is_news {
-            causes.push(text);
-        }
-        next = cause.source();
-    }
-    causes
+fn safe(text: &str) -> String {
+    sanitize::text(text).into_owned()
 }
 
 fn is_same(path: &Path, file: &BStr) -> bool {
@@ -210,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::{self, Candidate};
-    use crate::pickle;
+    use crate::{git, pickle};
 
     fn report(error: impl Into<Error>) -> Report {
         Report::of_file(&error.into(), File::OfTop("dir/a b.bin".into()), &Here::default())
@@ -222,7 +156,7 @@ mod tests {
         let report = report(Error::Dangerous { global, at: 317, record: "archive/data.pkl".to_owned() });
         assert_eq!(report.headline(), "dir/a b.bin: refused: pickle calls `os.system`");
         assert_eq!(report.causes, ["global at byte 317 of archive/data.pkl is not on the allow-list"]);
-        assert_eq!(report.kind.exit_code(), 1);
+        assert_eq!(report.exit_code(), 1);
     }
 
     #[test]
@@ -276,6 +210,6 @@ mod tests {
         assert_eq!(exit_code(Status::Refused, None), 1);
         assert_eq!(exit_code(Status::Failed, None), 2);
         assert_eq!(exit_code(Status::Failed, Some(&interrupted)), 130);
-        assert_eq!(Kind::of(&Error::NoRepository).exit_code(), 2);
+        assert_eq!(code(Error::NoRepository.kind()), 2);
     }
 }

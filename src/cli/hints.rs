@@ -10,7 +10,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::shell_paths::{File, Here, quoted, quoted_path};
 use super::sizes::{bytes, counted};
-use crate::actions::publish::Unpublished;
+use crate::actions::publish::PublishError;
 use crate::actions::{Error, names};
 use crate::checkpoint::{self, Candidate, Kind};
 use crate::git;
@@ -137,9 +137,10 @@ fn network(error: &Error) -> Option<String> {
         Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
         Error::NeedsDirectory { .. } => "name it with `git st-convert clone MODEL DIR`",
         Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",
-        Error::NoSuchRevision { .. } => {
+        Error::NoSuchRevision { is_remote: true, .. } => {
             "list what there is with `git ls-remote URL`; a commit needs its whole name"
         }
+        Error::NoSuchRevision { .. } => "list what there is with `git log --all --oneline`",
         Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
         Error::NotWithPullRequest { .. } => "convert instead with `--pr never`",
         Error::Setting { key: "st-convert.maxOutput", .. } => {
@@ -182,25 +183,25 @@ fn network(error: &Error) -> Option<String> {
 }
 
 /// What to do before it can be published.
-fn unpublished(error: &Unpublished) -> &'static str {
+fn unpublished(error: &PublishError) -> &'static str {
     match error {
-        Unpublished::NoToken => {
+        PublishError::NoToken => {
             "make a token that may write on the Hub's page of settings, and set HF_TOKEN to it; or push a branch with \
              `--branch NAME`"
         }
-        Unpublished::ReadOnlyToken { .. } => "set HF_TOKEN to a token that may write",
-        Unpublished::SourceDiffers { .. } => {
+        PublishError::ReadOnlyToken { .. } => "set HF_TOKEN to a token that may write",
+        PublishError::SourceDiffers { .. } => {
             "take what the remote has with `git pull`, and convert it with `git st-convert --force`"
         }
-        Unpublished::BranchDiffers { .. } => {
+        PublishError::BranchDiffers { .. } => {
             "merge the remote's default branch into it there, or push another one with `--branch NAME`"
         }
-        Unpublished::NotUnderLfs { .. } => {
+        PublishError::NotUnderLfs { .. } => {
             "convert it again with `git st-convert --force`, which puts it there"
         }
-        Unpublished::DamagedObject { .. } => "make it again with `git st-convert --force`",
-        Unpublished::PublishRunning => "wait for it, or look for it with `pgrep -a git-st-convert`",
-        Unpublished::NoDefaultBranch => {
+        PublishError::DamagedObject { .. } => "make it again with `git st-convert --force`",
+        PublishError::PublishRunning => "wait for it, or look for it with `pgrep -a git-st-convert`",
+        PublishError::NoDefaultBranch => {
             "see what the remote has with `git ls-remote`; a clone knows it after `git remote set-head origin --auto`"
         }
     }

@@ -11,12 +11,13 @@ mod verify;
 use serde_json::{Map, Value, json};
 
 use super::error::Report;
+use super::sanitize;
 use super::tally::{FileTally, ScanTally};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
 use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
 use crate::actions::scan::{About, Remark, Scanned};
-use crate::actions::{Outcome, Reason, Status};
+use crate::actions::{Outcome, Status};
 use crate::checkpoint::{Ignored, Note};
 use crate::scan::{GlobalIn, PickleIn};
 use text::{line, native, path};
@@ -41,7 +42,7 @@ pub(super) fn file(outcome: &Outcome) -> String {
         "type": "file",
         "source": path(&outcome.source),
         "output": outcome.output.as_ref().map(path),
-        "status": status(outcome.status),
+        "status": outcome.status.name(),
         "oid": known.and_then(|known| known.oid).map(|oid| oid.to_string()),
         "size": known.map(|known| known.size),
         "source_oid": known.and_then(|known| known.source_oid).map(|oid| oid.to_string()),
@@ -49,7 +50,7 @@ pub(super) fn file(outcome: &Outcome) -> String {
         "tensors": known.map(|known| known.tensors),
         "dropped": dropped.unwrap_or_default(),
         "ignored": known.map(|known| ignored(&known.ignored)).unwrap_or_default(),
-        "reason": outcome.reason.as_ref().map(reason),
+        "reason": outcome.reason.as_ref().map(|reason| reason.text(&|text| sanitize::text(text).into_owned())),
         "copies": copies.unwrap_or_default(),
         "notes": known.map(|known| notes(&known.notes)).unwrap_or_default(),
     }))
@@ -148,7 +149,7 @@ pub(super) fn listing(listing: Option<&Listing>, failure: Option<&Report>) -> St
         "seen": listing.map(|listing| listing.seen),
         "known": listing.map(|listing| listing.known),
         "reason": failure.map(Report::reason),
-        "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
+        "exit_code": failure.map_or(0, Report::exit_code),
     }))
 }
 
@@ -157,7 +158,7 @@ pub(super) fn end(failure: Option<&Report>) -> String {
     line(&json!({
         "type": "summary",
         "reason": failure.map(Report::reason),
-        "exit_code": failure.map_or(0, |report| report.kind.exit_code()),
+        "exit_code": failure.map_or(0, Report::exit_code),
     }))
 }
 
@@ -189,7 +190,7 @@ pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Repor
         "ignored": inspection.map(|found| ignored(&found.ignored)),
         "dangerous": inspection.and_then(|found| found.dangerous.as_ref()),
         "reason": failure.map(Report::reason),
-        "exit_code": failure.map_or(0, |failure| failure.kind.exit_code()),
+        "exit_code": failure.map_or(0, Report::exit_code),
         "notes": inspection.map(|found| notes(&found.notes)),
     }))
 }
@@ -263,26 +264,6 @@ pub(super) fn scan_summary(tally: &ScanTally, failure: Option<&Report>, exit_cod
     }))
 }
 
-fn status(status: Status) -> &'static str {
-    match status {
-        Status::Converted => "converted",
-        Status::Adopted => "adopted",
-        Status::UpToDate => "up-to-date",
-        Status::Skipped => "skipped",
-        Status::Refused => "refused",
-        Status::Failed => "failed",
-    }
-}
-
-fn reason(reason: &Reason) -> String {
-    match reason {
-        Reason::TrainingState => "training state".to_owned(),
-        Reason::NoTensors => "holds no tensors".to_owned(),
-        Reason::Script => "a TorchScript archive".to_owned(),
-        Reason::Error(error) => Report::of(error).reason(),
-    }
-}
-
 fn notes(notes: &[Note]) -> Vec<Value> {
     notes.iter().map(note).collect()
 }
@@ -308,7 +289,7 @@ fn note(note: &Note) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actions::Error;
+    use crate::actions::{Error, Reason};
 
     #[test]
     fn a_file_has_every_field_of_the_contract_in_its_order() {

@@ -53,14 +53,14 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ui = Ui::new(&args.common);
     let code = dispatch(&args, &ui).unwrap_or_else(|report| {
         ui.error(&report);
-        report.kind.exit_code()
+        report.exit_code()
     });
     match ui.finish() {
         Ok(()) => ExitCode::from(code),
         Err(cause) => {
             let report = Report::io(Path::new("standard output"), "cannot be written", &cause);
             ui.error(&report);
-            ExitCode::from(code.max(report.kind.exit_code()))
+            ExitCode::from(code.max(report.exit_code()))
         }
     }
 }

@@ -115,6 +115,12 @@ pub enum Error {
         /// Which.
         id: ObjectId,
     },
+    /// Nothing here has this name.
+    #[error("`{revision}` names no revision")]
+    NoSuchRevision {
+        /// The name.
+        revision: String,
+    },
     /// An object is damaged.
     #[error("cannot read the object {id}")]
     Object {

@@ -85,14 +85,20 @@ impl Repo {
         Ok(Some(self.inner.head_id().map_err(Error::git("read HEAD"))?.detach()))
     }
 
+    /// The tree of a revision.
+    fn tree_at(&self, rev: &str) -> Result<gix::Tree<'_>> {
+        let no_such = |_| Error::NoSuchRevision { revision: rev.to_owned() };
+        let object = self.inner.rev_parse_single(rev).map_err(no_such)?.object();
+        let object = object.map_err(Error::git("read the revision"))?;
+        object.peel_to_tree().map_err(Error::git("read the tree of the revision"))
+    }
+
     /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
     ///
     /// # Errors
-    /// [`Error::Git`] if there is no such revision.
+    /// [`Error::NoSuchRevision`], [`Error::Git`]
     pub fn blob_at(&self, rev: &str, path: &BStr) -> Result<Option<ObjectId>> {
-        let commit = self.inner.rev_parse_single(rev).map_err(Error::git("resolve the revision"))?;
-        let object = commit.object().map_err(Error::git("read the revision"))?;
-        let tree = object.peel_to_tree().map_err(Error::git("read the tree of the revision"))?;
+        let tree = self.tree_at(rev)?;
         let entry = tree.lookup_entry(path.split_str("/")).map_err(Error::git("read a tree"))?;
         Ok(entry.filter(|entry| entry.mode().is_blob()).map(|entry| entry.object_id()))
     }
@@ -100,11 +106,9 @@ impl Repo {
     /// Every file of a revision, by path; links and submodules are none.
     ///
     /// # Errors
-    /// [`Error::Git`] if there is no such revision.
+    /// [`Error::NoSuchRevision`], [`Error::Git`]
     pub fn files_at(&self, rev: &str) -> Result<Vec<(BString, ObjectId)>> {
-        let commit = self.inner.rev_parse_single(rev).map_err(Error::git("resolve the revision"))?;
-        let object = commit.object().map_err(Error::git("read the revision"))?;
-        let tree = object.peel_to_tree().map_err(Error::git("read the tree of the revision"))?;
+        let tree = self.tree_at(rev)?;
         let index =
             self.inner.index_from_tree(&tree.id).map_err(Error::git("read the tree of the revision"))?;
         let is_file = |entry: &&gix::index::Entry| entry.mode.intersects(gix::index::entry::Mode::FILE);

@@ -9,7 +9,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::Error;
-use crate::actions::publish::Unpublished;
+use crate::actions::publish::PublishError;
 use crate::git::{self, Trouble};
 use crate::{checkpoint, remote, repo};
 
@@ -81,7 +81,7 @@ impl Cause {
             Error::NoObject { .. } => Self::MissingContent,
             Error::MissingShards { .. } => Self::MissingShard,
             Error::PointerMismatch { .. }
-            | Error::Unpublished(Unpublished::DamagedObject { .. })
+            | Error::Unpublished(PublishError::DamagedObject { .. })
             | Error::SourceChanged
             | Error::NotInShard { .. }
             | Error::InOtherShard { .. }
@@ -99,7 +99,7 @@ impl Cause {
             | Error::SamePlace { .. }
             | Error::InTheWay { .. }
             | Error::Modified
-            | Error::Unpublished(Unpublished::PublishRunning)
+            | Error::Unpublished(PublishError::PublishRunning)
             | Error::Place(_)
             | Error::Git(git::Error::InTheWay { .. })
             | Error::Repo(repo::Error::IndexLocked { .. } | repo::Error::Place(_)) => Self::InTheWay,
@@ -108,12 +108,12 @@ impl Cause {
             | Error::NoSuchPullRequest { .. }
             | Error::WithoutSafetensors { .. }
             | Error::Unpublished(
-                Unpublished::NoDefaultBranch
-                | Unpublished::SourceDiffers { .. }
-                | Unpublished::BranchDiffers { .. },
+                PublishError::NoDefaultBranch
+                | PublishError::SourceDiffers { .. }
+                | PublishError::BranchDiffers { .. },
             ) => Self::Revision,
             Error::FilesWithheld => Self::Server,
-            Error::Unpublished(Unpublished::NoToken | Unpublished::ReadOnlyToken { .. }) => Self::Access,
+            Error::Unpublished(PublishError::NoToken | PublishError::ReadOnlyToken { .. }) => Self::Access,
             Error::Symlink => Self::Unsupported,
             error => below(error).unwrap_or(Self::Other),
         }
@@ -216,28 +216,6 @@ fn below(error: &(dyn StdError + 'static)) -> Option<Cause> {
     system
 }
 
-/// An error and what is below it in one line, each once.
-pub(super) fn reason(error: &Error) -> String {
-    let mut text = match error {
-        Error::Dangerous { at, record, .. } => {
-            return format!("{error}: global at byte {at} of {record} is not on the allow-list");
-        }
-        error => error.to_string(),
-    };
-    let mut last = text.clone();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        // A single word below another cause is the name of a variant, and says nothing more.
-        if !said.is_empty() && !last.contains(&said) && said.contains(' ') {
-            text = format!("{text}: {}", said.trim().replace('\n', "; "));
-            last = said;
-        }
-        next = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,7 +242,10 @@ mod tests {
         ] {
             assert_eq!(Cause::of(&error), cause, "{error}");
         }
-        assert_eq!(reason(&git(Trouble::Broken)), "the connection broke: fatal: no; remote: gone");
+        assert_eq!(
+            git(Trouble::Broken).reason(&str::to_owned),
+            "the connection broke: fatal: no; remote: gone"
+        );
         assert_eq!(serde_json::to_value(Cause::MissingShard).unwrap(), "missing-shard");
         assert_eq!(serde_json::from_str::<Cause>("\"later\"").unwrap(), Cause::Other);
     }

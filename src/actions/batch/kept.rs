@@ -76,7 +76,7 @@ pub(super) fn bring_up(
         let commit =
             fetch::fetch_one(&git, network, &remote, spec, WANTED, None).map_err(|error| match error {
                 git::Error::Remote { trouble: git::Trouble::NoSuchRef, .. } => {
-                    Error::NoSuchRevision { revision: spec.to_owned() }
+                    Error::NoSuchRevision { revision: spec.to_owned(), is_remote: true }
                 }
                 error => error.into(),
             })?;

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::pull::Choice;
 use super::servers::Session;
 use super::{Error, Reporter, Servers, clone};
-use crate::actions::publish::Unpublished;
+use crate::actions::publish::PublishError;
 use crate::hash::Oid;
 use crate::remote::hub::is_model;
 use journal::{Journal, Known};
@@ -234,12 +234,12 @@ pub fn pending(options: &Options, items: Vec<Item>, reporter: &dyn Reporter) -> 
 /// Does the models of a list that are not done, each for itself.
 ///
 /// # Errors
-/// [`Unpublished::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
+/// [`PublishError::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
 /// stops the run later is in the [`Summary`].
 pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<Summary, Error> {
     let is_of_hub = |item: &Item| item.model.to_str().is_some_and(is_model);
     if options.publish && options.servers.token.is_none() && items.iter().any(is_of_hub) {
-        return Err(Error::Unpublished(Unpublished::NoToken));
+        return Err(Error::Unpublished(PublishError::NoToken));
     }
     let mut journal = Journal::open(&options.journal)?;
     let temporary = Temporary::of(options);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bstr::BString;
 
-use super::cause::{self, Cause};
+use super::cause::Cause;
 use super::kept;
 use super::list::Item;
 use super::{File, Options, Publication, Record, Status, Temporary, shown};
@@ -47,7 +47,7 @@ pub(super) fn work(
             let error = gate(options, item, &error, reporter).unwrap_or(error);
             record.status = if error.is_refusal() { Status::Refused } else { Status::Failed };
             record.cause = Some(Cause::of(&error));
-            record.reason = Some(cause::reason(&error));
+            record.reason = Some(error.reason(&str::to_owned));
         }
     }
     record.finished_at = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string();
@@ -227,7 +227,7 @@ fn note(record: &mut Record, summary: &Summary) {
             count => format!(", and {} more", count - 1),
         };
         record.cause = Some(Cause::of(error));
-        record.reason = Some(format!("{}: {}{more}", text(source), cause::reason(error)));
+        record.reason = Some(format!("{}: {}{more}", text(source), error.reason(&str::to_owned)));
     }
 }
 
@@ -239,29 +239,15 @@ fn error_of(outcome: &Outcome) -> Option<(&BString, &Error)> {
 }
 
 fn file(outcome: &Outcome) -> File {
-    use actions::Status as Of;
     let known = outcome.conversion.as_ref();
-    let status = match outcome.status {
-        Of::Converted => "converted",
-        Of::Adopted => "adopted",
-        Of::UpToDate => "up-to-date",
-        Of::Skipped => "skipped",
-        Of::Refused => "refused",
-        Of::Failed => "failed",
-    };
     File {
         source: Some(text(&outcome.source)),
         output: outcome.output.as_ref().map(text),
-        status: status.to_owned(),
+        status: outcome.status.name().to_owned(),
         oid: known.and_then(|known| known.oid).map(|oid| oid.to_string()),
         size: known.map(|known| known.size),
         source_oid: known.and_then(|known| known.source_oid).map(|oid| oid.to_string()),
-        reason: outcome.reason.as_ref().map(|reason| match reason {
-            Reason::TrainingState => "training state".to_owned(),
-            Reason::NoTensors => "holds no tensors".to_owned(),
-            Reason::Script => "a TorchScript archive".to_owned(),
-            Reason::Error(error) => cause::reason(error),
-        }),
+        reason: outcome.reason.as_ref().map(|reason| reason.text(&str::to_owned)),
     }
 }
 

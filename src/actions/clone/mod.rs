@@ -103,7 +103,7 @@ impl<'a> Wish<'a> {
         // What git would not take for the name of a reference could be a pattern or two names.
         let is_odd = |c: char| c.is_whitespace() || c.is_control() || ":^~?*[\\".contains(c);
         if text.is_empty() || text.starts_with('-') || text.contains(is_odd) || text.contains("..") {
-            return Err(Error::NoSuchRevision { revision: text.to_owned() });
+            return Err(Error::NoSuchRevision { revision: text.to_owned(), is_remote: true });
         }
         let named = text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/"));
         Ok(match named {
@@ -177,7 +177,7 @@ impl Making<'_> {
             Err(error) if is(&error, Trouble::NoSuchRef) => {
                 let text = branch.unwrap_or_default();
                 if !is_abbreviation(text) {
-                    return Err(Error::NoSuchRevision { revision: text.to_owned() });
+                    return Err(Error::NoSuchRevision { revision: text.to_owned(), is_remote: true });
                 }
                 prefix = Some(text);
                 let how = Clone { branch: None, ..how };
@@ -205,7 +205,8 @@ impl Making<'_> {
         prefix: Option<&str>,
         depth: Option<u32>,
     ) -> Result<Option<String>, Error> {
-        let no_such = |revision: &str| Error::NoSuchRevision { revision: revision.to_owned() };
+        let no_such =
+            |revision: &str| Error::NoSuchRevision { revision: revision.to_owned(), is_remote: true };
         if let Some(prefix) = prefix {
             let commit = git::commit::rev_parse(git, &format!("{prefix}^{{commit}}"));
             return commit.map(Some).map_err(|_| no_such(prefix));

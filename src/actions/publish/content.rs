@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, Reporter, content, names};
-use super::Unpublished;
+use super::PublishError;
 use crate::git::{Git, history};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
@@ -85,7 +85,7 @@ pub(super) fn changed(
             }
         }
         if current.is_empty() {
-            return Err(Error::Unpublished(Unpublished::SourceDiffers { path: entry.path.clone() }));
+            return Err(Error::Unpublished(PublishError::SourceDiffers { path: entry.path.clone() }));
         }
         files.push(file(repo, entry, current)?);
     }
@@ -111,7 +111,7 @@ fn outputs<'t>(tree: &Tree<'t>) -> BTreeMap<BString, Vec<&'t Entry>> {
 fn file(repo: &Repo, entry: &Entry, sources: Vec<Source>) -> Result<File, Error> {
     let pointer = repo.pointer(entry.id)?;
     if pointer.is_none() && entry.path.ends_with(b".safetensors") {
-        return Err(Error::Unpublished(Unpublished::NotUnderLfs { path: entry.path.clone() }));
+        return Err(Error::Unpublished(PublishError::NotUnderLfs { path: entry.path.clone() }));
     }
     let size = match pointer {
         Some(pointer) => pointer.size,
@@ -167,7 +167,7 @@ pub(super) fn prove(
             got => got.map_err(failed)?,
         };
         if got != oid {
-            return Err(Error::Unpublished(Unpublished::DamagedObject { path: file.path.clone(), got }));
+            return Err(Error::Unpublished(PublishError::DamagedObject { path: file.path.clone(), got }));
         }
         if file.path.ends_with(b".safetensors") {
             let read = safetensors::read(&object);

@@ -1,4 +1,4 @@
-//! [`Unpublished`]: why files are not published, where that is no error of git, the store or a server.
+//! [`PublishError`]: why files are not published, where that is no error of git, the store or a server.
 
 use bstr::BString;
 
@@ -7,7 +7,7 @@ use crate::remote;
 
 /// Why files are not published.
 #[derive(Debug, thiserror::Error)]
-pub enum Unpublished {
+pub enum PublishError {
     /// A pull request needs somebody who makes it.
     #[error("a pull request needs a token, and there is none")]
     NoToken,
@@ -51,17 +51,4 @@ pub enum Unpublished {
     /// The remote has no branch that something could be added to.
     #[error("the remote has no default branch")]
     NoDefaultBranch,
-}
-
-impl Unpublished {
-    /// Is it what the files hold, and not what could not be done?
-    pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::SourceDiffers { .. }
-                | Self::BranchDiffers { .. }
-                | Self::NotUnderLfs { .. }
-                | Self::DamagedObject { .. }
-        )
-    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Unpublished;
+use super::PublishError;
 use super::journal::{Begun, Journal};
 use super::{Error, How, Plan, Published, Publisher, content, object_id, text};
 use crate::actions::pull::{self, requests};
@@ -24,10 +24,10 @@ const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)
 
 /// Who asks, if they may: a token that writes, and a model whose files it may read.
 pub(super) fn account(hub: &Hub<'_>, model: &str) -> Result<Account, Error> {
-    let token = hub.auth().token()?.ok_or(Error::Unpublished(Unpublished::NoToken))?;
+    let token = hub.auth().token()?.ok_or(Error::Unpublished(PublishError::NoToken))?;
     let account = hub.account()?;
     if account.only_reads {
-        return Err(Error::Unpublished(Unpublished::ReadOnlyToken { place: token.place.clone() }));
+        return Err(Error::Unpublished(PublishError::ReadOnlyToken { place: token.place.clone() }));
     }
     hub.check_access(model)?;
     Ok(account)

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::Error;
-use super::Unpublished;
+use super::PublishError;
 use crate::lfs::{Temp, sync_parent, temp};
 
 /// No journal is as long as this.
@@ -41,7 +41,7 @@ impl Journal {
     /// Opens the journals of a repository.
     ///
     /// # Errors
-    /// [`Unpublished::PublishRunning`], [`Error::Io`]
+    /// [`PublishError::PublishRunning`], [`Error::Io`]
     pub(super) fn open(git_dir: &Path) -> Result<Self, Error> {
         let dir = git_dir.join("st-convert");
         fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
@@ -51,7 +51,7 @@ impl Journal {
         match lock.try_lock() {
             // A file system without locks: then nobody can be seen.
             Ok(()) | Err(TryLockError::Error(_)) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Unpublished(Unpublished::PublishRunning)),
+            Err(TryLockError::WouldBlock) => return Err(Error::Unpublished(PublishError::PublishRunning)),
         }
         temp::sweep(&dir, |_| Ok(())).map_err(Error::io("sweep", &dir))?;
         Ok(Self { dir, _lock: lock })
@@ -111,7 +111,7 @@ mod tests {
         journal.write(marker, &begun).unwrap();
         let begun = Begun { number: Some(7), ..begun };
         journal.write(marker, &begun).unwrap();
-        assert!(matches!(Journal::open(dir.path()), Err(Error::Unpublished(Unpublished::PublishRunning))));
+        assert!(matches!(Journal::open(dir.path()), Err(Error::Unpublished(PublishError::PublishRunning))));
         drop(journal);
         let journal = Journal::open(dir.path()).unwrap();
         assert_eq!(journal.read(marker).unwrap(), Some(begun));

@@ -35,7 +35,7 @@ use crate::remote::hub::model_of;
 use crate::repo::{ObjectId, Repo};
 
 pub use content::{File, Source};
-pub use error::Unpublished;
+pub use error::PublishError;
 
 /// The branch that is pushed where there are no pull requests, unless one is named.
 pub const BRANCH: &str = "safetensors";
@@ -139,8 +139,8 @@ impl Published {
 /// Publishes what was converted here.
 ///
 /// # Errors
-/// [`Unpublished::NoToken`], [`Unpublished::ReadOnlyToken`], [`Unpublished::SourceDiffers`], [`Unpublished::BranchDiffers`],
-/// [`Unpublished::NotUnderLfs`], [`Error::NoObject`], [`Unpublished::DamagedObject`], [`Unpublished::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
+/// [`PublishError::NoToken`], [`PublishError::ReadOnlyToken`], [`PublishError::SourceDiffers`], [`PublishError::BranchDiffers`],
+/// [`PublishError::NotUnderLfs`], [`Error::NoObject`], [`PublishError::DamagedObject`], [`PublishError::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
 /// git, the servers and the repository report. What is there of a pull request then was told as [`RemoteNote::HalfWay`].
 pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<Published, Error> {
     let session = Session::new(&options.servers, reporter);
@@ -217,7 +217,7 @@ impl Publisher<'_> {
         let short = |name: &str| name.strip_prefix("refs/heads/").unwrap_or(name).to_owned();
         if !self.session.is_offline() {
             let there = fetch::default_branch(self.git, self.network, &self.remote)?;
-            let there = there.ok_or(Error::Unpublished(Unpublished::NoDefaultBranch))?;
+            let there = there.ok_or(Error::Unpublished(PublishError::NoDefaultBranch))?;
             let (branch, commit) = (short(&there.name), object_id(&there.id)?);
             if !self.repo.has_object(commit) && !self.options.dry_run {
                 fetch::fetch_commits(self.git, self.network, &self.remote, &[there])?;
@@ -229,7 +229,7 @@ impl Publisher<'_> {
         self.session.reporter.note(&Note::Remote(RemoteNote::BaseNotFetched));
         let head = format!("refs/remotes/{}/HEAD", self.remote.name);
         let commit = git::commit::rev_parse(self.git, &format!("{head}^{{commit}}"));
-        let commit = object_id(&commit.map_err(|_| Error::Unpublished(Unpublished::NoDefaultBranch))?)?;
+        let commit = object_id(&commit.map_err(|_| Error::Unpublished(PublishError::NoDefaultBranch))?)?;
         let name = self.git.command("symbolic-ref").args(["--quiet", &head]).run()?;
         let prefix = format!("refs/remotes/{}/", self.remote.name);
         Ok(Base { branch: name.text().strip_prefix(&prefix).unwrap_or("HEAD").to_owned(), commit })
@@ -263,8 +263,8 @@ impl Publisher<'_> {
     fn check_branch(&self, there: ObjectId, reference: &str) -> Result<(), Error> {
         let changed = content::changed(self.repo, self.git, there, &self.repo.entries_of(there)?);
         changed.map(drop).map_err(|error| match error {
-            Error::Unpublished(Unpublished::SourceDiffers { path }) => {
-                Unpublished::BranchDiffers { reference: reference.to_owned(), path }.into()
+            Error::Unpublished(PublishError::SourceDiffers { path }) => {
+                PublishError::BranchDiffers { reference: reference.to_owned(), path }.into()
             }
             error => error,
         })

@@ -24,17 +24,28 @@ pub(super) fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command)
     line
 }
 
-/// The subcommand that a word was meant for, by clap's measure.
+/// The subcommand that a word was meant for: one that is two letters away at most, and not more than half of the word.
 pub(in crate::cli) fn meant(word: &OsStr) -> Option<String> {
     // Whoever writes a dot or a slash means a file.
     let text = word.to_str().filter(|word| word.chars().all(char::is_alphabetic))?;
     let command = Args::command();
-    let guess = clap::Command::default().no_binary_name(true).subcommand_required(true);
-    let error = guess.subcommands(command.get_subcommands()).try_get_matches_from([text]).err()?;
-    match error.get(clap::error::ContextKind::SuggestedSubcommand)? {
-        clap::error::ContextValue::Strings(names) => names.last().cloned(),
-        _ => None,
+    let near = command.get_subcommands().map(|known| (distance(text, known.get_name()), known.get_name()));
+    let (steps, name) = near.min()?;
+    (steps <= 2.min(text.len() / 2)).then(|| name.to_owned())
+}
+
+/// How many letters have to be added, left out or changed (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.bytes().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], at + 1);
+        for (at, other) in to.bytes().enumerate() {
+            let changed = before + usize::from(letter != other);
+            before = row[at + 1];
+            row[at + 1] = changed.min(before + 1).min(row[at] + 1);
+        }
     }
+    row[to.len()]
 }
 
 /// The options of all commands that take a value.

@@ -12,7 +12,7 @@ use crate::actions::batch::{self, Cause, Item, Options, Progress, Record, Shard,
 use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
 use crate::cli::args::{Batch, ServerArgs};
 use crate::cli::environment::{self, NoShard, shard_of_environment};
-use crate::cli::error::{Kind, Report};
+use crate::cli::error::{Kind, Report, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::Here;
@@ -38,7 +38,7 @@ pub(crate) fn run(
 ) -> Result<u8, Report> {
     let failed = |report: Report| {
         if ui.json {
-            ui.data(&json::batch(None, None, Some(&report), report.kind.exit_code()));
+            ui.data(&json::batch(None, None, Some(&report), report.exit_code()));
         }
         report
     };
@@ -171,15 +171,15 @@ fn tell_pending(ui: &Ui, pending: &[Item]) {
 fn exit_code(status: Status) -> u8 {
     match status {
         Status::Converted | Status::NothingToDo | Status::Skipped => 0,
-        Status::Refused => Kind::Refused.exit_code(),
-        Status::Failed => Kind::Environment.exit_code(),
+        Status::Refused => code(Kind::Refused),
+        Status::Failed => code(Kind::Environment),
     }
 }
 
 fn conclude(ui: &Ui, summary: &Summary, shard: Option<Shard>, journal: &Path) -> Result<u8, Report> {
     let report = summary.stopped.as_ref().map(Report::of);
     let worst = summary.records.iter().map(|record| exit_code(record.status)).max().unwrap_or(0);
-    let code = report.as_ref().map_or(worst, |report| report.kind.exit_code());
+    let code = report.as_ref().map_or(worst, Report::exit_code);
     if ui.json {
         ui.data(&json::batch(Some((summary, journal)), shard, report.as_ref(), code));
     } else {

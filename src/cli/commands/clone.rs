@@ -30,7 +30,7 @@ pub(crate) fn run(
     let failed = |error| {
         let report = Report::of_file(&error, File::Given(model.as_ref()), reporter.here());
         if ui.json {
-            let end = End { commit: None, failure: Some(&report), exit_code: report.kind.exit_code() };
+            let end = End { commit: None, failure: Some(&report), exit_code: report.exit_code() };
             let is_all = args.no_convert;
             ui.data(&if is_all { json::end(Some(&report)) } else { json::summary(&reporter.tally(), &end) });
         }

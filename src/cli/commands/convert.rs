@@ -128,7 +128,7 @@ pub(crate) fn ended<T>(
                 let summary = summary(done);
                 End { commit: summary.commit.as_deref(), failure: None, exit_code: worst(summary) }
             }
-            Err(report) => End { commit: None, failure: Some(report), exit_code: report.kind.exit_code() },
+            Err(report) => End { commit: None, failure: Some(report), exit_code: report.exit_code() },
         };
         ui.data(&json::summary(&reporter.tally(), &end));
     }

@@ -9,7 +9,7 @@ use bstr::{BStr, ByteSlice as _};
 use crate::actions::guard::{Finding, Guarded, Question, State, guard, quoted_path};
 use crate::cli::args::{Asker, Hook, HookCommand, HookRun};
 use crate::cli::environment;
-use crate::cli::error::{Kind, Report};
+use crate::cli::error::{Kind, Report, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{File, Here, quoted};
@@ -38,15 +38,15 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
     let answer = guard(cwd, &question, &reporter).map_err(|error| {
         let report = Report::of(&error);
         if ui.json {
-            ui.data(&json::guarded(None, Some(&report), report.kind.exit_code()));
+            ui.data(&json::guarded(None, Some(&report), report.exit_code()));
         }
         report
     })?;
     let unchecked = answer.count(&State::Unchecked);
     let code = match answer.count(&State::Refused) {
-        _ if unchecked > 0 => Kind::Environment.exit_code(),
+        _ if unchecked > 0 => code(Kind::Environment),
         0 => 0,
-        _ => Kind::Refused.exit_code(),
+        _ => code(Kind::Refused),
     };
     if ui.json {
         let lines = answer.findings.iter().map(|finding| json::finding(finding) + "\n");

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     });
     tell_remarks(ui, &remarks, &here);
     let failure = ended.err().map(|error| Report::of(&error));
-    let code = failure.as_ref().map_or(tally.exit_code(), |report| report.kind.exit_code());
+    let code = failure.as_ref().map_or(tally.exit_code(), Report::exit_code);
     match format {
         Format::Json => ui.data(&json::scan_summary(&tally, failure.as_ref(), code)),
         Format::Sarif => ui.data(&sarif.finish(failure.as_ref(), code)),

@@ -6,7 +6,7 @@ use crate::actions::verify::{Options, Verified, verify, verify_pull_request};
 use crate::actions::{Error, Reporter as _, pull};
 use crate::cli::args::{ServerArgs, Verify};
 use crate::cli::environment;
-use crate::cli::error::{Kind, Report};
+use crate::cli::error::{Kind, Report, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json;
 use crate::cli::reporter::TerminalReporter;
@@ -27,7 +27,7 @@ pub(crate) fn run(
     let done = done.map_err(|error| {
         let report = Report::of(&error);
         if ui.json {
-            ui.data(&json::verification(&[], Some(&report), report.kind.exit_code()));
+            ui.data(&json::verification(&[], Some(&report), report.exit_code()));
         }
         report
     })?;
@@ -59,9 +59,9 @@ fn work(
 /// The exit status of all files.
 fn worst(done: &[Verified]) -> u8 {
     let code = |verified: &Verified| match &verified.error {
-        Some(error) => Report::of(error).kind.exit_code(),
+        Some(error) => Report::of(error).exit_code(),
         None if verified.is_good() => 0,
-        None => Kind::Refused.exit_code(),
+        None => code(Kind::Refused),
     };
     done.iter().map(code).max().unwrap_or(0)
 }

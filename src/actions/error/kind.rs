@@ -1,0 +1,202 @@
+//! What follows from an error: whose matter it is, whether an option lifts it, and how it and what is below it are told.
+//!
+//! Invariant: this is the one table of kinds. Exit codes and hints are in the command line.
+
+use std::error::Error as StdError;
+use std::io;
+use std::path::Path;
+
+use bstr::BString;
+
+use super::Error;
+use crate::actions::publish::PublishError;
+use crate::{checkpoint, git, lfs, remote, repo, safetensors};
+
+/// Whose matter an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What was asked cannot be meant.
+    User,
+    /// The file is refused for what it holds.
+    Refused,
+    /// git, the system or the disk.
+    Environment,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+impl Error {
+    /// Makes an [`Error::Io`] of why a file could not be opened, read or written: `.map_err(Error::io("read", path))`.
+    pub(in crate::actions) fn io<'p>(
+        what: &'static str,
+        path: &'p (impl AsRef<Path> + ?Sized),
+    ) -> impl Fn(io::Error) -> Self + Copy + 'p {
+        move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
+    }
+
+    /// Can an option make good what was refused, so that the same file is asked for again?
+    pub fn is_lifted_by_an_option(&self) -> bool {
+        use checkpoint::Error as Of;
+        matches!(
+            self,
+            Self::Strict { .. }
+                | Self::OutputExists { .. }
+                | Self::Checkpoint(
+                    Of::Ambiguous { .. } | Of::NoSuchKey { .. } | Of::Keep { .. } | Of::Output { .. }
+                )
+        )
+    }
+
+    /// Whose matter it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Interrupted => Kind::Interrupted,
+            Self::NotFound
+            | Self::OneOutput { .. }
+            | Self::NoRepository
+            | Self::NotEmpty { .. }
+            | Self::CloneInTheWay { .. }
+            | Self::NeedsDirectory { .. }
+            | Self::Offline { .. }
+            | Self::NoSuchRevision { .. }
+            | Self::Setting { .. }
+            | Self::NotWithPullRequest { .. }
+            | Self::NoRemote
+            | Self::NoCommits
+            | Self::NoSuchPullRequest { .. }
+            | Self::NoCheckpoint
+            | Self::SeveralCheckpoints { .. }
+            | Self::Unpublished(PublishError::NoToken | PublishError::NoDefaultBranch)
+            | Self::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Kind::User,
+            Self::Shard(_)
+            | Self::HooksOf { .. }
+            | Self::Dangerous { .. }
+            | Self::Strict { .. }
+            | Self::PointerMismatch { .. }
+            | Self::NoObject { .. }
+            | Self::Symlink
+            | Self::Modified
+            | Self::OutputIsSource
+            | Self::TwoShards { .. }
+            | Self::OutputExists { .. }
+            | Self::OutputNotFile { .. }
+            | Self::OutputSymlink { .. }
+            | Self::OutputCollision { .. }
+            | Self::IncompleteSet { .. }
+            | Self::NotInShard { .. }
+            | Self::InOtherShard { .. }
+            | Self::InNoShard { .. }
+            | Self::NotSafetensors { .. }
+            | Self::WithoutSafetensors { .. }
+            | Self::NotProven { is_failure: false, .. }
+            | Self::OtherPaths { .. }
+            | Self::Unpublished(
+                PublishError::SourceDiffers { .. }
+                | PublishError::BranchDiffers { .. }
+                | PublishError::NotUnderLfs { .. }
+                | PublishError::DamagedObject { .. },
+            )
+            | Self::Place(lfs::worktree_file::Error::Symlink { .. })
+            | Self::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => Kind::Refused,
+            Self::Checkpoint(error) if !error.is_io() => Kind::Refused,
+            Self::Safetensors(error) if !matches!(error, safetensors::Error::Io(_)) => Kind::Refused,
+            Self::MissingShards { shards }
+                if shards.iter().all(|(_, why)| matches!(why, Self::NotFound) || why.is_refusal()) =>
+            {
+                Kind::Refused
+            }
+            _ => Kind::Environment,
+        }
+    }
+
+    /// Returns `true` if it is a refusal for what the file holds, rather than work that could not be done.
+    pub fn is_refusal(&self) -> bool {
+        self.kind() == Kind::Refused
+    }
+
+    /// What is below it, each once, outermost first; `message` stands above. `safe` makes foreign text fit for where it
+    /// goes.
+    pub fn causes(&self, message: &str, safe: &dyn Fn(&str) -> String) -> Vec<String> {
+        match self {
+            Self::Dangerous { at, record, .. } => {
+                vec![format!("global at byte {at} of {} is not on the allow-list", safe(record))]
+            }
+            Self::MissingShards { shards } => shards
+                .iter()
+                .map(|(shard, why)| safe(&shard.to_string()) + ": " + &why.reason(safe))
+                .collect(),
+            _ => causes_of(self.source(), message, safe),
+        }
+    }
+
+    /// The message and its causes in one line.
+    pub fn reason(&self, safe: &dyn Fn(&str) -> String) -> String {
+        let message = safe(&self.to_string());
+        let causes = self.causes(&message, safe);
+        let parts = std::iter::once(message).chain(causes).map(|part| part.replace('\n', "; "));
+        parts.collect::<Vec<_>>().join(": ")
+    }
+}
+
+impl From<repo::Error> for Error {
+    fn from(error: repo::Error) -> Self {
+        match error {
+            repo::Error::NoSuchRevision { revision } => Self::NoSuchRevision { revision, is_remote: false },
+            error => Self::Repo(error),
+        }
+    }
+}
+
+impl From<git::Error> for Error {
+    fn from(error: git::Error) -> Self {
+        match error {
+            git::Error::NoSuchRevision { revision } => Self::NoSuchRevision { revision, is_remote: false },
+            error => Self::Git(error),
+        }
+    }
+}
+
+impl From<remote::Error> for Error {
+    fn from(error: remote::Error) -> Self {
+        match error {
+            remote::Error::Interrupted => Self::Interrupted,
+            error => Self::Remote(error),
+        }
+    }
+}
+
+/// Each cause once, outermost first, as [`Error::causes`].
+pub(crate) fn causes_of(
+    first: Option<&(dyn StdError + 'static)>,
+    message: &str,
+    safe: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    let mut next = first;
+    while let Some(cause) = next {
+        let text = match cause.downcast_ref::<git::Stderr>() {
+            Some(said) => said.to_string().lines().map(safe).collect::<Vec<_>>().join("\n"),
+            None => safe(&cause.to_string()),
+        };
+        let above = causes.last().map_or(message, String::as_str);
+        // A single word below another cause is the name of a variant, and says nothing more.
+        let is_news = !above.contains(&text) && (causes.is_empty() || text.contains(' '));
+        if !text.is_empty() && is_news {
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    causes
+}
+
+pub(super) fn missing(shards: &[(BString, Error)]) -> String {
+    match shards {
+        [(shard, _)] => format!("the shard {shard}"),
+        shards => format!("{} shards", shards.len()),
+    }
+}
+
+/// ` (and 3 more)`, or nothing.
+pub(super) fn more_of(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(" (and {more} more)") }
+}
