@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::packed::{self, Packing};
+use super::tar;
 use crate::checkpoint::Kind;
 
 /// What a file is.
@@ -104,7 +105,7 @@ impl Content {
             Kind::Gguf => Self::Gguf,
             Kind::Hdf5 => Self::Hdf5,
             Kind::Empty => Self::Empty,
-            Kind::Unknown if is_tar(head) => Self::Tar,
+            Kind::Unknown if tar::is_tar(head) => Self::Tar,
             Kind::Unknown if is_onnx(head) => Self::Onnx,
             Kind::Unknown if is_text(head) => Self::Text,
             Kind::Unknown => Self::Other,
@@ -219,18 +220,6 @@ impl fmt::Display for Content {
             Self::Other => "something else",
         })
     }
-}
-
-/// A tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is right.
-pub(super) fn is_tar(head: &[u8]) -> bool {
-    let Some(block) = head.get(..512) else { return false };
-    let Some(stored) = super::tar::number(block.get(148..156).unwrap_or_default()) else { return false };
-    let bytes =
-        block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte });
-    let sum = bytes.clone().fold(0_i64, |sum, byte| sum.saturating_add(byte.into()));
-    // Some old writers, and every reader, take a byte for a signed one as well.
-    let signed = bytes.fold(0_i64, |sum, byte| sum.saturating_add(byte.cast_signed().into()));
-    stored == sum || stored == signed
 }
 
 /// How it is packed, perhaps, and where that begins: bytes of any kind begin so now and then. A zlib stream begins with the

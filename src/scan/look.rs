@@ -91,7 +91,7 @@ impl<'a> Look<'a> {
             self.report.pickles.push(pickle);
         }
         // Its first bytes are the name of a member, which may be those of anything.
-        let is_tar_too = content != Content::Tar && content::is_tar(&head);
+        let is_tar_too = content != Content::Tar && tar::is_tar(&head);
         if (is_tar_too || content.is_container()) && depth >= self.limits.depth {
             self.unreadable(member, "containers in it are nested too deeply");
             return Ok(content);

@@ -8,7 +8,6 @@
 
 use std::io;
 
-use super::content::is_tar;
 use crate::read_at::ReadAt;
 
 /// Bytes of an extended header that are looked at.
@@ -80,12 +79,24 @@ pub(super) fn members(
     Ok(Some("it has more members than are looked at"))
 }
 
+/// A tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is right.
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.get(..512) else { return false };
+    let Some(stored) = number(block.get(148..156).unwrap_or_default()) else { return false };
+    let bytes =
+        block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte });
+    let sum = bytes.clone().fold(0_i64, |sum, byte| sum.saturating_add(byte.into()));
+    // Some old writers, and every reader, take a byte for a signed one as well.
+    let signed = bytes.fold(0_i64, |sum, byte| sum.saturating_add(byte.cast_signed().into()));
+    stored == sum || stored == signed
+}
+
 fn size(field: &[u8]) -> Option<u64> {
     u64::try_from(number(field)?).ok()
 }
 
 /// A number as Python takes it: in base 256 if its first byte says so, else in octal digits to the first NUL.
-pub(super) fn number(field: &[u8]) -> Option<i64> {
+fn number(field: &[u8]) -> Option<i64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 == 0 {
         return octal(field);

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::PullRequest;
-use super::requests::{Known, Requests};
-use super::{Options, with_requests};
+use super::requests::{Known, Options, Requests, with_requests};
 use crate::remote::discussions::PullRequestStatus;
 use crate::remote::hub::model_of;
 

@@ -23,14 +23,11 @@ mod request;
 pub(in crate::actions) mod requests;
 mod take;
 
-use std::path::PathBuf;
-
 use bstr::{BString, ByteSlice as _};
 
 use super::lfs_remote::Server;
-use super::servers::Session;
 use super::verify::{self, Verified};
-use super::{Error, Note, RemoteNote, Reporter, Servers};
+use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::Merge;
 use crate::git::merge::merge;
 use crate::lfs::Pointer;
@@ -39,16 +36,8 @@ use crate::repo::{Mode, ObjectId, Repo};
 pub use auto::{Choice, convert};
 pub use list::{Listing, NEWEST, list};
 pub use request::{File, PullRequest, State};
-pub(super) use requests::Requests;
-
-/// From where, and who asks.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// The directory in which a repository is looked for.
-    pub cwd: PathBuf,
-    /// How servers are asked.
-    pub servers: Servers,
-}
+pub use requests::Options;
+pub(super) use requests::{Requests, look_at};
 
 /// How a pull request is taken.
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,27 +98,6 @@ pub fn pull(options: &Options, number: u64, wish: Wish, reporter: &dyn Reporter)
     })
 }
 
-/// Fetches the pull request of this number, and looks at it.
-///
-/// # Errors
-/// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], or as [`pull`].
-pub(super) fn look_at<T>(
-    options: &Options,
-    number: u64,
-    reporter: &dyn Reporter,
-    work: impl FnOnce(&Requests<'_>, &PullRequest) -> Result<T, Error>,
-) -> Result<T, Error> {
-    with_requests(options, reporter, |requests| {
-        let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
-        let request =
-            requests.fetch(&[known])?.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
-        if request.files.is_empty() && request.base != Some(request.commit) {
-            return Err(Error::WithoutSafetensors { number });
-        }
-        work(requests, &request)
-    })
-}
-
 /// Is every file proven?
 fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
     let mut rest = verified.iter().filter(|verified| !verified.is_good()).peekable();
@@ -138,34 +106,6 @@ fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
     }
     let (count, is_failure) = (rest.clone().count(), rest.all(Verified::is_failed));
     Err(Error::NotProven { number, count, is_failure })
-}
-
-/// Opens the repository here, and the pull requests of its remote.
-fn with_requests<T>(
-    options: &Options,
-    reporter: &dyn Reporter,
-    work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let session = Session::new(&options.servers, reporter);
-    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
-    if repo.extensions_configured() {
-        return Err(Error::Extensions);
-    }
-    if session.is_offline() {
-        return Err(Error::Offline { what: "look at pull requests" });
-    }
-    repo.sweep()?;
-    open(&session, &repo, work)
-}
-
-/// The same in a repository that is open.
-fn open<T>(
-    session: &Session<'_>,
-    repo: &Repo,
-    work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let git = session.git(repo.work_dir())?;
-    session.network(|network| work(&Requests::of(session, repo, &git, network)?))
 }
 
 /// Asks, if the pull request changes what it should not.

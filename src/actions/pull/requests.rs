@@ -3,8 +3,10 @@
 //! Invariant: no reference, tag or `FETCH_HEAD` is written for a pull request that is looked at. What is fetched of it is
 //! commits, trees and pointers.
 
-use super::super::Error;
-use super::super::servers::Session;
+use std::path::PathBuf;
+
+use super::super::servers::{Servers, Session};
+use super::super::{Error, Reporter};
 use super::relation::Relation;
 use super::request::PullRequest;
 use crate::git::{self, Git, Network, Ref, Remote, fetch};
@@ -12,6 +14,15 @@ use crate::repo::{ObjectId, Repo};
 
 /// Where pull requests are at a remote.
 const THERE: &str = "refs/pr/";
+
+/// From where, and who asks.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory in which a repository is looked for.
+    pub cwd: PathBuf,
+    /// How servers are asked.
+    pub servers: Servers,
+}
 
 /// The pull requests of a remote.
 pub(in crate::actions) struct Requests<'a> {
@@ -103,4 +114,53 @@ impl<'a> Requests<'a> {
     pub(in crate::actions) fn read_again(&self, request: &PullRequest) -> Result<PullRequest, Error> {
         PullRequest::read(self.repo, &self.relation, self.head, request.number, request.commit)
     }
+}
+
+/// Fetches the pull request of this number, and looks at it.
+///
+/// # Errors
+/// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], or as [`super::pull`].
+pub(in crate::actions) fn look_at<T>(
+    options: &Options,
+    number: u64,
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&Requests<'_>, &PullRequest) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with_requests(options, reporter, |requests| {
+        let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
+        let request =
+            requests.fetch(&[known])?.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
+        if request.files.is_empty() && request.base != Some(request.commit) {
+            return Err(Error::WithoutSafetensors { number });
+        }
+        work(requests, &request)
+    })
+}
+
+/// Opens the repository here, and the pull requests of its remote.
+pub(super) fn with_requests<T>(
+    options: &Options,
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let session = Session::new(&options.servers, reporter);
+    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
+    if repo.extensions_configured() {
+        return Err(Error::Extensions);
+    }
+    if session.is_offline() {
+        return Err(Error::Offline { what: "look at pull requests" });
+    }
+    repo.sweep()?;
+    open(&session, &repo, work)
+}
+
+/// The same in a repository that is open.
+pub(super) fn open<T>(
+    session: &Session<'_>,
+    repo: &Repo,
+    work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let git = session.git(repo.work_dir())?;
+    session.network(|network| work(&Requests::of(session, repo, &git, network)?))
 }
