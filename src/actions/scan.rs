@@ -238,7 +238,6 @@ impl Scan<'_> {
     }
 
     fn content(&self, source: &dyn ReadAt, path: &Path) -> Result<Report, Error> {
-        let failed = |source| Error::Io { what: "read", path: path.to_owned(), source };
-        scan_content(source, &self.limits).map_err(failed)
+        scan_content(source, &self.limits).map_err(Error::io("read", path))
     }
 }

@@ -59,12 +59,8 @@ impl Judged {
             Bytes::Memory(bytes) => Some(Oid::of(bytes)),
             Bytes::File(file) => {
                 let mut hasher = HashingWriter::new(io::sink());
-                let path = || PathBuf::from(self.finding.path.to_str_lossy().as_ref());
-                io::copy(&mut Reader::new(file), &mut hasher).map_err(|source| Error::Io {
-                    what: "read",
-                    path: path(),
-                    source,
-                })?;
+                let path = self.finding.path.to_str_lossy();
+                io::copy(&mut Reader::new(file), &mut hasher).map_err(Error::io("read", path.as_ref()))?;
                 Some(hasher.finish().1)
             }
             Bytes::None => None,
@@ -143,7 +139,7 @@ impl<'a> Judge<'a> {
             return self.arrival(&arrival, checkouts);
         }
         let file = self.repo.target(path.as_bstr())?.path();
-        let failed = |source| Error::Io { what: "read", path: file.clone(), source };
+        let failed = Error::io("read", &file);
         if file.symlink_metadata().map_err(failed)?.is_file() {
             let source = File::open(&file).and_then(FileSource::new).map_err(failed)?;
             if source.len() < pointer::MAX_LEN as u64 {
@@ -230,7 +226,8 @@ impl<'a> Judge<'a> {
             }
             Err(_) => return self.content(path, blob, Bytes::Memory(bytes)),
         };
-        let failed = |source| Error::Io { what: "read", path: self.store.path_of(pointer.oid), source };
+        let stored = self.store.path_of(pointer.oid);
+        let failed = Error::io("read", &stored);
         let object = match self.store.find(pointer.oid, pointer.size).map_err(failed)? {
             Some(object) => Some(File::open(&object).and_then(FileSource::new).map_err(failed)?),
             None => self.content_beside(path, blob, pointer)?,
@@ -325,8 +322,8 @@ impl<'a> Judge<'a> {
             Bytes::None => &Vec::new(),
         };
         let size = source.len();
-        let failed = |source| Error::Io { what: "read", path: path.to_str_lossy().as_ref().into(), source };
-        let report = scan::scan(source, &self.limits).map_err(failed)?;
+        let name = path.to_str_lossy();
+        let report = scan::scan(source, &self.limits).map_err(Error::io("read", name.as_ref()))?;
         Ok(judged(path, blob, size, report, bytes))
     }
 }

@@ -263,7 +263,7 @@ impl<'a> Guard<'a> {
             let file = PathBuf::from(named.unwrap_or_else(|| path.to_owned()));
             match std::fs::read(&file) {
                 Ok(text) => allow.read(&text).map_err(broken)?,
-                Err(source) => return Err(Error::Io { what: "read", path: file, source }),
+                Err(source) => return Err(Error::io("read", &file)(source)),
             }
             return Ok(allow);
         }

@@ -90,7 +90,7 @@ struct Later {
 
 impl Walk<'_, '_> {
     fn named(&mut self, full: &Path, name: &Path) -> Result<(), Error> {
-        let failed = |source| Error::Io { what: "open", path: full.to_owned(), source };
+        let failed = Error::io("open", full);
         match full.metadata() {
             Ok(metadata) if metadata.is_dir() => self.directory(full, name),
             Ok(metadata) if metadata.is_file() => self.file(full, full.canonicalize().map_err(failed)?, name),
@@ -112,7 +112,7 @@ impl Walk<'_, '_> {
             let (real, entries) = match listed(&dir) {
                 Ok(listed) => listed,
                 Err(source) => {
-                    self.told(&name, Err(Error::Io { what: "read", path: dir, source }))?;
+                    self.told(&name, Err(Error::io("read", &dir)(source)))?;
                     continue;
                 }
             };
@@ -150,7 +150,7 @@ impl Walk<'_, '_> {
                     }
                     self.file(&full, file, &name)?;
                 }
-                Err(source) => self.told(&name, Err(Error::Io { what: "open", path: full, source }))?,
+                Err(source) => self.told(&name, Err(Error::io("open", &full)(source)))?,
             }
         }
         for (full, name) in later.blobs {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -84,7 +84,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
                 return Ok(());
             }
             Err(source) => {
-                let error = Error::Io { what: "open", path: full.to_owned(), source };
+                let error = Error::io("open", &full)(source);
                 return self.scan.told(path, (None, None), Err(error));
             }
         };
@@ -280,8 +280,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         match (decided, file) {
             (Some(report), _) => Ok(report),
             (None, Some(file)) => {
-                let failed =
-                    |source| Error::Io { what: "read", path: PathBuf::from("a temporary file"), source };
+                let failed = Error::io("read", "a temporary file");
                 self.scan.content(&FileSource::new(file).map_err(failed)?, Path::new(""))
             }
             (None, None) => self.scan.content(&head, Path::new("")),

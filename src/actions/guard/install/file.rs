@@ -25,7 +25,7 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<Place, Error> {
     let kept = previous(&path);
     let found = existing(&path)?;
     let mut state = State::Installed;
-    fs::create_dir_all(dir).map_err(failed("create", dir))?;
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     match script::put(found.as_ref(), hook.script()) {
         Put::Nothing => state = State::Unchanged,
         Put::New => replace(&path, hook.script(), None)?,
@@ -40,7 +40,7 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<Place, Error> {
             }
             // Under both names until ours has the first.
             if fs::hard_link(&path, &kept).is_err() {
-                fs::rename(&path, &kept).map_err(failed("rename", &path))?;
+                fs::rename(&path, &kept).map_err(Error::io("rename", &path))?;
             }
             replace(&path, hook.script(), None)?;
         }
@@ -59,11 +59,11 @@ pub(super) fn remove(dir: &Path, hook: Hook) -> Result<Place, Error> {
     let state = match script::take(&found, hook.script()) {
         Take::Nothing => State::Other,
         Take::File if has_previous => {
-            fs::rename(&kept, &path).map_err(failed("rename", &kept))?;
+            fs::rename(&kept, &path).map_err(Error::io("rename", &kept))?;
             State::Removed
         }
         Take::File => {
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             State::Removed
         }
         Take::Back(bytes) => {
@@ -71,7 +71,7 @@ pub(super) fn remove(dir: &Path, hook: Hook) -> Result<Place, Error> {
             State::Removed
         }
     };
-    crate::lfs::sync_parent(&path).map_err(failed("sync the directory of", &path))?;
+    crate::lfs::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
     Ok(Place { hook, path, state, has_previous })
 }
 
@@ -79,24 +79,24 @@ pub(super) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("read", path)(error)),
+        Err(error) => return Err(Error::io("read", path)(error)),
     };
     let is_link = metadata.is_symlink();
     // A link that leads nowhere is a hook that does nothing.
-    let bytes = if is_link { Vec::new() } else { fs::read(path).map_err(failed("read", path))? };
+    let bytes = if is_link { Vec::new() } else { fs::read(path).map_err(Error::io("read", path))? };
     Ok(Some(Existing { bytes, is_executable: is_executable(&metadata), is_link }))
 }
 
 /// Writes a hook that git runs: temporary, on the disk, then under its name.
 fn replace(path: &Path, bytes: &[u8], like: Option<&Path>) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(path);
-    let temp = Temp::new_in(dir).map_err(failed("create a file in", dir))?;
-    temp.file().write_all(bytes).map_err(failed("write", path))?;
-    let like = like.map(|like| like.metadata().map_err(failed("read", like))).transpose()?;
-    make_executable(&temp, like.as_ref()).map_err(failed("set the mode of", path))?;
-    temp.file().sync_all().map_err(failed("sync", path))?;
-    temp.rename(path).map(drop).map_err(|(error, _)| failed("rename a file to", path)(error))?;
-    crate::lfs::sync_parent(path).map_err(failed("sync the directory of", path))
+    let temp = Temp::new_in(dir).map_err(Error::io("create a file in", dir))?;
+    temp.file().write_all(bytes).map_err(Error::io("write", path))?;
+    let like = like.map(|like| like.metadata().map_err(Error::io("read", like))).transpose()?;
+    make_executable(&temp, like.as_ref()).map_err(Error::io("set the mode of", path))?;
+    temp.file().sync_all().map_err(Error::io("sync", path))?;
+    temp.rename(path).map(drop).map_err(|(error, _)| Error::io("rename a file to", path)(error))?;
+    crate::lfs::sync_parent(path).map_err(Error::io("sync the directory of", path))
 }
 
 #[cfg(unix)]
@@ -126,9 +126,4 @@ fn is_executable(metadata: &fs::Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_executable(_: &fs::Metadata) -> bool {
     true
-}
-
-pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { what, path, source }
 }

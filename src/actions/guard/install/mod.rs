@@ -14,7 +14,7 @@ use super::super::Error;
 use crate::git::Git;
 use crate::git::hooks::{self, Scope};
 use crate::repo::Repo;
-use file::{existing, failed, previous, remove, write};
+use file::{existing, previous, remove, write};
 
 pub use tools::Tool;
 
@@ -256,7 +256,7 @@ fn forget_template(git: &Git<'_>, report: &Report) -> Result<(), Error> {
     let Some(dir) = template_of_ours() else { return Ok(()) };
     let is_empty = fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_none());
     if is_empty && !report.places.is_empty() {
-        fs::remove_dir(&dir).map_err(failed("remove", &dir))?;
+        fs::remove_dir(&dir).map_err(Error::io("remove", &dir))?;
         if let Some(template) = dir.parent() {
             // Somebody may have put more into it.
             let _kept = fs::remove_dir(template);
