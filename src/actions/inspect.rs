@@ -1,10 +1,8 @@
 //! The tensors of a checkpoint or a safetensors file: headers only.
 //!
-//! A target is a file, `REV:PATH` for what a commit has there, `MODEL[@REV]:PATH` for a file of the Hub, or an address; an
-//! existing file wins, then a revision. A pointer stands for its object, in the LFS store or else on its server. Of what
+//! A target is a file, `REV:PATH` for what a commit has there, `OWNER/NAME[@REV]:PATH` or `NAME@REV:PATH` for a file of the
+//! Hub, or an address; an existing file wins, then a revision. A pointer stands for its object, in the LFS store or else on its server. Of what
 //! is far away the headers are asked for by ranges; no tensor byte is read, and nothing is stored.
-
-mod far;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -12,9 +10,8 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use far::Far;
-
 use super::content::{CONFIG_LIMIT, LocalFile, class, class_beside};
+use super::hub_file::HubFile;
 use super::lfs_remote::LfsRemote;
 use super::servers::Session;
 use super::{Error, Reporter, Servers, names};
@@ -112,8 +109,8 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
     if path.symlink_metadata().is_ok() {
         return file(&path, options, reporter);
     }
-    if let Some(far) = Far::address(&options.target) {
-        return far.inspect(options, reporter);
+    if let Some(file) = HubFile::address(&options.target) {
+        return far(&file, options, reporter);
     }
     let (rev, name) = split(&options.target).ok_or(Error::NotFound)?;
     let repo = Repo::discover(&options.cwd)?;
@@ -124,13 +121,10 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
         }
         None => Ok(None),
     };
-    // In a repository a plain word is a revision, however it is written.
-    let is_model = repo.is_none() || rev.contains(['/', '@']);
-    let far = Far::of_the_hub(rev, name).filter(|_| is_model);
-    let (repo, name, blob) = match (found, far) {
+    let (repo, name, blob) = match (found, HubFile::of_the_hub(rev, name)) {
         (Ok(Some(found)), _) => found,
         // A branch may have the name of a model.
-        (_, Some(far)) => return far.inspect(options, reporter),
+        (_, Some(file)) => return far(&file, options, reporter),
         (Ok(None), None) if repo.is_none() => return Err(Error::NoRepository),
         (Ok(None), None) => return Err(Error::NotFound),
         (Err(error), None) => return Err(error),
@@ -144,6 +138,12 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
         Ok(pointer) => object(Some(repo), name.as_ref(), pointer, options, reporter, class),
         Err(_) => read(&content, Headers::Read, options, class),
     }
+}
+
+fn far(file: &HubFile, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
+    let session = Session::new(&options.servers, reporter);
+    let hub = session.hub(&options.cwd)?;
+    read(&file.open(&hub)?, Headers::Foresee, options, || file.class(&hub))
 }
 
 fn file(path: &Path, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {

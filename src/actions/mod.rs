@@ -9,6 +9,7 @@ pub mod convert;
 pub mod demo;
 mod error;
 pub mod guard;
+mod hub_file;
 pub mod inspect;
 mod lfs_remote;
 pub(crate) mod names;

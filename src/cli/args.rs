@@ -20,7 +20,7 @@ use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Par
 
 pub(super) use batch::Batch;
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
-pub(super) use positional::meant;
+pub(super) use positional::{is_bare, meant};
 pub(super) use remote::{Clone, Publish, Pull};
 pub(super) use scan::{Format, Scan};
 pub(super) use verify::Verify;

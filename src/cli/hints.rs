@@ -57,6 +57,11 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::NotFound => {
             "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
         }
+        Error::NoRepository if file.contains(':') => {
+            format!(
+                "name a file of the Hub with `{git} st-convert inspect OWNER/NAME:PATH`, or `NAME@main:PATH`"
+            )
+        }
         Error::NoRepository => {
             "name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`".to_owned()
         }

@@ -71,12 +71,9 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
     match &args.command {
         None => {
-            let word = args.convert.paths.first();
-            if let Some((word, name)) = word.and_then(|word| Some((word, args::meant(word)?)))
-                && !is_file(&cwd, word)
-            {
-                return Err(Report::user(Path::new(word), "is no command, and no file here", None)
-                    .with_hint(format!("did you mean `git st-convert {name}`?")));
+            let first = args.convert.paths.first().filter(|_| args.convert.output.is_none());
+            if let Some(word) = first.filter(|word| args::is_bare(word) && !is_file(&cwd, word)) {
+                return Err(not_a_command(word));
             }
             commands::convert::run(&args.convert, cwd, args.common.servers, ui, &interrupt)
         }
@@ -101,6 +98,16 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
         Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),
     }
+}
+
+fn not_a_command(word: &OsStr) -> Report {
+    let shown = sanitize::path(Path::new(word));
+    let message = format!("'{shown}' is not a git st-convert command, and no such file exists");
+    let hint = match args::meant(word) {
+        Some(name) => format!("did you mean `git st-convert {name}`?"),
+        None => "list the commands: `git st-convert -h`".to_owned(),
+    };
+    Report::user(Path::new(""), &message, None).with_hint(hint)
 }
 
 /// Is there a file or a directory of this name, in the work tree or in the index alone?

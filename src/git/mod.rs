@@ -39,4 +39,4 @@ pub use merge::Merge;
 pub use network::{Network, Phase, Progress, Token};
 pub use process::Watch;
 pub use trouble::Trouble;
-pub use url::{origin, redacted};
+pub use url::{origin, redacted, without_suffix};

@@ -24,6 +24,12 @@ pub fn redacted(word: &OsStr) -> OsString {
     format!("{before}://{shown}@{host}{path}").into()
 }
 
+/// A URL or path without what git takes as well at its end: `/`, `.git`.
+pub fn without_suffix(url: &str) -> &str {
+    let url = url.trim_end_matches('/');
+    url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url)
+}
+
 /// The scheme, host and port of a URL, without user, path and the scheme's usual port: `https://host:8443`. `None`
 /// for anything that is not `scheme://host…`.
 pub fn origin(url: &str) -> Option<String> {

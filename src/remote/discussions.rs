@@ -23,7 +23,7 @@ use ureq::http::{HeaderValue, header};
 
 use super::cause::BadAnswer;
 use super::error::{Error, Result};
-use super::hub::{HUB, Hub, MAX_PAGE, parts};
+use super::hub::{HUB, Hub, MAX_PAGE, ModelName};
 use super::message::Body;
 use super::redirect::Ask;
 use super::refusal::{disabled, for_writing, refusal};
@@ -182,10 +182,10 @@ impl Hub<'_> {
     ///
     /// # Errors
     /// [`Error::RepositoryNotFound`], [`Error::Gated`], …
-    pub fn check_access(&self, model: &str) -> Result<()> {
+    pub fn check_access(&self, model: &ModelName) -> Result<()> {
         let url = self
             .url()
-            .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["auth-check"]));
+            .with_segments(["api", "models"].into_iter().chain(model.parts()).chain(["auth-check"]));
         self.auth.wire.watched(|| {
             patiently(&self.auth.wire, || {
                 let response = self.auth.send(&Ask { may_log_in: true, ..Ask::get(url.clone()) })?;
@@ -206,10 +206,8 @@ impl Hub<'_> {
     ///
     /// # Errors
     /// As [`Hub::model`].
-    pub fn pull_requests(&self, model: &str) -> Result<Vec<PullRequest>> {
-        let url = self
-            .url()
-            .with_segments(["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]));
+    pub fn pull_requests(&self, model: &ModelName) -> Result<Vec<PullRequest>> {
+        let url = self.discussions(model, &[]);
         let mut found = Vec::new();
         self.auth.wire.watched(|| {
             let mut seen = 0_usize;
@@ -237,8 +235,8 @@ impl Hub<'_> {
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is none, or as [`Hub::model`].
-    pub fn discussion(&self, model: &str, number: u64) -> Result<Discussion> {
-        let url = self.discussions(model, &[&number.to_string()])?;
+    pub fn discussion(&self, model: &ModelName, number: u64) -> Result<Discussion> {
+        let url = self.discussions(model, &[&number.to_string()]);
         let details: Details = self.auth.wire.watched(|| self.json(&url)).map_err(disabled)?;
         let first = details.events.into_iter().find(|event| event.kind == "comment");
         let text = first.and_then(|event| event.data.pointer("/latest/raw")?.as_str().map(str::to_owned));
@@ -255,8 +253,8 @@ impl Hub<'_> {
     ///
     /// # Errors
     /// [`Error::MayNotWrite`], [`Error::DiscussionsDisabled`], or as [`Hub::model`].
-    pub fn create_pull_request(&self, model: &str, title: &str, description: &str) -> Result<u64> {
-        let url = self.discussions(model, &[])?;
+    pub fn create_pull_request(&self, model: &ModelName, title: &str, description: &str) -> Result<u64> {
+        let url = self.discussions(model, &[]);
         let opening = Opening { title, description, pull_request: true };
         let answer = self.auth.wire.watched(|| {
             let mut retry = Retry::new(&self.auth.wire, &|| false);
@@ -280,8 +278,8 @@ impl Hub<'_> {
     ///
     /// # Errors
     /// As [`Hub::create_pull_request`].
-    pub fn open_pull_request(&self, model: &str, number: u64) -> Result<()> {
-        let url = self.discussions(model, &[&number.to_string(), "status"])?;
+    pub fn open_pull_request(&self, model: &ModelName, number: u64) -> Result<()> {
+        let url = self.discussions(model, &[&number.to_string(), "status"]);
         let change = Change { status: "open" };
         self.auth.wire.watched(|| patiently(&self.auth.wire, || self.post_json(&url, &change))).map(drop)
     }
@@ -295,17 +293,13 @@ impl Hub<'_> {
     }
 
     /// Where a person finds a pull request.
-    ///
-    /// # Errors
-    /// [`Error::Model`]
-    pub fn pull_request_url(&self, model: &str, number: u64) -> Result<Url> {
-        let number = number.to_string();
-        Ok(self.url().with_segments(parts(model)?.chain(["discussions", &number])))
+    pub fn pull_request_url(&self, model: &ModelName, number: u64) -> Url {
+        self.url().with_segments(model.parts().chain(["discussions", &number.to_string()]))
     }
 
-    fn discussions(&self, model: &str, more: &[&str]) -> Result<Url> {
-        let first = ["api", "models"].into_iter().chain(parts(model)?).chain(["discussions"]);
-        Ok(self.url().with_segments(first.chain(more.iter().copied())))
+    fn discussions(&self, model: &ModelName, more: &[&str]) -> Url {
+        let first = ["api", "models"].into_iter().chain(model.parts()).chain(["discussions"]);
+        self.url().with_segments(first.chain(more.iter().copied()))
     }
 
     fn post_json(&self, url: &Url, body: &impl Serialize) -> Result<Vec<u8>> {

@@ -299,12 +299,6 @@ pub enum Error {
         /// The remote.
         remote: String,
     },
-    /// Not the name of a model.
-    #[error("`{name}` is not the name of a model")]
-    Model {
-        /// The name.
-        name: String,
-    },
     /// An ssh address with a part that could be taken for an option.
     #[error("the ssh address of the LFS endpoint is refused: its {part} is not plain")]
     Ssh {

@@ -12,6 +12,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::HashSet;
+use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -66,21 +67,47 @@ impl Model {
     }
 }
 
-/// Is this the name of a model: `name` or `owner/name`, of letters, digits, `-`, `_` and `.`?
-pub fn is_model(name: &str) -> bool {
-    let is_part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && part.len() <= 96
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-            && !part.contains("..")
-            && !part.ends_with(['.', '-'])
-    };
-    let mut parts = name.split('/');
-    parts.next().is_some_and(is_part) && parts.next().is_none_or(is_part) && parts.next().is_none()
+/// The name of a model: `name` or `owner/name`, as the Hub takes it. It is part of an address as it is: it has no escape, `?`,
+/// `#` or `..` in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelName(String);
+
+impl ModelName {
+    /// Letters, digits, `-`, `_` and `.`, at most 96 a part: neither `--` nor `..`, and no end in `-`, `.` or `.git`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let is_part = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+                && part.len() <= 96
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+                && !["..", "--"].iter().any(|two| part.contains(two))
+                && ![".", "-", ".git"].iter().any(|end| part.ends_with(end))
+        };
+        (name.split('/').count() <= 2 && name.split('/').all(is_part)).then(|| Self(name.to_owned()))
+    }
+
+    /// Of the path of a repository, which git takes with and without `.git`.
+    pub fn of_path(path: &str) -> Option<Self> {
+        Self::parse(path.strip_suffix(".git").unwrap_or(path))
+    }
+
+    /// `name` or `owner/name`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// The model that a remote's address names, if it is one of the Hub's: by http, or by ssh at the Hub's host.
-pub fn model_of(hub: &Url, remote: &str) -> Option<String> {
+pub fn model_of(hub: &Url, remote: &str) -> Option<ModelName> {
     let path = match remote.split_once("://") {
         Some(("http" | "https", _)) => {
             let url = Url::parse(remote).ok().filter(|url| url.origin() == hub.origin())?;
@@ -97,9 +124,8 @@ pub fn model_of(hub: &Url, remote: &str) -> Option<String> {
         }
     };
     let name = path.trim_matches('/');
-    let name = name.strip_suffix(".git").unwrap_or(name);
     let is_other = matches!(name.split('/').next(), Some("api" | "datasets" | "spaces"));
-    (is_model(name) && !is_other).then(|| name.to_owned())
+    ModelName::of_path(name).filter(|_| !is_other)
 }
 
 /// `user@host[:port]` at the Hub, which has a short name for ssh.
@@ -131,29 +157,23 @@ impl<'a> Hub<'a> {
     }
 
     /// The address that `git clone` takes for a model of the Hub.
-    ///
-    /// # Errors
-    /// [`Error::Model`]
-    pub fn clone_url(&self, model: &str) -> Result<Url> {
-        Ok(self.url().with_segments(parts(model)?))
+    pub fn clone_url(&self, model: &ModelName) -> Url {
+        self.url().with_segments(model.parts())
     }
 
     /// Where a file of a model is.
-    ///
-    /// # Errors
-    /// [`Error::Model`]
-    pub fn resolve_url(&self, model: &str, revision: &str, path: &str) -> Result<Url> {
+    pub fn resolve_url(&self, model: &ModelName, revision: &str, path: &str) -> Url {
         let file = ["resolve", revision].into_iter().chain(path.split('/'));
-        Ok(self.url().with_segments(parts(model)?.chain(file)))
+        self.url().with_segments(model.parts().chain(file))
     }
 
     /// What the Hub says of a model, at a revision if one is named.
     ///
     /// # Errors
     /// [`Error::RepositoryNotFound`], [`Error::RevisionNotFound`], [`Error::Gated`], …
-    pub fn model(&self, model: &str, revision: Option<&str>) -> Result<Model> {
+    pub fn model(&self, model: &ModelName, revision: Option<&str>) -> Result<Model> {
         let mut segments = vec!["api", "models"];
-        segments.extend(parts(model)?);
+        segments.extend(model.parts());
         segments.extend(revision.into_iter().flat_map(|revision| ["revision", revision]));
         self.auth.wire.watched(|| self.json(&self.url().with_segments(segments.iter().copied())))
     }
@@ -186,7 +206,7 @@ impl<'a> Hub<'a> {
     ///
     /// # Errors
     /// [`Error::BadAnswer`], [`Error::Status`], …
-    pub fn top_models(&self, count: usize, filters: &[String]) -> Result<Vec<String>> {
+    pub fn top_models(&self, count: usize, filters: &[String]) -> Result<Vec<ModelName>> {
         let limit = count.min(PAGE).to_string();
         let mut query = vec![("sort", "downloads"), ("direction", "-1"), ("limit", limit.as_str())];
         query.extend(filters.iter().map(|filter| ("filter", filter.as_str())));
@@ -194,7 +214,7 @@ impl<'a> Hub<'a> {
         self.auth.wire.watched(|| self.pages(first, count))
     }
 
-    fn pages(&self, first: Url, count: usize) -> Result<Vec<String>> {
+    fn pages(&self, first: Url, count: usize) -> Result<Vec<ModelName>> {
         let (mut found, mut known) = (Vec::new(), HashSet::new());
         let mut next = Some(first);
         for _ in 0..MAX_PAGES {
@@ -203,11 +223,9 @@ impl<'a> Hub<'a> {
             let (page, links): (Vec<Listed>, _) = self.linked(&url)?;
             let before = found.len();
             for Listed { id } in page {
-                if !is_model(&id) {
-                    return Err(bad(BadAnswer::Name));
-                }
-                if known.insert(id.clone()) {
-                    found.push(id);
+                let name = ModelName::parse(&id).ok_or_else(|| bad(BadAnswer::Name))?;
+                if known.insert(id) {
+                    found.push(name);
                 }
             }
             // A page that brings nothing new is followed by no other.
@@ -222,10 +240,6 @@ impl<'a> Hub<'a> {
         found.truncate(count);
         Ok(found)
     }
-}
-
-pub(super) fn parts(model: &str) -> Result<impl Iterator<Item = &str>> {
-    if is_model(model) { Ok(model.split('/')) } else { Err(Error::Model { name: model.to_owned() }) }
 }
 
 /// The address in a `Link` whose relation is `next`.
@@ -249,15 +263,18 @@ mod tests {
 
     #[test]
     fn names_of_models() {
-        for name in ["gpt2", "openai/whisper-tiny", "a/b.c_d-1", "_x/Y"] {
-            assert!(is_model(name), "{name}");
+        let long = format!("a/{}", "x".repeat(97));
+        for name in ["gpt2", "openai/whisper-tiny", "acme/bert-base_v1.5", "a/b.c_d-1", "_x/Y", &long[..98]] {
+            assert_eq!(ModelName::parse(name).unwrap().as_str(), name);
         }
         for name in [
-            "", "/", "a/", "/a", "a/b/c", "../a", "a/..", "-a/b", "a b", "a/b?x", "a/b#x", "a%2f", "a/b\n",
-            "a/.git",
+            "", "/", "a/", "/a", "a/b/c", "../a", "a/..", "-a/b", "a/-b", "a b", "a b/c", "a/b?x", "a/b#x",
+            "a%2f", "a/%2e%2e", "a/b\n", ".hidden", "a/.git", "a/b.git", "a--b/c", "a/b--c", "a/b-", "a-/b",
+            "a/b.", "a..b/c", &long,
         ] {
-            assert!(!is_model(name), "{name}");
+            assert_eq!(ModelName::parse(name), None, "{name}");
         }
+        assert_eq!(ModelName::of_path("a/b.git"), ModelName::parse("a/b"));
     }
 
     #[test]
@@ -277,12 +294,12 @@ mod tests {
             ("/srv/hub.example:acme/bert", None),
             ("file:///acme/bert", None),
         ] {
-            assert_eq!(model_of(&hub, url).as_deref(), model, "{url}");
+            assert_eq!(model_of(&hub, url).as_ref().map(ModelName::as_str), model, "{url}");
         }
         let public = Url::parse("https://huggingface.co").unwrap();
-        assert_eq!(model_of(&public, "git@hf.co:acme/bert").as_deref(), Some("acme/bert"));
+        assert_eq!(model_of(&public, "git@hf.co:acme/bert"), ModelName::parse("acme/bert"));
         let below = Url::parse("https://mirror.example/hub").unwrap();
-        assert_eq!(model_of(&below, "https://mirror.example/hub/a/b").as_deref(), Some("a/b"));
+        assert_eq!(model_of(&below, "https://mirror.example/hub/a/b"), ModelName::parse("a/b"));
         assert_eq!(model_of(&below, "https://mirror.example/a/b"), None);
     }
 
@@ -290,13 +307,13 @@ mod tests {
     fn the_address_of_a_file() {
         let settings = Settings { hub: Some("https://mirror.example/hub".to_owned()), ..Settings::default() };
         let hub = Hub::new(Auth::new(Wire::new(settings), None).unwrap());
-        let url = hub.resolve_url("a/b", "refs/pr/3", "dir/m\u{f6} del?.bin").unwrap();
+        let model = ModelName::parse("a/b").unwrap();
+        let url = hub.resolve_url(&model, "refs/pr/3", "dir/m\u{f6} del?.bin");
         assert_eq!(
             url.target(),
             "https://mirror.example/hub/a/b/resolve/refs%2Fpr%2F3/dir/m%C3%B6%20del%3F.bin"
         );
-        assert_eq!(hub.clone_url("a/b").unwrap().target(), "https://mirror.example/hub/a/b");
-        assert!(matches!(hub.resolve_url("a/../b", "main", "x"), Err(Error::Model { .. })));
+        assert_eq!(hub.clone_url(&model).target(), "https://mirror.example/hub/a/b");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use config::{Config, truth};
 pub use download::{to_part, to_store};
 pub use endpoint::{Endpoint, Moved, Remotes};
 pub use error::{Error, Result};
-pub use hub::Hub;
+pub use hub::{Hub, ModelName};
 pub use login::Auth;
 pub use object::Object;
 pub use origin::{NotAllowed, Origin, Scheme};

@@ -340,14 +340,28 @@ fn a_word_that_is_nearly_a_command_is_no_file_unless_git_has_one() {
     let before = sandbox.git(&dir, &["write-tree"]);
     assert_shown(
         &run(&sandbox, &dir, &["inspekt", "pytorch_model.bin"]),
-        "--- stderr\nerror: inspekt: is no command, and no file here\n\
+        "--- stderr\nerror: 'inspekt' is not a git st-convert command, and no such file exists\n\
          hint: did you mean `git st-convert inspect`?\n--- exit 2\n",
     );
+    for word in ["nope", "publik-it", "xx"] {
+        assert_shown(
+            &run(&sandbox, &dir, &[word]),
+            &format!(
+                "--- stderr\nerror: '{word}' is not a git st-convert command, and no such file exists\n\
+                 hint: list the commands: `git st-convert -h`\n--- exit 2\n"
+            ),
+        );
+    }
     assert_eq!(sandbox.git(&dir, &["write-tree"]), before);
     fs::create_dir(dir.join("scans")).unwrap();
     fs::write(dir.join("scans/a.bin"), "text").unwrap();
     sandbox.git(&dir, &["add", "scans"]);
     fs::remove_dir_all(dir.join("scans")).unwrap();
     let shown = run(&sandbox, &dir, &["-n", "scans"]);
-    assert!(!shown.contains("is no command"), "{shown}");
+    assert!(!shown.contains("command"), "{shown}");
+    // A path is said to be none, whatever it is near to.
+    for args in [&["inspekt.bin"][..], &["-o", "x.safetensors", "inspekt"]] {
+        let shown = run(&sandbox, &dir, args);
+        assert!(!shown.contains("command"), "{shown}");
+    }
 }

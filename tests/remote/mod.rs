@@ -24,7 +24,7 @@ use git_st_convert::git::Git;
 use git_st_convert::hash::Oid;
 use git_st_convert::lfs::{Pointer, Sharing, Store};
 use git_st_convert::remote::{
-    self, Auth, Config, Error, LfsServer, Object, Remotes, Secret, Settings, Wire, to_store,
+    self, Auth, Config, Error, LfsServer, ModelName, Object, Remotes, Secret, Settings, Wire, to_store,
 };
 
 use crate::hub::{Builder, Hub};
@@ -32,6 +32,10 @@ use crate::sandbox::Sandbox;
 
 /// The model of these tests.
 const ID: &str = "acme/bert";
+
+fn model_id() -> ModelName {
+    ModelName::parse(ID).unwrap()
+}
 
 /// A token that may read everything.
 const TOKEN: &str = "hf_TheTokenOfTheOwner";

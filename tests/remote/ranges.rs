@@ -10,7 +10,7 @@ use git_st_convert::lfs::Pointer;
 use git_st_convert::read_at::ReadAt as _;
 use git_st_convert::remote::{Auth, CHUNK, Error, LfsServer, Object, Ranged, Url, WINDOW, Wire, to_store};
 
-use super::{ID, TOKEN, World, bytes, stream};
+use super::{ID, TOKEN, World, bytes, model_id, stream};
 use crate::hub::{Access, Builder, Fault, Place};
 
 /// Longer than the window, and no multiple of a chunk.
@@ -243,7 +243,7 @@ fn a_cut_or_expired_part_is_asked_for_again() {
 fn with_page<T>(world: &World, path: &str, work: impl FnOnce(Option<Ranged<'_>>) -> T) -> Result<T, Error> {
     let settings = world.with_token(&[]);
     world.ask(settings, &[], |_, hub| {
-        let url = hub.resolve_url(ID, "main", path)?;
+        let url = hub.resolve_url(&model_id(), "main", path);
         Ok(work(Ranged::open(hub.auth(), &url)?))
     })?
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use git_st_convert::remote::{Config, Error, NotAllowed};
 
 use super::raw::{Raw, at, http};
-use super::{ID, everything, hub_of};
+use super::{ID, everything, hub_of, model_id};
 
 /// A server with TLS, and a certificate of its own: openssl's, where it is installed.
 struct Tls {
@@ -71,7 +71,7 @@ fn a_certificate_is_checked_unless_a_person_says_otherwise() {
     let ask = |config: &[(&str, &str)]| {
         let config: Vec<_> = config.iter().copied().chain([("lfs.transfer.maxretries", "0")]).collect();
         let settings = at(&tls.origin).with_config(Config::new(config));
-        hub_of(settings).model(ID, None)
+        hub_of(settings).model(&model_id(), None)
     };
     let err = ask(&[]).unwrap_err();
     assert!(matches!(err, Error::Tls { .. }), "{}", everything(&err));
@@ -86,9 +86,9 @@ fn a_certificate_is_checked_unless_a_person_says_otherwise() {
     assert!(matches!(ask(&[("http.sslCAInfo", key.to_str().unwrap())]), Err(Error::CaInfo { .. })));
     // Clear text where TLS is spoken, and TLS where it is not.
     let clear = at(&tls.origin.replace("https:", "http:"));
-    hub_of(clear).model(ID, None).unwrap_err();
+    hub_of(clear).model(&model_id(), None).unwrap_err();
     let server = Raw::start(|_| http("200 OK", "", "{}"));
-    let err = hub_of(at(&server.origin.replace("http:", "https:"))).model(ID, None).unwrap_err();
+    let err = hub_of(at(&server.origin.replace("http:", "https:"))).model(&model_id(), None).unwrap_err();
     assert!(matches!(err, Error::Tls { .. } | Error::Cut { .. }), "{}", everything(&err));
     assert!(server.heads().iter().all(|head| !head.contains("hf_")));
 }
@@ -105,7 +105,7 @@ fn who_is_sent_from_http_to_https_is_followed_without_a_login() {
     let clear = Raw::start(move |_| http("301 Moved", &location, ""));
     let bundle = tls.authority.to_str().unwrap();
     let settings = at(&clear.origin).with_config(Config::new([("http.sslCAInfo", bundle)]));
-    assert_eq!(hub_of(settings).model(ID, None).unwrap().id, ID);
+    assert_eq!(hub_of(settings).model(&model_id(), None).unwrap().id, ID);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn nobody_is_followed_from_https_to_http() {
     fs::write(model.join("bert"), location).unwrap();
     let bundle = tls.authority.to_str().unwrap();
     let settings = at(&tls.origin).with_config(Config::new([("http.sslCAInfo", bundle)]));
-    let err = hub_of(settings).model(ID, None).unwrap_err();
+    let err = hub_of(settings).model(&model_id(), None).unwrap_err();
     let Error::NotAllowed { source: NotAllowed::Downgrade, .. } = err else { panic!("{err}") };
     assert!(clear.heads().is_empty());
 }

@@ -8,7 +8,7 @@ use std::thread;
 use git_st_convert::remote::{BadAnswer, Error, Proxies, Ranged, Secret, Url};
 
 use super::raw::{Raw, at, head, http, value};
-use super::{ID, TOKEN, World, everything, hub_of};
+use super::{TOKEN, World, everything, hub_of, model_id};
 
 /// Is it the error that was expected?
 type Is = fn(&Error) -> bool;
@@ -30,9 +30,9 @@ fn a_secret_that_a_server_repeats_is_not_shown() {
                 http(status, if kind.is_empty() { "" } else { &headers }, &body)
             });
             let hub = hub_of(at(&server.origin));
-            let err = hub.model(ID, None).unwrap_err();
+            let err = hub.model(&model_id(), None).unwrap_err();
             assert!(!everything(&err).contains("hf_"), "{status} {kind}: {}", everything(&err));
-            hub.model(ID, None).unwrap_err();
+            hub.model(&model_id(), None).unwrap_err();
             let heads = server.heads();
             assert!(
                 heads
@@ -48,11 +48,11 @@ fn what_a_server_says_is_cut_and_a_page_is_not_shown() {
     let long = "very long ".repeat(1000);
     let server = Raw::start(move |_| http("403 No", &format!("X-Error-Message: {long}\r\n"), ""));
     let hub = hub_of(at(&server.origin));
-    let err = hub.model(ID, None).unwrap_err();
+    let err = hub.model(&model_id(), None).unwrap_err();
     assert!(everything(&err).len() < 3000 && everything(&err).contains("very long"));
     let server = Raw::start(|_| http("403 No", "Content-Type: text/html\r\n", "<html>sign in</html>"));
     let hub = hub_of(at(&server.origin));
-    assert!(matches!(hub.model(ID, None), Err(Error::Forbidden { said: None, .. })));
+    assert!(matches!(hub.model(&model_id(), None), Err(Error::Forbidden { said: None, .. })));
 }
 
 #[test]
@@ -69,22 +69,22 @@ fn an_answer_that_is_none_or_too_long_is_an_error() {
     for (answer, is) in cases {
         let server = Raw::start(|_| answer.to_owned());
         let hub = hub_of(at(&server.origin));
-        let err = hub.model(ID, None).unwrap_err();
+        let err = hub.model(&model_id(), None).unwrap_err();
         assert!(is(&err), "{answer:?}: {}", everything(&err));
     }
     let endless = Raw::start(|_| format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20)));
     let hub = hub_of(at(&endless.origin));
-    assert!(matches!(hub.model(ID, None), Err(Error::BadHttp { .. } | Error::Cut { .. })));
+    assert!(matches!(hub.model(&model_id(), None), Err(Error::BadHttp { .. } | Error::Cut { .. })));
     let long = Raw::start(|_| http("200 OK", "", &"x".repeat(17 << 20)));
     let hub = hub_of(at(&long.origin));
-    assert!(matches!(hub.model(ID, None), Err(Error::BadAnswer { .. })));
+    assert!(matches!(hub.model(&model_id(), None), Err(Error::BadAnswer { .. })));
 }
 
 #[test]
 fn a_client_says_what_it_is_and_asks_for_plain_bytes() {
     let server = Raw::start(|_| http("200 OK", "", r#"{"id":"acme/bert"}"#));
     let hub = hub_of(at(&server.origin));
-    hub.model(ID, Some("refs/pr/1")).unwrap();
+    hub.model(&model_id(), Some("refs/pr/1")).unwrap();
     let heads = server.heads();
     assert!(
         heads[0].starts_with("GET /api/models/acme/bert/revision/refs%2Fpr%2F1 HTTP/1.1\r\n"),
@@ -202,7 +202,7 @@ fn a_token_that_has_expired_is_called_so() {
     let said = "X-Error-Message: User Access Token \"ci\" is expired\r\n";
     let server = Raw::start(move |_| http("401 Unauthorized", said, ""));
     let hub = hub_of(at(&server.origin));
-    let err = hub.model(ID, None).unwrap_err();
+    let err = hub.model(&model_id(), None).unwrap_err();
     assert!(matches!(err, Error::TokenExpired { .. }), "{err}");
     assert_eq!(err.to_string(), "the token from HF_TOKEN has expired");
 }

@@ -65,6 +65,17 @@ fn ties_are_those_of_the_class_in_the_config_beside_it() {
 }
 
 #[test]
+fn a_plain_word_is_a_revision_wherever_it_stands() {
+    let world = world(&large(2));
+    world.hub.forget_requests();
+    for target in ["HEAD:x", "gpt2:pytorch_model.bin", "acme--x/bert:x", "acme/bert-:x", "acme/bert.git:x"] {
+        let output = world.run(&world.home(), &["inspect", target]);
+        assert_eq!(output.code, Some(2), "{target}: {output:#?}");
+    }
+    assert_eq!(world.hub.requests().len(), 0);
+}
+
+#[test]
 fn what_cannot_be_read_is_one_clear_error() {
     let bytes = large(2);
     let world = world(&bytes);

@@ -144,7 +144,7 @@ impl Cause {
     fn of_server(error: &remote::Error) -> Self {
         use remote::Error as E;
         match error {
-            E::RepositoryNotFound { .. } | E::Model { .. } => Self::NotFound,
+            E::RepositoryNotFound { .. } => Self::NotFound,
             E::Unauthorized { .. }
             | E::TokenExpired { .. }
             | E::Forbidden { .. }
@@ -234,7 +234,7 @@ mod tests {
             (git(Trouble::NoSuchRef), Cause::Revision),
             (git(Trouble::Broken), Cause::Server),
             (io(io::ErrorKind::StorageFull), Cause::System),
-            (far(remote::Error::Model { name: "x".to_owned() }), Cause::NotFound),
+            (far(remote::Error::NoEndpoint { remote: "x".to_owned() }), Cause::Other),
             (Error::Checkpoint(checkpoint::Error::NoEndRecord), Cause::Damaged),
             (Error::Checkpoint(checkpoint::Error::TorchScript { what: "" }), Cause::Unsupported),
             (Error::Checkpoint(checkpoint::Error::Io(io::ErrorKind::UnexpectedEof.into())), Cause::Damaged),

@@ -36,8 +36,7 @@ pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
     let url = repo.default_remote().and_then(|name| repo.config_str(&format!("remote.{name}.url")));
     let is_same = url.is_some_and(|url| {
         let url = shown(&git::redacted(&OsString::from(url.to_string())));
-        let url = url.trim_end_matches('/');
-        let url = url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url);
+        let url = git::without_suffix(&url);
         url == item.url || is_same_file(url, &item.url)
     });
     if is_same { Ok(Some(repo)) } else { Err(in_the_way()) }

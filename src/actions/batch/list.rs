@@ -17,14 +17,17 @@ use std::str::FromStr;
 
 use bstr::ByteSlice as _;
 
-use crate::actions::clone::source::{Source, is_hub_name};
+use crate::actions::clone::source::{Source, at_hub};
 use crate::git;
+use crate::remote::ModelName;
 
 /// A model of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// As `clone` takes it.
     pub model: OsString,
+    /// The model of the Hub, if it is one.
+    pub hub: Option<ModelName>,
     /// What is to be checked out, unless it is the default branch.
     pub revision: Option<String>,
     /// Where it is, without a password.
@@ -41,7 +44,7 @@ impl Item {
         let text = line.to_str().unwrap_or_default();
         let named = text.split_once('@').filter(|(name, revision)| {
             // `git@host:path` is no name with a revision, which never holds a colon.
-            is_hub_name(name) && !revision.is_empty() && !revision.contains(':')
+            at_hub(name).is_some() && !revision.is_empty() && !revision.contains(':')
         });
         let (model, revision) = match named {
             Some((name, revision)) => (name.into(), Some(revision.to_owned())),
@@ -50,13 +53,12 @@ impl Item {
         let source = Source::of(&model, endpoint);
         let url = if source.is_path { cwd.join(&source.url).into_os_string() } else { source.url };
         let url = shown(&git::redacted(&url));
-        let url = url.trim_end_matches('/');
-        let url = url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url).to_owned();
+        let url = git::without_suffix(&url).to_owned();
         let place = source.owned.map(|place| match &revision {
             Some(revision) => with_revision(&place, revision),
             None => place,
         });
-        Self { model, revision, url, place, displaced_by: None }
+        Self { model, hub: source.model, revision, url, place, displaced_by: None }
     }
 
     /// What a person wrote, without a password.
@@ -101,8 +103,8 @@ pub fn parse(list: &[u8], cwd: &Path, endpoint: &str) -> Vec<Item> {
 }
 
 /// The items of names of the Hub, each once.
-pub fn of_names(names: &[String], cwd: &Path, endpoint: &str) -> Vec<Item> {
-    once(names.iter().map(|name| Item::of(name.as_ref(), cwd, endpoint)))
+pub fn of_names(names: &[ModelName], cwd: &Path, endpoint: &str) -> Vec<Item> {
+    once(names.iter().map(|name| Item::of(name.as_str().as_ref(), cwd, endpoint)))
 }
 
 fn once(all: impl Iterator<Item = Item>) -> Vec<Item> {

@@ -33,7 +33,7 @@ use super::servers::Session;
 use super::{Error, Reporter, Servers, clone};
 use crate::actions::publish::PublishError;
 use crate::hash::Oid;
-use crate::remote::hub::is_model;
+use crate::remote::ModelName;
 use journal::{Journal, Known};
 
 pub use cause::Cause;
@@ -215,7 +215,7 @@ pub fn top_models(
     filters: &[String],
     cwd: &Path,
     reporter: &dyn Reporter,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<ModelName>, Error> {
     let session = Session::new(servers, reporter);
     if session.is_offline() {
         return Err(Error::Offline { what: "list models" });
@@ -237,8 +237,7 @@ pub fn pending(options: &Options, items: Vec<Item>, reporter: &dyn Reporter) -> 
 /// [`PublishError::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
 /// stops the run later is in the [`Summary`].
 pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<Summary, Error> {
-    let is_of_hub = |item: &Item| item.model.to_str().is_some_and(is_model);
-    if options.publish && options.servers.token.is_none() && items.iter().any(is_of_hub) {
+    if options.publish && options.servers.token.is_none() && items.iter().any(|item| item.hub.is_some()) {
         return Err(Error::Unpublished(PublishError::NoToken));
     }
     let mut journal = Journal::open(&options.journal)?;

@@ -18,7 +18,7 @@ use crate::actions::servers::Session;
 use crate::actions::workspace::Workspace;
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
 use crate::git::{self, Trouble};
-use crate::remote::{self, hub::is_model};
+use crate::remote;
 use crate::repo::Repo;
 
 /// Does a model, which was converted at the commit `before`, if ever.
@@ -60,12 +60,11 @@ fn gate(options: &Options, item: &Item, error: &Error, reporter: &dyn Reporter) 
     let Error::Git(git::Error::Remote { trouble: Trouble::SignIn | Trouble::Forbidden, .. }) = error else {
         return None;
     };
-    let model = item.model.to_str().filter(|model| is_model(model))?;
+    let model = item.hub.as_ref()?;
     let session = Session::new(&options.servers, reporter);
     let hub = session.hub(&options.cwd).ok()?;
     let is_gated = hub.model(model, None).ok()?.is_gated();
-    let url = hub.clone_url(model).ok().filter(|_| is_gated)?;
-    Some(Error::Remote(remote::Error::Gated { url, said: None }))
+    is_gated.then(|| remote::Error::Gated { url: hub.clone_url(model), said: None }.into())
 }
 
 /// The same, with every fact in the record as it comes.

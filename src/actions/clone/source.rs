@@ -12,8 +12,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// The longest part of a name.
-const MAX_PART: usize = 96;
+use crate::remote::ModelName;
 
 /// Where a clone comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +21,8 @@ pub(in crate::actions) struct Source {
     pub(in crate::actions) url: OsString,
     /// A directory of this machine, which git copies as a whole.
     pub(in crate::actions) is_path: bool,
+    /// The model of the Hub, if it is one.
+    pub(in crate::actions) model: Option<ModelName>,
     /// The directory that it goes to unless another is named, if its name says one.
     pub(super) dir: Option<PathBuf>,
     /// The same with its owner in front: the whole name at the Hub, the last two parts of anything else.
@@ -32,13 +33,12 @@ impl Source {
     /// Of a MODEL, with the Hub at `endpoint`.
     pub(in crate::actions) fn of(model: &OsStr, endpoint: &str) -> Self {
         let text = model.to_str().unwrap_or_default();
-        if is_hub_name(text) {
-            let name = text.strip_suffix(".git").unwrap_or(text);
-            let url = format!("{}/{name}", endpoint.trim_end_matches('/'));
-            return Self { url: url.into(), is_path: false, dir: last_part(name), owned: Some(name.into()) };
+        if let Some((path, model)) = at_hub(text) {
+            let url = format!("{}/{path}", endpoint.trim_end_matches('/')).into();
+            return Self { url, is_path: false, model, dir: last_part(&path), owned: Some(path.into()) };
         }
         let (dir, owned) = (last_part(text), last_parts(text));
-        Self { url: model.to_owned(), is_path: !is_url(text), dir, owned }
+        Self { url: model.to_owned(), is_path: !is_url(text), model: None, dir, owned }
     }
 }
 
@@ -48,20 +48,14 @@ fn is_url(text: &str) -> bool {
     text.contains("://") || before_slash.contains(':') && !is_drive
 }
 
-/// One or two parts, or three with the kind of repository in front.
-pub(in crate::actions) fn is_hub_name(text: &str) -> bool {
-    let parts: Vec<_> = text.split('/').collect();
-    let counted = match parts.as_slice() {
-        ["datasets" | "spaces" | "models", _, _] => true,
-        parts => parts.len() <= 2,
-    };
-    let is_part = |part: &&str| {
-        let bytes = part.bytes();
-        let plain = bytes.clone().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        let begins = bytes.clone().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        plain && begins && part.len() <= MAX_PART && !part.contains("..") && !part.contains("--")
-    };
-    counted && parts.iter().all(is_part)
+/// What MODEL names at the Hub, and its path there: a model, or a repository with its kind in front.
+pub(in crate::actions) fn at_hub(text: &str) -> Option<(String, Option<ModelName>)> {
+    match text.split_once('/') {
+        Some((kind @ ("datasets" | "spaces" | "models"), name)) if name.contains('/') => {
+            Some((format!("{kind}/{}", ModelName::of_path(name)?), None))
+        }
+        _ => ModelName::of_path(text).map(|name| (name.to_string(), Some(name))),
+    }
 }
 
 /// The last part of a path or URL, as git names the directory of a clone.
@@ -116,6 +110,8 @@ mod tests {
             ("gpt2", "https://hub.example/gpt2", false, "gpt2"),
             ("acme/m.git", "https://hub.example/acme/m", false, "m"),
             ("datasets/acme/d", "https://hub.example/datasets/acme/d", false, "d"),
+            ("datasets/acme/..", "datasets/acme/..", true, ""),
+            ("acme/m-", "acme/m-", true, "m-"),
             ("https://h/acme/m.git/", "https://h/acme/m.git/", false, "m"),
             ("https://h", "https://h", false, ""),
             ("git@hf.co:acme/m", "git@hf.co:acme/m", false, "m"),
@@ -154,24 +150,6 @@ mod tests {
         ] {
             let owned_is = Source::of(model.as_ref(), "https://hub.example").owned.unwrap_or_default();
             assert_eq!(owned_is.to_str().unwrap(), owned, "{model}");
-        }
-    }
-
-    #[test]
-    fn what_could_lead_elsewhere_is_no_name() {
-        for model in [
-            "acme/..",
-            "acme/m?x",
-            "acme/m#x",
-            "acme/%2e%2e",
-            "-o/m",
-            "acme/-m",
-            "a b/c",
-            ".hidden",
-            "a--b/c",
-            "",
-        ] {
-            assert!(!is_hub_name(model), "{model}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{Error, How, Plan, Published, Publisher, content, object_id, text};
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
-use crate::remote::{self, Hub};
+use crate::remote::{self, Hub, ModelName};
 use crate::repo::ObjectId;
 use crate::safetensors::shard::Index;
 
@@ -23,7 +23,7 @@ const MAX_INDEX: u64 = 256 << 20;
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
 /// Who asks, if they may: a token that writes, and a model whose files it may read.
-pub(super) fn account(hub: &Hub<'_>, model: &str) -> Result<Account, Error> {
+pub(super) fn account(hub: &Hub<'_>, model: &ModelName) -> Result<Account, Error> {
     let token = hub.auth().token()?.ok_or(Error::Unpublished(PublishError::NoToken))?;
     let account = hub.account()?;
     if account.only_reads {
@@ -37,7 +37,7 @@ pub(super) fn account(hub: &Hub<'_>, model: &str) -> Result<Account, Error> {
 pub(super) struct Requests<'a> {
     pub(super) publisher: &'a Publisher<'a>,
     pub(super) hub: &'a Hub<'a>,
-    pub(super) model: String,
+    pub(super) model: ModelName,
     pub(super) account: Account,
 }
 
@@ -62,7 +62,7 @@ impl Requests<'_> {
         let (marker, mine) = self.mine(&plan, &own)?;
         let message = self.publisher.options.message.as_deref();
         plan.description = text::description(message, &plan.files, &marker);
-        let begun = journal.read(&marker)?.filter(|begun| begun.place == self.model);
+        let begun = journal.read(&marker)?.filter(|begun| begun.place == self.model.as_str());
         let mine = mine.or_else(|| {
             let number = begun.as_ref()?.number?;
             own.iter().find(|own| own.number == number && own.is_unfinished())
@@ -90,7 +90,7 @@ impl Requests<'_> {
             },
             (None, None) => self.create(&plan, &marker, &journal)?,
         };
-        journal.write(&marker, &Begun { place: self.model.clone(), number: Some(number) })?;
+        journal.write(&marker, &Begun { place: self.model.to_string(), number: Some(number) })?;
         let is_open = mine.is_some_and(|mine| !mine.is_unfinished());
         let commit = self.finish(&plan, &objects, number, is_open)?;
         journal.remove(&marker)?;
@@ -116,7 +116,7 @@ impl Requests<'_> {
     fn mine<'o>(&self, plan: &Plan, own: &'o [Own]) -> Result<(String, Option<&'o Own>), Error> {
         let mut after = 0;
         loop {
-            let marker = text::marker(&self.model, &plan.files, after);
+            let marker = text::marker(self.model.as_str(), &plan.files, after);
             let mine = own.iter().find(|own| own.description.contains(&marker));
             match mine.filter(|mine| self.publisher.options.force && !mine.is_unfinished()) {
                 Some(mine) if mine.number > after && self.pushed(mine.number, plan)?.is_some() => {
@@ -191,7 +191,7 @@ impl Requests<'_> {
 
     /// Makes a pull request. Its journal is on the disk before it is asked for.
     fn create(&self, plan: &Plan, marker: &str, journal: &Journal) -> Result<u64, Error> {
-        journal.write(marker, &Begun { place: self.model.clone(), number: None })?;
+        journal.write(marker, &Begun { place: self.model.to_string(), number: None })?;
         let created = self.hub.create_pull_request(&self.model, &plan.title, &plan.description);
         match created {
             Ok(number) => Ok(number),
@@ -232,7 +232,7 @@ impl Requests<'_> {
         let mut what = HalfWay::Empty;
         let done = self.steps(plan, objects, number, is_open, &mut what);
         if done.is_err() {
-            let url = self.hub.pull_request_url(&self.model, number)?.to_string();
+            let url = self.hub.pull_request_url(&self.model, number).to_string();
             self.publisher.session.reporter.finished();
             self.publisher.session.reporter.note(&Note::Remote(RemoteNote::HalfWay { number, url, what }));
         }
@@ -284,7 +284,7 @@ impl Requests<'_> {
     ) -> Result<Published, Error> {
         Ok(Published {
             number: Some(number),
-            url: Some(self.hub.pull_request_url(&self.model, number)?.to_string()),
+            url: Some(self.hub.pull_request_url(&self.model, number).to_string()),
             reference: Some(reference(number)),
             commit: Some(commit.to_string()),
             author,

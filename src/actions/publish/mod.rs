@@ -31,6 +31,7 @@ use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::{self, Git, Network, Ref, Remote, fetch, push};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
+use crate::remote::ModelName;
 use crate::remote::hub::model_of;
 use crate::repo::{ObjectId, Repo};
 
@@ -63,7 +64,7 @@ pub enum Target {
     /// A pull request of a model of the Hub.
     PullRequest {
         /// The model.
-        model: String,
+        model: ModelName,
     },
     /// A branch.
     Branch {
@@ -344,7 +345,7 @@ fn with_pointers(files: &[File]) -> Vec<BString> {
 
 fn place(target: &Target) -> String {
     match target {
-        Target::PullRequest { model } => model.clone(),
+        Target::PullRequest { model } => model.to_string(),
         Target::Branch { name } => format!("refs/heads/{name}"),
     }
 }

@@ -24,10 +24,14 @@ pub(super) fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command)
     line
 }
 
+/// Could a word be a command, rather than a path, a pattern or an address?
+pub(in crate::cli) fn is_bare(word: &OsStr) -> bool {
+    word.to_str().is_some_and(|word| !word.contains(['.', '/', '\\', ':', '*', '?', '[']))
+}
+
 /// The subcommand that a word was meant for: one that is two letters away at most, and not more than half of the word.
 pub(in crate::cli) fn meant(word: &OsStr) -> Option<String> {
-    // Whoever writes a dot or a slash means a file.
-    let text = word.to_str().filter(|word| word.chars().all(char::is_alphabetic))?;
+    let text = word.to_str()?;
     let command = Args::command();
     let near = command.get_subcommands().map(|known| (distance(text, known.get_name()), known.get_name()));
     let (steps, name) = near.min()?;

@@ -121,7 +121,7 @@ fn planned(plan: &Plan) -> String {
                 text,
                 "\nwould look for an open pull request with these files, and make none if there is one\n\
                  would make a draft pull request of {}",
-                sanitize::text(model)
+                sanitize::text(model.as_str())
             );
             "refs/pr/N".to_owned()
         }

@@ -10,7 +10,6 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Unauthorized { .. } | Error::TokenExpired { .. } => Trouble::Rejected,
         Error::Forbidden { .. } => Trouble::Forbidden,
         Error::NotFound { .. } | Error::RepositoryNotFound { .. } => Trouble::NotFound,
-        Error::Model { .. } => Trouble::NotRepository,
         Error::RevisionNotFound { .. } => Trouble::NoSuchRef,
         Error::Resolve { .. } | Error::Connect { .. } | Error::TimedOut { .. } | Error::Cut { .. } => {
             Trouble::Unreachable
@@ -85,7 +84,7 @@ pub(super) fn remote(trouble: Trouble) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::remote::{Auth, Hub, Settings, Url, Wire};
+    use crate::remote::{Auth, Hub, ModelName, Settings, Url, Wire};
 
     #[test]
     fn what_a_person_can_do_about_a_server() {
@@ -96,6 +95,7 @@ mod tests {
         assert!(hint(&Error::Gated { url: url(), said: None }).contains("accept its conditions"));
         let wire = Wire::new(Settings { offline: true, ..Settings::default() });
         let offline = Hub::new(Auth::new(wire, None).unwrap());
-        assert!(hint(&offline.model("a/b", None).unwrap_err()).contains("--offline"));
+        let model = ModelName::parse("a/b").unwrap();
+        assert!(hint(&offline.model(&model, None).unwrap_err()).contains("--offline"));
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::cli) fn published(published: &Published) -> String {
         })
     });
     let (model, branch) = match &plan.target {
-        Target::PullRequest { model } => (Some(model), None),
+        Target::PullRequest { model } => (Some(model.as_str()), None),
         Target::Branch { name } => (None, Some(name)),
     };
     line(&json!({

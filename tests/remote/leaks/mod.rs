@@ -14,7 +14,7 @@ use git_st_convert::hash::Oid;
 use git_st_convert::lfs::Pointer;
 use git_st_convert::remote::{Error, Object, Ranged, Secret, Settings};
 
-use super::{ID, TOKEN, World, everything, stream};
+use super::{ID, TOKEN, World, everything, model_id, stream};
 use crate::hub::{Access, Right, Seen, Signing};
 
 const NETRC: &str = "pw-in-the-netrc-file";
@@ -161,8 +161,8 @@ fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool,
             Err(err) => errors.push(err),
         }
         errors.extend(object.ranged().err());
-        errors.extend(hub.model(ID, None).err());
-        errors.extend(hub.pull_requests(ID).err());
+        errors.extend(hub.model(&model_id(), None).err());
+        errors.extend(hub.pull_requests(&model_id()).err());
         let (file, pointer) = sent(world);
         match server.plan_upload(&[pointer]).map(|mut plans| plans.pop().unwrap()) {
             Ok(Ok(plan)) => {
@@ -171,12 +171,12 @@ fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool,
             Ok(Err(err)) | Err(err) => errors.push(err),
         }
         errors.extend(hub.account().err());
-        errors.extend(hub.check_access(ID).err());
-        errors.extend(hub.discussion(ID, 1).err());
+        errors.extend(hub.check_access(&model_id()).err());
+        errors.extend(hub.discussion(&model_id(), 1).err());
         // Too short a title, so that none is made.
-        errors.extend(hub.create_pull_request(ID, "x", "").err());
-        errors.extend(hub.open_pull_request(ID, 1).err());
-        let url = hub.resolve_url(ID, "main", "pytorch_model.bin").unwrap();
+        errors.extend(hub.create_pull_request(&model_id(), "x", "").err());
+        errors.extend(hub.open_pull_request(&model_id(), 1).err());
+        let url = hub.resolve_url(&model_id(), "main", "pytorch_model.bin");
         errors.extend(Ranged::open(hub.auth(), &url).err());
     });
     errors.extend(result.err());
