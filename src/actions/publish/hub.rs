@@ -71,14 +71,14 @@ impl Requests<'_> {
             && let Some(commit) = self.pushed(mine.number, &plan)?
         {
             journal.remove(&marker)?;
-            return self.done(How::Exists, plan, mine.number, commit, Some(self.account.name.clone()));
+            return Ok(self.done(How::Exists, plan, mine.number, commit, Some(self.account.name.clone())));
         }
         if mine.is_none()
             && !self.publisher.options.force
             && let Some((number, commit, author)) = self.identical(&known, &plan)?
         {
             journal.remove(&marker)?;
-            return self.done(How::Exists, plan, number, commit, author);
+            return Ok(self.done(How::Exists, plan, number, commit, author));
         }
         let objects = self.publisher.prove(&plan.files)?;
         let number = match (mine, begun) {
@@ -94,7 +94,7 @@ impl Requests<'_> {
         let is_open = mine.is_some_and(|mine| !mine.is_unfinished());
         let commit = self.finish(&plan, &objects, number, is_open)?;
         journal.remove(&marker)?;
-        self.done(How::Opened, plan, number, commit, None)
+        Ok(self.done(How::Opened, plan, number, commit, None))
     }
 
     /// Those that we made, and that are neither closed nor merged, with what they say of themselves.
@@ -274,22 +274,15 @@ impl Requests<'_> {
         Ok(commit)
     }
 
-    fn done(
-        &self,
-        how: How,
-        plan: Plan,
-        number: u64,
-        commit: ObjectId,
-        author: Option<String>,
-    ) -> Result<Published, Error> {
-        Ok(Published {
+    fn done(&self, how: How, plan: Plan, number: u64, commit: ObjectId, author: Option<String>) -> Published {
+        Published {
             number: Some(number),
             url: Some(self.hub.pull_request_url(&self.model, number).to_string()),
             reference: Some(reference(number)),
             commit: Some(commit.to_string()),
             author,
             ..Published::of(how, plan)
-        })
+        }
     }
 }
 
