@@ -182,6 +182,10 @@ pub enum Reason {
     NoTensors,
     /// A `TorchScript` archive under a name that promises no weights, which was not named.
     Script,
+    /// A plain pickle without storages of torch, which was not named.
+    Plain,
+    /// A shard of a distributed checkpoint, which was not named.
+    Distributed,
     /// An error, which says whether it is a refusal.
     Error(Error),
 }
@@ -193,6 +197,8 @@ impl Reason {
             Self::TrainingState => "training state".to_owned(),
             Self::NoTensors => "holds no tensors".to_owned(),
             Self::Script => "a TorchScript archive".to_owned(),
+            Self::Plain => "a plain pickle".to_owned(),
+            Self::Distributed => "a shard of a distributed checkpoint".to_owned(),
             Self::Error(error) => error.reason(safe),
         }
     }

@@ -154,6 +154,11 @@ pub(crate) fn is_safetensors_index(path: &BStr) -> bool {
     name.find(b".safetensors.index.").is_some_and(|at| at > 0) && name.ends_with(b"json")
 }
 
+/// Is it a shard that `torch.distributed.checkpoint` wrote, by its name? One with a single tensor looks like any checkpoint.
+pub(crate) fn is_distributed(path: &BStr) -> bool {
+    ends_with(split(path).1, b".distcp")
+}
+
 /// Is it training state, by its name?
 pub(crate) fn is_training_state(path: &BStr) -> bool {
     let name = split(path).1;

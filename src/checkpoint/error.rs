@@ -4,7 +4,7 @@ use std::io;
 
 use ::zip::result::ZipError;
 
-use super::Kind;
+use super::{Foreign, Kind};
 use crate::pickle;
 
 /// A dict that could be the state dict.
@@ -41,6 +41,12 @@ pub enum Error {
     NotCheckpoint {
         /// What it is.
         kind: Kind,
+    },
+    /// A file with weights in a form of another tool.
+    #[error("not a PyTorch checkpoint (found: {kind})")]
+    Foreign {
+        /// What it is.
+        kind: Foreign,
     },
     /// A `TorchScript` archive whose state dict cannot be read.
     #[error("TorchScript archive {what}")]
@@ -110,6 +116,14 @@ pub enum Error {
         /// Why.
         source: serde_pickle::Error,
     },
+    /// A plain pickle holds what it cannot hold.
+    #[error("pickle has {what} at byte {at}")]
+    Plain {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        at: u64,
+    },
     /// The tar archive does not have its form.
     #[error("tar archive has {what} at byte {at}")]
     Tar {
@@ -152,6 +166,14 @@ pub enum Error {
         /// What it is.
         what: String,
     },
+    /// A tensor of a class that holds others, and has no data of its own.
+    #[error("tensor {name} is an object of class `{class}`, which has no data of its own")]
+    Wrapped {
+        /// Its dotted path.
+        name: String,
+        /// The class.
+        class: String,
+    },
     /// A tensor's sizes, strides or offset do not fit its storage.
     #[error("tensor {name} {what}")]
     Geometry {
@@ -190,6 +212,14 @@ pub enum Error {
     /// The state of a trainer, and no weights.
     #[error("the checkpoint contains only training state")]
     TrainingState,
+    /// The tensors are there by name, and hold nothing: each rank of a run keeps its part elsewhere.
+    #[error("{empty} of {tensors} tensors are empty")]
+    Empty {
+        /// How many hold nothing.
+        empty: usize,
+        /// Of how many.
+        tensors: usize,
+    },
     /// Which dict is the state dict cannot be told.
     #[error("{}", ambiguous(candidates, *total, beside.as_deref()))]
     Ambiguous {

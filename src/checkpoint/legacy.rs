@@ -79,6 +79,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         records: Vec::new(),
         headers: Vec::new(),
         deflated: Vec::new(),
+        embedded: Vec::new(),
     })
 }
 
@@ -172,7 +173,7 @@ impl Stream<'_> {
 }
 
 /// What the two small pickles of the preamble may cost: they have some 200 bytes.
-fn small(limits: &pickle::Limits) -> pickle::Limits {
+pub(super) fn small(limits: &pickle::Limits) -> pickle::Limits {
     pickle::Limits {
         bytes: limits.bytes.min(4096),
         opcodes: limits.opcodes.min(1000),

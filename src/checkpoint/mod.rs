@@ -10,9 +10,11 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod error;
+mod foreign;
 mod geometry;
 mod kind;
 mod legacy;
+mod plain;
 mod plan;
 mod prove;
 mod script;
@@ -24,8 +26,10 @@ mod zip;
 
 pub use ::safetensors::Dtype as DType;
 pub use error::{Candidate, Error, Mismatch};
+pub use foreign::Foreign;
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
+pub use plain::{Held, held};
 pub use plan::{Deflated, Format, Ignored, Named, Note, Plan, Record, Storage, Tensor};
 pub use prove::{Proof, Standing, inflate, prove};
 pub use tar::is_torch_tar;
@@ -108,29 +112,28 @@ impl Default for Limits {
 /// [`Error`], for what is not a checkpoint, malformed, ambiguous, over a limit, or cannot be kept.
 pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     let contents = match Kind::of(source)? {
-        Kind::Zip => zip::read(source, options)?,
+        Kind::Zip => zip::read(source, options).map_err(|error| named(source, error))?,
         Kind::Legacy => legacy::read(source, &options.limits)?,
         Kind::Tar if tar::begins_as_torch_s(source)? => tar::read(source, &options.limits)?,
+        Kind::Pickle => plain::read(source, &options.limits)?,
         kind => return Err(Error::NotCheckpoint { kind }),
     };
     select::plan(contents, source.len(), options)
 }
 
+/// An archive of another kind is told by its name, not by what is wrong with it.
+fn named(source: &dyn ReadAt, error: Error) -> Error {
+    let may_be =
+        matches!(error, Error::Ambiguity { .. } | Error::MissingRecord { .. } | Error::TorchScript { .. });
+    match zip::foreign(source).filter(|_| may_be) {
+        Some(kind) => Error::Foreign { kind },
+        None => error,
+    }
+}
+
 /// Is the global one that checkpoints of weights are made of? The pair of module and name is compared exactly.
 pub fn is_weights(module: &str, name: &str) -> bool {
     torch::is_weights(module, name)
-}
-
-/// Is it a pickle that names nothing of torch or numpy, so that no tensor can be in it?
-pub fn is_plain_pickle(source: &dyn ReadAt) -> bool {
-    let foreign = |global: &pickle::Global| {
-        let package = global.module.split('.').next().unwrap_or_default();
-        !matches!(package, "torch" | "numpy")
-    };
-    pickle::read(source, 0, &pickle::Limits::default()).is_ok_and(|pickle| {
-        let mut globals = pickle.values.iter().filter_map(|(id, _)| pickle.values.global(id));
-        globals.all(foreign)
-    })
 }
 
 /// What a container holds: the pickle, and where each storage that it declares lies.
@@ -146,4 +149,6 @@ struct Contents {
     records: Vec<Record>,
     headers: Vec<Header>,
     deflated: Vec<Deflated>,
+    /// Bytes of storages that the pickle itself holds, behind the records that must be inflated.
+    embedded: Vec<Box<[u8]>>,
 }

@@ -16,11 +16,13 @@ pub enum Format {
     Legacy,
     /// A tar archive.
     Tar,
+    /// A pickle without a container.
+    Pickle,
 }
 
 impl Format {
     /// Every container.
-    pub const ALL: [Self; 4] = [Self::Zip, Self::Script, Self::Legacy, Self::Tar];
+    pub const ALL: [Self; 5] = [Self::Zip, Self::Script, Self::Legacy, Self::Tar, Self::Pickle];
 
     /// The name, as `--json` gives it.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Format {
             Self::Script => "torchscript",
             Self::Legacy => "legacy",
             Self::Tar => "tar",
+            Self::Pickle => "pickle",
         }
     }
 }
@@ -54,7 +57,7 @@ pub struct Plan {
     pub headers: Vec<Header>,
     /// The records that must be inflated before storages in them can be read.
     pub deflated: Vec<Deflated>,
-    /// Bytes that the pickle itself holds: those of numpy arrays.
+    /// Bytes that the pickle itself holds: those of numpy arrays, and of storages in a plain pickle.
     pub embedded: Vec<Box<[u8]>>,
     /// What the user should know of how it was read.
     pub notes: Vec<Note>,

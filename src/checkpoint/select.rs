@@ -16,9 +16,9 @@ mod training;
 use std::collections::{HashMap, HashSet};
 
 use super::torch::Torch;
-use super::{Contents, Error, Ignored, Limits, Named, Note, Options, Plan, Tensor};
+use super::{Contents, Error, Format, Ignored, Limits, Named, Note, Options, Plan, Tensor, plain};
 use crate::pickle::{Id, Value};
-use checks::{check_expansion, check_names, deep};
+use checks::{check_expansion, check_filled, check_names, deep};
 use choose::How;
 use embedded::Embedded;
 use rest::Aside;
@@ -40,15 +40,20 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
         return Err(if walk.left_state { Error::TrainingState } else { Error::NoTensors });
     }
     let Walk { tensors, ignored, mut notes, embedded, .. } = walk;
-    let (embedded, of_arrays) = embedded.into_bytes(&torch);
+    let (of_pickle, of_arrays) = embedded.into_bytes(&torch);
     check_names(&tensors)?;
+    check_filled(&tensors)?;
     check_expansion(&tensors, source_len, &options.limits)?;
     // Where all is asked for, the beginnings of names are the keys of the dicts.
     if options.key.as_deref() != Some(".") {
         notes.extend(notes::wrappers(&tensors));
     }
     let mut globals = Named::all(&contents.pickle, &contents.record);
-    let Contents { format, mut storages, records, headers, deflated, script, .. } = contents;
+    if contents.format == Format::Pickle {
+        plain::pass_storages(&mut globals);
+    }
+    let Contents { format, mut storages, records, headers, deflated, mut embedded, script, .. } = contents;
+    embedded.extend(of_pickle);
     globals.extend(script.into_iter().flat_map(|script| script.globals));
     storages.extend(of_arrays);
     Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated, embedded, notes })

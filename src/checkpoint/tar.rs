@@ -102,6 +102,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         records: Vec::new(),
         headers: Vec::new(),
         deflated: Vec::new(),
+        embedded: Vec::new(),
     })
 }
 

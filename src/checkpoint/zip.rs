@@ -24,7 +24,7 @@ use self::end::Directory;
 pub use self::local::Header;
 use super::error::is_of_source;
 use super::torch::{self, Declared, Element};
-use super::{Contents, Deflated, Error, Format, Headers, Limits, Options, Record, Storage};
+use super::{Contents, Deflated, Error, Foreign, Format, Headers, Limits, Options, Record, Storage};
 use crate::pickle;
 use crate::read_at::{ReadAt, Reader, Window};
 
@@ -69,13 +69,45 @@ pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, E
     let (storages, deflated) = archive.storages(&declared.list, big_endian)?;
     let (records, headers) = (archive.records(), archive.headers());
     let format = if is_script { Format::Script } else { Format::Zip };
-    Ok(Contents { format, pickle, record, declared, script, storages, records, headers, deflated })
+    let embedded = Vec::new();
+    Ok(Contents { format, pickle, record, declared, script, storages, records, headers, deflated, embedded })
 }
 
 /// Is it an archive with a `data.pkl` in a directory of its top level, as torch writes it?
 pub fn is_torch_zip(source: &dyn ReadAt) -> bool {
     let is_pickle = |name: &[u8]| name.to_ascii_lowercase().ends_with(b"/data.pkl");
     directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_pickle))
+}
+
+/// Does the last archive of the file start directly behind another one?
+fn starts_behind_another(source: &dyn ReadAt) -> bool {
+    const END: u64 = 22;
+    let before = end::start(source).and_then(|start| start.checked_sub(END));
+    before.is_some_and(|at| {
+        source.read_vec_at(at, 22).is_ok_and(|end| end.starts_with(b"PK\x05\x06") && end.ends_with(&[0, 0]))
+    })
+}
+
+/// The extensions of checkpoints in an archive.
+const CHECKPOINTS: &[&str] = &[".bin", ".pt", ".pth", ".ckpt", ".safetensors"];
+
+/// What an archive is that could not be read as a checkpoint, by its members.
+pub(super) fn foreign(source: &dyn ReadAt) -> Option<Foreign> {
+    if starts_behind_another(source) {
+        return Some(Foreign::Distributed);
+    }
+    let zip = directory(source).ok()?;
+    let names: Vec<Vec<u8>> = zip.file_names_raw().map(<[u8]>::to_ascii_lowercase).collect();
+    let ends = |end: &str| names.iter().any(|name| name.ends_with(end.as_bytes()));
+    let has = |wanted: &str| names.iter().any(|name| name == wanted.as_bytes());
+    if ends("/.data/extern_modules") {
+        return Some(Foreign::Package);
+    }
+    if has("policy.pth") && has("data") {
+        return Some(Foreign::StableBaselines);
+    }
+    let is_packed = !is_torch_zip(source) && CHECKPOINTS.iter().any(|end| ends(end));
+    is_packed.then_some(Foreign::Checkpoints)
 }
 
 /// Is it an archive of `torch.jit.save`, with code beside its objects?

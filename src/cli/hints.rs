@@ -2,30 +2,25 @@
 //!
 //! Invariant: a hint names only commands that exist, with arguments that a shell takes as they stand.
 
+mod checkpoint;
+mod named;
 mod server;
 
-use std::fmt::Write as _;
+use bstr::{BStr, BString};
 
-use bstr::{BStr, BString, ByteSlice as _};
-
-use super::shell_paths::{File, Here, quoted, quoted_path};
-use super::sizes::{bytes, counted};
+use super::shell_paths::{File, Here, quoted_path};
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, names};
-use crate::checkpoint::{self, Candidate, Kind};
 use crate::git;
 use crate::{lfs, repo};
-
-/// How weights alone are saved.
-const SAVE: &str = "torch.save(model.state_dict(), …)";
+use named::Named;
 
 /// The hints for an error, with the file that it is about, for a person who stands there.
 pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<String> {
     let named = Named { file, here };
     let (git, file) = (here.git(), named.argument());
     let hint = match error {
-        Error::Checkpoint(checkpoint::Error::Ambiguous { candidates, total, .. }) => keys(candidates, *total),
-        Error::Checkpoint(error) => return checkpoint(error, &named),
+        Error::Checkpoint(error) => return checkpoint::of(error, &named),
         Error::Symlink
         | Error::OutputSymlink { .. }
         | Error::Place(lfs::worktree_file::Error::Symlink { .. })
@@ -69,6 +64,11 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         error => return output(error, &named).or_else(|| network(error)).into_iter().collect(),
     };
     vec![hint]
+}
+
+/// How the shards of a distributed checkpoint become one file.
+pub(super) fn merge(file: File<'_>, here: &Here) -> String {
+    checkpoint::merge(&Named { file: Some(file), here })
 }
 
 /// Where the file that is to be written is the matter, or the set that it belongs to.
@@ -212,83 +212,6 @@ fn unpublished(error: &PublishError) -> &'static str {
     }
 }
 
-fn checkpoint(error: &checkpoint::Error, named: &Named<'_>) -> Vec<String> {
-    use checkpoint::Error;
-    let (git, file) = (named.here.git(), named.argument());
-    let hint = match error {
-        Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
-        Error::TorchScript { .. } | Error::ScriptModule { .. } => {
-            format!("save the weights of the model that it was made of with `{SAVE}`, and convert that file")
-        }
-        Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
-            format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
-        }
-        Error::StorageType { .. } | Error::Unsupported { .. } => format!(
-            "where it was made, leave that tensor out or make it a dense one of a type that safetensors has, and \
-             save it again with `{SAVE}`"
-        ),
-        Error::ReservedName { .. } | Error::DuplicateName { .. } | Error::Key { .. } => {
-            format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
-        }
-        Error::NoSuchKey { .. } => {
-            format!("list all that it holds with `{git} st-convert inspect --key . {file}`")
-        }
-        Error::Keep { .. } => format!("list the ties with `{git} st-convert inspect {file}`"),
-        Error::Output { bytes, .. } => {
-            format!(
-                "if it is meant to be so large, allow it with `{git} st-convert --max-output {bytes} {file}`"
-            )
-        }
-        Error::Damaged(_) => format!("check the objects that are here with `{git} lfs fsck`"),
-        // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
-        Error::Pickle { .. }
-        | Error::Zip(_)
-        | Error::NoEndRecord
-        | Error::Ambiguity { .. }
-        | Error::Unforeseen { .. }
-        | Error::MissingRecord { .. }
-        | Error::Legacy { .. }
-        | Error::LegacyPart { .. }
-        | Error::Tar { .. }
-        | Error::StorageLength { .. }
-        | Error::Storage { .. }
-        | Error::Geometry { .. }
-        | Error::ScriptCode { .. } => format!(
-            "compare the output of `sha256sum {}` with what its source says, and download it again if it differs",
-            named.path()
-        ),
-        // Training state is not what the user wants to convert.
-        Error::Io(_)
-        | Error::NoTensors
-        | Error::TrainingState
-        | Error::Ambiguous { .. }
-        | Error::Limit { .. } => return Vec::new(),
-    };
-    vec![hint]
-}
-
-/// What to do with a file that is no checkpoint.
-fn other_kind(kind: Kind, named: &Named<'_>) -> String {
-    let git = named.here.git();
-    match kind {
-        Kind::Pointer => {
-            format!("download its content with `{git} lfs pull --include {}`", named.lfs_pattern())
-        }
-        Kind::Safetensors => {
-            format!("list its tensors with `{git} st-convert inspect {}`", named.argument())
-        }
-        Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
-        Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
-        Kind::Empty => "download it again, or restore it with git".to_owned(),
-        Kind::Pickle => {
-            format!("see what it would call with `{git} st-convert scan {}`", named.argument())
-        }
-        Kind::Zip | Kind::Legacy | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
-            format!("see what it is with `file {}`", named.path())
-        }
-    }
-}
-
 fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
     use repo::Error;
     let git = named.here.git();
@@ -316,59 +239,4 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
         _ => return Vec::new(),
     };
     vec![hint]
-}
-
-fn keys(candidates: &[Candidate], total: usize) -> String {
-    let keys: Vec<_> =
-        candidates.iter().map(|candidate| quoted(candidate.key.as_bytes().as_bstr())).collect();
-    let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0);
-    let digits = candidates.iter().map(|candidate| candidate.tensors.to_string().len()).max().unwrap_or(0);
-    let listed = candidates.iter().filter(|candidate| candidate.key != ".").count();
-    let mut hint = if listed < total {
-        format!("choose a state dict with `--key` (the first {listed} of {total}):")
-    } else {
-        "choose a state dict with `--key`:".to_owned()
-    };
-    for (key, candidate) in keys.iter().zip(candidates) {
-        let pad = digits - candidate.tensors.to_string().len();
-        let tensors = counted(candidate.tensors, "tensor");
-        let size = bytes(candidate.bytes);
-        let _infallible = write!(hint, "\n  --key {key:width$}  {:pad$}{tensors}, {size}", "");
-    }
-    hint
-}
-
-/// The file of an error, as each kind of command takes it; `FILE` where there is none.
-#[derive(Clone, Copy)]
-struct Named<'a> {
-    file: Option<File<'a>>,
-    here: &'a Here,
-}
-
-impl Named<'_> {
-    fn text(&self, of: impl FnOnce(File<'_>) -> String) -> String {
-        self.file.map_or_else(|| "FILE".to_owned(), of)
-    }
-
-    fn argument(&self) -> String {
-        self.text(|file| self.here.argument(file))
-    }
-
-    fn pathspec(&self) -> String {
-        self.text(|file| self.here.pathspec(file))
-    }
-
-    fn path(&self) -> String {
-        self.text(|file| self.here.path(file))
-    }
-
-    fn lfs_pattern(&self) -> String {
-        self.file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
-    }
-
-    /// Another file, that the error knows in the same way.
-    fn beside<'a>(&'a self, name: &'a BStr) -> Named<'a> {
-        let file = self.file.map_or(File::OfTop(name), |file| file.beside(name));
-        Named { file: Some(file), here: self.here }
-    }
 }

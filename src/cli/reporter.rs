@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bstr::{BStr, BString};
 
 use super::error::Report;
+use super::hints;
 use super::interrupt::Interrupt;
 use super::json;
 use super::sanitize;
@@ -206,6 +207,15 @@ impl Reporter for TerminalReporter<'_> {
                 let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
                 let how = format!("convert it with `{git} st-convert {file}`");
                 self.ui.note(&format!("{source}: skipped, it is a TorchScript archive: {how}"));
+            }
+            (_, Some(Reason::Plain)) => {
+                let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
+                let how = format!("convert its arrays: `{git} st-convert {file}`");
+                self.ui.note(&format!("{source}: skipped: plain pickle; {how}"));
+            }
+            (_, Some(Reason::Distributed)) => {
+                let how = hints::merge(self.file(&outcome.source), &self.here);
+                self.ui.note(&format!("{source}: skipped: shard of a distributed checkpoint; {how}"));
             }
             (_, Some(Reason::NoTensors)) | (Status::Skipped, None) => {
                 self.ui.note(&format!("{source}: skipped: no tensors"));

@@ -22,6 +22,8 @@ pub(super) struct Machine<'a> {
     start: u64,
     /// May a function be called with what is no tuple?
     bare: bool,
+    /// Do byte strings stay in the source?
+    pub(super) outside: bool,
     /// Where the open frame ends.
     frame: Option<u64>,
     /// The opcode that runs, and its offset.
@@ -40,6 +42,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             start: at,
             bare: false,
+            outside: false,
             frame: None,
             op: 0,
             at,
@@ -49,6 +52,11 @@ impl<'a> Machine<'a> {
     /// Lets functions be called with what is no tuple.
     pub(super) fn bare(self) -> Self {
         Self { bare: true, ..self }
+    }
+
+    /// Leaves byte strings in the source.
+    pub(super) fn outside(self) -> Self {
+        Self { outside: true, ..self }
     }
 
     pub(super) fn run(mut self) -> Result<Pickle, Error> {

@@ -84,5 +84,14 @@ pub fn read_bare(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle
     machine::Machine::new(source, at, limits).bare().run()
 }
 
+/// The same as [`read`], but byte strings are not read: each stays where it is in the source
+/// ([`Value::Outside`]), however long it is.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_outside(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle, Error> {
+    machine::Machine::new(source, at, limits).outside().run()
+}
+
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn bytes(&mut self, len: u64, variant: fn(Box<[u8]>) -> Value) -> Result<(), Error> {
+        if self.outside {
+            let at = self.input.at();
+            self.input.skip(len)?;
+            return self.push(Value::Outside { at, len });
+        }
         self.within("bytes in a byte string", len, self.limits.blob)?;
         let value = variant(self.input.take(len)?.into());
         self.push(value)

@@ -39,6 +39,13 @@ pub enum Value {
     Bytes(Box<[u8]>),
     /// A `bytearray`.
     ByteArray(Box<[u8]>),
+    /// Bytes or a `bytearray` that were left in the source ([`read_outside`](super::read_outside)): where, and how many.
+    Outside {
+        /// The offset of the first.
+        at: u64,
+        /// How many.
+        len: u64,
+    },
     /// A list.
     List(Vec<Id>),
     /// A tuple.
@@ -66,7 +73,7 @@ impl Value {
             Self::Int(_) | Self::Big(_) | Self::Huge => "an int",
             Self::Float(_) => "a float",
             Self::Str(_) => "a str",
-            Self::Bytes(_) => "bytes",
+            Self::Bytes(_) | Self::Outside { .. } => "bytes",
             Self::ByteArray(_) => "a bytearray",
             Self::List(_) => "a list",
             Self::Tuple(_) => "a tuple",
@@ -84,9 +91,13 @@ impl Value {
     /// How many bytes of memory it holds beside itself.
     fn memory(&self) -> usize {
         match self {
-            Self::None | Self::Bool(_) | Self::Int(_) | Self::Huge | Self::Float(_) | Self::Persistent(_) => {
-                0
-            }
+            Self::None
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Huge
+            | Self::Float(_)
+            | Self::Outside { .. }
+            | Self::Persistent(_) => 0,
             Self::Big(_) => allocated::<i128>(1),
             Self::Str(text) => allocated::<u8>(text.len()),
             Self::Bytes(bytes) | Self::ByteArray(bytes) => allocated::<u8>(bytes.len()),

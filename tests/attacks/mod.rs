@@ -12,6 +12,7 @@ mod memory;
 mod modules;
 mod names;
 mod pickles;
+mod plain;
 mod scripts;
 mod strictness;
 mod strides;

@@ -20,6 +20,7 @@ mod many;
 mod memory;
 mod names;
 mod options;
+mod pickled;
 mod plain;
 mod refused;
 mod scripts;

@@ -1,6 +1,6 @@
 //! The other forms in which torch and Python write what a checkpoint holds: each is read as what Python makes of it.
 
-use git_st_convert::checkpoint::{self, DType, Error, Options, Plan};
+use git_st_convert::checkpoint::{self, DType, Error, Held, Options, Plan};
 
 use crate::checkpoint::pickle::{call, dict, four, global, int, list, named, none, storage, text, tuple};
 use crate::checkpoint::{floats, legacy, tar, zip, zip_of};
@@ -193,13 +193,20 @@ fn numbers_of_the_tar_archive_beyond_64_bits() {
 #[test]
 fn what_is_asked_of_a_file_before_it_is_planned() {
     use crate::checkpoint::pickle::whole;
-    let is_plain = |object: Vec<u8>| checkpoint::is_plain_pickle(&whole(&object));
-    assert!(is_plain(int(1)) && is_plain(call(&global("collections", "OrderedDict"), &[])));
-    assert!(is_plain(global("torchlike", "Net")));
-    for module in ["torch", "torch._utils", "numpy", "numpy.core.multiarray"] {
-        assert!(!is_plain(list(&[global(module, "x")])), "{module}");
+    let held = |object: Vec<u8>| checkpoint::held(&whole(&object)).unwrap();
+    let array = || global("numpy.core.multiarray", "_reconstruct");
+    let loader = || global("torch.storage", "_load_from_bytes");
+    for nothing in [
+        int(1),
+        global("torch", "float32"),
+        global("numpy", "ndarray"),
+        global("torchlike", "_load_from_bytes"),
+    ] {
+        assert_eq!(held(list(&[nothing])), Held::Nothing);
     }
-    assert!(!checkpoint::is_plain_pickle(&b"\x80\x02N".to_vec()));
+    assert_eq!(held(list(&[array()])), Held::Arrays);
+    assert_eq!(held(list(&[array(), loader()])), Held::Storages);
+    assert!(checkpoint::held(&b"\x80\x02N".to_vec()).is_err());
     let archive = |name: &str| {
         let record = crate::checkpoint::archive::Record::stored(name, b"\x80\x02N.");
         checkpoint::is_torch_zip(&crate::checkpoint::archive::write(&[record]))

@@ -46,7 +46,7 @@ fn plain(values: &Arena, id: Id) -> Option<Value> {
                 _ => return None,
             }
         }
-        Ours::Huge | Ours::Global(_) | Ours::Persistent(_) => return None,
+        Ours::Huge | Ours::Outside { .. } | Ours::Global(_) | Ours::Persistent(_) => return None,
     })
 }
 

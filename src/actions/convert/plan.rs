@@ -15,7 +15,7 @@ use super::output::existing;
 use super::product::Task;
 use super::sets::{Candidate, Others};
 use super::{Context, Maker};
-use crate::checkpoint;
+use crate::checkpoint::{self, Foreign};
 use crate::lfs::space::{self, NoSpace};
 use crate::lfs::{Incomplete, Pointer, Resumable, Store};
 
@@ -104,6 +104,9 @@ fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others
     let output = names::safetensors(path.as_bstr());
     if output == path {
         return Err(Error::OutputIsSource);
+    }
+    if names::is_distributed(path.as_bstr()) {
+        return Err(checkpoint::Error::Foreign { kind: Foreign::Distributed }.into());
     }
     others.check(&output, &path)?;
     let target = context.repo().target(output.as_bstr())?;

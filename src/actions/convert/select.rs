@@ -13,7 +13,7 @@ use super::super::{Error, Reason, names};
 use super::Context;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
-use crate::checkpoint::{self, Kind};
+use crate::checkpoint::{self, Held, Kind};
 use crate::lfs::{Resumable, worktree_file};
 use crate::read_at::ReadAt;
 use crate::repo::{self, Mode};
@@ -80,6 +80,10 @@ fn search(
             indices.insert(path.clone());
             continue;
         }
+        if names::is_distributed(path.as_bstr()) {
+            ledger.skip(path.as_bstr(), Reason::Distributed);
+            continue;
+        }
         let weight_like = names::is_weight_like(path.as_bstr());
         let training_state = names::is_training_state(path.as_bstr());
         if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
@@ -103,6 +107,8 @@ fn search(
         };
         match verdict {
             Detected::Script => ledger.skip(path.as_bstr(), Reason::Script),
+            Detected::Plain if training_state => ledger.skip(path.as_bstr(), Reason::TrainingState),
+            Detected::Plain => ledger.skip(path.as_bstr(), Reason::Plain),
             Detected::Weights | Detected::State if training_state => {
                 ledger.skip(path.as_bstr(), Reason::TrainingState);
             }
@@ -147,8 +153,10 @@ enum Detected {
     Weights,
     /// The same as `TorchScript`, under a name that does not promise weights.
     Script,
-    /// A pickle of torch without a storage.
+    /// A pickle without a storage and without arrays.
     State,
+    /// A plain pickle that may hold arrays, but no storage of torch.
+    Plain,
     /// Something else, although the name promises weights.
     BrokenPromise(Kind),
     /// Something else.
@@ -164,13 +172,16 @@ fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
         }
         // Any archive is a zip; torch's has a pickle in it.
         Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Detected::Weights,
-        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) && !names::promises_weights(path) => {
-            if checkpoint::is_plain_pickle(file) {
-                Detected::State
-            } else {
-                Detected::BrokenPromise(kind)
-            }
-        }
+        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) => match checkpoint::held(file) {
+            Ok(Held::Storages) => Detected::Weights,
+            // Under such a name nothing else is expected.
+            Ok(Held::Arrays) if names::promises_weights(path) => Detected::Weights,
+            Ok(Held::Arrays) => Detected::Plain,
+            _ if names::promises_weights(path) => Detected::BrokenPromise(kind),
+            Ok(Held::Nothing) => Detected::State,
+            // What other libraries put behind their pickles, or in them.
+            Err(_) => Detected::Plain,
+        },
         Ok(Kind::Tar) if checkpoint::is_torch_tar(file) => Detected::Weights,
         Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
         Ok(kind) if names::promises_weights(path) => Detected::BrokenPromise(kind),

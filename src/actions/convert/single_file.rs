@@ -11,7 +11,7 @@ use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
 use super::ledger::Ledger;
 use super::{Options, Summary};
-use crate::checkpoint;
+use crate::checkpoint::{self, Foreign};
 use crate::lfs::{Temp, space, temp};
 use crate::repo::Repo;
 
@@ -54,6 +54,9 @@ fn one(
         }
         let (source, output) = (name.clone(), Some(shown));
         return Ok(Outcome { source, output, status: Status::UpToDate, conversion: None, reason: None });
+    }
+    if names::is_distributed(name.as_bstr()) {
+        return Err(checkpoint::Error::Foreign { kind: Foreign::Distributed }.into());
     }
     let source = LocalFile::plain(repo, name.as_bstr(), path)?;
     let class = class_beside(path);

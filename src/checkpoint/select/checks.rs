@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Error, Limits, Tensor};
+use crate::checkpoint::DType;
 
 pub(super) fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
     let mut seen = HashSet::with_capacity(tensors.len());
@@ -15,6 +16,31 @@ pub(super) fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A model whose weights are all empty is one of `DeepSpeed` (ZeRO-3), whose ranks hold them; loaders would take the empty
+/// file for the model. Numbers of positions, which are no weights, can be there.
+pub(super) fn check_filled(tensors: &[Tensor]) -> Result<(), Error> {
+    let is_weight = |tensor: &&Tensor| {
+        !matches!(
+            tensor.dtype,
+            DType::BOOL
+                | DType::U8
+                | DType::I8
+                | DType::U16
+                | DType::I16
+                | DType::U32
+                | DType::I32
+                | DType::U64
+                | DType::I64
+        )
+    };
+    let empty = tensors.iter().filter(|tensor| tensor.bytes() == 0).count();
+    let is_filled = tensors.iter().filter(is_weight).any(|tensor| tensor.bytes() > 0);
+    if is_filled || empty <= tensors.len() / 2 {
+        return Ok(());
+    }
+    Err(Error::Empty { empty, tensors: tensors.len() })
 }
 
 /// A few bytes can describe a petabyte of zeros; a checkpoint does not.

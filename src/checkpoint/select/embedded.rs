@@ -27,21 +27,24 @@ pub(super) struct Embedded {
 }
 
 impl Embedded {
-    /// Behind the source and the records that will be inflated.
+    /// Behind the source, the records that will be inflated, and the storages that the pickle holds.
     pub(super) fn behind(source_len: u64, contents: &Contents) -> Self {
         let inflated = contents.deflated.iter().fold(0_u64, |sum, record| sum.saturating_add(record.len));
-        let behind = source_len.saturating_add(inflated);
+        let held = contents.embedded.iter().map(|bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        let behind = held.fold(source_len.saturating_add(inflated), u64::saturating_add);
         Self { first: contents.storages.len(), behind, end: behind, ..Self::default() }
     }
 
     /// The tensor of the array at `id`.
     pub(super) fn tensor(&mut self, id: Id, name: &str, array: Array) -> Tensor {
-        let Array { dtype, shape, strides, big_endian, bytes, len } = array;
-        let at = *self.places.entry(bytes).or_insert_with(|| {
-            self.bytes.push(bytes);
-            let at = self.end;
-            self.end = self.end.saturating_add(len);
-            at
+        let Array { dtype, shape, strides, big_endian, bytes, at, len } = array;
+        let at = at.unwrap_or_else(|| {
+            *self.places.entry(bytes).or_insert_with(|| {
+                self.bytes.push(bytes);
+                let at = self.end;
+                self.end = self.end.saturating_add(len);
+                at
+            })
         });
         let storage = *self.by_array.entry(id).or_insert_with(|| {
             self.storages.push(Storage { key: name.to_owned(), at, len, big_endian });

@@ -13,7 +13,7 @@
 
 use super::names::{Rebuild, width};
 use super::{DType, Error, Limits, Torch, geometry};
-use crate::pickle::{Call, Id, Object, Value};
+use crate::pickle::{Call, Global, Id, Object, Value};
 
 /// An array that can be a tensor.
 pub(in super::super) struct Array {
@@ -21,8 +21,9 @@ pub(in super::super) struct Array {
     pub(in super::super) shape: Vec<u64>,
     pub(in super::super) strides: Vec<u64>,
     pub(in super::super) big_endian: bool,
-    /// The value that holds its bytes, and how many there are.
+    /// The value that holds its bytes, where they are if that is in the source, and how many there are.
     pub(in super::super) bytes: Id,
+    pub(in super::super) at: Option<u64>,
     pub(in super::super) len: u64,
 }
 
@@ -33,6 +34,22 @@ enum Maker {
     FromBuffer,
     /// An array with a mask, which safetensors cannot hold.
     Masked,
+}
+
+impl Maker {
+    fn of(global: &Global) -> Option<Self> {
+        Some(match (&*global.module, &*global.name) {
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Self::Reconstruct,
+            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Self::FromBuffer,
+            ("numpy.ma.core" | "numpy.ma", "_mareconstruct") => Self::Masked,
+            _ => return None,
+        })
+    }
+}
+
+/// Does the global make arrays?
+pub(in super::super) fn makes_array(global: &Global) -> bool {
+    Maker::of(global).is_some()
 }
 
 impl Torch<'_> {
@@ -71,13 +88,7 @@ impl Torch<'_> {
     }
 
     fn maker(&self, id: Id) -> Option<Maker> {
-        let global = self.values.callable(id)?;
-        Some(match (&*global.module, &*global.name) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Maker::Reconstruct,
-            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Maker::FromBuffer,
-            ("numpy.ma.core" | "numpy.ma", "_mareconstruct") => Maker::Masked,
-            _ => return None,
-        })
+        self.values.callable(id).and_then(Maker::of)
     }
 
     /// Reads the array at `id`.
@@ -117,11 +128,15 @@ impl Torch<'_> {
             return Err(Error::Geometry { name: name.to_owned(), what: "has too many dimensions" });
         }
         let len = geometry::elements(&shape).and_then(|count| count.checked_mul(width(dtype)));
-        let held = self.byte_string(bytes).and_then(ByteString::len).ok_or_else(malformed)?;
+        let held = self.byte_string(bytes).ok_or_else(malformed)?;
+        let at = match held {
+            ByteString::Outside { at, .. } => Some(at),
+            _ => None,
+        };
         match len {
-            Some(len) if held == len => {
+            Some(len) if held.len().ok_or_else(malformed)? == len => {
                 let strides = strides(&shape, is_fortran);
-                Ok(Array { dtype, shape, strides, big_endian, bytes, len })
+                Ok(Array { dtype, shape, strides, big_endian, bytes, at, len })
             }
             _ => Err(Error::Geometry {
                 name: name.to_owned(),
@@ -198,6 +213,7 @@ impl Torch<'_> {
     pub(in super::super) fn byte_string(&self, id: Id) -> Option<ByteString<'_>> {
         match self.values.get(id) {
             Value::Bytes(bytes) | Value::ByteArray(bytes) => Some(ByteString::Bytes(bytes)),
+            &Value::Outside { at, len } => Some(ByteString::Outside { at, len }),
             // A Python 2 `str`, which readers decode in their own ways unless it is ASCII.
             Value::Str(text) if text.is_ascii() => Some(ByteString::Bytes(text.as_bytes())),
             Value::Object(object) if object.call == Call::Function && object.state.is_none() => {
@@ -226,11 +242,17 @@ pub(in super::super) enum ByteString<'a> {
     Bytes(&'a [u8]),
     /// One byte for each character.
     Latin1(&'a str),
+    /// They are in the source.
+    Outside {
+        at: u64,
+        len: u64,
+    },
 }
 
 impl ByteString<'_> {
     fn len(self) -> Option<u64> {
         let len = match self {
+            Self::Outside { len, .. } => return Some(len),
             Self::Bytes(bytes) => bytes.len(),
             Self::Latin1(text) => {
                 text.chars().try_fold(0_usize, |count, c| Some(count.saturating_add(byte(c).map(|_| 1)?)))?
@@ -239,8 +261,10 @@ impl ByteString<'_> {
         u64::try_from(len).ok()
     }
 
+    /// Those that the pickle holds itself.
     pub(in super::super) fn to_bytes(self) -> Box<[u8]> {
         match self {
+            Self::Outside { .. } => Box::default(),
             Self::Bytes(bytes) => bytes.into(),
             Self::Latin1(text) => text.chars().filter_map(byte).collect(),
         }

@@ -13,7 +13,7 @@ mod tensor;
 
 use std::cell::OnceCell;
 
-pub(super) use array::{Array, ByteString};
+pub(super) use array::{Array, ByteString, makes_array};
 pub(super) use names::{Element, is_weights};
 pub(super) use numbered::{Numbered, by_number, number};
 pub(super) use storages::{Declared, MAX_KEY, NumberedTensor, Storages, storages};
@@ -73,7 +73,8 @@ impl<'a> Torch<'a> {
         let mut arrays_alone = true;
         let mut waiting = Vec::new();
         for (id, value) in values.iter() {
-            let mark = if self.is_stored(value) || self.rebuild_of(id).is_some() {
+            let is_loaded = self.declared.loaded.contains_key(&id);
+            let mark = if is_loaded || self.is_stored(value) || self.rebuild_of(id).is_some() {
                 arrays_alone = false;
                 TENSOR
             } else if self.is_array(id) {

@@ -109,6 +109,8 @@ pub(super) enum Rebuild {
     ToDevice,
     /// The same of a numpy array
     ArrayToDevice,
+    /// `(class, …)`: a tensor without a storage, that holds others
+    Wrapper,
     /// Known, and not plain storage.
     Refused(&'static str),
 }
@@ -131,7 +133,7 @@ pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
         ("torch._utils", "_rebuild_qtensor") => Rebuild::Refused("quantized"),
         ("torch._utils", "_rebuild_nested_tensor") => Rebuild::Refused("nested"),
         ("torch._utils", "_rebuild_meta_tensor_no_storage") => Rebuild::Refused("a meta tensor without data"),
-        ("torch._utils", "_rebuild_wrapper_subclass") => Rebuild::Refused("a wrapper subclass"),
+        ("torch._utils", "_rebuild_wrapper_subclass") => Rebuild::Wrapper,
         ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => Rebuild::ToDevice,
         ("torch._utils", "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor") => {
             Rebuild::ArrayToDevice

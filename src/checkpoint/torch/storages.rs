@@ -42,6 +42,8 @@ pub(in super::super) struct Storages {
     pub(in super::super) list: Vec<Declared>,
     /// The tensors that persistent ids stand for (tar alone).
     pub(in super::super) given: HashMap<Id, NumberedTensor>,
+    /// The storages that calls of `_load_from_bytes` stand for (plain pickles alone).
+    pub(in super::super) loaded: HashMap<Id, usize>,
     by_key: HashMap<String, usize>,
 }
 
@@ -50,7 +52,7 @@ impl Storages {
         self.by_key.get(key).copied()
     }
 
-    pub(super) fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
+    pub(in super::super) fn declare(&mut self, declared: Declared) -> Result<usize, Error> {
         let known = self.index_of(&declared.key);
         match known.and_then(|index| Some((index, self.list.get(index)?))) {
             None if self.list.len() >= MAX_STORAGES => {

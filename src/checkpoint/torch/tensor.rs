@@ -117,10 +117,15 @@ impl Torch<'_> {
                         "a device tensor of another dtype than its numpy array".to_owned(),
                     ));
                 }
-                (Some(Rebuild::FromType), &[function, _class, inner, state]) => {
+                (Some(Rebuild::FromType), &[function, class, inner, state]) => {
+                    let of = self.values.global(function).and_then(rebuild);
+                    if of == Some(Rebuild::Wrapper) {
+                        return Err(self.wrapped(class, name));
+                    }
                     attributes.extend(Some(state).filter(|&state| self.holds_weight(state)));
                     return self.typed(name, limits, function, inner, made);
                 }
+                (Some(Rebuild::Wrapper), &[class, ..]) => return Err(self.wrapped(class, name)),
                 (Some(Rebuild::Refused(what)), _) => return Err(unsupported(what.to_owned())),
                 (None, _) => {
                     return Err(Error::Opaque { path: name.to_owned(), global: callable.to_string() });
@@ -168,6 +173,15 @@ impl Torch<'_> {
         self.strided(&View { storage, offset, size, stride, dtype, flags, made }, name, limits)
     }
 
+    /// A tensor that has no data of its own, but holds others that only its class can put together.
+    fn wrapped(&self, class: Id, name: &str) -> Error {
+        let name = name.to_owned();
+        match self.values.global(class) {
+            Some(class) => Error::Wrapped { name, class: class.to_string() },
+            None => Error::Unsupported { name, what: "malformed".to_owned() },
+        }
+    }
+
     /// A tensor that its number stands for.
     fn numbered(&self, given: &NumberedTensor, name: &str, limits: &Limits) -> Result<Tensor, Error> {
         let storage = self.declared.list.get(given.storage);
@@ -192,23 +206,34 @@ impl Torch<'_> {
 
     fn strided(&self, view: &View, name: &str, limits: &Limits) -> Result<Tensor, Error> {
         let wrong = |what| Error::Geometry { name: name.to_owned(), what };
-        let Value::Persistent(inner) = *self.values.get(view.storage) else {
-            return Err(Error::Unsupported { name: name.to_owned(), what: "without a storage".to_owned() });
-        };
-        let storage = storage_id(self.values, inner)?;
-        let dtype = self.dtype_of(view, storage.element, name)?;
+        let Stored { element, len, index: storage } = self.stored(view.storage, name)?;
+        let dtype = self.dtype_of(view, element, name)?;
         let width = width(dtype);
         let shape = self.numbers(view.size).ok_or_else(|| wrong("has malformed sizes"))?;
         let strides = self.numbers(view.stride).ok_or_else(|| wrong("has malformed strides"))?;
         let offset = unsigned(self.values, view.offset).ok_or_else(|| wrong("has a malformed offset"))?;
-        let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
-        let len = numel.checked_mul(storage.element.width());
-        let storage = self.declared.index_of(&storage.own_key()).ok_or_else(|| wrong("has no storage"))?;
         let (conjugate, negate) = self.flags(view, dtype).ok_or_else(|| wrong("has unknown flags"))?;
         let name = name.to_owned();
         let tensor = Tensor { name, dtype, shape, strides, offset, width, storage, conjugate, negate };
         check(&tensor, len, limits)?;
         Ok(tensor)
+    }
+
+    /// The storage that a persistent id names, or that was loaded of bytes.
+    fn stored(&self, id: Id, name: &str) -> Result<Stored, Error> {
+        let none = || Error::Geometry { name: name.to_owned(), what: "has no storage" };
+        if let Some(&index) = self.declared.loaded.get(&id) {
+            let storage = self.declared.list.get(index).ok_or_else(none)?;
+            return Ok(Stored { element: storage.element, len: Some(storage.bytes), index });
+        }
+        let Value::Persistent(inner) = *self.values.get(id) else {
+            return Err(Error::Unsupported { name: name.to_owned(), what: "without a storage".to_owned() });
+        };
+        let storage = storage_id(self.values, inner)?;
+        let numel = storage.view.map_or(storage.numel, |(_, _, len)| len);
+        let len = numel.checked_mul(storage.element.width());
+        let index = self.declared.index_of(&storage.own_key()).ok_or_else(none)?;
+        Ok(Stored { element: storage.element, len, index })
     }
 
     fn dtype_of(&self, view: &View, element: Element, name: &str) -> Result<DType, Error> {
@@ -302,6 +327,13 @@ pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Resul
         return Err(wrong("reaches over the end of its storage"));
     }
     Ok(())
+}
+
+/// A storage: its elements, its length in bytes, its index.
+struct Stored {
+    element: Element,
+    len: Option<u64>,
+    index: usize,
 }
 
 /// The arguments of a rebuild function.

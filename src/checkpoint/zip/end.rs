@@ -129,6 +129,21 @@ impl Directory {
     }
 }
 
+/// Where the archive begins that ends with the file, by what its end record says of its length; `None` if it has no such
+/// record as the last thing in it.
+pub(super) fn start(source: &dyn ReadAt) -> Option<u64> {
+    let end_at = source.len().checked_sub(22)?;
+    let end = source.read_vec_at(end_at, 22).ok().filter(|end| end.starts_with(b"PK\x05\x06"))?;
+    let plain = number(&end, 12, 4)?.checked_add(number(&end, 16, 4)?)?;
+    let Some(locator_at) = end_at.checked_sub(20) else { return end_at.checked_sub(plain) };
+    let locator = source.read_vec_at(locator_at, 20).ok()?;
+    if !locator.starts_with(b"PK\x06\x07") {
+        return end_at.checked_sub(plain);
+    }
+    // torch writes no more into the zip64 end record than it has to have.
+    locator_at.checked_sub(56)?.checked_sub(number(&locator, 8, 8)?)
+}
+
 /// The zip64 end record, if a locator stands before the end record: its place, and its records, size and place of
 /// the directory.
 fn zip64(source: &dyn ReadAt, end_at: u64) -> Result<Option<(u64, [u64; 3])>, Error> {

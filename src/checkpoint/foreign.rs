@@ -1,0 +1,27 @@
+//! [`Foreign`]: files of other kinds with weights in them, so that an error can say what to do with them.
+
+use std::fmt;
+
+/// A file with weights in a form of another tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    /// A shard that `torch.distributed.checkpoint` wrote: archives of one tensor, one after the other.
+    Distributed,
+    /// What `torch.package` writes: code, and pickles that need it.
+    Package,
+    /// A model of Stable-Baselines3: `policy.pth` beside its optimizer.
+    StableBaselines,
+    /// Checkpoints that were packed together.
+    Checkpoints,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Distributed => "shard of a distributed checkpoint",
+            Self::Package => "torch.package archive",
+            Self::StableBaselines => "Stable-Baselines3 model",
+            Self::Checkpoints => "zip archive of checkpoints",
+        })
+    }
+}

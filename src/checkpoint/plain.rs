@@ -1,0 +1,209 @@
+//! A plain pickle (`pickle.dump`): numpy arrays, and tensors whose storages are streams of torch in byte strings.
+//!
+//! ```text
+//! _rebuild_tensor_v2(_load_from_bytes(bytes), offset, size, stride, …)
+//! bytes: the legacy stream of one storage
+//! ```
+//!
+//! `_load_from_bytes` is `torch.load` without bounds, so its bytes are read here, and are one storage or refused.
+//! Invariant: the call is made of nothing else, and its name stands nowhere else. Byte strings stay in the source.
+//! Source: `Tensor._reduce_ex_internal`, `TypedStorage.__reduce__`.
+
+use std::collections::HashSet;
+
+use super::torch::{ByteString, Declared, Torch};
+use super::{Contents, Error, Format, Kind, Limits, Named, Storage, legacy, torch};
+use crate::pickle::{self, Call, Global, Id, Object, Pickle, Value};
+use crate::read_at::{ReadAt, Window};
+
+/// What loads a storage.
+const LOADER: (&str, &str) = ("torch.storage", "_load_from_bytes");
+
+/// What a plain pickle can hold of weights, by the globals that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing that could be one.
+    Nothing,
+    /// Arrays of numpy.
+    Arrays,
+    /// Storages of torch.
+    Storages,
+}
+
+/// What a file that is a plain pickle can hold of weights.
+///
+/// # Errors
+/// [`pickle::Error`] if it cannot be read.
+pub fn held(source: &dyn ReadAt) -> Result<Held, pickle::Error> {
+    let pickle = read_pickle(source, &Limits::default())?;
+    let mut held = Held::Nothing;
+    for global in pickle.values.iter().filter_map(|(id, _)| pickle.values.global(id)) {
+        if is_loader(global) {
+            return Ok(Held::Storages);
+        }
+        if torch::makes_array(global) {
+            held = Held::Arrays;
+        }
+    }
+    Ok(held)
+}
+
+/// The calls of the loader do nothing here: each was read as the storage that it gives.
+pub(super) fn pass_storages(globals: &mut [Named]) {
+    for named in globals.iter_mut().filter(|named| (&*named.module, &*named.name) == LOADER) {
+        named.inert = true;
+    }
+}
+
+fn is_loader(global: &Global) -> bool {
+    (&*global.module, &*global.name) == LOADER
+}
+
+/// Reads the pickle. Its length does not matter: what is long in it stays where it is.
+fn read_pickle(source: &dyn ReadAt, limits: &Limits) -> Result<Pickle, pickle::Error> {
+    let limits = pickle::Limits { bytes: source.len().max(limits.pickle.bytes), ..limits.pickle.clone() };
+    pickle::read_outside(source, 0, &limits)
+}
+
+/// Reads the pickle and finds the storages in it.
+pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
+    let record = "the pickle".to_owned();
+    let fail = |source| Error::Pickle { record: record.clone(), source };
+    let pickle = read_pickle(source, limits).map_err(fail)?;
+    // That of an archive which was unpacked: its storages are elsewhere.
+    if pickle.values.iter().any(|(_, value)| matches!(value, Value::Persistent(_))) {
+        return Err(Error::NotCheckpoint { kind: Kind::Pickle });
+    }
+    let mut loaded = Loaded::new(source, limits);
+    loaded.all(&pickle)?;
+    if !Torch::new(&pickle.values, &loaded.declared).holds_weight(pickle.root) {
+        return Err(Error::NotCheckpoint { kind: Kind::Pickle });
+    }
+    if pickle.end != source.len() {
+        return Err(Error::Plain { what: "more bytes after its end", at: pickle.end });
+    }
+    let Loaded { declared, storages, embedded, .. } = loaded;
+    Ok(Contents {
+        script: None,
+        format: Format::Pickle,
+        pickle,
+        record,
+        declared,
+        storages,
+        records: Vec::new(),
+        headers: Vec::new(),
+        deflated: Vec::new(),
+        embedded,
+    })
+}
+
+/// The storages that are loaded of byte strings.
+struct Loaded<'a> {
+    source: &'a dyn ReadAt,
+    limits: &'a Limits,
+    declared: torch::Storages,
+    storages: Vec<Storage>,
+    embedded: Vec<Box<[u8]>>,
+    /// Where the next bytes go that are not in the source.
+    end: u64,
+}
+
+impl<'a> Loaded<'a> {
+    fn new(source: &'a dyn ReadAt, limits: &'a Limits) -> Self {
+        Self {
+            source,
+            limits,
+            declared: torch::Storages::default(),
+            storages: Vec::new(),
+            embedded: Vec::new(),
+            end: source.len(),
+        }
+    }
+
+    fn all(&mut self, pickle: &Pickle) -> Result<(), Error> {
+        let values = &pickle.values;
+        let is_named = |id: &Id| values.global(*id).is_some_and(is_loader);
+        let loaders: HashSet<Id> = values.iter().map(|(id, _)| id).filter(is_named).collect();
+        if loaders.is_empty() {
+            return Ok(());
+        }
+        let nothing = torch::Storages::default();
+        let torch = Torch::new(values, &nothing);
+        let mut misused = loaders.contains(&pickle.root).then_some(pickle.root);
+        for (id, value) in values.iter() {
+            let mut uses = 0_usize;
+            values.children(id, |child| uses = uses.saturating_add(loaders.contains(&child).into()));
+            match value {
+                Value::Object(object) if uses == 1 && loaders.contains(&object.callable) => {
+                    self.one(&torch, id, object)?;
+                }
+                _ if uses > 0 => misused = misused.or(Some(id)),
+                _ => {}
+            }
+        }
+        match misused {
+            Some(id) => {
+                Err(Error::Plain { what: "a loader of bytes that is not called", at: values.offset(id) })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// One call.
+    fn one(&mut self, torch: &Torch<'_>, id: Id, object: &Object) -> Result<(), Error> {
+        let refused = || Error::Plain { what: "bytes that are not one storage of torch", at: object.made };
+        let plain = object.call == Call::Function
+            && object.kwargs.is_none()
+            && object.state.is_none()
+            && object.items.is_empty()
+            && object.appended.is_empty();
+        let &[bytes] = torch.values.tuple(object.args).filter(|_| plain).ok_or_else(refused)? else {
+            return Err(refused());
+        };
+        let bytes = torch.byte_string(bytes).ok_or_else(refused)?;
+        let (storage, declared) = match bytes {
+            ByteString::Outside { at, len } => {
+                let window = Window::new(self.source, at, len)?;
+                let (storage, declared) = self.storage(&window).map_err(|error| told(error, refused()))?;
+                (Storage { at: at.saturating_add(storage.at), ..storage }, declared)
+            }
+            held => {
+                let held = held.to_bytes().into_vec();
+                let (storage, declared) = self.storage(&held).map_err(|error| told(error, refused()))?;
+                let len = usize::try_from(storage.len).map_err(|_| refused())?;
+                self.embedded.push(held.read_vec_at(storage.at, len)?.into());
+                let at = self.end;
+                self.end = at.saturating_add(storage.len);
+                (Storage { at, ..storage }, declared)
+            }
+        };
+        // Each call is a storage of its own, whatever it was called when it was saved.
+        let key = format!("at byte {}", object.made);
+        let index = self.declared.declare(Declared { key: key.clone(), ..declared })?;
+        self.storages.push(Storage { key, ..storage });
+        self.declared.loaded.insert(id, index);
+        Ok(())
+    }
+
+    /// The one storage that a stream holds, and is.
+    fn storage(&self, stream: &dyn ReadAt) -> Result<(Storage, Declared), Error> {
+        let refused = || Error::Plain { what: "more than a storage", at: 0 };
+        let limits = Limits { pickle: legacy::small(&self.limits.pickle), ..self.limits.clone() };
+        let Contents { pickle, declared, storages, .. } = legacy::read(stream, &limits)?;
+        let is_called = pickle.values.iter().any(|(_, value)| matches!(value, Value::Object(_)));
+        let is_storage = matches!(pickle.values.get(pickle.root), Value::Persistent(_));
+        match (<[_; 1]>::try_from(storages), <[_; 1]>::try_from(declared.list)) {
+            (Ok([storage]), Ok([declared])) if is_storage && !is_called => Ok((storage, declared)),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// What is said of bytes that are no storage: what safetensors cannot hold, and what cannot be read, by itself.
+fn told(error: Error, refused: Error) -> Error {
+    match error {
+        Error::StorageType { .. } => error,
+        error if error.is_io() => error,
+        _ => refused,
+    }
+}

@@ -1,0 +1,152 @@
+//! What helps where the reader refuses a checkpoint.
+
+use std::fmt::Write as _;
+
+use bstr::ByteSlice as _;
+
+use super::super::shell_paths::quoted;
+use super::super::sizes::{bytes, counted};
+use super::named::Named;
+use crate::checkpoint::{Candidate, Error, Foreign, Kind};
+
+/// How weights alone are saved.
+const SAVE: &str = "torch.save(model.state_dict(), …)";
+
+/// The state dict of a model that is divided among the ranks of a run.
+const WHOLE: &str = "get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))";
+/// The state dict of a model that is quantized.
+const DENSE: &str =
+    "{k: v if type(v) is torch.Tensor else v.dequantize() for k, v in model.state_dict().items()}";
+
+/// Does a tensor of this class hold the part of one rank?
+fn is_of_ranks(class: &str) -> bool {
+    ["DTensor", "ShardedTensor"].iter().any(|name| class.ends_with(name))
+}
+
+/// The hints for what the reader refuses.
+pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
+    let (git, file) = (named.here.git(), named.argument());
+    let hint = match error {
+        Error::Ambiguous { candidates, total, .. } => keys(candidates, *total),
+        Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
+        Error::Foreign { kind } => return vec![of_foreign(*kind, named)],
+        Error::TorchScript { .. } | Error::ScriptModule { .. } => {
+            format!("save the weights of the model that it was made of with `{SAVE}`, and convert that file")
+        }
+        Error::Wrapped { class, .. } | Error::Opaque { global: class, .. } if is_of_ranks(class) => {
+            format!("merge the ranks first, in the run that saved it: `torch.save({WHOLE}, …)`")
+        }
+        Error::Wrapped { .. } => {
+            format!("where it was made, save its weights dequantized: `torch.save({DENSE}, …)`")
+        }
+        Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
+            format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
+        }
+        Error::Empty { .. } => "merge the ranks in the directory where DeepSpeed saved `zero_to_fp32.py`: \
+                                `python zero_to_fp32.py . OUTPUT_DIR`"
+            .to_owned(),
+        Error::StorageType { .. } | Error::Unsupported { .. } => format!(
+            "where it was made, leave that tensor out or make it a dense one of a type that safetensors has, and \
+             save it again with `{SAVE}`"
+        ),
+        Error::ReservedName { .. } | Error::DuplicateName { .. } | Error::Key { .. } => {
+            format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
+        }
+        Error::NoSuchKey { .. } => {
+            format!("list all that it holds with `{git} st-convert inspect --key . {file}`")
+        }
+        Error::Keep { .. } => format!("list the ties with `{git} st-convert inspect {file}`"),
+        Error::Output { bytes, .. } => {
+            format!(
+                "if it is meant to be so large, allow it with `{git} st-convert --max-output {bytes} {file}`"
+            )
+        }
+        Error::Damaged(_) => format!("check the objects that are here with `{git} lfs fsck`"),
+        // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
+        Error::Pickle { .. }
+        | Error::Zip(_)
+        | Error::NoEndRecord
+        | Error::Ambiguity { .. }
+        | Error::Unforeseen { .. }
+        | Error::MissingRecord { .. }
+        | Error::Legacy { .. }
+        | Error::LegacyPart { .. }
+        | Error::Tar { .. }
+        | Error::Plain { .. }
+        | Error::StorageLength { .. }
+        | Error::Storage { .. }
+        | Error::Geometry { .. }
+        | Error::ScriptCode { .. } => format!(
+            "compare the output of `sha256sum {}` with what its source says, and download it again if it differs",
+            named.path()
+        ),
+        // Training state is not what the user wants to convert.
+        Error::Io(_) | Error::NoTensors | Error::TrainingState | Error::Limit { .. } => return Vec::new(),
+    };
+    vec![hint]
+}
+
+/// How to come to the weights that another tool has packed.
+fn of_foreign(kind: Foreign, named: &Named<'_>) -> String {
+    let file = named.path();
+    match kind {
+        Foreign::Distributed => merge(named),
+        Foreign::Package => {
+            format!("load it with `torch.package.PackageImporter`, and save its weights: `{SAVE}`")
+        }
+        Foreign::StableBaselines => {
+            format!("unpack its policy: `unzip {file} policy.pth && git st-convert policy.pth`")
+        }
+        Foreign::Checkpoints => format!("unpack it first: `unzip {file}`"),
+    }
+}
+
+/// How the shards of a distributed checkpoint become one file.
+pub(in super::super) fn merge(named: &Named<'_>) -> String {
+    let dir = named.dir();
+    format!(
+        "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {dir} model.pth`"
+    )
+}
+
+/// What to do with a file that is no checkpoint.
+fn other_kind(kind: Kind, named: &Named<'_>) -> String {
+    let git = named.here.git();
+    match kind {
+        Kind::Pointer => {
+            format!("download its content with `{git} lfs pull --include {}`", named.lfs_pattern())
+        }
+        Kind::Safetensors => {
+            format!("list its tensors with `{git} st-convert inspect {}`", named.argument())
+        }
+        Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
+        Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
+        Kind::Empty => "download it again, or restore it with git".to_owned(),
+        Kind::Pickle => {
+            format!("see what it would call with `{git} st-convert scan {}`", named.argument())
+        }
+        Kind::Zip | Kind::Legacy | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
+            format!("see what it is with `file {}`", named.path())
+        }
+    }
+}
+
+fn keys(candidates: &[Candidate], total: usize) -> String {
+    let keys: Vec<_> =
+        candidates.iter().map(|candidate| quoted(candidate.key.as_bytes().as_bstr())).collect();
+    let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0);
+    let digits = candidates.iter().map(|candidate| candidate.tensors.to_string().len()).max().unwrap_or(0);
+    let listed = candidates.iter().filter(|candidate| candidate.key != ".").count();
+    let mut hint = if listed < total {
+        format!("choose a state dict with `--key` (the first {listed} of {total}):")
+    } else {
+        "choose a state dict with `--key`:".to_owned()
+    };
+    for (key, candidate) in keys.iter().zip(candidates) {
+        let pad = digits - candidate.tensors.to_string().len();
+        let tensors = counted(candidate.tensors, "tensor");
+        let size = bytes(candidate.bytes);
+        let _infallible = write!(hint, "\n  --key {key:width$}  {:pad$}{tensors}, {size}", "");
+    }
+    hint
+}

@@ -1,0 +1,48 @@
+//! [`Named`]: the file of an error, in the commands of hints.
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::super::shell_paths::{File, Here};
+
+/// The file of an error, as each kind of command takes it; `FILE` where there is none.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) file: Option<File<'a>>,
+    pub(super) here: &'a Here,
+}
+
+impl Named<'_> {
+    fn text(&self, of: impl FnOnce(File<'_>) -> String) -> String {
+        self.file.map_or_else(|| "FILE".to_owned(), of)
+    }
+
+    pub(super) fn argument(&self) -> String {
+        self.text(|file| self.here.argument(file))
+    }
+
+    pub(super) fn pathspec(&self) -> String {
+        self.text(|file| self.here.pathspec(file))
+    }
+
+    pub(super) fn path(&self) -> String {
+        self.text(|file| self.here.path(file))
+    }
+
+    pub(super) fn lfs_pattern(&self) -> String {
+        self.file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
+    }
+
+    /// The directory that the file is in.
+    pub(super) fn dir(&self) -> String {
+        self.text(|file| match file.name().rsplit_once_str("/") {
+            Some((dir, _)) => self.here.path(file.beside(dir.as_bstr())),
+            None => self.here.path(file.beside(b".".as_bstr())),
+        })
+    }
+
+    /// Another file, that the error knows in the same way.
+    pub(super) fn beside<'a>(&'a self, name: &'a BStr) -> Named<'a> {
+        let file = self.file.map_or(File::OfTop(name), |file| file.beside(name));
+        Named { file: Some(file), here: self.here }
+    }
+}

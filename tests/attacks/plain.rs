@@ -1,0 +1,132 @@
+//! Plain pickles: byte strings that are no storage, loaders that are not called, and what stands beside them.
+
+use git_st_convert::checkpoint::{Error, Kind};
+use git_st_convert::scan;
+
+use super::{converted, floats, plan, refused, refused_when_cut};
+use crate::checkpoint::pickle::{
+    call, four, global, int, list, named, none, persistent, storage, tensor, text, tuple, whole,
+};
+use crate::checkpoint::{legacy, zip_of};
+
+fn bytes(held: &[u8]) -> Vec<u8> {
+    [b"B".as_slice(), &u32::try_from(held.len()).unwrap().to_le_bytes(), held].concat()
+}
+
+fn loader() -> Vec<u8> {
+    global("torch.storage", "_load_from_bytes")
+}
+
+fn loaded(held: &[u8]) -> Vec<u8> {
+    call(&loader(), &[bytes(held)])
+}
+
+/// The stream of a storage of four floats.
+fn stream() -> Vec<u8> {
+    legacy(&storage("FloatStorage", "0", 4), &[("0", 4, &floats(4))])
+}
+
+fn weights(storage: &[u8]) -> Vec<u8> {
+    whole(&named(&[("a", tensor(storage, 0, &[4], &[1]))]))
+}
+
+#[test]
+fn a_storage_in_a_byte_string() {
+    let file = weights(&loaded(&stream()));
+    let planned = plan(&file).unwrap();
+    assert!(planned.is_in_place() && scan::dangerous(&planned.globals).is_none());
+    assert!(converted(&file).unwrap().ends_with(&floats(4)));
+    refused_when_cut(&file);
+    // A view that reaches over its end, and a loader beside others of another module.
+    let long = whole(&named(&[("a", tensor(&loaded(&stream()), 1, &[4], &[1]))]));
+    assert!(matches!(refused(&long), Error::Geometry { .. }));
+    let other = call(&global("torch.serialization", "_load_from_bytes"), &[bytes(&stream())]);
+    assert!(matches!(refused(&weights(&other)), Error::Unsupported { .. }));
+}
+
+#[test]
+fn byte_strings_that_are_no_storage() {
+    let object = |object: &[u8]| legacy(object, &[("0", 4, &floats(4))]);
+    let system = call(&global("os", "system"), &[text("id")]);
+    let held = [
+        b"".to_vec(),
+        b"abc".to_vec(),
+        whole(&none()),
+        whole(&system),
+        system.clone(),
+        zip_of(&four()),
+        // A tensor, a call before the storage, two storages, bytes behind it, a stream in a stream.
+        object(&four()),
+        object(&tuple(&[storage("FloatStorage", "0", 4), system.clone()])),
+        object(&[system, b"0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
+        object(&loaded(&stream())),
+        legacy(
+            &list(&[storage("FloatStorage", "0", 4), storage("FloatStorage", "1", 4)]),
+            &[("0", 4, &floats(4)), ("1", 4, &floats(4))],
+        ),
+        [stream(), vec![0]].concat(),
+        stream()[..stream().len() - 1].to_vec(),
+    ];
+    for (number, held) in held.iter().enumerate() {
+        let error = refused(&weights(&loaded(held)));
+        assert!(matches!(error, Error::Plain { .. }), "{number}: {error:?}");
+    }
+    let quantized = legacy(&storage("QInt8Storage", "0", 4), &[("0", 4, &[0; 4])]);
+    assert!(matches!(refused(&weights(&loaded(&quantized))), Error::StorageType { .. }));
+}
+
+#[test]
+fn loaders_of_bytes_in_other_places() {
+    let good = loaded(&stream());
+    let weight = || tensor(&good, 0, &[4], &[1]);
+    for (number, beside) in [
+        loader(),
+        list(&[loader()]),
+        call(&loader(), &[]),
+        call(&loader(), &[text("path")]),
+        call(&loader(), &[bytes(&stream()), none()]),
+        call(&global("functools", "partial"), &[loader(), bytes(&stream())]),
+        call(&global("builtins", "map"), &[loader(), list(&[bytes(&stream())])]),
+        [good.clone(), named(&[("x", int(1))]), b"b".to_vec()].concat(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = refused(&whole(&named(&[("a", weight()), ("b", beside)])));
+        assert!(matches!(error, Error::Plain { .. }), "{number}: {error:?}");
+    }
+    // The root itself; and one that is called again is no storage of a tensor.
+    assert!(matches!(refused(&whole(&loader())), Error::Plain { .. }));
+    let again = call(&good, &[int(1)]);
+    assert!(matches!(refused(&weights(&again)), Error::Unsupported { .. }));
+}
+
+#[test]
+fn calls_beside_the_weights_of_a_plain_pickle() {
+    let system = call(&global("os", "system"), &[text("id")]);
+    let file = whole(&named(&[("a", tensor(&loaded(&stream()), 0, &[4], &[1])), ("b", system)]));
+    let planned = plan(&file).unwrap();
+    assert_eq!(scan::dangerous(&planned.globals).map(|named| &*named.name), Some("system"));
+    // In any other container the loader is dangerous, whatever its bytes are.
+    let zip = zip_of(&named(&[("a", four()), ("b", loaded(&stream()))]));
+    let planned = plan(&zip).unwrap();
+    assert_eq!(scan::dangerous(&planned.globals).map(|named| &*named.name), Some("_load_from_bytes"));
+}
+
+#[test]
+fn plain_pickles_that_are_not_whole() {
+    let file = weights(&loaded(&stream()));
+    for behind in [vec![0], file.clone(), b"N.".to_vec()] {
+        let error = refused(&[file.clone(), behind].concat());
+        assert!(matches!(error, Error::Plain { what: "more bytes after its end", .. }), "{error:?}");
+    }
+    for without in [
+        weights(&storage("FloatStorage", "0", 4)),
+        whole(&named(&[("a", tensor(&loaded(&stream()), 0, &[4], &[1])), ("b", persistent(&[text("x")]))])),
+    ] {
+        assert!(matches!(refused(&without), Error::NotCheckpoint { kind: Kind::Pickle }));
+    }
+    // A byte string that is longer than the file.
+    let long = [b"\x80\x04\x8e".as_slice(), &u64::MAX.to_le_bytes(), b"."].concat();
+    assert!(matches!(refused(&long), Error::Pickle { .. }));
+}

@@ -1,0 +1,133 @@
+//! Plain pickles, archives of other tools and empty weights in a repository: what is converted, skipped and refused.
+
+use super::{Model, fixture, oid_of};
+use crate::checkpoint::{pickle::four, zip_of};
+
+#[test]
+fn a_pickled_state_dict_converts_like_any_checkpoint() {
+    let model = Model::new();
+    model.add("model.pickle", &fixture("pickled-state-dict.pickle"));
+    model.commit();
+    model.run::<&str>(&[]).ok();
+    model.check("model.safetensors", &oid_of("pickled-state-dict.pickle"));
+    let verified = model.run(&["verify"]).ok();
+    assert!(verified.contains("identical"), "{verified}");
+    let seen = model.run(&["inspect", "model.pickle"]).ok();
+    assert!(seen.contains("linear.weight") && seen.contains("pickle"), "{seen}");
+    let lines = model.run(&["--json", "-f", "-n", "model.pickle"]).ok();
+    assert!(lines.contains("\"format\":\"pickle\""), "{lines}");
+}
+
+#[test]
+fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
+    let model = Model::new();
+    model.add("model_final.pkl", &fixture("pickled-arrays-4.pkl"));
+    // What joblib writes behind its pickle, and numbers alone.
+    model.add("scaler.pkl", b"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00\xffjoblib");
+    model.add("vocabulary.pkl", &fixture("pickled-nothing.pkl"));
+    model.commit();
+    let run = model.run::<&str>(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    for note in [
+        "model_final.pkl: skipped: plain pickle; convert its arrays: `git st-convert model_final.pkl`\n",
+        "scaler.pkl: skipped: plain pickle; convert its arrays: `git st-convert scaler.pkl`\n",
+        "vocabulary.pkl: skipped: no tensors\n",
+    ] {
+        assert!(run.stderr.contains(note), "{note}: {run:?}");
+    }
+    let lines = model.run(&["--json"]).ok();
+    assert!(lines.contains("\"status\":\"skipped\"") && lines.contains("a plain pickle"), "{lines}");
+    let said = model.run(&["model_final.pkl"]).ok();
+    assert!(said.contains("key      model") && said.contains("__author__ (a str)"), "{said}");
+    model.check("model_final.safetensors", &oid_of("pickled-arrays-4.pkl"));
+    let run = model.run(&["vocabulary.pkl"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("a pickle without tensors"), "{run:?}");
+}
+
+#[test]
+fn a_shard_of_a_distributed_checkpoint_is_skipped_and_by_name_refused() {
+    let model = Model::new();
+    // One with a single tensor looks like any checkpoint.
+    let one = zip_of(&four());
+    for (name, content) in [("dist/__0_0.distcp", fixture("several-archives.distcp")), ("__1_0.distcp", one)]
+    {
+        model.add(name, &content);
+    }
+    model.commit();
+    let run = model.run::<&str>(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    let merge = |dir: &str| {
+        format!(
+            "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {dir} model.pth`\n"
+        )
+    };
+    for (name, dir) in [("dist/__0_0.distcp", "dist"), ("__1_0.distcp", ".")] {
+        let note = format!("{name}: skipped: shard of a distributed checkpoint; {}", merge(dir));
+        assert!(run.stderr.contains(&note), "{note}: {run:?}");
+        for args in [vec![name], vec![name, "-o", "x.safetensors"]] {
+            let run = model.run(&args);
+            assert_eq!(run.code, Some(1), "{run:?}");
+            let error =
+                format!("{name}: not a PyTorch checkpoint (found: shard of a distributed checkpoint)\n");
+            assert!(run.stderr.contains(&error) && run.stderr.contains(&merge(dir)), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn archives_of_other_tools_are_refused_by_name_with_what_to_do() {
+    let model = Model::new();
+    for (fixed, name, error, hint) in [
+        (
+            "stable-baselines.zip",
+            "ppo.zip",
+            "not a PyTorch checkpoint (found: Stable-Baselines3 model)",
+            "unpack its policy: `unzip ppo.zip policy.pth && git st-convert policy.pth`",
+        ),
+        (
+            "packed-checkpoints.pt",
+            "all.pt",
+            "not a PyTorch checkpoint (found: zip archive of checkpoints)",
+            "unpack it first: `unzip all.pt`",
+        ),
+        (
+            "package.pt",
+            "package.pt",
+            "not a PyTorch checkpoint (found: torch.package archive)",
+            "load it with `torch.package.PackageImporter`, and save its weights: `torch.save(model.state_dict(), …)`",
+        ),
+        (
+            "zero3-states.pt",
+            "states.pt",
+            "2 of 2 tensors are empty",
+            "merge the ranks in the directory where DeepSpeed saved `zero_to_fp32.py`: `python zero_to_fp32.py . OUTPUT_DIR`",
+        ),
+        (
+            "zero3-positions.bin",
+            "pytorch_model.bin",
+            "2 of 3 tensors are empty",
+            "merge the ranks in the directory where DeepSpeed saved `zero_to_fp32.py`: `python zero_to_fp32.py . OUTPUT_DIR`",
+        ),
+        (
+            "wrapped-dtensor.pt",
+            "rank.pt",
+            "tensor a.weight is an object of class `torch.distributed.tensor.DTensor`, which has no data of its own",
+            "merge the ranks first, in the run that saved it: \
+             `torch.save(get_model_state_dict(model, options=StateDictOptions(full_state_dict=True)), …)`",
+        ),
+        (
+            "wrapped-torchao.pt",
+            "int4.pt",
+            "tensor a.weight is an object of class `torchao.dtypes.affine_quantized_tensor.AffineQuantizedTensor`",
+            "where it was made, save its weights dequantized: \
+             `torch.save({k: v if type(v) is torch.Tensor else v.dequantize() for k, v in model.state_dict().items()}, …)`",
+        ),
+    ] {
+        model.write(name, fixture(fixed));
+        let run = model.run(&[name, "-o", "x.safetensors"]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains(&format!("{name}: {error}")), "{run:?}");
+        assert!(run.stderr.contains(&format!("hint: {hint}\n")), "{run:?}");
+    }
+}
