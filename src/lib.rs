@@ -1,7 +1,7 @@
 //! Free a model repository from pickle weights: torch checkpoints become safetensors under Git LFS,
 //! and no pickle is ever executed.
 //!
-//! The modules stand in dependency order; each uses only those above it. The first eight are the pure
+//! The modules stand in dependency order; each uses only those above it. The first nine are the pure
 //! core: bytes in ([`read_at::ReadAt`]), bytes out, no path, process, network, clock or environment.
 //!
 //! # The way of one tensor
@@ -16,6 +16,43 @@
 //!
 //! No tensor is ever held whole, nothing is written twice by us, and no clean filter reads the file
 //! again. `docs/architecture.md` says who does what, and why.
+//!
+//! # Examples
+//!
+//! One checkpoint to one safetensors file, in one pass, with every checksum of the checkpoint checked before it returns:
+//!
+//! ```
+//! use git_st_convert::convert_file;
+//! use git_st_convert::recipe::Options;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = std::fs::read("tests/fixtures/checkpoints/tied-2.bin")?; // or a read_at::FileSource
+//! let mut output = Vec::new(); // or a file
+//! let report = convert_file(&source, &mut output, &Options::default())?;
+//! assert_eq!(report.size, output.len() as u64);
+//! assert_eq!(report.dropped.len(), 1); // a tied name, which the metadata of the file has
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is in a checkpoint, and what a file would execute if it were loaded:
+//!
+//! ```
+//! use git_st_convert::{checkpoint, scan};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let source = std::fs::read("tests/fixtures/checkpoints/tied-2.bin")?;
+//! let plan = checkpoint::plan(&source, &checkpoint::Options::default())?;
+//! assert_eq!(plan.tensors[0].name, "embed.weight");
+//!
+//! let source = std::fs::read("tests/fixtures/checkpoints/os-system.bin")?;
+//! let report = scan::scan(&source, &scan::Limits::default())?;
+//! assert_eq!(report.verdict, scan::Verdict::Dangerous);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/` has a small program each for converting, listing, verifying and scanning.
 
 // What is read and written: bytes at an offset, bytes in memory, and bytes that are hashed on their way.
 pub mod read_at;
@@ -28,6 +65,12 @@ pub mod checkpoint;
 pub mod safetensors;
 pub mod lfs;
 pub mod scan;
+
+// One checkpoint to one safetensors file.
+pub mod recipe;
+
+pub use bstr;
+pub use recipe::convert_file;
 
 // The repository by gix, and the git executable.
 #[cfg(feature = "repo")]

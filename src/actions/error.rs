@@ -13,7 +13,7 @@ use kind::{missing, more_of};
 
 use super::publish::PublishError;
 use crate::hash::Oid;
-use crate::{checkpoint, git, lfs, remote, repo, safetensors};
+use crate::{checkpoint, git, lfs, recipe, remote, repo, safetensors};
 
 /// Why an action did not do its work, for one file or as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum Error {
     /// The checkpoint was not planned or not proven.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
+    /// The checkpoint is refused for what it holds.
+    #[error(transparent)]
+    Recipe(recipe::Error),
     /// The safetensors file was not laid out, written or read.
     #[error(transparent)]
     Safetensors(#[from] safetensors::Error),
@@ -58,26 +61,6 @@ pub enum Error {
     /// A dry run of a checkpoint whose server gives whole files alone.
     #[error("cannot be read in parts, because its server gives whole files alone")]
     NoRanges,
-    /// A name that is known to execute.
-    #[error("refused: pickle calls `{global}`")]
-    Dangerous {
-        /// The module and name.
-        global: String,
-        /// The byte where it is named.
-        at: u64,
-        /// The record that holds the pickle.
-        record: String,
-    },
-    /// `--strict`: something beside the weights would be dropped.
-    #[error("holds more than weights: {path} ({reason})")]
-    Strict {
-        /// Its path.
-        path: String,
-        /// What it is.
-        reason: String,
-        /// How many more there are.
-        more: usize,
-    },
     /// The bytes are not those that the pointer names.
     #[error("does not match its pointer: its sha256 is {got}, the pointer says {expected}")]
     PointerMismatch {

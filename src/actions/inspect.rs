@@ -4,7 +4,7 @@
 //! Hub, or an address; an existing file wins, then a revision. A pointer stands for its object, in the LFS store or else on its server. Of what
 //! is far away the headers are asked for by ranges; no tensor byte is read, and nothing is stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -226,8 +226,7 @@ fn read_checkpoint(
     let limits = checkpoint::Limits { output: Some(u64::MAX), ..checkpoint::Limits::default() };
     let options = checkpoint::Options { key, headers, limits };
     let plan = checkpoint::plan(source, &options)?;
-    let aliases = class().map(|class| ties::Policy::for_architecture(&class).aliases).unwrap_or_default();
-    let ties = ties::resolve(&plan, &ties::Policy { aliases, keep: BTreeSet::new() })?;
+    let ties = ties::resolve(&plan, &ties::Policy::for_class(class().as_deref()))?;
     let row = |tensor: &Tensor| Row {
         name: tensor.name.clone(),
         dtype: tensor.dtype,

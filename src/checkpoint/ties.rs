@@ -26,10 +26,10 @@ pub struct Policy {
 
 impl Policy {
     /// The aliases of a model class, as `architectures[0]` of a `config.json` names it.
-    pub fn for_architecture(class: &str) -> Self {
+    pub fn for_class(class: Option<&str>) -> Self {
         let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
         let mut cells = rows.map(|line| line.split('\t'));
-        let aliases = cells.find_map(|mut row| (row.next() == Some(class)).then_some(row));
+        let aliases = cells.find_map(|mut row| (row.next() == class).then_some(row));
         Self { aliases: aliases.into_iter().flatten().map(str::to_owned).collect(), keep: BTreeSet::new() }
     }
 }

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::{self, Candidate};
-    use crate::{git, pickle};
+    use crate::{git, pickle, recipe};
 
     fn report(error: impl Into<Error>) -> Report {
         Report::of_file(&error.into(), File::OfTop("dir/a b.bin".into()), &Here::default())
@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn a_dangerous_call_reads_as_in_the_contract() {
         let global = "os.system".to_owned();
-        let report = report(Error::Dangerous { global, at: 317, record: "archive/data.pkl".to_owned() });
+        let report =
+            report(recipe::Error::Dangerous { global, at: 317, record: "archive/data.pkl".to_owned() });
         assert_eq!(report.headline(), "dir/a b.bin: refused: pickle calls `os.system`");
         assert_eq!(report.causes, ["global at byte 317 of archive/data.pkl is not on the allow-list"]);
         assert_eq!(report.exit_code(), 1);

@@ -12,7 +12,7 @@ use super::shell_paths::{File, Here, quoted_path};
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, names};
 use crate::git;
-use crate::{lfs, repo};
+use crate::{lfs, recipe, repo};
 use named::Named;
 
 /// The hints for an error, with the file that it is about, for a person who stands there.
@@ -35,7 +35,9 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             format!("download it with `{git} lfs pull --include {}`", named.lfs_pattern())
         }
         Error::PointerMismatch { .. } => format!("check the objects that are here with `{git} lfs fsck`"),
-        Error::Dangerous { .. } => format!("see every call with `{git} st-convert scan {file}`"),
+        Error::Recipe(recipe::Error::Dangerous { .. }) => {
+            format!("see every call with `{git} st-convert scan {file}`")
+        }
         Error::Modified => modified(&named),
         Error::TwoShards { second, .. } => {
             let second = named.beside(second.as_ref()).argument();
@@ -44,7 +46,9 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::NoSpace(_) => {
             "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
         }
-        Error::Strict { .. } => "without `--strict` only the weights are kept".to_owned(),
+        Error::Recipe(recipe::Error::Strict { .. }) => {
+            "without `--strict` only the weights are kept".to_owned()
+        }
         Error::Extensions => {
             "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
         }

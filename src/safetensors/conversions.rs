@@ -117,8 +117,7 @@ impl<'a> Conversions<'a> {
     /// # Errors
     /// [`crate::checkpoint::Error`]
     pub fn new(plan: &'a Plan, class: Option<&str>) -> Result<Self, crate::checkpoint::Error> {
-        let table = class.map(Policy::for_architecture).unwrap_or_default();
-        let mut selections = vec![(Rule::Table, ties::resolve(plan, &table)?)];
+        let mut selections = vec![(Rule::Table, ties::resolve(plan, &Policy::for_class(class))?)];
         let bare = ties::resolve(plan, &Policy::default())?;
         if selections.iter().all(|(_, known)| *known != bare) {
             selections.push((Rule::Plain, bare));

@@ -10,13 +10,11 @@ mod second_opinion;
 mod trainers;
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::path::PathBuf;
 
-use git_st_convert::checkpoint::{self, Options, ties};
 use git_st_convert::hash::Oid;
-use git_st_convert::read_at::Joined;
-use git_st_convert::safetensors::{self, Layout};
-use git_st_convert::scan;
+use git_st_convert::{convert_file, recipe};
 use serde::Deserialize;
 
 /// What the reference makes of a fixture.
@@ -45,41 +43,27 @@ pub(crate) fn expected() -> BTreeMap<String, Expected> {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// Converts bytes in memory, as `actions` does it with files.
+/// Converts bytes in memory.
 fn convert(
     bytes: &[u8],
     key: Option<&str>,
     class: Option<&str>,
     format: Option<&str>,
 ) -> Result<(Vec<u8>, BTreeMap<String, String>), String> {
-    let source = bytes.to_vec();
-    let options = Options { key: key.map(str::to_owned), ..Options::default() };
-    let text = |error: &dyn std::error::Error| {
+    let mut options = recipe::Options::default();
+    options.checkpoint.key = key.map(str::to_owned);
+    options.class = class.map(str::to_owned);
+    let mut out = Vec::new();
+    let report = convert_file(&bytes.to_vec(), &mut out, &options).map_err(|error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("{error}{cause}")
-    };
-    let plan = checkpoint::plan(&source, &options).map_err(|error| text(&error))?;
+    })?;
     if let Some(format) = format {
-        assert_eq!(plan.format.name(), format);
+        assert_eq!(report.format, format);
     }
-    if let Some(named) = scan::dangerous(&plan.globals) {
-        return Err(format!("dangerous {}.{}", named.module, named.name));
-    }
-    checkpoint::prove(&source, &plan).map_err(|error| text(&error))?;
-    let mut inflated = Vec::new();
-    checkpoint::inflate(&source, &plan, &mut inflated).map_err(|error| text(&error))?;
-    let policy = class.map(ties::Policy::for_architecture).unwrap_or_default();
-    let ties = ties::resolve(&plan, &policy).map_err(|error| text(&error))?;
-    let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    for (dropped, kept) in &ties.dropped {
-        metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());
-    }
-    let layout = Layout::new(&plan, &ties.kept, &metadata).map_err(|error| text(&error))?;
-    let mut out = Vec::new();
-    safetensors::write(&layout, &plan, &Joined::new(&source, &inflated), &mut out)
-        .map_err(|error| text(&error))?;
-    assert_eq!(out.len() as u64, layout.size());
-    Ok((out, ties.dropped))
+    assert_eq!((report.oid, report.size), (Oid::of(&out), out.len() as u64));
+    assert_eq!(report.source_oid, Oid::of(bytes));
+    Ok((out, report.dropped))
 }
 
 fn key_of(args: &[String]) -> Option<&str> {

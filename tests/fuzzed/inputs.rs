@@ -126,7 +126,7 @@ fn write(source: &Vec<u8>, plan: &Plan) {
     if checkpoint::inflate(source, plan, &mut inflated).is_err() {
         return;
     }
-    let Ok(ties) = ties::resolve(plan, &ties::Policy::for_architecture("BertForMaskedLM")) else { return };
+    let Ok(ties) = ties::resolve(plan, &ties::Policy::for_class(Some("BertForMaskedLM"))) else { return };
     let kept: Vec<&str> = ties.kept.iter().map(|&index| plan.tensors[index].name.as_str()).collect();
     assert_eq!(kept.len() + ties.dropped.len(), plan.tensors.len());
     let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::actions::Error;
 use crate::actions::publish::PublishError;
 use crate::git::{self, Trouble};
-use crate::{checkpoint, remote, repo};
+use crate::{checkpoint, recipe, remote, repo};
 
 /// What kept a model from being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -76,8 +76,8 @@ impl Cause {
     /// Of an error.
     pub(super) fn of(error: &Error) -> Self {
         match error {
-            Error::Dangerous { .. } => Self::Dangerous,
-            Error::Strict { .. } => Self::MoreThanWeights,
+            Error::Recipe(recipe::Error::Dangerous { .. }) => Self::Dangerous,
+            Error::Recipe(recipe::Error::Strict { .. }) => Self::MoreThanWeights,
             Error::NoObject { .. } => Self::MissingContent,
             Error::MissingShards { .. } => Self::MissingShard,
             Error::PointerMismatch { .. }

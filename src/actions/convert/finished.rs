@@ -53,7 +53,7 @@ pub(super) struct FinishedShard {
 
 /// What tells one conversion of a source from another.
 fn identity(options: &Options, class: Option<&str>, source: Pointer) -> String {
-    let aliases = class.map(|class| ties::Policy::for_architecture(class).aliases).unwrap_or_default();
+    let aliases = ties::Policy::for_class(class).aliases;
     let mut keep = options.keep.clone();
     keep.sort();
     let told = (env!("CARGO_PKG_VERSION"), &options.key, keep, options.strict, options.max_output, aliases);

@@ -29,13 +29,13 @@ pub(super) struct ShardContents {
 
 impl ShardContents {
     pub(super) fn of(path: &BStr, output: &BStr, job: &Job) -> Self {
-        let tensors = job.ties.kept.iter().filter_map(|&kept| job.plan.tensors.get(kept));
+        let tensors = job.recipe.ties.kept.iter().filter_map(|&kept| job.recipe.plan.tensors.get(kept));
         Self {
             path: path.to_owned(),
             output: output.to_owned(),
             kept: tensors.map(|tensor| tensor.name.clone()).collect(),
-            dropped: job.ties.dropped.keys().cloned().collect(),
-            bytes: job.layout.data_len(),
+            dropped: job.recipe.ties.dropped.keys().cloned().collect(),
+            bytes: job.recipe.layout.data_len(),
         }
     }
 

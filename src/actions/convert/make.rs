@@ -44,7 +44,7 @@ fn make_later(maker: &Maker<'_>, task: &Task, later: Later) -> Result<Product, E
         located => prepare(maker, path, located, class)?,
     };
     tell(maker.reporter, path, &job);
-    task.is_there(maker, job.layout.size())?;
+    task.is_there(maker, job.recipe.layout.size())?;
     check_space(maker, [Need::of(&maker.store, &job)])?;
     make_from(maker, task, &job, true)
 }
@@ -65,7 +65,7 @@ fn make_from(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Resu
 
 /// Writes the object and the work-tree file beside it.
 fn write(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Result<Product, Error> {
-    let is_there = task.is_there(maker, job.layout.size())?;
+    let is_there = task.is_there(maker, job.recipe.layout.size())?;
     let into = task.target.path();
     let placed = task.placed(maker)?;
     let copy = placed.as_ref().map(Placed::file);
@@ -145,7 +145,8 @@ fn write_there(
     let Maker { store, reporter, .. } = maker;
     let server = maker.server_for(pointer)?;
     let object = Resumable::open(store, pointer.oid)?;
-    let pass = Pass { plan: &job.plan, layout: &job.layout, pointer, object: &object, copy, path };
+    let pass =
+        Pass { plan: &job.recipe.plan, layout: &job.recipe.layout, pointer, object: &object, copy, path };
     reporter.started(name, pointer.size);
     let written = pass.run(server, *reporter);
     reporter.finished();

@@ -144,7 +144,7 @@ fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others
     let existing = existing(workspace, output.as_bstr())?.map(|there| there.size());
     let planned = Planned { task: Task { path, output, target, class, existing }, work };
     if let Some(job) = planned.job() {
-        planned.task.is_there(&maker, job.layout.size())?;
+        planned.task.is_there(&maker, job.recipe.layout.size())?;
     }
     Ok(planned)
 }
@@ -230,7 +230,7 @@ impl Need {
             Located::There(pointer) => Resumable::taken(store, pointer.oid),
             Located::Here(_) => 0,
         };
-        let size = job.layout.size();
+        let size = job.recipe.layout.size();
         Self { object: size.saturating_sub(taken), copy: size, download: 0 }
     }
 

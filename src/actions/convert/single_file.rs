@@ -94,7 +94,7 @@ fn write(
     let failed = Error::io("write", output);
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     temp::sweep_hidden(dir);
-    space::check(dir, job.layout.size())?;
+    space::check(dir, job.recipe.layout.size())?;
     let temp = Temp::hidden_in(dir).map_err(failed)?;
     let spool = || {
         let spool = Temp::hidden_in(dir).map_err(failed)?;

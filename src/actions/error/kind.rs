@@ -10,7 +10,7 @@ use bstr::BString;
 
 use super::Error;
 use crate::actions::publish::PublishError;
-use crate::{checkpoint, git, lfs, remote, repo, safetensors};
+use crate::{checkpoint, git, lfs, recipe, remote, repo, safetensors};
 
 /// Whose matter an error is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Error {
         use checkpoint::Error as Of;
         matches!(
             self,
-            Self::Strict { .. }
+            Self::Recipe(recipe::Error::Strict { .. })
                 | Self::OutputExists { .. }
                 | Self::Checkpoint(
                     Of::Ambiguous { .. } | Of::NoSuchKey { .. } | Of::Keep { .. } | Of::Output { .. }
@@ -70,8 +70,7 @@ impl Error {
             | Self::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Kind::User,
             Self::Shard(_)
             | Self::HooksOf { .. }
-            | Self::Dangerous { .. }
-            | Self::Strict { .. }
+            | Self::Recipe(_)
             | Self::PointerMismatch { .. }
             | Self::NoObject { .. }
             | Self::Symlink
@@ -118,7 +117,7 @@ impl Error {
     /// goes.
     pub fn causes(&self, message: &str, safe: &dyn Fn(&str) -> String) -> Vec<String> {
         match self {
-            Self::Dangerous { at, record, .. } => {
+            Self::Recipe(recipe::Error::Dangerous { at, record, .. }) => {
                 vec![format!("global at byte {at} of {} is not on the allow-list", safe(record))]
             }
             Self::MissingShards { shards } => shards
@@ -135,6 +134,16 @@ impl Error {
         let causes = self.causes(&message, safe);
         let parts = std::iter::once(message).chain(causes).map(|part| part.replace('\n', "; "));
         parts.collect::<Vec<_>>().join(": ")
+    }
+}
+
+impl From<recipe::Error> for Error {
+    fn from(error: recipe::Error) -> Self {
+        match error {
+            recipe::Error::Checkpoint(error) => Self::Checkpoint(error),
+            recipe::Error::Safetensors(error) => Self::Safetensors(error),
+            error => Self::Recipe(error),
+        }
     }
 }
 
