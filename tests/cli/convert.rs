@@ -51,7 +51,7 @@ fn refusals_and_their_hints() {
         (
             "torchscript.pt",
             "TorchScript archive is frozen: its tensors are constants of its code (constants.pkl), no state",
-            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
+            "hint: save the weights of the model that it was made of with `torch.save(model.state_dict(), …)`, \
              and convert that file\n",
         ),
         (

@@ -54,9 +54,9 @@ fn convert(
     options.checkpoint.key = key.map(str::to_owned);
     options.class = class.map(str::to_owned);
     let mut out = Vec::new();
-    let report = convert_file(&bytes.to_vec(), &mut out, &options).map_err(|error| {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        format!("{error}{cause}")
+    let report = convert_file(&bytes.to_vec(), &mut out, &options).map_err(|error| match &error {
+        recipe::Error::Dangerous { global, .. } => format!("dangerous {global}"),
+        error => format!("{error}{}", error.source().map(|cause| format!(": {cause}")).unwrap_or_default()),
     })?;
     if let Some(format) = format {
         assert_eq!(report.format, format);
