@@ -139,13 +139,21 @@ impl Recipe {
     /// # Errors
     /// [`Error::Strict`], [`Error::Checkpoint`] for names to keep that cannot be, [`Error::Safetensors`] for what is too
     /// large.
-    pub fn new(plan: Plan, options: &Options) -> Result<Self, Error> {
+    pub fn new(mut plan: Plan, options: &Options) -> Result<Self, Error> {
         if let (true, Some(first)) = (options.strict, plan.ignored.first()) {
             let (path, reason) = (first.path.clone(), first.reason.clone());
             return Err(Error::Strict { path, reason, more: plan.ignored.len() - 1 });
         }
         let policy = ties::Policy::for_class(options.class.as_deref());
         let ties = ties::resolve(&plan, &ties::Policy { keep: options.keep.clone(), ..policy })?;
+        if let [(kept, dropped), more @ ..] = &*ties.guessed {
+            plan.notes.push(Note::Tied {
+                kept: kept.clone(),
+                dropped: dropped.clone(),
+                class: options.class.clone(),
+                more: more.len(),
+            });
+        }
         let mut metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
         for (dropped, kept) in &ties.dropped {
             metadata.entry(dropped.clone()).or_insert_with(|| kept.clone());

@@ -37,7 +37,7 @@ pub enum Error {
     #[error("cannot be read")]
     Io(#[from] io::Error),
     /// Another kind of file.
-    #[error("is no torch checkpoint, but {kind}")]
+    #[error("not a PyTorch checkpoint (found: {kind})")]
     NotCheckpoint {
         /// What it is.
         kind: Kind,
@@ -257,7 +257,7 @@ pub enum Error {
         what: &'static str,
     },
     /// `--keep` names what is not a complete tensor of a tied set.
-    #[error("has no tied tensor {name} to keep")]
+    #[error("tied tensor {name}, to be kept, not found")]
     Keep {
         /// The name.
         name: String,

@@ -18,6 +18,8 @@ pub enum Kind {
     Safetensors,
     /// A Git LFS pointer.
     Pointer,
+    /// The same with the marks of a merge that was not finished.
+    Conflict,
     /// A pickle without a container.
     Pickle,
     /// A web page: an error page saved under the name of the weights.
@@ -60,6 +62,7 @@ impl Kind {
             [] => Self::Empty,
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Self::Zip,
             _ if is_legacy(head) => Self::Legacy,
+            _ if is_conflict(head) => Self::Conflict,
             _ if starts(b"version https://git-lfs.") || starts(b"version http://git-media.") => Self::Pointer,
             [_, _, _, _, _, _, _, _, b'{', ..] if header_length(head) <= 100_000_000 => Self::Safetensors,
             _ if head.get(257..262) == Some(b"ustar") => Self::Tar,
@@ -82,6 +85,13 @@ impl Kind {
     }
 }
 
+/// Does the file begin with the mark of a conflict, and a pointer in it?
+fn is_conflict(head: &[u8]) -> bool {
+    let holds = |text: &[u8]| head.windows(text.len()).any(|part| part == text);
+    (head.starts_with(b"<<<<<<< ") || head.starts_with(b"version https://git-lfs") && holds(b"\n<<<<<<< "))
+        && (holds(b"version https://git-lfs.") || holds(b"oid sha256:"))
+}
+
 /// What a safetensors file begins with.
 fn header_length(head: &[u8]) -> u64 {
     head.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
@@ -99,18 +109,19 @@ fn is_legacy(head: &[u8]) -> bool {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Zip => "a zip archive",
-            Self::Legacy => "a legacy torch file",
-            Self::Tar => "a tar archive",
-            Self::Safetensors => "a safetensors file",
-            Self::Pointer => "a Git LFS pointer",
-            Self::Pickle => "a pickle without tensors",
-            Self::Html => "a web page",
-            Self::Compressed => "a compressed file",
-            Self::Gguf => "a GGUF file",
-            Self::Hdf5 => "an HDF5 file",
-            Self::Empty => "an empty file",
-            Self::Unknown => "something else",
+            Self::Zip => "zip archive",
+            Self::Legacy => "legacy PyTorch file",
+            Self::Tar => "tar archive",
+            Self::Safetensors => "safetensors file",
+            Self::Pointer => "LFS pointer",
+            Self::Conflict => "LFS pointer with conflict markers",
+            Self::Pickle => "pickle without tensors",
+            Self::Html => "web page",
+            Self::Compressed => "compressed file",
+            Self::Gguf => "GGUF file",
+            Self::Hdf5 => "HDF5 file",
+            Self::Empty => "empty file",
+            Self::Unknown => "unknown format",
         })
     }
 }
@@ -131,6 +142,13 @@ mod tests {
         assert_eq!(Kind::of_head(b"version https://git-lfs.github.com/spec/v1\n"), Kind::Pointer);
         // A header whose length begins with the byte of PROTO is still safetensors.
         assert_eq!(Kind::of_head(b"\x80\x02\0\0\0\0\0\0{\"a\""), Kind::Safetensors);
+        assert_eq!(
+            Kind::of_head(b"<<<<<<< HEAD\nversion https://git-lfs.github.com/spec/v1\n"),
+            Kind::Conflict
+        );
+        let between = b"version https://git-lfs.github.com/spec/v1\n<<<<<<< HEAD\noid sha256:4d7a\n=======\n";
+        assert_eq!(Kind::of_head(between), Kind::Conflict);
+        assert_eq!(Kind::of_head(b"<<<<<<< HEAD\n"), Kind::Unknown);
         assert_eq!(Kind::of_head(b""), Kind::Empty);
         assert_eq!(Kind::of_head(b"PK\x03\x04"), Kind::Zip);
     }
@@ -139,25 +157,25 @@ mod tests {
     fn kinds_have_names_and_few_are_checkpoints() {
         let tar = [vec![b'0'; 257], b"ustar\x0000".to_vec()].concat();
         for (head, name, is_checkpoint) in [
-            (b"PK\x05\x06".as_slice(), "a zip archive", true),
-            (MAGIC_TEXT, "a legacy torch file", true),
-            (&tar, "a tar archive", true),
-            (b"\x10\0\0\0\0\0\0\0{", "a safetensors file", false),
-            (b"version http://git-media.io/v/2\n", "a Git LFS pointer", false),
-            (b"\x80\x05N.", "a pickle without tensors", false),
-            (b"<?xml version=\"1.0\"?>", "a web page", false),
-            (b"<HTML>", "a web page", false),
-            (b"\x1f\x8b\x08", "a compressed file", false),
-            (b"BZh9", "a compressed file", false),
-            (b"\xfd7zXZ\0", "a compressed file", false),
-            (b"\x28\xb5\x2f\xfd", "a compressed file", false),
-            (b"7z\xbc\xaf\x27\x1c", "a compressed file", false),
-            (b"GGUF\x03", "a GGUF file", false),
-            (b"\x89HDF\r\n\x1a\n", "an HDF5 file", false),
-            (b"", "an empty file", false),
-            (b"\x80\x06N.", "something else", false),
+            (b"PK\x05\x06".as_slice(), "zip archive", true),
+            (MAGIC_TEXT, "legacy PyTorch file", true),
+            (&tar, "tar archive", true),
+            (b"\x10\0\0\0\0\0\0\0{", "safetensors file", false),
+            (b"version http://git-media.io/v/2\n", "LFS pointer", false),
+            (b"\x80\x05N.", "pickle without tensors", false),
+            (b"<?xml version=\"1.0\"?>", "web page", false),
+            (b"<HTML>", "web page", false),
+            (b"\x1f\x8b\x08", "compressed file", false),
+            (b"BZh9", "compressed file", false),
+            (b"\xfd7zXZ\0", "compressed file", false),
+            (b"\x28\xb5\x2f\xfd", "compressed file", false),
+            (b"7z\xbc\xaf\x27\x1c", "compressed file", false),
+            (b"GGUF\x03", "GGUF file", false),
+            (b"\x89HDF\r\n\x1a\n", "HDF5 file", false),
+            (b"", "empty file", false),
+            (b"\x80\x06N.", "unknown format", false),
             // A header of safetensors has at most 100 MB.
-            (b"\x01\xe1\xf5\x05\0\0\0\0{", "something else", false),
+            (b"\x01\xe1\xf5\x05\0\0\0\0{", "unknown format", false),
         ] {
             let kind = Kind::of(&head.to_vec()).unwrap();
             assert_eq!((kind.to_string().as_str(), kind.is_checkpoint()), (name, is_checkpoint), "{head:?}");

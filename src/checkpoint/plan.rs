@@ -90,6 +90,17 @@ pub enum Note {
         /// Its key.
         key: String,
     },
+    /// Of tied names one was kept, and no table knows the model's class, so that another may be the right one.
+    Tied {
+        /// The name.
+        kept: String,
+        /// Those that could be kept instead.
+        dropped: Vec<String>,
+        /// The class, if there is one.
+        class: Option<String>,
+        /// How many more sets of names there are like it.
+        more: usize,
+    },
     /// Most names begin as a wrapper around the model has them begin; they are kept so.
     Prefix {
         /// The beginning.

@@ -15,6 +15,9 @@ use super::{Error, Plan, Tensor, geometry};
 /// The tied keys of transformers' classes, one class a line.
 const TABLE: &str = include_str!("tied_keys.tsv");
 
+/// Classes by the names that they had, as old configurations spell them.
+const RENAMED: &[(&str, &str)] = &[("T5WithLMHeadModel", "T5ForConditionalGeneration")];
+
 /// Which names may be aliases, and which are to be kept.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -22,15 +25,21 @@ pub struct Policy {
     pub aliases: BTreeSet<String>,
     /// Names that the user wants kept.
     pub keep: BTreeSet<String>,
+    /// Does the table know the model's class?
+    pub is_known: bool,
 }
 
 impl Policy {
     /// The aliases of a model class, as `architectures[0]` of a `config.json` names it.
     pub fn for_class(class: Option<&str>) -> Self {
+        let renamed = RENAMED.iter().find(|(old, _)| Some(*old) == class);
+        let class = renamed.map_or(class, |(_, new)| Some(new));
         let rows = TABLE.lines().filter(|line| !line.starts_with('#'));
         let mut cells = rows.map(|line| line.split('\t'));
         let aliases = cells.find_map(|mut row| (row.next() == class).then_some(row));
-        Self { aliases: aliases.into_iter().flatten().map(str::to_owned).collect(), keep: BTreeSet::new() }
+        let is_known = aliases.is_some();
+        let aliases = aliases.into_iter().flatten().map(str::to_owned).collect();
+        Self { aliases, keep: BTreeSet::new(), is_known }
     }
 }
 
@@ -43,6 +52,8 @@ pub struct Ties {
     pub dropped: BTreeMap<String, String>,
     /// Names that share memory and are written as independent copies, and why.
     pub copies: Vec<(String, &'static str)>,
+    /// The names that were kept although nothing says that they are the right ones, and those that could be kept instead.
+    pub guessed: Vec<(String, Vec<String>)>,
 }
 
 /// Decides which names of each tied set are kept.
@@ -180,6 +191,10 @@ fn choose(
         ties.copies.extend(copies);
         return;
     };
+    if wanted.is_none() && !policy.is_known && complete.len() > 1 {
+        let others = complete.iter().filter(|name| **name != kept).map(|&name| name.to_owned());
+        ties.guessed.push((kept.to_owned(), others.collect()));
+    }
     // A second name to keep in one set stays unused, and is refused.
     unused.remove(kept);
     let others = set.iter().filter(|tensor| tensor.name != kept);
@@ -232,7 +247,7 @@ mod tests {
         let tensors = [view("a", 0, &[4], &[1]), view("b", 0, &[2, 2], &[2, 1]), part];
         let keep = |names: &[&str]| {
             let keep = names.iter().map(|&name| name.to_owned()).collect();
-            resolve(&plan(&tensors), &Policy { aliases: BTreeSet::new(), keep })
+            resolve(&plan(&tensors), &Policy { keep, ..Policy::default() })
         };
         let first = keep(&[]).unwrap();
         assert_eq!((first.kept, first.dropped), (vec![0], pairs(&[("b", "a"), ("part", "a")])));
@@ -249,9 +264,30 @@ mod tests {
         }
         let alone = resolve(
             &plan(&tensors[..1]),
-            &Policy { aliases: BTreeSet::new(), keep: ["a".to_owned()].into_iter().collect() },
+            &Policy { keep: ["a".to_owned()].into_iter().collect(), ..Policy::default() },
         );
         assert!(matches!(alone, Err(Error::Keep { name }) if name == "a"));
+    }
+
+    #[test]
+    fn what_no_table_knows_is_a_guess() {
+        let tensors = [view("lm_head.weight", 0, &[4], &[1]), view("shared.weight", 0, &[4], &[1])];
+        let part = [tensors[0].clone(), view("part", 1, &[2], &[1])];
+        let guessed = |policy: &Policy| resolve(&plan(&tensors), policy).unwrap().guessed;
+        assert_eq!(
+            guessed(&Policy::for_class(Some("MyModel"))),
+            [("lm_head.weight".to_owned(), vec!["shared.weight".to_owned()])]
+        );
+        // A part cannot be kept instead.
+        assert_eq!(resolve(&plan(&part), &Policy::default()).unwrap().guessed, []);
+        let keep = ["lm_head.weight".to_owned()].into_iter().collect();
+        assert_eq!(guessed(&Policy { keep, ..Policy::default() }), []);
+        for class in ["T5ForConditionalGeneration", "T5WithLMHeadModel"] {
+            let policy = Policy::for_class(Some(class));
+            assert!(policy.is_known && guessed(&policy).is_empty());
+            let ties = resolve(&plan(&tensors), &policy).unwrap();
+            assert_eq!(ties.dropped, pairs(&[("lm_head.weight", "shared.weight")]), "{class}");
+        }
     }
 
     #[test]

@@ -77,14 +77,16 @@ pub(super) fn merge(file: File<'_>, here: &Here) -> String {
 
 /// Where the file that is to be written is the matter, or the set that it belongs to.
 fn output(error: &Error, named: &Named<'_>) -> Option<String> {
-    let (git, file) = (named.here.git(), named.argument());
+    let (git, file, options) = (named.here.git(), named.argument(), named.here.options());
     Some(match error {
         Error::OutputNotFile { .. } => {
-            format!("choose a name for a file with `{git} st-convert {file} --output FILE`")
+            format!("choose a name for a file with `{git} st-convert{options} {file} --output FILE`")
         }
-        Error::OutputIsSource => format!("choose another name with `{git} st-convert {file} --output FILE`"),
+        Error::OutputIsSource => {
+            format!("choose another name with `{git} st-convert{options} {file} --output FILE`")
+        }
         Error::OutputExists { output } if output.ends_with(b".json") => {
-            format!("replace it, and the set, with `{git} st-convert --force`")
+            format!("replace it, and the set, with `{git} st-convert{options} --force`")
         }
         Error::OutputExists { output } => {
             // It may be what was asked for by name.
@@ -92,21 +94,24 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
             let is_default = named.file.is_none_or(|file| names::safetensors(file.name()) == output);
             let there = || format!(" --output {}", named.beside(output).argument());
             let option = if is_default { String::new() } else { there() };
-            format!("replace it with `{git} st-convert --force {file}{option}`")
+            format!("replace it with `{git} st-convert{options} --force {file}{option}`")
         }
         Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
-            format!("replace it with `{git} st-convert --force {file}`")
+            format!("replace it with `{git} st-convert{options} --force {file}`")
         }
         Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {
-            format!("choose its name with `{git} st-convert {file} --output FILE`")
+            format!("choose its name with `{git} st-convert{options} {file} --output FILE`")
         }
         Error::IncompleteSet { .. } => {
-            format!("convert this shard alone with `{git} st-convert {file} --output FILE`")
+            format!("convert this shard alone with `{git} st-convert{options} {file} --output FILE`")
         }
+        Error::InNoShard { .. } => format!(
+            "if the model has no such tensor, delete its line in the `weight_map` of {}; if it has, download the shards again",
+            named.path()
+        ),
         Error::Shard(_)
         | Error::NotInShard { .. }
         | Error::InOtherShard { .. }
-        | Error::InNoShard { .. }
         | Error::OutputCollision { .. } => {
             "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
         }

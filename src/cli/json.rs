@@ -276,6 +276,9 @@ fn note(note: &Note) -> Value {
     match note {
         Note::Unnamed { name } => json!({ "kind": "unnamed", "name": name }),
         Note::Module { path, classes } => json!({ "kind": "module", "path": path, "classes": classes }),
+        Note::Tied { kept, dropped, class, more } => {
+            json!({ "kind": "tied", "kept": kept, "dropped": dropped, "class": class, "more": more })
+        }
         Note::Twin { key } => json!({ "kind": "twin", "key": key }),
         Note::Prefix { prefix, names, of } => {
             json!({ "kind": "prefix", "prefix": prefix, "names": names, "of": of })

@@ -50,6 +50,8 @@ pub(super) struct Here {
     cwd: Option<PathBuf>,
     /// What the person has to name that directory, unless it is where they stand.
     elsewhere: Option<PathBuf>,
+    /// The options that were given, each after a space.
+    options: String,
     /// That directory from the top of the repository: empty, or ended by a slash.
     prefix: OnceLock<BString>,
 }
@@ -60,7 +62,17 @@ impl Here {
         let process = std::env::current_dir().unwrap_or_default();
         let elsewhere = cwd.strip_prefix(&process).unwrap_or(cwd).to_owned();
         let elsewhere = Some(elsewhere).filter(|dir| !dir.as_os_str().is_empty());
-        Self { cwd: Some(cwd.to_owned()), elsewhere, prefix: OnceLock::new() }
+        Self { cwd: Some(cwd.to_owned()), elsewhere, ..Self::default() }
+    }
+
+    /// The same of a command that was given these options, which every command that repeats it has to have.
+    pub(super) fn with(self, options: String) -> Self {
+        Self { options, ..self }
+    }
+
+    /// The options that were given, each after a space.
+    pub(super) fn options(&self) -> &str {
+        &self.options
     }
 
     /// Of a hook that works in `cwd`, with the `GIT_PREFIX` that git set for it.

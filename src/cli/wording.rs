@@ -2,7 +2,10 @@
 //!
 //! Invariant: what is given back can be printed as it is. It prints nothing.
 
+use bstr::ByteSlice as _;
+
 use super::sanitize;
+use super::shell_paths::quoted;
 use super::sizes::{bytes, counted};
 use crate::actions::Conversion;
 use crate::actions::verify::{Finding, IndexFinding, Verdict, Verified};
@@ -38,6 +41,21 @@ pub(super) fn note(note: &Note, all: bool) -> String {
         Note::Twin { key } => {
             let key = sanitize::text(key);
             format!("{key} has the same names and shapes; `--key {key}` takes it instead")
+        }
+        Note::Tied { kept, dropped, class, more } => {
+            let others: Vec<_> = dropped.iter().map(|name| sanitize::text(name)).collect();
+            let more =
+                if *more == 0 { String::new() } else { format!(" (and {})", counted(*more, "more set")) };
+            let why = class.as_ref().map_or_else(
+                || "the model's class is not known".to_owned(),
+                |class| format!("no table of tied names has the class {}", sanitize::text(class)),
+            );
+            let option = quoted(dropped.first().unwrap_or(kept).as_bytes().as_bstr());
+            format!(
+                "kept {} and dropped {}{more}: {why}; keep another: `--keep {option}`",
+                sanitize::text(kept),
+                others.join(", ")
+            )
         }
         Note::Prefix { prefix, names, of } => {
             format!("{} begin with {}, which is kept", share(*names, *of), sanitize::text(prefix))

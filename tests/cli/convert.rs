@@ -11,7 +11,9 @@ fn one_plain_file() {
     assert_shown(
         &run(&sandbox, &dir, &["-n", "tied-2.bin"]),
         "would convert tied-2.bin → tied-2.safetensors\n  2 tensors, 264 bytes\n  \
-         tied     embed.weight → decoder.weight\n--- exit 0\n",
+         tied     embed.weight → decoder.weight\n--- stderr\n\
+         tied-2.bin: kept decoder.weight and dropped embed.weight: the model's class is not known; \
+         keep another: `--keep embed.weight`\n--- exit 0\n",
     );
     assert!(!dir.join("tied-2.safetensors").exists());
     let converted = "trainer-pair.pt → x.safetensors\n  2 tensors, 236 bytes, sha256 3291ca3b5819…\n  key      0\n  \
@@ -67,7 +69,7 @@ fn refusals_and_their_hints() {
         ),
         (
             "page.bin",
-            "is no torch checkpoint, but a web page",
+            "not a PyTorch checkpoint (found: web page)",
             "hint: download it again; its server may want you to sign in first\n",
         ),
     ] {
@@ -307,6 +309,8 @@ fn in_a_repository() {
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
          hint: see every call with `git st-convert scan other.bin`\n\
          .gitattributes: a line for Git LFS added\n\
+         pytorch_model.bin: kept decoder.weight and dropped embed.weight: the model's class is not known; \
+         keep another: `--keep embed.weight`\n\
          hint: commit what is staged with `git commit -m \"convert weights to safetensors\"`\n--- exit 1\n",
     );
     assert_shown(
@@ -325,10 +329,10 @@ fn in_a_repository() {
     );
     assert!(verbose.stdout.contains("\n  source   zip, 1.8 KiB, sha256 "), "{}", verbose.stdout);
     let head = sandbox.git(&repo, &["rev-parse", "HEAD"]);
-    assert_eq!(verbose.stderr, format!("committed {head}"));
+    assert!(verbose.stderr.ends_with(&format!("\ncommitted {head}")), "{}", verbose.stderr);
     assert_shown(
         &run(&sandbox, &repo, &["README.md"]),
-        "--- stderr\nerror: README.md: is no torch checkpoint, but something else\n\
+        "--- stderr\nerror: README.md: not a PyTorch checkpoint (found: unknown format)\n\
          hint: see what it is with `file README.md`\n--- exit 1\n",
     );
 }

@@ -135,6 +135,72 @@ fn names_of_ties_can_be_kept_over_several_files() {
 }
 
 #[test]
+fn a_name_to_keep_that_no_file_has_stops_the_run_before_anything_is_written() {
+    let model = Model::new();
+    model.add("a/pytorch_model.bin", &fixture("tied-3.bin"));
+    model.add("b/pytorch_model.bin", &fixture("tied-2.bin"));
+    model.commit();
+    let before = model.listing();
+    let error = "error: tied tensor none, to be kept, not found\n";
+    let run = model.run(&["--keep", "z.weight", "--keep", "none"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains(error) && run.stdout.is_empty(), "{run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    // Plain files, too.
+    let root = model.sandbox.path("plain");
+    fs::create_dir(&root).unwrap();
+    for name in ["tied-3.bin", "tied-2.bin"] {
+        fs::write(root.join(name), fixture(name)).unwrap();
+    }
+    let run = model.sandbox.bin(&root, &["tied-3.bin", "tied-2.bin", "--keep", "none"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains(error), "{run:?}");
+    assert!(!root.join("tied-3.safetensors").exists());
+    // Of a file that cannot be read nothing is known.
+    fs::write(root.join("noise.bin"), "noise").unwrap();
+    let run = model.sandbox.bin(&root, &["tied-3.bin", "noise.bin", "--keep", "none"]);
+    assert!(run.stderr.contains("noise.bin: not a PyTorch checkpoint"), "{run:?}");
+    assert!(root.join("tied-3.safetensors").exists());
+}
+
+#[test]
+fn of_ties_that_no_table_knows_it_is_said_which_name_was_kept() {
+    let model = Model::with("tied-3.bin");
+    let note = "kept a.weight and dropped m.weight, z.weight: the model's class is not known; \
+                keep another: `--keep m.weight`\n";
+    let run = model.run(&["-n"]);
+    assert!(run.stderr.contains(note), "{run:?}");
+    model.write("config.json", "{\"architectures\": [\"MyModel\"]}");
+    let run = model.run(&["-n"]);
+    assert!(run.stderr.contains("no table of tied names has the class MyModel; keep another"), "{run:?}");
+    let lines = json_lines(&model.run(&["-n", "--json"]).ok());
+    let tied = serde_json::json!({
+        "kind": "tied", "kept": "a.weight", "dropped": ["m.weight", "z.weight"], "class": "MyModel", "more": 0
+    });
+    assert!(lines[0]["notes"].as_array().unwrap().contains(&tied), "{lines:?}");
+    for silent in [model.run(&["-n", "--keep", "a.weight"]), {
+        model.write("config.json", "{\"architectures\": [\"GPT2LMHeadModel\"]}");
+        model.run(&["-n"])
+    }] {
+        assert!(!silent.stderr.contains("keep another"), "{silent:?}");
+    }
+}
+
+#[test]
+fn hints_repeat_the_options_that_were_given() {
+    let model = Model::new();
+    model.write("two.pt", fixture("two-candidates-key.pt"));
+    model.write("x.safetensors", "there");
+    let run = model.run(&["--key", "ema", "--strict", "-o", "x.safetensors", "two.pt"]);
+    let hint =
+        "hint: replace it with `git st-convert --key ema --strict --force two.pt --output x.safetensors`\n";
+    assert!(run.stderr.contains(hint), "{run:?}");
+    model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
+    let run = model.run(&["--key", "a b", "--max-output", "1", "-o", "y.safetensors", "two.pt"]);
+    assert!(!run.stderr.contains("--key a b"), "{run:?}");
+}
+
+#[test]
 fn two_names_of_one_tie_cannot_both_be_kept() {
     let model = Model::with("tied-3.bin");
     let before = model.listing();

@@ -42,7 +42,7 @@ fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
     model.check("model_final.safetensors", &oid_of("pickled-arrays-4.pkl"));
     let run = model.run(&["vocabulary.pkl"]);
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.stderr.contains("a pickle without tensors"), "{run:?}");
+    assert!(run.stderr.contains("(found: pickle without tensors)"), "{run:?}");
 }
 
 #[test]
@@ -108,6 +108,12 @@ fn archives_of_other_tools_are_refused_by_name_with_what_to_do() {
             "pytorch_model.bin",
             "2 of 3 tensors are empty",
             "merge the ranks in the directory where DeepSpeed saved `zero_to_fp32.py`: `python zero_to_fp32.py . OUTPUT_DIR`",
+        ),
+        (
+            "pointer-conflict.bin",
+            "merged.bin",
+            "not a PyTorch checkpoint (found: LFS pointer with conflict markers)",
+            "find a version without conflicts: `git log --oneline -- merged.bin`",
         ),
         (
             "wrapped-dtensor.pt",

@@ -135,7 +135,7 @@ fn every_hostile_fixture_is_refused_with_its_reason() {
         ("empty", &["empty file"]),
         ("html", &["web page"]),
         ("lfs-pointer", &["LFS pointer"]),
-        ("not-a-checkpoint", &["something else", "a pickle without tensors"]),
+        ("not-a-checkpoint", &["found: unknown format", "found: pickle without tensors"]),
         ("all-empty", &["tensors are empty"]),
         ("foreign", &["not a PyTorch checkpoint (found: "]),
         ("wrapped", &["is an object of class `"]),

@@ -89,7 +89,7 @@ fn a_script_is_weights_that_can_be_converted() {
 fn a_pointer_is_judged_by_its_object_and_without_it_by_its_name() {
     let place = Place::guarded();
     place.add_pointer("weights.dat", &checkpoint(), true);
-    place.refused(&["weights.dat: pickle weights (torch-zip, 1.6 KiB, Git LFS)"]);
+    place.refused(&["weights.dat: pickle weights (zip, 1.6 KiB, Git LFS)"]);
     place.git(&["rm", "-q", "--cached", "weights.dat"]).ok();
 
     // The content lies in the work tree alone.

@@ -26,6 +26,7 @@ mod finished;
 mod hashing;
 mod index;
 mod job;
+mod keep;
 mod ledger;
 mod leftover;
 mod make;

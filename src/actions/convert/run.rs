@@ -11,6 +11,7 @@ use super::super::workspace::Workspace;
 use super::super::{Error, Note, Reporter};
 use super::adopt::look_for_same;
 use super::commit::commit;
+use super::keep;
 use super::ledger::Ledger;
 use super::leftover::sweep_replaced;
 use super::select::units;
@@ -45,6 +46,9 @@ pub(super) fn convert(
         ledger.owe(&file.path);
     }
     let others = Others::of(&units);
+    if !others.is_alone {
+        keep::check(options, files().map(|file| workspace.find(file.path.as_bstr())))?;
+    }
     for one in units {
         unit(context, &mut ledger, one, &others)?;
     }

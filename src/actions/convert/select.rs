@@ -182,6 +182,7 @@ fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
             // What other libraries put behind their pickles, or in them.
             Err(_) => Detected::Plain,
         },
+        Ok(kind @ Kind::Conflict) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
         Ok(Kind::Tar) if checkpoint::is_torch_tar(file) => Detected::Weights,
         Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
         Ok(kind) if names::promises_weights(path) => Detected::BrokenPromise(kind),

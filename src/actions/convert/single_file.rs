@@ -2,13 +2,15 @@
 //!
 //! No repository is written to; one is only asked for the object behind a pointer.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::content::{LocalFile, class_beside};
+use super::super::content::{LocalFile, Located, class_beside};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::job::{Into, Job};
+use super::keep;
 use super::ledger::Ledger;
 use super::{Options, Summary};
 use crate::checkpoint::{self, Foreign};
@@ -21,6 +23,13 @@ pub(super) fn convert(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Summary, Error> {
+    if options.paths.len() > 1 {
+        let located = |given: &OsString| {
+            let name = BString::from(given.as_encoded_bytes());
+            LocalFile::plain(repo, name.as_bstr(), &options.cwd.join(given)).map(Located::Here)
+        };
+        keep::check(options, options.paths.iter().map(located))?;
+    }
     let mut ledger = Ledger::new(reporter, false);
     for given in &options.paths {
         let name = BString::from(given.as_encoded_bytes());

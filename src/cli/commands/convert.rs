@@ -1,6 +1,9 @@
 //! `git st-convert [PATH...]`, also spelled `convert`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
+
+use bstr::ByteSlice as _;
 
 use crate::actions::convert::{self, Options, Summary};
 use crate::actions::pull::{self, Choice, Pulled, Wish};
@@ -12,7 +15,7 @@ use crate::cli::error::{Report, exit_code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::Here;
+use crate::cli::shell_paths::{Here, quoted};
 use crate::cli::ui::Ui;
 
 /// Converts, and gives the worst exit code of the files.
@@ -23,8 +26,8 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let reporter =
-        TerminalReporter::new(ui, interrupt, args.dry_run).at(Here::new(&cwd), args.output.is_some());
+    let here = Here::new(&cwd).with(given(args));
+    let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(here, args.output.is_some());
     let done = convert(args, cwd, servers, &reporter);
     reporter.finished();
     match done {
@@ -42,6 +45,26 @@ pub(crate) fn run(
             Ok(worst(&summary))
         }
     }
+}
+
+/// The options that say how to convert, as a shell takes them.
+fn given(args: &Convert) -> String {
+    let mut given = String::new();
+    let mut push = |name: &str, value: &str| {
+        let value = quoted(value.as_bytes().as_bstr());
+        let _infallible = write!(given, " {name} {value}");
+    };
+    args.key.iter().for_each(|key| push("--key", key));
+    args.keep.iter().for_each(|name| push("--keep", name));
+    for (is_given, flag) in [
+        (args.strict, " --strict"),
+        (args.replace, " --replace"),
+        (args.pointer_only, " --pointer-only"),
+        (args.keep_source, " --keep-source"),
+    ] {
+        given.push_str(if is_given { flag } else { "" });
+    }
+    given
 }
 
 enum Done {

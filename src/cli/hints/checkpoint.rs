@@ -25,7 +25,7 @@ fn is_of_ranks(class: &str) -> bool {
 
 /// The hints for what the reader refuses.
 pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
-    let (git, file) = (named.here.git(), named.argument());
+    let (git, file, options) = (named.here.git(), named.argument(), named.here.options());
     let hint = match error {
         Error::Ambiguous { candidates, total, .. } => keys(candidates, *total),
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
@@ -58,7 +58,7 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::Keep { .. } => format!("list the ties with `{git} st-convert inspect {file}`"),
         Error::Output { bytes, .. } => {
             format!(
-                "if it is meant to be so large, allow it with `{git} st-convert --max-output {bytes} {file}`"
+                "if it is meant to be so large, allow it with `{git} st-convert{options} --max-output {bytes} {file}`"
             )
         }
         Error::Damaged(_) => format!("check the objects that are here with `{git} lfs fsck`"),
@@ -115,6 +115,9 @@ fn other_kind(kind: Kind, named: &Named<'_>) -> String {
     match kind {
         Kind::Pointer => {
             format!("download its content with `{git} lfs pull --include {}`", named.lfs_pattern())
+        }
+        Kind::Conflict => {
+            format!("find a version without conflicts: `{git} log --oneline -- {}`", named.pathspec())
         }
         Kind::Safetensors => {
             format!("list its tensors with `{git} st-convert inspect {}`", named.argument())

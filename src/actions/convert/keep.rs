@@ -1,0 +1,30 @@
+//! Names to keep that no checkpoint of a run has: they are told before anything is written.
+
+use std::collections::HashSet;
+
+use super::super::Error;
+use super::super::content::{LocalFile, Located};
+use super::Options;
+use crate::checkpoint;
+
+/// Fails for the first name to keep that none of several checkpoints has. Where one of them is not here or cannot be read,
+/// nothing is known, and nothing is said: it may be the one.
+pub(super) fn check(
+    options: &Options,
+    checkpoints: impl Iterator<Item = Result<Located, Error>>,
+) -> Result<(), Error> {
+    if options.keep.is_empty() {
+        return Ok(());
+    }
+    let mut seen = HashSet::new();
+    for located in checkpoints {
+        let Ok(Located::Here(LocalFile { file, .. })) = located else { return Ok(()) };
+        let wanted = checkpoint::Options { key: options.key.clone(), ..checkpoint::Options::default() };
+        let Ok(plan) = checkpoint::plan(&file, &wanted) else { return Ok(()) };
+        seen.extend(plan.tensors.into_iter().map(|tensor| tensor.name));
+    }
+    match options.keep.iter().find(|name| !seen.contains(*name)) {
+        Some(name) => Err(checkpoint::Error::Keep { name: name.clone() }.into()),
+        None => Ok(()),
+    }
+}
