@@ -33,13 +33,13 @@ pub enum Error {
         stderr: Stderr,
     },
     /// Nothing here has this name.
-    #[error("there is no revision `{revision}`")]
+    #[error("revision `{revision}` not found")]
     NoSuchRevision {
         /// The name.
         revision: String,
     },
     /// It wrote more than the caller takes.
-    #[error("`git {subcommand}` wrote more than {limit} bytes")]
+    #[error("output of `git {subcommand}` exceeds {limit} bytes")]
     OutputTooLong {
         /// The first argument.
         subcommand: String,
@@ -56,25 +56,25 @@ pub enum Error {
         stderr: Stderr,
     },
     /// Files of the work tree would be lost.
-    #[error("local changes to {} are in the way", named(paths))]
+    #[error("local changes to {} would be overwritten", named(paths))]
     InTheWay {
         /// Which, as git names them.
         paths: Vec<BString>,
     },
     /// Both sides changed the same.
-    #[error("both sides changed {}", named(paths))]
+    #[error("conflict in {}", named(paths))]
     Conflict {
         /// Which.
         paths: Vec<BString>,
     },
     /// It was ended because the caller wanted to stop.
-    #[error("`git {subcommand}` was stopped")]
+    #[error("`git {subcommand}` was interrupted")]
     Stopped {
         /// The first argument.
         subcommand: String,
     },
     /// This git is too old for what is to be done.
-    #[error("git {}.{} is too old, {}.{} is needed", found.0, found.1, needed.0, needed.1)]
+    #[error("git {}.{} is too old: {}.{} or later is required", found.0, found.1, needed.0, needed.1)]
     TooOld {
         /// Major and minor number of the one that is here.
         found: (u32, u32),
@@ -82,13 +82,13 @@ pub enum Error {
         needed: (u32, u32),
     },
     /// A field of a credential would be read as more than one.
-    #[error("the {field} of a credential holds a line end or a NUL")]
+    #[error("the credential {field} contains a newline or NUL")]
     UnsafeCredential {
         /// Which field.
         field: &'static str,
     },
     /// Its answer is not what this version of git is known to give.
-    #[error("unexpected answer of `git {subcommand}`")]
+    #[error("unexpected output of `git {subcommand}`")]
     UnexpectedOutput {
         /// The first argument.
         subcommand: String,

@@ -40,19 +40,19 @@ pub enum Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SignIn => "the server wants to know who asks",
-            Self::Rejected => "the server does not take this user or token",
-            Self::Forbidden => "the server refuses access",
-            Self::NotFound => "there is no such repository, or none that may be seen",
-            Self::NotRepository => "this is not a git repository",
-            Self::NoSuchRef => "the repository has no such reference",
-            Self::Unreachable => "the server cannot be reached",
-            Self::Certificate => "the server's certificate is not trusted",
-            Self::TooOften => "the server was asked too often",
-            Self::ServerFault => "the server has a fault",
-            Self::Broken => "the connection broke",
-            Self::Withheld => "the server did not send what was asked for",
-            Self::Ownership => "the repository belongs to another user",
+            Self::SignIn => "authentication required",
+            Self::Rejected => "authentication failed",
+            Self::Forbidden => "access denied",
+            Self::NotFound => "repository not found or private",
+            Self::NotRepository => "not a git repository",
+            Self::NoSuchRef => "reference not found",
+            Self::Unreachable => "cannot reach the server",
+            Self::Certificate => "server certificate is not trusted",
+            Self::TooOften => "rate limit exceeded",
+            Self::ServerFault => "server error",
+            Self::Broken => "connection lost",
+            Self::Withheld => "the server did not send the requested objects",
+            Self::Ownership => "the repository is owned by another user",
         })
     }
 }

@@ -39,22 +39,22 @@ pub struct Pointer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// As long as content.
-    #[error("{len} bytes are too long for a Git LFS pointer")]
+    #[error("invalid LFS pointer: {len} bytes")]
     TooLong {
         /// How long it is.
         len: usize,
     },
     /// The first line names no version of the pointer format.
-    #[error("not a Git LFS pointer")]
+    #[error("not an LFS pointer")]
     NotPointer,
     /// A pointer whose object was transformed by an `lfs.extension`.
-    #[error("Git LFS pointer uses the extension `{name}`")]
+    #[error("LFS pointer extension `{name}` is not supported")]
     Extension {
         /// The name in `ext-N-name`.
         name: String,
     },
     /// The line is not the one that has to stand there.
-    #[error("line {line} of the Git LFS pointer is not `{expected}`")]
+    #[error("invalid LFS pointer: line {line}: expected `{expected}`")]
     UnexpectedLine {
         /// Counted from 1, empty lines included.
         line: usize,
@@ -62,22 +62,22 @@ pub enum Error {
         expected: &'static str,
     },
     /// A line after the last one.
-    #[error("line {line} of the Git LFS pointer is one too many")]
+    #[error("invalid LFS pointer: unexpected line {line}")]
     ExtraLine {
         /// Counted from 1, empty lines included.
         line: usize,
     },
     /// The text ends before this line.
-    #[error("Git LFS pointer has no `{expected}`")]
+    #[error("invalid LFS pointer: no `{expected}` line")]
     Missing {
         /// The key that was expected next.
         expected: &'static str,
     },
     /// Not `sha256:` and 64 lower-case hexadecimal digits.
-    #[error("oid of the Git LFS pointer is not a SHA-256")]
+    #[error("invalid LFS pointer: the object ID is not a SHA-256")]
     InvalidOid,
     /// Not a decimal number that fits 63 bits.
-    #[error("size of the Git LFS pointer is not a number of bytes")]
+    #[error("invalid LFS pointer: invalid size")]
     InvalidSize,
 }
 

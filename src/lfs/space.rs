@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// There is less space on the disk than what is written takes.
 #[derive(Debug, thiserror::Error)]
-#[error("needs {needed} bytes in {}, where {free} are free", dir.display())]
+#[error("not enough space in {}: {needed} bytes needed, {free} free", dir.display())]
 pub struct NoSpace {
     /// Where.
     pub dir: PathBuf,

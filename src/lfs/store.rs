@@ -34,7 +34,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The bytes that were written are not as many as promised.
-    #[error("object {oid} has {got} bytes, expected {expected}")]
+    #[error("LFS object {oid} is {got} bytes, expected {expected}")]
     SizeMismatch {
         /// Which object.
         oid: Oid,

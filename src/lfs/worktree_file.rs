@@ -25,7 +25,7 @@ const AGE: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a path that git would write: it leaves the work tree or enters `.git`.
-    #[error("`{path}` is not a path of a work tree")]
+    #[error("invalid path `{path}`")]
     InvalidPath {
         /// The path, from the top of the work tree.
         path: BString,
@@ -37,13 +37,13 @@ pub enum Error {
         path: PathBuf,
     },
     /// A parent is a file, or the target is not.
-    #[error("`{}` is in the way", path.display())]
+    #[error("cannot write `{}`: another file is in its path", path.display())]
     InTheWay {
         /// What is there.
         path: PathBuf,
     },
     /// The target exists, and may not be replaced.
-    #[error("`{}` exists", path.display())]
+    #[error("cannot write `{}`: file exists", path.display())]
     Exists {
         /// The target.
         path: PathBuf,
@@ -57,7 +57,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The store refused a temporary file.
-    #[error("cannot make a temporary file")]
+    #[error("cannot create a temporary file")]
     Store(#[from] store::Error),
 }
 

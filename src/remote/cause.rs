@@ -62,42 +62,42 @@ impl std::error::Error for Transport {}
 #[derive(Debug, thiserror::Error)]
 pub enum BadAnswer {
     /// Not the JSON that belongs there.
-    #[error("its answer is not the JSON that belongs there")]
+    #[error("the response is not the expected JSON")]
     Json(#[source] serde_json::Error),
     /// Longer than such an answer can be.
-    #[error("its answer is longer than {0} bytes")]
+    #[error("the response exceeds {0} bytes")]
     TooLong(u64),
     /// Another hash than SHA-256.
-    #[error("its objects are named by another hash than sha256")]
+    #[error("unsupported hash algorithm")]
     HashAlgo,
     /// Another way of transfer than the one that was offered.
-    #[error("it chose a transfer that was not offered")]
+    #[error("unrequested transfer adapter")]
     Transfer,
     /// It says nothing of an object that was asked for.
-    #[error("it says nothing of object {0}")]
+    #[error("no entry for LFS object {0}")]
     Missing(Oid),
     /// An object with neither an address nor an error.
-    #[error("it says neither where object {0} is nor why not")]
+    #[error("neither URL nor error for LFS object {0}")]
     NoAction(Oid),
     /// The parts that an object is to be sent in do not make up the object.
-    #[error("the parts in which it wants object {0} are not that object")]
+    #[error("upload parts do not add up to LFS object {0}")]
     Parts(Oid),
     /// A part was taken, and its name is missing, without which the parts cannot be joined.
-    #[error("it does not name the part that it took of object {0}")]
+    #[error("no ETag for an uploaded part of LFS object {0}")]
     PartName(Oid),
     /// A header that no request can hold.
-    #[error("it wants a header that no request can hold")]
+    #[error("invalid header in the response")]
     Header,
     /// Other bytes than those of the file.
-    #[error("it compresses what was asked for in plain bytes")]
+    #[error("unexpected content encoding")]
     Encoded,
     /// A next page on another server, or at no address at all.
-    #[error("its next page is not one of its own")]
+    #[error("next page on another host")]
     Page,
     /// A model whose name is none.
-    #[error("it lists a model whose name is none")]
+    #[error("invalid model name in the list")]
     Name,
     /// A redirect without an address.
-    #[error("it redirects to nowhere")]
+    #[error("redirect without a location")]
     Location,
 }

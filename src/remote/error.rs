@@ -22,7 +22,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// `--offline` or `HF_HUB_OFFLINE`.
-    #[error("offline, and {origin} would be asked")]
+    #[error("cannot contact {origin} while offline")]
     Offline {
         /// Whom.
         origin: Origin,
@@ -31,7 +31,7 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     /// An address that is not asked.
-    #[error("{what} is not an address to ask")]
+    #[error("invalid URL in {what}")]
     NotAllowed {
         /// Which: `the LFS endpoint`, `the address of object …`.
         what: String,
@@ -39,7 +39,7 @@ pub enum Error {
         source: NotAllowed,
     },
     /// One redirect after another.
-    #[error("{url} redirects more than {limit} times")]
+    #[error("{url}: more than {limit} redirects")]
     TooManyRedirects {
         /// What was asked first.
         url: Url,
@@ -77,7 +77,7 @@ pub enum Error {
         source: Transport,
     },
     /// The proxy's address is none.
-    #[error("the proxy for {origin} is not an address")]
+    #[error("invalid proxy URL for {origin}")]
     ProxyAddress {
         /// Whom.
         origin: Origin,
@@ -91,13 +91,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The server was silent for too long.
-    #[error("{origin} did not answer in time")]
+    #[error("{origin} timed out")]
     TimedOut {
         /// Whom.
         origin: Origin,
     },
     /// The connection ended before the answer did.
-    #[error("the connection to {origin} was cut")]
+    #[error("connection to {origin} lost")]
     Cut {
         /// Whom.
         origin: Origin,
@@ -105,7 +105,7 @@ pub enum Error {
         source: Transport,
     },
     /// What came is not HTTP, or more than an answer may be.
-    #[error("{url} did not answer as a server does")]
+    #[error("invalid HTTP response from {url}")]
     BadHttp {
         /// What was asked.
         url: Url,
@@ -113,7 +113,7 @@ pub enum Error {
         source: Transport,
     },
     /// 401: no credential, or one that is not taken.
-    #[error("{url} wants authentication{}", rejected.as_ref().map_or_else(String::new, |place| format!(", and did not accept the one from {place}")))]
+    #[error("{url}: {}", rejected.as_ref().map_or_else(|| "authentication required".to_owned(), |place| format!("authentication failed with the credentials from {place}")))]
     Unauthorized {
         /// What was asked.
         url: Url,
@@ -133,7 +133,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// 403.
-    #[error("{url} may not be read")]
+    #[error("{url}: access denied")]
     Forbidden {
         /// What was asked.
         url: Url,
@@ -142,7 +142,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// 403 for something that is sent.
-    #[error("{url} may not be written")]
+    #[error("{url}: no write access")]
     MayNotWrite {
         /// What was asked.
         url: Url,
@@ -160,7 +160,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// 403 of the Hub: its conditions have to be accepted on its page first.
-    #[error("{url} is gated")]
+    #[error("{url}: gated model")]
     Gated {
         /// What was asked.
         url: Url,
@@ -169,7 +169,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// 404, and nothing more is known.
-    #[error("{url} does not exist")]
+    #[error("{url}: not found")]
     NotFound {
         /// What was asked.
         url: Url,
@@ -178,7 +178,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The Hub has no such repository, or does not show it.
-    #[error("{url} belongs to no repository that can be seen")]
+    #[error("{url}: repository not found or private")]
     RepositoryNotFound {
         /// What was asked.
         url: Url,
@@ -187,7 +187,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The Hub's repository has no such revision.
-    #[error("{url} names a revision that does not exist")]
+    #[error("{url}: revision not found")]
     RevisionNotFound {
         /// What was asked.
         url: Url,
@@ -196,7 +196,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The Hub's repository has no such file.
-    #[error("{url} names a file that does not exist")]
+    #[error("{url}: file not found")]
     EntryNotFound {
         /// What was asked.
         url: Url,
@@ -205,7 +205,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// 429, again and again, or for longer than we wait.
-    #[error("{origin} takes no more requests{}", after.map_or_else(String::new, |after| format!(" for {} s", after.as_secs())))]
+    #[error("{origin}: rate limit exceeded{}", after.map_or_else(String::new, |after| format!(", retry in {} s", after.as_secs())))]
     RateLimited {
         /// Whom.
         origin: Origin,
@@ -213,7 +213,7 @@ pub enum Error {
         after: Option<Duration>,
     },
     /// Another status than those above.
-    #[error("{url} answered with status {status}{}", named(u32::from(*status)))]
+    #[error("{url}: HTTP status {status}{}", named(u32::from(*status)))]
     Status {
         /// What was asked.
         url: Url,
@@ -226,7 +226,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The answer is not what the interface says.
-    #[error("{url} did not answer as a {interface} does")]
+    #[error("unexpected response from {url} ({interface})")]
     BadAnswer {
         /// What was asked.
         url: Url,
@@ -236,7 +236,7 @@ pub enum Error {
         source: BadAnswer,
     },
     /// The LFS server says why it does not give an object.
-    #[error("the server does not give object {oid} (code {code})")]
+    #[error("cannot download LFS object {oid} (code {code})")]
     Object {
         /// Which.
         oid: Oid,
@@ -247,7 +247,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The LFS server does not take an object.
-    #[error("the server does not take object {oid} (code {code}{})", named(*code))]
+    #[error("cannot upload LFS object {oid} (code {code}{})", named(*code))]
     NotTaken {
         /// Which.
         oid: Oid,
@@ -258,7 +258,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The bytes are not those that the oid names.
-    #[error("what came for object {oid} has the sha256 {got}")]
+    #[error("downloaded LFS object {oid} is damaged: sha256 {got}")]
     WrongDigest {
         /// Which.
         oid: Oid,
@@ -266,7 +266,7 @@ pub enum Error {
         got: Oid,
     },
     /// There are not as many bytes as the pointer says.
-    #[error("object {oid} has {expected} bytes, the server gives {got}")]
+    #[error("LFS object {oid}: expected {expected} bytes, the server has {got}")]
     WrongSize {
         /// Which.
         oid: Oid,
@@ -276,7 +276,7 @@ pub enum Error {
         got: u64,
     },
     /// The server gives whole files alone.
-    #[error("{server} does not serve parts of files")]
+    #[error("{server} does not support range requests")]
     NoRanges {
         /// The endpoint.
         server: String,
@@ -288,7 +288,7 @@ pub enum Error {
         url: Url,
     },
     /// Neither a configuration nor a remote says where the objects are.
-    #[error("no LFS endpoint is known for the remote `{remote}`")]
+    #[error("no LFS server configured for remote `{remote}`")]
     NoEndpoint {
         /// The remote.
         remote: String,
@@ -300,7 +300,7 @@ pub enum Error {
         remote: String,
     },
     /// An ssh address with a part that could be taken for an option.
-    #[error("the ssh address of the LFS endpoint is refused: its {part} is not plain")]
+    #[error("refused: unsafe {part} in the ssh URL of the LFS server")]
     Ssh {
         /// `host`, `user`, `path`, `port`
         part: &'static str,
@@ -341,11 +341,11 @@ pub enum Error {
 /// What a status means that is not said by its number.
 fn named(status: u32) -> &'static str {
     match status {
-        404 => ", it has no such place",
-        409 => ", it has another one under that name",
-        413 => ", it is too large",
-        422 => ", it is not what the server accepts",
-        507 => ", there is no space left",
+        404 => ": not found",
+        409 => ": conflicting object",
+        413 => ": too large",
+        422 => ": rejected by the server",
+        507 => ": no space left on the server",
         _ => "",
     }
 }

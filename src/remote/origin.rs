@@ -11,25 +11,25 @@ use std::net::{IpAddr, Ipv6Addr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
     /// Neither `http` nor `https`.
-    #[error("only http and https addresses are asked")]
+    #[error("unsupported scheme (expected http or https)")]
     Scheme,
     /// The host is empty, or holds a character that no host name has.
-    #[error("its host is not a host name")]
+    #[error("invalid host")]
     Host,
     /// The port is no number up to 65535.
-    #[error("its port is not a number")]
+    #[error("invalid port")]
     Port,
     /// A line end or another control character, which could add lines to a request.
-    #[error("it holds control characters")]
+    #[error("control characters in the URL")]
     Control,
     /// Longer than any server takes.
-    #[error("it is too long")]
+    #[error("URL too long")]
     TooLong,
     /// A name and password where a server gave the address.
-    #[error("it holds a user name, which is not taken from a server")]
+    #[error("credentials in a server-provided URL")]
     Login,
     /// From `https` to `http`.
-    #[error("it leads from https to http")]
+    #[error("redirect from https to http")]
     Downgrade,
 }
 

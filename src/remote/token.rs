@@ -80,7 +80,7 @@ impl Token {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is there, and cannot be read.
-    #[error("cannot read the token in {place}")]
+    #[error("cannot read the token from {place}")]
     Io {
         /// Where.
         place: TokenSource,
@@ -88,7 +88,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Blanks, line ends or characters that no header holds.
-    #[error("what is in {place} is no token")]
+    #[error("no valid token in {place}")]
     Malformed {
         /// Where.
         place: TokenSource,
@@ -230,7 +230,7 @@ mod tests {
     fn what_is_no_token_is_an_error_that_does_not_show_it() {
         for bad in ["hf_x\r\nHost: evil", "hf x", "hf_\u{e9}", "hf_\0"] {
             let err = found(&[("HF_TOKEN", bad)]).unwrap_err();
-            assert_eq!(err.to_string(), "what is in HF_TOKEN is no token");
+            assert_eq!(err.to_string(), "no valid token in HF_TOKEN");
             assert!(!format!("{err:?}").contains("hf_"));
         }
     }

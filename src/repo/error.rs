@@ -27,7 +27,7 @@ pub enum Error {
         git_dir: PathBuf,
     },
     /// The repository belongs to somebody else, and no `safe.directory` allows it.
-    #[error("`{}` belongs to another user", git_dir.display())]
+    #[error("`{}` is owned by another user", git_dir.display())]
     NotTrusted {
         /// The repository.
         git_dir: PathBuf,
@@ -65,13 +65,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The blob is not here: a partial clone left it out.
-    #[error("blob {id} is not in this clone")]
+    #[error("blob {id} is not in this partial clone")]
     MissingBlob {
         /// Its name.
         id: ObjectId,
     },
     /// The blob is longer than the caller wants to hold.
-    #[error("blob {id} has {size} bytes, at most {limit} are read")]
+    #[error("blob {id} is {size} bytes, over the limit of {limit}")]
     BlobTooLarge {
         /// Its name.
         id: ObjectId,
@@ -87,7 +87,7 @@ pub enum Error {
         id: ObjectId,
     },
     /// A path on the command line that is not in the work tree.
-    #[error("`{}` is outside of the repository at `{}`", path.display(), work_dir.display())]
+    #[error("`{}` is outside the repository `{}`", path.display(), work_dir.display())]
     OutsideWorkTree {
         /// The path as it was given.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum Error {
         work_dir: PathBuf,
     },
     /// A variable such as `GIT_DIR` names another repository.
-    #[error("the environment names another repository than that in {}", dir.display())]
+    #[error("GIT_DIR does not match the repository in {}", dir.display())]
     OfEnvironment {
         /// The top of the one that is meant.
         dir: PathBuf,
@@ -107,7 +107,7 @@ pub enum Error {
         lock: PathBuf,
     },
     /// Others changed the index again and again while ours was prepared.
-    #[error("the index keeps changing")]
+    #[error("another process keeps changing the index")]
     IndexUnstable,
     /// A tree is not in this clone.
     #[error("the tree {id} is not in this clone")]
@@ -116,7 +116,7 @@ pub enum Error {
         id: ObjectId,
     },
     /// Nothing here has this name.
-    #[error("`{revision}` names no revision")]
+    #[error("revision `{revision}` not found")]
     NoSuchRevision {
         /// The name.
         revision: String,
@@ -130,7 +130,7 @@ pub enum Error {
         source: gix::Error,
     },
     /// A file and a directory want the same name.
-    #[error("`{path}` cannot be staged beside `{other}`")]
+    #[error("cannot stage `{path}` and `{other}` together")]
     PathConflict {
         /// The path to stage.
         path: BString,
@@ -156,13 +156,13 @@ pub enum Error {
         path: BString,
     },
     /// git does not read attributes through a link, and we do not write through one.
-    #[error("`{path}` is a symbolic link, which git does not read")]
+    #[error("git ignores `{path}`: symbolic link")]
     AttributesSymlink {
         /// The attributes file.
         path: BString,
     },
     /// Another filter has the path.
-    #[error("`{path}` has the filter `{filter}`")]
+    #[error("`{path}` uses the filter `{filter}`, not lfs")]
     OtherFilter {
         /// The path.
         path: BString,
@@ -170,7 +170,7 @@ pub enum Error {
         filter: BString,
     },
     /// No line in a `.gitattributes` can win over this file.
-    #[error("`{}` keeps `{path}` from the Git LFS filter", by.display())]
+    #[error("`{}` overrides the LFS entry for `{path}`", by.display())]
     AttributesOverridden {
         /// The path.
         path: BString,
@@ -178,7 +178,7 @@ pub enum Error {
         by: PathBuf,
     },
     /// git ignores attribute lines as long as the one for this path.
-    #[error("the attributes line for `{path}` has {len} bytes, git ignores lines of 2048 or more")]
+    #[error("the .gitattributes entry for `{path}` is {len} bytes; git ignores 2048 or more")]
     AttributesLineTooLong {
         /// The path.
         path: BString,

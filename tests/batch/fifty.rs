@@ -15,7 +15,7 @@ const GOOD: [&str; 4] =
 /// What keeps a model from being done, and the words of it.
 const BAD: [(&str, &str, &str, &str); 7] = [
     ("acme/gone", "failed", "not-found", "wants to know who asks"),
-    ("acme/gated", "failed", "access", "is gated"),
+    ("acme/gated", "failed", "access", "gated model"),
     ("acme/caller", "refused", "dangerous", "pickle calls `posix.system`"),
     ("acme/lost", "failed", "missing-content", "does not give object"),
     ("acme/faulty", "failed", "server", "500"),

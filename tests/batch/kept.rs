@@ -98,7 +98,7 @@ fn a_repository_that_the_environment_names_is_not_converted() {
             let mut command = fleet.sandbox.command(BIN.as_ref(), &fleet.home(), &words);
             command.env("HF_ENDPOINT", fleet.hub.endpoint()).env("TMPDIR", fleet.temp());
             let output: Output = command.env(name, other.join(value)).output().unwrap().into();
-            let says = "the environment names another repository than that in ";
+            let says = "GIT_DIR does not match the repository in ";
             let all = format!("{}{}", output.stdout, output.stderr);
             assert!(output.code == Some(2) && all.contains(says), "{name} {args:?}: {output:#?}");
             assert_eq!(fleet.sandbox.git(&other, &["status", "--porcelain"]), before);

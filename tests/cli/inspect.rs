@@ -155,7 +155,7 @@ fn revisions_pointers_and_names_with_colons() {
          hint: download it with `git lfs pull --include \"elsewhere.bin\"`\n--- exit 1\n",
     );
     let unknown = run(&sandbox, &demo, &["inspect", "none:a"]);
-    assert!(unknown.starts_with("--- stderr\nerror: none:a: there is no revision `none`\n"), "{unknown}");
+    assert!(unknown.starts_with("--- stderr\nerror: none:a: revision `none` not found\n"), "{unknown}");
     assert!(unknown.ends_with("--- exit 2\n"), "{unknown}");
 }
 
@@ -164,7 +164,7 @@ fn a_revision_that_is_not_there_is_one_error() {
     let sandbox = Sandbox::new();
     let dir = sandbox.repo("model");
     let what =
-        "there is no revision `nope`\nhint: list what there is with `git log --all --oneline`\n--- exit 2\n";
+        "revision `nope` not found\nhint: list what there is with `git log --all --oneline`\n--- exit 2\n";
     for (args, file) in [
         (["scan", "--rev", "nope"].as_slice(), ""),
         (&["scan", "--range", "nope..HEAD"], ""),

@@ -26,11 +26,11 @@ fn a_private_or_missing_model_asks_who_is_there() {
     world.hub.set_access(ID, Access::Private);
     for id in [ID, "acme/none"] {
         let output = world.run(&world.home(), &["clone", id]);
-        assert_error(&world, &output, &format!("{id}: the server wants to know who asks"), SIGN_IN);
+        assert_error(&world, &output, &format!("{id}: authentication required"), SIGN_IN);
     }
     world.hub.add_token("hf_reader", "reader", Right::Read);
     let output = world.run_as("hf_reader", &world.home(), &["clone", "acme/none"]);
-    let message = "acme/none: there is no such repository, or none that may be seen";
+    let message = "acme/none: repository not found or private";
     assert_error(&world, &output, message, "check the name; a private model needs HF_TOKEN");
     let output = world.run_as("hf_reader", &world.home(), &["clone", ID, "--no-convert"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
@@ -41,13 +41,13 @@ fn a_gated_model_needs_access_first() {
     let world = World::new();
     world.hub.set_access(ID, Access::Gated);
     let output = world.run(&world.home(), &["clone", ID]);
-    assert_error(&world, &output, "acme/bert: the server wants to know who asks", SIGN_IN);
+    assert_error(&world, &output, "acme/bert: authentication required", SIGN_IN);
     world.hub.add_token("hf_stranger", "stranger", Right::Public);
     let output = world.run_as("hf_stranger", &world.home(), &["clone", ID]);
     assert_error(
         &world,
         &output,
-        "acme/bert: the server refuses access",
+        "acme/bert: access denied",
         "ask for access on the model's page, then set HF_TOKEN to a token of that account",
     );
 }
@@ -62,14 +62,14 @@ fn an_expired_token_and_one_that_is_none() {
         assert_error(
             &world,
             &output,
-            "acme/bert: the server does not take this user or token",
+            "acme/bert: authentication failed",
             "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
         );
         assert!(!output.stderr.contains(token));
     }
     let output = world.run_as("two\nlines", &world.home(), &["clone", ID]);
     assert_eq!(output.code, Some(2));
-    assert!(output.stderr.starts_with("error: acme/bert: what is in HF_TOKEN is no token\n"), "{output:#?}");
+    assert!(output.stderr.starts_with("error: acme/bert: no valid token in HF_TOKEN\n"), "{output:#?}");
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn nobody_there_and_nobody_asked() {
         .unwrap()
         .into();
     let hint = "check the network, and HF_ENDPOINT if it is set";
-    assert_error(&world, &output, "acme/bert: the server cannot be reached", hint);
+    assert_error(&world, &output, "acme/bert: cannot reach the server", hint);
     let output = world.run(&world.home(), &["clone", "http://host.invalid/m"]);
-    assert_error(&world, &output, "http://host.invalid/m: the server cannot be reached", hint);
+    assert_error(&world, &output, "http://host.invalid/m: cannot reach the server", hint);
 
     let message = "acme/bert: cannot clone without asking a server, and --offline forbids it";
     let hint = "leave out `--offline`, and HF_HUB_OFFLINE in the environment";
@@ -102,7 +102,7 @@ fn what_is_no_repository() {
     world.hub.inject(Fault::Html.at(Place::git(ID)));
     let output = world.run(&world.home(), &["clone", ID]);
     let hint = "name a model as OWNER/NAME, or the URL of its repository";
-    assert_error(&world, &output, "acme/bert: this is not a git repository", hint);
+    assert_error(&world, &output, "acme/bert: not a git repository", hint);
     world.git(&world.home(), &["init", "-q", "--bare", "../empty.git"]);
     let output = world.run(&world.home(), &["clone", "../empty.git"]);
     let message = "../empty.git: ../empty.git is empty, or not a model's repository";
@@ -112,20 +112,20 @@ fn what_is_no_repository() {
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(shown(&output).contains("hint: "), "{output:#?}");
     let output = world.run(&world.home(), &["clone", "../none"]);
-    let message = "../none: there is no such repository, or none that may be seen";
+    let message = "../none: repository not found or private";
     assert_error(&world, &output, message, "check the name; a private model needs HF_TOKEN");
 }
 
 #[test]
 fn a_server_in_trouble_is_given_up_after_a_while() {
     for (fault, message, hint) in [
-        (Fault::Status(500), "the server has a fault", "try again later"),
+        (Fault::Status(500), "server error", "try again later"),
         (
             Fault::RetryAfter(429, 1),
-            "the server was asked too often",
+            "rate limit exceeded",
             "wait a while, or set HF_TOKEN: who is known may ask more often",
         ),
-        (Fault::Drop, "the connection broke", "try again later"),
+        (Fault::Drop, "connection lost", "try again later"),
     ] {
         let world = World::new();
         world.hub.inject(fault.at(Place::git(ID)));

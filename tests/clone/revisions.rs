@@ -75,7 +75,7 @@ fn what_is_no_revision_is_an_error_and_leaves_nothing() {
         assert_eq!(
             output.stderr,
             format!(
-                "error: acme/bert: there is no revision `{revision}`\n\
+                "error: acme/bert: revision `{revision}` not found\n\
                  hint: list what there is with `git ls-remote URL`; a commit needs its whole name\n"
             )
         );

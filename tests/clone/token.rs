@@ -53,7 +53,7 @@ fn a_token_goes_to_no_other_origin() {
     // A repository elsewhere that asks for a password.
     let output = world.run_as(TOKEN, &world.home(), &["clone", &format!("{other}/{ID}")]);
     assert_eq!(output.code, Some(2));
-    assert!(output.stderr.contains("the server wants to know who asks"), "{output:#?}");
+    assert!(output.stderr.contains("authentication required"), "{output:#?}");
     // The endpoint sends us elsewhere, before and after it was told the token.
     for after in [0, 1, 2, 3] {
         world.hub.heal();

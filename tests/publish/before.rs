@@ -45,7 +45,7 @@ fn a_model_that_may_not_be_seen_or_that_takes_nothing_is_an_error_of_its_own() {
     let hub = &desk.world.hub;
     let run = |token: &str| desk.world.run_as(token, &desk.dir, &["publish"]);
     desk.git(&["remote", "set-url", "origin", &hub.url("acme/none")]);
-    refused(&desk, &run(TOKEN), 2, "belongs to no repository that can be seen", "check the name");
+    refused(&desk, &run(TOKEN), 2, "repository not found or private", "check the name");
     desk.git(&["remote", "set-url", "origin", &hub.url(ID)]);
     hub.close_discussions(ID, true);
     refused(&desk, &run(TOKEN), 2, "discussions and pull requests are disabled", "--branch NAME");
@@ -53,7 +53,7 @@ fn a_model_that_may_not_be_seen_or_that_takes_nothing_is_an_error_of_its_own() {
     // Its conditions were not accepted, which the hub knows of nobody who may write somewhere.
     let gate = || Place::path("/api/models/acme/bert/auth-check");
     hub.inject(Fault::Refuse(403, "GatedRepo").at(gate()));
-    refused(&desk, &run(TOKEN), 2, "is gated", "accept its conditions");
+    refused(&desk, &run(TOKEN), 2, "gated model", "accept its conditions");
 }
 
 /// A model with a pull request that brings this file.

@@ -177,14 +177,14 @@ fn a_server_that_does_not_answer_is_a_note() {
     assert_eq!(status(&output), "converted");
     assert_eq!(
         output.stderr.lines().next(),
-        Some("pull requests were not looked at: the server cannot be reached")
+        Some("pull requests were not looked at: cannot reach the server")
     );
     assert_eq!(clone.status(), "A  model.safetensors\n");
 
     let clone = clone_of(&convertible());
     clone.world.hub.set_access(ID, Access::Private);
     let output = clone.ok(&[]);
-    let note = "pull requests were not looked at: the server wants to know who asks\n";
+    let note = "pull requests were not looked at: authentication required\n";
     assert!(output.stderr.contains(note), "{output:#?}");
 
     let clone = clone_of(&convertible());

@@ -82,7 +82,7 @@ fn local_changes_are_in_the_way() {
             let before = clone.state();
             let output = clone.run(&["pull", number]);
             let path = if moved_on { "model.safetensors" } else { "`model.safetensors`" };
-            assert_error(&output, 2, &format!("local changes to {path} are in the way"), AWAY);
+            assert_error(&output, 2, &format!("local changes to {path} would be overwritten"), AWAY);
             assert_eq!(clone.state(), before);
         }
     }
@@ -115,7 +115,7 @@ fn a_merge_that_conflicts_is_undone() {
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(
         output.stderr.contains(
-            "error: both sides changed `vocab.txt`\n\
+            "error: conflict in `vocab.txt`\n\
              hint: leave out `--merge`, so that its safetensors alone are staged\n"
         ),
         "{output:#?}"
@@ -134,7 +134,7 @@ fn an_object_that_is_not_there_and_one_that_is_another() {
     assert_error(
         &clone.run(&["pull", "42"]),
         2,
-        &format!("the server does not give object {oid} (code 404)"),
+        &format!("cannot download LFS object {oid} (code 404)"),
         hint,
     );
     assert_eq!(clone.state(), before);
@@ -144,7 +144,7 @@ fn an_object_that_is_not_there_and_one_that_is_another() {
     let output = clone.run(&["pull", "42"]);
     assert_eq!(output.code, Some(2));
     assert!(
-        output.stderr.contains(&format!("error: what came for object {oid} has the sha256 ")),
+        output.stderr.contains(&format!("error: downloaded LFS object {oid} is damaged: sha256 ")),
         "{output:#?}"
     );
     assert_eq!(clone.state(), before);
@@ -170,10 +170,10 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
     assert_eq!(clone.world.hub.requests().len(), 0);
     clone.world.hub.set_access(ID, Access::Private);
     let hint = "set HF_TOKEN to a token that may read it, or give git a credential helper";
-    assert_error(&clone.run(&["pull", "42"]), 2, "the server wants to know who asks", hint);
+    assert_error(&clone.run(&["pull", "42"]), 2, "authentication required", hint);
     clone.git(&["remote", "set-url", "origin", "http://127.0.0.1:1/m"]);
     let hint = "check the network, and HF_ENDPOINT if it is set";
-    assert_error(&clone.run(&["pull"]), 2, "the server cannot be reached", hint);
+    assert_error(&clone.run(&["pull"]), 2, "cannot reach the server", hint);
     clone.git(&["remote", "remove", "origin"]);
     let hint = "add one with `git remote add origin URL`";
     assert_error(&clone.run(&["pull"]), 2, "the repository has no remote", hint);

@@ -150,7 +150,7 @@ fn attributes_that_keep_its_files_from_lfs_leave_pointers() {
     let output = clone.ok(&["pull", "6"]);
     assert!(
         output.stderr.starts_with(
-            "warning: its files stay pointers in the work tree: `model.safetensors` has the filter `evil`\n"
+            "warning: its files stay pointers in the work tree: `model.safetensors` uses the filter `evil`, not lfs\n"
         ),
         "{output:#?}"
     );

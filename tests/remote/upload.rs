@@ -185,7 +185,7 @@ fn parts_that_make_up_no_object_are_not_sent() {
         };
         sender.world.hub.inject(Fault::Json(edit).at(Place::batch(ID)));
         let error = sender.fails();
-        assert!(everything(&error).contains("the parts in which it wants object"), "{error:?}");
+        assert!(everything(&error).contains("upload parts do not add up to LFS object"), "{error:?}");
         assert_eq!(sender.puts(), 0);
     }
     sender.again();
@@ -197,7 +197,7 @@ fn parts_that_make_up_no_object_are_not_sent() {
     sender.again();
     let xet = |answer: &mut serde_json::Value| answer["transfer"] = json!("xet");
     sender.world.hub.inject(Fault::Json(xet).at(Place::batch(ID)));
-    assert!(everything(&sender.fails()).contains("it chose a transfer that was not offered"));
+    assert!(everything(&sender.fails()).contains("unrequested transfer adapter"));
 }
 
 #[test]
@@ -251,17 +251,17 @@ fn an_action_that_is_over_or_refused_is_asked_for_once_more() {
 fn every_refusal_is_an_error_that_says_which() {
     let sender = Sender::new();
     for (status, words) in [
-        (404, "it has no such place"),
-        (409, "it has another one under that name"),
-        (413, "it is too large"),
-        (422, "it is not what the server accepts"),
-        (507, "there is no space left"),
+        (404, "not found"),
+        (409, "conflicting object"),
+        (413, "too large"),
+        (422, "rejected by the server"),
+        (507, "no space left on the server"),
     ] {
         for place in [Place::upload(&sender.oid()), Place::batch(ID)] {
             sender.again();
             sender.world.hub.inject(Fault::Status(status).at(place));
             let text = everything(&sender.fails());
-            assert!(text.contains(words) || status == 404 && text.contains("does not exist"), "{text}");
+            assert!(text.contains(words) || status == 404 && text.contains("not found"), "{text}");
         }
         sender.again();
         sender.world.hub.inject(Fault::ObjectError(status).at(Place::object(&sender.oid())));

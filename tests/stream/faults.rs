@@ -35,7 +35,7 @@ fn what_is_wrong_gets_no_name() {
     for (fault, code, says) in [
         // Planned by what came first, and then another byte.
         (Fault::WrongByte(9 << 20).at(content()), 1, "CRC-32"),
-        (Fault::Status(404).at(content()), 2, "does not exist"),
+        (Fault::Status(404).at(content()), 2, "not found"),
         (Fault::Status(403).at(content()), 2, ""),
         (Fault::Html.at(Place::batch(crate::clone::ID)), 2, ""),
         (Fault::ObjectError(404).at(Place::object(&oid)), 2, "404"),

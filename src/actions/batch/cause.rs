@@ -242,10 +242,7 @@ mod tests {
         ] {
             assert_eq!(Cause::of(&error), cause, "{error}");
         }
-        assert_eq!(
-            git(Trouble::Broken).reason(&str::to_owned),
-            "the connection broke: fatal: no; remote: gone"
-        );
+        assert_eq!(git(Trouble::Broken).reason(&str::to_owned), "connection lost: fatal: no; remote: gone");
         assert_eq!(serde_json::to_value(Cause::MissingShard).unwrap(), "missing-shard");
         assert_eq!(serde_json::from_str::<Cause>("\"later\"").unwrap(), Cause::Other);
     }
