@@ -23,7 +23,7 @@ use crate::scan;
 #[non_exhaustive]
 pub enum Error {
     /// It names something that executes when it is loaded.
-    #[error("refused: pickle calls `{global}`")]
+    #[error("refused: the pickle imports `{global}`")]
     Dangerous {
         /// `module.name`.
         global: String,
@@ -33,7 +33,7 @@ pub enum Error {
         record: String,
     },
     /// It holds more than weights, and [`Options::strict`] allows nothing else.
-    #[error("holds more than weights: {path} ({reason})")]
+    #[error("refused: the checkpoint also contains {path} ({reason})")]
     Strict {
         /// Where the first of it is.
         path: String,

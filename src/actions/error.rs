@@ -59,10 +59,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A dry run of a checkpoint whose server gives whole files alone.
-    #[error("cannot be read in parts, because its server gives whole files alone")]
+    #[error("cannot read only the header: the server does not support range requests")]
     NoRanges,
     /// The bytes are not those that the pointer names.
-    #[error("does not match its pointer: its sha256 is {got}, the pointer says {expected}")]
+    #[error("content does not match the pointer: sha256 {got}, expected {expected}")]
     PointerMismatch {
         /// What the pointer says.
         expected: Oid,
@@ -70,7 +70,7 @@ pub enum Error {
         got: Oid,
     },
     /// The object behind the pointer is not here.
-    #[error("is an LFS pointer whose object is not here")]
+    #[error("the LFS object is not downloaded")]
     NoObject {
         /// The oid.
         oid: Oid,
@@ -78,22 +78,22 @@ pub enum Error {
         size: u64,
     },
     /// The source changed while it was read.
-    #[error("changed while it was read")]
+    #[error("the file changed while it was read")]
     SourceChanged,
     /// The file of the work tree is not what the index says: it is no source, and nothing to remove.
-    #[error("has changes that are not staged")]
+    #[error("the file has unstaged changes")]
     Modified,
     /// The checkpoint has the name that its safetensors file would have.
-    #[error("has the name that its safetensors file would have")]
+    #[error("input and output are the same file")]
     OutputIsSource,
     /// An option that needs a repository.
-    #[error("{option} needs a repository")]
+    #[error("{option} requires a git repository")]
     NeedsRepository {
         /// The option.
         option: &'static str,
     },
     /// Two shards of a set hold one tensor.
-    #[error("has {name} in two shards, {first} and {second}")]
+    #[error("tensor {name} is in two shards: {first} and {second}")]
     TwoShards {
         /// The tensor.
         name: String,
@@ -103,34 +103,34 @@ pub enum Error {
         second: BString,
     },
     /// The path is a symbolic link, which is never followed.
-    #[error("is a symbolic link, which is not followed")]
+    #[error("refusing to follow a symbolic link")]
     Symlink,
     /// No such file.
-    #[error("is not a file here")]
+    #[error("file not found")]
     NotFound,
     /// Something stands where the safetensors file goes.
-    #[error("would be written to {output}, which exists")]
+    #[error("cannot write {output}: file exists")]
     OutputExists {
         /// The path.
         output: BString,
     },
     /// A directory, a device or a pipe stands where the safetensors file goes.
-    #[error("would be written to {output}, which is not a file")]
+    #[error("cannot write {output}: not a regular file")]
     OutputNotFile {
         /// The path.
         output: BString,
     },
     /// A symbolic link stands where the safetensors file goes.
-    #[error("would be written to {output}, which is a symbolic link")]
+    #[error("cannot write {output}: symbolic link")]
     OutputSymlink {
         /// The path.
         output: BString,
     },
     /// `lfs.extension.*` changes every object on its way, which is not done here.
-    #[error("this repository has LFS extensions configured (lfs.extension.*), which are not supported")]
+    #[error("LFS extensions (lfs.extension.*) are not supported")]
     Extensions,
     /// Two sources would be written to one file.
-    #[error("would be written to {output}, as {other} is")]
+    #[error("cannot write {output}: {other} converts to the same name")]
     OutputCollision {
         /// The path.
         output: BString,
@@ -138,19 +138,19 @@ pub enum Error {
         other: BString,
     },
     /// A shard of the set was not converted, so that the set is left as it is.
-    #[error("belongs to a sharded set of which {shard} is not converted")]
+    #[error("not converted: shard {shard} of the same checkpoint cannot be converted")]
     IncompleteSet {
         /// The shard.
         shard: BString,
     },
     /// Shards that the index names cannot be had.
-    #[error("names {}, which cannot be read", missing(shards))]
+    #[error("cannot read {}", missing(shards))]
     MissingShards {
         /// Each of them, and why.
         shards: Vec<(BString, Self)>,
     },
     /// A shard index names a tensor that its shard does not hold.
-    #[error("says that {shard} holds {name}, which it does not{}", more_of(*more))]
+    #[error("shard index does not match: {shard} does not contain {name}{}", more_of(*more))]
     NotInShard {
         /// The shard.
         shard: BString,
@@ -160,7 +160,7 @@ pub enum Error {
         more: usize,
     },
     /// A shard index names a tensor that another shard holds.
-    #[error("says that {shard} holds {name}, which is in {other}{}", more_of(*more))]
+    #[error("shard index does not match: {name} is in {other}, not {shard}{}", more_of(*more))]
     InOtherShard {
         /// The shard that it names.
         shard: BString,
@@ -172,7 +172,7 @@ pub enum Error {
         more: usize,
     },
     /// A shard index names a tensor that no shard holds.
-    #[error("names {name}, which no shard holds{}", more_of(*more))]
+    #[error("shard index does not match: no shard contains {name}{}", more_of(*more))]
     InNoShard {
         /// The tensor.
         name: String,
@@ -180,25 +180,25 @@ pub enum Error {
         more: usize,
     },
     /// `--output` takes one source.
-    #[error("--output takes one file, {count} were given")]
+    #[error("--output takes one PATH, got {count}")]
     OneOutput {
         /// How many.
         count: usize,
     },
     /// Nothing was named, and this is no repository.
-    #[error("not a git repository, and no file was named")]
+    #[error("not a git repository")]
     NoRepository,
     /// A hook was called elsewhere.
-    #[error("not in a git repository")]
+    #[error("not a git repository")]
     NotInRepository,
     /// Another program writes the hooks of the repository.
-    #[error("{} is in charge of the hooks of this repository, so none was written", tool.name())]
+    #[error("hooks are managed by {}; nothing installed", tool.name())]
     HooksOf {
         /// Which.
         tool: super::guard::install::Tool,
     },
     /// A hook that has to be kept cannot be.
-    #[error("{} is in the way", path.display())]
+    #[error("cannot install {}: not a regular file", path.display())]
     HookInTheWay {
         /// The name that it would get.
         path: PathBuf,
@@ -207,7 +207,7 @@ pub enum Error {
     #[error("neither HOME nor XDG_CONFIG_HOME is set")]
     NoHome,
     /// A line of the file of exceptions is none.
-    #[error("line {line} of {file} {source}")]
+    #[error("{file}:{line}: {source}")]
     Allow {
         /// The file.
         file: String,
@@ -217,13 +217,13 @@ pub enum Error {
         source: super::guard::Broken,
     },
     /// The file of exceptions is known and not here.
-    #[error("{file} is not in this clone")]
+    #[error("{file} is not downloaded in this clone")]
     AllowMissing {
         /// The file.
         file: String,
     },
     /// A hook was not told what git tells it.
-    #[error("{hook} got a line that git does not write: {line}")]
+    #[error("invalid input for {hook}: {line}")]
     HookInput {
         /// Its name.
         hook: &'static str,
@@ -231,31 +231,31 @@ pub enum Error {
         line: String,
     },
     /// The directory for a new repository holds something.
-    #[error("{} is not an empty directory", dir.display())]
+    #[error("destination {} exists and is not empty", dir.display())]
     NotEmpty {
         /// The directory.
         dir: PathBuf,
     },
     /// Something is where a clone goes.
-    #[error("{} exists and is not an empty directory", dir.display())]
+    #[error("destination {} exists and is not empty", dir.display())]
     CloneInTheWay {
         /// The directory.
         dir: PathBuf,
     },
     /// The model's name does not say where its clone goes.
-    #[error("{} does not say which directory to clone into", model.display())]
+    #[error("cannot derive a directory name from {}", model.display())]
     NeedsDirectory {
         /// The model.
         model: OsString,
     },
     /// `--offline`: nothing is asked of a server.
-    #[error("cannot {what} without asking a server, and --offline forbids it")]
+    #[error("cannot {what} while offline")]
     Offline {
         /// A verb.
         what: &'static str,
     },
     /// There is no such branch, tag, commit or reference.
-    #[error("there is no revision `{revision}`")]
+    #[error("revision `{revision}` not found")]
     NoSuchRevision {
         /// What was asked for.
         revision: String,
@@ -263,22 +263,22 @@ pub enum Error {
         is_remote: bool,
     },
     /// What was cloned has no commit: an empty repository, or a page that is none at all.
-    #[error("{} is empty, or not a model's repository", url.display())]
+    #[error("{} is empty or not a model repository", url.display())]
     EmptyRepository {
         /// Where it is.
         url: OsString,
     },
     /// The server keeps files back, whichever way they are asked for.
-    #[error("the server does not send all files of the repository")]
+    #[error("the server did not send all files")]
     FilesWithheld,
     /// A pull request is taken, and an option says how to convert.
-    #[error("{option} cannot be used where a pull request is taken")]
+    #[error("{option} cannot be combined with `--pr N`")]
     NotWithPullRequest {
         /// The option.
         option: &'static str,
     },
     /// A setting that cannot be meant.
-    #[error("{key} is `{value}`")]
+    #[error("invalid value `{value}` for {key}")]
     Setting {
         /// Its name.
         key: &'static str,
@@ -286,25 +286,25 @@ pub enum Error {
         value: BString,
     },
     /// The repository has no remote to ask.
-    #[error("the repository has no remote")]
+    #[error("no remote configured")]
     NoRemote,
     /// There is no commit yet that something could follow.
-    #[error("the repository has no commit yet")]
+    #[error("no commits yet")]
     NoCommits,
     /// The remote has no such pull request.
-    #[error("there is no pull request {number}, or it was deleted")]
+    #[error("pull request {number} not found")]
     NoSuchPullRequest {
         /// Its number.
         number: u64,
     },
     /// A pull request brings no safetensors file.
-    #[error("pull request {number} brings no safetensors file")]
+    #[error("pull request {number} adds no safetensors files")]
     WithoutSafetensors {
         /// Its number.
         number: u64,
     },
     /// A pull request changes more than safetensors, and nobody said that this is wanted.
-    #[error("pull request {number} changes {count} other path{}", if *count == 1 { "" } else { "s" })]
+    #[error("pull request {number} also changes {count} other file{}", if *count == 1 { "" } else { "s" })]
     OtherPaths {
         /// Its number.
         number: u64,
@@ -312,13 +312,13 @@ pub enum Error {
         count: usize,
     },
     /// A file here would be lost.
-    #[error("local changes to {path} are in the way")]
+    #[error("local changes to {path} would be overwritten")]
     InTheWay {
         /// The file.
         path: BString,
     },
     /// A file of a pull request is not what its name says.
-    #[error("{path} of the pull request is not a valid safetensors file")]
+    #[error("the pull request's {path} is not a valid safetensors file")]
     NotSafetensors {
         /// The file.
         path: BString,
@@ -326,10 +326,10 @@ pub enum Error {
         source: safetensors::Error,
     },
     /// No checkpoint has the name that a safetensors file is made from.
-    #[error("has no checkpoint beside it to be verified by")]
+    #[error("no checkpoint to compare with")]
     NoCheckpoint,
     /// Several checkpoints would become this safetensors file.
-    #[error("may be of {first} and of {second}{}", if *more > 0 { ", and of others" } else { "" })]
+    #[error("ambiguous checkpoint: {first} or {second}{}", if *more > 0 { ", …" } else { "" })]
     SeveralCheckpoints {
         /// One.
         first: BString,
@@ -339,7 +339,7 @@ pub enum Error {
         more: usize,
     },
     /// Files of a pull request are not proven, so that it is not taken.
-    #[error("pull request {number} is not taken: {} not proven", if *count == 1 { "a file is".to_owned() } else { format!("{count} files are") })]
+    #[error("pull request {number} not taken: {count} file{} not verified", if *count == 1 { "" } else { "s" })]
     NotProven {
         /// Its number.
         number: u64,
@@ -349,13 +349,13 @@ pub enum Error {
         is_failure: bool,
     },
     /// Another run writes this journal.
-    #[error("another batch is at work with the journal {}", journal.display())]
+    #[error("another batch is using the journal {}", journal.display())]
     BatchRunning {
         /// The journal.
         journal: PathBuf,
     },
     /// What is to be the journal of a batch is something else.
-    #[error("{} is not the journal of a batch: line {line} is none of its lines", path.display())]
+    #[error("{}:{line}: not a batch journal", path.display())]
     NoJournal {
         /// The file.
         path: PathBuf,
@@ -363,7 +363,7 @@ pub enum Error {
         line: usize,
     },
     /// Two models of a list would be cloned into one directory.
-    #[error("would be cloned into {}, as {other} is", dir.display())]
+    #[error("cannot clone into {}: {other} uses the same directory", dir.display())]
     SamePlace {
         /// The directory.
         dir: PathBuf,

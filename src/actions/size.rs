@@ -9,7 +9,7 @@ pub struct Size(pub u64);
 
 /// The text is no size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no size: write bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB")]
+#[error("expected a size: bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB, TiB")]
 pub struct InvalidSize;
 
 impl FromStr for Size {

@@ -155,7 +155,7 @@ mod tests {
         let global = "os.system".to_owned();
         let report =
             report(recipe::Error::Dangerous { global, at: 317, record: "archive/data.pkl".to_owned() });
-        assert_eq!(report.headline(), "dir/a b.bin: refused: pickle calls `os.system`");
+        assert_eq!(report.headline(), "dir/a b.bin: refused: the pickle imports `os.system`");
         assert_eq!(report.causes, ["global at byte 317 of archive/data.pkl is not on the allow-list"]);
         assert_eq!(report.exit_code(), 1);
     }

@@ -307,7 +307,7 @@ mod tests {
             file(&outcome),
             "{\"type\":\"file\",\"source\":\"a.bin\",\"output\":null,\"status\":\"refused\",\"oid\":null,\
              \"size\":null,\"source_oid\":null,\"format\":null,\"tensors\":null,\"dropped\":[],\"ignored\":[],\
-             \"reason\":\"changed while it was read\",\"copies\":[],\"notes\":[]}"
+             \"reason\":\"the file changed while it was read\",\"copies\":[],\"notes\":[]}"
         );
     }
 }

@@ -6,10 +6,10 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A read or a write failed.
-    #[error("cannot be read or written")]
+    #[error("cannot read or write the safetensors file")]
     Io(#[from] io::Error),
     /// The header would be longer than readers accept.
-    #[error("has a header of {len} bytes, over the limit of {limit}")]
+    #[error("header is {len} bytes, over the limit of {limit}")]
     HeaderLength {
         /// Its length in bytes.
         len: u64,
@@ -17,10 +17,10 @@ pub enum Error {
         limit: u64,
     },
     /// The header is no valid header.
-    #[error("has an invalid header")]
+    #[error("invalid safetensors header")]
     Header(#[source] serde_json::Error),
     /// The file is not as long as its header says.
-    #[error("has {got} bytes where its header describes {expected}")]
+    #[error("file is {got} bytes; the header describes {expected}")]
     Length {
         /// What the header describes.
         expected: u64,
@@ -28,6 +28,6 @@ pub enum Error {
         got: u64,
     },
     /// The tensors of a file are together too large.
-    #[error("is too large")]
+    #[error("the safetensors file is too large")]
     TooLarge,
 }

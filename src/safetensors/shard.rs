@@ -31,10 +31,10 @@ pub struct Index {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No JSON.
-    #[error("is no shard index")]
+    #[error("not a shard index")]
     Json(#[source] serde_json::Error),
     /// Longer than is read.
-    #[error("is longer than a shard index may be: {len} bytes, over the limit of {limit}")]
+    #[error("shard index is {len} bytes, over the limit of {limit}")]
     Length {
         /// Its length in bytes.
         len: u64,
@@ -42,25 +42,25 @@ pub enum Error {
         limit: u64,
     },
     /// A key stands twice in one object: readers take the first or the last.
-    #[error("has the key {key} twice")]
+    #[error("duplicate key {key}")]
     Twice {
         /// The key.
         key: String,
     },
     /// No weight map.
-    #[error("is no shard index: it has no weight map")]
+    #[error("not a shard index: no weight_map")]
     NoWeightMap,
     /// A weight map without a tensor.
-    #[error("names no tensor: its weight map is empty")]
+    #[error("weight_map is empty")]
     NoTensors,
     /// `metadata` that is there and is no object.
-    #[error("is no shard index: its metadata is {what}, not an object")]
+    #[error("not a shard index: metadata is {what}")]
     Metadata {
         /// What it is.
         what: &'static str,
     },
     /// A tensor whose shard is no text.
-    #[error("has {what} where the shard of {name} is named")]
+    #[error("shard of {name} is {what}, not a string")]
     ShardNotText {
         /// The tensor.
         name: String,
@@ -68,7 +68,7 @@ pub enum Error {
         what: &'static str,
     },
     /// A shard that is not a plain file name beside the index.
-    #[error("names the shard `{shard}`, which {why}")]
+    #[error("invalid shard name `{shard}`: it {why}")]
     ShardName {
         /// The name.
         shard: String,
@@ -76,7 +76,7 @@ pub enum Error {
         why: &'static str,
     },
     /// A shard whose name says that it is no checkpoint.
-    #[error("names the shard {shard}, which is {what} by its name")]
+    #[error("shard {shard} is named like {what}")]
     NotCheckpoint {
         /// The name.
         shard: String,
@@ -144,13 +144,13 @@ fn check(shard: &str) -> Result<(), Error> {
     let why = if shard.is_empty() {
         "is empty"
     } else if shard.contains('\0') {
-        "has a NUL in it"
+        "contains a NUL"
     } else if shard.starts_with(['/', '\\']) {
         "is an absolute path"
     } else if shard.contains(['/', '\\']) {
         "is in another directory"
     } else if shard.starts_with('.') {
-        "begins with a dot"
+        "starts with a dot"
     } else {
         return Ok(());
     };
@@ -160,9 +160,9 @@ fn check(shard: &str) -> Result<(), Error> {
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
-        Value::Bool(_) => "true or false",
+        Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
@@ -268,25 +268,25 @@ mod tests {
             r#"{"weight_map": {"b": "x.bin"}, "a": {"a": [{"a": 1, "a": 2}]}}"#,
             r#"{"a": {}, "weight_map": {"b": "x.bin"}, "a": {}}"#,
         ] {
-            assert_eq!(refused(text), "has the key a twice");
+            assert_eq!(refused(text), "duplicate key a");
         }
     }
 
     #[test]
     fn a_shard_is_a_plain_name_of_a_checkpoint() {
         for (shard, says) in [
-            ("", "names the shard ``, which is empty"),
-            ("/etc/x.bin", "which is an absolute path"),
-            ("\\\\host\\x.bin", "which is an absolute path"),
-            ("../x.bin", "which is in another directory"),
-            ("a/x.bin", "which is in another directory"),
-            ("a\\x.bin", "which is in another directory"),
-            ("..", "which begins with a dot"),
-            (".x.bin", "which begins with a dot"),
-            ("x\0.bin", "which has a NUL in it"),
-            ("model.safetensors", "which is a safetensors file by its name"),
-            ("Model.SafeTensors", "which is a safetensors file by its name"),
-            ("pytorch_model.bin.index.json", "which is a shard index by its name"),
+            ("", "invalid shard name ``: it is empty"),
+            ("/etc/x.bin", "it is an absolute path"),
+            ("\\\\host\\x.bin", "it is an absolute path"),
+            ("../x.bin", "it is in another directory"),
+            ("a/x.bin", "it is in another directory"),
+            ("a\\x.bin", "it is in another directory"),
+            ("..", "it starts with a dot"),
+            (".x.bin", "it starts with a dot"),
+            ("x\0.bin", "it contains a NUL"),
+            ("model.safetensors", "named like a safetensors file"),
+            ("Model.SafeTensors", "named like a safetensors file"),
+            ("pytorch_model.bin.index.json", "named like a shard index"),
         ] {
             assert!(names(shard).contains(says), "{shard:?}: {}", names(shard));
         }
@@ -301,16 +301,16 @@ mod tests {
     #[test]
     fn what_has_another_shape_is_refused() {
         for (text, says) in [
-            ("", "is no shard index"),
-            ("{} x", "is no shard index"),
-            ("[]", "it has no weight map"),
-            ("{}", "it has no weight map"),
-            (r#"{"weight_map": [["a", "x.bin"]]}"#, "it has no weight map"),
-            (r#"{"weight_map": {}}"#, "its weight map is empty"),
-            (r#"{"weight_map": {"a": 3}}"#, "has a number where the shard of a is named"),
-            (r#"{"weight_map": {"a": null}}"#, "has null where the shard of a is named"),
-            (r#"{"metadata": [], "weight_map": {"a": "x"}}"#, "its metadata is a list"),
-            (r#"{"metadata": "x", "weight_map": {"a": "x"}}"#, "its metadata is text"),
+            ("", "not a shard index"),
+            ("{} x", "not a shard index"),
+            ("[]", "no weight_map"),
+            ("{}", "no weight_map"),
+            (r#"{"weight_map": [["a", "x.bin"]]}"#, "no weight_map"),
+            (r#"{"weight_map": {}}"#, "weight_map is empty"),
+            (r#"{"weight_map": {"a": 3}}"#, "shard of a is a number, not a string"),
+            (r#"{"weight_map": {"a": null}}"#, "shard of a is null, not a string"),
+            (r#"{"metadata": [], "weight_map": {"a": "x"}}"#, "metadata is a list"),
+            (r#"{"metadata": "x", "weight_map": {"a": "x"}}"#, "metadata is a string"),
         ] {
             assert!(refused(text).contains(says), "{text}: {}", refused(text));
         }

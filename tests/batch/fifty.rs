@@ -16,7 +16,7 @@ const GOOD: [&str; 4] =
 const BAD: [(&str, &str, &str, &str); 7] = [
     ("acme/gone", "failed", "not-found", "wants to know who asks"),
     ("acme/gated", "failed", "access", "gated model"),
-    ("acme/caller", "refused", "dangerous", "pickle calls `posix.system`"),
+    ("acme/caller", "refused", "dangerous", "the pickle imports `posix.system`"),
     ("acme/lost", "failed", "missing-content", "does not give object"),
     ("acme/faulty", "failed", "server", "500"),
     ("acme/cut", "refused", "damaged", "pytorch_model.bin: "),

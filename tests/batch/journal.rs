@@ -42,7 +42,7 @@ fn two_runs_with_one_journal_are_one_too_many() {
     assert_eq!(
         output.stderr,
         format!(
-            "error: another batch is at work with the journal {}\n\
+            "error: another batch is using the journal {}\n\
              hint: name another one with `--journal FILE`, or share the list out with `--shard I/N`\n",
             journal.display()
         )
@@ -62,8 +62,7 @@ fn what_is_no_journal_stays_as_it_is() {
     let output = fleet.run(&["models.txt", "--journal", "models.txt"]);
     let path = fleet.home().join("models.txt");
     assert_eq!(output.code, Some(2));
-    let expected =
-        format!("error: {} is not the journal of a batch: line 1 is none of its lines\n", path.display());
+    let expected = format!("error: {}:1: not a batch journal\n", path.display());
     assert!(output.stderr.contains(&expected), "{}", output.stderr);
     assert_eq!(fs::read_to_string(path).unwrap(), "acme/m0\n");
     assert_eq!(fleet.hub.requests().len(), 0);

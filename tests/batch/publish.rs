@@ -78,7 +78,7 @@ fn without_a_token_nothing_is_begun() {
     let output = fleet.run(&["models.txt", "--publish"]);
     assert_eq!(output.code, Some(2));
     assert!(
-        output.stderr.starts_with("error: a pull request needs a token, and there is none\n"),
+        output.stderr.starts_with("error: opening a pull request requires a token\n"),
         "{}",
         output.stderr
     );

@@ -49,11 +49,11 @@ fn a_usage_error_ends_with_2() {
     );
     assert_shown(
         &run(&sandbox, &sandbox.path(""), &["-o", "x", "a.bin", "b.bin"]),
-        "--- stderr\nerror: --output takes one file, 2 were given\n--- exit 2\n",
+        "--- stderr\nerror: --output takes one PATH, got 2\n--- exit 2\n",
     );
     assert_shown(
         &run(&sandbox, &sandbox.path(""), &[] as &[&str]),
-        "--- stderr\nerror: not a git repository, and no file was named\n\
+        "--- stderr\nerror: not a git repository\n\
          hint: name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`\n--- exit 2\n",
     );
 }

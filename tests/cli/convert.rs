@@ -22,7 +22,7 @@ fn one_plain_file() {
     assert_shown(&run(&sandbox, &dir, &args), converted);
     assert_shown(
         &run(&sandbox, &dir, &args),
-        "--- stderr\nerror: trainer-pair.pt: would be written to x.safetensors, which exists\n\
+        "--- stderr\nerror: trainer-pair.pt: cannot write x.safetensors: file exists\n\
          hint: replace it with `git st-convert --force trainer-pair.pt --output x.safetensors`\n--- exit 1\n",
     );
     assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
@@ -40,7 +40,7 @@ fn refusals_and_their_hints() {
     for (file, message, hints) in [
         (
             "os-system.bin",
-            "refused: pickle calls `os.system`\n  \
+            "refused: the pickle imports `os.system`\n  \
              caused by: global at byte 252 of os-system/data.pkl is not on the allow-list",
             "hint: see every call with `git st-convert scan os-system.bin`\n",
         ),
@@ -58,7 +58,7 @@ fn refusals_and_their_hints() {
         ),
         (
             "pointer.bin",
-            "is an LFS pointer whose object is not here",
+            "the LFS object is not downloaded",
             "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
         ),
         (
@@ -133,7 +133,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     assert_eq!(lines[0]["status"], "refused");
     assert_eq!(
         lines[0]["reason"],
-        "refused: pickle calls `os.system`: global at byte 252 of os-system/data.pkl is not on the allow-list"
+        "refused: the pickle imports `os.system`: global at byte 252 of os-system/data.pkl is not on the allow-list"
     );
     assert_eq!(lines[1]["status"], "converted");
     assert_eq!(lines[1]["output"], "tied-2.safetensors");
@@ -148,7 +148,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     );
     assert_eq!(counts(&lines[3]), [3, 1, 0, 0, 1, 1]);
     assert_eq!(lines[3]["exit_code"], 2);
-    assert!(output.stderr.contains("error: none.bin: is not a file here\n"), "{}", output.stderr);
+    assert!(output.stderr.contains("error: none.bin: file not found\n"), "{}", output.stderr);
 }
 
 /// The counts of a summary: all files, and those of each status.
@@ -262,7 +262,7 @@ fn json_ends_with_the_counts_whatever_the_end() {
     let summary = last(&output);
     assert_eq!(counts(&summary), [0; 6]);
     assert_eq!((&summary["exit_code"], &summary["staged"]), (&2.into(), &false.into()));
-    assert_eq!(summary["reason"], "not a git repository, and no file was named");
+    assert_eq!(summary["reason"], "not a git repository");
     // All was done but the commit.
     let repo = sandbox.repo("model");
     fs::write(repo.join(".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n").unwrap();
@@ -305,7 +305,7 @@ fn in_a_repository() {
         "pytorch_model.bin → model.safetensors\n  2 tensors, 264 bytes, sha256 c7d55830b17c…\n  \
          tied     embed.weight → decoder.weight\n--- stderr\n\
          optimizer.bin: skipped: training state\n\
-         error: other.bin: refused: pickle calls `os.system`\n  \
+         error: other.bin: refused: the pickle imports `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
          hint: see every call with `git st-convert scan other.bin`\n\
          .gitattributes: a line for Git LFS added\n\

@@ -73,7 +73,7 @@ fn json_has_every_field() {
     assert_eq!(missing.code, Some(2));
     let unknown = "\"format\":null,\"size\":null,\"tensors\":null,\"bytes\":null,\"parameters\":null,\
                    \"metadata\":null,\"ignored\":null,\"dangerous\":null";
-    let reason = "\"reason\":\"is not a file here\",\"exit_code\":2,\"notes\":null";
+    let reason = "\"reason\":\"file not found\",\"exit_code\":2,\"notes\":null";
     assert_shown(&missing.stdout, &format!("{{\"type\":\"summary\",{unknown},{reason}}}\n"));
 }
 
@@ -113,7 +113,7 @@ fn a_path_need_not_be_unicode() {
     assert!(output.stderr.starts_with("warning: \\xff\\x1b[2J.bin: its pickle"), "{}", output.stderr);
     assert_shown(
         &run(&sandbox, &dir, &[name]),
-        "--- stderr\nerror: \\xff\\x1b[2J.bin: refused: pickle calls `os.system`\n  \
+        "--- stderr\nerror: \\xff\\x1b[2J.bin: refused: the pickle imports `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
          hint: see every call with `git st-convert scan \"$(printf '\\377\\033[2J.bin')\"`\n--- exit 1\n",
     );
@@ -151,7 +151,7 @@ fn revisions_pointers_and_names_with_colons() {
     fs::write(demo.join("elsewhere.bin"), pointer.replace("size 5", "size 6")).unwrap();
     assert_shown(
         &run(&sandbox, &demo, &["inspect", "elsewhere.bin"]),
-        "--- stderr\nerror: elsewhere.bin: is an LFS pointer whose object is not here\n\
+        "--- stderr\nerror: elsewhere.bin: the LFS object is not downloaded\n\
          hint: download it with `git lfs pull --include \"elsewhere.bin\"`\n--- exit 1\n",
     );
     let unknown = run(&sandbox, &demo, &["inspect", "none:a"]);

@@ -86,7 +86,7 @@ fn nobody_there_and_nobody_asked() {
     let output = world.run(&world.home(), &["clone", "http://host.invalid/m"]);
     assert_error(&world, &output, "http://host.invalid/m: cannot reach the server", hint);
 
-    let message = "acme/bert: cannot clone without asking a server, and --offline forbids it";
+    let message = "acme/bert: cannot clone while offline";
     let hint = "leave out `--offline`, and HF_HUB_OFFLINE in the environment";
     let output = world.run(&world.home(), &["clone", ID, "--offline"]);
     assert_error(&world, &output, message, hint);
@@ -105,7 +105,7 @@ fn what_is_no_repository() {
     assert_error(&world, &output, "acme/bert: not a git repository", hint);
     world.git(&world.home(), &["init", "-q", "--bare", "../empty.git"]);
     let output = world.run(&world.home(), &["clone", "../empty.git"]);
-    let message = "../empty.git: ../empty.git is empty, or not a model's repository";
+    let message = "../empty.git: ../empty.git is empty or not a model repository";
     assert_error(&world, &output, message, hint);
     std::fs::create_dir(world.sandbox.path("plain")).unwrap();
     let output = world.run(&world.home(), &["clone", "../plain"]);

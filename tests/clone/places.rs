@@ -22,7 +22,7 @@ fn a_directory_with_something_in_it_is_not_touched() {
         assert_eq!(
             output.stderr,
             format!(
-                "error: acme/bert: {} exists and is not an empty directory\n\
+                "error: acme/bert: destination {} exists and is not empty\n\
                  hint: name another directory with `git st-convert clone MODEL DIR`\n",
                 world.home().join(shown).display()
             )
@@ -113,7 +113,7 @@ fn a_model_without_a_name_needs_a_directory() {
     assert_eq!(output.code, Some(2));
     assert_eq!(
         output.stderr,
-        "error: ..: .. does not say which directory to clone into\n\
+        "error: ..: cannot derive a directory name from ..\n\
          hint: name it with `git st-convert clone MODEL DIR`\n"
     );
 }

@@ -118,7 +118,7 @@ fn refused(model: &Model) {
     let (before, status) = (head(model), model.status());
     let run = model.run(&["--commit"]);
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.stderr.contains("which exists\n") && run.stderr.contains("hint: "), "{run:?}");
+    assert!(run.stderr.contains(": file exists\n") && run.stderr.contains("hint: "), "{run:?}");
     assert_eq!((head(model), model.status()), (before, status));
 }
 

@@ -110,7 +110,8 @@ fn two_sources_to_one_output_are_refused() {
     for (source, other) in
         [("model.bin", "model.pt"), ("model.pt", "model.bin"), ("pytorch_model.bin", "model.bin")]
     {
-        let line = format!("error: {source}: would be written to model.safetensors, as {other} is");
+        let line =
+            format!("error: {source}: cannot write model.safetensors: {other} converts to the same name");
         assert!(run.stderr.contains(&line), "{line}: {run:?}");
     }
     assert!(run.stderr.contains("hint: choose its name with "), "{run:?}");

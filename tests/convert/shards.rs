@@ -218,25 +218,26 @@ fn an_index_with_changes_that_are_not_staged() {
     refused(
         &model,
         &[],
-        &format!("error: {INDEX}: has changes that are not staged\nhint: stage it with `git add {INDEX}`"),
+        &format!("error: {INDEX}: the file has unstaged changes\nhint: stage it with `git add {INDEX}`"),
     );
     refused(
         &model,
         &["--replace"],
-        &format!("error: {}: belongs to a sharded set of which {INDEX} is not", SHARDS[0]),
+        &format!("error: {}: not converted: shard {INDEX} of the same checkpoint", SHARDS[0]),
     );
 }
 
 #[test]
 fn an_index_that_disagrees() {
     let wrong = json!({ "a": SHARDS[0], "b": SHARDS[1], "c": SHARDS[1] });
-    let says = format!("error: {INDEX}: says that {} holds b, which is in {}\n", SHARDS[1], SHARDS[0]);
+    let says =
+        format!("error: {INDEX}: shard index does not match: b is in {}, not {}\n", SHARDS[0], SHARDS[1]);
     refused(&with_index(&wrong), &[], &says);
     let absent = json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1], "d": SHARDS[1], "e": SHARDS[0] });
     refused(
         &with_index(&absent),
         &[],
-        &format!("error: {INDEX}: names d, which no shard holds (and 1 more)\n"),
+        &format!("error: {INDEX}: shard index does not match: no shard contains d (and 1 more)\n"),
     );
     for map in [json!({ "a": "../outside.bin" }), json!({ "a": 3 }), json!(null)] {
         let model = with_index(&map);
@@ -255,7 +256,7 @@ fn a_tensor_in_two_shards() {
     let map = json!({ "a": SHARDS[0], "c": SHARDS[1] });
     model.add(INDEX, index(&map).as_bytes());
     model.commit();
-    let told = format!("error: {INDEX}: has c in two shards, {} and {}\n", SHARDS[0], SHARDS[1]);
+    let told = format!("error: {INDEX}: tensor c is in two shards: {} and {}\n", SHARDS[0], SHARDS[1]);
     refused(&model, &[], &told);
     refused(
         &model,
@@ -275,7 +276,7 @@ fn a_name_that_is_dropped_in_one_shard_and_kept_in_another() {
     let map = json!({ "decoder.weight": SHARDS[0], "embed.weight": SHARDS[1] });
     model.add(INDEX, index(&map).as_bytes());
     model.commit();
-    refused(&model, &[], &format!("has embed.weight in two shards, {} and {}", SHARDS[0], SHARDS[1]));
+    refused(&model, &[], &format!("tensor embed.weight is in two shards: {} and {}", SHARDS[0], SHARDS[1]));
 }
 
 #[test]
@@ -294,16 +295,16 @@ fn what_the_index_does_not_list_is_told_and_listed() {
 fn an_index_that_is_refused_for_its_text() {
     let other = "{\"weight_map\": {\"a\": \"x.bin\", \"a\": \"y.bin\"}}";
     for (text, says) in [
-        (other.to_owned(), "has the key a twice"),
-        (index(&json!({})), "its weight map is empty"),
-        (index(&json!({ "a": ["x.bin"] })), "has a list where the shard of a is named"),
-        (index(&json!({ "a": "" })), "names the shard ``, which is empty"),
-        (index(&json!({ "a": "/etc/x.bin" })), "which is an absolute path"),
-        (index(&json!({ "a": "..\\x.bin" })), "which is in another directory"),
-        (index(&json!({ "a": "../x.bin" })), "which is in another directory"),
-        (index(&json!({ "a": "x\0.bin" })), "names the shard `x\\x00.bin`, which has a NUL in it"),
-        (index(&json!({ "a": INDEX })), "which is a shard index by its name"),
-        (index(&json!({ "a": CONVERTED[0] })), "which is a safetensors file by its name"),
+        (other.to_owned(), "duplicate key a"),
+        (index(&json!({})), "weight_map is empty"),
+        (index(&json!({ "a": ["x.bin"] })), "shard of a is a list, not a string"),
+        (index(&json!({ "a": "" })), "invalid shard name ``: it is empty"),
+        (index(&json!({ "a": "/etc/x.bin" })), "it is an absolute path"),
+        (index(&json!({ "a": "..\\x.bin" })), "it is in another directory"),
+        (index(&json!({ "a": "../x.bin" })), "it is in another directory"),
+        (index(&json!({ "a": "x\0.bin" })), "invalid shard name `x\\x00.bin`: it contains a NUL"),
+        (index(&json!({ "a": INDEX })), "named like a shard index"),
+        (index(&json!({ "a": CONVERTED[0] })), "named like a safetensors file"),
         (json!({ "metadata": [], "weight_map": { "a": "x.bin" } }).to_string(), "its metadata is a list"),
         ("[]".to_owned(), "it has no weight map"),
     ] {
@@ -337,12 +338,12 @@ fn every_missing_shard_is_named() {
     let model = with_index(&json!({ "a": SHARDS[0], "c": SHARDS[1], "d": third, "e": "x y.bin" }));
     fs::remove_file(model.object(git_st_convert::hash::Oid::of(&shards()[0]))).unwrap();
     model.only_pointer(SHARDS[0], &shards()[0]);
-    refused(&model, &[], &format!("error: {INDEX}: names 3 shards, which cannot be read\n"));
+    refused(&model, &[], &format!("error: {INDEX}: cannot read 3 shards\n"));
     let run = model.run::<&str>(&[]);
     for (shard, why) in [
-        (SHARDS[0], "is an LFS pointer whose object is not here"),
-        (third, "is not a file here"),
-        ("x y.bin", "is not a file here"),
+        (SHARDS[0], "the LFS object is not downloaded"),
+        (third, "file not found"),
+        ("x y.bin", "file not found"),
     ] {
         assert!(run.stderr.contains(&format!("{shard}: {why}\n")), "{run:?}");
     }

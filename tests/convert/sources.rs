@@ -54,7 +54,7 @@ fn changes_that_are_not_staged_are_neither_passed_over_nor_removed() {
         let before = model.listing();
         let run = model.run(options);
         assert_eq!(run.code, Some(1), "{run:?}");
-        assert!(run.stderr.contains("has changes that are not staged"), "{run:?}");
+        assert!(run.stderr.contains("the file has unstaged changes"), "{run:?}");
         assert_eq!(differences(&before, &model.listing()), [""; 0]);
     }
 }
@@ -101,7 +101,7 @@ fn an_object_that_is_nowhere_is_refused() {
     {
         let run = model.run(args);
         assert_eq!(run.code, Some(1), "{run:?}");
-        assert!(run.stderr.contains("is an LFS pointer whose object is not here"), "{run:?}");
+        assert!(run.stderr.contains("the LFS object is not downloaded"), "{run:?}");
         assert!(run.stderr.contains("hint: download it with `git lfs pull --include "), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
@@ -185,7 +185,7 @@ fn a_file_that_is_not_there() {
     fs::create_dir(model.at("empty")).unwrap();
     let run = model.run(&["empty"]);
     assert_eq!(run.code, Some(2), "{run:?}");
-    assert!(run.stderr.contains("error: empty: is not a file here\nhint: "), "{run:?}");
+    assert!(run.stderr.contains("error: empty: file not found\nhint: "), "{run:?}");
     let run = model.run(&["../outside.bin"]);
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("hint: "), "{run:?}");

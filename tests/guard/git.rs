@@ -115,7 +115,7 @@ fn an_exception_is_for_one_content_and_has_a_reason() {
     place.git(&["restore", "--staged", r"a b\012.pt"]).ok();
 
     place.add(".st-convert-allow", format!("{oid} x.pt\n").as_bytes());
-    let said = place.refused(&["line 1 of .st-convert-allow gives no reason behind the path"]);
+    let said = place.refused(&[".st-convert-allow:1: expected a reason after the path"]);
     assert!(said.starts_with("error: "), "{said}");
     assert_eq!(place.git(&["st-convert", "hook", "run", "pre-commit"]).code, Some(2));
 }

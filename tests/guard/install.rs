@@ -134,7 +134,7 @@ fn where_another_program_writes_hooks_its_lines_are_printed() {
         let before = files(&place.at(".git/hooks"));
         let output = place.git(&["st-convert", "hook", "install"]);
         assert_eq!(output.code, Some(1), "{output:#?}");
-        assert!(output.stderr.contains(&format!("{tool} is in charge of the hooks")), "{output:#?}");
+        assert!(output.stderr.contains(&format!("hooks are managed by {tool}")), "{output:#?}");
         assert!(output.stdout.contains(line), "{output:#?}");
         assert_eq!(files(&place.at(".git/hooks")), before);
     }

@@ -33,8 +33,8 @@ fn nobody_publishes_without_a_token_that_writes() {
     hub.add_token("hf_reader", "reader", Right::Read);
     hub.add_expired_token("hf_old", "helper");
     let run = |token: &str| desk.world.run_as(token, &desk.dir, &["publish"]);
-    refused(&desk, &run(""), 2, "a pull request needs a token, and there is none", "set HF_TOKEN");
-    refused(&desk, &run("hf_reader"), 2, "the token from HF_TOKEN may read, and not write", "may write");
+    refused(&desk, &run(""), 2, "opening a pull request requires a token", "set HF_TOKEN");
+    refused(&desk, &run("hf_reader"), 2, "the token from HF_TOKEN has no write access", "may write");
     refused(&desk, &run("hf_old"), 2, "did not accept the one from HF_TOKEN", "HF_TOKEN");
     refused(&desk, &run("hf_nobody"), 2, "did not accept the one from HF_TOKEN", "HF_TOKEN");
 }
@@ -135,7 +135,7 @@ fn a_checkpoint_that_changed_upstream_is_not_what_was_converted() {
         &desk,
         &output,
         1,
-        "the remote has another one than model.safetensors was converted from",
+        "model.safetensors was converted from another version of the checkpoint than the remote has",
         "git pull",
     );
 }

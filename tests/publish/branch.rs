@@ -73,8 +73,7 @@ fn a_branch_with_another_checkpoint_is_left_alone() {
     let before = desk.world.git(&bare, &["for-each-ref"]);
     let output = desk.publish(&[]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    let said =
-        "refs/heads/safetensors of the remote has another one than model.safetensors was converted from";
+    let said = "model.safetensors was converted from another version of the checkpoint than refs/heads/safetensors on the remote has";
     assert!(output.stderr.contains(said) && output.stderr.contains("--branch"), "{output:#?}");
     assert_eq!(desk.world.git(&bare, &["for-each-ref"]), before);
     assert!(!bare.join("lfs/objects").exists());

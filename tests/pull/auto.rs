@@ -228,7 +228,7 @@ fn a_number_takes_that_pull_request() {
     for option in ["-n", "--replace", "pytorch_model.bin"] {
         let output = clone.run(&["--pr", "42", option]);
         assert_eq!(output.code, Some(2), "{output:#?}");
-        assert!(output.stderr.contains(" cannot be used where a pull request is taken\n"), "{output:#?}");
+        assert!(output.stderr.contains(" cannot be combined with `--pr N`\n"), "{output:#?}");
         assert!(output.stderr.ends_with("hint: convert instead with `--pr never`\n"), "{output:#?}");
     }
     let output = clone.run(&["--pr", "often"]);
@@ -237,7 +237,7 @@ fn a_number_takes_that_pull_request() {
     clone.git(&["config", "st-convert.pr", "often"]);
     assert_eq!(
         shown(&clone.run(&[])),
-        "error: st-convert.pr is `often`\n\
+        "error: invalid value `often` for st-convert.pr\n\
          hint: it may be `auto`, `never` or a number: set it with `git config st-convert.pr auto`\n"
     );
 }

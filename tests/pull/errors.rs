@@ -20,11 +20,11 @@ fn assert_error(output: &Output, code: i32, message: &str, hint: &str) {
 fn no_such_pull_request_and_one_that_was_deleted() {
     let clone = Clone::new();
     let before = clone.state();
-    let message = "there is no pull request 7, or it was deleted";
+    let message = "pull request 7 not found";
     assert_error(&clone.run(&["pull", "7"]), 2, message, LIST);
     let dir = clone.world.hub.git_dir(ID);
     clone.world.git(&dir, &["update-ref", "-d", "refs/pr/42"]);
-    let message = "there is no pull request 42, or it was deleted";
+    let message = "pull request 42 not found";
     assert_error(&clone.run(&["pull", "42"]), 2, message, LIST);
     assert_eq!(clone.state(), before);
 }
@@ -35,7 +35,7 @@ fn a_pull_request_without_safetensors() {
     model.pull_request(43).file("README.md", "# b\n").commit("card").on("main");
     let clone = Clone::of(&model);
     let before = clone.state();
-    assert_error(&clone.run(&["pull", "43"]), 1, "pull request 43 brings no safetensors file", LIST);
+    assert_error(&clone.run(&["pull", "43"]), 1, "pull request 43 adds no safetensors files", LIST);
     assert_eq!(clone.state(), before);
 }
 
@@ -45,7 +45,7 @@ fn what_is_no_safetensors_file() {
     model.pull_request(43).lfs("model.safetensors", noise(1, 5000)).commit("noise").on("main");
     let clone = Clone::of(&model);
     let before = clone.state();
-    let message = "model.safetensors of the pull request is not a valid safetensors file";
+    let message = "the pull request's model.safetensors is not a valid safetensors file";
     let hint = "take another one: list them with `git st-convert pull`";
     assert_error(&clone.run(&["pull", "43"]), 1, message, hint);
     assert_eq!(clone.state(), before);
@@ -155,7 +155,7 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
     let clone = Clone::new();
     let before = clone.state();
     let hint = "leave out `--offline`, and HF_HUB_OFFLINE in the environment";
-    let message = "cannot look at pull requests without asking a server, and --offline forbids it";
+    let message = "cannot look at pull requests while offline";
     for args in [&["pull", "42", "--offline"][..], &["pull", "--offline"]] {
         assert_error(&clone.run(args), 2, message, hint);
     }
@@ -176,7 +176,7 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
     assert_error(&clone.run(&["pull"]), 2, "cannot reach the server", hint);
     clone.git(&["remote", "remove", "origin"]);
     let hint = "add one with `git remote add origin URL`";
-    assert_error(&clone.run(&["pull"]), 2, "the repository has no remote", hint);
+    assert_error(&clone.run(&["pull"]), 2, "no remote configured", hint);
     let after = clone.state();
     assert_eq!(after.lines().next(), before.lines().next());
     let output = clone.world.run(&clone.world.home(), &["pull", "42"]);
@@ -189,5 +189,5 @@ fn an_empty_repository_has_nothing_to_compare_with() {
     let clone = Clone::of(Builder::new().file("a", "b").commit("one"));
     clone.git(&["checkout", "-q", "--orphan", "new"]);
     let hint = "clone a model with `git st-convert clone MODEL`";
-    assert_error(&clone.run(&["pull"]), 2, "the repository has no commit yet", hint);
+    assert_error(&clone.run(&["pull"]), 2, "no commits yet", hint);
 }

@@ -175,7 +175,7 @@ fn a_pull_request_that_changes_more_needs_a_word() {
     assert_eq!(
         output.stderr,
         "warning: pull request 43 changes more than safetensors:\n  a\\x1b[2Jb\n  config.json\n  modeling.py\n\
-         error: pull request 43 changes 3 other paths\n\
+         error: pull request 43 also changes 3 other files\n\
          hint: look at them with `git fetch origin refs/pr/43 && git diff ...FETCH_HEAD`, then add `--yes`\n"
     );
     assert_eq!(clone.state(), before);

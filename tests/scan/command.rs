@@ -51,7 +51,7 @@ fn a_person_sees_the_file_what_it_is_and_what_it_would_call() {
     assert_eq!((output.stdout.as_str(), output.code), ("1 file: no pickle found\n", Some(0)));
     let output = sandbox.bin(&dir, &["scan", "a.json", "nothing.bin", "weights.dat"]);
     assert_eq!(output.code, Some(2), "{output:#?}");
-    assert!(output.stderr.contains("nothing.bin: is not a file here"), "{output:#?}");
+    assert!(output.stderr.contains("nothing.bin: file not found"), "{output:#?}");
     // Outside of a repository there is no index.
     assert_eq!(sandbox.bin(&dir, &["scan", "--staged"]).code, Some(2));
     assert_eq!(sandbox.bin(&dir, &["scan"]).code, Some(2));

@@ -89,7 +89,7 @@ fn one_bad_file_stops_no_other_and_json_says_it_all() {
     assert_eq!((element["kind"].as_str(), element["name"].as_str()), (Some("element"), Some("h.0.weight")));
     assert_eq!(element["index"], serde_json::json!([0, 0]));
     assert_eq!(element["checkpoint"]["bits"], "0xbf45b7de");
-    assert_eq!(found[1]["reason"], "has no checkpoint beside it to be verified by");
+    assert_eq!(found[1]["reason"], "no checkpoint to compare with");
     assert_eq!(found[2]["tied"][0]["kept"], "transformer.wte.weight");
     assert_eq!(found[2]["oid"], crate::hub::oid_of(&file("0.8.0-tied")));
     assert_eq!(found[2]["checkpoint_oid"], crate::hub::oid_of(&fixture("tied.bin")));
@@ -126,7 +126,7 @@ fn behind_pointers_both_come_from_the_server_and_leave_nothing() {
         assert!(super::is_swept(&dir));
         let offline = world.run(&dir, &["verify", "--offline"]);
         assert_eq!(offline.code, Some(1), "{offline:#?}");
-        assert!(offline.stderr.contains("is an LFS pointer whose object is not here"), "{offline:#?}");
+        assert!(offline.stderr.contains("the LFS object is not downloaded"), "{offline:#?}");
     }
 }
 
@@ -141,6 +141,8 @@ fn two_checkpoints_of_one_name_are_not_guessed_between() {
     let output = sandbox.bin(&dir, &["verify", FILE]);
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(
-        output.stderr.starts_with("error: model.safetensors: may be of model.pt and of pytorch_model.bin\n")
+        output
+            .stderr
+            .starts_with("error: model.safetensors: ambiguous checkpoint: model.pt or pytorch_model.bin\n")
     );
 }

@@ -96,7 +96,7 @@ const CASES: &[Case] = &[
         "truncated",
         "plain",
         "differs",
-        &["is not a safetensors file: has 666 bytes where its header describes 675"],
+        &["is not a safetensors file: file is 666 bytes; the header describes 675"],
     ),
     case("nan-payload", "nan", "differs", &["n[1] is NaN (0x7fe00001), in the checkpoint NaN (0x7fa00001)"]),
     // The old converter lost a tensor, so that the very bytes that it wrote are none of this checkpoint's.

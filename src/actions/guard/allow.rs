@@ -24,19 +24,19 @@ pub const FILE: &str = ".st-convert-allow";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// It does not begin with a SHA-256.
-    #[error("begins with no SHA-256 of 64 lower-case hexadecimal digits")]
+    #[error("expected a SHA-256 (64 lower-case hex digits)")]
     Oid,
     /// Nothing follows, or the quotes do not end.
-    #[error("names no path behind the SHA-256")]
+    #[error("expected a path after the SHA-256")]
     Path,
     /// Nothing follows the path.
-    #[error("gives no reason behind the path")]
+    #[error("expected a reason after the path")]
     Reason,
 }
 
 /// A line that is no exception.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {line} {source}")]
+#[error("line {line}: {source}")]
 pub(super) struct BrokenLine {
     /// Counted from 1.
     pub(super) line: usize,

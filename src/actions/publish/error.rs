@@ -9,22 +9,22 @@ use crate::remote;
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A pull request needs somebody who makes it.
-    #[error("a pull request needs a token, and there is none")]
+    #[error("opening a pull request requires a token")]
     NoToken,
     /// The token can read alone.
-    #[error("the token from {place} may read, and not write")]
+    #[error("the token from {place} has no write access")]
     ReadOnlyToken {
         /// Where it came from.
         place: remote::token::TokenSource,
     },
     /// The remote's branch has another checkpoint than the one that was converted here.
-    #[error("the remote has another one than {path} was converted from")]
+    #[error("{path} was converted from another version of the checkpoint than the remote has")]
     SourceDiffers {
         /// The safetensors file.
         path: BString,
     },
     /// The branch that is there has another checkpoint than the one that was converted here.
-    #[error("{reference} of the remote has another one than {path} was converted from")]
+    #[error("{path} was converted from another version of the checkpoint than {reference} on the remote has")]
     BranchDiffers {
         /// The branch.
         reference: String,
@@ -38,7 +38,7 @@ pub enum PublishError {
         path: BString,
     },
     /// The object in the store is not what its name says.
-    #[error("{path} is damaged in the LFS store: its sha256 is {got}")]
+    #[error("the LFS object of {path} is damaged: sha256 {got}")]
     DamagedObject {
         /// The file.
         path: BString,
@@ -46,7 +46,7 @@ pub enum PublishError {
         got: Oid,
     },
     /// Another process is at it.
-    #[error("another publish is at work in this repository")]
+    #[error("another publish is running in this repository")]
     PublishRunning,
     /// The remote has no branch that something could be added to.
     #[error("the remote has no default branch")]

@@ -17,7 +17,7 @@ fn shards_that_are_all_named_are_their_set() {
 #[test]
 fn a_shard_whose_set_stays_is_not_removed() {
     let model = model();
-    let says = format!("error: {}: belongs to a sharded set of which {} is not", SHARDS[1], SHARDS[0]);
+    let says = format!("error: {}: not converted: shard {} of the same checkpoint", SHARDS[1], SHARDS[0]);
     refused(&model, &["--replace", SHARDS[1]], &says);
 }
 
