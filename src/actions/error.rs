@@ -138,7 +138,7 @@ pub enum Error {
         other: BString,
     },
     /// A shard of the set was not converted, so that the set is left as it is.
-    #[error("not converted: shard {shard} of the same checkpoint cannot be converted")]
+    #[error("not converted: {shard} of the same checkpoint cannot be converted")]
     IncompleteSet {
         /// The shard.
         shard: BString,

@@ -34,7 +34,7 @@ pub struct Mismatch {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The source could not be read.
-    #[error("cannot be read")]
+    #[error("cannot read the file")]
     Io(#[from] io::Error),
     /// Another kind of file.
     #[error("not a PyTorch checkpoint (found: {kind})")]
@@ -83,25 +83,25 @@ pub enum Error {
         source: pickle::Error,
     },
     /// The zip archive could not be read.
-    #[error("zip archive cannot be read")]
+    #[error("cannot read the zip archive")]
     Zip(#[source] ZipError),
     /// The zip archive does not end with its directory.
-    #[error("zip archive is cut off: it has no end record")]
+    #[error("truncated zip archive: no end of central directory")]
     NoEndRecord,
     /// The zip archive can be read in more than one way.
-    #[error("zip archive is ambiguous: {what}")]
+    #[error("ambiguous zip archive: {what}")]
     Ambiguity {
         /// What readers could disagree about.
         what: String,
     },
     /// A record that torch needs is not there.
-    #[error("{record} is missing from the archive")]
+    #[error("the archive has no record {record}")]
     MissingRecord {
         /// Its name.
         record: String,
     },
     /// The legacy stream does not have its form.
-    #[error("legacy stream has {what} at byte {at}")]
+    #[error("invalid legacy PyTorch file: {what} at byte {at}")]
     Legacy {
         /// What is wrong.
         what: &'static str,
@@ -109,7 +109,7 @@ pub enum Error {
         at: u64,
     },
     /// A plain pickle of the legacy stream does not have its form.
-    #[error("legacy stream has an unreadable {what}")]
+    #[error("invalid legacy PyTorch file: cannot read the {what}")]
     LegacyPart {
         /// Which part.
         what: &'static str,
@@ -125,7 +125,7 @@ pub enum Error {
         at: u64,
     },
     /// The tar archive does not have its form.
-    #[error("tar archive has {what} at byte {at}")]
+    #[error("invalid PyTorch tar file: {what} at byte {at}")]
     Tar {
         /// What is wrong.
         what: &'static str,
@@ -133,7 +133,7 @@ pub enum Error {
         at: u64,
     },
     /// A storage does not have the length that its pickle declares.
-    #[error("storage {key} has {got} bytes where the pickle declares {expected}")]
+    #[error("storage {key} has {got} bytes; the pickle declares {expected}")]
     StorageLength {
         /// Its key.
         key: String,
@@ -151,7 +151,7 @@ pub enum Error {
         what: &'static str,
     },
     /// A storage of elements that safetensors cannot hold.
-    #[error("storage {key} is {what}, which safetensors cannot hold")]
+    #[error("storage {key} is {what}: not supported by safetensors")]
     StorageType {
         /// Its key.
         key: String,
@@ -159,7 +159,7 @@ pub enum Error {
         what: &'static str,
     },
     /// A tensor that safetensors cannot hold, or that is not made of plain storage.
-    #[error("tensor {name} is {what}, which cannot be converted")]
+    #[error("tensor {name} cannot be converted: {what}")]
     Unsupported {
         /// Its dotted path.
         name: String,
@@ -183,7 +183,7 @@ pub enum Error {
         what: &'static str,
     },
     /// A call that is not known reaches a tensor, so that a weight could go missing.
-    #[error("pickle calls `{global}` on a tensor at {path}")]
+    #[error("the pickle calls `{global}` on the tensor at {path}")]
     Opaque {
         /// The dotted path.
         path: String,
@@ -191,13 +191,13 @@ pub enum Error {
         global: String,
     },
     /// A whole pickled object, that is no module, instead of a state dict.
-    #[error("is a whole pickled object of class `{global}`, not a state dict")]
+    #[error("the checkpoint is a pickled `{global}` object, not a state dict")]
     WholeObject {
         /// Its class.
         global: String,
     },
     /// A module whose state dict cannot be told from its structure.
-    #[error("module at {path} of class `{class}` {what}")]
+    #[error("module {path} (`{class}`) {what}")]
     Module {
         /// Its dotted path; `.` is the whole object.
         path: String,
@@ -231,25 +231,25 @@ pub enum Error {
         beside: Option<String>,
     },
     /// The key that was asked for is not there, or holds no dict.
-    #[error("holds no dict of tensors under the key {key}")]
+    #[error("no state dict at key {key}")]
     NoSuchKey {
         /// The key.
         key: String,
     },
     /// Two tensors have one name.
-    #[error("holds two tensors named {name}")]
+    #[error("two tensors are named {name}")]
     DuplicateName {
         /// The name.
         name: String,
     },
     /// The name is taken by the format.
-    #[error("holds a tensor named {name}, which safetensors keeps for itself")]
+    #[error("the tensor name {name} is reserved by safetensors")]
     ReservedName {
         /// The name.
         name: String,
     },
     /// A key that is neither text nor an integer leads to a tensor.
-    #[error("holds a tensor under a key that is {what} in {path}")]
+    #[error("a tensor key in {path} is {what}, not a string")]
     Key {
         /// The path of the dict.
         path: String,
@@ -257,13 +257,13 @@ pub enum Error {
         what: &'static str,
     },
     /// `--keep` names what is not a complete tensor of a tied set.
-    #[error("tied tensor {name}, to be kept, not found")]
+    #[error("no tied tensor is named {name}")]
     Keep {
         /// The name.
         name: String,
     },
     /// A limit is passed.
-    #[error("is over the limit of {limit} {what}")]
+    #[error("the checkpoint exceeds the limit of {limit} {what}")]
     Limit {
         /// What is limited.
         what: &'static str,
@@ -271,7 +271,7 @@ pub enum Error {
         limit: u64,
     },
     /// The tensors have more bytes together than may be written.
-    #[error("has {bytes} bytes of tensors, over the limit of {limit}")]
+    #[error("tensors total {bytes} bytes, over the limit of {limit}")]
     Output {
         /// How many they have.
         bytes: u64,
@@ -279,13 +279,13 @@ pub enum Error {
         limit: u64,
     },
     /// The data of a record does not begin where the directory let expect, so that what was made of it is void.
-    #[error("has the data of {record} at another place than its directory lets expect")]
+    #[error("the data of {record} is not where the zip directory places it")]
     Unforeseen {
         /// The record.
         record: String,
     },
     /// The bytes are not those that the archive's directory promises.
-    #[error("is damaged")]
+    #[error("the checkpoint is damaged")]
     Damaged(#[source] Mismatch),
 }
 

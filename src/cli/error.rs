@@ -166,7 +166,7 @@ mod tests {
         let error = checkpoint::Error::Pickle { record: "data\u{202e}.pkl".to_owned(), source };
         let report = report(error);
         assert_eq!(report.message, "cannot read data\\u{202e}.pkl");
-        assert_eq!(report.causes, ["pickle at byte 3 cannot be read", "device\\x1b[2J gone"]);
+        assert_eq!(report.causes, ["cannot read the pickle at byte 3", "device\\x1b[2J gone"]);
         assert_eq!(report.kind, Kind::Environment);
         let same = Error::Io { what: "open", path: "x/a.bin".into(), source: io::Error::other("no") };
         let named = Report::of_file(&same, File::OfTop("a.bin".into()), &Here::default());

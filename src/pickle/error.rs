@@ -6,7 +6,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The source could not be read.
-    #[error("pickle at byte {at} cannot be read")]
+    #[error("cannot read the pickle at byte {at}")]
     Io {
         /// Where the read began.
         at: u64,
@@ -14,13 +14,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The bytes end before `STOP`.
-    #[error("pickle ends at byte {at} before its STOP")]
+    #[error("invalid pickle: ends at byte {at} without STOP")]
     Truncated {
         /// The end of the bytes.
         at: u64,
     },
     /// A byte that is no opcode.
-    #[error("byte {byte:#04x} at {at} is not a pickle opcode")]
+    #[error("invalid pickle: unknown opcode {byte:#04x} at byte {at}")]
     UnknownOpcode {
         /// The byte.
         byte: u8,
@@ -28,7 +28,7 @@ pub enum Error {
         at: u64,
     },
     /// An opcode that exists and is not accepted.
-    #[error("pickle opcode {opcode} at byte {at} is refused")]
+    #[error("refused: pickle opcode {opcode} at byte {at} is not supported")]
     RefusedOpcode {
         /// Its name.
         opcode: &'static str,
@@ -36,7 +36,7 @@ pub enum Error {
         at: u64,
     },
     /// A protocol above 5, or a second `PROTO`.
-    #[error("pickle protocol {version} at byte {at} is refused")]
+    #[error("refused: pickle protocol {version} at byte {at} is not supported")]
     Protocol {
         /// The version it names.
         version: u8,
@@ -44,7 +44,7 @@ pub enum Error {
         at: u64,
     },
     /// The operand is not what the opcode needs.
-    #[error("pickle opcode {opcode} at byte {at} has {what}")]
+    #[error("invalid pickle: {opcode} at byte {at}: {what}")]
     Operand {
         /// The opcode.
         opcode: &'static str,
@@ -54,7 +54,7 @@ pub enum Error {
         what: &'static str,
     },
     /// Fewer values on the stack than the opcode takes.
-    #[error("pickle opcode {opcode} at byte {at} finds too few values on the stack")]
+    #[error("invalid pickle: {opcode} at byte {at}: stack underflow")]
     StackUnderflow {
         /// The opcode.
         opcode: &'static str,
@@ -62,7 +62,7 @@ pub enum Error {
         at: u64,
     },
     /// No open mark.
-    #[error("pickle opcode {opcode} at byte {at} finds no mark")]
+    #[error("invalid pickle: {opcode} at byte {at}: no mark")]
     NoMark {
         /// The opcode.
         opcode: &'static str,
@@ -70,7 +70,7 @@ pub enum Error {
         at: u64,
     },
     /// A memo entry that was never put.
-    #[error("pickle opcode {opcode} at byte {at} asks for memo {index}, which does not exist")]
+    #[error("invalid pickle: {opcode} at byte {at}: memo {index} not found")]
     MemoMiss {
         /// The opcode.
         opcode: &'static str,
@@ -80,7 +80,7 @@ pub enum Error {
         index: u64,
     },
     /// An opcode on a value of the wrong type.
-    #[error("pickle opcode {opcode} at byte {at} works on {on}")]
+    #[error("invalid pickle: {opcode} at byte {at}: unexpected operand: {on}")]
     WrongType {
         /// The opcode.
         opcode: &'static str,
@@ -90,13 +90,13 @@ pub enum Error {
         on: &'static str,
     },
     /// An opcode crosses the end of its frame, or a frame opens inside another (PEP 3154).
-    #[error("pickle frame is broken at byte {at}")]
+    #[error("invalid pickle: bad frame at byte {at}")]
     Frame {
         /// The offset of the opcode.
         at: u64,
     },
     /// Values are left on the stack at `STOP`.
-    #[error("pickle leaves {left} values on the stack at its STOP at byte {at}")]
+    #[error("invalid pickle: {left} extra values at STOP, byte {at}")]
     LeftOver {
         /// How many.
         left: usize,
@@ -104,7 +104,7 @@ pub enum Error {
         at: u64,
     },
     /// A limit is passed.
-    #[error("pickle at byte {at} is over the limit of {limit} {what}")]
+    #[error("pickle exceeds the limit of {limit} {what} at byte {at}")]
     Limit {
         /// What is limited.
         what: &'static str,

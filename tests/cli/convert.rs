@@ -63,7 +63,7 @@ fn refusals_and_their_hints() {
         ),
         (
             "truncated.bin",
-            "zip archive is cut off: it has no end record",
+            "truncated zip archive: no end of central directory",
             "hint: compare the output of `sha256sum truncated.bin` with what its source says, and download it \
              again if it differs\n",
         ),
@@ -88,13 +88,13 @@ fn refused_modules_and_their_hints() {
         ),
         (
             "module-graph.pt",
-            "is a whole pickled object of class `torch.fx.graph_module.reduce_graph_module`, not a state dict",
+            "the checkpoint is a pickled `torch.fx.graph_module.reduce_graph_module` object, not a state dict",
             "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
              and convert that file\n",
         ),
         (
             "module-hooks.pt",
-            "module at head.linear of class `torch.nn.modules.linear.Linear` has hooks that change its state dict",
+            "module head.linear (`torch.nn.modules.linear.Linear`) has hooks that change its state dict",
             "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
              and convert that file\n",
         ),

@@ -27,7 +27,7 @@ fn more_bytes_than_four_times_the_checkpoint_have_to_be_allowed() {
     let before = model.listing();
     let bytes = 4 * FLOATS;
     let limit = 4 * expanded(FLOATS).len() + (64 << 20);
-    let says = format!("error: pytorch_model.bin: has {bytes} bytes of tensors, over the limit of {limit}\n");
+    let says = format!("error: pytorch_model.bin: tensors total {bytes} bytes, over the limit of {limit}\n");
     let hint = format!("allow it with `git st-convert --max-output {bytes} pytorch_model.bin`");
     for args in [&[] as &[&str], &["-n"], &["pytorch_model.bin", "-o", "x.safetensors"]] {
         let run = model.run(args);

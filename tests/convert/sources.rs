@@ -36,7 +36,7 @@ fn other_content_in_the_work_tree_than_its_pointer_says_is_refused() {
         let run = model.run(replace);
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(
-            run.stderr.contains(if replace.is_empty() { "does not match its pointer" } else { "not staged" })
+            run.stderr.contains(if replace.is_empty() { "does not match the pointer" } else { "unstaged" })
                 && run.stderr.contains("hint: "),
             "{run:?}"
         );

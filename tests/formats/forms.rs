@@ -50,7 +50,7 @@ fn dicts_by_other_names() {
         (default(&[given()]), "collections.defaultdict"),
         (default(&[int(1), given()]), "collections.defaultdict"),
     ] {
-        let expected = format!("is a whole pickled object of class `{class}`, not a state dict");
+        let expected = format!("the checkpoint is a pickled `{class}` object, not a state dict");
         assert_eq!(message(&zip_of(&object)), expected);
     }
 }
@@ -73,7 +73,10 @@ fn lists_by_other_names() {
         (by("list", &[list(&[four()]), none()]), "builtins.list"),
         ([by("tuple", &[list(&[four()])]), int(0), four(), b"s".to_vec()].concat(), "builtins.tuple"),
     ] {
-        assert_eq!(message(&zip_of(&beside(value))), format!("pickle calls `{class}` on a tensor at b"));
+        assert_eq!(
+            message(&zip_of(&beside(value))),
+            format!("the pickle calls `{class}` on the tensor at b")
+        );
     }
 }
 
@@ -81,9 +84,9 @@ fn lists_by_other_names() {
 fn keys_that_are_large_numbers() {
     let large = |number: i128| (int(number), four());
     let twice = dict(&[large(1 << 70), large(1 << 70)]);
-    assert_eq!(message(&zip_of(&twice)), "holds two tensors named an int");
+    assert_eq!(message(&zip_of(&twice)), "two tensors are named an int");
     let two = dict(&[large(1 << 70), large(1 << 71)]);
-    assert_eq!(message(&zip_of(&two)), "holds a tensor under a key that is an int in the top level");
+    assert_eq!(message(&zip_of(&two)), "a tensor key in the top level is an int, not a string");
 }
 
 /// `(storage, 0, (4,), (1,), …)`.
@@ -121,17 +124,17 @@ fn tensors_by_other_functions() {
         assert_eq!((tensor.offset, found.storages[tensor.storage].len), (0, 16));
     }
     let wrong = |tensor: Vec<u8>| message(&zip_of(&named(&[("a", tensor), ("b", four())])));
-    let malformed = "tensor a is malformed, which cannot be converted";
+    let malformed = "tensor a cannot be converted: malformed";
     let subclass = typed("_rebuild_tensor_v2", &four_and(sizes(), &hooks()));
     assert_eq!(wrong(typed("_rebuild_parameter", &[subclass, vec![0x88], none()])), malformed);
     assert_eq!(wrong(typed("_rebuild_parameter", &[])), malformed);
     assert_eq!(
         wrong(typed("_rebuild_evil", &[four()])),
-        "pickle calls `torch._utils._rebuild_evil` on a tensor at a"
+        "the pickle calls `torch._utils._rebuild_evil` on the tensor at a"
     );
     let unknown = call(&global("my.pkg", "restore"), &[four()]);
     let parameter = call(&global("torch._utils", "_rebuild_parameter"), &[unknown, vec![0x88], none()]);
-    assert_eq!(wrong(parameter), "pickle calls `my.pkg.restore` on a tensor at a");
+    assert_eq!(wrong(parameter), "the pickle calls `my.pkg.restore` on the tensor at a");
     let evil = call(&global("torch", "Shape"), &[sizes()]);
     let tensor = call(&global("torch._utils", "_rebuild_tensor"), &four_and(evil, &[]));
     assert_eq!(wrong(tensor), "tensor a has malformed sizes");

@@ -56,7 +56,7 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
             Err(error) => Some(error.to_string()),
         }
     };
-    let over = |limit: u64, what: &str| Some(format!("is over the limit of {limit} {what}"));
+    let over = |limit: u64, what: &str| Some(format!("the checkpoint exceeds the limit of {limit} {what}"));
     assert_eq!(planned(&two, &|limits| limits.records = 3), None);
     assert_eq!(planned(&two, &|limits| limits.records = 2), over(2, "records"));
     assert_eq!(planned(&two, &|limits| limits.tensors = 2), None);
@@ -81,7 +81,7 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     let rank = Some("tensor x has too many dimensions".to_owned());
     assert_eq!(planned(&two, &|limits| limits.rank = 0), rank);
     assert_eq!(planned(&two, &|limits| limits.output = Some(32)), None);
-    let output = Some("has 32 bytes of tensors, over the limit of 31".to_owned());
+    let output = Some("tensors total 32 bytes, over the limit of 31".to_owned());
     assert_eq!(planned(&two, &|limits| limits.output = Some(31)), output);
 }
 

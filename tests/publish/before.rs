@@ -35,8 +35,14 @@ fn nobody_publishes_without_a_token_that_writes() {
     let run = |token: &str| desk.world.run_as(token, &desk.dir, &["publish"]);
     refused(&desk, &run(""), 2, "opening a pull request requires a token", "set HF_TOKEN");
     refused(&desk, &run("hf_reader"), 2, "the token from HF_TOKEN has no write access", "may write");
-    refused(&desk, &run("hf_old"), 2, "did not accept the one from HF_TOKEN", "HF_TOKEN");
-    refused(&desk, &run("hf_nobody"), 2, "did not accept the one from HF_TOKEN", "HF_TOKEN");
+    refused(&desk, &run("hf_old"), 2, "authentication failed with the credentials from HF_TOKEN", "HF_TOKEN");
+    refused(
+        &desk,
+        &run("hf_nobody"),
+        2,
+        "authentication failed with the credentials from HF_TOKEN",
+        "HF_TOKEN",
+    );
 }
 
 #[test]
@@ -148,7 +154,7 @@ fn an_object_that_is_missing_or_damaged_is_not_published() {
     let mut bytes = fs::read(&object).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&object, &bytes).unwrap();
-    refused(&desk, &desk.publish(&[]), 1, "model.safetensors is damaged in the LFS store", "--force");
+    refused(&desk, &desk.publish(&[]), 1, "the LFS object of model.safetensors is damaged", "--force");
     fs::remove_file(&object).unwrap();
-    refused(&desk, &desk.publish(&[]), 1, "whose object is not here", "git lfs pull");
+    refused(&desk, &desk.publish(&[]), 1, "the LFS object is not downloaded", "git lfs pull");
 }

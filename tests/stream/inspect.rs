@@ -94,5 +94,5 @@ fn what_cannot_be_read_is_one_clear_error() {
     world.hub.inject(Fault::NoRanges.at(Place::content(&oid)));
     let output = world.run(&world.home(), &["inspect", &target]);
     assert_eq!(output.code, Some(2), "{output:#?}");
-    assert!(output.stderr.contains("cannot be read in parts"), "{output:#?}");
+    assert!(output.stderr.contains("cannot read only the header"), "{output:#?}");
 }
