@@ -141,7 +141,7 @@ fn a_name_to_keep_that_no_file_has_stops_the_run_before_anything_is_written() {
     model.add("b/pytorch_model.bin", &fixture("tied-2.bin"));
     model.commit();
     let before = model.listing();
-    let error = "error: tied tensor none, to be kept, not found\n";
+    let error = "error: no tied tensor is named none\n";
     let run = model.run(&["--keep", "z.weight", "--keep", "none"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains(error) && run.stdout.is_empty(), "{run:?}");

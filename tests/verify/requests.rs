@@ -154,7 +154,7 @@ fn what_cannot_be_verified_is_exit_2() {
     let output = world.run(&dir, &["verify", "--pr", "1"]);
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(
-        output.stderr.starts_with("error: model.safetensors: has no checkpoint beside it"),
+        output.stderr.starts_with("error: model.safetensors: no checkpoint to compare with"),
         "{output:#?}"
     );
     assert_eq!(world.run(&dir, &["verify", "--pr", "9"]).code, Some(2));
