@@ -14,10 +14,10 @@ const GOOD: [&str; 4] =
 
 /// What keeps a model from being done, and the words of it.
 const BAD: [(&str, &str, &str, &str); 7] = [
-    ("acme/gone", "failed", "not-found", "wants to know who asks"),
+    ("acme/gone", "failed", "not-found", "authentication required"),
     ("acme/gated", "failed", "access", "gated model"),
     ("acme/caller", "refused", "dangerous", "the pickle imports `posix.system`"),
-    ("acme/lost", "failed", "missing-content", "does not give object"),
+    ("acme/lost", "failed", "missing-content", "cannot download LFS object"),
     ("acme/faulty", "failed", "server", "500"),
     ("acme/cut", "refused", "damaged", "pytorch_model.bin: "),
     ("acme/shard", "refused", "missing-shard", "pytorch_model-00002-of-00002.bin"),
