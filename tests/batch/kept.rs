@@ -141,7 +141,11 @@ fn what_is_not_that_model_is_not_touched() {
     let told = lines(&output.stdout);
     let causes: Vec<_> = told[..4].iter().map(|line| &line["cause"]).collect();
     assert_eq!(causes, [&json!("in-the-way"), &json!("in-the-way"), &json!(null), &json!("in-the-way")]);
-    assert!(told[3]["reason"].as_str().unwrap().ends_with("out/acme/m2: acme/m2 uses the same directory"), "{:#}", told[3]);
+    assert!(
+        told[3]["reason"].as_str().unwrap().ends_with("out/acme/m2: acme/m2 uses the same directory"),
+        "{:#}",
+        told[3]
+    );
     assert_eq!(fs::read_to_string(out.join("m0/mine")).unwrap(), "mine");
     assert!(!out.join("m1/model.safetensors").exists());
     assert!(fleet.staged("out/acme/m2").starts_with("version "));

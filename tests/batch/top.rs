@@ -99,9 +99,5 @@ fn what_a_server_may_do_to_a_list() {
          hint: write a list first with `git st-convert batch --top N -n > models.txt`\n"
     );
     let output = fleet.run(&["--top", "30", "--offline"]);
-    assert!(
-        output.stderr.starts_with("error: cannot list models without asking a server"),
-        "{}",
-        output.stderr
-    );
+    assert!(output.stderr.starts_with("error: cannot list models while offline"), "{}", output.stderr);
 }
