@@ -59,9 +59,14 @@ fn is_loader(global: &Global) -> bool {
     (&*global.module, &*global.name) == LOADER
 }
 
-/// Reads the pickle. Its length does not matter: what is long in it stays where it is.
+/// Reads the pickle. Its length does not matter: what is long in it stays where it is. But below protocol 3 bytes are text,
+/// which is here twice for a while: as a value, and as the bytes that it stands for.
 fn read_pickle(source: &dyn ReadAt, limits: &Limits) -> Result<Pickle, pickle::Error> {
-    let limits = pickle::Limits { bytes: source.len().max(limits.pickle.bytes), ..limits.pickle.clone() };
+    let limits = pickle::Limits {
+        bytes: source.len().max(limits.pickle.bytes),
+        memory: (limits.pickle.memory / 4).saturating_mul(3),
+        ..limits.pickle.clone()
+    };
     pickle::read_outside(source, 0, &limits)
 }
 

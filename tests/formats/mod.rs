@@ -2,6 +2,7 @@
 //!
 //! The expected SHA-256 were made by torch and `safetensors.torch.save_file`; see `make_checkpoints.py`.
 
+mod agreement;
 mod forms;
 mod options;
 mod plain;

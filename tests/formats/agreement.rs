@@ -1,0 +1,54 @@
+//! What `scan` calls weights and what the converter takes for weights are the same, for every fixture.
+
+use git_st_convert::checkpoint::{self, Error, Format, Options, Plan};
+use git_st_convert::scan::{self, Verdict};
+
+use super::{expected, fixtures, key_of};
+
+/// What the globals of a plan are.
+fn verdict(plan: &Plan) -> Verdict {
+    let is_weights = |named: &checkpoint::Named| checkpoint::is_weights(&named.module, &named.name);
+    if scan::dangerous(&plan.globals).is_some() {
+        Verdict::Dangerous
+    } else if plan.globals.iter().all(is_weights) {
+        Verdict::Weights
+    } else {
+        Verdict::Unknown
+    }
+}
+
+#[test]
+fn scan_and_converter_agree_on_what_is_weights() {
+    let (mut wrong, mut planned, mut refused, mut less) = (Vec::new(), 0, 0, 0);
+    for (file, expected) in expected().iter().filter(|(_, expected)| !expected.generated) {
+        let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
+        let scanned = scan::scan(&bytes, &scan::Limits::default()).unwrap();
+        let options = Options { key: key_of(&expected.args).map(str::to_owned), ..Options::default() };
+        match checkpoint::plan(&bytes, &options) {
+            Ok(plan) => {
+                planned += 1;
+                // What loads bytes is dangerous to scan, whatever the bytes are; here they were read.
+                let loads = plan.globals.iter().any(|named| named.name == "_load_from_bytes" && named.inert);
+                let ours = if loads { Verdict::Dangerous } else { verdict(&plan) };
+                assert!(!loads || plan.format == Format::Pickle, "{file}");
+                // What scan cannot read to its end it says less of; a tar names its tensors in a pickle beside the object.
+                let is_less = scanned.verdict == Verdict::Unreadable && ours == Verdict::Weights
+                    || scanned.verdict == Verdict::Unknown && plan.format == Format::Tar;
+                less += usize::from(is_less);
+                if scanned.verdict != ours && !is_less {
+                    wrong.push(format!("{file}: scan says {:?}, the converter {ours:?}", scanned.verdict));
+                }
+            }
+            // What is refused for a name that is on no list is no weights for scan.
+            Err(Error::Opaque { .. } | Error::WholeObject { .. } | Error::Module { .. }) => {
+                refused += 1;
+                if scanned.verdict == Verdict::Weights {
+                    wrong.push(format!("{file}: scan says weights, the converter refuses a name"));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(planned > 200 && refused > 5 && less < 20, "{planned} planned, {refused} refused, {less} less");
+}
