@@ -15,7 +15,7 @@ use super::sanitize;
 use super::tally::{FileTally, ScanTally};
 use crate::actions::clone::Cloned;
 use crate::actions::inspect::{Inspection, Row};
-use crate::actions::pull::{How, Listing, PullRequest, Pulled, State};
+use crate::actions::pull::{Freshness, Listing, PullOutcome, PullRequest, Pulled};
 use crate::actions::scan::{About, Remark, Scanned};
 use crate::actions::{Outcome, Status};
 use crate::checkpoint::{Ignored, Note};
@@ -103,10 +103,10 @@ pub(super) fn pulled(pulled: &Pulled) -> String {
         "number": request.number,
         "commit": request.commit.to_string(),
         "status": match how {
-            How::UpToDate => "up-to-date",
-            How::FastForward => "fast-forward",
-            How::Merged => "merged",
-            How::Staged => "staged",
+            PullOutcome::UpToDate => "up-to-date",
+            PullOutcome::FastForward => "fast-forward",
+            PullOutcome::Merged => "merged",
+            PullOutcome::Staged => "staged",
         },
         "files": files(request),
         "others": request.others.iter().map(path).collect::<Vec<_>>(),
@@ -121,8 +121,8 @@ pub(super) fn pull_request(request: &PullRequest) -> String {
         "commit": request.commit.to_string(),
         "author": request.author,
         "state": match request.state {
-            State::Current => "current",
-            State::Stale => "stale",
+            Freshness::Current => "current",
+            Freshness::Stale => "stale",
         },
         "size": request.size(),
         "files": files(request),

@@ -5,7 +5,7 @@ use std::io;
 
 use bstr::BString;
 
-use super::trouble::Trouble;
+use super::remote_error::Trouble;
 
 /// A git command did not do its work.
 #[derive(Debug, thiserror::Error)]

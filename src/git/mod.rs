@@ -16,7 +16,7 @@
 pub mod command;
 mod error;
 mod process;
-mod trouble;
+mod remote_error;
 mod url;
 pub mod network;
 pub mod clone;
@@ -38,5 +38,5 @@ pub use fetch::{Ref, Remote};
 pub use merge::Merge;
 pub use network::{Network, Phase, Progress, Token};
 pub use process::Watch;
-pub use trouble::Trouble;
+pub use remote_error::Trouble;
 pub use url::{origin, redacted, without_suffix};

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::command::{Invocation, Output};
 use super::error::{Error, Stderr};
 use super::process::Watch;
-use super::trouble::Trouble;
+use super::remote_error::Trouble;
 use super::url;
 
 /// The longest request that git sends as it is, without compressing it.

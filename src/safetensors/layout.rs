@@ -31,7 +31,7 @@ pub enum Release {
 
 /// Where one tensor goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Slot {
     /// Its index in [`Plan::tensors`].
     pub tensor: usize,
     /// The offset of its first byte from the start of the data.
@@ -42,7 +42,7 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Layout {
     header: Vec<u8>,
-    places: Vec<Place>,
+    places: Vec<Slot>,
     data_len: u64,
 }
 
@@ -79,7 +79,7 @@ impl Layout {
         for (index, tensor) in order {
             let end = at.checked_add(tensor.bytes()).ok_or(Error::TooLarge)?;
             infos.push((tensor.name.as_str(), info(tensor, at, end)?));
-            places.push(Place { tensor: index, at });
+            places.push(Slot { tensor: index, at });
             at = end;
         }
         let header = header(&Header { metadata, infos: &infos }, release)?;
@@ -92,7 +92,7 @@ impl Layout {
     }
 
     /// Every tensor in the order of the file.
-    pub fn places(&self) -> &[Place] {
+    pub fn places(&self) -> &[Slot] {
         &self.places
     }
 

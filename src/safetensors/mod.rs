@@ -25,7 +25,7 @@ mod value;
 mod write;
 
 pub use error::Error;
-pub use layout::{Layout, Place, Release, SHOWN_HEADER};
+pub use layout::{Layout, Release, SHOWN_HEADER, Slot};
 pub use read::{Info, read};
 pub use scatter::{Put, Scatter, Target};
 pub use value::Value;

@@ -18,13 +18,13 @@ const READS: u32 = 1024;
 /// The pages of one source.
 #[derive(Default)]
 pub(super) struct Pages {
-    places: [Place; PAGES],
+    pages: [Page; PAGES],
 }
 
 #[derive(Default)]
-struct Place {
+struct Page {
     /// Which page is here, or would be.
-    page: u64,
+    number: u64,
     /// How many reads fell into it.
     reads: u32,
     is_here: bool,
@@ -35,9 +35,9 @@ impl Pages {
     /// Reads few bytes.
     pub(super) fn read(&mut self, buf: &mut [u8], at: u64, source: &dyn ReadAt) -> io::Result<()> {
         let (page, inside) = (at / PAGE, usize::try_from(at % PAGE).unwrap_or(usize::MAX));
-        let place = &mut self.places[usize::try_from(page).unwrap_or(0) % PAGES];
-        if place.page != page {
-            (place.page, place.reads, place.is_here) = (page, 0, false);
+        let place = &mut self.pages[usize::try_from(page).unwrap_or(0) % PAGES];
+        if place.number != page {
+            (place.number, place.reads, place.is_here) = (page, 0, false);
         }
         place.reads = place.reads.saturating_add(1);
         if !place.is_here && place.reads > READS {
@@ -98,6 +98,6 @@ mod tests {
         for at in 0..u64::from(READS) {
             pages.read(&mut [0; 2], at, &source).unwrap();
         }
-        assert!(pages.places.iter().all(|place| place.bytes.capacity() == 0));
+        assert!(pages.pages.iter().all(|place| place.bytes.capacity() == 0));
     }
 }

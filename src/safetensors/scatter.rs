@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::layout::{Layout, Place};
+use super::layout::{Layout, Slot};
 use super::write::{Fix, Output, Sink, tensor};
 use super::{Error, gather};
 use crate::buffer::Buffer;
@@ -63,7 +63,7 @@ pub struct Scatter {
     is_over: Vec<bool>,
     first: usize,
     /// The tensors that are written at the end, and where their storages begin in the spool.
-    late: Vec<Place>,
+    late: Vec<Slot>,
     spooled: BTreeMap<usize, u64>,
     spool: u64,
     header: u64,

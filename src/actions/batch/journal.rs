@@ -52,7 +52,7 @@ impl Known {
 
 /// A journal that is written; locked until it is dropped.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct BatchJournal {
     file: File,
     path: PathBuf,
     /// How long it is, up to its last line end.
@@ -62,7 +62,7 @@ pub(super) struct Journal {
     pub(super) torn: usize,
 }
 
-impl Journal {
+impl BatchJournal {
     /// Opens a journal, or begins one.
     ///
     /// # Errors
@@ -191,10 +191,10 @@ impl Formatter for Ascii {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
+    use super::super::ModelStatus;
     use super::*;
 
-    fn record(model: &str, status: Status) -> Record {
+    fn record(model: &str, status: ModelStatus) -> Record {
         let url = format!("https://h/{model}");
         Record {
             model: model.to_owned(),
@@ -209,7 +209,7 @@ mod tests {
         super::super::list::parse(model.as_bytes(), Path::new("/"), "https://h").remove(0)
     }
 
-    fn status(known: &Known, model: &str) -> Option<Status> {
+    fn status(known: &Known, model: &str) -> Option<ModelStatus> {
         known.of(&item(model)).map(|record| record.status)
     }
 
@@ -217,17 +217,17 @@ mod tests {
     fn what_is_written_is_read_again_and_the_last_line_counts() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sub/journal.jsonl");
-        let mut journal = Journal::open(&path).unwrap();
-        journal.append(record("acme/a", Status::Failed)).unwrap();
-        journal.append(record("acme/b", Status::Converted)).unwrap();
-        journal.append(record("acme/a", Status::Converted)).unwrap();
-        assert!(matches!(Journal::open(&path), Err(Error::BatchRunning { .. })));
+        let mut journal = BatchJournal::open(&path).unwrap();
+        journal.append(record("acme/a", ModelStatus::Failed)).unwrap();
+        journal.append(record("acme/b", ModelStatus::Converted)).unwrap();
+        journal.append(record("acme/a", ModelStatus::Converted)).unwrap();
+        assert!(matches!(BatchJournal::open(&path), Err(Error::BatchRunning { .. })));
         drop(journal);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.is_ascii() && text.lines().count() == 3 && text.contains("\\u009b2J"), "{text}");
-        let journal = Journal::open(&path).unwrap();
-        assert_eq!(status(&journal.known, "acme/a"), Some(Status::Converted));
-        assert_eq!(journal.known.of(&item("acme/b")), Some(&record("acme/b", Status::Converted)));
+        let journal = BatchJournal::open(&path).unwrap();
+        assert_eq!(status(&journal.known, "acme/a"), Some(ModelStatus::Converted));
+        assert_eq!(journal.known.of(&item("acme/b")), Some(&record("acme/b", ModelStatus::Converted)));
         assert_eq!(status(&journal.known, "acme/c"), None);
     }
 
@@ -235,27 +235,27 @@ mod tests {
     fn cut_anywhere_it_loses_the_last_line_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let mut journal = Journal::open(&path).unwrap();
-        journal.append(record("acme/a", Status::Converted)).unwrap();
+        let mut journal = BatchJournal::open(&path).unwrap();
+        journal.append(record("acme/a", ModelStatus::Converted)).unwrap();
         let first = usize::try_from(journal.len).unwrap();
-        journal.append(record("acme/b", Status::Converted)).unwrap();
+        journal.append(record("acme/b", ModelStatus::Converted)).unwrap();
         drop(journal);
         let text = fs::read(&path).unwrap();
         for len in 0..text.len() {
             fs::write(&path, &text[..len]).unwrap();
-            let mut journal = Journal::open(&path).unwrap();
+            let mut journal = BatchJournal::open(&path).unwrap();
             // Only the line end is missing at the last byte of a line.
             assert_eq!(status(&journal.known, "acme/a").is_some(), len + 1 >= first, "{len}");
             assert_eq!(status(&journal.known, "acme/b").is_some(), len + 1 >= text.len(), "{len}");
-            journal.append(record("acme/c", Status::Converted)).unwrap();
+            journal.append(record("acme/c", ModelStatus::Converted)).unwrap();
             drop(journal);
-            let journal = Journal::open(&path).unwrap();
+            let journal = BatchJournal::open(&path).unwrap();
             assert!(journal.torn == 0 && status(&journal.known, "acme/c").is_some(), "{len}");
             assert_eq!(status(&journal.known, "acme/a").is_some(), len + 1 >= first, "{len}");
         }
         // A disk may have zeros in the place of what it lost.
         fs::write(&path, [&text[..first], &[0; 40]].concat()).unwrap();
-        assert_eq!(Journal::open(&path).unwrap().torn, 40);
+        assert_eq!(BatchJournal::open(&path).unwrap().torn, 40);
     }
 
     #[test]
@@ -270,11 +270,13 @@ mod tests {
             ("[1]\n", 1),
         ] {
             fs::write(&path, text).unwrap();
-            let Err(Error::NoJournal { line: found, .. }) = Journal::open(&path) else { panic!("{text}") };
+            let Err(Error::NoJournal { line: found, .. }) = BatchJournal::open(&path) else {
+                panic!("{text}")
+            };
             assert_eq!((found, fs::read_to_string(&path).unwrap()), (line, text.to_owned()));
         }
         fs::write(&path, "{\"type\":\"note\"}\n").unwrap();
-        assert!(Journal::open(&path).is_ok());
+        assert!(BatchJournal::open(&path).is_ok());
         assert!(Known::read(&dir.path().join("none")).unwrap().0.is_empty());
     }
 }

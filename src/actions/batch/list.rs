@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use bstr::ByteSlice as _;
 
-use crate::actions::clone::source::{Source, at_hub};
+use crate::actions::clone::source::{CloneSource, at_hub};
 use crate::git;
 use crate::remote::ModelName;
 
@@ -50,7 +50,7 @@ impl Item {
             Some((name, revision)) => (name.into(), Some(revision.to_owned())),
             None => (line.to_owned(), None),
         };
-        let source = Source::of(&model, endpoint);
+        let source = CloneSource::of(&model, endpoint);
         let url = if source.is_path { cwd.join(&source.url).into_os_string() } else { source.url };
         let url = shown(&git::redacted(&url));
         let url = git::without_suffix(&url).to_owned();

@@ -4,8 +4,8 @@
 //! list      which models, each once, and which of them are for this shard
 //! journal   what is finished, on the disk before the next is begun
 //! model     one of them: a place, a clone, the conversion, the publication
-//! kept      a clone of an earlier run, at the commit that the remote has now
-//! cause     what kept a model from being done
+//! existing_clone  a clone of an earlier run, at the commit that the remote has now
+//! failure   what kept a model from being done
 //! ```
 //!
 //! A model is done if it was converted, or if there was nothing to do; a model that was refused or failed is tried again by the
@@ -16,9 +16,9 @@
 //! Invariants: a bad model stops no other; a finished model is never lost; a temporary clone is gone when its model is
 //! finished, and what a kill left of one is removed by the next run with the same journal.
 
-mod cause;
+mod failure;
 mod journal;
-mod kept;
+mod existing_clone;
 mod list;
 mod model;
 
@@ -34,9 +34,9 @@ use super::{Error, Reporter, Servers, clone};
 use crate::actions::publish::PublishError;
 use crate::hash::Oid;
 use crate::remote::ModelName;
-use journal::{Journal, Known};
+use journal::{BatchJournal, Known};
 
-pub use cause::Cause;
+pub use failure::Cause;
 pub use list::{Item, Shard, of_names, parse};
 
 /// How a batch is done.
@@ -74,7 +74,7 @@ pub struct Options {
 /// What became of a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Status {
+pub enum ModelStatus {
     /// Every checkpoint is converted.
     Converted,
     /// It holds no checkpoint, or none that is not converted already.
@@ -103,7 +103,7 @@ pub struct Record {
     #[serde(default)]
     pub commit: Option<String>,
     /// What became of it.
-    pub status: Status,
+    pub status: ModelStatus,
     /// Why not.
     #[serde(default)]
     pub cause: Option<Cause>,
@@ -118,7 +118,7 @@ pub struct Record {
     pub dir: Option<String>,
     /// Its files.
     #[serde(default)]
-    pub files: Vec<File>,
+    pub files: Vec<FileRecord>,
     /// When it was finished, RFC 3339.
     #[serde(default)]
     pub finished_at: String,
@@ -144,7 +144,7 @@ pub struct Publication {
 
 /// A checkpoint of a model, and what became of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
+pub struct FileRecord {
     /// The checkpoint; `None` for a file of a pull request.
     pub source: Option<String>,
     /// The safetensors file.
@@ -176,7 +176,7 @@ pub trait Progress: Reporter {
 
 /// How a batch ended.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct BatchSummary {
     /// What this run finished, in order.
     pub records: Vec<Record>,
     /// How many models were done before.
@@ -187,7 +187,7 @@ pub struct Summary {
     pub stopped: Option<Error>,
 }
 
-impl Summary {
+impl BatchSummary {
     /// The causes of what was not done, and the models of each.
     pub fn causes(&self) -> BTreeMap<Cause, Vec<&Record>> {
         let mut causes: BTreeMap<Cause, Vec<&Record>> = BTreeMap::new();
@@ -200,7 +200,7 @@ impl Summary {
     }
 
     /// How many models this run finished with this status.
-    pub fn count(&self, status: Status) -> usize {
+    pub fn count(&self, status: ModelStatus) -> usize {
         self.records.iter().filter(|record| record.status == status).count()
     }
 }
@@ -235,17 +235,17 @@ pub fn pending(options: &Options, items: Vec<Item>, reporter: &dyn Reporter) -> 
 ///
 /// # Errors
 /// [`PublishError::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
-/// stops the run later is in the [`Summary`].
-pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<Summary, Error> {
+/// stops the run later is in the [`BatchSummary`].
+pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<BatchSummary, Error> {
     if options.publish && options.servers.token.is_none() && items.iter().any(|item| item.hub.is_some()) {
         return Err(Error::Unpublished(PublishError::NoToken));
     }
-    let mut journal = Journal::open(&options.journal)?;
+    let mut journal = BatchJournal::open(&options.journal)?;
     let temporary = Temporary::of(options);
     temporary.sweep();
     let listed = items.len();
     let items = left(options, items, &journal.known, progress)?;
-    let mut summary = Summary { done: listed - items.len(), ..Summary::default() };
+    let mut summary = BatchSummary { done: listed - items.len(), ..BatchSummary::default() };
     progress.listed(items.len(), summary.done, journal.torn);
     for (at, item) in items.iter().enumerate() {
         let finished = if progress.is_interrupted() {
@@ -305,18 +305,18 @@ fn is_done(options: &Options, record: &Record) -> bool {
     }
     match record.status {
         // What a temporary clone held is gone.
-        Status::Converted => record.dir.is_some() || options.dir.is_none(),
-        Status::NothingToDo => {
+        ModelStatus::Converted => record.dir.is_some() || options.dir.is_none(),
+        ModelStatus::NothingToDo => {
             !(options.force && record.files.iter().any(|file| file.status == "up-to-date"))
         }
-        Status::Skipped => options.max_size.zip(record.size).is_some_and(|(most, size)| size > most),
-        Status::Refused | Status::Failed => false,
+        ModelStatus::Skipped => options.max_size.zip(record.size).is_some_and(|(most, size)| size > most),
+        ModelStatus::Refused | ModelStatus::Failed => false,
     }
 }
 
 /// The commit that what is here was converted from, if all of it was.
 fn converted_at(record: &Record) -> Option<&str> {
-    let is_whole = matches!(record.status, Status::Converted | Status::NothingToDo);
+    let is_whole = matches!(record.status, ModelStatus::Converted | ModelStatus::NothingToDo);
     record.commit.as_deref().filter(|_| is_whole)
 }
 

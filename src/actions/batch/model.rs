@@ -6,14 +6,14 @@ use std::path::Path;
 
 use bstr::BString;
 
-use super::cause::Cause;
-use super::kept;
+use super::existing_clone;
+use super::failure::Cause;
 use super::list::Item;
-use super::{File, Options, Publication, Record, Status, Temporary, shown};
+use super::{FileRecord, ModelStatus, Options, Publication, Record, Temporary, shown};
 use crate::actions;
 use crate::actions::convert::{self, Summary};
-use crate::actions::publish::{self, How};
-use crate::actions::pull::{self, Choice, Pulled, Wish};
+use crate::actions::publish::{self, PublishOutcome};
+use crate::actions::pull::{self, Choice, Pulled, TakeOptions};
 use crate::actions::servers::Session;
 use crate::actions::workspace::Workspace;
 use crate::actions::{Error, Outcome, Reason, Reporter, clone};
@@ -36,7 +36,7 @@ pub(super) fn work(
     let mut record = Record { model, url, revision, ..Record::default() };
     let done = attempt(options, item, before, temporary, reporter, &mut record);
     // What was done before somebody asked to stop is done.
-    let is_over = done.is_ok() && !matches!(record.status, Status::Refused | Status::Failed);
+    let is_over = done.is_ok() && !matches!(record.status, ModelStatus::Refused | ModelStatus::Failed);
     if reporter.is_interrupted() && !is_over {
         return Err(Error::Interrupted);
     }
@@ -45,7 +45,7 @@ pub(super) fn work(
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(error) => {
             let error = gate(options, item, &error, reporter).unwrap_or(error);
-            record.status = if error.is_refusal() { Status::Refused } else { Status::Failed };
+            record.status = if error.is_refusal() { ModelStatus::Refused } else { ModelStatus::Failed };
             record.cause = Some(Cause::of(&error));
             record.reason = Some(error.reason(&str::to_owned));
         }
@@ -101,9 +101,9 @@ fn convert_in(
     reporter: &dyn Reporter,
     record: &mut Record,
 ) -> Result<(), Error> {
-    let kept = kept::find(dir, item)?;
+    let kept = existing_clone::find(dir, item)?;
     let (commit, has_moved) = match &kept {
-        Some(repo) => kept::bring_up(repo, options, item, reporter)?,
+        Some(repo) => existing_clone::bring_up(repo, options, item, reporter)?,
         None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
     };
     Repo::at(dir)?;
@@ -117,7 +117,7 @@ fn convert_in(
     };
     record.size = Some(size);
     if options.max_size.is_some_and(|most| size > most) {
-        record.status = Status::Skipped;
+        record.status = ModelStatus::Skipped;
         record.cause = Some(Cause::TooLarge);
         let most = options.max_size.unwrap_or_default();
         record.reason = Some(format!("its checkpoints have {size} bytes, and --max-size is {most}"));
@@ -127,9 +127,9 @@ fn convert_in(
         Done::Converted(summary) => note(record, &summary),
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }
-    let is_done = matches!(record.status, Status::Converted | Status::NothingToDo);
+    let is_done = matches!(record.status, ModelStatus::Converted | ModelStatus::NothingToDo);
     if let Some(repo) = kept.filter(|_| is_done && has_moved) {
-        kept::settle(&repo, &session)?;
+        existing_clone::settle(&repo, &session)?;
     }
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && has_output && is_done {
@@ -150,13 +150,13 @@ fn publish(options: &Options, dir: &Path, reporter: &dyn Reporter, record: &mut 
     };
     let published = publish::publish(&how, reporter)?;
     let status = match published.how {
-        How::Nothing | How::Planned => "nothing",
-        How::Opened => "opened",
-        How::Exists => "exists",
-        How::Pushed => "pushed",
+        PublishOutcome::Nothing | PublishOutcome::Planned => "nothing",
+        PublishOutcome::Opened => "opened",
+        PublishOutcome::Exists => "exists",
+        PublishOutcome::Pushed => "pushed",
     };
-    if matches!(published.how, How::Opened | How::Pushed) {
-        record.status = Status::Converted;
+    if matches!(published.how, PublishOutcome::Opened | PublishOutcome::Pushed) {
+        record.status = ModelStatus::Converted;
     }
     record.published = Some(Publication {
         status: status.to_owned(),
@@ -195,7 +195,7 @@ fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) 
         Choice::Auto => pull::convert(&how, reporter).map(Done::Converted),
         Choice::Number(number) => {
             let from = pull::Options { cwd: how.cwd, servers: how.servers };
-            pull::pull(&from, number, Wish::default(), reporter).map(Done::Pulled)
+            pull::pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
         }
     }
 }
@@ -207,13 +207,13 @@ fn note(record: &mut Record, summary: &Summary) {
     record.files = all.iter().map(file).collect();
     let has = |status: Of| all.iter().any(|outcome| outcome.status == status);
     record.status = if has(Of::Failed) {
-        Status::Failed
+        ModelStatus::Failed
     } else if has(Of::Refused) {
-        Status::Refused
+        ModelStatus::Refused
     } else if has(Of::Converted) || has(Of::Adopted) {
-        Status::Converted
+        ModelStatus::Converted
     } else {
-        Status::NothingToDo
+        ModelStatus::NothingToDo
     };
     let worst = if has(Of::Failed) { Of::Failed } else { Of::Refused };
     let bad: Vec<_> = all.iter().filter(|outcome| outcome.status == worst).filter_map(error_of).collect();
@@ -237,9 +237,9 @@ fn error_of(outcome: &Outcome) -> Option<(&BString, &Error)> {
     }
 }
 
-fn file(outcome: &Outcome) -> File {
+fn file(outcome: &Outcome) -> FileRecord {
     let known = outcome.conversion.as_ref();
-    File {
+    FileRecord {
         source: Some(text(&outcome.source)),
         output: outcome.output.as_ref().map(text),
         status: outcome.status.name().to_owned(),
@@ -251,15 +251,15 @@ fn file(outcome: &Outcome) -> File {
 }
 
 fn note_pulled(record: &mut Record, pulled: &Pulled) {
-    let files = pulled.request.files.iter().map(|file| File {
+    let files = pulled.request.files.iter().map(|file| FileRecord {
         output: Some(text(&file.path)),
         status: "pulled".to_owned(),
         oid: file.pointer.map(|pointer| pointer.oid.to_string()),
         size: file.pointer.map(|pointer| pointer.size),
-        ..File::default()
+        ..FileRecord::default()
     });
     record.files = files.collect();
-    record.status = Status::Converted;
+    record.status = ModelStatus::Converted;
 }
 
 /// Bytes of a path as text; what is no UTF-8 is escaped.

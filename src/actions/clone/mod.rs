@@ -24,8 +24,8 @@ use super::servers::Session;
 use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::clone::{self, Clone};
 use crate::git::{self, Git, Network, Remote, Trouble, fetch};
-use place::Place;
-use source::Source;
+use place::CloneDir;
+use source::CloneSource;
 pub(super) use tip::tip;
 
 /// The reference that holds a commit until `HEAD` does.
@@ -68,16 +68,16 @@ pub struct Cloned {
 /// [`Error::EmptyRepository`], or what git and the system report. Then nothing is left of it.
 pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error> {
     let session = Session::new(&options.servers, reporter);
-    let source = Source::of(&options.model, options.servers.endpoint());
+    let source = CloneSource::of(&options.model, options.servers.endpoint());
     let dir = options.dir.as_ref().or(source.dir.as_ref());
     let dir = dir.ok_or_else(|| Error::NeedsDirectory { model: git::redacted(&options.model) })?;
     let dir = std::path::absolute(options.cwd.join(dir)).map_err(Error::io("find", dir))?;
     if session.is_offline() && !source.is_path {
         return Err(Error::Offline { what: "clone" });
     }
-    let wish = Wish::of(options.revision.as_deref())?;
+    let wish = Revision::of(options.revision.as_deref())?;
     clone::require(&Git::at(&options.cwd)?, clone::NEEDED)?;
-    let place = Place::prepare(&dir)?;
+    let place = CloneDir::prepare(&dir)?;
     let made = session.network(|network| {
         Making { options, source: &source, place: &place, wish, network, session: &session }.make()
     });
@@ -88,7 +88,7 @@ pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error
 
 /// What is to be checked out.
 #[derive(Debug, Clone, Copy)]
-enum Wish<'a> {
+enum Revision<'a> {
     /// The remote's default branch.
     Default,
     /// A branch or a tag; or else the beginning of a commit's name.
@@ -97,7 +97,7 @@ enum Wish<'a> {
     Exact(&'a str),
 }
 
-impl<'a> Wish<'a> {
+impl<'a> Revision<'a> {
     fn of(revision: Option<&'a str>) -> Result<Self, Error> {
         let Some(text) = revision else { return Ok(Self::Default) };
         // What git would not take for the name of a reference could be a pattern or two names.
@@ -117,9 +117,9 @@ impl<'a> Wish<'a> {
 /// A clone that is being made.
 struct Making<'a> {
     options: &'a Options,
-    source: &'a Source,
-    place: &'a Place,
-    wish: Wish<'a>,
+    source: &'a CloneSource,
+    place: &'a CloneDir,
+    wish: Revision<'a>,
     network: &'a Network<'a>,
     session: &'a Session<'a>,
 }
@@ -166,8 +166,8 @@ impl Making<'_> {
     /// Clones one branch, and fetches the commit that was asked for.
     fn commits(&self, is_partial: bool, depth: Option<u32>) -> Result<Bare<'_>, Error> {
         let branch = match self.wish {
-            Wish::Named(name) => Some(name),
-            Wish::Default | Wish::Exact(_) => None,
+            Revision::Named(name) => Some(name),
+            Revision::Default | Revision::Exact(_) => None,
         };
         let dir = self.place.path();
         let outside = self.session.git(&self.options.cwd)?;
@@ -211,7 +211,7 @@ impl Making<'_> {
             let commit = git::commit::rev_parse(git, &format!("{prefix}^{{commit}}"));
             return commit.map(Some).map_err(|_| no_such(prefix));
         }
-        let Wish::Exact(spec) = self.wish else { return Ok(None) };
+        let Revision::Exact(spec) = self.wish else { return Ok(None) };
         match fetch::fetch_one(git, self.network, remote, spec, WANTED, depth) {
             Ok(commit) => Ok(Some(commit)),
             Err(error) if is(&error, Trouble::NoSuchRef) || is(&error, Trouble::Withheld) => {
@@ -235,7 +235,7 @@ impl Making<'_> {
             fetched => return Ok(fetched?),
         }
         let spec = match self.wish {
-            Wish::Exact(spec) => Some(format!("+{spec}:{WANTED}")),
+            Revision::Exact(spec) => Some(format!("+{spec}:{WANTED}")),
             _ => None,
         };
         clone::make_whole(git, self.network, remote, spec.as_deref())?;

@@ -1,4 +1,4 @@
-//! [`Place`]: the directory of a clone, which is there when the clone is whole, and not before.
+//! [`CloneDir`]: the directory of a clone, which is there when the clone is whole, and not before.
 //!
 //! ```text
 //! parent/.clone-st-convert-…/name    the clone, while it is made
@@ -25,7 +25,7 @@ const PREFIX: &str = ".clone-st-convert-";
 
 /// Where a clone is made, and where it goes. Dropped, it leaves what was there before.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct CloneDir {
     dir: PathBuf,
     made_in: MadeIn,
     /// The parents that were made for it, the outermost first.
@@ -43,7 +43,7 @@ enum MadeIn {
     Done,
 }
 
-impl Place {
+impl CloneDir {
     /// Looks at the directory, an absolute path, and makes what is needed to begin.
     pub(super) fn prepare(dir: &Path) -> Result<Self, Error> {
         // Before this function has found the directory empty, nothing may exist that would empty it.
@@ -110,7 +110,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for CloneDir {
     fn drop(&mut self) {
         // Whatever cannot be removed is left; the error that led here is told.
         match std::mem::replace(&mut self.made_in, MadeIn::Done) {
@@ -189,7 +189,7 @@ mod tests {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    fn fill(place: &Place) {
+    fn fill(place: &CloneDir) {
         fs::create_dir_all(place.path().join("sub")).unwrap();
         fs::write(place.path().join("sub/file"), "text").unwrap();
     }
@@ -198,13 +198,13 @@ mod tests {
     fn a_new_directory_is_there_when_it_is_whole_or_not_at_all() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("a/b/model");
-        let place = Place::prepare(&dir).unwrap();
+        let place = CloneDir::prepare(&dir).unwrap();
         fill(&place);
         assert!(!dir.exists());
         drop(place);
         assert_eq!(names(root.path()), [""; 0]);
 
-        let place = Place::prepare(&dir).unwrap();
+        let place = CloneDir::prepare(&dir).unwrap();
         fill(&place);
         place.clear().unwrap();
         place.clear().unwrap();
@@ -217,11 +217,11 @@ mod tests {
     #[test]
     fn an_empty_directory_is_filled_in_its_place_or_stays_empty() {
         let root = tempfile::tempdir().unwrap();
-        let place = Place::prepare(root.path()).unwrap();
+        let place = CloneDir::prepare(root.path()).unwrap();
         fill(&place);
         drop(place);
         assert_eq!(names(root.path()), [""; 0]);
-        let place = Place::prepare(root.path()).unwrap();
+        let place = CloneDir::prepare(root.path()).unwrap();
         fill(&place);
         place.finish().unwrap();
         assert_eq!(names(root.path()), ["sub"]);
@@ -231,11 +231,11 @@ mod tests {
     #[test]
     fn what_a_killed_run_left_is_swept_and_what_a_living_one_makes_is_not() {
         let root = tempfile::tempdir().unwrap();
-        let living = Place::prepare(&root.path().join("living")).unwrap();
+        let living = CloneDir::prepare(&root.path().join("living")).unwrap();
         fill(&living);
         let dead = root.path().join(format!("{PREFIX}dead"));
         fs::create_dir_all(dead.join("model/.git")).unwrap();
-        drop(Place::prepare(&root.path().join("next")).unwrap());
+        drop(CloneDir::prepare(&root.path().join("next")).unwrap());
         assert!(!dead.exists() && living.path().exists());
         assert_eq!(names(root.path()).len(), 1);
     }
@@ -249,7 +249,7 @@ mod tests {
                 let root = root.path();
                 scope.spawn(move || {
                     for round in 0..40 {
-                        let place = Place::prepare(&root.join(format!("new/{number}-{round}"))).unwrap();
+                        let place = CloneDir::prepare(&root.join(format!("new/{number}-{round}"))).unwrap();
                         fill(&place);
                         if round % 2 == 0 {
                             place.finish().unwrap();
@@ -267,10 +267,10 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "mine").unwrap();
         for dir in [root.path(), &file] {
-            assert!(matches!(Place::prepare(dir), Err(Error::CloneInTheWay { .. })));
+            assert!(matches!(CloneDir::prepare(dir), Err(Error::CloneInTheWay { .. })));
         }
         let dir = root.path().join("model");
-        let place = Place::prepare(&dir).unwrap();
+        let place = CloneDir::prepare(&dir).unwrap();
         fill(&place);
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("other"), "theirs").unwrap();

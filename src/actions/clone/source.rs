@@ -1,4 +1,4 @@
-//! [`Source`]: what a person means by MODEL.
+//! [`CloneSource`]: what a person means by MODEL.
 //!
 //! ```text
 //! owner/name, name, datasets/owner/name     a repository of the Hub
@@ -16,7 +16,7 @@ use crate::remote::ModelName;
 
 /// Where a clone comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::actions) struct Source {
+pub(in crate::actions) struct CloneSource {
     /// What git is told.
     pub(in crate::actions) url: OsString,
     /// A directory of this machine, which git copies as a whole.
@@ -29,7 +29,7 @@ pub(in crate::actions) struct Source {
     pub(in crate::actions) owned: Option<PathBuf>,
 }
 
-impl Source {
+impl CloneSource {
     /// Of a MODEL, with the Hub at `endpoint`.
     pub(in crate::actions) fn of(model: &OsStr, endpoint: &str) -> Self {
         let text = model.to_str().unwrap_or_default();
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn of(model: &str) -> (String, bool, String) {
-        let source = Source::of(model.as_ref(), "https://hub.example/");
+        let source = CloneSource::of(model.as_ref(), "https://hub.example/");
         let dir = source.dir.unwrap_or_default();
         (source.url.into_string().unwrap(), source.is_path, dir.to_str().unwrap().to_owned())
     }
@@ -148,7 +148,7 @@ mod tests {
             ("..", ""),
             ("a\\b/c", "c"),
         ] {
-            let owned_is = Source::of(model.as_ref(), "https://hub.example").owned.unwrap_or_default();
+            let owned_is = CloneSource::of(model.as_ref(), "https://hub.example").owned.unwrap_or_default();
             assert_eq!(owned_is.to_str().unwrap(), owned, "{model}");
         }
     }

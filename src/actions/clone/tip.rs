@@ -2,8 +2,8 @@
 
 use super::super::servers::Session;
 use super::super::{Error, Reporter};
-use super::source::Source;
-use super::{Options, Wish, is};
+use super::source::CloneSource;
+use super::{Options, Revision, is};
 use crate::git::{Remote, Trouble, fetch};
 
 /// The commit that a clone with these options would check out; `None` if the remote names none by that revision, as it does
@@ -12,29 +12,29 @@ use crate::git::{Remote, Trouble, fetch};
 /// # Errors
 /// [`Error::Offline`], or what git and the server report.
 pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
-    let wish = Wish::of(options.revision.as_deref())?;
-    if let Wish::Exact(name) = wish
+    let wish = Revision::of(options.revision.as_deref())?;
+    if let Revision::Exact(name) = wish
         && fetch::is_object_name(name)
     {
         return Ok(Some(name.to_owned()));
     }
     let session = Session::new(&options.servers, reporter);
-    let source = Source::of(&options.model, options.servers.endpoint());
+    let source = CloneSource::of(&options.model, options.servers.endpoint());
     if session.is_offline() && !source.is_path {
         return Err(Error::Offline { what: "look for a newer commit" });
     }
     let Some(url) = source.url.to_str() else { return Ok(None) };
     let names = match wish {
-        Wish::Default => vec!["HEAD".to_owned()],
-        Wish::Exact(name) => vec![name.to_owned()],
-        Wish::Named(name) => [("heads", ""), ("tags", "^{}"), ("tags", "")]
+        Revision::Default => vec!["HEAD".to_owned()],
+        Revision::Exact(name) => vec![name.to_owned()],
+        Revision::Named(name) => [("heads", ""), ("tags", "^{}"), ("tags", "")]
             .map(|(kind, peeled)| format!("refs/{kind}/{name}{peeled}"))
             .into(),
     };
     // A star for what a tag names.
     let pattern = match wish {
-        Wish::Named(name) => format!("{name}*"),
-        Wish::Default | Wish::Exact(_) => names.concat(),
+        Revision::Named(name) => format!("{name}*"),
+        Revision::Default | Revision::Exact(_) => names.concat(),
     };
     let git = session.git(&options.cwd)?;
     let remote = Remote { name: url.to_owned(), url: url.to_owned(), is_promisor: false };

@@ -1,4 +1,4 @@
-//! [`File`]: what is published, and what it was made from.
+//! [`PublishedFile`]: what is published, and what it was made from.
 //!
 //! Published are the safetensors files, and their shard indices, that the index has and the remote's branch has not, or has
 //! otherwise, and that are named after a checkpoint of that branch. Staged or committed is all one; whatever else is staged,
@@ -22,7 +22,7 @@ use crate::safetensors;
 
 /// A file that is published.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct PublishedFile {
     /// Its path.
     pub path: BString,
     /// The content behind its pointer; `None` for a shard index that git itself holds.
@@ -30,7 +30,7 @@ pub struct File {
     /// Its bytes.
     pub size: u64,
     /// The checkpoints that it may have been made from: one, unless two have one stem.
-    pub sources: Vec<Source>,
+    pub sources: Vec<MadeFrom>,
     /// The blob that git has at its path.
     pub blob: ObjectId,
     /// May it be run?
@@ -39,7 +39,7 @@ pub struct File {
 
 /// A checkpoint, or its shard index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct MadeFrom {
     /// Its path.
     pub path: BString,
     /// Its SHA-256, if it is under Git LFS.
@@ -60,7 +60,7 @@ pub(super) fn changed(
     git: &Git<'_>,
     base: ObjectId,
     entries: &[Entry],
-) -> Result<Vec<File>, Error> {
+) -> Result<Vec<PublishedFile>, Error> {
     let (tree, here) = (by_path(entries), repo.entries()?);
     let outputs = outputs(&tree);
     let mut past = Past { repo, git, base, entries: None };
@@ -81,7 +81,7 @@ pub(super) fn changed(
             if past.is_current(&index, source)? {
                 let pointer = repo.pointer(source.id)?;
                 let oid = pointer.map(|pointer| pointer.oid);
-                current.push(Source { path: source.path.clone(), oid });
+                current.push(MadeFrom { path: source.path.clone(), oid });
             }
         }
         if current.is_empty() {
@@ -108,7 +108,7 @@ fn outputs<'t>(tree: &Tree<'t>) -> BTreeMap<BString, Vec<&'t Entry>> {
     outputs
 }
 
-fn file(repo: &Repo, entry: &Entry, sources: Vec<Source>) -> Result<File, Error> {
+fn file(repo: &Repo, entry: &Entry, sources: Vec<MadeFrom>) -> Result<PublishedFile, Error> {
     let pointer = repo.pointer(entry.id)?;
     if pointer.is_none() && entry.path.ends_with(b".safetensors") {
         return Err(Error::Unpublished(PublishError::NotUnderLfs { path: entry.path.clone() }));
@@ -118,7 +118,7 @@ fn file(repo: &Repo, entry: &Entry, sources: Vec<Source>) -> Result<File, Error>
         None => repo.blob_size(entry.id)?.ok_or(repo::Error::MissingBlob { id: entry.id })?,
     };
     let executable = entry.mode == Mode::Executable;
-    Ok(File { path: entry.path.clone(), pointer, size, sources, blob: entry.id, executable })
+    Ok(PublishedFile { path: entry.path.clone(), pointer, size, sources, blob: entry.id, executable })
 }
 
 /// The commit that the branch and `HEAD` come from, looked up once it is needed.
@@ -151,7 +151,7 @@ impl Past<'_> {
 /// Reads every object once: it has to be in the store, be the bytes that its pointer names, and a safetensors file.
 pub(super) fn prove(
     repo: &Repo,
-    files: &[File],
+    files: &[PublishedFile],
     reporter: &dyn Reporter,
 ) -> Result<Vec<std::path::PathBuf>, Error> {
     let store = repo.store();

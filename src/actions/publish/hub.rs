@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::PublishError;
-use super::journal::{Begun, Journal};
-use super::{Error, How, Plan, Published, Publisher, content, object_id, text};
+use super::journal::{Begun, PublishJournal};
+use super::{Error, Plan, PublishOutcome, Published, Publisher, content, object_id, text};
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
@@ -56,7 +56,7 @@ impl Own {
 
 impl Requests<'_> {
     pub(super) fn publish(&self, mut plan: Plan) -> Result<Published, Error> {
-        let journal = Journal::open(self.publisher.repo.common_dir())?;
+        let journal = PublishJournal::open(self.publisher.repo.common_dir())?;
         let known = self.hub.pull_requests(&self.model)?;
         let own = self.own(&known)?;
         let (marker, mine) = self.mine(&plan, &own)?;
@@ -71,14 +71,20 @@ impl Requests<'_> {
             && let Some(commit) = self.pushed(mine.number, &plan)?
         {
             journal.remove(&marker)?;
-            return Ok(self.done(How::Exists, plan, mine.number, commit, Some(self.account.name.clone())));
+            return Ok(self.done(
+                PublishOutcome::Exists,
+                plan,
+                mine.number,
+                commit,
+                Some(self.account.name.clone()),
+            ));
         }
         if mine.is_none()
             && !self.publisher.options.force
             && let Some((number, commit, author)) = self.identical(&known, &plan)?
         {
             journal.remove(&marker)?;
-            return Ok(self.done(How::Exists, plan, number, commit, author));
+            return Ok(self.done(PublishOutcome::Exists, plan, number, commit, author));
         }
         let objects = self.publisher.prove(&plan.files)?;
         let number = match (mine, begun) {
@@ -94,7 +100,7 @@ impl Requests<'_> {
         let is_open = mine.is_some_and(|mine| !mine.is_unfinished());
         let commit = self.finish(&plan, &objects, number, is_open)?;
         journal.remove(&marker)?;
-        Ok(self.done(How::Opened, plan, number, commit, None))
+        Ok(self.done(PublishOutcome::Opened, plan, number, commit, None))
     }
 
     /// Those that we made, and that are neither closed nor merged, with what they say of themselves.
@@ -168,11 +174,12 @@ impl Requests<'_> {
         &self,
         requests: &requests::Requests<'_>,
         request: &pull::PullRequest,
-        files: &[content::File],
+        files: &[content::PublishedFile],
     ) -> Result<bool, Error> {
         let (objects, indices): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.pointer.is_some());
-        let brought = |file: &content::File| request.taken().find(|known| known.path == file.path);
-        let has = |file: &&content::File| brought(file).is_some_and(|known| known.pointer == file.pointer);
+        let brought = |file: &content::PublishedFile| request.taken().find(|known| known.path == file.path);
+        let has =
+            |file: &&content::PublishedFile| brought(file).is_some_and(|known| known.pointer == file.pointer);
         if objects.is_empty() || !objects.iter().all(has) {
             return Ok(false);
         }
@@ -190,7 +197,7 @@ impl Requests<'_> {
     }
 
     /// Makes a pull request. Its journal is on the disk before it is asked for.
-    fn create(&self, plan: &Plan, marker: &str, journal: &Journal) -> Result<u64, Error> {
+    fn create(&self, plan: &Plan, marker: &str, journal: &PublishJournal) -> Result<u64, Error> {
         journal.write(marker, &Begun { place: self.model.to_string(), number: None })?;
         let created = self.hub.create_pull_request(&self.model, &plan.title, &plan.description);
         match created {
@@ -274,7 +281,14 @@ impl Requests<'_> {
         Ok(commit)
     }
 
-    fn done(&self, how: How, plan: Plan, number: u64, commit: ObjectId, author: Option<String>) -> Published {
+    fn done(
+        &self,
+        how: PublishOutcome,
+        plan: Plan,
+        number: u64,
+        commit: ObjectId,
+        author: Option<String>,
+    ) -> Published {
         Published {
             number: Some(number),
             url: Some(self.hub.pull_request_url(&self.model, number).to_string()),

@@ -1,4 +1,4 @@
-//! [`Journal`]: what a publication has begun, so that the next run goes on with it.
+//! [`PublishJournal`]: what a publication has begun, so that the next run goes on with it.
 //!
 //! ```text
 //! <git dir>/st-convert/publish.lock           held while one is at work
@@ -32,12 +32,12 @@ pub(super) struct Begun {
 
 /// The journal of one publication, and the right to be the only one at work.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(super) struct PublishJournal {
     dir: PathBuf,
     _lock: File,
 }
 
-impl Journal {
+impl PublishJournal {
     /// Opens the journals of a repository.
     ///
     /// # Errors
@@ -104,16 +104,19 @@ mod tests {
     #[test]
     fn a_journal_is_kept_until_it_is_removed_and_one_is_at_work() {
         let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::open(dir.path()).unwrap();
+        let journal = PublishJournal::open(dir.path()).unwrap();
         let marker = "publication 0123";
         assert_eq!(journal.read(marker).unwrap(), None);
         let begun = Begun { place: "a/b".to_owned(), number: None };
         journal.write(marker, &begun).unwrap();
         let begun = Begun { number: Some(7), ..begun };
         journal.write(marker, &begun).unwrap();
-        assert!(matches!(Journal::open(dir.path()), Err(Error::Unpublished(PublishError::PublishRunning))));
+        assert!(matches!(
+            PublishJournal::open(dir.path()),
+            Err(Error::Unpublished(PublishError::PublishRunning))
+        ));
         drop(journal);
-        let journal = Journal::open(dir.path()).unwrap();
+        let journal = PublishJournal::open(dir.path()).unwrap();
         assert_eq!(journal.read(marker).unwrap(), Some(begun));
         fs::write(journal.path(marker), "{").unwrap();
         assert_eq!(journal.read(marker).unwrap(), None);

@@ -35,7 +35,7 @@ use crate::remote::ModelName;
 use crate::remote::hub::model_of;
 use crate::repo::{ObjectId, Repo};
 
-pub use content::{File, Source};
+pub use content::{MadeFrom, PublishedFile};
 pub use error::PublishError;
 
 /// The branch that is pushed where there are no pull requests, unless one is named.
@@ -89,14 +89,14 @@ pub struct Plan {
     /// What the pull request says of itself.
     pub description: String,
     /// The files.
-    pub files: Vec<File>,
+    pub files: Vec<PublishedFile>,
     /// The attributes files that get a line.
     pub attributes: Vec<BString>,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum PublishOutcome {
     /// The remote's branch has all of it, or nothing is converted.
     Nothing,
     /// It would be done.
@@ -113,7 +113,7 @@ pub enum How {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// What became of it.
-    pub how: How,
+    pub how: PublishOutcome,
     /// What is published.
     pub plan: Plan,
     /// The number of the pull request.
@@ -131,7 +131,7 @@ pub struct Published {
 }
 
 impl Published {
-    fn of(how: How, plan: Plan) -> Self {
+    fn of(how: PublishOutcome, plan: Plan) -> Self {
         let (number, url, reference, commit, author) = (None, None, None, None, None);
         Self { how, plan, number, url, reference, commit, author, said: String::new() }
     }
@@ -242,7 +242,7 @@ impl Publisher<'_> {
             return Ok(planned(plan));
         }
         let there = self.there(reference)?;
-        let (reference, mut published) = (reference.to_owned(), Published::of(How::Exists, plan));
+        let (reference, mut published) = (reference.to_owned(), Published::of(PublishOutcome::Exists, plan));
         published.reference = Some(reference.clone());
         if let Some(there) = there
             && self.has(there, &published.plan.files)?
@@ -257,7 +257,7 @@ impl Publisher<'_> {
         self.upload(&published.plan.files, &objects, &reference)?;
         let base = there.map_or_else(|| object_id(&published.plan.base), Ok)?;
         let (commit, said) = self.push(base, &published.plan.files, &reference)?;
-        Ok(Published { how: How::Pushed, commit: Some(commit), said, ..published })
+        Ok(Published { how: PublishOutcome::Pushed, commit: Some(commit), said, ..published })
     }
 
     /// Has a branch that is moved on the checkpoints that were converted?
@@ -285,19 +285,19 @@ impl Publisher<'_> {
     }
 
     /// Has a commit all of these files?
-    fn has(&self, commit: ObjectId, files: &[File]) -> Result<bool, Error> {
+    fn has(&self, commit: ObjectId, files: &[PublishedFile]) -> Result<bool, Error> {
         let entries = self.repo.entries_of(commit)?;
         let tree = content::by_path(&entries);
         Ok(files.iter().all(|file| tree.get(file.path.as_bstr()).is_some_and(|known| known.id == file.blob)))
     }
 
     /// Where the objects of the files are, each of them read and right.
-    fn prove(&self, files: &[File]) -> Result<Vec<PathBuf>, Error> {
+    fn prove(&self, files: &[PublishedFile]) -> Result<Vec<PathBuf>, Error> {
         content::prove(self.repo, files, self.session.reporter)
     }
 
     /// Sends what the server lacks.
-    fn upload(&self, files: &[File], objects: &[PathBuf], reference: &str) -> Result<(), Error> {
+    fn upload(&self, files: &[PublishedFile], objects: &[PathBuf], reference: &str) -> Result<(), Error> {
         let server = Server::for_push(self.session, self.repo, &self.remote.name, reference)?;
         let mut seen: Vec<Oid> = Vec::new();
         let mut all = Vec::new();
@@ -313,7 +313,12 @@ impl Publisher<'_> {
     }
 
     /// Commits the files on `base`, and pushes that. Returns the commit, and what the server said.
-    fn push(&self, base: ObjectId, files: &[File], reference: &str) -> Result<(String, String), Error> {
+    fn push(
+        &self,
+        base: ObjectId,
+        files: &[PublishedFile],
+        reference: &str,
+    ) -> Result<(String, String), Error> {
         let entries = self.repo.entries_of(base)?;
         let mut tree = Vec::new();
         for file in self.repo.plan_attributes_in(&entries, &with_pointers(files))? {
@@ -335,11 +340,11 @@ impl Publisher<'_> {
 
 /// A publication that sends nothing.
 fn planned(plan: Plan) -> Published {
-    Published::of(if plan.files.is_empty() { How::Nothing } else { How::Planned }, plan)
+    Published::of(if plan.files.is_empty() { PublishOutcome::Nothing } else { PublishOutcome::Planned }, plan)
 }
 
 /// What has to have the filter of Git LFS.
-fn with_pointers(files: &[File]) -> Vec<BString> {
+fn with_pointers(files: &[PublishedFile]) -> Vec<BString> {
     files.iter().filter(|file| file.pointer.is_some()).map(|file| file.path.clone()).collect()
 }
 

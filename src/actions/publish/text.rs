@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use bstr::ByteSlice as _;
 
-use super::content::{File, Source};
+use super::content::{MadeFrom, PublishedFile};
 use crate::hash::Oid;
 
 /// What loaders look for.
@@ -23,7 +23,7 @@ pub(super) fn title(message: Option<&str>) -> String {
 }
 
 /// What this publication is called. `after` is the number of an earlier one that is not to be taken for it.
-pub(super) fn marker(place: &str, files: &[File], after: u64) -> String {
+pub(super) fn marker(place: &str, files: &[PublishedFile], after: u64) -> String {
     let mut text = format!("git-st-convert\0publish\0{place}\0{after}\0").into_bytes();
     for file in files {
         text.extend_from_slice(&file.path);
@@ -34,7 +34,7 @@ pub(super) fn marker(place: &str, files: &[File], after: u64) -> String {
 }
 
 /// What was converted, from what, with what, and how to see that it is so.
-pub(super) fn description(message: Option<&str>, files: &[File], marker: &str) -> String {
+pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker: &str) -> String {
     let more =
         message.and_then(|message| message.trim().split_once('\n')).map_or("", |(_, more)| more.trim());
     let mut text = String::new();
@@ -61,7 +61,7 @@ pub(super) fn description(message: Option<&str>, files: &[File], marker: &str) -
 }
 
 /// The message of the commit, with what was converted as trailers.
-pub(super) fn commit(message: Option<&str>, files: &[File]) -> String {
+pub(super) fn commit(message: Option<&str>, files: &[PublishedFile]) -> String {
     let more =
         message.and_then(|message| message.trim().split_once('\n')).map_or("", |(_, more)| more.trim());
     let mut text = title(message) + "\n\n";
@@ -69,7 +69,7 @@ pub(super) fn commit(message: Option<&str>, files: &[File]) -> String {
         let _infallible = write!(text, "{more}\n\n");
     }
     for file in files {
-        for Source { path, oid } in &file.sources {
+        for MadeFrom { path, oid } in &file.sources {
             if let Some(oid) = oid {
                 // A path with a line feed must not become a line of its own.
                 let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
@@ -80,7 +80,7 @@ pub(super) fn commit(message: Option<&str>, files: &[File]) -> String {
     text
 }
 
-fn source(source: &Source) -> String {
+fn source(source: &MadeFrom) -> String {
     let path = quoted(source.path.as_ref());
     source.oid.map_or_else(|| path.clone(), |oid| format!("{path}, sha256 `{oid}`"))
 }
@@ -97,11 +97,11 @@ mod tests {
     use crate::lfs::Pointer;
     use crate::repo::ObjectId;
 
-    fn file(path: &str) -> File {
+    fn file(path: &str) -> PublishedFile {
         let pointer = Pointer { oid: Oid::of(b"abc"), size: 3 };
-        let source = Source { path: "pytorch_model.bin".into(), oid: Some(Oid::of(b"source")) };
+        let source = MadeFrom { path: "pytorch_model.bin".into(), oid: Some(Oid::of(b"source")) };
         let blob = ObjectId::from_hex(&[b'0'; 40]).unwrap();
-        File {
+        PublishedFile {
             path: path.into(),
             pointer: Some(pointer),
             size: 3,

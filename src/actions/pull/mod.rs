@@ -3,7 +3,7 @@
 //! ```text
 //! requests   which there are, and fetching them: commits, trees and pointers
 //! request    what one brings, and from which checkpoint
-//! take       its files in the index and the work tree, with their content
+//! apply      its files in the index and the work tree, with their content
 //! list       all that carry safetensors
 //! auto       a conversion that adopts a pull request with the same files
 //! ```
@@ -18,10 +18,9 @@
 
 mod auto;
 mod list;
-mod relation;
 mod request;
 pub(in crate::actions) mod requests;
-mod take;
+mod apply;
 
 use bstr::{BString, ByteSlice as _};
 
@@ -35,13 +34,13 @@ use crate::repo::{Mode, ObjectId, Repo};
 
 pub use auto::{Choice, convert};
 pub use list::{Listing, NEWEST, list};
-pub use request::{File, PullRequest, State};
+pub use request::{Freshness, PullRequest, RequestFile};
 pub use requests::Options;
 pub(super) use requests::{Requests, look_at};
 
 /// How a pull request is taken.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wish {
+pub struct TakeOptions {
     /// Join it by a merge where the branch cannot move to it.
     pub merge: bool,
     /// Take it whatever it changes.
@@ -52,7 +51,7 @@ pub struct Wish {
 
 /// How it was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum PullOutcome {
     /// The branch had it already.
     UpToDate,
     /// The branch moved to it.
@@ -69,7 +68,7 @@ pub struct Pulled {
     /// What it brings.
     pub request: PullRequest,
     /// How it was taken.
-    pub how: How,
+    pub how: PullOutcome,
 }
 
 /// Takes the pull request of this number.
@@ -78,7 +77,12 @@ pub struct Pulled {
 /// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], [`Error::OtherPaths`], [`Error::InTheWay`],
 /// [`Error::NotSafetensors`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git, the servers
 /// and the repository report. Then index, work tree and branches are as they were.
-pub fn pull(options: &Options, number: u64, wish: Wish, reporter: &dyn Reporter) -> Result<Pulled, Error> {
+pub fn pull(
+    options: &Options,
+    number: u64,
+    wish: TakeOptions,
+    reporter: &dyn Reporter,
+) -> Result<Pulled, Error> {
     look_at(options, number, reporter, |requests, request| {
         consent(request, wish, reporter)?;
         requests.complete(request.taken().map(|file| file.version.id))?;
@@ -92,7 +96,7 @@ pub fn pull(options: &Options, number: u64, wish: Wish, reporter: &dyn Reporter)
             let objects: Vec<_> = objects.iter().map(|(path, pointer)| (path.as_bstr(), *pointer)).collect();
             server.download(&requests.repo.store(), &objects, reporter)?;
         }
-        take::check(requests.repo, &request)?;
+        apply::check(requests.repo, &request)?;
         let how = take(requests, &request, wish, reporter)?;
         Ok(Pulled { request, how })
     })
@@ -109,7 +113,7 @@ fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
 }
 
 /// Asks, if the pull request changes what it should not.
-fn consent(request: &PullRequest, wish: Wish, reporter: &dyn Reporter) -> Result<(), Error> {
+fn consent(request: &PullRequest, wish: TakeOptions, reporter: &dyn Reporter) -> Result<(), Error> {
     if request.others.is_empty() {
         return Ok(());
     }
@@ -140,34 +144,34 @@ fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<(BString, Pointer)>
 fn take(
     requests: &Requests<'_>,
     request: &PullRequest,
-    wish: Wish,
+    wish: TakeOptions,
     reporter: &dyn Reporter,
-) -> Result<How, Error> {
+) -> Result<PullOutcome, Error> {
     let Requests { session, repo, git, network, head, .. } = requests;
-    let pieces = take::prepare(repo, request)?;
+    let pieces = apply::prepare(repo, request)?;
     let how = match request.base {
-        Some(base) if base == request.commit => How::UpToDate,
-        Some(base) if base == *head => How::FastForward,
-        _ if wish.merge => How::Merged,
-        _ => How::Staged,
+        Some(base) if base == request.commit => PullOutcome::UpToDate,
+        Some(base) if base == *head => PullOutcome::FastForward,
+        _ if wish.merge => PullOutcome::Merged,
+        _ => PullOutcome::Staged,
     };
     let rev = request.commit.to_string();
     let message = format!("Merge refs/pr/{}", request.number);
     match how {
-        How::UpToDate => {}
-        How::FastForward | How::Merged => {
+        PullOutcome::UpToDate => {}
+        PullOutcome::FastForward | PullOutcome::Merged => {
             let blobs = request.brought.iter().filter(|(_, new)| new.mode != Mode::Submodule);
             requests.complete(blobs.map(|(_, new)| new.id))?;
-            let way = if how == How::Merged { Merge::Join(&message) } else { Merge::FastForward };
+            let way = if how == PullOutcome::Merged { Merge::Join(&message) } else { Merge::FastForward };
             merge(git, network, &rev, way)?;
         }
-        How::Staged => {
-            take::stage(session, repo, pieces)?;
+        PullOutcome::Staged => {
+            apply::stage(session, repo, pieces)?;
             return Ok(how);
         }
     }
     let versions: Vec<(BString, ObjectId)> =
         request.taken().map(|file| (file.path.clone(), file.version.id)).collect();
-    take::fill_in(repo, pieces, &versions, reporter)?;
+    apply::fill_in(repo, pieces, &versions, reporter)?;
     Ok(how)
 }

@@ -6,9 +6,9 @@
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, names};
-use super::relation::Relation;
+use crate::git::{Git, history};
 use crate::lfs::Pointer;
-use crate::repo::{ChangedPath, Mode, ObjectId, Repo, Version};
+use crate::repo::{self, ChangedPath, History, Mode, ObjectId, Repo, Version};
 
 /// A pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,22 +20,22 @@ pub struct PullRequest {
     /// Who wrote that, by name.
     pub author: String,
     /// The safetensors files that it brings.
-    pub files: Vec<File>,
+    pub files: Vec<RequestFile>,
     /// Is it about the checkpoint that `HEAD` has?
-    pub state: State,
+    pub state: Freshness,
     /// What it changes besides, but for shard indices and `.gitattributes`.
     pub others: Vec<BString>,
     /// The commit that it and `HEAD` come from; `None` if that is not here.
     pub(in crate::actions) base: Option<ObjectId>,
     /// The shard indices that it brings.
-    pub(in crate::actions) indices: Vec<File>,
+    pub(in crate::actions) indices: Vec<RequestFile>,
     /// Everything that is at a path with it, and was not, or was another.
     pub(super) brought: Vec<(BString, Version)>,
 }
 
 /// A file that a pull request brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
+pub struct RequestFile {
     /// Its path.
     pub path: BString,
     /// What its pointer says; `None` if it is no pointer, or its blob is not here.
@@ -46,7 +46,7 @@ pub struct File {
 
 /// Is a pull request about the checkpoint that `HEAD` has?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum Freshness {
     /// The checkpoint is the one that it was made from.
     Current,
     /// The checkpoint has changed since.
@@ -99,8 +99,10 @@ impl PullRequest {
             let kind = Kind::of(change.path.as_ref());
             let version = change.new.filter(|new| matches!(new.mode, Mode::File | Mode::Executable));
             match (kind, version) {
-                (Kind::Safetensors, Some(version)) => files.push(File::read(repo, &change.path, version)?),
-                (Kind::Index, Some(version)) => indices.push(File::read(repo, &change.path, version)?),
+                (Kind::Safetensors, Some(version)) => {
+                    files.push(RequestFile::read(repo, &change.path, version)?);
+                }
+                (Kind::Index, Some(version)) => indices.push(RequestFile::read(repo, &change.path, version)?),
                 (Kind::Attributes, Some(_)) => {}
                 // A link, or a file that is taken away.
                 (_, _) => others.push(change.path.clone()),
@@ -108,9 +110,9 @@ impl PullRequest {
         }
         let since = relation.changes(Some(base.unwrap_or(commit)), head)?;
         let state = if since.iter().any(|change| is_source_of(change, &files)) {
-            State::Stale
+            Freshness::Stale
         } else {
-            State::Current
+            Freshness::Current
         };
         let author = repo.author_of(commit)?;
         let brought = changes.into_iter().filter_map(|change| Some((change.path, change.new?))).collect();
@@ -126,21 +128,51 @@ impl PullRequest {
     }
 
     /// Its safetensors files, and their indices.
-    pub(in crate::actions) fn taken(&self) -> impl Iterator<Item = &File> {
+    pub(in crate::actions) fn taken(&self) -> impl Iterator<Item = &RequestFile> {
         self.files.iter().chain(&self.indices)
     }
 }
 
-impl File {
+impl RequestFile {
     fn read(repo: &Repo, path: &BString, version: Version) -> Result<Self, Error> {
         Ok(Self { path: path.clone(), pointer: repo.pointer(version.id)?, version })
     }
 }
 
 /// Was a checkpoint changed that one of these files is made from?
-fn is_source_of(change: &ChangedPath, files: &[File]) -> bool {
+fn is_source_of(change: &ChangedPath, files: &[RequestFile]) -> bool {
     names::is_weight_like(change.path.as_ref())
         && files.iter().any(|file| names::safetensors(change.path.as_ref()) == file.path)
+}
+
+/// The commits of a repository: asked of libgit2, and of git where that cannot read it.
+pub(super) struct Relation<'a> {
+    libgit2: Option<History>,
+    git: &'a Git<'a>,
+}
+
+impl<'a> Relation<'a> {
+    pub(super) fn new(repo: &Repo, git: &'a Git<'a>) -> Self {
+        Self { libgit2: repo.history().ok(), git }
+    }
+
+    /// A commit that both come from.
+    pub(super) fn merge_base(&self, one: ObjectId, other: ObjectId) -> Result<Option<ObjectId>, Error> {
+        match self.libgit2.as_ref().map(|history| history.merge_base(one, other)) {
+            Some(Ok(base)) => Ok(base),
+            None | Some(Err(repo::Error::History { .. })) => Ok(history::merge_base(self.git, one, other)?),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// The paths that differ between two commits.
+    pub(super) fn changes(&self, from: Option<ObjectId>, to: ObjectId) -> Result<Vec<ChangedPath>, Error> {
+        match self.libgit2.as_ref().map(|history| history.changes(from, to)) {
+            Some(Ok(changes)) => Ok(changes),
+            None | Some(Err(repo::Error::History { .. })) => Ok(history::changes(self.git, from, to)?),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
 }
 
 #[cfg(test)]

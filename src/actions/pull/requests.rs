@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use super::super::servers::{Servers, Session};
 use super::super::{Error, Reporter};
-use super::relation::Relation;
-use super::request::PullRequest;
+use super::request::{PullRequest, Relation};
 use crate::git::{self, Git, Network, Ref, Remote, fetch};
 use crate::repo::{ObjectId, Repo};
 

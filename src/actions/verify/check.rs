@@ -21,7 +21,7 @@ use bstr::{BStr, ByteSlice as _};
 
 use super::super::Error;
 use super::super::content::Bytes;
-use super::beside::{Compared, Sides, oid_of};
+use super::compare::{Compared, Sides, oid_of};
 use super::identify::identify;
 use super::reading::{Header, Reader, Watched, read_back};
 use super::{Finding, Verdict, Verified};

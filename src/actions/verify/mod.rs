@@ -5,7 +5,7 @@
 //! check     one file against one checkpoint, with no more read than is needed
 //! reading   the bytes of a file wherever it is
 //! identify  which conversion of a checkpoint has a given oid
-//! beside    both side by side, element by element
+//! compare   both side by side, element by element
 //! shards    the index of a set against its shards
 //! request   the files of a pull request, against the checkpoints that it was made from
 //! ```
@@ -13,7 +13,7 @@
 //! Invariant: nothing is written but temporary files of the LFS store, which are gone at the end. Who made a file, and
 //! what is said of it, counts for nothing.
 
-mod beside;
+mod compare;
 mod check;
 mod identify;
 mod reading;

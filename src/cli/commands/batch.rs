@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::BStr;
 
-use crate::actions::batch::{self, Cause, Item, Options, Progress, Record, Shard, Status, Summary};
+use crate::actions::batch::{self, BatchSummary, Cause, Item, ModelStatus, Options, Progress, Record, Shard};
 use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
 use crate::cli::args::{Batch, ServerArgs};
 use crate::cli::environment::{self, NoShard, shard_of_environment};
@@ -168,15 +168,15 @@ fn tell_pending(ui: &Ui, pending: &[Item]) {
 }
 
 /// The exit code of a model.
-fn exit_code(status: Status) -> u8 {
+fn exit_code(status: ModelStatus) -> u8 {
     match status {
-        Status::Converted | Status::NothingToDo | Status::Skipped => 0,
-        Status::Refused => code(Kind::Refused),
-        Status::Failed => code(Kind::Environment),
+        ModelStatus::Converted | ModelStatus::NothingToDo | ModelStatus::Skipped => 0,
+        ModelStatus::Refused => code(Kind::Refused),
+        ModelStatus::Failed => code(Kind::Environment),
     }
 }
 
-fn conclude(ui: &Ui, summary: &Summary, shard: Option<Shard>, journal: &Path) -> Result<u8, Report> {
+fn conclude(ui: &Ui, summary: &BatchSummary, shard: Option<Shard>, journal: &Path) -> Result<u8, Report> {
     let report = summary.stopped.as_ref().map(Report::of);
     let worst = summary.records.iter().map(|record| exit_code(record.status)).max().unwrap_or(0);
     let code = report.as_ref().map_or(worst, Report::exit_code);
@@ -193,13 +193,13 @@ fn conclude(ui: &Ui, summary: &Summary, shard: Option<Shard>, journal: &Path) ->
 }
 
 /// The counts, and what was not done by its causes.
-fn table(summary: &Summary, all: bool) -> String {
+fn table(summary: &BatchSummary, all: bool) -> String {
     let counts = [
-        (summary.count(Status::Converted), "converted"),
-        (summary.count(Status::NothingToDo), "with nothing to do"),
-        (summary.count(Status::Skipped), "skipped"),
-        (summary.count(Status::Refused), "refused"),
-        (summary.count(Status::Failed), "failed"),
+        (summary.count(ModelStatus::Converted), "converted"),
+        (summary.count(ModelStatus::NothingToDo), "with nothing to do"),
+        (summary.count(ModelStatus::Skipped), "skipped"),
+        (summary.count(ModelStatus::Refused), "refused"),
+        (summary.count(ModelStatus::Failed), "failed"),
         (summary.done, "done before"),
         (summary.left, "left"),
     ];
@@ -296,17 +296,17 @@ fn told(record: &Record) -> (String, String) {
         let _infallible = write!(what, ", {status}");
     }
     match record.status {
-        Status::Converted => {
+        ModelStatus::Converted => {
             let is_made = |status: &str| !matches!(status, "skipped" | "up-to-date");
             let made = record.files.iter().filter(|file| is_made(&file.status));
             let sizes: Vec<_> = made.map(|file| file.size.unwrap_or(0)).collect();
             let files = format!(", {}, {}", counted(sizes.len(), "file"), bytes(sizes.iter().sum()));
             (styled(GOOD, "converted"), if sizes.is_empty() { what } else { files + &what })
         }
-        Status::NothingToDo => ("nothing to do".to_owned(), what),
-        Status::Skipped => ("skipped".to_owned(), what),
-        Status::Refused => (styled(WARNING, "refused"), what),
-        Status::Failed => (styled(WARNING, "failed"), what),
+        ModelStatus::NothingToDo => ("nothing to do".to_owned(), what),
+        ModelStatus::Skipped => ("skipped".to_owned(), what),
+        ModelStatus::Refused => (styled(WARNING, "refused"), what),
+        ModelStatus::Failed => (styled(WARNING, "failed"), what),
     }
 }
 

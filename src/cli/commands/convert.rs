@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bstr::ByteSlice as _;
 
 use crate::actions::convert::{self, Options, Summary};
-use crate::actions::pull::{self, Choice, Pulled, Wish};
+use crate::actions::pull::{self, Choice, Pulled, TakeOptions};
 use crate::actions::{Error, Outcome, Reporter as _, Servers, Status};
 use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
@@ -94,7 +94,7 @@ fn convert(
                 return Err(Error::NotWithPullRequest { option });
             }
             let from = pull::Options { cwd: options.cwd, servers: options.servers };
-            pull::pull(&from, number, Wish::default(), reporter).map(Done::Pulled)
+            pull::pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
         }
         _ => pull::convert(&options, reporter).map(Done::Converted),
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::actions::Reporter as _;
-use crate::actions::publish::{File, How, Options, Plan, Published, Target, publish};
+use crate::actions::publish::{Options, Plan, PublishOutcome, Published, PublishedFile, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
 use crate::cli::environment;
 use crate::cli::error::Report;
@@ -50,7 +50,7 @@ fn tell(ui: &Ui, published: &Published) {
     let url = published.url.as_deref().map(sanitize::text).unwrap_or_default();
     let number = published.number.unwrap_or_default();
     match how {
-        How::Nothing => {
+        PublishOutcome::Nothing => {
             ui.note(&format!(
                 "nothing to publish: {} of {} has every safetensors file that is staged or committed here",
                 sanitize::text(&plan.base_branch),
@@ -58,15 +58,15 @@ fn tell(ui: &Ui, published: &Published) {
             ));
             ui.hint("convert with `git st-convert` first");
         }
-        How::Planned => ui.result(&planned(plan)),
-        How::Opened => {
+        PublishOutcome::Planned => ui.result(&planned(plan)),
+        PublishOutcome::Opened => {
             ui.result(&format!("{}{}", files(&plan.files), styled(STRONG, &url)));
             ui.note(&format!("pull request {number} is open, at {reference}"));
         }
-        How::Exists if published.number.is_none() => {
+        PublishOutcome::Exists if published.number.is_none() => {
             ui.note(&format!("{reference} of the remote has these files already"));
         }
-        How::Exists => {
+        PublishOutcome::Exists => {
             let by = published.author.as_deref().map(|author| format!(" by {}", sanitize::text(author)));
             ui.result(&styled(STRONG, &url));
             ui.note(&format!(
@@ -75,7 +75,7 @@ fn tell(ui: &Ui, published: &Published) {
             ));
             ui.hint("make one all the same with `--force`");
         }
-        How::Pushed => {
+        PublishOutcome::Pushed => {
             ui.result(&format!("{}{reference}", files(&plan.files)));
             let said = published.said.lines().filter_map(|line| line.strip_prefix("remote:"));
             let said: Vec<_> = said.map(|line| sanitize::text(line.trim()).into_owned()).collect();
@@ -94,7 +94,7 @@ fn tell(ui: &Ui, published: &Published) {
 }
 
 /// Each file, with what it was made from.
-fn files(files: &[File]) -> String {
+fn files(files: &[PublishedFile]) -> String {
     files.iter().fold(String::new(), |mut lines, file| {
         let path = sanitize::bytes(file.path.as_ref());
         let sources: Vec<_> =

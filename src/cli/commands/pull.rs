@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::actions::Reporter as _;
-use crate::actions::pull::{File, How, Listing, Options, PullRequest, Pulled, State, Wish, list, pull};
+use crate::actions::pull::{
+    Freshness, Listing, Options, PullOutcome, PullRequest, Pulled, RequestFile, TakeOptions, list, pull,
+};
 use crate::cli::args::{Pull, ServerArgs};
 use crate::cli::environment;
 use crate::cli::error::Report;
@@ -29,7 +31,7 @@ pub(crate) fn run(
     let options = Options { cwd, servers: environment::servers(servers).map_err(failed)? };
     let reporter = TerminalReporter::new(ui, interrupt, false);
     if let Some(number) = args.number {
-        let wish = Wish { merge: args.merge, yes: args.yes, verify: args.verify };
+        let wish = TakeOptions { merge: args.merge, yes: args.yes, verify: args.verify };
         let pulled = pull(&options, number, wish, &reporter);
         reporter.finished();
         tell(ui, &pulled.map_err(failed)?);
@@ -59,10 +61,10 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
     }
     let number = request.number;
     match how {
-        How::UpToDate => ui.note(&format!("pull request {number} is in this branch already")),
-        How::FastForward => ui.note(&format!("the branch moved to pull request {number}")),
-        How::Merged => ui.note(&format!("merged pull request {number}")),
-        How::Staged => {
+        PullOutcome::UpToDate => ui.note(&format!("pull request {number} is in this branch already")),
+        PullOutcome::FastForward => ui.note(&format!("the branch moved to pull request {number}")),
+        PullOutcome::Merged => ui.note(&format!("merged pull request {number}")),
+        PullOutcome::Staged => {
             ui.note(&format!(
                 "the branch cannot move to pull request {number}, so its safetensors alone are staged; `--merge` \
                  merges it"
@@ -90,7 +92,7 @@ fn show(ui: &Ui, listing: &Listing) {
         ui.note(&format!("looked at the newest {} of {} pull requests", listing.seen, listing.known));
         ui.hint("look at all with `git st-convert pull --all`");
     }
-    if let Some(first) = listing.requests.iter().find(|request| request.state == State::Current) {
+    if let Some(first) = listing.requests.iter().find(|request| request.state == Freshness::Current) {
         ui.hint(&format!("take one with `git st-convert pull {}`", first.number));
     }
 }
@@ -103,8 +105,8 @@ fn table(requests: &[PullRequest]) -> String {
             request.number.to_string(),
             commit.get(..10).unwrap_or_default().to_owned(),
             match request.state {
-                State::Current => "current".to_owned(),
-                State::Stale => "stale".to_owned(),
+                Freshness::Current => "current".to_owned(),
+                Freshness::Stale => "stale".to_owned(),
             },
             if request.size() == 0 { "?".to_owned() } else { bytes(request.size()) },
             sanitize::text(&request.author).into_owned(),
@@ -128,7 +130,7 @@ fn table(requests: &[PullRequest]) -> String {
 }
 
 /// The first file, and how many more there are.
-fn files(files: &[File]) -> String {
+fn files(files: &[RequestFile]) -> String {
     let Some(first) = files.first() else { return String::new() };
     let path = sanitize::bytes(first.path.as_ref()).into_owned();
     match files.len() {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::error::Report;
 use super::text::{line, native};
-use crate::actions::batch::{Item, Record, Shard, Status, Summary};
+use crate::actions::batch::{BatchSummary, Item, ModelStatus, Record, Shard};
 
 /// The line of a model of a batch: what its journal has.
 pub(in crate::cli) fn batch_record(record: &Record) -> String {
@@ -27,7 +27,7 @@ pub(in crate::cli) fn batch_item(item: &Item) -> String {
 
 /// The last line of a batch, whatever its end.
 pub(in crate::cli) fn batch(
-    done: Option<(&Summary, &Path)>,
+    done: Option<(&BatchSummary, &Path)>,
     shard: Option<Shard>,
     failure: Option<&Report>,
     exit_code: u8,
@@ -44,11 +44,11 @@ pub(in crate::cli) fn batch(
     line(&json!({
         "type": "summary",
         "models": summary.map(|summary| summary.records.len() + summary.done + summary.left),
-        "converted": count(Status::Converted),
-        "nothing_to_do": count(Status::NothingToDo),
-        "skipped": count(Status::Skipped),
-        "refused": count(Status::Refused),
-        "failed": count(Status::Failed),
+        "converted": count(ModelStatus::Converted),
+        "nothing_to_do": count(ModelStatus::NothingToDo),
+        "skipped": count(ModelStatus::Skipped),
+        "refused": count(ModelStatus::Refused),
+        "failed": count(ModelStatus::Failed),
         "done_before": summary.map(|summary| summary.done),
         "left": summary.map(|summary| summary.left),
         "causes": causes.unwrap_or_default(),

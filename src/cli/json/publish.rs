@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::text::{line, path};
-use crate::actions::publish::{File, How, Published, Source, Target};
+use crate::actions::publish::{MadeFrom, PublishOutcome, Published, PublishedFile, Target};
 
 /// The line of a publication.
 pub(in crate::cli) fn published(published: &Published) -> String {
     let Published { how, plan, .. } = published;
-    let sources = |file: &File| {
-        let source = |source: &Source| json!({ "path": path(&source.path), "oid": source.oid.map(|oid| oid.to_string()) });
+    let sources = |file: &PublishedFile| {
+        let source = |source: &MadeFrom| json!({ "path": path(&source.path), "oid": source.oid.map(|oid| oid.to_string()) });
         file.sources.iter().map(source).collect::<Vec<_>>()
     };
     let files = plan.files.iter().map(|file| {
@@ -27,11 +27,11 @@ pub(in crate::cli) fn published(published: &Published) -> String {
     line(&json!({
         "type": "publish",
         "status": match how {
-            How::Nothing => "nothing",
-            How::Planned => "planned",
-            How::Opened => "opened",
-            How::Exists => "exists",
-            How::Pushed => "pushed",
+            PublishOutcome::Nothing => "nothing",
+            PublishOutcome::Planned => "planned",
+            PublishOutcome::Opened => "opened",
+            PublishOutcome::Exists => "exists",
+            PublishOutcome::Pushed => "pushed",
         },
         "number": published.number,
         "url": published.url,

@@ -15,7 +15,7 @@ use super::super::placement::{Undo, write_attributes};
 use super::super::servers::Session;
 use super::super::workspace::Workspace;
 use super::super::{Error, Note, RemoteNote, Reporter};
-use super::request::{File, PullRequest};
+use super::request::{PullRequest, RequestFile};
 use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer};
 use crate::read_at::FileSource;
@@ -66,7 +66,7 @@ pub(super) fn prepare(repo: &Repo, request: &PullRequest) -> Result<Vec<Piece>, 
     request.taken().map(|file| piece(repo, file)).collect()
 }
 
-fn piece(repo: &Repo, file: &File) -> Result<Piece, Error> {
+fn piece(repo: &Repo, file: &RequestFile) -> Result<Piece, Error> {
     let store = repo.store();
     let (path, executable) = (file.path.clone(), file.version.mode == Mode::Executable);
     let target = repo.target(path.as_bstr())?;
