@@ -98,8 +98,9 @@ impl Target {
         self.root.join(&self.relative)
     }
 
-    /// Looks at each parent without following it, and makes those that are missing.
-    fn make_parents(&self) -> Result<(), Error> {
+    /// Looks at each parent without following it. Returns `false` at the first that is missing and that `make` does not
+    /// make.
+    fn has_parents(&self, make: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, Error> {
         let mut path = self.root.clone();
         for part in self.relative.parent().into_iter().flat_map(Path::components) {
             path.push(part);
@@ -108,12 +109,19 @@ impl Target {
                 Ok(meta) if meta.is_dir() => {}
                 Ok(_) => return Err(Error::InTheWay { path }),
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                    fs::create_dir(&path).map_err(Error::io(&path))?;
+                    if !make(&path).map_err(Error::io(&path))? {
+                        return Ok(false);
+                    }
                 }
                 Err(source) => return Err(Error::Io { path, source }),
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Makes the parents that are missing.
+    fn make_parents(&self) -> Result<(), Error> {
+        self.has_parents(|path| fs::create_dir(path).map(|()| true)).map(drop)
     }
 
     /// Returns `true` if there is a file that its owner may run; never where files have no such right.
@@ -130,16 +138,8 @@ impl Target {
     /// [`Error::Symlink`] for a link there or among the parents, [`Error::InTheWay`] for anything that is not a
     /// file in a directory.
     pub fn metadata(&self) -> Result<Option<fs::Metadata>, Error> {
-        let mut path = self.root.clone();
-        for part in self.relative.parent().into_iter().flat_map(Path::components) {
-            path.push(part);
-            match fs::symlink_metadata(&path) {
-                Ok(meta) if meta.is_symlink() => return Err(Error::Symlink { path }),
-                Ok(meta) if meta.is_dir() => {}
-                Ok(_) => return Err(Error::InTheWay { path }),
-                Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(source) => return Err(Error::Io { path, source }),
-            }
+        if !self.has_parents(|_| Ok(false))? {
+            return Ok(None);
         }
         let path = self.path();
         match fs::symlink_metadata(&path) {
