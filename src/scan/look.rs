@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::archive::{self, Listing, Member};
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
+use super::pickles::Stream;
 use super::{Content, HEAD, Limits, Report, content, numpy, packed, pickles, serialized, tar};
 use crate::read_at::{ReadAt, Window};
 use crate::safetensors;
@@ -79,16 +80,12 @@ impl<'a> Look<'a> {
         let head = source.read_vec_at(0, head_len)?;
         let content = Content::of_head(&head);
         // `P` asks the loader for an object of its own, which the loaders of pickles refuse, and torch opens an archive.
-        let stream = if content == Content::Zip { None } else { pickles::stream(source, self.limits)? };
-        let is_pickle = stream.is_some();
-        let legacy = stream.as_ref().is_some_and(|stream| stream.legacy);
-        for mut pickle in stream.into_iter().flat_map(|stream| stream.pickles) {
-            if self.report.pickles.len() >= self.limits.pickles {
-                self.report.unreadable("it holds more pickles than are listed");
-                break;
-            }
-            pickle.member = member.map(str::to_owned);
-            self.report.pickles.push(pickle);
+        let (mut is_pickle, mut legacy) = (false, false);
+        if content != Content::Zip
+            && let Some(stream) = pickles::stream(source, self.limits)?
+        {
+            (is_pickle, legacy) = (true, stream.legacy);
+            self.pickles(source, stream, 0, member, depth)?;
         }
         // Its first bytes are the name of a member, which may be those of anything.
         let is_tar_too = content != Content::Tar && tar::is_tar(&head);
@@ -109,7 +106,7 @@ impl<'a> Look<'a> {
         let content = match content {
             Content::Zip => self.zip(source, member, depth)?,
             Content::Tar => self.tar(source, member, depth)?,
-            Content::Npy => self.numpy(source, member)?,
+            Content::Npy => self.numpy(source, member, depth)?,
             Content::Safetensors if !is_safetensors(source)? => Content::Other,
             content => {
                 if let Some(packing) = content.packing() {
@@ -129,6 +126,57 @@ impl<'a> Look<'a> {
             Content::Pickle | Content::Legacy => Content::Other,
             content => content,
         })
+    }
+
+    /// Takes up the pickles of a stream that begins at the byte `begin`, and looks at what torch would load of them as files.
+    fn pickles(
+        &mut self,
+        source: &dyn ReadAt,
+        stream: Stream,
+        begin: u64,
+        member: Option<&str>,
+        depth: usize,
+    ) -> io::Result<()> {
+        for mut pickle in stream.pickles {
+            if self.report.pickles.len() >= self.limits.pickles {
+                self.report.unreadable("it holds more pickles than are listed");
+                break;
+            }
+            pickle.member = member.map(str::to_owned);
+            pickle.at = pickle.at.saturating_add(begin);
+            for global in &mut pickle.globals {
+                global.at = global.at.saturating_add(begin);
+            }
+            self.report.pickles.push(pickle);
+        }
+        if !stream.inner.is_empty() && depth >= self.limits.depth {
+            self.unreadable(member, "files in it are nested too deeply");
+            return Ok(());
+        }
+        for span in stream.inner {
+            let at = span.at.saturating_add(begin);
+            let bytes = Window::new(source, at, span.len)?;
+            let name = below(member, &format!("(bytes at {at})"));
+            if !span.is_text {
+                self.at(&bytes, Some(&name), depth.saturating_add(1))?;
+            } else if let Some(text) = self.read_whole(&bytes, Some(&name))? {
+                let letters = String::from_utf8_lossy(&text);
+                let decoded: Vec<u8> =
+                    letters.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect();
+                self.at(&decoded, Some(&name), depth.saturating_add(1))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All of a source, if so many bytes may still be held.
+    fn read_whole(&mut self, source: &dyn ReadAt, member: Option<&str>) -> io::Result<Option<Vec<u8>>> {
+        let Some(left) = self.inflated.checked_sub(source.len()) else {
+            self.unreadable(member, "it is longer than is looked at");
+            return Ok(None);
+        };
+        self.inflated = left;
+        source.read_vec_at(0, usize::try_from(source.len()).map_err(io::Error::other)?).map(Some)
     }
 
     fn unreadable(&mut self, member: Option<&str>, reason: &str) {
@@ -261,12 +309,7 @@ impl<'a> Look<'a> {
 
     /// Looks at the pickles in a JSON text.
     fn serialized(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
-        let Some(left) = self.inflated.checked_sub(source.len()) else {
-            self.unreadable(member, "it is longer than is looked at");
-            return Ok(());
-        };
-        self.inflated = left;
-        let text = source.read_vec_at(0, usize::try_from(source.len()).map_err(io::Error::other)?)?;
+        let Some(text) = self.read_whole(source, member)? else { return Ok(()) };
         for (number, pickle) in serialized::pickles(&text).iter().enumerate() {
             let name = below(member, &format!("(serialized {number})"));
             self.at(pickle, Some(&name), depth.saturating_add(1))?;
@@ -274,7 +317,7 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    fn numpy(&mut self, source: &dyn ReadAt, member: Option<&str>) -> io::Result<Content> {
+    fn numpy(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         match numpy::elements(source)? {
             None => self.unreadable(member, "its numpy header cannot be read"),
             Some((_, Objects::No)) => {}
@@ -283,16 +326,7 @@ impl<'a> Look<'a> {
                 match pickles::stream(&elements, self.limits)? {
                     None if objects == Objects::Perhaps => {}
                     None => self.unreadable(member, "its objects are no pickle"),
-                    Some(stream) => {
-                        for mut pickle in stream.pickles {
-                            pickle.member = member.map(str::to_owned);
-                            pickle.at = pickle.at.saturating_add(at);
-                            for global in &mut pickle.globals {
-                                global.at = global.at.saturating_add(at);
-                            }
-                            self.report.pickles.push(pickle);
-                        }
-                    }
+                    Some(stream) => self.pickles(source, stream, at, member, depth)?,
                 }
             }
         }

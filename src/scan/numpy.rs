@@ -85,7 +85,7 @@ impl<'a> Header<'a> {
             return None;
         }
         if !self.is(b"[") {
-            return self.string().and_then(of_type);
+            return self.string().and_then(of_type).map(|(objects, _)| objects);
         }
         self.word(b"[")?;
         let mut objects = Objects::No;
@@ -155,16 +155,21 @@ impl<'a> Header<'a> {
 }
 
 /// What a type is, by the strings that numpy writes: the byte order, a letter, the bytes of an element, the unit of a time.
-fn of_type(name: &[u8]) -> Option<Objects> {
+/// The second is how many bytes an element has, as far as the string says it.
+pub(super) fn of_type(name: &[u8]) -> Option<(Objects, Option<u64>)> {
     let ([b'|' | b'<' | b'>' | b'=', letter, rest @ ..] | [letter, rest @ ..]) = name else { return None };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (size, unit) = rest.split_at_checked(digits)?;
-    match (letter, size, unit) {
-        (b'O', _, []) => Some(Objects::Yes),
-        (b'b' | b'i' | b'u' | b'f' | b'c' | b'S' | b'a' | b'U' | b'V', [_, ..], [])
-        | (b'M' | b'm', b"8", []) => Some(Objects::No),
+    let (digits, unit) = rest.split_at_checked(digits)?;
+    let size = str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u64>().ok());
+    match (letter, digits, unit) {
+        (b'O', _, []) => Some((Objects::Yes, None)),
+        // A character has four bytes.
+        (b'U', [_, ..], []) => Some((Objects::No, size.and_then(|size| size.checked_mul(4)))),
+        (b'b' | b'i' | b'u' | b'f' | b'c' | b'S' | b'a' | b'V', [_, ..], []) | (b'M' | b'm', b"8", []) => {
+            Some((Objects::No, size))
+        }
         (b'M' | b'm', b"8", [b'[', unit @ .., b']']) if unit.iter().all(u8::is_ascii_alphanumeric) => {
-            Some(Objects::No)
+            Some((Objects::No, size))
         }
         _ => None,
     }

@@ -9,7 +9,7 @@ use std::io;
 
 use super::importable::{self, Importable};
 use super::names::{COMPUTED, EXTENSION};
-use super::walk::{Carrier, Found, Reader, Uses, Walk, walk};
+use super::walk::{Carrier, Found, Reader, Span, Uses, Walk, walk};
 use super::{GlobalIn, Limits, PickleIn, Verdict, judge};
 use crate::pickle::{self, Error};
 use crate::read_at::ReadAt;
@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(super) pickles: Vec<PickleIn>,
     /// Is it torch's legacy stream?
     pub(super) legacy: bool,
+    /// Where strings of bytes stand that torch loads as files.
+    pub(super) inner: Vec<Span>,
 }
 
 /// The pickles that one reader finds.
@@ -39,6 +41,8 @@ struct Chain {
     is_cut: bool,
     forked: bool,
     crossed: bool,
+    /// Do they name what stands for arrays in a joblib file?
+    arrays: bool,
 }
 
 /// The pickles that stand one after the other from byte 0; `None` if this is no pickle.
@@ -54,10 +58,20 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
             others.push(chain(source, limits, reader, Next::Same)?);
         }
     }
+    let mut in_arrays = Vec::new();
+    if first.arrays || others.iter().any(|chain| chain.arrays) {
+        let joblib = chain(source, limits, Reader::Joblib, Next::Fresh)?;
+        in_arrays.extend(joblib.links.iter().filter_map(|(_, walk)| Some((walk.first_array?, walk.end?))));
+        others.push(joblib);
+    }
     let legacy = first.legacy || others.iter().any(|chain| chain.legacy);
     let mut is_cut = first.is_cut || others.iter().any(|chain| chain.is_cut);
     let mut all: Vec<(u64, Vec<Walk>)> = Vec::new();
     for (at, walk) in std::iter::once(first).chain(others).flat_map(|chain| chain.links) {
+        // The bytes of an array may end one pickle and begin another, to a reader that knows of no arrays.
+        if in_arrays.iter().any(|(begin, end)| (*begin..*end).contains(&at)) && !is_dangerous(&walk) {
+            continue;
+        }
         match all.iter_mut().find(|(begin, _)| *begin == at) {
             Some((_, walks)) => walks.push(walk),
             None => all.push((at, vec![walk])),
@@ -67,6 +81,10 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
         return Ok(None);
     }
     all.sort_by_key(|(at, _)| *at);
+    let mut inner: Vec<Span> =
+        all.iter().flat_map(|(_, walks)| walks).flat_map(|walk| walk.inner.iter().copied()).collect();
+    inner.sort_unstable();
+    inner.dedup();
     let mut pickles: Vec<_> = all.iter().map(|(at, walks)| report(source, *at, walks, limits)).collect();
     if pickles.len() > limits.pickles {
         // Those that are listed are the worst.
@@ -79,7 +97,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
         last.verdict = last.verdict.max(Verdict::Unreadable);
         last.reason.get_or_insert_with(|| "there are more pickles than are listed".to_owned());
     }
-    Ok(Some(Stream { pickles, legacy }))
+    Ok(Some(Stream { pickles, legacy, inner }))
 }
 
 /// Who reads the next pickle. What is left of a frame behind `STOP` is lost with the reader that had it.
@@ -93,7 +111,14 @@ enum Next {
 fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io::Result<Chain> {
     // What is passed over costs nothing, so a pickle may be as long as the file.
     let mut budget = pickle::Limits { bytes: u64::MAX, ..limits.pickle.clone() };
-    let mut chain = Chain { links: Vec::new(), legacy: false, is_cut: false, forked: false, crossed: false };
+    let mut chain = Chain {
+        links: Vec::new(),
+        legacy: false,
+        is_cut: false,
+        forked: false,
+        crossed: false,
+        arrays: false,
+    };
     let (mut at, mut frame, mut last_evident) = (0, None, 0_usize);
     while at < source.len() {
         if chain.links.len() >= limits.stream {
@@ -105,6 +130,7 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
         budget.opcodes = budget.opcodes.saturating_sub(link.opcodes).max(1);
         chain.forked |= link.forked;
         chain.crossed |= link.crossed;
+        chain.arrays |= link.arrays;
         // One of torch's five belongs to the stream, whatever it is.
         let due = chain.legacy && chain.links.len() < LEGACY;
         let evident = due || is_evident(source, at, &link, last_evident > 0)?;
@@ -127,6 +153,10 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
     }
     chain.links.truncate(last_evident);
     Ok(chain)
+}
+
+fn is_dangerous(walk: &Walk) -> bool {
+    walk.globals.iter().any(|found| judge(&found.module, &found.name) == Verdict::Dangerous)
 }
 
 /// A source that cannot be read is no broken pickle.
@@ -219,8 +249,12 @@ fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {
 /// One pickle, as each of its readers went over it.
 fn report(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> PickleIn {
     let uses = walks.iter().fold(Uses::default(), |uses, walk| uses.joined(walk.uses));
+    let arrays = arrays(walks);
     let mut globals: Vec<GlobalIn> = Vec::new();
     for found in walks.iter().flat_map(|walk| &walk.globals) {
+        if arrays.is_some_and(|joblib| is_in_array(found, joblib)) {
+            continue;
+        }
         let (module, name) = (&*found.module, &*found.name);
         if walks.len() == 1 || !globals.iter().any(|known| known.module == module && known.name == name) {
             let is_inert = Carrier::of(module, name).is_some_and(|carrier| uses.are_inert(carrier));
@@ -238,7 +272,28 @@ fn report(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> Pick
     PickleIn { member: None, at, verdict, globals, reason }
 }
 
+/// The walk of joblib's reader, if it came over all arrays to the end: then that is what the file is.
+fn arrays(walks: &[Walk]) -> Option<&Walk> {
+    walks.iter().find(|walk| walk.first_array.is_some() && walk.end.is_some())
+}
+
+/// Is it what another reader makes of the bytes of an array: a name that is noise, or that memo and stack spell by accident?
+fn is_in_array(found: &Found, joblib: &Walk) -> bool {
+    let is_behind = joblib.first_array.is_some_and(|at| found.at >= at);
+    let is_computed = &*found.module == COMPUTED || &*found.name == COMPUTED;
+    is_behind
+        && !joblib.globals.contains(found)
+        && (is_computed || importable::importable(&found.module, &found.name) == Importable::Never)
+}
+
 fn why_unreadable(walks: &[Walk]) -> Option<String> {
+    if arrays(walks).is_some() {
+        // The other readers fail in the first array.
+        let over = walks
+            .iter()
+            .find_map(|walk| walk.broken.as_ref().filter(|error| matches!(error, Error::Limit { .. })));
+        return over.map(ToString::to_string);
+    }
     let first = walks.first()?;
     if let Some(broken) = &first.broken {
         return Some(broken.to_string());

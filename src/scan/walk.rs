@@ -9,6 +9,7 @@
 //!
 //! Invariant: time and memory are in proportion to the bytes read, within the limits; nothing is looked up.
 
+mod arrays;
 mod calls;
 mod carriers;
 mod feed;
@@ -39,6 +40,15 @@ pub(super) struct Found {
     pub(super) module: Rc<str>,
     pub(super) name: Rc<str>,
     pub(super) at: u64,
+}
+
+/// Where a string of bytes stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Span {
+    pub(super) at: u64,
+    pub(super) len: u64,
+    /// Is it a text, each letter of which is a byte?
+    pub(super) is_text: bool,
 }
 
 /// What a walk found.
@@ -76,11 +86,18 @@ pub(super) struct Walk {
     pub(super) crossed: bool,
     /// May another reader have found something else?
     pub(super) forked: bool,
+    /// Does it name what stands for an array in a joblib file, so that joblib's reader finds something else?
+    pub(super) arrays: bool,
+    /// Where the first array begins that joblib's reader takes.
+    pub(super) first_array: Option<u64>,
+    /// Where the strings of bytes stand that torch loads as files, and how long they are.
+    pub(super) inner: Vec<Span>,
     /// Why it ended before `STOP`.
     pub(super) broken: Option<Error>,
 }
 
 struct Walker<'a> {
+    source: &'a dyn ReadAt,
     feed: Feed<'a>,
     limits: &'a Limits,
     stack: Stack,
@@ -96,23 +113,30 @@ pub(super) fn walk(
     reader: Reader,
     frame: Option<u64>,
 ) -> Walk {
-    let mut walker = Walker {
-        feed: Feed::new(source, at, limits, reader, frame),
-        limits,
-        stack: Stack::new(limits, at),
-        seen: HashSet::new(),
-        walk: Walk::default(),
-    };
-    walker.walk.broken = walker.run().err();
-    walker.walk.until = walker.feed.at();
-    walker.walk.uses = walker.stack.uses;
-    walker.walk.traits = walker.stack.traits;
-    walker.walk.in_name = matches!(walker.stack.op, b'c' | b'i');
-    walker.walk.frame = walker.feed.open();
-    // The next pickle may begin behind the frame.
-    walker.walk.crossed = walker.feed.crossed || walker.walk.end.is_some() && walker.walk.frame.is_some();
-    walker.walk.forked = walker.feed.forked || walker.walk.crossed;
-    walker.walk
+    Walker::go(source, at, limits, reader, frame)
+}
+
+impl<'a> Walker<'a> {
+    fn go(source: &'a dyn ReadAt, at: u64, limits: &'a Limits, reader: Reader, frame: Option<u64>) -> Walk {
+        let mut walker = Self {
+            source,
+            feed: Feed::new(source, at, limits, reader, frame),
+            limits,
+            stack: Stack::new(limits, at),
+            seen: HashSet::new(),
+            walk: Walk::default(),
+        };
+        walker.walk.broken = walker.run().err();
+        walker.walk.until = walker.feed.at();
+        walker.walk.uses = walker.stack.uses;
+        walker.walk.traits = walker.stack.traits;
+        walker.walk.in_name = matches!(walker.stack.op, b'c' | b'i');
+        walker.walk.frame = walker.feed.open();
+        // The next pickle may begin behind the frame.
+        walker.walk.crossed = walker.feed.crossed || walker.walk.end.is_some() && walker.walk.frame.is_some();
+        walker.walk.forked = walker.feed.forked || walker.walk.crossed;
+        walker.walk
+    }
 }
 
 impl Walker<'_> {
@@ -145,13 +169,15 @@ impl Walker<'_> {
                 let top = self.stack.top()?.clone();
                 self.stack.push(top)
             }
-            b'N' | 0x88 | 0x89 | b']' | b'}' | 0x8f | 0x97 => self.stack.push(Item::Plain),
+            0x88 | 0x89 | b']' | 0x8f | 0x97 => self.stack.push(Item::Plain),
+            b'N' => self.stack.push(Item::None),
+            b'}' => self.dict(&[]),
             b'I' | b'L' | b'F' => self.number(),
-            b'K' => self.plain(1),
-            b'M' => self.plain(2),
-            b'J' => self.plain(4),
+            b'K' => self.small(1),
+            b'M' => self.small(2),
+            b'J' => self.small(4),
             b'G' => self.plain(8),
-            0x8a => self.feed.number(1).and_then(|len| self.plain(len)),
+            0x8a => self.long(),
             0x8b => self.feed.number(4).and_then(|len| self.plain(self.signed(len)?)),
             b'S' => self.string(),
             b'V' => self.unicode(),
@@ -167,10 +193,12 @@ impl Walker<'_> {
             0x85 => self.stack.tuple(Some(1)),
             0x86 => self.stack.tuple(Some(2)),
             0x87 => self.stack.tuple(Some(3)),
-            b'l' | 0x91 | b'd' => self.stack.close().and_then(|()| self.stack.push(Item::Plain)),
+            b'l' | 0x91 => self.stack.close().and_then(|_| self.stack.push(Item::Plain)),
+            b'd' => self.stack.close().and_then(|items| self.dict(&items)),
             b'a' => self.stack.take(1).and_then(|()| self.stack.added_to()),
-            b's' => self.stack.take(2).and_then(|()| self.stack.added_to()),
-            b'e' | b'u' | 0x90 => self.stack.close().and_then(|()| self.stack.added_to()),
+            b's' => self.stack.pair().and_then(|items| self.stack.added_to_dict(&items)),
+            b'u' => self.stack.close().and_then(|items| self.stack.added_to_dict(&items)),
+            b'e' | 0x90 => self.stack.close().and_then(|_| self.stack.added_to()),
             b'c' => self.global(),
             0x93 => self.stack_global(),
             b'R' => self.reduce(),
@@ -199,7 +227,11 @@ impl Walker<'_> {
     }
 
     fn is_python(&self) -> bool {
-        self.feed.reader() == Reader::Python
+        self.feed.reader().is_python()
+    }
+
+    fn is_joblib(&self) -> bool {
+        self.feed.reader() == Reader::Joblib
     }
 
     // ---- operands
@@ -209,9 +241,37 @@ impl Walker<'_> {
         self.stack.push(Item::Plain)
     }
 
+    /// A number that is not negative where it has four bytes.
+    fn small(&mut self, width: u64) -> Result<(), Error> {
+        let number = self.feed.number(width)?;
+        let is_negative = width == 4 && number > u64::from(i32::MAX.unsigned_abs());
+        self.stack.push(if is_negative { Item::Plain } else { Item::Number(number) })
+    }
+
+    /// A number whose length stands in front.
+    fn long(&mut self) -> Result<(), Error> {
+        let len = self.feed.number(1)?;
+        if len > 8 {
+            return self.plain(len);
+        }
+        let number = self.feed.number(len)?;
+        let sign = len.checked_mul(8).and_then(|bits| bits.checked_sub(1)).map_or(0, |bit| number >> bit);
+        self.stack.push(if sign == 1 { Item::Plain } else { Item::Number(number) })
+    }
+
+    fn dict(&mut self, items: &[Item]) -> Result<(), Error> {
+        if !self.is_joblib() {
+            return self.stack.push(Item::Plain);
+        }
+        let attributes = arrays::Attributes::none();
+        attributes.borrow_mut().add(items);
+        self.stack.push(Item::Dict(attributes))
+    }
+
     fn bytes(&mut self, len: u64) -> Result<(), Error> {
         self.feed.skip_bytes(len)?;
-        self.stack.push(Item::Plain)
+        let at = self.feed.at().saturating_sub(len);
+        self.stack.push(Item::Bytes(Span { at, len, is_text: false }))
     }
 
     /// A length that `pickle.py` reads with its sign, and the C reader of `BINSTRING` without.
@@ -229,7 +289,14 @@ impl Walker<'_> {
         if kept.len() > 1 && kept.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') {
             self.stack.trait_seen();
         }
-        self.stack.push_text(&text)
+        self.stack.push_text(&text)?;
+        let at = self.feed.at().saturating_sub(len);
+        if u64::try_from(TEXT).is_ok_and(|most| len > most)
+            && let Item::Text(text) = self.stack.pop()?
+        {
+            self.stack.push(Item::Long(text, Span { at, len, is_text: true }))?;
+        }
+        Ok(())
     }
 
     fn number(&mut self) -> Result<(), Error> {
@@ -240,7 +307,11 @@ impl Walker<'_> {
             numbers::integer(&line, self.stack.op == b'L')
         };
         self.taken(taken, "no number")?;
-        self.stack.push(Item::Plain)
+        // As Python writes it; of any other nobody asks.
+        let digits = line.kept.strip_suffix(b"L").unwrap_or(&line.kept);
+        let number =
+            str::from_utf8(digits).ok().filter(|_| self.stack.op != b'F').and_then(|text| text.parse().ok());
+        self.stack.push(number.map_or(Item::Plain, Item::Number))
     }
 
     /// Does this reader take the line?

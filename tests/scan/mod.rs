@@ -8,6 +8,7 @@
 mod command;
 mod links;
 mod archives;
+mod joblib;
 mod ordinary;
 mod packed;
 mod readers;

@@ -3,11 +3,14 @@
 use std::rc::Rc;
 
 use super::super::names::{self, COMPUTED, EXTENSION};
+use super::arrays::{self, Array, Attributes};
 use super::feed::Line;
 use super::stack::{Item, Named};
-use super::{Carrier, Found, GLOBALS, Walker};
-use crate::pickle::{Error, symbol};
+use super::{Carrier, Found, GLOBALS, Reader, Span, Walk, Walker};
+use crate::pickle::{Error, Limits, symbol};
 
+/// Files in strings of bytes.
+const INNER: usize = 1_000;
 /// Characters of a name that are kept.
 const NAME: usize = 1024;
 
@@ -16,15 +19,27 @@ impl Walker<'_> {
         let kind = match Carrier::of(&module, &name) {
             Some(carrier) => Named::Carrier(carrier),
             None if names::is_dangerous(&module, &name) => Named::Dangerous,
+            None if arrays::is_wrapper(&name) => {
+                self.walk.arrays = true;
+                Named::Wrapper
+            }
+            None if (&*module, &*name) == ("numpy", "dtype") => Named::Dtype,
+            None if (&*module, &*name) == ("_codecs", "encode") => Named::Encode,
             None if symbol::is_class_name(&name) => Named::Class,
             None => Named::Other,
         };
-        if self.seen.len() < GLOBALS && self.seen.insert((module.clone(), name.clone())) {
-            self.walk.globals.push(Found { module, name, at: self.stack.at });
+        self.found(Found { module, name, at: self.stack.at })?;
+        self.stack.push(Item::Global(kind))
+    }
+
+    /// A global that was looked up.
+    pub(super) fn found(&mut self, found: Found) -> Result<(), Error> {
+        if self.seen.len() < GLOBALS && self.seen.insert((found.module.clone(), found.name.clone())) {
+            self.walk.globals.push(found);
         } else if self.seen.len() >= GLOBALS {
             return Err(self.stack.over("globals", GLOBALS));
         }
-        self.stack.push(Item::Global(kind))
+        Ok(())
     }
 
     fn name_in(&self, line: &Line) -> Result<Rc<str>, Error> {
@@ -63,10 +78,10 @@ impl Walker<'_> {
     pub(super) fn stack_global(&mut self) -> Result<(), Error> {
         let (name, module) = (self.stack.pop()?, self.stack.pop()?);
         let text = |item| match item {
-            Item::Text(text) => Some(text),
+            Item::Text(text) | Item::Long(text, _) => Some(text),
             // A global can be a text (`os.sep`), and so can what is made.
             Item::Made | Item::Given | Item::Inert(_) | Item::Global(_) => Some(COMPUTED.into()),
-            Item::Tuple(_) | Item::Plain => None,
+            _ => None,
         };
         match (text(module), text(name)) {
             (Some(module), Some(name)) => self.named(module, name),
@@ -88,11 +103,20 @@ impl Walker<'_> {
         self.stack.moved(&arguments);
         if let Some(inert) = inert(&callable, &arguments) {
             self.walk.calls = true;
+            if let Some(bytes) = loaded(inert, &arguments) {
+                if self.walk.inner.len() >= INNER {
+                    return Err(self.stack.over("files in strings of bytes", INNER));
+                }
+                if !self.walk.inner.contains(&bytes) {
+                    self.walk.inner.push(bytes);
+                }
+            }
             self.stack.uses.inert(inert);
             return self.stack.push(Item::Inert(inert));
         }
         self.called(&callable)?;
-        self.stack.push(Item::Made)
+        let array = if self.is_joblib() { arrays::made(&callable, &arguments) } else { None };
+        self.stack.push(array.or_else(|| encoded(&callable, &arguments)).unwrap_or(Item::Made))
     }
 
     /// The same for a class, which has keywords as well where there are two values above it.
@@ -100,16 +124,22 @@ impl Walker<'_> {
         self.stack.take(arguments)?;
         let class = self.stack.pop()?;
         self.called(&class)?;
-        self.stack.push(Item::Made)
+        self.stack.push(self.instance(&class))
+    }
+
+    /// What a class without arguments makes.
+    fn instance(&self, class: &Item) -> Item {
+        match class {
+            Item::Global(Named::Wrapper) if self.is_joblib() => Item::Wrapper(Attributes::none()),
+            _ => Item::Made,
+        }
     }
 
     fn called(&mut self, callable: &Item) -> Result<(), Error> {
         match callable {
             Item::Global(_) | Item::Made | Item::Inert(_) => self.walk.calls = true,
             Item::Given => {}
-            Item::Text(_) | Item::Tuple(_) | Item::Plain => {
-                return Err(self.stack.wrong("nothing that can be called"));
-            }
+            _ => return Err(self.stack.wrong("nothing that can be called")),
         }
         if let Item::Global(Named::Carrier(carrier)) | Item::Inert(carrier) = callable {
             self.stack.uses.other(*carrier);
@@ -133,7 +163,7 @@ impl Walker<'_> {
         let class = self.stack.pop()?;
         self.stack.close()?;
         self.called(&class)?;
-        self.stack.push(Item::Made)
+        self.stack.push(self.instance(&class))
     }
 
     pub(super) fn obj(&mut self) -> Result<(), Error> {
@@ -143,21 +173,84 @@ impl Walker<'_> {
             self.stack.moved(item);
         }
         self.called(class)?;
-        self.stack.push(Item::Made)
+        self.stack.push(self.instance(class))
     }
 
     /// The state of a module, a function or an object is set, which can call `__setstate__`.
     pub(super) fn build(&mut self) -> Result<(), Error> {
         let state = self.stack.pop()?;
         let target = self.stack.top()?.clone();
-        self.walk.builds |= matches!(target, Item::Global(_) | Item::Made | Item::Inert(_));
+        self.walk.builds |= matches!(
+            target,
+            Item::Global(_) | Item::Made | Item::Inert(_) | Item::Wrapper(_) | Item::Dtype(_)
+        );
         match target {
+            Item::Dtype(dtype) => dtype.borrow_mut().set(&state),
+            Item::Wrapper(attributes) => {
+                attributes.borrow_mut().set(&state);
+                let array = attributes.borrow().array();
+                self.array(array)?;
+                self.stack.pop()?;
+                self.stack.push(Item::Made)?;
+            }
             // What `partial` is called with is in its state again.
             Item::Inert(Carrier::Partial) => {}
             Item::Inert(carrier) | Item::Global(Named::Carrier(carrier)) => self.stack.uses.other(carrier),
             _ => {}
         }
         self.stack.moved(&state);
+        Ok(())
+    }
+
+    /// Reads an array, as joblib's reader does.
+    fn array(&mut self, array: Option<Array>) -> Result<(), Error> {
+        let unknown = self.stack.wrong("an array of which nobody knows where it ends");
+        let (Some(array), Some(at)) = (array, self.feed.leave_frame()) else { return Err(unknown) };
+        self.walk.first_array.get_or_insert(at);
+        match array {
+            Array::Objects => self.objects(at),
+            Array::Elements { padded, len } => {
+                let padding = if padded { self.feed.number(1)? } else { 0 };
+                self.feed.skip(padding)?;
+                self.feed.skip(len)
+            }
+        }
+    }
+
+    /// An array of objects is a pickle of its own, which versions of joblib give to one reader or the other.
+    fn objects(&mut self, at: u64) -> Result<(), Error> {
+        let mut readers = vec![Reader::Memory];
+        let mut end = None;
+        while let Some(reader) = readers.pop() {
+            let opcodes = self.limits.opcodes.saturating_sub(self.walk.opcodes).max(1);
+            let limits = Limits { opcodes, ..self.limits.clone() };
+            let mut inner = Walker::go(self.source, at, &limits, reader, None);
+            if reader == Reader::Memory && inner.forked {
+                readers.push(Reader::Python);
+            }
+            let broken = inner.broken.take();
+            self.adopt(inner.opcodes, &inner)?;
+            if let Some(broken) = broken {
+                return Err(broken);
+            }
+            if end.is_some_and(|end| Some(end) != inner.end) {
+                return Err(self.stack.wrong("a pickle that ends at another byte to another reader"));
+            }
+            end = inner.end;
+        }
+        self.feed.go_on(end.unwrap_or(at))
+    }
+
+    /// What the walk of another pickle found counts for this one.
+    fn adopt(&mut self, opcodes: u64, inner: &Walk) -> Result<(), Error> {
+        self.walk.opcodes = self.walk.opcodes.saturating_add(opcodes);
+        self.walk.calls |= inner.calls;
+        self.feed.crossed |= inner.crossed;
+        self.stack.uses = self.stack.uses.joined(inner.uses);
+        for found in &inner.globals {
+            self.found(found.clone())?;
+        }
+        self.walk.inner.extend(&inner.inner);
         Ok(())
     }
 }
@@ -172,8 +265,33 @@ fn inert(callable: &Item, arguments: &Item) -> Option<Carrier> {
             Carrier::Attribute,
             [Item::Global(Named::Class) | Item::Inert(Carrier::Attribute), Item::Text(name)],
         ) => symbol::is_plain_attribute(name),
-        (Carrier::Type, [_]) | (Carrier::Partial, [Item::Global(Named::Class | Named::Other), ..]) => true,
+        (
+            Carrier::Partial,
+            [Item::Global(Named::Class | Named::Wrapper | Named::Dtype | Named::Encode | Named::Other), ..],
+        )
+        | (Carrier::Type, [_])
+        | (Carrier::Load, [Item::Bytes(_)]) => true,
         _ => false,
     };
     is_inert.then_some(*carrier)
+}
+
+/// The bytes that torch loads as a file.
+fn loaded(carrier: Carrier, arguments: &Item) -> Option<Span> {
+    match (carrier, arguments) {
+        (Carrier::Load, Item::Tuple(arguments)) => match **arguments {
+            [Item::Bytes(span)] => Some(span),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The bytes that a long text spells.
+fn encoded(callable: &Item, arguments: &Item) -> Option<Item> {
+    let (Item::Global(Named::Encode), Item::Tuple(arguments)) = (callable, arguments) else { return None };
+    match &**arguments {
+        [Item::Long(_, span), Item::Text(name)] if &**name == "latin1" => Some(Item::Bytes(*span)),
+        _ => None,
+    }
 }

@@ -1,8 +1,9 @@
-//! Names that carry on what they are given: `getattr`, `type` and `functools.partial`.
+//! Names that carry on what they are given: `getattr`, `type`, `functools.partial` and torch's loader of bytes.
 //!
 //! In one form each they do nothing that is not named besides, as long as what they make is not called: an attribute with a
 //! plain name of what is spelled as a class (which is how Python spells a name in a class below protocol 4), the type of a
-//! value, and a function that is named, with arguments. Every other use of them is what their name is: dangerous.
+//! value, a function that is named, with arguments, and bytes that stand in the pickle, which are looked into as a file is.
+//! Every other use of them is what their name is: dangerous.
 
 /// A name that carries on what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,7 @@ pub(in super::super) enum Carrier {
     Attribute,
     Type,
     Partial,
+    Load,
 }
 
 impl Carrier {
@@ -19,6 +21,7 @@ impl Carrier {
             "getattr" if is_builtin => Some(Self::Attribute),
             "type" if is_builtin => Some(Self::Type),
             "partial" if matches!(module, "functools" | "_functools") => Some(Self::Partial),
+            "_load_from_bytes" if module == "torch.storage" => Some(Self::Load),
             _ => None,
         }
     }
@@ -28,6 +31,7 @@ impl Carrier {
             Self::Attribute => 1,
             Self::Type => 2,
             Self::Partial => 4,
+            Self::Load => 8,
         }
     }
 }

@@ -34,6 +34,15 @@ pub(in super::super) enum Reader {
     FileInto,
     /// The reader that is written in Python.
     Python,
+    /// The same as joblib has it: the bytes of arrays stand between opcodes.
+    Joblib,
+}
+
+impl Reader {
+    /// Is it written in Python?
+    pub(super) fn is_python(self) -> bool {
+        matches!(self, Self::Python | Self::Joblib)
+    }
 }
 
 pub(super) struct Feed<'a> {
@@ -146,9 +155,21 @@ impl<'a> Feed<'a> {
             Reader::Memory => {}
             Reader::File | Reader::FileInto if end <= self.len => self.input.seek(end),
             Reader::File | Reader::FileInto => return Err(self.input.ended()),
-            Reader::Python => return Err(Error::Frame { at: self.at() }),
+            Reader::Python | Reader::Joblib => return Err(Error::Frame { at: self.at() }),
         }
         Ok(())
+    }
+
+    /// Where the file goes on behind the frame: what joblib reads of arrays it reads from there. `None`: there is more in
+    /// the frame, which comes behind that.
+    pub(super) fn leave_frame(&mut self) -> Option<u64> {
+        let at = self.at();
+        if self.frame.take().is_some_and(|end| at < end) { None } else { Some(at) }
+    }
+
+    /// Goes on at a later byte.
+    pub(super) fn go_on(&mut self, to: u64) -> Result<(), Error> {
+        self.input.skip(to.saturating_sub(self.at()))
     }
 
     /// Opens a frame of `len` bytes.
@@ -169,12 +190,12 @@ impl<'a> Feed<'a> {
                     self.frame = None;
                     return self.open_frame(len, opcode);
                 }
-                Reader::Python => return Err(Error::Frame { at: opcode }),
+                Reader::Python | Reader::Joblib => return Err(Error::Frame { at: opcode }),
             }
         }
         if end > self.len {
             self.forked = true;
-            if self.reader != Reader::Python {
+            if !self.reader.is_python() {
                 return Err(Error::Frame { at: opcode });
             }
         }
@@ -206,7 +227,7 @@ impl<'a> Feed<'a> {
             Err(Error::Truncated { .. }) => {
                 self.crossed = true;
                 self.frame = None;
-                if self.reader == Reader::Python {
+                if self.reader.is_python() {
                     return Err(Error::Frame { at: begin });
                 }
                 self.leave(end)?;
@@ -245,7 +266,7 @@ impl<'a> Feed<'a> {
     /// A line that ends where the file does.
     fn unended(&mut self, mut line: Line, end: Option<u64>) -> Result<Line, Error> {
         self.forked = true;
-        if self.reader != Reader::Python || end.is_some() {
+        if !self.reader.is_python() || end.is_some() {
             return Err(self.input.ended());
         }
         // What the reader takes for the line feed.

@@ -1,14 +1,16 @@
 //! The stack, the marks and the memo of a walk, and what is known of a value.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::arrays::{Attributes, Dtype};
 use super::numbers::Index;
-use super::{Carrier, TEXT, Uses};
+use super::{Carrier, Span, TEXT, Uses};
 use crate::pickle::{Error, Limits, opcode_name};
 
-/// Values of a tuple that are looked at; more are arguments of no form that is told apart.
-const TUPLE: usize = 4;
+/// Values of a tuple that are looked at; more are arguments of no form that is told apart, and no shape of an array.
+const TUPLE: usize = 32;
 
 /// What is known of a value: what a global, or a call that is told apart, can be made of.
 #[derive(Clone)]
@@ -24,6 +26,19 @@ pub(super) enum Item {
     Given,
     /// A few values, none of them a tuple: so it has no depth.
     Tuple(Rc<[Self]>),
+    None,
+    /// One that is not negative.
+    Number(u64),
+    /// A string of bytes.
+    Bytes(Span),
+    /// A text that is longer than what is kept of it: its beginning, and where it stands.
+    Long(Rc<str>, Span),
+    /// A dict, where joblib's reader is followed.
+    Dict(Rc<RefCell<Attributes>>),
+    /// What joblib's reader replaces by an array.
+    Wrapper(Rc<RefCell<Attributes>>),
+    /// The type of an array's elements, where joblib's reader is followed.
+    Dtype(Rc<RefCell<Dtype>>),
     Plain,
 }
 
@@ -33,6 +48,12 @@ pub(super) enum Named {
     Carrier(Carrier),
     /// Spelled as a class, and not dangerous.
     Class,
+    /// The class that stands for an array in a joblib file.
+    Wrapper,
+    /// `numpy.dtype`.
+    Dtype,
+    /// `_codecs.encode`, by which bytes are spelled below protocol 3.
+    Encode,
     /// Not dangerous.
     Other,
     Dangerous,
@@ -144,11 +165,22 @@ impl Stack {
     }
 
     /// Closes a mark: what stood above it goes into another value.
-    pub(super) fn close(&mut self) -> Result<(), Error> {
-        for item in self.pop_mark()? {
-            self.moved(&item);
+    pub(super) fn close(&mut self) -> Result<Vec<Item>, Error> {
+        let items = self.pop_mark()?;
+        for item in &items {
+            self.moved(item);
         }
-        Ok(())
+        Ok(items)
+    }
+
+    /// The last two values go into a dict.
+    pub(super) fn pair(&mut self) -> Result<Vec<Item>, Error> {
+        let first = self.items.len().checked_sub(2).filter(|first| *first >= self.floor());
+        let items = self.items.split_off(first.ok_or_else(|| self.underflow())?);
+        for item in &items {
+            self.moved(item);
+        }
+        Ok(items)
     }
 
     pub(super) fn pop_value_or_mark(&mut self) -> Result<(), Error> {
@@ -210,6 +242,15 @@ impl Stack {
             Item::Tuple(items) => items.iter().for_each(|item| self.moved(item)),
             _ => {}
         }
+    }
+
+    /// Keys and values go into the dict on top.
+    pub(super) fn added_to_dict(&mut self, items: &[Item]) -> Result<(), Error> {
+        self.added_to()?;
+        if let Item::Dict(attributes) = self.top()? {
+            attributes.borrow_mut().add(items);
+        }
+        Ok(())
     }
 
     /// Something is added to a value, by a method of it.
