@@ -13,6 +13,7 @@ mod arrays;
 mod calls;
 mod carriers;
 mod feed;
+mod item;
 mod numbers;
 mod stack;
 mod text;
@@ -26,8 +27,9 @@ pub(super) use feed::Reader;
 use crate::pickle::{Error, Limits};
 use crate::read_at::ReadAt;
 use feed::Feed;
+use item::{Attributes, Item};
 use numbers::{Index, Taken};
-use stack::{Item, Stack};
+use stack::Stack;
 
 /// Bytes of a string that are kept; no importable name is longer.
 const TEXT: usize = 256;
@@ -212,12 +214,8 @@ impl Walker<'_> {
             0x82 => self.extension(1),
             0x83 => self.extension(2),
             0x84 => self.extension(4),
-            b'g' => self.line_index().and_then(|index| self.stack.get(&index)),
-            b'h' => self.feed.number(1).and_then(|index| self.stack.get(&Index::Small(index))),
-            b'j' => self.feed.number(4).and_then(|index| self.stack.get(&Index::Small(index))),
-            b'p' => self.line_index().and_then(|index| self.stack.put(index)),
-            b'q' => self.feed.number(1).and_then(|index| self.stack.put(Index::Small(index))),
-            b'r' => self.feed.number(4).and_then(|index| self.stack.put(Index::Small(index))),
+            b'g' | b'h' | b'j' => self.index().and_then(|index| self.stack.get(&index)),
+            b'p' | b'q' | b'r' => self.index().and_then(|index| self.stack.put(index)),
             0x94 => self.stack.put(self.stack.next_index()),
             0x80 => self.proto(),
             0x95 => self.frame(),
@@ -263,7 +261,7 @@ impl Walker<'_> {
         if !self.is_joblib() {
             return self.stack.push(Item::Plain);
         }
-        let attributes = arrays::Attributes::none();
+        let attributes = Attributes::none();
         attributes.borrow_mut().add(items);
         self.stack.push(Item::Dict(attributes))
     }
@@ -322,6 +320,14 @@ impl Walker<'_> {
         }
         self.stack.trait_seen();
         Ok(())
+    }
+
+    fn index(&mut self) -> Result<Index, Error> {
+        match self.stack.op {
+            b'h' | b'q' => self.feed.number(1).map(Index::Small),
+            b'j' | b'r' => self.feed.number(4).map(Index::Small),
+            _ => self.line_index(),
+        }
     }
 
     /// A number of the memo; of one that is too long to be kept nobody knows which.

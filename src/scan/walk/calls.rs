@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::super::names::{self, COMPUTED, EXTENSION};
-use super::arrays::{self, Array, Attributes};
+use super::arrays;
 use super::feed::Line;
-use super::stack::{Item, Named};
+use super::item::{Array, Attributes, Item, Named};
 use super::{Carrier, Found, GLOBALS, Reader, Span, Walk, Walker};
 use crate::pickle::{Error, Limits, symbol};
 

@@ -1,63 +1,14 @@
-//! The stack, the marks and the memo of a walk, and what is known of a value.
+//! The stack, the marks and the memo of a walk.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 
-use super::arrays::{Attributes, Dtype};
+use super::item::{Item, Named};
 use super::numbers::Index;
-use super::{Carrier, Span, TEXT, Uses};
+use super::{TEXT, Uses};
 use crate::pickle::{Error, Limits, opcode_name};
 
 /// Values of a tuple that are looked at; more are arguments of no form that is told apart, and no shape of an array.
 const TUPLE: usize = 32;
-
-/// What is known of a value: what a global, or a call that is told apart, can be made of.
-#[derive(Clone)]
-pub(super) enum Item {
-    Text(Rc<str>),
-    Global(Named),
-    /// What a carrier has made in a form that does nothing until it is called.
-    Inert(Carrier),
-    /// The result of a call, which may be anything.
-    Made,
-    /// What only some loaders have: of a persistent id, or of the extension registry. Noise has them, too, so that a
-    /// call of one is no evidence.
-    Given,
-    /// A few values, none of them a tuple: so it has no depth.
-    Tuple(Rc<[Self]>),
-    None,
-    /// One that is not negative.
-    Number(u64),
-    /// A string of bytes.
-    Bytes(Span),
-    /// A text that is longer than what is kept of it: its beginning, and where it stands.
-    Long(Rc<str>, Span),
-    /// A dict, where joblib's reader is followed.
-    Dict(Rc<RefCell<Attributes>>),
-    /// What joblib's reader replaces by an array.
-    Wrapper(Rc<RefCell<Attributes>>),
-    /// The type of an array's elements, where joblib's reader is followed.
-    Dtype(Rc<RefCell<Dtype>>),
-    Plain,
-}
-
-/// What a global on the stack is by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Named {
-    Carrier(Carrier),
-    /// Spelled as a class, and not dangerous.
-    Class,
-    /// The class that stands for an array in a joblib file.
-    Wrapper,
-    /// `numpy.dtype`.
-    Dtype,
-    /// `_codecs.encode`, by which bytes are spelled below protocol 3.
-    Encode,
-    /// Not dangerous.
-    Other,
-    Dangerous,
-}
 
 /// What a reader keeps between opcodes.
 pub(super) struct Stack {

@@ -1,0 +1,222 @@
+//! [`Item`]: what is known of a value, and of the attributes of one that stands for an array.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Carrier, Span};
+
+/// What is known of a value: what a global, or a call that is told apart, can be made of.
+#[derive(Clone)]
+pub(super) enum Item {
+    Text(Rc<str>),
+    Global(Named),
+    /// What a carrier has made in a form that does nothing until it is called.
+    Inert(Carrier),
+    /// The result of a call, which may be anything.
+    Made,
+    /// What only some loaders have: of a persistent id, or of the extension registry. Noise has them, too, so that a
+    /// call of one is no evidence.
+    Given,
+    /// A few values, none of them a tuple: so it has no depth.
+    Tuple(Rc<[Self]>),
+    None,
+    /// One that is not negative.
+    Number(u64),
+    /// A string of bytes.
+    Bytes(Span),
+    /// A text that is longer than what is kept of it: its beginning, and where it stands.
+    Long(Rc<str>, Span),
+    /// A dict, where joblib's reader is followed.
+    Dict(Rc<RefCell<Attributes>>),
+    /// What joblib's reader replaces by an array.
+    Wrapper(Rc<RefCell<Attributes>>),
+    /// The type of an array's elements, where joblib's reader is followed.
+    Dtype(Rc<RefCell<Dtype>>),
+    Plain,
+}
+
+/// What a global on the stack is by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    Carrier(Carrier),
+    /// Spelled as a class, and not dangerous.
+    Class,
+    /// The class that stands for an array in a joblib file.
+    Wrapper,
+    /// `numpy.dtype`.
+    Dtype,
+    /// `_codecs.encode`, by which bytes are spelled below protocol 3.
+    Encode,
+    /// Not dangerous.
+    Other,
+    Dangerous,
+}
+
+/// What is known of one attribute.
+#[derive(Clone, Copy, Default)]
+enum Known<T> {
+    #[default]
+    Absent,
+    /// It is there, or may be.
+    Unknown,
+    Is(T),
+}
+
+/// What is known of a dict, or of the attributes of an object.
+#[derive(Clone, Default)]
+pub(super) struct Attributes {
+    /// How many elements the shape has.
+    count: Known<u64>,
+    dtype: Known<Rc<RefCell<Dtype>>>,
+    /// Does a byte of padding come before the elements?
+    padded: Known<bool>,
+}
+
+impl<T: Clone> Known<T> {
+    fn of(value: Option<T>) -> Self {
+        value.map_or(Self::Unknown, Self::Is)
+    }
+
+    /// Sets it to what another is, if that is there.
+    fn update(&mut self, other: &Self) {
+        if !matches!(other, Self::Absent) {
+            self.clone_from(other);
+        }
+    }
+
+    fn get(&self) -> Option<&T> {
+        if let Self::Is(value) = self { Some(value) } else { None }
+    }
+}
+
+/// What is known of the type of elements.
+#[derive(Clone, Copy)]
+pub(super) struct Dtype {
+    pub(super) objects: Option<bool>,
+    pub(super) size: Option<u64>,
+}
+
+/// What stands in the file for an array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Array {
+    /// A pickle.
+    Objects,
+    Elements {
+        padded: bool,
+        len: u64,
+    },
+}
+
+impl Attributes {
+    /// A dict that is empty, or an object without attributes.
+    pub(super) fn none() -> Rc<RefCell<Self>> {
+        Rc::default()
+    }
+
+    pub(super) fn unknown() -> Self {
+        Self { count: Known::Unknown, dtype: Known::Unknown, padded: Known::Unknown }
+    }
+
+    /// Keys and values, in turn.
+    pub(super) fn add(&mut self, items: &[Item]) {
+        for pair in items.chunks_exact(2) {
+            match pair {
+                [Item::Text(key), value] => self.add_one(key, value),
+                // It may be one of the keys.
+                [Item::Made | Item::Given | Item::Inert(_) | Item::Global(_), _] => *self = Self::unknown(),
+                _ => {}
+            }
+        }
+    }
+
+    fn add_one(&mut self, key: &str, value: &Item) {
+        match key {
+            "shape" => self.count = Known::of(count(value)),
+            "dtype" => {
+                self.dtype = match value {
+                    Item::Dtype(dtype) => Known::Is(Rc::clone(dtype)),
+                    _ => Known::Unknown,
+                };
+            }
+            "numpy_array_alignment_bytes" => {
+                self.padded = match value {
+                    Item::None => Known::Is(false),
+                    Item::Made | Item::Given | Item::Inert(_) => Known::Unknown,
+                    _ => Known::Is(true),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the state of an object.
+    pub(super) fn set(&mut self, state: &Item) {
+        match state {
+            Item::Dict(state) => self.update(&state.borrow()),
+            Item::None => {}
+            Item::Tuple(states) => match &**states {
+                [first, second] => {
+                    for state in [first, second] {
+                        match state {
+                            Item::Dict(state) => self.update(&state.borrow()),
+                            Item::None => {}
+                            _ => *self = Self::unknown(),
+                        }
+                    }
+                }
+                _ => *self = Self::unknown(),
+            },
+            _ => *self = Self::unknown(),
+        }
+    }
+
+    fn update(&mut self, other: &Self) {
+        self.count.update(&other.count);
+        self.dtype.update(&other.dtype);
+        self.padded.update(&other.padded);
+    }
+
+    /// The array that these attributes describe, as far as they are known.
+    pub(super) fn array(&self) -> Option<Array> {
+        let dtype = *self.dtype.get()?.borrow();
+        let count = *self.count.get()?;
+        if dtype.objects? {
+            return Some(Array::Objects);
+        }
+        let padded = match self.padded {
+            Known::Absent => false,
+            Known::Unknown => return None,
+            Known::Is(padded) => padded,
+        };
+        Some(Array::Elements { padded, len: count.checked_mul(dtype.size?)? })
+    }
+}
+
+/// How many elements an array of this shape has.
+fn count(shape: &Item) -> Option<u64> {
+    let Item::Tuple(shape) = shape else { return None };
+    shape.iter().try_fold(1_u64, |count, len| match len {
+        Item::Number(len) => count.checked_mul(*len),
+        _ => None,
+    })
+}
+
+impl Dtype {
+    /// Sets its state: the version, the order of bytes, a shape, fields, the size, the alignment, and flags, of which the
+    /// first says whether there are objects.
+    pub(super) fn set(&mut self, state: &Item) {
+        let Item::Tuple(state) = state else {
+            *self = Self { objects: None, size: None };
+            return;
+        };
+        match &**state {
+            [Item::Number(3 | 4), _, Item::None, _, _, size, _, Item::Number(flags), ..] => {
+                if let Item::Number(size) = size {
+                    self.size = Some(*size);
+                }
+                self.objects = self.objects.map(|objects| objects || flags & 1 == 1);
+            }
+            _ => *self = Self { objects: None, size: None },
+        }
+    }
+}
