@@ -202,14 +202,13 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
         return Ok(false);
     }
     let names_alone = u64::try_from(walk.globals.len()).unwrap_or(u64::MAX).saturating_add(3);
-    let is_odd =
-        is_stream || walk.traits > 0 || walk.opcodes >= names_alone || !is_text(source, at, walk.until)?;
+    // An `INST` without a mark looks its name up, and fails then.
+    let opcodes = walk.opcodes.saturating_add(u64::from(walk.in_name && walk.broken.is_some() && !is_cut));
+    let is_odd = is_stream || walk.traits > 0 || opcodes >= names_alone || !is_text(source, at, walk.until)?;
     Ok(names.any(|found| {
         match importable::importable(&found.module, &found.name) {
             Importable::Never => false,
-            Importable::Perhaps => is_odd,
-            // Where the bytes end behind the name nobody knows what comes.
-            Importable::Module => is_odd || is_cut && !walk.in_name && walk.globals.len() == 1,
+            Importable::Perhaps | Importable::Module => is_odd,
             Importable::Name => true,
         }
     }))
