@@ -249,6 +249,11 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
+    /// A checkpoint was removed from the index alone: `HEAD` does not have it, so that git could not give it back.
+    Unstaged {
+        /// Its path.
+        path: BString,
+    },
     /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
     Leftover {
         /// Its path.
@@ -263,6 +268,13 @@ pub enum Note {
         /// The commit.
         id: String,
     },
+}
+
+impl Note {
+    /// What became of a checkpoint that leaves the index.
+    pub(crate) fn removed(path: BString, is_recoverable: bool) -> Self {
+        if is_recoverable { Self::Removed { path } } else { Self::Unstaged { path } }
+    }
 }
 
 /// Something about a remote repository that the user should know.

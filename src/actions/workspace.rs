@@ -59,6 +59,27 @@ impl<'a> Workspace<'a> {
         Ok(same_size && self.repo.blob(entry.id, len)? == content)
     }
 
+    /// Returns `true` if git can give the file back once it is gone: `HEAD` has what is staged, and the store what the
+    /// working tree has of a pointer.
+    pub(super) fn is_recoverable(&self, path: &BStr) -> Result<bool, Error> {
+        let Some(entry) = self.entries.get(path) else { return Ok(false) };
+        match self.repo.head_file(path)? {
+            Some((blob, _)) if blob == entry.id => self.has_object(path, blob),
+            _ => Ok(false),
+        }
+    }
+
+    /// Returns `true` if nothing is lost with the file of the working tree that is what this blob is: it is the pointer
+    /// itself, or the store has the object.
+    pub(super) fn has_object(&self, path: &BStr, blob: ObjectId) -> Result<bool, Error> {
+        let Some(pointer) = self.pointer(blob)? else { return Ok(true) };
+        let store = self.repo.store();
+        let file = self.repo.target(path)?.path();
+        let is_content = file.metadata().is_ok_and(|metadata| metadata.len() == pointer.size);
+        let found = || store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()));
+        Ok(!is_content || found()?.is_some())
+    }
+
     /// The pointer that a blob is, if it is one.
     pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
         Ok(self.repo.pointer(blob)?)

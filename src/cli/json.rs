@@ -23,7 +23,7 @@ use crate::scan::{GlobalIn, PickleIn};
 use text::{line, native, path};
 
 pub(super) use batch::{batch, batch_item, batch_record};
-pub(super) use guard::{finding, guarded, hook};
+pub(super) use guard::{finding, guarded, hook, hooks};
 pub(super) use publish::published;
 pub(super) use verify::{verification, verified};
 

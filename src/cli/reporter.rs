@@ -267,6 +267,13 @@ impl Reporter for TerminalReporter<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::Unstaged { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                let state = if self.dry_run { "would be kept" } else { "kept" };
+                self.ui.note(&format!(
+                    "{path}: {state} in the working tree only, because HEAD does not have it; .gitignore keeps it out of git"
+                ));
+            }
             Note::Leftover { path } => {
                 let path = sanitize::bytes(path.as_ref());
                 self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));

@@ -22,6 +22,11 @@ const MAGIC: [&[u8]; 2] =
 /// Bytes that a walk goes over in a text at the most.
 const TEXT: u64 = 4 << 10;
 
+/// Bytes behind it that say whether it is one.
+const NEXT: u64 = 512;
+/// Bytes that are no letter in any of the encodings of Windows' western languages.
+const NO_LETTERS: [u8; 5] = [0x81, 0x8d, 0x8f, 0x90, 0x9d];
+
 /// A stream of pickles.
 pub(super) struct Stream {
     /// All of them.
@@ -133,7 +138,8 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
         chain.arrays |= link.arrays;
         // One of torch's five belongs to the stream, whatever it is.
         let due = chain.legacy && chain.links.len() < LEGACY;
-        let evident = due || is_evident(source, at, &link, last_evident > 0)?;
+        let is_stream = last_evident > 0 || chain.links.iter().any(|(_, walk)| walk.traits > 0);
+        let evident = due || is_evident(source, at, &link, is_stream)?;
         let (end, open) = (link.end, link.frame);
         if chain.links.is_empty() {
             chain.legacy = end.is_some_and(|end| ends_with_magic(source, end));
@@ -205,12 +211,10 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     // An `INST` without a mark looks its name up, and fails then.
     let opcodes = walk.opcodes.saturating_add(u64::from(walk.in_name && walk.broken.is_some() && !is_cut));
     let is_odd = is_stream || walk.traits > 0 || opcodes >= names_alone || !is_text(source, at, walk.until)?;
-    Ok(names.any(|found| {
-        match importable::importable(&found.module, &found.name) {
-            Importable::Never => false,
-            Importable::Perhaps | Importable::Module => is_odd,
-            Importable::Name => true,
-        }
+    Ok(names.any(|found| match importable::importable(&found.module, &found.name) {
+        Importable::Never => false,
+        Importable::Perhaps | Importable::Module => is_odd,
+        Importable::Name => true,
     }))
 }
 
@@ -219,7 +223,7 @@ fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
     if until.saturating_sub(at) > TEXT {
         return Ok(false);
     }
-    let end = until.saturating_add(64).min(source.len());
+    let end = until.saturating_add(NEXT).min(source.len());
     let bytes = source.read_vec_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
     // A letter may be cut where the file goes on.
     let is_unicode =
@@ -234,7 +238,7 @@ fn is_old_text(bytes: &[u8]) -> bool {
     bytes.len() >= 64
         && words > bytes.len() / 20
         && other.len() <= bytes.len() / 8
-        && other.iter().all(|byte| *byte >= 0xa0)
+        && !other.iter().any(|byte| NO_LETTERS.contains(byte))
         && super::content::is_text(&ascii)
 }
 

@@ -69,8 +69,8 @@ fn a_pickle_is_refused_in_every_wrapping_and_under_every_name() {
         ("npz with objects, by its name", "arrays.npz", stored(&[("a.npy", &npy_of_objects())])),
     ] {
         place.add(name, &content);
-        let said = place.refused(&[&format!("error: {name}: "), "`git commit --no-verify` skips"]);
-        assert!(said.contains("to fix it: `") && said.contains("to keep it: `"), "{case}: {said}");
+        let said = place.refused(&[&format!("error: {name}: "), "bypass: `git commit --no-verify`"]);
+        assert!(said.contains(": `git ") && said.contains("allow it: `"), "{case}: {said}");
         place.git(&["rm", "-q", "--cached", "--", name]).ok();
     }
 }
@@ -80,8 +80,8 @@ fn a_script_is_weights_that_can_be_converted() {
     let place = Place::guarded();
     place.add("model.pt", &crate::formats::scripts::archive("2.9/nested.pt"));
     place.refused(&[
-        "model.pt: pickle weights (torchscript, ",
-        "to fix it: `git st-convert --replace model.pt`",
+        "model.pt: pickle checkpoint (torchscript, ",
+        "convert it: `git st-convert --replace model.pt`",
     ]);
 }
 
@@ -89,17 +89,17 @@ fn a_script_is_weights_that_can_be_converted() {
 fn a_pointer_is_judged_by_its_object_and_without_it_by_its_name() {
     let place = Place::guarded();
     place.add_pointer("weights.dat", &checkpoint(), true);
-    place.refused(&["weights.dat: pickle weights (zip, 1.6 KiB, Git LFS)"]);
+    place.refused(&["weights.dat: pickle checkpoint (zip, 1.6 KiB, Git LFS)"]);
     place.git(&["rm", "-q", "--cached", "weights.dat"]).ok();
 
     // The content lies in the work tree alone.
     place.add_pointer("b.dat", &checkpoint(), false);
     place.write("b.dat", &checkpoint());
-    place.refused(&["b.dat: pickle weights"]);
+    place.refused(&["b.dat: pickle checkpoint"]);
     place.git(&["rm", "-q", "-f", "--cached", "b.dat"]).ok();
 
     place.add_pointer("pytorch_model.bin", b"never seen", false);
-    let said = place.refused(&["pytorch_model.bin: has the name of a pickle", "its content is not here"]);
+    let said = place.refused(&["pytorch_model.bin: pickle by name", "its content is not here"]);
     assert!(said.contains("git st-convert --replace pytorch_model.bin"), "{said}");
     place.git(&["rm", "-q", "--cached", "pytorch_model.bin"]).ok();
 
@@ -138,8 +138,8 @@ fn an_archive_that_nobody_can_look_into_is_not_called_clean() {
     let place = Place::guarded();
     let rar = [b"Rar!\x1a\x07\x01\x00".as_slice(), &[7; 200]].concat();
     place.add("data", &rar);
-    let said = place.refused(&["data: cannot be looked into", "1 file not checked"]);
-    assert!(said.contains("to keep it"), "{said}");
+    let said = place.refused(&["data: unreadable container", "1 file that cannot be checked for pickles"]);
+    assert!(said.contains("allow it"), "{said}");
     let alone = place.git(&["st-convert", "hook", "run", "pre-commit"]);
     assert_eq!(alone.code, Some(2), "{alone:#?}");
     // Whose name says what it is, is in the report alone.

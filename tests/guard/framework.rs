@@ -55,7 +55,7 @@ fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     place.add("weights.dat", &checkpoint());
     let output = commit("raw");
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(output.stderr.contains("weights.dat: pickle weights"), "{output:#?}");
+    assert!(output.stderr.contains("weights.dat: pickle checkpoint"), "{output:#?}");
     place.git(&["rm", "-q", "--cached", "weights.dat"]).ok();
     fs::remove_file(place.at("weights.dat")).unwrap();
     place.add_pointer("p.dat", &checkpoint(), true);
@@ -66,15 +66,15 @@ fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     place.git(&["commit", "-q", "--no-verify", "-m", "pointer"]).ok();
     let all = pre_commit(&["run", "--all-files"]);
     assert_eq!(all.code, Some(1), "{all:#?}");
-    assert!(all.stdout.contains("p.dat: pickle weights"), "{all:#?}");
+    assert!(all.stdout.contains("p.dat: pickle checkpoint"), "{all:#?}");
     let server = place.sandbox.path("server.git");
     place.git_in(&place.sandbox.path(""), &["init", "-q", "--bare", "server.git"]).ok();
     place.git(&["remote", "add", "origin", server.to_str().unwrap()]).ok();
     place.git(&["push", "-q", "--no-verify", "origin", "HEAD~1:refs/heads/main"]).ok();
     let pushed = place.git(&["push", "-q", "origin", "main"]);
     assert_eq!(pushed.code, Some(1), "{pushed:#?}");
-    assert!(pushed.stdout.contains("p.dat: pickle weights"), "{pushed:#?}");
-    assert!(pushed.stdout.contains("in the commit that adds it"), "{pushed:#?}");
+    assert!(pushed.stdout.contains("p.dat: pickle checkpoint"), "{pushed:#?}");
+    assert!(pushed.stdout.contains("in commit "), "{pushed:#?}");
 
     // Ours are not written into its hooks.
     assert_eq!(place.git(&["st-convert", "hook", "install"]).code, Some(1));
@@ -92,7 +92,7 @@ fn refuses(place: &Place, variables: &[(&str, &Path)]) {
     place.add("weights.dat", &checkpoint());
     let output = git(&["commit", "-q", "-m", "raw"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(format!("{output:?}").contains("weights.dat: pickle weights"), "{output:#?}");
+    assert!(format!("{output:?}").contains("weights.dat: pickle checkpoint"), "{output:#?}");
     git(&["commit", "-q", "--no-verify", "-m", "raw"]).ok();
     let server = place.sandbox.path("server.git");
     place.git_in(&place.sandbox.path(""), &["init", "-q", "--bare", "server.git"]).ok();
@@ -100,7 +100,7 @@ fn refuses(place: &Place, variables: &[(&str, &Path)]) {
     git(&["push", "-q", "origin", "HEAD~1:refs/heads/main"]).ok();
     let pushed = git(&["push", "-q", "origin", "main"]);
     assert_eq!(pushed.code, Some(1), "{pushed:#?}");
-    assert!(format!("{pushed:?}").contains("in the commit that adds it"), "{pushed:#?}");
+    assert!(format!("{pushed:?}").contains("in commit "), "{pushed:#?}");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn what_head_has_is_a_note_and_links_and_modes_are_nothing() {
     place.git(&["mv", "a.pt", "b.pt"]).ok();
     let output = place.git(&["commit", "-q", "-m", "renamed"]);
     assert_eq!(output.code, Some(0));
-    assert!(output.stderr.contains("b.pt: pickle weights (zip, 1.6 KiB); HEAD has it already"), "{output:?}");
+    assert!(output.stderr.contains("b.pt: pickle checkpoint (zip, 1.6 KiB) (already in HEAD)"), "{output:?}");
 
     place.git(&["update-index", "--chmod=+x", "b.pt"]).ok();
     std::os::unix::fs::symlink("b.pt", place.at("link.pt")).unwrap();
@@ -76,8 +76,8 @@ fn a_merge_a_rebase_and_a_linked_work_tree() {
     place.git(&["commit", "-q", "-m", "main"]).ok();
     let merged = place.git(&["merge", "-q", "--no-edit", "side"]);
     assert_ne!(merged.code, Some(0), "{merged:?}");
-    assert!(merged.stderr.contains("a.pt: pickle weights"), "{merged:?}");
-    assert!(merged.stderr.contains("`git merge --no-verify` skips"), "{merged:?}");
+    assert!(merged.stderr.contains("a.pt: pickle checkpoint"), "{merged:?}");
+    assert!(merged.stderr.contains("bypass: `git merge --no-verify`"), "{merged:?}");
     place.git(&["merge", "--abort"]).ok();
 
     // A rebase of harmless commits goes through.
@@ -102,7 +102,7 @@ fn an_exception_is_for_one_content_and_has_a_reason() {
     place.add(r"a b\012.pt", &checkpoint());
     let said = place.refused(&[&format!(r#"{oid} "a b\\012.pt" REASON"#)]);
     // The line that is told, done by a shell.
-    let line = said.lines().find_map(|line| line.strip_prefix("hint: to keep it: `")).unwrap();
+    let line = said.lines().find_map(|line| line.strip_prefix("hint: allow it: `")).unwrap();
     let line = line.strip_suffix('`').unwrap();
     assert!(place.command("sh", &place.dir, &["-c", line]).status().unwrap().success());
     let output = place.git(&["commit", "-q", "-m", "kept"]);
@@ -111,7 +111,7 @@ fn an_exception_is_for_one_content_and_has_a_reason() {
     // Another content under that name asks again, and so does that content under another name.
     let other = fs::read(crate::formats::fixtures().join("checkpoints/legacy-dtype-bool.bin")).unwrap();
     place.add(r"a b\012.pt", &other);
-    place.refused(&[r"a b\012.pt: pickle weights"]);
+    place.refused(&[r"a b\012.pt: pickle checkpoint"]);
     place.git(&["restore", "--staged", r"a b\012.pt"]).ok();
 
     place.add(".st-convert-allow", format!("{oid} x.pt\n").as_bytes());
@@ -130,7 +130,7 @@ fn the_exceptions_may_stand_elsewhere() {
     place.git(&["st-convert", "hook", "run", "pre-commit"]).ok();
     // Only what is committed counts, so the file of the work tree is nothing.
     place.git(&["rm", "-q", "--cached", "ci/allow"]).ok();
-    place.refused(&["a.pt: pickle weights", ">> ci/allow"]);
+    place.refused(&["a.pt: pickle checkpoint", ">> ci/allow"]);
     let outside = place.sandbox.path("allow");
     fs::write(&outside, line).unwrap();
     place.git(&["config", "st-convert.allow", outside.to_str().unwrap()]).ok();

@@ -44,7 +44,7 @@ fn comes_and_goes(place: &Place, runs: bool) {
     assert!(hooks.join("pre-commit").metadata().unwrap().permissions().mode() & 0o100 != 0);
 
     place.add("a.pt", &checkpoint());
-    place.refused(&["a.pt: pickle weights"]);
+    place.refused(&["a.pt: pickle checkpoint"]);
     place.git(&["rm", "-q", "--cached", "a.pt"]).ok();
     place.add("a.txt", b"fine\n");
     place.git(&["commit", "-q", "-m", "fine"]).ok();
@@ -148,7 +148,7 @@ fn a_configured_directory_gets_the_hooks_and_a_shared_one_a_warning() {
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
     assert!(place.at("tools/hooks/pre-commit").exists());
     place.add("a.pt", &checkpoint());
-    place.refused(&["a.pt: pickle weights"]);
+    place.refused(&["a.pt: pickle checkpoint"]);
     let outside = place.sandbox.path("everybody");
     place.git(&["config", "core.hooksPath", outside.to_str().unwrap()]).ok();
     let output = place.git(&["st-convert", "hook", "install"]);
@@ -168,7 +168,14 @@ fn new_repositories_get_the_hooks_of_the_template() {
     place.git_in(&dir, &["add", "."]).ok();
     assert_eq!(place.git_in(&dir, &["commit", "-q", "-m", "a"]).code, Some(1));
     let status = place.git(&["st-convert", "hook", "status", "--global"]).ok();
-    assert_eq!(status.lines().filter(|line| line.contains("is installed")).count(), 3, "{status}");
+    assert_eq!(
+        status
+            .lines()
+            .filter(|line| line.contains(" installed ") && !line.contains(" not installed "))
+            .count(),
+        3,
+        "{status}"
+    );
     place.git(&["st-convert", "hook", "uninstall", "--global"]).ok();
     assert_eq!(place.git(&["config", "--global", "init.templateDir"]).code, Some(1));
     assert!(!Path::new(template.trim()).exists());
@@ -227,7 +234,7 @@ fn a_git_that_runs_hooks_of_the_configuration_gets_settings() {
         assert_eq!(set(&format!("hook.st-convert-{name}.event")), name);
     }
     assert_eq!(files(&place.at(".git/hooks")), before.1);
-    assert!(run(&["install"]).ok().lines().all(|line| line.contains("is installed")));
+    assert!(run(&["install"]).ok().lines().all(|line| line.contains("installed")));
     assert_eq!(run(&["status"]).ok().lines().count(), 3);
     run(&["uninstall"]).ok();
     assert_eq!(fs::read(place.at(".git/config")).unwrap(), before.0);
@@ -242,5 +249,5 @@ fn a_hook_of_ours_that_git_passes_over_is_run_again() {
     assert!(said.starts_with("pre-commit installed"), "{said}");
     assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o100, 0o100);
     place.add("a.pt", &checkpoint());
-    place.refused(&["a.pt: pickle weights"]);
+    place.refused(&["a.pt: pickle checkpoint"]);
 }

@@ -30,17 +30,17 @@ fn pickle() -> Vec<u8> {
 fn the_first_bytes_of_a_long_blob_are_read_wherever_it_is_stored() {
     let place = Place::guarded();
     place.add("a.dat", &pickle());
-    place.refused(&["a.dat: pickle (", "which calls `os.system`"]);
+    place.refused(&["a.dat: pickle (", "imports `os.system`"]);
     // As a file of its own, without the file of the work tree.
     fs::remove_file(place.at("a.dat")).unwrap();
-    place.refused(&["a.dat: pickle (", "which calls `os.system`"]);
+    place.refused(&["a.dat: pickle (", "imports `os.system`"]);
     place.git(&["rm", "-q", "--cached", "a.dat"]).ok();
 
     // In a pack, where git streams what is longer than this.
     place.write("b.dat", &pickle());
     place.git(&["-c", "core.bigFileThreshold=1m", "add", "b.dat"]).ok();
     fs::remove_file(place.at("b.dat")).unwrap();
-    place.refused(&["b.dat: pickle (", "which calls `os.system`"]);
+    place.refused(&["b.dat: pickle (", "imports `os.system`"]);
 
     // One of these two is stored as a delta of the other.
     let longer = [pickle(), b"more".to_vec()].concat();
@@ -56,7 +56,7 @@ fn the_first_bytes_of_a_long_blob_are_read_wherever_it_is_stored() {
         let blob = place.git(&["rev-parse", &format!("side:{name}")]).ok();
         let entry = format!("100644,{},{name}", blob.trim());
         place.git(&["update-index", "--add", "--cacheinfo", &entry]).ok();
-        place.refused(&[&format!("{name}: pickle ("), "which calls `os.system`"]);
+        place.refused(&[&format!("{name}: pickle ("), "imports `os.system`"]);
         place.git(&["rm", "-q", "--cached", name]).ok();
     }
 }
@@ -68,7 +68,7 @@ fn an_archive_behind_other_bytes_is_seen_in_the_file_of_the_work_tree() {
     let mut hidden = noise(LONG);
     hidden.extend(checkpoint());
     place.add("a.dat", &hidden);
-    place.refused(&["a.dat: holds a pickle ("]);
+    place.refused(&["a.dat: contains a pickle ("]);
     place.git(&["rm", "-q", "--cached", "a.dat"]).ok();
 
     // Another file of that length, with the same first bytes, is not what is staged.
@@ -85,7 +85,7 @@ fn a_file_of_the_length_of_a_pointer_is_not_its_content() {
     let harmless = vec![b'\n'; checkpoint().len()];
     place.add_pointer("pytorch_model.bin", &checkpoint(), false);
     place.write("pytorch_model.bin", &harmless);
-    place.refused(&["pytorch_model.bin: has the name of a pickle", "its content is not here"]);
+    place.refused(&["pytorch_model.bin: pickle by name", "its content is not here"]);
     place.git(&["rm", "-q", "-f", "--cached", "pytorch_model.bin"]).ok();
 
     // Nor is a pickle of that length what a harmless pointer stands for.

@@ -13,6 +13,7 @@ mod git;
 mod hints;
 mod install;
 mod long;
+mod refusals;
 mod servers;
 
 use std::ffi::OsString;

@@ -32,8 +32,8 @@ fn every_reference_of_a_push_is_judged() {
     for args in [&["main", "bad"][..], &["bad:new"], &["v1"], &["--all"], &["bad:main"]] {
         let output = place.git(&[&["push", "-q", "origin"], args].concat());
         assert_eq!(output.code, Some(1), "{args:?} {output:#?}");
-        assert!(output.stderr.contains("weights.dat: pickle weights"), "{output:#?}");
-        assert!(output.stderr.contains("`git push --no-verify` skips"), "{output:#?}");
+        assert!(output.stderr.contains("weights.dat: pickle checkpoint"), "{output:#?}");
+        assert!(output.stderr.contains("bypass: `git push --no-verify`"), "{output:#?}");
     }
     place.git(&["push", "-q", "origin", "main", "fine"]).ok();
     place.git(&["push", "-q", "origin", ":fine"]).ok();
@@ -87,7 +87,7 @@ fn a_server_refuses_what_is_in_quarantine() {
     place.git(&["commit", "-q", "-m", "raw"]).ok();
     let output = place.git(&["push", "-q", "origin", "main"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(output.stderr.contains("remote: error: weights.dat: pickle weights"), "{output:#?}");
+    assert!(output.stderr.contains("remote: error: weights.dat: pickle checkpoint"), "{output:#?}");
     assert_eq!(objects(), before);
 
     place.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
@@ -95,7 +95,7 @@ fn a_server_refuses_what_is_in_quarantine() {
     place.git(&["commit", "-q", "-m", "pointer"]).ok();
     let output = place.git(&["push", "-q", "origin", "HEAD:refs/heads/other"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(output.stderr.contains("pytorch_model.bin: has the name of a pickle"), "{output:#?}");
+    assert!(output.stderr.contains("pytorch_model.bin: pickle by name"), "{output:#?}");
     // With the object in the server's own store it is known what it is, whatever its name.
     place.git(&["mv", "pytorch_model.bin", "x.dat"]).ok();
     place.git(&["commit", "-q", "--amend", "-m", "pointer"]).ok();
@@ -123,7 +123,7 @@ fn what_a_replacement_hides_is_judged() {
     // Whoever clones gets what was pushed, not what stands in its place on the server.
     let output = place.git(&["push", "-q", "origin", "main"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(output.stderr.contains("weights.dat: pickle weights"), "{output:#?}");
+    assert!(output.stderr.contains("weights.dat: pickle checkpoint"), "{output:#?}");
     let blob = |file: &str| place.git(&["rev-parse", file]).ok().trim().to_owned();
     place.git(&["replace", &blob(&format!("{bad}:weights.dat")), &blob(&format!("{clean}:a.txt"))]).ok();
     let scanned = place.git(&["st-convert", "scan", "--rev", &bad]);
@@ -140,7 +140,7 @@ fn every_path_of_what_comes_is_judged() {
     place.git(&["commit", "-q", "-m", "two"]).ok();
     let output = place.git(&["push", "-q", "origin", "main"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(output.stderr.contains("pytorch_model.bin: has the name of a pickle"), "{output:#?}");
+    assert!(output.stderr.contains("pytorch_model.bin: pickle by name"), "{output:#?}");
     assert!(!output.stderr.contains("a.dat"), "{output:#?}");
     place.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
     // A name with a line feed is a whole one.

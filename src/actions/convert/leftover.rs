@@ -63,14 +63,7 @@ fn is_in_head(workspace: &Workspace<'_>, path: &BStr) -> Result<bool, Error> {
     let repo = workspace.repo;
     let Some((blob, _)) = repo.head_file(path)? else { return Ok(false) };
     let file = repo.target(path)?.path();
-    if !workspace.is_content(blob, &file)? {
-        return Ok(false);
-    }
-    let Some(pointer) = workspace.pointer(blob)? else { return Ok(true) };
-    let store = repo.store();
-    let failed = Error::io("look in", store.dir());
-    let is_pointer = file.metadata().is_ok_and(|metadata| metadata.len() != pointer.size);
-    Ok(is_pointer || store.find(pointer.oid, pointer.size).map_err(failed)?.is_some())
+    Ok(workspace.is_content(blob, &file)? && workspace.has_object(path, blob)?)
 }
 
 /// What stands for a checkpoint, or for the index of its shards.

@@ -70,6 +70,8 @@ fn give_names(
     // A shard of two sets goes with the last.
     removed.retain(|path| workspace.contains(path.as_bstr()) && ledger.is_done_with(path));
     changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
+    let recoverable = |path: BString| Ok((workspace.is_recoverable(path.as_bstr())?, path));
+    let removed = removed.into_iter().map(recoverable).collect::<Result<Vec<_>, Error>>()?;
     write_index(context, ledger, &changes, &notes, undo)?;
     // A commit of our own has attributes files of its own.
     ledger.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
@@ -77,8 +79,10 @@ fn give_names(
     }));
     ledger.pointers.extend(outputs);
     ledger.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
-    for path in &removed {
-        repo.remove_file(path.as_bstr())?;
+    for (is_recoverable, path) in &removed {
+        if *is_recoverable {
+            repo.remove_file(path.as_bstr())?;
+        }
     }
     for part in passed {
         part.discard()?;
@@ -86,8 +90,8 @@ fn give_names(
     for (.., written, _) in &files {
         Resumable::forget_journal(&repo.store(), written.source_oid)?;
     }
-    for path in removed {
-        context.reporter().note(&Note::Removed { path });
+    for (is_recoverable, path) in removed {
+        context.reporter().note(&Note::removed(path, is_recoverable));
     }
     for (path, output, written, conversion) in files {
         ledger.from.push((path.clone(), written.source_oid));

@@ -303,7 +303,8 @@ fn preview(
     }
     removed.retain(|path| context.options.replace && context.workspace.contains(path.as_bstr()));
     for path in removed {
-        context.reporter().note(&Note::Removed { path });
+        let is_recoverable = context.workspace.is_recoverable(path.as_bstr())?;
+        context.reporter().note(&Note::removed(path, is_recoverable));
     }
     Ok(())
 }

@@ -9,10 +9,12 @@
 //! Invariants: nothing is downloaded, written or executed, and no token is needed; a file costs the bytes that decide it,
 //! whatever its length; what could not be seen or checked is in the result.
 
+mod advice;
 mod allow;
 mod changes;
 pub mod install;
 mod judge;
+mod judged;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -20,17 +22,19 @@ use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice as _};
 
+pub use advice::Advice;
 pub use allow::{Broken, FILE as ALLOW_FILE, quoted as quoted_path};
 
 use super::checkouts::Checkouts;
-use super::{Error, Reporter};
+use super::{Error, Reporter, names};
 use crate::git::{self, Git};
 use crate::hash::Oid;
 use crate::repo::{ObjectId, Repo};
 use crate::scan::{Report, Verdict};
 use allow::{Allow, BrokenLine};
 use changes::Change;
-use judge::{Judge, Judged};
+use judge::Judge;
+use judged::Judged;
 
 /// What is asked, and on whose behalf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +105,30 @@ pub struct Finding {
     pub checkout: Option<String>,
     /// The commit that brings it to a push.
     pub commit: Option<ObjectId>,
+    /// Where that commit stands.
+    pub standing: Standing,
     /// The attributes files whose change brings it.
     pub attributes: Vec<BString>,
+    /// What to do about it.
+    pub advice: Advice,
+    /// Returns `true` if the file that a conversion writes exists.
+    pub has_output: bool,
+    /// Returns `true` if `HEAD` has the path.
+    pub is_in_head: bool,
+}
+
+/// Where the commit stands that brings a file to a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// Nothing is known of it.
+    #[default]
+    Unknown,
+    /// It is what is pushed, so that `git commit --amend` mends it.
+    Tip,
+    /// It is below.
+    Below,
+    /// It is below, and the first of all.
+    Root,
 }
 
 impl Finding {
@@ -216,7 +242,7 @@ impl<'a> Guard<'a> {
         }
         if !judged.is_empty() || changes_allow {
             let allow = self.allow(changes, &allow_path)?;
-            answer.findings = self.decide(judged, &allow)?;
+            answer.findings = self.decide(judged, &allow, changes)?;
             answer.findings.sort_by(|a, b| a.path.cmp(&b.path));
             answer.is_unborn = changes.is_index && git::entering::resolve(self.git, "HEAD").is_err();
             answer.allow_file = allow_path;
@@ -225,7 +251,12 @@ impl<'a> Guard<'a> {
     }
 
     /// What `HEAD` has is known, and what an exception names is allowed.
-    fn decide(&mut self, judged: Vec<Judged>, allow: &Allow) -> Result<Vec<Finding>, Error> {
+    fn decide(
+        &mut self,
+        judged: Vec<Judged>,
+        allow: &Allow,
+        changes: &changes::Changes,
+    ) -> Result<Vec<Finding>, Error> {
         let asks = judged.iter().any(|judged| judged.may_be_known);
         let known: HashSet<ObjectId> = if asks && git::entering::resolve(self.git, "HEAD").is_ok() {
             git::entering::blobs(self.git, "HEAD")?
@@ -244,9 +275,30 @@ impl<'a> Guard<'a> {
                     judged.finding.state = State::Allowed { reason: reason.to_owned() };
                 }
             }
+            if matches!(judged.finding.state, State::Refused | State::Unchecked) {
+                self.advise(&mut judged, &changes.tips)?;
+            }
             findings.push(judged.finding);
         }
         Ok(findings)
+    }
+
+    /// What the way out of a refusal depends on.
+    fn advise(&self, judged: &mut Judged, tips: &[String]) -> Result<(), Error> {
+        let advice = Advice::of(&judged.finding, judged.source());
+        let finding = &mut judged.finding;
+        finding.advice = advice;
+        finding.is_in_head = self.repo.head_file(finding.path.as_bstr())?.is_some();
+        let output = names::safetensors(finding.path.as_bstr());
+        finding.has_output = self.judge.entry(output.as_bstr())?.is_some()
+            || !self.repo.is_bare() && self.repo.target(output.as_bstr())?.metadata().is_ok();
+        finding.standing = match finding.commit {
+            None => Standing::Unknown,
+            Some(id) if tips.contains(&id.to_string()) => Standing::Tip,
+            Some(id) if git::entering::resolve(self.git, &format!("{id}^")).is_ok() => Standing::Below,
+            Some(_) => Standing::Root,
+        };
+        Ok(())
     }
 
     fn allow_path(&self) -> String {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::error::Report;
 use super::text::{line, native, path};
-use crate::actions::guard::install::{Place, State as HookState};
+use crate::actions::guard::install::{Hook, Place, Report as HookReport, State as HookState};
 use crate::actions::guard::{Finding, Guarded, State};
 
 /// The line of a file that a hook has something to say of.
@@ -68,5 +68,20 @@ pub(in crate::cli) fn hook(place: &Place) -> String {
             HookState::Absent => "absent",
         },
         "previous": place.has_previous,
+    }))
+}
+
+/// The last line of a look for hooks.
+pub(in crate::cli) fn hooks(report: &HookReport) -> String {
+    line(&json!({
+        "type": "summary",
+        "guarded": {
+            "commits": report.is_guarded(Hook::PreCommit),
+            "merges": report.is_guarded(Hook::PreMergeCommit),
+            "pushes": report.is_guarded(Hook::PrePush),
+            "received": report.is_guarded(Hook::PreReceive),
+        },
+        "reason": null,
+        "exit_code": 0,
     }))
 }

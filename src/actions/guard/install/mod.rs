@@ -112,6 +112,15 @@ pub struct Report {
     pub is_shared: bool,
     /// Who else is in charge of the hooks.
     pub tool: Option<Tool>,
+    /// Returns `true` if the repository has no working tree: it is pushed to.
+    pub is_bare: bool,
+}
+
+impl Report {
+    /// Returns `true` if git runs the check in this hook.
+    pub fn is_guarded(&self, hook: Hook) -> bool {
+        self.places.iter().any(|place| place.hook == hook && place.state == State::Present)
+    }
 }
 
 /// Where hooks go.
@@ -127,6 +136,9 @@ struct Site {
     scope: Scope,
     hooks: Vec<Hook>,
     is_shared: bool,
+    is_bare: bool,
+    /// Empty for repositories to come.
+    work_dir: PathBuf,
     tool: Option<Tool>,
 }
 
@@ -182,22 +194,38 @@ pub fn uninstall(options: &Options) -> Result<Report, Error> {
 pub fn status(options: &Options) -> Result<Report, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, false)?;
-    let mut report = Report { is_shared: site.is_shared, tool: site.tool, ..Report::default() };
-    for hook in site.hooks {
-        if let Some(place) = configured(&git, site.scope, hook)? {
-            report.places.push(place);
-        } else if let Some(dir) = &site.directory {
-            let path = dir.join(hook.name());
-            let state = match existing(&path)? {
-                None => State::Absent,
-                Some(found) if found.is_executable && script::holds(&found.bytes) => State::Present,
-                Some(_) => State::Other,
-            };
-            let has_previous = previous(&path).symlink_metadata().is_ok();
-            report.places.push(Place { hook, path, state, has_previous });
-        }
+    let (is_shared, tool, is_bare) = (site.is_shared, site.tool, site.is_bare);
+    let mut report = Report { is_shared, tool, is_bare, ..Report::default() };
+    for &hook in &site.hooks {
+        report.places.push(look_for(&git, &site, hook)?);
     }
     Ok(report)
+}
+
+/// Looks for one hook: in the configuration, where git runs what stands there, else as a file.
+fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<Place, Error> {
+    if matches!(site.target, Target::Config(_)) {
+        for scope in [site.scope, Scope::Global] {
+            if let Some(place) = configured(git, scope, hook)? {
+                return Ok(place);
+            }
+        }
+    }
+    let absent = Place { hook, path: hook.name().into(), state: State::Absent, has_previous: false };
+    let Some(dir) = &site.directory else { return Ok(absent) };
+    let path = dir.join(hook.name());
+    let has_previous = previous(&path).symlink_metadata().is_ok();
+    let found = existing(&path)?;
+    let is_run = found.as_ref().is_some_and(|found| found.is_executable);
+    if is_run && let Some(path) = site.tool.and_then(|tool| tool.calls(&site.work_dir, hook)) {
+        return Ok(Place { hook, path, state: State::Present, has_previous });
+    }
+    let state = match found {
+        None => State::Absent,
+        Some(found) if is_run && script::holds(&found.bytes) => State::Present,
+        Some(_) => State::Other,
+    };
+    Ok(Place { hook, path, state, has_previous })
 }
 
 fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
@@ -214,7 +242,8 @@ fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
             Some(dir) if !runs_configured => Target::Directory(dir.clone()),
             _ => Target::Config(scope),
         };
-        return Ok(Site { target, directory, scope, hooks, is_shared: false, tool: None });
+        let (is_shared, is_bare, work_dir, tool) = (false, false, PathBuf::new(), None);
+        return Ok(Site { target, directory, scope, hooks, is_shared, is_bare, work_dir, tool });
     }
     let repo = Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NotInRepository)?;
     let fitting: &[Hook] = match repo.is_bare() {
@@ -232,7 +261,9 @@ fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
     let scope = Scope::Local;
     let target = if runs_configured { Target::Config(scope) } else { Target::Directory(dir.clone()) };
     let tool = tool.filter(|_| !runs_configured);
-    Ok(Site { target, directory: Some(dir), scope, hooks: chosen(fitting), is_shared, tool })
+    let (directory, hooks) = (Some(dir), chosen(fitting));
+    let (is_bare, work_dir) = (repo.is_bare(), repo.work_dir().to_owned());
+    Ok(Site { target, directory, scope, hooks, is_shared, is_bare, work_dir, tool })
 }
 
 /// The directory that new repositories are made from.

@@ -3,7 +3,9 @@
 //! Invariant: nothing is written; a program is known by its own files alone.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::Hook;
 
 /// A program that writes hooks itself, and would lose or hide ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,21 @@ impl Tool {
             Self::Lefthook => ("lefthook.yml", LEFTHOOK),
             Self::Husky => (".husky/pre-commit, and the second line in .husky/pre-push", HUSKY),
         }
+    }
+
+    /// The file of this program that calls the check in a hook, if there is one.
+    pub(super) fn calls(self, work_dir: &Path, hook: Hook) -> Option<PathBuf> {
+        let calls = format!("st-convert hook run {}", hook.name());
+        let (files, calls): (Vec<_>, _) = match self {
+            // Its hooks run in every stage that it has installed.
+            Self::PreCommit => (vec![".pre-commit-config.yaml".to_owned()], "no-pickle-weights"),
+            Self::Lefthook => (LEFTHOOK_FILES.map(str::to_owned).to_vec(), calls.as_str()),
+            Self::Husky => (vec![format!(".husky/{}", hook.name())], calls.as_str()),
+        };
+        files.into_iter().map(|file| work_dir.join(file)).find(|file| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.lines().any(|line| line.contains(calls) && !line.trim_start().starts_with('#'))
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::actions::Error;
 use crate::actions::guard::install::{self, Hook, Options, Place, State, Tool};
 use crate::cli::args::Hooks;
 use crate::cli::error::Report;
+use crate::cli::shell_paths::Here;
 use crate::cli::ui::{DIM, GOOD, Ui, styled};
 use crate::cli::{json, sanitize};
 
@@ -16,18 +17,18 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
         }
         ui.failed(&error, json::end)
     })?;
-    tell(&report, ui);
+    tell(&report, false, ui);
     if hooks.global && !ui.json {
-        ui.hint("a repository that is there already gets it by `git st-convert hook install` in it");
+        ui.hint("install in an existing repository: `git -C DIR st-convert hook install`");
     }
     Ok(0)
 }
 
 pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let report = install::uninstall(&options(hooks, cwd)).map_err(|error| ui.failed(&error, json::end))?;
-    tell(&report, ui);
+    tell(&report, false, ui);
     if !ui.json && !report.places.iter().any(|place| place.state == State::Removed) {
-        ui.note("no hook of git-st-convert is here");
+        ui.note("no git-st-convert hooks to remove");
     }
     Ok(0)
 }
@@ -35,9 +36,28 @@ pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report>
 pub(super) fn status(global: bool, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let options = Options { cwd: cwd.to_owned(), hooks: Vec::new(), global };
     let report = install::status(&options).map_err(|error| ui.failed(&error, json::end))?;
-    tell(&report, ui);
-    if let Some(tool) = report.tool.filter(|_| !ui.json) {
-        ui.note(&format!("{} is in charge of the hooks here", tool.name()));
+    tell(&report, true, ui);
+    if ui.json {
+        return Ok(0);
+    }
+    let guarded = |hook, what: &str| {
+        let not = if report.is_guarded(hook) { "" } else { "not " };
+        format!("{what}: {not}guarded")
+    };
+    let usual = [(Hook::PreCommit, "commits"), (Hook::PreMergeCommit, "merges"), (Hook::PrePush, "pushes")];
+    let all = if report.is_bare { &[(Hook::PreReceive, "received pushes")][..] } else { &usual };
+    let lines: Vec<_> = all.iter().map(|&(hook, what)| guarded(hook, what)).collect();
+    ui.result(&lines.join(", "));
+    if let Some(tool) = report.tool {
+        ui.note(&format!("{} manages the hooks of this repository", tool.name()));
+    }
+    if !all.iter().all(|&(hook, _)| report.is_guarded(hook)) {
+        let global = if global { " --global" } else { "" };
+        let install = format!("`{} st-convert hook install{global}`", Here::new(cwd).git());
+        ui.hint(&match report.tool {
+            Some(_) => format!("show the lines to add: {install}"),
+            None => format!("install the missing hooks: {install}"),
+        });
     }
     Ok(0)
 }
@@ -59,35 +79,37 @@ fn options(hooks: Hooks, cwd: &Path) -> Options {
 /// The lines that another program wants.
 fn snippet(tool: Tool, ui: &Ui) {
     let (place, lines) = tool.snippet();
-    ui.note(&format!("{} writes the hooks here; add these lines to {place}:", tool.name()));
+    ui.note(&format!("{} manages these hooks; add to {place}:", tool.name()));
     ui.result(lines);
 }
 
-fn tell(report: &install::Report, ui: &Ui) {
+/// Prints each hook; `lists_absent`: those that are not there, too.
+fn tell(report: &install::Report, lists_absent: bool, ui: &Ui) {
     if report.is_shared {
-        ui.warning("core.hooksPath leads out of this repository: other repositories have these hooks, too");
+        ui.warning("core.hooksPath is outside this repository; other repositories share these hooks");
     }
     for place in &report.places {
         if ui.json {
             ui.data(&json::hook(place));
-        } else if let Some(state) = word(place) {
-            let previous = if place.has_previous { ", which calls the one that was there" } else { "" };
+        } else if let Some(state) = word(place, lists_absent) {
+            let previous = if place.has_previous { " (runs the previous hook after it)" } else { "" };
             let path = sanitize::path(&place.path);
             let name = styled(GOOD, place.hook.name());
             ui.result(&format!("{name} {state}{previous} {}", styled(DIM, &path)));
         }
     }
     if ui.json {
-        ui.data(&json::end(None));
+        ui.data(&if lists_absent { json::hooks(report) } else { json::end(None) });
     }
 }
 
-fn word(place: &Place) -> Option<&'static str> {
+fn word(place: &Place, lists_absent: bool) -> Option<&'static str> {
     Some(match place.state {
         State::Installed => "installed",
-        State::Unchanged | State::Present => "is installed",
+        State::Unchanged | State::Present => "installed",
         State::Removed => "removed",
-        State::Other => "is another's",
+        State::Other => "present, without git-st-convert",
+        State::Absent if lists_absent => "not installed",
         State::Absent => return None,
     })
 }

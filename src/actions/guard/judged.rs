@@ -1,0 +1,134 @@
+//! [`Judged`]: what one file is, before exceptions are looked at, and its bytes where they are here.
+
+use std::io;
+
+use bstr::{BStr, ByteSlice as _};
+
+use super::super::checkouts::Converted;
+use super::super::{Error, names};
+use super::{Advice, Finding, Standing, State};
+use crate::hash::{HashingWriter, Oid};
+use crate::lfs::Pointer;
+use crate::read_at::{FileSource, ReadAt, Reader};
+use crate::repo::ObjectId;
+use crate::scan::Report;
+
+/// What a file is, before exceptions are looked at.
+pub(super) struct Judged {
+    pub(super) finding: Finding,
+    /// Is it anything but clean?
+    pub(super) is_worth_a_word: bool,
+    pub(super) is_by_name: bool,
+    /// Is it no news if `HEAD` has the blob?
+    pub(super) may_be_known: bool,
+    pub(super) content: Bytes,
+}
+
+/// The bytes of a file.
+pub(super) enum Bytes {
+    Memory(Vec<u8>),
+    File(FileSource),
+    /// Those of a pointer need no reading, those of a missing one cannot be.
+    None,
+}
+
+impl Judged {
+    /// The bytes, where they are here.
+    pub(super) fn source(&self) -> Option<&dyn ReadAt> {
+        match &self.content {
+            Bytes::Memory(bytes) => Some(bytes),
+            Bytes::File(file) => Some(file),
+            Bytes::None => None,
+        }
+    }
+
+    /// The SHA-256 of the content, read if need be; `None` if it cannot be.
+    pub(super) fn oid(&self) -> Result<Option<Oid>, Error> {
+        if self.finding.oid.is_some() {
+            return Ok(self.finding.oid);
+        }
+        Ok(match &self.content {
+            Bytes::Memory(bytes) => Some(Oid::of(bytes)),
+            Bytes::File(file) => {
+                let mut hasher = HashingWriter::new(io::sink());
+                let path = self.finding.path.to_str_lossy();
+                io::copy(&mut Reader::new(file), &mut hasher).map_err(Error::io("read", path.as_ref()))?;
+                Some(hasher.finish().1)
+            }
+            Bytes::None => None,
+        })
+    }
+}
+
+pub(super) fn judged(
+    path: &BStr,
+    blob: Option<ObjectId>,
+    size: u64,
+    report: Report,
+    content: Bytes,
+) -> Judged {
+    let is_refused = report.holds_pickle() || report.is_opaque() && names::is_pickle_like(path);
+    let is_worth_a_word = is_refused || report.is_opaque();
+    let oid = match &content {
+        Bytes::Memory(bytes) if is_worth_a_word => Some(Oid::of(bytes)),
+        _ => None,
+    };
+    let finding = Finding {
+        path: path.to_owned(),
+        state: match is_refused {
+            true => State::Refused,
+            false if names::is_of_another_kind(path) => State::Unseen,
+            false => State::Unchecked,
+        },
+        is_lfs: false,
+        size: Some(size),
+        oid,
+        blob,
+        reason: report.reason.clone().filter(|_| !report.holds_pickle()),
+        report: Some(report),
+        checkout: None,
+        commit: None,
+        standing: Standing::Unknown,
+        attributes: Vec::new(),
+        advice: Advice::Unstage,
+        has_output: false,
+        is_in_head: false,
+    };
+    Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: true, content }
+}
+
+/// What a checkout makes of a blob, which is worse than the blob. No name says that it is something else.
+pub(super) fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Judged {
+    let Converted { by, report, size, oid } = converted;
+    let mut judged = judged(path, Some(blob), size.unwrap_or_default(), report, Bytes::None);
+    if judged.finding.state == State::Unseen {
+        judged.finding.state = State::Unchecked;
+    }
+    (judged.finding.size, judged.finding.oid) = (size, oid);
+    judged.finding.checkout = Some(by);
+    // HEAD may have the blob, and no checkout that makes this of it.
+    judged.may_be_known = false;
+    judged
+}
+
+pub(super) fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Pointer>, reason: &str) -> Judged {
+    let finding = Finding {
+        path: path.to_owned(),
+        state: State::Refused,
+        is_lfs: pointer.is_some(),
+        size: pointer.map(|pointer| pointer.size),
+        oid: pointer.map(|pointer| pointer.oid),
+        blob,
+        report: None,
+        reason: Some(reason.to_owned()),
+        checkout: None,
+        commit: None,
+        standing: Standing::Unknown,
+        attributes: Vec::new(),
+        advice: Advice::Unstage,
+        has_output: false,
+        is_in_head: false,
+    };
+    let is_worth_a_word = names::is_pickle_like(path);
+    Judged { finding, is_worth_a_word, is_by_name: true, may_be_known: true, content: Bytes::None }
+}

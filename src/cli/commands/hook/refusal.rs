@@ -1,0 +1,221 @@
+//! What a person sees whose commit or push is rejected: who rejects it and why, each file with its way out, and how to
+//! keep one.
+
+use std::path::Path;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use crate::actions::guard::{Advice, Finding, Guarded, Standing, State, quoted_path};
+use crate::cli::args::Asker;
+use crate::cli::error::{Kind, Report};
+use crate::cli::sanitize;
+use crate::cli::shell_paths::{File, Here, quoted};
+use crate::cli::sizes::{bytes, counted};
+use crate::cli::ui::Ui;
+use crate::repo::ObjectId;
+
+/// Files whose exceptions are spelled out in one command.
+const ALLOWED: usize = 8;
+
+/// Prints what was found, and the way out of each refusal.
+pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
+    let is_refused = |finding: &&Finding| matches!(finding.state, State::Refused | State::Unchecked);
+    let refused: Vec<_> = answer.findings.iter().filter(is_refused).collect();
+    if !refused.is_empty() {
+        ui.note(&headline(answer, asker));
+    }
+    for finding in &answer.findings {
+        let file = sanitize::bytes(finding.path.as_ref());
+        match &finding.state {
+            State::Refused | State::Unchecked => ui.error(&report(finding, answer, asker, here)),
+            State::Known => ui.note(&format!("{file}: {} (already in HEAD)", what(finding))),
+            State::Allowed { reason } if ui.verbose > 0 => {
+                ui.note(&format!("{file}: {} (exception: {})", what(finding), sanitize::text(reason)));
+            }
+            State::Unseen if ui.verbose > 0 => ui.note(&format!("{file}: {}", what(finding))),
+            State::Unseen | State::Allowed { .. } => {}
+        }
+    }
+    if ui.verbose > 0 && answer.by_name > 0 {
+        let files = counted(answer.by_name, "file");
+        ui.note(&format!("{files} checked by name only (content not downloaded)"));
+    }
+    if let Some(first) = refused.get(..ALLOWED.min(refused.len())).filter(|first| !first.is_empty()) {
+        let which = match (first.len(), refused.len()) {
+            (1, _) => "allow it".to_owned(),
+            (shown, all) if shown == all => "allow them".to_owned(),
+            (shown, all) => format!("allow the first {shown} of {all}"),
+        };
+        ui.hint(&format!("{which}: {}", allow(first, answer, asker, here)));
+    }
+}
+
+/// Who rejects what, why, and how to go past it.
+fn headline(answer: &Guarded, asker: Asker) -> String {
+    let (rejected, bypass) = match asker {
+        Asker::PreCommit | Asker::PreCommitFramework => ("commit", "; bypass: `git commit --no-verify`"),
+        Asker::PreMergeCommit => ("merge", "; bypass: `git merge --no-verify`"),
+        Asker::PrePush => ("push", "; bypass: `git push --no-verify`"),
+        Asker::PreReceive => ("push", ""),
+    };
+    let (refused, unchecked) = (answer.count(&State::Refused), answer.count(&State::Unchecked));
+    let mut parts = Vec::new();
+    if refused > 0 {
+        let files = counted(refused, "pickle file");
+        parts.push(format!("{files} (pickles can run code when loaded)"));
+    }
+    if unchecked > 0 {
+        let files = counted(unchecked, "file");
+        parts.push(format!("{files} that cannot be checked for pickles"));
+    }
+    format!("git-st-convert: {rejected} rejected, {}{bypass}", parts.join(", "))
+}
+
+/// What it is: kind, format, length, where.
+fn what(finding: &Finding) -> String {
+    let mut facts = Vec::new();
+    if let Some(report) = &finding.report {
+        facts.push(report.content.name().to_owned());
+    }
+    facts.extend(finding.size.map(bytes));
+    if finding.is_lfs {
+        facts.push("Git LFS".to_owned());
+    }
+    let kind = match &finding.report {
+        None => "pickle by name (content not available)",
+        Some(report) if report.holds_pickle() && finding.is_convertible() => "pickle checkpoint",
+        Some(report) if report.is_pickle() => "pickle",
+        Some(report) if report.holds_pickle() => "contains a pickle",
+        Some(_) => "unreadable container",
+    };
+    let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+    let checkout = finding.checkout.as_ref();
+    let checkout = checkout.map(|by| format!(", as a checkout writes it ({})", sanitize::text(by)));
+    let calls = finding.dangerous().map(|global| format!(", imports `{}`", sanitize::text(&global)));
+    let commit = finding.commit.map(|commit| format!(", in commit {}", short(commit)));
+    let [calls, checkout, commit] = [calls, checkout, commit].map(Option::unwrap_or_default);
+    format!("{kind}{facts}{calls}{checkout}{commit}")
+}
+
+/// As git shortens it.
+fn short(commit: ObjectId) -> String {
+    commit.to_hex_with_len(10).to_string()
+}
+
+fn report(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> Report {
+    Report {
+        kind: if finding.state == State::Refused { Kind::Refused } else { Kind::Environment },
+        file: Some(sanitize::bytes(finding.path.as_ref()).into_owned()),
+        message: what(finding),
+        causes: finding.reason.iter().map(|reason| sanitize::text(reason).into_owned()).collect(),
+        hints: match asker {
+            Asker::PrePush | Asker::PreReceive => vec![in_commit(finding, here)],
+            _ => in_index(finding, answer, here),
+        },
+    }
+}
+
+/// The way out before a commit.
+fn in_index(finding: &Finding, answer: &Guarded, here: &Here) -> Vec<String> {
+    let file = File::OfTop(finding.path.as_ref());
+    let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
+    let force = if finding.has_output { " --force" } else { "" };
+    let unstage = match answer.is_unborn {
+        true => format!("`{git} rm --cached -f {spec}`"),
+        false => format!("`{git} restore --staged {spec}`"),
+    };
+    match (finding.advice, finding.is_in_head) {
+        (Advice::Replace, _) => vec![format!("convert it: `{git} st-convert --replace{force} {name}`")],
+        (Advice::ConvertAndKeepOut, true) => {
+            vec![format!("convert it: `{git} st-convert{force} {name}`"), format!("unstage it: {unstage}")]
+        }
+        (Advice::ConvertAndKeepOut, false) => vec![
+            format!("convert it: `{git} st-convert{force} {name}`"),
+            format!("keep it out of git: {}", keep_out(finding, here)),
+        ],
+        (Advice::KeepOut, false) => vec![format!("keep it out of git: {}", keep_out(finding, here))],
+        (Advice::KeepOut, true) | (Advice::Unstage, _) => vec![format!("unstage it: {unstage}")],
+    }
+}
+
+/// The way out before a push.
+fn in_commit(finding: &Finding, here: &Here) -> String {
+    let file = File::OfTop(finding.path.as_ref());
+    let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
+    let force = if finding.has_output { " --force" } else { "" };
+    let mend = match finding.advice {
+        Advice::Replace => format!("{git} st-convert --replace{force} {name}"),
+        Advice::ConvertAndKeepOut | Advice::KeepOut | Advice::Unstage => {
+            format!("{git} rm --cached -f {spec}")
+        }
+    };
+    let amend = format!("`{mend} && {git} commit --amend`");
+    let Some(commit) = finding.commit.map(short) else { return format!("in its commit: {amend}") };
+    match finding.standing {
+        Standing::Tip | Standing::Unknown => format!("in commit {commit}: {amend}"),
+        Standing::Below => format!("edit commit {commit}: `{git} rebase -i {commit}^`, and in it {amend}"),
+        Standing::Root => format!("edit commit {commit}: `{git} rebase -i --root`, and in it {amend}"),
+    }
+}
+
+/// Out of the index, and into `.gitignore`. The file stays.
+fn keep_out(finding: &Finding, here: &Here) -> String {
+    let spec = here.pathspec(File::OfTop(finding.path.as_ref()));
+    let remove = format!("{} rm --cached -f {spec}", here.git());
+    // No pattern has a line feed in it.
+    if finding.path.contains(&b'\n') {
+        return format!("`{remove}`");
+    }
+    let mut pattern = BString::from("/");
+    for &byte in finding.path.as_slice() {
+        if b"*?[\\ ".contains(&byte) {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    let print = if pattern.contains(&b'\\') { "printf '%s\\n'" } else { "echo" };
+    let ignored = here.path(File::OfTop(BStr::new(".gitignore")));
+    format!("`{remove} && {print} {} >> {ignored}`", quoted(pattern.as_bstr()))
+}
+
+/// The lines of exceptions for some files, and how they come into their file.
+fn allow(findings: &[&Finding], answer: &Guarded, asker: Asker, here: &Here) -> String {
+    let file = &answer.allow_file;
+    let is_inside = !file.starts_with('~') && !Path::new(file).is_absolute();
+    let name = BStr::new(file.as_bytes());
+    let name = if is_inside { File::OfTop(name) } else { File::Given(name) };
+    let (git, spec) = (here.git(), here.pathspec(name));
+    let target = match file.split_once('/') {
+        // A shell and git know the same homes.
+        Some((home, below)) if home.starts_with('~') && !is_inside => {
+            let user = home.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+            if user { format!("{home}/{}", quoted(below.into())) } else { here.path(name) }
+        }
+        _ => here.path(name),
+    };
+    let then = match asker {
+        _ if !is_inside => String::new(),
+        Asker::PrePush | Asker::PreReceive => {
+            format!(" && {git} add {spec} && {git} commit -m \"keep a pickle\"")
+        }
+        _ => format!(" && {git} add {spec}"),
+    };
+    let lines: Vec<_> = findings.iter().map(|finding| exception(finding, here)).collect();
+    // Some shells have an `echo` that reads escapes.
+    let is_plain = lines.len() == 1 && !lines.iter().any(|line| line.contains('\\'));
+    let print = if is_plain { "echo" } else { "printf '%s\\n'" };
+    format!("`{print} {} >> {target}{then}`", lines.join(" "))
+}
+
+/// A line of exceptions, as a word of a shell.
+fn exception(finding: &Finding, here: &Here) -> String {
+    let path = quoted_path(finding.path.as_ref());
+    let digest = match (finding.oid, finding.blob) {
+        (Some(oid), _) => return quoted(format!("{oid} {path} REASON").as_bytes().as_bstr()),
+        (None, Some(blob)) => format!("{} cat-file blob {blob} | sha256sum", here.git()),
+        (None, None) => format!("sha256sum < {}", here.path(File::OfTop(finding.path.as_ref()))),
+    };
+    // One word of two quoted parts.
+    let words = quoted(format!(" {path} REASON").as_bytes().as_bstr());
+    format!("\"$({digest} | cut -c1-64)\"{words}")
+}
