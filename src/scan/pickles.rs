@@ -19,8 +19,8 @@ const LEGACY: usize = 5;
 /// How the pickle of torch's magic number ends, in protocol 2 and in protocol 0.
 const MAGIC: [&[u8]; 2] =
     [b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", b"L119547037146038801333356L\n."];
-/// Bytes that a walk goes over in a text at the most.
-const TEXT: u64 = 4 << 10;
+/// Bytes of what was walked over that are looked at: a text can be one long line.
+const TEXT: u64 = 1 << 20;
 
 /// Bytes behind it that say whether it is one.
 const NEXT: u64 = 512;
@@ -218,11 +218,9 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     }))
 }
 
-/// Is all of what was walked over a text, and what comes next? It is little.
+/// Is what was walked over a text, and what comes next?
 fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
-    if until.saturating_sub(at) > TEXT {
-        return Ok(false);
-    }
+    let until = until.min(at.saturating_add(TEXT));
     let end = until.saturating_add(NEXT).min(source.len());
     let bytes = source.read_vec_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
     // A letter may be cut where the file goes on.

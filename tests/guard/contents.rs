@@ -79,10 +79,7 @@ fn a_pickle_is_refused_in_every_wrapping_and_under_every_name() {
 fn a_script_is_weights_that_can_be_converted() {
     let place = Place::guarded();
     place.add("model.pt", &crate::formats::scripts::archive("2.9/nested.pt"));
-    place.refused(&[
-        "model.pt: pickle checkpoint (torchscript, ",
-        "convert it: `git st-convert --replace model.pt`",
-    ]);
+    place.refused(&["model.pt: pickle checkpoint (torchscript, ", "convert it: `git st-convert model.pt`"]);
 }
 
 #[test]

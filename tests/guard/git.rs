@@ -92,7 +92,7 @@ fn a_merge_a_rebase_and_a_linked_work_tree() {
     place.git_in(&linked, &["add", "."]).ok();
     assert_eq!(place.git_in(&linked, &["commit", "-q", "-m", "c"]).code, Some(1));
     let status = place.git_in(&linked, &["st-convert", "hook", "status"]).ok();
-    assert_eq!(status.lines().count(), 3, "{status}");
+    assert!(status.contains("commits: guarded, merges: guarded, pushes: guarded\n"), "{status}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn comes_and_goes(place: &Place, runs: bool) {
     place.git(&["st-convert", "hook", "uninstall"]).ok();
     assert_eq!(files(&hooks), before);
     let again = place.git(&["st-convert", "hook", "uninstall"]);
-    assert!(again.code == Some(0) && again.stderr.contains("no hook of git-st-convert"), "{again:?}");
+    assert!(again.code == Some(0) && again.stderr.contains("no git-st-convert hooks to remove"), "{again:?}");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_configured_directory_gets_the_hooks_and_a_shared_one_a_warning() {
     let outside = place.sandbox.path("everybody");
     place.git(&["config", "core.hooksPath", outside.to_str().unwrap()]).ok();
     let output = place.git(&["st-convert", "hook", "install"]);
-    assert!(output.stderr.contains("warning: core.hooksPath leads out of this repository"), "{output:?}");
+    assert!(output.stderr.contains("warning: core.hooksPath is outside this repository"), "{output:?}");
     assert!(outside.join("pre-push").exists());
 }
 
@@ -235,7 +235,8 @@ fn a_git_that_runs_hooks_of_the_configuration_gets_settings() {
     }
     assert_eq!(files(&place.at(".git/hooks")), before.1);
     assert!(run(&["install"]).ok().lines().all(|line| line.contains("installed")));
-    assert_eq!(run(&["status"]).ok().lines().count(), 3);
+    let status = run(&["status"]).ok();
+    assert!(status.contains("commits: guarded, merges: guarded, pushes: guarded\n"), "{status}");
     run(&["uninstall"]).ok();
     assert_eq!(fs::read(place.at(".git/config")).unwrap(), before.0);
 }

@@ -65,3 +65,17 @@ fn a_compressed_pickle_is_found_whatever_it_is_compressed_with() {
         assert_eq!((report.verdict, report.content), (Verdict::Dangerous, Content::Zlib), "{seed}");
     }
 }
+
+/// A script or a table in one line without an end: whatever its first letter is as an opcode, it is no pickle.
+#[test]
+fn one_long_line_is_a_text() {
+    for first in ' '..='~' {
+        for line in ["content 94 ", "onsole.log(x=>({a:[1,2]}));", "word,", "nt a=1;"] {
+            for repeated in [1, 40, 400, 70_000] {
+                let text = format!("{first}{}", line.repeat(repeated));
+                let report = look(text.as_bytes());
+                assert_eq!(report.verdict, Verdict::Clean, "{first:?} {line:?} {repeated}: {report:#?}");
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use bstr::{BStr, ByteSlice as _};
 
 use super::super::checkouts::Converted;
 use super::super::{Error, names};
-use super::{Advice, Finding, Standing, State};
+use super::{Advice, Finding, Position, State};
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt, Reader};
@@ -88,7 +88,7 @@ pub(super) fn judged(
         report: Some(report),
         checkout: None,
         commit: None,
-        standing: Standing::Unknown,
+        position: Position::Unknown,
         attributes: Vec::new(),
         advice: Advice::Unstage,
         has_output: false,
@@ -123,7 +123,7 @@ pub(super) fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Point
         reason: Some(reason.to_owned()),
         checkout: None,
         commit: None,
-        standing: Standing::Unknown,
+        position: Position::Unknown,
         attributes: Vec::new(),
         advice: Advice::Unstage,
         has_output: false,

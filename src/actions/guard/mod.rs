@@ -106,7 +106,7 @@ pub struct Finding {
     /// The commit that brings it to a push.
     pub commit: Option<ObjectId>,
     /// Where that commit stands.
-    pub standing: Standing,
+    pub position: Position,
     /// The attributes files whose change brings it.
     pub attributes: Vec<BString>,
     /// What to do about it.
@@ -119,7 +119,7 @@ pub struct Finding {
 
 /// Where the commit stands that brings a file to a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Standing {
+pub enum Position {
     /// Nothing is known of it.
     #[default]
     Unknown,
@@ -291,12 +291,12 @@ impl<'a> Guard<'a> {
         finding.is_in_head = self.repo.head_file(finding.path.as_bstr())?.is_some();
         let output = names::safetensors(finding.path.as_bstr());
         finding.has_output = self.judge.entry(output.as_bstr())?.is_some()
-            || !self.repo.is_bare() && self.repo.target(output.as_bstr())?.metadata().is_ok();
-        finding.standing = match finding.commit {
-            None => Standing::Unknown,
-            Some(id) if tips.contains(&id.to_string()) => Standing::Tip,
-            Some(id) if git::entering::resolve(self.git, &format!("{id}^")).is_ok() => Standing::Below,
-            Some(_) => Standing::Root,
+            || !self.repo.is_bare() && self.repo.target(output.as_bstr())?.path().symlink_metadata().is_ok();
+        finding.position = match finding.commit {
+            None => Position::Unknown,
+            Some(id) if tips.contains(&id.to_string()) => Position::Tip,
+            Some(id) if git::entering::resolve(self.git, &format!("{id}^")).is_ok() => Position::Below,
+            Some(_) => Position::Root,
         };
         Ok(())
     }

@@ -14,8 +14,14 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// What is longer than what is kept may be a number to both.
-    const PERHAPS: Self = Self { by_c: true, by_python: true };
+    /// A line that is longer than what is kept may be a number, unless its beginning has what no number has.
+    fn longer(line: &Line, signs: &[u8]) -> Self {
+        let may_be = |text: &[u8]| {
+            let mut bytes = text.iter();
+            bytes.all(|byte| byte.is_ascii_digit() || is_space(*byte) || signs.contains(byte))
+        };
+        Self { by_c: may_be(before_nul(&line.kept)), by_python: may_be(&line.kept) }
+    }
 
     pub(super) fn by(self, is_python: bool) -> bool {
         if is_python { self.by_python } else { self.by_c }
@@ -29,7 +35,7 @@ impl Taken {
 /// `INT`, or `LONG` with the `L` taken away.
 pub(super) fn integer(line: &Line, is_long: bool) -> Taken {
     if line.is_longer {
-        return Taken::PERHAPS;
+        return Taken::longer(line, b"+-_abcdefxoABCDEFXOL");
     }
     let text = match line.kept.strip_suffix(b"L") {
         Some(text) if is_long => text,
@@ -47,7 +53,7 @@ pub(super) fn integer(line: &Line, is_long: bool) -> Taken {
 /// `FLOAT`.
 pub(super) fn float(line: &Line) -> Taken {
     if line.is_longer {
-        return Taken::PERHAPS;
+        return Taken::longer(line, b"+-_.aefintyAEFINTY");
     }
     let by_c = !line.kept.is_empty() && is_float(before_nul(&line.kept));
     let text = trimmed(&line.kept);
@@ -73,7 +79,7 @@ pub(super) enum Index {
 
 pub(super) fn index(line: &Line) -> (Taken, Option<Index>) {
     if line.is_longer {
-        return (Taken::PERHAPS, None);
+        return (Taken::longer(line, b"+-_"), None);
     }
     let (text, to_nul) = (&line.kept, before_nul(&line.kept));
     let python = parse(text, Base::Ten);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use crate::actions::guard::{Advice, Finding, Guarded, Standing, State, quoted_path};
+use crate::actions::guard::{Advice, Finding, Guarded, Position, State, quoted_path};
 use crate::cli::args::Asker;
 use crate::cli::error::{Kind, Report};
 use crate::cli::sanitize;
@@ -151,10 +151,10 @@ fn in_commit(finding: &Finding, here: &Here) -> String {
     };
     let amend = format!("`{mend} && {git} commit --amend`");
     let Some(commit) = finding.commit.map(short) else { return format!("in its commit: {amend}") };
-    match finding.standing {
-        Standing::Tip | Standing::Unknown => format!("in commit {commit}: {amend}"),
-        Standing::Below => format!("edit commit {commit}: `{git} rebase -i {commit}^`, and in it {amend}"),
-        Standing::Root => format!("edit commit {commit}: `{git} rebase -i --root`, and in it {amend}"),
+    match finding.position {
+        Position::Tip | Position::Unknown => format!("in commit {commit}: {amend}"),
+        Position::Below => format!("edit commit {commit}: `{git} rebase -i {commit}^`, and in it {amend}"),
+        Position::Root => format!("edit commit {commit}: `{git} rebase -i --root`, and in it {amend}"),
     }
 }
 
