@@ -18,7 +18,7 @@ fn refused(value: Vec<u8>) -> String {
     let script = format!("ulimit -v {BOUND} && exec '{BIN}' inspect --summary hostile.bin");
     let run = super::finish(model.command("sh", &model.dir).args(["-c", &script]));
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.stderr.contains("over the limit of "), "{run:?}");
+    assert!(run.stderr.contains("exceeds the limit of "), "{run:?}");
     run.stderr
 }
 
