@@ -27,13 +27,10 @@ fn scan_and_converter_agree_on_what_is_weights() {
         match checkpoint::plan(&bytes, &options) {
             Ok(plan) => {
                 planned += 1;
-                // What loads bytes is dangerous to scan, whatever the bytes are; here they were read.
-                let loads = plan.globals.iter().any(|named| named.name == "_load_from_bytes" && named.inert);
-                let ours = if loads { Verdict::Dangerous } else { verdict(&plan) };
-                assert!(!loads || plan.format == Format::Pickle, "{file}");
-                // What scan cannot read to its end it says less of; a tar names its tensors in a pickle beside the object.
-                let is_less = scanned.verdict == Verdict::Unreadable && ours == Verdict::Weights
-                    || scanned.verdict == Verdict::Unknown && plan.format == Format::Tar;
+                let ours = verdict(&plan);
+                // A tar names its tensors in a pickle beside the object; a conversion checks the CRC later.
+                let is_less = scanned.verdict == Verdict::Unknown && plan.format == Format::Tar
+                    || scanned.verdict == Verdict::Unreadable && file == "crc-pickle.bin";
                 less += usize::from(is_less);
                 if scanned.verdict != ours && !is_less {
                     wrong.push(format!("{file}: scan says {:?}, the converter {ours:?}", scanned.verdict));

@@ -41,8 +41,8 @@ fn a_person_sees_the_file_what_it_is_and_what_it_would_call() {
     let output = sandbox.bin(&dir, &["scan", "."]);
     assert_eq!(
         output.stdout,
-        "weights     ./weights.dat (a torch zip archive, 1.8 KiB)\n\
-         dangerous   ./sub/model.pt (a torch zip archive, 1.3 KiB)\n            \
+        "weights     ./weights.dat (a PyTorch zip file, 1.8 KiB)\n\
+         dangerous   ./sub/model.pt (a PyTorch zip file, 1.3 KiB)\n            \
          dangerous  os.system  os-system/data.pkl: byte 252\n\
          3 files: 1 dangerous, 1 weights\n"
     );

@@ -108,6 +108,8 @@ pub(super) fn said(source: &dyn ReadAt, end_at: u64) -> io::Result<Said> {
     let is_full = len == 0xffff_ffff || at == 0xffff_ffff;
     let plain = (wide.is_empty() || !is_full).then_some((end_at, len, at));
     let is_wide = !wide.is_empty();
+    // Every reader that shifts finds the zip64 record where it stands before its locator, and counts from that one.
+    let stands_before = wide.iter().any(|(at, _)| at.checked_add(56 + 20) == Some(end_at));
     for (stop, len, at) in
         plain.into_iter().chain(wide.into_iter().map(|(at, [_, len, begin])| (at, len, begin)))
     {
@@ -117,6 +119,7 @@ pub(super) fn said(source: &dyn ReadAt, end_at: u64) -> io::Result<Said> {
         if is_behind && before != Some(at) {
             said.doubt.get_or_insert("bytes stand before it, or its directory is not where it says");
         }
+        let before = before.filter(|_| is_behind || !stands_before);
         let shifted = before.map(|begin| (begin, i128::from(begin).saturating_sub(i128::from(at))));
         for (begin, shift) in shifted.into_iter().chain([(at, 0)]) {
             let directory = Directory { at: begin, len, shift };
