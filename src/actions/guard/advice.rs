@@ -6,6 +6,7 @@ use super::super::names;
 use super::{Finding, State};
 use crate::checkpoint::{self, Error, Options};
 use crate::read_at::ReadAt;
+use crate::scan::Report;
 
 /// What to do about a file that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Advice {
     /// Of a finding, by its content, of which `None` is here.
     pub(super) fn of(finding: &Finding, source: Option<&dyn ReadAt>) -> Self {
         let path: &BStr = finding.path.as_ref();
-        let holds_pickle = finding.report.as_ref().is_none_or(|report| report.holds_pickle());
+        let holds_pickle = finding.report.as_ref().is_none_or(Report::holds_pickle);
         if finding.state != State::Refused || finding.dangerous().is_some() {
             return Self::Unstage;
         }
@@ -38,10 +39,9 @@ impl Advice {
         let Some(source) = source else { return Self::Replace };
         match checkpoint::plan(source, &Options::default()) {
             Ok(plan) if plan.ignored.is_empty() => Self::Replace,
-            Ok(_) => Self::ConvertAndKeepOut,
+            // Of several state dicts the conversion says which `--key` there is.
+            Ok(_) | Err(Error::Ambiguous { .. }) => Self::ConvertAndKeepOut,
             Err(Error::TrainingState | Error::NoTensors) => Self::KeepOut,
-            // The conversion says which `--key` there is.
-            Err(Error::Ambiguous { .. }) => Self::ConvertAndKeepOut,
             Err(_) => Self::Unstage,
         }
     }

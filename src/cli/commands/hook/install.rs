@@ -105,8 +105,7 @@ fn tell(report: &install::Report, lists_absent: bool, ui: &Ui) {
 
 fn word(place: &Place, lists_absent: bool) -> Option<&'static str> {
     Some(match place.state {
-        State::Installed => "installed",
-        State::Unchanged | State::Present => "installed",
+        State::Installed | State::Unchanged | State::Present => "installed",
         State::Removed => "removed",
         State::Other => "present, without git-st-convert",
         State::Absent if lists_absent => "not installed",

@@ -120,9 +120,10 @@ fn in_index(finding: &Finding, answer: &Guarded, here: &Here) -> Vec<String> {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
     let force = if finding.has_output { " --force" } else { "" };
-    let unstage = match answer.is_unborn {
-        true => format!("`{git} rm --cached -f {spec}`"),
-        false => format!("`{git} restore --staged {spec}`"),
+    let unstage = if answer.is_unborn {
+        format!("`{git} rm --cached -f {spec}`")
+    } else {
+        format!("`{git} restore --staged {spec}`")
     };
     match (finding.advice, finding.is_in_head) {
         (Advice::Replace, _) => vec![format!("convert it: `{git} st-convert --replace{force} {name}`")],
