@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cli")]
 mod command;
+mod cost;
 mod links;
 mod archives;
 mod joblib;
