@@ -86,7 +86,7 @@ pub struct Report {
     pub size: u64,
     /// The SHA-256 of the checkpoint.
     pub source_oid: Oid,
-    /// `zip`, `legacy` or `tar`.
+    /// `zip`, `legacy`, `tar`, `torchscript` or `pickle`.
     pub format: &'static str,
     /// The dotted path of the dict that was taken; empty for the top level.
     pub key: String,
@@ -230,7 +230,12 @@ impl Sink for Pass<'_> {
 /// # Errors
 /// [`Error`]; then what was written is of no use.
 pub fn convert_file(source: &dyn ReadAt, output: &mut dyn Write, options: &Options) -> Result<Report, Error> {
-    let recipe = Recipe::new(plan(source, &options.checkpoint)?, options)?;
+    let plan = plan(source, &options.checkpoint)?;
+    let is_there = |name: &&String| plan.tensors.iter().any(|tensor| tensor.name == **name);
+    if let Some(name) = options.keep.iter().find(|name| !is_there(name)) {
+        return Err(checkpoint::Error::Keep { name: name.clone() }.into());
+    }
+    let recipe = Recipe::new(plan, options)?;
     let mut inflated = Vec::new();
     checkpoint::inflate(source, &recipe.plan, &mut inflated)?;
     let mut hashed = Hashed { output, made: Hasher::default(), read: Hasher::default() };

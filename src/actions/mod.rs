@@ -249,7 +249,12 @@ pub enum Note {
         /// Its path.
         path: BString,
     },
-    /// A checkpoint was removed from the index alone: `HEAD` does not have it, so that git could not give it back.
+    /// A checkpoint was not removed: the index alone has it.
+    Kept {
+        /// Its path.
+        path: BString,
+    },
+    /// A checkpoint was removed from the index alone, because git could not give it back.
     Unstaged {
         /// Its path.
         path: BString,

@@ -53,7 +53,9 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     }
     let mut stream = Stream { source, limits, at: 0 };
     let magic = stream.pickle_within("the magic number", &small(&limits.pickle))?;
-    if !matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC) {
+    let is_magic = matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC);
+    // What is looked up or called and dropped before it would have run.
+    if !is_magic || !is_plain(&magic) {
         return Err(Error::Legacy { what: "another magic number", at: 0 });
     }
     let at = stream.at;
@@ -189,9 +191,11 @@ pub(super) fn small(limits: &pickle::Limits) -> pickle::Limits {
 /// Numbers, text, lists and dicts, all of them part of the result, at most 8 deep.
 fn is_plain(pickle: &Pickle) -> bool {
     let called = |value: &Value| matches!(value, Value::Object(_) | Value::Global(_) | Value::Persistent(_));
-    if pickle.values.iter().any(|(_, value)| called(value)) || pickle.depth(8).is_none() {
-        return false;
-    }
+    !pickle.values.iter().any(|(_, value)| called(value)) && pickle.depth(8).is_some() && is_all_of_it(pickle)
+}
+
+/// Returns `true` if every value is part of the result: none was made and dropped.
+pub(super) fn is_all_of_it(pickle: &Pickle) -> bool {
     let mut reached = HashSet::new();
     let mut waiting = vec![pickle.root];
     while let Some(id) = waiting.pop() {

@@ -111,6 +111,8 @@ struct Loaded<'a> {
     embedded: Vec<Box<[u8]>>,
     /// Where the next bytes go that are not in the source.
     end: u64,
+    /// How many bytes were taken out of the pickle.
+    held: u64,
 }
 
 impl<'a> Loaded<'a> {
@@ -122,6 +124,7 @@ impl<'a> Loaded<'a> {
             storages: Vec::new(),
             embedded: Vec::new(),
             end: source.len(),
+            held: 0,
         }
     }
 
@@ -173,6 +176,15 @@ impl<'a> Loaded<'a> {
                 (Storage { at: at.saturating_add(storage.at), ..storage }, declared)
             }
             held => {
+                // Each stands in the pickle once, however often it is loaded.
+                let len = held.len().ok_or_else(refused)?;
+                self.held = self.held.saturating_add(len);
+                if self.held > self.source.len() {
+                    return Err(Error::Plain {
+                        what: "bytes that are loaded again and again",
+                        at: object.made,
+                    });
+                }
                 let held = held.to_bytes().into_vec();
                 let (storage, declared) = self.storage(&held).map_err(|error| told(error, refused()))?;
                 let len = usize::try_from(storage.len).map_err(|_| refused())?;
@@ -195,7 +207,11 @@ impl<'a> Loaded<'a> {
         let refused = || Error::Plain { what: "more than a storage", at: 0 };
         let limits = Limits { pickle: legacy::small(&self.limits.pickle), ..self.limits.clone() };
         let Contents { pickle, declared, storages, .. } = legacy::read(stream, &limits)?;
-        let is_called = pickle.values.iter().any(|(_, value)| matches!(value, Value::Object(_)));
+        // The class of the storage is the one name in it.
+        let count = |is: fn(&Value) -> bool| pickle.values.iter().filter(|(_, value)| is(value)).count();
+        let is_called = count(|value| matches!(value, Value::Object(_))) > 0
+            || count(|value| matches!(value, Value::Global(_))) > 1
+            || !legacy::is_all_of_it(&pickle);
         let is_storage = matches!(pickle.values.get(pickle.root), Value::Persistent(_));
         match (<[_; 1]>::try_from(storages), <[_; 1]>::try_from(declared.list)) {
             (Ok([storage]), Ok([declared])) if is_storage && !is_called => Ok((storage, declared)),

@@ -267,11 +267,15 @@ impl Reporter for TerminalReporter<'_> {
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
+            Note::Kept { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: kept in the index, because its content is nowhere else"));
+            }
             Note::Unstaged { path } => {
                 let path = sanitize::bytes(path.as_ref());
                 let state = if self.dry_run { "would be kept" } else { "kept" };
                 self.ui.note(&format!(
-                    "{path}: {state} in the working tree only, because HEAD does not have it; .gitignore keeps it out of git"
+                    "{path}: {state} in the working tree only, because git could not give it back; .gitignore keeps it out of git"
                 ));
             }
             Note::Leftover { path } => {

@@ -195,7 +195,7 @@ pub(super) fn quoted(name: &BStr) -> String {
 }
 
 /// As a POSIX shell takes it: as it is, in single quotes, or printed where a terminal may not have it.
-fn shell(name: &BStr) -> String {
+pub(super) fn shell(name: &BStr) -> String {
     let is_plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();
     match name.to_str() {

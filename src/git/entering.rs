@@ -206,6 +206,11 @@ pub fn resolve(git: &Git<'_>, name: &str) -> Result<String, Error> {
     Ok(answer.text().to_owned())
 }
 
+/// Returns `true` if the history of `name` has the commit.
+pub fn is_ancestor(git: &Git<'_>, commit: &str, name: &str) -> bool {
+    local(git, "merge-base").args(["--is-ancestor", commit, name]).run().is_ok()
+}
+
 /// The first bytes of a blob; all of them if there are no more than `len`.
 ///
 /// # Errors

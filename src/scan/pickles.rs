@@ -252,8 +252,8 @@ fn report(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> Pick
     let uses = walks.iter().fold(Uses::default(), |uses, walk| uses.joined(walk.uses));
     let arrays = arrays(walks);
     let mut globals: Vec<GlobalIn> = Vec::new();
-    for found in walks.iter().flat_map(|walk| &walk.globals) {
-        if arrays.is_some_and(|joblib| is_in_array(found, joblib)) {
+    for (walk, found) in walks.iter().flat_map(|walk| walk.globals.iter().map(move |found| (walk, found))) {
+        if arrays.is_some_and(|joblib| is_in_array(walk, found, joblib)) {
             continue;
         }
         let (module, name) = (&*found.module, &*found.name);
@@ -279,8 +279,11 @@ fn arrays(walks: &[Walk]) -> Option<&Walk> {
 }
 
 /// Is it what another reader makes of the bytes of an array: a name that is noise, or that memo and stack spell by accident?
-fn is_in_array(found: &Found, joblib: &Walk) -> bool {
+fn is_in_array(walk: &Walk, found: &Found, joblib: &Walk) -> bool {
     let is_behind = joblib.first_array.is_some_and(|at| found.at >= at);
+    // A reader that came to the end, or called something there, has found no noise.
+    let is_noise = |at: u64| walk.end.is_none() && walk.last_call < at;
+    let is_behind = is_behind && joblib.first_array.is_some_and(is_noise);
     let is_computed = &*found.module == COMPUTED || &*found.name == COMPUTED;
     is_behind
         && !joblib.globals.contains(found)

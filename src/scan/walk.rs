@@ -72,6 +72,8 @@ pub(super) struct Walk {
     pub(super) framed: bool,
     /// Would something have been called?
     pub(super) calls: bool,
+    /// Where the last call stands.
+    pub(super) last_call: u64,
     /// Would something have been given a state?
     pub(super) builds: bool,
     /// After `STOP`.
@@ -268,6 +270,10 @@ impl Walker<'_> {
 
     fn bytes(&mut self, len: u64) -> Result<(), Error> {
         self.feed.skip_bytes(len)?;
+        if self.stack.op == 0x96 {
+            // Bytes can be added to it.
+            return self.stack.push(Item::Plain);
+        }
         let at = self.feed.at().saturating_sub(len);
         self.stack.push(Item::Bytes(Span { at, len, is_text: false }))
     }

@@ -58,13 +58,18 @@ fn byte_strings_that_are_no_storage() {
         // A tensor, a call before the storage, two storages, bytes behind it, a stream in a stream.
         object(&four()),
         object(&tuple(&[storage("FloatStorage", "0", 4), system.clone()])),
-        object(&[system, b"0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
+        object(&[system.clone(), b"0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
         object(&loaded(&stream())),
         legacy(
             &list(&[storage("FloatStorage", "0", 4), storage("FloatStorage", "1", 4)]),
             &[("0", 4, &floats(4)), ("1", 4, &floats(4))],
         ),
         [stream(), vec![0]].concat(),
+        // A call, and a name that is only looked up, before the magic number; a name before the storage.
+        [&system[..], b"0", &stream()].concat(),
+        [b"cos\nsystem\n0".as_slice(), &stream()].concat(),
+        object(&[b"cos\nsystem\n0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
+        object(&[b"cmy.module\nrun\n0".to_vec(), storage("FloatStorage", "0", 4)].concat()),
         stream()[..stream().len() - 1].to_vec(),
     ];
     for (number, held) in held.iter().enumerate() {
@@ -129,4 +134,22 @@ fn plain_pickles_that_are_not_whole() {
     // A byte string that is longer than the file.
     let long = [b"\x80\x04\x8e".as_slice(), &u64::MAX.to_le_bytes(), b"."].concat();
     assert!(matches!(refused(&long), Error::Pickle { .. }));
+}
+
+#[test]
+fn one_text_that_is_loaded_again_and_again() {
+    // Bytes as protocol 2 spells them: each load would take memory of its own.
+    let held = stream();
+    let latin: String = held.iter().map(|byte| char::from(*byte)).collect();
+    let encoded = call(&global("_codecs", "encode"), &[text(&latin), text("latin1")]);
+    let once = [encoded, b"q\x000".to_vec()].concat();
+    let storage = call(&loader(), &[b"h\x00".to_vec()]);
+    let entries = |count: usize| {
+        let tensors: Vec<_> =
+            (0..count).map(|at| (format!("w{at}"), tensor(&storage, 0, &[4], &[1]))).collect();
+        let entries: Vec<_> = tensors.iter().map(|(name, tensor)| (&**name, tensor.clone())).collect();
+        [once.clone(), named(&entries)].concat()
+    };
+    assert_eq!(plan(&whole(&entries(1))).unwrap().tensors.len(), 1);
+    assert!(matches!(refused(&whole(&entries(300))), Error::Plain { .. }));
 }

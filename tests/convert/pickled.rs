@@ -59,7 +59,7 @@ fn a_shard_of_a_distributed_checkpoint_is_skipped_and_by_name_refused() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
     let merge = |dir: &str| {
         format!(
-            "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {dir} model.pth`\n"
+            "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {dir} OUTPUT.pth`\n"
         )
     };
     for (name, dir) in [("dist/__0_0.distcp", "dist"), ("__1_0.distcp", ".")] {

@@ -147,7 +147,10 @@ fn a_rejected_push_names_the_commit() {
     place.git(&["commit", "-q", "-m", "gone"]).ok();
     let below = push();
     let hint = hints(&below.stderr, &format!("edit commit {first}"));
-    assert!(hint[0].starts_with(&format!("git rebase -i {first}^`, and in it `")), "{below:#?}");
+    assert!(
+        hint[0].starts_with(&format!("git rebase -i --rebase-merges {first}^`, and in it `")),
+        "{below:#?}"
+    );
 }
 
 #[test]

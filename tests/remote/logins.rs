@@ -145,7 +145,7 @@ fn a_token_that_is_rejected_is_said_and_nothing_else_is_tried() {
     let mut settings = world.settings(&[]);
     settings.tokens.hf_token = Some(git_st_convert::remote::Secret::new("hf_wrong"));
     let err = world.stream(settings).unwrap_err();
-    assert!(err.to_string().contains("did not accept the one from HF_TOKEN"), "{err}");
+    assert!(err.to_string().contains("authentication failed with the credentials from HF_TOKEN"), "{err}");
     assert!(told(&world).is_empty());
 }
 

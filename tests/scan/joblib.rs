@@ -112,3 +112,41 @@ fn bytes_that_torch_loads_are_looked_into_as_a_file_is() {
     let computed = look(b"\x80\x03ctorch.storage\n_load_from_bytes\nccollections\nOrderedDict\n)R\x85R.");
     assert_eq!(computed.verdict, Verdict::Dangerous, "{computed:#?}");
 }
+
+/// A wrapper, its state with so many bytes of elements, and what stands for `BUILD`.
+fn array(wrapper: &[u8], len: u8, dtype: &[u8], is_aligned: bool) -> Vec<u8> {
+    let text =
+        |text: &str| joined(&[b"X", &u32::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()]);
+    let shape = joined(&[&text("shape"), b"(K", &[len], b"t"]);
+    let alignment =
+        if is_aligned { joined(&[&text("numpy_array_alignment_bytes"), b"N"]) } else { Vec::new() };
+    joined(&[wrapper, b"}(", &shape, &text("dtype"), dtype, &alignment, b"ub"])
+}
+
+#[test]
+fn what_other_readers_call_in_an_array_is_seen() {
+    let wrapper = b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81";
+    let bytes = b"cnumpy\ndtype\n(X\x02\0\0\0u1K\0K\x01tR";
+    // To joblib these are elements, to `pickle` opcodes.
+    let call = b"cbuiltins\nstr\n(Vos\ntRcbuiltins\nstr\n(Vsystem\ntR\x93Vid\n\x85R";
+    let elements = joined(&[&array(wrapper, u8::try_from(call.len()).unwrap(), bytes, true), call, b"."]);
+    let report = look(&elements);
+    assert_eq!(report.verdict, Verdict::Dangerous, "{report:#?}");
+    // Where joblib goes on behind these, nobody knows: by arguments, by a copy, by a size that numpy does not take.
+    let sized = b"cnumpy\ndtype\n(X\x02\0\0\0u1K\0K\x01tR(K\x03X\x01\0\0\0|NNNK\x09J\xff\xff\xff\xffK\0tb";
+    for odd in [
+        array(b"(cjoblib.numpy_pickle\nNumpyArrayWrapper\nNo", 4, bytes, false),
+        array(&joined(&[b"ccopy\ncopy\n", wrapper, b"\x85R"]), 4, bytes, true),
+        array(wrapper, 4, sized, true),
+    ] {
+        let report = look(&joined(&[&odd, b"aaaa."]));
+        assert!(report.verdict >= Verdict::Unreadable, "{report:#?}");
+    }
+}
+
+#[test]
+fn bytes_that_can_be_filled_are_no_file() {
+    let file = joined(&[b"\x80\x05ctorch.storage\n_load_from_bytes\n\x96", &[0; 8], b"(K\x80K\x04K.e\x85R."]);
+    let report = look(&file);
+    assert_eq!(report.verdict, Verdict::Dangerous, "{report:#?}");
+}

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::super::Error;
 use super::super::content::{LocalFile, Located};
 use super::Options;
-use crate::checkpoint;
+use crate::checkpoint::{self, Kind};
 
 /// Fails for the first name to keep that none of several checkpoints has. Where one of them is not here or cannot be read,
 /// nothing is known, and nothing is said: it may be the one.
@@ -20,8 +20,12 @@ pub(super) fn check(
     for located in checkpoints {
         let Ok(Located::Here(LocalFile { file, .. })) = located else { return Ok(()) };
         let wanted = checkpoint::Options { key: options.key.clone(), ..checkpoint::Options::default() };
-        let Ok(plan) = checkpoint::plan(&file, &wanted) else { return Ok(()) };
-        seen.extend(plan.tensors.into_iter().map(|tensor| tensor.name));
+        match checkpoint::plan(&file, &wanted) {
+            Ok(plan) => seen.extend(plan.tensors.into_iter().map(|tensor| tensor.name)),
+            // It is passed over.
+            Err(checkpoint::Error::NotCheckpoint { kind: Kind::Safetensors }) => {}
+            Err(_) => return Ok(()),
+        }
     }
     match options.keep.iter().find(|name| !seen.contains(*name)) {
         Some(name) => Err(checkpoint::Error::Keep { name: name.clone() }.into()),

@@ -69,9 +69,9 @@ fn give_names(
     }
     // A shard of two sets goes with the last.
     removed.retain(|path| workspace.contains(path.as_bstr()) && ledger.is_done_with(path));
-    changes.extend(removed.iter().map(|path| Change::Remove { path: path.clone() }));
-    let recoverable = |path: BString| Ok((workspace.is_recoverable(path.as_bstr())?, path));
-    let removed = removed.into_iter().map(recoverable).collect::<Result<Vec<_>, Error>>()?;
+    let removals = removals(context, removed)?;
+    let gone = removals.iter().filter(|(_, removal)| *removal != Removal::None);
+    changes.extend(gone.map(|(path, _)| Change::Remove { path: path.clone() }));
     write_index(context, ledger, &changes, &notes, undo)?;
     // A commit of our own has attributes files of its own.
     ledger.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
@@ -79,10 +79,8 @@ fn give_names(
     }));
     ledger.pointers.extend(outputs);
     ledger.pointers.extend(index.filter(|index| index.is_under_lfs).map(|index| index.path.clone()));
-    for (is_recoverable, path) in &removed {
-        if *is_recoverable {
-            repo.remove_file(path.as_bstr())?;
-        }
+    for (path, _) in removals.iter().filter(|(_, removal)| *removal == Removal::All) {
+        repo.remove_file(path.as_bstr())?;
     }
     for part in passed {
         part.discard()?;
@@ -90,14 +88,50 @@ fn give_names(
     for (.., written, _) in &files {
         Resumable::forget_journal(&repo.store(), written.source_oid)?;
     }
-    for (is_recoverable, path) in removed {
-        context.reporter().note(&Note::removed(path, is_recoverable));
+    for (path, removal) in removals {
+        context.reporter().note(&removal.note(path));
     }
     for (path, output, written, conversion) in files {
         ledger.from.push((path.clone(), written.source_oid));
         ledger.converted(path, output, conversion);
     }
     Ok(())
+}
+
+/// From where a checkpoint is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    /// From the index and the working tree.
+    All,
+    /// From the index: git could not give the file back.
+    Index,
+    /// From nowhere: only the index has it.
+    None,
+}
+
+impl Removal {
+    fn note(self, path: BString) -> Note {
+        match self {
+            Self::All => Note::Removed { path },
+            Self::Index => Note::Unstaged { path },
+            Self::None => Note::Kept { path },
+        }
+    }
+}
+
+fn removals(context: Context<'_>, paths: Vec<BString>) -> Result<Vec<(BString, Removal)>, Error> {
+    let removal = |path: BString| {
+        let file = context.repo().target(path.as_bstr())?.path();
+        let removal = if context.workspace.is_recoverable(path.as_bstr())? {
+            Removal::All
+        } else if file.symlink_metadata().is_ok() {
+            Removal::Index
+        } else {
+            Removal::None
+        };
+        Ok((path, removal))
+    };
+    paths.into_iter().map(removal).collect()
 }
 
 /// Takes what an earlier run staged, and which was proven, into the commit.

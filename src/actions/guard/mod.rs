@@ -111,7 +111,7 @@ pub struct Finding {
     pub attributes: Vec<BString>,
     /// What to do about it.
     pub advice: Advice,
-    /// Returns `true` if the file that a conversion writes exists.
+    /// Returns `true` if the file that a conversion writes exists, as `HEAD` has it.
     pub has_output: bool,
     /// Returns `true` if `HEAD` has the path.
     pub is_in_head: bool,
@@ -120,10 +120,10 @@ pub struct Finding {
 /// Where the commit stands that brings a file to a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Position {
-    /// Nothing is known of it.
+    /// It is not of the branch that is checked out, or nothing is known of it.
     #[default]
     Unknown,
-    /// It is what is pushed, so that `git commit --amend` mends it.
+    /// It is what is checked out, so that `git commit --amend` mends it; on a server, what is pushed.
     Tip,
     /// It is below.
     Below,
@@ -162,6 +162,10 @@ pub struct Guarded {
     pub is_unborn: bool,
     /// Where an exception would stand.
     pub allow_file: String,
+    /// Returns `true` if the last line of that file has no end.
+    pub is_allow_file_open: bool,
+    /// Returns `true` if the last line of the top `.gitignore` has none.
+    pub is_ignore_file_open: bool,
 }
 
 impl Guarded {
@@ -245,6 +249,8 @@ impl<'a> Guard<'a> {
             answer.findings = self.decide(judged, &allow, changes)?;
             answer.findings.sort_by(|a, b| a.path.cmp(&b.path));
             answer.is_unborn = changes.is_index && git::entering::resolve(self.git, "HEAD").is_err();
+            answer.is_allow_file_open = self.is_open(&allow_path);
+            answer.is_ignore_file_open = self.is_open(".gitignore");
             answer.allow_file = allow_path;
         }
         Ok(answer)
@@ -290,15 +296,41 @@ impl<'a> Guard<'a> {
         finding.advice = advice;
         finding.is_in_head = self.repo.head_file(finding.path.as_bstr())?.is_some();
         let output = names::safetensors(finding.path.as_bstr());
-        finding.has_output = self.judge.entry(output.as_bstr())?.is_some()
-            || !self.repo.is_bare() && self.repo.target(output.as_bstr())?.path().symlink_metadata().is_ok();
+        // Only what git can give back is written over by a hint.
+        finding.has_output = match self.judge.entry(output.as_bstr())? {
+            Some(entry) => {
+                let is_in_head = self.repo.head_file(output.as_bstr())?.is_some_and(|(id, _)| id == entry.id);
+                is_in_head && entry.is_unchanged(&self.repo.target(output.as_bstr())?.path())
+            }
+            None => false,
+        };
         finding.position = match finding.commit {
             None => Position::Unknown,
-            Some(id) if tips.contains(&id.to_string()) => Position::Tip,
-            Some(id) if git::entering::resolve(self.git, &format!("{id}^")).is_ok() => Position::Below,
-            Some(_) => Position::Root,
+            Some(id) => self.position(id, tips),
         };
         Ok(())
+    }
+
+    /// Returns `true` if a file of the working tree ends in the middle of a line.
+    fn is_open(&self, path: &str) -> bool {
+        let target = if self.repo.is_bare() { None } else { self.repo.target(path.into()).ok() };
+        let text = target.and_then(|target| std::fs::read(target.path()).ok());
+        text.is_some_and(|text| text.last().is_some_and(|last| *last != b'\n'))
+    }
+
+    /// Where a commit stands, seen from what is checked out; of a server that is what is pushed.
+    fn position(&self, commit: ObjectId, tips: &[String]) -> Position {
+        let id = commit.to_string();
+        let resolved = |name: &str| git::entering::resolve(self.git, name);
+        if self.repo.is_bare() && tips.contains(&id) || resolved("HEAD").is_ok_and(|head| head == id) {
+            Position::Tip
+        } else if !self.repo.is_bare() && !git::entering::is_ancestor(self.git, &id, "HEAD") {
+            Position::Unknown
+        } else if resolved(&format!("{id}^")).is_ok() {
+            Position::Below
+        } else {
+            Position::Root
+        }
     }
 
     fn allow_path(&self) -> String {

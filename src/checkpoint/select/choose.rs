@@ -124,6 +124,14 @@ impl Walk<'_> {
         let total = found.len();
         let mut candidates: Vec<(Id, Candidate)> = Vec::new();
         for Found { path, id, .. } in found.into_iter().take(OFFERED.saturating_sub(1)) {
+            // Of two with one path, a key means the one that is found by it.
+            if candidates.iter().any(|(other, known)| *other != id && known.key == path) {
+                let meant = self.find(root, &path)?.id;
+                candidates.retain(|(other, known)| *other == meant || known.key != path);
+                if id != meant {
+                    continue;
+                }
+            }
             // One dict under other names is as large.
             let candidate = match candidates.iter().find(|(known, _)| *known == id) {
                 Some((_, known)) => Candidate { key: path, ..*known },

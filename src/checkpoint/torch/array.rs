@@ -250,7 +250,7 @@ pub(in super::super) enum ByteString<'a> {
 }
 
 impl ByteString<'_> {
-    fn len(self) -> Option<u64> {
+    pub(in super::super) fn len(self) -> Option<u64> {
         let len = match self {
             Self::Outside { len, .. } => return Some(len),
             Self::Bytes(bytes) => bytes.len(),

@@ -15,7 +15,7 @@ use crate::cli::error::{Report, exit_code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::{Here, quoted};
+use crate::cli::shell_paths::{Here, shell};
 use crate::cli::ui::Ui;
 
 /// Converts, and gives the worst exit code of the files.
@@ -51,7 +51,7 @@ pub(crate) fn run(
 fn given(args: &Convert) -> String {
     let mut given = String::new();
     let mut push = |name: &str, value: &str| {
-        let value = quoted(value.as_bytes().as_bstr());
+        let value = shell(value.as_bytes().as_bstr());
         let _infallible = write!(given, " {name} {value}");
     };
     args.key.iter().for_each(|key| push("--key", key));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use bstr::ByteSlice as _;
 
-use super::super::shell_paths::quoted;
+use super::super::shell_paths::shell;
 use super::super::sizes::{bytes, counted};
 use super::named::Named;
 use crate::checkpoint::{Candidate, Error, Foreign, Kind};
@@ -95,7 +95,8 @@ fn of_foreign(kind: Foreign, named: &Named<'_>) -> String {
             format!("load it with `torch.package.PackageImporter`, and save its weights: `{SAVE}`")
         }
         Foreign::StableBaselines => {
-            format!("unpack its policy: `unzip {file} policy.pth && git st-convert policy.pth`")
+            let options = named.here.options();
+            format!("unpack its policy: `unzip {file} policy.pth && git st-convert{options} policy.pth`")
         }
         Foreign::Checkpoints => format!("unpack it first: `unzip {file}`"),
     }
@@ -105,7 +106,7 @@ fn of_foreign(kind: Foreign, named: &Named<'_>) -> String {
 pub(in super::super) fn merge(named: &Named<'_>) -> String {
     let dir = named.dir();
     format!(
-        "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {dir} model.pth`"
+        "merge the shards: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {dir} OUTPUT.pth`"
     )
 }
 
@@ -135,8 +136,7 @@ fn other_kind(kind: Kind, named: &Named<'_>) -> String {
 }
 
 fn keys(candidates: &[Candidate], total: usize) -> String {
-    let keys: Vec<_> =
-        candidates.iter().map(|candidate| quoted(candidate.key.as_bytes().as_bstr())).collect();
+    let keys: Vec<_> = candidates.iter().map(|candidate| shell(candidate.key.as_bytes().as_bstr())).collect();
     let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0);
     let digits = candidates.iter().map(|candidate| candidate.tensors.to_string().len()).max().unwrap_or(0);
     let listed = candidates.iter().filter(|candidate| candidate.key != ".").count();

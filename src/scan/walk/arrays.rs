@@ -29,11 +29,10 @@ pub(super) fn made(callable: &Item, arguments: &Item) -> Option<Item> {
             let known = numpy::of_type(name.as_bytes());
             let objects = known.map(|(objects, _)| objects == Objects::Yes);
             let size = known.and_then(|(_, size)| size);
-            Some(Item::Dtype(Rc::new(RefCell::new(Dtype { objects, size }))))
+            let is_flexible = name.trim_start_matches(['|', '<', '>', '=']).starts_with(['S', 'a', 'U', 'V']);
+            Some(Item::Dtype(Rc::new(RefCell::new(Dtype { objects, is_flexible, size }))))
         }
-        (Item::Global(Named::Dtype), _) => {
-            Some(Item::Dtype(Rc::new(RefCell::new(Dtype { objects: None, size: None }))))
-        }
+        (Item::Global(Named::Dtype), _) => Some(Item::Dtype(Rc::new(RefCell::new(Dtype::unknown())))),
         // Called itself it sets what it is given.
         (Item::Global(Named::Wrapper), _) => {
             Some(Item::Wrapper(Rc::new(RefCell::new(Attributes::unknown()))))

@@ -79,7 +79,9 @@ impl Walker<'_> {
         let (name, module) = (self.stack.pop()?, self.stack.pop()?);
         let text = |item| match item {
             Item::Text(text) | Item::Long(text, _) => Some(text),
-            // A global can be a text (`os.sep`), and so can what is made.
+            // These are classes.
+            Item::Global(Named::Wrapper | Named::Dtype) => None,
+            // Any other global can be a text (`os.sep`), and so can what is made.
             Item::Made | Item::Given | Item::Inert(_) | Item::Global(_) => Some(COMPUTED.into()),
             _ => None,
         };
@@ -102,7 +104,7 @@ impl Walker<'_> {
         let callable = self.stack.pop()?;
         self.stack.moved(&arguments);
         if let Some(inert) = inert(&callable, &arguments) {
-            self.walk.calls = true;
+            (self.walk.calls, self.walk.last_call) = (true, self.stack.at);
             if let Some(bytes) = loaded(inert, &arguments) {
                 if self.walk.inner.len() >= INNER {
                     return Err(self.stack.over("files in strings of bytes", INNER));
@@ -116,6 +118,9 @@ impl Walker<'_> {
         }
         self.called(&callable)?;
         let array = if self.is_joblib() { arrays::made(&callable, &arguments) } else { None };
+        if self.is_joblib() && array.is_none() {
+            self.passed_on(&arguments)?;
+        }
         self.stack.push(array.or_else(|| encoded(&callable, &arguments)).unwrap_or(Item::Made))
     }
 
@@ -124,20 +129,36 @@ impl Walker<'_> {
         self.stack.take(arguments)?;
         let class = self.stack.pop()?;
         self.called(&class)?;
-        self.stack.push(self.instance(&class))
+        self.stack.push(Self::instance(&class, false))
     }
 
-    /// What a class without arguments makes.
-    fn instance(&self, class: &Item) -> Item {
+    /// What a class makes that is called as `_instantiate` calls it. With arguments its own `__init__` sets what it likes.
+    fn instance(class: &Item, has_arguments: bool) -> Item {
         match class {
-            Item::Global(Named::Wrapper) if self.is_joblib() => Item::Wrapper(Attributes::none()),
+            Item::Global(Named::Wrapper) if has_arguments => Item::Wrapper(Attributes::shared_unknown()),
+            Item::Global(Named::Wrapper) => Item::Wrapper(Attributes::none()),
             _ => Item::Made,
         }
     }
 
+    /// What stands for an array is given to a call, which may give it back as anything, and change what is known of it.
+    fn passed_on(&self, arguments: &Item) -> Result<(), Error> {
+        let Item::Tuple(arguments) = arguments else { return Ok(()) };
+        for argument in &**arguments {
+            match argument {
+                Item::Wrapper(_) => return Err(self.stack.wrong("what stands for an array is passed on")),
+                Item::Dict(attributes) => *attributes.borrow_mut() = Attributes::unknown(),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn called(&mut self, callable: &Item) -> Result<(), Error> {
         match callable {
-            Item::Global(_) | Item::Made | Item::Inert(_) => self.walk.calls = true,
+            Item::Global(_) | Item::Made | Item::Inert(_) => {
+                (self.walk.calls, self.walk.last_call) = (true, self.stack.at);
+            }
             Item::Given => {}
             _ => return Err(self.stack.wrong("nothing that can be called")),
         }
@@ -161,9 +182,9 @@ impl Walker<'_> {
         }
         self.named(module, name)?;
         let class = self.stack.pop()?;
-        self.stack.close()?;
+        let has_arguments = !self.stack.close()?.is_empty();
         self.called(&class)?;
-        self.stack.push(self.instance(&class))
+        self.stack.push(Self::instance(&class, has_arguments))
     }
 
     pub(super) fn obj(&mut self) -> Result<(), Error> {
@@ -173,7 +194,7 @@ impl Walker<'_> {
             self.stack.moved(item);
         }
         self.called(class)?;
-        self.stack.push(self.instance(class))
+        self.stack.push(Self::instance(class, !arguments.is_empty()))
     }
 
     /// The state of a module, a function or an object is set, which can call `__setstate__`.
@@ -186,7 +207,7 @@ impl Walker<'_> {
         );
         match target {
             Item::Dtype(dtype) => dtype.borrow_mut().set(&state),
-            Item::Wrapper(attributes) => {
+            Item::Wrapper(attributes) if self.is_joblib() => {
                 attributes.borrow_mut().set(&state);
                 let array = attributes.borrow().array();
                 self.array(array)?;
@@ -232,6 +253,9 @@ impl Walker<'_> {
             self.adopt(inner.opcodes, &inner)?;
             if let Some(broken) = broken {
                 return Err(broken);
+            }
+            if inner.crossed {
+                return Err(self.stack.wrong("a pickle in a frame that goes on behind it"));
             }
             if end.is_some_and(|end| Some(end) != inner.end) {
                 return Err(self.stack.wrong("a pickle that ends at another byte to another reader"));

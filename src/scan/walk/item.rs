@@ -93,6 +93,8 @@ impl<T: Clone> Known<T> {
 #[derive(Clone, Copy)]
 pub(super) struct Dtype {
     pub(super) objects: Option<bool>,
+    /// Is it one of any length?
+    pub(super) is_flexible: bool,
     pub(super) size: Option<u64>,
 }
 
@@ -111,6 +113,10 @@ impl Attributes {
     /// A dict that is empty, or an object without attributes.
     pub(super) fn none() -> Rc<RefCell<Self>> {
         Rc::default()
+    }
+
+    pub(super) fn shared_unknown() -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self::unknown()))
     }
 
     pub(super) fn unknown() -> Self {
@@ -138,6 +144,7 @@ impl Attributes {
                     _ => Known::Unknown,
                 };
             }
+            "subclass" | "order" | "allow_mmap" => {}
             "numpy_array_alignment_bytes" => {
                 self.padded = match value {
                     Item::None => Known::Is(false),
@@ -145,7 +152,8 @@ impl Attributes {
                     _ => Known::Is(true),
                 };
             }
-            _ => {}
+            // An attribute that its class looks up, for one.
+            _ => *self = Self::unknown(),
         }
     }
 
@@ -202,21 +210,30 @@ fn count(shape: &Item) -> Option<u64> {
 }
 
 impl Dtype {
+    pub(super) fn unknown() -> Self {
+        Self { objects: None, is_flexible: false, size: None }
+    }
+
     /// Sets its state: the version, the order of bytes, a shape, fields, the size, the alignment, and flags, of which the
     /// first says whether there are objects.
     pub(super) fn set(&mut self, state: &Item) {
         let Item::Tuple(state) = state else {
-            *self = Self { objects: None, size: None };
+            *self = Self::unknown();
             return;
         };
         match &**state {
             [Item::Number(3 | 4), _, Item::None, _, _, size, _, Item::Number(flags), ..] => {
-                if let Item::Number(size) = size {
-                    self.size = Some(*size);
+                // Only of types of any length numpy takes the size; the flags are taken as they are.
+                match size {
+                    Item::Number(size) if self.is_flexible => self.size = Some(*size),
+                    Item::Number(_) => self.size = None,
+                    _ => {}
                 }
-                self.objects = self.objects.map(|objects| objects || flags & 1 == 1);
+                let has_objects = flags & 1 == 1;
+                self.objects = self.objects.filter(|objects| self.is_flexible || *objects == has_objects);
+                self.objects = self.objects.map(|_| has_objects);
             }
-            _ => *self = Self { objects: None, size: None },
+            _ => *self = Self::unknown(),
         }
     }
 }

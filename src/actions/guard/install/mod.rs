@@ -15,6 +15,7 @@ use crate::git::Git;
 use crate::git::hooks::{self, Scope};
 use crate::repo::Repo;
 use file::{existing, previous, remove, write};
+use script::Existing;
 
 pub use tools::Tool;
 
@@ -217,7 +218,8 @@ fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<Place, Error> {
     let has_previous = previous(&path).symlink_metadata().is_ok();
     let found = existing(&path)?;
     let is_run = found.as_ref().is_some_and(|found| found.is_executable);
-    if is_run && let Some(path) = site.tool.and_then(|tool| tool.calls(&site.work_dir, hook)) {
+    let calls = |found: &Existing| site.tool.and_then(|tool| tool.calls(&site.work_dir, hook, &found.bytes));
+    if is_run && let Some(path) = found.as_ref().and_then(calls) {
         return Ok(Place { hook, path, state: State::Present, has_previous });
     }
     let state = match found {

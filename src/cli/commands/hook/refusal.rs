@@ -132,9 +132,9 @@ fn in_index(finding: &Finding, answer: &Guarded, here: &Here) -> Vec<String> {
         }
         (Advice::ConvertAndKeepOut, false) => vec![
             format!("convert it: `{git} st-convert{force} {name}`"),
-            format!("keep it out of git: {}", keep_out(finding, here)),
+            format!("keep it out of git: {}", keep_out(finding, answer, here)),
         ],
-        (Advice::KeepOut, false) => vec![format!("keep it out of git: {}", keep_out(finding, here))],
+        (Advice::KeepOut, false) => vec![format!("keep it out of git: {}", keep_out(finding, answer, here))],
         (Advice::KeepOut, true) | (Advice::Unstage, _) => vec![format!("unstage it: {unstage}")],
     }
 }
@@ -153,14 +153,19 @@ fn in_commit(finding: &Finding, here: &Here) -> String {
     let amend = format!("`{mend} && {git} commit --amend`");
     let Some(commit) = finding.commit.map(short) else { return format!("in its commit: {amend}") };
     match finding.position {
-        Position::Tip | Position::Unknown => format!("in commit {commit}: {amend}"),
-        Position::Below => format!("edit commit {commit}: `{git} rebase -i {commit}^`, and in it {amend}"),
-        Position::Root => format!("edit commit {commit}: `{git} rebase -i --root`, and in it {amend}"),
+        Position::Tip => format!("in commit {commit}: {amend}"),
+        Position::Unknown => format!("in commit {commit}, once it is checked out: {amend}"),
+        Position::Below => {
+            format!("edit commit {commit}: `{git} rebase -i --rebase-merges {commit}^`, and in it {amend}")
+        }
+        Position::Root => {
+            format!("edit commit {commit}: `{git} rebase -i --rebase-merges --root`, and in it {amend}")
+        }
     }
 }
 
 /// Out of the index, and into `.gitignore`. The file stays.
-fn keep_out(finding: &Finding, here: &Here) -> String {
+fn keep_out(finding: &Finding, answer: &Guarded, here: &Here) -> String {
     let spec = here.pathspec(File::OfTop(finding.path.as_ref()));
     let remove = format!("{} rm --cached -f {spec}", here.git());
     // No pattern has a line feed in it.
@@ -174,7 +179,11 @@ fn keep_out(finding: &Finding, here: &Here) -> String {
         }
         pattern.push(byte);
     }
-    let print = if pattern.contains(&b'\\') { "printf '%s\\n'" } else { "echo" };
+    let print = match (answer.is_ignore_file_open, pattern.contains(&b'\\')) {
+        (true, _) => "printf '\\n%s\\n'",
+        (false, true) => "printf '%s\\n'",
+        (false, false) => "echo",
+    };
     let ignored = here.path(File::OfTop(BStr::new(".gitignore")));
     format!("`{remove} && {print} {} >> {ignored}`", quoted(pattern.as_bstr()))
 }
@@ -204,7 +213,11 @@ fn allow(findings: &[&Finding], answer: &Guarded, asker: Asker, here: &Here) -> 
     let lines: Vec<_> = findings.iter().map(|finding| exception(finding, here)).collect();
     // Some shells have an `echo` that reads escapes.
     let is_plain = lines.len() == 1 && !lines.iter().any(|line| line.contains('\\'));
-    let print = if is_plain { "echo" } else { "printf '%s\\n'" };
+    let print = match (answer.is_allow_file_open, is_plain) {
+        (true, _) => "printf '\\n%s\\n'",
+        (false, true) => "echo",
+        (false, false) => "printf '%s\\n'",
+    };
     format!("`{print} {} >> {target}{then}`", lines.join(" "))
 }
 
