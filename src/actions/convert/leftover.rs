@@ -49,7 +49,9 @@ fn leftovers(workspace: &Workspace<'_>, options: &Options) -> Result<Vec<BString
             let path = names::beside(dir.as_bstr(), entry.file_name().as_encoded_bytes());
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
             let stands_for = replaced_by(path.as_bstr()).filter(|output| tracked.contains(output));
-            if is_file && stands_for.is_some() && !tracked.contains(&path) && is_asked(&path, &given) {
+            // What was tracked when this run began is none of an earlier one.
+            let is_left = !tracked.contains(&path) && !workspace.contains(path.as_bstr());
+            if is_file && stands_for.is_some() && is_left && is_asked(&path, &given) {
                 found.push(path);
             }
         }
