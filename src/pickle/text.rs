@@ -85,8 +85,8 @@ fn hex(bytes: &mut impl Iterator<Item = u8>, digits: usize) -> Option<u32> {
     Some(number)
 }
 
-/// The value of a line in Python's raw-unicode-escape (opcode `UNICODE`): Latin-1 with `\uXXXX` and
-/// `\UXXXXXXXX`. `None` for lone surrogates, too.
+/// The value of a line in Python's raw-unicode-escape (opcode `UNICODE`): Latin-1, with `\u` and four hexadecimal digits,
+/// and `\U` and eight. `None` for lone surrogates, too.
 pub(super) fn raw_unicode_escape(line: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(line.len());
     let mut bytes = line.iter().copied().peekable();
