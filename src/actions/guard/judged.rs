@@ -60,6 +60,27 @@ impl Judged {
     }
 }
 
+/// A file that is refused, of which nothing else is known yet.
+fn refused(path: &BStr, blob: Option<ObjectId>) -> Finding {
+    Finding {
+        path: path.to_owned(),
+        state: State::Refused,
+        is_lfs: false,
+        size: None,
+        oid: None,
+        blob,
+        report: None,
+        reason: None,
+        checkout: None,
+        commit: None,
+        position: Position::Unknown,
+        attributes: Vec::new(),
+        advice: Advice::Unstage,
+        has_output: false,
+        is_in_head: false,
+    }
+}
+
 pub(super) fn judged(
     path: &BStr,
     blob: Option<ObjectId>,
@@ -74,25 +95,16 @@ pub(super) fn judged(
         _ => None,
     };
     let finding = Finding {
-        path: path.to_owned(),
         state: match is_refused {
             true => State::Refused,
             false if names::is_of_another_kind(path) => State::Unseen,
             false => State::Unchecked,
         },
-        is_lfs: false,
         size: Some(size),
         oid,
-        blob,
         reason: report.reason.clone().filter(|_| !report.holds_pickle()),
         report: Some(report),
-        checkout: None,
-        commit: None,
-        position: Position::Unknown,
-        attributes: Vec::new(),
-        advice: Advice::Unstage,
-        has_output: false,
-        is_in_head: false,
+        ..refused(path, blob)
     };
     Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: true, content }
 }
@@ -113,21 +125,11 @@ pub(super) fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Ju
 
 pub(super) fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Pointer>, reason: &str) -> Judged {
     let finding = Finding {
-        path: path.to_owned(),
-        state: State::Refused,
         is_lfs: pointer.is_some(),
         size: pointer.map(|pointer| pointer.size),
         oid: pointer.map(|pointer| pointer.oid),
-        blob,
-        report: None,
         reason: Some(reason.to_owned()),
-        checkout: None,
-        commit: None,
-        position: Position::Unknown,
-        attributes: Vec::new(),
-        advice: Advice::Unstage,
-        has_output: false,
-        is_in_head: false,
+        ..refused(path, blob)
     };
     let is_worth_a_word = names::is_pickle_like(path);
     Judged { finding, is_worth_a_word, is_by_name: true, may_be_known: true, content: Bytes::None }
