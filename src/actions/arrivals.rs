@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::Error;
-use crate::git::entering::Commit;
+use crate::git::incoming::Commit;
 use crate::repo::{
     Attributes, ChangedPath, Conversion, Entry, Mode, ObjectId, Origin, Treatment, Treatments, Version,
 };

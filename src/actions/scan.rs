@@ -15,7 +15,7 @@ use bstr::BString;
 
 use super::content::LocalFile;
 use super::{Error, Reporter, names};
-use crate::git::{self, Git, commit, entering};
+use crate::git::{self, Git, commit, incoming};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
 use crate::repo::{ObjectId, Repo};
@@ -92,9 +92,9 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NoObject { .. } | Error::Repo(crate::repo::Error::MissingBlob { .. }))
 }
 
-/// What a scan tells.
+/// What a scan reports while it runs.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum ScanEvent<'a> {
     /// A file that was looked at.
     File(&'a Scanned),
     /// Something that is no such file, or more than that.
@@ -138,7 +138,7 @@ pub fn scan(
     cwd: &Path,
     targets: &Targets,
     reporter: &dyn Reporter,
-    tell: &mut dyn FnMut(&Told<'_>),
+    tell: &mut dyn FnMut(&ScanEvent<'_>),
 ) -> Result<(), Error> {
     let repo = match targets {
         Targets::Staged => Repo::discover(cwd)?,
@@ -164,7 +164,7 @@ pub fn scan(
         Targets::Staged => versions.staged(),
         Targets::Rev(rev) => {
             // A tree may be named, too.
-            let tree = entering::resolve(git, &format!("{}^{{tree}}", commit::rev_parse(git, rev)?))?;
+            let tree = incoming::resolve(git, &format!("{}^{{tree}}", commit::rev_parse(git, rev)?))?;
             versions.tree(&tree)
         }
         Targets::Range(range) => {
@@ -189,7 +189,7 @@ fn ends(git: &Git<'_>, range: &str) -> Result<(Option<String>, String), git::Err
 struct Scan<'a> {
     limits: Limits,
     reporter: &'a dyn Reporter,
-    tell: &'a mut dyn FnMut(&Told<'_>),
+    tell: &'a mut dyn FnMut(&ScanEvent<'_>),
 }
 
 /// The content of a file, and what is known of it.
@@ -222,14 +222,14 @@ impl Scan<'_> {
                 Scanned { path, blob, pointer, size, result: Err(error), checkout: None, commit }
             }
         };
-        (self.tell)(&Told::File(&scanned));
+        (self.tell)(&ScanEvent::File(&scanned));
         Ok(())
     }
 
     /// Says something of a path, which lies at `file`.
     fn remark(&mut self, path: BString, file: &Path, about: About) {
         let target = std::fs::read_link(file).ok();
-        (self.tell)(&Told::Remark(&Remark { path, target, about }));
+        (self.tell)(&ScanEvent::Remark(&Remark { path, target, about }));
     }
 
     fn source(&self, source: &LocalFile) -> Result<Seen, Error> {

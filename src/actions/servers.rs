@@ -52,14 +52,14 @@ impl Servers {
 }
 
 /// Is told each command line of git.
-type Told<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
+type OnCommand<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
 
 /// One action's use of the servers: what is asked is told to its reporter, and a wish to stop reaches who asks.
 pub(super) struct Session<'a> {
     pub(super) reporter: &'a dyn Reporter,
     servers: &'a Servers,
     request: Box<dyn Fn(&Event<'_>) + Sync + 'a>,
-    command: Told<'a>,
+    command: OnCommand<'a>,
     stop: Box<dyn Fn() -> bool + Sync + 'a>,
 }
 

@@ -9,7 +9,7 @@ mod embedded;
 mod modules;
 mod notes;
 mod places;
-mod rest;
+mod ignored;
 mod script;
 mod training;
 
@@ -21,7 +21,7 @@ use crate::pickle::{Id, Value};
 use checks::{check_expansion, check_filled, check_names, deep};
 use choose::How;
 use embedded::Embedded;
-use rest::Aside;
+use ignored::Aside;
 use script::Scripted;
 use training::Beside;
 

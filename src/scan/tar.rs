@@ -14,7 +14,7 @@ use crate::read_at::ReadAt;
 const EXTENDED: u64 = 1 << 20;
 
 /// A file in the archive.
-pub(super) struct Member {
+pub(super) struct TarMember {
     pub(super) name: String,
     pub(super) at: u64,
     pub(super) len: u64,
@@ -24,7 +24,7 @@ pub(super) struct Member {
 pub(super) fn members(
     source: &dyn ReadAt,
     most: usize,
-    mut visit: impl FnMut(&Member) -> io::Result<()>,
+    mut visit: impl FnMut(&TarMember) -> io::Result<()>,
 ) -> io::Result<Option<&'static str>> {
     let mut at = 0_u64;
     let mut doubt = None;
@@ -71,7 +71,7 @@ pub(super) fn members(
                 }
                 let name =
                     block.get(..100).unwrap_or_default().split(|&byte| byte == 0).next().unwrap_or_default();
-                visit(&Member { name: String::from_utf8_lossy(name).into_owned(), at: content, len })?;
+                visit(&TarMember { name: String::from_utf8_lossy(name).into_owned(), at: content, len })?;
             }
         }
         at = content.saturating_add(len.next_multiple_of(512));

@@ -3,7 +3,7 @@
 use bstr::BStr;
 
 use super::super::names;
-use super::{Finding, State};
+use super::{GuardFinding, Ruling};
 use crate::checkpoint::{self, Error, Options};
 use crate::read_at::ReadAt;
 use crate::scan::Report;
@@ -23,10 +23,10 @@ pub enum Advice {
 
 impl Advice {
     /// Of a finding, by its content, of which `None` is here.
-    pub(super) fn of(finding: &Finding, source: Option<&dyn ReadAt>) -> Self {
+    pub(super) fn of(finding: &GuardFinding, source: Option<&dyn ReadAt>) -> Self {
         let path: &BStr = finding.path.as_ref();
         let holds_pickle = finding.report.as_ref().is_none_or(Report::holds_pickle);
-        if finding.state != State::Refused || finding.dangerous().is_some() {
+        if finding.ruling != Ruling::Refused || finding.dangerous().is_some() {
             return Self::Unstage;
         }
         if holds_pickle && names::is_training_state(path) {

@@ -13,7 +13,7 @@ use super::super::arrivals::{self, Arrival, Base, Speaking};
 use super::Question;
 use super::judge::Judge;
 use crate::git::Git;
-use crate::git::entering::{self, Known, Sent};
+use crate::git::incoming::{self, Known, Sent};
 use crate::repo::{ChangedPath, Mode, ObjectId, Origin, Treatments, Version};
 
 /// git's name of the empty blob, which a path has that is only intended to be added.
@@ -62,7 +62,7 @@ impl Asked {
 /// Asks git.
 pub(super) fn ask(git: &Git<'_>, question: &Question) -> Result<Asked, Error> {
     match question {
-        Question::Index => Ok(Asked::Index(entering::staged(git)?)),
+        Question::Index => Ok(Asked::Index(incoming::staged(git)?)),
         Question::Push { lines, remote } => {
             let lines = fields(lines, 4, "pre-push")?;
             let moves = lines.into_iter().map(|line| (line[1].clone(), line[3].clone()));
@@ -79,11 +79,11 @@ pub(super) fn ask(git: &Git<'_>, question: &Question) -> Result<Asked, Error> {
             sent(git, moves.collect(), &Known::AllReferences)
         }
         Question::Range { from, to } => {
-            let to = entering::resolve(git, to)?;
-            let from = if is_none(from) { None } else { entering::resolve(git, from).ok() };
+            let to = incoming::resolve(git, to)?;
+            let from = if is_none(from) { None } else { incoming::resolve(git, from).ok() };
             sent(git, vec![(to, from.unwrap_or_default())], &Known::Nothing)
         }
-        Question::Files(paths) => Ok(Asked::Files(entering::staged(git)?, paths.clone())),
+        Question::Files(paths) => Ok(Asked::Files(incoming::staged(git)?, paths.clone())),
     }
 }
 
@@ -99,8 +99,8 @@ fn sent(git: &Git<'_>, moves: Vec<(String, String)>, known: &Known) -> Result<As
     let without: BTreeSet<String> =
         moves.into_iter().map(|(_, old)| old).filter(|old| !is_none(old)).collect();
     // What the other side has may never have been fetched.
-    let without = entering::existing(git, without)?;
-    Ok(Asked::Sent(entering::sent(git, &tips, &without, known)?, tips))
+    let without = incoming::existing(git, without)?;
+    Ok(Asked::Sent(incoming::sent(git, &tips, &without, known)?, tips))
 }
 
 /// What is to be judged.
@@ -134,7 +134,7 @@ fn staged(
     changes: &[ChangedPath],
 ) -> Result<Vec<Arrival>, Error> {
     let whole = || {
-        let head = entering::resolve(git, "HEAD^{tree}").ok();
+        let head = incoming::resolve(git, "HEAD^{tree}").ok();
         let head = head.and_then(|head| ObjectId::from_hex(head.as_bytes()).ok());
         Ok((head, judge.entries()?.to_vec()))
     };
@@ -171,10 +171,10 @@ fn pushed(
         by: Vec::new(),
     };
     for tip in tips {
-        if entering::resolve(git, &format!("{tip}^{{commit}}")).is_ok() {
+        if incoming::resolve(git, &format!("{tip}^{{commit}}")).is_ok() {
             continue;
         }
-        let Ok(tree) = entering::resolve(git, &format!("{tip}^{{tree}}")) else { continue };
+        let Ok(tree) = incoming::resolve(git, &format!("{tip}^{{tree}}")) else { continue };
         let Ok(tree) = ObjectId::from_hex(tree.as_bytes()) else { continue };
         for (path, version) in treatments.trees.files_below(tree, "".into())? {
             if version.mode != Mode::Submodule {

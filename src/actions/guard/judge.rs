@@ -16,7 +16,7 @@ use super::super::Error;
 use super::super::arrivals::{Arrival, Speaking};
 use super::super::checkouts::{Blob, Checkouts};
 use super::judged::{Bytes, Judged, by_name, converted, judged};
-use crate::git::{Git, command, entering};
+use crate::git::{Git, command, incoming};
 use crate::hash::HashingWriter;
 use crate::lfs::{Pointer, Store, pointer};
 use crate::read_at::{FileSource, ReadAt, Reader};
@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
             Found::Large(size) => {
                 let head = match self.database.prefix(id, scan::HEAD) {
                     Some(head) => head,
-                    None => entering::head_of(self.git, id, scan::HEAD)?,
+                    None => incoming::head_of(self.git, id, scan::HEAD)?,
                 };
                 let judged = match arrival.before {
                     None => Some(self.large(path, id, size, &head)?),

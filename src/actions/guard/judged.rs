@@ -6,7 +6,7 @@ use bstr::{BStr, ByteSlice as _};
 
 use super::super::checkouts::Converted;
 use super::super::{Error, names};
-use super::{Advice, Finding, Position, State};
+use super::{Advice, GuardFinding, Position, Ruling};
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt, Reader};
@@ -15,7 +15,7 @@ use crate::scan::Report;
 
 /// What a file is, before exceptions are looked at.
 pub(super) struct Judged {
-    pub(super) finding: Finding,
+    pub(super) finding: GuardFinding,
     /// Is it anything but clean?
     pub(super) is_worth_a_word: bool,
     pub(super) is_by_name: bool,
@@ -61,10 +61,10 @@ impl Judged {
 }
 
 /// A file that is refused, of which nothing else is known yet.
-fn refused(path: &BStr, blob: Option<ObjectId>) -> Finding {
-    Finding {
+fn refused(path: &BStr, blob: Option<ObjectId>) -> GuardFinding {
+    GuardFinding {
         path: path.to_owned(),
-        state: State::Refused,
+        ruling: Ruling::Refused,
         is_lfs: false,
         size: None,
         oid: None,
@@ -94,11 +94,11 @@ pub(super) fn judged(
         Bytes::Memory(bytes) if is_worth_a_word => Some(Oid::of(bytes)),
         _ => None,
     };
-    let finding = Finding {
-        state: match is_refused {
-            true => State::Refused,
-            false if names::is_of_another_kind(path) => State::Unseen,
-            false => State::Unchecked,
+    let finding = GuardFinding {
+        ruling: match is_refused {
+            true => Ruling::Refused,
+            false if names::is_of_another_kind(path) => Ruling::Unseen,
+            false => Ruling::Unchecked,
         },
         size: Some(size),
         oid,
@@ -113,8 +113,8 @@ pub(super) fn judged(
 pub(super) fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Judged {
     let Converted { by, report, size, oid } = converted;
     let mut judged = judged(path, Some(blob), size.unwrap_or_default(), report, Bytes::None);
-    if judged.finding.state == State::Unseen {
-        judged.finding.state = State::Unchecked;
+    if judged.finding.ruling == Ruling::Unseen {
+        judged.finding.ruling = Ruling::Unchecked;
     }
     (judged.finding.size, judged.finding.oid) = (size, oid);
     judged.finding.checkout = Some(by);
@@ -124,7 +124,7 @@ pub(super) fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Ju
 }
 
 pub(super) fn by_name(path: &BStr, blob: Option<ObjectId>, pointer: Option<Pointer>, reason: &str) -> Judged {
-    let finding = Finding {
+    let finding = GuardFinding {
         is_lfs: pointer.is_some(),
         size: pointer.map(|pointer| pointer.size),
         oid: pointer.map(|pointer| pointer.oid),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! changes: index, pushed commits, received commits, named files ─▶ (path, blob)
-//! judge:   blob ─▶ pointer? ─▶ object, work-tree file, else the name ─▶ scan ─▶ Finding
+//! judge:   blob ─▶ pointer? ─▶ object, work-tree file, else the name ─▶ scan ─▶ GuardFinding
 //! allow:   .st-convert-allow: sha256, path, reason
 //! ```
 //!
@@ -66,7 +66,7 @@ pub enum Question {
 
 /// What became of a file that is worth a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum Ruling {
     /// A pickle, or a name of one whose content is not here.
     Refused,
     /// Nobody could look into it.
@@ -84,11 +84,11 @@ pub enum State {
 
 /// A file that is worth a word.
 #[derive(Debug)]
-pub struct Finding {
+pub struct GuardFinding {
     /// From the top of the repository.
     pub path: BString,
     /// What became of it.
-    pub state: State,
+    pub ruling: Ruling,
     /// Is it a Git LFS pointer?
     pub is_lfs: bool,
     /// The length of its content; of a blob that is not here nobody knows it.
@@ -131,7 +131,7 @@ pub enum Position {
     Root,
 }
 
-impl Finding {
+impl GuardFinding {
     /// Can it be converted: torch weights, and nothing else?
     pub fn is_convertible(&self) -> bool {
         use crate::scan::Content::{Legacy, TorchScript, TorchZip};
@@ -157,7 +157,7 @@ pub struct Guarded {
     /// How many of them by their names alone, for their content is not here.
     pub by_name: usize,
     /// Those that are worth a word, by path.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<GuardFinding>,
     /// Is there no commit yet?
     pub is_unborn: bool,
     /// Where an exception would stand.
@@ -170,9 +170,10 @@ pub struct Guarded {
 
 impl Guarded {
     /// How many files became that.
-    pub fn count(&self, state: &State) -> usize {
-        let same =
-            |finding: &&Finding| std::mem::discriminant(&finding.state) == std::mem::discriminant(state);
+    pub fn count(&self, state: &Ruling) -> usize {
+        let same = |finding: &&GuardFinding| {
+            std::mem::discriminant(&finding.ruling) == std::mem::discriminant(state)
+        };
         self.findings.iter().filter(same).count()
     }
 }
@@ -248,7 +249,7 @@ impl<'a> Guard<'a> {
             let allow = self.allow(changes, &allow_path)?;
             answer.findings = self.decide(judged, &allow, changes)?;
             answer.findings.sort_by(|a, b| a.path.cmp(&b.path));
-            answer.is_unborn = changes.is_index && git::entering::resolve(self.git, "HEAD").is_err();
+            answer.is_unborn = changes.is_index && git::incoming::resolve(self.git, "HEAD").is_err();
             answer.is_allow_file_open = self.is_open(&allow_path);
             answer.is_ignore_file_open = self.is_open(".gitignore");
             answer.allow_file = allow_path;
@@ -262,10 +263,10 @@ impl<'a> Guard<'a> {
         judged: Vec<Judged>,
         allow: &Allow,
         changes: &changes::Changes,
-    ) -> Result<Vec<Finding>, Error> {
+    ) -> Result<Vec<GuardFinding>, Error> {
         let asks = judged.iter().any(|judged| judged.may_be_known);
-        let known: HashSet<ObjectId> = if asks && git::entering::resolve(self.git, "HEAD").is_ok() {
-            git::entering::blobs(self.git, "HEAD")?
+        let known: HashSet<ObjectId> = if asks && git::incoming::resolve(self.git, "HEAD").is_ok() {
+            git::incoming::blobs(self.git, "HEAD")?
         } else {
             HashSet::new()
         };
@@ -273,15 +274,15 @@ impl<'a> Guard<'a> {
         for mut judged in judged {
             let path = judged.finding.path.clone();
             if judged.may_be_known && judged.finding.blob.is_some_and(|blob| known.contains(&blob)) {
-                judged.finding.state = State::Known;
+                judged.finding.ruling = Ruling::Known;
             } else if allow.names(path.as_bstr()) {
                 let oid = judged.oid()?;
                 judged.finding.oid = oid;
                 if let Some(reason) = oid.and_then(|oid| allow.reason(path.as_bstr(), oid)) {
-                    judged.finding.state = State::Allowed { reason: reason.to_owned() };
+                    judged.finding.ruling = Ruling::Allowed { reason: reason.to_owned() };
                 }
             }
-            if matches!(judged.finding.state, State::Refused | State::Unchecked) {
+            if matches!(judged.finding.ruling, Ruling::Refused | Ruling::Unchecked) {
                 self.advise(&mut judged, &changes.tips)?;
             }
             findings.push(judged.finding);
@@ -321,10 +322,10 @@ impl<'a> Guard<'a> {
     /// Where a commit stands, seen from what is checked out; of a server that is what is pushed.
     fn position(&self, commit: ObjectId, tips: &[String]) -> Position {
         let id = commit.to_string();
-        let resolved = |name: &str| git::entering::resolve(self.git, name);
+        let resolved = |name: &str| git::incoming::resolve(self.git, name);
         if self.repo.is_bare() && tips.contains(&id) || resolved("HEAD").is_ok_and(|head| head == id) {
             Position::Tip
-        } else if !self.repo.is_bare() && !git::entering::is_ancestor(self.git, &id, "HEAD") {
+        } else if !self.repo.is_bare() && !git::incoming::is_ancestor(self.git, &id, "HEAD") {
             Position::Unknown
         } else if resolved(&format!("{id}^")).is_ok() {
             Position::Below
@@ -357,8 +358,8 @@ impl<'a> Guard<'a> {
         }
         for tip in &changes.tips {
             // A tag may name a blob, which has no exceptions.
-            if let Ok(tree) = git::entering::resolve(self.git, &format!("{tip}^{{tree}}")) {
-                blobs.extend(git::entering::blob_at(self.git, &tree, path)?);
+            if let Ok(tree) = git::incoming::resolve(self.git, &format!("{tip}^{{tree}}")) {
+                blobs.extend(git::incoming::blob_at(self.git, &tree, path)?);
             }
         }
         blobs.sort();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::PublishError;
 use super::journal::{Begun, PublishJournal};
-use super::{Error, Plan, PublishOutcome, Published, Publisher, content, object_id, text};
+use super::{Error, Plan, PublishOutcome, PublishReport, Publisher, content, object_id, text};
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
@@ -55,7 +55,7 @@ impl Own {
 }
 
 impl Requests<'_> {
-    pub(super) fn publish(&self, mut plan: Plan) -> Result<Published, Error> {
+    pub(super) fn publish(&self, mut plan: Plan) -> Result<PublishReport, Error> {
         let journal = PublishJournal::open(self.publisher.repo.common_dir())?;
         let known = self.hub.pull_requests(&self.model)?;
         let own = self.own(&known)?;
@@ -288,14 +288,14 @@ impl Requests<'_> {
         number: u64,
         commit: ObjectId,
         author: Option<String>,
-    ) -> Published {
-        Published {
+    ) -> PublishReport {
+        PublishReport {
             number: Some(number),
             url: Some(self.hub.pull_request_url(&self.model, number).to_string()),
             reference: Some(reference(number)),
             commit: Some(commit.to_string()),
             author,
-            ..Published::of(how, plan)
+            ..PublishReport::of(how, plan)
         }
     }
 }

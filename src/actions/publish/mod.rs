@@ -111,7 +111,7 @@ pub enum PublishOutcome {
 
 /// A publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishReport {
     /// What became of it.
     pub how: PublishOutcome,
     /// What is published.
@@ -130,7 +130,7 @@ pub struct Published {
     pub said: String,
 }
 
-impl Published {
+impl PublishReport {
     fn of(how: PublishOutcome, plan: Plan) -> Self {
         let (number, url, reference, commit, author) = (None, None, None, None, None);
         Self { how, plan, number, url, reference, commit, author, said: String::new() }
@@ -143,7 +143,7 @@ impl Published {
 /// [`PublishError::NoToken`], [`PublishError::ReadOnlyToken`], [`PublishError::SourceDiffers`], [`PublishError::BranchDiffers`],
 /// [`PublishError::NotUnderLfs`], [`Error::NoObject`], [`PublishError::DamagedObject`], [`PublishError::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
 /// git, the servers and the repository report. What is there of a pull request then was told as [`RemoteNote::HalfWay`].
-pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<Published, Error> {
+pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<PublishReport, Error> {
     let session = Session::new(&options.servers, reporter);
     let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
     if repo.extensions_configured() {
@@ -180,7 +180,7 @@ struct Base {
 }
 
 impl Publisher<'_> {
-    fn run(&self) -> Result<Published, Error> {
+    fn run(&self) -> Result<PublishReport, Error> {
         let hub = self.session.hub_in(self.repo)?;
         let model = model_of(hub.url(), &self.remote.url).filter(|_| self.options.branch.is_none());
         let Some(model) = model else {
@@ -237,12 +237,13 @@ impl Publisher<'_> {
     }
 
     /// Pushes a branch. One that is there is moved forward.
-    fn branch(&self, plan: Plan, reference: &str) -> Result<Published, Error> {
+    fn branch(&self, plan: Plan, reference: &str) -> Result<PublishReport, Error> {
         if plan.files.is_empty() || self.options.dry_run {
             return Ok(planned(plan));
         }
         let there = self.there(reference)?;
-        let (reference, mut published) = (reference.to_owned(), Published::of(PublishOutcome::Exists, plan));
+        let (reference, mut published) =
+            (reference.to_owned(), PublishReport::of(PublishOutcome::Exists, plan));
         published.reference = Some(reference.clone());
         if let Some(there) = there
             && self.has(there, &published.plan.files)?
@@ -257,7 +258,7 @@ impl Publisher<'_> {
         self.upload(&published.plan.files, &objects, &reference)?;
         let base = there.map_or_else(|| object_id(&published.plan.base), Ok)?;
         let (commit, said) = self.push(base, &published.plan.files, &reference)?;
-        Ok(Published { how: PublishOutcome::Pushed, commit: Some(commit), said, ..published })
+        Ok(PublishReport { how: PublishOutcome::Pushed, commit: Some(commit), said, ..published })
     }
 
     /// Has a branch that is moved on the checkpoints that were converted?
@@ -339,8 +340,11 @@ impl Publisher<'_> {
 }
 
 /// A publication that sends nothing.
-fn planned(plan: Plan) -> Published {
-    Published::of(if plan.files.is_empty() { PublishOutcome::Nothing } else { PublishOutcome::Planned }, plan)
+fn planned(plan: Plan) -> PublishReport {
+    PublishReport::of(
+        if plan.files.is_empty() { PublishOutcome::Nothing } else { PublishOutcome::Planned },
+        plan,
+    )
 }
 
 /// What has to have the filter of Git LFS.

@@ -16,7 +16,7 @@ use super::super::checkouts::{Blob, Checkouts};
 use super::super::content::LocalFile;
 use super::paths::{Led, Visited, target};
 use super::{About, Scan, Seen};
-use crate::git::{Git, entering, history};
+use crate::git::{Git, history, incoming};
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Entry, Mode, ObjectId, Origin, Repo, Version};
@@ -102,7 +102,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
 
     /// The pickles that git does not track, and is not told to ignore.
     fn untracked(&mut self) -> Result<(), Error> {
-        for path in entering::untracked(self.git)? {
+        for path in incoming::untracked(self.git)? {
             if self.scan.reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
@@ -144,10 +144,10 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
 
     /// What the commits that `to` has and `from` has not bring. What `from` has at the same path is no news.
     pub(super) fn range(&mut self, from: Option<&str>, to: &str) -> Result<(), Error> {
-        let commits = entering::commits_between(self.git, from, to)?;
+        let commits = incoming::commits_between(self.git, from, to)?;
         let base = match from {
             Some(from) => {
-                let tree = entering::resolve(self.git, &format!("{from}^{{tree}}"))?;
+                let tree = incoming::resolve(self.git, &format!("{from}^{{tree}}"))?;
                 let files = history::tree(self.git, &tree)?.into_iter().collect();
                 Base { tree: ObjectId::from_hex(tree.as_bytes()).ok(), files }
             }
@@ -230,7 +230,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         if seen.report.verdict == Verdict::Dangerous {
             return Ok(seen);
         }
-        let head = entering::head_of(self.git, id, HEAD)?;
+        let head = incoming::head_of(self.git, id, HEAD)?;
         self.or_checkout(arrival, seen, Blob::Head(&head, size))
     }
 

@@ -152,7 +152,7 @@ impl Walk<'_> {
             return Ok(candidate_of(key, &tensors));
         }
         // What is wrong with it is said when it is chosen.
-        let super::rest::Measure { tensors, arrays, bytes } = self.measure(id)?;
+        let super::ignored::Measure { tensors, arrays, bytes } = self.measure(id)?;
         Ok(Candidate { key, tensors: tensors.saturating_add(arrays), bytes })
     }
 

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::script::{Attribute, ClassKind, Role, Script, Type, is_native, qualified};
 use super::super::torch::module::PACKED;
-use super::rest::Aside;
+use super::ignored::Aside;
 use super::{Ignored, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::{Call, Id, Value};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::actions::guard::{Question, State, guard};
+use crate::actions::guard::{Question, Ruling, guard};
 use crate::cli::args::{Asker, Hook, HookCommand, HookRun};
 use crate::cli::environment;
 use crate::cli::error::{Kind, Report, code};
@@ -40,8 +40,8 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
         }
         report
     })?;
-    let unchecked = answer.count(&State::Unchecked);
-    let code = match answer.count(&State::Refused) {
+    let unchecked = answer.count(&Ruling::Unchecked);
+    let code = match answer.count(&Ruling::Refused) {
         _ if unchecked > 0 => code(Kind::Environment),
         0 => 0,
         _ => code(Kind::Refused),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::actions::Reporter as _;
-use crate::actions::publish::{Options, Plan, PublishOutcome, Published, PublishedFile, Target, publish};
+use crate::actions::publish::{Options, Plan, PublishOutcome, PublishReport, PublishedFile, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
 use crate::cli::environment;
 use crate::cli::error::Report;
@@ -44,8 +44,8 @@ pub(crate) fn run(
     Ok(0)
 }
 
-fn tell(ui: &Ui, published: &Published) {
-    let Published { how, plan, .. } = published;
+fn tell(ui: &Ui, published: &PublishReport) {
+    let PublishReport { how, plan, .. } = published;
     let reference = published.reference.as_deref().map(sanitize::text).unwrap_or_default();
     let url = published.url.as_deref().map(sanitize::text).unwrap_or_default();
     let number = published.number.unwrap_or_default();

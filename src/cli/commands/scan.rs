@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::actions::scan::{About, Remark, Scanned, Standing, Targets, Told, scan};
+use crate::actions::scan::{About, Remark, ScanEvent, Scanned, Standing, Targets, scan};
 use crate::cli::args::{Format, Scan};
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     let mut sarif = Sarif::default();
     let mut remarks = Vec::new();
     let ended = scan(cwd, &targets, &reporter, &mut |told| match told {
-        Told::File(scanned) => {
+        ScanEvent::File(scanned) => {
             tally.count(scanned);
             match format {
                 Format::Json => ui.data(&json::scanned(scanned)),
@@ -41,8 +41,8 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
                 }
             }
         }
-        Told::Remark(remark) if format == Format::Json => ui.data(&json::remark(remark)),
-        Told::Remark(remark) => remarks.push((*remark).clone()),
+        ScanEvent::Remark(remark) if format == Format::Json => ui.data(&json::remark(remark)),
+        ScanEvent::Remark(remark) => remarks.push((*remark).clone()),
     });
     tell_remarks(ui, &remarks, &here);
     let failure = ended.err().map(|error| Report::of(&error));

@@ -4,18 +4,18 @@ use serde_json::json;
 
 use super::super::error::Report;
 use super::text::{line, native, path};
-use crate::actions::guard::install::{Hook, Place, Report as HookReport, State as HookState};
-use crate::actions::guard::{Finding, Guarded, State};
+use crate::actions::guard::install::{Hook, HookState, InstallReport, InstalledHook};
+use crate::actions::guard::{GuardFinding, Guarded, Ruling};
 
 /// The line of a file that a hook has something to say of.
-pub(in crate::cli) fn finding(finding: &Finding) -> String {
+pub(in crate::cli) fn finding(finding: &GuardFinding) -> String {
     let report = finding.report.as_ref();
-    let (state, why) = match &finding.state {
-        State::Refused => ("refused", None),
-        State::Unchecked => ("unchecked", None),
-        State::Unseen => ("unseen", None),
-        State::Known => ("known", None),
-        State::Allowed { reason } => ("allowed", Some(reason)),
+    let (state, why) = match &finding.ruling {
+        Ruling::Refused => ("refused", None),
+        Ruling::Unchecked => ("unchecked", None),
+        Ruling::Unseen => ("unseen", None),
+        Ruling::Known => ("known", None),
+        Ruling::Allowed { reason } => ("allowed", Some(reason)),
     };
     line(&json!({
         "type": "finding",
@@ -38,23 +38,23 @@ pub(in crate::cli) fn finding(finding: &Finding) -> String {
 
 /// The last line of a hook, whatever its end.
 pub(in crate::cli) fn guarded(answer: Option<&Guarded>, failure: Option<&Report>, exit_code: u8) -> String {
-    let count = |state: &State| answer.map(|answer| answer.count(state));
+    let count = |state: &Ruling| answer.map(|answer| answer.count(state));
     line(&json!({
         "type": "summary",
         "files": answer.map(|answer| answer.files),
         "judged_by_name": answer.map(|answer| answer.by_name),
-        "refused": count(&State::Refused),
-        "unchecked": count(&State::Unchecked),
-        "unseen": count(&State::Unseen),
-        "known": count(&State::Known),
-        "allowed": count(&State::Allowed { reason: String::new() }),
+        "refused": count(&Ruling::Refused),
+        "unchecked": count(&Ruling::Unchecked),
+        "unseen": count(&Ruling::Unseen),
+        "known": count(&Ruling::Known),
+        "allowed": count(&Ruling::Allowed { reason: String::new() }),
         "reason": failure.map(Report::reason),
         "exit_code": exit_code,
     }))
 }
 
 /// The line of a hook that was written, taken away or looked for.
-pub(in crate::cli) fn hook(place: &Place) -> String {
+pub(in crate::cli) fn hook(place: &InstalledHook) -> String {
     line(&json!({
         "type": "hook",
         "name": place.hook.name(),
@@ -72,7 +72,7 @@ pub(in crate::cli) fn hook(place: &Place) -> String {
 }
 
 /// The last line of a look for hooks.
-pub(in crate::cli) fn hooks(report: &HookReport) -> String {
+pub(in crate::cli) fn hooks(report: &InstallReport) -> String {
     line(&json!({
         "type": "summary",
         "guarded": {

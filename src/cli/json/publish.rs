@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::text::{line, path};
-use crate::actions::publish::{MadeFrom, PublishOutcome, Published, PublishedFile, Target};
+use crate::actions::publish::{MadeFrom, PublishOutcome, PublishReport, PublishedFile, Target};
 
 /// The line of a publication.
-pub(in crate::cli) fn published(published: &Published) -> String {
-    let Published { how, plan, .. } = published;
+pub(in crate::cli) fn published(published: &PublishReport) -> String {
+    let PublishReport { how, plan, .. } = published;
     let sources = |file: &PublishedFile| {
         let source = |source: &MadeFrom| json!({ "path": path(&source.path), "oid": source.oid.map(|oid| oid.to_string()) });
         file.sources.iter().map(source).collect::<Vec<_>>()

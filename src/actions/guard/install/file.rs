@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::super::Error;
 use super::script::{self, Existing, Put, Take};
-use super::{Hook, Place, State};
+use super::{Hook, HookState, InstalledHook};
 use crate::lfs::Temp;
 
 /// What the name of a hook gets that was there and cannot hold our lines.
@@ -20,14 +20,14 @@ pub(super) fn previous(path: &Path) -> PathBuf {
     name.into()
 }
 
-pub(super) fn write(dir: &Path, hook: Hook) -> Result<Place, Error> {
+pub(super) fn write(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
     let path = dir.join(hook.name());
     let kept = previous(&path);
     let found = existing(&path)?;
-    let mut state = State::Installed;
+    let mut state = HookState::Installed;
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     match script::put(found.as_ref(), hook.script()) {
-        Put::Nothing => state = State::Unchanged,
+        Put::Nothing => state = HookState::Unchanged,
         Put::New => replace(&path, hook.script(), None)?,
         Put::Into(bytes) => {
             // Ours that git passes over is to be run again.
@@ -46,33 +46,33 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<Place, Error> {
         }
     }
     let has_previous = kept.symlink_metadata().is_ok();
-    Ok(Place { hook, path, state, has_previous })
+    Ok(InstalledHook { hook, path, state, has_previous })
 }
 
-pub(super) fn remove(dir: &Path, hook: Hook) -> Result<Place, Error> {
+pub(super) fn remove(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
     let path = dir.join(hook.name());
     let kept = previous(&path);
     let has_previous = kept.symlink_metadata().is_ok();
     let Some(found) = existing(&path)? else {
-        return Ok(Place { hook, path, state: State::Absent, has_previous });
+        return Ok(InstalledHook { hook, path, state: HookState::Absent, has_previous });
     };
     let state = match script::take(&found, hook.script()) {
-        Take::Nothing => State::Other,
+        Take::Nothing => HookState::Other,
         Take::File if has_previous => {
             fs::rename(&kept, &path).map_err(Error::io("rename", &kept))?;
-            State::Removed
+            HookState::Removed
         }
         Take::File => {
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            State::Removed
+            HookState::Removed
         }
         Take::Back(bytes) => {
             replace(&path, &bytes, Some(&path))?;
-            State::Removed
+            HookState::Removed
         }
     };
     crate::lfs::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;
-    Ok(Place { hook, path, state, has_previous })
+    Ok(InstalledHook { hook, path, state, has_previous })
 }
 
 pub(super) fn existing(path: &Path) -> Result<Option<Existing>, Error> {

@@ -76,7 +76,7 @@ pub struct Options {
 
 /// What became of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum HookState {
     /// It is there now.
     Installed,
     /// It was there, and is as it was.
@@ -93,22 +93,22 @@ pub enum State {
 
 /// A hook, and what became of it.
 #[derive(Debug)]
-pub struct Place {
+pub struct InstalledHook {
     /// Which.
     pub hook: Hook,
     /// Its file, or the name of a setting.
     pub path: PathBuf,
     /// What became of it.
-    pub state: State,
+    pub state: HookState,
     /// Is it a hook that is called by ours, or was?
     pub has_previous: bool,
 }
 
 /// What was done, or found.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct InstallReport {
     /// Each hook.
-    pub places: Vec<Place>,
+    pub places: Vec<InstalledHook>,
     /// `core.hooksPath` leads out of the repository: other repositories have these hooks too.
     pub is_shared: bool,
     /// Who else is in charge of the hooks.
@@ -117,10 +117,10 @@ pub struct Report {
     pub is_bare: bool,
 }
 
-impl Report {
+impl InstallReport {
     /// Returns `true` if git runs the check in this hook.
     pub fn is_guarded(&self, hook: Hook) -> bool {
-        self.places.iter().any(|place| place.hook == hook && place.state == State::Present)
+        self.places.iter().any(|place| place.hook == hook && place.state == HookState::Present)
     }
 }
 
@@ -148,13 +148,13 @@ struct Site {
 /// # Errors
 /// [`Error::HooksOf`] where another program is in charge of them, [`Error::HookInTheWay`], or what git and the system
 /// report.
-pub fn install(options: &Options) -> Result<Report, Error> {
+pub fn install(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, true)?;
     if let Some(tool) = site.tool {
         return Err(Error::HooksOf { tool });
     }
-    let mut report = Report { is_shared: site.is_shared, ..Report::default() };
+    let mut report = InstallReport { is_shared: site.is_shared, ..InstallReport::default() };
     for hook in site.hooks {
         let place = match &site.target {
             Target::Config(scope) => configure(&git, *scope, hook)?,
@@ -169,14 +169,14 @@ pub fn install(options: &Options) -> Result<Report, Error> {
 ///
 /// # Errors
 /// What git and the system report.
-pub fn uninstall(options: &Options) -> Result<Report, Error> {
+pub fn uninstall(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, false)?;
-    let mut report = Report { is_shared: site.is_shared, tool: site.tool, ..Report::default() };
+    let mut report = InstallReport { is_shared: site.is_shared, tool: site.tool, ..InstallReport::default() };
     for hook in site.hooks {
         if let Some(place) = configured(&git, site.scope, hook)? {
             hooks::remove_section(&git, site.scope, &hook.section())?;
-            report.places.push(Place { state: State::Removed, ..place });
+            report.places.push(InstalledHook { state: HookState::Removed, ..place });
         }
         if let Some(dir) = &site.directory {
             report.places.push(remove(dir, hook)?);
@@ -192,11 +192,11 @@ pub fn uninstall(options: &Options) -> Result<Report, Error> {
 ///
 /// # Errors
 /// What git and the system report.
-pub fn status(options: &Options) -> Result<Report, Error> {
+pub fn status(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, false)?;
     let (is_shared, tool, is_bare) = (site.is_shared, site.tool, site.is_bare);
-    let mut report = Report { is_shared, tool, is_bare, ..Report::default() };
+    let mut report = InstallReport { is_shared, tool, is_bare, ..InstallReport::default() };
     for &hook in &site.hooks {
         report.places.push(look_for(&git, &site, hook)?);
     }
@@ -204,7 +204,7 @@ pub fn status(options: &Options) -> Result<Report, Error> {
 }
 
 /// Looks for one hook: in the configuration, where git runs what stands there, else as a file.
-fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<Place, Error> {
+fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<InstalledHook, Error> {
     if matches!(site.target, Target::Config(_)) {
         for scope in [site.scope, Scope::Global] {
             if let Some(place) = configured(git, scope, hook)? {
@@ -212,7 +212,8 @@ fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<Place, Error> {
             }
         }
     }
-    let absent = Place { hook, path: hook.name().into(), state: State::Absent, has_previous: false };
+    let absent =
+        InstalledHook { hook, path: hook.name().into(), state: HookState::Absent, has_previous: false };
     let Some(dir) = &site.directory else { return Ok(absent) };
     let path = dir.join(hook.name());
     let has_previous = previous(&path).symlink_metadata().is_ok();
@@ -220,14 +221,14 @@ fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<Place, Error> {
     let is_run = found.as_ref().is_some_and(|found| found.is_executable);
     let calls = |found: &Existing| site.tool.and_then(|tool| tool.calls(&site.work_dir, hook, &found.bytes));
     if is_run && let Some(path) = found.as_ref().and_then(calls) {
-        return Ok(Place { hook, path, state: State::Present, has_previous });
+        return Ok(InstalledHook { hook, path, state: HookState::Present, has_previous });
     }
     let state = match found {
-        None => State::Absent,
-        Some(found) if is_run && script::holds(&found.bytes) => State::Present,
-        Some(_) => State::Other,
+        None => HookState::Absent,
+        Some(found) if is_run && script::holds(&found.bytes) => HookState::Present,
+        Some(_) => HookState::Other,
     };
-    Ok(Place { hook, path, state, has_previous })
+    Ok(InstalledHook { hook, path, state, has_previous })
 }
 
 fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
@@ -285,7 +286,7 @@ fn template_of_ours() -> Option<PathBuf> {
 }
 
 /// The setting goes with the last hook.
-fn forget_template(git: &Git<'_>, report: &Report) -> Result<(), Error> {
+fn forget_template(git: &Git<'_>, report: &InstallReport) -> Result<(), Error> {
     let Some(dir) = template_of_ours() else { return Ok(()) };
     let is_empty = fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_none());
     if is_empty && !report.places.is_empty() {
@@ -300,13 +301,18 @@ fn forget_template(git: &Git<'_>, report: &Report) -> Result<(), Error> {
 }
 
 /// The hook that is set there.
-fn configured(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Option<Place>, Error> {
+fn configured(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Option<InstalledHook>, Error> {
     let key = format!("{}.command", hook.section());
     let is_set = hooks::setting(git, Some(scope), "path", &key)?.is_some();
-    Ok(is_set.then(|| Place { hook, path: key.into(), state: State::Present, has_previous: false }))
+    Ok(is_set.then(|| InstalledHook {
+        hook,
+        path: key.into(),
+        state: HookState::Present,
+        has_previous: false,
+    }))
 }
 
-fn configure(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Place, Error> {
+fn configure(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<InstalledHook, Error> {
     let (section, name) = (hook.section(), hook.name());
     let (key, command) = (format!("{section}.command"), format!("git st-convert hook run {name}"));
     let is_set = hooks::setting(git, Some(scope), "path", &key)?.is_some_and(|value| value == command);
@@ -314,6 +320,6 @@ fn configure(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Place, Error> {
         hooks::set(git, scope, &key, &command)?;
         hooks::set(git, scope, &format!("{section}.event"), name)?;
     }
-    let state = if is_set { State::Unchanged } else { State::Installed };
-    Ok(Place { hook, path: key.into(), state, has_previous: false })
+    let state = if is_set { HookState::Unchanged } else { HookState::Installed };
+    Ok(InstalledHook { hook, path: key.into(), state, has_previous: false })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::actions::Error;
-use crate::actions::guard::install::{self, Hook, Options, Place, State, Tool};
+use crate::actions::guard::install::{self, Hook, HookState, InstalledHook, Options, Tool};
 use crate::cli::args::Hooks;
 use crate::cli::error::Report;
 use crate::cli::shell_paths::Here;
@@ -27,7 +27,7 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
 pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let report = install::uninstall(&options(hooks, cwd)).map_err(|error| ui.failed(&error, json::end))?;
     tell(&report, false, ui);
-    if !ui.json && !report.places.iter().any(|place| place.state == State::Removed) {
+    if !ui.json && !report.places.iter().any(|place| place.state == HookState::Removed) {
         ui.note("no git-st-convert hooks to remove");
     }
     Ok(0)
@@ -84,7 +84,7 @@ fn snippet(tool: Tool, ui: &Ui) {
 }
 
 /// Prints each hook; `lists_absent`: those that are not there, too.
-fn tell(report: &install::Report, lists_absent: bool, ui: &Ui) {
+fn tell(report: &install::InstallReport, lists_absent: bool, ui: &Ui) {
     if report.is_shared {
         ui.warning("core.hooksPath is outside this repository; other repositories share these hooks");
     }
@@ -103,12 +103,12 @@ fn tell(report: &install::Report, lists_absent: bool, ui: &Ui) {
     }
 }
 
-fn word(place: &Place, lists_absent: bool) -> Option<&'static str> {
+fn word(place: &InstalledHook, lists_absent: bool) -> Option<&'static str> {
     Some(match place.state {
-        State::Installed | State::Unchanged | State::Present => "installed",
-        State::Removed => "removed",
-        State::Other => "present, without git-st-convert",
-        State::Absent if lists_absent => "not installed",
-        State::Absent => return None,
+        HookState::Installed | HookState::Unchanged | HookState::Present => "installed",
+        HookState::Removed => "removed",
+        HookState::Other => "present, without git-st-convert",
+        HookState::Absent if lists_absent => "not installed",
+        HookState::Absent => return None,
     })
 }

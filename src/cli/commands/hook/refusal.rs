@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use crate::actions::guard::{Advice, Finding, Guarded, Position, State, quoted_path};
+use crate::actions::guard::{Advice, GuardFinding, Guarded, Position, Ruling, quoted_path};
 use crate::cli::args::Asker;
 use crate::cli::error::{Kind, Report};
 use crate::cli::sanitize;
@@ -19,21 +19,21 @@ const ALLOWED: usize = 8;
 
 /// Prints what was found, and the way out of each refusal.
 pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
-    let is_refused = |finding: &&Finding| matches!(finding.state, State::Refused | State::Unchecked);
+    let is_refused = |finding: &&GuardFinding| matches!(finding.ruling, Ruling::Refused | Ruling::Unchecked);
     let refused: Vec<_> = answer.findings.iter().filter(is_refused).collect();
     if !refused.is_empty() {
         ui.note(&headline(answer, asker));
     }
     for finding in &answer.findings {
         let file = sanitize::bytes(finding.path.as_ref());
-        match &finding.state {
-            State::Refused | State::Unchecked => ui.error(&report(finding, answer, asker, here)),
-            State::Known => ui.note(&format!("{file}: {} (already in HEAD)", what(finding))),
-            State::Allowed { reason } if ui.verbose > 0 => {
+        match &finding.ruling {
+            Ruling::Refused | Ruling::Unchecked => ui.error(&report(finding, answer, asker, here)),
+            Ruling::Known => ui.note(&format!("{file}: {} (already in HEAD)", what(finding))),
+            Ruling::Allowed { reason } if ui.verbose > 0 => {
                 ui.note(&format!("{file}: {} (exception: {})", what(finding), sanitize::text(reason)));
             }
-            State::Unseen if ui.verbose > 0 => ui.note(&format!("{file}: {}", what(finding))),
-            State::Unseen | State::Allowed { .. } => {}
+            Ruling::Unseen if ui.verbose > 0 => ui.note(&format!("{file}: {}", what(finding))),
+            Ruling::Unseen | Ruling::Allowed { .. } => {}
         }
     }
     if ui.verbose > 0 && answer.by_name > 0 {
@@ -58,7 +58,7 @@ fn headline(answer: &Guarded, asker: Asker) -> String {
         Asker::PrePush => ("push", "; bypass: `git push --no-verify`"),
         Asker::PreReceive => ("push", ""),
     };
-    let (refused, unchecked) = (answer.count(&State::Refused), answer.count(&State::Unchecked));
+    let (refused, unchecked) = (answer.count(&Ruling::Refused), answer.count(&Ruling::Unchecked));
     let mut parts = Vec::new();
     if refused > 0 {
         let files = counted(refused, "pickle file");
@@ -72,7 +72,7 @@ fn headline(answer: &Guarded, asker: Asker) -> String {
 }
 
 /// What it is: kind, format, length, where.
-fn what(finding: &Finding) -> String {
+fn what(finding: &GuardFinding) -> String {
     let mut facts = Vec::new();
     if let Some(report) = &finding.report {
         facts.push(report.content.name().to_owned());
@@ -102,9 +102,9 @@ fn short(commit: ObjectId) -> String {
     commit.to_hex_with_len(10).to_string()
 }
 
-fn report(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> Report {
+fn report(finding: &GuardFinding, answer: &Guarded, asker: Asker, here: &Here) -> Report {
     Report {
-        kind: if finding.state == State::Refused { Kind::Refused } else { Kind::Environment },
+        kind: if finding.ruling == Ruling::Refused { Kind::Refused } else { Kind::Environment },
         file: Some(sanitize::bytes(finding.path.as_ref()).into_owned()),
         message: what(finding),
         causes: finding.reason.iter().map(|reason| sanitize::text(reason).into_owned()).collect(),
@@ -116,7 +116,7 @@ fn report(finding: &Finding, answer: &Guarded, asker: Asker, here: &Here) -> Rep
 }
 
 /// The way out before a commit.
-fn in_index(finding: &Finding, answer: &Guarded, here: &Here) -> Vec<String> {
+fn in_index(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String> {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
     let force = if finding.has_output { " --force" } else { "" };
@@ -140,7 +140,7 @@ fn in_index(finding: &Finding, answer: &Guarded, here: &Here) -> Vec<String> {
 }
 
 /// The way out before a push.
-fn in_commit(finding: &Finding, here: &Here) -> String {
+fn in_commit(finding: &GuardFinding, here: &Here) -> String {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
     let force = if finding.has_output { " --force" } else { "" };
@@ -165,7 +165,7 @@ fn in_commit(finding: &Finding, here: &Here) -> String {
 }
 
 /// Out of the index, and into `.gitignore`. The file stays.
-fn keep_out(finding: &Finding, answer: &Guarded, here: &Here) -> String {
+fn keep_out(finding: &GuardFinding, answer: &Guarded, here: &Here) -> String {
     let spec = here.pathspec(File::OfTop(finding.path.as_ref()));
     let remove = format!("{} rm --cached -f {spec}", here.git());
     // No pattern has a line feed in it.
@@ -189,7 +189,7 @@ fn keep_out(finding: &Finding, answer: &Guarded, here: &Here) -> String {
 }
 
 /// The lines of exceptions for some files, and how they come into their file.
-fn allow(findings: &[&Finding], answer: &Guarded, asker: Asker, here: &Here) -> String {
+fn allow(findings: &[&GuardFinding], answer: &Guarded, asker: Asker, here: &Here) -> String {
     let file = &answer.allow_file;
     let is_inside = !file.starts_with('~') && !Path::new(file).is_absolute();
     let name = BStr::new(file.as_bytes());
@@ -222,7 +222,7 @@ fn allow(findings: &[&Finding], answer: &Guarded, asker: Asker, here: &Here) -> 
 }
 
 /// A line of exceptions, as a word of a shell.
-fn exception(finding: &Finding, here: &Here) -> String {
+fn exception(finding: &GuardFinding, here: &Here) -> String {
     let path = quoted_path(finding.path.as_ref());
     let digest = match (finding.oid, finding.blob) {
         (Some(oid), _) => return quoted(format!("{oid} {path} REASON").as_bytes().as_bstr()),
