@@ -9,6 +9,7 @@ use crate::pickle;
 
 /// A dict that could be the state dict.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Candidate {
     /// The dotted path, as `--key` takes it.
     pub key: String,
@@ -21,6 +22,7 @@ pub struct Candidate {
 /// A record whose bytes are not those that the archive's directory promises.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {name} has CRC-32 {got:08x} where the archive says {expected:08x}")]
+#[non_exhaustive]
 pub struct Mismatch {
     /// The record.
     pub name: String,
@@ -32,6 +34,7 @@ pub struct Mismatch {
 
 /// Why a checkpoint was not planned.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The source could not be read.
     #[error("cannot read the file")]

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A file with weights in a form of another tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Foreign {
     /// A shard that `torch.distributed.checkpoint` wrote: archives of one tensor, one after the other.
     Distributed,

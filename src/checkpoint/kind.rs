@@ -7,6 +7,7 @@ use crate::read_at::ReadAt;
 
 /// What a file is, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// A zip archive: torch's container since 1.6, or any other.
     Zip,

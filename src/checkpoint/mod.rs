@@ -40,6 +40,7 @@ use crate::read_at::ReadAt;
 
 /// What to take from a checkpoint, and what reading it may cost.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// The dotted path of the dict to take; `.` is the whole object. `None`: found by the rule of
     /// [`plan()`].
@@ -50,8 +51,16 @@ pub struct Options {
     pub limits: Limits,
 }
 
+impl Options {
+    /// The defaults, for the dict under `key`.
+    pub fn with_key(key: Option<&str>) -> Self {
+        Self { key: key.map(str::to_owned), ..Self::default() }
+    }
+}
+
 /// What is done about the header before each record of an archive, which has to say what the directory says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Headers {
     /// Each is read and checked.
     #[default]
@@ -63,6 +72,7 @@ pub enum Headers {
 
 /// Bounds on a checkpoint.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bounds on each pickle.
     pub pickle: pickle::Limits,

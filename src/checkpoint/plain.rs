@@ -21,6 +21,7 @@ const LOADER: (&str, &str) = ("torch.storage", "_load_from_bytes");
 
 /// What a plain pickle can hold of weights, by the globals that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Held {
     /// Nothing that could be one.
     Nothing,

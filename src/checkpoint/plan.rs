@@ -7,6 +7,7 @@ use crate::pickle::{self, Pickle, Value};
 
 /// The container of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// A zip archive.
     Zip,
@@ -38,6 +39,7 @@ impl Format {
 
 /// Every tensor of a checkpoint, and where its bytes lie.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Plan {
     /// The container.
     pub format: Format,
@@ -72,6 +74,7 @@ impl Plan {
 
 /// What the user should know of how a checkpoint was read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub enum Note {
     /// It is a single tensor, which got this name.
     Unnamed {
@@ -123,6 +126,7 @@ pub enum Note {
 
 /// A tensor: a strided view of a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tensor {
     /// The name in the state dict; nested dicts are joined by dots.
     pub name: String,
@@ -169,6 +173,7 @@ impl Tensor {
 
 /// A storage: a run of bytes of the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Storage {
     /// Its key in the checkpoint.
     pub key: String,
@@ -182,6 +187,7 @@ pub struct Storage {
 
 /// Something beside the tensors that were taken.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
 pub struct Ignored {
     /// The dotted path.
     pub path: String,
@@ -191,6 +197,7 @@ pub struct Ignored {
 
 /// A class or function that the pickle names.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Named {
     /// The module.
     pub module: String,
@@ -231,6 +238,7 @@ impl Named {
 
 /// A run of the source whose CRC-32 is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// Its name.
     pub name: String,
@@ -244,6 +252,7 @@ pub struct Record {
 
 /// A record that is compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Deflated {
     /// Its index in the archive.
     pub index: usize,

@@ -25,6 +25,7 @@ pub struct Proof<'a> {
 
 /// Where a [`Proof`] stands, to be gone on with later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Standing {
     /// How many bytes have passed.
     pub at: u64,

@@ -20,6 +20,7 @@ const RENAMED: &[(&str, &str)] = &[("T5WithLMHeadModel", "T5ForConditionalGenera
 
 /// Which names may be aliases, and which are to be kept.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Policy {
     /// Names that are aliases by the table of the model's class.
     pub aliases: BTreeSet<String>,
@@ -45,6 +46,7 @@ impl Policy {
 
 /// What becomes of the tensors of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Ties {
     /// The indices of the tensors that are written, in the order of the plan.
     pub kept: Vec<usize>,

@@ -37,6 +37,7 @@ pub struct Pointer {
 
 /// Why some bytes are not a pointer that can be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// As long as content.
     #[error("invalid LFS pointer: {len} bytes")]

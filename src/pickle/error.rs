@@ -4,6 +4,7 @@ use std::io;
 
 /// Why a pickle was not read. Offsets count from the start of the source that holds the pickle.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The source could not be read.
     #[error("cannot read the pickle at byte {at}")]

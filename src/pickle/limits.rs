@@ -2,6 +2,7 @@
 
 /// Bounds on one pickle. The reader stops with [`Error::Limit`](super::Error::Limit) at the first one passed.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes of the pickle. A state dict of 20,000 tensors has 3 MB.
     pub bytes: u64,

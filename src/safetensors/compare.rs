@@ -24,6 +24,7 @@ const FORMAT: &str = "format";
 
 /// What a file has otherwise than the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Difference {
     /// The checkpoint has a tensor that the file has not.
     Missing {
@@ -75,6 +76,7 @@ pub enum Difference {
 
 /// What the header of a file says, beside a checkpoint.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Comparison {
     /// What differs; the first of each kind.
     pub differences: Vec<Difference>,

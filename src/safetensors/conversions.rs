@@ -27,6 +27,7 @@ pub const ORDERED: usize = 3;
 
 /// Which names are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rule {
     /// What we do: of a tied set, the first name that the table of the model's class does not call an alias.
     Table,
@@ -49,6 +50,7 @@ pub enum Words {
 
 /// How a file was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Conversion {
     /// Which names are kept.
     pub rule: Rule,

@@ -4,6 +4,7 @@ use std::io;
 
 /// Why a safetensors file was not laid out, written or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A read or a write failed.
     #[error("cannot read or write the safetensors file")]

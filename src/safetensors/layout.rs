@@ -20,6 +20,7 @@ pub const SHOWN_HEADER: u64 = 25_000_000;
 
 /// How a release of safetensors lays a file out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Release {
     /// 0.3.1 and later: what we write.
     Current,
@@ -31,6 +32,7 @@ pub enum Release {
 
 /// Where one tensor goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Slot {
     /// Its index in [`Plan::tensors`].
     pub tensor: usize,
@@ -40,6 +42,7 @@ pub struct Slot {
 
 /// The header, order and size of a safetensors file.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Layout {
     header: Vec<u8>,
     places: Vec<Slot>,

@@ -13,6 +13,7 @@ const MAX_HEADER: u64 = 100_000_000;
 
 /// One tensor of a safetensors file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Info {
     /// Its name.
     pub name: String,

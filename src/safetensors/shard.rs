@@ -20,6 +20,7 @@ pub const MAX_LEN: u64 = 256 << 20;
 
 /// The index of a set of checkpoint shards, as far as we use it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Index {
     /// Tensor name → file name of the shard.
     pub weight_map: BTreeMap<String, String>,
@@ -29,6 +30,7 @@ pub struct Index {
 
 /// Why an index was not read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// No JSON.
     #[error("not a shard index")]

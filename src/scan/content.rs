@@ -8,6 +8,7 @@ use crate::checkpoint::Kind;
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
 pub enum Content {
     /// Nothing.
     Empty,

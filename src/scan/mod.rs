@@ -35,6 +35,7 @@ pub const HEAD: usize = 64 << 10;
 
 /// What a file is said to be, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
 pub enum Verdict {
     /// It is no pickle, and holds none.
     #[default]
@@ -64,6 +65,7 @@ impl Verdict {
 
 /// Bounds on one file.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Limits {
     /// Bounds on each pickle.
     pub pickle: pickle::Limits,
@@ -94,6 +96,7 @@ impl Default for Limits {
 
 /// What [`scan`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// What the file is.
     pub content: Content,
@@ -107,6 +110,7 @@ pub struct Report {
 
 /// A pickle, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PickleIn {
     /// The member of the archive that holds it, `!/` between archives in archives; `None` for the file itself.
     pub member: Option<String>,
@@ -122,6 +126,7 @@ pub struct PickleIn {
 
 /// A global that a pickle names.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GlobalIn {
     /// The module, as the pickle spells it.
     pub module: String,

@@ -23,7 +23,7 @@ fn scan_and_converter_agree_on_what_is_weights() {
     for (file, expected) in expected().iter().filter(|(_, expected)| !expected.generated) {
         let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
         let scanned = scan::scan(&bytes, &scan::Limits::default()).unwrap();
-        let options = Options { key: key_of(&expected.args).map(str::to_owned), ..Options::default() };
+        let options = Options::with_key(key_of(&expected.args));
         match checkpoint::plan(&bytes, &options) {
             Ok(plan) => {
                 planned += 1;

@@ -10,7 +10,7 @@ use super::fixtures;
 use crate::checkpoint::{archive, floats, pickle, records, zip_of};
 
 fn with_key(object: &[u8], key: &str) -> Result<Plan, Error> {
-    checkpoint::plan(&zip_of(object), &Options { key: Some(key.to_owned()), ..Options::default() })
+    checkpoint::plan(&zip_of(object), &Options::with_key(Some(key)))
 }
 
 fn names(plan: &Plan) -> Vec<&str> {
@@ -49,7 +49,7 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     let deep = pickle::named(&[("a", pickle::named(&[("b", pickle::named(&[("c", pickle::four())]))]))]);
     let two = pickle::named(&[("x", pickle::four()), ("y", pickle::four())]);
     let planned = |object: &[u8], change: &dyn Fn(&mut Limits)| {
-        let mut options = Options { key: Some(".".to_owned()), ..Options::default() };
+        let mut options = Options::with_key(Some("."));
         change(&mut options.limits);
         match checkpoint::plan(&zip_of(object), &options) {
             Ok(_) => None,
@@ -67,8 +67,8 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     let deeper = zip_of(&pickle::named(&[("top", deep.clone())]));
     for (key, over_it) in [(None, 2), (Some("top.a.b"), 1)] {
         let planned = |depth| {
-            let limits = Limits { depth, ..Limits::default() };
-            let options = Options { key: key.map(str::to_owned), limits, ..Options::default() };
+            let mut options = Options::with_key(key);
+            options.limits.depth = depth;
             checkpoint::plan(&deeper, &options).map_err(|error| error.to_string())
         };
         assert_eq!(names(&planned(over_it + 1).unwrap()), ["c"]);
@@ -89,7 +89,9 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
 fn headers_that_cannot_be_foreseen_are_read() {
     let all = records(&pickle::named(&[("a", pickle::four())]), &[("0", &floats(4))]);
     let planned = |file: &[u8], headers| {
-        checkpoint::plan(&file.to_vec(), &Options { headers, ..Options::default() }).unwrap()
+        let mut options = Options::default();
+        options.headers = headers;
+        checkpoint::plan(&file.to_vec(), &options).unwrap()
     };
     // With bit 3 of the flags a descriptor follows the data, but not here.
     let without = all.iter().map(|record| record.clone().both(|header| header.flags |= 1 << 3));
@@ -116,7 +118,7 @@ fn what_lies_beside_the_weights_is_refused_if_it_cannot_be_known() {
     }
     // With a key it was said which part is meant, and `state_dict` is what the reference takes.
     for (key, asked) in [("model", Some("model")), ("state_dict", Some("state_dict")), ("state_dict", None)] {
-        let options = Options { key: asked.map(str::to_owned), ..Options::default() };
+        let options = Options::with_key(asked);
         let plan = checkpoint::plan(&zip_of(&beside(key)), &options).unwrap();
         let ignored: Vec<_> = plan.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();
         assert_eq!((names(&plan), ignored), (vec!["a"], vec![("x", "my.pkg.restore with 1 tensor")]));
@@ -149,7 +151,8 @@ fn a_source_that_cannot_be_read_is_not_refused_for_what_it_holds() {
     for file in ["plain-dict.bin", "rezipped-deflated.bin", "legacy-tied-2.bin", "torch-0.1-shared.tar.bin"] {
         let bytes = std::fs::read(fixtures().join("checkpoints").join(file)).unwrap();
         for headers in [Headers::Read, Headers::Foresee] {
-            let options = Options { headers, ..Options::default() };
+            let mut options = Options::default();
+            options.headers = headers;
             for good in 0.. {
                 let source = Failing { bytes: bytes.clone(), reads: AtomicUsize::new(0), good };
                 let planned = checkpoint::plan(&source, &options).and_then(|plan| {

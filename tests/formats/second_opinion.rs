@@ -14,7 +14,7 @@ type Tensors = BTreeMap<String, (String, Vec<usize>, Vec<u8>)>;
 /// All tensors that we find, tied ones under each of their names, and the plan.
 fn ours(bytes: &[u8], key: Option<&str>) -> (Tensors, Plan) {
     let source = bytes.to_vec();
-    let options = Options { key: key.map(str::to_owned), ..Options::default() };
+    let options = Options::with_key(key);
     let plan = checkpoint::plan(&source, &options).unwrap();
     let mut inflated = Vec::new();
     checkpoint::inflate(&source, &plan, &mut inflated).unwrap();

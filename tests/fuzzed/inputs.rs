@@ -19,22 +19,23 @@ const OUTPUT: u64 = 1 << 20;
 
 /// Limits that keep one input quick. The defaults are for files of gigabytes.
 fn limits() -> checkpoint::Limits {
-    let pickle = pickle::Limits { opcodes: 1_000_000, bytes: 4 << 20, ..pickle::Limits::default() };
-    checkpoint::Limits {
-        pickle,
-        records: 10_000,
-        tensors: 10_000,
-        names: 8 << 20,
-        ..checkpoint::Limits::default()
-    }
+    let mut limits = checkpoint::Limits::default();
+    (limits.pickle.opcodes, limits.pickle.bytes) = (1_000_000, 4 << 20);
+    (limits.records, limits.tensors, limits.names) = (10_000, 10_000, 8 << 20);
+    limits
+}
+
+fn options(key: Option<&str>) -> Options {
+    let mut options = Options::with_key(key);
+    options.limits = limits();
+    options
 }
 
 /// Any bytes as a checkpoint: planned, proven, laid out, written, and read back by the reference crate.
 pub(crate) fn plan(bytes: &[u8]) {
     let source = bytes.to_vec();
     for key in [None, Some("."), Some("model")] {
-        let options = Options { key: key.map(str::to_owned), limits: limits(), ..Options::default() };
-        if let Ok(plan) = checkpoint::plan(&source, &options) {
+        if let Ok(plan) = checkpoint::plan(&source, &options(key)) {
             write(&source, &plan);
         }
     }
@@ -47,7 +48,8 @@ pub(crate) fn zip(bytes: &[u8]) {
     }
     let source = bytes.to_vec();
     let planned = |headers| {
-        let options = Options { key: Some(".".to_owned()), headers, limits: limits() };
+        let mut options = options(Some("."));
+        options.headers = headers;
         checkpoint::plan(&source, &options)
     };
     let (read, foreseen) = (planned(Headers::Read), planned(Headers::Foresee));
@@ -75,8 +77,7 @@ const PREAMBLE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x
 pub(crate) fn legacy(bytes: &[u8]) {
     let source = [PREAMBLE, bytes].concat();
     assert_eq!(Kind::of_head(&source), Kind::Legacy);
-    let options = Options { limits: limits(), ..Options::default() };
-    if let Ok(plan) = checkpoint::plan(&source, &options) {
+    if let Ok(plan) = checkpoint::plan(&source, &options(None)) {
         write(&source, &plan);
     }
 }
@@ -85,9 +86,9 @@ pub(crate) fn legacy(bytes: &[u8]) {
 /// first bytes say the same as all of them, and what converts holds a pickle.
 pub(crate) fn look(bytes: &[u8]) {
     let source = bytes.to_vec();
-    let pickle = pickle::Limits { opcodes: 200_000, bytes: 4 << 20, ..pickle::Limits::default() };
-    let limits =
-        scan::Limits { pickle, stream: 100, members: 1_000, inflated: 4 << 20, ..scan::Limits::default() };
+    let mut limits = scan::Limits::default();
+    (limits.pickle.opcodes, limits.pickle.bytes) = (200_000, 4 << 20);
+    (limits.stream, limits.members, limits.inflated) = (100, 1_000, 4 << 20);
     let report = scan::scan(&source, &limits).expect("memory can be read");
     let worst = report.pickles.iter().map(|pickle| pickle.verdict).max();
     assert!(worst.is_none_or(|worst| worst > scan::Verdict::Clean && report.verdict >= worst), "{report:?}");
@@ -105,7 +106,7 @@ pub(crate) fn look(bytes: &[u8]) {
     if let Some(judged) = scan::scan_head(head, bytes.len() as u64, &limits) {
         assert_eq!(judged.pickles, report.pickles);
     }
-    if checkpoint::plan(&source, &Options { limits: self::limits(), ..Options::default() }).is_ok() {
+    if checkpoint::plan(&source, &options(None)).is_ok() {
         assert!(report.holds_pickle(), "{report:?}");
     }
 }

@@ -94,7 +94,8 @@ fn members_in_every_method_of_python_are_looked_into() {
 
 #[test]
 fn what_is_unpacked_is_bounded() {
-    let limits = Limits { inflated: 100_000, ..Limits::default() };
+    let mut limits = Limits::default();
+    limits.inflated = 100_000;
     for what in ["zlib, level 9", "bzip2, level 1", "xz, check 0", "LZMA, its length known"] {
         let (_, bytes) = packed().into_iter().find(|(name, _)| *name == what).unwrap();
         let report = scan(&bytes, &limits).unwrap();

@@ -19,7 +19,7 @@ pub(super) fn check(
     let mut seen = HashSet::new();
     for located in checkpoints {
         let Ok(Located::Here(LocalFile { file, .. })) = located else { return Ok(()) };
-        let wanted = checkpoint::Options { key: options.key.clone(), ..checkpoint::Options::default() };
+        let wanted = checkpoint::Options::with_key(options.key.as_deref());
         match checkpoint::plan(&file, &wanted) {
             Ok(plan) => seen.extend(plan.tensors.into_iter().map(|tensor| tensor.name)),
             // It is passed over.
