@@ -105,8 +105,8 @@ impl Hasher {
         other.keep(second, second_rest);
     }
 
-    /// Does this processor hash two messages at once faster than one after the other? Where it does not, two threads
-    /// do better.
+    /// Returns `true` if this processor hashes two messages at once faster than one after the other. Where it does
+    /// not, two threads do better.
     pub fn is_faster_in_pairs() -> bool {
         blocks::can_interleave()
     }
@@ -116,7 +116,7 @@ impl Hasher {
         self.len
     }
 
-    /// Has it no bytes yet?
+    /// Returns `true` if it has no bytes yet.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

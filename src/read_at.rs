@@ -19,7 +19,7 @@ pub trait ReadAt: Send + Sync {
     /// system reports.
     fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()>;
 
-    /// Is there nothing to read?
+    /// Returns `true` if there is nothing to read.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

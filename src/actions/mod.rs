@@ -75,7 +75,7 @@ pub trait Reporter: Sync {
         let _ = note;
     }
 
-    /// Does the person say yes? Nobody who could be asked is a no.
+    /// Returns `true` if the user says yes; `false` where nobody can be asked.
     fn confirm(&self, question: &str) -> bool {
         let _ = question;
         false
@@ -91,7 +91,7 @@ pub trait Reporter: Sync {
         let _ = event;
     }
 
-    /// Has the user asked to stop? Asked between two buffers.
+    /// Returns `true` if the user asked to stop. Called between two buffers.
     fn is_interrupted(&self) -> bool {
         false
     }
@@ -294,7 +294,7 @@ pub enum RemoteNote {
     Adopted {
         /// Its number.
         number: u64,
-        /// Is nothing left that is staged?
+        /// `true` if nothing is left that is staged.
         is_all: bool,
     },
     /// What was refused may be in one of these pull requests.

@@ -89,7 +89,7 @@ fn renamed(stem: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Is it the shard index of checkpoints?
+/// Returns `true` if it is the shard index of checkpoints.
 pub(crate) fn is_index(path: &BStr) -> bool {
     index_parts(split(path).1).is_some()
 }
@@ -103,8 +103,8 @@ fn index_parts(name: &[u8]) -> Option<(&[u8], &[u8])> {
     plain.then_some((&name[..at], variant))
 }
 
-/// Is it a shard of this index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`, with the variant
-/// behind the stem, `X.fp16-00001-of-00002.bin`?
+/// Returns `true` if it is a shard of this index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`, with the
+/// variant behind the stem, `X.fp16-00001-of-00002.bin`.
 pub(crate) fn is_shard_of(path: &[u8], index: &[u8]) -> bool {
     let Some((stem, variant)) = index_parts(index) else { return false };
     let variant = variant.strip_suffix(b".").map_or(Vec::new(), |variant| [b".", variant].concat());
@@ -135,31 +135,32 @@ pub(crate) fn is_weight_like(path: &BStr) -> bool {
     EXTENSIONS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
-/// Is it a pickle, by its name? Asked only where the content cannot be seen, so `.bin` alone says nothing: many a tool
-/// writes plain numbers under that name.
+/// Returns `true` if it is a pickle, by its name. Asked only where the content cannot be seen, so `.bin` alone says
+/// nothing: many a tool writes plain numbers under that name.
 pub(crate) fn is_pickle_like(path: &BStr) -> bool {
     let is_bin = ends_with(split(path).1, b".bin");
     let is_named = EXTENSIONS.iter().chain(PICKLES).any(|extension| ends_with(split(path).1, extension));
     is_named && (!is_bin || promises_weights(path) || is_training_state(path))
 }
 
-/// Is it a safetensors file, by its name?
+/// Returns `true` if it is a safetensors file, by its name.
 pub(crate) fn is_safetensors(path: &BStr) -> bool {
     ends_with(split(path).1, b".safetensors")
 }
 
-/// Is it the shard index of safetensors files?
+/// Returns `true` if it is the shard index of safetensors files.
 pub(crate) fn is_safetensors_index(path: &BStr) -> bool {
     let name = split(path).1;
     name.find(b".safetensors.index.").is_some_and(|at| at > 0) && name.ends_with(b"json")
 }
 
-/// Is it a shard that `torch.distributed.checkpoint` wrote, by its name? One with a single tensor looks like any checkpoint.
+/// Returns `true` if it is a shard that `torch.distributed.checkpoint` wrote, by its name. One with a single tensor
+/// looks like any checkpoint.
 pub(crate) fn is_distributed(path: &BStr) -> bool {
     ends_with(split(path).1, b".distcp")
 }
 
-/// Is it training state, by its name?
+/// Returns `true` if it is training state, by its name.
 pub(crate) fn is_training_state(path: &BStr) -> bool {
     let name = split(path).1;
     TRAINING_STATE.iter().any(|start| name.starts_with(start))

@@ -82,7 +82,7 @@ impl Scanned {
         }
     }
 
-    /// Is its content not on this machine?
+    /// Returns `true` if its content is not on this machine.
     pub fn is_missing(&self) -> bool {
         self.result.as_ref().is_err_and(is_missing)
     }

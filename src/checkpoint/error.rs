@@ -303,7 +303,7 @@ fn ambiguous(candidates: &[Candidate], total: usize, beside: Option<&str>) -> St
 }
 
 impl Error {
-    /// Could the file not be read, rather than be refused for what it holds?
+    /// Returns `true` if the file could not be read, rather than be refused for what it contains.
     pub fn is_io(&self) -> bool {
         match self {
             Self::Io(error)

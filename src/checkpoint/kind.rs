@@ -80,7 +80,7 @@ impl Kind {
         }
     }
 
-    /// May the file hold torch weights that can be converted?
+    /// Returns `true` if the file may contain torch weights that can be converted.
     pub fn is_checkpoint(self) -> bool {
         matches!(self, Self::Zip | Self::Legacy | Self::Tar)
     }

@@ -141,7 +141,8 @@ fn named(source: &dyn ReadAt, error: Error) -> Error {
     }
 }
 
-/// Is the global one that checkpoints of weights are made of? The pair of module and name is compared exactly.
+/// Returns `true` if the global is one that checkpoints of weights are made of. The pair of module and name is
+/// compared exactly.
 pub fn is_weights(module: &str, name: &str) -> bool {
     torch::is_weights(module, name)
 }

@@ -66,7 +66,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Do all bytes of the tensors lie in the source as they are?
+    /// Returns `true` if all bytes of the tensors lie in the source as they are.
     pub fn is_in_place(&self) -> bool {
         self.deflated.is_empty() && self.embedded.is_empty()
     }
@@ -142,9 +142,9 @@ pub struct Tensor {
     pub width: u64,
     /// The index of its storage in [`Plan::storages`].
     pub storage: usize,
-    /// Are the values to be conjugated on reading?
+    /// `true` if the values are to be conjugated on reading.
     pub conjugate: bool,
-    /// Are the values to be negated on reading?
+    /// `true` if the values are to be negated on reading.
     pub negate: bool,
 }
 
@@ -181,7 +181,7 @@ pub struct Storage {
     pub at: u64,
     /// How many bytes it has.
     pub len: u64,
-    /// Are its elements big-endian?
+    /// `true` if its elements are big-endian.
     pub big_endian: bool,
 }
 
@@ -207,7 +207,7 @@ pub struct Named {
     pub at: u64,
     /// The record that holds the pickle.
     pub record: String,
-    /// Does each use of it leave what it is given a name, so that it does nothing, whatever its name is?
+    /// `true` if each use of it leaves what it is given a name, so that it does nothing, whatever its name is.
     pub inert: bool,
 }
 

@@ -196,7 +196,7 @@ impl<'a> Walk<'a> {
         Ok(Some(entries))
     }
 
-    /// Is it a dict, a list or a tuple?
+    /// Returns `true` if it is a dict, a list or a tuple.
     fn is_container(&mut self, id: Id) -> Result<bool, Error> {
         if self.entries(id)?.is_some() {
             return Ok(true);
@@ -340,7 +340,7 @@ struct Child {
     /// Its name, if there is one in a path: the text or the number of its key, or its place in a list.
     name: Option<String>,
     id: Id,
-    /// Is it the state of a trainer?
+    /// `true` if it is the state of a trainer.
     is_state: bool,
     /// The key in a dict.
     key: Option<Id>,

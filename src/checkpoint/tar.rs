@@ -48,7 +48,7 @@ fn fail(what: &'static str, at: u64) -> Error {
     Error::Tar { what, at }
 }
 
-/// Does the archive begin with a member of torch's?
+/// Returns `true` if the archive begins with a member of torch's.
 pub fn is_torch_tar(source: &dyn ReadAt) -> bool {
     begins_as_torch_s(source).unwrap_or(false)
 }

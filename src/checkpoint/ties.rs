@@ -26,7 +26,7 @@ pub struct Policy {
     pub aliases: BTreeSet<String>,
     /// Names that the user wants kept.
     pub keep: BTreeSet<String>,
-    /// Does the table know the model's class?
+    /// `true` if the table knows the model's class.
     pub is_known: bool,
 }
 
@@ -112,7 +112,7 @@ pub fn by_first_name(plan: &Plan) -> Option<Ties> {
     Some(ties)
 }
 
-/// Do the bytes of `keeper`, as they are written, hold those of `other` in one run?
+/// Returns `true` if the bytes of `keeper`, as they are written, contain those of `other` in one run.
 pub fn holds(keeper: &Tensor, other: &Tensor) -> bool {
     let is_plain = |tensor: &Tensor| {
         let is_contiguous = geometry::is_contiguous(&tensor.shape, &tensor.strides);

@@ -73,7 +73,7 @@ pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, E
     Ok(Contents { format, pickle, record, declared, script, storages, records, headers, deflated, embedded })
 }
 
-/// Is it an archive with a `data.pkl` in a directory of its top level, as torch writes it?
+/// Returns `true` if it is an archive with a `data.pkl` in a directory of its top level, as torch writes it.
 pub fn is_torch_zip(source: &dyn ReadAt) -> bool {
     let is_pickle = |name: &[u8]| name.to_ascii_lowercase().ends_with(b"/data.pkl");
     directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_pickle))
@@ -110,7 +110,7 @@ pub(super) fn foreign(source: &dyn ReadAt) -> Option<Foreign> {
     is_packed.then_some(Foreign::Checkpoints)
 }
 
-/// Is it an archive of `torch.jit.save`, with code beside its objects?
+/// Returns `true` if it is an archive of `torch.jit.save`, with code beside its objects.
 pub fn is_torch_script(source: &dyn ReadAt) -> bool {
     let is_code = |name: &[u8]| {
         let below = name.iter().position(|&byte| byte == b'/').and_then(|at| name.get(at..)).unwrap_or(name);
@@ -131,7 +131,7 @@ pub(super) fn broken(error: io::Error) -> Error {
     if is_of_source(&error) { Error::Io(error) } else { Error::Zip(ZipError::Io(error)) }
 }
 
-/// Is it one of torch's records but for the case, which torch ignores when it looks one up?
+/// Returns `true` if it is one of torch's records but for the case, which torch ignores when it looks one up.
 fn is_misspelt(below: &str) -> bool {
     let lower = below.to_ascii_lowercase();
     let known = ["data.pkl", "byteorder", "version", "constants.pkl", "model.json"].contains(&lower.as_str());

@@ -325,7 +325,7 @@ pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
     attached.or_else(separate)?.parse().ok()
 }
 
-/// Is it the name of a subcommand, which a file of that name is not taken for?
+/// Returns `true` if it is the name of a subcommand, which a file of that name is not taken for.
 pub(super) fn is_subcommand(word: &str) -> bool {
     word == "help" || Args::command().get_subcommands().any(|sub| sub.get_name() == word)
 }

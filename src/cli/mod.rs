@@ -110,7 +110,7 @@ fn not_a_command(word: &OsStr) -> Report {
     Report::user(Path::new(""), &message, None).with_hint(hint)
 }
 
-/// Is there a file or a directory of this name, in the work tree or in the index alone?
+/// Returns `true` if there is a file or a directory of this name, in the work tree or in the index alone.
 fn is_file(cwd: &Path, word: &OsStr) -> bool {
     let is_tracked = || {
         let repo = Repo::discover(cwd).ok()??;

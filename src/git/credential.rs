@@ -33,7 +33,7 @@ pub struct Request<'a> {
     pub username: Option<&'a str>,
     /// What the server said in `WWW-Authenticate`, for helpers that know more ways than a password.
     pub challenges: &'a [String],
-    /// May the person be asked, if no helper knows?
+    /// `true` if the user may be prompted, if no helper knows.
     pub may_ask: bool,
 }
 

@@ -18,7 +18,7 @@ pub struct Remote {
     pub name: String,
     /// Where it is.
     pub url: String,
-    /// Is something of it left out here, to be fetched when needed?
+    /// `true` if something of it is left out here, to be fetched when needed.
     pub is_promisor: bool,
 }
 
@@ -181,7 +181,7 @@ fn batch_for(git: &Git<'_>, digits: usize) -> Result<usize, Error> {
     Ok(batch(digits, cut.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()))
 }
 
-/// Is it the whole name of an object?
+/// Returns `true` if it is the whole name of an object.
 pub fn is_object_name(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -28,7 +28,8 @@ impl Scope {
     }
 }
 
-/// Does a git of this version, as `git version` prints it, run hooks that are named in the configuration?
+/// Returns `true` if a git of this version, as `git version` prints it, runs hooks that are named in the
+/// configuration.
 pub fn runs_configured_hooks(version: &str) -> bool {
     let numbers = version.strip_prefix("git version ").unwrap_or_default();
     let mut numbers = numbers.split('.').map_while(|number| number.parse::<u32>().ok());

@@ -63,7 +63,7 @@ impl Token {
         Ok(origin.map(|origin| Self { origin, secret: secret.to_owned() }))
     }
 
-    /// Does it belong to the server of this URL?
+    /// Returns `true` if it belongs to the server of this URL.
     pub fn is_for(&self, url: &str) -> bool {
         url::origin(url).is_some_and(|origin| origin == self.origin)
     }
@@ -115,7 +115,7 @@ impl Progress {
     }
 }
 
-/// Is it something that git says along the way?
+/// Returns `true` if it is something that git says along the way.
 fn is_small_talk(line: &str) -> bool {
     let line = line.trim_end();
     line.is_empty()
@@ -130,7 +130,7 @@ fn is_small_talk(line: &str) -> bool {
 pub struct Network<'a> {
     /// Who asks, if the URL is of the token's origin.
     pub token: Option<&'a Token>,
-    /// May git and its helpers ask the person?
+    /// `true` if git and its helpers may prompt the user.
     pub may_ask: bool,
     /// Is told how far it is.
     pub tell: &'a (dyn Fn(Progress) + Sync),

@@ -17,7 +17,7 @@ pub struct File {
     pub path: Vec<u8>,
     /// Its blob.
     pub id: String,
-    /// May it be run?
+    /// `true` if it may be run.
     pub executable: bool,
 }
 

@@ -58,7 +58,7 @@ impl fmt::Display for Trouble {
 }
 
 impl Trouble {
-    /// Is it worth another try a moment later?
+    /// Returns `true` if it is worth another try a moment later.
     pub fn is_passing(self) -> bool {
         matches!(self, Self::TooOften | Self::ServerFault | Self::Broken)
     }

@@ -5,7 +5,8 @@
 //! is a name and nothing more. A GLOBAL need not be a class: `torch os` is a module, from which everything can be taken.
 //! So a class is known by its spelling, which is all that a pickle has of it.
 
-/// Is the last part of the dotted name spelled as classes are: a capital letter first, behind underscores?
+/// Returns `true` if the last part of the dotted name is spelled as classes are: a capital letter first, behind
+/// underscores.
 ///
 /// A module spelled so (`PIL.Image`) is taken for a class, too: what is taken from it is named in full and not called.
 pub fn is_class_name(name: &str) -> bool {
@@ -14,8 +15,8 @@ pub fn is_class_name(name: &str) -> bool {
         && last.trim_start_matches('_').starts_with(|letter: char| letter.is_ascii_uppercase())
 }
 
-/// Is it the name of an attribute that leads nowhere else: one identifier of ASCII letters, and none of Python's own
-/// (`__globals__`)?
+/// Returns `true` if it is the name of an attribute that leads nowhere else: one identifier of ASCII letters, and
+/// none of Python's own (`__globals__`).
 pub fn is_plain_attribute(name: &str) -> bool {
     is_identifier(name) && !name.starts_with("__")
 }

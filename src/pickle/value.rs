@@ -194,7 +194,7 @@ impl Arena {
         self.len
     }
 
-    /// Is there no node?
+    /// Returns `true` if there is no node.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

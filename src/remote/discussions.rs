@@ -70,7 +70,7 @@ pub enum PullRequestStatus {
 pub struct Account {
     /// Its name, which its discussions carry.
     pub name: String,
-    /// Does the Hub say that the token only reads?
+    /// `true` if the Hub says that the token only reads.
     pub only_reads: bool,
 }
 

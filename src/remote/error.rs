@@ -351,7 +351,7 @@ fn named(status: u32) -> &'static str {
 }
 
 impl Error {
-    /// Can the next try end better?
+    /// Returns `true` if the next try can end better.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Resolve { .. }

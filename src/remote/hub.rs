@@ -49,10 +49,10 @@ pub struct Model {
     pub id: String,
     /// The commit of the revision.
     pub sha: Option<String>,
-    /// Is it shown to few?
+    /// `true` if it is shown to few.
     #[serde(default)]
     pub private: bool,
-    /// Was it taken away by the Hub?
+    /// `true` if the Hub took it away.
     #[serde(default)]
     pub disabled: bool,
     /// `false`, `"auto"` or `"manual"`.
@@ -61,7 +61,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// Do its conditions have to be accepted first?
+    /// Returns `true` if its conditions have to be accepted first.
     pub fn is_gated(&self) -> bool {
         !matches!(self.gated, serde_json::Value::Null | serde_json::Value::Bool(false))
     }

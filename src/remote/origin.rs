@@ -114,13 +114,13 @@ impl Origin {
         self.port
     }
 
-    /// Does it stay on this machine?
+    /// Returns `true` if it stays on this machine.
     pub fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// May a secret travel there: encrypted, or not over a wire at all?
+    /// Returns `true` if a secret may travel there: encrypted, or not over a wire at all.
     pub fn is_private(&self) -> bool {
         self.scheme == Scheme::Https || self.is_loopback()
     }
@@ -130,7 +130,7 @@ impl Origin {
         if self.has_usual_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 
-    /// Is it the port that an address need not name?
+    /// Returns `true` if it is the port that an address need not name.
     pub fn has_usual_port(&self) -> bool {
         self.port == self.scheme.default_port()
     }

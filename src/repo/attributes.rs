@@ -46,12 +46,12 @@ pub struct AttributesChange {
     pub content: Option<Vec<u8>>,
     /// Its content in the index, if that changes.
     pub blob: Option<Vec<u8>>,
-    /// May it be run? As it was.
+    /// `true` if it may be run. As it was.
     pub executable: bool,
-    /// Is the file of the work tree what the index has, once both are as they should become? If not, git has to
-    /// compare them.
+    /// `true` if the file of the working tree is what the index has, once both are as they should become. If not, git
+    /// has to compare them.
     pub is_clean: bool,
-    /// Has a person changes there that are not staged, more than other line ends?
+    /// `true` if there are changes that are not staged, more than other line ends.
     pub has_other_changes: bool,
 }
 
@@ -62,7 +62,7 @@ pub struct CommittedAttributes {
     pub path: BString,
     /// Its content: that of `HEAD`, and the lines that are missing.
     pub blob: Vec<u8>,
-    /// May it be run? As it was.
+    /// `true` if it may be run. As it was.
     pub executable: bool,
 }
 

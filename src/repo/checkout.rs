@@ -29,11 +29,11 @@ pub(super) use encoding::is_utf8;
 pub struct Conversion {
     /// Whether LF becomes CRLF.
     pub line_ends: LineEnds,
-    /// Whether `$Id$` becomes `$Id: <name of the blob> $`.
+    /// `true` if `$Id$` becomes `$Id: <name of the blob> $`.
     pub ident: bool,
     /// The value of `working-tree-encoding`; `None` for UTF-8, and where git takes it for nothing.
     pub encoding: Option<BString>,
-    /// Whether the filter is that of Git LFS.
+    /// `true` if the filter is that of Git LFS.
     pub is_lfs: bool,
 }
 
@@ -115,7 +115,7 @@ impl Recipe {
         !self.ident && self.line_ends == LineEnds::Kept && self.encoding.is_none()
     }
 
-    /// Does it leave line ends as they are?
+    /// Returns `true` if it leaves line ends as they are.
     pub fn keeps_line_ends(&self) -> bool {
         self.line_ends == LineEnds::Kept
     }

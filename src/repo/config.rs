@@ -60,8 +60,8 @@ impl Repo {
         Store::new(self.lfs_dir(), sharing, alternates.collect())
     }
 
-    /// Does the configuration transform the content of objects (`lfs.extension.*`)? Then an oid is not that of the
-    /// file, and nothing may be put into the store as it is.
+    /// Returns `true` if the configuration transforms the content of objects (`lfs.extension.*`). Then an oid is not
+    /// that of the file, and nothing may be put into the store as it is.
     pub fn extensions_configured(&self) -> bool {
         let config = self.inner.config_snapshot();
         let extension = |name: &[u8]| name.starts_with(b"extension.");
@@ -73,7 +73,7 @@ impl Repo {
             .any(|section| section.header().subsection_name().is_some_and(|name| extension(name)))
     }
 
-    /// Does git know the filter of Git LFS? If not, it takes a converted file for modified.
+    /// Returns `true` if git knows the filter of Git LFS. If not, it takes a converted file for modified.
     pub fn filter_configured(&self) -> bool {
         ["filter.lfs.process", "filter.lfs.clean"]
             .into_iter()

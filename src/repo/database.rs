@@ -57,7 +57,7 @@ impl Repo {
         Ok(Some(Self { inner, work_dir }))
     }
 
-    /// Has it no work tree?
+    /// Returns `true` if it has no working tree.
     pub fn is_bare(&self) -> bool {
         self.inner.workdir().is_none()
     }
@@ -83,13 +83,13 @@ impl Repo {
 }
 
 impl Database {
-    /// Is the object here?
+    /// Returns `true` if the object is here.
     pub fn has(&self, id: ObjectId) -> bool {
         use gix::objs::Exists as _;
         self.places.iter().any(|place| place.exists(&id))
     }
 
-    /// Is it a blob, or not here?
+    /// Returns `true` if it is a blob, or not here.
     pub fn is_blob(&self, id: ObjectId) -> bool {
         let mut found = self.places.iter().filter_map(|place| place.try_header(&id).ok().flatten());
         found.next().is_none_or(|header| header.kind == Kind::Blob)

@@ -44,8 +44,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Has the file of the work tree the stat data that it was staged with, so that git takes it for unchanged? By
-    /// nanoseconds, where git compares seconds and looks again at what was written in the second of the index.
+    /// Returns `true` if the file of the working tree has the stat data that it was staged with, so that git takes it
+    /// for unchanged. By nanoseconds, where git compares seconds and looks again at what was written in the second of
+    /// the index.
     pub fn is_unchanged(&self, file: &Path) -> bool {
         let options = entry::stat::Options { use_nsec: true, ..entry::stat::Options::default() };
         let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
@@ -106,7 +107,7 @@ impl Repo {
         Ok(entries.map(|entry| (entry.path(&index).to_owned(), entry.id)).collect())
     }
 
-    /// Is the path in the index, merged or not?
+    /// Returns `true` if the path is in the index, merged or not.
     ///
     /// # Errors
     /// As [`Repo::entries`].

@@ -96,7 +96,7 @@ impl Repo {
         self.inner.common_dir()
     }
 
-    /// Is there no commit yet on the branch of `HEAD`?
+    /// Returns `true` if there is no commit yet on the branch of `HEAD`.
     ///
     /// # Errors
     /// [`Error::Git`]

@@ -49,7 +49,7 @@ impl Repo {
         }
     }
 
-    /// Is the object in this clone?
+    /// Returns `true` if the object is in this clone.
     pub fn has_object(&self, id: ObjectId) -> bool {
         self.inner.has_object(id)
     }
@@ -131,7 +131,7 @@ impl Repo {
         }))
     }
 
-    /// Has `HEAD` each of these paths as the index has it?
+    /// Returns `true` if `HEAD` has each of these paths as the index has it.
     ///
     /// # Errors
     /// [`Error::Git`]

@@ -58,7 +58,7 @@ pub struct Conversion {
     pub release: Release,
     /// With which metadata.
     pub words: Words,
-    /// Is any name dropped?
+    /// `true` if any name is dropped.
     pub drops: bool,
 }
 

@@ -115,7 +115,7 @@ impl Scatter {
         }
     }
 
-    /// Does anything go to the spool?
+    /// Returns `true` if anything goes to the spool.
     pub fn needs_spool(&self) -> bool {
         !self.late.is_empty()
     }

@@ -167,7 +167,7 @@ impl Content {
         matches!(self, Self::Zip | Self::TorchZip | Self::TorchScript | Self::Npz | Self::Keras)
     }
 
-    /// Is it known by its first bytes for something with content of any kind in it?
+    /// Returns `true` if it is known by its first bytes for something with content of any kind in it.
     pub(super) fn is_container(self) -> bool {
         matches!(self, Self::Zip | Self::Tar) || self.packing().is_some()
     }
@@ -183,7 +183,7 @@ impl Content {
         }
     }
 
-    /// Is it a container that nothing here can open, and no loader of pickles either?
+    /// Returns `true` if it is a container that nothing here can open, and no loader of pickles either.
     pub fn is_sealed(self) -> bool {
         matches!(self, Self::SevenZip | Self::Rar | Self::Zstd)
     }
@@ -264,7 +264,7 @@ fn is_onnx(head: &[u8]) -> bool {
     }
 }
 
-/// Is it text in UTF-8, but for a character that is cut at the end?
+/// Returns `true` if it is text in UTF-8, but for a character that is cut at the end.
 pub(super) fn is_text(head: &[u8]) -> bool {
     let valid = match str::from_utf8(head) {
         Ok(_) => head.len(),

@@ -139,18 +139,18 @@ pub struct GlobalIn {
 }
 
 impl Report {
-    /// Is the file itself a pickle, or a stream of them?
+    /// Returns `true` if the file itself is a pickle, or a stream of them.
     pub fn is_pickle(&self) -> bool {
         self.pickles.iter().any(|pickle| pickle.member.is_none())
     }
 
-    /// Is this, or does this hold, a pickle? Of an unreadable file without one nobody knows
+    /// Returns `true` if this is a pickle, or contains one. Of an unreadable file without one nobody knows
     /// ([`Report::is_opaque`]).
     pub fn holds_pickle(&self) -> bool {
         !self.pickles.is_empty()
     }
 
-    /// Could not all of it be looked into, and was no pickle found in the rest?
+    /// Returns `true` if not all of it could be read, and no pickle was found in the rest.
     pub fn is_opaque(&self) -> bool {
         self.pickles.is_empty() && self.verdict == Verdict::Unreadable
     }

@@ -134,7 +134,7 @@ pub fn judge(module: &str, name: &str) -> Verdict {
     if checkpoint::is_weights(module, name) { Verdict::Weights } else { Verdict::Unknown }
 }
 
-/// Is the name known to execute, or to reach what does?
+/// Returns `true` if the name is known to execute, or to reach what does.
 pub fn is_dangerous(module: &str, name: &str) -> bool {
     if module == EXTENSION || module == COMPUTED || name == COMPUTED {
         return module != EXTENSION;

@@ -31,7 +31,7 @@ const NO_LETTERS: [u8; 5] = [0x81, 0x8d, 0x8f, 0x90, 0x9d];
 pub(super) struct Stream {
     /// All of them.
     pub(super) pickles: Vec<PickleIn>,
-    /// Is it torch's legacy stream?
+    /// `true` if it is torch's legacy stream.
     pub(super) legacy: bool,
     /// Where strings of bytes stand that torch loads as files.
     pub(super) inner: Vec<Span>,
@@ -229,7 +229,7 @@ fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
     Ok(is_unicode || is_old_text(&bytes))
 }
 
-/// Is it prose in an older encoding: blanks between words, and some letters that are no ASCII?
+/// Returns `true` if it is prose in an older encoding: blanks between words, and some letters that are no ASCII.
 fn is_old_text(bytes: &[u8]) -> bool {
     let (ascii, other): (Vec<u8>, Vec<u8>) = bytes.iter().partition(|byte| byte.is_ascii());
     let words = ascii.split(|byte| *byte == b' ').count();
@@ -278,7 +278,8 @@ fn arrays(walks: &[Walk]) -> Option<&Walk> {
     walks.iter().find(|walk| walk.first_array.is_some() && walk.end.is_some())
 }
 
-/// Is it what another reader makes of the bytes of an array: a name that is noise, or that memo and stack spell by accident?
+/// Returns `true` if it is what another reader makes of the bytes of an array: a name that is noise, or that memo and
+/// stack spell by accident.
 fn is_in_array(walk: &Walk, found: &Found, joblib: &Walk) -> bool {
     let is_behind = joblib.first_array.is_some_and(|at| found.at >= at);
     // A reader that came to the end, or called something there, has found no noise.

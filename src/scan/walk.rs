@@ -49,7 +49,7 @@ pub(super) struct Found {
 pub(super) struct Span {
     pub(super) at: u64,
     pub(super) len: u64,
-    /// Is it a text, each letter of which is a byte?
+    /// `true` if it is a text, each letter of which is a byte.
     pub(super) is_text: bool,
 }
 
@@ -66,9 +66,9 @@ pub(super) struct Walk {
     /// Things that pickles have, and noise and texts rarely: a closed mark, a memo in order, a quoted string, a number in
     /// a line, a readable text with its length in front.
     pub(super) traits: u64,
-    /// Was there a `PROTO`?
+    /// `true` if there was a `PROTO`.
     pub(super) proto: bool,
-    /// Was there a `FRAME`, as long as a reader takes it?
+    /// `true` if there was a `FRAME`, as long as a reader takes it.
     pub(super) framed: bool,
     /// Would something have been called?
     pub(super) calls: bool,

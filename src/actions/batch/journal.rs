@@ -157,7 +157,8 @@ fn parse(text: &[u8], path: &Path) -> Result<(Known, Whole), Error> {
     Ok((known, whole))
 }
 
-/// Is it a beginning of the first line, too short to say more, or what a disk has in the place of bytes that it lost?
+/// Returns `true` if it is a beginning of the first line, too short to say more, or what a disk has in the place of
+/// bytes that it lost.
 fn is_cut_early(line: &[u8]) -> bool {
     b"{\"type\":\"m".starts_with(line) || line.iter().all(|byte| *byte == 0)
 }

@@ -297,7 +297,7 @@ fn left(
     Ok(left)
 }
 
-/// Is there nothing to be done of a model of which this is known?
+/// Returns `true` if there is nothing to be done of a model of which this is known.
 fn is_done(options: &Options, record: &Record) -> bool {
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && record.published.is_none() && has_output {

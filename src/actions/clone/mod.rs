@@ -260,7 +260,7 @@ fn may_be_withheld(error: &Error) -> bool {
     matches!(error, Error::FilesWithheld | Error::Git(git::Error::TooOld { .. })) || is_withheld(error)
 }
 
-/// Could it be the beginning of a commit's name?
+/// Returns `true` if it could be the beginning of a commit's name.
 fn is_abbreviation(text: &str) -> bool {
     (4..64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -93,7 +93,7 @@ impl Job {
         }
     }
 
-    /// Is it the name of a tensor here?
+    /// Returns `true` if it is the name of a tensor here.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.recipe.plan.tensors.iter().any(|tensor| tensor.name == name)
     }

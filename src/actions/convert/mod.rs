@@ -93,11 +93,11 @@ pub struct Options {
 pub struct Summary {
     /// Every file, in the order in which it was done. Each was told to the reporter, too.
     pub outcomes: Vec<Outcome>,
-    /// Was anything staged?
+    /// `true` if anything was staged.
     pub staged: bool,
     /// The commit that was made.
     pub commit: Option<String>,
-    /// Was it run in a repository?
+    /// `true` if it was run in a repository.
     pub in_repository: bool,
 }
 

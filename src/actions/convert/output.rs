@@ -25,7 +25,7 @@ impl ExistingOutput {
         self.0.size()
     }
 
-    /// Is it this content? A pointer says it.
+    /// Returns `true` if it is this content. A pointer says it.
     pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
         let found = match (&self.0, self.0.pointer()) {
             (_, Some(pointer)) => Some(pointer.oid),
@@ -35,7 +35,7 @@ impl ExistingOutput {
         found == Some(oid) && self.size() == size
     }
 
-    /// Is it a shard index that says the same as this one?
+    /// Returns `true` if it is a shard index that says the same as this one.
     fn says(&self, index: &str) -> bool {
         let Located::Here(file @ LocalFile { pointer: None, .. }) = &self.0 else { return false };
         let len = usize::try_from(file.size().min(shard::MAX_LEN)).unwrap_or(0);
@@ -69,7 +69,7 @@ pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), 
     }
 }
 
-/// Is there a commit to be made of what an earlier run staged?
+/// Returns `true` if there is a commit to be made of what an earlier run staged.
 pub(super) fn is_to_be_committed(
     context: Context<'_>,
     unit: &Unit,

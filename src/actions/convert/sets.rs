@@ -17,7 +17,7 @@ use crate::safetensors::shard::{self, Index};
 /// A file to convert.
 pub(super) struct Candidate {
     pub(super) path: BString,
-    /// Was it named, so that it is no use to skip it?
+    /// `true` if it was named, so that it is no use to skip it.
     pub(super) named: bool,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct ShardedCheckpoint {
 pub(super) struct Others {
     /// The outputs that two files would be written to, and both files.
     outputs: BTreeMap<BString, Vec<BString>>,
-    /// Is there one unit, so that every name to keep must be in it?
+    /// `true` if there is one unit, so that every name to keep must be in it.
     pub(super) is_alone: bool,
 }
 

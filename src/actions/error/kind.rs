@@ -34,7 +34,7 @@ impl Error {
         move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
     }
 
-    /// Can an option make good what was refused, so that the same file is asked for again?
+    /// Returns `true` if an option makes good what was refused, so that the same file is asked for again.
     pub fn is_lifted_by_an_option(&self) -> bool {
         use checkpoint::Error as Of;
         matches!(

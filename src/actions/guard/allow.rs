@@ -65,7 +65,7 @@ impl Allow {
         Ok(())
     }
 
-    /// Is there an exception for this path, of whatever content?
+    /// Returns `true` if there is an exception for this path, of whatever content.
     pub(super) fn names(&self, path: &BStr) -> bool {
         self.by_path.contains_key(path)
     }

@@ -49,7 +49,7 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// Is there nothing to judge?
+    /// Returns `true` if there is nothing to judge.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Index(changes) => changes.is_empty(),

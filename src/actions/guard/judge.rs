@@ -78,7 +78,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Is it a blob? One that is not here may be.
+    /// Returns `true` if it is a blob. One that is not here may be.
     pub(super) fn is_blob(&self, id: ObjectId) -> bool {
         self.database.is_blob(id)
     }

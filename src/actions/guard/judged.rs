@@ -16,10 +16,10 @@ use crate::scan::Report;
 /// What a file is, before exceptions are looked at.
 pub(super) struct Judged {
     pub(super) finding: GuardFinding,
-    /// Is it anything but clean?
+    /// `true` if it is anything but clean.
     pub(super) is_worth_a_word: bool,
     pub(super) is_by_name: bool,
-    /// Is it no news if `HEAD` has the blob?
+    /// `true` if it is no news if `HEAD` has the blob.
     pub(super) may_be_known: bool,
     pub(super) content: Bytes,
 }

@@ -89,7 +89,7 @@ pub struct GuardFinding {
     pub path: BString,
     /// What became of it.
     pub ruling: Ruling,
-    /// Is it a Git LFS pointer?
+    /// `true` if it is a Git LFS pointer.
     pub is_lfs: bool,
     /// The length of its content; of a blob that is not here nobody knows it.
     pub size: Option<u64>,
@@ -132,7 +132,7 @@ pub enum Position {
 }
 
 impl GuardFinding {
-    /// Can it be converted: torch weights, and nothing else?
+    /// Returns `true` if it can be converted: torch weights, and nothing else.
     pub fn is_convertible(&self) -> bool {
         use crate::scan::Content::{Legacy, TorchScript, TorchZip};
         self.report.as_ref().is_none_or(|report| {
@@ -158,7 +158,7 @@ pub struct Guarded {
     pub by_name: usize,
     /// Those that are worth a word, by path.
     pub findings: Vec<GuardFinding>,
-    /// Is there no commit yet?
+    /// `true` if there is no commit yet.
     pub is_unborn: bool,
     /// Where an exception would stand.
     pub allow_file: String,

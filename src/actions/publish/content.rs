@@ -33,7 +33,7 @@ pub struct PublishedFile {
     pub sources: Vec<MadeFrom>,
     /// The blob that git has at its path.
     pub blob: ObjectId,
-    /// May it be run?
+    /// `true` if it may be run.
     pub executable: bool,
 }
 

@@ -72,7 +72,7 @@ pub fn convert(options: &convert::Options, reporter: &dyn Reporter) -> Result<Su
     Ok(summary)
 }
 
-/// Was it refused for what it is, rather than for where it goes?
+/// Returns `true` if it was refused for what it is, rather than for where it goes.
 fn is_unconvertible(outcome: &super::super::Outcome) -> bool {
     let Some(Reason::Error(error)) = &outcome.reason else { return false };
     outcome.status == Status::Refused && matches!(error, Error::Checkpoint(_) | Error::Recipe(_))

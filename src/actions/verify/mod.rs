@@ -113,13 +113,13 @@ pub struct Verified {
     pub findings: Vec<Finding>,
     /// How much more is wrong with its header.
     pub more: usize,
-    /// Was every byte of it compared? An oid proves it without.
+    /// `true` if every byte of it was compared. An oid proves it without.
     pub compared: bool,
-    /// Did so much differ that the rest was not compared?
+    /// `true` if so much differed that the rest was not compared.
     pub stopped: bool,
-    /// Was any byte of the file asked of a server?
+    /// `true` if any byte of the file was asked of a server.
     pub downloaded: bool,
-    /// Is it compared with the checkpoint? An index is not.
+    /// `true` if it is compared with the checkpoint. An index is not.
     pub is_index: bool,
     /// Its tensors.
     tensors: Tensors,
@@ -133,12 +133,12 @@ impl Verified {
         Self { path: path.to_owned(), ..Self::default() }
     }
 
-    /// Is it proven?
+    /// Returns `true` if it is proven.
     pub fn is_good(&self) -> bool {
         matches!(self.verdict, Some(Verdict::Identical | Verdict::Equal))
     }
 
-    /// Could it not be seen, for a reason that is none of the file's?
+    /// Returns `true` if it could not be seen, for a reason that is none of the file's.
     pub fn is_failed(&self) -> bool {
         self.error.as_ref().is_some_and(|error| !error.is_refusal())
     }

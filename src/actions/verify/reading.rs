@@ -57,7 +57,7 @@ impl Reader<'_> {
         opened.map(Bytes::Here).map_err(Error::io("read", &path))
     }
 
-    /// Is it on a server that gives whole files alone?
+    /// Returns `true` if it is on a server that gives whole files alone.
     pub(super) fn is_whole_alone(&self, file: &Bytes) -> Result<bool, Error> {
         match file.here() {
             Ok(_) => Ok(false),
@@ -141,7 +141,7 @@ impl Header {
         Comparison::new(plan, &self.infos, &self.metadata, &conversions.ties())
     }
 
-    /// Is it of other tensors? What differs is told.
+    /// Returns `true` if it is of other tensors. What differs is told.
     pub(super) fn differs(
         &self,
         plan: &Plan,

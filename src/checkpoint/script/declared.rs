@@ -64,7 +64,7 @@ pub(in crate::checkpoint) struct Class {
     pub(in crate::checkpoint) kind: ClassKind,
     /// In the order of the declaration; of modules that were asked for alone.
     pub(in crate::checkpoint) attributes: Vec<Attribute>,
-    /// Has it code that makes its objects (`__getstate__`, `__setstate__`)?
+    /// `true` if it has code that makes its objects (`__getstate__`, `__setstate__`).
     pub(in crate::checkpoint) is_made_by_code: bool,
 }
 

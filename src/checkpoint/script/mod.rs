@@ -28,7 +28,7 @@ pub(super) struct Script {
     classes: HashMap<String, Class>,
     /// How many attributes all objects have together, and items all dicts.
     pub(super) pairs: u64,
-    /// Are there tensors among the constants of the code?
+    /// `true` if there are tensors among the constants of the code.
     pub(super) has_constants: bool,
     /// The classes and functions that the other pickles name.
     pub(super) globals: Vec<Named>,
@@ -177,12 +177,12 @@ pub(super) fn qualified(class: &Global) -> String {
     [&*class.module, &*class.name].join(".")
 }
 
-/// Is it the name of a class that is written in C++?
+/// Returns `true` if it is the name of a class that is written in C++.
 pub(super) fn is_native(name: &str) -> bool {
     name.starts_with(NATIVE) || NATIVE.strip_suffix('.') == Some(name)
 }
 
-/// Is it a name that a class of the archive can have?
+/// Returns `true` if it is a name that a class of the archive can have.
 fn is_of_archive(name: &str) -> bool {
     name.starts_with("__torch__.") && !is_native(name) && name.split('.').all(declared::is_identifier)
 }

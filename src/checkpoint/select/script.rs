@@ -223,7 +223,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         Ok(())
     }
 
-    /// Is it declared as a module? Then it has to be one, of that very class.
+    /// Returns `true` if it is declared as a module. Then it has to be one, of that very class.
     fn is_submodule(
         &self,
         path: &str,
@@ -245,7 +245,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         }
     }
 
-    /// Are there tensors in objects of classes that are written in C++?
+    /// Returns `true` if there are tensors in objects of classes that are written in C++.
     fn is_packed(&mut self, id: Id) -> Result<bool, Error> {
         let mut seen = HashSet::new();
         let mut waiting = vec![id];

@@ -40,7 +40,7 @@ pub(super) fn is_state(walk: &mut Walk<'_>, key: &str, id: Id, beside: Beside) -
     is_of_optimizers(walk, id)
 }
 
-/// Is it the state of an optimizer, or a list of nothing else?
+/// Returns `true` if it is the state of an optimizer, or a list of nothing else.
 pub(super) fn is_of_optimizers(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     let Some(mut items) = walk.torch.items(id) else { return is_of_optimizer(walk, id) };
     walk.visit(items.len())?;
@@ -53,7 +53,8 @@ pub(super) fn is_of_optimizers(walk: &mut Walk<'_>, id: Id) -> Result<bool, Erro
     Ok(!items.is_empty())
 }
 
-/// Is it what `Optimizer.state_dict()` gives, by its two keys, or a running mean of weights in a list?
+/// Returns `true` if it is what `Optimizer.state_dict()` gives, by its two keys, or a running mean of weights in a
+/// list.
 fn is_of_optimizer(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     if let Some(&known) = walk.states.get(&id) {
         return Ok(known);
@@ -64,7 +65,7 @@ fn is_of_optimizer(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     Ok(is_state)
 }
 
-/// Is it the state of what scales a loss, or a list of them?
+/// Returns `true` if it is the state of what scales a loss, or a list of them.
 fn scales_a_loss(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     for item in walk.torch.items(id).unwrap_or_else(|| vec![id]) {
         if has_keys(walk, item, &["growth_factor"])? || has_keys(walk, item, &["loss_scale"])? {
@@ -74,7 +75,7 @@ fn scales_a_loss(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// Is it a dict that has all of these keys?
+/// Returns `true` if it is a dict that has all of these keys.
 fn has_keys(walk: &mut Walk<'_>, id: Id, wanted: &[&str]) -> Result<bool, Error> {
     let Some(entries) = walk.torch.entries(id) else { return Ok(false) };
     walk.visit(entries.len())?;
@@ -107,7 +108,7 @@ pub(super) fn is_measurement(key: &str) -> bool {
         || parts.iter().any(|part| key.contains(part))
 }
 
-/// Is it a tensor of bytes, as torch's generators give their state?
+/// Returns `true` if it is a tensor of bytes, as torch's generators give their state.
 fn is_bytes(walk: &Walk<'_>, id: Id) -> bool {
     let tensor = walk.torch.tensor(id, "", walk.limits, &mut Vec::new());
     tensor.is_ok_and(|tensor| tensor.dtype == DType::U8 && tensor.shape.len() == 1)

@@ -32,7 +32,7 @@ pub(super) struct Torch<'a> {
 /// What is below each value.
 struct Holds {
     marks: Vec<u8>,
-    /// Is there no tensor and no storage, but arrays?
+    /// `true` if there is no tensor and no storage, but arrays.
     arrays_alone: bool,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Torch<'a> {
         Holds { marks, arrays_alone }
     }
 
-    /// Is it a persistent id of anything but a class?
+    /// Returns `true` if it is a persistent id of anything but a class.
     fn is_stored(&self, value: &Value) -> bool {
         matches!(value, Value::Persistent(inner) if module::class_with_source(self.values, *inner).is_none())
     }
@@ -210,7 +210,7 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// Is there a tensor in the object's state, where a dict or tensor has none?
+    /// Returns `true` if there is a tensor in the object's state, where a dict or tensor has none.
     fn hides_tensor(&self, object: &Object) -> bool {
         [object.state, object.kwargs].into_iter().flatten().any(|id| self.holds_weight(id))
     }

@@ -157,12 +157,12 @@ pub(super) fn is_sequence(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("builtins" | "__builtin__", "list" | "tuple"))
 }
 
-/// Is it what `torch.jit.save` puts around a dict or a list to say its type?
+/// Returns `true` if it is what `torch.jit.save` puts around a dict or a list to say its type.
 pub(super) fn is_type_tag(global: &Global) -> bool {
     (&*global.module, &*global.name) == ("torch.jit._pickle", "restore_type_tag")
 }
 
-/// Is it what `torch.jit.save` makes a list of one type by: `build_tensorlist(list)`?
+/// Returns `true` if it is what `torch.jit.save` makes a list of one type by: `build_tensorlist(list)`.
 pub(super) fn is_list_of_type(global: &Global) -> bool {
     &*global.module == "torch.jit._pickle"
         && global.name.starts_with("build_")
@@ -174,8 +174,9 @@ pub(super) fn is_scalar(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"))
 }
 
-/// Is it a global that a checkpoint of weights is made of: what the converter reads, and the plain values beside it?
-/// None of them calls or looks up anything but what it is given. Source: the list of torch's weights-only loader.
+/// Returns `true` if it is a global that a checkpoint of weights is made of: what the converter reads, and the plain
+/// values beside it. None of them calls or looks up anything but what it is given. Source: the list of torch's
+/// weights-only loader.
 pub(in super::super) fn is_weights(module: &str, name: &str) -> bool {
     let global = Global { module: module.into(), name: name.into() };
     let known_storage = matches!(storage_class(&global, ""), Ok(_) | Err(Error::StorageType { .. }));

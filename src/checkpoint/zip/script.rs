@@ -12,7 +12,7 @@ const GROWTH: u64 = 32;
 const FREE: u64 = 4 << 20;
 
 impl Archive<'_> {
-    /// Is it an archive of `torch.jit.save`, of a form that can be read?
+    /// Returns `true` if it is an archive of `torch.jit.save`, of a form that can be read.
     pub(super) fn is_script(&self) -> Result<bool, Error> {
         let has = |name: &str| self.entries.contains_key(name);
         let has_code = self.entries.keys().any(|name| name.starts_with("code/"));

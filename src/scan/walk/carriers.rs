@@ -52,7 +52,7 @@ impl Uses {
         self.other |= carrier.bit();
     }
 
-    /// Was it used, and never in another than its inert form?
+    /// Returns `true` if it was used, and never in another than its inert form.
     pub(in super::super) fn are_inert(self, carrier: Carrier) -> bool {
         self.inert & carrier.bit() != 0 && self.other & carrier.bit() == 0
     }

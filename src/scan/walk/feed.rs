@@ -39,7 +39,7 @@ pub(in super::super) enum Reader {
 }
 
 impl Reader {
-    /// Is it written in Python?
+    /// Returns `true` if it is written in Python.
     pub(super) fn is_python(self) -> bool {
         matches!(self, Self::Python | Self::Joblib)
     }
@@ -63,7 +63,7 @@ pub(super) struct Line {
     pub(super) kept: Vec<u8>,
     /// Its last byte.
     pub(super) last: Option<u8>,
-    /// Are there more bytes than those that are kept?
+    /// `true` if there are more bytes than those that are kept.
     pub(super) is_longer: bool,
 }
 

@@ -93,7 +93,7 @@ impl<T: Clone> Known<T> {
 #[derive(Clone, Copy)]
 pub(super) struct Dtype {
     pub(super) objects: Option<bool>,
-    /// Is it one of any length?
+    /// `true` if it is one of any length.
     pub(super) is_flexible: bool,
     pub(super) size: Option<u64>,
 }

@@ -41,7 +41,7 @@ impl Stack {
         }
     }
 
-    /// Is nothing left?
+    /// Returns `true` if nothing is left.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty() && self.marks.is_empty()
     }

@@ -100,7 +100,7 @@ pub struct InstalledHook {
     pub path: PathBuf,
     /// What became of it.
     pub state: HookState,
-    /// Is it a hook that is called by ours, or was?
+    /// `true` if it is a hook that ours calls or called.
     pub has_previous: bool,
 }
 
