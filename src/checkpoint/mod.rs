@@ -29,7 +29,7 @@ pub use error::{Candidate, Error, Mismatch};
 pub use foreign::Foreign;
 pub(crate) use geometry::is_contiguous;
 pub use kind::Kind;
-pub use plain::{Held, held};
+pub use plain::{Held, held, may_be_pickle};
 pub use plan::{Deflated, Format, Ignored, Named, Note, Plan, Record, Storage, Tensor};
 pub use prove::{Proof, Standing, inflate, prove};
 pub use tar::is_torch_tar;
@@ -126,6 +126,7 @@ pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
         Kind::Legacy => legacy::read(source, &options.limits)?,
         Kind::Tar if tar::begins_as_torch_s(source)? => tar::read(source, &options.limits)?,
         Kind::Pickle => plain::read(source, &options.limits)?,
+        Kind::Unknown => plain::read_unmarked(source, &options.limits)?,
         kind => return Err(Error::NotCheckpoint { kind }),
     };
     select::plan(contents, source.len(), options)

@@ -10,6 +10,7 @@
 //! Source: `Tensor._reduce_ex_internal`, `TypedStorage.__reduce__`.
 
 use std::collections::HashSet;
+use std::io;
 
 use super::torch::{ByteString, Declared, Torch};
 use super::{Contents, Error, Format, Kind, Limits, Named, Storage, legacy, torch};
@@ -31,22 +32,72 @@ pub enum Held {
     Storages,
 }
 
-/// What a file that is a plain pickle can hold of weights.
+/// How many of the first bytes are looked at.
+const HEAD: u64 = 512;
+
+/// Can the file be a plain pickle, by its first bytes? Those of protocol 0 and 1 may be those of a text, too.
 ///
 /// # Errors
-/// [`pickle::Error`] if it cannot be read.
-pub fn held(source: &dyn ReadAt) -> Result<Held, pickle::Error> {
-    let pickle = read_pickle(source, &Limits::default())?;
+/// If the file cannot be read.
+pub fn may_be_pickle(source: &dyn ReadAt, kind: Kind) -> io::Result<bool> {
+    match kind {
+        Kind::Pickle => Ok(true),
+        Kind::Unknown => Ok(begins_unmarked(&head(source)?)),
+        _ => Ok(false),
+    }
+}
+
+/// What a file that may be a plain pickle can hold of weights; `None` if it cannot be read as one. What says nothing of
+/// itself has to be one to its end.
+pub fn held(source: &dyn ReadAt, kind: Kind) -> Option<Held> {
+    let pickle = read_pickle(source, &Limits::default()).ok()?;
     let mut held = Held::Nothing;
     for global in pickle.values.iter().filter_map(|(id, _)| pickle.values.global(id)) {
         if is_loader(global) {
-            return Ok(Held::Storages);
+            return Some(Held::Storages);
         }
         if torch::makes_array(global) {
             held = Held::Arrays;
         }
     }
-    Ok(held)
+    let is_pickle = kind == Kind::Pickle || held != Held::Nothing || pickle.end == source.len();
+    is_pickle.then_some(held)
+}
+
+fn head(source: &dyn ReadAt) -> io::Result<Vec<u8>> {
+    source.read_vec_at(0, usize::try_from(source.len().min(HEAD)).unwrap_or(0))
+}
+
+/// Does it begin as a dict, a list, a tuple or an object does in protocols 0 and 1, which have no mark of their own?
+fn begins_unmarked(head: &[u8]) -> bool {
+    match head {
+        // A global: two names, each in a line of its own.
+        [b'c', rest @ ..] => {
+            let mut lines = rest.split(|&byte| byte == b'\n');
+            let is_name = |line: Option<&[u8]>| {
+                line.is_some_and(|line| {
+                    !line.is_empty()
+                        && line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._".contains(byte))
+                })
+            };
+            is_name(lines.next()) && is_name(lines.next()) && lines.next().is_some()
+        }
+        // MARK, and DICT or LIST; or the first item of a tuple.
+        [b'(', next, ..] => b"dlt(])}cSVTUXFGIJKLMN".contains(next),
+        // Put into the memo, filled, or left empty.
+        [b'}' | b']', next, ..] => b"qrp(.XUTSVKJMINc])}".contains(next),
+        _ => false,
+    }
+}
+
+/// Is one of those named in it that make weights? No text says so by chance.
+fn names_weights(head: &[u8]) -> bool {
+    let makers: [&[u8]; 3] = [
+        b"cnumpy.core.multiarray\n_reconstruct\n",
+        b"cnumpy._core.multiarray\n_reconstruct\n",
+        b"ctorch._utils\n_rebuild_",
+    ];
+    makers.iter().any(|maker| head.windows(maker.len()).any(|part| part == *maker))
 }
 
 /// The calls of the loader do nothing here: each was read as the storage that it gives.
@@ -61,14 +112,29 @@ fn is_loader(global: &Global) -> bool {
 }
 
 /// Reads the pickle. Its length does not matter: what is long in it stays where it is. But below protocol 3 bytes are text,
-/// which is here twice for a while: as a value, and as the bytes that it stands for.
+/// in protocol 0 one line of it, which is here twice for a while: as a value, and as the bytes that it stands for.
 fn read_pickle(source: &dyn ReadAt, limits: &Limits) -> Result<Pickle, pickle::Error> {
     let limits = pickle::Limits {
         bytes: source.len().max(limits.pickle.bytes),
+        line: limits.pickle.text,
         memory: (limits.pickle.memory / 4).saturating_mul(3),
         ..limits.pickle.clone()
     };
     pickle::read_outside(source, 0, &limits)
+}
+
+/// Reads what may be a pickle of protocol 0 or 1: it is one if it can be read as one, or names what makes weights.
+pub(super) fn read_unmarked(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
+    let head = head(source)?;
+    let unknown = Error::NotCheckpoint { kind: Kind::Unknown };
+    if !begins_unmarked(&head) {
+        return Err(unknown);
+    }
+    match read(source, limits) {
+        Err(error @ Error::Pickle { .. }) if !error.is_io() && !names_weights(&head) => Err(unknown),
+        Err(Error::NotCheckpoint { .. }) if held(source, Kind::Unknown).is_none() => Err(unknown),
+        done => done,
+    }
 }
 
 /// Reads the pickle and finds the storages in it.

@@ -60,9 +60,11 @@ impl Machine<'_> {
 
     pub(super) fn text(&mut self, len: u64) -> Result<(), Error> {
         self.within("bytes in a string", len, self.limits.text)?;
+        let (at, outside) = (self.input.at(), self.outside);
         let bytes = self.input.take(len)?;
         let value = match std::str::from_utf8(bytes) {
             Ok(text) => Value::Str(text.into()),
+            Err(_) if outside => Value::Outside { at, len },
             Err(_) => Value::Bytes(bytes.into()),
         };
         self.push(value)

@@ -11,6 +11,7 @@ use super::archive::{self, Listing, Member};
 use super::numpy::Objects;
 use super::packed::{Extent, Packing};
 use super::pickles::Stream;
+use super::walk::Spelling;
 use super::{Content, HEAD, Limits, Report, content, numpy, packed, pickles, serialized, tar};
 use crate::read_at::{ReadAt, Window};
 use crate::safetensors;
@@ -157,12 +158,10 @@ impl<'a> Look<'a> {
             let at = span.at.saturating_add(begin);
             let bytes = Window::new(source, at, span.len)?;
             let name = below(member, &format!("(bytes at {at})"));
-            if !span.is_text {
+            if span.spelling == Spelling::Plain {
                 self.at(&bytes, Some(&name), depth.saturating_add(1))?;
             } else if let Some(text) = self.read_whole(&bytes, Some(&name))? {
-                let letters = String::from_utf8_lossy(&text);
-                let decoded: Vec<u8> =
-                    letters.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect();
+                let decoded = span.spelling.bytes(&text);
                 self.at(&decoded, Some(&name), depth.saturating_add(1))?;
             }
         }

@@ -23,6 +23,7 @@ use std::rc::Rc;
 
 pub(super) use carriers::{Carrier, Uses};
 pub(super) use feed::Reader;
+pub(super) use text::Spelling;
 
 use crate::pickle::{Error, Limits};
 use crate::read_at::ReadAt;
@@ -49,8 +50,7 @@ pub(super) struct Found {
 pub(super) struct Span {
     pub(super) at: u64,
     pub(super) len: u64,
-    /// `true` if it is a text, each letter of which is a byte.
-    pub(super) is_text: bool,
+    pub(super) spelling: Spelling,
 }
 
 /// What a walk found.
@@ -275,7 +275,7 @@ impl Walker<'_> {
             return self.stack.push(Item::Plain);
         }
         let at = self.feed.at().saturating_sub(len);
-        self.stack.push(Item::Bytes(Span { at, len, is_text: false }))
+        self.stack.push(Item::Bytes(Span { at, len, spelling: Spelling::Plain }))
     }
 
     /// A length that `pickle.py` reads with its sign, and the C reader of `BINSTRING` without.
@@ -295,10 +295,15 @@ impl Walker<'_> {
         }
         self.stack.push_text(&text)?;
         let at = self.feed.at().saturating_sub(len);
-        if u64::try_from(TEXT).is_ok_and(|most| len > most)
+        self.keep_place(Span { at, len, spelling: Spelling::Text })
+    }
+
+    /// A text that is too long to be kept is known by its place.
+    fn keep_place(&mut self, span: Span) -> Result<(), Error> {
+        if u64::try_from(TEXT).is_ok_and(|most| span.len > most)
             && let Item::Text(text) = self.stack.pop()?
         {
-            self.stack.push(Item::Long(text, Span { at, len, is_text: true }))?;
+            self.stack.push(Item::Long(text, span))?;
         }
         Ok(())
     }
@@ -359,9 +364,19 @@ impl Walker<'_> {
     }
 
     fn unicode(&mut self) -> Result<(), Error> {
+        // In a frame a reader may have it from elsewhere.
+        let at = Some(self.feed.at()).filter(|_| self.feed.open().is_none());
         let line = self.feed.line()?;
         let text = text::of_unicode(&line.kept).or_else(|| line.is_longer.then(String::new));
-        self.stack.push_text(&text.ok_or_else(|| self.stack.wrong("a broken escape"))?)
+        let text = text.ok_or_else(|| self.stack.wrong("a broken escape"))?;
+        self.stack.push_text(&text)?;
+        match at.filter(|_| line.is_longer || text.chars().count() > TEXT) {
+            Some(at) => {
+                let len = self.feed.at().saturating_sub(at).saturating_sub(1);
+                self.keep_place(Span { at, len, spelling: Spelling::Line })
+            }
+            None => Ok(()),
+        }
     }
 
     fn proto(&mut self) -> Result<(), Error> {

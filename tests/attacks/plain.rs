@@ -8,6 +8,11 @@ use crate::checkpoint::pickle::{
     call, four, global, int, list, named, none, persistent, storage, tensor, text, tuple, whole,
 };
 use crate::checkpoint::{legacy, zip_of};
+use crate::formats::fixtures;
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(fixtures().join("checkpoints").join(name)).unwrap()
+}
 
 fn bytes(held: &[u8]) -> Vec<u8> {
     [b"B".as_slice(), &u32::try_from(held.len()).unwrap().to_le_bytes(), held].concat()
@@ -152,4 +157,59 @@ fn one_text_that_is_loaded_again_and_again() {
     };
     assert_eq!(plan(&whole(&entries(1))).unwrap().tensors.len(), 1);
     assert!(matches!(refused(&whole(&entries(300))), Error::Plain { .. }));
+}
+
+/// `c` and `(`, `d` and `]`: a text can begin as a pickle of protocol 0 or 1 does.
+#[test]
+fn texts_are_no_pickles_of_protocol_0() {
+    for text in [
+        "config\nmodel\nname: a\n",
+        "(see the notes)\n",
+        "(dict of weights)",
+        "(lorem ipsum",
+        "(def main () 1)\n",
+        "[1, 2]\n",
+        "]]]\n",
+        "}\n",
+        "}q",
+        "c",
+        "c\n",
+        "c\n\n.",
+        "cos system\nrun\n.",
+        // A whole pickle, and more behind it.
+        "(dp0\n.\n",
+        "}.}",
+    ] {
+        let error = refused(text.as_bytes());
+        assert!(matches!(error, Error::NotCheckpoint { kind: Kind::Unknown }), "{text:?}: {error:?}");
+    }
+    for pickle in
+        ["(dp0\n.", "(lp0\nI1\na.", "}q\0.", "]q\0K\u{1}a.", "(I1\ntp0\n.", "cos\nsystem\np0\n(Vid\ntR."]
+    {
+        let error = refused(pickle.as_bytes());
+        assert!(matches!(error, Error::NotCheckpoint { kind: Kind::Pickle }), "{pickle:?}: {error:?}");
+    }
+}
+
+#[test]
+fn pickles_of_protocol_0_that_are_not_whole() {
+    for name in
+        ["pickled-protocol-0.pkl", "pickled-arrays-0.pkl", "pickled-protocol-1.pkl", "pickled-arrays-1.pkl"]
+    {
+        let file = fixture(name);
+        assert!(plan(&file).is_ok(), "{name}");
+        refused_when_cut(&file);
+        // What makes weights is named in it, so it is a broken pickle and no text.
+        assert!(matches!(refused(&file[..file.len() - 1]), Error::Pickle { .. }), "{name}");
+        let error = refused(&[&file[..], b"\n"].concat());
+        assert!(matches!(error, Error::Plain { what: "more bytes after its end", .. }), "{name}: {error:?}");
+    }
+    let evil = [b"(dp0\nVa\n".as_slice(), &four(), b"sVb\ncposix\nsystem\n(Vid\ntRs."].concat();
+    assert!(
+        matches!(refused(&evil), Error::NotCheckpoint { kind: Kind::Pickle }),
+        "its storage is elsewhere"
+    );
+    let array = fixture("pickled-arrays-0.pkl");
+    let evil = [&array[..array.len() - 1], b"Vb\ncposix\nsystem\n(Vid\ntRs."].concat();
+    assert_eq!(scan::dangerous(&plan(&evil).unwrap().globals).map(|named| &*named.name), Some("system"));
 }

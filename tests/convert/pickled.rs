@@ -25,6 +25,12 @@ fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
     // What joblib writes behind its pickle, and numbers alone.
     model.add("scaler.pkl", b"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00\xffjoblib");
     model.add("vocabulary.pkl", &fixture("pickled-nothing.pkl"));
+    // The oldest protocols have no mark; the names of weights promise storages; a text is none of them.
+    model.add("old.pkl", &fixture("pickled-arrays-0.pkl"));
+    model.add("words.pkl", &fixture("pickled-nothing-0.pkl"));
+    model.add("pytorch_model.bin", &fixture("pickled-arrays-2.pkl"));
+    model.add("pytorch_model-words.bin", &fixture("pickled-nothing-1.pkl"));
+    model.add("notes.bin", b"(see the notes)\n");
     model.commit();
     let run = model.run::<&str>(&[]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
@@ -32,17 +38,45 @@ fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
         "model_final.pkl: skipped: plain pickle; convert its arrays: `git st-convert model_final.pkl`\n",
         "scaler.pkl: skipped: plain pickle; convert its arrays: `git st-convert scaler.pkl`\n",
         "vocabulary.pkl: skipped: no tensors\n",
+        "old.pkl: skipped: plain pickle; convert its arrays: `git st-convert old.pkl`\n",
+        "words.pkl: skipped: no tensors\n",
+        "pytorch_model.bin: skipped: plain pickle; convert its arrays: `git st-convert pytorch_model.bin`\n",
+        "pytorch_model-words.bin: skipped: no tensors\n",
     ] {
         assert!(run.stderr.contains(note), "{note}: {run:?}");
     }
+    assert!(!run.stderr.contains("notes.bin"), "{run:?}");
     let lines = model.run(&["--json"]).ok();
     assert!(lines.contains("\"status\":\"skipped\"") && lines.contains("a plain pickle"), "{lines}");
+    model.run(&["old.pkl", "pytorch_model.bin"]).ok();
+    model.check("old.safetensors", &oid_of("pickled-arrays-0.pkl"));
+    model.check("model.safetensors", &oid_of("pickled-arrays-2.pkl"));
     let said = model.run(&["model_final.pkl"]).ok();
     assert!(said.contains("key      model") && said.contains("__author__ (a str)"), "{said}");
     model.check("model_final.safetensors", &oid_of("pickled-arrays-4.pkl"));
-    let run = model.run(&["vocabulary.pkl"]);
-    assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(run.stderr.contains("(found: pickle without tensors)"), "{run:?}");
+    for name in ["vocabulary.pkl", "words.pkl"] {
+        let run = model.run(&[name]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains("(found: pickle without tensors)"), "{run:?}");
+    }
+}
+
+#[test]
+fn pickles_of_the_oldest_protocols_that_hold_storages_convert_in_a_bare_run() {
+    let model = Model::new();
+    model.add("zero.pkl", &fixture("pickled-protocol-0.pkl"));
+    model.add("one.pickle", &fixture("pickled-protocol-1.pkl"));
+    model.add("module.pth", &fixture("pickled-module-0.pkl"));
+    model.commit();
+    model.run::<&str>(&[]).ok();
+    model.check("zero.safetensors", &oid_of("pickled-protocol-0.pkl"));
+    model.check("one.safetensors", &oid_of("pickled-protocol-1.pkl"));
+    model.check("module.safetensors", &oid_of("pickled-module-0.pkl"));
+    // What the hook and the scan say of them agrees: nothing in them executes.
+    for name in ["zero.pkl", "one.pickle", "module.pth"] {
+        let said = model.run(&["scan", name]).stdout;
+        assert!(said.starts_with("unknown  "), "{said}");
+    }
 }
 
 #[test]

@@ -172,16 +172,16 @@ fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
         }
         // Any archive is a zip; torch's has a pickle in it.
         Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Detected::Weights,
-        Ok(kind @ Kind::Pickle) if names::is_weight_like(path) => match checkpoint::held(file) {
-            Ok(Held::Storages) => Detected::Weights,
-            // Under such a name nothing else is expected.
-            Ok(Held::Arrays) if names::promises_weights(path) => Detected::Weights,
-            Ok(Held::Arrays) => Detected::Plain,
-            _ if names::promises_weights(path) => Detected::BrokenPromise(kind),
-            Ok(Held::Nothing) => Detected::State,
-            // What other libraries put behind their pickles, or in them.
-            Err(_) => Detected::Plain,
-        },
+        Ok(kind) if names::is_weight_like(path) && checkpoint::may_be_pickle(file, kind).unwrap_or(false) => {
+            match checkpoint::held(file, kind) {
+                Some(Held::Storages) => Detected::Weights,
+                Some(Held::Nothing) => Detected::State,
+                None if names::promises_weights(path) => Detected::BrokenPromise(kind),
+                None if kind == Kind::Unknown => Detected::Other,
+                // Without: what other libraries put behind their pickles, or in them.
+                Some(Held::Arrays) | None => Detected::Plain,
+            }
+        }
         Ok(kind @ Kind::Conflict) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
         Ok(Kind::Tar) if checkpoint::is_torch_tar(file) => Detected::Weights,
         Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Detected::BrokenPromise(kind),

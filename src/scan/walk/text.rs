@@ -1,6 +1,29 @@
-//! Text in lines: the escapes of `STRING` and of `UNICODE`, as far as a name can have any.
+//! Text in lines: the escapes of `STRING` and of `UNICODE`, as far as a name or a byte can have any.
 //!
 //! Sources: `CPython`'s `PyBytes_DecodeEscape` and `PyUnicode_DecodeRawUnicodeEscape`.
+
+/// How a string of bytes is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) enum Spelling {
+    /// As it is.
+    Plain,
+    /// As a text, each letter of which is a byte.
+    Text,
+    /// The same in a line, with its escapes.
+    Line,
+}
+
+impl Spelling {
+    /// The bytes that a text stands for.
+    pub(in super::super) fn bytes(self, text: &[u8]) -> Vec<u8> {
+        let letters = match self {
+            Self::Plain => return text.to_vec(),
+            Self::Text => String::from_utf8_lossy(text).into_owned(),
+            Self::Line => of_unicode(text).unwrap_or_default(),
+        };
+        letters.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect()
+    }
+}
 
 /// The text of a `STRING`, without its quotes. `None`: no reader takes it.
 pub(super) fn of_bytes(text: &[u8]) -> Option<String> {
