@@ -2,6 +2,8 @@
 //!
 //! Invariant: never more is allocated than there are bytes left to read, whatever a length says.
 
+use bstr::ByteSlice as _;
+
 use super::{Error, Limits};
 use crate::read_at::ReadAt;
 
@@ -88,7 +90,7 @@ impl<'a> Input<'a> {
         let mut seen = 0_usize;
         let len = loop {
             let waiting = self.buf.get(self.pos..).and_then(|rest| rest.get(seen..)).unwrap_or_default();
-            if let Some(found) = waiting.iter().position(|&byte| byte == b'\n') {
+            if let Some(found) = waiting.find_byte(b'\n') {
                 break seen.saturating_add(found);
             }
             seen = seen.saturating_add(waiting.len());
@@ -120,7 +122,7 @@ impl<'a> Input<'a> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let waiting = self.buf.get(from..).unwrap_or_default();
         let part = waiting.get(..most).unwrap_or(waiting);
-        let found = part.iter().position(|&byte| byte == b'\n');
+        let found = part.find_byte(b'\n');
         let to = from.saturating_add(found.unwrap_or(part.len()));
         self.pos = to.saturating_add(usize::from(found.is_some()));
         Ok((self.buf.get(from..to).unwrap_or_default(), found.is_some()))

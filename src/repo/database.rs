@@ -14,6 +14,9 @@ use gix::odb::pack::{self, data::entry::Header};
 
 use super::{Error, Mode, ObjectId, Repo, Result, Version};
 
+/// Bytes of a file that is read at once.
+const SHORT: u64 = 32 << 10;
+
 /// The objects of a repository, and of other object directories.
 #[derive(Clone)]
 pub struct Database {
@@ -102,6 +105,10 @@ impl Database {
     pub fn find(&mut self, id: ObjectId, limit: u64) -> Result<Found> {
         let damaged = |source| Error::Object { id, source };
         for place in &self.places {
+            // What was just staged is a short file of its own, which gix would open twice.
+            if let Some(found) = short(place.store_ref().path(), id, limit) {
+                return Ok(found);
+            }
             let Some(header) = place.try_header(&id).map_err(damaged)? else { continue };
             if header.kind != Kind::Blob {
                 return Ok(Found::Other);
@@ -163,11 +170,34 @@ impl Database {
     }
 }
 
-/// From a file of its own: zlib of `blob SIZE\0` and the content.
-fn loose(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
+/// A blob of at most `limit` bytes from a short file of its own, opened once. `None`: it is anything else, or damaged.
+fn short(dir: &Path, id: ObjectId, limit: u64) -> Option<Found> {
+    let file = File::open(loose_path(dir, id)?).ok()?;
+    let mut packed = Vec::with_capacity(usize::try_from(SHORT).ok()?);
+    file.take(SHORT).read_to_end(&mut packed).ok()?;
+    (u64::try_from(packed.len()).ok()? < SHORT).then_some(())?;
+    let mut content = ZlibDecoder::new_with_buf(packed.as_slice(), vec![0; 4 << 10]);
+    let mut header = [0; 32];
+    let header_len = (0..header.len()).find(|&at| {
+        let byte = header.get_mut(at..=at).unwrap_or_default();
+        content.read_exact(byte).is_ok() && *byte == [0]
+    })?;
+    let size = str::from_utf8(header.get(..header_len)?).ok()?.strip_prefix("blob ")?;
+    let size: u64 = size.parse().ok().filter(|size| *size <= limit.min(SHORT))?;
+    let mut blob = Vec::new();
+    content.take(size.saturating_add(1)).read_to_end(&mut blob).ok()?;
+    (u64::try_from(blob.len()) == Ok(size)).then_some(Found::Blob(blob))
+}
+
+fn loose_path(dir: &Path, id: ObjectId) -> Option<PathBuf> {
     let name = id.to_string();
     let (first, rest) = name.split_at_checked(2)?;
-    let mut content = BufReader::new(ZlibDecoder::new(File::open(dir.join(first).join(rest)).ok()?));
+    Some(dir.join(first).join(rest))
+}
+
+/// From a file of its own: zlib of `blob SIZE\0` and the content.
+fn loose(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
+    let mut content = BufReader::new(ZlibDecoder::new(File::open(loose_path(dir, id)?).ok()?));
     let mut header = Vec::new();
     (&mut content).take(32).read_until(0, &mut header).ok()?;
     (header.starts_with(b"blob ") && header.ends_with(&[0])).then_some(())?;

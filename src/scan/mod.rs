@@ -177,7 +177,11 @@ impl Report {
 /// # Errors
 /// If the source cannot be read. What is wrong with its content is in the report.
 pub fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
-    look::scan(source, limits)
+    match usize::try_from(source.len()) {
+        // Each question reads its bytes again, which of a short file costs more than to answer it.
+        Ok(len) if len <= HEAD => look::scan(&source.read_vec_at(0, len)?, limits),
+        _ => look::scan(source, limits),
+    }
 }
 
 /// Judges a file of `len` bytes by its first bytes, [`HEAD`] of them or all. `None`: they do not decide it, and

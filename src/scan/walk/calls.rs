@@ -50,7 +50,8 @@ impl Walker<'_> {
             }
             Err(_) => return Err(self.stack.wrong("a name that is not UTF-8")),
         };
-        Ok(text.chars().take(NAME).collect::<String>().into())
+        let end = text.char_indices().nth(NAME).map_or(text.len(), |(end, _)| end);
+        Ok(text.get(..end).unwrap_or_default().into())
     }
 
     /// Two lines: the module and the name. The C reader takes none that is empty, the other looks it up.
