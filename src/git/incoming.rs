@@ -5,6 +5,7 @@
 //! the environment names.
 
 use std::collections::{HashMap, HashSet};
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 
 use bstr::{BString, ByteSlice as _};
@@ -12,6 +13,7 @@ use bstr::{BString, ByteSlice as _};
 use super::command::{Git, Invocation};
 use super::error::Error;
 use super::history::parse;
+use crate::hash::{HashingWriter, Oid};
 use crate::repo::{ChangedPath, ObjectId};
 
 /// How much is taken of an answer with a line for each object: some ten million of them.
@@ -224,6 +226,17 @@ pub fn head_of(git: &Git<'_>, blob: ObjectId, len: usize) -> Result<Vec<u8>, Err
         Ok(if head.len() < len { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(head)
+}
+
+/// The SHA-256 of the content of a blob, which may be long; `None` if it is not here.
+pub fn sha256_of(git: &Git<'_>, blob: ObjectId) -> Option<Oid> {
+    let mut hasher = HashingWriter::new(io::sink());
+    let command = local(git, "cat-file").config("core.bigFileThreshold", "1m");
+    let read = command.args(["blob", &blob.to_string()]).stream(|bytes| {
+        hasher.write_all(bytes)?;
+        Ok(ControlFlow::Continue(()))
+    });
+    read.is_ok().then(|| hasher.finish().1)
 }
 
 fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {

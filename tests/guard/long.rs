@@ -116,3 +116,30 @@ fn the_file_that_git_lfs_staged_is_its_content_whatever_its_length() {
     let said = place.git(&["st-convert", "--json", "hook", "run", "pre-commit"]).ok();
     assert!(said.contains("\"judged_by_name\":1"), "{said}");
 }
+
+/// Nobody has hashed it before the exception is looked for.
+#[test]
+fn an_exception_names_a_long_blob_that_was_judged_by_its_first_bytes() {
+    let place = Place::guarded();
+    place.add("a.dat", &pickle());
+    fs::remove_file(place.at("a.dat")).unwrap();
+    let said = place.refused(&["a.dat: pickle ("]);
+    let hint = said.lines().find_map(|line| line.strip_prefix("hint: allow it: `")).unwrap();
+    let pasted = hint.strip_suffix('`').unwrap().replace("REASON", "a test");
+    let run = place.command("sh", &place.dir, &["-c", &pasted]).output().unwrap();
+    assert!(run.status.success(), "{run:?}");
+    let allowed = fs::read_to_string(place.at(".st-convert-allow")).unwrap();
+    assert_eq!(allowed, format!("{} a.dat a test\n", Oid::of(&pickle())));
+    place.git(&["commit", "-q", "-m", "allowed"]).ok();
+
+    // The same on a server, and of another content not.
+    let server = place.sandbox.path("server.git");
+    place.git_in(&place.sandbox.path(""), &["init", "-q", "--bare", "server.git"]).ok();
+    place.git_in(&server, &["st-convert", "hook", "install", "--pre-receive"]).ok();
+    place.git(&["push", "-q", "--no-verify", server.to_str().unwrap(), "main"]).ok();
+    place.add("a.dat", &[pickle(), b"more".to_vec()].concat());
+    place.git(&["commit", "-q", "--no-verify", "-m", "another"]).ok();
+    let pushed = place.git(&["push", "-q", "--no-verify", server.to_str().unwrap(), "main"]);
+    assert_eq!(pushed.code, Some(1), "{pushed:#?}");
+    assert!(pushed.stderr.contains("a.dat: pickle ("), "{pushed:#?}");
+}

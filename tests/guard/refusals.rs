@@ -189,3 +189,38 @@ fn the_status_lists_every_hook_and_says_what_is_guarded() {
     assert_eq!(last["guarded"]["commits"], true, "{json}");
     assert_eq!(last["guarded"]["received"], false, "{json}");
 }
+
+#[test]
+fn files_that_somebody_names_are_no_commit() {
+    let place = Place::new();
+    let lightning = fixture("lightning.ckpt");
+    place.add("a.pt", &checkpoint());
+    place.add("last.ckpt", &lightning);
+    place.add("optimizer.pt", &checkpoint());
+    place.add("call.pt", b"cos\nsystem\n(S'id'\ntR.");
+    place.git(&["commit", "-q", "-m", "pickles"]).ok();
+    place.write("new.pt", &checkpoint());
+    let files = ["a.pt", "last.ckpt", "optimizer.pt", "call.pt", "new.pt"];
+    let run =
+        |files: &[&str]| place.git(&[&["st-convert", "hook", "run", "pre-commit-framework"], files].concat());
+    let said = run(&files);
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    let first = "git-st-convert: files rejected, 5 pickle files (pickles can run code when loaded)\n";
+    assert!(said.stderr.starts_with(first), "{said:#?}");
+    assert!(!said.stderr.contains("unstage") && !said.stderr.contains("bypass"), "{said:#?}");
+    for file in files {
+        let said = run(&[file]).stderr;
+        let ways: Vec<_> = ["convert it", "keep it out of git", "remove it from git"]
+            .iter()
+            .flat_map(|kind| hints(&said, kind))
+            .collect();
+        assert!(!ways.is_empty(), "{file}: {said}");
+        follow(&place, &ways);
+        assert!(!committed(&place).contains(file), "{file}: {said}");
+        assert!(file == "a.pt" || place.at(file).exists(), "{file} is lost: {said}");
+    }
+    assert!(committed(&place).contains("new.safetensors"), "what is not tracked is converted as well");
+    place.add("b.pt", &checkpoint());
+    let said = run(&["b.pt", "last.ckpt"]);
+    assert!(said.stderr.starts_with("git-st-convert: commit rejected, "), "{said:#?}");
+}

@@ -6,7 +6,8 @@ use bstr::{BStr, ByteSlice as _};
 
 use super::super::checkouts::Converted;
 use super::super::{Error, names};
-use super::{Advice, GuardFinding, Position, Ruling};
+use super::{Advice, GuardFinding, Position, Ruling, Tracking};
+use crate::git::{self, Git};
 use crate::hash::{HashingWriter, Oid};
 use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt, Reader};
@@ -43,7 +44,7 @@ impl Judged {
     }
 
     /// The SHA-256 of the content, read if need be; `None` if it cannot be.
-    pub(super) fn oid(&self) -> Result<Option<Oid>, Error> {
+    pub(super) fn oid(&self, git: &Git<'_>) -> Result<Option<Oid>, Error> {
         if self.finding.oid.is_some() {
             return Ok(self.finding.oid);
         }
@@ -54,6 +55,10 @@ impl Judged {
                 let path = self.finding.path.to_str_lossy();
                 io::copy(&mut Reader::new(file), &mut hasher).map_err(Error::io("read", path.as_ref()))?;
                 Some(hasher.finish().1)
+            }
+            // It was judged by its first bytes.
+            Bytes::None if self.finding.can_be_allowed() && self.finding.report.is_some() => {
+                self.finding.blob.and_then(|blob| git::incoming::sha256_of(git, blob))
             }
             Bytes::None => None,
         })
@@ -74,6 +79,7 @@ fn refused(path: &BStr, blob: Option<ObjectId>) -> GuardFinding {
         checkout: None,
         commit: None,
         position: Position::Unknown,
+        tracking: Tracking::Arriving,
         attributes: Vec::new(),
         advice: Advice::Unstage,
         has_output: false,

@@ -12,6 +12,7 @@
 mod advice;
 mod allow;
 mod changes;
+mod finding;
 pub mod install;
 mod judge;
 mod judged;
@@ -20,17 +21,16 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::ByteSlice as _;
 
 pub use advice::Advice;
 pub use allow::{Broken, FILE as ALLOW_FILE, quoted as quoted_path};
+pub use finding::{GuardFinding, Position, Ruling, Tracking};
 
 use super::checkouts::Checkouts;
 use super::{Error, Reporter, names};
 use crate::git::{self, Git};
-use crate::hash::Oid;
 use crate::repo::{ObjectId, Repo};
-use crate::scan::{Report, Verdict};
 use allow::{Allow, BrokenLine};
 use changes::Change;
 use judge::Judge;
@@ -62,91 +62,6 @@ pub enum Question {
         /// What comes.
         to: String,
     },
-}
-
-/// What became of a file that is worth a word.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ruling {
-    /// A pickle, or a name of one whose content is not here.
-    Refused,
-    /// Nobody could look into it.
-    Unchecked,
-    /// Nobody could, and its name says that it is something else than weights.
-    Unseen,
-    /// A pickle that `HEAD` has already, under this name or another.
-    Known,
-    /// A pickle that an exception names.
-    Allowed {
-        /// Why it is wanted.
-        reason: String,
-    },
-}
-
-/// A file that is worth a word.
-#[derive(Debug)]
-pub struct GuardFinding {
-    /// From the top of the repository.
-    pub path: BString,
-    /// What became of it.
-    pub ruling: Ruling,
-    /// `true` if it is a Git LFS pointer.
-    pub is_lfs: bool,
-    /// The length of its content; of a blob that is not here nobody knows it.
-    pub size: Option<u64>,
-    /// The SHA-256 of its content, where that is known without reading much.
-    pub oid: Option<Oid>,
-    /// The blob.
-    pub blob: Option<ObjectId>,
-    /// What its content is; `None` if it was judged by its name.
-    pub report: Option<Report>,
-    /// Why nobody could look into it.
-    pub reason: Option<String>,
-    /// What is done to the blob in a checkout, where that is what was judged, and not the blob.
-    pub checkout: Option<String>,
-    /// The commit that brings it to a push.
-    pub commit: Option<ObjectId>,
-    /// Where that commit stands.
-    pub position: Position,
-    /// The attributes files whose change brings it.
-    pub attributes: Vec<BString>,
-    /// What to do about it.
-    pub advice: Advice,
-    /// Returns `true` if the file that a conversion writes exists, as `HEAD` has it.
-    pub has_output: bool,
-    /// Returns `true` if `HEAD` has the path.
-    pub is_in_head: bool,
-}
-
-/// Where the commit stands that brings a file to a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Position {
-    /// It is not of the branch that is checked out, or nothing is known of it.
-    #[default]
-    Unknown,
-    /// It is what is checked out, so that `git commit --amend` mends it; on a server, what is pushed.
-    Tip,
-    /// It is below.
-    Below,
-    /// It is below, and the first of all.
-    Root,
-}
-
-impl GuardFinding {
-    /// Returns `true` if it can be converted: torch weights, and nothing else.
-    pub fn is_convertible(&self) -> bool {
-        use crate::scan::Content::{Legacy, TorchScript, TorchZip};
-        self.report.as_ref().is_none_or(|report| {
-            matches!(report.content, TorchZip | TorchScript | Legacy) && report.verdict != Verdict::Dangerous
-        })
-    }
-
-    /// What its pickle is known to execute.
-    pub fn dangerous(&self) -> Option<String> {
-        let report = self.report.as_ref()?;
-        let globals = report.globals();
-        let (_, worst) = globals.first().filter(|(_, global)| global.verdict == Verdict::Dangerous)?;
-        Some(format!("{}.{}", worst.module, worst.name))
-    }
 }
 
 /// The answer.
@@ -230,7 +145,13 @@ impl<'a> Guard<'a> {
             let found = match change {
                 Change::Given(given) => {
                     changes_allow |= given.as_encoded_bytes() == allow_path.as_bytes();
-                    self.judge.named(cwd, given, &mut self.checkouts)?
+                    let mut found = self.judge.named(cwd, given, &mut self.checkouts)?;
+                    if let Some(GuardFinding { tracking, blob, .. }) =
+                        found.as_mut().map(|found| &mut found.finding)
+                    {
+                        *tracking = if blob.is_some() { Tracking::Committed } else { Tracking::Untracked };
+                    }
+                    found
                 }
                 Change::Arrival(arrival) => {
                     changes_allow |= arrival.path == allow_path.as_bytes();
@@ -276,7 +197,7 @@ impl<'a> Guard<'a> {
             if judged.may_be_known && judged.finding.blob.is_some_and(|blob| known.contains(&blob)) {
                 judged.finding.ruling = Ruling::Known;
             } else if allow.names(path.as_bstr()) {
-                let oid = judged.oid()?;
+                let oid = judged.oid(self.git)?;
                 judged.finding.oid = oid;
                 if let Some(reason) = oid.and_then(|oid| allow.reason(path.as_bstr(), oid)) {
                     judged.finding.ruling = Ruling::Allowed { reason: reason.to_owned() };

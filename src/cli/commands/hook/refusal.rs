@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use crate::actions::guard::{Advice, GuardFinding, Guarded, Position, Ruling, quoted_path};
+use crate::actions::guard::{Advice, GuardFinding, Guarded, Position, Ruling, Tracking, quoted_path};
 use crate::cli::args::Asker;
 use crate::cli::error::{Kind, Report};
 use crate::cli::sanitize;
@@ -22,7 +22,9 @@ pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
     let is_refused = |finding: &&GuardFinding| matches!(finding.ruling, Ruling::Refused | Ruling::Unchecked);
     let refused: Vec<_> = answer.findings.iter().filter(is_refused).collect();
     if !refused.is_empty() {
-        ui.note(&headline(answer, asker));
+        // The framework is also run by hand, over files that no commit brings.
+        let arrives = refused.iter().any(|finding| finding.tracking == Tracking::Arriving);
+        ui.note(&headline(answer, asker, arrives));
     }
     for finding in &answer.findings {
         let file = sanitize::bytes(finding.path.as_ref());
@@ -40,6 +42,7 @@ pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
         let files = counted(answer.by_name, "file");
         ui.note(&format!("{files} checked by name only (content not downloaded)"));
     }
+    let refused: Vec<_> = refused.into_iter().filter(|finding| finding.can_be_allowed()).collect();
     if let Some(first) = refused.get(..ALLOWED.min(refused.len())).filter(|first| !first.is_empty()) {
         let which = match (first.len(), refused.len()) {
             (1, _) => "allow it".to_owned(),
@@ -51,8 +54,9 @@ pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
 }
 
 /// Who rejects what, why, and how to go past it.
-fn headline(answer: &Guarded, asker: Asker) -> String {
+fn headline(answer: &Guarded, asker: Asker, arrives: bool) -> String {
     let (rejected, bypass) = match asker {
+        _ if !arrives => ("files", ""),
         Asker::PreCommit | Asker::PreCommitFramework => ("commit", "; bypass: `git commit --no-verify`"),
         Asker::PreMergeCommit => ("merge", "; bypass: `git merge --no-verify`"),
         Asker::PrePush => ("push", "; bypass: `git push --no-verify`"),
@@ -120,6 +124,9 @@ fn in_index(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
     let force = if finding.has_output { " --force" } else { "" };
+    if finding.tracking != Tracking::Arriving {
+        return by_hand(finding, answer, here);
+    }
     let unstage = if answer.is_unborn {
         format!("`{git} rm --cached -f {spec}`")
     } else {
@@ -136,6 +143,26 @@ fn in_index(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String
         ],
         (Advice::KeepOut, false) => vec![format!("keep it out of git: {}", keep_out(finding, answer, here))],
         (Advice::KeepOut, true) | (Advice::Unstage, _) => vec![format!("unstage it: {unstage}")],
+    }
+}
+
+/// The way out of a file that somebody named and no commit brings.
+fn by_hand(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String> {
+    let file = File::OfTop(finding.path.as_ref());
+    let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
+    let force = if finding.has_output { " --force" } else { "" };
+    let convert = format!("convert it: `{git} st-convert{force} {name}`");
+    let keep_out = format!("keep it out of git: {}", keep_out(finding, answer, here));
+    if finding.tracking == Tracking::Untracked && finding.path.contains(&b'\n') {
+        return vec![convert];
+    }
+    match (finding.advice, finding.tracking) {
+        (Advice::Replace, Tracking::Committed) => {
+            vec![format!("convert it: `{git} st-convert --replace{force} {name}`")]
+        }
+        (Advice::Replace | Advice::ConvertAndKeepOut, _) => vec![convert, keep_out],
+        (Advice::KeepOut, _) | (Advice::Unstage, Tracking::Untracked) => vec![keep_out],
+        (Advice::Unstage, _) => vec![format!("remove it from git: `{git} rm --cached {spec}`")],
     }
 }
 
@@ -172,6 +199,7 @@ fn keep_out(finding: &GuardFinding, answer: &Guarded, here: &Here) -> String {
     if finding.path.contains(&b'\n') {
         return format!("`{remove}`");
     }
+    let remove = if finding.tracking == Tracking::Untracked { String::new() } else { remove + " && " };
     let mut pattern = BString::from("/");
     for &byte in finding.path.as_slice() {
         if b"*?[\\ ".contains(&byte) {
@@ -185,7 +213,7 @@ fn keep_out(finding: &GuardFinding, answer: &Guarded, here: &Here) -> String {
         (false, false) => "echo",
     };
     let ignored = here.path(File::OfTop(BStr::new(".gitignore")));
-    format!("`{remove} && {print} {} >> {ignored}`", quoted(pattern.as_bstr()))
+    format!("`{remove}{print} {} >> {ignored}`", quoted(pattern.as_bstr()))
 }
 
 /// The lines of exceptions for some files, and how they come into their file.
