@@ -2,7 +2,6 @@
 
 use bstr::BString;
 
-use super::Advice;
 use crate::hash::Oid;
 use crate::repo::ObjectId;
 use crate::scan::{Report, Verdict};
@@ -110,4 +109,17 @@ impl GuardFinding {
         let (_, worst) = globals.first().filter(|(_, global)| global.verdict == Verdict::Dangerous)?;
         Some(format!("{}.{}", worst.module, worst.name))
     }
+}
+
+/// What to do about a file that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// Convert it, and let the conversion take its place.
+    Replace,
+    /// Convert it, and keep it: it has more than weights, which the conversion leaves out.
+    ConvertAndKeepOut,
+    /// Keep it out of git: it is training state, or has no weights.
+    KeepOut,
+    /// Take it out of the index: nothing is known that could be made of it.
+    Unstage,
 }

@@ -23,9 +23,8 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-pub use advice::Advice;
 pub use allow::{Broken, FILE as ALLOW_FILE, quoted as quoted_path};
-pub use finding::{GuardFinding, Position, Ruling, Tracking};
+pub use finding::{Advice, GuardFinding, Position, Ruling, Tracking};
 
 use super::checkouts::Checkouts;
 use super::{Error, Reporter, names};
@@ -213,7 +212,7 @@ impl<'a> Guard<'a> {
 
     /// What the way out of a refusal depends on.
     fn advise(&self, judged: &mut Judged, tips: &[String]) -> Result<(), Error> {
-        let advice = Advice::of(&judged.finding, judged.source());
+        let advice = advice::of(&judged.finding, judged.source());
         let finding = &mut judged.finding;
         finding.advice = advice;
         finding.is_in_head = self.repo.head_file(finding.path.as_bstr())?.is_some();
