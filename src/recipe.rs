@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use crate::buffer::Buffer;
-use crate::checkpoint::{self, Ignored, Note, Plan, Proof, ties};
+use crate::checkpoint::{self, Ignored, Named, Note, Plan, Proof, ties};
 use crate::hash::{Hasher, Oid};
 use crate::read_at::{Joined, ReadAt};
 use crate::safetensors::{self, Layout, Sink};
@@ -123,7 +123,7 @@ pub trait Steps {
 /// [`Error::Dangerous`], [`Error::Checkpoint`]
 pub fn plan(source: &dyn ReadAt, options: &checkpoint::Options) -> Result<Plan, Error> {
     let plan = checkpoint::plan(source, options)?;
-    match scan::dangerous(&plan.globals) {
+    match dangerous(&plan) {
         None => Ok(plan),
         Some(named) => Err(Error::Dangerous {
             global: format!("{}.{}", named.module, named.name),
@@ -131,6 +131,11 @@ pub fn plan(source: &dyn ReadAt, options: &checkpoint::Options) -> Result<Plan, 
             record: named.record.clone(),
         }),
     }
+}
+
+/// The first global of a plan that is known to execute: nothing is made of such a checkpoint.
+pub fn dangerous(plan: &Plan) -> Option<&Named> {
+    scan::dangerous(&plan.globals)
 }
 
 impl Recipe {

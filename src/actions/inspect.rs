@@ -19,7 +19,7 @@ use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Note, Tensor, ties}
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
 use crate::repo::{self, ObjectId, Repo};
-use crate::{safetensors, scan};
+use crate::{recipe, safetensors};
 
 /// A blob that a commit holds itself, without Git LFS, is read whole; at most so many bytes.
 const MAX_BLOB: u64 = 1 << 30;
@@ -239,7 +239,7 @@ fn read_checkpoint(
         size: source.len(),
         tensors: plan.tensors.iter().map(row).collect(),
         metadata: BTreeMap::new(),
-        dangerous: scan::dangerous(&plan.globals).map(|named| format!("{}.{}", named.module, named.name)),
+        dangerous: recipe::dangerous(&plan).map(|named| format!("{}.{}", named.module, named.name)),
         ignored: plan.ignored,
         notes: plan.notes,
     })

@@ -9,6 +9,7 @@ mod embedded;
 mod modules;
 mod notes;
 mod places;
+mod descent;
 mod ignored;
 mod script;
 mod training;

@@ -146,10 +146,10 @@ fn modules_that_hold_each_other() {
     // NEWOBJ to the memo, and itself among its modules.
     let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81], b"q\x01".to_vec()].concat();
     let own = pickle::named(&parts(weight(), empty(), pickle::named(&[("me", b"h\x01".to_vec())])));
-    assert_module(&pickle::built(&new, &own), "holds itself");
+    assert_module(&pickle::built(&new, &own), "contains itself");
     let between = made(&parts(empty(), empty(), pickle::named(&[("up", b"h\x01".to_vec())])));
     let own = pickle::named(&parts(weight(), empty(), pickle::named(&[("down", between)])));
-    assert_module(&pickle::built(&new, &own), "holds itself");
+    assert_module(&pickle::built(&new, &own), "contains itself");
 }
 
 #[test]

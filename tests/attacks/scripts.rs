@@ -183,7 +183,7 @@ fn modules_that_hold_themselves_by_the_memo() {
     let code = class("M", "\"a\", ", "", &["a : Tensor", "sub : __torch__.M"]);
     let state = [pickle::text("a"), pickle::four(), pickle::text("sub"), b"h\x00".to_vec()].concat();
     let own = [pickle::global("__torch__", "M"), b")\x81q\x00}(".to_vec(), state, b"ub".to_vec()].concat();
-    assert_module(&own, &code, "holds itself");
+    assert_module(&own, &code, "contains itself");
 }
 
 #[test]

@@ -99,12 +99,12 @@ fn forty_three_are_done_and_seven_named_and_the_next_run_does_those_alone() {
     assert_eq!(
         table,
         "2 converted, 3 refused, 2 failed, 43 done before\n\
-         CAUSE                               COUNT  MODELS\n\
-         not there, or not to be seen            1  acme/gone\n\
-         content is missing                      1  acme/lost\n\
-         a shard is missing                      1  acme/shard\n\
-         content is damaged                      1  acme/cut\n\
-         a pickle calls something dangerous      1  acme/caller\n"
+         CAUSE                   COUNT  MODELS\n\
+         not found or no access      1  acme/gone\n\
+         LFS object missing          1  acme/lost\n\
+         shard missing               1  acme/shard\n\
+         damaged                     1  acme/cut\n\
+         dangerous pickle            1  acme/caller\n"
     );
     assert_eq!(names(&fleet.temp()), [""; 0]);
 }

@@ -118,7 +118,7 @@ fn every_hostile_fixture_is_refused_with_its_reason() {
         ("module-parameter", &["a parameter that is no tensor"]),
         ("module-parameters", &["parameters that are no dict"]),
         ("module-state", &["a state that is no module's"]),
-        ("module-cycle", &["holds itself"]),
+        ("module-cycle", &["contains itself"]),
         ("module-quantized", &["of a quantized or pruned model"]),
         ("ambiguous", &["2 state dicts", "20 state dicts"]),
         ("beside", &["outside of the state dict"]),

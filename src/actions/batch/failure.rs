@@ -53,20 +53,20 @@ pub enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLarge => "larger than asked for",
-            Self::NotFound => "not there, or not to be seen",
-            Self::Access => "access is not granted",
-            Self::Revision => "no such revision",
-            Self::Server => "the server failed",
-            Self::MissingContent => "content is missing",
-            Self::MissingShard => "a shard is missing",
-            Self::Damaged => "content is damaged",
-            Self::Dangerous => "a pickle calls something dangerous",
-            Self::NotWeights => "no weights where the name says so",
-            Self::Unsupported => "not supported",
+            Self::TooLarge => "too large",
+            Self::NotFound => "not found or no access",
+            Self::Access => "access denied",
+            Self::Revision => "revision not found",
+            Self::Server => "server error",
+            Self::MissingContent => "LFS object missing",
+            Self::MissingShard => "shard missing",
+            Self::Damaged => "damaged",
+            Self::Dangerous => "dangerous pickle",
+            Self::NotWeights => "not a checkpoint",
+            Self::Unsupported => "unsupported",
             Self::MoreThanWeights => "more than weights",
-            Self::InTheWay => "something is in the way",
-            Self::System => "disk or file",
+            Self::InTheWay => "conflict",
+            Self::System => "I/O error",
             Self::Other => "other",
         })
     }

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::super::torch::module::{BUFFERS, HOOKS, LEFT_OUT, MODULES, PACKED, PARAMETERS};
 use super::checks::deep;
+use super::descent::Descent;
 use super::{Ignored, Note, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::{Id, Value};
@@ -20,11 +21,6 @@ struct Module {
     modules: Vec<(Id, Id)>,
     /// All other attributes.
     others: Vec<(Id, Id)>,
-}
-
-enum Step {
-    Enter(String, Id),
-    Leave(Id),
 }
 
 impl Walk<'_> {
@@ -45,24 +41,15 @@ impl Walk<'_> {
     pub(super) fn take_module(&mut self, path: &str, root: Id) -> Result<(), Error> {
         let mut classes = BTreeSet::new();
         let mut named = Vec::new();
-        let mut open = HashSet::new();
-        let mut waiting = vec![Step::Enter(path.to_owned(), root)];
-        while let Some(step) = waiting.pop() {
-            let (path, id) = match step {
-                Step::Leave(id) => {
-                    open.remove(&id);
-                    continue;
-                }
-                Step::Enter(path, id) => (path, id),
-            };
+        let mut modules = Descent::from(path, root);
+        while let Some((path, id, depth)) = modules.next() {
             self.visit(1)?;
-            if open.len() > self.limits.depth {
+            if depth > self.limits.depth {
                 return Err(deep(self.limits));
             }
-            if !open.insert(id) {
-                return Err(self.refuse_module(&path, id, "holds itself"));
+            if !modules.enter(id) {
+                return Err(self.refuse_module(&path, id, "contains itself"));
             }
-            waiting.push(Step::Leave(id));
             let class = self.torch.class_of(id).map_err(|what| self.refuse_module(&path, id, what))?;
             if classes.insert(class) {
                 let name = class.to_string();
@@ -74,7 +61,7 @@ impl Walk<'_> {
             for &(key, value) in module.modules.iter().rev() {
                 if *self.torch.values.get(value) != Value::None {
                     let name = self.name_of(&path, id, key)?;
-                    waiting.push(Step::Enter(name, value));
+                    modules.add(name, value);
                 }
             }
         }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::script::{Attribute, ClassKind, Role, Script, Type, is_native, qualified};
 use super::super::torch::module::PACKED;
+use super::descent::Descent;
 use super::ignored::Aside;
 use super::{Ignored, Walk};
 use crate::checkpoint::Error;
@@ -23,11 +24,6 @@ const MOBILE: &str = "mobile_optimized";
 struct Object<'a> {
     class: String,
     attributes: Vec<(&'a Attribute, Id)>,
-}
-
-enum Step {
-    Enter(String, Id),
-    Leave(Id),
 }
 
 /// The walk over the objects of an archive, with what its code declares.
@@ -47,29 +43,20 @@ impl<'w, 'a> Scripted<'w, 'a> {
     pub(super) fn take(&mut self, root: Id, key: Option<&str>) -> Result<String, Error> {
         let key = key.filter(|key| *key != ".").unwrap_or_default();
         let chosen = self.find(root, key)?;
-        let mut open = HashSet::new();
-        let mut waiting = vec![Step::Enter(String::new(), chosen)];
-        while let Some(step) = waiting.pop() {
-            let (path, id) = match step {
-                Step::Leave(id) => {
-                    open.remove(&id);
-                    continue;
-                }
-                Step::Enter(path, id) => (path, id),
-            };
-            if open.len() > self.walk.limits.depth {
+        let mut modules = Descent::from("", chosen);
+        while let Some((path, id, depth)) = modules.next() {
+            if depth > self.walk.limits.depth {
                 let limit = u64::try_from(self.walk.limits.depth).unwrap_or(u64::MAX);
                 return Err(Error::Limit { what: "nested modules", limit });
             }
             let object = self.object(&path, id)?;
-            if !open.insert(id) {
-                return Err(refuse(&path, &object.class, "holds itself"));
+            if !modules.enter(id) {
+                return Err(refuse(&path, &object.class, "contains itself"));
             }
-            waiting.push(Step::Leave(id));
             self.take_state(&path, &object)?;
             for &(attribute, value) in object.attributes.iter().rev() {
                 if self.is_submodule(&path, &object, attribute, value)? {
-                    waiting.push(Step::Enter(self.walk.join(&path, &attribute.name)?, value));
+                    modules.add(self.walk.join(&path, &attribute.name)?, value);
                 }
             }
         }
