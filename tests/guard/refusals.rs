@@ -224,3 +224,15 @@ fn files_that_somebody_names_are_no_commit() {
     let said = run(&["b.pt", "last.ckpt"]);
     assert!(said.stderr.starts_with("git-st-convert: commit rejected, "), "{said:#?}");
 }
+
+#[test]
+fn outside_a_repository_a_hook_says_so() {
+    let place = Place::new();
+    let outside = place.sandbox.path("outside");
+    std::fs::create_dir(&outside).unwrap();
+    for hook in ["pre-commit", "pre-commit-framework"] {
+        let run = place.git_in(&outside, &["st-convert", "hook", "run", hook]);
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(run.stderr.starts_with("error: not a git repository\n"), "{run:#?}");
+    }
+}

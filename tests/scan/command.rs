@@ -98,6 +98,9 @@ fn the_index_a_commit_and_a_range() {
     assert_eq!(files.len(), 3);
     let (files, code) = verdicts(&sandbox.bin(&dir, &["scan", "--rev", "HEAD~1", "--json"]));
     assert_eq!((files, code), (vec![found("README.md", "clean"), found("a.bin", "weights")], 1));
+    let one = sandbox.bin(&dir, &["scan", "--range", "HEAD"]);
+    assert_eq!(one.code, Some(2), "one revision adds nothing to itself: {one:#?}");
+    assert!(one.stderr.contains("expected A..B"), "{one:#?}");
     assert_eq!(sandbox.bin(&dir, &["scan", "--rev", "nowhere"]).code, Some(2));
     // Neither a commit nor a file that is named needs a work tree.
     sandbox.git(&dir, &["clone", "-q", "--bare", ".", "../bare.git"]);

@@ -100,7 +100,11 @@ pub fn guard(cwd: &Path, question: &Question, reporter: &dyn Reporter) -> Result
     let tell = |line: &[OsString]| reporter.command(line);
     let git = Git::in_hook(cwd)?;
     let git = git.observed(Some(&tell));
-    let asked = changes::ask(&git, question)?;
+    // The repository is opened for what there is to judge, which is nothing at most commits.
+    let asked = changes::ask(&git, question).or_else(|error| match Repo::discover_for_hook(cwd)? {
+        Some(_) => Err(error),
+        None => Err(Error::NotInRepository),
+    })?;
     if asked.is_empty() {
         return Ok(Guarded::default());
     }

@@ -37,7 +37,7 @@ pub(in super::super) struct Scan {
     #[arg(long, value_name = "REV", conflicts_with = "range")]
     pub(in super::super) rev: Option<String>,
     /// What the commits of a range add or change, also if a later one removes it
-    #[arg(long, value_name = "A..B")]
+    #[arg(long, value_name = "A..B", value_parser = range)]
     pub(in super::super) range: Option<String>,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -53,4 +53,9 @@ pub(in super::super) enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning
     Sarif,
+}
+
+/// One revision is no range: what it adds is a question of what it is compared with.
+fn range(value: &str) -> Result<String, String> {
+    if value.contains("..") { Ok(value.to_owned()) } else { Err("expected A..B".to_owned()) }
 }
