@@ -31,7 +31,12 @@ fn checkpoint(path: &Path, elements: i32) -> io::Result<()> {
 }
 
 fn interrupt(child: &Child) {
-    let kill = std::process::Command::new("sh").arg("-c").arg(format!("kill -INT {}", child.id())).status();
+    signal(child, "INT");
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill =
+        std::process::Command::new("sh").arg("-c").arg(format!("kill -{name} {}", child.id())).status();
     assert!(kill.unwrap().success());
 }
 
@@ -49,9 +54,11 @@ fn the_first_one_stops_the_work() {
     let dir = sandbox.path("here");
     fs::create_dir(&dir).unwrap();
     checkpoint(&dir.join("big.bin"), i32::MAX - 1).unwrap();
-    let output = stop(&sandbox, &dir, &["big.bin"]);
-    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "error: interrupted\n"));
-    let output = stop(&sandbox, &dir, &["--json", "big.bin"]);
+    for name in ["INT", "TERM", "HUP"] {
+        let output = stop(&sandbox, &dir, &["big.bin"], name);
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "error: interrupted\n"), "{name}");
+    }
+    let output = stop(&sandbox, &dir, &["--json", "big.bin"], "INT");
     let summary: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!((&summary["files"], &summary["exit_code"]), (&0.into(), &130.into()));
     assert_eq!(summary["reason"], "interrupted");
@@ -59,7 +66,7 @@ fn the_first_one_stops_the_work() {
 
 /// Interrupts a run once it writes; it leaves nothing.
 #[track_caller]
-fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str]) -> Output {
+fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str], name: &str) -> Output {
     let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
     let mut command = sandbox.command(BIN.as_ref(), dir, &args);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -69,7 +76,7 @@ fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str]) -> Output {
             .filter(|entry| entry.file_name() != "big.bin")
             .any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
     });
-    interrupt(&child);
+    signal(&child, name);
     let output = Output::from(child.wait_with_output().unwrap());
     assert_eq!(output.code, Some(130));
     let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -99,4 +106,21 @@ fn the_second_one_ends_the_process() {
         interrupt(&child);
     };
     assert_eq!(status.code(), Some(130));
+}
+
+/// `nohup` ignores the signal before it starts the program, which goes on when the terminal is closed.
+#[test]
+fn what_was_ignored_from_the_start_stays_so() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("here");
+    fs::create_dir(&dir).unwrap();
+    checkpoint(&dir.join("big.bin"), 1 << 24).unwrap();
+    let line = format!("trap '' HUP; exec {BIN} big.bin");
+    let mut command = sandbox.command("sh".as_ref(), &dir, &["-c".as_ref(), line.as_ref()]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("nothing is written", || fs::read_dir(&dir).unwrap().count() > 1);
+    signal(&child, "HUP");
+    let output = Output::from(child.wait_with_output().unwrap());
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(dir.join("big.safetensors").exists());
 }
