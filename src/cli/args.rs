@@ -113,6 +113,11 @@ pub(super) enum Command {
     Hook(Hook),
     /// Make a small model repository and convert it before your eyes; needs no network
     Demo(Demo),
+    /// Show the versions, settings and set-up that are in force
+    #[command(long_about = "\
+Show the versions, settings and set-up that are in force, and where each setting comes from, to read or to paste into a \
+report. It asks no server, and of a secret it shows only where it was found.")]
+    Env,
     /// Write the manual pages
     Man(Man),
     /// Print the completions of a shell

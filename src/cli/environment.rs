@@ -17,6 +17,42 @@ pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
     Servers::new(settings)
 }
 
+/// The variables that say how this program works. Those in the second list are secret, or may hold a password.
+const VARIABLES: &[&str] = &[
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_OFFLINE",
+    "HF_TOKEN_PATH",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN",
+    "GIT_LFS_SKIP_SMUDGE",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_NO_VERIFY",
+    "GIT_PAGER",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "no_proxy",
+    "NO_PROXY",
+    COUNT,
+    TASK,
+    INDEX,
+];
+const SECRETS: &[&str] = &[
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+];
+
+/// The variables that are set, with their values; of those that may hold a secret only that they are.
+pub(super) fn set() -> Vec<(&'static str, Option<String>)> {
+    let plain = VARIABLES.iter().filter_map(|&name| Some((name, Some(variable(name)?))));
+    let secret = SECRETS.iter().filter_map(|&name| variable(name).map(|_| (name, None)));
+    plain.chain(secret).collect()
+}
+
 /// What the pre-commit framework says of a push: from which revision, and to which.
 pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))

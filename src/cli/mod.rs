@@ -95,6 +95,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Scan(scan)) => commands::scan::run(scan, &cwd, ui, &interrupt),
         Some(Command::Hook(hook)) => commands::hook::run(hook, &cwd, ui, &interrupt),
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
+        Some(Command::Env) => commands::env::run(&cwd, args.common.servers, ui, &interrupt),
         Some(Command::Man(man)) => commands::man::run(man, &cwd, ui),
         Some(Command::Completions(completions)) => Ok(commands::completions::run(completions, ui)),
     }

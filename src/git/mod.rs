@@ -24,6 +24,7 @@ pub mod fetch;
 pub mod history;
 pub mod incoming;
 pub mod hooks;
+pub mod settings;
 pub mod merge;
 pub mod push;
 pub mod commit;

@@ -57,6 +57,7 @@ pub use ranged::Ranged;
 pub use secret::Secret;
 pub use settings::{HUB, Proxies, Settings};
 pub use stream::{CHUNK, Consumer, WINDOW};
+pub use token::TokenSource;
 pub use upload::{Plan, Uploaded};
 pub use url::{Login, Url};
 pub use wire::{Event, Interrupt, Observer, Wire};

@@ -4,6 +4,7 @@
 mod arguments;
 mod convert;
 mod demo;
+mod env;
 #[cfg(unix)]
 mod interrupt;
 mod inspect;

@@ -32,6 +32,7 @@ fn a_page_for_each_command() {
             "git-st-convert-completions.1",
             "git-st-convert-convert.1",
             "git-st-convert-demo.1",
+            "git-st-convert-env.1",
             "git-st-convert-hook-install.1",
             "git-st-convert-hook-run.1",
             "git-st-convert-hook-status.1",
@@ -49,6 +50,9 @@ fn a_page_for_each_command() {
     assert_eq!(listed.lines().count(), names.len());
     let main = sandbox.bin(&sandbox.path(""), &["man"]).ok();
     assert_eq!(main, fs::read_to_string(dir.join("git-st-convert.1")).unwrap());
+    for section in ["ENVIRONMENT", "CONFIGURATION"] {
+        assert!(main.contains(&format!(".SH {section}\n")), "{section}");
+    }
     for name in names {
         let page = fs::read_to_string(dir.join(&name)).unwrap();
         for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"] {

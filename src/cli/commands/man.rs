@@ -26,6 +26,29 @@ const EXIT_STATUS: [(&str, &str); 5] = [
     ("130", "Interrupted: nothing half-written is left under a final name."),
 ];
 
+const ENVIRONMENT: [(&str, &str); 11] = [
+    ("HF_TOKEN", "The token of the Hub. It goes to HF_ENDPOINT and to no other host."),
+    ("HF_TOKEN_PATH, HF_HOME", "Where the token is read from, if HF_TOKEN is not set."),
+    ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "Use no token that is not asked for."),
+    ("HF_ENDPOINT", "The Hub. [default: https://huggingface.co]"),
+    ("HF_HUB_OFFLINE", "Contact no server, as --offline."),
+    ("GIT_LFS_SKIP_SMUDGE", "Leave pointers in the working tree."),
+    ("GIT_SSL_CAINFO, GIT_SSL_NO_VERIFY", "As for git."),
+    ("http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "As for curl and git."),
+    ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colors."),
+    ("ST_CONVERT_SHARD_COUNT", "How many parts batch divides its list into, in an indexed Job."),
+    ("SLURM_ARRAY_TASK_ID, …", "Which part of the list batch takes, in a Slurm array."),
+];
+
+const CONFIGURATION: [(&str, &str); 6] = [
+    ("st-convert.pr", "As --pr: auto, never or a number. [default: auto]"),
+    ("st-convert.jobs", "As -j. [default: what lfs.concurrenttransfers allows]"),
+    ("st-convert.keepSource", "As --keep-source. [default: false]"),
+    ("st-convert.maxOutput", "As --max-output, e.g. 20GB."),
+    ("st-convert.allow", "The file of the exceptions. [default: .st-convert-allow]"),
+    ("lfs.*, http.*, credential.*", "As for git and git-lfs. `git st-convert env` shows what is in force."),
+];
+
 /// Writes all pages into a directory, or prints the main one.
 pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let Some(dir) = &args.target else {
@@ -116,6 +139,14 @@ fn closing(page: &str, subcommands: &[(String, Option<String>)], examples: &str)
         roff.control("TP", []).text([bold(code)]).text([roman(meaning)]);
     }
     roff.control("PP", []).text([roman("Of several files the worst counts.")]);
+    if page == MAIN {
+        for (title, rows) in [("ENVIRONMENT", &ENVIRONMENT[..]), ("CONFIGURATION", &CONFIGURATION[..])] {
+            roff.control("SH", [title]);
+            for (name, meaning) in rows {
+                roff.control("TP", []).text([bold(*name)]).text([roman(*meaning)]);
+            }
+        }
+    }
     let lines = examples.lines().filter(|line| *line != "Examples:");
     if !examples.is_empty() {
         roff.control("SH", ["EXAMPLES"]).control("nf", []);

@@ -1,0 +1,65 @@
+//! Settings of git's configuration, and where each comes from.
+//!
+//! Invariant: git itself reads its files; a URL loses the password that stands in it.
+
+use std::ffi::OsString;
+
+use bstr::{BString, ByteSlice as _};
+
+use super::command::Git;
+use super::error::Error;
+use super::url::redacted;
+
+/// A setting that is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// In lower case, but for what stands between its dots.
+    pub key: BString,
+    /// Its value.
+    pub value: BString,
+    /// Which configuration it is of: `system`, `global`, `local`, `worktree` or `command`.
+    pub scope: String,
+    /// `file:PATH`, or whatever else git names.
+    pub origin: BString,
+}
+
+/// The settings whose keys match an expression, the last value of each.
+///
+/// # Errors
+/// As any command.
+pub fn matching(git: &Git<'_>, keys: &str) -> Result<Vec<Setting>, Error> {
+    let options = ["--show-scope", "--show-origin", "-z", "--get-regexp", keys];
+    let answer = match git.command("config").args(options).run() {
+        Ok(answer) => answer.stdout,
+        Err(Error::Failed { status: Some(1), .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut fields = answer.split_str("\0");
+    let mut found: Vec<Setting> = Vec::new();
+    while let (Some(scope), Some(origin), Some(entry)) = (fields.next(), fields.next(), fields.next()) {
+        // A key without a value is one that is true.
+        let (key, value) = entry.split_once_str("\n").unwrap_or((entry, b"true"));
+        let setting = Setting {
+            key: key.into(),
+            value: without_password(value),
+            scope: scope.to_str_lossy().into_owned(),
+            origin: origin.into(),
+        };
+        found.retain(|other| other.key != setting.key);
+        found.push(setting);
+    }
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    Ok(found)
+}
+
+fn without_password(value: &[u8]) -> BString {
+    match value.to_str() {
+        Ok(text) => redacted(&OsString::from(text)).into_encoded_bytes().into(),
+        Err(_) => value.into(),
+    }
+}
+
+/// What `git lfs version` prints; `None` where git-lfs is not installed.
+pub fn lfs_version(git: &Git<'_>) -> Option<String> {
+    git.command("lfs").args(["version"]).run().ok().map(|answer| answer.text().to_owned())
+}
