@@ -56,6 +56,11 @@ impl Report {
         Self::new(error, None, &Here::default())
     }
 
+    /// Of an error of a whole run, for a person who stands there.
+    pub(super) fn of_run(error: &Error, here: &Here) -> Self {
+        Self::new(error, None, here)
+    }
+
     /// Of an error about a file, for a person who stands there.
     pub(super) fn of_file(error: &Error, file: File<'_>, here: &Here) -> Self {
         Self::new(error, Some(file), here)

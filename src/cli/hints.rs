@@ -6,11 +6,11 @@ mod checkpoint;
 mod named;
 mod server;
 
-use bstr::{BStr, BString};
+use bstr::BString;
 
 use super::shell_paths::{File, Here, quoted_path};
+use crate::actions::Error;
 use crate::actions::publish::PublishError;
-use crate::actions::{Error, names};
 use crate::git;
 use crate::{lfs, recipe, repo};
 use named::Named;
@@ -21,11 +21,12 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
     let (git, file) = (here.git(), named.argument());
     let hint = match error {
         Error::Checkpoint(error) => return checkpoint::of(error, &named),
-        Error::Symlink
+        Error::Extensions
+        | Error::Symlink
         | Error::OutputSymlink { .. }
         | Error::Place(lfs::worktree_file::Error::Symlink { .. })
         | Error::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => {
-            format!("convert one file without the repository by `{git} st-convert {file} --output FILE`")
+            format!("convert one file without the repository by `{}`", named.into_output())
         }
         Error::Repo(error) => return repository(error, &named),
         Error::Git(git::Error::NotInstalled) => {
@@ -43,14 +44,16 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             let second = named.beside(second.as_ref()).argument();
             format!("list what it holds with `{git} st-convert inspect {second}`")
         }
-        Error::NoSpace(_) => {
-            "make room, or leave the content to the LFS store with `--pointer-only`".to_owned()
+        // A file beside the repository has no pointer.
+        Error::NoSpace(_)
+            if named.file.is_some() && here.options_of(&["--output", "--pointer-only"]).is_empty() =>
+        {
+            let options = here.options();
+            format!("leave the content to the LFS store: `{git} st-convert{options} --pointer-only {file}`")
         }
         Error::Recipe(recipe::Error::Strict { .. }) => {
-            "without `--strict` only the weights are kept".to_owned()
-        }
-        Error::Extensions => {
-            "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
+            let options = here.options_but(&["--strict"]);
+            format!("keep only the weights: `{git} st-convert{options} {file}`")
         }
         Error::MissingShards { shards } => return missing(shards, &named),
         Error::NotFound => {
@@ -77,43 +80,30 @@ pub(super) fn merge(file: File<'_>, here: &Here) -> String {
 
 /// Where the file that is to be written is the matter, or the set that it belongs to.
 fn output(error: &Error, named: &Named<'_>) -> Option<String> {
-    let (git, file, options) = (named.here.git(), named.argument(), named.here.options());
+    let (git, file) = (named.here.git(), named.argument());
+    let forced = || format!("{git} st-convert{} --force", named.here.options_but(&["--force"]));
     Some(match error {
-        Error::OutputNotFile { .. } => {
-            format!("choose a name for a file with `{git} st-convert{options} {file} --output FILE`")
-        }
-        Error::OutputIsSource => {
-            format!("choose another name with `{git} st-convert{options} {file} --output FILE`")
-        }
+        Error::OutputNotFile { .. } => format!("choose a name for a file with `{}`", named.into_output()),
+        Error::OutputIsSource => format!("choose another name with `{}`", named.into_output()),
         Error::OutputExists { output } if output.ends_with(b".json") => {
-            format!("replace it, and the set, with `{git} st-convert{options} --force`")
+            format!("replace it, and the set, with `{}{}`", forced(), named.here.paths())
         }
-        Error::OutputExists { output } => {
-            // It may be what was asked for by name.
-            let output: &BStr = output.as_ref();
-            let is_default = named.file.is_none_or(|file| names::safetensors(file.name()) == output);
-            let there = || format!(" --output {}", named.beside(output).argument());
-            let option = if is_default { String::new() } else { there() };
-            format!("replace it with `{git} st-convert{options} --force {file}{option}`")
-        }
-        Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
-            format!("replace it with `{git} st-convert{options} --force {file}`")
+        Error::OutputExists { .. } | Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
+            format!("replace it with `{} {file}`", forced())
         }
         Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {
-            format!("choose its name with `{git} st-convert{options} {file} --output FILE`")
+            format!("choose its name with `{}`", named.into_output())
         }
-        Error::IncompleteSet { .. } => {
-            format!("convert this shard alone with `{git} st-convert{options} {file} --output FILE`")
-        }
+        Error::IncompleteSet { .. } => format!("convert this shard alone with `{}`", named.into_output()),
         Error::InNoShard { .. } => format!(
             "if the model has no such tensor, delete its line in the `weight_map` of {}; if it has, download the shards again",
             named.path()
         ),
-        Error::Shard(_)
-        | Error::NotInShard { .. }
-        | Error::InOtherShard { .. }
-        | Error::OutputCollision { .. } => {
-            "convert one shard alone with `git st-convert SHARD --output FILE`".to_owned()
+        Error::NotInShard { shard, .. } | Error::InOtherShard { shard, .. } => {
+            format!("convert this shard alone with `{}`", named.beside(shard.as_ref()).into_output())
+        }
+        Error::Shard(_) | Error::OutputCollision { .. } => {
+            format!("convert one shard alone with `{git} st-convert SHARD --output FILE`")
         }
         _ => return None,
     })
@@ -233,7 +223,7 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
             format!("if no other git is at work here, run `rm {}`", quoted_path(lock))
         }
         Error::UnsupportedFormat { .. } | Error::Bare { .. } => {
-            "convert one file without the repository by `git st-convert FILE --output FILE`".to_owned()
+            format!("convert one file without the repository by `{}`", named.into_output())
         }
         Error::MissingBlob { id } => format!("fetch it with `{git} cat-file -e {id}`"),
         Error::OfEnvironment { .. } => {

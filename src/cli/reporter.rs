@@ -205,12 +205,12 @@ impl Reporter for TerminalReporter<'_> {
             }
             (_, Some(Reason::Script)) => {
                 let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
-                let how = format!("convert it with `{git} st-convert {file}`");
+                let how = format!("convert it with `{git} st-convert{} {file}`", self.here.options());
                 self.ui.note(&format!("{source}: skipped, it is a TorchScript archive: {how}"));
             }
             (_, Some(Reason::Plain)) => {
                 let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
-                let how = format!("convert its arrays: `{git} st-convert {file}`");
+                let how = format!("convert its arrays: `{git} st-convert{} {file}`", self.here.options());
                 self.ui.note(&format!("{source}: skipped: plain pickle; {how}"));
             }
             (_, Some(Reason::Distributed)) => {

@@ -7,7 +7,7 @@
 //! Invariant: a name stands for one file, itself, whatever bytes it has: no shell, no pathspec and no option of a
 //! program takes it for anything else. A hint opens no file and asks no git.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -43,6 +43,33 @@ impl<'a> File<'a> {
     }
 }
 
+/// The options and paths that a command was given, which one that repeats it has to have.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// Each by its long name, and as a shell takes it.
+    options: Vec<(&'static str, String)>,
+    paths: Vec<BString>,
+}
+
+impl Given {
+    pub(super) fn of(paths: &[OsString]) -> Self {
+        let paths = paths.iter().map(|path| path.as_encoded_bytes().into()).collect();
+        Self { options: Vec::new(), paths }
+    }
+
+    /// An option without a value, if it was given.
+    pub(super) fn flag(&mut self, option: &'static str, is_given: bool) {
+        if is_given {
+            self.options.push((option, option.to_owned()));
+        }
+    }
+
+    /// An option with its value.
+    pub(super) fn value(&mut self, option: &'static str, value: &BStr) {
+        self.options.push((option, format!("{option} {}", shell(value))));
+    }
+}
+
 /// Where a person stands.
 #[derive(Debug, Default)]
 pub(super) struct Here {
@@ -50,8 +77,8 @@ pub(super) struct Here {
     cwd: Option<PathBuf>,
     /// What the person has to name that directory, unless it is where they stand.
     elsewhere: Option<PathBuf>,
-    /// The options that were given, each after a space.
-    options: String,
+    /// What the command was given.
+    given: Given,
     /// That directory from the top of the repository: empty, or ended by a slash.
     prefix: OnceLock<BString>,
 }
@@ -65,14 +92,43 @@ impl Here {
         Self { cwd: Some(cwd.to_owned()), elsewhere, ..Self::default() }
     }
 
-    /// The same of a command that was given these options, which every command that repeats it has to have.
-    pub(super) fn with(self, options: String) -> Self {
-        Self { options, ..self }
+    /// The same of a command that was given this.
+    pub(super) fn with(self, given: Given) -> Self {
+        Self { given, ..self }
     }
 
     /// The options that were given, each after a space.
-    pub(super) fn options(&self) -> &str {
-        &self.options
+    pub(super) fn options(&self) -> String {
+        self.options_but(&[])
+    }
+
+    /// The same without some of them, which the command that repeats it does not take, or sets itself.
+    pub(super) fn options_but(&self, left_out: &[&str]) -> String {
+        self.options_where(|option| !left_out.contains(&option))
+    }
+
+    /// Those of them that another command takes as well.
+    pub(super) fn options_of(&self, taken: &[&str]) -> String {
+        self.options_where(|option| taken.contains(&option))
+    }
+
+    fn options_where(&self, keeps: impl Fn(&str) -> bool) -> String {
+        let kept = self.given.options.iter().filter(|(option, _)| keeps(option));
+        kept.fold(String::new(), |text, (_, option)| text + " " + option)
+    }
+
+    /// The paths that were given, each after a space.
+    pub(super) fn paths(&self) -> String {
+        let paths = self.given.paths.iter().map(|path| self.argument(File::Given(path.as_bstr())));
+        paths.fold(String::new(), |text, path| text + " " + &path)
+    }
+
+    /// The path that was given, if it is one.
+    pub(super) fn path_given(&self) -> Option<File<'_>> {
+        match &*self.given.paths {
+            [path] => Some(File::Given(path.as_bstr())),
+            _ => None,
+        }
     }
 
     /// Of a hook that works in `cwd`, with the `GIT_PREFIX` that git set for it.
@@ -285,6 +341,23 @@ mod tests {
         assert_eq!(pattern(File::Given("../../c/b.bin".into())), "\"b.bin\"");
         let two = standing("").lfs_pattern(["a", "b"].map(|name| File::OfTop(name.into())));
         assert_eq!(two, "\"a,b\"");
+    }
+
+    #[test]
+    fn what_was_given_is_repeated_but_for_what_is_left_out() {
+        let mut given = Given::of(&["a b".into(), "-n".into()]);
+        given.flag("--replace", true);
+        given.flag("--force", false);
+        given.value("--key", "a's b".into());
+        let here = standing("").with(given);
+        assert_eq!(
+            (here.options(), here.paths()),
+            (" --replace --key 'a'\\''s b'".into(), " 'a b' ./-n".into())
+        );
+        assert_eq!(here.options_but(&["--key"]), " --replace");
+        assert_eq!(here.options_of(&["--key", "--keep"]), " --key 'a'\\''s b'");
+        assert!(here.path_given().is_none());
+        assert_eq!(standing("").options(), "");
     }
 
     #[test]

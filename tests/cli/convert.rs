@@ -23,14 +23,14 @@ fn one_plain_file() {
     assert_shown(
         &run(&sandbox, &dir, &args),
         "--- stderr\nerror: trainer-pair.pt: cannot write x.safetensors: file exists\n\
-         hint: replace it with `git st-convert --force trainer-pair.pt --output x.safetensors`\n--- exit 1\n",
+         hint: replace it with `git st-convert --output x.safetensors --force trainer-pair.pt`\n--- exit 1\n",
     );
     assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
     assert_shown(
         &run(&sandbox, &dir, &["tied-2.bin"]),
         "tied-2.bin → tied-2.safetensors (exists, kept)\n--- stderr\n\
-         hint: compare what was kept with `git st-convert verify FILE`, or make it anew with `--force`\n--- exit 0\n",
+         hint: compare what was kept with `git st-convert verify tied-2.bin`, or make it anew with `--force`\n--- exit 0\n",
     );
 }
 

@@ -130,3 +130,35 @@ fn an_object_is_downloaded_from_any_directory_by_its_own_name() {
         }
     }
 }
+
+#[test]
+fn hints_repeat_the_options_that_were_given() {
+    let model = Model::new();
+    model.write("two.pt", fixture("two-candidates-key.pt"));
+    model.write("x.safetensors", "there");
+    let run = model.run(&["--key", "ema", "--strict", "-o", "x.safetensors", "two.pt"]);
+    let hint =
+        "hint: replace it with `git st-convert --output x.safetensors --key ema --strict --force two.pt`\n";
+    assert!(run.stderr.contains(hint), "{run:?}");
+    model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
+    // What is pasted does what was asked for.
+    let run = model.run(&["--key", "model", "--max-output", "1", "-n", "-o", "y z.safetensors", "two.pt"]);
+    let hint = "`git st-convert --dry-run --output 'y z.safetensors' --key model --max-output 60 two.pt`\n";
+    assert!(run.stderr.contains(hint), "{run:?}");
+    let run = model.run(&["--key", "a b", "--max-output", "1", "-o", "y.safetensors", "two.pt"]);
+    assert!(!run.stderr.contains("--key a b"), "{run:?}");
+    let run = model.run(&["--key", "ema", "--keep", "none", "two.pt", "-C", "."]);
+    let hint = "hint: list the ties with `git st-convert inspect --key ema two.pt`\n";
+    assert!(run.stderr.contains(hint), "{run:?}");
+    model.add("pytorch_model.bin", &fixture("tied-3.bin"));
+    model.add("other.bin", &fixture("tied-2.bin"));
+    let top = model.sandbox.path("");
+    let run = model.sandbox.bin(&top, &["-C", "model", "--offline", "--pr", "never", "--keep", "none"]);
+    let hint = "hint: list the ties with `git -C model st-convert --dry-run --offline --pr never`\n";
+    assert!(run.stderr.contains(hint), "{run:?}");
+    // A file of a name of its own is no matter of the repository.
+    model.add("model.bin", &fixture("tied-3.bin"));
+    let run = model.run(&["--replace", "--keep", "z.weight", "--commit", "-m", "a b"]);
+    let hint = "hint: choose its name with `git st-convert --keep z.weight model.bin --output FILE`\n";
+    assert!(run.stderr.contains(hint), "{run:?}");
+}

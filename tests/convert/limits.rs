@@ -28,9 +28,13 @@ fn more_bytes_than_four_times_the_checkpoint_have_to_be_allowed() {
     let bytes = 4 * FLOATS;
     let limit = 4 * expanded(FLOATS).len() + (64 << 20);
     let says = format!("error: pytorch_model.bin: tensors total {bytes} bytes, over the limit of {limit}\n");
-    let hint = format!("allow it with `git st-convert --max-output {bytes} pytorch_model.bin`");
-    for args in [&[] as &[&str], &["-n"], &["pytorch_model.bin", "-o", "x.safetensors"]] {
+    for (args, options) in [
+        (&[] as &[&str], ""),
+        (&["-n"], "--dry-run "),
+        (&["pytorch_model.bin", "-o", "x.safetensors"], "--output x.safetensors "),
+    ] {
         let run = model.run(args);
+        let hint = format!("allow it with `git st-convert {options}--max-output {bytes} pytorch_model.bin`");
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(run.stderr.contains(&says) && run.stderr.contains(&hint), "{run:?}");
     }
@@ -69,7 +73,11 @@ fn too_little_space_is_said_before_the_work() {
     for args in [&[] as &[&str], &["pytorch_model.bin", "-o", "x.safetensors"]] {
         let run = model.run(&[args, &["--max-output", "8PiB"]].concat());
         assert_eq!(run.code, Some(2), "{run:?}");
-        assert!(run.stderr.contains(" free\n") && run.stderr.contains("hint: make room"), "{run:?}");
+        assert!(run.stderr.contains(" free\n"), "{run:?}");
+        let hint = "hint: leave the content to the LFS store: \
+                    `git st-convert --max-output 9007199254740992 --pointer-only pytorch_model.bin`\n";
+        assert_eq!(run.stderr.contains(hint), args.is_empty(), "{run:?}");
+        assert_eq!(run.stderr.contains("hint: "), args.is_empty(), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
 }

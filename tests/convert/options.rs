@@ -187,20 +187,6 @@ fn of_ties_that_no_table_knows_it_is_said_which_name_was_kept() {
 }
 
 #[test]
-fn hints_repeat_the_options_that_were_given() {
-    let model = Model::new();
-    model.write("two.pt", fixture("two-candidates-key.pt"));
-    model.write("x.safetensors", "there");
-    let run = model.run(&["--key", "ema", "--strict", "-o", "x.safetensors", "two.pt"]);
-    let hint =
-        "hint: replace it with `git st-convert --key ema --strict --force two.pt --output x.safetensors`\n";
-    assert!(run.stderr.contains(hint), "{run:?}");
-    model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
-    let run = model.run(&["--key", "a b", "--max-output", "1", "-o", "y.safetensors", "two.pt"]);
-    assert!(!run.stderr.contains("--key a b"), "{run:?}");
-}
-
-#[test]
 fn two_names_of_one_tie_cannot_both_be_kept() {
     let model = Model::with("tied-3.bin");
     let before = model.listing();

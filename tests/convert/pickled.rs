@@ -117,7 +117,7 @@ fn archives_of_other_tools_are_refused_by_name_with_what_to_do() {
             "stable-baselines.zip",
             "ppo.zip",
             "not a PyTorch checkpoint (found: Stable-Baselines3 model)",
-            "unpack its policy: `unzip ppo.zip policy.pth && git st-convert policy.pth`",
+            "unpack its policy: `unzip ppo.zip policy.pth && git st-convert --output x.safetensors policy.pth`",
         ),
         (
             "packed-checkpoints.pt",

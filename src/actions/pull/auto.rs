@@ -30,6 +30,16 @@ pub enum Choice {
     Never,
 }
 
+impl std::fmt::Display for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Auto => f.write_str("auto"),
+            Self::Never => f.write_str("never"),
+        }
+    }
+}
+
 impl std::str::FromStr for Choice {
     type Err = &'static str;
 

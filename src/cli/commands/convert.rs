@@ -1,6 +1,5 @@
 //! `git st-convert [PATH...]`, also spelled `convert`.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use bstr::ByteSlice as _;
@@ -15,7 +14,7 @@ use crate::cli::error::{Report, exit_code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::{Here, shell};
+use crate::cli::shell_paths::{Given, Here};
 use crate::cli::ui::Ui;
 
 /// Converts, and gives the worst exit code of the files.
@@ -26,7 +25,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let here = Here::new(&cwd).with(given(args));
+    let here = Here::new(&cwd).with(given(args, servers.offline));
     let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(here, args.output.is_some());
     let done = convert(args, cwd, servers, &reporter);
     reporter.finished();
@@ -47,23 +46,29 @@ pub(crate) fn run(
     }
 }
 
-/// The options that say how to convert, as a shell takes them.
-fn given(args: &Convert) -> String {
-    let mut given = String::new();
-    let mut push = |name: &str, value: &str| {
-        let value = shell(value.as_bytes().as_bstr());
-        let _infallible = write!(given, " {name} {value}");
-    };
-    args.key.iter().for_each(|key| push("--key", key));
-    args.keep.iter().for_each(|name| push("--keep", name));
-    for (is_given, flag) in [
-        (args.strict, " --strict"),
-        (args.replace, " --replace"),
-        (args.pointer_only, " --pointer-only"),
-        (args.keep_source, " --keep-source"),
-    ] {
-        given.push_str(if is_given { flag } else { "" });
+/// What was typed, which a hint repeats.
+fn given(args: &Convert, offline: bool) -> Given {
+    let mut given = Given::of(&args.paths);
+    given.flag("--offline", offline);
+    given.flag("--dry-run", args.dry_run);
+    if let Some(output) = &args.output {
+        given.value("--output", output.as_os_str().as_encoded_bytes().as_bstr());
     }
+    if let Some(choice) = args.pr {
+        given.value("--pr", choice.to_string().as_bytes().as_bstr());
+    }
+    given.flag("--force", args.force);
+    args.key.iter().for_each(|key| given.value("--key", key.as_bytes().as_bstr()));
+    args.keep.iter().for_each(|name| given.value("--keep", name.as_bytes().as_bstr()));
+    given.flag("--strict", args.strict);
+    given.flag("--replace", args.replace);
+    given.flag("--pointer-only", args.pointer_only);
+    given.flag("--keep-source", args.keep_source);
+    if let Some(size) = args.max_output {
+        given.value("--max-output", size.0.to_string().as_bytes().as_bstr());
+    }
+    given.flag("--commit", args.commit);
+    args.message.iter().for_each(|message| given.value("--message", message.as_bytes().as_bstr()));
     given
 }
 
@@ -144,7 +149,7 @@ pub(crate) fn ended<T>(
     reporter: &TerminalReporter<'_>,
     ui: &Ui,
 ) -> Result<T, Report> {
-    let done = done.map_err(|error| Report::of(&error));
+    let done = done.map_err(|error| Report::of_run(&error, reporter.here()));
     if ui.json {
         let end = match &done {
             Ok(done) => {
@@ -178,7 +183,7 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
     let is_kept = |outcome: &Outcome| outcome.status == Status::UpToDate;
     if summary.outcomes.iter().any(is_kept) {
         // The checkpoint may be another one by now, which nobody knows without reading both.
-        let files = if summary.in_repository { "" } else { " FILE" };
+        let files = if summary.in_repository { String::new() } else { reporter.here().paths() };
         ui.hint(&format!(
             "compare what was kept with `{git} st-convert verify{files}`, or make it anew with `--force`"
         ));

@@ -25,7 +25,7 @@ fn is_of_ranks(class: &str) -> bool {
 
 /// The hints for what the reader refuses.
 pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
-    let (git, file, options) = (named.here.git(), named.argument(), named.here.options());
+    let (git, file) = (named.here.git(), named.argument());
     let hint = match error {
         Error::Ambiguous { candidates, total, .. } => keys(candidates, *total),
         Error::NotCheckpoint { kind } => return vec![other_kind(*kind, named)],
@@ -55,12 +55,8 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::NoSuchKey { .. } => {
             format!("list all that it holds with `{git} st-convert inspect --key . {file}`")
         }
-        Error::Keep { .. } => format!("list the ties with `{git} st-convert inspect {file}`"),
-        Error::Output { bytes, .. } => {
-            format!(
-                "if it is meant to be so large, allow it with `{git} st-convert{options} --max-output {bytes} {file}`"
-            )
-        }
+        Error::Keep { .. } => ties(named),
+        Error::Output { bytes, .. } => allowed(*bytes, named),
         Error::Damaged(_) => format!("check the objects that are here with `{git} lfs fsck`"),
         // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
         Error::Pickle { .. }
@@ -84,6 +80,28 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::Io(_) | Error::NoTensors | Error::TrainingState | Error::Limit { .. } => return Vec::new(),
     };
     vec![hint]
+}
+
+/// Where the ties of a file stand, or those of all files of the run.
+fn ties(named: &Named<'_>) -> String {
+    let (git, file) = (named.here.git(), named.argument());
+    if named.file.is_some() {
+        return format!(
+            "list the ties with `{git} st-convert inspect{} {file}`",
+            named.here.options_of(&["--key"])
+        );
+    }
+    let options = named.here.options_but(&["--dry-run", "--keep"]);
+    format!("list the ties with `{git} st-convert --dry-run{options}{}`", named.here.paths())
+}
+
+/// How a checkpoint is converted whose tensors have so many bytes.
+fn allowed(bytes: u64, named: &Named<'_>) -> String {
+    let (git, file) = (named.here.git(), named.argument());
+    let options = named.here.options_but(&["--max-output"]);
+    format!(
+        "if it is meant to be so large, allow it with `{git} st-convert{options} --max-output {bytes} {file}`"
+    )
 }
 
 /// How to come to the weights that another tool has packed.

@@ -12,8 +12,9 @@ pub(super) struct Named<'a> {
 }
 
 impl Named<'_> {
+    /// Of an error of the whole run: the path that it was given, if it is one.
     fn text(&self, of: impl FnOnce(File<'_>) -> String) -> String {
-        self.file.map_or_else(|| "FILE".to_owned(), of)
+        self.file.or_else(|| self.here.path_given()).map_or_else(|| "FILE".to_owned(), of)
     }
 
     pub(super) fn argument(&self) -> String {
@@ -29,7 +30,21 @@ impl Named<'_> {
     }
 
     pub(super) fn lfs_pattern(&self) -> String {
-        self.file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
+        let file = self.file.or_else(|| self.here.path_given());
+        file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
+    }
+
+    /// The command that converts it to a file that the user names, without the repository.
+    pub(super) fn into_output(self) -> String {
+        let options = self.here.options_but(&[
+            "--output",
+            "--pr",
+            "--replace",
+            "--pointer-only",
+            "--commit",
+            "--message",
+        ]);
+        format!("{} st-convert{options} {} --output FILE", self.here.git(), self.argument())
     }
 
     /// The directory that the file is in.

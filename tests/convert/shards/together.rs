@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{INDEX, Model, SHARDS, check, index, model, refused, shards};
+use super::{INDEX, Model, SHARDS, check, differences, index, map, model, refused, shards, with_index};
 
 #[test]
 fn shards_that_are_all_named_are_their_set() {
@@ -66,7 +66,7 @@ fn plain(second: &Value) -> Model {
     for (name, bytes) in SHARDS.iter().zip(shards()) {
         model.write(name, bytes);
     }
-    model.write(INDEX, index(&super::map()));
+    model.write(INDEX, index(&map()));
     model.write(VARIANT, index(second));
     model.git(&["add", "."]);
     model.commit();
@@ -79,13 +79,13 @@ const VARIANT: &str = "pytorch_model.bin.index.fp16.json";
 
 #[test]
 fn shards_of_two_sets_stay_until_both_are_done() {
-    let model = plain(&super::map());
+    let model = plain(&map());
     model.run(&["--replace"]).ok();
     check(&model);
     assert!([SHARDS[0], SHARDS[1], INDEX, VARIANT].iter().all(|path| !model.at(path).exists()));
 
     // One of them is refused: its index goes on naming what is there.
-    let mut more = super::map();
+    let mut more = map();
     more["z"] = json!(SHARDS[0]);
     let model = plain(&more);
     let output = model.run(&["--replace"]);
@@ -145,4 +145,30 @@ fn what_is_kept_keeps_every_set_that_it_is_in() {
     let output = model.run(&[&["--replace"], &SHARDS[..]].concat());
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert_eq!(model.status(), "");
+}
+
+#[test]
+fn an_index_that_names_a_tensor_of_no_shard_says_which_and_what_to_do() {
+    let model = with_index(
+        &json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1], "d": SHARDS[1], "e": SHARDS[0] }),
+    );
+    let before = model.listing();
+    for args in [&[] as &[&str], &[INDEX]] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        let said = "error: pytorch_model.bin.index.json: shard index does not match: no shard contains d (and 1 more)\n\
+                    hint: if the model has no such tensor, delete its line in the `weight_map` of \
+                    pytorch_model.bin.index.json; if it has, download the shards again\n";
+        assert!(run.stderr.contains(said), "{run:?}");
+    }
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
+    // What the hint says works.
+    model.add(INDEX, index(&map()).as_bytes());
+    model.run::<&str>(&[]).ok();
+    check(&model);
+    // A tensor that one shard names and another holds: the shard that the index names is converted by itself.
+    let model = with_index(&json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[0] }));
+    let run = model.run(&["--replace", INDEX]);
+    let hint = format!("hint: convert this shard alone with `git st-convert {} --output FILE`\n", SHARDS[0]);
+    assert!(run.stderr.contains(&hint), "{run:?}");
 }
