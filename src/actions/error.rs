@@ -179,11 +179,18 @@ pub enum Error {
         /// How many more there are.
         more: usize,
     },
-    /// `--output` takes one source.
-    #[error("--output takes one PATH, got {count}")]
-    OneOutput {
-        /// How many.
-        count: usize,
+    /// `--output`, and nothing to convert.
+    #[error("--output requires a PATH")]
+    OutputWithoutPath,
+    /// Two plain files would be written to one; nothing was written.
+    #[error("cannot write {output}: {other} and {source_name} convert to the same name")]
+    SameOutput {
+        /// The path.
+        output: BString,
+        /// The source that comes first.
+        other: BString,
+        /// The other one.
+        source_name: BString,
     },
     /// Nothing was named, and this is no repository.
     #[error("not a git repository")]

@@ -187,6 +187,10 @@ pub enum Reason {
     Plain,
     /// A shard of a distributed checkpoint, which was not named.
     Distributed,
+    /// A safetensors file that was named: nothing has to be done.
+    Safetensors,
+    /// A name of a file that is converted under another one, for the same directory.
+    SameFile,
     /// An error, which says whether it is a refusal.
     Error(Error),
 }
@@ -200,6 +204,8 @@ impl Reason {
             Self::Script => "a TorchScript archive".to_owned(),
             Self::Plain => "a plain pickle".to_owned(),
             Self::Distributed => "a shard of a distributed checkpoint".to_owned(),
+            Self::Safetensors => "already a safetensors file".to_owned(),
+            Self::SameFile => "another name of a file that is converted".to_owned(),
             Self::Error(error) => error.reason(safe),
         }
     }
@@ -263,6 +269,11 @@ pub enum Note {
     /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
     Leftover {
         /// Its path.
+        path: BString,
+    },
+    /// A directory is the top of another repository, so that nothing in it was looked at.
+    OtherRepository {
+        /// The directory.
         path: BString,
     },
     /// There was a result, and `HEAD` has it already.

@@ -46,7 +46,10 @@ pytorch_model*.bin becomes model*.safetensors, any other file keeps its stem. Th
 index, are converted together or not at all. Training state (optimizer*, scheduler*, training_args*, …) is \
 skipped unless it is named.
 
-Outside of a repository, or with --output, one plain file is converted and no repository is touched.";
+Outside of a repository, or with --output, plain files are converted and no repository is touched. A directory is \
+walked, and links to files are followed, as in a cache of the Hub: each result is written beside the name that was \
+walked to, or below the directory that --output names. Links to directories, .git, the blobs of a cache and other \
+repositories are not entered. A result that exists is compared, and replaced only with --force.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +58,7 @@ Examples:
   git st-convert clone OWNER/NAME        clone a model of the Hub, and convert it
   git st-convert --replace --commit      and remove the pickles, in one commit
   git st-convert model.bin -o model.safetensors
+  git st-convert models/ -o converted/   a directory of plain files
   git st-convert verify --pr 42          are a stranger's weights the same?
   git st-convert inspect HEAD:pytorch_model.bin
   git st-convert scan                    find pickles, and what they would call
@@ -171,7 +175,7 @@ pub(super) struct Common {
 #[derive(Debug, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Convert {
-    /// The checkpoints; without any, all that the repository holds
+    /// Checkpoints, and directories of them; without any, all that the repository contains
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) paths: Vec<OsString>,
     /// Say what would be written, and write nothing
@@ -179,9 +183,12 @@ pub(super) struct Convert {
     /// Headers alone are read: the tensors, the size, the ties and what is dropped are known, the oid is not.
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
-    /// Write there and touch no repository; takes one PATH
+    /// Write there and touch no repository
+    ///
+    /// A directory if there is one of that name, if it ends in a slash, or if several files are converted: each keeps its
+    /// path below the PATH that was named. Two results of one name are an error, before anything is written.
     #[arg(
-        short, long, value_name = "FILE", value_hint = ValueHint::FilePath,
+        short, long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath,
         conflicts_with_all = ["replace", "pointer_only", "commit"]
     )]
     pub(super) output: Option<PathBuf>,

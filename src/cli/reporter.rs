@@ -217,6 +217,9 @@ impl Reporter for TerminalReporter<'_> {
                 let how = hints::merge(self.file(&outcome.source), &self.here);
                 self.ui.note(&format!("{source}: skipped: shard of a distributed checkpoint; {how}"));
             }
+            (_, Some(reason @ (Reason::Safetensors | Reason::SameFile))) => {
+                self.ui.note(&format!("{source}: skipped: {}", reason.text(&|text| text.to_owned())));
+            }
             (_, Some(Reason::NoTensors)) | (Status::Skipped, None) => {
                 self.ui.note(&format!("{source}: skipped: no tensors"));
             }
@@ -281,6 +284,10 @@ impl Reporter for TerminalReporter<'_> {
             Note::Leftover { path } => {
                 let path = sanitize::bytes(path.as_ref());
                 self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));
+            }
+            Note::OtherRepository { path } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: skipped: another git repository"));
             }
             Note::Remote(note) => self.remote_note(note),
             Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),

@@ -20,6 +20,8 @@ fn one_plain_file() {
                      ignored  1 (training state, a dict with 3 tensors)\n--- exit 0\n";
     let args = ["trainer-pair.pt", "-o", "x.safetensors"];
     assert_shown(&run(&sandbox, &dir, &args), converted);
+    assert_shown(&run(&sandbox, &dir, &args), "trainer-pair.pt → x.safetensors (exists, kept)\n--- exit 0\n");
+    fs::write(dir.join("x.safetensors"), "mine").unwrap();
     assert_shown(
         &run(&sandbox, &dir, &args),
         "--- stderr\nerror: trainer-pair.pt: cannot write x.safetensors: file exists\n\
@@ -29,8 +31,7 @@ fn one_plain_file() {
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
     assert_shown(
         &run(&sandbox, &dir, &["tied-2.bin"]),
-        "tied-2.bin → tied-2.safetensors (exists, kept)\n--- stderr\n\
-         hint: compare what was kept with `git st-convert verify tied-2.bin`, or make it anew with `--force`\n--- exit 0\n",
+        "tied-2.bin → tied-2.safetensors (exists, kept)\n--- exit 0\n",
     );
 }
 

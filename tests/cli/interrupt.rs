@@ -93,7 +93,7 @@ fn the_second_one_ends_the_process() {
     if !fifo.is_ok_and(|status| status.success()) {
         return;
     }
-    let mut command = sandbox.command(BIN.as_ref(), &dir, &["fifo".as_ref()]);
+    let mut command = sandbox.command(BIN.as_ref(), &dir, &["inspect".as_ref(), "fifo".as_ref()]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
     let status = loop {

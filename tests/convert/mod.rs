@@ -7,6 +7,7 @@
 mod attributes;
 mod commit;
 mod failures;
+mod folders;
 mod forced;
 mod hints;
 mod index;

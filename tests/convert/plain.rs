@@ -59,13 +59,16 @@ fn an_output_that_is_no_file_is_never_replaced() {
 }
 
 #[test]
-fn an_output_takes_one_file() {
+fn an_output_takes_a_file() {
     let model = Model::with(NAME);
-    for args in [&["-o", "x"] as &[&str], &["-o", "x", "pytorch_model.bin", "README.md"]] {
-        let run = model.run(args);
-        assert_eq!(run.code, Some(2), "{run:?}");
-    }
+    let run = model.run(&["-o", "x"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("error: --output requires a PATH\n"), "{run:?}");
     assert!(!model.at("x").exists());
+    // Of two, one is converted, and the other refused by itself.
+    let run = model.run(&["-o", "x", "pytorch_model.bin", "README.md"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(oid(model.at("x/model.safetensors")), oid_of(NAME));
 }
 
 #[test]

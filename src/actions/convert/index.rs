@@ -58,6 +58,13 @@ pub(super) struct IndexTarget {
     replaces: BString,
 }
 
+impl IndexTarget {
+    /// Where no repository is.
+    pub(super) fn plain(path: &BString, set: &ShardedCheckpoint) -> Self {
+        Self { path: path.clone(), is_under_lfs: false, replaces: set.index.clone() }
+    }
+}
+
 /// The shard index to write.
 pub(super) struct NewIndex {
     pub(super) path: BString,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use bstr::{BStr, ByteSlice as _};
 
-use super::super::content::{LocalFile, Located};
+use super::super::content::{LocalFile, Located, oid};
 use super::super::{Conversion, Error, Note, Reporter};
 use super::Options;
 use super::hashing::{Hashed, Hashing, Side};
@@ -117,6 +117,23 @@ impl Job {
         }
     }
 
+    /// Holds what the conversion gives against a file that is there; nothing is written. `None` if they differ.
+    pub(super) fn is_at(
+        &self,
+        there: &Path,
+        spool: &dyn Fn() -> Result<File, Error>,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Written>, Error> {
+        let (failed, len) = (Error::io("read", there), self.recipe.layout.size());
+        let file = FileSource::new(File::open(there).map_err(failed)?).map_err(failed)?;
+        if file.len() != len {
+            return Ok(None);
+        }
+        let writers = Writers::behind(file.file(), None, len).map_err(failed)?;
+        let written = self.drive(there, writers, spool, reporter)?;
+        Ok((oid(&file, reporter).map_err(failed)? == written.oid).then_some(written))
+    }
+
     /// Writes the file, or both; they are on the disk after it. `spool` makes a temporary file for records that
     /// must be inflated first.
     ///
@@ -128,12 +145,23 @@ impl Job {
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
+        let writers = Writers::start(into.first, into.second, self.recipe.layout.size());
+        self.drive(into.path, writers.map_err(Error::io("write", into.path))?, spool, reporter)
+    }
+
+    fn drive(
+        &self,
+        path: &Path,
+        writers: Writers,
+        spool: &dyn Fn() -> Result<File, Error>,
+        reporter: &dyn Reporter,
+    ) -> Result<Written, Error> {
         let source = match &self.located {
             Located::Here(source) => source,
             &Located::There(Pointer { oid, size }) => return Err(Error::NoObject { oid, size }),
         };
         reporter.started(source.name.as_bstr(), self.recipe.layout.size());
-        let result = self.drive(source, into, spool, reporter);
+        let result = self.read(source, path, writers, spool, reporter);
         reporter.finished();
         if reporter.is_interrupted() {
             return Err(Error::Interrupted);
@@ -148,20 +176,17 @@ impl Job {
         }
     }
 
-    fn drive(
+    fn read(
         &self,
         source: &LocalFile,
-        into: &Into<'_>,
+        path: &Path,
+        writers: Writers,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        let failed = Error::io("write", into.path);
-        let mut drive = Drive {
-            pool: Pool::new(BUFFERS),
-            writers: Writers::start(into.first, into.second, self.recipe.layout.size()).map_err(failed)?,
-            hashing: Hashing::start().map_err(failed)?,
-            reporter,
-        };
+        let failed = Error::io("write", path);
+        let hashing = Hashing::start().map_err(failed)?;
+        let mut drive = Drive { pool: Pool::new(BUFFERS), writers, hashing, reporter };
         let passed = self.inflate(&source.file, spool).and_then(|inflated| {
             let inflated = inflated.as_ref().map(|inflated| inflated as &dyn ReadAt);
             Ok(self.recipe.run(&source.file, inflated, &mut drive)?)

@@ -37,6 +37,7 @@ mod product;
 mod run;
 mod select;
 mod sets;
+mod plain_files;
 mod single_file;
 mod stage;
 mod unit;
@@ -64,7 +65,7 @@ pub struct Options {
     pub paths: Vec<OsString>,
     /// Say what would be written, and write nothing.
     pub dry_run: bool,
-    /// Write there, and touch no repository.
+    /// Write there, or below there if it is a directory or several files are converted, and touch no repository.
     pub output: Option<PathBuf>,
     /// Convert although the safetensors file exists.
     pub force: bool,
@@ -119,10 +120,8 @@ pub fn convert_adopting(
     adopt: Option<&dyn Adopt>,
     reporter: &dyn Reporter,
 ) -> Result<Summary, Error> {
-    if let (Some(_), count) = (&options.output, options.paths.len())
-        && count != 1
-    {
-        return Err(Error::OneOutput { count });
+    if options.output.is_some() && options.paths.is_empty() {
+        return Err(Error::OutputWithoutPath);
     }
     let switches = [
         (options.replace, "--replace"),

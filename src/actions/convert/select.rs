@@ -80,50 +80,52 @@ fn search(
             indices.insert(path.clone());
             continue;
         }
-        if names::is_distributed(path.as_bstr()) {
-            ledger.skip(path.as_bstr(), Reason::Distributed);
-            continue;
-        }
         let weight_like = names::is_weight_like(path.as_bstr());
-        let training_state = names::is_training_state(path.as_bstr());
         if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
             continue;
         }
-        let content = workspace.find(path.as_bstr());
-        let is_far = matches!(content, Ok(Located::There(_)) | Err(Error::NoObject { .. }));
-        if weight_like && training_state && is_far {
-            ledger.skip(path.as_bstr(), Reason::TrainingState);
-            continue;
-        }
-        let verdict = match content.and_then(|content| judge(workspace, path.as_bstr(), &content)) {
-            Ok(verdict) => verdict,
-            // What is behind the name is unknown: only the name can say whether it matters.
-            Err(error) if weight_like && !training_state => {
-                ledger.fail(path.as_bstr(), error)?;
-                continue;
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(_) => continue,
-        };
-        match verdict {
-            Detected::Script => ledger.skip(path.as_bstr(), Reason::Script),
-            Detected::Plain if training_state => ledger.skip(path.as_bstr(), Reason::TrainingState),
-            Detected::Plain => ledger.skip(path.as_bstr(), Reason::Plain),
-            Detected::Weights | Detected::State if training_state => {
-                ledger.skip(path.as_bstr(), Reason::TrainingState);
-            }
-            Detected::Weights => {
-                let path = path.clone();
-                found.entry(path.clone()).or_insert(Candidate { path, named: false });
-            }
-            Detected::State => ledger.skip(path.as_bstr(), Reason::NoTensors),
-            Detected::BrokenPromise(kind) => {
-                ledger.fail(path.as_bstr(), checkpoint::Error::NotCheckpoint { kind }.into())?;
-            }
-            Detected::Other => {}
+        let judge = |content: &Located| judge(workspace, path.as_bstr(), content);
+        if is_wanted(path.as_bstr(), workspace.find(path.as_bstr()), judge, ledger)? {
+            found.entry(path.clone()).or_insert(Candidate { path: path.clone(), named: false });
         }
     }
     Ok(())
+}
+
+/// Returns `true` if a file that nobody named is to be converted. What is worth a word goes to `ledger`.
+pub(super) fn is_wanted(
+    path: &BStr,
+    content: Result<Located, Error>,
+    judge: impl FnOnce(&Located) -> Result<Detected, Error>,
+    ledger: &mut Ledger<'_>,
+) -> Result<bool, Error> {
+    let (weight_like, training_state) = (names::is_weight_like(path), names::is_training_state(path));
+    let is_far = matches!(content, Ok(Located::There(_)) | Err(Error::NoObject { .. }));
+    if names::is_distributed(path) {
+        ledger.skip(path, Reason::Distributed);
+        return Ok(false);
+    }
+    if weight_like && training_state && is_far {
+        ledger.skip(path, Reason::TrainingState);
+        return Ok(false);
+    }
+    match content.and_then(|content| judge(&content)) {
+        Ok(Detected::Weights) if !training_state => return Ok(true),
+        Ok(Detected::Plain | Detected::Weights | Detected::State) if training_state => {
+            ledger.skip(path, Reason::TrainingState);
+        }
+        Ok(Detected::Script) => ledger.skip(path, Reason::Script),
+        Ok(Detected::Plain) => ledger.skip(path, Reason::Plain),
+        Ok(Detected::State) => ledger.skip(path, Reason::NoTensors),
+        Ok(Detected::BrokenPromise(kind)) => {
+            ledger.fail(path, checkpoint::Error::NotCheckpoint { kind }.into())?;
+        }
+        // What is behind the name is unknown: only the name can say whether it matters.
+        Err(error) if weight_like && !training_state => ledger.fail(path, error)?,
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Ok(Detected::Weights | Detected::Other) | Err(_) => {}
+    }
+    Ok(false)
 }
 
 /// What the content of a file says; of one on the server as much as is needed is read.
@@ -148,7 +150,7 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
 }
 
 /// What the content of a file says.
-enum Detected {
+pub(super) enum Detected {
     /// Torch weights.
     Weights,
     /// The same as `TorchScript`, under a name that does not promise weights.
@@ -164,7 +166,7 @@ enum Detected {
 }
 
 /// What a file is, by its content where that can say it.
-fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
+pub(super) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
     match Kind::of(file) {
         Ok(Kind::Legacy) => Detected::Weights,
         Ok(Kind::Zip) if !names::is_weight_like(path) && checkpoint::is_torch_script(file) => {

@@ -1,117 +1,220 @@
-//! One plain file becomes another: outside a repository, or where `--output` says.
+//! Plain files become others: outside a repository, or where `--output` says.
 //!
 //! No repository is written to; one is only asked for the object behind a pointer.
+//! Invariant: where every result goes is known, and no two go to one place, before the first is written. What stands there is
+//! compared with what the conversion gives, and replaced only by `--force`.
 
-use std::ffi::OsString;
+use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use bstr::{BString, ByteSlice as _};
 
-use super::super::content::{LocalFile, Located, class_beside};
+use super::super::content::{Located, class_beside};
 use super::super::{Error, Outcome, Reporter, Status, names};
-use super::job::{Into, Job};
+use super::index::{self, IndexTarget, ShardContents};
+use super::job::{Into, Job, Written};
 use super::keep;
 use super::ledger::Ledger;
+use super::plain_files::{self, PlainFile, PlainIndex};
+use super::sets::ShardedCheckpoint;
 use super::{Options, Summary};
 use crate::checkpoint::{self, Foreign};
 use crate::lfs::{Temp, space, temp};
 use crate::repo::Repo;
 
-/// Converts each named file.
+/// Converts each file that is meant.
 pub(super) fn convert(
     repo: Option<&Repo>,
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Summary, Error> {
-    if options.paths.len() > 1 {
-        let located = |given: &OsString| {
-            let name = BString::from(given.as_encoded_bytes());
-            LocalFile::plain(repo, name.as_bstr(), &options.cwd.join(given)).map(Located::Here)
-        };
-        keep::check(options, options.paths.iter().map(located))?;
-    }
     let mut ledger = Ledger::new(reporter, false);
-    for given in &options.paths {
-        let name = BString::from(given.as_encoded_bytes());
-        match one(repo, &name, &options.cwd.join(given), options, reporter) {
-            Ok(outcome) => ledger.push(outcome),
-            Err(error) => ledger.fail(name.as_bstr(), error)?,
+    let found = plain_files::find(repo, options, &mut ledger, reporter)?;
+    let is_dir = is_directory(options, found.files.len());
+    let place = |file: &PlainFile, name: fn(&bstr::BStr) -> BString| Place::of(file, name, is_dir, options);
+    let files: Vec<_> =
+        found.files.into_iter().map(|file| (place(&file, names::safetensors), file)).collect();
+    let indices: Vec<_> = found
+        .indices
+        .into_iter()
+        .map(|index| (place(&index.file, names::safetensors_index), index))
+        .collect();
+    check_collisions(
+        files.iter().map(|(to, file)| (to, file)).chain(indices.iter().map(|(to, index)| (to, &index.file))),
+    )?;
+    if files.len() > 1 {
+        keep::check(options, files.iter().map(|(_, file)| plain_files::open(repo, file).map(Located::Here)))?;
+    }
+    let one = One { repo, options, is_alone: files.len() == 1, reporter };
+    let mut shards = HashMap::new();
+    for (to, file) in &files {
+        match one.convert(file, to) {
+            Ok((outcome, contents)) => {
+                ledger.push(outcome);
+                shards.insert(file.path.clone(), contents);
+            }
+            Err(error) => ledger.fail(file.name.as_bstr(), error)?,
+        }
+    }
+    // An index of one file, named for it, would be no file of a model.
+    for (to, index) in indices.iter().filter(|_| is_dir || options.output.is_none()) {
+        match one.index(index, to, &shards) {
+            Ok(()) => {}
+            Err(error) => ledger.fail(index.file.name.as_bstr(), error)?,
         }
     }
     Ok(Summary { outcomes: ledger.take(), ..Summary::default() })
 }
 
-fn one(
-    repo: Option<&Repo>,
-    name: &BString,
-    path: &Path,
-    options: &Options,
-    reporter: &dyn Reporter,
-) -> Result<Outcome, Error> {
-    let (shown, output) = output_of(name, path, options);
-    if output.canonicalize().is_ok_and(|there| path.canonicalize().is_ok_and(|source| source == there)) {
-        return Err(Error::OutputIsSource);
-    }
-    let there = output.symlink_metadata();
-    if there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
-        // A device would be gone, and a regular file in its place.
-        return Err(Error::OutputNotFile { output: shown });
-    }
-    if there.is_ok() && !options.force {
-        if options.output.is_some() {
-            return Err(Error::OutputExists { output: shown });
-        }
-        let (source, output) = (name.clone(), Some(shown));
-        return Ok(Outcome { source, output, status: Status::UpToDate, conversion: None, reason: None });
-    }
-    if names::is_distributed(name.as_bstr()) {
-        return Err(checkpoint::Error::Foreign { kind: Foreign::Distributed }.into());
-    }
-    let source = LocalFile::plain(repo, name.as_bstr(), path)?;
-    let class = class_beside(path);
-    let job = Job::prepare(source, class.as_deref(), options)?;
-    if let Some(name) = options.keep.iter().find(|name| options.paths.len() == 1 && !job.holds(name)) {
-        return Err(checkpoint::Error::Keep { name: name.clone() }.into());
-    }
-    if let Some(note) = job.note(name.as_bstr()) {
-        reporter.note(&note);
-    }
-    let written = if options.dry_run { None } else { Some(write(&job, &output, options.force, reporter)?) };
-    Ok(Outcome {
-        source: name.clone(),
-        output: Some(shown),
-        status: Status::Converted,
-        conversion: Some(job.facts(written)),
-        reason: None,
+/// Returns `true` if `--output` names a directory: it is one, it ends as one, or more than one file goes there.
+fn is_directory(options: &Options, count: usize) -> bool {
+    options.output.as_ref().is_some_and(|output| {
+        let ends_as_one = output.as_os_str().as_encoded_bytes().last() == Some(&b'/');
+        count > 1 || ends_as_one || options.cwd.join(output).is_dir()
     })
 }
 
-fn output_of(name: &BString, path: &Path, options: &Options) -> (BString, PathBuf) {
-    if let Some(output) = &options.output {
-        return (BString::from(output.as_os_str().as_encoded_bytes()), options.cwd.join(output));
-    }
-    let file = names::safetensors(path.file_name().unwrap_or_default().as_encoded_bytes().as_bstr());
-    (names::safetensors(name.as_bstr()), path.with_file_name(file.to_path_lossy().as_ref()))
+/// Where a result goes.
+struct Place {
+    /// As the user knows it.
+    shown: BString,
+    path: PathBuf,
 }
 
-fn write(
-    job: &Job,
-    output: &Path,
-    replace: bool,
-    reporter: &dyn Reporter,
-) -> Result<super::job::Written, Error> {
+impl Place {
+    fn of(file: &PlainFile, name: fn(&bstr::BStr) -> BString, is_dir: bool, options: &Options) -> Self {
+        let named = |path: &Path| {
+            let own = path.file_name().unwrap_or_default().as_encoded_bytes();
+            path.with_file_name(name(own.as_bstr()).to_path_lossy().as_ref())
+        };
+        let shown = |path: &Path| BString::from(path.as_os_str().as_encoded_bytes());
+        match &options.output {
+            None => Self { shown: name(file.name.as_bstr()), path: named(&file.path) },
+            Some(output) if is_dir => {
+                let output = output.join(named(&file.below));
+                Self { shown: shown(&output), path: options.cwd.join(output) }
+            }
+            Some(output) => Self { shown: shown(output), path: options.cwd.join(output) },
+        }
+    }
+}
+
+/// Fails for the first two files that go to one place.
+fn check_collisions<'a>(all: impl Iterator<Item = (&'a Place, &'a PlainFile)>) -> Result<(), Error> {
+    let mut taken: HashMap<&Path, &PlainFile> = HashMap::new();
+    for (to, file) in all {
+        if let Some(other) = taken.insert(&to.path, file) {
+            let (output, source_name, other) = (to.shown.clone(), file.name.clone(), other.name.clone());
+            return Err(Error::SameOutput { output, other, source_name });
+        }
+    }
+    Ok(())
+}
+
+/// How each file is converted.
+struct One<'a> {
+    repo: Option<&'a Repo>,
+    options: &'a Options,
+    is_alone: bool,
+    reporter: &'a dyn Reporter,
+}
+
+impl One<'_> {
+    fn convert(&self, file: &PlainFile, to: &Place) -> Result<(Outcome, ShardContents), Error> {
+        let (name, output, shown) = (&file.name, &to.path, || to.shown.clone());
+        if names::is_distributed(name.as_bstr()) {
+            return Err(checkpoint::Error::Foreign { kind: Foreign::Distributed }.into());
+        }
+        let source = plain_files::open(self.repo, file)?;
+        if output.canonicalize().is_ok_and(|there| file.path.canonicalize().is_ok_and(|from| from == there)) {
+            return Err(Error::OutputIsSource);
+        }
+        let there = output.symlink_metadata();
+        if there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+            // A device would be gone, and a regular file in its place.
+            return Err(Error::OutputNotFile { output: shown() });
+        }
+        let class = class_beside(&file.path);
+        let job = Job::prepare(source, class.as_deref(), self.options)?;
+        if let Some(name) = self.options.keep.iter().find(|name| self.is_alone && !job.holds(name)) {
+            return Err(checkpoint::Error::Keep { name: name.clone() }.into());
+        }
+        if let Some(note) = job.note(name.as_bstr()) {
+            self.reporter.note(&note);
+        }
+        let contents = ShardContents::of(name.as_bstr(), to.shown.as_bstr(), &job);
+        let (status, written) = match there {
+            Ok(_) if !self.options.force => {
+                let same = job.is_at(output, &|| spool(output), self.reporter)?;
+                (Status::UpToDate, Some(same.ok_or_else(|| Error::OutputExists { output: shown() })?))
+            }
+            _ if self.options.dry_run => (Status::Converted, None),
+            _ => (Status::Converted, Some(self.write(&job, output)?)),
+        };
+        let (source, conversion) = (name.clone(), Some(job.facts(written)));
+        Ok((Outcome { source, output: Some(shown()), status, conversion, reason: None }, contents))
+    }
+
+    fn write(&self, job: &Job, output: &Path) -> Result<Written, Error> {
+        let failed = Error::io("write", output);
+        let dir = parent(output);
+        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        temp::sweep_hidden(dir);
+        space::check(dir, job.recipe.layout.size())?;
+        let temp = Temp::hidden_in(dir).map_err(failed)?;
+        let into = Into { path: output, first: temp.file(), second: None };
+        let written = job.run(&into, &|| spool(output), self.reporter)?;
+        self.give_name(temp, output)?;
+        Ok(written)
+    }
+
+    fn give_name(&self, temp: Temp, output: &Path) -> Result<(), Error> {
+        let failed = Error::io("write", output);
+        let renamed = if self.options.force { temp.rename(output) } else { temp.rename_new(output) };
+        renamed.map_err(|(source, _)| failed(source))?;
+        crate::lfs::store::sync_parent(output).map_err(failed)
+    }
+
+    /// The index of shards that were all converted. Where one was not, what was said of it is enough.
+    fn index(
+        &self,
+        index: &PlainIndex,
+        to: &Place,
+        shards: &HashMap<PathBuf, ShardContents>,
+    ) -> Result<(), Error> {
+        let content = index.content.clone();
+        let mut names: Vec<_> = content.weight_map.values().collect();
+        names.sort();
+        names.dedup();
+        let beside = |name: &String| shards.get(&index.file.path.with_file_name(name));
+        let Some(held) = names.into_iter().map(beside).collect::<Option<Vec<_>>>() else { return Ok(()) };
+        let set = ShardedCheckpoint { index: index.file.name.clone(), content: content.clone() };
+        let new = index::new_index(IndexTarget::plain(&to.shown, &set), &set, &held)?;
+        let there = fs::read(&to.path).ok();
+        match there {
+            Some(there) if there == new.text.as_bytes() => return Ok(()),
+            Some(_) if !self.options.force => return Err(Error::OutputExists { output: to.shown.clone() }),
+            _ => {}
+        }
+        if !self.options.dry_run {
+            let temp = Temp::hidden_in(parent(&to.path)).map_err(Error::io("write", &to.path))?;
+            std::io::Write::write_all(&mut temp.file(), new.text.as_bytes())
+                .map_err(Error::io("write", &to.path))?;
+            self.give_name(temp, &to.path)?;
+        }
+        new.notes().iter().for_each(|note| self.reporter.note(note));
+        Ok(())
+    }
+}
+
+/// A file beside the output for records that must be inflated first.
+fn spool(output: &Path) -> Result<fs::File, Error> {
     let failed = Error::io("write", output);
-    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    temp::sweep_hidden(dir);
-    space::check(dir, job.recipe.layout.size())?;
-    let temp = Temp::hidden_in(dir).map_err(failed)?;
-    let spool = || {
-        let spool = Temp::hidden_in(dir).map_err(failed)?;
-        spool.file().try_clone().map_err(failed)
-    };
-    let written = job.run(&Into { path: output, first: temp.file(), second: None }, &spool, reporter)?;
-    let renamed = if replace { temp.rename(output) } else { temp.rename_new(output) };
-    renamed.map_err(|(source, _)| failed(source))?;
-    crate::lfs::store::sync_parent(output).map_err(failed)?;
-    Ok(written)
+    let spool = Temp::hidden_in(parent(output)).map_err(failed)?;
+    spool.file().try_clone().map_err(failed)
+}
+
+fn parent(output: &Path) -> &Path {
+    output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

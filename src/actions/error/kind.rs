@@ -52,7 +52,8 @@ impl Error {
         match self {
             Self::Interrupted => Kind::Interrupted,
             Self::NotFound
-            | Self::OneOutput { .. }
+            | Self::OutputWithoutPath
+            | Self::SameOutput { .. }
             | Self::NoRepository
             | Self::NotEmpty { .. }
             | Self::CloneInTheWay { .. }

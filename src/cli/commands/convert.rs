@@ -173,6 +173,9 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
     let git = reporter.here().git();
     if summary.outcomes.is_empty() {
         ui.note("no torch weights here, nothing to convert");
+        if !summary.in_repository {
+            return;
+        }
         if args.commit {
             // A run that was killed before its commit leaves the index as it wrote it.
             ui.hint(&format!("commit what an earlier run staged with `{git} commit`"));
@@ -181,11 +184,11 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         }
     }
     let is_kept = |outcome: &Outcome| outcome.status == Status::UpToDate;
-    if summary.outcomes.iter().any(is_kept) {
+    // Outside of a repository what was kept was compared.
+    if summary.in_repository && summary.outcomes.iter().any(is_kept) {
         // The checkpoint may be another one by now, which nobody knows without reading both.
-        let files = if summary.in_repository { String::new() } else { reporter.here().paths() };
         ui.hint(&format!(
-            "compare what was kept with `{git} st-convert verify{files}`, or make it anew with `--force`"
+            "compare what was kept with `{git} st-convert verify`, or make it anew with `--force`"
         ));
     }
     if summary.staged && summary.commit.is_none() && !args.dry_run {

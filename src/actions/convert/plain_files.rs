@@ -1,0 +1,229 @@
+//! Which plain files are meant: those that were named, and those below a named directory that hold torch weights.
+//!
+//! A link to a file is followed, and counts under its own name, because a cache of the Hub is made of them. A walk follows no
+//! link to a directory, and enters neither `.git`, nor the `blobs` of such a cache, nor another repository.
+//!
+//! Invariant: nothing that is no regular file is opened.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::content::{LocalFile, Located};
+use super::super::{Error, Note, Reason, Reporter, names};
+use super::Options;
+use super::ledger::Ledger;
+use super::select::{detect, is_wanted};
+use crate::checkpoint::Kind;
+use crate::read_at::ReadAt as _;
+use crate::repo::Repo;
+use crate::safetensors::shard::{self, Index};
+
+/// A file that is meant.
+pub(super) struct PlainFile {
+    /// As the user knows it.
+    pub(super) name: BString,
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its path below what was named; its own name, if it was named itself.
+    pub(super) below: PathBuf,
+}
+
+/// A shard index that is meant.
+pub(super) struct PlainIndex {
+    pub(super) file: PlainFile,
+    pub(super) content: Index,
+}
+
+/// All that is meant.
+#[derive(Default)]
+pub(super) struct PlainFiles {
+    pub(super) files: Vec<PlainFile>,
+    pub(super) indices: Vec<PlainIndex>,
+}
+
+/// Finds what `options` name. What is not to be converted goes to `ledger`.
+pub(super) fn find(
+    repo: Option<&Repo>,
+    options: &Options,
+    ledger: &mut Ledger<'_>,
+    reporter: &dyn Reporter,
+) -> Result<PlainFiles, Error> {
+    let mut walk = Walk { repo, ledger, reporter, found: PlainFiles::default(), seen: HashSet::new() };
+    for given in &options.paths {
+        let path = options.cwd.join(given);
+        if path.is_dir() {
+            walk.directory(&path, Path::new(given))?;
+        } else {
+            walk.named(path, given)?;
+        }
+    }
+    let mut found = walk.found;
+    let mut seen = HashSet::new();
+    // A file may be named, and lie in a directory that is.
+    found.files.retain(|file| seen.insert((file.path.clone(), file.below.clone())));
+    Ok(found)
+}
+
+/// The file at a path, or the object behind its pointer. The path may lie in another repository than the one here.
+pub(super) fn open(repo: Option<&Repo>, file: &PlainFile) -> Result<LocalFile, Error> {
+    if !file.path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Err(Error::NotFound);
+    }
+    match LocalFile::plain(repo, file.name.as_bstr(), &file.path) {
+        Err(missing @ Error::NoObject { .. }) => {
+            let beside = file.path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
+            match beside.map(|dir| Repo::discover(&dir)) {
+                Some(Ok(Some(repo))) => LocalFile::plain(Some(&repo), file.name.as_bstr(), &file.path),
+                _ => Err(missing),
+            }
+        }
+        source => source,
+    }
+}
+
+struct Walk<'a, 'l> {
+    repo: Option<&'a Repo>,
+    ledger: &'a mut Ledger<'l>,
+    reporter: &'a dyn Reporter,
+    found: PlainFiles,
+    /// The folders of results with the files that were found for them.
+    seen: HashSet<(PathBuf, PathBuf)>,
+}
+
+impl Walk<'_, '_> {
+    fn named(&mut self, path: PathBuf, given: &OsString) -> Result<(), Error> {
+        let below = path.file_name().map(PathBuf::from).unwrap_or_default();
+        let file = PlainFile { name: bytes(Path::new(given)), path, below };
+        if !names::is_index(file.name.as_bstr()) {
+            // `*` of a shell names it.
+            let kind = open(self.repo, &file).map(|local| Kind::of(&local.file));
+            if matches!(kind, Ok(Ok(Kind::Safetensors))) {
+                self.ledger.skip(file.name.as_bstr(), Reason::Safetensors);
+            } else {
+                self.found.files.push(file);
+            }
+            return Ok(());
+        }
+        match read_index(self.repo, &file) {
+            Ok(content) => {
+                let shards: BTreeSet<_> = content.weight_map.values().cloned().collect();
+                for shard in shards {
+                    let name = names::beside(file.name.as_bstr(), shard.as_bytes());
+                    let (path, below) = (file.path.with_file_name(&shard), shard.into());
+                    self.found.files.push(PlainFile { name, path, below });
+                }
+                self.found.indices.push(PlainIndex { file, content });
+                Ok(())
+            }
+            Err(error) => self.ledger.fail(file.name.as_bstr(), error),
+        }
+    }
+
+    /// Every file below a directory, in order; those that links lead to after the others of their directory.
+    fn directory(&mut self, top: &Path, name: &Path) -> Result<(), Error> {
+        let mut waiting = vec![(top.to_owned(), PathBuf::new())];
+        while let Some((dir, below)) = waiting.pop() {
+            if self.reporter.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let listed = || -> io::Result<BTreeSet<OsString>> {
+                fs::read_dir(&dir)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+            };
+            let entries = match listed() {
+                Ok(entries) => entries,
+                Err(source) => {
+                    self.ledger.fail(bytes(&name.join(&below)).as_bstr(), Error::io("read", &dir)(source))?;
+                    continue;
+                }
+            };
+            let (mut links, mut dirs) = (Vec::new(), Vec::new());
+            for entry in entries {
+                let (path, below) = (dir.join(&entry), below.join(&entry));
+                let file = || PlainFile {
+                    name: bytes(&name.join(&below)),
+                    path: path.clone(),
+                    below: below.clone(),
+                };
+                match path.symlink_metadata() {
+                    Ok(metadata) if metadata.is_dir() && entry != ".git" && !is_store(&path) => {
+                        if is_repository(&path) {
+                            self.reporter.note(&Note::OtherRepository { path: file().name });
+                        } else {
+                            dirs.push((path, below));
+                        }
+                    }
+                    Ok(metadata) if metadata.is_file() => self.file(file())?,
+                    Ok(metadata) if metadata.is_symlink() && !path.is_dir() => links.push(file()),
+                    // What is no file, or is gone since.
+                    _ => {}
+                }
+            }
+            links.into_iter().try_for_each(|file| self.file(file))?;
+            waiting.extend(dirs.into_iter().rev());
+        }
+        Ok(())
+    }
+
+    /// A file that was found, and not named.
+    fn file(&mut self, file: PlainFile) -> Result<(), Error> {
+        let name = file.name.as_bstr();
+        if names::is_index(name) {
+            // What is no index of checkpoints says nothing of them.
+            if let Ok(content) = read_index(self.repo, &file) {
+                self.found.indices.push(PlainIndex { file, content });
+            }
+            return Ok(());
+        }
+        let content = open(self.repo, &file).map(Located::Here);
+        let judge = |content: &Located| match content {
+            Located::Here(local) => Ok(detect(name, &local.file)),
+            Located::There(pointer) => Err(Error::NoObject { oid: pointer.oid, size: pointer.size }),
+        };
+        if !is_wanted(name, content, judge, self.ledger)? {
+            return Ok(());
+        }
+        let folder = file.path.parent().map(Path::to_owned).unwrap_or_default();
+        let target = file.path.canonicalize().map_err(Error::io("open", &file.path))?;
+        if self.seen.insert((folder, target)) {
+            self.found.files.push(file);
+        } else {
+            self.ledger.skip(name, Reason::SameFile);
+        }
+        Ok(())
+    }
+}
+
+fn read_index(repo: Option<&Repo>, file: &PlainFile) -> Result<Index, Error> {
+    let source = open(repo, file)?.file;
+    let (len, limit) = (source.len(), shard::MAX_LEN);
+    if len > limit {
+        return Err(shard::Error::Length { len, limit }.into());
+    }
+    let text =
+        source.read_vec_at(0, usize::try_from(len).unwrap_or(0)).map_err(Error::io("read", &file.path))?;
+    let content = Index::parse(&text)?;
+    content.check_checkpoints()?;
+    Ok(content)
+}
+
+/// Returns `true` if the files of a directory are those of a cache of the Hub, which snapshots link to.
+fn is_store(dir: &Path) -> bool {
+    dir.file_name().is_some_and(|name| name == "blobs") && dir.with_file_name("snapshots").is_dir()
+}
+
+/// Returns `true` if a directory is the top of a repository, with a work tree or without.
+fn is_repository(dir: &Path) -> bool {
+    let is_bare = || dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+    dir.join(".git").symlink_metadata().is_ok() || is_bare()
+}
+
+/// A path of this system, with `/` between its parts.
+fn bytes(path: &Path) -> BString {
+    let name = path.as_os_str().as_encoded_bytes().as_bstr().to_owned();
+    if cfg!(windows) { name.replace("\\", "/").into() } else { name }
+}
