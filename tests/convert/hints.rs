@@ -136,9 +136,8 @@ fn hints_repeat_the_options_that_were_given() {
     let model = Model::new();
     model.write("two.pt", fixture("two-candidates-key.pt"));
     model.write("x.safetensors", "there");
-    let run = model.run(&["--key", "ema", "--strict", "-o", "x.safetensors", "two.pt"]);
-    let hint =
-        "hint: replace it with `git st-convert --output x.safetensors --key ema --strict --force two.pt`\n";
+    let run = model.run(&["--key", "ema", "-o", "x.safetensors", "two.pt"]);
+    let hint = "hint: replace it with `git st-convert --output x.safetensors --key ema --force two.pt`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
     model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
     // What is pasted does what was asked for.
