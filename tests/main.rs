@@ -47,6 +47,10 @@ mod remote;
 #[cfg(all(unix, feature = "cli"))]
 mod convert;
 
+/// The acceptance of `git st-convert diff`, and of git's own diff.
+#[cfg(all(unix, feature = "cli"))]
+mod diff;
+
 /// The acceptance of `git st-convert clone`, against the hub and plain directories.
 #[cfg(all(unix, feature = "cli"))]
 mod clone;

@@ -246,7 +246,7 @@ fn read_checkpoint(
 }
 
 /// `REV` and `PATH`: as in git, the first colon that is in no braces parts them.
-fn split(target: &OsStr) -> Option<(&str, &[u8])> {
+pub(super) fn split(target: &OsStr) -> Option<(&str, &[u8])> {
     let target = target.as_encoded_bytes();
     let mut depth = 0_usize;
     let at = target.iter().position(|byte| {
@@ -262,7 +262,7 @@ fn split(target: &OsStr) -> Option<(&str, &[u8])> {
 }
 
 /// As in git, a path counts from the top unless it begins with `./` or `../`.
-fn in_repo(repo: &Repo, cwd: &Path, path: &[u8]) -> Result<BString, Error> {
+pub(super) fn in_repo(repo: &Repo, cwd: &Path, path: &[u8]) -> Result<BString, Error> {
     let is_relative = path.starts_with(b"./") || path.starts_with(b"../");
     match path.to_os_str() {
         Ok(path) if is_relative => Ok(repo.path_of(cwd, path)?),
@@ -271,7 +271,7 @@ fn in_repo(repo: &Repo, cwd: &Path, path: &[u8]) -> Result<BString, Error> {
 }
 
 /// The blob of a path in a revision; in the index, if the revision is empty.
-fn blob_at(repo: &Repo, rev: &str, path: &BStr) -> Result<Option<ObjectId>, Error> {
+pub(super) fn blob_at(repo: &Repo, rev: &str, path: &BStr) -> Result<Option<ObjectId>, Error> {
     if !rev.is_empty() {
         return Ok(repo.blob_at(rev, path)?);
     }

@@ -7,6 +7,7 @@ pub mod clone;
 mod content;
 pub mod convert;
 pub mod demo;
+pub mod diff;
 pub mod env;
 mod error;
 pub mod guard;

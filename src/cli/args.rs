@@ -4,6 +4,7 @@
 //! any other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
 
 mod batch;
+mod diff;
 mod hook;
 mod positional;
 mod remote;
@@ -19,6 +20,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use batch::Batch;
+pub(super) use diff::Diff;
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
 pub(super) use positional::{is_bare, meant};
 pub(super) use remote::{Clone, Publish, Pull};
@@ -111,6 +113,8 @@ pub(super) enum Command {
     Batch(Batch),
     /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
     Inspect(Inspect),
+    /// Show which tensors changed between two revisions or files
+    Diff(Diff),
     /// Find pickles, and say what they would call
     Scan(Scan),
     /// Keep pickles out: install hooks, or judge what is staged, pushed or received

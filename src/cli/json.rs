@@ -3,6 +3,7 @@
 //! Invariant: a field is only ever added, never renamed, removed or left out; what is not known is `null`.
 
 mod batch;
+mod diff;
 mod env;
 mod guard;
 mod publish;
@@ -24,6 +25,7 @@ use crate::scan::{GlobalIn, PickleIn};
 use text::{line, native, path};
 
 pub(super) use batch::{batch, batch_item, batch_record};
+pub(super) use diff::{diff, file_diff};
 pub(super) use env::env;
 pub(super) use guard::{finding, guarded, hook, hooks};
 pub(super) use publish::published;

@@ -1,8 +1,9 @@
-//! [`FileTally`] and [`ScanTally`]: what was reported so far, for the last line of a command.
+//! [`FileTally`], [`ScanTally`] and [`DiffTally`]: what was reported so far, for the last line of a command.
 //!
 //! They count, and know neither a person nor JSON.
 
 use crate::actions::Status;
+use crate::actions::diff::{Change, Changes, FileDiff, NotCompared};
 use crate::actions::scan::{Scanned, Standing};
 use crate::scan::Verdict;
 
@@ -64,6 +65,53 @@ impl ScanTally {
             None | Some(Standing::Clean | Standing::Noted) => 0,
             Some(Standing::Found) => 1,
             Some(Standing::Unseen) => 2,
+        }
+    }
+}
+
+/// What a comparison found so far.
+#[derive(Debug, Default)]
+pub(super) struct DiffTally {
+    pub(super) files: usize,
+    /// Tensors.
+    pub(super) added: usize,
+    pub(super) removed: usize,
+    pub(super) renamed: usize,
+    /// Of another dtype or shape, or of other bytes.
+    pub(super) changed: usize,
+    pub(super) same: usize,
+    /// Of one name, dtype and shape, whose bytes nobody looked at.
+    pub(super) unread: usize,
+    /// Files.
+    pub(super) not_here: usize,
+    pub(super) unreadable: usize,
+    pub(super) differs: bool,
+}
+
+impl DiffTally {
+    /// Counts a file.
+    pub(super) fn add(&mut self, file: &FileDiff) {
+        self.files += 1;
+        self.differs |= file.differs();
+        match &file.result {
+            Ok(changes) => self.changes(changes),
+            Err(NotCompared::NotHere { .. }) => self.not_here += 1,
+            Err(NotCompared::Unreadable { .. }) => self.unreadable += 1,
+        }
+    }
+
+    /// Counts what two files have otherwise.
+    pub(super) fn changes(&mut self, changes: &Changes) {
+        self.same += changes.same;
+        self.unread += changes.unread;
+        for change in &changes.list {
+            let counter = match change {
+                Change::Added(_) => &mut self.added,
+                Change::Removed(_) => &mut self.removed,
+                Change::Renamed { .. } => &mut self.renamed,
+                Change::Retyped { .. } | Change::Values { .. } => &mut self.changed,
+            };
+            *counter += 1;
         }
     }
 }

@@ -18,6 +18,20 @@ const CLASSES: usize = 4;
 /// How many lines of one list a person is shown without it.
 pub(super) const LISTED: usize = 10;
 
+/// The sizes of the dimensions of a tensor, or the place of one of its elements.
+pub(super) fn shape(shape: &[u64]) -> String {
+    format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// A number with four digits that count.
+pub(super) fn significant(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return number.to_string();
+    }
+    let rounded: f64 = format!("{number:.3e}").parse().unwrap_or(number);
+    if (1e-4..1e9).contains(&rounded.abs()) { rounded.to_string() } else { format!("{rounded:e}") }
+}
+
 /// How a checkpoint was read.
 pub(super) fn note(note: &Note, all: bool) -> String {
     match note {
@@ -188,6 +202,22 @@ fn share(names: usize, of: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_four_digits_that_count() {
+        for (number, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.1_f32.into(), "0.1"),
+            (0.000_976_562_5, "0.0009766"),
+            (1.234_567e-9, "1.235e-9"),
+            (65504.0, "65500"),
+            (1.5e300, "1.5e300"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(significant(number), text);
+        }
+    }
     use crate::hash::Oid;
 
     fn conversion(ties: usize) -> Conversion {

@@ -93,6 +93,17 @@ impl Repo {
         object.peel_to_tree().map_err(Error::git("read the tree of the revision"))
     }
 
+    /// The commit of a revision.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRevision`], [`Error::Git`]
+    pub fn commit_at(&self, rev: &str) -> Result<ObjectId> {
+        let no_such = |_| Error::NoSuchRevision { revision: rev.to_owned() };
+        let object = self.inner.rev_parse_single(rev).map_err(no_such)?.object();
+        let object = object.map_err(Error::git("read the revision"))?;
+        Ok(object.peel_to_commit().map_err(Error::git("read the commit of the revision"))?.id)
+    }
+
     /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
     ///
     /// # Errors

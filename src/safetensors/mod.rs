@@ -14,6 +14,7 @@
 
 pub mod compare;
 pub mod conversions;
+mod deviation;
 mod error;
 mod gather;
 mod layout;
@@ -24,6 +25,7 @@ pub mod shard;
 mod value;
 mod write;
 
+pub use deviation::{Comparer, Deviation};
 pub use error::Error;
 pub use layout::{Layout, Release, SHOWN_HEADER, Slot};
 pub use read::{Info, read};

@@ -55,6 +55,20 @@ impl Value {
         format!("0x{:0digits$x}", self.bits)
     }
 
+    /// The number of a type of at most 16 bits; `None` for any other, and where it is not known here.
+    pub(super) fn real(&self) -> Option<f64> {
+        let [low, high, ..] = self.bits.to_le_bytes();
+        Some(match self.dtype {
+            DType::BOOL | DType::U8 => low.into(),
+            DType::I8 => low.cast_signed().into(),
+            DType::U16 => u16::from_le_bytes([low, high]).into(),
+            DType::I16 => i16::from_le_bytes([low, high]).into(),
+            DType::F8_E8M0 if low == 0xff => f64::NAN,
+            DType::F8_E8M0 => 2_f64.powi(i32::from(low) - 127),
+            dtype => float(dtype)?.number(self.bits),
+        })
+    }
+
     /// The number; `None` for a type whose numbers are not known here.
     pub fn number(&self) -> Option<String> {
         let bits = self.bits;

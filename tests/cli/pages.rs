@@ -32,6 +32,7 @@ fn a_page_for_each_command() {
             "git-st-convert-completions.1",
             "git-st-convert-convert.1",
             "git-st-convert-demo.1",
+            "git-st-convert-diff.1",
             "git-st-convert-env.1",
             "git-st-convert-hook-install.1",
             "git-st-convert-hook-run.1",

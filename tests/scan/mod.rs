@@ -7,6 +7,7 @@
 #[cfg(feature = "cli")]
 mod command;
 mod cost;
+#[cfg(feature = "cli")]
 mod links;
 mod archives;
 mod joblib;

@@ -67,7 +67,7 @@ fn table(rows: &[Row]) -> String {
         [
             sanitize::text(&row.name).into_owned(),
             row.dtype.to_string(),
-            shape(&row.shape),
+            wording::shape(&row.shape),
             row.bytes.to_string(),
             row.tied_to.as_deref().map(|name| sanitize::text(name).into_owned()).unwrap_or_default(),
         ]
@@ -95,10 +95,6 @@ fn table(rows: &[Row]) -> String {
         let _ = writeln!(out, "{}", if at == 0 { styled(STRONG, line) } else { line.to_owned() });
     }
     out
-}
-
-fn shape(shape: &[u64]) -> String {
-    format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// How many columns a text takes, nearly: a wide character counts as one.

@@ -5,6 +5,7 @@ pub(super) mod clone;
 pub(super) mod completions;
 pub(super) mod convert;
 pub(super) mod demo;
+pub(super) mod diff;
 pub(super) mod env;
 pub(super) mod hook;
 pub(super) mod inspect;

@@ -1,0 +1,338 @@
+//! `diff`: which tensors changed between two revisions, or between two files.
+//!
+//! ```text
+//! two trees ──▶ paths whose content differs ──▶ two models, by their headers ──▶ FileDiff
+//! two files ───────────────────────────────────▲
+//! ```
+//!
+//! Invariant: nothing is smudged, copied or downloaded: an object is read where it lies in the LFS store, and one that is not here is
+//! said. By headers alone, unless values are asked for.
+
+mod compare;
+mod model;
+mod opened;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+pub use compare::{Change, Changes};
+pub use model::TensorFacts;
+
+use super::{Error, Reporter, names};
+use crate::hash::Oid;
+use crate::lfs::Pointer;
+use crate::repo::{self, Repo};
+use compare::compare;
+use model::Model;
+use opened::OpenedFile;
+use tree::SideFiles;
+
+/// What to compare.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory that relative paths start from.
+    pub cwd: PathBuf,
+    /// The old revision or file; without it `HEAD`.
+    pub old: Option<OsString>,
+    /// The new revision or file; without it the working tree.
+    pub new: Option<OsString>,
+    /// The files to compare, or directories; without any, all.
+    pub paths: Vec<OsString>,
+    /// Compare with what is staged, and not with the working tree.
+    pub staged: bool,
+    /// Compare the tensors byte by byte, too.
+    pub values: bool,
+}
+
+/// One side of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiffSide {
+    /// Its path.
+    pub path: BString,
+    /// Its object ID, if git knows it.
+    pub oid: Option<Oid>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// `safetensors`, or the format of a checkpoint; `None` where it could not be read.
+    pub format: Option<&'static str>,
+    /// How many tensors it has.
+    pub tensors: usize,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct FileDiff {
+    /// What it was; `None`: it is new.
+    pub old: Option<DiffSide>,
+    /// What it is; `None`: it is gone.
+    pub new: Option<DiffSide>,
+    /// What differs, or why that is not known.
+    pub result: Result<Changes, NotCompared>,
+}
+
+/// Why two files were not compared.
+#[derive(Debug)]
+pub enum NotCompared {
+    /// Their objects are not in the LFS store.
+    NotHere {
+        /// Which of them is missing, with the revision that has it; `None` is the working tree or the index.
+        missing: Vec<(BString, Option<String>, Pointer)>,
+    },
+    /// One of them cannot be read.
+    Unreadable {
+        /// Which.
+        path: BString,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// Compares, and gives each file that differs.
+///
+/// # Errors
+/// [`Error::NoRepository`], [`Error::NotFound`], a revision that is none, or what the repository and the system report. What is
+/// wrong with one file is said of it.
+pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(FileDiff)) -> Result<(), Error> {
+    if let (Some(old), Some(new)) = (&options.old, &options.new)
+        && let (Some(old), Some(new)) = (OpenedFile::open(options, old)?, OpenedFile::open(options, new)?)
+    {
+        let comparison = Comparison { values: options.values, reporter, revisions: [None, None] };
+        each(comparison.files(Some(&old), Some(&new)));
+        return Ok(());
+    }
+    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
+    let asked = Asked::of(options, &repo)?;
+    let old = SideFiles::revision(&repo, &asked.old)?;
+    let new = match &asked.new {
+        Some(revision) => SideFiles::revision(&repo, revision)?,
+        None if options.staged => SideFiles::index(&repo)?,
+        None => SideFiles::working_tree(&repo)?,
+    };
+    let revisions = [Some(asked.old.clone()), asked.new.clone()];
+    let comparison = Comparison { values: options.values, reporter, revisions };
+    for (was, is) in pairs(&old, &new, &asked.paths) {
+        if reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        if let Some(found) = comparison.paths((&old, was), (&new, is)) {
+            each(found);
+        }
+    }
+    Ok(())
+}
+
+/// The revisions and paths that were asked for.
+struct Asked {
+    old: String,
+    /// `None`: the working tree, or the index.
+    new: Option<String>,
+    paths: Vec<BString>,
+}
+
+impl Asked {
+    fn of(options: &Options, repo: &Repo) -> Result<Self, Error> {
+        let mut paths: Vec<&OsStr> = options.paths.iter().map(OsString::as_os_str).collect();
+        let mut revisions = Vec::new();
+        for given in [&options.old, &options.new].into_iter().flatten() {
+            let text = given.to_str().unwrap_or_default();
+            match text.split_once("..") {
+                Some((old, new)) if revisions.is_empty() => {
+                    let or_head = |text: &str| if text.is_empty() { "HEAD" } else { text }.to_owned();
+                    match new.strip_prefix('.') {
+                        Some(new) => {
+                            let (old, new) = (or_head(old), or_head(new));
+                            revisions.push(merge_base(repo, &old, &new)?);
+                            revisions.push(new);
+                        }
+                        None => revisions.extend([or_head(old), or_head(new)]),
+                    }
+                }
+                _ => match repo.files_at(text) {
+                    Ok(_) => revisions.push(text.to_owned()),
+                    // As git does: a word that is no revision is a file.
+                    Err(repo::Error::NoSuchRevision { .. })
+                        if options.cwd.join(given).symlink_metadata().is_ok() =>
+                    {
+                        paths.push(given);
+                    }
+                    Err(repo::Error::NoSuchRevision { .. }) if text == "HEAD" => {
+                        revisions.push(text.to_owned());
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        let paths =
+            paths.into_iter().map(|path| repo.path_of(&options.cwd, path)).collect::<Result<_, _>>()?;
+        let mut revisions = revisions.into_iter();
+        let old = revisions.next().unwrap_or_else(|| "HEAD".to_owned());
+        Ok(Self { old, new: revisions.next(), paths })
+    }
+}
+
+/// Where two revisions parted.
+fn merge_base(repo: &Repo, old: &str, new: &str) -> Result<String, Error> {
+    let commit = |revision: &str| repo.commit_at(revision);
+    let base = repo.history()?.merge_base(commit(old)?, commit(new)?)?;
+    match base {
+        Some(base) => Ok(base.to_string()),
+        None => Err(Error::NoSuchRevision { revision: format!("{old}...{new}"), is_remote: false }),
+    }
+}
+
+/// The paths that differ, the old one and the new one. A file that only has another name is one pair; so are a checkpoint that is gone
+/// and the safetensors file that is named after it.
+fn pairs(
+    old: &SideFiles<'_>,
+    new: &SideFiles<'_>,
+    asked: &[BString],
+) -> Vec<(Option<BString>, Option<BString>)> {
+    let is_asked = |path: &BStr| {
+        asked.is_empty()
+            || asked.iter().any(|asked| {
+                let rest = path.strip_prefix(asked.as_slice());
+                asked.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            })
+    };
+    let all: BTreeSet<&BString> = old.paths().chain(new.paths()).collect();
+    let (mut gone, mut fresh, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    for path in all.into_iter().filter(|path| is_asked(path.as_bstr())) {
+        match (old.content(path.as_bstr()), new.content(path.as_bstr())) {
+            (Some(was), Some(is)) if was == is => {}
+            (Some(_), Some(_)) => pairs.push((Some(path.clone()), Some(path.clone()))),
+            (Some(was), None) => gone.push((path, was)),
+            (None, Some(is)) => fresh.push((path, is)),
+            (None, None) => {}
+        }
+    }
+    for (path, is) in fresh {
+        let same = gone.iter().position(|(_, was)| *was == is);
+        let made = || {
+            gone.iter().position(|(old, _)| {
+                names::is_weight_like(old.as_bstr()) && names::safetensors(old.as_bstr()) == *path
+            })
+        };
+        let was = same.or_else(made).map(|at| gone.remove(at).0.clone());
+        pairs.push((was, Some(path.clone())));
+    }
+    pairs.extend(gone.into_iter().map(|(path, _)| (Some(path.clone()), None)));
+    pairs.sort_by(|one, other| one.1.as_ref().or(one.0.as_ref()).cmp(&other.1.as_ref().or(other.0.as_ref())));
+    pairs
+}
+
+/// How files are compared.
+struct Comparison<'a> {
+    values: bool,
+    reporter: &'a dyn Reporter,
+    /// The revisions of both sides, if they are some.
+    revisions: [Option<String>; 2],
+}
+
+impl Comparison<'_> {
+    /// Compares what two trees have at these paths; `None` if neither is a model.
+    fn paths(
+        &self,
+        (old, was): (&SideFiles<'_>, Option<BString>),
+        (new, is): (&SideFiles<'_>, Option<BString>),
+    ) -> Option<FileDiff> {
+        let open = |tree: &SideFiles<'_>, path: &Option<BString>| match path {
+            Some(path) => {
+                OpenedFile::of_tree(tree, path.as_bstr()).map_err(|error| Box::new((path.clone(), error)))
+            }
+            None => Ok(None),
+        };
+        match (open(old, &was), open(new, &is)) {
+            (Ok(None), Ok(None)) => None,
+            (Ok(was), Ok(is)) => Some(self.files(was.as_ref(), is.as_ref())).filter(FileDiff::is_of_models),
+            (Err(error), _) | (_, Err(error)) => {
+                let side = |path: Option<BString>| {
+                    path.map(|path| DiffSide { path, oid: None, size: 0, format: None, tensors: 0 })
+                };
+                let (path, error) = *error;
+                let result = Err(NotCompared::Unreadable { path, error });
+                Some(FileDiff { old: side(was), new: side(is), result })
+            }
+        }
+    }
+
+    /// What a file holds, ready to be compared.
+    fn model<'t>(&self, target: Option<&'t OpenedFile>) -> Result<Option<Model<'t>>, NotCompared> {
+        let Some(target) = target else { return Ok(None) };
+        let unreadable = |error| NotCompared::Unreadable { path: target.path.clone(), error };
+        let Ok(source) = target.bytes.here() else { return Ok(None) };
+        let mut model = Model::read(source).map_err(unreadable)?;
+        if let Some(model) = model.as_mut().filter(|_| self.values) {
+            model.inflate().map_err(unreadable)?;
+        }
+        Ok(model)
+    }
+
+    fn files(&self, old: Option<&OpenedFile>, new: Option<&OpenedFile>) -> FileDiff {
+        let result = |old_side, new_side, result| FileDiff { old: old_side, new: new_side, result };
+        let side = |target: Option<&OpenedFile>| target.map(|target| target.side(None));
+        let mut missing = Vec::new();
+        for (target, revision) in [old, new].into_iter().zip(&self.revisions) {
+            let Some(target) = target else { continue };
+            if let Err(pointer) = target.bytes.here() {
+                missing.push((target.path.clone(), revision.clone(), pointer));
+            }
+        }
+        if !missing.is_empty() {
+            return result(side(old), side(new), Err(NotCompared::NotHere { missing }));
+        }
+        let (was, is) = match (self.model(old), self.model(new)) {
+            (Ok(was), Ok(is)) => (was, is),
+            (Err(error), _) | (_, Err(error)) => return result(side(old), side(new), Err(error)),
+        };
+        let is_one = |old: &OpenedFile, new: &OpenedFile| old.oid.is_some() && old.oid == new.oid;
+        let compared = match (old, new) {
+            (Some(old), Some(new)) if is_one(old, new) => {
+                let same = is.as_ref().map_or(0, |model| model.tensors.len());
+                Ok(Changes { same, ..Changes::default() })
+            }
+            _ => compare(was.as_ref(), is.as_ref(), self.values, self.reporter),
+        };
+        let path = new.or(old).map(|target| target.path.clone()).unwrap_or_default();
+        let compared = compared.map_err(|error| NotCompared::Unreadable { path, error });
+        let (old, new) = (old.map(|old| old.side(was.as_ref())), new.map(|new| new.side(is.as_ref())));
+        result(old, new, compared)
+    }
+}
+
+impl FileDiff {
+    /// Where it is, or was.
+    pub fn path(&self) -> &BStr {
+        let side = self.new.as_ref().or(self.old.as_ref());
+        side.map_or(b"".as_bstr(), |side| side.path.as_bstr())
+    }
+
+    /// Does one of both hold tensors, as far as it is known? What is not here is judged by its name.
+    fn is_of_models(&self) -> bool {
+        let mut sides = self.old.iter().chain(&self.new);
+        match &self.result {
+            Ok(_) => sides.any(|side| side.format.is_some()),
+            Err(_) => sides.any(|side| {
+                let path = side.path.as_bstr();
+                (names::is_weight_like(path) && !names::is_training_state(path))
+                    || names::is_safetensors(path)
+            }),
+        }
+    }
+
+    /// Is it known to differ?
+    pub fn differs(&self) -> bool {
+        match &self.result {
+            Ok(changes) => !changes.list.is_empty() || changes.unread > 0 || self.is_renamed(),
+            Err(_) => true,
+        }
+    }
+
+    /// Has it another path than it had?
+    pub fn is_renamed(&self) -> bool {
+        matches!((&self.old, &self.new), (Some(old), Some(new)) if old.path != new.path)
+    }
+}

@@ -1,0 +1,276 @@
+//! The acceptance of `git st-convert diff`: what it says of revisions and files that git and git-lfs made, and what it leaves alone.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+
+use crate::convert::torch::{Float32, checkpoint};
+use crate::sandbox::{Output, Sandbox};
+
+/// A repository whose weights are under Git LFS.
+struct Weights {
+    sandbox: Sandbox,
+    dir: PathBuf,
+}
+
+impl Weights {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let dir = sandbox.repo("model");
+        let lines =
+            "*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
+        std::fs::write(dir.join(".gitattributes"), lines).unwrap();
+        Self { sandbox, dir }
+    }
+
+    fn write(&self, path: &str, content: &[u8]) {
+        let path = self.dir.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        self.sandbox.git(&self.dir, args)
+    }
+
+    fn commit(&self, path: &str, content: &[u8]) {
+        self.write(path, content);
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-q", "-m", path]);
+    }
+
+    fn diff(&self, args: &[&str]) -> Output {
+        self.sandbox.bin(&self.dir, &[&["diff"], args].concat())
+    }
+
+    fn json(&self, args: &[&str]) -> Vec<Value> {
+        let said = self.diff(&[&["--json"], args].concat()).ok();
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Removes an object of the store by the pointer that a revision has at a path.
+    fn lose(&self, revision: &str) {
+        let pointer = self.git(&["cat-file", "blob", revision]);
+        let oid = pointer.split("sha256:").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+        std::fs::remove_file(object(&self.dir, &oid)).unwrap();
+    }
+}
+
+fn object(dir: &Path, oid: &str) -> PathBuf {
+    dir.join(".git/lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid)
+}
+
+fn numbers(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+fn bin(tensors: &[(&str, &[u32], &[f32])]) -> Vec<u8> {
+    let tensors = tensors.iter().map(|(name, shape, values)| Float32 {
+        name: (*name).to_owned(),
+        shape: shape.to_vec(),
+        bytes: numbers(values),
+    });
+    checkpoint(&tensors.collect::<Vec<_>>())
+}
+
+fn safe(tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        ((*name).to_owned(), TensorView::new(*dtype, shape.to_vec(), bytes).unwrap())
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// A fine-tuned checkpoint: values, a name, tensors that come and go.
+fn tuned() -> Weights {
+    let weights = Weights::new();
+    let old: [(&str, &[u32], &[f32]); 5] = [
+        ("a.weight", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        ("b.weight", &[2], &[1.0, 2.0]),
+        ("c.bias", &[1], &[7.0]),
+        ("e.weight", &[3], &[9.0, 8.0, 7.0]),
+        ("g.weight", &[2, 1], &[1.0, 1.0]),
+    ];
+    let new: [(&str, &[u32], &[f32]); 5] = [
+        ("a.weight", &[2, 3], &[1.0, 2.0, 3.0, 4.5, 5.0, 5.0]),
+        ("b.weight", &[2], &[1.0, 2.0]),
+        ("d.bias", &[2], &[7.0, 0.0]),
+        ("f.weight", &[3], &[9.0, 8.0, 7.0]),
+        ("g.weight", &[2], &[1.0, 1.0]),
+    ];
+    weights.commit("pytorch_model.bin", &bin(&old));
+    weights.commit("pytorch_model.bin", &bin(&new));
+    weights
+}
+
+#[test]
+fn the_tensors_of_two_revisions() {
+    let weights = tuned();
+    let smudged = weights.sandbox.filter_runs();
+    let said = weights.diff(&["HEAD~1", "HEAD"]).ok();
+    assert_eq!(
+        said,
+        "pytorch_model.bin: 1 added, 1 removed, 1 renamed, 2 changed, 1 the same\n\
+         \u{20} ~ a.weight             F32  [2, 3]        other bytes, by their CRC-32\n\
+         \u{20} - c.bias               F32  [1]           4 bytes\n\
+         \u{20} + d.bias               F32  [2]           8 bytes\n\
+         \u{20} > e.weight → f.weight  F32  [3]           same bytes\n\
+         \u{20} ~ g.weight             F32  [2, 1] → [2]\n"
+    );
+    let said = weights.diff(&["HEAD~1..", "--values"]).ok();
+    assert!(
+        said.contains("F32  [2, 3]        2 of 6 elements differ, by at most 1, first at [1, 0]\n"),
+        "{said}"
+    );
+    assert!(said.contains("> e.weight → f.weight  F32  [3]           same bytes\n"), "{said}");
+    let lines = weights.json(&["HEAD~1", "HEAD", "--values"]);
+    assert_eq!(
+        lines[0]["values"],
+        serde_json::json!({ "elements": 6, "differing": 2, "largest": 1.0, "first": [1, 0] })
+    );
+    assert_eq!((&lines[3]["change"], &lines[3]["from"]), (&"renamed".into(), &"e.weight".into()));
+    assert_eq!((&lines[4]["old"]["shape"], &lines[4]["new"]["shape"]), (&vec![2, 1].into(), &vec![2].into()));
+    let [file, summary] = &lines[5..] else { panic!("{lines:?}") };
+    assert_eq!(
+        (&file["status"], &file["same"], &file["new"]["format"]),
+        (&"compared".into(), &1.into(), &"zip".into())
+    );
+    assert_eq!((&summary["changed"], &summary["exit_code"]), (&2.into(), &0.into()));
+    // Nothing was smudged, and nothing was written.
+    assert_eq!(weights.sandbox.filter_runs(), smudged);
+    assert_eq!(weights.git(&["status", "--porcelain"]), "");
+    assert_eq!(weights.diff(&["HEAD~1", "HEAD", "--exit-code"]).code, Some(1));
+    assert_eq!(weights.diff(&["HEAD", "HEAD", "--exit-code"]).ok(), "");
+    let said = weights.diff(&["--stat", "HEAD~1", "HEAD"]).ok();
+    assert_eq!(
+        said,
+        "pytorch_model.bin: 1 added, 1 removed, 1 renamed, 2 changed, 1 the same\n\
+         1 file: 1 added, 1 removed, 1 renamed, 2 changed, 1 the same\n"
+    );
+}
+
+#[test]
+fn headers_alone_unless_values_are_asked_for() {
+    let weights = Weights::new();
+    let both = |wide: &[f32], half: &[u8]| {
+        safe(&[("w", Dtype::F32, &[2], numbers(wide)), ("h", Dtype::F16, &[1], half.to_vec())])
+    };
+    weights.commit("sub/a b.safetensors", &both(&[1.0, 2.0], &[0, 0x3c]));
+    weights.commit("sub/a b.safetensors", &both(&[1.0, 2.5], &[0, 0x3c]));
+    let run = weights.diff(&["HEAD~1", "--", "sub"]);
+    assert_eq!(run.stderr, "hint: compare the values: `git st-convert diff --values 'HEAD~1' -- sub`\n");
+    assert_eq!(
+        run.ok(),
+        "sub/a b.safetensors: 2 tensors, no change in names, dtypes and shapes; values not compared\n"
+    );
+    let said = weights.diff(&["--values", "HEAD~1", "--", "sub"]).ok();
+    assert_eq!(
+        said,
+        "sub/a b.safetensors: 1 changed, 1 the same\n  ~ w  F32  [2]  1 of 2 elements differ, by at most 0.5, first at [1]\n"
+    );
+    assert_eq!(weights.diff(&["HEAD~1", "--", "other"]).ok(), "");
+    // A cast: by its dtypes, and with values by its numbers.
+    let cast =
+        safe(&[("w", Dtype::F16, &[2], vec![0, 0x3c, 0, 0x41]), ("h", Dtype::F16, &[1], vec![0, 0x3c])]);
+    weights.write("sub/a b.safetensors", &cast);
+    let said = weights.diff(&[]).ok();
+    assert!(said.contains("~ w  F32 → F16  [2]\n"), "{said}");
+    let said = weights.diff(&["--values"]).ok();
+    assert!(said.contains("~ w  F32 → F16  [2]  every number the same\n"), "{said}");
+    // The working tree alone has it; what is staged is what HEAD has.
+    assert_eq!(weights.diff(&["--staged"]).ok(), "");
+    weights.git(&["add", "-A"]);
+    assert!(weights.diff(&["--staged"]).ok().contains("1 changed"));
+}
+
+#[test]
+fn what_is_not_here_is_said_and_not_downloaded() {
+    let weights = tuned();
+    weights.lose("HEAD~1:pytorch_model.bin");
+    let run = weights.diff(&["HEAD~1", "HEAD"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.stdout.starts_with("pytorch_model.bin: not compared: not in the LFS storage: sha256 "),
+        "{run:?}"
+    );
+    assert!(run.stdout.contains("… of HEAD~1 ("), "{run:?}");
+    assert!(
+        run.stderr.contains("`git lfs fetch origin 'HEAD~1' --include \"pytorch_model.bin\"`"),
+        "{run:?}"
+    );
+    let lines = weights.json(&["HEAD~1", "HEAD"]);
+    assert_eq!((&lines[0]["status"], &lines[0]["new"]["tensors"]), (&"not-here".into(), &0.into()));
+    assert_eq!(lines[1]["not_here"], 1);
+    // Between revisions that have the same pointer nothing has to be here.
+    weights.git(&["commit", "-q", "--allow-empty", "-m", "same"]);
+    assert_eq!(weights.diff(&["HEAD~1", "HEAD"]).ok(), "");
+    // The working tree has what the store lost.
+    weights.lose("HEAD:pytorch_model.bin");
+    weights.write("pytorch_model.bin", &bin(&[("a.weight", &[1], &[1.0])]));
+    let run = weights.diff(&[]);
+    assert!(run.stderr.contains("`git lfs fetch --include \"pytorch_model.bin\"`"), "{run:?}");
+}
+
+#[test]
+fn files_and_revisions_of_files() {
+    let weights = tuned();
+    let converted = weights.sandbox.bin(&weights.dir, &["pytorch_model.bin", "-o", "out.safetensors"]);
+    assert_eq!(converted.code, Some(0), "{converted:?}");
+    let said = weights.diff(&["--values", "pytorch_model.bin", "out.safetensors"]).ok();
+    assert_eq!(said, "pytorch_model.bin → out.safetensors: 5 tensors, every byte the same\n");
+    let said = weights.diff(&["HEAD~1:pytorch_model.bin", "out.safetensors", "--values"]).ok();
+    assert!(
+        said.starts_with("HEAD~1:pytorch_model.bin → out.safetensors: 1 added, 1 removed, 1 renamed"),
+        "{said}"
+    );
+    // Outside of any repository.
+    let dir = weights.sandbox.path("plain");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::copy(weights.dir.join("out.safetensors"), dir.join("a.safetensors")).unwrap();
+    std::fs::write(dir.join("b.bin"), bin(&[("b.weight", &[2], &[1.0, 3.0])])).unwrap();
+    let said = weights.sandbox.bin(&dir, &["diff", "a.safetensors", "b.bin", "--values"]).ok();
+    assert!(said.contains("4 removed, 1 changed"), "{said}");
+    let run = weights.sandbox.bin(&dir, &["diff"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    let run = weights.diff(&["nothing"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+}
+
+#[test]
+fn a_file_that_is_renamed_replaced_or_new() {
+    let weights = tuned();
+    weights.git(&["mv", "pytorch_model.bin", "moved.bin"]);
+    weights.git(&["commit", "-q", "-m", "moved"]);
+    let said = weights.diff(&["HEAD~1", "HEAD"]).ok();
+    assert_eq!(said, "pytorch_model.bin → moved.bin: 5 tensors, every byte the same\n");
+    // A conversion takes the place of its checkpoint.
+    let run = weights.sandbox.bin(&weights.dir, &["--replace", "--commit", "moved.bin"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let said = weights.diff(&["--values", "HEAD~1", "HEAD"]).ok();
+    assert_eq!(said, "moved.bin → moved.safetensors: 5 tensors, every byte the same\n");
+    weights.commit("new.safetensors", &safe(&[("w", Dtype::F32, &[1], numbers(&[1.0]))]));
+    weights.commit("notes.txt", b"no model\n");
+    let said = weights.diff(&["HEAD~2", "HEAD"]).ok();
+    assert_eq!(said, "new.safetensors: new file, 1 tensor, 68 bytes\n  + w  F32  [1]  4 bytes\n");
+    weights.git(&["rm", "-q", "new.safetensors"]);
+    let said = weights.diff(&[]).ok();
+    assert!(said.starts_with("new.safetensors: deleted file, 1 tensor"), "{said}");
+    // Before the first commit everything is new.
+    let fresh = Weights::new();
+    fresh.git(&["checkout", "-q", "--orphan", "fresh"]);
+    fresh.write("a.bin", &bin(&[("w", &[1], &[1.0])]));
+    fresh.git(&["add", "-A"]);
+    assert!(fresh.diff(&[]).ok().contains("a.bin: new file, 1 tensor"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_stops_no_other() {
+    let weights = Weights::new();
+    weights.commit("a.safetensors", b"\x08\0\0\0\0\0\0\0{\"w\": 1}");
+    weights.write("b.safetensors", &safe(&[("\x1b[2Jw", Dtype::F32, &[1], numbers(&[1.0]))]));
+    weights.commit("a.safetensors", b"\x08\0\0\0\0\0\0\0{\"w\": 2}");
+    let run = weights.diff(&["HEAD~1", "HEAD"]);
+    assert!(run.stderr.starts_with("error: a.safetensors: "), "{run:?}");
+    assert!(run.stdout.contains("b.safetensors: new file") && !run.stdout.contains('\x1b'), "{run:?}");
+    assert_ne!(run.code, Some(0), "{run:?}");
+}
