@@ -51,6 +51,10 @@ mod convert;
 #[cfg(all(unix, feature = "cli"))]
 mod diff;
 
+/// The working day: `status`, and what a person does by it.
+#[cfg(all(unix, feature = "cli"))]
+mod day;
+
 /// The acceptance of `git st-convert clone`, against the hub and plain directories.
 #[cfg(all(unix, feature = "cli"))]
 mod clone;

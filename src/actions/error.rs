@@ -114,6 +114,15 @@ pub enum Error {
         /// The path.
         output: BString,
     },
+    /// What stands where the safetensors file goes has other tensors, or was made from another checkpoint.
+    #[error("cannot write {output}: file exists")]
+    OutputDiffers {
+        /// The path.
+        output: BString,
+        /// What differs.
+        #[source]
+        differences: super::output_state::Differences,
+    },
     /// A directory, a device or a pipe stands where the safetensors file goes.
     #[error("cannot write {output}: not a regular file")]
     OutputNotFile {
@@ -333,8 +342,11 @@ pub enum Error {
         source: safetensors::Error,
     },
     /// No checkpoint has the name that a safetensors file is made from.
-    #[error("no checkpoint to compare with")]
+    #[error("no checkpoint to compare with: none beside it, in the record or in the history")]
     NoCheckpoint,
+    /// There is no safetensors file where they were looked for.
+    #[error("nothing to verify: no safetensors file in {}", .0.as_deref().unwrap_or("the index"))]
+    NothingToVerify(Option<String>),
     /// Several checkpoints would become this safetensors file.
     #[error("ambiguous checkpoint: {first} or {second}{}", if *more > 0 { ", …" } else { "" })]
     SeveralCheckpoints {

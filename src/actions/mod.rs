@@ -15,12 +15,16 @@ mod hub_file;
 pub mod inspect;
 mod lfs_remote;
 pub(crate) mod names;
+mod output_state;
 mod placement;
+mod provenance;
 pub mod publish;
 pub mod pull;
 pub mod scan;
 mod servers;
 mod size;
+pub mod status;
+mod trailer;
 pub mod verify;
 mod workspace;
 
@@ -109,8 +113,12 @@ pub enum Status {
     Converted,
     /// Converted, and a pull request has the very same, which is part of the branch now.
     Adopted,
-    /// The safetensors file exists; in a repository, it is staged or committed.
+    /// The safetensors file was there, the checkpoint is another one since, and it was converted again.
+    Updated,
+    /// The safetensors file exists, and was made from this checkpoint, or verified against it.
     UpToDate,
+    /// The safetensors file exists, and nobody here knows what it was made from.
+    Unverified,
     /// No weights: training state, or a file without a tensor.
     Skipped,
     /// It cannot be converted for what it holds. Exit 1.
@@ -125,7 +133,9 @@ impl Status {
         match self {
             Self::Converted => "converted",
             Self::Adopted => "adopted",
+            Self::Updated => "updated",
             Self::UpToDate => "up-to-date",
+            Self::Unverified => "unverified",
             Self::Skipped => "skipped",
             Self::Refused => "refused",
             Self::Failed => "failed",
@@ -276,6 +286,18 @@ pub enum Note {
     OtherRepository {
         /// The directory.
         path: BString,
+    },
+    /// A checkpoint was converted as it is in the working tree, which is not what the index has.
+    SourceUnstaged {
+        /// Its path.
+        path: BString,
+    },
+    /// What a file had before went into the LFS store, because git did not have it.
+    OldKept {
+        /// Its path.
+        path: BString,
+        /// What it had.
+        oid: Oid,
     },
     /// There was a result, and `HEAD` has it already.
     NothingToCommit,

@@ -124,6 +124,20 @@ impl<'a> Workspace<'a> {
         }
     }
 
+    /// What is under a name: in the work tree, or else in the index.
+    pub(super) fn there(&self, path: &BStr) -> Result<Option<Located>, Error> {
+        let opened = match LocalFile::work_tree(self.repo, path, None) {
+            Err(Error::NotFound) if self.contains(path) => self.local(path),
+            opened => opened,
+        };
+        match opened {
+            Ok(file) => Ok(Some(Located::Here(file))),
+            Err(Error::NoObject { oid, size }) => Ok(Some(Located::There(Pointer { oid, size }))),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Is the file of the work tree, if there is one, what the index says of it?
     pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };

@@ -9,6 +9,7 @@ mod hook;
 mod positional;
 mod remote;
 mod scan;
+mod status;
 mod verify;
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
 pub(super) use positional::{is_bare, meant};
 pub(super) use remote::{Clone, Publish, Pull};
 pub(super) use scan::{Format, Scan};
+pub(super) use status::Status;
 pub(super) use verify::Verify;
 
 const STYLES: Styles = Styles::styled()
@@ -101,6 +103,8 @@ pub(super) enum Command {
     /// Convert checkpoints to safetensors; what the bare form does
     #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
     Convert(Convert),
+    /// Show what is a pickle here, what is converted and what is stale
+    Status(Status),
     /// Clone a model without its weights, then convert it
     Clone(Clone),
     /// Take safetensors from a pull request, or list those that carry some

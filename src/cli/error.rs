@@ -34,7 +34,7 @@ pub(super) fn exit_code(status: Status, reason: Option<&Reason>) -> u8 {
         (Status::Refused | Status::Failed, Some(Reason::Error(Error::Interrupted))) => interrupt::EXIT,
         (Status::Refused, _) => code(Kind::Refused),
         (Status::Failed, _) => code(Kind::Environment),
-        (Status::Converted | Status::Adopted | Status::UpToDate | Status::Skipped, _) => 0,
+        _ => 0,
     }
 }
 

@@ -88,7 +88,9 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
         Error::OutputExists { output } if output.ends_with(b".json") => {
             format!("replace it, and the set, with `{}{}`", forced(), named.here.paths())
         }
-        Error::OutputExists { .. } | Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
+        Error::OutputExists { .. }
+        | Error::OutputDiffers { .. }
+        | Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
             format!("replace it with `{} {file}`", forced())
         }
         Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {

@@ -7,6 +7,7 @@ mod diff;
 mod env;
 mod guard;
 mod publish;
+mod status;
 mod text;
 mod verify;
 
@@ -29,6 +30,7 @@ pub(super) use diff::{diff, file_diff};
 pub(super) use env::env;
 pub(super) use guard::{finding, guarded, hook, hooks};
 pub(super) use publish::published;
+pub(super) use status::{file_status, repository_status};
 pub(super) use verify::{verification, verified};
 
 /// The line of one file.
@@ -85,6 +87,8 @@ pub(super) fn summary(tally: &FileTally, end: &End<'_>) -> String {
         "reason": end.failure.map(Report::reason),
         "exit_code": end.exit_code,
         "adopted": tally.count(Status::Adopted),
+        "updated": tally.count(Status::Updated),
+        "unverified": tally.count(Status::Unverified),
     }))
 }
 

@@ -80,6 +80,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         Some(Command::Convert(convert)) => {
             commands::convert::run(convert, cwd, args.common.servers, ui, &interrupt)
         }
+        Some(Command::Status(status)) => commands::status::run(status, cwd, ui, &interrupt),
         Some(Command::Clone(clone)) => commands::clone::run(clone, cwd, args.common.servers, ui, &interrupt),
         Some(Command::Pull(pull)) => commands::pull::run(pull, cwd, args.common.servers, ui, &interrupt),
         Some(Command::Verify(verify)) => {

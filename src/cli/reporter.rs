@@ -56,6 +56,11 @@ impl<'a> TerminalReporter<'a> {
         if self.given { File::Given(name.as_ref()) } else { File::OfTop(name.as_ref()) }
     }
 
+    /// The name of a file, as an argument of a command.
+    pub(super) fn argument(&self, name: &BString) -> String {
+        self.here.argument(self.file(name))
+    }
+
     /// What was reported so far.
     pub(super) fn tally(&self) -> FileTally {
         self.lock().clone()
@@ -91,6 +96,12 @@ impl TerminalReporter<'_> {
             "{path}: does not list {count} of its shards, which the new index does: {}{more}",
             listed.join(", ")
         ));
+    }
+
+    fn unstaged(&self, path: &BString) {
+        let (git, file) = (self.here.git(), self.here.pathspec(File::OfTop(path.as_ref())));
+        let path = sanitize::bytes(path.as_ref());
+        self.ui.note(&format!("{path}: converted with its unstaged changes; stage them: `{git} add {file}`"));
     }
 
     fn remote_note(&self, note: &RemoteNote) {
@@ -223,13 +234,16 @@ impl Reporter for TerminalReporter<'_> {
             (_, Some(Reason::NoTensors)) | (Status::Skipped, None) => {
                 self.ui.note(&format!("{source}: skipped: no tensors"));
             }
-            (Status::UpToDate, None) => {
-                let (arrow, kept) = (styled(DIM, "→"), styled(DIM, "(exists, kept)"));
+            (Status::UpToDate | Status::Unverified, None) => {
+                let is_known = outcome.status == Status::UpToDate;
+                let kept = if is_known { "(up to date)" } else { "(exists, not verified)" };
+                let (arrow, kept) = (styled(DIM, "→"), styled(DIM, kept));
                 self.ui.result(&format!("{} {arrow} {output} {kept}", styled(STRONG, &source)));
             }
-            (Status::Converted | Status::Adopted | Status::Refused | Status::Failed, None) => {
+            (_, None) => {
                 if let Some(conversion) = &outcome.conversion {
-                    self.converted(&source, &output, conversion);
+                    let again = if outcome.status == Status::Updated { " (updated)" } else { "" };
+                    self.converted(&source, &format!("{output}{again}"), conversion);
                 }
             }
         }
@@ -290,6 +304,11 @@ impl Reporter for TerminalReporter<'_> {
                 self.ui.note(&format!("{path}: skipped: another git repository"));
             }
             Note::Remote(note) => self.remote_note(note),
+            Note::SourceUnstaged { path } => self.unstaged(path),
+            Note::OldKept { path, oid } => {
+                let path = sanitize::bytes(path.as_ref());
+                self.ui.note(&format!("{path}: the old file is kept in the LFS storage: sha256 {oid}"));
+            }
             Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
             Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
         }

@@ -8,7 +8,7 @@ use super::sanitize;
 use super::shell_paths::quoted;
 use super::sizes::{bytes, counted};
 use crate::actions::Conversion;
-use crate::actions::verify::{Finding, IndexFinding, Verdict, Verified};
+use crate::actions::verify::{Finding, IndexFinding, MadeBy, Verdict, Verified};
 use crate::checkpoint::Note;
 use crate::safetensors::compare::Difference;
 
@@ -130,6 +130,13 @@ fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec
 pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
     let checkpoint = verified.checkpoint.as_ref().map(|path| sanitize::bytes(path.as_ref()));
     let checkpoint = checkpoint.unwrap_or_else(|| "its checkpoint".into());
+    let commit = |id: &crate::repo::ObjectId| id.to_hex_with_len(12).to_string();
+    let checkpoint = match &verified.made_by {
+        None => checkpoint,
+        Some(MadeBy::Record) => format!("{checkpoint} (by the record)").into(),
+        Some(MadeBy::Trailer(id)) => format!("{checkpoint} (by the trailer of {})", commit(id)).into(),
+        Some(MadeBy::Commit(id)) => format!("{checkpoint} (by commit {})", commit(id)).into(),
+    };
     match (verdict, &verified.conversion) {
         (Verdict::Identical, Some(conversion)) => {
             format!("identical to the conversion of {checkpoint} by {conversion}")

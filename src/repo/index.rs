@@ -53,6 +53,50 @@ impl Entry {
         let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok());
         now.is_some_and(|now| now.matches(&self.stat, options))
     }
+
+    /// The stat data that the file was staged with.
+    pub fn stat(&self) -> FileStat {
+        FileStat(self.stat)
+    }
+
+    /// The length of the file of the work tree when it was staged, as far as 32 bits say it.
+    pub fn staged_len(&self) -> u32 {
+        self.stat.size
+    }
+}
+
+/// The stat data of a file, as an entry of the index has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStat(Stat);
+
+impl FileStat {
+    /// Of a regular file; `None` if there is none.
+    pub fn of(file: &Path) -> Option<Self> {
+        let metadata = gix::index::fs::Metadata::from_path_no_follow(file).ok()?;
+        if !metadata.is_file() {
+            return None;
+        }
+        Stat::from_fs(&metadata).ok().map(Self)
+    }
+
+    /// Was the file last written before the other?
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.0.mtime < other.0.mtime
+    }
+
+    /// As numbers, to be written down.
+    pub fn numbers(&self) -> [u32; 9] {
+        let Stat { mtime, ctime, dev, ino, uid, gid, size } = self.0;
+        [mtime.secs, mtime.nsecs, ctime.secs, ctime.nsecs, dev, ino, uid, gid, size]
+    }
+
+    /// The same, read again.
+    pub fn from_numbers(numbers: [u32; 9]) -> Self {
+        let [modified, modified_nanos, changed, changed_nanos, dev, ino, uid, gid, size] = numbers;
+        let time = |secs, nsecs| entry::stat::Time { secs, nsecs };
+        let (mtime, ctime) = (time(modified, modified_nanos), time(changed, changed_nanos));
+        Self(Stat { mtime, ctime, dev, ino, uid, gid, size })
+    }
 }
 
 fn all(index: &State) -> Vec<Entry> {
@@ -115,6 +159,17 @@ impl Repo {
         let mut index = self.read_index()?;
         self.expand(&mut index, |dir| path.starts_with(dir))?;
         Ok(index.entry_range(path).is_some())
+    }
+
+    /// Are the stat data of one file the same at two times? As git compares them, and by nanoseconds.
+    pub fn is_same_stat(&self, one: &FileStat, other: &FileStat) -> bool {
+        let options = self.inner.stat_options().unwrap_or_default();
+        one.0.matches(&other.0, entry::stat::Options { use_nsec: true, ..options })
+    }
+
+    /// The stat data of the index itself: a file that is not older may have changed since, whatever its entry says.
+    pub fn index_stat(&self) -> Option<FileStat> {
+        FileStat::of(&self.index_path())
     }
 
     /// Where the index is; `GIT_INDEX_FILE` decides inside a hook.

@@ -35,7 +35,7 @@ pub use database::{Database, Found};
 pub use error::Error;
 pub use gix::ObjectId;
 pub use history::{ChangedPath, History, Version};
-pub use index::{Entry, Mode};
+pub use index::{Entry, FileStat, Mode};
 pub use partial::PartialIndex;
 pub use remotes::{Settings, global_settings};
 pub use stage::Change;

@@ -3,7 +3,7 @@
 //! Invariant: a blob that a partial clone left out is [`Error::MissingBlob`] and no other error; it is never
 //! fetched. Nothing longer than the caller's limit is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -64,6 +64,30 @@ impl Repo {
         Ok(author.name.to_str_lossy().into_owned())
     }
 
+    /// The message of a commit.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn message_of(&self, commit: ObjectId) -> Result<BString> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        Ok(commit.message_raw().map_err(Error::git("read the message of a commit"))?.to_owned())
+    }
+
+    /// The parents of a commit that are here.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn parents_of(&self, commit: ObjectId) -> Result<Vec<ObjectId>> {
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read a commit"))?;
+        Ok(commit.parent_ids().map(gix::Id::detach).filter(|id| self.inner.has_object(*id)).collect())
+    }
+
+    /// The commits whose parents are not in this clone, although they have some.
+    pub fn shallow_commits(&self) -> BTreeSet<ObjectId> {
+        let text = std::fs::read(self.common_dir().join("shallow")).unwrap_or_default();
+        text.lines().filter_map(|line| ObjectId::from_hex(line.trim_ascii()).ok()).collect()
+    }
+
     /// The first parent of a commit; `None` if it has none, or none that is here.
     ///
     /// # Errors
@@ -83,6 +107,17 @@ impl Repo {
             return Ok(None);
         }
         Ok(Some(self.inner.head_id().map_err(Error::git("read HEAD"))?.detach()))
+    }
+
+    /// The commit that a revision means.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchRevision`], [`Error::Git`]
+    pub fn commit_of(&self, rev: &str) -> Result<ObjectId> {
+        let no_such = |_| Error::NoSuchRevision { revision: rev.to_owned() };
+        let object = self.inner.rev_parse_single(rev).map_err(no_such)?.object();
+        let object = object.map_err(Error::git("read the revision"))?;
+        Ok(object.peel_to_commit().map_err(Error::git("read the commit of the revision"))?.id)
     }
 
     /// The tree of a revision.

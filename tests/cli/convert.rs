@@ -20,7 +20,7 @@ fn one_plain_file() {
                      ignored  1 (training state, a dict with 3 tensors)\n--- exit 0\n";
     let args = ["trainer-pair.pt", "-o", "x.safetensors"];
     assert_shown(&run(&sandbox, &dir, &args), converted);
-    assert_shown(&run(&sandbox, &dir, &args), "trainer-pair.pt → x.safetensors (exists, kept)\n--- exit 0\n");
+    assert_shown(&run(&sandbox, &dir, &args), "trainer-pair.pt → x.safetensors (up to date)\n--- exit 0\n");
     fs::write(dir.join("x.safetensors"), "mine").unwrap();
     assert_shown(
         &run(&sandbox, &dir, &args),
@@ -31,7 +31,7 @@ fn one_plain_file() {
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
     assert_shown(
         &run(&sandbox, &dir, &["tied-2.bin"]),
-        "tied-2.bin → tied-2.safetensors (exists, kept)\n--- exit 0\n",
+        "tied-2.bin → tied-2.safetensors (up to date)\n--- exit 0\n",
     );
 }
 
@@ -145,7 +145,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     assert_eq!(lines[2]["status"], "failed");
     assert_eq!(
         fields(&lines[3]),
-        "type files converted up_to_date skipped refused failed dry_run staged commit reason exit_code adopted"
+        "type files converted up_to_date skipped refused failed dry_run staged commit reason exit_code adopted updated unverified"
     );
     assert_eq!(counts(&lines[3]), [3, 1, 0, 0, 1, 1]);
     assert_eq!(lines[3]["exit_code"], 2);
@@ -316,8 +316,7 @@ fn in_a_repository() {
     );
     assert_shown(
         &run(&sandbox, &repo, &["pytorch_model.bin"]),
-        "pytorch_model.bin → model.safetensors (exists, kept)\n--- stderr\n\
-         hint: compare what was kept with `git st-convert verify`, or make it anew with `--force`\n--- exit 0\n",
+        "pytorch_model.bin → model.safetensors (up to date)\n--- exit 0\n",
     );
     let verbose = sandbox.bin(&repo, &["-v", "--force", "--commit", "pytorch_model.bin"]);
     assert_eq!(verbose.code, Some(0), "{verbose:#?}");

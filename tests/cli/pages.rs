@@ -44,6 +44,7 @@ fn a_page_for_each_command() {
             "git-st-convert-publish.1",
             "git-st-convert-pull.1",
             "git-st-convert-scan.1",
+            "git-st-convert-status.1",
             "git-st-convert-verify.1",
             "git-st-convert.1"
         ]

@@ -173,7 +173,7 @@ fn a_named_checkpoint_that_was_not_removed() {
     }
     let run = model.sandbox.bin(&model.at("sub"), &["--replace", "../pytorch_model.bin"]);
     assert!(run.stderr.contains(REMOVED), "{run:?}");
-    assert_eq!(run.ok(), "pytorch_model.bin → model.safetensors (exists, kept)\n");
+    assert_eq!(run.ok(), "pytorch_model.bin → model.safetensors (up to date)\n");
     assert!(!model.at("pytorch_model.bin").exists());
 }
 

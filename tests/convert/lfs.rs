@@ -185,7 +185,7 @@ fn a_push_and_a_fresh_clone_give_the_same_bytes() {
     assert_eq!(model.sandbox.git(&fresh, &["lfs", "fsck"]), "Git LFS fsck OK\n");
     // There, too, there is nothing left to do.
     let again = model.sandbox.bin(&fresh, &["--json"]).ok();
-    assert_eq!(super::json_lines(&again).pop().unwrap()["up_to_date"], MODELS.len());
+    assert_eq!(super::json_lines(&again).pop().unwrap()["unverified"], MODELS.len());
 }
 
 /// A python that has torch.

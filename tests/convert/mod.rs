@@ -23,12 +23,14 @@ mod names;
 mod options;
 mod pickled;
 mod plain;
+mod records;
 mod refused;
 mod scripts;
 mod sets;
 mod shards;
 mod sources;
 mod sparse;
+mod states;
 pub(crate) mod torch;
 mod wheels;
 

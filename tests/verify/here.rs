@@ -50,7 +50,10 @@ fn the_work_tree_and_a_commit_may_say_other_things() {
         );
     }
     let none = sandbox.bin(&dir, &["verify", "--rev", "HEAD~1"]);
-    assert_eq!((none.code, none.stderr.as_str()), (Some(0), "there is no safetensors file to verify\n"));
+    assert_eq!(
+        (none.code, none.stderr.as_str()),
+        (Some(2), "error: nothing to verify: no safetensors file in HEAD~1\n")
+    );
     assert_eq!(sandbox.bin(&dir, &["verify", "--rev", "nowhere"]).code, Some(2));
     assert_eq!(sandbox.bin(&dir, &["verify", "nowhere.safetensors"]).code, Some(2));
     // The status is as it was: nothing was written.
@@ -89,7 +92,10 @@ fn one_bad_file_stops_no_other_and_json_says_it_all() {
     assert_eq!((element["kind"].as_str(), element["name"].as_str()), (Some("element"), Some("h.0.weight")));
     assert_eq!(element["index"], serde_json::json!([0, 0]));
     assert_eq!(element["checkpoint"]["bits"], "0xbf45b7de");
-    assert_eq!(found[1]["reason"], "no checkpoint to compare with");
+    assert_eq!(
+        found[1]["reason"],
+        "no checkpoint to compare with: none beside it, in the record or in the history"
+    );
     assert_eq!(found[2]["tied"][0]["kept"], "transformer.wte.weight");
     assert_eq!(found[2]["oid"], crate::hub::oid_of(&file("0.8.0-tied")));
     assert_eq!(found[2]["checkpoint_oid"], crate::hub::oid_of(&fixture("tied.bin")));

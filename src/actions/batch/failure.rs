@@ -91,6 +91,7 @@ impl Cause {
             | Error::NotSafetensors { .. } => Self::Damaged,
             Error::Checkpoint(error) => Self::of_checkpoint(error),
             Error::OutputExists { .. }
+            | Error::OutputDiffers { .. }
             | Error::OutputNotFile { .. }
             | Error::OutputSymlink { .. }
             | Error::OutputCollision { .. }

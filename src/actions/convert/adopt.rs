@@ -35,7 +35,7 @@ pub(super) fn look_for_same(
     adopt: Option<&dyn Adopt>,
     ledger: &mut Ledger<'_>,
 ) -> Result<(), Error> {
-    let outcomes = ledger.outcomes.iter().filter(|outcome| outcome.status == Status::Converted);
+    let outcomes = ledger.outcomes.iter().filter(|outcome| is_made(outcome.status));
     let converted: Vec<_> = outcomes
         .filter_map(|outcome| {
             let conversion = outcome.conversion.as_ref()?;
@@ -58,12 +58,16 @@ pub(super) fn look_for_same(
     Ok(())
 }
 
+fn is_made(status: Status) -> bool {
+    matches!(status, Status::Converted | Status::Updated)
+}
+
 fn take_over(repo: &Repo, adopted: &Adopted, ledger: &mut Ledger<'_>) -> Result<(), Error> {
     for outcome in &mut ledger.outcomes {
         let is_in = outcome.output.as_ref().is_some_and(|output| adopted.paths.contains(output));
-        if is_in && outcome.status == Status::Converted {
+        if is_in && is_made(outcome.status) {
             outcome.status = Status::Adopted;
-            ledger.from.retain(|(source, _)| *source != outcome.source);
+            ledger.from.retain(|(source, ..)| *source != outcome.source);
         }
     }
     ledger.touched.retain(|path| !adopted.paths.contains(path));

@@ -1,7 +1,6 @@
 //! The commit of what was converted, made by git so that hooks and signing run.
 
-use bstr::ByteSlice as _;
-
+use super::super::trailer::Trailer;
 use super::super::{Error, Note};
 use super::Context;
 use super::ledger::Ledger;
@@ -23,10 +22,8 @@ pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option
     }
     let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
     let mut text = format!("{}\n\n", subject.trim_end());
-    for (path, oid) in &ledger.from {
-        // A path with a line feed must not become a line of its own.
-        let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
-        text = format!("{text}Converted-From: {path} sha256:{oid}\n");
+    for (path, oid, key) in &ledger.from {
+        text += &Trailer { path: path.clone(), oid: *oid, key: key.clone() }.line();
     }
     let index = repo.partial_index(&ledger.touched, &attributes)?;
     let git = context.workspace.session.git(repo.work_dir())?;

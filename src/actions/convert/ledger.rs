@@ -7,8 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::provenance::Seen;
 use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status};
 use crate::hash::Oid;
+use crate::repo::FileStat;
 
 /// What became of the files of a run.
 pub(super) struct Ledger<'a> {
@@ -23,8 +25,12 @@ pub(super) struct Ledger<'a> {
     pub(super) pointers: Vec<BString>,
     /// Was the index written?
     pub(super) staged: bool,
-    /// Every checkpoint that was converted, and its oid.
-    pub(super) from: Vec<(BString, Oid)>,
+    /// Every checkpoint that was converted, its oid, and the key that it was converted with.
+    pub(super) from: Vec<(BString, Oid, Option<String>)>,
+    /// The stat data that checkpoints had before they were read.
+    pub(super) stats: BTreeMap<BString, FileStat>,
+    /// Files of the working tree whose content is known now.
+    pub(super) seen: Vec<Seen>,
     /// The `.gitattributes` that a dry run spoke of.
     told: BTreeSet<BString>,
     /// In how many units that are not done a checkpoint is; of one that fails it stays in one.
@@ -42,13 +48,15 @@ impl<'a> Ledger<'a> {
             pointers: Vec::new(),
             staged: false,
             from: Vec::new(),
+            stats: BTreeMap::new(),
+            seen: Vec::new(),
             told: BTreeSet::new(),
             owed: BTreeMap::new(),
         }
     }
 
     pub(super) fn push(&mut self, outcome: Outcome) {
-        if !self.holds || outcome.status != Status::Converted {
+        if !self.holds || !matches!(outcome.status, Status::Converted | Status::Updated) {
             self.reporter.outcome(&outcome);
         }
         self.outcomes.push(outcome);
@@ -56,7 +64,9 @@ impl<'a> Ledger<'a> {
 
     /// Tells what was held.
     pub(super) fn release(&mut self) {
-        let is_held = |outcome: &&Outcome| matches!(outcome.status, Status::Converted | Status::Adopted);
+        let is_held = |outcome: &&Outcome| {
+            matches!(outcome.status, Status::Converted | Status::Updated | Status::Adopted)
+        };
         for outcome in self.outcomes.iter().filter(|_| self.holds).filter(is_held) {
             self.reporter.outcome(outcome);
         }
@@ -71,19 +81,34 @@ impl<'a> Ledger<'a> {
 
     /// Returns `true` if anything is what was asked for.
     pub(super) fn has_result(&self) -> bool {
-        let is_result = |outcome: &Outcome| matches!(outcome.status, Status::Converted | Status::UpToDate);
+        let is_result = |outcome: &Outcome| {
+            use Status::{Converted, Unverified, UpToDate, Updated};
+            matches!(outcome.status, Converted | Updated | UpToDate | Unverified)
+        };
         self.outcomes.iter().any(is_result)
     }
 
     // ---- what becomes of a file
 
-    pub(super) fn converted(&mut self, source: BString, output: BString, conversion: Conversion) {
-        let (output, conversion, status) = (Some(output), Some(conversion), Status::Converted);
+    pub(super) fn converted(
+        &mut self,
+        source: BString,
+        output: BString,
+        conversion: Conversion,
+        status: Status,
+    ) {
+        let (output, conversion) = (Some(output), Some(conversion));
         self.push(Outcome { source, output, status, conversion, reason: None });
     }
 
-    pub(super) fn kept(&mut self, source: BString, output: BString, conversion: Option<Conversion>) {
-        let (output, status) = (Some(output), Status::UpToDate);
+    pub(super) fn kept(
+        &mut self,
+        source: BString,
+        output: BString,
+        status: Status,
+        conversion: Option<Conversion>,
+    ) {
+        let output = Some(output);
         self.push(Outcome { source, output, status, conversion, reason: None });
     }
 

@@ -14,7 +14,7 @@ use super::{Context, Options};
 
 /// Removes what an earlier run would have removed.
 pub(super) fn sweep_replaced(context: Context<'_>) -> Result<(), Error> {
-    let Context { workspace, options } = context;
+    let Context { workspace, options, .. } = context;
     if !options.replace {
         return Ok(());
     }

@@ -3,7 +3,8 @@
 //! ```text
 //! select       which files of the index, or which named ones, by what their content says
 //! sets         units: a file, or the shards of a set
-//! unit         what is to be done with a unit: keep, preview, recheck, convert; decided once
+//! decide       what is to be done with a unit: keep, preview, recheck, convert, refuse; decided once
+//! unit         does it
 //! plan         what is decided before anything is written
 //! job          plan, ties, layout; then the pass over the bytes
 //! index        the index of a set against its shards, and the new one
@@ -22,6 +23,7 @@
 
 mod adopt;
 mod commit;
+mod decide;
 mod finished;
 mod hashing;
 mod index;
@@ -48,12 +50,15 @@ use std::path::{Path, PathBuf};
 use bstr::ByteSlice as _;
 
 use super::lfs_remote::Server;
+use super::output_state::OutputStates;
 use super::workspace::Workspace;
 use super::{Error, Outcome, Reporter, Servers, Size};
 use crate::lfs::{Pointer, Store};
 use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
+use decide::Choice;
+pub(super) use select::{Detected, detect};
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]
@@ -161,6 +166,9 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
 struct Context<'a> {
     workspace: &'a Workspace<'a>,
     options: &'a Options,
+    states: &'a OutputStates<'a>,
+    /// What was decided of the unit that is done.
+    choice: &'a Choice,
 }
 
 impl<'a> Context<'a> {

@@ -10,9 +10,8 @@ use super::super::workspace::Workspace;
 use super::super::{Error, names};
 use super::Context;
 use super::index::NewIndex;
-use super::sets::{ShardedCheckpoint, Unit};
+use super::sets::Unit;
 use crate::hash::Oid;
-use crate::lfs::Pointer;
 use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
 
@@ -46,27 +45,25 @@ impl ExistingOutput {
 
 /// What is in the work tree under this name, or else in the index.
 pub(super) fn existing(workspace: &Workspace<'_>, output: &BStr) -> Result<Option<ExistingOutput>, Error> {
-    let opened = match LocalFile::work_tree(workspace.repo, output, None) {
-        Err(Error::NotFound) if workspace.contains(output) => workspace.local(output),
-        opened => opened,
-    };
-    match opened {
-        Ok(file) => Ok(Some(ExistingOutput(Located::Here(file)))),
-        Err(Error::NoObject { oid, size }) => Ok(Some(ExistingOutput(Located::There(Pointer { oid, size })))),
-        Err(Error::NotFound) => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(workspace.there(output)?.map(ExistingOutput))
 }
 
 /// Stands another index where the new one goes? One with other spaces or line ends is none.
 pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), Error> {
     let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
     match existing(context.workspace, index.path.as_ref())? {
-        Some(there) if !context.options.force && !there.is(oid, size) && !there.says(&index.text) => {
+        Some(there)
+            if !may_replace(context, &index.path) && !there.is(oid, size) && !there.says(&index.text) =>
+        {
             Err(Error::OutputExists { output: index.path.clone() })
         }
         _ => Ok(()),
     }
+}
+
+/// Returns `true` if what stands there may be written over.
+pub(super) fn may_replace(context: Context<'_>, output: &BString) -> bool {
+    context.options.force || context.choice.may_replace.contains(output)
 }
 
 /// Returns `true` if there is a commit to be made of what an earlier run staged.
@@ -82,29 +79,4 @@ pub(super) fn is_to_be_committed(
     let is_committed = context.repo().is_committed(outputs.iter().chain(&index))?
         && context.repo().plan_committed_attributes(outputs)?.is_empty();
     Ok(!is_committed)
-}
-
-/// Is every output of a unit there and staged, so that there is nothing to do? Gives the outputs.
-pub(super) fn up_to_date(context: Context<'_>, unit: &Unit) -> Result<Option<Vec<BString>>, Error> {
-    let Context { workspace, options } = context;
-    let is_tracked = |path: &BString| workspace.contains(path.as_ref());
-    let index = unit.set.as_ref().map(|ShardedCheckpoint { index, .. }| index);
-    let mut sources = unit.files.iter().map(|file| &file.path).chain(index);
-    let is_own_source = |path: &BString| names::safetensors(path.as_ref()) == *path;
-    if unit.files.iter().any(|file| is_own_source(&file.path)) {
-        return Ok(None);
-    }
-    if options.force || (options.replace && sources.any(is_tracked)) {
-        return Ok(None);
-    }
-    let outputs: Vec<_> = unit.files.iter().map(|file| names::safetensors(file.path.as_ref())).collect();
-    let index = index.map(|index| names::safetensors_index(index.as_ref()));
-    for path in outputs.iter().chain(&index) {
-        // A link or a directory of that name is no result; the plan refuses it.
-        let is_link = workspace.repo.target(path.as_ref())?.metadata().is_err();
-        if is_link || !is_tracked(path) {
-            return Ok(None);
-        }
-    }
-    Ok(Some(outputs))
 }

@@ -11,13 +11,14 @@ use super::finished::FinishedShard;
 use super::index::ShardContents;
 use super::job::Job;
 use super::ledger::Ledger;
-use super::output::existing;
+use super::output::{existing, may_replace};
 use super::product::Task;
 use super::sets::{Candidate, Others};
 use super::{Context, Maker};
 use crate::checkpoint::{self, Foreign};
 use crate::lfs::space::{self, NoSpace};
 use crate::lfs::{Incomplete, Pointer, Resumable, Store};
+use crate::repo::FileStat;
 
 /// A file of a unit, and what becomes of it.
 pub(super) struct Planned {
@@ -100,7 +101,7 @@ pub(super) fn plan(
 }
 
 fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others) -> Result<Planned, Error> {
-    let Context { workspace, options } = context;
+    let Context { workspace, options, .. } = context;
     let output = names::safetensors(path.as_bstr());
     if output == path {
         return Err(Error::OutputIsSource);
@@ -116,8 +117,12 @@ fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others
     target.metadata()?;
     // What cannot be had in the end is said before the long work.
     context.repo().plan_attributes(std::slice::from_ref(&output))?;
-    let located = workspace.find(path.as_bstr())?;
     let in_place = context.repo().target(path.as_bstr())?.path();
+    let source_stat = FileStat::of(&in_place);
+    let located = match changed(context, path.as_bstr()) {
+        Some(file) => Located::Here(file),
+        None => workspace.find(path.as_bstr())?,
+    };
     let is_in_place = matches!(&located, Located::Here(file) if file.path == in_place);
     // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
     // to remove.
@@ -142,11 +147,24 @@ fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others
         tell(maker.reporter, path.as_bstr(), job);
     }
     let existing = existing(workspace, output.as_bstr())?.map(|there| there.size());
-    let planned = Planned { task: Task { path, output, target, class, existing }, work };
+    let may_replace = may_replace(context, &output);
+    let planned =
+        Planned { task: Task { path, output, target, class, existing, may_replace, source_stat }, work };
     if let Some(job) = planned.job() {
         planned.task.is_there(&maker, job.recipe.layout.size())?;
     }
     Ok(planned)
+}
+
+/// A checkpoint with changes that are not staged, where it is meant as it is in the working tree.
+fn changed(context: Context<'_>, path: &BStr) -> Option<LocalFile> {
+    let Context { workspace, options, choice, .. } = context;
+    let is_meant = choice.takes_changes && !options.replace && workspace.contains(path);
+    if !is_meant || workspace.check_unmodified(path).is_ok() {
+        return None;
+    }
+    // A pointer stands for its object.
+    LocalFile::work_tree(workspace.repo, path, None).ok().filter(|file| file.pointer.is_none())
 }
 
 /// What there is to say of a job before it is done.

@@ -9,6 +9,7 @@ use super::Maker;
 use super::index::ShardContents;
 use super::job::Written;
 use crate::lfs::{Incomplete, NewObject, Placed, Target};
+use crate::repo::FileStat;
 
 /// A checkpoint, and where its safetensors file goes.
 pub(super) struct Task {
@@ -20,6 +21,10 @@ pub(super) struct Task {
     pub(super) class: Option<String>,
     /// The size of what stands there already, which may be the same.
     pub(super) existing: Option<u64>,
+    /// May it be another?
+    pub(super) may_replace: bool,
+    /// The stat data of the checkpoint in the working tree before it was read.
+    pub(super) source_stat: Option<FileStat>,
 }
 
 impl Task {
@@ -29,7 +34,7 @@ impl Task {
     /// [`Error::OutputExists`]: of another size it is another file; of this one it is compared when the oid is known.
     pub(super) fn is_there(&self, maker: &Maker<'_>, size: u64) -> Result<bool, Error> {
         match self.existing {
-            _ if maker.options.force => Ok(false),
+            _ if maker.options.force || self.may_replace => Ok(false),
             Some(existing) if existing != size => Err(Error::OutputExists { output: self.output.clone() }),
             existing => Ok(existing.is_some()),
         }

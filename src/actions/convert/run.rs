@@ -6,11 +6,14 @@
 
 use bstr::ByteSlice as _;
 
+use super::super::output_state::{Depth, OutputStates};
+use super::super::provenance::Provenance;
 use super::super::servers::Session;
 use super::super::workspace::Workspace;
-use super::super::{Error, Note, Reporter};
+use super::super::{Error, Note, Reporter, names};
 use super::adopt::look_for_same;
 use super::commit::commit;
+use super::decide::{Choice, decide};
 use super::keep;
 use super::ledger::Ledger;
 use super::leftover::sweep_replaced;
@@ -35,9 +38,14 @@ pub(super) fn convert(
     }
     let session = Session::new(&options.servers, reporter);
     let workspace = Workspace::open(repo, &session)?;
-    let context = Context { workspace: &workspace, options };
+    let provenance = Provenance::open(repo);
     let mut ledger = Ledger::new(reporter, adopt.is_some());
-    let units = units(context, &mut ledger)?;
+    let units = units(&workspace, &provenance, options, &mut ledger)?;
+    let pairs = units.iter().flat_map(|unit| &unit.files);
+    let pairs = pairs.map(|file| (file.path.clone(), names::safetensors(file.path.as_bstr()))).collect();
+    let states = OutputStates::of(&workspace, &provenance, Depth::Run, pairs);
+    let choice = Choice::default();
+    let context = Context { workspace: &workspace, options, states: &states, choice: &choice };
     let files = || units.iter().flat_map(|unit| &unit.files);
     if !options.dry_run {
         repo.sweep_beside(files().map(|file| file.path.as_bstr()));
@@ -49,8 +57,19 @@ pub(super) fn convert(
     if !others.is_alone {
         keep::check(options, files().map(|file| workspace.find(file.path.as_bstr())))?;
     }
+    let (mut steps, mut choices) = (Vec::new(), Vec::new());
     for one in units {
-        unit(context, &mut ledger, one, &others)?;
+        let (step, choice, options) = decide(context, &one)?;
+        steps.push((one, step));
+        choices.push((choice, options));
+    }
+    for ((one, step), (choice, options)) in steps.into_iter().zip(&choices) {
+        unit(Context { options, choice, ..context }, &mut ledger, one, step, &others)?;
+    }
+    if !options.dry_run {
+        let hashed = states.take_hashed().into_iter().filter(|seen| provenance.knows(seen.path.as_bstr()));
+        let seen: Vec<_> = ledger.seen.drain(..).chain(hashed).collect();
+        provenance.record(&[], &seen, &|path| workspace.contains(path));
     }
     sweep_replaced(context)?;
     look_for_same(context, adopt, &mut ledger)?;

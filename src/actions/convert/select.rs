@@ -8,23 +8,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::content::Located;
+use super::super::provenance::Provenance;
 use super::super::workspace::Workspace;
 use super::super::{Error, Reason, names};
-use super::Context;
+use super::Options;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
 use crate::checkpoint::{self, Held, Kind};
 use crate::lfs::{Resumable, worktree_file};
 use crate::read_at::ReadAt;
-use crate::repo::{self, Mode};
+use crate::repo::{self, FileStat, Mode};
 
 /// Every unit that `options` ask for. What is not to be converted goes to `ledger`.
-pub(super) fn units(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<Vec<Unit>, Error> {
-    let Context { workspace, options } = context;
+pub(super) fn units(
+    workspace: &Workspace<'_>,
+    provenance: &Provenance<'_>,
+    options: &Options,
+    ledger: &mut Ledger<'_>,
+) -> Result<Vec<Unit>, Error> {
     let mut found = BTreeMap::new();
     let mut indices = BTreeSet::new();
     if options.paths.is_empty() {
         search(workspace, b"", &mut found, &mut indices, ledger)?;
+        // One that git does not track cannot leave the index.
+        if !options.replace {
+            retrained(workspace, provenance, &mut found, &mut indices);
+        }
     }
     for given in &options.paths {
         let path = workspace.repo.path_of(&options.cwd, given)?;
@@ -40,6 +49,30 @@ pub(super) fn units(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<Vec
     }
     named_sets(workspace, options, &mut found, &mut indices, ledger)?;
     group(workspace, found, indices, ledger)
+}
+
+/// Checkpoints that git does not track, whose safetensors files it does, and which have changed since they were converted.
+fn retrained(
+    workspace: &Workspace<'_>,
+    provenance: &Provenance<'_>,
+    found: &mut BTreeMap<BString, Candidate>,
+    indices: &mut BTreeSet<BString>,
+) {
+    for (output, path) in provenance.pairs() {
+        if workspace.contains(path.as_bstr()) || !workspace.contains(output.as_bstr()) {
+            continue;
+        }
+        let file = workspace.repo.target(path.as_bstr()).map(|target| target.path());
+        let Some(now) = file.ok().and_then(|file| FileStat::of(&file)) else { continue };
+        if provenance.content(path.as_bstr(), &now).is_some() {
+            continue;
+        }
+        if names::is_index(path.as_bstr()) {
+            indices.insert(path);
+        } else if names::safetensors(path.as_bstr()) == output {
+            found.entry(path.clone()).or_insert(Candidate { path, named: true });
+        }
+    }
 }
 
 fn named(
@@ -150,7 +183,7 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
 }
 
 /// What the content of a file says.
-pub(super) enum Detected {
+pub(in crate::actions) enum Detected {
     /// Torch weights.
     Weights,
     /// The same as `TorchScript`, under a name that does not promise weights.
@@ -166,7 +199,7 @@ pub(super) enum Detected {
 }
 
 /// What a file is, by its content where that can say it.
-pub(super) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
+pub(in crate::actions) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
     match Kind::of(file) {
         Ok(Kind::Legacy) => Detected::Weights,
         Ok(Kind::Zip) if !names::is_weight_like(path) && checkpoint::is_torch_script(file) => {

@@ -3,20 +3,24 @@
 //! Invariant: if a name cannot be given, the names that were given before it are taken back, so that a failure leaves what
 //! was there. One write of the index makes them git's; from there on nothing is taken back.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
-use bstr::{BString, ByteSlice as _};
+use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::content::{self, LocalFile, Located};
 use super::super::placement::{Undo, write_attributes};
+use super::super::provenance::{CONVERTED, Derived, Seen};
 use super::super::workspace::Workspace;
-use super::super::{Error, Note};
+use super::super::{Conversion, Error, Note, Status};
 use super::Context;
 use super::index::NewIndex;
+use super::job::Written;
 use super::ledger::Ledger;
+use super::output::may_replace;
 use super::product::Product;
 use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer, Resumable};
-use crate::repo::{Change, Mode, Repo};
+use crate::repo::{Change, FileStat, Mode, Repo};
 
 /// Gives every product of a unit its name, stages them, and writes down what became of them.
 pub(super) fn stage(
@@ -36,8 +40,9 @@ fn give_names(
     index: Option<&NewIndex>,
     undo: &mut Undo<'_>,
 ) -> Result<(), Error> {
-    let (Context { workspace, options }, repo) = (context, context.repo());
+    let (Context { workspace, options, .. }, repo) = (context, context.repo());
     let outputs: Vec<_> = unit.iter().map(|product| product.output.clone()).collect();
+    let known = all_derived(context, &unit, index);
     let (mut changes, mut notes) = write_attributes(repo, &outputs, undo)?;
     let ours = changes.len();
     let mut removed = Vec::new();
@@ -55,12 +60,17 @@ fn give_names(
         if executable {
             placed.make_executable()?;
         }
-        undo.give(output.as_bstr(), || Ok(placed.publish(options.force || is_there)?))?;
+        let replaces = may_replace(context, &output);
+        if replaces {
+            keep_old(context, output.as_bstr(), written.oid)?;
+        }
+        undo.give(output.as_bstr(), || Ok(placed.publish(replaces || is_there)?))?;
         changes.push(add(repo, &output, pointer.into_bytes(), executable)?);
         removed.extend(options.replace.then(|| path.clone()));
         files.push((path, output, written, conversion));
     }
     if let Some(index) = index {
+        keep_old(context, index.path.as_bstr(), Oid::of(index.text.as_bytes()))?;
         undo.write(index.path.as_bstr(), index.text.as_bytes())?;
         let executable = is_executable(workspace, &index.path)?;
         changes.push(add(repo, &index.path, index_blob(repo, index)?, executable)?);
@@ -73,6 +83,7 @@ fn give_names(
     let gone = removals.iter().filter(|(_, removal)| *removal != Removal::None);
     changes.extend(gone.map(|(path, _)| Change::Remove { path: path.clone() }));
     write_index(context, ledger, &changes, &notes, undo)?;
+    record(context, &known);
     // A commit of our own has attributes files of its own.
     ledger.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
         Change::Add { path, .. } | Change::Remove { path } => path,
@@ -88,13 +99,126 @@ fn give_names(
     for (.., written, _) in &files {
         Resumable::forget_journal(&repo.store(), written.source_oid)?;
     }
+    tell(context, ledger, removals, files);
+    Ok(())
+}
+
+/// Writes down what became of each file.
+fn tell(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    removals: Vec<(BString, Removal)>,
+    files: Vec<(BString, BString, Written, Conversion)>,
+) {
+    let Context { workspace, options, choice, .. } = context;
     for (path, removal) in removals {
         context.reporter().note(&removal.note(path));
     }
     for (path, output, written, conversion) in files {
-        ledger.from.push((path.clone(), written.source_oid));
-        ledger.converted(path, output, conversion);
+        see(context, ledger, &path, &output, written);
+        if choice.takes_changes && workspace.check_unmodified(path.as_bstr()).is_err() {
+            context.reporter().note(&Note::SourceUnstaged { path: path.clone() });
+        }
+        ledger.from.push((path.clone(), written.source_oid, options.key.clone()));
+        ledger.converted(path, output, conversion, made_status(context));
     }
+}
+
+/// What a file is that was made, or would be.
+pub(super) fn made_status(context: Context<'_>) -> Status {
+    if context.choice.is_update { Status::Updated } else { Status::Converted }
+}
+
+/// Remembers which contents both files have.
+fn see(context: Context<'_>, ledger: &mut Ledger<'_>, path: &BString, output: &BString, written: Written) {
+    let stat = |path: &BString| FileStat::of(&context.repo().target(path.as_bstr()).ok()?.path());
+    let source = ledger.stats.get(path).copied().map(|stat| (path, written.source_oid, stat));
+    let output = stat(output).map(|stat| (output, written.oid, stat));
+    let seen = source.into_iter().chain(output);
+    ledger.seen.extend(seen.map(|(path, oid, stat)| Seen { path: path.clone(), oid, stat }));
+}
+
+/// Writes down what stands for what. It is true of the contents, whatever becomes of the names.
+pub(super) fn record(context: Context<'_>, derived: &[Derived]) {
+    context.states.provenance.record(derived, &[], &|path| context.workspace.contains(path));
+}
+
+/// What there is to write down of a file that is made.
+pub(super) fn derived(
+    context: Context<'_>,
+    source: &BString,
+    output: &BString,
+    facts: &Conversion,
+) -> Option<Derived> {
+    Some(Derived {
+        source: source.clone(),
+        source_oid: facts.source_oid?,
+        source_size: facts.source_size,
+        output: output.clone(),
+        output_oid: facts.oid?,
+        key: context.options.key.clone(),
+        keep: context.options.keep.clone(),
+        how: CONVERTED.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+/// The same of a unit, its shard index included.
+fn all_derived(context: Context<'_>, unit: &[Product], index: Option<&NewIndex>) -> Vec<Derived> {
+    let files = unit.iter().filter_map(|product| {
+        let Product { path, output, conversion, .. } = product;
+        derived(context, path, output, conversion)
+    });
+    let of_index = index.and_then(|index| {
+        let Some(Located::Here(old)) = context.workspace.there(index.replaces.as_bstr()).ok()? else {
+            return None;
+        };
+        Some(Derived {
+            source: index.replaces.clone(),
+            source_oid: content::oid(&old.file, &()).ok()?,
+            source_size: old.size(),
+            output: index.path.clone(),
+            output_oid: Oid::of(index.text.as_bytes()),
+            key: None,
+            keep: Vec::new(),
+            how: CONVERTED.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    });
+    files.chain(of_index).collect()
+}
+
+/// Puts into the store what is written over, if git does not have it.
+fn keep_old(context: Context<'_>, path: &BStr, new: Oid) -> Result<(), Error> {
+    let Context { workspace, .. } = context;
+    let (repo, store) = (context.repo(), context.repo().store());
+    let old = match LocalFile::work_tree(repo, path, None) {
+        Ok(old) if old.pointer.is_none() => old,
+        _ => return Ok(()),
+    };
+    let failed = Error::io("read", &old.path);
+    let oid = match content::oid(&old.file, context.reporter()) {
+        Err(_) if context.reporter().is_interrupted() => return Err(Error::Interrupted),
+        oid => oid.map_err(failed)?,
+    };
+    let size = old.size();
+    let is_stored = || store.find(oid, size).map_err(Error::io("look in", store.dir()));
+    let entry = workspace.entries.get(path);
+    let is_blob = || {
+        entry.map_or(Ok(false), |entry| {
+            Ok::<_, Error>(
+                workspace.pointer(entry.id)?.is_none() && workspace.is_content(entry.id, &old.path)?,
+            )
+        })
+    };
+    if oid == new || is_stored()?.is_some() || is_blob()? {
+        return Ok(());
+    }
+    let object = NewObject::create(&store)?;
+    let (mut from, mut to) = (old.file.file(), object.file());
+    io::copy(&mut from, &mut to).map_err(Error::io("write", &store.tmp_dir()))?;
+    object.commit(oid, size)?;
+    context.reporter().note(&Note::OldKept { path: path.to_owned(), oid });
     Ok(())
 }
 

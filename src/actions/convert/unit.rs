@@ -1,63 +1,47 @@
-//! A unit, a file or a sharded set: what is to be done with it is decided once, then it is planned, made and staged, or told
-//! why not.
+//! A unit, a file or a sharded set: when it is decided what is to be done with it, it is planned, made and staged, or told why
+//! not.
 //!
 //! Invariant: a unit is done whole or not at all. What a later run can go on with stays; all else goes.
 
 use bstr::{BString, ByteSlice as _};
 
 use super::super::placement::attributes_note;
-use super::super::{Conversion, Error, Note, names};
+use super::super::{Conversion, Error, Note, Status, names};
+use super::decide::UnitStep;
 use super::index::{self, IndexTarget, NewIndex, ShardContents};
 use super::ledger::Ledger;
 use super::make::{make, make_again};
-use super::output::{check_index, existing, is_to_be_committed, up_to_date};
+use super::output::{check_index, existing};
 use super::plan::{Need, Planned, Work, check_space, paths, plan};
 use super::product::Product;
 use super::sets::{Others, ShardedCheckpoint, Unit};
-use super::stage::{stage, take_staged};
+use super::stage::{derived, made_status, record, stage, take_staged};
 use super::{Context, Maker};
 use crate::checkpoint;
 use crate::hash::Oid;
 use crate::lfs::{Pointer, Resumable};
-
-/// What is to be done with a unit.
-enum UnitStep {
-    /// Nothing: these outputs are there.
-    Keep(Vec<BString>),
-    /// It is said what a run would do.
-    Preview,
-    /// An earlier run staged it, and it is to be committed: it is made again, gets no new name, and only the very same
-    /// counts.
-    Recheck,
-    /// It is made.
-    Convert,
-}
-
-impl UnitStep {
-    fn of(context: Context<'_>, unit: &Unit) -> Result<Self, Error> {
-        Ok(match up_to_date(context, unit)? {
-            Some(outputs) if is_to_be_committed(context, unit, &outputs)? => Self::Recheck,
-            Some(outputs) => Self::Keep(outputs),
-            None if context.options.dry_run => Self::Preview,
-            None => Self::Convert,
-        })
-    }
-}
 
 /// Does a unit.
 pub(super) fn unit(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
     unit: Unit,
+    step: UnitStep,
     others: &Others,
 ) -> Result<(), Error> {
-    let step = UnitStep::of(context, &unit)?;
     let Unit { files, set } = unit;
-    if let UnitStep::Keep(outputs) = step {
-        for (file, output) in files.into_iter().zip(outputs) {
-            ledger.kept(file.path, output, None);
+    match step {
+        UnitStep::Keep(outputs) => {
+            for (file, (output, status)) in files.into_iter().zip(outputs) {
+                ledger.kept(file.path, output, status, None);
+            }
+            return Ok(());
         }
-        return Ok(());
+        UnitStep::Refuse(of, error) => {
+            let others: Vec<_> = files.into_iter().map(|file| file.path).filter(|path| *path != of).collect();
+            return ledger.fail_with(&of, *error, others);
+        }
+        UnitStep::Preview | UnitStep::Recheck | UnitStep::Convert => {}
     }
     let may_wait = set.is_some() && matches!(step, UnitStep::Convert);
     let Some(planned) = plan(context, ledger, files, set.is_some(), may_wait, others)? else { return Ok(()) };
@@ -91,7 +75,8 @@ pub(super) fn unit(
 
 /// A name to keep that no file of the only unit holds. With several units it may be another's.
 fn unknown_keep(context: Context<'_>, others: &Others, contents: &[&ShardContents]) -> Option<Error> {
-    let mut keep = context.options.keep.iter().filter(|_| others.is_alone);
+    let is_asked = others.is_alone && !context.choice.is_recorded;
+    let mut keep = context.options.keep.iter().filter(|_| is_asked);
     let name = keep.find(|name| !contents.iter().any(|contents| contents.has(name)))?.clone();
     Some(checkpoint::Error::Keep { name }.into())
 }
@@ -127,6 +112,8 @@ fn convert(
     if let Err(error) = check_space(&maker, needs) {
         return ledger.fail_all(paths(planned), error.into());
     }
+    let stats = planned.iter().filter_map(|one| Some((one.task.path.clone(), one.task.source_stat?)));
+    ledger.stats.extend(stats);
     let mut products: Vec<Product> = Vec::with_capacity(planned.len());
     let mut planned = planned.into_iter();
     while let Some(next) = planned.next() {
@@ -260,9 +247,14 @@ fn recheck(
     if let Err(error) = take_staged(context, ledger, outputs, index) {
         return ledger.fail_all(paths(planned), error);
     }
+    let facts = planned.iter().zip(&proven);
+    let facts = facts.filter_map(|(planned, (_, facts))| {
+        derived(context, &planned.task.path, &planned.task.output, facts)
+    });
+    record(context, &facts.collect::<Vec<_>>());
     for (Planned { task, .. }, (source, conversion)) in planned.into_iter().zip(proven) {
-        ledger.from.push((task.path.clone(), source));
-        ledger.kept(task.path, task.output, Some(conversion));
+        ledger.from.push((task.path.clone(), source, context.options.key.clone()));
+        ledger.kept(task.path, task.output, Status::UpToDate, Some(conversion));
     }
     Ok(())
 }
@@ -292,7 +284,8 @@ fn preview(
     let mut removed: Vec<_> = planned.iter().map(|planned| planned.task.path.clone()).collect();
     for planned in planned {
         if let Some(conversion) = planned.facts() {
-            ledger.converted(planned.task.path, planned.task.output, conversion);
+            let status = made_status(context);
+            ledger.converted(planned.task.path, planned.task.output, conversion, status);
         }
     }
     if let Some(index) = index {

@@ -41,6 +41,7 @@ impl Error {
             self,
             Self::Recipe(recipe::Error::Strict { .. })
                 | Self::OutputExists { .. }
+                | Self::OutputDiffers { .. }
                 | Self::Checkpoint(
                     Of::Ambiguous { .. } | Of::NoSuchKey { .. } | Of::Keep { .. } | Of::Output { .. }
                 )
@@ -66,6 +67,7 @@ impl Error {
             | Self::NoCommits
             | Self::NoSuchPullRequest { .. }
             | Self::NoCheckpoint
+            | Self::NothingToVerify(_)
             | Self::SeveralCheckpoints { .. }
             | Self::Unpublished(PublishError::NoToken | PublishError::NoDefaultBranch)
             | Self::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Kind::User,
@@ -79,6 +81,7 @@ impl Error {
             | Self::OutputIsSource
             | Self::TwoShards { .. }
             | Self::OutputExists { .. }
+            | Self::OutputDiffers { .. }
             | Self::OutputNotFile { .. }
             | Self::OutputSymlink { .. }
             | Self::OutputCollision { .. }

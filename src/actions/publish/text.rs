@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use bstr::ByteSlice as _;
 
+use super::super::trailer::Trailer;
 use super::content::{MadeFrom, PublishedFile};
 use crate::hash::Oid;
 
@@ -71,9 +72,7 @@ pub(super) fn commit(message: Option<&str>, files: &[PublishedFile]) -> String {
     for file in files {
         for MadeFrom { path, oid } in &file.sources {
             if let Some(oid) = oid {
-                // A path with a line feed must not become a line of its own.
-                let path = path.to_str_lossy().replace(char::is_control, "\u{fffd}");
-                let _infallible = writeln!(text, "Converted-From: {path} sha256:{oid}");
+                text += &Trailer { path: path.clone(), oid: *oid, key: None }.line();
             }
         }
     }

@@ -36,7 +36,6 @@ use crate::{recipe, safetensors};
 /// Verifies files.
 pub(super) struct Check<'a> {
     pub(super) reader: Reader<'a>,
-    pub(super) key: Option<String>,
 }
 
 /// The two files.
@@ -44,6 +43,8 @@ pub(super) struct Pair {
     pub(super) file: Bytes,
     pub(super) checkpoint: Bytes,
     pub(super) class: Option<String>,
+    /// The dotted path of the dict to take.
+    pub(super) key: Option<String>,
 }
 
 /// A checkpoint that can be read, and what is read of the file.
@@ -66,22 +67,22 @@ impl Check<'_> {
     /// # Errors
     /// What keeps one of them from being read, or the checkpoint from being a conversion's source.
     pub(super) fn run(&self, pair: &Pair, verified: &mut Verified) -> Result<Verdict, Error> {
-        let Pair { file, checkpoint, class } = pair;
+        let Pair { file, checkpoint, .. } = pair;
         verified.size = Some(file.len());
         verified.oid = file.pointer().map(|pointer| pointer.oid);
         verified.checkpoint_oid = checkpoint.pointer().map(|pointer| pointer.oid);
-        let (path, class) = (verified.path.clone(), class.as_deref());
+        let path = verified.path.clone();
         let name = verified.checkpoint.clone().unwrap_or_default();
         let pointer = checkpoint.pointer();
         let verdict = match checkpoint.here() {
-            Ok(source) => self.with(file, source, pointer, class, path.as_bstr(), verified)?,
+            Ok(source) => self.with(pair, source, pointer, path.as_bstr(), verified)?,
             Err(there) => {
-                if self.differs_from_afar(there, file, class, verified)? {
+                if self.differs_from_afar(there, pair, verified)? {
                     return Ok(Verdict::Differs);
                 }
                 let spooled = self.reader.download(name.as_bstr(), there)?;
                 let Ok(source) = spooled.here() else { return Err(Error::SourceChanged) };
-                self.with(file, source, pointer, class, path.as_bstr(), verified)?
+                self.with(pair, source, pointer, path.as_bstr(), verified)?
             }
         };
         checkpoint.check_unchanged()?;
@@ -93,18 +94,18 @@ impl Check<'_> {
     fn differs_from_afar(
         &self,
         pointer: Pointer,
-        file: &Bytes,
-        class: Option<&str>,
+        pair: &Pair,
         verified: &mut Verified,
     ) -> Result<bool, Error> {
+        let Pair { file, class, key, .. } = pair;
         let server = self.reader.server(pointer)?;
         let object = server.object(pointer);
         let Some(bytes) = object.ranged()? else { return Ok(false) };
         if Kind::of(&bytes).map_err(checkpoint::Error::Io)? != Kind::Zip {
             return Ok(false);
         }
-        let plan = self.plan(&bytes, Headers::Foresee)?;
-        let conversions = Conversions::new(&plan, class)?;
+        let plan = plan_of(&bytes, key.as_ref(), Headers::Foresee)?;
+        let conversions = Conversions::new(&plan, class.as_deref())?;
         if file.pointer().is_some() && !conversions.of_size(file.len())?.is_empty() {
             // Its oid will say it, without a byte of it.
             return Ok(false);
@@ -116,24 +117,17 @@ impl Check<'_> {
         Ok(header.is_none_or(|header| header.differs(&plan, &conversions, verified)))
     }
 
-    /// Reads the description of a checkpoint, and refuses what a conversion refuses.
-    fn plan(&self, source: &dyn ReadAt, headers: Headers) -> Result<Plan, Error> {
-        let options =
-            checkpoint::Options { key: self.key.clone(), headers, ..checkpoint::Options::default() };
-        Ok(recipe::plan(source, &options)?)
-    }
-
     fn with(
         &self,
-        file: &Bytes,
+        pair: &Pair,
         source: &dyn ReadAt,
         pointer: Option<Pointer>,
-        class: Option<&str>,
         name: &BStr,
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
+        let (Pair { file, key, .. }, class) = (pair, pair.class.as_deref());
         let source = &Watched { source, reporter: self.reader.reporter };
-        let plan = &self.plan(source, Headers::Read)?;
+        let plan = &plan_of(source, key.as_ref(), Headers::Read)?;
         let work = Work { check: self, file, source, pointer, whole: source, plan, class, name };
         if plan.deflated.is_empty() {
             return work.run(verified);
@@ -298,6 +292,12 @@ impl Work<'_, '_> {
         let is_identical = verified.conversion.is_some();
         Ok(if is_identical { Verdict::Identical } else { Verdict::Equal })
     }
+}
+
+/// Reads the description of a checkpoint, and refuses what a conversion refuses.
+fn plan_of(source: &dyn ReadAt, key: Option<&String>, headers: Headers) -> Result<Plan, Error> {
+    let options = checkpoint::Options { key: key.cloned(), headers, ..checkpoint::Options::default() };
+    Ok(recipe::plan(source, &options)?)
 }
 
 /// The conversion that has this header before the same data.

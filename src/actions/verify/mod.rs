@@ -8,20 +8,23 @@
 //! compare   both side by side, element by element
 //! shards    the index of a set against its shards
 //! request   the files of a pull request, against the checkpoints that it was made from
+//! recorder  what is written down of it, and the checkpoints that are no more
 //! ```
 //!
-//! Invariant: nothing is written but temporary files of the LFS store, which are gone at the end. Who made a file, and
-//! what is said of it, counts for nothing.
+//! Invariant: nothing is written but temporary files of the LFS store, which are gone at the end, and the record of what
+//! was proven. Who made a file, and what is said of it, decides at most what it is compared with.
 
 mod compare;
 mod check;
 mod identify;
 mod reading;
+mod recorder;
 mod request;
 mod shards;
 mod tree;
+mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -34,16 +37,16 @@ use crate::hash::Oid;
 use crate::lfs::Temp;
 use crate::repo::Repo;
 use crate::safetensors;
-use crate::safetensors::compare::Difference;
-use crate::safetensors::conversions::Conversion;
 use crate::safetensors::shard::Index;
 use check::{Check, Pair};
 use reading::Reader;
+use recorder::{Recorder, Stats};
 use tree::Tree;
 
 pub(super) use request::prove;
 pub use request::verify_pull_request;
-pub use shards::IndexFinding;
+use verdict::Tensors;
+pub use verdict::{Finding, IndexFinding, MadeBy, Verdict, Verified};
 
 /// The longest shard index that is read.
 const INDEX_LIMIT: u64 = 256 << 20;
@@ -63,87 +66,6 @@ pub struct Options {
     pub servers: Servers,
 }
 
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// A conversion of the checkpoint has these very bytes.
-    Identical,
-    /// It holds the same tensors, under the same names.
-    Equal,
-    /// It does not.
-    Differs,
-    /// It was made from a checkpoint that has changed since.
-    Stale,
-}
-
-/// What is wrong with a file.
-#[derive(Debug)]
-pub enum Finding {
-    /// It is not a safetensors file.
-    Invalid(safetensors::Error),
-    /// A tensor.
-    Tensor(Difference),
-    /// The index of a set.
-    Index(IndexFinding),
-}
-
-/// One safetensors file, or the index of some, and what was found.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each says one thing of the report")]
-pub struct Verified {
-    /// The file.
-    pub path: BString,
-    /// The checkpoint that it is named after.
-    pub checkpoint: Option<BString>,
-    /// What it is; `None` if that could not be seen.
-    pub verdict: Option<Verdict>,
-    /// Why not.
-    pub error: Option<Error>,
-    /// The conversion that has the very same bytes.
-    pub conversion: Option<Conversion>,
-    /// Its oid, as far as it is known, and its size in bytes.
-    pub oid: Option<Oid>,
-    /// See there.
-    pub size: Option<u64>,
-    /// The oid of the checkpoint.
-    pub checkpoint_oid: Option<Oid>,
-    /// Names that the file does not have, and those that hold their values.
-    pub ties: BTreeMap<String, String>,
-    /// What is wrong with it: the first of it.
-    pub findings: Vec<Finding>,
-    /// How much more is wrong with its header.
-    pub more: usize,
-    /// `true` if every byte of it was compared. An oid proves it without.
-    pub compared: bool,
-    /// `true` if so much differed that the rest was not compared.
-    pub stopped: bool,
-    /// `true` if any byte of the file was asked of a server.
-    pub downloaded: bool,
-    /// `true` if it is compared with the checkpoint. An index is not.
-    pub is_index: bool,
-    /// Its tensors.
-    tensors: Tensors,
-}
-
-/// Names of tensors, and the bytes of each.
-type Tensors = Vec<(String, u64)>;
-
-impl Verified {
-    fn of(path: &BStr) -> Self {
-        Self { path: path.to_owned(), ..Self::default() }
-    }
-
-    /// Returns `true` if it is proven.
-    pub fn is_good(&self) -> bool {
-        matches!(self.verdict, Some(Verdict::Identical | Verdict::Equal))
-    }
-
-    /// Returns `true` if it could not be seen, for a reason that is none of the file's.
-    pub fn is_failed(&self) -> bool {
-        self.error.as_ref().is_some_and(|error| !error.is_refusal())
-    }
-}
-
 /// Verifies. One bad file stops no other; each is told to the reporter, too.
 ///
 /// # Errors
@@ -161,8 +83,17 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     let server = repo.as_ref().map(|repo| LfsRemote::of(&session, repo, None));
     let spool = || spool(repo.as_ref(), &options.cwd);
     let reader = Reader { server: server.as_ref(), spool: &spool, reporter };
-    let check = Check { reader, key: options.key.clone() };
-    let mut all = Verifier { check, files: &tree, checkpoints: &tree, done: Vec::new() };
+    let commit = options.rev.as_ref().zip(repo.as_ref());
+    let commit = commit.map(|(rev, repo)| repo.commit_of(rev)).transpose()?;
+    let recorder = repo.as_ref().map(|repo| Recorder::new(repo, &session, commit));
+    let mut all = Verifier {
+        check: Check { reader },
+        key: options.key.clone(),
+        files: &tree,
+        checkpoints: &tree,
+        recorder: recorder.as_ref(),
+        done: Vec::new(),
+    };
     let (mut files, mut indices) = (BTreeSet::new(), BTreeSet::new());
     if options.paths.is_empty() {
         search(&tree, b"", &mut files, &mut indices);
@@ -178,6 +109,9 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         }
     }
     all.these(&files, &indices, &BTreeSet::new())?;
+    if all.done.is_empty() {
+        return Err(Error::NothingToVerify(options.rev.clone()));
+    }
     Ok(all.done)
 }
 
@@ -231,14 +165,31 @@ fn named(
 /// Files and where their checkpoints are.
 struct Verifier<'a> {
     check: Check<'a>,
+    /// The key that was given.
+    key: Option<String>,
     files: &'a Tree<'a>,
     checkpoints: &'a Tree<'a>,
+    /// In a repository.
+    recorder: Option<&'a Recorder<'a>>,
     done: Vec<Verified>,
 }
 
 impl Verifier<'_> {
-    /// Verifies files, and indices with their shards, but for those that are `done`.
+    /// Verifies files, and indices with their shards, but for those that are `done`, and writes down what is proven.
     fn these(
+        &mut self,
+        files: &BTreeSet<BString>,
+        indices: &BTreeSet<BString>,
+        done: &BTreeSet<BString>,
+    ) -> Result<(), Error> {
+        let verified = self.each(files, indices, done);
+        if let Some(recorder) = self.recorder {
+            recorder.save();
+        }
+        verified
+    }
+
+    fn each(
         &mut self,
         files: &BTreeSet<BString>,
         indices: &BTreeSet<BString>,
@@ -275,17 +226,49 @@ impl Verifier<'_> {
 
     fn file(&mut self, path: &BStr) -> Result<(), Error> {
         let mut verified = Verified::of(path);
-        let verdict = self.pair(path, &mut verified).and_then(|pair| self.check.run(&pair, &mut verified));
+        let verdict = self.pair(path, &mut verified).and_then(|(pair, stats)| {
+            let verdict = self.check.run(&pair, &mut verified)?;
+            Ok(self.recorded(verdict, &pair, stats, &mut verified))
+        });
         self.tell(verified, verdict)
     }
 
-    fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<Pair, Error> {
+    /// What the record makes of a verdict, and what it is told of it.
+    fn recorded(&self, verdict: Verdict, pair: &Pair, stats: Stats, verified: &mut Verified) -> Verdict {
+        let Some(recorder) = self.recorder else { return verdict };
+        if verdict == Verdict::Differs && recorder.is_stale(verified.path.as_bstr(), stats, verified) {
+            return Verdict::Stale;
+        }
+        verified.verdict = Some(verdict);
+        if verified.is_good() {
+            recorder.good(verified, pair.checkpoint.len(), pair.key.as_deref(), stats);
+        }
+        verdict
+    }
+
+    fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<(Pair, Stats), Error> {
+        let beside = self.checkpoints.checkpoint_of(path);
+        let stats = |checkpoint| self.recorder.map(|recorder| recorder.stats(path, checkpoint));
+        let stats = stats(beside.as_ref().ok().map(|path| path.as_bstr())).unwrap_or_default();
         let file = self.files.open(path)?;
-        let checkpoint = self.checkpoints.checkpoint_of(path)?;
+        let (checkpoint, content) = match (beside, self.recorder) {
+            (Err(missing @ Error::NoCheckpoint), Some(recorder)) => {
+                let former = recorder.former(self.files, path, &file, self.check.reader.reporter)?;
+                let (checkpoint, content, by) = former.ok_or(missing)?;
+                verified.made_by = Some(by);
+                (checkpoint, content)
+            }
+            (beside, _) => {
+                let checkpoint = beside?;
+                let content = self.checkpoints.open(checkpoint.as_bstr())?;
+                (checkpoint, content)
+            }
+        };
         let class = self.checkpoints.class_of(checkpoint.as_bstr());
-        let content = self.checkpoints.open(checkpoint.as_bstr())?;
         verified.checkpoint = Some(checkpoint);
-        Ok(Pair { file, checkpoint: content, class })
+        let known = || self.recorder.and_then(|recorder| recorder.key(path));
+        let key = self.key.clone().or_else(known);
+        Ok((Pair { file, checkpoint: content, class, key }, stats))
     }
 
     /// An interruption is no fact about a file.

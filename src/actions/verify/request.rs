@@ -12,6 +12,7 @@ use super::super::pull::{self, PullRequest, Requests};
 use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
 use super::reading::Reader;
+use super::recorder::Recorder;
 use super::tree::Tree;
 use super::{Verdict, Verified, Verifier, spool};
 use crate::repo::{ObjectId, Repo};
@@ -52,8 +53,15 @@ pub(in crate::actions) fn prove(
     let server = LfsRemote::of(session, repo, Some(&requests.remote.name));
     let spool = || spool(Some(repo), repo.work_dir());
     let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
-    let check = Check { reader, key: key.map(str::to_owned) };
-    let mut all = Verifier { check, files: &files, checkpoints: &checkpoints, done: Vec::new() };
+    let recorder = Recorder::new(repo, session, Some(request.commit));
+    let mut all = Verifier {
+        check: Check { reader },
+        key: key.map(str::to_owned),
+        files: &files,
+        checkpoints: &checkpoints,
+        recorder: Some(&recorder),
+        done: Vec::new(),
+    };
     let (mut current, indices) = (BTreeSet::new(), request.indices.iter().map(|file| file.path.clone()));
     for path in request.files.iter().map(|file| &file.path) {
         if is_stale(repo, path.as_bstr(), &checkpoints, &now)? {

@@ -8,45 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::{Error, names};
-use super::{Finding, Tensors, Verdict, Verified};
+use super::verdict::{Finding, IndexFinding, Tensors, Verdict, Verified};
 use crate::safetensors::compare::LIMIT;
 use crate::safetensors::shard::Index;
-
-/// What is wrong with an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IndexFinding {
-    /// It names a shard that is not there.
-    NoShard {
-        /// The shard.
-        shard: BString,
-    },
-    /// It names no tensor of a shard that the checkpoint's index has.
-    LeftOut {
-        /// The shard, as it is called when it is converted.
-        shard: BString,
-    },
-    /// It names a tensor that is not in its shard.
-    NotInShard {
-        /// The tensor.
-        name: String,
-        /// The shard.
-        shard: String,
-    },
-    /// It does not name a tensor of a shard, or names another shard for it.
-    NotInIndex {
-        /// The tensor.
-        name: String,
-        /// The shard.
-        shard: String,
-    },
-    /// Its size is not that of the tensors.
-    TotalSize {
-        /// What it says.
-        said: String,
-        /// The bytes of all tensors.
-        held: u64,
-    },
-}
 
 /// Gives the tensors of a shard; `None` if there is no such file.
 pub(super) type Lookup<'a> = &'a dyn Fn(&BStr) -> Result<Option<Tensors>, Error>;

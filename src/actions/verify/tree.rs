@@ -95,8 +95,19 @@ impl<'a> Tree<'a> {
     }
 
     fn in_git(&self, repo: &Repo, files: &BTreeMap<BString, ObjectId>, path: &BStr) -> Result<Bytes, Error> {
-        let blob = files.get(path).ok_or(Error::NotFound)?;
-        let bytes = repo.blob(*blob, MAX_BLOB)?;
+        self.blob_of(repo, path, *files.get(path).ok_or(Error::NotFound)?)
+    }
+
+    /// The bytes that a blob of any commit stands for.
+    pub(super) fn bytes(&self, path: &BStr, blob: ObjectId) -> Result<Bytes, Error> {
+        match self.blob_of(self.repo().ok_or(Error::NotFound)?, path, blob) {
+            Err(Error::NoObject { oid, size }) => Ok(Bytes::There(Pointer { oid, size })),
+            bytes => bytes,
+        }
+    }
+
+    fn blob_of(&self, repo: &Repo, path: &BStr, blob: ObjectId) -> Result<Bytes, Error> {
+        let bytes = repo.blob(blob, MAX_BLOB)?;
         match Pointer::parse(&bytes) {
             Ok(pointer) => LocalFile::object(self.repo(), path, pointer).map(Bytes::Here),
             Err(_) => Ok(Bytes::Blob(bytes)),

@@ -183,13 +183,14 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
             ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
         }
     }
-    let is_kept = |outcome: &Outcome| outcome.status == Status::UpToDate;
-    // Outside of a repository what was kept was compared.
-    if summary.in_repository && summary.outcomes.iter().any(is_kept) {
-        // The checkpoint may be another one by now, which nobody knows without reading both.
-        ui.hint(&format!(
-            "compare what was kept with `{git} st-convert verify`, or make it anew with `--force`"
-        ));
+    let is_kept = |outcome: &&Outcome| outcome.status == Status::Unverified;
+    let kept: Vec<_> = summary.outcomes.iter().filter(is_kept).collect();
+    if let [first, rest @ ..] = kept.as_slice() {
+        let output = first.output.as_ref().unwrap_or(&first.source);
+        let output = reporter.argument(output).clone();
+        let files = if rest.is_empty() { format!(" {output}") } else { String::new() };
+        let what = if rest.is_empty() { "file" } else { "files" };
+        ui.hint(&format!("verify the existing {what}: `{git} st-convert verify{files}`"));
     }
     if summary.staged && summary.commit.is_none() && !args.dry_run {
         ui.hint(&format!("commit what is staged with `{git} commit -m \"convert weights to safetensors\"`"));

@@ -13,4 +13,5 @@ pub(super) mod man;
 pub(super) mod publish;
 pub(super) mod pull;
 pub(super) mod scan;
+pub(super) mod status;
 pub(super) mod verify;

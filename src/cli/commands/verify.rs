@@ -35,9 +35,6 @@ pub(crate) fn run(
     if ui.json {
         ui.data(&json::verification(&done, None, code));
     }
-    if done.is_empty() {
-        ui.note("there is no safetensors file to verify");
-    }
     Ok(code)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::error::Report;
 use super::super::wording;
 use super::text::{line, path};
-use crate::actions::verify::{Finding, IndexFinding, Verdict, Verified};
+use crate::actions::verify::{Finding, IndexFinding, MadeBy, Verdict, Verified};
 use crate::safetensors::compare::Difference;
 
 /// The line of one file that was verified.
@@ -27,6 +27,15 @@ pub(in crate::cli) fn verified(verified: &Verified) -> String {
         "more": verified.more,
         "stopped": verified.stopped,
         "reason": verified.error.as_ref().map(|error| Report::of(error).reason()),
+        "made_by": verified.made_by.map(|by| match by {
+            MadeBy::Record => "record",
+            MadeBy::Trailer(_) => "trailer",
+            MadeBy::Commit(_) => "commit",
+        }),
+        "checkpoint_commit": verified.made_by.and_then(|by| match by {
+            MadeBy::Record => None,
+            MadeBy::Trailer(id) | MadeBy::Commit(id) => Some(id.to_string()),
+        }),
     }))
 }
 

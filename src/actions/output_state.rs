@@ -1,0 +1,285 @@
+//! [`OutputState`]: what a safetensors file is to the checkpoint that it is named after.
+//!
+//! ```text
+//! record    which contents stand for each other, as this clone knows it of its own work   up to date, stale
+//! history   another checkpoint in the commit that made the file what it is                stale
+//! header    other names, dtypes or shapes than the checkpoint's                           differs
+//! ```
+//!
+//! Each is asked only where the one before says nothing, so that a file that no longer fits because its checkpoint was
+//! trained again is stale, and does not differ. What none of them says anything against is unverified.
+//!
+//! Invariants: only the record makes a file up to date; no tensor is read but for the hash of a file whose stat data
+//! changed, and that only where [`Depth::Run`] allows it. The history is walked at most once for all files, and never for
+//! those that are recorded. Nothing is written.
+
+mod differences;
+mod header;
+mod origins;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+pub(super) use differences::Differences;
+pub(super) use origins::{Former, former};
+
+use super::Error;
+use super::content::{self, LocalFile};
+use super::provenance::{Provenance, Seen};
+use super::workspace::Workspace;
+use crate::hash::Oid;
+use crate::repo::{FileStat, ObjectId};
+
+/// What a safetensors file is to its checkpoint.
+#[derive(Debug)]
+pub(super) enum OutputState {
+    /// There is none.
+    Missing,
+    /// It was made from the checkpoint that is here, or verified against it.
+    UpToDate,
+    /// The checkpoint is another one since, or other options are asked for.
+    Stale {
+        /// Does the record know the file as one of ours?
+        is_ours: bool,
+    },
+    /// Its header does not fit the checkpoint.
+    Differs(Differences),
+    /// A header cannot be read here.
+    NotHere,
+    /// Nothing is recorded, and the header fits.
+    Unverified,
+}
+
+/// How far is gone to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// By stat data, and headers that are here.
+    Status,
+    /// A file whose stat data changed is hashed, and headers are fetched.
+    Run,
+}
+
+/// The options that decide what a conversion is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Given<'a> {
+    pub(super) key: Option<&'a str>,
+    pub(super) keep: &'a [String],
+}
+
+/// The content of a file of the working tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    Known(Oid),
+    /// Nobody has read it since its stat data changed, or ever.
+    Unread {
+        /// Is it another one than the index or the record has?
+        is_changed: bool,
+    },
+}
+
+/// The states of the outputs of a repository.
+pub(super) struct OutputStates<'a> {
+    pub(super) workspace: &'a Workspace<'a>,
+    pub(super) provenance: &'a Provenance<'a>,
+    depth: Depth,
+    /// Checkpoints and their outputs, of which the history is asked.
+    pairs: Vec<(BString, BString)>,
+    /// The checkpoint that an output was committed with.
+    committed: OnceCell<BTreeMap<BString, Former>>,
+    index: Option<FileStat>,
+    /// What was hashed on the way.
+    hashed: RefCell<Vec<Seen>>,
+}
+
+impl<'a> OutputStates<'a> {
+    /// Of these checkpoints and their outputs.
+    pub(super) fn of(
+        workspace: &'a Workspace<'a>,
+        provenance: &'a Provenance<'a>,
+        depth: Depth,
+        pairs: Vec<(BString, BString)>,
+    ) -> Self {
+        let index = workspace.repo.index_stat();
+        let (committed, hashed) = (OnceCell::new(), RefCell::default());
+        Self { workspace, provenance, depth, pairs, committed, index, hashed }
+    }
+
+    /// What was hashed on the way, to be recorded.
+    pub(super) fn take_hashed(&self) -> Vec<Seen> {
+        self.hashed.take()
+    }
+
+    /// The state of an output.
+    ///
+    /// # Errors
+    /// What keeps the repository from being read; [`Error::Interrupted`].
+    pub(super) fn state(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<OutputState, Error> {
+        if self.workspace.there(output)?.is_none() {
+            return Ok(OutputState::Missing);
+        }
+        let recorded = self.recorded(source, output, given)?;
+        if let Some(state) = recorded {
+            return Ok(state);
+        }
+        if self.is_stale_by_history(source, output)? {
+            return Ok(OutputState::Stale { is_ours: self.is_ours(output)? });
+        }
+        let latest = self.provenance.latest(output);
+        let key = given.key.map(str::to_owned).or(latest.and_then(|latest| latest.key));
+        header::compare(self.workspace, self.depth, source, output, key)
+    }
+
+    /// Does the record know the content of an output as one of ours?
+    ///
+    /// # Errors
+    /// As [`OutputStates::state`].
+    pub(super) fn is_ours(&self, output: &BStr) -> Result<bool, Error> {
+        Ok(match self.identity(output)? {
+            Identity::Known(oid) => self.provenance.of_output(oid).is_some(),
+            Identity::Unread { .. } => false,
+        })
+    }
+
+    /// Has the index the content that the working tree has?
+    ///
+    /// # Errors
+    /// As [`OutputStates::state`].
+    pub(super) fn is_staged(&self, path: &BStr) -> Result<bool, Error> {
+        if !self.workspace.contains(path) {
+            return Ok(false);
+        }
+        let staged = self.workspace.staged_pointer(path)?;
+        Ok(match (self.identity(path)?, staged) {
+            (Identity::Known(oid), Some(pointer)) => oid == pointer.oid,
+            (Identity::Known(_), None) => self.workspace.check_unmodified(path).is_ok(),
+            (Identity::Unread { is_changed }, _) => !is_changed,
+        })
+    }
+
+    /// What the record says, if anything.
+    fn recorded(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<Option<OutputState>, Error> {
+        let Identity::Known(made) = self.identity(output)? else { return Ok(None) };
+        let from = self.identity(source)?;
+        if let Identity::Known(from) = from
+            && let Some(known) = self.provenance.derived(from, made)
+        {
+            let is_same_key = given.key.is_none_or(|key| Some(key) == known.key.as_deref());
+            let is_same = is_same_key && (given.keep.is_empty() || *given.keep == known.keep);
+            return Ok(Some(if is_same {
+                OutputState::UpToDate
+            } else {
+                OutputState::Stale { is_ours: true }
+            }));
+        }
+        let known =
+            self.provenance.of_output(made).filter(|one| one.output == output || one.source == source);
+        let is_another = !matches!(from, Identity::Unread { is_changed: false });
+        Ok(known.filter(|_| is_another).map(|_| OutputState::Stale { is_ours: true }))
+    }
+
+    /// The content of a file: by the record, by the index, or, where that is allowed and of use, by its bytes.
+    fn identity(&self, path: &BStr) -> Result<Identity, Error> {
+        let Workspace { repo, .. } = *self.workspace;
+        let of_index = || {
+            let pointer = self.workspace.staged_pointer(path)?;
+            Ok(pointer.map_or(Identity::Unread { is_changed: false }, |pointer| Identity::Known(pointer.oid)))
+        };
+        let file = repo.target(path)?.path();
+        // A sparse checkout leaves it out.
+        let Some(now) = FileStat::of(&file) else { return of_index() };
+        if let Some(oid) = self.provenance.content(path, &now) {
+            return Ok(Identity::Known(oid));
+        }
+        let entry = self.workspace.entries.get(path);
+        let is_same = entry.is_some_and(|entry| repo.is_same_stat(&entry.stat(), &now));
+        if is_same && self.index.is_some_and(|index| now.is_older_than(&index)) {
+            let found = of_index()?;
+            if matches!(found, Identity::Known(_)) || !self.is_of_use(path) {
+                return Ok(found);
+            }
+        }
+        match LocalFile::work_tree(repo, path, None) {
+            Err(Error::NoObject { oid, .. }) => Ok(Identity::Known(oid)),
+            Ok(LocalFile { pointer: Some(pointer), .. }) => Ok(Identity::Known(pointer.oid)),
+            Ok(opened) if self.depth == Depth::Run && (!is_same || self.is_of_use(path)) => {
+                self.hash(path, &opened, now).map(Identity::Known)
+            }
+            _ => Ok(Identity::Unread { is_changed: !is_same }),
+        }
+    }
+
+    /// Could the record say something of a content under this name?
+    fn is_of_use(&self, path: &BStr) -> bool {
+        self.provenance.knows(path)
+    }
+
+    fn hash(&self, path: &BStr, opened: &LocalFile, stat: FileStat) -> Result<Oid, Error> {
+        let reporter = self.workspace.session.reporter;
+        let known = self
+            .hashed
+            .borrow()
+            .iter()
+            .find(|seen| seen.path == path && seen.stat == stat)
+            .map(|seen| seen.oid);
+        if let Some(oid) = known {
+            return Ok(oid);
+        }
+        reporter.started(path, opened.size());
+        let hashed = content::oid(&opened.file, reporter);
+        reporter.finished();
+        let oid = match hashed {
+            Err(_) if reporter.is_interrupted() => return Err(Error::Interrupted),
+            hashed => hashed.map_err(Error::io("read", &opened.path))?,
+        };
+        opened.check_unchanged()?;
+        self.hashed.borrow_mut().push(Seen { path: path.to_owned(), oid, stat });
+        Ok(oid)
+    }
+
+    /// Was another checkpoint there when the output was committed as it is?
+    fn is_stale_by_history(&self, source: &BStr, output: &BStr) -> Result<bool, Error> {
+        // What is not committed has no history.
+        let Some(blob) = self.blob_here(output)? else { return Ok(false) };
+        if self.committed.get().is_none() {
+            let _first = self.committed.set(self.walk()?);
+        }
+        let Some(former) = self.committed.get().and_then(|all| all.get(output)) else { return Ok(false) };
+        if former.output_blob != blob {
+            return Ok(false);
+        }
+        let repo = self.workspace.repo;
+        let then =
+            former.blob.map(|blob| repo.pointer(blob)).transpose()?.flatten().map(|pointer| pointer.oid);
+        let then = then.or(former.said);
+        Ok(match (self.identity(source)?, then) {
+            (Identity::Known(now), Some(then)) => now != then,
+            // Whatever was there, it is not what is here now.
+            (Identity::Unread { is_changed: true }, _) => former.blob.is_some(),
+            (_, None) | (Identity::Unread { .. }, _) => {
+                let now = self.workspace.entries.get(source).map(|entry| entry.id);
+                matches!((former.blob, now), (Some(then), Some(now)) if then != now)
+            }
+        })
+    }
+
+    /// The blob that the index has of a path, if the working tree has the same.
+    fn blob_here(&self, path: &BStr) -> Result<Option<ObjectId>, Error> {
+        let entry = self.workspace.entries.get(path);
+        Ok(if self.is_staged(path)? { entry.map(|entry| entry.id) } else { None })
+    }
+
+    /// One walk for all outputs of which nothing is recorded.
+    fn walk(&self) -> Result<BTreeMap<BString, Former>, Error> {
+        let mut wanted = Vec::new();
+        for (source, output) in &self.pairs {
+            let (source, output) = (source.as_bstr(), output.as_bstr());
+            let Some(blob) = self.blob_here(output)? else { continue };
+            if self.recorded(source, output, Given::default())?.is_none() {
+                wanted.push((source.to_owned(), output.to_owned(), blob));
+            }
+        }
+        origins::former_of(self.workspace, &wanted)
+    }
+}

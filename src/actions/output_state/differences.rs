@@ -1,0 +1,58 @@
+//! [`Differences`]: what a header has otherwise than the checkpoint, in one line.
+
+use std::fmt;
+
+use crate::safetensors;
+use crate::safetensors::compare::Difference;
+
+/// What a header has otherwise than the checkpoint.
+#[derive(Debug)]
+pub enum Differences {
+    /// The checkpoint is another one since the file was committed, and nobody here knows what the file is.
+    Checkpoint,
+    /// It is none.
+    Invalid(safetensors::Error),
+    /// Tensors.
+    Tensors {
+        /// The first of them.
+        first: Vec<Difference>,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, more) = match self {
+            Self::Checkpoint => return f.write_str("made from another checkpoint"),
+            Self::Invalid(_) => return f.write_str("not a safetensors file"),
+            Self::Tensors { first, more } => (first, more),
+        };
+        match first.first() {
+            Some(Difference::Missing { name }) => write!(f, "tensor {name} is missing")?,
+            Some(Difference::Extra { name }) => write!(f, "tensor {name} is not in the checkpoint")?,
+            Some(Difference::Alias { name, keeper }) => write!(f, "tensor {name} is not tied to {keeper}")?,
+            Some(Difference::DType { name, checkpoint, file }) => {
+                write!(f, "tensor {name} is {file}, in the checkpoint {checkpoint}")?;
+            }
+            Some(Difference::Shape { name, checkpoint, file }) => {
+                write!(f, "tensor {name} has shape {file:?}, in the checkpoint {checkpoint:?}")?;
+            }
+            Some(Difference::Element { name, .. }) => write!(f, "tensor {name} has other values")?,
+            None => f.write_str("other tensors")?,
+        }
+        match first.len().saturating_sub(1) + more {
+            0 => Ok(()),
+            more => write!(f, " (and {more} more)"),
+        }
+    }
+}
+
+impl std::error::Error for Differences {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Invalid(error) => Some(error),
+            Self::Checkpoint | Self::Tensors { .. } => None,
+        }
+    }
+}

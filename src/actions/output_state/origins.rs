@@ -1,0 +1,120 @@
+//! The checkpoint that a safetensors file was committed with, as history and trailers say it.
+//!
+//! Invariant: these are claims of others. They choose what a file is compared with, and can show that it is stale; they
+//! never show that it is not. What is not in this clone says nothing, and is not fetched.
+
+use std::collections::BTreeMap;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::workspace::Workspace;
+use super::super::{Error, names, trailer};
+use crate::git::Git;
+use crate::git::history::{self, Origin, Wanted};
+use crate::hash::Oid;
+use crate::repo::{ObjectId, Repo};
+
+/// A checkpoint of the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::actions) struct Former {
+    /// The commit that made the output what it is.
+    pub(in crate::actions) commit: ObjectId,
+    /// The blob of the output.
+    pub(in crate::actions) output_blob: ObjectId,
+    /// What the checkpoint was called then.
+    pub(in crate::actions) path: BString,
+    /// Its blob.
+    pub(in crate::actions) blob: Option<ObjectId>,
+    /// What a trailer of the commit says of its content.
+    pub(in crate::actions) said: Option<Oid>,
+}
+
+/// The checkpoints that outputs were committed with; each is given with its checkpoint's path and its own, and its blob.
+pub(super) fn former_of(
+    workspace: &Workspace<'_>,
+    wanted: &[(BString, BString, ObjectId)],
+) -> Result<BTreeMap<BString, Former>, Error> {
+    let repo = workspace.repo;
+    let Some(head) = repo.head_commit()?.filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
+    let Ok(git) = workspace.session.git(repo.work_dir()) else { return Ok(BTreeMap::new()) };
+    let files: Vec<Wanted> = wanted
+        .iter()
+        .map(|(source, output, blob)| Wanted { path: output.clone(), blob: *blob, beside: source.clone() })
+        .collect();
+    let mut found = BTreeMap::new();
+    let origins = history::origins(&git, head, &files, &repo.shallow_commits())?;
+    for (origin, one) in origins.into_iter().zip(files) {
+        let Some(Origin { commit, path, beside }) = origin else { continue };
+        let former = Former {
+            commit,
+            output_blob: one.blob,
+            blob: blob_at(repo, commit, beside.as_bstr()),
+            said: said(repo, commit, path.as_bstr(), Some(beside.as_bstr())).map(|(_, oid)| oid),
+            path: beside,
+        };
+        found.insert(one.path, former);
+    }
+    Ok(found)
+}
+
+/// The checkpoint that an output was committed with, whatever it was called, looking back from a commit: that of the commit
+/// which made the output what it is, or of one of its parents.
+///
+/// # Errors
+/// As [`history::origins`].
+pub(in crate::actions) fn former(
+    repo: &Repo,
+    git: &Git<'_>,
+    from: ObjectId,
+    output: &BStr,
+    blob: ObjectId,
+) -> Result<Option<Former>, Error> {
+    let wanted = Wanted { path: output.to_owned(), blob, beside: output.to_owned() };
+    let origins = history::origins(git, from, &[wanted], &repo.shallow_commits())?;
+    let Some(Origin { commit, path, .. }) = origins.into_iter().next().flatten() else { return Ok(None) };
+    let (path, said) = (path.as_bstr(), said(repo, commit, path.as_bstr(), None));
+    let mut commits = vec![commit];
+    commits.extend(repo.parents_of(commit).unwrap_or_default());
+    for at in commits {
+        let found = match &said {
+            Some((source, _)) => blob_at(repo, at, source.as_bstr()).map(|blob| (source.clone(), blob)),
+            None => beside(repo, at, path),
+        };
+        if let Some((source, source_blob)) = found {
+            let said = said.map(|(_, oid)| oid);
+            let former = Former { commit, output_blob: blob, path: source, blob: Some(source_blob), said };
+            return Ok(Some(former));
+        }
+    }
+    let said =
+        said.map(|(path, oid)| Former { commit, output_blob: blob, path, blob: None, said: Some(oid) });
+    Ok(said)
+}
+
+fn blob_at(repo: &Repo, commit: ObjectId, path: &BStr) -> Option<ObjectId> {
+    repo.blob_at(&commit.to_string(), path).ok().flatten()
+}
+
+/// The only file of a commit that an output is named after.
+fn beside(repo: &Repo, commit: ObjectId, output: &BStr) -> Option<(BString, ObjectId)> {
+    let files = repo.files_at(&commit.to_string()).ok()?;
+    let is_source = |path: &BStr| {
+        let is_checkpoint = names::is_weight_like(path) && names::safetensors(path) == output;
+        is_checkpoint || names::is_index(path) && names::safetensors_index(path) == output
+    };
+    let mut sources = files.into_iter().filter(|(path, _)| is_source(path.as_bstr()) && path != output);
+    let only = sources.next();
+    only.filter(|_| sources.next().is_none())
+}
+
+/// What the trailers of a commit say of the checkpoint of an output.
+fn said(repo: &Repo, commit: ObjectId, output: &BStr, source: Option<&BStr>) -> Option<(BString, Oid)> {
+    let message = repo.message_of(commit).ok()?;
+    let is_meant = |path: &BStr| match source {
+        Some(source) => path == source,
+        None => names::safetensors(path) == output,
+    };
+    let mut said = trailer::read(message.as_bstr()).into_iter().filter(|one| is_meant(one.path.as_bstr()));
+    let only = said.next().map(|one| (one.path, one.oid));
+    only.filter(|_| said.next().is_none())
+}

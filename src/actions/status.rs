@@ -1,0 +1,356 @@
+//! What a person asks of a model repository: which checkpoints have no safetensors file yet, and what each safetensors file is
+//! to its checkpoint.
+//!
+//! ```text
+//! index, recorded and untracked files ──▶ checkpoints by content   names, and the first bytes of what is here
+//!                                          └──▶ OutputStates        record, one walk of the history, headers
+//! ```
+//!
+//! Invariant: nothing is written, no server is asked, and no tensor is read: stat data, headers and object IDs say it all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::content::Located;
+use super::convert::{Detected, detect};
+use super::guard::install::{self, Hook, InstallReport};
+use super::output_state::{Depth, Given, OutputState, OutputStates};
+use super::provenance::Provenance;
+use super::servers::{Servers, Session};
+use super::workspace::Workspace;
+use super::{Error, Reporter, names};
+use crate::checkpoint;
+use crate::git::incoming;
+use crate::recipe;
+use crate::repo::{Mode, Repo};
+
+/// From this length on a file with any name may be a checkpoint.
+const MIN_LEN: u32 = 64 << 10;
+
+/// Where to look.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory that relative paths start from, and in which a repository is looked for.
+    pub cwd: PathBuf,
+    /// Files and directories; empty: the whole repository.
+    pub paths: Vec<OsString>,
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileState {
+    /// A checkpoint without a safetensors file.
+    Unconverted,
+    /// A safetensors file whose checkpoint is another one since, made here.
+    Stale,
+    /// The same, and nobody here knows what the file is.
+    StaleElsewhere,
+    /// A safetensors file that does not fit its checkpoint.
+    Differs,
+    /// One that fits, and of which nothing is recorded.
+    Unverified,
+    /// One that cannot be compared with its checkpoint, because one of them is a pointer here.
+    NotHere,
+    /// A checkpoint that git does not track, without a safetensors file.
+    Untracked,
+    /// Training state that git tracks.
+    TrainingState,
+    /// A safetensors file that was made from its checkpoint, or verified against it.
+    UpToDate,
+    /// A safetensors file without a checkpoint.
+    Alone,
+}
+
+impl FileState {
+    /// Its name in `--json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unconverted => "unconverted",
+            Self::Stale | Self::StaleElsewhere => "stale",
+            Self::Differs => "differs",
+            Self::Unverified => "unverified",
+            Self::NotHere => "not-here",
+            Self::Untracked => "untracked",
+            Self::TrainingState => "training-state",
+            Self::UpToDate => "up-to-date",
+            Self::Alone => "alone",
+        }
+    }
+
+    /// Returns `true` if the repository is not as it should be until something is done.
+    pub fn is_to_do(self) -> bool {
+        matches!(self, Self::Unconverted | Self::Stale | Self::StaleElsewhere | Self::Differs)
+    }
+}
+
+/// A checkpoint, a safetensors file, or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStatus {
+    /// What they are to each other.
+    pub state: FileState,
+    /// The checkpoint.
+    pub checkpoint: Option<BString>,
+    /// The safetensors file.
+    pub output: Option<BString>,
+    /// The size of the checkpoint in bytes, or else of the safetensors file.
+    pub size: u64,
+    /// Is the content on this machine?
+    pub is_here: bool,
+    /// Does git track the checkpoint?
+    pub is_tracked: bool,
+    /// What differs.
+    pub reason: Option<String>,
+}
+
+/// What a repository has.
+#[derive(Debug, Default)]
+pub struct RepositoryStatus {
+    /// Every file, by state and then by path.
+    pub files: Vec<FileStatus>,
+    /// What is known of the hooks; `None` if git does not say it.
+    pub hooks: Option<InstallReport>,
+}
+
+impl RepositoryStatus {
+    /// How many files are in a state.
+    pub fn count(&self, state: FileState) -> usize {
+        self.files.iter().filter(|file| file.state == state).count()
+    }
+
+    /// Returns `true` if the repository is not as it should be until something is done.
+    pub fn is_to_do(&self) -> bool {
+        self.files.iter().any(|file| file.state.is_to_do())
+    }
+
+    /// Returns `true` if git runs the check in this hook.
+    pub fn is_guarded(&self, hook: Hook) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.is_guarded(hook))
+    }
+}
+
+/// Looks.
+///
+/// # Errors
+/// [`Error`] for what stops the whole: no repository, git, the index.
+pub fn status(options: &Options, reporter: &dyn Reporter) -> Result<RepositoryStatus, Error> {
+    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NotInRepository)?;
+    let servers = Servers::default();
+    let session = Session::new(&servers, reporter);
+    let workspace = Workspace::open(&repo, &session)?;
+    let provenance = Provenance::open(&repo);
+    let given = options.paths.iter().map(|given| repo.path_of(&options.cwd, given));
+    let given = given.collect::<Result<Vec<_>, _>>()?;
+    let mut look = Look {
+        workspace: &workspace,
+        provenance: &provenance,
+        given,
+        found: BTreeMap::new(),
+        files: Vec::new(),
+    };
+    look.tracked()?;
+    look.recorded();
+    look.untracked()?;
+    look.states()?;
+    let mut files = look.files;
+    files.sort_by(|a, b| (a.state, &a.checkpoint, &a.output).cmp(&(b.state, &b.checkpoint, &b.output)));
+    let hooks = install::Options { cwd: options.cwd.clone(), ..install::Options::default() };
+    Ok(RepositoryStatus { files, hooks: install::status(&hooks).ok() })
+}
+
+struct Look<'a> {
+    workspace: &'a Workspace<'a>,
+    provenance: &'a Provenance<'a>,
+    given: Vec<BString>,
+    /// Checkpoints, with their size and whether their content is here.
+    found: BTreeMap<BString, (u64, bool)>,
+    files: Vec<FileStatus>,
+}
+
+impl Look<'_> {
+    /// Is this path asked for?
+    fn is_asked(&self, path: &BStr) -> bool {
+        let is_above = |given: &BString| {
+            let rest = path.strip_prefix(given.as_slice());
+            given.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        self.given.is_empty() || self.given.iter().any(is_above)
+    }
+
+    /// The same of a checkpoint, which may be asked for by its safetensors file.
+    fn is_meant(&self, checkpoint: &BStr) -> bool {
+        self.is_asked(checkpoint) || self.is_asked(names::safetensors(checkpoint).as_bstr())
+    }
+
+    /// The checkpoints and the training state of the index.
+    fn tracked(&mut self) -> Result<(), Error> {
+        let workspace = self.workspace;
+        for (path, entry) in &workspace.entries {
+            let path = path.as_bstr();
+            let is_file = matches!(entry.mode, Mode::File | Mode::Executable) && !entry.intent_to_add;
+            let is_named = names::is_weight_like(path);
+            let may_be = is_named || entry.staged_len() >= MIN_LEN && !names::is_no_checkpoint(path);
+            if !is_file || !may_be || names::is_index(path) || !self.is_meant(path) {
+                continue;
+            }
+            if workspace.session.reporter.is_interrupted() {
+                return Err(Error::Interrupted);
+            }
+            let Ok(Some(there)) = workspace.there(path) else { continue };
+            if is_named && (names::is_training_state(path) || names::is_distributed(path)) {
+                self.training(path, &there);
+                continue;
+            }
+            match (kind(path, &there), is_named) {
+                (Some(Detected::Weights), _) | (None, true) => self.checkpoint(path, &there),
+                (Some(Detected::State), true) => self.training(path, &there),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checkpoints that were converted, and that git does not track or that have a name of their own.
+    fn recorded(&mut self) {
+        for (output, path) in self.provenance.pairs() {
+            let is_pair = !names::is_index(path.as_bstr()) && names::safetensors(path.as_bstr()) == output;
+            if is_pair && self.is_meant(path.as_bstr()) && !self.found.contains_key(&path) {
+                // The output alone is a safetensors file without a checkpoint.
+                if let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path.as_bstr()) {
+                    self.checkpoint(path.as_bstr(), &there);
+                }
+            }
+        }
+    }
+
+    /// Checkpoints that git neither tracks nor ignores.
+    fn untracked(&mut self) -> Result<(), Error> {
+        let Workspace { repo, session, .. } = *self.workspace;
+        for path in incoming::untracked(&session.git(repo.work_dir())?)? {
+            let path = path.as_bstr();
+            let is_left = names::is_training_state(path) || names::is_distributed(path);
+            if !names::is_weight_like(path)
+                || is_left
+                || self.found.contains_key(path)
+                || !self.is_meant(path)
+            {
+                continue;
+            }
+            let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path) else { continue };
+            if matches!(kind(path, &there), Some(Detected::Weights)) {
+                self.checkpoint(path, &there);
+            }
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, path: &BStr, there: &Located) {
+        let is_here = matches!(there, Located::Here(_));
+        self.found.insert(path.to_owned(), (there.size(), is_here));
+    }
+
+    fn training(&mut self, path: &BStr, there: &Located) {
+        self.files.push(FileStatus {
+            state: FileState::TrainingState,
+            checkpoint: Some(path.to_owned()),
+            output: None,
+            size: there.size(),
+            is_here: matches!(there, Located::Here(_)),
+            is_tracked: self.workspace.contains(path),
+            reason: None,
+        });
+    }
+
+    /// What each safetensors file is to its checkpoint.
+    fn states(&mut self) -> Result<(), Error> {
+        let pairs: Vec<(BString, BString)> =
+            self.found.keys().map(|path| (path.clone(), names::safetensors(path.as_bstr()))).collect();
+        let states = OutputStates::of(self.workspace, self.provenance, Depth::Status, pairs.clone());
+        let mut outputs = BTreeSet::new();
+        for (path, output) in pairs {
+            let state = states.state(path.as_bstr(), output.as_bstr(), Given::default())?;
+            let (size, is_here) = self.found.get(&path).copied().unwrap_or_default();
+            let is_tracked = self.workspace.contains(path.as_bstr());
+            let mut reason = None;
+            let state = match state {
+                OutputState::Missing => match self.unconverted(path.as_bstr(), is_tracked) {
+                    Some(state) => state,
+                    None => continue,
+                },
+                OutputState::UpToDate => FileState::UpToDate,
+                OutputState::Stale { is_ours: true } => FileState::Stale,
+                OutputState::Stale { is_ours: false } => FileState::StaleElsewhere,
+                OutputState::Differs(differences) => {
+                    reason = Some(differences.to_string());
+                    FileState::Differs
+                }
+                OutputState::NotHere => FileState::NotHere,
+                OutputState::Unverified => FileState::Unverified,
+            };
+            let has_output =
+                !matches!(state, FileState::Unconverted | FileState::Untracked | FileState::TrainingState);
+            if has_output {
+                outputs.insert(output.clone());
+            }
+            let output = Some(output).filter(|_| has_output);
+            self.files.push(FileStatus {
+                state,
+                checkpoint: Some(path),
+                output,
+                size,
+                is_here,
+                is_tracked,
+                reason,
+            });
+        }
+        self.alone(&outputs);
+        Ok(())
+    }
+
+    /// What a checkpoint without a safetensors file is; `None` for one that holds no weights.
+    fn unconverted(&self, path: &BStr, is_tracked: bool) -> Option<FileState> {
+        if !is_tracked {
+            return Some(FileState::Untracked);
+        }
+        let Ok(Some(Located::Here(file))) = self.workspace.there(path) else {
+            return Some(FileState::Unconverted);
+        };
+        match recipe::plan(&file.file, &checkpoint::Options::default()) {
+            Err(recipe::Error::Checkpoint(checkpoint::Error::TrainingState)) => {
+                Some(FileState::TrainingState)
+            }
+            Err(recipe::Error::Checkpoint(checkpoint::Error::NoTensors)) => None,
+            _ => Some(FileState::Unconverted),
+        }
+    }
+
+    /// Safetensors files without a checkpoint.
+    fn alone(&mut self, outputs: &BTreeSet<BString>) {
+        for path in self.workspace.entries.keys() {
+            let is_it = names::is_safetensors(path.as_bstr()) && !outputs.contains(path);
+            if !is_it || !self.is_asked(path.as_bstr()) {
+                continue;
+            }
+            let Some(there) = self.workspace.there(path.as_bstr()).unwrap_or_default() else { continue };
+            self.files.push(FileStatus {
+                state: FileState::Alone,
+                checkpoint: None,
+                output: Some(path.clone()),
+                size: there.size(),
+                is_here: matches!(there, Located::Here(_)),
+                is_tracked: true,
+                reason: None,
+            });
+        }
+    }
+}
+
+/// What the content of a file says, if it is here.
+fn kind(path: &BStr, there: &Located) -> Option<Detected> {
+    match there {
+        Located::Here(file) => Some(detect(path, &file.file)),
+        Located::There(_) => None,
+    }
+}

@@ -1,0 +1,67 @@
+//! The trailer `Converted-From: <path> sha256:<oid>`: which checkpoints the files of a commit stand for, as its author says.
+//!
+//! `key=<key>` follows where one was given. Invariant: a path in it cannot become a line of its own. Nobody believes one.
+
+use std::fmt::Write as _;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use crate::hash::Oid;
+
+const NAME: &str = "Converted-From: ";
+
+/// What a trailer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trailer {
+    pub(super) path: BString,
+    pub(super) oid: Oid,
+    /// The dotted path of the dict that was asked for.
+    pub(super) key: Option<String>,
+}
+
+impl Trailer {
+    /// As a line, with its end.
+    pub(super) fn line(&self) -> String {
+        let safe = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        let mut line = format!("{NAME}{} sha256:{}", safe(&self.path.to_str_lossy()), self.oid);
+        if let Some(key) = &self.key {
+            let _infallible = write!(line, " key={}", safe(key));
+        }
+        line + "\n"
+    }
+}
+
+/// The trailers of a message.
+pub(super) fn read(message: &BStr) -> Vec<Trailer> {
+    message.lines().filter_map(|line| parse(line.strip_prefix(NAME.as_bytes())?)).collect()
+}
+
+fn parse(line: &[u8]) -> Option<Trailer> {
+    let (path, rest) = line.rsplit_once_str(" sha256:")?;
+    let (oid, key) = rest.split_at_checked(64)?;
+    let key = match key.trim_ascii_end().strip_prefix(b" key=") {
+        Some(key) => Some(key.to_str().ok()?.to_owned()),
+        None => None,
+    };
+    Some(Trailer { path: path.into(), oid: oid.to_str().ok()?.parse().ok()?, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let oid = Oid::of(b"a");
+        for (path, key) in [("a.bin", None), ("a b/c sha256:d.bin", Some("model.ema x".to_owned()))] {
+            let trailer = Trailer { path: path.into(), oid, key };
+            let message = format!("Subject\n\n{}Signed-off-by: A\n", trailer.line());
+            assert_eq!(read(message.as_bytes().as_bstr()), [trailer]);
+        }
+        let hostile = Trailer { path: "a\nConverted-From: b".into(), oid, key: Some("a\nb".to_owned()) };
+        assert_eq!(hostile.line().lines().count(), 1);
+        for text in ["Converted-From: ", "Converted-From: a sha256:12", "Converted-From: a sha256:", "x"] {
+            assert_eq!(read(text.as_bytes().as_bstr()), []);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! [`Recorder`]: what verifications say, written down; and the checkpoints of files that none is beside any more, by the
+//! record, a trailer or the history.
+//!
+//! Invariant: where a checkpoint comes from decides only what a file is compared with.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::content::{self, Bytes, LocalFile};
+use super::super::output_state::{Former, former};
+use super::super::provenance::{Derived, Provenance, Seen};
+use super::super::servers::Session;
+use super::super::{Error, Reporter};
+use super::tree::Tree;
+use super::verdict::{MadeBy, Verdict, Verified};
+use crate::hash::Oid;
+use crate::lfs::Pointer;
+use crate::repo::{FileStat, ObjectId, Repo};
+
+/// Writes down what was verified.
+pub(super) struct Recorder<'a> {
+    repo: &'a Repo,
+    session: &'a Session<'a>,
+    provenance: Provenance<'a>,
+    /// The commit whose files are verified; `None`: the work tree.
+    commit: Option<ObjectId>,
+    derived: RefCell<Vec<Derived>>,
+    seen: RefCell<Vec<Seen>>,
+}
+
+/// What the files of the work tree were before they were read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stats {
+    file: Option<FileStat>,
+    checkpoint: Option<FileStat>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(repo: &'a Repo, session: &'a Session<'a>, commit: Option<ObjectId>) -> Self {
+        let (derived, seen) = (RefCell::default(), RefCell::default());
+        Self { repo, session, provenance: Provenance::open(repo), commit, derived, seen }
+    }
+
+    /// The key that a file was converted with.
+    pub(super) fn key(&self, path: &BStr) -> Option<String> {
+        self.provenance.latest(path)?.key
+    }
+
+    /// The stat data of a file and its checkpoint, to be taken before they are read.
+    pub(super) fn stats(&self, file: &BStr, checkpoint: Option<&BStr>) -> Stats {
+        let stat = |path: &BStr| {
+            let target = self.repo.target(path).ok().filter(|_| self.commit.is_none())?;
+            FileStat::of(&target.path())
+        };
+        Stats { file: stat(file), checkpoint: checkpoint.and_then(stat) }
+    }
+
+    /// Was a file made from another checkpoint than this?
+    pub(super) fn is_stale(&self, path: &BStr, stats: Stats, verified: &Verified) -> bool {
+        let by_stat = || self.provenance.content(path, &stats.file?);
+        let Some(made) = verified.oid.or_else(by_stat) else { return false };
+        let known = self.provenance.of_output(made).filter(|known| known.output == path);
+        let now = verified
+            .checkpoint_oid
+            .or_else(|| self.provenance.content(verified.checkpoint.as_ref()?.as_bstr(), &stats.checkpoint?));
+        known.is_some_and(|known| now.is_none_or(|now| known.source_oid != now))
+    }
+
+    /// Remembers a verification that went well.
+    pub(super) fn good(&self, verified: &Verified, size: u64, key: Option<&str>, stats: Stats) {
+        let (Some(source), Some(source_oid), Some(output_oid), Some(verdict)) =
+            (&verified.checkpoint, verified.checkpoint_oid, verified.oid, verified.verdict)
+        else {
+            return;
+        };
+        self.derived.borrow_mut().push(Derived {
+            source: source.clone(),
+            source_oid,
+            source_size: size,
+            output: verified.path.clone(),
+            output_oid,
+            key: key.map(str::to_owned),
+            keep: Vec::new(),
+            how: if verdict == Verdict::Identical { "identical" } else { "equal" }.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
+        let mut seen = self.seen.borrow_mut();
+        let mut push = |path: &BString, oid, stat: Option<FileStat>| {
+            seen.extend(stat.map(|stat| Seen { path: path.clone(), oid, stat }));
+        };
+        push(&verified.path, output_oid, stats.file);
+        push(source, source_oid, stats.checkpoint);
+    }
+
+    /// Writes down what is remembered.
+    pub(super) fn save(&self) {
+        let (derived, seen) = (self.derived.take(), self.seen.take());
+        if derived.is_empty() {
+            return;
+        }
+        let tracked = self.repo.entries().unwrap_or_default();
+        let tracked: BTreeSet<BString> = tracked.into_iter().map(|entry| entry.path).collect();
+        self.provenance.record(&derived, &seen, &|path| tracked.contains(path));
+    }
+
+    /// The checkpoint that a file was made from, where none is beside it.
+    pub(super) fn former(
+        &self,
+        tree: &Tree<'_>,
+        path: &BStr,
+        file: &Bytes,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<(BString, Bytes, MadeBy)>, Error> {
+        let recorded = match self.oid_of(path, file, reporter)? {
+            Some(oid) => self.provenance.of_output(oid),
+            None => None,
+        };
+        let recorded = recorded.map(|known| {
+            let pointer = Pointer { oid: known.source_oid, size: known.source_size };
+            let here = LocalFile::object(Some(self.repo), known.source.as_bstr(), pointer).ok();
+            (known.source, pointer, here)
+        });
+        match recorded {
+            Some((source, _, Some(here))) => Ok(Some((source, Bytes::Here(here), MadeBy::Record))),
+            // What is not in the store may be in git itself.
+            recorded => match self.committed(tree, path)? {
+                None => {
+                    Ok(recorded.map(|(source, pointer, _)| (source, Bytes::There(pointer), MadeBy::Record)))
+                }
+                committed => Ok(committed),
+            },
+        }
+    }
+
+    fn oid_of(&self, path: &BStr, file: &Bytes, reporter: &dyn Reporter) -> Result<Option<Oid>, Error> {
+        if let Some(pointer) = file.pointer() {
+            return Ok(Some(pointer.oid));
+        }
+        let known = self.stats(path, None).file.and_then(|stat| self.provenance.content(path, &stat));
+        match (known, file.here()) {
+            (None, Ok(bytes)) => match content::oid(bytes, reporter) {
+                Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
+                oid => oid.map(Some).map_err(Error::io("read", &path.to_path_lossy())),
+            },
+            (known, _) => Ok(known),
+        }
+    }
+
+    /// What the history says.
+    fn committed(&self, tree: &Tree<'_>, path: &BStr) -> Result<Option<(BString, Bytes, MadeBy)>, Error> {
+        let from = match self.commit {
+            Some(commit) => Some(commit),
+            None => self.repo.head_commit()?,
+        };
+        let (Some(from), Some(blob)) = (from, tree.blob(path)) else { return Ok(None) };
+        let git = self.session.git(self.repo.work_dir())?;
+        let Some(Former { commit, path, blob, said, .. }) = former(self.repo, &git, from, path, blob)? else {
+            return Ok(None);
+        };
+        let by = said.map_or(MadeBy::Commit(commit), |_| MadeBy::Trailer(commit));
+        let bytes = match (blob, said) {
+            (Some(blob), _) => tree.bytes(path.as_bstr(), blob)?,
+            (None, Some(oid)) => {
+                let store = self.repo.store();
+                let Ok(object) = store.path_of(oid).metadata() else { return Ok(None) };
+                Bytes::Here(LocalFile::stored(&store, path.as_bstr(), Pointer { oid, size: object.len() })?)
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some((path, bytes, by)))
+    }
+}

@@ -1,0 +1,33 @@
+//! The arguments of `status`.
+
+use std::ffi::OsString;
+
+use clap::ValueHint;
+
+const STATUS: &str = "\
+Show the checkpoints of the repository and what each safetensors file is to its checkpoint.
+
+Only headers and object IDs are read, and no server is contacted. A safetensors file is up to date if this clone converted \
+it from the checkpoint that is here, or verified it against that; stale if the checkpoint changed since; different if its \
+header does not fit; else unverified. Each group ends with the command that resolves it.
+
+With --exit-code the exit status is 1 if a checkpoint has no safetensors file, or if one is stale or differs.";
+
+/// `status`
+#[derive(Debug, clap::Args)]
+#[command(
+    long_about = STATUS,
+    after_help = "\
+Examples:
+  git st-convert status
+  git st-convert status --exit-code      in CI: fail if anything is to be converted
+  git st-convert status --json unet/"
+)]
+pub(in crate::cli) struct Status {
+    /// Files and directories; without any, the whole repository
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(in crate::cli) paths: Vec<OsString>,
+    /// Exit with 1 if anything is to be converted
+    #[arg(long)]
+    pub(in crate::cli) exit_code: bool,
+}

@@ -1,0 +1,207 @@
+//! `git st-convert status [PATH...]`
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use bstr::{BString, ByteSlice as _};
+
+use crate::actions::guard::install::Hook;
+use crate::actions::status::{FileState, FileStatus, Options, RepositoryStatus, status};
+use crate::cli::args::Status;
+use crate::cli::error::Report;
+use crate::cli::interrupt::Interrupt;
+use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::{File, Here, quoted};
+use crate::cli::sizes::{bytes, counted};
+use crate::cli::ui::{BAD, DIM, GOOD, STRONG, Ui, WARNING, styled};
+use crate::cli::{json, sanitize};
+
+/// How many files of a group are listed, and how many of them a command names.
+const LISTED: usize = 8;
+const NAMED: usize = 4;
+
+/// Shows the state of the repository.
+pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+    let here = Here::new(&cwd);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
+    let options = Options { cwd, paths: args.paths.clone() };
+    let found = status(&options, &reporter).map_err(|error| {
+        let report = Report::of(&error);
+        if ui.json {
+            ui.data(&json::repository_status(None, Some(&report), report.exit_code()));
+        }
+        report
+    })?;
+    let code = u8::from(args.exit_code && found.is_to_do());
+    if ui.json {
+        found.files.iter().for_each(|file| ui.data(&json::file_status(file)));
+        ui.data(&json::repository_status(Some(&found), None, code));
+    } else {
+        let page = Page { here: &here, given: given(&args.paths), all: ui.verbose > 0 };
+        ui.result(page.text(&found).trim_end());
+    }
+    Ok(code)
+}
+
+/// The paths that were given, as arguments of a command, each after a space.
+fn given(paths: &[OsString]) -> String {
+    let path =
+        |path: &OsString| format!(" {}", quoted(Path::new(path).as_os_str().as_encoded_bytes().as_bstr()));
+    paths.iter().map(path).collect()
+}
+
+struct Page<'a> {
+    here: &'a Here,
+    given: String,
+    /// Are all files listed?
+    all: bool,
+}
+
+impl Page<'_> {
+    fn text(&self, status: &RepositoryStatus) -> String {
+        let mut text = String::new();
+        let git = self.here.git();
+        let convert = format!("`{git} st-convert{}`", self.given);
+        let verify = format!("`{git} st-convert verify{}`", self.given);
+        let mut group = |state: FileState, title: &str, command: &str| {
+            let files: Vec<_> = status.files.iter().filter(|file| file.state == state).collect();
+            if !files.is_empty() {
+                self.group(&mut text, title, &files, command);
+            }
+        };
+        let sources = |state| self.names(status, state, |file| file.checkpoint.as_ref());
+        let outputs = |state| self.names(status, state, |file| file.output.as_ref());
+        group(FileState::Unconverted, "Not converted", &format!("convert: {convert}"));
+        group(FileState::Stale, "Stale: the checkpoint changed since", &format!("convert again: {convert}"));
+        let forced = |state| format!("overwrite: `{git} st-convert --force {}`", sources(state));
+        let other = "Stale: committed with another checkpoint";
+        group(FileState::StaleElsewhere, other, &forced(FileState::StaleElsewhere));
+        let compare =
+            format!("list the differences: `{git} st-convert verify {}`", outputs(FileState::Differs));
+        let differs = format!("{compare}\n  {}", forced(FileState::Differs));
+        group(FileState::Differs, "Different from the checkpoint", &differs);
+        group(FileState::Unverified, "Unverified", &format!("verify: {verify}"));
+        group(FileState::NotHere, "Not downloaded, not compared", &format!("verify: {verify}"));
+        let untracked = format!("convert: `{git} st-convert {}`", sources(FileState::Untracked));
+        group(FileState::Untracked, "Untracked checkpoints", &untracked);
+        let state = FileState::TrainingState;
+        let keep_out = format!("keep out of git: `{git} rm --cached {}`", sources(state));
+        group(state, "Training state", &keep_out);
+        self.closing(&mut text, status);
+        text
+    }
+
+    fn group(&self, text: &mut String, title: &str, files: &[&FileStatus], command: &str) {
+        let style = if files.iter().any(|file| file.state.is_to_do()) { BAD } else { WARNING };
+        let _infallible = writeln!(text, "{} ({})", styled(style, title), files.len());
+        let rows = rows(files);
+        let shown = if self.all || rows.len() <= LISTED + 1 { rows.len() } else { LISTED };
+        let width = rows.iter().take(shown).map(|row| row.name.chars().count()).max().unwrap_or(0);
+        for Row { name, facts } in rows.iter().take(shown) {
+            let space = width - name.chars().count();
+            let _infallible =
+                writeln!(text, "    {}{:space$}  {}", styled(STRONG, name), "", styled(DIM, facts));
+        }
+        if shown < rows.len() {
+            let _infallible = writeln!(text, "    and {} more, listed by `-v`", rows.len() - shown);
+        }
+        let _infallible = writeln!(text, "  {command}\n");
+    }
+
+    /// The files of a group, as arguments of a command.
+    fn names(
+        &self,
+        status: &RepositoryStatus,
+        state: FileState,
+        of: impl Fn(&FileStatus) -> Option<&BString>,
+    ) -> String {
+        let files = status.files.iter().filter(|file| file.state == state);
+        let mut names: Vec<_> =
+            files.filter_map(of).map(|path| self.here.argument(File::OfTop(path.as_ref()))).collect();
+        if names.len() > NAMED {
+            names.truncate(1);
+        }
+        names.join(" ")
+    }
+
+    fn closing(&self, text: &mut String, status: &RepositoryStatus) {
+        let current = status.count(FileState::UpToDate);
+        let alone = status.count(FileState::Alone);
+        let mut facts = Vec::new();
+        if current > 0 {
+            facts.push(format!("{} up to date", counted(current, "safetensors file")));
+        }
+        if alone > 0 {
+            facts.push(format!("{} without a checkpoint", counted(alone, "safetensors file")));
+        }
+        if status.files.is_empty() {
+            facts.push("no checkpoints and no safetensors files".to_owned());
+        }
+        for fact in facts {
+            let _infallible = writeln!(text, "{}", styled(GOOD, &fact));
+        }
+        if let Some(hooks) = &status.hooks {
+            let guarded = |hook, what: &str| {
+                let not = if hooks.is_guarded(hook) { "" } else { "not " };
+                format!("{what}: {not}guarded")
+            };
+            let (commits, pushes) = (guarded(Hook::PreCommit, "commits"), guarded(Hook::PrePush, "pushes"));
+            let _infallible = writeln!(text, "{commits}, {pushes}");
+            if !(status.is_guarded(Hook::PreCommit) && status.is_guarded(Hook::PrePush)) {
+                let _infallible =
+                    writeln!(text, "  guard them: `{} st-convert hook install`", self.here.git());
+            }
+        }
+    }
+}
+
+/// A line of a group.
+struct Row {
+    name: String,
+    facts: String,
+}
+
+/// One line a file, and one for the shards of a checkpoint.
+fn rows(files: &[&FileStatus]) -> Vec<Row> {
+    let mut sets: BTreeMap<(String, String), Vec<&FileStatus>> = BTreeMap::new();
+    for file in files {
+        sets.entry(set_of(file)).or_default().push(file);
+    }
+    let row = |((name, _), files): ((String, String), Vec<&FileStatus>)| {
+        let size: u64 = files.iter().map(|file| file.size).sum();
+        let mut facts = bytes(size);
+        if files.len() > 1 {
+            facts = format!("{}, {facts}", counted(files.len(), "shard"));
+        }
+        let output =
+            files.first().filter(|file| file.checkpoint.is_some()).and_then(|file| file.output.as_ref());
+        if let Some(output) = output.filter(|_| files.len() == 1) {
+            facts = format!("→ {}, {facts}", sanitize::bytes(output.as_ref()));
+        }
+        if files.iter().any(|file| !file.is_here) {
+            facts += ", not downloaded";
+        }
+        if let Some(reason) = files.iter().find_map(|file| file.reason.as_ref()) {
+            let _infallible = write!(facts, ": {}", sanitize::text(reason));
+        }
+        Row { name, facts }
+    };
+    sets.into_iter().map(row).collect()
+}
+
+/// The name of a file, or that of all shards of its checkpoint: `X-*-of-00002.bin`.
+fn set_of(file: &FileStatus) -> (String, String) {
+    let path = file.checkpoint.as_ref().or(file.output.as_ref());
+    let name = path.map(|path| sanitize::bytes(path.as_ref()).into_owned()).unwrap_or_default();
+    let shard = name.rsplit_once("-of-").and_then(|(start, end)| {
+        let (stem, number) = start.rsplit_once('-')?;
+        let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+        (is_number(number) && is_number(end.split('.').next()?)).then(|| format!("{stem}-*-of-{end}"))
+    });
+    match shard {
+        Some(shard) => (shard, String::new()),
+        None => (name.clone(), name),
+    }
+}
