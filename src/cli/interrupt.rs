@@ -1,12 +1,14 @@
 //! Ctrl-C, a polite kill, and a terminal that is closed: the first one asks the work to stop, the second ends the process.
-//! A signal that was ignored from the start, as by `nohup`, stays so.
+//! The last one is ignored where it was from the start, as by `nohup`.
 //!
 //! Invariant: after the first nothing half-written stays under a final name, for the work itself stops between two
 //! buffers and cleans up; the exit status is 130 in both cases.
 
+#[cfg(unix)]
+use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{fs, io};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -14,24 +16,25 @@ use signal_hook::flag;
 /// The exit status of an interrupted run.
 pub(super) const EXIT: u8 = 130;
 
-/// The signals that ask to stop. Without Linux's `/proc` nobody says whether one was ignored; of a closed terminal that is
-/// the rule (`nohup`), of the others it is rare.
+/// The signals that ask to stop. That of a closed terminal is one only where Linux's `/proc` says that it was not ignored
+/// from the start, as by `nohup`.
 fn signals() -> Vec<i32> {
-    let ignored = fs::read_to_string("/proc/self/status").ok().and_then(|status| {
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
-        u64::from_str_radix(mask.trim(), 16).ok()
-    });
     let mut signals = vec![SIGINT, SIGTERM];
     #[cfg(unix)]
-    if ignored.is_some() {
+    if is_heard(signal_hook::consts::SIGHUP) == Some(true) {
         signals.push(signal_hook::consts::SIGHUP);
     }
-    let is_ignored = |signal: i32| {
-        let bit = u32::try_from(signal).ok().and_then(|signal| signal.checked_sub(1));
-        bit.and_then(|bit| ignored?.checked_shr(bit)).is_some_and(|mask| mask & 1 == 1)
-    };
-    signals.retain(|signal| !is_ignored(*signal));
     signals
+}
+
+/// `true` if a signal is not ignored; `None` where nobody says it.
+#[cfg(unix)]
+fn is_heard(signal: i32) -> Option<bool> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    let bit = u32::try_from(signal).ok()?.checked_sub(1)?;
+    Some(mask.checked_shr(bit)? & 1 == 0)
 }
 
 /// Was the run asked to stop?

@@ -232,7 +232,13 @@ fn every_fixture_of_one_repository_equals_its_checkpoint() {
     let model = Model::with_attributes(Some(ATTRIBUTES));
     let table = expected();
     let whole = |args: &[String]| args.is_empty();
-    let all = || table.iter().filter(|(_, e)| e.sha256.is_some() && !e.generated && whole(&e.args));
+    // Plain pickles of arrays are converted where they are named.
+    let is_plain = |format: &Option<String>| format.as_deref() == Some("pickle");
+    let all = || {
+        table
+            .iter()
+            .filter(|(_, e)| e.sha256.is_some() && !e.generated && whole(&e.args) && !is_plain(&e.format))
+    };
     for (name, expected) in all() {
         model.write(format!("{name}/pytorch_model.bin"), fixture(name));
         if let Some(class) = &expected.config {

@@ -99,7 +99,10 @@ fn every_fixture_comes_out_as_the_reference_makes_it() {
     let mut model = Builder::new();
     let mut wanted = Vec::new();
     for (name, expected) in expected() {
-        let Some(sha256) = expected.sha256.filter(|_| !expected.generated && expected.args.is_empty()) else {
+        // Plain pickles of arrays are converted where they are named.
+        let is_meant =
+            !expected.generated && expected.args.is_empty() && expected.format.as_deref() != Some("pickle");
+        let Some(sha256) = expected.sha256.filter(|_| is_meant) else {
             continue;
         };
         let bytes = fs::read(fixtures().join("checkpoints").join(&name)).unwrap();
