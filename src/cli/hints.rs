@@ -6,12 +6,13 @@ mod checkpoint;
 mod named;
 mod server;
 
-use bstr::BString;
+use bstr::{BString, ByteSlice as _};
 
 use super::shell_paths::{File, Here, quoted_path};
-use crate::actions::Error;
 use crate::actions::publish::PublishError;
+use crate::actions::{Error, names};
 use crate::git;
+use crate::remote::ModelName;
 use crate::{lfs, recipe, repo};
 use named::Named;
 
@@ -26,49 +27,44 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         | Error::OutputSymlink { .. }
         | Error::Place(lfs::worktree_file::Error::Symlink { .. })
         | Error::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => {
-            format!("convert one file without the repository by `{}`", named.into_output())
+            format!("convert it outside the repository: `{}`", named.into_output())
         }
         Error::Repo(error) => return repository(error, &named),
         Error::Git(git::Error::NotInstalled) => {
-            "install git from https://git-scm.com, or convert one file with `--output`".to_owned()
+            format!("install git, or convert one file: `{}`", named.into_output())
         }
         Error::NoObject { .. } => {
-            format!("download it with `{git} lfs pull --include {}`", named.lfs_pattern())
+            format!("download it: `{git} lfs pull --include {}`", named.lfs_pattern())
         }
-        Error::PointerMismatch { .. } => format!("check the objects that are here with `{git} lfs fsck`"),
+        Error::PointerMismatch { .. } => format!("check the LFS storage: `{git} lfs fsck`"),
         Error::Recipe(recipe::Error::Dangerous { .. }) => {
-            format!("see every call with `{git} st-convert scan {file}`")
+            format!("list everything it imports: `{git} st-convert scan {file}`")
         }
-        Error::Modified => modified(&named),
+        Error::Modified => return modified(&named),
         Error::TwoShards { second, .. } => {
             let second = named.beside(second.as_ref()).argument();
-            format!("list what it holds with `{git} st-convert inspect {second}`")
+            format!("list its tensors: `{git} st-convert inspect {second}`")
         }
         // A file beside the repository has no pointer.
         Error::NoSpace(_)
             if named.file.is_some() && here.options_of(&["--output", "--pointer-only"]).is_empty() =>
         {
             let options = here.options();
-            format!("leave the content to the LFS store: `{git} st-convert{options} --pointer-only {file}`")
+            format!(
+                "free some space, or keep the content only in LFS storage: `{git} st-convert{options} --pointer-only {file}`"
+            )
         }
         Error::Recipe(recipe::Error::Strict { .. }) => {
             let options = here.options_but(&["--strict"]);
-            format!("keep only the weights: `{git} st-convert{options} {file}`")
+            format!("convert only the weights: `{git} st-convert{options} {file}`")
         }
         Error::MissingShards { shards } => return missing(shards, &named),
-        Error::NotFound => {
-            "a file of a commit is named `REV:PATH`, a tracked one is listed by `git ls-files`".into()
+        Error::NotFound => return not_found(&named),
+        Error::NoRepository | Error::NotInRepository => return no_repository(&named),
+        Error::NotEmpty { .. } => "use a temporary directory: `git st-convert demo`".to_owned(),
+        error => {
+            return output(error, &named).map_or_else(|| network(error, &named), |hint| vec![hint]);
         }
-        Error::NoRepository if file.contains(':') => {
-            format!(
-                "name a file of the Hub with `{git} st-convert inspect OWNER/NAME:PATH`, or `NAME@main:PATH`"
-            )
-        }
-        Error::NoRepository => {
-            "name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`".to_owned()
-        }
-        Error::NotEmpty { .. } => "let it choose a new directory with `git st-convert demo`".to_owned(),
-        error => return output(error, &named).or_else(|| network(error)).into_iter().collect(),
     };
     vec![hint]
 }
@@ -83,37 +79,82 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
     let (git, file) = (named.here.git(), named.argument());
     let forced = || format!("{git} st-convert{} --force", named.here.options_but(&["--force"]));
     Some(match error {
-        Error::OutputNotFile { .. } => format!("choose a name for a file with `{}`", named.into_output()),
-        Error::OutputIsSource => format!("choose another name with `{}`", named.into_output()),
+        Error::OutputNotFile { .. } | Error::OutputIsSource => {
+            format!("choose another output: `{}`", named.into_output())
+        }
         Error::OutputExists { output } if output.ends_with(b".json") => {
-            format!("replace it, and the set, with `{}{}`", forced(), named.here.paths())
+            format!("overwrite it: `{}{}`", forced(), named.here.paths())
         }
         Error::OutputExists { .. }
         | Error::OutputDiffers { .. }
         | Error::Place(lfs::worktree_file::Error::Exists { .. }) => {
-            format!("replace it with `{} {file}`", forced())
+            format!("overwrite it: `{} {file}`", forced())
         }
         Error::OutputCollision { output, .. } if !output.ends_with(b".json") => {
-            format!("choose its name with `{}`", named.into_output())
+            format!("choose another output: `{}`", named.into_output())
         }
-        Error::IncompleteSet { .. } => format!("convert this shard alone with `{}`", named.into_output()),
+        Error::IncompleteSet { .. } => format!("convert only this shard: `{}`", named.into_output()),
         Error::InNoShard { .. } => format!(
             "if the model has no such tensor, delete its line in the `weight_map` of {}; if it has, download the shards again",
             named.path()
         ),
         Error::NotInShard { shard, .. } | Error::InOtherShard { shard, .. } => {
-            format!("convert this shard alone with `{}`", named.beside(shard.as_ref()).into_output())
+            format!("convert only this shard: `{}`", named.beside(shard.as_ref()).into_output())
         }
         Error::Shard(_) | Error::OutputCollision { .. } => {
-            format!("convert one shard alone with `{git} st-convert SHARD --output FILE`")
+            format!("convert only one shard: `{git} st-convert SHARD --output FILE`")
         }
         _ => return None,
     })
 }
 
-fn modified(named: &Named<'_>) -> String {
+fn modified(named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.pathspec());
-    format!("stage it with `{git} add {file}`, or drop the changes with `{git} restore {file}`")
+    vec![
+        format!("stage the changes: `{git} add {file}`"),
+        format!("or stash them: `{git} stash push -- {file}`"),
+    ]
+}
+
+/// A word that is no file may be a model, or a file of a commit.
+fn not_found(named: &Named<'_>) -> Vec<String> {
+    let (git, file) = (named.here.git(), named.argument());
+    let name = named.file.map(File::name).and_then(|name| name.to_str().ok()).unwrap_or_default();
+    let is_file = names::is_pickle_like(name.into())
+        || names::is_safetensors(name.into())
+        || names::is_of_another_kind(name.into());
+    let is_model = !is_file && name.matches('/').count() == 1 && ModelName::parse(name).is_some();
+    vec![match name.split_once(':') {
+        Some((rev, _)) if !rev.is_empty() && named.here.command() == "convert" => {
+            format!("convert reads files, not commits; inspect it: `{git} st-convert inspect {file}`")
+        }
+        _ if is_model => format!("if this is a model on the Hub: `{git} st-convert clone {file}`"),
+        _ if named.here.is_in_repository() => format!("list the tracked files: `{git} ls-files`"),
+        _ => return Vec::new(),
+    }]
+}
+
+/// What a command is for that has no repository here.
+fn no_repository(named: &Named<'_>) -> Vec<String> {
+    let (git, command) = (named.here.git(), named.here.command());
+    let words = command.split(' ').next().unwrap_or_default();
+    match words {
+        "convert" => {
+            let options = named.here.options_but(&["--output"]);
+            vec![
+                format!("convert one file: `{git} st-convert{options} FILE`"),
+                "or try the demo: `git st-convert demo`".to_owned(),
+            ]
+        }
+        "inspect" => vec![format!(
+            "name a file of a model on the Hub: `{git} st-convert inspect OWNER/NAME:PATH` (or `NAME@main:PATH`)"
+        )],
+        "scan" if command == "scan" => vec![format!("scan this directory: `{git} st-convert scan .`")],
+        "verify" if command == "verify" => vec![format!("verify one file: `{git} st-convert verify FILE`")],
+        "pull" | "publish" => vec!["clone the model first: `git st-convert clone OWNER/NAME`".to_owned()],
+        "" => Vec::new(),
+        _ => vec![format!("name the repository: `git -C DIR st-convert {command}`")],
+    }
 }
 
 /// Each hint once; the objects that are not here are downloaded by one command.
@@ -124,7 +165,7 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
     if !absent.is_empty() {
         let absent = absent.iter().filter_map(|(shard, _)| named.beside(shard.as_ref()).file);
         let (git, patterns) = (named.here.git(), named.here.lfs_pattern(absent));
-        hints.push(format!("download it with `{git} lfs pull --include {patterns}`"));
+        hints.push(format!("download it: `{git} lfs pull --include {patterns}`"));
     }
     for (shard, why) in others {
         let of_shard = of(why, named.beside(shard.as_ref()).file, named.here);
@@ -135,82 +176,122 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
 }
 
 /// What to do where servers and clones are the matter.
-fn network(error: &Error) -> Option<String> {
+fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
+    let git = named.here.git();
     let hint = match error {
-        Error::Git(git::Error::Remote { trouble, .. }) => server::remote(*trouble),
-        Error::Git(git::Error::TooOld { .. }) => "install a newer git from https://git-scm.com",
+        Error::Git(git::Error::Remote { trouble, .. }) => return server::remote(*trouble),
         Error::Remote(error) => return server::hint(error),
-        Error::CloneInTheWay { .. } => "name another directory with `git st-convert clone MODEL DIR`",
-        Error::NeedsDirectory { .. } => "name it with `git st-convert clone MODEL DIR`",
-        Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",
-        Error::NoSuchRevision { is_remote: true, .. } => {
-            "list what there is with `git ls-remote URL`; a commit needs its whole name"
+        Error::Unpublished(error) => return unpublished(error, named),
+        Error::Git(git::Error::TooOld { .. }) => "install a newer git: https://git-scm.com".to_owned(),
+        Error::CloneInTheWay { .. } | Error::NeedsDirectory { .. } => {
+            let (options, model) =
+                (named.here.options(), named.here.first().unwrap_or_else(|| "MODEL".to_owned()));
+            format!("choose a directory: `{git} st-convert clone{options} {model} DIR`")
         }
-        Error::NoSuchRevision { .. } => "list what there is with `git log --all --oneline`",
-        Error::EmptyRepository { .. } => "name a model as OWNER/NAME, or the URL of its repository",
-        Error::NotWithPullRequest { .. } => "convert instead with `--pr never`",
+        Error::Offline { .. } => server::OFFLINE.to_owned(),
+        Error::NoSuchRevision { is_remote: true, .. } => {
+            "list the revisions: `git ls-remote URL` (a commit needs its full ID)".to_owned()
+        }
+        Error::NoSuchRevision { .. } => format!("list the revisions: `{git} log --all --oneline`"),
+        Error::EmptyRepository { .. } => {
+            "give the model as OWNER/NAME or as the URL of its repository".to_owned()
+        }
+        Error::NotWithPullRequest { .. } => {
+            let (options, paths) = (named.here.options_but(&["--pr"]), named.here.paths());
+            format!("convert instead: `{git} st-convert --pr never{options}{paths}`")
+        }
         Error::Setting { key: "st-convert.maxOutput", .. } => {
-            "it may be a size such as `20GB`: set it with `git config st-convert.maxOutput 20GB`"
+            format!("set a size: `{git} config st-convert.maxOutput 20GB`")
         }
         Error::Setting { .. } => {
-            "it may be `auto`, `never` or a number: set it with `git config st-convert.pr auto`"
+            format!("set `auto`, `never` or a number: `{git} config st-convert.pr auto`")
         }
-        Error::NoRemote => "add one with `git remote add origin URL`",
-        Error::NoCommits => "clone a model with `git st-convert clone MODEL`",
-        Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } => {
-            "list those that carry safetensors with `git st-convert pull`"
-        }
-        Error::NoCheckpoint => "verify a commit that has it with `git st-convert verify --rev REV`",
-        Error::SeveralCheckpoints { .. } => "verify a commit that has one of them alone with `--rev REV`",
-        Error::NotProven { number, .. } => {
-            return Some(format!("see what differs with `git st-convert verify --pr {number}`"));
-        }
+        Error::NoRemote => format!("add a remote: `{git} remote add origin URL`"),
+        Error::NoCommits => "clone a model: `git st-convert clone OWNER/NAME`".to_owned(),
         Error::BatchRunning { .. } => {
-            "name another one with `--journal FILE`, or share the list out with `--shard I/N`"
+            "use another journal (`--journal FILE`), or run one part of the list (`--shard I/N`)".to_owned()
         }
-        Error::NoJournal { .. } => "name another file with `--journal FILE`",
-        Error::OtherPaths { number, .. } => {
-            return Some(format!(
-                "look at them with `git fetch origin refs/pr/{number} && git diff ...FETCH_HEAD`, then add `--yes`"
-            ));
-        }
-        Error::InTheWay { .. } | Error::Git(git::Error::InTheWay { .. }) => {
-            "commit them with `git commit`, or put them away with `git stash --include-untracked`"
-        }
-        Error::Git(git::Error::Conflict { .. }) => {
-            "leave out `--merge`, so that its safetensors alone are staged"
-        }
-        Error::NotSafetensors { .. } => "take another one: list them with `git st-convert pull`",
-        Error::Unpublished(error) => unpublished(error),
-        Error::FilesWithheld => "try again later, or clone with `git clone --depth 1`",
-        _ => return None,
+        Error::NoJournal { .. } => "choose another file: `--journal FILE`".to_owned(),
+        Error::FilesWithheld => "try again later, or clone with git: `git clone --depth 1 URL`".to_owned(),
+        _ => return pull_request(error, named),
     };
-    Some(hint.to_owned())
+    vec![hint]
+}
+
+/// What to do about a pull request that is not taken.
+fn pull_request(error: &Error, named: &Named<'_>) -> Vec<String> {
+    let git = named.here.git();
+    let hint = match error {
+        Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } | Error::NotSafetensors { .. } => {
+            format!("list the pull requests that add safetensors files: `{git} st-convert pull`")
+        }
+        Error::NoCheckpoint => {
+            format!("verify a commit that contains the checkpoint: `{git} st-convert verify --rev REV`")
+        }
+        Error::SeveralCheckpoints { .. } => {
+            format!("verify a commit that contains only one of them: `{git} st-convert verify --rev REV`")
+        }
+        Error::NotProven { number, .. } => {
+            format!("list the differences: `{git} st-convert verify --pr {number}`")
+        }
+        Error::OtherPaths { number, .. } => return others(*number, named),
+        Error::InTheWay { .. } | Error::Git(git::Error::InTheWay { .. }) => {
+            return vec![
+                format!("stash them: `{git} stash --include-untracked`"),
+                format!("or commit them: `{git} commit`"),
+            ];
+        }
+        Error::Git(git::Error::Conflict { .. }) => match named.here.first() {
+            Some(number) => {
+                let options = named.here.options_but(&["--merge"]);
+                format!("stage only the safetensors files: `{git} st-convert pull{options} {number}`")
+            }
+            None => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    vec![hint]
+}
+
+/// How the other files of a pull request are looked at, and taken.
+fn others(number: u64, named: &Named<'_>) -> Vec<String> {
+    let git = named.here.git();
+    let remote = named.here.value_of("--remote").unwrap_or("origin");
+    let then = match named.here.command() {
+        "pull" => {
+            let options = named.here.options_but(&["--yes"]);
+            format!("then accept them: `{git} st-convert pull{options} {number} --yes`")
+        }
+        _ => format!("then accept them: `{git} st-convert pull {number} --yes`"),
+    };
+    vec![format!("review them: `{git} fetch {remote} refs/pr/{number} && {git} diff ...FETCH_HEAD`"), then]
 }
 
 /// What to do before it can be published.
-fn unpublished(error: &PublishError) -> &'static str {
-    match error {
+fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
+    let git = named.here.git();
+    let options = named.here.options_but(&["--branch"]);
+    let branch = format!("`{git} st-convert publish{options} --branch NAME`");
+    vec![match error {
         PublishError::NoToken => {
-            "make a token that may write on the Hub's page of settings, and set HF_TOKEN to it; or push a branch with \
-             `--branch NAME`"
+            return vec![
+                "sign in with a token that has write access: `hf auth login` (or set HF_TOKEN)".to_owned(),
+                format!("or push a branch: {branch}"),
+            ];
         }
-        PublishError::ReadOnlyToken { .. } => "set HF_TOKEN to a token that may write",
+        PublishError::ReadOnlyToken { .. } => "set HF_TOKEN to a token with write access".to_owned(),
         PublishError::SourceDiffers { .. } => {
-            "take what the remote has with `git pull`, and convert it with `git st-convert --force`"
+            format!("update and convert again: `{git} pull && {git} st-convert --force`")
         }
-        PublishError::BranchDiffers { .. } => {
-            "merge the remote's default branch into it there, or push another one with `--branch NAME`"
+        PublishError::BranchDiffers { .. } => format!("push another branch: {branch}"),
+        PublishError::NotUnderLfs { .. } | PublishError::DamagedObject { .. } => {
+            format!("convert it again: `{git} st-convert --force`")
         }
-        PublishError::NotUnderLfs { .. } => {
-            "convert it again with `git st-convert --force`, which puts it there"
-        }
-        PublishError::DamagedObject { .. } => "make it again with `git st-convert --force`",
-        PublishError::PublishRunning => "wait for it, or look for it with `pgrep -a git-st-convert`",
+        PublishError::PublishRunning => "find the running publish: `pgrep -a git-st-convert`".to_owned(),
         PublishError::NoDefaultBranch => {
-            "see what the remote has with `git ls-remote`; a clone knows it after `git remote set-head origin --auto`"
+            format!("set the default branch: `{git} remote set-head origin --auto`")
         }
-    }
+    }]
 }
 
 fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
@@ -219,23 +300,28 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
     let hint = match error {
         Error::NotTrusted { git_dir } => {
             let dir = git_dir.parent().unwrap_or(git_dir);
-            format!("if you trust it, run `git config --global --add safe.directory {}`", quoted_path(dir))
+            format!("if you trust it: `git config --global --add safe.directory {}`", quoted_path(dir))
         }
         Error::IndexLocked { lock } => {
-            format!("if no other git is at work here, run `rm {}`", quoted_path(lock))
+            format!("if no other git process is running: `rm {}`", quoted_path(lock))
         }
         Error::UnsupportedFormat { .. } | Error::Bare { .. } => {
-            format!("convert one file without the repository by `{}`", named.into_output())
+            format!("convert one file outside the repository: `{}`", named.into_output())
         }
-        Error::MissingBlob { id } => format!("fetch it with `{git} cat-file -e {id}`"),
+        Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),
         Error::OfEnvironment { .. } => {
-            "leave it out of the environment with `unset $(git rev-parse --local-env-vars)`".to_owned()
+            "clear git's environment: `unset $(git rev-parse --local-env-vars)`".to_owned()
         }
-        Error::OutsideWorkTree { .. } => "name its repository with `-C DIR`".to_owned(),
-        Error::Unmerged { .. } => "finish the merge first, `git status` says how".to_owned(),
+        Error::OutsideWorkTree { .. } => {
+            return vec![
+                format!("name its repository: `git -C DIR st-convert{} FILE`", named.here.options()),
+                format!("or, if it is in none: `{}`", named.into_output()),
+            ];
+        }
+        Error::Unmerged { .. } => format!("finish the merge first: `{git} status`"),
         Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {
             let path = named.here.argument(File::OfTop(path.as_ref()));
-            format!("see what applies with `{git} check-attr -a -- {path}`")
+            format!("show its attributes: `{git} check-attr -a -- {path}`")
         }
         _ => return Vec::new(),
     };

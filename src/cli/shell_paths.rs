@@ -77,6 +77,8 @@ pub(super) struct Here {
     cwd: Option<PathBuf>,
     /// What the person has to name that directory, unless it is where they stand.
     elsewhere: Option<PathBuf>,
+    /// The command, as it is typed behind `git st-convert`; empty: nothing is known of it.
+    command: String,
     /// What the command was given.
     given: Given,
     /// That directory from the top of the repository: empty, or ended by a slash.
@@ -95,6 +97,32 @@ impl Here {
     /// The same of a command that was given this.
     pub(super) fn with(self, given: Given) -> Self {
         Self { given, ..self }
+    }
+
+    /// The same of this command, as it is typed.
+    pub(super) fn of(self, command: impl Into<String>) -> Self {
+        Self { command: command.into(), ..self }
+    }
+
+    /// The command, as it is typed behind `git st-convert`.
+    pub(super) fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// The first of what was given beside options, as a shell takes it.
+    pub(super) fn first(&self) -> Option<String> {
+        self.given.paths.first().map(|path| quoted(path.as_bstr()))
+    }
+
+    /// The value of an option that was given, as a shell takes it.
+    pub(super) fn value_of(&self, option: &str) -> Option<&str> {
+        let (_, text) = self.given.options.iter().find(|(name, _)| *name == option)?;
+        text.strip_prefix(option)?.strip_prefix(' ')
+    }
+
+    /// Returns `true` if there is a repository.
+    pub(super) fn is_in_repository(&self) -> bool {
+        self.cwd.as_deref().is_some_and(|cwd| Repo::discover(cwd).is_ok_and(|found| found.is_some()))
     }
 
     /// The options that were given, each after a space.

@@ -16,6 +16,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use super::args::Common;
 use super::error::Report;
 use super::progress::Progress;
+use super::shell_paths::Here;
 use crate::actions::Error;
 
 /// Of the name of a file.
@@ -73,8 +74,13 @@ impl Ui {
     }
 
     /// What ended a command, which `last` says as its last line of `--json`.
-    pub(super) fn failed(&self, error: &Error, last: impl FnOnce(Option<&Report>) -> String) -> Report {
-        let report = Report::of(error);
+    pub(super) fn failed(
+        &self,
+        error: &Error,
+        here: &Here,
+        last: impl FnOnce(Option<&Report>) -> String,
+    ) -> Report {
+        let report = Report::of_run(error, here);
         if self.json {
             self.data(&last(Some(&report)));
         }

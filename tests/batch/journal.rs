@@ -43,7 +43,7 @@ fn two_runs_with_one_journal_are_one_too_many() {
         output.stderr,
         format!(
             "error: another batch is using the journal {}\n\
-             hint: name another one with `--journal FILE`, or share the list out with `--shard I/N`\n",
+             hint: use another journal (`--journal FILE`), or run one part of the list (`--shard I/N`)\n",
             journal.display()
         )
     );

@@ -54,7 +54,8 @@ fn a_usage_error_ends_with_2() {
     assert_shown(
         &run(&sandbox, &sandbox.path(""), &[] as &[&str]),
         "--- stderr\nerror: not a git repository\n\
-         hint: name a file with `git st-convert FILE`, or see how it goes with `git st-convert demo`\n--- exit 2\n",
+         hint: convert one file: `git st-convert FILE`\n\
+         hint: or try the demo: `git st-convert demo`\n--- exit 2\n",
     );
 }
 

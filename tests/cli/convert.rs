@@ -25,7 +25,7 @@ fn one_plain_file() {
     assert_shown(
         &run(&sandbox, &dir, &args),
         "--- stderr\nerror: trainer-pair.pt: cannot write x.safetensors: file exists\n\
-         hint: replace it with `git st-convert --output x.safetensors --force trainer-pair.pt`\n--- exit 1\n",
+         hint: overwrite it: `git st-convert --output x.safetensors --force trainer-pair.pt`\n--- exit 1\n",
     );
     assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");
@@ -43,7 +43,7 @@ fn refusals_and_their_hints() {
             "os-system.bin",
             "refused: the pickle imports `os.system`\n  \
              caused by: global at byte 252 of os-system/data.pkl is not on the allow-list",
-            "hint: see every call with `git st-convert scan os-system.bin`\n",
+            "hint: list everything it imports: `git st-convert scan os-system.bin`\n",
         ),
         (
             "two-candidates.pt",
@@ -60,18 +60,17 @@ fn refusals_and_their_hints() {
         (
             "pointer.bin",
             "the LFS object is not downloaded",
-            "hint: download it with `git lfs pull --include \"pointer.bin\"`\n",
+            "hint: download it: `git lfs pull --include \"pointer.bin\"`\n",
         ),
         (
             "truncated.bin",
             "truncated zip archive: no end of central directory",
-            "hint: compare the output of `sha256sum truncated.bin` with what its source says, and download it \
-             again if it differs\n",
+            "hint: compare its checksum with the publisher's: `sha256sum truncated.bin`\n",
         ),
         (
             "page.bin",
             "not a PyTorch checkpoint (found: web page)",
-            "hint: download it again; its server may want you to sign in first\n",
+            "hint: download it again; the server may require you to sign in\n",
         ),
     ] {
         assert_refused(file, message, hints);
@@ -90,14 +89,14 @@ fn refused_modules_and_their_hints() {
         (
             "module-graph.pt",
             "the checkpoint is a pickled `torch.fx.graph_module.reduce_graph_module` object, not a state dict",
-            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
-             and convert that file\n",
+            "hint: if you trust it, load it in PyTorch and save only the weights: \
+             `torch.save(model.state_dict(), …)`\n",
         ),
         (
             "module-hooks.pt",
             "module head.linear (`torch.nn.modules.linear.Linear`) has hooks that change its state dict",
-            "hint: where you trust it, save its weights alone with `torch.save(model.state_dict(), …)`, \
-             and convert that file\n",
+            "hint: if you trust it, load it in PyTorch and save only the weights: \
+             `torch.save(model.state_dict(), …)`\n",
         ),
     ] {
         assert_refused(file, message, hints);
@@ -308,7 +307,7 @@ fn in_a_repository() {
          optimizer.bin: skipped: training state\n\
          error: other.bin: refused: the pickle imports `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
-         hint: see every call with `git st-convert scan other.bin`\n\
+         hint: list everything it imports: `git st-convert scan other.bin`\n\
          .gitattributes: a line for Git LFS added\n\
          pytorch_model.bin: kept decoder.weight and dropped embed.weight: the model's class is not known; \
          keep another: `--keep embed.weight`\n\
@@ -333,7 +332,7 @@ fn in_a_repository() {
     assert_shown(
         &run(&sandbox, &repo, &["README.md"]),
         "--- stderr\nerror: README.md: not a PyTorch checkpoint (found: unknown format)\n\
-         hint: see what it is with `file README.md`\n--- exit 1\n",
+         hint: identify it: `file README.md`\n--- exit 1\n",
     );
 }
 

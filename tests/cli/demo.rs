@@ -94,7 +94,7 @@ fn a_directory_that_holds_something_stays_untouched() {
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("file"), "").unwrap();
     let expected = "--- stderr\nerror: destination DIR exists and is not empty\n\
-                    hint: let it choose a new directory with `git st-convert demo`\n--- exit 2\n";
+                    hint: use a temporary directory: `git st-convert demo`\n--- exit 2\n";
     for name in ["taken", "taken/file"] {
         let got = run(&sandbox, &sandbox.path(""), &["demo", name]);
         assert_shown(&got, &expected.replace("DIR", sandbox.path(name).to_str().unwrap()));

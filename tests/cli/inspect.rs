@@ -115,7 +115,7 @@ fn a_path_need_not_be_unicode() {
         &run(&sandbox, &dir, &[name]),
         "--- stderr\nerror: \\xff\\x1b[2J.bin: refused: the pickle imports `os.system`\n  \
          caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
-         hint: see every call with `git st-convert scan \"$(printf '\\377\\033[2J.bin')\"`\n--- exit 1\n",
+         hint: list everything it imports: `git st-convert scan \"$(printf '\\377\\033[2J.bin')\"`\n--- exit 1\n",
     );
 }
 
@@ -152,7 +152,7 @@ fn revisions_pointers_and_names_with_colons() {
     assert_shown(
         &run(&sandbox, &demo, &["inspect", "elsewhere.bin"]),
         "--- stderr\nerror: elsewhere.bin: the LFS object is not downloaded\n\
-         hint: download it with `git lfs pull --include \"elsewhere.bin\"`\n--- exit 1\n",
+         hint: download it: `git lfs pull --include \"elsewhere.bin\"`\n--- exit 1\n",
     );
     let unknown = run(&sandbox, &demo, &["inspect", "none:a"]);
     assert!(unknown.starts_with("--- stderr\nerror: none:a: revision `none` not found\n"), "{unknown}");
@@ -163,8 +163,7 @@ fn revisions_pointers_and_names_with_colons() {
 fn a_revision_that_is_not_there_is_one_error() {
     let sandbox = Sandbox::new();
     let dir = sandbox.repo("model");
-    let what =
-        "revision `nope` not found\nhint: list what there is with `git log --all --oneline`\n--- exit 2\n";
+    let what = "revision `nope` not found\nhint: list the revisions: `git log --all --oneline`\n--- exit 2\n";
     for (args, file) in [
         (["scan", "--rev", "nope"].as_slice(), ""),
         (&["scan", "--range", "nope..HEAD"], ""),

@@ -18,7 +18,7 @@ fn assert_error(world: &World, output: &Output, message: &str, hint: &str) {
     assert_eq!(names(&world.home()), [""; 0]);
 }
 
-const SIGN_IN: &str = "set HF_TOKEN to a token that may read it, or give git a credential helper";
+const SIGN_IN: &str = "sign in: `hf auth login` (or set HF_TOKEN), or configure a git credential helper";
 
 #[test]
 fn a_private_or_missing_model_asks_who_is_there() {
@@ -31,7 +31,12 @@ fn a_private_or_missing_model_asks_who_is_there() {
     world.hub.add_token("hf_reader", "reader", Right::Read);
     let output = world.run_as("hf_reader", &world.home(), &["clone", "acme/none"]);
     let message = "acme/none: repository not found or private";
-    assert_error(&world, &output, message, "check the name; a private model needs HF_TOKEN");
+    assert_error(
+        &world,
+        &output,
+        message,
+        "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)",
+    );
     let output = world.run_as("hf_reader", &world.home(), &["clone", ID, "--no-convert"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
 }
@@ -48,7 +53,7 @@ fn a_gated_model_needs_access_first() {
         &world,
         &output,
         "acme/bert: access denied",
-        "ask for access on the model's page, then set HF_TOKEN to a token of that account",
+        "request access on the model's page, then set HF_TOKEN to a token of that account",
     );
 }
 
@@ -63,7 +68,7 @@ fn an_expired_token_and_one_that_is_none() {
             &world,
             &output,
             "acme/bert: authentication failed",
-            "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
+            "the token may have expired; sign in again: `hf auth login` (or set HF_TOKEN)",
         );
         assert!(!output.stderr.contains(token));
     }
@@ -87,7 +92,7 @@ fn nobody_there_and_nobody_asked() {
     assert_error(&world, &output, "http://host.invalid/m: cannot reach the server", hint);
 
     let message = "acme/bert: cannot clone while offline";
-    let hint = "leave out `--offline`, and HF_HUB_OFFLINE in the environment";
+    let hint = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
     let output = world.run(&world.home(), &["clone", ID, "--offline"]);
     assert_error(&world, &output, message, hint);
     let output: Output =
@@ -101,7 +106,7 @@ fn what_is_no_repository() {
     let world = World::new();
     world.hub.inject(Fault::Html.at(Place::git(ID)));
     let output = world.run(&world.home(), &["clone", ID]);
-    let hint = "name a model as OWNER/NAME, or the URL of its repository";
+    let hint = "give the model as OWNER/NAME or as the URL of its repository";
     assert_error(&world, &output, "acme/bert: not a git repository", hint);
     world.git(&world.home(), &["init", "-q", "--bare", "../empty.git"]);
     let output = world.run(&world.home(), &["clone", "../empty.git"]);
@@ -113,7 +118,12 @@ fn what_is_no_repository() {
     assert!(shown(&output).contains("hint: "), "{output:#?}");
     let output = world.run(&world.home(), &["clone", "../none"]);
     let message = "../none: repository not found or private";
-    assert_error(&world, &output, message, "check the name; a private model needs HF_TOKEN");
+    assert_error(
+        &world,
+        &output,
+        message,
+        "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)",
+    );
 }
 
 #[test]
@@ -123,7 +133,7 @@ fn a_server_in_trouble_is_given_up_after_a_while() {
         (
             Fault::RetryAfter(429, 1),
             "rate limit exceeded",
-            "wait a while, or set HF_TOKEN: who is known may ask more often",
+            "try again later, or set HF_TOKEN for a higher rate limit",
         ),
         (Fault::Drop, "connection lost", "try again later"),
     ] {

@@ -23,7 +23,7 @@ fn a_directory_with_something_in_it_is_not_touched() {
             output.stderr,
             format!(
                 "error: acme/bert: destination {} exists and is not empty\n\
-                 hint: name another directory with `git st-convert clone MODEL DIR`\n",
+                 hint: choose a directory: `git st-convert clone acme/bert DIR`\n",
                 world.home().join(shown).display()
             )
         );
@@ -114,6 +114,6 @@ fn a_model_without_a_name_needs_a_directory() {
     assert_eq!(
         output.stderr,
         "error: ..: cannot derive a directory name from ..\n\
-         hint: name it with `git st-convert clone MODEL DIR`\n"
+         hint: choose a directory: `git st-convert clone .. DIR`\n"
     );
 }

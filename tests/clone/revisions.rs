@@ -76,7 +76,7 @@ fn what_is_no_revision_is_an_error_and_leaves_nothing() {
             output.stderr,
             format!(
                 "error: acme/bert: revision `{revision}` not found\n\
-                 hint: list what there is with `git ls-remote URL`; a commit needs its whole name\n"
+                 hint: list the revisions: `git ls-remote URL` (a commit needs its full ID)\n"
             )
         );
         assert_eq!(super::names(&world.home()), [""; 0]);

@@ -91,7 +91,7 @@ fn a_git_that_is_too_old_is_told_so() {
     assert_eq!(
         output.stderr,
         "error: acme/bert: git 2.20 is too old: 2.29 or later is required\n\
-         hint: install a newer git from https://git-scm.com\n"
+         hint: install a newer git: https://git-scm.com\n"
     );
     assert_eq!(world.hub.requests().len(), 0);
 }

@@ -202,7 +202,7 @@ fn a_lock_of_somebody_else() {
         let mut after = model.listing();
         after.retain(|path, _| before.contains_key(path) || !path.to_string_lossy().contains("lfs/objects"));
         failed(&before, after, &run);
-        assert!(run.stderr.contains("hint: if no other git is at work here, run `rm "), "{run:?}");
+        assert!(run.stderr.contains("hint: if no other git process is running: `rm "), "{run:?}");
         fs::remove_file(model.at(".git/index.lock")).unwrap();
         model.run::<&str>(&[]).ok();
     }

@@ -63,7 +63,7 @@ fn a_refused_file_is_named_from_where_the_person_stands() {
 }
 
 #[test]
-fn a_modified_checkpoint_is_staged_or_restored_and_no_other() {
+fn a_modified_checkpoint_is_staged_or_stashed_and_no_other() {
     let model = Model::new();
     for name in ["sub/x", "a[1].bin", "a1.bin"] {
         model.add(name, &fixture("tied-2.bin"));
@@ -74,10 +74,18 @@ fn a_modified_checkpoint_is_staged_or_restored_and_no_other() {
         model.write("a1.bin", fixture("bool-odd-bytes.bin"));
         let output = model.sandbox.bin(&model.at("sub"), &["--replace", "../a[1].bin"]);
         let commands = hints(&output);
-        assert_eq!(commands, ["git add ':(literal)../a[1].bin'", "git restore ':(literal)../a[1].bin'"]);
+        assert_eq!(
+            commands,
+            ["git add ':(literal)../a[1].bin'", "git stash push -- ':(literal)../a[1].bin'"]
+        );
         assert_eq!(paste(&model, &model.at("sub"), &commands[at]).code, Some(0));
         assert_eq!(model.status(), status);
         model.git(&["reset", "-q", "--hard"]);
+        if at == 1 {
+            // What was put away comes back.
+            model.git(&["stash", "pop", "-q"]);
+            assert_eq!(std::fs::read(model.at("a[1].bin")).unwrap(), fixture("bool-odd-bytes.bin"));
+        }
     }
 }
 
@@ -137,7 +145,7 @@ fn hints_repeat_the_options_that_were_given() {
     model.write("two.pt", fixture("two-candidates-key.pt"));
     model.write("x.safetensors", "there");
     let run = model.run(&["--key", "ema", "-o", "x.safetensors", "two.pt"]);
-    let hint = "hint: replace it with `git st-convert --output x.safetensors --key ema --force two.pt`\n";
+    let hint = "hint: overwrite it: `git st-convert --output x.safetensors --key ema --force two.pt`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
     model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
     // What is pasted does what was asked for.
@@ -147,17 +155,17 @@ fn hints_repeat_the_options_that_were_given() {
     let run = model.run(&["--key", "a b", "--max-output", "1", "-o", "y.safetensors", "two.pt"]);
     assert!(!run.stderr.contains("--key a b"), "{run:?}");
     let run = model.run(&["--key", "ema", "--keep", "none", "two.pt", "-C", "."]);
-    let hint = "hint: list the ties with `git st-convert inspect --key ema two.pt`\n";
+    let hint = "hint: list the tied tensors: `git st-convert inspect --key ema two.pt`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
     model.add("pytorch_model.bin", &fixture("tied-3.bin"));
     model.add("other.bin", &fixture("tied-2.bin"));
     let top = model.sandbox.path("");
     let run = model.sandbox.bin(&top, &["-C", "model", "--offline", "--pr", "never", "--keep", "none"]);
-    let hint = "hint: list the ties with `git -C model st-convert --dry-run --offline --pr never`\n";
+    let hint = "hint: list the tied tensors: `git -C model st-convert --dry-run --offline --pr never`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
     // A file of a name of its own is no matter of the repository.
     model.add("model.bin", &fixture("tied-3.bin"));
     let run = model.run(&["--replace", "--keep", "z.weight", "--commit", "-m", "a b"]);
-    let hint = "hint: choose its name with `git st-convert --keep z.weight model.bin --output FILE`\n";
+    let hint = "hint: choose another output: `git st-convert --keep z.weight model.bin --output FILE`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
 }

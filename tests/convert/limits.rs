@@ -34,7 +34,9 @@ fn more_bytes_than_four_times_the_checkpoint_have_to_be_allowed() {
         (&["pytorch_model.bin", "-o", "x.safetensors"], "--output x.safetensors "),
     ] {
         let run = model.run(args);
-        let hint = format!("allow it with `git st-convert {options}--max-output {bytes} pytorch_model.bin`");
+        let hint = format!(
+            "if this size is expected: `git st-convert {options}--max-output {bytes} pytorch_model.bin`"
+        );
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(run.stderr.contains(&says) && run.stderr.contains(&hint), "{run:?}");
     }
@@ -74,7 +76,7 @@ fn too_little_space_is_said_before_the_work() {
         let run = model.run(&[args, &["--max-output", "8PiB"]].concat());
         assert_eq!(run.code, Some(2), "{run:?}");
         assert!(run.stderr.contains(" free\n"), "{run:?}");
-        let hint = "hint: leave the content to the LFS store: \
+        let hint = "hint: free some space, or keep the content only in LFS storage: \
                     `git st-convert --max-output 9007199254740992 --pointer-only pytorch_model.bin`\n";
         assert_eq!(run.stderr.contains(hint), args.is_empty(), "{run:?}");
         assert_eq!(run.stderr.contains("hint: "), args.is_empty(), "{run:?}");

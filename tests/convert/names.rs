@@ -114,7 +114,7 @@ fn two_sources_to_one_output_are_refused() {
             format!("error: {source}: cannot write model.safetensors: {other} converts to the same name");
         assert!(run.stderr.contains(&line), "{line}: {run:?}");
     }
-    assert!(run.stderr.contains("hint: choose its name with "), "{run:?}");
+    assert!(run.stderr.contains("hint: choose another output: "), "{run:?}");
     // One bad file stops no other.
     assert_eq!(model.status(), "A  sub/model.safetensors\n");
     // One alone is no collision.

@@ -197,7 +197,7 @@ fn two_names_of_one_tie_cannot_both_be_kept() {
         let run = model.run(args);
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(
-            run.stderr.contains("hint: list the ties with `git st-convert inspect pytorch_model.bin`"),
+            run.stderr.contains("hint: list the tied tensors: `git st-convert inspect pytorch_model.bin`"),
             "{run:?}"
         );
         assert_eq!(differences(&before, &model.listing()), [""; 0]);

@@ -218,7 +218,7 @@ fn an_index_with_changes_that_are_not_staged() {
     refused(
         &model,
         &[],
-        &format!("error: {INDEX}: the file has unstaged changes\nhint: stage it with `git add {INDEX}`"),
+        &format!("error: {INDEX}: the file has unstaged changes\nhint: stage the changes: `git add {INDEX}`"),
     );
     refused(
         &model,
@@ -261,7 +261,7 @@ fn a_tensor_in_two_shards() {
     refused(
         &model,
         &["--replace", "--commit"],
-        &format!("hint: list what it holds with `git st-convert inspect {}`", SHARDS[1]),
+        &format!("hint: list its tensors: `git st-convert inspect {}`", SHARDS[1]),
     );
     // Each by itself is fine.
     model.run(&[SHARDS[0]]).ok();

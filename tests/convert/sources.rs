@@ -102,7 +102,7 @@ fn an_object_that_is_nowhere_is_refused() {
         let run = model.run(args);
         assert_eq!(run.code, Some(1), "{run:?}");
         assert!(run.stderr.contains("the LFS object is not downloaded"), "{run:?}");
-        assert!(run.stderr.contains("hint: download it with `git lfs pull --include "), "{run:?}");
+        assert!(run.stderr.contains("hint: download it: `git lfs pull --include "), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
     fs::remove_file(model.at("pytorch_model.bin")).unwrap();

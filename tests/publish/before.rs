@@ -34,7 +34,13 @@ fn nobody_publishes_without_a_token_that_writes() {
     hub.add_expired_token("hf_old", "helper");
     let run = |token: &str| desk.world.run_as(token, &desk.dir, &["publish"]);
     refused(&desk, &run(""), 2, "opening a pull request requires a token", "set HF_TOKEN");
-    refused(&desk, &run("hf_reader"), 2, "the token from HF_TOKEN has no write access", "may write");
+    refused(
+        &desk,
+        &run("hf_reader"),
+        2,
+        "the token from HF_TOKEN has no write access",
+        "a token with write access",
+    );
     refused(&desk, &run("hf_old"), 2, "authentication failed with the credentials from HF_TOKEN", "HF_TOKEN");
     refused(
         &desk,
@@ -59,7 +65,7 @@ fn a_model_that_may_not_be_seen_or_that_takes_nothing_is_an_error_of_its_own() {
     // Its conditions were not accepted, which the hub knows of nobody who may write somewhere.
     let gate = || Place::path("/api/models/acme/bert/auth-check");
     hub.inject(Fault::Refuse(403, "GatedRepo").at(gate()));
-    refused(&desk, &run(TOKEN), 2, "gated model", "accept its conditions");
+    refused(&desk, &run(TOKEN), 2, "gated model", "request access on the model's page");
 }
 
 /// A model with a pull request that brings this file.

@@ -6,8 +6,8 @@ use super::{Clone, ID, model, noise, shown, weights};
 use crate::hub::{Access, Builder, Fault, Place, oid_of};
 use crate::sandbox::Output;
 
-const LIST: &str = "list those that carry safetensors with `git st-convert pull`";
-const AWAY: &str = "commit them with `git commit`, or put them away with `git stash --include-untracked`";
+const LIST: &str = "list the pull requests that add safetensors files: `git st-convert pull`";
+const AWAY: &str = "stash them: `git stash --include-untracked`\nhint: or commit them: `git commit`";
 
 #[track_caller]
 fn assert_error(output: &Output, code: i32, message: &str, hint: &str) {
@@ -46,7 +46,7 @@ fn what_is_no_safetensors_file() {
     let clone = Clone::of(&model);
     let before = clone.state();
     let message = "the pull request's model.safetensors is not a valid safetensors file";
-    let hint = "take another one: list them with `git st-convert pull`";
+    let hint = "list the pull requests that add safetensors files: `git st-convert pull`";
     assert_error(&clone.run(&["pull", "43"]), 1, message, hint);
     assert_eq!(clone.state(), before);
 }
@@ -116,7 +116,7 @@ fn a_merge_that_conflicts_is_undone() {
     assert!(
         output.stderr.contains(
             "error: conflict in `vocab.txt`\n\
-             hint: leave out `--merge`, so that its safetensors alone are staged\n"
+             hint: stage only the safetensors files: `git st-convert pull --yes 43`\n"
         ),
         "{output:#?}"
     );
@@ -130,7 +130,7 @@ fn an_object_that_is_not_there_and_one_that_is_another() {
     let clone = Clone::new();
     let before = clone.state();
     fs::remove_file(clone.world.hub.object(ID, &oid)).unwrap();
-    let hint = "ask the model's owner to push it with `git lfs push --all`";
+    let hint = "ask the model's owner to run `git lfs push --all`";
     assert_error(
         &clone.run(&["pull", "42"]),
         2,
@@ -154,7 +154,7 @@ fn an_object_that_is_not_there_and_one_that_is_another() {
 fn nobody_there_nobody_asked_and_nobody_who_may() {
     let clone = Clone::new();
     let before = clone.state();
-    let hint = "leave out `--offline`, and HF_HUB_OFFLINE in the environment";
+    let hint = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
     let message = "cannot look at pull requests while offline";
     for args in [&["pull", "42", "--offline"][..], &["pull", "--offline"]] {
         assert_error(&clone.run(args), 2, message, hint);
@@ -169,13 +169,13 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
     );
     assert_eq!(clone.world.hub.requests().len(), 0);
     clone.world.hub.set_access(ID, Access::Private);
-    let hint = "set HF_TOKEN to a token that may read it, or give git a credential helper";
+    let hint = "sign in: `hf auth login` (or set HF_TOKEN), or configure a git credential helper";
     assert_error(&clone.run(&["pull", "42"]), 2, "authentication required", hint);
     clone.git(&["remote", "set-url", "origin", "http://127.0.0.1:1/m"]);
     let hint = "check the network, and HF_ENDPOINT if it is set";
     assert_error(&clone.run(&["pull"]), 2, "cannot reach the server", hint);
     clone.git(&["remote", "remove", "origin"]);
-    let hint = "add one with `git remote add origin URL`";
+    let hint = "add a remote: `git remote add origin URL`";
     assert_error(&clone.run(&["pull"]), 2, "no remote configured", hint);
     let after = clone.state();
     assert_eq!(after.lines().next(), before.lines().next());
@@ -188,6 +188,6 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
 fn an_empty_repository_has_nothing_to_compare_with() {
     let clone = Clone::of(Builder::new().file("a", "b").commit("one"));
     clone.git(&["checkout", "-q", "--orphan", "new"]);
-    let hint = "clone a model with `git st-convert clone MODEL`";
+    let hint = "clone a model: `git st-convert clone OWNER/NAME`";
     assert_error(&clone.run(&["pull"]), 2, "no commits yet", hint);
 }

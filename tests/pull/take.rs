@@ -176,7 +176,8 @@ fn a_pull_request_that_changes_more_needs_a_word() {
         output.stderr,
         "warning: pull request 43 changes more than safetensors:\n  a\\x1b[2Jb\n  config.json\n  modeling.py\n\
          error: pull request 43 also changes 3 other files\n\
-         hint: look at them with `git fetch origin refs/pr/43 && git diff ...FETCH_HEAD`, then add `--yes`\n"
+         hint: review them: `git fetch origin refs/pr/43 && git diff ...FETCH_HEAD`\n\
+         hint: then accept them: `git st-convert pull 43 --yes`\n"
     );
     assert_eq!(clone.state(), before);
     assert!(super::is_empty(&clone.dir.join(".git/lfs/objects")), "nothing was downloaded");

@@ -126,7 +126,7 @@ fn pull_verify_takes_what_is_proven_and_nothing_else() {
     assert_eq!(
         output.stderr,
         "error: pull request 1 not taken: 1 file not verified\n\
-         hint: see what differs with `git st-convert verify --pr 1`\n"
+         hint: list the differences: `git st-convert verify --pr 1`\n"
     );
     let after = world.git(&dir, &["rev-parse", "HEAD"]) + &world.git(&dir, &["ls-files", "-s"]);
     assert_eq!(before, after);

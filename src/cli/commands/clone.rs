@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use bstr::ByteSlice as _;
+
 use crate::actions::Reporter as _;
 use crate::actions::clone::{Cloned, Options, clone};
 use crate::cli::args::{Clone, Convert, ServerArgs};
@@ -12,7 +14,7 @@ use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::sanitize;
-use crate::cli::shell_paths::File;
+use crate::cli::shell_paths::{File, Given, Here};
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::git::redacted;
 use crate::repo::Repo;
@@ -26,7 +28,8 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let model = name(Path::new(&redacted(&args.model)));
-    let reporter = TerminalReporter::new(ui, interrupt, false);
+    let here = Here::new(&cwd).of("clone").with(given(args, servers.offline));
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(here, true);
     let failed = |error| {
         let report = Report::of_file(&error, File::Given(model.as_ref()), reporter.here());
         if ui.json {
@@ -57,6 +60,19 @@ pub(crate) fn run(
     Repo::at(&cloned.dir).map_err(|error| failed(error.into()))?;
     let args = Convert { pr: args.pr, max_output: args.max_output, ..Convert::default() };
     convert::run(&args, cloned.dir, servers, ui, interrupt)
+}
+
+/// What was typed, which a hint repeats.
+fn given(args: &Clone, offline: bool) -> Given {
+    let mut given = Given::of(&[redacted(&args.model)]);
+    given.flag("--offline", offline);
+    args.revision.iter().for_each(|revision| given.value("--revision", revision.as_bytes().as_bstr()));
+    args.depth.iter().for_each(|depth| given.value("--depth", depth.to_string().as_bytes().as_bstr()));
+    if let Some(choice) = args.pr {
+        given.value("--pr", choice.to_string().as_bytes().as_bstr());
+    }
+    given.flag("--no-convert", args.no_convert);
+    given
 }
 
 fn tell(ui: &Ui, cloned: &Cloned) {

@@ -25,7 +25,7 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let here = Here::new(&cwd).with(given(args, servers.offline));
+    let here = Here::new(&cwd).of("convert").with(given(args, servers.offline));
     let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(here, args.output.is_some());
     let done = convert(args, cwd, servers, &reporter);
     reporter.finished();

@@ -9,6 +9,7 @@ use crate::cli::args::ServerArgs;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::Here;
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::cli::{environment, json, sanitize};
 
@@ -26,7 +27,7 @@ pub(crate) fn run(cwd: &Path, servers: ServerArgs, ui: &Ui, interrupt: &Interrup
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let setup = environment::servers(servers)
         .and_then(|servers| environment(cwd, &servers, &reporter))
-        .map_err(|error| ui.failed(&error, json::end))?;
+        .map_err(|error| ui.failed(&error, &Here::new(cwd).of("env"), json::end))?;
     let variables = environment::set();
     if ui.json {
         ui.data(&json::env(&setup, &variables));

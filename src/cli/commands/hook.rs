@@ -34,7 +34,7 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
     let question = question(args)?;
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let answer = guard(cwd, &question, &reporter).map_err(|error| {
-        let report = Report::of(&error);
+        let report = Report::of_run(&error, &Here::new(cwd).of("hook run"));
         if ui.json {
             ui.data(&json::guarded(None, Some(&report), report.exit_code()));
         }

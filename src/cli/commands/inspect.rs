@@ -26,7 +26,7 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), true);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("inspect"), true);
     let found = environment::servers(servers).and_then(|servers| {
         let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
         inspect(&options, &reporter)

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use bstr::ByteSlice as _;
+
 use crate::actions::Reporter as _;
 use crate::actions::publish::{Options, Plan, PublishOutcome, PublishReport, PublishedFile, Target, publish};
 use crate::cli::args::{Publish, ServerArgs};
@@ -10,7 +12,7 @@ use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::quoted;
+use crate::cli::shell_paths::{Given, Here, quoted};
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -23,7 +25,8 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let failed = |error| ui.failed(&error, json::end);
+    let here = Here::new(&cwd).of("publish").with(given(args, servers.offline));
+    let failed = |error| ui.failed(&error, &here, json::end);
     let options = Options {
         cwd,
         servers: environment::servers(servers).map_err(failed)?,
@@ -42,6 +45,17 @@ pub(crate) fn run(
     }
     tell(ui, &published);
     Ok(0)
+}
+
+/// What was typed, which a hint repeats.
+fn given(args: &Publish, offline: bool) -> Given {
+    let mut given = Given::default();
+    given.flag("--offline", offline);
+    given.flag("--dry-run", args.dry_run);
+    args.message.iter().for_each(|message| given.value("--message", message.as_bytes().as_bstr()));
+    args.branch.iter().for_each(|branch| given.value("--branch", branch.as_bytes().as_bstr()));
+    given.flag("--force", args.force);
+    given
 }
 
 fn tell(ui: &Ui, published: &PublishReport) {

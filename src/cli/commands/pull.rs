@@ -12,6 +12,7 @@ use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
+use crate::cli::shell_paths::{Given, Here};
 use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
@@ -27,7 +28,8 @@ pub(crate) fn run(
     let is_list = args.number.is_none();
     let last =
         |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
-    let failed = |error| ui.failed(&error, last);
+    let here = Here::new(&cwd).of("pull").with(given(args, servers.offline));
+    let failed = |error| ui.failed(&error, &here, last);
     let options = Options { cwd, servers: environment::servers(servers).map_err(failed)? };
     let reporter = TerminalReporter::new(ui, interrupt, false);
     if let Some(number) = args.number {
@@ -41,6 +43,18 @@ pub(crate) fn run(
         show(ui, &listing.map_err(failed)?);
     }
     Ok(0)
+}
+
+/// What was typed, which a hint repeats.
+fn given(args: &Pull, offline: bool) -> Given {
+    let number: Vec<_> = args.number.iter().map(|number| number.to_string().into()).collect();
+    let mut given = Given::of(&number);
+    given.flag("--offline", offline);
+    given.flag("--all", args.all);
+    given.flag("--merge", args.merge);
+    given.flag("--verify", args.verify);
+    given.flag("--yes", args.yes);
+    given
 }
 
 /// Says what became of a pull request.

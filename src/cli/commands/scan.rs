@@ -9,7 +9,7 @@ use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
 use crate::cli::sarif::Sarif;
-use crate::cli::shell_paths::{File, Here};
+use crate::cli::shell_paths::{File, Here, shell};
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::tally::ScanTally;
 use crate::cli::ui::{BAD, DIM, STRONG, Ui, WARNING, styled};
@@ -23,7 +23,7 @@ const LISTED: usize = 10;
 pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
     let reporter = TerminalReporter::new(ui, interrupt, false);
-    let here = Here::new(cwd);
+    let here = Here::new(cwd).of(typed(args));
     let targets = targets(args);
     let is_given = matches!(&targets, Targets::Paths(paths) if !paths.is_empty());
     let mut tally = ScanTally::default();
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
         ScanEvent::Remark(remark) => remarks.push((*remark).clone()),
     });
     tell_remarks(ui, &remarks, &here);
-    let failure = ended.err().map(|error| Report::of(&error));
+    let failure = ended.err().map(|error| Report::of_run(&error, &here));
     let code = failure.as_ref().map_or(tally.exit_code(), Report::exit_code);
     match format {
         Format::Json => ui.data(&json::scan_summary(&tally, failure.as_ref(), code)),
@@ -54,6 +54,17 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
         Format::Text => {}
     }
     failure.map_or(Ok(code), Err)
+}
+
+/// The command, as far as it says what is scanned.
+fn typed(args: &Scan) -> String {
+    let value = |option: &str, value: &str| format!("scan {option} {}", shell(value.as_bytes().into()));
+    match (&args.rev, &args.range) {
+        (Some(rev), _) => value("--rev", rev),
+        (_, Some(range)) => value("--range", range),
+        _ if args.staged => "scan --staged".to_owned(),
+        _ => "scan".to_owned(),
+    }
 }
 
 /// What there is to say of links, and of what is not tracked: a long list is cut.

@@ -10,7 +10,7 @@ use crate::cli::error::{Kind, Report, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json;
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::Here;
+use crate::cli::shell_paths::{Here, shell};
 use crate::cli::ui::Ui;
 
 /// Verifies, and gives the worst exit code of the files.
@@ -21,11 +21,11 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of(typed(args)), false);
     let done = work(args, cwd, servers, &reporter);
     reporter.finished();
     let done = done.map_err(|error| {
-        let report = Report::of(&error);
+        let report = Report::of_run(&error, reporter.here());
         if ui.json {
             ui.data(&json::verification(&[], Some(&report), report.exit_code()));
         }
@@ -36,6 +36,15 @@ pub(crate) fn run(
         ui.data(&json::verification(&done, None, code));
     }
     Ok(code)
+}
+
+/// The command, as far as it says what is verified.
+fn typed(args: &Verify) -> String {
+    match (args.pr, &args.rev) {
+        (Some(number), _) => format!("verify --pr {number}"),
+        (_, Some(rev)) => format!("verify --rev {}", shell(rev.as_bytes().into())),
+        _ => "verify".to_owned(),
+    }
 }
 
 fn work(

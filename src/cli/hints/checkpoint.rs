@@ -40,24 +40,23 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
             format!("where it was made, save its weights dequantized: `torch.save({DENSE}, …)`")
         }
         Error::WholeObject { .. } | Error::Module { .. } | Error::Opaque { .. } => {
-            format!("where you trust it, save its weights alone with `{SAVE}`, and convert that file")
+            format!("if you trust it, load it in PyTorch and save only the weights: `{SAVE}`")
         }
         Error::Empty { .. } => "merge the ranks in the directory where DeepSpeed saved `zero_to_fp32.py`: \
                                 `python zero_to_fp32.py . OUTPUT_DIR`"
             .to_owned(),
         Error::StorageType { .. } | Error::Unsupported { .. } => format!(
-            "where it was made, leave that tensor out or make it a dense one of a type that safetensors has, and \
-             save it again with `{SAVE}`"
+            "in PyTorch, drop this tensor or convert it to a dense tensor of a supported dtype, then save again: `{SAVE}`"
         ),
         Error::ReservedName { .. } | Error::DuplicateName { .. } | Error::Key { .. } => {
-            format!("where it was made, give that tensor another name, and save it again with `{SAVE}`")
+            format!("in PyTorch, rename this tensor, then save again: `{SAVE}`")
         }
         Error::NoSuchKey { .. } => {
-            format!("list all that it holds with `{git} st-convert inspect --key . {file}`")
+            format!("list all its contents: `{git} st-convert inspect --key . {file}`")
         }
         Error::Keep { .. } => ties(named),
         Error::Output { bytes, .. } => allowed(*bytes, named),
-        Error::Damaged(_) => format!("check the objects that are here with `{git} lfs fsck`"),
+        Error::Damaged(_) => format!("check the LFS storage: `{git} lfs fsck`"),
         // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
         Error::Pickle { .. }
         | Error::Zip(_)
@@ -72,10 +71,9 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         | Error::StorageLength { .. }
         | Error::Storage { .. }
         | Error::Geometry { .. }
-        | Error::ScriptCode { .. } => format!(
-            "compare the output of `sha256sum {}` with what its source says, and download it again if it differs",
-            named.path()
-        ),
+        | Error::ScriptCode { .. } => {
+            format!("compare its checksum with the publisher's: `sha256sum {}`", named.path())
+        }
         // Training state is not what the user wants to convert.
         Error::Io(_) | Error::NoTensors | Error::TrainingState | Error::Limit { .. } => return Vec::new(),
     };
@@ -87,21 +85,19 @@ fn ties(named: &Named<'_>) -> String {
     let (git, file) = (named.here.git(), named.argument());
     if named.file.is_some() {
         return format!(
-            "list the ties with `{git} st-convert inspect{} {file}`",
+            "list the tied tensors: `{git} st-convert inspect{} {file}`",
             named.here.options_of(&["--key"])
         );
     }
     let options = named.here.options_but(&["--dry-run", "--keep"]);
-    format!("list the ties with `{git} st-convert --dry-run{options}{}`", named.here.paths())
+    format!("list the tied tensors: `{git} st-convert --dry-run{options}{}`", named.here.paths())
 }
 
 /// How a checkpoint is converted whose tensors have so many bytes.
 fn allowed(bytes: u64, named: &Named<'_>) -> String {
     let (git, file) = (named.here.git(), named.argument());
     let options = named.here.options_but(&["--max-output"]);
-    format!(
-        "if it is meant to be so large, allow it with `{git} st-convert{options} --max-output {bytes} {file}`"
-    )
+    format!("if this size is expected: `{git} st-convert{options} --max-output {bytes} {file}`")
 }
 
 /// How to come to the weights that another tool has packed.
@@ -133,22 +129,22 @@ fn other_kind(kind: Kind, named: &Named<'_>) -> String {
     let git = named.here.git();
     match kind {
         Kind::Pointer => {
-            format!("download its content with `{git} lfs pull --include {}`", named.lfs_pattern())
+            format!("download it: `{git} lfs pull --include {}`", named.lfs_pattern())
         }
         Kind::Conflict => {
             format!("find a version without conflicts: `{git} log --oneline -- {}`", named.pathspec())
         }
         Kind::Safetensors => {
-            format!("list its tensors with `{git} st-convert inspect {}`", named.argument())
+            format!("list its tensors: `{git} st-convert inspect {}`", named.argument())
         }
         Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
-        Kind::Html => "download it again; its server may want you to sign in first".to_owned(),
-        Kind::Empty => "download it again, or restore it with git".to_owned(),
+        Kind::Html => "download it again; the server may require you to sign in".to_owned(),
+        Kind::Empty => format!("restore it: `{git} restore {}`", named.pathspec()),
         Kind::Pickle => {
-            format!("see what it would call with `{git} st-convert scan {}`", named.argument())
+            format!("list what it imports: `{git} st-convert scan {}`", named.argument())
         }
         Kind::Zip | Kind::Legacy | Kind::Gguf | Kind::Hdf5 | Kind::Unknown => {
-            format!("see what it is with `file {}`", named.path())
+            format!("identify it: `file {}`", named.path())
         }
     }
 }

@@ -3,9 +3,12 @@
 use crate::git::Trouble;
 use crate::remote::Error;
 
-/// The hint for an error of a server.
-pub(super) fn hint(error: &Error) -> Option<String> {
-    let same = match error {
+/// What lets a server be asked again.
+pub(super) const OFFLINE: &str = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
+
+/// The hints for an error of a server.
+pub(super) fn hint(error: &Error) -> Vec<String> {
+    remote(match error {
         Error::Unauthorized { rejected: None, .. } => Trouble::SignIn,
         Error::Unauthorized { .. } | Error::TokenExpired { .. } => Trouble::Rejected,
         Error::Forbidden { .. } => Trouble::Forbidden,
@@ -17,68 +20,63 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Tls { .. } => Trouble::Certificate,
         Error::RateLimited { .. } => Trouble::TooOften,
         Error::Status { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => Trouble::Broken,
-        error => return own(error).map(str::to_owned),
-    };
-    Some(remote(same).to_owned())
+        error => return own(error).into_iter().map(str::to_owned).collect(),
+    })
 }
 
 /// What helps where git has no trouble of that kind.
 fn own(error: &Error) -> Option<&'static str> {
     Some(match error {
-        Error::Offline { .. } => "leave out `--offline`, and HF_HUB_OFFLINE in the environment",
+        Error::Offline { .. } => OFFLINE,
         Error::Gated { .. } => {
-            "accept its conditions on the model's page, then set HF_TOKEN to a token of that account"
+            "request access on the model's page, then set HF_TOKEN to a token of that account"
         }
         Error::MayNotWrite { .. } => {
-            "set HF_TOKEN to a token that may write; without the right to push, publish a pull request, not a branch"
+            "set HF_TOKEN to a token with write access, or open a pull request: `git st-convert publish`"
         }
-        Error::DiscussionsDisabled { .. } => {
-            "ask the model's owner to enable them, or push a branch with `git st-convert publish --branch NAME`"
-        }
-        Error::NotTaken { .. } => {
-            "see what the server takes; of large objects the Hub wants parts, which are sent so"
-        }
-        Error::EntryNotFound { .. } => "check the path: upper and lower case count",
+        Error::DiscussionsDisabled { .. } => "push a branch instead: `git st-convert publish --branch NAME`",
+        Error::EntryNotFound { .. } => "check the path; it is case-sensitive",
         Error::Proxy { .. } | Error::ProxyAddress { .. } => {
-            "see which proxy is set with `git config --get http.proxy` and `env | grep -i proxy`"
+            "show the proxy: `git config --get http.proxy; env | grep -i proxy`"
         }
-        Error::CaInfo { .. } => "see which file is set with `git config --get http.sslCAInfo`",
+        Error::CaInfo { .. } => "show the certificate file: `git config --get http.sslCAInfo`",
         Error::WrongDigest { .. } | Error::WrongSize { .. } | Error::Changed { .. } => {
-            "try again; if it stays so, what the server has is damaged"
+            "try again; if it fails again, the object on the server is damaged"
         }
-        Error::Object { .. } => "ask the model's owner to push it with `git lfs push --all`",
-        Error::NotThere { .. } => "get it there with `git lfs fetch --all`",
+        Error::Object { .. } => "ask the model's owner to run `git lfs push --all`",
+        Error::NotThere { .. } => "fetch it in that repository: `git lfs fetch --all`",
         Error::NoEndpoint { .. } | Error::EndpointScheme { .. } | Error::Ssh { .. } => {
-            "name the LFS server with `git config lfs.url URL`"
+            "set the LFS server: `git config lfs.url URL`"
         }
-        Error::Token(_) => "set HF_TOKEN to a token, or sign in again with `hf auth login`",
+        Error::Token(_) => "sign in again: `hf auth login` (or set HF_TOKEN)",
         Error::Setting { .. } => {
-            "see where it is set with `git config --show-origin --get-all http.extraHeader`"
+            "show where it is set: `git config --show-origin --get-all http.extraHeader`"
         }
         _ => return None,
     })
 }
 
 /// What to do about a remote repository.
-pub(super) fn remote(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::SignIn => "set HF_TOKEN to a token that may read it, or give git a credential helper",
-        Trouble::Rejected => "it may have expired: set HF_TOKEN to a new one, or sign in again with git",
+pub(super) fn remote(trouble: Trouble) -> Vec<String> {
+    let hint = match trouble {
+        Trouble::SignIn => "sign in: `hf auth login` (or set HF_TOKEN), or configure a git credential helper",
+        Trouble::Rejected => "the token may have expired; sign in again: `hf auth login` (or set HF_TOKEN)",
         Trouble::Forbidden => {
-            "ask for access on the model's page, then set HF_TOKEN to a token of that account"
+            "request access on the model's page, then set HF_TOKEN to a token of that account"
         }
-        Trouble::NotFound => "check the name; a private model needs HF_TOKEN",
-        Trouble::NotRepository => "name a model as OWNER/NAME, or the URL of its repository",
-        Trouble::NoSuchRef => "list what there is with `git ls-remote`",
+        Trouble::NotFound => {
+            "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)"
+        }
+        Trouble::NotRepository => "give the model as OWNER/NAME or as the URL of its repository",
+        Trouble::NoSuchRef => "list the references: `git ls-remote`",
         Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
-        Trouble::Certificate => "name the certificates to trust with `git config http.sslCAInfo FILE`",
-        Trouble::TooOften => "wait a while, or set HF_TOKEN: who is known may ask more often",
+        Trouble::Certificate => "trust the server's certificate authority: `git config http.sslCAInfo FILE`",
+        Trouble::TooOften => "try again later, or set HF_TOKEN for a higher rate limit",
         Trouble::ServerFault | Trouble::Broken => "try again later",
-        Trouble::Withheld => "fetch all files with `git fetch --refetch --no-filter`",
-        Trouble::Ownership => {
-            "if you trust it, name its directory with `git config --global --add safe.directory DIR`"
-        }
-    }
+        Trouble::Withheld => "fetch all files: `git fetch --refetch --no-filter`",
+        Trouble::Ownership => "if you trust it: `git config --global --add safe.directory DIR`",
+    };
+    vec![hint.to_owned()]
 }
 
 #[cfg(test)]
@@ -89,10 +87,10 @@ mod tests {
     #[test]
     fn what_a_person_can_do_about_a_server() {
         let url = || Url::parse("https://h.example/a/b").unwrap();
-        let hint = |error: &Error| hint(error).unwrap_or_default();
+        let hint = |error: &Error| hint(error).concat();
         let bare = Error::Unauthorized { url: url(), rejected: None, said: None };
-        assert!(hint(&bare).contains("set HF_TOKEN"));
-        assert!(hint(&Error::Gated { url: url(), said: None }).contains("accept its conditions"));
+        assert!(hint(&bare).contains("hf auth login"));
+        assert!(hint(&Error::Gated { url: url(), said: None }).contains("request access"));
         let wire = Wire::new(Settings { offline: true, ..Settings::default() });
         let offline = Hub::new(Auth::new(wire, None).unwrap());
         let model = ModelName::parse("a/b").unwrap();

@@ -125,7 +125,7 @@ fn an_index_that_says_the_same_in_other_words_is_replaced() {
     let model = super::model();
     model.write(path, index(&json!({ "a": "other.safetensors" })));
     let output = model.run::<&str>(&[]);
-    let hint = "hint: replace it, and the set, with `git st-convert --force`";
+    let hint = "hint: overwrite it: `git st-convert --force`";
     assert!(output.code == Some(1) && output.stderr.contains(hint), "{output:#?}");
     model.run(&["--force"]).ok();
     check(&model);
@@ -169,6 +169,6 @@ fn an_index_that_names_a_tensor_of_no_shard_says_which_and_what_to_do() {
     // A tensor that one shard names and another holds: the shard that the index names is converted by itself.
     let model = with_index(&json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[0] }));
     let run = model.run(&["--replace", INDEX]);
-    let hint = format!("hint: convert this shard alone with `git st-convert {} --output FILE`\n", SHARDS[0]);
+    let hint = format!("hint: convert only this shard: `git st-convert {} --output FILE`\n", SHARDS[0]);
     assert!(run.stderr.contains(&hint), "{run:?}");
 }

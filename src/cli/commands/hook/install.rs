@@ -15,7 +15,7 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
         if let Error::HooksOf { tool } = &error {
             snippet(*tool, ui);
         }
-        ui.failed(&error, json::end)
+        ui.failed(&error, &Here::new(cwd).of("hook install"), json::end)
     })?;
     tell(&report, false, ui);
     if hooks.global && !ui.json {
@@ -25,7 +25,9 @@ pub(super) fn install(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
 }
 
 pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
-    let report = install::uninstall(&options(hooks, cwd)).map_err(|error| ui.failed(&error, json::end))?;
+    let here = Here::new(cwd).of("hook uninstall");
+    let report =
+        install::uninstall(&options(hooks, cwd)).map_err(|error| ui.failed(&error, &here, json::end))?;
     tell(&report, false, ui);
     if !ui.json && !report.places.iter().any(|place| place.state == HookState::Removed) {
         ui.note("no git-st-convert hooks to remove");
@@ -35,7 +37,8 @@ pub(super) fn uninstall(hooks: Hooks, cwd: &Path, ui: &Ui) -> Result<u8, Report>
 
 pub(super) fn status(global: bool, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let options = Options { cwd: cwd.to_owned(), hooks: Vec::new(), global };
-    let report = install::status(&options).map_err(|error| ui.failed(&error, json::end))?;
+    let here = Here::new(cwd).of("hook status");
+    let report = install::status(&options).map_err(|error| ui.failed(&error, &here, json::end))?;
     tell(&report, true, ui);
     if ui.json {
         return Ok(0);
