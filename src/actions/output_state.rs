@@ -27,7 +27,7 @@ pub(super) use origins::{Former, former};
 
 use super::Error;
 use super::content::{self, LocalFile};
-use super::provenance::{Provenance, Seen};
+use super::provenance::{Derived, Provenance, Seen};
 use super::workspace::Workspace;
 use crate::hash::Oid;
 use crate::repo::{FileStat, ObjectId};
@@ -155,6 +155,17 @@ impl<'a> OutputStates<'a> {
             (Identity::Known(oid), Some(pointer)) => oid == pointer.oid,
             (Identity::Known(_), None) => self.workspace.check_unmodified(path).is_ok(),
             (Identity::Unread { is_changed }, _) => !is_changed,
+        })
+    }
+
+    /// What is recorded of a checkpoint and its output, as both are here.
+    ///
+    /// # Errors
+    /// As [`OutputStates::state`].
+    pub(super) fn derived(&self, source: &BStr, output: &BStr) -> Result<Option<Derived>, Error> {
+        Ok(match (self.identity(source)?, self.identity(output)?) {
+            (Identity::Known(from), Identity::Known(made)) => self.provenance.derived(from, made),
+            _ => None,
         })
     }
 

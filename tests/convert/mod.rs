@@ -25,6 +25,7 @@ mod pickled;
 mod plain;
 mod records;
 mod refused;
+mod replaced;
 mod scripts;
 mod sets;
 mod shards;

@@ -8,15 +8,19 @@ use std::collections::BTreeSet;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::output_state::{Differences, Given, OutputState};
+use super::super::provenance::CONVERTED;
 use super::super::{Error, Status, names};
 use super::output::is_to_be_committed;
 use super::sets::{ShardedCheckpoint, Unit};
 use super::{Context, Options};
+use crate::lfs::Pointer;
 
 /// What is to be done with a unit.
 pub(super) enum UnitStep {
     /// Nothing: these outputs are there.
     Keep(Vec<(BString, Status)>),
+    /// These outputs are taken as they are, for their checkpoints leave or they are to be committed.
+    Take(Vec<(BString, Status)>),
     /// It is said what a run would do.
     Preview,
     /// An earlier run staged it, and it is to be committed: it is made again, gets no new name, and only the very same
@@ -108,11 +112,47 @@ fn step(
     }
     let mut sources = pairs.iter().map(|(source, _)| *source).chain(index);
     let removes = options.replace && sources.any(|source| workspace.contains(source.as_bstr()));
-    if kept.len() < pairs.len() || !has_index || removes {
+    if kept.len() < pairs.len() || !has_index {
         return Ok(made);
     }
+    if removes {
+        // What a conversion drops is known by converting.
+        let stays = !options.strict && are_here(context, &kept)?;
+        return Ok(if stays { UnitStep::Take(kept) } else { made });
+    }
     let outputs: Vec<_> = kept.iter().map(|(output, _)| output.clone()).collect();
-    Ok(if is_to_be_committed(context, unit, &outputs)? { UnitStep::Recheck } else { UnitStep::Keep(kept) })
+    if !is_to_be_committed(context, unit, &outputs)? {
+        return Ok(UnitStep::Keep(kept));
+    }
+    let sources = pairs.iter().map(|(source, _)| source.as_bstr());
+    Ok(if were_verified(context, sources, &kept)? { UnitStep::Take(kept) } else { UnitStep::Recheck })
+}
+
+/// Is the content of each output on this machine that is up to date by the record? One that is not is made again.
+fn are_here(context: Context<'_>, kept: &[(BString, Status)]) -> Result<bool, Error> {
+    let (workspace, store) = (context.workspace, context.repo().store());
+    for (output, _) in kept.iter().filter(|(_, status)| *status == Status::UpToDate) {
+        let Some(Pointer { oid, size }) = workspace.staged_pointer(output.as_bstr())? else { continue };
+        if store.find(oid, size).map_err(Error::io("look in", store.dir()))?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Are all outputs up to date, and one of them not by a conversion, so that another would not have the very same bytes?
+fn were_verified<'b>(
+    context: Context<'_>,
+    sources: impl Iterator<Item = &'b BStr>,
+    kept: &[(BString, Status)],
+) -> Result<bool, Error> {
+    let mut is_one = false;
+    for (source, (output, status)) in sources.zip(kept) {
+        let known = context.states.derived(source, output.as_bstr())?;
+        let Some(known) = known.filter(|_| *status == Status::UpToDate) else { return Ok(false) };
+        is_one |= known.how != CONVERTED;
+    }
+    Ok(is_one)
 }
 
 /// What becomes of an output.

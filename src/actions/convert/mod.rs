@@ -12,6 +12,7 @@
 //! make         a file is written and proven, without a name; knows no repository: `pass` while it is downloaded,
 //!              `finished` a shard of an earlier run
 //! stage        names for objects, work-tree files and `.gitattributes`, and one index write
+//! take         what is there already, into the commit and in the place of its checkpoints; `removal` from where they go
 //! ledger       what became of each file: all that is written down beside them
 //! adopt        what was committed already by somebody else; `commit` else
 //! leftover     what a killed run with `--replace` did not remove
@@ -36,12 +37,14 @@ mod output;
 mod pass;
 mod plan;
 mod product;
+mod removal;
 mod run;
 mod select;
 mod sets;
 mod plain_files;
 mod single_file;
 mod stage;
+mod take;
 mod unit;
 
 use std::ffi::OsString;

@@ -18,6 +18,7 @@ use super::job::Written;
 use super::ledger::Ledger;
 use super::output::may_replace;
 use super::product::Product;
+use super::removal::{Removal, removals};
 use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer, Resumable};
 use crate::repo::{Change, FileStat, Mode, Repo};
@@ -222,69 +223,8 @@ fn keep_old(context: Context<'_>, path: &BStr, new: Oid) -> Result<(), Error> {
     Ok(())
 }
 
-/// From where a checkpoint is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Removal {
-    /// From the index and the working tree.
-    All,
-    /// From the index: git could not give the file back.
-    Index,
-    /// From nowhere: only the index has it.
-    None,
-}
-
-impl Removal {
-    fn note(self, path: BString) -> Note {
-        match self {
-            Self::All => Note::Removed { path },
-            Self::Index => Note::Unstaged { path },
-            Self::None => Note::Kept { path },
-        }
-    }
-}
-
-fn removals(context: Context<'_>, paths: Vec<BString>) -> Result<Vec<(BString, Removal)>, Error> {
-    let removal = |path: BString| {
-        let file = context.repo().target(path.as_bstr())?.path();
-        let removal = if context.workspace.is_recoverable(path.as_bstr())? {
-            Removal::All
-        } else if file.symlink_metadata().is_ok() {
-            Removal::Index
-        } else {
-            Removal::None
-        };
-        Ok((path, removal))
-    };
-    paths.into_iter().map(removal).collect()
-}
-
-/// Takes what an earlier run staged, and which was proven, into the commit.
-pub(super) fn take_staged(
-    context: Context<'_>,
-    ledger: &mut Ledger<'_>,
-    outputs: Vec<BString>,
-    index: Option<&NewIndex>,
-) -> Result<(), Error> {
-    if let Some(index) = index {
-        let blob = if index.is_under_lfs { pointer_to(&index.text).to_string() } else { index.text.clone() };
-        if !context.workspace.is_staged(index.path.as_bstr(), blob.as_bytes())? {
-            return Err(Error::OutputExists { output: index.path.clone() });
-        }
-    }
-    let mut undo = Undo::new(context.repo());
-    let written = write_attributes(context.repo(), &outputs, &mut undo);
-    written
-        .and_then(|(changes, notes)| write_index(context, ledger, &changes, &notes, &mut undo))
-        .inspect_err(|_| undo.all())?;
-    let of_set = index.map(|index| index.path.clone());
-    ledger.touched.extend(outputs.iter().cloned().chain(of_set.clone()));
-    ledger.pointers.extend(outputs);
-    ledger.pointers.extend(of_set.filter(|_| index.is_some_and(|index| index.is_under_lfs)));
-    Ok(())
-}
-
 /// One write of the index. From there on it names what is new, and nothing is taken back.
-fn write_index(
+pub(super) fn write_index(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
     changes: &[Change],
@@ -340,6 +280,6 @@ fn is_executable(workspace: &Workspace<'_>, path: &BString) -> Result<bool, Erro
     }
 }
 
-fn pointer_to(text: &str) -> Pointer {
+pub(super) fn pointer_to(text: &str) -> Pointer {
     Pointer { oid: Oid::of(text.as_bytes()), size: text.len() as u64 }
 }

@@ -15,7 +15,8 @@ use super::output::{check_index, existing};
 use super::plan::{Need, Planned, Work, check_space, paths, plan};
 use super::product::Product;
 use super::sets::{Others, ShardedCheckpoint, Unit};
-use super::stage::{derived, made_status, record, stage, take_staged};
+use super::stage::{derived, made_status, record, stage};
+use super::take::{take, take_staged};
 use super::{Context, Maker};
 use crate::checkpoint;
 use crate::hash::Oid;
@@ -37,6 +38,7 @@ pub(super) fn unit(
             }
             return Ok(());
         }
+        UnitStep::Take(outputs) => return take(context, ledger, files, set.as_ref(), outputs),
         UnitStep::Refuse(of, error) => {
             let others: Vec<_> = files.into_iter().map(|file| file.path).filter(|path| *path != of).collect();
             return ledger.fail_with(&of, *error, others);

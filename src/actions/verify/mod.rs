@@ -8,6 +8,7 @@
 //! compare   both side by side, element by element
 //! shards    the index of a set against its shards
 //! request   the files of a pull request, against the checkpoints that it was made from
+//! replaced  outputs that are to stand for checkpoints, by themselves
 //! recorder  what is written down of it, and the checkpoints that are no more
 //! ```
 //!
@@ -19,12 +20,13 @@ mod check;
 mod identify;
 mod reading;
 mod recorder;
+mod replaced;
 mod request;
 mod shards;
 mod tree;
 mod verdict;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -34,15 +36,15 @@ use super::lfs_remote::LfsRemote;
 use super::servers::Session;
 use super::{Error, Reporter, Servers, names};
 use crate::hash::Oid;
-use crate::lfs::Temp;
 use crate::repo::Repo;
 use crate::safetensors;
 use crate::safetensors::shard::Index;
 use check::{Check, Pair};
-use reading::Reader;
+use reading::{Reader, spool};
 use recorder::{Recorder, Stats};
 use tree::Tree;
 
+pub(super) use replaced::prove_outputs;
 pub(super) use request::prove;
 pub use request::verify_pull_request;
 use verdict::Tensors;
@@ -91,6 +93,7 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         key: options.key.clone(),
         files: &tree,
         checkpoints: &tree,
+        named: None,
         recorder: recorder.as_ref(),
         done: Vec::new(),
     };
@@ -113,14 +116,6 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         return Err(Error::NothingToVerify(options.rev.clone()));
     }
     Ok(all.done)
-}
-
-/// A temporary file: of the store, or else beside what is verified.
-fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
-    match repo {
-        Some(repo) => Ok(repo.store().temp()?),
-        None => Temp::hidden_in(cwd).map_err(Error::io("write", cwd)),
-    }
 }
 
 /// Every safetensors file and index below a directory, which is empty or ends with a slash.
@@ -169,6 +164,8 @@ struct Verifier<'a> {
     key: Option<String>,
     files: &'a Tree<'a>,
     checkpoints: &'a Tree<'a>,
+    /// The checkpoint of each file, where that is known. Nothing is told then.
+    named: Option<&'a BTreeMap<BString, BString>>,
     /// In a repository.
     recorder: Option<&'a Recorder<'a>>,
     done: Vec<Verified>,
@@ -247,7 +244,8 @@ impl Verifier<'_> {
     }
 
     fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<(Pair, Stats), Error> {
-        let beside = self.checkpoints.checkpoint_of(path);
+        let named = self.named.and_then(|named| named.get(&path.to_owned()));
+        let beside = named.map_or_else(|| self.checkpoints.checkpoint_of(path), |path| Ok(path.clone()));
         let stats = |checkpoint| self.recorder.map(|recorder| recorder.stats(path, checkpoint));
         let stats = stats(beside.as_ref().ok().map(|path| path.as_bstr())).unwrap_or_default();
         let file = self.files.open(path)?;
@@ -277,8 +275,7 @@ impl Verifier<'_> {
             Ok(verdict) => verified.verdict = Some(verdict),
             Err(error) => return self.fail(verified, error),
         }
-        self.check.reader.reporter.verified(&verified);
-        self.done.push(verified);
+        self.push(verified);
         Ok(())
     }
 
@@ -287,9 +284,15 @@ impl Verifier<'_> {
             return Err(Error::Interrupted);
         }
         verified.error = Some(error);
-        self.check.reader.reporter.verified(&verified);
-        self.done.push(verified);
+        self.push(verified);
         Ok(())
+    }
+
+    fn push(&mut self, verified: Verified) {
+        if self.named.is_none() {
+            self.check.reader.reporter.verified(&verified);
+        }
+        self.done.push(verified);
     }
 
     fn is_there(&self, path: &BStr) -> bool {

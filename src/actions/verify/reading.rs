@@ -18,12 +18,21 @@ use crate::checkpoint::Plan;
 use crate::lfs::{Pointer, Temp};
 use crate::read_at::{FileSource, ReadAt};
 use crate::remote::Consumer;
+use crate::repo::Repo;
 use crate::safetensors::compare::Comparison;
 use crate::safetensors::conversions::Conversions;
 use crate::safetensors::{self, Info};
 
 /// How much of a file is read at once.
 const STEP: usize = 1 << 20;
+
+/// A temporary file: of the store, or else beside what is verified.
+pub(super) fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
+    match repo {
+        Some(repo) => Ok(repo.store().temp()?),
+        None => Temp::hidden_in(cwd).map_err(Error::io("write", cwd)),
+    }
+}
 
 /// Reads files.
 pub(super) struct Reader<'a> {

@@ -11,10 +11,10 @@ use super::super::lfs_remote::LfsRemote;
 use super::super::pull::{self, PullRequest, Requests};
 use super::super::{Error, Note, RemoteNote, Reporter, names};
 use super::check::Check;
-use super::reading::Reader;
+use super::reading::{Reader, spool};
 use super::recorder::Recorder;
 use super::tree::Tree;
-use super::{Verdict, Verified, Verifier, spool};
+use super::{Verdict, Verified, Verifier};
 use crate::repo::{ObjectId, Repo};
 
 /// Verifies the pull request of this number.
@@ -59,6 +59,7 @@ pub(in crate::actions) fn prove(
         key: key.map(str::to_owned),
         files: &files,
         checkpoints: &checkpoints,
+        named: None,
         recorder: Some(&recorder),
         done: Vec::new(),
     };

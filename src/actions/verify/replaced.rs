@@ -1,0 +1,49 @@
+//! Outputs whose checkpoints are to be removed: nothing is told of what is found but by the result.
+//!
+//! Invariant: each is compared with the checkpoint that is named, whatever else is beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bstr::BString;
+
+use super::super::Error;
+use super::super::lfs_remote::LfsRemote;
+use super::super::servers::Session;
+use super::check::Check;
+use super::reading::{Reader, spool};
+use super::recorder::Recorder;
+use super::tree::Tree;
+use super::{Verified, Verifier};
+use crate::repo::Repo;
+
+/// Verifies outputs of the working tree but those that are `done`, each against its checkpoint, and with an index all that
+/// it names. What is proven is recorded.
+///
+/// # Errors
+/// What keeps the repository from being read; [`Error::Interrupted`].
+pub(in crate::actions) fn prove_outputs(
+    repo: &Repo,
+    session: &Session<'_>,
+    pairs: &BTreeMap<BString, BString>,
+    done: &BTreeSet<BString>,
+    index: Option<&BString>,
+    key: Option<&str>,
+) -> Result<Vec<Verified>, Error> {
+    let tree = Tree::work(repo)?;
+    let server = LfsRemote::of(session, repo, None);
+    let spool = || spool(Some(repo), repo.work_dir());
+    let reader = Reader { server: Some(&server), spool: &spool, reporter: session.reporter };
+    let recorder = Recorder::new(repo, session, None);
+    let mut all = Verifier {
+        check: Check { reader },
+        key: key.map(str::to_owned),
+        files: &tree,
+        checkpoints: &tree,
+        named: Some(pairs),
+        recorder: Some(&recorder),
+        done: Vec::new(),
+    };
+    let files = pairs.keys().cloned().collect();
+    all.these(&files, &index.into_iter().cloned().collect(), done)?;
+    Ok(all.done)
+}
