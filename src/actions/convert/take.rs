@@ -31,7 +31,7 @@ struct Taken {
 }
 
 /// What keeps a unit as it is, and the file that it is about.
-type Fault = (BString, Error);
+type Fault = (BString, Box<Error>);
 
 /// Takes the outputs of a unit. `outputs` are in the order of `files`.
 pub(super) fn take(
@@ -49,17 +49,15 @@ pub(super) fn take(
     };
     let mut pairs: Vec<Taken> = files.into_iter().zip(outputs).map(pair).collect();
     let index = set.map(|set| (set.index.clone(), names::safetensors_index(set.index.as_bstr())));
-    let taken = match context.options.dry_run {
-        true => Ok(()),
-        false => prove(context, &mut pairs, index.as_ref()),
-    };
-    if let Err((of, error)) = taken {
+    let is_dry = context.options.dry_run;
+    let proven = if is_dry { Ok(()) } else { prove(context, &mut pairs, index.as_ref()) };
+    if let Err((of, error)) = proven {
         let others: Vec<_> = pairs.into_iter().map(|pair| pair.source).filter(|path| *path != of).collect();
-        return ledger.fail_with(&of, error, others);
+        return ledger.fail_with(&of, *error, others);
     }
     let removed = removed(context, ledger, &pairs, index.as_ref());
     let removals = removals(context, removed)?;
-    if context.options.dry_run {
+    if is_dry {
         for (path, removal) in removals {
             context.reporter().note(&removal.note(path));
         }
@@ -76,7 +74,7 @@ fn prove(context: Context<'_>, pairs: &mut [Taken], index: Option<&(BString, BSt
     let Context { workspace, options, states, .. } = context;
     let of = |path: &BString| {
         let path = path.clone();
-        move |error| (path, error)
+        move |error| (path, Box::new(error))
     };
     // What is removed is what was compared.
     let sources = pairs.iter().map(|pair| &pair.source).chain(index.map(|(source, _)| source));
@@ -108,7 +106,7 @@ fn prove(context: Context<'_>, pairs: &mut [Taken], index: Option<&(BString, BSt
             .map_err(of(&first))?;
     for one in verified {
         if !one.is_good() {
-            return Err((source_of(&one.path), refusal(one)));
+            return Err((source_of(&one.path), Box::new(refusal(one))));
         }
         for pair in pairs.iter_mut().filter(|pair| pair.output == one.path) {
             (pair.status, pair.source_oid) = (Status::UpToDate, one.checkpoint_oid);
