@@ -226,7 +226,7 @@ impl Step<'_, '_> {
         Ok(arrivals)
     }
 
-    /// Comes it with what is merged, which is a commit of its own?
+    /// Returns `true` if it comes with what is merged, which is a commit of its own.
     fn is_merged(&mut self, path: &BStr, version: Version, attributes: Attributes) -> Result<bool, Error> {
         for tree in self.others.clone() {
             if self.treatments.trees.file_at(tree, path)? == Some(version)

@@ -68,7 +68,7 @@ impl<'a> Checkouts<'a> {
         Self { longest, ..self }
     }
 
-    /// Does a checkout put the content of its object in the place of a pointer, and did not before?
+    /// Returns `true` if a checkout puts the content of its object in the place of a pointer, and did not before.
     pub(super) fn becomes_lfs(&mut self, arrival: &Arrival) -> Result<bool, Error> {
         let Some(before) = &arrival.before else { return Ok(false) };
         let is_lfs = |conversions: &[Conversion]| conversions.iter().any(|conversion| conversion.is_lfs);

@@ -104,7 +104,7 @@ impl LocalFile {
         Pointer::parse(&text(&self.file, pointer::MAX_LEN as u64 - 1)?).ok()
     }
 
-    /// Is the file the one that was opened, with the content it had then?
+    /// Checks that the file is the one that was opened, with the content it had then.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
         match stamp(self.file.file()) {
             Ok(now) if now == self.stamp => Ok(()),

@@ -64,7 +64,7 @@ pub enum Step {
         path: BString,
         /// Its size in bytes.
         size: u64,
-        /// Does Git LFS have it?
+        /// `true` if Git LFS has it.
         is_lfs: bool,
     },
     /// A pull request that brings a file.

@@ -275,7 +275,7 @@ pub enum Error {
     NoSuchRevision {
         /// What was asked for.
         revision: String,
-        /// Of a remote, and not of what is here?
+        /// `true` for one of a remote, `false` for one of this repository.
         is_remote: bool,
     },
     /// What was cloned has no commit: an empty repository, or a page that is none at all.
@@ -364,7 +364,7 @@ pub enum Error {
         number: u64,
         /// How many.
         count: usize,
-        /// Could all that is not proven not be looked at?
+        /// `true` if all that is not verified could not be read.
         is_failure: bool,
     },
     /// Another run writes this journal.

@@ -113,24 +113,24 @@ pub(crate) fn is_shard_of(path: &[u8], index: &[u8]) -> bool {
     rest.is_some_and(|rest| !rest.contains(&b'/'))
 }
 
-/// Does the name promise torch weights, so that anything else in the file is worth an error?
+/// Returns `true` if the name promises weights, so that anything else in the file is worth an error.
 pub(crate) fn promises_weights(path: &BStr) -> bool {
     let name = split(path).1;
     let extension = EXTENSIONS.iter().any(|extension| ends_with(name, extension));
     extension && WEIGHTS.iter().any(|start| name.starts_with(start))
 }
 
-/// Does the extension say that it is something else, which no loader of pickles opens?
+/// Returns `true` if the extension says that it is something else, which no loader of pickles opens.
 pub(crate) fn is_of_another_kind(path: &BStr) -> bool {
     OTHERS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
-/// Does the extension say that no torch weights are in it, so that it need not be downloaded to be seen?
+/// Returns `true` if the extension says that no weights are in it, so that it need not be downloaded to be seen.
 pub(crate) fn is_no_checkpoint(path: &BStr) -> bool {
     is_of_another_kind(path) || UNPICKLED.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
-/// Could the file hold torch weights, by its extension?
+/// Returns `true` if the file could hold weights, by its extension.
 pub(crate) fn is_weight_like(path: &BStr) -> bool {
     EXTENSIONS.iter().any(|extension| ends_with(split(path).1, extension))
 }

@@ -41,7 +41,7 @@ pub(super) enum OutputState {
     UpToDate,
     /// The checkpoint is another one since, or other options are asked for.
     Stale {
-        /// Does the record know the file as one of ours?
+        /// `true` if the record knows the file as one of ours.
         is_ours: bool,
     },
     /// Its header does not fit the checkpoint.
@@ -74,7 +74,7 @@ enum Identity {
     Known(Oid),
     /// Nobody has read it since its stat data changed, or ever.
     Unread {
-        /// Is it another one than the index or the record has?
+        /// `true` if it is another one than the index or the record has.
         is_changed: bool,
     },
 }
@@ -131,7 +131,7 @@ impl<'a> OutputStates<'a> {
         header::compare(self.workspace, self.depth, source, output, key)
     }
 
-    /// Does the record know the content of an output as one of ours?
+    /// Returns `true` if the record knows the content of an output as one of ours.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
@@ -142,7 +142,7 @@ impl<'a> OutputStates<'a> {
         })
     }
 
-    /// Has the index the content that the working tree has?
+    /// Returns `true` if the index has the content that the working tree has.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
@@ -221,7 +221,7 @@ impl<'a> OutputStates<'a> {
         }
     }
 
-    /// Could the record say something of a content under this name?
+    /// Returns `true` if the record could say something of a content under this name.
     fn is_of_use(&self, path: &BStr) -> bool {
         self.provenance.knows(path)
     }
@@ -249,7 +249,7 @@ impl<'a> OutputStates<'a> {
         Ok(oid)
     }
 
-    /// Was another checkpoint there when the output was committed as it is?
+    /// Returns `true` if another checkpoint was there when the output was committed as it is.
     fn is_stale_by_history(&self, source: &BStr, output: &BStr) -> Result<bool, Error> {
         // What is not committed has no history.
         let Some(blob) = self.blob_here(output)? else { return Ok(false) };

@@ -115,7 +115,7 @@ impl<'a> Provenance<'a> {
         records.derived.iter().map(|one| (one.output.clone(), one.source.clone())).collect()
     }
 
-    /// Is there a record of a checkpoint or an output of this path?
+    /// Returns `true` if there is a record of a checkpoint or an output of this path.
     pub(super) fn knows(&self, path: &BStr) -> bool {
         self.records.borrow().derived.iter().any(|one| one.output == path || one.source == path)
     }
@@ -242,7 +242,7 @@ impl Records {
     }
 }
 
-/// Does the store have an object of this name?
+/// Returns `true` if the store has an object of this name.
 fn has_object(store: &Store, oid: Oid) -> bool {
     store.path_of(oid).symlink_metadata().is_ok()
 }

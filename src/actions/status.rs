@@ -97,9 +97,9 @@ pub struct FileStatus {
     pub output: Option<BString>,
     /// The size of the checkpoint in bytes, or else of the safetensors file.
     pub size: u64,
-    /// Is the content on this machine?
+    /// `true` if the content is on this machine.
     pub is_here: bool,
-    /// Does git track the checkpoint?
+    /// `true` if git tracks the checkpoint.
     pub is_tracked: bool,
     /// What differs.
     pub reason: Option<String>,
@@ -170,7 +170,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Is this path asked for?
+    /// Returns `true` if this path is asked for.
     fn is_asked(&self, path: &BStr) -> bool {
         let is_above = |given: &BString| {
             let rest = path.strip_prefix(given.as_slice());

@@ -51,7 +51,7 @@ impl<'a> Workspace<'a> {
         self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry.id))
     }
 
-    /// Has the index this content at a path?
+    /// Returns `true` if the index has this content at a path.
     pub(super) fn is_staged(&self, path: &BStr, content: &[u8]) -> Result<bool, Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(false) };
         let len = content.len() as u64;
@@ -138,7 +138,7 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// Is the file of the work tree, if there is one, what the index says of it?
+    /// Checks that the file of the working tree, if there is one, is what the index says of it.
     pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };
         let target = self.repo.target(path)?;
@@ -151,7 +151,7 @@ impl<'a> Workspace<'a> {
         if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
     }
 
-    /// Is a file what a blob says: the blob itself, or the object that it points to?
+    /// Returns `true` if a file is what a blob says: the blob itself, or the object that it points to.
     pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
         let failed = Error::io("read", file);
         let content = File::open(file).and_then(FileSource::new).map_err(failed)?;

@@ -314,7 +314,7 @@ impl Error {
     }
 }
 
-/// Does the source fail, rather than end too early or hold what cannot be inflated?
+/// Returns `true` if the source fails, rather than end too early or hold what cannot be inflated.
 pub(super) fn is_of_source(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     !matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput)

@@ -21,7 +21,7 @@ pub(super) fn extent(shape: &[u64], strides: &[u64]) -> Option<u64> {
     })
 }
 
-/// Are the elements in row-major order without gaps?
+/// Returns `true` if the elements are in row-major order without gaps.
 pub(crate) fn is_contiguous(shape: &[u64], strides: &[u64]) -> bool {
     if shape.contains(&0) {
         return true;
@@ -36,7 +36,7 @@ pub(crate) fn is_contiguous(shape: &[u64], strides: &[u64]) -> bool {
     true
 }
 
-/// Can the view be seen as one dimension without a copy, as `view(-1)` needs it?
+/// Returns `true` if the view can be seen as one dimension without a copy, as `view(-1)` needs it.
 pub(super) fn is_flat(shape: &[u64], strides: &[u64]) -> bool {
     let mut inner: Option<(u64, u64)> = None;
     for (&size, &stride) in shape.iter().zip(strides).rev() {

@@ -86,7 +86,7 @@ impl Kind {
     }
 }
 
-/// Does the file begin with the mark of a conflict, and a pointer in it?
+/// Returns `true` if the file begins with the mark of a conflict, and a pointer is in it.
 fn is_conflict(head: &[u8]) -> bool {
     let holds = |text: &[u8]| head.windows(text.len()).any(|part| part == text);
     (head.starts_with(b"<<<<<<< ") || head.starts_with(b"version https://git-lfs") && holds(b"\n<<<<<<< "))
@@ -98,7 +98,7 @@ fn header_length(head: &[u8]) -> u64 {
     head.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Does the stream begin with torch's magic number, in any protocol?
+/// Returns `true` if the stream begins with torch's magic number, in any protocol.
 fn is_legacy(head: &[u8]) -> bool {
     let bare = match head {
         [0x80, 4 | 5, 0x95, _, _, _, _, _, _, _, _, rest @ ..] | [0x80, 0..=5, rest @ ..] => rest,

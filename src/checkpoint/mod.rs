@@ -45,7 +45,7 @@ pub struct Options {
     /// The dotted path of the dict to take; `.` is the whole object. `None`: found by the rule of
     /// [`plan()`].
     pub key: Option<String>,
-    /// Are the local headers of an archive read?
+    /// `true` if the local headers of an archive are read.
     pub headers: Headers,
     /// Bounds.
     pub limits: Limits,

@@ -35,7 +35,7 @@ pub enum Held {
 /// How many of the first bytes are looked at.
 const HEAD: u64 = 512;
 
-/// Can the file be a plain pickle, by its first bytes? Those of protocol 0 and 1 may be those of a text, too.
+/// Returns `true` if the file can be a plain pickle, by its first bytes. Those of protocol 0 and 1 may be those of a text, too.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -68,7 +68,7 @@ fn head(source: &dyn ReadAt) -> io::Result<Vec<u8>> {
     source.read_vec_at(0, usize::try_from(source.len().min(HEAD)).unwrap_or(0))
 }
 
-/// Does it begin as a dict, a list, a tuple or an object does in protocols 0 and 1, which have no mark of their own?
+/// Returns `true` if it begins as a dict, a list, a tuple or an object does in protocols 0 and 1, which have no mark of their own.
 fn begins_unmarked(head: &[u8]) -> bool {
     match head {
         // A global: two names, each in a line of its own.
@@ -90,7 +90,7 @@ fn begins_unmarked(head: &[u8]) -> bool {
     }
 }
 
-/// Is one of those named in it that make weights? No text says so by chance.
+/// Returns `true` if one of those is named in it that make weights. No text says so by chance.
 fn names_weights(head: &[u8]) -> bool {
     let makers: [&[u8]; 3] = [
         b"cnumpy.core.multiarray\n_reconstruct\n",

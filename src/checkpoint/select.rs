@@ -81,7 +81,7 @@ struct Walk<'a> {
     chosen: String,
     /// Dicts of measurements, which are no weights.
     aside: HashSet<Id>,
-    /// Was training state left out of what was taken?
+    /// `true` if training state was left out of what was taken.
     left_state: bool,
     /// Which dicts are the state of an optimizer, as far as it was asked.
     states: HashMap<Id, bool>,
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Is the tensor one number, and no parameter by what made it?
+    /// Returns `true` if the tensor is one number, and no parameter by what made it.
     fn is_number(&mut self, id: Id) -> bool {
         *self.numbers.entry(id).or_insert_with(|| self.torch.is_number(id, self.limits))
     }

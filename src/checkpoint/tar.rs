@@ -66,7 +66,7 @@ pub(super) fn begins_as_torch_s(source: &dyn ReadAt) -> Result<bool, Error> {
     }
 }
 
-/// Would Python take the first block for the header of an archive? It looks at the checksum alone, signed or not.
+/// Returns `true` if Python would take the first block for the header of an archive: by the checksum only, signed or not.
 pub(super) fn has_header(source: &dyn ReadAt) -> Result<bool, Error> {
     if source.len() < 512 {
         return Ok(false);

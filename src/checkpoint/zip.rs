@@ -79,7 +79,7 @@ pub fn is_torch_zip(source: &dyn ReadAt) -> bool {
     directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_pickle))
 }
 
-/// Does the last archive of the file start directly behind another one?
+/// Returns `true` if the last archive of the file starts directly after another one.
 fn starts_behind_another(source: &dyn ReadAt) -> bool {
     const END: u64 = 22;
     let before = end::start(source).and_then(|start| start.checked_sub(END));

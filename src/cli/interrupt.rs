@@ -37,7 +37,7 @@ fn is_heard(signal: i32) -> Option<bool> {
     Some(mask.checked_shr(bit)? & 1 == 0)
 }
 
-/// Was the run asked to stop?
+/// Says whether the run was asked to stop.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
 
@@ -53,7 +53,7 @@ impl Interrupt {
         Ok(asked)
     }
 
-    /// Was the run asked to stop?
+    /// Returns `true` if the run was asked to stop.
     pub(super) fn is_asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -38,7 +38,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.lines().map(self::text)
 }
 
-/// May the character not reach a terminal as it is?
+/// Returns `true` if the character may not reach a terminal as it is.
 pub(super) fn is_unsafe(char: char) -> bool {
     char.is_control()
         || matches!(char,

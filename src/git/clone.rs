@@ -131,7 +131,7 @@ pub fn make_whole(
 /// The first git that has what every clone and fetch of ours needs: `--no-write-fetch-head`.
 pub const NEEDED: (u32, u32) = (2, 29);
 
-/// Is the git that is here new enough?
+/// Checks that the git that is here is new enough.
 ///
 /// # Errors
 /// [`Error::TooOld`], or as [`version`].

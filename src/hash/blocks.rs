@@ -37,7 +37,7 @@ pub(super) fn compress_both(states: [&mut State; 2], blocks: [&[Block]; 2]) {
     compress256(other, second_rest);
 }
 
-/// Are two messages together faster than one after the other?
+/// Returns `true` if two messages together are faster than one after the other.
 pub(super) fn can_interleave() -> bool {
     interleaved([&mut [0; 8], &mut [0; 8]], [&[], &[]])
 }

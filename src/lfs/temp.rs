@@ -110,7 +110,7 @@ fn is_linked(_: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Did the process die whose file this is? `<name>.<anything>` lives as long as `<name>`: a program that we start may
+/// Returns `true` if the process is gone whose file this is: `<name>.<anything>` lives as long as `<name>`: a program that we start may
 /// replace it by a file of its own, without our lock.
 fn is_dead(path: &Path, file: &File) -> bool {
     let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();

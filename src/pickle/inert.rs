@@ -113,7 +113,7 @@ fn called(values: &Arena) -> HashSet<Id> {
     called
 }
 
-/// Has the call one of the forms that do nothing?
+/// Returns `true` if the call has one of the forms that do nothing.
 fn is_inert(values: &Arena, object: &Object, symbols: &HashSet<Id>) -> bool {
     let plain = object.call == Call::Function
         && object.kwargs.is_none()

@@ -20,9 +20,9 @@ pub(super) struct Machine<'a> {
     /// The height of the stack at each open mark.
     marks: Vec<usize>,
     start: u64,
-    /// May a function be called with what is no tuple?
+    /// `true` if a function may be called with what is no tuple.
     bare: bool,
-    /// Do byte strings stay in the source?
+    /// `true` if byte strings stay in the source.
     pub(super) outside: bool,
     /// Where the open frame ends.
     frame: Option<u64>,

@@ -178,7 +178,7 @@ impl Hub<'_> {
         Ok(Account { name: who.name, only_reads: who.auth.access_token.role == "read" })
     }
 
-    /// May its files be read?
+    /// Checks that its files may be read.
     ///
     /// # Errors
     /// [`Error::RepositoryNotFound`], [`Error::Gated`], …

@@ -119,7 +119,7 @@ impl Endpoint {
         }
     }
 
-    /// Did the repository's `.lfsconfig` move it to another host than the remote's?
+    /// Returns `true` if the repository's `.lfsconfig` moved it to another host than the remote's.
     pub fn moved(&self) -> Option<&Moved> {
         self.moved.as_ref()
     }

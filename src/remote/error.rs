@@ -373,7 +373,7 @@ impl Error {
         }
     }
 
-    /// Was nobody reached? Then a long patience helps nobody.
+    /// Returns `true` if nobody was reached; then a long patience helps nobody.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Resolve { .. } | Self::Connect { .. } | Self::Proxy { .. })
     }

@@ -32,7 +32,7 @@ pub struct Object<'a> {
     ranges: AtomicU8,
 }
 
-/// Whether the server serves parts of this object.
+/// `true` if the server serves parts of this object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ranges {
     Unknown,

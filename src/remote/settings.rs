@@ -169,13 +169,13 @@ impl Settings {
             .collect()
     }
 
-    /// Is a login sent before it is asked for (`lfs.<url>.access = basic`)?
+    /// Returns `true` if a login is sent before it is asked for (`lfs.<url>.access = basic`).
     pub(super) fn is_basic(&self, url: &Url) -> bool {
         let access = self.config.for_url("lfs", "access", url).unwrap_or_default();
         access.eq_ignore_ascii_case("basic") || access.eq_ignore_ascii_case("private")
     }
 
-    /// Are certificates checked?
+    /// Returns `true` if certificates are checked.
     pub(super) fn verifies(&self, url: &Url) -> bool {
         let config = self.config.for_url("http", "sslVerify", url).and_then(truth);
         !self.no_verify && config.unwrap_or(true)
@@ -203,7 +203,7 @@ impl Settings {
     }
 }
 
-/// Does a `no_proxy` list name this host: `*`, a host, a domain with or without a dot before it, or `host:port`?
+/// Returns `true` if a `no_proxy` list names this host: `*`, a host, a domain with or without a dot before it, or `host:port`.
 fn is_listed(list: &str, origin: &Origin) -> bool {
     list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
         let entry = entry.to_ascii_lowercase();

@@ -37,7 +37,7 @@ const STEP: usize = 256 << 10;
 /// Takes bytes and the offset they stand at.
 pub type Consumer<'c> = &'c mut dyn FnMut(u64, &[u8]) -> io::Result<()>;
 
-/// Whether a stream may start at the beginning although a later offset was asked for.
+/// `true` if a stream may start at the beginning although a later offset was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restart {
     Never,

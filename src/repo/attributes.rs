@@ -165,7 +165,7 @@ impl Repo {
     }
 }
 
-/// Has the file of the work tree what the index has? Its line ends may be those of another system, where the index
+/// Returns `true` if the file of the working tree has what the index has. Its line ends may be those of another system, where the index
 /// has line feeds alone.
 fn same_text(in_index: Option<&[u8]>, in_tree: Option<&[u8]>) -> bool {
     use bstr::ByteSlice as _;

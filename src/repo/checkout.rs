@@ -27,7 +27,7 @@ pub(super) use encoding::is_utf8;
 /// What the attributes of a path let a checkout do with its blob.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Conversion {
-    /// Whether LF becomes CRLF.
+    /// Which line ends a checkout writes.
     pub line_ends: LineEnds,
     /// `true` if `$Id$` becomes `$Id: <name of the blob> $`.
     pub ident: bool,
@@ -37,7 +37,7 @@ pub struct Conversion {
     pub is_lfs: bool,
 }
 
-/// Whether LF becomes CRLF in a checkout.
+/// Which line ends a checkout writes: when LF becomes CRLF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum LineEnds {
     /// Never: `-text`, `eol=lf`, `text=input`.

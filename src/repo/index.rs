@@ -79,7 +79,7 @@ impl FileStat {
         Stat::from_fs(&metadata).ok().map(Self)
     }
 
-    /// Was the file last written before the other?
+    /// Returns `true` if the file was last written before the other.
     pub fn is_older_than(&self, other: &Self) -> bool {
         self.0.mtime < other.0.mtime
     }
@@ -161,7 +161,7 @@ impl Repo {
         Ok(index.entry_range(path).is_some())
     }
 
-    /// Are the stat data of one file the same at two times? As git compares them, and by nanoseconds.
+    /// Returns `true` if the stat data of one file are the same at two times. As git compares them, and by nanoseconds.
     pub fn is_same_stat(&self, one: &FileStat, other: &FileStat) -> bool {
         let options = self.inner.stat_options().unwrap_or_default();
         one.0.matches(&other.0, entry::stat::Options { use_nsec: true, ..options })

@@ -33,7 +33,7 @@ impl Snapshot {
         }
     }
 
-    /// Is it still the file at `path`? Everybody replaces an index by a rename, so this is a question of identity;
+    /// Returns `true` if it is still the file at `path`. Everybody replaces an index by a rename, so this is a question of identity;
     /// time and length are compared for those who do not.
     fn is_current(&self, path: &Path) -> io::Result<bool> {
         let now = match fs::metadata(path) {

@@ -32,7 +32,7 @@ pub enum Change {
         /// The work-tree file whose stat data go into the index. `None`: the file there has another content, and git
         /// has to compare them.
         stat_of: Option<PathBuf>,
-        /// May the file be run?
+        /// `true` if the file may be run.
         executable: bool,
     },
     /// A path leaves the index; the work-tree file stays.

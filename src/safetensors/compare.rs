@@ -239,7 +239,7 @@ fn start(tensor: &Tensor) -> (usize, u64) {
 #[derive(Debug)]
 struct Part {
     info: Info,
-    /// Does it differ? Then no more of it is looked at.
+    /// `true` if it differs; then no more of it is read.
     differs: bool,
 }
 

@@ -92,7 +92,7 @@ impl Number {
         }
     }
 
-    /// Is it the same number, or no number as well?
+    /// Returns `true` if it is the same number, or no number as well.
     fn is(self, other: Self) -> bool {
         match (self, other) {
             (Self::Whole(one), Self::Whole(other)) => one == other,

@@ -31,7 +31,7 @@ const LOOK: u64 = 8;
 /// A stride of so many bytes is a hole: what lies between costs more than one read an element.
 const HOLE: u64 = 4096;
 
-/// Can the tensor be copied as it lies?
+/// Returns `true` if the tensor can be copied as it lies.
 pub(super) fn is_contiguous(tensor: &Tensor) -> bool {
     crate::checkpoint::is_contiguous(&tensor.shape, &tensor.strides)
 }

@@ -116,7 +116,7 @@ impl Index {
         Ok(Self { weight_map, metadata })
     }
 
-    /// Do the shards name checkpoints, and neither safetensors files nor another index?
+    /// Checks that the shards name checkpoints, and neither safetensors files nor another index.
     ///
     /// # Errors
     /// [`Error::NotCheckpoint`] for the first that does not.
@@ -141,7 +141,7 @@ impl Index {
     }
 }
 
-/// Is it a plain name of a file beside the index?
+/// Checks that it is a plain name of a file beside the index.
 fn check(shard: &str) -> Result<(), Error> {
     let why = if shard.is_empty() {
         "is empty"

@@ -51,7 +51,7 @@ struct Record {
 }
 
 impl Member {
-    /// Is the byte at `at` one of its own?
+    /// Returns `true` if the byte at `at` is one of its own.
     fn covers(&self, at: u64) -> bool {
         at >= self.at && at < self.at.saturating_add(self.compressed)
     }

@@ -221,7 +221,7 @@ impl<'a> Look<'a> {
         Ok(Content::of_members(&names))
     }
 
-    /// Has a stored member the CRC-32 that its archive says, if it says one?
+    /// Returns `true` if a stored member has the CRC-32 that its archive says, if it says one.
     fn is_sound(&self, bytes: &dyn ReadAt, entry: &Member) -> io::Result<bool> {
         if entry.crc32 == 0 || bytes.len() > self.limits.inflated {
             return Ok(true);
@@ -338,7 +338,7 @@ fn below(member: Option<&str>, name: &str) -> String {
     member.map_or_else(|| name.to_owned(), |member| format!("{member}!/{name}"))
 }
 
-/// Does the header describe the whole file? One that is longer than the head of a source is taken at its word.
+/// Returns `true` if the header describes the whole file. One that is longer than the head of a source is taken at its word.
 fn is_safetensors(source: &dyn ReadAt) -> io::Result<bool> {
     match safetensors::read(source) {
         Ok(_) => Ok(true),

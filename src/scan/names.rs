@@ -167,7 +167,7 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
         })
 }
 
-/// Is the dotted path this one, or does it lie below it?
+/// Returns `true` if the dotted path is this one, or lies below it.
 fn is_inside(path: &str, listed: &str) -> bool {
     path.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

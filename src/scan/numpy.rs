@@ -15,7 +15,7 @@ const HEADER: u32 = 1 << 20;
 /// Types in types.
 const DEPTH: usize = 32;
 
-/// Are there objects among the elements?
+/// `true` if there are objects among the elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Objects {
     No,

@@ -60,7 +60,7 @@ impl Packing {
         }
     }
 
-    /// Does a stream follow that belongs to the same content? An LZ4 frame may be one to be skipped.
+    /// Returns `true` if a stream follows that belongs to the same content. An LZ4 frame may be one to be skipped.
     fn follows(self, head: &[u8]) -> bool {
         match self {
             Self::Deflate | Self::Zlib | Self::ZipLzma => false,

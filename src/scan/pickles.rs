@@ -46,7 +46,7 @@ struct Chain {
     is_cut: bool,
     forked: bool,
     crossed: bool,
-    /// Do they name what stands for arrays in a joblib file?
+    /// `true` if they name what stands for arrays in a joblib file.
     arrays: bool,
 }
 
@@ -176,7 +176,7 @@ fn fallible(mut walk: Walk) -> io::Result<Walk> {
     }
 }
 
-/// Is this a pickle, or the beginning of one? Each of these is enough:
+/// Returns `true` if this is a pickle, or the beginning of one. Each of these is enough:
 /// - something is called;
 /// - `PROTO`, and a frame, three more opcodes, or no broken byte up to the end of the file;
 /// - eight opcodes, or all of the file, up to a `STOP` that leaves one value;
@@ -218,7 +218,7 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     }))
 }
 
-/// Is what was walked over a text, and what comes next?
+/// Returns `true` if what was walked over is a text, and what comes next.
 fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
     let until = until.min(at.saturating_add(TEXT));
     let end = until.saturating_add(NEXT).min(source.len());

@@ -8,7 +8,7 @@
 /// The key of a pickle.
 const KEY: &[u8] = b":serialized:";
 
-/// Is the member of an archive the one that may hold such values?
+/// Returns `true` if the member of an archive is the one that may hold such values.
 pub(super) fn is_named(member: &str) -> bool {
     member.rsplit("!/").next() == Some("data")
 }

@@ -70,11 +70,11 @@ pub(super) struct Walk {
     pub(super) proto: bool,
     /// `true` if there was a `FRAME`, as long as a reader takes it.
     pub(super) framed: bool,
-    /// Would something have been called?
+    /// `true` if something would have been called.
     pub(super) calls: bool,
     /// Where the last call stands.
     pub(super) last_call: u64,
-    /// Would something have been given a state?
+    /// `true` if something would have been given a state.
     pub(super) builds: bool,
     /// After `STOP`.
     pub(super) end: Option<u64>,
@@ -82,15 +82,15 @@ pub(super) struct Walk {
     pub(super) frame: Option<u64>,
     /// Where it ended, with or without `STOP`.
     pub(super) until: u64,
-    /// Did it end in a `GLOBAL` or an `INST`?
+    /// `true` if it ended in a `GLOBAL` or an `INST`.
     pub(super) in_name: bool,
-    /// Was just one value left at `STOP`?
+    /// `true` if just one value was left at `STOP`.
     pub(super) single: bool,
-    /// Did an operand cross the end of its frame, or `STOP` come before it?
+    /// `true` if an operand crosses the end of its frame, or `STOP` comes before it.
     pub(super) crossed: bool,
-    /// May another reader have found something else?
+    /// `true` if another reader may have found something else.
     pub(super) forked: bool,
-    /// Does it name what stands for an array in a joblib file, so that joblib's reader finds something else?
+    /// `true` if it names what stands for an array in a joblib file, so that joblib's reader finds something else.
     pub(super) arrays: bool,
     /// Where the first array begins that joblib's reader takes.
     pub(super) first_array: Option<u64>,
@@ -323,7 +323,7 @@ impl Walker<'_> {
         self.stack.push(number.map_or(Item::Plain, Item::Number))
     }
 
-    /// Does this reader take the line?
+    /// Goes on where this reader takes the line.
     fn taken(&mut self, taken: Taken, what: &'static str) -> Result<(), Error> {
         self.feed.forked |= taken.differs();
         if !taken.by(self.is_python()) {

@@ -42,7 +42,7 @@ pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
     if is_same { Ok(Some(repo)) } else { Err(in_the_way()) }
 }
 
-/// Do two paths name one directory? git writes down where a clone came from without links.
+/// Returns `true` if two paths name one directory: git writes down where a clone came from without links.
 fn is_same_file(a: &str, b: &str) -> bool {
     let real = |path: &str| {
         let whole = Path::new(path).canonicalize();

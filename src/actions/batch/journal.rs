@@ -128,7 +128,7 @@ fn lock(file: &File) -> Result<(), TryLockError> {
 /// How far a text is lines.
 struct Whole {
     len: usize,
-    /// Is the end of the last one missing?
+    /// `true` if the end of the last one is missing.
     is_open: bool,
 }
 

@@ -320,7 +320,7 @@ fn converted_at(record: &Record) -> Option<&str> {
     record.commit.as_deref().filter(|_| is_whole)
 }
 
-/// Has the remote another commit than the one that was converted? One that does not answer is asked again by the clone.
+/// Returns `true` if the remote has another commit than the one that was converted. One that does not answer is asked again by the clone.
 fn has_moved(
     options: &Options,
     item: &Item,

@@ -255,7 +255,7 @@ fn is_withheld(error: &Error) -> bool {
     matches!(error, Error::Git(error) if is(error, Trouble::Withheld))
 }
 
-/// Could another way to ask for the same files work?
+/// Returns `true` if another way to request the same files could work.
 fn may_be_withheld(error: &Error) -> bool {
     matches!(error, Error::FilesWithheld | Error::Git(git::Error::TooOld { .. })) || is_withheld(error)
 }

@@ -37,11 +37,11 @@ pub(super) enum UnitStep {
 pub(super) struct Choice {
     /// The outputs that are there, and that may be written over.
     pub(super) may_replace: BTreeSet<BString>,
-    /// Is one of them stale?
+    /// `true` if one of them is stale.
     pub(super) is_update: bool,
-    /// Is a checkpoint with changes that are not staged meant as it is in the working tree?
+    /// `true` if a checkpoint with changes that are not staged is meant as it is in the working tree.
     pub(super) takes_changes: bool,
-    /// Are the names to keep those of the record, so that one that is gone is no error?
+    /// `true` if the names to keep are those of the record, so that one that is gone is no error.
     pub(super) is_recorded: bool,
 }
 

@@ -69,7 +69,7 @@ impl IndexTarget {
 pub(super) struct NewIndex {
     pub(super) path: BString,
     pub(super) text: String,
-    /// Do the attributes put it under Git LFS?
+    /// `true` if the attributes put it under Git LFS.
     pub(super) is_under_lfs: bool,
     /// The index that it stands for.
     pub(super) replaces: BString,

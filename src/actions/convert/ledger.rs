@@ -17,13 +17,13 @@ pub(super) struct Ledger<'a> {
     reporter: &'a dyn Reporter,
     /// Every outcome so far, told to the reporter as it comes.
     pub(super) outcomes: Vec<Outcome>,
-    /// Are conversions told later, when it is known what becomes of them?
+    /// `true` if conversions are reported later, when it is known what becomes of them.
     holds: bool,
     /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
     /// Those of them that are pointers now, and need the filter of Git LFS.
     pub(super) pointers: Vec<BString>,
-    /// Was the index written?
+    /// `true` if the index was written.
     pub(super) staged: bool,
     /// Every checkpoint that was converted, its oid, and the key that it was converted with.
     pub(super) from: Vec<(BString, Oid, Option<String>)>,

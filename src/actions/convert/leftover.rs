@@ -60,7 +60,7 @@ fn leftovers(workspace: &Workspace<'_>, options: &Options) -> Result<Vec<BString
     Ok(found)
 }
 
-/// Has `HEAD` the very content of a file of the work tree, and is it here?
+/// Returns `true` if `HEAD` has the content of a file of the working tree, and it is here.
 fn is_in_head(workspace: &Workspace<'_>, path: &BStr) -> Result<bool, Error> {
     let repo = workspace.repo;
     let Some((blob, _)) = repo.head_file(path)? else { return Ok(false) };
@@ -76,7 +76,7 @@ fn replaced_by(path: &BStr) -> Option<BString> {
     names::is_weight_like(path).then(|| names::safetensors(path)).filter(|output| *output != path)
 }
 
-/// Do the paths of the command line mean this one: itself, what is above it, or the index of its set?
+/// Returns `true` if the paths of the command line mean this one: itself, what is above it, or its shard index.
 fn is_asked(path: &BString, given: &[BString]) -> bool {
     let means = |given: &BString| {
         let rest = path.strip_prefix(given.as_slice());

@@ -48,7 +48,7 @@ pub(super) fn existing(workspace: &Workspace<'_>, output: &BStr) -> Result<Optio
     Ok(workspace.there(output)?.map(ExistingOutput))
 }
 
-/// Stands another index where the new one goes? One with other spaces or line ends is none.
+/// Checks for another index where the new one goes. One with other spaces or line ends is none.
 pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), Error> {
     let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
     match existing(context.workspace, index.path.as_ref())? {

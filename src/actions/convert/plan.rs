@@ -268,7 +268,7 @@ impl Need {
     }
 }
 
-/// Is there as much space as is known to be needed?
+/// Checks that there is as much space as is known to be needed.
 pub(super) fn check_space(maker: &Maker<'_>, needs: impl IntoIterator<Item = Need>) -> Result<(), NoSpace> {
     let (store, work_dir) = (&maker.store, maker.work_dir);
     let all = needs.into_iter().fold(Need::default(), |all, one| Need {

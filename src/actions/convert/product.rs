@@ -21,14 +21,14 @@ pub(super) struct Task {
     pub(super) class: Option<String>,
     /// The size of what stands there already, which may be the same.
     pub(super) existing: Option<u64>,
-    /// May it be another?
+    /// `true` if it may be another.
     pub(super) may_replace: bool,
     /// The stat data of the checkpoint in the working tree before it was read.
     pub(super) source_stat: Option<FileStat>,
 }
 
 impl Task {
-    /// Does something stand where a file of this size goes, which may be the same?
+    /// Returns `true` if something is where a file of this size goes, which may be the same.
     ///
     /// # Errors
     /// [`Error::OutputExists`]: of another size it is another file; of this one it is compared when the oid is known.
@@ -64,7 +64,7 @@ pub(super) struct Product {
     pub(super) passing: Option<Incomplete>,
     /// The work-tree file; `None` for a pointer.
     pub(super) placed: Option<Placed>,
-    /// Does something stand where it goes, which has to be the same?
+    /// `true` if something is where it goes, which has to be the same.
     pub(super) is_there: bool,
 }
 

@@ -55,7 +55,7 @@ impl Others {
         Self { outputs, is_alone: units.len() == 1 }
     }
 
-    /// Is an output that of one source alone?
+    /// Checks that an output is that of one source only.
     pub(super) fn check(&self, output: &BString, source: &BString) -> Result<(), Error> {
         let mut others = self.outputs.get(output).into_iter().flatten();
         match others.find(|other| *other != source) {

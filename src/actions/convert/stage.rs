@@ -270,7 +270,7 @@ fn small(repo: &Repo, path: &BString, content: &[u8]) -> Result<Placed, Error> {
     Ok(placed)
 }
 
-/// Is the file that is replaced one that may be run? As the index says; of a file that nobody tracks, as `git add`
+/// Returns `true` if the file that is replaced may be run: as the index says; of a file that nobody tracks, as `git add`
 /// would see it.
 fn is_executable(workspace: &Workspace<'_>, path: &BString) -> Result<bool, Error> {
     match workspace.mode(path.as_bstr()) {

@@ -261,7 +261,7 @@ fn recheck(
     Ok(())
 }
 
-/// Is it the very same that is staged? Gives the oid of its source, and the facts.
+/// The oid of its source, and the facts, if it is what is staged.
 fn check_staged(context: Context<'_>, product: Product) -> Result<(Oid, Conversion), Error> {
     let Product { output, written, conversion, object, .. } = product;
     let staged = context.workspace.staged_pointer(output.as_bstr())?;

@@ -310,7 +310,7 @@ impl FileDiff {
         side.map_or(b"".as_bstr(), |side| side.path.as_bstr())
     }
 
-    /// Does one of both hold tensors, as far as it is known? What is not here is judged by its name.
+    /// Returns `true` if one of both holds tensors, as far as it is known. What is not here is judged by its name.
     fn is_of_models(&self) -> bool {
         let mut sides = self.old.iter().chain(&self.new);
         match &self.result {
@@ -323,7 +323,7 @@ impl FileDiff {
         }
     }
 
-    /// Is it known to differ?
+    /// Returns `true` if it is known to differ.
     pub fn differs(&self) -> bool {
         match &self.result {
             Ok(changes) => !changes.list.is_empty() || changes.unread > 0 || self.is_renamed(),
@@ -331,7 +331,7 @@ impl FileDiff {
         }
     }
 
-    /// Has it another path than it had?
+    /// Returns `true` if it has another path than it had.
     pub fn is_renamed(&self) -> bool {
         matches!((&self.old, &self.new), (Some(old), Some(new)) if old.path != new.path)
     }

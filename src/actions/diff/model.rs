@@ -163,7 +163,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Lies the tensor in its storage as it would in a safetensors file?
+/// Returns `true` if the tensor lies in its storage as it would in a safetensors file.
 fn is_plain(tensor: &Tensor, storage: &Storage) -> bool {
     checkpoint::is_contiguous(&tensor.shape, &tensor.strides)
         && !(tensor.conjugate || tensor.negate || storage.big_endian)

@@ -25,7 +25,7 @@ pub(super) struct Changes {
     pub(super) files: Vec<Change>,
     /// Commits that hold the exceptions.
     pub(super) tips: Vec<String>,
-    /// Does the index hold the exceptions?
+    /// `true` if the index holds the exceptions.
     pub(super) is_index: bool,
 }
 

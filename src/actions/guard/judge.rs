@@ -237,7 +237,7 @@ impl<'a> Judge<'a> {
         is_same.then(|| File::open(file).and_then(FileSource::new).ok()).flatten()
     }
 
-    /// Has the index this blob at this path, and does git take the file of the work tree for what was staged?
+    /// Returns `true` if the index has this blob at this path, and git takes the file of the working tree for what was staged.
     fn is_unchanged(&self, path: &BStr, blob: ObjectId) -> Result<bool, Error> {
         let Some(entry) = self.entry(path)?.filter(|entry| entry.id == blob) else { return Ok(false) };
         Ok(self.repo.target(path).is_ok_and(|target| entry.is_unchanged(&target.path())))
@@ -271,7 +271,7 @@ impl<'a> Judge<'a> {
         Ok(judged(path, Some(blob), size, report, Bytes::None))
     }
 
-    /// Is the file of the work tree what is staged, byte for byte?
+    /// Returns `true` if the file of the working tree is what is staged, byte for byte.
     fn has_no_filter(&self, path: &BStr) -> bool {
         let filters = self.entries().ok().map(|entries| self.repo.filters_among(entries, &[path.to_owned()]));
         matches!(filters, Some(Ok(filters)) if filters == [Filter::Unspecified])

@@ -130,7 +130,7 @@ struct Past<'a> {
 }
 
 impl Past<'_> {
-    /// Is the checkpoint of the branch the one that was here?
+    /// Returns `true` if the checkpoint of the branch is the one that was here.
     fn is_current(&mut self, index: &Tree<'_>, source: &Entry) -> Result<bool, Error> {
         if let Some(here) = index.get(source.path.as_bstr()) {
             return Ok(here.id == source.id);

@@ -169,7 +169,7 @@ impl Requests<'_> {
         Ok(None)
     }
 
-    /// Has a pull request the content of these files, and indices that send loaders to no other?
+    /// Returns `true` if a pull request has the content of these files, and indices that send loaders to no other.
     fn is_same(
         &self,
         requests: &requests::Requests<'_>,
@@ -304,7 +304,7 @@ fn reference(number: u64) -> String {
     format!("refs/pr/{number}")
 }
 
-/// Does an error leave it open whether the Hub did what it was asked?
+/// Returns `true` if an error leaves it open whether the Hub did what it was asked.
 fn is_unclear(err: &remote::Error) -> bool {
     use remote::Error;
     match err {

@@ -261,7 +261,7 @@ impl Publisher<'_> {
         Ok(PublishReport { how: PublishOutcome::Pushed, commit: Some(commit), said, ..published })
     }
 
-    /// Has a branch that is moved on the checkpoints that were converted?
+    /// Checks that a branch that is moved on has the checkpoints that were converted.
     fn check_branch(&self, there: ObjectId, reference: &str) -> Result<(), Error> {
         let changed = content::changed(self.repo, self.git, there, &self.repo.entries_of(there)?);
         changed.map(drop).map_err(|error| match error {
@@ -285,7 +285,7 @@ impl Publisher<'_> {
         Ok(Some(commit))
     }
 
-    /// Has a commit all of these files?
+    /// Returns `true` if a commit has all of these files.
     fn has(&self, commit: ObjectId, files: &[PublishedFile]) -> Result<bool, Error> {
         let entries = self.repo.entries_of(commit)?;
         let tree = content::by_path(&entries);

@@ -36,7 +36,7 @@ pub(super) struct Piece {
     placed: Placed,
 }
 
-/// Is the content of every safetensors file one? Its objects have to be in the store.
+/// Checks that the content of every safetensors file is one. Its objects have to be in the store.
 pub(super) fn check(repo: &Repo, request: &PullRequest) -> Result<(), Error> {
     for file in &request.files {
         let path = || file.path.clone();
@@ -133,7 +133,7 @@ fn give_names(
     Ok(())
 }
 
-/// May the path be given to this file?
+/// Checks that the path may be given to this file.
 fn check_free(workspace: &Workspace<'_>, piece: &Piece) -> Result<(), Error> {
     let repo = workspace.repo;
     let in_the_way = || Error::InTheWay { path: piece.path.clone() };
@@ -160,7 +160,7 @@ fn same_or_unmodified(workspace: &Workspace<'_>, piece: &Piece) -> Result<(), Er
     }
 }
 
-/// Is the file of the work tree the very content, or its pointer?
+/// Returns `true` if the file of the working tree is the content, or its pointer.
 fn is_same(repo: &Repo, piece: &Piece) -> Result<bool, Error> {
     let target = repo.target(piece.path.as_bstr())?;
     let Some(metadata) = target.metadata()? else { return Ok(false) };

@@ -151,7 +151,7 @@ fn look(requests: &Requests<'_>, converted: &[(BString, Pointer)]) -> Result<Opt
     Ok(None)
 }
 
-/// Has the index every path as the pull request brings it?
+/// Returns `true` if the index has every path as the pull request brings it.
 fn is_staged(request: &PullRequest, entries: &[Entry]) -> bool {
     let is_staged = |(path, new): &(BString, crate::repo::Version)| {
         let entry = entries.iter().find(|entry| entry.path == *path && entry.stage == 0);

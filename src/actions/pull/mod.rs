@@ -102,7 +102,7 @@ pub fn pull(
     })
 }
 
-/// Is every file proven?
+/// Checks that every file is verified.
 fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
     let mut rest = verified.iter().filter(|verified| !verified.is_good()).peekable();
     if rest.peek().is_none() {

@@ -21,7 +21,7 @@ pub struct PullRequest {
     pub author: String,
     /// The safetensors files that it brings.
     pub files: Vec<RequestFile>,
-    /// Is it about the checkpoint that `HEAD` has?
+    /// How it stands to the checkpoint that `HEAD` has.
     pub state: Freshness,
     /// What it changes besides, but for shard indices and `.gitattributes`.
     pub others: Vec<BString>,
@@ -44,7 +44,7 @@ pub struct RequestFile {
     pub version: Version,
 }
 
-/// Is a pull request about the checkpoint that `HEAD` has?
+/// How a pull request stands to the checkpoint that `HEAD` has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// The checkpoint is the one that it was made from.
@@ -139,7 +139,7 @@ impl RequestFile {
     }
 }
 
-/// Was a checkpoint changed that one of these files is made from?
+/// Returns `true` if a checkpoint was changed that one of these files is made from.
 fn is_source_of(change: &ChangedPath, files: &[RequestFile]) -> bool {
     names::is_weight_like(change.path.as_ref())
         && files.iter().any(|file| names::safetensors(change.path.as_ref()) == file.path)

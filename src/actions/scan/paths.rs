@@ -195,7 +195,7 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Are its files those of a cache of the Hub, which snapshots link to?
+/// Returns `true` if its files are those of a cache of the Hub, which snapshots link to.
 fn is_store(dir: &Path) -> bool {
     dir.file_name().is_some_and(|name| name == "blobs")
         && dir.parent().is_some_and(|model| model.join("snapshots").is_dir())

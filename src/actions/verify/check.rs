@@ -90,7 +90,7 @@ impl Check<'_> {
         Ok(verdict)
     }
 
-    /// Does the description of a checkpoint that is far away say that the file is of other tensors?
+    /// Returns `true` if the description of a checkpoint that is far away says that the file is of other tensors.
     fn differs_from_afar(
         &self,
         pointer: Pointer,

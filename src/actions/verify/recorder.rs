@@ -57,7 +57,7 @@ impl<'a> Recorder<'a> {
         Stats { file: stat(file), checkpoint: checkpoint.and_then(stat) }
     }
 
-    /// Was a file made from another checkpoint than this?
+    /// Returns `true` if a file was made from another checkpoint than this.
     pub(super) fn is_stale(&self, path: &BStr, stats: Stats, verified: &Verified) -> bool {
         let by_stat = || self.provenance.content(path, &stats.file?);
         let Some(made) = verified.oid.or_else(by_stat) else { return false };

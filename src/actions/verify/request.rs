@@ -95,7 +95,7 @@ fn needed(request: &PullRequest, checkpoints: &Tree<'_>, now: &Tree<'_>) -> BTre
     needed
 }
 
-/// Has `HEAD` another checkpoint than the one that a file was made from?
+/// Returns `true` if `HEAD` has another checkpoint than the one that a file was made from.
 fn is_stale(repo: &Repo, path: &BStr, then: &Tree<'_>, now: &Tree<'_>) -> Result<bool, Error> {
     // Without one there is nothing that could be stale; that it cannot be verified is told later.
     let Ok(checkpoint) = then.checkpoint_of(path) else { return Ok(false) };

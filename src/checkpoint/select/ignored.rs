@@ -80,7 +80,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Is `chosen` below `id`, through dicts and lists?
+    /// Returns `true` if `chosen` is below `id`, through dicts and lists.
     fn reaches(&mut self, id: Id, chosen: Id) -> Result<bool, Error> {
         let mut seen = HashSet::new();
         let mut waiting = vec![id];

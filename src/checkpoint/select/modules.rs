@@ -24,7 +24,7 @@ struct Module {
 }
 
 impl Walk<'_> {
-    /// Does the value have the attributes that make a module?
+    /// Returns `true` if the value has the attributes that make a module.
     pub(super) fn is_module(&mut self, id: Id) -> Result<bool, Error> {
         let Some((state, pairs)) = self.torch.state(id) else { return Ok(false) };
         if let Some(&known) = self.modules.get(&state) {

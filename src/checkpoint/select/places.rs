@@ -33,7 +33,7 @@ pub(super) struct Places {
     pub(super) opaque: Option<(String, Id)>,
     /// The path of a tensor in the whole object itself, beside the dicts that were found.
     pub(super) beside: Option<String>,
-    /// Was training state passed over?
+    /// `true` if training state was passed over.
     pub(super) has_state: bool,
 }
 
@@ -70,7 +70,7 @@ struct Waiting {
     parent: Option<usize>,
     name: String,
     id: Id,
-    /// Is it, or what holds it, named as a measurement?
+    /// `true` if it, or what holds it, is named as a measurement.
     is_measured: bool,
     depth: usize,
 }

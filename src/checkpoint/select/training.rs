@@ -20,7 +20,7 @@ impl Beside {
     }
 }
 
-/// Is the value under this key the state of a trainer?
+/// Returns `true` if the value under this key is the state of a trainer.
 ///
 /// A tensor is one only as the state of a random generator: in a flat state dict any other may be a weight. A module is
 /// none.
@@ -98,7 +98,7 @@ fn is_generator_key(key: &str) -> bool {
     named && !key.contains('.')
 }
 
-/// Does the key name a measurement: a number that says how good the weights are, or how old?
+/// Returns `true` if the key names a measurement: a number that says how good the weights are, or how old.
 pub(super) fn is_measurement(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let parts = ["loss", "acc", "score", "metric", "error", "step"];

@@ -47,18 +47,18 @@ impl Maker {
     }
 }
 
-/// Does the global make arrays?
+/// Returns `true` if the global makes arrays.
 pub(in super::super) fn makes_array(global: &Global) -> bool {
     Maker::of(global).is_some()
 }
 
 impl Torch<'_> {
-    /// Is the value a numpy array?
+    /// Returns `true` if the value is a numpy array.
     pub(in super::super) fn is_array(&self, id: Id) -> bool {
         self.maker(id).is_some()
     }
 
-    /// Is the value the state of one of numpy's random generators? It holds an array that is no weight.
+    /// Returns `true` if the value is the state of one of numpy's random generators. It holds an array that is no weight.
     pub(in super::super) fn is_random_state(&self, id: Id) -> bool {
         let named = |id: &Id| self.values.text(*id) == Some("MT19937");
         match self.values.get(id) {

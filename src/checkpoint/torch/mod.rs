@@ -46,7 +46,7 @@ impl<'a> Torch<'a> {
         Self { values, declared, holds: OnceCell::new() }
     }
 
-    /// Does the value hold a tensor or a storage, at any depth? Where there are only arrays, they are tensors.
+    /// Returns `true` if the value holds a tensor or a storage, at any depth. Where there are only arrays, they are tensors.
     pub(super) fn holds_tensor(&self, id: Id) -> bool {
         let wanted = if self.holds().arrays_alone { TENSOR | ARRAY } else { TENSOR };
         self.marks(id) & wanted != 0
@@ -107,12 +107,12 @@ impl<'a> Torch<'a> {
         self.values.callable(id).and_then(rebuild)
     }
 
-    /// Is the value a tensor, of any sort? Where there are only arrays, they are tensors.
+    /// Returns `true` if the value is a tensor, of any sort. Where there are only arrays, they are tensors.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
         self.is_torch_tensor(id) || (self.holds().arrays_alone && self.is_array(id))
     }
 
-    /// Is the value a tensor or an array?
+    /// Returns `true` if the value is a tensor or an array.
     pub(super) fn is_weight(&self, id: Id) -> bool {
         self.is_torch_tensor(id) || self.is_array(id)
     }
@@ -147,7 +147,7 @@ impl<'a> Torch<'a> {
         (plain && object.appended.is_empty() && !self.hides_tensor(object)).then_some(pairs)
     }
 
-    /// Was the value, which a call or `BUILD` at `at` took a copy of, left alone since, with the items of a list?
+    /// Returns `true` if the value, which a call or `BUILD` at `at` took a copy of, is unchanged since, with the items of a list.
     fn is_unchanged(&self, id: Id, at: u64) -> bool {
         let before = |id: Id| self.values.offset(id) < at;
         before(id)

@@ -52,7 +52,7 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// Does the object have in it what its state had when it was built?
+    /// Returns `true` if the object has in it what its state had when it was built.
     pub(in super::super) fn has_its_state(&self, id: Id) -> bool {
         let is_older = |object: &Object, state: Id| self.values.offset(state) < object.built;
         matches!(self.values.get(id), Value::Object(object) if object.state.is_some_and(|state| is_older(object, state)))

@@ -145,7 +145,7 @@ pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
     })
 }
 
-/// Is the object a dict by another name?
+/// Returns `true` if the object is a dict by another name.
 pub(super) fn is_mapping(global: &Global) -> bool {
     matches!(
         (&*global.module, &*global.name),
@@ -169,7 +169,7 @@ pub(super) fn is_list_of_type(global: &Global) -> bool {
         && global.name.ends_with("list")
 }
 
-/// Is the object a number of numpy's?
+/// Returns `true` if the object is a number of numpy's.
 pub(super) fn is_scalar(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"))
 }

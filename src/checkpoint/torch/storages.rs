@@ -117,7 +117,7 @@ pub(in super::super) fn storages(values: &Arena, classes: bool) -> Result<Storag
     Ok(storages)
 }
 
-/// Does it begin with `"module"`?
+/// Returns `true` if it begins with `"module"`.
 fn is_tagged(values: &Arena, id: Id) -> bool {
     values.tuple(id).and_then(|items| items.first()).is_some_and(|&tag| values.text(tag) == Some("module"))
 }

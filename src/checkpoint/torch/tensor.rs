@@ -36,7 +36,7 @@ impl Torch<'_> {
         }
     }
 
-    /// Is the tensor or array one number, and not declared as a parameter?
+    /// Returns `true` if the tensor or array is one number, and not declared as a parameter.
     pub(in super::super) fn is_number(&self, id: Id, limits: &Limits) -> bool {
         if let Some(array) = self.array_of(id) {
             return self
@@ -304,7 +304,7 @@ impl Torch<'_> {
     }
 }
 
-/// Does the tensor lie in its storage of `len` bytes?
+/// Checks that the tensor lies in its storage of `len` bytes.
 pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Result<(), Error> {
     let Tensor { shape, strides, offset, width, dtype, .. } = tensor;
     let wrong = |what| Error::Geometry { name: tensor.name.clone(), what };

@@ -123,7 +123,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Was all of it read?
+    /// Returns `true` if all of it was read.
     pub(super) fn is_read(&self) -> bool {
         self.read == self.bytes.len()
     }

@@ -24,7 +24,7 @@ pub(super) fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command)
     line
 }
 
-/// Could a word be a command, rather than a path, a pattern or an address?
+/// Returns `true` if a word could be a command, rather than a path, a pattern or an address.
 pub(in crate::cli) fn is_bare(word: &OsStr) -> bool {
     word.to_str().is_some_and(|word| !word.contains(['.', '/', '\\', ':', '*', '?', '[']))
 }
@@ -71,7 +71,7 @@ impl Valued {
         }
     }
 
-    /// Is the next word this option's value?
+    /// Returns `true` if the next word is this option's value.
     fn wants_next(&self, option: &[u8]) -> bool {
         if let Some(long) = option.strip_prefix(b"--") {
             return std::str::from_utf8(long).is_ok_and(|long| self.long.contains(long));

@@ -55,7 +55,7 @@ fn given(paths: &[OsString]) -> String {
 struct Page<'a> {
     here: &'a Here,
     given: String,
-    /// Are all files listed?
+    /// `true` if all files are listed.
     all: bool,
 }
 

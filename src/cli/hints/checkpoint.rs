@@ -18,7 +18,7 @@ const WHOLE: &str = "get_model_state_dict(model, options=StateDictOptions(full_s
 const DENSE: &str =
     "{k: v if type(v) is torch.Tensor else v.dequantize() for k, v in model.state_dict().items()}";
 
-/// Does a tensor of this class hold the part of one rank?
+/// Returns `true` if a tensor of this class holds the part of one rank.
 fn is_of_ranks(class: &str) -> bool {
     ["DTensor", "ShardedTensor"].iter().any(|name| class.ends_with(name))
 }

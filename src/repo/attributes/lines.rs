@@ -72,9 +72,9 @@ type Assignments = Vec<(Name, State)>;
 pub(super) struct Lines {
     rules: Vec<(Pattern, Assignments)>,
     macros: Vec<(Name, Assignments)>,
-    /// Does one git read it in another way than another?
+    /// `true` if one git reads it in another way than another.
     pub(super) is_odd: bool,
-    /// Does it name an attribute that changes what a checkout writes?
+    /// `true` if it names an attribute that changes what a checkout writes.
     pub(super) names_conversion: bool,
     has_upper: bool,
 }
@@ -122,7 +122,7 @@ impl Lines {
         Self { is_odd: true, names_conversion: true, ..Self::default() }
     }
 
-    /// Does a git that reads an index read another file than one that reads a work tree?
+    /// Returns `true` if a git that reads an index reads another file than one that reads a working tree.
     pub(super) fn is_marked(text: &[u8]) -> bool {
         text.starts_with(BOM)
     }
@@ -174,12 +174,12 @@ impl Chain {
         Self { files: files.filter(|(_, rules)| !rules.is_empty()).collect(), macros, has_upper }
     }
 
-    /// Says no line anything?
+    /// Returns `true` if no line says anything.
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// May a name be matched where letters of both cases are the same, and not where they differ?
+    /// Returns `true` if a name may be matched where letters of both cases are the same, and not where they differ.
     pub(super) fn depends_on_case(&self, path: &BStr) -> bool {
         !self.is_empty() && (self.has_upper || path.iter().any(u8::is_ascii_uppercase))
     }

@@ -202,7 +202,7 @@ impl<'a> Rules<'a> {
         file.map(|(id, _)| self.repo.blob(id, MAX_FILE_LEN)).transpose()
     }
 
-    /// May its attributes file be run?
+    /// Returns `true` if its attributes file may be run.
     pub(super) fn is_executable(&self, dir: &BStr) -> Result<bool> {
         let mode = match self.view {
             View::WorkTree | View::Index => self.entry(dir).map(|entry| entry.mode),

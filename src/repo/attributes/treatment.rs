@@ -59,7 +59,7 @@ pub enum Treatment {
 struct File {
     dir: BString,
     id: ObjectId,
-    /// Is its name in other letters? Then it only counts where they are the same.
+    /// `true` if its name is in other letters; then it only counts where they are the same.
     is_other_case: bool,
 }
 
@@ -74,7 +74,7 @@ struct Known {
 /// How the attributes of a directory can be read.
 enum Views {
     Clear {
-        /// Are both of the same files?
+        /// `true` if both are of the same files.
         is_one: bool,
         sensitive: Vec<Rc<Chain>>,
         folded: Vec<Rc<Chain>>,
@@ -273,7 +273,7 @@ impl<'a> Treatments<'a> {
         Ok(Views::Clear { is_one: sensitive == files, sensitive: views.0, folded: views.1 })
     }
 
-    /// Is the file of a work tree, which git reads later, another text than that of the index?
+    /// Returns `true` if the file of a working tree, which git reads later, is another text than that of the index.
     fn is_rewritten(&mut self, is_index: bool, above: &[File], file: &File) -> Result<bool> {
         let path = below(file.dir.as_ref(), FILE_NAME.as_bstr());
         let mut conversions = Vec::new();

@@ -266,7 +266,7 @@ impl Stats {
         }
     }
 
-    /// Does git convert the line ends of what was counted?
+    /// Returns `true` if git converts the line ends of what was counted.
     fn converts(&self, line_ends: LineEnds) -> bool {
         let is_text = || {
             let is_cr_last = self.last == Some(b'\r');

@@ -33,7 +33,7 @@ pub(super) enum Encoding {
     /// Any other.
     Unknown {
         name: BString,
-        /// Is ASCII the same in it?
+        /// `true` if ASCII is the same in it.
         keeps_ascii: bool,
     },
 }
@@ -142,7 +142,7 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// Does git take this value of `working-tree-encoding` for UTF-8, in which blobs are anyway?
+/// Returns `true` if git takes this value of `working-tree-encoding` for UTF-8, in which blobs are anyway.
 pub(in crate::repo) fn is_utf8(name: &BStr) -> bool {
     name.eq_ignore_ascii_case(b"utf-8") || name.eq_ignore_ascii_case(b"utf8")
 }
@@ -233,7 +233,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Ended the text with a whole character?
+    /// Returns `true` if the text ended with a whole character.
     pub(super) fn is_whole(&self) -> bool {
         self.cut.is_empty()
     }

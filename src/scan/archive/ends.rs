@@ -32,7 +32,7 @@ pub(super) const RECORD: &[u8] = b"PK\x01\x02";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) at: u64,
-    /// Does its comment end where the file does?
+    /// `true` if its comment ends where the file does.
     pub(super) closes: bool,
 }
 
@@ -59,9 +59,9 @@ pub(super) struct Directory {
 pub(super) struct Said {
     /// Each of them begins with a record.
     pub(super) directories: Vec<Directory>,
-    /// Does it say that there is none?
+    /// `true` if it says that there is none.
     pub(super) is_empty: bool,
-    /// Do its two forms, or its numbers and its place, differ?
+    /// Where its two forms, or its numbers and its place, differ.
     pub(super) doubt: Option<&'static str>,
 }
 

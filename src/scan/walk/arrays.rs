@@ -16,7 +16,7 @@ use std::rc::Rc;
 use super::super::numpy::{self, Objects};
 use super::item::{Attributes, Dtype, Item, Named};
 
-/// Does a name, which may be dotted, mean the class that stands for an array?
+/// Returns `true` if a name, which may be dotted, means the class that stands for an array.
 pub(super) fn is_wrapper(name: &str) -> bool {
     name.rsplit('.').next() == Some("NumpyArrayWrapper")
 }

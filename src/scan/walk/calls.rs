@@ -280,7 +280,7 @@ impl Walker<'_> {
     }
 }
 
-/// Is it the form of a call that does nothing?
+/// What a call makes if it has the form of one that does nothing.
 fn inert(callable: &Item, arguments: &Item) -> Option<Carrier> {
     let (Item::Global(Named::Carrier(carrier)), Item::Tuple(arguments)) = (callable, arguments) else {
         return None;

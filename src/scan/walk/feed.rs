@@ -51,9 +51,9 @@ pub(super) struct Feed<'a> {
     len: u64,
     /// Where the open frame ends.
     frame: Option<u64>,
-    /// Did an operand cross the end of its frame, or a frame open inside another?
+    /// `true` if an operand crosses the end of its frame, or a frame opens inside another.
     pub(super) crossed: bool,
-    /// May another reader go on where this one ends, or get something else?
+    /// `true` if another reader may go on where this one ends, or get something else.
     pub(super) forked: bool,
 }
 

@@ -68,7 +68,7 @@ pub(super) struct Attributes {
     /// How many elements the shape has.
     count: Known<u64>,
     dtype: Known<Rc<RefCell<Dtype>>>,
-    /// Does a byte of padding come before the elements?
+    /// `true` if a byte of padding comes before the elements.
     padded: Known<bool>,
 }
 

@@ -54,7 +54,7 @@ impl Stack {
         self.traits = self.traits.saturating_add(1);
     }
 
-    /// Are there more values than a pickle may have?
+    /// Checks that there are no more values than a pickle may have.
     pub(super) fn check(&self, limits: &Limits) -> Result<(), Error> {
         let values = self.items.len().saturating_add(self.memo.len());
         if values > limits.values || self.memory > limits.memory {

@@ -21,7 +21,7 @@ const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"b
 #[derive(Debug)]
 pub(super) struct Existing {
     pub(super) bytes: Vec<u8>,
-    /// Does git run it?
+    /// `true` if git runs it.
     pub(super) is_executable: bool,
     pub(super) is_link: bool,
 }
@@ -78,7 +78,7 @@ pub(super) fn take(existing: &Existing, script: &[u8]) -> Take {
     if (before, after) == (first, last) { Take::File } else { Take::Back([before, after].concat()) }
 }
 
-/// Does the hook hold our lines?
+/// Returns `true` if the hook holds our lines.
 pub(super) fn holds(bytes: &[u8]) -> bool {
     !parts(bytes).1.is_empty()
 }
