@@ -119,7 +119,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns `true` if the repository's `.lfsconfig` moved it to another host than the remote's.
+    /// Where the repository's `.lfsconfig` moved it, if that is another host than the remote's.
     pub fn moved(&self) -> Option<&Moved> {
         self.moved.as_ref()
     }
