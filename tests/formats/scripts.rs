@@ -22,6 +22,9 @@ pub(crate) struct Script {
     dropped: Option<BTreeMap<String, String>>,
     pub(crate) sha256: Option<String>,
     size: Option<u64>,
+    /// How many tensors each module in it has, by its dotted name.
+    #[serde(default)]
+    modules: BTreeMap<String, usize>,
     pub(crate) refused: Option<String>,
     note: String,
 }
@@ -35,9 +38,10 @@ pub(crate) fn archive(path: &str) -> Vec<u8> {
 }
 
 /// Every tensor of the plan, whatever is tied: its name, dtype, shape and the SHA-256 of its bytes.
-fn tensors(bytes: &[u8]) -> Vec<(String, String, Vec<u64>, String)> {
+fn tensors(bytes: &[u8], key: Option<&str>) -> Vec<(String, String, Vec<u64>, String)> {
     let source = bytes.to_vec();
-    let plan = checkpoint::plan(&source, &Options::default()).unwrap();
+    let plan = checkpoint::plan(&source, &Options::with_key(key)).unwrap();
+    assert_eq!(plan.key, key.unwrap_or_default());
     let all: Vec<usize> = (0..plan.tensors.len()).collect();
     let layout = Layout::new(&plan, &all, &BTreeMap::new()).unwrap();
     let mut inflated = Vec::new();
@@ -103,7 +107,7 @@ fn every_script_has_the_state_dict_that_torch_loads() {
                     .tensors
                     .into_iter()
                     .map(|(name, of, shape, sha256)| (name, dtype(&of), shape, sha256));
-                let (named, found) = (named.collect::<Vec<_>>(), tensors(&bytes));
+                let (named, found) = (named.collect::<Vec<_>>(), tensors(&bytes, None));
                 if found != named {
                     wrong.push(format!("{path}: {found:?}, expected {named:?} ({})", expected.note));
                 }
@@ -112,6 +116,74 @@ fn every_script_has_the_state_dict_that_torch_loads() {
     }
     assert!(count >= 60 && refused >= 25, "only {count} archives, and {refused} that are refused");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a key cannot name: no module, a tensor, an attribute that is no module, a module of another name.
+const NO_MODULES: &[(&str, &[&str])] = &[
+    (
+        "2.9/nested.pt",
+        &["head", "mean", "first.scale", "first.inner.weight", "fir", "first.", ".first", "first..inner", ""],
+    ),
+    ("2.9/attributes.pt", &["plain", "list", "list.0", "by_name", "nothing"]),
+];
+
+#[test]
+fn every_module_of_a_script_is_taken_by_its_key() {
+    let mut count = 0;
+    for (path, expected) in scripts() {
+        let bytes = archive(&path);
+        for (key, &own) in &expected.modules {
+            count += 1;
+            let below = format!("{key}.");
+            let named: Vec<_> = expected
+                .tensors
+                .iter()
+                .filter_map(|(name, of, shape, sha256)| {
+                    let name = name.strip_prefix(&below)?.to_owned();
+                    Some((name, dtype(of), shape.clone(), sha256.clone()))
+                })
+                .collect();
+            assert_eq!(named.len(), own, "{path}: {key}");
+            assert_eq!(tensors(&bytes, Some(key)), named, "{path}: {key} ({})", expected.note);
+        }
+    }
+    assert!(count >= 200, "only {count} modules");
+    for (path, keys) in NO_MODULES {
+        for key in *keys {
+            match checkpoint::plan(&archive(path), &Options::with_key(Some(key))) {
+                Err(checkpoint::Error::NoSuchKey { key: found }) => assert_eq!(found, *key),
+                other => panic!("{path}: {key}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_beside_the_module_of_a_key_is_listed() {
+    let plan =
+        checkpoint::plan(&archive("2.9/nested.pt"), &Options::with_key(Some("by_name.right.0"))).unwrap();
+    let ignored: Vec<_> = plan.ignored.iter().map(|item| item.path.as_str()).collect();
+    assert_eq!(ignored, ["head", "mean", "first", "blocks", "by_name.left", "."]);
+}
+
+/// By what torch's own `_is_torchscript_zip` goes: the record `constants.pkl`.
+#[test]
+fn archives_of_code_are_told_from_those_of_tensors() {
+    for (path, _) in scripts() {
+        assert!(checkpoint::is_torch_script(&archive(&path)), "{path}");
+    }
+    let mut zips = 0;
+    for (file, expected) in super::expected() {
+        let path = fixtures().join("checkpoints").join(&file);
+        if expected.format.as_deref() == Some("zip") && path.exists() {
+            zips += 1;
+            assert!(!checkpoint::is_torch_script(&std::fs::read(path).unwrap()), "{file}");
+        }
+    }
+    assert!(zips >= 50, "only {zips} archives of tensors");
+    for other in [&b""[..], b"PK\x03\x04", b"\x80\x02}q\0."] {
+        assert!(!checkpoint::is_torch_script(&other.to_vec()));
+    }
 }
 
 #[test]

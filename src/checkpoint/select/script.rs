@@ -41,8 +41,8 @@ impl<'w, 'a> Scripted<'w, 'a> {
 
     /// Takes the tensors of the state dict of the module at `root`, or of the one in it that `key` names. Gives the key.
     pub(super) fn take(&mut self, root: Id, key: Option<&str>) -> Result<String, Error> {
-        let key = key.filter(|key| *key != ".").unwrap_or_default();
-        let chosen = self.find(root, key)?;
+        let key = key.filter(|key| *key != ".");
+        let chosen = key.map_or(Ok(root), |key| self.find(root, key))?;
         let mut modules = Descent::from("", chosen);
         while let Some((path, id, depth)) = modules.next() {
             if depth > self.walk.limits.depth {
@@ -61,7 +61,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
             }
         }
         self.list_the_code(root)?;
-        Ok(key.to_owned())
+        Ok(key.unwrap_or_default().to_owned())
     }
 
     fn list_the_code(&mut self, root: Id) -> Result<(), Error> {
@@ -82,10 +82,9 @@ impl<'w, 'a> Scripted<'w, 'a> {
     /// The module under a dotted path; what lies beside it is listed.
     fn find(&mut self, root: Id, key: &str) -> Result<Id, Error> {
         let missing = || Error::NoSuchKey { key: key.to_owned() };
-        let (mut id, mut path, mut rest) = (root, String::new(), key);
-        while !rest.is_empty() {
+        let (mut id, mut path) = (root, String::new());
+        for name in key.split('.') {
             let object = self.object(&path, id)?;
-            let (name, after) = rest.split_once('.').unwrap_or((rest, ""));
             let mut found = None;
             for &(attribute, value) in &object.attributes {
                 if &*attribute.name == name && self.is_submodule(&path, &object, attribute, value)? {
@@ -97,7 +96,6 @@ impl<'w, 'a> Scripted<'w, 'a> {
             }
             id = found.ok_or_else(missing)?;
             path = self.walk.join(&path, name)?;
-            rest = after;
         }
         Ok(id)
     }
