@@ -210,6 +210,43 @@ fn keys_that_are_one_to_python() {
     assert!(converted(&zip_of(&object)).is_err());
 }
 
+/// What such a class does when an item is set or taken is not in the file: it can rename, skip or make tensors.
+#[test]
+fn dicts_of_classes_that_are_not_known() {
+    let class = || pickle::global("my.pkg", "Config");
+    let item = |value: Vec<u8>| [pickle::text("a"), value, b"s".to_vec()].concat();
+    let forms = |value: Vec<u8>| {
+        let (object, dict) = (pickle::global("__builtin__", "dict"), pickle::named(&[("a", value.clone())]));
+        let reconstructor = pickle::global("copy_reg", "_reconstructor");
+        [
+            // Of protocol 2, of a `__reduce__` of its own, of protocols 0 and 1.
+            [class(), pickle::tuple(&[]), vec![0x81], item(value.clone())].concat(),
+            [pickle::call(&class(), &[]), item(value)].concat(),
+            pickle::call(&reconstructor, &[class(), object, dict]),
+        ]
+    };
+    for weights in forms(pickle::four()) {
+        match refused(&zip_of(&weights)) {
+            Error::WholeObject { global } => {
+                assert!(["my.pkg.Config", "copy_reg._reconstructor"].contains(&&*global))
+            }
+            other => panic!("{other:?}"),
+        }
+        for key in ["model", "state_dict"] {
+            assert!(converted(&zip_of(&pickle::named(&[(key, weights.clone())]))).is_err(), "{key}");
+        }
+        // Beside the dict that is meant it is listed, and nothing of it is taken.
+        let beside =
+            pickle::named(&[("state_dict", pickle::named(&[("w", pickle::four())])), ("ema", weights)]);
+        let plan = plan(&zip_of(&beside)).unwrap();
+        assert_eq!((plan.tensors.len(), &*plan.ignored[0].path), (1, "ema"));
+    }
+    for settings in forms(pickle::int(1)) {
+        let beside = pickle::named(&[("w", pickle::four()), ("config", settings)]);
+        assert!(converted(&zip_of(&beside)).is_ok());
+    }
+}
+
 #[test]
 fn names_that_clash() {
     let inner = pickle::named(&[("b", pickle::four())]);

@@ -5,6 +5,7 @@
 mod agreement;
 mod forms;
 mod options;
+mod pickled;
 mod plain;
 pub(crate) mod scripts;
 mod second_opinion;

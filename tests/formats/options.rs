@@ -45,6 +45,31 @@ fn a_key_is_a_path_of_dicts() {
 }
 
 #[test]
+fn of_two_dicts_with_one_path_the_one_is_offered_that_the_key_takes() {
+    let four = |name| (name, pickle::four());
+    let inner = ("a", pickle::named(&[("b", pickle::named(&[four("short")]))]));
+    let dotted = ("a.b", pickle::named(&[four("long"), four("longer")]));
+    let third = ("c", pickle::named(&[four("other")]));
+    for object in [
+        pickle::named(&[inner.clone(), dotted.clone(), third.clone()]),
+        pickle::named(&[dotted, third, inner]),
+    ] {
+        match checkpoint::plan(&zip_of(&object), &Options::default()) {
+            Err(Error::Ambiguous { mut candidates, .. }) => {
+                candidates.sort_by(|one, other| one.key.cmp(&other.key));
+                let found: Vec<_> = candidates.iter().map(|one| (&*one.key, one.tensors)).collect();
+                assert_eq!(found, [(".", 4), ("a.b", 2), ("c", 1)]);
+                for candidate in &candidates {
+                    let taken = with_key(&object, &candidate.key).unwrap();
+                    assert_eq!(taken.tensors.len(), candidate.tensors, "{}", candidate.key);
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn limits_are_named_and_just_what_is_allowed_passes() {
     let deep = pickle::named(&[("a", pickle::named(&[("b", pickle::named(&[("c", pickle::four())]))]))]);
     let two = pickle::named(&[("x", pickle::four()), ("y", pickle::four())]);
