@@ -228,7 +228,7 @@ fn dicts_of_classes_that_are_not_known() {
     for weights in forms(pickle::four()) {
         match refused(&zip_of(&weights)) {
             Error::WholeObject { global } => {
-                assert!(["my.pkg.Config", "copy_reg._reconstructor"].contains(&&*global))
+                assert!(["my.pkg.Config", "copy_reg._reconstructor"].contains(&&*global));
             }
             other => panic!("{other:?}"),
         }
