@@ -26,10 +26,9 @@ use super::error::{Error, Result};
 use super::known::Expiry;
 use super::local;
 use super::login::Auth;
-use super::message::Body;
-use super::message::MAX_TEXT;
-use super::origin::NotAllowed;
-use super::origin::Scheme;
+use super::message::{Body, MAX_TEXT, Response};
+use super::operation::Operation;
+use super::origin::{NotAllowed, Scheme};
 use super::redirect::{Ask, own_lines};
 use super::refusal::{kept, refusal};
 use super::retry::patiently;
@@ -42,26 +41,6 @@ use crate::lfs::Pointer;
 
 pub(super) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 pub(super) const SERVER: &str = "Git LFS server";
-
-/// What is to be done with objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Operation {
-    /// To get them.
-    Download,
-    /// To send them.
-    Upload,
-}
-
-impl Operation {
-    /// The ways of transfer that are spoken. The second is the Hub's, for what is too long for one request.
-    fn transfers(self) -> &'static [&'static str] {
-        match self {
-            Self::Download => &["basic"],
-            Self::Upload => &["basic", "multipart"],
-        }
-    }
-}
 
 /// How one object can be had.
 #[derive(Debug, Clone)]
@@ -237,9 +216,9 @@ impl<'a> LfsServer<'a> {
             source: source.into(),
         })?;
         let (answer, url, asked) = patiently(&self.auth.wire, || {
-            let ask = self.api_request("/objects/batch", &body)?;
+            let ask = self.api_request("/objects/batch", &body, operation)?;
             let asked = Instant::now();
-            let response = self.auth.send(&ask)?;
+            let response = self.send(ask, operation)?;
             if response.status != 200 {
                 return Err(refusal(&self.auth.wire, response, None));
             }
@@ -279,13 +258,29 @@ impl<'a> LfsServer<'a> {
         }
     }
 
+    /// Sends a request to the interface. What ssh granted may be less than what a token of the person allows: where an upload
+    /// is refused with it, the person's own login is tried.
+    fn send(&self, ask: Ask<'_>, operation: Operation) -> Result<Response> {
+        let response = self.auth.send(&ask)?;
+        let is_granted = ask.own.iter().any(|(name, _)| name == header::AUTHORIZATION);
+        if operation == Operation::Download || !is_granted || !matches!(response.status, 401 | 403) {
+            return Ok(response);
+        }
+        let own = ask.own.iter().filter(|(name, _)| name != header::AUTHORIZATION).cloned().collect();
+        match self.auth.send(&Ask { own, ..ask }) {
+            Ok(answer) if !matches!(answer.status, 401 | 403) => Ok(answer),
+            // Nobody is known here either: the first refusal is the answer.
+            _ => Ok(response),
+        }
+    }
+
     /// A request to the interface of an endpoint.
-    fn api_request<'r>(&'r self, suffix: &str, body: &'r [u8]) -> Result<Ask<'r>> {
+    fn api_request<'r>(&'r self, suffix: &str, body: &'r [u8], operation: Operation) -> Result<Ask<'r>> {
         let (auth, endpoint) = (&self.auth, &self.endpoint);
         let (base, lines) = match &endpoint.location {
             Location::Http(url) => (url.clone(), Vec::new()),
             Location::Ssh { ssh, guess } => {
-                match grant(&auth.wire, auth.git.as_ref(), &self.granted, ssh, guess)? {
+                match grant(&auth.wire, auth.git.as_ref(), &self.granted, (ssh, operation), guess)? {
                     Some(grant) => {
                         let url = grant.href.as_deref().map_or(Ok(guess.clone()), Url::parse_foreign);
                         let what = || "the LFS endpoint that ssh gave".to_owned();

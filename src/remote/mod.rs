@@ -28,6 +28,7 @@ mod login;
 mod message;
 mod netrc;
 mod object;
+mod operation;
 mod origin;
 mod parts;
 mod ranged;

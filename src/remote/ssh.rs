@@ -1,14 +1,17 @@
 //! [`Ssh`]: a remote that is reached by ssh, and what it says about its objects.
 //!
 //! ```text
-//! ssh [-p PORT] [USER@]HOST "git-lfs-authenticate PATH download"   →   {"href", "header", "expires_in", "expires_at"}
+//! ssh [-p PORT] [USER@]HOST "git-lfs-authenticate PATH download|upload"   →   {"href", "header", "expires_in", "expires_at"}
 //! ```
 //!
-//! Source: `docs/api/server-discovery.md`, `lfshttp/ssh.go` and `ssh/ssh.go` of Git LFS. Invariant: an address may come from
-//! `.lfsconfig`, so that no part of it can be an option of ssh or be read by a shell: what is not plain is refused.
+//! Source: `docs/api/server-discovery.md`, `lfshttp/ssh.go` and `ssh/ssh.go` of Git LFS; `sq_quote_buf` in `quote.c` and
+//! `url_decode` in `connect.c` of git. Invariants: an address may come from `.lfsconfig`, so that no part of it can be an
+//! option of ssh or mean something to a shell: a path that is not plain is quoted as git quotes it, and one that no quoting
+//! holds in every shell is refused; what was granted for one operation is not used for the other.
 //! The pure ssh protocol (`git-lfs-transfer`) is not spoken.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -17,8 +20,9 @@ use serde::Deserialize;
 use super::cause::BadAnswer;
 use super::error::{Error, Result};
 use super::known::{Expiry, Known};
+use super::operation::Operation;
 use super::secret::Secret;
-use super::url::Url;
+use super::url::{Url, unescape};
 use super::wire::Wire;
 use crate::git::ssh::{Answer, Destination};
 use crate::git::{self, Git};
@@ -32,8 +36,8 @@ pub(super) struct Ssh {
     path: String,
 }
 
-/// What ssh gave, by its address, for as long as it is valid.
-pub(super) type Granted = Known<Ssh, Option<Grant>>;
+/// What ssh gave, by its address and what it is for, for as long as it is valid.
+pub(super) type Granted = Known<(Ssh, Operation), Option<Grant>>;
 
 /// Where the objects are, and the lines that say we may.
 #[derive(Clone)]
@@ -53,7 +57,7 @@ struct Authentication {
 }
 
 impl Ssh {
-    /// `[user@]host[:port]/path`, as it stands behind `ssh://`.
+    /// `[user@]host[:port]/path`, as it stands behind `ssh://`, with the path's `%XX` decoded.
     ///
     /// # Errors
     /// [`Error::Ssh`]
@@ -64,6 +68,9 @@ impl Ssh {
             Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => (host, Some(port)),
             _ => (host, None),
         };
+        let path = unescape(path);
+        // `/~user/…` is a path of that person's home, as git takes it.
+        let path = path.strip_prefix('/').filter(|path| path.starts_with('~')).unwrap_or(&path);
         Self::new(user, host, port.filter(|port| !port.is_empty()), path)
     }
 
@@ -96,8 +103,8 @@ impl Ssh {
         if user.is_some_and(|user| !plain(user, ".-_+")) {
             return Err(Error::Ssh { part: "user" });
         }
-        // The shell of the other side reads the path: nothing in it may mean something there.
-        if !plain(path, "./-_~+@,:%=") {
+        // The shell of the other side reads the path. In quotes only a backslash means something, to some.
+        if path.is_empty() || path.starts_with('-') || path.contains(|c: char| c.is_control() || c == '\\') {
             return Err(Error::Ssh { part: "path" });
         }
         let port = port.map(str::parse::<u16>).transpose().map_err(|_| Error::Ssh { part: "port" })?;
@@ -106,7 +113,17 @@ impl Ssh {
 
     /// Where the objects are if ssh says nothing: the same host and path by https.
     pub(super) fn guess(&self) -> String {
-        format!("https://{}/{}", self.host, self.path.trim_start_matches('/'))
+        let path = self.path.trim_start_matches('/');
+        format!("https://{}/{}", self.host, path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"))
+    }
+
+    /// The path as a shell reads it: in quotes where it is not plain.
+    fn quoted_path(&self) -> Cow<'_, str> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "./-_~+@,:%=".contains(c);
+        if self.path.chars().all(is_plain) {
+            return Cow::Borrowed(&self.path);
+        }
+        Cow::Owned(format!("'{}'", self.path.replace('\'', r"'\''").replace('!', r"'\!'")))
     }
 }
 
@@ -125,21 +142,26 @@ pub(super) fn grant(
     wire: &Wire<'_>,
     git: Option<&Git<'_>>,
     granted: &Granted,
-    ssh: &Ssh,
+    (ssh, operation): (&Ssh, Operation),
     guess: &Url,
 ) -> Result<Option<Grant>> {
-    granted.retain(|_, grant| grant.as_ref().is_some_and(|grant| !grant.expiry.is_over()));
-    granted.get_or_learn(ssh.clone(), || ask(wire, git, ssh, guess))
+    granted.retain(|_, grant| grant.as_ref().is_none_or(|grant| !grant.expiry.is_over()));
+    granted.get_or_learn((ssh.clone(), operation), || ask(wire, git, (ssh, operation), guess))
 }
 
-fn ask(wire: &Wire<'_>, git: Option<&Git<'_>>, ssh: &Ssh, guess: &Url) -> Result<Option<Grant>> {
+fn ask(
+    wire: &Wire<'_>,
+    git: Option<&Git<'_>>,
+    (ssh, operation): (&Ssh, Operation),
+    guess: &Url,
+) -> Result<Option<Grant>> {
     if wire.settings.offline {
         return Err(Error::Offline { origin: guess.origin().clone() });
     }
     let asked = Instant::now();
     let git = git.ok_or(git::Error::NotInstalled)?;
     let to = Destination { user: ssh.user.as_deref(), host: &ssh.host, port: ssh.port };
-    let command = format!("git-lfs-authenticate {} download", ssh.path);
+    let command = format!("git-lfs-authenticate {} {operation}", ssh.quoted_path());
     let answer = match git::ssh::run(git, &to, &command)? {
         Answer::Said(answer) => answer,
         Answer::NoSuchCommand => return Ok(None),
@@ -182,6 +204,26 @@ mod tests {
         assert_eq!(scp("git@h:a/b").guess(), "https://h/a/b");
     }
 
+    /// As `git rev-parse --sq-quote` writes them.
+    #[test]
+    fn a_path_that_is_not_plain_is_quoted_as_git_does() {
+        for (path, quoted) in [
+            ("a b/Größe.git", "'a b/Größe.git'"),
+            ("a'b", r"'a'\''b'"),
+            ("!x!", r"''\!'x'\!''"),
+            ("$(id)", "'$(id)'"),
+            ("x;id", "'x;id'"),
+            ("~x/y", "~x/y"),
+            ("a%b", "a%b"),
+        ] {
+            assert_eq!(Ssh::from_scp(&format!("h:{path}")).unwrap().quoted_path(), quoted);
+        }
+        let of = |rest: &str| Ssh::from_rest(rest).unwrap();
+        assert_eq!(of("h/a%20b/%C3%A9.git").path, "/a b/é.git");
+        assert_eq!(of("h/~me/x").path, "~me/x");
+        assert_eq!(of("h/a%20b/100%25.git").guess(), "https://h/a b/100%25.git");
+    }
+
     #[test]
     fn nothing_can_be_an_option_or_reach_a_shell() {
         for (rest, part) in [
@@ -190,15 +232,10 @@ mod tests {
             ("-l@h/x", "user"),
             ("a b@h/x", "user"),
             ("h;id/x", "host"),
-            ("h/x;rm -rf ~", "path"),
-            ("h/$(id)", "path"),
-            ("h/`id`", "path"),
-            ("h/x y", "path"),
             ("h/x\n", "path"),
-            ("h/x'", "path"),
-            ("h/x|y", "path"),
-            ("h/x&y", "path"),
-            ("h/x>y", "path"),
+            ("h/x%0ay", "path"),
+            ("h/x\\", "path"),
+            ("h/x%5C", "path"),
             ("h:22x/x", "port"),
             ("h:-1/x", "port"),
             ("/x", "host"),
@@ -207,7 +244,7 @@ mod tests {
             let err = Ssh::from_rest(rest).unwrap_err();
             assert!(matches!(err, Error::Ssh { part: found } if found == part), "{rest}: {err}");
         }
-        for scp in ["-oProxyCommand=x:a", "h:-x", "h:a;b", "[h:2x]:a", ":a", "h:"] {
+        for scp in ["-oProxyCommand=x:a", "h:-x", "h:a\tb", "[h:2x]:a", ":a", "h:"] {
             assert!(matches!(Ssh::from_scp(scp), Err(Error::Ssh { .. })), "{scp}");
         }
     }

@@ -19,12 +19,13 @@ use std::sync::Mutex;
 use serde::Serialize;
 use ureq::http::{HeaderValue, header};
 
-use super::batch::{Answered, Answers, Get, LfsServer, MEDIA_TYPE, ObjectError, Operation, SERVER, request};
+use super::batch::{Answered, Answers, Get, LfsServer, MEDIA_TYPE, ObjectError, SERVER, request};
 use super::cause::BadAnswer;
 use super::endpoint::Location;
 use super::error::{Error, Result};
 use super::local;
 use super::message::{Body, Part, Response};
+use super::operation::Operation;
 use super::redirect::{Ask, CONTENT_HOPS};
 use super::refusal::{for_writing, kept, refusal};
 use super::retry::{Retry, patiently};

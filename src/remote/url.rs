@@ -238,7 +238,7 @@ fn escape_into(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
 }
 
 /// Percent signs resolved; what is not one stays, and what is no UTF-8 then is replaced.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

@@ -11,6 +11,8 @@ mod logins;
 mod ranges;
 mod raw;
 mod servers;
+#[cfg(unix)]
+mod ssh;
 mod tls;
 mod transport;
 mod upload;
