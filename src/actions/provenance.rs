@@ -103,6 +103,14 @@ impl<'a> Provenance<'a> {
         records.derived.iter().rev().find(|one| one.output_oid == output).cloned()
     }
 
+    /// What is recorded of this content under these two names.
+    pub(super) fn of_pair(&self, source: &BStr, output: &BStr, made: Oid) -> Option<Derived> {
+        let records = self.records.borrow();
+        let is_meant =
+            |one: &&Derived| one.output_oid == made && one.source == source && one.output == output;
+        records.derived.iter().rev().find(is_meant).cloned()
+    }
+
     /// The latest record of an output of this path.
     pub(super) fn latest(&self, output: &BStr) -> Option<Derived> {
         let records = self.records.borrow();

@@ -9,6 +9,7 @@ mod commit;
 mod failures;
 mod folders;
 mod forced;
+mod halves;
 mod hints;
 mod index;
 mod interrupted;

@@ -1,5 +1,7 @@
 //! The commit of what was converted, made by git so that hooks and signing run.
 
+use std::collections::BTreeSet;
+
 use super::super::trailer::Trailer;
 use super::super::{Error, Note};
 use super::Context;
@@ -22,7 +24,9 @@ pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option
     }
     let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
     let mut text = format!("{}\n\n", subject.trim_end());
-    for (path, oid, key) in &ledger.from {
+    // In one order, whichever run it was that made each of them.
+    let from: BTreeSet<_> = ledger.from.iter().collect();
+    for (path, oid, key) in from {
         text += &Trailer { path: path.clone(), oid: *oid, key: key.clone() }.line();
     }
     let index = repo.partial_index(&ledger.touched, &attributes)?;

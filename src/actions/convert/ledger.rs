@@ -117,6 +117,13 @@ impl<'a> Ledger<'a> {
         self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
     }
 
+    /// One of an earlier run, if this one has not spoken of it.
+    pub(super) fn left(&mut self, source: BString, output: BString, status: Status) {
+        if !self.outcomes.iter().any(|outcome| outcome.source == source) {
+            self.kept(source, output, status, None);
+        }
+    }
+
     /// A file that was not converted. An interruption is no fact about a file.
     pub(super) fn fail(&mut self, source: &BStr, error: Error) -> Result<(), Error> {
         if matches!(error, Error::Interrupted) {

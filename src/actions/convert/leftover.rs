@@ -77,7 +77,7 @@ fn replaced_by(path: &BStr) -> Option<BString> {
 }
 
 /// Returns `true` if the paths of the command line mean this one: itself, what is above it, or its shard index.
-fn is_asked(path: &BString, given: &[BString]) -> bool {
+pub(super) fn is_asked(path: &BString, given: &[BString]) -> bool {
     let means = |given: &BString| {
         let rest = path.strip_prefix(given.as_slice());
         let is_above = given.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));

@@ -15,7 +15,7 @@
 //! take         what is there already, into the commit and in the place of its checkpoints; `removal` from where they go
 //! ledger       what became of each file: all that is written down beside them
 //! adopt        what was committed already by somebody else; `commit` else
-//! leftover     what a killed run with `--replace` did not remove
+//! leftover     what a killed run with `--replace` did not remove; `finish` what one with `--commit` did not commit
 //! run          the loop over units
 //! single_file  one file becomes another, and no repository is touched
 //! ```
@@ -25,6 +25,7 @@
 mod adopt;
 mod commit;
 mod decide;
+mod finish;
 mod finished;
 mod hashing;
 mod index;

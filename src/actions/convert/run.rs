@@ -14,6 +14,7 @@ use super::super::{Error, Note, Reporter, names};
 use super::adopt::look_for_same;
 use super::commit::commit;
 use super::decide::{Choice, decide};
+use super::finish::finish;
 use super::keep;
 use super::ledger::Ledger;
 use super::leftover::sweep_replaced;
@@ -73,6 +74,7 @@ pub(super) fn convert(
     }
     sweep_replaced(context)?;
     look_for_same(context, adopt, &mut ledger)?;
+    finish(context, &mut ledger)?;
     let commit = commit(context, &ledger)?;
     let staged = ledger.staged;
     if staged && !repo.filter_configured() {

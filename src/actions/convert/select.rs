@@ -10,8 +10,9 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::content::Located;
 use super::super::provenance::Provenance;
 use super::super::workspace::Workspace;
-use super::super::{Error, Reason, names};
+use super::super::{Error, Reason, Status, names};
 use super::Options;
+use super::finish::replaced;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
 use crate::checkpoint::{self, Held, Kind};
@@ -39,7 +40,11 @@ pub(super) fn units(
         let path = workspace.repo.path_of(&options.cwd, given)?;
         let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
         let is_dir = path.is_empty() || workspace.entries.keys().any(|tracked| tracked.starts_with(&dir));
-        if names::is_index(path.as_bstr()) {
+        let is_gone = options.replace && matches!(workspace.find(path.as_bstr()), Err(Error::NotFound));
+        let replaced = if is_gone { replaced(workspace, provenance, path.as_bstr())? } else { None };
+        if let Some(output) = replaced {
+            ledger.kept(path, output, Status::UpToDate, None);
+        } else if names::is_index(path.as_bstr()) {
             indices.insert(path);
         } else if is_dir {
             search(workspace, &dir, &mut found, &mut indices, ledger)?;

@@ -83,8 +83,9 @@ fn give_names(
     let removals = removals(context, removed)?;
     let gone = removals.iter().filter(|(_, removal)| *removal != Removal::None);
     changes.extend(gone.map(|(path, _)| Change::Remove { path: path.clone() }));
-    write_index(context, ledger, &changes, &notes, undo)?;
+    // Before the index: what a kill leaves staged is known then, and a later run commits it.
     record(context, &known);
+    write_index(context, ledger, &changes, &notes, undo)?;
     // A commit of our own has attributes files of its own.
     ledger.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
         Change::Add { path, .. } | Change::Remove { path } => path,
@@ -164,6 +165,28 @@ pub(super) fn derived(
     })
 }
 
+/// The same of a shard index.
+pub(super) fn derived_index(
+    context: Context<'_>,
+    source: &BString,
+    output: &BString,
+    output_oid: Oid,
+    how: &str,
+) -> Option<Derived> {
+    let Some(Located::Here(old)) = context.workspace.there(source.as_bstr()).ok()? else { return None };
+    Some(Derived {
+        source: source.clone(),
+        source_oid: content::oid(&old.file, &()).ok()?,
+        source_size: old.size(),
+        output: output.clone(),
+        output_oid,
+        key: None,
+        keep: Vec::new(),
+        how: how.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
 /// The same of a unit, its shard index included.
 fn all_derived(context: Context<'_>, unit: &[Product], index: Option<&NewIndex>) -> Vec<Derived> {
     let files = unit.iter().filter_map(|product| {
@@ -171,20 +194,8 @@ fn all_derived(context: Context<'_>, unit: &[Product], index: Option<&NewIndex>)
         derived(context, path, output, conversion)
     });
     let of_index = index.and_then(|index| {
-        let Some(Located::Here(old)) = context.workspace.there(index.replaces.as_bstr()).ok()? else {
-            return None;
-        };
-        Some(Derived {
-            source: index.replaces.clone(),
-            source_oid: content::oid(&old.file, &()).ok()?,
-            source_size: old.size(),
-            output: index.path.clone(),
-            output_oid: Oid::of(index.text.as_bytes()),
-            key: None,
-            keep: Vec::new(),
-            how: CONVERTED.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        })
+        let oid = Oid::of(index.text.as_bytes());
+        derived_index(context, &index.replaces, &index.path, oid, CONVERTED)
     });
     files.chain(of_index).collect()
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BString, ByteSlice as _};
 
+use super::super::content::{self, Located};
 use super::super::output_state::Differences;
 use super::super::placement::{Undo, write_attributes};
 use super::super::verify::{Finding, Verdict, Verified, prove_outputs};
@@ -16,7 +17,7 @@ use super::index::NewIndex;
 use super::ledger::Ledger;
 use super::removal::{Removal, removals};
 use super::sets::{Candidate, ShardedCheckpoint};
-use super::stage::{pointer_to, write_index};
+use super::stage::{derived_index, pointer_to, record, write_index};
 use crate::hash::Oid;
 use crate::repo::Change;
 
@@ -112,6 +113,18 @@ fn prove(context: Context<'_>, pairs: &mut [Taken], index: Option<&(BString, BSt
             (pair.status, pair.source_oid) = (Status::UpToDate, one.checkpoint_oid);
         }
     }
+    if let Some((source, output)) = index.filter(|_| unproven.is_some()) {
+        record_index(context, source, output).map_err(of(source))?;
+    }
+    Ok(())
+}
+
+/// Writes down that a shard index was verified; the shards are by now.
+fn record_index(context: Context<'_>, source: &BString, output: &BString) -> Result<(), Error> {
+    let Some(Located::Here(file)) = context.workspace.there(output.as_bstr())? else { return Ok(()) };
+    let oid = content::oid(&file.file, &()).map_err(Error::io("read", &file.path))?;
+    let known = derived_index(context, source, output, oid, "equal");
+    record(context, &known.into_iter().collect::<Vec<_>>());
     Ok(())
 }
 

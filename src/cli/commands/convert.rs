@@ -176,12 +176,7 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         if !summary.in_repository {
             return;
         }
-        if args.commit {
-            // A run that was killed before its commit leaves the index as it wrote it.
-            ui.hint(&format!("commit what an earlier run staged with `{git} commit`"));
-        } else {
-            ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
-        }
+        ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
     }
     let is_kept = |outcome: &&Outcome| outcome.status == Status::Unverified;
     let kept: Vec<_> = summary.outcomes.iter().filter(is_kept).collect();
