@@ -106,12 +106,12 @@ fn a_set() {
     finished(super::shards::model, &["--replace", "--commit"]);
     finished(super::shards::model, &["--replace", "--commit", "pytorch_model.bin.index.json"]);
     // One that was verified, its index too.
-    let made = super::shards::model();
-    made.run::<&str>(&[]).ok();
+    let source = super::shards::model();
+    source.run::<&str>(&[]).ok();
     let make = || {
         let model = super::shards::model();
-        for path in made.git(&["ls-files", "model*"]).lines() {
-            model.add(path, &fs::read(made.at(path)).unwrap());
+        for path in source.git(&["ls-files", "model*"]).lines() {
+            model.add(path, &fs::read(source.at(path)).unwrap());
         }
         model.commit();
         model
