@@ -33,6 +33,8 @@ mod shards;
 mod sources;
 mod sparse;
 mod states;
+#[cfg(unix)]
+mod stopped;
 pub(crate) mod torch;
 mod wheels;
 

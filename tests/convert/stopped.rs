@@ -1,0 +1,269 @@
+//! Runs that are stopped by KILL, INT, TERM and HUP, of each kind that writes: every name is as before or as after, nothing
+//! half-written is under one, and the same command finishes what was begun, its commit included.
+//!
+//! The points are spread over the time that a run really takes, every second one over its last part, where names are given
+//! and commits are made. `ST_CONVERT_KILLS` is how many there are of each kind of run; the seed is fixed, and what a machine
+//! does in that time is its own.
+
+#![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use git_st_convert::hash::Oid;
+
+use super::Model;
+use super::states::CHECKPOINT;
+use super::torch::{Float32, checkpoint, next};
+use crate::sandbox::BIN;
+
+/// How many runs of each kind are stopped in a test of every change.
+const RUNS: u32 = 8;
+const SIGNALS: [&str; 4] = ["KILL", "INT", "TERM", "HUP"];
+const SECOND: &str = "vae/pytorch_model.bin";
+
+/// What a reader of the repository sees.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct State {
+    head: String,
+    /// What the index has, by path.
+    index: BTreeMap<String, String>,
+    /// The files of the working tree, by content.
+    files: BTreeMap<PathBuf, Oid>,
+}
+
+/// A repository that is made once and copied for each run.
+struct Series {
+    /// Where it is run.
+    model: Model,
+    /// The copy.
+    kept: PathBuf,
+    args: &'static [&'static str],
+    before: State,
+    after: State,
+    whole: Duration,
+}
+
+/// Large enough for some of the stops to come while bytes are written.
+fn trained(epoch: u8) -> Vec<u8> {
+    let tensor =
+        |name: &str| Float32 { name: name.to_owned(), shape: vec![1 << 18], bytes: vec![epoch; 4 << 18] };
+    let mut bytes = checkpoint(&[tensor("embed.weight"), tensor("head.weight")]);
+    let len = bytes.len();
+    bytes[len - 2] = epoch;
+    bytes.resize(len + usize::from(epoch), b' ');
+    bytes
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _may_be_absent = fs::remove_dir_all(to);
+    let copied = Command::new("cp").args(["-a", "--"]).args([from, to]).status().unwrap();
+    assert!(copied.success());
+}
+
+impl Series {
+    fn new(args: &'static [&'static str], is_retrained: bool) -> Self {
+        let model = Model::new();
+        model.add(CHECKPOINT, &trained(1));
+        model.add(SECOND, &trained(2));
+        model.commit();
+        if is_retrained {
+            model.run(&["--commit"]).ok();
+            model.write(CHECKPOINT, trained(3));
+            model.write(SECOND, trained(4));
+        }
+        let kept = model.sandbox.path("kept");
+        copy(&model.dir, &kept);
+        let (before, after) = (State::default(), State::default());
+        let mut series = Self { model, kept, args, before, after, whole: Duration::ZERO };
+        let mut times = Vec::new();
+        for _ in 0..3 {
+            series.reset();
+            series.before = series.state();
+            let start = Instant::now();
+            series.model.run(args).ok();
+            times.push(start.elapsed());
+            series.after = series.state();
+        }
+        times.sort();
+        series.whole = times[1];
+        assert_ne!(series.before, series.after);
+        series
+    }
+
+    fn reset(&self) {
+        copy(&self.kept, &self.model.dir);
+        // As after a checkout: git knows the stat data of what is there.
+        self.model.sandbox.try_git(&self.model.dir, &["update-index", "-q", "--refresh"]);
+    }
+
+    fn state(&self) -> State {
+        let index = self.model.git(&["ls-files", "--stage"]);
+        let entry = |line: &str| {
+            let (entry, path) = line.split_once('\t').unwrap();
+            (path.to_owned(), entry.to_owned())
+        };
+        let mut files = BTreeMap::new();
+        for dir in [self.model.dir.clone(), self.model.at("vae")] {
+            for path in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+                if path.is_file() {
+                    let content = Oid::of(&fs::read(&path).unwrap());
+                    files.insert(path.strip_prefix(&self.model.dir).unwrap().to_owned(), content);
+                }
+            }
+        }
+        let head = self.model.git(&["rev-parse", "HEAD"]);
+        State { head, index: index.lines().map(entry).collect(), files }
+    }
+
+    /// Runs, and sends a signal after `delay`. How did it end?
+    fn stop(&self, signal: &str, delay: Duration) -> ExitStatus {
+        let mut command = self.model.command(BIN, &self.model.dir);
+        command.args(self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Ctrl-C and a closed terminal go to all processes of a group.
+        command.process_group(0);
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(delay);
+        let group = if matches!(signal, "INT" | "HUP") { "-" } else { "" };
+        let target = format!("{group}{}", child.id());
+        let sent = Command::new("kill").args(["-s", signal, "--", &target]).stderr(Stdio::null()).status();
+        let _may_be_over = sent.unwrap();
+        child.wait().unwrap()
+    }
+
+    /// Every name is as before or as after, each by itself, and what the index has is there.
+    fn check(&self, what: &str) -> bool {
+        let now = self.state();
+        let is_one = |now: Option<&String>, before: Option<&String>, after: Option<&String>| {
+            now == before || now == after
+        };
+        let (before, after) = (&self.before, &self.after);
+        assert!(now.head == before.head || now.head == after.head, "{what}: {now:#?}");
+        for path in before.index.keys().chain(after.index.keys()).chain(now.index.keys()) {
+            let of = |state: &State| state.index.get(path).cloned();
+            assert!(
+                is_one(of(&now).as_ref(), of(before).as_ref(), of(after).as_ref()),
+                "{what}: {path}: {now:#?}"
+            );
+        }
+        let names: BTreeSet<_> =
+            [before, after, &now].into_iter().flat_map(|state| state.files.keys()).collect();
+        for path in names {
+            let of = |state: &State| state.files.get(path).copied();
+            assert!(of(&now) == of(before) || of(&now) == of(after), "{what}: {}: {now:#?}", path.display());
+            let staged = |state: &State| state.index.get(path.to_str().unwrap()).cloned();
+            if path.extension().is_some_and(|name| name == "safetensors") && staged(&now) == staged(after) {
+                assert_eq!(of(&now), of(after), "{what}: staged, and not there");
+            }
+        }
+        if now.head == after.head && after.head != before.head {
+            assert_eq!(now.index, after.index, "{what}: committed, and not staged");
+        }
+        for path in objects(&self.model.at(".git/lfs/objects")) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert_eq!(Oid::of(&fs::read(&path).unwrap()).to_string(), name, "{what}: half an object");
+        }
+        now == *before
+    }
+
+    /// The same command finishes it.
+    fn finish(&self, what: &str) {
+        // A lock of git's own is git's, which was stopped too; of ours there is none that is not known for one.
+        for lock in [".git/HEAD.lock", ".git/refs/heads/main.lock"] {
+            let _may_be_absent = fs::remove_file(self.model.at(lock));
+        }
+        let run = self.model.run(self.args);
+        assert_eq!(run.code, Some(0), "{what}: {run:?}");
+        assert_eq!(self.state(), self.after, "{what}: {run:?}");
+        for dir in ["", "vae", ".git", ".git/lfs/tmp", ".git/st-converted"] {
+            assert_eq!(leftovers(&self.model.at(dir)), [""; 0].map(PathBuf::from), "{what}: {run:?}");
+        }
+    }
+}
+
+/// All files below a directory.
+fn objects(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(objects(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Our temporary files in a directory.
+fn leftovers(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_string_lossy().contains("st-convert-")).collect()
+}
+
+/// How many runs are to be stopped.
+fn runs() -> u32 {
+    std::env::var("ST_CONVERT_KILLS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
+}
+
+fn series(name: &str, args: &'static [&'static str], is_retrained: bool) {
+    let series = Series::new(args, is_retrained);
+    let whole = series.whole.as_secs_f64();
+    let mut chance = 0x5eed_u64;
+    let mut found: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for run in 0..runs() {
+        let signal = SIGNALS[run as usize % SIGNALS.len()];
+        chance = next(chance);
+        let part = f64::from(u32::try_from(chance >> 32).unwrap()) / f64::from(u32::MAX);
+        // Each signal comes in every part of the time.
+        let part = (f64::from(run / 4) + part) / f64::from(runs().div_ceil(4));
+        let at = if run / 4 % 2 == 0 { whole * part } else { whole * (0.5 + 0.5 * part) };
+        series.reset();
+        let status = series.stop(signal, Duration::from_secs_f64(at));
+        let what = format!("{name}: {signal} after {at:.3} of {whole:.3} s, run {run}: {status:?}");
+        let is_asked = status.code() == Some(130);
+        assert!(status.success() || is_asked || signal == "KILL" || status.signal().is_some(), "{what}");
+        let is_before = series.check(&what);
+        if is_asked {
+            for dir in ["", "vae", ".git/lfs/tmp"] {
+                assert_eq!(leftovers(&series.model.at(dir)), [""; 0].map(PathBuf::from), "{what}");
+            }
+        }
+        series.finish(&what);
+        let end = match (status.success(), is_before) {
+            (true, _) => "over before",
+            (false, true) => "as before",
+            (false, false) => "begun",
+        };
+        *found.entry((signal, end)).or_default() += 1;
+    }
+    let line = format!("{name}: {} runs of {whole:.3} s: {found:?}\n", runs());
+    let _nobody_reads = std::io::stderr().write_all(line.as_bytes());
+    let stopped: u32 =
+        found.iter().filter(|((_, end), _)| *end != "over before").map(|(_, count)| count).sum();
+    assert!(stopped * 4 > runs(), "too few were stopped in time: {found:?}");
+}
+
+#[test]
+fn a_bare_run() {
+    series("bare", &[], false);
+}
+
+#[test]
+fn a_run_that_commits() {
+    series("--commit", &["--commit"], false);
+}
+
+#[test]
+fn a_run_that_replaces_and_commits() {
+    series("--replace --commit", &["--replace", "--commit"], false);
+}
+
+#[test]
+fn a_run_after_a_retrain() {
+    series("after a retrain", &[], true);
+}
