@@ -12,7 +12,7 @@ use bstr::{BStr, BString};
 
 use super::{Error, Reporter};
 use crate::hash::{Hasher, Oid};
-use crate::lfs::{Pointer, Store, pointer};
+use crate::lfs::{Pointer, Store, pointer, worktree_file};
 use crate::read_at::{FileSource, ReadAt};
 use crate::repo::Repo;
 
@@ -35,12 +35,8 @@ pub(super) struct LocalFile {
 impl LocalFile {
     /// A file as it is.
     pub(super) fn open(name: &BStr, path: &Path, pointer: Option<Pointer>) -> Result<Self, Error> {
-        let failed = Error::io("open", path);
-        let file = File::open(path).map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(Error::NotFound);
-        }
-        Self::opened(name, path, file, pointer).map_err(failed)
+        let file = open_regular(path)?;
+        Self::opened(name, path, file, pointer).map_err(Error::io("open", path))
     }
 
     /// A file that is open.
@@ -85,7 +81,7 @@ impl LocalFile {
             Ok(Some(metadata)) if metadata.is_file() => {}
             Ok(Some(metadata)) if metadata.is_symlink() => return Err(Error::Symlink),
             Ok(_) => return Err(Error::NotFound),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(special(&target.path()).unwrap_or(error).into()),
         }
         let source = Self::open(name, &target.path(), pointer).map_err(absent)?;
         match source.as_pointer() {
@@ -111,6 +107,23 @@ impl LocalFile {
             _ => Err(Error::SourceChanged),
         }
     }
+}
+
+/// What is wrong with a pipe, a device or a socket.
+fn special(path: &Path) -> Option<worktree_file::Error> {
+    let kind = path.symlink_metadata().ok()?.file_type();
+    let is_special = !kind.is_file() && !kind.is_dir() && !kind.is_symlink();
+    is_special.then(|| worktree_file::Error::not_regular(kind))
+}
+
+/// Opens a regular file, and nothing else: a pipe would wait for its other end.
+pub(super) fn open_regular(path: &Path) -> Result<File, Error> {
+    let failed = Error::io("open", path);
+    let metadata = path.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(worktree_file::Error::not_regular(metadata.file_type()).into());
+    }
+    File::open(path).map_err(failed)
 }
 
 fn absent(error: Error) -> Error {
@@ -229,5 +242,5 @@ pub(super) fn class(config: &dyn ReadAt) -> Option<String> {
 
 /// The same by the `config.json` that lies beside a file on the disk.
 pub(super) fn class_beside(path: &Path) -> Option<String> {
-    class(&FileSource::new(File::open(path.with_file_name("config.json")).ok()?).ok()?)
+    class(&FileSource::new(open_regular(&path.with_file_name("config.json")).ok()?).ok()?)
 }

@@ -8,7 +8,7 @@ mod server;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::shell_paths::{File, Here, quoted_path};
+use super::shell_paths::{File, Here, quoted, quoted_path, shell};
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, names};
 use crate::git;
@@ -84,6 +84,14 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
         }
         Error::OutputExists { output } if output.ends_with(b".json") => {
             format!("overwrite it: `{}{}`", forced(), named.here.paths())
+        }
+        // Of a directory of results: the file alone would go to the top of it.
+        Error::OutputExists { output }
+            if named.here.value_of("--output").is_some_and(|given| given != shell(output.as_ref())) =>
+        {
+            let (options, output) =
+                (named.here.options_but(&["--output", "--force"]), quoted(output.as_ref()));
+            format!("overwrite it: `{git} st-convert{options} --output {output} --force {file}`")
         }
         Error::OutputExists { .. }
         | Error::OutputDiffers { .. }

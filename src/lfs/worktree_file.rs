@@ -8,7 +8,7 @@
 //! itself is not trusted ("racily clean"), and git would send the whole file through the clean filter again.
 //! It does not touch the index, and it makes no hard link: an edit of the file must not reach the store.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -42,6 +42,12 @@ pub enum Error {
         /// What is there.
         path: PathBuf,
     },
+    /// A directory, a pipe, a device or a socket is where a file should be.
+    #[error("not a regular file (found: {found})")]
+    NotRegular {
+        /// What it is.
+        found: &'static str,
+    },
     /// The target exists, and may not be replaced.
     #[error("cannot write `{}`: file exists", path.display())]
     Exists {
@@ -62,6 +68,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Of something that is no regular file. It is not opened for this: a pipe would wait for its other end.
+    pub(crate) fn not_regular(kind: FileType) -> Self {
+        #[cfg(unix)]
+        let special = {
+            use std::os::unix::fs::FileTypeExt as _;
+            match kind {
+                kind if kind.is_fifo() => Some("named pipe"),
+                kind if kind.is_socket() => Some("socket"),
+                kind if kind.is_char_device() || kind.is_block_device() => Some("device"),
+                _ => None,
+            }
+        };
+        #[cfg(not(unix))]
+        let special = None;
+        let found = if kind.is_dir() { "directory" } else { "special file" };
+        Self::NotRegular { found: special.unwrap_or(found) }
+    }
+
     pub(super) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

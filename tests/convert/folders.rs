@@ -238,6 +238,67 @@ fn what_stands_there_is_compared_with_what_the_conversion_gives() {
 }
 
 #[test]
+fn a_file_that_exists_in_a_folder_of_results_is_overwritten_where_it_is() {
+    let (sandbox, dir) = folder("models");
+    put(&dir, "a b/pytorch_model.bin", "tied-2.bin");
+    put(&dir, "pytorch_model.bin", "gpt2-tied.bin");
+    let out = sandbox.path("out");
+    fs::create_dir_all(out.join("a b")).unwrap();
+    fs::write(out.join("a b/model.safetensors"), "mine").unwrap();
+    let refused = sandbox.bin(&sandbox.path(""), &["-o", "out", "models"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let hint = refused.stderr.split("hint: overwrite it: `").nth(1).unwrap().split('`').next().unwrap();
+    assert_eq!(
+        hint,
+        "git st-convert --output 'out/a b/model.safetensors' --force 'models/a b/pytorch_model.bin'"
+    );
+    let others = oid(out.join("model.safetensors"));
+    sandbox
+        .bin(
+            &sandbox.path(""),
+            &["--output", "out/a b/model.safetensors", "--force", "models/a b/pytorch_model.bin"],
+        )
+        .ok();
+    assert_eq!(oid(out.join("a b/model.safetensors")), oid_of("tied-2.bin"));
+    assert_eq!((oid(out.join("model.safetensors")), below(&out).len()), (others, 2));
+}
+
+/// Runs the program on something that gives no end of file; one that waits for it is killed, and has no exit code.
+fn at_once(sandbox: &Sandbox, dir: &Path, args: &[&str]) -> Output {
+    let mut limited = vec!["-s", "KILL", "20", crate::sandbox::BIN];
+    limited.extend(args);
+    let args: Vec<_> = limited.iter().map(AsRef::as_ref).collect();
+    sandbox.command("timeout".as_ref(), dir, &args).output().unwrap().into()
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let (sandbox, dir) = folder("models");
+    let pipe = sandbox.command("mkfifo".as_ref(), &dir, &["p.bin".as_ref(), "config.json".as_ref()]).status();
+    assert!(pipe.unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(dir.join("s.bin")).unwrap();
+    symlink("p.bin", dir.join("l.bin")).unwrap();
+    symlink("/dev/zero", dir.join("z.safetensors")).unwrap();
+    let kinds =
+        [("p.bin", "named pipe"), ("s.bin", "socket"), ("l.bin", "named pipe"), ("z.safetensors", "device")];
+    for (file, kind) in kinds {
+        for command in ["inspect", "scan", "verify", "convert"] {
+            let run = at_once(&sandbox, &dir, &[command, file]);
+            let error = format!("error: {file}: not a regular file (found: {kind})\n");
+            assert!(run.code == Some(2) && run.stderr.contains(&error), "{command} {file}: {run:?}");
+        }
+        let run = at_once(&sandbox, &dir, &["diff", file, file]);
+        assert!(run.code == Some(2) && run.stderr.contains("not a regular file"), "{run:?}");
+    }
+    let run = at_once(&sandbox, &dir, &["inspect", "."]);
+    assert!(run.stderr.contains("(found: directory)"), "{run:?}");
+    // Nor is one waited for that stands beside a checkpoint.
+    put(&dir, "pytorch_model.bin", "tied-2.bin");
+    at_once(&sandbox, &dir, &["pytorch_model.bin"]).ok();
+    assert_eq!(oid(dir.join("model.safetensors")), oid_of("tied-2.bin"));
+}
+
+#[test]
 fn safetensors_among_the_paths_are_passed_over() {
     let (sandbox, dir) = folder("models");
     put(&dir, "a.bin", "tied-2.bin");

@@ -4,7 +4,7 @@ use std::fs;
 
 use git_st_convert::hash::Oid;
 
-use super::{Model, differences, fixture, json_lines, oid_of, skipped};
+use super::{Model, differences, finish, fixture, json_lines, oid_of, skipped};
 
 const NAME: &str = "tied-2.bin";
 
@@ -201,7 +201,7 @@ fn more_checkpoints_than_a_process_may_open() {
     model.commit();
     let script = format!("ulimit -n 48 && exec '{}'", crate::sandbox::BIN);
     let mut command = model.command("sh", &model.dir);
-    super::finish(command.args(["-c", &script])).ok();
+    finish(command.args(["-c", &script])).ok();
     assert_eq!(model.status().lines().count(), 81);
 }
 
@@ -233,5 +233,20 @@ fn what_is_changed_during_the_long_work_is_not_removed() {
         assert_eq!(fs::read(model.at(path)).unwrap(), b"a day's work");
         assert_eq!(model.git(&["ls-files", "-s"]), before);
         assert!(!model.status().contains("safetensors"), "{}", model.status());
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let model = Model::with("tied-2.bin");
+    fs::remove_file(model.at("pytorch_model.bin")).unwrap();
+    fs::remove_dir_all(model.store.join("objects")).unwrap();
+    let pipes = ["pytorch_model.bin", "untracked.bin"];
+    assert!(model.command("mkfifo", &model.dir).args(pipes).status().unwrap().success());
+    for pipe in pipes {
+        let mut limited = model.command("timeout", &model.dir);
+        let run = finish(limited.args(["-s", "KILL", "20", crate::sandbox::BIN, pipe]));
+        let error = format!("error: {pipe}: not a regular file (found: named pipe)\n");
+        assert!(run.code == Some(2) && run.stderr.contains(&error), "{run:?}");
     }
 }

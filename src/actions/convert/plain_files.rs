@@ -71,9 +71,6 @@ pub(super) fn find(
 
 /// The file at a path, or the object behind its pointer. The path may lie in another repository than the one here.
 pub(super) fn open(repo: Option<&Repo>, file: &PlainFile) -> Result<LocalFile, Error> {
-    if !file.path.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err(Error::NotFound);
-    }
     match LocalFile::plain(repo, file.name.as_bstr(), &file.path) {
         Err(missing @ Error::NoObject { .. }) => {
             let beside = file.path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));

@@ -191,7 +191,12 @@ impl One<'_> {
         let Some(held) = names.into_iter().map(beside).collect::<Option<Vec<_>>>() else { return Ok(()) };
         let set = ShardedCheckpoint { index: index.file.name.clone(), content: content.clone() };
         let new = index::new_index(IndexTarget::plain(&to.shown, &set), &set, &held)?;
-        let there = fs::read(&to.path).ok();
+        let there = match fs::metadata(&to.path) {
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(Error::OutputNotFile { output: to.shown.clone() });
+            }
+            _ => fs::read(&to.path).ok(),
+        };
         match there {
             Some(there) if there == new.text.as_bytes() => return Ok(()),
             Some(_) if !self.options.force => return Err(Error::OutputExists { output: to.shown.clone() }),

@@ -18,6 +18,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::Error;
 use super::super::content::LocalFile;
 use super::{About, Scan, Seen};
+use crate::lfs::worktree_file;
 use crate::repo::Repo;
 
 /// Scans what was named.
@@ -94,7 +95,9 @@ impl Walk<'_, '_> {
         match full.metadata() {
             Ok(metadata) if metadata.is_dir() => self.directory(full, name),
             Ok(metadata) if metadata.is_file() => self.file(full, full.canonicalize().map_err(failed)?, name),
-            Ok(_) => self.told(name, Err(Error::NotFound)),
+            Ok(metadata) => {
+                self.told(name, Err(worktree_file::Error::not_regular(metadata.file_type()).into()))
+            }
             Err(source) if source.kind() == io::ErrorKind::NotFound => self.told(name, Err(Error::NotFound)),
             Err(source) => self.told(name, Err(failed(source))),
         }
