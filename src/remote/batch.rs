@@ -304,6 +304,7 @@ impl<'a> LfsServer<'a> {
             login: endpoint.login.as_ref(),
             credential_path: endpoint.credential_path.as_deref(),
             may_log_in: true,
+            is_download: operation == Operation::Download,
             ..Ask::get(url).plain(header::ACCEPT, HeaderValue::from_static(MEDIA_TYPE)).plain(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/vnd.git-lfs+json; charset=utf-8"),

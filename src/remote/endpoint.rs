@@ -90,7 +90,14 @@ impl Endpoint {
     pub fn of_remote_url(url: &str, config: &Config, work_dir: &Path) -> Result<Self> {
         let remotes = Remotes { config, lfsconfig: None, branch: None, fetch_head: None, work_dir };
         let address = remotes.address(url, true, url)?;
-        Ok(Self::new(address, None, true))
+        Ok(Self::of_remote(address))
+    }
+
+    /// The objects beside a remote, where nothing else is configured.
+    fn of_remote(address: Address) -> Self {
+        // As git itself says it of a remote, for `credential.useHttpPath`.
+        let credential_path = Some(address.path.clone());
+        Self { credential_path, ..Self::new(address, None, true) }
     }
 
     fn new(address: Address, remote: Option<&Address>, is_ours: bool) -> Self {
@@ -174,11 +181,11 @@ impl Remotes<'_> {
                 return Ok(Endpoint::new(self.address(url, false, &remote)?, own.as_ref(), is_ours));
             }
             if let Some(url) = name.and_then(url_of) {
-                return Ok(Endpoint::new(self.address(&url, true, &remote)?, None, true));
+                return Ok(Endpoint::of_remote(self.address(&url, true, &remote)?));
             }
         }
         match self.fetch_head.and_then(fetched_from) {
-            Some(url) => Ok(Endpoint::new(self.address(url, true, &remote)?, None, true)),
+            Some(url) => Ok(Endpoint::of_remote(self.address(url, true, &remote)?)),
             None => Err(Error::NoEndpoint { remote }),
         }
     }

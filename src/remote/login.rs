@@ -10,7 +10,8 @@
 //! Source: `lfsapi/auth.go` of Git LFS, gitcredentials(7), git-credential(1). Invariants: a login goes to the origin it was
 //! found for and to no other; none goes over plain http, but to this machine, and one of the person's own (not the
 //! token) to the origin that the person's own remote names; the first request is bare unless there is a token, or
-//! `lfs.<url>.access` is `basic`.
+//! `lfs.<url>.access` is `basic`. A token of a file that is refused is left out of what only reads: it may have run out since
+//! it was saved, and what is public needs none; one of the environment was meant.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
@@ -31,7 +32,7 @@ use super::redirect::{Ask, follow};
 use super::refusal::refusal;
 use super::secret::Secret;
 use super::settings::HUB;
-use super::token::Token;
+use super::token::{Token, TokenSource};
 use super::url::{Login, Url};
 use super::wire::Wire;
 use crate::git::{Git, credential};
@@ -65,6 +66,8 @@ pub struct Auth<'a> {
     pub(super) wire: Wire<'a>,
     pub(super) git: Option<Git<'a>>,
     accepted: Known<Origin, Credential>,
+    /// Where the token of a file was refused.
+    refused: Known<Origin, ()>,
     hub: Url,
     token: OnceLock<Option<Token>>,
 }
@@ -79,7 +82,14 @@ impl<'a> Auth<'a> {
         let hub = Url::parse(hub)
             .map_err(|source| Error::NotAllowed { what: "the value of HF_ENDPOINT".to_owned(), source })?
             .without_login();
-        Ok(Self { wire, git, accepted: Known::default(), hub, token: OnceLock::new() })
+        Ok(Self {
+            wire,
+            git,
+            accepted: Known::default(),
+            refused: Known::default(),
+            hub,
+            token: OnceLock::new(),
+        })
     }
 
     /// The Hub: `HF_ENDPOINT`, or the public one.
@@ -127,6 +137,7 @@ impl<'a> Auth<'a> {
             used = self.next(&mut places, &ask, &[])?;
         }
         let mut was_lifted = false;
+        let mut refused = None;
         loop {
             let response = follow(&self.wire, &ask, used.as_ref().map(|used| &used.authorization))?;
             if response.status != 401 {
@@ -150,12 +161,19 @@ impl<'a> Auth<'a> {
             let challenges: Vec<String> =
                 response.headers(header::WWW_AUTHENTICATE).take(8).map(str::to_owned).collect();
             let rejected = used.take().map(|used| self.reject(ask.url.origin(), &used));
-            if matches!(rejected, Some(CredentialSource::Token(_))) {
-                return Err(refusal(&self.wire, response, rejected));
+            if let Some(CredentialSource::Token(place)) = &rejected {
+                let may_leave_out = ask.only_reads() && matches!(place, TokenSource::File(_));
+                let error = refusal(&self.wire, response, rejected);
+                if !may_leave_out {
+                    return Err(error);
+                }
+                self.refused.add(ask.url.origin().clone(), ());
+                refused = Some(error);
+                continue;
             }
             used = self.next(&mut places, &ask, &challenges)?;
             if used.is_none() {
-                return Err(refusal(&self.wire, response, rejected));
+                return Err(refused.unwrap_or_else(|| refusal(&self.wire, response, rejected)));
             }
         }
     }
@@ -180,6 +198,7 @@ impl<'a> Auth<'a> {
         let origin = ask.url.origin();
         match self.accepted.get(origin) {
             Some(known) if is_private(ask) => Ok(Some(known)),
+            _ if ask.only_reads() && self.refused.get(origin).is_some() => Ok(None),
             _ => self.token_for(origin),
         }
     }

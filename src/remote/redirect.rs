@@ -38,10 +38,17 @@ pub(super) struct Ask<'r> {
     pub(super) credential_path: Option<&'r str>,
     /// A login may be added.
     pub(super) may_log_in: bool,
+    /// What a body asks for is to be read, not written.
+    pub(super) is_download: bool,
     pub(super) hops: usize,
 }
 
 impl Ask<'_> {
+    /// Returns `true` if it changes nothing on the server.
+    pub(super) fn only_reads(&self) -> bool {
+        self.is_download || matches!(self.body, Body::None)
+    }
+
     /// A request without a body and without a login.
     pub(super) fn get(url: Url) -> Self {
         Self {
@@ -53,6 +60,7 @@ impl Ask<'_> {
             login: None,
             credential_path: None,
             may_log_in: false,
+            is_download: false,
             hops: API_HOPS,
         }
     }

@@ -213,3 +213,55 @@ fn a_login_that_was_dropped_does_not_come_back_with_the_way() {
     assert_eq!(world.stream(world.with_token(&[])).unwrap(), world.content);
     assert_eq!(kinds(&world), ["Bearer", "", ""]);
 }
+
+/// Settings whose token is one that `hf auth login` saved.
+fn saved(world: &World, token: &str) -> Settings {
+    let home = world.sandbox.path("hf");
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("token"), token).unwrap();
+    let mut settings = world.settings(&[]);
+    settings.tokens.hf_home = Some(home);
+    settings
+}
+
+#[test]
+fn a_saved_token_that_is_refused_is_left_out_of_what_only_reads() {
+    let world = World::new();
+    world.hub.add_expired_token("hf_old", "owner");
+    assert_eq!(world.stream(saved(&world, "hf_old")).unwrap(), world.content);
+    assert_eq!(kinds(&world), ["Bearer", ""]);
+    // One of the environment was meant for this run.
+    let mut meant = world.settings(&[]);
+    meant.tokens.hf_token = Some(git_st_convert::remote::Secret::new("hf_old"));
+    let error = world.stream(meant).unwrap_err();
+    assert!(matches!(error, Error::TokenExpired { .. } | Error::Unauthorized { .. }), "{error:?}");
+    // What is sent needs it.
+    world.reset();
+    let sent =
+        world.ask(saved(&world, "hf_old"), &[], |server, _| server.plan_upload(&[world.pointer]).map(drop));
+    let error = sent.unwrap().unwrap_err();
+    assert!(matches!(error, Error::TokenExpired { .. } | Error::Unauthorized { .. }), "{error:?}");
+    assert_eq!(kinds(&world), ["Bearer"]);
+}
+
+#[test]
+fn a_saved_token_that_is_refused_gives_way_to_git_s_login_and_is_the_error_where_there_is_none() {
+    let world = private();
+    world.hub.add_expired_token("hf_old", "owner");
+    let error = world.stream(saved(&world, "hf_old")).unwrap_err();
+    assert!(everything(&error).contains("hf/token"), "{}", everything(&error));
+    world.reset();
+    helper(&world, TOKEN);
+    assert_eq!(world.stream(saved(&world, "hf_old")).unwrap(), world.content);
+    assert_eq!(kinds(&world), ["Bearer", "", "Basic"]);
+}
+
+#[test]
+fn a_helper_is_asked_for_the_repository_s_path_where_git_would_say_it() {
+    let world = private();
+    helper(&world, TOKEN);
+    world.sandbox.git(&world.repo, &["config", "credential.useHttpPath", "true"]);
+    assert_eq!(world.stream(world.settings(&[])).unwrap(), world.content);
+    let first = told(&world).remove(0);
+    assert!(first.starts_with("get\n") && first.contains(&format!("\npath={ID}\n")), "{first}");
+}
