@@ -1,6 +1,7 @@
 //! [`Error`]: why an action did not do its work.
 
 mod kind;
+mod unfit;
 
 use std::ffi::OsString;
 use std::io;
@@ -10,6 +11,7 @@ use bstr::BString;
 pub use kind::Kind;
 pub(crate) use kind::causes_of;
 use kind::{missing, more_of};
+pub use unfit::UnfitDriver;
 
 use super::publish::PublishError;
 use crate::hash::Oid;
@@ -201,12 +203,12 @@ pub enum Error {
         /// The other one.
         source_name: BString,
     },
-    /// Nothing was named, and this is no repository.
+    /// This is no repository.
     #[error("not a git repository")]
     NoRepository,
-    /// A hook was called elsewhere.
-    #[error("not a git repository")]
-    NotInRepository,
+    /// git's own diff is not set up.
+    #[error("cannot set up `git diff`: {0}")]
+    Driver(UnfitDriver),
     /// Another program writes the hooks of the repository.
     #[error("hooks are managed by {}; nothing installed", tool.name())]
     HooksOf {

@@ -29,7 +29,7 @@ pub mod verify;
 mod workspace;
 
 pub(crate) use error::causes_of;
-pub use error::{Error, Kind};
+pub use error::{Error, Kind, UnfitDriver};
 pub use servers::Servers;
 pub use size::{InvalidSize, Size};
 

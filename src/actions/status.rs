@@ -136,7 +136,7 @@ impl RepositoryStatus {
 /// # Errors
 /// [`Error`] for what stops the whole: no repository, git, the index.
 pub fn status(options: &Options, reporter: &dyn Reporter) -> Result<RepositoryStatus, Error> {
-    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NotInRepository)?;
+    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
     let servers = Servers::default();
     let session = Session::new(&servers, reporter);
     let workspace = Workspace::open(&repo, &session)?;

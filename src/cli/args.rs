@@ -21,7 +21,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
 pub(super) use batch::Batch;
-pub(super) use diff::Diff;
+pub(super) use diff::{Diff, Textconv};
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
 pub(super) use positional::{is_bare, meant};
 pub(super) use remote::{Clone, Publish, Pull};
@@ -119,6 +119,9 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Show which tensors changed between two revisions or files
     Diff(Diff),
+    /// List the tensors of one version of a file, for git's own diff
+    #[command(hide = true)]
+    Textconv(Textconv),
     /// Find pickles, and say what they would call
     Scan(Scan),
     /// Keep pickles out: install hooks, or judge what is staged, pushed or received

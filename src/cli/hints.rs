@@ -10,7 +10,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::shell_paths::{File, Here, quoted, quoted_path, shell};
 use crate::actions::publish::PublishError;
-use crate::actions::{Error, names};
+use crate::actions::{Error, UnfitDriver, names};
 use crate::git;
 use crate::remote::ModelName;
 use crate::{lfs, recipe, repo};
@@ -60,13 +60,32 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         }
         Error::MissingShards { shards } => return missing(shards, &named),
         Error::NotFound => return not_found(&named),
-        Error::NoRepository | Error::NotInRepository => return no_repository(&named),
+        Error::NoRepository => return no_repository(&named),
+        Error::Driver(why) => return driver(why, &git),
         Error::NotEmpty { .. } => "use a temporary directory: `git st-convert demo`".to_owned(),
         error => {
             return output(error, &named).map_or_else(|| network(error, &named), |hint| vec![hint]);
         }
     };
     vec![hint]
+}
+
+/// How tensors are listed where git's own diff is not set up.
+fn driver(why: &UnfitDriver, git: &str) -> Vec<String> {
+    let origin =
+        |key: &str| vec![format!("see where it is set: `{git} config --show-origin --get-all {key}`")];
+    match why {
+        UnfitDriver::Smudges { .. } => vec![
+            format!(
+                "list the tensors once: `GIT_LFS_SKIP_SMUDGE=1 {git} -c diff.lfs.textconv=\"git st-convert textconv\" log -p`"
+            ),
+            format!(
+                "keep the files of new checkouts pointers until `git lfs pull`: `{git} lfs install --local --skip-smudge`"
+            ),
+        ],
+        UnfitDriver::Taken { .. } => origin("diff.lfs.textconv"),
+        UnfitDriver::Cached => origin("diff.lfs.cachetextconv"),
+    }
 }
 
 /// How the shards of a distributed checkpoint become one file.

@@ -26,7 +26,7 @@ use crate::scan::{GlobalIn, PickleIn};
 use text::{line, native, path};
 
 pub(super) use batch::{batch, batch_item, batch_record};
-pub(super) use diff::{diff, file_diff};
+pub(super) use diff::{diff, driver, file_diff};
 pub(super) use env::env;
 pub(super) use guard::{finding, guarded, hook, hooks};
 pub(super) use publish::published;

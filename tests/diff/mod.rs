@@ -1,5 +1,7 @@
 //! The acceptance of `git st-convert diff`: what it says of revisions and files that git and git-lfs made, and what it leaves alone.
 
+mod driver;
+
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};

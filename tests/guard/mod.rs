@@ -120,7 +120,7 @@ impl Place {
 }
 
 /// `PATH`, with the directory of the program first.
-fn path() -> OsString {
+pub(crate) fn path() -> OsString {
     let own = Path::new(BIN).parent().unwrap().to_owned();
     let other = std::env::var_os("PATH").unwrap_or_default();
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&other))).unwrap()

@@ -9,6 +9,7 @@
 //! said. By headers alone, unless values are asked for.
 
 mod compare;
+mod driver;
 mod model;
 mod opened;
 mod tree;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use bstr::{BStr, BString, ByteSlice as _};
 
 pub use compare::{Change, Changes};
+pub use driver::{DriverOptions, DriverState, FileListing, ListedContent, install, listing, uninstall};
 pub use model::TensorFacts;
 
 use super::{Error, Reporter, names};
@@ -264,7 +266,7 @@ impl Comparison<'_> {
         let Some(target) = target else { return Ok(None) };
         let unreadable = |error| NotCompared::Unreadable { path: target.path.clone(), error };
         let Ok(source) = target.bytes.here() else { return Ok(None) };
-        let mut model = Model::read(source).map_err(unreadable)?;
+        let mut model = Model::read(source, self.values).map_err(unreadable)?;
         if let Some(model) = model.as_mut().filter(|_| self.values) {
             model.inflate().map_err(unreadable)?;
         }

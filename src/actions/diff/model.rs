@@ -63,8 +63,8 @@ impl TensorBytes<'_> {
 }
 
 impl<'a> Model<'a> {
-    /// Reads the header; `None` for a file that holds no tensors.
-    pub(in super::super) fn read(source: &'a dyn ReadAt) -> Result<Option<Self>, Error> {
+    /// Reads the header; `None` for a file that holds no tensors. Its bytes can be asked for if `is_read` says so.
+    pub(in super::super) fn read(source: &'a dyn ReadAt, is_read: bool) -> Result<Option<Self>, Error> {
         if Kind::of(source).map_err(checkpoint::Error::from)? == Kind::Safetensors {
             return Self::of_safetensors(source).map(Some);
         }
@@ -77,7 +77,7 @@ impl<'a> Model<'a> {
             planned => planned,
         };
         match planned {
-            Ok(plan) => Ok(Some(Self::of_plan(source, plan))),
+            Ok(plan) => Ok(Some(Self::of_plan(source, plan, is_read))),
             Err(
                 checkpoint::Error::NotCheckpoint { .. }
                 | checkpoint::Error::Foreign { .. }
@@ -115,7 +115,7 @@ impl<'a> Model<'a> {
         Ok(Self { tensors, format: "safetensors", source, plan: None, inflated: Vec::new() })
     }
 
-    fn of_plan(source: &'a dyn ReadAt, plan: Plan) -> Self {
+    fn of_plan(source: &'a dyn ReadAt, plan: Plan, is_read: bool) -> Self {
         let checksums: HashMap<_, _> =
             plan.records.iter().map(|record| ((record.at, record.len), record.crc32)).collect();
         let facts = |(number, tensor): (usize, &Tensor)| {
@@ -135,7 +135,8 @@ impl<'a> Model<'a> {
             (tensor.name.clone(), facts)
         };
         let tensors = plan.tensors.iter().enumerate().map(facts).collect();
-        Self { tensors, format: plan.format.name(), source, plan: Some(plan), inflated: Vec::new() }
+        let format = plan.format.name();
+        Self { tensors, format, source, plan: Some(plan).filter(|_| is_read), inflated: Vec::new() }
     }
 
     /// Makes what is deflated readable.

@@ -103,12 +103,12 @@ pub fn guard(cwd: &Path, question: &Question, reporter: &dyn Reporter) -> Result
     // The repository is opened for what there is to judge, which is nothing at most commits.
     let asked = changes::ask(&git, question).or_else(|error| match Repo::discover_for_hook(cwd)? {
         Some(_) => Err(error),
-        None => Err(Error::NotInRepository),
+        None => Err(Error::NoRepository),
     })?;
     if asked.is_empty() {
         return Ok(Guarded::default());
     }
-    let repo = Repo::discover_for_hook(cwd)?.ok_or(Error::NotInRepository)?;
+    let repo = Repo::discover_for_hook(cwd)?.ok_or(Error::NoRepository)?;
     let mut guard = Guard::new(&git, &repo, reporter)?;
     let changes = changes::of(&git, &guard.judge, &mut guard.checkouts.treatments, asked)?;
     if changes.files.is_empty() {

@@ -33,7 +33,8 @@ pub(in crate::cli) fn is_bare(word: &OsStr) -> bool {
 pub(in crate::cli) fn meant(word: &OsStr) -> Option<String> {
     let text = word.to_str()?;
     let command = Args::command();
-    let near = command.get_subcommands().map(|known| (distance(text, known.get_name()), known.get_name()));
+    let shown = command.get_subcommands().filter(|known| !known.is_hide_set());
+    let near = shown.map(|known| (distance(text, known.get_name()), known.get_name()));
     let (steps, name) = near.min()?;
     (steps <= 2.min(text.len() / 2)).then(|| name.to_owned())
 }

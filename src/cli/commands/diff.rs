@@ -1,11 +1,14 @@
 //! `git st-convert diff [A] [B] [-- PATH...]`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-use crate::actions::diff::{Change, Changes, DiffSide, FileDiff, NotCompared, Options, TensorFacts, diff};
+use crate::actions::diff::{
+    Change, Changes, DiffSide, DriverOptions, DriverState, FileDiff, NotCompared, Options, TensorFacts, diff,
+    install, uninstall,
+};
 use crate::cli::args::Diff;
 use crate::cli::error::{Report, code};
 use crate::cli::interrupt::Interrupt;
@@ -21,8 +24,14 @@ use crate::safetensors::Deviation;
 /// A longer cell is shown in full, and moves those behind it in its own line alone.
 const MAX_WIDTH: usize = 72;
 
-/// Compares, and prints what differs.
+/// Compares, and prints what differs; or sets git's own diff up.
 pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+    if args.install || args.uninstall {
+        return driver(args, cwd, ui, interrupt);
+    }
+    if args.global {
+        return Err(Report::user(Path::new(""), "--global requires --install or --uninstall", None));
+    }
     let here = Here::new(&cwd);
     let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
     let mut sides = args.sides.iter().cloned();
@@ -64,6 +73,28 @@ pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> 
         ui.hint(&format!("compare the values: `{}`", again(args, &here)));
     }
     Ok(code)
+}
+
+/// Sets the driver of git's own diff, or takes it away.
+fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+    let here = Here::new(&cwd);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
+    let options = DriverOptions { cwd, global: args.global };
+    let done = if args.install { install(&options, &reporter) } else { uninstall(&options, &reporter) };
+    let done = done.map_err(|error| Report::of_run(&error, &here));
+    if ui.json {
+        ui.data(&json::driver(done.as_ref().ok().copied(), args.global, done.as_ref().err()));
+    }
+    let of = if args.global { "all repositories" } else { "this repository" };
+    match done? {
+        DriverState::Installed => {
+            ui.result(&format!("installed: git diff, show and log -p list the tensors of LFS files in {of}"));
+        }
+        DriverState::Unchanged => ui.result(&format!("unchanged: it was installed in {of} before")),
+        DriverState::Removed => ui.result(&format!("removed: git diff shows pointers again in {of}")),
+        DriverState::Absent => ui.result(&format!("unchanged: it is not installed in {of}")),
+    }
+    Ok(0)
 }
 
 /// The same command, with values.

@@ -59,7 +59,8 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot make this directory", &cause))?;
     let top = main();
     let mut pages = Vec::new();
-    for command in top.get_subcommands().cloned() {
+    // What git alone runs has none.
+    for command in top.get_subcommands().filter(|command| !command.is_hide_set()).cloned() {
         let parent = command.get_name().to_owned();
         let nested = command.get_subcommands().cloned();
         pages.extend(nested.map(|command| alone(command, &[&parent])).collect::<Vec<_>>());
@@ -102,6 +103,7 @@ fn page(mut command: Command) -> String {
     let name = command.get_name().to_owned();
     let subcommands: Vec<_> = command
         .get_subcommands()
+        .filter(|command| !command.is_hide_set())
         .map(|command| (command.get_name().to_owned(), command.get_about().map(ToString::to_string)))
         .collect();
     let usage = command.render_usage().to_string();

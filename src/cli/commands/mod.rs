@@ -14,4 +14,5 @@ pub(super) mod publish;
 pub(super) mod pull;
 pub(super) mod scan;
 pub(super) mod status;
+pub(super) mod textconv;
 pub(super) mod verify;

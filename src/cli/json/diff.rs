@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::error::Report;
 use super::super::tally::DiffTally;
 use super::text::{line, path};
-use crate::actions::diff::{Change, DiffSide, FileDiff, NotCompared, TensorFacts};
+use crate::actions::diff::{Change, DiffSide, DriverState, FileDiff, NotCompared, TensorFacts};
 use crate::safetensors::Deviation;
 
 /// The lines of a file: one for each tensor that changed, and its own.
@@ -97,6 +97,27 @@ fn values(found: &Deviation) -> Value {
         None => Value::Null,
     };
     json!({ "elements": found.elements, "differing": found.differing, "largest": largest, "first": found.first })
+}
+
+/// The last line of setting git's own diff up.
+pub(in crate::cli) fn driver(
+    state: Option<DriverState>,
+    is_global: bool,
+    failure: Option<&Report>,
+) -> String {
+    let status = state.map(|state| match state {
+        DriverState::Installed => "installed",
+        DriverState::Unchanged => "unchanged",
+        DriverState::Removed => "removed",
+        DriverState::Absent => "absent",
+    });
+    line(&json!({
+        "type": "summary",
+        "status": status,
+        "scope": if is_global { "global" } else { "local" },
+        "reason": failure.map(Report::reason),
+        "exit_code": failure.map_or(0, Report::exit_code),
+    }))
 }
 
 /// The last line, whatever the end.

@@ -248,7 +248,7 @@ fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
         let (is_shared, is_bare, work_dir, tool) = (false, false, PathBuf::new(), None);
         return Ok(Site { target, directory, scope, hooks, is_shared, is_bare, work_dir, tool });
     }
-    let repo = Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NotInRepository)?;
+    let repo = Repo::discover_for_hook(&options.cwd)?.ok_or(Error::NoRepository)?;
     let fitting: &[Hook] = match repo.is_bare() {
         _ if !is_new => &Hook::ALL,
         true => &[Hook::PreReceive],
