@@ -140,11 +140,16 @@ pub fn convert_adopting(
     let unplaced = switches.into_iter().find_map(|(is_set, option)| is_set.then_some(option));
     let found = Repo::discover(&options.cwd)?;
     let options = &configured(found.as_ref(), options)?;
-    match found {
+    let done = match found {
         Some(repo) if options.output.is_none() => run::convert(&repo, options, adopt, reporter),
         _ if unplaced.is_some() => Err(Error::NeedsRepository { option: unplaced.unwrap_or_default() }),
         repo if !options.paths.is_empty() => single_file::convert(repo.as_ref(), options, reporter),
         _ => Err(Error::NoRepository),
+    };
+    match done {
+        // A signal to the group ends git too, and an interruption is one whatever git made of it.
+        Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
+        done => done,
     }
 }
 
