@@ -217,7 +217,10 @@ impl<'a> OutputStates<'a> {
             Ok(opened) if self.depth == Depth::Run && (!is_same || self.is_of_use(path)) => {
                 self.hash(path, &opened, now).map(Identity::Known)
             }
-            _ => Ok(Identity::Unread { is_changed: !is_same }),
+            _ => {
+                let is_in_doubt = entry.is_some_and(|entry| repo.is_in_doubt(&entry.stat(), &now));
+                Ok(Identity::Unread { is_changed: !is_same && !is_in_doubt })
+            }
         }
     }
 

@@ -167,6 +167,13 @@ impl Repo {
         one.0.matches(&other.0, entry::stat::Options { use_nsec: true, ..options })
     }
 
+    /// Returns `true` if an entry of the index has the length zero in place of the file's: as young as the index, it says
+    /// nothing of the content (`ce_smudge_racily_clean_entry` of git).
+    pub fn is_in_doubt(&self, entry: &FileStat, now: &FileStat) -> bool {
+        let with_length = FileStat(Stat { size: now.0.size, ..entry.0 });
+        entry.0.size == 0 && now.0.size != 0 && self.is_same_stat(&with_length, now)
+    }
+
     /// The stat data of the index itself: a file that is not older may have changed since, whatever its entry says.
     pub fn index_stat(&self) -> Option<FileStat> {
         FileStat::of(&self.index_path())

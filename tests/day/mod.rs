@@ -1,3 +1,4 @@
 //! The working day of a model repository: what `status` says, and that a person gets through by it.
 
 mod status;
+mod working;
