@@ -117,11 +117,24 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
     let said = owner.ok("git st-convert status");
     assert!(!said.contains("Stale") && said.contains("2 safetensors files up to date"), "{said}");
     owner.ok("git push");
+    takes_a_pull_request(&world, &owner);
+    replaces(&owner);
+    owner.ok("git push");
+    // Elsewhere all is as it should be.
+    let elsewhere = world.run_as(TOKEN, &world.home(), &["clone", ID, "elsewhere", "--no-convert"]);
+    assert_eq!(elsewhere.code, Some(0), "{elsewhere:#?}");
+    let elsewhere = Person { world: &world, dir: world.home().join("elsewhere") };
+    let said = elsewhere.ok("git st-convert status --exit-code");
+    assert!(said.starts_with("3 safetensors files without a checkpoint\n"), "{said}");
+    assert_eq!(elsewhere.ok("git status --porcelain"), "");
+}
+
+fn takes_a_pull_request(world: &World, owner: &Person<'_>) {
     // A colleague adds a checkpoint, and somebody else's pull request converts it.
-    let colleague = Person::new(&world, "colleague");
+    let colleague = Person::new(world, "colleague");
     colleague.write("text/pytorch_model.bin", &trained("text", 1));
     colleague.ok("git add text/pytorch_model.bin && git commit -q -m 'text' && git push -q");
-    let helper = Person::new(&world, "helper");
+    let helper = Person::new(world, "helper");
     helper.ok("git st-convert text");
     helper.ok("git st-convert publish");
     owner.ok("git pull -q");
@@ -138,6 +151,9 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
         owner.next(&said, "git st-convert verify");
     }
     assert!(owner.ok("git st-convert status").contains("3 safetensors files up to date"));
+}
+
+fn replaces(owner: &Person<'_>) {
     // The checkpoints go. One has changes that are not staged, and what is said resolves it.
     let replaced = owner.shell("git st-convert --replace --commit");
     assert_eq!(replaced.code, Some(1), "{replaced:?}");
@@ -153,12 +169,4 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
             fs::remove_file(owner.dir.join("vae/pytorch_model.bin")).unwrap();
         }
     }
-    owner.ok("git push");
-    // Elsewhere all is as it should be.
-    let elsewhere = world.run_as(TOKEN, &world.home(), &["clone", ID, "elsewhere", "--no-convert"]);
-    assert_eq!(elsewhere.code, Some(0), "{elsewhere:#?}");
-    let elsewhere = Person { world: &world, dir: world.home().join("elsewhere") };
-    let said = elsewhere.ok("git st-convert status --exit-code");
-    assert!(said.starts_with("3 safetensors files without a checkpoint\n"), "{said}");
-    assert_eq!(elsewhere.ok("git status --porcelain"), "");
 }
