@@ -86,3 +86,55 @@ fn a_record_is_pruned_when_both_files_are_gone() {
     let text = fs::read_to_string(record(&model)).unwrap();
     assert!(!text.contains(CHECKPOINT) && text.contains("other.bin"), "{text}");
 }
+
+/// What somebody put in the place of the record: nothing that it says is believed, and nobody waits for it.
+#[test]
+#[cfg(unix)]
+fn status_neither_believes_nor_waits_for_a_hostile_record() {
+    let model = model(1);
+    model.run(&["--commit"]).ok();
+    let (path, text) = (record(&model), fs::read(record(&model)).unwrap());
+    let outside = model.sandbox.path("outside.jsonl");
+    let place = |how: &str| {
+        let _may_be_absent = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        match how {
+            // As it was, behind 100 MB of lines.
+            "long" => fs::write(&path, [vec![b'\n'; 100 << 20], text.clone()].concat()).unwrap(),
+            "one line" => fs::write(&path, vec![b'['; 100 << 20]).unwrap(),
+            "pipe" => {
+                let made = model.command("mkfifo", &model.dir).arg(&path).status().unwrap();
+                assert!(made.success());
+            }
+            "link" => {
+                fs::write(&outside, &text).unwrap();
+                std::os::unix::fs::symlink(&outside, &path).unwrap();
+            }
+            "loop" => std::os::unix::fs::symlink(&path, &path).unwrap(),
+            "device" => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+            "garbage" => fs::write(&path, b"\0\xff{}\n{\"type\":\"derived\"}\n").unwrap(),
+            "directory" => fs::create_dir(&path).unwrap(),
+            _ => fs::write(&path, b"").unwrap(),
+        }
+    };
+    assert!(model.run(&["status"]).ok().contains("1 safetensors file up to date"));
+    for how in ["long", "one line", "pipe", "link", "loop", "device", "garbage", "directory", "empty"] {
+        place(how);
+        let begun = std::time::Instant::now();
+        let page = model.run(&["status"]).ok();
+        assert!(page.contains("Unverified (1)\n") && !page.contains("up to date"), "{how}: {page}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{how}: {:?}", begun.elapsed());
+        // A run that writes replaces it, and what a link leads to stays as it was.
+        let run = model.run(&["verify"]);
+        assert_eq!(run.code, Some(0), "{how}: {run:?}");
+        if how == "link" {
+            assert_eq!(fs::read(&outside).unwrap(), text);
+        }
+    }
+    // A line as good as ours that is of another checkpoint: only contents count.
+    let (oid, other) = (Oid::of(&trained(1)).to_string(), Oid::of(&trained(2)).to_string());
+    let of =
+        |line: &str| if line.contains("\"derived\"") { line.replace(&oid, &other) } else { line.to_owned() };
+    let lie: Vec<_> = std::str::from_utf8(&text).unwrap().lines().map(of).collect();
+    fs::write(&path, lie.join("\n") + "\n").unwrap();
+    assert!(!model.run(&["status"]).ok().contains("up to date"));
+}

@@ -1,6 +1,7 @@
 //! The acceptance of `git st-convert verify`: files that the real `save_file` of three releases wrote, and what somebody
 //! could do to them (`fixtures/make_verify.py`), on the hub and on the disk.
 
+mod after;
 mod here;
 mod requests;
 mod shards;
