@@ -4,7 +4,7 @@
 //! Hub, or an address; an existing file wins, then a revision. A pointer stands for its object, in the LFS store or else on its server. Of what
 //! is far away the headers are asked for by ranges; no tensor byte is read, and nothing is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,9 @@ use super::{Error, Reporter, Servers, names};
 use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Note, Tensor, ties};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
+use crate::recipe;
 use crate::repo::{self, ObjectId, Repo};
-use crate::{recipe, safetensors};
+use crate::safetensors::{self, shard};
 
 /// A blob that a commit holds itself, without Git LFS, is read whole; at most so many bytes.
 const MAX_BLOB: u64 = 1 << 30;
@@ -67,6 +68,8 @@ pub struct Inspection {
     pub ignored: Vec<Ignored>,
     /// What there is to know of how a checkpoint was read.
     pub notes: Vec<Note>,
+    /// The shards of a shard index, each with how many of the tensors are its own; empty for any other file.
+    pub shards: Vec<(String, usize)>,
     /// A name that is known to execute, if the pickle has one. Such a file is not converted.
     pub dangerous: Option<String>,
 }
@@ -107,7 +110,10 @@ impl Inspection {
 pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
     let path = options.cwd.join(&options.target);
     if path.symlink_metadata().is_ok() {
-        return file(&path, options, reporter);
+        return match shard_names(&path)? {
+            Some(names) => shards(&path, names, options, reporter),
+            None => file(&path, options, reporter),
+        };
     }
     if let Some(file) = HubFile::address(&options.target) {
         return far(&file, options, reporter);
@@ -138,6 +144,54 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
         Ok(pointer) => object(Some(repo), name.as_ref(), pointer, options, reporter, class),
         Err(_) => read(&content, Headers::Read, options, class),
     }
+}
+
+/// The shards that a shard index names; `None` for any other file.
+fn shard_names(path: &Path) -> Result<Option<BTreeSet<String>>, Error> {
+    let is_index = path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b".index.json"));
+    if !is_index || !path.is_file() {
+        return Ok(None);
+    }
+    let read = |error| Error::Io { what: "read", path: path.to_owned(), source: error };
+    let len = path.metadata().map_err(read)?.len();
+    if len > shard::MAX_LEN {
+        return Err(shard::Error::Length { len, limit: shard::MAX_LEN }.into());
+    }
+    let text = std::fs::read(path).map_err(read)?;
+    Ok(Some(shard::Index::parse(&text)?.weight_map.into_values().collect()))
+}
+
+/// All shards of an index as one file.
+fn shards(
+    index: &Path,
+    names: BTreeSet<String>,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Inspection, Error> {
+    let mut all: Option<Inspection> = None;
+    for name in names {
+        let path = index.with_file_name(&name);
+        let wanted = Options { target: path.clone().into_os_string(), ..options.clone() };
+        let found = match file(&path, &wanted, reporter) {
+            Ok(found) => found,
+            Err(error) => return Err(Error::MissingShards { shards: vec![(name.into(), error)] }),
+        };
+        let count = found.tensors.len();
+        let all = match &mut all {
+            None => all.insert(found),
+            Some(all) => {
+                all.size = all.size.saturating_add(found.size);
+                all.tensors.extend(found.tensors);
+                all.metadata.extend(found.metadata);
+                all.ignored.extend(found.ignored);
+                all.notes.extend(found.notes);
+                all.dangerous = all.dangerous.take().or(found.dangerous);
+                all
+            }
+        };
+        all.shards.push((name, count));
+    }
+    all.ok_or_else(|| shard::Error::NoTensors.into())
 }
 
 fn far(file: &HubFile, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
@@ -212,6 +266,7 @@ fn read_safetensors(source: &dyn ReadAt) -> Result<Inspection, Error> {
         metadata,
         ignored: Vec::new(),
         notes: Vec::new(),
+        shards: Vec::new(),
         dangerous: None,
     })
 }
@@ -239,6 +294,7 @@ fn read_checkpoint(
         size: source.len(),
         tensors: plan.tensors.iter().map(row).collect(),
         metadata: BTreeMap::new(),
+        shards: Vec::new(),
         dangerous: recipe::dangerous(&plan).map(|named| format!("{}.{}", named.module, named.name)),
         ignored: plan.ignored,
         notes: plan.notes,

@@ -268,16 +268,21 @@ pub(super) struct Convert {
 Examples:
   git st-convert inspect pytorch_model.bin
   git st-convert inspect HEAD~1:pytorch_model.bin --summary
-  git st-convert inspect model.safetensors --json")]
+  git st-convert inspect model.safetensors --json
+  git st-convert inspect model.safetensors.index.json --html model.html")]
 pub(super) struct Inspect {
     /// A file, REV:PATH, MODEL:PATH or MODEL@REV:PATH of the Hub, or a URL; a pointer stands for its object
     ///
+    /// A shard index (`.index.json`) on this machine stands for all shards that it names.
     /// Of what is not on this machine the headers alone are asked for, by ranges.
     #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
     pub(super) target: OsString,
     /// Print the totals alone
     #[arg(long)]
     pub(super) summary: bool,
+    /// Write a page with a map of bytes by layer and a table to search, which opens offline
+    #[arg(long, value_name = "FILE", conflicts_with = "summary", value_hint = ValueHint::FilePath)]
+    pub(super) html: Option<PathBuf>,
     /// Which nested dict is the state dict; `.` is the whole object
     #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
     pub(super) key: Option<String>,

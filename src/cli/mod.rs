@@ -16,6 +16,7 @@ mod error;
 mod hints;
 mod interrupt;
 mod json;
+mod page;
 mod panic;
 mod progress;
 mod reporter;
@@ -91,7 +92,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
             commands::publish::run(publish, cwd, args.common.servers, ui, &interrupt)
         }
         Some(Command::Inspect(inspect)) => {
-            commands::inspect::run(inspect, cwd, args.common.servers, ui, &interrupt)
+            commands::inspect::run(inspect, &cwd, args.common.servers, ui, &interrupt)
         }
         Some(Command::Diff(diff)) => commands::diff::run(diff, cwd, ui, &interrupt),
         Some(Command::Textconv(textconv)) => Ok(commands::textconv::run(textconv, &cwd, ui)),

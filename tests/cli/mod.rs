@@ -8,6 +8,7 @@ mod env;
 #[cfg(unix)]
 mod interrupt;
 mod inspect;
+mod page;
 mod pages;
 
 use std::ffi::OsStr;

@@ -1,7 +1,9 @@
 //! `git st-convert inspect <TARGET>`
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use crate::actions::inspect::{Inspection, Options, Row, inspect};
 use crate::cli::args::{Inspect, ServerArgs};
@@ -12,7 +14,7 @@ use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{File, Here};
 use crate::cli::sizes::{bytes, counted, grouped};
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
-use crate::cli::{json, sanitize, wording};
+use crate::cli::{json, page, sanitize, wording};
 
 /// A longer cell is shown in full, and moves those behind it in its own line alone.
 const MAX_WIDTH: usize = 72;
@@ -20,28 +22,35 @@ const MAX_WIDTH: usize = 72;
 /// Lists the tensors of the target.
 pub(crate) fn run(
     args: &Inspect,
-    cwd: PathBuf,
+    cwd: &Path,
     servers: ServerArgs,
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let target = name(Path::new(&args.target));
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("inspect"), true);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(cwd).of("inspect"), true);
     let found = environment::servers(servers).and_then(|servers| {
-        let options = Options { cwd, target: args.target.clone(), servers, key: args.key.clone() };
+        let options =
+            Options { cwd: cwd.to_owned(), target: args.target.clone(), servers, key: args.key.clone() };
         inspect(&options, &reporter)
     });
-    let found = found.map_err(|error| {
-        let report = Report::of_file(&error, File::Given(target.as_ref()), reporter.here());
+    let failed = |report: &Report| {
         if ui.json {
-            ui.data(&json::inspection(None, Some(&report)));
+            ui.data(&json::inspection(None, Some(report)));
         }
-        report
-    })?;
+    };
+    let found = found.map_err(|error| Report::of_file(&error, File::Given(target.as_ref()), reporter.here()));
+    let found = found.inspect_err(failed)?;
+    if let Some(file) = &args.html {
+        let text = page::page(&sanitize::bytes(target.as_ref()), &found);
+        write_page(&cwd.join(file), file, &text).inspect_err(failed)?;
+    }
     if ui.json {
         let rows = found.tensors.iter().filter(|_| !args.summary);
         let lines: String = rows.map(|row| json::tensor(row) + "\n").collect();
         ui.data(&(lines + &json::inspection(Some(&found), None)));
+    } else if let Some(file) = &args.html {
+        ui.result(&format!("{}: {}", sanitize::path(file), totals(&found)));
     } else if args.summary {
         ui.result(&summary(&found));
     } else {
@@ -58,6 +67,23 @@ pub(crate) fn run(
         ));
     }
     Ok(0)
+}
+
+/// Writes a page; nothing but another one is written over.
+fn write_page(path: &Path, given: &Path, text: &str) -> Result<(), Report> {
+    let failed = |error: &io::Error| Report::io(given, "cannot write the page", error);
+    let is_page = |file: &fs::File| {
+        let mut head = Vec::new();
+        let read = file.take(page::BEGINNING.len() as u64).read_to_end(&mut head);
+        read.is_ok() && head == page::BEGINNING.as_bytes()
+    };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(&error)),
+        Ok(there) if there.is_file() && fs::File::open(path).is_ok_and(|file| is_page(&file)) => {}
+        Ok(_) => return Err(Report::user(given, "cannot write the page: file exists", None)),
+    }
+    fs::write(path, text).map_err(|error| failed(&error))
 }
 
 fn table(rows: &[Row]) -> String {
