@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::trailer::{self, Trailer};
 use super::super::workspace::Workspace;
-use super::super::{Error, names, trailer};
+use super::super::{Error, names};
 use crate::git::Git;
 use crate::git::history::{self, Origin, Wanted};
 use crate::hash::Oid;
@@ -42,14 +43,17 @@ pub(super) fn former_of(
         .map(|(source, output, blob)| Wanted { path: output.clone(), blob: *blob, beside: source.clone() })
         .collect();
     let mut found = BTreeMap::new();
+    // One commit may have made all files: its message is read once.
+    let mut trailers: BTreeMap<ObjectId, Vec<Trailer>> = BTreeMap::new();
     let origins = history::origins(&git, head, &files, &repo.shallow_commits())?;
     for (origin, one) in origins.into_iter().zip(files) {
         let Some(Origin { commit, path, beside }) = origin else { continue };
+        let of_commit = trailers.entry(commit).or_insert_with(|| trailers_of(repo, commit));
         let former = Former {
             commit,
             output_blob: one.blob,
             blob: blob_at(repo, commit, beside.as_bstr()),
-            said: said(repo, commit, path.as_bstr(), Some(beside.as_bstr())).map(|(_, oid)| oid),
+            said: said(of_commit, path.as_bstr(), Some(beside.as_bstr())).map(|(_, oid)| oid),
             path: beside,
         };
         found.insert(one.path, former);
@@ -72,7 +76,7 @@ pub(in crate::actions) fn former(
     let wanted = Wanted { path: output.to_owned(), blob, beside: output.to_owned() };
     let origins = history::origins(git, from, &[wanted], &repo.shallow_commits())?;
     let Some(Origin { commit, path, .. }) = origins.into_iter().next().flatten() else { return Ok(None) };
-    let (path, said) = (path.as_bstr(), said(repo, commit, path.as_bstr(), None));
+    let (path, said) = (path.as_bstr(), said(&trailers_of(repo, commit), path.as_bstr(), None));
     let mut commits = vec![commit];
     commits.extend(repo.parents_of(commit).unwrap_or_default());
     for at in commits {
@@ -107,14 +111,17 @@ fn beside(repo: &Repo, commit: ObjectId, output: &BStr) -> Option<(BString, Obje
     only.filter(|_| sources.next().is_none())
 }
 
+fn trailers_of(repo: &Repo, commit: ObjectId) -> Vec<Trailer> {
+    repo.message_of(commit).map(|message| trailer::read(message.as_bstr())).unwrap_or_default()
+}
+
 /// What the trailers of a commit say of the checkpoint of an output.
-fn said(repo: &Repo, commit: ObjectId, output: &BStr, source: Option<&BStr>) -> Option<(BString, Oid)> {
-    let message = repo.message_of(commit).ok()?;
+fn said(trailers: &[Trailer], output: &BStr, source: Option<&BStr>) -> Option<(BString, Oid)> {
     let is_meant = |path: &BStr| match source {
         Some(source) => path == source,
         None => names::safetensors(path) == output,
     };
-    let mut said = trailer::read(message.as_bstr()).into_iter().filter(|one| is_meant(one.path.as_bstr()));
-    let only = said.next().map(|one| (one.path, one.oid));
+    let mut said = trailers.iter().filter(|one| is_meant(one.path.as_bstr()));
+    let only = said.next().map(|one| (one.path.clone(), one.oid));
     only.filter(|_| said.next().is_none())
 }
