@@ -20,6 +20,7 @@ mod placement;
 mod provenance;
 pub mod publish;
 pub mod pull;
+mod remote_note;
 pub mod scan;
 mod servers;
 mod size;
@@ -30,6 +31,7 @@ mod workspace;
 
 pub(crate) use error::causes_of;
 pub use error::{Error, Kind, UnfitDriver};
+pub use remote_note::{HalfWay, RemoteNote};
 pub use servers::Servers;
 pub use size::{InvalidSize, Size};
 
@@ -315,77 +317,4 @@ impl Note {
     pub(crate) fn removed(path: BString, is_recoverable: bool) -> Self {
         if is_recoverable { Self::Removed { path } } else { Self::Unstaged { path } }
     }
-}
-
-/// Something about a remote repository that the user should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RemoteNote {
-    /// The repository's own `.lfsconfig` says that its LFS objects are on another host than the remote's.
-    ServerMoved {
-        /// The host.
-        to: String,
-    },
-    /// The branch moved to a pull request that has the same files.
-    Adopted {
-        /// Its number.
-        number: u64,
-        /// `true` if nothing is left that is staged.
-        is_all: bool,
-    },
-    /// What was refused may be in one of these pull requests.
-    PullRequests {
-        /// Their numbers, the newest first.
-        numbers: Vec<u64>,
-    },
-    /// The pull requests of the remote could not be looked at.
-    PullRequestsNotSeen {
-        /// Why.
-        reason: String,
-    },
-    /// The Hub did not say which pull requests are open, so that the newest of all are looked at.
-    NotNarrowed {
-        /// Why.
-        reason: String,
-    },
-    /// Files of a pull request stay pointers in the work tree, since no line can put them under Git LFS.
-    LeftPointers {
-        /// Why.
-        reason: String,
-    },
-    /// A pull request changes more than safetensors.
-    OtherPaths {
-        /// Its number.
-        number: u64,
-        /// What it changes besides.
-        paths: Vec<BString>,
-    },
-    /// The server does not send single files of a partial clone, so all were fetched.
-    WholeClone,
-    /// A pull request was made, and not all of it could be done.
-    HalfWay {
-        /// Its number.
-        number: u64,
-        /// Where it is.
-        url: String,
-        /// What is there of it.
-        what: HalfWay,
-    },
-    /// The remote's branch has moved, and what is shown is made from what was fetched before.
-    BaseNotFetched,
-    /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
-    ShallowClone {
-        /// How many commits.
-        depth: u32,
-    },
-}
-
-/// What there is of a pull request that was not finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HalfWay {
-    /// The pull request, without the content of its files.
-    Empty,
-    /// The content of its files is on the server; the pull request does not have them.
-    Uploaded,
-    /// It has its files, and is not open.
-    Pushed,
 }

@@ -345,6 +345,8 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
                 format!("or, if it is in none: `{}`", named.into_output()),
             ];
         }
+        Error::HistoryCut { .. } => format!("fetch the history: `{git} fetch --unshallow`"),
+        Error::NoSuchRemote { .. } => format!("list the remotes: `{git} remote -v`"),
         Error::Unmerged { .. } => format!("finish the merge first: `{git} status`"),
         Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {
             let path = named.here.argument(File::OfTop(path.as_ref()));

@@ -118,6 +118,7 @@ pub(super) fn pulled(pulled: &Pulled) -> String {
         },
         "files": files(request),
         "others": request.others.iter().map(path).collect::<Vec<_>>(),
+        "cut": request.is_cut,
     }))
 }
 
@@ -135,6 +136,7 @@ pub(super) fn pull_request(request: &PullRequest) -> String {
         "size": request.size(),
         "files": files(request),
         "others": request.others.iter().map(path).collect::<Vec<_>>(),
+        "cut": request.is_cut,
     }))
 }
 

@@ -14,7 +14,7 @@ use super::hints;
 use super::interrupt::Interrupt;
 use super::json;
 use super::sanitize;
-use super::shell_paths::{File, Here};
+use super::shell_paths::{File, Here, shell};
 use super::sizes::{counted, grouped};
 use super::tally::FileTally;
 use super::ui::{BAD, DIM, GOOD, STRONG, Ui, styled};
@@ -142,6 +142,14 @@ impl TerminalReporter<'_> {
                 self.ui.warning(&lines);
             }
             RemoteNote::HalfWay { number, url, what } => self.half_way(*number, url, *what),
+            RemoteNote::HistoryCut { number, remote } => {
+                self.ui.note(&format!(
+                    "pull request {number}: compared with its own parent: this clone is shallow, and where the pull request began is not known"
+                ));
+                let remote = shell(remote.as_str().into());
+                self.ui.hint(&format!("fetch the history: `{} fetch --unshallow {remote}`", self.here.git()));
+            }
+            RemoteNote::HomeElsewhere { asked, name, model } => self.home_elsewhere(asked, name, model),
             RemoteNote::BaseNotFetched => {
                 self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
             }
@@ -160,6 +168,18 @@ impl TerminalReporter<'_> {
 }
 
 impl TerminalReporter<'_> {
+    /// Another remote has the model.
+    fn home_elsewhere(&self, asked: &str, name: &str, model: &str) {
+        let (asked, model) = (sanitize::text(asked), sanitize::text(model));
+        self.ui.note(&format!(
+            "pull requests of the remote {asked}; the model {model} is at the remote {}",
+            sanitize::text(name)
+        ));
+        let number = self.here.first().map(|number| " ".to_owned() + &number).unwrap_or_default();
+        let (git, options, name) = (self.here.git(), self.here.options(), shell(name.into()));
+        self.ui.hint(&format!("ask that one: `{git} st-convert pull{options} --remote {name}{number}`"));
+    }
+
     /// What there is of a pull request that was not finished.
     fn half_way(&self, number: u64, url: &str, what: HalfWay) {
         let has = match what {

@@ -36,6 +36,13 @@ impl Repo {
         Some(name.to_str().ok()?.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('-'))
     }
 
+    /// The names of all remotes of the configuration that can be given to git.
+    pub fn remotes(&self) -> Vec<String> {
+        let names = self.inner.remote_names();
+        let names = names.into_iter().filter_map(|name| name.to_str().ok().map(str::to_owned));
+        names.filter(|name| !name.is_empty() && !name.starts_with('-')).collect()
+    }
+
     /// Where Git LFS keeps its files: `lfs.storage`, seen from the common git directory, or `lfs` in it.
     pub fn lfs_dir(&self) -> PathBuf {
         let storage = self.config_str("lfs.storage").filter(|value| !value.is_empty());

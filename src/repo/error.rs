@@ -86,6 +86,18 @@ pub enum Error {
         /// Its name.
         id: ObjectId,
     },
+    /// A shallow clone ends before what would have to be known.
+    #[error("cannot {action}: this clone is shallow, and its history too short")]
+    HistoryCut {
+        /// What cannot be done: a verb and its object.
+        action: String,
+    },
+    /// The configuration has no such remote.
+    #[error("remote `{name}` not found")]
+    NoSuchRemote {
+        /// Its name.
+        name: String,
+    },
     /// A path on the command line that is not in the work tree.
     #[error("`{}` is outside the repository `{}`", path.display(), work_dir.display())]
     OutsideWorkTree {

@@ -82,6 +82,16 @@ impl Repo {
         Ok(commit.parent_ids().map(gix::Id::detach).filter(|id| self.inner.has_object(*id)).collect())
     }
 
+    /// The parents that a commit names and that are here, although a shallow clone may end at it.
+    ///
+    /// # Errors
+    /// [`Error::Git`]
+    pub fn named_parents_of(&self, commit: ObjectId) -> Result<Vec<ObjectId>> {
+        let object = self.inner.find_object(commit).map_err(Error::git("read a commit"))?;
+        let named = gix::objs::CommitRefIter::from_bytes(&object.data, commit.kind()).parent_ids();
+        Ok(named.filter(|id| self.inner.has_object(*id)).collect())
+    }
+
     /// The commits whose parents are not in this clone, although they have some.
     pub fn shallow_commits(&self) -> BTreeSet<ObjectId> {
         let text = std::fs::read(self.common_dir().join("shallow")).unwrap_or_default();

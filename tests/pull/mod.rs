@@ -4,6 +4,7 @@ mod auto;
 mod errors;
 mod killed;
 mod list;
+mod shallow;
 mod take;
 
 use std::fs;

@@ -194,7 +194,7 @@ fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) 
         Choice::Never => convert::convert(&how, reporter).map(Done::Converted),
         Choice::Auto => pull::convert(&how, reporter).map(Done::Converted),
         Choice::Number(number) => {
-            let from = pull::Options { cwd: how.cwd, servers: how.servers };
+            let from = pull::Options { cwd: how.cwd, servers: how.servers, remote: None };
             pull::pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
         }
     }

@@ -156,7 +156,7 @@ impl Requests<'_> {
             return Ok(None);
         }
         let Publisher { session, repo, git, network, .. } = self.publisher;
-        let requests = requests::Requests::of(session, repo, git, network)?;
+        let requests = requests::Requests::of(session, repo, git, network, None)?;
         let mut there = requests.list()?;
         there.retain(|known| open.contains(&known.number));
         for request in requests.fetch(&there)? {

@@ -73,7 +73,8 @@ pub fn convert(options: &convert::Options, reporter: &dyn Reporter) -> Result<Su
     if options.dry_run || options.output.is_some() || options.servers.settings.offline {
         return convert::convert(options, reporter);
     }
-    let in_passing = Options { cwd: options.cwd.clone(), servers: options.servers.clone().in_passing() };
+    let in_passing =
+        Options { cwd: options.cwd.clone(), servers: options.servers.clone().in_passing(), remote: None };
     let auto = Auto { options: in_passing, reporter };
     let summary = convert::convert_adopting(options, Some(&auto), reporter)?;
     if summary.in_repository && summary.outcomes.iter().any(is_unconvertible) {
@@ -99,7 +100,7 @@ impl Adopt for Auto<'_> {
             return Ok(None);
         }
         let session = Session::new(&self.options.servers, self.reporter);
-        let adopted = open(&session, repo, |requests| look(requests, converted));
+        let adopted = open(&session, repo, None, |requests| look(requests, converted));
         self.forgive(adopted).map(Option::flatten)
     }
 }

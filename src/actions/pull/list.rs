@@ -28,6 +28,9 @@ pub struct Listing {
 /// [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git and the repository report.
 pub fn list(options: &Options, all: bool, reporter: &dyn Reporter) -> Result<Listing, Error> {
     with_requests(options, reporter, |requests| {
+        if options.remote.is_none() {
+            requests.mention_home();
+        }
         let mut found = requests.list()?;
         narrow(&mut found, requests)?;
         let known = found.len();

@@ -25,8 +25,15 @@ pub struct PullRequest {
     pub state: Freshness,
     /// What it changes besides, but for shard indices and `.gitattributes`.
     pub others: Vec<BString>,
+    /// The history of this shallow clone ends before the commit that it and `HEAD` come from, so that it is compared with
+    /// its own parent.
+    pub is_cut: bool,
+    /// Something of it cannot be told from what others have changed since: it is not taken.
+    pub(super) is_unclear: bool,
     /// The commit that it and `HEAD` come from; `None` if that is not here.
     pub(in crate::actions) base: Option<ObjectId>,
+    /// The commit that it is compared with, if there is one.
+    pub(in crate::actions) from: Option<ObjectId>,
     /// The shard indices that it brings.
     pub(in crate::actions) indices: Vec<RequestFile>,
     /// Everything that is at a path with it, and was not, or was another.
@@ -77,6 +84,13 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Returns `true` for what is taken of a pull request.
+    fn is_taken(self) -> bool {
+        matches!(self, Self::Safetensors | Self::Index)
+    }
+}
+
 impl PullRequest {
     /// Reads what the commit brings to a `HEAD`.
     pub(super) fn read(
@@ -86,14 +100,9 @@ impl PullRequest {
         number: u64,
         commit: ObjectId,
     ) -> Result<Self, Error> {
-        let base = relation.merge_base(head, commit)?;
-        let from = match base {
-            // It was taken already; what its last commit changed is what it brought.
-            Some(base) if base == commit => repo.first_parent(commit)?,
-            // Where the common past is cut off, the difference to `HEAD` is all that can be known.
-            base => Some(base.unwrap_or(head)),
-        };
-        let changes = relation.changes(from, commit)?;
+        let base = relation.base(repo, head, commit)?;
+        let Compared { from, list: changes, is_cut, unclear } =
+            Compared::of(repo, relation, (base, head), commit)?;
         let (mut files, mut indices, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for change in &changes {
             let kind = Kind::of(change.path.as_ref());
@@ -108,7 +117,8 @@ impl PullRequest {
                 (_, _) => others.push(change.path.clone()),
             }
         }
-        let since = relation.changes(Some(base.unwrap_or(commit)), head)?;
+        let compared = if is_cut { from } else { base };
+        let since = relation.changes(Some(compared.unwrap_or(commit)), head)?;
         let state = if since.iter().any(|change| is_source_of(change, &files)) {
             Freshness::Stale
         } else {
@@ -116,7 +126,21 @@ impl PullRequest {
         };
         let author = repo.author_of(commit)?;
         let brought = changes.into_iter().filter_map(|change| Some((change.path, change.new?))).collect();
-        Ok(Self { number, commit, author, files, state, others, base, indices, brought })
+        let is_unclear = unclear || is_cut && files.is_empty();
+        Ok(Self {
+            number,
+            commit,
+            author,
+            files,
+            state,
+            others,
+            is_cut,
+            is_unclear,
+            base,
+            from,
+            indices,
+            brought,
+        })
     }
 
     /// The bytes of its safetensors files, as far as that is known.
@@ -130,6 +154,68 @@ impl PullRequest {
     /// Its safetensors files, and their indices.
     pub(in crate::actions) fn taken(&self) -> impl Iterator<Item = &RequestFile> {
         self.files.iter().chain(&self.indices)
+    }
+}
+
+/// What a pull request changes, as far as it is known.
+struct Compared {
+    from: Option<ObjectId>,
+    list: Vec<ChangedPath>,
+    is_cut: bool,
+    unclear: bool,
+}
+
+impl Compared {
+    /// Against the commit that it and `HEAD` come from.
+    fn of(
+        repo: &Repo,
+        relation: &Relation<'_>,
+        (base, head): (Option<ObjectId>, ObjectId),
+        commit: ObjectId,
+    ) -> Result<Self, Error> {
+        let cut = repo.shallow_commits();
+        let whole = |from: Option<ObjectId>| -> Result<Self, Error> {
+            Ok(Self { from, list: relation.changes(from, commit)?, is_cut: false, unclear: false })
+        };
+        match base {
+            Some(base) if base != commit => whole(Some(base)),
+            // It was taken already; what its last commit changed is what it brought.
+            Some(_) if !cut.contains(&commit) => whole(repo.first_parent(commit)?),
+            // All that there is of it is its files.
+            Some(_) => {
+                let mut all = relation.changes(None, commit)?;
+                all.retain(|change| Kind::of(change.path.as_ref()).is_taken());
+                Ok(Self { from: None, list: all, is_cut: true, unclear: false })
+            }
+            // Nothing is common to both.
+            None if cut.is_empty() => whole(Some(head)),
+            None => Self::cut(repo.first_parent(commit)?, relation, head, commit),
+        }
+    }
+
+    /// Where the common past is cut off, what others have changed since is in the difference to `HEAD` as well: certain is
+    /// what its last commit changes, and each safetensors file that `HEAD` does not have.
+    fn cut(
+        parent: Option<ObjectId>,
+        relation: &Relation<'_>,
+        head: ObjectId,
+        commit: ObjectId,
+    ) -> Result<Self, Error> {
+        let mut list = match parent {
+            Some(parent) => relation.changes(Some(parent), commit)?,
+            None => Vec::new(),
+        };
+        let mut unclear = false;
+        for change in relation.changes(Some(head), commit)? {
+            let is_known = list.iter().any(|own| own.path == change.path);
+            if is_known || change.new.is_none() || !Kind::of(change.path.as_ref()).is_taken() {
+                continue;
+            }
+            unclear |= change.old.is_some();
+            list.push(change);
+        }
+        list.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(Self { from: parent.or(Some(head)), list, is_cut: true, unclear })
     }
 }
 
@@ -154,6 +240,25 @@ pub(super) struct Relation<'a> {
 impl<'a> Relation<'a> {
     pub(super) fn new(repo: &Repo, git: &'a Git<'a>) -> Self {
         Self { libgit2: repo.history().ok(), git }
+    }
+
+    /// A commit that both come from. The first commit of a shallow clone names its parents, which may have come with the
+    /// other one.
+    fn base(&self, repo: &Repo, head: ObjectId, commit: ObjectId) -> Result<Option<ObjectId>, Error> {
+        if let Some(base) = self.merge_base(head, commit)? {
+            return Ok(Some(base));
+        }
+        for cut in repo.shallow_commits() {
+            if self.merge_base(cut, head)? != Some(cut) {
+                continue;
+            }
+            for parent in repo.named_parents_of(cut)? {
+                if let Some(base) = self.merge_base(parent, commit)? {
+                    return Ok(Some(base));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// A commit that both come from.

@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 
 use super::super::servers::{Servers, Session};
-use super::super::{Error, Reporter};
+use super::super::{Error, Note, RemoteNote, Reporter};
 use super::request::{PullRequest, Relation};
 use crate::git::{self, Git, Network, Ref, Remote, fetch};
-use crate::repo::{ObjectId, Repo};
+use crate::remote::hub::model_of;
+use crate::repo::{self, ObjectId, Repo};
 
 /// Where pull requests are at a remote.
 const THERE: &str = "refs/pr/";
@@ -21,6 +22,8 @@ pub struct Options {
     pub cwd: PathBuf,
     /// How servers are asked.
     pub servers: Servers,
+    /// The remote that is asked; `None`: the one that the branch follows.
+    pub remote: Option<String>,
 }
 
 /// The pull requests of a remote.
@@ -47,12 +50,34 @@ impl<'a> Requests<'a> {
         repo: &'a Repo,
         git: &'a Git<'a>,
         network: &'a Network<'a>,
+        remote: Option<&str>,
     ) -> Result<Self, Error> {
-        let name = repo.default_remote().ok_or(Error::NoRemote)?;
+        let name = match remote {
+            Some(name) if repo.remotes().iter().any(|known| known == name) => name.to_owned(),
+            Some(name) => return Err(repo::Error::NoSuchRemote { name: name.to_owned() }.into()),
+            None => repo.default_remote().ok_or(Error::NoRemote)?,
+        };
         let head = repo.head_commit()?.ok_or(Error::NoCommits)?;
         git::clone::require(git, git::clone::NEEDED)?;
         let remote = Remote::named(git, &name)?;
         Ok(Self { session, repo, git, network, remote, head, relation: Relation::new(repo, git) })
+    }
+
+    /// Says where the model is, if that is not the remote that is asked.
+    pub(super) fn mention_home(&self) {
+        let Ok(hub) = self.session.hub_in(self.repo) else { return };
+        if model_of(hub.url(), &self.remote.url).is_some() {
+            return;
+        }
+        for name in self.repo.remotes().into_iter().filter(|name| *name != self.remote.name) {
+            let other = Remote::named(self.git, &name).ok();
+            if let Some(model) = other.and_then(|other| model_of(hub.url(), &other.url)) {
+                let (asked, model) = (self.remote.name.clone(), model.to_string());
+                let note = RemoteNote::HomeElsewhere { asked, name, model };
+                self.session.reporter.note(&Note::Remote(note));
+                return;
+            }
+        }
     }
 
     /// All that there are, the newest first.
@@ -126,9 +151,20 @@ pub(in crate::actions) fn look_at<T>(
     work: impl FnOnce(&Requests<'_>, &PullRequest) -> Result<T, Error>,
 ) -> Result<T, Error> {
     with_requests(options, reporter, |requests| {
+        if options.remote.is_none() {
+            requests.mention_home();
+        }
         let known = requests.find(number)?.ok_or(Error::NoSuchPullRequest { number })?;
         let request =
             requests.fetch(&[known])?.into_iter().next().ok_or(Error::NoSuchPullRequest { number })?;
+        if request.is_cut && request.base.is_none() {
+            let remote = requests.remote.name.clone();
+            reporter.note(&Note::Remote(RemoteNote::HistoryCut { number, remote }));
+        }
+        if request.is_unclear {
+            let action = format!("see all that pull request {number} changes");
+            return Err(repo::Error::HistoryCut { action }.into());
+        }
         if request.files.is_empty() && request.base != Some(request.commit) {
             return Err(Error::WithoutSafetensors { number });
         }
@@ -151,15 +187,16 @@ pub(super) fn with_requests<T>(
         return Err(Error::Offline { what: "look at pull requests" });
     }
     repo.sweep()?;
-    open(&session, &repo, work)
+    open(&session, &repo, options.remote.as_deref(), work)
 }
 
 /// The same in a repository that is open.
 pub(super) fn open<T>(
     session: &Session<'_>,
     repo: &Repo,
+    remote: Option<&str>,
     work: impl FnOnce(&Requests<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let git = session.git(repo.work_dir())?;
-    session.network(|network| work(&Requests::of(session, repo, &git, network)?))
+    session.network(|network| work(&Requests::of(session, repo, &git, network, remote)?))
 }

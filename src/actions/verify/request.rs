@@ -1,6 +1,6 @@
 //! The safetensors files of a pull request, against the checkpoints that it was made from.
 //!
-//! Invariant: a checkpoint counts as it is in the commit that the pull request and `HEAD` come from; where `HEAD` has
+//! Invariant: a checkpoint counts as it is in the commit that the pull request and `HEAD` come from, or in its own parent where that is cut off; where `HEAD` has
 //! another one by now, the file is stale, and a commit that leaves it alone changes nothing.
 
 use std::collections::BTreeSet;
@@ -43,10 +43,7 @@ pub(in crate::actions) fn prove(
     key: Option<&str>,
 ) -> Result<Vec<Verified>, Error> {
     let Requests { repo, session, .. } = *requests;
-    let base = match request.base {
-        Some(base) if base == request.commit => repo.first_parent(base)?.unwrap_or(base),
-        base => base.unwrap_or(requests.head),
-    };
+    let base = request.from.unwrap_or(request.commit);
     let tree = |commit: ObjectId| Tree::commit(repo, &commit.to_string());
     let (files, checkpoints, now) = (tree(request.commit)?, tree(base)?, tree(requests.head)?);
     requests.complete(needed(request, &checkpoints, &now))?;

@@ -73,7 +73,8 @@ made from, `stale` if it has changed since.";
 Examples:
   git st-convert pull                    list the pull requests that carry safetensors
   git st-convert pull 42                 take pull request 42
-  git st-convert pull 42 --verify        the same, if it holds what the checkpoint holds"
+  git st-convert pull 42 --verify        the same, if it holds what the checkpoint holds
+  git st-convert pull --remote hub       ask another remote"
 )]
 pub(in crate::cli) struct Pull {
     /// The number of the pull request; without it those that carry safetensors are listed
@@ -82,6 +83,9 @@ pub(in crate::cli) struct Pull {
     /// List all that there are, not the newest 20 alone
     #[arg(long, conflicts_with_all = ["number", "merge", "verify", "yes"])]
     pub(in crate::cli) all: bool,
+    /// The remote to ask; without it, the one that the branch follows
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) remote: Option<String>,
     /// Merge it where the branch cannot move to it
     #[arg(long, requires = "number")]
     pub(in crate::cli) merge: bool,

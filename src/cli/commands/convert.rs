@@ -98,7 +98,7 @@ fn convert(
             if let Some(option) = beside_number(args) {
                 return Err(Error::NotWithPullRequest { option });
             }
-            let from = pull::Options { cwd: options.cwd, servers: options.servers };
+            let from = pull::Options { cwd: options.cwd, servers: options.servers, remote: None };
             pull::pull(&from, number, TakeOptions::default(), reporter).map(Done::Pulled)
         }
         _ => pull::convert(&options, reporter).map(Done::Converted),

@@ -29,9 +29,11 @@ pub(crate) fn run(
     let last =
         |failure: Option<&Report>| if is_list { json::listing(None, failure) } else { json::end(failure) };
     let here = Here::new(&cwd).of("pull").with(given(args, servers.offline));
+    let standing = Here::new(&cwd).of("pull").with(given(args, servers.offline));
     let failed = |error| ui.failed(&error, &here, last);
-    let options = Options { cwd, servers: environment::servers(servers).map_err(failed)? };
-    let reporter = TerminalReporter::new(ui, interrupt, false);
+    let options =
+        Options { cwd, servers: environment::servers(servers).map_err(failed)?, remote: args.remote.clone() };
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(standing, false);
     if let Some(number) = args.number {
         let wish = TakeOptions { merge: args.merge, yes: args.yes, verify: args.verify };
         let pulled = pull(&options, number, wish, &reporter);
@@ -54,6 +56,9 @@ fn given(args: &Pull, offline: bool) -> Given {
     given.flag("--merge", args.merge);
     given.flag("--verify", args.verify);
     given.flag("--yes", args.yes);
+    if let Some(remote) = &args.remote {
+        given.value("--remote", remote.as_str().into());
+    }
     given
 }
 

@@ -55,7 +55,12 @@ fn work(
 ) -> Result<Vec<Verified>, Error> {
     let servers = environment::servers(servers)?;
     if let Some(number) = args.pr {
-        return verify_pull_request(&pull::Options { cwd, servers }, number, args.key.as_deref(), reporter);
+        return verify_pull_request(
+            &pull::Options { cwd, servers, remote: None },
+            number,
+            args.key.as_deref(),
+            reporter,
+        );
     }
     let options =
         Options { cwd, paths: args.paths.clone(), rev: args.rev.clone(), key: args.key.clone(), servers };
