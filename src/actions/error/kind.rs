@@ -70,11 +70,7 @@ impl Error {
             | Self::NothingToVerify(_)
             | Self::SeveralCheckpoints { .. }
             | Self::Unpublished(PublishError::NoToken | PublishError::NoDefaultBranch)
-            | Self::Repo(
-                repo::Error::OutsideWorkTree { .. }
-                | repo::Error::Bare { .. }
-                | repo::Error::NoSuchRemote { .. },
-            ) => Kind::User,
+            | Self::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Kind::User,
             Self::Shard(_)
             | Self::HooksOf { .. }
             | Self::Recipe(_)
