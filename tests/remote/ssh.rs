@@ -152,7 +152,7 @@ fn a_grant_that_may_not_write_does_not_replace_a_token_that_may() {
     let Some(desk) = Desk::new() else { return };
     desk.grants(READER, READER);
     let error = desk.send(desk.settings("acme/bert.git")).unwrap_err();
-    assert!(matches!(error, Error::Forbidden { .. }), "{error:?}");
+    assert!(matches!(error, Error::MayNotWrite { .. }), "{error:?}");
     let mut settings = desk.settings("acme/bert.git");
     settings.tokens.hf_token = Some(git_st_convert::remote::Secret::new(TOKEN));
     assert_eq!(desk.send(settings).unwrap(), Uploaded::Sent);
