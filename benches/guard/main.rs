@@ -13,43 +13,22 @@
 #[path = "../convert/measure.rs"]
 #[expect(dead_code, reason = "what reaches the disk is no question here")]
 mod measure;
+mod options;
 
-use std::env;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use git_st_convert::hash::Oid;
 use git_st_convert::lfs::Pointer;
 use measure::measure;
+use options::{Options, options};
 
 const USAGE: &str = "cargo bench --bench guard -- [--smoke] [--rounds N] [--dir DIR]
 
   --smoke      a tenth of the files and 64 MB, one round: does it run?
   --rounds N   default 5
   --dir DIR    where the repository is made and removed again, default TMPDIR";
-
-struct Options {
-    smoke: bool,
-    rounds: usize,
-    dir: PathBuf,
-}
-
-fn options() -> Option<Options> {
-    let mut options = Options { smoke: false, rounds: 5, dir: env::temp_dir() };
-    let mut asked = false;
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--bench" => asked = true,
-            "--smoke" => (options.smoke, options.rounds) = (true, 1),
-            "--rounds" => options.rounds = args.next()?.parse().ok()?,
-            "--dir" => options.dir = args.next()?.into(),
-            _ => return None,
-        }
-    }
-    asked.then_some(options)
-}
 
 fn main() {
     let Some(options) = options() else {

@@ -13,16 +13,18 @@
 #[path = "../convert/measure.rs"]
 #[expect(dead_code, reason = "what reaches the disk is no question here")]
 mod measure;
+#[path = "../guard/options.rs"]
+mod options;
 
-use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use measure::measure;
+use options::{Options, options};
 
 const USAGE: &str = "cargo bench --bench status -- [--smoke] [--rounds N] [--dir DIR]
 
@@ -33,28 +35,6 @@ const USAGE: &str = "cargo bench --bench status -- [--smoke] [--rounds N] [--dir
 const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
 const ATTRIBUTES: &str =
     "*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
-
-struct Options {
-    smoke: bool,
-    rounds: usize,
-    dir: PathBuf,
-}
-
-fn options() -> Option<Options> {
-    let mut options = Options { smoke: false, rounds: 5, dir: env::temp_dir() };
-    let mut asked = false;
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--bench" => asked = true,
-            "--smoke" => (options.smoke, options.rounds) = (true, 1),
-            "--rounds" => options.rounds = args.next()?.parse().ok()?,
-            "--dir" => options.dir = args.next()?.into(),
-            _ => return None,
-        }
-    }
-    asked.then_some(options)
-}
 
 fn main() {
     let Some(options) = options() else {

@@ -345,7 +345,10 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
                 format!("or, if it is in none: `{}`", named.into_output()),
             ];
         }
-        Error::HistoryCut { .. } => format!("fetch the history: `{git} fetch --unshallow`"),
+        Error::HistoryCut { .. } => {
+            let remote = named.here.value_of("--remote").map(|remote| format!(" {remote}"));
+            format!("fetch the history: `{git} fetch --unshallow{}`", remote.unwrap_or_default())
+        }
         Error::NoSuchRemote { .. } => format!("list the remotes: `{git} remote -v`"),
         Error::Unmerged { .. } => format!("finish the merge first: `{git} status`"),
         Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::with_fixtures;
 use crate::formats::fixtures;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{BIN, Sandbox};
 
 /// The text between the first of two marks and the next of the other.
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
@@ -147,4 +147,22 @@ fn a_sharded_checkpoint_is_one_page() {
     fs::write(sandbox.path(target), "{}").unwrap();
     let run = sandbox.bin(&sandbox.path(""), &["inspect", target]);
     assert!(run.code == Some(1) && run.stderr.contains("not a shard index"), "{run:?}");
+}
+
+/// A disk that is full, or a kill, leaves the page that was there.
+#[test]
+#[cfg(unix)]
+fn a_page_is_whole_or_as_before() {
+    let (sandbox, dir) = with_fixtures(&["gpt2-tied.bin"]);
+    sandbox.bin(&dir, &["inspect", "gpt2-tied.bin", "--html", "x.html"]).ok();
+    let before = fs::read(dir.join("x.html")).unwrap();
+    for file in ["x.html", "new.html"] {
+        let line = format!("trap '' XFSZ; ulimit -f 1 && exec '{BIN}' inspect gpt2-tied.bin --html {file}");
+        let run = sandbox.command("sh".as_ref(), &dir, &["-c".as_ref(), line.as_ref()]).output().unwrap();
+        assert_eq!(run.status.code(), Some(2), "{run:?}");
+        assert_eq!(fs::read(dir.join("x.html")).unwrap(), before);
+    }
+    let mut left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["gpt2-tied.bin", "x.html"]);
 }

@@ -128,7 +128,8 @@ fn step(
     Ok(if were_verified(context, sources, &kept)? { UnitStep::Take(kept) } else { UnitStep::Recheck })
 }
 
-/// Is the content of each output on this machine that is up to date by the record? One that is not is made again.
+/// Returns `true` if the content of each output that is up to date by the record is on this machine. One that is not is
+/// made again.
 fn are_here(context: Context<'_>, kept: &[(BString, Status)]) -> Result<bool, Error> {
     let (workspace, store) = (context.workspace, context.repo().store());
     for (output, _) in kept.iter().filter(|(_, status)| *status == Status::UpToDate) {
@@ -140,7 +141,8 @@ fn are_here(context: Context<'_>, kept: &[(BString, Status)]) -> Result<bool, Er
     Ok(true)
 }
 
-/// Are all outputs up to date, and one of them not by a conversion, so that another would not have the very same bytes?
+/// Returns `true` if all outputs are up to date, and one of them not by a conversion, so that another would not have the
+/// same bytes.
 fn were_verified<'b>(
     context: Context<'_>,
     sources: impl Iterator<Item = &'b BStr>,

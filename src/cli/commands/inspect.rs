@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use crate::actions::inspect::{Inspection, Options, Row, inspect};
@@ -15,6 +15,7 @@ use crate::cli::shell_paths::{File, Here};
 use crate::cli::sizes::{bytes, counted, grouped};
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
 use crate::cli::{json, page, sanitize, wording};
+use crate::lfs::Temp;
 
 /// A longer cell is shown in full, and moves those behind it in its own line alone.
 const MAX_WIDTH: usize = 72;
@@ -77,13 +78,21 @@ fn write_page(path: &Path, given: &Path, text: &str) -> Result<(), Report> {
         let read = file.take(page::BEGINNING.len() as u64).read_to_end(&mut head);
         read.is_ok() && head == page::BEGINNING.as_bytes()
     };
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+    let replaces = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(failed(&error)),
-        Ok(there) if there.is_file() && fs::File::open(path).is_ok_and(|file| is_page(&file)) => {}
+        Ok(there) if there.is_file() && fs::File::open(path).is_ok_and(|file| is_page(&file)) => true,
         Ok(_) => return Err(Report::user(given, "cannot write the page: file exists", None)),
-    }
-    fs::write(path, text).map_err(|error| failed(&error))
+    };
+    let dir = path.parent().unwrap_or(path);
+    let write = || {
+        let page = Temp::hidden_in(dir)?;
+        page.file().write_all(text.as_bytes())?;
+        page.file().sync_all()?;
+        let named = if replaces { page.rename(path) } else { page.rename_new(path) };
+        named.map(drop).map_err(|(error, _)| error)
+    };
+    write().map_err(|error| failed(&error))
 }
 
 fn table(rows: &[Row]) -> String {
