@@ -10,6 +10,8 @@
 //! format and no repository: they resolve arguments, call the library, and print the outcome.
 
 mod args;
+mod clock;
+mod closing;
 mod commands;
 mod environment;
 mod error;

@@ -3,6 +3,8 @@
 //! Invariant: nothing that was reported is left out. A long list is cut for a person, who is told by how much; `-v` and
 //! `--json` give it whole.
 
+mod remote;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,13 +16,13 @@ use super::hints;
 use super::interrupt::Interrupt;
 use super::json;
 use super::sanitize;
-use super::shell_paths::{File, Here, shell};
+use super::shell_paths::{File, Here};
 use super::sizes::{counted, grouped};
 use super::tally::FileTally;
 use super::ui::{BAD, DIM, GOOD, STRONG, Ui, styled};
 use super::wording::{self, LISTED};
 use crate::actions::verify::Verified;
-use crate::actions::{Conversion, HalfWay, Note, Outcome, Reason, RemoteNote, Reporter, Status};
+use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
@@ -66,6 +68,12 @@ impl<'a> TerminalReporter<'a> {
         self.lock().clone()
     }
 
+    /// Says what was done so far, for the last line.
+    pub(super) fn close(&self) {
+        let tally = self.tally();
+        self.ui.close(|closing| tally.close(closing));
+    }
+
     fn lock(&self) -> MutexGuard<'_, FileTally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,93 +111,6 @@ impl TerminalReporter<'_> {
         let path = sanitize::bytes(path.as_ref());
         self.ui.note(&format!("{path}: converted with its unstaged changes; stage them: `{git} add {file}`"));
     }
-
-    fn remote_note(&self, note: &RemoteNote) {
-        match note {
-            RemoteNote::ServerMoved { to } => {
-                let to = sanitize::text(to);
-                self.ui
-                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
-            }
-            RemoteNote::Adopted { number, is_all } => {
-                self.lock().staged = !is_all;
-                self.ui
-                    .note(&format!("pull request {number} has the very same files: the branch moved to it"));
-            }
-            RemoteNote::PullRequests { numbers } => {
-                let first = numbers.first().copied().unwrap_or_default();
-                let listed: Vec<_> = numbers.iter().map(u64::to_string).collect();
-                let (noun, verb) =
-                    if numbers.len() == 1 { ("request", "carries") } else { ("requests", "carry") };
-                self.ui.note(&format!("pull {noun} {} {verb} safetensors", listed.join(", ")));
-                self.ui.hint(&format!("take one with `{} st-convert pull {first}`", self.here.git()));
-            }
-            RemoteNote::PullRequestsNotSeen { reason } => {
-                self.ui.note(&format!("pull requests were not looked at: {}", sanitize::text(reason)));
-            }
-            RemoteNote::NotNarrowed { reason } => {
-                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
-            }
-            RemoteNote::LeftPointers { reason } => {
-                let reason = sanitize::text(reason);
-                self.ui.warning(&format!("its files stay pointers in the work tree: {reason}"));
-            }
-            RemoteNote::OtherPaths { number, paths } => {
-                let mut lines = format!("pull request {number} changes more than safetensors:");
-                for path in paths {
-                    let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
-                }
-                self.ui.warning(&lines);
-            }
-            RemoteNote::HalfWay { number, url, what } => self.half_way(*number, url, *what),
-            RemoteNote::HistoryCut { number, remote } => {
-                self.ui.note(&format!(
-                    "pull request {number}: compared with its own parent: this clone is shallow, and where the pull request began is not known"
-                ));
-                let remote = shell(remote.as_str().into());
-                self.ui.hint(&format!("fetch the history: `{} fetch --unshallow {remote}`", self.here.git()));
-            }
-            RemoteNote::HomeElsewhere { asked, name, model } => self.home_elsewhere(asked, name, model),
-            RemoteNote::BaseNotFetched => {
-                self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
-            }
-            RemoteNote::WholeClone => {
-                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
-            }
-            RemoteNote::ShallowClone { depth } => {
-                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
-                self.ui.warning(&format!(
-                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
-                ));
-                self.ui.hint(&format!("fetch the rest with `{} fetch --unshallow`", self.here.git()));
-            }
-        }
-    }
-}
-
-impl TerminalReporter<'_> {
-    /// Another remote has the model.
-    fn home_elsewhere(&self, asked: &str, name: &str, model: &str) {
-        let (asked, model) = (sanitize::text(asked), sanitize::text(model));
-        self.ui.note(&format!(
-            "pull requests of the remote {asked}; the model {model} is at the remote {}",
-            sanitize::text(name)
-        ));
-        let number = self.here.first().map(|number| " ".to_owned() + &number).unwrap_or_default();
-        let (git, options, name) = (self.here.git(), self.here.options(), shell(name.into()));
-        self.ui.hint(&format!("ask that one: `{git} st-convert pull{options} --remote {name}{number}`"));
-    }
-
-    /// What there is of a pull request that was not finished.
-    fn half_way(&self, number: u64, url: &str, what: HalfWay) {
-        let has = match what {
-            HalfWay::Empty => "it has no files yet",
-            HalfWay::Uploaded => "the content of its files is on the server, the files are not in it yet",
-            HalfWay::Pushed => "it has its files, and is still a draft",
-        };
-        self.ui.warning(&format!("pull request {number} was made: {has}\n  {}", sanitize::text(url)));
-        self.ui.hint("go on with it by the same command: no second one is made");
-    }
 }
 
 impl Reporter for TerminalReporter<'_> {
@@ -198,6 +119,9 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn advanced(&self, bytes: u64) {
+        let mut tally = self.lock();
+        tally.passed = tally.passed.saturating_add(bytes);
+        drop(tally);
         self.ui.progress.advance(bytes);
     }
 
@@ -221,7 +145,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn outcome(&self, outcome: &Outcome) {
-        self.lock().statuses.push(outcome.status);
+        self.lock().add(outcome);
         if self.ui.json {
             self.ui.data(&json::file(outcome));
         }
@@ -236,8 +160,8 @@ impl Reporter for TerminalReporter<'_> {
             }
             (_, Some(Reason::Script)) => {
                 let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
-                let how = format!("convert it with `{git} st-convert{} {file}`", self.here.options());
-                self.ui.note(&format!("{source}: skipped, it is a TorchScript archive: {how}"));
+                let how = format!("convert it: `{git} st-convert{} {file}`", self.here.options());
+                self.ui.note(&format!("{source}: skipped: TorchScript archive; {how}"));
             }
             (_, Some(Reason::Plain)) => {
                 let (git, file) = (self.here.git(), self.here.argument(self.file(&outcome.source)));
@@ -270,6 +194,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn verified(&self, verified: &Verified) {
+        self.lock().verdicts.push(verified.verdict);
         if self.ui.json {
             self.ui.data(&json::verified(verified));
         }
@@ -278,6 +203,7 @@ impl Reporter for TerminalReporter<'_> {
 
     fn note(&self, note: &Note) {
         let would = if self.dry_run { "would be " } else { "" };
+        self.lock().removed += usize::from(matches!(note, Note::Removed { .. } | Note::Unstaged { .. }));
         match note {
             Note::AttributesChanged { path, has_unstaged_changes } => {
                 let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
@@ -289,7 +215,7 @@ impl Reporter for TerminalReporter<'_> {
             }
             Note::NoFilter => {
                 self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
-                self.ui.hint(&format!("set it up with `{} lfs install`", self.here.git()));
+                self.ui.hint(&format!("set it up: `{} lfs install`", self.here.git()));
             }
             Note::IndexWritten { path } => {
                 self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));

@@ -1,5 +1,7 @@
 //! Numbers as a person reads them.
 
+use std::time::Duration;
+
 /// A number of bytes: `512 bytes`, `1.5 KiB`, `4.9 GiB`.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -20,6 +22,17 @@ pub(super) fn bytes(count: u64) -> String {
 
 fn tenths(count: u64, scale: u128) -> u128 {
     (u128::from(count) * 10 + scale / 2) / scale
+}
+
+/// How long something took: `3.4 s`, `2 min 5 s`, `1 h 2 min`.
+pub(super) fn lasted(took: Duration) -> String {
+    let tenths = (took.as_millis() + 50) / 100;
+    let seconds = (took.as_millis() + 500) / 1000;
+    match seconds {
+        _ if tenths < 600 => format!("{}.{} s", tenths / 10, tenths % 10),
+        0..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
 }
 
 /// `1 tensor`, `12,345 tensors`
@@ -57,6 +70,20 @@ mod tests {
             (u64::MAX, "16.0 EiB"),
         ] {
             assert_eq!(bytes(count), expected);
+        }
+        for (millis, expected) in [
+            (0, "0.0 s"),
+            (49, "0.0 s"),
+            (50, "0.1 s"),
+            (3_449, "3.4 s"),
+            (59_949, "59.9 s"),
+            (59_950, "1 min 0 s"),
+            (125_000, "2 min 5 s"),
+            (3_599_499, "59 min 59 s"),
+            (3_599_500, "1 h 0 min"),
+            (363_720_000, "101 h 2 min"),
+        ] {
+            assert_eq!(lasted(Duration::from_millis(millis)), expected);
         }
         assert_eq!(counted(1, "tensor"), "1 tensor");
         assert_eq!(counted(12_345, "tensor"), "12,345 tensors");

@@ -2,9 +2,10 @@
 //!
 //! They count, and know neither a person nor JSON.
 
-use crate::actions::Status;
+use super::closing::Closing;
 use crate::actions::diff::{Change, Changes, FileDiff, NotCompared};
 use crate::actions::scan::{Scanned, Standing};
+use crate::actions::{Outcome, Status, verify};
 use crate::scan::Verdict;
 
 /// What became of files so far: an action that ends with an error returns nothing else.
@@ -16,9 +17,55 @@ pub(super) struct FileTally {
     pub(super) staged: bool,
     /// Nothing is done, only said.
     pub(super) dry_run: bool,
+    /// What was made of them, in bytes.
+    pub(super) made: u64,
+    /// How many bytes of files were gone through.
+    pub(super) passed: u64,
+    /// How many checkpoints left the index.
+    pub(super) removed: usize,
+    /// What became of each safetensors file that was verified.
+    pub(super) verdicts: Vec<Option<verify::Verdict>>,
 }
 
 impl FileTally {
+    /// Counts a file.
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        self.statuses.push(outcome.status);
+        if matches!(outcome.status, Status::Converted | Status::Adopted | Status::Updated) {
+            self.made += outcome.conversion.as_ref().map_or(0, |conversion| conversion.size);
+        }
+    }
+
+    /// Says what was done, for the last line.
+    pub(super) fn close(&self, closing: &mut Closing) {
+        let converted = if self.dry_run { ["to convert", "to update"] } else { ["converted", "updated"] };
+        for (status, what) in [
+            (Status::Converted, converted[0]),
+            (Status::Adopted, "adopted"),
+            (Status::Updated, converted[1]),
+            (Status::UpToDate, "up to date"),
+            (Status::Unverified, "not verified"),
+            (Status::Skipped, "skipped"),
+            (Status::Refused, "refused"),
+            (Status::Failed, "failed"),
+        ] {
+            closing.count(self.count(status), what);
+        }
+        closing.count(self.removed, if self.dry_run { "to remove" } else { "removed" });
+        for (verdict, what) in [
+            (Some(verify::Verdict::Identical), "identical"),
+            (Some(verify::Verdict::Equal), "equal"),
+            (Some(verify::Verdict::Differs), "different"),
+            (Some(verify::Verdict::Stale), "stale"),
+            (None, "failed"),
+        ] {
+            closing.count(self.verdicts.iter().filter(|seen| **seen == verdict).count(), what);
+        }
+        // What a verification went through; a conversion counts what it made.
+        let is_verification = self.statuses.is_empty() && !self.verdicts.is_empty();
+        closing.bytes(if is_verification { self.passed } else { self.made });
+    }
+
     /// How many files ended so.
     pub(super) fn count(&self, status: Status) -> usize {
         self.statuses.iter().filter(|seen| **seen == status).count()
@@ -37,6 +84,8 @@ pub(super) struct ScanTally {
     /// Not on this machine.
     pub(super) missing: usize,
     pub(super) failed: usize,
+    /// Of all files, as far as it is known.
+    pub(super) bytes: u64,
     worst: Option<Standing>,
 }
 
@@ -44,6 +93,7 @@ impl ScanTally {
     /// Counts a file.
     pub(super) fn count(&mut self, scanned: &Scanned) {
         self.files += 1;
+        self.bytes = self.bytes.saturating_add(scanned.size.unwrap_or(0));
         self.worst = self.worst.max(Some(scanned.standing()));
         let counter = match &scanned.result {
             Ok(report) => match report.verdict {

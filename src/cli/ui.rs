@@ -14,6 +14,8 @@ use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
 
 use super::args::Common;
+use super::clock::Clock;
+use super::closing::Closing;
 use super::error::Report;
 use super::progress::Progress;
 use super::shell_paths::Here;
@@ -41,6 +43,8 @@ pub(super) fn styled(style: Style, text: &str) -> String {
 pub(super) struct Ui {
     stdout: Mutex<Sink<io::Stdout>>,
     stderr: Mutex<Sink<io::Stderr>>,
+    clock: Clock,
+    closing: Mutex<Closing>,
     pub(super) progress: Progress,
     pub(super) quiet: bool,
     pub(super) verbose: u8,
@@ -54,6 +58,8 @@ impl Ui {
         Self {
             stdout: Mutex::new(Sink::new(AutoStream::new(io::stdout(), choice(common.color)))),
             stderr: Mutex::new(Sink::new(AutoStream::new(io::stderr(), choice(common.color)))),
+            clock: Clock::system(),
+            closing: Mutex::default(),
             progress: Progress::new(shows_progress),
             quiet: common.quiet,
             verbose: common.verbose,
@@ -108,6 +114,11 @@ impl Ui {
         }
     }
 
+    /// Counts what was done, for the last line.
+    pub(super) fn close(&self, count: impl FnOnce(&mut Closing)) {
+        count(&mut lock(&self.closing));
+    }
+
     /// Asks the person at the terminal. Nobody there, or anything but a yes, is a no.
     pub(super) fn confirm(&self, question: &str) -> bool {
         if self.quiet || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
@@ -143,9 +154,12 @@ impl Ui {
         }
     }
 
-    /// Hands everything on, and says why standard output could not be written.
+    /// Hands everything on, says what was done, and why standard output could not be written.
     pub(super) fn finish(&self) -> io::Result<()> {
         self.progress.clear();
+        if let Some(last) = lock(&self.closing).line(self.clock.now()) {
+            self.note(&last);
+        }
         let mut stdout = lock(&self.stdout);
         stdout.flush();
         stdout.error.take().map_or(Ok(()), Err)

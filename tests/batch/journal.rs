@@ -24,6 +24,7 @@ fn a_torn_line_costs_its_model_alone() {
          2 of 3 models done before\n"
     );
     assert_eq!(output.stdout, "1/1 acme/m2 nothing to do\n3 models: 1 with nothing to do, 2 done before\n");
+    assert!(output.last.starts_with("1 model · "), "{output:#?}");
     assert_eq!(fleet.asked(), BTreeSet::from([id(2)]));
     let journal = fleet.journal("out/st-convert-batch.jsonl");
     assert_eq!((journal.len(), with(&journal, "converted").len()), (3, 2));
@@ -74,7 +75,7 @@ fn foreign_text_is_escaped_wherever_it_goes() {
     fleet.list(&["./\u{1b}]0;title\u{7}/\u{202e}m", "acme/none\u{9b}2J"]);
     for args in [&["models.txt"][..], &["models.txt", "--json"], &["models.txt", "-v"], &["models.txt", "-n"]]
     {
-        let Output { stdout, stderr, code } = fleet.run(args);
+        let Output { stdout, stderr, code, .. } = fleet.run(args);
         assert_eq!(code, Some(if args.contains(&"-n") { 0 } else { 2 }), "{stderr}");
         let bad = ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}'];
         assert!(!stdout.contains(bad) && !stderr.contains(bad), "{stdout} {stderr}");

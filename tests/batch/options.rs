@@ -150,7 +150,7 @@ fn a_list_that_is_not_there() {
     let output = fleet.run(&["acme/bert"]);
     assert_eq!(output.code, Some(2));
     assert!(output.stderr.starts_with("error: acme/bert: cannot read this list\n"), "{}", output.stderr);
-    assert!(output.stderr.contains("convert one with `git st-convert clone MODEL`"), "{}", output.stderr);
+    assert!(output.stderr.contains(": `git st-convert clone acme/bert`\n"), "{}", output.stderr);
     fleet.list(&["# nothing"]);
     assert_eq!(fleet.run(&["models.txt", "--dir", "out"]).ok(), "0 models: nothing to do\n");
 }

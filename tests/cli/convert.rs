@@ -311,7 +311,7 @@ fn in_a_repository() {
          .gitattributes: a line for Git LFS added\n\
          pytorch_model.bin: kept decoder.weight and dropped embed.weight: the model's class is not known; \
          keep another: `--keep embed.weight`\n\
-         hint: commit what is staged with `git commit -m \"convert weights to safetensors\"`\n--- exit 1\n",
+         hint: commit: `git commit -m \"convert weights to safetensors\"`\n--- exit 1\n",
     );
     assert_shown(
         &run(&sandbox, &repo, &["pytorch_model.bin"]),

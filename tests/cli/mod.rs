@@ -8,6 +8,7 @@ mod env;
 #[cfg(unix)]
 mod interrupt;
 mod inspect;
+mod last;
 mod page;
 mod pages;
 

@@ -283,7 +283,7 @@ fn without_git_lfs_all_but_the_filter_is_there() {
     };
     let output = run(&["--commit"]);
     assert!(output.stderr.contains("Git LFS is not set up here"), "{}", output.stderr);
-    assert!(output.stderr.contains("hint: set it up with `git lfs install`"), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: set it up: `git lfs install`"), "{}", output.stderr);
     output.ok();
     assert_eq!(model.status(), "");
     check_all(&model);

@@ -35,9 +35,7 @@ fn a_script_under_another_suffix_is_skipped_until_it_is_named() {
         model.commit();
         let run = model.run::<&str>(&[]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
-        let note = format!(
-            "{name}: skipped, it is a TorchScript archive: convert it with `git st-convert {name}`\n"
-        );
+        let note = format!("{name}: skipped: TorchScript archive; convert it: `git st-convert {name}`\n");
         assert!(run.stderr.contains(&note), "{run:?}");
         let lines = model.run(&["--json"]).ok();
         assert!(

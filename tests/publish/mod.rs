@@ -176,6 +176,7 @@ fn a_pull_request_is_made_sent_pushed_and_opened_and_comes_back_byte_for_byte() 
     let url = format!("{}/{ID}/discussions/{}", desk.world.hub.endpoint(), request.number);
     assert!(output.stdout.contains(&url) && output.stdout.contains("model.safetensors ← pytorch_model.bin"));
     assert!(output.stderr.contains("pull request 1 is open, at refs/pr/1"), "{output:#?}");
+    assert!(output.last.starts_with("1 published · "), "{output:#?}");
     assert_eq!(desk.state(), before);
 
     assert_eq!(request.title, TITLE);

@@ -79,7 +79,7 @@ fn what_the_pull_request_has_not_stays_staged() {
     let output = clone.ok(&["--replace"]);
     assert_eq!(clone.head(), clone.rev("refs/pr/44"));
     assert_eq!(clone.status(), "D  other.bin\nA  other.safetensors\nD  pytorch_model.bin\n");
-    assert!(output.stderr.contains("hint: commit what is staged"), "{output:#?}");
+    assert!(output.stderr.contains("hint: commit: `git commit -m "), "{output:#?}");
     let clone = clone_of(&model);
     let output = clone.ok(&["--commit", "--json"]);
     assert_eq!(clone.status(), "");
@@ -204,9 +204,9 @@ fn where_a_checkpoint_is_refused_the_pull_requests_are_named() {
     let output = clone.run(&[]);
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(
-        output.stderr.ends_with(
-            "pull requests 42, 7 carry safetensors\nhint: take one with `git st-convert pull 42`\n"
-        ),
+        output
+            .stderr
+            .ends_with("pull requests 42, 7 carry safetensors\nhint: take one: `git st-convert pull 42`\n"),
         "{output:#?}"
     );
     let output = clone.run(&["--pr", "never"]);

@@ -42,7 +42,7 @@ fn a_table_with_what_a_person_decides_by() {
             commit(42)
         )
     );
-    assert_eq!(output.stderr, "hint: take one with `git st-convert pull 45`\n");
+    assert_eq!(output.stderr, "hint: take one: `git st-convert pull 45`\n");
     assert_eq!(clone.status(), "");
     let refs = clone.git(&["for-each-ref"]);
     assert!(!refs.contains("pr/"), "{refs}");
@@ -69,7 +69,7 @@ fn the_newest_twenty_unless_all_are_wanted() {
     assert_eq!(output.stdout.lines().count(), 21);
     assert!(output.stdout.lines().nth(1).unwrap().starts_with("80 "), "{}", output.stdout);
     assert!(output.stderr.starts_with(
-        "looked at the newest 20 of 80 pull requests\nhint: look at all with `git st-convert pull --all`\n"
+        "looked at the newest 20 of 80 pull requests\nhint: check all: `git st-convert pull --all`\n"
     ));
     let requests = world.hub.requests().len();
     assert!(requests < 12, "{requests} requests for twenty pull requests");

@@ -19,6 +19,7 @@ fn clone_and_pull_give_the_bytes_of_the_pull_request() {
         )
     );
     assert_eq!(output.stderr, "the branch moved to pull request 42\n");
+    assert!(output.last.starts_with("1 pulled · 195.4 KiB in "), "{output:#?}");
     assert_eq!(clone.head(), clone.rev("refs/pr/42"));
     assert_eq!(clone.git(&["symbolic-ref", "HEAD"]), "refs/heads/main\n");
     clone.check("model.safetensors", &weights(42, 200_000));
@@ -32,6 +33,7 @@ fn clone_and_pull_give_the_bytes_of_the_pull_request() {
     assert!(content.iter().all(|seen| seen.path().ends_with(&oid_of(&weights(42, 200_000)))), "{content:?}");
 
     let again = clone.ok(&["pull", "42", "--json"]);
+    assert!(again.last.starts_with("1 up to date · "), "{again:#?}");
     let line: serde_json::Value = serde_json::from_str(again.stdout.lines().next().unwrap()).unwrap();
     assert_eq!((line["type"].as_str(), line["status"].as_str()), (Some("pull"), Some("up-to-date")));
     assert_eq!(line["files"][0]["oid"], oid_of(&weights(42, 200_000)));
@@ -68,7 +70,7 @@ fn where_the_branch_has_moved_on_its_files_alone_are_staged() {
     assert_eq!(
         output.stderr,
         "the branch cannot move to pull request 42, so its safetensors alone are staged; `--merge` merges it\n\
-         hint: commit what is staged with `git commit -m \"add safetensors\"`\n"
+         hint: commit: `git commit -m \"add safetensors\"`\n"
     );
     assert_eq!((clone.head(), clone.status().as_str()), (head, "A  model.safetensors\n"));
     clone.check("model.safetensors", &weights(42, 200_000));

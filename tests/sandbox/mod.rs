@@ -19,7 +19,10 @@ pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: String,
+    /// But for the last line of ours, which has a time in it.
     pub(crate) stderr: String,
+    /// That line: what was done, how much that was, and how long it took.
+    pub(crate) last: String,
     pub(crate) code: Option<i32>,
 }
 
@@ -32,11 +35,21 @@ impl Output {
     }
 }
 
+/// Is it `3 converted · 2.1 GiB in 3.4 s`?
+fn is_last(line: &str) -> bool {
+    let Some((counts, took)) = line.trim_end().rsplit_once(" · ") else { return false };
+    counts.starts_with(|char: char| char.is_ascii_digit()) && (took.ends_with(" s") || took.ends_with(" min"))
+}
+
 impl From<std::process::Output> for Output {
     fn from(output: std::process::Output) -> Self {
+        let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let begins = stderr.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
+        let last = if is_last(&stderr[begins..]) { stderr.split_off(begins) } else { String::new() };
         Self {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr,
+            last,
             code: output.status.code(),
         }
     }

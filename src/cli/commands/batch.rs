@@ -15,7 +15,7 @@ use crate::cli::environment::{self, NoShard, shard_of_environment};
 use crate::cli::error::{Kind, Report, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::Here;
+use crate::cli::shell_paths::{Here, quoted};
 use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
@@ -99,8 +99,7 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
     if args.top.is_some() && shard.is_some_and(|shard| shard.count() > 1) {
         let message = "cannot be shared out: each shard would ask for itself, and see another order";
         let mut report = Report::user(Path::new("--top"), message, None);
-        report.hints =
-            vec!["write a list first with `git st-convert batch --top N -n > models.txt`".to_owned()];
+        report.hints = vec!["write a list first: `git st-convert batch --top N -n > models.txt`".to_owned()];
         return Err(report);
     }
     Ok(shard)
@@ -129,8 +128,9 @@ fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> 
     let text = text.map_err(|cause| {
         let mut report = Report::io(Path::new(list), "cannot read this list", &cause);
         if list.as_encoded_bytes().contains(&b'/') && cause.kind() == io::ErrorKind::NotFound {
-            report.hints =
-                vec!["LIST is a file of models; convert one with `git st-convert clone MODEL`".to_owned()];
+            let model = quoted(list.as_encoded_bytes().into());
+            let hint = format!("convert one model (LIST is a file of names): `git st-convert clone {model}`");
+            report.hints = vec![hint];
         }
         report
     })?;
@@ -178,6 +178,11 @@ fn exit_code(status: ModelStatus) -> u8 {
 
 fn conclude(ui: &Ui, summary: &BatchSummary, shard: Option<Shard>, journal: &Path) -> Result<u8, Report> {
     let report = summary.stopped.as_ref().map(Report::of);
+    ui.close(|closing| {
+        let (done, of) = (summary.records.len(), if summary.records.len() == 1 { "model" } else { "models" });
+        closing.count(done, of);
+        summary.records.iter().for_each(|record| closing.bytes(made(record).sum()));
+    });
     let worst = summary.records.iter().map(|record| exit_code(record.status)).max().unwrap_or(0);
     let code = report.as_ref().map_or(worst, Report::exit_code);
     if ui.json {
@@ -186,8 +191,8 @@ fn conclude(ui: &Ui, summary: &BatchSummary, shard: Option<Shard>, journal: &Pat
         ui.result(&table(summary, ui.verbose > 0));
     }
     if code != 0 {
-        let what = if summary.left > 0 { "goes on with the rest" } else { "does what is not done again" };
-        ui.hint(&format!("the same command {what}; all is written down in {}", sanitize::path(journal)));
+        let what = if summary.left > 0 { "resume the rest" } else { "retry what was not done" };
+        ui.hint(&format!("{what}: run the same command again (journal: {})", sanitize::path(journal)));
     }
     report.map_or(Ok(code), Err)
 }
@@ -279,6 +284,12 @@ impl Progress for Watcher<'_> {
     }
 }
 
+/// The sizes of the files that were made of a model.
+fn made(record: &Record) -> impl Iterator<Item = u64> {
+    let is_made = |status: &str| !matches!(status, "skipped" | "up-to-date");
+    record.files.iter().filter(move |file| is_made(&file.status)).map(|file| file.size.unwrap_or(0))
+}
+
 /// What became of a model, in a word and in full.
 fn told(record: &Record) -> (String, String) {
     let mut what =
@@ -297,9 +308,7 @@ fn told(record: &Record) -> (String, String) {
     }
     match record.status {
         ModelStatus::Converted => {
-            let is_made = |status: &str| !matches!(status, "skipped" | "up-to-date");
-            let made = record.files.iter().filter(|file| is_made(&file.status));
-            let sizes: Vec<_> = made.map(|file| file.size.unwrap_or(0)).collect();
+            let sizes: Vec<_> = made(record).collect();
             let files = format!(", {}, {}", counted(sizes.len(), "file"), bytes(sizes.iter().sum()));
             (styled(GOOD, "converted"), if sizes.is_empty() { what } else { files + &what })
         }

@@ -51,6 +51,7 @@ pub(crate) fn run(
     reporter.finished();
     let cloned = cloned.map_err(failed)?;
     tell(ui, &cloned);
+    ui.close(|closing| closing.count(1, "cloned"));
     if args.no_convert {
         if ui.json {
             ui.data(&json::end(None));

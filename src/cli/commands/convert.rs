@@ -150,6 +150,7 @@ pub(crate) fn ended<T>(
     ui: &Ui,
 ) -> Result<T, Report> {
     let done = done.map_err(|error| Report::of_run(&error, reporter.here()));
+    reporter.close();
     if ui.json {
         let end = match &done {
             Ok(done) => {
@@ -176,7 +177,7 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         if !summary.in_repository {
             return;
         }
-        ui.hint("a file that git does not track is converted by its name: `git st-convert FILE`");
+        ui.hint(&format!("convert an untracked file: `{git} st-convert FILE`"));
     }
     let is_kept = |outcome: &&Outcome| outcome.status == Status::Unverified;
     let kept: Vec<_> = summary.outcomes.iter().filter(is_kept).collect();
@@ -188,6 +189,6 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         ui.hint(&format!("verify the existing {what}: `{git} st-convert verify{files}`"));
     }
     if summary.staged && summary.commit.is_none() && !args.dry_run {
-        ui.hint(&format!("commit what is staged with `{git} commit -m \"convert weights to safetensors\"`"));
+        ui.hint(&format!("commit: `{git} commit -m \"convert weights to safetensors\"`"));
     }
 }

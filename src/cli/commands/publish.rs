@@ -26,6 +26,7 @@ pub(crate) fn run(
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
     let here = Here::new(&cwd).of("publish").with(given(args, servers.offline));
+    let standing = Here::new(&cwd).of("publish").with(given(args, servers.offline));
     let failed = |error| ui.failed(&error, &here, json::end);
     let options = Options {
         cwd,
@@ -35,7 +36,7 @@ pub(crate) fn run(
         force: args.force,
         dry_run: args.dry_run,
     };
-    let reporter = TerminalReporter::new(ui, interrupt, args.dry_run);
+    let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(standing, false);
     let published = publish(&options, &reporter);
     reporter.finished();
     let published = published.map_err(failed)?;
@@ -43,7 +44,7 @@ pub(crate) fn run(
         ui.data(&json::published(&published));
         ui.data(&json::end(None));
     }
-    tell(ui, &published);
+    tell(ui, &published, reporter.here());
     Ok(0)
 }
 
@@ -58,11 +59,20 @@ fn given(args: &Publish, offline: bool) -> Given {
     given
 }
 
-fn tell(ui: &Ui, published: &PublishReport) {
+fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
     let PublishReport { how, plan, .. } = published;
     let reference = published.reference.as_deref().map(sanitize::text).unwrap_or_default();
     let url = published.url.as_deref().map(sanitize::text).unwrap_or_default();
     let number = published.number.unwrap_or_default();
+    let (what, is_sent) = match how {
+        PublishOutcome::Nothing | PublishOutcome::Exists => ("published before", false),
+        PublishOutcome::Planned => ("to publish", false),
+        PublishOutcome::Opened | PublishOutcome::Pushed => ("published", true),
+    };
+    ui.close(|closing| {
+        closing.count(plan.files.len(), what);
+        closing.bytes(if is_sent { plan.files.iter().map(|file| file.size).sum() } else { 0 });
+    });
     match how {
         PublishOutcome::Nothing => {
             ui.note(&format!(
@@ -70,7 +80,7 @@ fn tell(ui: &Ui, published: &PublishReport) {
                 sanitize::text(&plan.base_branch),
                 sanitize::text(&plan.remote)
             ));
-            ui.hint("convert with `git st-convert` first");
+            ui.hint(&format!("convert first: `{} st-convert`", here.git()));
         }
         PublishOutcome::Planned => ui.result(&planned(plan)),
         PublishOutcome::Opened => {
@@ -87,7 +97,7 @@ fn tell(ui: &Ui, published: &PublishReport) {
                 "pull request {number}{} has the very same files, at {reference}: no second one is made",
                 by.unwrap_or_default()
             ));
-            ui.hint("make one all the same with `--force`");
+            ui.hint(&format!("open another: `{} st-convert publish{} --force`", here.git(), here.options()));
         }
         PublishOutcome::Pushed => {
             ui.result(&format!("{}{reference}", files(&plan.files)));
@@ -99,7 +109,7 @@ fn tell(ui: &Ui, published: &PublishReport) {
                 .fold(String::new(), |all, line| all + "\n  " + line);
             ui.note(&format!("pushed {reference} to {}{said}", sanitize::text(&plan.remote)));
             ui.hint(&format!(
-                "propose it where the remote is at home, or take it by `git fetch {} {} && git merge FETCH_HEAD`",
+                "merge it here: `git fetch {} {} && git merge FETCH_HEAD`",
                 quoted(plan.remote.as_str().into()),
                 quoted(published.reference.as_deref().unwrap_or_default().into())
             ));

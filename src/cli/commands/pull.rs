@@ -38,6 +38,7 @@ pub(crate) fn run(
         let wish = TakeOptions { merge: args.merge, yes: args.yes, verify: args.verify };
         let pulled = pull(&options, number, wish, &reporter);
         reporter.finished();
+        reporter.close();
         tell(ui, &pulled.map_err(failed)?);
     } else {
         let listing = list(&options, args.all, &reporter);
@@ -78,6 +79,11 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
         });
         ui.result(&format!("{} {} {from}{facts}", styled(GOOD, &path), styled(DIM, "←")));
     }
+    let is_taken = !matches!(how, PullOutcome::UpToDate);
+    ui.close(|closing| {
+        closing.count(request.files.len(), if is_taken { "pulled" } else { "up to date" });
+        closing.bytes(if is_taken { request.size() } else { 0 });
+    });
     let number = request.number;
     match how {
         PullOutcome::UpToDate => ui.note(&format!("pull request {number} is in this branch already")),
@@ -88,7 +94,7 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
                 "the branch cannot move to pull request {number}, so its safetensors alone are staged; `--merge` \
                  merges it"
             ));
-            ui.hint("commit what is staged with `git commit -m \"add safetensors\"`");
+            ui.hint("commit: `git commit -m \"add safetensors\"`");
         }
     }
 }
@@ -109,10 +115,10 @@ fn show(ui: &Ui, listing: &Listing) {
     }
     if left > 0 {
         ui.note(&format!("looked at the newest {} of {} pull requests", listing.seen, listing.known));
-        ui.hint("look at all with `git st-convert pull --all`");
+        ui.hint("check all: `git st-convert pull --all`");
     }
     if let Some(first) = listing.requests.iter().find(|request| request.state == Freshness::Current) {
-        ui.hint(&format!("take one with `git st-convert pull {}`", first.number));
+        ui.hint(&format!("take one: `git st-convert pull {}`", first.number));
     }
 }
 

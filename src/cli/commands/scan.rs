@@ -45,6 +45,10 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
         ScanEvent::Remark(remark) => remarks.push((*remark).clone()),
     });
     tell_remarks(ui, &remarks, &here);
+    ui.close(|closing| {
+        closing.count(tally.files, "scanned");
+        closing.bytes(tally.bytes);
+    });
     let failure = ended.err().map(|error| Report::of_run(&error, &here));
     let code = failure.as_ref().map_or(tally.exit_code(), Report::exit_code);
     match format {

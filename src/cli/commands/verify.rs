@@ -24,6 +24,7 @@ pub(crate) fn run(
     let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of(typed(args)), false);
     let done = work(args, cwd, servers, &reporter);
     reporter.finished();
+    reporter.close();
     let done = done.map_err(|error| {
         let report = Report::of_run(&error, reporter.here());
         if ui.json {

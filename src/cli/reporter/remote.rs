@@ -1,0 +1,102 @@
+//! What an action says of remotes, servers and pull requests, in words.
+
+use std::fmt::Write as _;
+
+use super::TerminalReporter;
+use crate::actions::{HalfWay, RemoteNote};
+use crate::cli::sanitize;
+use crate::cli::shell_paths::shell;
+
+impl TerminalReporter<'_> {
+    /// Something about a remote repository.
+    pub(super) fn remote_note(&self, note: &RemoteNote) {
+        match note {
+            RemoteNote::ServerMoved { to } => {
+                let to = sanitize::text(to);
+                self.ui
+                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
+            }
+            RemoteNote::Adopted { number, is_all } => {
+                self.lock().staged = !is_all;
+                self.ui
+                    .note(&format!("pull request {number} has the very same files: the branch moved to it"));
+            }
+            RemoteNote::PullRequests { numbers } => {
+                let first = numbers.first().copied().unwrap_or_default();
+                let listed: Vec<_> = numbers.iter().map(u64::to_string).collect();
+                let (noun, verb) =
+                    if numbers.len() == 1 { ("request", "carries") } else { ("requests", "carry") };
+                self.ui.note(&format!("pull {noun} {} {verb} safetensors", listed.join(", ")));
+                self.ui.hint(&format!("take one: `{} st-convert pull {first}`", self.here.git()));
+            }
+            RemoteNote::PullRequestsNotSeen { reason } => {
+                self.ui.note(&format!("pull requests were not looked at: {}", sanitize::text(reason)));
+            }
+            RemoteNote::NotNarrowed { reason } => {
+                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
+            }
+            RemoteNote::LeftPointers { reason } => {
+                let reason = sanitize::text(reason);
+                self.ui.warning(&format!("its files stay pointers in the work tree: {reason}"));
+            }
+            RemoteNote::OtherPaths { number, paths } => {
+                let mut lines = format!("pull request {number} changes more than safetensors:");
+                for path in paths {
+                    let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
+                }
+                self.ui.warning(&lines);
+            }
+            RemoteNote::HalfWay { number, url, what } => self.half_way(*number, url, *what),
+            RemoteNote::HistoryCut { number, remote } => {
+                self.ui.note(&format!(
+                    "pull request {number}: compared with its own parent: this clone is shallow, and where the pull request began is not known"
+                ));
+                let remote = shell(remote.as_str().into());
+                self.ui.hint(&format!("fetch the history: `{} fetch --unshallow {remote}`", self.here.git()));
+            }
+            RemoteNote::HomeElsewhere { asked, name, model } => self.home_elsewhere(asked, name, model),
+            RemoteNote::BaseNotFetched => {
+                self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
+            }
+            RemoteNote::WholeClone => {
+                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
+            }
+            RemoteNote::ShallowClone { depth } => {
+                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
+                self.ui.warning(&format!(
+                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
+                ));
+                self.ui.hint(&format!("fetch the full history: `{} fetch --unshallow`", self.here.git()));
+            }
+        }
+    }
+
+    /// Another remote has the model.
+    fn home_elsewhere(&self, asked: &str, name: &str, model: &str) {
+        let (asked, model) = (sanitize::text(asked), sanitize::text(model));
+        self.ui.note(&format!(
+            "pull requests of the remote {asked}; the model {model} is at the remote {}",
+            sanitize::text(name)
+        ));
+        let number = self.here.first().map(|number| " ".to_owned() + &number).unwrap_or_default();
+        let (git, options, name) = (self.here.git(), self.here.options(), shell(name.into()));
+        self.ui.hint(&format!("ask that one: `{git} st-convert pull{options} --remote {name}{number}`"));
+    }
+
+    /// What there is of a pull request that was not finished.
+    fn half_way(&self, number: u64, url: &str, what: HalfWay) {
+        let has = match what {
+            HalfWay::Empty => "it has no files yet",
+            HalfWay::Uploaded => "the content of its files is on the server, the files are not in it yet",
+            HalfWay::Pushed => "it has its files, and is still a draft",
+        };
+        self.ui.warning(&format!("pull request {number} was made: {has}\n  {}", sanitize::text(url)));
+        if self.here.command() == "publish" {
+            let (git, options) = (self.here.git(), self.here.options());
+            self.ui
+                .hint(&format!("resume, without a second pull request: `{git} st-convert publish{options}`"));
+        } else {
+            self.ui.hint("resume: run the same command again (it opens no second pull request)");
+        }
+    }
+}
