@@ -3,7 +3,7 @@
 //!
 //! Invariant: it is found when the first object is missing, and nothing is asked before the first object is read.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,12 +22,14 @@ pub(super) struct LfsRemote<'a> {
     /// Which, if not the one that git-lfs would take.
     name: Option<&'a str>,
     server: OnceCell<Option<Server<'a>>>,
+    /// What will be asked for of a server that is not looked for yet.
+    expected: RefCell<Vec<Pointer>>,
 }
 
 impl<'a> LfsRemote<'a> {
     /// The server of the remote of this name, or of the one that git-lfs would take.
     pub(super) fn of(session: &'a Session<'a>, repo: &'a Repo, name: Option<&'a str>) -> Self {
-        Self { repo, session, name, server: OnceCell::new() }
+        Self { repo, session, name, server: OnceCell::new(), expected: RefCell::default() }
     }
 
     /// The server. `None` offline, and where no remote says where it is.
@@ -41,9 +43,20 @@ impl<'a> LfsRemote<'a> {
                 Err(Error::Remote(remote::Error::NoEndpoint { .. })) => None,
                 found => found?,
             };
+            if let Some(Server(server)) = &found {
+                server.expect(&self.expected.take());
+            }
             let _first = self.server.set(found);
         }
         Ok(self.found())
+    }
+
+    /// Says which objects will be asked for, so that one request finds all of them.
+    pub(super) fn expect(&self, pointers: &[Pointer]) {
+        match self.found() {
+            Some(Server(server)) => server.expect(pointers),
+            None => self.expected.borrow_mut().extend(pointers),
+        }
     }
 
     /// The server, if it was looked for and found.

@@ -124,6 +124,24 @@ impl<'a> Workspace<'a> {
         }
     }
 
+    /// Says that these files will be read, so that those that are not here are asked for by one request.
+    pub(super) fn expect<'p>(&self, paths: impl IntoIterator<Item = &'p BString>) -> Result<(), Error> {
+        if self.session.is_offline() {
+            return Ok(());
+        }
+        let (store, mut pointers) = (self.repo.store(), Vec::new());
+        for entry in paths.into_iter().filter_map(|path| self.entries.get(path)) {
+            if matches!(entry.mode, Mode::File | Mode::Executable)
+                && let Some(pointer) = self.pointer(entry.id)?
+                && !matches!(store.find(pointer.oid, pointer.size), Ok(Some(_)))
+            {
+                pointers.push(pointer);
+            }
+        }
+        self.remote.expect(&pointers);
+        Ok(())
+    }
+
     /// What is under a name: in the work tree, or else in the index.
     pub(super) fn there(&self, path: &BStr) -> Result<Option<Located>, Error> {
         let opened = match LocalFile::work_tree(self.repo, path, None) {

@@ -13,18 +13,19 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use ureq::http::{HeaderName, HeaderValue, header};
+use ureq::http::{HeaderValue, header};
 
+use super::action::{Action, Get, ObjectAt};
 use super::cause::BadAnswer;
 use super::endpoint::{Endpoint, Location};
 use super::error::{Error, Result};
-use super::known::Expiry;
+use super::known::{Expiry, lock};
 use super::local;
+use super::located::Located;
 use super::login::Auth;
 use super::message::{Body, MAX_TEXT, Response};
 use super::operation::Operation;
@@ -41,36 +42,6 @@ use crate::lfs::Pointer;
 
 pub(super) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 pub(super) const SERVER: &str = "Git LFS server";
-
-/// How one object can be had.
-#[derive(Debug, Clone)]
-pub struct Action(pub(super) ObjectAt);
-
-/// Where its bytes are.
-#[derive(Debug, Clone)]
-pub(super) enum ObjectAt {
-    /// On a server.
-    Server(Arc<Get>),
-    /// In another repository on this machine.
-    File(PathBuf),
-}
-
-/// The request that gets an object.
-#[derive(Debug)]
-pub(super) struct Get {
-    pub(super) url: Url,
-    pub(super) lines: Vec<(HeaderName, HeaderValue)>,
-    /// The server says that the address needs no login of ours.
-    pub(super) is_authenticated: bool,
-    expiry: Expiry,
-}
-
-impl Get {
-    /// Returns `true` if it is over, or about to be.
-    pub(super) fn is_over(&self) -> bool {
-        self.expiry.is_over()
-    }
-}
 
 #[derive(Serialize)]
 struct Question<'a> {
@@ -160,13 +131,14 @@ pub struct LfsServer<'a> {
     pub(super) endpoint: Endpoint,
     reference: Option<String>,
     granted: Granted,
+    located: Mutex<Located>,
 }
 
 impl<'a> LfsServer<'a> {
     /// The server of an endpoint. `reference` is the full name of the branch that objects are for, which some servers want
     /// to know.
     pub fn new(auth: Auth<'a>, endpoint: Endpoint, reference: Option<String>) -> Self {
-        Self { auth, endpoint, reference, granted: Granted::default() }
+        Self { auth, endpoint, reference, granted: Granted::default(), located: Mutex::default() }
     }
 
     /// Where it is.
@@ -189,8 +161,24 @@ impl<'a> LfsServer<'a> {
         })
     }
 
+    /// Says which objects will be asked for: the first of them is asked for together with the others.
+    pub fn expect(&self, pointers: &[Pointer]) {
+        lock(&self.located).expect(pointers);
+    }
+
+    /// Where an object is. An action that is over is asked for anew, and so is `refused`.
+    ///
+    /// # Errors
+    /// What keeps it from being known.
+    pub(super) fn location(&self, pointer: Pointer, refused: Option<&Arc<Get>>) -> Result<ObjectAt> {
+        // Held while it is asked, so that several connections ask once.
+        let mut located = lock(&self.located);
+        let most = self.auth.wire.settings.batch_size();
+        located.location(pointer, refused, most, |pointers| self.ask(pointers))
+    }
+
     /// One request.
-    pub(super) fn ask(&self, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
+    fn ask(&self, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
         if let Location::Local(path) = &self.endpoint.location {
             let found = local::find(self.auth.git.as_ref(), path, pointers)?;
             return Ok(found.into_iter().map(|file| Ok(Action(ObjectAt::File(file?)))).collect());

@@ -13,6 +13,7 @@
 //! what [`to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
 //! Blocking: a few long streams need threads, no runtime.
 
+mod action;
 mod agents;
 mod batch;
 mod cause;
@@ -24,6 +25,7 @@ mod error;
 pub mod hub;
 mod known;
 mod local;
+mod located;
 mod login;
 mod message;
 mod netrc;
@@ -44,7 +46,8 @@ mod upload;
 mod url;
 mod wire;
 
-pub use batch::{Action, LfsServer};
+pub use action::Action;
+pub use batch::LfsServer;
 pub use cause::{BadAnswer, CredentialSource, Said, Transport};
 pub use config::{Config, truth};
 pub use download::{to_part, to_store};

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use ureq::http::header;
 
-use super::batch::{Action, Get, LfsServer, ObjectAt};
+use super::action::{Action, Get, ObjectAt};
+use super::batch::LfsServer;
 use super::cause::BadAnswer;
 use super::error::{Error, Result};
 use super::known::lock;
@@ -101,7 +102,6 @@ impl<'a> Object<'a> {
 
     /// Where it is. One that is over is asked for anew, and so is `refused`.
     fn location(&self, refused: Option<&Arc<Get>>) -> Result<ObjectAt> {
-        // Held while it is asked, so that several connections ask once.
         let mut known = lock(&self.found);
         match known.as_ref() {
             Some(ObjectAt::Server(get))
@@ -109,9 +109,7 @@ impl<'a> Object<'a> {
             Some(found) => return Ok(found.clone()),
             None => {}
         }
-        let unanswered = || Err(Error::NoEndpoint { remote: self.server.endpoint.to_string() });
-        let answer = self.server.ask(&[self.pointer])?.pop().unwrap_or_else(unanswered);
-        Ok(known.insert(answer?.0).clone())
+        Ok(known.insert(self.server.location(self.pointer, refused)?).clone())
     }
 
     fn get(&self, refused: Option<&Arc<Get>>) -> Result<Arc<Get>> {

@@ -19,7 +19,8 @@ use std::sync::Mutex;
 use serde::Serialize;
 use ureq::http::{HeaderValue, header};
 
-use super::batch::{Answered, Answers, Get, LfsServer, MEDIA_TYPE, ObjectError, SERVER, request};
+use super::action::Get;
+use super::batch::{Answered, Answers, LfsServer, MEDIA_TYPE, ObjectError, SERVER, request};
 use super::cause::BadAnswer;
 use super::endpoint::Location;
 use super::error::{Error, Result};

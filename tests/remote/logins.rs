@@ -156,7 +156,9 @@ fn a_login_is_asked_for_once() {
     world
         .ask(world.settings(&[]), &[], |server, _| {
             for _ in 0..3 {
-                let object = git_st_convert::remote::Object::new(server, world.pointer);
+                // A stream would ask the first time only.
+                let action = server.locate(&[world.pointer]).unwrap().pop().unwrap().unwrap();
+                let object = git_st_convert::remote::Object::new(server, world.pointer).with_action(action);
                 assert_eq!(super::stream(&object).unwrap(), world.content);
             }
         })

@@ -2,6 +2,7 @@
 
 mod faults;
 mod inspect;
+mod questions;
 mod resumed;
 mod scripts;
 mod shards;

@@ -53,7 +53,11 @@ pub(super) fn units(
         }
     }
     named_sets(workspace, options, &mut found, &mut indices, ledger)?;
-    group(workspace, found, indices, ledger)
+    let units = group(workspace, found, indices, ledger)?;
+    let files = || units.iter().flat_map(|unit| &unit.files).map(|file| &file.path);
+    workspace.expect(files())?;
+    workspace.expect(&files().map(|path| names::safetensors(path.as_bstr())).collect::<Vec<_>>())?;
+    Ok(units)
 }
 
 /// Checkpoints that git does not track, whose safetensors files it does, and which have changed since they were converted.
@@ -113,7 +117,9 @@ fn search(
             ledger.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
         }
     }
-    for (path, entry) in workspace.entries.iter().filter(|(path, _)| path.starts_with(dir)) {
+    let below = || workspace.entries.iter().filter(|(path, _)| path.starts_with(dir));
+    workspace.expect(below().map(|(path, _)| path).filter(|path| is_asked_for(path.as_bstr())))?;
+    for (path, entry) in below() {
         if names::is_index(path.as_bstr()) {
             indices.insert(path.clone());
             continue;
@@ -128,6 +134,12 @@ fn search(
         }
     }
     Ok(())
+}
+
+/// Returns `true` if an object of this name is asked for: to be judged, or as what stands already where a checkpoint goes.
+fn is_asked_for(path: &BStr) -> bool {
+    let is_seen_by_name = names::is_distributed(path) || names::is_training_state(path);
+    names::is_safetensors(path) || names::is_index(path) || !names::is_no_checkpoint(path) && !is_seen_by_name
 }
 
 /// Returns `true` if a file that nobody named is to be converted. What is worth a word goes to `ledger`.

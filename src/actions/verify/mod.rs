@@ -207,6 +207,7 @@ impl Verifier<'_> {
                 }
             }
         }
+        self.expect(files.difference(done));
         for path in files.difference(done) {
             self.file(path.as_bstr())?;
         }
@@ -219,6 +220,18 @@ impl Verifier<'_> {
             self.tell(verified, verdict)?;
         }
         Ok(())
+    }
+
+    /// Says which files will be read, with their checkpoints: what is not here is asked for by one request.
+    fn expect<'p>(&self, files: impl Iterator<Item = &'p BString>) {
+        let Some(server) = self.check.reader.server else { return };
+        let far = |tree: &Tree<'_>, path: &BStr| tree.open(path).ok()?.here().err();
+        for path in files.map(|path| path.as_bstr()) {
+            let checkpoint = self.checkpoints.checkpoint_of(path).ok();
+            let checkpoint = checkpoint.and_then(|path| far(self.checkpoints, path.as_bstr()));
+            let both = [far(self.files, path), checkpoint];
+            server.expect(&both.into_iter().flatten().collect::<Vec<_>>());
+        }
     }
 
     fn file(&mut self, path: &BStr) -> Result<(), Error> {
