@@ -3,10 +3,12 @@
 mod arrivals;
 pub mod batch;
 mod checkouts;
+mod checkpoints;
 pub mod clone;
 mod content;
 pub mod convert;
 pub mod demo;
+mod detected;
 pub mod diff;
 pub mod env;
 mod error;
@@ -14,6 +16,7 @@ pub mod guard;
 mod hub_file;
 pub mod inspect;
 mod lfs_remote;
+mod meant;
 pub(crate) mod names;
 mod output_state;
 mod placement;
@@ -204,6 +207,13 @@ pub enum Reason {
     Safetensors,
     /// A name of a file that is converted under another one, for the same directory.
     SameFile,
+    /// A symbolic link, which is no file of its own.
+    Link {
+        /// Where it leads.
+        target: BString,
+        /// `true` if the target is a checkpoint that this run does not convert.
+        command: bool,
+    },
     /// An error, which says whether it is a refusal.
     Error(Error),
 }
@@ -219,6 +229,7 @@ impl Reason {
             Self::Distributed => "a shard of a distributed checkpoint".to_owned(),
             Self::Safetensors => "already a safetensors file".to_owned(),
             Self::SameFile => "another name of a file that is converted".to_owned(),
+            Self::Link { target, .. } => format!("symbolic link to {}", safe(&target.to_string())),
             Self::Error(error) => error.reason(safe),
         }
     }
@@ -288,6 +299,23 @@ pub enum Note {
     OtherRepository {
         /// The directory.
         path: BString,
+    },
+    /// Checkpoints that a run without paths left alone, because git does not track them.
+    Untracked {
+        /// Their paths.
+        paths: Vec<BString>,
+    },
+    /// Checkpoints that were left alone, because a sparse checkout leaves them out.
+    LeftOut {
+        /// Their paths.
+        paths: Vec<BString>,
+    },
+    /// A submodule with checkpoints that have no safetensors files.
+    Submodule {
+        /// Its path.
+        path: BString,
+        /// How many of them there are.
+        checkpoints: usize,
     },
     /// A checkpoint was converted as it is in the working tree, which is not what the index has.
     SourceUnstaged {

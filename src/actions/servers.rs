@@ -84,6 +84,11 @@ impl<'a> Session<'a> {
         Ok(Git::at(dir)?.observed(Some(&*self.command)))
     }
 
+    /// git in the directory in which a person stands, as they would call it there.
+    pub(super) fn git_of_person(&self, dir: &Path) -> Result<Git<'_>, Error> {
+        Ok(Git::in_hook(dir)?.observed(Some(&*self.command)))
+    }
+
     /// Runs `work` with the network of git. The progress is over when it returns; an interruption is one whatever git
     /// made of it.
     pub(super) fn network<T>(&self, work: impl FnOnce(&Network<'_>) -> Result<T, Error>) -> Result<T, Error> {

@@ -14,21 +14,18 @@ use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::checkpoints::{self, Class};
 use super::content::Located;
-use super::convert::{Detected, detect};
 use super::guard::install::{self, Hook, InstallReport};
+use super::meant::Meant;
 use super::output_state::{Depth, Given, OutputState, OutputStates};
 use super::provenance::Provenance;
 use super::servers::{Servers, Session};
 use super::workspace::Workspace;
 use super::{Error, Reporter, names};
 use crate::checkpoint;
-use crate::git::incoming;
 use crate::recipe;
-use crate::repo::{Mode, Repo};
-
-/// From this length on a file with any name may be a checkpoint.
-const MIN_LEN: u32 = 64 << 10;
+use crate::repo::Repo;
 
 /// Where to look.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +107,8 @@ pub struct FileStatus {
 pub struct RepositoryStatus {
     /// Every file, by state and then by path.
     pub files: Vec<FileStatus>,
+    /// How many checkpoints are not looked at, because a sparse checkout leaves them out and nobody named them.
+    pub left_out: usize,
     /// What is known of the hooks; `None` if git does not say it.
     pub hooks: Option<InstallReport>,
 }
@@ -141,47 +140,42 @@ pub fn status(options: &Options, reporter: &dyn Reporter) -> Result<RepositorySt
     let session = Session::new(&servers, reporter);
     let workspace = Workspace::open(&repo, &session)?;
     let provenance = Provenance::open(&repo);
-    let given = options.paths.iter().map(|given| repo.path_of(&options.cwd, given));
-    let given = given.collect::<Result<Vec<_>, _>>()?;
+    let meant = Meant::of(&workspace, &options.cwd, &options.paths)?;
+    if let Some(elsewhere) = meant.elsewhere() {
+        return Err(elsewhere.error());
+    }
     let mut look = Look {
         workspace: &workspace,
         provenance: &provenance,
-        given,
+        meant: &meant,
         found: BTreeMap::new(),
         files: Vec::new(),
+        left_out: 0,
     };
     look.tracked()?;
     look.recorded();
     look.untracked()?;
     look.states()?;
-    let mut files = look.files;
+    let (mut files, left_out) = (look.files, look.left_out);
     files.sort_by(|a, b| (a.state, &a.checkpoint, &a.output).cmp(&(b.state, &b.checkpoint, &b.output)));
     let hooks = install::Options { cwd: options.cwd.clone(), ..install::Options::default() };
-    Ok(RepositoryStatus { files, hooks: install::status(&hooks).ok() })
+    Ok(RepositoryStatus { files, left_out, hooks: install::status(&hooks).ok() })
 }
 
 struct Look<'a> {
     workspace: &'a Workspace<'a>,
     provenance: &'a Provenance<'a>,
-    given: Vec<BString>,
+    meant: &'a Meant,
     /// Checkpoints, with their size and whether their content is here.
     found: BTreeMap<BString, (u64, bool)>,
     files: Vec<FileStatus>,
+    left_out: usize,
 }
 
 impl Look<'_> {
-    /// Returns `true` if this path is asked for.
-    fn is_asked(&self, path: &BStr) -> bool {
-        let is_above = |given: &BString| {
-            let rest = path.strip_prefix(given.as_slice());
-            given.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-        };
-        self.given.is_empty() || self.given.iter().any(is_above)
-    }
-
-    /// The same of a checkpoint, which may be asked for by its safetensors file.
+    /// Returns `true` if a checkpoint is asked for, itself or by its safetensors file.
     fn is_meant(&self, checkpoint: &BStr) -> bool {
-        self.is_asked(checkpoint) || self.is_asked(names::safetensors(checkpoint).as_bstr())
+        self.meant.means(checkpoint) || self.meant.means(names::safetensors(checkpoint).as_bstr())
     }
 
     /// The checkpoints and the training state of the index.
@@ -189,34 +183,38 @@ impl Look<'_> {
         let workspace = self.workspace;
         for (path, entry) in &workspace.entries {
             let path = path.as_bstr();
-            let is_file = matches!(entry.mode, Mode::File | Mode::Executable) && !entry.intent_to_add;
-            let is_named = names::is_weight_like(path);
-            let may_be = is_named || entry.staged_len() >= MIN_LEN && !names::is_no_checkpoint(path);
-            if !is_file || !may_be || names::is_index(path) || !self.is_meant(path) {
+            if !checkpoints::may_be(entry) || !self.is_meant(path) {
                 continue;
             }
             if workspace.session.reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
-            let Ok(Some(there)) = workspace.there(path) else { continue };
-            if is_named && (names::is_training_state(path) || names::is_distributed(path)) {
-                self.training(path, &there);
+            if self.is_left_out(path) {
+                self.left_out += usize::from(checkpoints::is_by_name(path));
                 continue;
             }
-            match (kind(path, &there), is_named) {
-                (Some(Detected::Weights), _) | (None, true) => self.checkpoint(path, &there),
-                (Some(Detected::State), true) => self.training(path, &there),
-                _ => {}
+            match checkpoints::tracked(workspace, entry) {
+                Some((Class::Weights, there)) => self.checkpoint(path, &there),
+                Some((Class::TrainingState, there)) => self.training(path, &there),
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// Returns `true` if a sparse checkout leaves a file out, and nobody named it.
+    fn is_left_out(&self, path: &BStr) -> bool {
+        let is_left_out =
+            self.workspace.entries.get(path).is_some_and(|entry| self.workspace.is_left_out(entry));
+        is_left_out && !self.meant.names(self.workspace, path)
     }
 
     /// Checkpoints that were converted, and that git does not track or that have a name of their own.
     fn recorded(&mut self) {
         for (output, path) in self.provenance.pairs() {
             let is_pair = !names::is_index(path.as_bstr()) && names::safetensors(path.as_bstr()) == output;
-            if is_pair && self.is_meant(path.as_bstr()) && !self.found.contains_key(&path) {
+            let is_known = self.found.contains_key(&path) || self.is_left_out(path.as_bstr());
+            if is_pair && self.is_meant(path.as_bstr()) && !is_known {
                 // The output alone is a safetensors file without a checkpoint.
                 if let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path.as_bstr()) {
                     self.checkpoint(path.as_bstr(), &there);
@@ -227,21 +225,9 @@ impl Look<'_> {
 
     /// Checkpoints that git neither tracks nor ignores.
     fn untracked(&mut self) -> Result<(), Error> {
-        let Workspace { repo, session, .. } = *self.workspace;
-        for path in incoming::untracked(&session.git(repo.work_dir())?)? {
-            let path = path.as_bstr();
-            let is_left = names::is_training_state(path) || names::is_distributed(path);
-            if !names::is_weight_like(path)
-                || is_left
-                || self.found.contains_key(path)
-                || !self.is_meant(path)
-            {
-                continue;
-            }
-            let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path) else { continue };
-            if matches!(kind(path, &there), Some(Detected::Weights)) {
-                self.checkpoint(path, &there);
-            }
+        let is_asked = |path: &BStr| !self.found.contains_key(path) && self.is_meant(path);
+        for (path, there) in checkpoints::untracked(self.workspace, is_asked)? {
+            self.checkpoint(path.as_bstr(), &there);
         }
         Ok(())
     }
@@ -330,7 +316,7 @@ impl Look<'_> {
     fn alone(&mut self, outputs: &BTreeSet<BString>) {
         for path in self.workspace.entries.keys() {
             let is_it = names::is_safetensors(path.as_bstr()) && !outputs.contains(path);
-            if !is_it || !self.is_asked(path.as_bstr()) {
+            if !is_it || !self.meant.means(path.as_bstr()) || self.is_left_out(path.as_bstr()) {
                 continue;
             }
             let Some(there) = self.workspace.there(path.as_bstr()).unwrap_or_default() else { continue };
@@ -344,13 +330,5 @@ impl Look<'_> {
                 reason: None,
             });
         }
-    }
-}
-
-/// What the content of a file says, if it is here.
-fn kind(path: &BStr, there: &Located) -> Option<Detected> {
-    match there {
-        Located::Here(file) => Some(detect(path, &file.file)),
-        Located::There(_) => None,
     }
 }

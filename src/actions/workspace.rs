@@ -17,6 +17,9 @@ use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 
+/// The longest link that is shown.
+const LINK_LIMIT: u64 = 64 << 10;
+
 /// A repository and what its index has, by path.
 pub(super) struct Workspace<'a> {
     pub(super) repo: &'a Repo,
@@ -44,6 +47,35 @@ impl<'a> Workspace<'a> {
     /// What kind of thing the index has at a path.
     pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
         self.entries.get(path).map(|entry| entry.mode)
+    }
+
+    /// Returns `true` if a sparse checkout leaves a file out of the working tree.
+    pub(super) fn is_left_out(&self, entry: &Entry) -> bool {
+        let is_absent = || {
+            let file = self.repo.target(entry.path.as_bstr());
+            file.is_ok_and(|file| file.path().symlink_metadata().is_err())
+        };
+        entry.skip_worktree && is_absent()
+    }
+
+    /// Where a link of the index leads, as it says it.
+    pub(super) fn link_of(&self, entry: &Entry) -> BString {
+        let link = self.repo.target(entry.path.as_bstr()).ok().and_then(|link| link.path().read_link().ok());
+        let of_index = || self.repo.blob(entry.id, LINK_LIMIT).unwrap_or_default().into();
+        link.map_or_else(of_index, |to| to.as_os_str().as_encoded_bytes().into())
+    }
+
+    /// The file or directory of this working tree that a path leads to by way of links; `None` if there are none on the
+    /// way, or git tracks a file of that name.
+    pub(super) fn link_inside(&self, path: &BStr) -> Option<BString> {
+        if !matches!(self.mode(path), None | Some(Mode::Symlink)) {
+            return None;
+        }
+        let top = self.repo.work_dir().canonicalize().ok()?;
+        let target = self.repo.target(path).ok()?.path().canonicalize().ok()?;
+        let inside: BString = target.strip_prefix(top).ok()?.as_os_str().as_encoded_bytes().into();
+        let is_other = inside != path && !inside.is_empty() && self.repo.target(inside.as_bstr()).is_ok();
+        is_other.then_some(inside)
     }
 
     /// The pointer that the index has at a path.

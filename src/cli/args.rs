@@ -46,6 +46,10 @@ Without PATH, every file of the index that holds torch weights is converted, jud
 pointer by the object behind it. The safetensors file goes into the LFS store and the work tree, and its \
 pointer is staged. A .gitattributes line is added where none gives the file to Git LFS. No pickle is ever executed.
 
+In a repository, PATH is a file, a directory or a pathspec, as git takes it ('*.bin', ':!old', ':/'). Checkpoints that git \
+does not track, that a sparse checkout leaves out, or that are in a submodule, are left alone unless they are named. \
+Safetensors files and symbolic links among the paths are passed over.
+
 pytorch_model*.bin becomes model*.safetensors, any other file keeps its stem. The shards of a set, and their \
 index, are converted together or not at all. Training state (optimizer*, scheduler*, training_args*, …) is \
 skipped unless it is named.
@@ -62,6 +66,7 @@ Examples:
   git st-convert clone OWNER/NAME        clone a model of the Hub, and convert it
   git st-convert --replace --commit      and remove the pickles, in one commit
   git st-convert model.bin -o model.safetensors
+  git st-convert '*.bin' ':!old'         what git's pathspecs mean
   git st-convert models/ -o converted/   a directory of plain files
   git st-convert verify --pr 42          are a stranger's weights the same?
   git st-convert inspect HEAD:pytorch_model.bin

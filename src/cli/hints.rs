@@ -345,6 +345,14 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
                 format!("or, if it is in none: `{}`", named.into_output()),
             ];
         }
+        Error::NoMatch { .. } => format!("list the tracked files: `{git} ls-files`"),
+        Error::InSubmodule { dir, is_here: false, .. } => {
+            let dir = named.here.pathspec(File::OfTop(dir.as_ref()));
+            format!("check it out: `{git} submodule update --init {dir}`")
+        }
+        Error::InSubmodule { dir, rest, .. } | Error::InOtherRepository { dir, rest } => {
+            format!("name that repository: `{}`", named.inside(dir.as_ref(), rest.as_ref()))
+        }
         Error::HistoryCut { .. } => {
             let remote = named.here.value_of("--remote").map(|remote| format!(" {remote}"));
             format!("fetch the history: `{git} fetch --unshallow{}`", remote.unwrap_or_default())

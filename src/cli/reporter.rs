@@ -15,12 +15,13 @@ use super::error::Report;
 use super::hints;
 use super::interrupt::Interrupt;
 use super::json;
+use super::notes;
 use super::sanitize;
 use super::shell_paths::{File, Here};
-use super::sizes::{counted, grouped};
+use super::sizes::grouped;
 use super::tally::FileTally;
 use super::ui::{BAD, DIM, GOOD, STRONG, Ui, styled};
-use super::wording::{self, LISTED};
+use super::wording;
 use crate::actions::verify::Verified;
 use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
 use crate::git::{Phase, Progress};
@@ -93,26 +94,6 @@ impl<'a> TerminalReporter<'a> {
     }
 }
 
-impl TerminalReporter<'_> {
-    fn unlisted(&self, path: &BString, names: &[String]) {
-        let shown = if self.ui.verbose > 0 { names.len() } else { names.len().min(LISTED) };
-        let listed: Vec<_> = names.iter().take(shown).map(|name| sanitize::text(name)).collect();
-        let more = names.len() - shown;
-        let more = if more == 0 { String::new() } else { format!(" and {more} more, which `-v` lists") };
-        let (path, count) = (sanitize::bytes(path.as_ref()), counted(names.len(), "tensor"));
-        self.ui.note(&format!(
-            "{path}: does not list {count} of its shards, which the new index does: {}{more}",
-            listed.join(", ")
-        ));
-    }
-
-    fn unstaged(&self, path: &BString) {
-        let (git, file) = (self.here.git(), self.here.pathspec(File::OfTop(path.as_ref())));
-        let path = sanitize::bytes(path.as_ref());
-        self.ui.note(&format!("{path}: converted with its unstaged changes; stage them: `{git} add {file}`"));
-    }
-}
-
 impl Reporter for TerminalReporter<'_> {
     fn started(&self, path: &BStr, bytes: u64) {
         self.ui.progress.start(sanitize::bytes(path).into_owned(), bytes);
@@ -172,6 +153,9 @@ impl Reporter for TerminalReporter<'_> {
                 let how = hints::merge(self.file(&outcome.source), &self.here);
                 self.ui.note(&format!("{source}: skipped: shard of a distributed checkpoint; {how}"));
             }
+            (_, Some(Reason::Link { target, command })) => {
+                notes::link(self.ui, &self.here, &outcome.source, target, *command);
+            }
             (_, Some(reason @ (Reason::Safetensors | Reason::SameFile))) => {
                 self.ui.note(&format!("{source}: skipped: {}", reason.text(&|text| text.to_owned())));
             }
@@ -226,7 +210,7 @@ impl Reporter for TerminalReporter<'_> {
                     "{path}: its safetensors header has {len} bytes, more than the {limit} that the Hub reads"
                 ));
             }
-            Note::Unlisted { path, names } => self.unlisted(path, names),
+            Note::Unlisted { path, names } => notes::unlisted(self.ui, path, names),
             Note::Removed { path } => {
                 self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
             }
@@ -250,7 +234,10 @@ impl Reporter for TerminalReporter<'_> {
                 self.ui.note(&format!("{path}: skipped: another git repository"));
             }
             Note::Remote(note) => self.remote_note(note),
-            Note::SourceUnstaged { path } => self.unstaged(path),
+            Note::SourceUnstaged { path } => notes::unstaged(self.ui, &self.here, path),
+            Note::Untracked { .. } | Note::LeftOut { .. } | Note::Submodule { .. } => {
+                notes::left_alone(self.ui, &self.here, note);
+            }
             Note::OldKept { path, oid } => {
                 let path = sanitize::bytes(path.as_ref());
                 self.ui.note(&format!("{path}: the old file is kept in the LFS storage: sha256 {oid}"));

@@ -6,7 +6,7 @@
 //! ```text
 //! command ─▶ process        one command: its line, its environment, its streams
 //! network ─▶ trouble        a command that speaks to a server: who asks, how far it is, what is the matter
-//! clone, fetch, merge, push, history, incoming, hooks, commit, credential     what is said
+//! clone, fetch, merge, push, history, incoming, pathspec, hooks, commit, credential     what is said
 //! ```
 //!
 //! Invariant: a process is started in [`command`] and [`ssh`] and nowhere else in this package, by an absolute path,
@@ -23,6 +23,7 @@ pub mod clone;
 pub mod fetch;
 pub mod history;
 pub mod incoming;
+pub mod pathspec;
 pub mod hooks;
 pub mod settings;
 pub mod merge;

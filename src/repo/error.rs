@@ -106,6 +106,30 @@ pub enum Error {
         /// The top of the work tree.
         work_dir: PathBuf,
     },
+    /// A pathspec that means no file; git words it so.
+    #[error("pathspec '{pathspec}' did not match any file(s) known to git")]
+    NoMatch {
+        /// As it was given.
+        pathspec: BString,
+    },
+    /// A path that is a submodule, or in one.
+    #[error("path is in the submodule `{dir}`")]
+    InSubmodule {
+        /// The submodule.
+        dir: BString,
+        /// The path from there; empty for itself.
+        rest: BString,
+        /// `true` if it is checked out.
+        is_here: bool,
+    },
+    /// A path that is the top of another repository, or below it.
+    #[error("path is in another git repository, `{dir}`")]
+    InOtherRepository {
+        /// Its top.
+        dir: BString,
+        /// The path from there; empty for itself.
+        rest: BString,
+    },
     /// A variable such as `GIT_DIR` names another repository.
     #[error("GIT_DIR does not match the repository in {}", dir.display())]
     OfEnvironment {
@@ -203,6 +227,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns `true` if what was named cannot be meant.
+    pub fn is_misnamed(&self) -> bool {
+        matches!(
+            self,
+            Self::OutsideWorkTree { .. }
+                | Self::Bare { .. }
+                | Self::NoMatch { .. }
+                | Self::InSubmodule { .. }
+                | Self::InOtherRepository { .. }
+        )
+    }
+
     pub(super) fn git(action: &'static str) -> impl FnOnce(gix::Error) -> Self {
         move |source| Self::Git { action, source }
     }

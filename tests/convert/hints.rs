@@ -94,7 +94,9 @@ fn a_modified_checkpoint_is_staged_or_stashed_and_no_other() {
 fn a_link_is_converted_without_the_repository() {
     let model = Model::with("tied-2.bin");
     model.write("sub/x", "");
-    std::os::unix::fs::symlink("pytorch_model.bin", model.at("link.bin")).unwrap();
+    // One into the repository is passed over: paths.rs.
+    std::fs::write(model.sandbox.path("outside.bin"), fixture("tied-2.bin")).unwrap();
+    std::os::unix::fs::symlink("../outside.bin", model.at("link.bin")).unwrap();
     for (args, file) in [(["verify", "../link.bin"], "A"), (["convert", "../link.bin"], "B")] {
         let output = model.sandbox.bin(&model.at("sub"), &args);
         assert!(output.stderr.starts_with("error: link.bin: "), "{output:#?}");

@@ -26,8 +26,13 @@ fn a_source_that_is_tracked_as_a_link() {
     model.git(&["add", "pytorch_model.bin"]);
     model.commit();
     refused(&model, &["pytorch_model.bin"]);
-    // Nor is it passed over in silence when nobody names it: its name promises weights.
-    refused(&model, &[]);
+    // It is not passed over in silence when nobody names it: its name promises weights.
+    let before = model.listing();
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let note = "pytorch_model.bin: skipped: symbolic link to ../outside.bin\n";
+    assert!(run.stderr.contains(note), "{run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod many;
 mod memory;
 mod names;
 mod options;
+#[cfg(unix)]
+mod paths;
 mod pickled;
 mod plain;
 mod records;

@@ -30,7 +30,21 @@ fn sources_inside_and_outside() {
     for args in KINDS {
         let model = sparse(args);
         let before = skipped(&model);
-        model.run::<&str>(&[]).ok();
+        let run = model.run::<&str>(&[]);
+        assert_eq!(run.code, Some(0), "{run:#?}");
+        let note = "1 checkpoint outside the sparse checkout not converted: out/deep/pytorch_model.bin\n\
+             hint: convert it: `git st-convert out/deep/pytorch_model.bin`\n";
+        assert!(run.stderr.contains(note), "{run:#?}");
+        assert_eq!(model.status(), "A  in/model.safetensors\n", "{args:?}");
+        // Nor is it meant by what is above it, or by a pattern; `status` counts it.
+        for path in [".", "*.bin"] {
+            let run = model.run(&[path]);
+            assert!(run.code == Some(0) && run.stderr.contains(note), "{run:#?}");
+        }
+        let status = model.run(&["status", "--exit-code"]);
+        assert!(status.stdout.contains("1 checkpoint outside the sparse checkout\n"), "{status:#?}");
+        assert_eq!(status.code, Some(0), "{status:#?}");
+        model.run(&["out/deep/pytorch_model.bin"]).ok();
         model.check("in/model.safetensors", &oid_of(NAME));
         model.check("out/deep/model.safetensors", &oid_of(NAME));
         assert_eq!(model.status(), "A  in/model.safetensors\nA  out/deep/model.safetensors\n", "{args:?}");

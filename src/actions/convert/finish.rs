@@ -15,7 +15,6 @@ use super::super::workspace::Workspace;
 use super::super::{Error, Status, names};
 use super::Context;
 use super::ledger::Ledger;
-use super::leftover::is_asked;
 use crate::hash::Oid;
 use crate::repo::{Entry, ObjectId};
 
@@ -24,7 +23,7 @@ const MAX_TEXT: u64 = 64 << 20;
 
 /// Puts into the commit what an earlier run would have put there.
 pub(super) fn finish(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<(), Error> {
-    let Context { workspace, options, states, .. } = context;
+    let Context { workspace, options, states, meant, .. } = context;
     if options.commit.is_none() || options.dry_run {
         return Ok(());
     }
@@ -35,10 +34,8 @@ pub(super) fn finish(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<()
         .filter(|entry| entry.stage == 0)
         .map(|entry| (entry.path.clone(), entry))
         .collect();
-    let given = options.paths.iter().map(|given| repo.path_of(&options.cwd, given));
-    let given = given.collect::<Result<Vec<_>, _>>()?;
     for (output, source) in states.provenance.pairs() {
-        let is_meant = is_asked(&output, &given) || is_asked(&source, &given);
+        let is_meant = meant.means(output.as_bstr()) || meant.means(source.as_bstr());
         let Some(entry) = entries.get(&output).filter(|_| is_meant && !entries.contains_key(&source)) else {
             continue;
         };

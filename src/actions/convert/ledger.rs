@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::provenance::Seen;
-use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status};
+use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, names};
 use crate::hash::Oid;
 use crate::repo::FileStat;
 
@@ -31,6 +31,10 @@ pub(super) struct Ledger<'a> {
     pub(super) stats: BTreeMap<BString, FileStat>,
     /// Files of the working tree whose content is known now.
     pub(super) seen: Vec<Seen>,
+    /// Links that were named, and the files that they lead to.
+    pub(super) links: Vec<(BString, BString)>,
+    /// Checkpoints that a sparse checkout leaves out of the working tree, and that nobody named.
+    pub(super) left_out: Vec<BString>,
     /// The `.gitattributes` that a dry run spoke of.
     told: BTreeSet<BString>,
     /// In how many units that are not done a checkpoint is; of one that fails it stays in one.
@@ -50,6 +54,8 @@ impl<'a> Ledger<'a> {
             from: Vec::new(),
             stats: BTreeMap::new(),
             seen: Vec::new(),
+            links: Vec::new(),
+            left_out: Vec::new(),
             told: BTreeSet::new(),
             owed: BTreeMap::new(),
         }
@@ -115,6 +121,14 @@ impl<'a> Ledger<'a> {
     pub(super) fn skip(&mut self, source: &BStr, reason: Reason) {
         let (source, status) = (source.to_owned(), Status::Skipped);
         self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
+    }
+
+    /// Tells of the links that were named; `is_found`: the file that one leads to is meant, too.
+    pub(super) fn tell_links(&mut self, is_found: impl Fn(&BString) -> bool) {
+        for (path, target) in std::mem::take(&mut self.links) {
+            let command = names::is_weight_like(target.as_bstr()) && !is_found(&target);
+            self.skip(path.as_bstr(), Reason::Link { target, command });
+        }
     }
 
     /// One of an earlier run, if this one has not spoken of it.

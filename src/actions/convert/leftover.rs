@@ -8,17 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::meant::Meant;
 use super::super::workspace::Workspace;
 use super::super::{Error, Note, names};
-use super::{Context, Options};
+use super::Context;
 
 /// Removes what an earlier run would have removed.
 pub(super) fn sweep_replaced(context: Context<'_>) -> Result<(), Error> {
-    let Context { workspace, options, .. } = context;
+    let Context { workspace, options, meant, .. } = context;
     if !options.replace {
         return Ok(());
     }
-    for path in leftovers(workspace, options)? {
+    for path in leftovers(workspace, meant)? {
         if !is_in_head(workspace, path.as_bstr())? {
             context.reporter().note(&Note::Leftover { path });
             continue;
@@ -32,11 +33,9 @@ pub(super) fn sweep_replaced(context: Context<'_>) -> Result<(), Error> {
 }
 
 /// The files of the work tree that are not tracked, and whose safetensors file is.
-fn leftovers(workspace: &Workspace<'_>, options: &Options) -> Result<Vec<BString>, Error> {
+fn leftovers(workspace: &Workspace<'_>, meant: &Meant) -> Result<Vec<BString>, Error> {
     let repo = workspace.repo;
     let tracked: BTreeSet<_> = repo.entries()?.into_iter().map(|entry| entry.path).collect();
-    let given = options.paths.iter().map(|given| repo.path_of(&options.cwd, given));
-    let given = given.collect::<Result<Vec<_>, _>>()?;
     // A directory is read once. `X.safetensors.index.json` has its shards beside it.
     let outputs = tracked.iter().filter(|path| path.ends_with(b".safetensors"));
     let dirs: BTreeMap<_, _> = outputs.map(|path| (names::beside(path.as_bstr(), b""), path)).collect();
@@ -51,7 +50,7 @@ fn leftovers(workspace: &Workspace<'_>, options: &Options) -> Result<Vec<BString
             let stands_for = replaced_by(path.as_bstr()).filter(|output| tracked.contains(output));
             // What was tracked when this run began is none of an earlier one.
             let is_left = !tracked.contains(&path) && !workspace.contains(path.as_bstr());
-            if is_file && stands_for.is_some() && is_left && is_asked(&path, &given) {
+            if is_file && stands_for.is_some() && is_left && meant.means(path.as_bstr()) {
                 found.push(path);
             }
         }
@@ -74,14 +73,4 @@ fn replaced_by(path: &BStr) -> Option<BString> {
         return Some(names::safetensors_index(path));
     }
     names::is_weight_like(path).then(|| names::safetensors(path)).filter(|output| *output != path)
-}
-
-/// Returns `true` if the paths of the command line mean this one: itself, what is above it, or its shard index.
-pub(super) fn is_asked(path: &BString, given: &[BString]) -> bool {
-    let means = |given: &BString| {
-        let rest = path.strip_prefix(given.as_slice());
-        let is_above = given.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        is_above || names::is_shard_of(path, given)
-    };
-    given.is_empty() || given.iter().any(means)
 }

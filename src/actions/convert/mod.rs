@@ -15,6 +15,7 @@
 //! take         what is there already, into the commit and in the place of its checkpoints; `removal` from where they go
 //! ledger       what became of each file: all that is written down beside them
 //! adopt        what was committed already by somebody else; `commit` else
+//! left_alone   what nobody named, and what a user would miss
 //! leftover     what a killed run with `--replace` did not remove; `finish` what one with `--commit` did not commit
 //! run          the loop over units
 //! single_file  one file becomes another, and no repository is touched
@@ -32,6 +33,7 @@ mod index;
 mod job;
 mod keep;
 mod ledger;
+mod left_alone;
 mod leftover;
 mod make;
 mod output;
@@ -54,6 +56,7 @@ use std::path::{Path, PathBuf};
 use bstr::ByteSlice as _;
 
 use super::lfs_remote::Server;
+use super::meant::Meant;
 use super::output_state::OutputStates;
 use super::workspace::Workspace;
 use super::{Error, Outcome, Reporter, Servers, Size};
@@ -62,7 +65,6 @@ use crate::repo::Repo;
 
 pub use adopt::{Adopt, Adopted};
 use decide::Choice;
-pub(super) use select::{Detected, detect};
 
 /// What to convert, and how.
 #[derive(Debug, Clone, Default)]
@@ -109,6 +111,8 @@ pub struct Summary {
     pub commit: Option<String>,
     /// `true` if it was run in a repository.
     pub in_repository: bool,
+    /// How many checkpoints git does not track, as far as they were looked for.
+    pub untracked: usize,
 }
 
 /// Converts. One bad file stops no other.
@@ -176,6 +180,7 @@ struct Context<'a> {
     workspace: &'a Workspace<'a>,
     options: &'a Options,
     states: &'a OutputStates<'a>,
+    meant: &'a Meant,
     /// What was decided of the unit that is done.
     choice: &'a Choice,
 }

@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice as _};
 
 use super::super::content::{LocalFile, Located};
+use super::super::detected::detect;
 use super::super::{Error, Note, Reason, Reporter, names};
 use super::Options;
 use super::ledger::Ledger;
-use super::select::{detect, is_wanted};
-use crate::checkpoint::Kind;
+use super::select::{is_done, is_wanted};
 use crate::read_at::ReadAt as _;
 use crate::repo::Repo;
 use crate::safetensors::shard::{self, Index};
@@ -97,9 +97,8 @@ impl Walk<'_, '_> {
         let below = path.file_name().map(PathBuf::from).unwrap_or_default();
         let file = PlainFile { name: bytes(Path::new(given)), path, below };
         if !names::is_index(file.name.as_bstr()) {
-            // `*` of a shell names it.
-            let kind = open(self.repo, &file).map(|local| Kind::of(&local.file));
-            if matches!(kind, Ok(Ok(Kind::Safetensors))) {
+            let content = open(self.repo, &file).map(Located::Here);
+            if is_done(file.name.as_bstr(), &content) {
                 self.ledger.skip(file.name.as_bstr(), Reason::Safetensors);
             } else {
                 self.found.files.push(file);

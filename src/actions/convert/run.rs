@@ -6,6 +6,7 @@
 
 use bstr::ByteSlice as _;
 
+use super::super::meant::Meant;
 use super::super::output_state::{Depth, OutputStates};
 use super::super::provenance::Provenance;
 use super::super::servers::Session;
@@ -21,7 +22,7 @@ use super::leftover::sweep_replaced;
 use super::select::units;
 use super::sets::Others;
 use super::unit::unit;
-use super::{Adopt, Context, Options, Summary};
+use super::{Adopt, Context, Options, Summary, left_alone};
 use crate::repo::Repo;
 
 /// Converts in `repo`.
@@ -41,12 +42,13 @@ pub(super) fn convert(
     let workspace = Workspace::open(repo, &session)?;
     let provenance = Provenance::open(repo);
     let mut ledger = Ledger::new(reporter, adopt.is_some());
-    let units = units(&workspace, &provenance, options, &mut ledger)?;
+    let meant = Meant::of(&workspace, &options.cwd, &options.paths)?;
+    let units = units(&workspace, &provenance, (options, &meant), &mut ledger)?;
     let pairs = units.iter().flat_map(|unit| &unit.files);
     let pairs = pairs.map(|file| (file.path.clone(), names::safetensors(file.path.as_bstr()))).collect();
     let states = OutputStates::of(&workspace, &provenance, Depth::Run, pairs);
     let choice = Choice::default();
-    let context = Context { workspace: &workspace, options, states: &states, choice: &choice };
+    let context = Context { workspace: &workspace, options, states: &states, meant: &meant, choice: &choice };
     let files = || units.iter().flat_map(|unit| &unit.files);
     if !options.dry_run {
         repo.sweep_beside(files().map(|file| file.path.as_bstr()));
@@ -76,9 +78,10 @@ pub(super) fn convert(
     look_for_same(context, adopt, &mut ledger)?;
     finish(context, &mut ledger)?;
     let commit = commit(context, &ledger)?;
+    let untracked = left_alone::tell(context, &mut ledger)?;
     let staged = ledger.staged;
     if staged && !repo.filter_configured() {
         reporter.note(&Note::NoFilter);
     }
-    Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true })
+    Ok(Summary { outcomes: ledger.take(), staged, commit, in_repository: true, untracked })
 }

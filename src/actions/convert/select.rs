@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
+use super::super::checkpoints;
 use super::super::content::Located;
+use super::super::detected::{Detected, detect};
+use super::super::meant::{Meant, Word};
 use super::super::provenance::Provenance;
 use super::super::workspace::Workspace;
 use super::super::{Error, Reason, Status, names};
@@ -15,43 +18,57 @@ use super::Options;
 use super::finish::replaced;
 use super::ledger::Ledger;
 use super::sets::{Candidate, Unit, group, named_sets};
-use crate::checkpoint::{self, Held, Kind};
+use crate::checkpoint::{self, Kind};
 use crate::lfs::{Resumable, worktree_file};
-use crate::read_at::ReadAt;
-use crate::repo::{self, FileStat, Mode};
+use crate::repo::{self, Entry, FileStat, Mode};
 
-/// Every unit that `options` ask for. What is not to be converted goes to `ledger`.
+/// Every unit that is meant. What is not to be converted goes to `ledger`.
 pub(super) fn units(
     workspace: &Workspace<'_>,
     provenance: &Provenance<'_>,
-    options: &Options,
+    (options, meant): (&Options, &Meant),
     ledger: &mut Ledger<'_>,
 ) -> Result<Vec<Unit>, Error> {
-    let mut found = BTreeMap::new();
-    let mut indices = BTreeSet::new();
-    if options.paths.is_empty() {
-        search(workspace, b"", &mut found, &mut indices, ledger)?;
+    let mut selection =
+        Selection { workspace, meant, ledger, found: BTreeMap::new(), indices: BTreeSet::new() };
+    if meant.is_everything() {
+        selection.search(&|_| true)?;
         // One that git does not track cannot leave the index.
         if !options.replace {
-            retrained(workspace, provenance, &mut found, &mut indices);
+            selection.retrained(provenance);
         }
     }
-    for given in &options.paths {
-        let path = workspace.repo.path_of(&options.cwd, given)?;
-        let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
-        let is_dir = path.is_empty() || workspace.entries.keys().any(|tracked| tracked.starts_with(&dir));
-        let is_gone = options.replace && matches!(workspace.find(path.as_bstr()), Err(Error::NotFound));
-        let replaced = if is_gone { replaced(workspace, provenance, path.as_bstr())? } else { None };
-        if let Some(output) = replaced {
-            ledger.kept(path, output, Status::UpToDate, None);
-        } else if names::is_index(path.as_bstr()) {
-            indices.insert(path);
-        } else if is_dir {
-            search(workspace, &dir, &mut found, &mut indices, ledger)?;
-        } else {
-            named(workspace, path, &mut found, ledger)?;
+    let is_gone = |path: &BStr| options.replace && matches!(workspace.find(path), Err(Error::NotFound));
+    for word in meant.words() {
+        match word {
+            Word::File(path) => {
+                let is_gone = is_gone(path.as_bstr());
+                let replaced = if is_gone { replaced(workspace, provenance, path.as_bstr())? } else { None };
+                match replaced {
+                    Some(output) => selection.ledger.kept(path.clone(), output, Status::UpToDate, None),
+                    None => selection.named(path)?,
+                }
+            }
+            Word::Directory(dir) => selection.search(&|path| path.starts_with(dir))?,
+            Word::Files(files) => {
+                selection.search(&|path| files.contains(path))?;
+                for path in files.iter().filter(|path| is_gone(path.as_bstr())) {
+                    if let Some(output) = replaced(workspace, provenance, path.as_bstr())? {
+                        selection.ledger.kept(path.clone(), output, Status::UpToDate, None);
+                    }
+                }
+            }
+            Word::Nothing(given) => {
+                let error = repo::Error::NoMatch { pathspec: given.clone() };
+                selection.ledger.fail(given.as_bstr(), error.into())?;
+            }
+            Word::Elsewhere(elsewhere) => {
+                selection.ledger.fail(elsewhere.path.as_bstr(), elsewhere.error())?;
+            }
         }
     }
+    let Selection { mut found, mut indices, ledger, .. } = selection;
+    ledger.tell_links(|target| found.contains_key(target) || indices.contains(target));
     named_sets(workspace, options, &mut found, &mut indices, ledger)?;
     let units = group(workspace, found, indices, ledger)?;
     let files = || units.iter().flat_map(|unit| &unit.files).map(|file| &file.path);
@@ -60,86 +77,126 @@ pub(super) fn units(
     Ok(units)
 }
 
-/// Checkpoints that git does not track, whose safetensors files it does, and which have changed since they were converted.
-fn retrained(
-    workspace: &Workspace<'_>,
-    provenance: &Provenance<'_>,
-    found: &mut BTreeMap<BString, Candidate>,
-    indices: &mut BTreeSet<BString>,
-) {
-    for (output, path) in provenance.pairs() {
-        if workspace.contains(path.as_bstr()) || !workspace.contains(output.as_bstr()) {
-            continue;
+/// What is found on the way.
+struct Selection<'s, 'w, 'l> {
+    workspace: &'s Workspace<'w>,
+    meant: &'s Meant,
+    ledger: &'s mut Ledger<'l>,
+    found: BTreeMap<BString, Candidate>,
+    indices: BTreeSet<BString>,
+}
+
+impl Selection<'_, '_, '_> {
+    /// Checkpoints that git does not track, whose safetensors files it does, and which have changed since they were converted.
+    fn retrained(&mut self, provenance: &Provenance<'_>) {
+        let workspace = self.workspace;
+        for (output, path) in provenance.pairs() {
+            if workspace.contains(path.as_bstr()) || !workspace.contains(output.as_bstr()) {
+                continue;
+            }
+            let file = workspace.repo.target(path.as_bstr()).map(|target| target.path());
+            let Some(now) = file.ok().and_then(|file| FileStat::of(&file)) else { continue };
+            if provenance.content(path.as_bstr(), &now).is_some() {
+                continue;
+            }
+            if names::is_index(path.as_bstr()) {
+                self.indices.insert(path);
+            } else if names::safetensors(path.as_bstr()) == output {
+                self.found.entry(path.clone()).or_insert(Candidate { path, named: true });
+            }
         }
-        let file = workspace.repo.target(path.as_bstr()).map(|target| target.path());
-        let Some(now) = file.ok().and_then(|file| FileStat::of(&file)) else { continue };
-        if provenance.content(path.as_bstr(), &now).is_some() {
-            continue;
+    }
+
+    /// A file that was named.
+    fn named(&mut self, path: &BString) -> Result<(), Error> {
+        if let Some(target) = self.workspace.link_inside(path.as_bstr()) {
+            self.ledger.links.push((path.clone(), target));
+            return Ok(());
         }
         if names::is_index(path.as_bstr()) {
-            indices.insert(path);
-        } else if names::safetensors(path.as_bstr()) == output {
-            found.entry(path.clone()).or_insert(Candidate { path, named: true });
+            self.indices.insert(path.clone());
+            return Ok(());
         }
+        let found = self.workspace.find(path.as_bstr());
+        if is_done(path.as_bstr(), &found) {
+            self.ledger.skip(path.as_bstr(), Reason::Safetensors);
+            return Ok(());
+        }
+        match found {
+            // It is opened again when its turn comes: there may be more files than a process may hold open.
+            Ok(_) => {
+                self.found.insert(path.clone(), Candidate { path: path.clone(), named: true });
+                Ok(())
+            }
+            // A directory in which nothing is tracked.
+            Err(Error::Place(worktree_file::Error::InTheWay { .. })) => {
+                self.ledger.fail(path.as_bstr(), Error::NotFound)
+            }
+            Err(error) => self.ledger.fail(path.as_bstr(), error),
+        }
+    }
+
+    /// Looks through those paths of the index.
+    fn search(&mut self, is_asked: &dyn Fn(&BStr) -> bool) -> Result<(), Error> {
+        let workspace = self.workspace;
+        for path in workspace.unmerged.iter().filter(|path| is_asked(path.as_bstr())) {
+            if names::is_weight_like(path.as_bstr()) && !names::is_training_state(path.as_bstr()) {
+                self.ledger.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
+            }
+        }
+        let asked = || workspace.entries.iter().filter(|(path, _)| is_asked(path.as_bstr()));
+        let is_left_out = |entry: &Entry| {
+            workspace.is_left_out(entry) && !self.meant.names(workspace, entry.path.as_bstr())
+        };
+        let expected = asked().filter(|(path, entry)| is_read(path.as_bstr()) && !is_left_out(entry));
+        workspace.expect(expected.map(|(path, _)| path))?;
+        for (path, entry) in asked() {
+            let (weight_like, is_index) =
+                (names::is_weight_like(path.as_bstr()), names::is_index(path.as_bstr()));
+            if entry.mode == Mode::Submodule {
+                continue;
+            }
+            if entry.mode == Mode::Symlink {
+                if weight_like || is_index {
+                    let target = workspace.link_of(entry);
+                    self.ledger.skip(path.as_bstr(), Reason::Link { target, command: false });
+                }
+                continue;
+            }
+            if is_left_out(entry) {
+                if checkpoints::is_by_name(path.as_bstr()) {
+                    self.ledger.left_out.push(path.clone());
+                }
+                continue;
+            }
+            if is_index {
+                self.indices.insert(path.clone());
+                continue;
+            }
+            let judge = |content: &Located| judge(workspace, path.as_bstr(), content);
+            if is_wanted(path.as_bstr(), workspace.find(path.as_bstr()), judge, self.ledger)? {
+                self.found.entry(path.clone()).or_insert(Candidate { path: path.clone(), named: false });
+            }
+        }
+        Ok(())
     }
 }
 
-fn named(
-    workspace: &Workspace<'_>,
-    path: BString,
-    found: &mut BTreeMap<BString, Candidate>,
-    ledger: &mut Ledger<'_>,
-) -> Result<(), Error> {
-    match workspace.find(path.as_bstr()) {
-        // It is opened again when its turn comes: there may be more files than a process may hold open.
-        Ok(_) => {
-            found.insert(path.clone(), Candidate { path, named: true });
-            Ok(())
-        }
-        // A directory in which nothing is tracked.
-        Err(Error::Place(worktree_file::Error::InTheWay { .. })) => {
-            ledger.fail(path.as_bstr(), Error::NotFound)
-        }
-        Err(error) => ledger.fail(path.as_bstr(), error),
-    }
-}
-
-/// Looks through the index below `dir`, which is empty or ends with a slash.
-fn search(
-    workspace: &Workspace<'_>,
-    dir: &[u8],
-    found: &mut BTreeMap<BString, Candidate>,
-    indices: &mut BTreeSet<BString>,
-    ledger: &mut Ledger<'_>,
-) -> Result<(), Error> {
-    for path in workspace.unmerged.iter().filter(|path| path.starts_with(dir)) {
-        if names::is_weight_like(path.as_bstr()) && !names::is_training_state(path.as_bstr()) {
-            ledger.fail(path.as_bstr(), repo::Error::Unmerged { path: path.clone() }.into())?;
-        }
-    }
-    let below = || workspace.entries.iter().filter(|(path, _)| path.starts_with(dir));
-    workspace.expect(below().map(|(path, _)| path).filter(|path| is_asked_for(path.as_bstr())))?;
-    for (path, entry) in below() {
-        if names::is_index(path.as_bstr()) {
-            indices.insert(path.clone());
-            continue;
-        }
-        let weight_like = names::is_weight_like(path.as_bstr());
-        if entry.mode == Mode::Submodule || entry.mode == Mode::Symlink && !weight_like {
-            continue;
-        }
-        let judge = |content: &Located| judge(workspace, path.as_bstr(), content);
-        if is_wanted(path.as_bstr(), workspace.find(path.as_bstr()), judge, ledger)? {
-            found.entry(path.clone()).or_insert(Candidate { path: path.clone(), named: false });
-        }
-    }
-    Ok(())
-}
-
-/// Returns `true` if an object of this name is asked for: to be judged, or as what stands already where a checkpoint goes.
-fn is_asked_for(path: &BStr) -> bool {
+/// Returns `true` if an object of this name is read: to be judged, or as what stands already where a checkpoint goes.
+fn is_read(path: &BStr) -> bool {
     let is_seen_by_name = names::is_distributed(path) || names::is_training_state(path);
     names::is_safetensors(path) || names::is_index(path) || !names::is_no_checkpoint(path) && !is_seen_by_name
+}
+
+/// Returns `true` if a file that was named is what a conversion makes: a safetensors file, or the index of some. `*` of a
+/// shell names it.
+pub(super) fn is_done(name: &BStr, content: &Result<Located, Error>) -> bool {
+    match content {
+        Ok(_) | Err(Error::NoObject { .. }) if names::is_safetensors_index(name) => true,
+        Ok(Located::Here(local)) => matches!(Kind::of(&local.file), Ok(Kind::Safetensors)),
+        Ok(Located::There(_)) | Err(Error::NoObject { .. }) => names::is_safetensors(name),
+        Err(_) => false,
+    }
 }
 
 /// Returns `true` if a file that nobody named is to be converted. What is worth a word goes to `ledger`.
@@ -196,48 +253,5 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
         // It would have to be downloaded whole to be seen.
         None if names::is_weight_like(path) => Ok(Detected::Weights),
         None => Ok(Detected::Other),
-    }
-}
-
-/// What the content of a file says.
-pub(in crate::actions) enum Detected {
-    /// Torch weights.
-    Weights,
-    /// The same as `TorchScript`, under a name that does not promise weights.
-    Script,
-    /// A pickle without a storage and without arrays.
-    State,
-    /// A plain pickle that may hold arrays, but no storage of torch.
-    Plain,
-    /// Something else, although the name promises weights.
-    BrokenPromise(Kind),
-    /// Something else.
-    Other,
-}
-
-/// What a file is, by its content where that can say it.
-pub(in crate::actions) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
-    match Kind::of(file) {
-        Ok(Kind::Legacy) => Detected::Weights,
-        Ok(Kind::Zip) if !names::is_weight_like(path) && checkpoint::is_torch_script(file) => {
-            Detected::Script
-        }
-        // Any archive is a zip; torch's has a pickle in it.
-        Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Detected::Weights,
-        Ok(kind) if names::is_weight_like(path) && checkpoint::may_be_pickle(file, kind).unwrap_or(false) => {
-            match checkpoint::held(file, kind) {
-                Some(Held::Storages) => Detected::Weights,
-                Some(Held::Nothing) => Detected::State,
-                None if names::promises_weights(path) => Detected::BrokenPromise(kind),
-                None if kind == Kind::Unknown => Detected::Other,
-                // Without: what other libraries put behind their pickles, or in them.
-                Some(Held::Arrays) | None => Detected::Plain,
-            }
-        }
-        Ok(kind @ Kind::Conflict) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
-        Ok(Kind::Tar) if checkpoint::is_torch_tar(file) => Detected::Weights,
-        Ok(kind @ Kind::Tar) if names::is_weight_like(path) => Detected::BrokenPromise(kind),
-        Ok(kind) if names::promises_weights(path) => Detected::BrokenPromise(kind),
-        _ => Detected::Other,
     }
 }

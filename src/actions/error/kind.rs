@@ -69,8 +69,8 @@ impl Error {
             | Self::NoCheckpoint
             | Self::NothingToVerify(_)
             | Self::SeveralCheckpoints { .. }
-            | Self::Unpublished(PublishError::NoToken | PublishError::NoDefaultBranch)
-            | Self::Repo(repo::Error::OutsideWorkTree { .. } | repo::Error::Bare { .. }) => Kind::User,
+            | Self::Unpublished(PublishError::NoToken | PublishError::NoDefaultBranch) => Kind::User,
+            Self::Repo(error) if error.is_misnamed() => Kind::User,
             Self::Shard(_)
             | Self::HooksOf { .. }
             | Self::Recipe(_)

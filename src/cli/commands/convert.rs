@@ -177,7 +177,9 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         if !summary.in_repository {
             return;
         }
-        ui.hint(&format!("convert an untracked file: `{git} st-convert FILE`"));
+        if summary.untracked == 0 {
+            ui.hint(&format!("convert an untracked file: `{git} st-convert FILE`"));
+        }
     }
     let is_kept = |outcome: &&Outcome| outcome.status == Status::Unverified;
     let kept: Vec<_> = summary.outcomes.iter().filter(is_kept).collect();

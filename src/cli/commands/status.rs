@@ -24,11 +24,11 @@ const NAMED: usize = 4;
 
 /// Shows the state of the repository.
 pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
-    let here = Here::new(&cwd);
+    let here = Here::new(&cwd).of("status");
     let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
     let options = Options { cwd, paths: args.paths.clone() };
     let found = status(&options, &reporter).map_err(|error| {
-        let report = Report::of(&error);
+        let report = Report::of_run(&error, &here);
         if ui.json {
             ui.data(&json::repository_status(None, Some(&report), report.exit_code()));
         }
@@ -136,7 +136,10 @@ impl Page<'_> {
         if alone > 0 {
             facts.push(format!("{} without a checkpoint", counted(alone, "safetensors file")));
         }
-        if status.files.is_empty() {
+        if status.left_out > 0 {
+            facts.push(format!("{} outside the sparse checkout", counted(status.left_out, "checkpoint")));
+        }
+        if status.files.is_empty() && status.left_out == 0 {
             facts.push("no checkpoints and no safetensors files".to_owned());
         }
         for fact in facts {

@@ -47,6 +47,19 @@ impl Named<'_> {
         format!("{} st-convert{options} {} --output FILE", self.here.git(), self.argument())
     }
 
+    /// The same command in another repository of the working tree, for a path from its top.
+    pub(super) fn inside(self, dir: &BStr, rest: &BStr) -> String {
+        let (dir, options) = (self.here.path(File::OfTop(dir)), self.here.options());
+        let command = match self.here.command() {
+            "" | "convert" => String::new(),
+            command => format!(" {command}"),
+        };
+        let rest = Some(rest).filter(|rest| !rest.is_empty());
+        let rest = rest.map(|rest| format!(" {}", self.here.argument(File::Given(rest))));
+        let rest = rest.unwrap_or_default();
+        format!("git -C {dir} st-convert{command}{options}{rest}")
+    }
+
     /// The directory that the file is in.
     pub(super) fn dir(&self) -> String {
         self.text(|file| match file.name().rsplit_once_str("/") {

@@ -46,6 +46,7 @@ pub(in crate::cli) fn repository_status(
         "training_state": count(FileState::TrainingState),
         "up_to_date": count(FileState::UpToDate),
         "alone": count(FileState::Alone),
+        "left_out": status.map(|status| status.left_out),
         "to_do": status.map(RepositoryStatus::is_to_do),
         "guarded": {
             "commits": hooks.map(|hooks| hooks.is_guarded(Hook::PreCommit)),

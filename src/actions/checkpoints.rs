@@ -1,0 +1,78 @@
+//! Which files of a repository are checkpoints: those that its index has, and those that git does not track.
+//!
+//! Invariant: by names, and by the first bytes of what is here. No server is asked, and nothing is fetched.
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::content::Located;
+use super::detected::{Detected, detect};
+use super::workspace::Workspace;
+use super::{Error, names};
+use crate::git::incoming;
+use crate::repo::{Entry, Mode};
+
+/// From this length on a file with any name may be a checkpoint.
+const MIN_LEN: u32 = 64 << 10;
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Weights,
+    TrainingState,
+}
+
+/// Returns `true` if an entry of the index may be a checkpoint, or training state.
+pub(super) fn may_be(entry: &Entry) -> bool {
+    let path = entry.path.as_bstr();
+    let is_file = matches!(entry.mode, Mode::File | Mode::Executable) && !entry.intent_to_add;
+    let is_long = || entry.staged_len() >= MIN_LEN && !names::is_no_checkpoint(path);
+    is_file && !names::is_index(path) && (names::is_weight_like(path) || is_long())
+}
+
+/// Returns `true` if the name is that of a checkpoint which nobody would have to name to have it converted.
+pub(super) fn is_by_name(path: &BStr) -> bool {
+    names::is_weight_like(path) && !names::is_training_state(path) && !names::is_distributed(path)
+}
+
+/// What an entry of the index is that may be a checkpoint, and where its bytes are.
+pub(super) fn tracked(workspace: &Workspace<'_>, entry: &Entry) -> Option<(Class, Located)> {
+    let path = entry.path.as_bstr();
+    let there = workspace.there(path).ok().flatten()?;
+    let is_named = names::is_weight_like(path);
+    if is_named && (names::is_training_state(path) || names::is_distributed(path)) {
+        return Some((Class::TrainingState, there));
+    }
+    match (kind(path, &there), is_named) {
+        (Some(Detected::Weights), _) | (None, true) => Some((Class::Weights, there)),
+        (Some(Detected::State), true) => Some((Class::TrainingState, there)),
+        _ => None,
+    }
+}
+
+/// The checkpoints that git neither tracks nor ignores, of those that are asked for.
+pub(super) fn untracked(
+    workspace: &Workspace<'_>,
+    is_asked: impl Fn(&BStr) -> bool,
+) -> Result<Vec<(BString, Located)>, Error> {
+    let git = workspace.session.git(workspace.repo.work_dir())?;
+    let is_one = |path: BString| {
+        let name = path.as_bstr();
+        if !is_by_name(name) || !is_asked(name) {
+            return None;
+        }
+        let there = workspace.there(name).ok().flatten()?;
+        // What nobody has added is here.
+        let is_here = matches!(there, Located::Here(_));
+        let is_weights = is_here && matches!(kind(name, &there), Some(Detected::Weights));
+        is_weights.then_some((path, there))
+    };
+    Ok(incoming::untracked(&git)?.into_iter().filter_map(is_one).collect())
+}
+
+/// What the content of a file says, if it is here.
+fn kind(path: &BStr, there: &Located) -> Option<Detected> {
+    match there {
+        Located::Here(file) => Some(detect(path, &file.file)),
+        Located::There(_) => None,
+    }
+}

@@ -1,0 +1,72 @@
+//! What a run leaves alone because nobody named it, and that a user would miss: checkpoints that git does not track, those that
+//! a sparse checkout leaves out, and those of submodules.
+//!
+//! Invariant: it is told, and is no error, whatever cannot be read. Nothing is fetched for it.
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::checkpoints::{self, Class};
+use super::super::servers::{Servers, Session};
+use super::super::workspace::Workspace;
+use super::super::{Error, Note, names};
+use super::Context;
+use super::ledger::Ledger;
+use crate::repo::{Mode, Repo};
+
+/// Tells what was left alone. Returns how many checkpoints git does not track.
+pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<usize, Error> {
+    let Context { workspace, meant, .. } = context;
+    let reporter = context.reporter();
+    let left_out = std::mem::take(&mut ledger.left_out);
+    if !left_out.is_empty() {
+        reporter.note(&Note::LeftOut { paths: left_out });
+    }
+    if !meant.is_everything() {
+        return Ok(0);
+    }
+    for (path, entry) in &workspace.entries {
+        if reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        if entry.mode != Mode::Submodule {
+            continue;
+        }
+        let checkpoints = of_submodule(workspace, path).unwrap_or_default();
+        if checkpoints > 0 {
+            reporter.note(&Note::Submodule { path: path.clone(), checkpoints });
+        }
+    }
+    let pairs = context.states.provenance.pairs();
+    let is_asked = |path: &bstr::BStr| {
+        let is_told = ledger.outcomes.iter().any(|outcome| outcome.source == path);
+        let is_converted =
+            || pairs.iter().any(|(output, source)| source == path && workspace.contains(output.as_bstr()));
+        !is_told && !workspace.contains(path) && !is_converted()
+    };
+    // Without git it is not known.
+    let untracked = checkpoints::untracked(workspace, is_asked).unwrap_or_default();
+    let paths: Vec<BString> = untracked.into_iter().map(|(path, _)| path).collect();
+    let count = paths.len();
+    if count > 0 {
+        reporter.note(&Note::Untracked { paths });
+    }
+    Ok(count)
+}
+
+/// How many checkpoints of a submodule have no safetensors file; none if it is not checked out.
+fn of_submodule(workspace: &Workspace<'_>, path: &BString) -> Option<usize> {
+    let dir = workspace.repo.target(path.as_bstr()).ok()?.path();
+    dir.join(".git").symlink_metadata().ok()?;
+    let repo = Repo::at(&dir).ok()?;
+    let servers = Servers::default();
+    let session = Session::new(&servers, workspace.session.reporter);
+    let inside = Workspace::open(&repo, &session).ok()?;
+    let is_unconverted = |entry: &&crate::repo::Entry| {
+        let output = names::safetensors(entry.path.as_bstr());
+        checkpoints::may_be(entry)
+            && !inside.contains(output.as_bstr())
+            && !inside.is_left_out(entry)
+            && matches!(checkpoints::tracked(&inside, entry), Some((Class::Weights, _)))
+    };
+    Some(inside.entries.values().filter(is_unconverted).count())
+}
