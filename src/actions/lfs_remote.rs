@@ -131,10 +131,13 @@ impl<'a> Server<'a> {
     ) -> Result<(), Error> {
         let pointers: Vec<_> = objects.iter().map(|(_, pointer)| *pointer).collect();
         let actions = self.0.locate(&pointers)?;
+        if objects.len() > 1 {
+            let files: Vec<_> = objects.iter().map(|(name, pointer)| (*name, pointer.size)).collect();
+            reporter.planned(&files);
+        }
         for (&(name, pointer), action) in objects.iter().zip(actions) {
             reporter.started(name, pointer.size);
-            let told = Cell::new(0);
-            let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
+            let tell = tell(reporter);
             let fetched =
                 action.and_then(|action| to_store(&self.object(pointer).with_action(action), store, &tell));
             reporter.finished();
@@ -152,8 +155,7 @@ impl<'a> Server<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Incomplete, Error> {
         reporter.started(name, pointer.size);
-        let told = Cell::new(0);
-        let tell = |here: u64| reporter.advanced(here.saturating_sub(told.replace(here.max(told.get()))));
+        let tell = tell(reporter);
         let part = to_part(&self.object(pointer), store, &tell);
         reporter.finished();
         Ok(part?)
@@ -168,6 +170,10 @@ impl<'a> Server<'a> {
     ) -> Result<usize, Error> {
         let pointers: Vec<_> = objects.iter().map(|(_, pointer, _)| *pointer).collect();
         let plans = self.0.plan_upload(&pointers)?;
+        let wanted = objects.iter().zip(&plans);
+        let wanted = wanted.filter(|(_, plan)| plan.as_ref().is_ok_and(|plan| !plan.is_there()));
+        let wanted: Vec<_> = wanted.map(|((name, pointer, _), _)| (*name, pointer.size)).collect();
+        reporter.planned(&wanted);
         let mut sent = 0;
         for ((name, pointer, file), plan) in objects.iter().zip(plans) {
             let plan = plan?;
@@ -185,5 +191,17 @@ impl<'a> Server<'a> {
             sent += usize::from(done? == Uploaded::Sent);
         }
         Ok(sent)
+    }
+}
+
+/// Tells how much more of a file is here each time it is told how much that is. The first time says what was there before.
+fn tell(reporter: &dyn Reporter) -> impl Fn(u64) {
+    let told = Cell::new(None);
+    move |here: u64| {
+        let before = told.replace(Some(told.get().map_or(here, |told: u64| told.max(here))));
+        match before {
+            None => reporter.resumed(here),
+            Some(before) => reporter.advanced(here.saturating_sub(before)),
+        }
     }
 }

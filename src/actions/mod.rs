@@ -50,9 +50,19 @@ use crate::remote::Event;
 
 /// What an action tells while it runs. Every method may be called from several threads.
 pub trait Reporter: Sync {
+    /// These files are next, each with its size; 0 where nobody knows it.
+    fn planned(&self, files: &[(&BStr, u64)]) {
+        let _ = files;
+    }
+
     /// A long step over one file begins; it will write `bytes` bytes in all.
     fn started(&self, path: &BStr, bytes: u64) {
         let _ = (path, bytes);
+    }
+
+    /// So many bytes of the file were there before.
+    fn resumed(&self, bytes: u64) {
+        let _ = bytes;
     }
 
     /// So many more bytes were written.

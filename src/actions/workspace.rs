@@ -144,6 +144,15 @@ impl<'a> Workspace<'a> {
         }
     }
 
+    /// The size of a tracked file, or of the object behind its pointer; 0 if it cannot be read.
+    pub(super) fn size(&self, path: &BStr) -> u64 {
+        match self.local(path) {
+            Ok(source) => source.size(),
+            Err(Error::NoObject { size, .. }) => size,
+            Err(_) => 0,
+        }
+    }
+
     /// The bytes of a tracked file, or what the server would have to be asked for.
     pub(super) fn find(&self, path: &BStr) -> Result<Located, Error> {
         match self.local(path) {

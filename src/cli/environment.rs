@@ -53,6 +53,22 @@ pub(super) fn set() -> Vec<(&'static str, Option<String>)> {
     plain.chain(secret).collect()
 }
 
+/// Returns `true` if the locale is one of UTF-8: the first of these that is set says it.
+pub(super) fn is_utf8() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    set.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
+}
+
+/// Returns `true` if nothing can be drawn on the terminal.
+pub(super) fn is_dumb() -> bool {
+    variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
 /// What the pre-commit framework says of a push: from which revision, and to which.
 pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))

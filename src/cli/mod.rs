@@ -73,6 +73,10 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
     let cwd = directory(&args.common.dir)?;
     let interrupt =
         Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
+    // git itself shows what the driver of its diff says, through its pager.
+    if !matches!(args.command, Some(Command::Textconv(_))) {
+        ui.progress.begin();
+    }
     match &args.command {
         None => {
             let first = args.convert.paths.first().filter(|_| args.convert.output.is_none());

@@ -1,166 +1,184 @@
-//! [`Progress`]: one bar on the terminal, for the file that is being read.
+//! [`Progress`]: what a run is at, on a terminal as one line that moves, elsewhere as a few lines that stay.
 //!
-//! Invariant: nothing is drawn but on a terminal, not before 250 ms, and not more than 30 times a second; before a
-//! line is printed the bar is gone.
+//! ```text
+//! reporter ──▶ State ◀── a thread that draws, ten times a second ──▶ line ──▶ standard error
+//! ```
+//!
+//! Invariants: on a terminal nothing is drawn before 250 ms, and something is by then, though nothing has come yet; elsewhere a
+//! file is worth a line after a second, and what lasts one every 30 s. Bytes that were there before are no speed. Before a
+//! line is printed what was drawn is gone. The cursor is never hidden, and waits in the first column: there the `^C` that a
+//! terminal echoes, or a question of git or ssh, stands on the line that is drawn, and a terminal that was made narrower
+//! keeps it at the first of the rows that it made of the line, so that all of them can be wiped.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+mod line;
+mod state;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use super::sizes;
+use terminal_size::{Width, terminal_size_of};
 
-/// Work shorter than this shows no bar.
-const DELAY: Duration = Duration::from_millis(250);
-const FRAMES_PER_SECOND: u8 = 30;
-const TEMPLATE: &str = "{wide_msg} {bar:20} {binary_bytes:>10} of {binary_total_bytes}  \
-                        {rate:>12}  {left}{margin}";
+use super::clock::Clock;
+use line::Letters;
+use state::State;
 
-/// Of what is counted in pieces.
-const COUNTED: &str = "{wide_msg} {bar:20} {human_pos:>10} of {human_len}{margin}";
+/// How often a line is drawn.
+const FRAME: Duration = Duration::from_millis(100);
+/// From the first column of the line to the end of the screen.
+const WIPE: &str = "\r\x1b[J";
+/// Where a terminal does not say how wide it is.
+const COLUMNS: usize = 80;
 
-/// The progress of one file after the other.
-pub(super) struct Progress {
-    shows: bool,
-    running: Mutex<Option<Running>>,
+/// Where progress goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// It was not asked for.
+    Nothing,
+    /// A terminal, whose locale is one of UTF-8 or not.
+    Terminal { is_utf8: bool },
+    /// A file or a pipe.
+    Lines,
 }
 
-struct Running {
-    name: String,
-    is_counted: bool,
-    total: u64,
-    done: u64,
-    since: Instant,
-    bar: Option<ProgressBar>,
+/// The progress of a run.
+pub(super) struct Progress(Arc<Shared>);
+
+struct Shared {
+    shows: Shows,
+    state: Mutex<State>,
+    clock: Arc<Clock>,
+    is_over: AtomicBool,
 }
 
 impl Progress {
-    /// Draws only if `shows`.
-    pub(super) fn new(shows: bool) -> Self {
-        Self { shows, running: Mutex::new(None) }
+    /// Shows nothing before [`begin`](Self::begin).
+    pub(super) fn new(shows: Shows, clock: Arc<Clock>) -> Self {
+        Self(Arc::new(Shared { shows, state: Mutex::default(), clock, is_over: false.into() }))
     }
 
-    /// A file of `total` bytes to read begins. The name is safe to print.
-    pub(super) fn start(&self, name: String, total: u64) {
-        if self.shows {
-            self.with(|slot| *slot = Some(Running::new(name, total, false)));
-        }
-    }
-
-    /// Of `total` pieces, `done` are there now. Another name is another step.
-    pub(super) fn count(&self, name: &str, done: u64, total: u64) {
-        if !self.shows {
+    /// From now on it is shown what the run is at. Where no thread can be had, it is not.
+    pub(super) fn begin(&self) {
+        if self.0.shows == Shows::Nothing {
             return;
         }
-        self.with(|slot| {
-            if slot.as_ref().is_none_or(|running| running.name != name || running.total != total) {
-                if let Some(bar) = slot.take().and_then(|running| running.bar) {
-                    bar.finish_and_clear();
-                }
-                *slot = Some(Running::new(name.to_owned(), total, true));
-            }
-            if let Some(running) = slot {
-                running.go_to(done);
+        let shared = Arc::clone(&self.0);
+        let _without = thread::Builder::new().name("progress".to_owned()).spawn(move || {
+            while !shared.is_over.load(Ordering::Relaxed) {
+                shared.frame();
+                thread::sleep(FRAME);
             }
         });
+    }
+
+    /// These files are next, each with its size, which may be 0 where nobody knows it. The names are safe to print.
+    pub(super) fn plan(&self, files: Vec<(String, u64)>) {
+        self.with(|state, _| state.plan(files));
+    }
+
+    /// A model of a list begins. The name is safe to print.
+    pub(super) fn model(&self, name: String, at: usize, of: usize) {
+        self.with(|state, now| state.model(name, at, of, now));
+    }
+
+    /// A file of `total` bytes begins. The name is safe to print.
+    pub(super) fn start(&self, name: String, total: u64) {
+        self.with(|state, now| state.start(name, total, now));
+    }
+
+    /// So many bytes of the file were there before.
+    pub(super) fn resume(&self, bytes: u64) {
+        self.with(|state, _| state.resume(bytes));
     }
 
     /// So many more bytes were read.
     pub(super) fn advance(&self, bytes: u64) {
-        if !self.shows {
+        self.with(|state, _| state.advance(bytes));
+    }
+
+    /// Of `total` pieces, `done` are there now. Another name is another step.
+    pub(super) fn count(&self, name: &str, done: u64, total: Option<u64>) {
+        self.with(|state, now| state.count(name, done, total, now));
+    }
+
+    /// Another program is waited for, which may ask the user something: what is drawn is drawn once.
+    pub(super) fn wait(&self, what: &str) {
+        self.with(|state, now| state.wait(what, now));
+    }
+
+    /// What was waited for has come.
+    pub(super) fn heard(&self) {
+        self.with(|state, _| state.heard());
+    }
+
+    /// The file, or what was counted, is over.
+    pub(super) fn finish(&self) {
+        if self.0.shows == Shows::Nothing {
             return;
         }
-        self.with(|slot| {
-            let Some(running) = slot else { return };
-            running.go_to(running.done.saturating_add(bytes));
-        });
+        let mut state = self.0.lock();
+        let now = self.0.clock.now();
+        if let Some(said) = state.finish(now).filter(|_| self.0.shows == Shows::Lines) {
+            write(&format!("{said}\n"));
+        }
     }
 
-    /// The file is over.
-    pub(super) fn clear(&self) {
-        self.with(|slot| {
-            if let Some(bar) = slot.take().and_then(|running| running.bar) {
-                bar.finish_and_clear();
+    /// Runs `print` while nothing is drawn.
+    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        let mut state = self.0.lock();
+        if state.make_room(self.0.clock.now()) {
+            write(WIPE);
+        }
+        // Nothing is drawn before it returns, for that takes the lock.
+        print()
+    }
+
+    /// Nothing is shown any more.
+    pub(super) fn end(&self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+        self.suspend(|| ());
+    }
+
+    fn with(&self, change: impl FnOnce(&mut State, Duration)) {
+        if self.0.shows != Shows::Nothing {
+            change(&mut self.0.lock(), self.0.clock.now());
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what there is to show now.
+    fn frame(&self) {
+        let mut state = self.lock();
+        // It may have ended while the lock was waited for.
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.shows {
+            Shows::Nothing => {}
+            Shows::Terminal { is_utf8 } => {
+                let columns = terminal_size_of(io::stderr()).map_or(COLUMNS, |(Width(wide), _)| wide.into());
+                if let Some(drawn) = state.draw(self.clock.now(), columns, Letters::of(is_utf8)) {
+                    write(&drawn);
+                }
             }
-        });
-    }
-
-    /// Runs `print` while no bar is drawn.
-    pub(super) fn suspend(&self, print: impl FnOnce()) {
-        let bar = self.with(|slot| slot.as_ref().and_then(|running| running.bar.clone()));
-        match bar {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+            Shows::Lines => {
+                if let Some(said) = state.lines(self.clock.now()) {
+                    write(&format!("{said}\n"));
+                }
+            }
         }
     }
-
-    fn with<T>(&self, change: impl FnOnce(&mut Option<Running>) -> T) -> T {
-        change(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
-impl Running {
-    fn new(name: String, total: u64, is_counted: bool) -> Self {
-        Self { name, is_counted, total, done: 0, since: Instant::now(), bar: None }
-    }
-
-    fn go_to(&mut self, done: u64) {
-        self.done = done;
-        if self.bar.is_none() && self.since.elapsed() >= DELAY {
-            self.bar = Some(self.draw());
-        }
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
-        }
-    }
-
-    fn draw(&self) -> ProgressBar {
-        let target = ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND);
-        let bar = ProgressBar::with_draw_target(Some(self.total), target)
-            .with_elapsed(self.since.elapsed())
-            .with_position(self.done)
-            .with_message(self.name.clone());
-        let template = if self.is_counted { COUNTED } else { TEMPLATE };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let style = style.with_key("rate", rate).with_key("left", left).with_key("margin", margin);
-        bar.set_style(style.progress_chars("━╸ "));
-        bar
-    }
-}
-
-/// Over the whole file: the first buffers come at once, and would give any shorter average wings.
-fn rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
-    let millis = state.elapsed().as_millis().max(1);
-    let rate = u128::from(state.pos()) * 1000 / millis;
-    let _infallible = write!(out, "{}/s", sizes::bytes(u64::try_from(rate).unwrap_or(u64::MAX)));
-}
-
-fn left(state: &ProgressState, out: &mut dyn std::fmt::Write) {
-    let (done, total) = (u128::from(state.pos().max(1)), u128::from(state.len().unwrap_or(0)));
-    let seconds = state.elapsed().as_millis() * total.saturating_sub(done) / done / 1000;
-    let _infallible = write!(out, "{}:{:02} left", seconds / 60, seconds % 60);
-}
-
-/// The cursor waits three columns before the end of the line. At the end, the `^C` that a terminal echoes would
-/// begin a new one, and the bar would stay where it was.
-fn margin(_: &ProgressState, out: &mut dyn std::fmt::Write) {
-    let _infallible = out.write_str("   \x1b[3D");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_template_is_one_and_short_work_draws_nothing() {
-        ProgressStyle::with_template(TEMPLATE).unwrap();
-        ProgressStyle::with_template(COUNTED).unwrap();
-        let progress = Progress::new(true);
-        progress.start("a.bin".to_owned(), 10);
-        progress.advance(10);
-        assert!(progress.with(|slot| slot.as_ref().unwrap().bar.is_none()));
-        progress.clear();
-        progress.advance(1);
-        progress.suspend(|| ());
-    }
+/// Whoever does not listen any more is not told.
+fn write(text: &str) {
+    let mut stderr = io::stderr().lock();
+    let _unheard = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }

@@ -95,8 +95,17 @@ impl<'a> TerminalReporter<'a> {
 }
 
 impl Reporter for TerminalReporter<'_> {
+    fn planned(&self, files: &[(&BStr, u64)]) {
+        let files = files.iter().map(|(path, size)| (sanitize::bytes(path).into_owned(), *size));
+        self.ui.progress.plan(files.collect());
+    }
+
     fn started(&self, path: &BStr, bytes: u64) {
         self.ui.progress.start(sanitize::bytes(path).into_owned(), bytes);
+    }
+
+    fn resumed(&self, bytes: u64) {
+        self.ui.progress.resume(bytes);
     }
 
     fn advanced(&self, bytes: u64) {
@@ -114,11 +123,11 @@ impl Reporter for TerminalReporter<'_> {
             Phase::Resolving => "resolving deltas",
             Phase::Updating => "writing files",
         };
-        self.ui.progress.count(what, progress.done, progress.total);
+        self.ui.progress.count(what, progress.done, Some(progress.total));
     }
 
     fn finished(&self) {
-        self.ui.progress.clear();
+        self.ui.progress.finish();
     }
 
     fn staged(&self) {
@@ -252,6 +261,11 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn command(&self, arguments: &[OsString]) {
+        // These wait for a server, and may ask the user something.
+        let may_ask = |word: &&str| matches!(*word, "clone" | "fetch" | "ls-remote" | "push" | "credential");
+        if let Some(word) = arguments.iter().filter_map(|word| word.to_str()).find(may_ask) {
+            self.ui.progress.wait(&format!("git {word}"));
+        }
         if self.ui.verbose > 1 {
             let words: Vec<_> =
                 arguments.iter().map(|word| sanitize::bytes(word.as_encoded_bytes().into())).collect();
@@ -260,6 +274,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn request(&self, event: &Event<'_>) {
+        self.ui.progress.heard();
         if self.ui.verbose > 1 {
             let status = event.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
             let url = event.url.to_string();

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anstream::AutoStream;
 use clap::ColorChoice;
@@ -16,8 +16,9 @@ use clap::builder::styling::{AnsiColor, Style};
 use super::args::Common;
 use super::clock::Clock;
 use super::closing::Closing;
+use super::environment;
 use super::error::Report;
-use super::progress::Progress;
+use super::progress::{Progress, Shows};
 use super::shell_paths::Here;
 use crate::actions::Error;
 
@@ -43,7 +44,7 @@ pub(super) fn styled(style: Style, text: &str) -> String {
 pub(super) struct Ui {
     stdout: Mutex<Sink<io::Stdout>>,
     stderr: Mutex<Sink<io::Stderr>>,
-    clock: Clock,
+    clock: Arc<Clock>,
     closing: Mutex<Closing>,
     pub(super) progress: Progress,
     pub(super) quiet: bool,
@@ -54,13 +55,20 @@ pub(super) struct Ui {
 impl Ui {
     /// As the options ask.
     pub(super) fn new(common: &Common) -> Self {
-        let shows_progress = !common.no_progress && !common.quiet && io::stderr().is_terminal();
+        let shows = match () {
+            () if common.no_progress || common.quiet => Shows::Nothing,
+            () if io::stderr().is_terminal() && !environment::is_dumb() => {
+                Shows::Terminal { is_utf8: environment::is_utf8() }
+            }
+            () => Shows::Lines,
+        };
+        let clock = Arc::new(Clock::system());
         Self {
             stdout: Mutex::new(Sink::new(AutoStream::new(io::stdout(), choice(common.color)))),
             stderr: Mutex::new(Sink::new(AutoStream::new(io::stderr(), choice(common.color)))),
-            clock: Clock::system(),
+            progress: Progress::new(shows, Arc::clone(&clock)),
+            clock,
             closing: Mutex::default(),
-            progress: Progress::new(shows_progress),
             quiet: common.quiet,
             verbose: common.verbose,
             json: common.json,
@@ -124,9 +132,11 @@ impl Ui {
         if self.quiet || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return false;
         }
-        self.progress.suspend(|| lock(&self.stderr).write_text(&format!("{question} [y/N] ")));
         let mut answer = String::new();
-        let is_read = io::stdin().read_line(&mut answer).is_ok();
+        let is_read = self.progress.suspend(|| {
+            lock(&self.stderr).write_text(&format!("{question} [y/N] "));
+            io::stdin().read_line(&mut answer).is_ok()
+        });
         is_read && ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
     }
 
@@ -156,7 +166,7 @@ impl Ui {
 
     /// Hands everything on, says what was done, and why standard output could not be written.
     pub(super) fn finish(&self) -> io::Result<()> {
-        self.progress.clear();
+        self.progress.end();
         if let Some(last) = lock(&self.closing).line(self.clock.now()) {
             self.note(&last);
         }

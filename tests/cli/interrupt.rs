@@ -1,7 +1,7 @@
 //! Ctrl-C: the work stops, nothing half-written stays, and the exit code is 130.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -68,6 +68,29 @@ fn the_first_one_stops_the_work() {
     let summary: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!((&summary["files"], &summary["exit_code"]), (&0.into(), &130.into()));
     assert_eq!(summary["reason"], "interrupted");
+}
+
+/// Where there is no terminal, a file that takes its time has a line when it begins and one when it is over.
+#[test]
+fn long_work_has_lines_where_nothing_can_be_drawn() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("here");
+    fs::create_dir(&dir).unwrap();
+    let name = "big\u{1b}[2J.bin";
+    checkpoint(&dir.join(name), i32::MAX - 1).unwrap();
+    let mut command = sandbox.command(BIN.as_ref(), &dir, &[name.as_ref()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "big\\x1b[2J.bin: started, 8.0 GiB");
+    signal(&child, "INT");
+    let finished = lines.next().unwrap().unwrap();
+    assert!(finished.starts_with("big\\x1b[2J.bin: finished, ") && finished.ends_with(" s"), "{finished}");
+    assert_eq!(lines.next().unwrap().unwrap(), "error: interrupted");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+
+    let hidden = ["--no-progress".as_ref(), "-n".as_ref(), name.as_ref()];
+    let hidden = sandbox.command(BIN.as_ref(), &dir, &hidden).output().unwrap();
+    assert!(!String::from_utf8_lossy(&hidden.stderr).contains("started"));
 }
 
 /// Interrupts a run once it writes; it leaves nothing.

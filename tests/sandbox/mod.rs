@@ -19,7 +19,7 @@ pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: String,
-    /// But for the last line of ours, which has a time in it.
+    /// But for the last line of ours, which has a time in it, and the lines that long work begins and ends with.
     pub(crate) stderr: String,
     /// That line: what was done, how much that was, and how long it took.
     pub(crate) last: String,
@@ -44,6 +44,9 @@ fn is_last(line: &str) -> bool {
 impl From<std::process::Output> for Output {
     fn from(output: std::process::Output) -> Self {
         let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        // On a machine that has much to do a small file is long work.
+        let is_progress = |line: &str| line.contains(": started, ") || line.contains(": finished, ");
+        stderr = stderr.split_inclusive('\n').filter(|line| !is_progress(line)).collect();
         let begins = stderr.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
         let last = if is_last(&stderr[begins..]) { stderr.split_off(begins) } else { String::new() };
         Self {

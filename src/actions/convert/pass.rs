@@ -78,7 +78,7 @@ impl Pass<'_> {
         let name = self.name();
         let mut state = self.start(&name)?;
         let from = state.proof.at();
-        reporter.advanced(from);
+        reporter.resumed(from);
         let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, &name, at, bytes, reporter);
         let streamed = server.object(self.pointer).stream(from, &mut each);
         if let Some(damage) = state.damage.take() {

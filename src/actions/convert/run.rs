@@ -14,7 +14,7 @@ use super::super::workspace::Workspace;
 use super::super::{Error, Note, Reporter, names};
 use super::adopt::look_for_same;
 use super::commit::commit;
-use super::decide::{Choice, decide};
+use super::decide::{Choice, UnitStep, decide};
 use super::finish::finish;
 use super::keep;
 use super::ledger::Ledger;
@@ -66,6 +66,10 @@ pub(super) fn convert(
         steps.push((one, step));
         choices.push((choice, options));
     }
+    let next = steps.iter().filter(|(_, step)| matches!(step, UnitStep::Convert | UnitStep::Recheck));
+    let next = next.flat_map(|(one, _)| &one.files);
+    let next: Vec<_> = next.map(|file| (file.path.as_bstr(), workspace.size(file.path.as_bstr()))).collect();
+    reporter.planned(&next);
     for ((one, step), (choice, options)) in steps.into_iter().zip(&choices) {
         unit(Context { options, choice, ..context }, &mut ledger, one, step, &others)?;
     }

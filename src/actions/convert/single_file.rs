@@ -47,6 +47,11 @@ pub(super) fn convert(
         keep::check(options, files.iter().map(|(_, file)| plain_files::open(repo, file).map(Located::Here)))?;
     }
     let one = One { repo, options, is_alone: files.len() == 1, reporter };
+    if files.len() > 1 && !options.dry_run {
+        let size = |file| plain_files::open(repo, file).map_or(0, |local| local.size());
+        let next: Vec<_> = files.iter().map(|(_, file)| (file.name.as_bstr(), size(file))).collect();
+        reporter.planned(&next);
+    }
     let mut shards = HashMap::new();
     for (to, file) in &files {
         match one.convert(file, to) {

@@ -208,6 +208,8 @@ impl Verifier<'_> {
             }
         }
         self.expect(files.difference(done));
+        let next: Vec<_> = files.difference(done).map(|path| (path.as_bstr(), 0)).collect();
+        self.check.reader.reporter.planned(&next);
         for path in files.difference(done) {
             self.file(path.as_bstr())?;
         }

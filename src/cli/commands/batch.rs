@@ -266,6 +266,8 @@ impl Progress for Watcher<'_> {
     }
 
     fn begun(&self, at: usize, item: &Item) {
+        let name = sanitize::text(&item.name()).into_owned();
+        self.ui.progress.model(name, at, self.total());
         if self.ui.verbose > 0 {
             let name = item.name();
             self.ui.note(&format!("{at}/{} {}", self.total(), sanitize::text(&name)));
@@ -320,8 +322,16 @@ fn told(record: &Record) -> (String, String) {
 }
 
 impl Reporter for Watcher<'_> {
+    fn planned(&self, files: &[(&BStr, u64)]) {
+        self.reporter.planned(files);
+    }
+
     fn started(&self, path: &BStr, bytes: u64) {
         self.reporter.started(path, bytes);
+    }
+
+    fn resumed(&self, bytes: u64) {
+        self.reporter.resumed(bytes);
     }
 
     fn advanced(&self, bytes: u64) {

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     let ended = scan(cwd, &targets, &reporter, &mut |told| match told {
         ScanEvent::File(scanned) => {
             tally.count(scanned);
+            ui.progress.count("files scanned", tally.files as u64, None);
             match format {
                 Format::Json => ui.data(&json::scanned(scanned)),
                 Format::Sarif => sarif.add(scanned),

@@ -1,0 +1,347 @@
+//! [`State`]: what a run is at, and what there is to say of it at a moment.
+//!
+//! It knows no terminal and no clock: whoever asks says how late it is and how wide the line may be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::line::{Amount, Letters, Model, Shown, line};
+use crate::cli::sizes;
+
+/// Work shorter than this is not drawn.
+const DELAY: Duration = Duration::from_millis(250);
+/// Work shorter than this is worth no line.
+const WORTH: Duration = Duration::from_secs(1);
+/// How often it is said that a long work goes on.
+const BEAT: Duration = Duration::from_secs(30);
+/// A speed is no speed before that.
+const MEASURED: Duration = Duration::from_millis(500);
+
+/// What a run is at.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    model: Option<(String, usize, usize)>,
+    /// The files of this phase that were not begun, with their sizes.
+    planned: BTreeMap<String, u64>,
+    /// How many there are in all, and how many of them were begun.
+    files: usize,
+    begun: usize,
+    /// `true` if nobody knows how much they are in all.
+    is_open: bool,
+    /// How many bytes of those that are over were read, and how many they had.
+    over: u64,
+    step: Option<Step>,
+    /// When the last step was over, and what is waited for since.
+    idle: Duration,
+    /// When the user last saw a line that stays.
+    seen: Duration,
+    waits_for: Option<String>,
+    /// What is on the terminal.
+    drawn: Option<String>,
+    /// When the last line was written.
+    beat: Duration,
+}
+
+#[derive(Debug)]
+struct Step {
+    name: String,
+    since: Duration,
+    total: Option<u64>,
+    done: u64,
+    /// What was there before.
+    resumed: u64,
+    is_counted: bool,
+    /// `true` if a line says that it began.
+    is_said: bool,
+}
+
+impl State {
+    pub(super) fn plan(&mut self, files: Vec<(String, u64)>) {
+        self.is_open = files.iter().any(|(_, size)| *size == 0);
+        (self.files, self.begun, self.over) = (files.len(), 0, 0);
+        self.planned = files.into_iter().collect();
+    }
+
+    pub(super) fn model(&mut self, name: String, at: usize, of: usize, now: Duration) {
+        self.plan(Vec::new());
+        self.model = Some((name, at, of));
+        self.idle = now;
+    }
+
+    pub(super) fn start(&mut self, name: String, total: u64, now: Duration) {
+        self.begun += usize::from(self.planned.remove(&name).is_some());
+        self.begin(name, Some(total), false, now);
+    }
+
+    pub(super) fn resume(&mut self, bytes: u64) {
+        if let Some(step) = &mut self.step {
+            step.resumed = step.resumed.saturating_add(bytes);
+            step.done = step.done.saturating_add(bytes);
+        }
+    }
+
+    pub(super) fn advance(&mut self, bytes: u64) {
+        if let Some(step) = &mut self.step {
+            step.done = step.done.saturating_add(bytes);
+        }
+    }
+
+    pub(super) fn count(&mut self, name: &str, done: u64, total: Option<u64>, now: Duration) {
+        let is_same = |step: &Step| step.name == name && step.total == total;
+        if !self.step.as_ref().is_some_and(is_same) {
+            self.begin(name.to_owned(), total, true, now);
+        }
+        if let Some(step) = &mut self.step {
+            step.done = done;
+        }
+    }
+
+    pub(super) fn wait(&mut self, what: &str, now: Duration) {
+        if self.step.is_none() {
+            self.waits_for = Some(what.to_owned());
+            self.idle = now;
+        }
+    }
+
+    /// What was waited for has come.
+    pub(super) fn heard(&mut self) {
+        self.waits_for = None;
+    }
+
+    /// The step is over. Returns the line that says so, if one said that it began.
+    pub(super) fn finish(&mut self, now: Duration) -> Option<String> {
+        (self.idle, self.waits_for) = (now, None);
+        let step = self.step.take()?;
+        let took = sizes::lasted(now.saturating_sub(step.since));
+        let said = step.is_said.then(|| {
+            let size = step.total.filter(|_| !step.is_counted);
+            let size = size.map_or_else(String::new, |_| format!("{} in ", sizes::bytes(step.done)));
+            format!("{}: finished, {size}{took}", self.called(&step.name))
+        });
+        if !step.is_counted {
+            self.over = self.over.saturating_add(step.total.unwrap_or(0));
+        }
+        said
+    }
+
+    /// What to write to a terminal of so many columns, if it is anything new.
+    pub(super) fn draw(&mut self, now: Duration, columns: usize, letters: Letters) -> Option<String> {
+        // Another program may have asked something where the line stood.
+        let stays = self.step.is_none() && self.waits_for.is_some() && self.drawn.is_some();
+        if stays || (self.drawn.is_none() && now.saturating_sub(self.seen) < DELAY) {
+            return None;
+        }
+        let text = self.shown(now, |shown| line(shown, columns, letters));
+        if self.drawn.as_ref() == Some(&text) {
+            return None;
+        }
+        let drawn = format!("\r{text}\x1b[J\r");
+        self.drawn = Some(text);
+        Some(drawn)
+    }
+
+    /// The lines that are due where nothing can be drawn.
+    pub(super) fn lines(&mut self, now: Duration) -> Option<String> {
+        let since = self.step.as_ref().map_or(self.idle, |step| step.since);
+        let is_beat = now.saturating_sub(self.beat.max(since)) >= BEAT;
+        let number = self.number().map(|(at, of)| format!("{at} of {of}, ")).unwrap_or_default();
+        let said = match &self.step {
+            None if is_beat => {
+                let what = self.waits_for.as_deref().unwrap_or(WORKING);
+                format!("{}: {}", self.called(what), sizes::lasted(now.saturating_sub(since)))
+            }
+            Some(step) if !step.is_said && !step.is_counted && now.saturating_sub(since) >= WORTH => {
+                let size = sizes::bytes(step.total.unwrap_or(0));
+                format!("{}: started, {number}{size}", self.called(&step.name))
+            }
+            Some(step) if is_beat => {
+                let (done, total) = (step.done, step.total);
+                let amount = if step.is_counted {
+                    let total =
+                        total.map_or_else(String::new, |total| format!(" of {}", sizes::grouped(total)));
+                    sizes::grouped(done) + &total
+                } else {
+                    let speed =
+                        step.rate(now).map_or_else(String::new, |rate| format!(", {}/s", sizes::bytes(rate)));
+                    format!("{number}{} of {}{speed}", sizes::bytes(done), sizes::bytes(total.unwrap_or(0)))
+                };
+                format!("{}: {amount}", self.called(&step.name))
+            }
+            _ => return None,
+        };
+        if let Some(step) = &mut self.step {
+            step.is_said = !step.is_counted;
+        }
+        self.beat = now;
+        Some(said)
+    }
+
+    /// A line comes that stays. Returns `true` if something is drawn, which has to go first.
+    pub(super) fn make_room(&mut self, now: Duration) -> bool {
+        self.seen = now;
+        self.drawn.take().is_some()
+    }
+
+    fn begin(&mut self, name: String, total: Option<u64>, is_counted: bool, now: Duration) {
+        self.waits_for = None;
+        self.step = Some(Step { name, since: now, total, done: 0, resumed: 0, is_counted, is_said: false });
+    }
+
+    /// Which file of how many.
+    fn number(&self) -> Option<(usize, usize)> {
+        let is_file = self.step.as_ref().is_some_and(|step| !step.is_counted);
+        (self.files > 1 && is_file).then_some((self.begun.max(1), self.files))
+    }
+
+    fn called(&self, name: &str) -> String {
+        match &self.model {
+            Some((model, at, of)) => format!("{at}/{of} {model}: {name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    fn shown<T>(&self, now: Duration, show: impl FnOnce(&Shown<'_>) -> T) -> T {
+        let model = self.model.as_ref().map(|(name, at, of)| Model { name, number: (*at, *of) });
+        let number = self.number();
+        let Some(step) = &self.step else {
+            let name = self.waits_for.as_deref().unwrap_or(WORKING);
+            let lasted =
+                if self.waits_for.is_some() { Duration::ZERO } else { now.saturating_sub(self.idle) };
+            return show(&Shown { model, number, name, amount: Amount::Waiting { lasted } });
+        };
+        let amount = if step.is_counted {
+            Amount::Pieces { done: step.done, total: step.total }
+        } else {
+            let (mut done, mut total) = (step.done, step.total.unwrap_or(0));
+            if number.is_some() && !self.is_open {
+                total = total.saturating_add(self.over).saturating_add(self.planned.values().sum());
+                done = done.saturating_add(self.over);
+            }
+            Amount::Bytes { done, total, rate: step.rate(now) }
+        };
+        show(&Shown { model, number, name: &step.name, amount })
+    }
+}
+
+/// What is said of work that has no name.
+const WORKING: &str = "working";
+
+impl Step {
+    /// Over the whole step: the first buffers come at once, and would give any shorter average wings.
+    fn rate(&self, now: Duration) -> Option<u64> {
+        let lasted = now.saturating_sub(self.since);
+        let come = u128::from(self.done.saturating_sub(self.resumed)) * 1000;
+        let rate = come.checked_div(lasted.as_millis()).filter(|rate| *rate > 0 && lasted >= MEASURED)?;
+        u64::try_from(rate).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn drawn(state: &mut State, millis: u64) -> Option<String> {
+        let drawn = state.draw(at(millis), 100, Letters::of(true))?;
+        let text = drawn.strip_prefix('\r').unwrap().strip_suffix("\x1b[J\r").unwrap();
+        assert!(!text.contains('\x1b'), "{text:?}");
+        Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn something_is_drawn_by_a_quarter_of_a_second_and_nothing_before() {
+        let mut state = State::default();
+        assert_eq!(drawn(&mut state, 249), None);
+        assert_eq!(drawn(&mut state, 250).unwrap(), "working");
+        assert_eq!(drawn(&mut state, 300), None, "it is there");
+        assert_eq!(drawn(&mut state, 5_000).unwrap(), "working 0:05");
+        assert!(state.make_room(at(6_000)) && !state.make_room(at(6_100)), "it is wiped once");
+        state.start("a.bin".to_owned(), 100, at(6_100));
+        assert_eq!(drawn(&mut state, 6_349), None);
+        // Many short steps are one long work.
+        state.finish(at(6_349));
+        state.start("b.bin".to_owned(), 100, at(6_349));
+        assert_eq!(drawn(&mut state, 6_350).unwrap(), "b.bin 0/100 bytes");
+        // What is on the terminal is replaced at once.
+        state.finish(at(6_351));
+        assert_eq!(drawn(&mut state, 6_352).unwrap(), "working");
+    }
+
+    #[test]
+    fn what_was_there_before_is_no_speed() {
+        let mut state = State::default();
+        state.start("a.bin".to_owned(), 4 << 30, at(0));
+        state.resume(3 << 30);
+        state.advance(64 << 20);
+        assert_eq!(drawn(&mut state, 400).unwrap(), "a.bin ━━━━━━━━━━━━━━━ 3.1/4.0 GiB");
+        assert_eq!(
+            drawn(&mut state, 2_000).unwrap(),
+            "a.bin ━━━━━━━━━━━━━━━ 3.1/4.0 GiB 32.0 MiB/s 0:30 left"
+        );
+    }
+
+    #[test]
+    fn several_files_have_a_number_and_one_total() {
+        let mut state = State::default();
+        let file = |name: &str| (name.to_owned(), 1 << 30);
+        state.plan(vec![file("a.bin"), file("b.bin"), file("c.bin"), file("d.bin")]);
+        state.start("a.bin".to_owned(), 1 << 30, at(0));
+        state.advance(1 << 30);
+        // The same file once more is no other.
+        state.finish(at(900));
+        state.start("b.bin".to_owned(), 1 << 30, at(1_000));
+        state.advance(512 << 20);
+        assert_eq!(drawn(&mut state, 2_000).unwrap(), "2/4 b.bin ━━━━━━━╸ 1.5/4.0 GiB 512.0 MiB/s 0:05 left");
+        state.finish(at(2_000));
+        state.plan(vec![("a.bin".to_owned(), 0), ("b.bin".to_owned(), 5)]);
+        state.start("a.bin".to_owned(), 10, at(3_000));
+        assert_eq!(drawn(&mut state, 3_100).unwrap(), "1/2 a.bin 0/10 bytes", "nobody knows the total");
+    }
+
+    #[test]
+    fn another_program_may_ask_where_the_line_stands() {
+        let mut state = State::default();
+        state.wait("git fetch", at(100));
+        assert_eq!(drawn(&mut state, 400).unwrap(), "git fetch");
+        for millis in [1_000, 3_000, 60_000] {
+            assert_eq!(drawn(&mut state, millis), None);
+        }
+        state.count("receiving objects", 1_000, Some(4_000), at(61_000));
+        assert_eq!(drawn(&mut state, 61_000).unwrap(), "receiving objects ━━━━━ 1,000 of 4,000");
+        state.count("receiving objects", 4_000, Some(4_000), at(61_100));
+        state.count("resolving deltas", 1, None, at(61_200));
+        assert_eq!(drawn(&mut state, 61_300).unwrap(), "resolving deltas 1");
+    }
+
+    #[test]
+    fn where_nothing_can_be_drawn_long_work_has_lines() {
+        let mut state = State::default();
+        state.model("acme/bert".to_owned(), 3, 500, at(0));
+        state.plan(vec![("a.bin".to_owned(), 5), ("b.bin".to_owned(), 1 << 30)]);
+        state.start("a.bin".to_owned(), 5, at(0));
+        state.advance(5);
+        assert_eq!((state.lines(at(999)), state.finish(at(999))), (None, None));
+        state.start("b.bin".to_owned(), 1 << 30, at(1_000));
+        assert_eq!(state.lines(at(1_999)), None);
+        assert_eq!(state.lines(at(2_000)).unwrap(), "3/500 acme/bert: b.bin: started, 2 of 2, 1.0 GiB");
+        state.advance(512 << 20);
+        assert_eq!(state.lines(at(31_900)), None);
+        let beat = state.lines(at(32_000)).unwrap();
+        assert_eq!(beat, "3/500 acme/bert: b.bin: 2 of 2, 512.0 MiB of 1.0 GiB, 16.5 MiB/s");
+        assert_eq!(state.lines(at(61_900)), None);
+        assert!(state.lines(at(62_000)).is_some());
+        state.advance(512 << 20);
+        assert_eq!(
+            state.finish(at(65_000)).unwrap(),
+            "3/500 acme/bert: b.bin: finished, 1.0 GiB in 1 min 4 s"
+        );
+        state.wait("git push", at(65_000));
+        assert_eq!(state.lines(at(94_999)), None);
+        assert_eq!(state.lines(at(95_000)).unwrap(), "3/500 acme/bert: git push: 30.0 s");
+        state.count("receiving objects", 1_000, Some(4_000), at(96_000));
+        assert_eq!(state.lines(at(126_000)).unwrap(), "3/500 acme/bert: receiving objects: 1,000 of 4,000");
+    }
+}
