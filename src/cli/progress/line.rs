@@ -91,7 +91,9 @@ fn forms(amount: &Amount, letters: Letters) -> Vec<String> {
             let speed = rate.map(|rate| format!("{}/s", sizes::bytes(rate))).unwrap_or_default();
             let left = rate.and_then(|rate| (total - done).checked_div(rate));
             let left = left.map(|seconds| clock(seconds) + " left").unwrap_or_default();
-            let facts = format!("{sizes:>13}  {speed:>10}  {left:>9}");
+            // As wide as at the end, so that the bar stays where it is.
+            let wide = of(total, total).width().max(13);
+            let facts = format!("{sizes:>wide$}  {speed:>10}  {left:>9}");
             vec![
                 format!("{}  {facts}", bar(20, done, total, letters)),
                 format!("{}  {facts}", bar(10, done, total, letters)),
