@@ -46,6 +46,11 @@ pub enum RemoteNote {
         /// What it changes besides.
         paths: Vec<BString>,
     },
+    /// The server wants to be asked less often, and is waited for.
+    Waiting {
+        /// For so long.
+        seconds: u64,
+    },
     /// The server does not send single files of a partial clone, so all were fetched.
     WholeClone,
     /// A pull request was made, and not all of it could be done.

@@ -5,9 +5,10 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
-use super::{Error, Reporter};
-use crate::git::{self, Git, Network, Token};
+use super::{Error, Note, RemoteNote, Reporter};
+use crate::git::{self, Git, Moment, Network, Token};
 use crate::remote::{self, Auth, Config, Event, HUB, Hub, Settings, Wire};
 use crate::repo::Repo;
 
@@ -97,6 +98,7 @@ impl<'a> Session<'a> {
             may_ask: !self.servers.settings.in_passing,
             tell: &|progress| self.reporter.transfer(progress),
             stop: &*self.stop,
+            wait: &|url, moment| self.wait(url, moment),
         };
         let done = work(&network);
         self.reporter.finished();
@@ -109,11 +111,34 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Waits while the server of a repository wants to be left alone.
+    fn wait(&self, url: &str, moment: Moment) -> bool {
+        if self.is_offline() {
+            return false;
+        }
+        let Ok(settings) = crate::repo::global_settings() else { return false };
+        let Ok(auth) = self.auth_of(Config::new(settings), None) else { return false };
+        let tell = |left: Duration| {
+            self.reporter.finished();
+            // What is left of a second is one.
+            let seconds = left.as_secs().saturating_add(1);
+            self.reporter.note(&Note::Remote(RemoteNote::Waiting { seconds }));
+        };
+        match moment {
+            Moment::Before => remote::await_opening(&auth, url, &tell),
+            Moment::TurnedAway => remote::await_reopening(&auth, url, &tell),
+        }
+    }
+
     /// Asks servers with the configuration of a repository, and git in `dir` for logins.
     pub(super) fn auth(&self, config: Config, dir: &Path) -> Result<Auth<'_>, Error> {
+        self.auth_of(config, self.git(dir).ok())
+    }
+
+    fn auth_of<'s>(&'s self, config: Config, git: Option<Git<'s>>) -> Result<Auth<'s>, Error> {
         let wire = Wire::new(self.servers.settings.clone().with_config(config));
         let wire = wire.observed(Some(&*self.request)).interruptible(&*self.stop);
-        Ok(Auth::new(wire, self.git(dir).ok())?)
+        Ok(Auth::new(wire, git)?)
     }
 
     /// The Hub as it is asked outside of any repository.

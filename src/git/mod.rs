@@ -38,7 +38,7 @@ pub use credential::Credential;
 pub use error::{Error, Stderr};
 pub use fetch::{Ref, Remote};
 pub use merge::Merge;
-pub use network::{Network, Phase, Progress, Token};
+pub use network::{Moment, Network, Phase, Progress, Token};
 pub use process::Watch;
 pub use remote_error::Trouble;
 pub use url::{origin, redacted, without_suffix};

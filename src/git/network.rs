@@ -37,6 +37,9 @@ const HELPER: &str = "!f() { if test \"$1\" = get; then \
 /// The pauses before a passing fault of a server is put to the test again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
+/// How often a server that says how long it wants to be left alone is waited for.
+const MAX_WAITS: u32 = 3;
+
 /// A secret that stands for a person at one origin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
@@ -136,6 +139,17 @@ pub struct Network<'a> {
     pub tell: &'a (dyn Fn(Progress) + Sync),
     /// Says when to stop.
     pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Waits while the server of a URL wants to be left alone, and says whether it did.
+    pub wait: &'a (dyn Fn(&str, Moment) -> bool + Sync),
+}
+
+/// When it may be that a server wants to be left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It was not asked yet.
+    Before,
+    /// It turned git away, and may say until when.
+    TurnedAway,
 }
 
 impl fmt::Debug for Network<'_> {
@@ -168,12 +182,19 @@ impl Network<'_> {
                 .env("GCM_INTERACTIVE", "never");
             command = command.config("http.lowSpeedLimit", "1").config("http.lowSpeedTime", "30");
         }
-        let mut pauses = PAUSES.iter();
+        let (mut pauses, mut waits) = (PAUSES.iter(), 0..MAX_WAITS);
+        (self.wait)(url, Moment::Before);
         loop {
             let error = match self.attempt(command.clone()) {
                 Err(error) => error,
                 done => return done,
             };
+            if let Error::Remote { trouble: Trouble::TooOften | Trouble::ServerFault, .. } = &error
+                && waits.next().is_some()
+                && (self.wait)(url, Moment::TurnedAway)
+            {
+                continue;
+            }
             match (&error, pauses.next()) {
                 (Error::Remote { trouble, .. }, Some(pause)) if trouble.is_passing() => {
                     self.pause(*pause, command.subcommand())?;

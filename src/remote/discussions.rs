@@ -30,6 +30,8 @@ use super::refusal::{disabled, for_writing, refusal};
 use super::retry::{Retry, patiently};
 use super::url::Url;
 
+pub use super::learned::Account;
+
 /// How many pages of pull requests are read: more than any model has.
 const MAX_PAGES: u64 = 200;
 
@@ -63,15 +65,6 @@ pub enum PullRequestStatus {
     /// Something that is not known here.
     #[serde(other)]
     Other,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Its name, which its discussions carry.
-    pub name: String,
-    /// `true` if the Hub says that the token only reads.
-    pub only_reads: bool,
 }
 
 /// A pull request with its description.
@@ -168,14 +161,17 @@ struct Change<'a> {
 }
 
 impl Hub<'_> {
-    /// Who asks the Hub.
+    /// Who asks the Hub; it is asked for once a run.
     ///
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::TokenExpired`], …
     pub fn account(&self) -> Result<Account> {
-        let who: Whoami =
-            self.auth.wire.watched(|| self.json(&self.url().with_segments(["api", "whoami-v2"])))?;
-        Ok(Account { name: who.name, only_reads: who.auth.access_token.role == "read" })
+        let token = self.auth.token()?.map(|token| &token.secret);
+        self.auth.wire.settings.learned.account(self.url(), token, || {
+            let url = self.url().with_segments(["api", "whoami-v2"]);
+            let who: Whoami = self.auth.wire.watched(|| self.json(&url))?;
+            Ok(Account { name: who.name, only_reads: who.auth.access_token.role == "read" })
+        })
     }
 
     /// Checks that its files may be read.

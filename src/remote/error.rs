@@ -365,6 +365,11 @@ impl Error {
         }
     }
 
+    /// Returns `true` if the server wants to be asked less often.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Status { status: 503, .. })
+    }
+
     /// When to come again, if the server said so.
     pub(super) fn after(&self) -> Option<Duration> {
         match self {

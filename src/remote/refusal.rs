@@ -5,14 +5,13 @@
 //! redacted and cut to one paragraph before it is kept.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::time::{Duration, SystemTime};
-
 use serde::Deserialize;
 use ureq::http::header;
 
 use super::cause::{CredentialSource, Said};
 use super::error::Error;
 use super::message::Response;
+use super::pace::wait_of;
 use super::wire::Wire;
 
 /// How much of an error's body is read.
@@ -32,7 +31,7 @@ struct Message {
 pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<CredentialSource>) -> Error {
     let (status, url) = (response.status, response.url.without_login());
     let code = response.header("x-error-code").unwrap_or_default().to_owned();
-    let after = response.header(header::RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
+    let after = wait_of(&response);
     let said = said(wire, response);
     let is_expired = said.as_ref().is_some_and(|said| said.0.to_ascii_lowercase().contains("expired"));
     match (status, code.as_str(), rejected) {
@@ -106,34 +105,9 @@ fn text_of(kind: &str, body: &[u8]) -> Option<String> {
     text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
-/// How long `Retry-After` says: seconds, or a date.
-fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
-
-    #[test]
-    fn retry_after_is_a_number_or_a_date() {
-        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        // RFC 9110, 5.6.7: the example date is that second.
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:51:37 GMT", now), Some(Duration::from_secs(120)));
-        assert_eq!(retry_after("Sat, 06 Nov 1993 08:51:37 GMT", now), Some(Duration::ZERO));
-        assert_eq!(retry_after(" 7 ", now), Some(Duration::from_secs(7)));
-        for bad in ["", "-1", "soon", "1.5", "99999999999999999999"] {
-            assert_eq!(retry_after(bad, now), None, "{bad}");
-        }
-    }
 
     #[test]
     fn the_words_of_each_kind_of_server() {

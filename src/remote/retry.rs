@@ -7,12 +7,10 @@
 use std::time::Duration;
 
 use super::error::{Error, Result};
+use super::pace::MAX_AFTER;
 use super::wire::Wire;
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
-
-/// The longest `Retry-After` that is waited for.
-const MAX_AFTER: Duration = Duration::from_secs(300);
 
 /// How often somebody who is not reached at all is tried again.
 const UNREACHABLE_RETRIES: u32 = 3;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::{Config, truth};
+use super::learned::Learned;
 use super::origin::{Origin, Scheme};
 use super::secret::Secret;
 use super::token::Places;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub user_agent: String,
     /// How long a server may be silent, and how long a connection may take; by default what git-lfs allows.
     pub timeout: Option<Duration>,
+    /// What was learned of servers, by all that are asked with these settings and their clones.
+    pub learned: Learned,
 }
 
 /// What the environment says about proxies.
@@ -77,6 +80,7 @@ impl Default for Settings {
             connections: None,
             user_agent: concat!("git-st-convert/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: None,
+            learned: Learned::default(),
         }
     }
 }

@@ -1,35 +1,23 @@
 //! [`Object::stream`]: the bytes of an object in order, by several connections at once.
 //!
-//! ```text
-//! chunk      0   1   2   3   4   5   6   7          4 MiB each, from the offset asked for
-//! consumer       ^ in order, one at a time
-//! workers            w   w   w   w                  each takes the next chunk that is inside the window of 8
-//! ```
-//!
-//! Invariants: at most [`WINDOW`] chunks are held, whatever the server and the consumer do; a byte that came is not asked
-//! for again; the consumer runs on the calling thread and sees every byte once, in order. Where the server gives whole
-//! files alone, or no parts any more, one connection does it, and what was given before is passed over.
+//! Invariants: a byte that came is not asked for again; the consumer runs on the calling thread and sees every byte once, in
+//! order. Where the server gives whole files alone, or no parts any more, one connection does it, and what was given before
+//! is passed over. How many ask for how much at once is the matter of [`Window`].
 
-use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
+use std::time::Instant;
 
 use super::cause::Transport;
 use super::error::{Error, Result};
 use super::known::lock;
 use super::message::BodyReader;
 use super::object::{Object, Ranges, open_file};
-use super::parts::{Opened, fill};
+use super::parts::{Opened, take};
 use super::retry::Retry;
+use super::window::{CHUNK, Leave, Load, Run, Stop, Window};
 use crate::read_at::ReadAt as _;
-
-/// How many bytes are asked for at once.
-pub const CHUNK: u64 = 4 << 20;
-
-/// How many chunks are held at most: 32 MiB.
-pub const WINDOW: u64 = 8;
 
 /// How much is read at once where there is one connection, or a file.
 const STEP: usize = 256 << 10;
@@ -63,16 +51,23 @@ impl Object<'_> {
             return self.stream_file(&path, from, each);
         }
         let mut retry = Retry::new(self.wire(), &|| false);
+        let mut load = Load::new(self.wire().settings.connections() as u64);
         let first = loop {
-            match self.open(from, self.pointer.size.min(from.saturating_add(CHUNK))) {
+            let wanted = CHUNK.saturating_mul(load.stretch);
+            match self.open(from, self.pointer.size.min(from.saturating_add(wanted))) {
                 Ok(first) => break first,
-                Err(err) => retry.after(err)?,
+                Err(err) => {
+                    if err.is_refusal() {
+                        load.refused(Instant::now());
+                    }
+                    retry.after(err)?;
+                }
             }
         };
         match first {
             Opened::Part(reader, len) => {
                 let mut given = from;
-                let result = self.parallel(from, (reader, len), &mut |at, bytes| {
+                let result = self.parallel(from, (reader, len), load, &mut |at, bytes| {
                     given = at + bytes.len() as u64;
                     each(at, bytes)
                 });
@@ -159,11 +154,11 @@ impl Object<'_> {
         }
     }
 
-    fn parallel(&self, from: u64, first: (BodyReader, u64), each: Consumer<'_>) -> Result<()> {
+    fn parallel(&self, from: u64, first: (BodyReader, u64), load: Load, each: Consumer<'_>) -> Result<()> {
         debug_assert_eq!(self.ranges(), Ranges::Yes);
         let chunks = (self.pointer.size - from).div_ceil(CHUNK);
         let workers = chunks.min(self.wire().settings.connections() as u64);
-        let window = Window::new(chunks, workers);
+        let window = Window::new(chunks, workers, load);
         let first = Mutex::new(Some(first));
         thread::scope(|scope| {
             for _ in 0..workers {
@@ -179,126 +174,55 @@ impl Object<'_> {
         })
     }
 
-    /// Fetches chunk after chunk.
+    /// Fetches run after run.
     fn work(&self, from: u64, window: &Window, first: &Mutex<Option<(BodyReader, u64)>>) {
         let _leaving = Leave(window);
-        while let Some((index, mut buf)) = window.take() {
-            let start = from + index * CHUNK;
+        while let Some((run, _at_work)) = window.take() {
+            let opened = lock(first).take_if(|_| run.index == 0 && run.buf.is_empty());
+            self.fetch(from, window, run, opened);
+        }
+    }
+
+    /// Fetches the chunks of a run, by one request as long as nothing goes wrong. `opened` is the answer to it, and how many
+    /// bytes of that are to come.
+    fn fetch(&self, from: u64, window: &Window, mut run: Run, mut opened: Option<(BodyReader, u64)>) {
+        let is_over = || window.is_over();
+        let mut retry = Retry::new(self.wire(), &is_over);
+        loop {
+            let start = from + run.index * CHUNK;
             let wanted = usize::try_from(CHUNK.min(self.pointer.size - start)).unwrap_or(0);
-            let open = |at: u64, end: u64| {
-                let head = lock(first).take_if(|_| at == from);
-                head.map_or_else(|| self.open_part(at, end), Ok)
-            };
-            let is_over = || window.is_over();
-            let mut retry = Retry::new(self.wire(), &is_over);
-            let result = fill(&mut retry, start, wanted, &mut buf, &open, &is_over);
-            window.put(index, result.map(|()| buf));
+            while run.buf.len() < wanted && !is_over() {
+                let had = run.buf.len();
+                let end = self.pointer.size.min(from + run.end * CHUNK);
+                let open = || self.open_part(start + had as u64, end);
+                let result = opened.take().map_or_else(open, Ok).and_then(|(mut reader, left)| {
+                    let until = wanted.min(had.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)));
+                    take(&mut reader, &mut run.buf, until, &is_over)?;
+                    let left = left.saturating_sub((run.buf.len() - had) as u64);
+                    opened = Some((reader, left)).filter(|_| left > 0);
+                    Ok(())
+                });
+                retry.progress((run.buf.len() - had) as u64);
+                let Err(err) = result else { continue };
+                if err.is_refusal() {
+                    match window.refused(run) {
+                        Some(longer) => run = longer,
+                        None => return,
+                    }
+                }
+                if let Err(err) = retry.after(err) {
+                    return window.put(&mut run, Err(err));
+                }
+            }
+            window.put(&mut run, Ok(()));
+            match window.go_on(run) {
+                Some(next) => run = next,
+                None => return,
+            }
         }
     }
 }
 
 fn consumer_error(source: io::Error) -> Error {
     Error::Io { action: "take the downloaded bytes", source }
-}
-
-/// The chunks between workers and consumer.
-struct Window {
-    chunks: u64,
-    state: Mutex<WindowState>,
-    changed: Condvar,
-    is_over: AtomicBool,
-}
-
-#[derive(Default)]
-struct WindowState {
-    /// The next chunk that nobody works on.
-    next: u64,
-    /// How many the consumer is done with.
-    given: u64,
-    ready: BTreeMap<u64, Result<Vec<u8>>>,
-    /// How many workers there are still.
-    workers: u64,
-    /// Buffers that are done with.
-    spare: Vec<Vec<u8>>,
-}
-
-impl Window {
-    fn new(chunks: u64, workers: u64) -> Self {
-        let state = Mutex::new(WindowState { workers, ..WindowState::default() });
-        Self { chunks, state, changed: Condvar::new(), is_over: AtomicBool::new(false) }
-    }
-
-    fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// The next chunk to fetch and an empty buffer for it; waits until it is inside the window.
-    fn take(&self) -> Option<(u64, Vec<u8>)> {
-        let mut state = lock(&self.state);
-        loop {
-            if self.is_over() || state.next >= self.chunks {
-                return None;
-            }
-            if state.next < state.given + WINDOW {
-                let index = state.next;
-                state.next += 1;
-                return Some((index, state.spare.pop().unwrap_or_default()));
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn put(&self, index: u64, result: Result<Vec<u8>>) {
-        lock(&self.state).ready.insert(index, result);
-        self.changed.notify_all();
-    }
-
-    /// Gives all chunks to the consumer, in order.
-    fn give(&self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        for index in 0..self.chunks {
-            let mut state = lock(&self.state);
-            let chunk = loop {
-                if let Some(chunk) = state.ready.remove(&index) {
-                    break chunk;
-                }
-                if state.workers == 0 {
-                    // One of them panicked, which is raised again when their threads are joined.
-                    let source = io::Error::other("nobody fetches it any more");
-                    return Err(Error::Io { action: "fetch a part of the object", source });
-                }
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            };
-            drop(state);
-            let mut buf = chunk?;
-            each(index, &buf)?;
-            buf.clear();
-            let mut state = lock(&self.state);
-            state.given = index + 1;
-            state.spare.push(buf);
-            drop(state);
-            self.changed.notify_all();
-        }
-        Ok(())
-    }
-}
-
-/// Says that a worker is gone, however it ended.
-struct Leave<'w>(&'w Window);
-
-impl Drop for Leave<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.state).workers -= 1;
-        self.0.changed.notify_all();
-    }
-}
-
-/// Ends the workers, however the consumer ended.
-struct Stop<'w>(&'w Window);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        let _state = lock(&self.0.state);
-        self.0.is_over.store(true, Ordering::Relaxed);
-        self.0.changed.notify_all();
-    }
 }

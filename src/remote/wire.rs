@@ -1,6 +1,6 @@
 //! [`Wire`]: one request and its answer, who is told of it, and when it ends.
 //!
-//! Invariants: nothing is asked offline; whatever a request carried that is secret is known here, and [`Wire::redacted`]
+//! Invariants: nothing is asked offline, and nobody who wants to be left alone for now; whatever a request carried that is secret is known here, and [`Wire::redacted`]
 //! takes it out of what a server says; once the person asked to stop, every connection is closed and every later
 //! request is [`Error::Interrupted`]. It knows no redirect and no login.
 
@@ -12,6 +12,8 @@ use super::agents::{Agents, READ, Route, failure, run};
 use super::error::{Error, Result};
 use super::known::lock;
 use super::message::{Body, Request, Response};
+use super::origin::Origin;
+use super::pace::{MAX_AFTER, Turn, wait_of};
 use super::secret::Secret;
 use super::settings::Settings;
 use super::url::Url;
@@ -85,20 +87,43 @@ impl<'a> Wire<'a> {
         if let Some(password) = route.password() {
             self.remember(&password);
         }
-        let result = run(&self.agents.get(&self.settings, url, &route)?, request)?;
-        let status = result.as_ref().ok().map(|response| response.status().as_u16());
+        let agent = self.agents.get(&self.settings, url, &route)?;
+        let turn = self.turn(url.origin())?;
+        let result =
+            run(&agent, request).map(|result| result.map(|answer| Response::new(url.clone(), answer)));
+        let answer = result.as_ref().ok().and_then(|result| result.as_ref().ok());
+        self.settings.learned.pace().answered(url.origin(), turn, answer.and_then(wait_of));
+        let status = answer.map(|answer| answer.status);
         if let Some(observer) = self.observer {
             observer(&Event { method: request.body.method(), url, status });
         }
+        let result = result?;
         if let (Err(_), Body::Put(part)) = (&result, request.body)
             && let Some(source) = lock(&part.failure).take()
         {
             return Err(Error::Io { action: READ, source });
         }
         match result {
-            Ok(answer) => Ok(Response::new(url.clone(), answer)),
+            Ok(answer) => Ok(answer),
             Err(_) if self.is_interrupted() => Err(Error::Interrupted),
             Err(err) => Err(failure(url, err, route.is_proxied(), &|text| self.redacted(text))),
+        }
+    }
+
+    /// Waits until an origin may be asked.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] if that is too long, [`Error::Interrupted`].
+    fn turn(&self, origin: &Origin) -> Result<Turn> {
+        loop {
+            match self.settings.learned.pace().turn(origin) {
+                turn @ (Turn::Free | Turn::First) => return Ok(turn),
+                Turn::In(left) if left > MAX_AFTER => {
+                    return Err(Error::RateLimited { origin: origin.clone(), after: Some(left) });
+                }
+                Turn::In(left) => self.pause(left, &|| false)?,
+                Turn::Behind => self.pause(WATCH, &|| false)?,
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The acceptance of `git st-convert batch`: the program itself, over many models of the hub.
 
+mod closed;
 mod fifty;
 mod journal;
 mod kept;

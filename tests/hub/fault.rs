@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Refuse(u16, &'static str),
     /// This status, and `Retry-After` in seconds.
     RetryAfter(u16, u64),
+    /// 429, and a `RateLimit` of which nothing remains for so many seconds.
+    RateLimit(u64),
     /// A redirect of this status.
     Redirect(u16, To),
     /// 200 and a page for people.
@@ -180,6 +182,7 @@ impl Fault {
                 | Self::Status(_)
                 | Self::Refuse(..)
                 | Self::RetryAfter(..)
+                | Self::RateLimit(_)
                 | Self::Redirect(..)
                 | Self::Html
         )

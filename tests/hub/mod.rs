@@ -56,6 +56,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -97,6 +98,8 @@ struct Settings {
     expiry: Expiry,
     /// Objects longer than this are taken in parts of this size.
     part: Option<u64>,
+    /// Until then everybody is told that the limit is reached.
+    closed: Option<Instant>,
 }
 
 impl State {
@@ -107,6 +110,7 @@ impl State {
             signing: Signing::Query,
             expiry: Expiry::In,
             part: None,
+            closed: None,
         };
         Self {
             home,
@@ -154,6 +158,12 @@ impl State {
 
     fn part(&self) -> Option<u64> {
         self.settings.lock().unwrap().part
+    }
+
+    /// For how long it is closed still.
+    fn closed_for(&self) -> Option<Duration> {
+        let left = self.settings.lock().unwrap().closed?.saturating_duration_since(Instant::now());
+        Some(left).filter(|left| !left.is_zero())
     }
 
     /// What links are signed with: nobody else knows the name of this directory.
@@ -226,6 +236,11 @@ impl Hub {
     /// Objects longer than this are taken in parts of this size, by a client that can; all in one piece unless told.
     pub(crate) fn take_parts(&self, size: Option<u64>) {
         self.state.settings.lock().unwrap().part = size;
+    }
+
+    /// Everybody is told for so long that the limit is reached, as the Hub tells it.
+    pub(crate) fn close_for(&self, time: Duration) {
+        self.state.settings.lock().unwrap().closed = Some(Instant::now() + time);
     }
 
     /// A model takes no discussions and no pull requests, or takes them again.

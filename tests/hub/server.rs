@@ -152,7 +152,12 @@ fn exchange(
     let closes = head.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let body = Body::of(&head, reader);
     let mut request = Request { state, origin, head, body, faults: &faults, record: &record };
-    let answer = match replaced(&request) {
+    let limit = state.closed_for().map(|left| {
+        request.record.note(|seen| seen.faults.push("Closed".to_owned()));
+        // What is begun of a second is one.
+        limited(left.as_secs() + 1)
+    });
+    let answer = match limit.or_else(|| replaced(&request)) {
         Some(answer) => answer,
         None => routes::answer(&mut request)?,
     };
@@ -160,6 +165,11 @@ fn exchange(
     let mut way = Way { out, record: &record, faults: &faults, throttle: &state.throttle, headless };
     let sent = way.send(change(answer, &faults))?;
     Ok(if sent == Sent::Whole && (closes || !drained) { Sent::Broken } else { sent })
+}
+
+/// As the Hub says it.
+fn limited(seconds: u64) -> Answer {
+    refusal(429, None, "Too Many Requests").header("RateLimit", format!("\"api\";r=0;t={seconds}"))
 }
 
 /// The answer of a fault that stands in for the real one.
@@ -175,6 +185,7 @@ fn replaced(request: &Request<'_>) -> Option<Answer> {
             let answer = refusal(*status, None, "The hub was told to say so");
             Some(answer.header("Retry-After", seconds.to_string()))
         }
+        Fault::RateLimit(seconds) => Some(limited(*seconds)),
         Fault::Redirect(status, to) => {
             let location = match to {
                 To::Origin(origin) => format!("{origin}{}", head.target),

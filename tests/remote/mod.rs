@@ -8,6 +8,7 @@ mod faults;
 mod hub;
 mod leaks;
 mod logins;
+mod manners;
 mod ranges;
 mod raw;
 mod servers;

@@ -5,6 +5,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -189,6 +190,44 @@ impl Cause {
             _ => Self::Server,
         }
     }
+}
+
+/// A server wants to be asked less often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TurnedAway {
+    /// It says how long it wants to be left alone.
+    For(Duration),
+    /// It does not say so.
+    Unsaid,
+}
+
+/// That a server turned a model away; `None` if an error is about something else.
+pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(Error::Git(git::Error::Remote { trouble: Trouble::TooOften, .. })) = error.downcast_ref()
+        {
+            return Some(TurnedAway::Unsaid);
+        }
+        let server = match error.downcast_ref::<Error>() {
+            Some(Error::Remote(error)) => Some(error),
+            _ => error.downcast_ref::<remote::Error>(),
+        };
+        match server {
+            Some(remote::Error::RateLimited { after, .. }) => {
+                return Some(after.map_or(TurnedAway::Unsaid, TurnedAway::For));
+            }
+            Some(remote::Error::Status { status: 503, after: Some(after), .. }) => {
+                return Some(TurnedAway::For(*after));
+            }
+            _ => {}
+        }
+        next = match error.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// What the errors below say, the first that says something.

@@ -6,6 +6,7 @@
 //! model     one of them: a place, a clone, the conversion, the publication
 //! existing_clone  a clone of an earlier run, at the commit that the remote has now
 //! failure   what kept a model from being done
+//! patience  a pause of the whole, for a server that wants to be asked less often
 //! ```
 //!
 //! A model is done if it was converted, or if there was nothing to do; a model that was refused or failed is tried again by the
@@ -21,6 +22,7 @@ mod journal;
 mod existing_clone;
 mod list;
 mod model;
+mod patience;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,6 +37,7 @@ use crate::actions::publish::PublishError;
 use crate::hash::Oid;
 use crate::remote::ModelName;
 use journal::{BatchJournal, Known};
+use patience::patiently;
 
 pub use failure::Cause;
 pub use list::{Item, Shard, of_names, parse};
@@ -253,7 +256,7 @@ pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Resu
         } else {
             progress.begun(at + 1, item);
             let before = journal.known.of(item).and_then(converted_at);
-            model::work(options, item, before, &temporary, progress)
+            patiently(progress, || model::work(options, item, before, &temporary, progress))
         };
         progress.finished();
         let finished = finished.and_then(|record| journal.append(record.clone()).map(|()| record));

@@ -7,7 +7,7 @@ use std::path::Path;
 use bstr::BString;
 
 use super::existing_clone;
-use super::failure::Cause;
+use super::failure::{Cause, turned_away};
 use super::list::Item;
 use super::{FileRecord, ModelStatus, Options, Publication, Record, Temporary, shown};
 use crate::actions;
@@ -24,7 +24,7 @@ use crate::repo::Repo;
 /// Does a model, which was converted at the commit `before`, if ever.
 ///
 /// # Errors
-/// [`Error::Interrupted`]
+/// [`Error::Interrupted`], or what a server says that wants to be asked less often.
 pub(super) fn work(
     options: &Options,
     item: &Item,
@@ -43,6 +43,7 @@ pub(super) fn work(
     match done {
         Ok(()) => {}
         Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) if turned_away(&error).is_some() => return Err(error),
         Err(error) => {
             let error = gate(options, item, &error, reporter).unwrap_or(error);
             record.status = if error.is_refusal() { ModelStatus::Refused } else { ModelStatus::Failed };
@@ -124,7 +125,7 @@ fn convert_in(
         return Ok(());
     }
     match convert(options, dir, force, reporter)? {
-        Done::Converted(summary) => note(record, &summary),
+        Done::Converted(summary) => note(record, &served(summary)?),
         Done::Pulled(pulled) => note_pulled(record, &pulled),
     }
     let is_done = matches!(record.status, ModelStatus::Converted | ModelStatus::NothingToDo);
@@ -166,6 +167,15 @@ fn publish(options: &Options, dir: &Path, reporter: &dyn Reporter, record: &mut 
         commit: published.commit,
     });
     Ok(())
+}
+
+/// A summary in which no file was turned away by a server that wants to be asked less often.
+fn served(mut summary: Summary) -> Result<Summary, Error> {
+    let is_turned_away = |outcome: &Outcome| matches!(&outcome.reason, Some(Reason::Error(error)) if turned_away(error).is_some());
+    match summary.outcomes.iter().position(is_turned_away).map(|at| summary.outcomes.swap_remove(at).reason) {
+        Some(Some(Reason::Error(error))) => Err(error),
+        _ => Ok(summary),
+    }
 }
 
 enum Done {

@@ -353,9 +353,14 @@ impl Reporter for Watcher<'_> {
     }
 
     fn note(&self, note: &Note) {
-        // Who is asked for content, and what was begun and not finished, is always worth a word.
+        // Who is asked for content or waited for, and what was begun and not finished, is always worth a word.
         if self.tells_files()
-            || matches!(note, Note::Remote(RemoteNote::ServerMoved { .. } | RemoteNote::HalfWay { .. }))
+            || matches!(
+                note,
+                Note::Remote(
+                    RemoteNote::ServerMoved { .. } | RemoteNote::HalfWay { .. } | RemoteNote::Waiting { .. }
+                )
+            )
         {
             self.reporter.note(note);
         }

@@ -58,6 +58,7 @@ impl TerminalReporter<'_> {
             RemoteNote::BaseNotFetched => {
                 self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
             }
+            RemoteNote::Waiting { seconds } => self.waiting(*seconds),
             RemoteNote::WholeClone => {
                 self.ui.note("the server does not send single files of a partial clone, so all were fetched");
             }
@@ -72,6 +73,10 @@ impl TerminalReporter<'_> {
     }
 
     /// Another remote has the model.
+    fn waiting(&self, seconds: u64) {
+        self.ui.note(&format!("waiting {seconds} s: the server limits the rate of requests"));
+    }
+
     fn home_elsewhere(&self, asked: &str, name: &str, model: &str) {
         let (asked, model) = (sanitize::text(asked), sanitize::text(model));
         self.ui.note(&format!(

@@ -1,0 +1,188 @@
+//! [`Pace`]: servers that asked to be left alone, and until when.
+//!
+//! ```text
+//! 429, 5xx     Retry-After: SECONDS | DATE
+//!              RateLimit: "api";r=0;t=SECONDS        nothing remains, and when the window ends
+//! ```
+//!
+//! Source: RFC 9110, 10.2.3; `draft-ietf-httpapi-ratelimit-headers`, as the Hub sends it (`rate-limits.md` of its
+//! documentation, `utils/_http.py` of `huggingface_hub`). Invariants: until then an origin is asked by nobody, whoever was
+//! told; the first request after it goes alone, and the others wait for its answer. It waits for nobody itself.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use ureq::http::{HeaderName, header};
+
+use super::known::lock;
+use super::message::Response;
+use super::origin::Origin;
+
+/// The longest time that is waited for a server.
+pub(super) const MAX_AFTER: Duration = Duration::from_secs(300);
+
+/// What somebody who wants to ask does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Asks.
+    Free,
+    /// Asks, and says what came of it by [`Pace::answered`].
+    First,
+    /// Waits until it is open.
+    In(Duration),
+    /// Waits for the answer to the first.
+    Behind,
+}
+
+/// Servers that asked to be left alone.
+#[derive(Default)]
+pub(super) struct Pace(Mutex<Vec<Closed>>);
+
+struct Closed {
+    origin: Origin,
+    until: Instant,
+    /// Somebody asks since it is open again.
+    is_tried: bool,
+}
+
+impl Pace {
+    /// What somebody who wants to ask an origin does.
+    pub(super) fn turn(&self, origin: &Origin) -> Turn {
+        let mut all = lock(&self.0);
+        let Some(closed) = all.iter_mut().find(|closed| closed.origin == *origin) else { return Turn::Free };
+        let left = closed.until.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            return Turn::In(left);
+        }
+        if closed.is_tried {
+            return Turn::Behind;
+        }
+        closed.is_tried = true;
+        Turn::First
+    }
+
+    /// An origin answered somebody, or did not. `wait` is how long it wants to be left alone.
+    pub(super) fn answered(&self, origin: &Origin, turn: Turn, wait: Option<Duration>) {
+        let mut all = lock(&self.0);
+        let known = all.iter().position(|closed| closed.origin == *origin);
+        let until = wait.and_then(|wait| Instant::now().checked_add(wait));
+        match (until, known.and_then(|known| all.get_mut(known))) {
+            (Some(until), Some(closed)) => {
+                closed.until = closed.until.max(until);
+                closed.is_tried = false;
+            }
+            (Some(until), None) => all.push(Closed { origin: origin.clone(), until, is_tried: false }),
+            (None, Some(_)) if turn == Turn::First => all.retain(|closed| closed.origin != *origin),
+            (None, _) => {}
+        }
+    }
+
+    /// For how long an origin is to be left alone still.
+    pub(super) fn left(&self, origin: &Origin) -> Option<Duration> {
+        let all = lock(&self.0);
+        let closed = all.iter().find(|closed| closed.origin == *origin)?;
+        Some(closed.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+}
+
+/// How long a server wants to be left alone, by its answer.
+pub(super) fn wait_of(response: &Response) -> Option<Duration> {
+    if !matches!(response.status, 408 | 429 | 500 | 502..=504) {
+        return None;
+    }
+    let after = response.header(header::RETRY_AFTER).and_then(|text| retry_after(text, SystemTime::now()));
+    let limits = response.headers(HeaderName::from_static("ratelimit")).filter_map(rate_limit);
+    limits.chain(after).max()
+}
+
+/// How long `Retry-After` says: seconds, or a date.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
+}
+
+/// The longest window of which nothing remains.
+fn rate_limit(text: &str) -> Option<Duration> {
+    let of_one = |policy: &str| {
+        let value = |wanted: &str| {
+            let mut values = policy.split(';').filter_map(|parameter| parameter.split_once('='));
+            let (_, value) = values.find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+            value.trim().parse::<u64>().ok()
+        };
+        (value("r")? == 0).then(|| value("t")).flatten()
+    };
+    let window = Duration::from_secs(text.split(',').filter_map(of_one).max()?);
+    // What stands in whole seconds may be up to one longer; the longest window is waited for all the same.
+    let rounded = window.checked_add(Duration::from_secs(1))?;
+    Some(if window == MAX_AFTER { window } else { rounded })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::super::url::Url;
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_or_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        // RFC 9110, 5.6.7: the example date is that second.
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:51:37 GMT", now), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("Sat, 06 Nov 1993 08:51:37 GMT", now), Some(Duration::ZERO));
+        assert_eq!(retry_after(" 7 ", now), Some(Duration::from_secs(7)));
+        for bad in ["", "-1", "soon", "1.5", "99999999999999999999"] {
+            assert_eq!(retry_after(bad, now), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_window_of_which_nothing_remains() {
+        for (text, seconds) in [
+            (r#""api";r=0;t=55"#, Some(56)),
+            (r#""api";r=0;t=300"#, Some(300)),
+            (r#""api"; R=0 ; t=55;pk=:x:"#, Some(56)),
+            (r#""pages";r=12;t=9, "api";r=0;t=55, "b";r=0;t=7"#, Some(56)),
+            (r#""api";r=1;t=55"#, None),
+            (r#""api";t=55"#, None),
+            (r#""api";r=0"#, None),
+            (r#""api";r=0;t=x"#, None),
+            (r#""api";r=0;t=18446744073709551615"#, None),
+            ("", None),
+        ] {
+            assert_eq!(rate_limit(text), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_goes_alone_when_it_is_open_again() {
+        let (pace, url) = (Pace::default(), Url::parse("https://h/").unwrap());
+        let origin = url.origin();
+        let turn = || pace.turn(origin);
+        assert_eq!(turn(), Turn::Free);
+        pace.answered(origin, Turn::Free, None);
+        assert_eq!((turn(), pace.left(origin)), (Turn::Free, None));
+        pace.answered(origin, Turn::Free, Some(Duration::from_secs(60)));
+        pace.answered(origin, Turn::Free, Some(Duration::from_secs(1)));
+        assert!(matches!(turn(), Turn::In(left) if left > Duration::from_secs(50)));
+        assert!(pace.left(origin).is_some());
+        assert_eq!(pace.turn(Url::parse("https://other/").unwrap().origin()), Turn::Free);
+        let pace = Pace::default();
+        let turn = || pace.turn(origin);
+        pace.answered(origin, Turn::Free, Some(Duration::ZERO));
+        assert_eq!((turn(), turn()), (Turn::First, Turn::Behind));
+        // What was asked before it was closed says nothing of it.
+        pace.answered(origin, Turn::Free, None);
+        assert_eq!(turn(), Turn::Behind);
+        pace.answered(origin, Turn::First, Some(Duration::ZERO));
+        assert_eq!((turn(), turn()), (Turn::First, Turn::Behind));
+        pace.answered(origin, Turn::First, None);
+        assert_eq!((turn(), turn()), (Turn::Free, Turn::Free));
+    }
+}

@@ -1,0 +1,345 @@
+//! [`Window`]: the chunks of a stream, between those who fetch them and the one who takes them in order.
+//!
+//! ```text
+//! chunk      0   1   2   3   4   5   6   7          4 MiB each, from the offset asked for
+//! consumer       ^ in order, one at a time
+//! workers            w   w   w   w                  each has a run of chunks, as a rule of one, inside the window of 8
+//! ```
+//!
+//! A server that refuses (429, 503) is asked by half as many, each for a run that is 16 times as long; when it has not
+//! refused for a while, it is asked by one more, for half as much.
+//!
+//! Invariants: at most [`WINDOW`] chunks are held, whatever the server and the consumer do; every chunk is given once. It asks
+//! nobody.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::{Error, Result};
+use super::known::lock;
+
+/// How many bytes are asked for at once.
+pub const CHUNK: u64 = 4 << 20;
+
+/// How many chunks are held at most: 32 MiB.
+pub const WINDOW: u64 = 8;
+
+/// How much more is asked for at once after a refusal.
+const LONGER: u64 = 16;
+
+/// How long a server has to give what it is asked for until it is asked for more.
+const CALM: Duration = Duration::from_secs(2);
+
+/// Chunks that one request is made for: from one up to another.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) index: u64,
+    pub(super) end: u64,
+    /// What came of the first.
+    pub(super) buf: Vec<u8>,
+}
+
+/// How hard a server is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Load {
+    /// How many ask it.
+    limit: u64,
+    /// For how many chunks each.
+    pub(super) stretch: u64,
+    most: u64,
+    /// When it refused, or was asked for more.
+    changed: Option<Instant>,
+}
+
+impl Load {
+    /// As hard as is allowed.
+    pub(super) fn new(most: u64) -> Self {
+        Self { limit: most, stretch: 1, most, changed: None }
+    }
+
+    /// It refused.
+    pub(super) fn refused(&mut self, now: Instant) {
+        self.limit = (self.limit / 2).max(1);
+        self.stretch = self.stretch.saturating_mul(LONGER);
+        self.changed = Some(now);
+    }
+
+    /// It gave what it was asked for.
+    fn gave(&mut self, now: Instant) {
+        let is_calm = self.changed.is_some_and(|changed| now.duration_since(changed) >= CALM);
+        if is_calm {
+            self.limit = self.most.min(self.limit + 1);
+            self.stretch = (self.stretch / 2).max(1);
+            let is_as_before = self.limit == self.most && self.stretch == 1;
+            self.changed = Some(now).filter(|_| !is_as_before);
+        }
+    }
+}
+
+/// The chunks between workers and consumer.
+pub(super) struct Window {
+    chunks: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+    is_over: AtomicBool,
+}
+
+struct State {
+    /// The next chunk that nobody had.
+    next: u64,
+    /// How many the consumer is done with.
+    given: u64,
+    ready: BTreeMap<u64, Result<Vec<u8>>>,
+    /// Runs that were begun and given back, by their first chunk.
+    returned: BTreeMap<u64, Run>,
+    load: Load,
+    /// How many workers have a run.
+    active: u64,
+    /// How many workers there are still.
+    workers: u64,
+    /// Buffers that are done with.
+    spare: Vec<Vec<u8>>,
+}
+
+impl Window {
+    /// So many chunks, the first of which are a run that is begun: as many as `load` says.
+    pub(super) fn new(chunks: u64, workers: u64, load: Load) -> Self {
+        let first = Run { index: 0, end: load.stretch.min(chunks), buf: Vec::new() };
+        let state = State {
+            next: first.end,
+            given: 0,
+            ready: BTreeMap::new(),
+            returned: BTreeMap::from([(0, first)]),
+            load,
+            active: 0,
+            workers,
+            spare: Vec::new(),
+        };
+        Self { chunks, state: Mutex::new(state), changed: Condvar::new(), is_over: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    fn wait<'s>(&self, state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next run to fetch; waits until one more may be asked for and it is inside the window. `None` if nothing is left.
+    pub(super) fn take(&self) -> Option<(Run, AtWork<'_>)> {
+        let mut state = lock(&self.state);
+        loop {
+            let is_done = state.next >= self.chunks && state.returned.is_empty() && state.active == 0;
+            if self.is_over() || is_done {
+                return None;
+            }
+            if state.active < state.load.limit
+                && let Some(run) = state.next_run(self.chunks)
+            {
+                state.active += 1;
+                return Some((run, AtWork(self)));
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// Gives the first chunk of a run to the consumer.
+    pub(super) fn put(&self, run: &mut Run, result: Result<()>) {
+        let bytes = std::mem::take(&mut run.buf);
+        lock(&self.state).ready.insert(run.index, result.map(|()| bytes));
+        run.index += 1;
+        self.changed.notify_all();
+    }
+
+    /// Returns the run when its next chunk is inside the window. `None` if it is done, or was given back, for somebody has to
+    /// fetch what the consumer waits for.
+    pub(super) fn go_on(&self, mut run: Run) -> Option<Run> {
+        let mut state = lock(&self.state);
+        if run.index >= run.end {
+            state.load.gave(Instant::now());
+            return None;
+        }
+        loop {
+            let is_behind = state.returned.first_key_value().is_some_and(|(first, _)| *first < run.index);
+            if self.is_over() {
+                return None;
+            }
+            if is_behind && state.active >= state.load.limit {
+                state.returned.insert(run.index, run);
+                return None;
+            }
+            if run.index < state.given + WINDOW {
+                run.buf = state.spare.pop().unwrap_or_default();
+                return Some(run);
+            }
+            state = self.wait(state);
+        }
+    }
+
+    /// The server refused a run. Returns it, with more in it where that is free, if there are not too many who ask.
+    pub(super) fn refused(&self, mut run: Run) -> Option<Run> {
+        let mut state = lock(&self.state);
+        state.load.refused(Instant::now());
+        if state.active > state.load.limit {
+            state.returned.insert(run.index, run);
+            return None;
+        }
+        let wanted = run.index.saturating_add(state.load.stretch).min(self.chunks);
+        while run.end < wanted {
+            if run.end == state.next {
+                (run.end, state.next) = (wanted, wanted);
+            } else if state.returned.get(&run.end).is_some_and(|next| next.buf.is_empty())
+                && let Some(next) = state.returned.remove(&run.end)
+            {
+                run.end = next.end;
+            } else {
+                break;
+            }
+        }
+        Some(run)
+    }
+
+    /// Gives all chunks to the consumer, in order.
+    pub(super) fn give(&self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        for index in 0..self.chunks {
+            let mut state = lock(&self.state);
+            let chunk = loop {
+                if let Some(chunk) = state.ready.remove(&index) {
+                    break chunk;
+                }
+                if state.workers == 0 {
+                    // One of them panicked, which is raised again when their threads are joined.
+                    let source = io::Error::other("nobody fetches it any more");
+                    return Err(Error::Io { action: "fetch a part of the object", source });
+                }
+                state = self.wait(state);
+            };
+            drop(state);
+            let mut buf = chunk?;
+            each(index, &buf)?;
+            buf.clear();
+            let mut state = lock(&self.state);
+            state.given = index + 1;
+            state.spare.push(buf);
+            drop(state);
+            self.changed.notify_all();
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The run that is wanted first, if that is inside the window.
+    fn next_run(&mut self, chunks: u64) -> Option<Run> {
+        let end = self.given + WINDOW;
+        if let Some(entry) = self.returned.first_entry() {
+            let is_inside = *entry.key() < end;
+            return is_inside.then(|| entry.remove());
+        }
+        if self.next >= chunks.min(end) {
+            return None;
+        }
+        let index = self.next;
+        self.next = index.saturating_add(self.load.stretch).min(chunks);
+        Some(Run { index, end: self.next, buf: self.spare.pop().unwrap_or_default() })
+    }
+}
+
+/// A worker has a run, however it ends with it.
+pub(super) struct AtWork<'w>(&'w Window);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).active -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Says that a worker is gone, however it ended.
+pub(super) struct Leave<'w>(pub(super) &'w Window);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).workers -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Ends the workers, however the consumer ended.
+pub(super) struct Stop<'w>(pub(super) &'w Window);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        let _state = lock(&self.0.state);
+        self.0.is_over.store(true, Ordering::Relaxed);
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(index: u64, end: u64) -> Run {
+        Run { index, end, buf: Vec::new() }
+    }
+
+    #[test]
+    fn after_a_refusal_fewer_ask_for_more_and_later_more_for_less() {
+        let (mut load, start) = (Load::new(4), Instant::now());
+        let shown = |load: &Load| (load.limit, load.stretch);
+        load.gave(start);
+        assert_eq!(shown(&load), (4, 1));
+        load.refused(start);
+        assert_eq!(shown(&load), (2, 16));
+        load.refused(start);
+        load.refused(start);
+        assert_eq!(shown(&load), (1, 4096));
+        load.gave(start + CALM / 2);
+        assert_eq!(shown(&load), (1, 4096));
+        let mut now = start;
+        let mut steps = Vec::new();
+        for _ in 0..13 {
+            now += CALM;
+            load.gave(now);
+            steps.push(shown(&load));
+        }
+        assert_eq!(steps.first(), Some(&(2, 2048)));
+        assert_eq!(steps.last(), Some(&(4, 1)));
+        assert_eq!(load, Load::new(4));
+    }
+
+    #[test]
+    fn who_is_one_too_many_gives_back_what_the_others_fetch() {
+        let window = Window::new(20, 4, Load::new(4));
+        let mut taken: Vec<_> = (0..4).map(|_| window.take().unwrap()).collect();
+        assert_eq!(taken.iter().map(|(run, _)| run.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        // Three are refused and leave; the last goes on, with all that is free.
+        for _ in 0..3 {
+            let (run, at_work) = taken.pop().unwrap();
+            assert_eq!(window.refused(run), None);
+            drop(at_work);
+        }
+        let (run_of_first, at_work) = taken.pop().unwrap();
+        let mut long = window.refused(run_of_first).unwrap();
+        assert_eq!((long.index, long.end), (0, 20));
+        for index in 0..WINDOW {
+            window.put(&mut long, Ok(()));
+            assert_eq!(long.index, index + 1);
+            if index + 1 < WINDOW {
+                long = window.go_on(long).unwrap();
+            }
+        }
+        // What the consumer waits for is fetched first.
+        lock(&window.state).returned.insert(3, run(3, 4));
+        assert_eq!(window.go_on(long), None);
+        drop(at_work);
+        let (next, _at_work) = window.take().unwrap();
+        assert_eq!(next, run(3, 4));
+        assert_eq!(lock(&window.state).returned.keys().copied().collect::<Vec<_>>(), [WINDOW]);
+    }
+}

@@ -1,0 +1,69 @@
+//! A hub that wants to be left alone for a while: the run waits as a whole, and no model is lost.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Fleet, id, lines, wait_until, with};
+use crate::hub::{Fault, Place, Right};
+use crate::sandbox::Output;
+
+#[test]
+fn a_hub_that_closes_loses_no_model_and_is_hardly_asked() {
+    for (is_kept, pauses) in [(false, [0, 25, 60]), (true, [10, 40, 90])] {
+        for pause in pauses {
+            let fleet = Fleet::of(6);
+            let args: &[&str] = if is_kept { &["models.txt", "--dir", "out"] } else { &["models.txt"] };
+            let journal = if is_kept { "out/st-convert-batch.jsonl" } else { "models.txt.journal.jsonl" };
+            let child = fleet.spawn(args);
+            wait_until("no model is finished", || !fleet.journal(journal).is_empty());
+            // In another step of a model each time.
+            std::thread::sleep(Duration::from_millis(pause));
+            fleet.hub.close_for(Duration::from_millis(1500));
+            let output = Output::from(child.wait_with_output().unwrap());
+            assert_eq!(output.code, Some(0), "{output:#?}");
+            assert_eq!(with(&fleet.journal(journal), "converted").len(), 6, "{output:#?}");
+            let seen = fleet.hub.requests();
+            let closed: Vec<_> =
+                seen.iter().filter(|seen| seen.status == 429).map(|seen| &seen.target).collect();
+            assert!(closed.len() <= 2, "{closed:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_says_of_an_hour_ends_the_run_and_the_next_one_goes_on() {
+    let fleet = Fleet::of(3);
+    fleet.hub.inject(Fault::RateLimit(7200).at(Place::batch(&id(1))).times(1));
+    let output = fleet.run(&["models.txt", "--json"]);
+    assert_eq!(output.code, Some(2), "{output:#?}");
+    let told = lines(&output.stdout);
+    assert_eq!(told.last().unwrap()["left"], json!(2), "{output:#?}");
+    assert_eq!(fleet.journal("models.txt.journal.jsonl").len(), 1);
+    assert_eq!(fleet.run(&["models.txt"]).code, Some(0));
+    assert_eq!(with(&fleet.journal("models.txt.journal.jsonl"), "converted").len(), 3);
+}
+
+#[test]
+fn git_that_is_turned_away_is_waited_for() {
+    let fleet = Fleet::of(2);
+    fleet.hub.inject(Fault::RateLimit(1).at(Place::git(&id(1))).times(2));
+    let mut command = fleet.command(&["models.txt"]);
+    let output = Output::from(command.stdin(Stdio::null()).output().unwrap());
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains("waiting "), "{output:#?}");
+    let told = fleet.hub.requests().iter().filter(|seen| seen.status == 429).count();
+    assert_eq!(told, 2, "git, and the question how long");
+}
+
+#[test]
+fn who_asks_is_asked_for_once_a_run() {
+    let fleet = Fleet::of(3);
+    fleet.hub.add_token("hf_TheTokenOfAHelper", "helper", Right::Contribute);
+    let mut command = fleet.command(&["models.txt", "--publish"]);
+    let output = Output::from(command.env("HF_TOKEN", "hf_TheTokenOfAHelper").output().unwrap());
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let asked = fleet.hub.requests().iter().filter(|seen| seen.path() == "/api/whoami-v2").count();
+    assert_eq!(asked, 1);
+}

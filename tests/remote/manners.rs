@@ -1,0 +1,187 @@
+//! Servers that want to be asked less often: they are, and all of it comes still.
+#![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use git_st_convert::remote::{Error, Object, Settings};
+
+use super::{ID, World, bytes, stream};
+use crate::hub::{Fault, Place, Seen};
+
+/// When those arrived that were told to wait, and all others, of those that `is_meant`.
+fn told(seen: &[Seen], is_meant: impl Fn(&Seen) -> bool) -> (Vec<Duration>, Vec<Duration>) {
+    let (told, others): (Vec<&Seen>, Vec<&Seen>) =
+        seen.iter().filter(|seen| is_meant(seen)).partition(|seen| matches!(seen.status, 429 | 503));
+    let at = |seen: Vec<&Seen>| seen.into_iter().map(|seen| seen.at).collect();
+    (at(told), at(others))
+}
+
+#[test]
+fn a_window_of_which_nothing_remains_is_waited_for_and_asked_once() {
+    let world = World::new();
+    let is_batch = |seen: &Seen| seen.path().ends_with("/objects/batch");
+    let is_content = |seen: &Seen| seen.path().starts_with("/content/");
+    for (place, is_meant) in
+        [(Place::batch(ID), &is_batch as &dyn Fn(&Seen) -> bool), (Place::content(&world.oid()), &is_content)]
+    {
+        world.reset();
+        world.hub.inject(Fault::RateLimit(1).at(place).times(1));
+        assert_eq!(world.stream(world.settings(&[("lfs.transfer.maxretries", "1")])).unwrap(), world.content);
+        let (told, others) = told(&world.hub.requests(), is_meant);
+        assert_eq!((told.len(), others.len()), (1, 1));
+        assert!(others[0].saturating_sub(told[0]) >= Duration::from_secs(1), "{told:?} {others:?}");
+    }
+}
+
+/// The content of an object, with something done when so many of its bytes are here.
+fn stream_and(
+    world: &World,
+    settings: Settings,
+    at: usize,
+    mut then: impl FnMut(),
+) -> Result<Vec<u8>, Error> {
+    world.ask(settings, &[], |server, _| {
+        let (mut all, mut is_done) = (Vec::new(), false);
+        let object = Object::new(server, world.pointer);
+        object.stream(0, &mut |_, bytes| {
+            all.extend_from_slice(bytes);
+            if all.len() >= at && !is_done {
+                is_done = true;
+                then();
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    })?
+}
+
+#[test]
+fn all_connections_wait_and_one_of_them_looks_whether_it_is_open_again() {
+    let world = World::with_content(bytes(60 << 20));
+    world.hub.throttle(Some(40 << 20));
+    let all = stream_and(&world, world.settings(&[]), 4 << 20, || {
+        world.hub.close_for(Duration::from_millis(800));
+    });
+    assert!(all.unwrap() == world.content);
+    let seen = world.hub.requests();
+    let closed: Vec<_> = seen.iter().filter(|seen| seen.status == 429).collect();
+    // Those that were under way when it closed.
+    assert!((1..=4).contains(&closed.len()), "{}", closed.len());
+    let last = closed.last().unwrap().at;
+    let after: Vec<_> = seen.iter().filter(|seen| seen.at > last).collect();
+    assert!(after[0].at.saturating_sub(last) >= Duration::from_millis(800));
+    assert_eq!(world.hub.sent_twice(&world.oid()), 0);
+}
+
+#[test]
+fn a_server_that_is_closed_for_long_is_not_asked_again() {
+    let world = World::new();
+    world.hub.inject(Fault::RateLimit(3600).at(Place::batch(ID)).times(1));
+    let settings = world.settings(&[]);
+    let limited = |result| matches!(result, Err(Error::RateLimited { after: Some(after), .. }) if after.as_secs() > 3500);
+    assert!(limited(world.stream(settings.clone())));
+    // Whoever asks next, and however.
+    assert!(limited(world.stream(settings)));
+    assert_eq!(world.hub.requests().len(), 1);
+    assert_eq!(world.stream(world.settings(&[])).unwrap(), world.content);
+}
+
+/// A real nginx before the content of a hub, that lets so many requests through in a second.
+struct Nginx {
+    process: Child,
+    origin: String,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+impl Nginx {
+    fn start(dir: &Path, to: &str, rate: &str) -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let dir_text = dir.to_str().unwrap();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|name| format!("{name}_temp_path {dir_text}/{name};\n")).concat();
+        let text = format!(
+            "daemon off;\nmaster_process off;\npid {dir_text}/pid;\nerror_log {dir_text}/error;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temporary}limit_req_zone $binary_remote_addr zone=one:1m rate={rate};\n\
+             server {{\nlisten 127.0.0.1:{port};\nlocation / {{\nlimit_req zone=one;\nproxy_buffering off;\n\
+             proxy_pass {to};\n}}\n}}\n}}\n"
+        );
+        let config = dir.join("nginx.conf");
+        fs::write(&config, text).unwrap();
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
+        let program = program.iter().find(|program| Path::new(program).exists())?;
+        let process = Command::new(program)
+            .args(["-p", dir_text, "-c", config.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let nginx = Self { process, origin: format!("http://127.0.0.1:{port}") };
+        for _ in 0..100 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(nginx);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nginx does not listen: {:?}", fs::read_to_string(dir.join("error")));
+    }
+}
+
+fn skipped() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| crate::clone::skipped("nginx is not here: its limits were not tried"));
+}
+
+#[test]
+fn a_server_that_refuses_is_asked_by_fewer_for_more() {
+    let world = World::with_content(bytes(120 << 20));
+    let dir = tempfile::tempdir().unwrap();
+    let Some(nginx) = Nginx::start(dir.path(), &world.hub.content_origin(), "2r/s") else {
+        skipped();
+        return;
+    };
+    world.hub.serve_content_from(&nginx.origin);
+    let begun = Instant::now();
+    // As git-lfs has it.
+    let patience = [("lfs.transfer.maxretries", "8"), ("lfs.transfer.maxretrydelay", "10")];
+    let all = world.stream(Settings { timeout: None, ..world.settings(&patience) }).unwrap();
+    assert!(all == world.content);
+    let ranges = world.hub.fetched(&world.oid());
+    // 30 chunks, and two of them in a second.
+    assert!(ranges.len() <= 8, "{}", ranges.len());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let refused = world.events.lock().unwrap().iter().filter(|event| event.contains("Some(503)")).count();
+    assert!((1..=16).contains(&refused), "{refused}");
+}
+
+#[test]
+fn a_server_that_refuses_a_while_is_asked_by_as_many_as_before_again() {
+    let world = World::with_content(bytes(100 << 20));
+    world.hub.throttle(Some(10 << 20));
+    world.hub.inject(Fault::Status(503).at(Place::content(&world.oid())).after(2).times(1));
+    let all = world.ask(world.settings(&[]), &[], |server, _| stream(&Object::new(server, world.pointer)));
+    assert!(all.unwrap().unwrap() == world.content);
+    let seen = world.hub.requests();
+    let content: Vec<_> = seen.iter().filter(|seen| seen.path().starts_with("/content/")).collect();
+    let refused = content.iter().position(|seen| seen.status == 503).unwrap();
+    let lens: Vec<_> = content[refused..]
+        .iter()
+        .filter_map(|seen| seen.range.as_ref())
+        .map(|range| range.end - range.start)
+        .collect();
+    assert!(lens.iter().any(|len| *len > 4 << 20), "{lens:?}");
+    assert!(lens.len() > 2, "{lens:?}");
+    assert_eq!(world.hub.sent_twice(&world.oid()), 0);
+}
