@@ -64,6 +64,16 @@ pub(super) fn is_utf8() -> bool {
     })
 }
 
+/// Returns `true` if git has started its pager, and standard output goes there.
+pub(super) fn is_paged() -> bool {
+    variable("GIT_PAGER_IN_USE").is_some_and(|value| matches!(value.as_str(), "true" | "1" | "yes" | "on"))
+}
+
+/// Returns `true` if nobody wants colours.
+pub(super) fn is_colorless() -> bool {
+    variable("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
 /// Returns `true` if nothing can be drawn on the terminal.
 pub(super) fn is_dumb() -> bool {
     variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb")

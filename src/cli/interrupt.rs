@@ -7,11 +7,11 @@
 #[cfg(unix)]
 use std::fs;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{SigId, flag, low_level};
 
 /// The exit status of an interrupted run.
 pub(super) const EXIT: u8 = 130;
@@ -39,7 +39,11 @@ fn is_heard(signal: i32) -> Option<bool> {
 
 /// Says whether the run was asked to stop.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Interrupt(Arc<AtomicBool>);
+pub(super) struct Interrupt {
+    asked: Arc<AtomicBool>,
+    /// What ends the process at a second Ctrl-C.
+    second: Arc<Mutex<Option<SigId>>>,
+}
 
 impl Interrupt {
     /// Listens to the signals.
@@ -47,14 +51,24 @@ impl Interrupt {
         let asked = Self::default();
         for signal in signals() {
             // In this order: the first signal finds the flag unset, and only then is it set.
-            flag::register_conditional_shutdown(signal, EXIT.into(), Arc::clone(&asked.0))?;
-            flag::register(signal, Arc::clone(&asked.0))?;
+            let second = flag::register_conditional_shutdown(signal, EXIT.into(), Arc::clone(&asked.asked))?;
+            if signal == SIGINT {
+                *asked.second.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
+            }
+            flag::register(signal, Arc::clone(&asked.asked))?;
         }
         Ok(asked)
     }
 
     /// Returns `true` if the run was asked to stop.
     pub(super) fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Another program has the keys now: Ctrl-C still asks the work to stop, however often, and ends nothing.
+    pub(super) fn leave_keys(&self) {
+        if let Some(second) = self.second.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            low_level::unregister(second);
+        }
     }
 }

@@ -20,6 +20,7 @@ mod interrupt;
 mod json;
 mod notes;
 mod page;
+mod paging;
 mod panic;
 mod progress;
 mod reporter;

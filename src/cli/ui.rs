@@ -3,13 +3,15 @@
 //! Invariants: the result goes to standard output, everything else to standard error; a line is written whole, and
 //! never through the progress bar; colour is there only if the stream, `NO_COLOR`, `CLICOLOR_FORCE` and `--color`
 //! agree. A reader who closed the pipe ends the printing and nothing else; any other failure to write is kept,
-//! and told at the end. It does not escape: whoever makes a line does ([`sanitize`](super::sanitize)).
+//! and told at the end. A long result goes through the pager ([`paging`](super::paging)). It does not escape: whoever makes a line does ([`sanitize`](super::sanitize)).
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anstream::AutoStream;
+use anstream::adapter::strip_str;
 use clap::ColorChoice;
 use clap::builder::styling::{AnsiColor, Style};
 
@@ -18,9 +20,12 @@ use super::clock::Clock;
 use super::closing::Closing;
 use super::environment;
 use super::error::Report;
+use super::interrupt::Interrupt;
+use super::paging::Paging;
 use super::progress::{Progress, Shows};
 use super::shell_paths::Here;
 use crate::actions::Error;
+use crate::git::pager::Pager;
 
 /// Of the name of a file.
 pub(super) const STRONG: Style = Style::new().bold();
@@ -44,6 +49,8 @@ pub(super) fn styled(style: Style, text: &str) -> String {
 pub(super) struct Ui {
     stdout: Mutex<Sink<io::Stdout>>,
     stderr: Mutex<Sink<io::Stderr>>,
+    paging: Mutex<Paging>,
+    color: ColorChoice,
     clock: Arc<Clock>,
     closing: Mutex<Closing>,
     pub(super) progress: Progress,
@@ -64,14 +71,36 @@ impl Ui {
         };
         let clock = Arc::new(Clock::system());
         Self {
-            stdout: Mutex::new(Sink::new(AutoStream::new(io::stdout(), choice(common.color)))),
+            stdout: Mutex::new(Sink::new(AutoStream::new(io::stdout(), for_result(common.color)))),
             stderr: Mutex::new(Sink::new(AutoStream::new(io::stderr(), choice(common.color)))),
+            paging: Mutex::default(),
+            color: common.color,
             progress: Progress::new(shows, Arc::clone(&clock)),
             clock,
             closing: Mutex::default(),
             quiet: common.quiet,
             verbose: common.verbose,
             json: common.json,
+        }
+    }
+
+    /// The result may be long, so that it goes through the pager that git would take in a directory.
+    pub(super) fn page(&self, dir: &Path, interrupt: &Interrupt) {
+        if !self.quiet && !self.json && io::stdout().is_terminal() {
+            *lock(&self.paging) = Paging::wanted(dir, interrupt);
+        }
+    }
+
+    /// Is the colour of the result that of git's own, which `chosen` gives? `--color` and `NO_COLOR` come first.
+    pub(super) fn color_as(&self, chosen: impl FnOnce(bool) -> Option<bool>) {
+        if self.color != ColorChoice::Auto || environment::is_colorless() {
+            return;
+        }
+        let is_shown = io::stdout().is_terminal() || environment::is_paged();
+        if let Some(has_colors) = chosen(is_shown) {
+            let choice =
+                if has_colors { anstream::ColorChoice::Always } else { anstream::ColorChoice::Never };
+            *lock(&self.stdout) = Sink::new(AutoStream::new(io::stdout(), choice));
         }
     }
 
@@ -84,7 +113,17 @@ impl Ui {
 
     /// A part of the result that was asked for by name.
     pub(super) fn data(&self, lines: &str) {
-        self.progress.suspend(|| lock(&self.stdout).write_lines(lines));
+        let mut paging = lock(&self.paging);
+        if matches!(*paging, Paging::Wanted { .. }) {
+            self.progress.end();
+            paging.start();
+        }
+        let mut stdout = lock(&self.stdout);
+        if let Paging::Runs { pager, .. } = &mut *paging {
+            stdout.show_lines(lines, pager);
+        } else {
+            self.progress.suspend(|| stdout.write_lines(lines));
+        }
     }
 
     /// What ended a command, which `last` says as its last line of `--json`.
@@ -167,7 +206,13 @@ impl Ui {
     /// Hands everything on, says what was done, and why standard output could not be written.
     pub(super) fn finish(&self) -> io::Result<()> {
         self.progress.end();
-        if let Some(last) = lock(&self.closing).line(self.clock.now()) {
+        // Reading takes time too, which is not that of the run.
+        let took = self.clock.now();
+        let waited = lock(&self.paging).close();
+        if !waited.is_empty() {
+            self.say(&waited);
+        }
+        if let Some(last) = lock(&self.closing).line(took) {
             self.note(&last);
         }
         let mut stdout = lock(&self.stdout);
@@ -176,8 +221,19 @@ impl Ui {
     }
 
     fn say(&self, lines: &str) {
+        if lock(&self.paging).waits(lines) {
+            return;
+        }
         self.progress.suspend(|| lock(&self.stderr).write_lines(lines));
     }
+}
+
+/// That of the result: git may have started its pager before us.
+fn for_result(color: ColorChoice) -> anstream::ColorChoice {
+    if color == ColorChoice::Auto && environment::is_paged() && !environment::is_colorless() {
+        return anstream::ColorChoice::Always;
+    }
+    choice(color)
 }
 
 fn choice(color: ColorChoice) -> anstream::ColorChoice {
@@ -207,6 +263,14 @@ impl<S: anstream::stream::RawStream + anstream::stream::AsLockedWrite> Sink<S> {
     fn write_lines(&mut self, lines: &str) {
         let end = if lines.ends_with('\n') { "" } else { "\n" };
         self.write_text(&format!("{lines}{end}"));
+    }
+
+    /// The same through a pager.
+    fn show_lines(&mut self, lines: &str, pager: &mut Pager) {
+        let end = if lines.ends_with('\n') { "" } else { "\n" };
+        let has_colors = self.stream.current_choice() != anstream::ColorChoice::Never;
+        let text = if has_colors { lines.to_owned() } else { strip_str(lines).to_string() };
+        self.attempt(|_| pager.show(format!("{text}{end}").as_bytes()));
     }
 
     fn write_text(&mut self, text: &str) {

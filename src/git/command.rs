@@ -247,7 +247,10 @@ impl Invocation<'_> {
     }
 
     fn build(&self) -> Command {
-        let mut line: Vec<OsString> = vec!["--no-pager".into(), "-c".into(), "core.fsmonitor=false".into()];
+        // With it git says itself that the pager is `cat`; and `git var` has none.
+        let no_pager = (self.subcommand != "var").then(|| "--no-pager".into());
+        let mut line: Vec<OsString> = no_pager.into_iter().collect();
+        line.extend(["-c".into(), "core.fsmonitor=false".into()]);
         for setting in &self.config {
             line.extend(["-c".into(), setting.into()]);
         }

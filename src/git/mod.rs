@@ -9,9 +9,9 @@
 //! clone, fetch, merge, push, history, incoming, pathspec, hooks, commit, credential     what is said
 //! ```
 //!
-//! Invariant: a process is started in [`command`] and [`ssh`] and nowhere else in this package, by an absolute path,
-//! with arguments that cannot be taken for options, and with no shell but for the line that a person configured as their
-//! ssh.
+//! Invariant: a process is started in [`command`], [`ssh`] and [`pager`] and nowhere else in this package, by an absolute
+//! path, with arguments that cannot be taken for options, and with no shell but for the line that a person configured as
+//! their ssh or their pager.
 
 pub mod command;
 mod error;
@@ -31,6 +31,7 @@ pub mod push;
 pub mod commit;
 pub mod credential;
 pub mod ssh;
+pub mod pager;
 
 pub use command::{Git, Output};
 pub use commit::Identity;

@@ -63,3 +63,15 @@ fn without_password(value: &[u8]) -> BString {
 pub fn lfs_version(git: &Git<'_>) -> Option<String> {
     git.command("lfs").args(["version"]).run().ok().map(|answer| answer.text().to_owned())
 }
+
+/// Returns `true` if what `key` is for has colours, as `color.ui` says where it says nothing; `None` if git does not say it.
+/// `is_shown` says whether a terminal or a pager gets them.
+pub fn has_colors(git: &Git<'_>, key: &str, is_shown: bool) -> Option<bool> {
+    let answer =
+        git.command("config").args(["--get-colorbool", key, if is_shown { "true" } else { "false" }]).run();
+    match answer.as_ref().map(super::Output::text) {
+        Ok("true") => Some(true),
+        Ok("false") => Some(false),
+        _ => None,
+    }
+}

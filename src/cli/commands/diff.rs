@@ -18,6 +18,7 @@ use crate::cli::sizes::{bytes, counted};
 use crate::cli::tally::DiffTally;
 use crate::cli::ui::{BAD, DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize, wording};
+use crate::git::{Git, settings};
 use crate::hash::Oid;
 use crate::safetensors::Deviation;
 
@@ -43,6 +44,8 @@ pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> 
         staged: args.staged,
         values: args.values,
     };
+    ui.color_as(|is_shown| has_colors(&options.cwd, is_shown));
+    ui.page(&options.cwd, interrupt);
     let (mut tally, mut worst) = (DiffTally::default(), 0);
     let done = diff(&options, &reporter, &mut |file| {
         tally.add(&file);
@@ -73,6 +76,11 @@ pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> 
         ui.hint(&format!("compare the values: `{}`", again(args, &here)));
     }
     Ok(code)
+}
+
+/// Returns `true` if git's own diff would have colours; `None` if git does not say it.
+fn has_colors(cwd: &Path, is_shown: bool) -> Option<bool> {
+    settings::has_colors(&Git::at(cwd).ok()?, "color.diff", is_shown)
 }
 
 /// Sets the driver of git's own diff, or takes it away.

@@ -46,6 +46,9 @@ pub(crate) fn run(
         let text = page::page(&sanitize::bytes(target.as_ref()), &found);
         write_page(&cwd.join(file), file, &text).inspect_err(failed)?;
     }
+    if args.html.is_none() {
+        ui.page(cwd, interrupt);
+    }
     if ui.json {
         let rows = found.tensors.iter().filter(|_| !args.summary);
         let lines: String = rows.map(|row| json::tensor(row) + "\n").collect();

@@ -26,7 +26,7 @@ const EXIT_STATUS: [(&str, &str); 5] = [
     ("130", "Interrupted: nothing half-written is left under a final name."),
 ];
 
-const ENVIRONMENT: [(&str, &str); 12] = [
+const ENVIRONMENT: [(&str, &str); 13] = [
     ("HF_TOKEN", "The token of the Hub. It goes to HF_ENDPOINT and to no other host."),
     ("HF_TOKEN_PATH, HF_HOME", "Where the token is read from, if HF_TOKEN is not set."),
     ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "Use no token that is not asked for."),
@@ -36,17 +36,19 @@ const ENVIRONMENT: [(&str, &str); 12] = [
     ("GIT_SSL_CAINFO, GIT_SSL_NO_VERIFY", "As for git."),
     ("http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "As for curl and git."),
     ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colors."),
+    ("GIT_PAGER, PAGER, LESS", "The pager of diff, inspect and scan, as for git."),
     ("TERM, LC_ALL, LC_CTYPE, LANG", "Whether progress is drawn, and with which characters."),
     ("ST_CONVERT_SHARD_COUNT", "How many parts batch divides its list into, in an indexed Job."),
     ("SLURM_ARRAY_TASK_ID, …", "Which part of the list batch takes, in a Slurm array."),
 ];
 
-const CONFIGURATION: [(&str, &str); 6] = [
+const CONFIGURATION: [(&str, &str); 7] = [
     ("st-convert.pr", "As --pr: auto, never or a number. [default: auto]"),
     ("st-convert.jobs", "As -j. [default: what lfs.concurrenttransfers allows]"),
     ("st-convert.keepSource", "As --keep-source. [default: false]"),
     ("st-convert.maxOutput", "As --max-output, e.g. 20GB."),
     ("st-convert.allow", "The file of the exceptions. [default: .st-convert-allow]"),
+    ("core.pager, color.diff, color.ui", "As for git: the pager, and the colors of diff."),
     ("lfs.*, http.*, credential.*", "As for git and git-lfs. `git st-convert env` shows what is in force."),
 ];
 

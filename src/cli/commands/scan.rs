@@ -26,6 +26,9 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     let here = Here::new(cwd).of(typed(args));
     let targets = targets(args);
     let is_given = matches!(&targets, Targets::Paths(paths) if !paths.is_empty());
+    if format == Format::Text {
+        ui.page(cwd, interrupt);
+    }
     let mut tally = ScanTally::default();
     let mut sarif = Sarif::default();
     let mut remarks = Vec::new();
