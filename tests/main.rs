@@ -22,6 +22,10 @@ mod scan;
 /// The fences of the architecture: who uses whom, who may print, how long a file is.
 mod layers;
 
+/// Every hint, pasted in the situation that prints it.
+#[cfg(all(unix, feature = "cli"))]
+mod hints;
+
 /// Where programs run: an environment of their own, with git and a filter that counts.
 #[cfg(feature = "cli")]
 mod sandbox;

@@ -277,8 +277,8 @@ pub enum Error {
     NoSuchRevision {
         /// What was asked for.
         revision: String,
-        /// `true` for one of a remote, `false` for one of this repository.
-        is_remote: bool,
+        /// The URL of the remote that was asked, without its login; `None`: this repository.
+        remote: Option<OsString>,
     },
     /// What was cloned has no commit: an empty repository, or a page that is none at all.
     #[error("{} is empty or not a model repository", url.display())]

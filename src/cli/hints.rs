@@ -8,13 +8,16 @@ mod server;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::shell_paths::{File, Here, quoted, quoted_path, shell};
+use super::shell_paths::{File, Here, quoted, quoted_path};
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, UnfitDriver, names};
 use crate::git;
 use crate::remote::ModelName;
 use crate::{lfs, recipe, repo};
 use named::Named;
+
+/// Where a variable of the environment leads elsewhere.
+const CLEAR: &str = "clear git's environment: `unset $(git rev-parse --local-env-vars)`";
 
 /// The hints for an error, with the file that it is about, for a person who stands there.
 pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<String> {
@@ -98,19 +101,22 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
     let (git, file) = (named.here.git(), named.argument());
     let forced = || format!("{git} st-convert{} --force", named.here.options_but(&["--force"]));
     Some(match error {
-        Error::OutputNotFile { .. } | Error::OutputIsSource => {
+        Error::OutputNotFile { .. }
+        | Error::OutputIsSource
+        | Error::Place(lfs::worktree_file::Error::InTheWay { .. })
+        | Error::Repo(repo::Error::Place(lfs::worktree_file::Error::InTheWay { .. })) => {
+            format!("choose another output: `{}`", named.into_output())
+        }
+        // Outside of a repository nothing keeps what would be written over.
+        Error::OutputExists { output } if is_plain(named.here) && output.ends_with(b".json") => {
+            let options = named.here.options_but(&["--output"]);
+            format!("choose another output: `{git} st-convert{options}{} --output DIR`", named.here.paths())
+        }
+        Error::OutputExists { .. } | Error::OutputDiffers { .. } if is_plain(named.here) => {
             format!("choose another output: `{}`", named.into_output())
         }
         Error::OutputExists { output } if output.ends_with(b".json") => {
             format!("overwrite it: `{}{}`", forced(), named.here.paths())
-        }
-        // Of a directory of results: the file alone would go to the top of it.
-        Error::OutputExists { output }
-            if named.here.value_of("--output").is_some_and(|given| given != shell(output.as_ref())) =>
-        {
-            let (options, output) =
-                (named.here.options_but(&["--output", "--force"]), quoted(output.as_ref()));
-            format!("overwrite it: `{git} st-convert{options} --output {output} --force {file}`")
         }
         Error::OutputExists { .. }
         | Error::OutputDiffers { .. }
@@ -133,6 +139,11 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Returns `true` if the file is written outside of any repository.
+fn is_plain(here: &Here) -> bool {
+    here.value_of("--output").is_some() || !here.is_in_repository()
 }
 
 fn modified(named: &Named<'_>) -> Vec<String> {
@@ -206,8 +217,8 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
 fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let hint = match error {
-        Error::Git(git::Error::Remote { trouble, .. }) => return server::remote(*trouble),
-        Error::Remote(error) => return server::hint(error),
+        Error::Git(git::Error::Remote { trouble, .. }) => return server::remote(*trouble, &git),
+        Error::Remote(error) => return server::hint(error, &git),
         Error::Unpublished(error) => return unpublished(error, named),
         Error::Git(git::Error::TooOld { .. }) => "install a newer git: https://git-scm.com".to_owned(),
         Error::CloneInTheWay { .. } | Error::NeedsDirectory { .. } => {
@@ -216,8 +227,8 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
             format!("choose a directory: `{git} st-convert clone{options} {model} DIR`")
         }
         Error::Offline { .. } => server::OFFLINE.to_owned(),
-        Error::NoSuchRevision { is_remote: true, .. } => {
-            "list the revisions: `git ls-remote URL` (a commit needs its full ID)".to_owned()
+        Error::NoSuchRevision { remote: Some(url), .. } => {
+            server::revisions(url.as_encoded_bytes().as_bstr())
         }
         Error::NoSuchRevision { .. } => format!("list the revisions: `{git} log --all --oneline`"),
         Error::EmptyRepository { .. } => {
@@ -238,8 +249,8 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::BatchRunning { .. } => {
             "use another journal (`--journal FILE`), or run one part of the list (`--shard I/N`)".to_owned()
         }
-        Error::NoJournal { .. } => "choose another file: `--journal FILE`".to_owned(),
-        Error::FilesWithheld => "try again later, or clone with git: `git clone --depth 1 URL`".to_owned(),
+        Error::NoJournal { .. } => "choose another file with `--journal FILE`".to_owned(),
+        Error::FilesWithheld => "try again later".to_owned(),
         _ => return pull_request(error, named),
     };
     vec![hint]
@@ -252,11 +263,18 @@ fn pull_request(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::NoSuchPullRequest { .. } | Error::WithoutSafetensors { .. } | Error::NotSafetensors { .. } => {
             format!("list the pull requests that add safetensors files: `{git} st-convert pull`")
         }
+        Error::NoCheckpoint if !named.here.is_in_repository() => return Vec::new(),
         Error::NoCheckpoint => {
             format!("verify a commit that contains the checkpoint: `{git} st-convert verify --rev REV`")
         }
-        Error::SeveralCheckpoints { .. } => {
-            format!("verify a commit that contains only one of them: `{git} st-convert verify --rev REV`")
+        Error::SeveralCheckpoints { first, .. } => {
+            let (options, first) =
+                (named.here.options_of(&["--key"]), named.beside(first.as_ref()).argument());
+            let command = Some(named.here.command()).filter(|command| command.starts_with("verify "));
+            format!(
+                "choose the checkpoint: `{git} st-convert {}{options} {first}`",
+                command.unwrap_or("verify")
+            )
         }
         Error::NotProven { number, .. } => {
             format!("list the differences: `{git} st-convert verify --pr {number}`")
@@ -311,12 +329,17 @@ fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
             format!("update and convert again: `{git} pull && {git} st-convert --force`")
         }
         PublishError::BranchDiffers { .. } => format!("push another branch: {branch}"),
-        PublishError::NotUnderLfs { .. } | PublishError::DamagedObject { .. } => {
-            format!("convert it again: `{git} st-convert --force`")
+        PublishError::NotUnderLfs { .. } => format!("convert it again: `{git} st-convert --force`"),
+        // An object that is there is not written again, so the damaged one has to go first; fsck moves it away.
+        PublishError::DamagedObject { .. } => {
+            format!("convert it again: `{git} lfs fsck; {git} st-convert --force`")
         }
         PublishError::PublishRunning => "find the running publish: `pgrep -a git-st-convert`".to_owned(),
-        PublishError::NoDefaultBranch => {
-            format!("set the default branch: `{git} remote set-head origin --auto`")
+        PublishError::EmptyRemote { remote } => {
+            format!("push the first branch: `{git} push -u {} HEAD`", quoted(remote.as_str().into()))
+        }
+        PublishError::NoDefaultBranch { remote } => {
+            format!("look it up: `{git} remote set-head {} --auto`", quoted(remote.as_str().into()))
         }
     }]
 }
@@ -336,9 +359,8 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
             format!("convert one file outside the repository: `{}`", named.into_output())
         }
         Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),
-        Error::OfEnvironment { .. } => {
-            "clear git's environment: `unset $(git rev-parse --local-env-vars)`".to_owned()
-        }
+        Error::OfEnvironment { .. } => CLEAR.to_owned(),
+        Error::Open { .. } if std::env::var_os("GIT_DIR").is_some() => CLEAR.to_owned(),
         Error::OutsideWorkTree { .. } => {
             return vec![
                 format!("name its repository: `git -C DIR st-convert{} FILE`", named.here.options()),

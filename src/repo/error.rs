@@ -32,11 +32,11 @@ pub enum Error {
         /// The repository.
         git_dir: PathBuf,
     },
-    /// A repository format that is not read here: `reftable` or `sha256`.
-    #[error("repository format `extensions.{key} = {value}` is not supported")]
+    /// A repository format that is not read here: `reftable`, `sha256`, or what git does not know either.
+    #[error("repository format `{key} = {value}` is not supported")]
     UnsupportedFormat {
-        /// The setting, without `extensions.`.
-        key: &'static str,
+        /// The setting.
+        key: String,
         /// Its value.
         value: BString,
     },

@@ -40,6 +40,20 @@ pub use partial::PartialIndex;
 pub use remotes::{Settings, global_settings};
 pub use stage::Change;
 
+/// The extensions of a repository's format that git documents (gitrepository-layout, version 1).
+const EXTENSIONS: &[&str] = &[
+    "noop",
+    "noop-v1",
+    "preciousObjects",
+    "partialClone",
+    "worktreeConfig",
+    "relativeWorktrees",
+    "submodulePathConfig",
+    "refStorage",
+    "objectFormat",
+    "compatObjectFormat",
+];
+
 /// What the functions of this module return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -75,7 +89,7 @@ impl Repo {
     }
 
     fn new(inner: gix::Repository) -> Result<Self> {
-        let git_dir = checked(&inner, &["refStorage", "objectFormat"])?;
+        let git_dir = checked(&inner, &["refStorage", "objectFormat", "compatObjectFormat"])?;
         let work_dir = inner.workdir().map(Path::to_owned).ok_or(Error::Bare { git_dir })?;
         let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
         Ok(Self { inner, work_dir })
@@ -163,12 +177,37 @@ fn checked(inner: &gix::Repository, extensions: &[&'static str]) -> Result<PathB
         return Err(Error::NotTrusted { git_dir });
     }
     for key in extensions {
-        let value = inner.config_snapshot().string(format!("extensions.{key}").as_str());
+        let key = format!("extensions.{key}");
+        let value = inner.config_snapshot().string(key.as_str());
         if let Some(value) = value.filter(|value| *value != "files" && *value != "sha1") {
             return Err(Error::UnsupportedFormat { key, value });
         }
     }
-    Ok(git_dir)
+    match unheard(inner) {
+        Some((key, value)) => Err(Error::UnsupportedFormat { key, value }),
+        None => Ok(git_dir),
+    }
+}
+
+/// What the format of a repository asks for that git does not know, nor this program; gix opens it all the same.
+fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
+    const VERSION: &str = "core.repositoryFormatVersion";
+    let config = inner.config_snapshot();
+    let version = config.string(VERSION)?;
+    match version.to_string().trim() {
+        "0" => return None,
+        "1" => {}
+        _ => return Some((VERSION.to_owned(), version)),
+    }
+    let sections = config.plumbing().sections_by_name("extensions").into_iter().flatten();
+    // The repository's own; a user's configuration is no part of its format.
+    let own = sections.filter(|section| section.meta().source == gix::config::Source::Local);
+    own.flat_map(|section| {
+        let names = section.value_names().map(|name| name.to_string());
+        names.map(|name| (name.clone(), section.value(&*name).unwrap_or_default())).collect::<Vec<_>>()
+    })
+    .find(|(name, _)| !EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(name)))
+    .map(|(name, value)| (format!("extensions.{name}"), value))
 }
 
 fn is_absence(err: &gix::Error) -> bool {
@@ -186,7 +225,9 @@ fn is_absence(err: &gix::Error) -> bool {
 /// Looks for the reason that a person can act on: gix refuses an object format that it was not built with.
 fn open_error(dir: &Path, source: gix::Error) -> Error {
     match object_format(dir) {
-        Some(value) if value != "sha1" => Error::UnsupportedFormat { key: "objectFormat", value },
+        Some(value) if value != "sha1" => {
+            Error::UnsupportedFormat { key: "extensions.objectFormat".to_owned(), value }
+        }
         _ => Error::Open { dir: dir.to_owned(), source },
     }
 }

@@ -96,7 +96,7 @@ fn what_a_server_may_do_to_a_list() {
     assert_eq!(
         output.stderr,
         "error: --top: cannot be shared out: each shard would ask for itself, and see another order\n\
-         hint: write a list first: `git st-convert batch --top N -n > models.txt`\n"
+         hint: write the list first: `git st-convert batch --top 30 -n > models.txt`\n"
     );
     let output = fleet.run(&["--top", "30", "--offline"]);
     assert!(output.stderr.starts_with("error: cannot list models while offline"), "{}", output.stderr);

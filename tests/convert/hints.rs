@@ -147,7 +147,7 @@ fn hints_repeat_the_options_that_were_given() {
     model.write("two.pt", fixture("two-candidates-key.pt"));
     model.write("x.safetensors", "there");
     let run = model.run(&["--key", "ema", "-o", "x.safetensors", "two.pt"]);
-    let hint = "hint: overwrite it: `git st-convert --output x.safetensors --key ema --force two.pt`\n";
+    let hint = "hint: choose another output: `git st-convert --key ema two.pt --output FILE`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
     model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
     // What is pasted does what was asked for.

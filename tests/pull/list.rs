@@ -69,7 +69,7 @@ fn the_newest_twenty_unless_all_are_wanted() {
     assert_eq!(output.stdout.lines().count(), 21);
     assert!(output.stdout.lines().nth(1).unwrap().starts_with("80 "), "{}", output.stdout);
     assert!(output.stderr.starts_with(
-        "looked at the newest 20 of 80 pull requests\nhint: check all: `git st-convert pull --all`\n"
+        "looked at the newest 20 of 80 pull requests\nhint: list all pull requests: `git st-convert pull --all`\n"
     ));
     let requests = world.hub.requests().len();
     assert!(requests < 12, "{requests} requests for twenty pull requests");

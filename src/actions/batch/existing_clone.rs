@@ -75,7 +75,8 @@ pub(super) fn bring_up(
         let commit =
             fetch::fetch_one(&git, network, &remote, spec, WANTED, None).map_err(|error| match error {
                 git::Error::Remote { trouble: git::Trouble::NoSuchRef, .. } => {
-                    Error::NoSuchRevision { revision: spec.to_owned(), is_remote: true }
+                    let url = git::redacted(remote.url.as_ref());
+                    Error::NoSuchRevision { revision: spec.to_owned(), remote: Some(url) }
                 }
                 error => error.into(),
             })?;

@@ -110,7 +110,8 @@ impl Cause {
             | Error::NoSuchPullRequest { .. }
             | Error::WithoutSafetensors { .. }
             | Error::Unpublished(
-                PublishError::NoDefaultBranch
+                PublishError::EmptyRemote { .. }
+                | PublishError::NoDefaultBranch { .. }
                 | PublishError::SourceDiffers { .. }
                 | PublishError::BranchDiffers { .. },
             ) => Self::Revision,

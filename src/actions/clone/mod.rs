@@ -17,7 +17,7 @@ mod place;
 pub(super) mod source;
 mod tip;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::servers::Session;
@@ -75,7 +75,7 @@ pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error
     if session.is_offline() && !source.is_path {
         return Err(Error::Offline { what: "clone" });
     }
-    let wish = Revision::of(options.revision.as_deref())?;
+    let wish = Revision::of(options.revision.as_deref(), &source.url)?;
     clone::require(&Git::at(&options.cwd)?, clone::NEEDED)?;
     let place = CloneDir::prepare(&dir)?;
     let made = session.network(|network| {
@@ -84,6 +84,11 @@ pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error
     let (branch, commit) = made?;
     let dir = place.finish()?;
     Ok(Cloned { dir, url: git::redacted(&source.url), branch, commit })
+}
+
+/// The repository at this URL has no such revision.
+fn no_such(revision: &str, url: &OsStr) -> Error {
+    Error::NoSuchRevision { revision: revision.to_owned(), remote: Some(git::redacted(url)) }
 }
 
 /// What is to be checked out.
@@ -98,12 +103,13 @@ enum Revision<'a> {
 }
 
 impl<'a> Revision<'a> {
-    fn of(revision: Option<&'a str>) -> Result<Self, Error> {
+    /// What these words mean to the repository at this URL.
+    fn of(revision: Option<&'a str>, url: &OsStr) -> Result<Self, Error> {
         let Some(text) = revision else { return Ok(Self::Default) };
         // What git would not take for the name of a reference could be a pattern or two names.
         let is_odd = |c: char| c.is_whitespace() || c.is_control() || ":^~?*[\\".contains(c);
         if text.is_empty() || text.starts_with('-') || text.contains(is_odd) || text.contains("..") {
-            return Err(Error::NoSuchRevision { revision: text.to_owned(), is_remote: true });
+            return Err(no_such(text, url));
         }
         let named = text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/"));
         Ok(match named {
@@ -177,7 +183,7 @@ impl Making<'_> {
             Err(error) if is(&error, Trouble::NoSuchRef) => {
                 let text = branch.unwrap_or_default();
                 if !is_abbreviation(text) {
-                    return Err(Error::NoSuchRevision { revision: text.to_owned(), is_remote: true });
+                    return Err(no_such(text, &self.source.url));
                 }
                 prefix = Some(text);
                 let how = Clone { branch: None, ..how };
@@ -205,8 +211,7 @@ impl Making<'_> {
         prefix: Option<&str>,
         depth: Option<u32>,
     ) -> Result<Option<String>, Error> {
-        let no_such =
-            |revision: &str| Error::NoSuchRevision { revision: revision.to_owned(), is_remote: true };
+        let no_such = |revision: &str| no_such(revision, &self.source.url);
         if let Some(prefix) = prefix {
             let commit = git::commit::rev_parse(git, &format!("{prefix}^{{commit}}"));
             return commit.map(Some).map_err(|_| no_such(prefix));

@@ -12,14 +12,14 @@ use crate::git::{Remote, Trouble, fetch};
 /// # Errors
 /// [`Error::Offline`], or what git and the server report.
 pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
-    let wish = Revision::of(options.revision.as_deref())?;
+    let source = CloneSource::of(&options.model, options.servers.endpoint());
+    let wish = Revision::of(options.revision.as_deref(), &source.url)?;
     if let Revision::Exact(name) = wish
         && fetch::is_object_name(name)
     {
         return Ok(Some(name.to_owned()));
     }
     let session = Session::new(&options.servers, reporter);
-    let source = CloneSource::of(&options.model, options.servers.endpoint());
     if session.is_offline() && !source.is_path {
         return Err(Error::Offline { what: "look for a newer commit" });
     }

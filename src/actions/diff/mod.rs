@@ -182,7 +182,7 @@ fn merge_base(repo: &Repo, old: &str, new: &str) -> Result<String, Error> {
     let base = repo.history()?.merge_base(commit(old)?, commit(new)?)?;
     match base {
         Some(base) => Ok(base.to_string()),
-        None => Err(Error::NoSuchRevision { revision: format!("{old}...{new}"), is_remote: false }),
+        None => Err(Error::NoSuchRevision { revision: format!("{old}...{new}"), remote: None }),
     }
 }
 

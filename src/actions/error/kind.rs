@@ -69,7 +69,11 @@ impl Error {
             | Self::NoCheckpoint
             | Self::NothingToVerify(_)
             | Self::SeveralCheckpoints { .. }
-            | Self::Unpublished(PublishError::NoToken | PublishError::NoDefaultBranch) => Kind::User,
+            | Self::Unpublished(
+                PublishError::NoToken
+                | PublishError::EmptyRemote { .. }
+                | PublishError::NoDefaultBranch { .. },
+            ) => Kind::User,
             Self::Repo(error) if error.is_misnamed() => Kind::User,
             Self::Shard(_)
             | Self::HooksOf { .. }
@@ -154,7 +158,7 @@ impl From<recipe::Error> for Error {
 impl From<repo::Error> for Error {
     fn from(error: repo::Error) -> Self {
         match error {
-            repo::Error::NoSuchRevision { revision } => Self::NoSuchRevision { revision, is_remote: false },
+            repo::Error::NoSuchRevision { revision } => Self::NoSuchRevision { revision, remote: None },
             error => Self::Repo(error),
         }
     }
@@ -163,7 +167,7 @@ impl From<repo::Error> for Error {
 impl From<git::Error> for Error {
     fn from(error: git::Error) -> Self {
         match error {
-            git::Error::NoSuchRevision { revision } => Self::NoSuchRevision { revision, is_remote: false },
+            git::Error::NoSuchRevision { revision } => Self::NoSuchRevision { revision, remote: None },
             error => Self::Git(error),
         }
     }

@@ -49,6 +49,15 @@ pub enum PublishError {
     #[error("another publish is running in this repository")]
     PublishRunning,
     /// The remote has no branch that something could be added to.
-    #[error("the remote has no default branch")]
-    NoDefaultBranch,
+    #[error("the remote {remote} has no branch yet")]
+    EmptyRemote {
+        /// Its name.
+        remote: String,
+    },
+    /// Which branch the remote begins with is not known here, and nobody was asked.
+    #[error("the default branch of the remote {remote} is not known here")]
+    NoDefaultBranch {
+        /// Its name.
+        remote: String,
+    },
 }

@@ -218,7 +218,8 @@ impl Publisher<'_> {
         let short = |name: &str| name.strip_prefix("refs/heads/").unwrap_or(name).to_owned();
         if !self.session.is_offline() {
             let there = fetch::default_branch(self.git, self.network, &self.remote)?;
-            let there = there.ok_or(Error::Unpublished(PublishError::NoDefaultBranch))?;
+            let empty = || PublishError::EmptyRemote { remote: self.remote.name.clone() };
+            let there = there.ok_or_else(|| Error::Unpublished(empty()))?;
             let (branch, commit) = (short(&there.name), object_id(&there.id)?);
             if !self.repo.has_object(commit) && !self.options.dry_run {
                 fetch::fetch_commits(self.git, self.network, &self.remote, &[there])?;
@@ -229,8 +230,9 @@ impl Publisher<'_> {
         }
         self.session.reporter.note(&Note::Remote(RemoteNote::BaseNotFetched));
         let head = format!("refs/remotes/{}/HEAD", self.remote.name);
+        let unknown = || PublishError::NoDefaultBranch { remote: self.remote.name.clone() };
         let commit = git::commit::rev_parse(self.git, &format!("{head}^{{commit}}"));
-        let commit = object_id(&commit.map_err(|_| Error::Unpublished(PublishError::NoDefaultBranch))?)?;
+        let commit = object_id(&commit.map_err(|_| Error::Unpublished(unknown()))?)?;
         let name = self.git.command("symbolic-ref").args(["--quiet", &head]).run()?;
         let prefix = format!("refs/remotes/{}/", self.remote.name);
         Ok(Base { branch: name.text().strip_prefix(&prefix).unwrap_or("HEAD").to_owned(), commit })

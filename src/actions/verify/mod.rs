@@ -88,73 +88,85 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     let commit = options.rev.as_ref().zip(repo.as_ref());
     let commit = commit.map(|(rev, repo)| repo.commit_of(rev)).transpose()?;
     let recorder = repo.as_ref().map(|repo| Recorder::new(repo, &session, commit));
+    let mut targets = Targets::default();
+    let mut missing = Vec::new();
+    if options.paths.is_empty() {
+        targets.search(&tree, b"");
+    }
+    for given in &options.paths {
+        if let Err(error) = targets.add(&tree, &options.cwd, given) {
+            let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
+            missing.push((path.unwrap_or_else(|| given.as_encoded_bytes().into()), error));
+        }
+    }
+    let named = targets.checkpoints.iter().filter_map(|(file, named)| Some((file.clone(), named.clone()?)));
     let mut all = Verifier {
         check: Check { reader },
         key: options.key.clone(),
         files: &tree,
         checkpoints: &tree,
-        named: None,
+        named: named.collect(),
+        is_silent: false,
         recorder: recorder.as_ref(),
         done: Vec::new(),
     };
-    let (mut files, mut indices) = (BTreeSet::new(), BTreeSet::new());
-    if options.paths.is_empty() {
-        search(&tree, b"", &mut files, &mut indices);
+    for (path, error) in missing {
+        all.fail(Verified::of(path.as_bstr()), error)?;
     }
-    for given in &options.paths {
-        match named(&tree, &options.cwd, given, &mut files, &mut indices) {
-            Ok(()) => {}
-            Err(error) => {
-                let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
-                let path = path.unwrap_or_else(|| given.as_encoded_bytes().into());
-                all.fail(Verified::of(path.as_bstr()), error)?;
-            }
-        }
-    }
-    all.these(&files, &indices, &BTreeSet::new())?;
+    all.these(&targets.files, &targets.indices, &BTreeSet::new())?;
     if all.done.is_empty() {
         return Err(Error::NothingToVerify(options.rev.clone()));
     }
     Ok(all.done)
 }
 
-/// Every safetensors file and index below a directory, which is empty or ends with a slash.
-fn search(tree: &Tree<'_>, dir: &[u8], files: &mut BTreeSet<BString>, indices: &mut BTreeSet<BString>) {
-    for path in tree.paths().filter(|path| path.starts_with(dir)) {
-        if names::is_safetensors(path.as_bstr()) {
-            files.insert(path.clone());
-        } else if names::is_safetensors_index(path.as_bstr()) {
-            indices.insert(path.clone());
-        }
-    }
+/// What is to be verified.
+#[derive(Default)]
+struct Targets {
+    files: BTreeSet<BString>,
+    indices: BTreeSet<BString>,
+    /// The checkpoint of each file that was given by it; `None`: by more than one.
+    checkpoints: BTreeMap<BString, Option<BString>>,
 }
 
-/// What a person named: a safetensors file, the checkpoint of one, an index, a directory.
-fn named(
-    tree: &Tree<'_>,
-    cwd: &Path,
-    given: &OsString,
-    files: &mut BTreeSet<BString>,
-    indices: &mut BTreeSet<BString>,
-) -> Result<(), Error> {
-    let path = match tree.repo() {
-        Some(repo) => repo.path_of(cwd, given)?,
-        None => given.as_encoded_bytes().into(),
-    };
-    let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
-    if path.is_empty() || tree.paths().any(|known| known.starts_with(&dir)) {
-        search(tree, &dir, files, indices);
-    } else if names::is_safetensors_index(path.as_bstr()) {
-        indices.insert(path);
-    } else if names::is_safetensors(path.as_bstr()) {
-        files.insert(path);
-    } else if names::is_index(path.as_bstr()) {
-        indices.insert(names::safetensors_index(path.as_bstr()));
-    } else {
-        tree.open(path.as_bstr())?;
-        files.insert(names::safetensors(path.as_bstr()));
+impl Targets {
+    /// Every safetensors file and index below a directory, which is empty or ends with a slash.
+    fn search(&mut self, tree: &Tree<'_>, dir: &[u8]) {
+        for path in tree.paths().filter(|path| path.starts_with(dir)) {
+            if names::is_safetensors(path.as_bstr()) {
+                self.files.insert(path.clone());
+            } else if names::is_safetensors_index(path.as_bstr()) {
+                self.indices.insert(path.clone());
+            }
+        }
     }
-    Ok(())
+
+    /// What a person named: a safetensors file, the checkpoint of one, an index, a directory.
+    fn add(&mut self, tree: &Tree<'_>, cwd: &Path, given: &OsString) -> Result<(), Error> {
+        let path = match tree.repo() {
+            Some(repo) => repo.path_of(cwd, given)?,
+            None => given.as_encoded_bytes().into(),
+        };
+        let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
+        if path.is_empty() || tree.paths().any(|known| known.starts_with(&dir)) {
+            self.search(tree, &dir);
+        } else if names::is_safetensors_index(path.as_bstr()) {
+            self.indices.insert(path);
+        } else if names::is_safetensors(path.as_bstr()) {
+            self.files.insert(path);
+        } else if names::is_index(path.as_bstr()) {
+            self.indices.insert(names::safetensors_index(path.as_bstr()));
+        } else {
+            tree.open(path.as_bstr())?;
+            let file = names::safetensors(path.as_bstr());
+            let named = self.checkpoints.entry(file.clone()).or_insert_with(|| Some(path.clone()));
+            if named.as_ref() != Some(&path) {
+                *named = None;
+            }
+            self.files.insert(file);
+        }
+        Ok(())
+    }
 }
 
 /// Files and where their checkpoints are.
@@ -164,8 +176,10 @@ struct Verifier<'a> {
     key: Option<String>,
     files: &'a Tree<'a>,
     checkpoints: &'a Tree<'a>,
-    /// The checkpoint of each file, where that is known. Nothing is told then.
-    named: Option<&'a BTreeMap<BString, BString>>,
+    /// The checkpoint of each file, where that is known.
+    named: BTreeMap<BString, BString>,
+    /// `true` if the caller reports what is found.
+    is_silent: bool,
     /// In a repository.
     recorder: Option<&'a Recorder<'a>>,
     done: Vec<Verified>,
@@ -259,7 +273,7 @@ impl Verifier<'_> {
     }
 
     fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<(Pair, Stats), Error> {
-        let named = self.named.and_then(|named| named.get(&path.to_owned()));
+        let named = self.named.get(&path.to_owned());
         let beside = named.map_or_else(|| self.checkpoints.checkpoint_of(path), |path| Ok(path.clone()));
         let stats = |checkpoint| self.recorder.map(|recorder| recorder.stats(path, checkpoint));
         let stats = stats(beside.as_ref().ok().map(|path| path.as_bstr())).unwrap_or_default();
@@ -304,7 +318,7 @@ impl Verifier<'_> {
     }
 
     fn push(&mut self, verified: Verified) {
-        if self.named.is_none() {
+        if !self.is_silent {
             self.check.reader.reporter.verified(&verified);
         }
         self.done.push(verified);

@@ -39,7 +39,8 @@ pub(in crate::actions) fn prove_outputs(
         key: key.map(str::to_owned),
         files: &tree,
         checkpoints: &tree,
-        named: Some(pairs),
+        named: pairs.clone(),
+        is_silent: true,
         recorder: Some(&recorder),
         done: Vec::new(),
     };

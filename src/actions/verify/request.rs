@@ -3,7 +3,7 @@
 //! Invariant: a checkpoint counts as it is in the commit that the pull request and `HEAD` come from, or in its own parent where that is cut off; where `HEAD` has
 //! another one by now, the file is stale, and a commit that leaves it alone changes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -56,7 +56,8 @@ pub(in crate::actions) fn prove(
         key: key.map(str::to_owned),
         files: &files,
         checkpoints: &checkpoints,
-        named: None,
+        named: BTreeMap::new(),
+        is_silent: false,
         recorder: Some(&recorder),
         done: Vec::new(),
     };

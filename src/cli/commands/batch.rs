@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use bstr::BStr;
+use bstr::{BStr, ByteSlice as _};
 
 use crate::actions::batch::{self, BatchSummary, Cause, Item, ModelStatus, Options, Progress, Record, Shard};
 use crate::actions::{Note, Outcome, RemoteNote, Reporter, Servers};
@@ -96,10 +96,11 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
             report
         })?,
     };
-    if args.top.is_some() && shard.is_some_and(|shard| shard.count() > 1) {
+    if let Some(count) = args.top.filter(|_| shard.is_some_and(|shard| shard.count() > 1)) {
         let message = "cannot be shared out: each shard would ask for itself, and see another order";
         let mut report = Report::user(Path::new("--top"), message, None);
-        report.hints = vec!["write a list first: `git st-convert batch --top N -n > models.txt`".to_owned()];
+        report.hints =
+            vec![format!("write the list first: `git st-convert batch --top {count} -n > models.txt`")];
         return Err(report);
     }
     Ok(shard)
@@ -128,9 +129,8 @@ fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> 
     let text = text.map_err(|cause| {
         let mut report = Report::io(Path::new(list), "cannot read this list", &cause);
         if list.as_encoded_bytes().contains(&b'/') && cause.kind() == io::ErrorKind::NotFound {
-            let model = quoted(list.as_encoded_bytes().into());
-            let hint = format!("convert one model (LIST is a file of names): `git st-convert clone {model}`");
-            report.hints = vec![hint];
+            let model = quoted(list.as_encoded_bytes().as_bstr());
+            report.hints = vec![format!("convert one model: `git st-convert clone {model}`")];
         }
         report
     })?;

@@ -31,7 +31,7 @@ pub(crate) fn run(
     reporter.finished();
     match done {
         Ok(Done::Pulled(pulled)) => {
-            tell(ui, &pulled);
+            tell(ui, &pulled, reporter.here());
             Ok(0)
         }
         done => {

@@ -33,8 +33,8 @@ pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> 
     if args.global {
         return Err(Report::user(Path::new(""), "--global requires --install or --uninstall", None));
     }
-    let here = Here::new(&cwd);
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
+    let here = Here::new(&cwd).of("diff");
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("diff"), false);
     let mut sides = args.sides.iter().cloned();
     let options = Options {
         cwd,
@@ -85,8 +85,8 @@ fn has_colors(cwd: &Path, is_shown: bool) -> Option<bool> {
 
 /// Sets the driver of git's own diff, or takes it away.
 fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
-    let here = Here::new(&cwd);
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
+    let here = Here::new(&cwd).of("diff");
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("diff"), false);
     let options = DriverOptions { cwd, global: args.global };
     let done = if args.install { install(&options, &reporter) } else { uninstall(&options, &reporter) };
     let done = done.map_err(|error| Report::of_run(&error, &here));

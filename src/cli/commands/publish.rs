@@ -60,6 +60,7 @@ fn given(args: &Publish, offline: bool) -> Given {
 }
 
 fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
+    let (git, options) = (here.git(), here.options_but(&["--force"]));
     let PublishReport { how, plan, .. } = published;
     let reference = published.reference.as_deref().map(sanitize::text).unwrap_or_default();
     let url = published.url.as_deref().map(sanitize::text).unwrap_or_default();
@@ -80,7 +81,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
                 sanitize::text(&plan.base_branch),
                 sanitize::text(&plan.remote)
             ));
-            ui.hint(&format!("convert first: `{} st-convert`", here.git()));
+            ui.hint(&format!("convert what is not converted yet: `{git} st-convert`"));
         }
         PublishOutcome::Planned => ui.result(&planned(plan)),
         PublishOutcome::Opened => {
@@ -97,7 +98,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
                 "pull request {number}{} has the very same files, at {reference}: no second one is made",
                 by.unwrap_or_default()
             ));
-            ui.hint(&format!("open another: `{} st-convert publish{} --force`", here.git(), here.options()));
+            ui.hint(&format!("open another one: `{git} st-convert publish{options} --force`"));
         }
         PublishOutcome::Pushed => {
             ui.result(&format!("{}{reference}", files(&plan.files)));
@@ -109,7 +110,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
                 .fold(String::new(), |all, line| all + "\n  " + line);
             ui.note(&format!("pushed {reference} to {}{said}", sanitize::text(&plan.remote)));
             ui.hint(&format!(
-                "merge it here: `git fetch {} {} && git merge FETCH_HEAD`",
+                "merge it: `{git} fetch {} {} && {git} merge FETCH_HEAD`",
                 quoted(plan.remote.as_str().into()),
                 quoted(published.reference.as_deref().unwrap_or_default().into())
             ));

@@ -39,11 +39,11 @@ pub(crate) fn run(
         let pulled = pull(&options, number, wish, &reporter);
         reporter.finished();
         reporter.close();
-        tell(ui, &pulled.map_err(failed)?);
+        tell(ui, &pulled.map_err(failed)?, &here);
     } else {
         let listing = list(&options, args.all, &reporter);
         reporter.finished();
-        show(ui, &listing.map_err(failed)?);
+        show(ui, &listing.map_err(failed)?, &here);
     }
     Ok(0)
 }
@@ -64,7 +64,7 @@ fn given(args: &Pull, offline: bool) -> Given {
 }
 
 /// Says what became of a pull request.
-pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
+pub(super) fn tell(ui: &Ui, pulled: &Pulled, here: &Here) {
     let Pulled { request, how } = pulled;
     if ui.json {
         ui.data(&json::pulled(pulled));
@@ -94,12 +94,13 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled) {
                 "the branch cannot move to pull request {number}, so its safetensors alone are staged; `--merge` \
                  merges it"
             ));
-            ui.hint("commit: `git commit -m \"add safetensors\"`");
+            ui.hint(&format!("commit: `{} commit -m \"add safetensors\"`", here.git()));
         }
     }
 }
 
-fn show(ui: &Ui, listing: &Listing) {
+fn show(ui: &Ui, listing: &Listing, here: &Here) {
+    let (git, options) = (here.git(), here.options_but(&["--all"]));
     if ui.json {
         let lines = listing.requests.iter().map(|request| json::pull_request(request) + "\n");
         ui.data(&(lines.collect::<String>() + &json::listing(Some(listing), None)));
@@ -115,10 +116,10 @@ fn show(ui: &Ui, listing: &Listing) {
     }
     if left > 0 {
         ui.note(&format!("looked at the newest {} of {} pull requests", listing.seen, listing.known));
-        ui.hint("check all: `git st-convert pull --all`");
+        ui.hint(&format!("list all pull requests: `{git} st-convert pull{options} --all`"));
     }
     if let Some(first) = listing.requests.iter().find(|request| request.state == Freshness::Current) {
-        ui.hint(&format!("take one: `git st-convert pull {}`", first.number));
+        ui.hint(&format!("take one: `{git} st-convert pull{options} {}`", first.number));
     }
 }
 

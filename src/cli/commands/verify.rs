@@ -10,7 +10,7 @@ use crate::cli::error::{Kind, Report, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json;
 use crate::cli::reporter::TerminalReporter;
-use crate::cli::shell_paths::{Here, shell};
+use crate::cli::shell_paths::{Given, Here, shell};
 use crate::cli::ui::Ui;
 
 /// Verifies, and gives the worst exit code of the files.
@@ -21,7 +21,8 @@ pub(crate) fn run(
     ui: &Ui,
     interrupt: &Interrupt,
 ) -> Result<u8, Report> {
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of(typed(args)), false);
+    let reporter = TerminalReporter::new(ui, interrupt, false)
+        .at(Here::new(&cwd).of(typed(args)).with(given(args)), false);
     let done = work(args, cwd, servers, &reporter);
     reporter.finished();
     reporter.close();
@@ -46,6 +47,13 @@ fn typed(args: &Verify) -> String {
         (_, Some(rev)) => format!("verify --rev {}", shell(rev.as_bytes().into())),
         _ => "verify".to_owned(),
     }
+}
+
+/// What was typed besides, which a hint repeats.
+fn given(args: &Verify) -> Given {
+    let mut given = Given::of(&args.paths);
+    args.key.iter().for_each(|key| given.value("--key", key.as_bytes().into()));
+    given
 }
 
 fn work(

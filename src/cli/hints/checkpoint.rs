@@ -139,7 +139,7 @@ fn other_kind(kind: Kind, named: &Named<'_>) -> String {
         }
         Kind::Compressed | Kind::Tar => "unpack it first".to_owned(),
         Kind::Html => "download it again; the server may require you to sign in".to_owned(),
-        Kind::Empty => format!("restore it: `{git} restore {}`", named.pathspec()),
+        Kind::Empty => "download it again".to_owned(),
         Kind::Pickle => {
             format!("list what it imports: `{git} st-convert scan {}`", named.argument())
         }

@@ -1,14 +1,34 @@
 //! What helps where a server did not give what was asked.
 
+use bstr::{BStr, ByteSlice as _};
+
+use super::super::shell_paths::quoted;
 use crate::git::Trouble;
-use crate::remote::Error;
+use crate::remote::{Error, Url};
 
 /// What lets a server be asked again.
 pub(super) const OFFLINE: &str = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
 
+/// How the revisions of a remote repository are listed, whether there is a clone or not.
+pub(super) fn revisions(url: &BStr) -> String {
+    format!("list the revisions: `git ls-remote {}` (a commit needs its full ID)", quoted(url))
+}
+
+/// The repository that a request to the Hub was about.
+fn repository(url: &Url) -> Option<String> {
+    let text = url.to_string();
+    let (repository, _) = text.split_once("/resolve/").or_else(|| text.split_once("/revision/"))?;
+    Some(repository.replacen("/api/models/", "/", 1))
+}
+
 /// The hints for an error of a server.
-pub(super) fn hint(error: &Error) -> Vec<String> {
-    remote(match error {
+pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
+    if let Error::RevisionNotFound { url, .. } = error
+        && let Some(repository) = repository(url)
+    {
+        return vec![revisions(repository.as_bytes().as_bstr())];
+    }
+    let trouble = match error {
         Error::Unauthorized { rejected: None, .. } => Trouble::SignIn,
         Error::Unauthorized { .. } | Error::TokenExpired { .. } => Trouble::Rejected,
         Error::Forbidden { .. } => Trouble::Forbidden,
@@ -20,13 +40,14 @@ pub(super) fn hint(error: &Error) -> Vec<String> {
         Error::Tls { .. } => Trouble::Certificate,
         Error::RateLimited { .. } => Trouble::TooOften,
         Error::Status { .. } | Error::BadHttp { .. } | Error::BadAnswer { .. } => Trouble::Broken,
-        error => return own(error).into_iter().map(str::to_owned).collect(),
-    })
+        error => return own(error, git).into_iter().collect(),
+    };
+    remote(trouble, git)
 }
 
 /// What helps where git has no trouble of that kind.
-fn own(error: &Error) -> Option<&'static str> {
-    Some(match error {
+fn own(error: &Error, git: &str) -> Option<String> {
+    let hint = match error {
         Error::Offline { .. } => OFFLINE,
         Error::Gated { .. } => {
             "request access on the model's page, then set HF_TOKEN to a token of that account"
@@ -37,28 +58,40 @@ fn own(error: &Error) -> Option<&'static str> {
         Error::DiscussionsDisabled { .. } => "push a branch instead: `git st-convert publish --branch NAME`",
         Error::EntryNotFound { .. } => "check the path; it is case-sensitive",
         Error::Proxy { .. } | Error::ProxyAddress { .. } => {
-            "show the proxy: `git config --get http.proxy; env | grep -i proxy`"
+            return Some(format!("show the proxy: `{git} config --get http.proxy; env | grep -i proxy`"));
         }
-        Error::CaInfo { .. } => "show the certificate file: `git config --get http.sslCAInfo`",
+        Error::CaInfo { .. } => {
+            return Some(format!("show the certificate file: `{git} config --get http.sslCAInfo`"));
+        }
         Error::WrongDigest { .. } | Error::WrongSize { .. } | Error::Changed { .. } => {
             "try again; if it fails again, the object on the server is damaged"
         }
         Error::Object { .. } => "ask the model's owner to run `git lfs push --all`",
         Error::NotThere { .. } => "fetch it in that repository: `git lfs fetch --all`",
         Error::NoEndpoint { .. } | Error::EndpointScheme { .. } | Error::Ssh { .. } => {
-            "set the LFS server: `git config lfs.url URL`"
+            return Some(format!("set the LFS server: `{git} config lfs.url URL`"));
         }
         Error::Token(_) => "sign in again: `hf auth login` (or set HF_TOKEN)",
         Error::Setting { .. } => {
-            "show where it is set: `git config --show-origin --get-all http.extraHeader`"
+            return Some(format!(
+                "show where it is set: `{git} config --show-origin --get-all http.extraHeader`"
+            ));
         }
         _ => return None,
-    })
+    };
+    Some(hint.to_owned())
 }
 
 /// What to do about a remote repository.
-pub(super) fn remote(trouble: Trouble) -> Vec<String> {
+pub(super) fn remote(trouble: Trouble, git: &str) -> Vec<String> {
     let hint = match trouble {
+        Trouble::NoSuchRef => return vec![format!("list the references: `{git} ls-remote`")],
+        Trouble::Certificate => {
+            return vec![format!(
+                "trust the server's certificate authority: `{git} config http.sslCAInfo FILE`"
+            )];
+        }
+        Trouble::Withheld => return vec![format!("fetch all files: `{git} fetch --refetch --no-filter`")],
         Trouble::SignIn => "sign in: `hf auth login` (or set HF_TOKEN), or configure a git credential helper",
         Trouble::Rejected => "the token may have expired; sign in again: `hf auth login` (or set HF_TOKEN)",
         Trouble::Forbidden => {
@@ -68,12 +101,9 @@ pub(super) fn remote(trouble: Trouble) -> Vec<String> {
             "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)"
         }
         Trouble::NotRepository => "give the model as OWNER/NAME or as the URL of its repository",
-        Trouble::NoSuchRef => "list the references: `git ls-remote`",
         Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
-        Trouble::Certificate => "trust the server's certificate authority: `git config http.sslCAInfo FILE`",
         Trouble::TooOften => "try again later, or set HF_TOKEN for a higher rate limit",
         Trouble::ServerFault | Trouble::Broken => "try again later",
-        Trouble::Withheld => "fetch all files: `git fetch --refetch --no-filter`",
         Trouble::Ownership => "if you trust it: `git config --global --add safe.directory DIR`",
     };
     vec![hint.to_owned()]
@@ -87,7 +117,7 @@ mod tests {
     #[test]
     fn what_a_person_can_do_about_a_server() {
         let url = || Url::parse("https://h.example/a/b").unwrap();
-        let hint = |error: &Error| hint(error).concat();
+        let hint = |error: &Error| hint(error, "git").concat();
         let bare = Error::Unauthorized { url: url(), rejected: None, said: None };
         assert!(hint(&bare).contains("hf auth login"));
         assert!(hint(&Error::Gated { url: url(), said: None }).contains("request access"));
@@ -95,5 +125,13 @@ mod tests {
         let offline = Hub::new(Auth::new(wire, None).unwrap());
         let model = ModelName::parse("a/b").unwrap();
         assert!(hint(&offline.model(&model, None).unwrap_err()).contains("--offline"));
+    }
+
+    /// git meets these only where a server changes between two of its requests.
+    #[test]
+    fn what_changes_on_a_server_meanwhile() {
+        let hint = |trouble| remote(trouble, "git -C model").concat();
+        assert_eq!(hint(Trouble::NoSuchRef), "list the references: `git -C model ls-remote`");
+        assert_eq!(hint(Trouble::Withheld), "fetch all files: `git -C model fetch --refetch --no-filter`");
     }
 }
