@@ -46,12 +46,6 @@ fn what_it_is() {
             "git st-convert a.bin",
             Then::Tells("checkpoint"),
         ),
-        row(
-            "list its tensors: `git st-convert inspect a.bin`",
-            || Situation::new().with("b.bin", "tied-2.bin").sh("git st-convert b.bin -o a.bin"),
-            "git st-convert a.bin",
-            Then::Tells("tensors"),
-        ),
         row("unpack it first", || with("other.tar"), "git st-convert a.bin", Then::Said),
         row(
             "download it again; the server may require you to sign in",

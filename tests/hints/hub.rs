@@ -4,7 +4,7 @@ use super::situation::Situation;
 use super::{Then, check, row};
 use crate::clone::{ID, noise};
 use crate::formats::fixtures;
-use crate::hub::{Builder, Hub, Right};
+use crate::hub::{Builder, Fault, Hub, Place, Right};
 
 fn checkpoint() -> Vec<u8> {
     std::fs::read(fixtures().join("checkpoints/bert-tied.bin")).unwrap()
@@ -343,6 +343,17 @@ fn publish() {
             || Situation::with_remote().with("a.bin", "tied-2.bin").sh("git st-convert --commit"),
             "git st-convert publish --branch weights",
             Then::Helps,
+        ),
+        row(
+            "resume, without a second pull request: `git st-convert publish`",
+            || {
+                let situation = converted();
+                let upload = Place::path("/upload/acme/bert");
+                situation.hub.as_ref().unwrap().inject(Fault::Status(403).at(upload).times(2));
+                situation
+            },
+            "git st-convert publish",
+            Then::Does,
         ),
     ]);
 }

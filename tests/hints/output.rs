@@ -88,7 +88,7 @@ fn where_the_file_would_be() {
 fn what_comes_after() {
     check(&[
         row(
-            "commit what is staged with `git commit -m \"convert weights to safetensors\"`",
+            "commit: `git commit -m \"convert weights to safetensors\"`",
             || with("tied-2.bin"),
             "git st-convert",
             Then::Does,
@@ -100,14 +100,14 @@ fn what_comes_after() {
             Then::Tells("identical"),
         ),
         row(
-            "a file that git does not track is converted by its name: `git st-convert FILE`",
+            "convert it: `git st-convert pytorch_model.bin`",
             || Situation::new().put("pytorch_model.bin", "tied-2.bin"),
             "git st-convert",
             Then::Does,
         )
         .with(&[("FILE", "pytorch_model.bin")]),
         row(
-            "set it up with `git lfs install`",
+            "set it up: `git lfs install`",
             || with("tied-2.bin").sh("git config --local --remove-section filter.lfs"),
             "git st-convert",
             Then::Does,
@@ -176,5 +176,22 @@ fn what_comes_after() {
             Then::Does,
         )
         .with(&[("DIR", ".")]),
+        row(
+            "convert an untracked file: `git st-convert FILE`",
+            || Situation::new().put("model.xyz", "tied-2.bin"),
+            "git st-convert",
+            Then::Does,
+        )
+        .with(&[("FILE", "model.xyz")]),
+        row(
+            "convert that: `git st-convert kept/b.bin`",
+            || {
+                Situation::new()
+                    .put("kept/b.bin", "tied-2.bin")
+                    .sh("ln -s kept/b.bin a.bin && git add a.bin && git commit -qm link")
+            },
+            "git st-convert a.bin",
+            Then::Does,
+        ),
     ]);
 }

@@ -14,6 +14,15 @@ fn missing() -> Situation {
     )
 }
 
+/// A repository with another one in it.
+fn submodule() -> Situation {
+    Situation::with_remote()
+        .with("a.bin", "tied-2.bin")
+        .sh("git push -q --no-verify origin main && git init -q ../top && git -C ../top submodule -q add ../hub.git sub")
+        .sh("git -C ../top commit -qm sub && cp -r .git/lfs ../top/.git/modules/sub/ && git -C ../top/sub lfs install --local >/dev/null")
+        .inside("../top")
+}
+
 #[test]
 fn the_repository_itself() {
     check(&[
@@ -129,6 +138,18 @@ fn the_repository_itself() {
                     .inside("../partial")
             },
             "git st-convert inspect HEAD~1:old.pkl",
+            Then::Does,
+        ),
+        row(
+            "name that repository: `git -C sub st-convert a.bin`",
+            submodule,
+            "git st-convert sub/a.bin",
+            Then::Does,
+        ),
+        row(
+            "check it out: `git submodule update --init sub`",
+            || submodule().sh("git -c protocol.file.allow=always submodule -q deinit sub"),
+            "git st-convert sub/a.bin",
             Then::Does,
         ),
     ]);

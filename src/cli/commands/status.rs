@@ -25,7 +25,7 @@ const NAMED: usize = 4;
 /// Shows the state of the repository.
 pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let here = Here::new(&cwd).of("status");
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd), false);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("status"), false);
     let options = Options { cwd, paths: args.paths.clone() };
     let found = status(&options, &reporter).map_err(|error| {
         let report = Report::of_run(&error, &here);
