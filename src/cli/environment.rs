@@ -90,6 +90,12 @@ pub(super) fn git_prefix() -> Option<OsString> {
     std::env::var_os("GIT_PREFIX")
 }
 
+/// Returns `true` if the environment says which repository is meant.
+#[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
+pub(super) fn names_git_dir() -> bool {
+    std::env::var_os("GIT_DIR").is_some()
+}
+
 /// Why the environment says that this is a part of something, and not which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoShard {

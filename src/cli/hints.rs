@@ -8,6 +8,7 @@ mod server;
 
 use bstr::{BString, ByteSlice as _};
 
+use super::environment;
 use super::shell_paths::{File, Here, quoted, quoted_path};
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, UnfitDriver, names};
@@ -360,7 +361,7 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
         }
         Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),
         Error::OfEnvironment { .. } => CLEAR.to_owned(),
-        Error::Open { .. } if std::env::var_os("GIT_DIR").is_some() => CLEAR.to_owned(),
+        Error::Open { .. } if environment::names_git_dir() => CLEAR.to_owned(),
         Error::OutsideWorkTree { .. } => {
             return vec![
                 format!("name its repository: `git -C DIR st-convert{} FILE`", named.here.options()),

@@ -203,7 +203,7 @@ fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
     // The repository's own; a user's configuration is no part of its format.
     let own = sections.filter(|section| section.meta().source == gix::config::Source::Local);
     own.flat_map(|section| {
-        let names = section.value_names().map(|name| name.to_string());
+        let names = section.value_names().map(|name| String::clone(&name));
         names.map(|name| (name.clone(), section.value(&*name).unwrap_or_default())).collect::<Vec<_>>()
     })
     .find(|(name, _)| !EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(name)))

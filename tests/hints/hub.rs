@@ -1,7 +1,7 @@
 //! Hints about servers, and what is cloned, pulled and published.
 
 use super::situation::Situation;
-use super::{Then, check, row};
+use super::{Row, Then, check, row};
 use crate::clone::{ID, noise};
 use crate::formats::fixtures;
 use crate::hub::{Builder, Fault, Hub, Place, Right};
@@ -70,290 +70,298 @@ fn moved_on() -> Situation {
     situation
 }
 
+const CLONE_AND_BATCH: &[Row] = &[
+    row(
+        "choose a directory: `git st-convert clone --no-convert acme/bert DIR`",
+        || home().sh("mkdir bert && touch bert/there"),
+        "git st-convert clone --no-convert acme/bert",
+        Then::Does,
+    )
+    .with(&[("DIR", "other")]),
+    row(
+        "choose a directory: `git st-convert clone --revision v1 --no-convert acme/bert DIR`",
+        || home().sh("touch bert"),
+        "git st-convert clone --no-convert --revision v1 acme/bert",
+        Then::Does,
+    )
+    .with(&[("DIR", "other")]),
+    row(
+        "list the revisions: `git ls-remote {}/acme/bert` (a commit needs its full ID)",
+        home,
+        "git st-convert clone acme/bert --revision nope",
+        Then::Tells("refs/tags/v1"),
+    ),
+    row(
+        "list the revisions: `git ls-remote {}/acme/bert` (a commit needs its full ID)",
+        home,
+        "git st-convert inspect acme/bert@nope:pytorch_model.bin",
+        Then::Tells("refs/tags/v1"),
+    ),
+    row(
+        "go online: drop `--offline` and unset HF_HUB_OFFLINE",
+        home,
+        "git st-convert clone --offline acme/bert",
+        Then::Advice("git st-convert clone acme/bert"),
+    ),
+    row(
+        "convert one model: `git st-convert clone acme/bert`",
+        home,
+        "git st-convert batch acme/bert",
+        Then::Does,
+    ),
+    row(
+        "write the list first: `git st-convert batch --top 3 -n > models.txt`",
+        home,
+        "git st-convert batch --top 3 --dir out --shard 0/2",
+        Then::Tells(""),
+    ),
+];
+
 #[test]
 fn clone_and_batch() {
-    check(&[
-        row(
-            "choose a directory: `git st-convert clone --no-convert acme/bert DIR`",
-            || home().sh("mkdir bert && touch bert/there"),
-            "git st-convert clone --no-convert acme/bert",
-            Then::Does,
-        )
-        .with(&[("DIR", "other")]),
-        row(
-            "choose a directory: `git st-convert clone --revision v1 --no-convert acme/bert DIR`",
-            || home().sh("touch bert"),
-            "git st-convert clone --no-convert --revision v1 acme/bert",
-            Then::Does,
-        )
-        .with(&[("DIR", "other")]),
-        row(
-            "list the revisions: `git ls-remote {}/acme/bert` (a commit needs its full ID)",
-            home,
-            "git st-convert clone acme/bert --revision nope",
-            Then::Tells("refs/tags/v1"),
-        ),
-        row(
-            "list the revisions: `git ls-remote {}/acme/bert` (a commit needs its full ID)",
-            home,
-            "git st-convert inspect acme/bert@nope:pytorch_model.bin",
-            Then::Tells("refs/tags/v1"),
-        ),
-        row(
-            "go online: drop `--offline` and unset HF_HUB_OFFLINE",
-            home,
-            "git st-convert clone --offline acme/bert",
-            Then::Advice("git st-convert clone acme/bert"),
-        ),
-        row(
-            "convert one model: `git st-convert clone acme/bert`",
-            home,
-            "git st-convert batch acme/bert",
-            Then::Does,
-        ),
-        row(
-            "write the list first: `git st-convert batch --top 3 -n > models.txt`",
-            home,
-            "git st-convert batch --top 3 --dir out --shard 0/2",
-            Then::Tells(""),
-        ),
-    ]);
+    check(CLONE_AND_BATCH);
 }
+
+const PULL_AND_VERIFY: &[Row] = &[
+    row(
+        "list the pull requests that add safetensors files: `git st-convert pull`",
+        cloned,
+        "git st-convert pull 9",
+        Then::Tells("2"),
+    ),
+    row(
+        "list the pull requests that add safetensors files: `git st-convert pull`",
+        cloned,
+        "git st-convert pull 4",
+        Then::Tells("2"),
+    ),
+    row(
+        "review them: `git fetch origin refs/pr/2 && git diff ...FETCH_HEAD`",
+        cloned,
+        "git st-convert pull 2",
+        Then::Tells("# theirs"),
+    ),
+    row("then accept them: `git st-convert pull 2 --yes`", cloned, "git st-convert pull 2", Then::Does),
+    row(
+        "stash them: `git stash --include-untracked`",
+        || cloned().write("model.safetensors", "mine"),
+        "git st-convert pull 3",
+        Then::Helps,
+    ),
+    row(
+        "or commit them: `git commit`",
+        || cloned().write("model.safetensors", "mine").sh("git add -A"),
+        "git st-convert pull 3",
+        Then::Said,
+    ),
+    row(
+        "stage only the safetensors files: `git st-convert pull --yes 2`",
+        || cloned().write("README.md", "# mine\n").sh("git commit -qam mine"),
+        "git st-convert pull 2 --merge --yes",
+        Then::Does,
+    ),
+    row(
+        "list the differences: `git st-convert verify --pr 3`",
+        cloned,
+        "git st-convert pull 3 --verify",
+        Then::Tells("differs"),
+    ),
+    row(
+        "convert instead: `git st-convert --pr never --replace`",
+        cloned,
+        "git st-convert --pr 3 --replace",
+        Then::Does,
+    ),
+    row("take one: `git st-convert pull 3`", cloned, "git st-convert pull", Then::Does),
+    row(
+        "commit: `git commit -m \"add safetensors\"`",
+        || cloned().write("note.txt", "mine\n").sh("git add -A && git commit -qm mine"),
+        "git st-convert pull 3",
+        Then::Does,
+    ),
+    row(
+        "verify a commit that contains the checkpoint: `git st-convert verify --rev REV`",
+        || {
+            Situation::new()
+                .put("b.bin", "tied-2.bin")
+                .sh("git st-convert b.bin -o a.safetensors && rm b.bin")
+                .sh("git add -A && git commit -qm weights && git checkout -q -b other")
+                .with("a.bin", "tied-2.bin")
+                .sh("git checkout -q main")
+        },
+        "git st-convert verify --rev HEAD",
+        Then::Does,
+    )
+    .with(&[("REV", "other")]),
+    row(
+        "choose the checkpoint: `git st-convert verify a.bin`",
+        || Situation::new().with("a.bin", "tied-2.bin").sh("git st-convert && cp a.bin a.pt"),
+        "git st-convert verify a.safetensors",
+        Then::Does,
+    ),
+    row(
+        "choose the checkpoint: `git st-convert verify --rev HEAD a.bin`",
+        || {
+            Situation::new()
+                .with("a.bin", "tied-2.bin")
+                .sh("git st-convert && cp a.bin a.pt && git add -A && git commit -qm two")
+        },
+        "git st-convert verify --rev HEAD",
+        Then::Does,
+    ),
+    row(
+        "ask that one: `git st-convert pull --remote up`",
+        || {
+            cloned().sh("git remote rename origin up && git init -q --bare ../fork.git").sh(
+                "git remote add origin \"file://$PWD/../fork.git\" && git push -q -u --no-verify origin main",
+            )
+        },
+        "git st-convert pull",
+        Then::Tells("PR"),
+    ),
+    row(
+        "fetch the history: `git fetch --unshallow origin`",
+        || {
+            let situation = home();
+            let mut more = Builder::more();
+            more.file("README.md", "# bert, better\n")
+                .commit("words")
+                .file("README.md", "# bert, best\n")
+                .commit("more");
+            situation.hub.as_ref().unwrap().add_model(ID, &more);
+            situation.sh("git clone -q --depth 1 $HF_ENDPOINT/acme/bert").inside("bert")
+        },
+        "git st-convert pull 3",
+        Then::Does,
+    ),
+];
 
 #[test]
 fn pull_and_verify() {
-    check(&[
-        row(
-            "list the pull requests that add safetensors files: `git st-convert pull`",
-            cloned,
-            "git st-convert pull 9",
-            Then::Tells("2"),
-        ),
-        row(
-            "list the pull requests that add safetensors files: `git st-convert pull`",
-            cloned,
-            "git st-convert pull 4",
-            Then::Tells("2"),
-        ),
-        row(
-            "review them: `git fetch origin refs/pr/2 && git diff ...FETCH_HEAD`",
-            cloned,
-            "git st-convert pull 2",
-            Then::Tells("# theirs"),
-        ),
-        row("then accept them: `git st-convert pull 2 --yes`", cloned, "git st-convert pull 2", Then::Does),
-        row(
-            "stash them: `git stash --include-untracked`",
-            || cloned().write("model.safetensors", "mine"),
-            "git st-convert pull 3",
-            Then::Helps,
-        ),
-        row(
-            "or commit them: `git commit`",
-            || cloned().write("model.safetensors", "mine").sh("git add -A"),
-            "git st-convert pull 3",
-            Then::Said,
-        ),
-        row(
-            "stage only the safetensors files: `git st-convert pull --yes 2`",
-            || cloned().write("README.md", "# mine\n").sh("git commit -qam mine"),
-            "git st-convert pull 2 --merge --yes",
-            Then::Does,
-        ),
-        row(
-            "list the differences: `git st-convert verify --pr 3`",
-            cloned,
-            "git st-convert pull 3 --verify",
-            Then::Tells("differs"),
-        ),
-        row(
-            "convert instead: `git st-convert --pr never --replace`",
-            cloned,
-            "git st-convert --pr 3 --replace",
-            Then::Does,
-        ),
-        row("take one: `git st-convert pull 3`", cloned, "git st-convert pull", Then::Does),
-        row(
-            "commit: `git commit -m \"add safetensors\"`",
-            || cloned().write("note.txt", "mine\n").sh("git add -A && git commit -qm mine"),
-            "git st-convert pull 3",
-            Then::Does,
-        ),
-        row(
-            "verify a commit that contains the checkpoint: `git st-convert verify --rev REV`",
-            || {
-                Situation::new()
-                    .put("b.bin", "tied-2.bin")
-                    .sh("git st-convert b.bin -o a.safetensors && rm b.bin")
-                    .sh("git add -A && git commit -qm weights && git checkout -q -b other")
-                    .with("a.bin", "tied-2.bin")
-                    .sh("git checkout -q main")
-            },
-            "git st-convert verify --rev HEAD",
-            Then::Does,
-        )
-        .with(&[("REV", "other")]),
-        row(
-            "choose the checkpoint: `git st-convert verify a.bin`",
-            || Situation::new().with("a.bin", "tied-2.bin").sh("git st-convert && cp a.bin a.pt"),
-            "git st-convert verify a.safetensors",
-            Then::Does,
-        ),
-        row(
-            "choose the checkpoint: `git st-convert verify --rev HEAD a.bin`",
-            || {
-                Situation::new()
-                    .with("a.bin", "tied-2.bin")
-                    .sh("git st-convert && cp a.bin a.pt && git add -A && git commit -qm two")
-            },
-            "git st-convert verify --rev HEAD",
-            Then::Does,
-        ),
-        row(
-            "ask that one: `git st-convert pull --remote up`",
-            || {
-                cloned()
-                    .sh("git remote rename origin up && git init -q --bare ../fork.git")
-                    .sh("git remote add origin \"file://$PWD/../fork.git\" && git push -q -u --no-verify origin main")
-            },
-            "git st-convert pull",
-            Then::Tells("PR"),
-        ),
-        row(
-            "fetch the history: `git fetch --unshallow origin`",
-            || {
-                let situation = home();
-                let mut more = Builder::more();
-                more.file("README.md", "# bert, better\n")
-                    .commit("words")
-                    .file("README.md", "# bert, best\n")
-                    .commit("more");
-                situation.hub.as_ref().unwrap().add_model(ID, &more);
-                situation.sh("git clone -q --depth 1 $HF_ENDPOINT/acme/bert").inside("bert")
-            },
-            "git st-convert pull 3",
-            Then::Does,
-        ),
-    ]);
+    check(PULL_AND_VERIFY);
 }
+
+const PUBLISH: &[Row] = &[
+    row(
+        "or push a branch: `git st-convert publish --branch NAME`",
+        || converted().env("HF_TOKEN", ""),
+        "git st-convert publish",
+        Then::Said,
+    ),
+    row(
+        "sign in with a token that has write access: `hf auth login` (or set HF_TOKEN)",
+        || converted().env("HF_TOKEN", ""),
+        "git st-convert publish",
+        Then::Advice("HF_TOKEN=hf_writer git st-convert publish"),
+    ),
+    row(
+        "set HF_TOKEN to a token with write access",
+        || converted().env("HF_TOKEN", "hf_reader"),
+        "git st-convert publish",
+        Then::Advice("HF_TOKEN=hf_writer git st-convert publish"),
+    ),
+    row(
+        "update and convert again: `git pull && git st-convert --force`",
+        moved_on,
+        "git st-convert publish",
+        Then::Said,
+    ),
+    row(
+        "convert what is not converted yet: `git st-convert`",
+        || cloned().env("HF_TOKEN", "hf_writer"),
+        "git st-convert publish",
+        Then::Does,
+    ),
+    row(
+        "push a branch instead: `git st-convert publish --branch NAME`",
+        || {
+            let situation = converted();
+            situation.hub.as_ref().unwrap().close_discussions(ID, true);
+            situation
+        },
+        "git st-convert publish",
+        Then::Does,
+    )
+    .with(&[("NAME", "weights")]),
+    row(
+        "push another branch: `git st-convert publish --branch NAME`",
+        || {
+            converted()
+                .sh(
+                    "git checkout -q -b weights HEAD~1 && id=$(echo another | git hash-object -w --stdin) && \
+                         git update-index --cacheinfo 100644,$id,pytorch_model.bin && git commit -qm another",
+                )
+                .sh("git -c credential.helper='!f() { echo username=u; echo password=hf_writer; }; f' \
+                         push -q --no-verify origin weights 2>/dev/null && git checkout -q -f main")
+        },
+        "git st-convert publish --branch weights",
+        Then::Does,
+    )
+    .with(&[("NAME", "other")]),
+    row(
+        "convert it again: `git lfs fsck; git st-convert --force`",
+        || {
+            converted()
+                    .sh("object=$(find .git/lfs/objects -name $(sha256sum < model.safetensors | cut -c1-64)); chmod u+w $object; \
+                         printf x | dd of=$object bs=1 seek=400 conv=notrunc 2>/dev/null")
+        },
+        "git st-convert publish",
+        Then::Helps,
+    ),
+    row(
+        "merge it: `git fetch origin refs/heads/weights && git merge FETCH_HEAD`",
+        converted,
+        "git st-convert publish --branch weights",
+        Then::Does,
+    ),
+    row(
+        "open another one: `git st-convert publish --force`",
+        || converted().sh("git st-convert publish"),
+        "git st-convert publish",
+        Then::Does,
+    ),
+    row(
+        "find the running publish: `pgrep -a git-st-convert`",
+        || converted().sh("mkdir -p .git/st-convert"),
+        "flock .git/st-convert/publish.lock git st-convert publish",
+        Then::Said,
+    ),
+    row(
+        "set HF_TOKEN to a token with write access, or open a pull request: `git st-convert publish`",
+        || {
+            let situation = converted().env("HF_TOKEN", "hf_helper");
+            situation.hub.as_ref().unwrap().add_token("hf_helper", "helper", Right::Contribute);
+            situation
+        },
+        "git st-convert publish --branch weights",
+        Then::Does,
+    ),
+    row(
+        "look it up: `git remote set-head origin --auto`",
+        || converted().sh("git remote set-head origin --delete"),
+        "git st-convert publish --offline --dry-run",
+        Then::Helps,
+    ),
+    row(
+        "push the first branch: `git push -u origin HEAD`",
+        || Situation::with_remote().with("a.bin", "tied-2.bin").sh("git st-convert --commit"),
+        "git st-convert publish --branch weights",
+        Then::Helps,
+    ),
+    row(
+        "resume, without a second pull request: `git st-convert publish`",
+        || {
+            let situation = converted();
+            let upload = Place::path("/upload/acme/bert");
+            situation.hub.as_ref().unwrap().inject(Fault::Status(403).at(upload).times(2));
+            situation
+        },
+        "git st-convert publish",
+        Then::Does,
+    ),
+];
 
 #[test]
 fn publish() {
-    check(&[
-        row(
-            "or push a branch: `git st-convert publish --branch NAME`",
-            || converted().env("HF_TOKEN", ""),
-            "git st-convert publish",
-            Then::Said,
-        ),
-        row(
-            "sign in with a token that has write access: `hf auth login` (or set HF_TOKEN)",
-            || converted().env("HF_TOKEN", ""),
-            "git st-convert publish",
-            Then::Advice("HF_TOKEN=hf_writer git st-convert publish"),
-        ),
-        row(
-            "set HF_TOKEN to a token with write access",
-            || converted().env("HF_TOKEN", "hf_reader"),
-            "git st-convert publish",
-            Then::Advice("HF_TOKEN=hf_writer git st-convert publish"),
-        ),
-        row(
-            "update and convert again: `git pull && git st-convert --force`",
-            moved_on,
-            "git st-convert publish",
-            Then::Said,
-        ),
-        row(
-            "convert what is not converted yet: `git st-convert`",
-            || cloned().env("HF_TOKEN", "hf_writer"),
-            "git st-convert publish",
-            Then::Does,
-        ),
-        row(
-            "push a branch instead: `git st-convert publish --branch NAME`",
-            || {
-                let situation = converted();
-                situation.hub.as_ref().unwrap().close_discussions(ID, true);
-                situation
-            },
-            "git st-convert publish",
-            Then::Does,
-        )
-        .with(&[("NAME", "weights")]),
-        row(
-            "push another branch: `git st-convert publish --branch NAME`",
-            || {
-                converted()
-                    .sh("git checkout -q -b weights HEAD~1 && id=$(echo another | git hash-object -w --stdin) && \
-                         git update-index --cacheinfo 100644,$id,pytorch_model.bin && git commit -qm another")
-                    .sh("git -c credential.helper='!f() { echo username=u; echo password=hf_writer; }; f' \
-                         push -q --no-verify origin weights 2>/dev/null && git checkout -q -f main")
-            },
-            "git st-convert publish --branch weights",
-            Then::Does,
-        )
-        .with(&[("NAME", "other")]),
-        row(
-            "convert it again: `git lfs fsck; git st-convert --force`",
-            || {
-                converted()
-                    .sh("object=$(find .git/lfs/objects -name $(sha256sum < model.safetensors | cut -c1-64)); chmod u+w $object; \
-                         printf x | dd of=$object bs=1 seek=400 conv=notrunc 2>/dev/null")
-            },
-            "git st-convert publish",
-            Then::Helps,
-        ),
-        row(
-            "merge it: `git fetch origin refs/heads/weights && git merge FETCH_HEAD`",
-            converted,
-            "git st-convert publish --branch weights",
-            Then::Does,
-        ),
-        row(
-            "open another one: `git st-convert publish --force`",
-            || converted().sh("git st-convert publish"),
-            "git st-convert publish",
-            Then::Does,
-        ),
-        row(
-            "find the running publish: `pgrep -a git-st-convert`",
-            || converted().sh("mkdir -p .git/st-convert"),
-            "flock .git/st-convert/publish.lock git st-convert publish",
-            Then::Said,
-        ),
-        row(
-            "set HF_TOKEN to a token with write access, or open a pull request: `git st-convert publish`",
-            || {
-                let situation = converted().env("HF_TOKEN", "hf_helper");
-                situation.hub.as_ref().unwrap().add_token("hf_helper", "helper", Right::Contribute);
-                situation
-            },
-            "git st-convert publish --branch weights",
-            Then::Does,
-        ),
-        row(
-            "look it up: `git remote set-head origin --auto`",
-            || converted().sh("git remote set-head origin --delete"),
-            "git st-convert publish --offline --dry-run",
-            Then::Helps,
-        ),
-        row(
-            "push the first branch: `git push -u origin HEAD`",
-            || Situation::with_remote().with("a.bin", "tied-2.bin").sh("git st-convert --commit"),
-            "git st-convert publish --branch weights",
-            Then::Helps,
-        ),
-        row(
-            "resume, without a second pull request: `git st-convert publish`",
-            || {
-                let situation = converted();
-                let upload = Place::path("/upload/acme/bert");
-                situation.hub.as_ref().unwrap().inject(Fault::Status(403).at(upload).times(2));
-                situation
-            },
-            "git st-convert publish",
-            Then::Does,
-        ),
-    ]);
+    check(PUBLISH);
 }

@@ -1,7 +1,7 @@
 //! Hints about the file that is to be written, and about what comes after.
 
 use super::situation::Situation;
-use super::{Then, check, row};
+use super::{Row, Then, check, row};
 
 fn with(fixture: &str) -> Situation {
     Situation::new().with("pytorch_model.bin", fixture)
@@ -12,186 +12,190 @@ fn unrecorded() -> Situation {
     with("tied-2.bin").sh("git st-convert --commit && rm -rf .git/st-convert* && git commit -qm x --amend")
 }
 
+const WHERE_THE_FILE_WOULD_BE: &[Row] = &[
+    row(
+        "choose another output: `git st-convert pytorch_model.bin --output FILE`",
+        || with("tied-2.bin").sh("mkdir model.safetensors"),
+        "git st-convert pytorch_model.bin",
+        Then::Does,
+    )
+    .with(&[("FILE", "x.safetensors")]),
+    row(
+        "overwrite it: `git st-convert --force pytorch_model.bin`",
+        || with("tied-2.bin").write("model.safetensors", "not of it"),
+        "git st-convert pytorch_model.bin",
+        Then::Does,
+    ),
+    row(
+        "overwrite it: `git st-convert --replace --force pytorch_model.bin`",
+        || with("tied-2.bin").write("model.safetensors", "not of it"),
+        "git st-convert --replace pytorch_model.bin",
+        Then::Does,
+    ),
+    row(
+        "choose another output: `git st-convert pytorch_model.bin --output FILE`",
+        || with("tied-2.bin").write("x.safetensors", "not of it"),
+        "git st-convert -o x.safetensors pytorch_model.bin",
+        Then::Does,
+    )
+    .with(&[("FILE", "y.safetensors")]),
+    row(
+        "choose another output: `git st-convert d/a.bin --output FILE`",
+        || Situation::outside().put("d/a.bin", "tied-2.bin").write("out/a.safetensors", "not of it"),
+        "git st-convert d -o out",
+        Then::Does,
+    )
+    .with(&[("FILE", "y.safetensors")]),
+    row(
+        "choose another output: `git st-convert model.bin --output FILE`",
+        || with("tied-2.bin").put("model.bin", "tied-3.bin").sh("git add -A"),
+        "git st-convert",
+        Then::Does,
+    )
+    .with(&[("FILE", "x.safetensors")]),
+    row(
+        "convert it outside the repository: `git st-convert link.bin --output FILE`",
+        || with("tied-2.bin").sh("ln -s pytorch_model.bin link.bin && git add -A"),
+        "git st-convert verify link.bin",
+        Then::Does,
+    )
+    .with(&[("FILE", "x.safetensors")]),
+    row(
+        "convert it outside the repository: `git st-convert pytorch_model.bin --output FILE`",
+        || with("tied-2.bin").sh("ln -s /dev/null model.safetensors"),
+        "git st-convert pytorch_model.bin",
+        Then::Does,
+    )
+    .with(&[("FILE", "x.safetensors")]),
+    row(
+        "stage the changes: `git add pytorch_model.bin`",
+        || with("tied-2.bin").put("pytorch_model.bin", "tied-3.bin"),
+        "git st-convert --replace pytorch_model.bin",
+        Then::Helps,
+    ),
+    row(
+        "or stash them: `git stash push -- pytorch_model.bin`",
+        || with("tied-2.bin").put("pytorch_model.bin", "tied-3.bin"),
+        "git st-convert --replace pytorch_model.bin",
+        Then::Helps,
+    ),
+];
+
 #[test]
 fn where_the_file_would_be() {
-    check(&[
-        row(
-            "choose another output: `git st-convert pytorch_model.bin --output FILE`",
-            || with("tied-2.bin").sh("mkdir model.safetensors"),
-            "git st-convert pytorch_model.bin",
-            Then::Does,
-        )
-        .with(&[("FILE", "x.safetensors")]),
-        row(
-            "overwrite it: `git st-convert --force pytorch_model.bin`",
-            || with("tied-2.bin").write("model.safetensors", "not of it"),
-            "git st-convert pytorch_model.bin",
-            Then::Does,
-        ),
-        row(
-            "overwrite it: `git st-convert --replace --force pytorch_model.bin`",
-            || with("tied-2.bin").write("model.safetensors", "not of it"),
-            "git st-convert --replace pytorch_model.bin",
-            Then::Does,
-        ),
-        row(
-            "choose another output: `git st-convert pytorch_model.bin --output FILE`",
-            || with("tied-2.bin").write("x.safetensors", "not of it"),
-            "git st-convert -o x.safetensors pytorch_model.bin",
-            Then::Does,
-        )
-        .with(&[("FILE", "y.safetensors")]),
-        row(
-            "choose another output: `git st-convert d/a.bin --output FILE`",
-            || Situation::outside().put("d/a.bin", "tied-2.bin").write("out/a.safetensors", "not of it"),
-            "git st-convert d -o out",
-            Then::Does,
-        )
-        .with(&[("FILE", "y.safetensors")]),
-        row(
-            "choose another output: `git st-convert model.bin --output FILE`",
-            || with("tied-2.bin").put("model.bin", "tied-3.bin").sh("git add -A"),
-            "git st-convert",
-            Then::Does,
-        )
-        .with(&[("FILE", "x.safetensors")]),
-        row(
-            "convert it outside the repository: `git st-convert link.bin --output FILE`",
-            || with("tied-2.bin").sh("ln -s pytorch_model.bin link.bin && git add -A"),
-            "git st-convert verify link.bin",
-            Then::Does,
-        )
-        .with(&[("FILE", "x.safetensors")]),
-        row(
-            "convert it outside the repository: `git st-convert pytorch_model.bin --output FILE`",
-            || with("tied-2.bin").sh("ln -s /dev/null model.safetensors"),
-            "git st-convert pytorch_model.bin",
-            Then::Does,
-        )
-        .with(&[("FILE", "x.safetensors")]),
-        row(
-            "stage the changes: `git add pytorch_model.bin`",
-            || with("tied-2.bin").put("pytorch_model.bin", "tied-3.bin"),
-            "git st-convert --replace pytorch_model.bin",
-            Then::Helps,
-        ),
-        row(
-            "or stash them: `git stash push -- pytorch_model.bin`",
-            || with("tied-2.bin").put("pytorch_model.bin", "tied-3.bin"),
-            "git st-convert --replace pytorch_model.bin",
-            Then::Helps,
-        ),
-    ]);
+    check(WHERE_THE_FILE_WOULD_BE);
 }
+
+const WHAT_COMES_AFTER: &[Row] = &[
+    row(
+        "commit: `git commit -m \"convert weights to safetensors\"`",
+        || with("tied-2.bin"),
+        "git st-convert",
+        Then::Does,
+    ),
+    row(
+        "verify the existing file: `git st-convert verify model.safetensors`",
+        unrecorded,
+        "git st-convert",
+        Then::Tells("identical"),
+    ),
+    row(
+        "convert it: `git st-convert pytorch_model.bin`",
+        || Situation::new().put("pytorch_model.bin", "tied-2.bin"),
+        "git st-convert",
+        Then::Does,
+    )
+    .with(&[("FILE", "pytorch_model.bin")]),
+    row(
+        "set it up: `git lfs install`",
+        || with("tied-2.bin").sh("git config --local --remove-section filter.lfs"),
+        "git st-convert",
+        Then::Does,
+    ),
+    row(
+        "stage them: `git add pytorch_model.bin`",
+        || with("tied-2.bin").sh("git st-convert --commit").put("pytorch_model.bin", "tied-3.bin"),
+        "git st-convert",
+        Then::Does,
+    ),
+    row(
+        "convert its arrays: `git st-convert a.pkl`",
+        || Situation::new().with("a.pkl", "pickled-arrays-2.pkl"),
+        "git st-convert",
+        Then::Does,
+    ),
+    row(
+        "compare the values: `git st-convert diff --values`",
+        || with("legacy-protocol-2.bin").put("pytorch_model.bin", "legacy-protocol-3.bin"),
+        "git st-convert diff",
+        Then::Tells("pytorch_model.bin"),
+    ),
+    row(
+        "guard them: `git st-convert hook install`",
+        || with("tied-2.bin"),
+        "git st-convert status",
+        Then::Does,
+    ),
+    row(
+        "keep out of git: `git rm --cached optimizer.bin`",
+        || Situation::new().with("optimizer.bin", "trainer-optimizer-key.pt"),
+        "git st-convert status",
+        Then::Does,
+    ),
+    row("convert: `git st-convert`", || with("tied-2.bin"), "git st-convert status", Then::Does),
+    row(
+        "convert: `git st-convert pytorch_model.bin`",
+        || Situation::new().put("pytorch_model.bin", "tied-2.bin"),
+        "git st-convert status",
+        Then::Does,
+    ),
+    row(
+        "overwrite: `git st-convert --force pytorch_model.bin`",
+        || {
+            with("tied-2.bin")
+                .put("b.bin", "tied-3.bin")
+                .sh("git st-convert b.bin -o model.safetensors && rm b.bin")
+        },
+        "git st-convert status",
+        Then::Does,
+    ),
+    row(
+        "list the differences: `git st-convert verify model.safetensors`",
+        || {
+            with("tied-2.bin")
+                .put("b.bin", "tied-3.bin")
+                .sh("git st-convert b.bin -o model.safetensors && rm b.bin")
+        },
+        "git st-convert status",
+        Then::Tells("differs"),
+    ),
+    row(
+        "install in an existing repository: `git -C DIR st-convert hook install`",
+        || with("tied-2.bin"),
+        "git st-convert hook install --global",
+        Then::Does,
+    )
+    .with(&[("DIR", ".")]),
+    row(
+        "convert an untracked file: `git st-convert FILE`",
+        || Situation::new().put("model.xyz", "tied-2.bin"),
+        "git st-convert",
+        Then::Does,
+    )
+    .with(&[("FILE", "model.xyz")]),
+    row(
+        "convert that: `git st-convert kept/b.bin`",
+        || {
+            Situation::new()
+                .put("kept/b.bin", "tied-2.bin")
+                .sh("ln -s kept/b.bin a.bin && git add a.bin && git commit -qm link")
+        },
+        "git st-convert a.bin",
+        Then::Does,
+    ),
+];
 
 #[test]
 fn what_comes_after() {
-    check(&[
-        row(
-            "commit: `git commit -m \"convert weights to safetensors\"`",
-            || with("tied-2.bin"),
-            "git st-convert",
-            Then::Does,
-        ),
-        row(
-            "verify the existing file: `git st-convert verify model.safetensors`",
-            unrecorded,
-            "git st-convert",
-            Then::Tells("identical"),
-        ),
-        row(
-            "convert it: `git st-convert pytorch_model.bin`",
-            || Situation::new().put("pytorch_model.bin", "tied-2.bin"),
-            "git st-convert",
-            Then::Does,
-        )
-        .with(&[("FILE", "pytorch_model.bin")]),
-        row(
-            "set it up: `git lfs install`",
-            || with("tied-2.bin").sh("git config --local --remove-section filter.lfs"),
-            "git st-convert",
-            Then::Does,
-        ),
-        row(
-            "stage them: `git add pytorch_model.bin`",
-            || with("tied-2.bin").sh("git st-convert --commit").put("pytorch_model.bin", "tied-3.bin"),
-            "git st-convert",
-            Then::Does,
-        ),
-        row(
-            "convert its arrays: `git st-convert a.pkl`",
-            || Situation::new().with("a.pkl", "pickled-arrays-2.pkl"),
-            "git st-convert",
-            Then::Does,
-        ),
-        row(
-            "compare the values: `git st-convert diff --values`",
-            || with("legacy-protocol-2.bin").put("pytorch_model.bin", "legacy-protocol-3.bin"),
-            "git st-convert diff",
-            Then::Tells("pytorch_model.bin"),
-        ),
-        row(
-            "guard them: `git st-convert hook install`",
-            || with("tied-2.bin"),
-            "git st-convert status",
-            Then::Does,
-        ),
-        row(
-            "keep out of git: `git rm --cached optimizer.bin`",
-            || Situation::new().with("optimizer.bin", "trainer-optimizer-key.pt"),
-            "git st-convert status",
-            Then::Does,
-        ),
-        row("convert: `git st-convert`", || with("tied-2.bin"), "git st-convert status", Then::Does),
-        row(
-            "convert: `git st-convert pytorch_model.bin`",
-            || Situation::new().put("pytorch_model.bin", "tied-2.bin"),
-            "git st-convert status",
-            Then::Does,
-        ),
-        row(
-            "overwrite: `git st-convert --force pytorch_model.bin`",
-            || {
-                with("tied-2.bin")
-                    .put("b.bin", "tied-3.bin")
-                    .sh("git st-convert b.bin -o model.safetensors && rm b.bin")
-            },
-            "git st-convert status",
-            Then::Does,
-        ),
-        row(
-            "list the differences: `git st-convert verify model.safetensors`",
-            || {
-                with("tied-2.bin")
-                    .put("b.bin", "tied-3.bin")
-                    .sh("git st-convert b.bin -o model.safetensors && rm b.bin")
-            },
-            "git st-convert status",
-            Then::Tells("differs"),
-        ),
-        row(
-            "install in an existing repository: `git -C DIR st-convert hook install`",
-            || with("tied-2.bin"),
-            "git st-convert hook install --global",
-            Then::Does,
-        )
-        .with(&[("DIR", ".")]),
-        row(
-            "convert an untracked file: `git st-convert FILE`",
-            || Situation::new().put("model.xyz", "tied-2.bin"),
-            "git st-convert",
-            Then::Does,
-        )
-        .with(&[("FILE", "model.xyz")]),
-        row(
-            "convert that: `git st-convert kept/b.bin`",
-            || {
-                Situation::new()
-                    .put("kept/b.bin", "tied-2.bin")
-                    .sh("ln -s kept/b.bin a.bin && git add a.bin && git commit -qm link")
-            },
-            "git st-convert a.bin",
-            Then::Does,
-        ),
-    ]);
+    check(WHAT_COMES_AFTER);
 }

@@ -154,7 +154,7 @@ impl Situation {
 }
 
 fn is_git(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str().to_str().is_some_and(|name| name.ends_with(".git")))
+    path.components().any(|part| part.as_os_str().as_encoded_bytes().ends_with(b".git"))
 }
 
 /// The regular files below a directory.

@@ -9,7 +9,6 @@ use std::path::Path;
 use bstr::BString;
 
 use super::Error;
-use crate::actions::publish::PublishError;
 use crate::{checkpoint, git, lfs, recipe, remote, repo, safetensors};
 
 /// Whose matter an error is.
@@ -68,12 +67,9 @@ impl Error {
             | Self::NoSuchPullRequest { .. }
             | Self::NoCheckpoint
             | Self::NothingToVerify(_)
-            | Self::SeveralCheckpoints { .. }
-            | Self::Unpublished(
-                PublishError::NoToken
-                | PublishError::EmptyRemote { .. }
-                | PublishError::NoDefaultBranch { .. },
-            ) => Kind::User,
+            | Self::SeveralCheckpoints { .. } => Kind::User,
+            Self::Unpublished(error) if error.is_misuse() => Kind::User,
+            Self::Unpublished(error) if error.is_refusal() => Kind::Refused,
             Self::Repo(error) if error.is_misnamed() => Kind::User,
             Self::Shard(_)
             | Self::HooksOf { .. }
@@ -97,12 +93,6 @@ impl Error {
             | Self::WithoutSafetensors { .. }
             | Self::NotProven { is_failure: false, .. }
             | Self::OtherPaths { .. }
-            | Self::Unpublished(
-                PublishError::SourceDiffers { .. }
-                | PublishError::BranchDiffers { .. }
-                | PublishError::NotUnderLfs { .. }
-                | PublishError::DamagedObject { .. },
-            )
             | Self::Place(lfs::worktree_file::Error::Symlink { .. })
             | Self::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => Kind::Refused,
             Self::Checkpoint(error) if !error.is_io() => Kind::Refused,

@@ -61,3 +61,21 @@ pub enum PublishError {
         remote: String,
     },
 }
+
+impl PublishError {
+    /// Returns `true` if the user has to say more, or to set something up.
+    pub(in crate::actions) fn is_misuse(&self) -> bool {
+        matches!(self, Self::NoToken | Self::EmptyRemote { .. } | Self::NoDefaultBranch { .. })
+    }
+
+    /// Returns `true` if it is a refusal for what the files hold.
+    pub(in crate::actions) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::SourceDiffers { .. }
+                | Self::BranchDiffers { .. }
+                | Self::NotUnderLfs { .. }
+                | Self::DamagedObject { .. }
+        )
+    }
+}
