@@ -25,7 +25,7 @@ fn one_plain_file() {
     assert_shown(
         &run(&sandbox, &dir, &args),
         "--- stderr\nerror: trainer-pair.pt: cannot write x.safetensors: file exists\n\
-         hint: overwrite it: `git st-convert --output x.safetensors --force trainer-pair.pt`\n--- exit 1\n",
+         hint: choose another output: `git st-convert trainer-pair.pt --output FILE`\n--- exit 1\n",
     );
     assert_shown(&run(&sandbox, &dir, &["convert", "--force", args[0], args[1], args[2]]), converted);
     assert_shown(&run(&sandbox, &dir, &["-q", "tied-2.bin"]), "--- exit 0\n");

@@ -76,7 +76,8 @@ fn what_is_no_revision_is_an_error_and_leaves_nothing() {
             output.stderr,
             format!(
                 "error: acme/bert: revision `{revision}` not found\n\
-                 hint: list the revisions: `git ls-remote URL` (a commit needs its full ID)\n"
+                 hint: list the revisions: `git ls-remote {}` (a commit needs its full ID)\n",
+                world.hub.url(ID)
             )
         );
         assert_eq!(super::names(&world.home()), [""; 0]);

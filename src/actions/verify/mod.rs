@@ -88,7 +88,7 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     let commit = options.rev.as_ref().zip(repo.as_ref());
     let commit = commit.map(|(rev, repo)| repo.commit_of(rev)).transpose()?;
     let recorder = repo.as_ref().map(|repo| Recorder::new(repo, &session, commit));
-    let mut targets = Targets::default();
+    let mut targets = Chosen::default();
     let mut missing = Vec::new();
     if options.paths.is_empty() {
         targets.search(&tree, b"");
@@ -122,14 +122,14 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
 
 /// What is to be verified.
 #[derive(Default)]
-struct Targets {
+struct Chosen {
     files: BTreeSet<BString>,
     indices: BTreeSet<BString>,
     /// The checkpoint of each file that was given by it; `None`: by more than one.
     checkpoints: BTreeMap<BString, Option<BString>>,
 }
 
-impl Targets {
+impl Chosen {
     /// Every safetensors file and index below a directory, which is empty or ends with a slash.
     fn search(&mut self, tree: &Tree<'_>, dir: &[u8]) {
         for path in tree.paths().filter(|path| path.starts_with(dir)) {
