@@ -184,6 +184,16 @@ impl Resumable {
         read(&journal_path(store, source))
     }
 
+    /// The sources with a journal and without a file, which has got its name or is gone.
+    pub fn journals_alone(store: &Store) -> Vec<Oid> {
+        let of_journal = |entry: fs::DirEntry| {
+            let name = entry.file_name();
+            let source: Oid = name.to_str()?.strip_suffix(".safetensors.json")?.parse().ok()?;
+            path(store, source).symlink_metadata().is_err().then_some(source)
+        };
+        fs::read_dir(store.incomplete_dir()).into_iter().flatten().flatten().filter_map(of_journal).collect()
+    }
+
     /// Forgets it.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ mod many;
 #[cfg(target_os = "linux")]
 mod memory;
 mod names;
+#[cfg(unix)]
+mod needless;
 mod options;
 #[cfg(unix)]
 mod paths;

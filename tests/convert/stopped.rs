@@ -60,7 +60,7 @@ fn trained(epoch: u8) -> Vec<u8> {
     bytes
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     let _may_be_absent = fs::remove_dir_all(to);
     let copied = Command::new("cp").args(["-a", "--"]).args([from, to]).status().unwrap();
     assert!(copied.success());
@@ -187,7 +187,7 @@ impl Series {
 }
 
 /// All files below a directory.
-fn objects(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn objects(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {

@@ -9,17 +9,17 @@
 //! Invariant: no journal is believed. It counts if it is of the same source, the same release and the same options, and
 //! if the file has the oid and the size that it says, which is seen by reading it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::ByteSlice as _;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Conversion, Error, Reporter};
+use super::super::{Conversion, Error, Reporter, names};
 use super::index::ShardContents;
 use super::job::Written;
 use super::pass::Follower;
 use super::product::{Product, Task};
-use super::{Maker, Options};
+use super::{Context, Maker, Options};
 use crate::checkpoint::{Format, Ignored, Note, ties};
 use crate::hash::{Hasher, Oid};
 use crate::lfs::{NewObject, Placed, Pointer, Resumable, Store};
@@ -155,6 +155,27 @@ impl FinishedShard {
         }
         Ok(Resumable::forget_journal(store, self.source.oid)?)
     }
+}
+
+/// Forgets what a run that was killed behind its write of the index remembered: what the index names is finished.
+pub(super) fn forget_staged(context: Context<'_>) -> Result<(), Error> {
+    let (repo, store) = (context.repo(), context.repo().store());
+    let waiting = Resumable::journals_alone(&store);
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let mut staged = BTreeSet::new();
+    for entry in repo.entries()?.iter().filter(|entry| names::is_safetensors(entry.path.as_bstr())) {
+        staged.extend(repo.pointer(entry.id)?.map(|pointer| pointer.oid.to_string()));
+    }
+    for source in waiting {
+        let journal = Resumable::journal_of(&store, source);
+        let journal = journal.and_then(|text| serde_json::from_slice::<ShardJournal>(&text).ok());
+        if journal.is_some_and(|journal| staged.contains(&journal.oid)) {
+            Resumable::forget_journal(&store, source)?;
+        }
+    }
+    Ok(())
 }
 
 fn read(

@@ -16,6 +16,7 @@ use super::adopt::look_for_same;
 use super::commit::commit;
 use super::decide::{Choice, UnitStep, decide};
 use super::finish::finish;
+use super::finished::forget_staged;
 use super::keep;
 use super::ledger::Ledger;
 use super::leftover::sweep_replaced;
@@ -77,6 +78,7 @@ pub(super) fn convert(
         let hashed = states.take_hashed().into_iter().filter(|seen| provenance.knows(seen.path.as_bstr()));
         let seen: Vec<_> = ledger.seen.drain(..).chain(hashed).collect();
         provenance.record(&[], &seen, &|path| workspace.contains(path));
+        forget_staged(context)?;
     }
     sweep_replaced(context)?;
     look_for_same(context, adopt, &mut ledger)?;
