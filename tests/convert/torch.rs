@@ -51,7 +51,7 @@ pub(crate) fn noise(len: usize) -> Float32 {
 }
 
 /// The next of a sequence of numbers that look like chance (xorshift64).
-pub(super) fn next(mut state: u64) -> u64 {
+pub(crate) fn next(mut state: u64) -> u64 {
     state ^= state << 13;
     state ^= state >> 7;
     state ^ state << 17

@@ -6,6 +6,7 @@ mod commit;
 mod credential;
 mod database;
 mod history;
+mod origins;
 mod paths;
 mod pointers;
 mod staging;

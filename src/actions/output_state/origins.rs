@@ -10,10 +10,8 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::trailer::{self, Trailer};
 use super::super::workspace::Workspace;
 use super::super::{Error, names};
-use crate::git::Git;
-use crate::git::history::{self, Origin, Wanted};
 use crate::hash::Oid;
-use crate::repo::{ObjectId, Repo};
+use crate::repo::{FileOrigin, ObjectId, Repo, WantedFile, origins};
 
 /// A checkpoint of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,22 +35,29 @@ pub(super) fn former_of(
 ) -> Result<BTreeMap<BString, Former>, Error> {
     let repo = workspace.repo;
     let Some(head) = repo.head_commit()?.filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
-    let Ok(git) = workspace.session.git(repo.work_dir()) else { return Ok(BTreeMap::new()) };
-    let files: Vec<Wanted> = wanted
+    let files: Vec<WantedFile> = wanted
         .iter()
-        .map(|(source, output, blob)| Wanted { path: output.clone(), blob: *blob, beside: source.clone() })
+        .map(|(source, output, blob)| WantedFile {
+            path: output.clone(),
+            blob: *blob,
+            beside: source.clone(),
+        })
         .collect();
     let mut found = BTreeMap::new();
     // One commit may have made all files: its message is read once.
     let mut trailers: BTreeMap<ObjectId, Vec<Trailer>> = BTreeMap::new();
-    let origins = history::origins(&git, head, &files, &repo.shallow_commits())?;
-    for (origin, one) in origins.into_iter().zip(files) {
-        let Some(Origin { commit, path, beside }) = origin else { continue };
+    let reporter = workspace.session.reporter;
+    let found_origins = origins(repo, head, &files, &|| reporter.is_interrupted());
+    if reporter.is_interrupted() {
+        return Err(Error::Interrupted);
+    }
+    for (origin, one) in found_origins.into_iter().zip(files) {
+        let Some(FileOrigin { commit, path, beside, beside_blob: blob }) = origin else { continue };
         let of_commit = trailers.entry(commit).or_insert_with(|| trailers_of(repo, commit));
         let former = Former {
             commit,
             output_blob: one.blob,
-            blob: blob_at(repo, commit, beside.as_bstr()),
+            blob,
             said: said(of_commit, path.as_bstr(), Some(beside.as_bstr())).map(|(_, oid)| oid),
             path: beside,
         };
@@ -63,19 +68,15 @@ pub(super) fn former_of(
 
 /// The checkpoint that an output was committed with, whatever it was called, looking back from a commit: that of the commit
 /// which made the output what it is, or of one of its parents.
-///
-/// # Errors
-/// As [`history::origins`].
 pub(in crate::actions) fn former(
     repo: &Repo,
-    git: &Git<'_>,
     from: ObjectId,
-    output: &BStr,
-    blob: ObjectId,
-) -> Result<Option<Former>, Error> {
-    let wanted = Wanted { path: output.to_owned(), blob, beside: output.to_owned() };
-    let origins = history::origins(git, from, &[wanted], &repo.shallow_commits())?;
-    let Some(Origin { commit, path, .. }) = origins.into_iter().next().flatten() else { return Ok(None) };
+    (output, blob): (&BStr, ObjectId),
+    is_stopped: &dyn Fn() -> bool,
+) -> Option<Former> {
+    let wanted = WantedFile { path: output.to_owned(), blob, beside: output.to_owned() };
+    let origin = origins(repo, from, &[wanted], is_stopped).into_iter().next().flatten();
+    let FileOrigin { commit, path, .. } = origin?;
     let (path, said) = (path.as_bstr(), said(&trailers_of(repo, commit), path.as_bstr(), None));
     let mut commits = vec![commit];
     commits.extend(repo.parents_of(commit).unwrap_or_default());
@@ -87,12 +88,10 @@ pub(in crate::actions) fn former(
         if let Some((source, source_blob)) = found {
             let said = said.map(|(_, oid)| oid);
             let former = Former { commit, output_blob: blob, path: source, blob: Some(source_blob), said };
-            return Ok(Some(former));
+            return Some(former);
         }
     }
-    let said =
-        said.map(|(path, oid)| Former { commit, output_blob: blob, path, blob: None, said: Some(oid) });
-    Ok(said)
+    said.map(|(path, oid)| Former { commit, output_blob: blob, path, blob: None, said: Some(oid) })
 }
 
 fn blob_at(repo: &Repo, commit: ObjectId, path: &BStr) -> Option<ObjectId> {

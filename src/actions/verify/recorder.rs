@@ -155,10 +155,12 @@ impl<'a> Recorder<'a> {
             None => self.repo.head_commit()?,
         };
         let (Some(from), Some(blob)) = (from, tree.blob(path)) else { return Ok(None) };
-        let git = self.session.git(self.repo.work_dir())?;
-        let Some(Former { commit, path, blob, said, .. }) = former(self.repo, &git, from, path, blob)? else {
-            return Ok(None);
-        };
+        let reporter = self.session.reporter;
+        let former = former(self.repo, from, (path, blob), &|| reporter.is_interrupted());
+        if reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let Some(Former { commit, path, blob, said, .. }) = former else { return Ok(None) };
         let by = said.map_or(MadeBy::Commit(commit), |_| MadeBy::Trailer(commit));
         let bytes = match (blob, said) {
             (Some(blob), _) => tree.bytes(path.as_bstr(), blob)?,
