@@ -12,7 +12,7 @@ use bstr::{BStr, BString};
 
 use super::{Error, Reporter};
 use crate::hash::{Hasher, Oid};
-use crate::lfs::{Pointer, Store, pointer, worktree_file};
+use crate::lfs::{Pointer, Store, pointer, regular, worktree_file};
 use crate::read_at::{FileSource, ReadAt};
 use crate::repo::Repo;
 
@@ -118,12 +118,10 @@ fn special(path: &Path) -> Option<worktree_file::Error> {
 
 /// Opens a regular file, and nothing else: a pipe would wait for its other end.
 pub(super) fn open_regular(path: &Path) -> Result<File, Error> {
-    let failed = Error::io("open", path);
-    let metadata = path.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err(worktree_file::Error::not_regular(metadata.file_type()).into());
-    }
-    File::open(path).map_err(failed)
+    regular::open(path).map_err(|error| match error {
+        worktree_file::Error::Io { source, .. } => Error::io("open", path)(source),
+        error => error.into(),
+    })
 }
 
 fn absent(error: Error) -> Error {

@@ -19,6 +19,8 @@ pub mod incomplete;
 pub mod object;
 pub mod pointer;
 #[cfg(feature = "repo")]
+pub mod regular;
+#[cfg(feature = "repo")]
 pub mod space;
 #[cfg(feature = "repo")]
 pub mod store;

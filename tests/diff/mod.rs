@@ -276,3 +276,40 @@ fn a_file_that_cannot_be_read_stops_no_other() {
     assert!(run.stdout.contains("b.safetensors: new file") && !run.stdout.contains('\x1b'), "{run:?}");
     assert_ne!(run.code, Some(0), "{run:?}");
 }
+
+#[test]
+fn two_files_of_which_one_cannot_be_opened() {
+    let weights = Weights::new();
+    weights.commit("a.bin", &bin(&[("w", &[1], &[1.0])]));
+    let plain = weights.sandbox.path("plain");
+    std::fs::create_dir_all(plain.join("dir.bin")).unwrap();
+    std::fs::write(plain.join("a.bin"), bin(&[("w", &[1], &[1.0])])).unwrap();
+    std::fs::write(plain.join("broken.safetensors"), "").unwrap();
+    for (args, line) in [
+        (["a.bin", "b.bin"], "error: b.bin: file not found\n"),
+        (["b.bin", "a.bin"], "error: b.bin: file not found\n"),
+        (["a.bin", "dir.bin"], "error: dir.bin: not a regular file (found: directory)\n"),
+    ] {
+        let run = weights.sandbox.bin(&plain, &["diff", args[0], args[1]]);
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(run.stderr.starts_with(line), "{run:#?}");
+        let json = weights.sandbox.bin(&plain, &["diff", "--json", args[0], args[1]]);
+        let lines: Vec<Value> = json.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let name = line.split(": ").nth(1).unwrap();
+        assert!(lines[0]["path"] == name && lines[0]["status"] == "unreadable", "{json:#?}");
+    }
+    // In a repository, too: what is no file, and a file that a revision does not have.
+    let made = weights.sandbox.command("mkfifo".as_ref(), &weights.dir, &["pipe.bin".as_ref()]).status();
+    assert!(made.unwrap().success());
+    for (word, line) in [
+        ("pipe.bin", "error: pipe.bin: not a regular file (found: named pipe)\n"),
+        ("HEAD:nope.bin", "error: HEAD:nope.bin: file not found\n"),
+    ] {
+        let run = weights.diff(&["a.bin", word]);
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(run.stderr.starts_with(line), "{run:#?}");
+    }
+    // Two words outside of a repository that are no files may be revisions.
+    let run = weights.sandbox.bin(&plain, &["diff", "main", "dev"]);
+    assert!(run.code == Some(2) && run.stderr.starts_with("error: not a git repository\n"), "{run:#?}");
+}

@@ -13,6 +13,7 @@ mod git;
 mod hints;
 mod install;
 mod long;
+mod pipes;
 mod refusals;
 mod servers;
 

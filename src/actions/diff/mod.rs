@@ -16,7 +16,7 @@ mod tree;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -26,7 +26,7 @@ pub use model::TensorFacts;
 
 use super::{Error, Reporter, names};
 use crate::hash::Oid;
-use crate::lfs::Pointer;
+use crate::lfs::{Pointer, worktree_file};
 use crate::repo::{self, Repo};
 use compare::compare;
 use model::Model;
@@ -99,14 +99,14 @@ pub enum NotCompared {
 /// [`Error::NoRepository`], [`Error::NotFound`], a revision that is none, or what the repository and the system report. What is
 /// wrong with one file is said of it.
 pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(FileDiff)) -> Result<(), Error> {
+    let repo = Repo::discover(&options.cwd);
     if let (Some(old), Some(new)) = (&options.old, &options.new)
-        && let (Some(old), Some(new)) = (OpenedFile::open(options, old)?, OpenedFile::open(options, new)?)
+        && let Some(found) = two_files(options, [old, new], matches!(repo, Ok(Some(_))), reporter)
     {
-        let comparison = Comparison { values: options.values, reporter, revisions: [None, None] };
-        each(comparison.files(Some(&old), Some(&new)));
+        found.into_iter().for_each(each);
         return Ok(());
     }
-    let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
+    let repo = repo?.ok_or(Error::NoRepository)?;
     let asked = Asked::of(options, &repo)?;
     let old = SideFiles::revision(&repo, &asked.old)?;
     let new = match &asked.new {
@@ -125,6 +125,45 @@ pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(Fil
         }
     }
     Ok(())
+}
+
+/// What there is to say of two files, or of those that cannot be opened; `None` if two other things are named. Where there is no
+/// repository nothing but a file can be named, if one of both is.
+fn two_files(
+    options: &Options,
+    words: [&OsString; 2],
+    in_repository: bool,
+    reporter: &dyn Reporter,
+) -> Option<Vec<FileDiff>> {
+    let opened = words.map(|word| OpenedFile::open(options, word));
+    if let [Ok(Some(old)), Ok(Some(new))] = &opened {
+        let comparison = Comparison { values: options.values, reporter, revisions: [None, None] };
+        return Some(vec![comparison.files(Some(old), Some(new))]);
+    }
+    let is_file = opened.iter().any(|side| matches!(side, Ok(Some(_)) | Err(_)));
+    let is_known = opened.iter().any(Result::is_err) || is_file && !in_repository;
+    let mut failed = Vec::new();
+    for (word, side) in words.into_iter().zip(opened).filter(|_| is_known) {
+        let error = match side {
+            Ok(Some(_)) => continue,
+            Ok(None) if in_repository => continue,
+            Ok(None) => not_opened(&options.cwd.join(word)),
+            Err(error) => error,
+        };
+        let path: BString = word.as_encoded_bytes().into();
+        let side = DiffSide { path: path.clone(), oid: None, size: 0, format: None, tensors: 0 };
+        let result = Err(NotCompared::Unreadable { path, error });
+        failed.push(FileDiff { old: Some(side), new: None, result });
+    }
+    Some(failed).filter(|failed| !failed.is_empty())
+}
+
+/// Why a word is no file.
+fn not_opened(path: &Path) -> Error {
+    match path.metadata() {
+        Ok(metadata) => worktree_file::Error::not_regular(metadata.file_type()).into(),
+        Err(_) => Error::NotFound,
+    }
 }
 
 /// The revisions and paths that were asked for.

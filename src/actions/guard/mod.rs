@@ -19,6 +19,7 @@ mod judged;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
@@ -27,8 +28,10 @@ pub use allow::{Broken, FILE as ALLOW_FILE, quoted as quoted_path};
 pub use finding::{Advice, GuardFinding, Position, Ruling, Tracking};
 
 use super::checkouts::Checkouts;
+use super::content::open_regular;
 use super::{Error, Reporter, names};
 use crate::git::{self, Git};
+use crate::lfs::regular;
 use crate::repo::{ObjectId, Repo};
 use allow::{Allow, BrokenLine};
 use changes::Change;
@@ -239,7 +242,7 @@ impl<'a> Guard<'a> {
     /// Returns `true` if a file of the working tree ends in the middle of a line.
     fn is_open(&self, path: &str) -> bool {
         let target = if self.repo.is_bare() { None } else { self.repo.target(path.into()).ok() };
-        let text = target.and_then(|target| std::fs::read(target.path()).ok());
+        let text = target.and_then(|target| regular::read(&target.path()).ok().flatten());
         text.is_some_and(|text| text.last().is_some_and(|last| *last != b'\n'))
     }
 
@@ -270,10 +273,10 @@ impl<'a> Guard<'a> {
         if path.starts_with('~') || Path::new(path).is_absolute() {
             let named = git::hooks::setting(self.git, None, "path", "st-convert.allow")?;
             let file = PathBuf::from(named.unwrap_or_else(|| path.to_owned()));
-            match std::fs::read(&file) {
-                Ok(text) => allow.read(&text).map_err(broken)?,
-                Err(source) => return Err(Error::io("read", &file)(source)),
-            }
+            let mut text = Vec::new();
+            let read = open_regular(&file)?.read_to_end(&mut text);
+            read.map_err(Error::io("read", &file))?;
+            allow.read(&text).map_err(broken)?;
             return Ok(allow);
         }
         let mut blobs = Vec::new();

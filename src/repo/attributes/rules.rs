@@ -15,6 +15,7 @@ use gix::attrs::{Search, StateRef};
 
 use super::Filter;
 use crate::lfs::attributes::{self, MAX_LINE_LEN, SAFETENSORS};
+use crate::lfs::regular;
 use crate::repo::{Entry, Error, Mode, Repo, Result};
 
 const FILE_NAME: &str = ".gitattributes";
@@ -180,7 +181,7 @@ impl<'a> Rules<'a> {
         let path = self.repo.target(file_in(dir).as_ref())?.path();
         match std::fs::symlink_metadata(&path) {
             Ok(meta) if meta.is_file() && meta.len() <= MAX_FILE_LEN => {
-                std::fs::read(&path).map(Some).map_err(Error::io("read", path))
+                regular::read(&path).map_err(Error::io("read", path))
             }
             Ok(_) => Ok(None),
             Err(_) => self.staged(dir),

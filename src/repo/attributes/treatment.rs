@@ -18,7 +18,7 @@ use gix::glob::pattern::Case;
 use super::lines::{Chain, Lines, MAX_FILE_LEN, Names};
 use super::rules::directories;
 use super::trees::{Trees, below};
-use crate::lfs::pointer;
+use crate::lfs::{pointer, regular};
 use crate::repo::checkout::{Conversion, Made, Recipe, recipes};
 use crate::repo::database::TreeEntry;
 use crate::repo::{Database, Error, Found, Mode, ObjectId, Repo, Result};
@@ -339,8 +339,8 @@ impl<'a> Treatments<'a> {
         let globals = self.repo.inner.attribute_global_paths();
         let globals = globals.map_err(Error::git("find the global attributes files"))?;
         let clone = self.repo.common_dir().join("info").join("attributes");
-        let mut read = |path: &Path| match std::fs::read(path) {
-            Ok(text) => Ok(Some(Rc::new(Lines::parse(&text, true, &mut self.names)))),
+        let mut read = |path: &Path| match regular::read(path) {
+            Ok(text) => Ok(text.map(|text| Rc::new(Lines::parse(&text, true, &mut self.names)))),
             Err(_) if !path.exists() => Ok(None),
             Err(source) => Err(Error::io("read", path)(source)),
         };

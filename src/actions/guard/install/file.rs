@@ -82,8 +82,9 @@ pub(super) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let is_link = metadata.is_symlink();
-    // A link that leads nowhere is a hook that does nothing.
-    let bytes = if is_link { Vec::new() } else { fs::read(path).map_err(Error::io("read", path))? };
+    // A link that leads nowhere is a hook that does nothing, and a pipe would be waited for.
+    let is_file = metadata.is_file();
+    let bytes = if is_file { fs::read(path).map_err(Error::io("read", path))? } else { Vec::new() };
     Ok(Some(Existing { bytes, is_executable: is_executable(&metadata), is_link }))
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Invariant: nothing is written; a program is known by its own files alone.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
 use super::Hook;
+use crate::lfs::regular;
 
 /// A program that writes hooks itself, and would lose or hide ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Tool {
             Self::Husky => (vec![format!(".husky/{}", hook.name())], calls.as_str()),
         };
         files.into_iter().map(|file| work_dir.join(file)).find(|file| {
-            let text = fs::read_to_string(file).unwrap_or_default();
+            let text = text(file).unwrap_or_default();
             text.lines().any(|line| line.contains(calls) && !line.trim_start().starts_with('#'))
         })
     }
@@ -124,5 +124,9 @@ pub(super) fn find(work_dir: &Path, hooks: &Path) -> Option<Tool> {
 fn is_of(hooks: &Path, word: &str) -> bool {
     ["pre-commit", "pre-push"]
         .into_iter()
-        .any(|name| fs::read_to_string(hooks.join(name)).is_ok_and(|text| text.contains(word)))
+        .any(|name| text(&hooks.join(name)).is_some_and(|text| text.contains(word)))
+}
+
+fn text(file: &Path) -> Option<String> {
+    String::from_utf8(regular::read(file).ok()??).ok()
 }
