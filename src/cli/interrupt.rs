@@ -1,4 +1,5 @@
-//! Ctrl-C, a polite kill, and a terminal that is closed: the first one asks the work to stop, the second ends the process.
+//! Ctrl-C, a polite kill, and a terminal that is closed: the first one asks the work to stop, a second ends the process.
+//! At a terminal git, which started us, gets the signal of the key as well, and hands it on: what follows at once is no second one.
 //! The last one is ignored where it was from the start, as by `nohup`.
 //!
 //! Invariant: after the first nothing half-written stays under a final name, for the work itself stops between two
@@ -9,12 +10,19 @@ use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{SigId, flag, low_level};
 
 /// The exit status of an interrupted run.
 pub(super) const EXIT: u8 = 130;
+
+/// How long a signal and what git hands on of it count as one.
+const SAME: Duration = Duration::from_millis(250);
+/// How often it is looked whether the first has come.
+const TICK: Duration = Duration::from_millis(50);
 
 /// The signals that ask to stop. That of a closed terminal is one only where Linux's `/proc` says that it was not ignored
 /// from the start, as by `nohup`.
@@ -49,14 +57,22 @@ impl Interrupt {
     /// Listens to the signals.
     pub(super) fn listen() -> io::Result<Self> {
         let asked = Self::default();
+        let is_armed = Arc::new(AtomicBool::new(false));
         for signal in signals() {
-            // In this order: the first signal finds the flag unset, and only then is it set.
-            let second = flag::register_conditional_shutdown(signal, EXIT.into(), Arc::clone(&asked.asked))?;
+            let second = flag::register_conditional_shutdown(signal, EXIT.into(), Arc::clone(&is_armed))?;
             if signal == SIGINT {
                 *asked.second.lock().unwrap_or_else(PoisonError::into_inner) = Some(second);
             }
             flag::register(signal, Arc::clone(&asked.asked))?;
         }
+        let first = Arc::clone(&asked.asked);
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            while !first.load(Ordering::Relaxed) {
+                thread::sleep(TICK);
+            }
+            thread::sleep(SAME);
+            is_armed.store(true, Ordering::Relaxed);
+        })?;
         Ok(asked)
     }
 

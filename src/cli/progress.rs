@@ -4,7 +4,7 @@
 //! reporter ──▶ State ◀── a thread that draws, ten times a second ──▶ line ──▶ standard error
 //! ```
 //!
-//! Invariants: on a terminal nothing is drawn before 250 ms, and something is by then, though nothing has come yet; elsewhere a
+//! Invariants: on a terminal nothing is drawn before 250 ms of a run, and something is by then, though nothing has come yet; elsewhere a
 //! file is worth a line after a second, and what lasts one every 30 s. Bytes that were there before are no speed. Before a
 //! line is printed what was drawn is gone. The cursor is never hidden, and waits in the first column: there the `^C` that a
 //! terminal echoes, or a question of git or ssh, stands on the line that is drawn, and a terminal that was made narrower
@@ -27,8 +27,9 @@ use state::State;
 
 /// How often a line is drawn.
 const FRAME: Duration = Duration::from_millis(100);
-/// From the first column of the line to the end of the screen.
-const WIPE: &str = "\r\x1b[J";
+/// The line, and the rows that a narrowed terminal made of it. From the second column: where all of the screen is cleared, tmux
+/// keeps it in the history.
+const WIPE: &str = "\r \x1b[J\r\x1b[K";
 /// Where a terminal does not say how wide it is.
 const COLUMNS: usize = 80;
 
@@ -128,7 +129,7 @@ impl Progress {
     /// Runs `print` while nothing is drawn.
     pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         let mut state = self.0.lock();
-        if state.make_room(self.0.clock.now()) {
+        if state.make_room() {
             write(WIPE);
         }
         // Nothing is drawn before it returns, for that takes the lock.

@@ -106,6 +106,8 @@ fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str], name: &str) -> Output {
             .any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
     });
     signal(&child, name);
+    // git gets the signal of the key too, and hands it on.
+    signal(&child, name);
     let output = Output::from(child.wait_with_output().unwrap());
     assert_eq!(output.code, Some(130));
     let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();

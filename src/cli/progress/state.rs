@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::line::{Amount, Letters, Model, Shown, line};
 use crate::cli::sizes;
 
-/// Work shorter than this is not drawn.
+/// A run shorter than this draws nothing.
 const DELAY: Duration = Duration::from_millis(250);
 /// Work shorter than this is worth no line.
 const WORTH: Duration = Duration::from_secs(1);
@@ -33,8 +33,6 @@ pub(super) struct State {
     step: Option<Step>,
     /// When the last step was over, and what is waited for since.
     idle: Duration,
-    /// When the user last saw a line that stays.
-    seen: Duration,
     waits_for: Option<String>,
     /// What is on the terminal.
     drawn: Option<String>,
@@ -128,14 +126,15 @@ impl State {
     pub(super) fn draw(&mut self, now: Duration, columns: usize, letters: Letters) -> Option<String> {
         // Another program may have asked something where the line stood.
         let stays = self.step.is_none() && self.waits_for.is_some() && self.drawn.is_some();
-        if stays || (self.drawn.is_none() && now.saturating_sub(self.seen) < DELAY) {
+        if stays || (self.drawn.is_none() && now < DELAY) {
             return None;
         }
         let text = self.shown(now, |shown| line(shown, columns, letters));
         if self.drawn.as_ref() == Some(&text) {
             return None;
         }
-        let drawn = format!("\r{text}\x1b[J\r");
+        // The terminal may be narrower by now than it says: what does not fit is left out, and begins no next row.
+        let drawn = format!("\r\x1b[?7l{text}\x1b[J\x1b[?7h\r");
         self.drawn = Some(text);
         Some(drawn)
     }
@@ -177,8 +176,7 @@ impl State {
     }
 
     /// A line comes that stays. Returns `true` if something is drawn, which has to go first.
-    pub(super) fn make_room(&mut self, now: Duration) -> bool {
-        self.seen = now;
+    pub(super) fn make_room(&mut self) -> bool {
         self.drawn.take().is_some()
     }
 
@@ -246,7 +244,7 @@ mod tests {
 
     fn drawn(state: &mut State, millis: u64) -> Option<String> {
         let drawn = state.draw(at(millis), 100, Letters::of(true))?;
-        let text = drawn.strip_prefix('\r').unwrap().strip_suffix("\x1b[J\r").unwrap();
+        let text = drawn.strip_prefix("\r\x1b[?7l").unwrap().strip_suffix("\x1b[J\x1b[?7h\r").unwrap();
         assert!(!text.contains('\x1b'), "{text:?}");
         Some(text.split_whitespace().collect::<Vec<_>>().join(" "))
     }
@@ -258,11 +256,8 @@ mod tests {
         assert_eq!(drawn(&mut state, 250).unwrap(), "working");
         assert_eq!(drawn(&mut state, 300), None, "it is there");
         assert_eq!(drawn(&mut state, 5_000).unwrap(), "working 0:05");
-        assert!(state.make_room(at(6_000)) && !state.make_room(at(6_100)), "it is wiped once");
-        state.start("a.bin".to_owned(), 100, at(6_100));
-        assert_eq!(drawn(&mut state, 6_349), None);
-        // Many short steps are one long work.
-        state.finish(at(6_349));
+        assert!(state.make_room() && !state.make_room(), "it is wiped once");
+        // Many short steps are one long work, with a line of the result between.
         state.start("b.bin".to_owned(), 100, at(6_349));
         assert_eq!(drawn(&mut state, 6_350).unwrap(), "b.bin 0/100 bytes");
         // What is on the terminal is replaced at once.
