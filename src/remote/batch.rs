@@ -12,6 +12,7 @@
 //! It transfers nothing: `object` gets what it says, `upload` sends.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -34,6 +35,7 @@ use super::redirect::{Ask, own_lines};
 use super::refusal::{kept, refusal};
 use super::retry::patiently;
 use super::secret::Secret;
+use super::settings::HUB;
 use super::ssh::{Granted, grant};
 use super::url::Url;
 use super::wire::Wire;
@@ -141,6 +143,11 @@ impl<'a> LfsServer<'a> {
         Self { auth, endpoint, reference, granted: Granted::default(), located: Mutex::default() }
     }
 
+    /// The reference that objects are for.
+    pub(super) fn reference(&self) -> Option<&str> {
+        self.reference.as_deref()
+    }
+
     /// Where it is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
@@ -183,19 +190,28 @@ impl<'a> LfsServer<'a> {
             let found = local::find(self.auth.git.as_ref(), path, pointers)?;
             return Ok(found.into_iter().map(|file| Ok(Action(ObjectAt::File(file?)))).collect());
         }
-        let Answers { url, asked, objects } = self.question(Operation::Download, pointers)?;
+        let Answers { url, asked, objects } =
+            self.question(Operation::Download, self.reference(), pointers)?;
         let actions = pointers.iter().zip(objects);
         Ok(actions.map(|(pointer, object)| action(&self.auth.wire, &url, pointer, object?, asked)).collect())
     }
 
     /// One request, whatever is to be done with the objects.
-    pub(super) fn question(&self, operation: Operation, pointers: &[Pointer]) -> Result<Answers> {
+    ///
+    /// # Errors
+    /// What keeps it from being answered.
+    pub(super) fn question(
+        &self,
+        operation: Operation,
+        reference: Option<&str>,
+        pointers: &[Pointer],
+    ) -> Result<Answers> {
         let objects =
             pointers.iter().map(|pointer| Asked { oid: pointer.oid.to_string(), size: pointer.size });
         let question = Question {
             operation,
             transfers: operation.transfers(),
-            reference: self.reference.as_deref().map(|name| Reference { name }),
+            reference: reference.map(|name| Reference { name }),
             objects: objects.collect(),
             hash_algo: "sha256",
         };
@@ -331,7 +347,7 @@ pub(super) fn request(
     authenticated: Option<bool>,
     asked: Instant,
 ) -> Result<Get> {
-    let url = address(batch, &raw, pointer.oid)?;
+    let url = address(wire, batch, &raw, pointer.oid)?;
     let lines: Vec<_> =
         raw.header.unwrap_or_default().into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
     for (_, value) in &lines {
@@ -350,15 +366,27 @@ pub(super) fn request(
 }
 
 /// The address of an action. From an encrypted interface it may not lead to clear text with lines that say who we are.
-fn address(batch: &Url, raw: &RawAction, oid: Oid) -> Result<Url> {
+fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, oid: Oid) -> Result<Url> {
     let refused = |source| Error::NotAllowed { what: format!("the address of object {oid}"), source };
-    let url = Url::parse_foreign(&raw.href).map_err(refused)?;
+    let url = Url::parse_foreign(&at_mirror(wire, batch, &raw.href)).map_err(refused)?;
     let is_downgrade = (batch.origin().scheme(), url.origin().scheme()) == (Scheme::Https, Scheme::Http);
     let has_lines = raw.header.as_ref().is_some_and(|header| !header.is_empty());
     if is_downgrade && has_lines && !url.origin().is_loopback() {
         return Err(refused(NotAllowed::Downgrade));
     }
     Ok(url)
+}
+
+/// An address at the public Hub that a mirror of it gave is meant at the mirror, as `fix_hf_endpoint_in_url` of
+/// `huggingface_hub` has it.
+fn at_mirror<'h>(wire: &Wire<'_>, batch: &Url, href: &'h str) -> Cow<'h, str> {
+    let mirrored = || {
+        let mirror = wire.settings.hub.as_deref()?.trim_end_matches('/');
+        let path = href.strip_prefix(HUB).filter(|path| path.is_empty() || path.starts_with(['/', '?']))?;
+        let is_mirror = Url::parse(mirror).is_ok_and(|mirror| mirror.origin() == batch.origin());
+        is_mirror.then(|| format!("{mirror}{path}"))
+    };
+    mirrored().map_or(Cow::Borrowed(href), Cow::Owned)
 }
 
 #[cfg(test)]
@@ -393,6 +421,25 @@ mod tests {
         let over = get(over.unwrap());
         assert!(over.is_over() && over.is_authenticated && over.lines.len() == 1);
         assert!(!format!("{over:?}").contains("RemoteAuth"));
+    }
+
+    #[test]
+    fn a_mirror_of_the_hub_means_itself() {
+        let wire =
+            |hub: Option<&str>| Wire::new(Settings { hub: hub.map(str::to_owned), ..Settings::default() });
+        let batch = |text: &str| Url::parse(text).unwrap();
+        let href =
+            |hub: Option<&str>, at: &str, href: &str| at_mirror(&wire(hub), &batch(at), href).into_owned();
+        let mirror = Some("https://mirror.example/hub/");
+        let public = "https://huggingface.co/api/complete?x=1";
+        let at = "https://mirror.example/hub/a/b.git/info/lfs/objects/batch";
+        assert_eq!(href(mirror, at, public), "https://mirror.example/hub/api/complete?x=1");
+        // Another server, no mirror, another address.
+        assert_eq!(href(mirror, "https://other.example/x", public), public);
+        assert_eq!(href(None, "https://huggingface.co/x", public), public);
+        for other in ["https://huggingface.com/x", "https://huggingface.co.evil/x", "https://cdn.example/x"] {
+            assert_eq!(href(mirror, at, other), other);
+        }
     }
 
     #[test]

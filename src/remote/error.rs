@@ -225,6 +225,15 @@ pub enum Error {
         #[source]
         said: Option<Said>,
     },
+    /// 400 for an object that is longer than what the Hub's storage gives whole.
+    #[error("{url}: HTTP status 400 for an object of more than 400 GB")]
+    Huge {
+        /// What was asked.
+        url: Url,
+        /// What the server said.
+        #[source]
+        said: Option<Said>,
+    },
     /// The answer is not what the interface says.
     #[error("unexpected response from {url} ({interface})")]
     BadAnswer {

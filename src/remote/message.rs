@@ -1,6 +1,7 @@
 //! What is sent to a server, and what came: [`Request`] with its [`Body`], [`Response`].
 //!
-//! Invariants: a body is asked for in plain bytes, so that an offset in it is an offset in the file; every header value is
+//! Invariants: a body is asked for in plain bytes, so that an offset in it is an offset in the file, and one that comes by gzip
+//! all the same is decoded as it is read; every header value is
 //! marked as sensitive; a part of a file is sent as many bytes as it was announced, or the request fails, and each attempt
 //! opens and reads it anew, so that it can be sent again after a redirect, a login or a cut. Nothing is held but one buffer.
 //! It sends nothing itself.
@@ -11,6 +12,7 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 use std::sync::Mutex;
 
+use flate2::read::MultiGzDecoder;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, header};
 
 use super::cause::{BadAnswer, Transport};
@@ -152,10 +154,18 @@ impl Response {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
-    /// Returns `true` if the body is something else than the file's own bytes, against our asking.
-    pub(super) fn is_encoded(&self) -> bool {
-        let encoding = self.header(header::CONTENT_ENCODING).unwrap_or("identity");
-        !encoding.eq_ignore_ascii_case("identity")
+    /// How the body is encoded, against our asking.
+    pub(super) fn encoding(&self) -> Encoding {
+        match self.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None => Encoding::None,
+            Some(name) if name.is_empty() || name.eq_ignore_ascii_case(b"identity") => Encoding::None,
+            Some(name)
+                if [b"gzip".as_slice(), b"x-gzip"].iter().any(|gzip| name.eq_ignore_ascii_case(gzip)) =>
+            {
+                Encoding::Gzip
+            }
+            Some(_) => Encoding::Unknown,
+        }
     }
 
     /// How long the body is said to be.
@@ -163,10 +173,20 @@ impl Response {
         self.body.content_length()
     }
 
-    /// The body's bytes as they come.
+    /// The body's bytes as they come; decoded, where that is known how.
     pub(super) fn into_reader(self) -> BodyReader {
-        let left = self.length();
-        BodyReader { url: self.url, inner: self.body.into_reader(), left }
+        let (encoding, left) = (self.encoding(), self.length());
+        let body = self.body.into_reader();
+        match encoding {
+            Encoding::Gzip => BodyReader {
+                url: self.url,
+                inner: Source::Gzip(Box::new(MultiGzDecoder::new(body))),
+                left: None,
+            },
+            Encoding::None | Encoding::Unknown => {
+                BodyReader { url: self.url, inner: Source::Plain(body), left }
+            }
+        }
     }
 
     /// The whole body.
@@ -178,7 +198,7 @@ impl Response {
         let mut bytes = Vec::new();
         let mut reader = self.into_reader();
         let read = reader.inner.by_ref().take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|err| body_error(&url, &err))?;
+        read.map_err(|err| reader.error(&err))?;
         if u64::try_from(bytes.len()).is_ok_and(|len| len > limit) {
             return Err(Error::BadAnswer { url, interface, source: BadAnswer::TooLong(limit) });
         }
@@ -186,10 +206,36 @@ impl Response {
     }
 }
 
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// It is not.
+    None,
+    /// By gzip, which is undone.
+    Gzip,
+    /// By something that is not undone.
+    Unknown,
+}
+
+/// Where the bytes of a body come from.
+enum Source {
+    Plain(ureq::BodyReader<'static>),
+    Gzip(Box<MultiGzDecoder<ureq::BodyReader<'static>>>),
+}
+
+impl Read for Source {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(body) => body.read(buf),
+            Self::Gzip(body) => body.read(buf),
+        }
+    }
+}
+
 /// Reads a body.
 pub(super) struct BodyReader {
     url: Url,
-    inner: ureq::BodyReader<'static>,
+    inner: Source,
     /// How many bytes are to come, if that was said.
     left: Option<u64>,
 }
@@ -200,12 +246,22 @@ impl BodyReader {
         self.url.origin()
     }
 
+    fn error(&self, err: &io::Error) -> Error {
+        let is_garbled = matches!(err.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput);
+        if is_garbled && matches!(self.inner, Source::Gzip(_)) {
+            let (url, source) = (self.url.clone(), BadAnswer::Encoded);
+            return Error::BadAnswer { url, interface: "server", source };
+        }
+        body_error(&self.url, err)
+    }
+
     /// As [`io::Read::read`]; an end that comes before the length that was promised is an error.
     ///
     /// # Errors
     /// [`Error::Cut`], [`Error::TimedOut`]
     pub(super) fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
-        let read = self.inner.read(buf).map_err(|err| body_error(&self.url, &err))?;
+        let read = self.inner.read(buf);
+        let read = read.map_err(|err| self.error(&err))?;
         self.left = self.left.map(|left| left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX)));
         if self.left == Some(0) {
             // Seeing the end, which asks nobody, lets the connection be used again.

@@ -16,7 +16,7 @@ use super::batch::LfsServer;
 use super::cause::BadAnswer;
 use super::error::{Error, Result};
 use super::known::lock;
-use super::message::BodyReader;
+use super::message::{BodyReader, Encoding};
 use super::parts::{Opened, Parts, judge, range};
 use super::ranged::Ranged;
 use super::redirect::{Ask, CONTENT_HOPS};
@@ -24,6 +24,9 @@ use super::refusal::refusal;
 use super::wire::Wire;
 use crate::lfs::Pointer;
 use crate::read_at::FileSource;
+
+/// Longer objects are not given whole by the Hub's storage, which answers 400.
+const HUGE: u64 = 400_000_000_000;
 
 /// One LFS object where its remote has it.
 pub struct Object<'a> {
@@ -119,7 +122,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Asks for the bytes from `from` up to `to`; all of them without `Range` where that is useless.
+    /// Asks for the bytes from `from` up to `to`; all of them without `Range` where that is useless, or refused.
     ///
     /// # Errors
     /// A refusal, a failure of the transport, [`Error::WrongSize`].
@@ -127,27 +130,49 @@ impl<'a> Object<'a> {
         let mut refused: Option<Arc<Get>> = None;
         loop {
             let get = self.get(refused.as_ref())?;
-            let result = self.open_with(&get, from, to);
-            match result {
-                Err(Error::Unauthorized { .. } | Error::Forbidden { .. }) if refused.is_none() => {
+            let is_part = self.ranges() != Ranges::No;
+            let error = match self.open_with(&get, (from, to), is_part) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => error,
+            };
+            match error {
+                Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::Status { status: 400, .. }
+                    if refused.is_none() =>
+                {
                     refused = Some(get);
                 }
-                result => return result,
+                // Some take a range that they do not serve for a wrong request, or for one that was not signed.
+                Error::Forbidden { .. } | Error::Status { status: 400 | 501, .. } if is_part => {
+                    return self.open_with(&get, (from, to), false).map_err(|error| self.served(error));
+                }
+                error => return Err(self.served(error)),
             }
         }
     }
 
-    fn open_with(&self, get: &Get, from: u64, to: u64) -> Result<Opened> {
+    /// What a storage says of objects that it does not give whole.
+    fn served(&self, error: Error) -> Error {
+        match error {
+            Error::Status { url, status: 400, said, .. } if self.pointer.size > HUGE => {
+                Error::Huge { url, said }
+            }
+            error => error,
+        }
+    }
+
+    fn open_with(&self, get: &Get, (from, to): (u64, u64), is_part: bool) -> Result<Opened> {
         let mut ask = Ask { hops: CONTENT_HOPS, ..self.server.to_action(get) };
-        if self.ranges() != Ranges::No {
+        if is_part {
             ask = ask.plain(header::RANGE, range(from, to));
         }
         let response = self.server.auth.send(&ask)?;
-        if matches!(response.status, 200 | 206) && response.is_encoded() {
+        if matches!(response.status, 200 | 206) && response.encoding() == Encoding::Unknown {
             let (url, source) = (response.url, BadAnswer::Encoded);
             return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
         }
         let opened = match response.status {
+            // A part of something else than the object.
+            206 if response.encoding() != Encoding::None => Opened::Unplaced,
             200 | 206 => judge(response, from, to, self.pointer.size).map_err(|got| self.wrong_size(got))?,
             416 => Opened::Unplaced,
             201..300 => {

@@ -11,7 +11,7 @@ use ureq::http::{HeaderValue, header};
 
 use super::cause::Transport;
 use super::error::{Error, Result};
-use super::message::{BodyReader, Response};
+use super::message::{BodyReader, Encoding, Response};
 use super::retry::Retry;
 
 /// What `Content-Range` says.
@@ -71,7 +71,7 @@ pub(super) trait Parts: Send + Sync {
 pub(super) fn judge(response: Response, from: u64, to: u64, size: u64) -> std::result::Result<Opened, u64> {
     if response.status != 206 {
         return match response.length() {
-            Some(length) if length != size => Err(length),
+            Some(length) if length != size && response.encoding() == Encoding::None => Err(length),
             _ => Ok(Opened::Whole(response.into_reader())),
         };
     }

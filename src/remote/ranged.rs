@@ -19,7 +19,7 @@ use super::cause::BadAnswer;
 use super::error::{Error, Result};
 use super::known::lock;
 use super::login::Auth;
-use super::message::{BodyReader, Response};
+use super::message::{BodyReader, Encoding, Response};
 use super::parts::{ContentRange, Opened, Parts, fill, judge, range, take};
 use super::redirect::{Ask, CONTENT_HOPS};
 use super::refusal::refusal;
@@ -222,7 +222,7 @@ impl<'a> RemoteFile<'a> {
             (200 | 206 | 416, _) => return Ok(None),
             _ => return Err(refusal(&auth.wire, response, None)),
         };
-        if response.is_encoded() {
+        if response.encoding() != Encoding::None {
             return Err(encoded(response));
         }
         let validator = validator(&response);
@@ -254,7 +254,7 @@ impl Parts for RemoteFile<'_> {
         if !matches!(response.status, 200 | 206) {
             return Err(refusal(&self.auth.wire, response, None));
         }
-        if response.is_encoded() {
+        if response.encoding() != Encoding::None {
             return Err(encoded(response));
         }
         let url = response.url.clone();

@@ -100,6 +100,15 @@ fn text_of(kind: &str, body: &[u8]) -> Option<String> {
         };
         return message.or_else(error);
     }
+    if kind.contains("xml") {
+        // As the storages of objects say it.
+        let text = std::str::from_utf8(body).ok()?;
+        let (_, rest) = text.split_once("<Message>")?;
+        let (message, _) = rest.split_once("</Message>")?;
+        let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+        let plain = entities.iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to));
+        return Some(plain);
+    }
     // A page is for a browser.
     let text = std::str::from_utf8(body).ok().filter(|_| kind.starts_with("text/plain"))?;
     text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
@@ -118,6 +127,9 @@ mod tests {
         assert_eq!(text_of(json, b"{}"), None);
         assert_eq!(text_of("text/plain; charset=utf-8", b"\n denied \nmore").unwrap(), " denied ");
         assert_eq!(text_of("text/html", b"<html>"), None);
+        let xml = b"<?xml version=\"1.0\"?>\n<Error><Code>InvalidRange</Code><Message>not &lt;whole&gt; &amp;lt;</Message></Error>";
+        assert_eq!(text_of("application/xml", xml).unwrap(), "not <whole> &lt;");
+        assert_eq!(text_of("application/xml", b"<Error><Message>x"), None);
         assert_eq!(text_of("text/plain", b"\xff"), None);
     }
 }

@@ -193,8 +193,7 @@ impl LfsServer<'_> {
             };
             return Ok(found.into_iter().map(plan).collect());
         }
-        let answers = self.question(Operation::Upload, pointers);
-        let Answers { url, asked, objects } = answers.map_err(for_writing)?;
+        let Answers { url, asked, objects } = self.question_upload(pointers).map_err(for_writing)?;
         let plans = pointers.iter().zip(objects).map(|(pointer, object)| {
             let mut object = object?;
             self.check(pointer, &mut object)?;
@@ -212,6 +211,19 @@ impl LfsServer<'_> {
             Ok(Plan(Step::Send { method, verify: verify.transpose()? }))
         });
         Ok(plans.collect())
+    }
+
+    /// Who may only open pull requests is refused by some where the question names the reference of one.
+    fn question_upload(&self, pointers: &[Pointer]) -> Result<Answers> {
+        let (upload, reference) = (Operation::Upload, self.reference());
+        match self.question(upload, reference, pointers) {
+            Err(refused @ Error::Forbidden { .. })
+                if reference.is_some_and(|name| name.starts_with("refs/pr/")) =>
+            {
+                self.question(upload, None, pointers).map_err(|_| refused)
+            }
+            answers => answers,
+        }
     }
 
     fn check(&self, pointer: &Pointer, object: &mut Answered) -> Result<()> {

@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     Html,
     /// `Range` is not understood: 200 and everything.
     NoRanges,
+    /// `Range` is refused with this status, in the words of a storage of objects.
+    RefuseRanges(u16),
+    /// The body comes by gzip, though nobody asked for that.
+    Gzip,
     /// The connection is closed after so many bytes of the body.
     Cut(u64),
     /// After so many bytes of the body nothing more comes, and the connection stays.

@@ -45,12 +45,27 @@ pub(super) fn change(mut answer: Answer, faults: &[Fault]) -> Answer {
                 edit(&mut value);
                 *bytes = value.to_string().into();
             }
+            (Fault::Gzip, Payload::Bytes(bytes)) => {
+                *bytes = gzip(&mut bytes.as_slice());
+                answer = answer.header("Content-Encoding", "gzip");
+            }
+            (Fault::Gzip, Payload::Object(file, range)) => {
+                file.seek(SeekFrom::Start(range.start)).unwrap();
+                answer.payload = Payload::Bytes(gzip(&mut file.take(range.end - range.start)));
+                answer = answer.header("Content-Encoding", "gzip");
+            }
             (Fault::Truncated, Payload::Bytes(bytes)) => bytes.truncate(bytes.len() / 2),
             (Fault::Truncated, Payload::Object(_, range)) => range.end -= (range.end - range.start) / 2,
             _ => {}
         }
     }
     answer
+}
+
+fn gzip(bytes: &mut dyn Read) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    io::copy(bytes, &mut encoder).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// What is left of a body's way to the client.

@@ -194,6 +194,10 @@ fn replaced(request: &Request<'_>) -> Option<Answer> {
             };
             Some(Answer::text(*status, "").header("Location", location))
         }
+        Fault::RefuseRanges(status) if head.header("Range").is_some() => {
+            let said = "<Error><Code>NoRange</Code><Message>ranges are not served here</Message></Error>";
+            Some(Answer::new(*status, "application/xml", said))
+        }
         Fault::Html => {
             let page = "<!doctype html>\n<html><body><h1>We'll be back soon</h1></body></html>\n";
             Some(Answer::new(200, "text/html; charset=utf-8", page))

@@ -14,6 +14,7 @@ mod raw;
 mod servers;
 #[cfg(unix)]
 mod ssh;
+mod storages;
 mod tls;
 mod transport;
 mod upload;

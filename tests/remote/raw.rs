@@ -18,25 +18,30 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&heads);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let mut reader = BufReader::new(stream);
-                let head = head(&mut reader);
-                kept.lock().unwrap().push(head.clone());
-                let mut stream = reader.into_inner();
-                let _client_left = stream.write_all(answer(&head).as_bytes());
-            }
-        });
-        Self { origin, heads }
+        serve(move |head| answer(head).into_bytes())
     }
 
     pub(super) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
+}
+
+/// The same for an answer that is no text.
+pub(super) fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Raw {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&heads);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream);
+            let head = head(&mut reader);
+            kept.lock().unwrap().push(head.clone());
+            let mut stream = reader.into_inner();
+            let _client_left = stream.write_all(&answer(&head));
+        }
+    });
+    Raw { origin, heads }
 }
 
 pub(super) fn head(reader: &mut BufReader<TcpStream>) -> String {

@@ -309,3 +309,20 @@ fn a_file_that_is_shorter_or_gone_is_not_sent() {
     sender.again();
     assert!(matches!(sender.fails(), Error::Io { .. }));
 }
+
+#[test]
+fn a_pull_request_whose_reference_is_refused_is_asked_for_without_it_once() {
+    let sender = Sender::new();
+    let place = || Place::batch(ID);
+    sender.world.hub.inject(Fault::Status(403).at(place()).times(1));
+    sender.sent();
+    let seen = sender.world.hub.requests();
+    let asked = seen.iter().rfind(|seen| seen.path().ends_with("/objects/batch")).unwrap();
+    let asked: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
+    assert!(asked["ref"].is_null(), "{asked}");
+    sender.world.hub.forget_requests();
+    sender.world.hub.inject(Fault::Status(403).at(place()));
+    let error = sender.send(sender.world.with_token(&[])).unwrap_err();
+    assert!(matches!(error, Error::MayNotWrite { .. }), "{}", everything(&error));
+    assert_eq!(sender.world.hub.requests().len(), 2);
+}

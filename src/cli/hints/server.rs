@@ -56,6 +56,7 @@ fn own(error: &Error, git: &str) -> Option<String> {
             "set HF_TOKEN to a token with write access, or open a pull request: `git st-convert publish`"
         }
         Error::DiscussionsDisabled { .. } => "push a branch instead: `git st-convert publish --branch NAME`",
+        Error::Huge { .. } => "download it from the Hub: `hf download OWNER/NAME`",
         Error::EntryNotFound { .. } => "check the path; it is case-sensitive",
         Error::Proxy { .. } | Error::ProxyAddress { .. } => {
             return Some(format!("show the proxy: `{git} config --get http.proxy; env | grep -i proxy`"));

@@ -1,0 +1,153 @@
+//! Storages and proxies that answer otherwise than most: what can be had of them is, and what they say is told.
+
+use git_st_convert::remote::{BadAnswer, Error, Object, Settings};
+
+use super::raw::{Raw, http, value};
+use super::{ID, TOKEN, World, bytes, everything, hub_of, model_id, stream};
+use crate::hub::{Fault, Place};
+
+#[test]
+fn who_refuses_a_range_is_asked_for_the_whole_once() {
+    let world = World::new();
+    let content = || Place::content(&world.oid());
+    for status in [400, 403, 501] {
+        for way in ["stream", "store"] {
+            world.reset();
+            world.hub.inject(Fault::RefuseRanges(status).at(content()));
+            let got = match way {
+                "stream" => world.stream(world.settings(&[])),
+                _ => world.download(world.settings(&[])).map(|path| std::fs::read(path).unwrap()),
+            };
+            assert!(got.unwrap() == world.content, "{status} {way}");
+            let seen = world.hub.requests();
+            let content = seen.iter().filter(|seen| seen.path().starts_with("/content/"));
+            let (with, without): (Vec<_>, Vec<_>) = content.partition(|seen| seen.header("Range").is_some());
+            assert!(
+                with.len() <= 2 && without.len() == 1,
+                "{status} {way}: {} {}",
+                with.len(),
+                without.len()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_range_that_is_refused_in_the_middle_leads_to_the_whole() {
+    let world = World::with_content(bytes(20 << 20));
+    world.hub.inject(Fault::RefuseRanges(403).at(Place::content(&world.oid())).after(3));
+    assert!(world.stream(world.settings(&[])).unwrap() == world.content);
+}
+
+#[test]
+fn what_a_storage_says_is_in_the_error() {
+    let world = World::new();
+    for status in ["400 Bad Request", "403 Forbidden", "501 Not Implemented"] {
+        let long = "x".repeat(5000);
+        let said = format!("<Error><Message>no \x1b[31m{long} tell</Message></Error>");
+        let storage = Raw::start(move |_| http(status, "Content-Type: application/xml\r\n", &said));
+        world.reset();
+        world.hub.serve_content_from(&storage.origin);
+        let error = world.stream(world.settings(&[])).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.starts_with("no ") && source.chars().count() <= 501, "{source}");
+        assert!(!everything(&error).contains("hf_"));
+        let with_range = storage.heads().iter().filter(|head| !value(head, "range").is_empty()).count();
+        assert_eq!(storage.heads().len() - with_range, 1, "{status}");
+    }
+}
+
+#[test]
+fn the_token_is_not_told_by_what_a_storage_repeats() {
+    let world = World::new();
+    let storage = Raw::start(|head| {
+        let said = format!("<Error><Message>for {} no</Message></Error>", value(head, "x-sent"));
+        http("400 Bad Request", "Content-Type: application/xml\r\n", &said)
+    });
+    world.hub.serve_content_from(&storage.origin);
+    let config = [(format!("http.{}.extraHeader", storage.origin), format!("X-Sent: {TOKEN}"))];
+    let config: Vec<_> = config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let error = world.stream(world.settings(&config)).unwrap_err();
+    assert!(everything(&error).contains("for [redacted] no"), "{}", everything(&error));
+}
+
+#[test]
+fn what_comes_by_gzip_unasked_is_decoded() {
+    let world = World::new();
+    for place in [Place::content(&world.oid()), Place::batch(ID)] {
+        for also in [vec![], vec![Fault::NoRanges], vec![Fault::Chunked]] {
+            world.reset();
+            world.hub.inject(Fault::Gzip.at(place.clone()));
+            for fault in also {
+                world.hub.inject(fault.at(place.clone()));
+            }
+            assert!(world.stream(world.settings(&[])).unwrap() == world.content);
+            assert!(world.download(world.settings(&[])).is_ok());
+        }
+    }
+    // Half of it, again and again.
+    world.reset();
+    world.hub.inject(Fault::Gzip.at(Place::content(&world.oid())));
+    world.hub.inject(Fault::Cut(1000).at(Place::content(&world.oid())).after(1));
+    let error = world.stream(world.settings(&[])).unwrap_err();
+    assert!(matches!(error, Error::Cut { .. }), "{}", everything(&error));
+}
+
+#[test]
+fn what_no_end_of_gzip_gives_is_not_taken() {
+    let bomb = || {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::copy(&mut std::io::Read::take(std::io::repeat(b' '), 64 << 20), &mut encoder).unwrap();
+        encoder.finish().unwrap()
+    };
+    // As text, for the server of a few lines: the bytes of Latin-1.
+    let body = bomb();
+    assert!(body.len() < 1 << 20);
+    let server = super::raw::serve(move |_| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), &body].concat()
+    });
+    let hub = hub_of(super::raw::at(&server.origin));
+    let error = hub.model(&model_id(), None).unwrap_err();
+    let is_long = matches!(error, Error::BadAnswer { source: BadAnswer::TooLong(_), .. });
+    assert!(is_long, "{}", everything(&error));
+    // Of an object no more than its size.
+    let world = World::new();
+    world.hub.serve_content_from(&server.origin);
+    let error = world.stream(world.settings(&[])).unwrap_err();
+    assert!(matches!(error, Error::WrongSize { got, .. } if got < 1 << 20), "{}", everything(&error));
+}
+
+#[test]
+fn an_encoding_that_is_not_known_is_said() {
+    let world = World::new();
+    world.hub.inject(Fault::Header("Content-Encoding", "br".to_owned()).at(Place::content(&world.oid())));
+    let error = world.stream(world.settings(&[])).unwrap_err();
+    assert!(matches!(error, Error::BadAnswer { source: BadAnswer::Encoded, .. }), "{}", everything(&error));
+}
+
+#[test]
+fn an_object_that_the_hub_does_not_give_whole_is_said_so() {
+    let (world, size) = (World::new(), 400_000_000_001_u64);
+    let server = Raw::start(move |head| {
+        let host = value(head, "host");
+        if head.starts_with("POST") {
+            let oid = git_st_convert::hash::Oid::of(b"");
+            let json = "Content-Type: application/json\r\n";
+            let body = format!(
+                r#"{{"objects":[{{"oid":"{oid}","size":{size},"actions":{{"download":{{"href":"http://{host}/o"}}}}}}]}}"#
+            );
+            return http("200 OK", json, &body);
+        }
+        http("400 Bad Request", "", "")
+    });
+    let pointer = git_st_convert::lfs::Pointer { oid: git_st_convert::hash::Oid::of(b""), size };
+    let url = ("lfs.url", server.origin.as_str());
+    let settings: Settings = world.settings(&[url]);
+    let error = world.ask(settings, &[], |server, _| stream(&Object::new(server, pointer))).unwrap();
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::Huge { .. }), "{}", everything(&error));
+}
