@@ -4,21 +4,22 @@
 //! may be asked, and with which login, is decided above.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{self, header};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::{Agent, Proxy, SendBody, config::Config};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ureq::http::{self, HeaderValue, header};
+use ureq::{Agent, Proxy, ProxyProtocol, SendBody, config::Config};
 
 use super::cause::Transport;
+use super::connect::{WHOLE, direct, through, whole};
 use super::error::{Error, Result};
 use super::known::Known;
 use super::message::{Body, Request};
-use super::origin::Scheme;
+use super::origin::{Origin, Scheme};
 use super::secret::Secret;
 use super::settings::Settings;
+use super::tls::{self, Trust};
 use super::url::Url;
 
 /// What the library may buffer of one connection.
@@ -34,18 +35,28 @@ pub(super) const READ: &str = "read the object that is sent";
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Route {
     proxy: Option<Secret>,
-    ca_bundle: Option<PathBuf>,
-    verifies: bool,
+    /// The server speaks plain http.
+    is_plain: bool,
+    trust: Trust,
 }
 
 impl Route {
-    /// The way to the server of an address.
-    pub(super) fn of(settings: &Settings, url: &Url) -> Self {
-        Self {
-            proxy: settings.proxy(url),
-            ca_bundle: settings.ca_bundle(url),
-            verifies: settings.verifies(url),
-        }
+    /// The way to the server of an address. `home` is the origin of the person's own remote.
+    pub(super) fn of(settings: &Settings, url: &Url, home: Option<&Origin>) -> Self {
+        let is_plain = url.origin().scheme() == Scheme::Http;
+        let trust = if is_plain { Trust::default() } else { settings.trust(url, home) };
+        Self { proxy: settings.proxy(url), is_plain, trust }
+    }
+
+    /// The proxy, if it is asked for whole addresses.
+    fn asked_wholly(&self, url: &Url) -> Result<Option<Proxy>> {
+        let proxy = self.proxy(url)?;
+        Ok(proxy.filter(|proxy| self.is_plain && proxy.protocol() == ProxyProtocol::Http))
+    }
+
+    /// Returns `true` if an answer of this status is the proxy's.
+    pub(super) fn is_of_proxy(&self, status: u16) -> bool {
+        self.is_plain && self.is_proxied() && status == 407
     }
 
     pub(super) fn is_proxied(&self) -> bool {
@@ -78,7 +89,7 @@ impl Agents {
     /// Those of a route.
     ///
     /// # Errors
-    /// [`Error::ProxyAddress`], [`Error::CaInfo`]
+    /// [`Error::ProxyAddress`], [`Error::CaInfo`], [`Error::ClientCertificate`]
     pub(super) fn get(&self, settings: &Settings, url: &Url, route: &Route) -> Result<Agent> {
         self.0.get_or_learn(route.clone(), || {
             let patience = settings.patience();
@@ -88,29 +99,40 @@ impl Agents {
                 .max_redirects_will_error(false)
                 .user_agent(settings.user_agent.as_str())
                 .accept_encoding("identity")
-                .proxy(route.proxy(url)?)
-                .tls_config(tls(route)?)
                 .timeout_resolve(Some(patience.connect))
                 .timeout_connect(Some(patience.connect))
                 .timeout_per_read(Some(patience.timeout))
                 .timeout_per_write(Some(patience.timeout))
                 .max_idle_age(Duration::from_secs(60))
                 .max_idle_connections_per_host(8)
-                .input_buffer_size(BUFFER)
-                .build();
-            Ok(Agent::from(config))
+                .input_buffer_size(BUFFER);
+            match route.asked_wholly(url)? {
+                Some(proxy) => Ok(through(config.proxy(None).build(), &proxy)),
+                None => Ok(direct(config.proxy(route.proxy(url)?).build(), tls::config(&route.trust)?)),
+            }
         })
     }
 }
 
 /// Sends the request and waits for the head of the answer.
+///
+/// # Errors
+/// [`Error::ProxyAddress`], [`Error::Io`] for a file that cannot be sent.
 pub(super) fn run(
     agent: &Agent,
+    route: &Route,
     request: &Request<'_>,
 ) -> Result<std::result::Result<http::Response<ureq::Body>, ureq::Error>> {
     let mut message = http::Request::builder().method(request.body.method()).uri(request.url.target());
     for (name, value) in &request.headers {
         message = message.header(name, value);
+    }
+    if let Some(proxy) = route.asked_wholly(request.url)? {
+        message = message.header(WHOLE, secret(&whole(&request.url.target())));
+        if let Some(user) = proxy.username() {
+            let login = STANDARD.encode(format!("{user}:{}", proxy.password().unwrap_or_default()));
+            message = message.header(header::PROXY_AUTHORIZATION, secret(&format!("Basic {login}")));
+        }
     }
     Ok(match request.body {
         Body::None => message.body(()).map_err(ureq::Error::from).and_then(|message| agent.run(message)),
@@ -127,6 +149,13 @@ pub(super) fn run(
             message.and_then(|message| agent.run(message))
         }
     })
+}
+
+/// A value that no message shows. It is made of characters that every header holds.
+fn secret(text: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }
 
 /// The variant for what the library reports; `redacted` takes our secrets out of its words.
@@ -187,29 +216,4 @@ fn is_no_connection(err: &io::Error) -> bool {
             | NetworkUnreachable
             | PermissionDenied
     )
-}
-
-fn tls(route: &Route) -> Result<TlsConfig> {
-    let roots = match &route.ca_bundle {
-        Some(path) => certificates(path)?,
-        None => RootCerts::PlatformVerifier,
-    };
-    Ok(TlsConfig::builder().root_certs(roots).disable_verification(!route.verifies).build())
-}
-
-fn certificates(path: &Path) -> Result<RootCerts> {
-    let error = |source| Error::CaInfo { path: path.to_owned(), source };
-    let pem = std::fs::read(path).map_err(error)?;
-    let mut found: Vec<Certificate<'static>> = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) =
-            item.map_err(|err| error(io::Error::other(err.to_string())))?
-        {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() {
-        return Err(error(io::ErrorKind::InvalidData.into()));
-    }
-    Ok(RootCerts::Specific(Arc::new(found)))
 }

@@ -90,6 +90,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The certificate of `http.sslCert`, or its key, cannot be used.
+    #[error("cannot use the client certificate in `{}`", path.display())]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The server was silent for too long.
     #[error("{origin} timed out")]
     TimedOut {

@@ -126,6 +126,8 @@ pub(super) struct Request<'r> {
     pub(super) url: &'r Url,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body<'r>,
+    /// The origin of the person's own remote.
+    pub(super) home: Option<&'r Origin>,
 }
 
 /// An answer whose body was not read yet. Dropped, its connection is closed.

@@ -100,7 +100,7 @@ pub(super) fn follow(wire: &Wire<'_>, ask: &Ask<'_>, authorization: Option<&Secr
     let mut is_own = true;
     for _ in 0..=ask.hops {
         let headers = lines(wire, ask, &url, is_own.then_some(authorization).flatten(), is_own)?;
-        let response = wire.exchange(&Request { url: &url, headers, body: ask.body })?;
+        let response = wire.exchange(&Request { url: &url, headers, body: ask.body, home: ask.home })?;
         if !matches!(response.status, 301 | 302 | 303 | 307 | 308) {
             return Ok(response);
         }

@@ -12,6 +12,7 @@ use super::config::{Config, truth};
 use super::learned::Learned;
 use super::origin::{Origin, Scheme};
 use super::secret::Secret;
+use super::tls::{ClientFiles, Trust};
 use super::token::Places;
 use super::url::Url;
 
@@ -38,6 +39,12 @@ pub struct Settings {
     pub proxies: Proxies,
     /// `GIT_SSL_CAINFO`: the bundle of certificates in place of the system's.
     pub ca_info: Option<PathBuf>,
+    /// `GIT_SSL_CAPATH`: a directory of more certificates.
+    pub ca_path: Option<PathBuf>,
+    /// `GIT_SSL_CERT`: what a server that asks for a certificate is shown.
+    pub client_certificate: Option<PathBuf>,
+    /// `GIT_SSL_KEY`: its key.
+    pub client_key: Option<PathBuf>,
     /// `GIT_SSL_NO_VERIFY`
     pub no_verify: bool,
     /// The netrc file: by default `~/.netrc`.
@@ -75,6 +82,9 @@ impl Default for Settings {
             in_passing: false,
             proxies: Proxies::default(),
             ca_info: None,
+            ca_path: None,
+            client_certificate: None,
+            client_key: None,
             no_verify: false,
             netrc: None,
             connections: None,
@@ -115,6 +125,9 @@ impl Settings {
                 none: either("no_proxy", "NO_PROXY"),
             },
             ca_info: some("GIT_SSL_CAINFO").map(PathBuf::from),
+            ca_path: some("GIT_SSL_CAPATH").map(PathBuf::from),
+            client_certificate: some("GIT_SSL_CERT").map(PathBuf::from),
+            client_key: some("GIT_SSL_KEY").map(PathBuf::from),
             no_verify: is_set("GIT_SSL_NO_VERIFY"),
             netrc: some("HOME").map(|home| PathBuf::from(home).join(".netrc")),
             ..Self::default()
@@ -185,10 +198,38 @@ impl Settings {
         !self.no_verify && config.unwrap_or(true)
     }
 
-    /// The bundle of certificates in place of the system's.
-    pub(super) fn ca_bundle(&self, url: &Url) -> Option<PathBuf> {
-        let config = || self.config.for_url("http", "sslCAInfo", url).filter(|path| !path.is_empty());
-        self.ca_info.clone().or_else(|| config().map(PathBuf::from))
+    /// What was said of certificates for an address. What is not said of an address goes to hosts of the person's own.
+    pub(super) fn trust(&self, url: &Url, home: Option<&Origin>) -> Trust {
+        let config = |name| self.config.for_url("http", name, url).and_then(|path| self.path(path));
+        Trust {
+            bundle: self.ca_info.clone().or_else(|| config("sslCAInfo")),
+            dir: self.ca_path.clone().or_else(|| config("sslCAPath")),
+            is_blind: !self.verifies(url),
+            client: self.client(url, home),
+        }
+    }
+
+    /// The certificate that a server is shown.
+    fn client(&self, url: &Url, home: Option<&Origin>) -> Option<ClientFiles> {
+        let host = url.origin().host();
+        let is_hub = || {
+            let hub = self.hub.as_deref().and_then(|hub| Url::parse(hub).ok());
+            hub.is_some_and(|hub| hub.origin().host() == host)
+        };
+        let is_own = home.is_some_and(|home| home.host() == host) || is_hub();
+        let file = |own: &Option<PathBuf>, name| {
+            let scoped = self.config.scoped("http", name, url).last().copied();
+            let value = scoped.or_else(|| self.config.unscoped("http", name).last().filter(|_| is_own));
+            own.clone().filter(|_| is_own).or_else(|| self.path(value?))
+        };
+        let certificate = file(&self.client_certificate, "sslCert")?;
+        Some(ClientFiles { certificate, key: file(&self.client_key, "sslKey") })
+    }
+
+    /// A path as git reads it.
+    fn path(&self, value: &str) -> Option<PathBuf> {
+        let home = || Some(self.tokens.home.as_ref()?.join(value.strip_prefix("~/")?));
+        Some(value).filter(|value| !value.is_empty()).map(|value| home().unwrap_or_else(|| value.into()))
     }
 
     /// The proxy for an address; none where an empty setting or `no_proxy` says so.

@@ -9,10 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::agents::{Agents, READ, Route, failure, run};
+use super::cause::Transport;
 use super::error::{Error, Result};
 use super::known::lock;
 use super::message::{Body, Request, Response};
-use super::origin::Origin;
+use super::origin::{Origin, Scheme};
 use super::pace::{MAX_AFTER, Turn, wait_of};
 use super::secret::Secret;
 use super::settings::Settings;
@@ -83,14 +84,14 @@ impl<'a> Wire<'a> {
         if self.is_interrupted() {
             return Err(Error::Interrupted);
         }
-        let route = Route::of(&self.settings, url);
+        let route = Route::of(&self.settings, url, request.home);
         if let Some(password) = route.password() {
             self.remember(&password);
         }
         let agent = self.agents.get(&self.settings, url, &route)?;
         let turn = self.turn(url.origin())?;
-        let result =
-            run(&agent, request).map(|result| result.map(|answer| Response::new(url.clone(), answer)));
+        let result = run(&agent, &route, request)
+            .map(|result| result.map(|answer| Response::new(url.clone(), answer)));
         let answer = result.as_ref().ok().and_then(|result| result.as_ref().ok());
         self.settings.learned.pace().answered(url.origin(), turn, answer.and_then(wait_of));
         let status = answer.map(|answer| answer.status);
@@ -104,6 +105,10 @@ impl<'a> Wire<'a> {
             return Err(Error::Io { action: READ, source });
         }
         match result {
+            Ok(answer) if route.is_of_proxy(answer.status) => {
+                let source = Transport("proxy server responded 407".to_owned());
+                Err(Error::Proxy { origin: url.origin().clone(), source })
+            }
             Ok(answer) => Ok(answer),
             Err(_) if self.is_interrupted() => Err(Error::Interrupted),
             Err(err) => Err(failure(url, err, route.is_proxied(), &|text| self.redacted(text))),
@@ -130,6 +135,11 @@ impl<'a> Wire<'a> {
     /// Returns `true` if the person asked to stop.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupt.is_some_and(|interrupt| interrupt())
+    }
+
+    /// Returns `true` if what is sent there is read by a proxy on its way.
+    pub(super) fn is_open(&self, url: &Url) -> bool {
+        url.origin().scheme() == Scheme::Http && self.settings.proxy(url).is_some()
     }
 
     /// Remembers a text that no message may hold.

@@ -3,12 +3,14 @@
 //! The library runs in the test process: what it may know is in [`Settings`], and git is asked in a repository whose own
 //! configuration says everything.
 
+mod certificates;
 mod endpoint;
 mod faults;
 mod hub;
 mod leaks;
 mod logins;
 mod manners;
+mod proxies;
 mod ranges;
 mod raw;
 mod servers;

@@ -45,6 +45,10 @@ pub(super) fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) ->
 }
 
 pub(super) fn head(reader: &mut BufReader<TcpStream>) -> String {
+    head_and_body(reader).0
+}
+
+pub(super) fn head_and_body(reader: &mut BufReader<TcpStream>) -> (String, Vec<u8>) {
     let mut head = String::new();
     let mut length = 0;
     loop {
@@ -59,7 +63,7 @@ pub(super) fn head(reader: &mut BufReader<TcpStream>) -> String {
     }
     let mut body = vec![0; length];
     let _body = reader.read_exact(&mut body);
-    head
+    (head, body)
 }
 
 pub(super) fn http(status: &str, headers: &str, body: &str) -> String {

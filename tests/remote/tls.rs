@@ -33,7 +33,7 @@ fn openssl(dir: &Path) -> Option<Tls> {
         command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     };
-    // An authority, and a certificate that it signed: one that is both is refused by rustls.
+    // An authority, and a certificate that it signed.
     fs::write(dir.join("leaf.ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for step in [

@@ -7,7 +7,7 @@ use std::thread;
 
 use git_st_convert::remote::{BadAnswer, Error, Proxies, Ranged, Secret, Url};
 
-use super::raw::{Raw, at, head, http, value};
+use super::raw::{Raw, at, head_and_body, http, value};
 use super::{TOKEN, World, everything, hub_of, model_id};
 
 /// Is it the error that was expected?
@@ -105,7 +105,7 @@ fn a_file_that_comes_compressed_is_not_taken_for_plain() {
     assert!(matches!(err, Error::BadAnswer { source: BadAnswer::Encoded, .. }), "{err}");
 }
 
-/// A proxy that knows `CONNECT`, and writes down each line that it is told.
+/// A proxy that asks servers of plain http, knows `CONNECT` for others, and writes down each head that it is told.
 fn proxy(login: Option<&'static str>) -> Raw {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -122,24 +122,36 @@ fn proxy(login: Option<&'static str>) -> Raw {
 
 fn tunnel(stream: TcpStream, login: Option<&str>, kept: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream);
-    let head = head(&mut reader);
+    let (head, body) = head_and_body(&mut reader);
     kept.lock().unwrap().push(head.clone());
     let mut client = reader.into_inner();
     if login.is_some_and(|login| value(&head, "proxy-authorization") != login) {
         client.write_all(b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n").unwrap();
         return;
     }
-    let to = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let (to, path) = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash)),
+        None => (target.as_str(), ""),
+    };
     let Ok(mut server) = TcpStream::connect(to) else {
         client.write_all(b"HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n").unwrap();
         return;
     };
-    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    thread::spawn(move || {
-        let _ended = std::io::copy(&mut from, &mut to);
-        let _closed = to.shutdown(std::net::Shutdown::Write);
-    });
+    if path.is_empty() {
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ended = std::io::copy(&mut from, &mut to);
+            let _closed = to.shutdown(std::net::Shutdown::Write);
+        });
+    } else {
+        let lines = head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("proxy-"));
+        let lines: Vec<_> = lines.collect();
+        let text = lines.join("\r\n").replacen(&target, path, 1);
+        server.write_all(format!("{text}\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        server.write_all(&body).unwrap();
+    }
     let _ended = std::io::copy(&mut server, &mut client);
     let _closed = client.shutdown(std::net::Shutdown::Both);
 }
@@ -154,9 +166,9 @@ fn a_proxy_leads_to_the_server_and_gets_its_own_login_alone() {
     settings.proxies = Proxies { http: Some(Secret::new(with_login.as_str())), ..Proxies::default() };
     assert_eq!(world.stream(settings.clone()).unwrap(), world.content);
     let heads = proxy.heads();
-    assert!(
-        !heads.is_empty() && heads.iter().all(|head| head.starts_with("CONNECT ") && !head.contains("hf_"))
-    );
+    let is_whole = |head: &String| head.split(' ').nth(1).is_some_and(|target| target.starts_with("http://"));
+    assert!(!heads.is_empty() && heads.iter().all(|head| is_whole(head) && !head.contains("hf_")));
+    assert!(heads.iter().all(|head| !head.contains("st-convert-target")));
     assert!(world.hub.requests().iter().all(|seen| !seen.carries("pw-of-the-proxy")));
     let connected = heads.len();
     settings.proxies.none = Some("127.0.0.1".to_owned());

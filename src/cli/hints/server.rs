@@ -64,6 +64,9 @@ fn own(error: &Error, git: &str) -> Option<String> {
         Error::CaInfo { .. } => {
             return Some(format!("show the certificate file: `{git} config --get http.sslCAInfo`"));
         }
+        Error::ClientCertificate { .. } => {
+            return Some(format!("show the certificate: `{git} config --get-regexp '^http.*ssl'`"));
+        }
         Error::WrongDigest { .. } | Error::WrongSize { .. } | Error::Changed { .. } => {
             "try again; if it fails again, the object on the server is damaged"
         }
