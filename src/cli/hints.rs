@@ -232,6 +232,11 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
             server::revisions(url.as_encoded_bytes().as_bstr())
         }
         Error::NoSuchRevision { .. } => format!("list the revisions: `{git} log --all --oneline`"),
+        Error::Git(git::Error::NoHead { branch }) => {
+            let (options, branch, paths) =
+                (named.here.options(), quoted(branch.as_bytes().as_bstr()), named.here.paths());
+            format!("choose a branch: `{git} st-convert clone{options} --revision {branch}{paths}`")
+        }
         Error::EmptyRepository { .. } => {
             "give the model as OWNER/NAME or as the URL of its repository".to_owned()
         }

@@ -51,7 +51,11 @@ pub fn clone(
     args.extend(how.depth.map(|depth| format!("--depth={depth}").into()));
     args.extend(how.branch.map(|branch| format!("--branch={branch}").into()));
     args.extend(["--".into(), url.to_owned(), dir.into()]);
-    let command = without_lfs(git.command("clone")).args(args);
+    // Whatever an alias of the configuration makes of the URL.
+    let command = ["ext", "fd"].iter().fold(git.command("clone"), |command, transport| {
+        command.config(&format!("protocol.{transport}.allow"), "never")
+    });
+    let command = without_lfs(command).args(args);
     network.run(command, &url.to_string_lossy()).map(drop)
 }
 

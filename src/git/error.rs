@@ -55,6 +55,18 @@ pub enum Error {
         #[source]
         stderr: Stderr,
     },
+    /// The remote has branches, and does not say which of them is meant.
+    #[error("the remote has no HEAD")]
+    NoHead {
+        /// One of them.
+        branch: String,
+    },
+    /// A way to a remote that starts a program, or takes over what this process has open.
+    #[error("refused: unsafe transport `{name}::`")]
+    Transport {
+        /// Its name.
+        name: &'static str,
+    },
     /// Files of the work tree would be lost.
     #[error("local changes to {} would be overwritten", named(paths))]
     InTheWay {

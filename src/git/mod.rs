@@ -42,4 +42,4 @@ pub use merge::Merge;
 pub use network::{Moment, Network, Phase, Progress, Token};
 pub use process::Watch;
 pub use remote_error::Trouble;
-pub use url::{origin, redacted, without_suffix};
+pub use url::{origin, redacted, unsafe_transport, without_suffix};

@@ -30,6 +30,12 @@ pub fn without_suffix(url: &str) -> &str {
     url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url)
 }
 
+/// The way to a remote that starts a program, or takes over what this process has open, if a URL names one: `ext::`, `fd::`.
+pub fn unsafe_transport(url: &str) -> Option<&'static str> {
+    let (name, _) = url.split_once("::")?;
+    ["ext", "fd"].into_iter().find(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// The scheme, host and port of a URL, without user, path and the scheme's usual port: `https://host:8443`. `None`
 /// for anything that is not `scheme://host…`.
 pub fn origin(url: &str) -> Option<String> {

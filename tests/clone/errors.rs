@@ -127,6 +127,55 @@ fn what_is_no_repository() {
 }
 
 #[test]
+fn a_remote_without_a_head_is_cloned_by_its_branch() {
+    let world = World::new();
+    let (home, source) = (world.home(), world.sandbox.repo("source"));
+    std::fs::write(source.join("config.json"), "{}\n").unwrap();
+    world.git(&source, &["add", "."]);
+    world.git(&source, &["commit", "-q", "-m", "one"]);
+    world.git(&source, &["branch", "-M", "trunk"]);
+    world.git(&source, &["bundle", "create", "-q", "../headless.bundle", "trunk"]);
+    world.git(&home, &["init", "-q", "--bare", "../headless.git"]);
+    world.git(&source, &["push", "-q", "../headless.git", "trunk"]);
+    world.git(&home, &["--git-dir", "../headless.git", "symbolic-ref", "HEAD", "refs/heads/none"]);
+    for name in ["../headless.bundle", "../headless.git"] {
+        let output = world.run(&home, &["clone", name, "--no-convert"]);
+        assert_eq!(output.code, Some(2), "{output:#?}");
+        let hint = format!("git st-convert clone --no-convert --revision trunk {name}");
+        assert!(shown(&output).ends_with(&format!("hint: choose a branch: `{hint}`\n")), "{output:#?}");
+        let args: Vec<_> = hint.split(' ').skip(2).collect();
+        let output = world.run(&home, &args);
+        assert_eq!(output.code, Some(0), "{output:#?}");
+        std::fs::remove_dir_all(home.join("headless")).unwrap();
+    }
+}
+
+#[test]
+fn what_starts_a_program_is_not_cloned() {
+    let world = World::new();
+    let home = world.home();
+    let trace = world.sandbox.path("trace");
+    let command = format!("ext::touch {}", trace.display());
+    for transport in ["ext", "fd"] {
+        world.git(&home, &["config", "--global", &format!("protocol.{transport}.allow"), "always"]);
+    }
+    world.git(&home, &["config", "--global", &format!("url.{command}.insteadOf"), "https://alias.invalid/"]);
+    for url in [command.as_str(), &command.replace("ext", "EXT"), "fd::0", "https://alias.invalid/"] {
+        let output = world.run(&home, &["clone", url, "model"]);
+        assert_eq!(output.code, Some(2), "{output:#?}");
+        assert!(!trace.exists(), "{url}");
+        std::fs::write(home.join("list"), format!("{url}\n")).unwrap();
+        for args in [&["batch", "list", "--dir", "out"][..], &["batch", "list", "--dir", "out", "--update"]] {
+            let output = world.run(&home, args);
+            assert_eq!(output.code, Some(2), "{output:#?}");
+            assert!(!trace.exists(), "{url}");
+        }
+    }
+    let output = world.run(&home, &["clone", "fd::0", "model"]);
+    assert!(shown(&output).starts_with("error: fd::0: refused: unsafe transport `fd::`\n"), "{output:#?}");
+}
+
+#[test]
 fn a_server_in_trouble_is_given_up_after_a_while() {
     for (fault, message, hint) in [
         (Fault::Status(500), "server error", "try again later"),

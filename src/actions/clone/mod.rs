@@ -69,6 +69,7 @@ pub struct Cloned {
 pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error> {
     let session = Session::new(&options.servers, reporter);
     let source = CloneSource::of(&options.model, options.servers.endpoint());
+    source::check(&source)?;
     let dir = options.dir.as_ref().or(source.dir.as_ref());
     let dir = dir.ok_or_else(|| Error::NeedsDirectory { model: git::redacted(&options.model) })?;
     let dir = std::path::absolute(options.cwd.join(dir)).map_err(Error::io("find", dir))?;
@@ -198,7 +199,7 @@ impl Making<'_> {
         let detached_at = self.wanted(&git, &remote, prefix, depth)?;
         let commit = match &detached_at {
             Some(commit) => commit.clone(),
-            None => self.head(&git)?,
+            None => self.head(&git, &remote)?,
         };
         Ok(Bare { git, remote, detached_at, commit })
     }
@@ -226,9 +227,16 @@ impl Making<'_> {
         }
     }
 
-    fn head(&self, git: &Git<'_>) -> Result<String, Error> {
-        let url = git::redacted(&self.source.url);
-        git::commit::rev_parse(git, "HEAD^{commit}").map_err(|_| Error::EmptyRepository { url })
+    fn head(&self, git: &Git<'_>, remote: &Remote) -> Result<String, Error> {
+        if let Ok(commit) = git::commit::rev_parse(git, "HEAD^{commit}") {
+            return Ok(commit);
+        }
+        let branches = fetch::list(git, self.network, remote, "refs/heads/*").unwrap_or_default();
+        let names = || branches.iter().filter_map(|branch| branch.name.strip_prefix("refs/heads/"));
+        match names().find(|name| matches!(*name, "main" | "master")).or_else(|| names().next()) {
+            Some(branch) => Err(git::Error::NoHead { branch: branch.to_owned() }.into()),
+            None => Err(Error::EmptyRepository { url: git::redacted(&self.source.url) }),
+        }
     }
 
     /// The files of the commit that the clone left out.

@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Invariant: a name of the Hub becomes a URL without `..`, `?`, `#` or an escape in it, so it leads to the endpoint and
-//! to nothing but a repository there. URLs and paths are git's to judge.
+//! to nothing but a repository there. URLs and paths are git's to judge, but for `ext::` and `fd::`, which
+//! are never taken.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use crate::git;
 use crate::remote::ModelName;
 
 /// Where a clone comes from.
@@ -39,6 +41,17 @@ impl CloneSource {
         }
         let (dir, owned) = (last_part(text), last_parts(text));
         Self { url: model.to_owned(), is_path: !is_url(text), model: None, dir, owned }
+    }
+}
+
+/// Refuses what starts a program when it is cloned.
+///
+/// # Errors
+/// [`git::Error::Transport`]
+pub(super) fn check(source: &CloneSource) -> Result<(), git::Error> {
+    match git::unsafe_transport(&source.url.to_string_lossy()) {
+        Some(name) => Err(git::Error::Transport { name }),
+        None => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::servers::Session;
 use super::super::{Error, Reporter};
-use super::source::CloneSource;
+use super::source::{self, CloneSource};
 use super::{Options, Revision, is};
 use crate::git::{Remote, Trouble, fetch};
 
@@ -13,6 +13,7 @@ use crate::git::{Remote, Trouble, fetch};
 /// [`Error::Offline`], or what git and the server report.
 pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
     let source = CloneSource::of(&options.model, options.servers.endpoint());
+    source::check(&source)?;
     let wish = Revision::of(options.revision.as_deref(), &source.url)?;
     if let Revision::Exact(name) = wish
         && fetch::is_object_name(name)
