@@ -37,9 +37,6 @@ const HELPER: &str = "!f() { if test \"$1\" = get; then \
 /// The pauses before a passing fault of a server is put to the test again.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// How often a server that says how long it wants to be left alone is waited for.
-const MAX_WAITS: u32 = 3;
-
 /// A secret that stands for a person at one origin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
@@ -131,8 +128,8 @@ fn is_small_talk(line: &str) -> bool {
 /// What all commands that speak to a server share.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
-    /// Who asks, if the URL is of the token's origin.
-    pub token: Option<&'a Token>,
+    /// Who asks the server of a URL, if there is a token of its origin.
+    pub token: &'a (dyn Fn(&str) -> Result<Option<Token>, Error> + Sync),
     /// `true` if git and its helpers may prompt the user.
     pub may_ask: bool,
     /// Is told how far it is.
@@ -154,7 +151,7 @@ pub enum Moment {
 
 impl fmt::Debug for Network<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").field("token", &self.token).finish_non_exhaustive()
+        f.debug_struct("Network").field("may_ask", &self.may_ask).finish_non_exhaustive()
     }
 }
 
@@ -170,7 +167,7 @@ impl Network<'_> {
             .config("maintenance.auto", "false")
             .config("gc.auto", "0")
             .config("submodule.recurse", "false");
-        if let Some(token) = self.token.filter(|token| token.is_for(url)) {
+        if let Some(token) = (self.token)(url)?.filter(|token| token.is_for(url)) {
             let key = format!("credential.{}.helper", token.origin);
             // The empty one drops the helpers that stand in the configuration.
             command = command.config(&key, "").config(&key, HELPER).env(VARIABLE, token.secret.as_str());
@@ -182,18 +179,27 @@ impl Network<'_> {
                 .env("GCM_INTERACTIVE", "never");
             command = command.config("http.lowSpeedLimit", "1").config("http.lowSpeedTime", "30");
         }
-        let (mut pauses, mut waits) = (PAUSES.iter(), 0..MAX_WAITS);
+        let (mut pauses, mut waited) = (PAUSES.iter(), None);
         (self.wait)(url, Moment::Before);
         loop {
             let error = match self.attempt(command.clone()) {
                 Err(error) => error,
                 done => return done,
             };
-            if let Error::Remote { trouble: Trouble::TooOften | Trouble::ServerFault, .. } = &error
-                && waits.next().is_some()
-                && (self.wait)(url, Moment::TurnedAway)
-            {
-                continue;
+            if let Error::Remote { trouble: Trouble::TooOften, .. } = &error {
+                match waited {
+                    // It is asked how long once, in the place of another try.
+                    None => {
+                        waited = Some((self.wait)(url, Moment::TurnedAway));
+                        let _instead = pauses.next();
+                        if waited == Some(true) {
+                            continue;
+                        }
+                    }
+                    // It said so, and meant something else.
+                    Some(true) => return Err(error),
+                    Some(false) => {}
+                }
             }
             match (&error, pauses.next()) {
                 (Error::Remote { trouble, .. }, Some(pause)) if trouble.is_passing() => {

@@ -52,7 +52,6 @@ fn git_that_is_turned_away_is_waited_for() {
     let mut command = fleet.command(&["models.txt"]);
     let output = Output::from(command.stdin(Stdio::null()).output().unwrap());
     assert_eq!(output.code, Some(0), "{output:#?}");
-    assert!(output.stderr.contains("waiting "), "{output:#?}");
     let told = fleet.hub.requests().iter().filter(|seen| seen.status == 429).count();
     assert_eq!(told, 2, "git, and the question how long");
 }
