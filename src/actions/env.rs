@@ -65,12 +65,12 @@ pub fn environment(cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -> Re
         }),
         None => None,
     };
-    let token = servers.settings.tokens.token().map_err(crate::remote::Error::from)?;
+    let token = servers.settings.tokens.source().map_err(crate::remote::Error::from)?;
     Ok(Setup {
         git: hooks::version(&git)?,
         git_lfs: settings::lfs_version(&git),
         endpoint: servers.endpoint().to_owned(),
-        token: token.map(|token| token.place),
+        token,
         is_offline: servers.settings.offline,
         settings: settings::matching(&git, KEYS)?,
         repository,

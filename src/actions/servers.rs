@@ -5,12 +5,16 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Error, Note, RemoteNote, Reporter};
 use crate::git::{self, Git, Moment, Network, Token};
 use crate::remote::{self, Auth, Config, Event, HUB, Hub, Settings, Wire};
 use crate::repo::Repo;
+
+/// The shortest wait that is told.
+const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 /// How servers are asked. By default nobody is.
 #[derive(Debug, Clone)]
@@ -34,7 +38,12 @@ impl Servers {
     /// A token that is no token, or that cannot be read.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let servers = Self { settings, token: None };
+        if servers.settings.tokens.exchanged().is_some() {
+            return Ok(servers);
+        }
         let token = servers.settings.tokens.token().map_err(remote::Error::from)?;
+        // With one that is over git would be refused what is public.
+        let token = token.filter(|token| !token.is_expired());
         let token = token.map(|token| token.for_git(servers.endpoint())).transpose()?.flatten();
         Ok(Self { token, ..servers })
     }
@@ -93,8 +102,16 @@ impl<'a> Session<'a> {
     /// Runs `work` with the network of git. The progress is over when it returns; an interruption is one whatever git
     /// made of it.
     pub(super) fn network<T>(&self, work: impl FnOnce(&Network<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        // Why there is no token, where one is got by exchange.
+        let missing = Mutex::new(None);
+        let token = |url: &str| {
+            self.token(url).map_err(|error| {
+                *missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                git::Error::Stopped { subcommand: "credential".to_owned() }
+            })
+        };
         let network = Network {
-            token: self.servers.token.as_ref(),
+            token: &token,
             may_ask: !self.servers.settings.in_passing,
             tell: &|progress| self.reporter.transfer(progress),
             stop: &*self.stop,
@@ -102,6 +119,9 @@ impl<'a> Session<'a> {
         };
         let done = work(&network);
         self.reporter.finished();
+        if let Some(error) = missing.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error);
+        }
         match done {
             Err(Error::Git(git::Error::Stopped { .. }) | Error::Remote(remote::Error::Interrupted)) => {
                 Err(Error::Interrupted)
@@ -109,6 +129,21 @@ impl<'a> Session<'a> {
             Err(_) if self.reporter.is_interrupted() => Err(Error::Interrupted),
             done => done,
         }
+    }
+
+    /// The token for the server of a repository.
+    fn token(&self, url: &str) -> Result<Option<Token>, Error> {
+        let Servers { settings, token } = self.servers;
+        let endpoint = self.servers.endpoint();
+        if settings.tokens.exchanged().is_none()
+            || self.is_offline()
+            || git::origin(url) != git::origin(endpoint)
+        {
+            return Ok(token.clone());
+        }
+        let auth = self.auth_of(Config::new(crate::repo::global_settings()?), None)?;
+        let token = auth.token()?.map(|token| token.for_git(endpoint)).transpose()?;
+        Ok(token.flatten())
     }
 
     /// Waits while the server of a repository wants to be left alone.
@@ -119,6 +154,9 @@ impl<'a> Session<'a> {
         let Ok(settings) = crate::repo::global_settings() else { return false };
         let Ok(auth) = self.auth_of(Config::new(settings), None) else { return false };
         let tell = |left: Duration| {
+            if left < WORTH_A_WORD {
+                return;
+            }
             self.reporter.finished();
             // What is left of a second is one.
             let seconds = left.as_secs().saturating_add(1);

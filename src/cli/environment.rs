@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use super::args::ServerArgs;
 use crate::actions::batch::Shard;
 use crate::actions::{Error, Servers};
-use crate::remote::Settings;
+use crate::remote::{HUB, Settings, Url};
 
 /// How servers are asked, by the environment and the command line.
 pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
@@ -15,6 +15,16 @@ pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
     settings.offline |= args.offline;
     settings.connections = args.jobs.map(usize::from);
     Servers::new(settings)
+}
+
+/// The URL of the Hub.
+pub(super) fn endpoint() -> String {
+    variable("HF_ENDPOINT").filter(|url| !url.is_empty()).unwrap_or_else(|| HUB.to_owned())
+}
+
+/// Returns `true` if a URL is one of the Hub, where its token goes.
+pub(super) fn is_at_hub(url: &Url) -> bool {
+    Url::parse(&endpoint()).is_ok_and(|hub| hub.origin() == url.origin())
 }
 
 /// The variables that say how this program works. Those in the second list are secret, or may hold a password.
@@ -25,7 +35,11 @@ const VARIABLES: &[&str] = &[
     "HF_TOKEN_PATH",
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
     "GIT_LFS_SKIP_SMUDGE",
+    "HF_OIDC_RESOURCE",
     "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_CERT",
+    "GIT_SSL_KEY",
     "GIT_SSL_NO_VERIFY",
     "GIT_PAGER",
     "NO_COLOR",
@@ -39,6 +53,7 @@ const VARIABLES: &[&str] = &[
 const SECRETS: &[&str] = &[
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
+    "HF_OIDC_ID_TOKEN",
     "http_proxy",
     "https_proxy",
     "HTTPS_PROXY",

@@ -2,8 +2,9 @@
 //! helpers answer, remember and forget.
 //!
 //! ```text
-//! protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] [wwwauth[]=…\n] \n        to git, and the same from it with
-//! username=…\n password=…\n [any other key=value\n]                               what a helper adds besides
+//! capability[]=authtype\n protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] [wwwauth[]=…\n] \n     to git
+//! username=…\n password=…\n [any other key=value\n]            from it, with what a helper adds besides
+//! authtype=Bearer\n credential=…\n [any other key=value\n]    the same of a helper that knows more ways, from git 2.46 on
 //! ```
 //!
 //! Source: `git-credential(1)`, "INPUT/OUTPUT FORMAT".
@@ -37,13 +38,15 @@ pub struct Request<'a> {
     pub may_ask: bool,
 }
 
-/// A user and a password, with all that the helper said besides.
+/// A user and a password, or another way to say who asks, with all that the helper said besides.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The user.
     pub username: String,
     /// The password, or the token in its place.
     pub password: String,
+    /// The value of `Authorization`, of a helper that gives that itself.
+    pub authorization: Option<String>,
     /// The whole answer, which goes back when the credential is approved or rejected.
     answer: Vec<u8>,
 }
@@ -96,7 +99,7 @@ fn text(request: &Request<'_>) -> Result<Vec<u8>, Error> {
         ("path", request.path),
         ("username", request.username),
     ];
-    let mut text = String::new();
+    let mut text = "capability[]=authtype\n".to_owned();
     for (field, value) in fields {
         let Some(value) = value else { continue };
         if value.contains(['\n', '\r', '\0']) {
@@ -113,16 +116,26 @@ fn text(request: &Request<'_>) -> Result<Vec<u8>, Error> {
     Ok((text + "\n").into_bytes())
 }
 
-/// A user and a password, if both are there and are text.
+/// A user and a password, or a way and what goes with it, if both are there and are text. A helper that wants to be asked again
+/// with what the server makes of its first answer speaks NTLM or Negotiate, and is not.
 fn read(answer: Vec<u8>) -> Option<Credential> {
     let lines = std::str::from_utf8(&answer).ok()?.lines();
     let value = |wanted: &str| {
         let mut found = lines.clone().filter_map(|line| line.split_once('='));
         found.find_map(|(key, value)| (key == wanted).then(|| value.to_owned()))
     };
-    let (username, password) = (value("username")?, value("password")?);
     let is_safe = |text: &str| !text.contains(['\r', '\0']);
-    (is_safe(&username) && is_safe(&password)).then_some(Credential { username, password, answer })
+    if let (Some(way), Some(credential)) = (value("authtype"), value("credential")) {
+        let is_way = !way.is_empty() && way.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_last = value("continue").is_none_or(|more| matches!(more.as_str(), "0" | "false" | ""));
+        let username = value("username").unwrap_or_default();
+        let authorization = Some(format!("{way} {credential}"));
+        let found = Credential { username, password: String::new(), authorization, answer };
+        return (is_way && is_last && is_safe(&credential)).then_some(found);
+    }
+    let (username, password) = (value("username")?, value("password")?);
+    let found = Credential { username, password, authorization: None, answer };
+    (is_safe(&found.username) && is_safe(&found.password)).then_some(found)
 }
 
 fn is_refusal_to_ask(said: &str) -> bool {
@@ -148,7 +161,7 @@ mod tests {
     fn a_field_with_a_line_end_is_refused() {
         assert_eq!(
             String::from_utf8(text(&REQUEST).unwrap()).unwrap(),
-            "protocol=https\nhost=example.org:8443\npath=acme/model.git\n\n"
+            "capability[]=authtype\nprotocol=https\nhost=example.org:8443\npath=acme/model.git\n\n"
         );
         let challenges = ["Basic realm=x".to_owned(), "Bearer\nhost=b".to_owned()];
         let (said, hostile) = challenges.split_at(1);
@@ -175,6 +188,20 @@ mod tests {
         assert_eq!(credential.answer, answer);
         let shown = format!("{credential:?}");
         assert!(shown.contains('u') && !shown.contains("secret"), "{shown}");
+        let of = |answer: &str| read(answer.as_bytes().to_vec()).and_then(|found| found.authorization);
+        let bearer = "capability[]=authtype\nprotocol=https\nhost=h\nauthtype=Bearer\ncredential=hf_secret\n";
+        assert_eq!(of(bearer).as_deref(), Some("Bearer hf_secret"));
+        assert!(!format!("{:?}", read(bearer.into())).contains("secret"));
+        for other in [
+            "authtype=Bearer\n",
+            "credential=x\n",
+            "authtype=Be arer\ncredential=x\n",
+            "authtype=\ncredential=x\n",
+            "authtype=Bearer\ncredential=x\ry\n",
+            "authtype=NTLM\ncredential=x\ncontinue=1\n",
+        ] {
+            assert_eq!(of(other), None, "{other:?}");
+        }
         assert_eq!(read(b"username=u\n".to_vec()), None);
         assert_eq!(read(b"username=\xff\npassword=p\n".to_vec()), None);
         assert_eq!(read(b"username=u\r\npassword=p\rq\n".to_vec()), None);

@@ -166,7 +166,11 @@ impl Hub<'_> {
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::TokenExpired`], …
     pub fn account(&self) -> Result<Account> {
-        let token = self.auth.token()?.map(|token| &token.secret);
+        let token = self.auth.token()?;
+        if let Some(token) = token.filter(|token| token.is_expired()) {
+            return Err(Error::TokenExpired { place: token.place.clone(), said: None });
+        }
+        let token = token.map(|token| &token.secret);
         self.auth.wire.settings.learned.account(self.url(), token, || {
             let url = self.url().with_segments(["api", "whoami-v2"]);
             let who: Whoami = self.auth.wire.watched(|| self.json(&url))?;

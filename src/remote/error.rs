@@ -330,6 +330,17 @@ pub enum Error {
         /// The repository.
         path: PathBuf,
     },
+    /// `HF_OIDC_RESOURCE` is set, and nobody says which job this is.
+    #[error(
+        "no OIDC token for HF_OIDC_RESOURCE: neither HF_OIDC_ID_TOKEN nor a job of GitHub Actions that may have one"
+    )]
+    NoIdToken,
+    /// A token would go over the wire in clear text.
+    #[error("cannot exchange tokens with {origin}: the connection is not encrypted")]
+    OpenExchange {
+        /// With whom.
+        origin: Origin,
+    },
     /// The token.
     #[error(transparent)]
     Token(#[from] token::Error),
@@ -364,39 +375,5 @@ fn named(status: u32) -> &'static str {
         422 => ": rejected by the server",
         507 => ": no space left on the server",
         _ => "",
-    }
-}
-
-impl Error {
-    /// Returns `true` if the next try can end better.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Resolve { .. }
-            | Self::Connect { .. }
-            | Self::TimedOut { .. }
-            | Self::Cut { .. }
-            | Self::Proxy { .. }
-            | Self::RateLimited { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
-            _ => false,
-        }
-    }
-
-    /// Returns `true` if the server wants to be asked less often.
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Status { status: 503, .. })
-    }
-
-    /// When to come again, if the server said so.
-    pub(super) fn after(&self) -> Option<Duration> {
-        match self {
-            Self::RateLimited { after, .. } | Self::Status { after, .. } => *after,
-            _ => None,
-        }
-    }
-
-    /// Returns `true` if nobody was reached; then a long patience helps nobody.
-    pub(super) fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Resolve { .. } | Self::Connect { .. } | Self::Proxy { .. })
     }
 }

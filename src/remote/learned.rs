@@ -3,11 +3,13 @@
 //! Invariant: it is shared by all clones of the settings that it stands in; it holds no secret in clear that those do not.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use super::known::Known;
+use super::known::{Known, lock};
 use super::pace::Pace;
 use super::secret::Secret;
+use super::token::Token;
 use super::url::Url;
 
 /// Who asks the Hub.
@@ -25,6 +27,8 @@ struct Inner {
     pace: Pace,
     /// By the Hub and the token.
     accounts: Known<(Url, Option<Secret>), Account>,
+    /// A token that was got by exchange, and until when it is good.
+    exchanged: Mutex<Option<(Token, Instant)>>,
 }
 
 /// What a run learned of servers.
@@ -41,6 +45,19 @@ impl Learned {
     /// Who asked to be left alone.
     pub(super) fn pace(&self) -> &Pace {
         &self.0.pace
+    }
+
+    /// The token that is got by exchange: by `ask`, if none is known that is good.
+    ///
+    /// # Errors
+    /// What `ask` returns.
+    pub(super) fn exchanged<E>(&self, ask: impl FnOnce() -> Result<(Token, Instant), E>) -> Result<Token, E> {
+        let mut known = lock(&self.0.exchanged);
+        if let Some((token, _)) = known.as_ref().filter(|(_, end)| *end > Instant::now()) {
+            return Ok(token.clone());
+        }
+        let (token, _) = known.insert(ask()?);
+        Ok(token.clone())
     }
 
     /// Whose token it is, which `ask` finds if that is not known.

@@ -11,7 +11,7 @@
 //! found for and to no other; none goes over plain http, but to this machine, and one of the person's own (not the
 //! token) to the origin that the person's own remote names; the first request is bare unless there is a token, or
 //! `lfs.<url>.access` is `basic`. A token of a file that is refused is left out of what only reads: it may have run out since
-//! it was saved, and what is public needs none; one of the environment was meant.
+//! it was saved, and what is public needs none; one of the environment was meant. One that is known to be over is not sent.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
@@ -27,6 +27,7 @@ use super::error::{Error, Result};
 use super::known::Known;
 use super::message::Response;
 use super::netrc;
+use super::oidc::exchange;
 use super::origin::{Origin, Scheme};
 use super::redirect::{Ask, follow};
 use super::refusal::refusal;
@@ -100,12 +101,18 @@ impl<'a> Auth<'a> {
     /// The Hub's token, wherever it is.
     ///
     /// # Errors
-    /// [`Error::Token`]
+    /// [`Error::Token`]; what keeps it from being got, where it is got by exchange.
     pub fn token(&self) -> Result<Option<&Token>> {
         if let Some(token) = self.token.get() {
             return Ok(token.as_ref());
         }
-        let token = self.wire.settings.tokens.token()?;
+        let (wire, settings) = (&self.wire, &self.wire.settings);
+        let token = match settings.tokens.exchanged() {
+            Some(oidc) => {
+                Some(settings.learned.exchanged(|| wire.watched(|| exchange(wire, &self.hub, oidc)))?)
+            }
+            None => settings.tokens.token()?,
+        };
         if let Some(token) = &token {
             self.wire.remember(&token.secret);
         }
@@ -173,6 +180,8 @@ impl<'a> Auth<'a> {
             }
             used = self.next(&mut places, &ask, &challenges)?;
             if used.is_none() {
+                let expired = || self.expired(ask.url.origin()).filter(|_| rejected.is_none());
+                let refused = refused.or_else(expired);
                 return Err(refused.unwrap_or_else(|| refusal(&self.wire, response, rejected)));
             }
         }
@@ -194,9 +203,19 @@ impl<'a> Auth<'a> {
         }))
     }
 
+    /// Why a token that is over was not sent, if it would have been.
+    fn expired(&self, origin: &Origin) -> Option<Error> {
+        let is_its = origin == self.hub().origin() && origin.is_private();
+        let token = self.token().ok().flatten().filter(|token| is_its && token.is_expired())?;
+        Some(Error::TokenExpired { place: token.place.clone(), said: None })
+    }
+
     /// What is sent without being asked for.
     fn first(&self, ask: &Ask<'_>) -> Result<Option<Credential>> {
         let origin = ask.url.origin();
+        if let Some(error) = self.expired(origin).filter(|_| self.accepted.get(origin).is_none()) {
+            return if ask.only_reads() { Ok(None) } else { Err(error) };
+        }
         match self.accepted.get(origin) {
             Some(known) if is_private(ask) => Ok(Some(known)),
             _ if ask.only_reads() && self.refused.get(origin).is_some() => Ok(None),
@@ -258,6 +277,15 @@ impl<'a> Auth<'a> {
             may_ask: !self.wire.settings.in_passing,
         };
         let Some(helper) = credential::fill(git, &request)? else { return Ok(None) };
+        if let Some(authorization) = &helper.authorization {
+            let authorization = Secret::new(authorization.as_str());
+            self.wire.remember_line(&authorization);
+            return Ok(Some(Credential {
+                authorization,
+                place: CredentialSource::Helper,
+                helper: Some(helper),
+            }));
+        }
         let password = Some(Secret::new(helper.password.as_str()));
         let login = Login { user: helper.username.clone(), password };
         let found = self.basic(&login, CredentialSource::Helper);

@@ -22,8 +22,10 @@ const MAX_SAID: usize = 500;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Message {
+struct Words {
     message: Option<String>,
+    /// Of OAuth: more than `error`.
+    error_description: Option<String>,
     error: Option<serde_json::Value>,
 }
 
@@ -93,12 +95,12 @@ pub(super) fn disabled(error: Error) -> Error {
 
 fn text_of(kind: &str, body: &[u8]) -> Option<String> {
     if kind.contains("json") {
-        let Message { message, error } = serde_json::from_slice(body).ok()?;
+        let Words { message, error_description, error } = serde_json::from_slice(body).ok()?;
         let error = || match error? {
             serde_json::Value::String(text) => Some(text),
             other => other.get("message")?.as_str().map(str::to_owned),
         };
-        return message.or_else(error);
+        return message.or(error_description).or_else(error);
     }
     if kind.contains("xml") {
         // As the storages of objects say it.

@@ -1,9 +1,21 @@
 //! Where the Hub's token comes from.
 //!
 //! ```text
-//! HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the file HF_TOKEN_PATH, the file `token` in HF_HOME,
+//! HF_OIDC_RESOURCE (see `oidc`), HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the file HF_TOKEN_PATH, the file `token` in HF_HOME,
 //! in $XDG_CACHE_HOME/huggingface, in ~/.cache/huggingface
 //! ```
+//!
+//! Beside the file `token` the file `stored_tokens` says of a token that a browser gave when it runs out:
+//!
+//! ```text
+//! [NAME]
+//! hf_token = TOKEN
+//! refresh_token = …
+//! expires_at = SECONDS since 1970
+//! ```
+//!
+//! Such a token is not renewed here, which changes both files, and lets others lose theirs that do it at the same time:
+//! `hf auth token` does.
 //!
 //! Source: `utils/_auth.py` and `constants.py` of `huggingface_hub`. Invariant: a token that could not stand in a header is
 //! an error and never sent in part. Who may see it is decided in `login`. It reads no environment: `cli` does.
@@ -12,13 +24,17 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::config::truth;
 use super::secret::Secret;
 
 /// No token is as long as this; a file that is, holds something else.
 const MAX_LEN: u64 = 4096;
+
+/// A file of stored tokens is not longer than this.
+const MAX_STORED: u64 = 1 << 20;
 
 /// What the environment says about tokens. The values of variables, not yet read files.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +53,36 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`
     pub disable_implicit: Option<String>,
+    /// `HF_OIDC_RESOURCE`, which comes before all of them.
+    pub oidc: Option<Oidc>,
+}
+
+/// The variable that asks for a token of a CI service to be exchanged.
+pub(super) const RESOURCE: &str = "HF_OIDC_RESOURCE";
+
+/// How a job of a CI service proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oidc {
+    /// `HF_OIDC_RESOURCE`: the model, or the user, that the token is for.
+    pub resource: String,
+    /// `HF_OIDC_ID_TOKEN`
+    pub id_token: Option<Secret>,
+    /// Where GitHub Actions gives one, and with which token: `ACTIONS_ID_TOKEN_REQUEST_URL` and `_TOKEN`.
+    pub request: Option<(String, Secret)>,
+}
+
+impl Oidc {
+    fn from_environment(var: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+        let some = |name: &str| var(name).filter(|value| !value.is_empty());
+        let is_github = some("GITHUB_ACTIONS").as_deref() == Some("true");
+        let request =
+            || Some((some("ACTIONS_ID_TOKEN_REQUEST_URL")?, some("ACTIONS_ID_TOKEN_REQUEST_TOKEN")?));
+        Some(Self {
+            resource: some(RESOURCE)?,
+            id_token: some("HF_OIDC_ID_TOKEN").map(Secret::new),
+            request: request().filter(|_| is_github).map(|(url, token)| (url, Secret::new(token))),
+        })
+    }
 }
 
 /// Where a token was found, to name it in a message.
@@ -64,9 +110,25 @@ pub struct Token {
     pub secret: Secret,
     /// Where it was found.
     pub place: TokenSource,
+    /// When it runs out, in seconds since 1970, if that is known.
+    expires_at: Option<u64>,
 }
 
 impl Token {
+    /// Of a text, unless that is blank.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`]
+    pub(super) fn of(text: &str, place: TokenSource) -> Result<Option<Self>, Error> {
+        check(text, place)
+    }
+
+    /// Returns `true` if it has run out.
+    pub fn is_expired(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.expires_at.is_some_and(|end| end <= now.as_secs())
+    }
+
     /// The same for git, which is given it for the origin of this address alone; `None` if it has no origin.
     ///
     /// # Errors
@@ -107,6 +169,24 @@ impl Places {
             xdg_cache_home: path("XDG_CACHE_HOME"),
             home: path("HOME"),
             disable_implicit: var("HF_HUB_DISABLE_IMPLICIT_TOKEN"),
+            oidc: Oidc::from_environment(var),
+        }
+    }
+
+    /// How a token is got by exchange, if it is. Then no place is looked at.
+    pub fn exchanged(&self) -> Option<&Oidc> {
+        let is_off = self.disable_implicit.as_deref().and_then(truth) == Some(true);
+        self.oidc.as_ref().filter(|_| !is_off)
+    }
+
+    /// Where the token comes from, if there is one.
+    ///
+    /// # Errors
+    /// As [`Places::token`].
+    pub fn source(&self) -> Result<Option<TokenSource>, Error> {
+        match self.exchanged() {
+            Some(_) => Ok(Some(TokenSource::Variable(RESOURCE))),
+            None => Ok(self.token()?.map(|token| token.place)),
         }
     }
 
@@ -134,7 +214,11 @@ impl Places {
         let mut text = String::new();
         let read = File::open(&path).and_then(|file| file.take(MAX_LEN).read_to_string(&mut text));
         match read {
-            Ok(_) => check(&text, TokenSource::File(path)),
+            Ok(_) => {
+                let stored = path.with_file_name("stored_tokens");
+                let token = check(&text, TokenSource::File(path))?;
+                Ok(token.map(|token| Token { expires_at: end_of(&stored, &token.secret), ..token }))
+            }
             Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Ok(None)
             }
@@ -165,10 +249,24 @@ fn check(text: &str, place: TokenSource) -> Result<Option<Token>, Error> {
     }
     let is_token = token.len() < 2048 && token.bytes().all(|byte| byte.is_ascii_graphic());
     if is_token {
-        Ok(Some(Token { secret: Secret::new(token), place }))
+        Ok(Some(Token { secret: Secret::new(token), place, expires_at: None }))
     } else {
         Err(Error::Malformed { place })
     }
+}
+
+/// When a token runs out that can be renewed, by the file of stored tokens. A file that cannot be read says nothing of it.
+fn end_of(stored: &Path, token: &Secret) -> Option<u64> {
+    let mut text = String::new();
+    File::open(stored).ok()?.take(MAX_STORED).read_to_string(&mut text).ok()?;
+    text.split("\n[").find_map(|section| {
+        let value = |wanted: &str| {
+            let mut lines = section.lines().filter_map(|line| line.split_once(['=', ':']));
+            lines.find_map(|(name, value)| name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim()))
+        };
+        let is_it = value("hf_token") == Some(token.expose()) && value("refresh_token").is_some();
+        is_it.then(|| value("expires_at")?.parse().ok()).flatten()
+    })
 }
 
 #[cfg(test)]
@@ -195,7 +293,7 @@ mod tests {
         let in_cache = place("cache/huggingface/token", "hf_cache");
         let in_hf_home = place("hf/token", " hf_hf_home ");
         let named = place("named", "hf_named");
-        let name = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+        let name = |path: &Path| path.to_str().unwrap().to_owned();
         let mut pairs = vec![("HOME", name(&dir.path().join("home")))];
         let mut expect = |pair: Option<(&'static str, String)>, token: &str, place: TokenSource| {
             pairs.extend(pair);
@@ -216,6 +314,31 @@ mod tests {
             TokenSource::Variable("HUGGING_FACE_HUB_TOKEN"),
         );
         expect(Some(("HF_TOKEN", "hf_new\n".into())), "hf_new", TokenSource::Variable("HF_TOKEN"));
+    }
+
+    /// As `_save_stored_tokens_full` of `huggingface_hub` 2.4.0 writes it.
+    #[test]
+    fn a_token_of_a_browser_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let home = dir.path().to_str().unwrap();
+        let token = || {
+            let var = |name: &str| (name == "HF_HOME").then(|| home.to_owned());
+            Places::from_environment(&var).token().unwrap().unwrap()
+        };
+        let stored = "[ci]\nhf_token = hf_ci\n\n[old]\nhf_token = hf_old\nrefresh_token = hf_r1\nexpires_at = 1700000000\n\n\
+            [new]\nhf_token = hf_new\nrefresh_token = hf_r2\nexpires_at = 9000000000\n\n\
+            [odd]\nhf_token = hf_odd\nrefresh_token = hf_r3\nexpires_at = soon\n\n[bare]\nhf_token = hf_bare\nexpires_at = 1\n";
+        write("stored_tokens", stored);
+        for (name, is_expired) in
+            [("hf_old\n", true), ("hf_new", false), ("hf_ci", false), ("hf_odd", false), ("hf_bare", false)]
+        {
+            write("token", name);
+            assert_eq!(token().is_expired(), is_expired, "{name}");
+        }
+        write("token", "hf_old");
+        std::fs::write(dir.path().join("stored_tokens"), b"\xff[old]\nhf_token = hf_old\n").unwrap();
+        assert!(!token().is_expired());
     }
 
     #[test]

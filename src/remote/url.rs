@@ -141,6 +141,19 @@ impl Url {
         Self::new(Parts { query: Some(Secret::new(query)), ..Parts::clone(&self.0) })
     }
 
+    /// The same address with one more name and value in its query.
+    #[must_use]
+    pub(super) fn with_parameter(&self, name: &str, value: &str) -> Self {
+        let more = self.with_query(&[(name, value)]);
+        match (self.query(), more.query()) {
+            (Some(query), Some(more)) => {
+                let query = Some(Secret::new(format!("{}&{}", query.expose(), more.expose())));
+                Self::new(Parts { query, ..Parts::clone(&self.0) })
+            }
+            _ => more,
+        }
+    }
+
     /// The same address without its login.
     #[must_use]
     pub fn without_login(&self) -> Self {

@@ -101,6 +101,14 @@ const THE_REPOSITORY_ITSELF: &[Row] = &[
         Then::Tells("/nowhere.pem"),
     ),
     row(
+        "show the certificate: `git config --get-regexp '^http.*ssl'`",
+        || {
+            missing().sh("git config lfs.url https://127.0.0.1:1/x && git config http.https://127.0.0.1:1/.sslCert /nowhere.pem")
+        },
+        "git st-convert a.bin",
+        Then::Tells("/nowhere.pem"),
+    ),
+    row(
         "show the proxy: `git config --get http.proxy; env | grep -i proxy`",
         || missing().sh("git config lfs.url http://127.0.0.1:1/x && git config http.proxy '::bad::'"),
         "git st-convert a.bin",

@@ -41,6 +41,7 @@ mod lfs;
 mod listing;
 mod log;
 mod model;
+mod oidc;
 mod resolve;
 mod routes;
 mod send;
@@ -67,6 +68,7 @@ pub(crate) use discussions::{Discussion, Status};
 pub(crate) use fault::{Fault, Injection, Place, To};
 pub(crate) use lfs::Expiry;
 pub(crate) use log::Seen;
+pub(crate) use oidc::Trust;
 
 use access::{Token, Tokens};
 use fault::Faults;
@@ -100,6 +102,8 @@ struct Settings {
     part: Option<u64>,
     /// Until then everybody is told that the limit is reached.
     closed: Option<Instant>,
+    /// Whose word is taken for who asks.
+    trust: Option<Trust>,
 }
 
 impl State {
@@ -111,6 +115,7 @@ impl State {
             expiry: Expiry::In,
             part: None,
             closed: None,
+            trust: None,
         };
         Self {
             home,
@@ -158,6 +163,10 @@ impl State {
 
     fn part(&self) -> Option<u64> {
         self.settings.lock().unwrap().part
+    }
+
+    fn trust(&self) -> Option<Trust> {
+        self.settings.lock().unwrap().trust.clone()
     }
 
     /// For how long it is closed still.
@@ -329,6 +338,11 @@ impl Hub {
     /// Makes a token known that was good once.
     pub(crate) fn add_expired_token(&self, token: &str, user: &str) {
         self.state.tokens.add(token, Token { user: user.to_owned(), right: Right::Write, expired: true });
+    }
+
+    /// Takes the word of a service for who asks, which is at [`Self::endpoint`] too, at `/mint`.
+    pub(crate) fn trust(&self, trust: Trust) {
+        self.state.settings.lock().unwrap().trust = Some(trust);
     }
 
     /// Lets something go wrong.

@@ -5,7 +5,7 @@ use std::io;
 use super::access::refusal;
 use super::http::{Answer, decode};
 use super::server::Request;
-use super::{api, content, git, lfs, resolve};
+use super::{api, content, git, lfs, oidc, resolve};
 
 /// The services of git, as they stand in a path.
 const GIT: [&str; 3] = ["info/refs", "git-upload-pack", "git-receive-pack"];
@@ -17,6 +17,11 @@ pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
     let path = request.head.path().trim_start_matches('/').to_owned();
     if let Some(path) = path.strip_prefix("api/") {
         return api::answer(request, path);
+    }
+    match path.as_str() {
+        "mint" => return Ok(oidc::mint(request)),
+        "oauth/token" => return oidc::exchange(request),
+        _ => {}
     }
     // A model's id is two names, or one.
     for names in [2, 1] {

@@ -10,6 +10,7 @@ mod hub;
 mod leaks;
 mod logins;
 mod manners;
+mod oidc;
 mod proxies;
 mod ranges;
 mod raw;
@@ -18,6 +19,7 @@ mod servers;
 mod ssh;
 mod storages;
 mod tls;
+mod tokens;
 mod transport;
 mod upload;
 

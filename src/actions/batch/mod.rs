@@ -23,6 +23,7 @@ mod existing_clone;
 mod list;
 mod model;
 mod patience;
+mod token;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,11 +34,11 @@ use serde::{Deserialize, Serialize};
 use super::pull::Choice;
 use super::servers::Session;
 use super::{Error, Reporter, Servers, clone};
-use crate::actions::publish::PublishError;
 use crate::hash::Oid;
 use crate::remote::ModelName;
 use journal::{BatchJournal, Known};
 use patience::patiently;
+use token::check_token;
 
 pub use failure::Cause;
 pub use list::{Item, Shard, of_names, parse};
@@ -237,11 +238,11 @@ pub fn pending(options: &Options, items: Vec<Item>, reporter: &dyn Reporter) -> 
 /// Does the models of a list that are not done, each for itself.
 ///
 /// # Errors
-/// [`PublishError::NoToken`], [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
+/// [`Error::Unpublished`] without a token, [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
 /// stops the run later is in the [`BatchSummary`].
 pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<BatchSummary, Error> {
-    if options.publish && options.servers.token.is_none() && items.iter().any(|item| item.hub.is_some()) {
-        return Err(Error::Unpublished(PublishError::NoToken));
+    if options.publish && items.iter().any(|item| item.hub.is_some()) {
+        check_token(&options.servers)?;
     }
     let mut journal = BatchJournal::open(&options.journal)?;
     let temporary = Temporary::of(options);

@@ -3,8 +3,9 @@
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::shell_paths::quoted;
+use crate::cli::environment;
 use crate::git::Trouble;
-use crate::remote::{Error, Url};
+use crate::remote::{Error, TokenSource, Url};
 
 /// What lets a server be asked again.
 pub(super) const OFFLINE: &str = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
@@ -28,8 +29,20 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
     {
         return vec![revisions(repository.as_bytes().as_bstr())];
     }
+    if let Error::Unauthorized { url, .. }
+    | Error::Forbidden { url, .. }
+    | Error::MayNotWrite { url, .. }
+    | Error::NotFound { url, .. } = error
+        && !environment::is_at_hub(url)
+    {
+        // The Hub's token is not sent there.
+        return elsewhere(error).into_iter().map(str::to_owned).collect();
+    }
     let trouble = match error {
         Error::Unauthorized { rejected: None, .. } => Trouble::SignIn,
+        Error::TokenExpired { place: TokenSource::File(_), .. } => {
+            return vec!["renew the token: `export HF_TOKEN=$(hf auth token)`".to_owned()];
+        }
         Error::Unauthorized { .. } | Error::TokenExpired { .. } => Trouble::Rejected,
         Error::Forbidden { .. } => Trouble::Forbidden,
         Error::NotFound { .. } | Error::RepositoryNotFound { .. } => Trouble::NotFound,
@@ -43,6 +56,20 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
         error => return own(error, git).into_iter().collect(),
     };
     remote(trouble, git)
+}
+
+/// What helps where a server that is not the Hub does not let somebody in.
+fn elsewhere(error: &Error) -> Option<&'static str> {
+    match error {
+        Error::Unauthorized { .. } => {
+            Some("sign in: configure a git credential helper, or put the login into ~/.netrc")
+        }
+        Error::Forbidden { .. } | Error::MayNotWrite { .. } => {
+            Some("ask the owner of the repository for access")
+        }
+        Error::NotFound { .. } => Some("check the URL of the remote, and `lfs.url` if it is set"),
+        _ => None,
+    }
 }
 
 /// What helps where git has no trouble of that kind.
@@ -122,8 +149,17 @@ mod tests {
     fn what_a_person_can_do_about_a_server() {
         let url = || Url::parse("https://h.example/a/b").unwrap();
         let hint = |error: &Error| hint(error, "git").concat();
-        let bare = Error::Unauthorized { url: url(), rejected: None, said: None };
-        assert!(hint(&bare).contains("hf auth login"));
+        let bare = |url| hint(&Error::Unauthorized { url, rejected: None, said: None });
+        let hub = Url::parse(&environment::endpoint()).unwrap();
+        assert!(bare(hub.clone()).contains("hf auth login"));
+        assert!(!bare(url()).contains("HF_TOKEN") && !bare(url()).contains("hf auth"), "{}", bare(url()));
+        let denied = hint(&Error::Forbidden { url: url(), said: None });
+        assert!(!denied.contains("HF_TOKEN"), "{denied}");
+        let place = TokenSource::File("/home/me/.cache/huggingface/token".into());
+        let renewed = hint(&Error::TokenExpired { place, said: None });
+        assert_eq!(renewed, "renew the token: `export HF_TOKEN=$(hf auth token)`");
+        let huge = hint(&Error::Huge { url: hub, said: None });
+        assert_eq!(huge, "download it from the Hub: `hf download OWNER/NAME`");
         assert!(hint(&Error::Gated { url: url(), said: None }).contains("request access"));
         let wire = Wire::new(Settings { offline: true, ..Settings::default() });
         let offline = Hub::new(Auth::new(wire, None).unwrap());
