@@ -305,3 +305,28 @@ fn a_bare_run_names_the_submodules_that_hold_checkpoints() {
     fs::remove_dir_all(model.at("vendor")).unwrap();
     model.run::<&str>(&[]).ok();
 }
+
+#[test]
+fn verify_takes_pathspecs() {
+    let model = model(&["a.bin", "b.bin", "old/c.bin", "alone.bin"]);
+    model.run(&["a.bin", "b.bin", "old"]).ok();
+    let verified = |args: &[&str]| {
+        let run = model.run(&[&["verify", "--json"], args].concat());
+        let lines = json_lines(&run.stdout).into_iter();
+        let paths = lines.filter_map(|line| line["path"].as_str().map(str::to_owned));
+        (run.code, paths.collect::<Vec<_>>())
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    for (args, expected) in [
+        (&["*.safetensors"][..], &["a.safetensors", "b.safetensors", "old/c.safetensors"][..]),
+        (&[":(glob)*.safetensors"], &["a.safetensors", "b.safetensors"]),
+        (&["*.bin", ":!b.*"], &["a.safetensors", "old/c.safetensors"]),
+        (&[".", ":!old"], &["a.safetensors", "b.safetensors"]),
+    ] {
+        assert_eq!(verified(args), (Some(0), names(expected)), "{args:?}");
+    }
+    let run = model.run(&["verify", "*.nope", "a.safetensors"]);
+    assert_eq!(run.code, Some(2), "{run:#?}");
+    let words = "error: *.nope: pathspec '*.nope' did not match any file(s) known to git\n";
+    assert!(run.stderr.contains(words) && run.stdout.contains("a.safetensors"), "{run:#?}");
+}

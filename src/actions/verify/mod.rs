@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tree      the files of the work tree or of a commit, and which checkpoint one is named after
+//! chosen    which files the words of a person mean
 //! check     one file against one checkpoint, with no more read than is needed
 //! reading   the bytes of a file wherever it is
 //! identify  which conversion of a checkpoint has a given oid
@@ -15,6 +16,7 @@
 //! Invariant: nothing is written but temporary files of the LFS store, which are gone at the end, and the record of what
 //! was proven. Who made a file, and what is said of it, decides at most what it is compared with.
 
+mod chosen;
 mod compare;
 mod check;
 mod identify;
@@ -28,18 +30,22 @@ mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::lfs_remote::LfsRemote;
+use super::meant::Meant;
 use super::servers::Session;
-use super::{Error, Reporter, Servers, names};
+use super::workspace::Workspace;
+use super::{Error, Reporter, Servers};
+use crate::git::pathspec::is_pathspec;
 use crate::hash::Oid;
 use crate::repo::Repo;
 use crate::safetensors;
 use crate::safetensors::shard::Index;
 use check::{Check, Pair};
+use chosen::Chosen;
 use reading::{Reader, spool};
 use recorder::{Recorder, Stats};
 use tree::Tree;
@@ -91,9 +97,20 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     let mut targets = Chosen::default();
     let mut missing = Vec::new();
     if options.paths.is_empty() {
-        targets.search(&tree, b"");
+        targets.search(&tree, &|_| true);
     }
-    for given in &options.paths {
+    let meant = match &repo {
+        // What the index has at a name says nothing of a commit.
+        Some(repo) if options.rev.is_none() && options.paths.iter().any(|word| is_pathspec(word)) => {
+            let workspace = Workspace::open(repo, &session)?;
+            Some(Meant::of(&workspace, &options.cwd, &options.paths)?)
+        }
+        _ => None,
+    };
+    if let Some(meant) = &meant {
+        missing = targets.mean(&tree, meant);
+    }
+    for given in options.paths.iter().filter(|_| meant.is_none()) {
         if let Err(error) = targets.add(&tree, &options.cwd, given) {
             let path = repo.as_ref().and_then(|repo| repo.path_of(&options.cwd, given).ok());
             missing.push((path.unwrap_or_else(|| given.as_encoded_bytes().into()), error));
@@ -118,55 +135,6 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         return Err(Error::NothingToVerify(options.rev.clone()));
     }
     Ok(all.done)
-}
-
-/// What is to be verified.
-#[derive(Default)]
-struct Chosen {
-    files: BTreeSet<BString>,
-    indices: BTreeSet<BString>,
-    /// The checkpoint of each file that was given by it; `None`: by more than one.
-    checkpoints: BTreeMap<BString, Option<BString>>,
-}
-
-impl Chosen {
-    /// Every safetensors file and index below a directory, which is empty or ends with a slash.
-    fn search(&mut self, tree: &Tree<'_>, dir: &[u8]) {
-        for path in tree.paths().filter(|path| path.starts_with(dir)) {
-            if names::is_safetensors(path.as_bstr()) {
-                self.files.insert(path.clone());
-            } else if names::is_safetensors_index(path.as_bstr()) {
-                self.indices.insert(path.clone());
-            }
-        }
-    }
-
-    /// What a person named: a safetensors file, the checkpoint of one, an index, a directory.
-    fn add(&mut self, tree: &Tree<'_>, cwd: &Path, given: &OsString) -> Result<(), Error> {
-        let path = match tree.repo() {
-            Some(repo) => repo.path_of(cwd, given)?,
-            None => given.as_encoded_bytes().into(),
-        };
-        let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
-        if path.is_empty() || tree.paths().any(|known| known.starts_with(&dir)) {
-            self.search(tree, &dir);
-        } else if names::is_safetensors_index(path.as_bstr()) {
-            self.indices.insert(path);
-        } else if names::is_safetensors(path.as_bstr()) {
-            self.files.insert(path);
-        } else if names::is_index(path.as_bstr()) {
-            self.indices.insert(names::safetensors_index(path.as_bstr()));
-        } else {
-            tree.open(path.as_bstr())?;
-            let file = names::safetensors(path.as_bstr());
-            let named = self.checkpoints.entry(file.clone()).or_insert_with(|| Some(path.clone()));
-            if named.as_ref() != Some(&path) {
-                *named = None;
-            }
-            self.files.insert(file);
-        }
-        Ok(())
-    }
 }
 
 /// Files and where their checkpoints are.

@@ -1,0 +1,97 @@
+//! [`Chosen`]: which files the words of a person mean: safetensors files, by themselves or by their checkpoints, and indices.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::Path;
+
+use bstr::{BString, ByteSlice as _};
+
+use super::super::meant::{Meant, Word};
+use super::super::{Error, checkpoints, names};
+use super::tree::Tree;
+use crate::repo;
+
+/// What is to be verified.
+#[derive(Default)]
+pub(super) struct Chosen {
+    pub(super) files: BTreeSet<BString>,
+    pub(super) indices: BTreeSet<BString>,
+    /// The checkpoint of each file that was given by it; `None`: by more than one.
+    pub(super) checkpoints: BTreeMap<BString, Option<BString>>,
+}
+
+impl Chosen {
+    /// Every safetensors file and index that is asked for.
+    pub(super) fn search(&mut self, tree: &Tree<'_>, is_asked: &dyn Fn(&BString) -> bool) {
+        for path in tree.paths().filter(|path| is_asked(path)) {
+            if names::is_safetensors(path.as_bstr()) {
+                self.files.insert(path.clone());
+            } else if names::is_safetensors_index(path.as_bstr()) {
+                self.indices.insert(path.clone());
+            }
+        }
+    }
+
+    /// What words mean, among them pathspecs. Gives those that mean nothing here.
+    pub(super) fn mean(&mut self, tree: &Tree<'_>, meant: &Meant) -> Vec<(BString, Error)> {
+        let mut missing = Vec::new();
+        for word in meant.words() {
+            match word {
+                Word::File(path) => {
+                    if let Err(error) = self.path(tree, path.clone()) {
+                        missing.push((path.clone(), error));
+                    }
+                }
+                Word::Directory(dir) => self.search(tree, &|path| path.starts_with(dir)),
+                Word::Files(files) => {
+                    self.search(tree, &|path| files.contains(path));
+                    let is_converted = |path: &&BString| {
+                        checkpoints::is_by_name(path.as_bstr())
+                            && tree.blob(names::safetensors(path.as_bstr()).as_bstr()).is_some()
+                    };
+                    for path in files.iter().filter(is_converted) {
+                        // What a pattern meets is not named.
+                        let _may_be_no_file = self.path(tree, path.clone());
+                    }
+                }
+                Word::Nothing(given) => {
+                    let error = repo::Error::NoMatch { pathspec: given.clone() };
+                    missing.push((given.clone(), error.into()));
+                }
+                Word::Elsewhere(elsewhere) => missing.push((elsewhere.path.clone(), elsewhere.error())),
+            }
+        }
+        missing
+    }
+
+    /// What a person named: a safetensors file, the checkpoint of one, an index, a directory.
+    pub(super) fn add(&mut self, tree: &Tree<'_>, cwd: &Path, given: &OsString) -> Result<(), Error> {
+        let path = match tree.repo() {
+            Some(repo) => repo.path_of(cwd, given)?,
+            None => given.as_encoded_bytes().into(),
+        };
+        self.path(tree, path)
+    }
+
+    fn path(&mut self, tree: &Tree<'_>, path: BString) -> Result<(), Error> {
+        let dir = if path.is_empty() { Vec::new() } else { [path.as_slice(), b"/"].concat() };
+        if path.is_empty() || tree.paths().any(|known| known.starts_with(&dir)) {
+            self.search(tree, &|known| known.starts_with(&dir));
+        } else if names::is_safetensors_index(path.as_bstr()) {
+            self.indices.insert(path);
+        } else if names::is_safetensors(path.as_bstr()) {
+            self.files.insert(path);
+        } else if names::is_index(path.as_bstr()) {
+            self.indices.insert(names::safetensors_index(path.as_bstr()));
+        } else {
+            tree.open(path.as_bstr())?;
+            let file = names::safetensors(path.as_bstr());
+            let named = self.checkpoints.entry(file.clone()).or_insert_with(|| Some(path.clone()));
+            if named.as_ref() != Some(&path) {
+                *named = None;
+            }
+            self.files.insert(file);
+        }
+        Ok(())
+    }
+}
