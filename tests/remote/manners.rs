@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use git_st_convert::remote::{Error, Object, Settings};
 
 use super::{ID, World, bytes, stream};
+use crate::convert::torch::{Float32, noise, saved};
 use crate::hub::{Fault, Place, Seen};
 
 /// When those arrived that were told to wait, and all others, of those that `is_meant`.
@@ -184,4 +185,33 @@ fn a_server_that_refuses_a_while_is_asked_by_as_many_as_before_again() {
     assert!(lens.iter().any(|len| *len > 4 << 20), "{lens:?}");
     assert!(lens.len() > 2, "{lens:?}");
     assert_eq!(world.hub.sent_twice(&world.oid()), 0);
+}
+
+#[test]
+fn a_conversion_behind_such_a_server_asks_for_little() {
+    let checkpoint = {
+        let all = noise(60 << 20).bytes;
+        let tensor = |(number, bytes): (usize, &[u8])| Float32 {
+            name: format!("layer.{number}.weight"),
+            shape: vec![1 << 18],
+            bytes: bytes.to_vec(),
+        };
+        saved(&all.chunks(1 << 20).enumerate().map(tensor).collect::<Vec<_>>(), "little")
+    };
+    let mut model = crate::hub::Builder::new();
+    model.file("config.json", "{}\n").lfs("pytorch_model.bin", checkpoint).commit("first");
+    let world = crate::clone::World::with(&model);
+    let dir = tempfile::tempdir().unwrap();
+    let Some(nginx) = Nginx::start(dir.path(), &world.hub.content_origin(), "2r/s") else {
+        skipped();
+        return;
+    };
+    world.hub.serve_content_from(&nginx.origin);
+    let output = world.run(&world.home(), &["clone", crate::clone::ID, "-vv"]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let refused = output.stderr.lines().filter(|line| line.contains("503")).count();
+    let content = world.hub.requests().iter().filter(|seen| seen.path().starts_with("/content/")).count();
+    // What is needed to plan it, and then all of it: 15 chunks, each a request of two in a second, were 7.5 seconds alone.
+    assert!(content <= 10, "{content}");
+    assert!((1..=24).contains(&refused), "{refused}");
 }

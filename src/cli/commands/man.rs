@@ -26,14 +26,21 @@ const EXIT_STATUS: [(&str, &str); 5] = [
     ("130", "Interrupted: nothing half-written is left under a final name."),
 ];
 
-const ENVIRONMENT: [(&str, &str); 13] = [
+const ENVIRONMENT: [(&str, &str); 14] = [
     ("HF_TOKEN", "The token of the Hub. It goes to HF_ENDPOINT and to no other host."),
+    (
+        "HF_OIDC_RESOURCE, HF_OIDC_ID_TOKEN",
+        "In CI: the model or user that a token is got for, by exchange, in the place of HF_TOKEN; and what says which job asks, where GitHub Actions does not.",
+    ),
     ("HF_TOKEN_PATH, HF_HOME", "Where the token is read from, if HF_TOKEN is not set."),
     ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "Use no token that is not asked for."),
     ("HF_ENDPOINT", "The Hub. [default: https://huggingface.co]"),
     ("HF_HUB_OFFLINE", "Contact no server, as --offline."),
     ("GIT_LFS_SKIP_SMUDGE", "Leave pointers in the working tree."),
-    ("GIT_SSL_CAINFO, GIT_SSL_NO_VERIFY", "As for git."),
+    (
+        "GIT_SSL_CAINFO, GIT_SSL_CAPATH, GIT_SSL_CERT, GIT_SSL_KEY, GIT_SSL_NO_VERIFY",
+        "As for git; a certificate is shown to the hosts of the remote, of lfs.url and of HF_ENDPOINT alone.",
+    ),
     ("http_proxy, HTTPS_PROXY, ALL_PROXY, NO_PROXY", "As for curl and git."),
     ("NO_COLOR, CLICOLOR_FORCE", "Never, or always, use colors."),
     ("GIT_PAGER, PAGER, LESS", "The pager of diff, inspect and scan, as for git."),
