@@ -17,7 +17,7 @@ use super::servers::Session;
 use super::{Error, Reporter, Servers, names};
 use crate::checkpoint::{self, DType, Headers, Ignored, Kind, Note, Tensor, ties};
 use crate::lfs::Pointer;
-use crate::read_at::ReadAt;
+use crate::read_at::{FileSource, ReadAt};
 use crate::recipe;
 use crate::repo::{self, ObjectId, Repo};
 use crate::safetensors::{self, shard};
@@ -111,7 +111,11 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
     let path = options.cwd.join(&options.target);
     if path.symlink_metadata().is_ok() {
         return match shard_names(&path)? {
-            Some(names) => shards(&path, names, options, reporter),
+            Some(names) => shards(names, |name| {
+                let path = path.with_file_name(name);
+                let wanted = Options { target: path.clone().into_os_string(), ..options.clone() };
+                file(&path, &wanted, reporter)
+            }),
             None => file(&path, options, reporter),
         };
     }
@@ -142,37 +146,59 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
     };
     match Pointer::parse(&content) {
         Ok(pointer) => object(Some(repo), name.as_ref(), pointer, options, reporter, class),
+        Err(_) if is_index(&options.target) => shards(names_in(&content)?, |name| {
+            inspect(&Options { target: beside(&options.target, name), ..options.clone() }, reporter)
+        }),
         Err(_) => read(&content, Headers::Read, options, class),
     }
 }
 
+/// Returns `true` if a target has the name of a shard index.
+fn is_index(target: &OsStr) -> bool {
+    target.as_encoded_bytes().ends_with(b".index.json")
+}
+
 /// The shards that a shard index names; `None` for any other file.
 fn shard_names(path: &Path) -> Result<Option<BTreeSet<String>>, Error> {
-    let is_index = path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b".index.json"));
-    if !is_index || !path.is_file() {
+    if !is_index(path.as_os_str()) || !path.is_file() {
         return Ok(None);
     }
-    let read = |error| Error::Io { what: "read", path: path.to_owned(), source: error };
-    let len = path.metadata().map_err(read)?.len();
-    if len > shard::MAX_LEN {
-        return Err(shard::Error::Length { len, limit: shard::MAX_LEN }.into());
-    }
-    let text = std::fs::read(path).map_err(read)?;
-    Ok(Some(shard::Index::parse(&text)?.weight_map.into_values().collect()))
+    let failed = Error::io("read", path);
+    let file = std::fs::File::open(path).and_then(FileSource::new).map_err(failed)?;
+    names_in(&file).map(Some)
+}
+
+fn names_in(index: &dyn ReadAt) -> Result<BTreeSet<String>, Error> {
+    let (len, limit) = (index.len(), shard::MAX_LEN);
+    let fits = usize::try_from(len).ok().filter(|_| len <= limit);
+    let fits = fits.ok_or(shard::Error::Length { len, limit })?;
+    let text = index.read_vec_at(0, fits).map_err(checkpoint::Error::Io)?;
+    Ok(shard::Index::parse(&text)?.weight_map.into_values().collect())
+}
+
+/// The target that lies beside another one, in its revision, its model or at its address.
+fn beside(target: &OsStr, name: &str) -> OsString {
+    let text = target.as_encoded_bytes();
+    // The name of a model has a slash of its own.
+    let from = match HubFile::address(target) {
+        Some(_) => 0,
+        None => split(target).map_or(0, |(before, _)| before.len() + 1),
+    };
+    let path = text.get(from..).unwrap_or_default();
+    let dir = path.rfind_byte(b'/').map_or(0, |at| at + 1);
+    let mut beside = text.get(..from + dir).unwrap_or_default().to_vec();
+    beside.extend_from_slice(name.as_bytes());
+    beside.to_os_str_lossy().into_owned()
 }
 
 /// All shards of an index as one file.
 fn shards(
-    index: &Path,
     names: BTreeSet<String>,
-    options: &Options,
-    reporter: &dyn Reporter,
+    one: impl Fn(&str) -> Result<Inspection, Error>,
 ) -> Result<Inspection, Error> {
     let mut all: Option<Inspection> = None;
     for name in names {
-        let path = index.with_file_name(&name);
-        let wanted = Options { target: path.clone().into_os_string(), ..options.clone() };
-        let found = match file(&path, &wanted, reporter) {
+        let found = match one(&name) {
             Ok(found) => found,
             Err(error) => return Err(Error::MissingShards { shards: vec![(name.into(), error)] }),
         };
@@ -197,7 +223,14 @@ fn shards(
 fn far(file: &HubFile, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
     let session = Session::new(&options.servers, reporter);
     let hub = session.hub(&options.cwd)?;
-    read(&file.open(&hub)?, Headers::Foresee, options, || file.class(&hub))
+    let opened = file.open(&hub)?;
+    if is_index(&options.target) {
+        let one = |name: &str| {
+            inspect(&Options { target: beside(&options.target, name), ..options.clone() }, reporter)
+        };
+        return shards(names_in(&opened)?, one);
+    }
+    read(&opened, Headers::Foresee, options, || file.class(&hub))
 }
 
 fn file(path: &Path, options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
@@ -341,6 +374,21 @@ pub(super) fn blob_at(repo: &Repo, rev: &str, path: &BStr) -> Result<Option<Obje
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_lies_beside_its_index() {
+        for (index, expected) in [
+            ("HEAD:m.index.json", "HEAD:s"),
+            ("HEAD~1:a/b/m.index.json", "HEAD~1:a/b/s"),
+            ("feature/x:./m.index.json", "feature/x:./s"),
+            (":m.index.json", ":s"),
+            ("acme/bert:m.index.json", "acme/bert:s"),
+            ("acme/bert@main:a/m.index.json", "acme/bert@main:a/s"),
+            ("https://h/acme/bert/resolve/main/m.index.json", "https://h/acme/bert/resolve/main/s"),
+        ] {
+            assert_eq!(beside(index.as_ref(), "s"), expected, "{index}");
+        }
+    }
 
     #[test]
     fn a_revision_ends_at_the_first_colon_outside_of_braces() {

@@ -78,6 +78,32 @@ pub fn set(git: &Git<'_>, scope: Scope, key: &str, value: &str) -> Result<(), Er
     git.command("config").args([scope.option(), "--replace-all", key, value]).run().map(drop)
 }
 
+/// Removes the name of a section that has nothing in it, no remark either: git leaves one where a remark stands before it.
+///
+/// # Errors
+/// As any command.
+pub fn remove_empty_section(git: &Git<'_>, scope: Scope, section: &str, file: &Path) -> Result<(), Error> {
+    let name = section.split_once('.').map(|(name, rest)| format!("[{name} \"{rest}\"]"));
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_name = |line: &str| Some(line) == name.as_deref();
+    let mut named = lines.iter().enumerate().filter(|(_, line)| is_name(line)).peekable();
+    let is_there = named.peek().is_some();
+    if is_there && named.all(|(at, _)| lines.get(at + 1).is_none_or(|next| next.starts_with('['))) {
+        return remove_section(git, scope, section);
+    }
+    Ok(())
+}
+
+/// The file that a setting stands in; `None` if it is not set, or git does not say it.
+pub fn file_of(git: &Git<'_>, scope: Scope, key: &str) -> Option<PathBuf> {
+    let answer =
+        git.command("config").args([scope.option(), "-z", "--show-origin", "--get", key]).run().ok()?;
+    let origin = answer.text().split('\0').next()?.strip_prefix("file:")?.to_owned();
+    let top = git.command("rev-parse").args(["--show-toplevel"]).run();
+    Some(top.map_or_else(|_| git.dir().to_owned(), |top| top.text().into()).join(origin))
+}
+
 /// Removes a section, if it is there.
 ///
 /// # Errors

@@ -140,6 +140,15 @@ fn revisions_pointers_and_names_with_colons() {
         sandbox.bin(&encoder, &["inspect", shard, "--summary"]).ok()
     );
 
+    // The index of a commit stands for the shards of that commit.
+    let index = "pytorch_model.bin.index.json";
+    let here = sandbox.bin(&encoder, &["inspect", index]).ok();
+    assert_eq!(sandbox.bin(&demo, &["inspect", &format!("HEAD:encoder/{index}")]).ok(), here);
+    assert_eq!(sandbox.bin(&encoder, &["inspect", &format!("HEAD:./{index}")]).ok(), here);
+    let lines =
+        json_lines(&sandbox.bin(&demo, &["inspect", "--json", ":encoder/model.safetensors.index.json"]).ok());
+    assert_eq!((lines.len(), &lines[39]["tensors"]), (40, &39.into()));
+
     // An existing file wins over a revision.
     copy("tied-2.bin", &demo.join("HEAD:config.json"));
     assert!(summary("HEAD:config.json").ok().contains("tensors    3, 1 of them tied\n"));

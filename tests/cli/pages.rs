@@ -92,6 +92,8 @@ fn shells_take_the_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let script = sandbox.bin(&dir, &["completions", shell]).ok();
         assert!(script.contains("inspect"), "{shell}");
+        // What git runs, and nobody else.
+        assert!(!script.contains("'textconv:") && !script.contains(" -a \"textconv\""), "{shell}");
         let file = format!("script.{shell}");
         fs::write(dir.join(&file), script).unwrap();
         if let Some(output) = judge(shell, &dir, &["-n", &file]) {
@@ -110,6 +112,8 @@ fn bash_completes_both_spellings() {
     fs::write(dir.join("script"), sandbox.bin(&dir, &["completions", "bash"]).ok()).unwrap();
     for (words, expected) in [
         ("git st-convert ins", "inspect"),
+        // What git runs, and nobody else.
+        ("git st-convert textc", ""),
         ("git -C x st-convert inspect --su", "--summary"),
         ("git st-convert --color al", "always"),
         ("git-st-convert completions z", "zsh"),

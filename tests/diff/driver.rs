@@ -300,13 +300,16 @@ fn uninstalling_leaves_the_configuration_as_it_was() {
         );
         assert_eq!(String::from_utf8(weights.config()).unwrap(), before, "{more}");
     }
-    // Behind a remark git keeps the name of its section, with nothing in it.
-    std::fs::write(weights.dir.join(".git/config"), format!("{plain}# the end, without a line feed"))
-        .unwrap();
-    let before = weights.git(&["config", "--local", "--list"]);
-    weights.diff(&["--install"]).ok();
-    weights.diff(&["--uninstall"]).ok();
-    assert_eq!(weights.git(&["config", "--local", "--list"]), before);
+    // Behind a remark git itself keeps the name of its section, with nothing in it. What the user has in one stays.
+    for (more, left) in [
+        ("# the end, without a line feed", "# the end, without a line feed\n"),
+        ("# the end\n[diff \"lfs\"]\n\t# mine\n", "# the end\n[diff \"lfs\"]\n\t# mine\n"),
+    ] {
+        std::fs::write(weights.dir.join(".git/config"), format!("{plain}{more}")).unwrap();
+        weights.diff(&["--install"]).ok();
+        weights.diff(&["--uninstall"]).ok();
+        assert_eq!(String::from_utf8(weights.config()).unwrap(), format!("{plain}{left}"));
+    }
 }
 
 #[test]

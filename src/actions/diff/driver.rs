@@ -16,7 +16,7 @@ use super::super::content::{LocalFile, oid, text};
 use super::super::{Error, Reporter, UnfitDriver};
 use super::model::{Model, TensorFacts};
 use crate::git::Git;
-use crate::git::hooks::{Scope, set, setting, unset};
+use crate::git::hooks::{Scope, file_of, remove_empty_section, set, setting, unset};
 use crate::hash::Oid;
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::ReadAt;
@@ -143,7 +143,11 @@ pub fn uninstall(options: &DriverOptions, reporter: &dyn Reporter) -> Result<Dri
         if setting(git, Some(scope), "path", KEY)?.as_deref() != Some(DRIVER) {
             return Ok(DriverState::Absent);
         }
+        let file = file_of(git, scope, KEY);
         unset(git, scope, KEY)?;
+        if let Some(file) = file {
+            remove_empty_section(git, scope, "diff.lfs", &file)?;
+        }
         Ok(DriverState::Removed)
     })
 }

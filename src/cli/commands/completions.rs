@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
         Shell::Fish => Generator::Fish,
     };
     generate(shell, &mut Args::command(), "git-st-convert", &mut out);
-    let mut text = String::from_utf8_lossy(&out).into_owned();
+    let mut text = without_hidden(&String::from_utf8_lossy(&out));
     match args.shell {
         // The generator writes the names of the subcommands' cases in two ways if the program's has a dash.
         Shell::Bash => text = text.replace("git__subcmd__st__subcmd__convert", "git__st__convert") + BASH,
@@ -39,6 +39,24 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
     }
     ui.data(&text);
     0
+}
+
+/// The generator offers what no help shows, too.
+fn without_hidden(generated: &str) -> String {
+    let command = Args::command();
+    let hidden: Vec<_> =
+        command.get_subcommands().filter(|known| known.is_hide_set()).map(clap::Command::get_name).collect();
+    let is_offered = |line: &&str| {
+        let offers =
+            |name: &&str| line.starts_with(&format!("'{name}:")) || line.contains(&format!(" -a \"{name}\""));
+        !hidden.iter().any(offers)
+    };
+    let shown = |line: &str| {
+        let Some((before, words)) = line.split_once("opts=\"") else { return line.to_owned() };
+        let words = words.trim_end_matches('"').split(' ').filter(|word| !hidden.contains(word));
+        format!("{before}opts=\"{}\"", words.collect::<Vec<_>>().join(" "))
+    };
+    generated.lines().filter(is_offered).map(|line| shown(line) + "\n").collect()
 }
 
 /// The first positional is a subcommand or a path. The generator takes it for a path, and the second one for the
