@@ -8,13 +8,13 @@ use bstr::{BString, ByteSlice as _};
 use super::super::checkpoints::{self, Class};
 use super::super::servers::{Servers, Session};
 use super::super::workspace::Workspace;
-use super::super::{Error, Note, names};
+use super::super::{Note, names};
 use super::Context;
 use super::ledger::Ledger;
 use crate::repo::{Mode, Repo};
 
 /// Tells what was left alone. Returns how many checkpoints git does not track.
-pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<usize, Error> {
+pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     let Context { workspace, meant, .. } = context;
     let reporter = context.reporter();
     let left_out = std::mem::take(&mut ledger.left_out);
@@ -22,11 +22,12 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<usiz
         reporter.note(&Note::LeftOut { paths: left_out });
     }
     if !meant.is_everything() {
-        return Ok(0);
+        return 0;
     }
     for (path, entry) in &workspace.entries {
+        // What was done is done: a note that nobody waits for does not make an interruption of it.
         if reporter.is_interrupted() {
-            return Err(Error::Interrupted);
+            return 0;
         }
         if entry.mode != Mode::Submodule {
             continue;
@@ -50,7 +51,7 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<usiz
     if count > 0 {
         reporter.note(&Note::Untracked { paths });
     }
-    Ok(count)
+    count
 }
 
 /// How many checkpoints of a submodule have no safetensors file; none if it is not checked out.

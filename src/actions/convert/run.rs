@@ -84,7 +84,7 @@ pub(super) fn convert(
     look_for_same(context, adopt, &mut ledger)?;
     finish(context, &mut ledger)?;
     let commit = commit(context, &ledger)?;
-    let untracked = left_alone::tell(context, &mut ledger)?;
+    let untracked = left_alone::tell(context, &mut ledger);
     let staged = ledger.staged;
     if staged && !repo.filter_configured() {
         reporter.note(&Note::NoFilter);
