@@ -72,11 +72,11 @@ pub mod recipe;
 pub use bstr;
 pub use recipe::convert_file;
 
-// The repository by gix, and the git executable.
-#[cfg(feature = "repo")]
-pub mod repo;
+// The git executable, and the repository by gix.
 #[cfg(feature = "git")]
 pub mod git;
+#[cfg(feature = "repo")]
+pub mod repo;
 
 // Servers: where LFS objects are, how they are fetched, and who may see a token.
 #[cfg(feature = "remote")]

@@ -1,5 +1,5 @@
 //! How two commits are related, and which paths differ between them, by the git executable: the answers of
-//! [`crate::repo::History`] where libgit2 cannot read a repository.
+//! libgit2 where it cannot read a repository.
 //!
 //! Invariant: no blob is fetched for an answer.
 
@@ -7,7 +7,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::command::{Git, Invocation};
 use super::error::Error;
-use crate::repo::{ChangedPath, ObjectId, Version};
+use super::object::{ChangedPath, ObjectId, Version};
 
 /// A commit that both come from; `None` if there is none, or none that is here.
 ///

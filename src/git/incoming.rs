@@ -13,8 +13,8 @@ use bstr::{BString, ByteSlice as _};
 use super::command::{Git, Invocation};
 use super::error::Error;
 use super::history::parse;
+use super::object::{ChangedPath, ObjectId};
 use crate::hash::{HashingWriter, Oid};
-use crate::repo::{ChangedPath, ObjectId};
 
 /// How much is taken of an answer with a line for each object: some ten million of them.
 const MAX_LISTING: u64 = 1 << 30;

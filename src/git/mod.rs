@@ -1,7 +1,7 @@
 //! Everything that is said to the git executable.
 //!
-//! git does what only git does right: commit with hooks and signing, clone, fetch, push, credentials. Reading and
-//! staging are in `repo`, without a process.
+//! git does what only git does right: commit with hooks and signing, clone, fetch, push, credentials; and it reads
+//! references in a format that gix cannot read. All other reading and staging is in `repo`, without a process.
 //!
 //! ```text
 //! command ─▶ process        one command: its line, its environment, its streams
@@ -18,6 +18,7 @@ mod error;
 mod process;
 mod remote_error;
 mod url;
+pub mod object;
 pub mod network;
 pub mod clone;
 pub mod fetch;
@@ -40,6 +41,7 @@ pub use error::{Error, Stderr};
 pub use fetch::{Ref, Remote};
 pub use merge::Merge;
 pub use network::{Moment, Network, Phase, Progress, Token};
+pub use object::{ChangedPath, Mode, ObjectId, Version};
 pub use process::Watch;
 pub use remote_error::Trouble;
 pub use url::{origin, redacted, unsafe_transport, without_suffix};

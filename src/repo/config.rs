@@ -23,9 +23,9 @@ impl Repo {
 
     /// The remote that the branch of `HEAD` follows, or else the only one, or else `origin` if there is one.
     pub fn default_remote(&self) -> Option<String> {
-        let branch = self.inner.head_name().ok().flatten();
+        let branch = self.branch().ok().flatten();
         let followed = branch.and_then(|branch| {
-            let key = format!("branch.{}.remote", branch.shorten());
+            let key = format!("branch.{branch}.remote");
             self.config_str(&key).filter(|name| name != ".")
         });
         let known: Vec<BString> =

@@ -48,16 +48,17 @@ pub(super) struct TreeEntry {
 
 impl Repo {
     /// Finds the repository of a hook: as [`Repo::discover`], but it may be bare, and then [`Repo::work_dir`] is its
-    /// git directory; and it may keep its references in any format, since none is read.
+    /// git directory.
     ///
     /// # Errors
     /// [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
     pub fn discover_for_hook(dir: &Path) -> Result<Option<Self>> {
         let Some(inner) = super::open(dir)? else { return Ok(None) };
-        let git_dir = super::checked(&inner, &["objectFormat"])?;
+        let git_dir = super::checked(&inner)?;
         let work_dir = inner.workdir().map_or(git_dir, Path::to_owned);
         let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
-        Ok(Some(Self { inner, work_dir }))
+        let references = super::References::of(&inner);
+        Ok(Some(Self { inner, work_dir, references }))
     }
 
     /// Returns `true` if it has no working tree.

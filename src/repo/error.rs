@@ -32,13 +32,19 @@ pub enum Error {
         /// The repository.
         git_dir: PathBuf,
     },
-    /// A repository format that is not read here: `reftable`, `sha256`, or what git does not know either.
+    /// A repository format that is not read here: two object formats at once, or what git does not know either.
     #[error("repository format `{key} = {value}` is not supported")]
     UnsupportedFormat {
         /// The setting.
         key: String,
         /// Its value.
         value: BString,
+    },
+    /// The references are in a format that only git reads, and it did not.
+    #[error("cannot read the references of this repository with git")]
+    References {
+        /// Why it failed.
+        source: crate::git::Error,
     },
     /// The object database, the configuration or the index did not give what was asked.
     #[error("cannot {action}")]

@@ -3,50 +3,14 @@
 //! Read with libgit2, from commits and trees alone: no blob is needed, so it works in a partial clone.
 //!
 //! Invariant: nothing is written, no index and no work tree is looked at. Where libgit2 cannot open a repository (an
-//! extension that it does not know, such as `partialClone`), [`Error::History`] says so, and `git::history` answers the
+//! extension that it does not know, such as `partialClone`), [`Error::History`] says so, and [`crate::git::history`] answers the
 //! same questions.
 
-use bstr::BString;
-
-use super::{Error, Mode, ObjectId, Repo, Result};
+use super::{ChangedPath, Error, ObjectId, Repo, Result, Version};
 
 /// The commits of a repository.
 pub struct History {
     inner: git2::Repository,
-}
-
-/// A path that differs between two trees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangedPath {
-    /// From the top, `/` between its parts.
-    pub path: BString,
-    /// What it was: `None` if it is new.
-    pub old: Option<Version>,
-    /// What it is: `None` if it is gone.
-    pub new: Option<Version>,
-}
-
-/// What is at a path of a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version {
-    /// What kind of thing.
-    pub mode: Mode,
-    /// The blob, or for a submodule the commit.
-    pub id: ObjectId,
-}
-
-impl Version {
-    /// Of a mode as trees have it; `None` for a directory, or for nothing.
-    pub fn new(mode: u32, id: ObjectId) -> Option<Self> {
-        let mode = match mode & 0o170_000 {
-            0o100_000 if mode & 0o111 != 0 => Mode::Executable,
-            0o100_000 => Mode::File,
-            0o120_000 => Mode::Symlink,
-            0o160_000 => Mode::Submodule,
-            _ => return None,
-        };
-        Some(Self { mode, id })
-    }
 }
 
 impl Repo {

@@ -9,20 +9,7 @@ use bstr::{BStr, BString};
 use gix::index::State;
 use gix::index::entry::{self, Flags, Stat};
 
-use super::{Error, ObjectId, Repo, Result};
-
-/// What kind of thing an index entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// A file.
-    File,
-    /// A file that may be run.
-    Executable,
-    /// A symbolic link.
-    Symlink,
-    /// A commit of another repository.
-    Submodule,
-}
+use super::{Error, Mode, ObjectId, Repo, Result};
 
 /// One path of the index.
 #[derive(Debug, Clone, PartialEq, Eq)]

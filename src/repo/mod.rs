@@ -19,6 +19,7 @@ mod lock;
 mod objects;
 mod origins;
 mod partial;
+mod references;
 mod remotes;
 mod stage;
 mod worktree;
@@ -27,6 +28,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bstr::BStr;
+use references::References;
 
 pub use attributes::{
     Attributes, AttributesChange, CommittedAttributes, Filter, Origin, Treatment, Treatments, Trees,
@@ -34,15 +36,17 @@ pub use attributes::{
 pub use checkout::{Conversion, Converter, LineEnds, Made, Recipe, Survey, Unclear, recipes};
 pub use database::{Database, Found};
 pub use error::Error;
-pub use gix::ObjectId;
-pub use history::{ChangedPath, History, Version};
-pub use index::{Entry, FileStat, Mode};
+pub use history::History;
+pub use index::{Entry, FileStat};
 pub use origins::{FileOrigin, WantedFile, origins};
 pub use partial::PartialIndex;
 pub use remotes::{Settings, global_settings};
 pub use stage::Change;
 
-/// The extensions of a repository's format that git documents (gitrepository-layout, version 1).
+pub use crate::git::{ChangedPath, Mode, ObjectId, Version};
+
+/// The extensions of a repository's format that git documents (gitrepository-layout, version 1), but for those whose
+/// values matter.
 const EXTENSIONS: &[&str] = &[
     "noop",
     "noop-v1",
@@ -51,9 +55,6 @@ const EXTENSIONS: &[&str] = &[
     "worktreeConfig",
     "relativeWorktrees",
     "submodulePathConfig",
-    "refStorage",
-    "objectFormat",
-    "compatObjectFormat",
 ];
 
 /// What the functions of this module return.
@@ -63,6 +64,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Repo {
     inner: gix::Repository,
     work_dir: PathBuf,
+    references: References,
 }
 
 impl Repo {
@@ -91,10 +93,11 @@ impl Repo {
     }
 
     fn new(inner: gix::Repository) -> Result<Self> {
-        let git_dir = checked(&inner, &["refStorage", "objectFormat", "compatObjectFormat"])?;
+        let git_dir = checked(&inner)?;
         let work_dir = inner.workdir().map(Path::to_owned).ok_or(Error::Bare { git_dir })?;
         let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
-        Ok(Self { inner, work_dir })
+        let references = References::of(&inner);
+        Ok(Self { inner, work_dir, references })
     }
 
     /// The top of the work tree, an absolute path.
@@ -110,14 +113,6 @@ impl Repo {
     /// The directory that linked work trees share; else [`Repo::git_dir`].
     pub fn common_dir(&self) -> &Path {
         self.inner.common_dir()
-    }
-
-    /// Returns `true` if there is no commit yet on the branch of `HEAD`.
-    ///
-    /// # Errors
-    /// [`Error::Git`]
-    pub fn head_is_unborn(&self) -> Result<bool> {
-        Ok(self.inner.head().map_err(Error::git("read HEAD"))?.is_unborn())
     }
 
     /// Removes what killed runs left: temporary files of the store and of the index, and a lock of the index that
@@ -171,19 +166,11 @@ fn open(dir: &Path) -> Result<Option<gix::Repository>> {
     }
 }
 
-/// The git directory of a repository that is trusted, and in a format that is known; `extensions` are those that
-/// matter.
-fn checked(inner: &gix::Repository, extensions: &[&'static str]) -> Result<PathBuf> {
+/// The git directory of a repository that is trusted, and in a format that is known.
+fn checked(inner: &gix::Repository) -> Result<PathBuf> {
     let git_dir = inner.git_dir().to_owned();
     if inner.git_dir_trust() != gix::sec::Trust::Full {
         return Err(Error::NotTrusted { git_dir });
-    }
-    for key in extensions {
-        let key = format!("extensions.{key}");
-        let value = inner.config_snapshot().string(key.as_str());
-        if let Some(value) = value.filter(|value| *value != "files" && *value != "sha1") {
-            return Err(Error::UnsupportedFormat { key, value });
-        }
     }
     match unheard(inner) {
         Some((key, value)) => Err(Error::UnsupportedFormat { key, value }),
@@ -208,8 +195,20 @@ fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
         let names = section.value_names().map(|name| String::clone(&name));
         names.map(|name| (name.clone(), section.value(&*name).unwrap_or_default())).collect::<Vec<_>>()
     })
-    .find(|(name, _)| !EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(name)))
+    .find(|(name, value)| !is_known(name, value))
     .map(|(name, value)| (format!("extensions.{name}"), value))
+}
+
+/// Returns `true` if an extension is one that git documents, with a value that is understood here.
+fn is_known(name: &str, value: &bstr::BString) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    match &***value {
+        // Two names for each object, of which this program would write one.
+        _ if is("compatObjectFormat") => false,
+        format if is("refStorage") => format == b"files" || format == b"reftable",
+        format if is("objectFormat") => format == b"sha1" || format == b"sha256",
+        _ => EXTENSIONS.iter().any(|known| is(known)),
+    }
 }
 
 fn is_absence(err: &gix::Error) -> bool {
@@ -227,7 +226,7 @@ fn is_absence(err: &gix::Error) -> bool {
 /// Looks for the reason that a person can act on: gix refuses an object format that it was not built with.
 fn open_error(dir: &Path, source: gix::Error) -> Error {
     match object_format(dir) {
-        Some(value) if value != "sha1" => {
+        Some(value) if value != "sha1" && value != "sha256" => {
             Error::UnsupportedFormat { key: "extensions.objectFormat".to_owned(), value }
         }
         _ => Error::Open { dir: dir.to_owned(), source },

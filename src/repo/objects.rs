@@ -108,45 +108,60 @@ impl Repo {
         Ok(parent.filter(|id| self.inner.has_object(*id)))
     }
 
+    /// Returns `true` if there is no commit yet on the branch of `HEAD`.
+    ///
+    /// # Errors
+    /// [`Error::Git`], [`Error::References`]
+    pub fn head_is_unborn(&self) -> Result<bool> {
+        Ok(self.head_commit()?.is_none())
+    }
+
     /// The commit of `HEAD`; `None` if there is none yet.
     ///
     /// # Errors
-    /// [`Error::Git`]
+    /// [`Error::Git`], [`Error::References`]
     pub fn head_commit(&self) -> Result<Option<ObjectId>> {
-        if self.head_is_unborn()? {
-            return Ok(None);
-        }
-        Ok(Some(self.inner.head_id().map_err(Error::git("read HEAD"))?.detach()))
+        Ok(self.references.head(&self.inner)?.commit)
+    }
+
+    /// The branch of `HEAD`, without `refs/heads/`; `None` if none is checked out.
+    ///
+    /// # Errors
+    /// [`Error::Git`], [`Error::References`]
+    pub fn branch(&self) -> Result<Option<String>> {
+        let short = |name: BString| {
+            let name = name.strip_prefix(b"refs/heads/").unwrap_or(&name);
+            name.to_str_lossy().into_owned()
+        };
+        Ok(self.references.head(&self.inner)?.branch.map(short))
+    }
+
+    /// The tree of `HEAD`, which is empty if there is no commit yet.
+    pub(super) fn head_tree(&self) -> Result<ObjectId> {
+        let Some(commit) = self.head_commit()? else {
+            return Ok(ObjectId::empty_tree(self.inner.object_hash()));
+        };
+        let commit = self.inner.find_commit(commit).map_err(Error::git("read the commit of HEAD"))?;
+        Ok(commit.tree_id().map_err(Error::git("read the tree of HEAD"))?.detach())
+    }
+
+    fn resolve(&self, rev: &str) -> Result<ObjectId> {
+        self.references.resolve(&self.inner, rev)
     }
 
     /// The commit that a revision means.
     ///
     /// # Errors
-    /// [`Error::NoSuchRevision`], [`Error::Git`]
+    /// [`Error::NoSuchRevision`], [`Error::Git`], [`Error::References`]
     pub fn commit_of(&self, rev: &str) -> Result<ObjectId> {
-        let no_such = |_| Error::NoSuchRevision { revision: rev.to_owned() };
-        let object = self.inner.rev_parse_single(rev).map_err(no_such)?.object();
-        let object = object.map_err(Error::git("read the revision"))?;
+        let object = self.inner.find_object(self.resolve(rev)?).map_err(Error::git("read the revision"))?;
         Ok(object.peel_to_commit().map_err(Error::git("read the commit of the revision"))?.id)
     }
 
     /// The tree of a revision.
     fn tree_at(&self, rev: &str) -> Result<gix::Tree<'_>> {
-        let no_such = |_| Error::NoSuchRevision { revision: rev.to_owned() };
-        let object = self.inner.rev_parse_single(rev).map_err(no_such)?.object();
-        let object = object.map_err(Error::git("read the revision"))?;
+        let object = self.inner.find_object(self.resolve(rev)?).map_err(Error::git("read the revision"))?;
         object.peel_to_tree().map_err(Error::git("read the tree of the revision"))
-    }
-
-    /// The commit of a revision.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchRevision`], [`Error::Git`]
-    pub fn commit_at(&self, rev: &str) -> Result<ObjectId> {
-        let no_such = |_| Error::NoSuchRevision { revision: rev.to_owned() };
-        let object = self.inner.rev_parse_single(rev).map_err(no_such)?.object();
-        let object = object.map_err(Error::git("read the revision"))?;
-        Ok(object.peel_to_commit().map_err(Error::git("read the commit of the revision"))?.id)
     }
 
     /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
@@ -177,7 +192,7 @@ impl Repo {
     /// # Errors
     /// [`Error::Git`]
     pub fn head_file(&self, path: &BStr) -> Result<Option<(ObjectId, Mode)>> {
-        let head = self.inner.head_tree_id_or_empty().map_err(Error::git("read the tree of HEAD"))?;
+        let head = self.head_tree()?;
         let tree = self.inner.find_tree(head).map_err(Error::git("read the tree of HEAD"))?;
         let entry = tree.lookup_entry(path.split_str("/")).map_err(Error::git("read a tree"))?;
         let file = entry.filter(|entry| entry.mode().is_blob());

@@ -54,7 +54,12 @@ impl Repo {
         }
         let mut index = self.read_index()?;
         self.expand(&mut index, |_| true)?;
-        let head = self.inner.head_tree_id_or_empty().map_err(Error::git("read the tree of HEAD"))?;
+        for (name, operation) in [("CHERRY_PICK_HEAD", "cherrypick"), ("REVERT_HEAD", "revert")] {
+            if self.references.is_left(&self.inner, name) {
+                return Err(Error::InProgress { operation: operation.to_owned() });
+            }
+        }
+        let head = self.head_tree()?;
         let mut partial = self.inner.index_from_tree(&head).map_err(Error::git("read the tree of HEAD"))?;
         let paths: HashSet<_> = paths.iter().collect();
         let replaced =

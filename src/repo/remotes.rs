@@ -87,15 +87,6 @@ impl Repo {
         if self.head_is_unborn()? { Ok(None) } else { self.blob_at("HEAD", LFSCONFIG.into()) }
     }
 
-    /// The branch of `HEAD`, without `refs/heads/`; `None` if none is checked out.
-    ///
-    /// # Errors
-    /// [`Error::Git`]
-    pub fn branch(&self) -> Result<Option<String>> {
-        let name = self.inner.head_name().map_err(Error::git("read HEAD"))?;
-        Ok(name.map(|name| name.shorten().to_str_lossy().into_owned()))
-    }
-
     /// The first line of `FETCH_HEAD`.
     pub fn fetch_head(&self) -> Option<String> {
         let text = fs::read(self.git_dir().join("FETCH_HEAD")).ok()?;

@@ -1,6 +1,7 @@
 //! [`Sandbox`]: a directory with a home, a configuration and a clock of its own, and programs that run in it.
 //!
-//! Invariant: nothing of the machine's configuration reaches git or the binary; only `PATH` is passed on.
+//! Invariant: nothing of the machine's configuration reaches git or the binary; only `PATH`, and the formats of new
+//! repositories, are passed on.
 //! The library itself runs in the test process and sees the machine's environment: what it must know stands in the
 //! repository's own configuration.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run the reference programs")]
@@ -90,6 +91,12 @@ impl Sandbox {
         command
             .env("GIT_AUTHOR_DATE", "2020-01-02T03:04:05Z")
             .env("GIT_COMMITTER_DATE", "2020-01-02T03:04:05Z");
+        // The formats that git's new repositories have, in which the suite is run as well.
+        for format in ["GIT_DEFAULT_REF_FORMAT", "GIT_DEFAULT_HASH"] {
+            if let Some(value) = std::env::var_os(format) {
+                command.env(format, value);
+            }
+        }
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_CEILING_DIRECTORIES", self.path(".."));
         command
     }

@@ -217,7 +217,7 @@ impl Asked {
 
 /// Where two revisions parted.
 fn merge_base(repo: &Repo, old: &str, new: &str) -> Result<String, Error> {
-    let commit = |revision: &str| repo.commit_at(revision);
+    let commit = |revision: &str| repo.commit_of(revision);
     let base = repo.history()?.merge_base(commit(old)?, commit(new)?)?;
     match base {
         Some(base) => Ok(base.to_string()),

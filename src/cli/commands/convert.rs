@@ -190,7 +190,8 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         let what = if rest.is_empty() { "file" } else { "files" };
         ui.hint(&format!("verify the existing {what}: `{git} st-convert verify{files}`"));
     }
-    if summary.staged && summary.commit.is_none() && !args.dry_run {
+    // With `--commit` what could be committed is.
+    if summary.staged && summary.commit.is_none() && !args.dry_run && !args.commit {
         ui.hint(&format!("commit: `{git} commit -m \"convert weights to safetensors\"`"));
     }
 }
