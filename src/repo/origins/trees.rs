@@ -1,7 +1,7 @@
 //! [`TreeReader`]: trees as git stores them, and what differs between two of them.
 //!
 //! ```text
-//! <mode, octal> SP <name> NUL <20 bytes>    for each entry, sorted by name, that of a directory as if it ended with a slash
+//! <mode, octal> SP <name> NUL <20 or 32 bytes>    for each entry, sorted by name, that of a directory as if it ended with a slash
 //! ```
 //!
 //! Invariant: what two trees have in common at their beginning and at their end is passed over as bytes. A tree that is not
@@ -73,6 +73,11 @@ impl TreeReader {
         Self { repo: repo.clone(), packs: Packs::of(repo), held: HashMap::new(), size: 0 }
     }
 
+    /// How many bytes the name of an object has.
+    fn id_len(&self) -> usize {
+        self.repo.object_hash().len_in_bytes()
+    }
+
     fn read(&mut self, id: Option<ObjectId>) -> Option<Rc<[u8]>> {
         let Some(id) = id else { return Some(Rc::new([])) };
         if let Some(held) = self.held.get(&id) {
@@ -103,7 +108,7 @@ impl TreeReader {
             return Some(Vec::new());
         }
         let (new, old) = (self.read(new)?, self.read(old)?);
-        differing(&new, &old)
+        differing(&new, &old, self.id_len())
     }
 
     /// Every file that differs between two trees, in whatever order.
@@ -132,7 +137,7 @@ impl TreeReader {
             let data = self.read(Some(at))?;
             let (mut rest, mut found) = (&*data, None);
             while !rest.is_empty() {
-                let (entry, after) = entry(rest)?;
+                let (entry, after) = entry(rest, self.id_len())?;
                 if entry.name == part {
                     found = Some((entry.mode, entry.id));
                     break;
@@ -174,21 +179,22 @@ impl RawEntry<'_> {
     }
 }
 
-fn entry(data: &[u8]) -> Option<(RawEntry<'_>, &[u8])> {
+/// The first entry of a tree whose ids have so many bytes, and what follows it.
+fn entry(data: &[u8], id_len: usize) -> Option<(RawEntry<'_>, &[u8])> {
     let (head, rest) = data.split_once_str("\0")?;
     let (mode, name) = head.split_once_str(" ")?;
     let mode = mode.iter().try_fold(0_u32, |mode, digit| match digit {
         b'0'..=b'7' => mode.checked_mul(8)?.checked_add(u32::from(digit - b'0')),
         _ => None,
     })?;
-    let (id, rest) = rest.split_at_checked(20)?;
+    let (id, rest) = rest.split_at_checked(id_len)?;
     Some((RawEntry { mode, name: name.as_bstr(), id: ObjectId::try_from(id).ok()? }, rest))
 }
 
-fn differing(new: &[u8], old: &[u8]) -> Option<Vec<Differing>> {
+fn differing(new: &[u8], old: &[u8], id_len: usize) -> Option<Vec<Differing>> {
     let common = common(new, old);
     let (mut new, mut old, mut passed) = (new, old, 0);
-    while let Some((_, rest)) = entry(new) {
+    while let Some((_, rest)) = entry(new, id_len) {
         let len = new.len() - rest.len();
         if passed + len > common {
             break;
@@ -198,7 +204,7 @@ fn differing(new: &[u8], old: &[u8]) -> Option<Vec<Differing>> {
     }
     let mut found = Vec::new();
     while new != old {
-        let (fresh, gone) = (first(new).ok()?, first(old).ok()?);
+        let (fresh, gone) = (first(new, id_len).ok()?, first(old, id_len).ok()?);
         let order = match (&fresh, &gone) {
             (Some((fresh, _)), Some((gone, _))) => fresh.cmp(gone),
             (Some(_), None) => Ordering::Less,
@@ -223,8 +229,8 @@ fn differing(new: &[u8], old: &[u8]) -> Option<Vec<Differing>> {
 }
 
 /// The first entry, if there is one, and what follows it; an error of what is no tree.
-fn first(data: &[u8]) -> Result<Option<(RawEntry<'_>, &[u8])>, ()> {
-    if data.is_empty() { Ok(None) } else { entry(data).map(Some).ok_or(()) }
+fn first(data: &[u8], id_len: usize) -> Result<Option<(RawEntry<'_>, &[u8])>, ()> {
+    if data.is_empty() { Ok(None) } else { entry(data, id_len).map(Some).ok_or(()) }
 }
 
 /// How many bytes are the same at the beginning.
@@ -241,15 +247,21 @@ fn common(one: &[u8], other: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn tree(entries: &[(&str, &str, u8)]) -> Vec<u8> {
+    fn tree(entries: &[(&str, &str, u8)], id_len: usize) -> Vec<u8> {
         let entry = |(mode, name, id): &(&str, &str, u8)| {
-            [mode.as_bytes(), b" ", name.as_bytes(), b"\0", &[*id; 20]].concat()
+            [mode.as_bytes(), b" ", name.as_bytes(), b"\0", &vec![*id; id_len]].concat()
         };
         entries.iter().flat_map(entry).collect()
     }
 
     #[test]
     fn entries_that_differ() {
+        [20, 32].into_iter().for_each(check_entries_that_differ);
+    }
+
+    fn check_entries_that_differ(id_len: usize) {
+        let tree = |entries: &[(&str, &str, u8)]| tree(entries, id_len);
+        let differing = |new: &[u8], old: &[u8]| differing(new, old, id_len);
         let many: Vec<String> = (0..100).map(|at| format!("f{at:03}")).collect();
         let whole = |changed: usize| {
             let entries = many.iter().enumerate();
