@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
-use bstr::{BString, ByteSlice as _};
+use bstr::BString;
 
 use super::{Error, ObjectId, Result};
 use crate::git::{self, Git};
