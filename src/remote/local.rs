@@ -79,12 +79,14 @@ fn store(git: Option<&Git<'_>>, path: &Path) -> Result<Store> {
     });
     let dir = if path.is_dir() { path } else { &with_git };
     let git = git.ok_or(git::Error::NotInstalled)?.in_dir(dir);
+    // A bare repository that the user names as a remote is one that git itself would serve.
+    let ask = |subcommand| git.command(subcommand).config("safe.bareRepository", "all");
     let args = ["--path-format=absolute", "--git-common-dir"];
-    let common = PathBuf::from(git.command("rev-parse").args(args).run()?.text());
+    let common = PathBuf::from(ask("rev-parse").args(args).run()?.text());
     // No such setting is no failure.
-    let storage = git.command("config").args(["--get", "--type=path", "lfs.storage"]).run().ok();
+    let storage = ask("config").args(["--get", "--type=path", "lfs.storage"]).run().ok();
     let storage = storage.map(|answer| answer.text().to_owned()).filter(|storage| !storage.is_empty());
-    let sharing = git.command("config").args(["--get", "core.sharedRepository"]).run().ok();
+    let sharing = ask("config").args(["--get", "core.sharedRepository"]).run().ok();
     let sharing = sharing.map_or(Sharing::Umask, |answer| Sharing::parse(answer.text()));
     Ok(Store::new(common.join(storage.unwrap_or_else(|| "lfs".to_owned())), sharing, Vec::new()))
 }

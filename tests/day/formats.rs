@@ -41,7 +41,8 @@ impl Desk {
         let top = desk.sandbox.path("");
         let init = desk.shell_in(&top, &format!("{} init -q model && git lfs version", desk.git()));
         (init.code == Some(0)).then_some(())?;
-        desk.ok("git lfs install --local >/dev/null");
+        // As Git 3 has it.
+        desk.ok("git config --global safe.bareRepository explicit && git lfs install --local >/dev/null");
         desk.write(".gitattributes", ATTRIBUTES.as_bytes());
         Some(desk)
     }
