@@ -135,6 +135,13 @@ impl<'a> Provenance<'a> {
         self.repo.is_same_stat(then, stat).then_some(*oid)
     }
 
+    /// Removes what killed runs left beside the record, whether this one has anything to write down or not.
+    pub(super) fn sweep(&self) {
+        if let Some(dir) = path(self.repo).parent() {
+            let _left_behind = temp::sweep(dir, |_| Ok(()));
+        }
+    }
+
     /// Writes down what is known now. `is_tracked` says what the index has.
     pub(super) fn record(&self, derived: &[Derived], seen: &[Seen], is_tracked: &dyn Fn(&BStr) -> bool) {
         if derived.is_empty() && seen.is_empty() {

@@ -138,3 +138,15 @@ fn status_neither_believes_nor_waits_for_a_hostile_record() {
     fs::write(&path, lie.join("\n") + "\n").unwrap();
     assert!(!model.run(&["status"]).ok().contains("up to date"));
 }
+
+#[test]
+fn what_a_kill_left_beside_the_record_is_removed_by_a_run_that_records_nothing() {
+    let model = Model::with("tied-2.bin");
+    model.run::<&str>(&[]).ok();
+    let left = model.at(".git/st-converted/st-convert-4194305-0sRkVf");
+    fs::write(&left, "half").unwrap();
+    model.run(&["--dry-run"]).ok();
+    assert!(left.exists(), "a dry run removes nothing");
+    model.run::<&str>(&[]).ok();
+    assert!(!left.exists());
+}

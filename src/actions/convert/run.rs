@@ -42,6 +42,9 @@ pub(super) fn convert(
     let session = Session::new(&options.servers, reporter);
     let workspace = Workspace::open(repo, &session)?;
     let provenance = Provenance::open(repo);
+    if !options.dry_run {
+        provenance.sweep();
+    }
     let mut ledger = Ledger::new(reporter, adopt.is_some());
     let meant = Meant::of(&workspace, &options.cwd, &options.paths)?;
     let units = units(&workspace, &provenance, (options, &meant), &mut ledger)?;
