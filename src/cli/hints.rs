@@ -331,6 +331,9 @@ fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
             ];
         }
         PublishError::ReadOnlyToken { .. } => "set HF_TOKEN to a token with write access".to_owned(),
+        PublishError::SourceDiffers { is_newer_here: true, .. } => {
+            format!("push the checkpoint first: `{git} push`")
+        }
         PublishError::SourceDiffers { .. } => {
             format!("update and convert again: `{git} pull && {git} st-convert --force`")
         }

@@ -261,6 +261,17 @@ const PUBLISH: &[Row] = &[
         Then::Advice("HF_TOKEN=hf_writer git st-convert publish"),
     ),
     row(
+        "push the checkpoint first: `git push`",
+        || {
+            converted()
+                .sh("git config credential.helper '!f() { echo username=u; echo password=hf_writer; }; f'")
+                .put("pytorch_model.bin", "tied-2.bin")
+                .sh("git commit -q --no-verify -am trained && git st-convert --pr never --commit")
+        },
+        "git st-convert publish",
+        Then::Helps,
+    ),
+    row(
         "update and convert again: `git pull && git st-convert --force`",
         moved_on,
         "git st-convert publish",

@@ -85,7 +85,10 @@ pub(super) fn changed(
             }
         }
         if current.is_empty() {
-            return Err(Error::Unpublished(PublishError::SourceDiffers { path: entry.path.clone() }));
+            let head = repo.head_commit()?;
+            let is_newer_here = head.map(|head| history::merge_base(git, base, head)).transpose()?;
+            let is_newer_here = is_newer_here.flatten() == Some(base);
+            return Err(PublishError::SourceDiffers { path: entry.path.clone(), is_newer_here }.into());
         }
         files.push(file(repo, entry, current)?);
     }

@@ -22,6 +22,8 @@ pub enum PublishError {
     SourceDiffers {
         /// The safetensors file.
         path: BString,
+        /// `true` if the remote's commit is one of those here, so that the checkpoint here is the newer one.
+        is_newer_here: bool,
     },
     /// The branch that is there has another checkpoint than the one that was converted here.
     #[error("{path} was converted from another version of the checkpoint than {reference} on the remote has")]

@@ -267,7 +267,7 @@ impl Publisher<'_> {
     fn check_branch(&self, there: ObjectId, reference: &str) -> Result<(), Error> {
         let changed = content::changed(self.repo, self.git, there, &self.repo.entries_of(there)?);
         changed.map(drop).map_err(|error| match error {
-            Error::Unpublished(PublishError::SourceDiffers { path }) => {
+            Error::Unpublished(PublishError::SourceDiffers { path, .. }) => {
                 PublishError::BranchDiffers { reference: reference.to_owned(), path }.into()
             }
             error => error,
