@@ -9,6 +9,16 @@ use crate::remote::{self, Hub, ModelName, Ranged, Url};
 /// The revision of a model that is named none.
 const MAIN: &str = "main";
 
+/// The model that `OWNER/NAME[@REV]` or `NAME@REV` names, and the revision, if one is named.
+pub(super) fn model_at(text: &str) -> Option<(ModelName, Option<&str>)> {
+    let (name, revision) = match text.split_once('@') {
+        Some((name, revision)) => (name, Some(revision)),
+        None => (text, None),
+    };
+    let is_name = revision.map_or(name.contains('/'), |revision| !revision.is_empty());
+    Some((ModelName::parse(name).filter(|_| is_name)?, revision))
+}
+
 /// A file far away.
 pub(super) enum HubFile {
     /// At an address.
@@ -35,11 +45,10 @@ impl HubFile {
     /// The file of the Hub that `OWNER/NAME[@REV]:PATH` or `NAME@REV:PATH` names, by its two parts. A plain word is a
     /// revision of git, however it is written.
     pub(super) fn of_the_hub(model: &str, path: &[u8]) -> Option<Self> {
-        let path =
-            std::str::from_utf8(path).ok().filter(|path| !path.is_empty() && model.contains(['/', '@']))?;
-        let (model, revision) = model.split_once('@').unwrap_or((model, MAIN));
-        let model = ModelName::parse(model).filter(|_| !revision.is_empty())?;
-        Some(Self::Hub { model, revision: revision.to_owned(), path: path.to_owned() })
+        let path = std::str::from_utf8(path).ok().filter(|path| !path.is_empty())?;
+        let (model, revision) = model_at(model)?;
+        let revision = revision.unwrap_or(MAIN).to_owned();
+        Some(Self::Hub { model, revision, path: path.to_owned() })
     }
 
     /// Its bytes.
@@ -47,13 +56,21 @@ impl HubFile {
         Ranged::open(hub.auth(), &self.url(hub)?)?.ok_or(Error::NoRanges)
     }
 
-    fn url(&self, hub: &Hub<'_>) -> Result<Url, Error> {
+    pub(super) fn url(&self, hub: &Hub<'_>) -> Result<Url, Error> {
         match self {
             Self::Url(text) => Url::parse(text).map_err(|source| {
                 let what = "the target".to_owned();
                 remote::Error::NotAllowed { what, source }.into()
             }),
             Self::Hub { model, revision, path } => Ok(hub.resolve_url(model, revision, path)),
+        }
+    }
+
+    /// The model, if it is of one.
+    pub(super) fn model(&self) -> Option<String> {
+        match self {
+            Self::Url(_) => None,
+            Self::Hub { model, .. } => Some(model.to_string()),
         }
     }
 

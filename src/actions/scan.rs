@@ -1,10 +1,11 @@
 //! Which files hold pickles, and what those would call.
 //!
-//! What is looked at: files and directories, the tracked files of the work tree, the index, a commit, or what the commits
-//! of a range add. A pointer stands for its object in the store; nothing is downloaded, and a blob that a partial clone
-//! left out is said to be missing. A large blob is never held in memory: its first bytes decide, or it passes through an
+//! What is looked at: files and directories, the tracked files of the work tree, the index, a commit, what the commits
+//! of a range add, or a model of the Hub by ranges. A pointer stands for its object in the store; but for a model that is
+//! named no server is asked, and a blob that a partial clone left out is said to be missing. A large blob is never held in memory: its first bytes decide, or it passes through an
 //! unnamed temporary file.
 
+mod far;
 mod paths;
 mod versions;
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use bstr::BString;
 
 use super::content::LocalFile;
-use super::{Error, Reporter, names};
+use super::{Error, Reporter, Servers, names};
 use crate::git::{self, Git, commit, incoming};
 use crate::lfs::Pointer;
 use crate::read_at::ReadAt;
@@ -25,7 +26,7 @@ use versions::Versions;
 /// What to look at.
 #[derive(Debug, Clone)]
 pub enum Targets {
-    /// Files and directories; empty: the tracked files of the work tree.
+    /// Files, directories, and models of the Hub; empty: the tracked files of the work tree.
     Paths(Vec<OsString>),
     /// What the index holds.
     Staged,
@@ -52,6 +53,19 @@ pub struct Scanned {
     pub checkout: Option<String>,
     /// The commit that brings it to a range.
     pub commit: Option<ObjectId>,
+    /// Where it is, if that is not on this machine.
+    pub far: Option<Far>,
+}
+
+/// Where a file is that is not on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Far {
+    /// The model, if it is of one.
+    pub model: Option<String>,
+    /// The commit, if it was looked up.
+    pub revision: Option<String>,
+    /// How many bytes of it were read.
+    pub read: u64,
 }
 
 /// How much a file matters for the whole.
@@ -129,14 +143,19 @@ pub enum About {
     Untracked,
 }
 
-/// Scans the targets, and hands each file to `tell`.
+/// Says how servers are asked, or what is wrong with the settings.
+pub(crate) type Asking<'a> = &'a dyn Fn() -> Result<Servers, Error>;
+
+/// Scans the targets, and hands each file to `tell`. `servers` says how those are asked that
+/// a target is on; without such a target nobody is.
 ///
 /// # Errors
-/// [`Error::NoRepository`], [`Error::Interrupted`], or what the repository and git report of the whole. What is wrong
-/// with one file is in its [`Scanned`].
+/// [`Error::NoRepository`], [`Error::Interrupted`], or what the repository, git and the servers report of the whole. What
+/// is wrong with one file is in its [`Scanned`].
 pub fn scan(
     cwd: &Path,
     targets: &Targets,
+    servers: Asking<'_>,
     reporter: &dyn Reporter,
     tell: &mut dyn FnMut(&ScanEvent<'_>),
 ) -> Result<(), Error> {
@@ -156,7 +175,7 @@ pub fn scan(
     let mut scan = Scan { limits: Limits::default(), reporter, tell };
     let (Some(repo), Some(git)) = (&repo, &git) else {
         let Targets::Paths(paths) = targets else { return Err(Error::NoRepository) };
-        return paths::scan(&mut scan, repo.as_ref(), cwd, paths);
+        return paths::scan(&mut scan, repo.as_ref(), cwd, paths, servers);
     };
     let mut versions = Versions::new(&mut scan, repo, git)?;
     match targets {
@@ -198,6 +217,7 @@ struct Seen {
     size: Option<u64>,
     report: Report,
     checkout: Option<String>,
+    far: Option<Far>,
 }
 
 impl Scan<'_> {
@@ -211,15 +231,15 @@ impl Scan<'_> {
             return Err(Error::Interrupted);
         }
         let scanned = match seen {
-            Ok(Seen { pointer, size, report, checkout }) => {
-                Scanned { path, blob, pointer, size, result: Ok(report), checkout, commit }
+            Ok(Seen { pointer, size, report, checkout, far }) => {
+                Scanned { path, blob, pointer, size, result: Ok(report), checkout, commit, far }
             }
             Err(error) => {
                 let (pointer, size) = match &error {
                     &Error::NoObject { oid, size } => (Some(Pointer { oid, size }), Some(size)),
                     _ => (None, None),
                 };
-                Scanned { path, blob, pointer, size, result: Err(error), checkout: None, commit }
+                Scanned { path, blob, pointer, size, result: Err(error), checkout: None, commit, far: None }
             }
         };
         (self.tell)(&ScanEvent::File(&scanned));
@@ -234,7 +254,8 @@ impl Scan<'_> {
 
     fn source(&self, source: &LocalFile) -> Result<Seen, Error> {
         let report = self.content(&source.file, &source.path)?;
-        Ok(Seen { pointer: source.pointer, size: Some(source.file.len()), report, checkout: None })
+        let (pointer, size) = (source.pointer, Some(source.file.len()));
+        Ok(Seen { pointer, size, report, checkout: None, far: None })
     }
 
     fn content(&self, source: &dyn ReadAt, path: &Path) -> Result<Report, Error> {

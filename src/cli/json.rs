@@ -235,6 +235,12 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
         "reason": report.and_then(|report| report.reason.clone()).or_else(failure),
         "checkout": scanned.checkout,
         "commit": scanned.commit.map(|commit| commit.to_string()),
+        "model": scanned.far.as_ref().and_then(|far| far.model.as_ref()),
+        "revision": scanned.far.as_ref().and_then(|far| far.revision.as_ref()),
+        "read": scanned.far.as_ref().map(|far| far.read),
+        "left_out": report.filter(|report| report.left_out.members > 0).map(|report| {
+            json!({ "members": report.left_out.members, "bytes": report.left_out.bytes })
+        }),
     }))
 }
 
@@ -271,6 +277,7 @@ pub(super) fn scan_summary(tally: &ScanTally, failure: Option<&Report>, exit_cod
         "failed": tally.failed,
         "reason": failure.map(Report::reason),
         "exit_code": exit_code,
+        "read": tally.read,
     }))
 }
 

@@ -104,7 +104,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
         }
         Some(Command::Diff(diff)) => commands::diff::run(diff, cwd, ui, &interrupt),
         Some(Command::Textconv(textconv)) => Ok(commands::textconv::run(textconv, &cwd, ui)),
-        Some(Command::Scan(scan)) => commands::scan::run(scan, &cwd, ui, &interrupt),
+        Some(Command::Scan(scan)) => commands::scan::run(scan, &cwd, args.common.servers, ui, &interrupt),
         Some(Command::Hook(hook)) => commands::hook::run(hook, &cwd, ui, &interrupt),
         Some(Command::Demo(demo)) => commands::demo::run(demo, &cwd, ui, &interrupt),
         Some(Command::Env) => commands::env::run(&cwd, args.common.servers, ui, &interrupt),

@@ -83,6 +83,9 @@ impl Sarif {
                     let (module, name, at) = (&global.module, &global.name, global.at);
                     let _ = write!(message, " It names {module}.{name} at byte {at}{place}.");
                 }
+                if report.left_out.members > 0 {
+                    let _ = write!(message, " Not read: {} storages.", report.left_out.members);
+                }
                 let reasons = report
                     .reason
                     .iter()

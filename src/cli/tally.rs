@@ -86,6 +86,8 @@ pub(super) struct ScanTally {
     pub(super) failed: usize,
     /// Of all files, as far as it is known.
     pub(super) bytes: u64,
+    /// How much was read of those that are not on this machine, if there are any.
+    pub(super) read: Option<u64>,
     worst: Option<Standing>,
 }
 
@@ -94,6 +96,9 @@ impl ScanTally {
     pub(super) fn count(&mut self, scanned: &Scanned) {
         self.files += 1;
         self.bytes = self.bytes.saturating_add(scanned.size.unwrap_or(0));
+        if let Some(far) = &scanned.far {
+            self.read = Some(self.read.unwrap_or(0).saturating_add(far.read));
+        }
         self.worst = self.worst.max(Some(scanned.standing()));
         let counter = match &scanned.result {
             Ok(report) => match report.verdict {

@@ -94,6 +94,9 @@ pub enum BadAnswer {
     /// A next page on another server, or at no address at all.
     #[error("next page on another host")]
     Page,
+    /// One page after another.
+    #[error("too many pages")]
+    Pages,
     /// A model whose name is none.
     #[error("invalid model name in the list")]
     Name,

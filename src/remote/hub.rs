@@ -229,17 +229,19 @@ impl<'a> Hub<'a> {
                 }
             }
             // A page that brings nothing new is followed by no other.
-            next = match links.iter().find_map(|link| next_of(link)).filter(|_| found.len() > before) {
-                None => None,
-                Some(next) => {
-                    let joined = url.join(next).ok().filter(|next| next.origin() == url.origin());
-                    Some(joined.ok_or_else(|| bad(BadAnswer::Page))?)
-                }
-            };
+            next = if found.len() > before { next_page(&url, &links)? } else { None };
         }
         found.truncate(count);
         Ok(found)
     }
+}
+
+/// The next page, as the `Link` headers of this one say it.
+pub(super) fn next_page(url: &Url, links: &[String]) -> Result<Option<Url>> {
+    let Some(next) = links.iter().find_map(|link| next_of(link)) else { return Ok(None) };
+    let joined = url.join(next).ok().filter(|next| next.origin() == url.origin());
+    let bad = || Error::BadAnswer { url: url.clone(), interface: HUB, source: BadAnswer::Page };
+    joined.map(Some).ok_or_else(bad)
 }
 
 /// The address in a `Link` whose relation is `next`.

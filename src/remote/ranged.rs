@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! blocks of 64 KiB; a miss asks for the missing run of blocks, twice as much ahead each time the reading is sequential
-//! (up to 1 MiB), and for all of the last 256 KiB at once, where an archive has its directory
+//! (up to 1 MiB), and for all of the last 256 KiB at once, where an archive has its directory ([`Grain`])
 //! ```
 //!
 //! Invariants: every byte is of one version of the file: its length, and where the server has one its validator, are those
@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ureq::http::{HeaderValue, header};
 
@@ -28,17 +29,28 @@ use super::url::Url;
 use super::wire::Wire;
 use crate::read_at::{FileSource, ReadAt};
 
-/// The unit in which bytes are kept.
-const BLOCK: u64 = 64 << 10;
-
 /// How much is read ahead at most.
 const MAX_AHEAD: u64 = 1 << 20;
 
-/// How much of the end is asked for at once.
-const TAIL: u64 = 256 << 10;
-
 /// How many bytes are kept at most. A longer read is not kept.
 const MAX_HELD: usize = 16 << 20;
+
+/// In what pieces a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grain {
+    /// The unit in which bytes are asked for and kept.
+    block: u64,
+    /// How much of the end is asked for at once.
+    tail: u64,
+}
+
+impl Grain {
+    /// For a checkpoint of which all headers are read: few requests.
+    pub const HEADERS: Self = Self { block: 64 << 10, tail: 256 << 10 };
+    /// For any file, of which most say by little what they are: few bytes. The last of them are where a loader looks for
+    /// the end of an archive.
+    pub const LITTLE: Self = Self { block: 16 << 10, tail: 72 << 10 };
+}
 
 /// A file of which parts can be read.
 pub struct Ranged<'a>(Backing<'a>);
@@ -52,7 +64,10 @@ struct Server<'a> {
     wire: &'a Wire<'a>,
     from: Box<dyn Parts + 'a>,
     len: u64,
+    grain: Grain,
     cache: Mutex<Cache>,
+    /// How many bytes came.
+    fetched: AtomicU64,
 }
 
 impl<'a> Ranged<'a> {
@@ -62,7 +77,8 @@ impl<'a> Ranged<'a> {
 
     /// What gives parts of a file of this length; `None` if its server does not after all.
     pub(super) fn of_parts(wire: &'a Wire<'a>, from: Box<dyn Parts + 'a>, len: u64) -> Result<Option<Self>> {
-        let server = Server { wire, from, len, cache: Mutex::default() };
+        let (grain, fetched) = (Grain::HEADERS, AtomicU64::new(0));
+        let server = Server { wire, from, len, grain, cache: Mutex::default(), fetched };
         match server.first() {
             Ok(()) => Ok(Some(Self(Backing::Server(server)))),
             Err(Error::NoRanges { .. }) => Ok(None),
@@ -76,18 +92,36 @@ impl<'a> Ranged<'a> {
     /// # Errors
     /// What keeps its first bytes away.
     pub fn open(auth: &'a Auth<'a>, url: &Url) -> Result<Option<Self>> {
+        Self::open_in(auth, url, Grain::HEADERS)
+    }
+
+    /// The same, in pieces of another size.
+    ///
+    /// # Errors
+    /// As [`Ranged::open`].
+    pub fn open_in(auth: &'a Auth<'a>, url: &Url, grain: Grain) -> Result<Option<Self>> {
         let wire = &auth.wire;
         wire.watched(|| {
-            let Some((file, first)) = patiently(wire, || RemoteFile::open(auth, url))? else {
+            let Some((file, first)) = patiently(wire, || RemoteFile::open(auth, url, grain.block))? else {
                 return Ok(None);
             };
+            let fetched = AtomicU64::new(first.len() as u64);
             let mut cache = Cache::default();
             if !first.is_empty() {
                 cache.blocks.insert(0, first);
             }
             let (len, cache) = (file.len, Mutex::new(cache));
-            Ok(Some(Self(Backing::Server(Server { wire, from: Box::new(file), len, cache }))))
+            let from = Box::new(file);
+            Ok(Some(Self(Backing::Server(Server { wire, from, len, grain, cache, fetched }))))
         })
+    }
+
+    /// How many bytes came from a server so far.
+    pub fn fetched(&self) -> u64 {
+        match &self.0 {
+            Backing::File(_) => 0,
+            Backing::Server(server) => server.fetched.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -107,7 +141,7 @@ impl ReadAt for Ranged<'_> {
                 if !is_inside {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
-                server.wire.watched(|| server.read(buf, at)).map_err(io::Error::other)
+                server.read(buf, at).map_err(io::Error::other)
             }
         }
     }
@@ -145,15 +179,17 @@ impl Server<'_> {
             buf.copy_from_slice(&bytes);
             return Ok(());
         }
-        let (first, last) = (at / BLOCK, (end - 1) / BLOCK);
-        cache.ahead = if at == cache.end && at > 0 { (cache.ahead * 2).clamp(BLOCK, MAX_AHEAD) } else { 0 };
+        let block_len = self.grain.block;
+        let (first, last) = (at / block_len, (end - 1) / block_len);
+        cache.ahead =
+            if at == cache.end && at > 0 { (cache.ahead * 2).clamp(block_len, MAX_AHEAD) } else { 0 };
         cache.end = end;
         if !(first..=last).all(|number| cache.blocks.contains_key(&number)) {
             self.load(&mut cache, first, last)?;
         }
         for number in first..=last {
             let Some(block) = cache.blocks.get(&number) else { continue };
-            let start = number * BLOCK;
+            let start = number * block_len;
             let (from, to) = (at.max(start), end.min(start + block.len() as u64));
             let index = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
             let source = block.get(index(from - start)..index(to - start));
@@ -167,14 +203,15 @@ impl Server<'_> {
 
     /// Fetches the blocks that are missing between two, and those that will be wanted next.
     fn load(&self, cache: &mut Cache, first: u64, last: u64) -> Result<()> {
+        let Grain { block, tail } = self.grain;
         let missing = |number: &u64| !cache.blocks.contains_key(number);
         let first = (first..=last).find(missing).unwrap_or(first);
         let last = (first..=last).rev().find(missing).unwrap_or(last);
-        let mut from = first * BLOCK;
-        let mut to = (last + 1) * BLOCK + cache.ahead;
-        let tail = self.len.saturating_sub(TAIL) / BLOCK * BLOCK;
+        let mut from = first * block;
+        let mut to = (last + 1) * block + cache.ahead;
+        let tail = self.len.saturating_sub(tail) / block * block;
         if from >= tail {
-            from = (tail / BLOCK..=first).find(missing).unwrap_or(first) * BLOCK;
+            from = (tail / block..=first).find(missing).unwrap_or(first) * block;
             to = self.len;
         }
         let bytes = self.fetch(from, to.min(self.len))?;
@@ -182,8 +219,8 @@ impl Server<'_> {
         if held + bytes.len() > MAX_HELD {
             cache.blocks.clear();
         }
-        let step = usize::try_from(BLOCK).unwrap_or(usize::MAX);
-        let numbers = from / BLOCK..;
+        let step = usize::try_from(block).unwrap_or(usize::MAX);
+        let numbers = from / block..;
         cache.blocks.extend(numbers.zip(bytes.chunks(step).map(<[u8]>::to_vec)));
         Ok(())
     }
@@ -192,8 +229,11 @@ impl Server<'_> {
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
         let mut bytes = Vec::with_capacity(wanted);
         let never = || false;
-        let mut retry = Retry::new(self.wire, &never);
-        fill(&mut retry, from, wanted, &mut bytes, &|from, to| self.from.part(from, to), &never)?;
+        self.wire.watched(|| {
+            let mut retry = Retry::new(self.wire, &never);
+            fill(&mut retry, from, wanted, &mut bytes, &|from, to| self.from.part(from, to), &never)
+        })?;
+        self.fetched.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(bytes)
     }
 }
@@ -210,11 +250,11 @@ struct RemoteFile<'a> {
 
 impl<'a> RemoteFile<'a> {
     /// Asks for the first block, and gives it. `None` if parts are not served.
-    fn open(auth: &'a Auth<'a>, url: &Url) -> Result<Option<(Self, Vec<u8>)>> {
-        let response = auth.send(&ask(url, 0, BLOCK))?;
+    fn open(auth: &'a Auth<'a>, url: &Url, block: u64) -> Result<Option<(Self, Vec<u8>)>> {
+        let response = auth.send(&ask(url, 0, block))?;
         let placed = response.header(header::CONTENT_RANGE).and_then(ContentRange::parse);
         let len = match (response.status, placed) {
-            (206, Some(ContentRange { span: Some((0, end)), size: Some(len) })) if end == len.min(BLOCK) => {
+            (206, Some(ContentRange { span: Some((0, end)), size: Some(len) })) if end == len.min(block) => {
                 len
             }
             // There is no first byte.
@@ -229,7 +269,7 @@ impl<'a> RemoteFile<'a> {
         let file = Self { auth, url: url.clone(), direct: Mutex::new(response.url.clone()), len, validator };
         let mut first = Vec::new();
         if len > 0 {
-            let wanted = usize::try_from(len.min(BLOCK)).unwrap_or(usize::MAX);
+            let wanted = usize::try_from(len.min(block)).unwrap_or(usize::MAX);
             take(&mut response.into_reader(), &mut first, wanted, &|| false)?;
         }
         Ok(Some((file, first)))

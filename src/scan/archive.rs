@@ -2,16 +2,20 @@
 //!
 //! The converter refuses an ambiguous archive (`checkpoint/zip`); here it is still looked into, by every directory that
 //! some reader takes (`ends`) and by the local headers, and what is wrong with it is a doubt in the report.
+//! Where storages are left out ([`Storages::LeftOut`]) the directory is taken at its word for them (`storages`), as long as
+//! there is no doubt at all; with one, everything is looked at.
 //! Source: PKWARE's APPNOTE 6.3, 4.3.6 to 4.3.13 and 4.5.3; `_RealGetContents` and `open` of `CPython`'s `zipfile`.
 
 mod ends;
 mod fields;
+mod storages;
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Seek as _};
 
 use self::ends::{Directory, End, Ends, RECORD};
 use self::fields::{number, short, word};
+use super::Storages;
 use crate::read_at::{ReadAt, Reader};
 
 /// Bytes of all directories of one archive.
@@ -29,6 +33,8 @@ pub(super) struct Member {
     pub(super) method: u16,
     /// 0: not known.
     pub(super) crc32: u32,
+    /// `true` for a storage that is left out: it begins at `at` or a little later.
+    pub(super) is_left_out: bool,
 }
 
 /// What an archive lists.
@@ -37,6 +43,9 @@ pub(super) struct Listing {
     pub(super) members: Vec<Member>,
     /// Why readers may see something else in it.
     pub(super) doubt: Option<String>,
+    /// The local headers of the storages that are left out.
+    left_out: HashSet<u64>,
+    storages: Storages,
 }
 
 /// A record of the directory.
@@ -53,7 +62,8 @@ struct Record {
 impl Member {
     /// Returns `true` if the byte at `at` is one of its own.
     fn covers(&self, at: u64) -> bool {
-        at >= self.at && at < self.at.saturating_add(self.compressed)
+        let begin = if self.is_left_out { self.at.saturating_add(storages::GAP) } else { self.at };
+        at >= begin && at < self.at.saturating_add(self.compressed)
     }
 }
 
@@ -72,8 +82,17 @@ pub(super) fn ends(source: &dyn ReadAt) -> io::Result<Vec<u64>> {
 
 impl Listing {
     /// Lists at most `most` members.
-    pub(super) fn read(source: &dyn ReadAt, most: usize) -> io::Result<Self> {
-        let mut listing = Self::default();
+    pub(super) fn read(source: &dyn ReadAt, most: usize, storages: Storages) -> io::Result<Self> {
+        let listing = Self::listed(source, most, storages)?;
+        if listing.left_out.is_empty() || listing.doubt.is_none() {
+            return Ok(listing);
+        }
+        // Nobody knows what is a storage to whom.
+        Self::listed(source, most, Storages::Scanned)
+    }
+
+    fn listed(source: &dyn ReadAt, most: usize, storages: Storages) -> io::Result<Self> {
+        let mut listing = Self { storages, ..Self::default() };
         let Ends { taken, others } = ends::find(source)?;
         let mut directories = Vec::new();
         let mut is_empty = false;
@@ -137,6 +156,9 @@ impl Listing {
     }
 
     fn directory(&mut self, source: &dyn ReadAt, directory: &Directory, most: usize) -> io::Result<()> {
+        if self.storages == Storages::LeftOut {
+            self.left_out.extend(storages::headers(&records(source, directory, most)?, directory));
+        }
         let mut reader = Reader::new(source);
         reader.seek(io::SeekFrom::Start(directory.at))?;
         let mut left = directory.len.min(source.len().saturating_sub(directory.at));
@@ -180,6 +202,15 @@ impl Listing {
         }
         if record.method == 0 && record.size != record.compressed {
             self.doubt(format!("{name} has two sizes"));
+        }
+        if self.left_out.contains(&record.header) {
+            let at = record
+                .header
+                .saturating_add(30)
+                .saturating_add(u64::try_from(record.name.len()).unwrap_or(u64::MAX));
+            let (compressed, method, crc32) = (record.compressed, record.method, record.crc32);
+            self.members.push(Member { name, at, compressed, method, crc32, is_left_out: true });
+            return Ok(());
         }
         let shifted = i128::from(record.header).checked_add(shift).and_then(|at| u64::try_from(at).ok());
         let mut places: Vec<u64> = shifted.into_iter().collect();
@@ -225,10 +256,11 @@ impl Listing {
             let compressed = u64::from(word(&local, 18));
             let name = format!("{name} (local header)");
             let method = short(&local, 8);
-            self.add(source, Member { name, at: begin, compressed, method, crc32: 0 });
+            self.add(source, Member { name, at: begin, compressed, method, crc32: 0, is_left_out: false });
         }
         let (compressed, method, crc32) = (record.compressed, record.method, record.crc32);
-        self.add(source, Member { name: name.to_owned(), at: begin, compressed, method, crc32 });
+        let name = name.to_owned();
+        self.add(source, Member { name, at: begin, compressed, method, crc32, is_left_out: false });
         Ok(true)
     }
 
@@ -261,11 +293,26 @@ impl Listing {
             let compressed =
                 if deferred { source.len().saturating_sub(begin) } else { word(&head, 18).into() };
             let name = String::from_utf8_lossy(&name).into_owned();
-            self.add(source, Member { name, at: begin, compressed, method: short(&head, 8), crc32: 0 });
+            let method = short(&head, 8);
+            self.add(source, Member { name, at: begin, compressed, method, crc32: 0, is_left_out: false });
             at = begin.saturating_add(compressed);
         }
         Ok(())
     }
+}
+
+/// The records of a directory, at most `most`, as far as they are whole.
+fn records(source: &dyn ReadAt, directory: &Directory, most: usize) -> io::Result<Vec<Record>> {
+    let mut reader = Reader::new(source);
+    reader.seek(io::SeekFrom::Start(directory.at))?;
+    let mut left = directory.len.min(source.len().saturating_sub(directory.at));
+    let mut records = Vec::new();
+    while left > 0 && records.len() < most {
+        let Some((record, len)) = record(&mut reader, left)? else { break };
+        left = left.saturating_sub(len);
+        records.push(record);
+    }
+    Ok(records)
 }
 
 /// The next record of a directory of which `left` bytes are left, and its length, which may be more: Python takes the

@@ -12,7 +12,7 @@ use super::numpy::Objects;
 use super::packed::{Extent, Packing};
 use super::pickles::Stream;
 use super::walk::Spelling;
-use super::{Content, HEAD, Limits, Report, content, numpy, packed, pickles, serialized, tar};
+use super::{Content, HEAD, Limits, Report, Storages, content, numpy, packed, pickles, serialized, tar};
 use crate::read_at::{ReadAt, Window};
 use crate::safetensors;
 
@@ -60,13 +60,16 @@ struct Look<'a> {
     report: Report,
     /// How many bytes may still be inflated.
     inflated: u64,
+    /// What is done about storages where this looks.
+    storages: Storages,
     /// The archives that are members of the file itself, if that is a tar.
     zips: Vec<Range<u64>>,
 }
 
 impl<'a> Look<'a> {
     fn new(limits: &'a Limits) -> Self {
-        Self { limits, report: Report::default(), inflated: limits.inflated, zips: Vec::new() }
+        let (inflated, storages) = (limits.inflated, limits.storages);
+        Self { limits, report: Report::default(), inflated, storages, zips: Vec::new() }
     }
 
     fn finish(mut self) -> Report {
@@ -186,7 +189,7 @@ impl<'a> Look<'a> {
     }
 
     fn zip(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
-        let listing = Listing::read(source, self.limits.members)?;
+        let listing = Listing::read(source, self.limits.members, self.storages)?;
         if let Some(doubt) = &listing.doubt {
             self.unreadable(member, doubt);
         }
@@ -197,6 +200,10 @@ impl<'a> Look<'a> {
             let name = below(member, &entry.name);
             let is_known = !seen.insert((entry.at, entry.compressed, entry.method));
             if entry.compressed == 0 || is_known {
+                continue;
+            }
+            if entry.is_left_out {
+                self.report.left_out.add(entry.compressed);
                 continue;
             }
             let Some(left) = room.checked_sub(entry.compressed) else {
@@ -296,7 +303,10 @@ impl<'a> Look<'a> {
         }
         self.inflated = self.inflated.saturating_sub(len);
         let before = self.report.pickles.len();
+        // What is in memory costs nobody anything.
+        let storages = std::mem::replace(&mut self.storages, Storages::Scanned);
         self.at(&all, Some(member), depth)?;
+        self.storages = storages;
         if self.report.pickles.len() > before && crc32 != 0 && crc32fast::hash(&all) != crc32 {
             self.unreadable(Some(member), "its CRC-32 is wrong");
         }

@@ -63,6 +63,36 @@ impl Verdict {
     }
 }
 
+/// What is done about the storages of a `PyTorch` zip file: the bytes of its tensors, a member each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Storages {
+    /// They are scanned like any other member.
+    #[default]
+    Scanned,
+    /// They are counted ([`Report::left_out`]) and not read, if the directory leaves no doubt where each is and that there
+    /// is nothing between them: for a file far away, of which little is to be read. The loader of such a file unpickles
+    /// none of them.
+    LeftOut,
+}
+
+/// Members that were not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// How many.
+    pub members: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl LeftOut {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.members = self.members.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
 /// Bounds on one file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -79,6 +109,8 @@ pub struct Limits {
     pub inflated: u64,
     /// Containers in containers.
     pub depth: usize,
+    /// What is done about storages.
+    pub storages: Storages,
 }
 
 impl Default for Limits {
@@ -90,6 +122,7 @@ impl Default for Limits {
             members: 1_100_000,
             inflated: 256 << 20,
             depth: 3,
+            storages: Storages::Scanned,
         }
     }
 }
@@ -106,6 +139,8 @@ pub struct Report {
     pub pickles: Vec<PickleIn>,
     /// Why the file, or a part of it, could not be read; the first reason found.
     pub reason: Option<String>,
+    /// The storages that were not read; none unless [`Storages::LeftOut`] was asked for.
+    pub left_out: LeftOut,
 }
 
 /// A pickle, and where it is.

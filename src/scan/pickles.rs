@@ -142,7 +142,10 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
         let evident = due || is_evident(source, at, &link, is_stream)?;
         let (end, open) = (link.end, link.frame);
         if chain.links.is_empty() {
-            chain.legacy = end.is_some_and(|end| ends_with_magic(source, end));
+            chain.legacy = match end {
+                Some(end) => ends_with_magic(source, end)?,
+                None => false,
+            };
         }
         if evident || end.is_some() {
             chain.links.push((at, link));
@@ -240,11 +243,16 @@ fn is_old_text(bytes: &[u8]) -> bool {
         && super::content::is_text(&ascii)
 }
 
-fn ends_with_magic(source: &dyn ReadAt, end: u64) -> bool {
-    MAGIC.iter().any(|magic| {
+fn ends_with_magic(source: &dyn ReadAt, end: u64) -> io::Result<bool> {
+    for magic in MAGIC {
         let at = end.checked_sub(u64::try_from(magic.len()).unwrap_or(u64::MAX));
-        at.is_some_and(|at| source.read_vec_at(at, magic.len()).is_ok_and(|bytes| bytes == *magic))
-    })
+        if let Some(at) = at
+            && source.read_vec_at(at, magic.len())? == magic
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One pickle, as each of its readers went over it.

@@ -11,6 +11,7 @@ use super::access::{Access, Asks, Right, Token, refusal, unauthorized};
 use super::http::{Answer, decode};
 use super::listing;
 use super::model::Model;
+use super::resolve::pointer;
 use super::server::Request;
 
 /// Answers a path below `/api/`.
@@ -51,6 +52,7 @@ pub(super) fn answer(request: &mut Request<'_>, path: &str) -> io::Result<Answer
     let revision = rest.strip_prefix("revision/").unwrap_or("main");
     Ok(match rest.as_str() {
         "refs" => refs(request, &model),
+        _ if rest.starts_with("tree/") => tree(request, &model, &id, &rest["tree/".len()..]),
         _ if rest.starts_with("commits/") => commits(request, &model, &rest["commits/".len()..]),
         "" => info(&model, &id, revision),
         _ if rest.starts_with("revision/") => info(&model, &id, revision),
@@ -110,6 +112,40 @@ fn info(model: &Model, id: &str, revision: &str) -> Answer {
         "siblings": siblings.collect::<Vec<_>>(),
     });
     Answer::json(200, &value)
+}
+
+/// How many files a page of a tree holds at most; the Hub's holds 1000.
+const PAGE: usize = 20;
+
+/// The files of a revision and all its directories, in pages.
+fn tree(request: &Request<'_>, model: &Model, id: &str, revision: &str) -> Answer {
+    let Some(commit) = model.rev(&format!("{revision}^{{commit}}")) else {
+        return refusal(404, Some("RevisionNotFound"), &format!("Invalid rev id: {revision}"));
+    };
+    let lines = model.git(&["ls-tree", "-r", "-t", "-l", "-z", &commit], b"");
+    let entries: Vec<_> = lines.split_terminator('\0').filter_map(|line| line.split_once('\t')).collect();
+    let from: usize = request.head.query("cursor").and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+    let page = entries.iter().skip(from).take(PAGE).map(|(facts, path)| {
+        let facts: Vec<_> = facts.split_whitespace().collect();
+        let oid = facts[2];
+        if facts[1] == "tree" {
+            return json!({"type": "directory", "oid": oid, "size": 0, "path": path});
+        }
+        let blob = model.blob(oid).unwrap().unwrap_or_default();
+        let mut entry = json!({"type": "file", "oid": oid, "size": blob.len(), "path": path});
+        if let Some((oid, size)) = pointer(&blob) {
+            let size: u64 = size.parse().unwrap();
+            entry["size"] = size.into();
+            entry["lfs"] = json!({"oid": oid, "size": size, "pointerSize": blob.len()});
+        }
+        entry
+    });
+    let answer = Answer::json(200, &page.collect());
+    if from + PAGE >= entries.len() {
+        return answer;
+    }
+    let url = format!("{}/api/models/{id}/tree/{revision}", request.state.main_origin());
+    answer.header("Link", format!("<{url}?recursive=true&cursor={}>; rel=\"next\"", from + PAGE))
 }
 
 fn refs(request: &Request<'_>, model: &Model) -> Answer {

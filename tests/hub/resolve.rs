@@ -42,7 +42,7 @@ pub(super) fn answer(request: &mut Request<'_>, id: &str, rest: &str) -> io::Res
 }
 
 /// The oid and the size in a pointer.
-fn pointer(blob: &[u8]) -> Option<(String, String)> {
+pub(super) fn pointer(blob: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(blob).ok().filter(|text| text.len() < 1024)?;
     let text = text.strip_prefix("version https://git-lfs.github.com/spec/v1\n")?;
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));

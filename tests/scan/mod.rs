@@ -10,6 +10,9 @@ mod cost;
 #[cfg(feature = "cli")]
 mod links;
 mod archives;
+mod far;
+#[cfg(all(unix, feature = "cli"))]
+mod hub;
 mod joblib;
 mod ordinary;
 mod packed;

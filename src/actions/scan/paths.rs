@@ -1,4 +1,4 @@
-//! Files and directories that were named.
+//! Files and directories that were named, among them what is no file of this machine ([`far`]).
 //!
 //! A link to a file is followed, and its target scanned once: by its own name if that is below what was named, by the name
 //! of the link if not. In a cache of the Hub every file lies in `blobs` under its hash, so there the name in the snapshot
@@ -17,7 +17,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::Error;
 use super::super::content::LocalFile;
-use super::{About, Scan, Seen};
+use super::{About, Asking, Scan, Seen, far};
 use crate::lfs::worktree_file;
 use crate::repo::Repo;
 
@@ -27,9 +27,16 @@ pub(super) fn scan(
     repo: Option<&Repo>,
     cwd: &Path,
     paths: &[OsString],
+    servers: Asking<'_>,
 ) -> Result<(), Error> {
     let mut walk = Walk { scan, repo, known: Visited::default() };
-    paths.iter().try_for_each(|path| walk.named(&cwd.join(path), Path::new(path)))
+    for path in paths {
+        match far::FarTarget::of(cwd, path) {
+            Some(target) => far::scan(walk.scan, cwd, &servers()?, &target, path)?,
+            None => walk.named(&cwd.join(path), Path::new(path))?,
+        }
+    }
+    Ok(())
 }
 
 struct Walk<'a, 'b> {

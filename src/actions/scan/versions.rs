@@ -197,7 +197,8 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
     fn version(&mut self, arrival: &Arrival) -> Result<Seen, Error> {
         let id = arrival.version.id;
         let size = self.repo.blob_size(id)?.ok_or(crate::repo::Error::MissingBlob { id })?;
-        let none = Seen { pointer: None, size: Some(size), report: Report::default(), checkout: None };
+        let none =
+            Seen { pointer: None, size: Some(size), report: Report::default(), checkout: None, far: None };
         if size > SMALL {
             let seen = match arrival.before {
                 None => Seen { report: self.large_blob(id, size)?, ..none },
@@ -241,9 +242,13 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         let worst = self.checkouts.worst(arrival, blob)?;
         Ok(match worst.filter(|worst| worst.report.verdict > seen.report.verdict) {
             None => seen,
-            Some(worst) => {
-                Seen { pointer: None, size: worst.size, report: worst.report, checkout: Some(worst.by) }
-            }
+            Some(worst) => Seen {
+                pointer: None,
+                size: worst.size,
+                report: worst.report,
+                checkout: Some(worst.by),
+                far: None,
+            },
         })
     }
 

@@ -11,8 +11,9 @@ use clap::ValueHint;
 Find pickles, and say what they would call.
 
 Every file is judged by its content: torch archives and legacy files, raw pickles of any protocol, joblib and numpy \
-files, and the members of zip, tar and gzip archives. An LFS pointer stands for its object. Nothing is unpickled, \
-nothing is downloaded.
+files, and the members of zip, tar and gzip archives. An LFS pointer stands for its object. Nothing is unpickled. \
+Nothing is downloaded, unless a model of the Hub is named: of its files as little is read as says what they are, by \
+ranges. Of a PyTorch zip file longer than 1 MiB the storages are not read, and the result says so.
 
 Verdicts: `weights` names only what checkpoints of weights are made of, `unknown` names something else, `dangerous` \
 names what is known to execute, `unreadable` cannot be read to its end.
@@ -22,12 +23,14 @@ Exit status: 0 if no pickle was found, 1 if one was, 2 if something could not be
 Examples:
   git st-convert scan                            the tracked files of the work tree
   git st-convert scan ~/downloads model.pt       files and directories
+  git st-convert scan OWNER/NAME                 a model of the Hub, before it is downloaded
+  git st-convert scan OWNER/NAME@refs/pr/3       the same at a revision
   git st-convert scan --staged                   what the next commit would hold
   git st-convert scan --range origin/main..HEAD  what a branch adds, for CI
   git st-convert scan --format sarif > scan.sarif"
 )]
 pub(in super::super) struct Scan {
-    /// Files and directories; without any, the tracked files of the work tree
+    /// Files, directories, or models of the Hub: MODEL, MODEL@REV (default: tracked files)
     #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath, conflicts_with_all = ["staged", "rev", "range"])]
     pub(in super::super) targets: Vec<OsString>,
     /// What the index holds

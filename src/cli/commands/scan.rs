@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::actions::scan::{About, Remark, ScanEvent, Scanned, Standing, Targets, scan};
-use crate::cli::args::{Format, Scan};
+use crate::cli::args::{Format, Scan, ServerArgs};
+use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::reporter::TerminalReporter;
@@ -20,7 +21,13 @@ use crate::scan::{GlobalIn, PickleIn, Verdict};
 const LISTED: usize = 10;
 
 /// Scans the targets.
-pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
+pub(crate) fn run(
+    args: &Scan,
+    cwd: &Path,
+    servers: ServerArgs,
+    ui: &Ui,
+    interrupt: &Interrupt,
+) -> Result<u8, Report> {
     let format = if ui.json && args.format == Format::Text { Format::Json } else { args.format };
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let here = Here::new(cwd).of(typed(args));
@@ -32,7 +39,7 @@ pub(crate) fn run(args: &Scan, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Re
     let mut tally = ScanTally::default();
     let mut sarif = Sarif::default();
     let mut remarks = Vec::new();
-    let ended = scan(cwd, &targets, &reporter, &mut |told| match told {
+    let ended = scan(cwd, &targets, &|| environment::servers(servers), &reporter, &mut |told| match told {
         ScanEvent::File(scanned) => {
             tally.count(scanned);
             ui.progress.count("files scanned", tally.files as u64, None);
@@ -131,7 +138,8 @@ fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
         }
         Err(error) => return ui.error(&Report::of_file(error, file, here)),
     };
-    if report.verdict == Verdict::Clean && ui.verbose == 0 {
+    // Nobody has a list of the files of a model that is not here.
+    if report.verdict == Verdict::Clean && ui.verbose == 0 && scanned.far.is_none() {
         return;
     }
     let path = sanitize::bytes(scanned.path.as_ref());
@@ -145,6 +153,13 @@ fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
     }
     if let Some(reason) = &report.reason {
         let _ = write!(lines, "\n            {}", sanitize::text(reason));
+    }
+    if report.left_out.members > 0 {
+        let (count, size) = (counted(report.left_out.members, "storage"), bytes(report.left_out.bytes));
+        let _ = write!(
+            lines,
+            "\n            {count} not read ({size} of tensors, which PyTorch does not unpickle)"
+        );
     }
     let globals = report.globals();
     let listed = if ui.verbose > 0 { globals.len() } else { LISTED };
@@ -196,5 +211,6 @@ fn totals(tally: &ScanTally) -> String {
     let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     let counts: Vec<_> = counts.collect();
     let found = if counts.is_empty() { "no pickle found".to_owned() } else { counts.join(", ") };
-    styled(DIM, &format!("{}: {found}", counted(tally.files, "file")))
+    let read = tally.read.map(|read| format!(" ({} of {} read)", bytes(read), bytes(tally.bytes)));
+    styled(DIM, &format!("{}: {found}{}", counted(tally.files, "file"), read.unwrap_or_default()))
 }

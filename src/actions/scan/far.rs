@@ -1,0 +1,231 @@
+//! A model of the Hub, or a file of one, before any of it is downloaded.
+//!
+//! ```text
+//! the commit of the revision ─▶ its files ─▶ each by ranges, as far as the scanner reads it; whole where there are none
+//! ```
+//!
+//! Invariant: all files are of one commit. What is read is what a scan of the same file on this machine reads, but for the
+//! storages of a `PyTorch` zip file of more than [`WHOLE`] bytes, which the report says; a file of which a read failed has
+//! no verdict. Nothing is stored: what has to come as a whole passes through a file without a name.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use super::super::hub_file::{HubFile, model_at};
+use super::super::inspect::split;
+use super::super::servers::{Servers, Session};
+use super::super::{Error, Reporter};
+use super::{Far, Scan, Seen};
+use crate::lfs::Pointer;
+use crate::read_at::{FileSource, ReadAt};
+use crate::remote::{self, BadAnswer, Grain, Hub, ModelName, Ranged, Url, hub, to_file, tree};
+use crate::repo::ObjectId;
+use crate::scan::{Limits, Storages, scan as scan_content};
+
+/// Up to this length all of a file may be read.
+const WHOLE: u64 = 1 << 20;
+
+/// What a word of the command line names that is not on this machine.
+pub(super) enum FarTarget {
+    /// A model, and a revision of it.
+    Model { name: ModelName, revision: Option<String> },
+    /// A file of one.
+    File(HubFile),
+    /// An address: of a model, or of a file.
+    Address(HubFile),
+}
+
+impl FarTarget {
+    /// What a word names, unless that is on this machine. What is there wins, and so does a directory in which it is not:
+    /// then a file is missing there.
+    pub(super) fn of(cwd: &Path, word: &OsStr) -> Option<Self> {
+        let path = cwd.join(word);
+        if path.symlink_metadata().is_ok() {
+            return None;
+        }
+        if let Some(address) = HubFile::address(word) {
+            return Some(Self::Address(address));
+        }
+        let text = word.to_str()?;
+        if let Some((model, path)) = split(word) {
+            return HubFile::of_the_hub(model, path).map(Self::File);
+        }
+        let (name, revision) = model_at(text)?;
+        let is_beside = revision.is_none() && path.parent().is_some_and(Path::is_dir);
+        (!is_beside).then(|| Self::Model { name, revision: revision.map(str::to_owned) })
+    }
+}
+
+/// Scans what a word names; its files are told by names that begin with it.
+pub(super) fn scan(
+    scan: &mut Scan<'_>,
+    cwd: &Path,
+    servers: &Servers,
+    target: &FarTarget,
+    word: &OsStr,
+) -> Result<(), Error> {
+    let reporter = scan.reporter;
+    let session = Session::new(servers, reporter);
+    let hub = session.hub(cwd)?;
+    let word = word.to_string_lossy();
+    let file = match target {
+        FarTarget::Model { name, revision } => return model(scan, &hub, (name, revision.as_deref()), &word),
+        FarTarget::Address(file) => match hub::model_of(hub.url(), &word) {
+            Some(name) => return model(scan, &hub, (&name, None), name.as_str()),
+            None => file,
+        },
+        FarTarget::File(file) => file,
+    };
+    let seen = look(&hub, &file.url(&hub)?, reporter).map(|looked| Seen {
+        pointer: None,
+        size: Some(looked.size),
+        report: looked.report,
+        checkout: None,
+        far: Some(Far { model: file.model(), revision: None, read: looked.read }),
+    });
+    one(scan, &word, None, seen)
+}
+
+fn model(
+    scan: &mut Scan<'_>,
+    hub: &Hub<'_>,
+    (name, revision): (&ModelName, Option<&str>),
+    word: &str,
+) -> Result<(), Error> {
+    let reporter = scan.reporter;
+    let found = hub.model(name, revision)?;
+    // It may have another name since.
+    let name = ModelName::parse(&found.id).unwrap_or_else(|| name.clone());
+    // Without a commit there are no files.
+    let Some(commit) = found.sha else { return Ok(()) };
+    for file in tree::files(hub, &name, &commit)? {
+        if reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let url = hub.resolve_url(&name, &commit, &file.path);
+        let seen = look(hub, &url, reporter).and_then(|looked| {
+            check(file.pointer, looked.size)?;
+            let far =
+                Far { model: Some(name.to_string()), revision: Some(commit.clone()), read: looked.read };
+            let (pointer, size) = (file.pointer, Some(looked.size));
+            Ok(Seen { pointer, size, report: looked.report, checkout: None, far: Some(far) })
+        });
+        let blob = file.blob.and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
+        one(scan, &format!("{word}:{}", file.path), blob, seen)?;
+    }
+    Ok(())
+}
+
+/// Tells of one file, or ends with an error that all of them would have.
+fn one(
+    scan: &mut Scan<'_>,
+    name: &str,
+    blob: Option<ObjectId>,
+    seen: Result<Seen, Error>,
+) -> Result<(), Error> {
+    match seen {
+        Err(error) if !is_of_one_file(&error) => Err(error),
+        seen => scan.told(name.into(), (blob, None), seen),
+    }
+}
+
+/// What is wrong with one file, rather than with the model or the server.
+fn is_of_one_file(error: &Error) -> bool {
+    use remote::Error as Of;
+    match error {
+        Error::Remote(
+            Of::EntryNotFound { .. }
+            | Of::NotFound { .. }
+            | Of::Status { .. }
+            | Of::Huge { .. }
+            | Of::BadAnswer { .. }
+            | Of::BadHttp { .. }
+            | Of::Changed { .. }
+            | Of::WrongSize { .. }
+            | Of::TooManyRedirects { .. }
+            | Of::Cut { .. },
+        ) => true,
+        Error::Remote(_) | Error::Interrupted => false,
+        _ => true,
+    }
+}
+
+/// A file of another length than its pointer says is another file.
+fn check(pointer: Option<Pointer>, got: u64) -> Result<(), Error> {
+    match pointer {
+        Some(Pointer { oid, size }) if size != got => {
+            Err(remote::Error::WrongSize { oid, expected: size, got }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What was found at an address, how long it is, and how much of it was read.
+struct Looked {
+    report: crate::scan::Report,
+    size: u64,
+    read: u64,
+}
+
+fn look(hub: &Hub<'_>, url: &Url, reporter: &dyn Reporter) -> Result<Looked, Error> {
+    let opened = match Ranged::open_in(hub.auth(), url, Grain::LITTLE) {
+        Err(remote::Error::BadAnswer { source: BadAnswer::Encoded, .. }) => None,
+        opened => opened?,
+    };
+    let Some(ranged) = opened else { return whole(hub, url) };
+    let storages = if ranged.len() > WHOLE { Storages::LeftOut } else { Storages::Scanned };
+    let limits = Limits { storages, ..Limits::default() };
+    let source = Kept { ranged: &ranged, reporter, failure: Mutex::default() };
+    let report = scan_content(&source, &limits);
+    match (source.failure.into_inner().unwrap_or_else(PoisonError::into_inner), report) {
+        (None, Ok(report)) => Ok(Looked { report, size: ranged.len(), read: ranged.fetched() }),
+        (Some(failure), _) | (None, Err(failure)) => Err(of_io(failure)),
+    }
+}
+
+/// Where parts are not served.
+fn whole(hub: &Hub<'_>, url: &Url) -> Result<Looked, Error> {
+    let failed = Error::io("write", "a temporary file");
+    let mut file: File = tempfile::tempfile().map_err(failed)?;
+    let read = to_file(hub.auth(), url, &mut file)?;
+    let source = FileSource::new(file).map_err(failed)?;
+    let report = scan_content(&source, &Limits::default()).map_err(Error::io("read", "a temporary file"))?;
+    Ok(Looked { report, size: source.len(), read })
+}
+
+fn of_io(error: io::Error) -> Error {
+    match error.downcast::<remote::Error>() {
+        Ok(error) => error.into(),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Error::Interrupted,
+        Err(error) => Error::io("read", "the file")(error),
+    }
+}
+
+/// Keeps why a read failed, whatever is made of the failure.
+struct Kept<'a> {
+    ranged: &'a Ranged<'a>,
+    reporter: &'a dyn Reporter,
+    failure: Mutex<Option<io::Error>>,
+}
+
+impl ReadAt for Kept<'_> {
+    fn len(&self) -> u64 {
+        self.ranged.len()
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        let read = if self.reporter.is_interrupted() {
+            Err(io::ErrorKind::Interrupted.into())
+        } else {
+            self.ranged.read_exact_at(buf, at)
+        };
+        read.map_err(|error| {
+            let told = io::Error::from(error.kind());
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            told
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! A file at an address as a whole, as a stream: for those who need all of it, or whose server gives no parts.
+//!
+//! Invariant: what is in the file afterwards came by one answer; one that was cut is begun anew. It does not hash.
+
+use std::fs::File;
+use std::io::{self, Seek as _, Write as _};
+
+use ureq::http::{HeaderValue, header};
+
+use super::cause::BadAnswer;
+use super::error::{Error, Result};
+use super::login::Auth;
+use super::message::Encoding;
+use super::redirect::{Ask, CONTENT_HOPS};
+use super::refusal::refusal;
+use super::retry::patiently;
+use super::url::Url;
+
+/// How much is read at once.
+const STEP: usize = 256 << 10;
+
+/// Puts all of what is at an address into an empty file; tells how many bytes came, the ones of answers that were cut
+/// included.
+///
+/// # Errors
+/// What keeps it away, or [`Error::Io`] if the file cannot be written.
+pub fn to_file(auth: &Auth<'_>, url: &Url, file: &mut File) -> Result<u64> {
+    let mut came = 0;
+    auth.wire.watched(|| patiently(&auth.wire, || once(auth, url, file, &mut came)))?;
+    Ok(came)
+}
+
+fn once(auth: &Auth<'_>, url: &Url, file: &mut File, came: &mut u64) -> Result<()> {
+    let failed = |source: io::Error| Error::Io { action: "write a temporary file", source };
+    file.rewind().and_then(|()| file.set_len(0)).map_err(failed)?;
+    let ask = Ask { may_log_in: true, login: url.login(), hops: CONTENT_HOPS, ..Ask::get(url.clone()) };
+    let ask = ask.plain(header::ACCEPT, HeaderValue::from_static("*/*"));
+    let response = auth.send(&ask)?;
+    if response.status != 200 {
+        return Err(refusal(&auth.wire, response, None));
+    }
+    if response.encoding() == Encoding::Unknown {
+        return Err(Error::BadAnswer { url: response.url, interface: "server", source: BadAnswer::Encoded });
+    }
+    let (mut reader, mut buffer) = (response.into_reader(), vec![0; STEP]);
+    loop {
+        let len = reader.read(&mut buffer)?;
+        if len == 0 {
+            return file.rewind().map_err(failed);
+        }
+        *came += len as u64;
+        file.write_all(buffer.get(..len).unwrap_or_default()).map_err(failed)?;
+    }
+}
