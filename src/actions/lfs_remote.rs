@@ -73,6 +73,15 @@ impl<'a> LfsRemote<'a> {
     }
 }
 
+/// What was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// How many bytes the files have that were sent. What a server has was not.
+    pub bytes: u64,
+    /// The transfer agent that sent them, if one did.
+    pub agent: Option<String>,
+}
+
 /// A server that was found.
 pub(super) struct Server<'a>(LfsServer<'a>);
 
@@ -161,20 +170,19 @@ impl<'a> Server<'a> {
         Ok(part?)
     }
 
-    /// Sends those of these files that the server lacks, each under its own name and with its own progress. Returns how many
-    /// those were.
+    /// Sends those of these files that the server lacks, each under its own name and with its own progress.
     pub(super) fn upload(
         &self,
         objects: &[(&BStr, Pointer, PathBuf)],
         reporter: &dyn Reporter,
-    ) -> Result<usize, Error> {
+    ) -> Result<Sent, Error> {
         let pointers: Vec<_> = objects.iter().map(|(_, pointer, _)| *pointer).collect();
         let plans = self.0.plan_upload(&pointers)?;
         let wanted = objects.iter().zip(&plans);
         let wanted = wanted.filter(|(_, plan)| plan.as_ref().is_ok_and(|plan| !plan.is_there()));
         let wanted: Vec<_> = wanted.map(|((name, pointer, _), _)| (*name, pointer.size)).collect();
         reporter.planned(&wanted);
-        let mut sent = 0;
+        let mut sent = Sent::default();
         for ((name, pointer, file), plan) in objects.iter().zip(plans) {
             let plan = plan?;
             if plan.is_there() {
@@ -186,9 +194,13 @@ impl<'a> Server<'a> {
                 let before = told.fetch_max(now, Ordering::Relaxed);
                 reporter.advanced(now.saturating_sub(before));
             };
+            let agent = plan.agent().map(str::to_owned);
             let done = self.0.upload(*pointer, plan, file, &tell);
             reporter.finished();
-            sent += usize::from(done? == Uploaded::Sent);
+            if done? == Uploaded::Sent {
+                sent.bytes = sent.bytes.saturating_add(pointer.size);
+                sent.agent = sent.agent.or(agent);
+            }
         }
         Ok(sent)
     }

@@ -34,6 +34,7 @@ mod workspace;
 
 pub(crate) use error::causes_of;
 pub use error::{Error, Kind, UnfitDriver};
+pub use lfs_remote::Sent;
 pub use remote_note::{HalfWay, RemoteNote};
 pub use servers::Servers;
 pub use size::{InvalidSize, Size};

@@ -51,6 +51,13 @@ pub enum RemoteNote {
         /// For so long.
         seconds: u64,
     },
+    /// The model is in Xet storage, and its files were sent whole.
+    XetWouldSend {
+        /// How many bytes were sent.
+        sent: u64,
+        /// How many bytes an agent that knows that storage would send, about.
+        about: u64,
+    },
     /// The server does not send single files of a partial clone, so all were fetched.
     WholeClone,
     /// A pull request was made, and not all of it could be done.

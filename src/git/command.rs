@@ -111,6 +111,14 @@ impl Git<'_> {
         }
     }
 
+    /// Puts the command of another program where git's own would run: in its directory, and tied to no other repository.
+    pub(super) fn in_its_place(&self, command: &mut Command) {
+        command.current_dir(&self.dir);
+        for name in REPOSITORY_VARIABLES.iter().filter(|_| self.clean) {
+            command.env_remove(name);
+        }
+    }
+
     /// The same git in another directory.
     #[must_use]
     pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {

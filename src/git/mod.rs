@@ -7,11 +7,12 @@
 //! command ─▶ process        one command: its line, its environment, its streams
 //! network ─▶ trouble        a command that speaks to a server: who asks, how far it is, what is the matter
 //! clone, fetch, merge, push, history, incoming, pathspec, hooks, commit, credential     what is said
+//! agent                     a program of the user that transfers LFS objects
 //! ```
 //!
-//! Invariant: a process is started in [`command`], [`ssh`] and [`pager`] and nowhere else in this package, by an absolute
-//! path, with arguments that cannot be taken for options, and with no shell but for the line that a person configured as
-//! their ssh or their pager.
+//! Invariant: a process is started in [`command`], [`ssh`], [`agent`] and [`pager`] and nowhere else in this package, by an
+//! absolute path, with arguments that cannot be taken for options, and with no shell but for the line that a person
+//! configured as their ssh, their transfer agent or their pager.
 
 pub mod command;
 mod error;
@@ -32,6 +33,7 @@ pub mod push;
 pub mod commit;
 pub mod credential;
 pub mod ssh;
+pub mod agent;
 pub mod pager;
 
 pub use command::{Git, Output};

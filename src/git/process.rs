@@ -221,7 +221,7 @@ impl Lines {
 /// git cleans up at this signal. A helper of it that waits for a server would not notice that git is gone, so it is
 /// asked, too, where it can be found. (At a terminal all of them get the signal of the key.)
 #[cfg(unix)]
-fn ask_to_stop(child: &mut Child) -> io::Result<()> {
+pub(super) fn ask_to_stop(child: &mut Child) -> io::Result<()> {
     use rustix::io::Errno;
     use rustix::process::{Pid, Signal, kill_process};
     let id = Pid::from_child(child);
@@ -246,7 +246,7 @@ fn descendants(id: u32) -> Vec<u32> {
 }
 
 #[cfg(not(unix))]
-fn ask_to_stop(child: &mut Child) -> io::Result<()> {
+pub(super) fn ask_to_stop(child: &mut Child) -> io::Result<()> {
     child.kill()
 }
 

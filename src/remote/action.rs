@@ -1,11 +1,14 @@
 //! [`Action`]: how one object can be had, and for how long.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
 use ureq::http::{HeaderName, HeaderValue};
 
+use super::custom_agent::CustomAgent;
 use super::known::Expiry;
 use super::url::Url;
 
@@ -20,6 +23,34 @@ pub(super) enum ObjectAt {
     Server(Arc<Get>),
     /// In another repository on this machine.
     File(PathBuf),
+    /// A transfer agent knows where.
+    Agent(Arc<Handed>),
+}
+
+impl ObjectAt {
+    /// Returns `true` if what was said of it is over, or about to be.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Server(get) => get.is_over(),
+            Self::Agent(handed) => handed.expiry.is_over(),
+            Self::File(_) => false,
+        }
+    }
+}
+
+/// What a transfer agent is handed for an object.
+pub(super) struct Handed {
+    pub(super) agent: CustomAgent,
+    /// As the server gave it; none if the server was not asked.
+    pub(super) action: Option<Value>,
+    pub(super) expiry: Expiry,
+}
+
+impl fmt::Debug for Handed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The arguments and the action may hold passwords.
+        f.debug_struct("Handed").field("agent", &self.agent.name).finish_non_exhaustive()
+    }
 }
 
 /// The request that gets an object.

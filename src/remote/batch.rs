@@ -13,15 +13,17 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderValue, header};
 
-use super::action::{Action, Get, ObjectAt};
+use super::action::{Action, Get, Handed, ObjectAt};
+use super::batch_api::{Answer, Answered, Asked, ObjectError, Question, RawAction, Reference};
 use super::cause::BadAnswer;
+use super::conversation::Running;
+use super::custom_agent::{self, CustomAgent};
 use super::endpoint::{Endpoint, Location};
 use super::error::{Error, Result};
 use super::known::{Expiry, lock};
@@ -45,85 +47,14 @@ use crate::lfs::Pointer;
 pub(super) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 pub(super) const SERVER: &str = "Git LFS server";
 
-#[derive(Serialize)]
-struct Question<'a> {
-    operation: Operation,
-    transfers: &'a [&'a str],
-    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-    reference: Option<Reference<'a>>,
-    objects: Vec<Asked>,
-    hash_algo: &'a str,
-}
-
-#[derive(Serialize)]
-struct Reference<'a> {
-    name: &'a str,
-}
-
-#[derive(Serialize)]
-struct Asked {
-    oid: String,
-    size: u64,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    transfer: Option<String>,
-    hash_algo: Option<String>,
-    #[serde(default)]
-    objects: Vec<Answered>,
-}
-
-/// What a server says of one object.
-#[derive(Deserialize)]
-pub(super) struct Answered {
-    oid: String,
-    pub(super) size: Option<u64>,
-    pub(super) authenticated: Option<bool>,
-    actions: Option<Actions>,
-    /// How servers before 2016 called them.
-    #[serde(rename = "_links")]
-    links: Option<Actions>,
-    pub(super) error: Option<ObjectError>,
-}
-
-impl Answered {
-    /// What can be done with it.
-    pub(super) fn actions(&mut self) -> Actions {
-        self.actions.take().or_else(|| self.links.take()).unwrap_or_default()
-    }
-}
-
-/// What can be done with one object.
-#[derive(Deserialize, Default)]
-pub(super) struct Actions {
-    pub(super) download: Option<RawAction>,
-    pub(super) upload: Option<RawAction>,
-    pub(super) verify: Option<RawAction>,
-}
-
-/// Where something can be done.
-#[derive(Deserialize)]
-pub(super) struct RawAction {
-    href: String,
-    pub(super) header: Option<BTreeMap<String, String>>,
-    expires_in: Option<i64>,
-    expires_at: Option<String>,
-}
-
-/// Why nothing can be done with an object.
-#[derive(Deserialize)]
-pub(super) struct ObjectError {
-    pub(super) code: Option<u32>,
-    pub(super) message: Option<String>,
-}
-
 /// What a server says of the objects that it was asked for, in their order.
 pub(super) struct Answers {
     /// Who answered.
     pub(super) url: Url,
     /// When it was asked.
     pub(super) asked: Instant,
+    /// The transfer agent that the server chose, if it did.
+    pub(super) agent: Option<CustomAgent>,
     pub(super) objects: Vec<Result<Answered>>,
 }
 
@@ -132,6 +63,8 @@ pub struct LfsServer<'a> {
     pub(super) auth: Auth<'a>,
     pub(super) endpoint: Endpoint,
     reference: Option<String>,
+    /// The transfer agents that run.
+    pub(super) agents: Running,
     granted: Granted,
     located: Mutex<Located>,
 }
@@ -140,7 +73,8 @@ impl<'a> LfsServer<'a> {
     /// The server of an endpoint. `reference` is the full name of the branch that objects are for, which some servers want
     /// to know.
     pub fn new(auth: Auth<'a>, endpoint: Endpoint, reference: Option<String>) -> Self {
-        Self { auth, endpoint, reference, granted: Granted::default(), located: Mutex::default() }
+        let (agents, granted) = (Running::default(), Granted::default());
+        Self { auth, endpoint, reference, agents, granted, located: Mutex::default() }
     }
 
     /// The reference that objects are for.
@@ -184,16 +118,29 @@ impl<'a> LfsServer<'a> {
         located.location(pointer, refused, most, |pointers| self.ask(pointers))
     }
 
+    /// The agent that does without this server.
+    ///
+    /// # Errors
+    /// [`Error::NoAgent`]
+    pub(super) fn standalone(&self, operation: Operation) -> Result<Option<CustomAgent>> {
+        custom_agent::alone(&self.auth.wire.settings.config, &self.endpoint.address(), operation)
+    }
+
     /// One request.
     fn ask(&self, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
+        if let Some(agent) = self.standalone(Operation::Download)? {
+            let handed = Arc::new(Handed { agent, action: None, expiry: Expiry::never() });
+            return Ok(pointers.iter().map(|_| Ok(Action(ObjectAt::Agent(Arc::clone(&handed))))).collect());
+        }
         if let Location::Local(path) = &self.endpoint.location {
             let found = local::find(self.auth.git.as_ref(), path, pointers)?;
             return Ok(found.into_iter().map(|file| Ok(Action(ObjectAt::File(file?)))).collect());
         }
-        let Answers { url, asked, objects } =
+        let Answers { url, asked, agent, objects } =
             self.question(Operation::Download, self.reference(), pointers)?;
         let actions = pointers.iter().zip(objects);
-        Ok(actions.map(|(pointer, object)| action(&self.auth.wire, &url, pointer, object?, asked)).collect())
+        let of = (asked, agent.as_ref());
+        Ok(actions.map(|(pointer, object)| action(&self.auth.wire, &url, pointer, object?, of)).collect())
     }
 
     /// One request, whatever is to be done with the objects.
@@ -208,9 +155,15 @@ impl<'a> LfsServer<'a> {
     ) -> Result<Answers> {
         let objects =
             pointers.iter().map(|pointer| Asked { oid: pointer.oid.to_string(), size: pointer.size });
+        let config = &self.auth.wire.settings.config;
+        let native = operation.transfers();
+        let agents = custom_agent::offered(config, operation).into_iter();
+        // What this program does itself needs no agent, also where git-lfs does.
+        let agents = agents.filter(|name| !native.contains(&name.as_str()));
+        let transfers: Vec<String> = native.iter().map(|name| (*name).to_owned()).chain(agents).collect();
         let question = Question {
             operation,
-            transfers: operation.transfers(),
+            transfers: &transfers,
             reference: reference.map(|name| Reference { name }),
             objects: objects.collect(),
             hash_algo: "sha256",
@@ -234,10 +187,13 @@ impl<'a> LfsServer<'a> {
         if !matches!(answer.hash_algo.as_deref(), None | Some("" | "sha256")) {
             return Err(bad(BadAnswer::HashAlgo));
         }
-        let transfer = answer.transfer.as_deref().unwrap_or_default();
-        if !transfer.is_empty() && !operation.transfers().contains(&transfer) {
+        let transfer = answer.transfer.unwrap_or_default();
+        if !transfer.is_empty() && !transfers.contains(&transfer) {
             return Err(bad(BadAnswer::Transfer));
         }
+        let is_native = native.contains(&transfer.as_str());
+        let agent = Some(transfer).filter(|name| !name.is_empty() && !is_native);
+        let agent = agent.and_then(|name| custom_agent::named(config, &name, operation));
         let mut answered: HashMap<String, Answered> =
             answer.objects.into_iter().map(|object| (object.oid.clone(), object)).collect();
         let objects = pointers.iter().map(|pointer| {
@@ -245,7 +201,7 @@ impl<'a> LfsServer<'a> {
             object.ok_or(BadAnswer::Missing(pointer.oid)).map_err(bad)
         });
         let objects = objects.collect();
-        Ok(Answers { url, asked, objects })
+        Ok(Answers { url, asked, agent, objects })
     }
 
     /// A request to the address of an action.
@@ -293,7 +249,9 @@ impl<'a> LfsServer<'a> {
                     None => (guess.clone(), Vec::new()),
                 }
             }
-            Location::Local(path) => return Err(Error::NoEndpoint { remote: path.display().to_string() }),
+            Location::Local(_) | Location::Agent(_) => {
+                return Err(Error::NoEndpoint { remote: endpoint.to_string() });
+            }
         };
         let url = base.with_suffix(suffix);
         let own = own_lines(&lines).map_err(|source| Error::BadAnswer {
@@ -322,7 +280,7 @@ fn action(
     batch: &Url,
     pointer: &Pointer,
     mut object: Answered,
-    asked: Instant,
+    (asked, agent): (Instant, Option<&CustomAgent>),
 ) -> Result<Action> {
     let oid = pointer.oid;
     let bad = |source| Error::BadAnswer { url: batch.clone(), interface: SERVER, source };
@@ -334,6 +292,9 @@ fn action(
         return Err(Error::WrongSize { oid, expected: pointer.size, got });
     }
     let raw = object.actions().download.ok_or_else(|| bad(BadAnswer::NoAction(oid)))?;
+    if let Some(agent) = agent {
+        return Ok(Action(ObjectAt::Agent(Arc::new(raw.handed(wire, agent, asked)))));
+    }
     let get = request(wire, batch, raw, pointer, object.authenticated, asked)?;
     Ok(Action(ObjectAt::Server(Arc::new(get))))
 }
@@ -398,7 +359,7 @@ mod tests {
         let wire = Wire::new(Settings::default());
         let pointer = Pointer { oid: Oid::of(b"abc"), size: 3 };
         let batch = Url::parse("https://h/objects/batch").unwrap();
-        action(&wire, &batch, &pointer, serde_json::from_str(json).unwrap(), Instant::now())
+        action(&wire, &batch, &pointer, serde_json::from_str(json).unwrap(), (Instant::now(), None))
     }
 
     fn get(action: Action) -> Arc<Get> {

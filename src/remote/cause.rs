@@ -3,6 +3,8 @@
 //! Invariant: as of the errors themselves, none holds a secret, and any may hold foreign text.
 
 use std::fmt;
+use std::io;
+use std::time::Duration;
 
 use super::token::TokenSource;
 use crate::hash::Oid;
@@ -103,4 +105,57 @@ pub enum BadAnswer {
     /// A redirect without an address.
     #[error("redirect without a location")]
     Location,
+}
+
+/// What is wrong with a transfer agent.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentFault {
+    /// It reports an error.
+    #[error("the agent reported {}", with_code(*code, said.as_ref()))]
+    Said {
+        /// The number of the error.
+        code: i64,
+        /// Its text.
+        said: Option<Said>,
+    },
+    /// It ended early.
+    #[error("the agent ended early{}", .0.as_ref().map_or_else(String::new, |said| format!(": {said}")))]
+    Ended(Option<Said>),
+    /// It reported no progress for too long.
+    #[error("no progress for {} s", .0.as_secs())]
+    Silent(Duration),
+    /// A line that is longer than any message.
+    #[error("a line exceeds {0} bytes")]
+    LongLine(usize),
+    /// Not the JSON that belongs there.
+    #[error("the message is not the expected JSON")]
+    Json(#[source] serde_json::Error),
+    /// More messages than an object can need.
+    #[error("more than {0} messages about one object")]
+    TooMany(u64),
+    /// A message about an object that it was not asked for.
+    #[error("message about another object")]
+    OtherObject,
+    /// A message of a kind that the protocol does not have.
+    #[error("unknown message `{0}`")]
+    Event(String),
+    /// A download that is in no file.
+    #[error("no path in the message about the downloaded object")]
+    NoFile,
+    /// The file of a download cannot be taken.
+    #[error("cannot open the file named by the agent")]
+    File(#[source] io::Error),
+    /// The path of a file that is to be sent cannot be said in JSON.
+    #[error("the path of the LFS store is not UTF-8")]
+    Path,
+    /// Nobody may be asked.
+    #[error("cannot start the agent while offline")]
+    Offline,
+}
+
+fn with_code(code: i64, said: Option<&Said>) -> String {
+    match said {
+        Some(said) => format!("error {code}: {said}"),
+        None => format!("error {code}"),
+    }
 }

@@ -4,13 +4,18 @@
 //! interruption stays in git-lfs's own place for it, is hashed again, and is gone on with; bytes that turned out to be
 //! wrong are thrown away, so that no later run builds on them.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 
+use super::action::{Handed, ObjectAt};
 use super::error::{Error, Result};
 use super::object::Object;
 use super::stream::Restart;
 use crate::hash::{Hasher, Oid};
 use crate::lfs::{Incomplete, Pointer, Store};
+
+/// How much of what an agent brought is taken at once.
+const STEP: usize = 1 << 20;
 
 /// Downloads an object into the store, unless it is there. `tell` is told how many bytes are here. Returns where it is.
 ///
@@ -38,6 +43,9 @@ pub fn to_part(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Result
     let Pointer { oid, size } = object.pointer;
     object.wire().watched(|| {
         let part = Incomplete::open(store, oid)?;
+        if let ObjectAt::Agent(handed) = object.at()? {
+            return brought(object, &handed, (store, part), tell);
+        }
         if part.len()? > size {
             part.clear().map_err(write_error)?;
         }
@@ -55,6 +63,42 @@ pub fn to_part(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Result
         part.check(size)?;
         Ok(part)
     })
+}
+
+/// Has a transfer agent bring it, and takes what it brought.
+fn brought(
+    object: &Object<'_>,
+    handed: &Handed,
+    (store, part): (&Store, Incomplete),
+    tell: &dyn Fn(u64),
+) -> Result<Incomplete> {
+    let Pointer { oid, size } = object.pointer;
+    part.clear().map_err(write_error)?;
+    tell(0);
+    let mut arrived = object.brought(handed, tell)?;
+    let (mut hasher, mut buffer) = (Hasher::default(), vec![0; STEP]);
+    loop {
+        if object.wire().is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let read = arrived.file.read(&mut buffer).map_err(read_error)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if bytes.is_empty() {
+            break;
+        }
+        hasher.update(bytes);
+        part.append(bytes).map_err(write_error)?;
+    }
+    let (got, _) = hasher.finish();
+    if got != oid {
+        arrived.wrong(store);
+        part.discard()?;
+        return Err(Error::WrongDigest { oid, got });
+    }
+    part.check(size)?;
+    arrived.taken();
+    tell(size);
+    Ok(part)
 }
 
 /// Fetches what is missing, and hashes all of it.
@@ -78,6 +122,10 @@ fn fetch(object: &Object<'_>, part: &Incomplete, tell: &dyn Fn(u64)) -> Result<O
         Ok(())
     })?;
     Ok(hasher.finish().0)
+}
+
+fn read_error(source: std::io::Error) -> Error {
+    Error::Io { action: "read what the transfer agent brought", source }
 }
 
 fn write_error(source: std::io::Error) -> Error {

@@ -16,14 +16,17 @@
 //! remote's own origin (unscoped headers, logins without TLS) does not follow there.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::config::Config;
+use super::custom_agent::standalone;
 use super::error::{Error, Result};
 use super::origin::{NotAllowed, Origin};
 use super::ssh::Ssh;
 use super::url::{Login, Url};
+use crate::git::redacted;
 
 /// What is known about a repository's remotes.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,8 @@ pub struct Endpoint {
     pub(super) login: Option<Login>,
     /// The path of the remote on the same origin, by which credential helpers know it.
     pub(super) credential_path: Option<String>,
+    /// The name of the remote; its address if it has none.
+    remote: String,
     moved: Option<Moved>,
 }
 
@@ -62,6 +67,8 @@ pub(super) enum Location {
     Ssh { ssh: Ssh, guess: Url },
     /// Another repository on this machine.
     Local(PathBuf),
+    /// An address that a transfer agent alone knows.
+    Agent(String),
 }
 
 /// `.lfsconfig` names another host than the remote's.
@@ -78,6 +85,7 @@ impl fmt::Display for Endpoint {
         match &self.location {
             Location::Http(url) | Location::Ssh { guess: url, .. } => url.fmt(f),
             Location::Local(path) => path.display().fmt(f),
+            Location::Agent(address) => f.write_str(&without_login(address)),
         }
     }
 }
@@ -90,7 +98,7 @@ impl Endpoint {
     pub fn of_remote_url(url: &str, config: &Config, work_dir: &Path) -> Result<Self> {
         let remotes = Remotes { config, lfsconfig: None, branch: None, fetch_head: None, work_dir };
         let address = remotes.address(url, true, url)?;
-        Ok(Self::of_remote(address))
+        Ok(Self { remote: without_login(url), ..Self::of_remote(address) })
     }
 
     /// The objects beside a remote, where nothing else is configured.
@@ -98,6 +106,19 @@ impl Endpoint {
         // As git itself says it of a remote, for `credential.useHttpPath`.
         let credential_path = Some(address.path.clone());
         Self { credential_path, ..Self::new(address, None, true) }
+    }
+
+    /// The name of the remote.
+    pub(super) fn remote(&self) -> &str {
+        &self.remote
+    }
+
+    /// Its address, by which settings of git-lfs know it.
+    pub(super) fn address(&self) -> String {
+        match &self.location {
+            Location::Local(path) => format!("file://{}", path.display()),
+            _ => self.to_string(),
+        }
     }
 
     fn new(address: Address, remote: Option<&Address>, is_ours: bool) -> Self {
@@ -114,6 +135,7 @@ impl Endpoint {
             credential_path: beside.map(|remote| remote.path.clone()),
             login: address.login.or_else(|| beside?.login.clone()),
             location: address.location,
+            remote: String::new(),
             moved,
         }
     }
@@ -122,7 +144,7 @@ impl Endpoint {
     pub(super) fn origin(&self) -> Option<&Origin> {
         match &self.location {
             Location::Http(url) | Location::Ssh { guess: url, .. } => Some(url.origin()),
-            Location::Local(_) => None,
+            Location::Local(_) | Location::Agent(_) => None,
         }
     }
 
@@ -167,26 +189,37 @@ impl Remotes<'_> {
 
     fn endpoint_for(&self, remote: Option<&str>, pushes: bool) -> Result<Endpoint> {
         let remote = remote.map_or_else(|| self.default_remote(), str::to_owned);
+        let found = match self.find(&remote, pushes) {
+            // An agent that does it all by itself needs no address.
+            Err(Error::NoEndpoint { .. }) if standalone(self.config, "").is_some() => {
+                Endpoint::of_remote(Address::of_agent(""))
+            }
+            found => found?,
+        };
+        Ok(Endpoint { remote: without_login(&remote), ..found })
+    }
+
+    fn find(&self, remote: &str, pushes: bool) -> Result<Endpoint> {
         let url_of = |name: &str| if pushes { self.push_url(name) } else { self.remote_url(name) };
-        let own = url_of(&remote).and_then(|url| self.address(&url, true, &remote).ok());
+        let own = url_of(remote).and_then(|url| self.address(&url, true, remote).ok());
         let settings = [
             (pushes, "lfs.pushurl".to_owned(), None),
             (true, "lfs.url".to_owned(), None),
             (pushes, format!("remote.{remote}.lfspushurl"), None),
-            (true, format!("remote.{remote}.lfsurl"), Some(remote.as_str())),
+            (true, format!("remote.{remote}.lfsurl"), Some(remote)),
             (true, "remote.origin.lfsurl".to_owned(), Some("origin")),
         ];
         for (_, key, name) in settings.into_iter().filter(|(counts, ..)| *counts) {
             if let Some((url, is_ours)) = self.setting(&key) {
-                return Ok(Endpoint::new(self.address(url, false, &remote)?, own.as_ref(), is_ours));
+                return Ok(Endpoint::new(self.address(url, false, remote)?, own.as_ref(), is_ours));
             }
             if let Some(url) = name.and_then(url_of) {
-                return Ok(Endpoint::of_remote(self.address(&url, true, &remote)?));
+                return Ok(Endpoint::of_remote(self.address(&url, true, remote)?));
             }
         }
         match self.fetch_head.and_then(fetched_from) {
-            Some(url) => Ok(Endpoint::of_remote(self.address(url, true, &remote)?)),
-            None => Err(Error::NoEndpoint { remote }),
+            Some(url) => Ok(Endpoint::of_remote(self.address(url, true, remote)?)),
+            None => Err(Error::NoEndpoint { remote: remote.to_owned() }),
         }
     }
 
@@ -215,7 +248,10 @@ impl Remotes<'_> {
     /// Reads an address; of a remote, the usual place of its objects is put behind it.
     fn address(&self, url: &str, is_remote: bool, remote: &str) -> Result<Address> {
         let url = &self.instead_of(url);
-        let unknown = || Error::EndpointScheme { remote: remote.to_owned() };
+        let unknown = || match standalone(self.config, url) {
+            Some(_) => Ok(Address::of_agent(url)),
+            None => Err(Error::EndpointScheme { remote: remote.to_owned() }),
+        };
         let Some((scheme, rest)) = url.split_once("://") else {
             let is_scp = url.find(':').is_some_and(|colon| !url[..colon].contains('/'));
             // As git does: what is a path here is one, whatever else it could mean.
@@ -223,7 +259,7 @@ impl Remotes<'_> {
                 return Ok(Address::local(self.work_dir.join(url)));
             }
             if url.contains("::") {
-                return Err(unknown());
+                return unknown();
             }
             return Address::ssh(Ssh::from_scp(url)?, is_remote);
         };
@@ -236,9 +272,9 @@ impl Remotes<'_> {
             }
             "file" => {
                 let path = rest.strip_prefix("localhost").unwrap_or(rest);
-                if path.starts_with('/') { Ok(Address::local(PathBuf::from(path))) } else { Err(unknown()) }
+                if path.starts_with('/') { Ok(Address::local(PathBuf::from(path))) } else { unknown() }
             }
-            _ => Err(unknown()),
+            _ => unknown(),
         }
     }
 
@@ -283,16 +319,25 @@ impl Address {
         Self { location: Location::Local(path), login: None, path: String::new() }
     }
 
+    fn of_agent(address: &str) -> Self {
+        Self { location: Location::Agent(address.to_owned()), login: None, path: String::new() }
+    }
+
     fn origin(&self) -> Option<&Origin> {
         match &self.location {
             Location::Http(url) | Location::Ssh { guess: url, .. } => Some(url.origin()),
-            Location::Local(_) => None,
+            Location::Local(_) | Location::Agent(_) => None,
         }
     }
 
     fn host(&self) -> Option<String> {
         Some(self.origin()?.host().to_owned())
     }
+}
+
+/// An address without what stands before its host.
+fn without_login(address: &str) -> String {
+    redacted(OsStr::new(address)).to_string_lossy().into_owned()
 }
 
 fn not_allowed(source: NotAllowed) -> Error {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cause::{BadAnswer, CredentialSource, Said, Transport};
+use super::cause::{AgentFault, BadAnswer, CredentialSource, Said, Transport};
 use super::origin::{NotAllowed, Origin};
 use super::token::{self, TokenSource};
 use super::url::Url;
@@ -321,6 +321,22 @@ pub enum Error {
     Ssh {
         /// `host`, `user`, `path`, `port`
         part: &'static str,
+    },
+    /// A transfer agent that is to be used is not set up for this.
+    #[error("transfer agent `{name}` is not configured for {operation}")]
+    NoAgent {
+        /// Its name.
+        name: String,
+        /// `download`, `upload`
+        operation: String,
+    },
+    /// A transfer agent did not do its work.
+    #[error("transfer agent `{name}` failed")]
+    Agent {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: AgentFault,
     },
     /// The other repository of this machine does not hold the object.
     #[error("object {oid} is not in the repository at `{}`", path.display())]

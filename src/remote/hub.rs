@@ -178,6 +178,22 @@ impl<'a> Hub<'a> {
         self.auth.wire.watched(|| self.json(&self.url().with_segments(segments.iter().copied())))
     }
 
+    /// Returns `true` if a model's files are kept in Xet storage, which takes of a file what it has of no other.
+    ///
+    /// # Errors
+    /// As [`Hub::model`].
+    pub fn is_xet(&self, model: &ModelName) -> Result<bool> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Storage {
+            xet_enabled: Option<bool>,
+        }
+        let url = self.url().with_segments(["api", "models"].into_iter().chain(model.parts()));
+        let storage: Storage =
+            self.auth.wire.watched(|| self.json(&url.with_query(&[("expand", "xetEnabled")])))?;
+        Ok(storage.xet_enabled == Some(true))
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T> {
         self.linked(url).map(|(value, _)| value)
     }

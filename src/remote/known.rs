@@ -79,6 +79,11 @@ impl Expiry {
         Self(lifetime.and_then(|lifetime| asked.checked_add(lifetime)))
     }
 
+    /// What holds.
+    pub(super) fn never() -> Self {
+        Self(None)
+    }
+
     /// Returns `true` if it is over, or about to be.
     pub(super) fn is_over(&self) -> bool {
         self.0.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= EARLY)

@@ -22,11 +22,12 @@ pub(super) struct Located {
 impl Located {
     /// Where an object is, if that holds still; `refused` does not.
     fn get(&self, pointer: Pointer, refused: Option<&Arc<Get>>) -> Option<&ObjectAt> {
-        self.found.get(&pointer).filter(|found| match found {
-            ObjectAt::Server(get) => {
-                !get.is_over() && !refused.is_some_and(|refused| Arc::ptr_eq(refused, get))
-            }
-            ObjectAt::File(_) => true,
+        self.found.get(&pointer).filter(|found| {
+            let is_refused = match found {
+                ObjectAt::Server(get) => refused.is_some_and(|refused| Arc::ptr_eq(refused, get)),
+                ObjectAt::File(_) | ObjectAt::Agent(_) => false,
+            };
+            !found.is_over() && !is_refused
         })
     }
 

@@ -16,13 +16,17 @@
 mod action;
 mod agents;
 mod batch;
+mod batch_api;
 mod cause;
 mod config;
 mod connect;
+mod conversation;
+mod custom_agent;
 pub mod discussions;
 mod download;
 mod endpoint;
 mod error;
+mod handed;
 pub mod hub;
 mod known;
 mod learned;
@@ -58,7 +62,7 @@ mod wire;
 
 pub use action::Action;
 pub use batch::LfsServer;
-pub use cause::{BadAnswer, CredentialSource, Said, Transport};
+pub use cause::{AgentFault, BadAnswer, CredentialSource, Said, Transport};
 pub use config::{Config, truth};
 pub use download::{to_part, to_store};
 pub use endpoint::{Endpoint, Moved, Remotes};

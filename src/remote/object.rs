@@ -5,16 +5,16 @@
 //! hash: `download` does, and so has whoever reads by [`Object::stream`] or [`Object::ranged`].
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ureq::http::header;
 
-use super::action::{Action, Get, ObjectAt};
+use super::action::{Action, Get, Handed, ObjectAt};
 use super::batch::LfsServer;
 use super::cause::BadAnswer;
 use super::error::{Error, Result};
+use super::handed::{self, Arrived};
 use super::known::lock;
 use super::message::{BodyReader, Encoding};
 use super::parts::{Opened, Parts, judge, range};
@@ -67,19 +67,27 @@ impl<'a> Object<'a> {
     /// What keeps its first bytes away.
     pub fn ranged(&self) -> Result<Option<Ranged<'_>>> {
         self.wire().watched(|| {
-            if let Some(path) = self.file()? {
-                return Ok(Some(Ranged::of_file(open_file(&path)?)));
+            match self.at()? {
+                ObjectAt::File(path) => return Ok(Some(Ranged::of_file(open_file(&path)?))),
+                // An agent brings whole objects.
+                ObjectAt::Agent(_) => return Ok(None),
+                ObjectAt::Server(_) => {}
             }
             Ranged::of_parts(self.wire(), Box::new(self), self.pointer.size)
         })
     }
 
-    /// The file, if it is in a repository on this machine.
-    pub(super) fn file(&self) -> Result<Option<PathBuf>> {
-        match self.location(None)? {
-            ObjectAt::File(path) => Ok(Some(path)),
-            ObjectAt::Server(_) => Ok(None),
-        }
+    /// Where it is.
+    pub(super) fn at(&self) -> Result<ObjectAt> {
+        self.location(None)
+    }
+
+    /// Has it brought by a transfer agent.
+    ///
+    /// # Errors
+    /// As [`handed::fetch`].
+    pub(super) fn brought(&self, handed: &Handed, tell: &dyn Fn(u64)) -> Result<Arrived> {
+        handed::fetch(self.server, handed, self.pointer, tell)
     }
 
     pub(super) fn wire(&self) -> &'a Wire<'a> {
@@ -107,8 +115,8 @@ impl<'a> Object<'a> {
     fn location(&self, refused: Option<&Arc<Get>>) -> Result<ObjectAt> {
         let mut known = lock(&self.found);
         match known.as_ref() {
-            Some(ObjectAt::Server(get))
-                if get.is_over() || refused.is_some_and(|refused| Arc::ptr_eq(refused, get)) => {}
+            Some(ObjectAt::Server(get)) if refused.is_some_and(|refused| Arc::ptr_eq(refused, get)) => {}
+            Some(found) if found.is_over() => {}
             Some(found) => return Ok(found.clone()),
             None => {}
         }
@@ -119,6 +127,7 @@ impl<'a> Object<'a> {
         match self.location(refused)? {
             ObjectAt::Server(get) => Ok(get),
             ObjectAt::File(path) => Err(Error::NotThere { oid: self.pointer.oid, path }),
+            ObjectAt::Agent(_) => Err(self.no_ranges()),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
+use super::action::{Handed, ObjectAt};
 use super::cause::Transport;
 use super::error::{Error, Result};
 use super::known::lock;
@@ -17,7 +18,7 @@ use super::object::{Object, Ranges, open_file};
 use super::parts::{Opened, take};
 use super::retry::Retry;
 use super::window::{CHUNK, Leave, Load, Run, Stop, Window};
-use crate::read_at::ReadAt as _;
+use crate::read_at::{FileSource, ReadAt as _};
 
 /// How much is read at once where there is one connection, or a file.
 const STEP: usize = 256 << 10;
@@ -47,8 +48,10 @@ impl Object<'_> {
         if from >= self.pointer.size {
             return Ok(());
         }
-        if let Some(path) = self.file()? {
-            return self.stream_file(&path, from, each);
+        match self.at()? {
+            ObjectAt::File(path) => return self.stream_file(&open_file(&path)?, from, each),
+            ObjectAt::Agent(handed) => return self.stream_brought(&handed, from, each),
+            ObjectAt::Server(_) => {}
         }
         let mut retry = Retry::new(self.wire(), &|| false);
         let mut load = Load::new(self.wire().settings.connections() as u64);
@@ -85,8 +88,17 @@ impl Object<'_> {
         }
     }
 
-    fn stream_file(&self, path: &std::path::Path, from: u64, each: Consumer<'_>) -> Result<()> {
-        let file = open_file(path)?;
+    /// Has a transfer agent bring it, and gives what it brought; whoever takes it hashes it.
+    fn stream_brought(&self, handed: &Handed, from: u64, each: Consumer<'_>) -> Result<()> {
+        let arrived = self.brought(handed, &|_| ())?;
+        let read = |source| Error::Io { action: "read what the transfer agent brought", source };
+        let file = arrived.file.try_clone().and_then(FileSource::new).map_err(read)?;
+        self.stream_file(&file, from, each)?;
+        arrived.taken();
+        Ok(())
+    }
+
+    fn stream_file(&self, file: &FileSource, from: u64, each: Consumer<'_>) -> Result<()> {
         if file.len() != self.pointer.size {
             return Err(self.wrong_size(file.len()));
         }

@@ -19,11 +19,14 @@ use std::sync::Mutex;
 use serde::Serialize;
 use ureq::http::{HeaderValue, header};
 
-use super::action::Get;
-use super::batch::{Answered, Answers, LfsServer, MEDIA_TYPE, ObjectError, SERVER, request};
+use super::action::{Get, Handed};
+use super::batch::{Answers, LfsServer, MEDIA_TYPE, SERVER, request};
+use super::batch_api::{Answered, ObjectError};
 use super::cause::BadAnswer;
 use super::endpoint::Location;
 use super::error::{Error, Result};
+use super::handed;
+use super::known::Expiry;
 use super::local;
 use super::message::{Body, Part, Response};
 use super::operation::Operation;
@@ -66,13 +69,21 @@ enum Step {
 #[derive(Debug)]
 enum Method {
     Put(Get),
-    Parts { size: u64, urls: Vec<Url>, complete: Get },
+    Parts {
+        size: u64,
+        urls: Vec<Url>,
+        complete: Get,
+    },
+    /// By a transfer agent.
+    Agent(Box<Handed>),
 }
 
 impl Method {
     fn is_over(&self) -> bool {
-        let (Self::Put(get) | Self::Parts { complete: get, .. }) = self;
-        get.is_over()
+        match self {
+            Self::Put(get) | Self::Parts { complete: get, .. } => get.is_over(),
+            Self::Agent(handed) => handed.expiry.is_over(),
+        }
     }
 }
 
@@ -107,6 +118,14 @@ impl Plan {
     /// Returns `true` if the object is on the server already.
     pub fn is_there(&self) -> bool {
         matches!(self.0, Step::Nothing)
+    }
+
+    /// The transfer agent that sends it, if one does.
+    pub fn agent(&self) -> Option<&str> {
+        match &self.0 {
+            Step::Send { method: Method::Agent(handed), .. } => Some(&handed.agent.name),
+            _ => None,
+        }
     }
 }
 
@@ -184,6 +203,15 @@ impl LfsServer<'_> {
     }
 
     fn ask_upload(&self, pointers: &[Pointer]) -> Result<Vec<Result<Plan>>> {
+        if let Some(agent) = self.standalone(Operation::Upload)? {
+            // It knows what is there: all are its own.
+            let handed = || Handed { agent: agent.clone(), action: None, expiry: Expiry::never() };
+            let method = || Method::Agent(Box::new(handed()));
+            return Ok(pointers
+                .iter()
+                .map(|_| Ok(Plan(Step::Send { method: method(), verify: None })))
+                .collect());
+        }
         if let Location::Local(path) = &self.endpoint.location {
             let found = local::find(self.auth.git.as_ref(), path, pointers)?;
             let plan = |found: Result<_>| match found {
@@ -193,7 +221,7 @@ impl LfsServer<'_> {
             };
             return Ok(found.into_iter().map(plan).collect());
         }
-        let Answers { url, asked, objects } = self.question_upload(pointers).map_err(for_writing)?;
+        let Answers { url, asked, agent, objects } = self.question_upload(pointers).map_err(for_writing)?;
         let plans = pointers.iter().zip(objects).map(|(pointer, object)| {
             let mut object = object?;
             self.check(pointer, &mut object)?;
@@ -201,6 +229,11 @@ impl LfsServer<'_> {
             let Some(mut upload) = actions.upload else { return Ok(Plan(Step::Nothing)) };
             let verify =
                 actions.verify.map(|raw| request(&self.auth.wire, &url, raw, pointer, authenticated, asked));
+            let verify = verify.transpose()?;
+            if let Some(agent) = &agent {
+                let method = Method::Agent(Box::new(upload.handed(&self.auth.wire, agent, asked)));
+                return Ok(Plan(Step::Send { method, verify }));
+            }
             let header = upload.header.take().unwrap_or_default();
             let (parts, header): (Vec<_>, Vec<_>) =
                 header.into_iter().partition(|(name, _)| is_part(name) || name == "chunk_size");
@@ -208,7 +241,7 @@ impl LfsServer<'_> {
             let get = request(&self.auth.wire, &url, upload, pointer, authenticated, asked)?;
             let method =
                 if parts.is_empty() { Method::Put(get) } else { self.parts(&url, pointer, &parts, get)? };
-            Ok(Plan(Step::Send { method, verify: verify.transpose()? }))
+            Ok(Plan(Step::Send { method, verify }))
         });
         Ok(plans.collect())
     }
@@ -274,6 +307,10 @@ impl LfsServer<'_> {
 
     fn send_all(&self, sending: Sending<'_>, method: &Method) -> Result<()> {
         match method {
+            Method::Agent(handed) => {
+                let Sending { pointer, file, tell } = sending;
+                handed::send(self, handed, pointer, (file, tell))
+            }
             Method::Put(get) => {
                 let ask = self.to_action(get);
                 let kind = HeaderValue::from_static("application/octet-stream");

@@ -54,6 +54,10 @@ pub(super) fn answer(request: &mut Request<'_>, path: &str) -> io::Result<Answer
         "refs" => refs(request, &model),
         _ if rest.starts_with("tree/") => tree(request, &model, &id, &rest["tree/".len()..]),
         _ if rest.starts_with("commits/") => commits(request, &model, &rest["commits/".len()..]),
+        "" if request.head.query("expand").as_deref() == Some("xetEnabled") => {
+            let is_xet = request.state.is_xet();
+            Answer::json(200, &json!({"_id": "0123456789abcdef01234567", "id": id, "xetEnabled": is_xet}))
+        }
         "" => info(&model, &id, revision),
         _ if rest.starts_with("revision/") => info(&model, &id, revision),
         _ => not_found,

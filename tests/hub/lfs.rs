@@ -71,15 +71,34 @@ fn batch(request: &mut Request<'_>, id: &str) -> io::Result<Answer> {
     };
     let can_parts = asked["transfers"].as_array().is_some_and(|all| all.contains(&json!("multipart")));
     let part = state.part().filter(|_| upload && can_parts);
-    let objects: Vec<_> =
+    let mut objects: Vec<_> =
         objects.iter().map(|object| entry(request, &model, id, object, upload, part)).collect();
+    let chosen = state.transfer();
+    let chosen = chosen
+        .filter(|(name, _)| asked["transfers"].as_array().is_some_and(|all| all.contains(&json!(name))));
+    if let Some((name, secret)) = &chosen {
+        hand_over(&mut objects, name, secret);
+    }
     let has_parts =
         objects.iter().any(|object| !object["actions"]["upload"]["header"]["chunk_size"].is_null());
-    let transfer = if has_parts { "multipart" } else { "basic" };
+    let own = if has_parts { "multipart" } else { "basic" };
+    let transfer = chosen.map_or_else(|| own.to_owned(), |(name, _)| name);
     let value = json!({"transfer": transfer, "objects": objects, "hash_algo": "sha256"});
     let mut answer = Answer::json(200, &value);
     answer.headers.remove("Content-Type");
     Ok(answer.header("Content-Type", format!("{MEDIA_TYPE}; charset=utf-8")))
+}
+
+/// Puts what only an agent of this name can use in the place of addresses.
+fn hand_over(objects: &mut [Value], name: &str, secret: &str) {
+    for object in objects {
+        let oid = object["oid"].as_str().unwrap_or_default().to_owned();
+        for deed in ["upload", "download"] {
+            if let Some(action) = object.pointer_mut(&format!("/actions/{deed}")) {
+                *action = json!({"href": format!("{name}://store/{oid}"), "header": {"X-Secret": secret}});
+            }
+        }
+    }
 }
 
 /// An object's entry in the answer.

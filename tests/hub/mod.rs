@@ -49,6 +49,7 @@ mod server;
 mod talk;
 mod throttle;
 mod time;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,6 +101,10 @@ struct Settings {
     expiry: Expiry,
     /// Objects longer than this are taken in parts of this size.
     part: Option<u64>,
+    /// The transfer that is chosen where it is offered, and what is in the header of its actions.
+    transfer: Option<(String, String)>,
+    /// Models say that they are in Xet storage.
+    is_xet: bool,
     /// Until then everybody is told that the limit is reached.
     closed: Option<Instant>,
     /// Whose word is taken for who asks.
@@ -114,6 +119,8 @@ impl State {
             signing: Signing::Query,
             expiry: Expiry::In,
             part: None,
+            transfer: None,
+            is_xet: false,
             closed: None,
             trust: None,
         };

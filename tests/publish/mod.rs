@@ -1,5 +1,6 @@
 //! The acceptance of `git st-convert publish`: the program itself, git and git-lfs, and the hub.
 
+mod agents;
 mod before;
 mod branch;
 pub(crate) mod client;

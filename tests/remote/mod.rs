@@ -3,6 +3,7 @@
 //! The library runs in the test process: what it may know is in [`Settings`], and git is asked in a repository whose own
 //! configuration says everything.
 
+mod agents;
 mod certificates;
 mod endpoint;
 mod faults;
@@ -11,6 +12,7 @@ mod leaks;
 mod logins;
 mod manners;
 mod oidc;
+mod peers;
 mod proxies;
 mod ranges;
 mod raw;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::PublishError;
 use super::journal::{Begun, PublishJournal};
 use super::{Error, Plan, PublishOutcome, PublishReport, Publisher, content, object_id, text};
+use crate::actions::lfs_remote::Sent;
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
@@ -21,6 +22,9 @@ const MAX_INDEX: u64 = 256 << 20;
 
 /// When it is looked for a pull request whose number did not come.
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// How long a chunk of Xet storage is on average. Around each tensor about one is new: the rest is in the checkpoint.
+const XET_CHUNK: u64 = 64 << 10;
 
 /// Who asks, if they may: a token that writes, and a model whose files it may read.
 pub(super) fn account(hub: &Hub<'_>, model: &ModelName) -> Result<Account, Error> {
@@ -98,9 +102,10 @@ impl Requests<'_> {
         };
         journal.write(&marker, &Begun { place: self.model.to_string(), number: Some(number) })?;
         let is_open = mine.is_some_and(|mine| !mine.is_unfinished());
-        let commit = self.finish(&plan, &objects, number, is_open)?;
+        let (commit, sent) = self.finish(&plan, &objects, number, is_open)?;
         journal.remove(&marker)?;
-        Ok(self.done(PublishOutcome::Opened, plan, number, commit, None))
+        self.tell_of_xet(&sent, &objects);
+        Ok(PublishReport { sent, ..self.done(PublishOutcome::Opened, plan, number, commit, None) })
     }
 
     /// Those that we made, and that are neither closed nor merged, with what they say of themselves.
@@ -235,7 +240,7 @@ impl Requests<'_> {
         objects: &[std::path::PathBuf],
         number: u64,
         is_open: bool,
-    ) -> Result<ObjectId, Error> {
+    ) -> Result<(ObjectId, Sent), Error> {
         let mut what = HalfWay::Empty;
         let done = self.steps(plan, objects, number, is_open, &mut what);
         if done.is_err() {
@@ -253,17 +258,18 @@ impl Requests<'_> {
         number: u64,
         is_open: bool,
         what: &mut HalfWay,
-    ) -> Result<ObjectId, Error> {
+    ) -> Result<(ObjectId, Sent), Error> {
         let (publisher, reference) = (self.publisher, reference(number));
         let there = publisher.there(&reference)?;
         let pushed = match there {
             Some(there) if publisher.has(there, &plan.files)? => Some(there),
             _ => None,
         };
+        let mut sent = Sent::default();
         let commit = if let Some(commit) = pushed {
             commit
         } else {
-            publisher.upload(&plan.files, objects, &reference)?;
+            sent = publisher.upload(&plan.files, objects, &reference)?;
             *what = HalfWay::Uploaded;
             let planned = object_id(&plan.base)?;
             let base = there.unwrap_or(planned);
@@ -278,7 +284,19 @@ impl Requests<'_> {
         if !is_open {
             self.hub.open_pull_request(&self.model, number)?;
         }
-        Ok(commit)
+        Ok((commit, sent))
+    }
+
+    /// Xet storage has the bytes of a checkpoint already, and a transfer agent that knows it sends only the others.
+    fn tell_of_xet(&self, sent: &Sent, objects: &[std::path::PathBuf]) {
+        // It is a word by the way: that nobody says how the files are kept is no failure.
+        if sent.bytes == 0 || sent.agent.is_some() || !self.hub.is_xet(&self.model).unwrap_or(false) {
+            return;
+        }
+        let tensors = objects.iter().map(|object| content::tensors(object)).sum::<u64>();
+        let about = tensors.saturating_mul(XET_CHUNK).min(sent.bytes);
+        let note = RemoteNote::XetWouldSend { sent: sent.bytes, about };
+        self.publisher.session.reporter.note(&Note::Remote(note));
     }
 
     fn done(

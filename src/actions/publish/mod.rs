@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::lfs_remote::Server;
+use super::lfs_remote::{Sent, Server};
 use super::servers::Session;
 use super::{Error, Note, RemoteNote, Reporter, Servers};
 use crate::git::{self, Git, Network, Ref, Remote, fetch, push};
@@ -128,12 +128,15 @@ pub struct PublishReport {
     pub author: Option<String>,
     /// What the server said to the push.
     pub said: String,
+    /// What was sent by Git LFS.
+    pub sent: Sent,
 }
 
 impl PublishReport {
     fn of(how: PublishOutcome, plan: Plan) -> Self {
         let (number, url, reference, commit, author) = (None, None, None, None, None);
-        Self { how, plan, number, url, reference, commit, author, said: String::new() }
+        let (said, sent) = (String::new(), Sent::default());
+        Self { how, plan, number, url, reference, commit, author, said, sent }
     }
 }
 
@@ -257,10 +260,10 @@ impl Publisher<'_> {
             self.check_branch(there, &reference)?;
         }
         let objects = self.prove(&published.plan.files)?;
-        self.upload(&published.plan.files, &objects, &reference)?;
+        let sent = self.upload(&published.plan.files, &objects, &reference)?;
         let base = there.map_or_else(|| object_id(&published.plan.base), Ok)?;
         let (commit, said) = self.push(base, &published.plan.files, &reference)?;
-        Ok(PublishReport { how: PublishOutcome::Pushed, commit: Some(commit), said, ..published })
+        Ok(PublishReport { how: PublishOutcome::Pushed, commit: Some(commit), said, sent, ..published })
     }
 
     /// Checks that a branch that is moved on has the checkpoints that were converted.
@@ -300,7 +303,7 @@ impl Publisher<'_> {
     }
 
     /// Sends what the server lacks.
-    fn upload(&self, files: &[PublishedFile], objects: &[PathBuf], reference: &str) -> Result<(), Error> {
+    fn upload(&self, files: &[PublishedFile], objects: &[PathBuf], reference: &str) -> Result<Sent, Error> {
         let server = Server::for_push(self.session, self.repo, &self.remote.name, reference)?;
         let mut seen: Vec<Oid> = Vec::new();
         let mut all = Vec::new();
@@ -312,7 +315,7 @@ impl Publisher<'_> {
                 all.push((name, pointer, path.clone()));
             }
         }
-        server.upload(&all, self.session.reporter).map(drop)
+        server.upload(&all, self.session.reporter)
     }
 
     /// Commits the files on `base`, and pushes that. Returns the commit, and what the server said.

@@ -86,6 +86,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
         PublishOutcome::Planned => ui.result(&planned(plan)),
         PublishOutcome::Opened => {
             ui.result(&format!("{}{}", files(&plan.files), styled(STRONG, &url)));
+            ui.note(&sent(published));
             ui.note(&format!("pull request {number} is open, at {reference}"));
         }
         PublishOutcome::Exists if published.number.is_none() => {
@@ -102,6 +103,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
         }
         PublishOutcome::Pushed => {
             ui.result(&format!("{}{reference}", files(&plan.files)));
+            ui.note(&sent(published));
             let said = published.said.lines().filter_map(|line| line.strip_prefix("remote:"));
             let said: Vec<_> = said.map(|line| sanitize::text(line.trim()).into_owned()).collect();
             let said = said
@@ -116,6 +118,16 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
             ));
         }
     }
+}
+
+/// What was sent beside what was published.
+fn sent(published: &PublishReport) -> String {
+    let objects = published.plan.files.iter().filter(|file| file.pointer.is_some());
+    let all = objects.fold(0_u64, |sum, file| sum.saturating_add(file.size));
+    let sent = &published.sent;
+    let by = sent.agent.as_deref().map(|name| format!(" by transfer agent {}", sanitize::text(name)));
+    let rest = if sent.bytes < all { ": the server has the rest" } else { "" };
+    format!("uploaded {} of {}{}{rest}", bytes(sent.bytes), bytes(all), by.unwrap_or_default())
 }
 
 /// Each file, with what it was made from.

@@ -102,6 +102,11 @@ fn own(error: &Error, git: &str) -> Option<String> {
         Error::NoEndpoint { .. } | Error::EndpointScheme { .. } | Error::Ssh { .. } => {
             return Some(format!("set the LFS server: `{git} config lfs.url URL`"));
         }
+        Error::NoAgent { .. } | Error::Agent { .. } => {
+            return Some(format!(
+                "show the settings of the transfer agent: `{git} config --show-origin --get-regexp '^lfs[.].*transfer'`"
+            ));
+        }
         Error::Token(_) => "sign in again: `hf auth login` (or set HF_TOKEN)",
         Error::Setting { .. } => {
             return Some(format!(
@@ -160,6 +165,11 @@ mod tests {
         assert_eq!(renewed, "renew the token: `export HF_TOKEN=$(hf auth token)`");
         let huge = hint(&Error::Huge { url: hub, said: None });
         assert_eq!(huge, "download it from the Hub: `hf download OWNER/NAME`");
+        let agent = Error::NoAgent { name: "xet".to_owned(), operation: "upload".to_owned() };
+        assert_eq!(
+            hint(&agent),
+            "show the settings of the transfer agent: `git config --show-origin --get-regexp '^lfs[.].*transfer'`"
+        );
         assert!(hint(&Error::Gated { url: url(), said: None }).contains("request access"));
         let wire = Wire::new(Settings { offline: true, ..Settings::default() });
         let offline = Hub::new(Auth::new(wire, None).unwrap());

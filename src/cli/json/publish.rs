@@ -38,6 +38,8 @@ pub(in crate::cli) fn published(published: &PublishReport) -> String {
         "ref": published.reference,
         "commit": published.commit,
         "author": published.author,
+        "sent": published.sent.bytes,
+        "agent": published.sent.agent,
         "model": model,
         "branch": branch,
         "base": plan.base,

@@ -6,6 +6,7 @@ use super::TerminalReporter;
 use crate::actions::{HalfWay, RemoteNote};
 use crate::cli::sanitize;
 use crate::cli::shell_paths::shell;
+use crate::cli::sizes::bytes;
 
 impl TerminalReporter<'_> {
     /// Something about a remote repository.
@@ -36,8 +37,10 @@ impl TerminalReporter<'_> {
                 self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
             }
             RemoteNote::LeftPointers { reason } => {
-                let reason = sanitize::text(reason);
-                self.ui.warning(&format!("its files stay pointers in the work tree: {reason}"));
+                self.ui.warning(&format!(
+                    "its files stay pointers in the work tree: {}",
+                    sanitize::text(reason)
+                ));
             }
             RemoteNote::OtherPaths { number, paths } => {
                 let mut lines = format!("pull request {number} changes more than safetensors:");
@@ -51,32 +54,44 @@ impl TerminalReporter<'_> {
                 self.ui.note(&format!(
                     "pull request {number}: compared with its own parent: this clone is shallow, and where the pull request began is not known"
                 ));
-                let remote = shell(remote.as_str().into());
-                self.ui.hint(&format!("fetch the history: `{} fetch --unshallow {remote}`", self.here.git()));
+                let (git, remote) = (self.here.git(), shell(remote.as_str().into()));
+                self.ui.hint(&format!("fetch the history: `{git} fetch --unshallow {remote}`"));
             }
             RemoteNote::HomeElsewhere { asked, name, model } => self.home_elsewhere(asked, name, model),
             RemoteNote::BaseNotFetched => {
                 self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
             }
             RemoteNote::Waiting { seconds } => self.waiting(*seconds),
+            RemoteNote::XetWouldSend { sent, about } => self.xet(*sent, *about),
             RemoteNote::WholeClone => {
                 self.ui.note("the server does not send single files of a partial clone, so all were fetched");
             }
-            RemoteNote::ShallowClone { depth } => {
-                let last = if *depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
-                self.ui.warning(&format!(
-                    "the server sends nothing of a partial clone, so only the last {last} came, with all files"
-                ));
-                self.ui.hint(&format!("fetch the full history: `{} fetch --unshallow`", self.here.git()));
-            }
+            RemoteNote::ShallowClone { depth } => self.shallow(*depth),
         }
     }
 
-    /// Another remote has the model.
+    fn shallow(&self, depth: u32) {
+        let last = if depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
+        self.ui.warning(&format!(
+            "the server sends nothing of a partial clone, so only the last {last} came, with all files"
+        ));
+        self.ui.hint(&format!("fetch the full history: `{} fetch --unshallow`", self.here.git()));
+    }
+
+    fn xet(&self, sent: u64, about: u64) {
+        let what = if about < sent {
+            format!("would have sent about {} of these {}", bytes(about), bytes(sent))
+        } else {
+            "sends only the parts of a file that the Hub lacks".to_owned()
+        };
+        self.ui.note(&format!("the Hub keeps this model in Xet storage: git-xet {what}"));
+    }
+
     fn waiting(&self, seconds: u64) {
         self.ui.note(&format!("waiting {seconds} s: the server limits the rate of requests"));
     }
 
+    /// Another remote has the model.
     fn home_elsewhere(&self, asked: &str, name: &str, model: &str) {
         let (asked, model) = (sanitize::text(asked), sanitize::text(model));
         self.ui.note(&format!(

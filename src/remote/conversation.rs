@@ -1,0 +1,310 @@
+//! [`Conversation`]: what is said to a transfer agent and what it says, line by line, in JSON.
+//!
+//! ```text
+//! {"event": "init", "operation", "remote", "concurrent", "concurrenttransfers"}   ─▶
+//!                                                       ◀─  {} or {"error": {"code", "message"}}
+//! {"event": "download" | "upload", "oid", "size", "path", "action"}               ─▶
+//!                      ◀─  {"event": "progress", "oid", "bytesSoFar", "bytesSinceLast"}, any number of times
+//!                      ◀─  {"event": "complete", "oid", "path" | "error": {"code", "message"}}
+//! {"event": "terminate"}                                                          ─▶
+//! ```
+//!
+//! Source: `docs/custom-transfers.md` and `tq/custom.go` of Git LFS. Invariants: a line, the number of lines for one object,
+//! and the time without progress have bounds; an agent that broke the protocol is ended; what it says of its own is
+//! redacted and cut. It does not look at the file that an agent names.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cause::{AgentFault, Said};
+use super::custom_agent::CustomAgent;
+use super::error::{Error, Result};
+use super::known::lock;
+use super::operation::Operation;
+use super::refusal::kept;
+use super::wire::Wire;
+use crate::git::agent::{Agent, Heard, MAX_LINE};
+use crate::git::{self, Git};
+use crate::lfs::Pointer;
+
+/// How many lines are taken for one object.
+const MAX_MESSAGES: u64 = 1 << 20;
+
+/// How much longer than a server an agent may be silent: one that reports no progress works all the same.
+const SILENCE: u32 = 20;
+
+/// How many bytes give it another second.
+const BYTES_A_SECOND: u64 = 1 << 20;
+
+/// How often it is looked whether the person asked to stop.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// How often it is looked for its last words.
+const TICK: Duration = Duration::from_millis(5);
+
+/// How many transfers git-lfs has at once, where nobody says it.
+const CONCURRENT: u64 = 8;
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Message<'m> {
+    Init { operation: Operation, remote: &'m str, concurrent: bool, concurrenttransfers: u64 },
+    Upload { oid: String, size: u64, path: &'m str, action: Option<&'m Value> },
+    Download { oid: String, size: u64, action: Option<&'m Value> },
+    Terminate {},
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Reply {
+    event: Option<String>,
+    oid: Option<String>,
+    error: Option<Problem>,
+    path: Option<String>,
+    #[serde(rename = "bytesSoFar")]
+    bytes_so_far: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    code: Option<i64>,
+    message: Option<String>,
+}
+
+/// An agent that runs.
+pub(super) struct Conversation {
+    agent: Agent,
+    name: String,
+    /// It broke the protocol, or did not end what it began.
+    is_broken: bool,
+}
+
+/// The agents that run, by name and by what they do: one of a kind at a time.
+#[derive(Default)]
+pub(super) struct Running(Mutex<Vec<(String, Operation, Conversation)>>);
+
+impl Running {
+    /// Does something with an agent, which is started if it does not run.
+    ///
+    /// # Errors
+    /// As [`Conversation::start`], and what `work` returns.
+    pub(super) fn with<T>(
+        &self,
+        wire: &Wire<'_>,
+        git: Option<&Git<'_>>,
+        (agent, to): (&CustomAgent, (Operation, &str)),
+        work: impl FnOnce(&mut Conversation) -> Result<T>,
+    ) -> Result<T> {
+        if wire.settings.offline {
+            return Err(Error::Agent { name: agent.name.clone(), source: AgentFault::Offline });
+        }
+        let mut running = lock(&self.0);
+        let is_it = |(name, does, _): &(String, Operation, _)| *name == agent.name && *does == to.0;
+        let (name, operation, mut conversation) = if let Some(at) = running.iter().position(is_it) {
+            running.swap_remove(at)
+        } else {
+            let git = git.ok_or(git::Error::NotInstalled)?;
+            (agent.name.clone(), to.0, Conversation::start(wire, git, agent, to)?)
+        };
+        let done = work(&mut conversation);
+        if !conversation.is_broken {
+            running.push((name, operation, conversation));
+        }
+        done
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for (.., conversation) in lock(&self.0).drain(..) {
+            conversation.end();
+        }
+    }
+}
+
+/// What it is asked to do with an object.
+#[derive(Clone, Copy)]
+pub(super) enum Deed<'d> {
+    /// To put it into a file.
+    Download,
+    /// To send this file.
+    Upload(&'d str),
+}
+
+impl Conversation {
+    /// Starts an agent for what is done with the objects of a remote.
+    ///
+    /// # Errors
+    /// [`Error::Agent`], [`Error::Git`], [`Error::Interrupted`]
+    fn start(
+        wire: &Wire<'_>,
+        git: &Git<'_>,
+        agent: &CustomAgent,
+        (operation, remote): (Operation, &str),
+    ) -> Result<Self> {
+        let CustomAgent { name, path, args, is_concurrent } = agent;
+        let started = Agent::start(git, path, args)?;
+        let mut conversation = Self { agent: started, name: name.clone(), is_broken: false };
+        conversation.say(&Message::Init {
+            operation,
+            remote,
+            concurrent: *is_concurrent,
+            concurrenttransfers: wire.settings.config.number("lfs.concurrenttransfers").unwrap_or(CONCURRENT),
+        });
+        let reply = conversation.reply(wire, (Instant::now(), silence(wire, 0)))?;
+        match reply.error {
+            Some(problem) => {
+                conversation.is_broken = true;
+                Err(conversation.fault(said(wire, problem)))
+            }
+            None => Ok(conversation),
+        }
+    }
+
+    /// Has an object transferred, and tells how many of its bytes are through. Returns the file that a download is in.
+    ///
+    /// # Errors
+    /// [`Error::Agent`], [`Error::Interrupted`]
+    pub(super) fn transfer(
+        &mut self,
+        wire: &Wire<'_>,
+        (pointer, action): (Pointer, Option<&Value>),
+        deed: Deed<'_>,
+        tell: &dyn Fn(u64),
+    ) -> Result<Option<String>> {
+        let (oid, size) = (pointer.oid.to_string(), pointer.size);
+        self.say(&match deed {
+            Deed::Download => Message::Download { oid: oid.clone(), size, action },
+            Deed::Upload(path) => Message::Upload { oid: oid.clone(), size, path, action },
+        });
+        let (mut through, mut since) = (0, Instant::now());
+        for _ in 0..MAX_MESSAGES {
+            let reply = self.reply(wire, (since, silence(wire, size)))?;
+            let event = reply.event.unwrap_or_default();
+            if matches!(event.as_str(), "progress" | "complete") && reply.oid.as_deref() != Some(&oid) {
+                return Err(self.broken(AgentFault::OtherObject));
+            }
+            match event.as_str() {
+                "progress" => {
+                    let now = reply.bytes_so_far.and_then(|bytes| u64::try_from(bytes).ok());
+                    let now = now.unwrap_or(0).min(size);
+                    if now > through {
+                        (through, since) = (now, Instant::now());
+                        tell(through);
+                    }
+                }
+                "complete" => {
+                    return match reply.error {
+                        Some(problem) => Err(self.fault(said(wire, problem))),
+                        None => Ok(reply.path.filter(|path| !path.is_empty())),
+                    };
+                }
+                other => {
+                    let event = kept(wire, other).map_or_else(String::new, |said| said.0);
+                    return Err(self.broken(AgentFault::Event(event)));
+                }
+            }
+        }
+        Err(self.broken(AgentFault::TooMany(MAX_MESSAGES)))
+    }
+
+    /// An error of this agent.
+    pub(super) fn fault(&self, source: AgentFault) -> Error {
+        Error::Agent { name: self.name.clone(), source }
+    }
+
+    /// Tells it that there is no more to do.
+    fn end(self) {
+        if let Ok(line) = serde_json::to_vec(&Message::Terminate {})
+            && !self.is_broken
+        {
+            self.agent.end(line);
+        }
+    }
+
+    fn broken(&mut self, source: AgentFault) -> Error {
+        self.is_broken = true;
+        self.fault(source)
+    }
+
+    fn say(&self, message: &Message<'_>) {
+        // Texts and numbers are always JSON.
+        self.agent.say(serde_json::to_vec(message).unwrap_or_default());
+    }
+
+    /// Waits for its next message, for so long since there was progress.
+    fn reply(&mut self, wire: &Wire<'_>, (since, limit): (Instant, Duration)) -> Result<Reply> {
+        loop {
+            if wire.is_interrupted() {
+                self.is_broken = true;
+                return Err(Error::Interrupted);
+            }
+            let fault = match self.agent.hear(WATCH.min(limit)) {
+                _ if since.elapsed() >= limit => AgentFault::Silent(limit),
+                Heard::Nothing => continue,
+                Heard::Line(line) => match serde_json::from_slice(&line) {
+                    Ok(reply) => return Ok(reply),
+                    Err(error) => AgentFault::Json(error),
+                },
+                Heard::TooLong => AgentFault::LongLine(MAX_LINE),
+                Heard::End => AgentFault::Ended(self.last_words(wire)),
+            };
+            return Err(self.broken(fault));
+        }
+    }
+
+    /// The last line of what it said on standard error, where the reason stands.
+    fn last_words(&self, wire: &Wire<'_>) -> Option<Said> {
+        // What it said last may be on its way when its other stream is closed already.
+        let since = Instant::now();
+        while self.agent.words().0.is_empty() && since.elapsed() < WATCH {
+            thread::sleep(TICK);
+        }
+        let words = self.agent.words().0;
+        kept(wire, words.lines().rev().find(|line| !line.trim().is_empty())?)
+    }
+}
+
+/// How long it may go without progress.
+fn silence(wire: &Wire<'_>, size: u64) -> Duration {
+    let own = wire.settings.patience().timeout.saturating_mul(SILENCE);
+    own.saturating_add(Duration::from_secs(size.checked_div(BYTES_A_SECOND).unwrap_or(0)))
+}
+
+fn said(wire: &Wire<'_>, Problem { code, message }: Problem) -> AgentFault {
+    AgentFault::Said { code: code.unwrap_or(0), said: message.and_then(|message| kept(wire, &message)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_as_git_lfs_writes_them() {
+        let text = |message: &Message<'_>| serde_json::to_string(message).unwrap();
+        let init = Message::Init {
+            operation: Operation::Upload,
+            remote: "origin",
+            concurrent: true,
+            concurrenttransfers: 8,
+        };
+        assert_eq!(
+            text(&init),
+            r#"{"event":"init","operation":"upload","remote":"origin","concurrent":true,"concurrenttransfers":8}"#
+        );
+        let action = serde_json::json!({"href": "nfs://server/path"});
+        let upload = Message::Upload { oid: "ab".to_owned(), size: 3, path: "/f", action: Some(&action) };
+        assert_eq!(
+            text(&upload),
+            r#"{"event":"upload","oid":"ab","size":3,"path":"/f","action":{"href":"nfs://server/path"}}"#
+        );
+        let download = Message::Download { oid: "ab".to_owned(), size: 3, action: None };
+        assert_eq!(text(&download), r#"{"event":"download","oid":"ab","size":3,"action":null}"#);
+        assert_eq!(text(&Message::Terminate {}), r#"{"event":"terminate"}"#);
+    }
+}

@@ -1,0 +1,81 @@
+//! Publishing through a transfer agent of the person's, and what is said where there is none.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+/// In the header of the action that the hub gives.
+const SECRET: &str = "pw-for-the-agent-alone";
+
+impl Desk {
+    /// Sets up the agent of `tests/remote`, whose store is the hub's.
+    fn set_up_agent(&self, name: &str) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote/agent.py");
+        let store = self.world.hub.object(ID, "x").parent().unwrap().to_owned();
+        let args = format!("'{}' '{}'", script.display(), store.display());
+        self.git(&["config", &format!("lfs.customtransfer.{name}.path"), "python3"]);
+        self.git(&["config", &format!("lfs.customtransfer.{name}.args"), &args]);
+    }
+}
+
+fn has_python() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "looks for the interpreter of the agent")]
+    let python = Command::new("python3").args(["-c", "pass"]).status();
+    let is_here = python.is_ok_and(|status| status.success());
+    if !is_here {
+        crate::clone::skipped("the transfer agent of the tests needs python3");
+    }
+    is_here
+}
+
+#[test]
+fn an_agent_that_the_hub_chooses_sends_what_is_published() {
+    if !has_python() {
+        return;
+    }
+    let desk = Desk::new();
+    desk.set_up_agent("xet");
+    desk.world.hub.prefer_transfer(Some("xet"), SECRET);
+    desk.world.hub.keep_in_xet();
+    let mut command = desk.command(&["publish", "-vv"]);
+    for name in ["HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
+        command.env(name, format!("{TOKEN}-of-{name}"));
+    }
+    let output: Output = command.env("GIT_TRACE", "0").env("KEPT", "as it is").output().unwrap().into();
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    assert!(output.stderr.contains(" by transfer agent xet\n"), "{output:#?}");
+    assert!(!output.stderr.contains("git-xet"), "{output:#?}");
+    for secret in [SECRET, TOKEN] {
+        assert!(!output.stderr.contains(secret) && !output.stdout.contains(secret), "{output:#?}");
+    }
+    let store = desk.world.hub.object(ID, "x").parent().unwrap().to_owned();
+    let oid = Oid::of(&desk.read("model.safetensors"));
+    assert!(fs::read(store.join(oid.to_string())).unwrap() == desk.read("model.safetensors"));
+    // What opens the person's accounts is not in the environment of a program that was given what it needs.
+    let environment = fs::read_to_string(store.join("environment")).unwrap();
+    assert!(environment.contains("KEPT=as it is\n") && environment.contains("HOME="), "{environment}");
+    assert!(!environment.contains(TOKEN) && !environment.contains("GIT_TRACE="), "{environment}");
+    assert!(!environment.contains("GIT_DIR=") && !environment.contains("GIT_INDEX_FILE="), "{environment}");
+    let log = fs::read_to_string(store.join("log")).unwrap();
+    assert!(log.contains(SECRET) && log.contains(r#""remote":"origin""#), "{log}");
+    let line = desk.published(&["--force"]);
+    assert_eq!((&line["sent"], &line["agent"]), (&Value::from(0), &Value::Null));
+}
+
+#[test]
+fn where_the_hub_has_xet_and_nobody_speaks_it_one_note_says_what_that_costs() {
+    let desk = Desk::new();
+    desk.world.hub.keep_in_xet();
+    let output = desk.publish(&[]);
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let note = "the Hub keeps this model in Xet storage: git-xet ";
+    assert_eq!(output.stderr.matches(note).count(), 1, "{output:#?}");
+    let size = desk.read("model.safetensors").len();
+    let line = desk.published(&["--force"]);
+    assert_eq!(line["sent"], 0, "it is there: {size} bytes");
+    let other = Desk::new();
+    let output = other.publish(&[]);
+    assert!(output.stderr.contains("uploaded ") && !output.stderr.contains("Xet"), "{output:#?}");
+    assert!(!output.stderr.contains("the server has the rest"), "{output:#?}");
+}

@@ -1,0 +1,126 @@
+"""A transfer agent of Git LFS whose server is a directory, for the tests of `agents.rs`.
+
+    agent.py STORE [MODE]
+
+Source: docs/custom-transfers.md of Git LFS. It writes each line that it reads into STORE/log, and the names and values of
+its environment into STORE/environment. MODE is a way not to keep to the protocol, or a file that is none.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+
+STORE = sys.argv[1]
+MODE = sys.argv[2] if len(sys.argv) > 2 else ""
+
+
+def say(message):
+    sys.stdout.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
+    sys.stdout.flush()
+
+
+def complete(asked, **more):
+    say({"event": "complete", "oid": asked["oid"], **more})
+
+
+def progress(asked, so_far, last):
+    say({"event": "progress", "oid": asked["oid"], "bytesSoFar": so_far, "bytesSinceLast": last})
+
+
+def copy(asked, source, target):
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    so_far = 0
+    with open(source, "rb") as read, open(target, "wb") as write:
+        while block := read.read(100_000):
+            write.write(block)
+            so_far += len(block)
+            progress(asked, so_far, len(block))
+
+
+def misbehave(asked):
+    """Does what no agent should; False if this mode is none of that kind."""
+    action = asked.get("action") or {}
+    secret = (action.get("header") or {}).get("X-Secret", "")
+    if MODE == "long":
+        say("{" + " " * 70_000 + "}")
+    elif MODE == "garbage":
+        say("no JSON")
+    elif MODE == "unknown":
+        say({"event": "dance", "oid": asked["oid"]})
+    elif MODE == "other":
+        complete({"oid": "0" * 64})
+    elif MODE == "flood":
+        while True:
+            progress(asked, 1, 0)
+    elif MODE == "silent":
+        time.sleep(600)
+    elif MODE == "busy":
+        while True:
+            progress(asked, 5, 0)
+            time.sleep(0.05)
+    elif MODE == "error":
+        complete(asked, error={"code": 404, "message": "no such object, says " + secret})
+    elif MODE == "exit":
+        sys.exit("the last words: " + secret)
+    else:
+        return False
+    return True
+
+
+def bring(asked):
+    """Brings an object, or a file that is not the object."""
+    target = os.path.join(STORE, "tmp", asked["oid"])
+    source = os.path.join(STORE, asked["oid"])
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if MODE == "nowhere":
+        return complete(asked)
+    if MODE == "absent":
+        return complete(asked, path=target)
+    if MODE == "link":
+        os.symlink(source, target)
+    elif MODE == "pipe":
+        os.mkfifo(target)
+    elif MODE == "directory":
+        os.makedirs(target)
+    elif MODE == "wrong":
+        with open(target, "wb") as write:
+            write.write(b"x" * asked["size"])
+    elif MODE == "short":
+        with open(target, "wb") as write:
+            write.write(b"x" * (asked["size"] - 1))
+    elif MODE == "place":
+        # Where git-lfs has the object itself, as some agents do it, with a path from where they run.
+        target = os.path.join(".git/lfs/objects", asked["oid"][:2], asked["oid"][2:4], asked["oid"])
+        copy(asked, source, target)
+    else:
+        copy(asked, source, target)
+    return complete(asked, path=target)
+
+
+def main():
+    os.makedirs(STORE, exist_ok=True)
+    with open(os.path.join(STORE, "environment"), "w", encoding="utf-8", errors="replace") as write:
+        write.writelines(f"{name}={value}\n" for name, value in sorted(os.environ.items()))
+    with open(os.path.join(STORE, "pids"), "a", encoding="ascii") as write:
+        write.write(f"{os.getpid()}\n")
+    for line in sys.stdin:
+        with open(os.path.join(STORE, "log"), "a", encoding="utf-8") as write:
+            write.write(line)
+        asked = json.loads(line)
+        if asked["event"] == "terminate":
+            return
+        if asked["event"] == "init":
+            refused = {"error": {"code": 32, "message": "not today"}}
+            say(refused if MODE == "refuse" else {})
+        elif misbehave(asked):
+            pass
+        elif asked["event"] == "download":
+            bring(asked)
+        else:
+            copy(asked, asked["path"], os.path.join(STORE, asked["oid"]))
+            complete(asked)
+
+
+main()
