@@ -13,6 +13,8 @@ pub mod diff;
 pub mod env;
 mod error;
 pub mod guard;
+mod harmless;
+mod hashing;
 mod hub_file;
 pub mod inspect;
 mod lfs_remote;

@@ -172,6 +172,11 @@ pub(crate) fn beside(path: &BStr, name: &[u8]) -> BString {
     [split(path).0, name].concat().into()
 }
 
+/// The directory of `path` with its slash; empty at the top.
+pub(crate) fn directory(path: &BStr) -> &BStr {
+    split(path).0.into()
+}
+
 /// The directory with its slash, and the name.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     path.split_at(path.rfind_byte(b'/').map_or(0, |slash| slash + 1))

@@ -3,7 +3,8 @@
 //! Invariant: nothing is written, and a server is looked for when the first object is missing. It knows the options of no
 //! command.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use super::servers::Session;
 use super::{Error, names};
 use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
-use crate::repo::{self, Entry, Mode, ObjectId, Repo};
+use crate::repo::{self, Entry, Found, Mode, ObjectId, Repo};
 
 /// The longest link that is shown.
 const LINK_LIMIT: u64 = 64 << 10;
@@ -29,6 +30,8 @@ pub(super) struct Workspace<'a> {
     pub(super) entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
     pub(super) unmerged: BTreeSet<BString>,
+    /// What was read of blobs already.
+    pointers: RefCell<HashMap<ObjectId, Option<Pointer>>>,
 }
 
 impl<'a> Workspace<'a> {
@@ -37,7 +40,8 @@ impl<'a> Workspace<'a> {
             repo.entries()?.into_iter().partition(|entry| entry.stage == 0);
         let entries = merged.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
         let unmerged = unmerged.into_iter().map(|entry| entry.path).collect();
-        Ok(Self { repo, session, remote: LfsRemote::of(session, repo, None), entries, unmerged })
+        let (remote, pointers) = (LfsRemote::of(session, repo, None), RefCell::default());
+        Ok(Self { repo, session, remote, entries, unmerged, pointers })
     }
 
     pub(super) fn contains(&self, path: &BStr) -> bool {
@@ -114,7 +118,17 @@ impl<'a> Workspace<'a> {
 
     /// The pointer that a blob is, if it is one.
     pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
-        Ok(self.repo.pointer(blob)?)
+        if let Some(known) = self.pointers.borrow().get(&blob) {
+            return Ok(*known);
+        }
+        let pointer = match self.repo.small_blob(blob, pointer::MAX_LEN as u64 - 1)? {
+            Found::Blob(text) => Pointer::parse(&text).ok(),
+            Found::Large(_) => None,
+            // What a partial clone does not have now, it may fetch.
+            Found::Other | Found::Missing => return Ok(None),
+        };
+        self.pointers.borrow_mut().insert(blob, pointer);
+        Ok(pointer)
     }
 
     /// The bytes of a tracked file that are here: the object behind its pointer, or else the file itself.

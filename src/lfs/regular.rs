@@ -19,17 +19,30 @@ pub fn open(path: &Path) -> Result<File, Error> {
     if !metadata.is_file() {
         return Err(Error::not_regular(metadata.file_type()));
     }
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        let flags = rustix::fs::OFlags::NONBLOCK.bits();
-        options.custom_flags(i32::try_from(flags).unwrap_or_default());
-    }
-    let file = options.open(path).map_err(failed)?;
+    let file = without_waiting(path, false).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_file() { Ok(file) } else { Err(Error::not_regular(metadata.file_type())) }
+}
+
+/// Opens a file that was looked at by its own name, and found to be a regular one; no link that took its place since.
+///
+/// # Errors
+/// What the system reports.
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    without_waiting(path, true)
+}
+
+#[cfg(unix)]
+fn without_waiting(path: &Path, is_itself: bool) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = if is_itself { OFlags::NONBLOCK | OFlags::NOFOLLOW } else { OFlags::NONBLOCK };
+    File::options().read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path)
+}
+
+#[cfg(not(unix))]
+fn without_waiting(path: &Path, _: bool) -> io::Result<File> {
+    File::open(path)
 }
 
 /// Reads a file whole; `None` if nothing is there, or no regular file.

@@ -12,6 +12,7 @@ use flate2::read::ZlibDecoder;
 use gix::objs::{CommitRefIter, Find as _, FindHeader as _, Kind, TreeRefIter};
 use gix::odb::pack::{self, data::entry::Header};
 
+use super::short_blobs::{ShortBlobs, loose_path};
 use super::{Error, Mode, ObjectId, Repo, Result, Version};
 
 /// Bytes of a file that is read at once.
@@ -87,6 +88,11 @@ impl Repo {
 }
 
 impl Database {
+    /// Its short blobs, to be read by another thread as well.
+    pub fn short_blobs(&self) -> ShortBlobs {
+        ShortBlobs::new(self.places.iter().map(|place| place.store_ref().path().to_owned()).collect())
+    }
+
     /// Returns `true` if the object is here.
     pub fn has(&self, id: ObjectId) -> bool {
         use gix::objs::Exists as _;
@@ -171,12 +177,12 @@ impl Database {
     }
 }
 
-/// A blob of at most `limit` bytes from a short file of its own, opened once. `None`: it is anything else, or damaged.
-fn short(dir: &Path, id: ObjectId, limit: u64) -> Option<Found> {
+/// A blob from a file of its own, opened once: its bytes if they are few, or that they are more than `limit`. `None`: it is
+/// anything else, or damaged.
+pub(super) fn short(dir: &Path, id: ObjectId, limit: u64) -> Option<Found> {
     let file = File::open(loose_path(dir, id)?).ok()?;
     let mut packed = Vec::with_capacity(usize::try_from(SHORT).ok()?);
     file.take(SHORT).read_to_end(&mut packed).ok()?;
-    (u64::try_from(packed.len()).ok()? < SHORT).then_some(())?;
     let mut content = ZlibDecoder::new_with_buf(packed.as_slice(), vec![0; 4 << 10]);
     let mut header = [0; 32];
     let header_len = (0..header.len()).find(|&at| {
@@ -184,16 +190,14 @@ fn short(dir: &Path, id: ObjectId, limit: u64) -> Option<Found> {
         content.read_exact(byte).is_ok() && *byte == [0]
     })?;
     let size = str::from_utf8(header.get(..header_len)?).ok()?.strip_prefix("blob ")?;
-    let size: u64 = size.parse().ok().filter(|size| *size <= limit.min(SHORT))?;
+    let size: u64 = size.parse().ok()?;
+    if size > limit {
+        return Some(Found::Large(size));
+    }
+    (size <= SHORT && u64::try_from(packed.len()).ok()? < SHORT).then_some(())?;
     let mut blob = Vec::new();
     content.take(size.saturating_add(1)).read_to_end(&mut blob).ok()?;
     (u64::try_from(blob.len()) == Ok(size)).then_some(Found::Blob(blob))
-}
-
-fn loose_path(dir: &Path, id: ObjectId) -> Option<PathBuf> {
-    let name = id.to_string();
-    let (first, rest) = name.split_at_checked(2)?;
-    Some(dir.join(first).join(rest))
 }
 
 /// From a file of its own: zlib of `blob SIZE\0` and the content.

@@ -35,10 +35,15 @@ impl Entry {
     /// for unchanged. By nanoseconds, where git compares seconds and looks again at what was written in the second of
     /// the index.
     pub fn is_unchanged(&self, file: &Path) -> bool {
-        let options = entry::stat::Options { use_nsec: true, ..entry::stat::Options::default() };
         let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
         let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok());
-        now.is_some_and(|now| now.matches(&self.stat, options))
+        now.is_some_and(|now| self.has_stat(&FileStat(now)))
+    }
+
+    /// The same for stat data that were read already.
+    pub fn has_stat(&self, now: &FileStat) -> bool {
+        let options = entry::stat::Options { use_nsec: true, ..entry::stat::Options::default() };
+        now.0.matches(&self.stat, options)
     }
 
     /// The stat data that the file was staged with.

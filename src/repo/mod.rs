@@ -21,6 +21,7 @@ mod origins;
 mod partial;
 mod references;
 mod remotes;
+mod short_blobs;
 mod stage;
 mod worktree;
 
@@ -41,6 +42,7 @@ pub use index::{Entry, FileStat};
 pub use origins::{FileOrigin, WantedFile, origins};
 pub use partial::PartialIndex;
 pub use remotes::{Settings, global_settings};
+pub use short_blobs::ShortBlobs;
 pub use stage::Change;
 
 pub use crate::git::{ChangedPath, Mode, ObjectId, Version};

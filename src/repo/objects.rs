@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::{Error, Mode, ObjectId, Repo, Result};
+use super::{Error, Found, Mode, ObjectId, Repo, Result, database};
 use crate::lfs::{Pointer, pointer};
 
 impl Repo {
@@ -42,10 +42,24 @@ impl Repo {
     /// # Errors
     /// [`Error::NotABlob`] or [`Error::Git`].
     pub fn pointer(&self, id: ObjectId) -> Result<Option<Pointer>> {
-        let limit = pointer::MAX_LEN as u64;
+        match self.small_blob(id, pointer::MAX_LEN as u64 - 1)? {
+            Found::Blob(text) => Ok(Pointer::parse(&text).ok()),
+            Found::Large(_) | Found::Other | Found::Missing => Ok(None),
+        }
+    }
+
+    /// A blob of at most `limit` bytes, read once where it is a file of its own, as what was added by itself is.
+    ///
+    /// # Errors
+    /// [`Error::NotABlob`] or [`Error::Git`].
+    pub fn small_blob(&self, id: ObjectId, limit: u64) -> Result<Found> {
+        if let Some(found) = database::short(self.inner.objects.store_ref().path(), id, limit) {
+            return Ok(found);
+        }
         match self.blob_size(id)? {
-            Some(size) if size < limit => Ok(Pointer::parse(&self.blob(id, limit)?).ok()),
-            _ => Ok(None),
+            None => Ok(Found::Missing),
+            Some(size) if size > limit => Ok(Found::Large(size)),
+            Some(_) => Ok(Found::Blob(self.blob(id, limit)?)),
         }
     }
 

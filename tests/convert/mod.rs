@@ -10,6 +10,7 @@ mod failures;
 mod folders;
 mod forced;
 mod halves;
+mod harmless;
 mod hints;
 mod index;
 mod interrupted;

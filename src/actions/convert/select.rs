@@ -10,6 +10,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::super::checkpoints;
 use super::super::content::Located;
 use super::super::detected::{Detected, detect};
+use super::super::harmless::Harmless;
 use super::super::meant::{Meant, Word};
 use super::super::provenance::Provenance;
 use super::super::workspace::Workspace;
@@ -148,9 +149,14 @@ impl Selection<'_, '_, '_> {
         let is_left_out = |entry: &Entry| {
             workspace.is_left_out(entry) && !self.meant.names(workspace, entry.path.as_bstr())
         };
-        let expected = asked().filter(|(path, entry)| is_read(path.as_bstr()) && !is_left_out(entry));
-        workspace.expect(expected.map(|(path, _)| path))?;
-        for (path, entry) in asked() {
+        // One that a conversion writes may be asked for, whatever the file of the working tree is.
+        let mut harmless = Harmless::new(workspace.repo);
+        let is_done = |path: &BStr| names::is_safetensors(path) || names::is_safetensors_index(path);
+        let others: Vec<_> =
+            asked().filter(|(path, entry)| is_done(path.as_bstr()) || !harmless.is(entry)).collect();
+        let expected = others.iter().filter(|(path, entry)| is_read(path.as_bstr()) && !is_left_out(entry));
+        workspace.expect(expected.map(|(path, _)| *path))?;
+        for (path, entry) in others {
             let (weight_like, is_index) =
                 (names::is_weight_like(path.as_bstr()), names::is_index(path.as_bstr()));
             if entry.mode == Mode::Submodule {

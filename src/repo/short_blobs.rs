@@ -1,0 +1,56 @@
+//! [`ShortBlobs`]: blobs of a few hundred bytes that are files of their own, as what was just added is, read by one open and
+//! one read each. It is of any thread, and holds no pack.
+//!
+//! Invariant: what it gives is a whole blob of the length that its header says. What is anything else (packed, longer, damaged)
+//! is `None`, and [`Database::find`](super::Database::find) says what it is.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::ObjectId;
+
+/// How many bytes of a file are read, and made of them.
+const PACKED: usize = 2 << 10;
+const BLOB: usize = 2 << 10;
+
+/// The directories of objects, and what one of them is read with.
+pub struct ShortBlobs {
+    dirs: Vec<PathBuf>,
+    inflate: Decompress,
+    packed: [u8; PACKED],
+    blob: [u8; BLOB],
+}
+
+impl ShortBlobs {
+    pub(super) fn new(dirs: Vec<PathBuf>) -> Self {
+        Self { dirs, inflate: Decompress::new(true), packed: [0; PACKED], blob: [0; BLOB] }
+    }
+
+    /// Reads one.
+    pub fn find(&mut self, id: ObjectId) -> Option<&[u8]> {
+        let open = |dir: &PathBuf| File::open(loose_path(dir, id)?).ok();
+        let mut file = self.dirs.iter().find_map(open)?;
+        let len = file.read(&mut self.packed).ok()?;
+        self.inflate.reset(true);
+        let packed = self.packed.get(..len)?;
+        // The sum of the stream is checked at its end; one that was cut off has none.
+        let status = self.inflate.decompress(packed, &mut self.blob, FlushDecompress::Finish).ok()?;
+        (status == Status::StreamEnd).then_some(())?;
+        let all = self.blob.get(..usize::try_from(self.inflate.total_out()).ok()?)?;
+        let header_len = all.iter().position(|byte| *byte == 0)?;
+        let (header, blob) = all.split_at_checked(header_len)?;
+        let blob = blob.get(1..)?;
+        let size = str::from_utf8(header).ok()?.strip_prefix("blob ")?;
+        (size.parse() == Ok(blob.len())).then_some(blob)
+    }
+}
+
+/// Where an object is that is a file of its own.
+pub(super) fn loose_path(dir: &Path, id: ObjectId) -> Option<PathBuf> {
+    let name = id.to_string();
+    let (first, rest) = name.split_at_checked(2)?;
+    Some(dir.join(first).join(rest))
+}
