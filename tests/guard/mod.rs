@@ -16,6 +16,7 @@ mod long;
 mod pipes;
 mod refusals;
 mod servers;
+mod side_by_side;
 
 use std::ffi::OsString;
 use std::fs;

@@ -34,9 +34,9 @@ pub(super) struct Judge<'a> {
     git: &'a Git<'a>,
     repo: &'a Repo,
     pub(super) database: Database,
-    store: Store,
+    pub(super) store: Store,
     entries: OnceCell<Vec<Entry>>,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl<'a> Judge<'a> {

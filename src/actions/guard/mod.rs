@@ -16,6 +16,7 @@ mod finding;
 pub mod install;
 mod judge;
 mod judged;
+mod side_by_side;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ use allow::{Allow, BrokenLine};
 use changes::Change;
 use judge::Judge;
 use judged::Judged;
+use side_by_side::SideBySide;
 
 /// What is asked, and on whose behalf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +136,11 @@ impl<'a> Guard<'a> {
         Ok(Self { git, repo, judge, checkouts })
     }
 
+    fn side_by_side(&self) -> SideBySide<'_> {
+        let Judge { database, store, limits, .. } = &self.judge;
+        SideBySide { database, store, limits }
+    }
+
     fn judge(
         &mut self,
         changes: &changes::Changes,
@@ -144,7 +151,8 @@ impl<'a> Guard<'a> {
         let mut judged = Vec::new();
         let mut changes_allow = false;
         let allow_path = self.allow_path();
-        for change in &changes.files {
+        let beside = self.side_by_side().judge(&changes.files, reporter);
+        for (change, beside) in changes.files.iter().zip(beside) {
             if reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
@@ -161,7 +169,10 @@ impl<'a> Guard<'a> {
                 }
                 Change::Arrival(arrival) => {
                     changes_allow |= arrival.path == allow_path.as_bytes();
-                    self.judge.arrival(arrival, &mut self.checkouts)?
+                    match beside {
+                        Some(judged) => Some(judged),
+                        None => self.judge.arrival(arrival, &mut self.checkouts)?,
+                    }
                 }
             };
             let Some(mut found) = found else { continue };

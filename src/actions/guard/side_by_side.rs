@@ -1,0 +1,127 @@
+//! [`SideBySide`]: staged pointers whose objects are here, judged by several threads before the rest is.
+//!
+//! A pointer costs two small files of directories that nobody else looks at, so opening them is nearly all that it costs.
+//!
+//! Invariant: what it judges has the judgement that [`Judge::arrival`](super::judge::Judge::arrival) gives it; where anything
+//! is not plain (no pointer, an object elsewhere, a report that a bound ended) there is none. All threads together stay
+//! within the bounds of one file.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use bstr::ByteSlice as _;
+
+use super::super::Reporter;
+use super::super::arrivals::Arrival;
+use super::changes::Change;
+use super::judged::{Bytes, Judged, judged};
+use crate::lfs::{Pointer, Store, pointer, regular};
+use crate::read_at::{FileSource, ReadAt as _};
+use crate::repo::{Database, Mode, ShortBlobs};
+use crate::scan::{self, Limits, Verdict};
+
+/// How many threads there are at most, how many files one takes at a time, and how many are worth one more thread.
+const THREADS: usize = 8;
+const STEP: usize = 16;
+const WORTH: usize = 128;
+
+pub(super) struct SideBySide<'a> {
+    pub(super) database: &'a Database,
+    pub(super) store: &'a Store,
+    pub(super) limits: &'a Limits,
+}
+
+impl SideBySide<'_> {
+    /// The judgements, in the order of `changes`.
+    pub(super) fn judge(&self, changes: &[Change], reporter: &dyn Reporter) -> Vec<Option<Judged>> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = (changes.len() / WORTH).clamp(1, cores.min(THREADS));
+        let mut limits = self.limits.clone();
+        let share = u64::try_from(threads).unwrap_or(1);
+        limits.inflated /= share;
+        limits.pickle.bytes /= share;
+        limits.pickle.memory /= threads;
+        let one = |blobs| One { blobs, store: self.store, limits: &limits };
+        let next = AtomicUsize::new(0);
+        let mut all: Vec<Option<Judged>> = Vec::new();
+        all.resize_with(changes.len(), || None);
+        let run = |blobs: ShortBlobs| {
+            let (mut one, mut found) = (one(blobs), Vec::new());
+            loop {
+                let begin = next.fetch_add(STEP, Ordering::Relaxed);
+                let Some(rest) = changes.get(begin..).filter(|rest| !rest.is_empty()) else { return found };
+                if reporter.is_interrupted() {
+                    return found;
+                }
+                for (at, change) in rest.iter().enumerate().take(STEP) {
+                    if let Change::Arrival(arrival) = change
+                        && let Some(judged) = one.judge(arrival)
+                    {
+                        found.push((begin + at, judged));
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            let run = &run;
+            let others: Vec<_> = (1..threads)
+                .map(|_| {
+                    let blobs = self.database.short_blobs();
+                    scope.spawn(move || run(blobs))
+                })
+                .collect();
+            let own = run(self.database.short_blobs());
+            // What a thread that panicked did not judge is judged by the one that asks, which panics there.
+            let rest = others.into_iter().filter_map(|thread| thread.join().ok()).flatten();
+            for (at, judged) in own.into_iter().chain(rest) {
+                if let Some(slot) = all.get_mut(at) {
+                    *slot = Some(judged);
+                }
+            }
+        });
+        all
+    }
+}
+
+/// What one thread judges with.
+struct One<'a> {
+    blobs: ShortBlobs,
+    store: &'a Store,
+    limits: &'a Limits,
+}
+
+impl One<'_> {
+    /// Judges what comes as a pointer to an object that is here.
+    fn judge(&mut self, arrival: &Arrival) -> Option<Judged> {
+        if arrival.before.is_some() || arrival.version.mode == Mode::Symlink {
+            return None;
+        }
+        let text = self.blobs.find(arrival.version.id).filter(|text| text.len() < pointer::MAX_LEN)?;
+        let pointer = Pointer::parse(text).ok()?;
+        let file = regular::open_itself(&self.store.path_of(pointer.oid)).ok()?;
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let object = is_file.then(|| FileSource::new(file).ok()).flatten()?;
+        if object.len() != pointer.size {
+            return None;
+        }
+        let report = scan::scan(&object, self.limits).ok()?;
+        // A bound may be why it is.
+        if report.verdict == Verdict::Unreadable
+            || report.pickles.iter().any(|one| one.verdict == Verdict::Unreadable)
+        {
+            return None;
+        }
+        let (path, blob) = (arrival.path.as_bstr(), Some(arrival.version.id));
+        let mut judged = judged(path, blob, pointer.size, report, Bytes::File(object));
+        judged.finding.is_lfs = true;
+        judged.finding.oid = Some(pointer.oid);
+        judged.finding.commit = arrival.commit;
+        judged.finding.attributes.clone_from(&arrival.by);
+        if !judged.is_worth_a_word {
+            // There may be more of them than a process may hold open.
+            judged.content = Bytes::None;
+        }
+        Some(judged)
+    }
+}
