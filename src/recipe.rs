@@ -178,18 +178,40 @@ impl Recipe {
         inflated: Option<&dyn ReadAt>,
         steps: &mut dyn Steps,
     ) -> Result<(), Error> {
-        let proof = Proof::new(&self.plan);
-        let mut pass = Pass { steps, proof, source, piece: Buffer::new(), damage: None };
         let joined = inflated.map(|inflated| Joined::new(source, inflated));
         let whole = joined.as_ref().map_or(source, |joined| joined);
-        let done = safetensors::write(&self.layout, &self.plan, whole, &mut pass);
-        let done = done.map_err(Error::from).and_then(|()| {
-            while pass.read().map_err(checkpoint::Error::Io)? {}
-            Ok(())
-        });
-        // What stopped the pass is the reason, not that it was stopped.
-        pass.damage.map_or(done, |damage| Err(damage.into()))
+        both(&self.plan, source, steps, |pass| safetensors::write(&self.layout, &self.plan, whole, pass))
     }
+}
+
+/// Reads the tensors of these indices one after the other, as a file has them behind its header, and beside it the source of
+/// their plan, from front to back. `whole` is the source with what was inflated behind it.
+///
+/// # Errors
+/// As [`Recipe::run`].
+pub fn read(
+    order: &[usize],
+    plan: &Plan,
+    (source, whole): (&dyn ReadAt, &dyn ReadAt),
+    steps: &mut dyn Steps,
+) -> Result<(), Error> {
+    both(plan, source, steps, |pass| safetensors::write_tensors(order, plan, whole, pass))
+}
+
+fn both(
+    plan: &Plan,
+    source: &dyn ReadAt,
+    steps: &mut dyn Steps,
+    write: impl FnOnce(&mut Pass<'_>) -> Result<(), safetensors::Error>,
+) -> Result<(), Error> {
+    let mut pass = Pass { steps, proof: Proof::new(plan), source, piece: Buffer::new(), damage: None };
+    let done = write(&mut pass);
+    let done = done.map_err(Error::from).and_then(|()| {
+        while pass.read().map_err(checkpoint::Error::Io)? {}
+        Ok(())
+    });
+    // What stopped the pass is the reason, not that it was stopped.
+    pass.damage.map_or(done, |damage| Err(damage.into()))
 }
 
 /// What happens to each buffer of output: it is taken, and as much of the source is read and checked, so that both keep

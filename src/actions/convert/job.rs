@@ -12,12 +12,12 @@ use std::path::Path;
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::content::{LocalFile, Located, oid};
+use super::super::hashing::{Hashed, Hashing, Side};
 use super::super::{Conversion, Error, Note, Reporter};
 use super::Options;
-use super::hashing::{Hashed, Hashing, Side};
 use crate::buffer::{Buffer, Pool};
 use crate::checkpoint::{self, Headers, Kind};
-use crate::hash::Oid;
+use crate::hash::{Hasher, Oid};
 use crate::lfs::{Incomplete, Pointer, Writers};
 use crate::read_at::{FileSource, ReadAt};
 use crate::recipe::{self, Recipe, Steps};
@@ -185,7 +185,7 @@ impl Job {
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
         let failed = Error::io("write", path);
-        let hashing = Hashing::start().map_err(failed)?;
+        let hashing = Hashing::start(Hasher::default()).map_err(failed)?;
         let mut drive = Drive { pool: Pool::new(BUFFERS), writers, hashing, reporter };
         let passed = self.inflate(&source.file, spool).and_then(|inflated| {
             let inflated = inflated.as_ref().map(|inflated| inflated as &dyn ReadAt);

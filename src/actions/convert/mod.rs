@@ -28,7 +28,6 @@ mod commit;
 mod decide;
 mod finish;
 mod finished;
-mod hashing;
 mod index;
 mod job;
 mod keep;

@@ -15,9 +15,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::hashing::{Hashed, Hashing, Side};
 use super::super::lfs_remote::Server;
 use super::super::{Error, Reporter};
-use super::hashing::{Hashed, Hashing, Side};
 use super::job::Written;
 use crate::buffer::{CAPACITY, Pool};
 use crate::checkpoint::{self, Plan, Proof, Standing};
@@ -244,7 +244,14 @@ impl Follower {
     pub(super) fn start(object: &File, copy: Option<&File>, size: u64) -> io::Result<Self> {
         let writers = Writers::behind(object, copy, size)?;
         let object = FileSource::new(object.try_clone()?)?;
-        Ok(Self { object, at: 0, size, pool: Pool::new(BUFFERS), writers, hashing: Hashing::start()? })
+        Ok(Self {
+            object,
+            at: 0,
+            size,
+            pool: Pool::new(BUFFERS),
+            writers,
+            hashing: Hashing::start(Hasher::default())?,
+        })
     }
 
     /// Takes what is complete: whole buffers, and the last one.

@@ -22,16 +22,16 @@ use bstr::{BStr, ByteSlice as _};
 use super::super::Error;
 use super::super::content::Bytes;
 use super::compare::{Compared, Sides, oid_of};
-use super::identify::identify;
+use super::identify::{identify, likeliest};
 use super::reading::{Header, Reader, Watched, read_back};
 use super::{Finding, Verdict, Verified};
 use crate::checkpoint::{self, Headers, Kind, Plan};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
 use crate::read_at::{Joined, ReadAt};
+use crate::recipe;
 use crate::safetensors::compare::{Comparison, Difference, LIMIT};
-use crate::safetensors::conversions::{Conversions, Group};
-use crate::{recipe, safetensors};
+use crate::safetensors::conversions::{Conversion, Conversions, Group};
 
 /// Verifies files.
 pub(super) struct Check<'a> {
@@ -145,14 +145,9 @@ impl Work<'_, '_> {
         let conversions = Conversions::new(self.plan, self.class)?;
         let groups = conversions.of_size(self.file.len())?;
         let mut is_proven = false;
-        if let (Some(pointer), Some(first)) = (self.file.pointer(), groups.first()) {
-            self.check.reader.reporter.started(self.name, first.len);
-            let found = self.proven(verified, || {
-                identify(&groups, self.plan, self.whole, pointer.oid, self.check.reader.reporter)
-            });
-            self.check.reader.reporter.finished();
+        if let (Some(pointer), [first, ..]) = (self.file.pointer(), &*groups) {
             is_proven = true;
-            if let Some(conversion) = found? {
+            if let Some(conversion) = self.identified(pointer.oid, first, &groups, verified)? {
                 verified.conversion = Some(conversion);
                 verified.ties = conversions.dropped(conversion.rule);
                 verified.tensors = conversions.kept(conversion.rule);
@@ -166,6 +161,49 @@ impl Work<'_, '_> {
                 Work { file: &file, ..*self }.compare(&conversions, &groups, is_proven, verified)
             }
             _ => self.compare(&conversions, &groups, is_proven, verified),
+        }
+    }
+
+    /// The conversion whose file has this oid, once the checkpoint is proven.
+    fn identified(
+        &self,
+        oid: Oid,
+        first: &Group,
+        groups: &[Group],
+        verified: &mut Verified,
+    ) -> Result<Option<Conversion>, Error> {
+        let (plan, reporter) = (self.plan, self.check.reader.reporter);
+        reporter.started(self.name, first.len);
+        let passed = likeliest(first, plan, (self.source, self.whole), reporter);
+        reporter.finished();
+        if reporter.is_interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let passed = passed?;
+        self.is_proven(passed.source, verified)?;
+        if passed.file == oid {
+            return Ok(first.candidates.first().map(|candidate| candidate.conversion));
+        }
+        let mut others = groups.to_vec();
+        if let Some(first) = others.first_mut() {
+            first.candidates.drain(..1);
+        }
+        others.retain(|group| !group.candidates.is_empty());
+        let Some(next) = others.first() else { return Ok(None) };
+        reporter.started(self.name, next.len);
+        let found = identify(&others, plan, self.whole, oid, reporter);
+        reporter.finished();
+        if reporter.is_interrupted() { Err(Error::Interrupted) } else { found }
+    }
+
+    /// Notes the oid of the checkpoint, which was read to its end, and holds it against its pointer.
+    fn is_proven(&self, oid: Oid, verified: &mut Verified) -> Result<(), Error> {
+        verified.checkpoint_oid = Some(oid);
+        match self.pointer {
+            Some(pointer) if pointer.oid != oid => {
+                Err(Error::PointerMismatch { expected: pointer.oid, got: oid })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -213,14 +251,8 @@ impl Work<'_, '_> {
             return Err(Error::Interrupted);
         }
         let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
-        let oid = proof.map_err(panicked)??;
-        verified.checkpoint_oid = Some(oid);
-        match self.pointer {
-            Some(pointer) if pointer.oid != oid => {
-                Err(Error::PointerMismatch { expected: pointer.oid, got: oid })
-            }
-            _ => done,
-        }
+        self.is_proven(proof.map_err(panicked)??, verified)?;
+        done
     }
 
     fn beside(
@@ -301,12 +333,7 @@ fn plan_of(source: &dyn ReadAt, key: Option<&String>, headers: Headers) -> Resul
 }
 
 /// The conversion that has this header before the same data.
-fn is_conversion(
-    plan: &Plan,
-    groups: &[Group],
-    order: &[usize],
-    header: Oid,
-) -> Option<safetensors::conversions::Conversion> {
+fn is_conversion(plan: &Plan, groups: &[Group], order: &[usize], header: Oid) -> Option<Conversion> {
     let has_bytes = |index: &&usize| plan.tensors.get(**index).is_some_and(|one| one.bytes() > 0);
     let order: Vec<usize> = order.iter().filter(has_bytes).copied().collect();
     let candidates = groups.iter().filter(|group| *group.order == *order).flat_map(|group| &group.candidates);

@@ -1,5 +1,6 @@
-//! Which conversion of a checkpoint has a given oid: the data is read once for each order in which candidates have it,
-//! and hashed behind the header of each of them.
+//! Which conversion of a checkpoint has a given oid. The likeliest one is hashed in the pass that proves the checkpoint, as a
+//! conversion hashes what it writes; seldom is it another. Then the data is read once for each order in which candidates have
+//! it, and hashed behind the header of each of them.
 //!
 //! Bounds: what has another size is no candidate, so there is seldom more than one order, and never more than six; a
 //! candidate is a running hash, at most 24 for a set of dropped names; 8 buffers of 1 MiB pass through all.
@@ -8,17 +9,65 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
+use super::super::hashing::{Hashed, Hashing, Side};
 use super::super::{Error, Reporter};
 use crate::buffer::{Buffer, Pool, Shared};
 use crate::checkpoint::Plan;
 use crate::hash::{Hasher, Oid};
 use crate::read_at::ReadAt;
+use crate::recipe::{self, Steps};
 use crate::safetensors::conversions::{Candidate, Conversion, Group};
 use crate::safetensors::{self, Sink};
 
 /// How many buffers there are, and how many of them wait for one thread.
 const BUFFERS: usize = 8;
 const WAITING: usize = 2;
+
+/// What one pass over a checkpoint gives.
+pub(super) struct Likeliest {
+    /// The oid of the checkpoint, whose checksums are right.
+    pub(super) source: Oid,
+    /// The oid of the file that the first candidate makes of it.
+    pub(super) file: Oid,
+}
+
+/// Hashes what the first candidate of a group makes of a checkpoint, and the checkpoint. `whole` is the source with what was
+/// inflated behind it.
+pub(super) fn likeliest(
+    group: &Group,
+    plan: &Plan,
+    (source, whole): (&dyn ReadAt, &dyn ReadAt),
+    reporter: &dyn Reporter,
+) -> Result<Likeliest, Error> {
+    let begun = group.candidates.first().map_or_else(Hasher::default, |one| one.hasher.clone());
+    let hashing = Hashing::start(begun).map_err(safetensors::Error::Io)?;
+    let mut both = Both { pool: Pool::new(BUFFERS), hashing, reporter };
+    let read = recipe::read(&group.order, plan, (source, whole), &mut both);
+    let hashed = both.hashing.finish().map_err(safetensors::Error::Io);
+    read?;
+    let Hashed { source: (source, _), output: (file, _) } = hashed?;
+    Ok(Likeliest { source, file })
+}
+
+/// Each buffer is hashed, that of the checkpoint and that of the file.
+struct Both<'a> {
+    pool: Pool,
+    hashing: Hashing,
+    reporter: &'a dyn Reporter,
+}
+
+impl Steps for Both<'_> {
+    fn output(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.reporter.advanced(bytes.len() as u64);
+        self.hashing.give(Side::Output, self.pool.share(bytes))?;
+        Ok(self.pool.take())
+    }
+
+    fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.hashing.give(Side::Source, self.pool.share(bytes))?;
+        Ok(self.pool.take())
+    }
+}
 
 /// The candidate whose file has this oid.
 pub(super) fn identify(

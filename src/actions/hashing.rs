@@ -49,19 +49,20 @@ pub(super) struct Hashed {
 }
 
 impl Hashing {
-    /// Starts the threads.
-    pub(super) fn start() -> io::Result<Self> {
-        let start = || {
+    /// Starts the threads. The output comes behind what `output` has.
+    pub(super) fn start(output: Hasher) -> io::Result<Self> {
+        let start = |output| {
             let (give, take) = mpsc::sync_channel(WAITING);
             let thread = thread::Builder::new().name("hashing".into());
-            thread.spawn(move || hash(&take)).map(|thread| (give, thread))
+            thread.spawn(move || hash(&take, output)).map(|thread| (give, thread))
         };
-        let (source, first) = start()?;
+        let is_one = Hasher::is_faster_in_pairs();
+        let (source, first) = start(if is_one { output.clone() } else { Hasher::default() })?;
         let mut threads = vec![first];
-        let output = if Hasher::is_faster_in_pairs() {
+        let output = if is_one {
             source.clone()
         } else {
-            let (output, second) = start()?;
+            let (output, second) = start(output)?;
             threads.push(second);
             output
         };
@@ -119,8 +120,8 @@ impl Waiting {
 }
 
 /// Hashes what comes, in pairs as long as there is something of both.
-fn hash(take: &Receiver<Piece>) -> [Hasher; 2] {
-    let mut hashers = [Hasher::default(), Hasher::default()];
+fn hash(take: &Receiver<Piece>, output: Hasher) -> [Hasher; 2] {
+    let mut hashers = [Hasher::default(), output];
     let mut waiting = [Waiting::default(), Waiting::default()];
     while let Ok(Piece { side, bytes }) = take.recv() {
         waiting[side as usize].pieces.push_back(bytes);
@@ -163,7 +164,7 @@ mod tests {
         let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i * 7 % 253) as u8).collect();
         for (source, output) in [(100_000, 90_001), (1, 77_777), (50_000, 0), (0, 0), (99_999, 99_999)] {
             let (source, output) = (&bytes[..source], &bytes[..output]);
-            let (hashing, mut pool) = (Hashing::start().unwrap(), Pool::new(10));
+            let (hashing, mut pool) = (Hashing::start(Hasher::default()).unwrap(), Pool::new(10));
             let (mut read, mut written) = (source.chunks(4096), output.chunks(1000));
             loop {
                 let next = [(Side::Source, read.next()), (Side::Output, written.next())];
