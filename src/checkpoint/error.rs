@@ -68,7 +68,7 @@ pub enum Error {
         what: String,
     },
     /// Code of a `TorchScript` archive that is not as torch writes it.
-    #[error("{record} has {what} in line {line}")]
+    #[error("{record}: {what} in line {line}")]
     ScriptCode {
         /// Its record.
         record: String,
@@ -120,7 +120,7 @@ pub enum Error {
         source: serde_pickle::Error,
     },
     /// A plain pickle holds what it cannot hold.
-    #[error("pickle has {what} at byte {at}")]
+    #[error("invalid pickle: {what} at byte {at}")]
     Plain {
         /// What is wrong.
         what: &'static str,

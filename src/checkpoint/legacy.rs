@@ -49,23 +49,23 @@ struct Stream<'a> {
 pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
     // torch looks for a tar archive first.
     if tar::has_header(source)? {
-        return Err(Error::Legacy { what: "the header of a tar archive", at: 0 });
+        return Err(Error::Legacy { what: "tar header", at: 0 });
     }
     let mut stream = Stream { source, limits, at: 0 };
     let magic = stream.pickle_within("the magic number", &small(&limits.pickle))?;
     let is_magic = matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC);
     // What is looked up or called and dropped before it would have run.
     if !is_magic || !is_plain(&magic) {
-        return Err(Error::Legacy { what: "another magic number", at: 0 });
+        return Err(Error::Legacy { what: "wrong magic number", at: 0 });
     }
     let at = stream.at;
     if stream.plain::<i64>("protocol version")? != PROTOCOL {
-        return Err(Error::Legacy { what: "an unknown protocol version", at });
+        return Err(Error::Legacy { what: "unknown protocol version", at });
     }
     let at = stream.at;
     let SysInfo { type_sizes, .. } = stream.plain("system information")?;
     if (type_sizes.short, type_sizes.int, type_sizes.long) != (2, 4, 4) {
-        return Err(Error::Legacy { what: "unusual type sizes", at });
+        return Err(Error::Legacy { what: "unsupported type sizes", at });
     }
     let pickle = stream.pickle("the object")?;
     let keys = stream.keys()?;
@@ -105,7 +105,7 @@ impl Stream<'_> {
         let pickle = pickle::read(self.source, at, &small(&self.limits.pickle)).map_err(fail)?;
         self.at = pickle.end;
         if !is_plain(&pickle) {
-            return Err(Error::Legacy { what: "more than plain data", at });
+            return Err(Error::Legacy { what: "globals in a plain pickle", at });
         }
         let len = usize::try_from(self.at.saturating_sub(at)).map_err(|_| Error::Legacy { what, at })?;
         let bytes = self.source.read_vec_at(at, len)?;
@@ -119,13 +119,13 @@ impl Stream<'_> {
         // The object is still there: what both take is bounded together.
         let limits = &self.limits.pickle;
         let limits = pickle::Limits { memory: limits.memory / 4, ..limits.clone() };
-        let pickle = self.pickle_within("the list of storage keys", &limits)?;
+        let pickle = self.pickle_within("storage key list", &limits)?;
         let key = |id| pickle.values.text(id).filter(|key| key.len() <= torch::MAX_KEY).map(str::to_owned);
         let keys = match pickle.values.get(pickle.root) {
             Value::List(items) if is_plain(&pickle) => items.iter().map(|&id| key(id)).collect(),
             _ => None,
         };
-        keys.ok_or(Error::Legacy { what: "no list of storage keys", at })
+        keys.ok_or(Error::Legacy { what: "missing storage key list", at })
     }
 
     /// Goes from storage to storage; torch's order of `declared` is not that of the stream.
@@ -134,24 +134,25 @@ impl Stream<'_> {
         let mut at = self.at;
         for key in keys {
             let bad = |what| Error::Storage { key: key.clone(), what };
-            let index = declared.index_of(key).ok_or_else(|| bad("is in the list and no tensor's"))?;
-            let storage = declared.list.get(index).ok_or_else(|| bad("is in the list and no tensor's"))?;
-            let place = places.get_mut(index).ok_or_else(|| bad("is in the list and no tensor's"))?;
+            let index = declared.index_of(key).ok_or_else(|| bad("is listed but not used by any tensor"))?;
+            let storage =
+                declared.list.get(index).ok_or_else(|| bad("is listed but not used by any tensor"))?;
+            let place = places.get_mut(index).ok_or_else(|| bad("is listed but not used by any tensor"))?;
             if storage.inside.is_some() {
-                return Err(bad("is in the list and no tensor's"));
+                return Err(bad("is listed but not used by any tensor"));
             }
             if place.is_some() {
-                return Err(bad("is in the list twice"));
+                return Err(bad("is listed twice"));
             }
             let mut count = [0; 8];
             self.source.read_exact_at(&mut count, at).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => bad("is cut off"),
+                io::ErrorKind::UnexpectedEof => bad("is truncated"),
                 _ => Error::Io(error),
             })?;
             let width = storage.element.width();
             let got =
                 u64::try_from(i64::from_le_bytes(count)).ok().and_then(|count| count.checked_mul(width));
-            let got = got.ok_or_else(|| bad("has no valid length"))?;
+            let got = got.ok_or_else(|| bad("has an invalid length"))?;
             if got != storage.bytes {
                 return Err(Error::StorageLength { key: key.clone(), expected: storage.bytes, got });
             }
@@ -159,16 +160,16 @@ impl Stream<'_> {
             at = begin
                 .checked_add(got)
                 .filter(|&end| end <= self.source.len())
-                .ok_or_else(|| bad("is cut off"))?;
+                .ok_or_else(|| bad("is truncated"))?;
             *place = Some(Storage { key: key.clone(), at: begin, len: got, big_endian: false });
         }
         if at != self.source.len() {
-            return Err(Error::Legacy { what: "bytes after the last storage", at });
+            return Err(Error::Legacy { what: "trailing bytes after the last storage", at });
         }
         place_views(&mut places, declared);
         let missing = |index: usize| Error::Storage {
             key: declared.list.get(index).map(|storage| storage.key.clone()).unwrap_or_default(),
-            what: "is not in the list of storages",
+            what: "is missing from the storage key list",
         };
         places.into_iter().enumerate().map(|(index, place)| place.ok_or_else(|| missing(index))).collect()
     }

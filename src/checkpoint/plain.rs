@@ -152,7 +152,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
         return Err(Error::NotCheckpoint { kind: Kind::Pickle });
     }
     if pickle.end != source.len() {
-        return Err(Error::Plain { what: "more bytes after its end", at: pickle.end });
+        return Err(Error::Plain { what: "trailing bytes after its end", at: pickle.end });
     }
     let Loaded { declared, storages, embedded, .. } = loaded;
     Ok(Contents {
@@ -217,9 +217,7 @@ impl<'a> Loaded<'a> {
             }
         }
         match misused {
-            Some(id) => {
-                Err(Error::Plain { what: "a loader of bytes that is not called", at: values.offset(id) })
-            }
+            Some(id) => Err(Error::Plain { what: "byte loader that is not called", at: values.offset(id) }),
             None => Ok(()),
         }
     }

@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
         let limit = visits(self.torch);
         let values = u64::try_from(values).unwrap_or(u64::MAX);
         self.visits =
-            self.visits.checked_sub(values).ok_or(Error::Limit { what: "visited values", limit })?;
+            self.visits.checked_sub(values).ok_or(Error::Limit { what: "values visited", limit })?;
         Ok(())
     }
 
@@ -154,7 +154,8 @@ impl<'a> Walk<'a> {
     fn spell(&mut self, text: &str) -> Result<(), Error> {
         let limit = self.most_names;
         let len = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(HOLDER);
-        self.names = self.names.checked_sub(len).ok_or(Error::Limit { what: "bytes of names", limit })?;
+        self.names =
+            self.names.checked_sub(len).ok_or(Error::Limit { what: "bytes of tensor names", limit })?;
         Ok(())
     }
 
@@ -173,7 +174,7 @@ impl<'a> Walk<'a> {
         let joined = if path.is_empty() { key.to_owned() } else { [path, key].join(".") };
         if joined.len() > self.limits.name {
             let limit = u64::try_from(self.limits.name).unwrap_or(u64::MAX);
-            return Err(Error::Limit { what: "bytes in a name", limit });
+            return Err(Error::Limit { what: "bytes per name", limit });
         }
         self.spell(&joined)?;
         Ok(joined)
@@ -316,9 +317,7 @@ impl<'a> Walk<'a> {
         let place = || if path.is_empty() { "the top level".to_owned() } else { path.to_owned() };
         let Some(children) = self.children(id)? else {
             return Err(match self.torch.values.get(id) {
-                Value::Persistent(_) => {
-                    Error::Unsupported { name: place(), what: "a bare storage".to_owned() }
-                }
+                Value::Persistent(_) => Error::Unsupported { name: place(), what: "bare storage".to_owned() },
                 _ => Error::Opaque { path: place(), global: self.torch.describe(id) },
             });
         };

@@ -136,11 +136,11 @@ fn independent<'a>(group: Vec<&'a Tensor>, ties: &mut Ties) -> Vec<&'a Tensor> {
     let mut rest = Vec::with_capacity(group.len());
     for tensor in group {
         let reason = if tensor.conjugate || tensor.negate {
-            "is conjugated or negated"
+            "conjugated or negated view"
         } else if Some(tensor.dtype) != dtype {
-            "has another dtype"
+            "different dtype"
         } else if !geometry::is_flat(&tensor.shape, &tensor.strides) {
-            "is transposed or strided"
+            "transposed or strided view"
         } else {
             rest.push(tensor);
             continue;
@@ -189,7 +189,7 @@ fn choose(
     let wanted = complete.iter().find(|name| policy.keep.contains(**name));
     let primary = complete.iter().find(|name| !policy.aliases.contains(**name));
     let Some(&kept) = wanted.or(primary).or_else(|| complete.first()) else {
-        let copies = set.iter().map(|tensor| (tensor.name.clone(), "is a view, and none covers the storage"));
+        let copies = set.iter().map(|tensor| (tensor.name.clone(), "partial view of the storage"));
         ties.copies.extend(copies);
         return;
     };
@@ -300,7 +300,7 @@ mod tests {
         let ties = resolve(&plan(&tensors), &Policy::default()).unwrap();
         assert_eq!((ties.kept, ties.dropped.len()), (vec![0, 1, 2], 0));
         let copies: Vec<_> = ties.copies.iter().map(|(name, why)| (name.as_str(), *why)).collect();
-        assert_eq!(copies, [("b", "has another dtype"), ("c", "is conjugated or negated")]);
+        assert_eq!(copies, [("b", "different dtype"), ("c", "conjugated or negated view")]);
     }
 
     #[test]

@@ -61,9 +61,7 @@ pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, E
     let pickle = archive.pickle(&record, is_script, limits)?;
     let script = if is_script { Some(archive.script(&pickle, limits)?) } else { None };
     if is_script && big_endian {
-        return Err(Error::TorchScript {
-            what: "says that it is big-endian, and torch.jit.load does not look at that",
-        });
+        return Err(Error::TorchScript { what: "is marked as big-endian, which torch.jit.load ignores" });
     }
     let declared = torch::storages(&pickle.values, false)?;
     let (storages, deflated) = archive.storages(&declared.list, big_endian)?;
@@ -149,11 +147,11 @@ impl<'a> Archive<'a> {
         let mut listed = Directory::read(source, limits)?;
         let zip = directory(source)?;
         if zip.has_duplicate_names() {
-            return Err(ambiguous("a name is there twice"));
+            return Err(ambiguous("duplicate record name"));
         }
         if u64::try_from(zip.len()).ok() != Some(listed.records) || zip.central_directory_start() != listed.at
         {
-            return Err(ambiguous("its directory is not the one that its end record names"));
+            return Err(ambiguous("the central directory is not where the end record points"));
         }
         let mut entries = HashMap::with_capacity(zip.len());
         let mut seen = HashSet::with_capacity(zip.len());
@@ -161,20 +159,22 @@ impl<'a> Archive<'a> {
         for index in 0..zip.len() {
             let file = zip.by_index_data(index).map_err(Error::Zip)?;
             listed.check(&file)?;
-            let name = std::str::from_utf8(file.name_raw()).map_err(|_| ambiguous("a name is not UTF-8"))?;
+            let name =
+                std::str::from_utf8(file.name_raw()).map_err(|_| ambiguous("a record name is not UTF-8"))?;
             check_name(name)?;
             if !seen.insert(name.to_ascii_lowercase()) {
-                return Err(ambiguous(format!("{name} is there twice")));
+                return Err(ambiguous(format!("duplicate record {name}")));
             }
-            let (first, below) =
-                name.split_once('/').ok_or_else(|| ambiguous(format!("{name} has no root")))?;
+            let (first, below) = name
+                .split_once('/')
+                .ok_or_else(|| ambiguous(format!("{name} is outside the archive's root directory")))?;
             match &root {
                 None => root = Some(first.to_owned()),
                 Some(root) if root == first => {}
-                Some(root) => return Err(ambiguous(format!("there are two roots, {root} and {first}"))),
+                Some(root) => return Err(ambiguous(format!("two root directories, {root} and {first}"))),
             }
             if is_misspelt(below) {
-                return Err(ambiguous(format!("torch would take {name} for another record")));
+                return Err(ambiguous(format!("PyTorch reads {name} as a different record")));
             }
             check_method(name, file.compression())?;
             let stored = file.compression() == CompressionMethod::Stored;
@@ -196,7 +196,7 @@ impl<'a> Archive<'a> {
         }
         let root = root.ok_or(Error::NoTensors)?;
         if !listed.is_read() {
-            return Err(ambiguous("its directory has other bytes behind its records"));
+            return Err(ambiguous("trailing bytes in the central directory"));
         }
         foresee(source, &mut entries, listed.at)?;
         check_overlaps(&entries, listed.at)?;
@@ -216,7 +216,7 @@ impl<'a> Archive<'a> {
     fn contents(&mut self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         if entry.len > limit {
-            return Err(Error::Limit { what: "bytes of a record", limit });
+            return Err(Error::Limit { what: "bytes per record", limit });
         }
         let mut bytes = Vec::new();
         let options = ZipReadOptions::new().ignore_crc32(self.without_crc);
@@ -225,7 +225,7 @@ impl<'a> Archive<'a> {
         let file = self.zip.by_index_with_options(index, options).map_err(Error::Zip)?;
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(broken)?;
         if u64::try_from(bytes.len()).ok() != Some(len) {
-            return Err(ambiguous(format!("{name} has another length than the directory says")));
+            return Err(ambiguous(format!("the size of {name} differs from the central directory")));
         }
         Ok(Some(bytes))
     }
@@ -244,7 +244,7 @@ impl<'a> Archive<'a> {
             read(&bytes, 0, &limits.pickle).map_err(fail)?
         };
         if pickle.end != len {
-            return Err(ambiguous(format!("{record} goes on after its pickle")));
+            return Err(ambiguous(format!("{record} has trailing bytes after its pickle")));
         }
         Ok(pickle)
     }
@@ -259,10 +259,7 @@ impl<'a> Archive<'a> {
         let (mut storages, mut deflated) = (Vec::with_capacity(declared.len()), Vec::new());
         for Declared { key, element, bytes, inside } in declared {
             if inside.is_some() {
-                return Err(Error::Storage {
-                    key: key.clone(),
-                    what: "is a view, which zip archives do not have",
-                });
+                return Err(Error::Storage { key: key.clone(), what: "has an unexpected view" });
             }
             let name = format!("data/{key}");
             let entry = self.entries.get(&name);
@@ -272,12 +269,13 @@ impl<'a> Archive<'a> {
                 return Err(Error::StorageLength { key: key.clone(), expected: *bytes, got: entry.len });
             }
             if big_endian && *element == Element::Bytes {
-                let what = "is big-endian and has no type, which torch reads in the wrong order";
+                let what = "is big-endian and untyped (PyTorch misreads its byte order)";
                 return Err(Error::Storage { key: key.clone(), what });
             }
             let at = if entry.stored { entry.at } else { behind };
             if !entry.stored {
-                behind = behind.checked_add(entry.len).ok_or_else(|| ambiguous("records are too long"))?;
+                behind =
+                    behind.checked_add(entry.len).ok_or_else(|| ambiguous("the records exceed the file"))?;
                 let name = format!("{}/{name}", self.root);
                 let crc32 = (!self.without_crc).then_some(entry.crc32);
                 deflated.push(Deflated { index: entry.index, name, len: entry.len, crc32 });
@@ -337,7 +335,7 @@ fn check_name(name: &str) -> Result<(), Error> {
         || name.starts_with('/')
         || name.contains(['\\', '\0'])
         || name.split('/').any(|part| part == "..");
-    if strange { Err(ambiguous("a record has a name that is no plain path")) } else { Ok(()) }
+    if strange { Err(ambiguous("unsafe record name")) } else { Ok(()) }
 }
 
 /// Two records that share bytes, or a record that reaches into the directory: a zip bomb or a trick.
@@ -348,7 +346,7 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
         .collect();
     ranges.sort_unstable();
     if ranges.first().is_some_and(|(start, ..)| *start != 0) {
-        return Err(ambiguous("it begins with bytes that belong to no record"));
+        return Err(ambiguous("leading bytes before the first record"));
     }
     let mut end = 0;
     for (start, stop, name) in ranges {
@@ -363,22 +361,22 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
 /// Encrypted (bits 0 and 6), patched data (5), masked (13): torch refuses them or reads something else.
 fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
     let refused = 1 | 1 << 5 | 1 << 6 | 1 << 13;
-    if flags & refused == 0 { Ok(()) } else { Err(ambiguous(format!("{name} is encrypted or patched"))) }
+    if flags & refused == 0 { Ok(()) } else { Err(ambiguous(format!("{name} is encrypted or patch data"))) }
 }
 
 fn check_method(name: &str, method: CompressionMethod) -> Result<(), Error> {
     match method {
         CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
-        _ => Err(ambiguous(format!("{name} is compressed by a method that torch does not know"))),
+        _ => Err(ambiguous(format!("{name} uses an unsupported compression method"))),
     }
 }
 
 fn check_entry(name: &str, entry: &Entry, source_len: u64) -> Result<(), Error> {
     if entry.stored && entry.compressed != entry.len {
-        return Err(ambiguous(format!("{name} is stored and has two lengths")));
+        return Err(ambiguous(format!("{name} is stored but has two sizes")));
     }
     if entry.at.checked_add(entry.compressed).is_none_or(|end| end > source_len) {
-        return Err(ambiguous(format!("{name} reaches over the end of the file")));
+        return Err(ambiguous(format!("{name} extends past the end of the file")));
     }
     Ok(())
 }

@@ -37,42 +37,43 @@ const STYLES: Styles = Styles::styled()
 
 const COMMON: &str = "Common options";
 
-const ABOUT: &str = "Convert the pickle weights of a model repository to safetensors";
+const ABOUT: &str =
+    "Convert PyTorch checkpoints in git repositories to safetensors, without executing pickles";
 
 const LONG_ABOUT: &str = "\
-Convert the pickle weights of a model repository to safetensors, under Git LFS.
+Convert PyTorch checkpoints in git repositories to safetensors, without executing pickles.
 
-Without PATH, every file of the index that holds torch weights is converted, judged by its content: an LFS \
-pointer by the object behind it. The safetensors file goes into the LFS store and the work tree, and its \
-pointer is staged. A .gitattributes line is added where none gives the file to Git LFS. No pickle is ever executed.
+Without PATH, convert every tracked file that contains a checkpoint, detected by content; for an LFS pointer, the LFS \
+object is read. The safetensors file is written to LFS storage and to the working tree, and its pointer is staged. If no \
+.gitattributes entry puts the file under Git LFS, one is added. No pickle is executed.
 
-In a repository, PATH is a file, a directory or a pathspec, as git takes it ('*.bin', ':!old', ':/'). Checkpoints that git \
-does not track, that a sparse checkout leaves out, or that are in a submodule, are left alone unless they are named. \
-Safetensors files and symbolic links among the paths are passed over.
+In a repository, PATH is a file, a directory or a pathspec, as in git ('*.bin', ':!old', ':/'). Checkpoints that are \
+untracked, outside the sparse checkout or in a submodule are converted only if they are named. Safetensors files and \
+symbolic links are skipped.
 
-pytorch_model*.bin becomes model*.safetensors, any other file keeps its stem. The shards of a set, and their \
-index, are converted together or not at all. Training state (optimizer*, scheduler*, training_args*, …) is \
-skipped unless it is named.
+pytorch_model*.bin becomes model*.safetensors; other files keep their stem. The shards of a checkpoint and their shard \
+index are converted together or not at all. Training state (optimizer*, scheduler*, training_args*, …) is skipped unless \
+named.
 
-Outside of a repository, or with --output, plain files are converted and no repository is touched. A directory is \
-walked, and links to files are followed, as in a cache of the Hub: each result is written beside the name that was \
-walked to, or below the directory that --output names. Links to directories, .git, the blobs of a cache and other \
-repositories are not entered. A result that exists is compared, and replaced only with --force.";
+Outside a repository, or with --output, convert plain files and change no repository. Directories are searched and links \
+to files are followed, as in a cache of the Hub: each output is written next to the name that was found, or below the \
+directory of --output. Links to directories, .git, the blobs of a cache and other repositories are not searched. An \
+existing output is compared with the conversion, and overwritten only with --force.";
 
 const EXAMPLES: &str = "\
 Examples:
-  git st-convert                         convert what the repository holds
-  git st-convert -n                      say what would be written
-  git st-convert clone OWNER/NAME        clone a model of the Hub, and convert it
-  git st-convert --replace --commit      and remove the pickles, in one commit
+  git st-convert                         convert every tracked checkpoint
+  git st-convert -n                      show what would be written
+  git st-convert clone OWNER/NAME        clone a model from the Hub and convert it
+  git st-convert --replace --commit      convert, remove the checkpoints, commit
   git st-convert model.bin -o model.safetensors
-  git st-convert '*.bin' ':!old'         what git's pathspecs mean
+  git st-convert '*.bin' ':!old'         pathspecs, as in git
   git st-convert models/ -o converted/   a directory of plain files
-  git st-convert verify --pr 42          are a stranger's weights the same?
+  git st-convert verify --pr 42          compare pull request 42 with the checkpoint
   git st-convert inspect HEAD:pytorch_model.bin
-  git st-convert scan                    find pickles, and what they would call
-  git st-convert hook install            let no pickle in again
-  git st-convert demo                    see it at work, on a small model";
+  git st-convert scan                    find pickles and list what they import
+  git st-convert hook install            reject pickles in commits and pushes
+  git st-convert demo                    try it on a sample model (offline)";
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -105,52 +106,52 @@ pub(super) struct Args {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Convert checkpoints to safetensors; what the bare form does
+    /// Convert checkpoints to safetensors (the default command)
     #[command(long_about = LONG_ABOUT, after_help = EXAMPLES)]
     Convert(Convert),
-    /// Show what is a pickle here, what is converted and what is stale
+    /// Show which checkpoints are converted, stale or missing a safetensors file
     Status(Status),
-    /// Clone a model without its weights, then convert it
+    /// Clone a model without its weights and convert it
     Clone(Clone),
-    /// Take safetensors from a pull request, or list those that carry some
+    /// List pull requests that add safetensors files, or take one
     Pull(Pull),
-    /// Prove that safetensors files hold their checkpoints' tensors, bit for bit
+    /// Check that safetensors files match their checkpoints, bit for bit
     Verify(Verify),
     /// Open a pull request on the Hub with the safetensors files
     Publish(Publish),
-    /// Clone and convert many models: resumable, in shards
+    /// Clone and convert many models (resumable)
     Batch(Batch),
-    /// List the tensors of a checkpoint or a safetensors file, reading its headers alone
+    /// List the tensors of a checkpoint or safetensors file
     Inspect(Inspect),
     /// Show which tensors changed between two revisions or files
     Diff(Diff),
     /// List the tensors of one version of a file, for git's own diff
     #[command(hide = true)]
     Textconv(Textconv),
-    /// Find pickles, and say what they would call
+    /// Find pickles and list what they import
     Scan(Scan),
-    /// Keep pickles out: install hooks, or judge what is staged, pushed or received
+    /// Install or run git hooks that reject pickles
     Hook(Hook),
-    /// Make a small model repository and convert it before your eyes; needs no network
+    /// Create a sample model repository and convert it (offline)
     Demo(Demo),
-    /// Show the versions, settings and set-up that are in force
+    /// Show versions, settings and setup (to paste into a bug report)
     #[command(long_about = "\
-Show the versions, settings and set-up that are in force, and where each setting comes from, to read or to paste into a \
-report. It asks no server, and of a secret it shows only where it was found.")]
+Show versions, settings and setup, and where each setting comes from, to paste into a bug report. No server is \
+contacted, and of a secret only the source is shown.")]
     Env,
     /// Write the manual pages
     Man(Man),
-    /// Print the completions of a shell
+    /// Print a shell completion script
     Completions(Completions),
 }
 
 /// How servers are asked.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct ServerArgs {
-    /// Ask no server
+    /// Do not use the network
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) offline: bool,
-    /// How many connections a download may use, at most 8
+    /// Connections per download, 1 to 8
     #[arg(short, long, value_name = "N", global = true, help_heading = COMMON, value_parser = clap::value_parser!(u8).range(1..))]
     pub(super) jobs: Option<u8>,
 }
@@ -161,10 +162,10 @@ pub(super) struct Common {
     /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, help_heading = COMMON, value_hint = ValueHint::DirPath)]
     pub(super) dir: Vec<PathBuf>,
-    /// Print errors only
+    /// Print only errors
     #[arg(short, long, global = true, help_heading = COMMON)]
     pub(super) quiet: bool,
-    /// Say more about what is done
+    /// Print more detail (-vv: also git commands and HTTP requests)
     #[arg(short, long, global = true, help_heading = COMMON, action = ArgAction::Count, conflicts_with = "quiet")]
     pub(super) verbose: u8,
     /// Print the result as JSON Lines
@@ -173,13 +174,13 @@ pub(super) struct Common {
     /// How servers are asked
     #[command(flatten)]
     pub(super) servers: ServerArgs,
-    /// Use colours
+    /// When to use color
     #[arg(long, value_name = "WHEN", global = true, help_heading = COMMON, default_value = "auto")]
     pub(super) color: ColorChoice,
-    /// Show no progress
+    /// Hide the progress bar
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) no_progress: bool,
-    /// Print this help; `--help` opens the manual page
+    /// Print help (`--help` opens the manual page)
     #[arg(short, long, global = true, help_heading = COMMON, action = ArgAction::Help)]
     help: Option<bool>,
     /// Print the version
@@ -191,78 +192,76 @@ pub(super) struct Common {
 #[derive(Debug, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Convert {
-    /// Checkpoints, and directories of them; without any, all that the repository contains
+    /// Checkpoints or directories to convert [default: every tracked checkpoint]
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(super) paths: Vec<OsString>,
-    /// Say what would be written, and write nothing
+    /// Show what would be written, without writing anything
     ///
-    /// Headers alone are read: the tensors, the size, the ties and what is dropped are known, the oid is not.
+    /// Reads only headers: tensors, size, tied tensors and ignored values are known, the object ID is not.
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
-    /// Write there and touch no repository
+    /// Write to FILE or below DIR and leave the repository unchanged
     ///
-    /// A directory if there is one of that name, if it ends in a slash, or if several files are converted: each keeps its
-    /// path below the PATH that was named. Two results of one name are an error, before anything is written.
+    /// A directory if one of that name exists, if it ends in a slash, or if several files are converted: each file keeps its
+    /// path below PATH. Two outputs of one name are an error, before anything is written.
     #[arg(
         short, long, value_name = "FILE|DIR", value_hint = ValueHint::AnyPath,
         conflicts_with_all = ["replace", "pointer_only", "commit"]
     )]
     pub(super) output: Option<PathBuf>,
-    /// Where safetensors may come from: a pull request, or the conversion; `auto` adopts a pull request that has the same
+    /// Take pull request N, convert only (never), or convert and adopt an identical pull request (auto) [default: auto]
     ///
-    /// By default, and with `auto`, the checkpoint is converted, which needs no trust in anybody. If a pull request of the
-    /// remote carries the very same bytes, and the branch can move to it, it does. If a checkpoint is refused, the pull
-    /// requests that carry safetensors are named. `never` asks no remote. N takes pull request N, as `pull N` does. The
-    /// setting `st-convert.pr` is the default.
+    /// `auto` converts the checkpoint; if a pull request of the remote contains identical files and the branch can be
+    /// fast-forwarded, it is adopted. If a checkpoint is refused, pull requests that add safetensors files are listed.
+    /// `never` does not contact the remote for pull requests. N takes pull request N, as `pull N` does. The setting
+    /// `st-convert.pr` changes the default.
     #[arg(long, value_name = "N|auto|never", conflicts_with_all = ["output"])]
     pub(super) pr: Option<Choice>,
-    /// Convert although the safetensors file exists
+    /// Overwrite safetensors files that are not earlier conversions
     ///
-    /// Without it an existing safetensors file is kept, and the checkpoint counts as up to date.
+    /// Without it, a safetensors file of unknown origin is kept. The old file stays in LFS storage.
     #[arg(short, long)]
     pub(super) force: bool,
-    /// Which nested dict is the state dict; `.` is the whole object
+    /// Key of the state dict in the checkpoint; `.` for the whole object
     ///
-    /// Without it, the dict under `state_dict` is taken if there is one, else the top level if it holds tensors
-    /// itself, else the only dict of tensors outside training state. Where several are left the file is refused,
-    /// and each key is listed. The whole object is flattened by dotted path.
+    /// Default: the dict at `state_dict`; else the top level if it contains tensors; else the only state dict outside
+    /// training state. If several remain, the checkpoint is refused and each key is listed. The whole object is flattened
+    /// by dotted path.
     #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
     pub(super) key: Option<String>,
-    /// Which name of a tied set to keep; may be given again
+    /// Name to keep from a group of tied tensors (repeatable)
     ///
-    /// Names that share one storage are written once, under the name that the model's class expects. The others
-    /// are recorded in the metadata of the safetensors file.
+    /// Tied tensors are written once, under the name the model class expects; the other names are recorded in the
+    /// metadata.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     pub(super) keep: Vec<String>,
-    /// Refuse where something beside the weights would be dropped
+    /// Refuse checkpoints that contain anything besides weights
     ///
-    /// A number, a text or an optimizer's state has no place in a safetensors file. Without this option it is left
-    /// behind, and listed.
+    /// Without it, other values (numbers, strings, optimizer state) are ignored and listed.
     #[arg(long)]
     pub(super) strict: bool,
-    /// Also remove the checkpoints, and their shard index, from the index and the work tree
+    /// Also remove the converted checkpoints and their shard index from git
     #[arg(long)]
     pub(super) replace: bool,
-    /// Leave a pointer in the work tree, the content only in the LFS store
+    /// Leave pointers in the working tree; keep the content only in LFS storage
     #[arg(long)]
     pub(super) pointer_only: bool,
-    /// Store a checkpoint that is downloaded, too
+    /// Also store downloaded checkpoints in LFS storage
     ///
-    /// Without it a checkpoint that is only on the LFS server is converted while it passes by, and never stored.
+    /// By default, a checkpoint that is only on the LFS server is converted while it downloads and is not stored.
     #[arg(long)]
     pub(super) keep_source: bool,
-    /// How many bytes the tensors of a checkpoint may have together: `20GB`, `64MiB`, `1048576`
+    /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
     ///
-    /// By default four times the bytes of the checkpoint, and 64 MiB: a few bytes can describe a petabyte of zeros. The
-    /// setting `st-convert.maxOutput` is the default.
+    /// Protects against small files that describe huge tensors. The setting `st-convert.maxOutput` changes the default.
     #[arg(long, value_name = "SIZE")]
     pub(super) max_output: Option<Size>,
     /// Commit the result
     #[arg(long)]
     pub(super) commit: bool,
-    /// The message of the commit
+    /// Commit message
     ///
-    /// The trailers `Converted-From: <path> sha256:<oid>` are added in any case.
+    /// The `Converted-From: <path> sha256:<oid>` trailers are always added.
     #[arg(short, long, value_name = "MSG", requires = "commit", allow_hyphen_values = true)]
     pub(super) message: Option<String>,
 }
@@ -276,19 +275,19 @@ Examples:
   git st-convert inspect model.safetensors --json
   git st-convert inspect model.safetensors.index.json --html model.html")]
 pub(super) struct Inspect {
-    /// A file, REV:PATH, MODEL:PATH or MODEL@REV:PATH of the Hub, or a URL; a pointer stands for its object
+    /// File, REV:PATH, OWNER/NAME[@REV]:PATH on the Hub, or URL; reads only the header
     ///
-    /// A shard index (`.index.json`) on this machine stands for all shards that it names.
-    /// Of what is not on this machine the headers alone are asked for, by ranges.
+    /// For an LFS pointer, its object is read. A local shard index (`.index.json`) stands for all its shards. Remote files
+    /// are read by range requests.
     #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
     pub(super) target: OsString,
-    /// Print the totals alone
+    /// Print only the totals
     #[arg(long)]
     pub(super) summary: bool,
-    /// Write a page with a map of bytes by layer and a table to search, which opens offline
+    /// Write a self-contained HTML page: bytes by layer and a searchable table
     #[arg(long, value_name = "FILE", conflicts_with = "summary", value_hint = ValueHint::FilePath)]
     pub(super) html: Option<PathBuf>,
-    /// Which nested dict is the state dict; `.` is the whole object
+    /// Key of the state dict in the checkpoint; `.` for the whole object
     #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
     pub(super) key: Option<String>,
 }
@@ -296,7 +295,7 @@ pub(super) struct Inspect {
 /// `demo`
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
-    /// Where to make the repository: an empty or new directory; by default a temporary one
+    /// New or empty directory [default: a temporary directory]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) target: Option<PathBuf>,
 }
@@ -308,7 +307,7 @@ Examples:
   git st-convert man | man -l -
   git st-convert man ~/.cargo/share/man/man1      then `git st-convert --help` finds it")]
 pub(super) struct Man {
-    /// Where to write all pages; without it the main page is printed
+    /// Directory for all pages; without it, print the main page
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) target: Option<PathBuf>,
 }
@@ -316,22 +315,22 @@ pub(super) struct Man {
 /// `completions`
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-They complete `git-st-convert`, and `git st-convert` too where git's own completions are loaded.
+Completes `git-st-convert`, and `git st-convert` where git's own completions are loaded.
 
 Examples:
   git st-convert completions bash > ~/.local/share/bash-completion/completions/git-st-convert
   git st-convert completions zsh > ~/.zfunc/_git-st-convert
   git st-convert completions fish > ~/.config/fish/completions/git-st-convert.fish")]
 pub(super) struct Completions {
-    /// The shell
+    /// Shell
     #[arg(value_name = "SHELL")]
     pub(super) shell: Shell,
 }
 
-/// A shell that completions are made for.
+/// A shell with completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Shell {
-    /// bash, and git's completion for it.
+    /// bash, and git's completion for it
     Bash,
     /// zsh
     Zsh,

@@ -163,13 +163,13 @@ fn shard(var: &dyn Fn(&str) -> Option<String>) -> Result<Option<Shard>, NoShard>
         (None, _) => Ok(None),
         (Some(index), Some(count)) => by_count(INDEX, index, count),
         (Some(_), None) => {
-            let hint = "set ST_CONVERT_SHARD_COUNT to the `completions` of the Job, or name the part with `--shard I/N`";
+            let hint = "set ST_CONVERT_SHARD_COUNT to the Job's `completions`, or pass `--shard I/N`";
             Err(no_shard(INDEX, "is set, and ST_CONVERT_SHARD_COUNT is not", hint))
         }
     }
 }
 
-const BY_HAND: &str = "name the part with `--shard I/N`; `--shard 0/1` is all";
+const BY_HAND: &str = "pass `--shard I/N` (`--shard 0/1` for the whole list)";
 
 fn no_shard(variable: &'static str, message: &'static str, hint: &'static str) -> NoShard {
     NoShard { variable, message, hint }

@@ -161,7 +161,7 @@ mod tests {
         let report =
             report(recipe::Error::Dangerous { global, at: 317, record: "archive/data.pkl".to_owned() });
         assert_eq!(report.headline(), "dir/a b.bin: refused: the pickle imports `os.system`");
-        assert_eq!(report.causes, ["global at byte 317 of archive/data.pkl is not on the allow-list"]);
+        assert_eq!(report.causes, ["global at byte 317 of archive/data.pkl is not an allowed global"]);
         assert_eq!(report.exit_code(), 1);
     }
 

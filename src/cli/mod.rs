@@ -72,8 +72,8 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
     let cwd = directory(&args.common.dir)?;
-    let interrupt =
-        Interrupt::listen().map_err(|cause| Report::io(Path::new(""), "cannot listen to signals", &cause))?;
+    let interrupt = Interrupt::listen()
+        .map_err(|cause| Report::io(Path::new(""), "cannot install the signal handler", &cause))?;
     // git itself shows what the driver of its diff says, through its pager.
     if !matches!(args.command, Some(Command::Textconv(_))) {
         ui.progress.begin();
@@ -138,12 +138,12 @@ fn is_file(cwd: &Path, word: &OsStr) -> bool {
 /// The directory to work in: each `-C` counts from the one before.
 fn directory(dirs: &[PathBuf]) -> Result<PathBuf, Report> {
     let here = std::env::current_dir()
-        .map_err(|cause| Report::io(Path::new(""), "cannot find the current directory", &cause))?;
+        .map_err(|cause| Report::io(Path::new(""), "cannot read the current directory", &cause))?;
     let dir = dirs.iter().fold(here, |dir, next| dir.join(next));
     match dir.metadata() {
         _ if dirs.is_empty() => Ok(dir),
         Ok(meta) if meta.is_dir() => Ok(dir),
-        Ok(_) => Err(Report::user(&dir, "is not a directory", None)),
-        Err(cause) => Err(Report::user(&dir, "cannot change to this directory", Some(&cause))),
+        Ok(_) => Err(Report::user(&dir, "not a directory", None)),
+        Err(cause) => Err(Report::user(&dir, "cannot change to the directory", Some(&cause))),
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn unlisted(ui: &Ui, path: &BString, names: &[String]) {
     let names: Vec<_> = names.iter().map(|name| sanitize::text(name).into_owned()).collect();
     let (path, count) = (sanitize::bytes(path.as_ref()), counted(names.len(), "tensor"));
     let listed = listed(ui, &names);
-    ui.note(&format!("{path}: does not list {count} of its shards, which the new index does: {listed}"));
+    ui.note(&format!("{path}: adding {count} missing from the checkpoint's shard index: {listed}"));
 }
 
 /// A checkpoint that was converted as it is in the working tree.
@@ -74,6 +74,6 @@ fn them(count: usize) -> &'static str {
 fn listed(ui: &Ui, names: &[String]) -> String {
     let shown = if ui.verbose > 0 { names.len() } else { names.len().min(LISTED) };
     let more = names.len() - shown;
-    let more = if more == 0 { String::new() } else { format!(" and {more} more, which `-v` lists") };
+    let more = if more == 0 { String::new() } else { format!(" and {more} more (`-v` lists all)") };
     names.iter().take(shown).map(String::as_str).collect::<Vec<_>>().join(", ") + &more
 }

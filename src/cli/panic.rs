@@ -19,15 +19,15 @@ pub(super) fn install() {
 fn message(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
     let owned = payload.downcast_ref::<String>().map(String::as_str);
-    let payload = payload.downcast_ref::<&str>().copied().or(owned).unwrap_or("no message");
+    let payload = payload.downcast_ref::<&str>().copied().or(owned).unwrap_or("(no message)");
     let place = info.location().map(|at| format!(" at {at}")).unwrap_or_default();
     text(payload, &place)
 }
 
 fn text(payload: &str, place: &str) -> String {
     format!(
-        "error: this is a bug in git-st-convert: {}\n  caused by: panic{place}\n\
-         hint: please report it, with the command line, these lines, and `{} {} on {}`\n",
+        "error: internal error: {}\n  caused by: panic{place}\n\
+         hint: this is a bug in git-st-convert; please report it with the command line, these lines and `{} {} on {}`\n",
         sanitize::text(payload),
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION"),
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn the_message_asks_for_a_report() {
         let text = super::text("index 3\x1b is out", " at src/a.rs:1:2");
-        assert!(text.starts_with("error: this is a bug in git-st-convert: index 3\\x1b is out\n"), "{text}");
+        assert!(text.starts_with("error: internal error: index 3\\x1b is out\n"), "{text}");
         assert!(text.contains("caused by: panic at src/a.rs:1:2\nhint: please report it"), "{text}");
     }
 }

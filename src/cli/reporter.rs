@@ -92,6 +92,29 @@ impl<'a> TerminalReporter<'a> {
             self.ui.note(&format!("{source}: {}", wording::note(note, self.ui.verbose > 0)));
         }
     }
+
+    /// What a run changed besides the safetensors files, or would change.
+    fn changed(&self, note: &Note) {
+        let verb = |done: &'static str, planned: &'static str| if self.dry_run { planned } else { done };
+        let text = match note {
+            Note::AttributesChanged { path, has_unstaged_changes } => {
+                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
+                format!("{} an LFS entry to {path}{rest}", verb("added", "would add"))
+            }
+            Note::AttributesStaged { path, has_unstaged_changes } => {
+                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
+                format!("{} the LFS entry in {path}{rest}", verb("staged", "would stage"))
+            }
+            Note::IndexWritten { path } => {
+                format!("{} shard index {}", verb("wrote", "would write"), sanitize::bytes(path.as_ref()))
+            }
+            Note::Removed { path } => {
+                format!("{} {}", verb("removed", "would remove"), sanitize::bytes(path.as_ref()))
+            }
+            _ => return,
+        };
+        self.ui.note(&text);
+    }
 }
 
 impl Reporter for TerminalReporter<'_> {
@@ -121,7 +144,7 @@ impl Reporter for TerminalReporter<'_> {
             Phase::Compressing => "compressing objects",
             Phase::Receiving => "receiving objects",
             Phase::Resolving => "resolving deltas",
-            Phase::Updating => "writing files",
+            Phase::Updating => "updating files",
         };
         self.ui.progress.count(what, progress.done, Some(progress.total));
     }
@@ -195,37 +218,28 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn note(&self, note: &Note) {
-        let would = if self.dry_run { "would be " } else { "" };
         self.lock().removed += usize::from(matches!(note, Note::Removed { .. } | Note::Unstaged { .. }));
         match note {
-            Note::AttributesChanged { path, has_unstaged_changes } => {
-                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
-                self.ui.note(&format!("{path}: a line for Git LFS {would}added{rest}"));
-            }
-            Note::AttributesStaged { path, has_unstaged_changes } => {
-                let (path, rest) = (sanitize::bytes(path.as_ref()), rest(*has_unstaged_changes));
-                self.ui.note(&format!("{path}: its line for Git LFS {would}staged{rest}"));
-            }
+            Note::AttributesChanged { .. }
+            | Note::AttributesStaged { .. }
+            | Note::IndexWritten { .. }
+            | Note::Removed { .. } => self.changed(note),
             Note::NoFilter => {
-                self.ui.warning("Git LFS is not set up here: when git reads these files again, it takes them for modified");
-                self.ui.hint(&format!("set it up: `{} lfs install`", self.here.git()));
-            }
-            Note::IndexWritten { path } => {
-                self.ui.note(&format!("{}: shard index {would}written", sanitize::bytes(path.as_ref())));
+                self.ui.warning(
+                    "Git LFS is not installed in this repository; git will show these files as modified",
+                );
+                self.ui.hint(&format!("install it: `{} lfs install`", self.here.git()));
             }
             Note::LongHeader { path, len, limit } => {
                 let (path, len, limit) = (sanitize::bytes(path.as_ref()), grouped(*len), grouped(*limit));
                 self.ui.note(&format!(
-                    "{path}: its safetensors header has {len} bytes, more than the {limit} that the Hub reads"
+                    "{path}: header is {len} bytes; the Hub previews tensors only up to {limit}"
                 ));
             }
             Note::Unlisted { path, names } => notes::unlisted(self.ui, path, names),
-            Note::Removed { path } => {
-                self.ui.note(&format!("{}: {would}removed", sanitize::bytes(path.as_ref())));
-            }
             Note::Kept { path } => {
                 let path = sanitize::bytes(path.as_ref());
-                self.ui.note(&format!("{path}: kept in the index, because its content is nowhere else"));
+                self.ui.note(&format!("kept {path} in the index: its content is nowhere else"));
             }
             Note::Unstaged { path } => {
                 let path = sanitize::bytes(path.as_ref());
@@ -236,7 +250,7 @@ impl Reporter for TerminalReporter<'_> {
             }
             Note::Leftover { path } => {
                 let path = sanitize::bytes(path.as_ref());
-                self.ui.note(&format!("{path}: left here, it is not tracked and not what HEAD has"));
+                self.ui.note(&format!("kept {path}: untracked and different from HEAD"));
             }
             Note::OtherRepository { path } => {
                 let path = sanitize::bytes(path.as_ref());
@@ -251,8 +265,10 @@ impl Reporter for TerminalReporter<'_> {
                 let path = sanitize::bytes(path.as_ref());
                 self.ui.note(&format!("{path}: the old file is kept in the LFS storage: sha256 {oid}"));
             }
-            Note::NothingToCommit => self.ui.note("nothing to commit, it is all committed already"),
-            Note::Committed { id } => self.ui.note(&format!("committed {}", sanitize::text(id))),
+            Note::NothingToCommit => self.ui.note("nothing to commit"),
+            Note::Committed { id } => {
+                self.ui.note(&format!("committed {}", sanitize::text(id.get(..12).unwrap_or(id))));
+            }
         }
     }
 
@@ -269,14 +285,14 @@ impl Reporter for TerminalReporter<'_> {
         if self.ui.verbose > 1 {
             let words: Vec<_> =
                 arguments.iter().map(|word| sanitize::bytes(word.as_encoded_bytes().into())).collect();
-            self.ui.note(&format!("running git {}", words.join(" ")));
+            self.ui.note(&format!("run: git {}", words.join(" ")));
         }
     }
 
     fn request(&self, event: &Event<'_>) {
         self.ui.progress.heard();
         if self.ui.verbose > 1 {
-            let status = event.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let status = event.status.map_or_else(|| "no response".to_owned(), |status| status.to_string());
             let url = event.url.to_string();
             self.ui.note(&format!("{} {}: {status}", event.method, sanitize::text(&url)));
         }
@@ -300,15 +316,15 @@ fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
     let mut lines = format!("{path}: {}", styled(style, &wording::verdict(verdict, verified)));
     if verified.is_good() && !verified.is_index {
         let how = match (verified.compared, verified.downloaded) {
-            (true, true) => "every byte was compared, while it was downloaded",
-            (true, false) => "every byte was compared",
-            (false, _) => "no byte of it was downloaded: its oid says it",
+            (true, true) => "compared every byte while downloading",
+            (true, false) => "compared every byte",
+            (false, _) => "verified by object ID, nothing downloaded",
         };
         let _infallible = write!(lines, "\n  {}", styled(DIM, how));
     }
     for (name, keeper) in &verified.ties {
         let (name, keeper) = (sanitize::text(name), sanitize::text(keeper));
-        let _infallible = write!(lines, "\n  {} {name} → {keeper}", styled(DIM, "tied    "));
+        let _infallible = write!(lines, "\n  {} {name} (tied to {keeper})", styled(DIM, "dropped "));
     }
     for finding in &verified.findings {
         let _infallible = write!(lines, "\n  {}", wording::finding(finding));
@@ -317,12 +333,12 @@ fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
         let _infallible = write!(lines, "\n  and {} more", verified.more);
     }
     if verified.stopped {
-        lines += "\n  the rest was not compared";
+        lines += "\n  comparison stopped here";
     }
     ui.result(&lines);
 }
 
 /// What is said of the other changes to a `.gitattributes`.
 fn rest(has_unstaged_changes: bool) -> &'static str {
-    if has_unstaged_changes { ", your other changes stay unstaged" } else { "" }
+    if has_unstaged_changes { "; other changes to it stay unstaged" } else { "" }
 }

@@ -21,32 +21,27 @@ const RULES: [(&str, &str, &str, &str); 5] = [
     (
         "pickle-weights",
         "warning",
-        "Weights in a pickle",
-        "The pickle names only what checkpoints of weights are made of. Convert it with `git st-convert`.",
+        "Pickle checkpoint",
+        "The file uses only allowed globals. Convert it with `git st-convert`.",
     ),
     (
         "pickle-unknown",
         "warning",
-        "A pickle that names code outside of weights",
-        "Loading it would call what it names. Convert the weights in it with `git st-convert`.",
+        "Pickle with unknown globals",
+        "Loading the file runs code outside PyTorch's allowed globals. Convert its weights with `git st-convert`.",
     ),
-    (
-        "pickle-dangerous",
-        "error",
-        "A pickle that names what is known to execute",
-        "Do not load this file. Find out where it came from.",
-    ),
+    ("pickle-dangerous", "error", "Pickle with dangerous globals", "Do not load this file."),
     (
         "pickle-unreadable",
         "error",
-        "A file that may hold a pickle and cannot be read to its end",
-        "Do not load this file unless you know why it is not well-formed.",
+        "Unreadable pickle",
+        "Do not load this file: the pickle cannot be parsed to its end.",
     ),
     (
         "content-not-seen",
         "note",
-        "A file that could not be looked at",
-        "Its content is not on this machine, or could not be read. Fetch it and scan again.",
+        "File not scanned",
+        "The content is not downloaded or not readable. Fetch it and scan again.",
     ),
 ];
 
@@ -70,7 +65,7 @@ impl Sarif {
                     Verdict::Unreadable if scanned.standing() == Standing::Noted => return,
                     Verdict::Unreadable => 3,
                 };
-                let mut message = format!("This is {}; verdict: {}.", report.content, report.verdict.name());
+                let mut message = format!("Found: {}; verdict: {}.", report.content, report.verdict.name());
                 if let Some(checkout) = &scanned.checkout {
                     let _ = write!(message, " So a checkout writes it: {checkout}.");
                 }
@@ -81,7 +76,7 @@ impl Sarif {
                     let place =
                         pickle.member.as_deref().map(|member| format!(" of {member}")).unwrap_or_default();
                     let (module, name, at) = (&global.module, &global.name, global.at);
-                    let _ = write!(message, " It names {module}.{name} at byte {at}{place}.");
+                    let _ = write!(message, " Imports {module}.{name} at byte {at}{place}.");
                 }
                 if report.left_out.members > 0 {
                     let _ = write!(message, " Not read: {} storages.", report.left_out.members);
@@ -91,7 +86,7 @@ impl Sarif {
                     .iter()
                     .chain(report.pickles.iter().filter_map(|pickle| pickle.reason.as_ref()));
                 if let Some(reason) = reasons.into_iter().next() {
-                    let _ = write!(message, " Not read to its end: {reason}.");
+                    let _ = write!(message, " Not parsed to the end: {reason}.");
                 }
                 (rule, message)
             }

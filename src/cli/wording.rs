@@ -36,10 +36,10 @@ pub(super) fn significant(number: f64) -> String {
 pub(super) fn note(note: &Note, all: bool) -> String {
     match note {
         Note::Unnamed { name } => {
-            format!("a single tensor without a name is called {}", sanitize::text(name))
+            format!("named the single unnamed tensor {}", sanitize::text(name))
         }
         Note::Module { path, classes } => {
-            let place = if path == "." { String::new() } else { format!("{} is ", sanitize::text(path)) };
+            let place = if path == "." { String::new() } else { format!("{}: ", sanitize::text(path)) };
             let shown = if all || classes.len() <= CLASSES + 1 { classes.len() } else { CLASSES };
             let named: Vec<_> = classes.iter().take(shown).map(|class| sanitize::text(class)).collect();
             let more = match classes.len() - shown {
@@ -48,7 +48,7 @@ pub(super) fn note(note: &Note, all: bool) -> String {
                 more => format!(" and {more} more"),
             };
             format!(
-                "{place}read from the module's structure, class {}{more}; what a class does in its own state_dict() is not seen",
+                "{place}read from the module structure (class {}{more}); a custom state_dict() is not applied",
                 named.join(", ")
             )
         }
@@ -72,10 +72,10 @@ pub(super) fn note(note: &Note, all: bool) -> String {
             )
         }
         Note::Prefix { prefix, names, of } => {
-            format!("{} begin with {}, which is kept", share(*names, *of), sanitize::text(prefix))
+            format!("{} start with {} (prefix kept)", share(*names, *of), sanitize::text(prefix))
         }
         Note::Wrapped { wrapper, names, of } => {
-            format!("{} contain {}, which is kept", share(*names, *of), sanitize::text(wrapper))
+            format!("{} contain {} (kept)", share(*names, *of), sanitize::text(wrapper))
         }
     }
 }
@@ -92,14 +92,15 @@ pub(super) fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, St
         facts.push(("key", sanitize::text(&conversion.key).into_owned()));
     }
     let tied = conversion.dropped.iter();
-    let tied = tied.map(|(name, kept)| format!("{} → {}", sanitize::text(name), sanitize::text(kept)));
+    let tied =
+        tied.map(|(name, kept)| format!("{} (tied to {})", sanitize::text(name), sanitize::text(kept)));
     let copied = conversion.copies.iter();
     let copied =
         copied.map(|(name, reason)| format!("{} ({})", sanitize::text(name), sanitize::text(reason)));
     let ignored = conversion.ignored.iter();
     let ignored =
         ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
-    list(&mut facts, "tied", tied.collect(), all);
+    list(&mut facts, "dropped", tied.collect(), all);
     list(&mut facts, "copied", copied.collect(), all);
     list(&mut facts, "ignored", ignored.collect(), all);
     facts
@@ -122,14 +123,14 @@ fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec
     let titles = std::iter::once(title).chain(std::iter::repeat(""));
     facts.extend(titles.zip(items.into_iter().take(shown)));
     if shown < count {
-        facts.push(("", format!("and {} more, which `-v` lists", count - shown)));
+        facts.push(("", format!("and {} more (`-v` lists all)", count - shown)));
     }
 }
 
 /// What a verification says of one file.
 pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
     let checkpoint = verified.checkpoint.as_ref().map(|path| sanitize::bytes(path.as_ref()));
-    let checkpoint = checkpoint.unwrap_or_else(|| "its checkpoint".into());
+    let checkpoint = checkpoint.unwrap_or_else(|| "the checkpoint".into());
     let commit = |id: &crate::repo::ObjectId| id.to_hex_with_len(12).to_string();
     let checkpoint = match &verified.made_by {
         None => checkpoint,
@@ -139,16 +140,16 @@ pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
     };
     match (verdict, &verified.conversion) {
         (Verdict::Identical, Some(conversion)) => {
-            format!("identical to the conversion of {checkpoint} by {conversion}")
+            format!("identical to {checkpoint} as converted by {conversion}")
         }
         (Verdict::Identical, None) => format!("identical to the conversion of {checkpoint}"),
-        (Verdict::Equal, _) if verified.is_index => "agrees with its shards".to_owned(),
+        (Verdict::Equal, _) if verified.is_index => "equal: matches its shards".to_owned(),
         (Verdict::Equal, _) => {
-            format!("equal: it holds the tensors of {checkpoint}, name by name and bit by bit")
+            format!("equal: same tensors as {checkpoint}, bit for bit")
         }
-        (Verdict::Differs, _) if verified.is_index => "differs from its shards".to_owned(),
+        (Verdict::Differs, _) if verified.is_index => "differs: does not match its shards".to_owned(),
         (Verdict::Differs, _) => format!("differs from {checkpoint}"),
-        (Verdict::Stale, _) => format!("stale: {checkpoint} has changed since it was made"),
+        (Verdict::Stale, _) => format!("stale: {checkpoint} changed since the conversion"),
     }
 }
 
@@ -159,37 +160,46 @@ pub(super) fn finding(finding: &Finding) -> String {
     let name = sanitize::text;
     match finding {
         Finding::Invalid(error) => {
-            format!("is not a safetensors file: {}", sanitize::text(&chain(error)))
+            format!("invalid  not a safetensors file: {}", sanitize::text(&chain(error)))
         }
         Finding::Tensor(Difference::Missing { name: missing }) => format!("missing  {}", name(missing)),
         Finding::Tensor(Difference::Extra { name: extra }) => format!("extra    {}", name(extra)),
         Finding::Tensor(Difference::Alias { name: alias, keeper }) => {
-            format!("alias    {} is said to be {}, which holds other values", name(alias), name(keeper))
+            format!("alias    {} is recorded as {}, which has other values", name(alias), name(keeper))
         }
         Finding::Tensor(Difference::DType { name: tensor, checkpoint, file }) => {
-            format!("dtype    {} is {file}, in the checkpoint {checkpoint}", name(tensor))
+            format!("dtype    {}: {file} in the file, {checkpoint} in the checkpoint", name(tensor))
         }
         Finding::Tensor(Difference::Shape { name: tensor, checkpoint, file }) => {
-            format!("shape    {} is {}, in the checkpoint {}", name(tensor), shape(file), shape(checkpoint))
+            format!(
+                "shape    {}: {} in the file, {} in the checkpoint",
+                name(tensor),
+                shape(file),
+                shape(checkpoint)
+            )
         }
         Finding::Tensor(Difference::Element { name: tensor, index, checkpoint, file }) => {
-            format!("element  {}{} is {file}, in the checkpoint {checkpoint}", name(tensor), shape(index))
+            format!(
+                "element  {}{}: {file} in the file, {checkpoint} in the checkpoint",
+                name(tensor),
+                shape(index)
+            )
         }
         Finding::Index(IndexFinding::NoShard { shard }) => {
-            format!("missing  the shard {}", sanitize::bytes(shard.as_ref()))
+            format!("missing  shard {}", sanitize::bytes(shard.as_ref()))
         }
         Finding::Index(IndexFinding::LeftOut { shard }) => {
             let shard = sanitize::bytes(shard.as_ref());
-            format!("missing  the shard {shard}, which the checkpoint's index has")
+            format!("missing  shard {shard} of the checkpoint")
         }
         Finding::Index(IndexFinding::NotInShard { name: tensor, shard }) => {
-            format!("missing  {} is not in {}", name(tensor), name(shard))
+            format!("missing  {} in {}", name(tensor), name(shard))
         }
         Finding::Index(IndexFinding::NotInIndex { name: tensor, shard }) => {
-            format!("extra    {} is in {}, which the index does not say", name(tensor), name(shard))
+            format!("extra    {} in {}, not in the shard index", name(tensor), name(shard))
         }
         Finding::Index(IndexFinding::TotalSize { said, held }) => {
-            format!("size     total_size is {}, the tensors have {held} bytes", name(said))
+            format!("size     total_size is {}, expected {held}", name(said))
         }
     }
 }
@@ -237,7 +247,7 @@ mod tests {
             key: String::new(),
             tensors: 1,
             dropped: (0..ties).map(|n| (format!("tie.{n:02}"), "kept\x1b".to_owned())).collect(),
-            copies: vec![("view".to_owned(), "is transposed or strided".into())],
+            copies: vec![("view".to_owned(), "transposed or strided view".into())],
             ignored: Vec::new(),
             notes: Vec::new(),
         }
@@ -250,9 +260,9 @@ mod tests {
         };
         assert_eq!(totals(&conversion(1), false), "1 tensor, 2.0 KiB, sha256 ba7816bf8f01…");
         let few = text(facts(&conversion(1), false));
-        assert_eq!(few, ["tied: tie.00 → kept\\x1b", "copied: view (is transposed or strided)"]);
+        assert_eq!(few, ["dropped: tie.00 (tied to kept\\x1b)", "copied: view (transposed or strided view)"]);
         let many = text(facts(&conversion(12), false));
-        assert_eq!(many[9..11], [": tie.09 → kept\\x1b", ": and 2 more, which `-v` lists"]);
+        assert_eq!(many[9..11], [": tie.09 (tied to kept\\x1b)", ": and 2 more, which `-v` lists"]);
         assert_eq!(text(facts(&conversion(12), true)).len(), 14);
     }
 }

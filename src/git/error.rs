@@ -113,7 +113,7 @@ pub struct Stderr(pub String);
 
 impl fmt::Display for Stderr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "it said nothing" } else { &self.0 })
+        f.write_str(if self.0.is_empty() { "no error message" } else { &self.0 })
     }
 }
 

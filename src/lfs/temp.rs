@@ -53,10 +53,7 @@ impl Temp {
                 Err(TryLockError::Error(_)) => return Ok(Self { file }),
             }
         }
-        Err(io::Error::new(
-            io::ErrorKind::WouldBlock,
-            "another process removes temporary files as they are made",
-        ))
+        Err(io::Error::new(io::ErrorKind::WouldBlock, "another process keeps removing the temporary files"))
     }
 
     /// The open file.

@@ -252,7 +252,7 @@ impl<'a> Machine<'a> {
         let items = self.pop_mark()?;
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
-            return Err(self.operand("an odd number of keys and values"));
+            return Err(self.operand("odd number of dict items"));
         }
         Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
     }
@@ -297,7 +297,7 @@ impl<'a> Machine<'a> {
         let (name, module) = (self.pop()?, self.pop()?);
         let global = match (self.values.text(module), self.values.text(name)) {
             (Some(module), Some(name)) => Global { module: module.into(), name: name.into() },
-            _ => return Err(self.operand("a name that is not text")),
+            _ => return Err(self.operand("non-string name")),
         };
         self.push(Value::Global(Box::new(global)))
     }
@@ -343,7 +343,7 @@ impl<'a> Machine<'a> {
         });
         match before.flatten() {
             Some(None) => Ok(()),
-            Some(Some(_)) => Err(self.operand("an object that was built before")),
+            Some(Some(_)) => Err(self.operand("object built twice")),
             None => Err(self.wrong_type(target)),
         }
     }

@@ -15,7 +15,7 @@ impl Machine<'_> {
 
     pub(super) fn length_i32(&mut self) -> Result<u64, Error> {
         let len = i32::from_le_bytes(self.input.array()?);
-        u64::try_from(len).map_err(|_| self.operand("a negative length"))
+        u64::try_from(len).map_err(|_| self.operand("negative length"))
     }
 
     pub(super) fn int(&mut self) -> Result<(), Error> {
@@ -26,14 +26,14 @@ impl Machine<'_> {
             b"01" => Some(Value::Bool(true)),
             line => text::integer(line, digits),
         };
-        value.ok_or_else(|| self.operand("no decimal integer")).and_then(|value| self.push(value))
+        value.ok_or_else(|| self.operand("not a decimal integer")).and_then(|value| self.push(value))
     }
 
     pub(super) fn long(&mut self) -> Result<(), Error> {
         let digits = self.limits.digits;
         let line = self.input.line(self.limits.line)?;
         let value = text::integer(line.strip_suffix(b"L").unwrap_or(line), digits);
-        value.ok_or_else(|| self.operand("no decimal integer")).and_then(|value| self.push(value))
+        value.ok_or_else(|| self.operand("not a decimal integer")).and_then(|value| self.push(value))
     }
 
     pub(super) fn long_bytes(&mut self, len: u64) -> Result<(), Error> {
@@ -44,17 +44,17 @@ impl Machine<'_> {
 
     pub(super) fn float(&mut self) -> Result<(), Error> {
         let value = text::float(self.input.line(self.limits.line)?);
-        value.ok_or_else(|| self.operand("no float")).and_then(|value| self.push(Value::Float(value)))
+        value.ok_or_else(|| self.operand("not a float")).and_then(|value| self.push(Value::Float(value)))
     }
 
     pub(super) fn string(&mut self) -> Result<(), Error> {
         let value = text::quoted(self.input.line(self.limits.line)?).map(text_or_bytes);
-        value.ok_or_else(|| self.operand("no quoted string")).and_then(|value| self.push(value))
+        value.ok_or_else(|| self.operand("not a quoted string")).and_then(|value| self.push(value))
     }
 
     pub(super) fn unicode(&mut self) -> Result<(), Error> {
         let value = text::raw_unicode_escape(self.input.line(self.limits.line)?);
-        let value = value.ok_or_else(|| self.operand("no escaped text"))?;
+        let value = value.ok_or_else(|| self.operand("invalid escape"))?;
         self.push(Value::Str(value.into()))
     }
 
@@ -86,7 +86,7 @@ impl Machine<'_> {
         let line = self.input.line(self.limits.line)?;
         match text::integer(line, digits) {
             Some(Value::Int(index)) if index >= 0 => Ok(index.unsigned_abs()),
-            _ => Err(self.operand("no memo index")),
+            _ => Err(self.operand("not a memo index")),
         }
     }
 }

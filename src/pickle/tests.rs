@@ -101,27 +101,27 @@ fn what_an_opcode_finds_is_named_by_its_type() {
     let huge = [b"\x8a\x14".as_slice(), &[1; 20]].concat();
     for (value, name) in [
         (b"N".as_slice(), "None"),
-        (b"\x88", "a bool"),
-        (b"K\x01", "an int"),
-        (b"\x8a\x09\0\0\0\0\0\0\0\0\x01", "an int"),
-        (&huge, "an int"),
-        (b"F1.5\n", "a float"),
-        (b"U\x01a", "a str"),
+        (b"\x88", "bool"),
+        (b"K\x01", "int"),
+        (b"\x8a\x09\0\0\0\0\0\0\0\0\x01", "int"),
+        (&huge, "int"),
+        (b"F1.5\n", "float"),
+        (b"U\x01a", "str"),
         (b"C\x01a", "bytes"),
         (b"\x96\x01\0\0\0\0\0\0\0a", "a bytearray"),
-        (b"]", "a list"),
-        (b"}", "a dict"),
+        (b"]", "list"),
+        (b"}", "dict"),
         (b"\x8f", "a set"),
         (b"(\x91", "a frozenset"),
         (b"cos\nsystem\n", "a class or function"),
-        (b"ca\nb\n)R", "an object"),
-        (b"NQ", "a persistent id"),
+        (b"ca\nb\n)R", "object"),
+        (b"NQ", "persistent ID"),
     ] {
         // In the place of the tuple of arguments.
         let at = u64::try_from(value.len()).unwrap() + 5;
         assert_eq!(on(&[b"ca\nb\n", value, b"R."].concat()), ("REDUCE", at, name));
     }
-    assert_eq!(on(b")Na."), ("APPEND", 2, "a tuple"));
+    assert_eq!(on(b")Na."), ("APPEND", 2, "tuple"));
     assert_eq!(on(b"ca\nb\n)N\x92."), ("NEWOBJ_EX", 7, "None"));
 }
 

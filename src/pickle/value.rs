@@ -69,20 +69,20 @@ impl Value {
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::None => "None",
-            Self::Bool(_) => "a bool",
-            Self::Int(_) | Self::Big(_) | Self::Huge => "an int",
-            Self::Float(_) => "a float",
-            Self::Str(_) => "a str",
+            Self::Bool(_) => "bool",
+            Self::Int(_) | Self::Big(_) | Self::Huge => "int",
+            Self::Float(_) => "float",
+            Self::Str(_) => "str",
             Self::Bytes(_) | Self::Outside { .. } => "bytes",
-            Self::ByteArray(_) => "a bytearray",
-            Self::List(_) => "a list",
-            Self::Tuple(_) => "a tuple",
-            Self::Dict(_) => "a dict",
-            Self::Set(_) => "a set",
-            Self::FrozenSet(_) => "a frozenset",
-            Self::Global(_) => "a class or function",
-            Self::Object(_) => "an object",
-            Self::Persistent(_) => "a persistent id",
+            Self::ByteArray(_) => "bytearray",
+            Self::List(_) => "list",
+            Self::Tuple(_) => "tuple",
+            Self::Dict(_) => "dict",
+            Self::Set(_) => "set",
+            Self::FrozenSet(_) => "frozenset",
+            Self::Global(_) => "class or function",
+            Self::Object(_) => "object",
+            Self::Persistent(_) => "persistent ID",
         }
     }
 }

@@ -170,10 +170,10 @@ pub(super) fn failure(
     match err {
         ureq::Error::Timeout(_) => Error::TimedOut { origin },
         ureq::Error::HostNotFound if is_proxied => {
-            Error::Proxy { origin, source: Transport("its host is not found".to_owned()) }
+            Error::Proxy { origin, source: Transport("host not found".to_owned()) }
         }
         ureq::Error::Io(err) if is_no_host(&err) && is_proxied => {
-            Error::Proxy { origin, source: Transport("its host is not found".to_owned()) }
+            Error::Proxy { origin, source: Transport("host not found".to_owned()) }
         }
         ureq::Error::Io(err) if is_no_host(&err) => Error::Resolve { host: origin.host().to_owned() },
         ureq::Error::HostNotFound => Error::Resolve { host: origin.host().to_owned() },

@@ -328,7 +328,7 @@ pub(super) fn request(
 
 /// The address of an action. From an encrypted interface it may not lead to clear text with lines that say who we are.
 fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, oid: Oid) -> Result<Url> {
-    let refused = |source| Error::NotAllowed { what: format!("the address of object {oid}"), source };
+    let refused = |source| Error::NotAllowed { what: format!("the URL of object {oid}"), source };
     let url = Url::parse_foreign(&at_mirror(wire, batch, &raw.href)).map_err(refused)?;
     let is_downgrade = (batch.origin().scheme(), url.origin().scheme()) == (Scheme::Https, Scheme::Http);
     let has_lines = raw.header.as_ref().is_some_and(|header| !header.is_empty());

@@ -29,7 +29,7 @@ impl fmt::Display for CredentialSource {
         match self {
             Self::Token(place) => place.fmt(f),
             Self::Netrc => f.write_str("the netrc file"),
-            Self::Address => f.write_str("its address"),
+            Self::Address => f.write_str("the URL"),
             Self::Helper => f.write_str("git's credential helper"),
             Self::ExtraHeader => f.write_str("http.extraHeader"),
         }

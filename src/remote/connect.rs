@@ -168,7 +168,7 @@ impl<In: Transport> Transport for WholeTransport<In> {
             return self.0.transmit_output(amount, timeout);
         };
         let Some(room) = output.get_mut(..head.len()) else {
-            return Err(Error::Other("the head of the request is too long".into()));
+            return Err(Error::Other("the request header is too long".into()));
         };
         room.copy_from_slice(&head);
         self.0.transmit_output(head.len(), timeout)

@@ -25,8 +25,7 @@ const STEP: usize = 1 << 20;
 pub fn to_store(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Result<PathBuf> {
     let Pointer { oid, size } = object.pointer;
     let found = store.find(oid, size);
-    let found =
-        found.map_err(|source| Error::Io { action: "look for an object in the LFS store", source })?;
+    let found = found.map_err(|source| Error::Io { action: "look up an LFS object", source })?;
     if let Some(path) = found {
         tell(size);
         return Ok(path);

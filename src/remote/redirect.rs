@@ -109,7 +109,7 @@ pub(super) fn follow(wire: &Wire<'_>, ask: &Ask<'_>, authorization: Option<&Secr
             return Err(Error::BadAnswer { url, interface: "server", source });
         };
         let next = url.join(location).map_err(|source| Error::NotAllowed {
-            what: format!("the address that {url} redirects to"),
+            what: format!("the URL that {url} redirects to"),
             source,
         })?;
         is_own = is_own && next.origin() == url.origin();

@@ -236,5 +236,5 @@ impl Object<'_> {
 }
 
 fn consumer_error(source: io::Error) -> Error {
-    Error::Io { action: "take the downloaded bytes", source }
+    Error::Io { action: "process the downloaded data", source }
 }

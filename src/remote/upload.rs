@@ -289,7 +289,7 @@ impl LfsServer<'_> {
         let size: u64 = size.filter(|size| *size > 0).ok_or_else(bad)?;
         let mut numbered = Vec::new();
         for (name, url) in header.iter().filter(|(name, _)| is_part(name)) {
-            let what = || format!("the address of a part of object {}", pointer.oid);
+            let what = || format!("the URL of a part of object {}", pointer.oid);
             let url = Url::parse_foreign(url).map_err(|source| Error::NotAllowed { what: what(), source })?;
             if let Some(query) = url.query() {
                 self.auth.wire.remember(query);
@@ -365,7 +365,7 @@ impl LfsServer<'_> {
 
     fn post(&self, sending: Sending<'_>, get: &Get, body: &impl Serialize) -> Result<()> {
         let body = serde_json::to_vec(body)
-            .map_err(|source| Error::Io { action: "write what was sent", source: source.into() })?;
+            .map_err(|source| Error::Io { action: "write the upload log", source: source.into() })?;
         let kind = || HeaderValue::from_static(MEDIA_TYPE);
         let ask = self.to_action(get).plain(header::ACCEPT, kind());
         let ask = ask.plain(header::CONTENT_TYPE, kind());

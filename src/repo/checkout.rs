@@ -75,7 +75,7 @@ pub enum Unclear {
     #[error("working-tree-encoding {0} is not known here")]
     Encoding(BString),
     /// An `$Id: …` without an end that is longer than any.
-    #[error("an $Id: … $ in it is too long")]
+    #[error("an $Id: … $ is too long")]
     Ident,
 }
 

@@ -71,14 +71,14 @@ impl fmt::Display for Conversion {
         })?;
         if self.drops {
             f.write_str(match self.rule {
-                Rule::Table => ", today's rule",
-                Rule::Plain => ", today's rule without the table of tied names",
-                Rule::FirstName => ", the rule before November 2023",
+                Rule::Table => "",
+                Rule::Plain => ", without the tied-weights table",
+                Rule::FirstName => ", tie rule before November 2023",
             })?;
         }
         match self.words {
             Words::Format if self.drops && self.rule != Rule::FirstName => {
-                f.write_str(", without the dropped names")
+                f.write_str(", without dropped names")
             }
             Words::Nothing => f.write_str(", without metadata"),
             _ => Ok(()),

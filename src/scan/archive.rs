@@ -103,13 +103,13 @@ impl Listing {
         let is_inside = |listing: &Self, at: u64| listing.members.iter().any(|member| member.covers(at));
         let others: Vec<_> = others.into_iter().filter(|end| !is_inside(&listing, end.at)).collect();
         if others.len() > ENDS {
-            listing.doubt("it has more end records than are looked at");
+            listing.doubt("more end records than the limit");
         }
         for end in others.into_iter().take(ENDS) {
             listing.end(source, end, most, &mut directories)?;
         }
         if directories.is_empty() && !is_empty {
-            listing.doubt("it has no directory");
+            listing.doubt("no central directory");
             listing.by_local_headers(source, most)?;
         }
         Ok(listing)
@@ -135,18 +135,18 @@ impl Listing {
             self.doubt(doubt);
         }
         if !end.closes {
-            self.doubt("bytes follow its end record");
+            self.doubt("trailing bytes after the end record");
         }
         for directory in said.directories {
             if known.contains(&directory) {
                 continue;
             }
             if known.iter().any(|other| other.at != directory.at) {
-                self.doubt("it has two directories");
+                self.doubt("two central directories");
             }
             let spent: u64 = known.iter().map(|directory| directory.len).fold(0, u64::saturating_add);
             if spent.saturating_add(directory.len) > DIRECTORIES {
-                self.doubt("its directory is longer than is looked at");
+                self.doubt("central directory over the limit");
                 continue;
             }
             known.push(directory);
@@ -165,18 +165,18 @@ impl Listing {
         let mut seen = HashSet::new();
         while left > 0 {
             let Some((record, len)) = record(&mut reader, left)? else {
-                self.doubt("its directory is broken");
+                self.doubt("damaged central directory");
                 return self.by_local_headers(source, most);
             };
             if len > left {
-                self.doubt("its directory is broken");
+                self.doubt("damaged central directory");
             }
             left = left.saturating_sub(len);
             if !seen.insert(record.name.to_ascii_lowercase()) {
-                self.doubt(format!("{} is there twice", String::from_utf8_lossy(&record.name)));
+                self.doubt(format!("duplicate member {}", String::from_utf8_lossy(&record.name)));
             }
             if self.members.len() >= most {
-                self.doubt("it has more members than are looked at");
+                self.doubt("more members than the limit");
                 break;
             }
             self.member(source, &record, directory.shift)?;
@@ -192,13 +192,13 @@ impl Listing {
             || name.starts_with('/')
             || name.split('/').any(|part| part == "..")
         {
-            self.doubt(format!("{name} is no safe name"));
+            self.doubt(format!("unsafe member name {name}"));
         }
         // It may be stored in clear all the same, and readers differ in which header they believe.
         if record.flags & (1 | 1 << 6 | 1 << 13) != 0 {
             self.doubt(format!("{name} is encrypted"));
         } else if record.flags & 1 << 5 != 0 {
-            self.doubt(format!("{name} is a patch"));
+            self.doubt(format!("{name} is patch data"));
         }
         if record.method == 0 && record.size != record.compressed {
             self.doubt(format!("{name} has two sizes"));
@@ -252,7 +252,7 @@ impl Listing {
             && agrees(word(&local, 18), record.compressed)
             && agrees(word(&local, 22), record.size);
         if !same {
-            self.doubt(format!("the local header of {name} says something else"));
+            self.doubt(format!("local header of {name} differs"));
             let compressed = u64::from(word(&local, 18));
             let name = format!("{name} (local header)");
             let method = short(&local, 8);
@@ -267,7 +267,7 @@ impl Listing {
     fn add(&mut self, source: &dyn ReadAt, mut member: Member) {
         let left = source.len().saturating_sub(member.at);
         if member.compressed > left {
-            self.doubt(format!("{} is cut off", member.name));
+            self.doubt(format!("{} is truncated", member.name));
             member.compressed = left;
         }
         self.members.push(member);

@@ -22,7 +22,7 @@ pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
     let content = look.report.content;
     let is_outside = |end: &u64| !look.zips.iter().any(|zip| zip.contains(end));
     if !content.is_zip() && archive::ends(source)?.iter().any(is_outside) {
-        look.report.unreadable("a zip archive stands behind other bytes");
+        look.report.unreadable("zip archive after other bytes");
         look.zip(source, None, 0)?;
     }
     Ok(look.finish())
@@ -94,11 +94,11 @@ impl<'a> Look<'a> {
         // Its first bytes are the name of a member, which may be those of anything.
         let is_tar_too = content != Content::Tar && tar::is_tar(&head);
         if (is_tar_too || content.is_container()) && depth >= self.limits.depth {
-            self.unreadable(member, "containers in it are nested too deeply");
+            self.unreadable(member, "archives nested too deeply");
             return Ok(content);
         }
         if is_tar_too {
-            self.unreadable(member, "it is a tar archive as well");
+            self.unreadable(member, "also a tar archive");
             self.tar(source, member, depth)?;
         }
         if !content.is_container()
@@ -117,7 +117,7 @@ impl<'a> Look<'a> {
                     let name = below(member, &format!("({})", content.name()));
                     self.packed(packing, source, &name, depth, 0)?;
                 } else if content.is_sealed() && !is_pickle {
-                    self.unreadable(member, &format!("{content} cannot be looked into"));
+                    self.unreadable(member, &format!("{content} is not supported"));
                 } else if content == Content::Text && member.is_some_and(serialized::is_named) {
                     self.serialized(source, member, depth)?;
                 }
@@ -143,7 +143,7 @@ impl<'a> Look<'a> {
     ) -> io::Result<()> {
         for mut pickle in stream.pickles {
             if self.report.pickles.len() >= self.limits.pickles {
-                self.report.unreadable("it holds more pickles than are listed");
+                self.report.unreadable("more pickles than the limit");
                 break;
             }
             pickle.member = member.map(str::to_owned);
@@ -154,7 +154,7 @@ impl<'a> Look<'a> {
             self.report.pickles.push(pickle);
         }
         if !stream.inner.is_empty() && depth >= self.limits.depth {
-            self.unreadable(member, "files in it are nested too deeply");
+            self.unreadable(member, "files nested too deeply");
             return Ok(());
         }
         for span in stream.inner {
@@ -174,7 +174,7 @@ impl<'a> Look<'a> {
     /// All of a source, if so many bytes may still be held.
     fn read_whole(&mut self, source: &dyn ReadAt, member: Option<&str>) -> io::Result<Option<Vec<u8>>> {
         let Some(left) = self.inflated.checked_sub(source.len()) else {
-            self.unreadable(member, "it is longer than is looked at");
+            self.unreadable(member, "longer than the limit");
             return Ok(None);
         };
         self.inflated = left;
@@ -207,7 +207,7 @@ impl<'a> Look<'a> {
                 continue;
             }
             let Some(left) = room.checked_sub(entry.compressed) else {
-                self.unreadable(member, "its members lie in one another");
+                self.unreadable(member, "overlapping members");
                 break;
             };
             room = left;
@@ -216,12 +216,12 @@ impl<'a> Look<'a> {
                 let before = self.report.pickles.len();
                 self.at(&bytes, Some(&name), depth.saturating_add(1))?;
                 if self.report.pickles.len() > before && !self.is_sound(&bytes, entry)? {
-                    self.unreadable(Some(&name), "its CRC-32 is wrong");
+                    self.unreadable(Some(&name), "CRC-32 mismatch");
                 }
             } else if let Some(packing) = Packing::of_method(entry.method) {
                 self.packed(packing, &bytes, &name, depth, entry.crc32)?;
             } else {
-                self.unreadable(Some(&name), &format!("zip method {} is not known", entry.method));
+                self.unreadable(Some(&name), &format!("unsupported zip method {}", entry.method));
             }
         }
         let names: Vec<_> = listing.members.iter().map(|member| member.name.as_str()).collect();
@@ -299,7 +299,7 @@ impl<'a> Look<'a> {
         }
         let len = u64::try_from(all.len()).unwrap_or(u64::MAX);
         if extent == Extent::Part {
-            self.unreadable(Some(member), "it inflates to more than is looked at");
+            self.unreadable(Some(member), "decompressed size over the limit");
         }
         self.inflated = self.inflated.saturating_sub(len);
         let before = self.report.pickles.len();
@@ -308,10 +308,10 @@ impl<'a> Look<'a> {
         self.at(&all, Some(member), depth)?;
         self.storages = storages;
         if self.report.pickles.len() > before && crc32 != 0 && crc32fast::hash(&all) != crc32 {
-            self.unreadable(Some(member), "its CRC-32 is wrong");
+            self.unreadable(Some(member), "CRC-32 mismatch");
         }
         if extent == Extent::Broken {
-            self.unreadable(Some(member), "its compressed bytes are broken");
+            self.unreadable(Some(member), "damaged compressed data");
         }
         Ok(extent)
     }
@@ -328,13 +328,13 @@ impl<'a> Look<'a> {
 
     fn numpy(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         match numpy::elements(source)? {
-            None => self.unreadable(member, "its numpy header cannot be read"),
+            None => self.unreadable(member, "unreadable numpy header"),
             Some((_, Objects::No)) => {}
             Some((at, objects)) => {
                 let elements = Window::new(source, at, source.len().saturating_sub(at))?;
                 match pickles::stream(&elements, self.limits)? {
                     None if objects == Objects::Perhaps => {}
-                    None => self.unreadable(member, "its objects are no pickle"),
+                    None => self.unreadable(member, "object array without a pickle"),
                     Some(stream) => self.pickles(source, stream, at, member, depth)?,
                 }
             }

@@ -100,7 +100,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     }
     if let Some(last) = pickles.last_mut().filter(|_| is_cut) {
         last.verdict = last.verdict.max(Verdict::Unreadable);
-        last.reason.get_or_insert_with(|| "there are more pickles than are listed".to_owned());
+        last.reason.get_or_insert_with(|| "more pickles than the limit".to_owned());
     }
     Ok(Some(Stream { pickles, legacy, inner }))
 }
@@ -312,18 +312,18 @@ fn why_unreadable(walks: &[Walk]) -> Option<String> {
         return Some(broken.to_string());
     }
     if first.crossed {
-        let what = "an opcode crosses the end of its frame, which versions of Python read in two ways";
+        let what = "opcode crosses a frame boundary (Python versions disagree)";
         return Some(what.to_owned());
     }
     let is_same = |walk: &Walk| walk.end == first.end && walk.globals == first.globals;
-    (!walks.iter().all(is_same)).then(|| "readers of Python do not agree on it".to_owned())
+    (!walks.iter().all(is_same)).then(|| "Python versions disagree on it".to_owned())
 }
 
 fn why_no_weights(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> Option<String> {
     match pickle::read(source, at, &limits.pickle) {
         Err(error) => Some(error.to_string()),
         Ok(pickle) if walks.iter().any(|walk| walk.end != Some(pickle.end)) => {
-            Some("it ends at another byte to another reader".to_owned())
+            Some("readers disagree on where the pickle ends".to_owned())
         }
         Ok(_) => None,
     }

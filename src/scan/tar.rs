@@ -34,37 +34,37 @@ pub(super) fn members(
             return Ok(doubt);
         }
         if left < 512 {
-            return Ok(Some("its last header is cut off"));
+            return Ok(Some("truncated header"));
         }
         let block = source.read_vec_at(at, 512)?;
         if block.iter().all(|&byte| byte == 0) {
             return Ok(doubt);
         }
         let Some(len) = size(block.get(124..136).unwrap_or_default()).filter(|_| is_tar(&block)) else {
-            return Ok(Some("a header in it is broken"));
+            return Ok(Some("damaged header"));
         };
         let content = at.saturating_add(512);
         if len > source.len().saturating_sub(content) {
-            return Ok(Some("a member in it is cut off"));
+            return Ok(Some("truncated member"));
         }
         match block.get(156) {
             Some(b'x' | b'g' | b'X') => {
                 let records = source.read_vec_at(content, usize::try_from(len.min(EXTENDED)).unwrap_or(0))?;
                 if len > EXTENDED {
-                    doubt = Some("an extended header in it is too long");
+                    doubt = Some("extended header over the limit");
                 } else if records.windows(6).any(|six| six == b" size=") {
-                    doubt = Some("an extended header gives a member another size");
+                    doubt = Some("an extended header overrides a member's size");
                 } else if records.windows(11).any(|word| word == b"GNU.sparse.") {
-                    doubt = Some("a member in it is sparse");
+                    doubt = Some("sparse member");
                 }
             }
             Some(b'L' | b'K') => {}
             kind => {
                 match kind {
-                    Some(b'S') => doubt = Some("a member in it is sparse"),
+                    Some(b'S') => doubt = Some("sparse member"),
                     // Readers that take them for what they are go on with the next header, which is in these bytes.
                     Some(b'1'..=b'6') if len > 0 => {
-                        doubt = Some("a link or a directory in it has a length");
+                        doubt = Some("link or directory with a size");
                     }
                     // Python takes a type that it does not know for a file.
                     _ => {}
@@ -76,7 +76,7 @@ pub(super) fn members(
         }
         at = content.saturating_add(len.next_multiple_of(512));
     }
-    Ok(Some("it has more members than are looked at"))
+    Ok(Some("more members than the limit"))
 }
 
 /// A tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is right.

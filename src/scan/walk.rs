@@ -282,7 +282,7 @@ impl Walker<'_> {
     fn signed(&self, len: u64) -> Result<u64, Error> {
         let is_negative = len > u64::from(i32::MAX.unsigned_abs());
         if is_negative && (self.stack.op == 0x8b || self.is_python()) {
-            return Err(self.stack.wrong("a negative length"));
+            return Err(self.stack.wrong("negative length"));
         }
         Ok(len)
     }
@@ -345,7 +345,7 @@ impl Walker<'_> {
     fn line_index(&mut self) -> Result<Index, Error> {
         let line = self.feed.line_of(feed::NUMBER)?;
         let (taken, index) = numbers::index(&line);
-        self.taken(taken, "no memo index")?;
+        self.taken(taken, "not a memo index")?;
         index.ok_or_else(|| self.stack.over("bytes in a number", feed::NUMBER))
     }
 
@@ -354,13 +354,13 @@ impl Walker<'_> {
         let unquoted = match line.kept.split_first() {
             Some((&quote @ (b'\'' | b'"'), rest)) if line.is_longer && line.last == Some(quote) => rest,
             Some((&quote @ (b'\'' | b'"'), rest)) if !line.is_longer => {
-                rest.strip_suffix(&[quote]).ok_or_else(|| self.stack.wrong("no quoted string"))?
+                rest.strip_suffix(&[quote]).ok_or_else(|| self.stack.wrong("not a quoted string"))?
             }
-            _ => return Err(self.stack.wrong("no quoted string")),
+            _ => return Err(self.stack.wrong("not a quoted string")),
         };
         let text = text::of_bytes(unquoted).or_else(|| line.is_longer.then(String::new));
         self.stack.trait_seen();
-        self.stack.push_text(&text.ok_or_else(|| self.stack.wrong("a broken escape"))?)
+        self.stack.push_text(&text.ok_or_else(|| self.stack.wrong("invalid escape"))?)
     }
 
     fn unicode(&mut self) -> Result<(), Error> {
@@ -368,7 +368,7 @@ impl Walker<'_> {
         let at = Some(self.feed.at()).filter(|_| self.feed.open().is_none());
         let line = self.feed.line()?;
         let text = text::of_unicode(&line.kept).or_else(|| line.is_longer.then(String::new));
-        let text = text.ok_or_else(|| self.stack.wrong("a broken escape"))?;
+        let text = text.ok_or_else(|| self.stack.wrong("invalid escape"))?;
         self.stack.push_text(&text)?;
         match at.filter(|_| line.is_longer || text.chars().count() > TEXT) {
             Some(at) => {

@@ -28,16 +28,16 @@ fn assert_ambiguous(file: &[u8], part: &str) {
 #[test]
 fn two_records_of_one_name() {
     let other = Record::stored("archive/data/0", &floats(4));
-    assert_ambiguous(&archive::write(&[plain(), vec![other]].concat()), "twice");
+    assert_ambiguous(&archive::write(&[plain(), vec![other]].concat()), "duplicate record");
     let other = Record::stored("archive/data.pkl", &pickle::whole(&pickle::none()));
-    assert_ambiguous(&archive::write(&[vec![other], plain()].concat()), "twice");
+    assert_ambiguous(&archive::write(&[vec![other], plain()].concat()), "duplicate record");
 }
 
 #[test]
 fn names_that_differ_in_case() {
     for name in ["archive/DATA.pkl", "archive/data/0", "ARCHIVE/data/0"] {
         let other = Record::stored(&name.to_uppercase(), &floats(4));
-        assert_ambiguous(&archive::write(&[plain(), vec![other]].concat()), "twice");
+        assert_ambiguous(&archive::write(&[plain(), vec![other]].concat()), "duplicate record");
     }
 }
 
@@ -59,7 +59,7 @@ fn names_misspelt_in_their_case() {
         (2, "archive/CONSTANTS.pkl"),
         (2, "archive/Code/model.py"),
     ] {
-        assert_ambiguous(&renamed(at, name), "for another record");
+        assert_ambiguous(&renamed(at, name), "as a different record");
     }
     // What is none of torch's may be spelt as it likes.
     assert!(converted(&renamed(2, "archive/README.md")).is_ok());
@@ -68,10 +68,13 @@ fn names_misspelt_in_their_case() {
 #[test]
 fn two_roots() {
     let other = Record::stored("other/data.pkl", &pickle::whole(&pickle::none()));
-    assert_ambiguous(&archive::write(&[plain(), vec![other.clone()]].concat()), "two roots");
-    assert_ambiguous(&archive::write(&[vec![other], plain()].concat()), "two roots");
+    assert_ambiguous(&archive::write(&[plain(), vec![other.clone()]].concat()), "two root directories");
+    assert_ambiguous(&archive::write(&[vec![other], plain()].concat()), "two root directories");
     let bare = Record::stored("data.pkl", &pickle::whole(&pickle::none()));
-    assert_ambiguous(&archive::write(&[plain(), vec![bare]].concat()), "no root");
+    assert_ambiguous(
+        &archive::write(&[plain(), vec![bare]].concat()),
+        "outside the archive's root directory",
+    );
 }
 
 #[test]
@@ -146,7 +149,7 @@ fn bytes_before_the_archive() {
 fn flags_of_encryption_and_patches() {
     for bit in [0, 5, 6, 13] {
         let file = with_storage(|record| record.both(|header| header.flags |= 1 << bit));
-        assert_ambiguous(&file, "encrypted or patched");
+        assert_ambiguous(&file, "encrypted or patch data");
         let file = with_storage(|record| record.in_directory(|header| header.flags |= 1 << bit));
         assert!(matches!(refused(&file), Error::Ambiguity { .. } | Error::Zip(_)), "bit {bit}");
     }
@@ -156,7 +159,7 @@ fn flags_of_encryption_and_patches() {
 fn a_method_torch_does_not_know() {
     for method in [1, 9, 12, 14, 93, 95, 99] {
         let file = with_storage(|record| record.both(|header| header.method = method));
-        assert_ambiguous(&file, "archive/data/0 is compressed by a method that torch does not know");
+        assert_ambiguous(&file, "archive/data/0 uses an unsupported compression method");
     }
 }
 
@@ -171,7 +174,7 @@ fn a_second_end_record() {
     let comment = [second.body.clone(), second_end.clone()].concat();
     let file = [first.body.clone(), archive::end(&first, 0, &comment), comment].concat();
     let file = file[..file.len() - second.body.len() - second_end.len()].to_vec();
-    assert_ambiguous(&file, "begins with bytes");
+    assert_ambiguous(&file, "leading bytes");
     // The same, the second with a comment length that is not there: some readers take it, others the first.
     *second_end.last_mut().unwrap() = 1;
     let comment = [second.body, second_end].concat();
@@ -241,7 +244,7 @@ fn a_name_in_an_extra_field() {
         });
         record.in_local(|header| header.name = b"archive/data/0".to_vec())
     });
-    assert_ambiguous(&file, "another name");
+    assert_ambiguous(&file, "overrides a record's name");
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn a_record_of_another_length() {
         assert!(matches!(refused(&file), Error::StorageLength { expected: 16, .. }), "{count}");
     }
     let file = with_storage(|record| record.both(|header| header.size = 8));
-    assert_ambiguous(&file, "two lengths");
+    assert_ambiguous(&file, "two sizes");
 }
 
 #[test]
@@ -312,7 +315,7 @@ fn a_second_pickle_after_the_first() {
     let two = [pickle::whole(&pickle::named(&[("a", pickle::four())])), b"\x80\x02cos\nsystem\n.".to_vec()]
         .concat();
     records[0] = Record::stored("archive/data.pkl", &two);
-    assert_ambiguous(&archive::write(&records), "goes on");
+    assert_ambiguous(&archive::write(&records), "trailing bytes after its pickle");
 }
 
 #[test]

@@ -193,7 +193,7 @@ fn wrong(array: &[u8]) -> String {
 
 #[test]
 fn buffers_that_are_no_arrays() {
-    let malformed = "a malformed numpy array";
+    let malformed = "malformed numpy array";
     let (sizes, kind, held) = (|| shape(&[2, 2]), || dtype("f4", "<"), || bytes(&[0; 16]));
     let buffer = |args: &[Vec<u8>]| pickle::call(&pickle::global("numpy.core.numeric", "_frombuffer"), args);
     let ordered = |order: Vec<u8>| buffer(&[held(), kind(), sizes(), order]);
@@ -243,30 +243,30 @@ fn elements_that_no_tensor_has() {
     let held = bytes(&[0; 16]);
     let of = |dtype: Vec<u8>| wrong(&array(&shape(&[4]), &dtype, &held));
     for (code, order, what) in [
-        ("O8", "|", "a numpy array of objects"),
-        ("S4", "|", "a numpy array of text"),
-        ("U4", "<", "a numpy array of text"),
-        ("a4", "|", "a numpy array of text"),
-        ("V4", "|", "a numpy array of records"),
-        ("M8", "<", "a numpy array of dates or times"),
-        ("m8", "<", "a numpy array of dates or times"),
-        ("c16", "<", "a numpy array of dtype c16"),
-        ("", "<", "a numpy array of dtype "),
-        ("f4", "=", "a malformed numpy array"),
-        ("i2", "|", "a malformed numpy array"),
+        ("O8", "|", "numpy array of objects"),
+        ("S4", "|", "numpy array of text"),
+        ("U4", "<", "numpy array of text"),
+        ("a4", "|", "numpy array of text"),
+        ("V4", "|", "numpy array of records"),
+        ("M8", "<", "numpy array of datetime"),
+        ("m8", "<", "numpy array of datetime"),
+        ("c16", "<", "numpy array of dtype c16"),
+        ("", "<", "numpy array of dtype "),
+        ("f4", "=", "malformed numpy array"),
+        ("i2", "|", "malformed numpy array"),
     ] {
         assert_eq!(of(dtype(code, order)), what, "{code}");
     }
     // A dtype by its class, as ml_dtypes has it; one that is made without a call; an array with a mask.
     let by = |class: Vec<u8>| pickle::call(&pickle::global("numpy", "dtype"), &[class]);
-    assert_eq!(of(by(pickle::global("ml_dtypes", "bfloat16"))), "a numpy array of a class or function");
+    assert_eq!(of(by(pickle::global("ml_dtypes", "bfloat16"))), "numpy array of class or function");
     let new = [pickle::global("numpy", "dtype"), pickle::tuple(&[pickle::text("f4")]), vec![0x81]].concat();
-    assert_eq!(of(new), "a malformed numpy array");
+    assert_eq!(of(new), "malformed numpy array");
     let masked = pickle::call(&pickle::global("numpy.ma.core", "_mareconstruct"), &[]);
-    assert_eq!(wrong(&masked), "a masked numpy array");
+    assert_eq!(wrong(&masked), "masked numpy array");
     let matrix = pickle::global("numpy", "matrix");
     let matrix = array_of(&matrix, &shape(&[4]), &dtype("f4", "<"), &[0x89], &held);
-    assert_eq!(wrong(&matrix), "a numpy array of class numpy.matrix");
+    assert_eq!(wrong(&matrix), "numpy array of class numpy.matrix");
 }
 
 #[test]

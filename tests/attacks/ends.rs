@@ -40,16 +40,16 @@ fn ambiguity(file: &[u8]) -> String {
 #[test]
 fn end_records_of_another_form() {
     assert!(converted(&with_end(|_| {})).is_ok());
-    let disks = "its end record speaks of several disks";
+    let disks = "multi-disk archive";
     // The number of its disk, that of the directory's, and how many records are on it.
     for at in [4, 6, 8] {
         assert_eq!(ambiguity(&with_end(|end| end[at] ^= 1)), disks, "{at}");
     }
-    let place = "its directory does not lie before its end record";
+    let place = "the central directory is not directly before the end record";
     for at in [12, 16] {
         assert_eq!(ambiguity(&with_end(|end| end[at] ^= 1)), place, "{at}");
     }
-    assert_eq!(ambiguity(&with_end(|end| end[20] = 1)), "bytes follow its end record");
+    assert_eq!(ambiguity(&with_end(|end| end[20] = 1)), "trailing bytes after the end record");
     let cut = refused(&with_end(|end| end.truncate(21)));
     assert!(matches!(cut, Error::NoEndRecord), "{cut:?}");
 }
@@ -57,7 +57,7 @@ fn end_records_of_another_form() {
 #[test]
 fn zip64_end_records_of_another_form() {
     assert!(converted(&with_end64(|_| {})).is_ok());
-    let lost = "its zip64 end record is not where its locator says";
+    let lost = "the zip64 end record is not where its locator points";
     // Its signature, its length, the records on its disk; in the locator its place, which is behind it or behind all.
     for at in [0, 4, 24, 64, 65, 71] {
         assert_eq!(ambiguity(&with_end64(|end| end[at] ^= 0x80)), lost, "{at}");
@@ -67,7 +67,7 @@ fn zip64_end_records_of_another_form() {
     let mut file = with_end64(|_| {});
     let end = file.len() - 22;
     file[end + 8..end + 12].copy_from_slice(&[4, 0, 4, 0]);
-    assert_eq!(ambiguity(&file), "its two end records differ");
+    assert_eq!(ambiguity(&file), "the zip and zip64 end records differ");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn bytes_in_a_directory_that_are_no_record() {
     let mut end = archive::end(&parts, 0, b"");
     end[12] += 1;
     let file = [parts.body, b"x".to_vec(), end].concat();
-    assert_eq!(ambiguity(&file), "its directory has other bytes behind its records");
+    assert_eq!(ambiguity(&file), "trailing bytes in the central directory");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_record_that_does_not_begin_where_the_directory_says() {
     let at = archive::parts(&all[..1], 0).directory;
     for (at, what) in [(at + 1, "signature"), (u32::MAX - 1, "place")] {
         all[1].at = Some(at);
-        let expected = format!("archive/data/0 has another {what} in its local header");
+        let expected = format!("the {what} of archive/data/0 differs in its local header");
         assert_eq!(ambiguity(&archive::write(&all)), expected);
     }
 }

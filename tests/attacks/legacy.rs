@@ -91,11 +91,11 @@ fn keys_repeated_missing_and_extra() {
     let storage = |key: &'static str| (key, 4, four.as_slice());
     assert!(converted(&legacy(&object, &[storage("1"), storage("0")])).is_ok());
     for (storages, what) in [
-        (vec![storage("0")], "is not in the list"),
-        (vec![], "is not in the list"),
+        (vec![storage("0")], "missing from the storage key list"),
+        (vec![], "missing from the storage key list"),
         (vec![storage("0"), storage("0")], "twice"),
         (vec![storage("0"), storage("1"), storage("0")], "twice"),
-        (vec![storage("0"), storage("1"), storage("2")], "no tensor's"),
+        (vec![storage("0"), storage("1"), storage("2")], "not used by any tensor"),
     ] {
         match refused(&legacy(&object, &storages)) {
             Error::Storage { what: got, .. } => assert!(got.contains(what), "{got}"),
@@ -120,7 +120,10 @@ fn a_count_that_lies() {
 fn bytes_after_the_last_storage() {
     for more in [b"\n".to_vec(), floats(4), plain(), b"PK\x03\x04".to_vec()] {
         let error = refused(&[plain(), more].concat());
-        assert!(matches!(error, Error::Legacy { what: "bytes after the last storage", .. }), "{error:?}");
+        assert!(
+            matches!(error, Error::Legacy { what: "trailing bytes after the last storage", .. }),
+            "{error:?}"
+        );
     }
     // A whole zip archive behind the stream, which readers that search for its end would take.
     let zip = crate::checkpoint::zip_of(&pickle::named(&[("b", pickle::four())]));

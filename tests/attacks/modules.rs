@@ -52,20 +52,23 @@ fn modules_that_are_made_in_other_ways() {
     let reconstructor = |args: &[Vec<u8>]| pickle::call(&pickle::global("copy_reg", "_reconstructor"), args);
     let object = pickle::global("__builtin__", "object");
     assert!(converted(&zip_of(&by(reconstructor(&[class.clone(), object.clone(), pickle::none()])))).is_ok());
-    assert_module(&by(pickle::call(&class, &[])), "is made by a call");
-    assert_module(&by(new(&[pickle::int(1)])), "is made of arguments");
-    assert_module(&by(reconstructor(&[class.clone(), object.clone(), pickle::int(1)])), "is made by a call");
+    assert_module(&by(pickle::call(&class, &[])), "is built by a function call");
+    assert_module(&by(new(&[pickle::int(1)])), "is built with constructor arguments");
+    assert_module(
+        &by(reconstructor(&[class.clone(), object.clone(), pickle::int(1)])),
+        "is built by a function call",
+    );
     let dict = pickle::global("__builtin__", "dict");
-    assert_module(&by(reconstructor(&[class.clone(), dict, pickle::none()])), "is made by a call");
+    assert_module(&by(reconstructor(&[class.clone(), dict, pickle::none()])), "is built by a function call");
     let with_item = [new(&[]), pickle::text("w"), pickle::four(), b"s".to_vec()].concat();
-    assert_module(&by(with_item), "holds more than its attributes");
+    assert_module(&by(with_item), "has state besides its attributes");
     for (module, what) in [
         ("torch.jit._script", "is TorchScript"),
         ("__torch__.net", "is TorchScript"),
         ("torch.fx.graph_module", "is a traced graph"),
         ("torch.ao.nn.quantized.modules.linear", "is of a quantized or pruned model"),
-        ("torch.nn.quantized.modules.linear", "is of a quantized model"),
-        ("torch.distributed.nn.api.remote_module", "is spread over several machines"),
+        ("torch.nn.quantized.modules.linear", "is quantized"),
+        ("torch.distributed.nn.api.remote_module", "is distributed (RPC)"),
     ] {
         let made = [pickle::global(module, "Linear"), pickle::tuple(&[]), vec![0x81]].concat();
         assert_module(&by(made), what);
@@ -91,37 +94,34 @@ fn attributes_of_a_module_that_are_not_torch_s() {
     assert_module(&plus("_state_dict_pre_hooks", hook.clone()), "has hooks that change its state dict");
     assert_module(&plus("_state_dict_hooks", pickle::none()), "has hooks that change its state dict");
     assert!(converted(&zip_of(&plus("_backward_hooks", hook))).is_ok());
-    assert_module(&plus("_packed_params", pickle::int(1)), "is of a quantized model");
-    let left_out = "has no plain set of buffers that are left out";
+    assert_module(&plus("_packed_params", pickle::int(1)), "is quantized");
+    let left_out = "has an invalid set of non-persistent buffers";
     assert_module(&plus("_non_persistent_buffers_set", pickle::int(1)), left_out);
     assert_module(&plus("_non_persistent_buffers_set", pickle::list(&[pickle::text("a")])), left_out);
-    assert_module(
-        &module(pickle::list(&[pickle::four()]), empty(), empty()),
-        "has parameters that are no dict",
-    );
-    assert_module(&module(weight(), pickle::none(), empty()), "has buffers that are no dict");
-    assert_module(&module(weight(), empty(), pickle::tuple(&[])), "has modules that are no dict");
-    assert_module(&made(&[("_parameters", weight()), ("_modules", empty())]), "has buffers that are no dict");
+    assert_module(&module(pickle::list(&[pickle::four()]), empty(), empty()), "has non-dict parameters");
+    assert_module(&module(weight(), pickle::none(), empty()), "has non-dict buffers");
+    assert_module(&module(weight(), empty(), pickle::tuple(&[])), "has non-dict modules");
+    assert_module(&made(&[("_parameters", weight()), ("_modules", empty())]), "has non-dict buffers");
     let number = pickle::named(&[("w", pickle::four()), ("n", pickle::int(1))]);
-    assert_module(&module(number.clone(), empty(), empty()), "has a parameter that is no tensor");
-    assert_module(&module(empty(), number, empty()), "has a buffer that is no tensor");
+    assert_module(&module(number.clone(), empty(), empty()), "has a parameter that is not a tensor");
+    assert_module(&module(empty(), number, empty()), "has a buffer that is not a tensor");
     let keys = pickle::dict(&[(pickle::int(0), pickle::four())]);
-    assert_module(&module(keys, empty(), empty()), "has a part whose name is no text");
+    assert_module(&module(keys, empty(), empty()), "has a submodule with a non-string name");
     // A tensor in the state of a dict, where state_dict() does not look.
-    assert_module(&module(ordered(pickle::four()), empty(), empty()), "has parameters that are no dict");
+    assert_module(&module(ordered(pickle::four()), empty(), empty()), "has non-dict parameters");
 }
 
 #[test]
 fn modules_in_a_module_that_are_none() {
     let holds = |module: Vec<u8>| made(&parts(weight(), empty(), pickle::named(&[("a", module)])));
-    assert_module(&holds(pickle::int(1)), "is no module");
-    assert_module(&holds(pickle::four()), "is made by a call");
-    assert_module(&holds(weight()), "is no module");
-    assert_module(&holds(made(&[("weight", pickle::four())])), "has a state that is no module's");
+    assert_module(&holds(pickle::int(1)), "is not an nn.Module");
+    assert_module(&holds(pickle::four()), "is built by a function call");
+    assert_module(&holds(weight()), "is not an nn.Module");
+    assert_module(&holds(made(&[("weight", pickle::four())])), "has a state that is not an nn.Module state");
     let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
-    assert_module(&holds(new.clone()), "has a state that is no module's");
+    assert_module(&holds(new.clone()), "has a state that is not an nn.Module state");
     let slots = pickle::tuple(&[pickle::named(&parts(weight(), empty(), empty())), pickle::dict(&[])]);
-    assert_module(&holds(pickle::built(&new, &slots)), "has a state that is no module's");
+    assert_module(&holds(pickle::built(&new, &slots)), "has a state that is not an nn.Module state");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn sets_of_names_in_other_forms() {
         assert_eq!(names(&zip_of(&left_out(plain))), ["weight"]);
     }
     assert_eq!(names(&zip_of(&left_out(set(&[])))), ["cache", "weight"]);
-    let what = "has no plain set of buffers that are left out";
+    let what = "has an invalid set of non-persistent buffers";
     assert_module(&left_out(set(&[pickle::text("cache")])), what);
     assert_module(&left_out(set(&[pickle::list(&cache()), pickle::none()])), what);
     assert_module(&left_out(set(&[pickle::list(&[pickle::int(1)])])), what);
@@ -196,14 +196,14 @@ fn modules_of_which_one_cannot_be_read() {
     match refused(&zip_of(&pickle::named(&[("model", inner)]))) {
         Error::Module { path, class, what } => {
             let found = (path.as_str(), class.as_str(), what);
-            assert_eq!(found, ("model.a", "my.pkg.Net", "has a parameter that is no tensor"));
+            assert_eq!(found, ("model.a", "my.pkg.Net", "has a parameter that is not a tensor"));
         }
         other => panic!("{other:?}"),
     }
     let new = [pickle::global("my.pkg", "Net"), pickle::tuple(&[]), vec![0x81]].concat();
     let state =
         [pickle::named(&parts(weight(), empty(), empty())), pickle::int(1), pickle::none(), b"s".to_vec()];
-    assert_module(&pickle::built(&new, &state.concat()), "has an attribute whose name is no text");
+    assert_module(&pickle::built(&new, &state.concat()), "has an attribute with a non-string name");
     // One without a weight is a module all the same.
     let none = made(&parts(pickle::named(&[("bias", pickle::none())]), empty(), empty()));
     assert!(matches!(refused(&zip_of(&none)), Error::NoTensors));
@@ -225,9 +225,9 @@ fn towers_of_modules() {
         let modules = [b"}".to_vec(), pickle::text("a"), b"h\0s".to_vec()].concat();
         [below, b"q\x000".to_vec(), made(&parts(empty(), empty(), modules))].concat()
     });
-    assert!(matches!(refused(&zip_of(&deep)), Error::Limit { what: "nested values", .. }));
+    assert!(matches!(refused(&zip_of(&deep)), Error::Limit { what: "nesting levels", .. }));
     let beside = pickle::named(&[("deep", deep), ("b", made(&parts(weight(), empty(), empty())))]);
-    assert!(matches!(refused(&zip_of(&beside)), Error::Limit { what: "nested values", .. }));
+    assert!(matches!(refused(&zip_of(&beside)), Error::Limit { what: "nesting levels", .. }));
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_state_that_changes_after_it_was_taken() {
     // The module has what its state had then; the dict gets other buffers.
     let other = pickle::named(&[("other", pickle::four())]);
     let late = [built, b"h\x01".to_vec(), pickle::text("more"), other.clone(), b"s0".to_vec()].concat();
-    assert_module(&late, "has a state that was changed after it was built");
+    assert_module(&late, "has a state modified after construction");
     // The same for what a dict was made of.
     let dict = pickle::call(&pickle::global("collections", "OrderedDict"), &[b"h\x01".to_vec()]);
     let given = [weight(), b"q\x010".to_vec()].concat();

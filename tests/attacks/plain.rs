@@ -128,7 +128,7 @@ fn plain_pickles_that_are_not_whole() {
     let file = weights(&loaded(&stream()));
     for behind in [vec![0], file.clone(), b"N.".to_vec()] {
         let error = refused(&[file.clone(), behind].concat());
-        assert!(matches!(error, Error::Plain { what: "more bytes after its end", .. }), "{error:?}");
+        assert!(matches!(error, Error::Plain { what: "trailing bytes after its end", .. }), "{error:?}");
     }
     for without in [
         weights(&storage("FloatStorage", "0", 4)),
@@ -202,7 +202,10 @@ fn pickles_of_protocol_0_that_are_not_whole() {
         // What makes weights is named in it, so it is a broken pickle and no text.
         assert!(matches!(refused(&file[..file.len() - 1]), Error::Pickle { .. }), "{name}");
         let error = refused(&[&file[..], b"\n"].concat());
-        assert!(matches!(error, Error::Plain { what: "more bytes after its end", .. }), "{name}: {error:?}");
+        assert!(
+            matches!(error, Error::Plain { what: "trailing bytes after its end", .. }),
+            "{name}: {error:?}"
+        );
     }
     let evil = [b"(dp0\nVa\n".as_slice(), &four(), b"sVb\ncposix\nsystem\n(Vid\ntRs."].concat();
     assert!(

@@ -55,20 +55,20 @@ fn a_script_as_torch_saves_it() {
 fn objects_that_are_not_what_their_class_declares() {
     let yes = || vec![0x88];
     for (attributes, what) in [
-        (vec![("training", yes())], "does not hold a, which its class declares"),
-        (vec![("a", pickle::four())], "does not hold training, which its class declares"),
+        (vec![("training", yes())], "is missing a, which its class declares"),
+        (vec![("a", pickle::four())], "is missing training, which its class declares"),
         (
             vec![("a", pickle::four()), ("training", yes()), ("b", pickle::four())],
-            "holds b, which its class does not declare",
+            "contains b, which its class does not declare",
         ),
         (
             vec![("a", pickle::four()), ("training", yes()), ("b", yes())],
-            "holds b, which its class does not declare",
+            "contains b, which its class does not declare",
         ),
-        (vec![("a", pickle::int(1)), ("training", yes())], "lists a in its state, which is no tensor"),
+        (vec![("a", pickle::int(1)), ("training", yes())], "lists a in its state, which is not a tensor"),
         (
             vec![("a", pickle::list(&[pickle::four()])), ("training", yes())],
-            "lists a in its state, which is no tensor",
+            "lists a in its state, which is not a tensor",
         ),
         (vec![("a", pickle::four()), ("training", yes()), ("training", yes())], "twice"),
     ] {
@@ -81,9 +81,9 @@ fn objects_that_are_not_what_their_class_declares() {
         }
     }
     let twice = object("M", &[("training", yes()), ("a", pickle::none()), ("a", pickle::none())]);
-    assert_module(&twice, CODE, "holds a twice");
+    assert_module(&twice, CODE, "contains a twice");
     let by_number = pickle::dict(&[(pickle::int(0), pickle::four())]);
-    assert_module(&object_of("__torch__", "M", &by_number), CODE, "has an attribute whose name is no text");
+    assert_module(&object_of("__torch__", "M", &by_number), CODE, "has an attribute with a non-string name");
     // A parameter that is None is none.
     assert!(matches!(
         refused(&script(&object("M", &[("a", pickle::none()), ("training", yes())]), CODE)),
@@ -99,7 +99,7 @@ fn modules_of_a_class_that_is_not_the_declared_one() {
     let inner = object("N", &[("a", pickle::four())]);
     let with = |value: Vec<u8>| object("M", &[("sub", value)]);
     assert_eq!(names(&script(&with(inner.clone()), &code("__torch__.N"))), ["sub.a"]);
-    let other = "has sub of another class than it declares";
+    let other = "has sub of a class other than declared";
     let value = object_of("__torch__", "O", &pickle::named(&[("a", pickle::four())]));
     assert_module(&with(value), &code("__torch__.N"), other);
     assert_module(&with(pickle::four()), &code("__torch__.N"), other);
@@ -111,10 +111,10 @@ fn modules_of_a_class_that_is_not_the_declared_one() {
     let interface =
         code("__torch__.I") + "class I(ModuleInterface):\n  def forward(self) -> Tensor:\n    pass\n";
     assert_eq!(names(&script(&with(inner.clone()), &interface)), ["sub.a"]);
-    assert_module(&with(pickle::int(1)), &interface, "is no module");
-    assert_module(&with(pickle::four()), &interface, "is no module by the code of the archive");
+    assert_module(&with(pickle::int(1)), &interface, "is not an nn.Module");
+    assert_module(&with(pickle::four()), &interface, "is not a module according to the code of the archive");
     let value = object_of("__torch__", "I", &pickle::named(&[]));
-    assert_module(&with(value), &interface, "is no module by the code of the archive");
+    assert_module(&with(value), &interface, "is not a module according to the code of the archive");
     // A value is no state, and neither is what is optional: as torch has it.
     for of in ["__torch__.V", "Optional[__torch__.N]"] {
         let code = code(of) + "class V:\n  a : Tensor\n" + &class("W", "\"w\", ", "", &["w : Tensor"]);
@@ -127,12 +127,12 @@ fn modules_of_a_class_that_is_not_the_declared_one() {
 fn roots_that_are_no_module_of_the_code() {
     let state = pickle::named(&[("a", pickle::four()), ("training", vec![0x88])]);
     for (object, what) in [
-        (pickle::named(&[("a", pickle::four())]), "is no module"),
-        (pickle::four(), "is no module by the code of the archive"),
-        (pickle::int(1), "is no module"),
-        (object_of("__torch__", "N", &state), "is no module by the code of the archive"),
-        (object_of("my.pkg", "M", &state), "is no module by the code of the archive"),
-        (object_of("__torch__", "V", &state), "is no module by the code of the archive"),
+        (pickle::named(&[("a", pickle::four())]), "is not an nn.Module"),
+        (pickle::four(), "is not a module according to the code of the archive"),
+        (pickle::int(1), "is not an nn.Module"),
+        (object_of("__torch__", "N", &state), "is not a module according to the code of the archive"),
+        (object_of("my.pkg", "M", &state), "is not a module according to the code of the archive"),
+        (object_of("__torch__", "V", &state), "is not a module according to the code of the archive"),
     ] {
         let code = CODE.to_owned() + "class V:\n  a : Tensor\n";
         assert_module(&object, &code, what);
@@ -146,11 +146,11 @@ fn scripted_objects_that_are_made_in_other_ways() {
     let state = pickle::named(&[("a", pickle::four()), ("training", vec![0x88])]);
     let class = pickle::global("__torch__", "M");
     let new = |args: &[Vec<u8>]| [class.clone(), pickle::tuple(args), vec![0x81]].concat();
-    let other = "is made in another way than torch makes modules";
+    let other = "is not built as PyTorch builds modules";
     assert_module(
         &pickle::built(&pickle::call(&class, &[]), &state),
         CODE,
-        "is no module by the code of the archive",
+        "is not a module according to the code of the archive",
     );
     assert_module(&pickle::built(&new(&[pickle::int(1)]), &state), CODE, other);
     assert_module(&new(&[]), CODE, other);
@@ -161,18 +161,14 @@ fn scripted_objects_that_are_made_in_other_ways() {
     assert_module(&more, CODE, other);
     let kwargs = [class.clone(), b")".to_vec(), pickle::named(&[]), vec![0x92], state.clone(), b"b".to_vec()];
     assert_module(&kwargs.concat(), CODE, other);
-    assert_module(
-        &pickle::built(&new(&[]), &pickle::tuple(&[pickle::four()])),
-        CODE,
-        "has a state that is no dict",
-    );
+    assert_module(&pickle::built(&new(&[]), &pickle::tuple(&[pickle::four()])), CODE, "has a non-dict state");
     // The dict is put away, and changed after the object took a copy of it.
     let late = [pickle::kept(&state), new(&[]), b"h\x00bq\x010h\x00".to_vec(), pickle::text("a")].concat();
     let late = [late, pickle::none(), b"s0h\x01".to_vec()].concat();
-    assert_module(&late, CODE, "has a state that was changed after it was built");
+    assert_module(&late, CODE, "has a state modified after construction");
     for method in ["__getstate__", "__setstate__"] {
         let code = format!("{CODE}  def {method}(self: __torch__.M) -> Tensor:\n    return 1\n");
-        let what = "makes its state by code (`__getstate__`)";
+        let what = "builds its state by code (`__getstate__`)";
         assert_module(&plain(), &code, what);
         assert_module(&pickle::built(&new(&[]), &pickle::tuple(&[pickle::four()])), &code, what);
     }
@@ -218,7 +214,7 @@ fn towers_of_scripted_modules() {
         + "class I(ModuleInterface):\n  def forward(self) -> Tensor:\n    pass\n"
         + &class("N", "\"a\", ", "", &["a : Tensor"]);
     let tower = [pickle::kept(&leaf), (0..60).flat_map(level).collect(), vec![b'h', 60]].concat();
-    assert_limit(&script(&tower, &free), "visited values");
+    assert_limit(&script(&tower, &free), "values visited");
     // Deeper than any model.
     let deep = class("M", "", "", &["l : __torch__.I"])
         + "class I(ModuleInterface):\n  def forward(self) -> Tensor:\n    pass\n"
@@ -234,7 +230,7 @@ fn weights_that_are_packed() {
     let native =
         |module: &str| object_of(module, "LinearPackedParamsBase", &pickle::tuple(&[pickle::four()]));
     let packed = native("__torch__.torch.classes.quantized");
-    let what = "has packed weights in p, which are no tensors";
+    let what = "has packed weights in p, not tensors";
     assert_module(
         &with("p", packed.clone()),
         &code("p : __torch__.torch.classes.quantized.LinearPackedParamsBase"),
@@ -243,7 +239,7 @@ fn weights_that_are_packed() {
     assert_module(&with("p", pickle::list(std::slice::from_ref(&packed))), &code("p : List[int]"), what);
     assert_module(&with("p", pickle::named(&[("x", packed)])), &code("p : Dict[str, int]"), what);
     assert_module(&with("p", native("__torch__.torch.classes")), &code("p : Any"), what);
-    let what = "has packed weights in _packed_params, which are no tensors";
+    let what = "has packed weights in _packed_params, not tensors";
     assert_module(&with("_packed_params", pickle::four()), &code("_packed_params : Tensor"), what);
     let what = "is optimized for mobile devices: its weights are packed";
     assert_module(&with("mobile_optimized", vec![0x88]), &code("mobile_optimized : bool"), what);
@@ -261,9 +257,9 @@ fn archives_of_scripts() {
     let without = |name: &str| -> Vec<Record> {
         whole().into_iter().filter(|record| record.local.name != name.as_bytes()).collect()
     };
-    let ambiguous = "has no constants.pkl, so that readers take it for different things";
+    let ambiguous = "has no constants.pkl, so readers disagree on its format";
     assert_archive(&archive::write(&without("archive/constants.pkl")), ambiguous);
-    assert_module(&plain(), "", "is no module by the code of the archive");
+    assert_module(&plain(), "", "is not a module according to the code of the archive");
     let found = refused(&archive::write(&without("archive/code/__torch__.py")));
     assert!(matches!(found, Error::ScriptModule { .. }), "{found:?}");
     let with = |name: &str, bytes: &[u8]| {
@@ -274,7 +270,7 @@ fn archives_of_scripts() {
     assert_archive(&with("archive/model.json", b"{}"), "is of torch 1.3 or earlier (model.json)");
     let old = [Record::stored("archive/model.json", b"{}"), Record::stored("archive/tensors/0", b"0123")];
     assert_archive(&archive::write(&old), "is of torch 1.3 or earlier (model.json)");
-    let order = "says that it is big-endian, and torch.jit.load does not look at that";
+    let order = "is marked as big-endian, which torch.jit.load ignores";
     assert_archive(&with("archive/byteorder", b"big"), order);
     assert!(matches!(refused(&with("archive/Model.json", b"{}")), Error::Ambiguity { .. }));
     // What torch.load would read beside it is no more than a record.
@@ -316,7 +312,7 @@ fn a_frozen_script() {
         records.push(Record::stored("archive/constants.pkl", &constants));
         archive::write(&records)
     };
-    let what = "is frozen: its tensors are constants of its code (constants.pkl), no state";
+    let what = "is frozen: its tensors are constants of the code (constants.pkl), not state";
     assert_archive(&file(&object("M", &[]), &code), what);
     let plan = plan(&file(&plain(), CODE)).unwrap();
     let ignored: Vec<_> = plan.ignored.iter().map(|item| item.path.as_str()).collect();

@@ -253,7 +253,7 @@ fn a_dtype_of_its_own_on_a_typed_storage() {
     for name in ["int32", "float64", "uint16", "uint8", "complex64"] {
         let refused = refused(&v3("FloatStorage", 4, dtype(name), 1));
         assert!(
-            matches!(&refused, Error::Unsupported { what, .. } if what == "a view of a storage of another dtype"),
+            matches!(&refused, Error::Unsupported { what, .. } if what == "view of a storage with a different dtype"),
             "{name}: {refused:?}"
         );
     }
@@ -285,7 +285,7 @@ fn tensors_in_hooks() {
     for tensor in [&v2 as &dyn Fn(Vec<u8>) -> Vec<u8>, &v3, &parameter] {
         let plan = plan(&one(tensor(hooks.clone()))).unwrap();
         let ignored: Vec<_> = plan.ignored.iter().map(|item| (&*item.path, &*item.reason)).collect();
-        assert_eq!(ignored, [("a (attributes)", "a dict with 2 tensors")]);
+        assert_eq!(ignored, [("a (attributes)", "dict of 2 tensors")]);
         assert_eq!(plan.tensors.len(), 1);
         assert!(super::plan(&one(tensor(pickle::dict(&[])))).unwrap().ignored.is_empty());
     }
@@ -323,14 +323,14 @@ fn tensors_that_are_no_plain_storage() {
         ("torch._utils", "_rebuild_sparse_csr_tensor", "sparse"),
         ("torch._utils", "_rebuild_qtensor", "quantized"),
         ("torch._utils", "_rebuild_nested_tensor", "nested"),
-        ("torch._utils", "_rebuild_meta_tensor_no_storage", "a meta tensor without data"),
+        ("torch._utils", "_rebuild_meta_tensor_no_storage", "meta tensor without data"),
         (
             "torch._utils",
             "_rebuild_device_tensor_from_numpy",
-            "a device tensor of another dtype than its numpy array",
+            "device tensor of another dtype than its numpy array",
         ),
         ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor", "malformed"),
-        ("torch._utils", "_rebuild_xla_tensor", "a device tensor of another dtype than its numpy array"),
+        ("torch._utils", "_rebuild_xla_tensor", "device tensor of another dtype than its numpy array"),
         ("torch._tensor", "_rebuild_from_type", "of an old subclass form"),
         ("torch.tensor", "_rebuild_from_type", "of an old subclass form"),
     ] {
@@ -351,7 +351,7 @@ fn tensors_that_are_no_plain_storage() {
         let args = [function, class, pickle::tuple(std::slice::from_ref(&storage)), pickle::dict(&[])];
         let tagged = pickle::call(&pickle::global("torch._tensor", "_rebuild_from_type_v2"), &args);
         let is_of_device = name.contains("device") || name.contains("xla");
-        let expected = if is_of_device { "a device tensor of a class of its own" } else { expected };
+        let expected = if is_of_device { "device tensor of a custom class" } else { expected };
         assert!(matches!(refused(&one(tagged)), Error::Unsupported { what, .. } if what == expected));
     }
 }

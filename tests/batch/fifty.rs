@@ -98,7 +98,7 @@ fn forty_three_are_done_and_seven_named_and_the_next_run_does_those_alone() {
     let table = output.stdout.split_once("50 models: ").unwrap().1;
     assert_eq!(
         table,
-        "2 converted, 3 refused, 2 failed, 43 done before\n\
+        "2 converted, 3 refused, 2 failed, 43 done earlier\n\
          CAUSE                   COUNT  MODELS\n\
          not found or no access      1  acme/gone\n\
          LFS object missing          1  acme/lost\n\

@@ -20,10 +20,10 @@ fn a_torn_line_costs_its_model_alone() {
     assert_eq!(output.code, Some(0), "{output:#?}");
     assert_eq!(
         output.stderr,
-        "the last line of the journal was cut off, as by a kill: its model is done again\n\
-         2 of 3 models done before\n"
+        "the last journal line is incomplete; processing its model again\n\
+         2 of 3 models done earlier\n"
     );
-    assert_eq!(output.stdout, "1/1 acme/m2 nothing to do\n3 models: 1 with nothing to do, 2 done before\n");
+    assert_eq!(output.stdout, "1/1 acme/m2 nothing to do\n3 models: 1 unchanged, 2 done earlier\n");
     assert!(output.last.starts_with("1 model · "), "{output:#?}");
     assert_eq!(fleet.asked(), BTreeSet::from([id(2)]));
     let journal = fleet.journal("out/st-convert-batch.jsonl");

@@ -70,7 +70,7 @@ fn a_list_from_the_standard_input_and_results_that_nobody_keeps() {
     assert!(
         output
             .stderr
-            .starts_with("warning: without `--dir` or `--publish` nothing that is converted is kept\n")
+            .starts_with("warning: the converted files are not kept: pass `--dir DIR` or `--publish`\n")
     );
     let mut told = output.stdout.lines();
     assert!(told.next().unwrap().starts_with("1/2 acme/m0 converted, 1 file, "));
@@ -149,7 +149,7 @@ fn a_list_that_is_not_there() {
     let fleet = Fleet::new();
     let output = fleet.run(&["acme/bert"]);
     assert_eq!(output.code, Some(2));
-    assert!(output.stderr.starts_with("error: acme/bert: cannot read this list\n"), "{}", output.stderr);
+    assert!(output.stderr.starts_with("error: acme/bert: cannot read the list\n"), "{}", output.stderr);
     assert!(output.stderr.contains(": `git st-convert clone acme/bert`\n"), "{}", output.stderr);
     fleet.list(&["# nothing"]);
     assert_eq!(fleet.run(&["models.txt", "--dir", "out"]).ok(), "0 models: nothing to do\n");

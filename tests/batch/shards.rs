@@ -73,7 +73,7 @@ fn a_slurm_array_and_an_indexed_job_say_which_part_is_meant() {
     assert_eq!(
         error,
         "error: JOB_COMPLETION_INDEX: is set, and ST_CONVERT_SHARD_COUNT is not\n\
-         hint: set ST_CONVERT_SHARD_COUNT to the `completions` of the Job, or name the part with `--shard I/N`\n"
+         hint: set ST_CONVERT_SHARD_COUNT to the Job's `completions`, or pass `--shard I/N`\n"
     );
     // --array=0,1,5: the numbers do not say which of three it is.
     let gaps = [

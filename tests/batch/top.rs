@@ -95,7 +95,7 @@ fn what_a_server_may_do_to_a_list() {
     let output = fleet.run(&["--top", "30", "--shard", "0/2"]);
     assert_eq!(
         output.stderr,
-        "error: --top: cannot be shared out: each shard would ask for itself, and see another order\n\
+        "error: --top: cannot be combined with `--shard`: the order changes between requests\n\
          hint: write the list first: `git st-convert batch --top 30 -n > models.txt`\n"
     );
     let output = fleet.run(&["--top", "30", "--offline"]);

@@ -42,7 +42,7 @@ fn a_usage_error_ends_with_2() {
     assert_shown(
         &run(&sandbox, &sandbox.path(""), &["-C", "nowhere", "inspect", "a"]),
         &format!(
-            "--- stderr\nerror: {}: cannot change to this directory\n  \
+            "--- stderr\nerror: {}: cannot change to the directory\n  \
              caused by: No such file or directory (os error 2)\n--- exit 2\n",
             sandbox.path("nowhere").display()
         ),

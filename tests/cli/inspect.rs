@@ -38,7 +38,7 @@ fn totals_alone() {
          tensors    2\n\
          parameters 15\n\
          dtype      F32: 2 tensors, 60 bytes\n\
-         beside     1 (training state, a dict with 3 tensors)\n\
+         ignored    1 (training state, dict of 3 tensors)\n\
          --- exit 0\n",
     );
     assert_eq!(sandbox.bin(&dir, &["gpt2-tied.bin", "-o", "x.safetensors"]).code, Some(0));
@@ -97,7 +97,7 @@ fn a_dangerous_name_is_a_warning() {
     assert_eq!(output.code, Some(0));
     assert_eq!(
         output.stderr,
-        "warning: os-system.bin: its pickle names `os.system`, which can execute; loading it would call it\n"
+        "warning: os-system.bin: the pickle imports `os.system`, which can run code; do not load it\n"
     );
 }
 
@@ -110,11 +110,11 @@ fn a_path_need_not_be_unicode() {
     copy("os-system.bin", &dir.join(name));
     let output = sandbox.bin(&dir, &["inspect".as_ref(), name]);
     assert_eq!(output.code, Some(0));
-    assert!(output.stderr.starts_with("warning: \\xff\\x1b[2J.bin: its pickle"), "{}", output.stderr);
+    assert!(output.stderr.starts_with("warning: \\xff\\x1b[2J.bin: the pickle imports"), "{}", output.stderr);
     assert_shown(
         &run(&sandbox, &dir, &[name]),
         "--- stderr\nerror: \\xff\\x1b[2J.bin: refused: the pickle imports `os.system`\n  \
-         caused by: global at byte 252 of os-system/data.pkl is not on the allow-list\n\
+         caused by: global at byte 252 of os-system/data.pkl is not an allowed global\n\
          hint: list everything it imports: `git st-convert scan \"$(printf '\\377\\033[2J.bin')\"`\n--- exit 1\n",
     );
 }
@@ -126,7 +126,7 @@ fn revisions_pointers_and_names_with_colons() {
     assert_eq!(sandbox.bin(&sandbox.path(""), &["demo", "model", "-q"]).code, Some(0));
     let summary = |target: &str| sandbox.bin(&demo, &["inspect", "--summary", target]);
     let checkpoint = summary("pytorch_model.bin").ok();
-    assert!(checkpoint.contains("tensors    29, 1 of them tied\n"), "{checkpoint}");
+    assert!(checkpoint.contains("tensors    29, 1 tied\n"), "{checkpoint}");
     // The commit has the pointer, the store its object; config.json of the commit says which name is the alias.
     assert_eq!(summary("HEAD:pytorch_model.bin").ok(), checkpoint);
     let safetensors = summary("model.safetensors").ok();
@@ -151,7 +151,7 @@ fn revisions_pointers_and_names_with_colons() {
 
     // An existing file wins over a revision.
     copy("tied-2.bin", &demo.join("HEAD:config.json"));
-    assert!(summary("HEAD:config.json").ok().contains("tensors    3, 1 of them tied\n"));
+    assert!(summary("HEAD:config.json").ok().contains("tensors    3, 1 tied\n"));
 
     // A pointer file stands for its object.
     let pointer = sandbox.git(&demo, &["show", "HEAD:pytorch_model.bin"]);

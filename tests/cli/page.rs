@@ -64,7 +64,7 @@ fn a_page_of_a_checkpoint_with_ties_and_what_is_beside_it() {
     // A page is written over, and nothing else.
     sandbox.bin(&dir, &["inspect", "trainer-pair.pt", "--html", "a b.html"]).ok();
     let found = data(&fs::read_to_string(dir.join("a b.html")).unwrap());
-    assert_eq!(found["ignored"], serde_json::json!([["1", "training state, a dict with 3 tensors"]]));
+    assert_eq!(found["ignored"], serde_json::json!([["1", "training state, dict of 3 tensors"]]));
     let before = fs::read(dir.join("gpt2-tied.bin")).unwrap();
     for taken in ["gpt2-tied.bin", "."] {
         let run = sandbox.bin(&dir, &["inspect", "trainer-pair.pt", "--html", taken]);

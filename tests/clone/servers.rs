@@ -36,7 +36,7 @@ fn where_single_files_are_refused_the_clone_is_made_whole() {
     assert_eq!(output.code, Some(0), "{output:#?}");
     assert!(
         output.stderr.starts_with(
-            "the server does not send single files of a partial clone, so all were fetched\ncloned into "
+            "the server does not support fetching single files; fetched all files\ncloned into "
         ),
         "{}",
         output.stderr
@@ -73,7 +73,7 @@ fn an_old_git_that_cannot_make_it_whole_takes_the_last_commit() {
     command.env("PATH", std::env::join_paths(path).unwrap());
     let output: crate::sandbox::Output = command.output().unwrap().into();
     assert_eq!(output.code, Some(0), "{output:#?}");
-    assert!(output.stderr.contains("so only the last commit came, with all files"), "{}", output.stderr);
+    assert!(output.stderr.contains("made a shallow clone of the last commit"), "{}", output.stderr);
     let dir = world.home().join("bert");
     assert_whole(&world, &dir);
     assert_eq!(world.git(&dir, &["rev-list", "--count", "HEAD"]), "1\n");

@@ -148,7 +148,7 @@ fn edits_that_nobody_staged_stay_unstaged() {
     model.write(".gitattributes", format!("*.txt text\n{BIN}\n"));
     let run = model.run::<&str>(&[]);
     assert!(!run.stderr.contains("warning: "), "{run:?}");
-    let note = ".gitattributes: a line for Git LFS added, your other changes stay unstaged\n";
+    let note = "added an LFS entry to .gitattributes; other changes to it stay unstaged\n";
     assert!(run.stderr.contains(note), "{run:?}");
     run.ok();
     model.check("model.safetensors", &oid_of(NAME));
@@ -168,7 +168,7 @@ fn a_line_that_nobody_staged_is_staged_without_the_edits_around_it() {
     let model = model(Some(&format!("{BIN}\n")));
     model.write(".gitattributes", format!("*.txt text\n{BIN}\n{LINE}\n"));
     let run = model.run::<&str>(&[]);
-    let note = ".gitattributes: its line for Git LFS staged, your other changes stay unstaged\n";
+    let note = "staged the LFS entry in .gitattributes; other changes to it stay unstaged\n";
     assert!(run.stderr.contains(note), "{run:?}");
     run.ok();
     model.check("model.safetensors", &oid_of(NAME));

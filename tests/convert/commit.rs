@@ -7,7 +7,7 @@ use git_st_convert::hash::Oid;
 use super::{Model, fixture, json_lines, oid_of};
 
 const NAME: &str = "tied-2.bin";
-const NOTHING: &str = "nothing to commit, it is all committed already\n";
+const NOTHING: &str = "nothing to commit\n";
 
 fn head(model: &Model) -> String {
     model.git(&["rev-parse", "HEAD"]).trim().to_owned()

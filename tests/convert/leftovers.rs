@@ -106,8 +106,8 @@ fn a_run_does_not_look_behind_a_link() {
 }
 
 const NAME: &str = "tied-2.bin";
-const REMOVED: &str = "pytorch_model.bin: removed\n";
-const LEFT: &str = "pytorch_model.bin: left here, it is not tracked and not what HEAD has\n";
+const REMOVED: &str = "removed pytorch_model.bin\n";
+const LEFT: &str = "kept pytorch_model.bin: untracked and different from HEAD\n";
 
 /// As a run with `--replace` leaves it that is killed between the write of the index and the removal.
 fn killed(attributes: &str) -> Model {
@@ -143,7 +143,7 @@ fn a_checkpoint_that_was_not_removed_is_by_the_next_run() {
             assert!(model.at("pytorch_model.bin").exists());
         }
         let run = model.run(&["-n", "--replace"]);
-        assert!(run.stderr.contains("pytorch_model.bin: would be removed\n"), "{run:?}");
+        assert!(run.stderr.contains("would remove pytorch_model.bin\n"), "{run:?}");
         assert!(model.at("pytorch_model.bin").exists());
         let run = model.run(&["--replace"]);
         assert!(run.stderr.contains(REMOVED), "{run:?}");
@@ -215,7 +215,7 @@ fn what_is_no_checkpoint_by_its_name_is_not_spoken_of() {
     fs::create_dir(model.at("model.pt")).unwrap();
     let before = model.listing();
     let run = model.run(&["--replace"]);
-    assert_eq!(run.stderr.lines().next(), Some("no torch weights here, nothing to convert"));
+    assert_eq!(run.stderr.lines().next(), Some("nothing to convert: no tracked checkpoints"));
     assert!(!run.stderr.contains("model") && !run.stderr.contains("unrelated"), "{run:?}");
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
 }
@@ -233,7 +233,7 @@ fn the_shards_and_the_index_of_a_set_that_were_not_removed() {
     model.run(&["--replace"]).ok();
     put_back();
     let run = model.run(&["--replace"]);
-    assert_eq!(run.stderr.matches(": removed\n").count(), 3, "{run:?}");
+    assert_eq!(run.stderr.matches("removed ").count(), 3, "{run:?}");
     assert!(names.iter().all(|name| !model.at(name).exists()));
     // By the name of their index.
     put_back();

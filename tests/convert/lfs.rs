@@ -282,8 +282,8 @@ fn without_git_lfs_all_but_the_filter_is_there() {
         super::finish(command.args(args).env("PATH", &only_git))
     };
     let output = run(&["--commit"]);
-    assert!(output.stderr.contains("Git LFS is not set up here"), "{}", output.stderr);
-    assert!(output.stderr.contains("hint: set it up: `git lfs install`"), "{}", output.stderr);
+    assert!(output.stderr.contains("Git LFS is not installed in this repository"), "{}", output.stderr);
+    assert!(output.stderr.contains("hint: install it: `git lfs install`"), "{}", output.stderr);
     output.ok();
     assert_eq!(model.status(), "");
     check_all(&model);

@@ -52,7 +52,7 @@ fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
     model.check("old.safetensors", &oid_of("pickled-arrays-0.pkl"));
     model.check("model.safetensors", &oid_of("pickled-arrays-2.pkl"));
     let said = model.run(&["model_final.pkl"]).ok();
-    assert!(said.contains("key      model") && said.contains("__author__ (a str)"), "{said}");
+    assert!(said.contains("key      model") && said.contains("__author__ (str)"), "{said}");
     model.check("model_final.safetensors", &oid_of("pickled-arrays-4.pkl"));
     for name in ["vocabulary.pkl", "words.pkl"] {
         let run = model.run(&[name]);

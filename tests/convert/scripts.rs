@@ -73,12 +73,12 @@ fn what_a_script_has_beside_its_weights_is_told_and_refused_under_strict() {
     model.write("model.pt", archive("2.9/attributes.pt"));
     let said = model.run(&["-o", "x.safetensors", "model.pt"]).ok();
     for told in [
-        "plain (an attribute of the module, a tensor)",
-        "list (an attribute of the module, a list)",
-        "pair (an attribute of the module, a tuple)",
-        "by_name (an attribute of the module, a dict)",
-        "maybe (an attribute of the module, a tensor)",
-        ". (a TorchScript module of class __torch__.cases_scripts.Attributes, of which the weights alone are kept)",
+        "plain (module attribute, tensor)",
+        "list (module attribute, list)",
+        "pair (module attribute, tuple)",
+        "by_name (module attribute, dict)",
+        "maybe (module attribute, tensor)",
+        ". (TorchScript module `__torch__.cases_scripts.Attributes`, only its weights are kept)",
     ] {
         assert!(said.contains(told), "{told}: {said}");
     }
@@ -86,11 +86,11 @@ fn what_a_script_has_beside_its_weights_is_told_and_refused_under_strict() {
     assert_eq!(run.code, Some(1), "{run:?}");
     model.write("buffer.pt", archive("2.9/optional-buffer.pt"));
     let said = model.run(&["-o", "z.safetensors", "buffer.pt"]).ok();
-    let told = "maybe (a buffer that may be None, which torch leaves out of the state dict)";
+    let told = "maybe (buffer that may be None (not in the state dict of PyTorch))";
     assert!(said.contains(told), "{said}");
     model.write("constants.pt", archive("2.9/constants.pt"));
     let said = model.run(&["-o", "c.safetensors", "constants.pt"]).ok();
-    assert!(said.contains("constants.pkl (tensors of the code, which are no state)"), "{said}");
+    assert!(said.contains("constants.pkl (tensor constants of the code)"), "{said}");
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn refusals_of_scripts_say_what_is_in_the_way() {
     for (name, what) in [
         (
             "frozen",
-            "TorchScript archive is frozen: its tensors are constants of its code (constants.pkl), no state",
+            "TorchScript archive is frozen: its tensors are constants of the code (constants.pkl), not state",
         ),
         ("mobile", "is optimized for mobile devices: its weights are packed"),
-        ("packed-half", "has packed weights in _packed_params, which are no tensors"),
-        ("made-by-code", "makes its state by code (`__getstate__`)"),
+        ("packed-half", "has packed weights in _packed_params, not tensors"),
+        ("made-by-code", "builds its state by code (`__getstate__`)"),
     ] {
         model.write("model.pt", archive(&format!("2.9/{name}.pt")));
         let run = model.run(&["-o", "x.safetensors", "model.pt"]);

@@ -68,7 +68,7 @@ fn check(model: &Model) {
 fn a_set_with_a_true_index() {
     let model = model();
     let run = model.run::<&str>(&[]);
-    assert!(run.stderr.contains("model.safetensors.index.json: shard index written"), "{run:?}");
+    assert!(run.stderr.contains("wrote shard index model.safetensors.index.json"), "{run:?}");
     run.ok();
     check(&model);
     let mut expected = CONVERTED.map(|path| format!("A  {path}\n")).to_vec();
@@ -283,7 +283,7 @@ fn a_name_that_is_dropped_in_one_shard_and_kept_in_another() {
 fn what_the_index_does_not_list_is_told_and_listed() {
     let model = with_index(&json!({ "a": SHARDS[0], "c": SHARDS[1] }));
     let run = model.run(&["-n"]);
-    let told = format!("{INDEX}: does not list 1 tensor of its shards, which the new index does: b\n");
+    let told = format!("{INDEX}: adding 1 tensor missing from the checkpoint's shard index: b\n");
     assert!(run.stderr.contains(&told), "{run:?}");
     let run = model.run::<&str>(&[]);
     assert!(run.stderr.contains(&told), "{run:?}");

@@ -186,7 +186,7 @@ fn a_day_says_the_same_in_every_format() {
         "a cherrypick is in progress",
         "a revert is in progress",
         "commit rejected",
-        "identical to the conversion",
+        "as converted by",
         "would convert",
         "pushed refs/heads/weights",
         "(updated)",

@@ -143,7 +143,7 @@ fn takes_a_pull_request(world: &World, owner: &Person<'_>) {
     let verified = owner.ok(&take.replace("pull ", "verify --pr "));
     assert!(verified.contains("text/model.safetensors: identical"), "{verified}");
     let taken = owner.ok(&take);
-    assert!(taken.contains("the branch moved to pull request 1"), "{taken}");
+    assert!(taken.contains("fast-forwarded to pull request 1"), "{taken}");
     // The index is as young as the checkpoint, and so says nothing of it: that is no reason to call it another one.
     let said = owner.ok("git st-convert status");
     assert!(!said.contains("Stale"), "{said}");

@@ -87,7 +87,7 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
     assert_eq!(planned(&two, &|limits| limits.tensors = 2), None);
     assert_eq!(planned(&two, &|limits| limits.tensors = 1), over(1, "tensors"));
     assert_eq!(planned(&deep, &|limits| limits.depth = 3), None);
-    assert_eq!(planned(&deep, &|limits| limits.depth = 2), over(2, "nested values"));
+    assert_eq!(planned(&deep, &|limits| limits.depth = 2), over(2, "nesting levels"));
     // Where the state dict is looked for, and on the way to one that was asked for.
     let deeper = zip_of(&pickle::named(&[("top", deep.clone())]));
     for (key, over_it) in [(None, 2), (Some("top.a.b"), 1)] {
@@ -97,11 +97,11 @@ fn limits_are_named_and_just_what_is_allowed_passes() {
             checkpoint::plan(&deeper, &options).map_err(|error| error.to_string())
         };
         assert_eq!(names(&planned(over_it + 1).unwrap()), ["c"]);
-        assert_eq!(planned(over_it).err(), over(over_it as u64, "nested values"));
+        assert_eq!(planned(over_it).err(), over(over_it as u64, "nesting levels"));
     }
     assert_eq!(planned(&deep, &|limits| limits.name = 5), None);
-    assert_eq!(planned(&deep, &|limits| limits.name = 4), over(4, "bytes in a name"));
-    assert_eq!(planned(&two, &|limits| limits.names = 100), over(100, "bytes of names"));
+    assert_eq!(planned(&deep, &|limits| limits.name = 4), over(4, "bytes per name"));
+    assert_eq!(planned(&two, &|limits| limits.names = 100), over(100, "bytes of tensor names"));
     assert_eq!(planned(&two, &|limits| limits.rank = 1), None);
     let rank = Some("tensor x has too many dimensions".to_owned());
     assert_eq!(planned(&two, &|limits| limits.rank = 0), rank);

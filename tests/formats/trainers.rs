@@ -20,26 +20,26 @@ fn measurements_and_training_state_are_listed_as_what_they_are() {
     assert_eq!(
         ignored("trainer-measured.pt"),
         [
-            "optimizer: training state, a dict with 3 tensors",
-            "iter_num: a measurement, a tensor",
-            "best_val_loss: a measurement, a tensor",
-            "Accuracy: a measurement, a tensor",
-            "losses: a measurement, a dict with 2 tensors",
-            "meters: a list with 1 tensor",
+            "optimizer: training state, dict of 3 tensors",
+            "iter_num: measurement, tensor",
+            "best_val_loss: measurement, tensor",
+            "Accuracy: measurement, tensor",
+            "losses: measurement, dict of 2 tensors",
+            "meters: list of 1 tensor",
         ]
     );
     assert_eq!(
         ignored("trainer-lists.pt"),
         [
-            "optimizer: training state, a list with 6 tensors",
-            "opts: a list with 6 tensors",
-            "scaler: training state, a list with 1 tensor",
-            "loss: a measurement, a tensor",
+            "optimizer: training state, list of 6 tensors",
+            "opts: list of 6 tensors",
+            "scaler: training state, list of 1 tensor",
+            "loss: measurement, tensor",
         ]
     );
     assert_eq!(
         ignored("trainer-measured-flat.pt"),
-        ["metrics: a measurement, a dict with 1 tensor", "rng_state: training state, a tensor"]
+        ["metrics: measurement, dict of 1 tensor", "rng_state: training state, tensor"]
     );
     assert!(ignored("trainer-state-keys.pt").iter().all(|line| line.contains(": training state, ")));
 }

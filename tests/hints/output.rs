@@ -107,7 +107,7 @@ const WHAT_COMES_AFTER: &[Row] = &[
     )
     .with(&[("FILE", "pytorch_model.bin")]),
     row(
-        "set it up: `git lfs install`",
+        "install it: `git lfs install`",
         || with("tied-2.bin").sh("git config --local --remove-section filter.lfs"),
         "git st-convert",
         Then::Does,

@@ -85,7 +85,10 @@ fn an_open_pull_request_with_the_very_same_files_is_named_whoever_made_it() {
     let json = line(&output);
     assert_eq!((&json["status"], &json["number"]), (&"exists".into(), &7.into()));
     assert_eq!((&json["author"], &json["commit"]), (&"A Stranger".into(), &desk.rev("refs/pr/7").into()));
-    assert!(output.stderr.contains("pull request 7 by A Stranger has the very same files"), "{output:#?}");
+    assert!(
+        output.stderr.contains("pull request 7 by A Stranger already contains identical files"),
+        "{output:#?}"
+    );
     nothing_was_sent(&desk);
 
     // By force there is one more, and then that one is ours.

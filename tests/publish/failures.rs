@@ -55,7 +55,8 @@ fn every_request(fault: fn() -> Fault, name: &str, stays: bool) -> u32 {
             assert!(output.stderr.contains("error: "), "{what}: {output:#?}");
             // What exists is said.
             let drafts = desk.requests(&id);
-            let is_said = output.stderr.contains("was made: ") && output.stderr.contains("/discussions/1");
+            let is_said =
+                output.stderr.contains(" is incomplete: ") && output.stderr.contains("/discussions/1");
             let before_journal =
                 output.stderr.contains("/discussions ") || output.stderr.contains("/discussions`");
             assert!(drafts.is_empty() || is_said || before_journal, "{what}: {output:#?}");
@@ -127,7 +128,7 @@ fn a_pull_request_whose_number_never_came_is_found_by_its_marker_in_another_clon
     desk.world.hub.inject(Fault::Status(403).at(Place::path(&upload)));
     let output = desk.publish(&[]);
     assert_eq!(output.code, Some(2), "{output:#?}");
-    assert!(output.stderr.contains("pull request 1 was made: it has no files yet"), "{output:#?}");
+    assert!(output.stderr.contains("pull request 1 is incomplete: no files pushed yet"), "{output:#?}");
     let mut draft = desk.requests(ID)[0].clone();
     "edited".clone_into(&mut draft.description);
     desk.world.hub.set_discussion(ID, draft);

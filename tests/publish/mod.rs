@@ -176,7 +176,7 @@ fn a_pull_request_is_made_sent_pushed_and_opened_and_comes_back_byte_for_byte() 
     let request = desk.check(ID);
     let url = format!("{}/{ID}/discussions/{}", desk.world.hub.endpoint(), request.number);
     assert!(output.stdout.contains(&url) && output.stdout.contains("model.safetensors ← pytorch_model.bin"));
-    assert!(output.stderr.contains("pull request 1 is open, at refs/pr/1"), "{output:#?}");
+    assert!(output.stderr.contains("opened pull request 1 (refs/pr/1)"), "{output:#?}");
     assert!(output.last.starts_with("1 published · "), "{output:#?}");
     assert_eq!(desk.state(), before);
 
@@ -257,8 +257,8 @@ fn a_dry_run_shows_all_of_it_and_sends_and_writes_nothing() {
         "verify --pr N",
         "model.safetensors",
         "refs/pr/N",
-        "would make a draft",
-        "would open it",
+        "would open a draft pull request on",
+        "would mark it as open",
     ];
     for part in parts {
         assert!(output.stdout.contains(part), "{part}: {output:#?}");

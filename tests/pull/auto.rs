@@ -64,7 +64,7 @@ fn the_same_bytes_in_a_pull_request_are_adopted() {
     }
     let clone = clone_of(&convertible());
     let output = clone.ok(&[]);
-    assert_eq!(output.stderr, "pull request 42 has the very same files: the branch moved to it\n");
+    assert_eq!(output.stderr, "adopted pull request 42: its files are identical\n");
     assert!(output.stdout.starts_with("pytorch_model.bin → model.safetensors\n"), "{}", output.stdout);
     assert_eq!(clone.ok(&["--json"]).stdout.matches("\"up-to-date\"").count(), 1);
 }
@@ -175,16 +175,13 @@ fn a_server_that_does_not_answer_is_a_note() {
     clone.git(&["remote", "set-url", "origin", "http://127.0.0.1:1/m"]);
     let output = clone.ok(&["--json"]);
     assert_eq!(status(&output), "converted");
-    assert_eq!(
-        output.stderr.lines().next(),
-        Some("pull requests were not looked at: cannot reach the server")
-    );
+    assert_eq!(output.stderr.lines().next(), Some("cannot check pull requests: cannot reach the server"));
     assert_eq!(clone.status(), "A  model.safetensors\n");
 
     let clone = clone_of(&convertible());
     clone.world.hub.set_access(ID, Access::Private);
     let output = clone.ok(&[]);
-    let note = "pull requests were not looked at: authentication required\n";
+    let note = "cannot check pull requests: authentication required\n";
     assert!(output.stderr.contains(note), "{output:#?}");
 
     let clone = clone_of(&convertible());

@@ -69,7 +69,7 @@ fn the_newest_twenty_unless_all_are_wanted() {
     assert_eq!(output.stdout.lines().count(), 21);
     assert!(output.stdout.lines().nth(1).unwrap().starts_with("80 "), "{}", output.stdout);
     assert!(output.stderr.starts_with(
-        "looked at the newest 20 of 80 pull requests\nhint: list all pull requests: `git st-convert pull --all`\n"
+        "checked the newest 20 of 80 pull requests\nhint: list all pull requests: `git st-convert pull --all`\n"
     ));
     let requests = world.hub.requests().len();
     assert!(requests < 12, "{requests} requests for twenty pull requests");
@@ -93,7 +93,7 @@ fn a_hub_that_does_not_answer_for_its_discussions_is_no_hindrance() {
     clone.world.hub.inject(Fault::Status(404).at(Place::path("/api")));
     let output = clone.ok(&["pull"]);
     assert_eq!(output.stdout.lines().count(), 5);
-    assert!(output.stderr.starts_with("all pull requests are looked at: "), "{}", output.stderr);
+    assert!(output.stderr.starts_with("checking all pull requests: "), "{}", output.stderr);
 }
 
 #[test]
@@ -101,12 +101,12 @@ fn nothing_to_list() {
     let mut model = model();
     let clone = Clone::of(Builder::new().file("a", "b").commit("one"));
     let output = clone.ok(&["pull"]);
-    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "there are no pull requests\n"));
+    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "no pull requests\n"));
     model.pull_request(42).remove("model.safetensors").commit("taken back").on("main");
     let clone = Clone::of(&model);
     let output = clone.ok(&["pull"]);
     assert_eq!(
         (output.stdout.as_str(), output.stderr.as_str()),
-        ("", "no pull request carries safetensors\n")
+        ("", "no pull request adds safetensors files\n")
     );
 }

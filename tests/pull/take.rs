@@ -18,7 +18,7 @@ fn clone_and_pull_give_the_bytes_of_the_pull_request() {
             &oid_of(&weights(42, 200_000))[..12]
         )
     );
-    assert_eq!(output.stderr, "the branch moved to pull request 42\n");
+    assert_eq!(output.stderr, "fast-forwarded to pull request 42\n");
     assert!(output.last.starts_with("1 pulled · 195.4 KiB in "), "{output:#?}");
     assert_eq!(clone.head(), clone.rev("refs/pr/42"));
     assert_eq!(clone.git(&["symbolic-ref", "HEAD"]), "refs/heads/main\n");
@@ -69,7 +69,7 @@ fn where_the_branch_has_moved_on_its_files_alone_are_staged() {
     let output = clone.ok(&["pull", "42"]);
     assert_eq!(
         output.stderr,
-        "the branch cannot move to pull request 42, so its safetensors alone are staged; `--merge` merges it\n\
+        "cannot fast-forward to pull request 42; staged only its safetensors files (`--merge` merges it)\n\
          hint: commit: `git commit -m \"add safetensors\"`\n"
     );
     assert_eq!((clone.head(), clone.status().as_str()), (head, "A  model.safetensors\n"));
@@ -152,7 +152,7 @@ fn attributes_that_keep_its_files_from_lfs_leave_pointers() {
     let output = clone.ok(&["pull", "6"]);
     assert!(
         output.stderr.starts_with(
-            "warning: its files stay pointers in the work tree: `model.safetensors` uses the filter `evil`, not lfs\n"
+            "warning: leaving pointers in the working tree: `model.safetensors` uses the filter `evil`, not lfs\n"
         ),
         "{output:#?}"
     );
@@ -176,7 +176,7 @@ fn a_pull_request_that_changes_more_needs_a_word() {
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert_eq!(
         output.stderr,
-        "warning: pull request 43 changes more than safetensors:\n  a\\x1b[2Jb\n  config.json\n  modeling.py\n\
+        "warning: pull request 43 also changes other files:\n  a\\x1b[2Jb\n  config.json\n  modeling.py\n\
          error: pull request 43 also changes 3 other files\n\
          hint: review them: `git fetch origin refs/pr/43 && git diff ...FETCH_HEAD`\n\
          hint: then accept them: `git st-convert pull 43 --yes`\n"

@@ -41,14 +41,14 @@ fn a_person_sees_the_file_what_it_is_and_what_it_would_call() {
     let output = sandbox.bin(&dir, &["scan", "."]);
     assert_eq!(
         output.stdout,
-        "weights     ./weights.dat (a PyTorch zip file, 1.8 KiB)\n\
-         dangerous   ./sub/model.pt (a PyTorch zip file, 1.3 KiB)\n            \
+        "weights     ./weights.dat (PyTorch zip file, 1.8 KiB)\n\
+         dangerous   ./sub/model.pt (PyTorch zip file, 1.3 KiB)\n            \
          dangerous  os.system  os-system/data.pkl: byte 252\n\
          3 files: 1 dangerous, 1 weights\n"
     );
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(1)));
     let output = sandbox.bin(&dir, &["scan", "a.json"]);
-    assert_eq!((output.stdout.as_str(), output.code), ("1 file: no pickle found\n", Some(0)));
+    assert_eq!((output.stdout.as_str(), output.code), ("1 file: no pickles found\n", Some(0)));
     let output = sandbox.bin(&dir, &["scan", "a.json", "nothing.bin", "weights.dat"]);
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(output.stderr.contains("nothing.bin: file not found"), "{output:#?}");

@@ -134,7 +134,7 @@ fn tricks_of_the_machine_hide_no_name() {
             "MEMOIZE of a BINGET",
             b"\x80\x04\x8c\x02os\x94\x8c\x06system\x9400h\0\x94h\x01\x94\x93)R.".to_vec(),
         ),
-        ("a persistent id in front", joined(&[b"Pid\n0", &stop(CALL)])),
+        ("persistent ID in front", joined(&[b"Pid\n0", &stop(CALL)])),
         ("text across its frame", frame),
     ] {
         let report = look(&file);

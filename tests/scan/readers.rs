@@ -78,7 +78,7 @@ fn a_line_of_any_length_hides_nothing() {
     let index = joined(&[b"Np", &b" ".repeat(2 << 20), b"7\n0g7\n0", CALL, b"."]);
     assert_eq!(look(&index).verdict, Verdict::Unreadable);
     let persistent = joined(&[b"P", &b"a".repeat(100_000), b"\n0", CALL, b"."]);
-    dangerous("a persistent id", &persistent);
+    dangerous("persistent ID", &persistent);
 }
 
 #[test]

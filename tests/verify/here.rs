@@ -44,9 +44,7 @@ fn the_work_tree_and_a_commit_may_say_other_things() {
         let there = sandbox.bin(&dir, args);
         assert_eq!(there.code, Some(0), "{there:#?}");
         assert!(
-            there
-                .stdout
-                .starts_with("model.safetensors: identical to the conversion of pytorch_model.bin by ")
+            there.stdout.starts_with("model.safetensors: identical to pytorch_model.bin as converted by ")
         );
     }
     let none = sandbox.bin(&dir, &["verify", "--rev", "HEAD~1"]);

@@ -103,7 +103,7 @@ fn a_change_of_the_card_leaves_it_current_and_a_new_checkpoint_makes_it_stale() 
     let (world, dir) = cloned(&trained);
     let output = world.run(&dir, &["verify", "--pr", "1"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert_eq!(output.stdout, "model.safetensors: stale: pytorch_model.bin has changed since it was made\n");
+    assert_eq!(output.stdout, "model.safetensors: stale: pytorch_model.bin changed since the conversion\n");
     assert_eq!((fetched(&world, &bytes), fetched(&world, &newer)), (0, 0));
     let found = lines(&world.run(&dir, &["verify", "--pr", "1", "--json"]));
     assert_eq!((found[0]["verdict"].as_str(), found[1]["stale"].as_u64()), (Some("stale"), Some(1)));
@@ -115,7 +115,7 @@ fn pull_verify_takes_what_is_proven_and_nothing_else() {
     let (world, dir) = cloned(&model(good.checkpoint(), file(good.file)));
     let output = world.run(&dir, &["pull", "1", "--verify"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
-    assert!(output.stdout.contains("identical to the conversion"), "{output:#?}");
+    assert!(output.stdout.contains("as converted by"), "{output:#?}");
     assert!(fs::read(dir.join(FILE)).unwrap() == file(good.file));
 
     let (world, dir) = cloned(&model(good.checkpoint(), file("flipped")));
@@ -179,6 +179,6 @@ fn what_a_pull_request_changes_besides_is_told() {
     let (world, dir) = cloned(&model);
     let output = world.run(&dir, &["verify", "--pr", "1"]);
     assert_eq!(output.code, Some(0), "{output:#?}");
-    let said = "pull request 1 changes more than safetensors:\n  modeling\\x1b[2J.py\n";
+    let said = "pull request 1 also changes other files:\n  modeling\\x1b[2J.py\n";
     assert!(output.stderr.contains(said), "{output:#?}");
 }

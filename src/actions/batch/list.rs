@@ -165,8 +165,8 @@ impl FromStr for Shard {
             (is_plain(index) && is_plain(count)).then_some(())?;
             Some((index.parse().ok()?, count.parse().ok()?))
         });
-        let (index, count) = numbers.ok_or("not two numbers, as in 0/4")?;
-        Self::new(index, count).ok_or("the first number counts from 0, and is less than the second")
+        let (index, count) = numbers.ok_or("expected I/N, e.g. 0/4")?;
+        Self::new(index, count).ok_or("I must be less than N (I counts from 0)")
     }
 }
 

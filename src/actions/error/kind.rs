@@ -116,7 +116,7 @@ impl Error {
     pub fn causes(&self, message: &str, safe: &dyn Fn(&str) -> String) -> Vec<String> {
         match self {
             Self::Recipe(recipe::Error::Dangerous { at, record, .. }) => {
-                vec![format!("global at byte {at} of {} is not on the allow-list", safe(record))]
+                vec![format!("global at byte {at} of {} is not an allowed global", safe(record))]
             }
             Self::MissingShards { shards } => shards
                 .iter()

@@ -85,11 +85,11 @@ pub(super) fn classes<'a>(
     while let Some(line) = lines.next()? {
         let wrong = |what| Err(Wrong { line: line.number, what });
         if line.indent > 0 {
-            return wrong("a statement that stands below none");
+            return wrong("misplaced statement");
         }
         let Some((name, kind)) = header(line.text) else {
             if !["def ", "import ", "op_version_set = "].iter().any(|word| line.text.starts_with(word)) {
-                return wrong("a statement that torch does not write");
+                return wrong("unexpected statement");
             }
             lines.skip_below(0)?;
             continue;
@@ -103,7 +103,7 @@ pub(super) fn classes<'a>(
             Class { kind, attributes: Vec::new(), is_made_by_code: false }
         };
         if classes.insert(name, class).is_some() {
-            return wrong("a class that is there twice");
+            return wrong("duplicate class");
         }
     }
     Ok(classes)
@@ -139,8 +139,8 @@ struct Body<'a> {
     is_made_by_code: bool,
 }
 
-const OTHER: &str = "a declaration that torch does not write";
-const MORE: &str = "more attributes than there are in the objects";
+const OTHER: &str = "unexpected declaration";
+const MORE: &str = "more attributes than the objects have";
 
 impl<'a> Body<'a> {
     fn read(lines: &mut Lines<'a>, room: &mut Room) -> Result<Self, Wrong> {
@@ -148,7 +148,7 @@ impl<'a> Body<'a> {
         let mut indent = None;
         while let Some(line) = lines.next_below(0)? {
             if *indent.get_or_insert(line.indent) != line.indent {
-                return Err(Wrong { line: line.number, what: "a statement that stands below none" });
+                return Err(Wrong { line: line.number, what: "misplaced statement" });
             }
             if let Some(method) = line.text.strip_prefix("def ") {
                 let name = method.split('(').next().unwrap_or_default();
@@ -163,7 +163,7 @@ impl<'a> Body<'a> {
     }
 
     fn statement(&mut self, text: &'a str, room: &mut usize) -> Result<(), &'static str> {
-        const TWICE: &str = "a list of names that is there twice";
+        const TWICE: &str = "duplicate list of names";
         let (name, rest) = text.split_once(' ').ok_or(OTHER)?;
         let listed = || names(rest.strip_prefix("= ").ok_or(OTHER)?, *room);
         match name {
@@ -195,28 +195,28 @@ impl<'a> Body<'a> {
         let buffers = self.buffers.unwrap_or_default().into_iter().map(|name| (name, Role::Buffer));
         for (name, role) in parameters.chain(buffers) {
             if roles.insert(name, role).is_some() {
-                return Err(wrong("a class that lists a name twice"));
+                return Err(wrong("duplicate name in the list of a class"));
             }
         }
         let mut seen = HashSet::with_capacity(self.attributes.len());
         let mut attributes = Vec::with_capacity(self.attributes.len());
         for (name, of) in self.attributes {
             if !seen.insert(name) {
-                return Err(wrong("a class that has an attribute twice"));
+                return Err(wrong("duplicate attribute of a class"));
             }
             let may_be_tensor = matches!(of, Type::Tensor | Type::Optional | Type::Nothing);
             let role = roles.remove(name).unwrap_or(Role::Other);
             if role != Role::Other && !may_be_tensor {
-                return Err(wrong("a class that lists what is no tensor among its state"));
+                return Err(wrong("non-tensor in the state list of a class"));
             }
             // Old releases listed neither, later ones the parameters alone.
             if role == Role::Other && !settled && matches!(of, Type::Tensor | Type::Optional) {
-                return Err(wrong("a class that does not list which of its tensors are state"));
+                return Err(wrong("class without a state list"));
             }
             attributes.push(Attribute { name: name.into(), role, of });
         }
         if !roles.is_empty() {
-            return Err(wrong("a class that lists a name that it does not declare"));
+            return Err(wrong("undeclared name in the list of a class"));
         }
         Ok(Class { kind: ClassKind::Module, attributes, is_made_by_code: self.is_made_by_code })
     }

@@ -63,7 +63,7 @@ impl<'a> Lines<'a> {
             }
             match self.peek() {
                 None if self.at == start => return Ok(None),
-                None => return Err(self.wrong("a last line without an end")),
+                None => return Err(self.wrong("unterminated last line")),
                 Some(b'\n') => self.pass(),
                 Some(b'#') => self.comment(),
                 Some(_) => {
@@ -81,7 +81,7 @@ impl<'a> Lines<'a> {
         let (mut open, mut end) = (0_usize, None);
         loop {
             let at = self.at;
-            let Some(byte) = self.peek() else { return Err(self.wrong("a last line without an end")) };
+            let Some(byte) = self.peek() else { return Err(self.wrong("unterminated last line")) };
             match byte {
                 b'\n' if open == 0 => {
                     self.pass();
@@ -94,14 +94,14 @@ impl<'a> Lines<'a> {
                 }
                 b'(' | b'[' | b'{' => open = open.saturating_add(1),
                 b')' | b']' | b'}' => {
-                    open = open.checked_sub(1).ok_or_else(|| self.wrong("a bracket that closes none"))?;
+                    open = open.checked_sub(1).ok_or_else(|| self.wrong("unmatched bracket"))?;
                 }
                 b'"' | b'\'' => {
                     self.string(byte)?;
                     continue;
                 }
                 b'\n' | b' '..=b'~' if byte != b'\\' => {}
-                _ => return Err(self.wrong("a character that torch does not write")),
+                _ => return Err(self.wrong("unexpected character")),
             }
             self.pass();
         }
@@ -121,16 +121,12 @@ impl<'a> Lines<'a> {
             match byte {
                 Some(byte) if byte == quote => break,
                 Some(b'\\') if self.peek().is_some_and(|byte| byte != b'\n') => self.pass(),
-                None | Some(b'\\' | b'\n') => return Err(self.wrong("a string without an end")),
+                None | Some(b'\\' | b'\n') => return Err(self.wrong("unterminated string")),
                 Some(_) => {}
             }
         }
         // Three quotes would begin a string over several lines.
-        if self.peek() == Some(quote) {
-            Err(self.wrong("a string that torch does not write"))
-        } else {
-            Ok(())
-        }
+        if self.peek() == Some(quote) { Err(self.wrong("unexpected string")) } else { Ok(()) }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -174,19 +170,19 @@ mod tests {
     #[test]
     fn what_torch_does_not_write_is_wrong() {
         for (code, line, what) in [
-            ("a", 1, "a last line without an end"),
-            ("a\n  ", 2, "a last line without an end"),
-            ("a(\n", 2, "a last line without an end"),
-            ("a)\n", 1, "a bracket that closes none"),
-            ("a\n\tb\n", 2, "a character that torch does not write"),
-            ("a \\\nb\n", 1, "a character that torch does not write"),
-            ("a\r\n", 1, "a character that torch does not write"),
-            ("é\n", 1, "a character that torch does not write"),
-            ("\"a\nb\"\n", 2, "a string without an end"),
-            ("\"a\\\nb\"\n", 1, "a string without an end"),
-            ("\"a\\", 1, "a string without an end"),
-            ("\"a", 1, "a string without an end"),
-            ("a = \"\"\"\nb\n\"\"\"\n", 1, "a string that torch does not write"),
+            ("a", 1, "unterminated last line"),
+            ("a\n  ", 2, "unterminated last line"),
+            ("a(\n", 2, "unterminated last line"),
+            ("a)\n", 1, "unmatched bracket"),
+            ("a\n\tb\n", 2, "unexpected character"),
+            ("a \\\nb\n", 1, "unexpected character"),
+            ("a\r\n", 1, "unexpected character"),
+            ("é\n", 1, "unexpected character"),
+            ("\"a\nb\"\n", 2, "unterminated string"),
+            ("\"a\\\nb\"\n", 1, "unterminated string"),
+            ("\"a\\", 1, "unterminated string"),
+            ("\"a", 1, "unterminated string"),
+            ("a = \"\"\"\nb\n\"\"\"\n", 1, "unexpected string"),
         ] {
             assert_eq!(lines(code), Err(Wrong { line, what }), "{code:?}");
         }

@@ -59,5 +59,5 @@ pub(super) fn check_expansion(tensors: &[Tensor], source_len: u64, limits: &Limi
 }
 
 pub(super) fn deep(limits: &Limits) -> Error {
-    Error::Limit { what: "nested values", limit: u64::try_from(limits.depth).unwrap_or(u64::MAX) }
+    Error::Limit { what: "nesting levels", limit: u64::try_from(limits.depth).unwrap_or(u64::MAX) }
 }

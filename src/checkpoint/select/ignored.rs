@@ -99,18 +99,19 @@ impl Walk<'_> {
     pub(super) fn leave(&mut self, path: String, id: Id, aside: Aside) -> Result<(), Error> {
         let Measure { tensors, arrays, .. } = self.measure(id)?;
         let what = self.describe(id)?;
+        let link = if matches!(what.as_str(), "dict" | "list" | "tuple" | "set") { "of" } else { "with" };
         let held = match (tensors, arrays) {
             (0, 0) => String::new(),
             _ if self.torch.is_weight(id) => String::new(),
-            (tensors, 0) => format!(" with {}", counted(tensors, "tensor")),
-            (0, arrays) => format!(" with {}", counted(arrays, "numpy array")),
+            (tensors, 0) => format!(" {link} {}", counted(tensors, "tensor")),
+            (0, arrays) => format!(" {link} {}", counted(arrays, "numpy array")),
             (tensors, arrays) => {
-                format!(" with {} and {}", counted(tensors, "tensor"), counted(arrays, "numpy array"))
+                format!(" {link} {} and {}", counted(tensors, "tensor"), counted(arrays, "numpy array"))
             }
         };
         let aside = match aside {
             Aside::State => "training state, ",
-            Aside::Measurement => "a measurement, ",
+            Aside::Measurement => "measurement, ",
             Aside::Other => "",
         };
         let reason = format!("{aside}{what}{held}");

@@ -66,7 +66,7 @@ impl Walk<'_> {
             }
         }
         let class = named.first().map_or("", String::as_str);
-        let reason = format!("a module of class {class}, of which the weights alone are kept");
+        let reason = format!("module `{class}`, only its weights are kept");
         let path = self.place(path);
         self.ignored.push(Ignored { path: path.clone(), reason });
         self.notes.push(Note::Module { path, classes: named });
@@ -76,17 +76,17 @@ impl Walk<'_> {
     fn take_apart(&mut self, path: &str, id: Id) -> Result<Module, Error> {
         let refuse = |walk: &Self, what| Err(walk.refuse_module(path, id, what));
         if !self.is_module(id)? {
-            return refuse(self, "has a state that is no module's");
+            return refuse(self, "has a state that is not an nn.Module state");
         }
         if !self.torch.has_its_state(id) {
-            return refuse(self, "has a state that was changed after it was built");
+            return refuse(self, "has a state modified after construction");
         }
         let Some((state, _)) = self.torch.state(id) else { return refuse(self, "has no state") };
         let (mut parameters, mut buffers, mut modules) = (None, None, None);
         let (mut left_out, mut others) = (HashSet::new(), Vec::new());
         for (key, value) in self.entries(state)?.unwrap_or_default() {
             let Some(name) = self.torch.values.text(key) else {
-                return refuse(self, "has an attribute whose name is no text");
+                return refuse(self, "has an attribute with a non-string name");
             };
             match name {
                 PARAMETERS => parameters = self.entries(value)?,
@@ -94,9 +94,9 @@ impl Walk<'_> {
                 MODULES => modules = self.entries(value)?,
                 LEFT_OUT => match self.torch.set_of_names(value) {
                     Some(names) => left_out = names.into_iter().map(str::to_owned).collect(),
-                    None => return refuse(self, "has no plain set of buffers that are left out"),
+                    None => return refuse(self, "has an invalid set of non-persistent buffers"),
                 },
-                PACKED => return refuse(self, "is of a quantized model"),
+                PACKED => return refuse(self, "is quantized"),
                 name if HOOKS.contains(&name) => {
                     if self.entries(value)?.is_none_or(|hooks| !hooks.is_empty()) {
                         return refuse(self, "has hooks that change its state dict");
@@ -109,9 +109,9 @@ impl Walk<'_> {
             (Some(parameters), Some(buffers), Some(modules)) => {
                 Ok(Module { parameters, buffers, left_out, modules, others })
             }
-            (None, ..) => refuse(self, "has parameters that are no dict"),
-            (_, None, _) => refuse(self, "has buffers that are no dict"),
-            (.., None) => refuse(self, "has modules that are no dict"),
+            (None, ..) => refuse(self, "has non-dict parameters"),
+            (_, None, _) => refuse(self, "has non-dict buffers"),
+            (.., None) => refuse(self, "has non-dict modules"),
         }
     }
 
@@ -125,9 +125,9 @@ impl Walk<'_> {
             }
             if !self.torch.is_weight(value) || self.torch.is_array(value) {
                 let what = if is_buffer {
-                    "has a buffer that is no tensor"
+                    "has a buffer that is not a tensor"
                 } else {
-                    "has a parameter that is no tensor"
+                    "has a parameter that is not a tensor"
                 };
                 return Err(self.refuse_module(path, id, what));
             }
@@ -135,10 +135,7 @@ impl Walk<'_> {
             let is_left_out =
                 is_buffer && self.torch.values.text(key).is_some_and(|key| module.left_out.contains(key));
             if is_left_out {
-                self.ignored.push(Ignored {
-                    path: name,
-                    reason: "a buffer that the module does not save".to_owned(),
-                });
+                self.ignored.push(Ignored { path: name, reason: "non-persistent buffer".to_owned() });
             } else {
                 self.take(value, &name)?;
             }
@@ -146,7 +143,7 @@ impl Walk<'_> {
         for &(key, value) in &module.others {
             if self.torch.holds_weight(value) {
                 let name = self.name_of(path, id, key)?;
-                let reason = format!("an attribute of the module, {}", self.describe(value)?);
+                let reason = format!("module attribute, {}", self.describe(value)?);
                 self.ignored.push(Ignored { path: name, reason });
             }
         }
@@ -156,7 +153,7 @@ impl Walk<'_> {
     fn name_of(&mut self, path: &str, id: Id, key: Id) -> Result<String, Error> {
         match self.torch.values.text(key) {
             Some(name) => self.join(path, name),
-            None => Err(self.refuse_module(path, id, "has a part whose name is no text")),
+            None => Err(self.refuse_module(path, id, "has a submodule with a non-string name")),
         }
     }
 

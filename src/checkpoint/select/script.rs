@@ -66,15 +66,15 @@ impl<'w, 'a> Scripted<'w, 'a> {
 
     fn list_the_code(&mut self, root: Id) -> Result<(), Error> {
         if self.script.has_constants && self.walk.tensors.is_empty() {
-            let what = "is frozen: its tensors are constants of its code (constants.pkl), no state";
+            let what = "is frozen: its tensors are constants of the code (constants.pkl), not state";
             return Err(Error::TorchScript { what });
         }
         if self.script.has_constants {
-            let reason = "tensors of the code, which are no state".to_owned();
+            let reason = "tensor constants of the code".to_owned();
             self.walk.ignored.push(Ignored { path: "constants.pkl".to_owned(), reason });
         }
         let class = self.walk.describe(root)?;
-        let reason = format!("a TorchScript module of class {class}, of which the weights alone are kept");
+        let reason = format!("TorchScript module `{class}`, only its weights are kept");
         self.walk.ignored.push(Ignored { path: ".".to_owned(), reason });
         Ok(())
     }
@@ -104,28 +104,28 @@ impl<'w, 'a> Scripted<'w, 'a> {
     fn object(&mut self, path: &str, id: Id) -> Result<Object<'w>, Error> {
         let class = self.class_of(path, id)?;
         let declared = self.script.class(&class).filter(|class| class.kind == ClassKind::Module);
-        let declared =
-            declared.ok_or_else(|| refuse(path, &class, "is no module by the code of the archive"))?;
+        let declared = declared
+            .ok_or_else(|| refuse(path, &class, "is not a module according to the code of the archive"))?;
         if declared.is_made_by_code {
-            return Err(refuse(path, &class, "makes its state by code (`__getstate__`)"));
+            return Err(refuse(path, &class, "builds its state by code (`__getstate__`)"));
         }
         let state = self.state_of(id).map_err(|what| refuse(path, &class, what))?;
         let mut values = HashMap::new();
         for (key, value) in self.walk.entries(state)?.unwrap_or_default() {
             let key = self.walk.torch.values.text(key);
-            let key = key.ok_or_else(|| refuse(path, &class, "has an attribute whose name is no text"))?;
+            let key = key.ok_or_else(|| refuse(path, &class, "has an attribute with a non-string name"))?;
             if values.insert(key, value).is_some() {
-                return Err(refuse(path, &class, &format!("holds {key} twice")));
+                return Err(refuse(path, &class, &format!("contains {key} twice")));
             }
         }
         let mut attributes = Vec::with_capacity(values.len().min(declared.attributes.len()));
         for attribute in &declared.attributes {
             let value = values.remove(&*attribute.name);
-            let absent = || format!("does not hold {}, which its class declares", attribute.name);
+            let absent = || format!("is missing {}, which its class declares", attribute.name);
             attributes.push((attribute, value.ok_or_else(|| refuse(path, &class, &absent()))?));
         }
         if let Some(name) = values.into_keys().min() {
-            return Err(refuse(path, &class, &format!("holds {name}, which its class does not declare")));
+            return Err(refuse(path, &class, &format!("contains {name}, which its class does not declare")));
         }
         Ok(Object { class, attributes })
     }
@@ -133,24 +133,23 @@ impl<'w, 'a> Scripted<'w, 'a> {
     /// The qualified class of an object.
     fn class_of(&self, path: &str, id: Id) -> Result<String, Error> {
         let class = self.walk.torch.values.callable(id).map(qualified);
-        class.ok_or_else(|| refuse(path, &self.walk.torch.describe(id), "is no module"))
+        class.ok_or_else(|| refuse(path, &self.walk.torch.describe(id), "is not an nn.Module"))
     }
 
     /// The dict of attributes of an object, which has to be made as torch makes it.
     fn state_of(&self, id: Id) -> Result<Id, &'static str> {
         let values = self.walk.torch.values;
-        let Value::Object(object) = values.get(id) else { return Err("is no object") };
+        let Value::Object(object) = values.get(id) else { return Err("is not an object") };
         let is_plain = object.call == Call::New
             && values.tuple(object.args).is_some_and(<[Id]>::is_empty)
             && object.kwargs.is_none()
             && object.items.is_empty()
             && object.appended.is_empty();
-        let state =
-            object.state.filter(|_| is_plain).ok_or("is made in another way than torch makes modules")?;
+        let state = object.state.filter(|_| is_plain).ok_or("is not built as PyTorch builds modules")?;
         match values.get(state) {
             Value::Dict(_) if self.walk.torch.has_its_state(id) => Ok(state),
-            Value::Dict(_) => Err("has a state that was changed after it was built"),
-            _ => Err("has a state that is no dict"),
+            Value::Dict(_) => Err("has a state modified after construction"),
+            _ => Err("has a non-dict state"),
         }
     }
 
@@ -165,7 +164,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
                     self.leave_attribute(path, object, attribute, value)?;
                 } else if *self.walk.torch.values.get(value) != Value::None {
                     if !self.walk.torch.is_weight(value) || self.walk.torch.is_array(value) {
-                        let what = format!("lists {} in its state, which is no tensor", attribute.name);
+                        let what = format!("lists {} in its state, which is not a tensor", attribute.name);
                         return Err(refuse(path, &object.class, &what));
                     }
                     let name = self.walk.join(path, &attribute.name)?;
@@ -195,14 +194,14 @@ impl<'w, 'a> Scripted<'w, 'a> {
             return Ok(());
         }
         if &*attribute.name == PACKED || self.is_packed(value)? {
-            let what = format!("has packed weights in {}, which are no tensors", attribute.name);
+            let what = format!("has packed weights in {}, not tensors", attribute.name);
             return Err(refuse(path, &object.class, &what));
         }
         let name = self.walk.join(path, &attribute.name)?;
         let reason = if attribute.role == Role::Buffer {
-            "a buffer that may be None, which torch leaves out of the state dict".to_owned()
+            "buffer that may be None (not in the state dict of PyTorch)".to_owned()
         } else {
-            format!("an attribute of the module, {}", self.walk.describe(value)?)
+            format!("module attribute, {}", self.walk.describe(value)?)
         };
         self.walk.ignored.push(Ignored { path: name, reason });
         Ok(())
@@ -223,7 +222,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
             Some(ClassKind::Value) => Ok(false),
             Some(ClassKind::Module) => match self.walk.torch.values.callable(value).map(qualified) {
                 Some(class) if *class == **declared => Ok(true),
-                _ => wrong("of another class than it declares"),
+                _ => wrong("of a class other than declared"),
             },
             None if is_native(declared) => Ok(false),
             None => wrong("of a class that is not in the code of the archive"),

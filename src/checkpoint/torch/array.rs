@@ -94,7 +94,7 @@ impl Torch<'_> {
     /// Reads the array at `id`.
     pub(in super::super) fn array(&self, id: Id, name: &str, limits: &Limits) -> Result<Array, Error> {
         let unsupported = |what: String| Error::Unsupported { name: name.to_owned(), what };
-        let malformed = || unsupported("a malformed numpy array".to_owned());
+        let malformed = || unsupported("malformed numpy array".to_owned());
         let Value::Object(object) = self.values.get(id) else { return Err(malformed()) };
         let plain = object.call == Call::Function
             && object.kwargs.is_none()
@@ -104,13 +104,13 @@ impl Torch<'_> {
             return Err(malformed());
         }
         let (shape, dtype, is_fortran, bytes) = match self.maker(id) {
-            Some(Maker::Masked) => return Err(unsupported("a masked numpy array".to_owned())),
+            Some(Maker::Masked) => return Err(unsupported("masked numpy array".to_owned())),
             Some(Maker::FromBuffer) => self.of_buffer(object).ok_or_else(malformed)?,
             _ => {
                 let class = self.values.tuple(object.args).and_then(|args| args.first());
                 let class = class.and_then(|&class| self.values.global(class)).ok_or_else(malformed)?;
                 if (&*class.module, &*class.name) != ("numpy", "ndarray") {
-                    return Err(unsupported(format!("a numpy array of class {class}")));
+                    return Err(unsupported(format!("numpy array of class {class}")));
                 }
                 self.reconstruct(object).ok_or_else(malformed)?
             }
@@ -121,7 +121,7 @@ impl Torch<'_> {
         }
         let (dtype, big_endian) = match self.array_dtype(dtype).ok_or_else(malformed)? {
             Ok(found) => found,
-            Err(what) => return Err(unsupported(format!("a numpy array of {what}"))),
+            Err(what) => return Err(unsupported(format!("numpy array of {what}"))),
         };
         let shape = self.numbers(shape).ok_or_else(malformed)?;
         if shape.len() > limits.rank {
@@ -140,7 +140,7 @@ impl Torch<'_> {
             }
             _ => Err(Error::Geometry {
                 name: name.to_owned(),
-                what: "has another number of bytes than its shape needs",
+                what: "has the wrong number of bytes for its shape",
             }),
         }
     }
@@ -297,7 +297,7 @@ fn kind_of(code: &str) -> String {
         Some(b'O') => "objects",
         Some(b'S' | b'U' | b'a') => "text",
         Some(b'V') => "records",
-        Some(b'M' | b'm') => "dates or times",
+        Some(b'M' | b'm') => "datetime",
         _ => return format!("dtype {code}"),
     };
     kind.to_owned()

@@ -222,10 +222,10 @@ impl<'a> Torch<'a> {
             return name.to_string();
         }
         match (self.class_name(id), self.values.get(id)) {
-            _ if self.is_array(id) => "a numpy array".to_owned(),
-            _ if self.is_weight(id) => "a tensor".to_owned(),
-            (Some(global), _) if is_scalar(global) => "a numpy number".to_owned(),
-            (Some(global), _) if is_list_of_type(global) => "a list".to_owned(),
+            _ if self.is_array(id) => "numpy array".to_owned(),
+            _ if self.is_weight(id) => "tensor".to_owned(),
+            (Some(global), _) if is_scalar(global) => "numpy number".to_owned(),
+            (Some(global), _) if is_list_of_type(global) => "list".to_owned(),
             (Some(global), _) => global.to_string(),
             (None, value) => value.type_name().to_owned(),
         }

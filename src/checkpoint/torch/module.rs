@@ -29,16 +29,16 @@ pub(in super::super) const PACKED: &str = "_packed_params";
 /// Classes of torch that make their state dict in their own way, by the package.
 const OWN_WAY: &[(&str, &str)] = &[
     ("torch.ao", "is of a quantized or pruned model"),
-    ("torch.quantization", "is of a quantized model"),
-    ("torch.nn.quantized", "is of a quantized model"),
-    ("torch.nn.quantizable", "is of a quantized model"),
-    ("torch.nn.intrinsic", "is of a quantized model"),
-    ("torch.nn.qat", "is of a quantized model"),
+    ("torch.quantization", "is quantized"),
+    ("torch.nn.quantized", "is quantized"),
+    ("torch.nn.quantizable", "is quantized"),
+    ("torch.nn.intrinsic", "is quantized"),
+    ("torch.nn.qat", "is quantized"),
     ("torch.jit", "is TorchScript"),
     ("__torch__", "is TorchScript"),
     ("torch.fx", "is a traced graph"),
     ("torch.export", "is a traced graph"),
-    ("torch.distributed", "is spread over several machines"),
+    ("torch.distributed", "is distributed (RPC)"),
 ];
 
 impl<'a> Torch<'a> {
@@ -60,18 +60,18 @@ impl<'a> Torch<'a> {
 
     /// The class of an object that is made without a call; else what it is instead.
     pub(in super::super) fn class_of(&self, id: Id) -> Result<&'a Global, &'static str> {
-        let Value::Object(object) = self.values.get(id) else { return Err("is no module") };
+        let Value::Object(object) = self.values.get(id) else { return Err("is not an nn.Module") };
         let class = match object.call {
             Call::New => object.callable,
-            Call::Function => self.reconstructed(object).ok_or("is made by a call")?,
+            Call::Function => self.reconstructed(object).ok_or("is built by a function call")?,
         };
         if object.call == Call::New && self.values.tuple(object.args).is_none_or(|args| !args.is_empty()) {
-            return Err("is made of arguments");
+            return Err("is built with constructor arguments");
         }
         if object.kwargs.is_some() || !object.items.is_empty() || !object.appended.is_empty() {
-            return Err("holds more than its attributes");
+            return Err("has state besides its attributes");
         }
-        let class = class_at(self.values, class).ok_or("has no class by name")?;
+        let class = class_at(self.values, class).ok_or("has no class name")?;
         let is_in = |package: &str| {
             class.module.strip_prefix(package).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };

@@ -28,7 +28,7 @@ pub(super) fn width(dtype: DType) -> u64 {
 
 /// The element of a storage by its class; `key` names the storage in the error.
 pub(super) fn storage_class(class: &Global, key: &str) -> Result<Element, Error> {
-    let unknown = || Error::Storage { key: key.to_owned(), what: "has a class that torch does not know" };
+    let unknown = || Error::Storage { key: key.to_owned(), what: "has an unknown class" };
     let unsupported = |what| Error::StorageType { key: key.to_owned(), what };
     let typed = matches!(&*class.module, "torch" | "torch.cuda");
     let dtype = match &*class.name {
@@ -132,7 +132,7 @@ pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
         }
         ("torch._utils", "_rebuild_qtensor") => Rebuild::Refused("quantized"),
         ("torch._utils", "_rebuild_nested_tensor") => Rebuild::Refused("nested"),
-        ("torch._utils", "_rebuild_meta_tensor_no_storage") => Rebuild::Refused("a meta tensor without data"),
+        ("torch._utils", "_rebuild_meta_tensor_no_storage") => Rebuild::Refused("meta tensor without data"),
         ("torch._utils", "_rebuild_wrapper_subclass") => Rebuild::Wrapper,
         ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor") => Rebuild::ToDevice,
         ("torch._utils", "_rebuild_device_tensor_from_numpy" | "_rebuild_xla_tensor") => {

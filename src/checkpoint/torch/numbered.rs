@@ -42,7 +42,7 @@ pub(in super::super) fn by_number(
             Some(tensor) => drop(given.insert(id, tensor.clone())),
             None if key.is_some_and(|key| declared.index_of(&key).is_some()) => {}
             None => {
-                let what = "a persistent id that stands for nothing";
+                let what = "persistent ID without a storage";
                 return Err(Error::Tar { what, at: values.offset(id) });
             }
         }
@@ -56,9 +56,9 @@ impl Storages {
         let bad = |what| Error::Storage { key: key.to_owned(), what };
         let element = storage_class(class, key)?;
         if element == Element::Bytes {
-            return Err(bad("has a class that torch does not know"));
+            return Err(bad("has an unknown class"));
         }
-        let bytes = count.checked_mul(element.width()).ok_or_else(|| bad("is longer than any file"))?;
+        let bytes = count.checked_mul(element.width()).ok_or_else(|| bad("has an impossible length"))?;
         self.add_new(Declared { key: key.to_owned(), element, bytes, inside: None })?;
         Ok(bytes)
     }
@@ -72,15 +72,15 @@ impl Storages {
         count: u64,
     ) -> Result<(usize, u64, u64), Error> {
         let bad = |what| Error::Storage { key: key.to_owned(), what };
-        let index = self.index_of(root).ok_or_else(|| bad("is a view of no storage"))?;
-        let storage = self.list.get(index).ok_or_else(|| bad("is a view of no storage"))?;
+        let index = self.index_of(root).ok_or_else(|| bad("is a view of a missing storage"))?;
+        let storage = self.list.get(index).ok_or_else(|| bad("is a view of a missing storage"))?;
         if storage.inside.is_some() {
             return Err(bad("is a view of a view"));
         }
         let (element, width, len) = (storage.element, storage.element.width(), storage.bytes);
         let range = offset.checked_mul(width).zip(count.checked_mul(width));
         let inside = |&(begin, bytes): &(u64, u64)| begin.checked_add(bytes).is_some_and(|end| end <= len);
-        let (begin, bytes) = range.filter(inside).ok_or_else(|| bad("is a view outside of its storage"))?;
+        let (begin, bytes) = range.filter(inside).ok_or_else(|| bad("is a view out of bounds"))?;
         self.add_new(Declared { key: key.to_owned(), element, bytes, inside: Some((index, begin)) })?;
         Ok((index, begin, bytes))
     }
@@ -88,20 +88,20 @@ impl Storages {
     /// The index of the storage that a tensor of this class has.
     pub(in super::super) fn of_class(&self, key: &str, class: &Global) -> Result<usize, Error> {
         let bad = |what| Error::Storage { key: key.to_owned(), what };
-        let index = self.index_of(key).ok_or_else(|| bad("is not there, but a tensor lies in it"))?;
+        let index = self.index_of(key).ok_or_else(|| bad("is missing but used by a tensor"))?;
         let name = class.name.strip_suffix("Tensor").map(|name| [name, "Storage"].concat());
-        let name = name.ok_or_else(|| bad("holds a tensor of a class that torch does not know"))?;
+        let name = name.ok_or_else(|| bad("contains a tensor of an unknown class"))?;
         let class = Global { module: class.module.clone(), name: name.into() };
         let element = storage_class(&class, key)?;
         match self.list.get(index) {
             Some(storage) if storage.element == element => Ok(index),
-            _ => Err(bad("holds a tensor of another type")),
+            _ => Err(bad("contains a tensor of another type")),
         }
     }
 
     fn add_new(&mut self, declared: Declared) -> Result<(), Error> {
         if self.index_of(&declared.key).is_some() {
-            return Err(Error::Storage { key: declared.key, what: "is there twice" });
+            return Err(Error::Storage { key: declared.key, what: "is declared twice" });
         }
         self.declare(declared).map(drop)
     }

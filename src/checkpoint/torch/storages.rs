@@ -123,7 +123,7 @@ fn is_tagged(values: &Arena, id: Id) -> bool {
 }
 
 fn too_large(key: &str) -> Error {
-    Error::Storage { key: key.to_owned(), what: "is longer than any file" }
+    Error::Storage { key: key.to_owned(), what: "has an impossible length" }
 }
 
 /// `("storage", class, key, location, numel)`, in the legacy stream with a sixth item.
@@ -142,14 +142,14 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
     let key = values.text(key).ok_or_else(malformed)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if key.is_empty() || key.len() > MAX_KEY || !key.chars().all(plain) || key.starts_with('.') {
-        return Err(bad(&place, "has a key that is no plain name"));
+        return Err(bad(&place, "has an unsafe key"));
     }
     if values.text(location) == Some("meta") {
         return Err(bad(key, "is on the meta device, and has no data"));
     }
     let class = values.global(class).ok_or_else(malformed)?;
     let element = storage_class(class, key)?;
-    let numel = unsigned(values, numel).ok_or_else(|| bad(key, "has no valid length"))?;
+    let numel = unsigned(values, numel).ok_or_else(|| bad(key, "has an invalid length"))?;
     let view = match view {
         [] => None,
         &[view] if *values.get(view) == Value::None => None,
@@ -159,7 +159,7 @@ pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error>
                 let inside =
                     |&(offset, size): &(u64, u64)| offset.checked_add(size).is_some_and(|end| end <= numel);
                 let (offset, size) =
-                    range.filter(inside).ok_or_else(|| bad(key, "has a view outside of it"))?;
+                    range.filter(inside).ok_or_else(|| bad(key, "has an out-of-bounds view"))?;
                 Some((values.text(view_key).ok_or_else(malformed)?, offset, size))
             }
             _ => return Err(malformed()),

@@ -109,12 +109,12 @@ impl Torch<'_> {
                         self.tensor_within(data, name, limits, attributes, depth.saturating_sub(1))?;
                     return match self.values.global(wanted).and_then(dtype) {
                         Some(wanted) if wanted == tensor.dtype => Ok(tensor),
-                        _ => Err(unsupported("a device tensor of another dtype".to_owned())),
+                        _ => Err(unsupported("device tensor of another dtype".to_owned())),
                     };
                 }
                 (Some(Rebuild::ArrayToDevice), _) => {
                     return Err(unsupported(
-                        "a device tensor of another dtype than its numpy array".to_owned(),
+                        "device tensor of another dtype than its numpy array".to_owned(),
                     ));
                 }
                 (Some(Rebuild::FromType), &[function, class, inner, state]) => {
@@ -133,7 +133,7 @@ impl Torch<'_> {
                 _ => return Err(malformed()),
             }
         }
-        Err(unsupported("wrapped too often".to_owned()))
+        Err(unsupported("nested too deeply".to_owned()))
     }
 
     /// `_rebuild_from_type_v2(function, class, args, state)`: the call of `function` on `args`, made a
@@ -164,7 +164,7 @@ impl Torch<'_> {
                 return Err(Error::Unsupported { name: name.to_owned(), what: what.to_owned() });
             }
             Some(Rebuild::ToDevice | Rebuild::ArrayToDevice) => {
-                let what = "a device tensor of a class of its own".to_owned();
+                let what = "device tensor of a custom class".to_owned();
                 return Err(Error::Unsupported { name: name.to_owned(), what });
             }
             _ => return Err(Error::Opaque { path: name.to_owned(), global: function.to_string() }),
@@ -246,7 +246,7 @@ impl Torch<'_> {
                 if let (Element::Typed(of_storage), Some(named)) = (element, global.and_then(dtype))
                     && of_storage != named
                 {
-                    let what = "a view of a storage of another dtype".to_owned();
+                    let what = "view of a storage with a different dtype".to_owned();
                     return Err(Error::Unsupported { name: name.to_owned(), what });
                 }
                 global.and_then(dtype).ok_or_else(|| Error::Unsupported {
@@ -309,22 +309,22 @@ pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Resul
     let Tensor { shape, strides, offset, width, dtype, .. } = tensor;
     let wrong = |what| Error::Geometry { name: tensor.name.clone(), what };
     if shape.len() != strides.len() {
-        return Err(wrong("has other dimensions in its sizes than in its strides"));
+        return Err(wrong("has different numbers of sizes and strides"));
     }
     if shape.len() > limits.rank {
         return Err(wrong("has too many dimensions"));
     }
     if *dtype == DType::F4 && shape.is_empty() {
-        return Err(wrong("is half a byte"));
+        return Err(wrong("is a 4-bit scalar"));
     }
     geometry::elements(shape)
         .and_then(|units| units.checked_mul(*width))
-        .ok_or_else(|| wrong("is larger than any file"))?;
+        .ok_or_else(|| wrong("has an impossible size"))?;
     let extent = geometry::extent(shape, strides)
         .and_then(|extent| if extent == 0 { Some(0) } else { offset.checked_add(extent) })
         .and_then(|end| end.checked_mul(*width));
     if extent.zip(len).is_none_or(|(extent, len)| extent > len) {
-        return Err(wrong("reaches over the end of its storage"));
+        return Err(wrong("extends past the end of its storage"));
     }
     Ok(())
 }

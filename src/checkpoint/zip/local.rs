@@ -124,7 +124,7 @@ impl Header {
     }
 
     fn differs(&self, what: &str) -> Error {
-        ambiguous(format!("{} has another {what} in its local header", self.name))
+        ambiguous(format!("the {what} of {} differs in its local header", self.name))
     }
 
     /// The name is as long as in the directory, or the header is refused; so these bytes are enough.

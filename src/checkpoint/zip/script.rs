@@ -22,7 +22,7 @@ impl Archive<'_> {
         }
         match (has("constants.pkl"), has_code) {
             // torch.load reads its objects as a plain checkpoint, and torch.jit.load reads nothing.
-            (false, true) => refuse("has no constants.pkl, so that readers take it for different things"),
+            (false, true) => refuse("has no constants.pkl, so readers disagree on its format"),
             (is_script, _) => Ok(is_script),
         }
     }

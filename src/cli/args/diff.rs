@@ -5,20 +5,21 @@ use std::ffi::OsString;
 use clap::ValueHint;
 
 const DIFF: &str = "\
-Show which tensors changed: added, removed, renamed, of another dtype or shape, and with --values of other bytes.
+Show which tensors changed: added, removed or renamed, with a different dtype or shape, and, with --values, with different \
+values.
 
-Without A, HEAD is compared with the working tree; with A, that revision; with A and B, both. A..B and A...B mean what they mean to \
-git. Two files are compared with each other, each as a path or as REV:PATH, a checkpoint with a safetensors file too.
+Without A, compare HEAD with the working tree; with A, that revision; with A and B, both. A..B and A...B work as in git. Two \
+files, each a path or REV:PATH, are compared with each other, also a checkpoint with a safetensors file.
 
-Headers alone are read, of an LFS pointer those of its object in the LFS store. Nothing is smudged, copied or downloaded; an object \
-that is not here is said. Of a PyTorch zip file the directory has the CRC-32 of each tensor, so that changed and renamed ones are known \
-without reading them; of others --values reads every byte.
+Only headers are read; for an LFS pointer, those of its object in LFS storage. Nothing is smudged, copied or downloaded; a \
+missing object is reported. The directory of a PyTorch zip file has the CRC-32 of each tensor, so changed and renamed \
+tensors are known without reading them; for other formats --values reads every byte.
 
---install sets git's own `diff`, `show` and `log -p` up to list the tensors of files under Git LFS, and not two pointers. git smudges what it \
-shows so, which would copy each version and download what is missing; so it is set up only where Git LFS does not smudge. `git diff \
---no-textconv` shows the pointers.
+--install sets up `git diff`, `git show` and `git log -p` to list the tensors of files under Git LFS instead of two pointers. \
+git smudges the files for that, which would copy each version and download missing ones, so it is set up only where Git LFS \
+does not smudge. `git diff --no-textconv` shows the pointers.
 
-The exit status is 0, with --exit-code 1 if anything differs.";
+Exit status: 0, or, with --exit-code, 1 if anything differs.";
 
 /// `diff`
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ pub(in crate::cli) struct Diff {
     /// Revisions or files to compare [default: HEAD and the working tree]
     #[arg(value_names = ["A", "B"], num_args = 0..=2, value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) sides: Vec<OsString>,
-    /// Compare these files or directories alone
+    /// Compare only these files or directories
     #[arg(value_name = "PATH", last = true, value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) paths: Vec<OsString>,
     /// Also compare tensor values (reads every byte)
@@ -46,7 +47,7 @@ pub(in crate::cli) struct Diff {
     /// Print one line per file
     #[arg(long)]
     pub(in crate::cli) stat: bool,
-    /// Compare with what is staged, not with the working tree
+    /// Compare with the index instead of the working tree
     #[arg(long, visible_alias = "cached")]
     pub(in crate::cli) staged: bool,
     /// Exit with 1 if anything differs

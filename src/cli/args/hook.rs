@@ -8,10 +8,10 @@ use clap::{Subcommand, ValueEnum};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  git st-convert hook install                 refuse pickles in commits and pushes of this repository
-  git st-convert hook install --pre-receive   the same on a server, in the bare repository
+  git st-convert hook install                 reject pickles in commits and pushes
+  git st-convert hook install --pre-receive   reject pickles on a server (bare repository)
   git st-convert hook status
-  git st-convert hook run pre-commit          judge what is staged, now
+  git st-convert hook run pre-commit          check the staged files now
   git st-convert hook uninstall")]
 pub(crate) struct Hook {
     #[command(subcommand)]
@@ -21,19 +21,19 @@ pub(crate) struct Hook {
 /// What is done with hooks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookCommand {
-    /// Write the hooks, beside what is there
+    /// Install the hooks, keeping existing ones
     ///
-    /// Without an option: pre-commit, pre-merge-commit and pre-push, or pre-receive in a bare repository. A script that is
-    /// there keeps its lines and gets ours between markers; any other program is kept under another name and called
-    /// behind ours. Where husky, lefthook or pre-commit is in charge, the lines for it are printed instead.
+    /// Default: pre-commit, pre-merge-commit and pre-push, or pre-receive in a bare repository. An existing shell script
+    /// keeps its lines; ours go between markers. Any other hook is renamed and run after ours. With husky, lefthook or
+    /// pre-commit nothing is installed and the lines to add are printed.
     Install(Hooks),
-    /// Take them away again; what was there is as it was
+    /// Remove the hooks and restore the previous ones
     Uninstall(Hooks),
-    /// Say which hooks are there, and where
+    /// Show which hooks are installed
     Status(StatusArgs),
-    /// Judge what a hook is asked about, as git or the pre-commit framework calls it
+    /// Run the check of one hook (called by git or the pre-commit framework)
     ///
-    /// Exit status 0 without a word, 1 if a file is refused, 2 if one could not be checked.
+    /// Exit status: 0 (silent), 1 a file is rejected, 2 a file could not be checked.
     Run(Run),
 }
 
@@ -41,16 +41,16 @@ pub(crate) enum HookCommand {
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(crate) struct Hooks {
-    /// What is committed, a merge included
+    /// Check commits and merges
     #[arg(long)]
     pub(crate) pre_commit: bool,
-    /// What is pushed
+    /// Check pushes
     #[arg(long)]
     pub(crate) pre_push: bool,
-    /// What a server receives
+    /// Check received pushes (server)
     #[arg(long)]
     pub(crate) pre_receive: bool,
-    /// For repositories to come: by the configuration of a git that runs hooks of it, else by `init.templateDir`
+    /// For future repositories: global config (git 2.54+) or `init.templateDir`
     #[arg(long)]
     pub(crate) global: bool,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Hooks {
 /// `hook status`
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// For repositories to come
+    /// Show the hooks for future repositories
     #[arg(long)]
     pub(crate) global: bool,
 }
@@ -66,10 +66,10 @@ pub(crate) struct StatusArgs {
 /// `hook run`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// Who asks
+    /// Hook to run
     #[arg(value_name = "HOOK")]
     pub(crate) hook: Asker,
-    /// What git, or the framework, gives the hook
+    /// Arguments that git or the framework passes to the hook
     #[arg(value_name = "ARG", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<OsString>,
 }
@@ -78,14 +78,14 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(clippy::enum_variant_names, reason = "they are git's")]
 pub(crate) enum Asker {
-    /// The index is judged
+    /// Check the staged files
     PreCommit,
-    /// The index is judged, with what a merge brought
+    /// Check the result of a merge
     PreMergeCommit,
-    /// The objects that a push brings, by the lines of standard input
+    /// Check the pushed objects (reads standard input)
     PrePush,
-    /// The objects that a server receives, by the lines of standard input
+    /// Check the received objects (reads standard input)
     PreReceive,
-    /// The files that the pre-commit framework names, or its range of a push
+    /// Check the files named by the pre-commit framework
     PreCommitFramework,
 }

@@ -9,13 +9,11 @@ use crate::actions::Size;
 use crate::actions::pull::Choice;
 
 const CLONE: &str = "\
-Clone a model without its weights, then convert it as the bare command does.
+Make a partial clone of one branch: commits, trees, files up to 64 KiB, and LFS pointers instead of LFS objects; larger \
+files outside Git LFS are fetched for the checked-out commit. Then convert, as `convert` does. The result is an ordinary \
+clone for git and git-lfs.
 
-The clone is partial: commits, trees and small files come, and a pointer in the place of each file under Git LFS. \
-Files longer than 64 KiB that are not under Git LFS follow for the commit that is checked out. One branch is cloned. \
-Afterwards it is a clone like any other, for git and for git-lfs.
-
-A token in HF_TOKEN goes to the server of HF_ENDPOINT, by default the public Hub, and to no other.";
+HF_TOKEN is sent only to the server of HF_ENDPOINT (default: the public Hub).";
 
 /// `clone`
 #[derive(Debug, clap::Args)]
@@ -28,41 +26,39 @@ Examples:
   git st-convert clone https://example.org/models/bert.git work/bert"
 )]
 pub(in crate::cli) struct Clone {
-    /// OWNER/NAME or NAME of the Hub, or any URL or path that git takes; a path needs `./` or `/` in front
+    /// OWNER/NAME on the Hub, a URL, or a path starting with `./` or `/`
     #[arg(value_name = "MODEL", value_hint = ValueHint::Url)]
     pub(in crate::cli) model: OsString,
-    /// Where to: a new or empty directory; by default the last part of MODEL
+    /// New or empty directory [default: last part of MODEL]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(in crate::cli) target: Option<PathBuf>,
-    /// What to check out: a branch, a tag, a commit, or a reference such as refs/pr/3
+    /// Branch, tag, commit or reference to check out, e.g. refs/pr/3
     #[arg(long, value_name = "REV")]
     pub(in crate::cli) revision: Option<String>,
-    /// Fetch the last N commits alone
+    /// Fetch only the last N commits
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) depth: Option<u32>,
-    /// Where safetensors may come from: pull request N, or the conversion; `auto` adopts a pull request that has the same
+    /// Take pull request N, convert only (never), or convert and adopt an identical pull request (auto) [default: auto]
     #[arg(long, value_name = "N|auto|never", conflicts_with = "no_convert")]
     pub(in crate::cli) pr: Option<Choice>,
-    /// How many bytes the tensors of a checkpoint may have together: `20GB`, `64MiB`, `1048576`
+    /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
     #[arg(long, value_name = "SIZE", conflicts_with = "no_convert")]
     pub(in crate::cli) max_output: Option<Size>,
-    /// Stop after the clone
+    /// Clone only, do not convert
     #[arg(long)]
     pub(in crate::cli) no_convert: bool,
 }
 
 const PULL: &str = "\
-Take the safetensors files of a pull request of the remote, refs/pr/N.
+Take the safetensors files of the pull request refs/pr/N of the remote.
 
-The branch moves to the pull request where it can. Where it cannot, the safetensors files and their index alone are \
-staged, or, with --merge, the pull request is merged. Their content is downloaded into the LFS store, checked, and put \
-into the work tree.
+The branch is fast-forwarded if possible; otherwise only the safetensors files and their shard index are staged, or, with \
+--merge, the pull request is merged. LFS objects are downloaded and checked first.
 
-A pull request that changes anything but safetensors files, their index and .gitattributes is shown with what it \
-changes, and taken only if you say so.
+If the pull request changes other files than safetensors files, shard indexes and .gitattributes, they are listed and you \
+are asked.
 
-Without N, the pull requests that carry safetensors are listed: `current` if the checkpoint is the one that they were \
-made from, `stale` if it has changed since.";
+Without N, list pull requests that add safetensors files: `current` if the checkpoint is unchanged since, else `stale`.";
 
 /// `pull`
 #[derive(Debug, clap::Args)]
@@ -71,28 +67,28 @@ made from, `stale` if it has changed since.";
     long_about = PULL,
     after_help = "\
 Examples:
-  git st-convert pull                    list the pull requests that carry safetensors
+  git st-convert pull                    list pull requests that add safetensors files
   git st-convert pull 42                 take pull request 42
-  git st-convert pull 42 --verify        the same, if it holds what the checkpoint holds
-  git st-convert pull --remote hub       ask another remote"
+  git st-convert pull 42 --verify        take it only if it matches the checkpoint
+  git st-convert pull --remote hub       list the pull requests of another remote"
 )]
 pub(in crate::cli) struct Pull {
-    /// The number of the pull request; without it those that carry safetensors are listed
+    /// Pull request to take; without it, list the pull requests
     #[arg(value_name = "N")]
     pub(in crate::cli) number: Option<u64>,
-    /// List all that there are, not the newest 20 alone
+    /// List all pull requests [default: the newest 20]
     #[arg(long, conflicts_with_all = ["number", "merge", "verify", "yes"])]
     pub(in crate::cli) all: bool,
-    /// The remote to ask; without it, the one that the branch follows
+    /// Remote of the pull requests [default: the branch's remote]
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) remote: Option<String>,
-    /// Merge it where the branch cannot move to it
+    /// Merge the pull request if the branch cannot be fast-forwarded
     #[arg(long, requires = "number")]
     pub(in crate::cli) merge: bool,
-    /// Take it only if its files are proven to hold the checkpoint's tensors, as `verify --pr N` does
+    /// Take the pull request only if its files match the checkpoints
     #[arg(long, requires = "number")]
     pub(in crate::cli) verify: bool,
-    /// Take it whatever else it changes
+    /// Accept changes to other files without asking
     #[arg(long, requires = "number")]
     pub(in crate::cli) yes: bool,
 }
@@ -100,15 +96,13 @@ pub(in crate::cli) struct Pull {
 const PUBLISH: &str = "\
 Open a pull request on the Hub with the safetensors files.
 
-Published are the safetensors files and shard indices that are staged or committed here, that the remote's default \
-branch does not have, and that are made from a checkpoint of that branch. Nothing else of the work tree, the index or \
-other commits is. The pull request is a draft until the content of its files has been sent by Git LFS and the commit \
-pushed; then it is opened. Stopped half-way, the same command goes on with it.
+Send the staged or committed safetensors files and shard indexes that the remote's default branch lacks and that were \
+converted from its checkpoints; nothing else. The pull request stays a draft until LFS objects and commit are pushed. An \
+interrupted publish resumes when run again.
 
-If an open pull request has the very same files, whoever made it, it is named and no second one is made.
+If an open pull request, by anyone, has identical files, it is reported instead.
 
-A remote that is not the Hub gets a branch. A token in HF_TOKEN goes to the server of HF_ENDPOINT, by default the \
-public Hub, and to no other.";
+Other remotes than the Hub get a branch. HF_TOKEN is sent only to the server of HF_ENDPOINT (default: the public Hub).";
 
 /// `publish`
 #[derive(Debug, clap::Args)]
@@ -116,21 +110,21 @@ public Hub, and to no other.";
     long_about = PUBLISH,
     after_help = "\
 Examples:
-  git st-convert publish -n              say what would be published, and how
+  git st-convert publish -n              show what would be published
   git st-convert publish
   git st-convert publish --branch safetensors"
 )]
 pub(in crate::cli) struct Publish {
-    /// Say what would be done: title, description, files, steps; write and send nothing
+    /// Show the title, description, files and steps, without sending anything
     #[arg(short = 'n', long)]
     pub(in crate::cli) dry_run: bool,
-    /// The title; what follows its first line stands above the description
+    /// Title; further lines go above the description
     #[arg(short, long, value_name = "MSG", allow_hyphen_values = true)]
     pub(in crate::cli) message: Option<String>,
-    /// Push this branch instead of making a pull request
+    /// Push a branch instead of opening a pull request
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) branch: Option<String>,
-    /// Make a pull request although one with the same files is open
+    /// Open a pull request even if an identical one is open
     #[arg(short, long, conflicts_with = "branch")]
     pub(in crate::cli) force: bool,
 }

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use clap::ValueHint;
 
 const STATUS: &str = "\
-Show the checkpoints of the repository and what each safetensors file is to its checkpoint.
+Show which checkpoints are converted, stale or missing a safetensors file.
 
 Only headers and object IDs are read, and no server is contacted. A safetensors file is up to date if this clone converted \
-it from the checkpoint that is here, or verified it against that; stale if the checkpoint changed since; different if its \
-header does not fit; else unverified. Each group ends with the command that resolves it.
+it from the present checkpoint or verified it against that; stale if the checkpoint changed since; differs if its header \
+does not fit; else unverified. Each group ends with the command that resolves it.
 
 With --exit-code the exit status is 1 if a checkpoint has no safetensors file, or if one is stale or differs.";
 
@@ -20,14 +20,14 @@ With --exit-code the exit status is 1 if a checkpoint has no safetensors file, o
     after_help = "\
 Examples:
   git st-convert status
-  git st-convert status --exit-code      in CI: fail if anything is to be converted
+  git st-convert status --exit-code      fail in CI if a checkpoint is not converted
   git st-convert status --json unet/"
 )]
 pub(in crate::cli) struct Status {
-    /// Files and directories; without any, the whole repository
+    /// Files or directories to check [default: the whole repository]
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(in crate::cli) paths: Vec<OsString>,
-    /// Exit with 1 if anything is to be converted
+    /// Exit with 1 if anything needs attention (for CI)
     #[arg(long)]
     pub(in crate::cli) exit_code: bool,
 }

@@ -5,18 +5,15 @@ use std::ffi::OsString;
 use clap::ValueHint;
 
 const VERIFY: &str = "\
-Prove that safetensors files hold the tensors of the checkpoints that they are named after, bit for bit.
+Compare each safetensors file with its checkpoint (next to it, by name) and each shard index with its shards. A PATH is a \
+safetensors file, a checkpoint, a shard index or a directory. With --pr N, compare the files of a pull request with the \
+checkpoints they were converted from.
 
-Without PATH, every safetensors file that git knows is verified against the checkpoint beside it, and every shard index \
-against its shards. A PATH may be a safetensors file, its checkpoint, an index or a directory. With --pr N the files of a \
-pull request are verified against the checkpoints that it was made from.
+First the checkpoint is converted in memory, in every way the reference converter ever used, and hashed: if one object ID \
+matches the pointer, the file is `identical` and is not downloaded. Otherwise header and tensors are compared: `equal`, or \
+`differs` with the first differences. `stale`: the checkpoint changed since.
 
-What a converter would have made of the checkpoint is hashed, in every way that the reference converter had. If one of \
-them has the oid that a pointer names, the file is identical, and no byte of it is downloaded. Else header and tensors \
-are compared: the file is equal, or it differs, and the first differences are listed. A file of a pull request is stale \
-if its checkpoint has changed since.
-
-The exit status is 0 only if all are identical or equal, 1 if one differs or is stale, 2 if one could not be verified.";
+Exit status: 0 all identical or equal, 1 a file differs or is stale, 2 a file could not be verified.";
 
 /// `verify`
 #[derive(Debug, clap::Args)]
@@ -24,21 +21,21 @@ The exit status is 0 only if all are identical or equal, 1 if one differs or is 
     long_about = VERIFY,
     after_help = "\
 Examples:
-  git st-convert verify                  all that are here
-  git st-convert verify --pr 42          before it is taken; downloads nothing of it if its oid proves it
+  git st-convert verify                  verify every tracked safetensors file
+  git st-convert verify --pr 42          verify pull request 42 before taking it
   git st-convert verify --rev v1.0 model.safetensors"
 )]
 pub(in crate::cli) struct Verify {
-    /// Safetensors files, checkpoints, shard indices or directories; without any, all that git knows
+    /// Safetensors files, checkpoints, shard indexes or directories [default: all tracked]
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) paths: Vec<OsString>,
-    /// Verify the files of this pull request
+    /// Verify the files of pull request N
     #[arg(long, value_name = "N", conflicts_with_all = ["paths", "rev"])]
     pub(in crate::cli) pr: Option<u64>,
-    /// Verify the files of this commit, and not those of the work tree
+    /// Verify the files of a commit instead of the working tree
     #[arg(long, value_name = "REV")]
     pub(in crate::cli) rev: Option<String>,
-    /// Which nested dict is the state dict; `.` is the whole object
+    /// Key of the state dict in the checkpoint; `.` for the whole object
     #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
     pub(in crate::cli) key: Option<String>,
 }

@@ -78,7 +78,7 @@ pub(crate) fn run(
         return Ok(0);
     }
     if options.dir.is_none() && !options.publish {
-        ui.warning("without `--dir` or `--publish` nothing that is converted is kept");
+        ui.warning("the converted files are not kept: pass `--dir DIR` or `--publish`");
     }
     let summary = batch::run(&options, items, &watcher);
     watcher.finished();
@@ -97,7 +97,7 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
         })?,
     };
     if let Some(count) = args.top.filter(|_| shard.is_some_and(|shard| shard.count() > 1)) {
-        let message = "cannot be shared out: each shard would ask for itself, and see another order";
+        let message = "cannot be combined with `--shard`: the order changes between requests";
         let mut report = Report::user(Path::new("--top"), message, None);
         report.hints =
             vec![format!("write the list first: `git st-convert batch --top {count} -n > models.txt`")];
@@ -127,7 +127,7 @@ fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> 
         fs::File::open(cwd.join(list)).and_then(|file| read(Box::new(file)))
     };
     let text = text.map_err(|cause| {
-        let mut report = Report::io(Path::new(list), "cannot read this list", &cause);
+        let mut report = Report::io(Path::new(list), "cannot read the list", &cause);
         if list.as_encoded_bytes().contains(&b'/') && cause.kind() == io::ErrorKind::NotFound {
             let model = quoted(list.as_encoded_bytes().as_bstr());
             report.hints = vec![format!("convert one model: `git st-convert clone {model}`")];
@@ -201,11 +201,11 @@ fn conclude(ui: &Ui, summary: &BatchSummary, shard: Option<Shard>, journal: &Pat
 fn table(summary: &BatchSummary, all: bool) -> String {
     let counts = [
         (summary.count(ModelStatus::Converted), "converted"),
-        (summary.count(ModelStatus::NothingToDo), "with nothing to do"),
+        (summary.count(ModelStatus::NothingToDo), "unchanged"),
         (summary.count(ModelStatus::Skipped), "skipped"),
         (summary.count(ModelStatus::Refused), "refused"),
         (summary.count(ModelStatus::Failed), "failed"),
-        (summary.done, "done before"),
+        (summary.done, "done earlier"),
         (summary.left, "left"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
@@ -258,10 +258,10 @@ impl Progress for Watcher<'_> {
     fn listed(&self, left: usize, done: usize, torn: usize) {
         self.total.store(left, std::sync::atomic::Ordering::Relaxed);
         if torn > 0 {
-            self.ui.note("the last line of the journal was cut off, as by a kill: its model is done again");
+            self.ui.note("the last journal line is incomplete; processing its model again");
         }
         if done > 0 {
-            self.ui.note(&format!("{} of {} done before", done, counted(left + done, "model")));
+            self.ui.note(&format!("{} of {} done earlier", done, counted(left + done, "model")));
         }
     }
 
@@ -302,9 +302,9 @@ fn told(record: &Record) -> (String, String) {
         let place = place.map_or_else(String::new, |place| format!(", {}", sanitize::text(place)));
         let status = match published.status.as_str() {
             "opened" => format!("opened pull request{number}{place}"),
-            "exists" => format!("is there already{place}"),
+            "exists" => format!("already published{place}"),
             "pushed" => format!("pushed{place}"),
-            _ => "the remote has all of it".to_owned(),
+            _ => "nothing to publish".to_owned(),
         };
         let _infallible = write!(what, ", {status}");
     }

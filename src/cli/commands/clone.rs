@@ -85,5 +85,5 @@ fn tell(ui: &Ui, cloned: &Cloned) {
         Some(branch) => format!("branch {}, commit {commit}", sanitize::text(branch)),
         None => format!("commit {commit}"),
     };
-    ui.note(&format!("cloned into {}, {at}", styled(STRONG, &sanitize::path(&cloned.dir))));
+    ui.note(&format!("cloned into {} ({at})", styled(STRONG, &sanitize::path(&cloned.dir))));
 }

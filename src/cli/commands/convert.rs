@@ -173,7 +173,7 @@ pub(crate) fn worst(summary: &Summary) -> u8 {
 fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, ui: &Ui) {
     let git = reporter.here().git();
     if summary.outcomes.is_empty() {
-        ui.note("no torch weights here, nothing to convert");
+        ui.note("nothing to convert: no tracked checkpoints");
         if !summary.in_repository {
             return;
         }

@@ -29,18 +29,18 @@ fn tell(ui: &Ui, step: &Step) {
     match step {
         Step::Making { dir } => {
             let dir = sanitize::path(dir);
-            ui.note(&format!("a model repository is made in {}", styled(STRONG, &dir)));
+            ui.note(&format!("creating a sample model repository in {}", styled(STRONG, &dir)));
         }
         Step::File { path, size, is_lfs } => {
-            let kind = if *is_lfs { ", under Git LFS" } else { "" };
+            let kind = if *is_lfs { ", Git LFS" } else { "" };
             let facts = format!("{}{kind}", bytes(*size));
             ui.note(&format!("  {:<42}{}", sanitize::bytes(path.as_ref()), styled(DIM, &facts)));
         }
         Step::PullRequest { name, path } => {
-            let facts = format!("a pull request that adds {}", sanitize::bytes(path.as_ref()));
+            let facts = format!("pull request that adds {}", sanitize::bytes(path.as_ref()));
             ui.note(&format!("  {name:<42}{}", styled(DIM, &facts)));
         }
-        Step::Converting => ui.note(&format!("\nnow {} runs there\n\n", styled(STRONG, "git st-convert"))),
+        Step::Converting => ui.note(&format!("\nrunning {}\n\n", styled(STRONG, "git st-convert"))),
     }
 }
 
@@ -50,10 +50,10 @@ fn next(ui: &Ui, done: &Done) {
     let mut lines = "\ntry next:".to_owned();
     for (command, what) in [
         (format!("cd {dir}").as_str(), ""),
-        ("git status", "new files are staged, nothing is modified"),
-        ("git show :model.safetensors", "what is staged is a pointer"),
-        ("git st-convert inspect pytorch_model.bin", "the tensors of the checkpoint"),
-        ("git st-convert inspect model.safetensors", "the same, safe to load"),
+        ("git status", "new files staged, nothing modified"),
+        ("git show :model.safetensors", "the staged LFS pointer"),
+        ("git st-convert inspect pytorch_model.bin", "tensors in the checkpoint"),
+        ("git st-convert inspect model.safetensors", "tensors in the safetensors file"),
         (show.as_str(), "the pull request"),
         ("git commit -m \"convert weights to safetensors\"", ""),
     ] {

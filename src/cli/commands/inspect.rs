@@ -66,9 +66,7 @@ pub(crate) fn run(
     }
     if let Some(global) = &found.dangerous {
         let (target, global) = (sanitize::bytes(target.as_ref()), sanitize::text(global));
-        ui.warning(&format!(
-            "{target}: its pickle names `{global}`, which can execute; loading it would call it"
-        ));
+        ui.warning(&format!("{target}: the pickle imports `{global}`, which can run code; do not load it"));
     }
     Ok(0)
 }
@@ -148,7 +146,7 @@ fn totals(found: &Inspection) -> String {
 
 fn summary(found: &Inspection) -> String {
     let count = found.tensors.iter().filter(|row| row.tied_to.is_some()).count();
-    let tied = if count > 0 { format!(", {count} of them tied") } else { String::new() };
+    let tied = if count > 0 { format!(", {count} tied") } else { String::new() };
     let mut facts = vec![
         ("format", format!("{}, {}", found.format, bytes(found.size))),
         ("tensors", format!("{}{tied}", grouped(found.tensors.len() as u64))),
@@ -165,7 +163,7 @@ fn summary(found: &Inspection) -> String {
         ignored.map(|item| format!("{} ({})", sanitize::text(&item.path), sanitize::text(&item.reason)));
     facts.extend(dtypes.map(|text| ("dtype", text)));
     facts.extend(metadata.map(|text| ("metadata", text)));
-    facts.extend(ignored.map(|text| ("beside", text)));
+    facts.extend(ignored.map(|text| ("ignored", text)));
     let mut out = String::new();
     let mut last = "";
     for (title, text) in facts {

@@ -19,11 +19,11 @@ use crate::cli::ui::Ui;
 const MAIN: &str = "git-st-convert";
 
 const EXIT_STATUS: [(&str, &str); 5] = [
-    ("0", "Done, nothing to do, or clean."),
-    ("1", "A refusal: a file was not converted."),
-    ("2", "The work could not be done: usage, git, input or output."),
-    ("101", "A bug; the message asks for a report."),
-    ("130", "Interrupted: nothing half-written is left under a final name."),
+    ("0", "Success, nothing to do, or no pickles found."),
+    ("1", "A finding: a file was refused, a pickle was found, or a comparison differs."),
+    ("2", "An error: usage, git, I/O, network or authentication."),
+    ("101", "An internal error; please report it."),
+    ("130", "Interrupted; no partial file is left under its final name."),
 ];
 
 const ENVIRONMENT: [(&str, &str); 14] = [
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
         return Ok(0);
     };
     let dir = cwd.join(dir);
-    fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot make this directory", &cause))?;
+    fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot create the directory", &cause))?;
     let top = main();
     let mut pages = Vec::new();
     // What git alone runs has none.
@@ -150,7 +150,7 @@ fn closing(page: &str, subcommands: &[(String, Option<String>)], examples: &str)
     for (code, meaning) in EXIT_STATUS {
         roff.control("TP", []).text([bold(code)]).text([roman(meaning)]);
     }
-    roff.control("PP", []).text([roman("Of several files the worst counts.")]);
+    roff.control("PP", []).text([roman("With several files, the highest applies.")]);
     if page == MAIN {
         for (title, rows) in [("ENVIRONMENT", &ENVIRONMENT[..]), ("CONFIGURATION", &CONFIGURATION[..])] {
             roff.control("SH", [title]);

@@ -77,7 +77,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
     match how {
         PublishOutcome::Nothing => {
             ui.note(&format!(
-                "nothing to publish: {} of {} has every safetensors file that is staged or committed here",
+                "nothing to publish: {} of {} already contains every staged or committed safetensors file",
                 sanitize::text(&plan.base_branch),
                 sanitize::text(&plan.remote)
             ));
@@ -87,16 +87,16 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
         PublishOutcome::Opened => {
             ui.result(&format!("{}{}", files(&plan.files), styled(STRONG, &url)));
             ui.note(&sent(published));
-            ui.note(&format!("pull request {number} is open, at {reference}"));
+            ui.note(&format!("opened pull request {number} ({reference})"));
         }
         PublishOutcome::Exists if published.number.is_none() => {
-            ui.note(&format!("{reference} of the remote has these files already"));
+            ui.note(&format!("{reference} on the remote already contains these files"));
         }
         PublishOutcome::Exists => {
             let by = published.author.as_deref().map(|author| format!(" by {}", sanitize::text(author)));
             ui.result(&styled(STRONG, &url));
             ui.note(&format!(
-                "pull request {number}{} has the very same files, at {reference}: no second one is made",
+                "pull request {number}{} already contains identical files ({reference}); not opening another",
                 by.unwrap_or_default()
             ));
             ui.hint(&format!("open another one: `{git} st-convert publish{options} --force`"));
@@ -156,8 +156,8 @@ fn planned(plan: &Plan) -> String {
             }
             let _infallible = writeln!(
                 text,
-                "\nwould look for an open pull request with these files, and make none if there is one\n\
-                 would make a draft pull request of {}",
+                "\nwould check for an open pull request with identical files\n\
+                 would open a draft pull request on {}",
                 sanitize::text(model.as_str())
             );
             "refs/pr/N".to_owned()
@@ -167,10 +167,10 @@ fn planned(plan: &Plan) -> String {
     let objects = plan.files.iter().filter(|file| file.pointer.is_some());
     let size = objects.clone().fold(0_u64, |sum, file| sum.saturating_add(file.size));
     let attributes =
-        plan.attributes.iter().map(|path| format!(", {} (a line)", sanitize::bytes(path.as_ref())));
+        plan.attributes.iter().map(|path| format!(", {} (LFS entry)", sanitize::bytes(path.as_ref())));
     let _infallible = write!(
         text,
-        "{}would send {}, {} at most, by Git LFS\nwould push a commit of {}{} on {} ({}) to {}",
+        "{}would upload up to {}, {}\nwould push a commit with {}{} on top of {} ({}) to {}",
         if matches!(plan.target, Target::Branch { .. }) { "\n" } else { "" },
         counted(objects.count(), "object"),
         bytes(size),
@@ -181,7 +181,7 @@ fn planned(plan: &Plan) -> String {
         sanitize::text(&reference),
     );
     if matches!(plan.target, Target::PullRequest { .. }) {
-        text += "\nwould open it";
+        text += "\nwould mark it as open";
     }
     text
 }

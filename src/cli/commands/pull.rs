@@ -86,13 +86,12 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled, here: &Here) {
     });
     let number = request.number;
     match how {
-        PullOutcome::UpToDate => ui.note(&format!("pull request {number} is in this branch already")),
-        PullOutcome::FastForward => ui.note(&format!("the branch moved to pull request {number}")),
+        PullOutcome::UpToDate => ui.note(&format!("already up to date with pull request {number}")),
+        PullOutcome::FastForward => ui.note(&format!("fast-forwarded to pull request {number}")),
         PullOutcome::Merged => ui.note(&format!("merged pull request {number}")),
         PullOutcome::Staged => {
             ui.note(&format!(
-                "the branch cannot move to pull request {number}, so its safetensors alone are staged; `--merge` \
-                 merges it"
+                "cannot fast-forward to pull request {number}; staged only its safetensors files (`--merge` merges it)"
             ));
             ui.hint(&format!("commit: `{} commit -m \"add safetensors\"`", here.git()));
         }
@@ -110,12 +109,12 @@ fn show(ui: &Ui, listing: &Listing, here: &Here) {
     let left = listing.known - listing.seen;
     if listing.requests.is_empty() {
         ui.note(match listing.seen {
-            0 => "there are no pull requests",
-            _ => "no pull request carries safetensors",
+            0 => "no pull requests",
+            _ => "no pull request adds safetensors files",
         });
     }
     if left > 0 {
-        ui.note(&format!("looked at the newest {} of {} pull requests", listing.seen, listing.known));
+        ui.note(&format!("checked the newest {} of {} pull requests", listing.seen, listing.known));
         ui.hint(&format!("list all pull requests: `{git} st-convert pull{options} --all`"));
     }
     if let Some(first) = listing.requests.iter().find(|request| request.state == Freshness::Current) {

@@ -205,12 +205,12 @@ fn totals(tally: &ScanTally) -> String {
         (tally.unreadable, "unreadable"),
         (tally.unknown, "unknown"),
         (tally.weights, "weights"),
-        (tally.missing, "not here"),
+        (tally.missing, "not downloaded"),
         (tally.failed, "failed"),
     ];
     let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     let counts: Vec<_> = counts.collect();
-    let found = if counts.is_empty() { "no pickle found".to_owned() } else { counts.join(", ") };
+    let found = if counts.is_empty() { "no pickles found".to_owned() } else { counts.join(", ") };
     let read = tally.read.map(|read| format!(" ({} of {} read)", bytes(read), bytes(tally.bytes)));
     styled(DIM, &format!("{}: {found}{}", counted(tally.files, "file"), read.unwrap_or_default()))
 }

@@ -14,36 +14,31 @@ impl TerminalReporter<'_> {
         match note {
             RemoteNote::ServerMoved { to } => {
                 let to = sanitize::text(to);
-                self.ui
-                    .warning(&format!("the LFS objects of this repository are at {to}, its .lfsconfig says"));
+                self.ui.warning(&format!(".lfsconfig sends LFS requests to another host: {to}"));
             }
             RemoteNote::Adopted { number, is_all } => {
                 self.lock().staged = !is_all;
-                self.ui
-                    .note(&format!("pull request {number} has the very same files: the branch moved to it"));
+                self.ui.note(&format!("adopted pull request {number}: its files are identical"));
             }
             RemoteNote::PullRequests { numbers } => {
                 let first = numbers.first().copied().unwrap_or_default();
                 let listed: Vec<_> = numbers.iter().map(u64::to_string).collect();
-                let (noun, verb) =
-                    if numbers.len() == 1 { ("request", "carries") } else { ("requests", "carry") };
-                self.ui.note(&format!("pull {noun} {} {verb} safetensors", listed.join(", ")));
+                let (noun, verb) = if numbers.len() == 1 { ("request", "adds") } else { ("requests", "add") };
+                self.ui.note(&format!("pull {noun} {} {verb} safetensors files", listed.join(", ")));
                 self.ui.hint(&format!("take one: `{} st-convert pull {first}`", self.here.git()));
             }
             RemoteNote::PullRequestsNotSeen { reason } => {
-                self.ui.note(&format!("pull requests were not looked at: {}", sanitize::text(reason)));
+                self.ui.note(&format!("cannot check pull requests: {}", sanitize::text(reason)));
             }
             RemoteNote::NotNarrowed { reason } => {
-                self.ui.note(&format!("all pull requests are looked at: {}", sanitize::text(reason)));
+                self.ui.note(&format!("checking all pull requests: {}", sanitize::text(reason)));
             }
             RemoteNote::LeftPointers { reason } => {
-                self.ui.warning(&format!(
-                    "its files stay pointers in the work tree: {}",
-                    sanitize::text(reason)
-                ));
+                let reason = sanitize::text(reason);
+                self.ui.warning(&format!("leaving pointers in the working tree: {reason}"));
             }
             RemoteNote::OtherPaths { number, paths } => {
-                let mut lines = format!("pull request {number} changes more than safetensors:");
+                let mut lines = format!("pull request {number} also changes other files:");
                 for path in paths {
                     let _ = write!(lines, "\n  {}", sanitize::bytes(path.as_ref()));
                 }
@@ -59,12 +54,12 @@ impl TerminalReporter<'_> {
             }
             RemoteNote::HomeElsewhere { asked, name, model } => self.home_elsewhere(asked, name, model),
             RemoteNote::BaseNotFetched => {
-                self.ui.note("the remote was not fetched: this is what would be done on what is known of it");
+                self.ui.note("not fetching the remote in a dry run; this plan uses its last known state");
             }
             RemoteNote::Waiting { seconds } => self.waiting(*seconds),
             RemoteNote::XetWouldSend { sent, about } => self.xet(*sent, *about),
             RemoteNote::WholeClone => {
-                self.ui.note("the server does not send single files of a partial clone, so all were fetched");
+                self.ui.note("the server does not support fetching single files; fetched all files");
             }
             RemoteNote::ShallowClone { depth } => self.shallow(*depth),
         }
@@ -73,7 +68,7 @@ impl TerminalReporter<'_> {
     fn shallow(&self, depth: u32) {
         let last = if depth == 1 { "commit".to_owned() } else { format!("{depth} commits") };
         self.ui.warning(&format!(
-            "the server sends nothing of a partial clone, so only the last {last} came, with all files"
+            "the server does not support partial clones; made a shallow clone of the last {last}"
         ));
         self.ui.hint(&format!("fetch the full history: `{} fetch --unshallow`", self.here.git()));
     }
@@ -106,11 +101,11 @@ impl TerminalReporter<'_> {
     /// What there is of a pull request that was not finished.
     fn half_way(&self, number: u64, url: &str, what: HalfWay) {
         let has = match what {
-            HalfWay::Empty => "it has no files yet",
-            HalfWay::Uploaded => "the content of its files is on the server, the files are not in it yet",
-            HalfWay::Pushed => "it has its files, and is still a draft",
+            HalfWay::Empty => "no files pushed yet",
+            HalfWay::Uploaded => "LFS objects uploaded, commit not pushed",
+            HalfWay::Pushed => "commit pushed, still a draft",
         };
-        self.ui.warning(&format!("pull request {number} was made: {has}\n  {}", sanitize::text(url)));
+        self.ui.warning(&format!("pull request {number} is incomplete: {has}\n  {}", sanitize::text(url)));
         if self.here.command() == "publish" {
             let (git, options) = (self.here.git(), self.here.options());
             self.ui

@@ -102,7 +102,7 @@ pub(super) fn said(source: &dyn ReadAt, end_at: u64) -> io::Result<Said> {
         let pairs =
             [(records, wide_records, 0xffff), (len, wide_len, 0xffff_ffff), (at, wide_at, 0xffff_ffff)];
         if pairs.into_iter().any(|(plain, wide, full)| plain != full && plain != *wide) {
-            said.doubt = Some("its two end records differ");
+            said.doubt = Some("zip and zip64 end records differ");
         }
     }
     let is_full = len == 0xffff_ffff || at == 0xffff_ffff;
@@ -117,7 +117,7 @@ pub(super) fn said(source: &dyn ReadAt, end_at: u64) -> io::Result<Said> {
         // The plain record of a zip64 archive does not stand behind the directory.
         let is_behind = !(is_wide && stop == end_at);
         if is_behind && before != Some(at) {
-            said.doubt.get_or_insert("bytes stand before it, or its directory is not where it says");
+            said.doubt.get_or_insert("leading bytes, or a misplaced central directory");
         }
         let before = before.filter(|_| is_behind || !stands_before);
         let shifted = before.map(|begin| (begin, i128::from(begin).saturating_sub(i128::from(at))));

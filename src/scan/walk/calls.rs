@@ -48,7 +48,7 @@ impl Walker<'_> {
             Err(error) if line.is_longer && error.error_len().is_none() => {
                 str::from_utf8(line.kept.get(..error.valid_up_to()).unwrap_or_default()).unwrap_or_default()
             }
-            Err(_) => return Err(self.stack.wrong("a name that is not UTF-8")),
+            Err(_) => return Err(self.stack.wrong("name that is not UTF-8")),
         };
         let end = text.char_indices().nth(NAME).map_or(text.len(), |(end, _)| end);
         Ok(text.get(..end).unwrap_or_default().into())
@@ -62,7 +62,7 @@ impl Walker<'_> {
             if text.kept.is_empty() {
                 self.feed.forked = true;
                 if !self.is_python() {
-                    return Err(self.stack.wrong("a name that is empty"));
+                    return Err(self.stack.wrong("empty name"));
                 }
             }
             *line = self.name_in(&text)?;
@@ -88,7 +88,7 @@ impl Walker<'_> {
         };
         match (text(module), text(name)) {
             (Some(module), Some(name)) => self.named(module, name),
-            _ => Err(self.stack.wrong("a name that is not text")),
+            _ => Err(self.stack.wrong("non-string name")),
         }
     }
 
@@ -147,7 +147,7 @@ impl Walker<'_> {
         let Item::Tuple(arguments) = arguments else { return Ok(()) };
         for argument in &**arguments {
             match argument {
-                Item::Wrapper(_) => return Err(self.stack.wrong("what stands for an array is passed on")),
+                Item::Wrapper(_) => return Err(self.stack.wrong("array placeholder passed on")),
                 Item::Dict(attributes) => *attributes.borrow_mut() = Attributes::unknown(),
                 _ => {}
             }
@@ -179,7 +179,7 @@ impl Walker<'_> {
         }
         let (module, name) = self.lines()?;
         if !module.is_ascii() || !name.is_ascii() {
-            return Err(self.stack.wrong("a name that is not ASCII"));
+            return Err(self.stack.wrong("name that is not ASCII"));
         }
         self.named(module, name)?;
         let class = self.stack.pop()?;
@@ -226,7 +226,7 @@ impl Walker<'_> {
 
     /// Reads an array, as joblib's reader does.
     fn array(&mut self, array: Option<Array>) -> Result<(), Error> {
-        let unknown = self.stack.wrong("an array of which nobody knows where it ends");
+        let unknown = self.stack.wrong("array without a known end");
         let (Some(array), Some(at)) = (array, self.feed.leave_frame()) else { return Err(unknown) };
         self.walk.first_array.get_or_insert(at);
         match array {
@@ -256,10 +256,10 @@ impl Walker<'_> {
                 return Err(broken);
             }
             if inner.crossed {
-                return Err(self.stack.wrong("a pickle in a frame that goes on behind it"));
+                return Err(self.stack.wrong("frame that continues after the pickle"));
             }
             if end.is_some_and(|end| Some(end) != inner.end) {
-                return Err(self.stack.wrong("a pickle that ends at another byte to another reader"));
+                return Err(self.stack.wrong("readers disagree on where the pickle ends"));
             }
             end = inner.end;
         }

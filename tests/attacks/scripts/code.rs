@@ -17,12 +17,8 @@ fn assert_code(code: &str, at: u64, what: &str) {
 
 #[test]
 fn classes_that_are_there_twice_or_nowhere() {
-    assert_code(&format!("{CODE}{CODE}"), 6, "a class that is there twice");
-    assert_code(
-        &format!("{CODE}class V:\n  a : int\nclass V:\n  a : int\n"),
-        8,
-        "a class that is there twice",
-    );
+    assert_code(&format!("{CODE}{CODE}"), 6, "duplicate class");
+    assert_code(&format!("{CODE}class V:\n  a : int\nclass V:\n  a : int\n"), 8, "duplicate class");
     // The code of the class is in another file, or in one of another case.
     for path in ["__torch__/M.py", "torch.py", "__torch__", "__torch__.pyc", "__Torch__.py"] {
         let found = refused(&archive::write(&script_records(&plain(), &[(path, CODE)])));
@@ -36,22 +32,18 @@ fn classes_that_are_there_twice_or_nowhere() {
 fn lists_of_names_that_lie() {
     let code =
         |parameters: &str, buffers: &str| class("M", parameters, buffers, &["a : Tensor", "training : bool"]);
-    let nowhere = "a class that lists a name that it does not declare";
+    let nowhere = "undeclared name in the list of a class";
     assert_code(&code("\"b\", ", ""), 1, nowhere);
     assert_code(&code("\"a\", ", "\"b\", "), 1, nowhere);
-    assert_code(&code("\"a\", \"a\", ", ""), 1, "a class that lists a name twice");
-    assert_code(&code("\"a\", ", "\"a\", "), 1, "a class that lists a name twice");
-    assert_code(&code("\"training\", ", ""), 1, "a class that lists what is no tensor among its state");
-    assert_code(&code("", "\"training\", "), 1, "a class that lists what is no tensor among its state");
-    assert_code(&format!("{CODE}  __parameters__ = []\n"), 6, "a list of names that is there twice");
-    assert_code(&format!("{CODE}  __buffers__ = []\n"), 6, "a list of names that is there twice");
-    assert_code(&format!("{CODE}  a : Tensor\n"), 1, "a class that has an attribute twice");
-    assert_code(
-        &format!("{CODE}  __annotations__[\"a\"] = Tensor\n"),
-        1,
-        "a class that has an attribute twice",
-    );
-    let unsettled = "a class that does not list which of its tensors are state";
+    assert_code(&code("\"a\", \"a\", ", ""), 1, "duplicate name in the list of a class");
+    assert_code(&code("\"a\", ", "\"a\", "), 1, "duplicate name in the list of a class");
+    assert_code(&code("\"training\", ", ""), 1, "non-tensor in the state list of a class");
+    assert_code(&code("", "\"training\", "), 1, "non-tensor in the state list of a class");
+    assert_code(&format!("{CODE}  __parameters__ = []\n"), 6, "duplicate list of names");
+    assert_code(&format!("{CODE}  __buffers__ = []\n"), 6, "duplicate list of names");
+    assert_code(&format!("{CODE}  a : Tensor\n"), 1, "duplicate attribute of a class");
+    assert_code(&format!("{CODE}  __annotations__[\"a\"] = Tensor\n"), 1, "duplicate attribute of a class");
+    let unsettled = "class without a state list";
     assert_code("class M(Module):\n  a : Tensor\n  training : bool\n", 1, unsettled);
     assert_code(
         "class M(Module):\n  __buffers__ = []\n  a : Optional[Tensor]\n  training : bool\n",
@@ -76,7 +68,7 @@ fn assert_lines(lines: &[&str], what: &str) {
 
 #[test]
 fn declarations_in_other_forms_than_torch_writes() {
-    let what = "a declaration that torch does not write";
+    let what = "unexpected declaration";
     assert_lines(&["pass", "b", "b: int", "b : ", "b = 3", "b += 3", "3b : int", "b.c : int"], what);
     assert_lines(
         &["b : int = 3", "b : int int", "b : (int)", "b : \"int\"", "b : [int]", "b : Final[int]"],
@@ -97,14 +89,14 @@ fn declarations_in_other_forms_than_torch_writes() {
 
 #[test]
 fn statements_in_other_places_than_torch_writes() {
-    let what = "a statement that torch does not write";
+    let what = "unexpected statement";
     for text in ["x = 3\n", "pass\n", "classN:\n", "class 3:\n", "class N M:\n", "class N(Module)\n"] {
         assert_code(&format!("{CODE}{text}"), 6, what);
     }
     for text in ["class N(Module): pass\n", "class N():\n  a : int\n", "class N(M):\n  a : int\n"] {
         assert_code(&format!("{CODE}{text}"), 6, what);
     }
-    let below = "a statement that stands below none";
+    let below = "misplaced statement";
     assert_code(&format!("  a : int\n{CODE}"), 1, below);
     assert_code(&format!("{CODE}    b : int\n"), 6, below);
     assert_code(&format!("{CODE} b : int\n"), 6, below);
@@ -117,27 +109,23 @@ fn statements_in_other_places_than_torch_writes() {
 #[test]
 fn lists_in_other_forms_than_torch_writes() {
     for list in ["[\"a\"]", "[\"a\" , ]", "[a, ]", "['a', ]", "[\"\", ]", "[\"a\\x62\", ]", "(\"a\", )"] {
-        assert_code(&CODE.replace("[\"a\", ]", list), 2, "a declaration that torch does not write");
+        assert_code(&CODE.replace("[\"a\", ]", list), 2, "unexpected declaration");
     }
-    assert_code(
-        &CODE.replace("[\"a\", ]", "[\"a\",\n\"b\", ]"),
-        2,
-        "a declaration that torch does not write",
-    );
+    assert_code(&CODE.replace("[\"a\", ]", "[\"a\",\n\"b\", ]"), 2, "unexpected declaration");
 }
 
 #[test]
 fn code_that_other_readers_would_divide_in_another_way() {
     for (text, what) in [
-        ("  b : int", "a last line without an end"),
-        ("  \tb : int\n", "a character that torch does not write"),
-        ("  b : int\r\n", "a character that torch does not write"),
-        ("  b : \\\n  int\n", "a character that torch does not write"),
-        ("  é : int\n", "a character that torch does not write"),
-        ("  def f(self):\n    x = \"\"\"\n  b : int\n\"\"\"\n", "a string that torch does not write"),
-        ("  def f(self):\n    x = \"\n  b : int\n", "a string without an end"),
-        ("  def f(self):\n    x = (1\n", "a last line without an end"),
-        ("  def f(self):\n    x = 1)\n", "a bracket that closes none"),
+        ("  b : int", "unterminated last line"),
+        ("  \tb : int\n", "unexpected character"),
+        ("  b : int\r\n", "unexpected character"),
+        ("  b : \\\n  int\n", "unexpected character"),
+        ("  é : int\n", "unexpected character"),
+        ("  def f(self):\n    x = \"\"\"\n  b : int\n\"\"\"\n", "unexpected string"),
+        ("  def f(self):\n    x = \"\n  b : int\n", "unterminated string"),
+        ("  def f(self):\n    x = (1\n", "unterminated last line"),
+        ("  def f(self):\n    x = 1)\n", "unmatched bracket"),
     ] {
         match refused(&script(&plain(), &format!("{CODE}{text}"))) {
             Error::ScriptCode { what: found, .. } => assert_eq!(found, what, "{text}"),
@@ -172,7 +160,9 @@ fn names_of_classes_that_leave_the_code() {
         let code = [("__torch__.py", CODE), ("__torch__/a.py", CODE), ("torch.py", CODE)];
         let file = archive::write(&script_records(&object_of(module, name, &state), &code));
         match refused(&file) {
-            Error::ScriptModule { what, .. } => assert_eq!(what, "is no module by the code of the archive"),
+            Error::ScriptModule { what, .. } => {
+                assert_eq!(what, "is not a module according to the code of the archive");
+            }
             other => panic!("{module} {name}: {other:?}"),
         }
     }
@@ -190,9 +180,9 @@ fn many(count: u32, text: impl Fn(u32) -> String) -> String {
 fn code_that_is_huge() {
     // Names of attributes that no object has.
     let attributes = many(200_000, |number| format!("  a{number} : int\n"));
-    assert_code(&format!("{CODE}{attributes}"), 32, "more attributes than there are in the objects");
+    assert_code(&format!("{CODE}{attributes}"), 32, "more attributes than the objects have");
     let listed = many(200_000, |number| format!("\"a{number}\", "));
-    assert_code(&CODE.replace("\"a\", ", &listed), 2, "more attributes than there are in the objects");
+    assert_code(&CODE.replace("\"a\", ", &listed), 2, "more attributes than the objects have");
     let classes = many(200_001, |number| format!("class A{number}:\n  a\n"));
     assert_code(&format!("{classes}{CODE}"), 400_001, "more classes than are read");
     // Brackets, strings and comments without end, and a class of no use.
