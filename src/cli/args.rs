@@ -275,7 +275,7 @@ Examples:
   git st-convert inspect model.safetensors --json
   git st-convert inspect model.safetensors.index.json --html model.html")]
 pub(super) struct Inspect {
-    /// File, REV:PATH, OWNER/NAME[@REV]:PATH on the Hub, or URL; reads only the header
+    /// File, REV:PATH, OWNER/NAME:PATH on the Hub (or NAME@REV), or URL; reads only headers
     ///
     /// For an LFS pointer, its object is read. A local shard index (`.index.json`) stands for all its shards. Remote files
     /// are read by range requests.

@@ -4,6 +4,7 @@
 mod arguments;
 mod convert;
 mod demo;
+mod docs;
 mod env;
 #[cfg(unix)]
 mod interrupt;

@@ -201,9 +201,9 @@ fn where_a_checkpoint_is_refused_the_pull_requests_are_named() {
     let output = clone.run(&[]);
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(
-        output
-            .stderr
-            .ends_with("pull requests 42, 7 carry safetensors\nhint: take one: `git st-convert pull 42`\n"),
+        output.stderr.ends_with(
+            "pull requests 42, 7 add safetensors files\nhint: take one: `git st-convert pull 42`\n"
+        ),
         "{output:#?}"
     );
     let output = clone.run(&["--pr", "never"]);
