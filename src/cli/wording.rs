@@ -262,7 +262,7 @@ mod tests {
         let few = text(facts(&conversion(1), false));
         assert_eq!(few, ["dropped: tie.00 (tied to kept\\x1b)", "copied: view (transposed or strided view)"]);
         let many = text(facts(&conversion(12), false));
-        assert_eq!(many[9..11], [": tie.09 (tied to kept\\x1b)", ": and 2 more, which `-v` lists"]);
+        assert_eq!(many[9..11], [": tie.09 (tied to kept\\x1b)", ": and 2 more (`-v` lists all)"]);
         assert_eq!(text(facts(&conversion(12), true)).len(), 14);
     }
 }
