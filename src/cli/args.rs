@@ -152,7 +152,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) offline: bool,
     /// Connections per download, 1 to 8
-    #[arg(short, long, value_name = "N", global = true, help_heading = COMMON, value_parser = clap::value_parser!(u8).range(1..))]
+    #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, global = true, help_heading = COMMON, value_parser = clap::value_parser!(u8).range(1..))]
     pub(super) jobs: Option<u8>,
 }
 
@@ -215,7 +215,7 @@ pub(super) struct Convert {
     /// fast-forwarded, it is adopted. If a checkpoint is refused, pull requests that add safetensors files are listed.
     /// `never` does not contact the remote for pull requests. N takes pull request N, as `pull N` does. The setting
     /// `st-convert.pr` changes the default.
-    #[arg(long, value_name = "N|auto|never", conflicts_with_all = ["output"])]
+    #[arg(long, value_name = "N|auto|never", value_hint = ValueHint::Other, conflicts_with_all = ["output"])]
     pub(super) pr: Option<Choice>,
     /// Overwrite safetensors files that are not earlier conversions
     ///
@@ -227,13 +227,13 @@ pub(super) struct Convert {
     /// Default: the dict at `state_dict`; else the top level if it contains tensors; else the only state dict outside
     /// training state. If several remain, the checkpoint is refused and each key is listed. The whole object is flattened
     /// by dotted path.
-    #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
+    #[arg(long, value_name = "A.B", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub(super) key: Option<String>,
     /// Name to keep from a group of tied tensors (repeatable)
     ///
     /// Tied tensors are written once, under the name the model class expects; the other names are recorded in the
     /// metadata.
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub(super) keep: Vec<String>,
     /// Refuse checkpoints that contain anything besides weights
     ///
@@ -254,7 +254,7 @@ pub(super) struct Convert {
     /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
     ///
     /// Protects against small files that describe huge tensors. The setting `st-convert.maxOutput` changes the default.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other)]
     pub(super) max_output: Option<Size>,
     /// Commit the result
     #[arg(long)]
@@ -262,7 +262,7 @@ pub(super) struct Convert {
     /// Commit message
     ///
     /// The `Converted-From: <path> sha256:<oid>` trailers are always added.
-    #[arg(short, long, value_name = "MSG", requires = "commit", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "MSG", value_hint = ValueHint::Other, requires = "commit", allow_hyphen_values = true)]
     pub(super) message: Option<String>,
 }
 
@@ -288,7 +288,7 @@ pub(super) struct Inspect {
     #[arg(long, value_name = "FILE", conflicts_with = "summary", value_hint = ValueHint::FilePath)]
     pub(super) html: Option<PathBuf>,
     /// Key of the state dict in the checkpoint; `.` for the whole object
-    #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
+    #[arg(long, value_name = "A.B", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub(super) key: Option<String>,
 }
 
@@ -305,11 +305,18 @@ pub(super) struct Demo {
 #[command(after_help = "\
 Examples:
   git st-convert man | man -l -
-  git st-convert man ~/.cargo/share/man/man1      then `git st-convert --help` finds it")]
+  git st-convert man --install                    then `git st-convert --help` works
+  git st-convert man ~/.cargo/share/man/man1")]
 pub(super) struct Man {
     /// Directory for all pages; without it, print the main page
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) target: Option<PathBuf>,
+    /// Install all pages where `git st-convert --help` finds them
+    ///
+    /// Next to the directory of the program, if it is on PATH (`bin` and `share/man/man1` have one parent); else below the
+    /// home directory, in `.local/share/man/man1`.
+    #[arg(long, conflicts_with = "target")]
+    pub(super) install: bool,
 }
 
 /// `completions`
@@ -320,7 +327,8 @@ Completes `git-st-convert`, and `git st-convert` where git's own completions are
 Examples:
   git st-convert completions bash > ~/.local/share/bash-completion/completions/git-st-convert
   git st-convert completions zsh > ~/.zfunc/_git-st-convert
-  git st-convert completions fish > ~/.config/fish/completions/git-st-convert.fish")]
+  git st-convert completions fish > ~/.config/fish/completions/git-st-convert.fish
+  git st-convert completions powershell >> $PROFILE")]
 pub(super) struct Completions {
     /// Shell
     #[arg(value_name = "SHELL")]
@@ -336,6 +344,9 @@ pub(super) enum Shell {
     Zsh,
     /// fish
     Fish,
+    /// PowerShell
+    #[value(name = "powershell")]
+    PowerShell,
 }
 
 impl Args {

@@ -3,6 +3,7 @@
 //! Invariant: a token leaves this module only in a form that shows nothing of it.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use super::args::ServerArgs;
 use crate::actions::batch::Shard;
@@ -97,6 +98,18 @@ pub(super) fn is_dumb() -> bool {
 /// What the pre-commit framework says of a push: from which revision, and to which.
 pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))
+}
+
+/// The directories for manual pages that `man` reads, the best first: next to the directory of the program on PATH, and
+/// below the home directory. What the system's packages own is none of them.
+#[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
+pub(super) fn man_dirs() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_program = |dir: &PathBuf| dir.join("git-st-convert").with_extension(std::env::consts::EXE_EXTENSION).is_file();
+    let bin = std::env::split_paths(&path).find(has_program).filter(|dir| dir.is_absolute() && dir.ends_with("bin"));
+    let prefix = bin.as_deref().and_then(Path::parent).filter(|prefix| *prefix != "/usr" && *prefix != "/");
+    let home = std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local"));
+    prefix.map(Path::to_owned).into_iter().chain(home).map(|prefix| prefix.join("share/man/man1")).collect()
 }
 
 /// Where git stood when it called this, from the top of the work tree; `None` if it was not git that did.

@@ -73,6 +73,43 @@ fn a_page_for_each_command() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn they_are_installed_where_man_finds_them() {
+    let sandbox = Sandbox::new();
+    let home = sandbox.path("home");
+    let installed = |bin: &Path| {
+        fs::create_dir_all(bin).unwrap();
+        std::os::unix::fs::symlink(BIN, bin.join("git-st-convert")).unwrap();
+        let args = ["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()];
+        let mut command = sandbox.command("git".as_ref(), &sandbox.path(""), &args);
+        let path = std::iter::once(bin.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+        let path = std::env::join_paths(path).unwrap();
+        let said = Output::from(command.env("PATH", &path).output().unwrap()).ok();
+        let dir = said.trim_end().strip_prefix("installed 20 manual pages in ").unwrap().to_owned();
+        let mut man = Command::new("man");
+        man.args(["-w", "git-st-convert-hook-run"]).env("PATH", &path).env("HOME", &home).env_remove("MANPATH");
+        if let Ok(output) = man.output() {
+            let found = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(found.trim_end(), format!("{dir}/git-st-convert-hook-run.1"), "{:?}", output.stderr);
+        }
+        dir
+    };
+    let beside = installed(&home.join(".cargo/bin"));
+    assert_eq!(beside, home.join(".cargo/share/man/man1").to_str().unwrap());
+    // Without a prefix of its own the home directory has them.
+    fs::remove_file(home.join(".cargo/bin/git-st-convert")).unwrap();
+    fs::create_dir_all(home.join(".local/bin")).unwrap();
+    let elsewhere = home.join(".cargo/tools");
+    fs::create_dir_all(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(BIN, elsewhere.join("git-st-convert")).unwrap();
+    let mut command =
+        sandbox.command("git".as_ref(), &home, &["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()]);
+    let path = std::iter::once(elsewhere).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let said = Output::from(command.env("PATH", std::env::join_paths(path).unwrap()).output().unwrap()).ok();
+    assert!(said.contains(home.join(".local/share/man/man1").to_str().unwrap()), "{said}");
+}
+
 #[test]
 fn the_options_of_help_and_page_are_the_same() {
     let sandbox = Sandbox::new();
@@ -89,14 +126,15 @@ fn the_options_of_help_and_page_are_the_same() {
 fn shells_take_the_completions() {
     let sandbox = Sandbox::new();
     let dir = sandbox.path("");
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = sandbox.bin(&dir, &["completions", shell]).ok();
         assert!(script.contains("inspect"), "{shell}");
         // What git runs, and nobody else.
-        assert!(!script.contains("'textconv:") && !script.contains(" -a \"textconv\""), "{shell}");
+        assert!(!script.contains("'textconv:") && !script.contains(" -a \"textconv\"") && !script.contains("::new('textconv'"), "{shell}");
         let file = format!("script.{shell}");
         fs::write(dir.join(&file), script).unwrap();
-        if let Some(output) = judge(shell, &dir, &["-n", &file]) {
+        // PowerShell has no switch that reads a script without running it.
+        if let Some(output) = judge(shell, &dir, &["-n", &file]).filter(|_| shell != "powershell") {
             assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{shell}");
         }
     }
@@ -118,6 +156,10 @@ fn bash_completes_both_spellings() {
         ("git st-convert --color al", "always"),
         ("git-st-convert completions z", "zsh"),
         ("git-st-convert convert --repl", "--replace"),
+        // A number or a name is no file.
+        ("git-st-convert convert --pr scr", "scr"),
+        ("git-st-convert verify --rev scr", "scr"),
+        ("git-st-convert convert --keep scr", "scr"),
     ] {
         let function = if words.starts_with("git ") {
             "_git_st_convert"

@@ -38,10 +38,10 @@ pub(in crate::cli) struct Batch {
     #[arg(value_name = "LIST", value_hint = ValueHint::FilePath, required_unless_present = "top")]
     pub(in crate::cli) list: Option<OsString>,
     /// Use the N most downloaded models of the Hub instead of LIST
-    #[arg(long, value_name = "N", conflicts_with = "list", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, conflicts_with = "list", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(in crate::cli) top: Option<u32>,
     /// With --top: only models with this tag, e.g. pytorch (repeatable)
-    #[arg(long, value_name = "TAG", requires = "top")]
+    #[arg(long, value_name = "TAG", value_hint = ValueHint::Other, requires = "top")]
     pub(in crate::cli) filter: Vec<String>,
     /// Keep each clone in DIR/OWNER/NAME [default: temporary clones]
     ///
@@ -64,13 +64,13 @@ pub(in crate::cli) struct Batch {
     #[arg(long)]
     pub(in crate::cli) update: bool,
     /// Skip models whose checkpoints total more than SIZE, e.g. 500MB
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other)]
     pub(in crate::cli) max_size: Option<Size>,
     /// Process part I of N of the list (I counts from 0), e.g. 0/4
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", value_hint = ValueHint::Other)]
     pub(in crate::cli) shard: Option<Shard>,
     /// Take pull request N, convert only (never), or convert and adopt an identical pull request (auto) [default: auto]
-    #[arg(long, value_name = "N|auto|never")]
+    #[arg(long, value_name = "N|auto|never", value_hint = ValueHint::Other)]
     pub(in crate::cli) pr: Option<Choice>,
     /// Overwrite existing safetensors files
     #[arg(short, long)]
@@ -79,7 +79,7 @@ pub(in crate::cli) struct Batch {
     #[arg(long)]
     pub(in crate::cli) strict: bool,
     /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other)]
     pub(in crate::cli) max_output: Option<Size>,
     /// Leave pointers in the clones; keep the content only in LFS storage
     #[arg(long, requires = "kept")]

@@ -33,16 +33,16 @@ pub(in crate::cli) struct Clone {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(in crate::cli) target: Option<PathBuf>,
     /// Branch, tag, commit or reference to check out, e.g. refs/pr/3
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", value_hint = ValueHint::Other)]
     pub(in crate::cli) revision: Option<String>,
     /// Fetch only the last N commits
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) depth: Option<u32>,
     /// Take pull request N, convert only (never), or convert and adopt an identical pull request (auto) [default: auto]
-    #[arg(long, value_name = "N|auto|never", conflicts_with = "no_convert")]
+    #[arg(long, value_name = "N|auto|never", value_hint = ValueHint::Other, conflicts_with = "no_convert")]
     pub(in crate::cli) pr: Option<Choice>,
     /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
-    #[arg(long, value_name = "SIZE", conflicts_with = "no_convert")]
+    #[arg(long, value_name = "SIZE", value_hint = ValueHint::Other, conflicts_with = "no_convert")]
     pub(in crate::cli) max_output: Option<Size>,
     /// Clone only, do not convert
     #[arg(long)]
@@ -74,13 +74,13 @@ Examples:
 )]
 pub(in crate::cli) struct Pull {
     /// Pull request to take; without it, list the pull requests
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_hint = ValueHint::Other)]
     pub(in crate::cli) number: Option<u64>,
     /// List all pull requests [default: the newest 20]
     #[arg(long, conflicts_with_all = ["number", "merge", "verify", "yes"])]
     pub(in crate::cli) all: bool,
     /// Remote of the pull requests [default: the branch's remote]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     pub(in crate::cli) remote: Option<String>,
     /// Merge the pull request if the branch cannot be fast-forwarded
     #[arg(long, requires = "number")]
@@ -119,10 +119,10 @@ pub(in crate::cli) struct Publish {
     #[arg(short = 'n', long)]
     pub(in crate::cli) dry_run: bool,
     /// Title; further lines go above the description
-    #[arg(short, long, value_name = "MSG", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "MSG", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub(in crate::cli) message: Option<String>,
     /// Push a branch instead of opening a pull request
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     pub(in crate::cli) branch: Option<String>,
     /// Open a pull request even if an identical one is open
     #[arg(short, long, conflicts_with = "branch")]

@@ -37,10 +37,10 @@ pub(in super::super) struct Scan {
     #[arg(long, conflicts_with_all = ["rev", "range"])]
     pub(in super::super) staged: bool,
     /// What a commit holds
-    #[arg(long, value_name = "REV", conflicts_with = "range")]
+    #[arg(long, value_name = "REV", value_hint = ValueHint::Other, conflicts_with = "range")]
     pub(in super::super) rev: Option<String>,
     /// What the commits of a range add or change, also if a later one removes it
-    #[arg(long, value_name = "A..B", value_parser = range)]
+    #[arg(long, value_name = "A..B", value_hint = ValueHint::Other, value_parser = range)]
     pub(in super::super) range: Option<String>,
     /// How to print the result
     #[arg(long, value_name = "FORMAT", default_value = "text")]

@@ -30,12 +30,12 @@ pub(in crate::cli) struct Verify {
     #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(in crate::cli) paths: Vec<OsString>,
     /// Verify the files of pull request N
-    #[arg(long, value_name = "N", conflicts_with_all = ["paths", "rev"])]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other, conflicts_with_all = ["paths", "rev"])]
     pub(in crate::cli) pr: Option<u64>,
     /// Verify the files of a commit instead of the working tree
-    #[arg(long, value_name = "REV")]
+    #[arg(long, value_name = "REV", value_hint = ValueHint::Other)]
     pub(in crate::cli) rev: Option<String>,
     /// Key of the state dict in the checkpoint; `.` for the whole object
-    #[arg(long, value_name = "A.B", allow_hyphen_values = true)]
+    #[arg(long, value_name = "A.B", value_hint = ValueHint::Other, allow_hyphen_values = true)]
     pub(in crate::cli) key: Option<String>,
 }

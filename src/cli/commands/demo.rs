@@ -56,6 +56,7 @@ fn next(ui: &Ui, done: &Done) {
         ("git st-convert inspect model.safetensors", "tensors in the safetensors file"),
         (show.as_str(), "the pull request"),
         ("git commit -m \"convert weights to safetensors\"", ""),
+        ("git st-convert man --install", "manual pages, for `git st-convert --help`"),
     ] {
         let gap = if what.is_empty() { String::new() } else { styled(DIM, &format!("  # {what}")) };
         let pad = if what.is_empty() { 0 } else { 42 };

@@ -4,15 +4,17 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man as Page;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::cli::args::{Args, Man};
+use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::sanitize;
+use crate::cli::sizes::counted;
 use crate::cli::ui::Ui;
 
 /// The name of the first page.
@@ -59,16 +61,19 @@ const CONFIGURATION: [(&str, &str); 7] = [
     ("lfs.*, http.*, credential.*", "As for git and git-lfs. `git st-convert env` shows what is in force."),
 ];
 
-/// Writes all pages into a directory, or prints the main one.
+/// Writes all pages into a directory, that of the manual or a given one, or prints the main page.
 pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
-    let Some(dir) = &args.target else {
-        ui.data(&page(main()));
-        return Ok(0);
+    let dir = match &args.target {
+        Some(dir) => cwd.join(dir),
+        None if args.install => writable(&environment::man_dirs())?,
+        None => {
+            ui.data(&page(main()));
+            return Ok(0);
+        }
     };
-    let dir = cwd.join(dir);
     fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot create the directory", &cause))?;
     let top = main();
-    let mut pages = Vec::new();
+    let (mut pages, mut count) = (Vec::new(), 0);
     // What git alone runs has none.
     for command in top.get_subcommands().filter(|command| !command.is_hide_set()).cloned() {
         let parent = command.get_name().to_owned();
@@ -79,9 +84,28 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     for command in std::iter::once(top).chain(pages) {
         let path = dir.join(format!("{}.1", command.get_name()));
         write(&path, &page(command)).map_err(|cause| Report::io(&path, "cannot be written", &cause))?;
-        ui.result(&sanitize::path(&path));
+        count += 1;
+        if !args.install {
+            ui.result(&sanitize::path(&path));
+        }
+    }
+    if args.install {
+        ui.result(&format!("installed {} in {}", counted(count, "manual page"), sanitize::path(&dir)));
     }
     Ok(0)
+}
+
+/// The first of these directories that pages can be written into.
+fn writable(dirs: &[PathBuf]) -> Result<PathBuf, Report> {
+    let mut last = None;
+    for dir in dirs {
+        let tried = fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+        match tried {
+            Ok(_) => return Ok(dir.clone()),
+            Err(cause) => last = Some(Report::io(dir, "cannot write to the directory", &cause)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Report::user(Path::new(""), "no directory for manual pages found", None)))
 }
 
 fn main() -> Command {
