@@ -303,6 +303,16 @@ fn ambiguous(candidates: &[Candidate], total: usize, beside: Option<&str>) -> St
 }
 
 impl Error {
+    /// A zip archive that readers take for different things.
+    pub(super) fn ambiguous(what: impl Into<String>) -> Self {
+        Self::Ambiguity { what: what.into() }
+    }
+
+    /// A tar archive with something at a byte.
+    pub(super) const fn tar(what: &'static str, at: u64) -> Self {
+        Self::Tar { what, at }
+    }
+
     /// Returns `true` if the file could not be read, rather than be refused for what it contains.
     pub fn is_io(&self) -> bool {
         match self {

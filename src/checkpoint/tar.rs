@@ -44,10 +44,6 @@ struct Header {
     next: u64,
 }
 
-fn fail(what: &'static str, at: u64) -> Error {
-    Error::Tar { what, at }
-}
-
 /// Returns `true` if the archive begins with a member of torch's.
 pub fn is_torch_tar(source: &dyn ReadAt) -> bool {
     begins_as_torch_s(source).unwrap_or(false)
@@ -89,7 +85,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     let read = pickle::read(&window, 0, &limits.pickle);
     let pickle = read.map_err(|source| Error::Pickle { record: "pickle".to_owned(), source })?;
     if pickle.end != object.len {
-        return Err(fail("trailing bytes after the object pickle", object.at.saturating_add(pickle.end)));
+        return Err(Error::tar("trailing bytes after the object pickle", object.at.saturating_add(pickle.end)));
     }
     declared.given = torch::by_number(&pickle.values, &tensors, &declared)?;
     Ok(Contents {
@@ -120,22 +116,22 @@ fn members(source: &dyn ReadAt) -> Result<[Option<Member>; 4], Error> {
             (b'0' | 0, Some(index)) => {
                 let Some(place) = members.get_mut(index) else { continue };
                 if place.replace(header.data).is_some() {
-                    return Err(fail("duplicate member", at));
+                    return Err(Error::tar("duplicate member", at));
                 }
                 is_extended = false;
             }
-            (b'0' | 0, None) => return Err(fail("unexpected member", at)),
-            _ => return Err(fail("member that is not a regular file", at)),
+            (b'0' | 0, None) => return Err(Error::tar("unexpected member", at)),
+            _ => return Err(Error::tar("member that is not a regular file", at)),
         }
         at = header.next;
     }
     let left = source.len().saturating_sub(at);
     if is_extended || left > MAX_END {
-        return Err(fail("trailing data", at));
+        return Err(Error::tar("trailing data", at));
     }
     let end = source.read_vec_at(at, usize::try_from(left).unwrap_or(0))?;
     if end.len() < BLOCK.saturating_mul(2) || end.iter().any(|&byte| byte != 0) {
-        return Err(fail("wrong padding", at));
+        return Err(Error::tar("wrong padding", at));
     }
     Ok(members)
 }
@@ -144,7 +140,7 @@ fn members(source: &dyn ReadAt) -> Result<[Option<Member>; 4], Error> {
 fn header(source: &dyn ReadAt, at: u64) -> Result<Option<Header>, Error> {
     let block = match source.read_vec_at(at, BLOCK) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            return Err(fail("missing end marker", at));
+            return Err(Error::tar("missing end marker", at));
         }
         block => block?,
     };
@@ -154,22 +150,22 @@ fn header(source: &dyn ReadAt, at: u64) -> Result<Option<Header>, Error> {
     let field = |from: usize, to: usize| block.get(from..to).unwrap_or_default();
     let (unsigned, _) = checksums(&block);
     if octal(field(148, 156)) != Some(unsigned) {
-        return Err(fail("wrong header checksum", at));
+        return Err(Error::tar("wrong header checksum", at));
     }
     if field(257, 265) != b"ustar\x0000" {
-        return Err(fail("unsupported header format", at));
+        return Err(Error::tar("unsupported header format", at));
     }
     let name = field(0, 100);
     let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     let (name, rest) = name.split_at_checked(len).unwrap_or_default();
     if rest.iter().chain(field(345, 500)).any(|&byte| byte != 0) {
-        return Err(fail("split member name", at));
+        return Err(Error::tar("split member name", at));
     }
-    let len = octal(field(124, 136)).ok_or_else(|| fail("invalid member size", at))?;
+    let len = octal(field(124, 136)).ok_or_else(|| Error::tar("invalid member size", at))?;
     let data = Member { at: at.saturating_add(512), len };
     let end = data.at.checked_add(len).filter(|&end| end <= source.len());
     let next = end.and_then(|end| end.checked_next_multiple_of(512));
-    let next = next.ok_or_else(|| fail("truncated member", at))?;
+    let next = next.ok_or_else(|| Error::tar("truncated member", at))?;
     let kind = block.get(156).copied().unwrap_or_default();
     Ok(Some(Header { name: name.to_vec(), kind, data, next }))
 }
@@ -196,7 +192,7 @@ fn octal(field: &[u8]) -> Option<u64> {
 
 /// `LENGTH KEY=VALUE\n`, of a few keys.
 fn check_extended(source: &dyn ReadAt, Member { at, len }: Member) -> Result<(), Error> {
-    let malformed = || fail("unsupported extended header", at);
+    let malformed = || Error::tar("unsupported extended header", at);
     if len > MAX_EXTENDED {
         return Err(malformed());
     }

@@ -138,20 +138,16 @@ fn is_misspelt(below: &str) -> bool {
     lower != below && (known || lower.starts_with("data/") || code)
 }
 
-fn ambiguous(what: impl Into<String>) -> Error {
-    Error::Ambiguity { what: what.into() }
-}
-
 impl<'a> Archive<'a> {
     fn open(source: &'a dyn ReadAt, limits: &Limits, headers: Headers) -> Result<Self, Error> {
         let mut listed = Directory::read(source, limits)?;
         let zip = directory(source)?;
         if zip.has_duplicate_names() {
-            return Err(ambiguous("duplicate record name"));
+            return Err(Error::ambiguous("duplicate record name"));
         }
         if u64::try_from(zip.len()).ok() != Some(listed.records) || zip.central_directory_start() != listed.at
         {
-            return Err(ambiguous("the central directory is not where the end record points"));
+            return Err(Error::ambiguous("the central directory is not where the end record points"));
         }
         let mut entries = HashMap::with_capacity(zip.len());
         let mut seen = HashSet::with_capacity(zip.len());
@@ -160,21 +156,21 @@ impl<'a> Archive<'a> {
             let file = zip.by_index_data(index).map_err(Error::Zip)?;
             listed.check(&file)?;
             let name =
-                std::str::from_utf8(file.name_raw()).map_err(|_| ambiguous("a record name is not UTF-8"))?;
+                std::str::from_utf8(file.name_raw()).map_err(|_| Error::ambiguous("a record name is not UTF-8"))?;
             check_name(name)?;
             if !seen.insert(name.to_ascii_lowercase()) {
-                return Err(ambiguous(format!("duplicate record {name}")));
+                return Err(Error::ambiguous(format!("duplicate record {name}")));
             }
             let (first, below) = name
                 .split_once('/')
-                .ok_or_else(|| ambiguous(format!("{name} is outside the archive's root directory")))?;
+                .ok_or_else(|| Error::ambiguous(format!("{name} is outside the archive's root directory")))?;
             match &root {
                 None => root = Some(first.to_owned()),
                 Some(root) if root == first => {}
-                Some(root) => return Err(ambiguous(format!("two root directories, {root} and {first}"))),
+                Some(root) => return Err(Error::ambiguous(format!("two root directories, {root} and {first}"))),
             }
             if is_misspelt(below) {
-                return Err(ambiguous(format!("PyTorch reads {name} as a different record")));
+                return Err(Error::ambiguous(format!("PyTorch reads {name} as a different record")));
             }
             check_method(name, file.compression())?;
             let stored = file.compression() == CompressionMethod::Stored;
@@ -196,7 +192,7 @@ impl<'a> Archive<'a> {
         }
         let root = root.ok_or(Error::NoTensors)?;
         if !listed.is_read() {
-            return Err(ambiguous("trailing bytes in the central directory"));
+            return Err(Error::ambiguous("trailing bytes in the central directory"));
         }
         foresee(source, &mut entries, listed.at)?;
         check_overlaps(&entries, listed.at)?;
@@ -208,7 +204,7 @@ impl<'a> Archive<'a> {
         match self.contents("byteorder", 16)?.as_deref() {
             None | Some(b"little") => Ok(false),
             Some(b"big") => Ok(true),
-            Some(_) => Err(ambiguous("byteorder is neither little nor big")),
+            Some(_) => Err(Error::ambiguous("byteorder is neither little nor big")),
         }
     }
 
@@ -225,7 +221,7 @@ impl<'a> Archive<'a> {
         let file = self.zip.by_index_with_options(index, options).map_err(Error::Zip)?;
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(broken)?;
         if u64::try_from(bytes.len()).ok() != Some(len) {
-            return Err(ambiguous(format!("the size of {name} differs from the central directory")));
+            return Err(Error::ambiguous(format!("the size of {name} differs from the central directory")));
         }
         Ok(Some(bytes))
     }
@@ -244,7 +240,7 @@ impl<'a> Archive<'a> {
             read(&bytes, 0, &limits.pickle).map_err(fail)?
         };
         if pickle.end != len {
-            return Err(ambiguous(format!("{record} has trailing bytes after its pickle")));
+            return Err(Error::ambiguous(format!("{record} has trailing bytes after its pickle")));
         }
         Ok(pickle)
     }
@@ -275,7 +271,7 @@ impl<'a> Archive<'a> {
             let at = if entry.stored { entry.at } else { behind };
             if !entry.stored {
                 behind =
-                    behind.checked_add(entry.len).ok_or_else(|| ambiguous("the records exceed the file"))?;
+                    behind.checked_add(entry.len).ok_or_else(|| Error::ambiguous("the records exceed the file"))?;
                 let name = format!("{}/{name}", self.root);
                 let crc32 = (!self.without_crc).then_some(entry.crc32);
                 deflated.push(Deflated { index: entry.index, name, len: entry.len, crc32 });
@@ -335,7 +331,7 @@ fn check_name(name: &str) -> Result<(), Error> {
         || name.starts_with('/')
         || name.contains(['\\', '\0'])
         || name.split('/').any(|part| part == "..");
-    if strange { Err(ambiguous("unsafe record name")) } else { Ok(()) }
+    if strange { Err(Error::ambiguous("unsafe record name")) } else { Ok(()) }
 }
 
 /// Two records that share bytes, or a record that reaches into the directory: a zip bomb or a trick.
@@ -346,12 +342,12 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
         .collect();
     ranges.sort_unstable();
     if ranges.first().is_some_and(|(start, ..)| *start != 0) {
-        return Err(ambiguous("leading bytes before the first record"));
+        return Err(Error::ambiguous("leading bytes before the first record"));
     }
     let mut end = 0;
     for (start, stop, name) in ranges {
         if start < end || stop > directory {
-            return Err(ambiguous(format!("{name} overlaps another record")));
+            return Err(Error::ambiguous(format!("{name} overlaps another record")));
         }
         end = stop;
     }
@@ -361,22 +357,22 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
 /// Encrypted (bits 0 and 6), patched data (5), masked (13): torch refuses them or reads something else.
 fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
     let refused = 1 | 1 << 5 | 1 << 6 | 1 << 13;
-    if flags & refused == 0 { Ok(()) } else { Err(ambiguous(format!("{name} is encrypted or patch data"))) }
+    if flags & refused == 0 { Ok(()) } else { Err(Error::ambiguous(format!("{name} is encrypted or patch data"))) }
 }
 
 fn check_method(name: &str, method: CompressionMethod) -> Result<(), Error> {
     match method {
         CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
-        _ => Err(ambiguous(format!("{name} uses an unsupported compression method"))),
+        _ => Err(Error::ambiguous(format!("{name} uses an unsupported compression method"))),
     }
 }
 
 fn check_entry(name: &str, entry: &Entry, source_len: u64) -> Result<(), Error> {
     if entry.stored && entry.compressed != entry.len {
-        return Err(ambiguous(format!("{name} is stored but has two sizes")));
+        return Err(Error::ambiguous(format!("{name} is stored but has two sizes")));
     }
     if entry.at.checked_add(entry.compressed).is_none_or(|end| end > source_len) {
-        return Err(ambiguous(format!("{name} extends past the end of the file")));
+        return Err(Error::ambiguous(format!("{name} extends past the end of the file")));
     }
     Ok(())
 }

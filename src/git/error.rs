@@ -107,6 +107,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Returns `true` if a remote failed for this reason.
+    pub fn is(&self, trouble: Trouble) -> bool {
+        matches!(self, Self::Remote { trouble: found, .. } if *found == trouble)
+    }
+}
+
 /// What git said on standard error. May hold text of a server or of a hook: escape it for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stderr(pub String);

@@ -6,6 +6,7 @@
 use super::command::{Git, Invocation};
 use super::error::Error;
 use super::network::{Network, batch};
+use super::object::ObjectId;
 
 /// The longest blob that a clone brings at once: every pointer is shorter, and nearly all else of a model repository
 /// besides its weights.
@@ -71,6 +72,15 @@ pub fn list(git: &Git<'_>, network: &Network<'_>, remote: &Remote, pattern: &str
         .filter(|(id, _)| is_object_name(id))
         .map(|(id, name)| Ref { name: name.to_owned(), id: id.to_owned() })
         .collect())
+}
+
+/// The object that a remote's reference names.
+///
+/// # Errors
+/// [`Error::UnexpectedOutput`] for what is not the name of an object.
+pub fn object_id(name: &str) -> Result<ObjectId, Error> {
+    let unexpected = |_| Error::UnexpectedOutput { subcommand: "ls-remote".to_owned() };
+    ObjectId::from_hex(name.as_bytes()).map_err(unexpected)
 }
 
 /// The branch that a remote's `HEAD` names, and its commit; `None` if it has no commit yet, or does not say.

@@ -54,8 +54,8 @@ impl Repo {
     /// # Errors
     /// [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
     pub fn discover_for_hook(dir: &Path) -> Result<Option<Self>> {
-        let Some(inner) = super::open(dir)? else { return Ok(None) };
-        let git_dir = super::checked(&inner)?;
+        let Some(inner) = super::open::open(dir)? else { return Ok(None) };
+        let git_dir = super::open::checked(&inner)?;
         let work_dir = inner.workdir().map_or(git_dir, Path::to_owned);
         let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
         let references = super::References::of(&inner);

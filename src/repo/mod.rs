@@ -17,6 +17,7 @@ mod index;
 mod index_file;
 mod lock;
 mod objects;
+mod open;
 mod origins;
 mod partial;
 mod references;
@@ -47,18 +48,6 @@ pub use stage::Change;
 
 pub use crate::git::{ChangedPath, Mode, ObjectId, Version};
 
-/// The extensions of a repository's format that git documents (gitrepository-layout, version 1), but for those whose
-/// values matter.
-const EXTENSIONS: &[&str] = &[
-    "noop",
-    "noop-v1",
-    "preciousObjects",
-    "partialClone",
-    "worktreeConfig",
-    "relativeWorktrees",
-    "submodulePathConfig",
-];
-
 /// What the functions of this module return.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -76,7 +65,7 @@ impl Repo {
     /// # Errors
     /// [`Error::Bare`], [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
     pub fn discover(dir: &Path) -> Result<Option<Self>> {
-        open(dir)?.map(Self::new).transpose()
+        open::open(dir)?.map(Self::new).transpose()
     }
 
     /// The repository whose top is this directory: one that was just made here, and not the one that called us.
@@ -95,7 +84,7 @@ impl Repo {
     }
 
     fn new(inner: gix::Repository) -> Result<Self> {
-        let git_dir = checked(&inner)?;
+        let git_dir = open::checked(&inner)?;
         let work_dir = inner.workdir().map(Path::to_owned).ok_or(Error::Bare { git_dir })?;
         let work_dir = std::path::absolute(&work_dir).map_err(Error::io("find", work_dir))?;
         let references = References::of(&inner);
@@ -142,104 +131,4 @@ impl Repo {
         }
         dirs.iter().map(|dir| crate::lfs::temp::sweep_hidden(dir)).sum()
     }
-}
-
-/// The repository that `dir` lies in, as git finds it.
-fn open(dir: &Path) -> Result<Option<gix::Repository>> {
-    // gix keeps a relative directory relative, and would lose it when the process changes its own.
-    let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
-    let options = gix::open::Options::default;
-    let by_trust =
-        gix::sec::trust::Mapping { full: options(), reduced: options().with(gix::sec::Trust::Reduced) };
-    let found = gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
-        dir,
-        gix::discover::upwards::Options { match_ceiling_dir_or_error: false, ..Default::default() },
-        by_trust,
-    );
-    match found {
-        Ok(found) => {
-            let mut found = found.to_thread_local();
-            // An id is the object that is sent for it, not what `refs/replace/` puts in its place here.
-            found.objects.ignore_replacements = true;
-            Ok(Some(found))
-        }
-        Err(source) if is_absence(&source) => Ok(None),
-        Err(source) => Err(open_error(dir, source)),
-    }
-}
-
-/// The git directory of a repository that is trusted, and in a format that is known.
-fn checked(inner: &gix::Repository) -> Result<PathBuf> {
-    let git_dir = inner.git_dir().to_owned();
-    if inner.git_dir_trust() != gix::sec::Trust::Full {
-        return Err(Error::NotTrusted { git_dir });
-    }
-    match unheard(inner) {
-        Some((key, value)) => Err(Error::UnsupportedFormat { key, value }),
-        None => Ok(git_dir),
-    }
-}
-
-/// What the format of a repository asks for that git does not know, nor this program; gix opens it all the same.
-fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
-    const VERSION: &str = "core.repositoryFormatVersion";
-    let config = inner.config_snapshot();
-    let version = config.string(VERSION)?;
-    match version.to_string().trim() {
-        "0" => return None,
-        "1" => {}
-        _ => return Some((VERSION.to_owned(), version)),
-    }
-    let sections = config.plumbing().sections_by_name("extensions").into_iter().flatten();
-    // The repository's own; a user's configuration is no part of its format.
-    let own = sections.filter(|section| section.meta().source == gix::config::Source::Local);
-    own.flat_map(|section| {
-        let names = section.value_names().map(|name| String::clone(&name));
-        names.map(|name| (name.clone(), section.value(&*name).unwrap_or_default())).collect::<Vec<_>>()
-    })
-    .find(|(name, value)| !is_known(name, value))
-    .map(|(name, value)| (format!("extensions.{name}"), value))
-}
-
-/// Returns `true` if an extension is one that git documents, with a value that is understood here.
-fn is_known(name: &str, value: &bstr::BString) -> bool {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    match &***value {
-        // Two names for each object, of which this program would write one.
-        _ if is("compatObjectFormat") => false,
-        format if is("refStorage") => format == b"files" || format == b"reftable",
-        format if is("objectFormat") => format == b"sha1" || format == b"sha256",
-        _ => EXTENSIONS.iter().any(|known| is(known)),
-    }
-}
-
-fn is_absence(err: &gix::Error) -> bool {
-    use gix::discover::upwards::Error as Upwards;
-    err.downcast_any_ref::<Upwards>().is_some_and(|err| {
-        matches!(
-            err,
-            Upwards::NoGitRepository { .. }
-                | Upwards::NoGitRepositoryWithinCeiling { .. }
-                | Upwards::NoGitRepositoryWithinFs { .. }
-        )
-    })
-}
-
-/// Looks for the reason that a person can act on: gix refuses an object format that it was not built with.
-fn open_error(dir: &Path, source: gix::Error) -> Error {
-    match object_format(dir) {
-        Some(value) if value != "sha1" && value != "sha256" => {
-            Error::UnsupportedFormat { key: "extensions.objectFormat".to_owned(), value }
-        }
-        _ => Error::Open { dir: dir.to_owned(), source },
-    }
-}
-
-fn object_format(dir: &Path) -> Option<bstr::BString> {
-    let (found, _) = gix::discover::upwards(dir).ok()?;
-    let (git_dir, _) = found.into_repository_and_work_tree_directories();
-    let common = std::fs::read_to_string(git_dir.join("commondir")).unwrap_or_default();
-    let path = git_dir.join(common.trim_end()).join("config");
-    let config = gix::config::File::from_path_no_includes(path, gix::config::Source::Local).ok()?;
-    config.string("extensions.objectFormat")
 }

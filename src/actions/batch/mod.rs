@@ -382,8 +382,3 @@ impl Temporary {
         made.map_err(Error::io("make a directory in", &self.parent))
     }
 }
-
-/// A path as text; what is no UTF-8 is escaped.
-fn shown(path: &Path) -> String {
-    list::shown(path.as_os_str())
-}

@@ -8,8 +8,8 @@ use bstr::BString;
 
 use super::existing_clone;
 use super::failure::{Cause, turned_away};
-use super::list::Item;
-use super::{FileRecord, ModelStatus, Options, Publication, Record, Temporary, shown};
+use super::list::{Item, shown};
+use super::{FileRecord, ModelStatus, Options, Publication, Record, Temporary};
 use crate::actions;
 use crate::actions::convert::{self, Summary};
 use crate::actions::publish::{self, PublishOutcome};
@@ -90,7 +90,7 @@ fn attempt(
     if let Some(other) = &item.displaced_by {
         return Err(Error::SamePlace { dir, other: other.clone() });
     }
-    record.dir = Some(shown(&dir));
+    record.dir = Some(shown(dir.as_os_str()));
     convert_in(options, item, before, &dir, reporter, record)
 }
 

@@ -181,7 +181,7 @@ impl Making<'_> {
         let how = Clone { branch, depth, is_partial };
         let mut prefix = None;
         match clone::clone(&outside, self.network, &self.source.url, &dir, how) {
-            Err(error) if is(&error, Trouble::NoSuchRef) => {
+            Err(error) if error.is(Trouble::NoSuchRef) => {
                 let text = branch.unwrap_or_default();
                 if !is_abbreviation(text) {
                     return Err(no_such(text, &self.source.url));
@@ -220,7 +220,7 @@ impl Making<'_> {
         let Revision::Exact(spec) = self.wish else { return Ok(None) };
         match fetch::fetch_one(git, self.network, remote, spec, WANTED, depth) {
             Ok(commit) => Ok(Some(commit)),
-            Err(error) if is(&error, Trouble::NoSuchRef) || is(&error, Trouble::Withheld) => {
+            Err(error) if error.is(Trouble::NoSuchRef) || error.is(Trouble::Withheld) => {
                 Err(no_such(spec))
             }
             Err(error) => Err(error.into()),
@@ -244,7 +244,7 @@ impl Making<'_> {
         let Bare { git, remote, commit, .. } = bare;
         let missing = clone::missing(git, commit)?;
         match fetch::fetch_objects(git, self.network, remote, &missing) {
-            Err(error) if is(&error, Trouble::Withheld) => {}
+            Err(error) if error.is(Trouble::Withheld) => {}
             fetched => return Ok(fetched?),
         }
         let spec = match self.wish {
@@ -260,12 +260,8 @@ impl Making<'_> {
     }
 }
 
-fn is(error: &git::Error, trouble: Trouble) -> bool {
-    matches!(error, git::Error::Remote { trouble: found, .. } if *found == trouble)
-}
-
 fn is_withheld(error: &Error) -> bool {
-    matches!(error, Error::Git(error) if is(error, Trouble::Withheld))
+    matches!(error, Error::Git(error) if error.is(Trouble::Withheld))
 }
 
 /// Returns `true` if another way to request the same files could work.

@@ -3,7 +3,7 @@
 use super::super::servers::Session;
 use super::super::{Error, Reporter};
 use super::source::{self, CloneSource};
-use super::{Options, Revision, is};
+use super::{Options, Revision};
 use crate::git::{Remote, Trouble, fetch};
 
 /// The commit that a clone with these options would check out; `None` if the remote names none by that revision, as it does
@@ -40,7 +40,7 @@ pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Res
     let git = session.git(&options.cwd)?;
     let remote = Remote { name: url.to_owned(), url: url.to_owned(), is_promisor: false };
     let refs = session.network(|network| match fetch::list(&git, network, &remote, &pattern) {
-        Err(error) if is(&error, Trouble::NoSuchRef) => Ok(Vec::new()),
+        Err(error) if error.is(Trouble::NoSuchRef) => Ok(Vec::new()),
         refs => Ok(refs?),
     })?;
     let found = names.iter().find_map(|name| refs.iter().find(|there| there.name == *name));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::PublishError;
 use super::journal::{Begun, PublishJournal};
-use super::{Error, Plan, PublishOutcome, PublishReport, Publisher, content, object_id, text};
+use super::{Error, Plan, PublishOutcome, PublishReport, Publisher, content, text};
 use crate::actions::lfs_remote::Sent;
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
@@ -271,14 +271,14 @@ impl Requests<'_> {
         } else {
             sent = publisher.upload(&plan.files, objects, &reference)?;
             *what = HalfWay::Uploaded;
-            let planned = object_id(&plan.base)?;
+            let planned = git::fetch::object_id(&plan.base)?;
             let base = there.unwrap_or(planned);
             if base != planned {
                 // The branch moved meanwhile: is it still the checkpoint that was converted?
                 content::changed(publisher.repo, publisher.git, base, &publisher.repo.entries_of(base)?)?;
             }
             let (commit, _said) = publisher.push(base, &plan.files, &reference)?;
-            object_id(&commit)?
+            git::fetch::object_id(&commit)?
         };
         *what = HalfWay::Pushed;
         if !is_open {

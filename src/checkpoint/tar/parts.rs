@@ -13,7 +13,7 @@
 
 use super::super::torch::{self, Numbered, NumberedTensor, Storages};
 use super::super::{Error, Limits, Storage};
-use super::{Member, fail};
+use super::Member;
 use crate::pickle::{self, Id, Pickle, Value};
 use crate::read_at::{ReadAt, Window};
 
@@ -42,10 +42,10 @@ pub(super) fn storages(
         let pickle = stream.small()?;
         let (key, class) = match pickle.values.tuple(pickle.root) {
             Some(&[key, location, class]) if is_text(&pickle, location) => (key, class),
-            _ => return Err(fail("malformed storage", at)),
+            _ => return Err(Error::tar("malformed storage", at)),
         };
-        let key = number(&pickle, key).ok_or_else(|| fail("storage without a number", at))?;
-        let class = pickle.values.global(class).ok_or_else(|| fail("storage without a class", at))?;
+        let key = number(&pickle, key).ok_or_else(|| Error::tar("storage without a number", at))?;
+        let class = pickle.values.global(class).ok_or_else(|| Error::tar("storage without a class", at))?;
         let count = stream.unsigned()?;
         let len = declared.add(&key, class, count)?;
         let begin = stream.at;
@@ -55,16 +55,16 @@ pub(super) fn storages(
     let at = stream.at;
     let views = stream.pickle(stream.end.saturating_sub(at), 0)?;
     let Value::List(items) = views.values.get(views.root) else {
-        return Err(fail("missing view list", at));
+        return Err(Error::tar("missing view list", at));
     };
     for &item in items {
         let Some(&[key, root, offset, count]) = views.values.tuple(item) else {
-            return Err(fail("malformed view", at));
+            return Err(Error::tar("malformed view", at));
         };
         let (key, root) =
-            number(&views, key).zip(number(&views, root)).ok_or_else(|| fail("malformed view", at))?;
+            number(&views, key).zip(number(&views, root)).ok_or_else(|| Error::tar("malformed view", at))?;
         let range = unsigned(&views, offset).zip(unsigned(&views, count));
-        let (offset, count) = range.ok_or_else(|| fail("malformed view", at))?;
+        let (offset, count) = range.ok_or_else(|| Error::tar("malformed view", at))?;
         let (index, begin, len) = declared.add_view(&key, &root, offset, count)?;
         let begin = storages.get(index).map_or(0, |root| root.at).saturating_add(begin);
         storages.push(Storage { key, at: begin, len, big_endian: false });
@@ -85,28 +85,28 @@ pub(super) fn tensors(
         let at = stream.at;
         let pickle = stream.small()?;
         let Some(&[key, storage, class]) = pickle.values.tuple(pickle.root) else {
-            return Err(fail("malformed tensor", at));
+            return Err(Error::tar("malformed tensor", at));
         };
         let keys = number(&pickle, key).zip(number(&pickle, storage));
-        let (key, storage) = keys.ok_or_else(|| fail("tensor without a number", at))?;
-        let class = pickle.values.global(class).ok_or_else(|| fail("tensor without a class", at))?;
+        let (key, storage) = keys.ok_or_else(|| Error::tar("tensor without a number", at))?;
+        let class = pickle.values.global(class).ok_or_else(|| Error::tar("tensor without a class", at))?;
         let storage = declared.of_class(&storage, class)?;
         let [dimensions, zeros] = stream.halves()?;
         if zeros != 0 {
-            return Err(fail("too many dimensions", at));
+            return Err(Error::tar("too many dimensions", at));
         }
         let rank = usize::try_from(dimensions).ok().filter(|&rank| rank <= limits.rank);
-        let rank = rank.ok_or_else(|| fail("too many dimensions", at))?;
+        let rank = rank.ok_or_else(|| Error::tar("too many dimensions", at))?;
         // What has no dimensions had no elements for torch 0.1, and has one for torch since 0.4.
         if rank == 0 {
-            return Err(fail("zero-dimensional tensor (ambiguous between PyTorch versions)", at));
+            return Err(Error::tar("zero-dimensional tensor (ambiguous between PyTorch versions)", at));
         }
         let shape = (0..rank).map(|_| stream.unsigned()).collect::<Result<_, _>>()?;
         let strides = (0..rank).map(|_| stream.unsigned()).collect::<Result<_, _>>()?;
         let offset = stream.unsigned()?;
         let is_known = declared.index_of(&key).is_some();
         if is_known || tensors.insert(key, NumberedTensor { storage, shape, strides, offset }).is_some() {
-            return Err(fail("duplicate number", at));
+            return Err(Error::tar("duplicate number", at));
         }
     }
     stream.finish()?;
@@ -130,7 +130,7 @@ impl<'a> Stream<'a> {
         let is_plain = pickle.values.iter().all(|(_, value)| is_plain(value));
         let classes = pickle.values.iter().filter(|(_, value)| matches!(value, Value::Global(_))).count();
         if !is_plain || classes != wanted {
-            return Err(fail("globals in a plain pickle", self.at));
+            return Err(Error::tar("globals in a plain pickle", self.at));
         }
         self.at = self.at.saturating_add(pickle.end);
         Ok(pickle)
@@ -144,7 +144,7 @@ impl<'a> Stream<'a> {
     fn count(&mut self) -> Result<u64, Error> {
         let at = self.at;
         let pickle = self.pickle(SMALL, 0)?;
-        let count = unsigned(&pickle, pickle.root).ok_or_else(|| fail("missing count", at))?;
+        let count = unsigned(&pickle, pickle.root).ok_or_else(|| Error::tar("missing count", at))?;
         let limit = u64::try_from(self.limits.tensors).unwrap_or(u64::MAX);
         if count > limit { Err(Error::Limit { what: self.name, limit }) } else { Ok(count) }
     }
@@ -160,7 +160,7 @@ impl<'a> Stream<'a> {
     fn unsigned(&mut self) -> Result<u64, Error> {
         let at = self.at;
         let number = i64::from_le_bytes(self.array()?);
-        u64::try_from(number).map_err(|_| fail("negative number", at))
+        u64::try_from(number).map_err(|_| Error::tar("negative number", at))
     }
 
     fn halves(&mut self) -> Result<[u32; 2], Error> {
@@ -171,12 +171,12 @@ impl<'a> Stream<'a> {
 
     fn skip(&mut self, len: u64) -> Result<(), Error> {
         let end = self.at.checked_add(len).filter(|&end| end <= self.end);
-        self.at = end.ok_or_else(|| fail("truncated member", self.at))?;
+        self.at = end.ok_or_else(|| Error::tar("truncated member", self.at))?;
         Ok(())
     }
 
     fn finish(self) -> Result<(), Error> {
-        if self.at == self.end { Ok(()) } else { Err(fail("trailing bytes in a member", self.at)) }
+        if self.at == self.end { Ok(()) } else { Err(Error::tar("trailing bytes in a member", self.at)) }
     }
 }
 

@@ -17,7 +17,7 @@
 
 use ::zip::read::ZipFileEntry;
 
-use super::{Error, Limits, ambiguous};
+use super::{Error, Limits};
 use crate::read_at::ReadAt;
 
 /// Bytes that a comment can have.
@@ -58,12 +58,12 @@ impl Directory {
         let end = tail.get(place..).unwrap_or_default();
         let comment = number(end, 20, 2).ok_or_else(none)?;
         if u64::try_from(end.len()).ok() != comment.checked_add(22) {
-            return Err(ambiguous("trailing bytes after the end record"));
+            return Err(Error::ambiguous("trailing bytes after the end record"));
         }
         let end_at = tail_at.saturating_add(u64::try_from(place).unwrap_or(0));
         let field = |at, len| number(end, at, len).unwrap_or(0);
         if field(4, 4) != 0 || field(8, 2) != field(10, 2) {
-            return Err(ambiguous("multi-disk archive"));
+            return Err(Error::ambiguous("multi-disk archive"));
         }
         let plain = [field(10, 2), field(12, 4), field(16, 4)];
         let (stop, [records, size, at]) = match zip64(source, end_at)? {
@@ -72,14 +72,14 @@ impl Directory {
                 for ((value, plain), full) in values.iter().zip(plain).zip([0xffff, 0xffff_ffff, 0xffff_ffff])
                 {
                     if plain != full && plain != *value {
-                        return Err(ambiguous("the zip and zip64 end records differ"));
+                        return Err(Error::ambiguous("the zip and zip64 end records differ"));
                     }
                 }
                 (at, values)
             }
         };
         if at.checked_add(size) != Some(stop) {
-            return Err(ambiguous("the central directory is not directly before the end record"));
+            return Err(Error::ambiguous("the central directory is not directly before the end record"));
         }
         let most = u64::try_from(limits.records).unwrap_or(u64::MAX);
         if records > most {
@@ -94,12 +94,12 @@ impl Directory {
 
     /// Compares the next header with what the crate made of it.
     pub(super) fn check(&mut self, file: &ZipFileEntry<'_>) -> Result<(), Error> {
-        let cut = || ambiguous("truncated central directory");
+        let cut = || Error::ambiguous("truncated central directory");
         let header = self.bytes.get(self.read..).unwrap_or_default();
         let field = |at, len| number(header, at, len).ok_or_else(cut);
         let place = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         if header.get(..4) != Some(b"PK\x01\x02") {
-            return Err(ambiguous("extra bytes in the central directory"));
+            return Err(Error::ambiguous("extra bytes in the central directory"));
         }
         let (name_len, extra_len) = (place(field(28, 2)?), place(field(30, 2)?));
         let extra_at = name_len.saturating_add(46);
@@ -109,7 +109,7 @@ impl Directory {
         let next = comment_at.saturating_add(place(field(32, 2)?));
         let sizes = [field(24, 4)?, field(20, 4)?, field(42, 4)?];
         let sizes = wide(extra, sizes)
-            .ok_or_else(|| ambiguous("an extra field overrides a record's name or size"))?;
+            .ok_or_else(|| Error::ambiguous("an extra field overrides a record's name or size"))?;
         let at = self.at.checked_add(u64::try_from(self.read).unwrap_or(u64::MAX));
         let same = name == file.name_raw()
             && sizes == [file.size(), file.compressed_size(), file.header_start()]
@@ -117,7 +117,7 @@ impl Directory {
             && field(16, 4)? == u64::from(file.crc32())
             && at == Some(file.central_header_start());
         if !same {
-            return Err(ambiguous("readers disagree on a record's name, size or offset"));
+            return Err(Error::ambiguous("readers disagree on a record's name, size or offset"));
         }
         self.read = self.read.saturating_add(next);
         Ok(())
@@ -152,7 +152,7 @@ fn zip64(source: &dyn ReadAt, end_at: u64) -> Result<Option<(u64, [u64; 3])>, Er
     if !locator.starts_with(b"PK\x06\x07") {
         return Ok(None);
     }
-    let wrong = || ambiguous("the zip64 end record is not where its locator points");
+    let wrong = || Error::ambiguous("the zip64 end record is not where its locator points");
     let at = number(&locator, 8, 8).filter(|at| at.checked_add(56).is_some_and(|end| end <= locator_at));
     let at = at.ok_or_else(wrong)?;
     let end = source.read_vec_at(at, 56)?;

@@ -14,7 +14,7 @@ use std::io;
 use ::zip::CompressionMethod;
 use ::zip::read::ZipFileEntry;
 
-use super::{Error, ambiguous};
+use super::Error;
 use crate::read_at::ReadAt;
 
 /// The fixed part of a local header.
@@ -124,7 +124,7 @@ impl Header {
     }
 
     fn differs(&self, what: &str) -> Error {
-        ambiguous(format!("the {what} of {} differs in its local header", self.name))
+        Error::ambiguous(format!("the {what} of {} differs in its local header", self.name))
     }
 
     /// The name is as long as in the directory, or the header is refused; so these bytes are enough.
