@@ -85,7 +85,10 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     let read = pickle::read(&window, 0, &limits.pickle);
     let pickle = read.map_err(|source| Error::Pickle { record: "pickle".to_owned(), source })?;
     if pickle.end != object.len {
-        return Err(Error::tar("trailing bytes after the object pickle", object.at.saturating_add(pickle.end)));
+        return Err(Error::tar(
+            "trailing bytes after the object pickle",
+            object.at.saturating_add(pickle.end),
+        ));
     }
     declared.given = torch::by_number(&pickle.values, &tensors, &declared)?;
     Ok(Contents {

@@ -155,8 +155,8 @@ impl<'a> Archive<'a> {
         for index in 0..zip.len() {
             let file = zip.by_index_data(index).map_err(Error::Zip)?;
             listed.check(&file)?;
-            let name =
-                std::str::from_utf8(file.name_raw()).map_err(|_| Error::ambiguous("a record name is not UTF-8"))?;
+            let name = std::str::from_utf8(file.name_raw())
+                .map_err(|_| Error::ambiguous("a record name is not UTF-8"))?;
             check_name(name)?;
             if !seen.insert(name.to_ascii_lowercase()) {
                 return Err(Error::ambiguous(format!("duplicate record {name}")));
@@ -167,7 +167,9 @@ impl<'a> Archive<'a> {
             match &root {
                 None => root = Some(first.to_owned()),
                 Some(root) if root == first => {}
-                Some(root) => return Err(Error::ambiguous(format!("two root directories, {root} and {first}"))),
+                Some(root) => {
+                    return Err(Error::ambiguous(format!("two root directories, {root} and {first}")));
+                }
             }
             if is_misspelt(below) {
                 return Err(Error::ambiguous(format!("PyTorch reads {name} as a different record")));
@@ -270,8 +272,9 @@ impl<'a> Archive<'a> {
             }
             let at = if entry.stored { entry.at } else { behind };
             if !entry.stored {
-                behind =
-                    behind.checked_add(entry.len).ok_or_else(|| Error::ambiguous("the records exceed the file"))?;
+                behind = behind
+                    .checked_add(entry.len)
+                    .ok_or_else(|| Error::ambiguous("the records exceed the file"))?;
                 let name = format!("{}/{name}", self.root);
                 let crc32 = (!self.without_crc).then_some(entry.crc32);
                 deflated.push(Deflated { index: entry.index, name, len: entry.len, crc32 });
@@ -357,7 +360,11 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
 /// Encrypted (bits 0 and 6), patched data (5), masked (13): torch refuses them or reads something else.
 fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
     let refused = 1 | 1 << 5 | 1 << 6 | 1 << 13;
-    if flags & refused == 0 { Ok(()) } else { Err(Error::ambiguous(format!("{name} is encrypted or patch data"))) }
+    if flags & refused == 0 {
+        Ok(())
+    } else {
+        Err(Error::ambiguous(format!("{name} is encrypted or patch data")))
+    }
 }
 
 fn check_method(name: &str, method: CompressionMethod) -> Result<(), Error> {

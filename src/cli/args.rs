@@ -346,7 +346,7 @@ pub(super) enum Shell {
     Fish,
     /// PowerShell
     #[value(name = "powershell")]
-    PowerShell,
+    Power,
 }
 
 impl Args {

@@ -105,8 +105,11 @@ pub(super) fn framework_range() -> Option<(String, String)> {
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 pub(super) fn man_dirs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let has_program = |dir: &PathBuf| dir.join("git-st-convert").with_extension(std::env::consts::EXE_EXTENSION).is_file();
-    let bin = std::env::split_paths(&path).find(has_program).filter(|dir| dir.is_absolute() && dir.ends_with("bin"));
+    let has_program =
+        |dir: &PathBuf| dir.join("git-st-convert").with_extension(std::env::consts::EXE_EXTENSION).is_file();
+    let bin = std::env::split_paths(&path)
+        .find(has_program)
+        .filter(|dir| dir.is_absolute() && dir.ends_with("bin"));
     let prefix = bin.as_deref().and_then(Path::parent).filter(|prefix| *prefix != "/usr" && *prefix != "/");
     let home = std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local"));
     prefix.map(Path::to_owned).into_iter().chain(home).map(|prefix| prefix.join("share/man/man1")).collect()

@@ -78,17 +78,21 @@ fn a_page_for_each_command() {
 fn they_are_installed_where_man_finds_them() {
     let sandbox = Sandbox::new();
     let home = sandbox.path("home");
+    let system = std::env::var_os("PATH").unwrap();
     let installed = |bin: &Path| {
         fs::create_dir_all(bin).unwrap();
         std::os::unix::fs::symlink(BIN, bin.join("git-st-convert")).unwrap();
         let args = ["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()];
         let mut command = sandbox.command("git".as_ref(), &sandbox.path(""), &args);
-        let path = std::iter::once(bin.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+        let path = std::iter::once(bin.to_owned()).chain(std::env::split_paths(&system));
         let path = std::env::join_paths(path).unwrap();
         let said = Output::from(command.env("PATH", &path).output().unwrap()).ok();
         let dir = said.trim_end().strip_prefix("installed 20 manual pages in ").unwrap().to_owned();
         let mut man = Command::new("man");
-        man.args(["-w", "git-st-convert-hook-run"]).env("PATH", &path).env("HOME", &home).env_remove("MANPATH");
+        man.args(["-w", "git-st-convert-hook-run"])
+            .env("PATH", &path)
+            .env("HOME", &home)
+            .env_remove("MANPATH");
         if let Ok(output) = man.output() {
             let found = String::from_utf8(output.stdout).unwrap();
             assert_eq!(found.trim_end(), format!("{dir}/git-st-convert-hook-run.1"), "{:?}", output.stderr);
@@ -103,9 +107,12 @@ fn they_are_installed_where_man_finds_them() {
     let elsewhere = home.join(".cargo/tools");
     fs::create_dir_all(&elsewhere).unwrap();
     std::os::unix::fs::symlink(BIN, elsewhere.join("git-st-convert")).unwrap();
-    let mut command =
-        sandbox.command("git".as_ref(), &home, &["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()]);
-    let path = std::iter::once(elsewhere).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let mut command = sandbox.command(
+        "git".as_ref(),
+        &home,
+        &["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()],
+    );
+    let path = std::iter::once(elsewhere).chain(std::env::split_paths(&system));
     let said = Output::from(command.env("PATH", std::env::join_paths(path).unwrap()).output().unwrap()).ok();
     assert!(said.contains(home.join(".local/share/man/man1").to_str().unwrap()), "{said}");
 }
@@ -130,7 +137,12 @@ fn shells_take_the_completions() {
         let script = sandbox.bin(&dir, &["completions", shell]).ok();
         assert!(script.contains("inspect"), "{shell}");
         // What git runs, and nobody else.
-        assert!(!script.contains("'textconv:") && !script.contains(" -a \"textconv\"") && !script.contains("::new('textconv'"), "{shell}");
+        assert!(
+            !script.contains("'textconv:")
+                && !script.contains(" -a \"textconv\"")
+                && !script.contains("::new('textconv'"),
+            "{shell}"
+        );
         let file = format!("script.{shell}");
         fs::write(dir.join(&file), script).unwrap();
         // PowerShell has no switch that reads a script without running it.

@@ -220,9 +220,7 @@ impl Making<'_> {
         let Revision::Exact(spec) = self.wish else { return Ok(None) };
         match fetch::fetch_one(git, self.network, remote, spec, WANTED, depth) {
             Ok(commit) => Ok(Some(commit)),
-            Err(error) if error.is(Trouble::NoSuchRef) || error.is(Trouble::Withheld) => {
-                Err(no_such(spec))
-            }
+            Err(error) if error.is(Trouble::NoSuchRef) || error.is(Trouble::Withheld) => Err(no_such(spec)),
             Err(error) => Err(error.into()),
         }
     }

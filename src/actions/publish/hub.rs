@@ -12,6 +12,7 @@ use super::{Error, Plan, PublishOutcome, PublishReport, Publisher, content, text
 use crate::actions::lfs_remote::Sent;
 use crate::actions::pull::{self, requests};
 use crate::actions::{HalfWay, Note, RemoteNote};
+use crate::git::fetch;
 use crate::remote::discussions::{Account, PullRequest, PullRequestStatus};
 use crate::remote::{self, Hub, ModelName};
 use crate::repo::ObjectId;
@@ -271,14 +272,14 @@ impl Requests<'_> {
         } else {
             sent = publisher.upload(&plan.files, objects, &reference)?;
             *what = HalfWay::Uploaded;
-            let planned = git::fetch::object_id(&plan.base)?;
+            let planned = fetch::object_id(&plan.base)?;
             let base = there.unwrap_or(planned);
             if base != planned {
                 // The branch moved meanwhile: is it still the checkpoint that was converted?
                 content::changed(publisher.repo, publisher.git, base, &publisher.repo.entries_of(base)?)?;
             }
             let (commit, _said) = publisher.push(base, &plan.files, &reference)?;
-            git::fetch::object_id(&commit)?
+            fetch::object_id(&commit)?
         };
         *what = HalfWay::Pushed;
         if !is_open {

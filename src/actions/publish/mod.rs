@@ -223,7 +223,7 @@ impl Publisher<'_> {
             let there = fetch::default_branch(self.git, self.network, &self.remote)?;
             let empty = || PublishError::EmptyRemote { remote: self.remote.name.clone() };
             let there = there.ok_or_else(|| Error::Unpublished(empty()))?;
-            let (branch, commit) = (short(&there.name), git::fetch::object_id(&there.id)?);
+            let (branch, commit) = (short(&there.name), fetch::object_id(&there.id)?);
             if !self.repo.has_object(commit) && !self.options.dry_run {
                 fetch::fetch_commits(self.git, self.network, &self.remote, &[there])?;
             }
@@ -235,7 +235,7 @@ impl Publisher<'_> {
         let head = format!("refs/remotes/{}/HEAD", self.remote.name);
         let unknown = || PublishError::NoDefaultBranch { remote: self.remote.name.clone() };
         let commit = git::commit::rev_parse(self.git, &format!("{head}^{{commit}}"));
-        let commit = git::fetch::object_id(&commit.map_err(|_| Error::Unpublished(unknown()))?)?;
+        let commit = fetch::object_id(&commit.map_err(|_| Error::Unpublished(unknown()))?)?;
         let name = self.git.command("symbolic-ref").args(["--quiet", &head]).run()?;
         let prefix = format!("refs/remotes/{}/", self.remote.name);
         Ok(Base { branch: name.text().strip_prefix(&prefix).unwrap_or("HEAD").to_owned(), commit })
@@ -261,7 +261,7 @@ impl Publisher<'_> {
         }
         let objects = self.prove(&published.plan.files)?;
         let sent = self.upload(&published.plan.files, &objects, &reference)?;
-        let base = there.map_or_else(|| git::fetch::object_id(&published.plan.base), Ok)?;
+        let base = there.map_or_else(|| fetch::object_id(&published.plan.base), Ok)?;
         let (commit, said) = self.push(base, &published.plan.files, &reference)?;
         Ok(PublishReport { how: PublishOutcome::Pushed, commit: Some(commit), said, sent, ..published })
     }
@@ -283,7 +283,7 @@ impl Publisher<'_> {
         let Some(there) = found.into_iter().find(|found: &Ref| found.name == reference) else {
             return Ok(None);
         };
-        let commit = git::fetch::object_id(&there.id)?;
+        let commit = fetch::object_id(&there.id)?;
         if !self.repo.has_object(commit) {
             fetch::fetch_commits(self.git, self.network, &self.remote, &[there])?;
         }

@@ -8,41 +8,41 @@ use clap::ValueHint;
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
-Find pickles, and say what they would call.
+Find pickles and list what they import.
 
-Every file is judged by its content: torch archives and legacy files, raw pickles of any protocol, joblib and numpy \
-files, and the members of zip, tar and gzip archives. An LFS pointer stands for its object. Nothing is unpickled. \
-Nothing is downloaded, unless a model of the Hub is named: of its files as little is read as says what they are, by \
-ranges. Of a PyTorch zip file longer than 1 MiB the storages are not read, and the result says so.
+Files are detected by content: PyTorch zip and legacy files, pickles of any protocol, joblib and numpy files, and members \
+of zip, tar and gzip archives; for an LFS pointer, the LFS object. Nothing is unpickled, and nothing is downloaded unless a \
+model on the Hub is named: of its files only what decides the verdict is read, by range requests. The storages of a PyTorch \
+zip file over 1 MiB are not read, and the result reports that.
 
-Verdicts: `weights` names only what checkpoints of weights are made of, `unknown` names something else, `dangerous` \
-names what is known to execute, `unreadable` cannot be read to its end.
+Verdicts: `clean` no pickle, `weights` only allowed globals, `unknown` other globals, `dangerous` globals known to execute \
+code, `unreadable` not parsable to the end.
 
-Exit status: 0 if no pickle was found, 1 if one was, 2 if something could not be looked at.",
+Exit status: 0 no pickles, 1 a pickle was found, 2 a file could not be scanned.",
     after_help = "\
 Examples:
-  git st-convert scan                            the tracked files of the work tree
+  git st-convert scan                            tracked files in the working tree
   git st-convert scan ~/downloads model.pt       files and directories
-  git st-convert scan OWNER/NAME                 a model of the Hub, before it is downloaded
-  git st-convert scan OWNER/NAME@refs/pr/3       the same at a revision
-  git st-convert scan --staged                   what the next commit would hold
-  git st-convert scan --range origin/main..HEAD  what a branch adds, for CI
+  git st-convert scan OWNER/NAME                 a model on the Hub, before it is downloaded
+  git st-convert scan OWNER/NAME@refs/pr/3       a pull request of that model
+  git st-convert scan --staged                   what the next commit would contain
+  git st-convert scan --range origin/main..HEAD  what a branch adds (CI)
   git st-convert scan --format sarif > scan.sarif"
 )]
 pub(in super::super) struct Scan {
-    /// Files, directories, or models of the Hub: MODEL, MODEL@REV (default: tracked files)
+    /// Files, directories, or OWNER/NAME or OWNER/NAME@REV on the Hub [default: tracked files in the working tree]
     #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath, conflicts_with_all = ["staged", "rev", "range"])]
     pub(in super::super) targets: Vec<OsString>,
-    /// What the index holds
+    /// Scan the staged files
     #[arg(long, conflicts_with_all = ["rev", "range"])]
     pub(in super::super) staged: bool,
-    /// What a commit holds
+    /// Scan the files of a commit
     #[arg(long, value_name = "REV", value_hint = ValueHint::Other, conflicts_with = "range")]
     pub(in super::super) rev: Option<String>,
-    /// What the commits of a range add or change, also if a later one removes it
+    /// Scan every file version added by a range of commits
     #[arg(long, value_name = "A..B", value_hint = ValueHint::Other, value_parser = range)]
     pub(in super::super) range: Option<String>,
-    /// How to print the result
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(in super::super) format: Format,
 }
@@ -50,11 +50,11 @@ pub(in super::super) struct Scan {
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in super::super) enum Format {
-    /// For a person
+    /// Human-readable
     Text,
     /// JSON Lines, as with `--json`
     Json,
-    /// SARIF 2.1.0, for code scanning
+    /// SARIF 2.1.0 for code scanning
     Sarif,
 }
 

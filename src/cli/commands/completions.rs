@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
         Shell::Bash => Generator::Bash,
         Shell::Zsh => Generator::Zsh,
         Shell::Fish => Generator::Fish,
-        Shell::PowerShell => Generator::PowerShell,
+        Shell::Power => Generator::PowerShell,
     };
     generate(shell, &mut Args::command(), "git-st-convert", &mut out);
     let mut text = without_hidden(&String::from_utf8_lossy(&out));
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
         // The generator writes the names of the subcommands' cases in two ways if the program's has a dash.
         Shell::Bash => text = text.replace("git__subcmd__st__subcmd__convert", "git__st__convert") + BASH,
         Shell::Zsh => text = zsh(&text),
-        Shell::Fish | Shell::PowerShell => {}
+        Shell::Fish | Shell::Power => {}
     }
     ui.data(&text);
     0
@@ -48,8 +48,7 @@ fn without_hidden(generated: &str) -> String {
     let hidden: Vec<_> =
         command.get_subcommands().filter(|known| known.is_hide_set()).map(clap::Command::get_name).collect();
     let is_offered = |line: &&str| {
-        let offers =
-            |name: &&str| {
+        let offers = |name: &&str| {
             line.starts_with(&format!("'{name}:"))
                 || line.contains(&format!(" -a \"{name}\""))
                 || line.contains(&format!("::new('{name}'"))

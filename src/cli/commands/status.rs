@@ -105,7 +105,7 @@ impl Page<'_> {
                 writeln!(text, "    {}{:space$}  {}", styled(STRONG, name), "", styled(DIM, facts));
         }
         if shown < rows.len() {
-            let _infallible = writeln!(text, "    and {} more, listed by `-v`", rows.len() - shown);
+            let _infallible = writeln!(text, "    and {} more (`-v` lists all)", rows.len() - shown);
         }
         let _infallible = writeln!(text, "  {command}\n");
     }
