@@ -41,6 +41,11 @@ mod tests {
     fn the_message_asks_for_a_report() {
         let text = super::text("index 3\x1b is out", " at src/a.rs:1:2");
         assert!(text.starts_with("error: internal error: index 3\\x1b is out\n"), "{text}");
-        assert!(text.contains("caused by: panic at src/a.rs:1:2\nhint: this is a bug in git-st-convert; please report it"), "{text}");
+        assert!(
+            text.contains(
+                "caused by: panic at src/a.rs:1:2\nhint: this is a bug in git-st-convert; please report it"
+            ),
+            "{text}"
+        );
     }
 }

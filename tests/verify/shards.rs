@@ -57,11 +57,7 @@ fn the_reference_s_set_is_right_and_each_fault_of_its_index_is_named() {
     for (from, to, said) in [
         ("\"a\": ", "\"aa\": ", "missing  aa in model-00001-of-00002.safetensors"),
         ("\"a\": ", "\"aa\": ", "extra    a in model-00001-of-00002.safetensors, not in the shard index"),
-        (
-            "\"b\": \"model-00001",
-            "\"b\": \"model-00002",
-            "missing  b in model-00002-of-00002.safetensors",
-        ),
+        ("\"b\": \"model-00001", "\"b\": \"model-00002", "missing  b in model-00002-of-00002.safetensors"),
         ("\"total_size\": 68", "\"total_size\": 69", "total_size is 69, expected 68"),
         ("model-00002-of", "model-00003-of", "missing  shard model-00003-of-00002.safetensors"),
     ] {
