@@ -59,6 +59,14 @@ impl Servers {
         self.settings.in_passing = true;
         self
     }
+
+    /// The same of a batch, in which nobody waits for one answer either.
+    #[must_use]
+    pub fn of_batch(self) -> Self {
+        let mut servers = self.in_passing();
+        servers.settings.patient = true;
+        servers
+    }
 }
 
 /// Is told each command line of git.

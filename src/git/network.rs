@@ -136,7 +136,7 @@ pub struct Network<'a> {
     pub tell: &'a (dyn Fn(Progress) + Sync),
     /// Says when to stop.
     pub stop: &'a (dyn Fn() -> bool + Sync),
-    /// Waits while the server of a URL wants to be left alone, and says whether it did.
+    /// Waits while the server of a URL wants to be left alone, and says whether it may be asked again.
     pub wait: &'a (dyn Fn(&str, Moment) -> bool + Sync),
 }
 
@@ -186,7 +186,13 @@ impl Network<'_> {
                 Err(error) => error,
                 done => return done,
             };
-            if let Error::Remote { trouble: Trouble::TooOften, .. } = &error {
+            let is_turned_away = match &error {
+                Error::Remote { trouble: Trouble::TooOften, .. } => true,
+                // A person would rather see it tried again than wait for a minute.
+                Error::Remote { trouble: Trouble::Unavailable, .. } => !self.may_ask,
+                _ => false,
+            };
+            if is_turned_away {
                 match waited {
                     // It is asked how long once, in the place of another try.
                     None => {

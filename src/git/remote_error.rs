@@ -27,6 +27,8 @@ pub enum Trouble {
     Certificate,
     /// It was asked too often.
     TooOften,
+    /// It serves nobody for a while.
+    Unavailable,
     /// It has a fault of its own.
     ServerFault,
     /// The connection broke.
@@ -49,7 +51,7 @@ impl fmt::Display for Trouble {
             Self::Unreachable => "cannot reach the server",
             Self::Certificate => "server certificate is not trusted",
             Self::TooOften => "rate limit exceeded",
-            Self::ServerFault => "server error",
+            Self::Unavailable | Self::ServerFault => "server error",
             Self::Broken => "connection lost",
             Self::Withheld => "the server did not send the requested objects",
             Self::Ownership => "the repository is owned by another user",
@@ -60,7 +62,7 @@ impl fmt::Display for Trouble {
 impl Trouble {
     /// Returns `true` if it is worth another try a moment later.
     pub fn is_passing(self) -> bool {
-        matches!(self, Self::TooOften | Self::ServerFault | Self::Broken)
+        matches!(self, Self::TooOften | Self::Unavailable | Self::ServerFault | Self::Broken)
     }
 
     /// What the words mean; `None` if they are about something else.
@@ -84,6 +86,7 @@ impl Trouble {
             ("returned error: 404", Self::NotFound),
             ("returned error: 410", Self::NotFound),
             ("returned error: 429", Self::TooOften),
+            ("returned error: 503", Self::Unavailable),
             ("returned error: 5", Self::ServerFault),
             ("Could not resolve", Self::Unreachable),
             ("Failed to connect", Self::Unreachable),
@@ -149,7 +152,7 @@ mod tests {
             ("fatal: expected 'packfile'\nfatal: could not fetch 12 from promisor remote", Trouble::Withheld),
             (
                 "error: RPC failed; HTTP 503 curl 22 The requested URL returned error: 503",
-                Trouble::ServerFault,
+                Trouble::Unavailable,
             ),
             ("fatal: the remote end hung up unexpectedly", Trouble::Broken),
         ] {

@@ -1,7 +1,7 @@
 //! Waiting until a server may be asked, for git, which does not wait by itself.
 //!
 //! Invariant: of a server that turned git away one question is asked: how long it wants to be left alone, at the address that
-//! git had asked.
+//! git had asked. One that does not say is left alone as `pace` has it, where nobody waits for one answer.
 
 use std::time::Duration;
 
@@ -20,16 +20,23 @@ pub fn await_opening(auth: &Auth<'_>, repository: &str, tell: &dyn Fn(Duration))
 }
 
 /// Asks a server that turned git away how long it wants to be left alone, and waits, if that is not too long. Returns `true`
-/// if it waited.
+/// if it may be asked again.
 pub fn await_reopening(auth: &Auth<'_>, repository: &str, tell: &dyn Fn(Duration)) -> bool {
     let Ok(url) = Url::parse(repository) else { return false };
-    if auth.wire.settings.learned.pace().left(url.origin()).is_none() {
+    let (pace, patient) = (auth.wire.settings.learned.pace(), auth.wire.settings.patient);
+    if pace.left(url.origin()).is_none() {
+        if patient {
+            pace.suspect(url.origin());
+        }
         let refs =
             url.without_login().with_suffix("/info/refs").with_query(&[("service", "git-upload-pack")]);
         let ask = Ask { may_log_in: true, login: url.login(), hops: CONTENT_HOPS, ..Ask::get(refs) };
-        // What it says of itself is learned on the way, and nothing else is of use.
-        let _answer =
+        // What it says of itself is learned on the way.
+        let answer =
             auth.wire.watched(|| auth.send(&ask.plain(header::ACCEPT, HeaderValue::from_static("*/*"))));
+        if patient && answer.is_ok_and(|answer| answer.status < 400) {
+            return true;
+        }
     }
     wait(auth, &url, tell)
 }

@@ -8,6 +8,9 @@
 //! Source: RFC 9110, 10.2.3; `draft-ietf-httpapi-ratelimit-headers`, as the Hub sends it (`rate-limits.md` of its
 //! documentation, `utils/_http.py` of `huggingface_hub`). Invariants: until then an origin is asked by nobody, whoever was
 //! told; the first request after it goes alone, and the others wait for its answer. It waits for nobody itself.
+//!
+//! A server that turns somebody away and does not say for how long is left alone all the same where nobody waits for one
+//! answer, as in a batch ([`Pace::refused`]): for a moment, then for a minute, for two, …
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::sync::Mutex;
@@ -21,6 +24,12 @@ use super::origin::Origin;
 
 /// The longest time that is waited for a server.
 pub(super) const MAX_AFTER: Duration = Duration::from_secs(300);
+
+/// How long a server is left alone first that does not say how long.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// How many of the longest pauses between two tries it is left alone next.
+const PAUSES: u32 = 6;
 
 /// What somebody who wants to ask does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +53,8 @@ struct Closed {
     until: Instant,
     /// Somebody asks since it is open again.
     is_tried: bool,
+    /// How often it turned somebody away without a word on how long.
+    unsaid: u32,
 }
 
 impl Pace {
@@ -72,9 +83,43 @@ impl Pace {
                 closed.until = closed.until.max(until);
                 closed.is_tried = false;
             }
-            (Some(until), None) => all.push(Closed { origin: origin.clone(), until, is_tried: false }),
+            (Some(until), None) => {
+                all.push(Closed { origin: origin.clone(), until, is_tried: false, unsaid: 0 });
+            }
             (None, Some(_)) if turn == Turn::First => all.retain(|closed| closed.origin != *origin),
             (None, _) => {}
+        }
+    }
+
+    /// An origin turned somebody away, and did not say for how long. `longest` is the longest pause between two tries.
+    pub(super) fn refused(&self, origin: &Origin, turn: Turn, longest: Duration) {
+        let mut all = lock(&self.0);
+        let now = Instant::now();
+        let known = all.iter().position(|closed| closed.origin == *origin).unwrap_or_else(|| {
+            all.push(Closed { origin: origin.clone(), until: now, is_tried: false, unsaid: 0 });
+            all.len().saturating_sub(1)
+        });
+        let Some(closed) = all.get_mut(known) else { return };
+        // What was under way when it closed says nothing new.
+        if closed.unsaid > 0 && turn != Turn::First {
+            return;
+        }
+        let wait = match closed.unsaid.checked_sub(1) {
+            None => MOMENT.min(longest),
+            Some(before) => {
+                let doubled = PAUSES.saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX));
+                longest.saturating_mul(doubled).min(MAX_AFTER)
+            }
+        };
+        closed.until = closed.until.max(now.checked_add(wait).unwrap_or(now));
+        (closed.is_tried, closed.unsaid) = (false, closed.unsaid.saturating_add(1));
+    }
+
+    /// An origin turned somebody else away, who was not told for how long: the next request goes alone.
+    pub(super) fn suspect(&self, origin: &Origin) {
+        let mut all = lock(&self.0);
+        if !all.iter().any(|closed| closed.origin == *origin) {
+            all.push(Closed { origin: origin.clone(), until: Instant::now(), is_tried: false, unsaid: 1 });
         }
     }
 
@@ -84,6 +129,11 @@ impl Pace {
         let closed = all.iter().find(|closed| closed.origin == *origin)?;
         Some(closed.until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
     }
+}
+
+/// Returns `true` if an answer turns somebody away.
+pub(super) fn is_refusal(response: &Response) -> bool {
+    matches!(response.status, 429 | 503)
 }
 
 /// How long a server wants to be left alone, by its answer.
@@ -158,6 +208,33 @@ mod tests {
         ] {
             assert_eq!(rate_limit(text), seconds.map(Duration::from_secs), "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_that_says_no_time_is_left_alone_for_longer_each_time() {
+        let (pace, url) = (Pace::default(), Url::parse("https://h/").unwrap());
+        let (origin, longest) = (url.origin(), Duration::from_secs(10));
+        let left = || pace.left(origin).map_or(0, |left| left.as_secs().saturating_add(1));
+        let open = || lock(&pace.0).iter_mut().for_each(|closed| closed.until = Instant::now());
+        pace.refused(origin, Turn::Free, longest);
+        // Another that was under way.
+        pace.refused(origin, Turn::Free, longest);
+        assert_eq!(left(), 1);
+        for expected in [60, 120, 240, 300, 300] {
+            open();
+            assert_eq!((pace.turn(origin), pace.turn(origin)), (Turn::First, Turn::Behind));
+            pace.refused(origin, Turn::First, longest);
+            assert_eq!(left(), expected);
+        }
+        open();
+        assert_eq!(pace.turn(origin), Turn::First);
+        pace.answered(origin, Turn::First, None);
+        assert_eq!((pace.turn(origin), left()), (Turn::Free, 0));
+        // Of which git told.
+        pace.suspect(origin);
+        assert_eq!(pace.turn(origin), Turn::First);
+        pace.refused(origin, Turn::First, longest);
+        assert_eq!(left(), 60);
     }
 
     #[test]

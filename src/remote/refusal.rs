@@ -33,7 +33,7 @@ struct Words {
 pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<CredentialSource>) -> Error {
     let (status, url) = (response.status, response.url.without_login());
     let code = response.header("x-error-code").unwrap_or_default().to_owned();
-    let after = wait_of(&response);
+    let after = wait_of(&response).or_else(|| wire.settings.learned.pace().left(url.origin()));
     let said = said(wire, response);
     let is_expired = said.as_ref().is_some_and(|said| said.0.to_ascii_lowercase().contains("expired"));
     match (status, code.as_str(), rejected) {

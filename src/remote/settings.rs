@@ -24,6 +24,7 @@ const CONNECTIONS: usize = 4;
 
 /// What a person said about servers.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Settings {
     /// git's configuration, without `.lfsconfig`.
     pub config: Config,
@@ -35,6 +36,9 @@ pub struct Settings {
     pub offline: bool,
     /// The person is not asked for a password.
     pub in_passing: bool,
+    /// Nobody waits for one answer, as in a batch: a server that turns us away and does not say for how long is left alone for
+    /// a minute or more.
+    pub patient: bool,
     /// What the environment says about proxies.
     pub proxies: Proxies,
     /// `GIT_SSL_CAINFO`: the bundle of certificates in place of the system's.
@@ -80,6 +84,7 @@ impl Default for Settings {
             hub: None,
             offline: false,
             in_passing: false,
+            patient: false,
             proxies: Proxies::default(),
             ca_info: None,
             ca_path: None,

@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::known::lock;
 use super::message::{Body, Request, Response};
 use super::origin::{Origin, Scheme};
-use super::pace::{MAX_AFTER, Turn, wait_of};
+use super::pace::{MAX_AFTER, Turn, is_refusal, wait_of};
 use super::secret::Secret;
 use super::settings::Settings;
 use super::url::Url;
@@ -93,7 +93,7 @@ impl<'a> Wire<'a> {
         let result = run(&agent, &route, request)
             .map(|result| result.map(|answer| Response::new(url.clone(), answer)));
         let answer = result.as_ref().ok().and_then(|result| result.as_ref().ok());
-        self.settings.learned.pace().answered(url.origin(), turn, answer.and_then(wait_of));
+        self.learn(url.origin(), turn, answer);
         let status = answer.map(|answer| answer.status);
         if let Some(observer) = self.observer {
             observer(&Event { method: request.body.method(), url, status });
@@ -112,6 +112,16 @@ impl<'a> Wire<'a> {
             Ok(answer) => Ok(answer),
             Err(_) if self.is_interrupted() => Err(Error::Interrupted),
             Err(err) => Err(failure(url, err, route.is_proxied(), &|text| self.redacted(text))),
+        }
+    }
+
+    /// Remembers whether an origin wants to be left alone.
+    fn learn(&self, origin: &Origin, turn: Turn, answer: Option<&Response>) {
+        let (pace, wait) = (self.settings.learned.pace(), answer.and_then(wait_of));
+        if wait.is_none() && self.settings.patient && answer.is_some_and(is_refusal) {
+            pace.refused(origin, turn, self.settings.patience().max_delay);
+        } else {
+            pace.answered(origin, turn, wait);
         }
     }
 

@@ -105,8 +105,8 @@ struct Settings {
     transfer: Option<(String, String)>,
     /// Models say that they are in Xet storage.
     is_xet: bool,
-    /// Until then everybody is told that the limit is reached.
-    closed: Option<Instant>,
+    /// Until then everybody is turned away; is anybody told until when?
+    closed: Option<(Instant, bool)>,
     /// Whose word is taken for who asks.
     trust: Option<Trust>,
 }
@@ -176,10 +176,11 @@ impl State {
         self.settings.lock().unwrap().trust.clone()
     }
 
-    /// For how long it is closed still.
-    fn closed_for(&self) -> Option<Duration> {
-        let left = self.settings.lock().unwrap().closed?.saturating_duration_since(Instant::now());
-        Some(left).filter(|left| !left.is_zero())
+    /// For how long it is closed still, and whether it says so.
+    fn closed_for(&self) -> Option<(Duration, bool)> {
+        let (until, says_when) = self.settings.lock().unwrap().closed?;
+        let left = until.saturating_duration_since(Instant::now());
+        Some((left, says_when)).filter(|(left, _)| !left.is_zero())
     }
 
     /// What links are signed with: nobody else knows the name of this directory.
@@ -256,7 +257,7 @@ impl Hub {
 
     /// Everybody is told for so long that the limit is reached, as the Hub tells it.
     pub(crate) fn close_for(&self, time: Duration) {
-        self.state.settings.lock().unwrap().closed = Some(Instant::now() + time);
+        self.state.settings.lock().unwrap().closed = Some((Instant::now() + time, true));
     }
 
     /// A model takes no discussions and no pull requests, or takes them again.

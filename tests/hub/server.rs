@@ -152,10 +152,10 @@ fn exchange(
     let closes = head.header("Connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let body = Body::of(&head, reader);
     let mut request = Request { state, origin, head, body, faults: &faults, record: &record };
-    let limit = state.closed_for().map(|left| {
+    let limit = state.closed_for().map(|(left, says_when)| {
         request.record.note(|seen| seen.faults.push("Closed".to_owned()));
         // What is begun of a second is one.
-        limited(left.as_secs() + 1)
+        if says_when { limited(left.as_secs() + 1) } else { refusal(503, None, "Service Unavailable") }
     });
     let answer = match limit.or_else(|| replaced(&request)) {
         Some(answer) => answer,

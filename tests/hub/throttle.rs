@@ -10,6 +10,13 @@ use std::time::{Duration, Instant};
 /// How much unused time may be caught up.
 const SLACK: Duration = Duration::from_millis(20);
 
+impl super::Hub {
+    /// Everybody is told for so long that the hub is not available, and nobody for how long.
+    pub(crate) fn be_away_for(&self, time: Duration) {
+        self.state.settings.lock().unwrap().closed = Some((Instant::now() + time, false));
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Throttle(Mutex<Option<Line>>);
 

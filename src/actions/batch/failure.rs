@@ -206,7 +206,10 @@ pub(super) enum TurnedAway {
 pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(Error::Git(git::Error::Remote { trouble: Trouble::TooOften, .. })) = error.downcast_ref()
+        if let Some(Error::Git(git::Error::Remote {
+            trouble: Trouble::TooOften | Trouble::Unavailable,
+            ..
+        })) = error.downcast_ref()
         {
             return Some(TurnedAway::Unsaid);
         }
@@ -214,14 +217,11 @@ pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway
             Some(Error::Remote(error)) => Some(error),
             _ => error.downcast_ref::<remote::Error>(),
         };
-        match server {
-            Some(remote::Error::RateLimited { after, .. }) => {
-                return Some(after.map_or(TurnedAway::Unsaid, TurnedAway::For));
-            }
-            Some(remote::Error::Status { status: 503, after: Some(after), .. }) => {
-                return Some(TurnedAway::For(*after));
-            }
-            _ => {}
+        if let Some(
+            remote::Error::RateLimited { after, .. } | remote::Error::Status { status: 503, after, .. },
+        ) = server
+        {
+            return Some(after.map_or(TurnedAway::Unsaid, TurnedAway::For));
         }
         next = match error.downcast_ref::<io::Error>() {
             Some(error) => error.get_ref().map(|inner| inner as &(dyn StdError + 'static)),

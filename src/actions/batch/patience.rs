@@ -90,6 +90,7 @@ mod tests {
     fn what_turned_a_model_away() {
         let git = |trouble| Error::Git(git::Error::Remote { trouble, stderr: Stderr(String::new()) });
         assert_eq!(turned_away(&git(Trouble::TooOften)), Some(TurnedAway::Unsaid));
+        assert_eq!(turned_away(&git(Trouble::Unavailable)), Some(TurnedAway::Unsaid));
         assert_eq!(turned_away(&git(Trouble::ServerFault)), None);
         assert_eq!(turned_away(&limited(7)), Some(TurnedAway::For(Duration::from_secs(7))));
         let inside = std::io::Error::other(remote::Error::RateLimited {

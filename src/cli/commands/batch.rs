@@ -45,7 +45,7 @@ pub(crate) fn run(
     let shard = shard(args).map_err(failed)?;
     let servers = environment::servers(servers).map_err(|error| failed(Report::of(&error)))?;
     // Nobody sits beside a batch to be asked for a password.
-    let servers = servers.in_passing();
+    let servers = servers.of_batch();
     let watcher = Watcher {
         ui,
         reporter: TerminalReporter::new(ui, interrupt, args.dry_run).at(Here::default(), true),

@@ -139,7 +139,7 @@ pub(super) fn remote(trouble: Trouble, git: &str) -> Vec<String> {
         Trouble::NotRepository => "give the model as OWNER/NAME or as the URL of its repository",
         Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
         Trouble::TooOften => "try again later, or set HF_TOKEN for a higher rate limit",
-        Trouble::ServerFault | Trouble::Broken => "try again later",
+        Trouble::Unavailable | Trouble::ServerFault | Trouble::Broken => "try again later",
         Trouble::Ownership => "if you trust it: `git config --global --add safe.directory DIR`",
     };
     vec![hint.to_owned()]
