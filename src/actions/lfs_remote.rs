@@ -146,9 +146,10 @@ impl<'a> Server<'a> {
         }
         for (&(name, pointer), action) in objects.iter().zip(actions) {
             reporter.started(name, pointer.size);
-            let tell = tell(reporter);
-            let fetched =
-                action.and_then(|action| to_store(&self.object(pointer).with_action(action), store, &tell));
+            let (here, came) = (was_here(reporter), |bytes| reporter.advanced(bytes));
+            let fetched = action.and_then(|action| {
+                to_store(&self.object(pointer).with_action(action).telling(&came), store, &here)
+            });
             reporter.finished();
             fetched?;
         }
@@ -164,8 +165,8 @@ impl<'a> Server<'a> {
         reporter: &dyn Reporter,
     ) -> Result<Incomplete, Error> {
         reporter.started(name, pointer.size);
-        let tell = tell(reporter);
-        let part = to_part(&self.object(pointer), store, &tell);
+        let (here, came) = (was_here(reporter), |bytes| reporter.advanced(bytes));
+        let part = to_part(&self.object(pointer).telling(&came), store, &here);
         reporter.finished();
         Ok(part?)
     }
@@ -206,14 +207,12 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Tells how much more of a file is here each time it is told how much that is. The first time says what was there before.
-fn tell(reporter: &dyn Reporter) -> impl Fn(u64) {
-    let told = Cell::new(None);
+/// Tells how much of a file was here before: the first time it is told how much that is.
+fn was_here(reporter: &dyn Reporter) -> impl Fn(u64) {
+    let is_told = Cell::new(false);
     move |here: u64| {
-        let before = told.replace(Some(told.get().map_or(here, |told: u64| told.max(here))));
-        match before {
-            None => reporter.resumed(here),
-            Some(before) => reporter.advanced(here.saturating_sub(before)),
+        if !is_told.replace(true) {
+            reporter.resumed(here);
         }
     }
 }

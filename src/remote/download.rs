@@ -74,7 +74,11 @@ fn brought(
     let Pointer { oid, size } = object.pointer;
     part.clear().map_err(write_error)?;
     tell(0);
-    let mut arrived = object.brought(handed, tell)?;
+    object.begin();
+    let mut arrived = object.brought(handed, &|here| {
+        object.came_to(here);
+        tell(here);
+    })?;
     let (mut hasher, mut buffer) = (Hasher::default(), vec![0; STEP]);
     loop {
         if object.wire().is_interrupted() {
@@ -96,6 +100,7 @@ fn brought(
     }
     part.check(size)?;
     arrived.taken();
+    object.came_to(size);
     tell(size);
     Ok(part)
 }

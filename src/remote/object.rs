@@ -5,7 +5,7 @@
 //! hash: `download` does, and so has whoever reads by [`Object::stream`] or [`Object::ranged`].
 
 use std::fs::File;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ureq::http::header;
@@ -34,6 +34,10 @@ pub struct Object<'a> {
     pub(super) pointer: Pointer,
     found: Mutex<Option<ObjectAt>>,
     ranges: AtomicU8,
+    /// Is told how many more bytes of a stream came.
+    came: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// How many those are so far.
+    told: AtomicU64,
 }
 
 /// `true` if the server serves parts of this object.
@@ -47,7 +51,35 @@ pub(super) enum Ranges {
 impl<'a> Object<'a> {
     /// An object that was not asked for yet.
     pub fn new(server: &'a LfsServer<'a>, pointer: Pointer) -> Self {
-        Self { server, pointer, found: Mutex::default(), ranges: AtomicU8::new(0) }
+        let (found, told) = (Mutex::default(), AtomicU64::new(0));
+        Self { server, pointer, found, ranges: AtomicU8::new(0), came: None, told }
+    }
+
+    /// Tells of the bytes of a stream as they come, each once, before they are given: on any thread, and in no order.
+    #[must_use]
+    pub fn telling(self, came: &'a (dyn Fn(u64) + Sync)) -> Self {
+        Self { came: Some(came), ..self }
+    }
+
+    /// A stream begins.
+    pub(super) fn begin(&self) {
+        self.told.store(0, Ordering::Relaxed);
+    }
+
+    /// More bytes of a stream came.
+    pub(super) fn came(&self, bytes: u64) {
+        self.told.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(came) = self.came {
+            came(bytes);
+        }
+    }
+
+    /// So many bytes of a stream are here, some of which came before, and were told then.
+    pub(super) fn came_to(&self, bytes: u64) {
+        let told = self.told.load(Ordering::Relaxed);
+        if let Some(more) = bytes.checked_sub(told).filter(|more| *more > 0) {
+            self.came(more);
+        }
     }
 
     /// An object with the action that [`LfsServer::locate`] gave for it.

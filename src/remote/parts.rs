@@ -103,7 +103,7 @@ pub(super) fn fill(
         let at = from + buf.len() as u64;
         let result = open(at, end).and_then(|(mut reader, len)| {
             let until = wanted.min(buf.len() + usize::try_from(len).unwrap_or(usize::MAX));
-            take(&mut reader, buf, until, is_over)
+            take(&mut reader, buf, until, is_over, &|_| ())
         });
         retry.progress(from + buf.len() as u64 - at);
         if let Err(err) = result {
@@ -113,10 +113,10 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// How much is read at once.
-const STEP: usize = 256 << 10;
+/// How much is read at once: no more than the library has at once, as room is made of zeros.
+const STEP: usize = 128 << 10;
 
-/// Reads until `buf` has `until` bytes.
+/// Reads until `buf` has `until` bytes. `came` is told of those that come, as they do.
 ///
 /// # Errors
 /// [`Error::Cut`] with what came before it in `buf`, [`Error::TimedOut`].
@@ -125,15 +125,19 @@ pub(super) fn take(
     buf: &mut Vec<u8>,
     until: usize,
     is_over: &dyn Fn() -> bool,
+    came: &dyn Fn(u64),
 ) -> Result<()> {
     while buf.len() < until && !is_over() {
         let start = buf.len();
         buf.resize(until.min(start + STEP), 0);
         let read = reader.read(buf.get_mut(start..).unwrap_or_default());
         buf.truncate(start + *read.as_ref().unwrap_or(&0));
-        if read? == 0 {
-            let source = Transport("it ended before all bytes were sent".to_owned());
-            return Err(Error::Cut { origin: reader.origin().clone(), source });
+        match read? {
+            0 => {
+                let source = Transport("it ended before all bytes were sent".to_owned());
+                return Err(Error::Cut { origin: reader.origin().clone(), source });
+            }
+            read => came(read as u64),
         }
     }
     Ok(())

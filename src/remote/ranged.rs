@@ -270,7 +270,7 @@ impl<'a> RemoteFile<'a> {
         let mut first = Vec::new();
         if len > 0 {
             let wanted = usize::try_from(len.min(block)).unwrap_or(usize::MAX);
-            take(&mut response.into_reader(), &mut first, wanted, &|| false)?;
+            take(&mut response.into_reader(), &mut first, wanted, &|| false, &|_| ())?;
         }
         Ok(Some((file, first)))
     }

@@ -48,6 +48,7 @@ impl Object<'_> {
         if from >= self.pointer.size {
             return Ok(());
         }
+        self.begin();
         match self.at()? {
             ObjectAt::File(path) => return self.stream_file(&open_file(&path)?, from, each),
             ObjectAt::Agent(handed) => return self.stream_brought(&handed, from, each),
@@ -76,21 +77,21 @@ impl Object<'_> {
                 });
                 match result {
                     // It served parts, and does no more.
-                    Err(Error::NoRanges { .. }) => self.single(None, given, each),
+                    Err(Error::NoRanges { .. }) => self.single(None, (from, given), each),
                     result => result,
                 }
             }
             Opened::Whole(_) | Opened::Unplaced if from > 0 && restart == Restart::Never => {
                 Err(self.no_ranges())
             }
-            Opened::Whole(reader) => self.single(Some(reader), 0, each),
-            Opened::Unplaced => self.single(None, 0, each),
+            Opened::Whole(reader) => self.single(Some(reader), (0, 0), each),
+            Opened::Unplaced => self.single(None, (0, 0), each),
         }
     }
 
     /// Has a transfer agent bring it, and gives what it brought; whoever takes it hashes it.
     fn stream_brought(&self, handed: &Handed, from: u64, each: Consumer<'_>) -> Result<()> {
-        let arrived = self.brought(handed, &|_| ())?;
+        let arrived = self.brought(handed, &|here| self.came_to(here))?;
         let read = |source| Error::Io { action: "read what the transfer agent brought", source };
         let file = arrived.file.try_clone().and_then(FileSource::new).map_err(read)?;
         self.stream_file(&file, from, each)?;
@@ -111,14 +112,22 @@ impl Object<'_> {
             let bytes = buf.get_mut(..want).unwrap_or_default();
             file.read_exact_at(bytes, at)
                 .map_err(|source| Error::Io { action: "read an object of the other repository", source })?;
+            // What an agent brought was told then.
+            self.came_to(at + want as u64 - from);
             each(at, bytes).map_err(consumer_error)?;
             at += want as u64;
         }
         Ok(())
     }
 
-    /// One connection, from the beginning; what was given already, before or after a cut, is passed over.
-    fn single(&self, mut first: Option<BodyReader>, mut given: u64, each: Consumer<'_>) -> Result<()> {
+    /// One connection, from the beginning; what was given already of a stream that began at `from`, before or after a cut, is
+    /// passed over.
+    fn single(
+        &self,
+        mut first: Option<BodyReader>,
+        (from, mut given): (u64, u64),
+        each: Consumer<'_>,
+    ) -> Result<()> {
         let mut retry = Retry::new(self.wire(), &|| false);
         while given < self.pointer.size {
             let before = given;
@@ -129,7 +138,7 @@ impl Object<'_> {
                     Opened::Unplaced => Err(self.no_ranges()),
                 }),
             };
-            let result = opened.and_then(|reader| self.drain(reader, &mut given, each));
+            let result = opened.and_then(|reader| self.drain(reader, from, &mut given, each));
             retry.progress(given - before);
             if let Err(err) = result {
                 retry.after(err)?;
@@ -138,7 +147,7 @@ impl Object<'_> {
         Ok(())
     }
 
-    fn drain(&self, mut reader: BodyReader, given: &mut u64, each: Consumer<'_>) -> Result<()> {
+    fn drain(&self, mut reader: BodyReader, from: u64, given: &mut u64, each: Consumer<'_>) -> Result<()> {
         let (mut at, mut buf) = (0_u64, vec![0; STEP]);
         loop {
             let read = reader.read(&mut buf)?;
@@ -156,6 +165,7 @@ impl Object<'_> {
             let known = usize::try_from(given.saturating_sub(at)).unwrap_or(usize::MAX).min(read);
             let new = buf.get(known..read).unwrap_or_default();
             if !new.is_empty() {
+                self.came_to(end - from);
                 each(*given, new).map_err(consumer_error)?;
                 *given = end;
             }
@@ -209,7 +219,7 @@ impl Object<'_> {
                 let open = || self.open_part(start + had as u64, end);
                 let result = opened.take().map_or_else(open, Ok).and_then(|(mut reader, left)| {
                     let until = wanted.min(had.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)));
-                    take(&mut reader, &mut run.buf, until, &is_over)?;
+                    take(&mut reader, &mut run.buf, until, &is_over, &|bytes| self.came(bytes))?;
                     let left = left.saturating_sub((run.buf.len() - had) as u64);
                     opened = Some((reader, left)).filter(|_| left > 0);
                     Ok(())

@@ -23,6 +23,15 @@ fn with_object<T>(world: &World, work: impl FnOnce(&Object<'_>) -> T) -> T {
     world.ask(world.settings(&[]), &[], |server, _| work(server)).unwrap()
 }
 
+fn with_object_telling<T>(
+    world: &World,
+    came: &(dyn Fn(u64) + Sync),
+    work: impl FnOnce(&Object<'_>) -> T,
+) -> T {
+    let work = |server: &LfsServer<'_>| work(&Object::new(server, world.pointer).telling(came));
+    world.ask(world.settings(&[]), &[], |server, _| work(server)).unwrap()
+}
+
 #[test]
 fn a_long_object_comes_by_several_connections_and_no_byte_twice() {
     let world = long();
@@ -89,6 +98,32 @@ fn a_stream_starts_where_it_is_told() {
     world.hub.inject(Fault::NoRanges.at(Place::content(&world.oid())));
     assert!(from(&world, 0).unwrap() == world.content);
     assert!(matches!(from(&world, 1), Err(Error::NoRanges { .. })));
+}
+
+#[test]
+fn bytes_are_told_as_they_come_each_once() {
+    let world = World::with_content(bytes(9_000_001));
+    let at = || Place::content(&world.oid());
+    for (what, faults) in [
+        ("well", vec![]),
+        ("cut", vec![Fault::Cut(700_000).at(at()).times(4)]),
+        ("refused", vec![Fault::Status(503).at(at()).after(1).times(3)]),
+        ("no ranges", vec![Fault::NoRanges.at(at()), Fault::Cut(3_000_000).at(at()).times(1)]),
+        ("no ranges any more", vec![Fault::NoRanges.at(at()).after(2)]),
+    ] {
+        world.hub.heal();
+        for fault in faults {
+            world.hub.inject(fault);
+        }
+        let told = Mutex::new(Vec::new());
+        let came = |bytes: u64| told.lock().unwrap().push(bytes);
+        let streamed = with_object_telling(&world, &came, |object| stream(object).unwrap());
+        assert!(streamed == world.content, "{what}");
+        let told = told.into_inner().unwrap();
+        assert_eq!(told.iter().sum::<u64>(), world.pointer.size, "{what}");
+        // A bar that stands still for the time of a chunk looks like a download that does.
+        assert!(told.iter().all(|step| *step <= 256 << 10), "{what}: {:?}", told.iter().max());
+    }
 }
 
 #[test]

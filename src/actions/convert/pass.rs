@@ -79,8 +79,9 @@ impl Pass<'_> {
         let mut state = self.start(&name)?;
         let from = state.proof.at();
         reporter.resumed(from);
-        let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, &name, at, bytes, reporter);
-        let streamed = server.object(self.pointer).stream(from, &mut each);
+        let mut each = |at: u64, bytes: &[u8]| self.take(&mut state, &name, at, bytes);
+        let came = |bytes: u64| reporter.advanced(bytes);
+        let streamed = server.object(self.pointer).telling(&came).stream(from, &mut each);
         if let Some(damage) = state.damage.take() {
             self.object.forget()?;
             return Err(damage.into());
@@ -161,14 +162,7 @@ impl Pass<'_> {
     }
 
     /// Takes the next bytes.
-    fn take(
-        &self,
-        state: &mut Passing<'_>,
-        name: &str,
-        at: u64,
-        bytes: &[u8],
-        reporter: &dyn Reporter,
-    ) -> io::Result<()> {
+    fn take(&self, state: &mut Passing<'_>, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         if let Err(damage) = state.proof.pass(bytes) {
             state.damage = Some(damage);
             return Err(io::ErrorKind::InvalidData.into());
@@ -178,7 +172,6 @@ impl Pass<'_> {
         if let Some(standing) = state.proof.standing() {
             state.last = Some((standing, state.hasher.save()));
         }
-        reporter.advanced(bytes.len() as u64);
         state.follower.follow(state.scatter.complete())?;
         if state.proof.at() - state.journalled >= JOURNAL_EVERY {
             self.save(state, name).map_err(io::Error::other)?;
