@@ -90,3 +90,7 @@ mod stream;
 /// `cli/` of the library: what a person sees, and the exit codes.
 #[cfg(feature = "cli")]
 mod cli;
+
+/// What the wheel and other packages are made of.
+#[cfg(all(unix, feature = "cli"))]
+mod packaging;
