@@ -1,0 +1,11 @@
+#!/bin/sh
+# Makes the Debian package: .packaging/deb.sh [DIR], by default in target/debian. Needs cargo-deb and python3.
+# The pages come from the program, so it is built before they are packed.
+set -eu
+cd "$(dirname "$0")/.."
+out=${1:-target/debian}
+cargo build --release --locked
+rm -rf target/share
+python3 .packaging/pages.py target/release/git-st-convert target/share
+mkdir -p "$out"
+cargo deb --no-build --output "$out/"
