@@ -66,10 +66,11 @@ page=$(inside git st-convert --help)
 [[ $(inside man git-st-convert-hook-install) == GIT-ST-CONVERT-HOOK-INSTALL* ]] || fail 'no page of a subcommand'
 inside bash -n /usr/share/bash-completion/completions/git-st-convert
 inside git -C /home/person/demo st-convert hook install >/dev/null
-inside cp /home/person/demo/pytorch_model.bin /home/person/demo/more.bin
-inside git -C /home/person/demo add more.bin
+# Not one of the demo's: what HEAD has as a pointer may stand there under another name, too.
+printf 'cos\nsystem\n(S"true"\ntR.' >"$root/home/person/demo/more.pkl"
+inside git -C /home/person/demo add more.pkl
 if inside git -C /home/person/demo commit -m more >"$place/refused" 2>&1; then fail 'the hook let a pickle pass'; fi
-grep -q 'more.bin: pickle checkpoint' "$place/refused" || fail "$(cat "$place/refused")"
+grep -q 'error: more.pkl: ' "$place/refused" || fail "$(cat "$place/refused")"
 
 inside dpkg --purge git-st-convert >/dev/null
 listing >"$place/after"
