@@ -202,7 +202,7 @@ fn without_the_program_nothing_is_committed_and_the_hook_says_why() {
         return skipped("git-st-convert is installed on this machine");
     }
     assert_eq!(output.code, Some(1), "{output:#?}");
-    assert!(output.stderr.contains("pre-commit: git-st-convert is not on PATH"), "{output:#?}");
+    assert!(output.stderr.contains("pre-commit: git-st-convert not found on PATH"), "{output:#?}");
 }
 
 #[test]

@@ -42,9 +42,9 @@ pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker
     if !more.is_empty() {
         let _infallible = write!(text, "{more}\n\n");
     }
-    text += "These safetensors files stand for the checkpoints of this repository that are named beside them. Nothing in \
-             a safetensors file can be executed.\n\n\
-             | file | bytes | sha256 | in place of |\n|---|---|---|---|\n";
+    text += "This pull request adds safetensors versions of the checkpoints listed below. Loading a safetensors file cannot \
+             execute code.\n\n\
+             | file | bytes | sha256 | converted from |\n|---|---|---|---|\n";
     for file in files {
         let oid = file.pointer.map_or_else(|| "-".to_owned(), |pointer| format!("`{}`", pointer.oid));
         let sources: Vec<_> = file.sources.iter().map(source).collect();
@@ -54,8 +54,8 @@ pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker
     let version = env!("CARGO_PKG_VERSION");
     let _infallible = write!(
         text,
-        "\nOpened with git-st-convert {version}, which executes no pickle. To prove that every tensor has the very bytes that it \
-         has in its checkpoint, in a clone of this repository, without trusting whoever opened this, where N is the number of this pull request:\n\n    \
+        "\nCreated with git-st-convert {version}; no pickle was executed. To verify that every tensor is bit-for-bit the one in the \
+         checkpoint, run this in a clone of the repository (N is the number of this pull request):\n\n    \
          git st-convert verify --pr N\n\n{marker}\n"
     );
     text

@@ -15,6 +15,14 @@ use bstr::ByteSlice as _;
 
 const BEGIN: &[u8] = b"# >>> git st-convert >>>\n";
 const END: &[u8] = b"# <<< git st-convert <<<\n";
+/// What earlier versions wrote outside the markers.
+const EARLIER: [&[u8]; 5] = [
+    b"# No pickle is committed.",
+    b"# No merge brings a pickle.",
+    b"# No pickle is pushed.",
+    b"# No pickle is received.",
+    b"# Git LFS adds no pre-push of its own where there is one, and without it pointers are pushed and objects are not.",
+];
 const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox"];
 
 /// A hook that is there.
@@ -75,7 +83,18 @@ pub(super) fn take(existing: &Existing, script: &[u8]) -> Take {
         return Take::Nothing;
     }
     let (first, _, last) = parts(script);
-    if (before, after) == (first, last) { Take::File } else { Take::Back([before, after].concat()) }
+    let is_earlier = before.lines().any(|line| EARLIER.contains(&line))
+        && (bare(before), bare(after)) == (bare(first), bare(last));
+    if (before, after) == (first, last) || is_earlier {
+        Take::File
+    } else {
+        Take::Back([before, after].concat())
+    }
+}
+
+/// The lines of a text but for comments.
+fn bare(text: &[u8]) -> Vec<&[u8]> {
+    text.lines().filter(|line| !line.starts_with(b"#") || line.starts_with(b"#!")).collect()
 }
 
 /// Returns `true` if the hook holds our lines.
@@ -118,6 +137,14 @@ mod tests {
 
     fn hook(bytes: &[u8]) -> Existing {
         Existing { bytes: bytes.to_vec(), is_executable: true, is_link: false }
+    }
+
+    #[test]
+    fn a_hook_of_an_earlier_version_is_taken_away_whole() {
+        let earlier = SCRIPT.replace("# ours", EARLIER[0]).replace("x || exit", "y || exit");
+        assert_eq!(take(&hook(&earlier), SCRIPT), Take::File);
+        let theirs = SCRIPT.replace("# ours", "# mine");
+        assert_eq!(take(&hook(&theirs), SCRIPT), Take::Back(b"#!/bin/sh\n# mine\nlast\n".to_vec()));
     }
 
     #[test]
