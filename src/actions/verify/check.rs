@@ -21,17 +21,18 @@ use bstr::{BStr, ByteSlice as _};
 
 use super::super::Error;
 use super::super::content::Bytes;
-use super::compare::{Compared, Sides, oid_of};
+use super::super::hashing::{Hashed, Hashing};
+use super::compare::{Compared, Sides, oid_of, prove};
 use super::identify::{identify, likeliest};
 use super::reading::{Header, Reader, Watched, read_back};
 use super::{Finding, Verdict, Verified};
 use crate::checkpoint::{self, Headers, Kind, Plan};
-use crate::hash::Oid;
+use crate::hash::{Hasher, Oid};
 use crate::lfs::Pointer;
 use crate::read_at::{Joined, ReadAt};
-use crate::recipe;
 use crate::safetensors::compare::{Comparison, Difference, LIMIT};
 use crate::safetensors::conversions::{Conversion, Conversions, Group};
+use crate::{recipe, safetensors};
 
 /// Verifies files.
 pub(super) struct Check<'a> {
@@ -222,43 +223,37 @@ impl Work<'_, '_> {
             return Ok(Verdict::Differs);
         }
         let comparison = header.compare(self.plan, conversions);
-        let compared = if is_proven {
-            self.beside(header, &comparison, verified)?
-        } else {
-            let mut own = Verified::default();
-            let compared = self.proven(verified, || self.beside(header, &comparison, &mut own))?;
-            verified.tensors = own.tensors;
-            verified.downloaded |= own.downloaded;
-            compared
-        };
-        self.conclude(compared, comparison, groups, verified)
-    }
-
-    /// Does something while the checkpoint is read for its own oid and checksums.
-    fn proven<T>(
-        &self,
-        verified: &mut Verified,
-        work: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let (source, plan) = (self.source, self.plan);
-        let (proof, done) = thread::scope(|scope| {
-            let proof = scope.spawn(move || checkpoint::prove(source, plan));
-            let done = work();
-            (proof.join(), done)
+        let hashing = Hashing::start(Hasher::default()).map_err(safetensors::Error::Io)?;
+        let mut own = Verified::default();
+        let (proof, compared) = thread::scope(|scope| {
+            let (source, plan, hashing) = (self.source, self.plan, &hashing);
+            let proof = (!is_proven).then(|| scope.spawn(move || prove(source, plan, hashing)));
+            let compared = self.beside(header, &comparison, hashing, &mut own);
+            (proof.map(thread::ScopedJoinHandle::join), compared)
         });
-        let interrupted = self.check.reader.reporter.is_interrupted();
-        if interrupted {
+        let hashed = hashing.finish().map_err(safetensors::Error::Io);
+        if self.check.reader.reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
         let panicked = |_| checkpoint::Error::Io(io::Error::other("the reading thread panicked"));
-        self.is_proven(proof.map_err(panicked)??, verified)?;
-        done
+        let proof = proof.map(|proof| proof.map_err(panicked)).transpose()?;
+        proof.transpose()?;
+        let Hashed { source: (source, _), output: (file, _) } = hashed?;
+        if !is_proven {
+            self.is_proven(source, verified)?;
+        }
+        let compared = compared?;
+        verified.tensors = own.tensors;
+        verified.downloaded |= own.downloaded;
+        let file = compared.is_whole.then_some(file);
+        self.conclude(compared, file, comparison, groups, verified)
     }
 
     fn beside(
         &self,
         header: Header,
         comparison: &Comparison,
+        hashing: &Hashing,
         verified: &mut Verified,
     ) -> Result<Compared, Error> {
         let begins = header.infos.first().map_or(self.file.len(), |info| info.at);
@@ -271,24 +266,22 @@ impl Work<'_, '_> {
             order: &comparison.order,
             header: begins,
         };
-        self.check.reader.reporter.started(self.name, self.file.len());
-        let compared =
-            sides.compare(&mut |each| self.check.reader.stream(self.file, each), self.check.reader.reporter);
-        self.check.reader.reporter.finished();
-        if self.check.reader.reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+        let reader = &self.check.reader;
+        reader.reporter.started(self.name, self.file.len());
+        let compared = sides.compare(hashing, &mut |each| reader.stream(self.file, each), reader.reporter);
+        reader.reporter.finished();
         compared
     }
 
     fn conclude(
         &self,
         compared: Compared,
+        file: Option<Oid>,
         comparison: Comparison,
         groups: &[Group],
         verified: &mut Verified,
     ) -> Result<Verdict, Error> {
-        let Compared { differences, header, file } = compared;
+        let Compared { differences, header, .. } = compared;
         if let (Some(pointer), Some(got)) = (self.file.pointer(), file)
             && pointer.oid != got
         {

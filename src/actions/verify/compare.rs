@@ -1,5 +1,6 @@
 //! A safetensors file and its checkpoint side by side: one thread reads the tensors of the checkpoint in the order of the
-//! file, the other takes the file as it comes, from the disk or from its server, and compares.
+//! file, the other takes the file as it comes, from the disk or from its server, and compares. A third may read the checkpoint
+//! from front to back ([`prove`]); what all of them read is hashed by one more, two messages at once.
 //!
 //! Invariant: every byte of the file is hashed as it passes, unless enough differs before its end.
 
@@ -7,9 +8,10 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 
+use super::super::hashing::{Hashing, Side};
 use super::super::{Error, Reporter};
-use crate::buffer::{Buffer, Pool, Shared};
-use crate::checkpoint::Plan;
+use crate::buffer::{Buffer, CAPACITY, Pool, Shared};
+use crate::checkpoint::{self, Plan, Proof};
 use crate::hash::{Hasher, HashingWriter, Oid};
 use crate::read_at::ReadAt;
 use crate::remote::Consumer;
@@ -34,15 +36,17 @@ pub(super) struct Sides<'a> {
 /// What came of it.
 pub(super) struct Compared {
     pub(super) differences: Vec<Difference>,
-    /// The oid of the header, and of the file if it passed whole.
+    /// The oid of the header.
     pub(super) header: Oid,
-    pub(super) file: Option<Oid>,
+    /// `true` if the file passed whole, so that it was hashed.
+    pub(super) is_whole: bool,
 }
 
 impl Sides<'_> {
-    /// Compares; `stream` gives the bytes of the file in order.
+    /// Compares; `stream` gives the bytes of the file in order, which are handed to `hashing`.
     pub(super) fn compare(
         self,
+        hashing: &Hashing,
         stream: &mut dyn FnMut(Consumer<'_>) -> Result<(), Error>,
         reporter: &dyn Reporter,
     ) -> Result<Compared, Error> {
@@ -55,8 +59,9 @@ impl Sides<'_> {
             });
             let mut pass = Pass {
                 header,
-                hasher: Hasher::default(),
-                head: None,
+                hashing,
+                pool: Pool::new(BUFFERS),
+                head: Hasher::default(),
                 data: Data::new(infos),
                 receiver,
                 expected: None,
@@ -69,7 +74,7 @@ impl Sides<'_> {
                 reporter.advanced(bytes.len() as u64);
                 pass.take(at, bytes)
             });
-            let Pass { hasher, head, data, receiver, is_enough, .. } = pass;
+            let Pass { head, data, receiver, is_enough, .. } = pass;
             drop(receiver);
             let read = reading.join().map_err(|_| io::Error::other("the reading thread panicked"));
             let read = read.map_err(safetensors::Error::Io)?;
@@ -78,9 +83,8 @@ impl Sides<'_> {
                 read?;
                 streamed?;
             }
-            let (file, _) = hasher.finish();
-            let file = (!is_enough).then_some(file);
-            Ok(Compared { differences: data.finish(), header: head.unwrap_or(Oid::of(b"")), file })
+            let (header, _) = head.finish();
+            Ok(Compared { differences: data.finish(), header, is_whole: !is_enough })
         })
     }
 }
@@ -92,11 +96,25 @@ pub(super) fn oid_of(plan: &Plan, tensor: usize, checkpoint: &dyn ReadAt) -> Res
     Ok(out.finish().1)
 }
 
+/// Reads the source of a plan from front to back: each checksum is checked, and every byte is handed to `hashing`.
+pub(super) fn prove(source: &dyn ReadAt, plan: &Plan, hashing: &Hashing) -> Result<(), checkpoint::Error> {
+    let (mut proof, mut pool) = (Proof::new(plan), Pool::new(BUFFERS));
+    while proof.at() < source.len() {
+        let mut buffer = pool.take();
+        buffer.set_len(usize::try_from(source.len() - proof.at()).unwrap_or(usize::MAX));
+        source.read_exact_at(&mut buffer, proof.at())?;
+        proof.pass(&buffer)?;
+        hashing.give(Side::Source, pool.share(buffer))?;
+    }
+    Ok(())
+}
+
 /// The file, as it passes.
-struct Pass {
+struct Pass<'a> {
     header: u64,
-    hasher: Hasher,
-    head: Option<Oid>,
+    hashing: &'a Hashing,
+    pool: Pool,
+    head: Hasher,
     data: Data,
     receiver: Receiver<Shared>,
     /// What the checkpoint has next, and how much of it has passed.
@@ -104,15 +122,17 @@ struct Pass {
     is_enough: bool,
 }
 
-impl Pass {
+impl Pass<'_> {
     fn take(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let head = usize::try_from(self.header.saturating_sub(at)).unwrap_or(usize::MAX).min(bytes.len());
-        let (head, mut bytes) = bytes.split_at(head);
-        self.hasher.update(head);
-        if self.head.is_none() && self.hasher.count() == self.header {
-            self.head = Some(self.hasher.clone().finish().0);
+        for piece in bytes.chunks(CAPACITY) {
+            let mut buffer = self.pool.take();
+            buffer.set_len(piece.len());
+            buffer.copy_from_slice(piece);
+            self.hashing.give(Side::Output, self.pool.share(buffer))?;
         }
-        self.hasher.update(bytes);
+        let (head, mut bytes) = bytes.split_at(head);
+        self.head.update(head);
         while !bytes.is_empty() {
             let (expected, done) = match self.expected.take() {
                 Some(expected) => expected,
