@@ -3,33 +3,19 @@
 //!
 //! Source: `tq/custom.go` and `subprocess/` of Git LFS: a line for the shell, the path in single quotes and the arguments
 //! behind it as they are; `GIT_TRACE` is not passed on. Invariants: the line is the person's own; no token of the Hub's is
-//! in the program's environment; a line that it writes has a bound, and so has what is kept of its standard error; neither
-//! side waits for the other for ever; dropped, it is gone. It does not know what the lines say.
+//! in the program's environment; a line that it writes has a bound. It does not know what the lines say.
 #![expect(clippy::disallowed_methods, reason = "starts the transfer agent of the person")]
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::command::{Git, find_program};
 use super::error::{Error, Stderr};
-use super::process::ask_to_stop;
+use super::pipe::{Pipe, Received};
 
 /// The longest line that is taken.
 pub const MAX_LINE: usize = 64 << 10;
-
-/// How much of standard error is kept: the last of it.
-const MAX_WORDS: usize = 4 << 10;
-
-/// How long one that was told to end may take, as git-lfs has it; and one that was not.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
-
-/// How often it is looked whether it ended.
-const TICK: Duration = Duration::from_millis(5);
 
 /// What opens the person's accounts. A program that needs one is given it by the server's answer, or asks git.
 const TOKENS: [&str; 4] =
@@ -51,12 +37,9 @@ pub enum Heard {
 /// A program that runs.
 #[derive(Debug)]
 pub struct Agent {
-    child: Child,
-    /// Lines on their way to it; none any more once it was told to end.
-    to: Option<Sender<Vec<u8>>>,
-    from: Receiver<Heard>,
-    words: Arc<Mutex<Vec<u8>>>,
-    patience: Duration,
+    pipe: Pipe,
+    /// What came behind the last line.
+    rest: Vec<u8>,
 }
 
 impl Agent {
@@ -74,118 +57,47 @@ impl Agent {
         for name in TOKENS.into_iter().chain(["GIT_TRACE"]) {
             command.env_remove(name);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let failed = |source| Error::Io { subcommand: path.to_owned(), source };
-        let mut child = command.spawn().map_err(failed)?;
-        let (to, lines) = mpsc::channel::<Vec<u8>>();
-        let (say, from) = mpsc::sync_channel(64);
-        let words = Arc::new(Mutex::new(Vec::new()));
-        // None of them is waited for: what the program leaves behind may keep a stream open.
-        if let Some(mut stdin) = child.stdin.take() {
-            thread::spawn(move || {
-                lines.iter().try_for_each(|line| stdin.write_all(&line).and_then(|()| stdin.flush()))
-            });
-        }
-        if let Some(stdout) = child.stdout.take() {
-            thread::spawn(move || listen(stdout, &say));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            let words = Arc::clone(&words);
-            thread::spawn(move || keep(stderr, &words));
-        }
-        Ok(Self { child, to: Some(to), from, words, patience: PATIENCE.1 })
+        Ok(Self { pipe: Pipe::start(command, path)?, rest: Vec::new() })
     }
 
-    /// Sends it a line, which is written as soon as it reads.
+    /// Sends it a line, which is written as soon as it reads. One that reads no more says so by its silence.
     pub fn say(&self, mut line: Vec<u8>) {
         line.push(b'\n');
-        if let Some(to) = &self.to {
-            // One that reads no more says so by its silence.
-            let _unread = to.send(line);
-        }
+        self.pipe.send(line, &|| true);
     }
 
     /// Waits for its next line.
-    pub fn hear(&self, patience: Duration) -> Heard {
-        match self.from.recv_timeout(patience) {
-            Ok(heard) => heard,
-            Err(RecvTimeoutError::Timeout) => Heard::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Heard::End,
+    pub fn hear(&mut self, patience: Duration) -> Heard {
+        let since = Instant::now();
+        loop {
+            if let Some(end) =
+                self.rest.iter().take(MAX_LINE.saturating_add(1)).position(|byte| *byte == b'\n')
+            {
+                let mut line: Vec<u8> = self.rest.drain(..=end).collect();
+                line.truncate(line.trim_ascii_end().len());
+                return Heard::Line(line);
+            }
+            if self.rest.len() > MAX_LINE {
+                return Heard::TooLong;
+            }
+            match self.pipe.receive(patience.saturating_sub(since.elapsed())) {
+                Received::Bytes(bytes) => self.rest.extend(bytes),
+                Received::End if self.rest.is_empty() => return Heard::End,
+                Received::End => return Heard::Line(std::mem::take(&mut self.rest)),
+                Received::Nothing => return Heard::Nothing,
+            }
         }
     }
 
     /// The last of what it said on standard error.
     pub fn words(&self) -> Stderr {
-        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        Stderr(String::from_utf8_lossy(&words).trim().to_owned())
+        self.pipe.words()
     }
 
     /// Tells it, by a last line, to end, and gives it the time for that.
-    pub fn end(mut self, line: Vec<u8>) {
+    pub fn end(self, line: Vec<u8>) {
         self.say(line);
-        self.patience = PATIENCE.0;
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        self.to = None;
-        let is_gone = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
-        let waited = |child: &mut Child, patience: Duration| {
-            let since = Instant::now();
-            while !is_gone(child) && since.elapsed() < patience {
-                thread::sleep(TICK);
-            }
-            is_gone(child)
-        };
-        if self.patience == PATIENCE.0 && waited(&mut self.child, self.patience) {
-            return;
-        }
-        let _asked = ask_to_stop(&mut self.child);
-        if !waited(&mut self.child, PATIENCE.1) {
-            let _killed = self.child.kill();
-            let _status = self.child.wait();
-        }
-    }
-}
-
-/// Hands on each line until one is too long, or nobody listens.
-fn listen(stdout: impl Read, say: &SyncSender<Heard>) {
-    let mut stdout = BufReader::new(stdout);
-    loop {
-        let mut line = Vec::new();
-        let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
-        let read = (&mut stdout).take(limit).read_until(b'\n', &mut line);
-        let heard = match read {
-            Ok(0) | Err(_) => Heard::End,
-            Ok(_) if line.len() > MAX_LINE => Heard::TooLong,
-            Ok(_) => {
-                let end = line.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r'));
-                line.truncate(end.map_or(0, |end| end.saturating_add(1)));
-                Heard::Line(line)
-            }
-        };
-        let is_last = !matches!(heard, Heard::Line(_));
-        if say.send(heard).is_err() || is_last {
-            return;
-        }
-    }
-}
-
-/// Keeps the last of what is said.
-fn keep(mut stderr: impl Read, words: &Mutex<Vec<u8>>) {
-    let mut buffer = [0; 1 << 10];
-    loop {
-        let read = match stderr.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => return,
-        };
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        let surplus = words.len().saturating_sub(MAX_WORDS);
-        words.drain(..surplus);
+        self.pipe.end();
     }
 }
 
@@ -201,29 +113,30 @@ mod tests {
 
     #[test]
     fn lines_go_both_ways_and_the_arguments_are_for_a_shell() {
-        let agent = agent("sh", "-c 'echo \"$0\"; exec cat' \"$(echo two words)\" 2>&1");
+        let mut agent = agent("sh", "-c 'echo \"$0\"; exec cat' \"$(echo two words)\" 2>&1");
         assert_eq!(agent.hear(SOON), Heard::Line(b"two words".to_vec()));
         agent.say(b"one".to_vec());
-        agent.say(vec![b'x'; MAX_LINE - 1]);
-        assert_eq!(agent.hear(SOON), Heard::Line(b"one".to_vec()));
-        assert_eq!(agent.hear(SOON), Heard::Line(vec![b'x'; MAX_LINE - 1]));
-        assert_eq!(agent.hear(Duration::from_millis(50)), Heard::Nothing);
         agent.say(vec![b'x'; MAX_LINE]);
-        assert_eq!(agent.hear(SOON), Heard::TooLong);
+        assert_eq!(agent.hear(SOON), Heard::Line(b"one".to_vec()));
+        // Not shown, should it fail.
+        assert!(agent.hear(SOON) == Heard::Line(vec![b'x'; MAX_LINE]));
+        assert_eq!(agent.hear(Duration::from_millis(50)), Heard::Nothing);
+        agent.say(vec![b'x'; MAX_LINE + 1]);
+        assert!(agent.hear(SOON) == Heard::TooLong);
         agent.end(b"last".to_vec());
     }
 
     #[test]
     fn one_that_ends_leaves_its_last_words() {
-        let agent =
+        let mut agent =
             agent("sh", "-c 'head -c 9000 /dev/zero | tr \"\\0\" x >&2; echo why >&2; echo out; exit 3'");
         assert_eq!(agent.hear(SOON), Heard::Line(b"out".to_vec()));
         assert_eq!(agent.hear(SOON), Heard::End);
         let since = Instant::now();
         while !agent.words().0.ends_with("why") && since.elapsed() < SOON {
-            thread::sleep(TICK);
+            std::thread::sleep(Duration::from_millis(5));
         }
-        assert!(agent.words().0.ends_with("why") && agent.words().0.len() <= MAX_WORDS);
+        assert!(agent.words().0.ends_with("why") && agent.words().0.len() <= 4096);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! command ─▶ process        one command: its line, its environment, its streams
+//! pipe                      a program that is spoken to while it runs
 //! network ─▶ trouble        a command that speaks to a server: who asks, how far it is, what is the matter
 //! clone, fetch, merge, push, history, incoming, pathspec, hooks, commit, credential     what is said
 //! agent                     a program of the user that transfers LFS objects
@@ -17,6 +18,7 @@
 pub mod command;
 mod error;
 mod process;
+pub mod pipe;
 mod remote_error;
 mod url;
 pub mod object;

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use super::command::{Git, find_program};
 use super::error::{Error, Stderr};
+use super::pipe::Pipe;
 use super::process::{Said, converse};
 
 /// How much of an answer is taken.
@@ -65,6 +66,14 @@ fn is_unknown(status: i32, said: &str, remote_command: &str) -> bool {
     let said = said.to_ascii_lowercase();
     let forms = ["{}: not found", "{}: command not found", "{}: no such file", "command not found: {}"];
     status == NOT_FOUND || forms.iter().any(|form| said.contains(&form.replace("{}", name)))
+}
+
+/// Starts a command there, to be spoken to.
+///
+/// # Errors
+/// [`Error::Io`]
+pub fn open(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<Pipe, Error> {
+    Pipe::start(build(git, to, remote_command)?, "ssh")
 }
 
 fn build(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<Command, Error> {

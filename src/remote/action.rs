@@ -10,6 +10,7 @@ use ureq::http::{HeaderName, HeaderValue};
 
 use super::custom_agent::CustomAgent;
 use super::known::Expiry;
+use super::secret::Secret;
 use super::url::Url;
 
 /// How one object can be had.
@@ -25,6 +26,8 @@ pub(super) enum ObjectAt {
     File(PathBuf),
     /// A transfer agent knows where.
     Agent(Arc<Handed>),
+    /// At the other end of ssh.
+    Ssh(Arc<OverSsh>),
 }
 
 impl ObjectAt {
@@ -33,9 +36,17 @@ impl ObjectAt {
         match self {
             Self::Server(get) => get.is_over(),
             Self::Agent(handed) => handed.expiry.is_over(),
+            Self::Ssh(over) => over.expiry.is_over(),
             Self::File(_) => false,
         }
     }
+}
+
+/// What a server that is reached by ssh alone wants to hear of an object again.
+#[derive(Debug)]
+pub(super) struct OverSsh {
+    pub(super) arguments: Vec<(String, Secret)>,
+    pub(super) expiry: Expiry,
 }
 
 /// What a transfer agent is handed for an object.

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use ureq::http::{HeaderValue, header};
 
-use super::action::{Action, Get, Handed, ObjectAt};
+use super::action::{Action, Get, Handed, ObjectAt, OverSsh};
 use super::batch_api::{Answer, Answered, Asked, ObjectError, Question, RawAction, Reference};
 use super::cause::BadAnswer;
 use super::conversation::Running;
@@ -27,6 +27,7 @@ use super::custom_agent::{self, CustomAgent};
 use super::endpoint::{Endpoint, Location};
 use super::error::{Error, Result};
 use super::known::{Expiry, lock};
+use super::links::Links;
 use super::local;
 use super::located::Located;
 use super::login::Auth;
@@ -39,6 +40,7 @@ use super::retry::patiently;
 use super::secret::Secret;
 use super::settings::HUB;
 use super::ssh::{Granted, grant};
+use super::ssh_link::Far;
 use super::url::Url;
 use super::wire::Wire;
 use crate::hash::Oid;
@@ -65,6 +67,8 @@ pub struct LfsServer<'a> {
     reference: Option<String>,
     /// The transfer agents that run.
     pub(super) agents: Running,
+    /// The connections of ssh.
+    pub(super) links: Links,
     granted: Granted,
     located: Mutex<Located>,
 }
@@ -73,8 +77,8 @@ impl<'a> LfsServer<'a> {
     /// The server of an endpoint. `reference` is the full name of the branch that objects are for, which some servers want
     /// to know.
     pub fn new(auth: Auth<'a>, endpoint: Endpoint, reference: Option<String>) -> Self {
-        let (agents, granted) = (Running::default(), Granted::default());
-        Self { auth, endpoint, reference, agents, granted, located: Mutex::default() }
+        let (agents, links, granted) = (Running::default(), Links::default(), Granted::default());
+        Self { auth, endpoint, reference, agents, links, granted, located: Mutex::default() }
     }
 
     /// The reference that objects are for.
@@ -118,19 +122,43 @@ impl<'a> LfsServer<'a> {
         located.location(pointer, refused, most, |pointers| self.ask(pointers))
     }
 
-    /// The agent that does without this server.
+    /// Where objects are that this server is not asked for by a request: with an agent that does without it, or at the other
+    /// end of ssh; of each nothing if there is nothing to be done with it. `None` where a request is made.
     ///
     /// # Errors
-    /// [`Error::NoAgent`]
-    pub(super) fn standalone(&self, operation: Operation) -> Result<Option<CustomAgent>> {
-        custom_agent::alone(&self.auth.wire.settings.config, &self.endpoint.address(), operation)
+    /// [`Error::NoAgent`], what keeps ssh from being asked.
+    pub(super) fn elsewhere(
+        &self,
+        operation: Operation,
+        pointers: &[Pointer],
+    ) -> Result<Option<Vec<Option<ObjectAt>>>> {
+        let wire = &self.auth.wire;
+        let alone = custom_agent::alone(&wire.settings.config, &self.endpoint.address(), operation)?;
+        if let Some(agent) = alone {
+            let handed = Arc::new(Handed { agent, action: None, expiry: Expiry::never() });
+            return Ok(Some(pointers.iter().map(|_| Some(ObjectAt::Agent(Arc::clone(&handed)))).collect()));
+        }
+        let Some(far) = self.far() else { return Ok(None) };
+        let what = (operation, self.reference());
+        let found =
+            patiently(wire, || self.links.with(far, operation, |link| link.batch(wire, what, pointers)))?;
+        let at = |found: Option<OverSsh>| found.map(|found| ObjectAt::Ssh(Arc::new(found)));
+        Ok(found.map(|found| found.into_iter().map(at).collect()))
+    }
+
+    /// The other end of ssh.
+    pub(super) fn far(&self) -> Option<Far<'_>> {
+        let Location::Ssh { ssh, guess } = &self.endpoint.location else { return None };
+        Some(Far { wire: &self.auth.wire, git: self.auth.git.as_ref(), ssh, guess })
     }
 
     /// One request.
     fn ask(&self, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
-        if let Some(agent) = self.standalone(Operation::Download)? {
-            let handed = Arc::new(Handed { agent, action: None, expiry: Expiry::never() });
-            return Ok(pointers.iter().map(|_| Ok(Action(ObjectAt::Agent(Arc::clone(&handed))))).collect());
+        if let Some(found) = self.elsewhere(Operation::Download, pointers)? {
+            let found = pointers.iter().zip(found).map(|(pointer, at)| {
+                at.map(Action).ok_or(Error::Object { oid: pointer.oid, code: 404, said: None })
+            });
+            return Ok(found.collect());
         }
         if let Location::Local(path) = &self.endpoint.location {
             let found = local::find(self.auth.git.as_ref(), path, pointers)?;

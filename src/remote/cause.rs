@@ -87,6 +87,9 @@ pub enum BadAnswer {
     /// A part was taken, and its name is missing, without which the parts cannot be joined.
     #[error("no ETag for an uploaded part of LFS object {0}")]
     PartName(Oid),
+    /// Not what the pure ssh protocol has there.
+    #[error("unexpected packet in the ssh protocol")]
+    Packet,
     /// A header that no request can hold.
     #[error("invalid header in the response")]
     Header,

@@ -131,6 +131,20 @@ impl Config {
         }
     }
 
+    /// The value of `section.<address>.name` for an address that need be none of the web, by the longest that it begins with,
+    /// else of `section.name`. An address may have several forms.
+    pub fn for_address<'a>(&'a self, section: &'a str, name: &'a str, forms: &[&str]) -> Option<&'a str> {
+        let fits = |prefix: &str| {
+            let prefix = prefix.trim_end_matches('/');
+            let rests = forms.iter().filter_map(|address| address.strip_prefix(prefix));
+            rests.into_iter().any(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let fitting =
+            self.subsections(section, name).filter(|(prefix, _)| prefix.contains("://") && fits(prefix));
+        let best = fitting.max_by_key(|(prefix, _)| prefix.trim_end_matches('/').len());
+        best.map(|(_, value)| value).or_else(|| self.unscoped(section, name).last())
+    }
+
     /// All values of `section.name`.
     pub fn unscoped<'a>(&'a self, section: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.entries

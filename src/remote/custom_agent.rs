@@ -67,9 +67,7 @@ pub(super) fn standalone<'c>(config: &'c Config, address: &str) -> Option<&'c st
     let name = if let Ok(url) = Url::parse(address) {
         config.for_url("lfs", KEY, &url)
     } else {
-        let fitting = config.subsections("lfs", KEY).filter(|(prefix, _)| is_below(address, prefix));
-        let best = fitting.max_by_key(|(prefix, _)| prefix.trim_end_matches('/').len());
-        best.map(|(_, name)| name).or_else(|| config.unscoped("lfs", KEY).last())
+        config.for_address("lfs", KEY, &[address])
     };
     name.filter(|name| !name.is_empty())
 }
@@ -89,12 +87,6 @@ fn name_of(subsection: &str) -> Option<String> {
     let (group, name) = subsection.split_once('.')?;
     let is_one = group.eq_ignore_ascii_case("customtransfer") && !name.is_empty() && !name.contains('.');
     is_one.then(|| name.to_ascii_lowercase())
-}
-
-/// Returns `true` if an address is another one, or lies below it.
-fn is_below(address: &str, other: &str) -> bool {
-    let rest = address.strip_prefix(other.trim_end_matches('/'));
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

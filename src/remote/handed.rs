@@ -1,4 +1,5 @@
-//! Objects that a transfer agent transfers: [`fetch`] has one brought into a file, [`send`] has one sent.
+//! Objects that are not asked for by requests: [`fetch`] has one brought into a file by a transfer agent, [`send`] has one
+//! sent, by an agent or over ssh.
 //!
 //! Invariants: the file that an agent names is taken only if it is a regular file, no link, and as long as the object; its
 //! bytes are hashed by whoever uses them, from the file that was opened; on success it is removed, as git-lfs moves it, and
@@ -8,12 +9,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::action::Handed;
+use super::action::{Handed, ObjectAt};
 use super::batch::LfsServer;
 use super::cause::AgentFault;
 use super::conversation::Deed;
 use super::error::{Error, Result};
 use super::operation::Operation;
+use super::ssh_link::Link;
 use crate::lfs::{Pointer, Store, regular};
 
 /// A file that an agent brought.
@@ -67,22 +69,35 @@ pub(super) fn fetch(
     })
 }
 
-/// Has an object sent that is in this file.
+/// Has an object sent that is in this file, by an agent or over ssh.
 ///
 /// # Errors
-/// As [`fetch`].
+/// As [`fetch`]; of ssh what the server makes of it.
 pub(super) fn send(
     server: &LfsServer<'_>,
-    handed: &Handed,
+    at: &ObjectAt,
     pointer: Pointer,
     (file, tell): (&Path, &dyn Fn(u64)),
 ) -> Result<()> {
+    let wire = &server.auth.wire;
+    let handed = match (at, server.far()) {
+        (ObjectAt::Agent(handed), _) => handed,
+        (ObjectAt::Ssh(at), Some(far)) => {
+            let work = |link: &mut Link| link.put(wire, (pointer, at), file, tell);
+            let sent = server.links.with(far, Operation::Upload, work)?;
+            return sent.ok_or(Error::NotTaken { oid: pointer.oid, code: 404, said: None });
+        }
+        // Neither is where objects are sent.
+        (ObjectAt::Server(_) | ObjectAt::File(_) | ObjectAt::Ssh(_), _) => {
+            return Err(Error::NotTaken { oid: pointer.oid, code: 404, said: None });
+        }
+    };
     let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let to = (Operation::Upload, server.endpoint.remote());
-    server.agents.with(&server.auth.wire, server.auth.git.as_ref(), (&handed.agent, to), |conversation| {
+    server.agents.with(wire, server.auth.git.as_ref(), (&handed.agent, to), |conversation| {
         let path = path.to_str().ok_or_else(|| conversation.fault(AgentFault::Path))?;
         let deed = (pointer, handed.action.as_ref());
-        conversation.transfer(&server.auth.wire, deed, Deed::Upload(path), tell)?;
+        conversation.transfer(wire, deed, Deed::Upload(path), tell)?;
         tell(pointer.size);
         Ok(())
     })

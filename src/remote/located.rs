@@ -25,7 +25,7 @@ impl Located {
         self.found.get(&pointer).filter(|found| {
             let is_refused = match found {
                 ObjectAt::Server(get) => refused.is_some_and(|refused| Arc::ptr_eq(refused, get)),
-                ObjectAt::File(_) | ObjectAt::Agent(_) => false,
+                ObjectAt::File(_) | ObjectAt::Agent(_) | ObjectAt::Ssh(_) => false,
             };
             !found.is_over() && !is_refused
         })

@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 
 use ureq::http::header;
 
-use super::action::{Action, Get, Handed, ObjectAt};
+use super::action::{Action, Get, Handed, ObjectAt, OverSsh};
 use super::batch::LfsServer;
 use super::cause::BadAnswer;
 use super::error::{Error, Result};
 use super::handed::{self, Arrived};
 use super::known::lock;
 use super::message::{BodyReader, Encoding};
+use super::operation::Operation;
 use super::parts::{Opened, Parts, judge, range};
 use super::ranged::Ranged;
 use super::redirect::{Ask, CONTENT_HOPS};
@@ -101,8 +102,8 @@ impl<'a> Object<'a> {
         self.wire().watched(|| {
             match self.at()? {
                 ObjectAt::File(path) => return Ok(Some(Ranged::of_file(open_file(&path)?))),
-                // An agent brings whole objects.
-                ObjectAt::Agent(_) => return Ok(None),
+                // They bring whole objects.
+                ObjectAt::Agent(_) | ObjectAt::Ssh(_) => return Ok(None),
                 ObjectAt::Server(_) => {}
             }
             Ranged::of_parts(self.wire(), Box::new(self), self.pointer.size)
@@ -112,6 +113,20 @@ impl<'a> Object<'a> {
     /// Where it is.
     pub(super) fn at(&self) -> Result<ObjectAt> {
         self.location(None)
+    }
+
+    /// Has it brought over ssh.
+    ///
+    /// # Errors
+    /// As [`Link::get`](super::ssh_link::Link::get).
+    pub(super) fn over_ssh(&self, at: &OverSsh, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let far = self.server.far().ok_or_else(|| self.no_ranges())?;
+        let got = self
+            .server
+            .links
+            .with(far, Operation::Download, |link| link.get(self.wire(), (self.pointer, at), each));
+        // It spoke this when it was asked where the object is.
+        got?.ok_or_else(|| self.no_ranges())
     }
 
     /// Has it brought by a transfer agent.
@@ -159,7 +174,7 @@ impl<'a> Object<'a> {
         match self.location(refused)? {
             ObjectAt::Server(get) => Ok(get),
             ObjectAt::File(path) => Err(Error::NotThere { oid: self.pointer.oid, path }),
-            ObjectAt::Agent(_) => Err(self.no_ranges()),
+            ObjectAt::Agent(_) | ObjectAt::Ssh(_) => Err(self.no_ranges()),
         }
     }
 

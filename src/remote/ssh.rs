@@ -8,7 +8,7 @@
 //! `url_decode` in `connect.c` of git. Invariants: an address may come from `.lfsconfig`, so that no part of it can be an
 //! option of ssh or mean something to a shell: a path that is not plain is quoted as git quotes it, and one that no quoting
 //! holds in every shell is refused; what was granted for one operation is not used for the other.
-//! The pure ssh protocol (`git-lfs-transfer`) is not spoken.
+//! The pure ssh protocol is the matter of `ssh_link`.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::borrow::Cow;
@@ -18,6 +18,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::cause::BadAnswer;
+use super::config::Config;
 use super::error::{Error, Result};
 use super::known::{Expiry, Known};
 use super::operation::Operation;
@@ -34,6 +35,17 @@ pub(super) struct Ssh {
     host: String,
     port: Option<u16>,
     path: String,
+}
+
+/// Whether objects go over ssh themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pure {
+    /// If the server speaks that.
+    Negotiate,
+    /// Or not at all.
+    Always,
+    /// ssh is asked only where the objects are.
+    Never,
 }
 
 /// What ssh gave, by its address and what it is for, for as long as it is valid.
@@ -117,8 +129,28 @@ impl Ssh {
         format!("https://{}/{}", self.host, path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"))
     }
 
+    /// Whom ssh is told to speak to.
+    pub(super) fn destination(&self) -> Destination<'_> {
+        Destination { user: self.user.as_deref(), host: &self.host, port: self.port }
+    }
+
+    /// Whether all is done over ssh: `lfs.<url>.sshtransfer`.
+    pub(super) fn pure(&self, config: &Config) -> Pure {
+        let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
+        let path = self.path.trim_start_matches('/');
+        let bare = format!("ssh://{}{port}/{path}", self.host);
+        let full = self.user.as_ref().map(|user| format!("ssh://{user}@{}{port}/{path}", self.host));
+        let forms: Vec<&str> = full.as_deref().into_iter().chain([bare.as_str()]).collect();
+        match config.for_address("lfs", "sshtransfer", &forms).unwrap_or("negotiate") {
+            "negotiate" => Pure::Negotiate,
+            "always" => Pure::Always,
+            // As git-lfs takes what it does not know.
+            _ => Pure::Never,
+        }
+    }
+
     /// The path as a shell reads it: in quotes where it is not plain.
-    fn quoted_path(&self) -> Cow<'_, str> {
+    pub(super) fn quoted_path(&self) -> Cow<'_, str> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "./-_~+@,:%=".contains(c);
         if self.path.chars().all(is_plain) {
             return Cow::Borrowed(&self.path);
@@ -160,7 +192,7 @@ fn ask(
     }
     let asked = Instant::now();
     let git = git.ok_or(git::Error::NotInstalled)?;
-    let to = Destination { user: ssh.user.as_deref(), host: &ssh.host, port: ssh.port };
+    let to = ssh.destination();
     let command = format!("git-lfs-authenticate {} {operation}", ssh.quoted_path());
     let answer = match git::ssh::run(git, &to, &command)? {
         Answer::Said(answer) => answer,
@@ -202,6 +234,25 @@ mod tests {
         assert_eq!(scp("git@h:a/b"), ssh(Some("git"), "h", None, "a/b"));
         assert_eq!(scp("[git@h:2222]:a/b"), ssh(Some("git"), "h", Some(2222), "a/b"));
         assert_eq!(scp("git@h:a/b").guess(), "https://h/a/b");
+    }
+
+    #[test]
+    fn whether_all_goes_over_ssh_is_set_for_an_address() {
+        let of = |rest: &str, pairs: &[(&str, &str)]| {
+            Ssh::from_rest(rest).unwrap().pure(&Config::new(pairs.iter().copied()))
+        };
+        assert_eq!(of("git@h/a/b.git", &[]), Pure::Negotiate);
+        let pairs = [
+            ("lfs.sshtransfer", "never"),
+            ("lfs.ssh://git@h/a.sshtransfer", "always"),
+            ("lfs.ssh://h/b/.sshtransfer", "negotiate"),
+            ("lfs.ssh://h:22/b.sshtransfer", "odd"),
+        ];
+        assert_eq!(of("git@h/a/b.git", &pairs), Pure::Always);
+        assert_eq!(of("h/a/b.git", &pairs), Pure::Never);
+        assert_eq!(of("git@h/b/c.git", &pairs), Pure::Negotiate);
+        assert_eq!(of("git@h:22/b/c.git", &pairs), Pure::Never);
+        assert_eq!(of("git@h/bc.git", &pairs), Pure::Never);
     }
 
     /// As `git rev-parse --sq-quote` writes them.

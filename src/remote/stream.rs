@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use super::action::{Handed, ObjectAt};
+use super::action::{Handed, ObjectAt, OverSsh};
 use super::cause::Transport;
 use super::error::{Error, Result};
 use super::known::lock;
@@ -52,6 +52,8 @@ impl Object<'_> {
         match self.at()? {
             ObjectAt::File(path) => return self.stream_file(&open_file(&path)?, from, each),
             ObjectAt::Agent(handed) => return self.stream_brought(&handed, from, each),
+            ObjectAt::Ssh(_) if from > 0 && restart == Restart::Never => return Err(self.no_ranges()),
+            ObjectAt::Ssh(at) => return self.stream_over_ssh(&at, each),
             ObjectAt::Server(_) => {}
         }
         let mut retry = Retry::new(self.wire(), &|| false);
@@ -86,6 +88,32 @@ impl Object<'_> {
             }
             Opened::Whole(reader) => self.single(Some(reader), (0, 0), each),
             Opened::Unplaced => self.single(None, (0, 0), each),
+        }
+    }
+
+    /// One connection of ssh, from the beginning; what was given before a cut is passed over.
+    fn stream_over_ssh(&self, at: &OverSsh, each: Consumer<'_>) -> Result<()> {
+        let mut retry = Retry::new(self.wire(), &|| false);
+        let mut given = 0_u64;
+        loop {
+            let (before, mut here) = (given, 0_u64);
+            let result = self.over_ssh(at, &mut |bytes| {
+                let end = here + bytes.len() as u64;
+                let known =
+                    usize::try_from(given.saturating_sub(here)).unwrap_or(usize::MAX).min(bytes.len());
+                let new = bytes.get(known..).unwrap_or_default();
+                if !new.is_empty() {
+                    each(given, new).map_err(consumer_error)?;
+                    given = end;
+                }
+                here = end;
+                Ok(())
+            });
+            retry.progress(given - before);
+            match result {
+                Ok(()) => return Ok(()),
+                Err(error) => retry.after(error)?,
+            }
         }
     }
 

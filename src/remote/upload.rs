@@ -14,19 +14,18 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use ureq::http::{HeaderValue, header};
 
-use super::action::{Get, Handed};
+use super::action::{Get, ObjectAt};
 use super::batch::{Answers, LfsServer, MEDIA_TYPE, SERVER, request};
 use super::batch_api::{Answered, ObjectError};
 use super::cause::BadAnswer;
 use super::endpoint::Location;
 use super::error::{Error, Result};
 use super::handed;
-use super::known::Expiry;
 use super::local;
 use super::message::{Body, Part, Response};
 use super::operation::Operation;
@@ -74,15 +73,15 @@ enum Method {
         urls: Vec<Url>,
         complete: Get,
     },
-    /// By a transfer agent.
-    Agent(Box<Handed>),
+    /// By a transfer agent, or over ssh.
+    Elsewhere(ObjectAt),
 }
 
 impl Method {
     fn is_over(&self) -> bool {
         match self {
             Self::Put(get) | Self::Parts { complete: get, .. } => get.is_over(),
-            Self::Agent(handed) => handed.expiry.is_over(),
+            Self::Elsewhere(at) => at.is_over(),
         }
     }
 }
@@ -123,7 +122,7 @@ impl Plan {
     /// The transfer agent that sends it, if one does.
     pub fn agent(&self) -> Option<&str> {
         match &self.0 {
-            Step::Send { method: Method::Agent(handed), .. } => Some(&handed.agent.name),
+            Step::Send { method: Method::Elsewhere(ObjectAt::Agent(handed)), .. } => Some(&handed.agent.name),
             _ => None,
         }
     }
@@ -203,14 +202,13 @@ impl LfsServer<'_> {
     }
 
     fn ask_upload(&self, pointers: &[Pointer]) -> Result<Vec<Result<Plan>>> {
-        if let Some(agent) = self.standalone(Operation::Upload)? {
-            // It knows what is there: all are its own.
-            let handed = || Handed { agent: agent.clone(), action: None, expiry: Expiry::never() };
-            let method = || Method::Agent(Box::new(handed()));
-            return Ok(pointers
-                .iter()
-                .map(|_| Ok(Plan(Step::Send { method: method(), verify: None })))
-                .collect());
+        if let Some(found) = self.elsewhere(Operation::Upload, pointers)? {
+            // A transfer agent knows what is there: all are its own.
+            let step = |at| match at {
+                Some(at) => Step::Send { method: Method::Elsewhere(at), verify: None },
+                None => Step::Nothing,
+            };
+            return Ok(found.into_iter().map(|at| Ok(Plan(step(at)))).collect());
         }
         if let Location::Local(path) = &self.endpoint.location {
             let found = local::find(self.auth.git.as_ref(), path, pointers)?;
@@ -231,7 +229,11 @@ impl LfsServer<'_> {
                 actions.verify.map(|raw| request(&self.auth.wire, &url, raw, pointer, authenticated, asked));
             let verify = verify.transpose()?;
             if let Some(agent) = &agent {
-                let method = Method::Agent(Box::new(upload.handed(&self.auth.wire, agent, asked)));
+                let method = Method::Elsewhere(ObjectAt::Agent(Arc::new(upload.handed(
+                    &self.auth.wire,
+                    agent,
+                    asked,
+                ))));
                 return Ok(Plan(Step::Send { method, verify }));
             }
             let header = upload.header.take().unwrap_or_default();
@@ -307,9 +309,9 @@ impl LfsServer<'_> {
 
     fn send_all(&self, sending: Sending<'_>, method: &Method) -> Result<()> {
         match method {
-            Method::Agent(handed) => {
+            Method::Elsewhere(at) => {
                 let Sending { pointer, file, tell } = sending;
-                handed::send(self, handed, pointer, (file, tell))
+                handed::send(self, at, pointer, (file, tell))
             }
             Method::Put(get) => {
                 let ask = self.to_action(get);

@@ -19,6 +19,8 @@ mod raw;
 mod servers;
 #[cfg(unix)]
 mod ssh;
+#[cfg(unix)]
+mod ssh_transfer;
 mod storages;
 mod tls;
 mod tokens;

@@ -16,21 +16,21 @@ const READER: &str = "hf_OfSshThatReads";
 const WRITER: &str = "hf_OfSshThatWrites";
 
 /// A world whose remote is reached by ssh: each connection has an sshd of its own, started by ssh itself.
-struct Desk {
-    world: World,
+pub(super) struct Desk {
+    pub(super) world: World,
     /// What the server was told, a word a line.
-    log: PathBuf,
+    pub(super) log: PathBuf,
     content: Vec<u8>,
 }
 
-fn write(path: &Path, text: &str, mode: u32) {
+pub(super) fn write(path: &Path, text: &str, mode: u32) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 impl Desk {
     /// `None` where there is no sshd.
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let sshd = Path::new("/usr/sbin/sshd");
         // An sshd of root wants its directory; one of anybody else does without.
         if !sshd.exists() || is_root() && !Path::new("/run/sshd").exists() {
@@ -87,8 +87,15 @@ impl Desk {
     }
 
     fn settings(&self, path: &str) -> Settings {
+        self.settings_with(path, &[])
+    }
+
+    pub(super) fn settings_with(&self, path: &str, more: &[(&str, &str)]) -> Settings {
         let user = String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout);
-        self.world.settings(&[("remote.origin.url", &format!("{}@localhost:{path}", user.unwrap().trim()))])
+        let url = format!("{}@localhost:{path}", user.unwrap().trim());
+        let mut pairs = vec![("remote.origin.url", url.as_str())];
+        pairs.extend(more);
+        self.world.settings(&pairs)
     }
 
     fn pointer(&self) -> Pointer {
@@ -105,7 +112,7 @@ impl Desk {
     }
 
     /// What the server was told since the last time.
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         let told = fs::read_to_string(&self.log).unwrap_or_default();
         drop(fs::remove_file(&self.log));
         told

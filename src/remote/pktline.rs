@@ -1,0 +1,198 @@
+//! [`Packets`]: what is said over ssh, in the packets of git's protocol.
+//!
+//! ```text
+//! 0000        the end of a message
+//! 0001        between the arguments and what follows
+//! XXXX…       XXXX bytes in hexadecimal digits, those four counted: a line, or data
+//! ```
+//!
+//! Source: gitprotocol-common(5), gitprotocol-v2(5); `docs/proposals/ssh_adapter.md` of Git LFS. Invariants: a packet has its
+//! bound by its length; the other side may be silent for so long and no longer. It does not know what the packets say.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use std::time::{Duration, Instant};
+
+use super::wire::Wire;
+use crate::git::pipe::{Pipe, Received};
+
+/// The most data that is put into one packet: as git-lfs has it.
+pub(super) const MAX_DATA: usize = 32 << 10;
+
+/// How many packets of data go on their way at once.
+pub(super) const PACKETS: usize = 8;
+
+/// The longest packet there is, with its length.
+const MAX_PACKET: usize = 65_520;
+
+/// How often it is looked whether the person asked to stop.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// How much longer than later it may be silent at first: a person may be asked for a passphrase.
+const OPENING: u32 = 10;
+
+/// One packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Packet {
+    Flush,
+    Delim,
+    Data(Vec<u8>),
+}
+
+/// Why no packet came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// The other side is gone.
+    End,
+    /// It said nothing for too long.
+    Silent,
+    /// What it said is no packet.
+    NoPacket,
+    /// The person asked to stop.
+    Interrupted,
+}
+
+/// Both directions.
+pub(super) struct Packets {
+    pub(super) pipe: Pipe,
+    /// What came and was not looked at.
+    had: Vec<u8>,
+    at: usize,
+    /// It said something that was understood.
+    is_open: bool,
+}
+
+impl Packets {
+    pub(super) fn new(pipe: Pipe) -> Self {
+        Self { pipe, had: Vec::new(), at: 0, is_open: false }
+    }
+
+    /// From now on it is known.
+    pub(super) fn opened(&mut self) {
+        self.is_open = true;
+    }
+
+    /// How long it may be silent.
+    fn patience(&self, wire: &Wire<'_>) -> Duration {
+        let timeout = wire.settings.patience().timeout;
+        if self.is_open { timeout } else { timeout.saturating_mul(OPENING) }
+    }
+
+    /// Reads a packet.
+    ///
+    /// # Errors
+    /// [`Lost`]
+    pub(super) fn read(&mut self, wire: &Wire<'_>) -> Result<Packet, Lost> {
+        let head = self.take(wire, 4)?;
+        let text = std::str::from_utf8(&head).map_err(|_| Lost::NoPacket)?;
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let len = usize::from_str_radix(text, 16).ok().filter(|_| is_hex).ok_or(Lost::NoPacket)?;
+        match len {
+            0 => Ok(Packet::Flush),
+            1 => Ok(Packet::Delim),
+            4..=MAX_PACKET => Ok(Packet::Data(self.take(wire, len.saturating_sub(4))?)),
+            _ => Err(Lost::NoPacket),
+        }
+    }
+
+    /// The next bytes, so many.
+    fn take(&mut self, wire: &Wire<'_>, count: usize) -> Result<Vec<u8>, Lost> {
+        let mut since = Instant::now();
+        loop {
+            let end = self.at.saturating_add(count);
+            if let Some(bytes) = self.had.get(self.at..end) {
+                let bytes = bytes.to_vec();
+                self.at = end;
+                if self.at == self.had.len() {
+                    self.had.clear();
+                    self.at = 0;
+                }
+                return Ok(bytes);
+            }
+            if wire.is_interrupted() {
+                return Err(Lost::Interrupted);
+            }
+            match self.pipe.receive(WATCH) {
+                Received::Bytes(bytes) => {
+                    self.had.drain(..std::mem::take(&mut self.at));
+                    self.had.extend(bytes);
+                    since = Instant::now();
+                }
+                Received::End => return Err(Lost::End),
+                Received::Nothing if since.elapsed() > self.patience(wire) => return Err(Lost::Silent),
+                Received::Nothing => {}
+            }
+        }
+    }
+
+    /// Sends what was put together.
+    ///
+    /// # Errors
+    /// [`Lost`]
+    pub(super) fn send(&self, wire: &Wire<'_>, bytes: Vec<u8>) -> Result<(), Lost> {
+        let since = Instant::now();
+        let is_over = || wire.is_interrupted() || since.elapsed() > self.patience(wire);
+        if self.pipe.send(bytes, &is_over) {
+            return Ok(());
+        }
+        Err(match (wire.is_interrupted(), is_over()) {
+            (true, _) => Lost::Interrupted,
+            (_, true) => Lost::Silent,
+            _ => Lost::End,
+        })
+    }
+}
+
+/// Puts a line behind others.
+pub(super) fn line(to: &mut Vec<u8>, text: &str) {
+    data(to, format!("{text}\n").as_bytes());
+}
+
+/// Puts data behind what is there; it has to fit into a packet.
+pub(super) fn data(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.extend(format!("{:04x}", bytes.len().saturating_add(4)).into_bytes());
+    to.extend(bytes);
+}
+
+/// Ends the arguments.
+pub(super) fn delim(to: &mut Vec<u8>) {
+    to.extend(b"0001");
+}
+
+/// Ends the message.
+pub(super) fn flush(to: &mut Vec<u8>) {
+    to.extend(b"0000");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_as_git_writes_them() {
+        let mut message = Vec::new();
+        line(&mut message, "batch");
+        line(&mut message, "transfer=ssh");
+        delim(&mut message);
+        data(&mut message, b"\0x");
+        flush(&mut message);
+        assert_eq!(message, b"000abatch\n0011transfer=ssh\n00010006\0x0000");
+    }
+
+    #[test]
+    fn what_is_no_packet() {
+        let wire = Wire::new(super::super::settings::Settings::default());
+        let packets = |script: &str| Packets::new(Pipe::of_script(script));
+        let mut good = packets("printf '000aba'; sleep 0.1; printf 'tch\\n00010000000'; sleep 0.1; printf 4");
+        assert_eq!(good.read(&wire), Ok(Packet::Data(b"batch\n".to_vec())));
+        assert_eq!(good.read(&wire), Ok(Packet::Delim));
+        assert_eq!(good.read(&wire), Ok(Packet::Flush));
+        assert_eq!(good.read(&wire), Ok(Packet::Data(Vec::new())));
+        assert_eq!(good.read(&wire), Err(Lost::End));
+        for script in
+            ["printf 0002", "printf 0003", "printf fff5", "printf ' 05a'", "printf '+005a'", "echo hello"]
+        {
+            assert_eq!(packets(script).read(&wire), Err(Lost::NoPacket), "{script}");
+        }
+        assert_eq!(packets("printf 0010abc").read(&wire), Err(Lost::End));
+    }
+}
