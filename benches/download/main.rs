@@ -1,5 +1,5 @@
-//! How long it takes to convert a checkpoint that is only on an LFS server, beside the download alone; and what reaches the
-//! disk. `docs/performance.md` says how to read it. It is no test: nothing fails because it is slow.
+//! How long it takes to convert a checkpoint that is only on an LFS server, beside the download alone by `curl` and by `git lfs
+//! pull`, at a rate and at all that the server gives; and what reaches the disk. `docs/performance.md` says how to read it. It is no test: nothing fails because it is slow.
 
 #![expect(
     clippy::unwrap_used,
@@ -34,17 +34,20 @@ const USAGE: &str = "cargo bench --bench download -- [--smoke] [--rounds N] [--r
 
   --smoke      a few megabytes, one round: does it run?
   --rounds N   default 3
-  --rate MB    megabytes a second that the server gives in all, default 200; 0 for all it can
+  --rate MB    megabytes a second that the server gives in all; 0 for all it can; default 200, then 0
   --dir DIR    where the files are made and removed again, default TMPDIR; 6 GB
   CASE         bert, many, tiny; default bert";
 
 /// The model on the hub.
 const ID: &str = "bench/model";
 
+/// What is measured.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_git-st-convert");
+
 fn main() {
-    let mut rate = 200;
+    let mut rates = vec![200, 0];
     let set = |name: &str, value: &str| {
-        rate = (name == "--rate").then(|| value.parse().ok())??;
+        rates = vec![(name == "--rate").then(|| value.parse().ok())??];
         Some(())
     };
     let Some(mut options) = Options::read(set) else {
@@ -57,7 +60,7 @@ fn main() {
     let scratch = tempfile::Builder::new().prefix("st-convert-bench-").tempdir_in(&options.dir).unwrap();
     for shape in Shape::all(options.smoke) {
         if options.has(shape.name) {
-            run(&shape, scratch.path(), options.rounds, rate);
+            run(&shape, scratch.path(), options.rounds, &rates);
         }
     }
 }
@@ -81,26 +84,57 @@ impl Clone {
         self.home.join("model")
     }
 
-    fn lfs(&self) -> PathBuf {
-        self.work().join(".git/lfs")
+    /// The clone that git-lfs works in.
+    fn of_lfs(&self) -> PathBuf {
+        self.home.join("lfs/model")
     }
 
-    fn git(&self, args: &[&str]) {
-        let status = self.command("git", &self.work()).args(args).stdin(Stdio::null()).status().unwrap();
+    fn git(&self, dir: &Path, args: &[&str]) {
+        let status = self.command("git", dir).args(args).stdin(Stdio::null()).status().unwrap();
         assert!(status.success(), "git {args:?}");
     }
 
     /// Takes back what a conversion has made.
     fn reset(&self) {
         fs::remove_file(self.work().join("model.safetensors")).unwrap();
-        fs::remove_dir_all(self.lfs()).unwrap();
-        self.git(&["read-tree", "HEAD"]);
+        fs::remove_dir_all(self.work().join(".git/lfs")).unwrap();
+        self.git(&self.work(), &["read-tree", "HEAD"]);
+    }
+
+    /// The program as it is measured.
+    fn ours(&self) -> Run {
+        let run = measure(self.command(PROGRAM, &self.work()).args(["-q", "--no-progress"]));
+        self.reset();
+        run
+    }
+
+    /// `git lfs pull`; `None` where there is no git-lfs.
+    fn pull(&self) -> Option<Run> {
+        let (dir, file) = (self.of_lfs(), self.of_lfs().join("pytorch_model.bin"));
+        let has_lfs = self.command("git", &dir).args(["lfs", "version"]).stdout(Stdio::null()).status();
+        has_lfs.ok().filter(std::process::ExitStatus::success)?;
+        self.git(&dir, &["lfs", "install", "--local", "--skip-smudge"]);
+        let pointer = fs::read(&file).unwrap();
+        let run = measure(self.command("git", &dir).args(["lfs", "pull"]).stdout(Stdio::null()));
+        assert!(fs::metadata(&file).unwrap().len() > pointer.len() as u64, "nothing was pulled");
+        fs::remove_dir_all(dir.join(".git/lfs")).unwrap();
+        fs::write(&file, pointer).unwrap();
+        Some(run)
+    }
+
+    /// `curl` of the same bytes.
+    fn curl(&self, url: &str, bytes: u64) -> Run {
+        let out = self.home.join("downloaded");
+        let run = measure(Command::new("curl").args(["-sf", "-o"]).arg(&out).arg(url));
+        assert_eq!(fs::metadata(&out).unwrap().len(), bytes);
+        fs::remove_file(out).unwrap();
+        run
     }
 }
 
-fn run(shape: &Shape, scratch: &Path, rounds: usize, rate: u64) {
+fn run(shape: &Shape, scratch: &Path, rounds: usize, rates: &[u64]) {
     let dir = scratch.join(shape.name);
-    fs::create_dir_all(&dir).unwrap();
+    fs::create_dir_all(dir.join("lfs")).unwrap();
     let source = dir.join("checkpoint");
     checkpoint::write(shape, &source).unwrap();
     let bytes = fs::metadata(&source).unwrap().len();
@@ -111,26 +145,30 @@ fn run(shape: &Shape, scratch: &Path, rounds: usize, rate: u64) {
     hub.add_model(ID, &model);
     fs::remove_file(&source).unwrap();
     let clone = Clone { home: dir.clone(), endpoint: hub.endpoint() };
-    let program = env!("CARGO_BIN_EXE_git-st-convert");
-    let made = clone.command(program, &dir).args(["-q", "clone", "--no-convert", ID]).status().unwrap();
-    assert!(made.success());
-    hub.throttle((rate > 0).then_some(rate * 1_000_000));
-    let link = clone.command(program, &clone.work()).args(["-q", "-n"]).status().unwrap();
-    assert!(link.success());
-    let mut rows: [(&str, Vec<Run>); 2] = [("git st-convert", Vec::new()), ("curl", Vec::new())];
-    for _ in 0..rounds {
-        rows[0].1.push(measure(clone.command(program, &clone.work()).args(["-q", "--no-progress"])));
-        clone.reset();
-        let url = content(&hub, &oid);
-        let out = dir.join("downloaded");
-        rows[1].1.push(measure(Command::new("curl").args(["-sf", "-o"]).arg(&out).arg(url)));
-        assert_eq!(fs::metadata(&out).unwrap().len(), bytes);
-        fs::remove_file(out).unwrap();
+    for parent in [&dir, &dir.join("lfs")] {
+        let made = clone.command(PROGRAM, parent).args(["-q", "clone", "--no-convert", ID]).status().unwrap();
+        assert!(made.success());
     }
-    println!("\n{}: {} MB at {} MB/s", shape.name, bytes / 1_000_000, rate);
+    for &rate in rates {
+        hub.throttle((rate > 0).then_some(rate * 1_000_000));
+        let link = clone.command(PROGRAM, &clone.work()).args(["-q", "-n"]).status().unwrap();
+        assert!(link.success());
+        let mut rows = [("git st-convert", Vec::new()), ("curl", Vec::new()), ("git lfs pull", Vec::new())];
+        for _ in 0..rounds {
+            rows[0].1.push(clone.ours());
+            rows[1].1.push(clone.curl(&content(&hub, &oid), bytes));
+            rows[2].1.extend(clone.pull());
+        }
+        let given = if rate == 0 { "all that the server gives".to_owned() } else { format!("{rate} MB/s") };
+        println!("\n{}: {} MB at {given}", shape.name, bytes / 1_000_000);
+        print(&rows);
+    }
+}
+
+fn print(rows: &[(&str, Vec<Run>)]) {
     println!("| what | wall s | times curl | peak MiB | MB written |\n|---|---|---|---|---|");
-    let alone = seconds(&rows[1].1);
-    for (name, runs) in &rows {
+    let alone = rows.iter().find(|(name, _)| *name == "curl").map_or(1.0, |(_, runs)| seconds(runs));
+    for (name, runs) in rows.iter().filter(|(_, runs)| !runs.is_empty()) {
         let peak = runs.iter().map(|run| run.peak >> 20).max().unwrap_or(0);
         let written = runs.iter().map(|run| run.written / 1_000_000).max().unwrap_or(0);
         println!("| {name} | {:.3} | {:.3} | {peak} | {written} |", seconds(runs), seconds(runs) / alone);
