@@ -294,7 +294,9 @@ fn a_server_that_is_reached_by_ssh_says_where_its_objects_are() {
     ssh(&world, &answer, 0);
     assert_eq!(world.stream(world.settings(&remote)).unwrap(), world.content);
     let told = fs::read_to_string(world.sandbox.path("ssh.log")).unwrap();
-    assert_eq!(told, "--\ngit@hub.example\ngit-lfs-authenticate acme/bert.git download\n");
+    // As git-lfs: the program that gives the objects over ssh itself is asked for first.
+    let asked = |command: &str| format!("--\ngit@hub.example\n{command} acme/bert.git download\n");
+    assert_eq!(told, asked("git-lfs-transfer") + &asked("git-lfs-authenticate"));
     let seen = world.hub.requests();
     assert!(seen.iter().any(|seen| seen.path().ends_with("batch") && seen.carries(super::TOKEN)));
     assert!(seen.iter().all(|seen| !seen.path().starts_with("/content/") || !seen.carries(super::TOKEN)));
@@ -311,7 +313,8 @@ fn ssh_that_fails_is_an_error_and_one_without_the_command_is_not() {
     let err = world.stream(world.settings(&remote)).unwrap_err();
     assert!(matches!(err, Error::Git(git_st_convert::git::Error::Failed { .. })), "{err}");
     let told = fs::read_to_string(world.sandbox.path("ssh.log")).unwrap();
-    assert_eq!(told, "-p\n2222\n--\ngit@127.0.0.1\ngit-lfs-authenticate /acme/bert download\n");
+    let asked = |command: &str| format!("-p\n2222\n--\ngit@127.0.0.1\n{command} /acme/bert download\n");
+    assert_eq!(told, asked("git-lfs-transfer") + &asked("git-lfs-authenticate"));
     ssh(&world, "", 127);
     // The usual place is asked then: nobody listens there.
     let err = world.stream(world.settings(&remote)).unwrap_err();
