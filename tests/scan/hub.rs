@@ -181,10 +181,10 @@ fn a_person_sees_all_files_of_the_model_and_what_was_read() {
     let output = world.run(&world.home(), &["scan", &format!("{ID}@v1")]);
     assert_eq!(
         output.stdout,
-        "dangerous   acme/bert@v1:a/bad.bin (a PyTorch zip file, 139 bytes, Git LFS)\n            \
+        "dangerous   acme/bert@v1:a/bad.bin (PyTorch zip file, 139 bytes, Git LFS)\n            \
          dangerous  os.system  x/data.pkl: byte 0\n\
          clean       acme/bert@v1:config.json (text, 3 bytes)\n\
-         weights     acme/bert@v1:model.bin (a PyTorch zip file, 124 bytes, Git LFS)\n\
+         weights     acme/bert@v1:model.bin (PyTorch zip file, 124 bytes, Git LFS)\n\
          3 files: 1 dangerous, 1 weights (266 bytes of 266 bytes read)\n"
     );
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(1)));
