@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 use ureq::http::{HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use super::custom_agent::CustomAgent;
 use super::known::Expiry;
 use super::secret::Secret;
 use super::url::Url;
+use super::wire::Wire;
 
 /// How one object can be had.
 #[derive(Debug, Clone)]
@@ -47,6 +49,26 @@ impl ObjectAt {
 pub(super) struct OverSsh {
     pub(super) arguments: Vec<(String, Secret)>,
     pub(super) expiry: Expiry,
+}
+
+impl OverSsh {
+    /// From the words behind an object; others than those that are known are passed over.
+    pub(super) fn of<'w>(wire: &Wire<'_>, words: impl Iterator<Item = &'w str>, asked: Instant) -> Self {
+        let (mut arguments, mut seconds, mut at) = (Vec::new(), None, None);
+        for (name, value) in words.filter_map(|word| word.split_once('=')) {
+            match name {
+                "id" | "token" => {
+                    let value = Secret::new(value);
+                    wire.remember(&value);
+                    arguments.push((name.to_owned(), value));
+                }
+                "expires-in" => seconds = value.parse().ok(),
+                "expires-at" => at = Some(value),
+                _ => {}
+            }
+        }
+        Self { arguments, expiry: Expiry::new(asked, seconds, at) }
+    }
 }
 
 /// What a transfer agent is handed for an object.

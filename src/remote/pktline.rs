@@ -124,21 +124,21 @@ impl Packets {
         }
     }
 
-    /// Sends what was put together.
+    /// Sends what was put together. Returns `false` if the other side takes no more: what it said last can still be read.
     ///
     /// # Errors
-    /// [`Lost`]
-    pub(super) fn send(&self, wire: &Wire<'_>, bytes: Vec<u8>) -> Result<(), Lost> {
+    /// [`Lost::Interrupted`], [`Lost::Silent`]
+    pub(super) fn send(&self, wire: &Wire<'_>, bytes: Vec<u8>) -> Result<bool, Lost> {
         let since = Instant::now();
         let is_over = || wire.is_interrupted() || since.elapsed() > self.patience(wire);
         if self.pipe.send(bytes, &is_over) {
-            return Ok(());
+            return Ok(true);
         }
-        Err(match (wire.is_interrupted(), is_over()) {
-            (true, _) => Lost::Interrupted,
-            (_, true) => Lost::Silent,
-            _ => Lost::End,
-        })
+        match (wire.is_interrupted(), is_over()) {
+            (true, _) => Err(Lost::Interrupted),
+            (_, true) => Err(Lost::Silent),
+            _ => Ok(false),
+        }
     }
 }
 
@@ -194,5 +194,14 @@ mod tests {
             assert_eq!(packets(script).read(&wire), Err(Lost::NoPacket), "{script}");
         }
         assert_eq!(packets("printf 0010abc").read(&wire), Err(Lost::End));
+    }
+
+    #[test]
+    fn what_was_said_last_is_read_though_nothing_is_taken_any_more() {
+        let wire = Wire::new(super::super::settings::Settings::default());
+        let mut ended = Packets::new(Pipe::of_script("exec <&-; printf '000estatus 403'"));
+        while ended.send(&wire, vec![0; 1 << 16]).unwrap() {}
+        assert_eq!(ended.read(&wire), Ok(Packet::Data(b"status 403".to_vec())));
+        assert_eq!(ended.read(&wire), Err(Lost::End));
     }
 }

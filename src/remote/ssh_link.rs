@@ -25,11 +25,9 @@ use std::time::Instant;
 use super::action::OverSsh;
 use super::cause::{BadAnswer, Said, Transport};
 use super::error::{Error, Result};
-use super::known::Expiry;
 use super::operation::Operation;
 use super::pktline::{Lost, MAX_DATA, PACKETS, Packet, Packets, data, delim, flush, line};
 use super::refusal::kept;
-use super::secret::Secret;
 use super::ssh::Ssh;
 use super::url::Url;
 use super::wire::Wire;
@@ -149,7 +147,7 @@ impl Link {
             let size = size.parse().map_err(|_| self.bad(BadAnswer::Packet))?;
             let entry = found.entry(oid).or_insert((size, None));
             if action == wanted {
-                *entry = (size, Some(over_ssh(wire, words, asked)));
+                *entry = (size, Some(OverSsh::of(wire, words, asked)));
             }
         }
         let answered = pointers.iter().map(|pointer| match found.remove(pointer.oid.to_string().as_str()) {
@@ -231,7 +229,8 @@ impl Link {
         self.is_broken = true;
         self.send(wire, request("put-object", pointer, at, delim))?;
         let (mut buffer, mut sent) = (vec![0; MAX_DATA.saturating_mul(PACKETS)], 0_u64);
-        loop {
+        let mut takes = true;
+        while takes {
             let read = file.read(&mut buffer).map_err(failed)?;
             let bytes = buffer.get(..read).unwrap_or_default();
             if bytes.is_empty() {
@@ -239,7 +238,7 @@ impl Link {
             }
             let mut packets = Vec::new();
             bytes.chunks(MAX_DATA).for_each(|piece| data(&mut packets, piece));
-            self.send(wire, packets)?;
+            takes = self.send(wire, packets)?;
             sent = sent.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
             tell(sent);
         }
@@ -254,6 +253,9 @@ impl Link {
             }
         };
         self.settle(wire, not_taken)?;
+        if !takes {
+            return Err(self.lost(wire, &Lost::End));
+        }
         self.is_broken = false;
         self.send(wire, request("verify-object", pointer, at, flush))?;
         self.settle(wire, not_taken)
@@ -331,7 +333,8 @@ impl Link {
         self.packets.read(wire).map_err(|lost| self.lost(wire, &lost))
     }
 
-    fn send(&mut self, wire: &Wire<'_>, bytes: Vec<u8>) -> Result<()> {
+    /// Returns `false` if it takes no more; why is what is read next.
+    fn send(&mut self, wire: &Wire<'_>, bytes: Vec<u8>) -> Result<bool> {
         self.packets.send(wire, bytes).map_err(|lost| self.lost(wire, &lost))
     }
 
@@ -378,22 +381,4 @@ fn request(command: &str, pointer: Pointer, at: &OverSsh, end: fn(&mut Vec<u8>))
     }
     end(&mut message);
     message
-}
-
-/// What the server gives for an object.
-fn over_ssh<'w>(wire: &Wire<'_>, words: impl Iterator<Item = &'w str>, asked: Instant) -> OverSsh {
-    let (mut arguments, mut seconds, mut at) = (Vec::new(), None, None);
-    for (name, value) in words.filter_map(|word| word.split_once('=')) {
-        match name {
-            "id" | "token" => {
-                let value = Secret::new(value);
-                wire.remember(&value);
-                arguments.push((name.to_owned(), value));
-            }
-            "expires-in" => seconds = value.parse().ok(),
-            "expires-at" => at = Some(value),
-            _ => {}
-        }
-    }
-    OverSsh { arguments, expiry: Expiry::new(asked, seconds, at) }
 }

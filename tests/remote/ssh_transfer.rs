@@ -255,6 +255,11 @@ fn what_a_server_may_not_say() {
         assert!(matches!(error, Error::BadAnswer { .. }), "{what}: {error:?}");
         assert!(since.elapsed() < Duration::from_secs(20), "{what}");
     }
+    // It is gone before it was asked; what it said last counts.
+    script
+        .says(&format!("exec <&-; printf '{}'", lines(&["version=1", "", "status 403", "|", "not you", ""])));
+    let error = script.get("always").unwrap_err();
+    assert!(matches!(&error, Error::Forbidden { said: Some(said), .. } if said.0 == "not you"), "{error:?}");
     script.serves(&format!("printf '{}'", lines(&["status 500", "|", "on fire", ""])));
     let error = script.get("always").unwrap_err();
     let Error::Object { code: 500, said: Some(said), .. } = &error else { panic!("{error:?}") };
@@ -278,7 +283,7 @@ fn a_link_that_breaks_is_made_again_and_one_that_is_silent_is_not_waited_for() {
     let mark = script.world.sandbox.path("second");
     let open = lines(&["version=1", "", "status 200", ""]);
     let batch = lines(&["status 200", "|", &format!("{} 9 download", script.world.oid()), ""]);
-    // The second time it is not asked where the object is.
+    // The second time it is not asked where the object is. Each time it is gone before the questions may have come.
     script.says(&format!(
         "if [ -e '{0}' ]; then printf '{open}{head}000d1234567890000'; else : >'{0}'; printf '{open}{batch}{head}000612'; fi",
         mark.display()
