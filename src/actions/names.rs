@@ -135,6 +135,11 @@ pub(crate) fn is_weight_like(path: &BStr) -> bool {
     EXTENSIONS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
+/// Returns `true` if it ends as the files of models do, and not as names of models do.
+pub(crate) fn is_of_a_file(path: &BStr) -> bool {
+    is_weight_like(path) || is_no_checkpoint(path) || PICKLES.iter().any(|end| ends_with(path, end))
+}
+
 /// Returns `true` if it is a pickle, by its name. Asked only where the content cannot be seen, so `.bin` alone says
 /// nothing: many a tool writes plain numbers under that name.
 pub(crate) fn is_pickle_like(path: &BStr) -> bool {

@@ -6,6 +6,7 @@
 //! unnamed temporary file.
 
 mod far;
+mod in_order;
 mod paths;
 mod versions;
 

@@ -62,10 +62,9 @@ pub fn files(hub: &Hub<'_>, model: &ModelName, commit: &str) -> Result<Vec<TreeF
         for _ in 0..MAX_PAGES {
             let Some(url) = next else { break };
             let (page, links): (Vec<Listed>, _) = hub.linked(&url)?;
-            let before = found.len();
+            // A page may contain directories only.
             found.extend(page.into_iter().filter(|listed| listed.kind != "directory").map(file));
-            // A page that brings nothing is followed by no other.
-            next = if found.len() > before { next_page(&url, &links)? } else { None };
+            next = next_page(&url, &links)?;
         }
         if let Some(url) = next {
             return Err(Error::BadAnswer { url, interface: HUB, source: BadAnswer::Pages });

@@ -190,6 +190,12 @@ impl Report {
         self.pickles.is_empty() && self.verdict == Verdict::Unreadable
     }
 
+    /// Returns `true` if something of it could not be read, which larger limits may change.
+    pub fn is_unreadable_in_part(&self) -> bool {
+        self.verdict == Verdict::Unreadable
+            || self.pickles.iter().any(|pickle| pickle.verdict == Verdict::Unreadable)
+    }
+
     /// The globals of all pickles, the worst first, with the pickle that names each.
     pub fn globals(&self) -> Vec<(&PickleIn, &GlobalIn)> {
         let mut all: Vec<_> = self

@@ -220,9 +220,17 @@ fn a_model_is_named_as_elsewhere_and_what_is_here_wins() {
         assert_eq!(output.code, Some(code), "{target}: {output:#?}");
         assert_eq!(world.hub.requests().len(), 0, "{target}");
     };
-    for missing in
-        ["nothing.bin", "bert", "a/b/c.bin", "HEAD:model.bin", "./acme/bert", "acme/bert@", "ftp://h/a/b"]
-    {
+    for missing in [
+        "nothing.bin",
+        "weights/model.bin",
+        "weights/a.safetensors",
+        "bert",
+        "a/b/c.bin",
+        "HEAD:model.bin",
+        "./acme/bert",
+        "acme/bert@",
+        "ftp://h/a/b",
+    ] {
         asks_nobody(missing, 2);
     }
     // A directory in which it is not: then a file is missing there.
@@ -244,6 +252,17 @@ fn all_files_are_of_one_commit_over_all_pages() {
     let requests = world.hub.requests();
     let of_files: Vec<_> = requests.iter().filter(|seen| seen.path().contains("/resolve/")).collect();
     assert!(of_files.len() == 51 && of_files.iter().all(|seen| seen.path().contains(&commit)));
+}
+
+#[test]
+fn a_page_of_directories_only_is_not_the_last() {
+    // A page of the hub has 20 entries, and the directories above a file come before it.
+    let deep = format!("{}/bad.bin", "d/".repeat(45).trim_end_matches('/'));
+    let world = World::with(&model(&[(deep.clone(), joined(&[CALL, b"."]))]));
+    let output = world.run(&world.home(), &["--json", "scan", ID]);
+    let (found, summary) = lines(&output);
+    assert_eq!((&summary["dangerous"], output.code), (&1.into(), Some(1)), "{found:#?}");
+    assert!(found.iter().any(|file| file["path"] == format!("{ID}:{deep}")));
 }
 
 #[test]

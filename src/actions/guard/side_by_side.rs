@@ -19,7 +19,7 @@ use super::judged::{Bytes, Judged, judged};
 use crate::lfs::{Pointer, Store, pointer, regular};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Database, Mode, ShortBlobs};
-use crate::scan::{self, Limits, Verdict};
+use crate::scan::{self, Limits};
 
 /// How many threads there are at most, how many files one takes at a time, and how many are worth one more thread.
 const THREADS: usize = 8;
@@ -107,9 +107,7 @@ impl One<'_> {
         }
         let report = scan::scan(&object, self.limits).ok()?;
         // A bound may be why it is.
-        if report.verdict == Verdict::Unreadable
-            || report.pickles.iter().any(|one| one.verdict == Verdict::Unreadable)
-        {
+        if report.is_unreadable_in_part() {
             return None;
         }
         let (path, blob) = (arrival.path.as_bstr(), Some(arrival.version.id));

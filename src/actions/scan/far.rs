@@ -17,13 +17,18 @@ use std::sync::{Mutex, PoisonError};
 use super::super::hub_file::{HubFile, model_at};
 use super::super::inspect::split;
 use super::super::servers::{Servers, Session};
-use super::super::{Error, Reporter};
-use super::{Far, Scan, Seen};
+use super::super::{Error, Reporter, names};
+use super::{Far, Scan, Seen, in_order};
 use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt};
-use crate::remote::{self, BadAnswer, Grain, Hub, ModelName, Ranged, Url, hub, to_file, tree};
+use crate::remote::{
+    self, BadAnswer, Grain, Hub, ModelName, Ranged, Url, hub, to_file, tree, tree::TreeFile,
+};
 use crate::repo::ObjectId;
 use crate::scan::{Limits, Storages, scan as scan_content};
+
+/// How many files are read at once: nearly all of the time is the way to the server and back.
+const CONNECTIONS: usize = 4;
 
 /// Up to this length all of a file may be read.
 const WHOLE: u64 = 1 << 20;
@@ -39,8 +44,8 @@ pub(super) enum FarTarget {
 }
 
 impl FarTarget {
-    /// What a word names, unless that is on this machine. What is there wins, and so does a directory in which it is not:
-    /// then a file is missing there.
+    /// Returns what a word names, unless that is on this machine. A file or directory that exists wins; so does a directory
+    /// in which the file does not exist, and a name that ends as files of models do: then a file is missing.
     pub(super) fn of(cwd: &Path, word: &OsStr) -> Option<Self> {
         let path = cwd.join(word);
         if path.symlink_metadata().is_ok() {
@@ -54,8 +59,9 @@ impl FarTarget {
             return HubFile::of_the_hub(model, path).map(Self::File);
         }
         let (name, revision) = model_at(text)?;
-        let is_beside = revision.is_none() && path.parent().is_some_and(Path::is_dir);
-        (!is_beside).then(|| Self::Model { name, revision: revision.map(str::to_owned) })
+        let is_file = || path.parent().is_some_and(Path::is_dir) || names::is_of_a_file(text.into());
+        (revision.is_some() || !is_file())
+            .then(|| Self::Model { name, revision: revision.map(str::to_owned) })
     }
 }
 
@@ -79,7 +85,7 @@ pub(super) fn scan(
         },
         FarTarget::File(file) => file,
     };
-    let seen = look(&hub, &file.url(&hub)?, reporter).map(|looked| Seen {
+    let seen = look(&hub, &file.url(&hub)?, (&scan.limits, reporter)).map(|looked| Seen {
         pointer: None,
         size: Some(looked.size),
         report: looked.report,
@@ -101,22 +107,37 @@ fn model(
     let name = ModelName::parse(&found.id).unwrap_or_else(|| name.clone());
     // Without a commit there are no files.
     let Some(commit) = found.sha else { return Ok(()) };
-    for file in tree::files(hub, &name, &commit)? {
-        if reporter.is_interrupted() {
-            return Err(Error::Interrupted);
-        }
+    let files = tree::files(hub, &name, &commit)?;
+    let shared = share(scan.limits.clone());
+    let own = scan.limits.clone();
+    let read = |file: &TreeFile, limits: &Limits| {
         let url = hub.resolve_url(&name, &commit, &file.path);
-        let seen = look(hub, &url, reporter).and_then(|looked| {
+        look(hub, &url, (limits, reporter)).and_then(|looked| {
             check(file.pointer, looked.size)?;
             let far =
                 Far { model: Some(name.to_string()), revision: Some(commit.clone()), read: looked.read };
             let (pointer, size) = (file.pointer, Some(looked.size));
             Ok(Seen { pointer, size, report: looked.report, checkout: None, far: Some(far) })
-        });
-        let blob = file.blob.and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
-        one(scan, &format!("{word}:{}", file.path), blob, seen)?;
-    }
-    Ok(())
+        })
+    };
+    let one_of_many = |at: usize| Some(read(files.get(at)?, &shared));
+    in_order::each(CONNECTIONS, &one_of_many, |at, mut seen| {
+        let Some(file) = files.get(at) else { return Ok(()) };
+        // The share of the limits may be why.
+        if seen.as_ref().is_ok_and(|seen| seen.report.is_unreadable_in_part()) {
+            seen = read(file, &own);
+        }
+        let blob = file.blob.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
+        one(scan, &format!("{word}:{}", file.path), blob, seen)
+    })
+}
+
+/// The limits of one of several files that are read at once: all together stay within those of one.
+fn share(mut limits: Limits) -> Limits {
+    limits.inflated /= CONNECTIONS as u64;
+    limits.pickle.bytes /= CONNECTIONS as u64;
+    limits.pickle.memory /= CONNECTIONS;
+    limits
 }
 
 /// Tells of one file, or ends with an error that all of them would have.
@@ -170,14 +191,14 @@ struct Looked {
     read: u64,
 }
 
-fn look(hub: &Hub<'_>, url: &Url, reporter: &dyn Reporter) -> Result<Looked, Error> {
+fn look(hub: &Hub<'_>, url: &Url, (limits, reporter): (&Limits, &dyn Reporter)) -> Result<Looked, Error> {
     let opened = match Ranged::open_in(hub.auth(), url, Grain::LITTLE) {
         Err(remote::Error::BadAnswer { source: BadAnswer::Encoded, .. }) => None,
         opened => opened?,
     };
-    let Some(ranged) = opened else { return whole(hub, url) };
+    let Some(ranged) = opened else { return whole(hub, url, limits) };
     let storages = if ranged.len() > WHOLE { Storages::LeftOut } else { Storages::Scanned };
-    let limits = Limits { storages, ..Limits::default() };
+    let limits = Limits { storages, ..limits.clone() };
     let source = Kept { ranged: &ranged, reporter, failure: Mutex::default() };
     let report = scan_content(&source, &limits);
     match (source.failure.into_inner().unwrap_or_else(PoisonError::into_inner), report) {
@@ -187,12 +208,12 @@ fn look(hub: &Hub<'_>, url: &Url, reporter: &dyn Reporter) -> Result<Looked, Err
 }
 
 /// Where parts are not served.
-fn whole(hub: &Hub<'_>, url: &Url) -> Result<Looked, Error> {
+fn whole(hub: &Hub<'_>, url: &Url, limits: &Limits) -> Result<Looked, Error> {
     let failed = Error::io("write", "a temporary file");
     let mut file: File = tempfile::tempfile().map_err(failed)?;
     let read = to_file(hub.auth(), url, &mut file)?;
     let source = FileSource::new(file).map_err(failed)?;
-    let report = scan_content(&source, &Limits::default()).map_err(Error::io("read", "a temporary file"))?;
+    let report = scan_content(&source, limits).map_err(Error::io("read", "a temporary file"))?;
     Ok(Looked { report, size: source.len(), read })
 }
 
