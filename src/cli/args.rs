@@ -313,8 +313,9 @@ pub(super) struct Man {
     pub(super) target: Option<PathBuf>,
     /// Install all pages where `git st-convert --help` finds them
     ///
-    /// Next to the directory of the program, if it is on PATH (`bin` and `share/man/man1` have one parent); else below the
-    /// home directory, in `.local/share/man/man1`.
+    /// Next to the directory of the program, if it is on PATH (`bin` and `share/man/man1` have one parent), or below the
+    /// home directory, in `.local/share/man/man1`: the first of both that `man` searches. Where it searches neither, by
+    /// PATH, MANPATH and the configuration of man-db, a hint sets MANPATH.
     #[arg(long, conflicts_with = "target")]
     pub(super) install: bool,
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::args::ServerArgs;
+use super::manpath::{Configuration, ManPath};
 use crate::actions::batch::Shard;
 use crate::actions::{Error, Servers};
 use crate::remote::{HUB, Settings, Url};
@@ -100,7 +101,7 @@ pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))
 }
 
-/// The directories for manual pages that `man` reads, the best first: next to the directory of the program on PATH, and
+/// The directories where manual pages can be installed, the best first: next to the directory of the program on PATH, and
 /// below the home directory. What the system's packages own is none of them.
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 pub(super) fn man_dirs() -> Vec<PathBuf> {
@@ -111,8 +112,19 @@ pub(super) fn man_dirs() -> Vec<PathBuf> {
         .find(has_program)
         .filter(|dir| dir.is_absolute() && dir.ends_with("bin"));
     let prefix = bin.as_deref().and_then(Path::parent).filter(|prefix| *prefix != "/usr" && *prefix != "/");
-    let home = std::env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local"));
+    let home = home().map(|home| home.join(".local"));
     prefix.map(Path::to_owned).into_iter().chain(home).map(|prefix| prefix.join("share/man/man1")).collect()
+}
+
+fn home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| home.is_absolute())
+}
+
+/// Where `man` searches.
+#[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
+pub(super) fn man_path() -> ManPath {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    ManPath::new(&path, std::env::var_os("MANPATH").as_deref(), &Configuration::read(home().as_deref()))
 }
 
 /// Where git stood when it called this, from the top of the work tree; `None` if it was not git that did.

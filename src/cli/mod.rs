@@ -18,6 +18,7 @@ mod error;
 mod hints;
 mod interrupt;
 mod json;
+mod manpath;
 mod notes;
 mod page;
 mod paging;

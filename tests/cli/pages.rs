@@ -73,48 +73,95 @@ fn a_page_for_each_command() {
     }
 }
 
+/// Where a user installs the pages. `HOME` in the values stands for the home directory.
+struct Place {
+    /// The directory with the program, which is first on PATH.
+    program: &'static str,
+    /// What PATH has besides.
+    path: &'static str,
+    environment: &'static [(&'static str, &'static str)],
+    /// A file `.manpath`.
+    configuration: &'static str,
+    /// The directory that is chosen.
+    chosen: &'static str,
+    is_found: bool,
+}
+
+const BESIDE: Place = Place {
+    program: "HOME/.cargo/bin",
+    path: "",
+    environment: &[],
+    configuration: "",
+    chosen: "HOME/.cargo/share/man/man1",
+    is_found: true,
+};
+const ELSEWHERE: Place =
+    Place { program: "HOME/tools", chosen: "HOME/.local/share/man/man1", is_found: false, ..BESIDE };
+
+const PLACES: &[Place] = &[
+    BESIDE,
+    Place { configuration: "MANPATH_MAP HOME/.cargo/bin HOME/x", is_found: false, ..BESIDE },
+    Place { environment: &[("MANPATH", "/usr/share/man")], is_found: false, ..BESIDE },
+    Place { environment: &[("MANPATH", "")], ..BESIDE },
+    Place { environment: &[("MANPATH", "/usr/share/man:")], ..BESIDE },
+    Place { environment: &[("MANPATH", ":/usr/share/man")], ..BESIDE },
+    Place { environment: &[("MANPATH", "/usr/share/man::/none")], ..BESIDE },
+    // `man` takes the text of PATH as it is.
+    Place { program: "HOME/.cargo/bin/", is_found: false, ..BESIDE },
+    // The one that `man` searches, where there is one.
+    Place {
+        program: "HOME/.cargo/bin/",
+        path: ":HOME/.local/bin",
+        chosen: "HOME/.local/share/man/man1",
+        ..BESIDE
+    },
+    ELSEWHERE,
+    Place { path: ":HOME/.local/bin", is_found: true, ..ELSEWHERE },
+    Place { path: ":HOME/none/../.local/bin", ..ELSEWHERE },
+    Place { configuration: "MANDATORY_MANPATH\tHOME/.local/share/man", is_found: true, ..ELSEWHERE },
+    Place { environment: &[("MANPATH", "/usr/share/man")], path: ":HOME/.local/bin", ..ELSEWHERE },
+    Place { environment: &[("MANPATH", "HOME/.local/share/man")], is_found: true, ..ELSEWHERE },
+];
+
 #[cfg(unix)]
 #[test]
-fn they_are_installed_where_man_finds_them() {
-    let sandbox = Sandbox::new();
-    let home = sandbox.path("home");
-    let system = std::env::var_os("PATH").unwrap();
-    let installed = |bin: &Path| {
-        fs::create_dir_all(bin).unwrap();
-        std::os::unix::fs::symlink(BIN, bin.join("git-st-convert")).unwrap();
-        let args = ["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()];
-        let mut command = sandbox.command("git".as_ref(), &sandbox.path(""), &args);
-        let path = std::iter::once(bin.to_owned()).chain(std::env::split_paths(&system));
-        let path = std::env::join_paths(path).unwrap();
-        let said = Output::from(command.env("PATH", &path).output().unwrap()).ok();
-        let dir = said.trim_end().strip_prefix("installed 20 manual pages in ").unwrap().to_owned();
-        let mut man = Command::new("man");
-        man.args(["-w", "git-st-convert-hook-run"])
-            .env("PATH", &path)
-            .env("HOME", &home)
-            .env_remove("MANPATH");
-        if let Ok(output) = man.output() {
-            let found = String::from_utf8(output.stdout).unwrap();
-            assert_eq!(found.trim_end(), format!("{dir}/git-st-convert-hook-run.1"), "{:?}", output.stderr);
+fn man_finds_what_is_installed_or_the_hint_helps() {
+    if judge("man", Path::new("/"), &["-w", "man"]).is_none_or(|output| output.code != Some(0)) {
+        return;
+    }
+    for (number, place) in PLACES.iter().enumerate() {
+        // A name that a shell would take apart, which no file of man-db can.
+        let name = if place.configuration.is_empty() { "the user's home" } else { "home" };
+        let sandbox = Sandbox::new();
+        let home = sandbox.path(name);
+        let of = |text: &str| text.replace("HOME", home.to_str().unwrap());
+        let program = of(place.program);
+        fs::create_dir_all(&program).unwrap();
+        std::os::unix::fs::symlink(BIN, Path::new(&program).join("git-st-convert")).unwrap();
+        fs::write(home.join(".manpath"), of(place.configuration)).unwrap();
+        let shell = |script: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script]).current_dir(&home).env_clear().env("HOME", &home);
+            shell.env("PATH", format!("{program}{}:/usr/local/bin:/usr/bin:/bin", of(place.path)));
+            shell.envs(place.environment.iter().map(|(key, value)| (key, of(value))));
+            Output::from(shell.output().unwrap())
+        };
+        let output = shell("git-st-convert man --install");
+        let case = format!("{number}: {output:?}");
+        assert_eq!(output.stdout, format!("installed 20 manual pages in {}\n", of(place.chosen)), "{case}");
+        let page = format!("{}/git-st-convert-hook-run.1", of(place.chosen));
+        let found = shell("man -w git-st-convert-hook-run");
+        assert_eq!(found.stdout.trim_end() == page, place.is_found, "{case} {found:?}");
+        assert_eq!(output.stderr.is_empty(), place.is_found, "{case}");
+        if !place.is_found {
+            let (_, command) = output.stderr.split_once(": `").expect("a hint");
+            let command = command.trim_end().trim_end_matches('`');
+            let pasted = shell(&format!("{command}; man -w git-st-convert-hook-run; man -w ls >&2"));
+            assert_eq!(pasted.stdout.trim_end(), page, "{case} {pasted:?}");
+            // What was found before still is, where the system has pages at all.
+            assert_eq!(pasted.stderr, shell("man -w ls >&2").stderr, "{case}");
         }
-        dir
-    };
-    let beside = installed(&home.join(".cargo/bin"));
-    assert_eq!(beside, home.join(".cargo/share/man/man1").to_str().unwrap());
-    // Without a prefix of its own the home directory has them.
-    fs::remove_file(home.join(".cargo/bin/git-st-convert")).unwrap();
-    fs::create_dir_all(home.join(".local/bin")).unwrap();
-    let elsewhere = home.join(".cargo/tools");
-    fs::create_dir_all(&elsewhere).unwrap();
-    std::os::unix::fs::symlink(BIN, elsewhere.join("git-st-convert")).unwrap();
-    let mut command = sandbox.command(
-        "git".as_ref(),
-        &home,
-        &["st-convert".as_ref(), "man".as_ref(), "--install".as_ref()],
-    );
-    let path = std::iter::once(elsewhere).chain(std::env::split_paths(&system));
-    let said = Output::from(command.env("PATH", std::env::join_paths(path).unwrap()).output().unwrap()).ok();
-    assert!(said.contains(home.join(".local/share/man/man1").to_str().unwrap()), "{said}");
+    }
 }
 
 #[test]

@@ -178,6 +178,13 @@ const WHAT_IS_SET: &[Row] = &[
         "git st-convert diff --install",
         Then::Does,
     ),
+    // Whether `man` then does is asked in tests/cli/pages.rs.
+    row(
+        "let man find them, now or for good in your shell's profile: `export MANPATH={}:\"$MANPATH\"`",
+        || Situation::outside().env("MANPATH", "/none"),
+        "git st-convert man --install",
+        Then::Does,
+    ),
 ];
 
 #[test]

@@ -14,6 +14,7 @@ use crate::cli::args::{Args, Man};
 use crate::cli::environment;
 use crate::cli::error::Report;
 use crate::cli::sanitize;
+use crate::cli::shell_paths;
 use crate::cli::sizes::counted;
 use crate::cli::ui::Ui;
 
@@ -65,7 +66,7 @@ const CONFIGURATION: [(&str, &str); 7] = [
 pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let dir = match &args.target {
         Some(dir) => cwd.join(dir),
-        None if args.install => writable(&environment::man_dirs())?,
+        None if args.install => chosen()?,
         None => {
             ui.data(&page(main()));
             return Ok(0);
@@ -91,18 +92,28 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     }
     if args.install {
         ui.result(&format!("installed {} in {}", counted(count, "manual page"), sanitize::path(&dir)));
+        // Windows has no `man` of its own, and that of Git for Windows has other paths.
+        if cfg!(unix) && !environment::man_path().has(&dir) {
+            let dir = shell_paths::quoted_path(dir.parent().unwrap_or(&dir));
+            ui.hint(&format!(
+                "let man find them, now or for good in your shell's profile: `export MANPATH={dir}:\"$MANPATH\"`"
+            ));
+        }
     }
     Ok(0)
 }
 
-/// The first of these directories that pages can be written into.
-fn writable(dirs: &[PathBuf]) -> Result<PathBuf, Report> {
+/// The first directory that pages can be written into, of those that `man` searches, or else of all.
+fn chosen() -> Result<PathBuf, Report> {
+    let searched = environment::man_path();
+    let mut dirs = environment::man_dirs();
+    dirs.sort_by_key(|dir| !searched.has(dir));
     let mut last = None;
     for dir in dirs {
-        let tried = fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+        let tried = fs::create_dir_all(&dir).and_then(|()| tempfile::tempfile_in(&dir));
         match tried {
-            Ok(_) => return Ok(dir.clone()),
-            Err(cause) => last = Some(Report::io(dir, "cannot write to the directory", &cause)),
+            Ok(_) => return Ok(dir),
+            Err(cause) => last = Some(Report::io(&dir, "cannot write to the directory", &cause)),
         }
     }
     Err(last.unwrap_or_else(|| Report::user(Path::new(""), "no directory for manual pages found", None)))
