@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use crate::buffer::Buffer;
-use crate::checkpoint::{self, Ignored, Named, Note, Plan, Proof, ties};
+use crate::checkpoint::{self, Ignored, Named, Note, Pieces, Plan, Proof, ties};
 use crate::hash::{Hasher, Oid};
 use crate::read_at::{Joined, ReadAt};
 use crate::safetensors::{self, Layout, Sink};
@@ -115,6 +115,14 @@ pub trait Steps {
     /// # Errors
     /// What ends the conversion.
     fn source(&mut self, bytes: Buffer) -> io::Result<Buffer>;
+
+    /// Called before a piece is read that is in no output, where the source does not pass by.
+    ///
+    /// # Errors
+    /// What ends the conversion.
+    fn checked(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads the description of a checkpoint, and refuses one that names what executes.
@@ -181,6 +189,72 @@ impl Recipe {
         let joined = inflated.map(|inflated| Joined::new(source, inflated));
         let whole = joined.as_ref().map_or(source, |joined| joined);
         both(&self.plan, source, steps, |pass| safetensors::write(&self.layout, &self.plan, whole, pass))
+    }
+
+    /// The same where nobody wants the bytes of the source: each is read once, for the output or for the checksum of its
+    /// record. Bytes between records are not read at all.
+    ///
+    /// # Errors
+    /// As [`Recipe::run`].
+    pub fn run_once(
+        &self,
+        source: &dyn ReadAt,
+        inflated: Option<&dyn ReadAt>,
+        steps: &mut dyn Steps,
+    ) -> Result<(), Error> {
+        if !self.plan.headers.is_empty() {
+            // They are checked in a pass.
+            return self.run(source, inflated, steps);
+        }
+        let joined = inflated.map(|inflated| Joined::new(source, inflated));
+        let whole = joined.as_ref().map_or(source, |joined| joined);
+        let mut once = Once { steps, pieces: Pieces::new(&self.plan), damage: None };
+        let done = safetensors::write(&self.layout, &self.plan, whole, &mut once);
+        let done = done.map_err(Error::from).and_then(|()| {
+            once.rest(source).map_err(checkpoint::Error::Io)?;
+            Ok(())
+        });
+        match once.damage {
+            Some(damage) => Err(damage.into()),
+            None => done.and_then(|()| Ok(once.pieces.finish()?)),
+        }
+    }
+}
+
+/// What happens to each buffer of output where the source does not pass by.
+struct Once<'a> {
+    steps: &'a mut dyn Steps,
+    pieces: Pieces<'a>,
+    damage: Option<checkpoint::Error>,
+}
+
+impl Once<'_> {
+    /// Reads what is in no output.
+    fn rest(&mut self, source: &dyn ReadAt) -> io::Result<()> {
+        let mut buffer = Buffer::default();
+        while let Some((at, len)) = self.pieces.missing() {
+            self.steps.checked()?;
+            if buffer.is_empty() {
+                buffer = Buffer::new();
+            }
+            buffer.set_len(usize::try_from(len).unwrap_or(usize::MAX));
+            source.read_exact_at(&mut buffer, at)?;
+            self.read(at, &buffer)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Once<'_> {
+    fn put(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.steps.output(bytes)
+    }
+
+    fn read(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.pieces.pass(at, bytes).map_err(|damage| {
+            self.damage = Some(damage);
+            io::ErrorKind::InvalidData.into()
+        })
     }
 }
 

@@ -251,6 +251,12 @@ pub(super) struct Convert {
     /// By default, a checkpoint that is only on the LFS server is converted while it downloads and is not stored.
     #[arg(long)]
     pub(super) keep_source: bool,
+    /// Plain files: also compute the SHA-256 of the checkpoint and of the output
+    ///
+    /// In a repository both are always computed, and `--json` contains both. Every CRC-32 of a checkpoint is checked in any
+    /// case.
+    #[arg(long)]
+    pub(super) sha256: bool,
     /// Maximum total size of the tensors, e.g. 20GB [default: 4x the checkpoint + 64MiB]
     ///
     /// Protects against small files that describe huge tensors. The setting `st-convert.maxOutput` changes the default.

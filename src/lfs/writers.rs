@@ -6,7 +6,7 @@
 //! of the first at the end.
 //!
 //! Invariant: after [`Writers::finish`] every file has exactly the bytes that were given, in order, and they are on the
-//! disk. It does not name, hash or close the files.
+//! disk, unless [`Writers::cached`] left that to the system. It does not name, hash or close the files.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -39,22 +39,41 @@ struct Writer {
     thread: JoinHandle<io::Result<()>>,
 }
 
+/// Where the bytes have to be at the end.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Disk,
+    /// In the page cache.
+    Cache,
+}
+
 impl Writers {
     /// Starts to write `first`, and `second` if there is one. Both are new and empty, and will have `len` bytes.
     ///
     /// # Errors
     /// If a file cannot be duplicated, or no thread started.
     pub fn start(first: &File, second: Option<&File>, len: u64) -> io::Result<Self> {
-        let mut writers = vec![Writer::start(first, len)?];
+        let mut writers = vec![Writer::start(first, len, End::Disk)?];
         let mut clone = None;
         if let Some(second) = second {
             if share_blocks(first, second) {
                 clone = Some((first.try_clone()?, second.try_clone()?));
             } else {
-                writers.push(Writer::start(second, len)?);
+                writers.push(Writer::start(second, len, End::Disk)?);
             }
         }
         Ok(Self { writers, clone })
+    }
+
+    /// Starts to write a new and empty file as `cp` would: through the page cache, and the system hands it to the disk
+    /// when it likes. For a file that can be made again. Where the system reports only then that the bytes cannot be kept,
+    /// as over a network, it is handed over all the same.
+    ///
+    /// # Errors
+    /// As [`Writers::start`].
+    pub fn cached(file: &File, len: u64) -> io::Result<Self> {
+        let end = if is_local(file) { End::Cache } else { End::Disk };
+        Ok(Self { writers: vec![Writer::start(file, len, end)?], clone: None })
     }
 
     /// Starts to write `copy`, a new and empty file of `len` bytes, whose bytes another one gets elsewhere. `None` for no
@@ -68,7 +87,7 @@ impl Writers {
             if share_blocks(from, copy) {
                 clone = Some((from.try_clone()?, copy.try_clone()?));
             } else {
-                writers.push(Writer::start(copy, len)?);
+                writers.push(Writer::start(copy, len, End::Disk)?);
             }
         }
         Ok(Self { writers, clone })
@@ -102,10 +121,13 @@ impl Writers {
 }
 
 impl Writer {
-    fn start(file: &File, len: u64) -> io::Result<Self> {
+    fn start(file: &File, len: u64, end: End) -> io::Result<Self> {
         let file = file.try_clone()?;
         let (give, take) = mpsc::sync_channel(WAITING);
-        let run = move || write_all(&file, len, &take);
+        let run = move || match end {
+            End::Disk => write_all(&file, len, &take),
+            End::Cache => take.iter().try_for_each(|bytes| write(&file, &bytes)),
+        };
         let thread = thread::Builder::new().name("writing".into()).spawn(run)?;
         Ok(Self { give, thread })
     }
@@ -142,6 +164,22 @@ fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
 /// Writes at the file's own offset, which a failed direct write has not moved.
 fn write(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
+}
+
+/// Returns `true` if the file system is known to report at once that there is no room for bytes. Others, over a network,
+/// may take them and report it when the file is closed or handed to the disk.
+#[cfg(target_os = "linux")]
+fn is_local(file: &File) -> bool {
+    /// `statfs(2)`: btrfs, ext, F2FS, overlayfs, ramfs, tmpfs, XFS, ZFS. Numbers of 32 bits, whatever type the field has.
+    const KNOWN: [u32; 8] =
+        [0x9123_683e, 0xef53, 0xf2f5_2010, 0x794c_7630, 0x8584_58f6, 0x0102_1994, 0x5846_5342, 0x2fc1_2fc1];
+    let kind = |found: rustix::fs::StatFs| u32::try_from(found.f_type & 0xffff_ffff).ok();
+    rustix::fs::fstatfs(file).ok().and_then(kind).is_some_and(|kind| KNOWN.contains(&kind))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_: &File) -> bool {
+    false
 }
 
 /// Writes to the file past the page cache from now on, or through it again. False where that cannot be.
@@ -185,6 +223,16 @@ mod tests {
         }
         writers.finish().unwrap();
         assert!(content(&first) == expected && content(&second) == expected);
+        let third = tempfile::tempfile().unwrap();
+        let writers = Writers::cached(&third, announced).unwrap();
+        for piece in expected.chunks(CAPACITY) {
+            let mut buffer = pool.take();
+            buffer.set_len(piece.len());
+            buffer.copy_from_slice(piece);
+            writers.write(&pool.share(buffer)).unwrap();
+        }
+        writers.finish().unwrap();
+        assert!(content(&third) == expected);
     }
 
     #[test]

@@ -20,6 +20,16 @@ pub trait Sink {
     /// # Errors
     /// What keeps them from getting there; then the file is not written.
     fn put(&mut self, bytes: Buffer) -> io::Result<Buffer>;
+
+    /// Sees bytes of the source as they were read, before anything is changed in them: those of tensors that are copied as
+    /// they lie.
+    ///
+    /// # Errors
+    /// What is wrong with them; then the file is not written.
+    fn read(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let _ = (at, bytes);
+        Ok(())
+    }
 }
 
 impl<W: Write> Sink for W {
@@ -139,6 +149,7 @@ impl<'a> Output<'a> {
             if let (Some(fix), 0) = (fix, whole) {
                 let mut border = [0; LONGEST];
                 source.read_exact_at(&mut border, at)?;
+                self.sink.read(at, &border)?;
                 fix.apply(&mut border);
                 self.bytes(&border)?;
                 (at, len) = (at + LONGEST as u64, len - LONGEST as u64);
@@ -146,6 +157,7 @@ impl<'a> Output<'a> {
             }
             let fresh = &mut self.buffer[self.filled..][..whole];
             source.read_exact_at(fresh, at)?;
+            self.sink.read(at, fresh)?;
             if let Some(fix) = fix {
                 fix.apply(fresh);
             }

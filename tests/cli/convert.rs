@@ -16,7 +16,7 @@ fn one_plain_file() {
          keep another: `--keep embed.weight`\n--- exit 0\n",
     );
     assert!(!dir.join("tied-2.safetensors").exists());
-    let converted = "trainer-pair.pt → x.safetensors\n  2 tensors, 236 bytes, sha256 3291ca3b5819…\n  key      0\n  \
+    let converted = "trainer-pair.pt → x.safetensors\n  2 tensors, 236 bytes\n  key      0\n  \
                      ignored  1 (training state, dict of 3 tensors)\n--- exit 0\n";
     let args = ["trainer-pair.pt", "-o", "x.safetensors"];
     assert_shown(&run(&sandbox, &dir, &args), converted);

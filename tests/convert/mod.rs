@@ -6,6 +6,7 @@
 
 mod attributes;
 mod commit;
+mod digests;
 mod failures;
 mod folders;
 mod forced;

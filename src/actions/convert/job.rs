@@ -1,8 +1,10 @@
 //! [`Job`]: one checkpoint to one safetensors file, wherever that goes.
 //!
-//! One thread reads and writes: tensor by tensor for the output, and from front to back for the oid of the source and
-//! the checksums of its records. The hashing is beside it ([`Hashing`]).
-//! Invariant: what [`Job::run`] returns was read from a source that is proven.
+//! One thread reads: tensor by tensor for the output, and from front to back for the oid of the source and the checksums of
+//! its records. The hashing is beside it ([`Hashing`]). Where nobody needs the oids ([`Digests`]) nothing is hashed, and each
+//! byte is read once.
+//! Invariant: what [`Job::run`] and [`Job::run_plain`] made was read from a source whose checksums are right, and whose oid
+//! is that of its pointer, if it has one.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -11,7 +13,7 @@ use std::path::Path;
 
 use bstr::{BStr, ByteSlice as _};
 
-use super::super::content::{LocalFile, Located, oid};
+use super::super::content::{LocalFile, Located};
 use super::super::hashing::{Hashed, Hashing, Side};
 use super::super::{Conversion, Error, Note, Reporter};
 use super::Options;
@@ -37,6 +39,30 @@ pub(super) struct Written {
     pub(super) oid: Oid,
     pub(super) size: u64,
     pub(super) source_oid: Oid,
+}
+
+/// What is hashed of a conversion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Digests {
+    /// Source and output.
+    Both,
+    /// The source: a pointer names it.
+    Source,
+    /// Nothing: checksums are compared all the same.
+    Neither,
+}
+
+/// The oids that are known of a conversion.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Oids {
+    pub(super) output: Option<Oid>,
+    pub(super) source: Option<Oid>,
+}
+
+impl From<Written> for Oids {
+    fn from(written: Written) -> Self {
+        Self { output: Some(written.oid), source: Some(written.source_oid) }
+    }
 }
 
 /// Where a conversion goes: new and empty files.
@@ -99,13 +125,11 @@ impl Job {
     }
 
     /// The facts, with the oids if they are known.
-    pub(super) fn facts(&self, written: Option<Written>) -> Conversion {
+    pub(super) fn facts(&self, oids: Oids) -> Conversion {
         Conversion {
-            oid: written.map(|written| written.oid),
+            oid: oids.output,
             size: self.recipe.layout.size(),
-            source_oid: written
-                .map(|written| written.source_oid)
-                .or(self.located.pointer().map(|pointer| pointer.oid)),
+            source_oid: oids.source.or(self.located.pointer().map(|pointer| pointer.oid)),
             source_size: self.located.size(),
             format: self.recipe.plan.format.name(),
             key: self.recipe.plan.key.clone(),
@@ -117,21 +141,27 @@ impl Job {
         }
     }
 
-    /// Holds what the conversion gives against a file that is there; nothing is written. `None` if they differ.
+    /// Compares what the conversion gives with a file that is there; nothing is written. `None` if they differ.
     pub(super) fn is_at(
         &self,
         there: &Path,
         spool: &dyn Fn() -> Result<File, Error>,
+        sha256: bool,
         reporter: &dyn Reporter,
-    ) -> Result<Option<Written>, Error> {
-        let (failed, len) = (Error::io("read", there), self.recipe.layout.size());
+    ) -> Result<Option<Oids>, Error> {
+        let failed = Error::io("read", there);
         let file = FileSource::new(File::open(there).map_err(failed)?).map_err(failed)?;
-        if file.len() != len {
+        if file.len() != self.recipe.layout.size() {
             return Ok(None);
         }
-        let writers = Writers::behind(file.file(), None, len).map_err(failed)?;
-        let written = self.drive(there, writers, spool, reporter)?;
-        Ok((oid(&file, reporter).map_err(failed)? == written.oid).then_some(written))
+        let same = Same { file, at: 0, buffer: Buffer::new(), is_other: false };
+        let mut to = To::Compare(same);
+        let oids = self.drive(there, &mut to, self.digests(sha256), spool, reporter);
+        match to {
+            // It was not read further.
+            To::Compare(Same { is_other: true, .. }) if !reporter.is_interrupted() => Ok(None),
+            _ => oids.map(Some),
+        }
     }
 
     /// Writes the file, or both; they are on the disk after it. `spool` makes a temporary file for records that
@@ -145,34 +175,72 @@ impl Job {
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
     ) -> Result<Written, Error> {
-        let writers = Writers::start(into.first, into.second, self.recipe.layout.size());
-        self.drive(into.path, writers.map_err(Error::io("write", into.path))?, spool, reporter)
+        let failed = Error::io("write", into.path);
+        let size = self.recipe.layout.size();
+        let writers = Writers::start(into.first, into.second, size).map_err(failed)?;
+        let mut to = To::Write(Some(writers));
+        match self.drive(into.path, &mut to, Digests::Both, spool, reporter)? {
+            Oids { output: Some(oid), source: Some(source_oid) } => Ok(Written { oid, size, source_oid }),
+            _ => Err(failed(io::Error::other("the conversion was not hashed"))),
+        }
+    }
+
+    /// Writes one file that is no object. On the disk it is only if `is_durable`.
+    ///
+    /// # Errors
+    /// As [`Job::run`].
+    pub(super) fn run_plain(
+        &self,
+        into: &Into<'_>,
+        is_durable: bool,
+        sha256: bool,
+        spool: &dyn Fn() -> Result<File, Error>,
+        reporter: &dyn Reporter,
+    ) -> Result<Oids, Error> {
+        let size = self.recipe.layout.size();
+        let writers = if is_durable {
+            Writers::start(into.first, into.second, size)
+        } else {
+            Writers::cached(into.first, size)
+        };
+        let mut to = To::Write(Some(writers.map_err(Error::io("write", into.path))?));
+        self.drive(into.path, &mut to, self.digests(sha256), spool, reporter)
+    }
+
+    /// What is hashed where no repository asks for it: a source that a pointer names has to be the one that it names.
+    fn digests(&self, sha256: bool) -> Digests {
+        match self.located.pointer() {
+            _ if sha256 => Digests::Both,
+            Some(_) => Digests::Source,
+            None => Digests::Neither,
+        }
     }
 
     fn drive(
         &self,
         path: &Path,
-        writers: Writers,
+        to: &mut To,
+        digests: Digests,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
-    ) -> Result<Written, Error> {
+    ) -> Result<Oids, Error> {
         let source = match &self.located {
             Located::Here(source) => source,
             &Located::There(Pointer { oid, size }) => return Err(Error::NoObject { oid, size }),
         };
         reporter.started(source.name.as_bstr(), self.recipe.layout.size());
-        let result = self.read(source, path, writers, spool, reporter);
+        let result = self.read(source, path, to, digests, spool, reporter);
         reporter.finished();
         if reporter.is_interrupted() {
             return Err(Error::Interrupted);
         }
-        let written = result?;
+        let oids = result?;
         source.check_unchanged()?;
-        match source.pointer {
-            Some(pointer) if pointer.oid != written.source_oid => {
-                Err(Error::PointerMismatch { expected: pointer.oid, got: written.source_oid })
+        match (source.pointer, oids.source) {
+            (Some(Pointer { oid: expected, .. }), Some(got)) if got != expected => {
+                Err(Error::PointerMismatch { expected, got })
             }
-            _ => Ok(written),
+            _ => Ok(oids),
         }
     }
 
@@ -180,22 +248,34 @@ impl Job {
         &self,
         source: &LocalFile,
         path: &Path,
-        writers: Writers,
+        to: &mut To,
+        digests: Digests,
         spool: &dyn Fn() -> Result<File, Error>,
         reporter: &dyn Reporter,
-    ) -> Result<Written, Error> {
+    ) -> Result<Oids, Error> {
         let failed = Error::io("write", path);
-        let hashing = Hashing::start(Hasher::default()).map_err(failed)?;
-        let mut drive = Drive { pool: Pool::new(BUFFERS), writers, hashing, reporter };
+        let hashing = match digests {
+            Digests::Neither => None,
+            _ => Some(Hashing::start(Hasher::default()).map_err(failed)?),
+        };
+        let mut drive = Drive { pool: Pool::new(BUFFERS), to, hashing, digests, reporter };
         let passed = self.inflate(&source.file, spool).and_then(|inflated| {
             let inflated = inflated.as_ref().map(|inflated| inflated as &dyn ReadAt);
-            Ok(self.recipe.run(&source.file, inflated, &mut drive)?)
+            let (source, steps) = (&source.file, &mut drive);
+            Ok(if digests == Digests::Neither {
+                self.recipe.run_once(source, inflated, steps)
+            } else {
+                self.recipe.run(source, inflated, steps)
+            }?)
         });
-        let Drive { writers, hashing, .. } = drive;
-        writers.finish().map_err(failed)?;
+        let Drive { to, hashing, .. } = drive;
+        if let To::Write(writers) = to {
+            writers.take().map_or(Ok(()), Writers::finish).map_err(failed)?;
+        }
         passed?;
-        let Hashed { source: (source_oid, _), output: (oid, size) } = hashing.finish().map_err(failed)?;
-        Ok(Written { oid, size, source_oid })
+        let Some(hashing) = hashing else { return Ok(Oids::default()) };
+        let Hashed { source: (source, _), output: (output, _) } = hashing.finish().map_err(failed)?;
+        Ok(Oids { output: (digests == Digests::Both).then_some(output), source: Some(source) })
     }
 
     /// What does not lie in the source as it is.
@@ -227,28 +307,71 @@ fn wanted(class: Option<&str>, headers: Headers, options: &Options) -> recipe::O
 /// How many buffers a conversion has: those that wait for each thread, and those in its hands.
 const BUFFERS: usize = 16;
 
-/// Each buffer of output is written and hashed, each of the source is hashed.
+/// What happens to the output.
+enum To {
+    /// It is written. `None` when that is over.
+    Write(Option<Writers>),
+    /// It is compared with a file.
+    Compare(Same),
+}
+
+/// A file that may be the output already.
+struct Same {
+    file: FileSource,
+    /// How many bytes are the same.
+    at: u64,
+    buffer: Buffer,
+    is_other: bool,
+}
+
+impl Same {
+    /// Compares the next bytes.
+    ///
+    /// # Errors
+    /// At the first that is another.
+    fn compare(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.buffer.set_len(bytes.len());
+        self.file.read_exact_at(&mut self.buffer, self.at)?;
+        self.at += bytes.len() as u64;
+        self.is_other = *self.buffer != *bytes;
+        if self.is_other { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
+    }
+}
+
+/// Each buffer of output is written or compared, and hashed; each of the source is hashed; if that is wanted.
 struct Drive<'a> {
     pool: Pool,
-    writers: Writers,
-    hashing: Hashing,
+    to: &'a mut To,
+    hashing: Option<Hashing>,
+    digests: Digests,
     reporter: &'a dyn Reporter,
 }
 
 impl Steps for Drive<'_> {
     fn output(&mut self, bytes: Buffer) -> io::Result<Buffer> {
+        self.checked()?;
         let bytes = self.pool.share(bytes);
-        self.writers.write(&bytes)?;
+        match self.to {
+            To::Write(writers) => writers.as_ref().map_or(Ok(()), |writers| writers.write(&bytes))?,
+            To::Compare(same) => same.compare(&bytes)?,
+        }
         self.reporter.advanced(bytes.len() as u64);
-        self.hashing.give(Side::Output, bytes)?;
+        if let Some(hashing) = self.hashing.as_ref().filter(|_| self.digests == Digests::Both) {
+            hashing.give(Side::Output, bytes)?;
+        }
         Ok(self.pool.take())
     }
 
     fn source(&mut self, bytes: Buffer) -> io::Result<Buffer> {
-        if self.reporter.is_interrupted() {
-            return Err(io::ErrorKind::Interrupted.into());
+        self.checked()?;
+        let bytes = self.pool.share(bytes);
+        if let Some(hashing) = &self.hashing {
+            hashing.give(Side::Source, bytes)?;
         }
-        self.hashing.give(Side::Source, self.pool.share(bytes))?;
         Ok(self.pool.take())
+    }
+
+    fn checked(&mut self) -> io::Result<()> {
+        if self.reporter.is_interrupted() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }

@@ -77,7 +77,7 @@ fn write(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Result<P
         job.drop_source()?;
     }
     let (object, written) = converted?;
-    let conversion = job.facts(Some(written));
+    let conversion = job.facts(written.into());
     if let (true, Some(source)) = (is_of_set, job.located.pointer()) {
         finished::remember(maker, task.class.as_deref(), &object, source, &conversion)?;
         // It is the only one that is here.
@@ -98,7 +98,7 @@ pub(super) fn make_again(maker: &Maker<'_>, planned: &Planned) -> Result<Product
     job.drop_source()?;
     let (path, output) = (task.path.clone(), task.output.clone());
     let contents = ShardContents::of(path.as_bstr(), output.as_bstr(), job);
-    let (conversion, placed, is_there) = (job.facts(Some(written)), None, true);
+    let (conversion, placed, is_there) = (job.facts(written.into()), None, true);
     Ok(Product { path, output, written, conversion, object, contents, passing: None, placed, is_there })
 }
 

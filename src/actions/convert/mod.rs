@@ -91,6 +91,8 @@ pub struct Options {
     pub pointer_only: bool,
     /// Store the downloaded checkpoint, too.
     pub keep_source: bool,
+    /// Hash the source and the output of a plain file, too. In a repository both always are.
+    pub sha256: bool,
     /// The tensors of a checkpoint may have so many bytes together, whatever it has itself.
     pub max_output: Option<u64>,
     /// How servers are asked for what is not here.

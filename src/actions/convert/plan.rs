@@ -9,7 +9,7 @@ use super::super::content::{LocalFile, Located};
 use super::super::{Conversion, Error, Reason, Reporter, names};
 use super::finished::FinishedShard;
 use super::index::ShardContents;
-use super::job::Job;
+use super::job::{Job, Oids};
 use super::ledger::Ledger;
 use super::output::{existing, may_replace};
 use super::product::Task;
@@ -57,7 +57,7 @@ impl Planned {
 
     /// What there is to say of it before it is done.
     pub(super) fn facts(&self) -> Option<Conversion> {
-        Some(self.job()?.facts(None))
+        Some(self.job()?.facts(Oids::default()))
     }
 }
 

@@ -13,7 +13,7 @@ use bstr::{BString, ByteSlice as _};
 use super::super::content::{Located, class_beside};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::index::{self, IndexTarget, ShardContents};
-use super::job::{Into, Job, Written};
+use super::job::{Into, Job, Oids};
 use super::keep;
 use super::ledger::Ledger;
 use super::plain_files::{self, PlainFile, PlainIndex};
@@ -149,19 +149,20 @@ impl One<'_> {
             self.reporter.note(&note);
         }
         let contents = ShardContents::of(name.as_bstr(), to.shown.as_bstr(), &job);
-        let (status, written) = match there {
+        let (status, oids) = match there {
             Ok(_) if !self.options.force => {
-                let same = job.is_at(output, &|| spool(output), self.reporter)?;
-                (Status::UpToDate, Some(same.ok_or_else(|| Error::OutputExists { output: shown() })?))
+                let same = job.is_at(output, &|| spool(output), self.options.sha256, self.reporter)?;
+                (Status::UpToDate, same.ok_or_else(|| Error::OutputExists { output: shown() })?)
             }
-            _ if self.options.dry_run => (Status::Converted, None),
-            _ => (Status::Converted, Some(self.write(&job, output)?)),
+            _ if self.options.dry_run => (Status::Converted, Oids::default()),
+            there => (Status::Converted, self.write(&job, output, there.is_ok())?),
         };
-        let (source, conversion) = (name.clone(), Some(job.facts(written)));
+        let (source, conversion) = (name.clone(), Some(job.facts(oids)));
         Ok((Outcome { source, output: Some(shown()), status, conversion, reason: None }, contents))
     }
 
-    fn write(&self, job: &Job, output: &Path) -> Result<Written, Error> {
+    /// What replaces another file is on the disk before that is gone.
+    fn write(&self, job: &Job, output: &Path, is_other_there: bool) -> Result<Oids, Error> {
         let failed = Error::io("write", output);
         let dir = parent(output);
         fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
@@ -169,16 +170,17 @@ impl One<'_> {
         space::check(dir, job.recipe.layout.size())?;
         let temp = Temp::hidden_in(dir).map_err(failed)?;
         let into = Into { path: output, first: temp.file(), second: None };
-        let written = job.run(&into, &|| spool(output), self.reporter)?;
-        self.give_name(temp, output)?;
-        Ok(written)
+        let sha256 = self.options.sha256;
+        let oids = job.run_plain(&into, is_other_there, sha256, &|| spool(output), self.reporter)?;
+        self.give_name(temp, output, is_other_there)?;
+        Ok(oids)
     }
 
-    fn give_name(&self, temp: Temp, output: &Path) -> Result<(), Error> {
+    fn give_name(&self, temp: Temp, output: &Path, is_durable: bool) -> Result<(), Error> {
         let failed = Error::io("write", output);
         let renamed = if self.options.force { temp.rename(output) } else { temp.rename_new(output) };
         renamed.map_err(|(source, _)| failed(source))?;
-        crate::lfs::store::sync_parent(output).map_err(failed)
+        if is_durable { crate::lfs::store::sync_parent(output).map_err(failed) } else { Ok(()) }
     }
 
     /// The index of shards that were all converted. Where one was not, what was said of it is enough.
@@ -211,7 +213,7 @@ impl One<'_> {
             let temp = Temp::hidden_in(parent(&to.path)).map_err(Error::io("write", &to.path))?;
             std::io::Write::write_all(&mut temp.file(), new.text.as_bytes())
                 .map_err(Error::io("write", &to.path))?;
-            self.give_name(temp, &to.path)?;
+            self.give_name(temp, &to.path, true)?;
         }
         new.notes().iter().for_each(|note| self.reporter.note(note));
         Ok(())

@@ -27,7 +27,7 @@ pub(crate) fn run(
 ) -> Result<u8, Report> {
     let here = Here::new(&cwd).of("convert").with(given(args, servers.offline));
     let reporter = TerminalReporter::new(ui, interrupt, args.dry_run).at(here, args.output.is_some());
-    let done = convert(args, cwd, servers, &reporter);
+    let done = convert(args, cwd, servers, &reporter, ui.json);
     reporter.finished();
     match done {
         Ok(Done::Pulled(pulled)) => {
@@ -64,6 +64,7 @@ fn given(args: &Convert, offline: bool) -> Given {
     given.flag("--replace", args.replace);
     given.flag("--pointer-only", args.pointer_only);
     given.flag("--keep-source", args.keep_source);
+    given.flag("--sha256", args.sha256);
     if let Some(size) = args.max_output {
         given.value("--max-output", size.0.to_string().as_bytes().as_bstr());
     }
@@ -82,6 +83,7 @@ fn convert(
     cwd: PathBuf,
     servers: ServerArgs,
     reporter: &TerminalReporter<'_>,
+    json: bool,
 ) -> Result<Done, Error> {
     // A plain file is converted without a look at anything else.
     let choice = match args.pr {
@@ -89,7 +91,7 @@ fn convert(
         None if args.output.is_some() => Choice::Never,
         None => Choice::configured(&cwd)?,
     };
-    let options = options(args, cwd, environment::servers(servers)?);
+    let options = options(args, cwd, environment::servers(servers)?, json);
     if choice == Choice::Never {
         return convert::convert(&options, reporter).map(Done::Converted);
     }
@@ -117,13 +119,14 @@ fn beside_number(args: &Convert) -> Option<&'static str> {
         (args.replace, "--replace"),
         (args.pointer_only, "--pointer-only"),
         (args.keep_source, "--keep-source"),
+        (args.sha256, "--sha256"),
         (args.max_output.is_some(), "--max-output"),
         (args.commit, "--commit"),
     ];
     given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
 }
 
-fn options(args: &Convert, cwd: PathBuf, servers: Servers) -> Options {
+fn options(args: &Convert, cwd: PathBuf, servers: Servers, json: bool) -> Options {
     Options {
         cwd,
         paths: args.paths.clone(),
@@ -136,6 +139,7 @@ fn options(args: &Convert, cwd: PathBuf, servers: Servers) -> Options {
         replace: args.replace,
         pointer_only: args.pointer_only,
         keep_source: args.keep_source,
+        sha256: args.sha256 || json,
         max_output: args.max_output.map(|size| size.0),
         servers,
         commit: args.commit.then(|| args.message.clone()),
