@@ -218,7 +218,7 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
 fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let hint = match error {
-        Error::Git(git::Error::Remote { trouble, .. }) => return server::remote(*trouble, &git),
+        Error::Git(git::Error::Remote { trouble, stderr }) => return server::of_git(*trouble, stderr, &git),
         Error::Remote(error) => return server::hint(error, &git),
         Error::Unpublished(error) => return unpublished(error, named),
         Error::Git(git::Error::TooOld { .. }) => "install a newer git: https://git-scm.com".to_owned(),

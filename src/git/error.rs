@@ -118,6 +118,13 @@ impl Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stderr(pub String);
 
+impl Stderr {
+    /// The remote that git names in it: an address, a path, or `USER@HOST` where ssh was not let in.
+    pub fn remote(&self) -> Option<&str> {
+        super::remote_error::named(&self.0)
+    }
+}
+
 impl fmt::Display for Stderr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "no error message" } else { &self.0 })

@@ -125,9 +125,42 @@ impl Trouble {
     }
 }
 
+/// Returns the remote that git's words name: an address, a path, or `USER@HOST` where ssh was not let in.
+pub(super) fn named(said: &str) -> Option<&str> {
+    let lines = || said.lines().filter(|line| !line.starts_with("remote: "));
+    let quoted = |line: &'_ str| -> Option<(usize, usize)> {
+        let words =
+            ["access '", "failed for '", "Username for '", "Password for '", "repository '", "fatal: '"];
+        let begin =
+            words.iter().find_map(|words| line.find(words).map(|at| at.saturating_add(words.len())))?;
+        let end = line.get(begin..)?.find('\'')?;
+        Some((begin, begin.saturating_add(end)))
+    };
+    let of_ssh = |line: &'_ str| line.split_once(": Permission denied (").map(|(login, _)| login.len());
+    lines().find_map(|line| {
+        let range = of_ssh(line).map(|end| (0, end)).or_else(|| quoted(line));
+        range.and_then(|(begin, end)| line.get(begin..end))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_remote_that_git_names() {
+        for (said, remote) in [
+            ("fatal: could not read Username for 'http://h': terminal prompts disabled", "http://h"),
+            ("remote: for 'x'\nfatal: Authentication failed for 'http://h/m/'", "http://h/m/"),
+            ("fatal: unable to access 'http://h/': The requested URL returned error: 403", "http://h/"),
+            ("fatal: repository '/none' does not exist", "/none"),
+            ("fatal: 'x' does not appear to be a git repository", "x"),
+            ("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", "git@h"),
+        ] {
+            assert_eq!(named(said), Some(remote), "{said}");
+        }
+        assert_eq!(named("fatal: the remote end hung up unexpectedly"), None);
+    }
 
     #[test]
     fn the_words_of_git_are_understood() {

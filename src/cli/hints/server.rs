@@ -4,7 +4,7 @@ use bstr::{BStr, ByteSlice as _};
 
 use super::super::shell_paths::quoted;
 use crate::cli::environment;
-use crate::git::Trouble;
+use crate::git::{Stderr, Trouble};
 use crate::remote::{Error, TokenSource, Url};
 
 /// What lets a server be asked again.
@@ -36,7 +36,12 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
         && !environment::is_at_hub(url)
     {
         // The Hub's token is not sent there.
-        return elsewhere(error).into_iter().map(str::to_owned).collect();
+        let trouble = match error {
+            Error::Unauthorized { .. } => Trouble::SignIn,
+            Error::NotFound { .. } => Trouble::NotFound,
+            _ => Trouble::Forbidden,
+        };
+        return elsewhere(trouble).into_iter().map(str::to_owned).collect();
     }
     let trouble = match error {
         Error::Unauthorized { rejected: None, .. } => Trouble::SignIn,
@@ -58,17 +63,37 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
     remote(trouble, git)
 }
 
-/// What helps where a server that is not the Hub does not let somebody in.
-fn elsewhere(error: &Error) -> Option<&'static str> {
-    match error {
-        Error::Unauthorized { .. } => {
-            Some("sign in: configure a git credential helper, or put the login into ~/.netrc")
-        }
-        Error::Forbidden { .. } | Error::MayNotWrite { .. } => {
-            Some("ask the owner of the repository for access")
-        }
-        Error::NotFound { .. } => Some("check the URL of the remote, and `lfs.url` if it is set"),
+/// What helps where a server that is not the Hub does not give what was asked.
+fn elsewhere(trouble: Trouble) -> Option<&'static str> {
+    match trouble {
+        Trouble::SignIn => Some("sign in: configure a git credential helper, or put the login into ~/.netrc"),
+        Trouble::Rejected => Some("check the password or token in the git credential helper or ~/.netrc"),
+        Trouble::Forbidden => Some("ask the owner of the repository for access"),
+        Trouble::NotFound => Some("check the URL of the remote, and `lfs.url` if it is set"),
         _ => None,
+    }
+}
+
+/// What to do about a remote repository that git asked.
+pub(super) fn of_git(trouble: Trouble, said: &Stderr, git: &str) -> Vec<String> {
+    let Some(named) = said.remote() else { return remote(trouble, git) };
+    if Url::parse(named).is_ok_and(|url| environment::is_at_hub(&url)) {
+        return remote(trouble, git);
+    }
+    let is_login = |byte: u8| byte.is_ascii_alphanumeric() || b"@.-_".contains(&byte);
+    match trouble {
+        Trouble::Rejected if !named.contains("://") => {
+            let is_plain = named.bytes().all(is_login) && !named.starts_with('-');
+            is_plain.then(|| format!("check the ssh key: `ssh -T {named}`")).into_iter().collect()
+        }
+        Trouble::NotFound if !named.contains("://") => vec!["check the path of the repository".to_owned()],
+        Trouble::NotFound => vec!["check the URL; a private repository requires a login".to_owned()],
+        Trouble::Unreachable => vec!["check the network and the URL".to_owned()],
+        Trouble::TooOften => vec!["try again later".to_owned()],
+        trouble => match elsewhere(trouble) {
+            Some(hint) => vec![hint.to_owned()],
+            None => remote(trouble, git),
+        },
     }
 }
 
@@ -175,6 +200,38 @@ mod tests {
         let offline = Hub::new(Auth::new(wire, None).unwrap());
         let model = ModelName::parse("a/b").unwrap();
         assert!(hint(&offline.model(&model, None).unwrap_err()).contains("--offline"));
+    }
+
+    #[test]
+    fn where_git_was_not_let_in() {
+        let hint = |trouble, named: &str| {
+            let said = match named.strip_prefix("git@") {
+                Some(_) => format!("{named}: Permission denied (publickey)."),
+                None => format!("fatal: repository '{named}' not found"),
+            };
+            of_git(trouble, &Stderr(said), "git").concat()
+        };
+        let hub = format!("{}/a/b", environment::endpoint());
+        for trouble in [Trouble::SignIn, Trouble::Rejected, Trouble::NotFound, Trouble::TooOften] {
+            assert_eq!(hint(trouble, &hub), remote(trouble, "git").concat());
+            assert!(hint(trouble, &hub).contains("HF_TOKEN"), "{trouble}");
+        }
+        for trouble in [
+            Trouble::SignIn,
+            Trouble::Rejected,
+            Trouble::Forbidden,
+            Trouble::NotFound,
+            Trouble::TooOften,
+            Trouble::Unreachable,
+        ] {
+            for named in ["https://h.example/a/b", "git@h.example", "/srv/m.git", "-oProxyCommand=x"] {
+                let hint = hint(trouble, named);
+                assert!(!hint.contains("HF_") && !hint.contains("hf auth"), "{named}: {hint}");
+                assert!(!hint.contains("-o"), "{hint}");
+            }
+        }
+        assert_eq!(hint(Trouble::Rejected, "git@h.example"), "check the ssh key: `ssh -T git@h.example`");
+        assert_eq!(hint(Trouble::Rejected, "a $(b)"), "");
     }
 
     /// git meets these only where a server changes between two of its requests.
