@@ -125,7 +125,8 @@ impl Trouble {
     }
 }
 
-/// Returns the remote that git's words name: an address, a path, or `USER@HOST` where ssh was not let in.
+/// Returns the remote that git's words name: an address, a path, a host that ssh did not reach, or `USER@HOST`
+/// where ssh was not let in.
 pub(super) fn named(said: &str) -> Option<&str> {
     let lines = || said.lines().filter(|line| !line.starts_with("remote: "));
     let quoted = |line: &'_ str| -> Option<(usize, usize)> {
@@ -136,9 +137,16 @@ pub(super) fn named(said: &str) -> Option<&str> {
         let end = line.get(begin..)?.find('\'')?;
         Some((begin, begin.saturating_add(end)))
     };
-    let of_ssh = |line: &'_ str| line.split_once(": Permission denied (").map(|(login, _)| login.len());
+    let of_ssh = |line: &'_ str| line.split_once(": Permission denied (").map(|(login, _)| (0, login.len()));
+    // `ssh: connect to host H port N: …`, `ssh: Could not resolve hostname H: …`
+    let host = |line: &'_ str| {
+        let words = ["ssh: connect to host ", "ssh: Could not resolve hostname "];
+        let begin = words.iter().find(|words| line.starts_with(**words))?.len();
+        let end = line.get(begin..)?.find([' ', ':'])?;
+        Some((begin, begin.saturating_add(end)))
+    };
     lines().find_map(|line| {
-        let range = of_ssh(line).map(|end| (0, end)).or_else(|| quoted(line));
+        let range = of_ssh(line).or_else(|| host(line)).or_else(|| quoted(line));
         range.and_then(|(begin, end)| line.get(begin..end))
     })
 }
@@ -155,6 +163,8 @@ mod tests {
             ("fatal: unable to access 'http://h/': The requested URL returned error: 403", "http://h/"),
             ("fatal: repository '/none' does not exist", "/none"),
             ("fatal: 'x' does not appear to be a git repository", "x"),
+            ("ssh: connect to host h port 22: Connection refused\nfatal: Could not read", "h"),
+            ("ssh: Could not resolve hostname h: Name or service not known", "h"),
             ("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", "git@h"),
         ] {
             assert_eq!(named(said), Some(remote), "{said}");

@@ -89,7 +89,17 @@ fn nobody_there_and_nobody_asked() {
     let hint = "check the network, and HF_ENDPOINT if it is set";
     assert_error(&world, &output, "acme/bert: cannot reach the server", hint);
     let output = world.run(&world.home(), &["clone", "http://host.invalid/m"]);
-    assert_error(&world, &output, "http://host.invalid/m: cannot reach the server", hint);
+    let elsewhere = "check the network and the URL";
+    assert_error(&world, &output, "http://host.invalid/m: cannot reach the server", elsewhere);
+    let output: Output = world
+        .command(&world.home(), &["clone", "ssh://127.0.0.1:1/m"])
+        .env("GIT_SSH_COMMAND", "ssh -F /dev/null")
+        .output()
+        .unwrap()
+        .into();
+    if !output.stderr.contains("not found") {
+        assert_error(&world, &output, "ssh://127.0.0.1:1/m: cannot reach the server", elsewhere);
+    }
 
     let message = "acme/bert: cannot clone while offline";
     let hint = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
@@ -118,12 +128,7 @@ fn what_is_no_repository() {
     assert!(shown(&output).contains("hint: "), "{output:#?}");
     let output = world.run(&world.home(), &["clone", "../none"]);
     let message = "../none: repository not found or private";
-    assert_error(
-        &world,
-        &output,
-        message,
-        "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)",
-    );
+    assert_error(&world, &output, message, "check the path of the repository");
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn nobody_there_nobody_asked_and_nobody_who_may() {
     let hint = "sign in: `hf auth login` (or set HF_TOKEN), or configure a git credential helper";
     assert_error(&clone.run(&["pull", "42"]), 2, "authentication required", hint);
     clone.git(&["remote", "set-url", "origin", "http://127.0.0.1:1/m"]);
-    let hint = "check the network, and HF_ENDPOINT if it is set";
+    let hint = "check the network and the URL";
     assert_error(&clone.run(&["pull"]), 2, "cannot reach the server", hint);
     clone.git(&["remote", "remove", "origin"]);
     let hint = "add a remote: `git remote add origin URL`";

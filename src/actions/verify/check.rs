@@ -130,7 +130,7 @@ impl Check<'_> {
         let source = &Watched { source, reporter: self.reader.reporter };
         let plan = &plan_of(source, key.as_ref(), Headers::Read)?;
         let work = Work { check: self, file, source, pointer, whole: source, plan, class, name };
-        if plan.deflated.is_empty() {
+        if plan.is_in_place() {
             return work.run(verified);
         }
         let temp = (self.reader.spool)()?;
