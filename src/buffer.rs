@@ -1,22 +1,22 @@
-//! [`Buffer`]: bytes in memory that a disk can take as they lie, and [`Pool`], which bounds how many there are.
+//! [`Buffer`] stores bytes in memory aligned for direct writes to a disk, and [`Pool`] limits the number of buffers.
 //!
-//! A buffer that was read and filled is written to one or two files and hashed, each on a thread of its own. It is
-//! shared between them, never copied, and comes back to the pool when the last is done with it.
+//! A buffer that was filled is written to one or two files and hashed, each on its own thread. The threads share it
+//! without a copy, and it returns to the pool when the last one has finished with it.
 //!
-//! Invariants: the bytes begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than its limit, so whoever
-//! fills them waits for those who empty them.
+//! Invariants: the bytes begin at a multiple of [`ALIGNMENT`]; a pool never makes more buffers than its limit, so the
+//! thread that fills buffers waits for those that empty them.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-/// How many bytes a buffer holds: enough that a disk is busy with one, and few enough to stay in the cache.
+/// The bytes of a buffer: enough to keep a disk busy, and few enough to stay in the cache.
 pub const CAPACITY: usize = 1 << 20;
 
-/// Where buffers begin: what any disk asks of memory that it reads itself.
+/// The alignment of buffers, which any disk needs for direct access to memory.
 pub const ALIGNMENT: usize = 4096;
 
-/// Up to [`CAPACITY`] bytes. The default has no memory at all.
+/// Up to [`CAPACITY`] bytes. The default uses no memory.
 #[derive(Debug, Default)]
 pub struct Buffer {
     memory: Vec<u8>,
@@ -25,15 +25,15 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// [`CAPACITY`] zeros.
+    /// Creates a buffer of [`CAPACITY`] zeros.
     pub fn new() -> Self {
         let memory = vec![0; CAPACITY + ALIGNMENT];
-        // Where no place is aligned the bytes are only slower to write.
+        // Without an aligned address the bytes are only slower to write.
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         Self { memory, start, len: CAPACITY }
     }
 
-    /// Sets the length, at most [`CAPACITY`]; what the bytes are is not said.
+    /// Sets the length, at most [`CAPACITY`]; the contents of added bytes are not defined.
     pub fn set_len(&mut self, len: usize) {
         self.len = len.min(self.memory.len().saturating_sub(self.start)).min(CAPACITY);
     }
@@ -63,13 +63,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of at most `limit` buffers, none of which is made yet.
+    /// Creates a pool of at most `limit` buffers, none of which exists yet.
     pub fn new(limit: usize) -> Self {
         let (give_back, spare) = mpsc::channel();
         Self { limit, made: 0, spare, give_back }
     }
 
-    /// A buffer of full length with any bytes in it. Waits if all are in use.
+    /// Returns a buffer of full length with undefined contents. Waits if all are in use.
     pub fn take(&mut self) -> Buffer {
         let mut buffer = match self.spare.try_recv() {
             Ok(buffer) => buffer,
@@ -86,13 +86,13 @@ impl Pool {
         Buffer::new()
     }
 
-    /// Makes a filled buffer one that several threads can read.
+    /// Turns a filled buffer into one that several threads can read.
     pub fn share(&self, buffer: Buffer) -> Shared {
         Shared { buffer: Some(Arc::new(buffer)), give_back: self.give_back.clone() }
     }
 }
 
-/// A buffer that is read by several; the last gives it back to its pool.
+/// A buffer that several threads read; the last one returns it to its pool.
 #[derive(Debug, Clone)]
 pub struct Shared {
     /// `None` only while it is dropped.
@@ -111,7 +111,7 @@ impl Deref for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Some(buffer) = self.buffer.take().and_then(Arc::into_inner) {
-            // The pool may be gone, and then nobody wants it.
+            // The pool may be gone, and then no one needs the buffer.
             let _unwanted = self.give_back.send(buffer);
         }
     }

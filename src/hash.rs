@@ -1,9 +1,9 @@
-//! [`Oid`], the SHA-256 that names an LFS object, [`Hasher`], which computes it, and [`HashingWriter`].
+//! Computes [`Oid`], the SHA-256 that names an LFS object, with [`Hasher`] and [`HashingWriter`].
 //!
-//! Invariant: every byte that reaches the inner writer has been hashed and counted, in order, once.
-//! The blocks are compressed by the `sha2` crate or, for two messages at once, in `hash/blocks.rs`; the padding is here, so
-//! that a running hash can be laid aside and taken up again.
-//! Source of the name: the Git LFS pointer specification, `oid sha256:<64 lower-case hex digits>`.
+//! Invariant: every byte that reaches the inner writer has been hashed and counted, in order, once. The `sha2` crate
+//! compresses the blocks or, for two messages at once, `hash/blocks.rs` does; the padding is here, so that a running
+//! hash can be saved and resumed. Source of the name: the Git LFS pointer specification, `oid sha256:<64 lower-case hex
+//! digits>`.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -21,12 +21,12 @@ use self::blocks::{Block, State};
 pub struct Oid([u8; 32]);
 
 impl Oid {
-    /// The oid of these bytes.
+    /// Returns the object ID of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The raw digest.
+    /// Returns the raw digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -75,7 +75,7 @@ fn nibble(digit: u8) -> Result<u8, InvalidOid> {
 #[derive(Clone)]
 pub struct Hasher {
     state: State,
-    /// The bytes behind the last whole block: the first `len % 64`.
+    /// The bytes after the last whole block: the first `len % 64`.
     pending: Block,
     len: u64,
 }
@@ -105,29 +105,29 @@ impl Hasher {
         other.keep(second, second_rest);
     }
 
-    /// Returns `true` if this processor hashes two messages at once faster than one after the other. Where it does
-    /// not, two threads do better.
+    /// Returns `true` if this processor hashes two messages at once faster than one after the other. If not, two
+    /// threads are faster.
     pub fn is_faster_in_pairs() -> bool {
         blocks::can_interleave()
     }
 
-    /// How many bytes it has.
+    /// Returns how many bytes were added.
     pub fn count(&self) -> u64 {
         self.len
     }
 
-    /// Returns `true` if it has no bytes yet.
+    /// Returns `true` if no bytes were added yet.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How it stands, to be gone on with later.
+    /// Returns the state, to be resumed later.
     pub fn save(&self) -> Saved {
         let pending = self.pending[..self.held()].to_vec();
         Saved { state: self.state, pending, len: self.len }
     }
 
-    /// Goes on where another stood. `None` for what no hasher saved.
+    /// Resumes a saved state. `None` for a state that no hasher saved.
     pub fn resume(saved: &Saved) -> Option<Self> {
         let mut hasher = Self { state: saved.state, len: saved.len, ..Self::default() };
         if saved.pending.len() != hasher.held() {
@@ -137,12 +137,12 @@ impl Hasher {
         Some(hasher)
     }
 
-    /// The oid of all bytes so far, and how many they were.
+    /// Returns the object ID of all bytes so far, and their number.
     pub fn finish(mut self) -> (Oid, u64) {
         let len = self.len;
         let mut padding = [0; 72];
         padding[0] = 0x80;
-        // A one bit, zeros, and the length in bits, so that all is whole blocks.
+        // A one bit, zeros, and the length in bits, so that only whole blocks remain.
         let zeros = (119 - self.held()) % 64 + 1;
         padding[zeros..][..8].copy_from_slice(&len.wrapping_mul(8).to_be_bytes());
         self.update(&padding[..zeros + 8]);
@@ -153,12 +153,12 @@ impl Hasher {
         (Oid(oid), len)
     }
 
-    /// How many bytes wait for the rest of their block.
+    /// Returns how many bytes wait for the rest of their block.
     fn held(&self) -> usize {
         (self.len % 64) as usize
     }
 
-    /// Completes the block that was begun; returns what is left of the bytes.
+    /// Completes the block that was begun; returns the remaining bytes.
     fn fill<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let held = self.held();
         if held == 0 {
@@ -173,7 +173,7 @@ impl Hasher {
         later
     }
 
-    /// Counts the blocks that were compressed, and keeps the rest. Nothing is held before.
+    /// Counts the blocks that were compressed, and keeps the rest. No bytes wait before the call.
     fn keep(&mut self, whole: &[Block], rest: &[u8]) {
         if !(whole.is_empty() && rest.is_empty()) {
             self.len += whole.as_flattened().len() as u64;
@@ -183,7 +183,7 @@ impl Hasher {
     }
 }
 
-/// A running hash laid aside. No secret: it says as much of the bytes as their hash.
+/// A saved running hash. It is not a secret: it reveals as much of the bytes as their hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     state: State,
@@ -202,12 +202,12 @@ pub struct HashingWriter<W> {
 }
 
 impl<W: Write> HashingWriter<W> {
-    /// Starts with nothing written.
+    /// Starts with no bytes written.
     pub fn new(inner: W) -> Self {
         Self { inner, hasher: Hasher::default() }
     }
 
-    /// The inner writer, the oid of what was written, and its length in bytes.
+    /// Returns the inner writer, the object ID of the written bytes, and their number.
     pub fn finish(self) -> (W, Oid, u64) {
         let (oid, len) = self.hasher.finish();
         (self.inner, oid, len)

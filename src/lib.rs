@@ -1,10 +1,10 @@
-//! Free a model repository from pickle weights: torch checkpoints become safetensors under Git LFS,
-//! and no pickle is ever executed.
+//! Converts the pickle weights of a model repository: PyTorch checkpoints become safetensors files under Git LFS, and
+//! no pickle is ever executed.
 //!
-//! The modules stand in dependency order; each uses only those above it. The first nine are the pure
-//! core: bytes in ([`read_at::ReadAt`]), bytes out, no path, process, network, clock or environment.
+//! The modules are in dependency order; each uses only those above it. The first nine are the pure core: bytes in
+//! ([`read_at::ReadAt`]), bytes out, no path, process, network, clock or environment.
 //!
-//! # The way of one tensor
+//! # The path of one tensor
 //!
 //! ```text
 //! source: ReadAt ──plan──▶ Plan          a file or an LFS object; reads kilobytes, no tensor byte
@@ -14,12 +14,13 @@
 //! index entry = pointer blob + the stat of the work-tree file
 //! ```
 //!
-//! No tensor is ever held whole, nothing is written twice by us, and no clean filter reads the file
-//! again. `docs/architecture.md` says who does what, and why.
+//! No tensor is ever in memory as a whole, the program writes nothing twice, and no clean filter reads the file again.
+//! `docs/architecture.md` describes which module does what, and why.
 //!
 //! # Examples
 //!
-//! One checkpoint to one safetensors file, in one pass, with every checksum of the checkpoint checked before it returns:
+//! Convert one checkpoint to one safetensors file, in one pass, which checks every checksum of the checkpoint before it
+//! returns:
 //!
 //! ```
 //! use git_st_convert::convert_file;
@@ -35,7 +36,7 @@
 //! # }
 //! ```
 //!
-//! What is in a checkpoint, and what a file would execute if it were loaded:
+//! List the contents of a checkpoint, and the globals that a loader would execute:
 //!
 //! ```
 //! use git_st_convert::{checkpoint, scan};
@@ -54,19 +55,19 @@
 //!
 //! `examples/` has a small program each for converting, listing, verifying and scanning.
 
-// What is read and written: bytes at an offset, bytes in memory, and bytes that are hashed on their way.
+// Reading and writing: bytes at an offset, bytes in memory, and bytes that are hashed as they pass.
 pub mod read_at;
 pub mod buffer;
 pub mod hash;
 
-// The formats: a pickle as data, the tensors of a checkpoint, safetensors, LFS text, what a pickle names.
+// The formats: a pickle as data, the tensors of a checkpoint, safetensors, LFS text, the globals of a pickle.
 pub mod pickle;
 pub mod checkpoint;
 pub mod safetensors;
 pub mod lfs;
 pub mod scan;
 
-// One checkpoint to one safetensors file.
+// The conversion of one checkpoint to one safetensors file.
 pub mod recipe;
 
 pub use bstr;
@@ -78,11 +79,11 @@ pub mod git;
 #[cfg(feature = "repo")]
 pub mod repo;
 
-// Servers: where LFS objects are, how they are fetched, and who may see a token.
+// Servers: where LFS objects are, how they are downloaded, and which server receives a token.
 #[cfg(feature = "remote")]
 pub mod remote;
 
-// The order of steps, and what a person sees.
+// The order of steps, and the user interface.
 #[cfg(feature = "remote")]
 pub mod actions;
 #[cfg(feature = "cli")]

@@ -1,4 +1,4 @@
-//! The program `git-st-convert`: it hands its arguments to the library's command line, and gives back its exit code.
+//! Runs the program `git-st-convert`: it passes its arguments to the library's command line, and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! [`ReadAt`]: something whose length is known and whose bytes can be read at any offset.
+//! [`ReadAt`] is a source of known length whose bytes can be read at any offset.
 //!
-//! Invariant: a read either fills the whole buffer or is an error; there are no short reads.
-//! It keeps no position and takes `&self`, so two threads can read the same source.
-//! It does not buffer, and it does not know whether a file, a slice or a server is behind it.
+//! Invariant: a read either fills the whole buffer or is an error; there are no short reads. It keeps no position and
+//! takes `&self`, so two threads can read the same source. It does not buffer, and it does not know whether it reads a
+//! file, a slice or a server.
 
 use std::fs::File;
 use std::io;
@@ -87,7 +87,7 @@ impl FileSource {
         Ok(Self { file, len })
     }
 
-    /// The file itself, for its metadata.
+    /// Returns the file itself, for its metadata.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -183,17 +183,17 @@ impl ReadAt for Window<'_> {
     }
 }
 
-/// A reader over a source, for libraries that want [`io::Read`] and [`io::Seek`]. It reads ahead, so that many small
-/// reads close to each other cost one of the source.
+/// A reader over a source, for libraries that need [`io::Read`] and [`io::Seek`]. It reads ahead, so that many small
+/// reads close to each other cost one read of the source.
 pub struct Reader<'a> {
     source: &'a dyn ReadAt,
     at: u64,
-    /// What was read ahead, and where that begins.
+    /// The bytes that were read ahead, and their offset.
     ahead: Vec<u8>,
     ahead_at: u64,
 }
 
-/// How much is read ahead.
+/// The bytes per read ahead.
 const AHEAD: usize = 64 << 10;
 
 impl<'a> Reader<'a> {
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         Self { source, at: 0, ahead: Vec::new(), ahead_at: 0 }
     }
 
-    /// What was read ahead of the bytes at `at`.
+    /// Returns the bytes read ahead from `at` on.
     fn held(&self) -> &[u8] {
         let skip = self.at.checked_sub(self.ahead_at).and_then(|skip| usize::try_from(skip).ok());
         skip.and_then(|skip| self.ahead.get(skip..)).unwrap_or_default()
@@ -214,7 +214,7 @@ impl io::Read for Reader<'_> {
         let left = self.source.len().saturating_sub(self.at);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         if self.held().is_empty() && buf.len() < AHEAD {
-            // One that failed leaves nothing behind.
+            // A failed read leaves nothing behind.
             let mut ahead = std::mem::take(&mut self.ahead);
             ahead.resize(left.min(AHEAD), 0);
             self.source.read_exact_at(&mut ahead, self.at)?;

@@ -1,12 +1,12 @@
-//! [`Recipe`]: what becomes of a checkpoint, decided before a byte is written; and [`convert_file`], which carries it out.
+//! [`Recipe`] decides the result of a checkpoint before a byte is written, and [`convert_file`] writes it.
 //!
 //! ```text
 //! source ──plan──▶ Plan ──no global that executes──▶ Ties ──▶ Layout        kilobytes are read
 //! each tensor: read ─▶ Steps::output        beside it, from front to back: source ─▶ checked ─▶ Steps::source
 //! ```
 //!
-//! Invariant: what [`Recipe::run`] ends without an error was made of a source that was read to its end, every checksum and
-//! header in it right. It holds no path and starts no thread: who wants them brings them as [`Steps`].
+//! Invariant: a [`Recipe::run`] that ends without an error has read the source to its end, and every checksum and
+//! header in it was correct. It stores no path and starts no thread: the caller provides them as [`Steps`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -22,30 +22,30 @@ use crate::scan;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// It names something that executes when it is loaded.
+    /// It imports a global that executes code when it is loaded.
     #[error("refused: the pickle imports `{global}`")]
     Dangerous {
         /// `module.name`.
         global: String,
-        /// Where it is named.
+        /// The offset at which it is imported.
         at: u64,
         /// The record with the pickle.
         record: String,
     },
-    /// It holds more than weights, and [`Options::strict`] allows nothing else.
+    /// It contains more than weights, and [`Options::strict`] allows nothing else.
     #[error("refused: the checkpoint also contains {path} ({reason})")]
     Strict {
-        /// Where the first of it is.
+        /// The path of the first such value.
         path: String,
-        /// What it is.
+        /// The reason why it is not a weight.
         reason: String,
         /// How many more there are.
         more: usize,
     },
-    /// It was not planned, or is damaged.
+    /// It could not be planned, or is damaged.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// The output was not laid out or written.
+    /// The output could not be laid out or written.
     #[error(transparent)]
     Safetensors(#[from] safetensors::Error),
 }
@@ -54,29 +54,30 @@ pub enum Error {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Which dict is the state dict, and what reading it may cost.
+    /// Which dict is the state dict, and the limits on reading it.
     pub checkpoint: checkpoint::Options,
-    /// The model's class, as `architectures[0]` of its `config.json` names it: it says which of tied names are aliases.
+    /// The model's class, as `architectures[0]` of its `config.json` names it: it decides which of tied names are
+    /// aliases.
     pub class: Option<String>,
     /// Names to keep of tied tensors.
     pub keep: BTreeSet<String>,
-    /// Refuse what holds more than weights.
+    /// `true` to refuse a checkpoint with more than weights.
     pub strict: bool,
 }
 
-/// A conversion that is decided, with nothing written.
+/// A conversion that is decided, with nothing written yet.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Recipe {
-    /// Which tensors there are, and where.
+    /// The tensors of the checkpoint, and the positions of their bytes.
     pub plan: Plan,
-    /// Which of them are written.
+    /// The tensors that are written.
     pub ties: ties::Ties,
     /// The header, the order and the size of the output.
     pub layout: Layout,
 }
 
-/// What [`convert_file`] did.
+/// The result of [`convert_file`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
@@ -88,32 +89,32 @@ pub struct Report {
     pub source_oid: Oid,
     /// `zip`, `legacy`, `tar`, `torchscript` or `pickle`.
     pub format: &'static str,
-    /// The dotted path of the dict that was taken; empty for the top level.
+    /// The dotted path of the state dict; empty for the top level.
     pub key: String,
     /// How many tensors were written.
     pub tensors: usize,
-    /// Tied names that were dropped, and the name that holds their values.
+    /// Tied names that were dropped, each with the name that has their values.
     pub dropped: BTreeMap<String, String>,
-    /// Names that share memory and were written as independent copies, and why.
+    /// Names that share memory and were written as independent copies, each with the reason.
     pub copies: Vec<(String, &'static str)>,
-    /// What the checkpoint holds beside the weights.
+    /// The other contents of the checkpoint, which were not written.
     pub ignored: Vec<Ignored>,
-    /// What there is to know of how it was read.
+    /// Facts about how the checkpoint was read.
     pub notes: Vec<Note>,
 }
 
-/// Takes the bytes of a conversion, each piece once, and gives back a buffer of full length for the next.
+/// Takes the bytes of a conversion, each piece once, and returns a buffer of full length for the next piece.
 pub trait Steps {
     /// The next bytes of the output.
     ///
     /// # Errors
-    /// What ends the conversion.
+    /// An error that ends the conversion.
     fn output(&mut self, bytes: Buffer) -> io::Result<Buffer>;
 
-    /// The next bytes of the source, which were checked.
+    /// Takes the next bytes of the source, after their check.
     ///
     /// # Errors
-    /// What ends the conversion.
+    /// An error that ends the conversion.
     fn source(&mut self, bytes: Buffer) -> io::Result<Buffer>;
 
     /// Called before a piece is read that is in no output, where the source does not pass by.
@@ -125,7 +126,7 @@ pub trait Steps {
     }
 }
 
-/// Reads the description of a checkpoint, and refuses one that names what executes.
+/// Reads the description of a checkpoint, and refuses one that imports a global that executes code.
 ///
 /// # Errors
 /// [`Error::Dangerous`], [`Error::Checkpoint`]
@@ -141,17 +142,17 @@ pub fn plan(source: &dyn ReadAt, options: &checkpoint::Options) -> Result<Plan, 
     }
 }
 
-/// The first global of a plan that is known to execute: nothing is made of such a checkpoint.
+/// Returns the first global of a plan that is known to execute code: such a checkpoint is not converted.
 pub fn dangerous(plan: &Plan) -> Option<&Named> {
     scan::dangerous(&plan.globals)
 }
 
 impl Recipe {
-    /// Decides what becomes of a plan.
+    /// Decides the result of a plan.
     ///
     /// # Errors
-    /// [`Error::Strict`], [`Error::Checkpoint`] for names to keep that cannot be, [`Error::Safetensors`] for what is too
-    /// large.
+    /// [`Error::Strict`], [`Error::Checkpoint`] for names that cannot be kept, [`Error::Safetensors`] for a result that
+    /// is too large.
     pub fn new(mut plan: Plan, options: &Options) -> Result<Self, Error> {
         if let (true, Some(first)) = (options.strict, plan.ignored.first()) {
             let (path, reason) = (first.path.clone(), first.reason.clone());
@@ -175,11 +176,12 @@ impl Recipe {
         Ok(Self { plan, ties, layout })
     }
 
-    /// Carries it out, in one pass over the output and one over the source. `inflated` is what
-    /// [`checkpoint::inflate`] gave, for a plan that is not [in place](Plan::is_in_place).
+    /// Runs it, in one pass over the output and one over the source. `inflated` is the output of
+    /// [`checkpoint::inflate`], for a plan that is not [in place](Plan::is_in_place).
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a source that is damaged or cannot be read, [`Error::Safetensors`] for what `steps` ended.
+    /// [`Error::Checkpoint`] for a source that is damaged or cannot be read, [`Error::Safetensors`] for an error of
+    /// `steps`.
     pub fn run(
         &self,
         source: &dyn ReadAt,
@@ -258,8 +260,8 @@ impl Sink for Once<'_> {
     }
 }
 
-/// Reads the tensors of these indices one after the other, as a file has them behind its header, and beside it the source of
-/// their plan, from front to back. `whole` is the source with what was inflated behind it.
+/// Reads the tensors of these indices one after the other, in the order of a file, and at the same time the source of
+/// their plan, from start to end. `whole` is the source followed by the inflated records.
 ///
 /// # Errors
 /// As [`Recipe::run`].
@@ -284,12 +286,12 @@ fn both(
         while pass.read().map_err(checkpoint::Error::Io)? {}
         Ok(())
     });
-    // What stopped the pass is the reason, not that it was stopped.
+    // The damage that stopped the pass is the reason, not the stop.
     pass.damage.map_or(done, |damage| Err(damage.into()))
 }
 
-/// What happens to each buffer of output: it is taken, and as much of the source is read and checked, so that both keep
-/// step and each finds in the page cache what the other has read.
+/// Handles each buffer of output: `steps` takes it, and the pass reads and checks the same amount of the source. So
+/// both keep pace, and each finds in the page cache what the other has read.
 struct Pass<'a> {
     steps: &'a mut dyn Steps,
     proof: Proof<'a>,
@@ -299,7 +301,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Reads the next piece of the source. False at its end.
+    /// Reads the next piece of the source. Returns `false` at its end.
     fn read(&mut self) -> io::Result<bool> {
         let left = self.source.len().saturating_sub(self.proof.at());
         if left == 0 {
@@ -325,11 +327,12 @@ impl Sink for Pass<'_> {
     }
 }
 
-/// Writes the safetensors file of a checkpoint, byte for byte what the program writes. The source is read twice side by
-/// side: for its tensors, and from front to back for its oid and checksums. Records that are deflated are inflated into memory.
+/// Writes the safetensors file of a checkpoint, byte for byte as the program writes it. It reads the source twice at
+/// the same time: for its tensors, and from start to end for its object ID and checksums. It inflates deflated records
+/// into memory.
 ///
 /// # Errors
-/// [`Error`]; then what was written is of no use.
+/// [`Error`]; the bytes written before it are not usable.
 pub fn convert_file(source: &dyn ReadAt, output: &mut dyn Write, options: &Options) -> Result<Report, Error> {
     let plan = plan(source, &options.checkpoint)?;
     let is_there = |name: &&String| plan.tensors.iter().any(|tensor| tensor.name == **name);

@@ -1,4 +1,4 @@
-//! [`Error`]: why a checkpoint was not planned.
+//! [`Error`] states why a checkpoint was not planned.
 
 use std::io;
 
@@ -11,24 +11,24 @@ use crate::pickle;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Candidate {
-    /// The dotted path, as `--key` takes it.
+    /// The dotted path, for `--key`.
     pub key: String,
-    /// How many tensors it holds.
+    /// The number of its tensors.
     pub tensors: usize,
     /// Their size in bytes.
     pub bytes: u64,
 }
 
-/// A record whose bytes are not those that the archive's directory promises.
+/// A record whose bytes differ from those that the archive's directory describes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {name} has CRC-32 {got:08x} where the archive says {expected:08x}")]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The record.
     pub name: String,
-    /// What the directory says.
+    /// The checksum in the directory.
     pub expected: u32,
-    /// What the bytes give.
+    /// The checksum of the bytes.
     pub got: u32,
 }
 
@@ -39,35 +39,35 @@ pub enum Error {
     /// The source could not be read.
     #[error("cannot read the file")]
     Io(#[from] io::Error),
-    /// Another kind of file.
+    /// The file is of another kind.
     #[error("not a PyTorch checkpoint (found: {kind})")]
     NotCheckpoint {
         /// What it is.
         kind: Kind,
     },
-    /// A file with weights in a form of another tool.
+    /// The file contains weights in a form of another tool.
     #[error("not a PyTorch checkpoint (found: {kind})")]
     Foreign {
         /// What it is.
         kind: Foreign,
     },
-    /// A `TorchScript` archive whose state dict cannot be read.
+    /// The state dict of a `TorchScript` archive cannot be read.
     #[error("TorchScript archive {what}")]
     TorchScript {
-        /// What is in the way.
+        /// The obstacle.
         what: &'static str,
     },
-    /// A module of a `TorchScript` archive whose state cannot be told from its class.
+    /// The state of a module of a `TorchScript` archive does not follow from its class.
     #[error("TorchScript module {path} of class `{class}` {what}")]
     ScriptModule {
         /// Its dotted path; `.` is the whole module.
         path: String,
         /// Its class.
         class: String,
-        /// What is in the way.
+        /// The obstacle.
         what: String,
     },
-    /// Code of a `TorchScript` archive that is not as torch writes it.
+    /// The code of a `TorchScript` archive is not as torch writes it.
     #[error("{record}: {what} in line {line}")]
     ScriptCode {
         /// Its record.
@@ -80,9 +80,9 @@ pub enum Error {
     /// A pickle could not be read.
     #[error("cannot read {record}")]
     Pickle {
-        /// Its record, or its place in the legacy stream.
+        /// Its record, or its position in the legacy PyTorch file.
         record: String,
-        /// Why.
+        /// The reason.
         source: pickle::Error,
     },
     /// The zip archive could not be read.
@@ -94,45 +94,45 @@ pub enum Error {
     /// The zip archive can be read in more than one way.
     #[error("ambiguous zip archive: {what}")]
     Ambiguity {
-        /// What readers could disagree about.
+        /// The fact that readers could disagree about.
         what: String,
     },
-    /// A record that torch needs is not there.
+    /// A record that torch needs is missing.
     #[error("the archive has no record {record}")]
     MissingRecord {
         /// Its name.
         record: String,
     },
-    /// The legacy stream does not have its form.
+    /// The legacy PyTorch file is malformed.
     #[error("invalid legacy PyTorch file: {what} at byte {at}")]
     Legacy {
         /// What is wrong.
         what: &'static str,
-        /// Where.
+        /// The offset.
         at: u64,
     },
-    /// A plain pickle of the legacy stream does not have its form.
+    /// A plain pickle of the legacy PyTorch file is malformed.
     #[error("invalid legacy PyTorch file: cannot read the {what}")]
     LegacyPart {
-        /// Which part.
+        /// The part.
         what: &'static str,
-        /// Why.
+        /// The reason.
         source: serde_pickle::Error,
     },
-    /// A plain pickle holds what it cannot hold.
+    /// A plain pickle contains something that it cannot contain.
     #[error("invalid pickle: {what} at byte {at}")]
     Plain {
         /// What is wrong.
         what: &'static str,
-        /// Where.
+        /// The offset.
         at: u64,
     },
-    /// The tar archive does not have its form.
+    /// The tar archive is malformed.
     #[error("invalid PyTorch tar file: {what} at byte {at}")]
     Tar {
         /// What is wrong.
         what: &'static str,
-        /// Where.
+        /// The offset.
         at: u64,
     },
     /// A storage does not have the length that its pickle declares.
@@ -140,36 +140,36 @@ pub enum Error {
     StorageLength {
         /// Its key.
         key: String,
-        /// What the pickle says.
+        /// The length in the pickle.
         expected: u64,
-        /// What is there.
+        /// The length in the file.
         got: u64,
     },
-    /// A storage is declared in a way that is malformed or contradicts itself.
+    /// A storage declaration is malformed or contradicts another.
     #[error("storage {key} {what}")]
     Storage {
-        /// Its key, or where it stands.
+        /// Its key, or its position.
         key: String,
         /// What is wrong.
         what: &'static str,
     },
-    /// A storage of elements that safetensors cannot hold.
+    /// The elements of a storage have no safetensors type.
     #[error("storage {key} is {what}: not supported by safetensors")]
     StorageType {
         /// Its key.
         key: String,
-        /// What its elements are.
+        /// The type of its elements.
         what: &'static str,
     },
-    /// A tensor that safetensors cannot hold, or that is not made of plain storage.
+    /// A tensor that safetensors cannot store, or that does not consist of plain storage.
     #[error("tensor {name} cannot be converted: {what}")]
     Unsupported {
         /// Its dotted path.
         name: String,
-        /// What it is.
+        /// The kind of tensor.
         what: String,
     },
-    /// A tensor of a class that holds others, and has no data of its own.
+    /// A tensor of a class that contains other tensors, and has no data of its own.
     #[error("tensor {name} is an object of class `{class}`, which has no data of its own")]
     Wrapped {
         /// Its dotted path.
@@ -185,7 +185,7 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
-    /// A call that is not known reaches a tensor, so that a weight could go missing.
+    /// An unknown call contains a tensor, so that a weight could be lost.
     #[error("the pickle calls `{global}` on the tensor at {path}")]
     Opaque {
         /// The dotted path.
@@ -193,47 +193,47 @@ pub enum Error {
         /// The callable.
         global: String,
     },
-    /// A whole pickled object, that is no module, instead of a state dict.
+    /// The file is a whole pickled object that is not a module, instead of a state dict.
     #[error("the checkpoint is a pickled `{global}` object, not a state dict")]
     WholeObject {
         /// Its class.
         global: String,
     },
-    /// A module whose state dict cannot be told from its structure.
+    /// The state dict of a module does not follow from its structure.
     #[error("module {path} (`{class}`) {what}")]
     Module {
         /// Its dotted path; `.` is the whole object.
         path: String,
         /// Its class.
         class: String,
-        /// What is in the way.
+        /// The obstacle.
         what: &'static str,
     },
-    /// No tensor at all.
+    /// The file contains no tensor.
     #[error("the checkpoint contains no tensors")]
     NoTensors,
-    /// The state of a trainer, and no weights.
+    /// The file contains training state, and no weights.
     #[error("the checkpoint contains only training state")]
     TrainingState,
-    /// The tensors are there by name, and hold nothing: each rank of a run keeps its part elsewhere.
+    /// The tensors exist by name and have no elements: each rank of a run stores its part elsewhere.
     #[error("{empty} of {tensors} tensors are empty")]
     Empty {
-        /// How many hold nothing.
+        /// How many are empty.
         empty: usize,
-        /// Of how many.
+        /// The number of tensors.
         tensors: usize,
     },
-    /// Which dict is the state dict cannot be told.
+    /// It is not clear which dict is the state dict.
     #[error("{}", ambiguous(candidates, *total, beside.as_deref()))]
     Ambiguous {
-        /// What `--key` can take: the first dicts, and at the end the whole object, if that can be taken.
+        /// The possible values of `--key`: the first dicts, and last the whole object, if it can be chosen.
         candidates: Vec<Candidate>,
-        /// How many dicts there are.
+        /// The number of dicts.
         total: usize,
-        /// The path of a tensor, or of what holds one, that is in none of them.
+        /// The path of a tensor, or of a container of one, that is in none of the dicts.
         beside: Option<String>,
     },
-    /// The key that was asked for is not there, or holds no dict.
+    /// The given key does not exist, or is not a dict.
     #[error("no state dict at key {key}")]
     NoSuchKey {
         /// The key.
@@ -245,7 +245,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// The name is taken by the format.
+    /// The format reserves the name.
     #[error("the tensor name {name} is reserved by safetensors")]
     ReservedName {
         /// The name.
@@ -259,35 +259,35 @@ pub enum Error {
         /// The type of the key.
         what: &'static str,
     },
-    /// `--keep` names what is not a complete tensor of a tied set.
+    /// A name of `--keep` is not a complete tensor among tied tensors.
     #[error("no tied tensor is named {name}")]
     Keep {
         /// The name.
         name: String,
     },
-    /// A limit is passed.
+    /// A limit was exceeded.
     #[error("the checkpoint exceeds the limit of {limit} {what}")]
     Limit {
-        /// What is limited.
+        /// The limited quantity.
         what: &'static str,
         /// The limit.
         limit: u64,
     },
-    /// The tensors have more bytes together than may be written.
+    /// The tensors have more bytes in total than the output may have.
     #[error("tensors total {bytes} bytes, over the limit of {limit}")]
     Output {
-        /// How many they have.
+        /// Their bytes.
         bytes: u64,
-        /// How many they may have.
+        /// The limit.
         limit: u64,
     },
-    /// The data of a record does not begin where the directory let expect, so that what was made of it is void.
+    /// The data of a record does not begin where the directory indicated, so that the result is invalid.
     #[error("the data of {record} is not where the zip directory places it")]
     Unforeseen {
         /// The record.
         record: String,
     },
-    /// The bytes are not those that the archive's directory promises.
+    /// The bytes differ from those that the archive's directory describes.
     #[error("the checkpoint is damaged")]
     Damaged(#[source] Mismatch),
 }
@@ -303,17 +303,17 @@ fn ambiguous(candidates: &[Candidate], total: usize, beside: Option<&str>) -> St
 }
 
 impl Error {
-    /// A zip archive that readers take for different things.
+    /// A zip archive that readers interpret differently.
     pub(super) fn ambiguous(what: impl Into<String>) -> Self {
         Self::Ambiguity { what: what.into() }
     }
 
-    /// A tar archive with something at a byte.
+    /// A tar archive with a fault at an offset.
     pub(super) const fn tar(what: &'static str, at: u64) -> Self {
         Self::Tar { what, at }
     }
 
-    /// Returns `true` if the file could not be read, rather than be refused for what it contains.
+    /// Returns `true` if the file could not be read, as opposed to a refusal because of its contents.
     pub fn is_io(&self) -> bool {
         match self {
             Self::Io(error)
@@ -324,7 +324,7 @@ impl Error {
     }
 }
 
-/// Returns `true` if the source fails, rather than end too early or hold what cannot be inflated.
+/// Returns `true` if the source fails, as opposed to a source that ends early or cannot be inflated.
 pub(super) fn is_of_source(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     !matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput)

@@ -1,18 +1,18 @@
-//! [`Foreign`]: files of other kinds with weights in them, so that an error can say what to do with them.
+//! [`Foreign`] names files of other kinds with weights in them, so that an error can tell how to use them.
 
 use std::fmt;
 
-/// A file with weights in a form of another tool.
+/// A file with weights in the form of another tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Foreign {
-    /// A shard that `torch.distributed.checkpoint` wrote: archives of one tensor, one after the other.
+    /// A shard that `torch.distributed.checkpoint` wrote: archives of one tensor each, one after the other.
     Distributed,
-    /// What `torch.package` writes: code, and pickles that need it.
+    /// A `torch.package` archive: code, and pickles that need it.
     Package,
-    /// A model of Stable-Baselines3: `policy.pth` beside its optimizer.
+    /// A model of Stable-Baselines3: `policy.pth` next to its optimizer.
     StableBaselines,
-    /// Checkpoints that were packed together.
+    /// An archive of several checkpoints.
     Checkpoints,
 }
 

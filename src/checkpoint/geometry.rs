@@ -1,9 +1,9 @@
-//! The geometry of a strided view: does it lie in its storage, and how is it laid out?
+//! Computes the geometry of a strided view: if it is inside its storage, and how it is laid out.
 //!
-//! Sizes, strides and offsets are in units of one element. Everything is checked arithmetic, because
-//! all of it comes from the file.
+//! Sizes, strides and offsets are in units of one element. All arithmetic is checked, because all values come from the
+//! file.
 
-/// The number of elements, or `None` on overflow.
+/// Returns the number of elements, or `None` on overflow.
 pub(super) fn elements(shape: &[u64]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
@@ -11,7 +11,7 @@ pub(super) fn elements(shape: &[u64]) -> Option<u64> {
     shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size))
 }
 
-/// The distance from the first element to one past the last in memory, or `None` on overflow.
+/// Returns the distance from the first element to one past the last in memory, or `None` on overflow.
 pub(super) fn extent(shape: &[u64], strides: &[u64]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
@@ -36,7 +36,7 @@ pub(crate) fn is_contiguous(shape: &[u64], strides: &[u64]) -> bool {
     true
 }
 
-/// Returns `true` if the view can be seen as one dimension without a copy, as `view(-1)` needs it.
+/// Returns `true` if the view can be viewed as one dimension without a copy, as `view(-1)` requires.
 pub(super) fn is_flat(shape: &[u64], strides: &[u64]) -> bool {
     let mut inner: Option<(u64, u64)> = None;
     for (&size, &stride) in shape.iter().zip(strides).rev() {
@@ -48,7 +48,7 @@ pub(super) fn is_flat(shape: &[u64], strides: &[u64]) -> bool {
         {
             return false;
         }
-        // Dimensions that merge have one stride, that of the innermost.
+        // Merged dimensions have one stride, that of the innermost one.
         inner = Some(match inner {
             Some((inner_size, inner_stride)) => (inner_size.saturating_mul(size), inner_stride),
             None => (size, stride),

@@ -1,17 +1,17 @@
-//! [`Kind`]: what a file is, by its first bytes; its name says nothing.
+//! [`Kind`] is the format of a file by its first bytes; its name has no effect.
 
 use std::fmt;
 use std::io;
 
 use crate::read_at::ReadAt;
 
-/// What a file is, by its first bytes.
+/// The format of a file, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// A zip archive: torch's container since 1.6, or any other.
     Zip,
-    /// torch's stream of pickles and storages before 1.6.
+    /// A legacy PyTorch file: the stream of pickles and storages before torch 1.6.
     Legacy,
     /// A tar archive: torch's container before 0.2, or any other.
     Tar,
@@ -19,25 +19,25 @@ pub enum Kind {
     Safetensors,
     /// A Git LFS pointer.
     Pointer,
-    /// The same with the marks of a merge that was not finished.
+    /// A Git LFS pointer with the conflict markers of an unfinished merge.
     Conflict,
     /// A pickle without a container.
     Pickle,
     /// A web page: an error page saved under the name of the weights.
     Html,
-    /// Compressed as a whole.
+    /// A file that is compressed as a whole.
     Compressed,
     /// GGUF.
     Gguf,
     /// HDF5.
     Hdf5,
-    /// Nothing.
+    /// An empty file.
     Empty,
-    /// Something else.
+    /// Another format.
     Unknown,
 }
 
-/// How many bytes [`Kind::of_head`] looks at.
+/// How many bytes [`Kind::of_head`] reads.
 const HEAD: u64 = 512;
 /// torch's `MAGIC_NUMBER`, little-endian, as `LONG1` writes it.
 const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
@@ -45,7 +45,7 @@ const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 const MAGIC_TEXT: &[u8] = b"L119547037146038801333356L\n.";
 
 impl Kind {
-    /// Looks at the first bytes of a source.
+    /// Detects the format by the first bytes of a source.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -54,7 +54,7 @@ impl Kind {
         Ok(Self::of_head(&source.read_vec_at(0, len)?))
     }
 
-    /// The same for the first bytes themselves, 512 of them or the whole file.
+    /// The same for the first bytes, 512 of them or the whole file.
     pub fn of_head(head: &[u8]) -> Self {
         let text = head.trim_ascii_start();
         let starts =
@@ -80,20 +80,20 @@ impl Kind {
         }
     }
 
-    /// Returns `true` if the file may contain torch weights that can be converted.
+    /// Returns `true` if the file may contain PyTorch weights that can be converted.
     pub fn is_checkpoint(self) -> bool {
         matches!(self, Self::Zip | Self::Legacy | Self::Tar)
     }
 }
 
-/// Returns `true` if the file begins with the mark of a conflict, and a pointer is in it.
+/// Returns `true` if the file begins with a conflict marker and contains a pointer.
 fn is_conflict(head: &[u8]) -> bool {
     let holds = |text: &[u8]| head.windows(text.len()).any(|part| part == text);
     (head.starts_with(b"<<<<<<< ") || head.starts_with(b"version https://git-lfs") && holds(b"\n<<<<<<< "))
         && (holds(b"version https://git-lfs.") || holds(b"oid sha256:"))
 }
 
-/// What a safetensors file begins with.
+/// Returns the number at the start of a safetensors file.
 fn header_length(head: &[u8]) -> u64 {
     head.first_chunk().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
 }

@@ -1,4 +1,4 @@
-//! The legacy stream (torch before 1.6): five pickles, then the storages.
+//! Reads the legacy PyTorch file (torch before 1.6): five pickles, then the storages.
 //!
 //! ```text
 //! pickle   the magic number
@@ -9,8 +9,8 @@
 //! then for each key, in that order: the number of elements (i64, little-endian), the elements
 //! ```
 //!
-//! Invariant: the keys are exactly those that the object refers to, each length is the declared one, and
-//! the stream ends where the last storage does. Source: torch's `serialization.py`, `_legacy_load`.
+//! Invariant: the keys are exactly those that the object refers to, each length is the declared one, and the file ends
+//! with the last storage. Source: torch's `serialization.py`, `_legacy_load`.
 
 use std::collections::HashSet;
 use std::io;
@@ -25,8 +25,8 @@ use crate::read_at::ReadAt;
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL: i64 = 1001;
 
-/// What the writer says of its machine. Its byte order does not matter: torch writes the elements of
-/// this format little-endian on every machine.
+/// The description of the writer's machine. Its byte order has no effect: torch writes the elements of this format
+/// little-endian on every machine.
 #[derive(Debug, Deserialize)]
 struct SysInfo {
     type_sizes: TypeSizes,
@@ -47,14 +47,14 @@ struct Stream<'a> {
 
 /// Reads the container and the pickles in it.
 pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
-    // torch looks for a tar archive first.
+    // torch checks for a tar archive first.
     if tar::has_header(source)? {
         return Err(Error::Legacy { what: "tar header", at: 0 });
     }
     let mut stream = Stream { source, limits, at: 0 };
     let magic = stream.pickle_within("the magic number", &small(&limits.pickle))?;
     let is_magic = matches!(magic.values.get(magic.root), Value::Big(number) if **number == MAGIC);
-    // What is looked up or called and dropped before it would have run.
+    // A lookup or a call whose result is dropped would have run before this.
     if !is_magic || !is_plain(&magic) {
         return Err(Error::Legacy { what: "wrong magic number", at: 0 });
     }
@@ -97,8 +97,8 @@ impl Stream<'_> {
         Ok(pickle)
     }
 
-    /// A small pickle of plain data, into its type. Our reader bounds it first, and it makes no calls; the
-    /// second reader builds trees, so nothing may be deep, large, shared often, or built and dropped.
+    /// Reads a small pickle of plain data into its type. Our reader bounds it first and allows no calls; the second
+    /// reader builds trees, so no value may be deep, large, shared often, or made and dropped.
     fn plain<T: for<'de> Deserialize<'de>>(&mut self, what: &'static str) -> Result<T, Error> {
         let at = self.at;
         let fail = |source| Error::Pickle { record: what.to_owned(), source };
@@ -113,10 +113,10 @@ impl Stream<'_> {
         serde_pickle::from_slice(&bytes, options).map_err(|source| Error::LegacyPart { what, source })
     }
 
-    /// The list of storage keys. It can be long, so it is taken from our own reader's values.
+    /// Reads the list of storage keys. It can be long, so it comes from the values of our own reader.
     fn keys(&mut self) -> Result<Vec<String>, Error> {
         let at = self.at;
-        // The object is still there: what both take is bounded together.
+        // The object is still in memory, so both share one limit.
         let limits = &self.limits.pickle;
         let limits = pickle::Limits { memory: limits.memory / 4, ..limits.clone() };
         let pickle = self.pickle_within("storage key list", &limits)?;
@@ -128,7 +128,7 @@ impl Stream<'_> {
         keys.ok_or(Error::Legacy { what: "missing storage key list", at })
     }
 
-    /// Goes from storage to storage; torch's order of `declared` is not that of the stream.
+    /// Visits the storages in the order of the file, which is not torch's order in `declared`.
     fn storages(&self, keys: &[String], declared: &torch::Storages) -> Result<Vec<Storage>, Error> {
         let mut places = vec![None; declared.list.len()];
         let mut at = self.at;
@@ -175,7 +175,7 @@ impl Stream<'_> {
     }
 }
 
-/// What the two small pickles of the preamble may cost: they have some 200 bytes.
+/// Returns the limits for the two small pickles of the preamble, which have some 200 bytes.
 pub(super) fn small(limits: &pickle::Limits) -> pickle::Limits {
     pickle::Limits {
         bytes: limits.bytes.min(4096),
@@ -189,7 +189,7 @@ pub(super) fn small(limits: &pickle::Limits) -> pickle::Limits {
     }
 }
 
-/// Numbers, text, lists and dicts, all of them part of the result, at most 8 deep.
+/// Returns `true` for numbers, text, lists and dicts, all of them part of the result, at most 8 deep.
 fn is_plain(pickle: &Pickle) -> bool {
     let called = |value: &Value| matches!(value, Value::Object(_) | Value::Global(_) | Value::Persistent(_));
     !pickle.values.iter().any(|(_, value)| called(value)) && pickle.depth(8).is_some() && is_all_of_it(pickle)
@@ -207,7 +207,7 @@ pub(super) fn is_all_of_it(pickle: &Pickle) -> bool {
     reached.len() == pickle.values.len()
 }
 
-/// A view lies in the storage that was placed before it.
+/// Places each view in the storage that was placed before it.
 fn place_views(places: &mut [Option<Storage>], declared: &torch::Storages) {
     for (index, storage) in declared.list.iter().enumerate() {
         let Some((root, begin)) = storage.inside else { continue };

@@ -1,12 +1,12 @@
-//! Which tensors are in a checkpoint, and where their bytes lie: [`plan()`] gives a [`Plan`].
+//! Finds the tensors of a checkpoint and the positions of their bytes: [`plan()`] returns a [`Plan`].
 //!
-//! A checkpoint is a pickle that describes tensors, and storages that hold their bytes, in one of
-//! torch's containers: a zip archive (torch 1.6 and later), the legacy stream, or the tar archive of torch 0.1. Planning reads the
-//! description alone, kilobytes of any file, and no tensor byte.
+//! A checkpoint is a pickle that describes tensors, and storages with their bytes, in one of torch's containers: a zip
+//! archive (torch 1.6 and later), the legacy PyTorch file, or the tar archive of torch 0.1. Planning reads only the
+//! description, kilobytes of any file, and no tensor byte.
 //!
-//! Invariant: every tensor of a [`Plan`] lies inside its storage, every storage inside the source.
-//! Where torch and this reader could see different weights, the file is refused ([`Error`]).
-//! Only `torch.rs` knows torch's names; the containers know records, the pickle knows values.
+//! Invariant: every tensor of a [`Plan`] is inside its storage, every storage inside the source. If torch and this
+//! reader could see different weights, the file is refused ([`Error`]). Only `torch/` knows torch's names; the
+//! containers know records, the pickle knows values.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod error;
@@ -40,61 +40,60 @@ pub use zip::{Header, is_torch_script, is_torch_zip};
 use crate::pickle;
 use crate::read_at::ReadAt;
 
-/// What to take from a checkpoint, and what reading it may cost.
+/// Which tensors to read from a checkpoint, and the limits on reading it.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// The dotted path of the dict to take; `.` is the whole object. `None`: found by the rule of
-    /// [`plan()`].
+    /// The dotted path of the state dict; `.` is the whole object. `None`: chosen by the rule of [`plan()`].
     pub key: Option<String>,
-    /// `true` if the local headers of an archive are read.
+    /// Whether the local headers of an archive are read.
     pub headers: Headers,
-    /// Bounds.
+    /// The limits.
     pub limits: Limits,
 }
 
 impl Options {
-    /// The defaults, for the dict under `key`.
+    /// Returns the defaults, for the dict under `key`.
     pub fn with_key(key: Option<&str>) -> Self {
         Self { key: key.map(str::to_owned), ..Self::default() }
     }
 }
 
-/// What is done about the header before each record of an archive, which has to say what the directory says.
+/// How the local header before each record of an archive is checked against the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Headers {
     /// Each is read and checked.
     #[default]
     Read,
-    /// Those of storages are not read: a source that is far away would be asked for each. Where the data begins is
-    /// foreseen, and [`Plan::headers`] are checked when the source passes by ([`Proof`]).
+    /// Headers of storages are not read, because a source on a server would need a request for each. The offset of the
+    /// data is predicted, and [`Plan::headers`] are checked when the source passes ([`Proof`]).
     Foresee,
 }
 
-/// Bounds on a checkpoint.
+/// Limits for a checkpoint.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bounds on each pickle.
+    /// Limits for each pickle.
     pub pickle: pickle::Limits,
-    /// Records of an archive.
+    /// Number of records of an archive.
     pub records: usize,
-    /// Tensors.
+    /// Number of tensors.
     pub tensors: usize,
-    /// Nested dicts and lists.
+    /// Levels of nested dicts and lists.
     pub depth: usize,
-    /// Dimensions of a tensor.
+    /// Number of dimensions of a tensor.
     pub rank: usize,
     /// Bytes of a tensor's name.
     pub name: usize,
-    /// Bytes of memory for all names and descriptions together; a header of safetensors has at most 100 MB.
+    /// Bytes of memory for all names and descriptions together; a safetensors header has at most 100 MB.
     pub names: u64,
-    /// Bytes of the code of a `TorchScript` archive that is read, and of the pickles beside it.
+    /// Bytes of the code of a `TorchScript` archive, and of the pickles next to it.
     pub code: u64,
-    /// The tensors may have this many times the bytes of the source, plus 64 MiB.
+    /// Bytes of the tensors per byte of the source, in addition to 64 MiB.
     pub expansion: u64,
-    /// The tensors may have so many bytes, whatever the source has.
+    /// Bytes of the tensors, whatever the size of the source.
     pub output: Option<u64>,
 }
 
@@ -115,13 +114,13 @@ impl Default for Limits {
     }
 }
 
-/// Plans a checkpoint: finds its state dict, and where the bytes of each tensor lie.
+/// Plans a checkpoint: finds its state dict, and the positions of the bytes of each tensor.
 ///
-/// Without a key the state dict is: the dict under `state_dict`; else the top level, if it holds
-/// tensors itself; else the only dict of tensors outside training state.
+/// Without a key the state dict is: the dict under `state_dict`; else the top level, if it contains tensors itself;
+/// else the only dict of tensors outside training state.
 ///
 /// # Errors
-/// [`Error`], for what is not a checkpoint, malformed, ambiguous, over a limit, or cannot be kept.
+/// [`Error`], for a source that is not a checkpoint, malformed, ambiguous, over a limit, or not representable.
 pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     let contents = match Kind::of(source)? {
         Kind::Zip => zip::read(source, options).map_err(|error| named(source, error))?,
@@ -134,7 +133,7 @@ pub fn plan(source: &dyn ReadAt, options: &Options) -> Result<Plan, Error> {
     select::plan(contents, source.len(), options)
 }
 
-/// An archive of another kind is told by its name, not by what is wrong with it.
+/// Replaces the error of an archive of another kind by the name of that kind.
 fn named(source: &dyn ReadAt, error: Error) -> Error {
     let may_be =
         matches!(error, Error::Ambiguity { .. } | Error::MissingRecord { .. } | Error::TorchScript { .. });
@@ -144,25 +143,24 @@ fn named(source: &dyn ReadAt, error: Error) -> Error {
     }
 }
 
-/// Returns `true` if the global is one that checkpoints of weights are made of. The pair of module and name is
-/// compared exactly.
+/// Returns `true` if weights checkpoints use this global. The pair of module and name is compared exactly.
 pub fn is_weights(module: &str, name: &str) -> bool {
     torch::is_weights(module, name)
 }
 
-/// What a container holds: the pickle, and where each storage that it declares lies.
+/// The contents of a container: the pickle, and the position of each storage that it declares.
 struct Contents {
     format: Format,
     pickle: pickle::Pickle,
     /// The name of the pickle's record, for messages.
     record: String,
     declared: torch::Storages,
-    /// What the code of a `TorchScript` archive declares.
+    /// The declarations in the code of a `TorchScript` archive.
     script: Option<script::Script>,
     storages: Vec<Storage>,
     records: Vec<Record>,
     headers: Vec<Header>,
     deflated: Vec<Deflated>,
-    /// Bytes of storages that the pickle itself holds, behind the records that must be inflated.
+    /// Bytes of storages that are in the pickle itself; they follow the records that must be inflated.
     embedded: Vec<Box<[u8]>>,
 }

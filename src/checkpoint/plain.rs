@@ -1,13 +1,13 @@
-//! A plain pickle (`pickle.dump`): numpy arrays, and tensors whose storages are streams of torch in byte strings.
+//! Reads a plain pickle (`pickle.dump`): numpy arrays, and tensors whose storages are PyTorch streams in byte strings.
 //!
 //! ```text
 //! _rebuild_tensor_v2(_load_from_bytes(bytes), offset, size, stride, …)
 //! bytes: the legacy stream of one storage
 //! ```
 //!
-//! `_load_from_bytes` is `torch.load` without bounds, so its bytes are read here, and are one storage or refused.
-//! Invariant: the call is made of nothing else, and its name stands nowhere else. Byte strings stay in the source.
-//! Source: `Tensor._reduce_ex_internal`, `TypedStorage.__reduce__`.
+//! `_load_from_bytes` is `torch.load` without limits, so its bytes are read here, and are either one storage or
+//! refused. Invariant: the call has no other argument, and its name appears nowhere else. Byte strings stay in the
+//! source. Source: `Tensor._reduce_ex_internal`, `TypedStorage.__reduce__`.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,25 +17,26 @@ use super::{Contents, Error, Format, Kind, Limits, Named, Storage, legacy, torch
 use crate::pickle::{self, Call, Global, Id, Object, Pickle, Value};
 use crate::read_at::{ReadAt, Window};
 
-/// What loads a storage.
+/// The function that loads a storage.
 const LOADER: (&str, &str) = ("torch.storage", "_load_from_bytes");
 
-/// What a plain pickle can hold of weights, by the globals that it names.
+/// The weights that a plain pickle can contain, by the globals that it imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Held {
-    /// Nothing that could be one.
+    /// No weights.
     Nothing,
-    /// Arrays of numpy.
+    /// numpy arrays.
     Arrays,
-    /// Storages of torch.
+    /// PyTorch storages.
     Storages,
 }
 
-/// How many of the first bytes are looked at.
+/// How many of the first bytes are read.
 const HEAD: u64 = 512;
 
-/// Returns `true` if the file can be a plain pickle, by its first bytes. Those of protocol 0 and 1 may be those of a text, too.
+/// Returns `true` if the file can be a plain pickle, by its first bytes. A text can begin like a pickle of protocol 0
+/// or 1.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -47,8 +48,8 @@ pub fn may_be_pickle(source: &dyn ReadAt, kind: Kind) -> io::Result<bool> {
     }
 }
 
-/// What a file that may be a plain pickle can hold of weights; `None` if it cannot be read as one. What says nothing of
-/// itself has to be one to its end.
+/// Returns the weights that a possible plain pickle can contain; `None` if it cannot be read as one. A file whose first
+/// bytes do not identify it must be a pickle to its end.
 pub fn held(source: &dyn ReadAt, kind: Kind) -> Option<Held> {
     let pickle = read_pickle(source, &Limits::default()).ok()?;
     let mut held = Held::Nothing;
@@ -68,10 +69,11 @@ fn head(source: &dyn ReadAt) -> io::Result<Vec<u8>> {
     source.read_vec_at(0, usize::try_from(source.len().min(HEAD)).unwrap_or(0))
 }
 
-/// Returns `true` if it begins as a dict, a list, a tuple or an object does in protocols 0 and 1, which have no mark of their own.
+/// Returns `true` if it begins like a dict, a list, a tuple or an object in protocols 0 and 1, which have no mark of
+/// their own.
 fn begins_unmarked(head: &[u8]) -> bool {
     match head {
-        // A global: two names, each in a line of its own.
+        // A global: two names, each on its own line.
         [b'c', rest @ ..] => {
             let mut lines = rest.split(|&byte| byte == b'\n');
             let is_name = |line: Option<&[u8]>| {
@@ -84,13 +86,13 @@ fn begins_unmarked(head: &[u8]) -> bool {
         }
         // MARK, and DICT or LIST; or the first item of a tuple.
         [b'(', next, ..] => b"dlt(])}cSVTUXFGIJKLMN".contains(next),
-        // Put into the memo, filled, or left empty.
+        // The value is put into the memo, filled, or left empty.
         [b'}' | b']', next, ..] => b"qrp(.XUTSVKJMINc])}".contains(next),
         _ => false,
     }
 }
 
-/// Returns `true` if one of those is named in it that make weights. No text says so by chance.
+/// Returns `true` if it imports a global that creates weights. No text does so by chance.
 fn names_weights(head: &[u8]) -> bool {
     let makers: [&[u8]; 3] = [
         b"cnumpy.core.multiarray\n_reconstruct\n",
@@ -100,7 +102,7 @@ fn names_weights(head: &[u8]) -> bool {
     makers.iter().any(|maker| head.windows(maker.len()).any(|part| part == *maker))
 }
 
-/// The calls of the loader do nothing here: each was read as the storage that it gives.
+/// Removes the calls of the loader, which have no effect: each was read as the storage that it returns.
 pub(super) fn pass_storages(globals: &mut [Named]) {
     for named in globals.iter_mut().filter(|named| (&*named.module, &*named.name) == LOADER) {
         named.inert = true;
@@ -111,8 +113,8 @@ fn is_loader(global: &Global) -> bool {
     (&*global.module, &*global.name) == LOADER
 }
 
-/// Reads the pickle. Its length does not matter: what is long in it stays where it is. But below protocol 3 bytes are text,
-/// in protocol 0 one line of it, which is here twice for a while: as a value, and as the bytes that it stands for.
+/// Reads the pickle. Its length does not matter: long byte strings stay in the source. But below protocol 3 bytes are
+/// text, in protocol 0 one line of it, which is in memory twice for a while: as a value, and as the decoded bytes.
 fn read_pickle(source: &dyn ReadAt, limits: &Limits) -> Result<Pickle, pickle::Error> {
     let limits = pickle::Limits {
         bytes: source.len().max(limits.pickle.bytes),
@@ -123,7 +125,8 @@ fn read_pickle(source: &dyn ReadAt, limits: &Limits) -> Result<Pickle, pickle::E
     pickle::read_outside(source, 0, &limits)
 }
 
-/// Reads what may be a pickle of protocol 0 or 1: it is one if it can be read as one, or names what makes weights.
+/// Reads a possible pickle of protocol 0 or 1: it is one if it can be read as one, or if it imports globals that create
+/// weights.
 pub(super) fn read_unmarked(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Error> {
     let head = head(source)?;
     let unknown = Error::NotCheckpoint { kind: Kind::Unknown };
@@ -142,7 +145,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     let record = "the pickle".to_owned();
     let fail = |source| Error::Pickle { record: record.clone(), source };
     let pickle = read_pickle(source, limits).map_err(fail)?;
-    // That of an archive which was unpacked: its storages are elsewhere.
+    // This is the pickle of an unpacked archive, whose storages are in other files.
     if pickle.values.iter().any(|(_, value)| matches!(value, Value::Persistent(_))) {
         return Err(Error::NotCheckpoint { kind: Kind::Pickle });
     }
@@ -169,16 +172,16 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     })
 }
 
-/// The storages that are loaded of byte strings.
+/// The storages that are loaded from byte strings.
 struct Loaded<'a> {
     source: &'a dyn ReadAt,
     limits: &'a Limits,
     declared: torch::Storages,
     storages: Vec<Storage>,
     embedded: Vec<Box<[u8]>>,
-    /// Where the next bytes go that are not in the source.
+    /// The offset for the next bytes that are not in the source.
     end: u64,
-    /// How many bytes were taken out of the pickle.
+    /// How many bytes were copied from the pickle.
     held: u64,
 }
 
@@ -222,7 +225,7 @@ impl<'a> Loaded<'a> {
         }
     }
 
-    /// One call.
+    /// Reads one call.
     fn one(&mut self, torch: &Torch<'_>, id: Id, object: &Object) -> Result<(), Error> {
         let refused = || Error::Plain { what: "bytes that are not one storage of torch", at: object.made };
         let plain = object.call == Call::Function
@@ -241,7 +244,7 @@ impl<'a> Loaded<'a> {
                 (Storage { at: at.saturating_add(storage.at), ..storage }, declared)
             }
             held => {
-                // Each stands in the pickle once, however often it is loaded.
+                // Each byte string is in the pickle once, however often it is loaded.
                 let len = held.len().ok_or_else(refused)?;
                 self.held = self.held.saturating_add(len);
                 if self.held > self.source.len() {
@@ -259,7 +262,7 @@ impl<'a> Loaded<'a> {
                 (Storage { at, ..storage }, declared)
             }
         };
-        // Each call is a storage of its own, whatever it was called when it was saved.
+        // Each call is a separate storage, whatever its key was when it was saved.
         let key = format!("at byte {}", object.made);
         let index = self.declared.declare(Declared { key: key.clone(), ..declared })?;
         self.storages.push(Storage { key, ..storage });
@@ -267,12 +270,12 @@ impl<'a> Loaded<'a> {
         Ok(())
     }
 
-    /// The one storage that a stream holds, and is.
+    /// Reads the one storage of a stream, which must have no other contents.
     fn storage(&self, stream: &dyn ReadAt) -> Result<(Storage, Declared), Error> {
         let refused = || Error::Plain { what: "more than a storage", at: 0 };
         let limits = Limits { pickle: legacy::small(&self.limits.pickle), ..self.limits.clone() };
         let Contents { pickle, declared, storages, .. } = legacy::read(stream, &limits)?;
-        // The class of the storage is the one name in it.
+        // The class of the storage is the only global in it.
         let count = |is: fn(&Value) -> bool| pickle.values.iter().filter(|(_, value)| is(value)).count();
         let is_called = count(|value| matches!(value, Value::Object(_))) > 0
             || count(|value| matches!(value, Value::Global(_))) > 1
@@ -285,7 +288,8 @@ impl<'a> Loaded<'a> {
     }
 }
 
-/// What is said of bytes that are no storage: what safetensors cannot hold, and what cannot be read, by itself.
+/// Chooses the error for bytes that are not a storage: content that safetensors cannot store, and content that cannot
+/// be read, keep their own errors.
 fn told(error: Error, refused: Error) -> Error {
     match error {
         Error::StorageType { .. } => error,

@@ -1,4 +1,4 @@
-//! [`Plan`]: every tensor of a checkpoint and where its bytes lie. It holds no tensor data.
+//! [`Plan`] lists every tensor of a checkpoint and the position of its bytes. It contains no tensor data.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use crate::pickle::{self, Pickle, Value};
 pub enum Format {
     /// A zip archive.
     Zip,
-    /// A zip archive of `torch.jit.save`.
+    /// A `TorchScript` archive: a zip archive of `torch.jit.save`.
     Script,
-    /// The legacy stream.
+    /// A legacy PyTorch file.
     Legacy,
     /// A tar archive.
     Tar,
@@ -22,10 +22,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every container.
+    /// All containers.
     pub const ALL: [Self; 5] = [Self::Zip, Self::Script, Self::Legacy, Self::Tar, Self::Pickle];
 
-    /// The name, as `--json` gives it.
+    /// The name in `--json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Zip => "zip",
@@ -37,21 +37,21 @@ impl Format {
     }
 }
 
-/// Every tensor of a checkpoint, and where its bytes lie.
+/// Every tensor of a checkpoint, and the position of its bytes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Plan {
     /// The container.
     pub format: Format,
-    /// The dotted path of the dict that was taken; empty for the top level.
+    /// The dotted path of the state dict; empty for the top level.
     pub key: String,
     /// The tensors, in the order of the state dict. Names are unique.
     pub tensors: Vec<Tensor>,
-    /// The storages that tensors lie in.
+    /// The storages of the tensors.
     pub storages: Vec<Storage>,
-    /// What the checkpoint holds beside the tensors taken.
+    /// The contents of the checkpoint other than these tensors.
     pub ignored: Vec<Ignored>,
-    /// Every class and function that the pickle names, each once, by its first place.
+    /// Every class and function that the pickle names, each once, with its first position.
     pub globals: Vec<Named>,
     /// The records whose checksum is known, by offset.
     pub records: Vec<Record>,
@@ -59,67 +59,67 @@ pub struct Plan {
     pub headers: Vec<Header>,
     /// The records that must be inflated before storages in them can be read.
     pub deflated: Vec<Deflated>,
-    /// Bytes that the pickle itself holds: those of numpy arrays, and of storages in a plain pickle.
+    /// Bytes that are in the pickle itself: those of numpy arrays, and of storages in a plain pickle.
     pub embedded: Vec<Box<[u8]>>,
-    /// What the user should know of how it was read.
+    /// Facts about how it was read, for the user.
     pub notes: Vec<Note>,
 }
 
 impl Plan {
-    /// Returns `true` if all bytes of the tensors lie in the source as they are.
+    /// Returns `true` if the source contains all bytes of the tensors in place.
     pub fn is_in_place(&self) -> bool {
         self.deflated.is_empty() && self.embedded.is_empty()
     }
 }
 
-/// What the user should know of how a checkpoint was read.
+/// A fact about how a checkpoint was read, for the user.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum Note {
-    /// It is a single tensor, which got this name.
+    /// The checkpoint is a single tensor, which got this name.
     Unnamed {
         /// The name.
         name: String,
     },
-    /// The state dict was read from the structure of a whole module.
+    /// The state dict was read from the structure of a module.
     Module {
         /// The dotted path of the module; `.` is the whole object.
         path: String,
         /// Its class, and those of the modules in it, each once.
         classes: Vec<String>,
     },
-    /// A dict beside the one that was taken has its names and shapes.
+    /// Another dict has the names and shapes of the state dict.
     Twin {
         /// Its key.
         key: String,
     },
-    /// Of tied names one was kept, and no table knows the model's class, so that another may be the right one.
+    /// One of several tied names was kept, and no table knows the model's class, so another name may be the right one.
     Tied {
-        /// The name.
+        /// The name that was kept.
         kept: String,
-        /// Those that could be kept instead.
+        /// The names that could be kept instead.
         dropped: Vec<String>,
         /// The class, if there is one.
         class: Option<String>,
-        /// How many more sets of names there are like it.
+        /// How many more groups of tied names are like it.
         more: usize,
     },
-    /// Most names begin as a wrapper around the model has them begin; they are kept so.
+    /// Most names have a prefix that a wrapper around the model adds; they keep it.
     Prefix {
-        /// The beginning.
+        /// The prefix.
         prefix: String,
         /// How many names have it.
         names: usize,
-        /// Of how many.
+        /// The number of names.
         of: usize,
     },
-    /// Most names have in them what a wrapper around a part of the model puts there; they are kept so.
+    /// Most names contain a part that a wrapper around a part of the model adds; they keep it.
     Wrapped {
-        /// What it puts there.
+        /// The part.
         wrapper: String,
         /// How many names have it.
         names: usize,
-        /// Of how many.
+        /// The number of names.
         of: usize,
     },
 }
@@ -134,7 +134,7 @@ pub struct Tensor {
     pub dtype: DType,
     /// The size of each dimension, in units of `width` bytes.
     pub shape: Vec<u64>,
-    /// The distance between neighbours of each dimension, in units of `width` bytes.
+    /// The distance between neighbors of each dimension, in units of `width` bytes.
     pub strides: Vec<u64>,
     /// The first element, in units of `width` bytes from the start of the storage.
     pub offset: u64,
@@ -142,24 +142,24 @@ pub struct Tensor {
     pub width: u64,
     /// The index of its storage in [`Plan::storages`].
     pub storage: usize,
-    /// `true` if the values are to be conjugated on reading.
+    /// `true` if reading conjugates the values.
     pub conjugate: bool,
-    /// `true` if the values are to be negated on reading.
+    /// `true` if reading negates the values.
     pub negate: bool,
 }
 
 impl Tensor {
-    /// How many units the tensor has.
+    /// Returns how many units the tensor has.
     pub fn units(&self) -> u64 {
         self.shape.iter().fold(1, |product, &size| product.saturating_mul(size))
     }
 
-    /// How many bytes the tensor has.
+    /// Returns how many bytes the tensor has.
     pub fn bytes(&self) -> u64 {
         self.units().saturating_mul(self.width)
     }
 
-    /// The shape as safetensors writes it: two 4-bit elements in a byte are two in the last dimension.
+    /// Returns the shape as safetensors writes it: two 4-bit elements in a byte are two in the last dimension.
     pub fn safetensors_shape(&self) -> Vec<u64> {
         let mut shape = self.shape.clone();
         if self.dtype == DType::F4
@@ -177,7 +177,8 @@ impl Tensor {
 pub struct Storage {
     /// Its key in the checkpoint.
     pub key: String,
-    /// Where its bytes begin. From the length of the source on: in the inflated records, and then in the embedded bytes.
+    /// The offset of its bytes. Offsets from the length of the source on are in the inflated records, and then in the
+    /// embedded bytes.
     pub at: u64,
     /// How many bytes it has.
     pub len: u64,
@@ -185,13 +186,13 @@ pub struct Storage {
     pub big_endian: bool,
 }
 
-/// Something beside the tensors that were taken.
+/// A value in the checkpoint that is not one of the tensors.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Ignored {
     /// The dotted path.
     pub path: String,
-    /// What it is.
+    /// Its kind.
     pub reason: String,
 }
 
@@ -205,15 +206,15 @@ pub struct Named {
     pub name: String,
     /// The byte of the pickle where it is first named.
     pub at: u64,
-    /// The record that holds the pickle.
+    /// The record that contains the pickle.
     pub record: String,
-    /// `true` if each use of it leaves what it is given a name, so that it does nothing, whatever its name is.
+    /// `true` if each use of it only names an object, so that it does nothing, whatever its name is.
     pub inert: bool,
 }
 
 impl Named {
-    /// The classes and functions that a pickle names, each once, by its first place; by that of its first use that is not
-    /// inert, if there is one.
+    /// Returns the classes and functions that a pickle names, each once, with its first position; with the position of
+    /// its first use that is not inert, if one exists.
     pub(super) fn all(pickle: &Pickle, record: &str) -> Vec<Self> {
         let values = &pickle.values;
         let uses = pickle::inert(values, pickle.root);
@@ -242,7 +243,7 @@ impl Named {
 pub struct Record {
     /// Its name.
     pub name: String,
-    /// Where it begins.
+    /// Its offset.
     pub at: u64,
     /// How many bytes it has.
     pub len: u64,

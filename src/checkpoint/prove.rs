@@ -1,4 +1,4 @@
-//! Reading a source once from front to back: its oid, and the checksum of every record.
+//! Reads a source once from start to end: computes its object ID, and checks every record against its checksum.
 
 use std::io::{self, Write};
 use std::iter::Peekable;
@@ -12,24 +12,24 @@ use crate::read_at::ReadAt;
 
 const BUFFER: usize = 256 << 10;
 
-/// What is checked while a source passes by: the checksums of its records, and the headers that were not read.
+/// The checks while a source passes: the checksums of its records, and the headers that were not read.
 #[derive(Debug)]
 pub struct Proof<'a> {
     records: Peekable<slice::Iter<'a, Record>>,
     headers: Peekable<slice::Iter<'a, Header>>,
     crc: crc32fast::Hasher,
-    /// What has passed of a header.
+    /// The bytes of a header that have passed.
     head: Vec<u8>,
     at: u64,
 }
 
-/// Where a [`Proof`] stands, to be gone on with later.
+/// The state of a [`Proof`], to be resumed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Standing {
     /// How many bytes have passed.
     pub at: u64,
-    /// The CRC-32 of what has passed of the record there.
+    /// The CRC-32 of the bytes of the current record that have passed.
     crc32: u32,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Proof<'a> {
         Self { records, headers, crc: crc32fast::Hasher::new(), head: Vec::new(), at: 0 }
     }
 
-    /// Goes on where another proof of the same plan stood.
+    /// Resumes the state of another proof of the same plan.
     pub fn resume(plan: &'a Plan, standing: Standing) -> Self {
         let mut proof = Self::new(plan);
         let Standing { at, crc32 } = standing;
@@ -52,13 +52,13 @@ impl<'a> Proof<'a> {
         proof
     }
 
-    /// Where it stands; `None` inside a header.
+    /// Returns the state; `None` inside a header.
     pub fn standing(&self) -> Option<Standing> {
         let crc32 = self.crc.clone().finalize();
         self.head.is_empty().then_some(Standing { at: self.at, crc32 })
     }
 
-    /// How many bytes have passed.
+    /// Returns how many bytes have passed.
     pub fn at(&self) -> u64 {
         self.at
     }
@@ -66,8 +66,8 @@ impl<'a> Proof<'a> {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// [`Error::Damaged`] at the end of a record whose checksum is wrong; [`Error::Ambiguity`] or
-    /// [`Error::Unforeseen`] at the end of a header that is not as the directory says.
+    /// [`Error::Damaged`] at the end of a record whose checksum is wrong; [`Error::Ambiguity`] or [`Error::Unforeseen`]
+    /// at the end of a header that does not match the directory.
     pub fn pass(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let end = self.at.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
         while let Some(header) = self.headers.peek() {
@@ -100,14 +100,14 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// The part of `bytes`, which stand at `at`, that lies between two offsets.
+/// Returns the part of `bytes`, which begin at the offset `at`, between two offsets.
 fn overlap(bytes: &[u8], at: u64, from: u64, to: u64) -> &[u8] {
     let inside =
         |offset: u64| usize::try_from(offset.saturating_sub(at)).unwrap_or(bytes.len()).min(bytes.len());
     bytes.get(inside(from)..inside(to)).unwrap_or_default()
 }
 
-/// Reads `source` once: returns its oid, and checks every record of `plan` on the way.
+/// Reads `source` once: returns its object ID, and checks every record of `plan`.
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Damaged`] for a record whose checksum is wrong.
@@ -125,12 +125,13 @@ pub fn prove(source: &dyn ReadAt, plan: &Plan) -> Result<Oid, Error> {
     Ok(hasher.finish().0)
 }
 
-/// Writes what does not lie in the source as it is: the deflated records of `plan`, inflated, one after the other, then
-/// its embedded bytes. [`Joined`](crate::read_at::Joined) puts that behind the source. Lengths and checksums are checked.
+/// Writes the bytes that the source does not contain in place: the deflated records of `plan`, inflated, one after the
+/// other, then its embedded bytes. [`Joined`](crate::read_at::Joined) appends them to the source. Lengths and checksums
+/// are checked.
 ///
 /// # Errors
-/// [`Error::Zip`] or [`Error::Io`] for what cannot be inflated, [`Error::StorageLength`] for a record
-/// that inflates to another length, [`Error::Damaged`] for a wrong checksum.
+/// [`Error::Zip`] or [`Error::Io`] for data that cannot be inflated, [`Error::StorageLength`] for a record that
+/// inflates to another length, [`Error::Damaged`] for a wrong checksum.
 pub fn inflate(source: &dyn ReadAt, plan: &Plan, sink: &mut dyn Write) -> Result<(), Error> {
     if !plan.deflated.is_empty() {
         inflate_records(source, plan, sink)?;
@@ -151,7 +152,7 @@ fn inflate_records(source: &dyn ReadAt, plan: &Plan, sink: &mut dyn Write) -> Re
             let n = io::Read::read(&mut file, &mut buffer).map_err(zip::broken)?;
             let bytes = buffer.get(..n).unwrap_or_default();
             got = got.saturating_add(u64::try_from(n).unwrap_or(0));
-            // Never further than declared: a few bytes can inflate to a disk full.
+            // Never further than declared: a few bytes can inflate to more than the disk has.
             if n == 0 || got > record.len {
                 break;
             }

@@ -1,7 +1,7 @@
-//! Which of the values are the state dict, and the flattening of it into names.
+//! Chooses the state dict among the values, and flattens it into names.
 //!
-//! Invariant: every tensor that the pickle holds is in the plan, or in [`Plan::ignored`] by the path of
-//! what holds it, or the file is refused.
+//! Invariant: every tensor in the pickle is in the plan, or in [`Plan::ignored`] by the path of its container, or the
+//! file is refused.
 
 mod checks;
 mod choose;
@@ -26,7 +26,7 @@ use ignored::Aside;
 use script::Scripted;
 use training::Beside;
 
-/// Finds the state dict and makes the plan of it.
+/// Finds the state dict and plans its tensors.
 pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Result<Plan, Error> {
     let root = contents.pickle.root;
     let torch = Torch::new(&contents.pickle.values, &contents.declared);
@@ -45,7 +45,7 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     check_names(&tensors)?;
     check_filled(&tensors)?;
     check_expansion(&tensors, source_len, &options.limits)?;
-    // Where all is asked for, the beginnings of names are the keys of the dicts.
+    // If the whole object is requested, names begin with the keys of the dicts.
     if options.key.as_deref() != Some(".") {
         notes.extend(notes::wrappers(&tensors));
     }
@@ -60,13 +60,13 @@ pub(super) fn plan(contents: Contents, source_len: u64, options: &Options) -> Re
     Ok(Plan { format, key, tensors, storages, ignored, globals, records, headers, deflated, embedded, notes })
 }
 
-/// The name of a tensor that has none.
+/// The name of a tensor without a name.
 const ALONE: &str = "tensor";
 
-/// What a short text costs beside its bytes: its entry in a list, and what the allocator takes.
+/// The memory of a short text in addition to its bytes: its entry in a list, and what the allocator uses.
 const HOLDER: u64 = 64;
 
-/// Bytes of names for each byte of the pickle, above so many.
+/// Bytes of names per byte of the pickle, above [`FREE_NAMES`].
 const NAMES: u64 = 16;
 const FREE_NAMES: u64 = 16 << 20;
 
@@ -79,25 +79,25 @@ struct Walk<'a> {
     embedded: Embedded,
     /// The path of the value that was chosen.
     chosen: String,
-    /// Dicts of measurements, which are no weights.
+    /// Dicts of measurements, which are not weights.
     aside: HashSet<Id>,
-    /// `true` if training state was left out of what was taken.
+    /// `true` if the result does not include training state that was found.
     left_state: bool,
-    /// Which dicts are the state of an optimizer, as far as it was asked.
+    /// Which dicts are the state of an optimizer, as far as they were checked.
     states: HashMap<Id, bool>,
-    /// Which tensors are one number, as far as it was asked.
+    /// Which tensors are one number, as far as they were checked.
     numbers: HashMap<Id, bool>,
-    /// Which states are those of modules, as far as it was asked.
+    /// Which states are those of modules, as far as they were checked.
     modules: HashMap<Id, bool>,
-    /// How many more values may be visited: sharing can make a few bytes a walk without end.
+    /// How many more values may be visited: with sharing, a few bytes can describe an endless walk.
     visits: u64,
     /// How many more bytes of names and descriptions may be made, for the same reason.
     names: u64,
-    /// The limit that they began with.
+    /// The initial limit of `names`.
     most_names: u64,
 }
 
-/// What Python compares of a key: `True`, `1` and `1.0` are one key.
+/// A key as Python compares it: `True`, `1` and `1.0` are one key.
 #[derive(PartialEq, Eq, Hash)]
 enum Key<'a> {
     Text(&'a str),
@@ -111,7 +111,7 @@ impl<'a> Key<'a> {
             Value::Bool(bit) => Self::Number((*bit).into()),
             Value::Int(number) => Self::Number((*number).into()),
             Value::Big(number) => Self::Number(**number),
-            // A whole one is written without a point.
+            // A whole float is written without a point.
             Value::Float(number) => Self::Number(number.to_string().parse().ok()?),
             _ => return None,
         })
@@ -120,7 +120,7 @@ impl<'a> Key<'a> {
 
 impl<'a> Walk<'a> {
     fn new(torch: &'a Torch<'a>, limits: &'a Limits, pickle: u64, embedded: Embedded) -> Self {
-        // Names of a checkpoint take less than its pickle, but for the part of paths that they share.
+        // The names of a checkpoint are shorter than its pickle, except for shared parts of paths.
         let names = limits.names.min(pickle.saturating_mul(NAMES).saturating_add(FREE_NAMES));
         Self {
             torch,
@@ -150,7 +150,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Counts the bytes of a text that is made, and of what holds it.
+    /// Counts the bytes of a new text, and of its container.
     fn spell(&mut self, text: &str) -> Result<(), Error> {
         let limit = self.most_names;
         let len = u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_add(HOLDER);
@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Returns `true` if the tensor is one number, and no parameter by what made it.
+    /// Returns `true` if the tensor is one number, and was not made as a parameter.
     fn is_number(&mut self, id: Id) -> bool {
         *self.numbers.entry(id).or_insert_with(|| self.torch.is_number(id, self.limits))
     }
@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
         Ok(joined)
     }
 
-    /// The pairs of a dict. Where a tensor depends on it, no key may be there twice: Python keeps the last.
+    /// Returns the pairs of a dict. If a tensor depends on it, no key may occur twice: Python keeps the last.
     fn entries(&mut self, id: Id) -> Result<Option<Vec<(Id, Id)>>, Error> {
         self.visit(1)?;
         let Some(entries) = self.torch.entries(id) else { return Ok(None) };
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
         Ok(Some(entries))
     }
 
-    /// Returns `true` if it is a dict, a list or a tuple.
+    /// Returns `true` for a dict, a list or a tuple.
     fn is_container(&mut self, id: Id) -> Result<bool, Error> {
         if self.entries(id)?.is_some() {
             return Ok(true);
@@ -218,7 +218,7 @@ impl<'a> Walk<'a> {
 
     // ---- its tensors
 
-    /// Takes the tensors of the state dict, and lists what lies beside it. Gives its key.
+    /// Reads the tensors of the state dict, and lists the values next to it. Returns its key.
     fn take_dict(&mut self, root: Id, asked: Option<&str>) -> Result<String, Error> {
         let choose::Choice { path: key, id: chosen, how } = self.choose(root, asked)?;
         self.chosen.clone_from(&key);
@@ -230,7 +230,7 @@ impl<'a> Walk<'a> {
         Ok(key)
     }
 
-    /// Takes every tensor below `root`. Training state in it is left out, unless it was asked for.
+    /// Reads every tensor below `root`. Skips training state in it, unless the training state was requested.
     fn flatten(&mut self, root: Id, how: How) -> Result<(), Error> {
         if self.torch.is_weight(root) {
             self.notes.push(Note::Unnamed { name: ALONE.to_owned() });
@@ -283,7 +283,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The children of a dict, a list or a tuple; `None` for anything else.
+    /// Returns the children of a dict, a list or a tuple; `None` for anything else.
     fn children(&mut self, id: Id) -> Result<Option<Vec<Child>>, Error> {
         if let Some(entries) = self.entries(id)? {
             let beside = Beside::of(entries.iter().filter_map(|&(key, _)| self.torch.values.text(key)));
@@ -312,7 +312,7 @@ impl<'a> Walk<'a> {
         Ok(Some(children))
     }
 
-    /// The children of something that holds tensors, each with its name.
+    /// Returns the children of a container of tensors, each with its name.
     fn named_children(&mut self, id: Id, path: &str) -> Result<Vec<(String, Child)>, Error> {
         let place = || if path.is_empty() { "the top level".to_owned() } else { path.to_owned() };
         let Some(children) = self.children(id)? else {
@@ -335,18 +335,18 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a dict, a list or a tuple holds.
+/// An entry of a dict, a list or a tuple.
 struct Child {
-    /// Its name, if there is one in a path: the text or the number of its key, or its place in a list.
+    /// Its name in a path, if it has one: the text or the number of its key, or its index in a list.
     name: Option<String>,
     id: Id,
-    /// `true` if it is the state of a trainer.
+    /// `true` if it is training state.
     is_state: bool,
     /// The key in a dict.
     key: Option<Id>,
 }
 
-/// How many values a walk may visit: every one eight times, which no checkpoint needs.
+/// Returns how many values a walk may visit: eight times their number, which no checkpoint needs.
 fn visits(torch: &Torch<'_>) -> u64 {
     u64::try_from(torch.values.len()).unwrap_or(u64::MAX).saturating_mul(8).saturating_add(10_000)
 }

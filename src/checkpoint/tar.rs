@@ -1,4 +1,4 @@
-//! The tar archive of torch 0.1: four members, of which three are read.
+//! Reads the tar archive of torch 0.1: four members, of which three are used.
 //!
 //! ```text
 //! sys_info   not read: nothing depends on it
@@ -8,9 +8,9 @@
 //! each member: a header of 512 bytes, its bytes, zeros up to a multiple of 512; at the end two blocks of zeros or more
 //! ```
 //!
-//! Invariant: the members are regular files by these names, each once, and nothing stands between or behind them. Python's
-//! tarfile takes much more than that, and not as others do. Source: torch's `serialization.py`, `legacy_load`; POSIX.1-2001
-//! `pax` for the header.
+//! Invariant: the members are regular files with these names, each once, with nothing between or after them. Python's
+//! tarfile accepts much more, and differs from other readers. Source: torch's `serialization.py`, `legacy_load`;
+//! POSIX.1-2001 `pax` for the header.
 
 mod parts;
 
@@ -18,33 +18,33 @@ use super::{Contents, Error, Format, Limits, torch};
 use crate::pickle;
 use crate::read_at::{ReadAt, Window};
 
-/// The size of a header and of what all is padded to.
+/// The size of a header, and the unit of padding.
 const BLOCK: usize = 512;
 const MEMBERS: [&str; 4] = ["sys_info", "storages", "tensors", "pickle"];
-/// Bytes of an extended header: times and names of a file.
+/// The most bytes of an extended header, which has times and names of a file.
 const MAX_EXTENDED: u64 = 4096;
-/// What may follow the last member: tar writes blocks of 10,240 bytes.
+/// The most bytes after the last member: tar writes blocks of 10,240 bytes.
 const MAX_END: u64 = 64 << 10;
-/// What an extended header may say: nothing that changes which bytes are a member.
+/// The keys that an extended header may have: none of them changes which bytes are a member.
 const HARMLESS: [&[u8]; 7] = [b"mtime", b"atime", b"ctime", b"uid", b"gid", b"uname", b"gname"];
 
-/// A member: where its bytes are.
+/// The position of a member's bytes.
 #[derive(Clone, Copy)]
 struct Member {
     at: u64,
     len: u64,
 }
 
-/// What a header says.
+/// The contents of a header.
 struct Header {
     name: Vec<u8>,
     kind: u8,
     data: Member,
-    /// Where the next header is.
+    /// The offset of the next header.
     next: u64,
 }
 
-/// Returns `true` if the archive begins with a member of torch's.
+/// Returns `true` if the archive begins with one of torch's members.
 pub fn is_torch_tar(source: &dyn ReadAt) -> bool {
     begins_as_torch_s(source).unwrap_or(false)
 }
@@ -62,7 +62,8 @@ pub(super) fn begins_as_torch_s(source: &dyn ReadAt) -> Result<bool, Error> {
     }
 }
 
-/// Returns `true` if Python would take the first block for the header of an archive: by the checksum only, signed or not.
+/// Returns `true` if Python would read the first block as the header of an archive: only by the checksum, signed or
+/// unsigned.
 pub(super) fn has_header(source: &dyn ReadAt) -> Result<bool, Error> {
     if source.len() < 512 {
         return Ok(false);
@@ -105,7 +106,7 @@ pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Contents, Err
     })
 }
 
-/// The members, in the order of [`MEMBERS`].
+/// Returns the members, in the order of [`MEMBERS`].
 fn members(source: &dyn ReadAt) -> Result<[Option<Member>; 4], Error> {
     let mut members = [None; 4];
     let (mut at, mut is_extended) = (0, false);
@@ -139,7 +140,7 @@ fn members(source: &dyn ReadAt) -> Result<[Option<Member>; 4], Error> {
     Ok(members)
 }
 
-/// The header at `at`; none in a block of zeros.
+/// Reads the header at `at`; `None` for a block of zeros.
 fn header(source: &dyn ReadAt, at: u64) -> Result<Option<Header>, Error> {
     let block = match source.read_vec_at(at, BLOCK) {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -173,7 +174,7 @@ fn header(source: &dyn ReadAt, at: u64) -> Result<Option<Header>, Error> {
     Ok(Some(Header { name: name.to_vec(), kind, data, next }))
 }
 
-/// The sum of the bytes of a header, unsigned and signed, its own field taken for blanks.
+/// Returns the sums of the bytes of a header, unsigned and signed, with blanks for its own field.
 fn checksums(block: &[u8]) -> (u64, i64) {
     let bytes = block.iter().enumerate();
     let bytes = bytes.map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte });
@@ -183,7 +184,7 @@ fn checksums(block: &[u8]) -> (u64, i64) {
     })
 }
 
-/// Octal digits, ended by zeros and blanks; blanks may stand before them.
+/// Parses octal digits that zeros and blanks end; blanks may precede them.
 fn octal(field: &[u8]) -> Option<u64> {
     let end = field.iter().rposition(|&byte| byte != 0 && byte != b' ')?.checked_add(1)?;
     let digits = field.get(..end)?.trim_ascii_start();
@@ -193,7 +194,7 @@ fn octal(field: &[u8]) -> Option<u64> {
     })
 }
 
-/// `LENGTH KEY=VALUE\n`, of a few keys.
+/// Checks an extended header: `LENGTH KEY=VALUE\n`, with a few keys.
 fn check_extended(source: &dyn ReadAt, Member { at, len }: Member) -> Result<(), Error> {
     let malformed = || Error::tar("unsupported extended header", at);
     if len > MAX_EXTENDED {

@@ -1,21 +1,20 @@
-//! Tied tensors: names that share one storage, and which of them is kept.
+//! Decides which names of tied tensors, which share one storage, are kept.
 //!
-//! The rule is the reference converter's: the names of one storage fall into sets that overlap in
-//! memory; of each set the smallest name that covers its whole storage is kept, unless the tied-keys
-//! table of the model's class says that it is the alias; the others are dropped and recorded as
-//! `{dropped: kept}`. Where the reference fails (no name is complete, a view that is not flat) or would
-//! lose values (another dtype, conjugated), the tensors become independent copies.
+//! The rule is the reference converter's: the names of one storage form groups that overlap in memory; of each group,
+//! the smallest name that covers its whole storage is kept, unless the tied-keys table of the model's class makes it
+//! the alias; the others are dropped and recorded as `{dropped: kept}`. If the reference fails (no name is complete, a
+//! view that is not flat) or would lose values (another dtype, conjugated), the tensors become independent copies.
 //!
-//! Invariant: every tensor of the plan is kept or dropped, and what a dropped one held lies in the kept.
+//! Invariant: every tensor of the plan is kept or dropped, and the kept tensor contains the values of the dropped one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Error, Plan, Tensor, geometry};
 
-/// The tied keys of transformers' classes, one class a line.
+/// The tied keys of transformers' classes, one class per line.
 const TABLE: &str = include_str!("tied_keys.tsv");
 
-/// Classes by the names that they had, as old configurations spell them.
+/// Former names of classes, as old configurations spell them.
 const RENAMED: &[(&str, &str)] = &[("T5WithLMHeadModel", "T5ForConditionalGeneration")];
 
 /// Which names may be aliases, and which are to be kept.
@@ -24,14 +23,14 @@ const RENAMED: &[(&str, &str)] = &[("T5WithLMHeadModel", "T5ForConditionalGenera
 pub struct Policy {
     /// Names that are aliases by the table of the model's class.
     pub aliases: BTreeSet<String>,
-    /// Names that the user wants kept.
+    /// Names that the user wants to keep.
     pub keep: BTreeSet<String>,
     /// `true` if the table knows the model's class.
     pub is_known: bool,
 }
 
 impl Policy {
-    /// The aliases of a model class, as `architectures[0]` of a `config.json` names it.
+    /// Returns the aliases of a model class, as `architectures[0]` of a `config.json` names it.
     pub fn for_class(class: Option<&str>) -> Self {
         let renamed = RENAMED.iter().find(|(old, _)| Some(*old) == class);
         let class = renamed.map_or(class, |(_, new)| Some(new));
@@ -44,27 +43,28 @@ impl Policy {
     }
 }
 
-/// What becomes of the tensors of a plan.
+/// The result for the tensors of a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ties {
     /// The indices of the tensors that are written, in the order of the plan.
     pub kept: Vec<usize>,
-    /// The name dropped, and the name that holds its values.
+    /// Each dropped name, with the name that has its values.
     pub dropped: BTreeMap<String, String>,
-    /// Names that share memory and are written as independent copies, and why.
+    /// Names that share memory and are written as independent copies, each with the reason.
     pub copies: Vec<(String, &'static str)>,
-    /// The names that were kept although nothing says that they are the right ones, and those that could be kept instead.
+    /// The names that were kept although nothing shows that they are the right ones, each with the names that could be
+    /// kept instead.
     pub guessed: Vec<(String, Vec<String>)>,
 }
 
-/// Decides which names of each tied set are kept.
+/// Decides which names of each group of tied tensors are kept.
 ///
 /// # Errors
-/// [`Error::Keep`] if a name to keep is not a complete tensor of a tied set.
+/// [`Error::Keep`] if a name to keep is not a complete tensor among tied tensors.
 pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
     let mut ties = Ties::default();
-    // A name that is not here may be another file's; the caller knows whether there is one.
+    // A missing name may be in another file; the caller knows whether one exists.
     let here: BTreeSet<&str> = plan.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
     let mut unused: BTreeSet<String> =
         policy.keep.iter().filter(|name| here.contains(name.as_str())).cloned().collect();
@@ -89,14 +89,14 @@ pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
     Ok(ties)
 }
 
-/// The rule of the reference before November 2023: of the names that begin at one byte of a storage the first in
-/// the order of the state dict is kept, and nothing is said of the others. `None` where that lost values or shapes:
-/// such a file is no conversion, whoever made it.
+/// Applies the rule of the reference before November 2023: of the names that begin at one byte of a storage, the first
+/// in the order of the state dict is kept, and nothing is recorded about the others. `None` if that lost values or
+/// shapes: such a file is not a conversion, whoever made it.
 pub fn by_first_name(plan: &Plan) -> Option<Ties> {
     let mut ties = Ties::default();
     let mut first: BTreeMap<Option<(usize, u64)>, &Tensor> = BTreeMap::new();
     for (index, tensor) in plan.tensors.iter().enumerate() {
-        // All that are empty were taken to begin at one place.
+        // All empty tensors counted as one group.
         let place = (tensor.bytes() > 0).then(|| (tensor.storage, span(tensor).0));
         match first.get(&place) {
             None => {
@@ -112,7 +112,7 @@ pub fn by_first_name(plan: &Plan) -> Option<Ties> {
     Some(ties)
 }
 
-/// Returns `true` if the bytes of `keeper`, as they are written, contain those of `other` in one run.
+/// Returns `true` if the written bytes of `keeper` contain those of `other` in one run.
 pub fn holds(keeper: &Tensor, other: &Tensor) -> bool {
     let is_plain = |tensor: &Tensor| {
         let is_contiguous = geometry::is_contiguous(&tensor.shape, &tensor.strides);
@@ -121,7 +121,7 @@ pub fn holds(keeper: &Tensor, other: &Tensor) -> bool {
     let ((start, stop), (begin, end)) = (span(keeper), span(other));
     let is_inside = start <= begin && end <= stop;
     let is_same = keeper.storage == other.storage && keeper.dtype == other.dtype;
-    // One that lies in the memory in another way is written otherwise, but the same view twice is not.
+    // A tensor with another layout in memory is written differently, but the same view twice is not.
     let is_same_view = keeper.shape == other.shape
         && keeper.strides == other.strides
         && keeper.offset == other.offset
@@ -130,7 +130,7 @@ pub fn holds(keeper: &Tensor, other: &Tensor) -> bool {
     is_same && (is_same_view || is_inside && is_plain(keeper) && is_plain(other))
 }
 
-/// Takes those out of a storage's tensors that no other can stand for.
+/// Removes those of a storage's tensors that no other can replace.
 fn independent<'a>(group: Vec<&'a Tensor>, ties: &mut Ties) -> Vec<&'a Tensor> {
     let dtype = group.first().map(|tensor| tensor.dtype);
     let mut rest = Vec::with_capacity(group.len());
@@ -156,8 +156,8 @@ fn span(tensor: &Tensor) -> (u64, u64) {
     (begin, begin.saturating_add(extent.saturating_mul(tensor.width)))
 }
 
-/// Sets of tensors that overlap in memory. As in the reference, a set ends where its *latest* member
-/// does, not where its longest does.
+/// Returns groups of tensors that overlap in memory. As in the reference, a group ends where its *latest* member does,
+/// not where its longest does.
 fn overlapping(mut group: Vec<&Tensor>) -> Vec<Vec<&Tensor>> {
     group.sort_by(|a, b| (span(a), &a.name).cmp(&(span(b), &b.name)));
     let mut sets: Vec<Vec<&Tensor>> = Vec::new();
@@ -197,7 +197,7 @@ fn choose(
         let others = complete.iter().filter(|name| **name != kept).map(|&name| name.to_owned());
         ties.guessed.push((kept.to_owned(), others.collect()));
     }
-    // A second name to keep in one set stays unused, and is refused.
+    // A second name to keep in one group stays unused, and is refused.
     unused.remove(kept);
     let others = set.iter().filter(|tensor| tensor.name != kept);
     ties.dropped.extend(others.map(|tensor| (tensor.name.clone(), kept.to_owned())));

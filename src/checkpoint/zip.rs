@@ -1,13 +1,12 @@
-//! The zip container (torch 1.6 and later): `ROOT/data.pkl`, `ROOT/data/KEY` for each storage,
-//! `ROOT/byteorder` and `ROOT/version`, one root directory of any name.
+//! Reads the zip container (torch 1.6 and later): `ROOT/data.pkl`, `ROOT/data/KEY` for each storage, `ROOT/byteorder`
+//! and `ROOT/version`, with one root directory of any name.
 //!
-//! The directory is read by the `zip` crate; the rules on top make it unambiguous: one directory at the
-//! end ([`end`]), no bytes before the first record, no duplicate names (case ignored, as torch does), one
-//! root, local headers that say the same as the directory ([`local`]), no overlaps, methods stored and
-//! deflated alone, no encryption.
-//! Record lengths are checked against the pickle here; CRC-32 where the bytes are read
-//! ([`prove()`](super::prove()), [`inflate`](super::inflate)), which torch does not do.
-//! Source: torch's `caffe2/serialize/inline_container.cc`, PKWARE's APPNOTE 6.3.
+//! The `zip` crate reads the directory; additional rules make it unambiguous: one directory at the end ([`end`]), no
+//! bytes before the first record, no duplicate names (case ignored, as torch does), one root, local headers that match
+//! the directory ([`local`]), no overlaps, only the methods stored and deflated, no encryption. Record lengths are
+//! checked against the pickle here; CRC-32 when the bytes are read ([`prove()`](super::prove()),
+//! [`inflate`](super::inflate)), which torch does not do. Source: torch's `caffe2/serialize/inline_container.cc`,
+//! PKWARE's APPNOTE 6.3.
 
 mod end;
 mod local;
@@ -37,7 +36,7 @@ struct Entry {
     len: u64,
     crc32: u32,
     stored: bool,
-    /// Its local header, if that was foreseen and not read.
+    /// Its local header, if it was predicted and not read.
     foreseen: Option<Header>,
 }
 
@@ -47,7 +46,7 @@ struct Archive<'a> {
     /// By the name below the root.
     entries: HashMap<String, Entry>,
     root: String,
-    /// torch writes 0 for every record when it is told to compute no CRC.
+    /// torch writes 0 for every record if it is configured to compute no CRC.
     without_crc: bool,
 }
 
@@ -71,7 +70,7 @@ pub(super) fn read(source: &dyn ReadAt, options: &Options) -> Result<Contents, E
     Ok(Contents { format, pickle, record, declared, script, storages, records, headers, deflated, embedded })
 }
 
-/// Returns `true` if it is an archive with a `data.pkl` in a directory of its top level, as torch writes it.
+/// Returns `true` for an archive with a `data.pkl` in a directory of its top level, as torch writes it.
 pub fn is_torch_zip(source: &dyn ReadAt) -> bool {
     let is_pickle = |name: &[u8]| name.to_ascii_lowercase().ends_with(b"/data.pkl");
     directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_pickle))
@@ -89,7 +88,7 @@ fn starts_behind_another(source: &dyn ReadAt) -> bool {
 /// The extensions of checkpoints in an archive.
 const CHECKPOINTS: &[&str] = &[".bin", ".pt", ".pth", ".ckpt", ".safetensors"];
 
-/// What an archive is that could not be read as a checkpoint, by its members.
+/// Returns the kind of an archive that could not be read as a checkpoint, by its members.
 pub(super) fn foreign(source: &dyn ReadAt) -> Option<Foreign> {
     if starts_behind_another(source) {
         return Some(Foreign::Distributed);
@@ -108,7 +107,7 @@ pub(super) fn foreign(source: &dyn ReadAt) -> Option<Foreign> {
     is_packed.then_some(Foreign::Checkpoints)
 }
 
-/// Returns `true` if it is an archive of `torch.jit.save`, with code beside its objects.
+/// Returns `true` for an archive of `torch.jit.save`, with code next to its objects.
 pub fn is_torch_script(source: &dyn ReadAt) -> bool {
     let is_code = |name: &[u8]| {
         let below = name.iter().position(|&byte| byte == b'/').and_then(|at| name.get(at..)).unwrap_or(name);
@@ -117,23 +116,23 @@ pub fn is_torch_script(source: &dyn ReadAt) -> bool {
     is_torch_zip(source) && directory(source).is_ok_and(|zip| zip.file_names_raw().any(is_code))
 }
 
-/// The directory of an archive that begins at the first byte. (Where an archive may begin later, the
-/// crate guesses its start, and takes some of torch's for others.)
+/// Reads the directory of an archive that begins at the first byte. (If an archive may begin later, the crate guesses
+/// its start, and misreads some of torch's archives.)
 pub(super) fn directory(source: &dyn ReadAt) -> Result<ZipArchive<Reader<'_>>, Error> {
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     ZipArchive::with_config(config, Reader::new(source)).map_err(Error::Zip)
 }
 
-/// Why a record could not be inflated: for what it holds, or because the source could not be read.
+/// Returns why a record could not be inflated: because of its contents, or because the source could not be read.
 pub(super) fn broken(error: io::Error) -> Error {
     if is_of_source(&error) { Error::Io(error) } else { Error::Zip(ZipError::Io(error)) }
 }
 
-/// Returns `true` if it is one of torch's records but for the case, which torch ignores when it looks one up.
+/// Returns `true` for one of torch's records in another case, which torch ignores when it looks one up.
 fn is_misspelt(below: &str) -> bool {
     let lower = below.to_ascii_lowercase();
     let known = ["data.pkl", "byteorder", "version", "constants.pkl", "model.json"].contains(&lower.as_str());
-    // Code lies in directories that are called as Python's modules are, in any case.
+    // Directories of code have the names of Python's modules, in any case.
     let code = lower.starts_with("code/") && !below.starts_with("code/");
     lower != below && (known || lower.starts_with("data/") || code)
 }
@@ -210,7 +209,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// A whole small record.
+    /// Reads a whole small record.
     fn contents(&mut self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         if entry.len > limit {
@@ -247,7 +246,7 @@ impl<'a> Archive<'a> {
         Ok(pickle)
     }
 
-    /// Where each storage lies. Deflated ones are laid out behind the source, one after the other.
+    /// Finds the position of each storage. Deflated ones follow the source, one after the other.
     fn storages(
         &self,
         declared: &[Declared],
@@ -284,7 +283,7 @@ impl<'a> Archive<'a> {
         Ok((storages, deflated))
     }
 
-    /// The local headers that were not read, by place.
+    /// Returns the local headers that were not read, by offset.
     fn headers(&mut self) -> Vec<Header> {
         let mut headers: Vec<_> =
             self.entries.values_mut().filter_map(|entry| entry.foreseen.take()).collect();
@@ -292,7 +291,7 @@ impl<'a> Archive<'a> {
         headers
     }
 
-    /// The stored records, by place.
+    /// Returns the stored records, by offset.
     fn records(&self) -> Vec<Record> {
         if self.without_crc {
             return Vec::new();
@@ -311,7 +310,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Finds where the data of records begins whose headers were not read. What cannot be foreseen is read.
+/// Predicts the offset of the data of records whose headers were not read. A header that cannot be predicted is read.
 fn foresee(source: &dyn ReadAt, entries: &mut HashMap<String, Entry>, directory: u64) -> Result<(), Error> {
     let mut places: Vec<u64> = entries.values().map(|entry| entry.header).chain([directory]).collect();
     places.sort_unstable();
@@ -337,7 +336,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     if strange { Err(Error::ambiguous("unsafe record name")) } else { Ok(()) }
 }
 
-/// Two records that share bytes, or a record that reaches into the directory: a zip bomb or a trick.
+/// Refuses two records that share bytes, or a record that reaches into the directory: a zip bomb or a trick.
 fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<(), Error> {
     let mut ranges: Vec<_> = entries
         .iter()
@@ -357,7 +356,7 @@ fn check_overlaps(entries: &HashMap<String, Entry>, directory: u64) -> Result<()
     Ok(())
 }
 
-/// Encrypted (bits 0 and 6), patched data (5), masked (13): torch refuses them or reads something else.
+/// Refuses encrypted (bits 0 and 6), patched (5) and masked (13) data: torch refuses it or reads something else.
 fn check_flags(name: &str, flags: u16) -> Result<(), Error> {
     let refused = 1 | 1 << 5 | 1 << 6 | 1 << 13;
     if flags & refused == 0 {

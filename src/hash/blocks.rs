@@ -1,12 +1,12 @@
-//! SHA-256 over whole blocks, for two messages at once.
+//! Computes SHA-256 over whole blocks, for two messages at once.
 //!
-//! Each round of SHA-256 waits for the one before, so one message leaves the instructions for it idle half of the
-//! time. A second message in between runs nearly free: a conversion, which hashes what it reads and what it writes,
-//! does both in little more than the time of one.
+//! Each round of SHA-256 waits for the one before, so one message leaves the instructions for it idle half of the time.
+//! A second message runs in these gaps almost without cost: a conversion, which hashes what it reads and what it
+//! writes, hashes both in little more than the time of one.
 //!
-//! Source: FIPS 180-4, section 6.2; the instructions are those of Intel's SHA extensions, whose state is held as
-//! the words ABEF and CDGH. Invariant: the states come out as [`sha2::block_api::compress256`] gives them, which does
-//! the work wherever the instructions are missing. It does not pad and does not count.
+//! Source: FIPS 180-4, section 6.2; the instructions are those of Intel's SHA extensions, which keep the state as the
+//! words ABEF and CDGH. Invariant: the states equal those of [`sha2::block_api::compress256`], which does the work if
+//! the instructions are missing. This module does not pad and does not count.
 
 use multiversion::multiversion;
 use multiversion::target::match_target;
@@ -15,7 +15,7 @@ use sha2::block_api::compress256;
 /// The eight working words.
 pub(super) type State = [u32; 8];
 
-/// What one step takes.
+/// The bytes of one step.
 pub(super) type Block = [u8; 64];
 
 /// Adds blocks to one message.
@@ -23,7 +23,7 @@ pub(super) fn compress(state: &mut State, blocks: &[Block]) {
     compress256(state, blocks);
 }
 
-/// Adds blocks to each of two messages, which may be of different length.
+/// Adds blocks to each of two messages, which may have different lengths.
 pub(super) fn compress_both(states: [&mut State; 2], blocks: [&[Block]; 2]) {
     let [first, second] = blocks;
     let both = first.len().min(second.len());
@@ -42,7 +42,8 @@ pub(super) fn can_interleave() -> bool {
     interleaved([&mut [0; 8], &mut [0; 8]], [&[], &[]])
 }
 
-/// Adds as many blocks to each of two messages, in turns. False, with nothing done, where the processor cannot.
+/// Adds the same number of blocks to each of two messages, alternately. Returns `false` without an effect if the
+/// processor lacks the instructions.
 #[multiversion(targets("x86_64+sha+avx+sse4.1+ssse3+sse2"))]
 fn interleaved(states: [&mut State; 2], blocks: [&[Block]; 2]) -> bool {
     match_target! {
@@ -80,7 +81,8 @@ fn interleaved(states: [&mut State; 2], blocks: [&[Block]; 2]) -> bool {
                         *w = words(quarter);
                     }
                 }
-                // Four rounds a step, and the words of the step four later. Spelt out, so that all of `w` is registers.
+                // Four rounds per step, and the words of the step after the next three. Written out, so that all of `w`
+                // is in registers.
                 macro_rules! steps {
                     ($($i:literal)*) => { $(
                         let [k0, k1, k2, k3] = CONSTANTS[$i];

@@ -1,17 +1,17 @@
-//! [`Error`]: why a pickle was not read, with the opcode and the byte.
+//! [`Error`] states why a pickle was not read, with the opcode and the byte.
 
 use std::io;
 
-/// Why a pickle was not read. Offsets count from the start of the source that holds the pickle.
+/// Why a pickle was not read. Offsets count from the start of the source that contains the pickle.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The source could not be read.
     #[error("cannot read the pickle at byte {at}")]
     Io {
-        /// Where the read began.
+        /// The offset at which the read began.
         at: u64,
-        /// What the source said.
+        /// The error of the source.
         source: io::Error,
     },
     /// The bytes end before `STOP`.
@@ -20,7 +20,7 @@ pub enum Error {
         /// The end of the bytes.
         at: u64,
     },
-    /// A byte that is no opcode.
+    /// A byte that is not an opcode.
     #[error("invalid pickle: unknown opcode {byte:#04x} at byte {at}")]
     UnknownOpcode {
         /// The byte.
@@ -28,7 +28,7 @@ pub enum Error {
         /// Its offset.
         at: u64,
     },
-    /// An opcode that exists and is not accepted.
+    /// An opcode that exists and is refused.
     #[error("refused: pickle opcode {opcode} at byte {at} is not supported")]
     RefusedOpcode {
         /// Its name.
@@ -39,7 +39,7 @@ pub enum Error {
     /// A protocol above 5, or a second `PROTO`.
     #[error("refused: pickle protocol {version} at byte {at} is not supported")]
     Protocol {
-        /// The version it names.
+        /// The version that it names.
         version: u8,
         /// The offset of `PROTO`.
         at: u64,
@@ -51,10 +51,10 @@ pub enum Error {
         opcode: &'static str,
         /// Its offset.
         at: u64,
-        /// What is wrong.
+        /// What is wrong with it.
         what: &'static str,
     },
-    /// Fewer values on the stack than the opcode takes.
+    /// Fewer values are on the stack than the opcode takes.
     #[error("invalid pickle: {opcode} at byte {at}: stack underflow")]
     StackUnderflow {
         /// The opcode.
@@ -62,7 +62,7 @@ pub enum Error {
         /// Its offset.
         at: u64,
     },
-    /// No open mark.
+    /// The opcode needs a mark, and none is open.
     #[error("invalid pickle: {opcode} at byte {at}: no mark")]
     NoMark {
         /// The opcode.
@@ -99,19 +99,19 @@ pub enum Error {
     /// Values are left on the stack at `STOP`.
     #[error("invalid pickle: {left} extra values at STOP, byte {at}")]
     LeftOver {
-        /// How many.
+        /// The number of values.
         left: usize,
         /// The offset of `STOP`.
         at: u64,
     },
-    /// A limit is passed.
+    /// A limit was exceeded.
     #[error("pickle exceeds the limit of {limit} {what} at byte {at}")]
     Limit {
-        /// What is limited.
+        /// The limited quantity.
         what: &'static str,
         /// The limit.
         limit: u64,
-        /// Where it was passed.
+        /// The offset at which it was exceeded.
         at: u64,
     },
 }

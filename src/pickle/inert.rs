@@ -1,4 +1,4 @@
-//! Which uses of `getattr`, `type` and `functools.partial` leave what they are given a name.
+//! Decides which uses of `getattr`, `type` and `functools.partial` only name an object, so that they have no effect.
 //!
 //! ```text
 //! getattr(CLASS, "name")      a name in a class, below protocol 4; CLASS is spelled as one, or is such a name itself
@@ -6,8 +6,8 @@
 //! partial(FUNCTION, …)        a function with arguments; BUILD gives it (function, arguments, keywords, attributes)
 //! ```
 //!
-//! They are inert as long as what they give is not called, and nothing but the state of a `partial` is set on it. Source:
-//! `CPython`'s `save_global`, `save_type` and `partial.__reduce__`. The scanner has the same rule for what it walks over.
+//! They are inert as long as their result is not called, and nothing but the state of a `partial` is set on it. Source:
+//! `CPython`'s `save_global`, `save_type` and `partial.__reduce__`. The scanner applies the same rule in its walk.
 
 use std::collections::HashSet;
 
@@ -32,7 +32,8 @@ impl Carrier {
     }
 }
 
-/// The globals of a pickle that are such a name, and are used in no other way; `root` is what the pickle gives.
+/// Returns the globals of a pickle that are one of these and are used only in their inert form; `root` is the result of
+/// the pickle.
 pub(crate) fn inert(values: &Arena, root: Id) -> HashSet<Id> {
     let carriers: HashSet<Id> =
         values.iter().filter(|(_, value)| carrier(value).is_some()).map(|(id, _)| id).collect();
@@ -41,7 +42,7 @@ pub(crate) fn inert(values: &Arena, root: Id) -> HashSet<Id> {
     }
     let called = called(values);
     let (mut used, mut misused) = (HashSet::new(), HashSet::from([root]));
-    // What a call is given was made before it, so of two calls the inner one comes first.
+    // The arguments of a call were made before it, so of two nested calls the inner one comes first.
     let mut symbols = HashSet::new();
     for (id, value) in values.iter() {
         let by = match value {
@@ -57,7 +58,7 @@ pub(crate) fn inert(values: &Arena, root: Id) -> HashSet<Id> {
         }
         let mut calls = by.map(|object| object.callable);
         values.children(id, |child| {
-            // As the callable it was looked at; anywhere else it is given on.
+            // As a callable it was checked above; anywhere else it is passed on.
             if calls.take_if(|callable| *callable == child).is_none() && carriers.contains(&child) {
                 misused.insert(child);
             }
@@ -67,7 +68,7 @@ pub(crate) fn inert(values: &Arena, root: Id) -> HashSet<Id> {
     used
 }
 
-/// The name in a class that the value at `id` stands for.
+/// Returns the name in a class that the value at `id` represents.
 pub(crate) fn symbol(values: &Arena, id: Id) -> Option<Global> {
     let mut names = Vec::new();
     let mut inner = id;
@@ -97,7 +98,8 @@ fn carrier(value: &Value) -> Option<Carrier> {
     }
 }
 
-/// The results of calls that are called themselves, as a function, as a class, or by what makes objects of classes.
+/// Returns the results of calls that are themselves called, as a function, as a class, or by a function that creates
+/// objects of classes.
 fn called(values: &Arena) -> HashSet<Id> {
     let mut called = HashSet::new();
     for (_, value) in values.iter() {

@@ -1,13 +1,13 @@
-//! [`Input`]: the bytes of a pickle, read forward through one small buffer.
+//! [`Input`] reads the bytes of a pickle forward through one small buffer.
 //!
-//! Invariant: never more is allocated than there are bytes left to read, whatever a length says.
+//! Invariant: it never allocates more than the number of bytes left to read, whatever a length states.
 
 use bstr::ByteSlice as _;
 
 use super::{Error, Limits};
 use crate::read_at::ReadAt;
 
-/// How much is read at once, and the first time: most of what is tried is no pickle.
+/// Bytes per read, and bytes of the first read: most sources that are tried are not pickles.
 const BUFFER: u64 = 64 << 10;
 const FIRST: u64 = 4 << 10;
 
@@ -18,7 +18,7 @@ pub(crate) struct Input<'a> {
     end: u64,
     buf: Vec<u8>,
     pos: usize,
-    /// The bytes may go on, but the limit says that they end here.
+    /// The offset at which a limit ends the bytes, although more may follow.
     capped: Option<u64>,
 }
 
@@ -29,13 +29,13 @@ impl<'a> Input<'a> {
         Self { source, ahead: at, end: source.len().min(cap), buf: Vec::new(), pos: 0, capped }
     }
 
-    /// The offset of the next byte.
+    /// Returns the offset of the next byte.
     pub(crate) fn at(&self) -> u64 {
         let waiting = self.buf.len().saturating_sub(self.pos);
         self.ahead.saturating_sub(u64::try_from(waiting).unwrap_or(0))
     }
 
-    /// How many bytes are left.
+    /// Returns how many bytes are left.
     pub(crate) fn left(&self) -> u64 {
         self.end.saturating_sub(self.at())
     }
@@ -53,7 +53,7 @@ impl<'a> Input<'a> {
         self.take(len)?.try_into().map_err(|_| Error::Truncated { at: 0 })
     }
 
-    /// The next `len` bytes.
+    /// Reads the next `len` bytes.
     pub(crate) fn take(&mut self, len: u64) -> Result<&[u8], Error> {
         if len > self.left() {
             return Err(self.ended());
@@ -65,7 +65,7 @@ impl<'a> Input<'a> {
         self.buf.get(start..self.pos).ok_or(Error::Truncated { at: self.end })
     }
 
-    /// Passes over the next `len` bytes without reading them.
+    /// Skips the next `len` bytes without reading them.
     pub(crate) fn skip(&mut self, len: u64) -> Result<(), Error> {
         if len > self.left() {
             return Err(self.ended());
@@ -74,7 +74,7 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// Goes on at the offset `to`, which is not before the next byte.
+    /// Continues at the offset `to`, which is not before the next byte.
     pub(crate) fn seek(&mut self, to: u64) {
         let ahead = to.saturating_sub(self.at());
         let waiting = self.buf.len().saturating_sub(self.pos);
@@ -84,7 +84,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The bytes up to the next line feed, which is taken and not returned.
+    /// Reads the bytes up to the next line feed, which is consumed and not returned.
     pub(crate) fn line(&mut self, limit: u64) -> Result<&[u8], Error> {
         let start = self.at();
         let mut seen = 0_usize;
@@ -111,8 +111,8 @@ impl<'a> Input<'a> {
         self.buf.get(from..to).ok_or(Error::Truncated { at: self.end })
     }
 
-    /// The next bytes of a line, at most `most`, and does the line end with them? The line feed is taken and not returned;
-    /// of nothing that is left nothing is returned.
+    /// Reads the next bytes of a line, at most `most`, and returns `true` with them if the line ends there. The line
+    /// feed is consumed and not returned; at the end of the source the result is empty.
     pub(crate) fn part_of_line(&mut self, most: u64) -> Result<(&[u8], bool), Error> {
         if most == 0 || self.left() == 0 {
             return Ok((&[], false));
@@ -128,7 +128,7 @@ impl<'a> Input<'a> {
         Ok((self.buf.get(from..to).unwrap_or_default(), found.is_some()))
     }
 
-    /// Makes at least `len` bytes wait in the buffer. The caller has checked that they exist.
+    /// Makes sure that at least `len` bytes are in the buffer. The caller has checked that they exist.
     fn fill(&mut self, len: usize) -> Result<(), Error> {
         let waiting = self.buf.len().saturating_sub(self.pos);
         let Some(missing) = len.checked_sub(waiting).filter(|&missing| missing > 0) else { return Ok(()) };

@@ -1,6 +1,7 @@
-//! [`Limits`]: what a pickle may cost. The defaults pass every checkpoint that we have seen, with room.
+//! [`Limits`] bounds the cost of a pickle. The defaults admit every checkpoint that we have seen, with a margin.
 
-/// Bounds on one pickle. The reader stops with [`Error::Limit`](super::Error::Limit) at the first one passed.
+/// Limits for one pickle. The reader stops with [`Error::Limit`](super::Error::Limit) at the first one that is
+/// exceeded.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
@@ -10,10 +11,10 @@ pub struct Limits {
     pub opcodes: u64,
     /// Values made. A state dict of 200,000 tensors has 4 million.
     pub values: usize,
-    /// Bytes of memory that the values take. A state dict of 200,000 tensors takes 300 MB.
+    /// Bytes of memory for the values. A state dict of 200,000 tensors takes 300 MB.
     pub memory: usize,
-    /// The same for each byte of the pickle that was read, above the first 16 MiB: a small pickle cannot take much. What
-    /// torch writes takes 6 to 10, a list of numbers of two bytes each 22.
+    /// Bytes of memory for the values per byte of the pickle that was read, above the first 16 MiB: so a small pickle
+    /// cannot use much memory. Pickles of torch need 6 to 10, a list of numbers of two bytes each needs 22.
     pub growth: usize,
     /// Values on the stack at once. A batch of items is 1,000 pairs.
     pub stack: usize,
@@ -23,7 +24,7 @@ pub struct Limits {
     pub text: u64,
     /// Bytes of one byte string. A tensor of a numpy checkpoint is one.
     pub blob: u64,
-    /// Bytes of one integer; longer ones than 16 bytes are kept without their value.
+    /// Bytes of one integer; the value of an integer of more than 16 bytes is not kept.
     pub integer: u64,
     /// Bytes of one line of a text opcode.
     pub line: u64,
@@ -31,11 +32,11 @@ pub struct Limits {
     pub digits: usize,
 }
 
-/// What any pickle may take, however short it is.
+/// Bytes of memory for any pickle, however short it is.
 const FREE: usize = 16 << 20;
 
 impl Limits {
-    /// How many bytes of memory a pickle may take of which so many bytes were read.
+    /// Returns how many bytes of memory a pickle may use after `read` bytes of it were read.
     pub fn memory_for(&self, read: u64) -> usize {
         let read = usize::try_from(read).unwrap_or(usize::MAX);
         self.memory.min(read.saturating_mul(self.growth).saturating_add(FREE))

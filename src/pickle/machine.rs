@@ -1,7 +1,7 @@
-//! The stack machine that runs a pickle over symbols.
+//! Runs a pickle over symbols, as a stack machine.
 //!
-//! Invariant: `stack` never shrinks below the innermost mark except by an opcode that takes the mark,
-//! so no opcode reaches the values of an outer level.
+//! Invariant: `stack` never shrinks below the innermost mark except by an opcode that takes the mark, so no opcode
+//! reaches the values of an outer level.
 
 mod errors;
 
@@ -20,13 +20,13 @@ pub(super) struct Machine<'a> {
     /// The height of the stack at each open mark.
     marks: Vec<usize>,
     start: u64,
-    /// `true` if a function may be called with what is no tuple.
+    /// `true` if the argument of a call may be something other than a tuple.
     bare: bool,
     /// `true` if byte strings stay in the source.
     pub(super) outside: bool,
-    /// Where the open frame ends.
+    /// The end of the open frame.
     frame: Option<u64>,
-    /// The opcode that runs, and its offset.
+    /// The current opcode and its offset.
     op: u8,
     at: u64,
 }
@@ -49,7 +49,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Lets functions be called with what is no tuple.
+    /// Allows calls whose argument is not a tuple.
     pub(super) fn bare(self) -> Self {
         Self { bare: true, ..self }
     }
@@ -199,7 +199,7 @@ impl<'a> Machine<'a> {
         self.push_id(id)
     }
 
-    /// One of the values that Python has once, so that a list of a million of them takes little.
+    /// Pushes one of the values that exist once in Python, so that a list of a million of them needs little memory.
     fn push_constant(&mut self, value: Value) -> Result<(), Error> {
         let id = self.values.constant(value, self.at).ok_or_else(|| self.over("values", usize::MAX))?;
         self.push_id(id)
@@ -211,7 +211,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The height below which the opcode that runs must not reach.
+    /// Returns the height below which the current opcode must not reach.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -279,7 +279,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    // ---- what builds on values
+    // ---- opcodes that build on values
 
     fn global(&mut self) -> Result<(), Error> {
         let module = self.name_line()?;
@@ -309,7 +309,7 @@ impl<'a> Machine<'a> {
         if !self.bare || call == Call::New {
             self.expect(args, |value| matches!(value, Value::Tuple(_)))?;
         }
-        // torch's legacy stream has classes in persistent ids.
+        // A legacy PyTorch file has classes in persistent IDs.
         let is_callable =
             |value: &Value| matches!(value, Value::Global(_) | Value::Object(_) | Value::Persistent(_));
         self.expect(callable, is_callable)?;
@@ -380,7 +380,7 @@ impl<'a> Machine<'a> {
         })
     }
 
-    /// Puts items to the list that a value has for them.
+    /// Adds items to the list in which a value keeps them.
     fn extend<T: Copy>(
         &mut self,
         target: Id,

@@ -1,12 +1,12 @@
-//! The memo: values by number. Pickles number them 0, 1, 2, …, so those lie in a vector; the others
-//! in a map, so that a pickle that puts at 4,294,967,295 costs one entry.
+//! The memo stores values by number. Pickles number them 0, 1, 2, …, so these are in a vector; all others are in a map,
+//! so that a pickle that puts at 4,294,967,295 costs one entry.
 use std::collections::HashMap;
 
 use super::value::Id;
 
-/// Bytes of memory for an entry of the vector, while it grows.
+/// Bytes of memory per entry of the vector, while it grows.
 const DENSE: usize = 8;
-/// The same for one of the map.
+/// Bytes of memory per entry of the map.
 const SPARSE: usize = 64;
 
 #[derive(Default)]
@@ -40,13 +40,13 @@ impl Memo {
         }
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns how many bytes of memory it uses.
     pub(super) fn memory(&self) -> usize {
         let dense = self.dense.len().saturating_mul(DENSE);
         dense.saturating_add(self.sparse.len().saturating_mul(SPARSE))
     }
 
-    /// The number that `MEMOIZE` takes: how many entries there are, as in `CPython`.
+    /// Returns the number that `MEMOIZE` uses: the number of entries, as in `CPython`.
     pub(super) fn next(&self) -> u64 {
         let count = self.dense.len().saturating_add(self.sparse.len());
         u64::try_from(count).unwrap_or(u64::MAX)

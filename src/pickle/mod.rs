@@ -1,18 +1,17 @@
-//! A pickle as data: bytes in, an arena of values out. Nothing is imported, nothing is called.
+//! Reads a pickle as data: it turns bytes into an arena of values, and imports and calls nothing.
 //!
-//! A pickle is a program for a stack machine. [`read`] runs it symbolically: a global stays a pair of
-//! names, a call stays a node that holds its callable and its arguments ([`Value::Object`]), a
-//! persistent id stays the value that was given. So no pickle can do anything here but use memory,
-//! and what it may use is bounded by [`Limits`].
+//! A pickle is a program for a stack machine. [`read`] runs it symbolically: a global stays a pair of names, a call
+//! stays a node with its callable and its arguments ([`Value::Object`]), a persistent ID stays the value that it was.
+//! So a pickle can do nothing here except use memory, and [`Limits`] bounds that.
 //!
-//! Invariants: every [`Id`] in a [`Pickle`] is valid in its arena; values may form cycles, so a walk
-//! must bound itself; reading costs time and memory in proportion to the input, whatever the pickle
-//! says (sharing stays sharing). This module knows no torch.
+//! Invariants: every [`Id`] in a [`Pickle`] is valid in its arena; values may form cycles, so a walk must bound itself;
+//! time and memory are proportional to the input, whatever the pickle states (a shared value stays shared). This module
+//! does not know torch.
 //!
-//! Source of the format: `CPython`'s `pickletools` documentation of the opcodes, protocols 0 to 5, and
-//! PEP 307, 3154 and 574. Refused although it exists: `INST`, `OBJ`, `PERSID`, `EXT1/2/4`,
-//! `NEXT_BUFFER`, `READONLY_BUFFER`. Stricter than `CPython`: `PROTO` only as the first opcode, one
-//! spelling of integers, frames that no opcode crosses, `BUILD` only on the result of a call.
+//! Source of the format: `CPython`'s `pickletools` documentation of the opcodes, protocols 0 to 5, and PEP 307, 3154
+//! and 574. Refused although they exist: `INST`, `OBJ`, `PERSID`, `EXT1/2/4`, `NEXT_BUFFER`, `READONLY_BUFFER`.
+//! Stricter than `CPython`: `PROTO` only as the first opcode, one spelling of integers, frames that no opcode crosses,
+//! `BUILD` only on the result of a call.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod error;
@@ -36,7 +35,7 @@ pub use value::{Arena, Call, Global, Id, Object, Value};
 
 use crate::read_at::ReadAt;
 
-/// One pickle that was read.
+/// A pickle that was read.
 #[derive(Debug)]
 pub struct Pickle {
     /// All values.
@@ -48,7 +47,7 @@ pub struct Pickle {
 }
 
 impl Pickle {
-    /// How deeply values are nested below the root, or `None` if it is more than `limit` (or a cycle).
+    /// Returns how deeply values are nested below the root, or `None` if it is more than `limit` (or a cycle).
     pub fn depth(&self, limit: usize) -> Option<usize> {
         let mut level = vec![self.root];
         for depth in 0..=limit {
@@ -76,7 +75,7 @@ pub fn read(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle, Err
     machine::Machine::new(source, at, limits).run()
 }
 
-/// The same of a pickle that C++ wrote: to it a call may have any value for its arguments, not a tuple alone.
+/// The same for a pickle that C++ wrote, in which the argument of a call may be any value, not only a tuple.
 ///
 /// # Errors
 /// As [`read`].
@@ -84,8 +83,8 @@ pub fn read_bare(source: &dyn ReadAt, at: u64, limits: &Limits) -> Result<Pickle
     machine::Machine::new(source, at, limits).bare().run()
 }
 
-/// The same as [`read`], but byte strings are not read: each stays where it is in the source
-/// ([`Value::Outside`]), however long it is.
+/// The same as [`read`], but byte strings are not read: each stays in the source ([`Value::Outside`]), however long it
+/// is.
 ///
 /// # Errors
 /// As [`read`].

@@ -1,6 +1,6 @@
-//! The names of the opcodes, for messages. Source: `pickletools`.
+//! Names the opcodes, for messages. Source: `pickletools`.
 
-/// The name of an opcode, or `None` for a byte that is not one.
+/// Returns the name of an opcode, or `None` for a byte that is not one.
 #[expect(clippy::too_many_lines, reason = "one arm per opcode")]
 pub(crate) fn name(byte: u8) -> Option<&'static str> {
     Some(match byte {

@@ -1,4 +1,4 @@
-//! The operands of opcodes: lengths, numbers and strings, read and pushed.
+//! Reads the operands of opcodes, which are lengths, numbers and strings, and pushes them.
 
 use super::machine::Machine;
 use super::value::Value;

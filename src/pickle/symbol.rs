@@ -1,22 +1,23 @@
-//! Which names a pickle may take from a class without reaching anything else.
+//! Decides which names a pickle may read from a class without reaching anything else.
 //!
 //! Below protocol 4 Python spells a name inside a class as `getattr(<the class>, "<the name>")` (`CPython`'s
-//! `save_global`, and the members of an `Enum` in 3.11). What is taken so from a class by a plain name, and never called,
-//! is a name and nothing more. A GLOBAL need not be a class: `torch os` is a module, from which everything can be taken.
-//! So a class is known by its spelling, which is all that a pickle has of it.
+//! `save_global`, and the members of an `Enum` in 3.11). A plain name that is read from a class in this way and never
+//! called is only a name. A GLOBAL need not be a class: `torch os` is a module, from which everything can be read. So
+//! the spelling decides whether a global is a class: a pickle contains nothing else about it.
 
-/// Returns `true` if the last part of the dotted name is spelled as classes are: a capital letter first, behind
+/// Returns `true` if the last part of the dotted name is spelled like a class: a capital letter first, or after
 /// underscores.
 ///
-/// A module spelled so (`PIL.Image`) is taken for a class, too: what is taken from it is named in full and not called.
+/// A module with such a name (`PIL.Image`) counts as a class, too: the names read from it are reported in full and not
+/// called.
 pub fn is_class_name(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
     is_identifier(last)
         && last.trim_start_matches('_').starts_with(|letter: char| letter.is_ascii_uppercase())
 }
 
-/// Returns `true` if it is the name of an attribute that leads nowhere else: one identifier of ASCII letters, and
-/// none of Python's own (`__globals__`).
+/// Returns `true` for the name of an attribute that leads nowhere else: one identifier of ASCII letters that is not a
+/// name of Python itself (`__globals__`).
 pub fn is_plain_attribute(name: &str) -> bool {
     is_identifier(name) && !name.starts_with("__")
 }

@@ -1,11 +1,11 @@
-//! The text operands of protocol 0: decimal numbers, quoted strings, escaped unicode.
+//! Parses the text operands of protocol 0: decimal numbers, quoted strings, escaped unicode.
 //!
-//! Invariant: what is not exactly the canonical spelling is `None`, never a guess; `CPython`'s readers
-//! disagree with each other on the rest (`I0x10`, `I1_0`).
+//! Invariant: any text that is not exactly the canonical spelling is `None`, never a guess; `CPython`'s readers
+//! disagree on the rest (`I0x10`, `I1_0`).
 
 use super::value::Value;
 
-/// `-?[0-9]+` of at most `digits` digits.
+/// Parses `-?[0-9]+` of at most `digits` digits.
 pub(super) fn integer(text: &[u8], digits: usize) -> Option<Value> {
     let text = std::str::from_utf8(text).ok()?;
     let magnitude = text.strip_prefix('-').unwrap_or(text);
@@ -18,12 +18,12 @@ pub(super) fn integer(text: &[u8], digits: usize) -> Option<Value> {
     }
 }
 
-/// The smallest variant that holds the number.
+/// Returns the smallest variant for the number.
 pub(super) fn shrink(number: i128) -> Value {
     i64::try_from(number).map_or_else(|_| Value::Big(Box::new(number)), Value::Int)
 }
 
-/// Two's complement, little-endian, of any length.
+/// Reads two's complement, little-endian, of any length.
 pub(super) fn twos_complement(bytes: &[u8]) -> Value {
     let Some(&last) = bytes.last() else { return Value::Int(0) };
     let mut number = if last >= 0x80 { [0xff; 16] } else { [0; 16] };
@@ -34,7 +34,7 @@ pub(super) fn twos_complement(bytes: &[u8]) -> Value {
     shrink(i128::from_le_bytes(number))
 }
 
-/// A Python float as `repr` writes it.
+/// Parses a Python float as `repr` writes it.
 pub(super) fn float(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
     let plain = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
@@ -42,7 +42,7 @@ pub(super) fn float(text: &[u8]) -> Option<f64> {
     if plain || named { text.parse().ok() } else { None }
 }
 
-/// The value of a quoted Python 2 string literal (opcode `STRING`).
+/// Returns the value of a quoted Python 2 string literal (opcode `STRING`).
 pub(super) fn quoted(line: &[u8]) -> Option<Vec<u8>> {
     let (&quote, rest) = line.split_first().filter(|(quote, _)| b"'\"".contains(quote))?;
     let (&end, body) = rest.split_last()?;
@@ -85,8 +85,8 @@ fn hex(bytes: &mut impl Iterator<Item = u8>, digits: usize) -> Option<u32> {
     Some(number)
 }
 
-/// The value of a line in Python's raw-unicode-escape (opcode `UNICODE`): Latin-1, with `\u` and four hexadecimal digits,
-/// and `\U` and eight. `None` for lone surrogates, too.
+/// Returns the value of a line in Python's raw-unicode-escape (opcode `UNICODE`): Latin-1, with `\u` and four
+/// hexadecimal digits, and `\U` and eight. `None` also for lone surrogates.
 pub(super) fn raw_unicode_escape(line: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(line.len());
     let mut bytes = line.iter().copied().peekable();

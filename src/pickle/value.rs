@@ -1,7 +1,7 @@
-//! The arena of values: [`Id`] names a node, [`Value`] is what stands there.
+//! Stores the values of a pickle in an arena: [`Id`] names a node, [`Value`] is its content.
 //!
-//! Nodes lie in chunks, so that the arena grows without a copy and holds no more memory than it has nodes, but for one
-//! chunk. What they take is counted ([`Arena::memory`]), as the allocators of the C libraries give it.
+//! Nodes are in chunks, so the arena grows without a copy and has no unused memory except in one chunk. It counts the
+//! memory of the nodes ([`Arena::memory`]) as the allocators of the C libraries use it.
 //!
 //! Invariant: a node never moves and is never removed, so an [`Id`] stays valid.
 
@@ -39,11 +39,11 @@ pub enum Value {
     Bytes(Box<[u8]>),
     /// A `bytearray`.
     ByteArray(Box<[u8]>),
-    /// Bytes or a `bytearray` that were left in the source ([`read_outside`](super::read_outside)): where, and how many.
+    /// Bytes or a `bytearray` that stayed in the source ([`read_outside`](super::read_outside)).
     Outside {
-        /// The offset of the first.
+        /// The offset of the first byte.
         at: u64,
-        /// How many.
+        /// The number of bytes.
         len: u64,
     },
     /// A list.
@@ -58,14 +58,14 @@ pub enum Value {
     FrozenSet(Box<[Id]>),
     /// A class or a function, by name.
     Global(Box<Global>),
-    /// The result of a call that was not made.
+    /// A call that was not made, as its result.
     Object(Box<Object>),
-    /// A persistent id: whatever `persistent_load` would have been given.
+    /// A persistent ID: the value that `persistent_load` would receive.
     Persistent(Id),
 }
 
 impl Value {
-    /// The type, as it is named in messages.
+    /// The name of the type in messages.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -88,7 +88,7 @@ impl Value {
 }
 
 impl Value {
-    /// How many bytes of memory it holds beside itself.
+    /// Returns how many bytes of memory the value uses in addition to its node.
     fn memory(&self) -> usize {
         match self {
             Self::None
@@ -114,7 +114,7 @@ impl Value {
     }
 }
 
-/// What an allocator gives for so many of a type: some bytes of its own, in steps of 16, at least 32.
+/// Returns what an allocator uses for `count` values of a type: some bytes of its own, in steps of 16, at least 32.
 fn allocated<T>(count: usize) -> usize {
     match count.saturating_mul(size_of::<T>()) {
         0 => 0,
@@ -127,7 +127,7 @@ fn allocated<T>(count: usize) -> usize {
 pub struct Global {
     /// The module, dotted.
     pub module: Box<str>,
-    /// The name in the module; dotted where the pickle says so.
+    /// The name in the module; dotted if the pickle spells it so.
     pub name: Box<str>,
 }
 
@@ -137,7 +137,7 @@ impl fmt::Display for Global {
     }
 }
 
-/// How an object would be made.
+/// How a pickle creates an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// `callable(*args)`: `REDUCE`.
@@ -146,22 +146,22 @@ pub enum Call {
     New,
 }
 
-/// A call that was not made, and what was then done to its result.
+/// A call that was not made, and the operations on its result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
     /// How it would be made.
     pub call: Call,
     /// The callable or class.
     pub callable: Id,
-    /// The arguments: a tuple, but for [`read_bare`](super::read_bare).
+    /// The arguments: a tuple, except with [`read_bare`](super::read_bare).
     pub args: Id,
-    /// The keyword arguments, a dict (`NEWOBJ_EX` alone).
+    /// The keyword arguments, a dict (only `NEWOBJ_EX`).
     pub kwargs: Option<Id>,
-    /// What `BUILD` gave it.
+    /// The state that `BUILD` set.
     pub state: Option<Id>,
-    /// What `SETITEM(S)` set.
+    /// The items that `SETITEM(S)` set.
     pub items: Vec<(Id, Id)>,
-    /// What `APPEND(S)` and `ADDITEMS` added.
+    /// The values that `APPEND(S)` and `ADDITEMS` added.
     pub appended: Vec<Id>,
     /// The offset of the opcode of the call.
     pub made: u64,
@@ -175,7 +175,7 @@ struct Node {
     at: u64,
 }
 
-/// How many nodes a chunk has.
+/// The number of nodes in a chunk.
 const CHUNK: usize = 1 << 14;
 
 /// All values of one pickle.
@@ -184,43 +184,43 @@ pub struct Arena {
     chunks: Vec<Vec<Node>>,
     len: usize,
     memory: usize,
-    /// `None`, `True`, `False`, once they were made.
+    /// `None`, `True`, `False`, after their first use.
     constants: Vec<Id>,
 }
 
 impl Arena {
-    /// How many nodes there are.
+    /// Returns the number of nodes.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns `true` if there is no node.
+    /// Returns `true` if there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many bytes of memory the nodes take, with all that they hold.
+    /// Returns how many bytes of memory the nodes use, with everything that they own.
     pub fn memory(&self) -> usize {
         self.memory
     }
 
-    /// The value at `id`.
+    /// Returns the value at `id`.
     pub fn get(&self, id: Id) -> &Value {
         self.node(id).map_or(&Value::None, |node| &node.value)
     }
 
-    /// The offset of the opcode that made the value, or changed it last: what a call or `BUILD` took a copy of must not
-    /// have changed after it.
+    /// Returns the offset of the opcode that made the value or changed it last. A value that a call or `BUILD` copied
+    /// must not have changed after that.
     pub fn offset(&self, id: Id) -> u64 {
         self.node(id).map_or(0, |node| node.at)
     }
 
-    /// All values, in the order in which they were made.
+    /// Returns all values, in the order in which they were made.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &Value)> {
         (0..).map(Id).zip(self.chunks.iter().flatten().map(|node| &node.value))
     }
 
-    /// The text at `id`, if it is text.
+    /// Returns the text at `id`, if it is text.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.get(id) {
             Value::Str(text) => Some(text),
@@ -228,7 +228,7 @@ impl Arena {
         }
     }
 
-    /// The global at `id`, if it is one.
+    /// Returns the global at `id`, if it is one.
     pub fn global(&self, id: Id) -> Option<&Global> {
         match self.get(id) {
             Value::Global(global) => Some(global),
@@ -236,7 +236,7 @@ impl Arena {
         }
     }
 
-    /// The global that an object would be made by, if it is one.
+    /// Returns the global that an object would be created by, if it is one.
     pub fn callable(&self, id: Id) -> Option<&Global> {
         match self.get(id) {
             Value::Object(object) => self.global(object.callable),
@@ -244,7 +244,7 @@ impl Arena {
         }
     }
 
-    /// The elements of a tuple.
+    /// Returns the elements of a tuple.
     pub fn tuple(&self, id: Id) -> Option<&[Id]> {
         match self.get(id) {
             Value::Tuple(items) => Some(items),
@@ -252,7 +252,7 @@ impl Arena {
         }
     }
 
-    /// Every value that the value at `id` holds directly.
+    /// Visits every value that the value at `id` contains directly.
     pub fn children(&self, id: Id, mut visit: impl FnMut(Id)) {
         match self.get(id) {
             Value::List(items) | Value::Set(items) => items.iter().copied().for_each(visit),
@@ -288,7 +288,7 @@ impl Arena {
         Some(Id(id))
     }
 
-    /// The one node of a value that nothing changes; its offset is that of its first use.
+    /// Returns the one node of a value that never changes; its offset is that of its first use.
     pub(super) fn constant(&mut self, value: Value, at: u64) -> Option<Id> {
         let known = self.constants.iter().copied().find(|&id| *self.get(id) == value);
         if known.is_some() {
@@ -299,7 +299,7 @@ impl Arena {
         Some(id)
     }
 
-    /// Changes the value at `id`, if there is one, by the opcode at `at`.
+    /// Changes the value at `id`, if it exists, by the opcode at `at`.
     pub(super) fn change<T>(&mut self, id: Id, at: u64, change: impl FnOnce(&mut Value) -> T) -> Option<T> {
         let node = self.chunks.get_mut(id.index() / CHUNK)?.get_mut(id.index() % CHUNK)?;
         let before = node.value.memory();

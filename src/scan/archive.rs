@@ -1,10 +1,11 @@
-//! The members of a zip archive, found as leniently as any reader finds them, and what makes readers disagree on it.
+//! Finds the members of a zip archive as leniently as any reader finds them, and the facts that make readers disagree
+//! on it.
 //!
-//! The converter refuses an ambiguous archive (`checkpoint/zip`); here it is still looked into, by every directory that
-//! some reader takes (`ends`) and by the local headers, and what is wrong with it is a doubt in the report.
-//! Where storages are left out ([`Storages::LeftOut`]) the directory is taken at its word for them (`storages`), as long as
-//! there is no doubt at all; with one, everything is looked at.
-//! Source: PKWARE's APPNOTE 6.3, 4.3.6 to 4.3.13 and 4.5.3; `_RealGetContents` and `open` of `CPython`'s `zipfile`.
+//! The converter refuses an ambiguous archive (`checkpoint/zip`); the scanner still reads it, by every directory that
+//! some reader uses (`ends`) and by the local headers, and reports each fault as a doubt. If storages are left out
+//! ([`Storages::LeftOut`]), the directory decides which members are storages (`storages`), as long as nothing is in
+//! doubt; otherwise every member is scanned. Source: PKWARE's APPNOTE 6.3, 4.3.6 to 4.3.13 and 4.5.3;
+//! `_RealGetContents` and `open` of `CPython`'s `zipfile`.
 
 mod ends;
 mod fields;
@@ -18,30 +19,30 @@ use self::fields::{number, short, word};
 use super::Storages;
 use crate::read_at::{ReadAt, Reader};
 
-/// Bytes of all directories of one archive.
+/// The most bytes that all directories of one archive may have.
 const DIRECTORIES: u64 = 256 << 20;
-/// End records that are looked at, besides those that loaders take.
+/// How many end records are read in addition to those that loaders use.
 const ENDS: usize = 32;
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) name: String,
-    /// Where its bytes begin.
+    /// The offset of its bytes.
     pub(super) at: u64,
     pub(super) compressed: u64,
     pub(super) method: u16,
-    /// 0: not known.
+    /// The CRC-32; 0 if it is not known.
     pub(super) crc32: u32,
-    /// `true` for a storage that is left out: it begins at `at` or a little later.
+    /// `true` for a storage that is left out; its bytes begin at `at` or a little later.
     pub(super) is_left_out: bool,
 }
 
-/// What an archive lists.
+/// The members of an archive.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) members: Vec<Member>,
-    /// Why readers may see something else in it.
+    /// Why readers may find other members in it.
     pub(super) doubt: Option<String>,
     /// The local headers of the storages that are left out.
     left_out: HashSet<u64>,
@@ -60,15 +61,15 @@ struct Record {
 }
 
 impl Member {
-    /// Returns `true` if the byte at `at` is one of its own.
+    /// Returns `true` if the byte at `at` belongs to this member.
     fn covers(&self, at: u64) -> bool {
         let begin = if self.is_left_out { self.at.saturating_add(storages::GAP) } else { self.at };
         at >= begin && at < self.at.saturating_add(self.compressed)
     }
 }
 
-/// Where an archive ends that stands behind or among other bytes: an end record that names a directory. Python's reader
-/// wants no more, whatever stands before and behind both.
+/// Returns the ends of an archive that has bytes before or after it: each end record that names a directory. Python's
+/// reader requires no more, whatever precedes and follows both.
 pub(super) fn ends(source: &dyn ReadAt) -> io::Result<Vec<u64>> {
     let Ends { taken, others } = ends::find(source)?;
     let mut found = Vec::new();
@@ -87,7 +88,7 @@ impl Listing {
         if listing.left_out.is_empty() || listing.doubt.is_none() {
             return Ok(listing);
         }
-        // Nobody knows what is a storage to whom.
+        // Readers may disagree on which members are storages.
         Self::listed(source, most, Storages::Scanned)
     }
 
@@ -99,7 +100,7 @@ impl Listing {
         for end in taken {
             is_empty |= listing.end(source, end, most, &mut directories)?;
         }
-        // In a member the end is that of an archive in the archive, which no reader takes for this one.
+        // Inside a member, an end record belongs to an archive in the archive, and no reader uses it for this one.
         let is_inside = |listing: &Self, at: u64| listing.members.iter().any(|member| member.covers(at));
         let others: Vec<_> = others.into_iter().filter(|end| !is_inside(&listing, end.at)).collect();
         if others.len() > ENDS {
@@ -119,7 +120,8 @@ impl Listing {
         self.doubt.get_or_insert_with(|| what.into());
     }
 
-    /// Lists what an end record names, if that is not known yet. Does it say that there is nothing?
+    /// Lists the members of an end record, unless they are listed already. Returns `true` if it states that there are
+    /// none.
     fn end(
         &mut self,
         source: &dyn ReadAt,
@@ -184,7 +186,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Adds a record of the directory, and what its local header says where that is something else.
+    /// Adds a record of the directory, and also what its local header describes if the two differ.
     fn member(&mut self, source: &dyn ReadAt, record: &Record, shift: i128) -> io::Result<()> {
         let name = String::from_utf8_lossy(&record.name).into_owned();
         if name.contains('\0')
@@ -194,7 +196,8 @@ impl Listing {
         {
             self.doubt(format!("unsafe member name {name}"));
         }
-        // It may be stored in clear all the same, and readers differ in which header they believe.
+        // A flag for encryption may be set on a member that is stored in clear, and readers differ in which header they
+        // believe.
         if record.flags & (1 | 1 << 6 | 1 << 13) != 0 {
             self.doubt(format!("{name} is encrypted"));
         } else if record.flags & 1 << 5 != 0 {
@@ -227,7 +230,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Adds the member whose local header is here, if one is.
+    /// Adds the member whose local header is at this position, if one is.
     fn local(&mut self, source: &dyn ReadAt, record: &Record, name: &str, at: u64) -> io::Result<bool> {
         let left = source.len().saturating_sub(at);
         if left < 30 {
@@ -273,7 +276,7 @@ impl Listing {
         self.members.push(member);
     }
 
-    /// Without a directory: the members that stand one after the other.
+    /// Without a directory: lists the members that follow one another.
     fn by_local_headers(&mut self, source: &dyn ReadAt, most: usize) -> io::Result<()> {
         let mut at = 0_u64;
         while self.members.len() < most && at.saturating_add(30) <= source.len() {
@@ -289,7 +292,7 @@ impl Listing {
             }
             let name = source.read_vec_at(at.saturating_add(30), name_len.into())?;
             let deferred = short(&head, 6) & 1 << 3 != 0;
-            // Its length stands behind it, where nobody knows.
+            // Its length follows its bytes, at an unknown offset.
             let compressed =
                 if deferred { source.len().saturating_sub(begin) } else { word(&head, 18).into() };
             let name = String::from_utf8_lossy(&name).into_owned();
@@ -301,7 +304,7 @@ impl Listing {
     }
 }
 
-/// The records of a directory, at most `most`, as far as they are whole.
+/// Returns the complete records of a directory, at most `most`.
 fn records(source: &dyn ReadAt, directory: &Directory, most: usize) -> io::Result<Vec<Record>> {
     let mut reader = Reader::new(source);
     reader.seek(io::SeekFrom::Start(directory.at))?;
@@ -315,8 +318,8 @@ fn records(source: &dyn ReadAt, directory: &Directory, most: usize) -> io::Resul
     Ok(records)
 }
 
-/// The next record of a directory of which `left` bytes are left, and its length, which may be more: Python takes the
-/// last one as far as it goes.
+/// Reads the next record of a directory of which `left` bytes remain, and its length, which may be larger: Python reads
+/// a truncated last record.
 fn record(reader: &mut Reader<'_>, left: u64) -> io::Result<Option<(Record, u64)>> {
     if left < 46 {
         return Ok(None);
@@ -349,7 +352,7 @@ fn record(reader: &mut Reader<'_>, left: u64) -> io::Result<Option<(Record, u64)
     Ok(Some((record, lens.into_iter().fold(46, u64::saturating_add))))
 }
 
-/// Takes the sizes and the place from the zip64 field, where the plain ones have no room.
+/// Reads the sizes and the offset from the zip64 field if the plain fields are too small for them.
 fn widen(mut extra: &[u8], values: &mut [u64; 3]) {
     while let (Some(id), Some(len)) = (number(extra, 0, 2), number(extra, 2, 2)) {
         let len = usize::try_from(len).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! [`Content`]: what a file is, by its bytes. It names the file in a report; it never says that there is no pickle.
+//! [`Content`] names the format of a file by its bytes, for reports; it never implies that the file contains no pickle.
 
 use std::fmt;
 
@@ -6,55 +6,55 @@ use super::packed::{self, Packing};
 use super::tar;
 use crate::checkpoint::Kind;
 
-/// What a file is.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub enum Content {
-    /// Nothing.
+    /// An empty file.
     Empty,
     /// A Git LFS pointer.
     Pointer,
     /// A safetensors file whose header describes it to its last byte.
     Safetensors,
-    /// A zip archive with a `data.pkl`, as torch writes it.
+    /// A PyTorch zip file: a zip archive with a `data.pkl`.
     TorchZip,
-    /// The same with code of `TorchScript`.
+    /// A `TorchScript` archive: the same with code.
     TorchScript,
     /// A zip archive of numpy arrays.
     Npz,
-    /// A zip archive of Keras, whose layers are not looked at.
+    /// A zip archive of Keras, whose layers are not scanned.
     Keras,
     /// Any other zip archive.
     Zip,
-    /// torch's stream of pickles and storages.
+    /// A legacy PyTorch file: a stream of pickles and storages.
     Legacy,
-    /// A pickle, or several.
+    /// One pickle or several.
     Pickle,
     /// A numpy array.
     Npy,
     /// A tar archive.
     Tar,
-    /// Compressed with gzip.
+    /// A gzip stream.
     Gzip,
-    /// Compressed with zlib, as joblib does it, in its old container too.
+    /// A zlib stream as joblib writes it, also in joblib's old container.
     Zlib,
     /// A 7z archive.
     SevenZip,
     /// A RAR archive.
     Rar,
-    /// Compressed with xz or LZMA.
+    /// An xz or LZMA stream.
     Xz,
-    /// Compressed with Zstandard.
+    /// A Zstandard stream.
     Zstd,
-    /// Compressed with bzip2.
+    /// A bzip2 stream.
     Bzip2,
-    /// Compressed with LZ4.
+    /// An LZ4 stream.
     Lz4,
     /// GGUF.
     Gguf,
     /// ONNX.
     Onnx,
-    /// HDF5, as old Keras files are; layers in it are not looked at.
+    /// HDF5, as in old Keras files, whose layers are not scanned.
     Hdf5,
     /// A program of `ExecuTorch`.
     ExecuTorch,
@@ -68,18 +68,18 @@ pub enum Content {
 }
 
 impl Content {
-    /// Looks at the first bytes, 512 of them or the whole file. Archives are told apart later, by what is in them. What
-    /// loaders open comes first: the bytes behind its magic may be those of anything.
+    /// Detects the format by the first bytes, 512 of them or the whole file. The members of an archive decide later
+    /// which archive it is. Formats that loaders open come first, because any bytes can follow their magic numbers.
     pub(super) fn of_head(head: &[u8]) -> Self {
         match head {
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => return Self::Zip,
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => return Self::Npy,
-            // Python minds no flag that is reserved.
+            // Python ignores reserved flags.
             [0x1f, 0x8b, 8, ..] => return Self::Gzip,
             [b'B', b'Z', b'h', b'1'..=b'9', ..] => return Self::Bzip2,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Self::Xz,
             [4, 0x22, 0x4d, 0x18, ..] => return Self::Lz4,
-            // As joblib knows it.
+            // The form that joblib detects.
             [0x5d, 0, ..] if packed::is_lzma(head) => return Self::Xz,
             [b'R', b'a', b'r', b'!', 0x1a, 7, ..] => return Self::Rar,
             [0x89, b'P', b'N', b'G', b'\r', b'\n', ..]
@@ -113,7 +113,7 @@ impl Content {
         }
     }
 
-    /// What an archive is, by the names of its members.
+    /// Detects which archive this is by the names of its members.
     pub(super) fn of_members(names: &[&str]) -> Self {
         let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
         let below_root =
@@ -130,7 +130,7 @@ impl Content {
         if all_npy { Self::Npz } else { Self::Zip }
     }
 
-    /// The name, as `--json` gives it.
+    /// Its name in `--json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -167,12 +167,12 @@ impl Content {
         matches!(self, Self::Zip | Self::TorchZip | Self::TorchScript | Self::Npz | Self::Keras)
     }
 
-    /// Returns `true` if it is known by its first bytes for something with content of any kind in it.
+    /// Returns `true` if its first bytes identify a format that can contain data of any kind.
     pub(super) fn is_container(self) -> bool {
         matches!(self, Self::Zip | Self::Tar) || self.packing().is_some()
     }
 
-    /// How it is packed, if its first bytes say so. Those of zlib say too little.
+    /// Returns the compression if the first bytes identify it. The first bytes of zlib are not specific enough.
     pub(super) fn packing(self) -> Option<Packing> {
         match self {
             Self::Gzip => Some(Packing::Gzip),
@@ -183,7 +183,7 @@ impl Content {
         }
     }
 
-    /// Returns `true` if it is a container that nothing here can open, and no loader of pickles either.
+    /// Returns `true` if it is a container that neither this program nor a loader of pickles can open.
     pub fn is_sealed(self) -> bool {
         matches!(self, Self::SevenZip | Self::Rar | Self::Zstd)
     }
@@ -223,9 +223,9 @@ impl fmt::Display for Content {
     }
 }
 
-/// How it is packed, perhaps, and where that begins: bytes of any kind begin so now and then. A zlib stream begins with the
-/// first byte, or in the container of joblib before 0.10, which is `ZF`, the length in hexadecimal and in 19 bytes, and
-/// perhaps one more blank.
+/// Returns the possible compression and the offset of its stream; arbitrary bytes sometimes begin in the same way. A
+/// zlib stream begins with the first byte, or inside joblib's container before 0.10, which is `ZF`, the length in
+/// hexadecimal in 19 bytes, and perhaps one more blank.
 pub(super) fn perhaps_packed(head: &[u8]) -> Option<(Packing, u64)> {
     let at = match (head, head.get(21)) {
         ([b'Z', b'F', ..], Some(b' ')) => 22,
@@ -236,12 +236,13 @@ pub(super) fn perhaps_packed(head: &[u8]) -> Option<(Packing, u64)> {
     if stream.is_some_and(is_zlib) {
         return Some((Packing::Zlib, at));
     }
-    // Zeros are a stream of nothing, with a dictionary of nothing.
+    // Zeros would be an empty stream with an empty dictionary.
     let is_lzma = packed::is_lzma(head) && head.get(1..5) != Some(&[0; 4]);
     is_lzma.then_some((Packing::Lzma, 0))
 }
 
-/// The two bytes of a zlib header: deflate, a window of 32 KiB at most, no dictionary, the check bits right.
+/// Returns `true` for the two bytes of a zlib header: deflate, a window of at most 32 KiB, no dictionary, correct check
+/// bits.
 fn is_zlib(head: &[u8]) -> bool {
     match head {
         &[method, flags, ..] => {
@@ -264,7 +265,7 @@ fn is_onnx(head: &[u8]) -> bool {
     }
 }
 
-/// Returns `true` if it is text in UTF-8, but for a character that is cut at the end.
+/// Returns `true` if it is UTF-8 text, except for a truncated character at the end.
 pub(super) fn is_text(head: &[u8]) -> bool {
     let valid = match str::from_utf8(head) {
         Ok(_) => head.len(),

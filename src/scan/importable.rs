@@ -1,19 +1,19 @@
-//! Can a global be imported? In a list of words it can hardly be: `cos`, `tan`, `sin` in lines are the global `os.tan`, and
-//! the module has no such name.
+//! Decides if a global can be imported. In a list of words it rarely can: `cos`, `tan`, `sin` in lines are the global
+//! `os.tan`, and the module has no such name.
 //!
-//! A reader imports the module and takes the name from it, and fails where either is not there; nothing has run then.
-//! Where a walk over a text has nothing else of a pickle (no call, no opcode that texts have not), this decides. A global
-//! counts there if it is of a module that loaders have, which is one of Python's standard library or of the packages of
-//! model code; and where the module and the opcode before it make a word (`cos`, `int`, `cast`), if that module has the
-//! name (`module_words.tsv`, made by `tests/fixtures/make_module_words.py`).
+//! A reader imports the module and reads the name from it, and fails without having run anything if either does not
+//! exist. If a walk over a text finds no other feature of a pickle (no call, no opcode that texts do not contain), this
+//! module decides. A global then counts if its module is one that loaders have: a module of Python's standard library
+//! or of the packages of model code. If the module and the opcode before it form a word (`cos`, `int`, `cast`), the
+//! module must also have the name (`module_words.tsv`, made by `tests/fixtures/make_module_words.py`).
 //!
-//! What it cannot know: modules that stand beside the program. A text whose first lines are the name of such a module and a
-//! word, with nothing called, is clean.
+//! Limit: modules next to the program are not known. A text whose first lines are the name of such a module and a word,
+//! without a call, is clean.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The packages that stand beside the standard library where models are loaded.
+/// Packages that are usually installed where models are loaded, in addition to the standard library.
 #[rustfmt::skip]
 const PACKAGES: &[&str] = &[
     "accelerate", "aiohttp", "boto3", "botocore", "catboost", "cffi", "cloudpickle", "cupy", "cv2", "dask", "datasets",
@@ -26,7 +26,7 @@ const PACKAGES: &[&str] = &[
     "triton", "ultralytics", "urllib3", "virtualenv", "wheel", "xgboost", "yaml",
 ];
 
-/// The standard library: a module, and its names where a list of words can name it; none: all names.
+/// The standard library: each module with the names that a list of words can spell; an empty list means all names.
 static LIBRARY: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     include_str!("module_words.tsv").lines().filter_map(|line| line.split_once('\t')).collect()
 });
@@ -34,13 +34,13 @@ static LIBRARY: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
 /// How far a reader gets that looks up a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Importable {
-    /// No module can be called so.
+    /// No module can have this name.
     Never,
-    /// A module could, on some machine.
+    /// A module could have this name on some machine.
     Perhaps,
-    /// The module is there, the name is not.
+    /// The module exists, the name does not.
     Module,
-    /// Both are there, or may be.
+    /// Both exist, or may exist.
     Name,
 }
 

@@ -1,7 +1,7 @@
-//! The look at one file: as a pickle from byte 0, and into what its first bytes say that it is.
+//! Scans one file: as a pickle from byte 0, and as the format that its first bytes indicate.
 //!
-//! Invariant: what is inflated, of all members of all containers, is bounded; of a member that is plainly no pickle only
-//! the first [`HEAD`] bytes are.
+//! Invariant: the inflated bytes of all members of all containers are bounded; of a member that is obviously not a
+//! pickle, only the first [`HEAD`] bytes are inflated.
 
 use std::collections::HashSet;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report
     Some(look.finish())
 }
 
-/// The first bytes of a longer source; the rest cannot be read.
+/// The first bytes of a longer source; the remaining bytes cannot be read.
 struct Head<'a> {
     bytes: &'a [u8],
     len: u64,
@@ -58,11 +58,11 @@ fn is_beyond_head(error: &io::Error) -> bool {
 struct Look<'a> {
     limits: &'a Limits,
     report: Report,
-    /// How many bytes may still be inflated.
+    /// How many more bytes may be inflated.
     inflated: u64,
-    /// What is done about storages where this looks.
+    /// What happens to storages in the current source.
     storages: Storages,
-    /// The archives that are members of the file itself, if that is a tar.
+    /// The archives that are members of the file itself, if the file is a tar archive.
     zips: Vec<Range<u64>>,
 }
 
@@ -78,12 +78,13 @@ impl<'a> Look<'a> {
         self.report
     }
 
-    /// Looks at a source: the file, or a member of it.
+    /// Scans a source: the file, or a member of it.
     fn at(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<Content> {
         let head_len = usize::try_from(source.len().min(512)).unwrap_or(0);
         let head = source.read_vec_at(0, head_len)?;
         let content = Content::of_head(&head);
-        // `P` asks the loader for an object of its own, which the loaders of pickles refuse, and torch opens an archive.
+        // `P` requests a persistent object from the loader, which the loaders of pickles refuse, and torch opens an
+        // archive.
         let (mut is_pickle, mut legacy) = (false, false);
         if content != Content::Zip
             && let Some(stream) = pickles::stream(source, self.limits)?
@@ -91,7 +92,7 @@ impl<'a> Look<'a> {
             (is_pickle, legacy) = (true, stream.legacy);
             self.pickles(source, stream, 0, member, depth)?;
         }
-        // Its first bytes are the name of a member, which may be those of anything.
+        // The first bytes of a tar archive are the name of a member, so they can be the magic number of any format.
         let is_tar_too = content != Content::Tar && tar::is_tar(&head);
         if (is_tar_too || content.is_container()) && depth >= self.limits.depth {
             self.unreadable(member, "archives nested too deeply");
@@ -132,7 +133,8 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Takes up the pickles of a stream that begins at the byte `begin`, and looks at what torch would load of them as files.
+    /// Adds the pickles of a stream that begins at the byte `begin`, and scans the byte strings in them that torch
+    /// loads as files.
     fn pickles(
         &mut self,
         source: &dyn ReadAt,
@@ -171,7 +173,7 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    /// All of a source, if so many bytes may still be held.
+    /// Reads a whole source, if that many bytes may still be in memory.
     fn read_whole(&mut self, source: &dyn ReadAt, member: Option<&str>) -> io::Result<Option<Vec<u8>>> {
         let Some(left) = self.inflated.checked_sub(source.len()) else {
             self.unreadable(member, "longer than the limit");
@@ -193,7 +195,7 @@ impl<'a> Look<'a> {
         if let Some(doubt) = &listing.doubt {
             self.unreadable(member, doubt);
         }
-        // Each is looked at once; where two records of a directory differ, by both.
+        // Each member is scanned once; if two records of a directory differ, once for each.
         let mut room = source.len().saturating_mul(2);
         let mut seen = HashSet::new();
         for entry in &listing.members {
@@ -228,7 +230,7 @@ impl<'a> Look<'a> {
         Ok(Content::of_members(&names))
     }
 
-    /// Returns `true` if a stored member has the CRC-32 that its archive says, if it says one.
+    /// Returns `true` if a stored member has the CRC-32 of its archive, or if the archive has none for it.
     fn is_sound(&self, bytes: &dyn ReadAt, entry: &Member) -> io::Result<bool> {
         if entry.crc32 == 0 || bytes.len() > self.limits.inflated {
             return Ok(true);
@@ -252,8 +254,8 @@ impl<'a> Look<'a> {
         Ok(Content::Tar)
     }
 
-    /// Looks at what a stream holds whose first bytes say little: what breaks, and shows no pickle before, was something
-    /// else, and is `None`.
+    /// Scans the content of a stream that its first bytes do not identify: if it breaks before a pickle, it is another
+    /// format, and the result is `None`.
     fn perhaps_packed(
         &mut self,
         source: &dyn ReadAt,
@@ -274,7 +276,7 @@ impl<'a> Look<'a> {
         Ok(None)
     }
 
-    /// Looks at what a stream holds: at its first bytes, and at all of it if they do not decide.
+    /// Scans the content of a stream: its first bytes, and all of it if they do not decide.
     fn packed(
         &mut self,
         packing: Packing,
@@ -303,7 +305,7 @@ impl<'a> Look<'a> {
         }
         self.inflated = self.inflated.saturating_sub(len);
         let before = self.report.pickles.len();
-        // What is in memory costs nobody anything.
+        // Bytes in memory need no further read.
         let storages = std::mem::replace(&mut self.storages, Storages::Scanned);
         self.at(&all, Some(member), depth)?;
         self.storages = storages;
@@ -316,7 +318,7 @@ impl<'a> Look<'a> {
         Ok(extent)
     }
 
-    /// Looks at the pickles in a JSON text.
+    /// Scans the pickles in a JSON text.
     fn serialized(&mut self, source: &dyn ReadAt, member: Option<&str>, depth: usize) -> io::Result<()> {
         let Some(text) = self.read_whole(source, member)? else { return Ok(()) };
         for (number, pickle) in serialized::pickles(&text).iter().enumerate() {
@@ -343,12 +345,13 @@ impl<'a> Look<'a> {
     }
 }
 
-/// A member of a container, which may be a member itself.
+/// Names a member of a container, which may itself be a member.
 fn below(member: Option<&str>, name: &str) -> String {
     member.map_or_else(|| name.to_owned(), |member| format!("{member}!/{name}"))
 }
 
-/// Returns `true` if the header describes the whole file. One that is longer than the head of a source is taken at its word.
+/// Returns `true` if the header describes the whole file. If the header is longer than the head of a source, the
+/// function relies on its stated length.
 fn is_safetensors(source: &dyn ReadAt) -> io::Result<bool> {
     match safetensors::read(source) {
         Ok(_) => Ok(true),

@@ -1,13 +1,13 @@
-//! What a file is by its content, whether it is or holds a pickle, and what that pickle would call.
+//! Detects the format of a file by its content, finds the pickles in it, and classifies the globals that they import.
 //!
-//! [`scan`] looks at any file: a name says nothing here. Whatever the first bytes promise, the file is also walked as a
-//! pickle from byte 0, because a loader of pickles does just that; and the members of archives are looked at in the same
-//! way, by their bytes. Nothing is unpickled, nothing is looked up, nothing is called.
+//! [`scan`] accepts any file; its name has no effect. Whatever the first bytes indicate, the file is also walked as a
+//! pickle from byte 0, because a loader of pickles does the same, and the members of archives are scanned by their
+//! bytes in the same way. Nothing is unpickled, imported or called.
 //!
-//! Invariant: [`Verdict::Clean`] means that no pickle was found *and* that all of the file was understood so far that
-//! none can be in it. A file that is or may hold a pickle and cannot be read to its end is [`Verdict::Unreadable`] at
-//! least; what was found before the end is in the report. Costs are bounded by [`Limits`]: a file that is plainly
-//! something else costs one read of 4 KiB, and one of its last 64 KiB.
+//! Invariant: [`Verdict::Clean`] means that no pickle was found *and* that enough of the file was parsed to exclude
+//! one. A file that is or may contain a pickle and cannot be read to its end is at least [`Verdict::Unreadable`]; the
+//! report lists what was found before the end. [`Limits`] bounds the cost: a file that is obviously of another format
+//! costs one read of 4 KiB, and one of its last 64 KiB.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod archive;
@@ -30,28 +30,28 @@ pub use names::{dangerous, is_dangerous, judge};
 use crate::pickle;
 use crate::read_at::ReadAt;
 
-/// How many bytes of a file [`scan_head`] wants, so that it can judge whatever is plainly something else.
+/// How many bytes of a file [`scan_head`] needs to decide about a file that is obviously of another format.
 pub const HEAD: usize = 64 << 10;
 
-/// What a file is said to be, from good to bad.
+/// The verdict on a file, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It is no pickle, and holds none.
+    /// The file is not a pickle and contains none.
     #[default]
     Clean,
-    /// Its pickles are well-formed, and name nothing but what checkpoints of weights are made of.
+    /// Its pickles are well-formed and import only globals that weights checkpoints use.
     Weights,
-    /// A pickle names something that is on no list.
+    /// A pickle imports a global that is on no list.
     Unknown,
-    /// It cannot be read to its end in one way, and may hold more than was found.
+    /// The file cannot be read to its end unambiguously, and may contain more than was found.
     Unreadable,
-    /// A pickle names something that is known to execute.
+    /// A pickle imports a global that is known to execute code.
     Dangerous,
 }
 
 impl Verdict {
-    /// The word for it.
+    /// The name of the verdict.
     pub fn name(self) -> &'static str {
         match self {
             Self::Clean => "clean",
@@ -63,16 +63,16 @@ impl Verdict {
     }
 }
 
-/// What is done about the storages of a `PyTorch` zip file: the bytes of its tensors, a member each.
+/// What a scan does with the storages of a `PyTorch` zip file: the bytes of its tensors, one member each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Storages {
     /// They are scanned like any other member.
     #[default]
     Scanned,
-    /// They are counted ([`Report::left_out`]) and not read, if the directory leaves no doubt where each is and that there
-    /// is nothing between them: for a file far away, of which little is to be read. The loader of such a file unpickles
-    /// none of them.
+    /// They are counted ([`Report::left_out`]) and not read, if the directory leaves no doubt about the position of
+    /// each and if nothing is between them. This is for a file on a server, of which a scan reads little. The loader of
+    /// such a file unpickles no storage.
     LeftOut,
 }
 
@@ -80,9 +80,9 @@ pub enum Storages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LeftOut {
-    /// How many.
+    /// The number of members.
     pub members: usize,
-    /// Their bytes.
+    /// The total of their bytes.
     pub bytes: u64,
 }
 
@@ -93,23 +93,23 @@ impl LeftOut {
     }
 }
 
-/// Bounds on one file.
+/// Limits for one file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bounds on each pickle.
+    /// Limits for each pickle.
     pub pickle: pickle::Limits,
-    /// Pickles one after the other in one stream.
+    /// Pickles that follow one another in one stream.
     pub stream: usize,
     /// Pickles in the report.
     pub pickles: usize,
-    /// Members of one archive that are looked at.
+    /// Members of one archive that are scanned.
     pub members: usize,
-    /// Bytes that are inflated, of all members together.
+    /// Inflated bytes of all members together.
     pub inflated: u64,
-    /// Containers in containers.
+    /// Levels of containers in containers.
     pub depth: usize,
-    /// What is done about storages.
+    /// What the scan does with storages.
     pub storages: Storages,
 }
 
@@ -127,39 +127,39 @@ impl Default for Limits {
     }
 }
 
-/// What [`scan`] found.
+/// The result of [`scan`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// What the file is.
+    /// The format of the file.
     pub content: Content,
-    /// The worst of what its pickles are, and of what could not be read.
+    /// The worst verdict of its pickles and of its unreadable parts.
     pub verdict: Verdict,
     /// Every pickle, in the order of the file.
     pub pickles: Vec<PickleIn>,
     /// Why the file, or a part of it, could not be read; the first reason found.
     pub reason: Option<String>,
-    /// The storages that were not read; none unless [`Storages::LeftOut`] was asked for.
+    /// The storages that were not read; none without [`Storages::LeftOut`].
     pub left_out: LeftOut,
 }
 
-/// A pickle, and where it is.
+/// A pickle and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PickleIn {
-    /// The member of the archive that holds it, `!/` between archives in archives; `None` for the file itself.
+    /// The member of the archive that contains it, with `!/` between nested archives; `None` for the file itself.
     pub member: Option<String>,
-    /// The byte of the file, or of the unpacked member, where it begins.
+    /// The offset in the file, or in the unpacked member, where it begins.
     pub at: u64,
-    /// What it is.
+    /// Its verdict.
     pub verdict: Verdict,
-    /// The globals that it names, each once.
+    /// The globals that it imports, each once.
     pub globals: Vec<GlobalIn>,
-    /// Why it was not read to its end, or not taken for weights.
+    /// Why it was not read to its end, or does not count as weights.
     pub reason: Option<String>,
 }
 
-/// A global that a pickle names.
+/// A global that a pickle imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GlobalIn {
@@ -167,9 +167,9 @@ pub struct GlobalIn {
     pub module: String,
     /// The name in the module.
     pub name: String,
-    /// The byte where it is first named, counted as [`PickleIn::at`].
+    /// The offset of its first import, counted like [`PickleIn::at`].
     pub at: u64,
-    /// Weights, unknown or dangerous.
+    /// Its verdict: weights, unknown or dangerous.
     pub verdict: Verdict,
 }
 
@@ -179,13 +179,13 @@ impl Report {
         self.pickles.iter().any(|pickle| pickle.member.is_none())
     }
 
-    /// Returns `true` if this is a pickle, or contains one. Of an unreadable file without one nobody knows
-    /// ([`Report::is_opaque`]).
+    /// Returns `true` if this is a pickle or contains one. For an unreadable file without one, see
+    /// [`Report::is_opaque`].
     pub fn holds_pickle(&self) -> bool {
         !self.pickles.is_empty()
     }
 
-    /// Returns `true` if not all of it could be read, and no pickle was found in the rest.
+    /// Returns `true` if a part could not be read, and no pickle was found in the rest.
     pub fn is_opaque(&self) -> bool {
         self.pickles.is_empty() && self.verdict == Verdict::Unreadable
     }
@@ -196,7 +196,7 @@ impl Report {
             || self.pickles.iter().any(|pickle| pickle.verdict == Verdict::Unreadable)
     }
 
-    /// The globals of all pickles, the worst first, with the pickle that names each.
+    /// Returns the globals of all pickles, the worst first, each with the pickle that imports it.
     pub fn globals(&self) -> Vec<(&PickleIn, &GlobalIn)> {
         let mut all: Vec<_> = self
             .pickles
@@ -216,17 +216,17 @@ impl Report {
 /// Scans a whole file.
 ///
 /// # Errors
-/// If the source cannot be read. What is wrong with its content is in the report.
+/// If the source cannot be read. Faults in its content are in the report.
 pub fn scan(source: &dyn ReadAt, limits: &Limits) -> io::Result<Report> {
     match usize::try_from(source.len()) {
-        // Each question reads its bytes again, which of a short file costs more than to answer it.
+        // Each check reads its bytes again; for a short file the reads would cost more than the checks.
         Ok(len) if len <= HEAD => look::scan(&source.read_vec_at(0, len)?, limits),
         _ => look::scan(source, limits),
     }
 }
 
-/// Judges a file of `len` bytes by its first bytes, [`HEAD`] of them or all. `None`: they do not decide it, and
-/// [`scan`] needs the file. It is the same judgement, but for an archive that stands behind other bytes.
+/// Decides about a file of `len` bytes by its first bytes, [`HEAD`] of them or all. Returns `None` if they do not
+/// decide; then [`scan`] needs the file. The verdict is that of [`scan`], except for an archive after other bytes.
 pub fn scan_head(head: &[u8], len: u64, limits: &Limits) -> Option<Report> {
     look::scan_head(head, len, limits)
 }

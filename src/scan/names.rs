@@ -1,28 +1,28 @@
-//! What a global is, by its exact pair of module and name: weights, dangerous, or unknown.
+//! Classifies a global by its exact pair of module and name: weights, dangerous, or unknown.
 //!
-//! Nothing is ever called here, so no list protects anybody who converts; they decide what a report says. A pair on no
-//! list is unknown, never clean. The spellings of Python 2 stand in the lists beside those of Python 3, since which of
-//! them a loader looks up depends on the protocol.
+//! The converter calls nothing, so no list protects its users; the lists decide what a report states. A pair on no list
+//! is unknown, never clean. The lists contain the spellings of Python 2 next to those of Python 3, because the protocol
+//! decides which of them a loader looks up.
 //!
 //! Sources: the published lists of picklescan, modelscan and fickling, the advisories on their gaps, and the
-//! documentation of the standard library; `tests/scan/listed.json` holds the pairs of picklescan that the tests ask for.
+//! documentation of the standard library; `tests/scan/listed.json` contains the pairs of picklescan that the tests use.
 
 use super::Verdict;
 use crate::checkpoint::{self, Named};
 
-/// What a name is called that is computed while the pickle runs.
+/// The name in a report of a global whose name is computed while the pickle runs.
 pub(super) const COMPUTED: &str = "(computed)";
-/// The module that a code of the extension registry is given.
+/// The module in a report of a global from a code of the extension registry.
 pub(super) const EXTENSION: &str = "(extension registry)";
 
-/// Modules whose every name counts, with all that lies below them.
+/// Modules that are dangerous as a whole, with everything below them.
 #[rustfmt::skip]
 const MODULES: &[&str] = &[
-    // Processes, files, the interpreter itself.
+    // Processes, files, the interpreter.
     "os", "posix", "nt", "ntpath", "posixpath", "subprocess", "_posixsubprocess", "popen2", "commands", "pty", "shutil",
     "sys", "signal", "resource", "gc", "ctypes", "_ctypes", "cffi", "mmap", "tempfile", "fileinput", "glob", "fcntl",
     "_winapi", "winreg", "_winreg", "msvcrt", "_aix_support", "_osx_support", "antigravity", "atexit",
-    // Import by name, run by name.
+    // Imports and runs by name.
     "importlib", "imp", "_imp", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "runpy", "pkgutil",
     "pkg_resources", "site", "pydoc", "modulefinder", "zipapp", "ensurepip", "pip", "setuptools", "distutils", "venv",
     "virtualenv", "pyclbr", "rlcompleter",
@@ -38,10 +38,10 @@ const MODULES: &[&str] = &[
     "SimpleHTTPServer", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "smtpd", "poplib", "imaplib", "nntplib",
     "telnetlib", "xmlrpc", "xmlrpclib", "SimpleXMLRPCServer", "socketserver", "SocketServer", "asyncore", "asynchat",
     "asyncio", "webbrowser", "wsgiref", "cgi", "paramiko", "boto3", "fsspec", "select", "selectors",
-    // Processes and threads that run what they are given.
+    // Processes and threads that run a given function.
     "multiprocessing", "_multiprocessing", "concurrent", "threading", "_thread", "thread", "sched", "_xxsubinterpreters",
     "torch.multiprocessing",
-    // Of torch and numpy: they compile, evaluate, load or start.
+    // In torch and numpy: modules that compile, evaluate, load or start programs.
     "numpy.f2py", "numpy.distutils", "numpy.testing", "numpy.ctypeslib", "numpy.lib.npyio", "numpy.lib._npyio_impl",
     "torch._dynamo", "torch._inductor", "torch.fx.experimental", "torch.fx.graph_module", "torch.hub", "torch.jit",
     "torch.utils.bottleneck", "torch.utils.collect_env", "torch.utils.cpp_extension", "torch.utils._config_module",
@@ -49,27 +49,27 @@ const MODULES: &[&str] = &[
     "torch.distributed.launch", "torch.distributed.rpc", "torch.package", "torch.testing", "torch.onnx",
     "torch._C._jit", "torch.ops", "torch._ops", "torch.classes", "torch.utils.benchmark",
 ];
-/// Modules of which only these names are known to be harmless.
+/// Modules in which only these names are known to be harmless.
 #[rustfmt::skip]
 const MODULES_EXCEPT: &[(&str, &[&str])] = &[
     ("uuid", &["UUID", "SafeUUID"]),
     ("inspect", &["_empty", "Parameter", "Signature", "_ParameterKind"]),
     ("logging", &["Logger", "RootLogger", "PlaceHolder", "getLogger", "NullHandler", "_reduce_logger"]),
 ];
-/// What torch itself writes into `TorchScript` archives, of a module that counts otherwise.
+/// Names that torch itself writes into `TorchScript` archives, from a module that is otherwise dangerous.
 #[rustfmt::skip]
 const SCRIPT: (&str, &[&str]) = (
     "torch.jit._pickle",
     &["build_boollist", "build_doublelist", "build_intlist", "build_tensor_from_id", "build_tensorlist", "restore_type_tag"],
 );
-/// Names of the builtins that execute, open, or reach attributes.
+/// Builtins that execute code, open files, or reach attributes.
 #[rustfmt::skip]
 const BUILTINS: &[&str] = &[
     "__build_class__", "__import__", "apply", "breakpoint", "classmethod", "compile", "delattr", "dir", "eval", "exec",
     "execfile", "exit", "file", "filter", "getattr", "globals", "help", "input", "intern", "locals", "map", "open",
     "property", "quit", "raw_input", "reduce", "reload", "setattr", "super", "vars",
 ];
-/// Names that execute or open, in modules that hold harmless ones too.
+/// Names that execute code or open files, in modules that also contain harmless names.
 #[rustfmt::skip]
 const NAMES: &[(&str, &str)] = &[
     ("_io", "FileIO"), ("_io", "open"), ("_io", "open_code"), ("io", "FileIO"), ("io", "open"), ("io", "open_code"),
@@ -100,14 +100,14 @@ const NAMES: &[(&str, &str)] = &[
     ("yaml", "unsafe_load"), ("sympy", "sympify"), ("numexpr", "evaluate"), ("tkinter", "Tcl"), ("turtle", "_CFG"),
     ("getpass", "getpass"), ("pprint", "_safe_repr"), ("pathlib", "Path.write_text"), ("pathlib", "Path.unlink"),
 ];
-/// Names that carry a call on to what they are given, or make a class or a line of text of it.
+/// Names that pass a call on to an argument, or create a class or a line of text from it.
 #[rustfmt::skip]
 const CARRIERS: &[(&str, &str)] = &[
     ("functools", "partial"), ("_functools", "partial"), ("functools", "partialmethod"),
     ("operator", "itemgetter"), ("_operator", "itemgetter"), ("collections", "namedtuple"),
     ("builtins", "type"), ("__builtin__", "type"), ("builtins", "print"), ("__builtin__", "print"),
 ];
-/// Modules that stand as names in other modules: to name one there is to reach it.
+/// Modules that appear as names in other modules: such a name reaches the module.
 #[rustfmt::skip]
 const REACHED: &[&str] = &[
     "os", "posix", "nt", "sys", "subprocess", "builtins", "__builtin__", "importlib", "shutil", "socket", "pickle",
@@ -121,12 +121,12 @@ const ATTRIBUTES: &[&str] = &[
     "__reduce__", "__reduce_ex__", "__call__", "__class__", "__init__", "func_globals", "gi_frame", "f_globals",
 ];
 
-/// The first of the names that is known to execute, and is not used as a name alone.
+/// Returns the first of the globals that is known to execute code and is not used only as a name.
 pub fn dangerous(globals: &[Named]) -> Option<&Named> {
     globals.iter().find(|named| !named.inert && is_dangerous(&named.module, &named.name))
 }
 
-/// What a global is. The pair is compared exactly, so a look-alike is unknown.
+/// Classifies a global. The pair is compared exactly, so a look-alike is unknown.
 pub fn judge(module: &str, name: &str) -> Verdict {
     if is_dangerous(module, name) {
         return Verdict::Dangerous;
@@ -134,7 +134,7 @@ pub fn judge(module: &str, name: &str) -> Verdict {
     if checkpoint::is_weights(module, name) { Verdict::Weights } else { Verdict::Unknown }
 }
 
-/// Returns `true` if the name is known to execute, or to reach what does.
+/// Returns `true` if the global is known to execute code, or leads to one that does.
 pub fn is_dangerous(module: &str, name: &str) -> bool {
     if module == EXTENSION || module == COMPUTED || name == COMPUTED {
         return module != EXTENSION;
@@ -155,7 +155,7 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
     {
         return true;
     }
-    // A dotted name goes on through what the module holds, be that a module of a longer path.
+    // A dotted name continues through the attributes of the module, which may be a module with a longer path.
     let path = format!("{module}.{name}");
     MODULES.iter().any(|listed| is_inside(&path, listed))
         || MODULES_EXCEPT.iter().any(|(listed, harmless)| {
@@ -167,7 +167,7 @@ pub fn is_dangerous(module: &str, name: &str) -> bool {
         })
 }
 
-/// Returns `true` if the dotted path is this one, or lies below it.
+/// Returns `true` if the dotted path is `listed`, or below it.
 fn is_inside(path: &str, listed: &str) -> bool {
     path.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -1,8 +1,9 @@
-//! A numpy array on the disk: `"\x93NUMPY"`, the version, the length of the header, the header; then the elements, which
-//! are one pickle if their type has objects in it.
+//! Reads the header of a numpy array file: `"\x93NUMPY"`, the version, the length of the header, the header; then the
+//! elements, which are one pickle if their type contains objects.
 //!
-//! numpy evaluates the header as Python's `literal_eval` does, comments, prefixes, escapes and all. Here a header is read
-//! if it is spelt as numpy writes it; of any other it is not known what the elements are, so they are looked at.
+//! numpy evaluates the header as Python's `literal_eval` does, with comments, prefixes and escapes. This module reads
+//! only a header that is spelled as numpy writes it; after any other header the type of the elements is unknown, so
+//! they are scanned.
 //!
 //! Source: numpy's `lib/format.py` (versions 1.0, 2.0 and 3.0), and the array interface for the types.
 
@@ -10,21 +11,21 @@ use std::io;
 
 use crate::read_at::ReadAt;
 
-/// Bytes of a header that are read. numpy has no limit where it may unpickle.
+/// The most bytes of a header that are read. numpy has no limit if it may unpickle.
 const HEADER: u32 = 1 << 20;
-/// Types in types.
+/// Levels of types in types.
 const DEPTH: usize = 32;
 
-/// `true` if there are objects among the elements.
+/// Whether the elements contain objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Objects {
     No,
-    /// The header could be read so.
+    /// They may: the header could mean that to numpy.
     Perhaps,
     Yes,
 }
 
-/// Where the elements begin, and are there objects among them? `None` for a header that no numpy reads.
+/// Returns the offset of the elements, and whether they contain objects. `None` for a header that numpy cannot read.
 pub(super) fn elements(source: &dyn ReadAt) -> io::Result<Option<(u64, Objects)>> {
     if source.len() < 10 {
         return Ok(None);
@@ -50,7 +51,7 @@ fn objects_of(header: &[u8]) -> Objects {
     Header { rest: header }.objects().unwrap_or(Objects::Perhaps)
 }
 
-/// A header as numpy writes it: a dict of three keys, spaces, a line feed. What is spelt otherwise is `None`.
+/// A header as numpy writes it: a dict of three keys, spaces, a line feed. Any other spelling is `None`.
 struct Header<'a> {
     rest: &'a [u8],
 }
@@ -79,7 +80,7 @@ impl<'a> Header<'a> {
         descr.filter(|_| ends && order.is_some() && shape.is_some())
     }
 
-    /// A type, or a list of fields: a name and a type, and perhaps a shape.
+    /// Reads a type, or a list of fields: a name and a type, and perhaps a shape.
     fn descr(&mut self, depth: usize) -> Option<Objects> {
         if depth > DEPTH {
             return None;
@@ -92,7 +93,7 @@ impl<'a> Header<'a> {
         while !self.is(b"]") {
             self.word(b"(")?;
             if self.is(b"(") {
-                // A title stands before the name.
+                // A title precedes the name.
                 self.word(b"(")?;
                 self.string()?;
                 self.word(b",")?;
@@ -116,7 +117,7 @@ impl<'a> Header<'a> {
         Some(objects)
     }
 
-    /// A tuple of numbers.
+    /// Reads a tuple of numbers.
     fn shape(&mut self) -> Option<()> {
         self.word(b"(")?;
         while !self.is(b")") {
@@ -127,7 +128,7 @@ impl<'a> Header<'a> {
         self.word(b")")
     }
 
-    /// A string without escapes. Two of them side by side would be one to Python.
+    /// Reads a string without escapes. Python would join two adjacent strings.
     fn string(&mut self) -> Option<&'a [u8]> {
         let (&quote, rest) = self.rest.split_first().filter(|(quote, _)| matches!(quote, b'\'' | b'"'))?;
         let end = rest.iter().position(|&byte| byte == quote || byte == b'\\' || byte < b' ')?;
@@ -154,8 +155,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// What a type is, by the strings that numpy writes: the byte order, a letter, the bytes of an element, the unit of a time.
-/// The second is how many bytes an element has, as far as the string says it.
+/// Classifies a type by the strings that numpy writes: the byte order, a letter, the bytes per element, the unit of a
+/// time. The second value is the number of bytes per element, if the string states it.
 pub(super) fn of_type(name: &[u8]) -> Option<(Objects, Option<u64>)> {
     let ([b'|' | b'<' | b'>' | b'=', letter, rest @ ..] | [letter, rest @ ..]) = name else { return None };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

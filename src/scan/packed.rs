@@ -1,8 +1,9 @@
-//! What compressed streams hold: the methods of zip, and what joblib opens (zlib, gzip, bzip2, xz, LZMA, LZ4).
+//! Unpacks compressed streams: the methods of zip, and the formats that joblib opens (zlib, gzip, bzip2, xz, LZMA,
+//! LZ4).
 //!
-//! Streams of one kind that follow one another are one content, as Python's readers take them; xz and LZMA may take turns.
-//! Invariant: of a stream that breaks, all is given that comes before, because a loader unpickles while it reads. Memory
-//! follows what is given, not what a header promises.
+//! Streams of one kind that follow one another are one content, as in Python's readers; xz and LZMA streams may
+//! alternate. Invariant: all bytes before a broken position are returned, because a loader unpickles while it reads.
+//! Memory grows with the unpacked bytes, not with the sizes that a header states.
 //!
 //! Sources: RFC 1950 to 1952; the xz file format 1.2.1 and the LZMA header as `liblzma` takes it (`alone_decoder.c`, with
 //! `picky` set); the LZ4 frame format 1.6.3; APPNOTE 5.8.8 for LZMA in zip.
@@ -18,38 +19,38 @@ use lzma_rust2::{LzmaReader, XzReader};
 
 use crate::read_at::ReadAt;
 
-/// Streams one after the other; the least of them has no content at all.
+/// Streams that may follow one another; the shortest streams have no content.
 const STREAMS: usize = 10_000;
-/// What is asked for at once.
+/// Bytes per read.
 const STEP: usize = 64 << 10;
 
-/// How a content is packed.
+/// The compression of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
     Deflate,
     Zlib,
     Gzip,
     Bzip2,
-    /// xz, and LZMA alone.
+    /// xz, and the old LZMA format.
     Lzma,
-    /// LZMA with the header that it has in zip.
+    /// LZMA with the header that it has in zip archives.
     ZipLzma,
     Lz4,
 }
 
-/// How far a content could be unpacked.
+/// How much of a content was unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     /// All of it.
     Whole,
-    /// Up to bytes that are broken.
+    /// Everything before broken bytes.
     Broken,
-    /// As far as was asked for, and more follows.
+    /// The requested bytes; more follow.
     Part,
 }
 
 impl Packing {
-    /// That of a method of zip, as far as some reader knows it.
+    /// Returns the compression of a zip method, if some reader supports it.
     pub(super) fn of_method(method: u16) -> Option<Self> {
         match method {
             8 => Some(Self::Deflate),
@@ -60,7 +61,8 @@ impl Packing {
         }
     }
 
-    /// Returns `true` if a stream follows that belongs to the same content. An LZ4 frame may be one to be skipped.
+    /// Returns `true` if a stream follows that belongs to the same content. After LZ4 it may be a frame that readers
+    /// skip.
     fn follows(self, head: &[u8]) -> bool {
         match self {
             Self::Deflate | Self::Zlib | Self::ZipLzma => false,
@@ -75,7 +77,7 @@ impl Packing {
 const XZ: &[u8] = b"\xfd7zXZ\0";
 const LZ4: &[u8] = &[4, 0x22, 0x4d, 0x18];
 
-/// The bytes of an LZ4 frame that every reader skips.
+/// Returns the length of an LZ4 frame that every reader skips.
 fn skipped(head: &[u8]) -> Option<u64> {
     match *head.first_chunk::<8>()? {
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d] => {
@@ -85,8 +87,8 @@ fn skipped(head: &[u8]) -> Option<u64> {
     }
 }
 
-/// The header of LZMA alone, as `liblzma` takes it where it has to guess: properties that there are, a dictionary of a length
-/// that xz writes, and the length of the content, which may be unknown.
+/// Returns `true` for the header of the old LZMA format, as `liblzma` accepts it when it guesses: valid properties, a
+/// dictionary length that xz writes, and the length of the content, which may be unknown.
 pub(super) fn is_lzma(head: &[u8]) -> bool {
     let Some(&[properties, a, b, c, d, ref len @ ..]) = head.first_chunk::<13>() else { return false };
     let dictionary = u32::from_le_bytes([a, b, c, d]);
@@ -107,7 +109,7 @@ pub(super) fn unpack(packing: Packing, source: &dyn ReadAt, most: u64) -> io::Re
     let mut stream = Streams::new(packing, source);
     let mut extent = stream.read_to(&mut bytes, most, STEP)?;
     if extent == Extent::Broken {
-        // A read that failed has lost what it had, which comes again byte by byte.
+        // A failed read discarded its bytes, so they are read again one by one.
         let known = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         stream = Streams::new(packing, source);
         let mut again = Vec::new();
@@ -118,10 +120,10 @@ pub(super) fn unpack(packing: Packing, source: &dyn ReadAt, most: u64) -> io::Re
     Ok((bytes, extent))
 }
 
-/// A reader that knows where it is. It keeps the failure of its source, which decoders take for broken bytes.
+/// A reader that knows its offset. It keeps the error of its source, which decoders report as broken bytes.
 struct Place<'a> {
     source: &'a dyn ReadAt,
-    /// What was read ahead ends here.
+    /// The offset after the last byte that was read ahead.
     ahead: u64,
     held: Vec<u8>,
     pos: usize,
@@ -144,7 +146,7 @@ impl BufRead for Place<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.pos >= self.held.len() {
             let left = self.source.len().saturating_sub(self.ahead);
-            // Most streams that are tried are none.
+            // Most attempts to read a stream fail at once.
             let most = if self.held.is_empty() { 4 << 10 } else { STEP };
             let len = usize::try_from(left).unwrap_or(usize::MAX).min(most);
             self.held.resize(len, 0);
@@ -199,7 +201,7 @@ impl Coder<'_> {
             Self::Lzma(coder) => coder.read(buf),
             Self::Lz4(coder) => loop {
                 let len = coder.read(buf)?;
-                // A block may be empty, and then the frame is not at its end.
+                // A block may be empty, and then the frame does not end there.
                 let behind = coder.get_mut().fill_buf()?;
                 if len > 0 || behind.is_empty() || Packing::Lz4.follows(behind) {
                     return Ok(len);
@@ -208,7 +210,7 @@ impl Coder<'_> {
         }
     }
 
-    /// Where the next stream begins.
+    /// Returns the offset of the next stream.
     fn end(self) -> u64 {
         match self {
             Self::Deflate(coder) => coder.into_inner().at(),
@@ -240,7 +242,7 @@ impl<'a> Streams<'a> {
         Self { packing, source, failed: Rc::default(), at: 0, opened: 0, coder: None }
     }
 
-    /// Reads until there are `most` bytes, `step` at once.
+    /// Reads until `bytes` has `most` bytes, `step` bytes at a time.
     fn read_to(&mut self, bytes: &mut Vec<u8>, most: u64, step: usize) -> io::Result<Extent> {
         loop {
             let len = bytes.len();
@@ -280,7 +282,7 @@ impl<'a> Streams<'a> {
         Ok(0)
     }
 
-    /// Skips a frame that is there to be skipped.
+    /// Skips a frame that readers skip.
     fn skip(&mut self) -> io::Result<bool> {
         let mut place = Place::new(self.source, self.at, &self.failed);
         let Some(len) = skipped(place.fill_buf()?).filter(|_| self.packing == Packing::Lz4) else {
@@ -291,7 +293,7 @@ impl<'a> Streams<'a> {
         Ok(true)
     }
 
-    /// The decoder of the next stream, if one follows.
+    /// Returns the decoder of the next stream, if one follows.
     fn open(&mut self) -> io::Result<Option<Coder<'a>>> {
         let mut place = Place::new(self.source, self.at, &self.failed);
         let head = place.fill_buf()?;
@@ -330,7 +332,7 @@ impl<'a> Streams<'a> {
 }
 
 fn lzma(place: Place<'_>, len: u64, properties: u8, dictionary: [u8; 4]) -> io::Result<Coder<'_>> {
-    // No content that is unpacked here reaches back as far as some headers say.
+    // No content that is unpacked here needs a dictionary as large as some headers state.
     let dictionary = u32::from_le_bytes(dictionary).min(1 << 30);
     let mut coder = LzmaReader::new_with_props(place, len, properties, dictionary, None)?;
     coder.set_relaxed_end_condition(false);

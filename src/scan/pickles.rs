@@ -1,8 +1,8 @@
-//! A stream of pickles from byte 0: is it one, and what is each of them?
+//! Decides if a file is a stream of pickles from byte 0, and reports each pickle.
 //!
-//! Nothing runs before a reader looks up a name. So each reader is followed ([`walk`]) as far as it goes, over pickle
-//! after pickle, and what it looks up counts, whether a `STOP` comes or not. Bytes of any kind begin like a pickle now
-//! and then (`.` is `STOP`, `N.` a whole pickle, `cos` and `tan` in two lines are `os.tan`), so a stream is taken for one
+//! Nothing runs before a reader looks up a global. So each reader is followed ([`walk`]) as far as it goes, pickle
+//! after pickle, and every lookup counts, with or without a `STOP`. Arbitrary bytes sometimes begin like a pickle (`.`
+//! is `STOP`, `N.` is a whole pickle, `cos` and `tan` in two lines are `os.tan`), so a stream counts as a pickle only
 //! by evidence ([`is_evident`]).
 
 use std::io;
@@ -14,26 +14,26 @@ use super::{GlobalIn, Limits, PickleIn, Verdict, judge};
 use crate::pickle::{self, Error};
 use crate::read_at::ReadAt;
 
-/// How many pickles torch's legacy stream has before its storages.
+/// How many pickles a legacy PyTorch file has before its storages.
 const LEGACY: usize = 5;
-/// How the pickle of torch's magic number ends, in protocol 2 and in protocol 0.
+/// The ends of the pickle of torch's magic number, in protocol 2 and in protocol 0.
 const MAGIC: [&[u8]; 2] =
     [b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", b"L119547037146038801333356L\n."];
-/// Bytes of what was walked over that are looked at: a text can be one long line.
+/// The most bytes of a walk that are checked for text: a text can be one long line.
 const TEXT: u64 = 1 << 20;
 
-/// Bytes behind it that say whether it is one.
+/// Bytes after a walk that help to decide whether the walk read a text.
 const NEXT: u64 = 512;
-/// Bytes that are no letter in any of the encodings of Windows' western languages.
+/// Bytes that are not letters in any encoding of Windows' western languages.
 const NO_LETTERS: [u8; 5] = [0x81, 0x8d, 0x8f, 0x90, 0x9d];
 
 /// A stream of pickles.
 pub(super) struct Stream {
     /// All of them.
     pub(super) pickles: Vec<PickleIn>,
-    /// `true` if it is torch's legacy stream.
+    /// `true` for a legacy PyTorch file.
     pub(super) legacy: bool,
-    /// Where strings of bytes stand that torch loads as files.
+    /// The positions of byte strings that torch loads as files.
     pub(super) inner: Vec<Span>,
 }
 
@@ -42,15 +42,15 @@ pub(super) struct Stream {
 struct Chain {
     links: Vec<(u64, Walk)>,
     legacy: bool,
-    /// More follow than are looked at.
+    /// `true` if more pickles follow than are read.
     is_cut: bool,
     forked: bool,
     crossed: bool,
-    /// `true` if they name what stands for arrays in a joblib file.
+    /// `true` if they import the class that represents arrays in a joblib file.
     arrays: bool,
 }
 
-/// The pickles that stand one after the other from byte 0; `None` if this is no pickle.
+/// Returns the pickles that follow one another from byte 0; `None` if the file is not a pickle.
 pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<Stream>> {
     let first = chain(source, limits, Reader::Memory, Next::Fresh)?;
     let mut others = Vec::new();
@@ -73,7 +73,8 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     let mut is_cut = first.is_cut || others.iter().any(|chain| chain.is_cut);
     let mut all: Vec<(u64, Vec<Walk>)> = Vec::new();
     for (at, walk) in std::iter::once(first).chain(others).flat_map(|chain| chain.links) {
-        // The bytes of an array may end one pickle and begin another, to a reader that knows of no arrays.
+        // A reader that does not know arrays can find the end of one pickle and the start of another in the bytes of an
+        // array.
         if in_arrays.iter().any(|(begin, end)| (*begin..*end).contains(&at)) && !is_dangerous(&walk) {
             continue;
         }
@@ -92,7 +93,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     inner.dedup();
     let mut pickles: Vec<_> = all.iter().map(|(at, walks)| report(source, *at, walks, limits)).collect();
     if pickles.len() > limits.pickles {
-        // Those that are listed are the worst.
+        // The report lists the worst ones.
         pickles.sort_by_key(|pickle| std::cmp::Reverse(pickle.verdict));
         pickles.truncate(limits.pickles);
         pickles.sort_by_key(|pickle| pickle.at);
@@ -105,7 +106,7 @@ pub(super) fn stream(source: &dyn ReadAt, limits: &Limits) -> io::Result<Option<
     Ok(Some(Stream { pickles, legacy, inner }))
 }
 
-/// Who reads the next pickle. What is left of a frame behind `STOP` is lost with the reader that had it.
+/// Which reader reads the next pickle. The rest of a frame after `STOP` is lost with the reader that read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Fresh,
@@ -114,7 +115,7 @@ enum Next {
 
 /// Follows one reader from byte 0.
 fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io::Result<Chain> {
-    // What is passed over costs nothing, so a pickle may be as long as the file.
+    // Skipped bytes cost nothing, so a pickle may be as long as the file.
     let mut budget = pickle::Limits { bytes: u64::MAX, ..limits.pickle.clone() };
     let mut chain = Chain {
         links: Vec::new(),
@@ -136,7 +137,7 @@ fn chain(source: &dyn ReadAt, limits: &Limits, reader: Reader, next: Next) -> io
         chain.forked |= link.forked;
         chain.crossed |= link.crossed;
         chain.arrays |= link.arrays;
-        // One of torch's five belongs to the stream, whatever it is.
+        // Each of the first five pickles of a legacy PyTorch file belongs to the stream, whatever it is.
         let due = chain.legacy && chain.links.len() < LEGACY;
         let is_stream = last_evident > 0 || chain.links.iter().any(|(_, walk)| walk.traits > 0);
         let evident = due || is_evident(source, at, &link, is_stream)?;
@@ -168,7 +169,7 @@ fn is_dangerous(walk: &Walk) -> bool {
     walk.globals.iter().any(|found| judge(&found.module, &found.name) == Verdict::Dangerous)
 }
 
-/// A source that cannot be read is no broken pickle.
+/// A source that cannot be read is not a broken pickle.
 fn fallible(mut walk: Walk) -> io::Result<Walk> {
     match walk.broken.take() {
         Some(Error::Io { source, .. }) => Err(source),
@@ -180,14 +181,14 @@ fn fallible(mut walk: Walk) -> io::Result<Walk> {
 }
 
 /// Returns `true` if this is a pickle, or the beginning of one. Each of these is enough:
-/// - something is called;
+/// - a call;
 /// - `PROTO`, and a frame, three more opcodes, or no broken byte up to the end of the file;
-/// - eight opcodes, or all of the file, up to a `STOP` that leaves one value;
-/// - three things that pickles have and noise has not ([`Walk::traits`]), or a state that is set and one of them;
-/// - a limit ended the walk, so that nobody knows what comes;
-/// - a global that can be imported. In a text (what was walked over, and what comes next) without any such thing that is
-///   one of a module that loaders have, and a name that is in it ([`importable`]); elsewhere, and behind another pickle
-///   (`is_stream`), any name that is no noise.
+/// - eight opcodes, or the whole file, up to a `STOP` that leaves one value;
+/// - three features that pickles have and noise does not have ([`Walk::traits`]), or a `BUILD` and one of them;
+/// - a limit that ended the walk, so that the rest is unknown;
+/// - a global that can be imported. In a text (the bytes of the walk and those after it) without any of the above, the
+///   module must be one that loaders have, and must contain the name ([`importable`]); elsewhere, and after another
+///   pickle (`is_stream`), any name that does not look like noise is enough.
 fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io::Result<bool> {
     let is_whole = walk.end.is_some() && walk.single;
     let is_cut = matches!(walk.broken, Some(Error::Truncated { .. } | Error::Frame { .. }));
@@ -202,7 +203,7 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     {
         return Ok(true);
     }
-    // What only some loaders have, or what a call computes, is no evidence of its own.
+    // A global that only some loaders have, or that a call computes, is not evidence by itself.
     let is_plain = |found: &&Found| {
         &*found.module != EXTENSION && &*found.module != COMPUTED && &*found.name != COMPUTED
     };
@@ -211,7 +212,7 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
         return Ok(false);
     }
     let names_alone = u64::try_from(walk.globals.len()).unwrap_or(u64::MAX).saturating_add(3);
-    // An `INST` without a mark looks its name up, and fails then.
+    // An `INST` without a mark looks up its name first, and fails then.
     let opcodes = walk.opcodes.saturating_add(u64::from(walk.in_name && walk.broken.is_some() && !is_cut));
     let is_odd = is_stream || walk.traits > 0 || opcodes >= names_alone || !is_text(source, at, walk.until)?;
     Ok(names.any(|found| match importable::importable(&found.module, &found.name) {
@@ -221,18 +222,18 @@ fn is_evident(source: &dyn ReadAt, at: u64, walk: &Walk, is_stream: bool) -> io:
     }))
 }
 
-/// Returns `true` if what was walked over is a text, and what comes next.
+/// Returns `true` if the bytes of the walk and those after it are text.
 fn is_text(source: &dyn ReadAt, at: u64, until: u64) -> io::Result<bool> {
     let until = until.min(at.saturating_add(TEXT));
     let end = until.saturating_add(NEXT).min(source.len());
     let bytes = source.read_vec_at(at, usize::try_from(end.saturating_sub(at)).unwrap_or(0))?;
-    // A letter may be cut where the file goes on.
+    // A character may be truncated if the file continues.
     let is_unicode =
         super::content::is_text(&bytes) && (end < source.len() || str::from_utf8(&bytes).is_ok());
     Ok(is_unicode || is_old_text(&bytes))
 }
 
-/// Returns `true` if it is prose in an older encoding: blanks between words, and some letters that are no ASCII.
+/// Returns `true` for prose in an older encoding: blanks between words, and some letters that are not ASCII.
 fn is_old_text(bytes: &[u8]) -> bool {
     let (ascii, other): (Vec<u8>, Vec<u8>) = bytes.iter().partition(|byte| byte.is_ascii());
     let words = ascii.split(|byte| *byte == b' ').count();
@@ -255,7 +256,7 @@ fn ends_with_magic(source: &dyn ReadAt, end: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// One pickle, as each of its readers went over it.
+/// Reports one pickle, from the walks of all its readers.
 fn report(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> PickleIn {
     let uses = walks.iter().fold(Uses::default(), |uses, walk| uses.joined(walk.uses));
     let arrays = arrays(walks);
@@ -274,23 +275,23 @@ fn report(source: &dyn ReadAt, at: u64, walks: &[Walk], limits: &Limits) -> Pick
     }
     let worst = globals.iter().map(|global| global.verdict).max().unwrap_or(Verdict::Weights);
     let reason = why_unreadable(walks).or_else(|| {
-        // Weights are what the converter's own reader takes, no more.
+        // Only pickles that the converter's own reader accepts count as weights.
         (worst == Verdict::Weights).then(|| why_no_weights(source, at, walks, limits)).flatten()
     });
     let verdict = if reason.is_some() { worst.max(Verdict::Unreadable) } else { worst };
     PickleIn { member: None, at, verdict, globals, reason }
 }
 
-/// The walk of joblib's reader, if it came over all arrays to the end: then that is what the file is.
+/// Returns the walk of joblib's reader if it read all arrays to the end: then the file is a joblib file.
 fn arrays(walks: &[Walk]) -> Option<&Walk> {
     walks.iter().find(|walk| walk.first_array.is_some() && walk.end.is_some())
 }
 
-/// Returns `true` if it is what another reader makes of the bytes of an array: a name that is noise, or that memo and
+/// Returns `true` if another reader found this global in the bytes of an array: a name that is noise, or that memo and
 /// stack spell by accident.
 fn is_in_array(walk: &Walk, found: &Found, joblib: &Walk) -> bool {
     let is_behind = joblib.first_array.is_some_and(|at| found.at >= at);
-    // A reader that came to the end, or called something there, has found no noise.
+    // A reader that reached the end, or called something after it, did not find noise.
     let is_noise = |at: u64| walk.end.is_none() && walk.last_call < at;
     let is_behind = is_behind && joblib.first_array.is_some_and(is_noise);
     let is_computed = &*found.module == COMPUTED || &*found.name == COMPUTED;

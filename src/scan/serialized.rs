@@ -1,19 +1,19 @@
-//! The pickles in the `data` of a Stable-Baselines3 archive: JSON, in which each value under `":serialized:"` is base64 of
-//! what `cloudpickle` made of an object.
+//! Finds the pickles in the `data` of a Stable-Baselines3 archive: JSON, in which each value under `":serialized:"` is
+//! the base64 text of an object that `cloudpickle` pickled.
 //!
-//! Found by the strings alone, at any depth and in any JSON, broken or not: what the loader would not reach is looked at,
-//! too, and what it would is never missed.
-//! Source: `json_to_data` of `stable_baselines3.common.save_util`; RFC 8259, 7; `binascii.a2b_base64` without `strict_mode`.
+//! It finds them by the strings only, at any depth and in any JSON, valid or not: so it also scans values that the
+//! loader would not reach, and never misses one that it would. Source: `json_to_data` of
+//! `stable_baselines3.common.save_util`; RFC 8259, 7; `binascii.a2b_base64` without `strict_mode`.
 
 /// The key of a pickle.
 const KEY: &[u8] = b":serialized:";
 
-/// Returns `true` if the member of an archive is the one that may hold such values.
+/// Returns `true` if this member of an archive may contain such values.
 pub(super) fn is_named(member: &str) -> bool {
     member.rsplit("!/").next() == Some("data")
 }
 
-/// The pickles, decoded, in the order of the text.
+/// Returns the decoded pickles, in the order of the text.
 pub(super) fn pickles(text: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -31,7 +31,7 @@ pub(super) fn pickles(text: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-/// The next string of a text, without its escapes, and what is behind it.
+/// Returns the next string of a text, without its escapes, and the text after it.
 fn next_string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let quote = text.iter().position(|&byte| byte == b'"')?;
     let mut rest = text.get(quote.saturating_add(1)..)?;
@@ -50,7 +50,7 @@ fn next_string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
                         rest = after;
                         let digits = str::from_utf8(digits).ok();
                         let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                        // Neither the key nor base64 has any other letter.
+                        // Neither the key nor base64 contains any other character.
                         string.push(code.unwrap_or(b'?'));
                     }
                     b'b' | b'f' | b'n' | b'r' | b't' => string.push(b' '),
@@ -62,7 +62,7 @@ fn next_string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     }
 }
 
-/// What base64 spells; other letters are passed over, and what follows the padding does not count.
+/// Decodes base64; it skips other characters, and ignores what follows the padding.
 fn base64(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (mut bits, mut count, mut pads) = (0_u32, 0_u32, 0_u32);

@@ -1,4 +1,4 @@
-//! The members of a tar archive: for each a block of 512 bytes, then its content in whole blocks.
+//! Lists the members of a tar archive: for each a block of 512 bytes, then its content in whole blocks.
 //!
 //! ```text
 //!   0  name, 100 bytes     124  size, 12 octal digits, or base 256 if its first bit is set
@@ -10,7 +10,7 @@ use std::io;
 
 use crate::read_at::ReadAt;
 
-/// Bytes of an extended header that are looked at.
+/// The most bytes of an extended header that are read.
 const EXTENDED: u64 = 1 << 20;
 
 /// A file in the archive.
@@ -20,7 +20,7 @@ pub(super) struct TarMember {
     pub(super) len: u64,
 }
 
-/// Visits every file. Returns why not all could be found, if so.
+/// Visits every file. Returns the reason if some could not be found.
 pub(super) fn members(
     source: &dyn ReadAt,
     most: usize,
@@ -62,11 +62,12 @@ pub(super) fn members(
             kind => {
                 match kind {
                     Some(b'S') => doubt = Some("sparse member"),
-                    // Readers that take them for what they are go on with the next header, which is in these bytes.
+                    // Readers that treat these members by their type continue with the next header, which is in these
+                    // bytes.
                     Some(b'1'..=b'6') if len > 0 => {
                         doubt = Some("link or directory with a size");
                     }
-                    // Python takes a type that it does not know for a file.
+                    // Python treats an unknown type as a file.
                     _ => {}
                 }
                 let name =
@@ -79,14 +80,15 @@ pub(super) fn members(
     Ok(Some("more members than the limit"))
 }
 
-/// A tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is right.
+/// Returns `true` for a tar header, with or without the magic of POSIX (torch before 0.2 wrote none): its checksum is
+/// correct.
 pub(super) fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..512) else { return false };
     let Some(stored) = number(block.get(148..156).unwrap_or_default()) else { return false };
     let bytes =
         block.iter().enumerate().map(|(at, &byte)| if (148..156).contains(&at) { b' ' } else { byte });
     let sum = bytes.clone().fold(0_i64, |sum, byte| sum.saturating_add(byte.into()));
-    // Some old writers, and every reader, take a byte for a signed one as well.
+    // Some old writers, and every reader, also accept sums of signed bytes.
     let signed = bytes.fold(0_i64, |sum, byte| sum.saturating_add(byte.cast_signed().into()));
     stored == sum || stored == signed
 }
@@ -95,7 +97,8 @@ fn size(field: &[u8]) -> Option<u64> {
     u64::try_from(number(field)?).ok()
 }
 
-/// A number as Python takes it: in base 256 if its first byte says so, else in octal digits to the first NUL.
+/// Reads a number as Python does: in base 256 if its first byte indicates that, else in octal digits up to the first
+/// NUL.
 fn number(field: &[u8]) -> Option<i64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 == 0 {
@@ -109,7 +112,7 @@ fn number(field: &[u8]) -> Option<i64> {
     rest.iter().try_fold(start, |number: i64, &byte| number.checked_mul(256)?.checked_add(byte.into()))
 }
 
-/// As Python's `int` takes octal digits.
+/// Reads octal digits as Python's `int` does.
 fn octal(field: &[u8]) -> Option<i64> {
     let text = str::from_utf8(field.split(|&byte| byte == 0).next()?).ok()?;
     let is_space = |letter: char| letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter);

@@ -1,13 +1,14 @@
-//! A walk over what may be a pickle, as far as one reader of Python goes: it finds every global that the reader would look
-//! up, before the bytes turn out to be broken or to be no pickle at all.
+//! Walks bytes that may be a pickle as far as one reader of Python goes, and finds every global that the reader would
+//! look up before the bytes prove broken or not a pickle.
 //!
-//! The strict machine of `pickle/` refuses what loaders disagree on, and then says nothing of the rest. This one keeps a
-//! real stack, marks and memo, but of values only what a global can be made of. Every lookup, call and state is taken to
-//! succeed, so it goes on at least as far as the reader: where it stops the reader stops, or a limit was passed.
-//! How the bytes are read stands in `feed`, what a number is in `numbers`, both to the letter, since what one reader takes
-//! and another does not decides what comes next; [`Walk::forked`] says that another has to be followed.
+//! The strict machine of `pickle/` refuses everything that loaders disagree on, and then reports nothing of the rest.
+//! This walk keeps a real stack, marks and memo, but only those values from which a global can be made. It assumes that
+//! every lookup, call and state succeeds, so it goes at least as far as the reader: where it stops, the reader stops,
+//! or a limit was exceeded. `feed` reads the bytes and `numbers` the numbers, both exactly as the reader does, because
+//! a spelling that one reader accepts and another does not decides what comes next; [`Walk::forked`] reports that
+//! another reader must be followed.
 //!
-//! Invariant: time and memory are in proportion to the bytes read, within the limits; nothing is looked up.
+//! Invariant: time and memory are proportional to the bytes read, within the limits; nothing is looked up.
 
 mod arrays;
 mod calls;
@@ -34,10 +35,10 @@ use stack::Stack;
 
 /// Bytes of a string that are kept; no importable name is longer.
 const TEXT: usize = 256;
-/// Distinct globals that are kept of one pickle.
+/// Distinct globals that are kept for one pickle.
 const GLOBALS: usize = 10_000;
 
-/// A global, and the first opcode that names it.
+/// A global, and the first opcode that imports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) module: Rc<str>,
@@ -45,7 +46,7 @@ pub(super) struct Found {
     pub(super) at: u64,
 }
 
-/// Where a string of bytes stands.
+/// The position of a byte string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span {
     pub(super) at: u64,
@@ -57,44 +58,45 @@ pub(super) struct Span {
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Walk {
-    /// Each once, in the order of the bytes.
+    /// Each global once, in the order of the bytes.
     pub(super) globals: Vec<Found>,
-    /// How those that carry on what they are given were used.
+    /// How the pickle used the carriers.
     pub(super) uses: Uses,
-    /// Opcodes that ran.
+    /// The number of opcodes that ran.
     pub(super) opcodes: u64,
-    /// Things that pickles have, and noise and texts rarely: a closed mark, a memo in order, a quoted string, a number in
-    /// a line, a readable text with its length in front.
+    /// The number of features that pickles have, and noise and texts rarely have: a closed mark, a memo in order, a
+    /// quoted string, a number in a line, a readable text after its length.
     pub(super) traits: u64,
-    /// `true` if there was a `PROTO`.
+    /// `true` if the walk found a `PROTO`.
     pub(super) proto: bool,
-    /// `true` if there was a `FRAME`, as long as a reader takes it.
+    /// `true` if the walk found a `FRAME` that a reader accepts.
     pub(super) framed: bool,
-    /// `true` if something would have been called.
+    /// `true` if the pickle would call something.
     pub(super) calls: bool,
-    /// Where the last call stands.
+    /// The position of the last call.
     pub(super) last_call: u64,
-    /// `true` if something would have been given a state.
+    /// `true` if the pickle would set a state.
     pub(super) builds: bool,
-    /// After `STOP`.
+    /// The offset after `STOP`.
     pub(super) end: Option<u64>,
     /// The end of the frame in which it ended.
     pub(super) frame: Option<u64>,
-    /// Where it ended, with or without `STOP`.
+    /// The offset at which it ended, with or without `STOP`.
     pub(super) until: u64,
     /// `true` if it ended in a `GLOBAL` or an `INST`.
     pub(super) in_name: bool,
-    /// `true` if just one value was left at `STOP`.
+    /// `true` if exactly one value was left at `STOP`.
     pub(super) single: bool,
-    /// `true` if an operand crosses the end of its frame, or `STOP` comes before it.
+    /// `true` if an operand crosses the end of its frame, or if `STOP` comes before that end.
     pub(super) crossed: bool,
     /// `true` if another reader may have found something else.
     pub(super) forked: bool,
-    /// `true` if it names what stands for an array in a joblib file, so that joblib's reader finds something else.
+    /// `true` if it imports the class that represents an array in a joblib file, so that joblib's reader finds
+    /// something else.
     pub(super) arrays: bool,
-    /// Where the first array begins that joblib's reader takes.
+    /// The position of the first array that joblib's reader reads.
     pub(super) first_array: Option<u64>,
-    /// Where the strings of bytes stand that torch loads as files, and how long they are.
+    /// The positions and lengths of the byte strings that torch loads as files.
     pub(super) inner: Vec<Span>,
     /// Why it ended before `STOP`.
     pub(super) broken: Option<Error>,
@@ -109,7 +111,7 @@ struct Walker<'a> {
     walk: Walk,
 }
 
-/// Walks from the byte `at`, in the frame that is open there.
+/// Walks from the byte `at`, in the frame that is open at that byte.
 pub(super) fn walk(
     source: &dyn ReadAt,
     at: u64,
@@ -136,7 +138,7 @@ impl<'a> Walker<'a> {
         walker.walk.traits = walker.stack.traits;
         walker.walk.in_name = matches!(walker.stack.op, b'c' | b'i');
         walker.walk.frame = walker.feed.open();
-        // The next pickle may begin behind the frame.
+        // The next pickle may begin after the frame.
         walker.walk.crossed = walker.feed.crossed || walker.walk.end.is_some() && walker.walk.frame.is_some();
         walker.walk.forked = walker.feed.forked || walker.walk.crossed;
         walker.walk
@@ -241,14 +243,14 @@ impl Walker<'_> {
         self.stack.push(Item::Plain)
     }
 
-    /// A number that is not negative where it has four bytes.
+    /// Reads a number, which must not be negative if it has four bytes.
     fn small(&mut self, width: u64) -> Result<(), Error> {
         let number = self.feed.number(width)?;
         let is_negative = width == 4 && number > u64::from(i32::MAX.unsigned_abs());
         self.stack.push(if is_negative { Item::Plain } else { Item::Number(number) })
     }
 
-    /// A number whose length stands in front.
+    /// Reads a number that follows its length.
     fn long(&mut self) -> Result<(), Error> {
         let len = self.feed.number(1)?;
         if len > 8 {
@@ -271,14 +273,14 @@ impl Walker<'_> {
     fn bytes(&mut self, len: u64) -> Result<(), Error> {
         self.feed.skip_bytes(len)?;
         if self.stack.op == 0x96 {
-            // Bytes can be added to it.
+            // The pickle can add bytes to it.
             return self.stack.push(Item::Plain);
         }
         let at = self.feed.at().saturating_sub(len);
         self.stack.push(Item::Bytes(Span { at, len, spelling: Spelling::Plain }))
     }
 
-    /// A length that `pickle.py` reads with its sign, and the C reader of `BINSTRING` without.
+    /// Returns a length that `pickle.py` reads as a signed number, and the C reader of `BINSTRING` as an unsigned one.
     fn signed(&self, len: u64) -> Result<u64, Error> {
         let is_negative = len > u64::from(i32::MAX.unsigned_abs());
         if is_negative && (self.stack.op == 0x8b || self.is_python()) {
@@ -298,7 +300,7 @@ impl Walker<'_> {
         self.keep_place(Span { at, len, spelling: Spelling::Text })
     }
 
-    /// A text that is too long to be kept is known by its place.
+    /// Keeps the position of a text that is too long to be kept.
     fn keep_place(&mut self, span: Span) -> Result<(), Error> {
         if u64::try_from(TEXT).is_ok_and(|most| span.len > most)
             && let Item::Text(text) = self.stack.pop()?
@@ -316,14 +318,14 @@ impl Walker<'_> {
             numbers::integer(&line, self.stack.op == b'L')
         };
         self.taken(taken, "no number")?;
-        // As Python writes it; of any other nobody asks.
+        // The form that Python writes; no other form is used here.
         let digits = line.kept.strip_suffix(b"L").unwrap_or(&line.kept);
         let number =
             str::from_utf8(digits).ok().filter(|_| self.stack.op != b'F').and_then(|text| text.parse().ok());
         self.stack.push(number.map_or(Item::Plain, Item::Number))
     }
 
-    /// Goes on where this reader takes the line.
+    /// Continues if this reader accepts the line.
     fn taken(&mut self, taken: Taken, what: &'static str) -> Result<(), Error> {
         self.feed.forked |= taken.differs();
         if !taken.by(self.is_python()) {
@@ -341,7 +343,7 @@ impl Walker<'_> {
         }
     }
 
-    /// A number of the memo; of one that is too long to be kept nobody knows which.
+    /// Reads a memo index; an index that is too long to be kept is unknown.
     fn line_index(&mut self) -> Result<Index, Error> {
         let line = self.feed.line_of(feed::NUMBER)?;
         let (taken, index) = numbers::index(&line);
@@ -364,7 +366,7 @@ impl Walker<'_> {
     }
 
     fn unicode(&mut self) -> Result<(), Error> {
-        // In a frame a reader may have it from elsewhere.
+        // In a frame, a reader may read it from another position.
         let at = Some(self.feed.at()).filter(|_| self.feed.open().is_none());
         let line = self.feed.line()?;
         let text = text::of_unicode(&line.kept).or_else(|| line.is_longer.then(String::new));

@@ -1,4 +1,4 @@
-//! What a file of `TorchScript` code declares: its classes, and of those that are asked for the attributes.
+//! Reads the declarations in a file of `TorchScript` code: its classes, and the attributes of requested classes.
 //!
 //! ```text
 //! class NAME(Module):
@@ -11,25 +11,25 @@
 //!   def forward(self: …
 //! ```
 //!
-//! Invariant: what is read here, torch's importer reads alike. A statement in another form than torch writes it is
-//! refused, and so is a class twice, an attribute twice, a listed name that is no attribute or that cannot be a tensor.
-//! The bodies of functions are passed over. Source: torch's `csrc/jit/serialization/{import_source,python_print}.cpp`.
+//! Invariant: torch's importer reads the same from the code. A statement in another form than torch writes is refused,
+//! and so is a class twice, an attribute twice, a listed name that is not an attribute or cannot be a tensor. The
+//! bodies of functions are skipped. Source: torch's `csrc/jit/serialization/{import_source,python_print}.cpp`.
 
 use std::collections::{HashMap, HashSet};
 
 use super::lines::{Line, Lines, Wrong};
 
-/// What a class is made for.
+/// What a class is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::checkpoint) enum ClassKind {
     Module,
-    /// What several classes of modules have in common.
+    /// The common interface of several classes of modules.
     Interface,
-    /// Anything else: its objects are values.
+    /// Any other class: its objects are values.
     Value,
 }
 
-/// What an attribute is to the state dict.
+/// The role of an attribute in the state dict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::checkpoint) enum Role {
     Parameter,
@@ -37,13 +37,13 @@ pub(in crate::checkpoint) enum Role {
     Other,
 }
 
-/// The type of an attribute, as far as it decides what is state.
+/// The type of an attribute, as far as it decides whether the attribute is state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::checkpoint) enum Type {
     Tensor,
     /// A tensor or `None`.
     Optional,
-    /// `None` alone.
+    /// Only `None`.
     Nothing,
     /// A class of the archive, by its qualified name.
     Class(Box<str>),
@@ -62,19 +62,19 @@ pub(in crate::checkpoint) struct Attribute {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::checkpoint) struct Class {
     pub(in crate::checkpoint) kind: ClassKind,
-    /// In the order of the declaration; of modules that were asked for alone.
+    /// In the order of the declaration; only for requested modules.
     pub(in crate::checkpoint) attributes: Vec<Attribute>,
-    /// `true` if it has code that makes its objects (`__getstate__`, `__setstate__`).
+    /// `true` if code creates the state of its objects (`__getstate__`, `__setstate__`).
     pub(in crate::checkpoint) is_made_by_code: bool,
 }
 
-/// How many more there may be.
+/// How many more classes and attributes are allowed.
 pub(super) struct Room {
     pub(super) classes: usize,
     pub(super) attributes: usize,
 }
 
-/// Reads every class of a file. `is_asked` says whose attributes are wanted.
+/// Reads every class of a file. `is_asked` decides whose attributes are read.
 pub(super) fn classes<'a>(
     code: &'a str,
     is_asked: impl Fn(&str) -> bool,
@@ -109,7 +109,7 @@ pub(super) fn classes<'a>(
     Ok(classes)
 }
 
-/// `class NAME:` or `class NAME(KIND):`
+/// Parses `class NAME:` or `class NAME(KIND):`.
 fn header(text: &str) -> Option<(&str, ClassKind)> {
     let head = text.strip_prefix("class ")?.strip_suffix(':')?;
     let (name, base) = match head.split_once('(') {
@@ -186,7 +186,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
-    /// The class, once it is clear what each attribute is.
+    /// Returns the class, after the role of each attribute is known.
     fn class(self, line: Line<'_>) -> Result<Class, Wrong> {
         let wrong = |what| Wrong { line: line.number, what };
         let settled = self.parameters.is_some() && self.buffers.is_some();
@@ -209,7 +209,7 @@ impl<'a> Body<'a> {
             if role != Role::Other && !may_be_tensor {
                 return Err(wrong("non-tensor in the state list of a class"));
             }
-            // Old releases listed neither, later ones the parameters alone.
+            // Old releases listed neither, later ones only the parameters.
             if role == Role::Other && !settled && matches!(of, Type::Tensor | Type::Optional) {
                 return Err(wrong("class without a state list"));
             }
@@ -222,7 +222,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// `["a", "b", ]`: at most so many names.
+/// Parses `["a", "b", ]` with at most `most` names.
 fn names(list: &str, most: usize) -> Result<Vec<&str>, &'static str> {
     let inner = list.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
     let mut rest = inner.ok_or(OTHER)?;
@@ -241,12 +241,13 @@ fn names(list: &str, most: usize) -> Result<Vec<&str>, &'static str> {
     Ok(names)
 }
 
-/// A name as torch writes it into a string. What has a backslash is read in more than one way.
+/// Returns `true` for a name as torch writes it into a string. Readers interpret a backslash in more than one way.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && !text.contains(['"', '\\', '\n'])
 }
 
-/// The type that a text names. What has brackets is no class and no plain tensor, whatever is in them.
+/// Returns the type that a text names. A type with brackets is neither a class nor a plain tensor, whatever they
+/// contain.
 fn type_of(text: &str) -> Option<Type> {
     if let Some((outer, inner)) = text.split_once('[') {
         let inner = inner.strip_suffix(']')?;

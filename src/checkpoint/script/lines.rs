@@ -1,10 +1,10 @@
-//! The lines of a `TorchScript` source file: what is in brackets is one line, blank lines and comments are none.
+//! Splits a `TorchScript` source file into lines: text in brackets is one line; blank lines and comments are not lines.
 //!
-//! Invariant: a line ends where it ends for torch's lexer, so text in a string is never taken for code. What torch does
-//! not write (tabs, other control characters, continued lines, strings over several lines) is refused, not guessed.
-//! It does not know what a line says. Source: torch's `csrc/jit/frontend/lexer.h`.
+//! Invariant: a line ends where torch's lexer ends it, so text in a string is never read as code. Characters that torch
+//! does not write (tabs, other control characters, continued lines, strings over several lines) are refused, not
+//! guessed. The module does not know the meaning of a line. Source: torch's `csrc/jit/frontend/lexer.h`.
 
-/// Why a file of code is refused, and in which line.
+/// Why a file of code is refused, and on which line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wrong {
     pub(super) line: u64,
@@ -14,19 +14,19 @@ pub(super) struct Wrong {
 /// One line of code, without its indent and its comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Line<'a> {
-    /// How many spaces stand before it.
+    /// The number of spaces before it.
     pub(super) indent: usize,
     pub(super) text: &'a str,
     /// The number of its first line in the file.
     pub(super) number: u64,
 }
 
-/// The lines of a file, from front to back.
+/// The lines of a file, from start to end.
 pub(super) struct Lines<'a> {
     code: &'a str,
     at: usize,
     number: u64,
-    /// One that was looked at.
+    /// A line that was read ahead.
     next: Option<Line<'a>>,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Lines<'a> {
         Self { code, at: 0, number: 1, next: None }
     }
 
-    /// The next line; `None` at the end.
+    /// Returns the next line; `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<Line<'a>>, Wrong> {
         match self.next.take() {
             Some(line) => Ok(Some(line)),
@@ -43,13 +43,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The next line if it stands below one of that indent.
+    /// Returns the next line if it is below a line with this indent.
     pub(super) fn next_below(&mut self, indent: usize) -> Result<Option<Line<'a>>, Wrong> {
         self.next = self.next()?;
         Ok(if self.next.is_some_and(|line| line.indent > indent) { self.next.take() } else { None })
     }
 
-    /// Passes over everything below a line of that indent.
+    /// Skips everything below a line with this indent.
     pub(super) fn skip_below(&mut self, indent: usize) -> Result<(), Wrong> {
         while self.next_below(indent)?.is_some() {}
         Ok(())
@@ -76,7 +76,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Passes over a line and its end; gives the offset of the first byte behind its text.
+    /// Skips a line and its end; returns the offset of the first byte after its text.
     fn line(&mut self) -> Result<usize, Wrong> {
         let (mut open, mut end) = (0_usize, None);
         loop {

@@ -1,4 +1,4 @@
-//! `TorchScript` archives (`torch.jit.save`): which attributes of which objects are the state dict.
+//! Reads `TorchScript` archives (`torch.jit.save`): finds which attributes of which objects are the state dict.
 //!
 //! ```text
 //! ROOT/data.pkl, ROOT/data/KEY    the objects, each a class and a dict of its attributes, and their storages
@@ -7,8 +7,8 @@
 //! ROOT/*.pkl, code/*.debug_pkl    more pickles, which are read for the names in them alone
 //! ```
 //!
-//! Invariant: code is read as text and never run; a class is looked for where torch looks for it, and nowhere else.
-//! It does not know objects: `select` walks them. Source: torch's `csrc/jit/serialization/import.cpp`.
+//! Invariant: code is read as text and never run; a class is looked up only where torch looks it up. The module does
+//! not know objects: `select` walks them. Source: torch's `csrc/jit/serialization/import.cpp`.
 
 mod declared;
 mod lines;
@@ -20,15 +20,15 @@ pub(super) use self::declared::{Attribute, Class, ClassKind, Role, Type};
 use super::{Error, Limits, Named};
 use crate::pickle::{self, Arena, Call, Global, Value};
 
-/// Classes that are written in C++, not in the archive: packed weights among others.
+/// Classes that are written in C++, not in the archive; packed weights are among them.
 const NATIVE: &str = "__torch__.torch.classes.";
 
-/// What the code of an archive declares, and what else is beside its objects.
+/// The declarations in the code of an archive, and its other contents besides the objects.
 pub(super) struct Script {
     classes: HashMap<String, Class>,
-    /// How many attributes all objects have together, and items all dicts.
+    /// The number of attributes of all objects and of items of all dicts.
     pub(super) pairs: u64,
-    /// `true` if there are tensors among the constants of the code.
+    /// `true` if the constants of the code contain tensors.
     pub(super) has_constants: bool,
     /// The classes and functions that the other pickles name.
     pub(super) globals: Vec<Named>,
@@ -38,15 +38,15 @@ pub(super) struct Script {
 pub(super) trait Records {
     /// The root.
     fn root(&self) -> &str;
-    /// The names that end so, in order.
+    /// Returns the names with this ending, in order.
     fn ending(&self, end: &str) -> Vec<String>;
-    /// How many bytes a record has; `None` if it is not there.
+    /// Returns the length of a record; `None` if it is missing.
     fn len(&self, name: &str) -> Option<u64>;
     /// Its bytes.
     fn bytes(&mut self, name: &str) -> Result<Vec<u8>, Error>;
 }
 
-/// What is left of the files and bytes that may be read.
+/// How many more files and bytes may be read.
 struct Budget {
     files: u32,
     left: u64,
@@ -58,7 +58,7 @@ impl Budget {
         Self { files: MAX_FILES, left: limit, limit }
     }
 
-    /// A record that is there.
+    /// Reads a record, if it exists.
     fn take(&mut self, records: &mut dyn Records, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(len) = records.len(name) else { return Ok(None) };
         let files = self.files.checked_sub(1);
@@ -69,18 +69,18 @@ impl Budget {
     }
 }
 
-/// How many bytes one file of code, or one pickle beside it, may have.
+/// The most bytes of one file of code, or of one pickle next to it.
 const MAX_FILE: u64 = 32 << 20;
 
-/// How many files of code are read, and how many pickles beside it.
+/// The most files of code, and the most pickles next to it, that are read.
 const MAX_FILES: u32 = 1 << 15;
 
-/// How many classes the code may have.
+/// The most classes that the code may have.
 const MAX_CLASSES: usize = 200_000;
 
 impl Script {
-    /// Reads the classes of all objects of a pickle, and the names in the other pickles of the archive: at most `limit`
-    /// bytes of code, and as many of pickles.
+    /// Reads the classes of all objects of a pickle, and the globals in the other pickles of the archive: at most
+    /// `limit` bytes of code, and as many of pickles.
     pub(super) fn read(
         records: &mut dyn Records,
         values: &Arena,
@@ -95,14 +95,14 @@ impl Script {
             has_constants: false,
             globals: Vec::new(),
         };
-        // No class has more attributes than its objects have items or, where code makes them, values.
+        // No class has more attributes than its objects have items or, if code creates them, values.
         let room = Room { classes: MAX_CLASSES, attributes: pairs.saturating_add(values.len()) };
         script.read_classes(records, values, room, limit)?;
         script.read_names(records, limits, limit)?;
         Ok(script)
     }
 
-    /// The class of a qualified name, if the code of the archive declares it.
+    /// Returns the class of a qualified name, if the code of the archive declares it.
     pub(super) fn class(&self, name: &str) -> Option<&Class> {
         self.classes.get(name)
     }
@@ -145,7 +145,7 @@ impl Script {
         Ok(())
     }
 
-    /// The other pickles have no state in them, but nothing that they name is overlooked.
+    /// Reads the other pickles, which contain no state, so that none of their globals is missed.
     fn read_names(&mut self, records: &mut dyn Records, limits: &Limits, limit: u64) -> Result<(), Error> {
         let mut budget = Budget::new(limit);
         for name in records.ending("pkl").into_iter().filter(|name| name != "data.pkl") {
@@ -164,7 +164,7 @@ impl Script {
     }
 }
 
-/// The qualified name of the class that an object is made of.
+/// Returns the qualified name of the class of an object.
 fn made(values: &Arena, value: &Value) -> Option<String> {
     match value {
         Value::Object(object) if object.call == Call::New => Some(qualified(values.global(object.callable)?)),
@@ -172,17 +172,17 @@ fn made(values: &Arena, value: &Value) -> Option<String> {
     }
 }
 
-/// `MODULE.NAME`, as torch joins the two before it looks for a class.
+/// Returns `MODULE.NAME`, as torch joins the two before it looks up a class.
 pub(super) fn qualified(class: &Global) -> String {
     [&*class.module, &*class.name].join(".")
 }
 
-/// Returns `true` if it is the name of a class that is written in C++.
+/// Returns `true` for the name of a class that is written in C++.
 pub(super) fn is_native(name: &str) -> bool {
     name.starts_with(NATIVE) || NATIVE.strip_suffix('.') == Some(name)
 }
 
-/// Returns `true` if it is a name that a class of the archive can have.
+/// Returns `true` for a name that a class of the archive can have.
 fn is_of_archive(name: &str) -> bool {
     name.starts_with("__torch__.") && !is_native(name) && name.split('.').all(declared::is_identifier)
 }

@@ -1,4 +1,4 @@
-//! What every plan has to be: names that differ, a size that the source can explain, a depth that can be walked.
+//! Checks every plan: names that differ, a size that the source can explain, a depth that can be walked.
 
 use std::collections::HashSet;
 
@@ -18,11 +18,11 @@ pub(super) fn check_names(tensors: &[Tensor]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Empty tensors that are no accident.
+/// A number of empty tensors that cannot be an accident.
 const MANY: usize = 8;
 
-/// A model whose weights are all empty is one of `DeepSpeed` (ZeRO-3), whose ranks hold them; loaders would take the empty
-/// file for the model. Numbers of positions, which are no weights, can be there.
+/// A model whose weights are all empty comes from `DeepSpeed` (ZeRO-3), whose ranks store them; loaders would accept
+/// the empty file as the model. It can still contain position numbers, which are not weights.
 pub(super) fn check_filled(tensors: &[Tensor]) -> Result<(), Error> {
     let is_weight = |tensor: &&Tensor| {
         !matches!(
@@ -40,7 +40,7 @@ pub(super) fn check_filled(tensors: &[Tensor]) -> Result<(), Error> {
     };
     let empty = tensors.iter().filter(|tensor| tensor.bytes() == 0).count();
     let is_filled = tensors.iter().filter(is_weight).any(|tensor| tensor.bytes() > 0);
-    // Buffers are not divided among the ranks; what is left of a parameter is one dimension of nothing.
+    // Buffers are not divided among the ranks; a parameter is left as one dimension of size 0.
     let is_left = |tensor: &&Tensor| *tensor.shape == [0];
     let left = tensors.iter().filter(is_left).count();
     let is_of_a_model = left >= MANY && left > tensors.len() / 2;

@@ -1,4 +1,4 @@
-//! Which dict of the object is the state dict: the one that is asked for, or the only one that it can be.
+//! Chooses the state dict of an object: the requested dict, or the only possible one.
 
 use super::checks::check_names;
 use super::places::{Found, Places};
@@ -6,7 +6,7 @@ use super::{Child, Walk, training};
 use crate::checkpoint::{Candidate, Error, Note, Tensor};
 use crate::pickle::Id;
 
-/// How many dicts are offered, the whole object among them.
+/// How many dicts the error lists, including the whole object.
 const OFFERED: usize = 12;
 
 /// The value that was chosen.
@@ -20,13 +20,13 @@ pub(super) struct Choice {
 /// How a value was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
-    /// It is what the rules find.
+    /// The rules found it.
     Found,
-    /// It is the whole object, which was asked for.
+    /// The whole object was requested.
     Whole,
-    /// It was asked for by its key.
+    /// It was requested by its key.
     Asked,
-    /// It was asked for, and is training state.
+    /// It was requested, and is training state.
     State,
 }
 
@@ -51,7 +51,7 @@ impl Walk<'_> {
         let places = Places::of(self, root)?;
         let Places { found, numbers, measurements, opaque, beside, .. } = &places;
         let sole = match (&**found, &**numbers, &**measurements) {
-            // The flattening of the whole object meets what cannot be looked into.
+            // Flattening the whole object would meet a value that cannot be read.
             ([one], [], _) if opaque.is_none() || one.id == root => {
                 Some(one).filter(|one| one.inner.is_empty() && beside.is_none())
             }
@@ -64,7 +64,7 @@ impl Walk<'_> {
         Ok(Choice { path, id, how: How::Found })
     }
 
-    /// The dict under `state_dict`, by the rule of the reference.
+    /// Finds the dict under `state_dict`, by the rule of the reference.
     fn state_dict(&mut self, root: Id) -> Result<Option<(String, Id)>, Error> {
         const KEY: &str = "state_dict";
         let entries = self.entries(root)?.unwrap_or_default();
@@ -76,7 +76,7 @@ impl Walk<'_> {
         Ok((is_dict && !training::is_of_optimizers(self, value)?).then(|| (KEY.to_owned(), value)))
     }
 
-    /// Names the dicts beside the chosen one that have its names and shapes.
+    /// Notes the other dicts with the names and shapes of the chosen one.
     pub(super) fn note_twins(&mut self, root: Id, chosen: Id) -> Result<(), Error> {
         let shapes = |tensors: &[Tensor]| {
             let mut shapes: Vec<_> =
@@ -89,7 +89,7 @@ impl Walk<'_> {
             let Some(key) = name.filter(|_| !is_state && id != chosen && self.torch.holds_tensor(id)) else {
                 continue;
             };
-            // What is wrong with it is said when it is asked for.
+            // Its faults are reported when it is requested.
             let Some(twin) = self.tried(id)?.filter(|twin| twin.len() == mine.len()) else { continue };
             if shapes(&twin) == mine {
                 self.notes.push(Note::Twin { key });
@@ -98,7 +98,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// No dict stands out: the user must say which one is meant.
+    /// No dict stands out: the error lists the candidates for the user.
     fn undecided(&mut self, root: Id, places: Places) -> Result<Error, Error> {
         let Places { mut found, numbers, mut measurements, opaque, beside, has_state } = places;
         let first_number = numbers.first().map(|(_, path)| path.clone());
@@ -124,7 +124,7 @@ impl Walk<'_> {
         let total = found.len();
         let mut candidates: Vec<(Id, Candidate)> = Vec::new();
         for Found { path, id, .. } in found.into_iter().take(OFFERED.saturating_sub(1)) {
-            // Of two with one path, a key means the one that is found by it.
+            // If two have the same path, the key means the one that it finds.
             if candidates.iter().any(|(other, known)| *other != id && known.key == path) {
                 let meant = self.find(root, &path)?.id;
                 candidates.retain(|(other, known)| *other == meant || known.key != path);
@@ -132,7 +132,7 @@ impl Walk<'_> {
                     continue;
                 }
             }
-            // One dict under other names is as large.
+            // A dict that also has other names has the same size.
             let candidate = match candidates.iter().find(|(known, _)| *known == id) {
                 Some((_, known)) => Candidate { key: path, ..*known },
                 None => self.candidate(path, id)?,
@@ -146,17 +146,17 @@ impl Walk<'_> {
         Ok(Error::Ambiguous { candidates, total, beside })
     }
 
-    /// A dict that can be chosen.
+    /// Describes a dict that can be chosen.
     fn candidate(&mut self, key: String, id: Id) -> Result<Candidate, Error> {
         if let Some(tensors) = self.tried(id)? {
             return Ok(candidate_of(key, &tensors));
         }
-        // What is wrong with it is said when it is chosen.
+        // Its faults are reported when it is chosen.
         let super::ignored::Measure { tensors, arrays, bytes } = self.measure(id)?;
         Ok(Candidate { key, tensors: tensors.saturating_add(arrays), bytes })
     }
 
-    /// The tensors that a value would give; `None` if it cannot be taken.
+    /// Returns the tensors of a value; `None` if it cannot be chosen.
     fn tried(&mut self, id: Id) -> Result<Option<Vec<Tensor>>, Error> {
         let taken = std::mem::take(&mut self.tensors);
         let empty = self.embedded.empty();
@@ -174,7 +174,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The value under a dotted path; a key can hold dots itself, so the longest match is taken.
+    /// Finds the value under a dotted path; a key can itself contain dots, so the longest match is used.
     fn find(&mut self, root: Id, key: &str) -> Result<Choice, Error> {
         let missing = || Error::NoSuchKey { key: key.to_owned() };
         let (mut id, mut rest, mut how) = (root, key, How::Asked);

@@ -1,4 +1,4 @@
-//! [`Descent`]: the modules of an object, each before those in it, and none inside itself.
+//! [`Descent`] visits the modules of an object, each before those in it, and none inside itself.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ impl Descent {
         Self { waiting: vec![Step::Enter(path.to_owned(), root)], open: HashSet::new() }
     }
 
-    /// The next module, with its path, and how many it lies in.
+    /// Returns the next module, with its path and its depth.
     pub(super) fn next(&mut self) -> Option<(String, Id, usize)> {
         loop {
             match self.waiting.pop()? {
@@ -32,13 +32,13 @@ impl Descent {
         }
     }
 
-    /// Goes into a module. Returns `false` if it lies in itself.
+    /// Enters a module. Returns `false` if the module is inside itself.
     pub(super) fn enter(&mut self, id: Id) -> bool {
         self.waiting.push(Step::Leave(id));
         self.open.insert(id)
     }
 
-    /// A module in the one that was entered last; those added first come last.
+    /// Adds a module of the module that was entered last; modules added first come last.
     pub(super) fn add(&mut self, path: String, id: Id) {
         self.waiting.push(Step::Enter(path, id));
     }

@@ -1,7 +1,7 @@
-//! [`Embedded`]: arrays that the pickle itself holds, as storages behind the source.
+//! [`Embedded`] turns arrays in the pickle itself into storages after the source.
 //!
-//! Invariant: a byte string of the pickle is kept once, however many arrays are made of it, so all of them together are
-//! no longer than the pickle.
+//! Invariant: a byte string of the pickle is stored once, however many arrays use it, so all of them together are not
+//! longer than the pickle.
 
 use std::collections::HashMap;
 
@@ -12,22 +12,22 @@ use crate::pickle::Id;
 
 #[derive(Default)]
 pub(super) struct Embedded {
-    /// How many storages there are before these.
+    /// The number of storages before these.
     first: usize,
-    /// Where the first bytes go.
+    /// The offset of the first bytes.
     behind: u64,
-    /// Where the next bytes go.
+    /// The offset of the next bytes.
     end: u64,
     bytes: Vec<Id>,
     storages: Vec<Storage>,
-    /// Where the bytes of a byte string are.
+    /// The offsets of byte strings.
     places: HashMap<Id, u64>,
-    /// The storage of an array: two names of one array are tied.
+    /// The storage of each array: two names of one array are tied.
     by_array: HashMap<Id, usize>,
 }
 
 impl Embedded {
-    /// Behind the source, the records that will be inflated, and the storages that the pickle holds.
+    /// Starts after the source, the records that will be inflated, and the storages in the pickle.
     pub(super) fn behind(source_len: u64, contents: &Contents) -> Self {
         let inflated = contents.deflated.iter().fold(0_u64, |sum, record| sum.saturating_add(record.len));
         let held = contents.embedded.iter().map(|bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
@@ -35,7 +35,7 @@ impl Embedded {
         Self { first: contents.storages.len(), behind, end: behind, ..Self::default() }
     }
 
-    /// The tensor of the array at `id`.
+    /// Returns the tensor of the array at `id`.
     pub(super) fn tensor(&mut self, id: Id, name: &str, array: Array) -> Tensor {
         let Array { dtype, shape, strides, big_endian, bytes, at, len } = array;
         let at = at.unwrap_or_else(|| {
@@ -64,12 +64,12 @@ impl Embedded {
         }
     }
 
-    /// One with nothing in it, behind the same.
+    /// Returns an empty one with the same start.
     pub(super) fn empty(&self) -> Self {
         Self { first: self.first, end: self.behind, behind: self.behind, ..Self::default() }
     }
 
-    /// The bytes; their storages go to the others.
+    /// Returns the bytes, and the other storages with theirs.
     pub(super) fn into_bytes(self, torch: &Torch<'_>) -> (Vec<Box<[u8]>>, Vec<Storage>) {
         let bytes = self.bytes.iter().filter_map(|&id| torch.byte_string(id).map(ByteString::to_bytes));
         (bytes.collect(), self.storages)

@@ -1,4 +1,4 @@
-//! What lies beside the weights: it is listed, or the file is refused.
+//! Lists the values other than weights, or refuses the file.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use super::{Child, Ignored, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::Id;
 
-/// What is below a value.
+/// The contents of a value.
 #[derive(Default)]
 pub(super) struct Measure {
     pub(super) tensors: usize,
@@ -17,7 +17,7 @@ pub(super) struct Measure {
 }
 
 impl Walk<'_> {
-    /// How many different tensors and arrays a value holds, and their size in bytes.
+    /// Counts the different tensors and arrays in a value, and their size in bytes.
     pub(super) fn measure(&mut self, id: Id) -> Result<Measure, Error> {
         let mut measure = Measure::default();
         let mut seen = HashSet::new();
@@ -43,7 +43,7 @@ impl Walk<'_> {
         Ok(measure)
     }
 
-    /// Lists what lies beside the chosen dict, on every level above it.
+    /// Lists the values next to the chosen dict, on every level above it.
     pub(super) fn list_the_rest(&mut self, root: Id, chosen: Id) -> Result<(), Error> {
         let mut waiting = vec![(String::new(), root, 0_usize, Aside::Other)];
         while let Some((path, id, depth, aside)) = waiting.pop() {
@@ -120,14 +120,14 @@ impl Walk<'_> {
     }
 }
 
-/// Why a value is no weight.
+/// Why a value is not a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aside {
-    /// It is what a trainer keeps.
+    /// It is training state.
     State,
-    /// It says how good the weights are, or how old.
+    /// It is a measurement of the weights, or their age.
     Measurement,
-    /// It lies beside what was chosen.
+    /// It is not in the chosen dict.
     Other,
 }
 

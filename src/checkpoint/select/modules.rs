@@ -1,8 +1,8 @@
-//! Whole modules: their state dict, read from their structure as `state_dict()` makes it.
+//! Reads the state dict of a module from its structure, as `state_dict()` creates it.
 //!
-//! Invariant: every tensor of a module is in the plan, or in [`Plan::ignored`](super::Plan) by the name of what holds
-//! it, or the file is refused: a structure that `state_dict()` could see otherwise is. What a class does in a
-//! `state_dict()` of its own cannot be seen, which a note says.
+//! Invariant: every tensor of a module is in the plan, or in [`Plan::ignored`](super::Plan) by the name of its
+//! container, or the file is refused: a structure that `state_dict()` could read differently is refused. The effect of
+//! a class's own `state_dict()` cannot be seen, and a note reports that.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,7 +13,7 @@ use super::{Ignored, Note, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::{Id, Value};
 
-/// One module, taken apart.
+/// The parts of one module.
 struct Module {
     parameters: Vec<(Id, Id)>,
     buffers: Vec<(Id, Id)>,
@@ -24,7 +24,7 @@ struct Module {
 }
 
 impl Walk<'_> {
-    /// Returns `true` if the value has the attributes that make a module.
+    /// Returns `true` if the value has the attributes of a module.
     pub(super) fn is_module(&mut self, id: Id) -> Result<bool, Error> {
         let Some((state, pairs)) = self.torch.state(id) else { return Ok(false) };
         if let Some(&known) = self.modules.get(&state) {
@@ -37,7 +37,7 @@ impl Walk<'_> {
         Ok(is_module)
     }
 
-    /// Takes the tensors of the state dict of the module at `root`.
+    /// Reads the tensors of the state dict of the module at `root`.
     pub(super) fn take_module(&mut self, path: &str, root: Id) -> Result<(), Error> {
         let mut classes = BTreeSet::new();
         let mut named = Vec::new();
@@ -115,7 +115,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Its own parameters and buffers, in this order, and its attributes.
+    /// Reads its own parameters and buffers, in this order, and its attributes.
     fn take_own(&mut self, path: &str, id: Id, module: &Module) -> Result<(), Error> {
         let buffers = module.buffers.iter().map(|pair| (pair, true));
         for (&(key, value), is_buffer) in module.parameters.iter().map(|pair| (pair, false)).chain(buffers) {
@@ -163,7 +163,7 @@ impl Walk<'_> {
         Error::Module { path: self.place(path), class, what }
     }
 
-    /// The whole path of what is at a path below the chosen value; `.` is the whole object, as for `--key`.
+    /// Returns the whole path of a value at a path below the chosen value; `.` is the whole object, as for `--key`.
     fn place(&self, path: &str) -> String {
         match (self.chosen.as_str(), path) {
             ("", "") => ".".to_owned(),

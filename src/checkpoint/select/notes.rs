@@ -1,22 +1,22 @@
-//! What the names say about where they come from.
+//! Finds out from the names of tensors which wrappers wrote them.
 //!
-//! Names are never changed: what a wrapper around the model, or around a part of it, put into them is told.
+//! Names are never changed: a note reports what a wrapper around the model, or around a part of it, added to them.
 
 use std::collections::HashMap;
 
 use super::{Note, Tensor};
 
-/// What data parallel and `DeepSpeed` put before each name. A module can have the name itself.
+/// The prefix that data parallel and `DeepSpeed` add to each name. A module can have this name itself.
 const PARALLEL: &str = "module";
 
-/// What other wrappers put into names: `torch.compile`, FSDP, Lightning's strategies, checkpointed layers.
+/// Parts that other wrappers add to names: `torch.compile`, FSDP, Lightning's strategies, checkpointed layers.
 const WRAPPERS: &[&str] =
     &["_orig_mod", "_fsdp_wrapped_module", "_forward_module", "_checkpoint_wrapped_module"];
 
-/// How many names of a model's own can stand before a wrapper: `model._orig_mod.…`.
+/// How many names of the model itself can precede a wrapper: `model._orig_mod.…`.
 const OWN: usize = 2;
 
-/// The wrappers that more than half of the names have, before them or in them.
+/// Returns the wrappers that more than half of the names have, as a prefix or inside.
 pub(super) fn wrappers(tensors: &[Tensor]) -> Vec<Note> {
     let is_most = |names: usize| names > tensors.len() / 2;
     let of = tensors.len();
@@ -37,7 +37,7 @@ pub(super) fn wrappers(tensors: &[Tensor]) -> Vec<Note> {
     inside.collect()
 }
 
-/// The beginning of a name up to its last wrapper, before which it has few names of its own.
+/// Returns the beginning of a name up to its last wrapper, if only a few of the model's names precede it.
 fn before(name: &str) -> &str {
     let (mut end, mut at, mut own) = (0, 0_usize, 0_usize);
     for part in name.split_inclusive('.') {

@@ -1,7 +1,8 @@
-//! Where the tensors of an object lie: in which of its dicts, and which of those could be the state dict.
+//! Finds which dicts of an object contain its tensors, and which of these dicts could be the state dict.
 //!
-//! Every dict, list and module is one place, found from the top down and judged from the bottom up, so that a dict is
-//! known by what is in it and below it. A list is a part of the dict that holds it. Training state is passed over.
+//! Every dict, list and module is one place; places are found from the top down and classified from the bottom up, so
+//! that the contents of a dict and of the dicts below it decide its class. A list belongs to the dict that contains it.
+//! Training state is skipped.
 
 use std::collections::HashMap;
 
@@ -16,24 +17,24 @@ pub(super) struct Found {
     /// Its dotted path; empty for the whole object.
     pub(super) path: String,
     pub(super) id: Id,
-    /// The dicts in it that could be it, too: it holds tensors beside them.
+    /// The dicts in it that could also be the state dict: it contains tensors next to them.
     pub(super) inner: Vec<Found>,
 }
 
-/// What an object holds.
+/// The dicts and tensors of an object.
 #[derive(Default)]
 pub(super) struct Places {
     /// The outermost dicts that could be the state dict, in order.
     pub(super) found: Vec<Found>,
-    /// The dicts of nothing but numbers, each with the path of the first that no measurement names.
+    /// The dicts that contain only numbers, each with the path of the first number that is not named as a measurement.
     pub(super) numbers: Vec<(Found, String)>,
-    /// The dicts of nothing but measurements.
+    /// The dicts that contain only measurements.
     pub(super) measurements: Vec<Found>,
-    /// The first that holds tensors and cannot be looked into, by its path.
+    /// The path of the first container of tensors that cannot be read.
     pub(super) opaque: Option<(String, Id)>,
-    /// The path of a tensor in the whole object itself, beside the dicts that were found.
+    /// The path of a tensor that is directly in the object, next to the dicts that were found.
     pub(super) beside: Option<String>,
-    /// `true` if training state was passed over.
+    /// `true` if training state was skipped.
     pub(super) has_state: bool,
 }
 
@@ -44,7 +45,7 @@ enum Kind {
     Module,
 }
 
-/// A dict, a list or a module that holds tensors, outside of training state.
+/// A dict, a list or a module that contains tensors, outside training state.
 struct Place {
     parent: Option<usize>,
     name: String,
@@ -58,9 +59,9 @@ struct Place {
 /// The tensors in a dict itself, or in its lists.
 #[derive(Clone, Default)]
 struct Own {
-    /// The name of the first that is a weight.
+    /// The name of the first weight.
     weight: Option<String>,
-    /// The name of the first of one element that is not named as a measurement.
+    /// The name of the first one-element tensor that is not named as a measurement.
     number: Option<String>,
     has_measurement: bool,
 }
@@ -70,25 +71,25 @@ struct Waiting {
     parent: Option<usize>,
     name: String,
     id: Id,
-    /// `true` if it, or what holds it, is named as a measurement.
+    /// `true` if it, or its container, is named as a measurement.
     is_measured: bool,
     depth: usize,
 }
 
-/// The places, each behind the one that holds it.
+/// The places, each after its container.
 #[derive(Default)]
 struct Search {
     all: Vec<Place>,
     waiting: Vec<Waiting>,
     opaque: Option<(Option<usize>, String, Id)>,
     has_state: bool,
-    /// What the dicts and lists without others in them hold, by whether they are measured: one may be met again and
-    /// again, under other names.
+    /// The contents of dicts and lists without other containers, by whether they are measured: one dict can occur many
+    /// times, under other names.
     leaves: HashMap<(Id, bool), (Own, Kind)>,
 }
 
 impl Places {
-    /// Looks through the object at `root`.
+    /// Searches the object at `root`.
     pub(super) fn of(walk: &mut Walk<'_>, root: Id) -> Result<Self, Error> {
         let mut search = Search::default();
         let first = Waiting { parent: None, name: String::new(), id: root, is_measured: false, depth: 0 };
@@ -105,7 +106,7 @@ impl Places {
 }
 
 impl Search {
-    /// Looks into one place; those in it wait for their turn.
+    /// Reads one place; the places in it wait for their turn.
     fn enter(&mut self, walk: &mut Walk<'_>, next: Waiting) -> Result<(), Error> {
         let Waiting { parent, name, id, is_measured, depth } = next;
         if let Some((own, kind)) = self.leaves.get(&(id, is_measured)).cloned() {
@@ -134,7 +135,7 @@ impl Search {
         Ok(())
     }
 
-    /// One child of a place: a tensor of its own, or a place that waits.
+    /// Adds one child of a place: a tensor of its own, or a place that waits.
     fn consider(&mut self, walk: &mut Walk<'_>, place: &Waiting, child: Child, own: &mut Own) {
         let Child { name, id, is_state, .. } = child;
         if !walk.torch.holds_tensor(id) {
@@ -144,12 +145,12 @@ impl Search {
         let is_tensor = walk.torch.is_tensor(id);
         match name {
             _ if is_state => {}
-            // The flattening says what is wrong with its key.
+            // The flattening reports what is wrong with its key.
             None if is_tensor => own.weight = Some(String::new()),
             None => drop(self.opaque.get_or_insert((place.parent, String::new(), id))),
             Some(name) if is_tensor => {
                 let is_number = walk.is_number(id);
-                // Under the key of a trainer's state it is no weight that a dict beside it could lack.
+                // Under a training-state key it is not a weight that a dict next to it could lack.
                 if is_state_key(&name) && !name.contains('.') {
                     self.has_state = true;
                 } else if is_number && (place.is_measured || is_measurement(&name)) {
@@ -170,7 +171,7 @@ impl Search {
         }
     }
 
-    /// The path of what is in a place by this name.
+    /// Returns the path of a value by its name in a place.
     fn path(&self, walk: &mut Walk<'_>, parent: Option<usize>, name: &str) -> Result<String, Error> {
         let mut names = vec![name];
         let mut above = parent.and_then(|parent| self.all.get(parent));
@@ -184,7 +185,7 @@ impl Search {
         Ok(path)
     }
 
-    /// Goes up from the last place to the whole object.
+    /// Goes from the last place up to the whole object.
     fn judge(mut self, walk: &mut Walk<'_>) -> Result<Places, Error> {
         let mut places = Places { has_state: self.has_state, ..Places::default() };
         if let Some((parent, name, id)) = self.opaque.take() {
@@ -232,7 +233,7 @@ impl Search {
 }
 
 impl Own {
-    /// The first tensor that no dict beside it could lack.
+    /// Returns the first tensor that no dict next to it could lack.
     fn first(&self) -> Option<&String> {
         self.weight.as_ref().or(self.number.as_ref())
     }

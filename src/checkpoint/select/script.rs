@@ -1,11 +1,13 @@
-//! The state dict of a `TorchScript` module, as torch gives it for the loaded one.
+//! Reads the state dict of a `TorchScript` module, as torch creates it for the loaded module.
 //!
-//! Of each module the parameters, then the buffers, then each module in it, all in the order in which its class declares
-//! them. Buffers that were not to be saved are among them; a buffer that is declared `Optional[Tensor]` is not.
+//! For each module it contains the parameters, then the buffers, then each module in it, all in the order in which its
+//! class declares them. It includes buffers that were not to be saved; it does not include a buffer that is declared
+//! `Optional[Tensor]`.
 //!
-//! Invariant: every tensor of the objects is in the plan, or in [`Plan::ignored`](super::Plan) by the name of what holds
-//! it, or the file is refused: an object that is not what its class declares is, and so is one whose state is made by code.
-//! Source: torch's `csrc/jit/python/script_init.cpp` (`slot_dict_impl`), `jit/_script.py`.
+//! Invariant: every tensor of the objects is in the plan, or in [`Plan::ignored`](super::Plan) by the name of its
+//! container, or the file is refused: an object that does not match the declaration of its class is refused, and so is
+//! one whose state is created by code. Source: torch's `csrc/jit/python/script_init.cpp` (`slot_dict_impl`),
+//! `jit/_script.py`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +19,7 @@ use super::{Ignored, Walk};
 use crate::checkpoint::Error;
 use crate::pickle::{Call, Id, Value};
 
-/// What the optimizer for mobile devices leaves in a module whose weights it has packed.
+/// The attribute that the optimizer for mobile devices leaves in a module whose weights it packed.
 const MOBILE: &str = "mobile_optimized";
 
 /// An object of a module's class: each attribute with its value.
@@ -26,7 +28,7 @@ struct Object<'a> {
     attributes: Vec<(&'a Attribute, Id)>,
 }
 
-/// The walk over the objects of an archive, with what its code declares.
+/// The walk over the objects of an archive, with the declarations of its code.
 pub(super) struct Scripted<'w, 'a> {
     walk: &'w mut Walk<'a>,
     script: &'w Script,
@@ -34,12 +36,13 @@ pub(super) struct Scripted<'w, 'a> {
 
 impl<'w, 'a> Scripted<'w, 'a> {
     pub(super) fn new(walk: &'w mut Walk<'a>, script: &'w Script) -> Self {
-        // Keys and plain values are one value for all objects that have them.
+        // All objects share one value for each key and plain value.
         walk.visits = walk.visits.saturating_add(script.pairs.saturating_mul(8));
         Self { walk, script }
     }
 
-    /// Takes the tensors of the state dict of the module at `root`, or of the one in it that `key` names. Gives the key.
+    /// Reads the tensors of the state dict of the module at `root`, or of the module in it that `key` names. Returns
+    /// the key.
     pub(super) fn take(&mut self, root: Id, key: Option<&str>) -> Result<String, Error> {
         let key = key.filter(|key| *key != ".");
         let chosen = key.map_or(Ok(root), |key| self.find(root, key))?;
@@ -79,7 +82,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         Ok(())
     }
 
-    /// The module under a dotted path; what lies beside it is listed.
+    /// Finds the module under a dotted path, and lists the values next to it.
     fn find(&mut self, root: Id, key: &str) -> Result<Id, Error> {
         let missing = || Error::NoSuchKey { key: key.to_owned() };
         let (mut id, mut path) = (root, String::new());
@@ -100,7 +103,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         Ok(id)
     }
 
-    /// The object at `id`, which has to have exactly what its class declares.
+    /// Reads the object at `id`, which must have exactly the attributes that its class declares.
     fn object(&mut self, path: &str, id: Id) -> Result<Object<'w>, Error> {
         let class = self.class_of(path, id)?;
         let declared = self.script.class(&class).filter(|class| class.kind == ClassKind::Module);
@@ -130,13 +133,13 @@ impl<'w, 'a> Scripted<'w, 'a> {
         Ok(Object { class, attributes })
     }
 
-    /// The qualified class of an object.
+    /// Returns the qualified class of an object.
     fn class_of(&self, path: &str, id: Id) -> Result<String, Error> {
         let class = self.walk.torch.values.callable(id).map(qualified);
         class.ok_or_else(|| refuse(path, &self.walk.torch.describe(id), "is not an nn.Module"))
     }
 
-    /// The dict of attributes of an object, which has to be made as torch makes it.
+    /// Returns the dict of attributes of an object, which must be made as torch makes it.
     fn state_of(&self, id: Id) -> Result<Id, &'static str> {
         let values = self.walk.torch.values;
         let Value::Object(object) = values.get(id) else { return Err("is not an object") };
@@ -153,7 +156,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         }
     }
 
-    /// Takes its own parameters and buffers, in this order, and lists what else has tensors.
+    /// Reads its own parameters and buffers, in this order, and lists its other attributes with tensors.
     fn take_state(&mut self, path: &str, object: &Object<'_>) -> Result<(), Error> {
         for role in [Role::Parameter, Role::Buffer, Role::Other] {
             let own = object.attributes.iter().filter(|(attribute, _)| attribute.role == role);
@@ -175,7 +178,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         Ok(())
     }
 
-    /// Lists an attribute that is no state, if there are tensors in it. Modules are entered later.
+    /// Lists an attribute that is not state, if it contains tensors. Modules are entered later.
     fn leave_attribute(
         &mut self,
         path: &str,
@@ -207,7 +210,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         Ok(())
     }
 
-    /// Returns `true` if it is declared as a module. Then it has to be one, of that very class.
+    /// Returns `true` if it is declared as a module. Then it must be a module of exactly that class.
     fn is_submodule(
         &self,
         path: &str,
@@ -229,7 +232,7 @@ impl<'w, 'a> Scripted<'w, 'a> {
         }
     }
 
-    /// Returns `true` if there are tensors in objects of classes that are written in C++.
+    /// Returns `true` if objects of classes that are written in C++ contain tensors.
     fn is_packed(&mut self, id: Id) -> Result<bool, Error> {
         let mut seen = HashSet::new();
         let mut waiting = vec![id];

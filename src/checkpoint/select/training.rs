@@ -1,16 +1,16 @@
-//! What trainers keep beside the weights, by its keys: their own state, and measurements.
+//! Detects training state and measurements by their keys.
 //!
-//! The patterns are those of the contract of the command line, so that a note can name the rule. Nothing here is a
-//! guess about numbers: a weight under such a key is left out, and listed.
+//! The patterns are those of the contract of the command line, so that a note can name the rule. No pattern guesses
+//! about numbers: a weight under such a key is left out, and listed.
 
 use super::Walk;
 use crate::checkpoint::{DType, Error};
 use crate::pickle::Id;
 
-/// What lies beside an entry in its dict, as far as it says what the entry is.
+/// The entries next to an entry in its dict, as far as they help to classify it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Beside {
-    /// `decay`: a running mean of the weights has one.
+    /// `true` if `decay` exists: a running mean of the weights has one.
     decay: bool,
 }
 
@@ -20,10 +20,10 @@ impl Beside {
     }
 }
 
-/// Returns `true` if the value under this key is the state of a trainer.
+/// Returns `true` if the value under this key is training state.
 ///
-/// A tensor is one only as the state of a random generator: in a flat state dict any other may be a weight. A module is
-/// none.
+/// A tensor counts only as the state of a random generator: in a flat state dict, any other tensor may be a weight. A
+/// module never counts.
 pub(super) fn is_state(walk: &mut Walk<'_>, key: &str, id: Id, beside: Beside) -> Result<bool, Error> {
     if !walk.torch.holds_weight(id) {
         return Ok(is_state_key(key) || key == "scaler");
@@ -40,7 +40,7 @@ pub(super) fn is_state(walk: &mut Walk<'_>, key: &str, id: Id, beside: Beside) -
     is_of_optimizers(walk, id)
 }
 
-/// Returns `true` if it is the state of an optimizer, or a list of nothing else.
+/// Returns `true` if it is the state of an optimizer, or a list of only such states.
 pub(super) fn is_of_optimizers(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     let Some(mut items) = walk.torch.items(id) else { return is_of_optimizer(walk, id) };
     walk.visit(items.len())?;
@@ -53,8 +53,7 @@ pub(super) fn is_of_optimizers(walk: &mut Walk<'_>, id: Id) -> Result<bool, Erro
     Ok(!items.is_empty())
 }
 
-/// Returns `true` if it is what `Optimizer.state_dict()` gives, by its two keys, or a running mean of weights in a
-/// list.
+/// Returns `true` for the result of `Optimizer.state_dict()`, by its two keys, or a running mean of weights in a list.
 fn is_of_optimizer(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     if let Some(&known) = walk.states.get(&id) {
         return Ok(known);
@@ -65,7 +64,7 @@ fn is_of_optimizer(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     Ok(is_state)
 }
 
-/// Returns `true` if it is the state of what scales a loss, or a list of them.
+/// Returns `true` if it is the state of a loss scaler, or a list of such states.
 fn scales_a_loss(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     for item in walk.torch.items(id).unwrap_or_else(|| vec![id]) {
         if has_keys(walk, item, &["growth_factor"])? || has_keys(walk, item, &["loss_scale"])? {
@@ -75,7 +74,7 @@ fn scales_a_loss(walk: &mut Walk<'_>, id: Id) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// Returns `true` if it is a dict that has all of these keys.
+/// Returns `true` for a dict that has all of these keys.
 fn has_keys(walk: &mut Walk<'_>, id: Id, wanted: &[&str]) -> Result<bool, Error> {
     let Some(entries) = walk.torch.entries(id) else { return Ok(false) };
     walk.visit(entries.len())?;
@@ -83,7 +82,7 @@ fn has_keys(walk: &mut Walk<'_>, id: Id, wanted: &[&str]) -> Result<bool, Error>
     Ok(wanted.iter().all(|wanted| texts().any(|key| key == *wanted)))
 }
 
-/// Keys under which trainers keep what is no weight, whatever it is.
+/// Returns `true` for keys under which trainers store values that are never weights.
 pub(super) fn is_state_key(key: &str) -> bool {
     let starts = ["optimizer_", "lr_sched", "scheduler", "rng", "random_state"];
     matches!(key, "optim" | "optimizer" | "optimizers")
@@ -91,14 +90,14 @@ pub(super) fn is_state_key(key: &str) -> bool {
         || ["_optimizer", "optim_state", "rng_state"].iter().any(|part| key.contains(part))
 }
 
-/// Keys of the states of random generators.
+/// Returns `true` for keys of the states of random generators.
 fn is_generator_key(key: &str) -> bool {
     let named = key.starts_with("rng") || key.starts_with("random_state") || key.contains("rng_state");
-    // A name with dots is one of a flat state dict.
+    // A name with dots is a name in a flat state dict.
     named && !key.contains('.')
 }
 
-/// Returns `true` if the key names a measurement: a number that says how good the weights are, or how old.
+/// Returns `true` if the key names a measurement: a number about the quality or the age of the weights.
 pub(super) fn is_measurement(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let parts = ["loss", "acc", "score", "metric", "error", "step"];
@@ -108,7 +107,7 @@ pub(super) fn is_measurement(key: &str) -> bool {
         || parts.iter().any(|part| key.contains(part))
 }
 
-/// Returns `true` if it is a tensor of bytes, as torch's generators give their state.
+/// Returns `true` for a tensor of bytes, the form of the state of torch's generators.
 fn is_bytes(walk: &Walk<'_>, id: Id) -> bool {
     let tensor = walk.torch.tensor(id, "", walk.limits, &mut Vec::new());
     tensor.is_ok_and(|tensor| tensor.dtype == DType::U8 && tensor.shape.len() == 1)

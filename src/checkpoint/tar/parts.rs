@@ -1,4 +1,4 @@
-//! The members `storages` and `tensors`: pickles of numbers and classes, and between them the raw numbers.
+//! Reads the members `storages` and `tensors`: pickles of numbers and classes, with raw numbers between them.
 //!
 //! ```text
 //! storages   pickle  n
@@ -9,7 +9,7 @@
 //!                     i32 dimensions, 4 zeros; i64 for each size, each stride, and the offset
 //! ```
 //!
-//! Invariant: no key stands for two things, every storage lies in its member, and each member ends where it should.
+//! Invariant: no key means two objects, every storage is inside its member, and each member ends after its last item.
 
 use super::super::torch::{self, Numbered, NumberedTensor, Storages};
 use super::super::{Error, Limits, Storage};
@@ -17,10 +17,10 @@ use super::Member;
 use crate::pickle::{self, Id, Pickle, Value};
 use crate::read_at::{ReadAt, Window};
 
-/// Bytes of a pickle of a key and a class: some 60.
+/// The most bytes of a pickle of a key and a class, which has some 60.
 const SMALL: u64 = 1024;
 
-/// A member that is read from front to back.
+/// A member that is read from start to end.
 struct Stream<'a> {
     source: &'a dyn ReadAt,
     limits: &'a Limits,
@@ -97,7 +97,7 @@ pub(super) fn tensors(
         }
         let rank = usize::try_from(dimensions).ok().filter(|&rank| rank <= limits.rank);
         let rank = rank.ok_or_else(|| Error::tar("too many dimensions", at))?;
-        // What has no dimensions had no elements for torch 0.1, and has one for torch since 0.4.
+        // A tensor without dimensions had no elements in torch 0.1, and has one since torch 0.4.
         if rank == 0 {
             return Err(Error::tar("zero-dimensional tensor (ambiguous between PyTorch versions)", at));
         }
@@ -119,7 +119,7 @@ impl<'a> Stream<'a> {
         Self { source, limits, name, at, end: at.saturating_add(len) }
     }
 
-    /// A pickle of plain data and so many classes, at most so long.
+    /// Reads a pickle of plain data and `wanted` classes, of at most `most` bytes.
     fn pickle(&mut self, most: u64, wanted: usize) -> Result<Pickle, Error> {
         let len = self.end.saturating_sub(self.at).min(most);
         let window = Window::new(self.source, self.at, len)?;
@@ -136,7 +136,7 @@ impl<'a> Stream<'a> {
         Ok(pickle)
     }
 
-    /// A pickle of numbers and a class.
+    /// Reads a pickle of numbers and a class.
     fn small(&mut self) -> Result<Pickle, Error> {
         self.pickle(SMALL, 1)
     }
@@ -191,7 +191,7 @@ fn unsigned(pickle: &Pickle, id: Id) -> Option<u64> {
     }
 }
 
-/// A key: torch 0.1 takes the address of what it names.
+/// Returns a key: torch 0.1 uses the address of the object.
 fn number(pickle: &Pickle, id: Id) -> Option<String> {
     torch::number(pickle.values.get(id))
 }

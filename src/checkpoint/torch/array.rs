@@ -1,4 +1,4 @@
-//! numpy arrays: what `torch.from_numpy` would make of them.
+//! Reads numpy arrays as `torch.from_numpy` would.
 //!
 //! ```text
 //! _reconstruct(numpy.ndarray, (0,), b"b")      BUILD (1, shape, dtype, is_fortran, bytes)
@@ -21,18 +21,18 @@ pub(in super::super) struct Array {
     pub(in super::super) shape: Vec<u64>,
     pub(in super::super) strides: Vec<u64>,
     pub(in super::super) big_endian: bool,
-    /// The value that holds its bytes, where they are if that is in the source, and how many there are.
+    /// The value with its bytes, their offset if they are in the source, and their number.
     pub(in super::super) bytes: Id,
     pub(in super::super) at: Option<u64>,
     pub(in super::super) len: u64,
 }
 
-/// What makes an array.
+/// A callable that creates an array.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Maker {
     Reconstruct,
     FromBuffer,
-    /// An array with a mask, which safetensors cannot hold.
+    /// A masked array, which safetensors cannot store.
     Masked,
 }
 
@@ -47,7 +47,7 @@ impl Maker {
     }
 }
 
-/// Returns `true` if the global makes arrays.
+/// Returns `true` if the global creates arrays.
 pub(in super::super) fn makes_array(global: &Global) -> bool {
     Maker::of(global).is_some()
 }
@@ -58,7 +58,8 @@ impl Torch<'_> {
         self.maker(id).is_some()
     }
 
-    /// Returns `true` if the value is the state of one of numpy's random generators. It holds an array that is no weight.
+    /// Returns `true` if the value is the state of one of numpy's random generators. It contains an array that is not a
+    /// weight.
     pub(in super::super) fn is_random_state(&self, id: Id) -> bool {
         let named = |id: &Id| self.values.text(*id) == Some("MT19937");
         match self.values.get(id) {
@@ -71,7 +72,7 @@ impl Torch<'_> {
         }
     }
 
-    /// The array that a tensor is made of: itself, or one that goes to a device as it is.
+    /// Returns the array of a tensor: the value itself, or an array that is copied to a device.
     pub(in super::super) fn array_of(&self, id: Id) -> Option<Id> {
         if self.is_array(id) {
             return Some(id);
@@ -115,7 +116,7 @@ impl Torch<'_> {
                 self.reconstruct(object).ok_or_else(malformed)?
             }
         };
-        // A dtype that changes later would change what numpy has read by it.
+        // A dtype that changes later would change the meaning of bytes that numpy has already read.
         if self.values.offset(dtype) >= object.made.max(object.built) {
             return Err(malformed());
         }
@@ -145,7 +146,7 @@ impl Torch<'_> {
         }
     }
 
-    /// Shape, dtype, is it column-major, bytes.
+    /// Returns shape, dtype, whether it is column-major, and bytes.
     fn reconstruct(&self, object: &Object) -> Option<(Id, Id, bool, Id)> {
         let &[_, _, _] = self.values.tuple(object.args)? else { return None };
         let &[version, shape, dtype, is_fortran, bytes] = self.values.tuple(object.state?)? else {
@@ -165,7 +166,8 @@ impl Torch<'_> {
         object.state.is_none().then_some((shape, dtype, is_fortran, bytes))
     }
 
-    /// A `numpy.dtype`: the type of the elements and whether they are big-endian, or what they are instead.
+    /// Reads a `numpy.dtype`: the type of the elements and whether they are big-endian, or the name of an unsupported
+    /// type.
     fn array_dtype(&self, id: Id) -> Option<Result<(DType, bool), String>> {
         let Value::Object(object) = self.values.get(id) else { return None };
         let callable = self.values.global(object.callable)?;
@@ -209,12 +211,12 @@ impl Torch<'_> {
         }
     }
 
-    /// The byte string at `id`, however the protocol writes it.
+    /// Returns the byte string at `id`, in any protocol's spelling.
     pub(in super::super) fn byte_string(&self, id: Id) -> Option<ByteString<'_>> {
         match self.values.get(id) {
             Value::Bytes(bytes) | Value::ByteArray(bytes) => Some(ByteString::Bytes(bytes)),
             &Value::Outside { at, len } => Some(ByteString::Outside { at, len }),
-            // A Python 2 `str`, which readers decode in their own ways unless it is ASCII.
+            // A Python 2 `str`, which readers decode differently unless it is ASCII.
             Value::Str(text) if text.is_ascii() => Some(ByteString::Bytes(text.as_bytes())),
             Value::Object(object) if object.call == Call::Function && object.state.is_none() => {
                 if !(object.kwargs.is_none() && object.items.is_empty() && object.appended.is_empty()) {
@@ -240,9 +242,9 @@ impl Torch<'_> {
 #[derive(Clone, Copy)]
 pub(in super::super) enum ByteString<'a> {
     Bytes(&'a [u8]),
-    /// One byte for each character.
+    /// Text with one byte per character.
     Latin1(&'a str),
-    /// They are in the source.
+    /// Bytes in the source.
     Outside {
         at: u64,
         len: u64,
@@ -261,7 +263,7 @@ impl ByteString<'_> {
         u64::try_from(len).ok()
     }
 
-    /// Those that the pickle holds itself.
+    /// Returns the bytes that are in the pickle itself.
     pub(in super::super) fn to_bytes(self) -> Box<[u8]> {
         match self {
             Self::Outside { .. } => Box::default(),
@@ -271,7 +273,7 @@ impl ByteString<'_> {
     }
 }
 
-/// A character of latin1 is its byte.
+/// Returns the byte of a latin1 character.
 fn byte(c: char) -> Option<u8> {
     u8::try_from(u32::from(c)).ok()
 }
@@ -291,7 +293,7 @@ fn strides(shape: &[u64], is_fortran: bool) -> Vec<u64> {
     strides
 }
 
-/// What the elements of a dtype are that no tensor can have.
+/// Names the elements of a dtype that no tensor can have.
 fn kind_of(code: &str) -> String {
     let kind = match code.as_bytes().first() {
         Some(b'O') => "objects",

@@ -1,8 +1,8 @@
-//! What torch's names mean: the only place that knows them.
+//! Interprets torch's names in a pickle; no other module knows them.
 //!
-//! A tensor is a call of one of torch's rebuild functions on a storage; a storage is a persistent id. A numpy array among
-//! tensors is a weight, too; alone, arrays are what tensors are elsewhere.
-//! Source: torch's `_utils.py`, `serialization.py` and the list of its weights-only loader.
+//! A tensor is a call of one of torch's rebuild functions on a storage; a storage is a persistent ID. A numpy array
+//! next to tensors is a weight, too; in a pickle with only arrays, the arrays take the role of the tensors. Source:
+//! torch's `_utils.py`, `serialization.py` and the list of its weights-only loader.
 
 mod array;
 pub(super) mod module;
@@ -22,23 +22,23 @@ use super::{DType, Error, Limits, Tensor, geometry};
 use crate::pickle::{self, Arena, Call, Id, Object, Value};
 use names::{Rebuild, is_list_of_type, is_mapping, is_scalar, is_sequence, rebuild};
 
-/// A pickle, read with torch's eyes.
+/// A pickle, interpreted as torch does.
 pub(super) struct Torch<'a> {
     pub(super) values: &'a Arena,
     pub(super) declared: &'a Storages,
     holds: OnceCell<Holds>,
 }
 
-/// What is below each value.
+/// The contents of each value.
 struct Holds {
     marks: Vec<u8>,
-    /// `true` if there is no tensor and no storage, but arrays.
+    /// `true` if the pickle contains arrays, but no tensor and no storage.
     arrays_alone: bool,
 }
 
-/// A tensor or a storage of torch is below a value.
+/// The value contains a tensor or a storage of torch.
 const TENSOR: u8 = 1;
-/// An array of numpy is.
+/// The value contains a numpy array.
 const ARRAY: u8 = 2;
 
 impl<'a> Torch<'a> {
@@ -46,13 +46,14 @@ impl<'a> Torch<'a> {
         Self { values, declared, holds: OnceCell::new() }
     }
 
-    /// Returns `true` if the value holds a tensor or a storage, at any depth. Where there are only arrays, they are tensors.
+    /// Returns `true` if the value contains a tensor or a storage, at any depth. If the pickle has only arrays, they
+    /// count as tensors.
     pub(super) fn holds_tensor(&self, id: Id) -> bool {
         let wanted = if self.holds().arrays_alone { TENSOR | ARRAY } else { TENSOR };
         self.marks(id) & wanted != 0
     }
 
-    /// The same, with the arrays that are beside tensors.
+    /// The same, including arrays next to tensors.
     pub(super) fn holds_weight(&self, id: Id) -> bool {
         self.marks(id) != 0
     }
@@ -65,7 +66,7 @@ impl<'a> Torch<'a> {
         self.holds.get_or_init(|| self.mark_holders())
     }
 
-    /// One pass from the tensors, storages and arrays up to everything that holds them.
+    /// Marks, in one pass, everything that contains tensors, storages and arrays.
     fn mark_holders(&self) -> Holds {
         let values = self.values;
         let parents = Parents::of(values);
@@ -98,7 +99,7 @@ impl<'a> Torch<'a> {
         Holds { marks, arrays_alone }
     }
 
-    /// Returns `true` if it is a persistent id of anything but a class.
+    /// Returns `true` for a persistent ID of anything except a class.
     fn is_stored(&self, value: &Value) -> bool {
         matches!(value, Value::Persistent(inner) if module::class_with_source(self.values, *inner).is_none())
     }
@@ -107,7 +108,7 @@ impl<'a> Torch<'a> {
         self.values.callable(id).and_then(rebuild)
     }
 
-    /// Returns `true` if the value is a tensor, of any sort. Where there are only arrays, they are tensors.
+    /// Returns `true` if the value is a tensor of any kind. If the pickle has only arrays, they count as tensors.
     pub(super) fn is_tensor(&self, id: Id) -> bool {
         self.is_torch_tensor(id) || (self.holds().arrays_alone && self.is_array(id))
     }
@@ -121,7 +122,7 @@ impl<'a> Torch<'a> {
         self.rebuild_of(id).is_some() || self.declared.given.contains_key(&id)
     }
 
-    /// The pairs of a dict or of an object that is one, in order.
+    /// Returns the pairs of a dict or of an object that is one, in order.
     pub(super) fn entries(&self, id: Id) -> Option<Vec<(Id, Id)>> {
         let object = match self.values.get(id) {
             Value::Dict(pairs) => return Some(pairs.clone()),
@@ -129,7 +130,7 @@ impl<'a> Torch<'a> {
             _ => return None,
         };
         let class = self.values.callable(id)?;
-        // A dict that is made of another holds what that did when it was made.
+        // A dict that is created from another has the contents that the other had then.
         if self.values.tuple(object.args)?.iter().any(|&given| !self.is_unchanged(given, object.made)) {
             return None;
         }
@@ -147,7 +148,8 @@ impl<'a> Torch<'a> {
         (plain && object.appended.is_empty() && !self.hides_tensor(object)).then_some(pairs)
     }
 
-    /// Returns `true` if the value, which a call or `BUILD` at `at` took a copy of, is unchanged since, with the items of a list.
+    /// Returns `true` if the value, which a call or `BUILD` at `at` copied, has not changed since, nor have the items
+    /// of a list.
     fn is_unchanged(&self, id: Id, at: u64) -> bool {
         let before = |id: Id| self.values.offset(id) < at;
         before(id)
@@ -162,7 +164,7 @@ impl<'a> Torch<'a> {
         matches!(self.values.get(id), Value::Global(_) | Value::None)
     }
 
-    /// The pairs that a dict is made of: of another dict, or a list of them.
+    /// Returns the pairs that a dict is created from: of another dict, or of a list of pairs.
     fn given(&self, id: Id) -> Option<Vec<(Id, Id)>> {
         match self.values.get(id) {
             Value::Dict(given) => Some(given.clone()),
@@ -181,7 +183,7 @@ impl<'a> Torch<'a> {
         items.iter().map(|item| pair(item).map(|[key, value]| (key, value))).collect()
     }
 
-    /// The items of a list or tuple, or of an object that is one.
+    /// Returns the items of a list or tuple, or of an object that is one.
     pub(super) fn items(&self, id: Id) -> Option<Vec<Id>> {
         match self.values.get(id) {
             Value::List(items) => Some(items.clone()),
@@ -189,7 +191,7 @@ impl<'a> Torch<'a> {
             Value::Object(object) if self.values.callable(id).is_some_and(is_sequence) => {
                 let mut all = match self.values.tuple(object.args)? {
                     [] => Vec::new(),
-                    // `list.__new__` leaves its argument alone.
+                    // `list.__new__` ignores its argument.
                     &[given] if object.call == Call::Function && self.is_unchanged(given, object.made) => {
                         self.items_of_plain(given)?
                     }
@@ -210,12 +212,12 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// Returns `true` if there is a tensor in the object's state, where a dict or tensor has none.
+    /// Returns `true` if the object's state contains a tensor where a dict or tensor has none.
     fn hides_tensor(&self, object: &Object) -> bool {
         [object.state, object.kwargs].into_iter().flatten().any(|id| self.holds_weight(id))
     }
 
-    /// What a value is, for people.
+    /// Describes a value for messages.
     pub(super) fn describe(&self, id: Id) -> String {
         let id = self.untagged(id);
         if let Some(name) = pickle::symbol_of(self.values, id) {
@@ -232,7 +234,7 @@ impl<'a> Torch<'a> {
     }
 }
 
-/// What holds each value directly: all lists one after the other, and where each begins.
+/// The containers of each value: all lists one after the other, and the start of each.
 struct Parents {
     begin: Vec<u32>,
     all: Vec<Id>,
@@ -259,7 +261,7 @@ impl Parents {
         let Some(first) = first else { return Self { begin, all: Vec::new() } };
         let mut all = vec![first; usize::try_from(total).unwrap_or(0)];
         for (id, _) in values.iter() {
-            // Each list is filled from its beginning; its mark ends where the next list begins.
+            // Each list is filled from its start; its mark ends where the next list begins.
             values.children(id, |child| {
                 let Some(place) = begin.get_mut(child.index().saturating_add(1)) else { return };
                 if let Some(slot) = usize::try_from(*place).ok().and_then(|place| all.get_mut(place)) {

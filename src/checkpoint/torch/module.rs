@@ -1,4 +1,4 @@
-//! Whole modules: what a pickled `nn.Module` has in its `__dict__`, by torch's names.
+//! Reads the `__dict__` of a pickled `nn.Module`, by torch's names.
 //!
 //! ```text
 //! NEWOBJ of a class, or copy_reg._reconstructor(class, object, None); then BUILD of a dict with
@@ -9,24 +9,24 @@
 //!   _state_dict_hooks, _state_dict_pre_hooks
 //! ```
 //!
-//! In the legacy stream the class can stand in a persistent id, `("module", class, file, source text)`; the text is not
-//! looked at. Source: torch's `nn/modules/module.py` (`state_dict`, `_save_to_state_dict`, `__setstate__`) and
+//! In a legacy PyTorch file the class can be in a persistent ID, `("module", class, file, source text)`; the text is
+//! not read. Source: torch's `nn/modules/module.py` (`state_dict`, `_save_to_state_dict`, `__setstate__`) and
 //! `serialization.py`.
 
 use super::Torch;
 use crate::pickle::{Arena, Call, Global, Id, Object, Value};
 
-/// The parts of a module's `__dict__` that its state dict is made of.
+/// The parts of a module's `__dict__` that become its state dict.
 pub(in super::super) const PARAMETERS: &str = "_parameters";
 pub(in super::super) const BUFFERS: &str = "_buffers";
 pub(in super::super) const LEFT_OUT: &str = "_non_persistent_buffers_set";
 pub(in super::super) const MODULES: &str = "_modules";
-/// What can change a state dict after it is made.
+/// Hooks that can change a state dict after it is made.
 pub(in super::super) const HOOKS: [&str; 2] = ["_state_dict_hooks", "_state_dict_pre_hooks"];
-/// The weights of a quantized layer, which are in no tensor.
+/// The weights of a quantized layer, which are not in a tensor.
 pub(in super::super) const PACKED: &str = "_packed_params";
 
-/// Classes of torch that make their state dict in their own way, by the package.
+/// Classes of torch that create their state dict in their own way, by package.
 const OWN_WAY: &[(&str, &str)] = &[
     ("torch.ao", "is of a quantized or pruned model"),
     ("torch.quantization", "is quantized"),
@@ -42,7 +42,7 @@ const OWN_WAY: &[(&str, &str)] = &[
 ];
 
 impl<'a> Torch<'a> {
-    /// What an object with a dict for its state has in it.
+    /// Returns the contents of an object whose state is a dict.
     pub(in super::super) fn state(&self, id: Id) -> Option<(Id, &'a [(Id, Id)])> {
         let Value::Object(object) = self.values.get(id) else { return None };
         let state = object.state?;
@@ -52,13 +52,13 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// Returns `true` if the object has in it what its state had when it was built.
+    /// Returns `true` if the object still has the state that it had when it was built.
     pub(in super::super) fn has_its_state(&self, id: Id) -> bool {
         let is_older = |object: &Object, state: Id| self.values.offset(state) < object.built;
         matches!(self.values.get(id), Value::Object(object) if object.state.is_some_and(|state| is_older(object, state)))
     }
 
-    /// The class of an object that is made without a call; else what it is instead.
+    /// Returns the class of an object that is created without a call, else what it is instead.
     pub(in super::super) fn class_of(&self, id: Id) -> Result<&'a Global, &'static str> {
         let Value::Object(object) = self.values.get(id) else { return Err("is not an nn.Module") };
         let class = match object.call {
@@ -81,7 +81,7 @@ impl<'a> Torch<'a> {
         }
     }
 
-    /// The class of an object, or the function that makes it.
+    /// Returns the class of an object, or the function that creates it.
     pub(in super::super) fn class_name(&self, id: Id) -> Option<&'a Global> {
         let Value::Object(object) = self.values.get(id) else { return None };
         let class = match object.call {
@@ -91,7 +91,7 @@ impl<'a> Torch<'a> {
         class_at(self.values, class)
     }
 
-    /// `copy_reg._reconstructor(class, object, None)`: what protocols 0 and 1 have for `NEWOBJ`.
+    /// Reads `copy_reg._reconstructor(class, object, None)`, which protocols 0 and 1 use for `NEWOBJ`.
     fn reconstructed(&self, object: &Object) -> Option<Id> {
         let callable = self.values.global(object.callable)?;
         let &[class, base, state] = self.values.tuple(object.args)? else { return None };
@@ -104,7 +104,7 @@ impl<'a> Torch<'a> {
         plain.then_some(class)
     }
 
-    /// The names of a set of them, in any protocol.
+    /// Returns the names in a set, in any protocol's spelling.
     pub(in super::super) fn set_of_names(&self, id: Id) -> Option<Vec<&'a str>> {
         let items: &[Id] = match self.values.get(id) {
             Value::Set(items) => items,
@@ -135,7 +135,7 @@ impl<'a> Torch<'a> {
     }
 }
 
-/// The class at `id`: by name, or in a persistent id with its source.
+/// Returns the class at `id`: by name, or in a persistent ID with its source.
 fn class_at(values: &Arena, id: Id) -> Option<&Global> {
     match values.get(id) {
         Value::Persistent(inner) => class_with_source(values, *inner),
@@ -143,7 +143,7 @@ fn class_at(values: &Arena, id: Id) -> Option<&Global> {
     }
 }
 
-/// `("module", class, file, source text)`; the tar archive has no tag before it.
+/// Reads `("module", class, file, source text)`; in the tar archive the tag is missing.
 pub(in super::super) fn class_with_source(values: &Arena, inner: Id) -> Option<&Global> {
     let (class, source) = match values.tuple(inner)? {
         &[tag, class, ref source @ ..] if values.text(tag) == Some("module") => (class, source),

@@ -1,11 +1,11 @@
-//! torch's names: storage classes, dtypes, rebuild functions, containers.
+//! Lists torch's names: storage classes, dtypes, rebuild functions, containers.
 //!
 //! Names are compared as exact pairs of module and name, so a look-alike in another module is unknown.
 
 use super::{DType, Error};
 use crate::pickle::Global;
 
-/// The dtype of a storage: that of its class, or none for one of bytes.
+/// The dtype of a storage: that of its class, or none for a storage of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Element {
     Typed(DType),
@@ -21,12 +21,12 @@ impl Element {
     }
 }
 
-/// Bytes of one element, or of one pair of 4-bit elements.
+/// Returns the bytes of one element, or of one pair of 4-bit elements.
 pub(super) fn width(dtype: DType) -> u64 {
     u64::try_from(dtype.bitsize().div_ceil(8)).unwrap_or(1)
 }
 
-/// The element of a storage by its class; `key` names the storage in the error.
+/// Returns the element of a storage by its class; `key` names the storage in the error.
 pub(super) fn storage_class(class: &Global, key: &str) -> Result<Element, Error> {
     let unknown = || Error::Storage { key: key.to_owned(), what: "has an unknown class" };
     let unsupported = |what| Error::StorageType { key: key.to_owned(), what };
@@ -45,7 +45,7 @@ pub(super) fn storage_class(class: &Global, key: &str) -> Result<Element, Error>
         "ByteStorage" => DType::U8,
         "BoolStorage" => DType::BOOL,
         "ComplexFloatStorage" => DType::C64,
-        // What C++ calls a storage of a type for which Python has no class: `torch.jit.save` alone.
+        // The C++ name of storages without a class in Python, which only `torch.jit.save` writes.
         "UInt16Storage" => DType::U16,
         "UInt32Storage" => DType::U32,
         "UInt64Storage" => DType::U64,
@@ -64,7 +64,7 @@ pub(super) fn storage_class(class: &Global, key: &str) -> Result<Element, Error>
     Ok(Element::Typed(dtype))
 }
 
-/// A dtype by its global (`torch.float32`), `None` for what safetensors cannot hold.
+/// Returns a dtype by its global (`torch.float32`), `None` if safetensors cannot store it.
 pub(super) fn dtype(global: &Global) -> Option<DType> {
     if &*global.module != "torch" {
         return None;
@@ -94,7 +94,7 @@ pub(super) fn dtype(global: &Global) -> Option<DType> {
     })
 }
 
-/// What a function of torch does, by its name.
+/// What a function of torch creates, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rebuild {
     /// `(storage, offset, size, stride, …)`
@@ -105,24 +105,24 @@ pub(super) enum Rebuild {
     Parameter,
     /// `(function, class, args, state)`
     FromType,
-    /// `(data, dtype, device, requires_grad)`: a tensor of the CPU that goes to a device
+    /// `(data, dtype, device, requires_grad)`: a CPU tensor that is copied to a device
     ToDevice,
     /// The same of a numpy array
     ArrayToDevice,
-    /// `(class, …)`: a tensor without a storage, that holds others
+    /// `(class, …)`: a tensor without a storage, which contains other tensors
     Wrapper,
-    /// Known, and not plain storage.
+    /// A known function whose result is not plain storage.
     Refused(&'static str),
 }
 
-/// What parameters were before torch 0.4. No loader of weights alone takes it.
+/// The class of parameters before torch 0.4. No weights-only loader accepts it.
 const VARIABLE: (&str, &str) = ("torch.autograd.variable", "Variable");
 
 pub(super) fn rebuild(global: &Global) -> Option<Rebuild> {
     Some(match (&*global.module, &*global.name) {
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Rebuild::Tensor,
         ("torch._utils", "_rebuild_tensor_v3") => Rebuild::TensorV3,
-        // The classes were called before torch 0.4.
+        // The names of the classes before torch 0.4.
         ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
         | ("torch.nn.parameter", "Parameter")
         | VARIABLE => Rebuild::Parameter,
@@ -157,12 +157,12 @@ pub(super) fn is_sequence(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("builtins" | "__builtin__", "list" | "tuple"))
 }
 
-/// Returns `true` if it is what `torch.jit.save` puts around a dict or a list to say its type.
+/// Returns `true` for the call with which `torch.jit.save` states the type of a dict or a list.
 pub(super) fn is_type_tag(global: &Global) -> bool {
     (&*global.module, &*global.name) == ("torch.jit._pickle", "restore_type_tag")
 }
 
-/// Returns `true` if it is what `torch.jit.save` makes a list of one type by: `build_tensorlist(list)`.
+/// Returns `true` for the function with which `torch.jit.save` creates a list of one type: `build_tensorlist(list)`.
 pub(super) fn is_list_of_type(global: &Global) -> bool {
     &*global.module == "torch.jit._pickle"
         && global.name.starts_with("build_")
@@ -174,8 +174,8 @@ pub(super) fn is_scalar(global: &Global) -> bool {
     matches!((&*global.module, &*global.name), ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar"))
 }
 
-/// Returns `true` if it is a global that a checkpoint of weights is made of: what the converter reads, and the plain
-/// values beside it. None of them calls or looks up anything but what it is given. Source: the list of torch's
+/// Returns `true` for a global that weights checkpoints use: those that the converter reads, and the plain values next
+/// to the weights. None of them calls or looks up anything except its arguments. Source: the list of torch's
 /// weights-only loader.
 pub(in super::super) fn is_weights(module: &str, name: &str) -> bool {
     let global = Global { module: module.into(), name: name.into() };
@@ -189,7 +189,7 @@ pub(in super::super) fn is_weights(module: &str, name: &str) -> bool {
         || PLAIN.iter().any(|(plain, names)| *plain == module && names.contains(&name))
 }
 
-/// What checkpoints of weights name besides.
+/// Further globals that weights checkpoints use.
 #[rustfmt::skip]
 const PLAIN: &[(&str, &[&str])] = &[
     ("builtins", &["set", "frozenset", "bytearray", "complex", "int", "float", "str", "bool"]),

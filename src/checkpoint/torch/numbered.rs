@@ -1,4 +1,4 @@
-//! Tensors by number: the persistent ids of the tar archive of torch 0.1.
+//! Reads tensors by number: the persistent IDs of the tar archive of torch 0.1.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use crate::pickle::{Arena, Global, Id, Value};
 /// Tensors by their number, as text.
 pub(in super::super) type Numbered = HashMap<String, NumberedTensor>;
 
-/// A number in one spelling: as such, or as decimal text.
+/// Returns a number in one spelling, from an integer or from decimal text.
 pub(in super::super) fn number(value: &Value) -> Option<String> {
     match value {
         Value::Int(number) => Some(number.to_string()),
         Value::Big(number) => Some(number.to_string()),
-        // `int()` takes blanks, signs and underscores, too.
+        // `int()` also accepts blanks, signs and underscores.
         Value::Str(text) => {
             let number: i128 = text.parse().ok()?;
             (number.to_string() == **text).then(|| text.to_string())
@@ -25,7 +25,7 @@ pub(in super::super) fn number(value: &Value) -> Option<String> {
     }
 }
 
-/// What each persistent id of the object stands for, where it is a tensor.
+/// Returns the tensor of each persistent ID of the object that represents one.
 pub(in super::super) fn by_number(
     values: &Arena,
     tensors: &Numbered,
@@ -51,7 +51,7 @@ pub(in super::super) fn by_number(
 }
 
 impl Storages {
-    /// Adds a storage of a class and a number of elements: its bytes.
+    /// Adds a storage with a class and a number of elements, and returns the number of its bytes.
     pub(in super::super) fn add(&mut self, key: &str, class: &Global, count: u64) -> Result<u64, Error> {
         let bad = |what| Error::Storage { key: key.to_owned(), what };
         let element = storage_class(class, key)?;
@@ -63,7 +63,7 @@ impl Storages {
         Ok(bytes)
     }
 
-    /// Adds a view: the index of its storage, where it begins in it, and its bytes.
+    /// Adds a view: the index of its storage, its start in it, and its bytes.
     pub(in super::super) fn add_view(
         &mut self,
         key: &str,
@@ -85,7 +85,7 @@ impl Storages {
         Ok((index, begin, bytes))
     }
 
-    /// The index of the storage that a tensor of this class has.
+    /// Returns the index of the storage of a tensor of this class.
     pub(in super::super) fn of_class(&self, key: &str, class: &Global) -> Result<usize, Error> {
         let bad = |what| Error::Storage { key: key.to_owned(), what };
         let index = self.index_of(key).ok_or_else(|| bad("is missing but used by a tensor"))?;

@@ -1,7 +1,7 @@
-//! Storages: what `persistent_load` is given, and that no two declarations contradict.
+//! Reads storages, the arguments of `persistent_load`, and checks that no two declarations contradict each other.
 //!
-//! `("storage", class, key, location, numel)`, in the legacy stream with a sixth item for a view. The
-//! location (`cpu`, `cuda:0`) says nothing about the bytes, but `meta` that there are none.
+//! `("storage", class, key, location, numel)`, in a legacy PyTorch file with a sixth item for a view. The location
+//! (`cpu`, `cuda:0`) does not affect the bytes, except that `meta` means that none exist.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use super::module::class_with_source;
 use super::names::{Element, storage_class};
 use crate::pickle::{Arena, Id, Value};
 
-/// Bytes of a storage's key: torch writes numbers, of old also addresses.
+/// The most bytes of a storage's key: torch writes numbers, formerly also addresses.
 pub(in crate::checkpoint) const MAX_KEY: usize = 128;
 
-/// How many storages a checkpoint may have: as many as tensors.
+/// The most storages of a checkpoint: as many as tensors.
 const MAX_STORAGES: usize = 1_000_000;
 
 /// A storage as the pickle declares it.
@@ -22,11 +22,11 @@ pub(in super::super) struct Declared {
     pub(in super::super) key: String,
     pub(in super::super) element: Element,
     pub(in super::super) bytes: u64,
-    /// For a view that is a storage of its own (legacy only): the storage that it lies in, and where.
+    /// For a view that is a storage of its own (only legacy): its storage, and its offset in it.
     pub(in super::super) inside: Option<(usize, u64)>,
 }
 
-/// A tensor that is described beside the pickle of the object (tar alone).
+/// A tensor that is described outside the pickle of the object (only tar).
 #[derive(Debug, Clone)]
 pub(in super::super) struct NumberedTensor {
     /// The index of its storage.
@@ -36,13 +36,13 @@ pub(in super::super) struct NumberedTensor {
     pub(in super::super) offset: u64,
 }
 
-/// All storages that a pickle declares, in the order in which it first does.
+/// All storages that a pickle declares, in the order of their first declaration.
 #[derive(Debug, Default)]
 pub(in super::super) struct Storages {
     pub(in super::super) list: Vec<Declared>,
-    /// The tensors that persistent ids stand for (tar alone).
+    /// The tensors that persistent IDs represent (only tar).
     pub(in super::super) given: HashMap<Id, NumberedTensor>,
-    /// The storages that calls of `_load_from_bytes` stand for (plain pickles alone).
+    /// The storages that calls of `_load_from_bytes` return (only plain pickles).
     pub(in super::super) loaded: HashMap<Id, usize>,
     by_key: HashMap<String, usize>,
 }
@@ -74,7 +74,7 @@ impl Storages {
 }
 
 impl StorageId<'_> {
-    /// The key of what the tensor lies in: of the storage, or of the view in it.
+    /// Returns the key of the tensor's memory: of the storage, or of the view in it.
     pub(super) fn own_key(&self) -> String {
         match self.view {
             None => self.key.to_owned(),
@@ -83,20 +83,20 @@ impl StorageId<'_> {
     }
 }
 
-/// What `persistent_load` is given for a storage.
+/// The persistent ID of a storage.
 pub(super) struct StorageId<'a> {
     pub(super) key: &'a str,
     pub(super) element: Element,
     pub(super) numel: u64,
-    /// The view's own key, where it begins in its storage and how long it is, in elements (legacy only).
+    /// The view's own key, its start in its storage and its length, in elements (only legacy).
     pub(super) view: Option<(&'a str, u64, u64)>,
 }
 
 /// Finds every storage that the pickle declares and checks that no two declarations contradict.
 ///
-/// A view of the legacy stream is a storage of its own, as torch makes it.
+/// A view of a legacy PyTorch file is a storage of its own, as torch makes it.
 ///
-/// Where classes with their source may stand (`classes`), those are passed over.
+/// If classes with their source are allowed (`classes`), they are skipped.
 pub(in super::super) fn storages(values: &Arena, classes: bool) -> Result<Storages, Error> {
     let mut storages = Storages::default();
     for (_, value) in values.iter() {
@@ -126,7 +126,7 @@ fn too_large(key: &str) -> Error {
     Error::Storage { key: key.to_owned(), what: "has an impossible length" }
 }
 
-/// `("storage", class, key, location, numel)`, in the legacy stream with a sixth item.
+/// Reads `("storage", class, key, location, numel)`, in a legacy PyTorch file with a sixth item.
 pub(super) fn storage_id(values: &Arena, id: Id) -> Result<StorageId<'_>, Error> {
     let bad = |key: &str, what| Error::Storage { key: key.to_owned(), what };
     let place = format!("at byte {}", values.offset(id));

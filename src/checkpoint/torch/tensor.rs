@@ -1,4 +1,5 @@
-//! A tensor: a call of one of torch's rebuild functions on a storage, checked to lie in it.
+//! Reads a tensor, which is a call of one of torch's rebuild functions on a storage, and checks that it is inside that
+//! storage.
 
 use super::super::geometry;
 use super::names::{Element, Rebuild, dtype, is_type_tag, rebuild, width};
@@ -6,11 +7,11 @@ use super::storages::{storage_id, unsigned};
 use super::{DType, Error, Limits, NumberedTensor, Tensor, Torch};
 use crate::pickle::{Call, Id, Value};
 
-/// How deep a tensor may be wrapped: a parameter of a subclass of a parameter.
+/// How deeply a tensor may be wrapped: a parameter of a subclass of a parameter.
 const WRAPPERS: usize = 8;
 
 impl Torch<'_> {
-    /// No tensor may be given a state but the one that torch before 0.4 gives its parameters.
+    /// Refuses a state of a tensor, except the one that torch before 0.4 gives its parameters.
     pub(in super::super) fn check_states(&self) -> Result<(), Error> {
         for (id, value) in self.values.iter() {
             let Value::Object(object) = value else { continue };
@@ -24,7 +25,7 @@ impl Torch<'_> {
         Ok(())
     }
 
-    /// `(requires_grad, volatile, backward hooks)`
+    /// Returns `true` for `(requires_grad, volatile, backward hooks)`.
     fn is_state_of_parameter(&self, id: Id) -> bool {
         let is_flag = |id| matches!(self.values.get(id), Value::Bool(_));
         match self.values.tuple(id) {
@@ -45,7 +46,7 @@ impl Torch<'_> {
         }
         let is_parameter = |id| self.values.global(id).and_then(rebuild) == Some(Rebuild::Parameter);
         let declared = match self.values.get(id) {
-            // A subclass names its function first.
+            // A subclass has its function as the first argument.
             Value::Object(object) => {
                 let first = self.values.tuple(object.args).and_then(|args| args.first());
                 is_parameter(object.callable) || first.is_some_and(|&function| is_parameter(function))
@@ -55,8 +56,7 @@ impl Torch<'_> {
         !declared && self.tensor(id, "", limits, &mut Vec::new()).is_ok_and(|tensor| tensor.units() == 1)
     }
 
-    /// Reads the tensor at `id`. Python attributes that hold tensors are no weights; they are returned in
-    /// `attributes`.
+    /// Reads the tensor at `id`. Python attributes with tensors are not weights; they are returned in `attributes`.
     pub(in super::super) fn tensor(
         &self,
         id: Id,
@@ -104,7 +104,7 @@ impl Torch<'_> {
                     id = data;
                 }
                 (Some(Rebuild::ToDevice), &[data, wanted, ..]) => {
-                    // What it is converted to must be what it is.
+                    // The dtype that it is converted to must be its own.
                     let tensor =
                         self.tensor_within(data, name, limits, attributes, depth.saturating_sub(1))?;
                     return match self.values.global(wanted).and_then(dtype) {
@@ -136,7 +136,7 @@ impl Torch<'_> {
         Err(unsupported("nested too deeply".to_owned()))
     }
 
-    /// `_rebuild_from_type_v2(function, class, args, state)`: the call of `function` on `args`, made a
+    /// Reads `_rebuild_from_type_v2(function, class, args, state)`: the result of `function` on `args`, turned into a
     /// `class`. Only the plain rebuild functions are followed.
     fn typed(
         &self,
@@ -173,7 +173,7 @@ impl Torch<'_> {
         self.strided(&View { storage, offset, size, stride, dtype, flags, made }, name, limits)
     }
 
-    /// A tensor that has no data of its own, but holds others that only its class can put together.
+    /// Refuses a tensor without data of its own, whose class combines other tensors.
     fn wrapped(&self, class: Id, name: &str) -> Error {
         let name = name.to_owned();
         match self.values.global(class) {
@@ -182,7 +182,7 @@ impl Torch<'_> {
         }
     }
 
-    /// A tensor that its number stands for.
+    /// Returns the tensor of a number.
     fn numbered(&self, given: &NumberedTensor, name: &str, limits: &Limits) -> Result<Tensor, Error> {
         let storage = self.declared.list.get(given.storage);
         let Some((Element::Typed(dtype), len)) = storage.map(|storage| (storage.element, storage.bytes))
@@ -219,7 +219,7 @@ impl Torch<'_> {
         Ok(tensor)
     }
 
-    /// The storage that a persistent id names, or that was loaded of bytes.
+    /// Returns the storage that a persistent ID names, or that was loaded from bytes.
     fn stored(&self, id: Id, name: &str) -> Result<Stored, Error> {
         let none = || Error::Geometry { name: name.to_owned(), what: "has no storage" };
         if let Some(&index) = self.declared.loaded.get(&id) {
@@ -242,7 +242,7 @@ impl Torch<'_> {
             (Element::Bytes, None) => Ok(DType::U8),
             (element, Some(id)) => {
                 let global = self.values.global(id);
-                // torch gives a dtype of its own to storages of bytes alone.
+                // torch uses a separate dtype only with storages of bytes.
                 if let (Element::Typed(of_storage), Some(named)) = (element, global.and_then(dtype))
                     && of_storage != named
                 {
@@ -259,7 +259,7 @@ impl Torch<'_> {
 
     pub(super) fn numbers(&self, id: Id) -> Option<Vec<u64>> {
         let mut items = self.values.tuple(id);
-        // A torch.Size, which is a tuple by another name.
+        // A torch.Size is a tuple by another name.
         if let Value::Object(object) = self.values.get(id)
             && let Some(global) = self.values.global(object.callable)
             && (&*global.module, &*global.name) == ("torch", "Size")
@@ -270,7 +270,7 @@ impl Torch<'_> {
         items?.iter().map(|&item| unsigned(self.values, item)).collect()
     }
 
-    /// What `torch.jit.save` says the type of: `restore_type_tag(value, type)`.
+    /// Returns the value whose type `torch.jit.save` states: `restore_type_tag(value, type)`.
     pub(super) fn untagged(&self, id: Id) -> Id {
         match self.values.get(id) {
             Value::Object(object) if self.values.callable(id).is_some_and(is_type_tag) => {
@@ -280,13 +280,13 @@ impl Torch<'_> {
         }
     }
 
-    /// `{"conj": bool, "neg": bool}`: is the value conjugated, negated? `None` for anything else.
+    /// Reads `{"conj": bool, "neg": bool}`: whether the value is conjugated and negated. `None` for anything else.
     fn flags(&self, view: &View, dtype: DType) -> Option<(bool, bool)> {
         let (mut conjugate, mut negate) = (false, false);
         let Some(id) = view.flags.filter(|&id| *self.values.get(id) != Value::None) else {
             return Some((false, false));
         };
-        // What was said when the tensor was made is what counts.
+        // Only the flags at the time of the call count.
         if self.values.offset(id) >= view.made {
             return None;
         }
@@ -304,7 +304,7 @@ impl Torch<'_> {
     }
 }
 
-/// Checks that the tensor lies in its storage of `len` bytes.
+/// Checks that the tensor is inside its storage of `len` bytes.
 pub(super) fn check(tensor: &Tensor, len: Option<u64>, limits: &Limits) -> Result<(), Error> {
     let Tensor { shape, strides, offset, width, dtype, .. } = tensor;
     let wrong = |what| Error::Geometry { name: tensor.name.clone(), what };
@@ -349,7 +349,7 @@ struct View {
 }
 
 impl View {
-    /// Of a call, and what else it is given: hooks, and what they hold.
+    /// Splits the arguments of a call into its view and its hooks with their contents.
     fn of(kind: Rebuild, args: &[Id], made: u64) -> Option<(Self, &[Id])> {
         let (&[storage, offset, size, stride], rest) = args.split_first_chunk()?;
         let (dtype, flags) = match kind {

@@ -1,4 +1,4 @@
-//! The end of an archive and its directory, read strictly, because readers search and repair in different ways.
+//! Reads the end of an archive and its directory strictly, because readers search and repair in different ways.
 //!
 //! ```text
 //! directory   one header a record, without gaps:
@@ -11,49 +11,49 @@
 //! end          0  "PK\x05\x06" 10 u16 records  12 u32 size, 16 u32 place of the directory  20 u16 length of the comment
 //! ```
 //!
-//! Invariant: one end record, at the very end; the directory lies directly before it; the zip64 values are
-//! the plain ones wherever those have room; and every record has in this reading what the `zip` crate
-//! says of it. Source: PKWARE's APPNOTE 6.3, 4.3.12 to 4.3.16 and 4.5.3.
+//! Invariant: one end record, at the very end; the directory directly before it; the zip64 values equal the plain ones
+//! if those are large enough; and every record is in this reading what the `zip` crate reads. Source: PKWARE's APPNOTE
+//! 6.3, 4.3.12 to 4.3.16 and 4.5.3.
 
 use ::zip::read::ZipFileEntry;
 
 use super::{Error, Limits};
 use crate::read_at::ReadAt;
 
-/// Bytes that a comment can have.
+/// The most bytes of a comment.
 const COMMENT: u64 = 0xffff;
-/// Bytes of a directory: a million records have some 100 MB.
+/// The most bytes of a directory: a million records have some 100 MB.
 const DIRECTORY: u64 = 256 << 20;
-/// The extra field that holds 64-bit sizes, and the one that holds another name.
+/// The extra field with 64-bit sizes, and the one with another name.
 const ZIP64: u16 = 0x0001;
 const UNICODE_PATH: u16 = 0x7075;
 
 /// The directory as the end record describes it, and its bytes.
 pub(super) struct Directory {
-    /// Where it begins.
+    /// The offset of its first byte.
     pub(super) at: u64,
-    /// How many records it lists.
+    /// The number of records that it lists.
     pub(super) records: u64,
     bytes: Vec<u8>,
-    /// How many of its bytes have been read.
+    /// How many of its bytes were read.
     read: usize,
 }
 
-/// A little-endian number of `N` bytes at `at`.
+/// Returns the little-endian number of `len` bytes at `at`.
 fn number(bytes: &[u8], at: usize, len: usize) -> Option<u64> {
     let digits = bytes.get(at..)?.get(..len)?;
     Some(digits.iter().rev().fold(0, |number, &digit| number << 8 | u64::from(digit)))
 }
 
 impl Directory {
-    /// Finds the end record and takes the directory that it names.
+    /// Finds the end record and reads the directory that it names.
     pub(super) fn read(source: &dyn ReadAt, limits: &Limits) -> Result<Self, Error> {
         let none = || Error::NoEndRecord;
         let len = source.len();
         let tail_at = len.saturating_sub(COMMENT.saturating_add(22));
         let tail_len = usize::try_from(len.saturating_sub(tail_at)).map_err(|_| none())?;
         let tail = source.read_vec_at(tail_at, tail_len)?;
-        // The last signature is what every reader finds first.
+        // Every reader finds the last signature first.
         let place = tail.windows(4).rposition(|four| four == b"PK\x05\x06").ok_or_else(none)?;
         let end = tail.get(place..).unwrap_or_default();
         let comment = number(end, 20, 2).ok_or_else(none)?;
@@ -92,7 +92,7 @@ impl Directory {
         Ok(Self { at, records, bytes, read: 0 })
     }
 
-    /// Compares the next header with what the crate made of it.
+    /// Compares the next header with the crate's reading of it.
     pub(super) fn check(&mut self, file: &ZipFileEntry<'_>) -> Result<(), Error> {
         let cut = || Error::ambiguous("truncated central directory");
         let header = self.bytes.get(self.read..).unwrap_or_default();
@@ -123,14 +123,14 @@ impl Directory {
         Ok(())
     }
 
-    /// Returns `true` if all of it was read.
+    /// Returns `true` if the whole directory was read.
     pub(super) fn is_read(&self) -> bool {
         self.read == self.bytes.len()
     }
 }
 
-/// Where the archive begins that ends with the file, by what its end record says of its length; `None` if it has no such
-/// record as the last thing in it.
+/// Returns the start of the archive that ends with the file, computed from the lengths in its end record; `None` if the
+/// file does not end with such a record.
 pub(super) fn start(source: &dyn ReadAt) -> Option<u64> {
     let end_at = source.len().checked_sub(22)?;
     let end = source.read_vec_at(end_at, 22).ok().filter(|end| end.starts_with(b"PK\x05\x06"))?;
@@ -140,11 +140,11 @@ pub(super) fn start(source: &dyn ReadAt) -> Option<u64> {
     if !locator.starts_with(b"PK\x06\x07") {
         return end_at.checked_sub(plain);
     }
-    // torch writes no more into the zip64 end record than it has to have.
+    // torch writes only the required fields into the zip64 end record.
     locator_at.checked_sub(56)?.checked_sub(number(&locator, 8, 8)?)
 }
 
-/// The zip64 end record, if a locator stands before the end record: its place, and its records, size and place of
+/// Returns the zip64 end record, if a locator precedes the end record: its offset, and its records, size and offset of
 /// the directory.
 fn zip64(source: &dyn ReadAt, end_at: u64) -> Result<Option<(u64, [u64; 3])>, Error> {
     let Some(locator_at) = end_at.checked_sub(20) else { return Ok(None) };
@@ -164,8 +164,8 @@ fn zip64(source: &dyn ReadAt, end_at: u64) -> Result<Option<(u64, [u64; 3])>, Er
     Ok(Some((at, [field(32, 8), field(40, 8), field(48, 8)])))
 }
 
-/// Size, compressed size and place of a record, taken from the zip64 field where the plain ones have no room.
-/// `None` if the extra field is malformed, has two such fields, or holds another name.
+/// Returns size, compressed size and offset of a record, from the zip64 field if the plain fields are too small. `None`
+/// if the extra field is malformed, has two such fields, or contains another name.
 fn wide(mut extra: &[u8], plain: [u64; 3]) -> Option<[u64; 3]> {
     let mut wide = None;
     while !extra.is_empty() {

@@ -1,4 +1,4 @@
-//! The local header of a record, which must say what the directory says.
+//! Checks that the local header of a record matches the directory.
 //!
 //! ```text
 //!  0  "PK\x03\x04"      14  u32 CRC-32            26  u16 length of the name
@@ -47,7 +47,7 @@ impl Local {
     }
 }
 
-/// What the directory says of a record, and its local header has to say too.
+/// The values of a record in the directory, which its local header must repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     name: String,
@@ -57,13 +57,13 @@ pub struct Header {
     crc32: u32,
     compressed: u64,
     size: u64,
-    /// Where the data begins, if that was foreseen and not read.
+    /// The offset of the data, if it was predicted and not read.
     data: u64,
 }
 
 impl Header {
     pub(super) fn of(file: &ZipFileEntry<'_>, name: &str) -> Self {
-        // Others are refused before.
+        // Other methods were refused before.
         let method = if file.compression() == CompressionMethod::Stored { 0 } else { 8 };
         Self {
             name: name.to_owned(),
@@ -82,14 +82,14 @@ impl Header {
         self.at
     }
 
-    /// How many bytes [`Header::check_foreseen`] wants: up to the end of the name.
+    /// Returns how many bytes [`Header::check_foreseen`] needs: up to the end of the name.
     pub fn bytes(&self) -> usize {
         self.name.len().saturating_add(30)
     }
 
-    /// Foresees where the data begins from what the directory says alone: before the next header, which follows the
-    /// data and, with bit 3 of the flags, a descriptor of 16 bytes, or 24 where a number needs more than 32 bits.
-    /// `None` where no header has such a length.
+    /// Predicts the offset of the data from the directory only: before the next header, which follows the data and,
+    /// with bit 3 of the flags, a descriptor of 16 bytes, or 24 if a number needs more than 32 bits. `None` if no
+    /// header has such a length.
     pub(super) fn foresee(&mut self, next: u64) -> Option<u64> {
         let long = [self.at, self.size, self.compressed].iter().any(|&number| number >= u64::from(u32::MAX));
         let descriptor = match (self.flags & 1 << 3 != 0, long) {
@@ -104,7 +104,7 @@ impl Header {
         Some(data)
     }
 
-    /// Reads and checks the header; returns where the data begins.
+    /// Reads and checks the header; returns the offset of the data.
     pub(super) fn read(&self, source: &dyn ReadAt) -> Result<u64, Error> {
         let bytes = source.read_vec_at(self.at, self.bytes());
         let bytes = bytes.map_err(|error| match error.kind() {
@@ -114,7 +114,7 @@ impl Header {
         self.check(&bytes)
     }
 
-    /// Checks a header that passes by, and that the data begins where it was foreseen.
+    /// Checks a header that passes, and that the data begins at the predicted offset.
     ///
     /// # Errors
     /// [`Error::Ambiguity`], or [`Error::Unforeseen`].
@@ -127,7 +127,7 @@ impl Header {
         Error::ambiguous(format!("the {what} of {} differs in its local header", self.name))
     }
 
-    /// The name is as long as in the directory, or the header is refused; so these bytes are enough.
+    /// Checks a header. Its name is as long as in the directory, or the header is refused; so these bytes suffice.
     fn check(&self, bytes: &[u8]) -> Result<u64, Error> {
         let (head, local_name) = bytes.split_first_chunk().ok_or_else(|| self.differs("place"))?;
         let local = Local::parse(head).ok_or_else(|| self.differs("signature"))?;

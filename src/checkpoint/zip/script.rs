@@ -1,4 +1,5 @@
-//! The records of a `TorchScript` archive beside its objects: what is there, and where torch could see another thing.
+//! Reads the records of a `TorchScript` archive other than its objects, and refuses an archive that torch could read
+//! differently.
 //!
 //! Source: torch's `csrc/jit/serialization/import.cpp`, `serialization.py` (`_is_torchscript_zip`).
 
@@ -7,12 +8,12 @@ use crate::checkpoint::script::{Records, Script};
 use crate::checkpoint::{Error, Limits};
 use crate::pickle::Pickle;
 
-/// Bytes of code for each byte of the archive, above so many: text is compressed, but not to nothing.
+/// Bytes of code per byte of the archive, above a minimum: text is compressed, but not to nothing.
 const GROWTH: u64 = 32;
 const FREE: u64 = 4 << 20;
 
 impl Archive<'_> {
-    /// Returns `true` if it is an archive of `torch.jit.save`, of a form that can be read.
+    /// Returns `true` for an archive of `torch.jit.save` in a form that can be read.
     pub(super) fn is_script(&self) -> Result<bool, Error> {
         let has = |name: &str| self.entries.contains_key(name);
         let has_code = self.entries.keys().any(|name| name.starts_with("code/"));
@@ -21,13 +22,13 @@ impl Archive<'_> {
             return refuse("is of torch 1.3 or earlier (model.json)");
         }
         match (has("constants.pkl"), has_code) {
-            // torch.load reads its objects as a plain checkpoint, and torch.jit.load reads nothing.
+            // torch.load reads its objects as a plain checkpoint, and torch.jit.load does not read it.
             (false, true) => refuse("has no constants.pkl, so readers disagree on its format"),
             (is_script, _) => Ok(is_script),
         }
     }
 
-    /// What its code declares.
+    /// Reads the declarations of its code.
     pub(super) fn script(&mut self, pickle: &Pickle, limits: &Limits) -> Result<Script, Error> {
         let limit = self.source.len().saturating_mul(GROWTH).saturating_add(FREE).min(limits.code);
         Script::read(self, &pickle.values, limits, limit)

@@ -1,4 +1,4 @@
-//! What the machine says when it stops: each error with the opcode that runs and its byte.
+//! Creates the errors of the machine, each with the current opcode and its offset.
 
 use super::super::opcode;
 use super::{Error, Id, Machine, Value};

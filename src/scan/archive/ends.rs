@@ -1,4 +1,4 @@
-//! Where the directory of a zip archive is, to each reader that a loader has.
+//! Finds the directory of a zip archive as each reader of a loader finds it.
 //!
 //! ```text
 //! end record, 22 bytes and a comment        locator of zip64, 20 bytes before it
@@ -6,11 +6,12 @@
 //! 10  records      16  its place
 //! 20  bytes of the comment                   zip64 end record: "PK\6\6", at 32, 40, 48 the same three numbers
 //! ```
-//! Python's `zipfile` takes the last 22 bytes if they are an end record without a comment, else the last signature of one,
-//! whatever its comment is said to be; its directory ends where the end record begins. torch's reader (miniz) takes the
-//! last signature with 22 bytes, and the directory where the record says. Others want a comment that ends with the file.
-//! So each end record that one of them can take is asked for both places, the plain numbers and those of zip64.
-//! Source: PKWARE's APPNOTE 6.3, 4.3.14 to 4.3.16; `_EndRecData` of `CPython`; `mz_zip_reader_read_central_dir` of miniz 3.
+//! Python's `zipfile` uses the last 22 bytes if they are an end record without a comment, else the last signature of an
+//! end record, whatever the stated length of its comment is; its directory ends where the end record begins. torch's
+//! reader (miniz) uses the last signature that 22 bytes follow, and the directory at the stated offset. Other readers
+//! require a comment that ends with the file. So each end record that one of these readers can use is read for both
+//! positions, with the plain numbers and those of zip64. Source: PKWARE's APPNOTE 6.3, 4.3.14 to 4.3.16; `_EndRecData`
+//! of `CPython`; `mz_zip_reader_read_central_dir` of miniz 3.
 
 use std::io;
 
@@ -19,9 +20,9 @@ use bstr::ByteSlice as _;
 use super::fields::number;
 use crate::read_at::ReadAt;
 
-/// How far from the end miniz looks, which is farther than a comment can be long: in steps of 4,093 bytes.
+/// How many bytes before the end miniz searches, in steps of 4,093 bytes: more than the longest comment has.
 const TAIL: u64 = 69_584;
-/// How far from the end Python looks.
+/// How many bytes before the end Python searches.
 const PYTHON: usize = 0xffff + 22;
 /// The signature of the end record.
 const SIGNATURE: &[u8] = b"PK\x05\x06";
@@ -39,33 +40,33 @@ pub(super) struct End {
 /// The end records of a source.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    /// Those that a reader of a loader takes, or that close the file.
+    /// The end records that a reader of a loader uses, or that end with the file.
     pub(super) taken: Vec<End>,
-    /// All others in the last bytes, from the back.
+    /// All other end records in the last bytes, the last one first.
     pub(super) others: Vec<End>,
 }
 
-/// A directory, as a reader takes it.
+/// A directory, as one reader locates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Directory {
     pub(super) at: u64,
     pub(super) len: u64,
-    /// How much later the members are than their records say.
+    /// How many bytes after its stated offset each member is.
     pub(super) shift: i128,
 }
 
-/// What an end record says.
+/// The contents of an end record.
 #[derive(Debug, Default)]
 pub(super) struct Said {
-    /// Each of them begins with a record.
+    /// The directories; each begins with a record.
     pub(super) directories: Vec<Directory>,
-    /// `true` if it says that there is none.
+    /// `true` if the end record states that the archive has no members.
     pub(super) is_empty: bool,
-    /// Where its two forms, or its numbers and its place, differ.
+    /// The reason if its two forms differ, or if its numbers do not fit its position.
     pub(super) doubt: Option<&'static str>,
 }
 
-/// The end records in the last bytes.
+/// Finds the end records in the last bytes of a source.
 pub(super) fn find(source: &dyn ReadAt) -> io::Result<Ends> {
     let tail_at = source.len().saturating_sub(TAIL);
     let tail_len = usize::try_from(source.len().saturating_sub(tail_at)).map_err(io::Error::other)?;
@@ -92,7 +93,7 @@ pub(super) fn find(source: &dyn ReadAt) -> io::Result<Ends> {
     Ok(Ends { taken: taken.into_iter().map(end).collect(), others })
 }
 
-/// What the end record at `end_at` says.
+/// Reads the end record at `end_at`.
 pub(super) fn said(source: &dyn ReadAt, end_at: u64) -> io::Result<Said> {
     let end = source.read_vec_at(end_at, 22)?;
     let [records, len, at] = [(10, 2), (12, 4), (16, 4)].map(|(at, len)| number(&end, at, len).unwrap_or(0));
@@ -108,13 +109,13 @@ pub(super) fn said(source: &dyn ReadAt, end_at: u64) -> io::Result<Said> {
     let is_full = len == 0xffff_ffff || at == 0xffff_ffff;
     let plain = (wide.is_empty() || !is_full).then_some((end_at, len, at));
     let is_wide = !wide.is_empty();
-    // Every reader that shifts finds the zip64 record where it stands before its locator, and counts from that one.
+    // Every reader that shifts offsets finds the zip64 record directly before its locator, and counts from that record.
     let stands_before = wide.iter().any(|(at, _)| at.checked_add(56 + 20) == Some(end_at));
     for (stop, len, at) in
         plain.into_iter().chain(wide.into_iter().map(|(at, [_, len, begin])| (at, len, begin)))
     {
         let before = stop.checked_sub(len);
-        // The plain record of a zip64 archive does not stand behind the directory.
+        // The plain record of a zip64 archive does not follow the directory directly.
         let is_behind = !(is_wide && stop == end_at);
         if is_behind && before != Some(at) {
             said.doubt.get_or_insert("leading bytes, or a misplaced central directory");
@@ -136,8 +137,9 @@ fn begins(source: &dyn ReadAt, directory: &Directory) -> io::Result<bool> {
     Ok(is_there && source.read_vec_at(directory.at, 4)? == RECORD)
 }
 
-/// The zip64 end records before an end record: the place of each, and its records, size and place of the directory. Python
-/// takes it to stand before its locator, or where that says; miniz where that says.
+/// Finds the zip64 end records of an end record: the position of each, with its records, size and offset of the
+/// directory. Python expects the record before its locator or at the stated offset; miniz expects it at the stated
+/// offset.
 fn zip64(source: &dyn ReadAt, end_at: u64) -> io::Result<Vec<(u64, [u64; 3])>> {
     let Some(locator_at) = end_at.checked_sub(20) else { return Ok(Vec::new()) };
     let locator = source.read_vec_at(locator_at, 20)?;

@@ -1,27 +1,28 @@
-//! Which members of a `PyTorch` zip file are storages: bytes of tensors, which its loader copies and never unpickles.
+//! Decides which members of a `PyTorch` zip file are storages: bytes of tensors, which its loader copies and never
+//! unpickles.
 //!
-//! Only the directory is asked. A member is one if a single `ROOT/data.pkl` stands in the same directory, its name is
-//! `ROOT/data/N` or `ROOT/constants/N` with digits alone, it is stored in clear, and up to the next member there is room
-//! for its local header and its bytes, and for hardly more. What does not fit is no storage, and is looked at like any
-//! other member.
+//! Only the directory decides. A member is a storage if the directory has exactly one `ROOT/data.pkl`, if the member's
+//! name is `ROOT/data/N` or `ROOT/constants/N` where `N` consists only of digits, if it is stored in clear, and if the
+//! space up to the next member is filled by its local header and its bytes, except for a small gap. Any other member is
+//! not a storage, and is scanned like other members.
 //!
 //! Source: `_save` of `torch/serialization.py` for the names, `PyTorchStreamWriter::writeRecord` of torch's
-//! `caffe2/serialize/inline_container.cc` for the padding in front of the bytes and the descriptor behind them.
+//! `caffe2/serialize/inline_container.cc` for the padding before the bytes and the descriptor after them.
 
 use std::collections::HashSet;
 
 use super::Record;
 use super::ends::Directory;
 
-/// What may lie between two members beside names, fixed fields and bytes: padding to 4 KiB at most, two extra fields and a
-/// descriptor.
+/// The largest gap between two members, in addition to names, fixed fields and bytes: padding to 4 KiB, two extra
+/// fields and a descriptor.
 pub(super) const GAP: u64 = 4096 + 128;
-/// The fixed fields of a local header.
+/// The length of the fixed fields of a local header.
 const HEADER: u64 = 30;
-/// Flag bits that change nothing: the lengths stand behind the bytes too, the name is UTF-8.
+/// Flag bits without effect here: the lengths also follow the bytes, the name is UTF-8.
 const HARMLESS: u16 = 1 << 3 | 1 << 11;
 
-/// Where the local headers of the storages are said to begin.
+/// Returns the stated offsets of the local headers of the storages.
 pub(super) fn headers(records: &[Record], directory: &Directory) -> HashSet<u64> {
     let mut found = HashSet::new();
     let Some(root) = root(records).filter(|_| directory.shift == 0) else { return found };
@@ -39,7 +40,8 @@ pub(super) fn headers(records: &[Record], directory: &Directory) -> HashSet<u64>
     found
 }
 
-/// The directory of the archive that holds its pickle; `None` if there is none, or one more in other letters.
+/// Returns the directory of the archive that contains its pickle; `None` without a pickle, or with a second one whose
+/// name differs only in case.
 fn root(records: &[Record]) -> Option<&[u8]> {
     let is_pickle = |record: &&Record| {
         let name = record.name.to_ascii_lowercase();
@@ -60,7 +62,7 @@ fn is_storage(record: &Record, root: &[u8]) -> bool {
         && record.flags & !HARMLESS == 0
 }
 
-/// Returns `true` if header and bytes fill the room up to `end`.
+/// Returns `true` if header and bytes fill the space up to `end`.
 fn fills(record: &Record, end: u64) -> bool {
     let name = u64::try_from(record.name.len()).unwrap_or(u64::MAX);
     let least = record

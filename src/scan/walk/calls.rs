@@ -1,4 +1,4 @@
-//! The globals of a walk, and what is called of them.
+//! Records the globals of a walk, and which of them are called.
 
 use std::rc::Rc;
 
@@ -9,9 +9,9 @@ use super::item::{Array, Attributes, Item, Named};
 use super::{Carrier, Found, GLOBALS, Reader, Span, Walk, Walker};
 use crate::pickle::{Error, Limits, symbol};
 
-/// Files in strings of bytes.
+/// The most byte strings that are read as files.
 const INNER: usize = 1_000;
-/// Characters of a name that are kept.
+/// The most characters of a name that are kept.
 const NAME: usize = 1024;
 
 impl Walker<'_> {
@@ -32,7 +32,7 @@ impl Walker<'_> {
         self.stack.push(Item::Global(kind))
     }
 
-    /// A global that was looked up.
+    /// Records a global that was looked up.
     pub(super) fn found(&mut self, found: Found) -> Result<(), Error> {
         if self.seen.len() < GLOBALS && self.seen.insert((found.module.clone(), found.name.clone())) {
             self.walk.globals.push(found);
@@ -54,7 +54,7 @@ impl Walker<'_> {
         Ok(text.get(..end).unwrap_or_default().into())
     }
 
-    /// Two lines: the module and the name. The C reader takes none that is empty, the other looks it up.
+    /// Reads two lines: the module and the name. The C reader refuses an empty one, `pickle.py` looks it up.
     fn lines(&mut self) -> Result<(Rc<str>, Rc<str>), Error> {
         let mut both = [Rc::default(), Rc::default()];
         for line in &mut both {
@@ -82,7 +82,7 @@ impl Walker<'_> {
             Item::Text(text) | Item::Long(text, _) => Some(text),
             // These are classes.
             Item::Global(Named::Wrapper | Named::Dtype) => None,
-            // Any other global can be a text (`os.sep`), and so can what is made.
+            // Any other global can be a text (`os.sep`), and so can the result of a call.
             Item::Made | Item::Given | Item::Inert(_) | Item::Global(_) => Some(COMPUTED.into()),
             _ => None,
         };
@@ -99,7 +99,7 @@ impl Walker<'_> {
         self.stack.push(Item::Given)
     }
 
-    /// A call of what lies below the arguments.
+    /// Calls the value below the arguments.
     pub(super) fn reduce(&mut self) -> Result<(), Error> {
         let arguments = self.stack.pop()?;
         let callable = self.stack.pop()?;
@@ -125,7 +125,7 @@ impl Walker<'_> {
         self.stack.push(array.or_else(|| encoded(&callable, &arguments)).unwrap_or(Item::Made))
     }
 
-    /// The same for a class, which has keywords as well where there are two values above it.
+    /// The same for a class, with keywords as well if two values are above it.
     pub(super) fn new_object(&mut self, arguments: usize) -> Result<(), Error> {
         self.stack.take(arguments)?;
         let class = self.stack.pop()?;
@@ -133,7 +133,8 @@ impl Walker<'_> {
         self.stack.push(Self::instance(&class, false))
     }
 
-    /// What a class makes that is called as `_instantiate` calls it. With arguments its own `__init__` sets what it likes.
+    /// Returns the instance of a class that is called as `_instantiate` calls it. With arguments, its own `__init__`
+    /// sets any attributes.
     fn instance(class: &Item, has_arguments: bool) -> Item {
         match class {
             Item::Global(Named::Wrapper) if has_arguments => Item::Wrapper(Attributes::shared_unknown()),
@@ -142,7 +143,8 @@ impl Walker<'_> {
         }
     }
 
-    /// What stands for an array is given to a call, which may give it back as anything, and change what is known of it.
+    /// An object that represents an array is an argument of a call, which may return it as anything and change its
+    /// attributes.
     fn passed_on(&self, arguments: &Item) -> Result<(), Error> {
         let Item::Tuple(arguments) = arguments else { return Ok(()) };
         for argument in &**arguments {
@@ -169,7 +171,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    /// The class is looked up before the mark by `pickle.py`, and behind it by the C reader.
+    /// `pickle.py` looks up the class before it searches the mark, the C reader afterwards.
     pub(super) fn inst(&mut self) -> Result<(), Error> {
         if !self.stack.has_mark() {
             self.feed.forked = true;
@@ -198,7 +200,7 @@ impl Walker<'_> {
         self.stack.push(Self::instance(class, !arguments.is_empty()))
     }
 
-    /// The state of a module, a function or an object is set, which can call `__setstate__`.
+    /// Sets the state of a module, a function or an object, which can call `__setstate__`.
     pub(super) fn build(&mut self) -> Result<(), Error> {
         let state = self.stack.pop()?;
         let target = self.stack.top()?.clone();
@@ -215,7 +217,7 @@ impl Walker<'_> {
                 self.stack.pop()?;
                 self.stack.push(Item::Made)?;
             }
-            // What `partial` is called with is in its state again.
+            // The state of a `partial` contains its arguments again.
             Item::Inert(Carrier::Partial) => {}
             Item::Inert(carrier) | Item::Global(Named::Carrier(carrier)) => self.stack.uses.other(carrier),
             _ => {}
@@ -239,7 +241,7 @@ impl Walker<'_> {
         }
     }
 
-    /// An array of objects is a pickle of its own, which versions of joblib give to one reader or the other.
+    /// An array of objects is a separate pickle, which versions of joblib read with one reader or the other.
     fn objects(&mut self, at: u64) -> Result<(), Error> {
         let mut readers = vec![Reader::Memory];
         let mut end = None;
@@ -266,7 +268,7 @@ impl Walker<'_> {
         self.feed.go_on(end.unwrap_or(at))
     }
 
-    /// What the walk of another pickle found counts for this one.
+    /// Adds the findings of the walk of another pickle to this one.
     fn adopt(&mut self, opcodes: u64, inner: &Walk) -> Result<(), Error> {
         self.walk.opcodes = self.walk.opcodes.saturating_add(opcodes);
         self.walk.calls |= inner.calls;
@@ -280,7 +282,7 @@ impl Walker<'_> {
     }
 }
 
-/// What a call makes if it has the form of one that does nothing.
+/// Returns the carrier if a call has the form that does nothing.
 fn inert(callable: &Item, arguments: &Item) -> Option<Carrier> {
     let (Item::Global(Named::Carrier(carrier)), Item::Tuple(arguments)) = (callable, arguments) else {
         return None;
@@ -301,7 +303,7 @@ fn inert(callable: &Item, arguments: &Item) -> Option<Carrier> {
     is_inert.then_some(*carrier)
 }
 
-/// The bytes that torch loads as a file.
+/// Returns the bytes that torch loads as a file.
 fn loaded(carrier: Carrier, arguments: &Item) -> Option<Span> {
     match (carrier, arguments) {
         (Carrier::Load, Item::Tuple(arguments)) => match **arguments {
@@ -312,7 +314,7 @@ fn loaded(carrier: Carrier, arguments: &Item) -> Option<Span> {
     }
 }
 
-/// The bytes that a long text spells.
+/// Returns the bytes that a long text spells.
 fn encoded(callable: &Item, arguments: &Item) -> Option<Item> {
     let (Item::Global(Named::Encode), Item::Tuple(arguments)) = (callable, arguments) else { return None };
     match &**arguments {

@@ -1,11 +1,11 @@
-//! Names that carry on what they are given: `getattr`, `type`, `functools.partial` and torch's loader of bytes.
+//! Tracks the globals that pass on their arguments: `getattr`, `type`, `functools.partial` and torch's loader of bytes.
 //!
-//! In one form each they do nothing that is not named besides, as long as what they make is not called: an attribute with a
-//! plain name of what is spelled as a class (which is how Python spells a name in a class below protocol 4), the type of a
-//! value, a function that is named, with arguments, and bytes that stand in the pickle, which are looked into as a file is.
-//! Every other use of them is what their name is: dangerous.
+//! In one form each they do nothing besides naming globals that are reported anyway, as long as the pickle does not
+//! call their result: an attribute with a plain name of an object that is spelled as a class (Python spells a name in a
+//! class in this way below protocol 4), the type of a value, a named function with arguments, and bytes in the pickle,
+//! which are scanned as a file. Every other use of them is dangerous.
 
-/// A name that carries on what it is given.
+/// A global that passes on its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Carrier {
     Attribute,
@@ -36,7 +36,7 @@ impl Carrier {
     }
 }
 
-/// How the carriers of a walk were used.
+/// How a walk used the carriers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in super::super) struct Uses {
     inert: u8,
@@ -52,12 +52,12 @@ impl Uses {
         self.other |= carrier.bit();
     }
 
-    /// Returns `true` if it was used, and never in another than its inert form.
+    /// Returns `true` if the carrier was used, and only in its inert form.
     pub(in super::super) fn are_inert(self, carrier: Carrier) -> bool {
         self.inert & carrier.bit() != 0 && self.other & carrier.bit() == 0
     }
 
-    /// Of two walks of the same bytes.
+    /// Combines the uses of two walks over the same bytes.
     pub(in super::super) fn joined(self, other: Self) -> Self {
         Self { inert: self.inert | other.inert, other: self.other | other.other }
     }

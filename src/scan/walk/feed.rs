@@ -1,6 +1,6 @@
-//! [`Feed`]: the bytes of a pickle as one reader of Python gets them.
+//! [`Feed`] returns the bytes of a pickle as one reader of Python reads them.
 //!
-//! Readers differ in what a frame is, and in what a line is at the end of the file:
+//! Readers differ in how they treat frames, and a line at the end of the file:
 //!
 //! | | an operand or a line that crosses its frame | a frame longer than the file | a line without a line feed |
 //! |---|---|---|---|
@@ -9,18 +9,18 @@
 //! | [`Reader::FileInto`] | the same, but strings of bytes go on in a line | ends | ends |
 //! | [`Reader::Python`] | ends | is the rest of the file | is one, without its last byte |
 //!
-//! The first three are the C reader: of bytes in memory, and of a file that cannot peek, where what was left of a frame is
-//! lost (python/cpython#154848; since 3.8 strings of bytes are not). The last is `pickle.py`, which `PyPy` and joblib use.
+//! The first three are the C reader: of bytes in memory, and of a file that cannot peek, which loses the rest of a
+//! frame (python/cpython#154848; since 3.8 not for byte strings). The last is `pickle.py`, which `PyPy` and joblib use.
 //!
-//! Invariant: of a line never more than a mebibyte is held, however long it is.
+//! Invariant: at most a mebibyte of a line is in memory, however long the line is.
 
 use crate::pickle::{Error, Input, Limits};
 use crate::read_at::ReadAt;
 
-/// Bytes of a line that are held, and of one that is a number.
+/// Bytes of a line that are kept, and of a line that is a number.
 const KEPT: usize = 64 << 10;
 pub(super) const NUMBER: usize = 1 << 20;
-/// Bytes of a line that are read.
+/// The most bytes of a line that are read.
 const LINE: u64 = 1 << 30;
 
 /// Which reader a walk follows.
@@ -30,16 +30,16 @@ pub(in super::super) enum Reader {
     Memory,
     /// The C reader of a file without `peek`, up to Python 3.7.
     File,
-    /// The same since Python 3.8.
+    /// The same reader since Python 3.8.
     FileInto,
-    /// The reader that is written in Python.
+    /// The reader that is written in Python (`pickle.py`).
     Python,
-    /// The same as joblib has it: the bytes of arrays stand between opcodes.
+    /// `pickle.py` in joblib's version: the bytes of arrays are between opcodes.
     Joblib,
 }
 
 impl Reader {
-    /// Returns `true` if it is written in Python.
+    /// Returns `true` if this reader is written in Python.
     pub(super) fn is_python(self) -> bool {
         matches!(self, Self::Python | Self::Joblib)
     }
@@ -49,11 +49,11 @@ pub(super) struct Feed<'a> {
     input: Input<'a>,
     reader: Reader,
     len: u64,
-    /// Where the open frame ends.
+    /// The end of the open frame.
     frame: Option<u64>,
     /// `true` if an operand crosses the end of its frame, or a frame opens inside another.
     pub(super) crossed: bool,
-    /// `true` if another reader may go on where this one ends, or get something else.
+    /// `true` if another reader may continue where this one ends, or read other bytes.
     pub(super) forked: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Line {
     pub(super) kept: Vec<u8>,
     /// Its last byte.
     pub(super) last: Option<u8>,
-    /// `true` if there are more bytes than those that are kept.
+    /// `true` if the line has more bytes than were kept.
     pub(super) is_longer: bool,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Feed<'a> {
         Self { input, reader, len: source.len(), frame, crossed: false, forked: false }
     }
 
-    /// Where the open frame ends, if there is anything left of it.
+    /// Returns the end of the open frame, if some of it is left.
     pub(super) fn open(&self) -> Option<u64> {
         self.frame.filter(|end| self.at() < *end)
     }
@@ -92,18 +92,18 @@ impl<'a> Feed<'a> {
         self.reader
     }
 
-    /// The next `len` bytes, few of them.
+    /// Reads the next `len` bytes, a small number.
     pub(super) fn bytes(&mut self, len: u64) -> Result<&[u8], Error> {
         self.enter(len)?;
         self.input.take(len)
     }
 
-    /// A number of so many bytes, the lowest first.
+    /// Reads a little-endian number of `width` bytes.
     pub(super) fn number(&mut self, width: u64) -> Result<u64, Error> {
         Ok(self.bytes(width)?.iter().rev().fold(0, |number, &digit| number << 8 | u64::from(digit)))
     }
 
-    /// The first `most` of the next `len` bytes; the rest is passed over.
+    /// Reads the first `most` of the next `len` bytes, and skips the rest.
     pub(super) fn first(&mut self, len: u64, most: u64) -> Result<Vec<u8>, Error> {
         self.enter(len)?;
         if len > self.input.left() {
@@ -114,13 +114,13 @@ impl<'a> Feed<'a> {
         Ok(kept)
     }
 
-    /// Passes over `len` bytes.
+    /// Skips `len` bytes.
     pub(super) fn skip(&mut self, len: u64) -> Result<(), Error> {
         self.enter(len)?;
         self.input.skip(len)
     }
 
-    /// Passes over a string of `len` bytes.
+    /// Skips a string of `len` bytes.
     pub(super) fn skip_bytes(&mut self, len: u64) -> Result<(), Error> {
         let end = self.at().saturating_add(len);
         if self.reader == Reader::FileInto
@@ -134,7 +134,7 @@ impl<'a> Feed<'a> {
         self.skip(len)
     }
 
-    /// Before `len` bytes are taken: the reader goes to where it takes them from.
+    /// Moves to the position from which the reader reads the next `len` bytes.
     fn enter(&mut self, len: u64) -> Result<(), Error> {
         let Some(end) = self.frame else { return Ok(()) };
         let at = self.at();
@@ -149,7 +149,7 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// What a reader does about the rest of a frame that is too short.
+    /// Applies what the reader does with the rest of a frame that is too short.
     fn leave(&mut self, end: u64) -> Result<(), Error> {
         match self.reader {
             Reader::Memory => {}
@@ -160,14 +160,14 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// Where the file goes on behind the frame: what joblib reads of arrays it reads from there. `None`: there is more in
-    /// the frame, which comes behind that.
+    /// Returns the offset at which the file continues after the frame: joblib reads arrays from there. `None` if some
+    /// of the frame is left, because that precedes it.
     pub(super) fn leave_frame(&mut self) -> Option<u64> {
         let at = self.at();
         if self.frame.take().is_some_and(|end| at < end) { None } else { Some(at) }
     }
 
-    /// Goes on at a later byte.
+    /// Continues at a later byte.
     pub(super) fn go_on(&mut self, to: u64) -> Result<(), Error> {
         self.input.skip(to.saturating_sub(self.at()))
     }
@@ -183,7 +183,7 @@ impl<'a> Feed<'a> {
             self.crossed = true;
             match self.reader {
                 Reader::Memory => {}
-                // The buffer has it all, and stays.
+                // The buffer contains the whole frame, and stays.
                 Reader::File | Reader::FileInto if end <= open => return Ok(()),
                 Reader::File | Reader::FileInto => {
                     self.leave(open)?;
@@ -208,7 +208,7 @@ impl<'a> Feed<'a> {
         self.line_of(KEPT)
     }
 
-    /// The next line, of which so many bytes are kept.
+    /// Reads the next line, and keeps `kept` bytes of it.
     pub(super) fn line_of(&mut self, kept: usize) -> Result<Line, Error> {
         let Some(end) = self.frame.filter(|end| self.at() < self.len.min(*end)) else {
             self.frame = None;
@@ -237,7 +237,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Reads up to a line feed, or to `end`, where there has to be one before.
+    /// Reads up to a line feed, or to `end` if a line feed must come before it.
     fn read_line(&mut self, end: Option<u64>, kept: usize) -> Result<Line, Error> {
         let begin = self.at();
         let mut line = Line { kept: Vec::new(), last: None, is_longer: false };
@@ -263,13 +263,13 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// A line that ends where the file does.
+    /// Handles a line that ends with the file.
     fn unended(&mut self, mut line: Line, end: Option<u64>) -> Result<Line, Error> {
         self.forked = true;
         if !self.reader.is_python() || end.is_some() {
             return Err(self.input.ended());
         }
-        // What the reader takes for the line feed.
+        // The byte that the reader treats as the line feed.
         if !line.is_longer {
             line.kept.pop();
         }

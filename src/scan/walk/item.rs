@@ -1,53 +1,53 @@
-//! [`Item`]: what is known of a value, and of the attributes of one that stands for an array.
+//! [`Item`] describes what is known of a value, and of the attributes of an object that represents an array.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::{Carrier, Span};
 
-/// What is known of a value: what a global, or a call that is told apart, can be made of.
+/// What is known of a value, as far as a global, or a call with an effect here, can be made from it.
 #[derive(Clone)]
 pub(super) enum Item {
     Text(Rc<str>),
     Global(Named),
-    /// What a carrier has made in a form that does nothing until it is called.
+    /// The result of a carrier in a form that does nothing until it is called.
     Inert(Carrier),
     /// The result of a call, which may be anything.
     Made,
-    /// What only some loaders have: of a persistent id, or of the extension registry. Noise has them, too, so that a
-    /// call of one is no evidence.
+    /// A value that only some loaders have: of a persistent ID, or of the extension registry. Noise contains such
+    /// values too, so a call of one is not evidence.
     Given,
-    /// A few values, none of them a tuple: so it has no depth.
+    /// A few values without tuples among them: so it has no depth.
     Tuple(Rc<[Self]>),
     None,
-    /// One that is not negative.
+    /// A number that is not negative.
     Number(u64),
     /// A string of bytes.
     Bytes(Span),
-    /// A text that is longer than what is kept of it: its beginning, and where it stands.
+    /// A text that is longer than its kept beginning, with its position.
     Long(Rc<str>, Span),
-    /// A dict, where joblib's reader is followed.
+    /// A dict, if joblib's reader is followed.
     Dict(Rc<RefCell<Attributes>>),
-    /// What joblib's reader replaces by an array.
+    /// An object that joblib's reader replaces by an array.
     Wrapper(Rc<RefCell<Attributes>>),
-    /// The type of an array's elements, where joblib's reader is followed.
+    /// The type of an array's elements, if joblib's reader is followed.
     Dtype(Rc<RefCell<Dtype>>),
     Plain,
 }
 
-/// What a global on the stack is by its name.
+/// What the name of a global on the stack means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
     Carrier(Carrier),
-    /// Spelled as a class, and not dangerous.
+    /// A name that is spelled as a class, and not dangerous.
     Class,
-    /// The class that stands for an array in a joblib file.
+    /// The class that represents an array in a joblib file.
     Wrapper,
     /// `numpy.dtype`.
     Dtype,
-    /// `_codecs.encode`, by which bytes are spelled below protocol 3.
+    /// `_codecs.encode`, which spells bytes below protocol 3.
     Encode,
-    /// Not dangerous.
+    /// Any other name that is not dangerous.
     Other,
     Dangerous,
 }
@@ -57,7 +57,7 @@ pub(super) enum Named {
 enum Known<T> {
     #[default]
     Absent,
-    /// It is there, or may be.
+    /// It exists, or may exist.
     Unknown,
     Is(T),
 }
@@ -65,10 +65,10 @@ enum Known<T> {
 /// What is known of a dict, or of the attributes of an object.
 #[derive(Clone, Default)]
 pub(super) struct Attributes {
-    /// How many elements the shape has.
+    /// The number of elements in the shape.
     count: Known<u64>,
     dtype: Known<Rc<RefCell<Dtype>>>,
-    /// `true` if a byte of padding comes before the elements.
+    /// `true` if a padding byte precedes the elements.
     padded: Known<bool>,
 }
 
@@ -77,7 +77,7 @@ impl<T: Clone> Known<T> {
         value.map_or(Self::Unknown, Self::Is)
     }
 
-    /// Sets it to what another is, if that is there.
+    /// Overwrites attributes with those that `other` has.
     fn update(&mut self, other: &Self) {
         if !matches!(other, Self::Absent) {
             self.clone_from(other);
@@ -93,12 +93,12 @@ impl<T: Clone> Known<T> {
 #[derive(Clone, Copy)]
 pub(super) struct Dtype {
     pub(super) objects: Option<bool>,
-    /// `true` if it is one of any length.
+    /// `true` for a type of any length.
     pub(super) is_flexible: bool,
     pub(super) size: Option<u64>,
 }
 
-/// What stands in the file for an array.
+/// The bytes of an array in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Array {
     /// A pickle.
@@ -110,7 +110,7 @@ pub(super) enum Array {
 }
 
 impl Attributes {
-    /// A dict that is empty, or an object without attributes.
+    /// Creates an empty dict, or an object without attributes.
     pub(super) fn none() -> Rc<RefCell<Self>> {
         Rc::default()
     }
@@ -123,12 +123,12 @@ impl Attributes {
         Self { count: Known::Unknown, dtype: Known::Unknown, padded: Known::Unknown }
     }
 
-    /// Keys and values, in turn.
+    /// Adds keys and values, which alternate.
     pub(super) fn add(&mut self, items: &[Item]) {
         for pair in items.chunks_exact(2) {
             match pair {
                 [Item::Text(key), value] => self.add_one(key, value),
-                // It may be one of the keys.
+                // The value may be one of the keys.
                 [Item::Made | Item::Given | Item::Inert(_) | Item::Global(_), _] => *self = Self::unknown(),
                 _ => {}
             }
@@ -152,7 +152,7 @@ impl Attributes {
                     _ => Known::Is(true),
                 };
             }
-            // An attribute that its class looks up, for one.
+            // For example, an attribute that its class looks up.
             _ => *self = Self::unknown(),
         }
     }
@@ -184,7 +184,7 @@ impl Attributes {
         self.padded.update(&other.padded);
     }
 
-    /// The array that these attributes describe, as far as they are known.
+    /// Returns the array that these attributes describe, as far as they are known.
     pub(super) fn array(&self) -> Option<Array> {
         let dtype = *self.dtype.get()?.borrow();
         let count = *self.count.get()?;
@@ -200,7 +200,7 @@ impl Attributes {
     }
 }
 
-/// How many elements an array of this shape has.
+/// Returns the number of elements of this shape.
 fn count(shape: &Item) -> Option<u64> {
     let Item::Tuple(shape) = shape else { return None };
     shape.iter().try_fold(1_u64, |count, len| match len {
@@ -214,8 +214,8 @@ impl Dtype {
         Self { objects: None, is_flexible: false, size: None }
     }
 
-    /// Sets its state: the version, the order of bytes, a shape, fields, the size, the alignment, and flags, of which the
-    /// first says whether there are objects.
+    /// Sets its state: the version, the byte order, a shape, fields, the size, the alignment, and flags, of which the
+    /// first states whether the elements contain objects.
     pub(super) fn set(&mut self, state: &Item) {
         let Item::Tuple(state) = state else {
             *self = Self::unknown();
@@ -223,7 +223,7 @@ impl Dtype {
         };
         match &**state {
             [Item::Number(3 | 4), _, Item::None, _, _, size, _, Item::Number(flags), ..] => {
-                // Only of types of any length numpy takes the size; the flags are taken as they are.
+                // numpy uses the size only for types of any length; it uses the flags as they are.
                 match size {
                     Item::Number(size) if self.is_flexible => self.size = Some(*size),
                     Item::Number(_) => self.size = None,

@@ -1,12 +1,12 @@
-//! Numbers in text, as the readers of Python take them.
+//! Parses numbers in text as the readers of Python do.
 //!
-//! `pickle.py` calls `int` and `float` on the line, the C reader `strtol`, `PyLong_FromString` and
-//! `PyOS_string_to_double`, to which a NUL ends the text. Sources: `CPython`'s `Objects/longobject.c`,
+//! `pickle.py` calls `int` and `float` on the line; the C reader calls `strtol`, `PyLong_FromString` and
+//! `PyOS_string_to_double`, for which a NUL ends the text. Sources: `CPython`'s `Objects/longobject.c`,
 //! `Python/pystrtod.c`, `Modules/_pickle.c`, and C11 7.22.1.4.
 
 use super::feed::Line;
 
-/// Which readers take a line for a number.
+/// Which readers accept a line as a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) by_c: bool,
@@ -14,7 +14,8 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// A line that is longer than what is kept may be a number, unless its beginning has what no number has.
+    /// A line that is longer than its kept bytes may be a number, unless its beginning contains a character that no
+    /// number has.
     fn longer(line: &Line, signs: &[u8]) -> Self {
         let may_be = |text: &[u8]| {
             let mut bytes = text.iter();
@@ -32,7 +33,7 @@ impl Taken {
     }
 }
 
-/// `INT`, or `LONG` with the `L` taken away.
+/// Parses `INT`, or `LONG` without its `L`.
 pub(super) fn integer(line: &Line, is_long: bool) -> Taken {
     if line.is_longer {
         return Taken::longer(line, b"+-_abcdefxoABCDEFXOL");
@@ -45,12 +46,12 @@ pub(super) fn integer(line: &Line, is_long: bool) -> Taken {
     let is_nul_first = !is_long && !line.kept.is_empty() && to_nul.is_empty();
     let by_c = !line.kept.is_empty()
         && (is_nul_first || parse(to_nul, Base::Any).is_some() || !is_long && is_c_octal(to_nul));
-    // To Python this is `True`, however it reads other numbers.
+    // Python reads this as `True`, however it reads other numbers.
     let is_true = !is_long && text == b"01";
     Taken { by_c, by_python: is_true || parse(text, Base::Any).is_some() }
 }
 
-/// `FLOAT`.
+/// Parses `FLOAT`.
 pub(super) fn float(line: &Line) -> Taken {
     if line.is_longer {
         return Taken::longer(line, b"+-_.aefintyAEFINTY");
@@ -69,7 +70,7 @@ pub(super) fn float(line: &Line) -> Taken {
     Taken { by_c, by_python: between && !text.windows(2).any(is_split) && is_plain(text) }
 }
 
-/// A number of the memo. `None` where no reader takes the line for one, or it is negative.
+/// A memo index. `None` if no reader accepts the line as one, or if it is negative.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Index {
     Small(u64),
@@ -100,7 +101,7 @@ fn before_nul(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// What C and Python take for white space in numbers.
+/// Returns `true` for what C and Python treat as white space in numbers.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
@@ -112,7 +113,7 @@ fn trimmed(text: &[u8]) -> &[u8] {
     text.get(..end).unwrap_or_default()
 }
 
-/// A whole text, as `PyLong_FromString` takes it; the value of base ten, where it is not negative.
+/// Parses a whole text as `PyLong_FromString` does; returns the value in base ten, if it is not negative.
 fn parse(text: &[u8], base: Base) -> Option<Index> {
     let text = trimmed(text);
     let (is_negative, digits) = match text {
@@ -135,7 +136,7 @@ fn parse(text: &[u8], base: Base) -> Option<Index> {
     }
     let value: Vec<u8> =
         digits.iter().copied().filter(|byte| *byte != b'_').skip_while(|byte| *byte == b'0').collect();
-    // Zeros before a number were octal once.
+    // Zeros before a number once meant octal.
     if base == Base::Any && radix == 10 && digits.first() == Some(&b'0') && !value.is_empty() {
         return None;
     }
@@ -146,7 +147,8 @@ fn parse(text: &[u8], base: Base) -> Option<Index> {
     Some(small.map_or(Index::Large(value), Index::Small))
 }
 
-/// What `strtol` takes and Python does not: zeros before octal digits, with nothing behind them.
+/// Returns `true` for numbers that `strtol` accepts and Python does not: zeros before octal digits, with nothing after
+/// them.
 fn is_c_octal(text: &[u8]) -> bool {
     let begin = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
     let text = text.get(begin..).unwrap_or_default();

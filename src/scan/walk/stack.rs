@@ -1,4 +1,4 @@
-//! The stack, the marks and the memo of a walk.
+//! Keeps the stack, the marks and the memo of a walk.
 
 use std::collections::HashMap;
 
@@ -7,21 +7,21 @@ use super::numbers::Index;
 use super::{TEXT, Uses};
 use crate::pickle::{Error, Limits, opcode_name};
 
-/// Values of a tuple that are looked at; more are arguments of no form that is told apart, and no shape of an array.
+/// Values of a tuple that are read; a longer tuple is neither a known form of arguments nor the shape of an array.
 const TUPLE: usize = 32;
 
-/// What a reader keeps between opcodes.
+/// The values that a reader keeps between opcodes.
 pub(super) struct Stack {
     items: Vec<Item>,
     marks: Vec<usize>,
     memo: HashMap<Index, Item>,
     memory: usize,
     limit: usize,
-    /// How carriers were used.
+    /// How the pickle used the carriers.
     pub(super) uses: Uses,
     /// See [`super::Walk::traits`].
     pub(super) traits: u64,
-    /// The opcode that runs, and where it stands.
+    /// The current opcode and its position.
     pub(super) op: u8,
     pub(super) at: u64,
 }
@@ -41,7 +41,7 @@ impl Stack {
         }
     }
 
-    /// Returns `true` if nothing is left.
+    /// Returns `true` if the stack is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty() && self.marks.is_empty()
     }
@@ -54,7 +54,7 @@ impl Stack {
         self.traits = self.traits.saturating_add(1);
     }
 
-    /// Checks that there are no more values than a pickle may have.
+    /// Checks that the stack has no more values than a pickle may have.
     pub(super) fn check(&self, limits: &Limits) -> Result<(), Error> {
         let values = self.items.len().saturating_add(self.memo.len());
         if values > limits.values || self.memory > limits.memory {
@@ -87,7 +87,7 @@ impl Stack {
         item.ok_or_else(|| self.underflow())
     }
 
-    /// Takes values away that go into another.
+    /// Removes values that become part of another value.
     pub(super) fn take(&mut self, count: usize) -> Result<(), Error> {
         for _ in 0..count {
             let item = self.pop()?;
@@ -115,7 +115,7 @@ impl Stack {
         Ok(self.items.split_off(height.min(self.items.len())))
     }
 
-    /// Closes a mark: what stood above it goes into another value.
+    /// Closes a mark: the values above it become part of another value.
     pub(super) fn close(&mut self) -> Result<Vec<Item>, Error> {
         let items = self.pop_mark()?;
         for item in &items {
@@ -124,7 +124,7 @@ impl Stack {
         Ok(items)
     }
 
-    /// The last two values go into a dict.
+    /// Removes the last two values, which become an item of a dict.
     pub(super) fn pair(&mut self) -> Result<Vec<Item>, Error> {
         let first = self.items.len().checked_sub(2).filter(|first| *first >= self.floor());
         let items = self.items.split_off(first.ok_or_else(|| self.underflow())?);
@@ -141,7 +141,7 @@ impl Stack {
         self.marks.pop().map(drop).ok_or_else(|| self.underflow())
     }
 
-    /// A tuple of what stands above the mark, or of the last values.
+    /// Makes a tuple of the values above the mark, or of the last values.
     pub(super) fn tuple(&mut self, count: Option<usize>) -> Result<(), Error> {
         let mut items = match count {
             None => self.pop_mark()?,
@@ -186,7 +186,7 @@ impl Stack {
         Index::Small(u64::try_from(self.memo.len()).unwrap_or(u64::MAX))
     }
 
-    /// A value went into another. A carrier there could be called by what it is given to.
+    /// Records that a value became part of another one. If it is a carrier, the other value could call it.
     pub(super) fn moved(&mut self, item: &Item) {
         match item {
             Item::Global(Named::Carrier(carrier)) => self.uses.other(*carrier),
@@ -195,7 +195,7 @@ impl Stack {
         }
     }
 
-    /// Keys and values go into the dict on top.
+    /// Adds keys and values to the dict on top.
     pub(super) fn added_to_dict(&mut self, items: &[Item]) -> Result<(), Error> {
         self.added_to()?;
         if let Item::Dict(attributes) = self.top()? {
@@ -204,7 +204,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Something is added to a value, by a method of it.
+    /// Adds to a value by one of its methods.
     pub(super) fn added_to(&mut self) -> Result<(), Error> {
         if let Item::Global(Named::Carrier(carrier)) | Item::Inert(carrier) = *self.top()? {
             self.uses.other(carrier);

@@ -1,20 +1,20 @@
-//! Text in lines: the escapes of `STRING` and of `UNICODE`, as far as a name or a byte can have any.
+//! Decodes text in lines: the escapes of `STRING` and of `UNICODE`, as far as they can occur in a name or a byte.
 //!
 //! Sources: `CPython`'s `PyBytes_DecodeEscape` and `PyUnicode_DecodeRawUnicodeEscape`.
 
-/// How a string of bytes is written.
+/// How a byte string is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) enum Spelling {
     /// As it is.
     Plain,
-    /// As a text, each letter of which is a byte.
+    /// As a text in which each letter is a byte.
     Text,
-    /// The same in a line, with its escapes.
+    /// As such a text in a line, with its escapes.
     Line,
 }
 
 impl Spelling {
-    /// The bytes that a text stands for.
+    /// Returns the bytes that a text spells.
     pub(in super::super) fn bytes(self, text: &[u8]) -> Vec<u8> {
         let letters = match self {
             Self::Plain => return text.to_vec(),
@@ -25,7 +25,7 @@ impl Spelling {
     }
 }
 
-/// The text of a `STRING`, without its quotes. `None`: no reader takes it.
+/// Returns the text of a `STRING`, without its quotes; `None` if no reader accepts it.
 pub(super) fn of_bytes(text: &[u8]) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -50,7 +50,7 @@ pub(super) fn of_bytes(text: &[u8]) -> Option<String> {
                 let more = rest.iter().take(2).take_while(|digit| matches!(digit, b'0'..=b'7')).count();
                 let (digits, after) = rest.split_at_checked(more)?;
                 rest = after;
-                // Of a number above 255 the low bits count.
+                // Of a number above 255, only the low bits count.
                 digits.iter().fold(octal(escape), |number, &digit| number << 3 | octal(digit))
             }
             b'x' => {
@@ -72,7 +72,7 @@ fn octal(digit: u8) -> u8 {
     digit & 7
 }
 
-/// The text of a `UNICODE` line. `None`: no reader takes it.
+/// Returns the text of a `UNICODE` line; `None` if no reader accepts it.
 pub(super) fn of_unicode(text: &[u8]) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -93,13 +93,13 @@ pub(super) fn of_unicode(text: &[u8]) -> Option<String> {
         rest = after;
         let code = u32::from_str_radix(hexadecimal(digits)?, 16).ok().filter(|code| *code <= 0x10_ffff)?;
         out.pop();
-        // Half of a pair is in no name.
+        // No name contains half of a surrogate pair.
         out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
     Some(out)
 }
 
-/// Hexadecimal digits alone: the library would take a sign as well.
+/// Returns the text if it consists only of hexadecimal digits; the library would also accept a sign.
 fn hexadecimal(digits: &[u8]) -> Option<&str> {
     if digits.iter().all(u8::is_ascii_hexdigit) { str::from_utf8(digits).ok() } else { None }
 }
