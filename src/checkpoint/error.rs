@@ -51,13 +51,13 @@ pub enum Error {
         /// What it is.
         kind: Foreign,
     },
-    /// The state dict of a `TorchScript` archive cannot be read.
+    /// The state dict of a TorchScript archive cannot be read.
     #[error("TorchScript archive {what}")]
     TorchScript {
         /// The obstacle.
         what: &'static str,
     },
-    /// The state of a module of a `TorchScript` archive does not follow from its class.
+    /// The state of a module of a TorchScript archive does not follow from its class.
     #[error("TorchScript module {path} of class `{class}` {what}")]
     ScriptModule {
         /// Its dotted path; `.` is the whole module.
@@ -67,7 +67,7 @@ pub enum Error {
         /// The obstacle.
         what: String,
     },
-    /// The code of a `TorchScript` archive is not as torch writes it.
+    /// The code of a TorchScript archive is not as torch writes it.
     #[error("{record}: {what} in line {line}")]
     ScriptCode {
         /// Its record.

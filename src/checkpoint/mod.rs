@@ -89,7 +89,7 @@ pub struct Limits {
     pub name: usize,
     /// Bytes of memory for all names and descriptions together; a safetensors header has at most 100 MB.
     pub names: u64,
-    /// Bytes of the code of a `TorchScript` archive, and of the pickles next to it.
+    /// Bytes of the code of a TorchScript archive, and of the pickles next to it.
     pub code: u64,
     /// Bytes of the tensors per byte of the source, in addition to 64 MiB.
     pub expansion: u64,
@@ -155,7 +155,7 @@ struct Contents {
     /// The name of the pickle's record, for messages.
     record: String,
     declared: torch::Storages,
-    /// The declarations in the code of a `TorchScript` archive.
+    /// The declarations in the code of a TorchScript archive.
     script: Option<script::Script>,
     storages: Vec<Storage>,
     records: Vec<Record>,

@@ -11,7 +11,7 @@ use crate::pickle::{self, Pickle, Value};
 pub enum Format {
     /// A zip archive.
     Zip,
-    /// A `TorchScript` archive: a zip archive of `torch.jit.save`.
+    /// A TorchScript archive: a zip archive of `torch.jit.save`.
     Script,
     /// A legacy PyTorch file.
     Legacy,

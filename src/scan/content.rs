@@ -18,7 +18,7 @@ pub enum Content {
     Safetensors,
     /// A PyTorch zip file: a zip archive with a `data.pkl`.
     TorchZip,
-    /// A `TorchScript` archive: the same with code.
+    /// A TorchScript archive: the same with code.
     TorchScript,
     /// A zip archive of numpy arrays.
     Npz,

@@ -63,7 +63,7 @@ impl Verdict {
     }
 }
 
-/// What a scan does with the storages of a `PyTorch` zip file: the bytes of its tensors, one member each.
+/// What a scan does with the storages of a PyTorch zip file: the bytes of its tensors, one member each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Storages {

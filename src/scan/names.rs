@@ -56,7 +56,7 @@ const MODULES_EXCEPT: &[(&str, &[&str])] = &[
     ("inspect", &["_empty", "Parameter", "Signature", "_ParameterKind"]),
     ("logging", &["Logger", "RootLogger", "PlaceHolder", "getLogger", "NullHandler", "_reduce_logger"]),
 ];
-/// Names that torch itself writes into `TorchScript` archives, from a module that is otherwise dangerous.
+/// Names that torch itself writes into TorchScript archives, from a module that is otherwise dangerous.
 #[rustfmt::skip]
 const SCRIPT: (&str, &[&str]) = (
     "torch.jit._pickle",

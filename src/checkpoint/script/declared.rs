@@ -1,4 +1,4 @@
-//! Reads the declarations in a file of `TorchScript` code: its classes, and the attributes of requested classes.
+//! Reads the declarations in a file of TorchScript code: its classes, and the attributes of requested classes.
 //!
 //! ```text
 //! class NAME(Module):

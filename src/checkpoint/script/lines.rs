@@ -1,4 +1,4 @@
-//! Splits a `TorchScript` source file into lines: text in brackets is one line; blank lines and comments are not lines.
+//! Splits a TorchScript source file into lines: text in brackets is one line; blank lines and comments are not lines.
 //!
 //! Invariant: a line ends where torch's lexer ends it, so text in a string is never read as code. Characters that torch
 //! does not write (tabs, other control characters, continued lines, strings over several lines) are refused, not

@@ -1,4 +1,4 @@
-//! Reads `TorchScript` archives (`torch.jit.save`): finds which attributes of which objects are the state dict.
+//! Reads TorchScript archives (`torch.jit.save`): finds which attributes of which objects are the state dict.
 //!
 //! ```text
 //! ROOT/data.pkl, ROOT/data/KEY    the objects, each a class and a dict of its attributes, and their storages

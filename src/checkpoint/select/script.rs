@@ -1,4 +1,4 @@
-//! Reads the state dict of a `TorchScript` module, as torch creates it for the loaded module.
+//! Reads the state dict of a TorchScript module, as torch creates it for the loaded module.
 //!
 //! For each module it contains the parameters, then the buffers, then each module in it, all in the order in which its
 //! class declares them. It includes buffers that were not to be saved; it does not include a buffer that is declared

@@ -1,4 +1,4 @@
-//! Reads the records of a `TorchScript` archive other than its objects, and refuses an archive that torch could read
+//! Reads the records of a TorchScript archive other than its objects, and refuses an archive that torch could read
 //! differently.
 //!
 //! Source: torch's `csrc/jit/serialization/import.cpp`, `serialization.py` (`_is_torchscript_zip`).

@@ -1,4 +1,4 @@
-//! Decides which members of a `PyTorch` zip file are storages: bytes of tensors, which its loader copies and never
+//! Decides which members of a PyTorch zip file are storages: bytes of tensors, which its loader copies and never
 //! unpickles.
 //!
 //! Only the directory decides. A member is a storage if the directory has exactly one `ROOT/data.pkl`, if the member's
