@@ -1,9 +1,10 @@
-//! [`Agent`]: a program that a person set up to transfer LFS objects (`lfs.customtransfer.<name>.path`), started and spoken
-//! to line by line.
+//! [`Agent`] runs a program that the user set up to transfer LFS objects (`lfs.customtransfer.<name>.path`), and
+//! exchanges lines with it.
 //!
-//! Source: `tq/custom.go` and `subprocess/` of Git LFS: a line for the shell, the path in single quotes and the arguments
-//! behind it as they are; `GIT_TRACE` is not passed on. Invariants: the line is the person's own; no token of the Hub's is
-//! in the program's environment; a line that it writes has a bound. It does not know what the lines say.
+//! Source: `tq/custom.go` and `subprocess/` of Git LFS: a line for the shell, the path in single quotes and the
+//! arguments after it unchanged; `GIT_TRACE` is not passed on. Invariants: the line comes from the user's own
+//! configuration; the program's environment contains no Hub token; a line that it writes is bounded. The module does
+//! not know the meaning of the lines.
 #![expect(clippy::disallowed_methods, reason = "starts the transfer agent of the person")]
 
 use std::ffi::OsString;
@@ -14,31 +15,31 @@ use super::command::{Git, find_program};
 use super::error::{Error, Stderr};
 use super::pipe::{Pipe, Received};
 
-/// The longest line that is taken.
+/// The longest line that is read.
 pub const MAX_LINE: usize = 64 << 10;
 
-/// What opens the person's accounts. A program that needs one is given it by the server's answer, or asks git.
+/// Variables with tokens of the user. A program that needs one gets it from the server's response, or asks git.
 const TOKENS: [&str; 4] =
     ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_ID_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
 
-/// What came of waiting for a line.
+/// The result of waiting for a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// A line, without its end.
     Line(Vec<u8>),
     /// A line of more than [`MAX_LINE`] bytes.
     TooLong,
-    /// It writes no more.
+    /// The program closed its output.
     End,
-    /// It wrote nothing for so long.
+    /// The program wrote nothing for that time.
     Nothing,
 }
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub struct Agent {
     pipe: Pipe,
-    /// What came behind the last line.
+    /// The bytes after the last line.
     rest: Vec<u8>,
 }
 
@@ -46,9 +47,9 @@ impl Agent {
     /// Starts it in the directory of `git`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NotInstalled`] where there is no shell.
+    /// [`Error::Io`], [`Error::NotInstalled`] without a shell.
     pub fn start(git: &Git<'_>, path: &str, arguments: &str) -> Result<Self, Error> {
-        // What stands behind the program may be a password: it is not shown.
+        // The arguments may contain a password, so they are not shown.
         git.observe(&[OsString::from(path)]);
         let shell = find_program("sh").ok_or(Error::NotInstalled)?;
         let mut command = Command::new(shell);
@@ -60,7 +61,8 @@ impl Agent {
         Ok(Self { pipe: Pipe::start(command, path)?, rest: Vec::new() })
     }
 
-    /// Sends it a line, which is written as soon as it reads. One that reads no more says so by its silence.
+    /// Sends it a line, which is written as soon as it reads. A program that no longer reads is detected by its
+    /// silence.
     pub fn say(&self, mut line: Vec<u8>) {
         line.push(b'\n');
         self.pipe.send(line, &|| true);
@@ -89,12 +91,12 @@ impl Agent {
         }
     }
 
-    /// The last of what it said on standard error.
+    /// Returns the end of its standard error.
     pub fn words(&self) -> Stderr {
         self.pipe.words()
     }
 
-    /// Tells it, by a last line, to end, and gives it the time for that.
+    /// Asks it to end by a last line, and waits for that.
     pub fn end(self, line: Vec<u8>) {
         self.say(line);
         self.pipe.end();

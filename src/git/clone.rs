@@ -1,8 +1,8 @@
-//! A clone in steps, so that each request stays short: [`clone`] without a checkout, the blobs that are missing
-//! ([`missing`], then [`fetch_objects`](super::fetch::fetch_objects)), and [`checkout`].
+//! Clones in steps, so that each request stays short: [`clone`] without a checkout, the missing blobs ([`missing`],
+//! then [`fetch_objects`](super::fetch::fetch_objects)), and [`checkout`].
 //!
-//! Invariant: no filter of Git LFS runs, so no object of it is downloaded and a missing git-lfs is no error, and none
-//! of that is written into the configuration of the clone.
+//! Invariant: no filter of Git LFS runs, so no LFS object is downloaded and a missing git-lfs is not an error, and the
+//! configuration of the clone does not contain any of that.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -17,13 +17,13 @@ use super::network::Network;
 pub struct Clone<'a> {
     /// A branch or a tag, instead of the remote's default branch.
     pub branch: Option<&'a str>,
-    /// So many commits, instead of all.
+    /// This number of commits, instead of all.
     pub depth: Option<u32>,
     /// Leave longer blobs out until they are needed.
     pub is_partial: bool,
 }
 
-/// Takes the filters of Git LFS away from a command and what it starts.
+/// Removes the filters of Git LFS from a command and its child processes.
 pub(super) fn without_lfs(command: Invocation<'_>) -> Invocation<'_> {
     ["process", "smudge", "clean"]
         .iter()
@@ -51,7 +51,7 @@ pub fn clone(
     args.extend(how.depth.map(|depth| format!("--depth={depth}").into()));
     args.extend(how.branch.map(|branch| format!("--branch={branch}").into()));
     args.extend(["--".into(), url.to_owned(), dir.into()]);
-    // Whatever an alias of the configuration makes of the URL.
+    // Even if an alias in the configuration changes the URL.
     let command = ["ext", "fd"].iter().fold(git.command("clone"), |command, transport| {
         command.config(&format!("protocol.{transport}.allow"), "never")
     });
@@ -59,7 +59,7 @@ pub fn clone(
     network.run(command, &url.to_string_lossy()).map(drop)
 }
 
-/// The name of the remote that a fresh clone has.
+/// Returns the name of the remote of a fresh clone.
 ///
 /// # Errors
 /// As any command.
@@ -68,7 +68,7 @@ pub fn remote_of(git: &Git<'_>) -> Result<Option<String>, Error> {
     Ok(answer.text().lines().next().map(str::to_owned))
 }
 
-/// The objects of a revision's tree that are not here, without fetching any.
+/// Lists the objects of a revision's tree that are missing, without fetching any.
 ///
 /// # Errors
 /// As any command.
@@ -83,7 +83,7 @@ pub fn missing(git: &Git<'_>, rev: &str) -> Result<Vec<String>, Error> {
     Ok(lines.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
-/// Writes the work tree: of the branch of `HEAD`, or of a commit that `HEAD` then names itself.
+/// Checks out the working tree: of the branch of `HEAD`, or of a commit that a detached `HEAD` then names.
 ///
 /// # Errors
 /// As any command.
@@ -93,11 +93,11 @@ pub fn checkout(git: &Git<'_>, network: &Network<'_>, detached_at: Option<&str>)
         .args(["--progress", "--force"])
         .args(detached_at.iter().flat_map(|commit| ["--detach", *commit]))
         .args(["--"]);
-    // Nothing should be missing; but if it is, git asks the server for it.
+    // No object should be missing; if one is, git fetches it from the server.
     network.run(command, "").map(drop)
 }
 
-/// The branch of `HEAD`; `None` if it names a commit itself.
+/// Returns the branch of `HEAD`; `None` if it is detached.
 ///
 /// # Errors
 /// As any command.
@@ -109,8 +109,8 @@ pub fn branch(git: &Git<'_>) -> Result<Option<String>, Error> {
     }
 }
 
-/// Makes a clone that was to be partial a whole one, from now on: no filter for later fetches, and every object of its
-/// branch, and of what the refspec `also` names.
+/// Turns a partial clone into a complete one: no filter for later fetches, and every object of its branch, and of the
+/// refspec `also`.
 ///
 /// # Errors
 /// [`Error::TooOld`], or as [`Network::run`].
@@ -132,10 +132,10 @@ pub fn make_whole(
     git.command("config").args(["--local", "--unset-all", &key]).run().map(drop)
 }
 
-/// The first git that has what every clone and fetch of ours needs: `--no-write-fetch-head`.
+/// The first git version with the options that every clone and fetch of ours needs: `--no-write-fetch-head`.
 pub const NEEDED: (u32, u32) = (2, 29);
 
-/// Checks that the git that is here is new enough.
+/// Checks that the installed git is new enough.
 ///
 /// # Errors
 /// [`Error::TooOld`], or as [`version`].
@@ -144,7 +144,7 @@ pub fn require(git: &Git<'_>, needed: (u32, u32)) -> Result<(), Error> {
     if found < needed { Err(Error::TooOld { found, needed }) } else { Ok(()) }
 }
 
-/// The major and minor number of the git that is here.
+/// Returns the major and minor version of the installed git.
 ///
 /// # Errors
 /// [`Error::UnexpectedOutput`], or as any command.

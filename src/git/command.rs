@@ -1,8 +1,8 @@
-//! [`Git`]: how a git command is started, fed, bounded and judged.
+//! [`Git`] starts a git command, feeds it, bounds its output and checks its exit status.
 //!
-//! Invariants: the program is found once, in an absolute directory of `PATH`, so nothing in a repository can stand in
-//! for it; messages are in English; nobody is asked for a password off a terminal; what is captured has a bound; an
-//! exit status other than zero is an error that carries what git said; no observer sees the password of a URL.
+//! Invariants: the program is found once, in an absolute directory of `PATH`, so no file of a repository can replace
+//! it; messages are in English; no command prompts for a password off a terminal; captured output is bounded; an exit
+//! status other than zero is an error that contains git's messages; no observer sees the password of a URL.
 #![expect(
     clippy::disallowed_methods,
     reason = "the one file that starts processes and reads git's environment"
@@ -19,8 +19,8 @@ use super::error::{Error, Stderr};
 use super::process::{self, Watch};
 use super::url;
 
-/// The variables that tie git to one repository (`git rev-parse --local-env-vars`), without those that carry the
-/// person's own `-c` settings, and those that change what a path on the command line means.
+/// The variables that tie git to one repository (`git rev-parse --local-env-vars`), without those that pass on the
+/// user's own `-c` settings, and those that change the meaning of a path on the command line.
 const REPOSITORY_VARIABLES: [&str; 17] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -41,26 +41,26 @@ const REPOSITORY_VARIABLES: [&str; 17] = [
     "GIT_WORK_TREE",
 ];
 
-/// How much of a command's standard output is taken, unless said otherwise.
+/// How many bytes of a command's standard output are read by default.
 const MAX_OUTPUT: u64 = 64 << 20;
 
-/// What a command wrote that ended well.
+/// The output of a command that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its answer.
+    /// Its standard output.
     pub stdout: Vec<u8>,
-    /// What it and its hooks said besides.
+    /// Its standard error, with that of its hooks.
     pub stderr: Stderr,
 }
 
 impl Output {
-    /// The answer as text, without the line end; empty if it is not UTF-8.
+    /// Returns the standard output as text, without the line end; empty if it is not UTF-8.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout).unwrap_or_default().trim_end_matches('\n')
     }
 }
 
-/// Is told each command line before it is started.
+/// Receives each command line before it is started.
 pub type Observer<'a> = &'a (dyn Fn(&[OsString]) + Sync);
 
 /// git, in one directory.
@@ -73,7 +73,7 @@ pub struct Git<'a> {
 }
 
 impl Git<'_> {
-    /// git in `dir`, whatever repository the environment names.
+    /// Returns git in `dir`, whatever repository the environment names.
     ///
     /// # Errors
     /// [`Error::NotInstalled`]
@@ -82,9 +82,9 @@ impl Git<'_> {
         Ok(Self { program, dir: dir.into(), clean: true, observer: None })
     }
 
-    /// git as a hook has to call it: with the repository, and above all the index, that the environment names (for
-    /// `git commit <path>` that is an index of its own), and with the objects that are sent, not what `refs/replace/` puts
-    /// in their place.
+    /// Returns git as a hook must call it: with the repository, and above all the index, that the environment names
+    /// (`git commit <path>` uses a separate index), and with the objects that are sent, not their replacements in
+    /// `refs/replace/`.
     ///
     /// # Errors
     /// [`Error::NotInstalled`]
@@ -92,26 +92,27 @@ impl Git<'_> {
         Ok(Self { clean: false, ..Self::at(dir)? })
     }
 
-    /// Tells `observer`, if there is one, every command line.
+    /// Reports every command line to `observer`, if one is given.
     #[must_use]
     pub fn observed(self, observer: Option<Observer<'_>>) -> Git<'_> {
         let Self { program, dir, clean, .. } = self;
         Git { program, dir, clean, observer }
     }
 
-    /// Where its commands run.
+    /// Returns the directory of its commands.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Tells a command line of another program that git would start itself.
+    /// Reports a command line of another program that git would start itself.
     pub(super) fn observe(&self, line: &[OsString]) {
         if let Some(observer) = self.observer {
             observer(line);
         }
     }
 
-    /// Puts the command of another program where git's own would run: in its directory, and tied to no other repository.
+    /// Prepares the command of another program to run like one of git's own: in its directory, and tied to no other
+    /// repository.
     pub(super) fn in_its_place(&self, command: &mut Command) {
         command.current_dir(&self.dir);
         for name in REPOSITORY_VARIABLES.iter().filter(|_| self.clean) {
@@ -119,13 +120,13 @@ impl Git<'_> {
         }
     }
 
-    /// The same git in another directory.
+    /// Returns the same git in another directory.
     #[must_use]
     pub fn in_dir(&self, dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into(), ..self.clone() }
     }
 
-    /// A command with its first argument.
+    /// Returns a command with its first argument.
     pub fn command(&self, subcommand: &str) -> Invocation<'_> {
         Invocation {
             git: self,
@@ -153,42 +154,42 @@ pub struct Invocation<'a> {
 }
 
 impl Invocation<'_> {
-    /// Adds arguments. Put `--` or `--end-of-options` before any that comes from elsewhere.
+    /// Adds arguments. Put `--` or `--end-of-options` before arguments from other sources.
     pub fn args<S: Into<OsString>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
         self
     }
 
-    /// A setting for this command and what it starts; its value is visible in the list of processes.
+    /// Adds a setting for this command and its child processes; its value is visible in the list of processes.
     pub fn config(mut self, key: &str, value: &str) -> Self {
         self.config.push(format!("{key}={value}"));
         self
     }
 
-    /// A variable for this command and what it starts.
+    /// Adds a variable for this command and its child processes.
     pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.env.push((name, value.into()));
         self
     }
 
-    /// Its first argument.
+    /// Returns its first argument.
     pub(super) fn subcommand(&self) -> &str {
         &self.subcommand
     }
 
-    /// What it reads from its standard input; without it, nothing.
+    /// Sets its standard input; by default it is empty.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
         self.input = Some(input.into());
         self
     }
 
-    /// How many bytes of answer are taken.
+    /// Sets how many bytes of output are read.
     pub fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Runs it and takes what it writes.
+    /// Runs it and returns its output.
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::OutputTooLong`] or [`Error::Io`].
@@ -196,8 +197,8 @@ impl Invocation<'_> {
         self.judge(process::converse)
     }
 
-    /// Runs it as [`Invocation::run`] does, tells `watch` of each line of its standard error as it comes, and ends it
-    /// politely when `watch` says so.
+    /// Runs it as [`Invocation::run`] does, reports each line of its standard error to `watch`, and ends it politely
+    /// when `watch` requests that.
     ///
     /// # Errors
     /// [`Error::Stopped`], or as [`Invocation::run`].
@@ -209,10 +210,10 @@ impl Invocation<'_> {
         if stopped { Err(Error::Stopped { subcommand }) } else { ended }
     }
 
-    /// Runs it and hands its answer to `take`, piece by piece, until that says that it has enough; none of it is kept.
+    /// Runs it and passes its output to `take`, piece by piece, until `take` has enough; none of it is kept.
     ///
     /// # Errors
-    /// What `take` returns as [`Error::Io`], or as [`Invocation::run`].
+    /// An error of `take` as [`Error::Io`], or as [`Invocation::run`].
     pub fn stream(self, mut take: impl FnMut(&[u8]) -> io::Result<ControlFlow<()>>) -> Result<(), Error> {
         let mut command = self.build();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -221,7 +222,7 @@ impl Invocation<'_> {
         let mut child = command.spawn().map_err(failed)?;
         let mut answer = child.stdout.take();
         let passed = process::pieces(answer.as_mut(), &mut take);
-        // One that has said enough ends when nobody reads on.
+        // A command whose output is no longer needed ends when its pipe is closed.
         drop(answer);
         let status = child.wait().map_err(failed)?;
         match passed.map_err(failed)? {
@@ -255,7 +256,7 @@ impl Invocation<'_> {
     }
 
     fn build(&self) -> Command {
-        // With it git says itself that the pager is `cat`; and `git var` has none.
+        // With this option git reports the pager `cat`; but `git var` does not have it.
         let no_pager = (self.subcommand != "var").then(|| "--no-pager".into());
         let mut line: Vec<OsString> = no_pager.into_iter().collect();
         line.extend(["-c".into(), "core.fsmonitor=false".into()]);
@@ -285,29 +286,29 @@ impl Invocation<'_> {
     }
 }
 
-/// The object directories of other repositories that the environment names, for their LFS stores.
+/// Returns the object directories of other repositories that the environment names, to find their LFS storage.
 pub fn alternate_object_directories() -> Vec<PathBuf> {
     let dirs = std::env::var_os("GIT_ALTERNATE_OBJECT_DIRECTORIES").unwrap_or_default();
     std::env::split_paths(&dirs).filter(|dir| !dir.as_os_str().is_empty()).collect()
 }
 
-/// Where the objects are that a hook of a server sees before anybody else does: `GIT_OBJECT_DIRECTORY`.
+/// Returns the directory of the objects that only a hook of a server can see: `GIT_OBJECT_DIRECTORY`.
 pub fn object_directory() -> Option<PathBuf> {
     std::env::var_os("GIT_OBJECT_DIRECTORY").filter(|dir| !dir.is_empty()).map(PathBuf::from)
 }
 
-/// A variable of the environment.
+/// Returns a variable of the environment.
 pub(super) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// The first git in an absolute directory of `PATH`.
+/// Returns the first git in an absolute directory of `PATH`.
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     PROGRAM.get_or_init(|| find_program("git")).as_deref()
 }
 
-/// The first program of this name in an absolute directory of `PATH`.
+/// Returns the first program of this name in an absolute directory of `PATH`.
 pub(super) fn find_program(name: &str) -> Option<PathBuf> {
     find_in(&std::env::var_os("PATH")?, name)
 }

@@ -1,8 +1,8 @@
-//! Commits made by git, so that hooks and signing run, and the few commands that build a small repository.
+//! Makes commits by git, so that hooks and signing run, and runs the few commands that build a small repository.
 //!
-//! Invariant: [`commit`] commits exactly the index that it is given; nothing is read from the work tree, so no clean
-//! filter runs. `git commit --only <path>` would be the usual way to leave other staged work alone, but it builds its
-//! index anew and sends each new file through the filter again.
+//! Invariant: [`commit`] commits exactly the given index; nothing is read from the working tree, so no clean filter
+//! runs. `git commit --only <path>` would be the usual way to leave other staged changes out, but it rebuilds its index
+//! and sends each new file through the filter again.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::command::{Git, Output};
 use super::error::Error;
 
-/// Who a commit is by, where the configuration need not say so.
+/// The author of a commit, if the configuration need not name one.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
     /// `user.name`
@@ -19,8 +19,8 @@ pub struct Identity<'a> {
     pub email: &'a str,
 }
 
-/// Commits the index file at `index`, or git's own, with hooks, signing and the identity that the configuration
-/// says. Returns the new commit's name, and what git and the hooks said.
+/// Commits the index file at `index`, or git's own, with hooks, signing and the identity of the configuration. Returns
+/// the new commit, and the output of git and the hooks.
 ///
 /// # Errors
 /// [`Error::Failed`] if git or a hook refuses: nothing to commit, no identity, a rejected message.
@@ -54,7 +54,7 @@ pub fn commit_as(
     Ok((rev_parse(git, "HEAD^{commit}")?, said))
 }
 
-/// Makes a repository with the branch `main` in git's directory, which has to exist.
+/// Creates a repository with the branch `main` in git's directory, which must exist.
 ///
 /// # Errors
 /// [`Error::Failed`]
@@ -70,10 +70,10 @@ pub fn set_config(git: &Git<'_>, key: &str, value: &str) -> Result<(), Error> {
     git.command("config").args(["--local", "--", key, value]).run().map(drop)
 }
 
-/// The full name of the object that a revision means.
+/// Returns the full name of the object of a revision.
 ///
 /// # Errors
-/// [`Error::NoSuchRevision`] if it means none.
+/// [`Error::NoSuchRevision`] if it does not exist.
 pub fn rev_parse(git: &Git<'_>, rev: &str) -> Result<String, Error> {
     let command = git.command("rev-parse").args(["--verify", "--quiet", "--end-of-options", rev]);
     let answer = command.run().map_err(|error| match error {
@@ -95,7 +95,7 @@ pub fn write_tree(git: &Git<'_>, index: Option<&Path>) -> Result<String, Error> 
     object_name("write-tree", &command.run()?)
 }
 
-/// Writes a commit that no branch holds; no hook runs.
+/// Writes a commit that is on no branch; no hook runs.
 ///
 /// # Errors
 /// [`Error::Failed`]
@@ -120,7 +120,7 @@ pub fn update_ref(git: &Git<'_>, name: &str, id: &str) -> Result<(), Error> {
     git.command("update-ref").args(["--", name, id]).run().map(drop)
 }
 
-/// The last `count` commits of a revision, one a line: short name and subject.
+/// Returns the last `count` commits of a revision, one per line: short name and subject.
 ///
 /// # Errors
 /// [`Error::Failed`]

@@ -1,5 +1,5 @@
-//! Credentials of git: asked for with `git credential fill`, then approved or rejected, so that the person's own
-//! helpers answer, remember and forget.
+//! Requests credentials with `git credential fill`, and approves or rejects them, so that the user's own helpers
+//! answer, store and erase them.
 //!
 //! ```text
 //! capability[]=authtype\n protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] [wwwauth[]=…\n] \n     to git
@@ -9,45 +9,45 @@
 //!
 //! Source: `git-credential(1)`, "INPUT/OUTPUT FORMAT".
 //!
-//! Invariants: no value with a line end or a NUL reaches git, for it would be read as fields that nobody wrote
-//! (CVE-2020-5260, CVE-2024-53263); a secret goes by standard input alone, and is not in what [`fmt::Debug`] shows.
-//! It does not know which host may be asked for: that is the caller's to judge.
+//! Invariants: no value with a line end or a NUL reaches git, because git would read it as further fields
+//! (CVE-2020-5260, CVE-2024-53263); a secret is sent only by standard input, and [`fmt::Debug`] does not show it. The
+//! module does not decide which host may be asked for: the caller does.
 
 use std::fmt;
 
 use super::command::Git;
 use super::error::Error;
 
-/// How much of a helper's answer is taken.
+/// How many bytes of a helper's output are read.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// What a credential is wanted for.
+/// The server and path of a credential request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Request<'a> {
     /// The scheme: `https` or `http`.
     pub protocol: &'a str,
-    /// The host, with its port if that is not the usual one.
+    /// The host, with its port if that is not the default.
     pub host: &'a str,
-    /// The path without its first slash; git itself drops it unless `credential.useHttpPath` is set.
+    /// The path without its first slash; git itself ignores it unless `credential.useHttpPath` is set.
     pub path: Option<&'a str>,
-    /// The user, if the URL says so.
+    /// The user, if the URL contains one.
     pub username: Option<&'a str>,
-    /// What the server said in `WWW-Authenticate`, for helpers that know more ways than a password.
+    /// The server's `WWW-Authenticate` headers, for helpers that support more than passwords.
     pub challenges: &'a [String],
-    /// `true` if the user may be prompted, if no helper knows.
+    /// `true` if git may prompt the user when no helper has a credential.
     pub may_ask: bool,
 }
 
-/// A user and a password, or another way to say who asks, with all that the helper said besides.
+/// A user and a password, or another form of credential, with the helper's whole output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The user.
     pub username: String,
-    /// The password, or the token in its place.
+    /// The password, or a token in its place.
     pub password: String,
-    /// The value of `Authorization`, of a helper that gives that itself.
+    /// The value of `Authorization`, if the helper returned it.
     pub authorization: Option<String>,
-    /// The whole answer, which goes back when the credential is approved or rejected.
+    /// The whole output, which is sent back when the credential is approved or rejected.
     answer: Vec<u8>,
 }
 
@@ -57,11 +57,11 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Asks for a credential: git's configured helpers first, then `GIT_ASKPASS`, then the person at the terminal. `None`
-/// if nobody has one.
+/// Requests a credential: from git's configured helpers, then from `GIT_ASKPASS`, then from the user at the terminal.
+/// `None` if none has one.
 ///
 /// # Errors
-/// [`Error::UnsafeCredential`], or as any command: a helper that stops git is one of them.
+/// [`Error::UnsafeCredential`], or as any command, for example if a helper stops git.
 pub fn fill(git: &Git<'_>, request: &Request<'_>) -> Result<Option<Credential>, Error> {
     let mut command = git.command("credential").args(["fill"]).input(text(request)?).limit(MAX_ANSWER);
     if !request.may_ask {
@@ -70,13 +70,13 @@ pub fn fill(git: &Git<'_>, request: &Request<'_>) -> Result<Option<Credential>, 
     }
     match command.run() {
         Ok(answer) => Ok(read(answer.stdout)),
-        // Off a terminal, and with no helper that knows: git says so and stops.
+        // Off a terminal and without a credential from a helper, git reports this and stops.
         Err(Error::Failed { stderr, .. }) if is_refusal_to_ask(&stderr.0) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Says that the server took it, so that helpers may keep it.
+/// Reports that the server accepted it, so that helpers may store it.
 ///
 /// # Errors
 /// As any command.
@@ -84,7 +84,7 @@ pub fn approve(git: &Git<'_>, credential: &Credential) -> Result<(), Error> {
     git.command("credential").args(["approve"]).input(credential.answer.clone()).run().map(drop)
 }
 
-/// Says that the server did not take it, so that helpers forget it.
+/// Reports that the server refused it, so that helpers erase it.
 ///
 /// # Errors
 /// As any command.
@@ -116,8 +116,8 @@ fn text(request: &Request<'_>) -> Result<Vec<u8>, Error> {
     Ok((text + "\n").into_bytes())
 }
 
-/// A user and a password, or a way and what goes with it, if both are there and are text. A helper that wants to be asked again
-/// with what the server makes of its first answer speaks NTLM or Negotiate, and is not.
+/// Parses a user and a password, or another authentication type and its credential, if both exist and are text. A
+/// helper that wants to see the server's response to its first answer uses NTLM or Negotiate, and is not asked again.
 fn read(answer: Vec<u8>) -> Option<Credential> {
     let lines = std::str::from_utf8(&answer).ok()?.lines();
     let value = |wanted: &str| {

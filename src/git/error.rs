@@ -1,4 +1,4 @@
-//! [`Error`]: why a git command did not do its work.
+//! [`Error`] states why a git command failed.
 
 use std::fmt;
 use std::io;
@@ -7,10 +7,10 @@ use bstr::BString;
 
 use super::remote_error::Trouble;
 
-/// A git command did not do its work.
+/// Why a git command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no git in an absolute directory of `PATH`.
+    /// No absolute directory of `PATH` contains git.
     #[error("git is not installed")]
     NotInstalled,
     /// The process could not be started, fed or waited for.
@@ -18,88 +18,88 @@ pub enum Error {
     Io {
         /// The first argument.
         subcommand: String,
-        /// Why it failed.
+        /// The error of the system.
         source: io::Error,
     },
-    /// It ended with another status than zero.
+    /// It ended with an exit status other than zero.
     #[error("`git {subcommand}` failed ({})", status.map_or("killed".into(), |code| format!("exit status {code}")))]
     Failed {
         /// The first argument.
         subcommand: String,
         /// Its exit status; `None` if a signal ended it.
         status: Option<i32>,
-        /// What it said.
+        /// Its standard error.
         #[source]
         stderr: Stderr,
     },
-    /// Nothing here has this name.
+    /// No revision of this name exists.
     #[error("revision `{revision}` not found")]
     NoSuchRevision {
         /// The name.
         revision: String,
     },
-    /// It wrote more than the caller takes.
+    /// It wrote more than the caller accepts.
     #[error("output of `git {subcommand}` exceeds {limit} bytes")]
     OutputTooLong {
         /// The first argument.
         subcommand: String,
-        /// The bound.
+        /// The limit.
         limit: u64,
     },
-    /// The server did not give what was asked, or could not be reached.
+    /// The server did not send the requested data, or could not be reached.
     #[error("{trouble}")]
     Remote {
-        /// What is the matter.
+        /// The cause.
         trouble: Trouble,
-        /// What git and the server said.
+        /// The messages of git and the server.
         #[source]
         stderr: Stderr,
     },
-    /// The remote has branches, and does not say which of them is meant.
+    /// The remote has branches, and no `HEAD` that selects one.
     #[error("the remote has no HEAD")]
     NoHead {
         /// One of them.
         branch: String,
     },
-    /// A way to a remote that starts a program, or takes over what this process has open.
+    /// A transport that starts a program, or uses open files of this process.
     #[error("refused: unsafe transport `{name}::`")]
     Transport {
         /// Its name.
         name: &'static str,
     },
-    /// Files of the work tree would be lost.
+    /// Files of the working tree would be lost.
     #[error("local changes to {} would be overwritten", named(paths))]
     InTheWay {
-        /// Which, as git names them.
+        /// The paths, as git reports them.
         paths: Vec<BString>,
     },
-    /// Both sides changed the same.
+    /// Both sides changed the same files.
     #[error("conflict in {}", named(paths))]
     Conflict {
-        /// Which.
+        /// Their paths.
         paths: Vec<BString>,
     },
-    /// It was ended because the caller wanted to stop.
+    /// The caller stopped it.
     #[error("`git {subcommand}` was interrupted")]
     Stopped {
         /// The first argument.
         subcommand: String,
     },
-    /// This git is too old for what is to be done.
+    /// The installed git is too old.
     #[error("git {}.{} is too old: {}.{} or later is required", found.0, found.1, needed.0, needed.1)]
     TooOld {
-        /// Major and minor number of the one that is here.
+        /// Its major and minor version.
         found: (u32, u32),
-        /// Of the first that can.
+        /// The first version that is new enough.
         needed: (u32, u32),
     },
-    /// A field of a credential would be read as more than one.
+    /// A field of a credential would be read as several fields.
     #[error("the credential {field} contains a newline or NUL")]
     UnsafeCredential {
-        /// Which field.
+        /// The field.
         field: &'static str,
     },
-    /// Its answer is not what this version of git is known to give.
+    /// Its output does not have the known form.
     #[error("unexpected output of `git {subcommand}`")]
     UnexpectedOutput {
         /// The first argument.
@@ -114,7 +114,7 @@ impl Error {
     }
 }
 
-/// What git said on standard error. May hold text of a server or of a hook: escape it for a terminal.
+/// The standard error of git. It may contain text of a server or of a hook: escape it for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stderr(pub String);
 
@@ -133,7 +133,7 @@ impl fmt::Display for Stderr {
 
 impl std::error::Error for Stderr {}
 
-/// The first of some paths, and how many more there are.
+/// Formats the first of some paths, and the number of the others.
 fn named(paths: &[BString]) -> String {
     match paths {
         [] => "files of the work tree".to_owned(),

@@ -1,30 +1,30 @@
-//! References and objects of a remote: which there are ([`list`]), and fetching them.
+//! Lists ([`list`]) and fetches references and objects of a remote.
 //!
-//! Invariant: a fetch writes no reference but the ones that are named here, neither `FETCH_HEAD` nor tags, and turns a
-//! whole clone into no partial one. Each request names at most a [`batch`] of objects.
+//! Invariant: a fetch writes only the references that are named here, neither `FETCH_HEAD` nor tags, and never turns a
+//! complete clone into a partial one. Each request names at most a [`batch`] of objects.
 
 use super::command::{Git, Invocation};
 use super::error::Error;
 use super::network::{Network, batch};
 use super::object::ObjectId;
 
-/// The longest blob that a clone brings at once: every pointer is shorter, and nearly all else of a model repository
-/// besides its weights.
+/// The longest blob that a clone downloads at once: every pointer is shorter, and so is nearly every file of a model
+/// repository except its weights.
 pub const BLOB_LIMIT: &str = "blob:limit=64k";
 
-/// A remote repository by the name that the configuration has for it, or by its URL.
+/// A remote repository by its name in the configuration, or by its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {
-    /// What git is told.
+    /// The name or URL for git.
     pub name: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// `true` if something of it is left out here, to be fetched when needed.
+    /// `true` if this clone lacks some of its objects, to be fetched when needed.
     pub is_promisor: bool,
 }
 
 impl Remote {
-    /// The remote of this name in the configuration.
+    /// Returns the remote of this name in the configuration.
     ///
     /// # Errors
     /// As any command.
@@ -39,7 +39,7 @@ impl Remote {
 }
 
 impl Remote {
-    /// The same, as git pushes to it.
+    /// Returns the remote with its push URL.
     ///
     /// # Errors
     /// As any command.
@@ -53,13 +53,13 @@ impl Remote {
 /// A reference of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ref {
-    /// Its whole name.
+    /// Its full name.
     pub name: String,
     /// The object that it names.
     pub id: String,
 }
 
-/// The references of a remote that match a pattern such as `refs/pr/*`.
+/// Lists the references of a remote that match a pattern such as `refs/pr/*`.
 ///
 /// # Errors
 /// As [`Network::run`].
@@ -74,16 +74,16 @@ pub fn list(git: &Git<'_>, network: &Network<'_>, remote: &Remote, pattern: &str
         .collect())
 }
 
-/// The object that a remote's reference names.
+/// Parses the object of a remote's reference.
 ///
 /// # Errors
-/// [`Error::UnexpectedOutput`] for what is not the name of an object.
+/// [`Error::UnexpectedOutput`] if it is not the name of an object.
 pub fn object_id(name: &str) -> Result<ObjectId, Error> {
     let unexpected = |_| Error::UnexpectedOutput { subcommand: "ls-remote".to_owned() };
     ObjectId::from_hex(name.as_bytes()).map_err(unexpected)
 }
 
-/// The branch that a remote's `HEAD` names, and its commit; `None` if it has no commit yet, or does not say.
+/// Returns the branch of a remote's `HEAD`, and its commit; `None` if it has no commit yet, or reports no `HEAD`.
 ///
 /// # Errors
 /// As [`Network::run`].
@@ -98,12 +98,12 @@ pub fn default_branch(git: &Git<'_>, network: &Network<'_>, remote: &Remote) -> 
     Ok(name.zip(id).map(|(name, id)| Ref { name: name.to_owned(), id: id.to_owned() }))
 }
 
-/// Fetches commits with their trees and small blobs: several in a request by their names, and, where the server does
-/// not serve those, one after the other by their references. No reference is written: until somebody makes one, git
-/// keeps them as it keeps anything new, for two weeks.
+/// Fetches commits with their trees and small blobs: several in one request by their names or, if the server does not
+/// allow that, one after the other by their references. No reference is written: until one is, git keeps the objects
+/// for two weeks, like any new object.
 ///
 /// # Errors
-/// As [`Network::run`]; then some may be there.
+/// As [`Network::run`]; some of them may have been fetched.
 pub fn fetch_commits(
     git: &Git<'_>,
     network: &Network<'_>,
@@ -125,7 +125,7 @@ pub fn fetch_commits(
     Ok(())
 }
 
-/// Fetches objects by their names, a batch at a time.
+/// Fetches objects by their names, one batch at a time.
 ///
 /// # Errors
 /// As [`Network::run`]; [`super::Trouble::Withheld`] if the server has them and does not send them.
@@ -139,10 +139,10 @@ pub fn fetch_objects(
     names.chunks(size).try_for_each(|some| fetch(git, network, remote, some, "blob:none"))
 }
 
-/// Fetches one reference or commit with what belongs to it, and returns the object that it names.
+/// Fetches one reference or commit with its objects, and returns the object that it names.
 ///
 /// # Errors
-/// As [`Network::run`]; [`super::Trouble::NoSuchRef`] if there is none.
+/// As [`Network::run`]; [`super::Trouble::NoSuchRef`] if it does not exist.
 pub fn fetch_one(
     git: &Git<'_>,
     network: &Network<'_>,
@@ -157,7 +157,7 @@ pub fn fetch_one(
     super::commit::rev_parse(git, &format!("{to}^{{commit}}"))
 }
 
-/// Removes references of ours.
+/// Deletes our own references.
 ///
 /// # Errors
 /// As any command.
@@ -179,19 +179,19 @@ fn fetch(
 
 fn command<'a>(git: &'a Git<'_>, remote: &Remote, filter: &str) -> Invocation<'a> {
     let quiet = ["--quiet", "--progress", "--no-tags", "--no-write-fetch-head", "--recurse-submodules=no"];
-    // A filter given in a whole clone would be written down, and make it a partial one.
+    // In a complete clone, git would store a given filter in the configuration, and make the clone partial.
     let filter = remote.is_promisor.then(|| format!("--filter={filter}"));
     git.command("fetch").args(quiet).args(filter)
 }
 
-/// How many objects a request may name here.
+/// Returns how many objects a request may name.
 fn batch_for(git: &Git<'_>, digits: usize) -> Result<usize, Error> {
     let answer = git.command("rev-parse").args(["--git-path", "shallow"]).run()?;
     let cut = std::fs::read(git.dir().join(answer.text())).unwrap_or_default();
     Ok(batch(digits, cut.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count()))
 }
 
-/// Returns `true` if it is the whole name of an object.
+/// Returns `true` if it is the full name of an object.
 pub fn is_object_name(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

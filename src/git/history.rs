@@ -1,7 +1,7 @@
-//! How two commits are related, and which paths differ between them, by the git executable: the answers of
-//! libgit2 where it cannot read a repository.
+//! Finds how two commits are related, and which paths differ between them, by the git executable, where libgit2 cannot
+//! read a repository.
 //!
-//! Invariant: no blob is fetched for an answer.
+//! Invariant: no blob is fetched.
 
 use bstr::{BString, ByteSlice as _};
 
@@ -9,7 +9,7 @@ use super::command::{Git, Invocation};
 use super::error::Error;
 use super::object::{ChangedPath, ObjectId, Version};
 
-/// A commit that both come from; `None` if there is none, or none that is here.
+/// Returns a common ancestor of two commits; `None` if none exists, or none is in this clone.
 ///
 /// # Errors
 /// As any command.
@@ -25,7 +25,7 @@ pub fn merge_base(git: &Git<'_>, one: ObjectId, other: ObjectId) -> Result<Optio
     }
 }
 
-/// The paths that differ between the trees of two commits. Without the first, all paths of the second are new.
+/// Lists the paths that differ between the trees of two commits. Without the first, all paths of the second are new.
 ///
 /// # Errors
 /// As any command.
@@ -40,7 +40,7 @@ pub fn changes(git: &Git<'_>, from: Option<ObjectId>, to: ObjectId) -> Result<Ve
     parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff-tree".to_owned() })
 }
 
-/// Every path of the tree of a commit, and what is there.
+/// Lists every path of the tree of a commit, with its version.
 ///
 /// # Errors
 /// As any command.
@@ -68,7 +68,7 @@ fn local<'a>(git: &'a Git<'_>, subcommand: &str) -> Invocation<'a> {
     git.command(subcommand).env("GIT_NO_LAZY_FETCH", "1")
 }
 
-/// `:old-mode new-mode old-id new-id status NUL path NUL`
+/// Parses `:old-mode new-mode old-id new-id status NUL path NUL`.
 pub(super) fn parse(answer: &[u8]) -> Option<Vec<ChangedPath>> {
     let mut parts = answer.split(|byte| *byte == 0);
     let mut changed = Vec::new();

@@ -1,21 +1,21 @@
-//! Where hooks are, and what the configuration says of them.
+//! Finds git's hooks, and reads and writes their settings in git's configuration.
 //!
-//! Invariant: one file of configuration is written at a time, by git itself, and only settings that the caller names.
+//! Invariant: git itself writes one configuration file at a time, and only settings that the caller names.
 
 use std::path::{Path, PathBuf};
 
 use super::command::Git;
 use super::error::Error;
 
-/// The first git that runs a command of `hook.<name>.command`.
+/// The first git version that runs a command of `hook.<name>.command`.
 const HOOK_COMMANDS: (u32, u32) = (2, 54);
 
-/// Which file of configuration.
+/// A configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// That of the repository.
+    /// The one of the repository.
     Local,
-    /// That of the person.
+    /// The one of the user.
     Global,
 }
 
@@ -28,8 +28,7 @@ impl Scope {
     }
 }
 
-/// Returns `true` if a git of this version, as `git version` prints it, runs hooks that are named in the
-/// configuration.
+/// Returns `true` if this version of git, as `git version` prints it, runs hooks from the configuration.
 pub fn runs_configured_hooks(version: &str) -> bool {
     let numbers = version.strip_prefix("git version ").unwrap_or_default();
     let mut numbers = numbers.split('.').map_while(|number| number.parse::<u32>().ok());
@@ -39,7 +38,7 @@ pub fn runs_configured_hooks(version: &str) -> bool {
     }
 }
 
-/// What `git version` prints.
+/// Returns the output of `git version`.
 ///
 /// # Errors
 /// As any command.
@@ -47,7 +46,7 @@ pub fn version(git: &Git<'_>) -> Result<String, Error> {
     Ok(git.command("version").run()?.text().to_owned())
 }
 
-/// The directory of the hooks: that of the repository, which linked work trees share, or `core.hooksPath`.
+/// Returns the directory of the hooks: that of the repository, which linked working trees share, or `core.hooksPath`.
 ///
 /// # Errors
 /// As any command.
@@ -56,7 +55,7 @@ pub fn directory(git: &Git<'_>) -> Result<PathBuf, Error> {
     Ok(git.dir().join(answer.text()))
 }
 
-/// The value of a setting, `~/` made a path where `kind` is `path`; `None` if it is not set.
+/// Returns the value of a setting, with `~/` expanded if `kind` is `path`; `None` if it is not set.
 ///
 /// # Errors
 /// As any command.
@@ -78,7 +77,7 @@ pub fn set(git: &Git<'_>, scope: Scope, key: &str, value: &str) -> Result<(), Er
     git.command("config").args([scope.option(), "--replace-all", key, value]).run().map(drop)
 }
 
-/// Removes the name of a section that has nothing in it, no remark either: git leaves one where a remark stands before it.
+/// Removes the header of a section without settings and comments: git leaves one if a comment precedes it.
 ///
 /// # Errors
 /// As any command.
@@ -95,7 +94,7 @@ pub fn remove_empty_section(git: &Git<'_>, scope: Scope, section: &str, file: &P
     Ok(())
 }
 
-/// The file that a setting stands in; `None` if it is not set, or git does not say it.
+/// Returns the file of a setting; `None` if it is not set, or git does not report it.
 pub fn file_of(git: &Git<'_>, scope: Scope, key: &str) -> Option<PathBuf> {
     let answer =
         git.command("config").args([scope.option(), "-z", "--show-origin", "--get", key]).run().ok()?;
@@ -104,7 +103,7 @@ pub fn file_of(git: &Git<'_>, scope: Scope, key: &str) -> Option<PathBuf> {
     Some(top.map_or_else(|_| git.dir().to_owned(), |top| top.text().into()).join(origin))
 }
 
-/// Removes a section, if it is there.
+/// Removes a section, if it exists.
 ///
 /// # Errors
 /// As any command.
@@ -115,7 +114,7 @@ pub fn remove_section(git: &Git<'_>, scope: Scope, section: &str) -> Result<(), 
     }
 }
 
-/// Removes a setting, if it is there.
+/// Removes a setting, if it exists.
 ///
 /// # Errors
 /// As any command.
@@ -126,7 +125,7 @@ pub fn unset(git: &Git<'_>, scope: Scope, key: &str) -> Result<(), Error> {
     }
 }
 
-/// Where a person's files for git are: `$XDG_CONFIG_HOME/git`, or `~/.config/git`.
+/// Returns the directory of a user's git files: `$XDG_CONFIG_HOME/git`, or `~/.config/git`.
 pub fn person_directory() -> Option<PathBuf> {
     let set =
         |name: &str| super::command::variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);

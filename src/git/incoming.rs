@@ -1,8 +1,7 @@
-//! What is about to enter a repository: the paths that are staged, the objects that are pushed; and what is there
-//! already.
+//! Lists what is about to enter a repository (staged paths, pushed objects), and what it already contains.
 //!
-//! Invariants: no object is fetched for an answer, no filter and no external diff is run, and the index is the one that
-//! the environment names.
+//! Invariants: no object is fetched, no filter and no external diff runs, and the index is the one that the environment
+//! names.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
@@ -16,11 +15,10 @@ use super::history::parse;
 use super::object::{ChangedPath, ObjectId};
 use crate::hash::{HashingWriter, Oid};
 
-/// How much is taken of an answer with a line for each object: some ten million of them.
+/// The most bytes of an output with a line per object: some ten million objects.
 const MAX_LISTING: u64 = 1 << 30;
 
-/// The paths that the index has and `HEAD` has not, or not so, and those that it has no more. A renamed file is a new one
-/// and one that is gone.
+/// Lists the paths that the index adds to `HEAD`, changes or removes. A renamed file is a new path and a removed one.
 ///
 /// # Errors
 /// As any command.
@@ -31,18 +29,18 @@ pub fn staged(git: &Git<'_>) -> Result<Vec<ChangedPath>, Error> {
     parse(&answer.stdout).ok_or(Error::UnexpectedOutput { subcommand: "diff".to_owned() })
 }
 
-/// Which objects are already on the other side.
+/// Which objects the other side already has.
 #[derive(Debug, Clone)]
 pub enum Known {
     /// Those of the remote-tracking branches of a remote.
     Remote(String),
-    /// Those of every reference here.
+    /// Those of every reference of this repository.
     AllReferences,
-    /// None but what the commits say that are left out.
+    /// Only those of the excluded commits.
     Nothing,
 }
 
-/// A commit, and what it changes.
+/// A commit and its changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
     /// Its name.
@@ -51,23 +49,23 @@ pub struct Commit {
     pub tree: ObjectId,
     /// Its parents.
     pub parents: Vec<ObjectId>,
-    /// What it changes against its first parent; of one without parents, all that it has.
+    /// Its changes against its first parent; for a root commit, all its files.
     pub changes: Vec<ChangedPath>,
 }
 
-/// What comes with references.
+/// The commits and objects that references add.
 #[derive(Debug, Default)]
 pub struct Sent {
     /// Every commit, the latest first.
     pub commits: Vec<Commit>,
-    /// Every object but commits that is not known on the other side, with a path where it was found, or its id.
+    /// Every object other than commits that the other side may lack, with a path where it was found, or its ID.
     pub objects: HashMap<ObjectId, BString>,
 }
 
-/// What comes with `tips` and is neither in `without` nor known.
+/// Returns everything that `tips` add to `without` and to the known objects.
 ///
 /// # Errors
-/// As any command; a tip or a commit of `without` that is not here is one.
+/// As any command, also if a tip or a commit of `without` is missing.
 pub fn sent(git: &Git<'_>, tips: &[String], without: &[String], known: &Known) -> Result<Sent, Error> {
     let not = match known {
         Known::Remote(name) => vec!["--not".to_owned(), format!("--remotes={}", glob(name))],
@@ -80,30 +78,31 @@ pub fn sent(git: &Git<'_>, tips: &[String], without: &[String], known: &Known) -
     let answer = command.args(not.clone()).input(input.clone()).limit(MAX_LISTING).run()?;
     let object = |line: &[u8]| {
         let (id, path) = line.split_once_str(" ")?;
-        // A blob that a tag names has no path, as the tree of a commit has none. Other paths are cut at a line feed.
+        // A blob that a tag names has no path, and neither does the tree of a commit. git truncates other paths at a
+        // line feed.
         let path = if path.is_empty() { id } else { path };
         Some((ObjectId::from_hex(id).ok()?, BString::from(path)))
     };
     let objects = answer.stdout.lines().filter_map(object).collect();
     let commits = match commits(log(git).args(["--stdin"]).args(not).input(input)) {
         Ok(commits) => commits,
-        // A clone without trees has not those of older commits. A server has.
+        // A clone without trees lacks those of older commits. A server has them.
         Err(Error::Failed { .. }) if !matches!(known, Known::AllReferences) => Vec::new(),
         Err(error) => return Err(error),
     };
     Ok(Sent { commits, objects })
 }
 
-/// The commits that `to` has and `from` has not, the latest first. Without `from`: all of `to`.
+/// Lists the commits of `to` that are not in `from`, the latest first. Without `from`: all of `to`.
 ///
 /// # Errors
-/// As any command; there may be no such revision.
+/// As any command, also if a revision does not exist.
 pub fn commits_between(git: &Git<'_>, from: Option<&str>, to: &str) -> Result<Vec<Commit>, Error> {
     let range = from.map_or_else(|| to.to_owned(), |from| format!("{from}..{to}"));
     commits(log(git).args(["--end-of-options", range.as_str(), "--"]))
 }
 
-/// A log of what every commit changes, but each merge against its first parent alone.
+/// Returns a log of the changes of every commit, with each merge only against its first parent.
 fn log<'a>(git: &'a Git<'_>) -> Invocation<'a> {
     let options = ["--raw", "-z", "--no-renames", "--no-abbrev", "--root", "--format=commit %H %T %P"];
     let command = local(git, "log").args(options).args(["--no-ext-diff", "--no-textconv", "--no-color"]);
@@ -111,7 +110,7 @@ fn log<'a>(git: &'a Git<'_>) -> Invocation<'a> {
     command.limit(MAX_LISTING)
 }
 
-/// `commit ID TREE PARENT… NUL`, and for each change `LF? facts NUL path NUL`
+/// Parses `commit ID TREE PARENT… NUL`, and for each change `LF? facts NUL path NUL`.
 fn commits(log: Invocation<'_>) -> Result<Vec<Commit>, Error> {
     let answer = log.run()?;
     let mut parts = answer.stdout.split(|byte| *byte == 0).filter(|part| !part.is_empty());
@@ -136,7 +135,7 @@ fn commit(ids: &[u8]) -> Option<Commit> {
     Some(Commit { id, tree, parents: parents.to_vec(), changes: Vec::new() })
 }
 
-/// The files of the work tree that the index has not, and no rule ignores; directories of other repositories are none.
+/// Lists the untracked files of the working tree that no rule ignores, without the directories of other repositories.
 ///
 /// # Errors
 /// As any command.
@@ -148,7 +147,7 @@ pub fn untracked(git: &Git<'_>) -> Result<Vec<BString>, Error> {
     Ok(paths.map(BString::from).collect())
 }
 
-/// Those of these objects that are here.
+/// Returns those of these objects that exist in this repository.
 ///
 /// # Errors
 /// As any command.
@@ -164,7 +163,7 @@ pub fn existing(git: &Git<'_>, ids: impl IntoIterator<Item = String>) -> Result<
     Ok(ids.into_iter().filter(|id| lines.contains(id.as_bytes())).collect())
 }
 
-/// A name in which no character stands for others.
+/// Returns a pattern in which no character is special.
 fn glob(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for letter in name.chars() {
@@ -176,10 +175,10 @@ fn glob(name: &str) -> String {
     out
 }
 
-/// Every file of a revision.
+/// Returns every file of a revision.
 ///
 /// # Errors
-/// As any command; there may be no such revision.
+/// As any command, also if the revision does not exist.
 pub fn blobs(git: &Git<'_>, revision: &str) -> Result<HashSet<ObjectId>, Error> {
     let command = local(git, "ls-tree").args(["-r", "-z", "--full-tree", "--end-of-options", revision]);
     let answer = command.limit(MAX_LISTING).run()?;
@@ -188,10 +187,10 @@ pub fn blobs(git: &Git<'_>, revision: &str) -> Result<HashSet<ObjectId>, Error> 
     Ok(files.filter_map(id).collect())
 }
 
-/// The file that a revision has at a path; `None` if it has none there.
+/// Returns the file of a revision at a path; `None` if it has none.
 ///
 /// # Errors
-/// As any command; there may be no such revision.
+/// As any command, also if the revision does not exist.
 pub fn blob_at(git: &Git<'_>, revision: &str, path: &str) -> Result<Option<ObjectId>, Error> {
     let command = local(git, "ls-tree").args(["-z", "--full-tree", "--end-of-options", revision, "--", path]);
     let answer = command.run()?;
@@ -199,10 +198,10 @@ pub fn blob_at(git: &Git<'_>, revision: &str, path: &str) -> Result<Option<Objec
     Ok(answer.stdout.split(|byte| *byte == 0).find_map(id))
 }
 
-/// The commit, tree or blob that a name of a person stands for.
+/// Returns the commit, tree or blob that a name given by the user means.
 ///
 /// # Errors
-/// As any command; there may be no such revision.
+/// As any command, also if the revision does not exist.
 pub fn resolve(git: &Git<'_>, name: &str) -> Result<String, Error> {
     let answer = local(git, "rev-parse").args(["--verify", "-q", "--end-of-options", name]).run()?;
     Ok(answer.text().to_owned())
@@ -213,13 +212,13 @@ pub fn is_ancestor(git: &Git<'_>, commit: &str, name: &str) -> bool {
     local(git, "merge-base").args(["--is-ancestor", commit, name]).run().is_ok()
 }
 
-/// The first bytes of a blob; all of them if there are no more than `len`.
+/// Returns the first `len` bytes of a blob, or all of a shorter one.
 ///
 /// # Errors
 /// As any command.
 pub fn head_of(git: &Git<'_>, blob: ObjectId, len: usize) -> Result<Vec<u8>, Error> {
     let mut head = Vec::with_capacity(len);
-    // Else git unpacks a blob of up to 512 MiB in memory before it writes the first byte.
+    // Otherwise git unpacks a blob of up to 512 MiB in memory before it writes the first byte.
     let command = local(git, "cat-file").config("core.bigFileThreshold", "1m");
     command.args(["blob", &blob.to_string()]).stream(|bytes| {
         head.extend_from_slice(bytes.get(..len - head.len()).unwrap_or(bytes));
@@ -228,7 +227,7 @@ pub fn head_of(git: &Git<'_>, blob: ObjectId, len: usize) -> Result<Vec<u8>, Err
     Ok(head)
 }
 
-/// The SHA-256 of the content of a blob, which may be long; `None` if it is not here.
+/// Returns the SHA-256 of the content of a blob, which may be long; `None` if it is missing.
 pub fn sha256_of(git: &Git<'_>, blob: ObjectId) -> Option<Oid> {
     let mut hasher = HashingWriter::new(io::sink());
     let command = local(git, "cat-file").config("core.bigFileThreshold", "1m");

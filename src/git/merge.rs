@@ -1,8 +1,8 @@
-//! Taking a commit into the branch of `HEAD`, by git, so that its hooks, its reflog and its care for local changes are
-//! as a person knows them.
+//! Merges a commit into the branch of `HEAD` by git, so that its hooks, its reflog and its protection of local changes
+//! work as usual.
 //!
-//! Invariant: no filter of Git LFS runs, so files under it come as pointers; and a merge that cannot be made leaves the
-//! repository as it was.
+//! Invariant: no filter of Git LFS runs, so files under Git LFS arrive as pointers; and a merge that fails leaves the
+//! repository unchanged.
 
 use bstr::{BString, ByteSlice as _};
 
@@ -11,22 +11,22 @@ use super::command::Git;
 use super::error::Error;
 use super::network::Network;
 
-/// How a commit is taken.
+/// How a commit is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge<'a> {
     /// The branch moves to it; an error if that is not possible.
     FastForward,
-    /// A commit joins both, with this message.
+    /// A merge commit with this message.
     Join(&'a str),
 }
 
-/// Takes the commit that `rev` names.
+/// Merges the commit that `rev` names.
 ///
 /// # Errors
 /// [`Error::InTheWay`], [`Error::Conflict`], or as any command.
 pub fn merge(git: &Git<'_>, network: &Network<'_>, rev: &str, how: Merge<'_>) -> Result<(), Error> {
     let command = without_lfs(git.command("merge")).config("advice.diverging", "false");
-    // Looking for renames would fetch many blobs in one request.
+    // Rename detection would fetch many blobs in one request.
     let command = command.config("merge.renames", "false").args([
         "--quiet",
         "--no-stat",
@@ -50,7 +50,7 @@ pub fn merge(git: &Git<'_>, network: &Network<'_>, rev: &str, how: Merge<'_>) ->
     }
 }
 
-/// Undoes a merge that stopped at conflicts, if that is what it did.
+/// Aborts a merge that stopped at conflicts, if it did.
 fn give_up(git: &Git<'_>, error: Error) -> Error {
     let unmerged = git.command("diff").args(["--name-only", "--diff-filter=U", "-z"]).run();
     let paths: Vec<BString> = match &unmerged {

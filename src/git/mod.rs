@@ -1,7 +1,8 @@
-//! Everything that is said to the git executable.
+//! Runs the git executable, and the other programs that git would start.
 //!
-//! git does what only git does right: commit with hooks and signing, clone, fetch, push, credentials; and it reads
-//! references in a format that gix cannot read. All other reading and staging is in `repo`, without a process.
+//! git does the work that only git does correctly: commit with hooks and signing, clone, fetch, push, credentials; it
+//! also reads references in a format that gix cannot read. `repo` does all other reading and staging, without a
+//! process.
 //!
 //! ```text
 //! command ─▶ process        one command: its line, its environment, its streams
@@ -11,9 +12,9 @@
 //! agent                     a program of the user that transfers LFS objects
 //! ```
 //!
-//! Invariant: a process is started in [`command`], [`ssh`], [`agent`] and [`pager`] and nowhere else in this package, by an
-//! absolute path, with arguments that cannot be taken for options, and with no shell but for the line that a person
-//! configured as their ssh, their transfer agent or their pager.
+//! Invariant: only [`command`], [`ssh`], [`agent`] and [`pager`] in this package start a process, by an absolute path,
+//! with arguments that cannot be read as options, and without a shell except for the line that a user configured as
+//! ssh, transfer agent or pager.
 
 pub mod command;
 mod error;

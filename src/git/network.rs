@@ -1,15 +1,15 @@
-//! [`Network`]: how a command that speaks to a server is run.
+//! [`Network`] runs git commands that contact a server.
 //!
 //! Invariants:
-//! - the token reaches the origin that it belongs to and no other host. git is given it as the answer of a credential
-//!   helper for that origin alone; a header set by `http.<url>.extraHeader` would be sent again, to another host, in
-//!   the request after a redirect (git 2.47 does so). No other helper is asked for that origin, so that none of them
-//!   keeps the token;
-//! - the token is in no command line and in no file: git's own configuration names the variable that holds it;
-//! - a request of ours to `git-upload-pack` has less than 1,024 bytes where it can, for git compresses a longer one,
-//!   and some servers answer that with nothing. So no `have` is sent (`fetch.negotiationAlgorithm=noop`), and callers
-//!   ask for at most [`batch`] objects at a time;
-//! - nothing of it works on in the background after the command has ended.
+//! - the token reaches the origin that it belongs to and no other host. git receives it as the answer of a credential
+//!   helper for only that origin; a header set by `http.<url>.extraHeader` would be sent again, to another host, in the
+//!   request after a redirect (git 2.47 does so). No other helper is used for that origin, so none of them stores the
+//!   token;
+//! - the token is in no command line and in no file: git's configuration names the variable that contains it;
+//! - a request of ours to `git-upload-pack` has less than 1,024 bytes if possible, because git compresses a longer one,
+//!   and some servers send an empty response to that. So no `have` is sent (`fetch.negotiationAlgorithm=noop`), and
+//!   callers request at most [`batch`] objects at a time;
+//! - no background process continues after the command has ended.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,24 +20,24 @@ use super::process::Watch;
 use super::remote_error::Trouble;
 use super::url;
 
-/// The longest request that git sends as it is, without compressing it.
+/// The longest request that git sends without compressing it.
 const MAX_REQUEST: usize = 1024;
 
-/// What a request holds besides its `want` and `shallow` lines, generously: 137 bytes with git 2.47, and whatever a
+/// The bytes of a request other than its `want` and `shallow` lines, generously: 137 bytes with git 2.47, and what a
 /// longer version string or `server-option` adds.
 const FIXED: usize = 400;
 
-/// The variable that holds the token.
+/// The variable with the token.
 const VARIABLE: &str = "GIT_ST_CONVERT_TOKEN";
 
-/// What git runs, with a shell, to be told the token: the words of `git-credential(1)`.
+/// The command that git runs, with a shell, to get the token, in the format of `git-credential(1)`.
 const HELPER: &str = "!f() { if test \"$1\" = get; then \
                       printf 'username=hf_user\\npassword=%s\\n' \"$GIT_ST_CONVERT_TOKEN\"; fi; }; f";
 
-/// The pauses before a passing fault of a server is put to the test again.
+/// The pauses before a command is repeated after a temporary fault of a server.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// A secret that stands for a person at one origin.
+/// A secret of a user for one origin.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     origin: String,
@@ -51,7 +51,7 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// A token for the origin of `endpoint`; `None` if that is no URL with one, or the token is empty.
+    /// Returns a token for the origin of `endpoint`; `None` if that is not a URL with an origin, or the token is empty.
     ///
     /// # Errors
     /// [`Error::UnsafeCredential`] if the secret would be read as more than one line.
@@ -69,34 +69,34 @@ impl Token {
     }
 }
 
-/// How far a transfer has come.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// What is done.
+    /// The current phase.
     pub phase: Phase,
-    /// Objects or files that are done.
+    /// The number of finished objects or files.
     pub done: u64,
-    /// Of how many.
+    /// Their total number.
     pub total: u64,
 }
 
-/// What git is at.
+/// A phase of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The server looks for objects.
+    /// The server counts the objects.
     Counting,
     /// The server compresses them.
     Compressing,
-    /// They come.
+    /// The objects arrive.
     Receiving,
-    /// Differences become objects.
+    /// Deltas become objects.
     Resolving,
     /// Files are written.
     Updating,
 }
 
 impl Progress {
-    /// Of a line such as `remote: Counting objects:  45% (123/456)`.
+    /// Parses a line such as `remote: Counting objects:  45% (123/456)`.
     fn of(line: &str) -> Option<Self> {
         let line = line.strip_prefix("remote: ").unwrap_or(line);
         let (title, rest) = line.split_once(": ")?;
@@ -115,7 +115,7 @@ impl Progress {
     }
 }
 
-/// Returns `true` if it is something that git says along the way.
+/// Returns `true` for an informational message of git.
 fn is_small_talk(line: &str) -> bool {
     let line = line.trim_end();
     line.is_empty()
@@ -125,27 +125,27 @@ fn is_small_talk(line: &str) -> bool {
             .any(|start| line.strip_prefix("remote: ").is_some_and(|line| line.starts_with(start)))
 }
 
-/// What all commands that speak to a server share.
+/// The environment that all commands with a server share.
 #[derive(Clone, Copy)]
 pub struct Network<'a> {
-    /// Who asks the server of a URL, if there is a token of its origin.
+    /// Returns the token for the server of a URL, if its origin has one.
     pub token: &'a (dyn Fn(&str) -> Result<Option<Token>, Error> + Sync),
     /// `true` if git and its helpers may prompt the user.
     pub may_ask: bool,
-    /// Is told how far it is.
+    /// Receives the progress.
     pub tell: &'a (dyn Fn(Progress) + Sync),
-    /// Says when to stop.
+    /// Returns `true` to stop.
     pub stop: &'a (dyn Fn() -> bool + Sync),
-    /// Waits while the server of a URL wants to be left alone, and says whether it may be asked again.
+    /// Waits while the server of a URL requested a pause, and returns `true` if it may be contacted again.
     pub wait: &'a (dyn Fn(&str, Moment) -> bool + Sync),
 }
 
-/// When it may be that a server wants to be left alone.
+/// When the program checks for a pause that a server requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// It was not asked yet.
+    /// Before the first request.
     Before,
-    /// It turned git away, and may say until when.
+    /// After the server rejected a request of git, and may state a time.
     TurnedAway,
 }
 
@@ -156,11 +156,10 @@ impl fmt::Debug for Network<'_> {
 }
 
 impl Network<'_> {
-    /// Runs a command that speaks to the server of `url`, again after a pause if its fault may pass.
+    /// Runs a command that contacts the server of `url`, and repeats it after a pause if the fault may be temporary.
     ///
     /// # Errors
-    /// [`Error::Remote`] for what is known to be the remote repository's matter, [`Error::Stopped`], or as
-    /// [`Invocation::run`].
+    /// [`Error::Remote`] for a known fault of the remote repository, [`Error::Stopped`], or as [`Invocation::run`].
     pub fn run(&self, command: Invocation<'_>, url: &str) -> Result<Output, Error> {
         let mut command = command
             .config("fetch.negotiationAlgorithm", "noop")
@@ -169,7 +168,7 @@ impl Network<'_> {
             .config("submodule.recurse", "false");
         if let Some(token) = (self.token)(url)?.filter(|token| token.is_for(url)) {
             let key = format!("credential.{}.helper", token.origin);
-            // The empty one drops the helpers that stand in the configuration.
+            // The empty value removes the helpers of the configuration.
             command = command.config(&key, "").config(&key, HELPER).env(VARIABLE, token.secret.as_str());
         }
         if !self.may_ask {
@@ -188,13 +187,13 @@ impl Network<'_> {
             };
             let is_turned_away = match &error {
                 Error::Remote { trouble: Trouble::TooOften, .. } => true,
-                // A person would rather see it tried again than wait for a minute.
+                // A user at a terminal prefers another attempt to a wait of a minute.
                 Error::Remote { trouble: Trouble::Unavailable, .. } => !self.may_ask,
                 _ => false,
             };
             if is_turned_away {
                 match waited {
-                    // It is asked how long once, in the place of another try.
+                    // The server is asked for the time once, in place of another attempt.
                     None => {
                         waited = Some((self.wait)(url, Moment::TurnedAway));
                         let _instead = pauses.next();
@@ -202,7 +201,7 @@ impl Network<'_> {
                             continue;
                         }
                     }
-                    // It said so, and meant something else.
+                    // The server stated no time, so the fault is a different one.
                     Some(true) => return Err(error),
                     Some(false) => {}
                 }
@@ -243,7 +242,7 @@ impl Network<'_> {
     }
 }
 
-/// The error for what git said, as one of the remote repository if it is known to be.
+/// Returns the error for a message of git, as a fault of the remote repository if it is a known one.
 pub(super) fn classified(subcommand: String, status: Option<i32>, stderr: Stderr) -> Error {
     match Trouble::of(&stderr.0) {
         Some(trouble) => Error::Remote { trouble, stderr },
@@ -251,8 +250,8 @@ pub(super) fn classified(subcommand: String, status: Option<i32>, stderr: Stderr
     }
 }
 
-/// How many objects may be asked for at once: names of `digits` digits, in a repository that is cut off at so many
-/// commits, each of which is told to the server in every request. At least one.
+/// Returns how many objects one request may name: names of `digits` digits, in a repository with `shallow` boundary
+/// commits, each of which every request contains. At least one.
 pub fn batch(digits: usize, shallow: usize) -> usize {
     // `0032want <name>\n`, `0035shallow <name>`
     let (want, cut) = (digits + 10, digits + 13);

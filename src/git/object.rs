@@ -1,14 +1,14 @@
-//! What git names and keeps: object ids, and what is at a path of a tree.
+//! Defines git's object IDs, and the versions of files at the paths of a tree.
 
 use bstr::BString;
 pub use gix::ObjectId;
 
-/// What kind of thing is at a path.
+/// The kind of a path's object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// A file.
     File,
-    /// A file that may be run.
+    /// An executable file.
     Executable,
     /// A symbolic link.
     Symlink,
@@ -16,17 +16,17 @@ pub enum Mode {
     Submodule,
 }
 
-/// What is at a path of a tree.
+/// The version at a path of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
-    /// What kind of thing.
+    /// Its kind.
     pub mode: Mode,
     /// The blob, or for a submodule the commit.
     pub id: ObjectId,
 }
 
 impl Version {
-    /// Of a mode as trees have it; `None` for a directory, or for nothing.
+    /// Interprets a mode of a tree; `None` for a directory, or for nothing.
     pub fn new(mode: u32, id: ObjectId) -> Option<Self> {
         let mode = match mode & 0o170_000 {
             0o100_000 if mode & 0o111 != 0 => Mode::Executable,
@@ -42,10 +42,10 @@ impl Version {
 /// A path that differs between two trees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedPath {
-    /// From the top, `/` between its parts.
+    /// The path from the top, with `/` between its parts.
     pub path: BString,
-    /// What it was: `None` if it is new.
+    /// The old version; `None` if the path is new.
     pub old: Option<Version>,
-    /// What it is: `None` if it is gone.
+    /// The new version; `None` if the path was removed.
     pub new: Option<Version>,
 }

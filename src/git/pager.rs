@@ -1,11 +1,11 @@
-//! [`Pager`]: the program that a long text is read in, chosen and started as git does it.
+//! [`Pager`] shows a long text in a pager, chosen and started as git does it.
 //!
-//! Source: `GIT_PAGER` in git-var(1), `core.pager` in git-config(1), and `setup_pager` of git's pager.c: a line with a
-//! character that means something to a shell is one for a shell; `LESS` and `LV` have a value of git's if they have none;
+//! Source: `GIT_PAGER` in git-var(1), `core.pager` in git-config(1), and `setup_pager` of git's pager.c: a shell runs a
+//! line with a character that is special to a shell; `LESS` and `LV` get a value of git's if they have none;
 //! `GIT_PAGER_IN_USE` is set.
 //!
-//! Invariants: git itself chooses, so that a repository has no more say than it has with git; a program is looked for in
-//! the absolute directories of `PATH` alone, unless a shell does it.
+//! Invariants: git itself chooses, so a repository has no more influence than it has on git; a program is searched only
+//! in the absolute directories of `PATH`, unless a shell searches it.
 #![expect(
     clippy::disallowed_methods,
     reason = "starts the pager, and reads what git's environment says about it"
@@ -17,16 +17,16 @@ use std::process::{Child, Command, Stdio};
 use super::command::{Git, find_program, variable};
 use super::error::Error;
 
-/// What git asks a shell for (`prepare_shell_cmd` of its run-command.c).
+/// The characters for which git uses a shell (`prepare_shell_cmd` of its run-command.c).
 const FOR_A_SHELL: &[char] = &[
     '|', '&', ';', '<', '>', '(', ')', '$', '`', '\\', '"', '\'', ' ', '\t', '\n', '*', '?', '[', '#', '~',
     '=', '%',
 ];
 
-/// What these have where nobody set them.
+/// The default values of these variables.
 const DEFAULTS: [(&str, &str); 2] = [("LESS", "FRX"), ("LV", "-c")];
 
-/// The pager that git would take on a terminal; `None` if it would take none.
+/// Returns the pager that git would use on a terminal; `None` if it would use none.
 ///
 /// # Errors
 /// As any command.
@@ -35,7 +35,7 @@ pub fn chosen(git: &Git<'_>) -> Result<Option<String>, Error> {
     Ok(Some(pager).filter(|pager| !pager.is_empty() && pager != "cat"))
 }
 
-/// A pager that runs.
+/// A running pager.
 #[derive(Debug)]
 pub struct Pager(Child);
 
@@ -43,7 +43,7 @@ impl Pager {
     /// Starts it in the directory of `git`.
     ///
     /// # Errors
-    /// That it cannot be found or started; then git shows its text without one.
+    /// An error if it cannot be found or started; git then shows its text without a pager.
     pub fn start(git: &Git<'_>, pager: &str) -> io::Result<Self> {
         let mut command = if pager.contains(FOR_A_SHELL) {
             let mut shell = Command::new(find_program("sh").ok_or(io::ErrorKind::NotFound)?);
@@ -61,15 +61,15 @@ impl Pager {
         Ok(Self(command.stdin(Stdio::piped()).spawn()?))
     }
 
-    /// Shows more.
+    /// Shows more text.
     ///
     /// # Errors
-    /// [`io::ErrorKind::BrokenPipe`] where the user has seen enough.
+    /// [`io::ErrorKind::BrokenPipe`] after the user closed it.
     pub fn show(&mut self, text: &[u8]) -> io::Result<()> {
         self.0.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(text).and_then(|()| stdin.flush()))
     }
 
-    /// That is all; returns when the user has closed it.
+    /// Ends the text; returns when the user has closed the pager.
     ///
     /// # Errors
     /// What the system reports.

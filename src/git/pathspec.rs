@@ -1,7 +1,7 @@
-//! Pathspecs: which files the words of a person mean, as git itself matches them.
+//! Resolves pathspecs to files by git itself.
 //!
-//! Invariant: git decides, with the settings of its own options (`--literal-pathspecs`, `--icase-pathspecs`), from the
-//! directory in which the person stands. Nothing is fetched.
+//! Invariant: git matches them, with the settings of its own options (`--literal-pathspecs`, `--icase-pathspecs`), from
+//! the current directory of the user. Nothing is fetched.
 #![expect(clippy::disallowed_methods, reason = "git hands these options on in the environment")]
 
 use std::ffi::{OsStr, OsString};
@@ -11,25 +11,25 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::command::Git;
 use super::error::Error;
 
-/// How much is taken of a list of files.
+/// The most bytes of a list of files.
 const MAX_LISTING: u64 = 1 << 30;
 
-/// Where files are looked for.
+/// Where files are searched.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sources {
-    /// What `HEAD` has, and the index no more; there has to be a `HEAD`.
+    /// Files of `HEAD` that the index does not contain; `HEAD` must exist.
     pub head: bool,
-    /// What the rules ignore.
+    /// Ignored files.
     pub ignored: bool,
 }
 
-/// Returns `true` if a word can mean more, or less, than the file of that name.
+/// Returns `true` if an argument can match more, or fewer, files than the file of that name.
 pub fn is_pathspec(word: &OsStr) -> bool {
     let word = word.as_encoded_bytes();
     !is_literal() && (word.starts_with(b":") || word.iter().any(|byte| br"*?[\".contains(byte)))
 }
 
-/// Returns `true` if a word takes away from what the others mean: `:!`, `:^`, `:(exclude)`.
+/// Returns `true` if an argument excludes files from the matches of the others: `:!`, `:^`, `:(exclude)`.
 pub fn is_exclusion(word: &OsStr) -> bool {
     if is_literal() {
         return false;
@@ -44,17 +44,17 @@ pub fn is_exclusion(word: &OsStr) -> bool {
     short.any(|byte| *byte != b'/')
 }
 
-/// The pathspec that means a path from the top and what is below it, whatever letters it has.
+/// Returns the pathspec for a path from the top and everything below it, whatever characters it has.
 pub fn literal(path: &BStr) -> OsString {
     let mut spec = OsString::from(if path.is_empty() { ":(top)" } else { ":(top,literal)" });
     spec.push(path.to_path_lossy().as_os_str());
     spec
 }
 
-/// The files of the index and the working tree that pathspecs mean, by their paths from the top.
+/// Returns the files of the index and the working tree that pathspecs match, by their paths from the top.
 ///
 /// # Errors
-/// As any command: a pathspec may be outside of the repository, or none.
+/// As any command, also if a pathspec is invalid or outside the repository.
 pub fn files<'a>(
     git: &Git<'_>,
     specs: impl IntoIterator<Item = &'a OsStr>,
@@ -73,7 +73,7 @@ pub fn files<'a>(
     Ok(paths.filter(|path| !path.is_empty() && !path.ends_with(b"/")).map(BString::from).collect())
 }
 
-/// Returns `true` if git was told that every pathspec is a name.
+/// Returns `true` if git treats every pathspec as a name.
 fn is_literal() -> bool {
     let value = std::env::var_os("GIT_LITERAL_PATHSPECS").unwrap_or_default();
     !matches!(value.to_ascii_lowercase().as_encoded_bytes(), b"" | b"0" | b"false" | b"no" | b"off")

@@ -1,8 +1,8 @@
-//! [`Pipe`]: a program that is spoken to while it runs.
+//! [`Pipe`] exchanges bytes with a program while it runs.
 //!
-//! Invariants: neither side waits for the other for ever: what is sent and what came is passed on by threads, through
-//! channels of a bounded length; what is kept of standard error has a bound; dropped, the program is gone. It does not know
-//! what is said.
+//! Invariants: neither side waits for the other forever: threads pass on the bytes of both directions, through channels
+//! of bounded length; the kept part of standard error is bounded; if the pipe is dropped, the program ends. The module
+//! does not know the meaning of the bytes.
 
 use std::io::{self, Read, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -14,37 +14,37 @@ use std::time::{Duration, Instant};
 use super::error::{Error, Stderr};
 use super::process::ask_to_stop;
 
-/// How much of standard error is kept: the last of it.
+/// The kept bytes of standard error: the last ones.
 const MAX_WORDS: usize = 4 << 10;
 
-/// How much is read at once.
+/// Bytes per read.
 const STEP: usize = 64 << 10;
 
-/// How many pieces may be on their way.
+/// How many pieces the channels contain at most.
 const PIECES: usize = 16;
 
-/// How long one that was told to end may take, as git-lfs has it; and one that was not.
+/// How long the program may take to end after it was asked to, as in git-lfs; and if it was not asked.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
 
-/// How often it is looked whether it ended, or reads on.
+/// The interval of the checks whether the program has ended or reads on.
 const TICK: Duration = Duration::from_millis(5);
 
-/// What came of waiting.
+/// The result of waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
     /// Some bytes.
     Bytes(Vec<u8>),
-    /// The program writes no more.
+    /// The program closed its output.
     End,
-    /// Nothing in that time.
+    /// Nothing arrived in that time.
     Nothing,
 }
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub struct Pipe {
     child: Child,
-    /// Bytes on their way to it; none any more once it was told to end.
+    /// The channel to it; `None` after it was asked to end.
     to: Option<SyncSender<Vec<u8>>>,
     from: Receiver<Vec<u8>>,
     words: Arc<Mutex<Vec<u8>>>,
@@ -52,7 +52,7 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// Starts a program, which messages call by this name.
+    /// Starts a program; `name` is its name in messages.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -63,7 +63,7 @@ impl Pipe {
         let (to, pieces) = mpsc::sync_channel::<Vec<u8>>(PIECES);
         let (say, from) = mpsc::sync_channel(PIECES);
         let words = Arc::new(Mutex::new(Vec::new()));
-        // None of them is waited for: what the program leaves behind may keep a stream open.
+        // The threads are not joined: a process that the program leaves behind may keep a stream open.
         if let Some(mut stdin) = child.stdin.take() {
             thread::spawn(move || {
                 pieces.iter().try_for_each(|piece| stdin.write_all(&piece).and_then(|()| stdin.flush()))
@@ -79,7 +79,7 @@ impl Pipe {
         Ok(Self { child, to: Some(to), from, words, patience: PATIENCE.1 })
     }
 
-    /// A shell that runs this script.
+    /// Starts a shell that runs this script.
     #[cfg(test)]
     #[expect(clippy::disallowed_methods, reason = "tests speak to a script")]
     pub(crate) fn of_script(script: &str) -> Self {
@@ -88,7 +88,8 @@ impl Pipe {
         Self::start(command, "sh").unwrap()
     }
 
-    /// Sends it bytes, as soon as it takes them. Returns `false` if it takes no more, or if `gives_up` says so first.
+    /// Sends bytes as soon as the program reads. Returns `false` if it does not read any more, or if `gives_up` returns
+    /// `true` first.
     pub fn send(&self, mut bytes: Vec<u8>, gives_up: &dyn Fn() -> bool) -> bool {
         let Some(to) = &self.to else { return false };
         loop {
@@ -102,7 +103,7 @@ impl Pipe {
         }
     }
 
-    /// Waits for what it writes next.
+    /// Waits for its next output.
     pub fn receive(&self, patience: Duration) -> Received {
         match self.from.recv_timeout(patience) {
             Ok(bytes) => Received::Bytes(bytes),
@@ -111,23 +112,23 @@ impl Pipe {
         }
     }
 
-    /// The last of what it said on standard error.
+    /// Returns the end of its standard error.
     pub fn words(&self) -> Stderr {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         Stderr(String::from_utf8_lossy(&words).trim().to_owned())
     }
 
-    /// Why it ended, as an error of this command: it is given a moment to do so.
+    /// Returns why it ended, as an error of this command, after a moment for the program to end.
     pub fn failure(mut self, name: &str) -> Error {
         self.to = None;
         waited(&mut self.child, PATIENCE.1);
         let status = self.child.try_wait().ok().flatten().and_then(|status| status.code());
-        // Its last words may be on their way when its other stream is closed already.
+        // Its last message may still arrive after its other stream is closed.
         thread::sleep(TICK);
         Error::Failed { subcommand: name.to_owned(), status, stderr: self.words() }
     }
 
-    /// Lets it end by itself, for which it has time: it was told to.
+    /// Waits until the program, which was asked to end, ends by itself.
     pub fn end(mut self) {
         self.patience = PATIENCE.0;
     }
@@ -150,7 +151,7 @@ impl Drop for Pipe {
     }
 }
 
-/// Waits until it ended, but no longer than this.
+/// Waits until it has ended, at most for this time.
 fn waited(child: &mut Child, patience: Duration) -> bool {
     let since = Instant::now();
     loop {
@@ -164,13 +165,13 @@ fn waited(child: &mut Child, patience: Duration) -> bool {
     }
 }
 
-/// Hands on what is read until nobody listens.
+/// Passes on its output until the receiver is gone.
 fn listen(stdout: impl Read, say: &SyncSender<Vec<u8>>) {
     let mut buffer = vec![0; STEP];
     each(stdout, &mut buffer, |bytes| say.send(bytes.to_vec()).is_ok());
 }
 
-/// Keeps the last of what is said.
+/// Keeps the end of its standard error.
 fn keep(stderr: impl Read, words: &Mutex<Vec<u8>>) {
     let mut buffer = [0; 1 << 10];
     each(stderr, &mut buffer, |bytes| {

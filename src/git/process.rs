@@ -1,7 +1,8 @@
-//! What passes between us and a running command: [`converse`] takes all of it at the end, [`watch`] as it comes.
+//! Exchanges data with a running command: [`converse`] returns its output at the end, [`watch`] reports it as it
+//! arrives.
 //!
-//! Invariants: all streams are served at once, so that neither side waits for ever; what is kept of each has a bound;
-//! and a command that is to stop is asked first, so that git removes its locks and temporary files itself.
+//! Invariants: all streams are served at once, so that neither side waits forever; the kept part of each is bounded;
+//! and a command that must stop is asked first, so that git removes its locks and temporary files itself.
 
 use std::io::{self, Read, Write as _};
 use std::ops::ControlFlow;
@@ -10,20 +11,20 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much of what a command says on standard error is kept; the rest is read and dropped.
+/// The kept bytes of a command's standard error; the rest is read and dropped.
 const MAX_STDERR: usize = 1 << 20;
 
-/// How often a watched command is looked at.
+/// The interval of the checks of a watched command.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long a command that ended is listened to, if something it started keeps its streams open (ssh's
+/// How long the output of a command is read after it ended, if a process that it started keeps its streams open (ssh's
 /// `ControlPersist`, the cache of a credential helper).
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a command that was asked to stop may take before it is killed.
+/// How long a command may take to stop before it is killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a command said, and how it ended.
+/// The output of a command, and how it ended.
 pub(super) struct Said {
     /// `None` if a signal ended it.
     pub(super) status: Option<i32>,
@@ -31,17 +32,17 @@ pub(super) struct Said {
     pub(super) stderr: Vec<u8>,
 }
 
-/// Who watches a command.
+/// The observer of a command.
 pub struct Watch<'a> {
-    /// Is told each line of standard error, without its end, be that a line feed or a carriage return. True if the
-    /// line need not be kept.
+    /// Receives each line of standard error, without its end, which is a line feed or a carriage return. Returns `true`
+    /// if the line need not be kept.
     pub line: &'a dyn Fn(&str) -> bool,
-    /// Says when to stop.
+    /// Returns `true` to stop.
     pub stop: &'a dyn Fn() -> bool,
 }
 
-/// Feeds the process and takes what it writes. A process that writes more than `limit` is killed, and its answer is
-/// one byte too long.
+/// Feeds the process and reads its output. A process that writes more than `limit` is killed, and its output is one
+/// byte too long.
 pub(super) fn converse(mut child: Child, input: Option<Vec<u8>>, limit: u64) -> io::Result<Said> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
@@ -64,7 +65,7 @@ pub(super) fn converse(mut child: Child, input: Option<Vec<u8>>, limit: u64) -> 
 
 fn feed(stdin: Option<ChildStdin>, input: Option<Vec<u8>>) {
     if let (Some(mut stdin), Some(input)) = (stdin, input) {
-        // A process that needs no more input closes it; its status says whether that was well.
+        // A process that needs no more input closes it; its exit status shows whether it succeeded.
         let _unread = stdin.write_all(&input);
     }
 }
@@ -75,7 +76,7 @@ fn take(from: &mut impl Read, limit: u64) -> io::Result<Vec<u8>> {
     Ok(taken)
 }
 
-/// Hands on what a command writes until `take` has enough.
+/// Passes on the output of a command until `take` has enough.
 pub(super) fn pieces(
     from: Option<&mut impl Read>,
     take: &mut dyn FnMut(&[u8]) -> io::Result<ControlFlow<()>>,
@@ -95,13 +96,13 @@ pub(super) fn pieces(
     }
 }
 
-/// A piece of what a command writes.
+/// A piece of the output of a command.
 enum Piece {
     Answer(Vec<u8>),
     Word(Vec<u8>),
 }
 
-/// As [`converse`], and tells of each line. `stopped` becomes true if the watcher wanted it to stop.
+/// As [`converse`], and reports each line. `stopped` becomes `true` if the observer stopped it.
 pub(super) fn watch(
     mut child: Child,
     input: Option<Vec<u8>>,
@@ -111,7 +112,7 @@ pub(super) fn watch(
 ) -> io::Result<Said> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (tell, told) = mpsc::channel();
-    // The threads are not waited for: something that the command left behind may keep a stream open.
+    // The threads are not joined: a process that the command leaves behind may keep a stream open.
     thread::spawn(move || feed(stdin, input));
     let tell_answer = tell.clone();
     thread::spawn(move || stdout.map(|stdout| pass_on(stdout, &tell_answer, Piece::Answer)));
@@ -185,7 +186,7 @@ fn pass_on(mut from: impl Read, tell: &Sender<Piece>, piece: impl Fn(Vec<u8>) ->
     }
 }
 
-/// What is said on standard error, cut into lines; those that need not be kept are not.
+/// The standard error, split into lines, without those that need not be kept.
 #[derive(Default)]
 struct Lines {
     kept: Vec<u8>,
@@ -218,8 +219,9 @@ impl Lines {
     }
 }
 
-/// git cleans up at this signal. A helper of it that waits for a server would not notice that git is gone, so it is
-/// asked, too, where it can be found. (At a terminal all of them get the signal of the key.)
+/// Asks git to stop with a signal at which it cleans up. A helper of it that waits for a server would not notice that
+/// git is gone, so it gets the signal, too, if it can be found. (At a terminal, the key sends the signal to all of
+/// them.)
 #[cfg(unix)]
 pub(super) fn ask_to_stop(child: &mut Child) -> io::Result<()> {
     use rustix::io::Errno;
@@ -231,13 +233,13 @@ pub(super) fn ask_to_stop(child: &mut Child) -> io::Result<()> {
         Err(err) => return Err(err.into()),
     }
     for helper in helpers.into_iter().filter_map(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-        // It may have ended with git.
+        // It may have ended together with git.
         let _gone = kill_process(helper, Signal::TERM);
     }
     Ok(())
 }
 
-/// The processes that a process started, and theirs; none where the system does not say.
+/// Returns the child processes of a process, and theirs; none if the system does not list them.
 #[cfg(unix)]
 fn descendants(id: u32) -> Vec<u32> {
     let listed = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();

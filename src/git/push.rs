@@ -1,7 +1,7 @@
-//! A commit of ours on top of another, without index and work tree, and pushing it.
+//! Creates a commit on top of another, without index and working tree, and pushes it.
 //!
-//! Invariants: the hooks of a push run, since that of git-lfs sends what is missing; a reference is only moved forward;
-//! no blob is fetched for a tree.
+//! Invariants: the hooks of a push run, because that of git-lfs uploads missing objects; a reference only moves
+//! forward; no blob is fetched for a tree.
 
 use std::path::Path;
 
@@ -13,18 +13,18 @@ use super::network::Network;
 /// A file of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// From the top, `/` between its parts.
+    /// Its path from the top, with `/` between its parts.
     pub path: Vec<u8>,
     /// Its blob.
     pub id: String,
-    /// `true` if it may be run.
+    /// `true` if it is executable.
     pub executable: bool,
 }
 
-/// Commits what `base` has, with these files, and returns the commit. `index` is a file that does not exist yet.
+/// Commits the tree of `base` with these files, and returns the commit. `index` is a file that does not exist yet.
 ///
 /// # Errors
-/// [`Error::Failed`], above all if it is not known who commits.
+/// [`Error::Failed`], mostly because the author is not configured.
 pub fn commit_on(
     git: &Git<'_>,
     index: &Path,
@@ -42,7 +42,7 @@ pub fn commit_on(
         lines.push(0);
     }
     with_index("update-index").args(["-z", "--index-info"]).input(lines).run()?;
-    // Blobs that a partial clone left out are on the server.
+    // The server has the blobs that a partial clone left out.
     let tree = with_index("write-tree").args(["--missing-ok"]).run()?;
     let tree = tree.text().to_owned();
     let committed = git.command("commit-tree").args(["-p", base, "-F", "-", &tree]).input(message).run()?;
@@ -54,7 +54,7 @@ pub fn commit_on(
     }
 }
 
-/// Moves a reference of a remote forward to a commit, or makes it. Returns what the server said besides.
+/// Moves a reference of a remote forward to a commit, or creates it. Returns the messages of the server.
 ///
 /// # Errors
 /// As [`Network::run`].
@@ -66,7 +66,7 @@ pub fn push(
     reference: &str,
 ) -> Result<Output, Error> {
     let command = git.command("push").args(["--quiet", "--no-follow-tags", "--recurse-submodules=no"]);
-    // Where a mirror is pushed to, git refuses a single reference.
+    // git refuses to push a single reference to a mirror.
     let command = command.config(&format!("remote.{}.mirror", remote.name), "false");
     let spec = format!("{commit}:{reference}");
     network.run(command.args(["--end-of-options", &remote.name, &spec]), &remote.url)

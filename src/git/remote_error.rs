@@ -1,41 +1,41 @@
-//! [`Trouble`]: what is the matter with a remote repository, by what git says of it.
+//! [`Trouble`] is the fault of a remote repository, detected by git's messages.
 //!
-//! git has one exit status for all of it, so its words decide. They are in English ([`command`](super::command) sees to
-//! that) and have been the same for many releases; what is not known here stays the error that it was.
-//! A server's own words (`remote: …`) decide nothing: they are anybody's.
+//! git has one exit status for all faults, so its messages decide. They are in English ([`command`](super::command)
+//! ensures that) and have been the same for many releases; an unknown message stays the error that it was. The server's
+//! own text (`remote: …`) decides nothing, because a server can write anything.
 
 use std::fmt;
 
-/// Why a remote repository did not give what was asked.
+/// Why a remote repository did not send the requested data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// Nobody had a user name and a password for it.
+    /// No user name and password were available.
     SignIn,
-    /// It did not take those that it was given.
+    /// The server refused the user name and password.
     Rejected,
-    /// It knows who asks, and refuses.
+    /// The server knows the user, and refuses access.
     Forbidden,
-    /// There is no such repository, or none that may be seen.
+    /// The repository does not exist, or is not visible to the user.
     NotFound,
-    /// What is there is no repository of git.
+    /// The URL does not lead to a git repository.
     NotRepository,
-    /// No branch, tag or other reference of that name.
+    /// The branch, tag or other reference does not exist.
     NoSuchRef,
-    /// Its host has no address, or nobody answers there.
+    /// The host has no address, or does not respond.
     Unreachable,
-    /// It is not who it says it is.
+    /// The certificate of the server is not valid.
     Certificate,
-    /// It was asked too often.
+    /// The server received too many requests.
     TooOften,
-    /// It serves nobody for a while.
+    /// The server is temporarily unavailable.
     Unavailable,
-    /// It has a fault of its own.
+    /// The server reported an internal error.
     ServerFault,
-    /// The connection broke.
+    /// The connection was lost.
     Broken,
-    /// It did not send the objects that were asked for.
+    /// The server did not send the requested objects.
     Withheld,
-    /// It is a directory of another user.
+    /// The directory belongs to another user.
     Ownership,
 }
 
@@ -60,16 +60,16 @@ impl fmt::Display for Trouble {
 }
 
 impl Trouble {
-    /// Returns `true` if it is worth another try a moment later.
+    /// Returns `true` if another attempt a moment later may succeed.
     pub fn is_passing(self) -> bool {
         matches!(self, Self::TooOften | Self::Unavailable | Self::ServerFault | Self::Broken)
     }
 
-    /// What the words mean; `None` if they are about something else.
+    /// Returns the fault for a message; `None` for an unknown message.
     pub(super) fn of(said: &str) -> Option<Self> {
         let lines = || said.lines().filter(|line| !line.starts_with("remote: "));
         let has = |words: &str| lines().any(|line| line.contains(words));
-        // The first that matches: a later one may be what an earlier one led to.
+        // The first match decides: a later fault may be a consequence of an earlier one.
         let known: &[(&str, Self)] = &[
             ("detected dubious ownership", Self::Ownership),
             ("terminal prompts disabled", Self::SignIn),

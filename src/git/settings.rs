@@ -1,6 +1,6 @@
-//! Settings of git's configuration, and where each comes from.
+//! Reads settings of git's configuration, with the origin of each.
 //!
-//! Invariant: git itself reads its files; a URL loses the password that stands in it.
+//! Invariant: git itself reads its files; passwords in URLs are removed.
 
 use std::ffi::OsString;
 
@@ -10,20 +10,20 @@ use super::command::Git;
 use super::error::Error;
 use super::url::redacted;
 
-/// A setting that is in force.
+/// A setting and its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// In lower case, but for what stands between its dots.
+    /// The key, in lower case except for the part between its dots.
     pub key: BString,
     /// Its value.
     pub value: BString,
-    /// Which configuration it is of: `system`, `global`, `local`, `worktree` or `command`.
+    /// The scope: `system`, `global`, `local`, `worktree` or `command`.
     pub scope: String,
-    /// `file:PATH`, or whatever else git names.
+    /// `file:PATH`, or another origin that git reports.
     pub origin: BString,
 }
 
-/// The settings whose keys match an expression, the last value of each.
+/// Returns the settings whose keys match an expression, with the last value of each.
 ///
 /// # Errors
 /// As any command.
@@ -37,7 +37,7 @@ pub fn matching(git: &Git<'_>, keys: &str) -> Result<Vec<Setting>, Error> {
     let mut fields = answer.split_str("\0");
     let mut found: Vec<Setting> = Vec::new();
     while let (Some(scope), Some(origin), Some(entry)) = (fields.next(), fields.next(), fields.next()) {
-        // A key without a value is one that is true.
+        // A key without a value means `true`.
         let (key, value) = entry.split_once_str("\n").unwrap_or((entry, b"true"));
         let setting = Setting {
             key: key.into(),
@@ -59,13 +59,13 @@ fn without_password(value: &[u8]) -> BString {
     }
 }
 
-/// What `git lfs version` prints; `None` where git-lfs is not installed.
+/// Returns the output of `git lfs version`; `None` if git-lfs is not installed.
 pub fn lfs_version(git: &Git<'_>) -> Option<String> {
     git.command("lfs").args(["version"]).run().ok().map(|answer| answer.text().to_owned())
 }
 
-/// Returns `true` if what `key` is for has colours, as `color.ui` says where it says nothing; `None` if git does not say it.
-/// `is_shown` says whether a terminal or a pager gets them.
+/// Returns `true` if output for `key` is colored, by `color.ui` if `key` is not set; `None` if git does not report it.
+/// `is_shown` states whether a terminal or a pager shows the output.
 pub fn has_colors(git: &Git<'_>, key: &str, is_shown: bool) -> Option<bool> {
     let answer =
         git.command("config").args(["--get-colorbool", key, if is_shown { "true" } else { "false" }]).run();

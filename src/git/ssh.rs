@@ -1,9 +1,9 @@
-//! A command on another machine, by the ssh that git itself would use.
+//! Runs a command on another machine, by the ssh that git itself would use.
 //!
-//! Source: `GIT_SSH_COMMAND`, `core.sshCommand`, `GIT_SSH`, `GIT_SSH_VARIANT` and `ssh.variant` in git(1) and git-config(1).
-//! Invariants: the program is what the person configured, or `ssh` found in an absolute directory of `PATH`; the
-//! destination stands behind `--` where the program knows that, and the caller has refused one that looks like an option;
-//! an answer has a bound.
+//! Source: `GIT_SSH_COMMAND`, `core.sshCommand`, `GIT_SSH`, `GIT_SSH_VARIANT` and `ssh.variant` in git(1) and
+//! git-config(1). Invariants: the program is the one that the user configured, or `ssh` in an absolute directory of
+//! `PATH`; the destination follows `--` if the program supports that, and the caller has refused one that looks like an
+//! option; the output is bounded.
 #![expect(clippy::disallowed_methods, reason = "starts ssh, and reads what git's environment says about it")]
 
 use std::ffi::OsString;
@@ -14,36 +14,36 @@ use super::error::{Error, Stderr};
 use super::pipe::Pipe;
 use super::process::{Said, converse};
 
-/// How much of an answer is taken.
+/// The most bytes of output.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// What a shell says with when it knows no such command.
+/// The exit status of a shell for an unknown command.
 const NOT_FOUND: i32 = 127;
 
-/// Whom ssh speaks to.
+/// The destination of an ssh connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Destination<'a> {
-    /// The user there.
+    /// The user on the other machine.
     pub user: Option<&'a str>,
     /// The host, not starting with `-`.
     pub host: &'a str,
-    /// The port, if it is not what ssh's own configuration says.
+    /// The port, if it differs from ssh's own configuration.
     pub port: Option<u16>,
 }
 
-/// How the other side answered.
+/// The result of a command on the other machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// What the command wrote.
+    /// The output of the command.
     Said(Vec<u8>),
-    /// It is not there.
+    /// The command does not exist.
     NoSuchCommand,
 }
 
-/// Runs a command there; the other side's shell reads it.
+/// Runs a command on the other machine, whose shell reads it.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Failed`] with what ssh or the command said, [`Error::OutputTooLong`].
+/// [`Error::Io`], [`Error::Failed`] with the messages of ssh or the command, [`Error::OutputTooLong`].
 pub fn run(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<Answer, Error> {
     let subcommand = "ssh".to_owned();
     let mut command = build(git, to, remote_command)?;
@@ -60,7 +60,7 @@ pub fn run(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<
     }
 }
 
-/// Some servers say it with another status than a shell does.
+/// Some servers report an unknown command with another status than a shell.
 fn is_unknown(status: i32, said: &str, remote_command: &str) -> bool {
     let name = remote_command.split(' ').next().unwrap_or_default();
     let said = said.to_ascii_lowercase();
@@ -68,7 +68,7 @@ fn is_unknown(status: i32, said: &str, remote_command: &str) -> bool {
     status == NOT_FOUND || forms.iter().any(|form| said.contains(&form.replace("{}", name)))
 }
 
-/// Starts a command there, to be spoken to.
+/// Starts a command on the other machine, for an exchange of bytes.
 ///
 /// # Errors
 /// [`Error::Io`]
@@ -84,7 +84,7 @@ fn build(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<Co
     let mut args = arguments(variant(git, &name), to);
     args.push(remote_command.into());
     let (program, before): (OsString, Vec<OsString>) = match (shell, program) {
-        // As git runs it: a line for the shell, with our arguments behind it as they are.
+        // As git runs it: a line for the shell, with our arguments appended unchanged.
         (Some(line), _) => {
             let mut line = line;
             line.push(" \"$@\"");
@@ -102,7 +102,7 @@ fn build(git: &Git<'_>, to: &Destination<'_>, remote_command: &str) -> Result<Co
     Ok(command)
 }
 
-/// The kinds of ssh that git knows, by how they take a port.
+/// The variants of ssh that git knows, by their option for a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
     OpenSsh,

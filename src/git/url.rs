@@ -1,14 +1,14 @@
-//! URLs as git takes them: how they are shown, and which origin they have.
+//! Formats URLs as git does: hides passwords, and finds origins.
 //!
-//! It checks nothing and resolves nothing: git does.
+//! It validates nothing and resolves nothing: git does.
 
 use std::ffi::{OsStr, OsString};
 
-/// What stands in the place of a password.
+/// The replacement of a password.
 const HIDDEN: &str = "***";
 
-/// A word of a command line with the password of each URL in it hidden, `https://user:secret@host` as
-/// `https://user:***@host`; a user alone is hidden too, since a token may stand in its place.
+/// Returns an argument with the password of each URL in it hidden, `https://user:secret@host` as
+/// `https://user:***@host`; a user without a password is also hidden, because it can be a token.
 pub fn redacted(word: &OsStr) -> OsString {
     let Some(text) = word.to_str() else { return word.to_owned() };
     let Some((before, rest)) = text.split_once("://") else { return word.to_owned() };
@@ -24,20 +24,20 @@ pub fn redacted(word: &OsStr) -> OsString {
     format!("{before}://{shown}@{host}{path}").into()
 }
 
-/// A URL or path without what git takes as well at its end: `/`, `.git`.
+/// Returns a URL or path without the endings that git also accepts: `/`, `.git`.
 pub fn without_suffix(url: &str) -> &str {
     let url = url.trim_end_matches('/');
     url.strip_suffix(".git").filter(|url| !url.ends_with('/')).unwrap_or(url)
 }
 
-/// The way to a remote that starts a program, or takes over what this process has open, if a URL names one: `ext::`, `fd::`.
+/// Returns the transport of a URL that starts a program, or uses open files of this process: `ext::`, `fd::`.
 pub fn unsafe_transport(url: &str) -> Option<&'static str> {
     let (name, _) = url.split_once("::")?;
     ["ext", "fd"].into_iter().find(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// The scheme, host and port of a URL, without user, path and the scheme's usual port: `https://host:8443`. `None`
-/// for anything that is not `scheme://host…`.
+/// Returns the scheme, host and port of a URL, without user, path and the scheme's default port: `https://host:8443`.
+/// `None` for anything that is not `scheme://host…`.
 pub fn origin(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

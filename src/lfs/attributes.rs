@@ -1,15 +1,16 @@
-//! Lines of a `.gitattributes` file: the text that puts a path under Git LFS.
+//! Writes the entries of a `.gitattributes` file that put a path under Git LFS.
 //!
 //! ```text
 //! <pattern> filter=lfs diff=lfs merge=lfs -text
 //! ```
 //!
-//! Source: gitattributes(5), `attr.c` of git, and `commands/command_track.go` of Git LFS, whose lines these are.
+//! Source: gitattributes(5), `attr.c` of git, and `commands/command_track.go` of Git LFS, which writes the same
+//! entries.
 //!
-//! Invariant: [`append`] keeps every byte that was there, and [`pattern`] matches the path it was made from at the
-//! place of the file, whatever bytes the path has. Stricter than `git lfs track`, which leaves a tab and a leading
-//! `!` as they are.
-//! It does not decide whether a line is needed or where it wins: that is asked of git's own rules, in `repo`.
+//! Invariant: [`append`] keeps every existing byte, and [`pattern`] matches the path that it was made from, seen from
+//! the directory of the file, whatever bytes the path contains. Stricter than `git lfs track`, which does not escape a
+//! tab and a leading `!`. It does not decide whether an entry is needed or where it wins: `repo` does, by git's own
+//! rules.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use bstr::{BStr, BString, ByteSlice as _};
@@ -20,10 +21,10 @@ pub const ATTRIBUTES: &str = "filter=lfs diff=lfs merge=lfs -text";
 /// The pattern for every safetensors file, as `git lfs track "*.safetensors"` writes it.
 pub const SAFETENSORS: &str = "*.safetensors";
 
-/// git ignores a line of an attributes file that is as long or longer (`ATTR_MAX_LINE_LENGTH`).
+/// git ignores a line of an attributes file of this length or more (`ATTR_MAX_LINE_LENGTH`).
 pub const MAX_LINE_LEN: usize = 2048;
 
-/// The line for a pattern, without a line end.
+/// Returns the entry for a pattern, without a line end.
 pub fn line(pattern: &BStr) -> BString {
     let mut line = BString::from(pattern.to_vec());
     line.push(b' ');
@@ -31,11 +32,11 @@ pub fn line(pattern: &BStr) -> BString {
     line
 }
 
-/// The pattern that matches this path alone, seen from the directory of the attributes file.
+/// Returns the pattern that matches only this path, seen from the directory of the attributes file.
 ///
-/// It starts with `/`, so a path without a directory matches in no sub-directory, and a leading `!`, `#`, `"` or
-/// `[attr]` is an ordinary name. White space would end the pattern and cannot be escaped; it becomes a class,
-/// which matches any other white space in its place too.
+/// It starts with `/`, so a path without a directory matches in no subdirectory, and a leading `!`, `#`, `"` or
+/// `[attr]` is an ordinary name. White space would end the pattern and cannot be escaped; it becomes a class, which
+/// also matches any other white space at that position.
 pub fn pattern(path: &BStr) -> BString {
     let mut pattern = BString::from("/");
     for byte in path.bytes() {
@@ -48,15 +49,15 @@ pub fn pattern(path: &BStr) -> BString {
     pattern
 }
 
-/// `existing` with the line for this pattern at its end, where it wins over every other line.
+/// Returns `existing` with the entry for this pattern at its end, where it wins over every other line.
 ///
-/// The line end is that of the last line of the file, and a last line without one gets it first. A file whose last
-/// line is this very line comes back as it is.
+/// The line end is that of the last line of the file, and a last line without one gets it first. A file that ends with
+/// this entry is returned unchanged.
 pub fn append(existing: &[u8], pattern: &BStr) -> Vec<u8> {
     append_line(existing, line(pattern).as_ref())
 }
 
-/// As [`append`], with a line as it stands in another attributes file.
+/// As [`append`], with an entry as another attributes file spells it.
 pub fn append_line(existing: &[u8], line: &BStr) -> Vec<u8> {
     let content = existing.strip_prefix(b"\xef\xbb\xbf").unwrap_or(existing);
     let last = content.trim_ascii_end().lines().next_back().unwrap_or_default();
@@ -73,7 +74,7 @@ pub fn append_line(existing: &[u8], line: &BStr) -> Vec<u8> {
     whole
 }
 
-/// The line end of the last line that has one.
+/// Returns the line end of the last line that has one.
 fn line_end(content: &[u8]) -> &'static [u8] {
     let last = content.rfind_byte(b'\n').and_then(|at| content.get(..at));
     if last.is_some_and(|before| before.ends_with(b"\r")) { b"\r\n" } else { b"\n" }

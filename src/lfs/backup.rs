@@ -1,16 +1,16 @@
-//! [`Kept`]: a file of the work tree under a second name, so that it can come back when its own name was given to
-//! another.
+//! [`Kept`] keeps a file of the working tree under a second name, so that it can be restored after another file took
+//! its name.
 //!
 //! ```text
 //! <lfs>/tmp/st-convert-…       says that we live
 //! <lfs>/tmp/st-convert-….old   a hard link to the file
 //! ```
 //!
-//! On another file system than the store both are hidden beside the file; where there are no links, the first of them
-//! is a copy.
+//! If the working tree and the LFS storage are on different file systems, both names are hidden next to the file; if
+//! the file system has no links, the first of them is a copy.
 //!
-//! Invariant: the file is never moved away. Until somebody renames another over it, it has its own name; dropped, or
-//! swept after a kill, only the second name goes. It does not look into the file.
+//! Invariant: the file is never moved away. Until another file is renamed over it, it has its own name; a drop, or a
+//! sweep after a kill, removes only the second name. The module does not read the file.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,21 +20,21 @@ use super::store::{self, Store};
 use super::temp::Temp;
 use super::worktree_file::{Error, Target, parent, temp_for};
 
-/// A file that can come back.
+/// A file that can be restored.
 #[derive(Debug)]
 pub struct Kept {
-    /// Says that we live; where there are no links, the copy.
+    /// Shows that this process is alive; without links, it is the copy.
     owner: Temp,
     link: Option<Link>,
     path: PathBuf,
 }
 
-/// A second name, gone when dropped.
+/// A second name, removed when dropped.
 #[derive(Debug)]
 struct Link(PathBuf);
 
 impl Link {
-    /// `None` if the file system does not give one.
+    /// Creates a second name; `None` if the file system does not support links.
     fn of(path: &Path, owner: &Temp) -> Option<Self> {
         let link = owner.path().with_extension("old");
         fs::hard_link(path, &link).is_ok().then_some(Self(link))
@@ -43,13 +43,13 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // A leftover is swept by a later run.
+        // A later run removes a leftover.
         let _left_behind = fs::remove_file(&self.0);
     }
 }
 
 impl Kept {
-    /// Keeps what is at `target`; `None` if nothing is there.
+    /// Keeps the file at `target`; `None` if none exists.
     ///
     /// # Errors
     /// [`Error::Symlink`], [`Error::InTheWay`], or what the system reports.
@@ -60,7 +60,7 @@ impl Kept {
         if let Some(link) = Link::of(&path, &owner) {
             return Ok(Some(Self { owner, link: Some(link), path }));
         }
-        // A store that only looks as if it were on this file system (a bind mount), or a file system without links.
+        // The storage only appears to be on this file system (a bind mount), or the file system has no links.
         let owner = Temp::hidden_in(&parent(&path)).map_err(Error::io(&path))?;
         let link = Link::of(&path, &owner);
         let kept = if link.is_some() { Ok(()) } else { copy(&path, &metadata, &owner) };
@@ -68,14 +68,14 @@ impl Kept {
         Ok(Some(Self { owner, link, path }))
     }
 
-    /// Gives the file its own name back, whatever has it now.
+    /// Restores the name of the file, whatever file has it now.
     ///
     /// # Errors
-    /// [`Error::Io`]; then what has the name now keeps it.
+    /// [`Error::Io`]; then the other file keeps the name.
     pub fn restore(self) -> Result<(), Error> {
         let Self { owner, link, path } = self;
         match &link {
-            // Where both names are one file still, this does nothing.
+            // If both names still are one file, this does nothing.
             Some(link) => fs::rename(&link.0, &path).map_err(Error::io(&path))?,
             None => owner.rename(&path).map(drop).map_err(|(source, _)| Error::io(&path)(source))?,
         }

@@ -1,7 +1,7 @@
-//! [`Claim`]: a file that one process has at a time, and what another process gets in its stead.
+//! [`Claim`] gives a file to one process at a time, and a temporary file to any other process.
 //!
-//! Invariant: the file of a name is open in one process (an advisory lock), another one gets a temporary file of its own; a
-//! link at the path is not followed. It does not know what is in the file.
+//! Invariant: the file of a name is open in one process (an advisory lock), any other process gets a temporary file of
+//! its own; a link at the path is not followed. The module does not know the contents of the file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -15,9 +15,9 @@ use super::temp::Temp;
 /// A file that this process writes.
 #[derive(Debug)]
 pub(super) enum Claim {
-    /// The file of this name. Dropped, it stays for a later run.
+    /// The file of this name. If dropped, it stays for a later run.
     Named(File, PathBuf),
-    /// Another process has that one; this one is gone when dropped.
+    /// A temporary file, because another process has the named one; removed when dropped.
     Own(Temp),
 }
 
@@ -48,7 +48,7 @@ impl Claim {
         }
     }
 
-    /// Its path, if it is the file of the name.
+    /// Returns its path, if it is the file of the name.
     pub(super) fn named(&self) -> Option<&Path> {
         matches!(self, Self::Named(..)).then(|| self.path())
     }
@@ -64,7 +64,7 @@ impl Claim {
         }
     }
 
-    /// Gives the file another name, for good.
+    /// Renames the file permanently.
     ///
     /// # Errors
     /// What the system reports.
@@ -79,7 +79,7 @@ impl Claim {
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Behind what is there.
+    /// After its existing bytes.
     Behind,
     /// At any offset.
     Anywhere,
@@ -103,15 +103,15 @@ pub(super) fn lock(path: &Path, access: Access) -> io::Result<Option<File>> {
         let file = options.open(path)?;
         match file.try_lock() {
             Ok(()) if is_at(&file, path)? => return Ok(Some(file)),
-            // Renamed by its owner between our opening and our lock: the name is free again.
+            // Its owner renamed it between our opening and our lock: the name is free again.
             Ok(()) => {}
-            // A process that is just being started has our files until it is the program that it becomes.
+            // A child process inherits our files until it executes its program.
             Err(TryLockError::WouldBlock) if tries < 20 => {
                 tries += 1;
                 thread::sleep(Duration::from_millis(5));
             }
             Err(TryLockError::WouldBlock) => return Ok(None),
-            // A file system without locks: it works as long as one process does.
+            // A file system without locks: this works as long as only one process uses the file.
             Err(TryLockError::Error(_)) => return Ok(Some(file)),
         }
     }

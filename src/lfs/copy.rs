@@ -1,11 +1,11 @@
-//! A file as a copy of another: by shared blocks where the file system can, else in the kernel, else by a buffer.
+//! Copies a file: by shared blocks if the file system supports them, else in the kernel, else through a buffer.
 //!
-//! It uses offsets of its own, so it never moves those of the files, and it does not hand the copy to the disk.
+//! It uses its own offsets, so it never moves those of the files, and it does not sync the copy to the disk.
 
 use std::fs::File;
 use std::io;
 
-/// How much is copied in one call.
+/// How much one call copies.
 const STEP: u64 = 64 << 20;
 
 /// Makes `to`, which is empty, a copy of `from`.
@@ -20,7 +20,7 @@ pub(super) fn copy_all(from: &File, to: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes `to` a clone of `from` with shared blocks. False where the file system cannot.
+/// Makes `to` a clone of `from` with shared blocks. Returns `false` if the file system does not support that.
 #[cfg(target_os = "linux")]
 pub(super) fn share_blocks(from: &File, to: &File) -> bool {
     rustix::fs::ioctl_ficlone(to, from).is_ok()
@@ -31,7 +31,7 @@ pub(super) fn share_blocks(_: &File, _: &File) -> bool {
     false
 }
 
-/// Copies up to `len` bytes at `at` to the same place; at least one, or it is an error.
+/// Copies up to `len` bytes at `at` to the same offset; at least one byte, or it is an error.
 #[cfg(target_os = "linux")]
 fn copy_range(from: &File, to: &File, at: u64, len: u64) -> io::Result<u64> {
     use rustix::io::Errno;
@@ -53,7 +53,7 @@ fn copy_range(from: &File, to: &File, at: u64, len: u64) -> io::Result<u64> {
     copy_by_buffer(from, to, at, len)
 }
 
-/// The same through a buffer of ours, for pairs of file systems between which the kernel does not copy.
+/// Does the same through a buffer, for pairs of file systems between which the kernel does not copy.
 #[cfg(unix)]
 fn copy_by_buffer(from: &File, to: &File, at: u64, len: u64) -> io::Result<u64> {
     use std::os::unix::fs::FileExt as _;

@@ -1,12 +1,13 @@
-//! [`Incomplete`]: an object that is being downloaded, and what an earlier run left of it.
+//! [`Incomplete`] stores an LFS object during its download, and the part that an earlier run downloaded.
 //!
 //! ```text
 //! <lfs>/incomplete/<oid>.part     the first bytes of the object: git-lfs's own place and name
 //! ```
 //!
-//! Source: `tq/basic_download.go` of Git LFS. Invariants: one process at a time writes a `.part` (an advisory lock), another
-//! one gets a file of its own; a link in its place is not followed; the object gets its name by one rename, after its
-//! length was checked and its bytes were handed to the disk. It does not hash: whoever fills it does.
+//! Source: `tq/basic_download.go` of Git LFS. Invariants: one process at a time writes a `.part` (an advisory lock),
+//! any other process gets a file of its own; a link at its path is not followed; the object gets its name by one
+//! rename, after its length was checked and its bytes were synced to the disk. The module does not hash: the caller
+//! does.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use super::space;
 use super::store::{Error, Store};
 use crate::hash::Oid;
 
-/// The beginning of an object. Dropped, its bytes stay for a later run.
+/// The beginning of an LFS object. If dropped, its bytes stay for a later run.
 #[derive(Debug)]
 pub struct Incomplete {
     claim: Claim,
@@ -25,7 +26,7 @@ pub struct Incomplete {
 }
 
 impl Incomplete {
-    /// What an earlier run left of an object's download, to go on with; nothing yet if there was none.
+    /// Opens the part that an earlier run downloaded, to resume it; it is empty if none exists.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -34,17 +35,17 @@ impl Incomplete {
         Ok(Self { claim, store: store.clone(), oid })
     }
 
-    /// How many bytes of the disk a download takes already.
+    /// Returns how many bytes on the disk a download uses already.
     pub fn taken(store: &Store, oid: Oid) -> u64 {
         space::taken(&path(store, oid))
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.claim.path()
     }
 
-    /// How many bytes are here.
+    /// Returns how many bytes it has.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -53,7 +54,7 @@ impl Incomplete {
         Ok(meta.len())
     }
 
-    /// Returns `true` if nothing is here.
+    /// Returns `true` if it has no bytes.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -61,10 +62,10 @@ impl Incomplete {
         Ok(self.len()? == 0)
     }
 
-    /// Reads what is here from its beginning; then the next byte is written behind it.
+    /// Reads its bytes from the beginning; after that, new bytes are appended to them.
     ///
     /// # Errors
-    /// [`Error::Io`], also with what `each` returns.
+    /// [`Error::Io`], also for an error of `each`.
     pub fn read(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> Result<(), Error> {
         let mut file = self.claim.file();
         let mut buf = vec![0; 256 << 10];
@@ -80,7 +81,7 @@ impl Incomplete {
         read().map_err(Error::io("read", self.path()))
     }
 
-    /// Writes behind what is here.
+    /// Appends bytes.
     ///
     /// # Errors
     /// What the system reports.
@@ -88,7 +89,7 @@ impl Incomplete {
         self.claim.file().write_all(bytes)
     }
 
-    /// Drops what is here.
+    /// Removes all bytes.
     ///
     /// # Errors
     /// What the system reports.
@@ -98,7 +99,7 @@ impl Incomplete {
         file.seek(SeekFrom::Start(0)).map(drop)
     }
 
-    /// Removes the file: its bytes are of no use.
+    /// Removes the file, because its bytes are not usable.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -106,7 +107,7 @@ impl Incomplete {
         self.claim.discard()
     }
 
-    /// Checks that it is as long as this.
+    /// Checks its length.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`]
@@ -115,8 +116,8 @@ impl Incomplete {
         if got == size { Ok(()) } else { Err(Error::SizeMismatch { oid, expected: size, got }) }
     }
 
-    /// Gives the object its name. An object that is already there with that length is kept, and this one removed.
-    /// Returns where it is.
+    /// Gives the object its name. If the object exists already with that length, it is kept, and this file removed.
+    /// Returns the path of the object.
     ///
     /// # Errors
     /// [`Error::SizeMismatch`] or [`Error::Io`]
@@ -132,7 +133,7 @@ impl Incomplete {
     }
 }
 
-/// Where what is here of an object is, or would be.
+/// Returns the path of an object's part, whether it exists or not.
 fn path(store: &Store, oid: Oid) -> PathBuf {
     store.incomplete_dir().join(format!("{oid}.part"))
 }

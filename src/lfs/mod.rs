@@ -1,9 +1,9 @@
-//! Git LFS on this machine: pointer text, `.gitattributes` lines, and the local object store.
+//! Implements Git LFS on this machine: pointer text, `.gitattributes` entries, and the local LFS storage.
 //!
-//! Invariant: an object gets its final name only when it is whole, of the promised size, and on the disk.
-//! This module speaks to no server and to no `git`; the directories are given to it.
+//! Invariant: an object gets its final name only when it is complete, of the promised size, and on the disk. This
+//! module contacts no server and runs no `git`; the caller provides the directories.
 //!
-//! [`mod@pointer`] and [`attributes`] are text alone and belong to the core. the others touch the disk and come with the
+//! [`mod@pointer`] and [`attributes`] handle only text and belong to the core; the others access the disk and need the
 //! feature `repo`.
 
 pub mod attributes;

@@ -1,5 +1,5 @@
-//! [`NewObject`]: an object whose name is not known yet; [`Resumable`]: one that is made while another is downloaded, and
-//! what an earlier run left of it.
+//! [`NewObject`] is an LFS object whose name is not known yet; [`Resumable`] is one that is made while another is
+//! downloaded, with the part that an earlier run made.
 //!
 //! ```text
 //! <lfs>/tmp/st-convert-…                         an object that no later run goes on with
@@ -8,12 +8,14 @@
 //! <lfs>/incomplete/<source>.safetensors.json     how far it is: written after the others are on the disk
 //! ```
 //!
-//! `<source>` is the oid of what it is made of: that of the object is not known before its end. An object that is whole may
-//! wait here for others, with its journal; the journal then outlives its name, and is forgotten when nobody needs it.
+//! `<source>` is the object ID of the source: that of the new object is not known before its end. A complete object may
+//! wait here for others, with its journal; the journal then outlives its name, and is removed when it is no longer
+//! needed.
 //!
-//! Invariants: one process at a time has these files (a `Claim` on the first), another one gets files of its own that are
-//! gone when dropped; a link in their place is not followed; the journal speaks of bytes that are on the disk. It does not
-//! know what the journal says, and it does not hash. What nobody went on with for [`MAX_AGE`] is removed.
+//! Invariants: one process at a time has these files (a `Claim` on the first), any other process gets files of its own
+//! that are removed when dropped; a link at their path is not followed; the journal describes bytes that are on the
+//! disk. The module does not know the contents of the journal, and it does not hash. Files that no run resumed for
+//! [`MAX_AGE`] are removed.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -30,11 +32,11 @@ use crate::hash::Oid;
 /// The longest journal that is read.
 const MAX_JOURNAL: u64 = 64 << 20;
 
-/// How long the files wait for a run that goes on with them.
+/// How long the files wait for a run that resumes them.
 pub const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
-/// An object whose name is not known yet: bytes in, then [`NewObject::commit`]. Dropped, it leaves nothing, unless a
-/// later run can go on with it.
+/// An LFS object whose name is not known yet: write its bytes, then call [`NewObject::commit`]. If dropped, it leaves
+/// nothing, unless a later run can resume it.
 #[derive(Debug)]
 pub struct NewObject {
     backing: Backing,
@@ -58,7 +60,7 @@ impl NewObject {
         Ok(Self { backing: Backing::Temp(store.temp()?), store: store.clone() })
     }
 
-    /// The object of this name, if it is in this store, to be read; it keeps its name.
+    /// Opens the object of this name for reading, if this storage contains it; it keeps its name.
     pub fn stored(store: &Store, oid: Oid) -> Option<Self> {
         let path = store.path_of(oid);
         let is_file = fs::symlink_metadata(&path).is_ok_and(|there| there.is_file());
@@ -66,7 +68,7 @@ impl NewObject {
         Some(Self { backing: Backing::Stored(file, path), store: store.clone() })
     }
 
-    /// The file, to hand to [`Writers`](super::Writers) or to read back.
+    /// Returns the file, for [`Writers`](super::Writers) or to read it back.
     pub fn file(&self) -> &File {
         match &self.backing {
             Backing::Temp(temp) => temp.file(),
@@ -83,8 +85,8 @@ impl NewObject {
         }
     }
 
-    /// Remembers that it is whole, for a later run that goes on with it: [`Resumable::save_whole`]. One that no later run
-    /// finds is not remembered.
+    /// Records that it is complete, for a later run that resumes it: [`Resumable::save_whole`]. One that no later run
+    /// can find is not recorded.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -95,7 +97,7 @@ impl NewObject {
         }
     }
 
-    /// Removes what a later run could go on with. One that has its name stays: somebody else may need it.
+    /// Removes everything that a later run could resume. An object that has its name stays: others may need it.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -106,11 +108,11 @@ impl NewObject {
         }
     }
 
-    /// Gives the object its name, after its length was checked and its bytes are on the disk. An object that is
-    /// already there with that length is kept, and this one dropped. Returns where it is.
+    /// Gives the object its name, after its length was checked and its bytes are on the disk. If the object exists
+    /// already with that length, it is kept, and this one dropped. Returns the path of the object.
     ///
     /// # Errors
-    /// [`Error::SizeMismatch`] or [`Error::Io`]; then the store is as it was.
+    /// [`Error::SizeMismatch`] or [`Error::Io`]; then the storage is unchanged.
     pub fn commit(self, oid: Oid, size: u64) -> Result<PathBuf, Error> {
         let got = self.file().metadata().map_err(Error::io("read the length of", self.path()))?.len();
         if got != size {
@@ -127,7 +129,7 @@ impl NewObject {
         store.name(oid, |path| match backing {
             Backing::Temp(temp) => temp.rename(path).map(drop).map_err(|(error, _)| error),
             Backing::Resumable(made) => made.rename(path),
-            // It was there when it was opened.
+            // It existed when it was opened.
             Backing::Stored(..) => Err(io::ErrorKind::NotFound.into()),
         })
     }
@@ -149,7 +151,7 @@ impl Write for NewObject {
     }
 }
 
-/// The file of an object. Dropped, it stays for a later run.
+/// The file of an object. If dropped, it stays for a later run.
 #[derive(Debug)]
 pub struct Resumable {
     claim: Claim,
@@ -159,7 +161,7 @@ pub struct Resumable {
 }
 
 impl Resumable {
-    /// Goes on with an object that is made while `source` is downloaded; nothing yet if no run began it.
+    /// Resumes an object that is made while `source` is downloaded; it is empty if no run began it.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -168,23 +170,23 @@ impl Resumable {
         Ok(Self { claim, store: store.clone(), is_whole: Cell::new(false) })
     }
 
-    /// Returns `true` if there is a file that is made of `source`, of this length.
+    /// Returns `true` if a file of this length exists that is made from `source`.
     pub fn is_there(store: &Store, source: Oid, size: u64) -> bool {
         let there = fs::symlink_metadata(path(store, source));
         there.is_ok_and(|there| there.is_file() && there.len() == size)
     }
 
-    /// How many bytes of the disk what is made of `source` takes already.
+    /// Returns how many bytes on the disk the object made from `source` uses already.
     pub fn taken(store: &Store, source: Oid) -> u64 {
         space::taken(&path(store, source))
     }
 
-    /// What [`Resumable::save`] was told last of what is made of `source`, whoever has the file.
+    /// Returns the last journal that [`Resumable::save`] wrote for `source`, whichever process has the file.
     pub fn journal_of(store: &Store, source: Oid) -> Option<Vec<u8>> {
         read(&journal_path(store, source))
     }
 
-    /// The sources with a journal and without a file, which has got its name or is gone.
+    /// Returns the sources with a journal and without a file, because it was renamed or removed.
     pub fn journals_alone(store: &Store) -> Vec<Oid> {
         let of_journal = |entry: fs::DirEntry| {
             let name = entry.file_name();
@@ -194,7 +196,7 @@ impl Resumable {
         fs::read_dir(store.incomplete_dir()).into_iter().flatten().flatten().filter_map(of_journal).collect()
     }
 
-    /// Forgets it.
+    /// Removes the journal.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -202,17 +204,17 @@ impl Resumable {
         remove(&journal_path(store, source))
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn file(&self) -> &File {
         self.claim.file()
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.claim.path()
     }
 
-    /// The spool, with what an earlier run left in it.
+    /// Opens the spool, with the bytes of an earlier run.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -221,17 +223,17 @@ impl Resumable {
             let temp = self.store.temp()?;
             return temp.file().try_clone().map_err(Error::io("open", temp.path()));
         };
-        // Whoever has the first file has this one, too.
+        // The process that has the first file has this one, too.
         let opened = lock(&path, Access::Anywhere).map_err(Error::io("open", &path))?;
         opened.ok_or_else(|| Error::io("lock", &path)(io::ErrorKind::WouldBlock.into()))
     }
 
-    /// What [`Resumable::save`] was told last.
+    /// Returns the last journal that [`Resumable::save`] wrote.
     pub fn journal(&self) -> Option<Vec<u8>> {
         read(&self.beside("json")?)
     }
 
-    /// Empties the file, and forgets what was in it.
+    /// Empties the file, and removes its journal.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -240,7 +242,7 @@ impl Resumable {
         self.claim.file().set_len(0).map_err(Error::io("empty", self.claim.path()))
     }
 
-    /// Remembers that the file is whole: it may wait for its name, and `journal` stays until
+    /// Records that the file is complete: it may wait for its name, and `journal` stays until
     /// [`Resumable::forget_journal`].
     ///
     /// # Errors
@@ -258,7 +260,7 @@ impl Resumable {
         self.is_whole.set(self.claim.named().is_some());
     }
 
-    /// Remembers how far the file is, whose bytes are on the disk. Without files of its own name, nothing.
+    /// Records how much of the file is written, whose bytes are on the disk. Does nothing for a temporary file.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -272,7 +274,7 @@ impl Resumable {
         temp.rename(&path).map(drop).map_err(|(source, _)| Error::io("write", &path)(source))
     }
 
-    /// Forgets how far the file is, and removes what lies beside it.
+    /// Removes the journal and the other files of the object.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -283,7 +285,7 @@ impl Resumable {
             .try_for_each(|path| remove(&path))
     }
 
-    /// Removes all of it.
+    /// Removes the file and all files next to it.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -300,10 +302,10 @@ impl Resumable {
         fs::remove_file(self.claim.path()).map_err(Error::io("remove", self.claim.path()))
     }
 
-    /// Gives the file its final name, and removes what lies beside it; not the journal of one that was whole.
+    /// Gives the file its final name, and removes the files next to it, except the journal of a complete one.
     fn rename(self, to: &Path) -> io::Result<()> {
         if !self.is_whole.get() {
-            // A journal without its file is of no use, and harms nobody.
+            // A journal without its file has no use and no effect.
             let _left = self.forget();
         }
         self.claim.rename(to)
@@ -314,7 +316,7 @@ impl Resumable {
     }
 }
 
-/// Where the file made of `source` is, or would be.
+/// Returns the path of the object made from `source`, whether it exists or not.
 fn path(store: &Store, source: Oid) -> PathBuf {
     store.incomplete_dir().join(format!("{source}.safetensors"))
 }
@@ -340,8 +342,8 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     Some(journal)
 }
 
-/// Removes what killed runs left in `tmp`, and in `incomplete` what nobody went on with for [`MAX_AGE`]; nothing of a
-/// living one. Returns how many files that were.
+/// Removes the files of killed runs in `tmp`, and files in `incomplete` that no run resumed for [`MAX_AGE`]; never
+/// files of a living process. Returns how many files it removed.
 ///
 /// # Errors
 /// What the system reports about the directory.
@@ -350,8 +352,8 @@ pub fn sweep(store: &Store) -> io::Result<usize> {
     Ok(old + temp::sweep(&store.tmp_dir(), |_| Ok(()))?)
 }
 
-/// Removes what nobody went on with since `now` less [`MAX_AGE`], and nothing that a living process has. Returns how
-/// many files that were. What cannot be removed stays for another run.
+/// Removes files that no run resumed for [`MAX_AGE`] before `now`, and that no living process has. Returns how many
+/// files it removed. Files that cannot be removed stay for another run.
 fn sweep_old(store: &Store, now: SystemTime) -> usize {
     let Some(limit) = now.checked_sub(MAX_AGE) else { return 0 };
     let is_old = |path: &Path| {
@@ -365,7 +367,7 @@ fn sweep_old(store: &Store, now: SystemTime) -> usize {
         let (Ok(source), "" | ".json" | ".spool") = (source.0.parse::<Oid>(), source.1) else { continue };
         let file = path(store, source);
         let of_it = ["safetensors.json", "safetensors.spool"].map(|extension| file.with_extension(extension));
-        // All of them together: a journal is younger than a file that is written at its beginning alone.
+        // All of them together: a journal is newer than a file that is written only at its beginning.
         if !of_it
             .iter()
             .chain([&file])

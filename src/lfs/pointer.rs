@@ -1,4 +1,4 @@
-//! [`Pointer`]: the small text that Git LFS commits in the place of a file.
+//! [`Pointer`] reads and writes the small text that git stores in place of an LFS object.
 //!
 //! ```text
 //! version https://git-lfs.github.com/spec/v1\n
@@ -7,87 +7,87 @@
 //! size <decimal, at most 2^63-1>\n
 //! ```
 //!
-//! Source: `docs/spec.md` and `lfs/pointer.go` of Git LFS. The order is fixed, an unknown line is an error, and
-//! the whole is shorter than 1024 bytes. As the reference does, the parser takes the two older version names,
-//! CRLF line ends, empty lines, surrounding white space and a missing last line end.
+//! Source: `docs/spec.md` and `lfs/pointer.go` of Git LFS. The order is fixed, an unknown line is an error, and the
+//! text is shorter than 1024 bytes. Like the reference, the parser accepts the two older version names, CRLF line ends,
+//! empty lines, surrounding white space and a missing last line end.
 //!
-//! Invariant: what [`Pointer`] displays is the canonical text, and parsing it gives the same pointer.
-//! It does not run extensions: a pointer that names one is an error of its own, since the bytes behind such an
-//! oid are not the bytes of the file.
+//! Invariant: [`Pointer`] displays as the canonical text, and parsing that text gives the same pointer. The module does
+//! not run extensions: a pointer with an extension is a separate error, because the content of its object is not the
+//! content of the file.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
 
 use crate::hash::Oid;
 
-/// A pointer is shorter than this many bytes; whatever is as long or longer is content.
+/// A pointer is shorter than this many bytes; a text of this length or more is content.
 pub const MAX_LEN: usize = 1024;
 
 const VERSION: &str = "https://git-lfs.github.com/spec/v1";
 const VERSIONS: [&str; 3] = [VERSION, "https://hawser.github.com/spec/v1", "http://git-media.io/v/2"];
 
-/// Which object stands behind a path, and how long it is.
+/// The object ID and the length of an LFS object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pointer {
-    /// The name of the object.
+    /// The object ID.
     pub oid: Oid,
     /// Its length in bytes.
     pub size: u64,
 }
 
-/// Why some bytes are not a pointer that can be followed.
+/// Why some bytes are not a usable pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// As long as content.
+    /// The text is too long for a pointer.
     #[error("invalid LFS pointer: {len} bytes")]
     TooLong {
-        /// How long it is.
+        /// Its length.
         len: usize,
     },
     /// The first line names no version of the pointer format.
     #[error("not an LFS pointer")]
     NotPointer,
-    /// A pointer whose object was transformed by an `lfs.extension`.
+    /// An `lfs.extension` transformed the object of the pointer.
     #[error("LFS pointer extension `{name}` is not supported")]
     Extension {
         /// The name in `ext-N-name`.
         name: String,
     },
-    /// The line is not the one that has to stand there.
+    /// The line is not the expected one.
     #[error("invalid LFS pointer: line {line}: expected `{expected}`")]
     UnexpectedLine {
-        /// Counted from 1, empty lines included.
+        /// The number of the line, from 1, empty lines included.
         line: usize,
-        /// The key that belongs there.
+        /// The expected key.
         expected: &'static str,
     },
-    /// A line after the last one.
+    /// A line follows the last one.
     #[error("invalid LFS pointer: unexpected line {line}")]
     ExtraLine {
-        /// Counted from 1, empty lines included.
+        /// The number of the line, from 1, empty lines included.
         line: usize,
     },
     /// The text ends before this line.
     #[error("invalid LFS pointer: no `{expected}` line")]
     Missing {
-        /// The key that was expected next.
+        /// The expected key.
         expected: &'static str,
     },
-    /// Not `sha256:` and 64 lower-case hexadecimal digits.
+    /// The object ID is not `sha256:` and 64 lower-case hexadecimal digits.
     #[error("invalid LFS pointer: the object ID is not a SHA-256")]
     InvalidOid,
-    /// Not a decimal number that fits 63 bits.
+    /// The size is not a decimal number of at most 63 bits.
     #[error("invalid LFS pointer: invalid size")]
     InvalidSize,
 }
 
 impl Pointer {
-    /// Reads the text of a pointer.
+    /// Parses the text of a pointer.
     ///
     /// # Errors
-    /// [`Error::NotPointer`] and [`Error::TooLong`] for content; any other variant for a pointer that is damaged
-    /// or that cannot be followed. Empty input is content: an empty file has no pointer.
+    /// [`Error::NotPointer`] and [`Error::TooLong`] for content; any other variant for a pointer that is damaged or not
+    /// usable. Empty input is content: an empty file has no pointer.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         if text.len() >= MAX_LEN {
             return Err(Error::TooLong { len: text.len() });
@@ -107,7 +107,7 @@ impl Pointer {
 }
 
 impl fmt::Display for Pointer {
-    /// The canonical text; nothing at all for an empty object, as Git LFS has it.
+    /// Writes the canonical text; for an empty object nothing, as Git LFS does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.size {
             0 => Ok(()),
@@ -116,14 +116,14 @@ impl fmt::Display for Pointer {
     }
 }
 
-/// Returns `true` if this is meant to be a pointer, be it damaged or not. Says nothing about the lines after the first.
+/// Returns `true` if this is meant to be a pointer, damaged or not. It does not check the lines after the first.
 pub fn looks_like_pointer(text: &[u8]) -> bool {
     let first = split(trim(text)).next().unwrap_or_default();
     let version = strip_carriage_return(first).strip_prefix(b"version ");
     text.len() < MAX_LEN && version.is_some_and(|name| VERSIONS.iter().any(|known| known.as_bytes() == name))
 }
 
-/// The lines that are not empty, without their ends, counted.
+/// The lines that are not empty, without their ends, with their numbers.
 struct Lines<'a, I: Iterator<Item = &'a [u8]>> {
     lines: I,
     line: usize,
@@ -140,7 +140,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Lines<'a, I> {
         }
     }
 
-    /// The value of the next line, which has to have this key.
+    /// Returns the value of the next line, which must have this key.
     fn value(&mut self, expected: &'static str) -> Result<&'a [u8], Error> {
         let line = self.next_line().ok_or(Error::Missing { expected })?;
         let rest = line.strip_prefix(expected.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
@@ -151,7 +151,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Lines<'a, I> {
     }
 }
 
-/// The name in a line `ext-N-name …`.
+/// Returns the name in a line `ext-N-name …`.
 fn extension(line: &[u8]) -> Option<String> {
     let (digit, rest) = line.strip_prefix(b"ext-")?.split_first()?;
     let key = rest.strip_prefix(b"-")?.split(|byte| *byte == b' ').next()?;
@@ -164,7 +164,7 @@ fn parse_oid(value: &[u8]) -> Option<Oid> {
     std::str::from_utf8(value.strip_prefix(b"sha256:")?).ok()?.parse().ok()
 }
 
-/// As Go's `ParseInt` in base 10, which takes a sign.
+/// Parses a number like Go's `ParseInt` in base 10, which accepts a sign.
 fn parse_size(value: &[u8]) -> Option<u64> {
     let size: i64 = std::str::from_utf8(value).ok()?.parse().ok()?;
     u64::try_from(size).ok()
@@ -178,7 +178,7 @@ fn strip_carriage_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Cuts Unicode white space from both ends, as Go does. What is not UTF-8 is no pointer, trimmed or not.
+/// Removes Unicode white space from both ends, as Go does. Text that is not UTF-8 is not a pointer, trimmed or not.
 fn trim(text: &[u8]) -> &[u8] {
     std::str::from_utf8(text).map_or(text, |text| text.trim().as_bytes())
 }

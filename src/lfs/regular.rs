@@ -1,7 +1,8 @@
-//! Regular files, opened and read; nothing else is opened, because a pipe waits for its other end, and a device may do
+//! Opens and reads regular files, and nothing else, because a pipe waits for its other end, and a device may do
 //! anything.
 //!
-//! Invariant: what was looked at is what is open: a file that becomes a pipe in between is not waited for.
+//! Invariant: the open file is the checked file: if the file becomes a pipe in between, the program does not wait for
+//! it.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -9,10 +10,10 @@ use std::path::Path;
 
 use super::worktree_file::Error;
 
-/// Opens a file, or what a link leads to.
+/// Opens a file, or the target of a link.
 ///
 /// # Errors
-/// [`Error::NotRegular`], or in [`Error::Io`] what the system reports.
+/// [`Error::NotRegular`], or [`Error::Io`] with the error of the system.
 pub fn open(path: &Path) -> Result<File, Error> {
     let failed = |source| Error::Io { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(failed)?;
@@ -24,7 +25,7 @@ pub fn open(path: &Path) -> Result<File, Error> {
     if metadata.is_file() { Ok(file) } else { Err(Error::not_regular(metadata.file_type())) }
 }
 
-/// Opens a file that was looked at by its own name, and found to be a regular one; no link that took its place since.
+/// Opens a file that was found to be a regular file under its own name; not a link that has replaced it since.
 ///
 /// # Errors
 /// What the system reports.
@@ -45,7 +46,7 @@ fn without_waiting(path: &Path, _: bool) -> io::Result<File> {
     File::open(path)
 }
 
-/// Reads a file whole; `None` if nothing is there, or no regular file.
+/// Reads a whole file; `None` if it does not exist or is not a regular file.
 ///
 /// # Errors
 /// What the system reports.

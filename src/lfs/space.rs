@@ -1,23 +1,25 @@
-//! How much a disk can still take, asked before long work.
+//! Checks the free space of a disk before long work.
 //!
-//! It answers for a moment: somebody else may write meanwhile, and a quota may be nearer than what is free.
+//! The result is valid for a moment: another program may write meanwhile, and a quota may be smaller than the free
+//! space.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// There is less space on the disk than what is written takes.
+/// The disk has less free space than the work needs.
 #[derive(Debug, thiserror::Error)]
 #[error("not enough space in {}: {needed} bytes needed, {free} free", dir.display())]
 pub struct NoSpace {
-    /// Where.
+    /// The directory.
     pub dir: PathBuf,
-    /// How many bytes are written.
+    /// How many bytes the work writes.
     pub needed: u64,
     /// How many bytes are free.
     pub free: u64,
 }
 
-/// Finds out whether so many bytes are free where `dir` is, or will be. Where the system does not say, they are.
+/// Checks that this many bytes are free on the disk of `dir`, which need not exist yet. Succeeds if the system does not
+/// report it.
 ///
 /// # Errors
 /// [`NoSpace`]
@@ -28,7 +30,8 @@ pub fn check(dir: &Path, needed: u64) -> Result<(), NoSpace> {
     }
 }
 
-/// How many bytes are free for this person where `dir` is, or will be. `None` where the system does not say.
+/// Returns how many bytes are free for this user on the disk of `dir`, which need not exist yet. `None` if the system
+/// does not report it.
 #[cfg(unix)]
 fn free(dir: &Path) -> Option<u64> {
     let there = dir.ancestors().find(|dir| dir.is_dir())?;
@@ -36,13 +39,14 @@ fn free(dir: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// How many bytes are free for this person where `dir` is, or will be. `None` where the system does not say.
+/// Returns how many bytes are free for this user on the disk of `dir`, which need not exist yet. `None` if the system
+/// does not report it.
 #[cfg(not(unix))]
 fn free(_: &Path) -> Option<u64> {
     None
 }
 
-/// Returns `true` if both directories, or the nearest above them that are there, are on one file system.
+/// Returns `true` if both directories, or their nearest existing parents, are on one file system.
 #[cfg(unix)]
 pub fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
@@ -53,13 +57,14 @@ pub fn is_same(one: &Path, other: &Path) -> bool {
     device(one) == device(other)
 }
 
-/// Returns `true`: nobody says on which file system a directory is.
+/// Returns `true`: the system does not report the file system of a directory.
 #[cfg(not(unix))]
 pub fn is_same(_: &Path, _: &Path) -> bool {
     true
 }
 
-/// How many bytes a file takes already, which its length does not say of one with holes. 0 if it is not there.
+/// Returns how many bytes a file uses on the disk; the length of a file with holes does not show it. 0 if it does not
+/// exist.
 pub(super) fn taken(path: &Path) -> u64 {
     let there = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
     there.map_or(0, |there| blocks(&there))

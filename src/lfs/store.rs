@@ -1,4 +1,4 @@
-//! [`Store`]: the LFS objects of a repository, on this disk.
+//! [`Store`] is the LFS storage of a repository on this disk.
 //!
 //! ```text
 //! <lfs>/objects/ab/cd/abcd…      an object: exactly these bytes, named by their SHA-256
@@ -7,11 +7,11 @@
 //! <alternate>/objects/ab/cd/…    objects of another repository, to read
 //! ```
 //!
-//! Source: `fs/fs.go` and `config/config.go` of Git LFS 3.3 (places, rights, alternates).
+//! Source: `fs/fs.go` and `config/config.go` of Git LFS 3.3 (directories, permissions, alternates).
 //!
-//! Invariant: an object appears under its name by one rename, after its length was checked and its bytes were
-//! handed to the disk. Rights are those Git LFS gives: by the umask or `core.sharedRepository`, writable.
-//! It does not hash: the oid comes from whoever wrote the bytes. It opens nothing that is being made.
+//! Invariant: an object appears under its name by one rename, after its length was checked and its bytes were synced to
+//! the disk. Its permissions are those that Git LFS sets: by the umask or `core.sharedRepository`, writable. The module
+//! does not hash: the caller computes the object ID. It does not open objects that are being written.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -20,23 +20,23 @@ use std::path::{Path, PathBuf};
 use super::temp::Temp;
 use crate::hash::Oid;
 
-/// The store could not do what was asked.
+/// Why the LFS storage could not do the work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The system refused.
+    /// The system reported an error.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The action that failed: a verb.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The bytes that were written are not as many as promised.
+    /// The number of written bytes differs from the promised one.
     #[error("LFS object {oid} is {got} bytes, expected {expected}")]
     SizeMismatch {
-        /// Which object.
+        /// The object.
         oid: Oid,
         /// The promised length.
         expected: u64,
@@ -52,18 +52,18 @@ impl Error {
     }
 }
 
-/// Who may read and write what is made in the store: `core.sharedRepository`.
+/// The permissions of new files in the storage: `core.sharedRepository`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sharing {
-    /// As any new file of this process.
+    /// As for any new file of this process.
     #[default]
     Umask,
-    /// These rights for files, and the same with search for directories.
+    /// This mode for files, and the same with search permission for directories.
     Mode(u32),
 }
 
 impl Sharing {
-    /// Reads the value of `core.sharedRepository`, as Git LFS does; what it does not know is the umask.
+    /// Reads the value of `core.sharedRepository`, as Git LFS does; an unknown value means the umask.
     pub fn parse(value: &str) -> Self {
         match value.to_ascii_lowercase().as_str() {
             "group" | "true" | "yes" | "on" | "1" | "" => Self::Mode(0o660),
@@ -98,30 +98,30 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store in `dir`, which need not exist yet. `alternates` are the LFS directories of other repositories.
+    /// Opens a storage in `dir`, which need not exist yet. `alternates` are the LFS directories of other repositories.
     pub fn new(dir: impl Into<PathBuf>, sharing: Sharing, alternates: Vec<PathBuf>) -> Self {
         Self { dir: dir.into(), sharing, alternates }
     }
 
-    /// The LFS directory.
+    /// Returns the LFS directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Where temporary files go.
+    /// Returns the directory of temporary files.
     pub fn tmp_dir(&self) -> PathBuf {
         self.dir.join("tmp")
     }
 
-    /// Where an object has its place in this store, be it there or not.
+    /// Returns the path of an object in this storage, whether it exists or not.
     pub fn path_of(&self, oid: Oid) -> PathBuf {
         object_path(&self.dir, oid)
     }
 
-    /// Where an object is, here or in an alternate: a regular file of exactly this length.
+    /// Finds an object, in this storage or in an alternate: a regular file of exactly this length.
     ///
     /// # Errors
-    /// What the system reports, but for the absence of the file.
+    /// An error of the system, except that the file does not exist.
     pub fn find(&self, oid: Oid, size: u64) -> io::Result<Option<PathBuf>> {
         for dir in std::iter::once(&self.dir).chain(&self.alternates) {
             let path = object_path(dir, oid);
@@ -135,7 +135,7 @@ impl Store {
         Ok(None)
     }
 
-    /// A temporary file in the store; gone when dropped.
+    /// Creates a temporary file in the storage, which is removed when dropped.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -161,25 +161,25 @@ impl Store {
         fs::remove_file(&path).map_err(Error::io("remove", path))
     }
 
-    /// Where downloads and what is made of them wait for a run that goes on with them.
+    /// Returns the directory of downloads, and of objects made from them, that wait for a run that resumes them.
     pub(super) fn incomplete_dir(&self) -> PathBuf {
         self.dir.join("incomplete")
     }
 
-    /// Where the object of this name is, if it is in this store itself and as long as this.
+    /// Returns the path of the object of this name, if this storage itself contains it with this length.
     pub(super) fn stored(&self, oid: Oid, size: u64) -> Option<PathBuf> {
         let path = self.path_of(oid);
         let is_there = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() == size);
         is_there.then_some(path)
     }
 
-    /// Hands the bytes of a file to the disk, and gives it the rights of an object.
+    /// Syncs the bytes of a file to the disk, and sets the permissions of an object.
     pub(super) fn finish(&self, file: &File, path: &Path) -> Result<(), Error> {
         file.sync_data().map_err(Error::io("sync", path))?;
         self.sharing.apply(path, false).map_err(Error::io("set the mode of", path))
     }
 
-    /// Lets `rename` give a finished file the name of an object, and hands that name to the disk. Returns where it is.
+    /// Lets `rename` give a finished file the name of an object, and syncs that name to the disk. Returns its path.
     pub(super) fn name(
         &self,
         oid: Oid,
@@ -192,7 +192,7 @@ impl Store {
         Ok(path)
     }
 
-    /// Makes a directory inside the store with its parents, and hands each new name to the disk.
+    /// Creates a directory inside the storage with its parents, and syncs each new name to the disk.
     pub(super) fn make_dirs(&self, dir: &Path) -> Result<(), Error> {
         match fs::create_dir(dir) {
             Ok(()) => {}
@@ -221,7 +221,7 @@ fn is_absence(err: &io::Error) -> bool {
     matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Hands the name of a file to the disk. Only Unix can sync a directory; elsewhere the rename is all there is.
+/// Syncs the name of a file to the disk. Only Unix can sync a directory; elsewhere the rename must suffice.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }

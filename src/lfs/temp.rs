@@ -1,9 +1,9 @@
-//! [`Temp`]: a temporary file that is known to be alive for as long as its process lives.
+//! [`Temp`] is a temporary file that other processes recognize as in use for as long as its process lives.
 //!
-//! Invariant: a living process holds an advisory lock (flock) on each of its temporary files, and nobody removes
-//! one that is locked. A lock, and not the process id in the name: the kernel drops a lock at the moment of
-//! death, while an id is reused, and is another process's inside a container or on another machine.
-//! It does not say what the file is for, and keeps no list: the names and the locks are the whole record.
+//! Invariant: a living process holds an advisory lock (flock) on each of its temporary files, and no process removes a
+//! locked one. It is a lock, not a process ID in the name, because the kernel releases a lock at the moment of death,
+//! while an ID is reused, and belongs to another process inside a container or on another machine. The module does not
+//! know the purpose of a file, and keeps no list: the names and the locks are the whole record.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -12,10 +12,10 @@ use std::path::Path;
 
 use tempfile::{NamedTempFile, PersistError};
 
-/// How the names of our temporary files begin, inside a directory of git's.
+/// The prefix of the names of our temporary files, in a directory of git's.
 pub(crate) const PREFIX: &str = "st-convert-";
 
-/// How they begin beside the files of a person.
+/// The prefix next to files of the user.
 const HIDDEN_PREFIX: &str = ".st-convert-";
 
 /// A temporary file; removed when dropped, and by the next sweep if its process died.
@@ -25,18 +25,18 @@ pub struct Temp {
 }
 
 impl Temp {
-    /// A new empty file in a directory of git's, with the rights that any new file gets.
+    /// Creates an empty file in a directory of git's, with the permissions of any new file.
     ///
     /// # Errors
-    /// What the system reports; the directory has to exist.
+    /// An error of the system; the directory must exist.
     pub fn new_in(dir: &Path) -> io::Result<Self> {
         Self::with_prefix(dir, PREFIX)
     }
 
-    /// As [`Temp::new_in`], with a name that hides it in a work tree.
+    /// As [`Temp::new_in`], with a name that hides it in a working tree.
     ///
     /// # Errors
-    /// What the system reports; the directory has to exist.
+    /// An error of the system; the directory must exist.
     pub fn hidden_in(dir: &Path) -> io::Result<Self> {
         Self::with_prefix(dir, HIDDEN_PREFIX)
     }
@@ -46,30 +46,30 @@ impl Temp {
         for _ in 0..16 {
             let file = create(dir, &name)?;
             match file.as_file().try_lock() {
-                // Between its creation and its lock the file looked dead, and may have been swept.
+                // Between its creation and its lock the file looked abandoned, and may have been removed.
                 Ok(()) if is_linked(file.as_file())? => return Ok(Self { file }),
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
-                // A file system without locks: the file works, and no sweep will take it for dead.
+                // A file system without locks: the file works, and no sweep treats it as abandoned.
                 Err(TryLockError::Error(_)) => return Ok(Self { file }),
             }
         }
         Err(io::Error::new(io::ErrorKind::WouldBlock, "another process keeps removing the temporary files"))
     }
 
-    /// The open file.
+    /// Returns the open file.
     pub fn file(&self) -> &File {
         self.file.as_file()
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Gives the file its final name, replacing what has that name; a symbolic link there is replaced itself.
+    /// Gives the file its final name and replaces the file of that name; a symbolic link is itself replaced.
     ///
     /// # Errors
-    /// What the system reports; the temporary file comes back, still whole.
+    /// An error of the system; the temporary file is returned complete.
     pub fn rename(self, to: &Path) -> Result<File, (io::Error, Self)> {
         self.file.persist(to).map_err(Self::back)
     }
@@ -90,7 +90,7 @@ impl Temp {
 fn create(dir: &Path, name: &str) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(name);
-    // Without this the file would be for its owner alone; the umask still takes its part.
+    // Without this, only the owner could read the file; the umask still applies.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(dir)
@@ -107,8 +107,8 @@ fn is_linked(_: &File) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns `true` if the process is gone whose file this is: `<name>.<anything>` lives as long as `<name>`: a program that we start may
-/// replace it by a file of its own, without our lock.
+/// Returns `true` if the process of this file is gone. `<name>.<anything>` lives as long as `<name>`: a program that we
+/// start may replace it by a file of its own, without our lock.
 fn is_dead(path: &Path, file: &File) -> bool {
     let name = path.file_name().map(OsStr::as_encoded_bytes).unwrap_or_default();
     if name.strip_prefix(b".").unwrap_or(name).contains(&b'.') {
@@ -121,23 +121,24 @@ fn is_dead(path: &Path, file: &File) -> bool {
     file.try_lock().is_ok()
 }
 
-/// Removes the temporary files that dead processes left in `dir`, after `before_removal` has seen each.
-/// Returns how many they were.
+/// Removes the temporary files of dead processes in `dir`, after `before_removal` was called with each. Returns how
+/// many it removed.
 ///
 /// # Errors
-/// What the system reports about the directory, and what `before_removal` returns. A single file that cannot be
-/// opened, locked or removed is left alone.
+/// An error of the system for the directory, or an error of `before_removal`. A single file that cannot be opened,
+/// locked or removed stays.
 pub(crate) fn sweep(dir: &Path, before_removal: impl FnMut(&File) -> io::Result<()>) -> io::Result<usize> {
     sweep_names(dir, |name| name.starts_with(PREFIX.as_bytes()), before_removal)
 }
 
-/// Removes those that dead processes left beside the files of a person. Whatever cannot be looked at or removed is
-/// left alone: the directory is not ours.
+/// Removes the temporary files of dead processes next to files of the user. Files that cannot be read or removed stay:
+/// the directory is not ours.
 pub(crate) fn sweep_hidden(dir: &Path) -> usize {
     sweep_names(dir, is_hidden_name, |_| Ok(())).unwrap_or_default()
 }
 
-/// `.st-convert-<number>-<letters and digits>`, and what belongs to it: a person may have other files that begin so.
+/// Matches `.st-convert-<number>-<letters and digits>` and its further files: the user may have other files that begin
+/// in the same way.
 fn is_hidden_name(name: &[u8]) -> bool {
     let Some(rest) = name.strip_prefix(HIDDEN_PREFIX.as_bytes()) else { return false };
     let mut parts = rest.strip_suffix(b".old").unwrap_or(rest).split(|byte| *byte == b'-');

@@ -1,12 +1,12 @@
-//! [`Placed`]: an object on its way to a path of the work tree.
+//! [`Placed`] writes an object to a path of the working tree.
 //!
-//! In two steps, so that the bytes can be there before the name is: fill the temporary file (by
-//! [`Placed::fill`], or [`Writers`](super::Writers)), then [`Placed::publish`].
+//! It has two steps, so that the bytes can be written before the name exists: fill the temporary file (by
+//! [`Placed::fill`], or [`Writers`](super::Writers)), then call [`Placed::publish`].
 //!
-//! Invariants: no symbolic link is followed, neither as a parent nor as the target; the target is absent or whole;
-//! and the file is three seconds old. The last is for git: an index entry whose file is as young as the index
-//! itself is not trusted ("racily clean"), and git would send the whole file through the clean filter again.
-//! It does not touch the index, and it makes no hard link: an edit of the file must not reach the store.
+//! Invariants: no symbolic link is followed, neither as a parent nor as the target; the target does not exist or is
+//! complete; and the file is three seconds old. git needs the last one: it does not trust an index entry whose file is
+//! as new as the index itself ("racily clean"), and would send the whole file through the clean filter again. The
+//! module does not change the index, and it creates no hard link: an edit of the file must not change the LFS object.
 
 use std::fs::{self, File, FileType};
 use std::io;
@@ -18,16 +18,16 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::store::{self, Store};
 use super::temp::Temp;
 
-/// How old a placed file is made: more than the resolution of the clock that git compares, a second.
+/// The age that a placed file gets: more than a second, the resolution of the clock that git compares.
 const AGE: Duration = Duration::from_secs(3);
 
-/// A file could not be placed.
+/// Why a file could not be placed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not a path that git would write: it leaves the work tree or enters `.git`.
+    /// git would not write this path: it leaves the working tree or enters `.git`.
     #[error("invalid path `{path}`")]
     InvalidPath {
-        /// The path, from the top of the work tree.
+        /// The path, from the top of the working tree.
         path: BString,
     },
     /// A parent, or the target, is a symbolic link.
@@ -39,13 +39,13 @@ pub enum Error {
     /// A parent is a file, or the target is not.
     #[error("cannot write `{}`: another file is in its path", path.display())]
     InTheWay {
-        /// What is there.
+        /// The path of the obstacle.
         path: PathBuf,
     },
-    /// A directory, a pipe, a device or a socket is where a file should be.
+    /// The path of a file is a directory, a pipe, a device or a socket.
     #[error("not a regular file (found: {found})")]
     NotRegular {
-        /// What it is.
+        /// Its kind.
         found: &'static str,
     },
     /// The target exists, and may not be replaced.
@@ -54,21 +54,21 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
-    /// The system refused.
+    /// The system reported an error.
     #[error("cannot write `{}`", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The store refused a temporary file.
+    /// The LFS storage could not create a temporary file.
     #[error("cannot create a temporary file")]
     Store(#[from] store::Error),
 }
 
 impl Error {
-    /// Of something that is no regular file. It is not opened for this: a pipe would wait for its other end.
+    /// Describes something that is not a regular file. It is not opened for this: a pipe would wait for its other end.
     pub(crate) fn not_regular(kind: FileType) -> Self {
         #[cfg(unix)]
         let special = {
@@ -92,7 +92,7 @@ impl Error {
     }
 }
 
-/// A path of a work tree, checked for what can be seen in its text.
+/// A path of a working tree whose text was checked.
 #[derive(Debug, Clone)]
 pub struct Target {
     root: PathBuf,
@@ -100,10 +100,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// The place of `path`, seen from the top `root` of the work tree, `/` between its parts.
+    /// Returns `path`, with `/` between its parts, from the top directory `root` of the working tree.
     ///
     /// # Errors
-    /// [`Error::InvalidPath`] if a part is empty, `.`, `..` or `.git`, or is no file name on this system.
+    /// [`Error::InvalidPath`] if a part is empty, `.`, `..` or `.git`, or is not a file name on this system.
     pub fn new(root: &Path, path: &BStr) -> Result<Self, Error> {
         let invalid = || Error::InvalidPath { path: path.to_owned() };
         let harmless = path.split_str("/").all(|part| {
@@ -117,13 +117,13 @@ impl Target {
         Ok(Self { root: root.to_owned(), relative })
     }
 
-    /// The whole path.
+    /// Returns the whole path.
     pub fn path(&self) -> PathBuf {
         self.root.join(&self.relative)
     }
 
-    /// Looks at each parent without following it. Returns `false` at the first that is missing and that `make` does not
-    /// make.
+    /// Checks each parent without following it. Returns `false` at the first that is missing and that `make` does not
+    /// create.
     fn has_parents(&self, make: impl Fn(&Path) -> io::Result<bool>) -> Result<bool, Error> {
         let mut path = self.root.clone();
         for part in self.relative.parent().into_iter().flat_map(Path::components) {
@@ -143,12 +143,12 @@ impl Target {
         Ok(true)
     }
 
-    /// Makes the parents that are missing.
+    /// Creates missing parents.
     fn make_parents(&self) -> Result<(), Error> {
         self.has_parents(|path| fs::create_dir(path).map(|()| true)).map(drop)
     }
 
-    /// Returns `true` if there is a file that its owner may run; never where files have no such right.
+    /// Returns `true` if the file exists and its owner may execute it; never on systems without that permission.
     ///
     /// # Errors
     /// As [`Target::metadata`].
@@ -156,11 +156,11 @@ impl Target {
         Ok(self.metadata()?.is_some_and(|metadata| is_executable(&metadata)))
     }
 
-    /// What is at the path: nothing, or the metadata of a regular file.
+    /// Returns the metadata of the regular file at the path, or `None` if nothing exists.
     ///
     /// # Errors
-    /// [`Error::Symlink`] for a link there or among the parents, [`Error::InTheWay`] for anything that is not a
-    /// file in a directory.
+    /// [`Error::Symlink`] for a link at the path or among the parents, [`Error::InTheWay`] for anything else that is
+    /// not a file in a directory.
     pub fn metadata(&self) -> Result<Option<fs::Metadata>, Error> {
         if !self.has_parents(|_| Ok(false))? {
             return Ok(None);
@@ -176,7 +176,7 @@ impl Target {
     }
 }
 
-/// A file that is not at its path yet. Dropped, it leaves nothing.
+/// A file that is not at its path yet. If dropped, it leaves nothing.
 #[derive(Debug)]
 pub struct Placed {
     temp: Temp,
@@ -184,8 +184,7 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// Starts an empty file for `target`: in the store, where nobody looks, or beside the target if that is on
-    /// another file system.
+    /// Creates an empty file for `target`: in the LFS storage, or next to the target if that is on another file system.
     ///
     /// # Errors
     /// [`Error::Symlink`], [`Error::InTheWay`], or what the system reports.
@@ -195,12 +194,13 @@ impl Placed {
         Ok(Self { temp: temp_for(store, &target.path())?, target })
     }
 
-    /// The file, to fill.
+    /// Returns the file, to fill it.
     pub fn file(&self) -> &File {
         self.temp.file()
     }
 
-    /// Lets everybody run the file who may read it. Where it replaces another, it gets that one's rights.
+    /// Allows every user who may read the file to execute it. If it replaces another file, it gets the permissions of
+    /// that file.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -208,7 +208,8 @@ impl Placed {
         make_executable(self.file()).map_err(Error::io(self.target.path()))
     }
 
-    /// Makes the file a copy of `object`: shared blocks where the file system can, else one copy in the kernel.
+    /// Makes the file a copy of `object`: with shared blocks if the file system supports them, else by one copy in the
+    /// kernel.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -216,11 +217,11 @@ impl Placed {
         super::copy::copy_all(object, self.file()).map_err(Error::io(self.target.path()))
     }
 
-    /// Gives the file its name. Returns its metadata as they are at that name, for the index.
+    /// Gives the file its name. Returns its metadata under that name, for the index.
     ///
     /// # Errors
-    /// [`Error::Exists`] if something is there and `replace` is false; [`Error::Symlink`], [`Error::InTheWay`];
-    /// or what the system reports. Then the work tree is as it was.
+    /// [`Error::Exists`] if a file exists and `replace` is false; [`Error::Symlink`], [`Error::InTheWay`]; or an error
+    /// of the system. Then the working tree is unchanged.
     pub fn publish(self, replace: bool) -> Result<fs::Metadata, Error> {
         let Self { temp, target } = self;
         target.make_parents()?;
@@ -249,7 +250,7 @@ impl Placed {
     }
 }
 
-/// Copies a finished object to a path of the work tree: [`Placed`] in one step.
+/// Copies a finished object to a path of the working tree: [`Placed`] in one step.
 ///
 /// # Errors
 /// As [`Placed::create`], [`Placed::fill`] and [`Placed::publish`].
@@ -260,7 +261,7 @@ pub fn place(store: &Store, object: &Path, target: Target, replace: bool) -> Res
     placed.publish(replace)
 }
 
-/// A temporary file that can be renamed to `path`: in the store, where nobody looks, or beside it if the store is on
+/// Creates a temporary file that can be renamed to `path`: in the LFS storage, or next to the path if the storage is on
 /// another file system.
 pub(super) fn temp_for(store: &Store, path: &Path) -> Result<Temp, Error> {
     let beside = parent(path);
@@ -271,7 +272,7 @@ pub(super) fn temp_for(store: &Store, path: &Path) -> Result<Temp, Error> {
     Temp::hidden_in(&beside).map_err(Error::io(&beside))
 }
 
-/// Bytes to the disk, and the age that git trusts.
+/// Syncs the bytes to the disk, and sets the age that git trusts.
 fn settle(file: &File) -> io::Result<()> {
     file.sync_data()?;
     file.set_modified(SystemTime::now() - AGE)
@@ -281,7 +282,7 @@ fn rename(temp: Temp, path: &Path, replace: bool) -> Result<File, (io::Error, Te
     if replace { temp.rename(path) } else { temp.rename_new(path) }
 }
 
-/// For a store that looked as if it were on the file system of the work tree, and is not (a bind mount).
+/// For an LFS storage that appeared to be on the file system of the working tree, and is not (a bind mount).
 fn copy_beside(from: &File, path: &Path) -> io::Result<Temp> {
     let temp = Temp::hidden_in(&parent(path))?;
     super::copy::copy_all(from, temp.file())?;
