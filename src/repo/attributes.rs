@@ -1,11 +1,11 @@
-//! Which filter a path has, and what has to be added to the `.gitattributes` files so that it has that of Git LFS.
+//! Determines the filter of a path, and the changes to `.gitattributes` files that give it the filter of Git LFS.
 //!
-//! A file stands up to three times: in the work tree, in the index, in `HEAD`. Each gets the line that it lacks, at
-//! the end of what it holds, and nothing of what another holds besides: what a person did not stage stays unstaged,
-//! and what is staged and not ours stays out of a commit of our paths.
+//! A file exists in up to three versions: in the working tree, in the index, in `HEAD`. Each version gets the line that
+//! it lacks, at its end, and nothing else from another version: unstaged changes stay unstaged, and staged changes that
+//! are not ours stay out of a commit of our paths.
 //!
-//! Invariant: a plan is returned only if every path ends with `filter=lfs` wherever the plan reaches, and no tracked
-//! safetensors file besides them has another filter than before. Nothing is written here.
+//! Invariant: a plan is returned only if every path then has `filter=lfs` in all versions that the plan covers, and no
+//! other tracked safetensors file has another filter than before. The module writes nothing.
 
 mod lines;
 mod rules;
@@ -27,47 +27,47 @@ use rules::{Rules, View, file_in};
 /// The filter of a path: its attribute `filter`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
-    /// No line speaks of it.
+    /// No line sets it.
     Unspecified,
-    /// A line takes it away (`-filter`), or sets it without a name, which is no filter either.
+    /// A line unsets it (`-filter`), or sets it without a name, which is not a filter either.
     Unset,
     /// `filter=lfs`
     Lfs,
-    /// Another program's, such as git-crypt's.
+    /// That of another program, such as git-crypt.
     Other(BString),
 }
 
-/// A `.gitattributes` file as it should become.
+/// The planned changes to a `.gitattributes` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributesChange {
-    /// The file, from the top of the work tree.
+    /// Its path from the top of the working tree.
     pub path: BString,
     /// Its content in the work tree, if that changes.
     pub content: Option<Vec<u8>>,
     /// Its content in the index, if that changes.
     pub blob: Option<Vec<u8>>,
-    /// `true` if it may be run. As it was.
+    /// `true` if it is executable. Unchanged.
     pub executable: bool,
-    /// `true` if the file of the working tree is what the index has, once both are as they should become. If not, git
-    /// has to compare them.
+    /// `true` if the file of the working tree equals that of the index, after both changes. If not, git must compare
+    /// them.
     pub is_clean: bool,
-    /// `true` if there are changes that are not staged, more than other line ends.
+    /// `true` if it has unstaged changes other than line ends.
     pub has_other_changes: bool,
 }
 
-/// A `.gitattributes` file as a commit should have it.
+/// The planned content of a `.gitattributes` file in a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedAttributes {
-    /// The file, from the top of the work tree.
+    /// Its path from the top of the working tree.
     pub path: BString,
-    /// Its content: that of `HEAD`, and the lines that are missing.
+    /// Its content: that of `HEAD`, and the missing lines.
     pub blob: Vec<u8>,
-    /// `true` if it may be run. As it was.
+    /// `true` if it is executable. Unchanged.
     pub executable: bool,
 }
 
 impl Repo {
-    /// The filter of a path, as git sees it when the path is added.
+    /// Returns the filter that git applies when the path is added.
     ///
     /// # Errors
     /// [`Error::Git`], [`Error::Io`], or [`Error::MissingBlob`] if an attributes file cannot be read.
@@ -75,7 +75,7 @@ impl Repo {
         Ok(self.filters_of(&[path.to_owned()])?.pop().unwrap_or(Filter::Unspecified))
     }
 
-    /// The filters of many paths, for one reading of the index.
+    /// Returns the filters of many paths, with one read of the index.
     ///
     /// # Errors
     /// As [`Repo::filter_of`].
@@ -83,7 +83,7 @@ impl Repo {
         self.filters_among(&self.entries()?, paths)
     }
 
-    /// The filters of many paths, for an index that was read before.
+    /// Returns the filters of many paths, for an index that was read before.
     ///
     /// # Errors
     /// As [`Repo::filter_of`].
@@ -92,10 +92,10 @@ impl Repo {
         paths.iter().map(|path| rules.filter(path.as_ref())).collect()
     }
 
-    /// What has to change so that every one of these paths gets the filter of Git LFS, in the work tree and in the
-    /// index, each by itself: nothing where it has it already; `*.safetensors` at the top, as `git lfs track` writes
-    /// it, where no line speaks of the paths and no other tracked file would change its filter; else a line for the
-    /// path alone, in the file where it wins. The index gets the line that the work tree has, if that serves.
+    /// Plans the changes that give each of these paths the filter of Git LFS, in the working tree and in the index
+    /// separately: nothing if it has the filter already; `*.safetensors` at the top, as `git lfs track` writes it, if
+    /// no line applies to the paths and no other tracked file would get another filter; else a line for the single
+    /// path, in the file where it wins. The index gets the line of the working tree, if that has the same effect.
     ///
     /// # Errors
     /// [`Error::OtherFilter`], [`Error::AttributesOverridden`], [`Error::AttributesSymlink`],
@@ -121,18 +121,18 @@ impl Repo {
             let was_clean = entries
                 .iter()
                 .any(|entry| entry.path == path && entry.stage == 0 && entry.is_unchanged(&file));
-            // Other line ends are none to git only where the configuration says so; then the file was clean.
+            // git ignores other line ends only if the configuration says so; then the file was clean.
             let is_clean = in_index == in_tree || was_clean && !has_other_changes;
             changes.push(AttributesChange { path, content, blob, executable, is_clean, has_other_changes });
         }
         Ok(changes)
     }
 
-    /// What a commit of these paths alone has to change, beside them, so that they have the filter of Git LFS in it:
-    /// the lines of the index that decide about them, at the end of what `HEAD` has.
+    /// Plans the further changes of a commit of only these paths that give them the filter of Git LFS: the lines of the
+    /// index that decide about them, appended to the content of `HEAD`.
     ///
     /// # Errors
-    /// As [`Repo::plan_attributes`], of which the index must have the changes already.
+    /// As [`Repo::plan_attributes`], whose changes must already be in the index.
     pub fn plan_committed_attributes(&self, paths: &[BString]) -> Result<Vec<CommittedAttributes>> {
         let entries = self.entries()?;
         let mut index = Rules::new(self, &entries, View::Index)?;
@@ -147,8 +147,8 @@ impl Repo {
 }
 
 impl Repo {
-    /// What has to change in the attributes files of a commit's tree, given by its entries, so that these paths have the
-    /// filter of Git LFS in every clone of it: the line that the index has for them, where that serves.
+    /// Plans the changes to the attributes files of a commit's tree, given by its entries, that give these paths the
+    /// filter of Git LFS in every clone: the line of the index, if that has the same effect.
     ///
     /// # Errors
     /// As [`Repo::plan_attributes`].
@@ -165,8 +165,8 @@ impl Repo {
     }
 }
 
-/// Returns `true` if the file of the working tree has what the index has. Its line ends may be those of another system, where the index
-/// has line feeds alone.
+/// Returns `true` if the file of the working tree equals that of the index. Its line ends may be those of another
+/// system, if the index has only line feeds.
 fn same_text(in_index: Option<&[u8]>, in_tree: Option<&[u8]>) -> bool {
     use bstr::ByteSlice as _;
     match (in_index, in_tree) {

@@ -1,14 +1,15 @@
-//! What a checkout makes of a blob: the bytes that a clone has under its name, which need not be those of the blob.
+//! Computes what a checkout makes of a blob: the bytes of the file in a clone, which can differ from those of the blob.
 //!
-//! git writes `blob → ident → line ends → working-tree-encoding → filter`. The attributes of the path decide what is done,
-//! and where they leave it open (`text=auto`, or nothing at all), the settings of each clone do: `core.autocrlf`,
+//! git writes `blob → ident → line ends → working-tree-encoding → filter`. The attributes of the path decide which
+//! steps run, and if they leave it open (`text=auto`, or nothing), the settings of each clone do: `core.autocrlf`,
 //! `core.eol`. So one blob has several [`Recipe`]s, and each gives other bytes.
 //!
 //! Source: `convert.c` and `utf8.c` of git (`convert_attrs`, `will_convert_lf_to_crlf`, `ident_to_worktree`,
 //! `encode_to_worktree`, `reencode_string_len`), gitattributes(5).
 //!
-//! Invariant: every file that git can write for a blob, filters aside, is the blob itself or the result of one of the
-//! recipes of its path; what cannot be made here is [`Made::Unclear`], never left out. Nothing is read or written here.
+//! Invariant: every file that git can write for a blob, without filters, is the blob itself or the result of one of the
+//! recipes of its path; a result that cannot be computed is [`Made::Unclear`], never left out. The module does not read
+//! or write files.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod convert;
@@ -27,29 +28,29 @@ pub(super) use encoding::is_utf8;
 /// What the attributes of a path let a checkout do with its blob.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Conversion {
-    /// Which line ends a checkout writes.
+    /// The line ends that a checkout writes.
     pub line_ends: LineEnds,
     /// `true` if `$Id$` becomes `$Id: <name of the blob> $`.
     pub ident: bool,
-    /// The value of `working-tree-encoding`; `None` for UTF-8, and where git takes it for nothing.
+    /// The value of `working-tree-encoding`; `None` for UTF-8, and if git ignores it.
     pub encoding: Option<BString>,
     /// `true` if the filter is that of Git LFS.
     pub is_lfs: bool,
 }
 
-/// Which line ends a checkout writes: when LF becomes CRLF.
+/// When a checkout writes CRLF for LF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum LineEnds {
     /// Never: `-text`, `eol=lf`, `text=input`.
     Kept,
-    /// In a clone with `core.autocrlf`, if git takes the content for text: `text=auto`, or no line speaks of it.
+    /// In a clone with `core.autocrlf`, if git detects text: `text=auto`, or no attribute.
     #[default]
     Detected,
-    /// Whatever the content is: `text`, `eol=crlf`.
+    /// For any content: `text`, `eol=crlf`.
     Always,
 }
 
-/// One way in which a clone may write a blob.
+/// One of the ways in which clones may write a blob.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Recipe {
     ident: bool,
@@ -57,35 +58,35 @@ pub struct Recipe {
     encoding: Option<Encoding>,
 }
 
-/// What a recipe makes of a blob.
+/// The result of a recipe for a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
     /// The blob itself.
     Same,
     /// These bytes.
     Bytes(Vec<u8>),
-    /// It is not known here what.
+    /// The result is not known.
     Unclear(Unclear),
 }
 
-/// Why it is not known what a checkout makes of a blob.
+/// Why the result of a checkout for a blob is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unclear {
-    /// An encoding that is not done here, or a character that implementations of it write differently.
+    /// An encoding that is not implemented here, or a character that its implementations write differently.
     #[error("working-tree-encoding {0} is not known here")]
     Encoding(BString),
-    /// An `$Id: …` without an end that is longer than any.
+    /// An `$Id: …` that is too long and has no end.
     #[error("an $Id: … $ is too long")]
     Ident,
 }
 
 impl Conversion {
-    /// That of a link: its content is written as it is.
+    /// Returns the conversion of a link, whose content is written unchanged.
     pub fn none() -> Self {
         Self { line_ends: LineEnds::Kept, ident: false, encoding: None, is_lfs: false }
     }
 
-    /// The ways in which clones may write the blob, the blob itself not counted.
+    /// Returns the ways in which clones may write the blob, other than the blob itself.
     fn recipes(&self) -> impl Iterator<Item = Recipe> {
         let line_ends = match self.line_ends {
             LineEnds::Kept => vec![LineEnds::Kept],
@@ -101,7 +102,7 @@ impl Conversion {
     }
 }
 
-/// What these conversions may make of a blob, and none of `before` does, the blob itself not counted.
+/// Returns the recipes of these conversions that none of `before` has, other than the blob itself.
 pub fn recipes(conversions: &[Conversion], before: &[Conversion]) -> BTreeSet<Recipe> {
     let of = |conversions: &[Conversion]| -> BTreeSet<Recipe> {
         conversions.iter().flat_map(Conversion::recipes).filter(|recipe| !recipe.is_identity()).collect()
@@ -115,12 +116,12 @@ impl Recipe {
         !self.ident && self.line_ends == LineEnds::Kept && self.encoding.is_none()
     }
 
-    /// Returns `true` if it leaves line ends as they are.
+    /// Returns `true` if it keeps line ends.
     pub fn keeps_line_ends(&self) -> bool {
         self.line_ends == LineEnds::Kept
     }
 
-    /// What it makes of this blob.
+    /// Applies it to this blob.
     pub fn apply(&self, id: ObjectId, blob: &[u8]) -> Made {
         let mut survey = self.survey(id);
         let converter = survey.push(blob).and_then(|()| survey.finish());
@@ -136,7 +137,7 @@ impl Recipe {
         }
     }
 
-    /// The first bytes of what it makes of a long blob that begins with these.
+    /// Applies it to a long blob that begins with these bytes, and returns the first bytes of the result.
     pub fn apply_to_head(&self, id: ObjectId, head: &[u8]) -> Made {
         let mut survey = self.survey(id);
         let converter = survey.push(head).map(|()| survey.finish_early());
@@ -152,7 +153,7 @@ impl Recipe {
         }
     }
 
-    /// The first of the two passes over a blob that is too long for memory: what has to be known before.
+    /// Starts the first of the two passes over a blob that is too long for memory.
     pub fn survey(&self, id: ObjectId) -> Survey<'_> {
         Survey::new(self, id)
     }

@@ -1,7 +1,7 @@
-//! What the configuration of git says: settings, and where the LFS store is.
+//! Reads git's configuration: settings, and the directory of LFS storage.
 //!
-//! It reads all of git's files and the environment's overrides as git does, and writes none. A value of a file
-//! that somebody else owns is not used where it would name a program.
+//! It reads all of git's files and the environment's overrides as git does, and writes none. A value of a file that
+//! another user owns is ignored if it names a program.
 
 use std::path::{Path, PathBuf};
 
@@ -11,17 +11,17 @@ use super::Repo;
 use crate::lfs::{Sharing, Store};
 
 impl Repo {
-    /// The value of a setting, such as `st-convert.pr`.
+    /// Returns the value of a setting, such as `st-convert.pr`.
     pub fn config_str(&self, key: &str) -> Option<BString> {
         self.inner.config_snapshot().string(key)
     }
 
-    /// The value of a setting that is true or false; `None` too if it is neither.
+    /// Returns the value of a boolean setting; `None` also if it is neither true nor false.
     pub fn config_bool(&self, key: &str) -> Option<bool> {
         self.inner.config_snapshot().boolean(key)
     }
 
-    /// The remote that the branch of `HEAD` follows, or else the only one, or else `origin` if there is one.
+    /// Returns the remote of the branch of `HEAD`, or else the only remote, or else `origin` if it exists.
     pub fn default_remote(&self) -> Option<String> {
         let branch = self.branch().ok().flatten();
         let followed = branch.and_then(|branch| {
@@ -36,27 +36,27 @@ impl Repo {
         Some(name.to_str().ok()?.to_owned()).filter(|name| !name.is_empty() && !name.starts_with('-'))
     }
 
-    /// The names of all remotes of the configuration that can be given to git.
+    /// Returns the names of all configured remotes that are valid arguments of git.
     pub fn remotes(&self) -> Vec<String> {
         let names = self.inner.remote_names();
         let names = names.into_iter().filter_map(|name| name.to_str().ok().map(str::to_owned));
         names.filter(|name| !name.is_empty() && !name.starts_with('-')).collect()
     }
 
-    /// Where Git LFS keeps its files: `lfs.storage`, seen from the common git directory, or `lfs` in it.
+    /// Returns the directory of Git LFS: `lfs.storage`, relative to the common git directory, or `lfs` in it.
     pub fn lfs_dir(&self) -> PathBuf {
         let storage = self.config_str("lfs.storage").filter(|value| !value.is_empty());
         let storage = storage.and_then(|value| value.to_path().ok().map(Path::to_owned));
         self.common_dir().join(storage.unwrap_or_else(|| "lfs".into()))
     }
 
-    /// The LFS store, with the stores of the repositories in `objects/info/alternates`.
+    /// Returns the LFS storage, with that of the repositories in `objects/info/alternates`.
     pub fn store(&self) -> Store {
         self.store_with(Vec::new())
     }
 
-    /// As [`Repo::store`], with the stores beside more object directories: those that
-    /// `GIT_ALTERNATE_OBJECT_DIRECTORIES` names.
+    /// As [`Repo::store`], with the storage next to further object directories: those of
+    /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`.
     pub fn store_with(&self, object_dirs: Vec<PathBuf>) -> Store {
         let sharing = self.config_str("core.sharedRepository");
         let sharing = sharing.map_or(Sharing::Umask, |value| Sharing::parse(&value.to_str_lossy()));
@@ -67,8 +67,8 @@ impl Repo {
         Store::new(self.lfs_dir(), sharing, alternates.collect())
     }
 
-    /// Returns `true` if the configuration transforms the content of objects (`lfs.extension.*`). Then an oid is not
-    /// that of the file, and nothing may be put into the store as it is.
+    /// Returns `true` if the configuration transforms the content of LFS objects (`lfs.extension.*`). Then an object ID
+    /// is not that of the file, and no file may be stored unchanged.
     pub fn extensions_configured(&self) -> bool {
         let config = self.inner.config_snapshot();
         let extension = |name: &[u8]| name.starts_with(b"extension.");
@@ -80,7 +80,7 @@ impl Repo {
             .any(|section| section.header().subsection_name().is_some_and(|name| extension(name)))
     }
 
-    /// Returns `true` if git knows the filter of Git LFS. If not, it takes a converted file for modified.
+    /// Returns `true` if git knows the filter of Git LFS. If not, it reports a converted file as modified.
     pub fn filter_configured(&self) -> bool {
         ["filter.lfs.process", "filter.lfs.clean"]
             .into_iter()

@@ -1,7 +1,7 @@
-//! [`Database`]: the objects that a hook sees, those in quarantine included; bare repositories have one too.
+//! [`Database`] reads the objects that a hook sees, including those in quarantine, and in bare repositories.
 //!
-//! Invariant: nothing is written or fetched, and no object longer than the caller's limit is read. A commit that is
-//! being received lies in a directory of its own, which git names in the environment and nowhere else.
+//! Invariant: nothing is written or fetched, and no object longer than the caller's limit is read. The objects of a
+//! commit that is being received are in a separate directory, which only an environment variable of git names.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read};
@@ -15,7 +15,7 @@ use gix::odb::pack::{self, data::entry::Header};
 use super::short_blobs::{ShortBlobs, loose_path};
 use super::{Error, Mode, ObjectId, Repo, Result, Version};
 
-/// Bytes of a file that is read at once.
+/// The most bytes of a file that is read at once.
 const SHORT: u64 = 32 << 10;
 
 /// The objects of a repository, and of other object directories.
@@ -25,20 +25,20 @@ pub struct Database {
     buf: Vec<u8>,
 }
 
-/// What is under the name of an object.
+/// The object of an ID.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     /// A blob of at most the limit.
     Blob(Vec<u8>),
-    /// A blob of this many bytes, more than the limit.
+    /// A blob of this length, which is above the limit.
     Large(u64),
     /// A tree, a commit or a tag.
     Other,
-    /// Nothing here: a partial clone left it out.
+    /// No object: a partial clone left it out.
     Missing,
 }
 
-/// What a tree has under a name.
+/// An entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TreeEntry {
     pub(super) name: BString,
@@ -67,7 +67,7 @@ impl Repo {
         self.inner.workdir().is_none()
     }
 
-    /// The objects of this repository, and of these directories, which are asked first.
+    /// Returns the objects of these directories and of this repository, in this order of priority.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -79,7 +79,7 @@ impl Repo {
         let dirs = object_dirs.iter().filter(|dir| dir.is_dir());
         let mut places = dirs.map(other).collect::<Result<Vec<_>>>()?;
         places.push(gix::odb::Handle::clone(&self.inner.objects));
-        // git has written all that is to be seen before it calls a hook.
+        // git has written all relevant objects before it calls a hook.
         for place in &mut places {
             place.refresh_never();
         }
@@ -88,18 +88,18 @@ impl Repo {
 }
 
 impl Database {
-    /// Its short blobs, to be read by another thread as well.
+    /// Returns its short blobs, for use in another thread.
     pub fn short_blobs(&self) -> ShortBlobs {
         ShortBlobs::new(self.places.iter().map(|place| place.store_ref().path().to_owned()).collect())
     }
 
-    /// Returns `true` if the object is here.
+    /// Returns `true` if the object exists.
     pub fn has(&self, id: ObjectId) -> bool {
         use gix::objs::Exists as _;
         self.places.iter().any(|place| place.exists(&id))
     }
 
-    /// Returns `true` if it is a blob, or not here.
+    /// Returns `true` if it is a blob, or missing.
     pub fn is_blob(&self, id: ObjectId) -> bool {
         let mut found = self.places.iter().filter_map(|place| place.try_header(&id).ok().flatten());
         found.next().is_none_or(|header| header.kind == Kind::Blob)
@@ -112,7 +112,7 @@ impl Database {
     pub fn find(&mut self, id: ObjectId, limit: u64) -> Result<Found> {
         let damaged = |source| Error::Object { id, source };
         for place in &self.places {
-            // What was just staged is a short file of its own, which gix would open twice.
+            // A newly staged blob is a short loose file, which gix would open twice.
             if let Some(found) = short(place.store_ref().path(), id, limit) {
                 return Ok(found);
             }
@@ -129,7 +129,7 @@ impl Database {
         Ok(Found::Missing)
     }
 
-    /// The entries of a tree; `None` if it is not here.
+    /// Returns the entries of a tree; `None` if it is missing.
     ///
     /// # Errors
     /// [`Error::Object`] for a damaged object database.
@@ -145,7 +145,7 @@ impl Database {
         entries.map(Some).map_err(|source| Error::Object { id, source })
     }
 
-    /// The tree of a commit; `None` if the commit is not here.
+    /// Returns the tree of a commit; `None` if the commit is missing.
     ///
     /// # Errors
     /// [`Error::Object`] for a damaged object database.
@@ -165,8 +165,8 @@ impl Database {
         Ok(None)
     }
 
-    /// The first `len` bytes of a blob that is longer, for no more than they cost. `None`: it is stored as a delta of
-    /// another, or not where it can be read in this way; git can.
+    /// Returns the first `len` bytes of a longer blob at a cost proportional to `len`. `None` if it is stored as a
+    /// delta, or cannot be read in this way; git can read it.
     pub fn prefix(&self, id: ObjectId, len: usize) -> Option<Vec<u8>> {
         self.places.iter().find_map(|place| {
             let store = place.store_ref();
@@ -177,8 +177,8 @@ impl Database {
     }
 }
 
-/// A blob from a file of its own, opened once: its bytes if they are few, or that they are more than `limit`. `None`: it is
-/// anything else, or damaged.
+/// Reads a loose blob with one open: its bytes if they are few, or the fact that it is longer than `limit`. `None` for
+/// anything else, or if it is damaged.
 pub(super) fn short(dir: &Path, id: ObjectId, limit: u64) -> Option<Found> {
     let file = File::open(loose_path(dir, id)?).ok()?;
     let mut packed = Vec::with_capacity(usize::try_from(SHORT).ok()?);
@@ -200,7 +200,7 @@ pub(super) fn short(dir: &Path, id: ObjectId, limit: u64) -> Option<Found> {
     (u64::try_from(blob.len()) == Ok(size)).then_some(Found::Blob(blob))
 }
 
-/// From a file of its own: zlib of `blob SIZE\0` and the content.
+/// Reads a loose object: zlib of `blob SIZE\0` and the content.
 fn loose(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
     let mut content = BufReader::new(ZlibDecoder::new(File::open(loose_path(dir, id)?).ok()?));
     let mut header = Vec::new();
@@ -209,7 +209,7 @@ fn loose(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
     exactly(content, len)
 }
 
-/// From a pack, where a blob that is no delta is zlib of its content alone.
+/// Reads from a pack, where a blob that is not a delta is zlib of only its content.
 fn packed(dir: &Path, id: ObjectId, len: usize) -> Option<Vec<u8>> {
     let files = fs::read_dir(dir.join("pack")).ok()?.filter_map(|file| Some(file.ok()?.path()));
     let mut indices = files.filter(|file| file.extension().is_some_and(|extension| extension == "idx"));

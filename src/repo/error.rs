@@ -1,4 +1,4 @@
-//! [`Error`]: why the repository could not be read or changed.
+//! [`Error`] states why the repository could not be read or changed.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,31 +8,32 @@ use bstr::BString;
 use super::ObjectId;
 use crate::lfs;
 
-/// The repository could not be read or changed.
+/// Why the repository could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is a repository, and it cannot be opened.
+    /// The repository exists and cannot be opened.
     #[error("cannot open the repository of `{}`", dir.display())]
     Open {
-        /// Where the search began.
+        /// The directory in which the search began.
         dir: PathBuf,
-        /// Why it failed.
+        /// The reason.
         source: gix::Error,
     },
-    /// A repository without a work tree.
+    /// The repository has no working tree.
     #[error("`{}` is a bare repository", git_dir.display())]
     Bare {
         /// The repository.
         git_dir: PathBuf,
     },
-    /// The repository belongs to somebody else, and no `safe.directory` allows it.
+    /// The repository belongs to another user, and no `safe.directory` allows it.
     #[error("`{}` is owned by another user", git_dir.display())]
     NotTrusted {
         /// The repository.
         git_dir: PathBuf,
     },
-    /// A repository format that is not read here: two object formats at once, or what git does not know either.
+    /// The repository has an unsupported format: two object formats at once, or an extension that git does not know
+    /// either.
     #[error("repository format `{key} = {value}` is not supported")]
     UnsupportedFormat {
         /// The setting.
@@ -40,62 +41,62 @@ pub enum Error {
         /// Its value.
         value: BString,
     },
-    /// The references are in a format that only git reads, and it did not.
+    /// The references are in a format that only git reads, and git failed.
     #[error("cannot read the references of this repository with git")]
     References {
-        /// Why it failed.
+        /// The reason.
         source: crate::git::Error,
     },
-    /// The object database, the configuration or the index did not give what was asked.
+    /// The object database, the configuration or the index could not be read.
     #[error("cannot {action}")]
     Git {
-        /// What was tried: a verb and its object.
+        /// The action that failed: a verb and its object.
         action: &'static str,
-        /// Why it failed.
+        /// The reason.
         source: gix::Error,
     },
-    /// libgit2 did not give what was asked.
+    /// libgit2 failed.
     #[error("cannot read the history of the repository")]
     History {
-        /// Why it failed.
+        /// The reason.
         source: git2::Error,
     },
-    /// The system refused.
+    /// The system reported an error.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried: a verb.
+        /// The action that failed: a verb.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The reason.
         source: io::Error,
     },
-    /// The blob is not here: a partial clone left it out.
+    /// The blob is missing: a partial clone left it out.
     #[error("blob {id} is not in this partial clone")]
     MissingBlob {
-        /// Its name.
+        /// Its ID.
         id: ObjectId,
     },
-    /// The blob is longer than the caller wants to hold.
+    /// The blob is longer than the caller accepts.
     #[error("blob {id} is {size} bytes, over the limit of {limit}")]
     BlobTooLarge {
-        /// Its name.
+        /// Its ID.
         id: ObjectId,
         /// Its length.
         size: u64,
-        /// The caller's bound.
+        /// The caller's limit.
         limit: u64,
     },
     /// The object is not a blob.
     #[error("object {id} is not a blob")]
     NotABlob {
-        /// Its name.
+        /// Its ID.
         id: ObjectId,
     },
-    /// A shallow clone ends before what would have to be known.
+    /// The boundary of a shallow clone hides the required history.
     #[error("cannot {action}: this clone is shallow, and its history too short")]
     HistoryCut {
-        /// What cannot be done: a verb and its object.
+        /// The action that is not possible: a verb and its object.
         action: String,
     },
     /// The configuration has no such remote.
@@ -104,60 +105,60 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// A path on the command line that is not in the work tree.
+    /// A path on the command line is not in the working tree.
     #[error("`{}` is outside the repository `{}`", path.display(), work_dir.display())]
     OutsideWorkTree {
-        /// The path as it was given.
+        /// The given path.
         path: PathBuf,
-        /// The top of the work tree.
+        /// The top of the working tree.
         work_dir: PathBuf,
     },
-    /// A pathspec that means no file; git words it so.
+    /// A pathspec matches no file; git's wording.
     #[error("pathspec '{pathspec}' did not match any file(s) known to git")]
     NoMatch {
-        /// As it was given.
+        /// The given pathspec.
         pathspec: BString,
     },
-    /// A path that is a submodule, or in one.
+    /// A path is a submodule, or in one.
     #[error("path is in the submodule `{dir}`")]
     InSubmodule {
         /// The submodule.
         dir: BString,
-        /// The path from there; empty for itself.
+        /// The path from there; empty for the submodule itself.
         rest: BString,
         /// `true` if it is checked out.
         is_here: bool,
     },
-    /// A path that is the top of another repository, or below it.
+    /// A path is the top of another repository, or below it.
     #[error("path is in another git repository, `{dir}`")]
     InOtherRepository {
         /// Its top.
         dir: BString,
-        /// The path from there; empty for itself.
+        /// The path from there; empty for the repository itself.
         rest: BString,
     },
     /// A variable such as `GIT_DIR` names another repository.
     #[error("GIT_DIR does not match the repository in {}", dir.display())]
     OfEnvironment {
-        /// The top of the one that is meant.
+        /// The top of the intended one.
         dir: PathBuf,
     },
-    /// Somebody else changes the index, or was killed while doing so.
+    /// Another process is changing the index, or was killed while doing so.
     #[error("the index is locked by `{}`", lock.display())]
     IndexLocked {
         /// The lock file.
         lock: PathBuf,
     },
-    /// Others changed the index again and again while ours was prepared.
+    /// Other processes changed the index repeatedly while the new one was prepared.
     #[error("another process keeps changing the index")]
     IndexUnstable,
-    /// A tree is not in this clone.
+    /// A tree is missing in this clone.
     #[error("the tree {id} is not in this clone")]
     MissingTree {
-        /// Which.
+        /// The tree.
         id: ObjectId,
     },
-    /// Nothing here has this name.
+    /// No revision has this name.
     #[error("revision `{revision}` not found")]
     NoSuchRevision {
         /// The name.
@@ -166,12 +167,12 @@ pub enum Error {
     /// An object is damaged.
     #[error("cannot read the object {id}")]
     Object {
-        /// Which.
+        /// The object.
         id: ObjectId,
-        /// Why.
+        /// The reason.
         source: gix::Error,
     },
-    /// A file and a directory want the same name.
+    /// A file and a directory have the same name.
     #[error("cannot stage `{path}` and `{other}` together")]
     PathConflict {
         /// The path to stage.
@@ -185,10 +186,10 @@ pub enum Error {
         /// The path.
         path: BString,
     },
-    /// A commit of a few paths would swallow an operation that is not finished.
+    /// A commit of a few paths would include an unfinished operation.
     #[error("a {operation} is in progress")]
     InProgress {
-        /// Which: `merge`, `cherrypick`, `rebase`…
+        /// The operation: `merge`, `cherrypick`, `rebase`…
         operation: String,
     },
     /// The path to remove is not in the index.
@@ -197,13 +198,13 @@ pub enum Error {
         /// The path.
         path: BString,
     },
-    /// git does not read attributes through a link, and we do not write through one.
+    /// The attributes file is a link, through which git does not read attributes.
     #[error("git ignores `{path}`: symbolic link")]
     AttributesSymlink {
         /// The attributes file.
         path: BString,
     },
-    /// Another filter has the path.
+    /// The path has another filter.
     #[error("`{path}` uses the filter `{filter}`, not lfs")]
     OtherFilter {
         /// The path.
@@ -211,29 +212,29 @@ pub enum Error {
         /// The filter's name.
         filter: BString,
     },
-    /// No line in a `.gitattributes` can win over this file.
+    /// No line in a `.gitattributes` file can override this file.
     #[error("`{}` overrides the LFS entry for `{path}`", by.display())]
     AttributesOverridden {
         /// The path.
         path: BString,
-        /// The file with the last word.
+        /// The file with the highest priority.
         by: PathBuf,
     },
-    /// git ignores attribute lines as long as the one for this path.
+    /// The attributes line for the path is so long that git ignores it.
     #[error("the .gitattributes entry for `{path}` is {len} bytes; git ignores 2048 or more")]
     AttributesLineTooLong {
         /// The path.
         path: BString,
-        /// How long the line is.
+        /// The length of the line.
         len: usize,
     },
-    /// A file of the work tree could not be written.
+    /// A file of the working tree could not be written.
     #[error(transparent)]
     Place(#[from] lfs::worktree_file::Error),
 }
 
 impl Error {
-    /// Returns `true` if what was named cannot be meant.
+    /// Returns `true` if the named object cannot be used.
     pub fn is_misnamed(&self) -> bool {
         matches!(
             self,

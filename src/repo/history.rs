@@ -1,10 +1,10 @@
-//! [`History`]: how two commits are related, and which paths differ between them.
+//! [`History`] finds how two commits are related, and which paths differ between them.
 //!
-//! Read with libgit2, from commits and trees alone: no blob is needed, so it works in a partial clone.
+//! It uses libgit2, and reads only commits and trees: no blob is needed, so it works in a partial clone.
 //!
-//! Invariant: nothing is written, no index and no work tree is looked at. Where libgit2 cannot open a repository (an
-//! extension that it does not know, such as `partialClone`), [`Error::History`] says so, and [`crate::git::history`] answers the
-//! same questions.
+//! Invariant: it writes nothing, and reads no index and no working tree. If libgit2 cannot open a repository (an
+//! extension that it does not know, such as `partialClone`), the error is [`Error::History`], and
+//! [`crate::git::history`] does the same work.
 
 use super::{ChangedPath, Error, ObjectId, Repo, Result, Version};
 
@@ -14,7 +14,7 @@ pub struct History {
 }
 
 impl Repo {
-    /// The history of this repository.
+    /// Opens the history of this repository.
     ///
     /// # Errors
     /// [`Error::History`] if libgit2 cannot read it.
@@ -25,7 +25,7 @@ impl Repo {
 }
 
 impl History {
-    /// A commit that both come from; `None` if there is none, or none that is here.
+    /// Returns a common ancestor; `None` if none exists, or none is in this clone.
     ///
     /// # Errors
     /// [`Error::History`]
@@ -37,8 +37,8 @@ impl History {
         }
     }
 
-    /// The paths that differ between the trees of two commits, in the order of their names. Without the first, all
-    /// paths of the second are new. A renamed file is one that is gone and one that is new.
+    /// Returns the paths that differ between the trees of two commits, in the order of their names. Without the first,
+    /// all paths of the second are new. A renamed file is a removed path and a new one.
     ///
     /// # Errors
     /// [`Error::History`]

@@ -1,7 +1,7 @@
-//! The index as it is read: [`Entry`], and a sparse index made whole.
+//! Reads the index as [`Entry`]s, with the directories of a sparse index expanded.
 //!
-//! Invariant: entries come sorted as git sorts them, and a directory that a sparse index stands for is given as
-//! the files that it holds. It writes nothing.
+//! Invariant: entries are sorted as git sorts them, and each directory entry of a sparse index is replaced by its
+//! files. The module writes nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -11,29 +11,29 @@ use gix::index::entry::{self, Flags, Stat};
 
 use super::{Error, Mode, ObjectId, Repo, Result};
 
-/// One path of the index.
+/// The entry of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// From the top of the work tree, `/` between its parts.
+    /// Its path from the top of the working tree, with `/` between its parts.
     pub path: BString,
-    /// What it is.
+    /// Its kind.
     pub mode: Mode,
     /// The blob, or for a submodule the commit.
     pub id: ObjectId,
-    /// A sparse checkout leaves it out of the work tree.
+    /// `true` if a sparse checkout leaves it out of the working tree.
     pub skip_worktree: bool,
-    /// `git add --intent-to-add`: the path is known, the content is not.
+    /// `true` after `git add --intent-to-add`: the path is known, the content is not.
     pub intent_to_add: bool,
     /// 0, or in a merge conflict 1 (base), 2 (ours), 3 (theirs).
     pub stage: u8,
-    /// The stat data of the work-tree file when it was staged.
+    /// The stat data of the working-tree file when it was staged.
     stat: Stat,
 }
 
 impl Entry {
-    /// Returns `true` if the file of the working tree has the stat data that it was staged with, so that git takes it
-    /// for unchanged. By nanoseconds, where git compares seconds and looks again at what was written in the second of
-    /// the index.
+    /// Returns `true` if the file of the working tree has the stat data that it was staged with, so that git considers
+    /// it unchanged. It compares nanoseconds, where git compares seconds and reads files again that were written in the
+    /// second of the index.
     pub fn is_unchanged(&self, file: &Path) -> bool {
         let now = gix::index::fs::Metadata::from_path_no_follow(file).ok();
         let now = now.and_then(|metadata| Stat::from_fs(&metadata).ok());
@@ -46,23 +46,23 @@ impl Entry {
         now.0.matches(&self.stat, options)
     }
 
-    /// The stat data that the file was staged with.
+    /// Returns the stat data that the file was staged with.
     pub fn stat(&self) -> FileStat {
         FileStat(self.stat)
     }
 
-    /// The length of the file of the work tree when it was staged, as far as 32 bits say it.
+    /// Returns the length of the file of the working tree when it was staged, in 32 bits.
     pub fn staged_len(&self) -> u32 {
         self.stat.size
     }
 }
 
-/// The stat data of a file, as an entry of the index has them.
+/// The stat data of a file, in the form of an index entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStat(Stat);
 
 impl FileStat {
-    /// Of a regular file; `None` if there is none.
+    /// Reads the stat data of a regular file; `None` if it does not exist.
     pub fn of(file: &Path) -> Option<Self> {
         let metadata = gix::index::fs::Metadata::from_path_no_follow(file).ok()?;
         if !metadata.is_file() {
@@ -76,13 +76,13 @@ impl FileStat {
         self.0.mtime < other.0.mtime
     }
 
-    /// As numbers, to be written down.
+    /// Returns them as numbers, to be stored.
     pub fn numbers(&self) -> [u32; 9] {
         let Stat { mtime, ctime, dev, ino, uid, gid, size } = self.0;
         [mtime.secs, mtime.nsecs, ctime.secs, ctime.nsecs, dev, ino, uid, gid, size]
     }
 
-    /// The same, read again.
+    /// Restores them from stored numbers.
     pub fn from_numbers(numbers: [u32; 9]) -> Self {
         let [modified, modified_nanos, changed, changed_nanos, dev, ino, uid, gid, size] = numbers;
         let time = |secs, nsecs| entry::stat::Time { secs, nsecs };
@@ -105,7 +105,7 @@ fn all(index: &State) -> Vec<Entry> {
 }
 
 impl Repo {
-    /// Every path of the index, as it is on the disk now.
+    /// Returns every entry of the index, as it is on the disk now.
     ///
     /// # Errors
     /// [`Error::Git`] if the index, or a tree that a sparse index names, cannot be read.
@@ -115,7 +115,7 @@ impl Repo {
         Ok(all(&index))
     }
 
-    /// Every path of a commit, as the index would have it.
+    /// Returns every path of a commit, in the form of index entries.
     ///
     /// # Errors
     /// [`Error::Git`] if the commit, or one of its trees, cannot be read.
@@ -126,7 +126,7 @@ impl Repo {
         Ok(all(&index))
     }
 
-    /// The files of the index with this name, in letters of whatever case, with their blobs: of an unmerged path, ours.
+    /// Returns the files of the index with this name, ignoring case, with their blobs: for an unmerged path, ours.
     ///
     /// # Errors
     /// As [`Repo::entries`].
@@ -153,32 +153,33 @@ impl Repo {
         Ok(index.entry_range(path).is_some())
     }
 
-    /// Returns `true` if the stat data of one file are the same at two times. As git compares them, and by nanoseconds.
+    /// Returns `true` if the stat data of one file are the same at two times, compared as git does, in nanoseconds.
     pub fn is_same_stat(&self, one: &FileStat, other: &FileStat) -> bool {
         let options = self.inner.stat_options().unwrap_or_default();
         one.0.matches(&other.0, entry::stat::Options { use_nsec: true, ..options })
     }
 
-    /// Returns `true` if an entry of the index has the length zero in place of the file's: as young as the index, it says
-    /// nothing of the content (`ce_smudge_racily_clean_entry` of git).
+    /// Returns `true` if an index entry has the length zero in place of the file's: git sets it for an entry as new as
+    /// the index, which says nothing about the content (`ce_smudge_racily_clean_entry`).
     pub fn is_in_doubt(&self, entry: &FileStat, now: &FileStat) -> bool {
         let with_length = FileStat(Stat { size: now.0.size, ..entry.0 });
         entry.0.size == 0 && now.0.size != 0 && self.is_same_stat(&with_length, now)
     }
 
-    /// The stat data of the index itself: a file that is not older may have changed since, whatever its entry says.
+    /// Returns the stat data of the index itself: a file that is not older may have changed since, whatever its entry
+    /// says.
     pub fn index_stat(&self) -> Option<FileStat> {
         FileStat::of(&self.index_path())
     }
 
-    /// Where the index is; `GIT_INDEX_FILE` decides inside a hook.
+    /// Returns the path of the index; `GIT_INDEX_FILE` decides inside a hook.
     pub(super) fn index_path(&self) -> PathBuf {
         let path = self.inner.index_path();
-        // git locks and replaces what a link points to.
+        // git locks and replaces the target of a link.
         if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }
     }
 
-    /// The index on the disk, or an empty one where there is none.
+    /// Reads the index on the disk, or returns an empty one if none exists.
     pub(super) fn read_index(&self) -> Result<gix::index::File> {
         let path = self.index_path();
         if path.try_exists().map_err(Error::io("read", &path))? {
@@ -188,7 +189,8 @@ impl Repo {
         }
     }
 
-    /// Replaces each directory of a sparse index for which `wanted` (given with its final `/`) by its files.
+    /// Replaces each directory entry of a sparse index for which `wanted` (called with its final `/`) returns `true` by
+    /// its files.
     pub(super) fn expand(&self, index: &mut State, wanted: impl Fn(&BStr) -> bool) -> Result<()> {
         let mut directories = Vec::new();
         index.remove_entries(|_, path, entry| {

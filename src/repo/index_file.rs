@@ -1,4 +1,4 @@
-//! The bytes of an index file.
+//! Writes the bytes of an index file.
 //!
 //! ```text
 //! "DIRC" version:u32 count:u32
@@ -10,19 +10,19 @@
 //!
 //! Source: `gitformat-index(5)`, `read-cache.c` of git. All numbers are big-endian.
 //!
-//! Why not gix's writer: it always writes version 2 or 3, so a person who chose version 4 would lose it.
+//! It does not use gix's writer, which always writes version 2 or 3, so a user who chose version 4 would lose it.
 //!
-//! Invariant: the version stays, and version 2 becomes 3 only for an entry with extended flags. No optional
-//! extension is written: the cached trees would be stale (a commit would silently leave the new file out), and the
-//! untracked cache and file-system monitor are made again by git. `sdir` stays while a directory entry does.
+//! Invariant: the version stays, and version 2 becomes 3 only for an entry with extended flags. No optional extension
+//! is written: the cached trees would be stale (a commit would silently leave the new file out), and git rebuilds the
+//! untracked cache and the file-system monitor. `sdir` stays while a directory entry exists.
 
 use gix::index::entry::Flags;
 use gix::index::{Entry, State, Version};
 
-/// The flag bits that are stored: assume-valid and the stage.
+/// The stored flag bits: assume-valid and the stage.
 const STORED: u32 = Flags::ASSUME_VALID.bits() | Flags::STAGE_MASK.bits();
 
-/// The index as it stands in a file.
+/// Returns the bytes of an index.
 pub(super) fn bytes(state: &State, skip_hash: bool) -> gix::Result<Vec<u8>> {
     let extended = state.entries().iter().any(is_extended);
     let version = match (state.version(), extended) {
@@ -69,7 +69,7 @@ fn is_extended(entry: &Entry) -> bool {
     entry.flags.intersects(Flags::SKIP_WORKTREE | Flags::INTENT_TO_ADD)
 }
 
-/// All of an entry before its path.
+/// Writes an entry up to its path.
 fn head(out: &mut Vec<u8>, entry: &Entry, path: &[u8]) {
     let stat = &entry.stat;
     for number in [
@@ -99,7 +99,7 @@ fn head(out: &mut Vec<u8>, entry: &Entry, path: &[u8]) {
     }
 }
 
-/// git's variable-length number: seven bits a byte, the highest first, each further byte less one.
+/// Writes git's variable-length number: seven bits per byte, the highest first, each further byte less one.
 fn varint(out: &mut Vec<u8>, mut value: usize) {
     let mut digits = vec![low_bits(value)];
     loop {

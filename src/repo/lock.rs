@@ -1,4 +1,4 @@
-//! Replacing the index, so that no kill at any instant leaves it half-written or locked for good.
+//! Replaces the index so that no kill at any instant leaves it half-written or locked permanently.
 //!
 //! ```text
 //! index dir/st-convert-<pid>-…    the new index, written and synced, under an advisory lock of its process
@@ -7,9 +7,9 @@
 //!   unlink the first name
 //! ```
 //!
-//! Killed before the link: the index is untouched and unlocked. Killed between link and rename: `index.lock` is the
-//! same file as the leftover, which tells [`sweep`] that it is ours and that its process is dead. Killed after the
-//! rename: the index is the new one, and the leftover is only a second name of it.
+//! Killed before the link: the index is unchanged and unlocked. Killed between link and rename: `index.lock` is the
+//! same file as the leftover, so [`sweep`] knows that it is ours and that its process is dead. Killed after the rename:
+//! the index is the new one, and the leftover is only a second name of it.
 //!
 //! Invariant: a lock that is not ours, or whose process lives, is never removed.
 
@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 use super::{Error, Result};
 use crate::lfs::{Temp, sync_parent, temp};
 
-/// An index file as it was when it was read. It stays open, so its inode cannot become that of another file.
+/// An index file as it was when it was read. It stays open, so its inode cannot be reused for another file.
 pub(super) struct Snapshot(Option<File>);
 
 impl Snapshot {
-    /// Takes the file as it is now; it may be absent.
+    /// Opens the current file, which need not exist.
     pub(super) fn take(path: &Path) -> Result<Self> {
         match File::open(path) {
             Ok(file) => Ok(Self(Some(file))),
@@ -33,8 +33,8 @@ impl Snapshot {
         }
     }
 
-    /// Returns `true` if it is still the file at `path`. Everybody replaces an index by a rename, so this is a question of identity;
-    /// time and length are compared for those who do not.
+    /// Returns `true` if it is still the file at `path`. Every program replaces an index by a rename, so the check
+    /// compares the identity of the file; it also compares time and length for programs that do not.
     fn is_current(&self, path: &Path) -> io::Result<bool> {
         let now = match fs::metadata(path) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(self.0.is_none()),
@@ -50,7 +50,7 @@ impl Snapshot {
     }
 }
 
-/// Puts `bytes` in the place of the index. False, and nothing changed, if it is not the one of `seen` any more.
+/// Replaces the index by `bytes`. Returns `false`, without a change, if the index is not the one of `seen` any more.
 pub(super) fn replace_index(path: &Path, bytes: &[u8], seen: &Snapshot) -> Result<bool> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let temp = Temp::new_in(dir).map_err(Error::io("create a file in", dir))?;
@@ -95,8 +95,8 @@ fn write(mut file: &File, bytes: &[u8], index: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Removes the leftovers of dead processes beside the index, and the lock of the index if it is one of them.
-/// Returns how many leftovers there were.
+/// Removes the leftovers of dead processes next to the index, and the lock of the index if it is one of them. Returns
+/// the number of leftovers.
 pub(super) fn sweep(index: &Path) -> Result<usize> {
     let dir = index.parent().unwrap_or(Path::new("."));
     let lock = lock_path(index);
@@ -119,7 +119,7 @@ fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
 
-/// Without stable numbers of files only time and length are left, and no lock is taken for ours.
+/// Without stable file numbers, only time and length can be compared, and no lock counts as ours.
 #[cfg(not(unix))]
 fn same_file(a: &Metadata, b: &Metadata) -> bool {
     a.created().ok() == b.created().ok() && a.modified().ok() == b.modified().ok() && a.len() == b.len()

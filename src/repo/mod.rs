@@ -1,11 +1,11 @@
-//! [`Repo`]: the git repository that a model lives in.
+//! [`Repo`] reads and changes the git repository of a model.
 //!
-//! Discovery and trust, configuration, index, attributes and objects are read with gix, which is built without any
-//! network code; nothing here starts a process, and no filter is ever run.
+//! gix, built without any network code, reads configuration, index, attributes and objects, and finds and checks the
+//! repository; this module starts no process except where gix cannot read the references, and never runs a filter.
 //!
-//! Invariants: the index on the disk is the old one or the new one at every instant, and holds no lock that a
-//! later run cannot recognise ([`Repo::stage`]); a work-tree file is absent or whole, and no symbolic link is
-//! followed to write one. It does not commit, fetch or merge: that is `git/`.
+//! Invariants: the index on the disk is the old one or the new one at every instant, and has no lock that a later run
+//! cannot recognize ([`Repo::stage`]); a working-tree file does not exist or is complete, and no symbolic link is
+//! followed to write one. The module does not commit, fetch or merge: `git/` does.
 
 mod attributes;
 mod checkout;
@@ -48,10 +48,10 @@ pub use stage::Change;
 
 pub use crate::git::{ChangedPath, Mode, ObjectId, Version};
 
-/// What the functions of this module return.
+/// The result of the functions of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A repository with a work tree.
+/// A repository with a working tree.
 pub struct Repo {
     inner: gix::Repository,
     work_dir: PathBuf,
@@ -59,8 +59,7 @@ pub struct Repo {
 }
 
 impl Repo {
-    /// Finds the repository that `dir` lies in, as git does: `GIT_DIR` first, else upwards. `None` if there is
-    /// none.
+    /// Finds the repository of `dir` as git does: `GIT_DIR` first, else upwards. `None` if none exists.
     ///
     /// # Errors
     /// [`Error::Bare`], [`Error::NotTrusted`], [`Error::UnsupportedFormat`], or [`Error::Open`].
@@ -68,7 +67,7 @@ impl Repo {
         open::open(dir)?.map(Self::new).transpose()
     }
 
-    /// The repository whose top is this directory: one that was just made here, and not the one that called us.
+    /// Opens the repository whose top is this directory: one that was just created, and not the one of a calling hook.
     ///
     /// # Errors
     /// [`Error::OfEnvironment`] if a variable of the environment names another one, or another index; as
@@ -91,23 +90,23 @@ impl Repo {
         Ok(Self { inner, work_dir, references })
     }
 
-    /// The top of the work tree, an absolute path.
+    /// Returns the top of the working tree, an absolute path.
     pub fn work_dir(&self) -> &Path {
         &self.work_dir
     }
 
-    /// The directory of this work tree's index and `HEAD`.
+    /// Returns the directory of this working tree's index and `HEAD`.
     pub fn git_dir(&self) -> &Path {
         self.inner.git_dir()
     }
 
-    /// The directory that linked work trees share; else [`Repo::git_dir`].
+    /// Returns the directory that linked working trees share; else [`Repo::git_dir`].
     pub fn common_dir(&self) -> &Path {
         self.inner.common_dir()
     }
 
-    /// Removes what killed runs left: temporary files of the store and of the index, and a lock of the index that
-    /// is theirs. Nothing of a living process. Returns how many files that were.
+    /// Removes the leftovers of killed runs: temporary files of the LFS storage and of the index, and a lock of the
+    /// index that is ours. It removes nothing of a living process. Returns how many files it removed.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -117,8 +116,8 @@ impl Repo {
         Ok(objects + lock::sweep(&self.index_path())?)
     }
 
-    /// The same in the work tree, in the directories of these paths and above them: temporary files stand there where
-    /// the store is on another file system. What cannot be swept, and what is behind a link, is left alone.
+    /// Does the same in the working tree, in the directories of these paths and above them, which contain temporary
+    /// files if the LFS storage is on another file system. Files that cannot be removed, and files behind a link, stay.
     pub fn sweep_beside<'a>(&self, paths: impl IntoIterator<Item = &'a BStr>) -> usize {
         let mut dirs = BTreeSet::new();
         for path in paths {

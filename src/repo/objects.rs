@@ -1,7 +1,7 @@
-//! Blobs: their bytes, their length, and which of them a revision has at a path.
+//! Reads blobs: their bytes, their length, and the blob of a revision at a path.
 //!
-//! Invariant: a blob that a partial clone left out is [`Error::MissingBlob`] and no other error; it is never
-//! fetched. Nothing longer than the caller's limit is read.
+//! Invariant: a blob that a partial clone left out is [`Error::MissingBlob`] and no other error; it is never fetched.
+//! No blob longer than the caller's limit is read.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +11,7 @@ use super::{Error, Found, Mode, ObjectId, Repo, Result, database};
 use crate::lfs::{Pointer, pointer};
 
 impl Repo {
-    /// The length of a blob, by its header alone; `None` if it is not in this clone.
+    /// Returns the length of a blob, by only its header; `None` if it is not in this clone.
     ///
     /// # Errors
     /// [`Error::NotABlob`], or [`Error::Git`] for a damaged object database.
@@ -24,7 +24,7 @@ impl Repo {
         }
     }
 
-    /// The bytes of a blob of at most `limit` bytes.
+    /// Returns the bytes of a blob of at most `limit` bytes.
     ///
     /// # Errors
     /// [`Error::MissingBlob`], [`Error::BlobTooLarge`], [`Error::NotABlob`] or [`Error::Git`].
@@ -37,7 +37,7 @@ impl Repo {
         Ok(blob.take_data())
     }
 
-    /// The pointer that a blob is; `None` if it is none, or not in this clone.
+    /// Parses a blob as a pointer; `None` if it is not one, or not in this clone.
     ///
     /// # Errors
     /// [`Error::NotABlob`] or [`Error::Git`].
@@ -48,7 +48,7 @@ impl Repo {
         }
     }
 
-    /// A blob of at most `limit` bytes, read once where it is a file of its own, as what was added by itself is.
+    /// Returns a blob of at most `limit` bytes, read once if it is a loose file, as a newly added blob is.
     ///
     /// # Errors
     /// [`Error::NotABlob`] or [`Error::Git`].
@@ -68,7 +68,7 @@ impl Repo {
         self.inner.has_object(id)
     }
 
-    /// Who wrote a commit, by name; what is not UTF-8 in it is replaced.
+    /// Returns the author's name of a commit; invalid UTF-8 is replaced.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -78,7 +78,7 @@ impl Repo {
         Ok(author.name.to_str_lossy().into_owned())
     }
 
-    /// The message of a commit.
+    /// Returns the message of a commit.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -87,7 +87,7 @@ impl Repo {
         Ok(commit.message_raw().map_err(Error::git("read the message of a commit"))?.to_owned())
     }
 
-    /// The parents of a commit that are here.
+    /// Returns the parents of a commit that are in this clone.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -96,7 +96,8 @@ impl Repo {
         Ok(commit.parent_ids().map(gix::Id::detach).filter(|id| self.inner.has_object(*id)).collect())
     }
 
-    /// The parents that a commit names and that are here, although a shallow clone may end at it.
+    /// Returns the parents that a commit names and that are in this clone, although it may be a boundary of a shallow
+    /// clone.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -106,13 +107,13 @@ impl Repo {
         Ok(named.filter(|id| self.inner.has_object(*id)).collect())
     }
 
-    /// The commits whose parents are not in this clone, although they have some.
+    /// Returns the commits that have parents, none of which is in this clone.
     pub fn shallow_commits(&self) -> BTreeSet<ObjectId> {
         let text = std::fs::read(self.common_dir().join("shallow")).unwrap_or_default();
         text.lines().filter_map(|line| ObjectId::from_hex(line.trim_ascii()).ok()).collect()
     }
 
-    /// The first parent of a commit; `None` if it has none, or none that is here.
+    /// Returns the first parent of a commit; `None` if it has none, or if it is not in this clone.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -122,7 +123,7 @@ impl Repo {
         Ok(parent.filter(|id| self.inner.has_object(*id)))
     }
 
-    /// Returns `true` if there is no commit yet on the branch of `HEAD`.
+    /// Returns `true` if the branch of `HEAD` has no commit yet.
     ///
     /// # Errors
     /// [`Error::Git`], [`Error::References`]
@@ -130,7 +131,7 @@ impl Repo {
         Ok(self.head_commit()?.is_none())
     }
 
-    /// The commit of `HEAD`; `None` if there is none yet.
+    /// Returns the commit of `HEAD`; `None` if none exists yet.
     ///
     /// # Errors
     /// [`Error::Git`], [`Error::References`]
@@ -138,7 +139,7 @@ impl Repo {
         Ok(self.references.head(&self.inner)?.commit)
     }
 
-    /// The branch of `HEAD`, without `refs/heads/`; `None` if none is checked out.
+    /// Returns the branch of `HEAD`, without `refs/heads/`; `None` if `HEAD` is detached.
     ///
     /// # Errors
     /// [`Error::Git`], [`Error::References`]
@@ -150,7 +151,7 @@ impl Repo {
         Ok(self.references.head(&self.inner)?.branch.map(short))
     }
 
-    /// The tree of `HEAD`, which is empty if there is no commit yet.
+    /// Returns the tree of `HEAD`, which is empty before the first commit.
     pub(super) fn head_tree(&self) -> Result<ObjectId> {
         let Some(commit) = self.head_commit()? else {
             return Ok(ObjectId::empty_tree(self.inner.object_hash()));
@@ -163,7 +164,7 @@ impl Repo {
         self.references.resolve(&self.inner, rev)
     }
 
-    /// The commit that a revision means.
+    /// Returns the commit of a revision.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`], [`Error::Git`], [`Error::References`]
@@ -172,13 +173,13 @@ impl Repo {
         Ok(object.peel_to_commit().map_err(Error::git("read the commit of the revision"))?.id)
     }
 
-    /// The tree of a revision.
+    /// Returns the tree of a revision.
     fn tree_at(&self, rev: &str) -> Result<gix::Tree<'_>> {
         let object = self.inner.find_object(self.resolve(rev)?).map_err(Error::git("read the revision"))?;
         object.peel_to_tree().map_err(Error::git("read the tree of the revision"))
     }
 
-    /// The blob that a revision has at a path: `REV:PATH`. `None` if it has no file there.
+    /// Returns the blob of `REV:PATH`; `None` if the revision has no file at the path.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`], [`Error::Git`]
@@ -188,7 +189,7 @@ impl Repo {
         Ok(entry.filter(|entry| entry.mode().is_blob()).map(|entry| entry.object_id()))
     }
 
-    /// Every file of a revision, by path; links and submodules are none.
+    /// Returns every file of a revision, by path, without links and submodules.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`], [`Error::Git`]
@@ -201,7 +202,7 @@ impl Repo {
         Ok(entries.map(|entry| (entry.path(&index).to_owned(), entry.id)).collect())
     }
 
-    /// The file that `HEAD` has at a path; `None` if it has none there, or there is no commit.
+    /// Returns the file of `HEAD` at a path; `None` if it has none there, or no commit exists.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -216,7 +217,7 @@ impl Repo {
         }))
     }
 
-    /// Returns `true` if `HEAD` has each of these paths as the index has it.
+    /// Returns `true` if `HEAD` and the index are equal at each of these paths.
     ///
     /// # Errors
     /// [`Error::Git`]
@@ -231,7 +232,7 @@ impl Repo {
         Ok(true)
     }
 
-    /// Writes a blob, on the disk when this returns, as git does by default.
+    /// Writes a blob and syncs it to the disk, as git does by default.
     ///
     /// # Errors
     /// [`Error::Git`], [`Error::Io`]
@@ -240,7 +241,7 @@ impl Repo {
         let name = id.to_string();
         let (dir, file) = name.split_at(2);
         let path = self.inner.objects.store_ref().path().join(dir).join(file);
-        // Not there: the blob was known already, and is in a pack.
+        // No such file: the blob existed already, in a pack.
         if let Ok(file) = std::fs::File::open(&path) {
             file.sync_all().map_err(Error::io("sync", &path))?;
             crate::lfs::sync_parent(&path).map_err(Error::io("sync the directory of", &path))?;

@@ -1,10 +1,10 @@
-//! Finds the repository that a directory lies in, and refuses one that is not trusted or has a format that is not known.
+//! Opens the repository of a directory, and refuses one that is not trusted or has an unknown format.
 
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
 
-/// The extensions of a repository's format that git documents (gitrepository-layout, version 1), but for those whose
+/// The extensions of a repository's format that git documents (gitrepository-layout, version 1), without those whose
 /// values matter.
 const EXTENSIONS: &[&str] = &[
     "noop",
@@ -16,9 +16,9 @@ const EXTENSIONS: &[&str] = &[
     "submodulePathConfig",
 ];
 
-/// The repository that `dir` lies in, as git finds it.
+/// Opens the repository of `dir`, as git finds it.
 pub(super) fn open(dir: &Path) -> Result<Option<gix::Repository>> {
-    // gix keeps a relative directory relative, and would lose it when the process changes its own.
+    // gix keeps a relative directory relative, which would be wrong after the process changes its own directory.
     let dir = &std::path::absolute(dir).map_err(Error::io("find", dir))?;
     let options = gix::open::Options::default;
     let by_trust =
@@ -31,7 +31,7 @@ pub(super) fn open(dir: &Path) -> Result<Option<gix::Repository>> {
     match found {
         Ok(found) => {
             let mut found = found.to_thread_local();
-            // An id is the object that is sent for it, not what `refs/replace/` puts in its place here.
+            // An ID means the object itself, not its replacement in `refs/replace/` of this clone.
             found.objects.ignore_replacements = true;
             Ok(Some(found))
         }
@@ -40,7 +40,7 @@ pub(super) fn open(dir: &Path) -> Result<Option<gix::Repository>> {
     }
 }
 
-/// The git directory of a repository that is trusted, and in a format that is known.
+/// Returns the git directory of a repository that is trusted, and has a known format.
 pub(super) fn checked(inner: &gix::Repository) -> Result<PathBuf> {
     let git_dir = inner.git_dir().to_owned();
     if inner.git_dir_trust() != gix::sec::Trust::Full {
@@ -52,7 +52,7 @@ pub(super) fn checked(inner: &gix::Repository) -> Result<PathBuf> {
     }
 }
 
-/// What the format of a repository asks for that git does not know, nor this program; gix opens it all the same.
+/// Returns a format extension that neither git nor this program knows; gix opens such a repository.
 fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
     const VERSION: &str = "core.repositoryFormatVersion";
     let config = inner.config_snapshot();
@@ -63,7 +63,7 @@ fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
         _ => return Some((VERSION.to_owned(), version)),
     }
     let sections = config.plumbing().sections_by_name("extensions").into_iter().flatten();
-    // The repository's own; a user's configuration is no part of its format.
+    // Only the repository's own settings: a user's configuration is not part of its format.
     let own = sections.filter(|section| section.meta().source == gix::config::Source::Local);
     own.flat_map(|section| {
         let names = section.value_names().map(|name| String::clone(&name));
@@ -73,11 +73,11 @@ fn unheard(inner: &gix::Repository) -> Option<(String, bstr::BString)> {
     .map(|(name, value)| (format!("extensions.{name}"), value))
 }
 
-/// Returns `true` if an extension is one that git documents, with a value that is understood here.
+/// Returns `true` if git documents the extension, and this program understands its value.
 fn is_known(name: &str, value: &bstr::BString) -> bool {
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     match &***value {
-        // Two names for each object, of which this program would write one.
+        // Each object has two names, of which this program would write one.
         _ if is("compatObjectFormat") => false,
         format if is("refStorage") => format == b"files" || format == b"reftable",
         format if is("objectFormat") => format == b"sha1" || format == b"sha256",
@@ -97,7 +97,7 @@ fn is_absence(err: &gix::Error) -> bool {
     })
 }
 
-/// Looks for the reason that a person can act on: gix refuses an object format that it was not built with.
+/// Finds the actual reason for the user: gix refuses an object format that it was not built with.
 fn open_error(dir: &Path, source: gix::Error) -> Error {
     match object_format(dir) {
         Some(value) if value != "sha1" && value != "sha256" => {

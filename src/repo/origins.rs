@@ -1,14 +1,14 @@
-//! [`origins`]: where files got the content that they have, in one walk back through history.
+//! [`origins`] finds the commits that gave files their current content, in one walk back through history.
 //!
 //! ```text
 //! commit, the latest first ─▶ its tree beside its parent's    entries that differ, in the directories of the files alone
 //!                              └─▶ a file that is new there    exact renames, for which all of this commit is compared
 //! ```
 //!
-//! The commits are taken as `git log --no-merges` gives them, and a rename is one as `git diff -M100%` sees it.
+//! The commits are those of `git log --no-merges`, and a rename is what `git diff -M100%` detects.
 //!
-//! Invariants: trees and commits are read, and nothing is fetched: what is not in this clone says nothing. A tree is read
-//! only where it differs from the one before.
+//! Invariants: it reads trees and commits, and fetches nothing: a missing object yields no result. It reads a tree only
+//! if it differs from the previous one.
 
 mod packs;
 mod trees;
@@ -21,34 +21,34 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::{ObjectId, Repo};
 use trees::{FileChange, TreeReader};
 
-/// A file whose history is looked for, beside another that may have been renamed with it.
+/// A file whose history is searched, with another file that may have been renamed together with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedFile {
-    /// Where it is now.
+    /// Its current path.
     pub path: BString,
-    /// What is there.
+    /// Its current blob.
     pub blob: ObjectId,
-    /// Where the other one is now.
+    /// The current path of the other file.
     pub beside: BString,
 }
 
-/// The commit that gave a file the content which it has.
+/// The commit that gave a file its current content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileOrigin {
     /// The commit.
     pub commit: ObjectId,
-    /// What the file was called in it.
+    /// The path of the file in it.
     pub path: BString,
-    /// What the other one was called in it, or would have been.
+    /// The path that the other file had in it, or would have had.
     pub beside: BString,
-    /// What the other one was; `None` if it was not there.
+    /// The blob of the other file; `None` if it did not exist.
     pub beside_blob: Option<ObjectId>,
 }
 
-/// Finds, in one walk back from a commit, where each of these files got the content that it has; exact renames are followed.
-/// `None` for one of which the commits that are here do not say it: those at which a shallow clone ends have parents that
-/// are not here, so what is new in them is not known, and neither is what a merge made. A tree that a partial clone left
-/// out ends the walk, and so does `is_stopped`.
+/// Finds, in one walk back from a commit, where each of these files got its current content, and follows exact renames.
+/// `None` for a file whose commit is not known: the boundary commits of a shallow clone have missing parents, so their
+/// changes are not known, and neither are the changes of a merge. A tree that a partial clone left out ends the walk,
+/// and so does `is_stopped`.
 pub fn origins(
     repo: &Repo,
     from: ObjectId,
@@ -68,10 +68,10 @@ struct Commit {
     time: i64,
 }
 
-/// A commit that waits for its turn: the latest goes first, and of those of one second the one that was seen first.
+/// A commit that waits for its turn: the latest goes first, and of several of one second the one that was seen first.
 type Waiting = (i64, Reverse<usize>, ObjectId);
 
-/// The names that matter at this point of the history, by directory.
+/// The names that are searched at this point of the history, by directory.
 #[derive(Debug, Default)]
 struct Names {
     below: HashMap<BString, Names>,
@@ -88,7 +88,7 @@ impl Names {
     }
 }
 
-/// What is known on the way back through history.
+/// The state of the walk.
 struct Walk<'a> {
     wanted: &'a [WantedFile],
     shallow: BTreeSet<ObjectId>,
@@ -96,7 +96,7 @@ struct Walk<'a> {
     trees: TreeReader,
     found: Vec<Option<FileOrigin>>,
     left: usize,
-    /// The files by what they are called at this point, and what the others are called.
+    /// The files by their names at this point, and the names of the other files.
     paths: HashMap<BString, Vec<usize>>,
     besides: Vec<BString>,
     names: Names,
@@ -123,14 +123,14 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    /// Puts the names that matter together.
+    /// Collects the names that are searched.
     fn name(&mut self) {
         self.names = Names::default();
         let paths = self.paths.keys().chain(&self.besides);
         paths.for_each(|path| self.names.insert(path.as_bstr()));
     }
 
-    /// Goes back until all is found; `None` if something is not here.
+    /// Walks back until everything is found; `None` if an object is missing.
     fn run(&mut self, from: ObjectId, is_stopped: &dyn Fn() -> bool) -> Option<()> {
         let mut waiting = BinaryHeap::new();
         let mut seen = HashMap::from([(from, self.read(from)?)]);
@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
             match commit.parents.as_slice() {
                 [] => self.commit(id, commit.tree, None)?,
                 [parent] => self.commit(id, commit.tree, Some(seen.get(parent)?.tree))?,
-                // What a merge made is not known by it.
+                // The changes of a merge are not known.
                 _ => {}
             }
         }
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
         Some(Commit { tree: commit.tree_id().ok()?.detach(), parents, time: commit.time().ok()?.seconds })
     }
 
-    /// What a commit changed.
+    /// Handles the changes of a commit.
     fn commit(&mut self, id: ObjectId, tree: ObjectId, before: Option<ObjectId>) -> Option<()> {
         let mut changes = Vec::new();
         changes_of(&mut self.trees, Some(tree), before, &self.names, &mut BString::default(), &mut changes)?;
@@ -202,7 +202,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What was renamed in a commit has its old name before it.
+    /// A file that was renamed in a commit has its old name before it.
     fn rename(&mut self, renamed: BTreeMap<BString, BString>) {
         let mut is_other = false;
         for (new, old) in renamed {
@@ -221,7 +221,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What differs between two trees, of the names that matter.
+/// Returns the differences between two trees, for the searched names.
 fn changes_of(
     trees: &mut TreeReader,
     new: Option<ObjectId>,
@@ -247,8 +247,8 @@ fn changes_of(
     Some(())
 }
 
-/// The new names of files that only have another name, with their old ones: of several, first one that is not taken yet and
-/// has the same last part (`find_identical_files` of git).
+/// Returns the new names of files that were only renamed, with their old names: of several candidates, first an unused
+/// one with the same last part (`find_identical_files` of git).
 fn exact_renames(changes: Vec<FileChange>) -> BTreeMap<BString, BString> {
     let mut gone: HashMap<ObjectId, Vec<(BString, bool)>> = HashMap::new();
     let mut fresh = BTreeMap::new();

@@ -1,8 +1,9 @@
-//! [`PartialIndex`]: what a commit of a few paths would hold, whatever else is staged.
+//! [`PartialIndex`] is the index for a commit of a few paths, whatever else is staged.
 //!
-//! Invariant: it is the tree of `HEAD`, with the given paths as the index has them, and the given attributes files. Every entry carries stat data,
-//! so git reads no file to use it: those of the index where the blob is the same, else data that no file has.
-//! It is a file of its own in the git directory, gone when dropped; the index itself is not touched.
+//! Invariant: it contains the tree of `HEAD`, with the given paths as the index has them, and the given attributes
+//! files. Every entry has stat data, so git reads no file to use it: those of the index if the blob is the same, else
+//! data that no file has. It is a separate file in the git directory, removed when dropped; the index itself is not
+//! changed.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,12 +20,12 @@ use crate::lfs::Temp;
 #[derive(Debug)]
 pub struct PartialIndex {
     path: PathBuf,
-    /// Says that we live; git replaces the index itself by a file without our lock.
+    /// Shows that this process is alive; git replaces the index file by one without our lock.
     _owner: Temp,
 }
 
 impl PartialIndex {
-    /// Where it is, for `GIT_INDEX_FILE`.
+    /// Returns its path, for `GIT_INDEX_FILE`.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -32,18 +33,18 @@ impl PartialIndex {
 
 impl Drop for PartialIndex {
     fn drop(&mut self) {
-        // A leftover is swept by a later run.
+        // A later run removes a leftover.
         let _left_behind = fs::remove_file(&self.path);
     }
 }
 
 impl Repo {
-    /// Makes the index for a commit of these paths and attributes files alone. A path that the index does not have is
-    /// removed by it.
+    /// Creates the index for a commit of only these paths and attributes files. It removes paths that the index does
+    /// not contain.
     ///
     /// # Errors
-    /// [`Error::InProgress`] in the middle of a merge or the like, [`Error::Unmerged`], or what git's files and the
-    /// system report.
+    /// [`Error::InProgress`] during a merge or similar operation, [`Error::Unmerged`], or an error of git's files or
+    /// the system.
     pub fn partial_index(
         &self,
         paths: &[BString],
@@ -89,7 +90,7 @@ impl Repo {
         Ok(partial)
     }
 
-    /// A name for an index that git makes itself; there is no such file yet.
+    /// Returns a path for an index that git itself creates; the file does not exist yet.
     ///
     /// # Errors
     /// [`Error::Io`]
@@ -107,7 +108,8 @@ fn copy_stat(partial: &mut State, index: &State) {
             Some(known) if known.id == entry.id && known.mode == entry.mode => {
                 (entry.stat, entry.flags) = (known.stat, known.flags);
             }
-            // Staged otherwise: the work-tree file is not this blob, and a length says so without a look at it.
+            // The index has another blob: the working-tree file is not this one, and its length shows that without a
+            // read.
             _ => entry.stat.size = u32::MAX,
         }
     }

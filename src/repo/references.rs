@@ -1,7 +1,7 @@
-//! [`References`]: what the references of a repository point at, read by gix, or by git where gix has no reader (reftable).
+//! [`References`] resolves the references of a repository by gix, or by git where gix has no reader (reftable).
 //!
-//! Invariants: no file of the references is read here; a process is started only where gix cannot answer, two for each
-//! state of the references that is asked for; nothing is fetched and nothing is written.
+//! Invariants: this module reads no file of the references; it starts a process only if gix cannot answer, two per
+//! state of the references; it fetches and writes nothing.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,26 +12,26 @@ use bstr::BString;
 use super::{Error, ObjectId, Result};
 use crate::git::{self, Git};
 
-/// How the references of a repository are kept.
+/// The storage of the references of a repository.
 #[derive(Debug)]
 pub(super) enum References {
-    /// In files, which gix reads.
+    /// Files, which gix reads.
     Files,
-    /// In tables, which git reads: what `HEAD` was in the last state of them.
+    /// Tables, which git reads: `HEAD` in their last state.
     Tables(RefCell<Option<(Vec<u8>, Head)>>),
 }
 
-/// What `HEAD` stands for.
+/// The target of `HEAD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The full name of the branch; `None` if none is checked out.
+    /// The full name of the branch; `None` if `HEAD` is detached.
     pub(super) branch: Option<BString>,
-    /// `None` if there is no commit yet.
+    /// `None` if no commit exists yet.
     pub(super) commit: Option<ObjectId>,
 }
 
 impl References {
-    /// By the extension that says so.
+    /// Detects the storage by the repository's extension.
     pub(super) fn of(inner: &gix::Repository) -> Self {
         match inner.config_snapshot().string("extensions.refStorage") {
             Some(kind) if kind == "reftable" => Self::Tables(RefCell::default()),
@@ -39,7 +39,7 @@ impl References {
         }
     }
 
-    /// What `HEAD` stands for.
+    /// Returns the target of `HEAD`.
     ///
     /// # Errors
     /// [`Error::Git`], [`Error::References`]
@@ -59,7 +59,7 @@ impl References {
         Ok(head)
     }
 
-    /// The object that a revision means.
+    /// Returns the object of a revision.
     ///
     /// # Errors
     /// [`Error::NoSuchRevision`], [`Error::References`]
@@ -74,7 +74,7 @@ impl References {
         }
     }
 
-    /// Returns `true` if a command of git left a reference of this name, such as `CHERRY_PICK_HEAD`, where that is no file.
+    /// Returns `true` if a git command left a reference of this name, such as `CHERRY_PICK_HEAD`, in the tables.
     pub(super) fn is_left(&self, inner: &gix::Repository, name: &str) -> bool {
         matches!(self, Self::Tables(_)) && self.resolve(inner, name).is_ok()
     }
@@ -91,13 +91,14 @@ fn in_files(inner: &gix::Repository) -> Result<Head> {
     Ok(Head { branch, commit })
 }
 
-/// The names of the tables, which each change of a reference renews; of this work tree and of all.
+/// Returns the names of the tables, which each change of a reference renews; those of this working tree and the shared
+/// ones.
 fn state_of_tables(inner: &gix::Repository) -> Vec<u8> {
     let list = |dir: &Path| fs::read(dir.join("reftable/tables.list")).unwrap_or_default();
     [list(inner.git_dir()), b"\n".to_vec(), list(inner.common_dir())].concat()
 }
 
-/// The answer of a command of git; `None` if it says by its status that there is none.
+/// Returns the output of a git command; `None` if its exit status shows that no result exists.
 fn ask(inner: &gix::Repository, subcommand: &str, args: &[&str]) -> Result<Option<String>> {
     let failed = |source| Error::References { source };
     let dir = inner.git_dir();

@@ -1,7 +1,8 @@
-//! What a repository says about its remotes: all settings, its `.lfsconfig`, its branch, what was fetched last.
+//! Reads what a repository configures about its remotes: all settings, its `.lfsconfig`, its branch, the last fetch.
 //!
-//! Invariant: a setting of a file that somebody else owns is left out, since it could name a program or a proxy; an
-//! `.lfsconfig` is bounded, includes nothing and is not followed through a link. What it may say is decided in `remote`.
+//! Invariant: a setting of a file that another user owns is ignored, because it could name a program or a proxy; an
+//! `.lfsconfig` is bounded, includes nothing and is not followed through a link. `remote` decides which of its keys are
+//! used.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -12,16 +13,16 @@ use gix::sec::Trust;
 
 use super::{Error, ObjectId, Repo, Result};
 
-/// The file of a repository that says where its LFS objects are.
+/// The file of a repository that names its LFS server.
 const LFSCONFIG: &str = ".lfsconfig";
 
-/// An `.lfsconfig` longer than this is none.
+/// A longer `.lfsconfig` is ignored.
 const MAX_LFSCONFIG: u64 = 64 << 10;
 
-/// Settings as keys (`section.name`, `section.sub.name`) and values, in git's order: of two with one key the last counts.
+/// Settings as keys (`section.name`, `section.sub.name`) and values, in git's order: of two with one key the last wins.
 pub type Settings = Vec<(String, String)>;
 
-/// The settings of git outside of any repository: of the system and of the person.
+/// Returns the settings of git outside of any repository: of the system and of the user.
 ///
 /// # Errors
 /// [`Error::Git`] if a file cannot be read.
@@ -34,12 +35,13 @@ pub fn global_settings() -> Result<Settings> {
 }
 
 impl Repo {
-    /// All settings of git, as this repository has them.
+    /// Returns all settings of git in this repository.
     pub fn settings(&self) -> Settings {
         list(self.inner.config_snapshot().plumbing())
     }
 
-    /// The settings in `.lfsconfig`: of the work tree, else of the index, else of `HEAD`, as Git LFS looks for it.
+    /// Returns the settings in `.lfsconfig`: of the working tree, else of the index, else of `HEAD`, in the order of
+    /// Git LFS.
     ///
     /// # Errors
     /// [`Error::MissingBlob`] if a partial clone left it out, [`Error::BlobTooLarge`], [`Error::Io`], or [`Error::Git`]
@@ -87,7 +89,7 @@ impl Repo {
         if self.head_is_unborn()? { Ok(None) } else { self.blob_at("HEAD", LFSCONFIG.into()) }
     }
 
-    /// The first line of `FETCH_HEAD`.
+    /// Returns the first line of `FETCH_HEAD`.
     pub fn fetch_head(&self) -> Option<String> {
         let text = fs::read(self.git_dir().join("FETCH_HEAD")).ok()?;
         text.lines().next().map(|line| line.to_str_lossy().into_owned())
@@ -109,7 +111,8 @@ fn list(config: &gix::config::File) -> Settings {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            // A name alone is true; only the last of several can be told from an empty value here.
+            // A key without a value means `true`; only for the last of several can it be distinguished from an empty
+            // value here.
             let is_implicit = section.body().value_implicit(&name) == Some(None);
             let mut values = section.values(&name);
             if is_implicit {

@@ -1,8 +1,8 @@
-//! [`ShortBlobs`]: blobs of a few hundred bytes that are files of their own, as what was just added is, read by one open and
-//! one read each. It is of any thread, and holds no pack.
+//! [`ShortBlobs`] reads loose blobs of a few hundred bytes, such as newly added ones, with one open and one read each.
+//! Each thread can have its own, and it opens no pack.
 //!
-//! Invariant: what it gives is a whole blob of the length that its header says. What is anything else (packed, longer, damaged)
-//! is `None`, and [`Database::find`](super::Database::find) says what it is.
+//! Invariant: it returns only complete blobs of the length in their header. For anything else (packed, longer, damaged)
+//! it returns `None`, and [`Database::find`](super::Database::find) determines what it is.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -12,11 +12,11 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::ObjectId;
 
-/// How many bytes of a file are read, and made of them.
+/// How many bytes of a file are read, and inflated.
 const PACKED: usize = 2 << 10;
 const BLOB: usize = 2 << 10;
 
-/// The directories of objects, and what one of them is read with.
+/// The object directories, and the buffers for reading.
 pub struct ShortBlobs {
     dirs: Vec<PathBuf>,
     inflate: Decompress,
@@ -29,14 +29,14 @@ impl ShortBlobs {
         Self { dirs, inflate: Decompress::new(true), packed: [0; PACKED], blob: [0; BLOB] }
     }
 
-    /// Reads one.
+    /// Reads one blob.
     pub fn find(&mut self, id: ObjectId) -> Option<&[u8]> {
         let open = |dir: &PathBuf| File::open(loose_path(dir, id)?).ok();
         let mut file = self.dirs.iter().find_map(open)?;
         let len = file.read(&mut self.packed).ok()?;
         self.inflate.reset(true);
         let packed = self.packed.get(..len)?;
-        // The sum of the stream is checked at its end; one that was cut off has none.
+        // The checksum is at the end of the stream; a truncated stream has none.
         let status = self.inflate.decompress(packed, &mut self.blob, FlushDecompress::Finish).ok()?;
         (status == Status::StreamEnd).then_some(())?;
         let all = self.blob.get(..usize::try_from(self.inflate.total_out()).ok()?)?;
@@ -48,7 +48,7 @@ impl ShortBlobs {
     }
 }
 
-/// Where an object is that is a file of its own.
+/// Returns the path of a loose object.
 pub(super) fn loose_path(dir: &Path, id: ObjectId) -> Option<PathBuf> {
     let name = id.to_string();
     let (first, rest) = name.split_at_checked(2)?;

@@ -1,11 +1,11 @@
-//! Staging: [`Change`]s to the index, all in one write.
+//! Stages [`Change`]s to the index, all in one write.
 //!
-//! An entry names the blob (for a weight file the pointer text) and carries the stat data of the *work-tree file*.
-//! That is what keeps git from reading the file: it compares stat data, finds nothing changed, and runs no filter.
+//! An entry names the blob (for a weight file the pointer text) and contains the stat data of the *working-tree file*.
+//! So git need not read the file: it compares stat data, finds no change, and runs no filter.
 //!
-//! Invariants: the index is replaced whole or not at all; entries of others keep their flags; cached trees are
-//! dropped, for with a stale one the next commit would leave the file out; and no entry is taken for clean that
-//! was in doubt before (see [`distrust_racy_entries`]).
+//! Invariants: the index is replaced completely or not at all; entries of other paths keep their flags; cached trees
+//! are dropped, because with a stale one the next commit would leave the file out; and no entry that was in doubt
+//! becomes clean (see [`distrust_racy_entries`]).
 
 use std::path::PathBuf;
 
@@ -17,27 +17,27 @@ use super::lock::{self, Snapshot};
 use super::{Error, ObjectId, Repo, Result, index_file};
 use crate::lfs::Target;
 
-/// How often the index may change under us before we give up.
+/// How often another process may change the index before we give up.
 const ATTEMPTS: usize = 8;
 
 /// One change to the index.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// A path gets this content.
+    /// Sets the content of a path.
     Add {
-        /// From the top of the work tree.
+        /// The path from the top of the working tree.
         path: BString,
         /// The content of the blob: for a file under Git LFS its pointer.
         blob: Vec<u8>,
-        /// The work-tree file whose stat data go into the index. `None`: the file there has another content, and git
-        /// has to compare them.
+        /// The working-tree file whose stat data go into the index. `None` if that file has another content, and git
+        /// must compare them.
         stat_of: Option<PathBuf>,
-        /// `true` if the file may be run.
+        /// `true` if the file is executable.
         executable: bool,
     },
-    /// A path leaves the index; the work-tree file stays.
+    /// Removes a path from the index; the working-tree file stays.
     Remove {
-        /// From the top of the work tree.
+        /// The path from the top of the working tree.
         path: BString,
     },
 }
@@ -50,7 +50,7 @@ impl Change {
     }
 }
 
-/// What goes into the index for one path.
+/// The new entry of a path.
 struct NewEntry<'a> {
     path: &'a BStr,
     id: ObjectId,
@@ -63,8 +63,8 @@ impl Repo {
     ///
     /// # Errors
     /// [`Error::IndexLocked`], [`Error::IndexUnstable`], [`Error::PathConflict`], [`Error::Unmerged`],
-    /// [`Error::NotTracked`], an invalid path as [`Error::Place`], or what git's files and the system report. Then
-    /// the index is as it was.
+    /// [`Error::NotTracked`], an invalid path as [`Error::Place`], or an error of git's files or the system. Then the
+    /// index is unchanged.
     pub fn stage(&self, changes: &[Change]) -> Result<()> {
         let mut added = Vec::new();
         for change in changes {
@@ -103,7 +103,7 @@ impl Repo {
     }
 }
 
-/// The stat data that git wants to see.
+/// Returns the stat data that git expects.
 fn stat_of_file(path: &std::path::Path) -> Result<Stat> {
     let meta = Metadata::from_path_no_follow(path).map_err(Error::io("read the metadata of", path))?;
     let mut stat =
@@ -116,8 +116,8 @@ fn stat_of_file(path: &std::path::Path) -> Result<Stat> {
     Ok(stat)
 }
 
-/// Entries as young as the index are in doubt: their file may have changed after it was read, in the same second.
-/// The new index will be younger, so the doubt would be lost. A length of zero says "look at the content", as in
+/// Entries as new as the index are in doubt: their file may have changed after it was read, in the same second. The new
+/// index will be newer, so the doubt would be lost. A length of zero makes git read the content, as in
 /// `ce_smudge_racily_clean_entry` of git.
 fn distrust_racy_entries(index: &mut State) {
     let written = index.timestamp().unix_seconds();
@@ -136,7 +136,7 @@ fn remove(index: &mut State, path: &BStr) -> Result<()> {
     Ok(())
 }
 
-/// A path cannot be a file and a directory, and a merge is a person's to finish.
+/// A path cannot be a file and a directory, and only the user can finish a merge.
 fn check_conflicts(index: &State, path: &BStr) -> Result<()> {
     let conflict = |other: &BStr| Error::PathConflict { path: path.to_owned(), other: other.to_owned() };
     let range = index.entry_range(path);
@@ -164,7 +164,7 @@ fn check_conflicts(index: &State, path: &BStr) -> Result<()> {
 fn put(index: &mut State, new: &NewEntry<'_>) {
     if let Some(entry) = index.entry_mut_by_path_and_stage(new.path, Stage::Unconflicted) {
         (entry.id, entry.mode, entry.stat) = (new.id, new.mode, new.stat);
-        // The file is in the work tree now, and its content is known.
+        // The file is in the working tree now, and its content is known.
         entry
             .flags
             .remove(Flags::SKIP_WORKTREE | Flags::INTENT_TO_ADD | Flags::EXTENDED | Flags::ASSUME_VALID);

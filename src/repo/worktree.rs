@@ -1,7 +1,7 @@
-//! Files of the work tree: which path a person means, and small files written or removed.
+//! Resolves paths of the working tree that a user names, and writes and removes small files in it.
 //!
-//! Invariant: a file is absent, old or new, never half-written; no symbolic link is followed to write or remove;
-//! and nothing outside the work tree, or inside `.git`, is touched.
+//! Invariant: a file does not exist, is old or new, never half-written; no symbolic link is followed to write or
+//! remove; and nothing outside the working tree, or inside `.git`, is changed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use super::{Error, Repo, Result};
 use crate::lfs::{Kept, Placed, Target};
 
 impl Repo {
-    /// The place of a path of the work tree, checked.
+    /// Returns the checked target of a path of the working tree.
     ///
     /// # Errors
     /// [`Error::Place`] if the path leaves the work tree or enters `.git`.
@@ -22,11 +22,11 @@ impl Repo {
         Ok(Target::new(&self.work_dir, path)?)
     }
 
-    /// The repository's name for a path of the command line, given in the directory `cwd`; empty for the top of
-    /// the work tree. The path need not exist.
+    /// Returns the repository's name for a path of the command line, given in the directory `cwd`; empty for the top of
+    /// the working tree. The path need not exist.
     ///
-    /// As in git, `..` is taken from the text, and the work tree may be reached by way of links, but a link inside
-    /// of it is not followed.
+    /// As in git, `..` is resolved in the text, and the working tree may be reached through links, but a link inside it
+    /// is not followed.
     ///
     /// # Errors
     /// [`Error::OutsideWorkTree`]
@@ -47,10 +47,10 @@ impl Repo {
         Err(outside())
     }
 
-    /// Writes a small file: an attributes file, an index of shards. Its mode stays if it exists.
+    /// Writes a small file: an attributes file, a shard index. Its mode stays if it exists.
     ///
     /// # Errors
-    /// [`Error::Place`]: it exists and `replace` is false, a link is in the way, or what the system reports.
+    /// [`Error::Place`]: it exists and `replace` is false, a link is at its path, or an error of the system.
     pub fn write_file(&self, path: &BStr, content: &[u8], replace: bool) -> Result<fs::Metadata> {
         let target = self.target(path)?;
         let full = target.path();
@@ -59,16 +59,16 @@ impl Repo {
         Ok(placed.publish(replace)?)
     }
 
-    /// Keeps what a path of the work tree holds, so that it can come back; `None` if nothing is there.
+    /// Keeps the file at a path of the working tree, so that it can be restored; `None` if none exists.
     ///
     /// # Errors
-    /// [`Error::Place`]: a link is in the way, or what the system reports.
+    /// [`Error::Place`]: a link is at the path, or an error of the system.
     pub fn keep(&self, path: &BStr) -> Result<Option<Kept>> {
         Ok(Kept::keep(&self.store(), &self.target(path)?)?)
     }
 
-    /// Removes a file of the work tree, and its directories if that leaves them empty, as git does. It is no error
-    /// if it is not there.
+    /// Removes a file of the working tree, and its directories if they are empty then, as git does. A missing file is
+    /// not an error.
     ///
     /// # Errors
     /// [`Error::Place`] for a link, [`Error::Io`].
@@ -89,7 +89,7 @@ impl Repo {
     }
 }
 
-/// The path without `.` and `..`, by its text alone.
+/// Returns the path without `.` and `..`, by only its text.
 fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

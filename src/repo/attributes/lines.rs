@@ -1,12 +1,12 @@
-//! [`Lines`]: one attributes file, and [`Chain`]: all that speak of the paths of one directory; what they say of the
-//! attributes that change what a checkout writes.
+//! [`Lines`] parses one attributes file, and [`Chain`] combines all files that apply to the paths of one directory;
+//! both read only the attributes that change what a checkout writes.
 //!
-//! gix parses lines and matches patterns; which line wins is decided here, as `attr.c` of git does it (`fill`, `fill_one`,
-//! `determine_macros`, `read_attr_from_buf`): from the last line to the first, each attribute once, macros at the moment
-//! when they are set.
+//! gix parses lines and matches patterns; this module decides which line wins, as `attr.c` of git does (`fill`,
+//! `fill_one`, `determine_macros`, `read_attr_from_buf`): from the last line to the first, each attribute once, macros
+//! at the moment when they are set.
 //!
-//! Invariant: a file that one git reads in another way than another is odd ([`Lines::is_odd`]), and nothing is concluded
-//! from it. Costs are bounded by the lines: a chain of macros is no recursion.
+//! Invariant: a file that versions of git read differently is odd ([`Lines::is_odd`]), and nothing is concluded from
+//! it. Costs are bounded by the number of lines: a chain of macros does not recurse.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::HashMap;
@@ -20,14 +20,14 @@ use gix::glob::{Pattern, wildmatch};
 use crate::lfs::attributes::MAX_LINE_LEN;
 use crate::repo::checkout::{Conversion, LineEnds, is_utf8};
 
-/// git ignores attributes files that are longer (`ATTR_MAX_FILE_SIZE`), since 2.39.1.
+/// git ignores longer attributes files (`ATTR_MAX_FILE_SIZE`), since 2.39.1.
 pub(super) const MAX_FILE_LEN: u64 = 100 << 20;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// What a file has to name so that it can matter.
+/// The words that a relevant file must contain.
 const WORDS: [&[u8]; 6] = [b"text", b"crlf", b"eol", b"ident", b"filter", b"encoding"];
 
-/// The number of an attribute. The first are those that change what a checkout writes.
+/// The number of an attribute. The first numbers are those that change what a checkout writes.
 type Name = usize;
 const TEXT: Name = 0;
 const CRLF: Name = 1;
@@ -56,7 +56,7 @@ impl Names {
     }
 }
 
-/// What a line says of an attribute.
+/// The state that a line sets for an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Set,
@@ -72,7 +72,7 @@ type Assignments = Vec<(Name, State)>;
 pub(super) struct Lines {
     rules: Vec<(Pattern, Assignments)>,
     macros: Vec<(Name, Assignments)>,
-    /// `true` if one git reads it in another way than another.
+    /// `true` if versions of git read it differently.
     pub(super) is_odd: bool,
     /// `true` if it names an attribute that changes what a checkout writes.
     pub(super) names_conversion: bool,
@@ -80,19 +80,20 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Reads a file. `is_checked_out`: as git reads it from a work tree, where a byte order mark is none of the text.
+    /// Parses a file. `is_checked_out`: as git reads it from a working tree, where a byte order mark is not part of the
+    /// text.
     pub(super) fn parse(text: &[u8], is_checked_out: bool, names: &mut Names) -> Self {
         let names_conversion = WORDS.iter().any(|word| text.find(word).is_some());
         let mut lines = Self { names_conversion, ..Self::default() };
         let is_too_long = u64::try_from(text.len()).is_ok_and(|len| len > MAX_FILE_LEN);
-        // Each is an error or an end to one git, and none to another.
+        // Each is an error or an end in one version of git, and not in another.
         let is_odd_line = |line: &[u8]| line.len() >= MAX_LINE_LEN || line.find(b"builtin_").is_some();
         if is_too_long || text.contains(&0) || text.lines().any(is_odd_line) {
             lines.is_odd = true;
             return lines;
         }
         let marked = text.strip_prefix(BOM);
-        // From an index the mark is the begin of the first pattern, which then matches nothing.
+        // From an index, the mark is the beginning of the first pattern, which then matches nothing.
         let text = match marked {
             Some(text) if !is_checked_out => text.split_once_str("\n").map_or(&b""[..], |(_, rest)| rest),
             Some(text) => text,
@@ -117,12 +118,12 @@ impl Lines {
         lines
     }
 
-    /// A file that nothing is concluded from.
+    /// Returns a file from which nothing is concluded.
     pub(super) fn odd() -> Self {
         Self { is_odd: true, names_conversion: true, ..Self::default() }
     }
 
-    /// Returns `true` if a git that reads an index reads another file than one that reads a working tree.
+    /// Returns `true` if git reads the file differently from an index and from a working tree.
     pub(super) fn is_marked(text: &[u8]) -> bool {
         text.starts_with(BOM)
     }
@@ -139,10 +140,10 @@ impl From<StateRef<'_>> for State {
     }
 }
 
-/// The files that speak of the paths of a directory, from the one that yields to all others to the one that wins.
+/// The files that apply to the paths of a directory, from the lowest priority to the highest.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
-    /// The lines that could matter, with the directory of their file.
+    /// The relevant lines, with the directory of their file.
     files: Vec<(BString, Vec<Rule>)>,
     macros: HashMap<Name, Assignments>,
     has_upper: bool,
@@ -151,8 +152,8 @@ pub(super) struct Chain {
 type Rule = (Pattern, Assignments);
 
 impl Chain {
-    /// Of these files, each with its directory. Macros count where git takes them: at the top, and in the files that are
-    /// no part of the tree.
+    /// Combines these files, each with its directory. Macros count where git accepts them: at the top, and in the files
+    /// that are not part of the tree.
     pub(super) fn new(files: &[(BString, Rc<Lines>)], names: &mut Names) -> Self {
         // Built into git.
         let binary = ["diff", "merge", "text"].map(|name| (names.number(name), State::Unset));
@@ -174,17 +175,17 @@ impl Chain {
         Self { files: files.filter(|(_, rules)| !rules.is_empty()).collect(), macros, has_upper }
     }
 
-    /// Returns `true` if no line says anything.
+    /// Returns `true` if it contains no relevant line.
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// Returns `true` if a name may be matched where letters of both cases are the same, and not where they differ.
+    /// Returns `true` if a case-insensitive match of a name may differ from a case-sensitive one.
     pub(super) fn depends_on_case(&self, path: &BStr) -> bool {
         !self.is_empty() && (self.has_upper || path.iter().any(u8::is_ascii_uppercase))
     }
 
-    /// What a checkout does with the blob of a path of that directory.
+    /// Returns what a checkout does with the blob of a path in that directory.
     pub(super) fn conversion(&self, path: &BStr, case: Case) -> Conversion {
         let mut states = States { macros: &self.macros, known: vec![None; NAMES.len()] };
         for (dir, rules) in self.files.iter().rev() {
@@ -202,7 +203,7 @@ impl Chain {
     }
 }
 
-/// What is known of the attributes of a path.
+/// The attributes of a path.
 struct States<'a> {
     macros: &'a HashMap<Name, Assignments>,
     known: Vec<Option<State>>,
@@ -233,7 +234,7 @@ impl<'a> States<'a> {
         self.known.get(name)?.as_ref()
     }
 
-    /// `convert_attrs`
+    /// Follows `convert_attrs` of git.
     fn conversion(&self) -> Conversion {
         let text = match self.get(TEXT) {
             Some(State::Set | State::Unset) => self.get(TEXT),

@@ -1,10 +1,11 @@
-//! [`Rules`]: the attributes files as one reader sees them, and lines that are proposed for them.
+//! [`Rules`] evaluates the attributes files as one reader sees them, with lines that are proposed for them.
 //!
-//! Order, a later line wins: built-in, system, `core.attributesFile`, `.gitattributes` from the top of the work tree
-//! down to the path, `info/attributes`. Source: gitattributes(5) and `attr.c` of git. gix's own stack puts
-//! `info/attributes` right after the top-level file, so the order is made here and gix parses and matches.
+//! Order, a later line wins: built-in, system, `core.attributesFile`, `.gitattributes` from the top of the working tree
+//! down to the path, `info/attributes`. Source: gitattributes(5) and `attr.c` of git. gix's own stack places
+//! `info/attributes` directly after the top-level file, so this module makes the order, and gix parses and matches.
 //!
-//! Invariant: a proposal is judged by its effect, with git's rules, in memory; one that does not serve is taken back.
+//! Invariant: the effect of a proposal is checked with git's rules, in memory; a proposal without the desired effect is
+//! removed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,30 +21,30 @@ use crate::repo::{Entry, Error, Mode, Repo, Result};
 
 const FILE_NAME: &str = ".gitattributes";
 
-/// git ignores attributes files that are longer (`ATTR_MAX_FILE_SIZE`).
+/// git ignores longer attributes files (`ATTR_MAX_FILE_SIZE`).
 const MAX_FILE_LEN: u64 = 100 << 20;
 
 /// Which attributes files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
-    /// Those of the work tree, and of the index where they are not checked out: what git sees now.
+    /// Those of the working tree, or of the index if they are not checked out: the current view of git.
     WorkTree,
-    /// Those of the index: what git sees after a commit of all that is staged.
+    /// Those of the index: the view of git after a commit of all staged changes.
     Index,
     /// Those of `HEAD`.
     Head,
 }
 
-/// All attributes files that matter, with proposed contents in the place of those that are there.
+/// All relevant attributes files, with proposed contents in place of the existing ones.
 pub(super) struct Rules<'a> {
     repo: &'a Repo,
     entries: &'a [Entry],
     view: View,
     globals: Vec<PathBuf>,
-    /// The attributes file of this clone alone, if it counts.
+    /// The attributes file of only this clone, if it counts.
     own: Option<PathBuf>,
     case: gix::glob::pattern::Case,
-    /// By directory, empty for the top: what is there.
+    /// The existing content by directory, which is empty for the top.
     files: BTreeMap<BString, Option<Vec<u8>>>,
     pub(super) proposed: BTreeMap<BString, Vec<u8>>,
 }
@@ -51,7 +52,7 @@ pub(super) struct Rules<'a> {
 /// The line that decides about a path.
 struct Decides {
     file: PathBuf,
-    /// Counted from 1.
+    /// The number of the line, from 1.
     line: usize,
 }
 
@@ -66,14 +67,14 @@ impl<'a> Rules<'a> {
         Ok(Self { repo, entries, view, globals, own, case, files, proposed })
     }
 
-    /// The same without what this clone and this machine say: what any other clone sees.
+    /// Returns the rules without those of this clone and this machine: the view of any other clone.
     pub(super) fn elsewhere(mut self) -> Self {
         (self.globals, self.own) = (Vec::new(), None);
         self
     }
 
-    /// Proposes what these paths need to have the filter of Git LFS. `other` has it for all of them already: where
-    /// its line serves here, too, it is the one.
+    /// Proposes the lines that give these paths the filter of Git LFS. In `other` all of them have it already: if its
+    /// line has the same effect here, that line is proposed.
     pub(super) fn give_lfs(&mut self, paths: &[BString], mut other: Option<&mut Rules<'_>>) -> Result<()> {
         let mut broad = false;
         let mut open = Vec::new();
@@ -98,7 +99,7 @@ impl<'a> Rules<'a> {
         for path in open {
             self.ensure(path)?;
         }
-        // A line for one path could have undone another's only by matching it; look again at all of them.
+        // A line for one path could have changed the result for another only by matching it; so all are checked again.
         for path in paths {
             if let (Filter::Unspecified | Filter::Unset | Filter::Other(_), by) =
                 self.decide(path.as_ref())?
@@ -109,12 +110,12 @@ impl<'a> Rules<'a> {
         Ok(())
     }
 
-    /// The filter of a path.
+    /// Returns the filter of a path.
     pub(super) fn filter(&mut self, path: &BStr) -> Result<Filter> {
         Ok(self.decide(path)?.0)
     }
 
-    /// The filter of a path, and the line that decides about it.
+    /// Returns the filter of a path, and the line that decides about it.
     fn decide(&mut self, path: &BStr) -> Result<(Filter, Option<Decides>)> {
         for dir in directories(path) {
             self.load(dir)?;
@@ -155,12 +156,12 @@ impl<'a> Rules<'a> {
         Ok((filter, found.location.source.map(|file| Decides { file: file.to_owned(), line })))
     }
 
-    /// The content of the attributes file of a directory that was loaded, with what is proposed.
+    /// Returns the content of the loaded attributes file of a directory, with the proposals.
     fn text(&self, dir: &BStr) -> &[u8] {
         self.proposed.get(dir).map_or_else(|| self.file(dir).unwrap_or_default(), Vec::as_slice)
     }
 
-    /// The attributes file of a directory that was loaded, as it is.
+    /// Returns the content of the loaded attributes file of a directory, without proposals.
     pub(super) fn file(&self, dir: &BStr) -> Option<&[u8]> {
         self.files.get(dir)?.as_deref()
     }
@@ -203,7 +204,7 @@ impl<'a> Rules<'a> {
         file.map(|(id, _)| self.repo.blob(id, MAX_FILE_LEN)).transpose()
     }
 
-    /// Returns `true` if its attributes file may be run.
+    /// Returns `true` if its attributes file is executable.
     pub(super) fn is_executable(&self, dir: &BStr) -> Result<bool> {
         let mode = match self.view {
             View::WorkTree | View::Index => self.entry(dir).map(|entry| entry.mode),
@@ -212,7 +213,7 @@ impl<'a> Rules<'a> {
         Ok(mode == Some(Mode::Executable))
     }
 
-    /// Proposes the line that decides about a path in `other`. Does the path have the filter then?
+    /// Proposes the line that decides about a path in `other`. Returns `true` if the path then has the filter.
     fn follow(&mut self, path: &BString, other: &mut Rules<'_>) -> Result<bool> {
         let (Filter::Lfs, Some(decides)) = other.decide(path.as_ref())? else { return Ok(false) };
         for dir in directories(path.as_ref()) {
@@ -227,7 +228,7 @@ impl<'a> Rules<'a> {
         Ok(false)
     }
 
-    /// Proposes a line, and takes it back if that changes a tracked file besides `paths`, or gives none of them the
+    /// Proposes a line, and removes it if it changes a tracked file other than `paths`, or gives none of them the
     /// filter.
     fn try_line(&mut self, dir: &BStr, line: &BStr, paths: &[BString]) -> Result<()> {
         let entries = self.entries;
@@ -235,7 +236,7 @@ impl<'a> Rules<'a> {
         let others = others.filter(|path| path.ends_with(b".safetensors") && !paths.contains(path));
         let mut before = Vec::new();
         for path in others {
-            // What is only staged is not in a commit of other paths.
+            // A file that is only staged is not in a commit of other paths.
             if self.view != View::Head || self.repo.head_file(path.as_ref())?.is_some() {
                 before.push((path, self.filter(path.as_ref())?));
             }
@@ -309,18 +310,18 @@ fn overridden(path: &BString, by: Option<Decides>) -> Error {
     Error::AttributesOverridden { path: path.clone(), by }
 }
 
-/// The directories of a path, the top (empty) first.
+/// Returns the directories of a path, the top (empty) first.
 pub(super) fn directories(path: &BStr) -> impl Iterator<Item = &BStr> {
     let below = path.find_iter(b"/").map(|at| path.get(..at).unwrap_or_default().as_bstr());
     std::iter::once(BStr::new("")).chain(below)
 }
 
-/// The name of the attributes file of a directory, as a source of lines.
+/// Returns the name of the attributes file of a directory, as a source of lines.
 fn source(dir: &BStr) -> Result<PathBuf> {
     gix::path::from_bstring(file_in(dir)).map_err(Error::git("read the name of a file"))
 }
 
-/// The attributes file of a directory.
+/// Returns the attributes file of a directory.
 pub(super) fn file_in(dir: &BStr) -> BString {
     let mut path = dir.to_owned();
     if !dir.is_empty() {

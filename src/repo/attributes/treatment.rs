@@ -1,12 +1,12 @@
-//! [`Treatments`]: what checkouts of a commit, or of the index, do with the blob of each path, by the attributes files that
-//! are in it, and no others.
+//! [`Treatments`] determines what checkouts of a commit, or of the index, do with the blob of each path, by only the
+//! attributes files in it.
 //!
-//! Every clone has those; `info/attributes` and the attributes of a person or a machine are this clone's alone, so they
-//! count beside them where the index is asked about. A clone may lie where `A` and `a` are one letter, and may read a file
-//! from its index or from its work tree; where that makes a difference, all that it makes is in the answer.
+//! Every clone has those; `info/attributes` and the attributes of a user or a machine exist only in this clone, so they
+//! also count for the index. A clone may be on a file system where `A` and `a` are the same name, and may read a file
+//! from its index or from its working tree; if that makes a difference, the answer contains every result.
 //!
-//! Invariant: nothing is fetched, and a file that is not here or is odd makes the answer [`Treatment::Unclear`]. A file is
-//! parsed once, whatever the number of commits and directories; a directory without one costs a look into its tree.
+//! Invariant: nothing is fetched, and a missing or odd file makes the answer [`Treatment::Unclear`]. A file is parsed
+//! once, whatever the number of commits and directories; a directory without one costs one lookup in its tree.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,10 +24,10 @@ use crate::repo::database::TreeEntry;
 use crate::repo::{Database, Error, Found, Mode, ObjectId, Repo, Result};
 
 const FILE_NAME: &[u8] = b".gitattributes";
-/// So many commits are compared with one another at a time.
+/// How many commits are compared with one another at a time.
 const MAX_ORIGINS: usize = 4;
 
-/// What is checked out.
+/// The source of a checkout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The index.
@@ -36,7 +36,7 @@ pub enum Origin {
     Tree(ObjectId),
 }
 
-/// The attributes files that speak of the files of a directory of an origin. Two that are equal say the same.
+/// The attributes files that apply to the files of a directory of an origin. Equal values have the same effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attributes(usize);
 
@@ -45,11 +45,11 @@ pub struct Attributes(usize);
 pub enum Treatment {
     /// One of these, sorted.
     Clear(Vec<Conversion>),
-    /// Not known, for this attributes file.
+    /// The result is not known because of this attributes file.
     Unclear {
-        /// From the top.
+        /// Its path from the top.
         file: BString,
-        /// It is not in this clone; else git reads it in more than one way.
+        /// `true` if it is not in this clone; otherwise git reads it in more than one way.
         is_missing: bool,
     },
 }
@@ -59,22 +59,22 @@ pub enum Treatment {
 struct File {
     dir: BString,
     id: ObjectId,
-    /// `true` if its name is in other letters; then it only counts where they are the same.
+    /// `true` if its name differs in case; then it counts only on file systems that ignore case.
     is_other_case: bool,
 }
 
 /// What is known of an origin.
 struct Known {
     origin: Origin,
-    /// Of the index: all its attributes files, by directory.
+    /// For the index: all its attributes files, by directory.
     index: Option<HashMap<BString, Vec<File>>>,
     views: HashMap<BString, Attributes>,
 }
 
-/// How the attributes of a directory can be read.
+/// The possible readings of a directory's attributes.
 enum Views {
     Clear {
-        /// `true` if both are of the same files.
+        /// `true` if both come from the same files.
         is_one: bool,
         sensitive: Vec<Rc<Chain>>,
         folded: Vec<Rc<Chain>>,
@@ -85,30 +85,30 @@ enum Views {
     },
 }
 
-/// What yields to the files of a tree, and what wins over them.
+/// The files with a lower priority than those of a tree, and those with a higher one.
 type Own = (Vec<Rc<Lines>>, Vec<Rc<Lines>>);
 
-/// The parsed files of one blob: as git reads it from an index, and from a work tree where that differs.
+/// The parsed files of one blob: as git reads it from an index and, if that differs, from a working tree.
 type Parsed = (Rc<Lines>, Option<Rc<Lines>>);
 
 /// Answers for many paths.
 pub struct Treatments<'a> {
     repo: &'a Repo,
-    /// The trees that are looked into.
+    /// The trees that are read.
     pub trees: Trees,
     names: Names,
     parsed: HashMap<ObjectId, Option<Parsed>>,
     chains: HashMap<(Vec<File>, bool, bool), Rc<Chain>>,
     known: Vec<Known>,
     views: Vec<Rc<Views>>,
-    /// By the files, and by whether this clone's own count.
+    /// By the files, and by whether those of this clone count.
     by_files: HashMap<(Vec<File>, bool), Attributes>,
-    /// What yields to the tree and what wins over it, of this clone alone.
+    /// The files of only this clone with a lower and with a higher priority than the tree.
     own: Option<Own>,
 }
 
 impl<'a> Treatments<'a> {
-    /// For a repository, whose objects are read there.
+    /// Creates it for a repository, with the database of its objects.
     pub fn new(repo: &'a Repo, database: Database) -> Self {
         Self {
             repo,
@@ -123,10 +123,10 @@ impl<'a> Treatments<'a> {
         }
     }
 
-    /// The attributes files that speak of a path.
+    /// Returns the attributes files that apply to a path.
     ///
     /// # Errors
-    /// What the object database and the index report. A file that is not here is none.
+    /// Errors of the object database and the index. A missing file is not an error.
     pub fn attributes(&mut self, origin: Origin, path: &BStr) -> Result<Attributes> {
         let dir = path.rfind_byte(b'/').map_or(BStr::new(""), |slash| path[..slash].as_bstr());
         if let Some(attributes) = self.known(origin)?.views.get(dir) {
@@ -154,7 +154,7 @@ impl<'a> Treatments<'a> {
         Attributes(self.views.len() - 1)
     }
 
-    /// What checkouts do with the blob of a path of which these speak.
+    /// Returns what checkouts do with the blob of a path to which these files apply.
     pub fn of(&self, attributes: Attributes, path: &BStr) -> Treatment {
         let (is_one, sensitive, folded) = match &*self.views[attributes.0] {
             Views::Clear { is_one, sensitive, folded } => (*is_one, sensitive, folded),
@@ -202,7 +202,8 @@ impl<'a> Treatments<'a> {
         Ok(files)
     }
 
-    /// The attributes files of a directory and of those above it, from the top; `None` if a tree on the way is not here.
+    /// Returns the attributes files of a directory and of those above it, from the top; `None` if a tree on the way is
+    /// missing.
     fn files_above(&mut self, origin: Origin, dir: &BStr) -> Result<Option<Vec<File>>> {
         let mut files = Vec::new();
         let mut tree = match origin {
@@ -273,7 +274,7 @@ impl<'a> Treatments<'a> {
         Ok(Views::Clear { is_one: sensitive == files, sensitive: views.0, folded: views.1 })
     }
 
-    /// Returns `true` if the file of a working tree, which git reads later, is another text than that of the index.
+    /// Returns `true` if the file of a working tree, which git reads later, differs from that of the index.
     fn is_rewritten(&mut self, is_index: bool, above: &[File], file: &File) -> Result<bool> {
         let path = below(file.dir.as_ref(), FILE_NAME.as_bstr());
         let mut conversions = Vec::new();
@@ -282,7 +283,7 @@ impl<'a> Treatments<'a> {
             conversions
                 .extend([Case::Sensitive, Case::Fold].map(|case| chain.conversion(path.as_ref(), case)));
         }
-        // A CR at the end of a line is none of it.
+        // A CR at the end of a line is not part of it.
         let recipes: Vec<_> =
             recipes(&conversions, &[]).into_iter().filter(Recipe::keeps_line_ends).collect();
         if recipes.is_empty() && !conversions.iter().any(|conversion| conversion.is_lfs) {
@@ -331,7 +332,7 @@ impl<'a> Treatments<'a> {
         Ok(parsed)
     }
 
-    /// The attributes of this machine and person, and those of this clone.
+    /// Returns the attributes of this machine and user, and those of this clone.
     fn own(&mut self) -> Result<Own> {
         if let Some(own) = &self.own {
             return Ok(own.clone());

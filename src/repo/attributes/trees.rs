@@ -1,6 +1,6 @@
-//! [`Trees`]: the trees of commits, as they are here.
+//! [`Trees`] reads the trees of commits that exist in this clone.
 //!
-//! Invariant: nothing is fetched; what is not here is said.
+//! Invariant: nothing is fetched; missing trees are reported.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use crate::repo::database::TreeEntry;
 use crate::repo::{Database, Error, ObjectId, Result, Version};
 
-/// So many of those that were read are kept.
+/// How many trees are kept in memory.
 const MAX_TREES: usize = 10_000;
 
 /// The trees of a repository.
@@ -24,10 +24,10 @@ impl Trees {
         Self { database, read: HashMap::new() }
     }
 
-    /// Every file below a directory of a tree, by path.
+    /// Returns every file below a directory of a tree, by path.
     ///
     /// # Errors
-    /// [`Error::MissingTree`], or what the object database reports.
+    /// [`Error::MissingTree`], or an error of the object database.
     pub fn files_below(&mut self, tree: ObjectId, dir: &BStr) -> Result<Vec<(BString, Version)>> {
         let (mut files, mut waiting) = (Vec::new(), Vec::new());
         if let Some(TreeEntry { mode: None, id, .. }) = self.entry(tree, dir)? {
@@ -47,24 +47,24 @@ impl Trees {
         Ok(files)
     }
 
-    /// What a tree has at a path; `None` if that is no file, or not here.
+    /// Returns the version at a path of a tree; `None` if it is not a file, or missing.
     ///
     /// # Errors
-    /// What the object database reports.
+    /// An error of the object database.
     pub fn file_at(&mut self, tree: ObjectId, path: &BStr) -> Result<Option<Version>> {
         let entry = self.entry(tree, path)?;
         Ok(entry.and_then(|entry| Some(Version { mode: entry.mode?, id: entry.id })))
     }
 
-    /// The tree of a commit; `None` if the commit is not here.
+    /// Returns the tree of a commit; `None` if the commit is missing.
     ///
     /// # Errors
-    /// What the object database reports.
+    /// An error of the object database.
     pub fn tree_of(&mut self, commit: ObjectId) -> Result<Option<ObjectId>> {
         self.database.tree_of(commit)
     }
 
-    /// What a tree has at a path; of the empty one, itself.
+    /// Returns the entry at a path of a tree; for the empty path, the tree itself.
     fn entry(&mut self, tree: ObjectId, path: &BStr) -> Result<Option<TreeEntry>> {
         let mut entry = TreeEntry { name: BString::default(), mode: None, id: tree };
         for name in path.split_str("/").filter(|name| !name.is_empty()) {
@@ -76,7 +76,7 @@ impl Trees {
         Ok(Some(entry))
     }
 
-    /// The entries of a tree; `None` if it is not here.
+    /// Returns the entries of a tree; `None` if it is missing.
     pub(super) fn tree(&mut self, id: ObjectId) -> Result<Option<Rc<Vec<TreeEntry>>>> {
         if let Some(tree) = self.read.get(&id) {
             return Ok(tree.clone());
@@ -90,7 +90,7 @@ impl Trees {
     }
 }
 
-/// A name in a directory, which is empty for the top.
+/// Returns the path of a name in a directory, which is empty for the top.
 pub(super) fn below(dir: &BStr, name: &BStr) -> BString {
     if dir.is_empty() { name.to_owned() } else { [dir.as_bytes(), b"/", name].concat().into() }
 }

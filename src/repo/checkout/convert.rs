@@ -1,9 +1,10 @@
-//! [`Survey`] and [`Converter`]: the two passes over a blob, in pieces of any length.
+//! [`Survey`] and [`Converter`] convert a blob in two passes, in pieces of any length.
 //!
-//! The first finds out what git asks of a whole content before it changes a line end: whether it is text. The second writes.
+//! The first pass finds out whether the content is text, which git checks for a whole content before it changes a line
+//! end. The second pass writes.
 //!
-//! Invariant: the result does not depend on how the blob is cut, and holds no more of it than a piece and an unfinished
-//! `$Id: …`.
+//! Invariant: the result does not depend on how the blob is split, and at most a piece and an unfinished `$Id: …` are
+//! in memory.
 
 use std::io::Write as _;
 
@@ -13,7 +14,7 @@ use super::super::ObjectId;
 use super::encoding::{Encoder, Stop};
 use super::{LineEnds, Recipe, Unclear};
 
-/// An unfinished `$Id: …` is kept to this length.
+/// The longest unfinished `$Id: …` that is kept.
 const LONGEST_IDENT: usize = 16 << 20;
 
 /// The first pass over a blob.
@@ -32,7 +33,7 @@ impl<'a> Survey<'a> {
         Self { recipe, id, ident, stats: Stats::default(), buf: Vec::new() }
     }
 
-    /// Takes the next bytes of the blob.
+    /// Reads the next bytes of the blob.
     ///
     /// # Errors
     /// [`Unclear::Ident`]
@@ -50,10 +51,10 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    /// After the last bytes: the second pass; `None` if the recipe changes nothing.
+    /// Returns the second pass, after the last bytes; `None` if the recipe changes nothing.
     ///
     /// # Errors
-    /// None today; as [`Survey::push`].
+    /// Currently none; as [`Survey::push`].
     pub fn finish(mut self) -> Result<Option<Converter>, Unclear> {
         if let Some(ident) = &mut self.ident {
             self.buf.clear();
@@ -64,8 +65,8 @@ impl<'a> Survey<'a> {
         Ok(self.converter(converts))
     }
 
-    /// After the first bytes of a longer blob: the second pass over these, which may convert what git would not if it
-    /// saw the rest.
+    /// Returns, after the first bytes of a longer blob, the second pass over these bytes, which may convert content
+    /// that git would not convert if it read the rest.
     pub fn finish_early(self) -> Option<Converter> {
         let converts = match self.recipe.line_ends {
             LineEnds::Kept => false,
@@ -77,7 +78,7 @@ impl<'a> Survey<'a> {
 
     fn converter(self, converts: bool) -> Option<Converter> {
         let recipe = self.recipe;
-        // The rest of a recipe whose line ends stay is a recipe of its own.
+        // The rest of a recipe that keeps line ends is a separate recipe.
         if recipe.line_ends != LineEnds::Kept && !converts {
             return None;
         }
@@ -102,7 +103,7 @@ pub struct Converter {
 }
 
 impl Converter {
-    /// Converts the next bytes of the blob. False: git could not, and writes the blob without this conversion.
+    /// Converts the next bytes of the blob. Returns `false` if git cannot, and writes the blob without this conversion.
     ///
     /// # Errors
     /// [`Unclear`]
@@ -117,7 +118,7 @@ impl Converter {
         done
     }
 
-    /// After the last bytes. False as of [`Converter::push`].
+    /// Finishes after the last bytes. Returns `false` as [`Converter::push`].
     ///
     /// # Errors
     /// As [`Converter::push`].
@@ -154,11 +155,11 @@ impl Converter {
     }
 }
 
-/// `$Id$` and `$Id: … $`, as `ident_to_worktree` finds them.
+/// Replaces `$Id$` and `$Id: … $` as `ident_to_worktree` finds them.
 #[derive(Debug)]
 struct Ident {
     id: ObjectId,
-    /// What may become one: from its `$` on.
+    /// The bytes from a `$` on that may become one.
     pending: Vec<u8>,
 }
 
@@ -182,7 +183,7 @@ impl Ident {
                 (b"", b'$') | (b"$", b'I') | (b"$I", b'd') | (b"$Id", b':') => self.pending.push(byte),
                 (b"$Id", b'$') => self.substitute(out),
                 ([b'$', b'I', b'd', b':', text @ ..], b'$') => match text {
-                    // Words are those of another system.
+                    // Blanks indicate the keyword of another system.
                     [_, inner @ .., _] if inner.contains(&b' ') => self.restart(out),
                     _ => self.substitute(out),
                 },
@@ -206,7 +207,7 @@ impl Ident {
         let _infallible = write!(out, "$Id: {} $", self.id);
     }
 
-    /// It was none, and the `$` that ended it may begin one.
+    /// The pending bytes were not a keyword; the `$` that ended them may begin one.
     fn restart(&mut self, out: &mut Vec<u8>) {
         self.finish(out);
         self.pending.push(b'$');
@@ -217,7 +218,7 @@ impl Ident {
     }
 }
 
-/// Every LF without a CR in front gets one.
+/// Adds a CR to every LF without one.
 #[derive(Debug, Default)]
 struct Crlf {
     is_after_cr: bool,
@@ -239,10 +240,11 @@ impl Crlf {
     }
 }
 
-/// What git counts before it takes a content for text: `gather_stats`.
+/// The counts by which git detects text: `gather_stats`.
 #[derive(Debug, Default)]
 struct Stats {
-    /// A NUL, a CR without LF, or a CRLF: whatever follows, git does not take it for text of LF alone.
+    /// A NUL, a CR without LF, or a CRLF was found: whatever follows, git does not treat the content as text with only
+    /// LF.
     is_settled: bool,
     lone_lf: bool,
     printable: u64,
@@ -266,11 +268,11 @@ impl Stats {
         }
     }
 
-    /// Returns `true` if git converts the line ends of what was counted.
+    /// Returns `true` if git converts the line ends of the counted content.
     fn converts(&self, line_ends: LineEnds) -> bool {
         let is_text = || {
             let is_cr_last = self.last == Some(b'\r');
-            // A control-Z that ends a file is no content.
+            // A control-Z at the end of a file is not part of the content.
             let is_sub_last = self.last == Some(0x1a);
             let nonprintable = self.nonprintable.saturating_sub(u64::from(is_sub_last));
             !self.is_settled && !is_cr_last && self.printable >> 7 >= nonprintable

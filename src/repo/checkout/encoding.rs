@@ -1,11 +1,11 @@
-//! [`Encoding`]: what the value of `working-tree-encoding` makes of UTF-8.
+//! [`Encoding`] converts UTF-8 to the encoding that `working-tree-encoding` names.
 //!
-//! git has iconv do it, and iconv differs between systems: in the byte order of UTF-16, in names, in characters. So a name
-//! gives all that it may mean; where two implementations write a character differently, it is unclear. What no implementation
-//! can write fails, and git leaves the blob as it is.
+//! git uses iconv for this, and implementations of iconv differ: in the byte order of UTF-16, in names, in characters.
+//! So a name returns every encoding that it may mean; a character that two implementations write differently is
+//! unclear. If no implementation can write a character, git writes the blob without conversion.
 //!
-//! Source: `utf8.c` of git; the tables are those of the crate `encoding_rs`, held against `iconv` of glibc by
-//! `tests/guard/conversions.rs`, character by character.
+//! Source: `utf8.c` of git; the tables are those of the crate `encoding_rs`, which `tests/guard/conversions.rs`
+//! compares with `iconv` of glibc, character by character.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ use encoding_rs::{CoderResult, EncoderResult};
 
 use super::Unclear;
 
-/// What UTF-8 is written as.
+/// A target encoding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Encoding {
-    /// ISO-8859-1, one byte a character.
+    /// ISO-8859-1, one byte per character.
     Latin1,
     /// UTF-16 or UTF-32.
     Wide {
@@ -26,19 +26,19 @@ pub(super) enum Encoding {
         big: bool,
         bom: bool,
     },
-    /// One byte a character, by a table of WHATWG; with `c1`, the bytes from 0x80 to 0x9f are those of ISO 8859.
+    /// One byte per character, by a table of WHATWG; with `c1`, the bytes from 0x80 to 0x9f are those of ISO 8859.
     Single { label: &'static str, c1: bool },
-    /// One or two bytes a character, by a table of WHATWG.
+    /// One or two bytes per character, by a table of WHATWG.
     Double { label: &'static str },
-    /// Any other.
+    /// Any other encoding.
     Unknown {
         name: BString,
-        /// `true` if ASCII is the same in it.
+        /// `true` if it writes ASCII unchanged.
         keeps_ascii: bool,
     },
 }
 
-/// Names without case, `-` and `_`, and the table; ISO 8859 has parts that WHATWG reads as Windows does.
+/// Names without case, `-` and `_`, and the table; WHATWG reads parts of ISO 8859 as Windows does.
 const SINGLE: &[(&[&str], &str, bool)] = &[
     (&["cp1250", "windows1250"], "windows-1250", false),
     (&["cp1251", "windows1251"], "windows-1251", false),
@@ -74,18 +74,18 @@ const DOUBLE: &[(&[&str], &str)] = &[
     (&["gbk", "cp936", "gb2312", "euccn"], "gbk"),
 ];
 const LATIN_1: &[&str] = &["iso88591", "latin1", "l1", "cp819", "ibm819"];
-/// Nothing but ASCII can be written in it, and that is the same.
+/// Only ASCII can be written, unchanged.
 const ASCII: &[&str] = &["ascii", "usascii"];
-/// Implementations disagree on some of their characters, ASCII aside.
+/// Implementations disagree on some of their characters other than ASCII.
 const DISPUTED: &[&str] = &["eucjp", "eucjpms", "big5", "cp950", "big5hkscs", "euctw", "gb18030"];
-/// Written as 0xa844 in the table, as 0xa1aa by glibc.
+/// The table writes it as 0xa844, glibc as 0xa1aa.
 const DISPUTED_IN_GBK: char = '\u{2015}';
 
-/// Big end first or not, with a mark or not: a name that says neither.
+/// Big-endian or not, with a mark or not, for a name that states neither.
 const ANY_ORDER: &[(bool, bool)] = &[(false, true), (true, true), (false, false), (true, false)];
 
 impl Encoding {
-    /// All that a value of the attribute may mean; nothing for UTF-8 and ASCII.
+    /// Returns every encoding that a value of the attribute may mean; nothing for UTF-8 and ASCII.
     pub(super) fn all(name: &BStr) -> Vec<Self> {
         let plain: String =
             name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
@@ -142,32 +142,32 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// Returns `true` if git takes this value of `working-tree-encoding` for UTF-8, in which blobs are anyway.
+/// Returns `true` if git treats this value of `working-tree-encoding` as UTF-8, the encoding of blobs.
 pub(in crate::repo) fn is_utf8(name: &BStr) -> bool {
     name.eq_ignore_ascii_case(b"utf-8") || name.eq_ignore_ascii_case(b"utf8")
 }
 
-/// Why an encoder stops.
+/// Why an encoder stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// iconv fails everywhere.
+    /// Every implementation of iconv fails.
     Fails,
     Unclear(Unclear),
 }
 
-/// Writes UTF-8, in pieces, in an encoding.
+/// Encodes UTF-8 in pieces.
 #[derive(Debug)]
 pub(super) struct Encoder {
     encoding: Encoding,
     how: How,
-    /// The begin of a character.
+    /// The beginning of a truncated character.
     cut: Vec<u8>,
     is_begun: bool,
 }
 
 enum How {
     Plain,
-    /// What the bytes from 0x80 on stand for.
+    /// The characters of the bytes from 0x80 on.
     Table(Vec<char>),
     Crate(encoding_rs::Encoder),
 }
@@ -201,7 +201,7 @@ impl Encoder {
         }
         let mut joined = std::mem::take(&mut self.cut);
         let mut rest = piece;
-        // A character that was cut is at most four bytes long.
+        // A truncated character has at most four bytes.
         while !joined.is_empty()
             && let Some((first, after)) = rest.split_first()
         {
@@ -233,7 +233,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Returns `true` if the text ended with a whole character.
+    /// Returns `true` if the text ended with a complete character.
     pub(super) fn is_whole(&self) -> bool {
         self.cut.is_empty()
     }
@@ -281,10 +281,10 @@ impl Encoder {
     }
 }
 
-/// What stands in a table for a byte that is no character.
+/// The entry of a table for a byte without a character.
 const REPLACED: char = '\u{fffd}';
 
-/// What the bytes from 0x80 on stand for.
+/// Returns the characters of the bytes from 0x80 on.
 fn table(encoding: &'static encoding_rs::Encoding, c1: bool) -> Vec<char> {
     let char = |byte: u8| {
         if c1 && byte < 0xa0 {

@@ -1,11 +1,11 @@
-//! [`Packs`]: trees out of packs, where each is stored as a delta of another, in chains of fifty.
+//! [`Packs`] reads trees from packs, where each is stored as a delta of another, in chains of fifty.
 //!
 //! ```text
 //! tree ─▶ its base ─▶ its base … a tree that is whole, or known      headers alone
 //! and back: each is made of the one before, and remembered           the next tree of a history is one of them, or one step off
 //! ```
 //!
-//! Invariant: it reads; what is in no pack, or cannot be read, is `None`.
+//! Invariant: it only reads; a tree that is in no pack, or cannot be read, is `None`.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use gix::odb::pack::data::entry::Header;
 
 use crate::repo::ObjectId;
 
-/// How many bytes of trees are remembered.
+/// How many bytes of trees are kept in memory.
 const HELD: usize = 32 << 20;
-/// The longest chain that is followed; those of git are of 4,095 deltas at most.
+/// The longest chain that is followed; git's have at most 4,095 deltas.
 const MAX_CHAIN: usize = 10_000;
 
-/// The packs of a repository, those of its alternates included.
+/// The packs of a repository and of its alternates.
 pub(super) struct Packs {
     packs: Vec<Bundle>,
     bases: Bases,
@@ -41,12 +41,12 @@ impl Packs {
         Self { packs, bases: Bases::default() }
     }
 
-    /// The bytes of a tree.
+    /// Returns the bytes of a tree.
     #[expect(clippy::default_trait_access, reason = "what inflates has no name outside of gix")]
     pub(super) fn tree(&mut self, id: ObjectId) -> Option<Vec<u8>> {
         let (at, entry) =
             self.packs.iter().enumerate().find_map(|(at, pack)| Some((at, pack.index.lookup(id)?)))?;
-        // The next one is in the same pack, as a rule.
+        // The next tree is usually in the same pack.
         self.packs.swap(0, at);
         let Self { packs, bases } = self;
         let Bundle { pack, index } = packs.first()?;
@@ -87,7 +87,7 @@ impl Packs {
     }
 }
 
-/// What deltas are made of: the trees of one commit are those of another but for a few bytes.
+/// The bases of deltas: the trees of one commit differ from those of another in a few bytes.
 #[derive(Default)]
 struct Bases {
     held: HashMap<(u32, u64), (Kind, usize, Vec<u8>)>,

@@ -1,11 +1,11 @@
-//! [`TreeReader`]: trees as git stores them, and what differs between two of them.
+//! [`TreeReader`] reads trees as git stores them, and finds the differences between two of them.
 //!
 //! ```text
 //! <mode, octal> SP <name> NUL <20 or 32 bytes>    for each entry, sorted by name, that of a directory as if it ended with a slash
 //! ```
 //!
-//! Invariant: what two trees have in common at their beginning and at their end is passed over as bytes. A tree that is not
-//! here, or that is none, gives `None`.
+//! Invariant: the common beginning and end of two trees are skipped as bytes. A tree that is missing or malformed gives
+//! `None`.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use gix::objs::Kind;
 use super::packs::Packs;
 use crate::repo::ObjectId;
 
-/// How many bytes of trees are held.
+/// How many bytes of trees are kept in memory.
 const HELD: usize = 16 << 20;
 /// How many bytes are compared at once.
 const STEP: usize = 256;
@@ -73,7 +73,7 @@ impl TreeReader {
         Self { repo: repo.clone(), packs: Packs::of(repo), held: HashMap::new(), size: 0 }
     }
 
-    /// How many bytes the name of an object has.
+    /// Returns the length of an object ID in bytes.
     fn id_len(&self) -> usize {
         self.repo.object_hash().len_in_bytes()
     }
@@ -98,7 +98,7 @@ impl TreeReader {
         Some(data)
     }
 
-    /// The entries that differ between two trees, of which one may be none.
+    /// Returns the entries that differ between two trees, one of which may not exist.
     pub(super) fn differing(
         &mut self,
         new: Option<ObjectId>,
@@ -111,7 +111,7 @@ impl TreeReader {
         differing(&new, &old, self.id_len())
     }
 
-    /// Every file that differs between two trees, in whatever order.
+    /// Returns every file that differs between two trees, in any order.
     pub(super) fn changes(&mut self, new: ObjectId, old: ObjectId) -> Option<Vec<FileChange>> {
         let (mut changes, mut waiting) = (Vec::new(), vec![(BString::default(), Some(new), Some(old))]);
         while let Some((dir, new, old)) = waiting.pop() {
@@ -130,7 +130,7 @@ impl TreeReader {
         Some(changes)
     }
 
-    /// The file at a path of a tree, if there is one that is known.
+    /// Returns the file at a path of a tree, if it exists and is known.
     pub(super) fn file(&mut self, tree: ObjectId, path: &BStr) -> Option<ObjectId> {
         let (mut at, mut parts) = (tree, path.split_str("/").peekable());
         while let Some(part) = parts.next() {
@@ -165,7 +165,7 @@ impl RawEntry<'_> {
         self.mode & 0o170_000 == 0o040_000
     }
 
-    /// As git sorts them.
+    /// Compares as git sorts them.
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |entry: &Self| {
             let end: &[u8] = if entry.is_tree() { b"/" } else { b"" };
@@ -179,7 +179,7 @@ impl RawEntry<'_> {
     }
 }
 
-/// The first entry of a tree whose ids have so many bytes, and what follows it.
+/// Parses the first entry of a tree whose IDs have `id_len` bytes, and returns the rest.
 fn entry(data: &[u8], id_len: usize) -> Option<(RawEntry<'_>, &[u8])> {
     let (head, rest) = data.split_once_str("\0")?;
     let (mode, name) = head.split_once_str(" ")?;
@@ -228,16 +228,16 @@ fn differing(new: &[u8], old: &[u8], id_len: usize) -> Option<Vec<Differing>> {
     Some(found)
 }
 
-/// The first entry, if there is one, and what follows it; an error of what is no tree.
+/// Parses the first entry, if one exists, and returns the rest; an error if the data is not a tree.
 fn first(data: &[u8], id_len: usize) -> Result<Option<(RawEntry<'_>, &[u8])>, ()> {
     if data.is_empty() { Ok(None) } else { entry(data, id_len).map(Some).ok_or(()) }
 }
 
-/// How many bytes are the same at the beginning.
+/// Returns the number of equal bytes at the beginning.
 fn common(one: &[u8], other: &[u8]) -> usize {
     let steps = one.chunks(STEP).zip(other.chunks(STEP)).take_while(|(one, other)| one == other);
     let len = STEP * steps.count();
-    // The last step may be a short one.
+    // The last step may be shorter.
     let len = len.min(one.len()).min(other.len());
     let rest = one.iter().skip(len).zip(other.iter().skip(len));
     len + rest.take_while(|(one, other)| one == other).count()
