@@ -1,4 +1,4 @@
-//! [`Action`]: how one object can be had, and for how long.
+//! [`Action`] describes where one LFS object is, and for how long that is valid.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
@@ -15,25 +15,25 @@ use super::secret::Secret;
 use super::url::Url;
 use super::wire::Wire;
 
-/// How one object can be had.
+/// The location of one object.
 #[derive(Debug, Clone)]
 pub struct Action(pub(super) ObjectAt);
 
-/// Where its bytes are.
+/// The kind of location.
 #[derive(Debug, Clone)]
 pub(super) enum ObjectAt {
     /// On a server.
     Server(Arc<Get>),
     /// In another repository on this machine.
     File(PathBuf),
-    /// A transfer agent knows where.
+    /// A transfer agent knows the location.
     Agent(Arc<Handed>),
-    /// At the other end of ssh.
+    /// At the other end of an ssh connection.
     Ssh(Arc<OverSsh>),
 }
 
 impl ObjectAt {
-    /// Returns `true` if what was said of it is over, or about to be.
+    /// Returns `true` if it has expired, or is about to.
     pub(super) fn is_over(&self) -> bool {
         match self {
             Self::Server(get) => get.is_over(),
@@ -44,7 +44,7 @@ impl ObjectAt {
     }
 }
 
-/// What a server that is reached by ssh alone wants to hear of an object again.
+/// The arguments that a server of the pure ssh protocol requires again for an object.
 #[derive(Debug)]
 pub(super) struct OverSsh {
     pub(super) arguments: Vec<(String, Secret)>,
@@ -71,33 +71,33 @@ impl OverSsh {
     }
 }
 
-/// What a transfer agent is handed for an object.
+/// The data that a transfer agent receives for an object.
 pub(super) struct Handed {
     pub(super) agent: CustomAgent,
-    /// As the server gave it; none if the server was not asked.
+    /// The action of the server; `None` if no server was contacted.
     pub(super) action: Option<Value>,
     pub(super) expiry: Expiry,
 }
 
 impl fmt::Debug for Handed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The arguments and the action may hold passwords.
+        // The arguments and the action may contain passwords.
         f.debug_struct("Handed").field("agent", &self.agent.name).finish_non_exhaustive()
     }
 }
 
-/// The request that gets an object.
+/// The request that downloads an object.
 #[derive(Debug)]
 pub(super) struct Get {
     pub(super) url: Url,
     pub(super) lines: Vec<(HeaderName, HeaderValue)>,
-    /// The server says that the address needs no login of ours.
+    /// `true` if the server states that the URL needs no login of ours.
     pub(super) is_authenticated: bool,
     pub(super) expiry: Expiry,
 }
 
 impl Get {
-    /// Returns `true` if it is over, or about to be.
+    /// Returns `true` if it has expired, or is about to.
     pub(super) fn is_over(&self) -> bool {
         self.expiry.is_over()
     }

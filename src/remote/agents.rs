@@ -1,7 +1,7 @@
-//! [`Agents`]: the connections to servers, by the route that leads there, and one request over them.
+//! [`Agents`] keeps the connections to servers by their route, and sends single requests over them.
 //!
-//! Invariants: the HTTP library follows no redirect, reads no environment, keeps no cookie and asks for no compression. Who
-//! may be asked, and with which login, is decided above.
+//! Invariants: the HTTP library follows no redirect, reads no environment, keeps no cookie and requests no compression.
+//! The callers decide which server may be contacted, and with which login.
 
 use std::io;
 use std::time::Duration;
@@ -22,39 +22,39 @@ use super::settings::Settings;
 use super::tls::{self, Trust};
 use super::url::Url;
 
-/// What the library may buffer of one connection.
+/// The most bytes that the library may buffer per connection.
 const BUFFER: usize = 128 << 10;
 
-/// A body longer than this is sent only once the server had a chance to refuse it, as curl has it.
+/// A longer body is sent only after the server had a chance to refuse it, as in curl.
 const ASKED_FIRST: u64 = 1 << 20;
 
-/// What is done with a file that is sent.
+/// The action on a file that is uploaded.
 pub(super) const READ: &str = "read the object that is sent";
 
-/// How one origin is reached: requests of one route share connections.
+/// The route to an origin: requests of one route share connections.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Route {
     proxy: Option<Secret>,
-    /// The server speaks plain http.
+    /// `true` if the server uses plain http.
     is_plain: bool,
     trust: Trust,
 }
 
 impl Route {
-    /// The way to the server of an address. `home` is the origin of the person's own remote.
+    /// Returns the route to the server of a URL. `home` is the origin of the user's own remote.
     pub(super) fn of(settings: &Settings, url: &Url, home: Option<&Origin>) -> Self {
         let is_plain = url.origin().scheme() == Scheme::Http;
         let trust = if is_plain { Trust::default() } else { settings.trust(url, home) };
         Self { proxy: settings.proxy(url), is_plain, trust }
     }
 
-    /// The proxy, if it is asked for whole addresses.
+    /// Returns the proxy, if requests to it contain the whole URL.
     fn asked_wholly(&self, url: &Url) -> Result<Option<Proxy>> {
         let proxy = self.proxy(url)?;
         Ok(proxy.filter(|proxy| self.is_plain && proxy.protocol() == ProxyProtocol::Http))
     }
 
-    /// Returns `true` if an answer of this status is the proxy's.
+    /// Returns `true` if a response with this status comes from the proxy.
     pub(super) fn is_of_proxy(&self, status: u16) -> bool {
         self.is_plain && self.is_proxied() && status == 407
     }
@@ -63,7 +63,7 @@ impl Route {
         self.proxy.is_some()
     }
 
-    /// The password that the proxy is sent.
+    /// Returns the password for the proxy.
     pub(super) fn password(&self) -> Option<Secret> {
         let (login, _) = self.proxy.as_ref()?.expose().rsplit_once('@')?;
         let login = login.rsplit_once("://").map_or(login, |(_, login)| login);
@@ -81,12 +81,12 @@ impl Route {
 pub(super) struct Agents(Known<Route, Agent>);
 
 impl Agents {
-    /// Closes all connections, and lets no new one be made on their routes.
+    /// Closes all connections, and allows no new one on their routes.
     pub(super) fn shut_down(&self) {
         self.0.each(|agent| agent.clone().shutdown());
     }
 
-    /// Those of a route.
+    /// Returns the connections of a route.
     ///
     /// # Errors
     /// [`Error::ProxyAddress`], [`Error::CaInfo`], [`Error::ClientCertificate`]
@@ -114,10 +114,10 @@ impl Agents {
     }
 }
 
-/// Sends the request and waits for the head of the answer.
+/// Sends the request and waits for the head of the response.
 ///
 /// # Errors
-/// [`Error::ProxyAddress`], [`Error::Io`] for a file that cannot be sent.
+/// [`Error::ProxyAddress`], [`Error::Io`] for a file that cannot be uploaded.
 pub(super) fn run(
     agent: &Agent,
     route: &Route,
@@ -151,14 +151,14 @@ pub(super) fn run(
     })
 }
 
-/// A value that no message shows. It is made of characters that every header holds.
+/// Returns a header value that no message shows. It contains only valid characters.
 fn secret(text: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
     value.set_sensitive(true);
     value
 }
 
-/// The variant for what the library reports; `redacted` takes our secrets out of its words.
+/// Converts an error of the library; `redacted` removes our secrets from its text.
 pub(super) fn failure(
     url: &Url,
     err: ureq::Error,
@@ -196,7 +196,7 @@ pub(super) fn failure(
     }
 }
 
-/// The standard library has no kind for a name that nobody knows: on Unix this text, on Windows these numbers.
+/// The standard library has no error kind for an unknown host: on Unix it has this text, on Windows these numbers.
 fn is_no_host(err: &io::Error) -> bool {
     matches!(err.raw_os_error(), Some(11001..=11004)) && cfg!(windows)
         || err.to_string().starts_with("failed to lookup address")

@@ -1,4 +1,4 @@
-//! [`LfsServer`] and the batch API of Git LFS: where each object can be had, and for how long.
+//! [`LfsServer`] finds the locations of LFS objects by the batch API of Git LFS.
 //!
 //! ```text
 //! POST <endpoint>/objects/batch   {"operation", "transfers", "ref", "objects": [{"oid", "size"}], "hash_algo"}
@@ -7,9 +7,9 @@
 //!                                   "error": {"code", "message"}}]}
 //! ```
 //!
-//! Source: `docs/api/batch.md` of Git LFS and what its servers answer. Invariants: an answer is used for the object that
-//! was asked for, with its size, or not at all; the header lines of an action go to the origin of its address alone.
-//! It transfers nothing: `object` gets what it says, `upload` sends.
+//! Source: `docs/api/batch.md` of Git LFS and the responses of its servers. Invariants: a response is used only for the
+//! requested object and its size; the headers of an action go only to the origin of its URL. The module transfers
+//! nothing: `object` downloads, `upload` uploads.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::borrow::Cow;
@@ -49,52 +49,52 @@ use crate::lfs::Pointer;
 pub(super) const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 pub(super) const SERVER: &str = "Git LFS server";
 
-/// What a server says of the objects that it was asked for, in their order.
+/// The results of a server for the requested objects, in their order.
 pub(super) struct Answers {
-    /// Who answered.
+    /// The URL that responded.
     pub(super) url: Url,
-    /// When it was asked.
+    /// The time of the request.
     pub(super) asked: Instant,
-    /// The transfer agent that the server chose, if it did.
+    /// The transfer agent that the server chose, if any.
     pub(super) agent: Option<CustomAgent>,
     pub(super) objects: Vec<Result<Answered>>,
 }
 
-/// A server of LFS objects: where it is, for which reference it is asked, and who asks.
+/// A server of LFS objects: its location, the reference of the requests, and the login.
 pub struct LfsServer<'a> {
     pub(super) auth: Auth<'a>,
     pub(super) endpoint: Endpoint,
     reference: Option<String>,
-    /// The transfer agents that run.
+    /// The running transfer agents.
     pub(super) agents: Running,
-    /// The connections of ssh.
+    /// The open ssh connections.
     pub(super) links: Links,
     granted: Granted,
     located: Mutex<Located>,
 }
 
 impl<'a> LfsServer<'a> {
-    /// The server of an endpoint. `reference` is the full name of the branch that objects are for, which some servers want
-    /// to know.
+    /// Returns the server of an endpoint. `reference` is the full name of the branch of the objects, which some servers
+    /// require.
     pub fn new(auth: Auth<'a>, endpoint: Endpoint, reference: Option<String>) -> Self {
         let (agents, links, granted) = (Running::default(), Links::default(), Granted::default());
         Self { auth, endpoint, reference, agents, links, granted, located: Mutex::default() }
     }
 
-    /// The reference that objects are for.
+    /// Returns the reference of the objects.
     pub(super) fn reference(&self) -> Option<&str> {
         self.reference.as_deref()
     }
 
-    /// Where it is.
+    /// Returns its endpoint.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Asks where objects can be had: one answer for each pointer, in their order.
+    /// Requests the locations of objects: one result per pointer, in their order.
     ///
     /// # Errors
-    /// What keeps a request from being answered. That an object is not to be had is in its own result.
+    /// An error of the whole request. An object that is not available is an error in its own result.
     pub fn locate(&self, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
         let wire = &self.auth.wire;
         wire.watched(|| {
@@ -106,27 +106,27 @@ impl<'a> LfsServer<'a> {
         })
     }
 
-    /// Says which objects will be asked for: the first of them is asked for together with the others.
+    /// Announces objects that will be needed: the request for the first of them contains all.
     pub fn expect(&self, pointers: &[Pointer]) {
         lock(&self.located).expect(pointers);
     }
 
-    /// Where an object is. An action that is over is asked for anew, and so is `refused`.
+    /// Returns the location of an object. It requests an expired action again, and `refused` too.
     ///
     /// # Errors
-    /// What keeps it from being known.
+    /// The reason why the location is not known.
     pub(super) fn location(&self, pointer: Pointer, refused: Option<&Arc<Get>>) -> Result<ObjectAt> {
-        // Held while it is asked, so that several connections ask once.
+        // The lock is held during the request, so that several connections request only once.
         let mut located = lock(&self.located);
         let most = self.auth.wire.settings.batch_size();
         located.location(pointer, refused, most, |pointers| self.ask(pointers))
     }
 
-    /// Where objects are that this server is not asked for by a request: with an agent that does without it, or at the other
-    /// end of ssh; of each nothing if there is nothing to be done with it. `None` where a request is made.
+    /// Returns the locations of objects that need no HTTP request: with a standalone agent, or at the other end of ssh;
+    /// per object `None` if nothing is to be done. `None` as a whole if a request is needed.
     ///
     /// # Errors
-    /// [`Error::NoAgent`], what keeps ssh from being asked.
+    /// [`Error::NoAgent`], or an error of ssh.
     pub(super) fn elsewhere(
         &self,
         operation: Operation,
@@ -146,13 +146,13 @@ impl<'a> LfsServer<'a> {
         Ok(found.map(|found| found.into_iter().map(at).collect()))
     }
 
-    /// The other end of ssh.
+    /// Returns the other end of ssh.
     pub(super) fn far(&self) -> Option<Far<'_>> {
         let Location::Ssh { ssh, guess } = &self.endpoint.location else { return None };
         Some(Far { wire: &self.auth.wire, git: self.auth.git.as_ref(), ssh, guess })
     }
 
-    /// One request.
+    /// Sends one request.
     fn ask(&self, pointers: &[Pointer]) -> Result<Vec<Result<Action>>> {
         if let Some(found) = self.elsewhere(Operation::Download, pointers)? {
             let found = pointers.iter().zip(found).map(|(pointer, at)| {
@@ -171,10 +171,10 @@ impl<'a> LfsServer<'a> {
         Ok(actions.map(|(pointer, object)| action(&self.auth.wire, &url, pointer, object?, of)).collect())
     }
 
-    /// One request, whatever is to be done with the objects.
+    /// Sends one request, for any operation.
     ///
     /// # Errors
-    /// What keeps it from being answered.
+    /// The reason why it has no response.
     pub(super) fn question(
         &self,
         operation: Operation,
@@ -186,7 +186,7 @@ impl<'a> LfsServer<'a> {
         let config = &self.auth.wire.settings.config;
         let native = operation.transfers();
         let agents = custom_agent::offered(config, operation).into_iter();
-        // What this program does itself needs no agent, also where git-lfs does.
+        // Transfers that this program does itself need no agent, even if git-lfs uses one.
         let agents = agents.filter(|name| !native.contains(&name.as_str()));
         let transfers: Vec<String> = native.iter().map(|name| (*name).to_owned()).chain(agents).collect();
         let question = Question {
@@ -232,7 +232,7 @@ impl<'a> LfsServer<'a> {
         Ok(Answers { url, asked, agent, objects })
     }
 
-    /// A request to the address of an action.
+    /// Returns a request to the URL of an action.
     pub(super) fn to_action<'r>(&'r self, get: &Get) -> Ask<'r> {
         let endpoint = &self.endpoint;
         let is_beside = endpoint.origin() == Some(get.url.origin());
@@ -246,8 +246,8 @@ impl<'a> LfsServer<'a> {
         }
     }
 
-    /// Sends a request to the interface. What ssh granted may be less than what a token of the person allows: where an upload
-    /// is refused with it, the person's own login is tried.
+    /// Sends a request to the interface. A login from ssh may permit less than a token of the user: if an upload is
+    /// refused with it, the user's own login is tried.
     fn send(&self, ask: Ask<'_>, operation: Operation) -> Result<Response> {
         let response = self.auth.send(&ask)?;
         let is_granted = ask.own.iter().any(|(name, _)| name == header::AUTHORIZATION);
@@ -257,12 +257,12 @@ impl<'a> LfsServer<'a> {
         let own = ask.own.iter().filter(|(name, _)| name != header::AUTHORIZATION).cloned().collect();
         match self.auth.send(&Ask { own, ..ask }) {
             Ok(answer) if !matches!(answer.status, 401 | 403) => Ok(answer),
-            // Nobody is known here either: the first refusal is the answer.
+            // No other login is known: the first refusal is the result.
             _ => Ok(response),
         }
     }
 
-    /// A request to the interface of an endpoint.
+    /// Returns a request to the interface of an endpoint.
     fn api_request<'r>(&'r self, suffix: &str, body: &'r [u8], operation: Operation) -> Result<Ask<'r>> {
         let (auth, endpoint) = (&self.auth, &self.endpoint);
         let (base, lines) = match &endpoint.location {
@@ -327,7 +327,7 @@ fn action(
     Ok(Action(ObjectAt::Server(Arc::new(get))))
 }
 
-/// The request of an action.
+/// Returns the request of an action.
 pub(super) fn request(
     wire: &Wire<'_>,
     batch: &Url,
@@ -354,7 +354,7 @@ pub(super) fn request(
     })
 }
 
-/// The address of an action. From an encrypted interface it may not lead to clear text with lines that say who we are.
+/// Returns the URL of an action. An encrypted interface may not lead to plain http with headers that contain a login.
 fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, oid: Oid) -> Result<Url> {
     let refused = |source| Error::NotAllowed { what: format!("the URL of object {oid}"), source };
     let url = Url::parse_foreign(&at_mirror(wire, batch, &raw.href)).map_err(refused)?;
@@ -366,8 +366,8 @@ fn address(wire: &Wire<'_>, batch: &Url, raw: &RawAction, oid: Oid) -> Result<Ur
     Ok(url)
 }
 
-/// An address at the public Hub that a mirror of it gave is meant at the mirror, as `fix_hf_endpoint_in_url` of
-/// `huggingface_hub` has it.
+/// Replaces a URL of the public Hub from a mirror by one of the mirror, as `fix_hf_endpoint_in_url` of
+/// `huggingface_hub` does.
 fn at_mirror<'h>(wire: &Wire<'_>, batch: &Url, href: &'h str) -> Cow<'h, str> {
     let mirrored = || {
         let mirror = wire.settings.hub.as_deref()?.trim_end_matches('/');

@@ -1,6 +1,6 @@
-//! The batch API of Git LFS, as JSON: what a server is asked, and what it answers.
+//! Defines the requests and responses of the batch API of Git LFS, as JSON.
 //!
-//! Source: `docs/api/batch.md` of Git LFS. It judges nothing of it: `batch` and `upload` do.
+//! Source: `docs/api/batch.md` of Git LFS. The module does not check them: `batch` and `upload` do.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::operation::Operation;
 use super::secret::Secret;
 use super::wire::Wire;
 
-/// What a server is asked.
+/// The request to a server.
 #[derive(Serialize)]
 pub(super) struct Question<'a> {
     pub(super) operation: Operation,
@@ -27,20 +27,20 @@ pub(super) struct Question<'a> {
     pub(super) hash_algo: &'a str,
 }
 
-/// For which reference.
+/// The reference of a request.
 #[derive(Serialize)]
 pub(super) struct Reference<'a> {
     pub(super) name: &'a str,
 }
 
-/// An object that is asked for.
+/// A requested object.
 #[derive(Serialize)]
 pub(super) struct Asked {
     pub(super) oid: String,
     pub(super) size: u64,
 }
 
-/// What a server answers.
+/// The response of a server.
 #[derive(Deserialize)]
 pub(super) struct Answer {
     pub(super) transfer: Option<String>,
@@ -49,27 +49,27 @@ pub(super) struct Answer {
     pub(super) objects: Vec<Answered>,
 }
 
-/// What a server says of one object.
+/// The response about one object.
 #[derive(Deserialize)]
 pub(super) struct Answered {
     pub(super) oid: String,
     pub(super) size: Option<u64>,
     pub(super) authenticated: Option<bool>,
     actions: Option<Actions>,
-    /// How servers before 2016 called them.
+    /// The name of the field on servers before 2016.
     #[serde(rename = "_links")]
     links: Option<Actions>,
     pub(super) error: Option<ObjectError>,
 }
 
 impl Answered {
-    /// What can be done with it.
+    /// Returns the possible actions.
     pub(super) fn actions(&mut self) -> Actions {
         self.actions.take().or_else(|| self.links.take()).unwrap_or_default()
     }
 }
 
-/// What can be done with one object.
+/// The possible actions for one object.
 #[derive(Deserialize, Default)]
 pub(super) struct Actions {
     pub(super) download: Option<RawAction>,
@@ -77,7 +77,7 @@ pub(super) struct Actions {
     pub(super) verify: Option<RawAction>,
 }
 
-/// Where something can be done; of an agent's transfer, whatever the agent knows what to do with.
+/// The target of an action; for the transfer of an agent, any data that the agent understands.
 #[derive(Deserialize)]
 pub(super) struct RawAction {
     pub(super) href: String,
@@ -86,7 +86,7 @@ pub(super) struct RawAction {
     pub(super) expires_at: Option<String>,
 }
 
-/// Why nothing can be done with an object.
+/// Why an object has no action.
 #[derive(Deserialize)]
 pub(super) struct ObjectError {
     pub(super) code: Option<u32>,
@@ -94,7 +94,7 @@ pub(super) struct ObjectError {
 }
 
 impl RawAction {
-    /// The same for a transfer agent: as the server gave it. No message of ours repeats what may be secret in it.
+    /// The same for a transfer agent, unchanged from the server. No message of ours repeats possible secrets in it.
     pub(super) fn handed(self, wire: &Wire<'_>, agent: &CustomAgent, asked: Instant) -> Handed {
         let Self { href, header, expires_in, expires_at } = self;
         if let Some((_, query)) = href.split_once('?') {

@@ -1,6 +1,7 @@
-//! What stands below an [`Error`](super::Error): what a server said, what a library reported, what is wrong with an answer.
+//! Defines the causes below an [`Error`](super::Error): the text of a server, the error of a library, the fault of a
+//! response.
 //!
-//! Invariant: as of the errors themselves, none holds a secret, and any may hold foreign text.
+//! Invariant: like the errors themselves, no cause contains a secret, and any may contain foreign text.
 
 use std::fmt;
 use std::io;
@@ -9,16 +10,16 @@ use std::time::Duration;
 use super::token::TokenSource;
 use crate::hash::Oid;
 
-/// Where a credential came from.
+/// The origin of a credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
     /// The Hub's token.
     Token(TokenSource),
     /// The netrc file.
     Netrc,
-    /// The address itself.
+    /// The URL itself.
     Address,
-    /// git's credential helper, or the person it asked.
+    /// git's credential helper, or the user.
     Helper,
     /// `http.extraHeader`
     ExtraHeader,
@@ -36,7 +37,7 @@ impl fmt::Display for CredentialSource {
     }
 }
 
-/// What a server said about its refusal: foreign text, to be escaped for a terminal.
+/// The server's explanation of its refusal: foreign text, to be escaped for a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said(pub String);
 
@@ -48,7 +49,7 @@ impl fmt::Display for Said {
 
 impl std::error::Error for Said {}
 
-/// Why the transport failed, in the words of the libraries below.
+/// Why the transport failed, in the text of the libraries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transport(pub String);
 
@@ -60,98 +61,98 @@ impl fmt::Display for Transport {
 
 impl std::error::Error for Transport {}
 
-/// What is wrong with an answer.
+/// The fault of a response.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAnswer {
-    /// Not the JSON that belongs there.
+    /// The JSON does not have the expected form.
     #[error("the response is not the expected JSON")]
     Json(#[source] serde_json::Error),
-    /// Longer than such an answer can be.
+    /// The response is longer than possible.
     #[error("the response exceeds {0} bytes")]
     TooLong(u64),
-    /// Another hash than SHA-256.
+    /// The hash is not SHA-256.
     #[error("unsupported hash algorithm")]
     HashAlgo,
-    /// Another way of transfer than the one that was offered.
+    /// The transfer is not one of those that were offered.
     #[error("unrequested transfer adapter")]
     Transfer,
-    /// It says nothing of an object that was asked for.
+    /// A requested object is missing.
     #[error("no entry for LFS object {0}")]
     Missing(Oid),
-    /// An object with neither an address nor an error.
+    /// An object has neither a URL nor an error.
     #[error("neither URL nor error for LFS object {0}")]
     NoAction(Oid),
-    /// The parts that an object is to be sent in do not make up the object.
+    /// The parts for an upload do not add up to the object.
     #[error("upload parts do not add up to LFS object {0}")]
     Parts(Oid),
-    /// A part was taken, and its name is missing, without which the parts cannot be joined.
+    /// The server accepted a part without an entity tag, which is required to join the parts.
     #[error("no ETag for an uploaded part of LFS object {0}")]
     PartName(Oid),
-    /// Not what the pure ssh protocol has there.
+    /// A packet does not have the form of the pure ssh protocol.
     #[error("unexpected packet in the ssh protocol")]
     Packet,
-    /// A header that no request can hold.
+    /// A header is not valid in a request.
     #[error("invalid header in the response")]
     Header,
-    /// Other bytes than those of the file.
+    /// The body has another encoding than the file.
     #[error("unexpected content encoding")]
     Encoded,
-    /// A next page on another server, or at no address at all.
+    /// The next page is on another server, or its URL is invalid.
     #[error("next page on another host")]
     Page,
-    /// One page after another.
+    /// The number of pages is too large.
     #[error("too many pages")]
     Pages,
-    /// A model whose name is none.
+    /// The name of a model is invalid.
     #[error("invalid model name in the list")]
     Name,
-    /// A redirect without an address.
+    /// A redirect has no URL.
     #[error("redirect without a location")]
     Location,
 }
 
-/// What is wrong with a transfer agent.
+/// The fault of a transfer agent.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentFault {
-    /// It reports an error.
+    /// The agent reported an error.
     #[error("the agent reported {}", with_code(*code, said.as_ref()))]
     Said {
-        /// The number of the error.
+        /// The error code.
         code: i64,
-        /// Its text.
+        /// The error text.
         said: Option<Said>,
     },
-    /// It ended early.
+    /// The agent ended early.
     #[error("the agent ended early{}", .0.as_ref().map_or_else(String::new, |said| format!(": {said}")))]
     Ended(Option<Said>),
-    /// It reported no progress for too long.
+    /// The agent reported no progress for too long.
     #[error("no progress for {} s", .0.as_secs())]
     Silent(Duration),
-    /// A line that is longer than any message.
+    /// A line is longer than any message.
     #[error("a line exceeds {0} bytes")]
     LongLine(usize),
-    /// Not the JSON that belongs there.
+    /// The JSON does not have the expected form.
     #[error("the message is not the expected JSON")]
     Json(#[source] serde_json::Error),
-    /// More messages than an object can need.
+    /// The agent sent more messages than an object can need.
     #[error("more than {0} messages about one object")]
     TooMany(u64),
-    /// A message about an object that it was not asked for.
+    /// A message is about another object than the requested one.
     #[error("message about another object")]
     OtherObject,
-    /// A message of a kind that the protocol does not have.
+    /// A message has an unknown type.
     #[error("unknown message `{0}`")]
     Event(String),
-    /// A download that is in no file.
+    /// A download has no file.
     #[error("no path in the message about the downloaded object")]
     NoFile,
-    /// The file of a download cannot be taken.
+    /// The file of a download cannot be used.
     #[error("cannot open the file named by the agent")]
     File(#[source] io::Error),
-    /// The path of a file that is to be sent cannot be said in JSON.
+    /// JSON cannot represent the path of a file for an upload.
     #[error("the path of the LFS store is not UTF-8")]
     Path,
-    /// Nobody may be asked.
+    /// The program is offline.
     #[error("cannot start the agent while offline")]
     Offline,
 }

@@ -1,16 +1,16 @@
-//! [`Config`]: git's configuration as `remote` needs it, a list of keys and values, and which of them fit an address.
+//! [`Config`] is git's configuration as a list of keys and values; it finds the values that apply to a URL.
 //!
-//! Source: git-config(1), `http.<url>.*` and `credential.<url>.*`, and `config/url_config.go` of Git LFS, which lets
-//! `<repository>` fit `<repository>.git/info/lfs` too.
-//! Invariants: keys are compared as git does (section and name without case, what lies between with it); `Debug` shows no
-//! value and no key, since both may hold passwords. It reads no file: `repo` and `git` fill it.
+//! Source: git-config(1), `http.<url>.*` and `credential.<url>.*`, and `config/url_config.go` of Git LFS, where
+//! `<repository>` also matches `<repository>.git/info/lfs`. Invariants: keys are compared as git does (section and name
+//! without case, the part between them with case); `Debug` shows no value and no key, because both may contain
+//! passwords. The module reads no file: `repo` and `git` fill the configuration.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
 
 use super::url::Url;
 
-/// Settings of git in the order in which git reads them: of two with one key the last counts.
+/// Settings of git in the order in which git reads them: of two with one key the last wins.
 #[derive(Clone, Default)]
 pub struct Config {
     entries: Vec<Entry>,
@@ -39,7 +39,8 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
-    /// Takes keys (`section.name` or `section.sub.section.name`) and values. A key without a dot is dropped.
+    /// Creates a configuration from keys (`section.name` or `section.sub.section.name`) and values. A key without a dot
+    /// is dropped.
     pub fn new<K: AsRef<str>, V: Into<String>>(entries: impl IntoIterator<Item = (K, V)>) -> Self {
         let entry = |(key, value): (K, V)| {
             let (section, subsection, name) = split(key.as_ref())?;
@@ -53,7 +54,8 @@ impl Config {
         Self { entries: entries.into_iter().filter_map(entry).collect() }
     }
 
-    /// Reads what `git config --list --null` writes: a key, a line end, a value, a NUL. A key without a value is true.
+    /// Parses the output of `git config --list --null`: a key, a line end, a value, a NUL. A key without a value means
+    /// `true`.
     pub fn from_list(list: &[u8]) -> Self {
         let entries = list.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).map(|entry| {
             let entry = String::from_utf8_lossy(entry);
@@ -63,20 +65,20 @@ impl Config {
         Self::new(entries)
     }
 
-    /// The value of a key; the last of several.
+    /// Returns the value of a key; the last of several.
     pub fn get(&self, key: &str) -> Option<&str> {
         let wanted = split(key)?;
         self.entries.iter().rev().find(|entry| entry.is(wanted)).map(|entry| entry.value.as_str())
     }
 
-    /// All values of a key, in order.
+    /// Returns all values of a key, in order.
     pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         let wanted = split(key);
         let fitting = self.entries.iter().filter(move |entry| wanted.is_some_and(|wanted| entry.is(wanted)));
         fitting.map(|entry| entry.value.as_str())
     }
 
-    /// A value as git reads a number: with `k`, `m` or `g` behind it. `None` too if it is no number.
+    /// Returns a number as git reads it, with a suffix `k`, `m` or `g`. `None` also if it is not a number.
     pub fn number(&self, key: &str) -> Option<u64> {
         let text = self.get(key)?.trim().to_ascii_lowercase();
         let (digits, unit) = match text.strip_suffix(['k', 'm', 'g']) {
@@ -92,7 +94,7 @@ impl Config {
         digits.parse::<u64>().ok()?.checked_mul(1 << shift)
     }
 
-    /// The subsections of a section that have this name, with its values: `("url", "insteadOf")`.
+    /// Returns the subsections of a section that have this name, with its values: `("url", "insteadOf")`.
     pub fn subsections<'a>(
         &'a self,
         section: &'a str,
@@ -106,7 +108,7 @@ impl Config {
             .filter_map(|entry| Some((entry.subsection.as_deref()?, entry.value.as_str())))
     }
 
-    /// The values that a `section.<url>.name` has for an address: those of the subsection that fits it best.
+    /// Returns the values of `section.<url>.name` for a URL: those of the subsection that matches it best.
     pub fn scoped<'a>(&'a self, section: &'a str, name: &'a str, url: &Url) -> Vec<&'a str> {
         let mut best: Option<(Fit, &str)> = None;
         for (subsection, _) in self.subsections(section, name) {
@@ -123,7 +125,7 @@ impl Config {
             .collect()
     }
 
-    /// The value of `section.<url>.name` that fits best, else of `section.name`.
+    /// Returns the value of `section.<url>.name` that matches best, else of `section.name`.
     pub fn for_url<'a>(&'a self, section: &'a str, name: &'a str, url: &Url) -> Option<&'a str> {
         match self.scoped(section, name, url).last() {
             Some(value) => Some(value),
@@ -131,8 +133,8 @@ impl Config {
         }
     }
 
-    /// The value of `section.<address>.name` for an address that need be none of the web, by the longest that it begins with,
-    /// else of `section.name`. An address may have several forms.
+    /// Returns the value of `section.<address>.name` for an address that need not be a web URL, by the longest matching
+    /// prefix, else of `section.name`. An address may have several forms.
     pub fn for_address<'a>(&'a self, section: &'a str, name: &'a str, forms: &[&str]) -> Option<&'a str> {
         let fits = |prefix: &str| {
             let prefix = prefix.trim_end_matches('/');
@@ -145,7 +147,7 @@ impl Config {
         best.map(|(_, value)| value).or_else(|| self.unscoped(section, name).last())
     }
 
-    /// All values of `section.name`.
+    /// Returns all values of `section.name`.
     pub fn unscoped<'a>(&'a self, section: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.entries
             .iter()
@@ -157,7 +159,7 @@ impl Config {
             .map(|entry| entry.value.as_str())
     }
 
-    /// Only the entries whose key, in lower case but for its subsection, is allowed.
+    /// Keeps only the entries whose key, in lower case except for its subsection, is allowed.
     #[must_use]
     pub fn retain(mut self, is_allowed: impl Fn(&str, Option<&str>, &str) -> bool) -> Self {
         self.entries.retain(|entry| is_allowed(&entry.section, entry.subsection.as_deref(), &entry.name));
@@ -165,7 +167,7 @@ impl Config {
     }
 }
 
-/// A value as git reads a truth: `None` if it is neither.
+/// Returns a boolean value as git reads it: `None` if it is not boolean.
 pub fn truth(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Some(true),
@@ -182,11 +184,11 @@ fn split(key: &str) -> Option<(&str, Option<&str>, &str)> {
     })
 }
 
-/// How well a pattern fits: by host first, then by path, then by user.
+/// How well a pattern matches: by host first, then by path, then by user.
 type Fit = (usize, usize, bool);
 
 fn fit(url: &Url, pattern: &str) -> Option<Fit> {
-    // A star is no host name; it is put back below.
+    // A star is not valid in a host name; it is restored below.
     let (scheme, rest) = pattern.split_once("://")?;
     let end = rest.find('/').unwrap_or(rest.len());
     let authority = rest.get(..end)?.replace('*', STAR);
@@ -204,7 +206,7 @@ fn fit(url: &Url, pattern: &str) -> Option<Fit> {
     }
 }
 
-/// Stands for `*` in a host while it is read.
+/// Replaces `*` in a host while the host is parsed.
 const STAR: &str = "__star__";
 
 fn fit_host(asked: &str, wanted: &str) -> Option<usize> {

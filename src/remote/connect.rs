@@ -1,14 +1,14 @@
-//! How connections are made: by TLS as [`tls`](super::tls) has it, and to a server of plain http behind a proxy by asking the
-//! proxy for its whole address.
+//! Creates connections: with TLS as [`tls`](super::tls) configures it, and to a plain http server behind a proxy by
+//! requests with the whole URL.
 //!
 //! ```text
 //! GET http://HOST/PATH HTTP/1.1          to the proxy: RFC 9112, 3.2.2
 //! ```
 //!
-//! The HTTP library knows only `CONNECT`, which many a proxy allows for port 443 alone. So a head is rewritten on its way: it has
-//! a line of ours, which says a number that nobody else knows and the address, and which no proxy sees.
+//! The HTTP library supports only `CONNECT`, which many proxies allow only for port 443. So the head of a request is
+//! rewritten on its way: it has a header of ours, which contains a secret number and the URL, and which no proxy sees.
 //!
-//! Invariant: nothing but a head of ours is rewritten, whatever a body says.
+//! Invariant: only a head of ours is rewritten, whatever a body contains.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
@@ -26,18 +26,18 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Error, Proxy};
 
-/// The line of a head that says the whole address.
+/// The header with the whole URL.
 pub(super) const WHOLE: HeaderName = HeaderName::from_static("st-convert-target");
 
-/// What nobody else knows.
+/// A number that only this process knows.
 static NUMBER: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one("head"));
 
-/// The value of [`WHOLE`] for an address.
+/// Returns the value of [`WHOLE`] for a URL.
 pub(super) fn whole(target: &str) -> String {
     format!("{:016x} {target}", *NUMBER)
 }
 
-/// Connections to servers, or by `CONNECT` and SOCKS through the proxy that the configuration names.
+/// Creates connections to servers, or by `CONNECT` and SOCKS through the configured proxy.
 pub(super) fn direct(config: Config, tls: Arc<ClientConfig>) -> Agent {
     let connector =
         ().chain(SocksConnector::default())
@@ -47,7 +47,7 @@ pub(super) fn direct(config: Config, tls: Arc<ClientConfig>) -> Agent {
     Agent::with_parts(config, connector, DefaultResolver::default())
 }
 
-/// Connections to a proxy that is asked for whole addresses.
+/// Creates connections to a proxy that receives whole URLs.
 pub(super) fn through(config: Config, proxy: &Proxy) -> Agent {
     let connector = ().chain(TcpConnector::default()).chain(Wholly);
     Agent::with_parts(
@@ -57,7 +57,7 @@ pub(super) fn through(config: Config, proxy: &Proxy) -> Agent {
     )
 }
 
-/// Wraps a connection in TLS where the address wants it.
+/// Wraps a connection in TLS if the URL requires it.
 struct Tls(Arc<ClientConfig>);
 
 impl fmt::Debug for Tls {
@@ -129,7 +129,7 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Finds the proxy, whoever is looked for.
+/// Resolves every host to the proxy.
 #[derive(Debug)]
 struct ToProxy {
     uri: Uri,
@@ -142,7 +142,7 @@ impl Resolver for ToProxy {
     }
 }
 
-/// Lets heads say whole addresses.
+/// Rewrites heads to contain whole URLs.
 #[derive(Debug)]
 struct Wholly;
 
@@ -187,7 +187,7 @@ impl<In: Transport> Transport for WholeTransport<In> {
     }
 }
 
-/// The bytes of a head with the whole address in their first line; `None` for what is no head of ours.
+/// Returns the bytes of a head with the whole URL in its first line; `None` if it is not a head of ours.
 fn rewritten(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let (head, rest) = bytes.split_at_checked(end)?;

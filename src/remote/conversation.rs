@@ -1,4 +1,4 @@
-//! [`Conversation`]: what is said to a transfer agent and what it says, line by line, in JSON.
+//! [`Conversation`] exchanges lines of JSON with a transfer agent.
 //!
 //! ```text
 //! {"event": "init", "operation", "remote", "concurrent", "concurrenttransfers"}   ─▶
@@ -9,9 +9,9 @@
 //! {"event": "terminate"}                                                          ─▶
 //! ```
 //!
-//! Source: `docs/custom-transfers.md` and `tq/custom.go` of Git LFS. Invariants: a line, the number of lines for one object,
-//! and the time without progress have bounds; an agent that broke the protocol is ended; what it says of its own is
-//! redacted and cut. It does not look at the file that an agent names.
+//! Source: `docs/custom-transfers.md` and `tq/custom.go` of Git LFS. Invariants: a line, the number of lines for one
+//! object, and the time without progress are bounded; an agent that violates the protocol is stopped; its own text is
+//! redacted and truncated. The module does not read the file that an agent names.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::sync::Mutex;
@@ -32,22 +32,22 @@ use crate::git::agent::{Agent, Heard, MAX_LINE};
 use crate::git::{self, Git};
 use crate::lfs::Pointer;
 
-/// How many lines are taken for one object.
+/// The most lines for one object.
 const MAX_MESSAGES: u64 = 1 << 20;
 
-/// How much longer than a server an agent may be silent: one that reports no progress works all the same.
+/// How much longer than a server an agent may be silent: one that reports no progress still works.
 const SILENCE: u32 = 20;
 
-/// How many bytes give it another second.
+/// How many bytes extend the time by a second.
 const BYTES_A_SECOND: u64 = 1 << 20;
 
-/// How often it is looked whether the person asked to stop.
+/// The interval of the checks for an interruption by the user.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// How often it is looked for its last words.
+/// The interval of the checks for its last output.
 const TICK: Duration = Duration::from_millis(5);
 
-/// How many transfers git-lfs has at once, where nobody says it.
+/// The default number of concurrent transfers in git-lfs.
 const CONCURRENT: u64 = 8;
 
 #[derive(Serialize)]
@@ -76,23 +76,23 @@ struct Problem {
     message: Option<String>,
 }
 
-/// An agent that runs.
+/// A running agent.
 pub(super) struct Conversation {
     agent: Agent,
     name: String,
-    /// It broke the protocol, or did not end what it began.
+    /// `true` if it violated the protocol, or did not finish a transfer.
     is_broken: bool,
 }
 
-/// The agents that run, by name and by what they do: one of a kind at a time.
+/// The running agents, by name and operation: one of each at a time.
 #[derive(Default)]
 pub(super) struct Running(Mutex<Vec<(String, Operation, Conversation)>>);
 
 impl Running {
-    /// Does something with an agent, which is started if it does not run.
+    /// Does work with an agent, and starts it if it is not running.
     ///
     /// # Errors
-    /// As [`Conversation::start`], and what `work` returns.
+    /// As [`Conversation::start`], or an error of `work`.
     pub(super) fn with<T>(
         &self,
         wire: &Wire<'_>,
@@ -127,17 +127,17 @@ impl Drop for Running {
     }
 }
 
-/// What it is asked to do with an object.
+/// The operation on an object.
 #[derive(Clone, Copy)]
 pub(super) enum Deed<'d> {
-    /// To put it into a file.
+    /// Download it into a file.
     Download,
-    /// To send this file.
+    /// Upload this file.
     Upload(&'d str),
 }
 
 impl Conversation {
-    /// Starts an agent for what is done with the objects of a remote.
+    /// Starts an agent for an operation on the objects of a remote.
     ///
     /// # Errors
     /// [`Error::Agent`], [`Error::Git`], [`Error::Interrupted`]
@@ -166,7 +166,7 @@ impl Conversation {
         }
     }
 
-    /// Has an object transferred, and tells how many of its bytes are through. Returns the file that a download is in.
+    /// Transfers an object, and reports how many of its bytes are transferred. Returns the file of a download.
     ///
     /// # Errors
     /// [`Error::Agent`], [`Error::Interrupted`]
@@ -213,12 +213,12 @@ impl Conversation {
         Err(self.broken(AgentFault::TooMany(MAX_MESSAGES)))
     }
 
-    /// An error of this agent.
+    /// Returns an error of this agent.
     pub(super) fn fault(&self, source: AgentFault) -> Error {
         Error::Agent { name: self.name.clone(), source }
     }
 
-    /// Tells it that there is no more to do.
+    /// Asks it to end.
     fn end(self) {
         if let Ok(line) = serde_json::to_vec(&Message::Terminate {})
             && !self.is_broken
@@ -233,11 +233,11 @@ impl Conversation {
     }
 
     fn say(&self, message: &Message<'_>) {
-        // Texts and numbers are always JSON.
+        // Texts and numbers are always valid JSON.
         self.agent.say(serde_json::to_vec(message).unwrap_or_default());
     }
 
-    /// Waits for its next message, for so long since there was progress.
+    /// Waits for its next message, at most for the time without progress.
     fn reply(&mut self, wire: &Wire<'_>, (since, limit): (Instant, Duration)) -> Result<Reply> {
         loop {
             if wire.is_interrupted() {
@@ -258,9 +258,9 @@ impl Conversation {
         }
     }
 
-    /// The last line of what it said on standard error, where the reason stands.
+    /// Returns the last line of its standard error, which usually contains the reason.
     fn last_words(&self, wire: &Wire<'_>) -> Option<Said> {
-        // What it said last may be on its way when its other stream is closed already.
+        // Its last output may still arrive after its other stream is closed.
         let since = Instant::now();
         while self.agent.words().0.is_empty() && since.elapsed() < WATCH {
             thread::sleep(TICK);
@@ -270,7 +270,7 @@ impl Conversation {
     }
 }
 
-/// How long it may go without progress.
+/// Returns how long it may go without progress.
 fn silence(wire: &Wire<'_>, size: u64) -> Duration {
     let own = wire.settings.patience().timeout.saturating_mul(SILENCE);
     own.saturating_add(Duration::from_secs(size.checked_div(BYTES_A_SECOND).unwrap_or(0)))

@@ -1,4 +1,4 @@
-//! [`CustomAgent`]: a program that transfers objects in the place of this one, and for which address it is meant.
+//! [`CustomAgent`] is a program that transfers objects in place of this one; the module finds the agent for a URL.
 //!
 //! ```text
 //! lfs.customtransfer.<name>.path, .args          the program, and what stands behind it
@@ -8,9 +8,9 @@
 //! lfs.standalonetransferagent                    for every address
 //! ```
 //!
-//! Source: `docs/custom-transfers.md`, `tq/custom.go`, `tq/manifest.go` and `config/url_config.go` of Git LFS, which knows
-//! names in lower case. Invariant: it is read from git's configuration alone, of which `.lfsconfig` is no part: what comes
-//! with a repository starts no program.
+//! Source: `docs/custom-transfers.md`, `tq/custom.go`, `tq/manifest.go` and `config/url_config.go` of Git LFS, which
+//! compares names in lower case. Invariant: agents come only from git's configuration, which does not include
+//! `.lfsconfig`: a file of a repository starts no program.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use super::config::{Config, truth};
@@ -18,17 +18,17 @@ use super::error::{Error, Result};
 use super::operation::Operation;
 use super::url::Url;
 
-/// A program that is set up.
+/// A configured agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CustomAgent {
     pub(super) name: String,
     pub(super) path: String,
     pub(super) args: String,
-    /// Several of it may run at once.
+    /// `true` if several may run at once.
     pub(super) is_concurrent: bool,
 }
 
-/// The agents that are offered to a server, by name.
+/// Returns the names of the agents that are offered to a server.
 pub(super) fn offered(config: &Config, operation: Operation) -> Vec<String> {
     if config.get("lfs.basictransfersonly").and_then(truth) == Some(true) {
         return Vec::new();
@@ -40,7 +40,7 @@ pub(super) fn offered(config: &Config, operation: Operation) -> Vec<String> {
     names
 }
 
-/// The agent of a name, if it does this.
+/// Returns the agent of a name, if it supports this operation.
 pub(super) fn named(config: &Config, name: &str, operation: Operation) -> Option<CustomAgent> {
     let is_of_it =
         |subsection: &str| name_of(subsection).is_some_and(|found| found.eq_ignore_ascii_case(name));
@@ -61,7 +61,7 @@ pub(super) fn named(config: &Config, name: &str, operation: Operation) -> Option
     })
 }
 
-/// The name of the agent that transfers the objects of an address by itself.
+/// Returns the name of the agent that transfers the objects of an address without a server.
 pub(super) fn standalone<'c>(config: &'c Config, address: &str) -> Option<&'c str> {
     const KEY: &str = "standalonetransferagent";
     let name = if let Ok(url) = Url::parse(address) {
@@ -72,17 +72,17 @@ pub(super) fn standalone<'c>(config: &'c Config, address: &str) -> Option<&'c st
     name.filter(|name| !name.is_empty())
 }
 
-/// That agent itself, for what is to be done.
+/// Returns that agent itself, for an operation.
 ///
 /// # Errors
-/// [`Error::NoAgent`] if there is none of that name.
+/// [`Error::NoAgent`] if no agent of that name is configured.
 pub(super) fn alone(config: &Config, address: &str, operation: Operation) -> Result<Option<CustomAgent>> {
     let Some(name) = standalone(config, address) else { return Ok(None) };
     let missing = || Error::NoAgent { name: name.to_owned(), operation: operation.to_string() };
     named(config, name, operation).ok_or_else(missing).map(Some)
 }
 
-/// `customtransfer.<name>`
+/// Parses `customtransfer.<name>`.
 fn name_of(subsection: &str) -> Option<String> {
     let (group, name) = subsection.split_once('.')?;
     let is_one = group.eq_ignore_ascii_case("customtransfer") && !name.is_empty() && !name.contains('.');

@@ -1,4 +1,4 @@
-//! Pull requests of the Hub, listed and written: who asks, whether they may, a new one, and its status.
+//! Lists, creates and changes pull requests on the Hub, and checks the account and its permissions.
 //!
 //! ```text
 //! GET  <hub>/api/whoami-v2                            {"name", "auth": {"accessToken": {"role"}}}
@@ -11,9 +11,9 @@
 //! POST <hub>/api/models/<model>/discussions/N/status  {"status": "open"} ─▶ {"newStatus"}
 //! ```
 //!
-//! Source: `hf_api.py` of `huggingface_hub` (`create_discussion`, `change_discussion_status`, `auth_check`, `whoami`). Invariant:
-//! a pull request is asked for once: where no answer comes, the caller looks whether it is there. All that comes is bounded,
-//! and foreign text.
+//! Source: `hf_api.py` of `huggingface_hub` (`create_discussion`, `change_discussion_status`, `auth_check`, `whoami`).
+//! Invariant: the request for a new pull request is sent only once: if no response arrives, the caller checks whether
+//! it exists. All responses are bounded, and foreign text.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::time::Duration;
@@ -32,7 +32,7 @@ use super::url::Url;
 
 pub use super::learned::Account;
 
-/// How many pages of pull requests are read: more than any model has.
+/// The most pages of pull requests that are read, more than any model has.
 const MAX_PAGES: u64 = 200;
 
 /// A pull request of a model.
@@ -42,27 +42,27 @@ pub struct PullRequest {
     pub number: u64,
     /// Its title.
     pub title: String,
-    /// How far it is.
+    /// Its status.
     pub status: PullRequestStatus,
-    /// Who opened it, if that account still exists.
+    /// The user who opened it, if that account still exists.
     pub author: Option<String>,
-    /// When, as the Hub writes it.
+    /// The time, as the Hub formats it.
     pub created_at: Option<String>,
 }
 
-/// How far a pull request is.
+/// The status of a pull request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PullRequestStatus {
     /// It can be merged.
     Open,
-    /// It was turned down or taken back.
+    /// It was rejected or withdrawn.
     Closed,
-    /// It is part of the model.
+    /// It was merged.
     Merged,
-    /// It is being written.
+    /// It is a draft.
     Draft,
-    /// Something that is not known here.
+    /// An unknown status.
     #[serde(other)]
     Other,
 }
@@ -72,9 +72,9 @@ pub enum PullRequestStatus {
 pub struct Discussion {
     /// Its title.
     pub title: String,
-    /// How far it is.
+    /// Its status.
     pub status: PullRequestStatus,
-    /// Who opened it, if that account still exists.
+    /// The user who opened it, if that account still exists.
     pub author: Option<String>,
     /// Its first comment.
     pub description: String,
@@ -161,7 +161,7 @@ struct Change<'a> {
 }
 
 impl Hub<'_> {
-    /// Who asks the Hub; it is asked for once a run.
+    /// Returns the account of the token; requested once per run.
     ///
     /// # Errors
     /// [`Error::Unauthorized`], [`Error::TokenExpired`], …
@@ -178,7 +178,7 @@ impl Hub<'_> {
         })
     }
 
-    /// Checks that its files may be read.
+    /// Checks that the account may read the model's files.
     ///
     /// # Errors
     /// [`Error::RepositoryNotFound`], [`Error::Gated`], …
@@ -194,7 +194,7 @@ impl Hub<'_> {
                     return Ok(());
                 }
                 match refusal(&self.auth.wire, response, None) {
-                    // A server that has no such question; the next ones will say it.
+                    // A server without this endpoint; the next requests will show it.
                     Error::NotFound { .. } => Ok(()),
                     err => Err(err),
                 }
@@ -202,7 +202,7 @@ impl Hub<'_> {
         })
     }
 
-    /// The pull requests of a model, newest first, whatever their status.
+    /// Returns the pull requests of a model, newest first, whatever their status.
     ///
     /// # Errors
     /// As [`Hub::model`].
@@ -231,10 +231,10 @@ impl Hub<'_> {
         Ok(found)
     }
 
-    /// A pull request with its description.
+    /// Returns a pull request with its description.
     ///
     /// # Errors
-    /// [`Error::NotFound`] if there is none, or as [`Hub::model`].
+    /// [`Error::NotFound`] if it does not exist, or as [`Hub::model`].
     pub fn discussion(&self, model: &ModelName, number: u64) -> Result<Discussion> {
         let url = self.discussions(model, &[&number.to_string()]);
         let details: Details = self.auth.wire.watched(|| self.json(&url)).map_err(disabled)?;
@@ -248,8 +248,8 @@ impl Hub<'_> {
         })
     }
 
-    /// Makes a pull request, which is a draft with a reference that can be pushed to, and returns its number. It is asked
-    /// once: after an error that says nothing of the Hub's decision, it may be there all the same.
+    /// Creates a pull request, which is a draft with a reference that can be pushed to, and returns its number. The
+    /// request is sent once: after an error that does not contain the Hub's decision, the pull request may exist.
     ///
     /// # Errors
     /// [`Error::MayNotWrite`], [`Error::DiscussionsDisabled`], or as [`Hub::model`].
@@ -260,7 +260,7 @@ impl Hub<'_> {
             let mut retry = Retry::new(&self.auth.wire, &|| false);
             loop {
                 match self.post_json(&url, &opening) {
-                    // Nobody heard it, or it was not listened to.
+                    // The request did not arrive, or was not processed.
                     Err(
                         err @ (Error::RateLimited { .. } | Error::Connect { .. } | Error::Resolve { .. }),
                     ) => {
@@ -274,7 +274,7 @@ impl Hub<'_> {
         Ok(opened.num)
     }
 
-    /// Opens a pull request that is a draft. To open one that is open changes nothing.
+    /// Opens a draft pull request. Has no effect on an open one.
     ///
     /// # Errors
     /// As [`Hub::create_pull_request`].
@@ -284,7 +284,7 @@ impl Hub<'_> {
         self.auth.wire.watched(|| patiently(&self.auth.wire, || self.post_json(&url, &change))).map(drop)
     }
 
-    /// Waits, unless the person asks to stop.
+    /// Waits, unless the user interrupts.
     ///
     /// # Errors
     /// [`Error::Interrupted`]
@@ -292,7 +292,7 @@ impl Hub<'_> {
         self.auth.wire.pause(time, &|| false)
     }
 
-    /// Where a person finds a pull request.
+    /// Returns the web page of a pull request.
     pub fn pull_request_url(&self, model: &ModelName, number: u64) -> Url {
         self.url().with_segments(model.parts().chain(["discussions", &number.to_string()]))
     }

@@ -1,8 +1,8 @@
-//! [`to_store`] and [`to_part`]: an object downloaded into the LFS store.
+//! Downloads an LFS object into LFS storage, with [`to_store`] or [`to_part`].
 //!
-//! Invariants: the object gets its name only when its length and its SHA-256 are those of its pointer; what came before an
-//! interruption stays in git-lfs's own place for it, is hashed again, and is gone on with; bytes that turned out to be
-//! wrong are thrown away, so that no later run builds on them.
+//! Invariants: the object gets its name only when its length and its SHA-256 are those of its pointer; the bytes of an
+//! interrupted download stay at git-lfs's own path, are hashed again, and are continued; wrong bytes are discarded, so
+//! that no later run continues them.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -14,14 +14,15 @@ use super::stream::Restart;
 use crate::hash::{Hasher, Oid};
 use crate::lfs::{Incomplete, Pointer, Store};
 
-/// How much of what an agent brought is taken at once.
+/// How many bytes of an agent's file are read at once.
 const STEP: usize = 1 << 20;
 
-/// Downloads an object into the store, unless it is there. `tell` is told how many bytes are here. Returns where it is.
+/// Downloads an object into LFS storage, unless it is there. `tell` receives the number of local bytes. Returns its
+/// path.
 ///
 /// # Errors
-/// [`Error::WrongDigest`], [`Error::WrongSize`], [`Error::Store`], or what keeps bytes away when patience is at its
-/// end; then what came stays for a later run.
+/// [`Error::WrongDigest`], [`Error::WrongSize`], [`Error::Store`], or the last error after all retries; then the
+/// downloaded bytes stay for a later run.
 pub fn to_store(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Result<PathBuf> {
     let Pointer { oid, size } = object.pointer;
     let found = store.find(oid, size);
@@ -33,8 +34,8 @@ pub fn to_store(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Resul
     Ok(to_part(object, store, tell)?.commit(size)?)
 }
 
-/// Downloads an object beside those of the store, where it may be read as long as this process has it. Left there, a
-/// later run finds it.
+/// Downloads an object next to those of LFS storage, where it may be read as long as this process has it. If it stays
+/// there, a later run finds it.
 ///
 /// # Errors
 /// As [`to_store`].
@@ -51,7 +52,7 @@ pub fn to_part(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Result
         let kept = part.len()?;
         let mut got = fetch(object, &part, tell)?;
         if got != oid && kept > 0 {
-            // What an earlier run left may be what is wrong.
+            // The bytes of an earlier run may be wrong.
             part.clear().map_err(write_error)?;
             got = fetch(object, &part, tell)?;
         }
@@ -64,7 +65,7 @@ pub fn to_part(object: &Object<'_>, store: &Store, tell: &dyn Fn(u64)) -> Result
     })
 }
 
-/// Has a transfer agent bring it, and takes what it brought.
+/// Lets a transfer agent download it, and copies the agent's file.
 fn brought(
     object: &Object<'_>,
     handed: &Handed,
@@ -105,7 +106,7 @@ fn brought(
     Ok(part)
 }
 
-/// Fetches what is missing, and hashes all of it.
+/// Downloads the missing bytes, and hashes all bytes.
 fn fetch(object: &Object<'_>, part: &Incomplete, tell: &dyn Fn(u64)) -> Result<Oid> {
     let mut hasher = Hasher::default();
     part.read(|bytes| {

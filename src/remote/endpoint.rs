@@ -1,4 +1,4 @@
-//! [`Endpoint`]: where the LFS objects of a remote are.
+//! [`Endpoint`] is the location of a remote's LFS objects.
 //!
 //! ```text
 //! 1. lfs.url                          git's configuration, then .lfsconfig
@@ -7,13 +7,13 @@
 //! 4. the first line of FETCH_HEAD     for origin
 //! ```
 //!
-//! For what is sent, `lfs.pushurl`, `remote.<r>.lfspushurl` and `remote.<r>.pushurl` come before each of the first three, and
-//! `url.<base>.pushInsteadOf` counts where no push address is named.
+//! For uploads, `lfs.pushurl`, `remote.<r>.lfspushurl` and `remote.<r>.pushurl` precede each of the first three, and
+//! `url.<base>.pushInsteadOf` applies if no push URL is set.
 //!
-//! Source: `lfsapi/endpoint_finder.go`, `lfshttp/endpoint.go`, `config/git_fetcher.go` of Git LFS; git-clone(1) on addresses;
-//! `url.<base>.insteadOf` in git-config(1). Invariants: `.lfsconfig` is a file of the repository, so only its harmless keys
-//! are read, and [`Endpoint::moved`] says when it names another host than the remote's; what a person configured for the
-//! remote's own origin (unscoped headers, logins without TLS) does not follow there.
+//! Source: `lfsapi/endpoint_finder.go`, `lfshttp/endpoint.go`, `config/git_fetcher.go` of Git LFS; git-clone(1) on
+//! URLs; `url.<base>.insteadOf` in git-config(1). Invariants: `.lfsconfig` is a file of the repository, so only its
+//! harmless keys are read, and [`Endpoint::moved`] reports another host than the remote's; settings of the user for the
+//! remote's own origin (unscoped headers, logins without TLS) do not apply to that host.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::ffi::OsStr;
@@ -28,53 +28,53 @@ use super::ssh::Ssh;
 use super::url::{Login, Url};
 use crate::git::redacted;
 
-/// What is known about a repository's remotes.
+/// The settings of a repository about its remotes.
 #[derive(Debug, Clone, Copy)]
 pub struct Remotes<'a> {
     /// git's configuration.
     pub config: &'a Config,
-    /// The repository's `.lfsconfig`: of the work tree, else of the index, else of `HEAD`.
+    /// The repository's `.lfsconfig`: of the working tree, else of the index, else of `HEAD`.
     pub lfsconfig: Option<&'a Config>,
-    /// The branch that is checked out.
+    /// The current branch.
     pub branch: Option<&'a str>,
     /// The first line of `FETCH_HEAD`.
     pub fetch_head: Option<&'a str>,
-    /// What relative paths are seen from.
+    /// The base of relative paths.
     pub work_dir: &'a Path,
 }
 
-/// Where the LFS objects of a remote are.
+/// The location of a remote's LFS objects.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub(super) location: Location,
-    /// The origin of the person's own remote.
+    /// The origin of the user's own remote.
     pub(super) home: Option<Origin>,
-    /// The login that stood in the address.
+    /// The login in the URL.
     pub(super) login: Option<Login>,
-    /// The path of the remote on the same origin, by which credential helpers know it.
+    /// The path of the remote on the same origin, for credential helpers.
     pub(super) credential_path: Option<String>,
-    /// The name of the remote; its address if it has none.
+    /// The name of the remote; its URL if it has none.
     remote: String,
     moved: Option<Moved>,
 }
 
-/// How the objects are reached.
+/// How the objects are accessed.
 #[derive(Debug, Clone)]
 pub(super) enum Location {
     /// A server.
     Http(Url),
-    /// The address and login are asked for by ssh; without an answer, `guess`.
+    /// The URL and login are requested by ssh; without a response, `guess` is used.
     Ssh { ssh: Ssh, guess: Url },
     /// Another repository on this machine.
     Local(PathBuf),
-    /// An address that a transfer agent alone knows.
+    /// An address that only a transfer agent knows.
     Agent(String),
 }
 
-/// `.lfsconfig` names another host than the remote's.
+/// A different host in `.lfsconfig` than the remote's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// The host that it names.
+    /// The host in `.lfsconfig`.
     pub to: String,
     /// The remote's host, if it has one.
     pub from: Option<String>,
@@ -91,7 +91,8 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of a remote that has no name here: a repository that is not cloned, an address of the command line.
+    /// Returns the endpoint of a remote without a local name: a repository that is not cloned, a URL on the command
+    /// line.
     ///
     /// # Errors
     /// [`Error::NotAllowed`], [`Error::EndpointScheme`], [`Error::Ssh`]
@@ -101,19 +102,19 @@ impl Endpoint {
         Ok(Self { remote: without_login(url), ..Self::of_remote(address) })
     }
 
-    /// The objects beside a remote, where nothing else is configured.
+    /// Returns the default location of a remote's objects.
     fn of_remote(address: Address) -> Self {
-        // As git itself says it of a remote, for `credential.useHttpPath`.
+        // As git itself states it for a remote, for `credential.useHttpPath`.
         let credential_path = Some(address.path.clone());
         Self { credential_path, ..Self::new(address, None, true) }
     }
 
-    /// The name of the remote.
+    /// Returns the name of the remote.
     pub(super) fn remote(&self) -> &str {
         &self.remote
     }
 
-    /// Its address, by which settings of git-lfs know it.
+    /// Returns its address, to which settings of git-lfs refer.
     pub(super) fn address(&self) -> String {
         match &self.location {
             Location::Local(path) => format!("file://{}", path.display()),
@@ -140,7 +141,7 @@ impl Endpoint {
         }
     }
 
-    /// Whom it asks, if it is a server.
+    /// Returns its origin, if it is a server.
     pub(super) fn origin(&self) -> Option<&Origin> {
         match &self.location {
             Location::Http(url) | Location::Ssh { guess: url, .. } => Some(url.origin()),
@@ -148,19 +149,19 @@ impl Endpoint {
         }
     }
 
-    /// Where the repository's `.lfsconfig` moved it, if that is another host than the remote's.
+    /// Returns where the repository's `.lfsconfig` moved it, if that is another host than the remote's.
     pub fn moved(&self) -> Option<&Moved> {
         self.moved.as_ref()
     }
 
-    /// The repository on this machine that holds the objects, if it is one.
+    /// Returns the repository on this machine that contains the objects, if it is local.
     pub fn local(&self) -> Option<&Path> {
         if let Location::Local(path) = &self.location { Some(path) } else { None }
     }
 }
 
 impl Remotes<'_> {
-    /// The remote that git-lfs takes where none is named: of the branch, `remote.lfsdefault`, the only one, or `origin`.
+    /// Returns the remote that git-lfs uses by default: of the branch, `remote.lfsdefault`, the only one, or `origin`.
     pub fn default_remote(&self) -> String {
         let of_branch = self.branch.and_then(|branch| self.config.get(&format!("branch.{branch}.remote")));
         if let Some(name) = of_branch.or_else(|| self.config.get("remote.lfsdefault")) {
@@ -171,7 +172,7 @@ impl Remotes<'_> {
         if let [only] = names.as_slice() { (*only).to_owned() } else { "origin".to_owned() }
     }
 
-    /// Where the objects of a remote are downloaded from; of [`Remotes::default_remote`] if none is named.
+    /// Returns the location for downloads from a remote; by default of [`Remotes::default_remote`].
     ///
     /// # Errors
     /// [`Error::NoEndpoint`], [`Error::NotAllowed`], [`Error::EndpointScheme`], [`Error::Ssh`]
@@ -179,7 +180,7 @@ impl Remotes<'_> {
         self.endpoint_for(remote, false)
     }
 
-    /// Where they are sent to.
+    /// Returns the location for uploads.
     ///
     /// # Errors
     /// As [`Remotes::endpoint`].
@@ -190,7 +191,7 @@ impl Remotes<'_> {
     fn endpoint_for(&self, remote: Option<&str>, pushes: bool) -> Result<Endpoint> {
         let remote = remote.map_or_else(|| self.default_remote(), str::to_owned);
         let found = match self.find(&remote, pushes) {
-            // An agent that does it all by itself needs no address.
+            // A standalone agent needs no address.
             Err(Error::NoEndpoint { .. }) if standalone(self.config, "").is_some() => {
                 Endpoint::of_remote(Address::of_agent(""))
             }
@@ -223,7 +224,7 @@ impl Remotes<'_> {
         }
     }
 
-    /// Where git pushes to.
+    /// Returns the URL to which git pushes.
     fn push_url(&self, remote: &str) -> Option<String> {
         if let Some(url) = self.config.get(&format!("remote.{remote}.pushurl")) {
             return Some(url.to_owned());
@@ -232,20 +233,21 @@ impl Remotes<'_> {
         Some(self.replaced(&url, "pushInsteadOf").unwrap_or(url))
     }
 
-    /// The address of a remote; one that is not configured may be an address itself.
+    /// Returns the URL of a remote; a name that is not configured may itself be a URL.
     fn remote_url(&self, remote: &str) -> Option<String> {
         let configured = self.config.get(&format!("remote.{remote}.url")).map(str::to_owned);
         let is_address = |name: &&str| name.contains(':') || name.starts_with(['/', '.']);
         configured.or_else(|| Some(remote).filter(is_address).map(str::to_owned))
     }
 
-    /// A setting, and whether it is the person's own: `.lfsconfig` counts where git's configuration says nothing.
+    /// Returns a setting, and whether it is the user's own: `.lfsconfig` applies if git's configuration does not set
+    /// it.
     fn setting(&self, key: &str) -> Option<(&str, bool)> {
         let theirs = || Some((self.lfsconfig?.get(key).filter(|_| is_harmless(key))?, false));
         self.config.get(key).map(|value| (value, true)).or_else(theirs)
     }
 
-    /// Reads an address; of a remote, the usual place of its objects is put behind it.
+    /// Parses a URL; the path of LFS is appended to that of a remote.
     fn address(&self, url: &str, is_remote: bool, remote: &str) -> Result<Address> {
         let url = &self.instead_of(url);
         let unknown = || match standalone(self.config, url) {
@@ -254,7 +256,7 @@ impl Remotes<'_> {
         };
         let Some((scheme, rest)) = url.split_once("://") else {
             let is_scp = url.find(':').is_some_and(|colon| !url[..colon].contains('/'));
-            // As git does: what is a path here is one, whatever else it could mean.
+            // As in git: an existing path is a path, whatever else it could mean.
             if !is_scp || self.work_dir.join(url).exists() {
                 return Ok(Address::local(self.work_dir.join(url)));
             }
@@ -278,7 +280,7 @@ impl Remotes<'_> {
         }
     }
 
-    /// The longest `url.<base>.insteadOf` that fits is replaced by its base.
+    /// Replaces the longest `url.<base>.insteadOf` that matches by its base.
     fn instead_of(&self, url: &str) -> String {
         self.replaced(url, "insteadOf").unwrap_or_else(|| url.to_owned())
     }
@@ -291,11 +293,11 @@ impl Remotes<'_> {
     }
 }
 
-/// An address as it was written.
+/// A parsed URL, path or ssh address.
 struct Address {
     location: Location,
     login: Option<Login>,
-    /// Its path, before the place of the objects was put behind it.
+    /// Its path, without the path of LFS.
     path: String,
 }
 
@@ -335,7 +337,7 @@ impl Address {
     }
 }
 
-/// An address without what stands before its host.
+/// Returns a URL without the login before its host.
 fn without_login(address: &str) -> String {
     redacted(OsStr::new(address)).to_string_lossy().into_owned()
 }
@@ -349,13 +351,13 @@ fn with_info(url: &Url) -> Url {
     url.with_suffix(if is_git { "/info/lfs" } else { ".git/info/lfs" })
 }
 
-/// The keys of `.lfsconfig` that are read here, of those that git-lfs takes from it.
+/// Returns `true` for the keys of `.lfsconfig` that are read here, a subset of those that git-lfs reads.
 fn is_harmless(key: &str) -> bool {
     matches!(key, "lfs.url" | "lfs.pushurl" | "lfs.gitprotocol")
         || key.starts_with("remote.") && key.ends_with(".lfsurl")
 }
 
-/// `<id> TAB [not-for-merge] TAB branch 'x' of <address>`
+/// Parses `<id> TAB [not-for-merge] TAB branch 'x' of <address>`.
 fn fetched_from(line: &str) -> Option<&str> {
     let (_, url) = line.lines().next()?.rsplit_once("' of ")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/.-:_".contains(c);

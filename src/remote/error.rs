@@ -1,7 +1,7 @@
-//! [`Error`]: why a server did not give what was asked.
+//! [`Error`] states why a server did not send the requested data.
 //!
-//! Invariant: no variant holds a secret: addresses show neither login nor query, and what a server said passed
-//! `Wire::redacted` and is cut. It may hold what moves a cursor: `cli` escapes it.
+//! Invariant: no variant contains a secret: URLs show neither login nor query, and the text of a server passed
+//! `Wire::redacted` and is truncated. It may contain characters that move a cursor: `cli` escapes it.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,80 +14,80 @@ use super::url::Url;
 use crate::hash::Oid;
 use crate::{git, lfs};
 
-/// What the functions of this module return.
+/// The result of the functions of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A server did not give what was asked, or may not be asked.
+/// Why a server did not send the requested data, or may not be contacted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `--offline` or `HF_HUB_OFFLINE`.
+    /// The program is offline (`--offline` or `HF_HUB_OFFLINE`).
     #[error("cannot contact {origin} while offline")]
     Offline {
-        /// Whom.
+        /// The server.
         origin: Origin,
     },
-    /// The person asked to stop.
+    /// The user interrupted the program.
     #[error("interrupted")]
     Interrupted,
-    /// An address that is not asked.
+    /// A URL may not be requested.
     #[error("invalid URL in {what}")]
     NotAllowed {
-        /// Which: `the LFS endpoint`, `the address of object …`.
+        /// The URL: `the LFS endpoint`, `the address of object …`.
         what: String,
-        /// Why.
+        /// The reason.
         source: NotAllowed,
     },
-    /// One redirect after another.
+    /// A server redirected too often.
     #[error("{url}: more than {limit} redirects")]
     TooManyRedirects {
-        /// What was asked first.
+        /// The first URL.
         url: Url,
-        /// How many are followed.
+        /// The most redirects that are followed.
         limit: usize,
     },
-    /// No such host.
+    /// The host does not exist.
     #[error("cannot find the host {host}")]
     Resolve {
         /// Its name.
         host: String,
     },
-    /// Nobody answers there.
+    /// The server does not respond.
     #[error("cannot connect to {origin}")]
     Connect {
-        /// Whom.
+        /// The server.
         origin: Origin,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// The certificate is not trusted, or what is spoken is not TLS.
+    /// The certificate is not trusted, or the protocol is not TLS.
     #[error("cannot make a secure connection to {origin}")]
     Tls {
-        /// Whom.
+        /// The server.
         origin: Origin,
-        /// Why.
+        /// The reason.
         source: Transport,
     },
-    /// The proxy does not lead there.
+    /// The proxy does not connect to the server.
     #[error("cannot reach {origin} through the proxy")]
     Proxy {
-        /// Whom.
+        /// The server.
         origin: Origin,
-        /// Why.
+        /// The reason.
         source: Transport,
     },
-    /// The proxy's address is none.
+    /// The URL of the proxy is invalid.
     #[error("invalid proxy URL for {origin}")]
     ProxyAddress {
-        /// Whom.
+        /// The server.
         origin: Origin,
     },
-    /// The bundle of `http.sslCAInfo` cannot be used.
+    /// The certificates of `http.sslCAInfo` cannot be used.
     #[error("cannot read the certificates in `{}`", path.display())]
     CaInfo {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The certificate of `http.sslCert`, or its key, cannot be used.
@@ -95,234 +95,234 @@ pub enum Error {
     ClientCertificate {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The server was silent for too long.
     #[error("{origin} timed out")]
     TimedOut {
-        /// Whom.
+        /// The server.
         origin: Origin,
     },
-    /// The connection ended before the answer did.
+    /// The connection ended before the end of the response.
     #[error("connection to {origin} lost")]
     Cut {
-        /// Whom.
+        /// The server.
         origin: Origin,
-        /// Why.
+        /// The reason.
         source: Transport,
     },
-    /// What came is not HTTP, or more than an answer may be.
+    /// The response is not HTTP, or longer than allowed.
     #[error("invalid HTTP response from {url}")]
     BadHttp {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// Why.
+        /// The reason.
         source: Transport,
     },
-    /// 401: no credential, or one that is not taken.
+    /// 401: no credential, or one that the server refused.
     #[error("{url}: {}", rejected.as_ref().map_or_else(|| "authentication required".to_owned(), |place| format!("authentication failed with the credentials from {place}")))]
     Unauthorized {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// Where the credential came from that was not taken.
+        /// The origin of the refused credential.
         rejected: Option<CredentialSource>,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// The Hub's token is past its end.
+    /// The Hub's token has expired.
     #[error("the token from {place} has expired")]
     TokenExpired {
-        /// Where it came from.
+        /// The origin of the token.
         place: TokenSource,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
     /// 403.
     #[error("{url}: access denied")]
     Forbidden {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// 403 for something that is sent.
+    /// 403 for an upload or a change.
     #[error("{url}: no write access")]
     MayNotWrite {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// The repository takes neither discussions nor pull requests.
+    /// The repository does not allow discussions or pull requests.
     #[error("{url}: discussions and pull requests are disabled")]
     DiscussionsDisabled {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// 403 of the Hub: its conditions have to be accepted on its page first.
+    /// 403 of the Hub for a gated model: the user must accept its conditions on its page first.
     #[error("{url}: gated model")]
     Gated {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// 404, and nothing more is known.
+    /// 404 without further information.
     #[error("{url}: not found")]
     NotFound {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// The Hub has no such repository, or does not show it.
+    /// The Hub has no such repository, or hides it.
     #[error("{url}: repository not found or private")]
     RepositoryNotFound {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
     /// The Hub's repository has no such revision.
     #[error("{url}: revision not found")]
     RevisionNotFound {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
     /// The Hub's repository has no such file.
     #[error("{url}: file not found")]
     EntryNotFound {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// 429, again and again, or for longer than we wait.
+    /// 429 after all retries, or for longer than the program waits.
     #[error("{origin}: rate limit exceeded{}", after.map_or_else(String::new, |after| format!(", retry in {} s", after.as_secs())))]
     RateLimited {
-        /// Whom.
+        /// The server.
         origin: Origin,
-        /// How long it says.
+        /// The time that the server states.
         after: Option<Duration>,
     },
-    /// Another status than those above.
+    /// Any other status.
     #[error("{url}: HTTP status {status}{}", named(u32::from(*status)))]
     Status {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// Its number.
+        /// The status.
         status: u16,
-        /// When to come again, if it says so.
+        /// The time that the server states before the next request.
         after: Option<Duration>,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// 400 for an object that is longer than what the Hub's storage gives whole.
+    /// 400 for an object that is too long for the Hub's storage to send it as a whole.
     #[error("{url}: HTTP status 400 for an object of more than 400 GB")]
     Huge {
-        /// What was asked.
+        /// The URL.
         url: Url,
-        /// What the server said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// The answer is not what the interface says.
+    /// The response does not follow the interface.
     #[error("unexpected response from {url} ({interface})")]
     BadAnswer {
-        /// What was asked.
+        /// The URL.
         url: Url,
         /// `Git LFS server`, `Hub`.
         interface: &'static str,
-        /// Why.
+        /// The reason.
         source: BadAnswer,
     },
-    /// The LFS server says why it does not give an object.
+    /// The LFS server refused to send an object, with a reason.
     #[error("cannot download LFS object {oid} (code {code})")]
     Object {
-        /// Which.
+        /// The object.
         oid: Oid,
         /// The server's code: 404, 410, 422, …
         code: u32,
-        /// What it said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// The LFS server does not take an object.
+    /// The LFS server refused an object.
     #[error("cannot upload LFS object {oid} (code {code}{})", named(*code))]
     NotTaken {
-        /// Which.
+        /// The object.
         oid: Oid,
-        /// The server's code, of the object or of the request: 404, 413, 422, 507, …
+        /// The server's code, for the object or the request: 404, 413, 422, 507, …
         code: u32,
-        /// What it said.
+        /// The text of the server.
         #[source]
         said: Option<Said>,
     },
-    /// The bytes are not those that the oid names.
+    /// The downloaded bytes do not match the object ID.
     #[error("downloaded LFS object {oid} is damaged: sha256 {got}")]
     WrongDigest {
-        /// Which.
+        /// The object.
         oid: Oid,
-        /// The SHA-256 of what came.
+        /// The SHA-256 of the downloaded bytes.
         got: Oid,
     },
-    /// There are not as many bytes as the pointer says.
+    /// The number of bytes differs from the size in the pointer.
     #[error("LFS object {oid}: expected {expected} bytes, the server has {got}")]
     WrongSize {
-        /// Which.
+        /// The object.
         oid: Oid,
-        /// What the pointer says.
+        /// The size in the pointer.
         expected: u64,
-        /// What the server says, or what came.
+        /// The size that the server states, or of the downloaded bytes.
         got: u64,
     },
-    /// The server gives whole files alone.
+    /// The server sends only whole files.
     #[error("{server} does not support range requests")]
     NoRanges {
         /// The endpoint.
         server: String,
     },
-    /// The file is another one than at the first request.
+    /// The file has changed since the first request.
     #[error("{url} changed while it was read")]
     Changed {
-        /// What was asked.
+        /// The URL.
         url: Url,
     },
-    /// Neither a configuration nor a remote says where the objects are.
+    /// Neither a configuration nor a remote states where the objects are.
     #[error("no LFS server configured for remote `{remote}`")]
     NoEndpoint {
         /// The remote.
         remote: String,
     },
-    /// The remote's address is of a kind that has no objects for us.
+    /// The remote's URL has a scheme without LFS objects.
     #[error("the LFS endpoint of `{remote}` has a scheme that is not supported")]
     EndpointScheme {
         /// The remote.
         remote: String,
     },
-    /// An ssh address with a part that could be taken for an option.
+    /// A part of an ssh address could be read as an option.
     #[error("refused: unsafe {part} in the ssh URL of the LFS server")]
     Ssh {
         /// `host`, `user`, `path`, `port`
         part: &'static str,
     },
-    /// A transfer agent that is to be used is not set up for this.
+    /// A required transfer agent is not configured for this operation.
     #[error("transfer agent `{name}` is not configured for {operation}")]
     NoAgent {
         /// Its name.
@@ -330,37 +330,37 @@ pub enum Error {
         /// `download`, `upload`
         operation: String,
     },
-    /// A transfer agent did not do its work.
+    /// A transfer agent failed.
     #[error("transfer agent `{name}` failed")]
     Agent {
         /// Its name.
         name: String,
-        /// Why.
+        /// The reason.
         source: AgentFault,
     },
-    /// The other repository of this machine does not hold the object.
+    /// The other repository on this machine does not contain the object.
     #[error("object {oid} is not in the repository at `{}`", path.display())]
     NotThere {
-        /// Which.
+        /// The object.
         oid: Oid,
         /// The repository.
         path: PathBuf,
     },
-    /// `HF_OIDC_RESOURCE` is set, and nobody says which job this is.
+    /// `HF_OIDC_RESOURCE` is set, and no ID token of a job is available.
     #[error(
         "no OIDC token for HF_OIDC_RESOURCE: neither HF_OIDC_ID_TOKEN nor a job of GitHub Actions that may have one"
     )]
     NoIdToken,
-    /// A token would go over the wire in clear text.
+    /// A token would be sent in plain text.
     #[error("cannot exchange tokens with {origin}: the connection is not encrypted")]
     OpenExchange {
-        /// With whom.
+        /// The server.
         origin: Origin,
     },
     /// The token.
     #[error(transparent)]
     Token(#[from] token::Error),
-    /// A setting that cannot be meant.
+    /// A setting has an invalid value.
     #[error("the value of {name} cannot be used")]
     Setting {
         /// Its name: `HF_ENDPOINT`, `http.extraHeader`.
@@ -372,17 +372,17 @@ pub enum Error {
     /// The LFS store.
     #[error(transparent)]
     Store(#[from] lfs::store::Error),
-    /// The caller could not take the bytes, or a file could not be read.
+    /// The caller could not use the bytes, or a file could not be read.
     #[error("cannot {action}")]
     Io {
-        /// What was tried: a verb and its object.
+        /// The action that failed: a verb and its object.
         action: &'static str,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// What a status means that is not said by its number.
+/// Returns the meaning of a status whose number does not show it.
 fn named(status: u32) -> &'static str {
     match status {
         404 => ": not found",

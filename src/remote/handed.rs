@@ -1,9 +1,9 @@
-//! Objects that are not asked for by requests: [`fetch`] has one brought into a file by a transfer agent, [`send`] has one
-//! sent, by an agent or over ssh.
+//! Transfers objects without HTTP requests: [`fetch`] lets a transfer agent download one into a file, [`send`] uploads
+//! one by an agent or over ssh.
 //!
-//! Invariants: the file that an agent names is taken only if it is a regular file, no link, and as long as the object; its
-//! bytes are hashed by whoever uses them, from the file that was opened; on success it is removed, as git-lfs moves it, and
-//! what turned out to be wrong is removed from nowhere but the LFS store.
+//! Invariants: the file that an agent names is accepted only if it is a regular file, not a link, and as long as the
+//! object; the caller hashes its bytes, from the file that was opened; on success the file is removed, as git-lfs moves
+//! it, and a file with wrong content is removed only if it is in LFS storage.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,20 +18,20 @@ use super::operation::Operation;
 use super::ssh_link::Link;
 use crate::lfs::{Pointer, Store, regular};
 
-/// A file that an agent brought.
+/// A file that an agent downloaded.
 pub(super) struct Arrived {
     pub(super) file: File,
     path: PathBuf,
 }
 
 impl Arrived {
-    /// Removes it: its bytes were taken.
+    /// Removes it after its bytes were used.
     pub(super) fn taken(self) {
-        // Where it cannot be removed it is one file too many, and nothing is wrong with the object.
+        // If it cannot be removed, it only uses space; the object is correct.
         let _left = fs::remove_file(&self.path);
     }
 
-    /// Removes it if it is in the store, where something might take it for an object.
+    /// Removes it if it is in LFS storage, where another program could read it as an object.
     pub(super) fn wrong(self, store: &Store) {
         let real = |path: &Path| path.canonicalize().ok();
         if let (Some(path), Some(dir)) = (real(&self.path), real(store.dir()))
@@ -42,7 +42,7 @@ impl Arrived {
     }
 }
 
-/// Has an object brought.
+/// Downloads an object.
 ///
 /// # Errors
 /// [`Error::Agent`], [`Error::WrongSize`], [`Error::Offline`], [`Error::Interrupted`]
@@ -69,10 +69,10 @@ pub(super) fn fetch(
     })
 }
 
-/// Has an object sent that is in this file, by an agent or over ssh.
+/// Uploads the object in this file, by an agent or over ssh.
 ///
 /// # Errors
-/// As [`fetch`]; of ssh what the server makes of it.
+/// As [`fetch`]; over ssh, also a refusal of the server.
 pub(super) fn send(
     server: &LfsServer<'_>,
     at: &ObjectAt,
@@ -87,7 +87,7 @@ pub(super) fn send(
             let sent = server.links.with(far, Operation::Upload, work)?;
             return sent.ok_or(Error::NotTaken { oid: pointer.oid, code: 404, said: None });
         }
-        // Neither is where objects are sent.
+        // Neither of them receives objects in this way.
         (ObjectAt::Server(_) | ObjectAt::File(_) | ObjectAt::Ssh(_), _) => {
             return Err(Error::NotTaken { oid: pointer.oid, code: 404, said: None });
         }
@@ -103,7 +103,7 @@ pub(super) fn send(
     })
 }
 
-/// Opens a regular file; a link is none.
+/// Opens a regular file, but not a link.
 fn open(path: &Path) -> io::Result<File> {
     if !fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

@@ -1,4 +1,4 @@
-//! [`Hub`]: the Hub's own interface: where a file of a model is, what it says of itself, which models there are.
+//! [`Hub`] is the client of the Hub's own interface: it locates files of a model, describes models and lists them.
 //!
 //! ```text
 //! GET <hub>/<model>/resolve/<revision>/<path>                      the file, by a redirect
@@ -6,9 +6,10 @@
 //! GET <hub>/api/models?sort=downloads&direction=-1&limit=N&filter=F…   [{"id"}], and `Link: <next page>; rel="next"`
 //! ```
 //!
-//! Source: `hf_api.py` and `_pagination.py` of `huggingface_hub` and the Hub's documentation; RFC 8288 for `Link`. Invariants:
-//! what comes is bounded, in length and in pages; a next page is asked for at the Hub's own origin alone; names of models are
-//! checked before they are part of an address. Text in it is foreign: escape it for a terminal.
+//! Source: `hf_api.py` and `_pagination.py` of `huggingface_hub` and the Hub's documentation; RFC 8288 for `Link`.
+//! Invariants: responses are bounded, in length and in pages; a next page is requested only from the Hub's own origin;
+//! names of models are checked before they become part of a URL. Text in responses is foreign: escape it for a
+//! terminal.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::HashSet;
@@ -28,13 +29,13 @@ use super::url::Url;
 
 pub(super) const HUB: &str = "Hub";
 
-/// How much of one answer is taken.
+/// The most bytes of one response.
 pub(super) const MAX_PAGE: u64 = 16 << 20;
 
-/// How many models a page is asked for: the Hub gives no more.
+/// How many models a page contains; the Hub allows no more.
 const PAGE: usize = 1000;
 
-/// How many pages are read, whatever their links say.
+/// The most pages that are read, whatever their links state.
 const MAX_PAGES: usize = 1000;
 
 #[derive(Deserialize)]
@@ -42,17 +43,17 @@ struct Listed {
     id: String,
 }
 
-/// What the Hub says of a model.
+/// The Hub's description of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Model {
-    /// Its full name, which may be another one than was asked for.
+    /// Its full name, which may differ from the requested one.
     pub id: String,
     /// The commit of the revision.
     pub sha: Option<String>,
-    /// `true` if it is shown to few.
+    /// `true` if it is private.
     #[serde(default)]
     pub private: bool,
-    /// `true` if the Hub took it away.
+    /// `true` if the Hub disabled it.
     #[serde(default)]
     pub disabled: bool,
     /// `false`, `"auto"` or `"manual"`.
@@ -61,19 +62,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// Returns `true` if its conditions have to be accepted first.
+    /// Returns `true` if the model is gated.
     pub fn is_gated(&self) -> bool {
         !matches!(self.gated, serde_json::Value::Null | serde_json::Value::Bool(false))
     }
 }
 
-/// The name of a model: `name` or `owner/name`, as the Hub takes it. It is part of an address as it is: it has no escape, `?`,
-/// `#` or `..` in it.
+/// The name of a model: `name` or `owner/name`, as the Hub accepts it. It can be part of a URL unchanged: it contains
+/// no escape, `?`, `#` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ModelName(String);
 
 impl ModelName {
-    /// Letters, digits, `-`, `_` and `.`, at most 96 a part: neither `--` nor `..`, and no end in `-`, `.` or `.git`.
+    /// Accepts letters, digits, `-`, `_` and `.`, at most 96 per part: neither `--` nor `..`, and no end in `-`, `.` or
+    /// `.git`.
     pub fn parse(name: &str) -> Option<Self> {
         let is_part = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
@@ -85,12 +87,12 @@ impl ModelName {
         (name.split('/').count() <= 2 && name.split('/').all(is_part)).then(|| Self(name.to_owned()))
     }
 
-    /// Of the path of a repository, which git takes with and without `.git`.
+    /// Parses the path of a repository, which git accepts with and without `.git`.
     pub fn of_path(path: &str) -> Option<Self> {
         Self::parse(path.strip_suffix(".git").unwrap_or(path))
     }
 
-    /// `name` or `owner/name`.
+    /// Returns `name` or `owner/name`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -106,7 +108,7 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// The model that a remote's address names, if it is one of the Hub's: by http, or by ssh at the Hub's host.
+/// Returns the model of a remote's URL, if it is on the Hub: by http, or by ssh at the Hub's host.
 pub fn model_of(hub: &Url, remote: &str) -> Option<ModelName> {
     let path = match remote.split_once("://") {
         Some(("http" | "https", _)) => {
@@ -128,46 +130,46 @@ pub fn model_of(hub: &Url, remote: &str) -> Option<ModelName> {
     ModelName::of_path(name).filter(|_| !is_other)
 }
 
-/// `user@host[:port]` at the Hub, which has a short name for ssh.
+/// Returns `true` for `user@host[:port]` of the Hub, which has a short name for ssh.
 fn is_hub_host(hub: &Url, authority: &str) -> bool {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = host.split(':').next().unwrap_or_default().to_ascii_lowercase();
     host == hub.origin().host() || hub.origin().host() == "huggingface.co" && host == "hf.co"
 }
 
-/// The Hub, and who asks it.
+/// The Hub, with the login for it.
 pub struct Hub<'a> {
     pub(super) auth: Auth<'a>,
 }
 
 impl<'a> Hub<'a> {
-    /// Asks as `auth` does.
+    /// Creates a client with a login.
     pub fn new(auth: Auth<'a>) -> Self {
         Self { auth }
     }
 
-    /// Who asks.
+    /// Returns its login.
     pub fn auth(&self) -> &Auth<'a> {
         &self.auth
     }
 
-    /// Where it is.
+    /// Returns its URL.
     pub fn url(&self) -> &Url {
         self.auth.hub()
     }
 
-    /// The address that `git clone` takes for a model of the Hub.
+    /// Returns the URL of a model on the Hub for `git clone`.
     pub fn clone_url(&self, model: &ModelName) -> Url {
         self.url().with_segments(model.parts())
     }
 
-    /// Where a file of a model is.
+    /// Returns the URL of a model's file.
     pub fn resolve_url(&self, model: &ModelName, revision: &str, path: &str) -> Url {
         let file = ["resolve", revision].into_iter().chain(path.split('/'));
         self.url().with_segments(model.parts().chain(file))
     }
 
-    /// What the Hub says of a model, at a revision if one is named.
+    /// Returns the Hub's description of a model, at a revision if one is given.
     ///
     /// # Errors
     /// [`Error::RepositoryNotFound`], [`Error::RevisionNotFound`], [`Error::Gated`], …
@@ -178,7 +180,8 @@ impl<'a> Hub<'a> {
         self.auth.wire.watched(|| self.json(&self.url().with_segments(segments.iter().copied())))
     }
 
-    /// Returns `true` if a model's files are kept in Xet storage, which takes of a file what it has of no other.
+    /// Returns `true` if a model's files are in Xet storage, which stores only the parts of a file that no other file
+    /// has.
     ///
     /// # Errors
     /// As [`Hub::model`].
@@ -217,8 +220,8 @@ impl<'a> Hub<'a> {
         Ok((value, links))
     }
 
-    /// The names of the models that were downloaded most, of those that have all of these tags: a library, a task, a
-    /// language. No more than `count`; fewer if there are no more.
+    /// Returns the names of the most downloaded models, of those that have all of these tags: a library, a task, a
+    /// language. At most `count`, fewer if no more exist.
     ///
     /// # Errors
     /// [`Error::BadAnswer`], [`Error::Status`], …
@@ -244,7 +247,7 @@ impl<'a> Hub<'a> {
                     found.push(name);
                 }
             }
-            // A page that brings nothing new is followed by no other.
+            // A page without new models is the last one that is read.
             next = if found.len() > before { next_page(&url, &links)? } else { None };
         }
         found.truncate(count);
@@ -252,7 +255,7 @@ impl<'a> Hub<'a> {
     }
 }
 
-/// The next page, as the `Link` headers of this one say it.
+/// Returns the next page, from the `Link` headers of this one.
 pub(super) fn next_page(url: &Url, links: &[String]) -> Result<Option<Url>> {
     let Some(next) = links.iter().find_map(|link| next_of(link)) else { return Ok(None) };
     let joined = url.join(next).ok().filter(|next| next.origin() == url.origin());
@@ -260,7 +263,7 @@ pub(super) fn next_page(url: &Url, links: &[String]) -> Result<Option<Url>> {
     joined.map(Some).ok_or_else(bad)
 }
 
-/// The address in a `Link` whose relation is `next`.
+/// Returns the URL of a `Link` whose relation is `next`.
 fn next_of(link: &str) -> Option<&str> {
     link.split('<').skip(1).find_map(|one| {
         let (address, parameters) = one.split_once('>')?;

@@ -1,15 +1,16 @@
-//! [`Known`]: what was learned of something, for as long as it is of use; and [`lock`], for what threads share.
+//! [`Known`] stores what was learned, as long as it is valid; [`lock`] locks data that threads share.
 //!
-//! Invariant: what several want to learn at once is learned once: the others wait. It does not know what a value is for.
+//! Invariant: if several threads need a value at once, one learns it and the others wait. The module does not know the
+//! meaning of a value.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// What holds no longer than this is asked for again.
+/// A value that is valid for no longer than this counts as expired.
 const EARLY: Duration = Duration::from_secs(5);
 
-/// Values by key, behind a lock. There are few: each is looked for from the first on.
+/// Values by key, behind a lock. They are few, so a lookup is a linear search.
 pub(super) struct Known<K, V>(Mutex<Vec<(K, V)>>);
 
 impl<K, V> Default for Known<K, V> {
@@ -23,10 +24,10 @@ impl<K: PartialEq, V: Clone> Known<K, V> {
         lock(&self.0).iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
     }
 
-    /// The value of a key, which `learn` finds if it is not known. Nobody else learns meanwhile.
+    /// Returns the value of a key, which `learn` finds if it is not known. Other threads wait meanwhile.
     ///
     /// # Errors
-    /// What `learn` returns.
+    /// An error of `learn`.
     pub(super) fn get_or_learn<E>(&self, key: K, learn: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
         let mut known = lock(&self.0);
         if let Some((_, value)) = known.iter().find(|(known, _)| *known == key) {
@@ -37,7 +38,7 @@ impl<K: PartialEq, V: Clone> Known<K, V> {
         Ok(value)
     }
 
-    /// Remembers the value of a key that has none.
+    /// Stores the value of a key that has none.
     pub(super) fn add(&self, key: K, value: V) {
         let mut known = lock(&self.0);
         if !known.iter().any(|(known, _)| *known == key) {
@@ -45,28 +46,28 @@ impl<K: PartialEq, V: Clone> Known<K, V> {
         }
     }
 
-    /// Forgets what does not pass.
+    /// Removes the values for which `passes` is false.
     pub(super) fn retain(&self, passes: impl Fn(&K, &V) -> bool) {
         lock(&self.0).retain(|(key, value)| passes(key, value));
     }
 
-    /// Hands every value to `each`.
+    /// Passes every value to `each`.
     pub(super) fn each(&self, each: impl Fn(&V)) {
         lock(&self.0).iter().for_each(|(_, value)| each(value));
     }
 }
 
-/// What is behind a lock, also where another thread panicked: nothing here is left half-changed.
+/// Returns the data behind a lock, even if another thread panicked: no operation here leaves it inconsistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Until when something holds.
+/// The time at which something expires.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expiry(Option<Instant>);
 
 impl Expiry {
-    /// `expires_in`, counted from the request, else `expires_at`; without either, it holds.
+    /// Reads `expires_in`, counted from the request, else `expires_at`; without either, it does not expire.
     pub(super) fn new(asked: Instant, seconds: Option<i64>, at: Option<&str>) -> Self {
         let from_now = |at: &str| {
             let at: jiff::Timestamp = at.parse().ok()?;
@@ -79,12 +80,12 @@ impl Expiry {
         Self(lifetime.and_then(|lifetime| asked.checked_add(lifetime)))
     }
 
-    /// What holds.
+    /// A value that does not expire.
     pub(super) fn never() -> Self {
         Self(None)
     }
 
-    /// Returns `true` if it is over, or about to be.
+    /// Returns `true` if it has expired, or is about to.
     pub(super) fn is_over(&self) -> bool {
         self.0.is_some_and(|end| end.saturating_duration_since(Instant::now()) <= EARLY)
     }

@@ -1,6 +1,7 @@
-//! [`Learned`]: what one run learned of servers, whichever of its actions did.
+//! [`Learned`] stores what one run learned about servers, in whichever of its actions.
 //!
-//! Invariant: it is shared by all clones of the settings that it stands in; it holds no secret in clear that those do not.
+//! Invariant: all clones of its settings share it; it contains no secret in plain text that the settings do not
+//! contain.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -12,12 +13,12 @@ use super::secret::Secret;
 use super::token::Token;
 use super::url::Url;
 
-/// Who asks the Hub.
+/// The account of the Hub's token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its name, which its discussions carry.
+    /// Its name, which is the author of its discussions.
     pub name: String,
-    /// `true` if the Hub says that the token only reads.
+    /// `true` if the Hub reports that the token can only read.
     pub only_reads: bool,
 }
 
@@ -27,11 +28,11 @@ struct Inner {
     pace: Pace,
     /// By the Hub and the token.
     accounts: Known<(Url, Option<Secret>), Account>,
-    /// A token that was got by exchange, and until when it is good.
+    /// A token from an exchange, and its time of expiry.
     exchanged: Mutex<Option<(Token, Instant)>>,
 }
 
-/// What a run learned of servers.
+/// What a run learned about servers.
 #[derive(Clone, Default)]
 pub struct Learned(Arc<Inner>);
 
@@ -42,15 +43,15 @@ impl fmt::Debug for Learned {
 }
 
 impl Learned {
-    /// Who asked to be left alone.
+    /// Returns the servers that requested a pause.
     pub(super) fn pace(&self) -> &Pace {
         &self.0.pace
     }
 
-    /// The token that is got by exchange: by `ask`, if none is known that is good.
+    /// Returns the token from the exchange; `ask` requests it if no valid one is known.
     ///
     /// # Errors
-    /// What `ask` returns.
+    /// An error of `ask`.
     pub(super) fn exchanged<E>(&self, ask: impl FnOnce() -> Result<(Token, Instant), E>) -> Result<Token, E> {
         let mut known = lock(&self.0.exchanged);
         if let Some((token, _)) = known.as_ref().filter(|(_, end)| *end > Instant::now()) {
@@ -60,10 +61,10 @@ impl Learned {
         Ok(token.clone())
     }
 
-    /// Whose token it is, which `ask` finds if that is not known.
+    /// Returns the account of a token, which `ask` finds if it is not known.
     ///
     /// # Errors
-    /// What `ask` returns.
+    /// An error of `ask`.
     pub(super) fn account<E>(
         &self,
         hub: &Url,

@@ -1,7 +1,8 @@
-//! [`Links`]: the connections of the pure ssh protocol that are open, one for what is got and one for what is sent.
+//! [`Links`] keeps the open connections of the pure ssh protocol, one for downloads and one for uploads.
 //!
-//! Source: `lfsapi/lfsapi.go` and `lfshttp/ssh.go` of Git LFS, which try it first and `git-lfs-authenticate` then, unless
-//! `lfs.<url>.sshtransfer` says otherwise. Invariant: a link on which something was not as it should be is not used again.
+//! Source: `lfsapi/lfsapi.go` and `lfshttp/ssh.go` of Git LFS, which tries this protocol first and
+//! `git-lfs-authenticate` second, unless `lfs.<url>.sshtransfer` sets otherwise. Invariant: a link is not used again
+//! after an error on it.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::sync::Mutex;
@@ -12,15 +13,16 @@ use super::operation::Operation;
 use super::ssh::Pure;
 use super::ssh_link::{Far, Link};
 
-/// The links that are open, by what they do. `None` where the server does not speak this.
+/// The open links, by operation. `None` if the server does not support the protocol.
 #[derive(Default)]
 pub(super) struct Links(Mutex<Vec<(Operation, Option<Link>)>>);
 
 impl Links {
-    /// Does something over a link, which is opened if there is none. `None` if the server does not speak this, or is not to.
+    /// Does work over a link, and opens it if needed. `None` if the server does not support the protocol, or if it is
+    /// disabled.
     ///
     /// # Errors
-    /// What keeps it from being opened where nothing else may be tried, and what `work` returns.
+    /// The reason why it cannot be opened if nothing else may be tried, or an error of `work`.
     pub(super) fn with<T>(
         &self,
         far: Far<'_>,
@@ -51,7 +53,7 @@ impl Links {
             return Ok(None);
         };
         let done = work(&mut link);
-        // Who does not keep to the protocol is not spoken to again.
+        // A server that violated the protocol is not contacted again by it.
         if !link.is_broken() && !matches!(done, Err(Error::BadAnswer { .. })) {
             links.push((operation, Some(link)));
         }

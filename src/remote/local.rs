@@ -1,8 +1,8 @@
-//! Objects of another repository on this machine: a remote that is a path or a `file://` address.
+//! Accesses objects of another repository on this machine: a remote that is a path or a `file://` URL.
 //!
-//! Source: `lfshttp/standalone/standalone.go` of Git LFS. Invariant: git itself says where that repository is, so that it also
-//! says whether its owner is trusted. What is read of it is read as any other object; what is put there is hashed on the
-//! way, and gets its name by one rename.
+//! Source: `lfshttp/standalone/standalone.go` of Git LFS. Invariant: git itself resolves that repository, so git also
+//! checks whether its owner is trusted. Its objects are read like any other; an object that is copied into it is hashed
+//! on the way, and gets its name by one rename.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -14,13 +14,13 @@ use crate::git::{self, Git};
 use crate::hash::HashingWriter;
 use crate::lfs::{NewObject, Pointer, Sharing, Store};
 
-/// How much is copied at once.
+/// How many bytes are copied at once.
 const STEP: usize = 1 << 20;
 
 /// Finds objects in the repository at `path`.
 ///
 /// # Errors
-/// [`Error::Git`] if there is no repository that may be read.
+/// [`Error::Git`] if no readable repository exists there.
 pub(super) fn find(git: Option<&Git<'_>>, path: &Path, pointers: &[Pointer]) -> Result<Vec<Result<PathBuf>>> {
     let store = store(git, path)?;
     let found = pointers.iter().map(|pointer| {
@@ -71,7 +71,8 @@ pub(super) fn put(
 }
 
 fn store(git: Option<&Git<'_>>, path: &Path) -> Result<Store> {
-    // As git resolves a path: the work tree, the bare repository, or either without the `.git` that its name ends in.
+    // As git resolves a path: the working tree, the bare repository, or either without the `.git` at the end of its
+    // name.
     let with_git = path.with_file_name({
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".git");
@@ -79,11 +80,11 @@ fn store(git: Option<&Git<'_>>, path: &Path) -> Result<Store> {
     });
     let dir = if path.is_dir() { path } else { &with_git };
     let git = git.ok_or(git::Error::NotInstalled)?.in_dir(dir);
-    // A bare repository that the user names as a remote is one that git itself would serve.
+    // If the user names a bare repository as a remote, git itself would use it.
     let ask = |subcommand| git.command(subcommand).config("safe.bareRepository", "all");
     let args = ["--path-format=absolute", "--git-common-dir"];
     let common = PathBuf::from(ask("rev-parse").args(args).run()?.text());
-    // No such setting is no failure.
+    // A missing setting is not an error.
     let storage = ask("config").args(["--get", "--type=path", "lfs.storage"]).run().ok();
     let storage = storage.map(|answer| answer.text().to_owned()).filter(|storage| !storage.is_empty());
     let sharing = ask("config").args(["--get", "core.sharedRepository"]).run().ok();

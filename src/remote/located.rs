@@ -1,7 +1,8 @@
-//! [`Located`]: where objects were found, and which will be asked for, so that one request finds all of them.
+//! [`Located`] stores the locations of objects, and the objects that will be needed, so that one request finds all of
+//! them.
 //!
-//! Invariants: an action is used as long as it holds, whoever asked for it; one that was refused is asked for alone; what is
-//! only expected is never an error: an object that is not to be had is asked for again by whoever needs it.
+//! Invariants: an action is used until it expires, whichever caller requested it; a refused one is requested again by
+//! itself; an object that is only expected never causes an error: the caller that needs it requests it again.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::HashMap;
@@ -11,16 +12,16 @@ use super::action::{Action, Get, ObjectAt};
 use super::error::{Error, Result};
 use crate::lfs::Pointer;
 
-/// What is known of objects.
+/// The known locations.
 #[derive(Default)]
 pub(super) struct Located {
     found: HashMap<Pointer, ObjectAt>,
-    /// What will be asked for, in this order.
+    /// The objects that will be needed, in this order.
     expected: Vec<Pointer>,
 }
 
 impl Located {
-    /// Where an object is, if that holds still; `refused` does not.
+    /// Returns the location of an object, if it is still valid and not `refused`.
     fn get(&self, pointer: Pointer, refused: Option<&Arc<Get>>) -> Option<&ObjectAt> {
         self.found.get(&pointer).filter(|found| {
             let is_refused = match found {
@@ -31,7 +32,7 @@ impl Located {
         })
     }
 
-    /// The object that is needed, and those that will be: no more than `most`.
+    /// Returns the needed object, and those that will be needed: at most `most`.
     fn wanted(&self, pointer: Pointer, most: usize) -> Vec<Pointer> {
         let start = self.expected.iter().position(|expected| *expected == pointer).unwrap_or(0);
         let (before, after) = self.expected.split_at(start);
@@ -40,7 +41,7 @@ impl Located {
         std::iter::once(pointer).chain(others.copied()).take(most).collect()
     }
 
-    /// Says which objects will be asked for.
+    /// Adds objects that will be needed.
     pub(super) fn expect(&mut self, pointers: &[Pointer]) {
         for pointer in pointers {
             if !self.expected.contains(pointer) {
@@ -49,11 +50,11 @@ impl Located {
         }
     }
 
-    /// Where an object is, by what is known, or by what `ask` finds out of it and of those that will be asked for, no more
-    /// than `most`. `refused` is asked for alone.
+    /// Returns the known location of an object, or requests it with `ask`, together with those that will be needed, at
+    /// most `most`. `refused` is requested by itself.
     ///
     /// # Errors
-    /// What keeps it from being known.
+    /// The reason why the location is not known.
     pub(super) fn location(
         &mut self,
         pointer: Pointer,
@@ -66,7 +67,7 @@ impl Located {
         }
         let mut wanted = self.wanted(pointer, if refused.is_some() { 1 } else { most });
         let answers = match ask(&wanted) {
-            // A server may refuse all for one of them.
+            // A server may refuse a whole request because of one object.
             Err(error) if wanted.len() > 1 && is_of_the_question(&error) => {
                 self.expected.clear();
                 wanted.truncate(1);
@@ -82,14 +83,14 @@ impl Located {
                 Err(_) => self.expected.retain(|expected| *expected != other),
             }
         }
-        // Of each object that is asked for there is an answer.
+        // The result contains every requested object.
         let at = needed.unwrap_or(Err(Error::NoEndpoint { remote: pointer.oid.to_string() }))?.0;
         self.found.insert(pointer, at.clone());
         Ok(at)
     }
 }
 
-/// Returns `true` if it is about what was asked, so that another question may be answered.
+/// Returns `true` if the error concerns the request, so that another request may succeed.
 fn is_of_the_question(error: &Error) -> bool {
     match error {
         Error::NotFound { .. } | Error::BadAnswer { .. } => true,

@@ -1,4 +1,4 @@
-//! [`Auth`]: who we say we are, which login goes with a request, and in which order they are tried.
+//! [`Auth`] decides which login a request contains, and tries the possible logins in order.
 //!
 //! ```text
 //! 1. the Hub's token                 for the Hub's own origin, at once
@@ -7,11 +7,12 @@
 //! 4. git credential fill             for the origin; approved after 2xx, rejected after 401
 //! ```
 //!
-//! Source: `lfsapi/auth.go` of Git LFS, gitcredentials(7), git-credential(1). Invariants: a login goes to the origin it was
-//! found for and to no other; none goes over plain http, but to this machine, and one of the person's own (not the
-//! token) to the origin that the person's own remote names; the first request is bare unless there is a token, or
-//! `lfs.<url>.access` is `basic`. A token of a file that is refused is left out of what only reads: it may have run out since
-//! it was saved, and what is public needs none; one of the environment was meant. One that is known to be over is not sent.
+//! Source: `lfsapi/auth.go` of Git LFS, gitcredentials(7), git-credential(1). Invariants: a login goes only to the
+//! origin that it was found for; none goes over plain http, except to this machine, and a login of the user's own (not
+//! the token) to the origin of the user's own remote; the first request has no login unless a token exists, or
+//! `lfs.<url>.access` is `basic`. If a token from a file is refused, requests that only read are repeated without it,
+//! because it may have expired since it was saved, and public content needs none; a token of the environment was given
+//! on purpose. A token that is known to have expired is not sent.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
@@ -38,20 +39,20 @@ use super::url::{Login, Url};
 use super::wire::Wire;
 use crate::git::{Git, credential};
 
-/// A netrc file longer than this is none.
+/// A longer netrc file is ignored.
 const MAX_NETRC: u64 = 1 << 20;
 
-/// One way to say who we are.
+/// One form of login.
 #[derive(Clone)]
 pub(super) struct Credential {
     /// The value of `Authorization`.
     authorization: Secret,
     place: CredentialSource,
-    /// What git said, to tell it how it went.
+    /// The answer of git's helper, to report the result to it.
     helper: Option<credential::Credential>,
 }
 
-/// Where a login of the person's own may be.
+/// A possible source of the user's own login.
 #[derive(Clone, Copy)]
 enum LoginSource {
     Netrc,
@@ -59,25 +60,25 @@ enum LoginSource {
     Helper,
 }
 
-/// The places in the order in which they are tried.
+/// The sources, in the order in which they are tried.
 const SOURCES: [LoginSource; 3] = [LoginSource::Netrc, LoginSource::Address, LoginSource::Helper];
 
-/// What asks servers, and says who we are.
+/// Sends requests with a login.
 pub struct Auth<'a> {
     pub(super) wire: Wire<'a>,
     pub(super) git: Option<Git<'a>>,
     accepted: Known<Origin, Credential>,
-    /// Where the token of a file was refused.
+    /// The origins that refused a token from a file.
     refused: Known<Origin, ()>,
     hub: Url,
     token: OnceLock<Option<Token>>,
 }
 
 impl<'a> Auth<'a> {
-    /// Asks git for logins, if there is one.
+    /// Uses git for logins, if it is given.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`] if `HF_ENDPOINT` is no address.
+    /// [`Error::NotAllowed`] if `HF_ENDPOINT` is not a valid URL.
     pub fn new(wire: Wire<'a>, git: Option<Git<'a>>) -> Result<Self> {
         let hub = wire.settings.hub.as_deref().unwrap_or(HUB).trim_end_matches('/');
         let hub = Url::parse(hub)
@@ -93,15 +94,15 @@ impl<'a> Auth<'a> {
         })
     }
 
-    /// The Hub: `HF_ENDPOINT`, or the public one.
+    /// Returns the URL of the Hub: `HF_ENDPOINT`, or the public one.
     pub fn hub(&self) -> &Url {
         &self.hub
     }
 
-    /// The Hub's token, wherever it is.
+    /// Returns the Hub's token, whatever its source.
     ///
     /// # Errors
-    /// [`Error::Token`]; what keeps it from being got, where it is got by exchange.
+    /// [`Error::Token`], or an error of the exchange.
     pub fn token(&self) -> Result<Option<&Token>> {
         if let Some(token) = self.token.get() {
             return Ok(token.as_ref());
@@ -119,10 +120,10 @@ impl<'a> Auth<'a> {
         Ok(self.token.get_or_init(|| token).as_ref())
     }
 
-    /// Asks, with a login where one is wanted and there is one.
+    /// Sends a request, with a login if the server requires one and one exists.
     ///
     /// # Errors
-    /// As [`follow`], and [`Error::Unauthorized`] or another refusal for a 401. Any other status is an answer.
+    /// As [`follow`], and [`Error::Unauthorized`] or another refusal for a 401. Any other status is a response.
     pub(super) fn send(&self, ask: &Ask<'_>) -> Result<Response> {
         let has_own = |line: &(header::HeaderName, _)| line.0 == header::AUTHORIZATION;
         if !ask.may_log_in || ask.own.iter().any(has_own) {
@@ -154,7 +155,7 @@ impl<'a> Auth<'a> {
                 return Ok(response);
             }
             if response.url.origin() != ask.url.origin() {
-                // From http to https of the same host: the login is asked for anew, for the new origin.
+                // From http to https on the same host: the login is requested again, for the new origin.
                 if was_lifted || !is_lifted(ask.url.origin(), response.url.origin()) {
                     return Err(refusal(&self.wire, response, None));
                 }
@@ -187,12 +188,12 @@ impl<'a> Auth<'a> {
         }
     }
 
-    /// The Hub's token, if this is the origin it belongs to.
+    /// Returns the Hub's token, if this is its origin.
     ///
     /// # Errors
     /// [`Error::Token`]
     pub(super) fn token_for(&self, origin: &Origin) -> Result<Option<Credential>> {
-        // A proxy that leads to a server of plain http reads all of it, also where that is this machine, or is called so.
+        // A proxy to a plain http server reads every request, even if the server is this machine or has its name.
         if origin != self.hub().origin() || !origin.is_private() || self.wire.is_open(self.hub()) {
             return Ok(None);
         }
@@ -203,14 +204,14 @@ impl<'a> Auth<'a> {
         }))
     }
 
-    /// Why a token that is over was not sent, if it would have been.
+    /// Returns an error for an expired token that would have been sent.
     fn expired(&self, origin: &Origin) -> Option<Error> {
         let is_its = origin == self.hub().origin() && origin.is_private();
         let token = self.token().ok().flatten().filter(|token| is_its && token.is_expired())?;
         Some(Error::TokenExpired { place: token.place.clone(), said: None })
     }
 
-    /// What is sent without being asked for.
+    /// Returns the login for the first request.
     fn first(&self, ask: &Ask<'_>) -> Result<Option<Credential>> {
         let origin = ask.url.origin();
         if let Some(error) = self.expired(origin).filter(|_| self.accepted.get(origin).is_none()) {
@@ -247,12 +248,12 @@ impl<'a> Auth<'a> {
 
     fn in_netrc(&self, ask: &Ask<'_>) -> Option<Credential> {
         let (path, origin) = (self.wire.settings.netrc.as_ref()?, ask.url.origin());
-        // The file names hosts, not ports: another port than the usual one is meant only where the person's remote has it.
+        // The file contains hosts, not ports: a port other than the default counts only if the user's remote has it.
         if !origin.has_usual_port() && ask.home != Some(origin) {
             return None;
         }
         let mut text = String::new();
-        // A file that is not there or cannot be read holds no login; git and curl say nothing of it either.
+        // A file that does not exist or cannot be read contains no login; git and curl do not report it either.
         let read = File::open(path).and_then(|file| file.take(MAX_NETRC).read_to_string(&mut text));
         let user = ask.login.map(|login| login.user.as_str());
         read.ok()?;
@@ -302,10 +303,10 @@ impl<'a> Auth<'a> {
 
     fn accept(&self, origin: &Origin, used: Credential) {
         if let (Some(git), Some(helper)) = (&self.git, &used.helper) {
-            // A helper that cannot store is no reason to stop; nor is one that cannot forget, below.
+            // A helper that cannot store is not an error; nor is one that cannot erase, below.
             let _told = credential::approve(git, helper);
         }
-        // It is told once; later requests only use it.
+        // The helper is informed once; later requests only use the login.
         self.accepted.add(origin.clone(), Credential { helper: None, ..used });
     }
 
@@ -318,12 +319,12 @@ impl<'a> Auth<'a> {
     }
 }
 
-/// Returns `true` if a login of the person's own may go there.
+/// Returns `true` if the user's own login may be sent to that origin.
 fn is_private(ask: &Ask<'_>) -> bool {
     ask.url.origin().is_private() || ask.home == Some(ask.url.origin())
 }
 
-/// The same host, by TLS now.
+/// Returns `true` for the same host, now with TLS.
 fn is_lifted(from: &Origin, to: &Origin) -> bool {
     from.scheme() == Scheme::Http && to.scheme() == Scheme::Https && from.host() == to.host()
 }

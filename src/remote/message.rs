@@ -1,10 +1,10 @@
-//! What is sent to a server, and what came: [`Request`] with its [`Body`], [`Response`].
+//! Defines requests and responses: [`Request`] with its [`Body`], and [`Response`].
 //!
-//! Invariants: a body is asked for in plain bytes, so that an offset in it is an offset in the file, and one that comes by gzip
-//! all the same is decoded as it is read; every header value is
-//! marked as sensitive; a part of a file is sent as many bytes as it was announced, or the request fails, and each attempt
-//! opens and reads it anew, so that it can be sent again after a redirect, a login or a cut. Nothing is held but one buffer.
-//! It sends nothing itself.
+//! Invariants: a body is requested without compression, so that an offset in it is an offset in the file, and a gzip
+//! body is decoded while it is read; every header value is marked as sensitive; a part of a file is sent with exactly
+//! the announced number of bytes, or the request fails, and each attempt opens and reads it again, so that it can be
+//! sent again after a redirect, a login or a lost connection. Only one buffer is in memory. The module itself sends
+//! nothing.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fs::File;
@@ -22,10 +22,10 @@ use super::origin::Origin;
 use super::secret::Secret;
 use super::url::Url;
 
-/// How much of an answer that is read whole is taken, unless said otherwise.
+/// The default limit for a response that is read completely.
 pub(super) const MAX_TEXT: u64 = 16 << 20;
 
-/// Headers that belong to the connection or to us, whatever a server asks us to send.
+/// Headers that belong to the connection or to this program, even if a server asks for them in a request.
 const OWN_HEADERS: [HeaderName; 12] = [
     header::ACCEPT_ENCODING,
     header::CONNECTION,
@@ -41,10 +41,10 @@ const OWN_HEADERS: [HeaderName; 12] = [
     header::UPGRADE,
 ];
 
-/// What is sent with a request.
+/// The body of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Body<'r> {
-    /// Nothing: a `GET`.
+    /// No body: a `GET`.
     None,
     /// A `POST` of these bytes.
     Post(&'r [u8]),
@@ -53,7 +53,7 @@ pub(super) enum Body<'r> {
 }
 
 impl Body<'_> {
-    /// The method that goes with it.
+    /// Returns its method.
     pub(super) fn method(&self) -> &'static str {
         match self {
             Self::None => "GET",
@@ -63,21 +63,21 @@ impl Body<'_> {
     }
 }
 
-/// A part of a file that is sent.
+/// A part of a file for an upload.
 pub(super) struct Part<'r> {
     pub(super) path: &'r Path,
     pub(super) from: u64,
     pub(super) len: u64,
-    /// Is told how much of the part was handed over in this attempt.
+    /// Receives how much of the part was sent in this attempt.
     pub(super) tell: &'r (dyn Fn(u64) + Sync),
-    /// Ends it.
+    /// Returns `true` to end it.
     pub(super) stop: &'r (dyn Fn() -> bool + Sync),
     /// Why the file could not be read in the last attempt.
     pub(super) failure: Mutex<Option<io::Error>>,
 }
 
 impl Part<'_> {
-    /// Its bytes, from the first.
+    /// Returns its bytes, from the first.
     pub(super) fn open(&self) -> io::Result<PartReader<'_>> {
         lock(&self.failure).take();
         let mut file = File::open(self.path)?;
@@ -121,42 +121,42 @@ impl Read for PartReader<'_> {
     }
 }
 
-/// What is sent to one server.
+/// A request to one server.
 pub(super) struct Request<'r> {
     pub(super) url: &'r Url,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body<'r>,
-    /// The origin of the person's own remote.
+    /// The origin of the user's own remote.
     pub(super) home: Option<&'r Origin>,
 }
 
-/// An answer whose body was not read yet. Dropped, its connection is closed.
+/// A response whose body was not read yet. If dropped, its connection is closed.
 pub(super) struct Response {
     pub(super) status: u16,
-    /// What was asked, after all redirects.
+    /// The requested URL, after all redirects.
     pub(super) url: Url,
     headers: HeaderMap,
     body: ureq::Body,
 }
 
 impl Response {
-    /// The library's answer to a request to `url`.
+    /// Wraps the library's response to a request to `url`.
     pub(super) fn new(url: Url, answer: http::Response<ureq::Body>) -> Self {
         let (parts, body) = answer.into_parts();
         Self { status: parts.status.as_u16(), url, headers: parts.headers, body }
     }
 
-    /// A header's value, if it is text.
+    /// Returns a header's value, if it is text.
     pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// All values of a header that are text.
+    /// Returns all values of a header that are text.
     pub(super) fn headers(&self, name: HeaderName) -> impl Iterator<Item = &str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
-    /// How the body is encoded, against our asking.
+    /// Returns the encoding of the body, which was not requested.
     pub(super) fn encoding(&self) -> Encoding {
         match self.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             None => Encoding::None,
@@ -170,12 +170,12 @@ impl Response {
         }
     }
 
-    /// How long the body is said to be.
+    /// Returns the stated length of the body.
     pub(super) fn length(&self) -> Option<u64> {
         self.body.content_length()
     }
 
-    /// The body's bytes as they come; decoded, where that is known how.
+    /// Returns a reader of the body, which decodes a known encoding.
     pub(super) fn into_reader(self) -> BodyReader {
         let (encoding, left) = (self.encoding(), self.length());
         let body = self.body.into_reader();
@@ -191,7 +191,7 @@ impl Response {
         }
     }
 
-    /// The whole body.
+    /// Returns the whole body.
     ///
     /// # Errors
     /// [`Error::BadAnswer`] if it is longer than `limit`, [`Error::Cut`] or [`Error::TimedOut`].
@@ -208,18 +208,18 @@ impl Response {
     }
 }
 
-/// How a body is encoded.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Encoding {
-    /// It is not.
+    /// No encoding.
     None,
-    /// By gzip, which is undone.
+    /// gzip, which is decoded.
     Gzip,
-    /// By something that is not undone.
+    /// An encoding that is not decoded.
     Unknown,
 }
 
-/// Where the bytes of a body come from.
+/// The source of a body's bytes.
 enum Source {
     Plain(ureq::BodyReader<'static>),
     Gzip(Box<MultiGzDecoder<ureq::BodyReader<'static>>>),
@@ -238,12 +238,12 @@ impl Read for Source {
 pub(super) struct BodyReader {
     url: Url,
     inner: Source,
-    /// How many bytes are to come, if that was said.
+    /// How many bytes are left, if the length was stated.
     left: Option<u64>,
 }
 
 impl BodyReader {
-    /// Whose bytes they are.
+    /// Returns the origin that sends the bytes.
     pub(super) fn origin(&self) -> &Origin {
         self.url.origin()
     }
@@ -257,7 +257,7 @@ impl BodyReader {
         body_error(&self.url, err)
     }
 
-    /// As [`io::Read::read`]; an end that comes before the length that was promised is an error.
+    /// As [`io::Read::read`]; an end before the stated length is an error.
     ///
     /// # Errors
     /// [`Error::Cut`], [`Error::TimedOut`]
@@ -266,7 +266,7 @@ impl BodyReader {
         let read = read.map_err(|err| self.error(&err))?;
         self.left = self.left.map(|left| left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX)));
         if self.left == Some(0) {
-            // Seeing the end, which asks nobody, lets the connection be used again.
+            // Reading the end, which needs no request, makes the connection reusable.
             let _end = self.inner.read(&mut [0]);
             self.left = None;
         }
@@ -274,7 +274,8 @@ impl BodyReader {
     }
 }
 
-/// A name and a value for a request; `None` where a server or a setting gives what no header holds or what is ours.
+/// Returns a header for a request; `None` if a server or a setting contains an invalid one, or one of this program's
+/// own.
 pub(super) fn header_line(name: &str, value: &Secret) -> Option<(HeaderName, HeaderValue)> {
     let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
     let mut value = HeaderValue::from_str(value.expose()).ok()?;

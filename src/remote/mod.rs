@@ -1,4 +1,5 @@
-//! Servers: where LFS objects are, how they are fetched, the Hub, and who may see a token.
+//! Contacts servers: finds and transfers LFS objects, uses the Hub's interface, and decides which server receives a
+//! token.
 //!
 //! ```text
 //! Settings ─▶ Wire ─▶ Auth ─▶ LfsServer ─▶ Object ─ ranged ─▶ Ranged: ReadAt     kilobytes, to plan
@@ -8,10 +9,10 @@
 //!                       └────▶ Hub ─▶ models, their files and pull requests
 //! ```
 //!
-//! Invariants: this is the only module with sockets and the only one that can read a secret ([`Secret`]); a token goes to
-//! the origin it belongs to and nowhere else (`login`); nothing is taken for an object that does not have its size, and
-//! what [`to_store`] names has its SHA-256. It reads no environment, starts no process itself and prints nothing.
-//! Blocking: a few long streams need threads, no runtime.
+//! Invariants: only this module has sockets and can read a secret ([`Secret`]); a token goes only to the origin that it
+//! belongs to (`login`); a download without the size of the object is refused, and a file that [`to_store`] names has
+//! the object's SHA-256. The module reads no environment, starts no process itself and prints nothing. It blocks: a few
+//! long streams need threads, no runtime.
 
 mod action;
 mod agents;

@@ -1,4 +1,4 @@
-//! The netrc file: names and passwords by host.
+//! Reads the netrc file: names and passwords by host.
 //!
 //! ```text
 //! machine HOST login NAME password WORD [account WORD]      in any order of lines and blanks
@@ -7,14 +7,14 @@
 //! # up to the end of the line                               passed over
 //! ```
 //!
-//! Source: ftp(1) and curl's `lib/netrc.c` (quotes). Invariant: an entry is for its host alone, and `default` for none,
-//! since a repository chooses the hosts that are asked.
+//! Source: ftp(1) and curl's `lib/netrc.c` (quotes). Invariant: an entry applies only to its host, and `default` to
+//! none, because a repository chooses which hosts are contacted.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use super::secret::Secret;
 use super::url::Login;
 
-/// The login of a host, for this user if one is named.
+/// Returns the login of a host, for this user if one is given.
 pub(super) fn find(text: &str, host: &str, user: Option<&str>) -> Option<Login> {
     let mut words = words(text).into_iter();
     let mut entry: Option<(bool, Option<String>, Option<String>)> = None;
@@ -52,7 +52,7 @@ pub(super) fn find(text: &str, host: &str, user: Option<&str>) -> Option<Login> 
     fits(entry)
 }
 
-/// The words of the file without comments and macros; a word in quotes may hold blanks.
+/// Returns the words of the file without comments and macros; a quoted word may contain blanks.
 fn words(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut in_macro = false;

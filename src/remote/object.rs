@@ -1,8 +1,8 @@
-//! [`Object`]: one LFS object on a server, whatever its action does meanwhile.
+//! [`Object`] is one LFS object on a server; it renews its action when needed.
 //!
-//! Source: `tq/basic_download.go` of Git LFS. Invariants: an action that is over, or that is refused (401, 403), is asked
-//! for once more before that is an error; bytes are taken only from an answer that fits the object's size. It does not
-//! hash: `download` does, and so has whoever reads by [`Object::stream`] or [`Object::ranged`].
+//! Source: `tq/basic_download.go` of Git LFS. Invariants: an action that has expired, or that is refused (401, 403), is
+//! requested once more before that is an error; bytes are accepted only from a response that matches the object's size.
+//! The module does not hash: `download` does, and so must every caller of [`Object::stream`] or [`Object::ranged`].
 
 use std::fs::File;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -26,22 +26,22 @@ use super::wire::Wire;
 use crate::lfs::Pointer;
 use crate::read_at::FileSource;
 
-/// Longer objects are not given whole by the Hub's storage, which answers 400.
+/// The Hub's storage does not send longer objects as a whole; it responds with 400.
 const HUGE: u64 = 400_000_000_000;
 
-/// One LFS object where its remote has it.
+/// One LFS object at its remote location.
 pub struct Object<'a> {
     server: &'a LfsServer<'a>,
     pub(super) pointer: Pointer,
     found: Mutex<Option<ObjectAt>>,
     ranges: AtomicU8,
-    /// Is told how many more bytes of a stream came.
+    /// Receives how many more bytes of a stream arrived.
     came: Option<&'a (dyn Fn(u64) + Sync)>,
-    /// How many those are so far.
+    /// How many bytes were reported so far.
     told: AtomicU64,
 }
 
-/// `true` if the server serves parts of this object.
+/// Whether the server serves ranges of this object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ranges {
     Unknown,
@@ -50,24 +50,25 @@ pub(super) enum Ranges {
 }
 
 impl<'a> Object<'a> {
-    /// An object that was not asked for yet.
+    /// Creates an object whose location was not requested yet.
     pub fn new(server: &'a LfsServer<'a>, pointer: Pointer) -> Self {
         let (found, told) = (Mutex::default(), AtomicU64::new(0));
         Self { server, pointer, found, ranges: AtomicU8::new(0), came: None, told }
     }
 
-    /// Tells of the bytes of a stream as they come, each once, before they are given: on any thread, and in no order.
+    /// Reports the bytes of a stream as they arrive, each once, before they are passed on: on any thread, and in any
+    /// order.
     #[must_use]
     pub fn telling(self, came: &'a (dyn Fn(u64) + Sync)) -> Self {
         Self { came: Some(came), ..self }
     }
 
-    /// A stream begins.
+    /// Starts the report of a stream.
     pub(super) fn begin(&self) {
         self.told.store(0, Ordering::Relaxed);
     }
 
-    /// More bytes of a stream came.
+    /// Reports more bytes of a stream.
     pub(super) fn came(&self, bytes: u64) {
         self.told.fetch_add(bytes, Ordering::Relaxed);
         if let Some(came) = self.came {
@@ -75,7 +76,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// So many bytes of a stream are here, some of which came before, and were told then.
+    /// Reports that a stream has this many bytes; earlier ones were reported before.
     pub(super) fn came_to(&self, bytes: u64) {
         let told = self.told.load(Ordering::Relaxed);
         if let Some(more) = bytes.checked_sub(told).filter(|more| *more > 0) {
@@ -83,26 +84,26 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// An object with the action that [`LfsServer::locate`] gave for it.
+    /// Creates an object with the action that [`LfsServer::locate`] returned for it.
     #[must_use]
     pub fn with_action(self, action: Action) -> Self {
         Self { found: Mutex::new(Some(action.0)), ..self }
     }
 
-    /// Which object it is.
+    /// Returns its pointer.
     pub fn pointer(&self) -> Pointer {
         self.pointer
     }
 
-    /// Reads it in parts; `None` where the server gives it as a whole alone.
+    /// Reads it by ranges; `None` if the server sends it only as a whole.
     ///
     /// # Errors
-    /// What keeps its first bytes away.
+    /// The reason why its first bytes are not available.
     pub fn ranged(&self) -> Result<Option<Ranged<'_>>> {
         self.wire().watched(|| {
             match self.at()? {
                 ObjectAt::File(path) => return Ok(Some(Ranged::of_file(open_file(&path)?))),
-                // They bring whole objects.
+                // These transfers deliver only whole objects.
                 ObjectAt::Agent(_) | ObjectAt::Ssh(_) => return Ok(None),
                 ObjectAt::Server(_) => {}
             }
@@ -110,12 +111,12 @@ impl<'a> Object<'a> {
         })
     }
 
-    /// Where it is.
+    /// Returns its location.
     pub(super) fn at(&self) -> Result<ObjectAt> {
         self.location(None)
     }
 
-    /// Has it brought over ssh.
+    /// Downloads it over ssh.
     ///
     /// # Errors
     /// As [`Link::get`](super::ssh_link::Link::get).
@@ -125,11 +126,11 @@ impl<'a> Object<'a> {
             .server
             .links
             .with(far, Operation::Download, |link| link.get(self.wire(), (self.pointer, at), each));
-        // It spoke this when it was asked where the object is.
+        // The server supported this protocol when it was asked for the location.
         got?.ok_or_else(|| self.no_ranges())
     }
 
-    /// Has it brought by a transfer agent.
+    /// Lets a transfer agent download it.
     ///
     /// # Errors
     /// As [`handed::fetch`].
@@ -158,7 +159,7 @@ impl<'a> Object<'a> {
         self.ranges.store(number, Ordering::Relaxed);
     }
 
-    /// Where it is. One that is over is asked for anew, and so is `refused`.
+    /// Returns its location. It requests an expired one again, and `refused` too.
     fn location(&self, refused: Option<&Arc<Get>>) -> Result<ObjectAt> {
         let mut known = lock(&self.found);
         match known.as_ref() {
@@ -178,10 +179,10 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Asks for the bytes from `from` up to `to`; all of them without `Range` where that is useless, or refused.
+    /// Requests the bytes from `from` up to `to`; all of them without `Range` if a range is useless, or refused.
     ///
     /// # Errors
-    /// A refusal, a failure of the transport, [`Error::WrongSize`].
+    /// A refusal, an error of the transport, [`Error::WrongSize`].
     pub(super) fn open(&self, from: u64, to: u64) -> Result<Opened> {
         let mut refused: Option<Arc<Get>> = None;
         loop {
@@ -197,7 +198,7 @@ impl<'a> Object<'a> {
                 {
                     refused = Some(get);
                 }
-                // Some take a range that they do not serve for a wrong request, or for one that was not signed.
+                // Some servers treat an unsupported range as a malformed request, or as one that was not signed.
                 Error::Forbidden { .. } | Error::Status { status: 400 | 501, .. } if is_part => {
                     return self.open_with(&get, (from, to), false).map_err(|error| self.served(error));
                 }
@@ -206,7 +207,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// What a storage says of objects that it does not give whole.
+    /// Converts the error of a storage for objects that it does not send as a whole.
     fn served(&self, error: Error) -> Error {
         match error {
             Error::Status { url, status: 400, said, .. } if self.pointer.size > HUGE => {
@@ -227,7 +228,7 @@ impl<'a> Object<'a> {
             return Err(Error::BadAnswer { url, interface: "Git LFS server", source });
         }
         let opened = match response.status {
-            // A part of something else than the object.
+            // A range of something other than the object.
             206 if response.encoding() != Encoding::None => Opened::Unplaced,
             200 | 206 => judge(response, from, to, self.pointer.size).map_err(|got| self.wrong_size(got))?,
             416 => Opened::Unplaced,
@@ -244,7 +245,7 @@ impl<'a> Object<'a> {
         Ok(opened)
     }
 
-    /// As [`Object::open`], where nothing but a part is of use.
+    /// As [`Object::open`], if only a range is useful.
     ///
     /// # Errors
     /// [`Error::NoRanges`]
@@ -255,7 +256,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Whom it is asked from, for messages.
+    /// Returns an error that names the server.
     pub(super) fn no_ranges(&self) -> Error {
         Error::NoRanges { server: self.server.endpoint.to_string() }
     }

@@ -1,4 +1,4 @@
-//! A token of the Hub for a job of a CI service, which proves who it is by a token of that service ("trusted publishers").
+//! Exchanges an ID token of a CI service for a token of the Hub ("trusted publishers").
 //!
 //! ```text
 //! GET  <ACTIONS_ID_TOKEN_REQUEST_URL>&audience=<hub>     {"value": ID_TOKEN}, with the job's own token; unless HF_OIDC_ID_TOKEN is set
@@ -6,9 +6,10 @@
 //!                                                       {"access_token", "expires_in"}
 //! ```
 //!
-//! Source: `_oidc.py` and `utils/_auth.py` of `huggingface_hub` 2.4.0; RFC 8693. Invariants: the token of the service goes to the
-//! Hub alone, and the job's to the address that the service gave alone: no redirect is followed; neither goes by plain http off
-//! this machine. Who set `HF_OIDC_RESOURCE` meant it: a failure is an error, and no other token is taken.
+//! Source: `_oidc.py` and `utils/_auth.py` of `huggingface_hub` 2.4.0; RFC 8693. Invariants: the service's ID token
+//! goes only to the Hub, and the job's token only to the URL that the service gave: no redirect is followed; neither
+//! goes by plain http to another machine. A user who sets `HF_OIDC_RESOURCE` wants the exchange: a failure is an error,
+//! and no other token is used.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::time::{Duration, Instant};
@@ -28,13 +29,13 @@ use super::token::{Oidc, RESOURCE, Token, TokenSource};
 use super::url::Url;
 use super::wire::Wire;
 
-/// How much of an answer is taken.
+/// The most bytes of a response.
 const MAX_ANSWER: u64 = 64 << 10;
 
-/// How long a token holds of which nothing is said.
+/// The validity of a token without a stated time.
 const HOUR: u64 = 3600;
 
-/// How much earlier than it ends another one is asked for.
+/// How much earlier than its expiry a token is replaced.
 const EARLY: u64 = 300;
 
 #[derive(Deserialize)]
@@ -56,10 +57,10 @@ struct Answer {
     expires_in: Option<u64>,
 }
 
-/// Gets a token of the Hub, and until when it is good.
+/// Returns a token of the Hub, and its time of expiry.
 ///
 /// # Errors
-/// [`Error::NoIdToken`], [`Error::NotAllowed`], or what the servers make of it.
+/// [`Error::NoIdToken`], [`Error::NotAllowed`], or an error of the servers.
 pub(super) fn exchange(wire: &Wire<'_>, hub: &Url, oidc: &Oidc) -> Result<(Token, Instant)> {
     if !hub.origin().is_private() || wire.is_open(hub) {
         return Err(Error::OpenExchange { origin: hub.origin().clone() });
@@ -86,12 +87,12 @@ pub(super) fn exchange(wire: &Wire<'_>, hub: &Url, oidc: &Oidc) -> Result<(Token
     let token = Token::of(&access_token, place)?.ok_or(Error::NoIdToken)?;
     wire.remember(&token.secret);
     let seconds = expires_in.unwrap_or(HOUR);
-    // One that was given cannot be made anew.
+    // A given ID token cannot be renewed.
     let seconds = if oidc.id_token.is_some() { seconds } else { seconds.saturating_sub(EARLY) };
     Ok((token, asked.checked_add(Duration::from_secs(seconds)).unwrap_or(asked)))
 }
 
-/// Asks the service for a token that says which job this is.
+/// Requests an ID token of the job from the service.
 fn mint(wire: &Wire<'_>, hub: &Url, oidc: &Oidc) -> Result<Secret> {
     let (address, token) = oidc.request.as_ref().ok_or(Error::NoIdToken)?;
     let refused = |source| Error::NotAllowed { what: "ACTIONS_ID_TOKEN_REQUEST_URL".to_owned(), source };
@@ -108,7 +109,7 @@ fn mint(wire: &Wire<'_>, hub: &Url, oidc: &Oidc) -> Result<Secret> {
     Ok(Secret::new(value))
 }
 
-/// A request that goes nowhere else.
+/// Returns a request that does not follow redirects.
 fn to<'r>(url: Url) -> Ask<'r> {
     let json = HeaderValue::from_static("application/json");
     Ask { hops: 0, ..Ask::get(url) }.plain(header::ACCEPT, json)
@@ -124,7 +125,7 @@ fn json<T: DeserializeOwned>(wire: &Wire<'_>, ask: &Ask<'_>) -> Result<T> {
         }
     })?;
     serde_json::from_slice(&bytes).map_err(|err| {
-        // What it says may be half of a token.
+        // The error of the library could quote a part of the token.
         let source = BadAnswer::Json(serde::de::Error::custom(format!("{:?}", err.classify())));
         Error::BadAnswer { url: ask.url.clone(), interface: "token exchange", source }
     })

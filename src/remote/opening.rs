@@ -1,7 +1,7 @@
-//! Waiting until a server may be asked, for git, which does not wait by itself.
+//! Waits until git may contact a server, because git does not wait by itself.
 //!
-//! Invariant: of a server that turned git away one question is asked: how long it wants to be left alone, at the address that
-//! git had asked. One that does not say is left alone as `pace` has it, where nobody waits for one answer.
+//! Invariant: a server that rejected git receives one request, at the URL that git used, for the length of the pause.
+//! If it states none, the pause is that of `pace` for runs where no user waits for a single response.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use super::pace::MAX_AFTER;
 use super::redirect::{Ask, CONTENT_HOPS};
 use super::url::Url;
 
-/// Waits as long as the server of a repository is known to want to be left alone, if that is not too long. Returns `true`
-/// if it waited.
+/// Waits if the server of a repository is known to have requested a pause that is not too long. Returns `true` if it
+/// waited.
 pub fn await_opening(auth: &Auth<'_>, repository: &str, tell: &dyn Fn(Duration)) -> bool {
     let Ok(url) = Url::parse(repository) else { return false };
     wait(auth, &url, tell)
 }
 
-/// Asks a server that turned git away how long it wants to be left alone, and waits, if that is not too long. Returns `true`
-/// if it may be asked again.
+/// Asks a server that rejected git for the length of the pause, and waits, if that is not too long. Returns `true` if
+/// the server may be contacted again.
 pub fn await_reopening(auth: &Auth<'_>, repository: &str, tell: &dyn Fn(Duration)) -> bool {
     let Ok(url) = Url::parse(repository) else { return false };
     let (pace, patient) = (auth.wire.settings.learned.pace(), auth.wire.settings.patient);
@@ -31,7 +31,7 @@ pub fn await_reopening(auth: &Auth<'_>, repository: &str, tell: &dyn Fn(Duration
         let refs =
             url.without_login().with_suffix("/info/refs").with_query(&[("service", "git-upload-pack")]);
         let ask = Ask { may_log_in: true, login: url.login(), hops: CONTENT_HOPS, ..Ask::get(refs) };
-        // What it says of itself is learned on the way.
+        // The pace learns the pause from the response.
         let answer =
             auth.wire.watched(|| auth.send(&ask.plain(header::ACCEPT, HeaderValue::from_static("*/*"))));
         if patient && answer.is_ok_and(|answer| answer.status < 400) {

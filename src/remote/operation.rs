@@ -1,4 +1,4 @@
-//! [`Operation`]: whether objects are got or sent, which a server is told with each question.
+//! [`Operation`] is download or upload, which each request states.
 //!
 //! Source: `docs/api/batch.md` and `docs/api/server-discovery.md` of Git LFS.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
@@ -7,13 +7,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What is to be done with objects.
+/// What to do with objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Operation {
-    /// To get them.
+    /// Download them.
     Download,
-    /// To send them.
+    /// Upload them.
     Upload,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for Operation {
 }
 
 impl Operation {
-    /// The ways of transfer that are spoken. The second is the Hub's, for what is too long for one request.
+    /// Returns the supported transfers. The second one is the Hub's, for objects that are too long for one request.
     pub(super) fn transfers(self) -> &'static [&'static str] {
         match self {
             Self::Download => &["basic"],

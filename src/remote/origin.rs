@@ -1,34 +1,34 @@
-//! [`Origin`]: whom a request asks, and to whom a secret belongs.
+//! [`Origin`] is the scheme, host and port of a request, to which a secret belongs.
 //!
-//! Source: RFC 6454. Invariant: a host is ASCII letters, digits, `-`, `_`, `.` in lower case, or an IPv6 literal, and the
-//! port is always there, so that two origins are the same exactly if they are equal.
+//! Source: RFC 6454. Invariant: a host is ASCII letters, digits, `-`, `_`, `.` in lower case, or an IPv6 literal, and
+//! the port is always present, so that two origins are the same exactly if they are equal.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Why a text is no address that is asked.
+/// Why a text is not a URL that may be requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAllowed {
-    /// Neither `http` nor `https`.
+    /// The scheme is neither `http` nor `https`.
     #[error("unsupported scheme (expected http or https)")]
     Scheme,
-    /// The host is empty, or holds a character that no host name has.
+    /// The host is empty, or contains a character that no host name has.
     #[error("invalid host")]
     Host,
-    /// The port is no number up to 65535.
+    /// The port is not a number up to 65535.
     #[error("invalid port")]
     Port,
-    /// A line end or another control character, which could add lines to a request.
+    /// It contains a line end or another control character, which could add lines to a request.
     #[error("control characters in the URL")]
     Control,
-    /// Longer than any server takes.
+    /// It is longer than any server accepts.
     #[error("URL too long")]
     TooLong,
-    /// A name and password where a server gave the address.
+    /// A URL from a server contains a name and password.
     #[error("credentials in a server-provided URL")]
     Login,
-    /// From `https` to `http`.
+    /// It leads from `https` to `http`.
     #[error("redirect from https to http")]
     Downgrade,
 }
@@ -36,7 +36,7 @@ pub enum NotAllowed {
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
-    /// In clear text.
+    /// In plain text.
     Http,
     /// With TLS.
     Https,
@@ -58,7 +58,7 @@ impl Scheme {
     }
 }
 
-/// Scheme, host and port: what has to be the same for a secret to be sent again.
+/// Scheme, host and port: they must be the same for a secret to be sent again.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Origin {
     scheme: Scheme,
@@ -67,7 +67,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads `host[:port]`.
+    /// Parses `host[:port]`.
     ///
     /// # Errors
     /// [`NotAllowed::Host`], [`NotAllowed::Port`]
@@ -99,43 +99,43 @@ impl Origin {
         Ok(Self { scheme, host, port })
     }
 
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The host in lower case; an IPv6 address in brackets.
+    /// Returns the host in lower case; an IPv6 address in brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, also where the address names none.
+    /// Returns the port, even if the URL contains none.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Returns `true` if it stays on this machine.
+    /// Returns `true` if it is on this machine.
     pub fn is_loopback(&self) -> bool {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Returns `true` if a secret may travel there: encrypted, or not over a wire at all.
+    /// Returns `true` if a secret may be sent there: encrypted, or only within this machine.
     pub fn is_private(&self) -> bool {
         self.scheme == Scheme::Https || self.is_loopback()
     }
 
-    /// `host`, and `:port` where it is not the usual one, as `git credential` takes it.
+    /// Returns `host`, with `:port` if it is not the default, as `git credential` expects it.
     pub fn host_and_port(&self) -> String {
         if self.has_usual_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 
-    /// Returns `true` if it is the port that an address need not name.
+    /// Returns `true` for the default port of the scheme.
     pub fn has_usual_port(&self) -> bool {
         self.port == self.scheme.default_port()
     }
 
-    /// The name of the scheme.
+    /// Returns the name of the scheme.
     pub fn protocol(&self) -> &'static str {
         self.scheme.name()
     }

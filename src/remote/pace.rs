@@ -1,4 +1,4 @@
-//! [`Pace`]: servers that asked to be left alone, and until when.
+//! [`Pace`] records which servers requested a pause, and until when.
 //!
 //! ```text
 //! 429, 5xx     Retry-After: SECONDS | DATE
@@ -6,11 +6,12 @@
 //! ```
 //!
 //! Source: RFC 9110, 10.2.3; `draft-ietf-httpapi-ratelimit-headers`, as the Hub sends it (`rate-limits.md` of its
-//! documentation, `utils/_http.py` of `huggingface_hub`). Invariants: until then an origin is asked by nobody, whoever was
-//! told; the first request after it goes alone, and the others wait for its answer. It waits for nobody itself.
+//! documentation, `utils/_http.py` of `huggingface_hub`). Invariants: until then no request goes to the origin,
+//! whichever connection received the response; the first request after it goes by itself, and the others wait for its
+//! response. The module itself does not wait.
 //!
-//! A server that turns somebody away and does not say for how long is left alone all the same where nobody waits for one
-//! answer, as in a batch ([`Pace::refused`]): for a moment, then for a minute, for two, …
+//! A server that rejects a request without stating a time also gets a pause if no user waits for a single response, as
+//! in a batch ([`Pace::refused`]): first for a moment, then for a minute, for two, …
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::sync::Mutex;
@@ -22,43 +23,43 @@ use super::known::lock;
 use super::message::Response;
 use super::origin::Origin;
 
-/// The longest time that is waited for a server.
+/// The longest pause that the program waits for.
 pub(super) const MAX_AFTER: Duration = Duration::from_secs(300);
 
-/// How long a server is left alone first that does not say how long.
+/// The first pause for a server that states no time.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// How many of the longest pauses between two tries it is left alone next.
+/// The next pauses, in units of the longest pause between two attempts.
 const PAUSES: u32 = 6;
 
-/// What somebody who wants to ask does.
+/// What the sender of a request must do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Asks.
+    /// Send it.
     Free,
-    /// Asks, and says what came of it by [`Pace::answered`].
+    /// Send it, and report the result by [`Pace::answered`].
     First,
-    /// Waits until it is open.
+    /// Wait for this time.
     In(Duration),
-    /// Waits for the answer to the first.
+    /// Wait for the response to the first request.
     Behind,
 }
 
-/// Servers that asked to be left alone.
+/// The servers that requested a pause.
 #[derive(Default)]
 pub(super) struct Pace(Mutex<Vec<Closed>>);
 
 struct Closed {
     origin: Origin,
     until: Instant,
-    /// Somebody asks since it is open again.
+    /// `true` if a request is under way since the pause ended.
     is_tried: bool,
-    /// How often it turned somebody away without a word on how long.
+    /// How often it rejected a request without stating a time.
     unsaid: u32,
 }
 
 impl Pace {
-    /// What somebody who wants to ask an origin does.
+    /// Returns what the sender of a request to an origin must do.
     pub(super) fn turn(&self, origin: &Origin) -> Turn {
         let mut all = lock(&self.0);
         let Some(closed) = all.iter_mut().find(|closed| closed.origin == *origin) else { return Turn::Free };
@@ -73,7 +74,7 @@ impl Pace {
         Turn::First
     }
 
-    /// An origin answered somebody, or did not. `wait` is how long it wants to be left alone.
+    /// Records a response of an origin, or its absence. `wait` is the requested pause.
     pub(super) fn answered(&self, origin: &Origin, turn: Turn, wait: Option<Duration>) {
         let mut all = lock(&self.0);
         let known = all.iter().position(|closed| closed.origin == *origin);
@@ -91,7 +92,8 @@ impl Pace {
         }
     }
 
-    /// An origin turned somebody away, and did not say for how long. `longest` is the longest pause between two tries.
+    /// Records that an origin rejected a request without stating a time. `longest` is the longest pause between two
+    /// attempts.
     pub(super) fn refused(&self, origin: &Origin, turn: Turn, longest: Duration) {
         let mut all = lock(&self.0);
         let now = Instant::now();
@@ -100,7 +102,7 @@ impl Pace {
             all.len().saturating_sub(1)
         });
         let Some(closed) = all.get_mut(known) else { return };
-        // What was under way when it closed says nothing new.
+        // Responses to requests from before the pause add no information.
         if closed.unsaid > 0 && turn != Turn::First {
             return;
         }
@@ -115,7 +117,7 @@ impl Pace {
         (closed.is_tried, closed.unsaid) = (false, closed.unsaid.saturating_add(1));
     }
 
-    /// An origin turned somebody else away, who was not told for how long: the next request goes alone.
+    /// Records that an origin rejected another program, without a known time: the next request goes by itself.
     pub(super) fn suspect(&self, origin: &Origin) {
         let mut all = lock(&self.0);
         if !all.iter().any(|closed| closed.origin == *origin) {
@@ -123,7 +125,7 @@ impl Pace {
         }
     }
 
-    /// For how long an origin is to be left alone still.
+    /// Returns how much of an origin's pause is left.
     pub(super) fn left(&self, origin: &Origin) -> Option<Duration> {
         let all = lock(&self.0);
         let closed = all.iter().find(|closed| closed.origin == *origin)?;
@@ -131,12 +133,12 @@ impl Pace {
     }
 }
 
-/// Returns `true` if an answer turns somebody away.
+/// Returns `true` if a response rejects a request for now.
 pub(super) fn is_refusal(response: &Response) -> bool {
     matches!(response.status, 429 | 503)
 }
 
-/// How long a server wants to be left alone, by its answer.
+/// Returns the pause that a response requests.
 pub(super) fn wait_of(response: &Response) -> Option<Duration> {
     if !matches!(response.status, 408 | 429 | 500 | 502..=504) {
         return None;
@@ -146,7 +148,7 @@ pub(super) fn wait_of(response: &Response) -> Option<Duration> {
     limits.chain(after).max()
 }
 
-/// How long `Retry-After` says: seconds, or a date.
+/// Parses `Retry-After`: seconds, or a date.
 fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -156,7 +158,7 @@ fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     Some(SystemTime::from(date).duration_since(now).unwrap_or_default())
 }
 
-/// The longest window of which nothing remains.
+/// Returns the longest window without remaining requests.
 fn rate_limit(text: &str) -> Option<Duration> {
     let of_one = |policy: &str| {
         let value = |wanted: &str| {
@@ -167,7 +169,7 @@ fn rate_limit(text: &str) -> Option<Duration> {
         (value("r")? == 0).then(|| value("t")).flatten()
     };
     let window = Duration::from_secs(text.split(',').filter_map(of_one).max()?);
-    // What stands in whole seconds may be up to one longer; the longest window is waited for all the same.
+    // A time in whole seconds may be up to a second too short; the longest window is waited for in any case.
     let rounded = window.checked_add(Duration::from_secs(1))?;
     Some(if window == MAX_AFTER { window } else { rounded })
 }

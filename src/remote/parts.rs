@@ -1,11 +1,11 @@
-//! Parts of a file: what a server has to answer to `Range`, and how one part is filled however often it is cut.
+//! Reads ranges of a file: checks the response to `Range`, and fills one range however often the connection is lost.
 //!
 //! ```text
 //! Range: bytes=FIRST-LAST        206   Content-Range: bytes FIRST-LAST/SIZE
 //! ```
 //!
-//! Source: RFC 9110, 14. Invariant: a byte that came is not asked for again; bytes are taken from an answer only where it
-//! says that they stand at the offset that was asked for.
+//! Source: RFC 9110, 14. Invariant: no byte is requested twice; bytes are accepted from a response only if it states
+//! that they are at the requested offset.
 
 use ureq::http::{HeaderValue, header};
 
@@ -14,17 +14,17 @@ use super::error::{Error, Result};
 use super::message::{BodyReader, Encoding, Response};
 use super::retry::Retry;
 
-/// What `Content-Range` says.
+/// The contents of `Content-Range`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ContentRange {
-    /// The first byte, and the one behind the last; none for a range that is not there.
+    /// The offsets of the first byte and after the last one; `None` for a range that does not exist.
     pub(super) span: Option<(u64, u64)>,
-    /// The length of the whole, if it is known.
+    /// The length of the whole file, if it is known.
     pub(super) size: Option<u64>,
 }
 
 impl ContentRange {
-    /// Reads `bytes 0-9/100`, `bytes 0-9/*` or `bytes */100`.
+    /// Parses `bytes 0-9/100`, `bytes 0-9/*` or `bytes */100`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (unit, rest) = text.trim().split_once(' ')?;
         let (span, size) = rest.trim().split_once('/')?;
@@ -44,30 +44,30 @@ impl ContentRange {
     }
 }
 
-/// The value of `Range` for the bytes from `from` up to `to`, which is not one of them.
+/// Returns the value of `Range` for the bytes from `from` up to, but not including, `to`.
 pub(super) fn range(from: u64, to: u64) -> HeaderValue {
-    // Digits and two other characters: always a header's value.
+    // Digits and two other characters are always a valid header value.
     HeaderValue::from_str(&format!("bytes={from}-{}", to.saturating_sub(1)))
         .unwrap_or_else(|_| HeaderValue::from_static("bytes=0-"))
 }
 
-/// How a server answered to a range.
+/// The response of a server to a range.
 pub(super) enum Opened {
-    /// With bytes that start where they were asked for, and how many they are at most.
+    /// Bytes from the requested offset, and their largest number.
     Part(BodyReader, u64),
-    /// With the whole file.
+    /// The whole file.
     Whole(BodyReader),
-    /// With something that cannot be placed.
+    /// A response that fits no offset.
     Unplaced,
 }
 
-/// What gives parts of one file.
+/// A source of ranges of one file.
 pub(super) trait Parts: Send + Sync {
-    /// The bytes from one offset up to another, and how many they are at most.
+    /// Returns the bytes from one offset up to another, and their largest number.
     fn part(&self, from: u64, to: u64) -> Result<(BodyReader, u64)>;
 }
 
-/// Judges an answer of 200 or 206. `Err` is the size that it says, if it is not `size`.
+/// Checks a response of 200 or 206. `Err` contains the stated size, if it is not `size`.
 pub(super) fn judge(response: Response, from: u64, to: u64, size: u64) -> std::result::Result<Opened, u64> {
     if response.status != 206 {
         return match response.length() {
@@ -85,11 +85,11 @@ pub(super) fn judge(response: Response, from: u64, to: u64, size: u64) -> std::r
     }
 }
 
-/// Fills `buf` with the bytes from `from` on, `wanted` in all, however often the connection is cut. `open` asks for a
-/// range; `is_over` ends it early, with what came so far.
+/// Fills `buf` with the bytes from `from` on, `wanted` in total, however often the connection is lost. `open` requests
+/// a range; `is_over` ends it early, with the bytes so far.
 ///
 /// # Errors
-/// What `open` returns, once patience is at its end; [`Error::Cut`].
+/// An error of `open` after all retries; [`Error::Cut`].
 pub(super) fn fill(
     retry: &mut Retry<'_>,
     from: u64,
@@ -113,13 +113,13 @@ pub(super) fn fill(
     Ok(())
 }
 
-/// How much is read at once: no more than the library has at once, as room is made of zeros.
+/// How many bytes are read at once: no more than the library's buffer, because the space is filled with zeros first.
 const STEP: usize = 128 << 10;
 
-/// Reads until `buf` has `until` bytes. `came` is told of those that come, as they do.
+/// Reads until `buf` has `until` bytes. `came` receives the number of new bytes as they arrive.
 ///
 /// # Errors
-/// [`Error::Cut`] with what came before it in `buf`, [`Error::TimedOut`].
+/// [`Error::Cut`] with the bytes before it in `buf`, [`Error::TimedOut`].
 pub(super) fn take(
     reader: &mut BodyReader,
     buf: &mut Vec<u8>,

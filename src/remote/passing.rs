@@ -1,6 +1,7 @@
-//! Which errors of servers pass: what is tried again, and when.
+//! Decides which errors of servers are temporary, and when a request is repeated.
 //!
-//! Source: `tq/` of Git LFS and RFC 9110, 15. Invariant: it judges an error by its kind alone, and asks nobody.
+//! Source: `tq/` of Git LFS and RFC 9110, 15. Invariant: only the kind of an error decides; the module contacts no
+//! server.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use super::error::Error;
 
 impl Error {
-    /// Returns `true` if the next try can end better.
+    /// Returns `true` if the next attempt may succeed.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Resolve { .. }
@@ -22,12 +23,12 @@ impl Error {
         }
     }
 
-    /// Returns `true` if the server wants to be asked less often.
+    /// Returns `true` if the server wants fewer requests.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Status { status: 503, .. })
     }
 
-    /// When to come again, if the server said so.
+    /// Returns the time before the next request, if the server stated it.
     pub(super) fn after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { after, .. } | Self::Status { after, .. } => *after,
@@ -35,7 +36,7 @@ impl Error {
         }
     }
 
-    /// Returns `true` if nobody was reached; then a long patience helps nobody.
+    /// Returns `true` if no server was reached; then many retries do not help.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Resolve { .. } | Self::Connect { .. } | Self::Proxy { .. })
     }

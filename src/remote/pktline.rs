@@ -1,4 +1,4 @@
-//! [`Packets`]: what is said over ssh, in the packets of git's protocol.
+//! [`Packets`] sends and receives packets of git's protocol over ssh.
 //!
 //! ```text
 //! 0000        the end of a message
@@ -6,8 +6,9 @@
 //! XXXX…       XXXX bytes in hexadecimal digits, those four counted: a line, or data
 //! ```
 //!
-//! Source: gitprotocol-common(5), gitprotocol-v2(5); `docs/proposals/ssh_adapter.md` of Git LFS. Invariants: a packet has its
-//! bound by its length; the other side may be silent for so long and no longer. It does not know what the packets say.
+//! Source: gitprotocol-common(5), gitprotocol-v2(5); `docs/proposals/ssh_adapter.md` of Git LFS. Invariants: the length
+//! of a packet is bounded; the other side may be silent only for a limited time. The module does not know the meaning
+//! of the packets.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::time::{Duration, Instant};
@@ -15,19 +16,19 @@ use std::time::{Duration, Instant};
 use super::wire::Wire;
 use crate::git::pipe::{Pipe, Received};
 
-/// The most data that is put into one packet: as git-lfs has it.
+/// The most data that is put into one packet, as in git-lfs.
 pub(super) const MAX_DATA: usize = 32 << 10;
 
-/// How many packets of data go on their way at once.
+/// How many packets of data are sent at once.
 pub(super) const PACKETS: usize = 8;
 
-/// The longest packet there is, with its length.
+/// The longest possible packet, including its length.
 const MAX_PACKET: usize = 65_520;
 
-/// How often it is looked whether the person asked to stop.
+/// The interval of the checks for an interruption by the user.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// How much longer than later it may be silent at first: a person may be asked for a passphrase.
+/// How much longer the first silence may be than later ones: ssh may prompt the user for a passphrase.
 const OPENING: u32 = 10;
 
 /// One packet.
@@ -38,26 +39,26 @@ pub(super) enum Packet {
     Data(Vec<u8>),
 }
 
-/// Why no packet came.
+/// Why no packet arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// The other side is gone.
+    /// The other side closed the connection.
     End,
-    /// It said nothing for too long.
+    /// The other side was silent for too long.
     Silent,
-    /// What it said is no packet.
+    /// The bytes are not a packet.
     NoPacket,
-    /// The person asked to stop.
+    /// The user interrupted the program.
     Interrupted,
 }
 
 /// Both directions.
 pub(super) struct Packets {
     pub(super) pipe: Pipe,
-    /// What came and was not looked at.
+    /// Received bytes that were not read yet.
     had: Vec<u8>,
     at: usize,
-    /// It said something that was understood.
+    /// `true` after the other side sent a valid message.
     is_open: bool,
 }
 
@@ -66,12 +67,12 @@ impl Packets {
         Self { pipe, had: Vec::new(), at: 0, is_open: false }
     }
 
-    /// From now on it is known.
+    /// Records that the other side supports the protocol.
     pub(super) fn opened(&mut self) {
         self.is_open = true;
     }
 
-    /// How long it may be silent.
+    /// Returns how long the other side may be silent.
     fn patience(&self, wire: &Wire<'_>) -> Duration {
         let timeout = wire.settings.patience().timeout;
         if self.is_open { timeout } else { timeout.saturating_mul(OPENING) }
@@ -94,7 +95,7 @@ impl Packets {
         }
     }
 
-    /// The next bytes, so many.
+    /// Returns the next `count` bytes.
     fn take(&mut self, wire: &Wire<'_>, count: usize) -> Result<Vec<u8>, Lost> {
         let mut since = Instant::now();
         loop {
@@ -142,12 +143,12 @@ impl Packets {
     }
 }
 
-/// Puts a line behind others.
+/// Appends a line.
 pub(super) fn line(to: &mut Vec<u8>, text: &str) {
     data(to, format!("{text}\n").as_bytes());
 }
 
-/// Puts data behind what is there; it has to fit into a packet.
+/// Appends data, which must fit into a packet.
 pub(super) fn data(to: &mut Vec<u8>, bytes: &[u8]) {
     to.extend(format!("{:04x}", bytes.len().saturating_add(4)).into_bytes());
     to.extend(bytes);

@@ -1,13 +1,13 @@
-//! [`Ranged`]: a file on a server, read at any offset, for those who need little of it.
+//! [`Ranged`] reads a file on a server at any offset, for callers that need little of it.
 //!
 //! ```text
 //! blocks of 64 KiB; a miss asks for the missing run of blocks, twice as much ahead each time the reading is sequential
 //! (up to 1 MiB), and for all of the last 256 KiB at once, where an archive has its directory ([`Grain`])
 //! ```
 //!
-//! Invariants: every byte is of one version of the file: its length, and where the server has one its validator, are those
-//! of the first answer, or the read fails; at most [`MAX_HELD`] bytes are held; a read is whole or an error.
-//! It does not hash: of an LFS object the bytes are as good as the server.
+//! Invariants: every byte comes from one version of the file: its length and, if the server sends one, its validator
+//! are those of the first response, or the read fails; at most [`MAX_HELD`] bytes are in memory; a read is complete or
+//! an error. The module does not hash: the bytes are only as trustworthy as the server.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,30 +29,30 @@ use super::url::Url;
 use super::wire::Wire;
 use crate::read_at::{FileSource, ReadAt};
 
-/// How much is read ahead at most.
+/// The most bytes that are read ahead.
 const MAX_AHEAD: u64 = 1 << 20;
 
-/// How many bytes are kept at most. A longer read is not kept.
+/// The most bytes that are kept. A longer read is not kept.
 const MAX_HELD: usize = 16 << 20;
 
-/// In what pieces a file is read.
+/// The sizes of reads of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grain {
-    /// The unit in which bytes are asked for and kept.
+    /// The unit in which bytes are requested and kept.
     block: u64,
-    /// How much of the end is asked for at once.
+    /// How many bytes at the end are requested at once.
     tail: u64,
 }
 
 impl Grain {
-    /// For a checkpoint of which all headers are read: few requests.
+    /// For a checkpoint whose headers are all read: few requests.
     pub const HEADERS: Self = Self { block: 64 << 10, tail: 256 << 10 };
-    /// For any file, of which most say by little what they are: few bytes. The last of them are where a loader looks for
-    /// the end of an archive.
+    /// For any file, most of which are identified by few bytes. The last bytes are those in which a loader searches the
+    /// end of an archive.
     pub const LITTLE: Self = Self { block: 16 << 10, tail: 72 << 10 };
 }
 
-/// A file of which parts can be read.
+/// A file that is read by ranges.
 pub struct Ranged<'a>(Backing<'a>);
 
 enum Backing<'a> {
@@ -66,7 +66,7 @@ struct Server<'a> {
     len: u64,
     grain: Grain,
     cache: Mutex<Cache>,
-    /// How many bytes came.
+    /// How many bytes arrived.
     fetched: AtomicU64,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Ranged<'a> {
         Self(Backing::File(file))
     }
 
-    /// What gives parts of a file of this length; `None` if its server does not after all.
+    /// Wraps a source of ranges of a file of this length; `None` if its server does not serve ranges after all.
     pub(super) fn of_parts(wire: &'a Wire<'a>, from: Box<dyn Parts + 'a>, len: u64) -> Result<Option<Self>> {
         let (grain, fetched) = (Grain::HEADERS, AtomicU64::new(0));
         let server = Server { wire, from, len, grain, cache: Mutex::default(), fetched };
@@ -86,16 +86,16 @@ impl<'a> Ranged<'a> {
         }
     }
 
-    /// The file at an address: of the Hub with its token, of another server without any login. `None` if the server
-    /// does not serve parts.
+    /// Opens the file at a URL: on the Hub with its token, on another server without any login. `None` if the server
+    /// does not serve ranges.
     ///
     /// # Errors
-    /// What keeps its first bytes away.
+    /// The reason why its first bytes are not available.
     pub fn open(auth: &'a Auth<'a>, url: &Url) -> Result<Option<Self>> {
         Self::open_in(auth, url, Grain::HEADERS)
     }
 
-    /// The same, in pieces of another size.
+    /// The same, with another [`Grain`].
     ///
     /// # Errors
     /// As [`Ranged::open`].
@@ -116,7 +116,7 @@ impl<'a> Ranged<'a> {
         })
     }
 
-    /// How many bytes came from a server so far.
+    /// Returns how many bytes came from a server so far.
     pub fn fetched(&self) -> u64 {
         match &self.0 {
             Backing::File(_) => 0,
@@ -147,18 +147,18 @@ impl ReadAt for Ranged<'_> {
     }
 }
 
-/// The bytes that are here.
+/// The bytes in memory.
 #[derive(Default)]
 struct Cache {
     /// By number.
     blocks: BTreeMap<u64, Vec<u8>>,
-    /// Where the last read ended, and how far ahead the next one looks if it goes on there.
+    /// The end of the last read, and how far the next one reads ahead if it continues there.
     end: u64,
     ahead: u64,
 }
 
 impl Server<'_> {
-    /// Reads the first bytes, to see whether parts are served at all.
+    /// Reads the first bytes, to find out whether the server serves ranges.
     fn first(&self) -> Result<()> {
         if self.len == 0 {
             return Ok(());
@@ -171,7 +171,7 @@ impl Server<'_> {
         if buf.is_empty() {
             return Ok(());
         }
-        // Held while it is asked: one file is planned by one thread.
+        // The lock is held during a request: one thread plans one file.
         let mut cache = lock(&self.cache);
         let end = at + buf.len() as u64;
         if buf.len() > MAX_HELD / 2 {
@@ -201,7 +201,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Fetches the blocks that are missing between two, and those that will be wanted next.
+    /// Requests the missing blocks in a range, and those that will be needed next.
     fn load(&self, cache: &mut Cache, first: u64, last: u64) -> Result<()> {
         let Grain { block, tail } = self.grain;
         let missing = |number: &u64| !cache.blocks.contains_key(number);
@@ -238,18 +238,18 @@ impl Server<'_> {
     }
 }
 
-/// A file at an address that redirects, such as one of the Hub.
+/// A file at a URL that redirects, such as one on the Hub.
 struct RemoteFile<'a> {
     auth: &'a Auth<'a>,
     url: Url,
-    /// Where the first answer came from: a signed address that holds for a while.
+    /// The URL of the first response: a signed URL that is valid for a while.
     direct: Mutex<Url>,
     len: u64,
     validator: Option<String>,
 }
 
 impl<'a> RemoteFile<'a> {
-    /// Asks for the first block, and gives it. `None` if parts are not served.
+    /// Requests the first block, and returns it. `None` if the server does not serve ranges.
     fn open(auth: &'a Auth<'a>, url: &Url, block: u64) -> Result<Option<(Self, Vec<u8>)>> {
         let response = auth.send(&ask(url, 0, block))?;
         let placed = response.header(header::CONTENT_RANGE).and_then(ContentRange::parse);
@@ -257,7 +257,7 @@ impl<'a> RemoteFile<'a> {
             (206, Some(ContentRange { span: Some((0, end)), size: Some(len) })) if end == len.min(block) => {
                 len
             }
-            // There is no first byte.
+            // An empty file has no first byte.
             (416, Some(ContentRange { size: Some(0), .. })) => 0,
             (200 | 206 | 416, _) => return Ok(None),
             _ => return Err(refusal(&auth.wire, response, None)),
@@ -287,7 +287,7 @@ impl Parts for RemoteFile<'_> {
         let is_refused = matches!(&response, Ok(response) if matches!(response.status, 400 | 401 | 403 | 404 | 410))
             || matches!(&response, Err(Error::Unauthorized { .. }));
         if is_refused && direct != self.url {
-            // The signature is over: where does it lead now?
+            // The signature has expired: the redirect is requested again.
             response = self.auth.send(&ask(&self.url, from, to));
         }
         let response = response?;
@@ -320,7 +320,7 @@ fn encoded(response: Response) -> Error {
     Error::BadAnswer { url: response.url, interface: "server", source: BadAnswer::Encoded }
 }
 
-/// What tells one version of a file from another: a strong entity tag, else the time of its last change.
+/// Returns what distinguishes versions of a file: a strong entity tag, else the time of its last change.
 fn validator(response: &Response) -> Option<String> {
     let tag = response.header(header::ETAG).filter(|tag| !tag.starts_with("W/"));
     tag.or_else(|| response.header(header::LAST_MODIFIED)).map(str::to_owned)

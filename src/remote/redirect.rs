@@ -1,8 +1,8 @@
-//! [`Ask`]: a request that may be sent on by redirects, and what it takes with it.
+//! [`Ask`] is a request that may follow redirects, with the headers for each step.
 //!
-//! Source: RFC 9110, 15.4. Invariants: `Authorization`, and every header that an action or an ssh server gave, go to the
-//! origin they were given for; once another one was on the way, they are gone for good, also where the way leads back.
-//! From `https` to `http` nobody is followed. Method and body stay, as git-lfs has it.
+//! Source: RFC 9110, 15.4. Invariants: `Authorization`, and every header of an action or an ssh server, go to the
+//! origin that they were given for; after a redirect to another origin they are not sent again, even if a later
+//! redirect leads back. Redirects from `https` to `http` are not followed. Method and body stay, as in git-lfs.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use ureq::http::{HeaderName, HeaderValue, header};
@@ -15,30 +15,30 @@ use super::secret::Secret;
 use super::url::{Login, Url};
 use super::wire::Wire;
 
-/// How many redirects of an interface are followed.
+/// The most redirects of an interface.
 pub(super) const API_HOPS: usize = 3;
 
-/// How many redirects of content are followed.
+/// The most redirects of content.
 pub(super) const CONTENT_HOPS: usize = 8;
 
-/// A request, before it is known who answers it.
+/// A request, before its final server is known.
 #[derive(Clone)]
 pub(super) struct Ask<'r> {
     pub(super) url: Url,
-    /// Lines that hold no secret and go wherever the request goes: `Accept`, `Content-Type`, `Range`.
+    /// Headers without secrets that go to every server: `Accept`, `Content-Type`, `Range`.
     pub(super) plain: Vec<(HeaderName, HeaderValue)>,
-    /// Lines for the origin of `url` alone.
+    /// Headers only for the origin of `url`.
     pub(super) own: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Body<'r>,
-    /// Whose unscoped `http.extraHeader` is meant.
+    /// The origin whose unscoped `http.extraHeader` applies.
     pub(super) home: Option<&'r Origin>,
-    /// The login that stood in the address.
+    /// The login in the URL.
     pub(super) login: Option<&'r Login>,
-    /// The path that git's credential helper knows this origin by.
+    /// The path of this origin for git's credential helper.
     pub(super) credential_path: Option<&'r str>,
-    /// A login may be added.
+    /// `true` if a login may be added.
     pub(super) may_log_in: bool,
-    /// What a body asks for is to be read, not written.
+    /// `true` if the request in the body is for a download.
     pub(super) is_download: bool,
     pub(super) hops: usize,
 }
@@ -49,7 +49,7 @@ impl Ask<'_> {
         self.is_download || matches!(self.body, Body::None)
     }
 
-    /// A request without a body and without a login.
+    /// Returns a request without a body and without a login.
     pub(super) fn get(url: Url) -> Self {
         Self {
             url,
@@ -65,17 +65,17 @@ impl Ask<'_> {
         }
     }
 
-    /// Adds a line that holds no secret.
+    /// Adds a header without a secret.
     pub(super) fn plain(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.plain.push((name, value));
         self
     }
 }
 
-/// Lines that a server gave for its origin.
+/// Adds the headers that a server gave for its origin.
 ///
 /// # Errors
-/// [`BadAnswer::Header`] for one that no request can hold; one that is ours to set is left out.
+/// [`BadAnswer::Header`] for a header that is invalid in a request; a header that this program sets is left out.
 pub(super) fn own_lines(
     lines: &[(String, Secret)],
 ) -> std::result::Result<Vec<(HeaderName, HeaderValue)>, BadAnswer> {
@@ -91,7 +91,7 @@ pub(super) fn own_lines(
     Ok(own)
 }
 
-/// Asks, and follows where it is sent, with `authorization` for the first origin.
+/// Sends it, and follows redirects, with `authorization` for the first origin.
 ///
 /// # Errors
 /// As [`Wire::exchange`]; [`Error::NotAllowed`], [`Error::TooManyRedirects`], [`Error::BadAnswer`].
@@ -118,7 +118,8 @@ pub(super) fn follow(wire: &Wire<'_>, ask: &Ask<'_>, authorization: Option<&Secr
     Err(Error::TooManyRedirects { url: ask.url.without_login(), limit: ask.hops })
 }
 
-/// All lines for one step. Of two with one name the more particular is sent: a server's, then the person's, then ours.
+/// Returns all headers for one step. Of two with one name the more specific is sent: a server's, then the user's, then
+/// ours.
 fn lines(
     wire: &Wire<'_>,
     ask: &Ask<'_>,

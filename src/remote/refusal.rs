@@ -1,8 +1,8 @@
-//! What a status other than the hoped-for means.
+//! Converts an unexpected status of a response to an error.
 //!
 //! Source: RFC 9110; `docs/api/batch.md` of Git LFS (`{"message", "documentation_url", "request_id"}`); the headers
-//! `X-Error-Code` and `X-Error-Message` of the Hub (`utils/_http.py` of `huggingface_hub`). Invariant: what a server said is
-//! redacted and cut to one paragraph before it is kept.
+//! `X-Error-Code` and `X-Error-Message` of the Hub (`utils/_http.py` of `huggingface_hub`). Invariant: the text of a
+//! server is redacted and truncated to one paragraph before it is kept.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use serde::Deserialize;
@@ -14,22 +14,22 @@ use super::message::Response;
 use super::pace::wait_of;
 use super::wire::Wire;
 
-/// How much of an error's body is read.
+/// The most bytes of an error's body.
 const MAX_BODY: u64 = 64 << 10;
 
-/// How much of what a server said is kept.
+/// The most characters of a server's text.
 const MAX_SAID: usize = 500;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Words {
     message: Option<String>,
-    /// Of OAuth: more than `error`.
+    /// For OAuth, in addition to `error`.
     error_description: Option<String>,
     error: Option<serde_json::Value>,
 }
 
-/// The error that a status is. `rejected` is the login that went with the request.
+/// Returns the error for a status. `rejected` is the login of the request.
 pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<CredentialSource>) -> Error {
     let (status, url) = (response.status, response.url.without_login());
     let code = response.header("x-error-code").unwrap_or_default().to_owned();
@@ -55,13 +55,13 @@ pub(super) fn refusal(wire: &Wire<'_>, response: Response, rejected: Option<Cred
 fn said(wire: &Wire<'_>, response: Response) -> Option<Said> {
     let header = response.header("x-error-message").map(str::to_owned);
     let kind = response.header(header::CONTENT_TYPE).unwrap_or_default().to_owned();
-    // A body that cannot be read says nothing; the status is the error.
+    // A body that cannot be read adds nothing; the status is the error.
     let body = || response.bytes(MAX_BODY, "server").ok();
     let text = header.or_else(|| text_of(&kind, &body()?))?;
     kept(wire, &text)
 }
 
-/// A server's words as they are kept; `None` if there are none.
+/// Returns a server's text in the form in which it is kept; `None` if it is empty.
 pub(super) fn kept(wire: &Wire<'_>, text: &str) -> Option<Said> {
     let mut text = wire.redacted(text.trim());
     if let Some((end, _)) = text.char_indices().nth(MAX_SAID) {
@@ -71,7 +71,7 @@ pub(super) fn kept(wire: &Wire<'_>, text: &str) -> Option<Said> {
     (!text.is_empty()).then_some(Said(text))
 }
 
-/// Nothing was to be read there.
+/// Converts the error of a request that does not only read.
 pub(super) fn for_writing(error: Error) -> Error {
     match error {
         Error::Forbidden { url, said } => Error::MayNotWrite { url, said },
@@ -79,7 +79,7 @@ pub(super) fn for_writing(error: Error) -> Error {
     }
 }
 
-/// The Hub has no code for it, so its words decide.
+/// The Hub has no code for this error, so its text decides.
 pub(super) fn disabled(error: Error) -> Error {
     match error {
         Error::Forbidden { url, said: Some(said) }
@@ -103,7 +103,7 @@ fn text_of(kind: &str, body: &[u8]) -> Option<String> {
         return message.or(error_description).or_else(error);
     }
     if kind.contains("xml") {
-        // As the storages of objects say it.
+        // The form of object storage servers.
         let text = std::str::from_utf8(body).ok()?;
         let (_, rest) = text.split_once("<Message>")?;
         let (message, _) = rest.split_once("</Message>")?;
@@ -111,7 +111,7 @@ fn text_of(kind: &str, body: &[u8]) -> Option<String> {
         let plain = entities.iter().fold(message.to_owned(), |text, (from, to)| text.replace(from, to));
         return Some(plain);
     }
-    // A page is for a browser.
+    // A web page is not useful here.
     let text = std::str::from_utf8(body).ok().filter(|_| kind.starts_with("text/plain"))?;
     text.lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }

@@ -1,8 +1,8 @@
-//! [`Retry`]: what is tried again, how often, and after which pause.
+//! [`Retry`] decides what is tried again, how often, and after which pause.
 //!
-//! Source: `tq/` of Git LFS: 8 retries, 250 ms doubling up to 10 s, `Retry-After` obeyed. Invariants: what will fail in the
-//! same way is not tried again; a server that gives bytes between two cuts is asked as long as it does; where
-//! `Retry-After` is longer than 300 s, nobody waits. It asks nothing itself.
+//! Source: `tq/` of Git LFS: 8 retries, 250 ms doubling up to 10 s, `Retry-After` respected. Invariants: an error that
+//! would occur again is not retried; a server that sends bytes between two lost connections is retried without limit;
+//! the program does not wait for a `Retry-After` of more than 300 s. The module itself sends nothing.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::wire::Wire;
 
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 
-/// How often somebody who is not reached at all is tried again.
+/// How often the program retries if no server is reached.
 const UNREACHABLE_RETRIES: u32 = 3;
 
-/// How many bytes between two failures make the first one forgotten.
+/// How many bytes between two failures reset the count.
 const PROGRESS: u64 = 64 << 10;
 
-/// The patience that is left for one piece of work.
+/// The retries that are left for one piece of work.
 pub(super) struct Retry<'c> {
     wire: &'c Wire<'c>,
     is_over: &'c dyn Fn() -> bool,
@@ -27,12 +27,12 @@ pub(super) struct Retry<'c> {
 }
 
 impl<'c> Retry<'c> {
-    /// All of it. A pause ends early when `is_over` says that nobody needs the result.
+    /// Starts with all retries. A pause ends early when `is_over` returns that the result is no longer needed.
     pub(super) fn new(wire: &'c Wire<'c>, is_over: &'c dyn Fn() -> bool) -> Self {
         Self { wire, is_over, failures: 0, progress: 0 }
     }
 
-    /// Bytes came.
+    /// Records received bytes.
     pub(super) fn progress(&mut self, bytes: u64) {
         self.progress += bytes;
         if self.progress >= PROGRESS {
@@ -40,10 +40,10 @@ impl<'c> Retry<'c> {
         }
     }
 
-    /// Waits until it can be tried again.
+    /// Waits until the next attempt.
     ///
     /// # Errors
-    /// The error itself, where there is no use in that.
+    /// The error itself, if another attempt is useless.
     pub(super) fn after(&mut self, err: Error) -> Result<()> {
         if self.wire.is_interrupted() {
             return Err(Error::Interrupted);
@@ -65,10 +65,10 @@ fn backoff(failures: u32, max: Duration) -> Duration {
     FIRST_DELAY.saturating_mul(1 << failures.min(16)).min(max)
 }
 
-/// Does something again until it is done or there is no use in it.
+/// Repeats work until it succeeds or another attempt is useless.
 ///
 /// # Errors
-/// The last one.
+/// The last error.
 pub(super) fn patiently<T>(wire: &Wire<'_>, mut work: impl FnMut() -> Result<T>) -> Result<T> {
     let mut retry = Retry::new(wire, &|| false);
     loop {

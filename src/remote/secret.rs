@@ -1,21 +1,21 @@
-//! [`Secret`]: a text that nobody may read by accident.
+//! [`Secret`] is a text that cannot be printed by accident.
 //!
-//! Invariant: it has no `Display`, its `Debug` shows nothing of it, and it can be read inside `remote` alone.
-//! It does not wipe memory: whoever reads this process's memory reads the request buffers too.
+//! Invariant: it has no `Display`, its `Debug` shows nothing of it, and only `remote` can read it. It does not wipe
+//! memory: an attacker who reads this process's memory also reads the request buffers.
 
 use std::fmt;
 
-/// A token, a password, or the value of a header that may hold one.
+/// A token, a password, or the value of a header that may contain one.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text out of sight.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the request it belongs to.
+    /// Returns the text, for the request that it belongs to.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }

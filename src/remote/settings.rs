@@ -1,9 +1,9 @@
-//! [`Settings`]: everything that a person can say about servers, as plain data, and what follows from it for one address.
+//! [`Settings`] contains every setting of the user about servers, as plain data, and computes what applies to a URL.
 //!
 //! Source of the names: git-config(1) (`http.*`), git-lfs-config(5) (`lfs.*`), curl(1) (the variables of proxies) and
-//! `constants.py` of `huggingface_hub`. Invariants: an unscoped `http.extraHeader` is for the origin of the person's own
-//! remote alone; a repository's own `.lfsconfig` never comes in here. It reads no environment and no file but for the CA
-//! bundle and the netrc file, when they are needed.
+//! `constants.py` of `huggingface_hub`. Invariants: an unscoped `http.extraHeader` applies only to the origin of the
+//! user's own remote; a repository's own `.lfsconfig` is never part of the settings. The module reads no environment
+//! and no file except the CA bundle and the netrc file, when they are needed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,36 +16,36 @@ use super::tls::{ClientFiles, Trust};
 use super::token::Places;
 use super::url::Url;
 
-/// The address of the public Hub.
+/// The URL of the public Hub.
 pub const HUB: &str = "https://huggingface.co";
 
-/// How many connections one object may use, unless said otherwise.
+/// The default number of connections for one object.
 const CONNECTIONS: usize = 4;
 
-/// What a person said about servers.
+/// The user's settings about servers.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Settings {
     /// git's configuration, without `.lfsconfig`.
     pub config: Config,
-    /// Where tokens may be.
+    /// The possible sources of tokens.
     pub tokens: Places,
     /// `HF_ENDPOINT`; by default [`HUB`].
     pub hub: Option<String>,
-    /// `--offline` or `HF_HUB_OFFLINE`: nothing is asked.
+    /// `--offline` or `HF_HUB_OFFLINE`: no server is contacted.
     pub offline: bool,
-    /// The person is not asked for a password.
+    /// `true` if the user is not prompted for a password.
     pub in_passing: bool,
-    /// Nobody waits for one answer, as in a batch: a server that turns us away and does not say for how long is left alone for
-    /// a minute or more.
+    /// `true` if no user waits for a single response, as in a batch: a server that rejects a request without stating a
+    /// time gets a pause of a minute or more.
     pub patient: bool,
-    /// What the environment says about proxies.
+    /// The proxies of the environment.
     pub proxies: Proxies,
-    /// `GIT_SSL_CAINFO`: the bundle of certificates in place of the system's.
+    /// `GIT_SSL_CAINFO`: the certificates that replace the system's.
     pub ca_info: Option<PathBuf>,
-    /// `GIT_SSL_CAPATH`: a directory of more certificates.
+    /// `GIT_SSL_CAPATH`: a directory of further certificates.
     pub ca_path: Option<PathBuf>,
-    /// `GIT_SSL_CERT`: what a server that asks for a certificate is shown.
+    /// `GIT_SSL_CERT`: the certificate for a server that requests one.
     pub client_certificate: Option<PathBuf>,
     /// `GIT_SSL_KEY`: its key.
     pub client_key: Option<PathBuf>,
@@ -55,18 +55,18 @@ pub struct Settings {
     pub netrc: Option<PathBuf>,
     /// `-j`: how many connections one object may use.
     pub connections: Option<usize>,
-    /// What we say we are.
+    /// The value of `User-Agent`.
     pub user_agent: String,
-    /// How long a server may be silent, and how long a connection may take; by default what git-lfs allows.
+    /// How long a server may be silent, and how long connecting may take; by default as in git-lfs.
     pub timeout: Option<Duration>,
-    /// What was learned of servers, by all that are asked with these settings and their clones.
+    /// What was learned about servers, shared by all users of these settings and their clones.
     pub learned: Learned,
 }
 
-/// What the environment says about proxies.
+/// The proxies of the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
-    /// `http_proxy`; the upper-case name is not read, since a web server may have set it from a request.
+    /// `http_proxy`; the upper-case name is not read, because a web server may have set it from a request.
     pub http: Option<Secret>,
     /// `https_proxy`, `HTTPS_PROXY`
     pub https: Option<Secret>,
@@ -100,21 +100,21 @@ impl Default for Settings {
     }
 }
 
-/// How often and how long is tried.
+/// The retries and timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Patience {
-    /// How many failures in a row are forgiven.
+    /// The number of consecutive failures before an error.
     pub(super) retries: u32,
-    /// The longest pause of our own choice.
+    /// The longest pause between attempts.
     pub(super) max_delay: Duration,
     /// How long a server may be silent.
     pub(super) timeout: Duration,
-    /// How long a connection may take.
+    /// How long connecting may take.
     pub(super) connect: Duration,
 }
 
 impl Settings {
-    /// What the environment says; `var` gives the value of a variable.
+    /// Reads the environment; `var` returns the value of a variable.
     pub fn from_environment(var: &dyn Fn(&str) -> Option<String>) -> Self {
         let some = |name: &str| var(name).filter(|value| !value.is_empty());
         let either = |lower: &str, upper: &str| some(lower).or_else(|| some(upper));
@@ -139,20 +139,22 @@ impl Settings {
         }
     }
 
-    /// The same with git's configuration.
+    /// Returns the same settings with git's configuration.
     #[must_use]
     pub fn with_config(self, config: Config) -> Self {
         Self { config, ..self }
     }
 
-    /// How many connections one object may use: no more than `lfs.concurrenttransfers` allows for all of them.
+    /// Returns the number of connections for one object: at most `lfs.concurrenttransfers`, which is git-lfs's limit
+    /// for all objects.
     pub(super) fn connections(&self) -> usize {
         let allowed =
             self.config.number("lfs.concurrenttransfers").and_then(|number| usize::try_from(number).ok());
         self.connections.unwrap_or(CONNECTIONS.min(allowed.unwrap_or(CONNECTIONS))).clamp(1, 8)
     }
 
-    /// `lfs.transfer.maxretries`, `.maxretrydelay`, `lfs.dialtimeout`, `lfs.activitytimeout`, with the defaults of git-lfs.
+    /// Reads `lfs.transfer.maxretries`, `.maxretrydelay`, `lfs.dialtimeout`, `lfs.activitytimeout`, with the defaults
+    /// of git-lfs.
     pub(super) fn patience(&self) -> Patience {
         let number = |key: &str| self.config.number(key);
         let seconds = |key: &str| match (self.timeout, number(key)) {
@@ -169,13 +171,13 @@ impl Settings {
         }
     }
 
-    /// `lfs.transfer.batchsize`: how many objects one request names.
+    /// Reads `lfs.transfer.batchsize`: the number of objects per request.
     pub(super) fn batch_size(&self) -> usize {
         let size = self.config.number("lfs.transfer.batchsize").unwrap_or(100);
         usize::try_from(size).unwrap_or(100).clamp(1, 1000)
     }
 
-    /// The header lines that `http.extraHeader` adds for an address. An empty value drops those before it.
+    /// Returns the headers that `http.extraHeader` adds for a URL. An empty value removes those before it.
     pub(super) fn extra_headers(&self, url: &Url, home: Option<&Origin>) -> Vec<(String, Secret)> {
         let scoped = self.config.scoped("http", "extraHeader", url);
         let values = if scoped.is_empty() && home == Some(url.origin()) {
@@ -191,7 +193,7 @@ impl Settings {
             .collect()
     }
 
-    /// Returns `true` if a login is sent before it is asked for (`lfs.<url>.access = basic`).
+    /// Returns `true` if a login is sent with the first request (`lfs.<url>.access = basic`).
     pub(super) fn is_basic(&self, url: &Url) -> bool {
         let access = self.config.for_url("lfs", "access", url).unwrap_or_default();
         access.eq_ignore_ascii_case("basic") || access.eq_ignore_ascii_case("private")
@@ -203,7 +205,7 @@ impl Settings {
         !self.no_verify && config.unwrap_or(true)
     }
 
-    /// What was said of certificates for an address. What is not said of an address goes to hosts of the person's own.
+    /// Returns the certificate settings for a URL. Settings without a URL apply to the user's own hosts.
     pub(super) fn trust(&self, url: &Url, home: Option<&Origin>) -> Trust {
         let config = |name| self.config.for_url("http", name, url).and_then(|path| self.path(path));
         Trust {
@@ -214,7 +216,7 @@ impl Settings {
         }
     }
 
-    /// The certificate that a server is shown.
+    /// Returns the certificate for a server that requests one.
     fn client(&self, url: &Url, home: Option<&Origin>) -> Option<ClientFiles> {
         let host = url.origin().host();
         let is_hub = || {
@@ -231,13 +233,13 @@ impl Settings {
         Some(ClientFiles { certificate, key: file(&self.client_key, "sslKey") })
     }
 
-    /// A path as git reads it.
+    /// Expands a path as git does.
     fn path(&self, value: &str) -> Option<PathBuf> {
         let home = || Some(self.tokens.home.as_ref()?.join(value.strip_prefix("~/")?));
         Some(value).filter(|value| !value.is_empty()).map(|value| home().unwrap_or_else(|| value.into()))
     }
 
-    /// The proxy for an address; none where an empty setting or `no_proxy` says so.
+    /// Returns the proxy for a URL; `None` if an empty setting or `no_proxy` disables it.
     pub(super) fn proxy(&self, url: &Url) -> Option<Secret> {
         if self.proxies.none.as_deref().is_some_and(|list| is_listed(list, url.origin())) {
             return None;
@@ -253,7 +255,8 @@ impl Settings {
     }
 }
 
-/// Returns `true` if a `no_proxy` list names this host: `*`, a host, a domain with or without a dot before it, or `host:port`.
+/// Returns `true` if a `no_proxy` list contains this host: `*`, a host, a domain with or without a dot before it, or
+/// `host:port`.
 fn is_listed(list: &str, origin: &Origin) -> bool {
     list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
         let entry = entry.to_ascii_lowercase();

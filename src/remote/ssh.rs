@@ -1,14 +1,14 @@
-//! [`Ssh`]: a remote that is reached by ssh, and what it says about its objects.
+//! [`Ssh`] is a remote that is accessed by ssh; it requests the location of LFS objects from the server.
 //!
 //! ```text
 //! ssh [-p PORT] [USER@]HOST "git-lfs-authenticate PATH download|upload"   →   {"href", "header", "expires_in", "expires_at"}
 //! ```
 //!
-//! Source: `docs/api/server-discovery.md`, `lfshttp/ssh.go` and `ssh/ssh.go` of Git LFS; `sq_quote_buf` in `quote.c` and
-//! `url_decode` in `connect.c` of git. Invariants: an address may come from `.lfsconfig`, so that no part of it can be an
-//! option of ssh or mean something to a shell: a path that is not plain is quoted as git quotes it, and one that no quoting
-//! holds in every shell is refused; what was granted for one operation is not used for the other.
-//! The pure ssh protocol is the matter of `ssh_link`.
+//! Source: `docs/api/server-discovery.md`, `lfshttp/ssh.go` and `ssh/ssh.go` of Git LFS; `sq_quote_buf` in `quote.c`
+//! and `url_decode` in `connect.c` of git. Invariants: an address may come from `.lfsconfig`, so no part of it can be
+//! an option of ssh or special to a shell: an unusual path is quoted as git quotes it, and one that no quoting protects
+//! in every shell is refused; a login for one operation is not used for the other. `ssh_link` implements the pure ssh
+//! protocol.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::borrow::Cow;
@@ -28,7 +28,7 @@ use super::wire::Wire;
 use crate::git::ssh::{Answer, Destination};
 use crate::git::{self, Git};
 
-/// A remote that is reached by ssh.
+/// A remote that is accessed by ssh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ssh {
     user: Option<String>,
@@ -37,24 +37,24 @@ pub(super) struct Ssh {
     path: String,
 }
 
-/// Whether objects go over ssh themselves.
+/// Whether objects are transferred over ssh itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pure {
-    /// If the server speaks that.
+    /// Yes, if the server supports it.
     Negotiate,
-    /// Or not at all.
+    /// Yes, or the operation fails.
     Always,
-    /// ssh is asked only where the objects are.
+    /// No; ssh is used only to request the location.
     Never,
 }
 
-/// What ssh gave, by its address and what it is for, for as long as it is valid.
+/// The logins from ssh, by address and operation, as long as they are valid.
 pub(super) type Granted = Known<(Ssh, Operation), Option<Grant>>;
 
-/// Where the objects are, and the lines that say we may.
+/// The location of the objects, and the headers for access.
 #[derive(Clone)]
 pub(super) struct Grant {
-    /// None if the server leaves it to the usual place.
+    /// `None` if the server uses the default location.
     pub(super) href: Option<String>,
     pub(super) header: Vec<(String, Secret)>,
     expiry: Expiry,
@@ -69,7 +69,7 @@ struct Authentication {
 }
 
 impl Ssh {
-    /// `[user@]host[:port]/path`, as it stands behind `ssh://`, with the path's `%XX` decoded.
+    /// Parses `[user@]host[:port]/path`, the part after `ssh://`, with the path's `%XX` decoded.
     ///
     /// # Errors
     /// [`Error::Ssh`]
@@ -81,12 +81,12 @@ impl Ssh {
             _ => (host, None),
         };
         let path = unescape(path);
-        // `/~user/…` is a path of that person's home, as git takes it.
+        // `/~user/…` is a path in that user's home, as in git.
         let path = path.strip_prefix('/').filter(|path| path.starts_with('~')).unwrap_or(&path);
         Self::new(user, host, port.filter(|port| !port.is_empty()), path)
     }
 
-    /// `[user@]host:path` or `[user@host:port]:path`, as scp writes it.
+    /// Parses `[user@]host:path` or `[user@host:port]:path`, as in scp.
     ///
     /// # Errors
     /// [`Error::Ssh`]
@@ -115,7 +115,7 @@ impl Ssh {
         if user.is_some_and(|user| !plain(user, ".-_+")) {
             return Err(Error::Ssh { part: "user" });
         }
-        // The shell of the other side reads the path. In quotes only a backslash means something, to some.
+        // The shell of the server reads the path. In quotes only a backslash is special, in some shells.
         if path.is_empty() || path.starts_with('-') || path.contains(|c: char| c.is_control() || c == '\\') {
             return Err(Error::Ssh { part: "path" });
         }
@@ -123,18 +123,18 @@ impl Ssh {
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port, path: path.to_owned() })
     }
 
-    /// Where the objects are if ssh says nothing: the same host and path by https.
+    /// Returns the location if ssh does not return one: the same host and path by https.
     pub(super) fn guess(&self) -> String {
         let path = self.path.trim_start_matches('/');
         format!("https://{}/{}", self.host, path.replace('%', "%25").replace('?', "%3F").replace('#', "%23"))
     }
 
-    /// Whom ssh is told to speak to.
+    /// Returns the destination for ssh.
     pub(super) fn destination(&self) -> Destination<'_> {
         Destination { user: self.user.as_deref(), host: &self.host, port: self.port }
     }
 
-    /// Whether all is done over ssh: `lfs.<url>.sshtransfer`.
+    /// Returns whether objects are transferred over ssh: `lfs.<url>.sshtransfer`.
     pub(super) fn pure(&self, config: &Config) -> Pure {
         let port = self.port.map_or_else(String::new, |port| format!(":{port}"));
         let path = self.path.trim_start_matches('/');
@@ -144,12 +144,12 @@ impl Ssh {
         match config.for_address("lfs", "sshtransfer", &forms).unwrap_or("negotiate") {
             "negotiate" => Pure::Negotiate,
             "always" => Pure::Always,
-            // As git-lfs takes what it does not know.
+            // As git-lfs treats an unknown value.
             _ => Pure::Never,
         }
     }
 
-    /// The path as a shell reads it: in quotes where it is not plain.
+    /// Returns the path for a shell: quoted if it is unusual.
     pub(super) fn quoted_path(&self) -> Cow<'_, str> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "./-_~+@,:%=".contains(c);
         if self.path.chars().all(is_plain) {
@@ -166,10 +166,10 @@ fn split_user(authority: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Asks by ssh where the objects are. `None` if the server knows no such command.
+/// Requests the location of the objects by ssh. `None` if the server does not know the command.
 ///
 /// # Errors
-/// [`Error::Git`] if ssh fails, [`Error::BadAnswer`] for an answer that is none.
+/// [`Error::Git`] if ssh fails, [`Error::BadAnswer`] for an invalid response.
 pub(super) fn grant(
     wire: &Wire<'_>,
     git: Option<&Git<'_>>,

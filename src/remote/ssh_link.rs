@@ -1,4 +1,5 @@
-//! [`Link`]: the pure ssh protocol of Git LFS: objects are asked for, brought and sent over one connection of ssh.
+//! [`Link`] implements the pure ssh protocol of Git LFS: it locates, downloads and uploads objects over one ssh
+//! connection.
 //!
 //! ```text
 //! ssh [-p PORT] [USER@]HOST "git-lfs-transfer PATH download|upload"
@@ -11,9 +12,9 @@
 //! ─▶ quit                                                     ◀─ status 200
 //! ```
 //!
-//! Source: `docs/proposals/ssh_adapter.md`, `tq/ssh.go`, `ssh/protocol.go` and `lfsapi/lfsapi.go` of Git LFS. Invariants: an
-//! answer is used for the object that was asked for, with its size, or not at all; lines of an answer have a number; a link
-//! on which something was not as it should be is not used again. It does not hash: whoever takes the bytes does.
+//! Source: `docs/proposals/ssh_adapter.md`, `tq/ssh.go`, `ssh/protocol.go` and `lfsapi/lfsapi.go` of Git LFS.
+//! Invariants: a response is used only for the requested object and its size; the number of lines of a response is
+//! bounded; a link is not used again after an error on it. The module does not hash: the caller does.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::collections::HashMap;
@@ -34,12 +35,12 @@ use super::wire::Wire;
 use crate::git::{self, Git};
 use crate::lfs::Pointer;
 
-/// How many lines an answer has at most, besides those of the objects.
+/// The most lines of a response, in addition to those of the objects.
 const MAX_LINES: usize = 1000;
 
 const SERVER: &str = "Git LFS server";
 
-/// Whom a link leads to.
+/// The other end of a link.
 #[derive(Clone, Copy)]
 pub(super) struct Far<'f> {
     pub(super) wire: &'f Wire<'f>,
@@ -55,19 +56,19 @@ pub(super) struct Link {
     is_broken: bool,
 }
 
-/// The head of an answer.
+/// The head of a response.
 struct Status {
     code: u16,
     arguments: Vec<String>,
-    /// Something follows.
+    /// `true` if more follows.
     goes_on: bool,
 }
 
 impl Link {
-    /// Opens one.
+    /// Opens a link.
     ///
     /// # Errors
-    /// What keeps it from being opened; a server that does not speak this says it in its own ways.
+    /// The reason why it cannot be opened; servers without the protocol report that in different ways.
     pub(super) fn open(far: Far<'_>, operation: Operation) -> Result<Self> {
         let git = far.git.ok_or(git::Error::NotInstalled)?;
         let command = format!("git-lfs-transfer {} {operation}", far.ssh.quoted_path());
@@ -104,10 +105,10 @@ impl Link {
         Err(self.bad(BadAnswer::Packet))
     }
 
-    /// Asks for objects: where each is, or nothing if there is nothing to be done with it.
+    /// Requests the locations of objects; `None` for an object without work to do.
     ///
     /// # Errors
-    /// What keeps the question from being answered.
+    /// The reason why the request has no response.
     pub(super) fn batch(
         &mut self,
         wire: &Wire<'_>,
@@ -158,10 +159,10 @@ impl Link {
         answered.collect()
     }
 
-    /// Has an object brought, and gives its bytes in order.
+    /// Downloads an object, and passes on its bytes in order.
     ///
     /// # Errors
-    /// [`Error::Object`], [`Error::WrongSize`], [`Error::Cut`], what `each` returns.
+    /// [`Error::Object`], [`Error::WrongSize`], [`Error::Cut`], an error of `each`.
     pub(super) fn get(
         &mut self,
         wire: &Wire<'_>,
@@ -177,7 +178,7 @@ impl Link {
         }
         let size = status.arguments.iter().find_map(|line| line.strip_prefix("size=")?.parse::<u64>().ok());
         let wrong = |got| Error::WrongSize { oid: pointer.oid, expected: pointer.size, got };
-        // Until all of it was read the link is in the middle of something.
+        // Until all of it is read, the link is in the middle of a response.
         self.is_broken = true;
         if size.is_some_and(|size| size != pointer.size) {
             return Err(wrong(size.unwrap_or(0)));
@@ -190,7 +191,7 @@ impl Link {
         Ok(())
     }
 
-    /// Gives the data that follows, and its length.
+    /// Passes on the data that follows, and returns its length.
     fn data(
         &mut self,
         wire: &Wire<'_>,
@@ -213,7 +214,7 @@ impl Link {
         }
     }
 
-    /// Sends an object that is in a file, and has it verified.
+    /// Uploads the object in a file, and lets the server verify it.
     ///
     /// # Errors
     /// [`Error::NotTaken`], [`Error::MayNotWrite`], [`Error::Cut`], [`Error::Io`] for the file.
@@ -261,12 +262,12 @@ impl Link {
         self.settle(wire, not_taken)
     }
 
-    /// Returns `true` if it is of no more use.
+    /// Returns `true` if it cannot be used any more.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken
     }
 
-    /// Says that there is no more to do.
+    /// Closes it.
     pub(super) fn quit(self) {
         let mut quit = Vec::new();
         line(&mut quit, "quit");
@@ -276,7 +277,7 @@ impl Link {
         }
     }
 
-    /// Takes an answer of which nothing but its status is of use.
+    /// Reads a response of which only the status matters.
     fn settle(
         &mut self,
         wire: &Wire<'_>,
@@ -290,7 +291,7 @@ impl Link {
         Err(refused(self, wire, status.code, lines.first()))
     }
 
-    /// Reads up to what follows the arguments of an answer, or to its end.
+    /// Reads a response up to the data after its arguments, or to its end.
     fn status(&mut self, wire: &Wire<'_>) -> Result<Status> {
         let mut code = None;
         let mut arguments = Vec::new();
@@ -312,7 +313,7 @@ impl Link {
         Err(self.bad(BadAnswer::Packet))
     }
 
-    /// Reads the lines that follow, to the end of the answer.
+    /// Reads the lines that follow, to the end of the response.
     fn lines(&mut self, wire: &Wire<'_>, status: &Status, most: usize) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         if !status.goes_on {
@@ -358,7 +359,7 @@ impl Link {
         Error::BadAnswer { url: self.guess.clone(), interface: SERVER, source }
     }
 
-    /// What a status means that is not about an object.
+    /// Returns the error for a status that does not concern an object.
     fn refused(&self, wire: &Wire<'_>, code: u16, said: Option<&String>) -> Error {
         let (url, said) = (self.guess.clone(), said.and_then(|text| kept(wire, text)));
         match code {
@@ -371,7 +372,7 @@ impl Link {
     }
 }
 
-/// What is said of an object, with what the server gave for it.
+/// Returns a request for an object, with the arguments that the server gave for it.
 fn request(command: &str, pointer: Pointer, at: &OverSsh, end: fn(&mut Vec<u8>)) -> Vec<u8> {
     let mut message = Vec::new();
     line(&mut message, &format!("{command} {}", pointer.oid));

@@ -1,8 +1,8 @@
-//! [`Object::stream`]: the bytes of an object in order, by several connections at once.
+//! [`Object::stream`] downloads the bytes of an object in order, by several connections at once.
 //!
-//! Invariants: a byte that came is not asked for again; the consumer runs on the calling thread and sees every byte once, in
-//! order. Where the server gives whole files alone, or no parts any more, one connection does it, and what was given before
-//! is passed over. How many ask for how much at once is the matter of [`Window`].
+//! Invariants: no byte is requested twice; the consumer runs on the calling thread and receives every byte once, in
+//! order. If the server sends only whole files, or stops serving ranges, one connection is used, and bytes that were
+//! passed on before are skipped. [`Window`] decides the number and size of requests.
 
 use std::io;
 use std::sync::Mutex;
@@ -20,26 +20,26 @@ use super::retry::Retry;
 use super::window::{CHUNK, Leave, Load, Run, Stop, Window};
 use crate::read_at::{FileSource, ReadAt as _};
 
-/// How much is read at once where there is one connection, or a file.
+/// How many bytes are read at once from a single connection, or a file.
 const STEP: usize = 256 << 10;
 
-/// Takes bytes and the offset they stand at.
+/// Receives bytes and their offset.
 pub type Consumer<'c> = &'c mut dyn FnMut(u64, &[u8]) -> io::Result<()>;
 
-/// `true` if a stream may start at the beginning although a later offset was asked for.
+/// Whether a stream may start at the beginning although a later offset was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restart {
     Never,
-    /// The consumer drops what it has when it sees offset 0.
+    /// The consumer discards its bytes when it receives offset 0.
     Allowed,
 }
 
 impl Object<'_> {
-    /// Gives the bytes from `from` up to the object's end to `each`, in order, with their offsets.
+    /// Passes the bytes from `from` up to the object's end to `each`, in order, with their offsets.
     ///
     /// # Errors
-    /// [`Error::NoRanges`] if `from` is not 0 and the server gives whole files alone; [`Error::Io`] with what `each`
-    /// returns; [`Error::WrongSize`]; what keeps bytes away when patience is at its end.
+    /// [`Error::NoRanges`] if `from` is not 0 and the server sends only whole files; [`Error::Io`] with an error of
+    /// `each`; [`Error::WrongSize`]; the last error after all retries.
     pub fn stream(&self, from: u64, each: Consumer<'_>) -> Result<()> {
         self.wire().watched(|| self.stream_from(from, Restart::Never, each))
     }
@@ -78,7 +78,7 @@ impl Object<'_> {
                     each(at, bytes)
                 });
                 match result {
-                    // It served parts, and does no more.
+                    // The server no longer serves ranges.
                     Err(Error::NoRanges { .. }) => self.single(None, (from, given), each),
                     result => result,
                 }
@@ -91,7 +91,7 @@ impl Object<'_> {
         }
     }
 
-    /// One connection of ssh, from the beginning; what was given before a cut is passed over.
+    /// Uses one ssh connection, from the beginning, and skips bytes that were passed on before the connection was lost.
     fn stream_over_ssh(&self, at: &OverSsh, each: Consumer<'_>) -> Result<()> {
         let mut retry = Retry::new(self.wire(), &|| false);
         let mut given = 0_u64;
@@ -117,7 +117,7 @@ impl Object<'_> {
         }
     }
 
-    /// Has a transfer agent bring it, and gives what it brought; whoever takes it hashes it.
+    /// Lets a transfer agent download it, and passes on its file; the caller hashes it.
     fn stream_brought(&self, handed: &Handed, from: u64, each: Consumer<'_>) -> Result<()> {
         let arrived = self.brought(handed, &|here| self.came_to(here))?;
         let read = |source| Error::Io { action: "read what the transfer agent brought", source };
@@ -140,7 +140,7 @@ impl Object<'_> {
             let bytes = buf.get_mut(..want).unwrap_or_default();
             file.read_exact_at(bytes, at)
                 .map_err(|source| Error::Io { action: "read an object of the other repository", source })?;
-            // What an agent brought was told then.
+            // The bytes of an agent were reported while it worked.
             self.came_to(at + want as u64 - from);
             each(at, bytes).map_err(consumer_error)?;
             at += want as u64;
@@ -148,8 +148,8 @@ impl Object<'_> {
         Ok(())
     }
 
-    /// One connection, from the beginning; what was given already of a stream that began at `from`, before or after a cut, is
-    /// passed over.
+    /// Uses one connection, from the beginning, and skips bytes that were passed on already by a stream that began at
+    /// `from`, before or after a lost connection.
     fn single(
         &self,
         mut first: Option<BodyReader>,
@@ -224,7 +224,7 @@ impl Object<'_> {
         })
     }
 
-    /// Fetches run after run.
+    /// Fetches one run after the other.
     fn work(&self, from: u64, window: &Window, first: &Mutex<Option<(BodyReader, u64)>>) {
         let _leaving = Leave(window);
         while let Some((run, _at_work)) = window.take() {
@@ -233,8 +233,8 @@ impl Object<'_> {
         }
     }
 
-    /// Fetches the chunks of a run, by one request as long as nothing goes wrong. `opened` is the answer to it, and how many
-    /// bytes of that are to come.
+    /// Fetches the chunks of a run, by one request as long as no error occurs. `opened` is the response to it, and how
+    /// many of its bytes are left.
     fn fetch(&self, from: u64, window: &Window, mut run: Run, mut opened: Option<(BodyReader, u64)>) {
         let is_over = || window.is_over();
         let mut retry = Retry::new(self.wire(), &is_over);

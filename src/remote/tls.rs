@@ -1,4 +1,4 @@
-//! TLS: whose certificates are trusted, and which one a server is shown of ours.
+//! Configures TLS: which certificates are trusted, and which client certificate is sent.
 //!
 //! ```text
 //! http.sslCAInfo                 the certificates of the file, in place of the system's
@@ -6,9 +6,9 @@
 //! http.sslCert, http.sslKey      what a server that asks for a certificate is shown
 //! ```
 //!
-//! Source: git-config(1), `http.ssl*`; curl's `CURLOPT_CAINFO` and `CURLOPT_CAPATH`. Invariants: a certificate that is one of a
-//! bundle byte for byte is trusted for its own names and its own time, also where it calls itself an authority, which
-//! rustls takes of no server; the key of a client stays in this process.
+//! Source: git-config(1), `http.ssl*`; curl's `CURLOPT_CAINFO` and `CURLOPT_CAPATH`. Invariants: a certificate that a
+//! bundle contains byte for byte is trusted for its own names and its own validity period, even if it is marked as an
+//! authority, which rustls refuses for servers; the key of a client stays in this process.
 
 use std::fs;
 use std::io;
@@ -26,30 +26,30 @@ use rustls_platform_verifier::Verifier;
 
 use super::error::{Error, Result};
 
-/// A file of certificates or a key is not as long as this.
+/// The most bytes of a file with certificates or a key.
 const MAX_PEM: u64 = 16 << 20;
 
-/// What a person said of certificates for one address.
+/// The certificate settings for one URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Trust {
-    /// The file in place of the system's certificates.
+    /// The file that replaces the system's certificates.
     pub(super) bundle: Option<PathBuf>,
-    /// The directory of more.
+    /// The directory of further certificates.
     pub(super) dir: Option<PathBuf>,
-    /// Nothing is checked.
+    /// `true` if certificates are not checked.
     pub(super) is_blind: bool,
-    /// What a server is shown that asks for it.
+    /// The certificate for a server that requests one.
     pub(super) client: Option<ClientFiles>,
 }
 
-/// A certificate of ours, and its key, which may be in the same file.
+/// A client certificate, and its key, which may be in the same file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientFiles {
     pub(super) certificate: PathBuf,
     pub(super) key: Option<PathBuf>,
 }
 
-/// How connections are made.
+/// Returns the configuration of connections.
 ///
 /// # Errors
 /// [`Error::CaInfo`], [`Error::ClientCertificate`]
@@ -57,7 +57,7 @@ pub(super) fn config(trust: &Trust) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = verifier(trust, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    // These two are always there: ring has both.
+    // The ring provider always supports both.
     let builder = builder.map_err(|err| Error::Io { action: "set up TLS", source: io::Error::other(err) })?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let Some(ClientFiles { certificate, key }) = &trust.client else {
@@ -87,7 +87,7 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Ser
     let broken = |err: &dyn std::fmt::Display| failed(place(), io::Error::other(err.to_string()));
     let inner: Arc<dyn ServerCertVerifier> = if trust.bundle.is_some() {
         let mut roots = RootCertStore::empty();
-        // Some of a bundle may be of a kind that is not known, as long as not all are.
+        // Some certificates of a bundle may be of an unknown kind, but not all.
         let (added, _ignored) = roots.add_parsable_certificates(known.iter().cloned());
         if added == 0 {
             return Err(failed(place(), io::ErrorKind::InvalidData.into()));
@@ -103,7 +103,7 @@ fn verifier(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Ser
     Ok(Arc::new(Trusting { inner, known }))
 }
 
-/// The certificates of a file.
+/// Returns the certificates of a file.
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
     match found {
@@ -113,12 +113,13 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     }
 }
 
-/// The certificates of all files of a directory: openssl takes those that are named by a hash, which links name as well.
+/// Returns the certificates of all files in a directory: openssl reads those whose name is a hash, which are also the
+/// targets of such links.
 fn certificates_in(dir: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        // Links to files that are gone, and other things, are nothing to openssl either.
+        // openssl also ignores dangling links and other entries.
         if path.is_file()
             && let Ok(some) = certificates(&path)
         {
@@ -145,7 +146,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Trusts whom authorities vouch for, and the certificates that are known themselves.
+/// Trusts servers that an authority signed, and known certificates themselves.
 #[derive(Debug)]
 struct Trusting {
     inner: Arc<dyn ServerCertVerifier>,
@@ -195,13 +196,13 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
-/// Returns `true` if the only thing that is wrong is that a certificate of a server calls itself an authority. Its time was
-/// looked at before: `check_issuer_independent_properties` of rustls-webpki.
+/// Returns `true` if the only fault is that a server's certificate is marked as an authority. Its validity period was
+/// checked before: `check_issuer_independent_properties` of rustls-webpki.
 fn is_authority(err: &rustls::Error) -> bool {
     matches!(err, rustls::Error::InvalidCertificate(_)) && format!("{err:?}").contains("CaUsedAsEndEntity")
 }
 
-/// Trusts everybody, as `http.sslVerify` may say.
+/// Trusts every server, for `http.sslVerify = false`.
 #[derive(Debug)]
 struct Blind(Arc<CryptoProvider>);
 

@@ -1,11 +1,11 @@
-//! Where the Hub's token comes from.
+//! Finds the Hub's token.
 //!
 //! ```text
 //! HF_OIDC_RESOURCE (see `oidc`), HF_TOKEN, HUGGING_FACE_HUB_TOKEN, the file HF_TOKEN_PATH, the file `token` in HF_HOME,
 //! in $XDG_CACHE_HOME/huggingface, in ~/.cache/huggingface
 //! ```
 //!
-//! Beside the file `token` the file `stored_tokens` says of a token that a browser gave when it runs out:
+//! The file `stored_tokens` next to the file `token` contains the time of expiry of a token from a browser login:
 //!
 //! ```text
 //! [NAME]
@@ -14,11 +14,12 @@
 //! expires_at = SECONDS since 1970
 //! ```
 //!
-//! Such a token is not renewed here, which changes both files, and lets others lose theirs that do it at the same time:
-//! `hf auth token` does.
+//! The program does not renew such a token, because that changes both files, and programs that renew it at the same
+//! time can lose it: `hf auth token` renews it.
 //!
-//! Source: `utils/_auth.py` and `constants.py` of `huggingface_hub`. Invariant: a token that could not stand in a header is
-//! an error and never sent in part. Who may see it is decided in `login`. It reads no environment: `cli` does.
+//! Source: `utils/_auth.py` and `constants.py` of `huggingface_hub`. Invariant: a token that is invalid in a header is
+//! an error and never sent in part. `login` decides which server receives it. The module reads no environment: `cli`
+//! does.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt;
@@ -30,13 +31,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::config::truth;
 use super::secret::Secret;
 
-/// No token is as long as this; a file that is, holds something else.
+/// A token is shorter; a longer file does not contain a token.
 const MAX_LEN: u64 = 4096;
 
-/// A file of stored tokens is not longer than this.
+/// A file of stored tokens is not longer.
 const MAX_STORED: u64 = 1 << 20;
 
-/// What the environment says about tokens. The values of variables, not yet read files.
+/// The environment's settings about tokens: the values of variables, whose files are not read yet.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     /// `HF_TOKEN`
@@ -53,21 +54,21 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`
     pub disable_implicit: Option<String>,
-    /// `HF_OIDC_RESOURCE`, which comes before all of them.
+    /// `HF_OIDC_RESOURCE`, which has priority over all of them.
     pub oidc: Option<Oidc>,
 }
 
-/// The variable that asks for a token of a CI service to be exchanged.
+/// The variable that requests the exchange of an ID token of a CI service.
 pub(super) const RESOURCE: &str = "HF_OIDC_RESOURCE";
 
-/// How a job of a CI service proves who it is.
+/// How a job of a CI service gets its ID token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oidc {
     /// `HF_OIDC_RESOURCE`: the model, or the user, that the token is for.
     pub resource: String,
     /// `HF_OIDC_ID_TOKEN`
     pub id_token: Option<Secret>,
-    /// Where GitHub Actions gives one, and with which token: `ACTIONS_ID_TOKEN_REQUEST_URL` and `_TOKEN`.
+    /// The URL and token with which GitHub Actions returns one: `ACTIONS_ID_TOKEN_REQUEST_URL` and `_TOKEN`.
     pub request: Option<(String, Secret)>,
 }
 
@@ -85,7 +86,7 @@ impl Oidc {
     }
 }
 
-/// Where a token was found, to name it in a message.
+/// The origin of a token, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenSource {
     /// In a variable of the environment.
@@ -106,16 +107,16 @@ impl fmt::Display for TokenSource {
 /// A token of the Hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Itself.
+    /// The token itself.
     pub secret: Secret,
-    /// Where it was found.
+    /// Its origin.
     pub place: TokenSource,
-    /// When it runs out, in seconds since 1970, if that is known.
+    /// Its time of expiry, in seconds since 1970, if that is known.
     expires_at: Option<u64>,
 }
 
 impl Token {
-    /// Of a text, unless that is blank.
+    /// Parses a token; `None` for blank text.
     ///
     /// # Errors
     /// [`Error::Malformed`]
@@ -123,13 +124,13 @@ impl Token {
         check(text, place)
     }
 
-    /// Returns `true` if it has run out.
+    /// Returns `true` if it has expired.
     pub fn is_expired(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.expires_at.is_some_and(|end| end <= now.as_secs())
     }
 
-    /// The same for git, which is given it for the origin of this address alone; `None` if it has no origin.
+    /// Returns the token for git, only for the origin of this URL; `None` if the URL has no origin.
     ///
     /// # Errors
     /// [`crate::git::Error::UnsafeCredential`]
@@ -138,27 +139,27 @@ impl Token {
     }
 }
 
-/// What was found is no token.
+/// Why a text is not a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file is there, and cannot be read.
+    /// The file exists, and cannot be read.
     #[error("cannot read the token from {place}")]
     Io {
-        /// Where.
+        /// The origin of the token.
         place: TokenSource,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// Blanks, line ends or characters that no header holds.
+    /// It contains blanks, line ends or characters that no header has.
     #[error("no valid token in {place}")]
     Malformed {
-        /// Where.
+        /// The origin of the token.
         place: TokenSource,
     },
 }
 
 impl Places {
-    /// Reads a variable of the environment, if it is one that says something about tokens.
+    /// Reads the relevant variables of the environment.
     pub fn from_environment(var: &dyn Fn(&str) -> Option<String>) -> Self {
         let path = |name| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
@@ -173,13 +174,13 @@ impl Places {
         }
     }
 
-    /// How a token is got by exchange, if it is. Then no place is looked at.
+    /// Returns the exchange, if one is configured. Then no other source is used.
     pub fn exchanged(&self) -> Option<&Oidc> {
         let is_off = self.disable_implicit.as_deref().and_then(truth) == Some(true);
         self.oidc.as_ref().filter(|_| !is_off)
     }
 
-    /// Where the token comes from, if there is one.
+    /// Returns the origin of the token, if one exists.
     ///
     /// # Errors
     /// As [`Places::token`].
@@ -190,10 +191,10 @@ impl Places {
         }
     }
 
-    /// The first token of all places. None where `HF_HUB_DISABLE_IMPLICIT_TOKEN` says so.
+    /// Returns the first token of all sources; `None` if `HF_HUB_DISABLE_IMPLICIT_TOKEN` disables them.
     ///
     /// # Errors
-    /// [`Error`]: a place that holds something else is not passed over, since the next one may be another person's.
+    /// [`Error`]: a source with invalid content is not skipped, because the next token may be another user's.
     pub fn token(&self) -> Result<Option<Token>, Error> {
         if self.disable_implicit.as_deref().and_then(truth) == Some(true) {
             return Ok(None);
@@ -241,7 +242,7 @@ impl Places {
     }
 }
 
-/// Line ends and blanks around a token are not part of it; nothing else is allowed but what a bearer token holds.
+/// Removes line ends and blanks around a token; otherwise only the characters of a bearer token are allowed.
 fn check(text: &str, place: TokenSource) -> Result<Option<Token>, Error> {
     let token = text.trim_matches(['\r', '\n', ' ']);
     if token.is_empty() {
@@ -255,7 +256,7 @@ fn check(text: &str, place: TokenSource) -> Result<Option<Token>, Error> {
     }
 }
 
-/// When a token runs out that can be renewed, by the file of stored tokens. A file that cannot be read says nothing of it.
+/// Returns when a renewable token expires, from the file of stored tokens; `None` if the file cannot be read.
 fn end_of(stored: &Path, token: &Secret) -> Option<u64> {
     let mut text = String::new();
     File::open(stored).ok()?.take(MAX_STORED).read_to_string(&mut text).ok()?;

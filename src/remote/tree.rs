@@ -1,12 +1,12 @@
-//! The files of a model at a commit, as the Hub lists them.
+//! Lists the files of a model at a commit by the Hub's interface.
 //!
 //! ```text
 //! GET <hub>/api/models/<model>/tree/<commit>?recursive=true     [{"type", "path", "oid", "size", "lfs": {"oid", "size"}}],
 //!                                                               and `Link: <next page>; rel="next"`
 //! ```
 //!
-//! Source: `list_repo_tree` of `huggingface_hub`'s `hf_api.py`. Invariant: what comes is bounded, in length and in pages; a
-//! path is foreign text, and is only ever part of an address or of a report.
+//! Source: `list_repo_tree` of `huggingface_hub`'s `hf_api.py`. Invariant: responses are bounded, in length and in
+//! pages; a path is foreign text, and is used only in a URL or in a report.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use serde::Deserialize;
@@ -17,19 +17,19 @@ use super::hub::{HUB, Hub, ModelName, next_page};
 use crate::hash::Oid;
 use crate::lfs::Pointer;
 
-/// How many pages are read: a page has a thousand files or so.
+/// The most pages that are read: a page has about a thousand files.
 const MAX_PAGES: usize = 200;
 
 /// A file of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
-    /// From the top of the repository.
+    /// Its path from the top of the repository.
     pub path: String,
-    /// The git blob.
+    /// Its git blob.
     pub blob: Option<String>,
-    /// How long it is: of one under Git LFS, the object.
+    /// Its length: for a file under Git LFS, that of the object.
     pub size: u64,
-    /// What its pointer says, if it is one.
+    /// Its pointer, if it is under Git LFS.
     pub pointer: Option<Pointer>,
 }
 
@@ -50,7 +50,7 @@ struct Lfs {
     size: u64,
 }
 
-/// The files of a model at a commit, in the order of their paths.
+/// Returns the files of a model at a commit, in the order of their paths.
 ///
 /// # Errors
 /// [`Error::RepositoryNotFound`], [`Error::RevisionNotFound`], [`Error::BadAnswer`], …

@@ -1,4 +1,5 @@
-//! Sending LFS objects: [`LfsServer::plan_upload`] asks what a server lacks, [`LfsServer::upload`] sends one of it.
+//! Uploads LFS objects: [`LfsServer::plan_upload`] asks which objects a server lacks, [`LfsServer::upload`] sends one
+//! of them.
 //!
 //! ```text
 //! basic       PUT <href>                        the whole object
@@ -7,10 +8,10 @@
 //! then        POST <verify href>                {"oid", "size"}, if there is such an action
 //! ```
 //!
-//! Source: `docs/api/basic-transfers.md` and `tq/basic_upload.go` of Git LFS; `lfs.py` of `huggingface_hub` for what the Hub
-//! calls `multipart`. Invariants: an object that the server has is not sent; the lines of an action go to the origin of its
-//! address alone, and a part's address, which is a signature, is sent nothing besides; an action that is over, or that is
-//! refused (401, 403), is asked for once more. What was sent of an object before a cut is sent again.
+//! Source: `docs/api/basic-transfers.md` and `tq/basic_upload.go` of Git LFS; `lfs.py` of `huggingface_hub` for the
+//! Hub's `multipart`. Invariants: an object that the server has is not sent; the headers of an action go only to the
+//! origin of its URL, and the URL of a part, which is a signature, gets no other header; an action that has expired, or
+//! that is refused (401, 403), is requested once more. Bytes of an object from before a lost connection are sent again.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::path::Path;
@@ -35,36 +36,36 @@ use super::retry::{Retry, patiently};
 use super::url::Url;
 use crate::lfs::Pointer;
 
-/// Parts that an object storage takes at most.
+/// The most parts that an object storage accepts.
 const MAX_PARTS: u64 = 10_000;
 
-/// How much of an answer is read that nobody looks at.
+/// The most bytes that are read of a response without use.
 const MAX_IGNORED: u64 = 64 << 10;
 
-/// What became of an object.
+/// The result for an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uploaded {
-    /// It was sent.
+    /// It was uploaded.
     Sent,
     /// The server had it.
     There,
 }
 
-/// What is to be done for one object.
+/// The planned work for one object.
 #[derive(Debug)]
 pub struct Plan(Step);
 
 #[derive(Debug)]
 enum Step {
-    /// The server has it.
+    /// Nothing: the server has it.
     Nothing,
-    /// The other repository on this machine gets a copy.
+    /// Copy it to the other repository on this machine.
     Copy,
-    /// It is sent.
+    /// Upload it.
     Send { method: Method, verify: Option<Get> },
 }
 
-/// How an object is sent.
+/// How an object is uploaded.
 #[derive(Debug)]
 enum Method {
     Put(Get),
@@ -105,7 +106,7 @@ struct Done {
     etag: String,
 }
 
-/// An object that is to be sent, and from where.
+/// An object for an upload, and its file.
 #[derive(Clone, Copy)]
 pub(super) struct Sending<'s> {
     pub(super) pointer: Pointer,
@@ -114,12 +115,12 @@ pub(super) struct Sending<'s> {
 }
 
 impl Plan {
-    /// Returns `true` if the object is on the server already.
+    /// Returns `true` if the server already has the object.
     pub fn is_there(&self) -> bool {
         matches!(self.0, Step::Nothing)
     }
 
-    /// The transfer agent that sends it, if one does.
+    /// Returns the transfer agent that uploads it, if any.
     pub fn agent(&self) -> Option<&str> {
         match &self.0 {
             Step::Send { method: Method::Elsewhere(ObjectAt::Agent(handed)), .. } => Some(&handed.agent.name),
@@ -129,11 +130,11 @@ impl Plan {
 }
 
 impl LfsServer<'_> {
-    /// Asks which of these objects a server lacks: one answer for each, in their order.
+    /// Asks which of these objects a server lacks: one result per object, in their order.
     ///
     /// # Errors
-    /// What keeps a request from being answered, [`Error::MayNotWrite`] above all. That an object is not taken is in its
-    /// own result.
+    /// An error of the whole request, above all [`Error::MayNotWrite`]. An object that the server refuses is an error
+    /// in its own result.
     pub fn plan_upload(&self, pointers: &[Pointer]) -> Result<Vec<Result<Plan>>> {
         let wire = &self.auth.wire;
         wire.watched(|| {
@@ -145,11 +146,10 @@ impl LfsServer<'_> {
         })
     }
 
-    /// Sends the object that is in `file`, as it was planned. `tell` is told how many of its bytes were sent; it may start
-    /// anew.
+    /// Uploads the object in `file`, as planned. `tell` receives the number of sent bytes, which may restart.
     ///
     /// # Errors
-    /// [`Error::NotTaken`], [`Error::MayNotWrite`], or what keeps the server from taking it when patience is at its end.
+    /// [`Error::NotTaken`], [`Error::MayNotWrite`], or the last error after all retries.
     pub fn upload(
         &self,
         pointer: Pointer,
@@ -189,7 +189,7 @@ impl LfsServer<'_> {
         })
     }
 
-    /// What needs no server.
+    /// Does the work that needs no server.
     fn settle(&self, plan: &Plan, sending: Sending<'_>) -> Result<Uploaded> {
         match (&plan.0, &self.endpoint.location) {
             (Step::Copy, Location::Local(path)) => {
@@ -203,7 +203,7 @@ impl LfsServer<'_> {
 
     fn ask_upload(&self, pointers: &[Pointer]) -> Result<Vec<Result<Plan>>> {
         if let Some(found) = self.elsewhere(Operation::Upload, pointers)? {
-            // A transfer agent knows what is there: all are its own.
+            // A transfer agent knows which objects exist: it transfers all of them.
             let step = |at| match at {
                 Some(at) => Step::Send { method: Method::Elsewhere(at), verify: None },
                 None => Step::Nothing,
@@ -248,7 +248,7 @@ impl LfsServer<'_> {
         Ok(plans.collect())
     }
 
-    /// Who may only open pull requests is refused by some where the question names the reference of one.
+    /// Some servers refuse an account that may only open pull requests if the request names the reference of one.
     fn question_upload(&self, pointers: &[Pointer]) -> Result<Answers> {
         let (upload, reference) = (Operation::Upload, self.reference());
         match self.question(upload, reference, pointers) {
@@ -273,7 +273,7 @@ impl LfsServer<'_> {
         }
     }
 
-    /// The addresses of the parts, in their order.
+    /// Returns the URLs of the parts, in their order.
     fn parts(
         &self,
         batch: &Url,
@@ -346,7 +346,7 @@ impl LfsServer<'_> {
         }
     }
 
-    /// Sends a part of the file; `ask` says where to.
+    /// Uploads a part of the file to the URL of `ask`.
     fn put(&self, ask: Ask<'_>, sending: Sending<'_>, from: u64, len: u64) -> Result<Response> {
         let tell = |sent: u64| (sending.tell)(from.saturating_add(sent));
         let stop = || self.auth.wire.is_interrupted();
@@ -373,7 +373,7 @@ impl LfsServer<'_> {
         let ask = ask.plain(header::CONTENT_TYPE, kind());
         let response = self.auth.send(&Ask { body: Body::Post(&body), ..ask })?;
         if (200..300).contains(&response.status) {
-            // Read, so that the connection is used again; what it says besides is for nobody.
+            // The body is read, so that the connection can be reused; its content is not needed.
             let _ignored = response.bytes(MAX_IGNORED, SERVER);
             return Ok(());
         }

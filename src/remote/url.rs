@@ -1,11 +1,12 @@
-//! [`Url`]: where a request goes.
+//! [`Url`] is the target of a request.
 //!
 //! ```text
 //! http[s]://[user[:password]@]host[:port]/path[?query][#fragment, dropped]
 //! ```
 //!
-//! Source: RFC 3986, less than all of it. Invariants: what is asked of the HTTP library is written anew from the parts
-//! kept here, so that no two readers can see two hosts in one text; `Display` and `Debug` show neither the login nor the query, which may be a signature.
+//! Source: RFC 3986, less than all of it. Invariants: the URL for the HTTP library is composed from the parsed parts,
+//! so that no two parsers can find two hosts in one text; `Display` and `Debug` show neither the login nor the query,
+//! which may be a signature.
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::fmt::{self, Write as _};
@@ -14,19 +15,19 @@ use std::sync::Arc;
 use super::origin::{NotAllowed, Origin, Scheme};
 use super::secret::Secret;
 
-/// The longest address that is taken: longer than any signed one that was seen.
+/// The longest URL: longer than any signed URL that was seen.
 const MAX_LEN: usize = 16 << 10;
 
-/// The user name of an address, and its password if there is one.
+/// The user name in a URL, and its password if it contains one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Who.
+    /// The user name.
     pub user: String,
-    /// With which password.
+    /// The password.
     pub password: Option<Secret>,
 }
 
-/// An address that can be asked; cheap to clone.
+/// A valid URL; cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(Arc<Parts>);
 
@@ -43,7 +44,7 @@ impl Url {
         Self(Arc::new(parts))
     }
 
-    /// Reads an address.
+    /// Parses a URL.
     ///
     /// # Errors
     /// [`NotAllowed`]
@@ -55,7 +56,7 @@ impl Url {
             "https" => Scheme::Https,
             _ => return Err(NotAllowed::Scheme),
         };
-        // A backslash is a slash to some readers: whatever ends the authority for one of them ends it here.
+        // Some parsers treat a backslash as a slash: whatever ends the authority for one of them ends it here.
         let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let (login, host) = match authority.rsplit_once('@') {
@@ -67,7 +68,7 @@ impl Url {
         Ok(Self::new(Parts { origin, path, query, login }))
     }
 
-    /// Reads an address that a server gave: one with a login is refused.
+    /// Parses a URL from a server, and refuses one with a login.
     ///
     /// # Errors
     /// [`NotAllowed`]
@@ -76,10 +77,10 @@ impl Url {
         if url.login().is_some() { Err(NotAllowed::Login) } else { Ok(url) }
     }
 
-    /// Where a `Location` leads from here.
+    /// Resolves a `Location` relative to this URL.
     ///
     /// # Errors
-    /// [`NotAllowed`], and [`NotAllowed::Downgrade`] for a step from `https` to `http`.
+    /// [`NotAllowed`], and [`NotAllowed::Downgrade`] from `https` to `http`.
     pub fn join(&self, location: &str) -> Result<Self, NotAllowed> {
         check_text(location)?;
         let scheme_end = location.find(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c));
@@ -108,7 +109,7 @@ impl Url {
         }
     }
 
-    /// The same origin with another path, whose segments are escaped where they have to be.
+    /// Returns the same origin with another path, whose segments are escaped if needed.
     #[must_use]
     pub fn with_segments<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Self {
         let mut path = self.0.path.trim_end_matches('/').to_owned();
@@ -119,14 +120,14 @@ impl Url {
         Self::new(Parts { origin: self.origin().clone(), path, query: None, login: None })
     }
 
-    /// The same address with this text, which starts with `/`, behind its path.
+    /// Returns the URL with this text, which starts with `/`, appended to its path.
     #[must_use]
     pub fn with_suffix(&self, suffix: &str) -> Self {
         let path = format!("{}{suffix}", self.0.path.trim_end_matches('/'));
         Self::new(Parts { path, query: None, ..Parts::clone(&self.0) })
     }
 
-    /// The same address with a query of names and values.
+    /// Returns the URL with a query of names and values.
     #[must_use]
     pub fn with_query(&self, pairs: &[(&str, &str)]) -> Self {
         let mut query = String::new();
@@ -141,7 +142,7 @@ impl Url {
         Self::new(Parts { query: Some(Secret::new(query)), ..Parts::clone(&self.0) })
     }
 
-    /// The same address with one more name and value in its query.
+    /// Returns the URL with one more name and value in its query.
     #[must_use]
     pub(super) fn with_parameter(&self, name: &str, value: &str) -> Self {
         let more = self.with_query(&[(name, value)]);
@@ -154,33 +155,33 @@ impl Url {
         }
     }
 
-    /// The same address without its login.
+    /// Returns the URL without its login.
     #[must_use]
     pub fn without_login(&self) -> Self {
         Self::new(Parts { login: None, ..Parts::clone(&self.0) })
     }
 
-    /// Whom it asks.
+    /// Returns its origin.
     pub fn origin(&self) -> &Origin {
         &self.0.origin
     }
 
-    /// Its path, which starts with `/`.
+    /// Returns its path, which starts with `/`.
     pub fn path(&self) -> &str {
         &self.0.path
     }
 
-    /// Its user name and password.
+    /// Returns its user name and password.
     pub fn login(&self) -> Option<&Login> {
         self.0.login.as_ref()
     }
 
-    /// The query, for those who look for a token in it.
+    /// Returns the query, to search for a token in it.
     pub(super) fn query(&self) -> Option<&Secret> {
         self.0.query.as_ref()
     }
 
-    /// All of it but the login, as a request needs it.
+    /// Returns it without the login, for a request.
     pub(super) fn target(&self) -> String {
         let mut target = format!("{}{}", self.0.origin, self.0.path);
         if let Some(query) = &self.0.query {
@@ -214,7 +215,7 @@ fn check_text(text: &str) -> Result<(), NotAllowed> {
 fn parse_login(text: &str) -> Result<Login, NotAllowed> {
     let (user, password) = text.split_once(':').map_or((text, None), |(user, word)| (user, Some(word)));
     let (user, password) = (unescape(user), password.map(unescape));
-    // Escaped or not: git's credential protocol would read a line end as one.
+    // Escaped or not: git's credential protocol would read a line end as the end of a field.
     let is_control = |text: &str| text.chars().any(char::is_control);
     if is_control(&user) || password.as_deref().is_some_and(is_control) {
         return Err(NotAllowed::Control);
@@ -222,7 +223,7 @@ fn parse_login(text: &str) -> Result<Login, NotAllowed> {
     Ok(Login { user, password: password.map(Secret::new) })
 }
 
-/// Path and query of what stands behind the authority, without the fragment.
+/// Splits the part after the authority into path and query, without the fragment.
 fn split_path(rest: &str) -> (String, Option<Secret>) {
     let rest = rest.split('#').next().unwrap_or_default();
     let (path, query) = match rest.split_once('?') {
@@ -250,7 +251,7 @@ fn escape_into(out: &mut String, text: &str, plain: impl Fn(u8) -> bool) {
     }
 }
 
-/// Percent signs resolved; what is not one stays, and what is no UTF-8 then is replaced.
+/// Decodes percent escapes; an invalid escape stays, and invalid UTF-8 is replaced.
 pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -267,7 +268,7 @@ pub(super) fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// RFC 3986, 5.2.4.
+/// Removes dot segments: RFC 3986, 5.2.4.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let ends_with_dots = path.ends_with("/.") || path.ends_with("/..");

@@ -1,6 +1,8 @@
-//! A file at an address as a whole, as a stream: for those who need all of it, or whose server gives no parts.
+//! Downloads a file at a URL as a whole, as a stream: for callers that need all of it, or if the server does not serve
+//! ranges.
 //!
-//! Invariant: what is in the file afterwards came by one answer; one that was cut is begun anew. It does not hash.
+//! Invariant: the content of the file comes from one response; after a lost connection the download starts again. The
+//! module does not hash.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
@@ -16,14 +18,14 @@ use super::refusal::refusal;
 use super::retry::patiently;
 use super::url::Url;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const STEP: usize = 256 << 10;
 
-/// Puts all of what is at an address into an empty file; tells how many bytes came, the ones of answers that were cut
-/// included.
+/// Writes the content of a URL to an empty file; returns how many bytes arrived, including those before a lost
+/// connection.
 ///
 /// # Errors
-/// What keeps it away, or [`Error::Io`] if the file cannot be written.
+/// The reason why it is not available, or [`Error::Io`] if the file cannot be written.
 pub fn to_file(auth: &Auth<'_>, url: &Url, file: &mut File) -> Result<u64> {
     let mut came = 0;
     auth.wire.watched(|| patiently(&auth.wire, || once(auth, url, file, &mut came)))?;

@@ -1,4 +1,4 @@
-//! [`Window`]: the chunks of a stream, between those who fetch them and the one who takes them in order.
+//! [`Window`] passes the chunks of a stream from the workers that fetch them to the consumer that reads them in order.
 //!
 //! ```text
 //! chunk      0   1   2   3   4   5   6   7          4 MiB each, from the offset asked for
@@ -6,11 +6,11 @@
 //! workers            w   w   w   w                  each has a run of chunks, as a rule of one, inside the window of 8
 //! ```
 //!
-//! A server that refuses (429, 503) is asked by half as many, each for a run that is 16 times as long; when it has not
-//! refused for a while, it is asked by one more, for half as much.
+//! After a server refuses (429, 503), half as many workers request runs that are 16 times as long; after a while
+//! without a refusal, one more worker requests, for half as much.
 //!
-//! Invariants: at most [`WINDOW`] chunks are held, whatever the server and the consumer do; every chunk is given once. It asks
-//! nobody.
+//! Invariants: at most [`WINDOW`] chunks are in memory, whatever the server and the consumer do; every chunk is passed
+//! on once. The module itself sends nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,53 +21,53 @@ use std::time::{Duration, Instant};
 use super::error::{Error, Result};
 use super::known::lock;
 
-/// How many bytes are asked for at once.
+/// How many bytes are requested at once.
 pub const CHUNK: u64 = 4 << 20;
 
-/// How many chunks are held at most: 32 MiB.
+/// How many chunks are in memory at most: 32 MiB.
 pub const WINDOW: u64 = 8;
 
-/// How much more is asked for at once after a refusal.
+/// How much more is requested at once after a refusal.
 const LONGER: u64 = 16;
 
-/// How long a server has to give what it is asked for until it is asked for more.
+/// How long a server must respond without a refusal before the load increases.
 const CALM: Duration = Duration::from_secs(2);
 
-/// Chunks that one request is made for: from one up to another.
+/// The chunks of one request: from one up to another.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(super) index: u64,
     pub(super) end: u64,
-    /// What came of the first.
+    /// The received bytes of the first chunk.
     pub(super) buf: Vec<u8>,
 }
 
-/// How hard a server is asked.
+/// The load on a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Load {
-    /// How many ask it.
+    /// How many workers send requests.
     limit: u64,
-    /// For how many chunks each.
+    /// How many chunks each requests.
     pub(super) stretch: u64,
     most: u64,
-    /// When it refused, or was asked for more.
+    /// The time of its last refusal, or of the last increase.
     changed: Option<Instant>,
 }
 
 impl Load {
-    /// As hard as is allowed.
+    /// Starts with the largest allowed load.
     pub(super) fn new(most: u64) -> Self {
         Self { limit: most, stretch: 1, most, changed: None }
     }
 
-    /// It refused.
+    /// Reduces the load after a refusal.
     pub(super) fn refused(&mut self, now: Instant) {
         self.limit = (self.limit / 2).max(1);
         self.stretch = self.stretch.saturating_mul(LONGER);
         self.changed = Some(now);
     }
 
-    /// It gave what it was asked for.
+    /// Increases the load after a response, if enough time has passed.
     fn gave(&mut self, now: Instant) {
         let is_calm = self.changed.is_some_and(|changed| now.duration_since(changed) >= CALM);
         if is_calm {
@@ -88,24 +88,24 @@ pub(super) struct Window {
 }
 
 struct State {
-    /// The next chunk that nobody had.
+    /// The next chunk that no worker has.
     next: u64,
-    /// How many the consumer is done with.
+    /// How many chunks the consumer has read.
     given: u64,
     ready: BTreeMap<u64, Result<Vec<u8>>>,
-    /// Runs that were begun and given back, by their first chunk.
+    /// Runs that were begun and returned, by their first chunk.
     returned: BTreeMap<u64, Run>,
     load: Load,
     /// How many workers have a run.
     active: u64,
-    /// How many workers there are still.
+    /// How many workers are left.
     workers: u64,
-    /// Buffers that are done with.
+    /// Buffers for reuse.
     spare: Vec<Vec<u8>>,
 }
 
 impl Window {
-    /// So many chunks, the first of which are a run that is begun: as many as `load` says.
+    /// Creates a window for this many chunks, the first of which are a run that was begun: as many as `load` allows.
     pub(super) fn new(chunks: u64, workers: u64, load: Load) -> Self {
         let first = Run { index: 0, end: load.stretch.min(chunks), buf: Vec::new() };
         let state = State {
@@ -129,7 +129,8 @@ impl Window {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next run to fetch; waits until one more may be asked for and it is inside the window. `None` if nothing is left.
+    /// Returns the next run to fetch; waits until another request is allowed and the run is inside the window. `None`
+    /// if nothing is left.
     pub(super) fn take(&self) -> Option<(Run, AtWork<'_>)> {
         let mut state = lock(&self.state);
         loop {
@@ -147,7 +148,7 @@ impl Window {
         }
     }
 
-    /// Gives the first chunk of a run to the consumer.
+    /// Passes the first chunk of a run to the consumer.
     pub(super) fn put(&self, run: &mut Run, result: Result<()>) {
         let bytes = std::mem::take(&mut run.buf);
         lock(&self.state).ready.insert(run.index, result.map(|()| bytes));
@@ -155,8 +156,8 @@ impl Window {
         self.changed.notify_all();
     }
 
-    /// Returns the run when its next chunk is inside the window. `None` if it is done, or was given back, for somebody has to
-    /// fetch what the consumer waits for.
+    /// Returns the run when its next chunk is inside the window. `None` if the run is complete, or was returned because
+    /// another worker must fetch what the consumer waits for.
     pub(super) fn go_on(&self, mut run: Run) -> Option<Run> {
         let mut state = lock(&self.state);
         if run.index >= run.end {
@@ -180,7 +181,7 @@ impl Window {
         }
     }
 
-    /// The server refused a run. Returns it, with more in it where that is free, if there are not too many who ask.
+    /// Handles a refusal of a run. Returns the run, extended by free chunks, if the number of workers is still allowed.
     pub(super) fn refused(&self, mut run: Run) -> Option<Run> {
         let mut state = lock(&self.state);
         state.load.refused(Instant::now());
@@ -203,7 +204,7 @@ impl Window {
         Some(run)
     }
 
-    /// Gives all chunks to the consumer, in order.
+    /// Passes all chunks to the consumer, in order.
     pub(super) fn give(&self, mut each: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         for index in 0..self.chunks {
             let mut state = lock(&self.state);
@@ -212,7 +213,7 @@ impl Window {
                     break chunk;
                 }
                 if state.workers == 0 {
-                    // One of them panicked, which is raised again when their threads are joined.
+                    // A worker panicked; the panic continues when its thread is joined.
                     let source = io::Error::other("nobody fetches it any more");
                     return Err(Error::Io { action: "fetch a part of the object", source });
                 }
@@ -233,7 +234,7 @@ impl Window {
 }
 
 impl State {
-    /// The run that is wanted first, if that is inside the window.
+    /// Returns the run that is needed first, if it is inside the window.
     fn next_run(&mut self, chunks: u64) -> Option<Run> {
         let end = self.given + WINDOW;
         if let Some(entry) = self.returned.first_entry() {
@@ -249,7 +250,7 @@ impl State {
     }
 }
 
-/// A worker has a run, however it ends with it.
+/// Marks that a worker has a run, until it is dropped.
 pub(super) struct AtWork<'w>(&'w Window);
 
 impl Drop for AtWork<'_> {
@@ -259,7 +260,7 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Says that a worker is gone, however it ended.
+/// Records that a worker has ended, when dropped.
 pub(super) struct Leave<'w>(pub(super) &'w Window);
 
 impl Drop for Leave<'_> {
@@ -269,7 +270,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Ends the workers, however the consumer ended.
+/// Stops the workers, when dropped.
 pub(super) struct Stop<'w>(pub(super) &'w Window);
 
 impl Drop for Stop<'_> {

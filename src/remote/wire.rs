@@ -1,8 +1,8 @@
-//! [`Wire`]: one request and its answer, who is told of it, and when it ends.
+//! [`Wire`] sends one request, reports it to observers, and ends it when the user interrupts.
 //!
-//! Invariants: nothing is asked offline, and nobody who wants to be left alone for now; whatever a request carried that is secret is known here, and [`Wire::redacted`]
-//! takes it out of what a server says; once the person asked to stop, every connection is closed and every later
-//! request is [`Error::Interrupted`]. It knows no redirect and no login.
+//! Invariants: no request is sent offline, or to a server in a pause that it requested; every secret of a request is
+//! recorded here, and [`Wire::redacted`] removes it from the text of a server; after an interruption by the user every
+//! connection is closed and every later request is [`Error::Interrupted`]. The module knows no redirect and no login.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -19,27 +19,27 @@ use super::secret::Secret;
 use super::settings::Settings;
 use super::url::Url;
 
-/// How often it is looked whether the person asked to stop.
+/// The interval of the checks for an interruption by the user.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// A request that was made, for those who want to see each.
+/// A request that was sent, for observers.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'e> {
     /// `GET`, `POST` or `PUT`.
     pub method: &'static str,
-    /// What was asked; shows neither login nor query.
+    /// The URL; its `Display` shows neither login nor query.
     pub url: &'e Url,
-    /// The answer; `None` if none came.
+    /// The status of the response; `None` if none arrived.
     pub status: Option<u16>,
 }
 
-/// Is told each request after it was made.
+/// Receives each request after it was sent.
 pub type Observer<'a> = &'a (dyn Fn(&Event<'_>) + Sync);
 
-/// Says whether the person asked to stop.
+/// Returns `true` if the user interrupted the program.
 pub type Interrupt<'a> = &'a (dyn Fn() -> bool + Sync);
 
-/// What asks servers.
+/// The sender of requests.
 pub struct Wire<'a> {
     pub(super) settings: Settings,
     agents: Agents,
@@ -49,7 +49,7 @@ pub struct Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
-    /// Asks as the settings say.
+    /// Creates a sender with these settings.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -60,22 +60,22 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Tells `observer` every request.
+    /// Reports every request to `observer`.
     #[must_use]
     pub fn observed(self, observer: Option<Observer<'a>>) -> Self {
         Self { observer, ..self }
     }
 
-    /// Stops as soon as `interrupt` says so.
+    /// Stops as soon as `interrupt` returns `true`.
     #[must_use]
     pub fn interruptible(self, interrupt: Interrupt<'a>) -> Self {
         Self { interrupt: Some(interrupt), ..self }
     }
 
-    /// Asks once.
+    /// Sends one request.
     ///
     /// # Errors
-    /// [`Error::Offline`], [`Error::Interrupted`], or what keeps an answer away; any status is an answer.
+    /// [`Error::Offline`], [`Error::Interrupted`], or the reason why no response arrived; any status is a response.
     pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Response> {
         let url = request.url;
         if self.settings.offline {
@@ -115,7 +115,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Remembers whether an origin wants to be left alone.
+    /// Records whether an origin requested a pause.
     fn learn(&self, origin: &Origin, turn: Turn, answer: Option<&Response>) {
         let (pace, wait) = (self.settings.learned.pace(), answer.and_then(wait_of));
         if wait.is_none() && self.settings.patient && answer.is_some_and(is_refusal) {
@@ -125,7 +125,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Waits until an origin may be asked.
+    /// Waits until requests to an origin are allowed.
     ///
     /// # Errors
     /// [`Error::RateLimited`] if that is too long, [`Error::Interrupted`].
@@ -142,17 +142,17 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Returns `true` if the person asked to stop.
+    /// Returns `true` if the user interrupted the program.
     pub(super) fn is_interrupted(&self) -> bool {
         self.interrupt.is_some_and(|interrupt| interrupt())
     }
 
-    /// Returns `true` if what is sent there is read by a proxy on its way.
+    /// Returns `true` if a proxy can read requests to this URL.
     pub(super) fn is_open(&self, url: &Url) -> bool {
         url.origin().scheme() == Scheme::Http && self.settings.proxy(url).is_some()
     }
 
-    /// Remembers a text that no message may hold.
+    /// Records a text that no message may contain.
     pub(super) fn remember(&self, secret: &Secret) {
         let mut secrets = lock(&self.secrets);
         if secret.expose().len() > 3 && !secrets.contains(secret) {
@@ -160,7 +160,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Remembers the value of a header line, and what stands behind its first word: `Basic`, `Bearer`.
+    /// Records the value of a header, and the text after its first word: `Basic`, `Bearer`.
     pub(super) fn remember_line(&self, value: &Secret) {
         self.remember(value);
         if let Some((_, rest)) = value.expose().split_once(' ') {
@@ -168,7 +168,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// A text without the secrets that we know: a server may repeat what it was sent.
+    /// Returns a text without the recorded secrets: a server may repeat a request.
     pub(super) fn redacted(&self, text: &str) -> String {
         let mut text = text.to_owned();
         let mut secrets = lock(&self.secrets).clone();
@@ -181,7 +181,7 @@ impl<'a> Wire<'a> {
         text
     }
 
-    /// Waits, unless there is a reason not to.
+    /// Waits, unless `is_over` or the user ends the pause.
     ///
     /// # Errors
     /// [`Error::Interrupted`]
@@ -199,7 +199,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Does work that waits for servers; all of its connections are closed when the person asks to stop.
+    /// Does work that waits for servers; closes all of its connections when the user interrupts.
     pub(super) fn watched<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.interrupt.is_none() {
             return work();
@@ -224,7 +224,7 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// Tells a waiting thread that there is nothing to wait for.
+/// Ends the wait of a thread.
 #[derive(Default)]
 struct Done {
     is_done: Mutex<bool>,
@@ -239,7 +239,7 @@ impl Done {
     }
 }
 
-/// Tells it even if the work panics; the thread would be waited for.
+/// Ends it even if the work panics; otherwise the thread would be joined forever.
 struct Tell<'d>(&'d Done);
 
 impl Drop for Tell<'_> {
