@@ -1,18 +1,18 @@
-//! [`Clock`]: how long a run has lasted, as a value, so that a test can move its hands.
+//! [`Clock`] returns how long a run has lasted, as a value, so that a test can set it.
 
 use std::time::{Duration, Instant};
 
-/// Tells the time since it was made.
+/// The time since the clock was created.
 pub(super) struct Clock(Box<dyn Fn() -> Duration + Send + Sync>);
 
 impl Clock {
-    /// The clock of the machine, which no change of the date moves.
+    /// Creates the clock of the machine, which a change of the date does not affect.
     pub(super) fn system() -> Self {
         let begun = Instant::now();
         Self(Box::new(move || begun.elapsed()))
     }
 
-    /// How long ago it was made.
+    /// Returns the time since it was created.
     pub(super) fn now(&self) -> Duration {
         (self.0)()
     }

@@ -1,14 +1,14 @@
-//! [`Closing`]: the last line of a run: what was done, how much that was, and how long it took.
+//! [`Closing`] formats the last line of a run: its results, the number of bytes, and the time.
 //!
 //! `3 converted, 1 up to date, 2 skipped · 2.1 GiB in 3.4 s`
 //!
-//! Invariant: a run that did nothing to count has no such line, because what it did not do was said already.
+//! Invariant: a run without counted results has no such line, because its other output already explains why.
 
 use std::time::Duration;
 
 use super::sizes::{self, grouped};
 
-/// What a run has done so far.
+/// The results of a run so far.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
     counts: Vec<String>,
@@ -16,19 +16,19 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    /// So many were done so: `3 converted`. None is not worth a word.
+    /// Adds a count: `3 converted`. Zero is left out.
     pub(super) fn count(&mut self, count: usize, what: &str) {
         if count > 0 {
             self.counts.push(format!("{} {what}", grouped(count as u64)));
         }
     }
 
-    /// So many bytes were written, read or sent for it.
+    /// Adds the number of bytes that were written, read or sent.
     pub(super) fn bytes(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// The line of a run that took so long.
+    /// Returns the line for a run that took this long.
     pub(super) fn line(&self, took: Duration) -> Option<String> {
         let bytes = if self.bytes > 0 { format!("{} in ", sizes::bytes(self.bytes)) } else { String::new() };
         let counts = self.counts.join(", ");

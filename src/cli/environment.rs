@@ -1,6 +1,6 @@
-//! What the environment says: where the Hub is, who asks, and whether anybody may; and which part of a fleet this is.
+//! Reads the environment: the URL and login of the Hub, whether the user may be prompted, and the batch part.
 //!
-//! Invariant: a token leaves this module only in a form that shows nothing of it.
+//! Invariant: a token leaves this module only in a form that does not show it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::actions::batch::Shard;
 use crate::actions::{Error, Servers};
 use crate::remote::{HUB, Settings, Url};
 
-/// How servers are asked, by the environment and the command line.
+/// Returns how servers are contacted, by the environment and the command line.
 pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
     let mut settings = Settings::from_environment(&variable);
     settings.offline |= args.offline;
@@ -19,17 +19,17 @@ pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
     Servers::new(settings)
 }
 
-/// The URL of the Hub.
+/// Returns the URL of the Hub.
 pub(super) fn endpoint() -> String {
     variable("HF_ENDPOINT").filter(|url| !url.is_empty()).unwrap_or_else(|| HUB.to_owned())
 }
 
-/// Returns `true` if a URL is one of the Hub, where its token goes.
+/// Returns `true` if a URL is on the Hub, which receives its token.
 pub(super) fn is_at_hub(url: &Url) -> bool {
     Url::parse(&endpoint()).is_ok_and(|hub| hub.origin() == url.origin())
 }
 
-/// The variables that say how this program works. Those in the second list are secret, or may hold a password.
+/// The variables that affect this program. Those in the second list are secret, or may contain a password.
 const VARIABLES: &[&str] = &[
     "HF_ENDPOINT",
     "HF_HOME",
@@ -63,14 +63,14 @@ const SECRETS: &[&str] = &[
     "ALL_PROXY",
 ];
 
-/// The variables that are set, with their values; of those that may hold a secret only that they are.
+/// Returns the variables that are set, with their values; for those that may contain a secret, only their names.
 pub(super) fn set() -> Vec<(&'static str, Option<String>)> {
     let plain = VARIABLES.iter().filter_map(|&name| Some((name, Some(variable(name)?))));
     let secret = SECRETS.iter().filter_map(|&name| variable(name).map(|_| (name, None)));
     plain.chain(secret).collect()
 }
 
-/// Returns `true` if the locale is one of UTF-8: the first of these that is set says it.
+/// Returns `true` if the locale uses UTF-8: the first of these variables that is set decides.
 pub(super) fn is_utf8() -> bool {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
@@ -81,28 +81,28 @@ pub(super) fn is_utf8() -> bool {
     })
 }
 
-/// Returns `true` if git has started its pager, and standard output goes there.
+/// Returns `true` if git has started its pager for standard output.
 pub(super) fn is_paged() -> bool {
     variable("GIT_PAGER_IN_USE").is_some_and(|value| matches!(value.as_str(), "true" | "1" | "yes" | "on"))
 }
 
-/// Returns `true` if nobody wants colours.
+/// Returns `true` if the user disabled colors.
 pub(super) fn is_colorless() -> bool {
     variable("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// Returns `true` if nothing can be drawn on the terminal.
+/// Returns `true` if the terminal cannot redraw a line.
 pub(super) fn is_dumb() -> bool {
     variable("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
-/// What the pre-commit framework says of a push: from which revision, and to which.
+/// Returns the range of a push from the pre-commit framework.
 pub(super) fn framework_range() -> Option<(String, String)> {
     Some((variable("PRE_COMMIT_FROM_REF")?, variable("PRE_COMMIT_TO_REF")?))
 }
 
-/// The directories where manual pages can be installed, the best first: next to the directory of the program on PATH, and
-/// below the home directory. What the system's packages own is none of them.
+/// Returns the directories where manual pages can be installed, the best first: next to the directory of the program on
+/// PATH, and below the home directory; none that belongs to the system's packages.
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 pub(super) fn man_dirs() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -120,26 +120,27 @@ fn home() -> Option<PathBuf> {
     std::env::home_dir().filter(|home| home.is_absolute())
 }
 
-/// Where `man` searches.
+/// Returns the directories that `man` searches.
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 pub(super) fn man_path() -> ManPath {
     let path = std::env::var_os("PATH").unwrap_or_default();
     ManPath::new(&path, std::env::var_os("MANPATH").as_deref(), &Configuration::read(home().as_deref()))
 }
 
-/// Where git stood when it called this, from the top of the work tree; `None` if it was not git that did.
+/// Returns the directory in which the user ran git, from the top of the working tree; `None` if git did not start this
+/// program.
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 pub(super) fn git_prefix() -> Option<OsString> {
     std::env::var_os("GIT_PREFIX")
 }
 
-/// Returns `true` if the environment says which repository is meant.
+/// Returns `true` if the environment names a repository.
 #[expect(clippy::disallowed_methods, reason = "one of the two places that read the environment")]
 pub(super) fn names_git_dir() -> bool {
     std::env::var_os("GIT_DIR").is_some()
 }
 
-/// Why the environment says that this is a part of something, and not which.
+/// Why the environment contains the index of a batch part, but not enough to use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoShard {
     pub(super) variable: &'static str,
@@ -147,12 +148,12 @@ pub(super) struct NoShard {
     pub(super) hint: &'static str,
 }
 
-/// How many shards there are, where the environment does not say it, or says something else.
+/// The variable with the number of parts, if the scheduler's variables do not contain it.
 const COUNT: &str = "ST_CONVERT_SHARD_COUNT";
 const TASK: &str = "SLURM_ARRAY_TASK_ID";
 const INDEX: &str = "JOB_COMPLETION_INDEX";
 
-/// The shard that this is by the environment: of a Slurm array, or of an indexed Job of Kubernetes.
+/// Returns the batch part by the environment: of a Slurm array, or of an indexed Job of Kubernetes.
 pub(super) fn shard_of_environment() -> Result<Option<Shard>, NoShard> {
     shard(&|name| variable(name).filter(|value| !value.is_empty()))
 }

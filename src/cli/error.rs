@@ -1,4 +1,4 @@
-//! [`Report`]: an error as a person reads it, and the exit status that it gives.
+//! [`Report`] formats an error for the user, and determines its exit status.
 //!
 //! ```text
 //! error: FILE: message
@@ -6,8 +6,8 @@
 //! hint: a command that helps
 //! ```
 //!
-//! Invariants: this is the one place for exit codes (hints are in `hints`); a cause never repeats the
-//! line above it; every text is safe to print ([`sanitize`]). It prints nothing itself.
+//! Invariants: only this module has exit codes (hints are in `hints`); a cause never repeats the line above it; every
+//! text is safe to print ([`sanitize`]). The module prints nothing itself.
 
 use std::error::Error as StdError;
 use std::path::Path;
@@ -19,7 +19,8 @@ use super::{hints, interrupt, sanitize};
 pub(super) use crate::actions::Kind;
 use crate::actions::{Error, Reason, Status, causes_of};
 
-/// The exit status, as the contract has it. A bug has none of these: it is a panic, which `panic` words and 101 ends.
+/// Returns the exit status, as the contract defines it. A bug has none of these: it is a panic, which `panic` reports
+/// and which ends with 101.
 pub(super) fn code(kind: Kind) -> u8 {
     match kind {
         Kind::Refused => 1,
@@ -28,7 +29,7 @@ pub(super) fn code(kind: Kind) -> u8 {
     }
 }
 
-/// The exit status of one file.
+/// Returns the exit status of one file.
 pub(super) fn exit_code(status: Status, reason: Option<&Reason>) -> u8 {
     match (status, reason) {
         (Status::Refused | Status::Failed, Some(Reason::Error(Error::Interrupted))) => interrupt::EXIT,
@@ -38,11 +39,11 @@ pub(super) fn exit_code(status: Status, reason: Option<&Reason>) -> u8 {
     }
 }
 
-/// An error as a person reads it.
+/// An error for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Report {
     pub(super) kind: Kind,
-    /// The file that it is about.
+    /// The file that it concerns.
     pub(super) file: Option<String>,
     pub(super) message: String,
     pub(super) causes: Vec<String>,
@@ -51,27 +52,27 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Of an error that is about no file, or names it itself.
+    /// Creates a report for an error that concerns no file, or names it itself.
     pub(super) fn of(error: &Error) -> Self {
         Self::new(error, None, &Here::default())
     }
 
-    /// Of an error of a whole run, for a person who stands there.
+    /// Creates a report for an error of a whole run, with hints for the user's directory.
     pub(super) fn of_run(error: &Error, here: &Here) -> Self {
         Self::new(error, None, here)
     }
 
-    /// Of an error about a file, for a person who stands there.
+    /// Creates a report for an error about a file, with hints for the user's directory.
     pub(super) fn of_file(error: &Error, file: File<'_>, here: &Here) -> Self {
         Self::new(error, Some(file), here)
     }
 
-    /// Of an argument that cannot be meant.
+    /// Creates a report for an invalid argument.
     pub(super) fn user(file: &Path, message: &str, cause: Option<&(dyn StdError + 'static)>) -> Self {
         Self::plain(Kind::User, file, message, cause)
     }
 
-    /// Of a file that the system does not give or take.
+    /// Creates a report for a file that cannot be read or written.
     pub(super) fn io(file: &Path, message: &str, cause: &std::io::Error) -> Self {
         Self::plain(Kind::Environment, file, message, Some(cause))
     }
@@ -94,7 +95,7 @@ impl Report {
     fn new(error: &Error, named: Option<File<'_>>, here: &Here) -> Self {
         let file = named.map(File::name);
         let message = match error {
-            // The file stands in front already.
+            // The file precedes the message already.
             Error::Io { what, path, .. } if file.is_some_and(|file| is_same(path, file)) => {
                 format!("cannot {what}")
             }
@@ -114,7 +115,7 @@ impl Report {
         code(self.kind)
     }
 
-    /// The line behind `error:`.
+    /// Returns the text after `error:`.
     pub(super) fn headline(&self) -> String {
         match &self.file {
             Some(file) => format!("{file}: {}", self.message),
@@ -122,7 +123,7 @@ impl Report {
         }
     }
 
-    /// The message and its causes in one line.
+    /// Returns the message and its causes in one line.
     pub(super) fn reason(&self) -> String {
         let parts = std::iter::once(&self.message).chain(&self.causes);
         parts.map(|part| part.replace('\n', "; ")).collect::<Vec<_>>().join(": ")
@@ -138,7 +139,7 @@ fn is_same(path: &Path, file: &BStr) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(file)
 }
 
-/// A path of the command line, as the messages take it.
+/// Returns a path of the command line for messages.
 pub(super) fn name(path: &Path) -> BString {
     path.as_os_str().as_encoded_bytes().into()
 }

@@ -1,6 +1,6 @@
-//! The command that helps, for each error where there is one.
+//! Chooses the commands that help, for each error that has one.
 //!
-//! Invariant: a hint names only commands that exist, with arguments that a shell takes as they stand.
+//! Invariant: a hint contains only commands that exist, with arguments that are valid in a shell.
 
 mod checkpoint;
 mod named;
@@ -17,10 +17,10 @@ use crate::remote::ModelName;
 use crate::{lfs, recipe, repo};
 use named::Named;
 
-/// Where a variable of the environment leads elsewhere.
+/// How to unset environment variables that name another repository.
 const CLEAR: &str = "clear git's environment: `unset $(git rev-parse --local-env-vars)`";
 
-/// The hints for an error, with the file that it is about, for a person who stands there.
+/// Returns the hints for an error, with the file that it concerns, for the user's directory.
 pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<String> {
     let named = Named { file, here };
     let (git, file) = (here.git(), named.argument());
@@ -49,7 +49,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
             let second = named.beside(second.as_ref()).argument();
             format!("list its tensors: `{git} st-convert inspect {second}`")
         }
-        // A file beside the repository has no pointer.
+        // A file outside the repository has no pointer.
         Error::NoSpace(_)
             if named.file.is_some() && here.options_of(&["--output", "--pointer-only"]).is_empty() =>
         {
@@ -74,7 +74,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
     vec![hint]
 }
 
-/// How tensors are listed where git's own diff is not set up.
+/// Returns how to list tensors if git's own diff is not set up.
 fn driver(why: &UnfitDriver, git: &str) -> Vec<String> {
     let origin =
         |key: &str| vec![format!("see where it is set: `{git} config --show-origin --get-all {key}`")];
@@ -92,12 +92,12 @@ fn driver(why: &UnfitDriver, git: &str) -> Vec<String> {
     }
 }
 
-/// How the shards of a distributed checkpoint become one file.
+/// Returns how to merge the shards of a distributed checkpoint into one file.
 pub(super) fn merge(file: File<'_>, here: &Here) -> String {
     checkpoint::merge(&Named { file: Some(file), here })
 }
 
-/// Where the file that is to be written is the matter, or the set that it belongs to.
+/// Returns a hint about the output file, or about its sharded checkpoint.
 fn output(error: &Error, named: &Named<'_>) -> Option<String> {
     let (git, file) = (named.here.git(), named.argument());
     let forced = || format!("{git} st-convert{} --force", named.here.options_but(&["--force"]));
@@ -108,7 +108,7 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
         | Error::Repo(repo::Error::Place(lfs::worktree_file::Error::InTheWay { .. })) => {
             format!("choose another output: `{}`", named.into_output())
         }
-        // Outside of a repository nothing keeps what would be written over.
+        // Outside a repository, the overwritten file could not be restored.
         Error::OutputExists { output } if is_plain(named.here) && output.ends_with(b".json") => {
             let options = named.here.options_but(&["--output"]);
             format!("choose another output: `{git} st-convert{options}{} --output DIR`", named.here.paths())
@@ -142,7 +142,7 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
     })
 }
 
-/// Returns `true` if the file is written outside of any repository.
+/// Returns `true` if the file is written outside any repository.
 fn is_plain(here: &Here) -> bool {
     here.value_of("--output").is_some() || !here.is_in_repository()
 }
@@ -155,7 +155,7 @@ fn modified(named: &Named<'_>) -> Vec<String> {
     ]
 }
 
-/// A word that is no file may be a model, or a file of a commit.
+/// An argument that is not a file may be a model, or a file of a commit.
 fn not_found(named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.argument());
     let name = named.file.map(File::name).and_then(|name| name.to_str().ok()).unwrap_or_default();
@@ -173,7 +173,7 @@ fn not_found(named: &Named<'_>) -> Vec<String> {
     }]
 }
 
-/// What a command is for that has no repository here.
+/// Returns a hint for a command that needs a repository.
 fn no_repository(named: &Named<'_>) -> Vec<String> {
     let (git, command) = (named.here.git(), named.here.command());
     let words = command.split(' ').next().unwrap_or_default();
@@ -196,7 +196,7 @@ fn no_repository(named: &Named<'_>) -> Vec<String> {
     }
 }
 
-/// Each hint once; the objects that are not here are downloaded by one command.
+/// Returns each hint once; one command downloads all missing objects.
 fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
     let (absent, others): (Vec<_>, Vec<_>) =
         shards.iter().partition(|(_, why)| matches!(why, Error::NoObject { .. }));
@@ -214,7 +214,7 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
     hints
 }
 
-/// What to do where servers and clones are the matter.
+/// Returns hints for errors of servers and clones.
 fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let hint = match error {
@@ -262,7 +262,7 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
     vec![hint]
 }
 
-/// What to do about a pull request that is not taken.
+/// Returns hints for a pull request that was not taken.
 fn pull_request(error: &Error, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let hint = match error {
@@ -304,7 +304,7 @@ fn pull_request(error: &Error, named: &Named<'_>) -> Vec<String> {
     vec![hint]
 }
 
-/// How the other files of a pull request are looked at, and taken.
+/// Returns how to inspect and take the other files of a pull request.
 fn others(number: u64, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let remote = named.here.value_of("--remote").unwrap_or("origin");
@@ -318,7 +318,7 @@ fn others(number: u64, named: &Named<'_>) -> Vec<String> {
     vec![format!("review them: `{git} fetch {remote} refs/pr/{number} && {git} diff ...FETCH_HEAD`"), then]
 }
 
-/// What to do before it can be published.
+/// Returns what to do before a publication.
 fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let options = named.here.options_but(&["--branch"]);
@@ -339,7 +339,7 @@ fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
         }
         PublishError::BranchDiffers { .. } => format!("push another branch: {branch}"),
         PublishError::NotUnderLfs { .. } => format!("convert it again: `{git} st-convert --force`"),
-        // An object that is there is not written again, so the damaged one has to go first; fsck moves it away.
+        // An existing object is not written again, so the damaged one must be removed first; fsck moves it away.
         PublishError::DamagedObject { .. } => {
             format!("convert it again: `{git} lfs fsck; {git} st-convert --force`")
         }

@@ -1,9 +1,10 @@
-//! Ctrl-C, a polite kill, and a terminal that is closed: the first one asks the work to stop, a second ends the process.
-//! At a terminal git, which started us, gets the signal of the key as well, and hands it on: what follows at once is no second one.
-//! The last one is ignored where it was from the start, as by `nohup`.
+//! Handles Ctrl-C, SIGTERM and a closed terminal: the first signal asks the work to stop, a second ends the process. At
+//! a terminal git, which started this program, also receives the signal of the key and passes it on: a signal shortly
+//! after the first does not count as a second. A closed terminal is ignored if it was ignored from the start, as by
+//! `nohup`.
 //!
-//! Invariant: after the first nothing half-written stays under a final name, for the work itself stops between two
-//! buffers and cleans up; the exit status is 130 in both cases.
+//! Invariant: after the first signal no half-written file stays under a final name, because the work itself stops
+//! between two buffers and cleans up; the exit status is 130 in both cases.
 
 #[cfg(unix)]
 use std::fs;
@@ -19,13 +20,13 @@ use signal_hook::{SigId, flag, low_level};
 /// The exit status of an interrupted run.
 pub(super) const EXIT: u8 = 130;
 
-/// How long a signal and what git hands on of it count as one.
+/// How long a signal and its copy from git count as one.
 const SAME: Duration = Duration::from_millis(250);
-/// How often it is looked whether the first has come.
+/// The interval of the checks for the first signal.
 const TICK: Duration = Duration::from_millis(50);
 
-/// The signals that ask to stop. That of a closed terminal is one only where Linux's `/proc` says that it was not ignored
-/// from the start, as by `nohup`.
+/// The signals that ask to stop. That of a closed terminal is one of them only if Linux's `/proc` shows that it was not
+/// ignored from the start, as by `nohup`.
 fn signals() -> Vec<i32> {
     let mut signals = vec![SIGINT, SIGTERM];
     #[cfg(unix)]
@@ -35,7 +36,7 @@ fn signals() -> Vec<i32> {
     signals
 }
 
-/// `true` if a signal is not ignored; `None` where nobody says it.
+/// Returns `true` if a signal is not ignored; `None` if the system does not report it.
 #[cfg(unix)]
 fn is_heard(signal: i32) -> Option<bool> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
@@ -45,16 +46,16 @@ fn is_heard(signal: i32) -> Option<bool> {
     Some(mask.checked_shr(bit)? & 1 == 0)
 }
 
-/// Says whether the run was asked to stop.
+/// Records whether the run was asked to stop.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Interrupt {
     asked: Arc<AtomicBool>,
-    /// What ends the process at a second Ctrl-C.
+    /// The handler that ends the process at a second Ctrl-C.
     second: Arc<Mutex<Option<SigId>>>,
 }
 
 impl Interrupt {
-    /// Listens to the signals.
+    /// Installs the handlers.
     pub(super) fn listen() -> io::Result<Self> {
         let asked = Self::default();
         let is_armed = Arc::new(AtomicBool::new(false));
@@ -81,7 +82,8 @@ impl Interrupt {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Another program has the keys now: Ctrl-C still asks the work to stop, however often, and ends nothing.
+    /// Another program reads the keys now: Ctrl-C still asks the work to stop, any number of times, and never ends the
+    /// process.
     pub(super) fn leave_keys(&self) {
         if let Some(second) = self.second.lock().unwrap_or_else(PoisonError::into_inner).take() {
             low_level::unregister(second);

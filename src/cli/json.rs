@@ -1,6 +1,6 @@
-//! `--json`: one object a line, each with a `type`, ended by one `{"type":"summary",…}`.
+//! Formats `--json`: one object per line, each with a `type`, ended by one `{"type":"summary",…}`.
 //!
-//! Invariant: a field is only ever added, never renamed, removed or left out; what is not known is `null`.
+//! Invariant: fields are only added, never renamed, removed or left out; an unknown value is `null`.
 
 mod batch;
 mod diff;
@@ -33,7 +33,7 @@ pub(super) use publish::published;
 pub(super) use status::{file_status, repository_status};
 pub(super) use verify::{verification, verified};
 
-/// The line of one file.
+/// Returns the line of one file.
 pub(super) fn file(outcome: &Outcome) -> String {
     let known = outcome.conversion.as_ref();
     let dropped = known.map(|known| {
@@ -62,16 +62,16 @@ pub(super) fn file(outcome: &Outcome) -> String {
     }))
 }
 
-/// How a conversion ended.
+/// The end of a conversion.
 pub(super) struct End<'a> {
-    /// The commit that was made.
+    /// The commit that was created.
     pub(super) commit: Option<&'a str>,
-    /// Why the whole could not be done.
+    /// The error of the whole run.
     pub(super) failure: Option<&'a Report>,
     pub(super) exit_code: u8,
 }
 
-/// The last line of a conversion, whatever its end.
+/// Returns the last line of a conversion, also after an error.
 pub(super) fn summary(tally: &FileTally, end: &End<'_>) -> String {
     line(&json!({
         "type": "summary",
@@ -92,7 +92,7 @@ pub(super) fn summary(tally: &FileTally, end: &End<'_>) -> String {
     }))
 }
 
-/// The line of a clone.
+/// Returns the line of a clone.
 pub(super) fn cloned(cloned: &Cloned) -> String {
     line(&json!({
         "type": "clone",
@@ -103,7 +103,7 @@ pub(super) fn cloned(cloned: &Cloned) -> String {
     }))
 }
 
-/// The line of a pull request that was taken.
+/// Returns the line of a pull request that was taken.
 pub(super) fn pulled(pulled: &Pulled) -> String {
     let Pulled { request, how } = pulled;
     line(&json!({
@@ -122,7 +122,7 @@ pub(super) fn pulled(pulled: &Pulled) -> String {
     }))
 }
 
-/// The line of a pull request of a list.
+/// Returns the line of a pull request in a list.
 pub(super) fn pull_request(request: &PullRequest) -> String {
     line(&json!({
         "type": "pull_request",
@@ -151,7 +151,7 @@ fn files(request: &PullRequest) -> Vec<Value> {
     facts.collect()
 }
 
-/// The last line of a list of pull requests, whatever its end.
+/// Returns the last line of a list of pull requests, also after an error.
 pub(super) fn listing(listing: Option<&Listing>, failure: Option<&Report>) -> String {
     line(&json!({
         "type": "summary",
@@ -163,7 +163,7 @@ pub(super) fn listing(listing: Option<&Listing>, failure: Option<&Report>) -> St
     }))
 }
 
-/// The last line where nothing is to be counted.
+/// Returns the last line of a command without counts.
 pub(super) fn end(failure: Option<&Report>) -> String {
     line(&json!({
         "type": "summary",
@@ -172,7 +172,7 @@ pub(super) fn end(failure: Option<&Report>) -> String {
     }))
 }
 
-/// The line of one tensor.
+/// Returns the line of one tensor.
 pub(super) fn tensor(row: &Row) -> String {
     line(&json!({
         "type": "tensor",
@@ -184,7 +184,7 @@ pub(super) fn tensor(row: &Row) -> String {
     }))
 }
 
-/// The last line of an inspection: what was found, or why nothing was.
+/// Returns the last line of an inspection: its result or its error.
 pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Report>) -> String {
     let metadata = |found: &Inspection| -> Map<String, Value> {
         found.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect()
@@ -205,7 +205,7 @@ pub(super) fn inspection(inspection: Option<&Inspection>, failure: Option<&Repor
     }))
 }
 
-/// The line of a file that was scanned.
+/// Returns the line of a scanned file.
 pub(super) fn scanned(scanned: &Scanned) -> String {
     let report = scanned.result.as_ref().ok();
     let global = |global: &GlobalIn| {
@@ -244,7 +244,7 @@ pub(super) fn scanned(scanned: &Scanned) -> String {
     }))
 }
 
-/// The line of a path that a scan has something to say of beside a verdict.
+/// Returns the line of a path with a note.
 pub(super) fn remark(remark: &Remark) -> String {
     let (note, same_as) = match &remark.about {
         About::Dangling => ("dangling", None),
@@ -263,7 +263,7 @@ pub(super) fn remark(remark: &Remark) -> String {
     }))
 }
 
-/// The last line of a scan, whatever its end.
+/// Returns the last line of a scan, also after an error.
 pub(super) fn scan_summary(tally: &ScanTally, failure: Option<&Report>, exit_code: u8) -> String {
     line(&json!({
         "type": "summary",

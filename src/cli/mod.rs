@@ -1,13 +1,13 @@
-//! What a person sees: arguments, progress, colours, JSON, hints, exit codes. The only printing.
+//! Implements the user interface: arguments, progress, colors, JSON, hints, exit codes. Only this module prints.
 //!
 //! ```text
 //! args ──▶ commands/* ──▶ actions::*  ──▶ Reporter ──▶ ui: stdout the result, stderr the rest
 //!                              └─ Error ──▶ error: kind, causes, hints ──▶ exit code
 //! ```
 //!
-//! Invariant: the exit status is 0 for done or nothing to do, 1 for a finding or a refusal, 2 where the work could
-//! not be done, 101 for a bug, 130 when interrupted; of several files the worst counts. The commands know no
-//! format and no repository: they resolve arguments, call the library, and print the outcome.
+//! Invariant: the exit status is 0 for success or nothing to do, 1 for a finding or a refusal, 2 if the work could not
+//! be done, 101 for a bug, 130 after an interruption; with several files, the worst one counts. The commands know no
+//! format and no repository: they resolve arguments, call the library, and print the result.
 
 mod args;
 mod clock;
@@ -44,7 +44,7 @@ use ui::Ui;
 
 use crate::repo::Repo;
 
-/// Does what a command line asks, the program's name first, and says how it ended.
+/// Runs a command line, which begins with the program's name, and returns its exit status.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     panic::install();
     let line: Vec<_> = line.into_iter().collect();
@@ -75,7 +75,7 @@ fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {
     let cwd = directory(&args.common.dir)?;
     let interrupt = Interrupt::listen()
         .map_err(|cause| Report::io(Path::new(""), "cannot install the signal handler", &cause))?;
-    // git itself shows what the driver of its diff says, through its pager.
+    // git itself prints the output of the driver of its diff, through its pager.
     if !matches!(args.command, Some(Command::Textconv(_))) {
         ui.progress.begin();
     }
@@ -124,7 +124,7 @@ fn not_a_command(word: &OsStr) -> Report {
     Report::user(Path::new(""), &message, None).with_hint(hint)
 }
 
-/// Returns `true` if there is a file or a directory of this name, in the work tree or in the index alone.
+/// Returns `true` if a file or a directory of this name exists in the working tree, or only in the index.
 fn is_file(cwd: &Path, word: &OsStr) -> bool {
     let is_tracked = || {
         let repo = Repo::discover(cwd).ok()??;
@@ -136,7 +136,7 @@ fn is_file(cwd: &Path, word: &OsStr) -> bool {
     cwd.join(word).symlink_metadata().is_ok() || is_tracked().unwrap_or(false)
 }
 
-/// The directory to work in: each `-C` counts from the one before.
+/// Returns the working directory: each `-C` is relative to the one before.
 fn directory(dirs: &[PathBuf]) -> Result<PathBuf, Report> {
     let here = std::env::current_dir()
         .map_err(|cause| Report::io(Path::new(""), "cannot read the current directory", &cause))?;

@@ -1,4 +1,4 @@
-//! Notes about files of the working tree, in words, each with the command that helps.
+//! Prints notes about files of the working tree, each with the command that helps.
 
 use bstr::{BStr, BString};
 
@@ -12,7 +12,7 @@ use crate::actions::Note;
 /// How many files a command names.
 const NAMED: usize = 4;
 
-/// Tensors that a shard index does not list.
+/// Prints the tensors that a shard index does not list.
 pub(super) fn unlisted(ui: &Ui, path: &BString, names: &[String]) {
     let names: Vec<_> = names.iter().map(|name| sanitize::text(name).into_owned()).collect();
     let (path, count) = (sanitize::bytes(path.as_ref()), counted(names.len(), "tensor"));
@@ -20,14 +20,14 @@ pub(super) fn unlisted(ui: &Ui, path: &BString, names: &[String]) {
     ui.note(&format!("{path}: adding {count} missing from the checkpoint's shard index: {listed}"));
 }
 
-/// A checkpoint that was converted as it is in the working tree.
+/// Prints that a checkpoint was converted as it is in the working tree.
 pub(super) fn unstaged(ui: &Ui, here: &Here, path: &BString) {
     let (git, file) = (here.git(), here.pathspec(File::OfTop(path.as_ref())));
     let path = sanitize::bytes(path.as_ref());
     ui.note(&format!("{path}: converted with its unstaged changes; stage them: `{git} add {file}`"));
 }
 
-/// A link, which was passed over; `command`: nobody converts what it leads to.
+/// Prints that a link was skipped; `command`: its target is not converted by this run.
 pub(super) fn link(ui: &Ui, here: &Here, path: &BString, target: &BString, command: bool) {
     let (path, shown) = (sanitize::bytes(path.as_ref()), sanitize::bytes(target.as_ref()));
     let how = if command {
@@ -39,7 +39,7 @@ pub(super) fn link(ui: &Ui, here: &Here, path: &BString, target: &BString, comma
     ui.note(&format!("{path}: skipped: symbolic link to {shown}{how}"));
 }
 
-/// What nobody named.
+/// Prints checkpoints that were not named, and so not converted.
 pub(super) fn left_alone(ui: &Ui, here: &Here, note: &Note) {
     match note {
         Note::Untracked { paths } => files(ui, here, paths, "untracked checkpoint", ""),
@@ -70,7 +70,7 @@ fn them(count: usize) -> &'static str {
     if count == 1 { "it" } else { "them" }
 }
 
-/// The first of them, or all with `-v`.
+/// Lists the first of them, or all with `-v`.
 fn listed(ui: &Ui, names: &[String]) -> String {
     let shown = if ui.verbose > 0 { names.len() } else { names.len().min(LISTED) };
     let more = names.len() - shown;

@@ -1,7 +1,9 @@
-//! `inspect --html`: one page with the tensors of a file as a map of bytes and a table, which opens offline.
+//! Builds the page of `inspect --html`, which shows the tensors of a file as a map of bytes and a table, and opens
+//! offline.
 //!
-//! Invariant: it asks for nothing. Its policy allows the one script and the one style that are in it, by their SHA-256, and no
-//! request; what a file calls its tensors stands in a block of JSON, in which no tag can begin, and is only ever set as text.
+//! Invariant: the page requests nothing. Its policy allows the one script and the one style in it, by their SHA-256,
+//! and no request; the names of tensors are in a block of JSON, in which no tag can begin, and the script only sets
+//! them as text.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +20,10 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
 
-/// How a page begins: one that does may be written over.
+/// The beginning of a page: a file that begins so may be overwritten.
 pub(super) const BEGINNING: &str = "<!doctype html>\n<!-- git st-convert inspect --html -->\n";
 
-/// The page of a file.
+/// Returns the page of a file.
 pub(super) fn page(title: &str, found: &Inspection) -> String {
     let data = data(found).to_string();
     let title = escaped(&sanitize::text(title));
@@ -36,7 +38,7 @@ pub(super) fn page(title: &str, found: &Inspection) -> String {
     ];
     let mut out = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len() + 1024);
     let mut rest = PAGE;
-    // In their order, so that nothing is looked for in what was put in.
+    // In their order, so that no mark is searched in inserted text.
     for (mark, text) in parts {
         if let Some((before, after)) = rest.split_once(mark) {
             out.push_str(before);
@@ -47,7 +49,7 @@ pub(super) fn page(title: &str, found: &Inspection) -> String {
     out + rest
 }
 
-/// What the script draws.
+/// Returns the data that the script draws.
 fn data(found: &Inspection) -> Value {
     let safe = |text: &str| sanitize::text(text).into_owned();
     let dtypes: Vec<_> =
@@ -82,7 +84,7 @@ fn data(found: &Inspection) -> Value {
     })
 }
 
-/// The source of a policy that allows this text.
+/// Returns the source for the page's policy that allows this text.
 fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Oid::of(text.as_bytes()).as_bytes()))
 }
@@ -91,7 +93,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// JSON in which no tag and no comment can begin.
+/// Escapes JSON so that no tag and no comment can begin in it.
 fn in_script(json: &str) -> String {
     json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }

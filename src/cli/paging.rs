@@ -1,8 +1,8 @@
-//! [`Paging`]: a long result goes through the user's pager, if standard output is a terminal.
+//! [`Paging`] shows a long result in the user's pager, if standard output is a terminal.
 //!
-//! Invariants: the pager is started with the first line, and git would start it too; while it has the terminal nothing else
-//! is written there: what belongs to standard error waits until it is closed. A pager that cannot be started, or that the
-//! user closes, is no error.
+//! Invariants: the pager starts with the first line, only if git would also start it; while it uses the terminal, the
+//! program writes nothing else there: text for standard error waits until the pager is closed. A pager that cannot be
+//! started, or that the user closes, is not an error.
 
 use std::path::{Path, PathBuf};
 
@@ -10,36 +10,36 @@ use super::interrupt::Interrupt;
 use crate::git::Git;
 use crate::git::pager::{self, Pager};
 
-/// What became of the pager.
+/// The state of the pager.
 #[derive(Default)]
 pub(super) enum Paging {
-    /// There is none, or none any more.
+    /// No pager runs.
     #[default]
     Off,
-    /// It is started with the first line.
+    /// The pager starts with the first line.
     Wanted { dir: PathBuf, interrupt: Interrupt },
-    /// It has the terminal; what waits for it to be closed.
+    /// The pager uses the terminal; `waiting` is printed after it is closed.
     Runs { pager: Pager, waiting: String },
 }
 
 impl Paging {
-    /// As git would do it in a directory.
+    /// Prepares the pager that git would use in a directory.
     pub(super) fn wanted(dir: &Path, interrupt: &Interrupt) -> Self {
         Self::Wanted { dir: dir.to_owned(), interrupt: interrupt.clone() }
     }
 
-    /// Starts it, if it is wanted.
+    /// Starts the pager, if it is wanted.
     pub(super) fn start(&mut self) {
         let Self::Wanted { dir, interrupt } = self else { return };
         let started = started(dir).map(|pager| {
-            // The keys are for the pager now, Ctrl-C too, and a second one is no wish to leave it behind.
+            // The pager reads the keys now, including Ctrl-C, and a second one does not end it.
             interrupt.leave_keys();
             Self::Runs { pager, waiting: String::new() }
         });
         *self = started.unwrap_or_default();
     }
 
-    /// Lets whatever is to be said on standard error wait. Returns `false` if it need not.
+    /// Keeps text for standard error until the pager is closed. Returns `false` if no pager runs.
     pub(super) fn waits(&mut self, lines: &str) -> bool {
         let Self::Runs { waiting, .. } = self else { return false };
         waiting.push_str(lines);
@@ -49,11 +49,11 @@ impl Paging {
         true
     }
 
-    /// Ends it, and returns what has waited for that.
+    /// Ends the pager, and returns the text that waited.
     pub(super) fn close(&mut self) -> String {
         match std::mem::take(self) {
             Self::Runs { mut pager, waiting } => {
-                // How it ended is a matter of the pager.
+                // The exit status of the pager has no effect.
                 let _ended = pager.close();
                 waiting
             }

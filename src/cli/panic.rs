@@ -1,17 +1,17 @@
-//! A bug in this program: what is said before it ends with 101.
+//! Prints the message of a panic, before the program ends with 101.
 //!
-//! Invariant: the message asks for a report and has what a report needs; nothing is printed twice, and a closed
-//! standard error is no second bug.
+//! Invariant: the message asks for a report and contains the information for it; nothing is printed twice, and a closed
+//! standard error is not a second panic.
 
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
 use super::sanitize;
 
-/// Replaces the message of a panic. The exit status of one is 101 already.
+/// Replaces the message of a panic, whose exit status is already 101.
 pub(super) fn install() {
     std::panic::set_hook(Box::new(|info| {
-        // Whoever reads it has gone, then.
+        // No one reads standard error any more.
         let _unheard = anstream::stderr().write_all(message(info).as_bytes());
     }));
 }

@@ -1,14 +1,15 @@
-//! [`Progress`]: what a run is at, on a terminal as one line that moves, elsewhere as a few lines that stay.
+//! [`Progress`] shows the current work of a run: on a terminal as one moving line, elsewhere as a few permanent lines.
 //!
 //! ```text
 //! reporter ──▶ State ◀── a thread that draws, ten times a second ──▶ line ──▶ standard error
 //! ```
 //!
-//! Invariants: on a terminal nothing is drawn before 250 ms of a run, and something is by then, though nothing has come yet; elsewhere a
-//! file is worth a line after a second, and what lasts one every 30 s. Bytes that were there before are no speed. Before a
-//! line is printed what was drawn is gone. The cursor is never hidden, and waits in the first column: there the `^C` that a
-//! terminal echoes, or a question of git or ssh, stands on the line that is drawn, and a terminal that was made narrower
-//! keeps it at the first of the rows that it made of the line, so that all of them can be wiped.
+//! Invariants: on a terminal nothing is drawn in the first 250 ms of a run, and something is drawn then, even if
+//! nothing has arrived yet; elsewhere a file gets a line after a second, and longer work gets one every 30 s. Bytes
+//! from an earlier run do not count in the speed. Before a line is printed, the drawn text is removed. The cursor is
+//! never hidden, and stays in the first column: there the `^C` that a terminal echoes, or a prompt of git or ssh,
+//! appears on the drawn line, and a terminal that was made narrower keeps the cursor at the first of the rows of the
+//! line, so that all of them can be removed.
 
 mod line;
 mod state;
@@ -25,20 +26,20 @@ use super::clock::Clock;
 use line::Letters;
 use state::State;
 
-/// How often a line is drawn.
+/// The interval between frames.
 const FRAME: Duration = Duration::from_millis(100);
-/// The line, and the rows that a narrowed terminal made of it. From the second column: where all of the screen is cleared, tmux
-/// keeps it in the history.
+/// Clears the line, and the rows that a narrowed terminal made of it. It starts at the second column, because tmux adds
+/// a screen that is cleared completely to its history.
 const WIPE: &str = "\r \x1b[J\r\x1b[K";
-/// Where a terminal does not say how wide it is.
+/// The width if a terminal does not report it.
 const COLUMNS: usize = 80;
 
-/// Where progress goes.
+/// The destination of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shows {
-    /// It was not asked for.
+    /// None.
     Nothing,
-    /// A terminal, whose locale is one of UTF-8 or not.
+    /// A terminal, with or without UTF-8.
     Terminal { is_utf8: bool },
     /// A file or a pipe.
     Lines,
@@ -55,12 +56,12 @@ struct Shared {
 }
 
 impl Progress {
-    /// Shows nothing before [`begin`](Self::begin).
+    /// Creates progress that shows nothing before [`begin`](Self::begin).
     pub(super) fn new(shows: Shows, clock: Arc<Clock>) -> Self {
         Self(Arc::new(Shared { shows, state: Mutex::default(), clock, is_over: false.into() }))
     }
 
-    /// From now on it is shown what the run is at. Where no thread can be had, it is not.
+    /// Starts to show progress. If no thread can be started, nothing is shown.
     pub(super) fn begin(&self) {
         if self.0.shows == Shows::Nothing {
             return;
@@ -74,47 +75,47 @@ impl Progress {
         });
     }
 
-    /// These files are next, each with its size, which may be 0 where nobody knows it. The names are safe to print.
+    /// Announces the next files, each with its size, or 0 if it is not known. The names are safe to print.
     pub(super) fn plan(&self, files: Vec<(String, u64)>) {
         self.with(|state, _| state.plan(files));
     }
 
-    /// A model of a list begins. The name is safe to print.
+    /// Starts a model of a list. The name is safe to print.
     pub(super) fn model(&self, name: String, at: usize, of: usize) {
         self.with(|state, now| state.model(name, at, of, now));
     }
 
-    /// A file of `total` bytes begins. The name is safe to print.
+    /// Starts a file of `total` bytes. The name is safe to print.
     pub(super) fn start(&self, name: String, total: u64) {
         self.with(|state, now| state.start(name, total, now));
     }
 
-    /// So many bytes of the file were there before.
+    /// Adds bytes of the file from an earlier run.
     pub(super) fn resume(&self, bytes: u64) {
         self.with(|state, _| state.resume(bytes));
     }
 
-    /// So many more bytes were read.
+    /// Adds bytes that were read.
     pub(super) fn advance(&self, bytes: u64) {
         self.with(|state, _| state.advance(bytes));
     }
 
-    /// Of `total` pieces, `done` are there now. Another name is another step.
+    /// Sets the progress to `done` of `total` pieces. Another name starts another step.
     pub(super) fn count(&self, name: &str, done: u64, total: Option<u64>) {
         self.with(|state, now| state.count(name, done, total, now));
     }
 
-    /// Another program is waited for, which may ask the user something: what is drawn is drawn once.
+    /// Starts a wait for another program, which may prompt the user: the line is drawn only once.
     pub(super) fn wait(&self, what: &str) {
         self.with(|state, now| state.wait(what, now));
     }
 
-    /// What was waited for has come.
+    /// Ends a wait.
     pub(super) fn heard(&self) {
         self.with(|state, _| state.heard());
     }
 
-    /// The file, or what was counted, is over.
+    /// Ends the file, or the counted step.
     pub(super) fn finish(&self) {
         if self.0.shows == Shows::Nothing {
             return;
@@ -132,11 +133,11 @@ impl Progress {
         if state.make_room() {
             write(WIPE);
         }
-        // Nothing is drawn before it returns, for that takes the lock.
+        // Nothing is drawn before it returns, because drawing needs the lock.
         print()
     }
 
-    /// Nothing is shown any more.
+    /// Stops showing progress.
     pub(super) fn end(&self) {
         self.0.is_over.store(true, Ordering::Relaxed);
         self.suspend(|| ());
@@ -154,10 +155,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what there is to show now.
+    /// Shows the current state.
     fn frame(&self) {
         let mut state = self.lock();
-        // It may have ended while the lock was waited for.
+        // Progress may have ended while this thread waited for the lock.
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
@@ -178,7 +179,7 @@ impl Shared {
     }
 }
 
-/// Whoever does not listen any more is not told.
+/// Writes; an error, such as a closed stream, is ignored.
 fn write(text: &str) {
     let mut stderr = io::stderr().lock();
     let _unheard = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

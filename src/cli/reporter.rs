@@ -1,7 +1,7 @@
-//! [`TerminalReporter`]: what an action reports, printed for a person or as JSON.
+//! [`TerminalReporter`] prints the reports of an action, for the user or as JSON.
 //!
-//! Invariant: nothing that was reported is left out. A long list is cut for a person, who is told by how much; `-v` and
-//! `--json` give it whole.
+//! Invariant: no report is left out. A long list is truncated for the user, with the number of the other items; `-v`
+//! and `--json` print all of it.
 
 mod remote;
 
@@ -27,30 +27,30 @@ use crate::actions::{Conversion, Note, Outcome, Reason, Reporter, Status};
 use crate::git::{Phase, Progress};
 use crate::remote::Event;
 
-/// Prints as an action runs.
+/// Prints while an action runs.
 pub(super) struct TerminalReporter<'a> {
     ui: &'a Ui,
     interrupt: &'a Interrupt,
     here: Here,
-    /// A file is known as it was given, and not from the top of the repository.
+    /// `true` if files are named as they were given, and not from the top of the repository.
     given: bool,
     dry_run: bool,
     tally: Mutex<FileTally>,
 }
 
 impl<'a> TerminalReporter<'a> {
-    /// `dry_run` says that nothing is done.
+    /// Creates it; `dry_run`: nothing is written.
     pub(super) fn new(ui: &'a Ui, interrupt: &'a Interrupt, dry_run: bool) -> Self {
         let tally = Mutex::new(FileTally { dry_run, ..FileTally::default() });
         Self { ui, interrupt, here: Here::default(), given: false, dry_run, tally }
     }
 
-    /// The same for a person who stands there, and has given the files by these names or not.
+    /// Sets the user's directory, and whether the user gave the files by these names.
     pub(super) fn at(self, here: Here, given: bool) -> Self {
         Self { here, given, ..self }
     }
 
-    /// Where the person stands.
+    /// Returns the user's directory.
     pub(super) fn here(&self) -> &Here {
         &self.here
     }
@@ -59,17 +59,17 @@ impl<'a> TerminalReporter<'a> {
         if self.given { File::Given(name.as_ref()) } else { File::OfTop(name.as_ref()) }
     }
 
-    /// The name of a file, as an argument of a command.
+    /// Returns the name of a file, as an argument of a command.
     pub(super) fn argument(&self, name: &BString) -> String {
         self.here.argument(self.file(name))
     }
 
-    /// What was reported so far.
+    /// Returns the results so far.
     pub(super) fn tally(&self) -> FileTally {
         self.lock().clone()
     }
 
-    /// Says what was done so far, for the last line.
+    /// Adds the results so far to the last line.
     pub(super) fn close(&self) {
         let tally = self.tally();
         self.ui.close(|closing| tally.close(closing));
@@ -93,7 +93,7 @@ impl<'a> TerminalReporter<'a> {
         }
     }
 
-    /// What a run changed besides the safetensors files, or would change.
+    /// Prints what a run changed, or would change, other than the safetensors files.
     fn changed(&self, note: &Note) {
         let verb = |done: &'static str, planned: &'static str| if self.dry_run { planned } else { done };
         let text = match note {
@@ -277,7 +277,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn command(&self, arguments: &[OsString]) {
-        // These wait for a server, and may ask the user something.
+        // These commands wait for a server, and may prompt the user.
         let may_ask = |word: &&str| matches!(*word, "clone" | "fetch" | "ls-remote" | "push" | "credential");
         if let Some(word) = arguments.iter().filter_map(|word| word.to_str()).find(may_ask) {
             self.ui.progress.wait(&format!("git {word}"));
@@ -303,7 +303,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 }
 
-/// What was found of one file.
+/// Prints the result of the verification of one file.
 fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
     let Some(verdict) = verified.verdict else {
         if let Some(error) = &verified.error {
@@ -338,7 +338,7 @@ fn print_verified(ui: &Ui, verified: &Verified, here: &Here) {
     ui.result(&lines);
 }
 
-/// What is said of the other changes to a `.gitattributes`.
+/// Returns the text about the other changes to a `.gitattributes`.
 fn rest(has_unstaged_changes: bool) -> &'static str {
     if has_unstaged_changes { "; other changes to it stay unstaged" } else { "" }
 }

@@ -1,9 +1,9 @@
-//! Foreign text made safe to print: names of tensors, paths, globals, what a program or a server said.
+//! Makes foreign text safe to print: names of tensors, paths, globals, output of programs and servers.
 //!
-//! Invariant: what comes out moves no cursor, sets no colour and no title, and turns no text around: every
-//! control character, every invisible format character (bidirectional overrides, zero-width, tags) and every byte
-//! that is not UTF-8 is written as an escape. Everything else stays, and in full: nothing is cut.
-//! It holds for pipes and files too, since they end on a terminal sooner or later.
+//! Invariant: the result moves no cursor, sets no color and no title, and does not reverse text: every control
+//! character, every invisible format character (bidirectional overrides, zero-width, tags) and every byte that is not
+//! UTF-8 is written as an escape. All other text stays complete and unchanged. This also applies to pipes and files,
+//! because their content can reach a terminal later.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -11,12 +11,12 @@ use std::fmt::Write as _;
 
 use bstr::{BStr, ByteSlice as _};
 
-/// A text in one line.
+/// Returns a text in one line.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_unsafe) { Cow::Owned(escaped(text.as_bytes().as_bstr())) } else { text.into() }
 }
 
-/// Bytes in one line: a path of a repository.
+/// Returns bytes in one line, such as a path of a repository.
 pub(super) fn bytes(bytes: &BStr) -> Cow<'_, str> {
     match bytes.to_str() {
         Ok(valid) => text(valid),
@@ -24,7 +24,7 @@ pub(super) fn bytes(bytes: &BStr) -> Cow<'_, str> {
     }
 }
 
-/// An argument or a path of this system.
+/// Returns an argument or a path of this system.
 pub(super) fn path(path: &(impl AsRef<OsStr> + ?Sized)) -> Cow<'_, str> {
     let path = path.as_ref();
     match path.to_str() {
@@ -33,12 +33,12 @@ pub(super) fn path(path: &(impl AsRef<OsStr> + ?Sized)) -> Cow<'_, str> {
     }
 }
 
-/// A text of several lines, each made safe.
+/// Returns the lines of a text, each made safe.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
     text.lines().map(self::text)
 }
 
-/// Returns `true` if the character may not reach a terminal as it is.
+/// Returns `true` if the character may not reach a terminal unchanged.
 pub(super) fn is_unsafe(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -62,7 +62,7 @@ fn push(out: &mut String, char: char) {
         '\n' => out.write_str("\\n"),
         '\t' => out.write_str("\\t"),
         '\r' => out.write_str("\\r"),
-        // So that an escape can be told from a name that holds the text of one.
+        // Distinguishes an escape from a name that contains the text of one.
         '\\' => out.write_str("\\\\"),
         '\0'..='\x1f' | '\x7f' => write!(out, "\\x{:02x}", u32::from(char)),
         char if is_unsafe(char) => write!(out, "\\u{{{:x}}}", u32::from(char)),

@@ -1,7 +1,8 @@
-//! SARIF 2.1.0: what was found, for tools that show findings beside the code.
+//! Writes SARIF 2.1.0, for tools that show findings next to the code.
 //!
-//! Invariant: every result has a rule, a level, a message and one place, whose URI is relative to the top of what was
-//! scanned and percent-encoded. Source: OASIS's "Static Analysis Results Interchange Format Version 2.1.0", 3.13 to 3.52.
+//! Invariant: every result has a rule, a level, a message and one location, whose URI is relative to the top of the
+//! scanned files and percent-encoded. Source: OASIS's "Static Analysis Results Interchange Format Version 2.1.0", 3.13
+//! to 3.52.
 
 use std::fmt::Write as _;
 
@@ -16,7 +17,7 @@ use crate::scan::Verdict;
 /// How many globals a message names.
 const NAMED: usize = 5;
 
-/// Id, level, a line about it, and what to do.
+/// ID, level, a description, and what to do.
 const RULES: [(&str, &str, &str, &str); 5] = [
     (
         "pickle-weights",
@@ -53,7 +54,7 @@ pub(super) struct Sarif {
 }
 
 impl Sarif {
-    /// Adds a file, if there is something to say of it.
+    /// Adds a file, if it has a finding.
     pub(super) fn add(&mut self, scanned: &Scanned) {
         let (rule, message) = match &scanned.result {
             Ok(report) => {
@@ -108,7 +109,7 @@ impl Sarif {
         }));
     }
 
-    /// The whole log, in lines.
+    /// Returns the whole log, in lines.
     pub(super) fn finish(mut self, failure: Option<&Report>, exit_code: u8) -> String {
         if let Some(failure) = failure {
             self.notifications.push(json!({ "level": "error", "message": { "text": failure.reason() } }));
@@ -145,7 +146,7 @@ impl Sarif {
     }
 }
 
-/// A relative reference: what is not unreserved, or `/`, is percent-encoded.
+/// Returns a relative reference: every character except unreserved ones and `/` is percent-encoded.
 fn uri(path: &BStr) -> String {
     let mut out = String::with_capacity(path.len());
     for &byte in path.strip_prefix(b"./").unwrap_or(path) {

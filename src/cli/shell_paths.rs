@@ -1,11 +1,11 @@
-//! [`Here`]: where a person stands, and how a command that is pasted there names a file.
+//! [`Here`] is the user's directory; it formats file names for commands that are pasted there.
 //!
 //! A hint is a command for a POSIX shell in the directory where the program was called. git calls a hook at the top of
-//! the work tree and says in `GIT_PREFIX` where itself was called; of `git -C DIR` that is DIR, as for all that git
-//! prints.
+//! the working tree and sets `GIT_PREFIX` to the directory where git itself was called; for `git -C DIR` that is DIR,
+//! as in all output of git.
 //!
-//! Invariant: a name stands for one file, itself, whatever bytes it has: no shell, no pathspec and no option of a
-//! program takes it for anything else. A hint opens no file and asks no git.
+//! Invariant: a name means exactly one file, whatever bytes it has: no shell, no pathspec and no option parser
+//! interprets it as anything else. Formatting a hint opens no file and runs no git.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -17,24 +17,24 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::{args, sanitize};
 use crate::repo::Repo;
 
-/// A file as an error knows it.
+/// A file of an error.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum File<'a> {
-    /// By its path from the top of the repository.
+    /// A path from the top of the repository.
     OfTop(&'a BStr),
-    /// As it was given, from the directory in which the command works.
+    /// A path as it was given, from the working directory of the command.
     Given(&'a BStr),
 }
 
 impl<'a> File<'a> {
-    /// Its name, as it is told.
+    /// Returns its name for messages.
     pub(super) fn name(self) -> &'a BStr {
         match self {
             Self::OfTop(name) | Self::Given(name) => name,
         }
     }
 
-    /// Another one that is known in the same way.
+    /// Returns another file that is named in the same way.
     pub(super) fn beside(self, name: &BStr) -> File<'_> {
         match self {
             Self::OfTop(_) => File::OfTop(name),
@@ -43,10 +43,10 @@ impl<'a> File<'a> {
     }
 }
 
-/// The options and paths that a command was given, which one that repeats it has to have.
+/// The given options and paths, which a repeated command must contain.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    /// Each by its long name, and as a shell takes it.
+    /// Each by its long name, and as quoted for a shell.
     options: Vec<(&'static str, String)>,
     paths: Vec<BString>,
 }
@@ -57,36 +57,36 @@ impl Given {
         Self { options: Vec::new(), paths }
     }
 
-    /// An option without a value, if it was given.
+    /// Adds an option without a value, if it was given.
     pub(super) fn flag(&mut self, option: &'static str, is_given: bool) {
         if is_given {
             self.options.push((option, option.to_owned()));
         }
     }
 
-    /// An option with its value.
+    /// Adds an option with its value.
     pub(super) fn value(&mut self, option: &'static str, value: &BStr) {
         self.options.push((option, format!("{option} {}", shell(value))));
     }
 }
 
-/// Where a person stands.
+/// The user's directory.
 #[derive(Debug, Default)]
 pub(super) struct Here {
-    /// The directory in which the command works; `None`: nothing is known of it.
+    /// The working directory of the command; `None` if it is not known.
     cwd: Option<PathBuf>,
-    /// What the person has to name that directory, unless it is where they stand.
+    /// The name of that directory for the user, unless it is the user's own.
     elsewhere: Option<PathBuf>,
-    /// The command, as it is typed behind `git st-convert`; empty: nothing is known of it.
+    /// The command, as typed after `git st-convert`; empty if it is not known.
     command: String,
-    /// What the command was given.
+    /// The given options and paths.
     given: Given,
-    /// That directory from the top of the repository: empty, or ended by a slash.
+    /// That directory from the top of the repository: empty, or with a slash at its end.
     prefix: OnceLock<BString>,
 }
 
 impl Here {
-    /// Of a command that works in `cwd`.
+    /// Creates it for a command that works in `cwd`.
     pub(super) fn new(cwd: &Path) -> Self {
         let process = std::env::current_dir().unwrap_or_default();
         let elsewhere = cwd.strip_prefix(&process).unwrap_or(cwd).to_owned();
@@ -94,48 +94,48 @@ impl Here {
         Self { cwd: Some(cwd.to_owned()), elsewhere, ..Self::default() }
     }
 
-    /// The same of a command that was given this.
+    /// Returns it with these options and paths.
     pub(super) fn with(self, given: Given) -> Self {
         Self { given, ..self }
     }
 
-    /// The same of this command, as it is typed.
+    /// Returns it with this command, as typed.
     pub(super) fn of(self, command: impl Into<String>) -> Self {
         Self { command: command.into(), ..self }
     }
 
-    /// The command, as it is typed behind `git st-convert`.
+    /// Returns the command, as typed after `git st-convert`.
     pub(super) fn command(&self) -> &str {
         &self.command
     }
 
-    /// The first of what was given beside options, as a shell takes it.
+    /// Returns the first given argument other than options, quoted for a shell.
     pub(super) fn first(&self) -> Option<String> {
         self.given.paths.first().map(|path| quoted(path.as_bstr()))
     }
 
-    /// The value of an option that was given, as a shell takes it.
+    /// Returns the value of a given option, quoted for a shell.
     pub(super) fn value_of(&self, option: &str) -> Option<&str> {
         let (_, text) = self.given.options.iter().find(|(name, _)| *name == option)?;
         text.strip_prefix(option)?.strip_prefix(' ')
     }
 
-    /// Returns `true` if there is a repository.
+    /// Returns `true` if the directory is in a repository.
     pub(super) fn is_in_repository(&self) -> bool {
         self.cwd.as_deref().is_some_and(|cwd| Repo::discover(cwd).is_ok_and(|found| found.is_some()))
     }
 
-    /// The options that were given, each after a space.
+    /// Returns the given options, each after a space.
     pub(super) fn options(&self) -> String {
         self.options_but(&[])
     }
 
-    /// The same without some of them, which the command that repeats it does not take, or sets itself.
+    /// Returns them without some, which the repeated command does not accept, or sets itself.
     pub(super) fn options_but(&self, left_out: &[&str]) -> String {
         self.options_where(|option| !left_out.contains(&option))
     }
 
-    /// Those of them that another command takes as well.
+    /// Returns those that another command also accepts.
     pub(super) fn options_of(&self, taken: &[&str]) -> String {
         self.options_where(|option| taken.contains(&option))
     }
@@ -145,13 +145,13 @@ impl Here {
         kept.fold(String::new(), |text, (_, option)| text + " " + option)
     }
 
-    /// The paths that were given, each after a space.
+    /// Returns the given paths, each after a space.
     pub(super) fn paths(&self) -> String {
         let paths = self.given.paths.iter().map(|path| self.argument(File::Given(path.as_bstr())));
         paths.fold(String::new(), |text, path| text + " " + &path)
     }
 
-    /// The path that was given, if it is one.
+    /// Returns the given path, if it is the only one.
     pub(super) fn path_given(&self) -> Option<File<'_>> {
         match &*self.given.paths {
             [path] => Some(File::Given(path.as_bstr())),
@@ -159,7 +159,7 @@ impl Here {
         }
     }
 
-    /// Of a hook that works in `cwd`, with the `GIT_PREFIX` that git set for it.
+    /// Creates it for a hook that works in `cwd`, with the `GIT_PREFIX` that git set for it.
     pub(super) fn in_hook(cwd: &Path, prefix: Option<&OsStr>) -> Self {
         match prefix {
             Some(prefix) => {
@@ -169,7 +169,7 @@ impl Here {
         }
     }
 
-    /// `git`, which works there.
+    /// Returns `git`, with `-C` if it must run in another directory.
     pub(super) fn git(&self) -> String {
         match &self.elsewhere {
             Some(dir) => format!("git -C {}", quoted_path(dir)),
@@ -177,14 +177,14 @@ impl Here {
         }
     }
 
-    /// An argument of `git st-convert`, and of what else takes a path of the work tree.
+    /// Returns an argument for `git st-convert`, and for other commands that accept a path of the working tree.
     pub(super) fn argument(&self, file: File<'_>) -> String {
         let name = self.relative(file);
         let is_command = name.to_str().is_ok_and(args::is_subcommand);
         if is_command { format!("./{}", quoted(name.as_bstr())) } else { quoted(name.as_bstr()) }
     }
 
-    /// A pathspec, which means this file alone.
+    /// Returns a pathspec that matches only this file.
     pub(super) fn pathspec(&self, file: File<'_>) -> String {
         let name = self.relative(file);
         if name.starts_with(b":") || name.find_byteset(br"*?[\").is_some() {
@@ -194,7 +194,7 @@ impl Here {
         }
     }
 
-    /// An argument of any other program, or the target of a redirection.
+    /// Returns an argument for any other program, or the target of a redirection.
     pub(super) fn path(&self, file: File<'_>) -> String {
         let name = self.relative(file);
         match &self.elsewhere {
@@ -206,7 +206,7 @@ impl Here {
         }
     }
 
-    /// A pattern of `git lfs pull --include`, which counts from the top wherever it is run, for these files.
+    /// Returns a pattern of `git lfs pull --include` for these files, which is always relative to the top.
     pub(super) fn lfs_pattern<'a>(&self, files: impl IntoIterator<Item = File<'a>>) -> String {
         let mut pattern = BString::default();
         for file in files {
@@ -219,7 +219,7 @@ impl Here {
             }
             for &byte in name.as_slice() {
                 match byte {
-                    // A comma ends a pattern, and nothing escapes it.
+                    // A comma ends a pattern, and cannot be escaped.
                     b',' => pattern.push(b'?'),
                     b'*' | b'?' | b'[' | b']' | b'\\' => pattern.extend([b'\\', byte]),
                     byte => pattern.push(byte),
@@ -253,7 +253,7 @@ impl Here {
         [&b"../".repeat(dir.find_iter("/").count()), rest.as_bytes()].concat().into()
     }
 
-    /// What was given, from the top; by its last part where that is not known.
+    /// Returns the given path from the top, or only its last part if the directory is not known.
     fn whole(&self, given: &BStr) -> BString {
         let mut parts: Vec<&[u8]> = self.prefix().split_str("/").filter(|part| !part.is_empty()).collect();
         for part in given.split_str("/") {
@@ -273,12 +273,12 @@ pub(super) fn quoted_path(path: &Path) -> String {
     quoted(path.as_os_str().as_encoded_bytes().as_bstr())
 }
 
-/// As a POSIX shell takes it, and no program for an option.
+/// Quotes a name for a POSIX shell, so that no program reads it as an option.
 pub(super) fn quoted(name: &BStr) -> String {
     if name.starts_with(b"-") { shell([b"./", name.as_bytes()].concat().as_bstr()) } else { shell(name) }
 }
 
-/// As a POSIX shell takes it: as it is, in single quotes, or printed where a terminal may not have it.
+/// Quotes a name for a POSIX shell: unchanged, in single quotes, or by `printf` if it is unsafe on a terminal.
 pub(super) fn shell(name: &BStr) -> String {
     let is_plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./+=:@%,".contains(byte) || !byte.is_ascii();

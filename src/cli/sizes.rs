@@ -1,14 +1,14 @@
-//! Numbers as a person reads them.
+//! Formats numbers for the user.
 
 use std::time::Duration;
 
-/// A number of bytes: `512 bytes`, `1.5 KiB`, `4.9 GiB`.
+/// Formats a number of bytes: `512 bytes`, `1.5 KiB`, `4.9 GiB`.
 pub(super) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if count < 1024 {
         return if count == 1 { "1 byte".to_owned() } else { format!("{count} bytes") };
     }
-    // The largest unit of which there is at least one, once it is rounded to a tenth.
+    // The largest unit with a value of at least one, after rounding to a tenth.
     let (mut scale, mut unit) = (1024_u128, UNITS[0]);
     for name in &UNITS[1..] {
         if tenths(count, scale) < 10_240 {
@@ -24,7 +24,7 @@ fn tenths(count: u64, scale: u128) -> u128 {
     (u128::from(count) * 10 + scale / 2) / scale
 }
 
-/// How long something took: `3.4 s`, `2 min 5 s`, `1 h 2 min`.
+/// Formats a duration: `3.4 s`, `2 min 5 s`, `1 h 2 min`.
 pub(super) fn lasted(took: Duration) -> String {
     let tenths = (took.as_millis() + 50) / 100;
     let seconds = (took.as_millis() + 500) / 1000;
@@ -35,12 +35,12 @@ pub(super) fn lasted(took: Duration) -> String {
     }
 }
 
-/// `1 tensor`, `12,345 tensors`
+/// Formats a count: `1 tensor`, `12,345 tensors`.
 pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(count as u64), if count == 1 { "" } else { "s" })
 }
 
-/// With a comma between thousands.
+/// Formats a number with a comma between thousands.
 pub(super) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);

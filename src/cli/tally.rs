@@ -1,6 +1,6 @@
-//! [`FileTally`], [`ScanTally`] and [`DiffTally`]: what was reported so far, for the last line of a command.
+//! [`FileTally`], [`ScanTally`] and [`DiffTally`] count the results so far, for the last line of a command.
 //!
-//! They count, and know neither a person nor JSON.
+//! They only count; they format neither text nor JSON.
 
 use super::closing::Closing;
 use crate::actions::diff::{Change, Changes, FileDiff, NotCompared};
@@ -8,22 +8,22 @@ use crate::actions::scan::{Scanned, Standing};
 use crate::actions::{Outcome, Status, verify};
 use crate::scan::Verdict;
 
-/// What became of files so far: an action that ends with an error returns nothing else.
+/// The results of files so far: an action that ends with an error returns nothing else.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FileTally {
-    /// What became of each file.
+    /// The result of each file.
     pub(super) statuses: Vec<Status>,
-    /// Something was staged.
+    /// `true` if something was staged.
     pub(super) staged: bool,
-    /// Nothing is done, only said.
+    /// `true` in a dry run.
     pub(super) dry_run: bool,
-    /// What was made of them, in bytes.
+    /// The number of bytes that were made from them.
     pub(super) made: u64,
-    /// How many bytes of files were gone through.
+    /// The number of bytes that were read.
     pub(super) passed: u64,
-    /// How many checkpoints left the index.
+    /// The number of checkpoints that were removed from the index.
     pub(super) removed: usize,
-    /// What became of each safetensors file that was verified.
+    /// The result of each verified safetensors file.
     pub(super) verdicts: Vec<Option<verify::Verdict>>,
 }
 
@@ -36,7 +36,7 @@ impl FileTally {
         }
     }
 
-    /// Says what was done, for the last line.
+    /// Adds the results to the last line.
     pub(super) fn close(&self, closing: &mut Closing) {
         let converted = if self.dry_run { ["to convert", "to update"] } else { ["converted", "updated"] };
         for (status, what) in [
@@ -61,18 +61,18 @@ impl FileTally {
         ] {
             closing.count(self.verdicts.iter().filter(|seen| **seen == verdict).count(), what);
         }
-        // What a verification went through; a conversion counts what it made.
+        // For a verification, the bytes that it read; a conversion counts the bytes that it wrote.
         let is_verification = self.statuses.is_empty() && !self.verdicts.is_empty();
         closing.bytes(if is_verification { self.passed } else { self.made });
     }
 
-    /// How many files ended so.
+    /// Returns how many files have this status.
     pub(super) fn count(&self, status: Status) -> usize {
         self.statuses.iter().filter(|seen| **seen == status).count()
     }
 }
 
-/// What a scan found so far.
+/// The results of a scan so far.
 #[derive(Debug, Default)]
 pub(super) struct ScanTally {
     pub(super) files: usize,
@@ -81,12 +81,12 @@ pub(super) struct ScanTally {
     pub(super) unknown: usize,
     pub(super) unreadable: usize,
     pub(super) dangerous: usize,
-    /// Not on this machine.
+    /// Files that are not on this machine.
     pub(super) missing: usize,
     pub(super) failed: usize,
-    /// Of all files, as far as it is known.
+    /// The bytes of all files, as far as they are known.
     pub(super) bytes: u64,
-    /// How much was read of those that are not on this machine, if there are any.
+    /// The bytes that were read of files on a server, if any.
     pub(super) read: Option<u64>,
     worst: Option<Standing>,
 }
@@ -114,7 +114,7 @@ impl ScanTally {
         *counter += 1;
     }
 
-    /// The exit status of the whole scan.
+    /// Returns the exit status of the whole scan.
     pub(super) fn exit_code(&self) -> u8 {
         match self.worst {
             None | Some(Standing::Clean | Standing::Noted) => 0,
@@ -124,7 +124,7 @@ impl ScanTally {
     }
 }
 
-/// What a comparison found so far.
+/// The results of a comparison so far.
 #[derive(Debug, Default)]
 pub(super) struct DiffTally {
     pub(super) files: usize,
@@ -132,10 +132,10 @@ pub(super) struct DiffTally {
     pub(super) added: usize,
     pub(super) removed: usize,
     pub(super) renamed: usize,
-    /// Of another dtype or shape, or of other bytes.
+    /// Tensors with another dtype or shape, or with other bytes.
     pub(super) changed: usize,
     pub(super) same: usize,
-    /// Of one name, dtype and shape, whose bytes nobody looked at.
+    /// Tensors with the same name, dtype and shape, whose bytes were not read.
     pub(super) unread: usize,
     /// Files.
     pub(super) not_here: usize,
@@ -155,7 +155,7 @@ impl DiffTally {
         }
     }
 
-    /// Counts what two files have otherwise.
+    /// Counts the differences between two files.
     pub(super) fn changes(&mut self, changes: &Changes) {
         self.same += changes.same;
         self.unread += changes.unread;

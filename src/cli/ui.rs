@@ -1,9 +1,10 @@
-//! [`Ui`]: the only printing of the package.
+//! [`Ui`] does all printing of the package.
 //!
-//! Invariants: the result goes to standard output, everything else to standard error; a line is written whole, and
-//! never through the progress bar; colour is there only if the stream, `NO_COLOR`, `CLICOLOR_FORCE` and `--color`
-//! agree. A reader who closed the pipe ends the printing and nothing else; any other failure to write is kept,
-//! and told at the end. A long result goes through the pager ([`paging`](super::paging)). It does not escape: whoever makes a line does ([`sanitize`](super::sanitize)).
+//! Invariants: the result goes to standard output, everything else to standard error; a line is written as a whole, and
+//! never through the progress bar; colors are used only if the stream, `NO_COLOR`, `CLICOLOR_FORCE` and `--color` allow
+//! them. A reader who closes the pipe ends only the printing; any other write error is kept, and reported at the end. A
+//! long result goes through the pager ([`paging`](super::paging)). The module does not escape: the code that formats a
+//! line does ([`sanitize`](super::sanitize)).
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
@@ -27,25 +28,25 @@ use super::shell_paths::Here;
 use crate::actions::Error;
 use crate::git::pager::Pager;
 
-/// Of the name of a file.
+/// For the name of a file.
 pub(super) const STRONG: Style = Style::new().bold();
-/// Of what stands between the facts.
+/// For the text between facts.
 pub(super) const DIM: Style = Style::new().dimmed();
-/// Of what is new.
+/// For new files.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-/// Of what is not as it should be.
+/// For errors and findings.
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// Of what is not done.
+/// For work that was not done.
 pub(super) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
-/// A text in a style.
+/// Returns a text in a style.
 pub(super) fn styled(style: Style, text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
 }
 
-/// Where a person looks.
+/// The output of the program.
 pub(super) struct Ui {
     stdout: Mutex<Sink<io::Stdout>>,
     stderr: Mutex<Sink<io::Stderr>>,
@@ -60,7 +61,7 @@ pub(super) struct Ui {
 }
 
 impl Ui {
-    /// As the options ask.
+    /// Creates it with these options.
     pub(super) fn new(common: &Common) -> Self {
         let shows = match () {
             () if common.no_progress || common.quiet => Shows::Nothing,
@@ -84,14 +85,15 @@ impl Ui {
         }
     }
 
-    /// The result may be long, so that it goes through the pager that git would take in a directory.
+    /// Prepares for a long result, which goes through the pager that git would use in a directory.
     pub(super) fn page(&self, dir: &Path, interrupt: &Interrupt) {
         if !self.quiet && !self.json && io::stdout().is_terminal() {
             *lock(&self.paging) = Paging::wanted(dir, interrupt);
         }
     }
 
-    /// Is the colour of the result that of git's own, which `chosen` gives? `--color` and `NO_COLOR` come first.
+    /// Sets the color of the result to git's own setting, which `chosen` returns. `--color` and `NO_COLOR` have
+    /// priority.
     pub(super) fn color_as(&self, chosen: impl FnOnce(bool) -> Option<bool>) {
         if self.color != ColorChoice::Auto || environment::is_colorless() {
             return;
@@ -104,14 +106,14 @@ impl Ui {
         }
     }
 
-    /// A part of the result, for a person.
+    /// Prints a part of the result, for the user.
     pub(super) fn result(&self, lines: &str) {
         if !self.quiet && !self.json {
             self.data(lines);
         }
     }
 
-    /// A part of the result that was asked for by name.
+    /// Prints a part of the result for programs.
     pub(super) fn data(&self, lines: &str) {
         let mut paging = lock(&self.paging);
         if matches!(*paging, Paging::Wanted { .. }) {
@@ -126,7 +128,7 @@ impl Ui {
         }
     }
 
-    /// What ended a command, which `last` says as its last line of `--json`.
+    /// Prints the error of a command; `last` formats it as its last line of `--json`.
     pub(super) fn failed(
         &self,
         error: &Error,
@@ -140,33 +142,33 @@ impl Ui {
         report
     }
 
-    /// Something that is good to know.
+    /// Prints a note.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
             self.say(text);
         }
     }
 
-    /// Something that may surprise later.
+    /// Prints a warning.
     pub(super) fn warning(&self, text: &str) {
         if !self.quiet {
             self.say(&format!("{} {text}", styled(WARNING, "warning:")));
         }
     }
 
-    /// A command that helps; further lines stand below it.
+    /// Prints a command that helps; further lines follow below it.
     pub(super) fn hint(&self, text: &str) {
         if !self.quiet {
             self.say(&format!("{} {}", styled(HINT, "hint:"), text.replace('\n', "\n      ")));
         }
     }
 
-    /// Counts what was done, for the last line.
+    /// Adds results to the last line.
     pub(super) fn close(&self, count: impl FnOnce(&mut Closing)) {
         count(&mut lock(&self.closing));
     }
 
-    /// Asks the person at the terminal. Nobody there, or anything but a yes, is a no.
+    /// Prompts the user at the terminal. Without a terminal, or for any other answer than yes, the result is `false`.
     pub(super) fn confirm(&self, question: &str) -> bool {
         if self.quiet || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return false;
@@ -179,7 +181,7 @@ impl Ui {
         is_read && ["y", "yes"].iter().any(|yes| answer.trim().eq_ignore_ascii_case(yes))
     }
 
-    /// An error, with its causes and, unless errors alone are wanted, its hints.
+    /// Prints an error, with its causes and, without `-q`, its hints.
     pub(super) fn error(&self, report: &Report) {
         let mut lines = format!("{} {}", styled(ERROR, "error:"), report.headline());
         for cause in &report.causes {
@@ -190,11 +192,11 @@ impl Ui {
         report.hints.iter().for_each(|hint| self.hint(hint));
     }
 
-    /// What clap says of the command line, or help.
+    /// Prints clap's message about the command line, or help.
     pub(super) fn usage(error: &clap::Error, color: ColorChoice) {
         let text = error.render().ansi().to_string();
         if error.use_stderr() {
-            // `--help` is answered by git, with the manual page; `-h` reaches us.
+            // git handles `--help` with the manual page; `-h` reaches this program.
             let is_help = error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
             let text = if is_help { text } else { text.replace("--help", "-h") };
             Sink::new(AutoStream::new(io::stderr(), choice(color))).write_lines(text.trim_end());
@@ -203,10 +205,10 @@ impl Ui {
         }
     }
 
-    /// Hands everything on, says what was done, and why standard output could not be written.
+    /// Prints pending output and the last line, and returns the write error of standard output.
     pub(super) fn finish(&self) -> io::Result<()> {
         self.progress.end();
-        // Reading takes time too, which is not that of the run.
+        // The time that the user spends reading does not count as time of the run.
         let took = self.clock.now();
         let waited = lock(&self.paging).close();
         if !waited.is_empty() {
@@ -228,7 +230,7 @@ impl Ui {
     }
 }
 
-/// That of the result: git may have started its pager before us.
+/// Returns the color choice for the result: git may have started its pager before this program.
 fn for_result(color: ColorChoice) -> anstream::ColorChoice {
     if color == ColorChoice::Auto && environment::is_paged() && !environment::is_colorless() {
         return anstream::ColorChoice::Always;
@@ -248,7 +250,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A stream that is written until it fails.
+/// A stream that is written until an error occurs.
 struct Sink<S: anstream::stream::RawStream> {
     stream: AutoStream<S>,
     is_closed: bool,
@@ -265,7 +267,7 @@ impl<S: anstream::stream::RawStream + anstream::stream::AsLockedWrite> Sink<S> {
         self.write_text(&format!("{lines}{end}"));
     }
 
-    /// The same through a pager.
+    /// Does the same through a pager.
     fn show_lines(&mut self, lines: &str, pager: &mut Pager) {
         let end = if lines.ends_with('\n') { "" } else { "\n" };
         let has_colors = self.stream.current_choice() != anstream::ColorChoice::Never;

@@ -1,6 +1,6 @@
-//! Facts of the library in words: how a checkpoint was read, what a conversion made, what a verification found.
+//! Formats facts of the library as text: how a checkpoint was read, what a conversion wrote, what a verification found.
 //!
-//! Invariant: what is given back can be printed as it is. It prints nothing.
+//! Invariant: the returned text is safe to print. The module prints nothing.
 
 use bstr::ByteSlice as _;
 
@@ -12,18 +12,18 @@ use crate::actions::verify::{Finding, IndexFinding, MadeBy, Verdict, Verified};
 use crate::checkpoint::Note;
 use crate::safetensors::compare::Difference;
 
-/// How many classes of a module are named without `-v`.
+/// How many classes of a module are listed without `-v`.
 const CLASSES: usize = 4;
 
-/// How many lines of one list a person is shown without it.
+/// How many lines of one list are shown without `-v`.
 pub(super) const LISTED: usize = 10;
 
-/// The sizes of the dimensions of a tensor, or the place of one of its elements.
+/// Formats the sizes of the dimensions of a tensor, or the position of one of its elements.
 pub(super) fn shape(shape: &[u64]) -> String {
     format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// A number with four digits that count.
+/// Formats a number with four significant digits.
 pub(super) fn significant(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
@@ -32,7 +32,7 @@ pub(super) fn significant(number: f64) -> String {
     if (1e-4..1e9).contains(&rounded.abs()) { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
-/// How a checkpoint was read.
+/// Formats a note about how a checkpoint was read.
 pub(super) fn note(note: &Note, all: bool) -> String {
     match note {
         Note::Unnamed { name } => {
@@ -80,7 +80,7 @@ pub(super) fn note(note: &Note, all: bool) -> String {
     }
 }
 
-/// What there is to say of a conversion, each with a title.
+/// Returns the facts about a conversion, each with a title.
 pub(super) fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if all {
@@ -106,7 +106,7 @@ pub(super) fn facts(conversion: &Conversion, all: bool) -> Vec<(&'static str, St
     facts
 }
 
-/// How much a conversion made.
+/// Formats the amount that a conversion wrote.
 pub(super) fn totals(conversion: &Conversion, all: bool) -> String {
     let totals = format!("{}, {}", counted(conversion.tensors, "tensor"), bytes(conversion.size));
     match conversion.oid {
@@ -116,7 +116,7 @@ pub(super) fn totals(conversion: &Conversion, all: bool) -> String {
     }
 }
 
-/// The title stands at the first line of a list alone.
+/// Adds a list, with the title only on its first line.
 fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec<String>, all: bool) {
     let count = items.len();
     let shown = if all || count <= LISTED + 1 { count } else { LISTED };
@@ -127,7 +127,7 @@ fn list(facts: &mut Vec<(&'static str, String)>, title: &'static str, items: Vec
     }
 }
 
-/// What a verification says of one file.
+/// Formats the verdict on one file.
 pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
     let checkpoint = verified.checkpoint.as_ref().map(|path| sanitize::bytes(path.as_ref()));
     let checkpoint = checkpoint.unwrap_or_else(|| "the checkpoint".into());
@@ -153,7 +153,7 @@ pub(super) fn verdict(verdict: Verdict, verified: &Verified) -> String {
     }
 }
 
-/// One thing that is wrong with it.
+/// Formats one difference.
 pub(super) fn finding(finding: &Finding) -> String {
     let shape =
         |shape: &[u64]| format!("[{}]", shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
@@ -204,7 +204,7 @@ pub(super) fn finding(finding: &Finding) -> String {
     }
 }
 
-/// An error and its causes.
+/// Formats an error and its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),

@@ -1,4 +1,4 @@
-//! `git st-convert batch <LIST>`
+//! Runs `git st-convert batch <LIST>`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,10 +25,10 @@ use crate::remote::Event;
 /// The longest list that is read.
 const MAX_LIST: u64 = 256 << 20;
 
-/// How many models of one cause a person is shown.
+/// How many models of one cause are listed.
 const LISTED: usize = 5;
 
-/// Does the models of a list, and gives the exit code of the worst.
+/// Converts the models of a list, and returns the exit code of the worst.
 pub(crate) fn run(
     args: &Batch,
     cwd: PathBuf,
@@ -44,7 +44,7 @@ pub(crate) fn run(
     };
     let shard = shard(args).map_err(failed)?;
     let servers = environment::servers(servers).map_err(|error| failed(Report::of(&error)))?;
-    // Nobody sits beside a batch to be asked for a password.
+    // No user waits at a batch to enter a password.
     let servers = servers.of_batch();
     let watcher = Watcher {
         ui,
@@ -86,7 +86,7 @@ pub(crate) fn run(
     conclude(ui, &summary, shard, &options.journal)
 }
 
-/// Which part of the list is meant.
+/// Returns the selected part of the list.
 fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
     let shard = match args.shard {
         Some(shard) => Some(shard),
@@ -106,7 +106,7 @@ fn shard(args: &Batch) -> Result<Option<Shard>, Report> {
     Ok(shard)
 }
 
-/// The models that are asked for.
+/// Returns the selected models.
 fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> Result<Vec<Item>, Report> {
     let endpoint = servers.endpoint();
     if let Some(count) = args.top {
@@ -137,7 +137,8 @@ fn items(args: &Batch, cwd: &Path, servers: &Servers, watcher: &Watcher<'_>) -> 
     Ok(batch::parse(&text, cwd, endpoint))
 }
 
-/// Where the journal is, unless it is named: in the directory of the clones, or beside the list; each shard has its own.
+/// Returns the path of the journal by default: in the directory of the clones, or next to the list; each batch part has
+/// its own.
 fn journal(args: &Batch, shard: Option<Shard>, cwd: &Path) -> PathBuf {
     if let Some(journal) = &args.journal {
         return cwd.join(journal);
@@ -156,7 +157,7 @@ fn journal(args: &Batch, shard: Option<Shard>, cwd: &Path) -> PathBuf {
     }
 }
 
-/// Prints a list, which is one for `batch` again.
+/// Prints a list, which is valid input of `batch`.
 fn tell_pending(ui: &Ui, pending: &[Item]) {
     for item in pending {
         let name = item.name();
@@ -167,7 +168,7 @@ fn tell_pending(ui: &Ui, pending: &[Item]) {
     }
 }
 
-/// The exit code of a model.
+/// Returns the exit code of a model.
 fn exit_code(status: ModelStatus) -> u8 {
     match status {
         ModelStatus::Converted | ModelStatus::NothingToDo | ModelStatus::Skipped => 0,
@@ -197,7 +198,7 @@ fn conclude(ui: &Ui, summary: &BatchSummary, shard: Option<Shard>, journal: &Pat
     report.map_or(Ok(code), Err)
 }
 
-/// The counts, and what was not done by its causes.
+/// Formats the counts, and the models that were not done, by cause.
 fn table(summary: &BatchSummary, all: bool) -> String {
     let counts = [
         (summary.count(ModelStatus::Converted), "converted"),
@@ -236,11 +237,11 @@ fn table(summary: &BatchSummary, all: bool) -> String {
     out
 }
 
-/// Tells of models, and of their files only to those who want to know.
+/// Reports models, and their files only on request.
 struct Watcher<'a> {
     ui: &'a Ui,
     reporter: TerminalReporter<'a>,
-    /// How many models there are to do.
+    /// The number of models.
     total: std::sync::atomic::AtomicUsize,
 }
 
@@ -286,13 +287,13 @@ impl Progress for Watcher<'_> {
     }
 }
 
-/// The sizes of the files that were made of a model.
+/// Returns the sizes of the files that were made for a model.
 fn made(record: &Record) -> impl Iterator<Item = u64> {
     let is_made = |status: &str| !matches!(status, "skipped" | "up-to-date");
     record.files.iter().filter(move |file| is_made(&file.status)).map(|file| file.size.unwrap_or(0))
 }
 
-/// What became of a model, in a word and in full.
+/// Formats the result of a model, in a word and in full.
 fn told(record: &Record) -> (String, String) {
     let mut what =
         record.reason.as_deref().map_or_else(String::new, |reason| format!(": {}", sanitize::text(reason)));
@@ -353,7 +354,7 @@ impl Reporter for Watcher<'_> {
     }
 
     fn note(&self, note: &Note) {
-        // Who is asked for content or waited for, and what was begun and not finished, is always worth a word.
+        // Notes about downloads, waits and unfinished work are always printed.
         if self.tells_files()
             || matches!(
                 note,

@@ -1,4 +1,4 @@
-//! `git st-convert clone <MODEL> [DIR]`
+//! Runs `git st-convert clone <MODEL> [DIR]`.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::cli::ui::{STRONG, Ui, styled};
 use crate::git::redacted;
 use crate::repo::Repo;
 
-/// Clones, then converts, and gives the exit code of that.
+/// Clones, then converts, and returns the exit code of the conversion.
 pub(crate) fn run(
     args: &Clone,
     cwd: PathBuf,
@@ -63,7 +63,7 @@ pub(crate) fn run(
     convert::run(&args, cloned.dir, servers, ui, interrupt)
 }
 
-/// What was typed, which a hint repeats.
+/// Returns the given options and paths, which a hint repeats.
 fn given(args: &Clone, offline: bool) -> Given {
     let mut given = Given::of(&[redacted(&args.model)]);
     given.flag("--offline", offline);

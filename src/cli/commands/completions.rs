@@ -1,4 +1,4 @@
-//! `git st-convert completions <SHELL>`
+//! Runs `git st-convert completions <SHELL>`.
 
 use clap::CommandFactory as _;
 use clap_complete::{Shell as Generator, generate};
@@ -6,8 +6,8 @@ use clap_complete::{Shell as Generator, generate};
 use crate::cli::args::{Args, Completions, Shell};
 use crate::cli::ui::Ui;
 
-/// git's completion for bash calls `_git_st_convert` for `git st-convert …`; ours wants to see `git-st-convert …`.
-/// zsh's calls `_git-st-convert`, and newer ones of fish complete `git-st-convert …`, without more.
+/// git's completion for bash calls `_git_st_convert` for `git st-convert …`; ours expects `git-st-convert …`. zsh's
+/// completion calls `_git-st-convert`, and newer versions of fish complete `git-st-convert …`, without changes.
 const BASH: &str = r#"
 _git_st_convert() {
     local at=0
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
     generate(shell, &mut Args::command(), "git-st-convert", &mut out);
     let mut text = without_hidden(&String::from_utf8_lossy(&out));
     match args.shell {
-        // The generator writes the names of the subcommands' cases in two ways if the program's has a dash.
+        // The generator spells the names of the subcommands' cases in two ways if the name of the program has a dash.
         Shell::Bash => text = text.replace("git__subcmd__st__subcmd__convert", "git__st__convert") + BASH,
         Shell::Zsh => text = zsh(&text),
         Shell::Fish | Shell::Power => {}
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
     0
 }
 
-/// The generator offers what no help shows, too.
+/// Removes the hidden options, which the generator includes.
 fn without_hidden(generated: &str) -> String {
     let command = Args::command();
     let hidden: Vec<_> =
@@ -63,7 +63,7 @@ fn without_hidden(generated: &str) -> String {
     generated.lines().filter(is_offered).map(|line| shown(line) + "\n").collect()
 }
 
-/// The first positional is a subcommand or a path. The generator takes it for a path, and the second one for the
+/// The first positional is a subcommand or a path. The generator treats it as a path, and the second one as the
 /// subcommand.
 fn zsh(generated: &str) -> String {
     let mut out = String::with_capacity(generated.len());

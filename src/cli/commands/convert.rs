@@ -1,4 +1,4 @@
-//! `git st-convert [PATH...]`, also spelled `convert`.
+//! Runs `git st-convert [PATH...]`, also spelled `convert`.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here};
 use crate::cli::ui::Ui;
 
-/// Converts, and gives the worst exit code of the files.
+/// Converts, and returns the worst exit code of the files.
 pub(crate) fn run(
     args: &Convert,
     cwd: PathBuf,
@@ -46,7 +46,7 @@ pub(crate) fn run(
     }
 }
 
-/// What was typed, which a hint repeats.
+/// Returns the given options and paths, which a hint repeats.
 fn given(args: &Convert, offline: bool) -> Given {
     let mut given = Given::of(&args.paths);
     given.flag("--offline", offline);
@@ -85,7 +85,7 @@ fn convert(
     reporter: &TerminalReporter<'_>,
     json: bool,
 ) -> Result<Done, Error> {
-    // A plain file is converted without a look at anything else.
+    // The conversion of a plain file contacts no remote.
     let choice = match args.pr {
         Some(choice) => choice,
         None if args.output.is_some() => Choice::Never,
@@ -107,7 +107,7 @@ fn convert(
     }
 }
 
-/// What says how to convert, where nothing is converted.
+/// Returns an option about the conversion that conflicts with `--pr N`, which converts nothing.
 fn beside_number(args: &Convert) -> Option<&'static str> {
     let given = [
         (!args.paths.is_empty(), "PATH"),
@@ -146,7 +146,7 @@ fn options(args: &Convert, cwd: PathBuf, servers: Servers, json: bool) -> Option
     }
 }
 
-/// Prints the last line of `--json`, whatever the end.
+/// Prints the last line of `--json`, also after an error.
 pub(crate) fn ended<T>(
     done: Result<T, Error>,
     summary: impl Fn(&T) -> &Summary,
@@ -168,7 +168,7 @@ pub(crate) fn ended<T>(
     done
 }
 
-/// The worst exit code of the files.
+/// Returns the worst exit code of the files.
 pub(crate) fn worst(summary: &Summary) -> u8 {
     let codes = summary.outcomes.iter();
     codes.map(|outcome| exit_code(outcome.status, outcome.reason.as_ref())).max().unwrap_or(0)
@@ -194,7 +194,7 @@ fn conclude(summary: &Summary, args: &Convert, reporter: &TerminalReporter<'_>, 
         let what = if rest.is_empty() { "file" } else { "files" };
         ui.hint(&format!("verify the existing {what}: `{git} st-convert verify{files}`"));
     }
-    // With `--commit` what could be committed is.
+    // With `--commit`, all possible files are committed already.
     if summary.staged && summary.commit.is_none() && !args.dry_run && !args.commit {
         ui.hint(&format!("commit: `{git} commit -m \"convert weights to safetensors\"`"));
     }

@@ -1,4 +1,4 @@
-//! `git st-convert demo [DIR]`
+//! Runs `git st-convert demo [DIR]`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, STRONG, Ui, styled};
 use crate::cli::{sanitize, shell_paths};
 
-/// Makes the repository, converts it, and says what to try next.
+/// Creates the repository, converts it, and lists commands to try next.
 pub(crate) fn run(args: &Demo, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let dir = args.target.as_ref().map(|dir| cwd.join(dir));
     let reporter = TerminalReporter::new(ui, interrupt, false);

@@ -1,4 +1,4 @@
-//! `git st-convert diff [A] [B] [-- PATH...]`
+//! Runs `git st-convert diff [A] [B] [-- PATH...]`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use crate::git::{Git, settings};
 use crate::hash::Oid;
 use crate::safetensors::Deviation;
 
-/// A longer cell is shown in full, and moves those behind it in its own line alone.
+/// A longer cell is shown in full, and moves the following cells only in its own line.
 const MAX_WIDTH: usize = 72;
 
-/// Compares, and prints what differs; or sets git's own diff up.
+/// Compares, and prints the differences; or sets up git's own diff.
 pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     if args.install || args.uninstall {
         return driver(args, cwd, ui, interrupt);
@@ -78,12 +78,12 @@ pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> 
     Ok(code)
 }
 
-/// Returns `true` if git's own diff would have colours; `None` if git does not say it.
+/// Returns `true` if git's own diff would use colors; `None` if git does not report it.
 fn has_colors(cwd: &Path, is_shown: bool) -> Option<bool> {
     settings::has_colors(&Git::at(cwd).ok()?, "color.diff", is_shown)
 }
 
-/// Sets the driver of git's own diff, or takes it away.
+/// Sets the driver of git's own diff, or removes it.
 fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let here = Here::new(&cwd).of("diff");
     let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("diff"), false);
@@ -105,7 +105,7 @@ fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u
     Ok(0)
 }
 
-/// The same command, with values.
+/// Returns the same command, with `--values`.
 fn again(args: &Diff, here: &Here) -> String {
     let mut command = format!("{} st-convert diff --values", here.git());
     for (is_given, option) in [(args.staged, " --staged"), (args.stat, " --stat")] {
@@ -155,7 +155,7 @@ fn print(file: &FileDiff, is_short: bool, here: &Here, ui: &Ui) {
     }
 }
 
-/// How an object that is not here comes here.
+/// Returns the command that downloads a missing object.
 fn fetched(path: &bstr::BStr, revision: Option<&str>, here: &Here) -> String {
     let (git, pattern) = (here.git(), here.lfs_pattern([File::OfTop(path)]));
     match revision.filter(|revision| *revision != "HEAD") {
@@ -167,7 +167,7 @@ fn fetched(path: &bstr::BStr, revision: Option<&str>, here: &Here) -> String {
     }
 }
 
-/// What became of the tensors of a file, in numbers.
+/// Formats the numbers of added, removed and changed tensors of a file.
 fn counts(file: &FileDiff, changes: &Changes) -> String {
     let whole = |side: &DiffSide, what: &str| {
         format!("{what}, {}, {}", counted(side.tensors, "tensor"), bytes(side.size))
@@ -229,7 +229,7 @@ fn list(changes: &[Change]) -> String {
     out
 }
 
-/// A tensor in a list: what became of it, its name, dtype and shape, and what there is to say besides.
+/// A tensor in a list: its change, its name, dtype and shape, and further facts.
 struct Row {
     symbol: char,
     style: clap::builder::styling::Style,
@@ -264,7 +264,7 @@ fn row(change: &Change) -> Row {
     Row { symbol, style, cells: [name, dtype, shape, more] }
 }
 
-/// How far two tensors are apart.
+/// Formats the difference between two tensors.
 fn apart(found: &Deviation) -> String {
     let Deviation { elements, differing, largest, first, .. } = found;
     let Some(first) = first else { return "every number the same".to_owned() };

@@ -1,4 +1,4 @@
-//! `git st-convert env`
+//! Runs `git st-convert env`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::cli::shell_paths::Here;
 use crate::cli::ui::{STRONG, Ui, styled};
 use crate::cli::{environment, json, sanitize};
 
-/// What a setting is where nobody has set it.
+/// The default values of settings.
 const DEFAULTS: [(&str, &str); 5] = [
     ("st-convert.allow", ".st-convert-allow"),
     ("st-convert.jobs", "as lfs.concurrenttransfers allows"),
@@ -22,7 +22,7 @@ const DEFAULTS: [(&str, &str); 5] = [
     ("st-convert.pr", "auto"),
 ];
 
-/// Shows what is in force.
+/// Shows the settings in effect.
 pub(crate) fn run(cwd: &Path, servers: ServerArgs, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
     let reporter = TerminalReporter::new(ui, interrupt, false);
     let setup = environment::servers(servers)
@@ -99,7 +99,7 @@ fn repository(repo: &RepositorySetup) -> Vec<(String, String)> {
     rows
 }
 
-/// Those that are set, and our own where they are not.
+/// Returns the settings that are set, and the defaults of our own others.
 fn settings(setup: &Setup) -> Vec<(String, String)> {
     let set = setup.settings.iter().map(|setting| {
         let from = format!("{}, {}", setting.scope, setting.origin);

@@ -1,4 +1,4 @@
-//! `git st-convert hook`
+//! Runs `git st-convert hook`.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ use crate::cli::ui::Ui;
 mod install;
 mod refusal;
 
-/// More lines than this no push has.
+/// No push has more lines.
 const MAX_INPUT: u64 = 256 << 20;
 
 /// Installs, removes, shows or runs hooks.
@@ -50,10 +50,10 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
         let lines = answer.findings.iter().map(|finding| json::finding(finding) + "\n");
         ui.data(&(lines.collect::<String>() + &json::guarded(Some(&answer), None, code)));
     }
-    // On a push the framework is no other than git.
+    // For a push, the framework passes on git's question.
     let asker = if matches!(question, Question::Range { .. }) { Asker::PrePush } else { args.hook };
     let here = match asker {
-        // A server's repository is not where the person is who pushes.
+        // The user who pushes is not in the server's repository.
         Asker::PreReceive => Here::default(),
         _ => Here::in_hook(cwd, environment::git_prefix().as_deref()),
     };

@@ -1,4 +1,4 @@
-//! `git st-convert inspect <TARGET>`
+//! Runs `git st-convert inspect <TARGET>`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::cli::ui::{DIM, STRONG, Ui, styled};
 use crate::cli::{json, page, sanitize, wording};
 use crate::lfs::Temp;
 
-/// A longer cell is shown in full, and moves those behind it in its own line alone.
+/// A longer cell is shown in full, and moves the following cells only in its own line.
 const MAX_WIDTH: usize = 72;
 
 /// Lists the tensors of the target.
@@ -71,7 +71,7 @@ pub(crate) fn run(
     Ok(0)
 }
 
-/// Writes a page; nothing but another one is written over.
+/// Writes a page, and overwrites nothing except another page.
 fn write_page(path: &Path, given: &Path, text: &str) -> Result<(), Report> {
     let failed = |error: &io::Error| Report::io(given, "cannot write the page", error);
     let is_page = |file: &fs::File| {
@@ -133,7 +133,7 @@ fn table(rows: &[Row]) -> String {
     out
 }
 
-/// How many columns a text takes, nearly: a wide character counts as one.
+/// Returns about how many columns a text takes: a wide character counts as one.
 fn width(text: &str) -> usize {
     text.chars().count()
 }

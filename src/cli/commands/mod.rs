@@ -1,4 +1,4 @@
-//! One file a command: it resolves the arguments, calls the library, and prints the outcome.
+//! Runs the commands, one file each: it resolves the arguments, calls the library, and prints the result.
 
 pub(super) mod batch;
 pub(super) mod clone;

@@ -1,4 +1,4 @@
-//! `git st-convert publish`
+//! Runs `git st-convert publish`.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
 
-/// Publishes, or says what would be published.
+/// Publishes, or prints what would be published.
 pub(crate) fn run(
     args: &Publish,
     cwd: PathBuf,
@@ -48,7 +48,7 @@ pub(crate) fn run(
     Ok(0)
 }
 
-/// What was typed, which a hint repeats.
+/// Returns the given options and paths, which a hint repeats.
 fn given(args: &Publish, offline: bool) -> Given {
     let mut given = Given::default();
     given.flag("--offline", offline);
@@ -120,7 +120,7 @@ fn tell(ui: &Ui, published: &PublishReport, here: &Here) {
     }
 }
 
-/// What was sent beside what was published.
+/// Formats how many of the published bytes were uploaded.
 fn sent(published: &PublishReport) -> String {
     let objects = published.plan.files.iter().filter(|file| file.pointer.is_some());
     let all = objects.fold(0_u64, |sum, file| sum.saturating_add(file.size));
@@ -130,7 +130,7 @@ fn sent(published: &PublishReport) -> String {
     format!("uploaded {} of {}{}{rest}", bytes(sent.bytes), bytes(all), by.unwrap_or_default())
 }
 
-/// Each file, with what it was made from.
+/// Formats each file, with its checkpoint.
 fn files(files: &[PublishedFile]) -> String {
     files.iter().fold(String::new(), |mut lines, file| {
         let path = sanitize::bytes(file.path.as_ref());
@@ -145,7 +145,7 @@ fn files(files: &[PublishedFile]) -> String {
     })
 }
 
-/// All that would be done.
+/// Formats everything that a dry run plans.
 fn planned(plan: &Plan) -> String {
     let mut text = files(&plan.files);
     let reference = match &plan.target {

@@ -1,4 +1,4 @@
-//! `git st-convert pull [N]`
+//! Runs `git st-convert pull [N]`.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use crate::cli::sizes::bytes;
 use crate::cli::ui::{DIM, GOOD, STRONG, Ui, styled};
 use crate::cli::{json, sanitize};
 
-/// Takes a pull request, or lists those that carry safetensors.
+/// Takes a pull request, or lists those with safetensors files.
 pub(crate) fn run(
     args: &Pull,
     cwd: PathBuf,
@@ -48,7 +48,7 @@ pub(crate) fn run(
     Ok(0)
 }
 
-/// What was typed, which a hint repeats.
+/// Returns the given options and paths, which a hint repeats.
 fn given(args: &Pull, offline: bool) -> Given {
     let number: Vec<_> = args.number.iter().map(|number| number.to_string().into()).collect();
     let mut given = Given::of(&number);
@@ -63,7 +63,7 @@ fn given(args: &Pull, offline: bool) -> Given {
     given
 }
 
-/// Says what became of a pull request.
+/// Prints the result for a pull request.
 pub(super) fn tell(ui: &Ui, pulled: &Pulled, here: &Here) {
     let Pulled { request, how } = pulled;
     if ui.json {
@@ -154,7 +154,7 @@ fn table(requests: &[PullRequest]) -> String {
     out
 }
 
-/// The first file, and how many more there are.
+/// Formats the first file, and the number of the others.
 fn files(files: &[RequestFile]) -> String {
     let Some(first) = files.first() else { return String::new() };
     let path = sanitize::bytes(first.path.as_ref()).into_owned();

@@ -1,4 +1,4 @@
-//! `git st-convert scan [TARGET...]`
+//! Runs `git st-convert scan [TARGET...]`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::cli::ui::{BAD, DIM, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
 use crate::scan::{GlobalIn, PickleIn, Verdict};
 
-/// How many globals of a file a person is shown.
+/// How many globals of a file are listed.
 const LISTED: usize = 10;
 
 /// Scans the targets.
@@ -71,7 +71,7 @@ pub(crate) fn run(
     failure.map_or(Ok(code), Err)
 }
 
-/// The command, as far as it says what is scanned.
+/// Returns the command with the arguments that select what is scanned.
 fn typed(args: &Scan) -> String {
     let value = |option: &str, value: &str| format!("scan {option} {}", shell(value.as_bytes().into()));
     match (&args.rev, &args.range) {
@@ -82,7 +82,7 @@ fn typed(args: &Scan) -> String {
     }
 }
 
-/// What there is to say of links, and of what is not tracked: a long list is cut.
+/// Prints notes on links and untracked pickles, and truncates a long list.
 fn tell_remarks(ui: &Ui, remarks: &[Remark], here: &Here) {
     let (untracked, links): (Vec<_>, Vec<_>) =
         remarks.iter().partition(|remark| remark.about == About::Untracked);
@@ -138,7 +138,7 @@ fn tell(ui: &Ui, scanned: &Scanned, file: File<'_>, here: &Here) {
         }
         Err(error) => return ui.error(&Report::of_file(error, file, here)),
     };
-    // Nobody has a list of the files of a model that is not here.
+    // The user has no list of the files of a model on a server.
     if report.verdict == Verdict::Clean && ui.verbose == 0 && scanned.far.is_none() {
         return;
     }

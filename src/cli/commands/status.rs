@@ -1,4 +1,4 @@
-//! `git st-convert status [PATH...]`
+//! Runs `git st-convert status [PATH...]`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::{BAD, DIM, GOOD, STRONG, Ui, WARNING, styled};
 use crate::cli::{json, sanitize};
 
-/// How many files of a group are listed, and how many of them a command names.
+/// How many files of a group are listed, and how many a command names.
 const LISTED: usize = 8;
 const NAMED: usize = 4;
 
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -
     Ok(code)
 }
 
-/// The paths that were given, as arguments of a command, each after a space.
+/// Returns the given paths, as arguments of a command, each after a space.
 fn given(paths: &[OsString]) -> String {
     let path =
         |path: &OsString| format!(" {}", quoted(Path::new(path).as_os_str().as_encoded_bytes().as_bstr()));
@@ -110,7 +110,7 @@ impl Page<'_> {
         let _infallible = writeln!(text, "  {command}\n");
     }
 
-    /// The files of a group, as arguments of a command.
+    /// Returns the files of a group, as arguments of a command.
     fn names(
         &self,
         status: &RepositoryStatus,
@@ -166,7 +166,7 @@ struct Row {
     facts: String,
 }
 
-/// One line a file, and one for the shards of a checkpoint.
+/// Returns one line per file, and one for all shards of a checkpoint.
 fn rows(files: &[&FileStatus]) -> Vec<Row> {
     let mut sets: BTreeMap<(String, String), Vec<&FileStatus>> = BTreeMap::new();
     for file in files {
@@ -194,7 +194,7 @@ fn rows(files: &[&FileStatus]) -> Vec<Row> {
     sets.into_iter().map(row).collect()
 }
 
-/// The name of a file, or that of all shards of its checkpoint: `X-*-of-00002.bin`.
+/// Returns the name of a file, or that of all shards of its checkpoint: `X-*-of-00002.bin`.
 fn set_of(file: &FileStatus) -> (String, String) {
     let path = file.checkpoint.as_ref().or(file.output.as_ref());
     let name = path.map(|path| sanitize::bytes(path.as_ref()).into_owned()).unwrap_or_default();

@@ -1,7 +1,8 @@
-//! `git st-convert textconv FILE`: the driver of git's own diff.
+//! Runs `git st-convert textconv FILE`, the driver of git's own diff.
 //!
-//! Invariant: it ends with 0 whatever the file is, for git stops at a driver that fails; its first line is the object ID, so that two
-//! versions differ whenever their bytes do; and a tensor is one line, which no other tensor changes.
+//! Invariant: it exits with 0 whatever the file is, because git stops at a driver that fails; its first line is the
+//! object ID, so that two versions differ whenever their bytes do; and a tensor is one line, which no other tensor
+//! changes.
 
 use std::fmt::Write as _;
 use std::path::Path;

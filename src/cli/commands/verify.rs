@@ -1,4 +1,4 @@
-//! `git st-convert verify [PATH... | --pr N]`
+//! Runs `git st-convert verify [PATH... | --pr N]`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::cli::reporter::TerminalReporter;
 use crate::cli::shell_paths::{Given, Here, shell};
 use crate::cli::ui::Ui;
 
-/// Verifies, and gives the worst exit code of the files.
+/// Verifies, and returns the worst exit code of the files.
 pub(crate) fn run(
     args: &Verify,
     cwd: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) fn run(
     Ok(code)
 }
 
-/// The command, as far as it says what is verified.
+/// Returns the command with the arguments that select what is verified.
 fn typed(args: &Verify) -> String {
     match (args.pr, &args.rev) {
         (Some(number), _) => format!("verify --pr {number}"),
@@ -49,7 +49,7 @@ fn typed(args: &Verify) -> String {
     }
 }
 
-/// What was typed besides, which a hint repeats.
+/// Returns the other given options, which a hint repeats.
 fn given(args: &Verify) -> Given {
     let mut given = Given::of(&args.paths);
     args.key.iter().for_each(|key| given.value("--key", key.as_bytes().into()));
@@ -76,7 +76,7 @@ fn work(
     verify(&options, reporter)
 }
 
-/// The exit status of all files.
+/// Returns the exit status for all files.
 fn worst(done: &[Verified]) -> u8 {
     let code = |verified: &Verified| match &verified.error {
         Some(error) => Report::of(error).exit_code(),

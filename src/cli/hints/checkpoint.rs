@@ -1,4 +1,4 @@
-//! What helps where the reader refuses a checkpoint.
+//! Chooses hints for checkpoints that the reader refuses.
 
 use std::fmt::Write as _;
 
@@ -9,21 +9,21 @@ use super::super::sizes::{bytes, counted};
 use super::named::Named;
 use crate::checkpoint::{Candidate, Error, Foreign, Kind};
 
-/// How weights alone are saved.
+/// Saves only weights.
 const SAVE: &str = "torch.save(model.state_dict(), …)";
 
-/// The state dict of a model that is divided among the ranks of a run.
+/// Returns the state dict of a model that is divided among the ranks of a run.
 const WHOLE: &str = "get_model_state_dict(model, options=StateDictOptions(full_state_dict=True))";
-/// The state dict of a model that is quantized.
+/// Returns the state dict of a quantized model.
 const DENSE: &str =
     "{k: v if type(v) is torch.Tensor else v.dequantize() for k, v in model.state_dict().items()}";
 
-/// Returns `true` if a tensor of this class holds the part of one rank.
+/// Returns `true` if a tensor of this class contains the part of one rank.
 fn is_of_ranks(class: &str) -> bool {
     ["DTensor", "ShardedTensor"].iter().any(|name| class.ends_with(name))
 }
 
-/// The hints for what the reader refuses.
+/// Returns the hints for an error of the reader.
 pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
     let (git, file) = (named.here.git(), named.argument());
     let hint = match error {
@@ -57,7 +57,7 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::Keep { .. } => ties(named),
         Error::Output { bytes, .. } => allowed(*bytes, named),
         Error::Damaged(_) => format!("check the LFS storage: `{git} lfs fsck`"),
-        // The bytes are not what torch wrote: cut off, changed on the way, or made to deceive.
+        // The bytes are not what torch wrote: truncated, changed, or crafted.
         Error::Pickle { .. }
         | Error::Zip(_)
         | Error::NoEndRecord
@@ -74,13 +74,13 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         | Error::ScriptCode { .. } => {
             format!("compare its checksum with the publisher's: `sha256sum {}`", named.path())
         }
-        // Training state is not what the user wants to convert.
+        // The user does not want to convert training state.
         Error::Io(_) | Error::NoTensors | Error::TrainingState | Error::Limit { .. } => return Vec::new(),
     };
     vec![hint]
 }
 
-/// Where the ties of a file stand, or those of all files of the run.
+/// Returns the command that lists the tied tensors of a file, or of all files of the run.
 fn ties(named: &Named<'_>) -> String {
     let (git, file) = (named.here.git(), named.argument());
     if named.file.is_some() {
@@ -93,14 +93,14 @@ fn ties(named: &Named<'_>) -> String {
     format!("list the tied tensors: `{git} st-convert --dry-run{options}{}`", named.here.paths())
 }
 
-/// How a checkpoint is converted whose tensors have so many bytes.
+/// Returns the command that converts a checkpoint with this many bytes of tensors.
 fn allowed(bytes: u64, named: &Named<'_>) -> String {
     let (git, file) = (named.here.git(), named.argument());
     let options = named.here.options_but(&["--max-output"]);
     format!("if this size is expected: `{git} st-convert{options} --max-output {bytes} {file}`")
 }
 
-/// How to come to the weights that another tool has packed.
+/// Returns how to get the weights that another tool packed.
 fn of_foreign(kind: Foreign, named: &Named<'_>) -> String {
     let file = named.path();
     match kind {
@@ -116,7 +116,7 @@ fn of_foreign(kind: Foreign, named: &Named<'_>) -> String {
     }
 }
 
-/// How the shards of a distributed checkpoint become one file.
+/// Returns how to merge the shards of a distributed checkpoint into one file.
 pub(in super::super) fn merge(named: &Named<'_>) -> String {
     let dir = named.dir();
     format!(
@@ -124,7 +124,7 @@ pub(in super::super) fn merge(named: &Named<'_>) -> String {
     )
 }
 
-/// What to do with a file that is no checkpoint.
+/// Returns what to do with a file that is not a checkpoint.
 fn other_kind(kind: Kind, named: &Named<'_>) -> String {
     let git = named.here.git();
     match kind {

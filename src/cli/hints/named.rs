@@ -1,10 +1,10 @@
-//! [`Named`]: the file of an error, in the commands of hints.
+//! [`Named`] formats the file of an error for the commands of hints.
 
 use bstr::{BStr, ByteSlice as _};
 
 use super::super::shell_paths::{File, Here};
 
-/// The file of an error, as each kind of command takes it; `FILE` where there is none.
+/// The file of an error, as each kind of command expects it; `FILE` if the error has none.
 #[derive(Clone, Copy)]
 pub(super) struct Named<'a> {
     pub(super) file: Option<File<'a>>,
@@ -12,7 +12,7 @@ pub(super) struct Named<'a> {
 }
 
 impl Named<'_> {
-    /// Of an error of the whole run: the path that it was given, if it is one.
+    /// Formats the file; for an error of the whole run, the given path, if it is the only one.
     fn text(&self, of: impl FnOnce(File<'_>) -> String) -> String {
         self.file.or_else(|| self.here.path_given()).map_or_else(|| "FILE".to_owned(), of)
     }
@@ -34,7 +34,7 @@ impl Named<'_> {
         file.map_or_else(|| "\"FILE\"".to_owned(), |file| self.here.lfs_pattern([file]))
     }
 
-    /// The command that converts it to a file that the user names, without the repository.
+    /// Returns the command that converts it to a file that the user names, without the repository.
     pub(super) fn into_output(self) -> String {
         let options = self.here.options_but(&[
             "--output",
@@ -47,7 +47,7 @@ impl Named<'_> {
         format!("{} st-convert{options} {} --output FILE", self.here.git(), self.argument())
     }
 
-    /// The same command in another repository of the working tree, for a path from its top.
+    /// Returns the same command in another repository of the working tree, for a path from its top.
     pub(super) fn inside(self, dir: &BStr, rest: &BStr) -> String {
         let (dir, options) = (self.here.path(File::OfTop(dir)), self.here.options());
         let command = match self.here.command() {
@@ -60,7 +60,7 @@ impl Named<'_> {
         format!("git -C {dir} st-convert{command}{options}{rest}")
     }
 
-    /// The directory that the file is in.
+    /// Returns the directory of the file.
     pub(super) fn dir(&self) -> String {
         self.text(|file| match file.name().rsplit_once_str("/") {
             Some((dir, _)) => self.here.path(file.beside(dir.as_bstr())),
@@ -68,7 +68,7 @@ impl Named<'_> {
         })
     }
 
-    /// Another file, that the error knows in the same way.
+    /// Returns another file, which the error names in the same way.
     pub(super) fn beside<'a>(&'a self, name: &'a BStr) -> Named<'a> {
         let file = self.file.map_or(File::OfTop(name), |file| file.beside(name));
         Named { file: Some(file), here: self.here }

@@ -1,4 +1,4 @@
-//! The lines of a batch.
+//! Formats the JSON lines of a batch.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use super::super::error::Report;
 use super::text::{line, native};
 use crate::actions::batch::{BatchSummary, Item, ModelStatus, Record, Shard};
 
-/// The line of a model of a batch: what its journal has.
+/// Returns the line of a model of a batch, which is its line in the journal.
 pub(in crate::cli) fn batch_record(record: &Record) -> String {
-    // A record has neither maps with other keys than texts nor anything else that is no JSON.
+    // A record contains only values that JSON can represent.
     line(&serde_json::to_value(record).unwrap_or_default())
 }
 
-/// The line of a model that a batch would do.
+/// Returns the line of a model in a dry run.
 pub(in crate::cli) fn batch_item(item: &Item) -> String {
     line(&json!({
         "type": "model",
@@ -25,7 +25,7 @@ pub(in crate::cli) fn batch_item(item: &Item) -> String {
     }))
 }
 
-/// The last line of a batch, whatever its end.
+/// Returns the last line of a batch, also after an error.
 pub(in crate::cli) fn batch(
     done: Option<(&BatchSummary, &Path)>,
     shard: Option<Shard>,

@@ -1,4 +1,4 @@
-//! The lines of a comparison of two revisions or files.
+//! Formats the JSON lines of a comparison of two revisions or files.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::text::{line, path};
 use crate::actions::diff::{Change, DiffSide, DriverState, FileDiff, NotCompared, TensorFacts};
 use crate::safetensors::Deviation;
 
-/// The lines of a file: one for each tensor that changed, and its own.
+/// Returns the lines of a file: one per changed tensor, and one for the file.
 pub(in crate::cli) fn file_diff(file: &FileDiff) -> String {
     let mut lines = String::new();
     let name = path(&file.path().to_owned());
@@ -99,7 +99,7 @@ fn values(found: &Deviation) -> Value {
     json!({ "elements": found.elements, "differing": found.differing, "largest": largest, "first": found.first })
 }
 
-/// The last line of setting git's own diff up.
+/// Returns the last line of the setup of git's own diff.
 pub(in crate::cli) fn driver(
     state: Option<DriverState>,
     is_global: bool,
@@ -120,7 +120,7 @@ pub(in crate::cli) fn driver(
     }))
 }
 
-/// The last line, whatever the end.
+/// Returns the last line, also after an error.
 pub(in crate::cli) fn diff(tally: &DiffTally, failure: Option<&Report>, exit_code: u8) -> String {
     line(&json!({
         "type": "summary",

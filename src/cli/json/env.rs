@@ -1,11 +1,11 @@
-//! The lines of `env`.
+//! Formats the JSON lines of `env`.
 
 use serde_json::json;
 
 use super::text::{line, native, path};
 use crate::actions::env::Setup;
 
-/// What is in force; the value of a variable that may hold a secret is `null`.
+/// Returns the settings in effect; the value of a variable that may contain a secret is `null`.
 pub(in super::super) fn env(setup: &Setup, variables: &[(&str, Option<String>)]) -> String {
     let settings = setup.settings.iter().map(|setting| {
         json!({

@@ -1,4 +1,4 @@
-//! The lines of a hook that judges what enters a repository.
+//! Formats the JSON lines of a hook.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::text::{line, native, path};
 use crate::actions::guard::install::{Hook, HookState, InstallReport, InstalledHook};
 use crate::actions::guard::{GuardFinding, Guarded, Ruling};
 
-/// The line of a file that a hook has something to say of.
+/// Returns the line of a file with a finding.
 pub(in crate::cli) fn finding(finding: &GuardFinding) -> String {
     let report = finding.report.as_ref();
     let (state, why) = match &finding.ruling {
@@ -36,7 +36,7 @@ pub(in crate::cli) fn finding(finding: &GuardFinding) -> String {
     }))
 }
 
-/// The last line of a hook, whatever its end.
+/// Returns the last line of a hook, also after an error.
 pub(in crate::cli) fn guarded(answer: Option<&Guarded>, failure: Option<&Report>, exit_code: u8) -> String {
     let count = |state: &Ruling| answer.map(|answer| answer.count(state));
     line(&json!({
@@ -53,7 +53,7 @@ pub(in crate::cli) fn guarded(answer: Option<&Guarded>, failure: Option<&Report>
     }))
 }
 
-/// The line of a hook that was written, taken away or looked for.
+/// Returns the line of a hook that was installed, removed or found.
 pub(in crate::cli) fn hook(place: &InstalledHook) -> String {
     line(&json!({
         "type": "hook",
@@ -71,7 +71,7 @@ pub(in crate::cli) fn hook(place: &InstalledHook) -> String {
     }))
 }
 
-/// The last line of a look for hooks.
+/// Returns the last line of `hook install`, `uninstall` and `status`.
 pub(in crate::cli) fn hooks(report: &InstallReport) -> String {
     line(&json!({
         "type": "summary",

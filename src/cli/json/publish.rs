@@ -1,11 +1,11 @@
-//! The line of a publication.
+//! Formats the JSON line of a publication.
 
 use serde_json::json;
 
 use super::text::{line, path};
 use crate::actions::publish::{MadeFrom, PublishOutcome, PublishReport, PublishedFile, Target};
 
-/// The line of a publication.
+/// Returns the line of a publication.
 pub(in crate::cli) fn published(published: &PublishReport) -> String {
     let PublishReport { how, plan, .. } = published;
     let sources = |file: &PublishedFile| {

@@ -1,4 +1,4 @@
-//! The lines of `status`.
+//! Formats the JSON lines of `status`.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::text::{line, path};
 use crate::actions::guard::install::Hook;
 use crate::actions::status::{FileState, FileStatus, RepositoryStatus};
 
-/// The line of one file.
+/// Returns the line of one file.
 pub(in crate::cli) fn file_status(file: &FileStatus) -> String {
     line(&json!({
         "type": "status",
@@ -26,7 +26,7 @@ pub(in crate::cli) fn file_status(file: &FileStatus) -> String {
     }))
 }
 
-/// The last line, whatever the end.
+/// Returns the last line, also after an error.
 pub(in crate::cli) fn repository_status(
     status: Option<&RepositoryStatus>,
     failure: Option<&Report>,

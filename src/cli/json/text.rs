@@ -1,7 +1,7 @@
-//! JSON as text: one line, pure in the sense of [`sanitize`].
+//! Writes JSON as text: one line, safe in the sense of [`sanitize`].
 //!
-//! Invariant: what could upset a terminal stands as a JSON escape, and means the same. Bytes of a path that are not UTF-8
-//! stand as `\xff` does, for JSON has no bytes.
+//! Invariant: a character that is unsafe on a terminal is written as a JSON escape, with the same meaning. Bytes of a
+//! path that are not UTF-8 are written as `\xff`, because JSON has no bytes.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ use serde_json::ser::Formatter;
 
 use super::super::sanitize;
 
-/// Valid text stays what it is, for a program to use.
+/// Returns a path. Valid text stays unchanged, for use by a program.
 pub(super) fn path(path: &BString) -> String {
     match std::str::from_utf8(path) {
         Ok(valid) => valid.to_owned(),
@@ -20,16 +20,16 @@ pub(super) fn path(path: &BString) -> String {
     }
 }
 
-/// The same for a word of this system.
+/// Does the same for a string of this system.
 pub(super) fn native(word: &OsStr) -> String {
     path(&word.as_encoded_bytes().into())
 }
 
-/// The line of an object.
+/// Returns the line of an object.
 pub(super) fn line(value: &Value) -> String {
     let mut out = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Safe);
-    // Writing a value to memory has no way to fail, and its text is UTF-8.
+    // Writing a value to memory cannot fail, and its text is UTF-8.
     let _infallible = serde::Serialize::serialize(value, &mut serializer);
     String::from_utf8(out).unwrap_or_default()
 }

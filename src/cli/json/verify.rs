@@ -1,4 +1,4 @@
-//! The lines of a verification.
+//! Formats the JSON lines of a verification.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use super::text::{line, path};
 use crate::actions::verify::{Finding, IndexFinding, MadeBy, Verdict, Verified};
 use crate::safetensors::compare::Difference;
 
-/// The line of one file that was verified.
+/// Returns the line of one verified file.
 pub(in crate::cli) fn verified(verified: &Verified) -> String {
     let ties = verified.ties.iter().map(|(name, kept)| json!({ "name": name, "kept": kept }));
     line(&json!({
@@ -48,7 +48,7 @@ fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// One difference: a kind and a text, and for a tensor its name and what both have.
+/// Returns one difference: a kind and a text, and for a tensor its name and both values.
 fn finding(finding: &Finding) -> Value {
     let value = |value: &crate::safetensors::Value| json!({ "number": value.number(), "bits": value.bits() });
     let (kind, name, index, checkpoint, file) = match finding {
@@ -86,7 +86,7 @@ fn finding(finding: &Finding) -> Value {
     json!({ "kind": kind, "name": name, "index": index, "checkpoint": checkpoint, "file": file, "text": text })
 }
 
-/// The last line of a verification, whatever its end.
+/// Returns the last line of a verification, also after an error.
 pub(in crate::cli) fn verification(done: &[Verified], failure: Option<&Report>, exit_code: u8) -> String {
     let count = |wanted| done.iter().filter(|verified| verified.verdict == Some(wanted)).count();
     line(&json!({

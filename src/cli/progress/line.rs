@@ -1,7 +1,7 @@
-//! One line of progress, for a terminal of so many columns.
+//! Formats one line of progress, for a terminal of a given width.
 //!
-//! Invariant: the line is never as wide as the terminal, so that it never goes on in a next row; a name is shortened in its
-//! middle, and stands in full before a bar does. It draws nothing.
+//! Invariant: the line is narrower than the terminal, so that it never continues in a next row; a name is shortened in
+//! its middle, and has priority over a bar. The module does not draw.
 
 use std::time::Duration;
 
@@ -9,41 +9,41 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::cli::sizes;
 
-/// A name keeps so many columns while anything else can give way: `pytorch_mo…1-of-00002.bin`.
+/// The width that a name keeps while other parts can be shortened: `pytorch_mo…1-of-00002.bin`.
 const READABLE: usize = 24;
-/// On the narrowest terminals it keeps these: `pytor…002.bin`.
+/// Its width on the narrowest terminals: `pytor…002.bin`.
 const SHORTEST: usize = 13;
 
-/// What is at work, all of it safe to print.
+/// The current work; all text is safe to print.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown<'a> {
-    /// The model of a list.
+    /// The current model of a list.
     pub(super) model: Option<Model<'a>>,
-    /// Which file it is, of how many.
+    /// The number of the file, and of all files.
     pub(super) number: Option<(usize, usize)>,
     pub(super) name: &'a str,
     pub(super) amount: Amount,
 }
 
-/// A model, which one it is, and of how many.
+/// A model, its number, and the number of all models.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Model<'a> {
     pub(super) name: &'a str,
     pub(super) number: (usize, usize),
 }
 
-/// How far it is.
+/// The progress of the work.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Amount {
-    /// Bytes of a file, or of all of them; how many come in a second, once that is known.
+    /// Bytes of a file, or of all files, and the bytes per second, if known.
     Bytes { done: u64, total: u64, rate: Option<u64> },
-    /// Pieces, of as many as are known.
+    /// Pieces, and their total, if known.
     Pieces { done: u64, total: Option<u64> },
-    /// Nothing has come, for so long.
+    /// Nothing has arrived for this long.
     Waiting { lasted: Duration },
 }
 
-/// The characters of a terminal.
+/// The characters for a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Letters {
     full: &'static str,
@@ -53,7 +53,7 @@ pub(super) struct Letters {
 }
 
 impl Letters {
-    /// Those of Unicode, where the locale has them.
+    /// Returns Unicode characters, if the locale supports them.
     pub(super) fn of(is_utf8: bool) -> Self {
         if is_utf8 {
             Self { full: "━", end: "╸", rest: " ", dots: "…" }
@@ -63,7 +63,7 @@ impl Letters {
     }
 }
 
-/// The line, less wide than the terminal.
+/// Returns the line, narrower than the terminal.
 pub(super) fn line(shown: &Shown<'_>, columns: usize, letters: Letters) -> String {
     let room = columns.saturating_sub(1);
     let number = shown.number.filter(|(_, of)| *of > 1);
@@ -72,7 +72,7 @@ pub(super) fn line(shown: &Shown<'_>, columns: usize, letters: Letters) -> Strin
     let readable = if model > 0 { 2 * READABLE } else { READABLE };
     let wanted = (model + number.width() + shown.name.width()).min(number.width() + readable);
     let forms = forms(&shown.amount, letters);
-    // The fullest beside which the names can be read; else the shortest, if there is any room for it.
+    // The fullest form next to which the names are readable; else the shortest, if it fits.
     let form = forms.iter().find(|form| form.width() + 2 + wanted <= room);
     let form = form.or_else(|| forms.last().filter(|form| form.width() + 1 + SHORTEST <= room));
     let form = form.map_or_else(String::new, |form| format!(" {form}"));
@@ -82,7 +82,7 @@ pub(super) fn line(shown: &Shown<'_>, columns: usize, letters: Letters) -> Strin
     format!("{names}{:pad$}{form}", "").trim_end().to_owned()
 }
 
-/// What stands at the right, the fullest first.
+/// Returns the forms of the right side, the fullest first.
 fn forms(amount: &Amount, letters: Letters) -> Vec<String> {
     match *amount {
         Amount::Bytes { done, total, rate } => {
@@ -91,7 +91,7 @@ fn forms(amount: &Amount, letters: Letters) -> Vec<String> {
             let speed = rate.map(|rate| format!("{}/s", sizes::bytes(rate))).unwrap_or_default();
             let left = rate.and_then(|rate| (total - done).checked_div(rate));
             let left = left.map(|seconds| clock(seconds) + " left").unwrap_or_default();
-            // As wide as at the end, so that the bar stays where it is.
+            // The width at the end, so that the bar does not move.
             let wide = of(total, total).width().max(13);
             let facts = format!("{sizes:>wide$}  {speed:>10}  {left:>9}");
             vec![
@@ -121,7 +121,7 @@ fn forms(amount: &Amount, letters: Letters) -> Vec<String> {
     }
 }
 
-/// `1.2/4.9 GiB`, or with both units where they differ.
+/// Formats `1.2/4.9 GiB`, or with both units if they differ.
 fn of(done: u64, total: u64) -> String {
     let (done, total) = (sizes::bytes(done), sizes::bytes(total));
     match (done.split_once(' '), total.split_once(' ')) {
@@ -142,7 +142,7 @@ fn bar(width: u64, done: u64, total: u64, letters: Letters) -> String {
     times(letters.full, full) + &times(letters.end, end) + &times(letters.rest, width - full - end)
 }
 
-/// `0:07`, `9:12`, `1:09:12`
+/// Formats `0:07`, `9:12`, `1:09:12`.
 fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
@@ -152,7 +152,8 @@ fn numbered(model: &Model<'_>) -> String {
     format!("{}/{} ", model.number.0, model.number.1)
 }
 
-/// The model and the file, or what there is room for: the model stays longer, and a number goes before a name.
+/// Returns the model and the file, or the part that fits: the model has priority, and a number is dropped before a
+/// name.
 fn names(shown: &Shown<'_>, number: &str, room: usize, letters: Letters) -> String {
     let beside = |number: &str, name: &str, room: usize| {
         let number = if room < number.width() + SHORTEST.min(name.width()) { "" } else { number };
@@ -169,7 +170,7 @@ fn names(shown: &Shown<'_>, number: &str, room: usize, letters: Letters) -> Stri
     format!("{which}{name}: {}", beside(number, shown.name, left - name.width()))
 }
 
-/// A text of so many columns: the middle of a long one is left out, so that its number and its suffix can be read.
+/// Shortens a text to this many columns: it leaves out the middle, so that the number and the suffix are readable.
 pub(super) fn shortened(text: &str, room: usize, letters: Letters) -> String {
     if text.width() <= room {
         return text.to_owned();
@@ -181,7 +182,7 @@ pub(super) fn shortened(text: &str, room: usize, letters: Letters) -> String {
     begin.iter().chain(&dots.chars().collect::<Vec<_>>()).chain(end.iter().rev()).collect()
 }
 
-/// The first characters that fit.
+/// Returns the first characters that fit.
 fn taken(chars: impl Iterator<Item = char>, room: usize) -> Vec<char> {
     let mut left = room;
     chars

@@ -1,6 +1,6 @@
-//! [`State`]: what a run is at, and what there is to say of it at a moment.
+//! [`State`] tracks the current work of a run, and determines the progress output for a given time.
 //!
-//! It knows no terminal and no clock: whoever asks says how late it is and how wide the line may be.
+//! It knows no terminal and no clock: the caller passes the time and the width of the line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,35 +8,35 @@ use std::time::Duration;
 use super::line::{Amount, Letters, Model, Shown, line};
 use crate::cli::sizes;
 
-/// A run shorter than this draws nothing.
+/// A shorter run draws nothing.
 const DELAY: Duration = Duration::from_millis(250);
-/// Work shorter than this is worth no line.
+/// Shorter work gets no line.
 const WORTH: Duration = Duration::from_secs(1);
-/// How often it is said that a long work goes on.
+/// The interval of the lines for long work.
 const BEAT: Duration = Duration::from_secs(30);
-/// A speed is no speed before that.
+/// The speed is not known before this time.
 const MEASURED: Duration = Duration::from_millis(500);
 
-/// What a run is at.
+/// The current work of a run.
 #[derive(Debug, Default)]
 pub(super) struct State {
     model: Option<(String, usize, usize)>,
     /// The files of this phase that were not begun, with their sizes.
     planned: BTreeMap<String, u64>,
-    /// How many there are in all, and how many of them were begun.
+    /// The number of files, and how many of them were begun.
     files: usize,
     begun: usize,
-    /// `true` if nobody knows how much they are in all.
+    /// `true` if the total number of bytes is not known.
     is_open: bool,
-    /// How many bytes of those that are over were read, and how many they had.
+    /// The bytes that were read of finished files, and their sizes.
     over: u64,
     step: Option<Step>,
-    /// When the last step was over, and what is waited for since.
+    /// The end of the last step, and what the run waits for since.
     idle: Duration,
     waits_for: Option<String>,
-    /// What is on the terminal.
+    /// The text on the terminal.
     drawn: Option<String>,
-    /// When the last line was written.
+    /// The time of the last line.
     beat: Duration,
 }
 
@@ -46,10 +46,10 @@ struct Step {
     since: Duration,
     total: Option<u64>,
     done: u64,
-    /// What was there before.
+    /// The bytes from an earlier run.
     resumed: u64,
     is_counted: bool,
-    /// `true` if a line says that it began.
+    /// `true` if a line reported the start.
     is_said: bool,
 }
 
@@ -101,12 +101,12 @@ impl State {
         }
     }
 
-    /// What was waited for has come.
+    /// Records the end of a wait.
     pub(super) fn heard(&mut self) {
         self.waits_for = None;
     }
 
-    /// The step is over. Returns the line that says so, if one said that it began.
+    /// Ends the step. Returns the line that reports it, if a line reported its start.
     pub(super) fn finish(&mut self, now: Duration) -> Option<String> {
         (self.idle, self.waits_for) = (now, None);
         let step = self.step.take()?;
@@ -122,9 +122,9 @@ impl State {
         said
     }
 
-    /// What to write to a terminal of so many columns, if it is anything new.
+    /// Returns the text for a terminal of this width, if it changed.
     pub(super) fn draw(&mut self, now: Duration, columns: usize, letters: Letters) -> Option<String> {
-        // Another program may have asked something where the line stood.
+        // Another program may have printed a prompt on the line.
         let stays = self.step.is_none() && self.waits_for.is_some() && self.drawn.is_some();
         if stays || (self.drawn.is_none() && now < DELAY) {
             return None;
@@ -133,13 +133,13 @@ impl State {
         if self.drawn.as_ref() == Some(&text) {
             return None;
         }
-        // The terminal may be narrower by now than it says: what does not fit is left out, and begins no next row.
+        // The terminal may be narrower by now: text that does not fit is left out, and does not begin a next row.
         let drawn = format!("\r\x1b[?7l{text}\x1b[J\x1b[?7h\r");
         self.drawn = Some(text);
         Some(drawn)
     }
 
-    /// The lines that are due where nothing can be drawn.
+    /// Returns the lines that are due if nothing can be drawn.
     pub(super) fn lines(&mut self, now: Duration) -> Option<String> {
         let since = self.step.as_ref().map_or(self.idle, |step| step.since);
         let is_beat = now.saturating_sub(self.beat.max(since)) >= BEAT;
@@ -175,7 +175,7 @@ impl State {
         Some(said)
     }
 
-    /// A line comes that stays. Returns `true` if something is drawn, which has to go first.
+    /// Prepares for a permanent line. Returns `true` if drawn text must be removed first.
     pub(super) fn make_room(&mut self) -> bool {
         self.drawn.take().is_some()
     }
@@ -185,7 +185,7 @@ impl State {
         self.step = Some(Step { name, since: now, total, done: 0, resumed: 0, is_counted, is_said: false });
     }
 
-    /// Which file of how many.
+    /// Returns the number of the file, and of all files.
     fn number(&self) -> Option<(usize, usize)> {
         let is_file = self.step.as_ref().is_some_and(|step| !step.is_counted);
         (self.files > 1 && is_file).then_some((self.begun.max(1), self.files))
@@ -221,11 +221,11 @@ impl State {
     }
 }
 
-/// What is said of work that has no name.
+/// The text for work without a name.
 const WORKING: &str = "working";
 
 impl Step {
-    /// Over the whole step: the first buffers come at once, and would give any shorter average wings.
+    /// The average over the whole step: the first buffers arrive at once, and would distort a shorter average.
     fn rate(&self, now: Duration) -> Option<u64> {
         let lasted = now.saturating_sub(self.since);
         let come = u128::from(self.done.saturating_sub(self.resumed)) * 1000;

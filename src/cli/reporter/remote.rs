@@ -1,4 +1,4 @@
-//! What an action says of remotes, servers and pull requests, in words.
+//! Prints the notes of an action about remotes, servers and pull requests.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use crate::cli::shell_paths::shell;
 use crate::cli::sizes::bytes;
 
 impl TerminalReporter<'_> {
-    /// Something about a remote repository.
+    /// Prints a note about a remote repository.
     pub(super) fn remote_note(&self, note: &RemoteNote) {
         match note {
             RemoteNote::ServerMoved { to } => {
@@ -86,7 +86,7 @@ impl TerminalReporter<'_> {
         self.ui.note(&format!("waiting {seconds} s: the server limits the rate of requests"));
     }
 
-    /// Another remote has the model.
+    /// Prints that another remote has the model.
     fn home_elsewhere(&self, asked: &str, name: &str, model: &str) {
         let (asked, model) = (sanitize::text(asked), sanitize::text(model));
         self.ui.note(&format!(
@@ -98,7 +98,7 @@ impl TerminalReporter<'_> {
         self.ui.hint(&format!("ask that one: `{git} st-convert pull{options} --remote {name}{number}`"));
     }
 
-    /// What there is of a pull request that was not finished.
+    /// Prints the state of a pull request that was not finished.
     fn half_way(&self, number: u64, url: &str, what: HalfWay) {
         let has = match what {
             HalfWay::Empty => "no files pushed yet",

@@ -1,4 +1,4 @@
-//! `git st-convert hook install`, `uninstall`, `status`
+//! Runs `git st-convert hook install`, `uninstall` and `status`.
 
 use std::path::Path;
 
@@ -79,14 +79,14 @@ fn options(hooks: Hooks, cwd: &Path) -> Options {
     Options { cwd: cwd.to_owned(), hooks: named, global: hooks.global }
 }
 
-/// The lines that another program wants.
+/// Prints the lines for the configuration of a hook manager.
 fn snippet(tool: Tool, ui: &Ui) {
     let (place, lines) = tool.snippet();
     ui.note(&format!("{} manages these hooks; add to {place}:", tool.name()));
     ui.result(lines);
 }
 
-/// Prints each hook; `lists_absent`: those that are not there, too.
+/// Prints each hook; `lists_absent`: also those that are not installed.
 fn tell(report: &install::InstallReport, lists_absent: bool, ui: &Ui) {
     if report.is_shared {
         ui.warning("core.hooksPath is outside this repository; other repositories share these hooks");

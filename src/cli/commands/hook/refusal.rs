@@ -1,5 +1,4 @@
-//! What a person sees whose commit or push is rejected: who rejects it and why, each file with its way out, and how to
-//! keep one.
+//! Prints why a commit or push is rejected, by which hook, how to fix each file, and how to allow it.
 
 use std::path::Path;
 
@@ -14,15 +13,15 @@ use crate::cli::sizes::{bytes, counted};
 use crate::cli::ui::Ui;
 use crate::repo::ObjectId;
 
-/// Files whose exceptions are spelled out in one command.
+/// How many exceptions one command contains.
 const ALLOWED: usize = 8;
 
-/// Prints what was found, and the way out of each refusal.
+/// Prints the findings, and how to fix each rejected file.
 pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
     let is_refused = |finding: &&GuardFinding| matches!(finding.ruling, Ruling::Refused | Ruling::Unchecked);
     let refused: Vec<_> = answer.findings.iter().filter(is_refused).collect();
     if !refused.is_empty() {
-        // The framework is also run by hand, over files that no commit brings.
+        // The framework is also run by hand, over files that no commit adds.
         let arrives = refused.iter().any(|finding| finding.tracking == Tracking::Arriving);
         ui.note(&headline(answer, asker, arrives));
     }
@@ -53,7 +52,7 @@ pub(super) fn print(answer: &Guarded, asker: Asker, here: &Here, ui: &Ui) {
     }
 }
 
-/// Who rejects what, why, and how to go past it.
+/// Returns which hook rejects what, why, and how to bypass it.
 fn headline(answer: &Guarded, asker: Asker, arrives: bool) -> String {
     let (rejected, bypass) = match asker {
         _ if !arrives => ("files", ""),
@@ -75,7 +74,7 @@ fn headline(answer: &Guarded, asker: Asker, arrives: bool) -> String {
     format!("git-st-convert: {rejected} rejected, {}{bypass}", parts.join(", "))
 }
 
-/// What it is: kind, format, length, where.
+/// Describes a file: kind, format, length, location.
 fn what(finding: &GuardFinding) -> String {
     let mut facts = Vec::new();
     if let Some(report) = &finding.report {
@@ -101,7 +100,7 @@ fn what(finding: &GuardFinding) -> String {
     format!("{kind}{facts}{calls}{checkout}{commit}")
 }
 
-/// As git shortens it.
+/// Shortens an ID as git does.
 fn short(commit: ObjectId) -> String {
     commit.to_hex_with_len(10).to_string()
 }
@@ -119,7 +118,7 @@ fn report(finding: &GuardFinding, answer: &Guarded, asker: Asker, here: &Here) -
     }
 }
 
-/// The way out before a commit.
+/// Returns the hints before a commit.
 fn in_index(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String> {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
@@ -146,7 +145,7 @@ fn in_index(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String
     }
 }
 
-/// The way out of a file that somebody named and no commit brings.
+/// Returns the hints for a file that a user named and no commit adds.
 fn by_hand(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String> {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
@@ -166,7 +165,7 @@ fn by_hand(finding: &GuardFinding, answer: &Guarded, here: &Here) -> Vec<String>
     }
 }
 
-/// The way out before a push.
+/// Returns the hint before a push.
 fn in_commit(finding: &GuardFinding, here: &Here) -> String {
     let file = File::OfTop(finding.path.as_ref());
     let (git, spec, name) = (here.git(), here.pathspec(file), here.argument(file));
@@ -191,11 +190,11 @@ fn in_commit(finding: &GuardFinding, here: &Here) -> String {
     }
 }
 
-/// Out of the index, and into `.gitignore`. The file stays.
+/// Returns the command that removes a file from the index and adds it to `.gitignore`. The file stays.
 fn keep_out(finding: &GuardFinding, answer: &Guarded, here: &Here) -> String {
     let spec = here.pathspec(File::OfTop(finding.path.as_ref()));
     let remove = format!("{} rm --cached -f {spec}", here.git());
-    // No pattern has a line feed in it.
+    // No pattern can contain a line feed.
     if finding.path.contains(&b'\n') {
         return format!("`{remove}`");
     }
@@ -216,7 +215,7 @@ fn keep_out(finding: &GuardFinding, answer: &Guarded, here: &Here) -> String {
     format!("`{remove}{print} {} >> {ignored}`", quoted(pattern.as_bstr()))
 }
 
-/// The lines of exceptions for some files, and how they come into their file.
+/// Returns the command that adds exceptions for some files to their file.
 fn allow(findings: &[&GuardFinding], answer: &Guarded, asker: Asker, here: &Here) -> String {
     let file = &answer.allow_file;
     let is_inside = !file.starts_with('~') && !Path::new(file).is_absolute();
@@ -224,7 +223,7 @@ fn allow(findings: &[&GuardFinding], answer: &Guarded, asker: Asker, here: &Here
     let name = if is_inside { File::OfTop(name) } else { File::Given(name) };
     let (git, spec) = (here.git(), here.pathspec(name));
     let target = match file.split_once('/') {
-        // A shell and git know the same homes.
+        // A shell and git expand `~` in the same way.
         Some((home, below)) if home.starts_with('~') && !is_inside => {
             let user = home.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
             if user { format!("{home}/{}", quoted(below.into())) } else { here.path(name) }
@@ -239,7 +238,7 @@ fn allow(findings: &[&GuardFinding], answer: &Guarded, asker: Asker, here: &Here
         _ => format!(" && {git} add {spec}"),
     };
     let lines: Vec<_> = findings.iter().map(|finding| exception(finding, here)).collect();
-    // Some shells have an `echo` that reads escapes.
+    // The `echo` of some shells interprets escapes.
     let is_plain = lines.len() == 1 && !lines.iter().any(|line| line.contains('\\'));
     let print = match (answer.is_allow_file_open, is_plain) {
         (true, _) => "printf '\\n%s\\n'",
@@ -249,7 +248,7 @@ fn allow(findings: &[&GuardFinding], answer: &Guarded, asker: Asker, here: &Here
     format!("`{print} {} >> {target}{then}`", lines.join(" "))
 }
 
-/// A line of exceptions, as a word of a shell.
+/// Returns an exception as a word for a shell.
 fn exception(finding: &GuardFinding, here: &Here) -> String {
     let path = quoted_path(finding.path.as_ref());
     let digest = match (finding.oid, finding.blob) {
