@@ -1,13 +1,13 @@
-//! [`Arrival`]: a version of a file that comes, with the attributes files that say what a checkout makes of it, and what
-//! was there before.
+//! [`Arrival`] is a version of a file that is added, with the attributes files that decide what a checkout makes of it,
+//! and the previous state.
 //!
 //! ```text
 //! index against HEAD, commits ─▶ changed paths ─▶ Arrival
 //!                             └▶ changed attributes files ─▶ each path that they speak of in another way ─▶ Arrival
 //! ```
 //!
-//! Invariant: a blob is left out only where it, and all that checkouts make of it at that path, was there before. Nothing is
-//! read but trees and attributes files, and nothing is fetched.
+//! Invariant: a blob is left out only if the blob, and everything that checkouts make of it at that path, existed
+//! before. The module reads only trees and attributes files, and fetches nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -19,43 +19,43 @@ use crate::repo::{
     Attributes, ChangedPath, Conversion, Entry, Mode, ObjectId, Origin, Treatment, Treatments, Version,
 };
 
-/// A version of a file that comes.
+/// A version of a file that is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arrival {
-    /// From the top.
+    /// Its path from the top.
     pub(super) path: BString,
     pub(super) version: Version,
     pub(super) attributes: Speaking,
-    /// The blob was there, and checkouts made that of it; `None` if it comes, too.
+    /// What checkouts made of the blob if it existed before; `None` if the blob is new.
     pub(super) before: Option<Vec<Conversion>>,
-    /// The commit that brings it, the first one.
+    /// The first commit that adds it.
     pub(super) commit: Option<ObjectId>,
-    /// The attributes files whose change brings it.
+    /// The attributes files whose change adds it.
     pub(super) by: Vec<BString>,
 }
 
-/// Who says what a checkout makes of a file.
+/// The source of the attributes of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Speaking {
-    /// The attributes files of the index, which is read if need be.
+    /// The attributes files of the index, which is read if needed.
     Index,
-    /// These.
+    /// These attributes files.
     These(Attributes),
-    /// Nobody: no commit puts the file anywhere.
+    /// None: no commit gives the file a path.
     Nobody,
 }
 
-/// What a range of commits starts from.
+/// The start of a range of commits.
 #[derive(Debug, Default)]
 pub(super) struct Base {
     /// Its tree.
     pub(super) tree: Option<ObjectId>,
-    /// What it has.
+    /// Its files.
     pub(super) files: HashMap<BString, Version>,
 }
 
-/// What the index has and `HEAD` has not, or not so. `whole` is asked for the tree of `HEAD`, if there is one, and all of the
-/// index, if attributes files changed.
+/// Returns the changes of the index against `HEAD`. `whole` returns the tree of `HEAD`, if it exists, and the whole
+/// index; it is called if attributes files changed.
 pub(super) fn of_index(
     treatments: &mut Treatments<'_>,
     changes: &[ChangedPath],
@@ -92,7 +92,8 @@ pub(super) fn of_index(
     Ok(arrivals)
 }
 
-/// What commits bring, the latest first. `is_known` says of a blob that it was there, `base` what was at the paths.
+/// Returns what commits add, the latest first. `is_known` returns `true` for a blob that existed before, `base`
+/// contains the previous files.
 pub(super) fn of_commits(
     treatments: &mut Treatments<'_>,
     commits: &[Commit],
@@ -116,13 +117,13 @@ pub(super) fn of_commits(
     Ok(all.list)
 }
 
-/// What came so far, each once.
+/// The arrivals so far, each once.
 struct Arrivals {
     list: Vec<Arrival>,
     seen: HashMap<Key, usize>,
 }
 
-/// What is one arrival, whichever commit brings it.
+/// What identifies an arrival, whichever commit adds it.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     path: BString,
@@ -136,7 +137,7 @@ impl Arrivals {
         let Arrival { path, version, attributes, before, .. } = arrival.clone();
         let at = *self.seen.entry(Key { path, version, attributes, before }).or_insert(self.list.len());
         if let Some(known) = self.list.get_mut(at) {
-            // An earlier one brings it.
+            // An earlier commit adds it.
             (known.commit, known.by) = (arrival.commit, arrival.by);
         } else {
             self.list.push(arrival);
@@ -148,13 +149,13 @@ impl Arrivals {
 struct Step<'a, 'r> {
     treatments: &'a mut Treatments<'r>,
     commit: &'a Commit,
-    /// The trees of what is merged.
+    /// The trees of the merged commits.
     others: Vec<ObjectId>,
     base: &'a Base,
 }
 
 impl Step<'_, '_> {
-    /// A path that it changes.
+    /// Handles a path that the commit changes.
     fn changed(
         &mut self,
         change: &ChangedPath,
@@ -179,19 +180,19 @@ impl Step<'_, '_> {
             if arrival.version.mode == Mode::Symlink {
                 return Ok(None);
             }
-            // It may have been under a name of which other attributes files speak, or none.
+            // It may have had a name to which other attributes files apply, or none.
             arrival.before = Some(vec![Conversion::none()]);
         }
         Ok(Some(arrival))
     }
 
-    /// The paths that it leaves as they are, and of which its attributes files speak in another way.
+    /// Returns the paths that the commit does not change, but to which its attributes files now apply differently.
     fn spoken_of(&mut self) -> Result<Vec<Arrival>, Error> {
         let by = attributes_files(&self.commit.changes);
         let Some(parent) = self.commit.parents.first().filter(|_| !by.is_empty()) else {
             return Ok(Vec::new());
         };
-        // Where history is cut off, all of a commit is new.
+        // At the boundary of a shallow clone, everything in a commit is new.
         let Some(parent) = self.treatments.trees.tree_of(*parent)? else { return Ok(Vec::new()) };
         let changed: HashSet<&BStr> = self.commit.changes.iter().map(|change| change.path.as_ref()).collect();
         let mut arrivals = Vec::new();
@@ -226,7 +227,7 @@ impl Step<'_, '_> {
         Ok(arrivals)
     }
 
-    /// Returns `true` if it comes with what is merged, which is a commit of its own.
+    /// Returns `true` if a merged commit, which is handled by itself, adds it.
     fn is_merged(&mut self, path: &BStr, version: Version, attributes: Attributes) -> Result<bool, Error> {
         for tree in self.others.clone() {
             if self.treatments.trees.file_at(tree, path)? == Some(version)
@@ -239,17 +240,17 @@ impl Step<'_, '_> {
     }
 }
 
-/// The new version of a path: of a file or a link, unless only its mode changes.
+/// Returns the new version of a path: of a file or a link, unless only its mode changes.
 fn new(change: &ChangedPath, attributes: Speaking, commit: Option<ObjectId>) -> Option<Arrival> {
     let version = change.new.filter(|new| new.mode != Mode::Submodule)?;
     let is_link = |version: &Version| version.mode == Mode::Symlink;
-    // The content of a link is that of a file with less done to it.
+    // The content of a link is written with fewer conversions than that of a file.
     let is_same = change.old.is_some_and(|old| old.id == version.id && (!is_link(&old) || is_link(&version)));
     let by = Vec::new();
     (!is_same).then(|| Arrival { path: change.path.clone(), version, attributes, before: None, commit, by })
 }
 
-/// What checkouts made of a file before, if these attributes let them make anything else of it.
+/// Returns what checkouts made of a file before, if these attributes let them make anything else of it.
 fn treated_before(
     treatments: &mut Treatments<'_>,
     path: &BStr,
@@ -271,7 +272,7 @@ fn treated_before(
     })
 }
 
-/// The attributes files among the changed paths, in letters of whatever case.
+/// Returns the attributes files among the changed paths, ignoring case.
 fn attributes_files(changes: &[ChangedPath]) -> Vec<BString> {
     let is_one = |path: &BStr| {
         path.rsplit_str("/").next().is_some_and(|name| name.eq_ignore_ascii_case(b".gitattributes"))
@@ -280,7 +281,7 @@ fn attributes_files(changes: &[ChangedPath]) -> Vec<BString> {
     paths.filter(|path| is_one(path.as_bstr())).cloned().collect()
 }
 
-/// The directories of these files, without those that are below others.
+/// Returns the directories of these files, without those below others.
 fn directories(files: &[BString]) -> Vec<BString> {
     let dirs: BTreeSet<BString> = files
         .iter()

@@ -1,8 +1,8 @@
-//! [`Checkouts`]: what is found in what checkouts make of a blob, where that is something else than the blob.
+//! [`Checkouts`] scans what checkouts make of a blob, if it differs from the blob.
 //!
-//! Invariant: every form that a clone can write of a blob, filters of others aside, is scanned as the blob itself is, or
-//! the answer says that it is unreadable. A long blob is never held in memory: its first bytes decide, or it passes through
-//! an unnamed temporary file.
+//! Invariant: every form that a clone can write for a blob, without filters of other programs, is scanned like the blob
+//! itself, or the result is unreadable. A long blob is never in memory as a whole: its first bytes decide, or it passes
+//! through an unnamed temporary file.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -21,27 +21,27 @@ use crate::repo::{
 };
 use crate::scan::{self, Limits, Report, Verdict};
 
-/// What a blob is.
+/// The content of a blob.
 #[derive(Clone, Copy)]
 pub(super) enum Blob<'b> {
-    /// All of it.
+    /// The whole content.
     Whole(&'b [u8]),
     /// Its first bytes, [`scan::HEAD`] of them, and its length.
     Head(&'b [u8], u64),
 }
 
-/// A form of a blob, and what is found in it.
+/// A form of a blob, and its findings.
 #[derive(Debug)]
 pub(super) struct Converted {
-    /// What is done to the blob.
+    /// The conversion of the blob.
     pub(super) by: String,
     pub(super) report: Report,
-    /// Those of the blob where it could not be made; `None` where nobody has counted.
+    /// The length of the form, or of the blob if the form cannot be computed; `None` if it was not counted.
     pub(super) size: Option<u64>,
     pub(super) oid: Option<Oid>,
 }
 
-/// Makes what checkouts make.
+/// Computes the forms that checkouts write.
 pub(super) struct Checkouts<'a> {
     git: &'a Git<'a>,
     pub(super) treatments: Treatments<'a>,
@@ -52,7 +52,7 @@ pub(super) struct Checkouts<'a> {
 }
 
 impl<'a> Checkouts<'a> {
-    /// In a repository, whose objects are in `database`.
+    /// Creates it for a repository, whose objects are in `database`.
     pub(super) fn new(
         git: &'a Git<'a>,
         repo: &'a Repo,
@@ -63,12 +63,12 @@ impl<'a> Checkouts<'a> {
         Self { git, treatments, limits, longest: u64::MAX, reporter }
     }
 
-    /// The same for blobs to this length, where first bytes do not decide them.
+    /// Sets the longest blob that is read if its first bytes do not decide.
     pub(super) fn of_at_most(self, longest: u64) -> Self {
         Self { longest, ..self }
     }
 
-    /// Returns `true` if a checkout puts the content of its object in the place of a pointer, and did not before.
+    /// Returns `true` if a checkout now replaces the pointer by the content of its object, and did not before.
     pub(super) fn becomes_lfs(&mut self, arrival: &Arrival) -> Result<bool, Error> {
         let Some(before) = &arrival.before else { return Ok(false) };
         let is_lfs = |conversions: &[Conversion]| conversions.iter().any(|conversion| conversion.is_lfs);
@@ -78,7 +78,8 @@ impl<'a> Checkouts<'a> {
         })
     }
 
-    /// The worst of what checkouts make of a blob and did not make before, if that is more than clean. It is no pointer.
+    /// Returns the worst of the forms that checkouts now make of a blob, if it is worse than clean. The blob is not a
+    /// pointer.
     pub(super) fn worst(&mut self, arrival: &Arrival, blob: Blob<'_>) -> Result<Option<Converted>, Error> {
         if arrival.version.mode == Mode::Symlink {
             return Ok(None);
@@ -149,7 +150,7 @@ impl<'a> Checkouts<'a> {
             }
         };
         if let Some(report) = scan::scan_head(head, len, &self.limits) {
-            // What its first bytes leave as they are is judged with the blob.
+            // If the first bytes are not converted, the verdict on the blob applies.
             let by = || recipe.to_string();
             return Ok((made != Made::Same).then(|| Converted { by: by(), report, size: None, oid: None }));
         }
@@ -203,9 +204,9 @@ impl<'a> Checkouts<'a> {
         Ok(Some(Converted { by: recipe.to_string(), report, size, oid: Some(oid) }))
     }
 
-    /// Hands on a blob, until it is told to stop.
+    /// Passes on a blob, until `take` returns `false`.
     fn pieces(&self, id: ObjectId, take: &mut dyn FnMut(&[u8]) -> io::Result<bool>) -> Result<(), Error> {
-        // Else git unpacks a blob of up to 512 MiB in memory before it writes the first byte.
+        // Otherwise git unpacks a blob of up to 512 MiB in memory before it writes the first byte.
         let command = self.git.command("cat-file").config("core.bigFileThreshold", "1m");
         command.args(["blob", &id.to_string()]).env("GIT_NO_LAZY_FETCH", "1").stream(|piece| {
             let goes_on = !self.reporter.is_interrupted() && take(piece)?;
@@ -215,7 +216,7 @@ impl<'a> Checkouts<'a> {
     }
 }
 
-/// The value, or what is wrong.
+/// Returns the value, or stores the error.
 fn keep<T, E>(result: Result<T, E>, wrong: &mut Option<E>) -> Option<T> {
     result.map_err(|error| *wrong = Some(error)).ok()
 }

@@ -1,6 +1,6 @@
-//! Which files of a repository are checkpoints: those that its index has, and those that git does not track.
+//! Finds the checkpoints of a repository, in its index and among untracked files.
 //!
-//! Invariant: by names, and by the first bytes of what is here. No server is asked, and nothing is fetched.
+//! Invariant: names and the first bytes of local files decide. No server is contacted, and nothing is fetched.
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -11,10 +11,10 @@ use super::{Error, names};
 use crate::git::incoming;
 use crate::repo::{Entry, Mode};
 
-/// From this length on a file with any name may be a checkpoint.
+/// From this length on, a file with any name may be a checkpoint.
 const MIN_LEN: u32 = 64 << 10;
 
-/// What a file is for.
+/// The class of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Weights,
@@ -29,12 +29,12 @@ pub(super) fn may_be(entry: &Entry) -> bool {
     is_file && !names::is_index(path) && (names::is_weight_like(path) || is_long())
 }
 
-/// Returns `true` if the name is that of a checkpoint which nobody would have to name to have it converted.
+/// Returns `true` if a run without paths converts a file with this name.
 pub(super) fn is_by_name(path: &BStr) -> bool {
     names::is_weight_like(path) && !names::is_training_state(path) && !names::is_distributed(path)
 }
 
-/// What an entry of the index is that may be a checkpoint, and where its bytes are.
+/// Returns the class of an entry of the index that may be a checkpoint, and the location of its bytes.
 pub(super) fn tracked(workspace: &Workspace<'_>, entry: &Entry) -> Option<(Class, Located)> {
     let path = entry.path.as_bstr();
     let there = workspace.there(path).ok().flatten()?;
@@ -49,7 +49,7 @@ pub(super) fn tracked(workspace: &Workspace<'_>, entry: &Entry) -> Option<(Class
     }
 }
 
-/// The checkpoints that git neither tracks nor ignores, of those that are asked for.
+/// Returns the requested checkpoints that git neither tracks nor ignores.
 pub(super) fn untracked(
     workspace: &Workspace<'_>,
     is_asked: impl Fn(&BStr) -> bool,
@@ -61,7 +61,7 @@ pub(super) fn untracked(
             return None;
         }
         let there = workspace.there(name).ok().flatten()?;
-        // What nobody has added is here.
+        // An untracked file is always local.
         let is_here = matches!(there, Located::Here(_));
         let is_weights = is_here && matches!(kind(name, &there), Some(Detected::Weights));
         is_weights.then_some((path, there))
@@ -69,7 +69,7 @@ pub(super) fn untracked(
     Ok(incoming::untracked(&git)?.into_iter().filter_map(is_one).collect())
 }
 
-/// What the content of a file says, if it is here.
+/// Detects the content of a file, if it is local.
 fn kind(path: &BStr, there: &Located) -> Option<Detected> {
     match there {
         Located::Here(file) => Some(detect(path, &file.file)),

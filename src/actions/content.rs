@@ -1,7 +1,7 @@
-//! Where the bytes of a file are: [`LocalFile`], [`Located`], [`Bytes`]; and what every action reads of one: its oid, a small
-//! text, the class of a model.
+//! Locates the bytes of a file ([`LocalFile`], [`Located`], [`Bytes`]), and reads what every action needs: its object
+//! ID, a small text, the class of a model.
 //!
-//! Invariant: in a repository no symbolic link is followed to open one. No server is asked, and nobody is compared.
+//! Invariant: in a repository no symbolic link is followed to open a file. No server is contacted.
 
 use std::fs::File;
 use std::io;
@@ -16,30 +16,30 @@ use crate::lfs::{Pointer, Store, pointer, regular, worktree_file};
 use crate::read_at::{FileSource, ReadAt};
 use crate::repo::Repo;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const STEP: usize = 1 << 20;
 
 /// A file of this machine.
 #[derive(Debug)]
 pub(super) struct LocalFile {
-    /// As the user knows it.
+    /// Its name for the user.
     pub(super) name: BString,
-    /// Where it is: in the work tree, in the LFS store, …
+    /// Its path: in the working tree, in LFS storage, …
     pub(super) path: PathBuf,
     pub(super) file: FileSource,
-    /// What its pointer promises.
+    /// Its pointer.
     pub(super) pointer: Option<Pointer>,
     stamp: (u64, Option<SystemTime>),
 }
 
 impl LocalFile {
-    /// A file as it is.
+    /// Opens a file without interpreting it.
     pub(super) fn open(name: &BStr, path: &Path, pointer: Option<Pointer>) -> Result<Self, Error> {
         let file = open_regular(path)?;
         Self::opened(name, path, file, pointer).map_err(Error::io("open", path))
     }
 
-    /// A file that is open.
+    /// Wraps an open file.
     pub(super) fn opened(name: &BStr, path: &Path, file: File, pointer: Option<Pointer>) -> io::Result<Self> {
         let stamp = stamp(&file)?;
         Ok(Self {
@@ -51,7 +51,7 @@ impl LocalFile {
         })
     }
 
-    /// A file as it is, or, if it is a pointer and there is a repository, the object behind it.
+    /// Opens a file or, if it is a pointer and a repository exists, its object.
     pub(super) fn plain(repo: Option<&Repo>, name: &BStr, path: &Path) -> Result<Self, Error> {
         let source = Self::open(name, path, None).map_err(absent)?;
         match source.as_pointer() {
@@ -60,13 +60,13 @@ impl LocalFile {
         }
     }
 
-    /// The object that a pointer names, from the store.
+    /// Opens the object of a pointer in LFS storage.
     pub(super) fn object(repo: Option<&Repo>, name: &BStr, pointer: Pointer) -> Result<Self, Error> {
         let missing = Error::NoObject { oid: pointer.oid, size: pointer.size };
         Self::stored(&repo.ok_or(missing)?.store(), name, pointer)
     }
 
-    /// An object of the store.
+    /// Opens an object in LFS storage.
     pub(super) fn stored(store: &Store, name: &BStr, pointer: Pointer) -> Result<Self, Error> {
         let missing = Error::NoObject { oid: pointer.oid, size: pointer.size };
         let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
@@ -74,7 +74,7 @@ impl LocalFile {
         Self::open(name, &path, Some(pointer))
     }
 
-    /// A file of the work tree of `repo`; `pointer` is what the index says of it.
+    /// Opens a file of the working tree of `repo`; `pointer` is its pointer in the index.
     pub(super) fn work_tree(repo: &Repo, name: &BStr, pointer: Option<Pointer>) -> Result<Self, Error> {
         let target = repo.target(name)?;
         match target.metadata() {
@@ -90,17 +90,17 @@ impl LocalFile {
         }
     }
 
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(super) fn size(&self) -> u64 {
         self.file.len()
     }
 
-    /// The file's own text as a pointer, if it is one.
+    /// Parses the file itself as a pointer, if it is one.
     fn as_pointer(&self) -> Option<Pointer> {
         Pointer::parse(&text(&self.file, pointer::MAX_LEN as u64 - 1)?).ok()
     }
 
-    /// Checks that the file is the one that was opened, with the content it had then.
+    /// Checks that the path still leads to the file that was opened, with the same content.
     pub(super) fn check_unchanged(&self) -> Result<(), Error> {
         match stamp(self.file.file()) {
             Ok(now) if now == self.stamp => Ok(()),
@@ -109,14 +109,14 @@ impl LocalFile {
     }
 }
 
-/// What is wrong with a pipe, a device or a socket.
+/// Returns the error for a pipe, a device or a socket.
 fn special(path: &Path) -> Option<worktree_file::Error> {
     let kind = path.symlink_metadata().ok()?.file_type();
     let is_special = !kind.is_file() && !kind.is_dir() && !kind.is_symlink();
     is_special.then(|| worktree_file::Error::not_regular(kind))
 }
 
-/// Opens a regular file, and nothing else: a pipe would wait for its other end.
+/// Opens only a regular file: a pipe would wait for its other end.
 pub(super) fn open_regular(path: &Path) -> Result<File, Error> {
     regular::open(path).map_err(|error| match error {
         worktree_file::Error::Io { source, .. } => Error::io("open", path)(source),
@@ -136,7 +136,7 @@ fn stamp(file: &File) -> io::Result<(u64, Option<SystemTime>)> {
     Ok((metadata.len(), metadata.modified().ok()))
 }
 
-/// Where the bytes of a tracked file are.
+/// The location of a tracked file's bytes.
 pub(super) enum Located {
     /// On this machine.
     Here(LocalFile),
@@ -145,7 +145,7 @@ pub(super) enum Located {
 }
 
 impl Located {
-    /// What its pointer promises.
+    /// Returns its pointer.
     pub(super) fn pointer(&self) -> Option<Pointer> {
         match self {
             Self::Here(file) => file.pointer,
@@ -153,7 +153,7 @@ impl Located {
         }
     }
 
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Here(file) => file.size(),
@@ -173,7 +173,7 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// What can be read, or else the pointer to what a server has.
+    /// Returns the readable bytes, or else the pointer of an object on a server.
     pub(super) fn here(&self) -> Result<&dyn ReadAt, Pointer> {
         match self {
             Self::Here(file) => Ok(&file.file),
@@ -182,12 +182,12 @@ impl Bytes {
         }
     }
 
-    /// Their number.
+    /// Returns their number.
     pub(super) fn len(&self) -> u64 {
         self.here().map_or_else(|pointer| pointer.size, ReadAt::len)
     }
 
-    /// What their pointer promises.
+    /// Returns its pointer.
     pub(super) fn pointer(&self) -> Option<Pointer> {
         match self {
             Self::Here(file) => file.pointer,
@@ -205,10 +205,10 @@ impl Bytes {
     }
 }
 
-/// The SHA-256 of all bytes of a file.
+/// Returns the SHA-256 of all bytes of a file.
 ///
 /// # Errors
-/// What keeps it from being read; [`io::ErrorKind::Interrupted`] if the person asks to stop.
+/// The error of the read; [`io::ErrorKind::Interrupted`] if the user interrupts.
 pub(super) fn oid(file: &dyn ReadAt, reporter: &dyn Reporter) -> io::Result<Oid> {
     let (mut hasher, mut buffer, mut at) = (Hasher::default(), vec![0; STEP], 0_u64);
     while at < file.len() {
@@ -223,7 +223,7 @@ pub(super) fn oid(file: &dyn ReadAt, reporter: &dyn Reporter) -> io::Result<Oid>
     Ok(hasher.finish().0)
 }
 
-/// All of a small file; `None` if it is longer than `limit`, or cannot be read.
+/// Reads a whole small file; `None` if it is longer than `limit`, or cannot be read.
 pub(super) fn text(file: &dyn ReadAt, limit: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(file.len()).ok().filter(|_| file.len() <= limit)?;
     file.read_vec_at(0, len).ok()
@@ -232,13 +232,13 @@ pub(super) fn text(file: &dyn ReadAt, limit: u64) -> Option<Vec<u8>> {
 /// The longest `config.json` that is read.
 pub(super) const CONFIG_LIMIT: u64 = 1 << 20;
 
-/// The model's class by its `config.json`: `architectures[0]`. What is not so is no class.
+/// Returns the model's class in its `config.json`: `architectures[0]`. `None` for any other content.
 pub(super) fn class(config: &dyn ReadAt) -> Option<String> {
     let config: serde_json::Value = serde_json::from_slice(&text(config, CONFIG_LIMIT)?).ok()?;
     Some(config.get("architectures")?.get(0)?.as_str()?.to_owned())
 }
 
-/// The same by the `config.json` that lies beside a file on the disk.
+/// The same, from the `config.json` next to a file on the disk.
 pub(super) fn class_beside(path: &Path) -> Option<String> {
     class(&FileSource::new(open_regular(&path.with_file_name("config.json")).ok()?).ok()?)
 }

@@ -1,6 +1,6 @@
-//! [`Detected`]: what a file is, by its content, and by its name where the content does not say it.
+//! [`Detected`] is the class of a file, by its content, and by its name if the content does not decide.
 //!
-//! Invariant: a few bytes and directories are read, and no tensor.
+//! Invariant: only a few bytes and archive directories are read, and no tensor.
 
 use bstr::BStr;
 
@@ -8,30 +8,30 @@ use super::names;
 use crate::checkpoint::{self, Held, Kind};
 use crate::read_at::ReadAt;
 
-/// What the content of a file says.
+/// The class of a file's content.
 pub(super) enum Detected {
-    /// Torch weights.
+    /// PyTorch weights.
     Weights,
-    /// The same as `TorchScript`, under a name that does not promise weights.
+    /// A TorchScript archive, under a name that does not indicate weights.
     Script,
     /// A pickle without a storage and without arrays.
     State,
-    /// A plain pickle that may hold arrays, but no storage of torch.
+    /// A plain pickle that may contain arrays, but no PyTorch storage.
     Plain,
-    /// Something else, although the name promises weights.
+    /// Another format, although the name indicates weights.
     BrokenPromise(Kind),
-    /// Something else.
+    /// Another format.
     Other,
 }
 
-/// What a file is, by its content where that can say it.
+/// Detects the class of a file, by its content if that decides.
 pub(super) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
     match Kind::of(file) {
         Ok(Kind::Legacy) => Detected::Weights,
         Ok(Kind::Zip) if !names::is_weight_like(path) && checkpoint::is_torch_script(file) => {
             Detected::Script
         }
-        // Any archive is a zip; torch's has a pickle in it.
+        // Any archive may be a zip file; PyTorch's contains a pickle.
         Ok(Kind::Zip) if names::is_weight_like(path) || checkpoint::is_torch_zip(file) => Detected::Weights,
         Ok(kind) if names::is_weight_like(path) && checkpoint::may_be_pickle(file, kind).unwrap_or(false) => {
             match checkpoint::held(file, kind) {
@@ -39,7 +39,7 @@ pub(super) fn detect(path: &BStr, file: &dyn ReadAt) -> Detected {
                 Some(Held::Nothing) => Detected::State,
                 None if names::promises_weights(path) => Detected::BrokenPromise(kind),
                 None if kind == Kind::Unknown => Detected::Other,
-                // Without: what other libraries put behind their pickles, or in them.
+                // Other libraries may write bytes after their pickles, or in them.
                 Some(Held::Arrays) | None => Detected::Plain,
             }
         }

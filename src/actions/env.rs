@@ -1,6 +1,6 @@
-//! [`environment`]: what is in force here, and where it comes from, to read or to paste into a report.
+//! [`environment`] collects the settings in effect, and their origin, to read or to paste into a report.
 //!
-//! Invariant: it writes nothing and asks no server, and of a secret it gives the place alone.
+//! Invariant: it writes nothing and contacts no server, and of a secret it returns only the origin.
 
 use std::path::{Path, PathBuf};
 
@@ -11,47 +11,47 @@ use crate::git::{Git, hooks};
 use crate::remote::TokenSource;
 use crate::repo::Repo;
 
-/// What decides how this program works.
+/// The settings that affect this program.
 const KEYS: &str = r"^(st-convert\..*|lfs\.(url|pushurl|storage|concurrenttransfers|standalonetransferagent|dialtimeout|activitytimeout|transfer\..*)|remote\.(.*\.)?(lfsdefault|lfsurl|url|promisor|partialclonefilter)|http\.(.*\.)?(proxy|sslcainfo|sslcapath|sslverify)|core\.(hookspath|autocrlf|symlinks|bigfilethreshold|pager)|filter\.lfs\..*|diff\.lfs\..*|extensions\..*)$";
 
-/// What is in force.
+/// The settings in effect.
 #[derive(Debug)]
 pub struct Setup {
-    /// What `git version` prints.
+    /// The output of `git version`.
     pub git: String,
-    /// What `git lfs version` prints, if it is installed.
+    /// The output of `git lfs version`, if it is installed.
     pub git_lfs: Option<String>,
     /// The URL of the Hub.
     pub endpoint: String,
-    /// Where the token of the Hub was found, if there is one.
+    /// The origin of the Hub's token, if one exists.
     pub token: Option<TokenSource>,
-    /// Returns `true` if no server may be asked.
+    /// `true` if no server may be contacted.
     pub is_offline: bool,
     /// Settings of git's configuration, by key.
     pub settings: Vec<Setting>,
-    /// The repository in which this is asked.
+    /// The current repository.
     pub repository: Option<RepositorySetup>,
 }
 
 /// A repository.
 #[derive(Debug)]
 pub struct RepositorySetup {
-    /// The top of its working tree; of a bare one its git directory.
+    /// The top of its working tree; for a bare one its git directory.
     pub work_dir: PathBuf,
     /// The directory that linked work trees share.
     pub git_dir: PathBuf,
-    /// Where its LFS objects are.
+    /// The directory of its LFS objects.
     pub lfs_dir: PathBuf,
-    /// Returns `true` if git knows the filter of Git LFS.
+    /// `true` if git knows the filter of Git LFS.
     pub has_lfs_filter: bool,
     /// Its hooks.
     pub hooks: InstallReport,
 }
 
-/// Looks at what is in force in a directory.
+/// Collects the settings in effect in a directory.
 ///
 /// # Errors
-/// What git and the repository report.
+/// An error of git or the repository.
 pub fn environment(cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -> Result<Setup, Error> {
     let observe = |line: &[std::ffi::OsString]| reporter.command(line);
     let git = Git::at(cwd)?.observed(Some(&observe));

@@ -1,4 +1,4 @@
-//! [`Error`]: why an action did not do its work.
+//! [`Error`] states why an action failed.
 
 mod kind;
 mod unfit;
@@ -17,37 +17,37 @@ use super::publish::PublishError;
 use crate::hash::Oid;
 use crate::{checkpoint, git, lfs, recipe, remote, repo, safetensors};
 
-/// Why an action did not do its work, for one file or as a whole.
+/// Why an action failed, for one file or as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The checkpoint was not planned or not proven.
+    /// The checkpoint could not be planned or is damaged.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// The checkpoint is refused for what it holds.
+    /// The checkpoint is refused because of its content.
     #[error(transparent)]
     Recipe(recipe::Error),
-    /// The safetensors file was not laid out, written or read.
+    /// The safetensors file could not be laid out, written or read.
     #[error(transparent)]
     Safetensors(#[from] safetensors::Error),
-    /// The shard index was not read.
+    /// The shard index could not be read.
     #[error(transparent)]
     Shard(#[from] safetensors::shard::Error),
-    /// The repository.
+    /// An error of the repository.
     #[error(transparent)]
     Repo(repo::Error),
-    /// The LFS store.
+    /// An error of LFS storage.
     #[error(transparent)]
     Store(#[from] lfs::store::Error),
-    /// There is too little space on a disk.
+    /// A disk has too little space.
     #[error(transparent)]
     NoSpace(#[from] lfs::space::NoSpace),
-    /// The work tree.
+    /// An error of the working tree.
     #[error(transparent)]
     Place(#[from] lfs::worktree_file::Error),
-    /// git.
+    /// An error of git.
     #[error(transparent)]
     Git(git::Error),
-    /// A server, but for what git asks of it.
+    /// An error of a server, without those of git's requests.
     #[error(transparent)]
     Remote(remote::Error),
     /// A file could not be opened, read or written.
@@ -57,24 +57,24 @@ pub enum Error {
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A dry run of a checkpoint whose server gives whole files alone.
+    /// A dry run of a checkpoint whose server sends only whole files.
     #[error("cannot read only the header: the server does not support range requests")]
     NoRanges,
-    /// The bytes are not those that the pointer names.
+    /// The bytes do not match the pointer.
     #[error("content does not match the pointer: sha256 {got}, expected {expected}")]
     PointerMismatch {
-        /// What the pointer says.
+        /// The object ID in the pointer.
         expected: Oid,
-        /// What the bytes give.
+        /// The object ID of the bytes.
         got: Oid,
     },
-    /// The object behind the pointer is not here.
+    /// The object of the pointer is not local.
     #[error("the LFS object is not downloaded")]
     NoObject {
-        /// The oid.
+        /// Its object ID.
         oid: Oid,
         /// Its size in bytes.
         size: u64,
@@ -82,24 +82,24 @@ pub enum Error {
     /// The source changed while it was read.
     #[error("the file changed while it was read")]
     SourceChanged,
-    /// The file of the work tree is not what the index says: it is no source, and nothing to remove.
+    /// The file of the working tree differs from the index: it is not a source, and is not removed.
     #[error("the file has unstaged changes")]
     Modified,
-    /// The checkpoint has the name that its safetensors file would have.
+    /// The checkpoint has the name of its own safetensors file.
     #[error("input and output are the same file")]
     OutputIsSource,
-    /// An option that needs a repository.
+    /// An option needs a repository.
     #[error("{option} requires a git repository")]
     NeedsRepository {
         /// The option.
         option: &'static str,
     },
-    /// Two shards of a set hold one tensor.
+    /// Two shards of a sharded checkpoint contain one tensor.
     #[error("tensor {name} is in two shards: {first} and {second}")]
     TwoShards {
         /// The tensor.
         name: String,
-        /// The shard that comes first.
+        /// The first shard.
         first: BString,
         /// The other shard.
         second: BString,
@@ -107,40 +107,40 @@ pub enum Error {
     /// The path is a symbolic link, which is never followed.
     #[error("refusing to follow a symbolic link")]
     Symlink,
-    /// No such file.
+    /// The file does not exist.
     #[error("file not found")]
     NotFound,
-    /// Something stands where the safetensors file goes.
+    /// A file exists at the path of the safetensors file.
     #[error("cannot write {output}: file exists")]
     OutputExists {
         /// The path.
         output: BString,
     },
-    /// What stands where the safetensors file goes has other tensors, or was made from another checkpoint.
+    /// The existing safetensors file has other tensors, or was made from another checkpoint.
     #[error("cannot write {output}: file exists")]
     OutputDiffers {
         /// The path.
         output: BString,
-        /// What differs.
+        /// The differences.
         #[source]
         differences: super::output_state::Differences,
     },
-    /// A directory, a device or a pipe stands where the safetensors file goes.
+    /// A directory, a device or a pipe has the path of the safetensors file.
     #[error("cannot write {output}: not a regular file")]
     OutputNotFile {
         /// The path.
         output: BString,
     },
-    /// A symbolic link stands where the safetensors file goes.
+    /// A symbolic link has the path of the safetensors file.
     #[error("cannot write {output}: symbolic link")]
     OutputSymlink {
         /// The path.
         output: BString,
     },
-    /// `lfs.extension.*` changes every object on its way, which is not done here.
+    /// `lfs.extension.*` transforms every object, which this program does not do.
     #[error("LFS extensions (lfs.extension.*) are not supported")]
     Extensions,
-    /// Two sources would be written to one file.
+    /// Two sources have the same output.
     #[error("cannot write {output}: {other} converts to the same name")]
     OutputCollision {
         /// The path.
@@ -148,19 +148,19 @@ pub enum Error {
         /// The other source.
         other: BString,
     },
-    /// A shard of the set was not converted, so that the set is left as it is.
+    /// A shard was not converted, so the sharded checkpoint stays as it is.
     #[error("not converted: {shard} of the same checkpoint cannot be converted")]
     IncompleteSet {
         /// The shard.
         shard: BString,
     },
-    /// Shards that the index names cannot be had.
+    /// Shards that the shard index names are not available.
     #[error("cannot read {}", missing(shards))]
     MissingShards {
-        /// Each of them, and why.
+        /// Each of them, with its error.
         shards: Vec<(BString, Self)>,
     },
-    /// A shard index names a tensor that its shard does not hold.
+    /// A shard index names a tensor that its shard does not contain.
     #[error("shard index does not match: {shard} does not contain {name}{}", more_of(*more))]
     NotInShard {
         /// The shard.
@@ -170,19 +170,19 @@ pub enum Error {
         /// How many more there are.
         more: usize,
     },
-    /// A shard index names a tensor that another shard holds.
+    /// A shard index names a tensor that another shard contains.
     #[error("shard index does not match: {name} is in {other}, not {shard}{}", more_of(*more))]
     InOtherShard {
         /// The shard that it names.
         shard: BString,
         /// The tensor.
         name: String,
-        /// The shard that holds it.
+        /// The shard that contains it.
         other: BString,
         /// How many more there are.
         more: usize,
     },
-    /// A shard index names a tensor that no shard holds.
+    /// A shard index names a tensor that no shard contains.
     #[error("shard index does not match: no shard contains {name}{}", more_of(*more))]
     InNoShard {
         /// The tensor.
@@ -190,57 +190,57 @@ pub enum Error {
         /// How many more there are.
         more: usize,
     },
-    /// `--output`, and nothing to convert.
+    /// `--output` was given without a path to convert.
     #[error("--output requires a PATH")]
     OutputWithoutPath,
-    /// Two plain files would be written to one; nothing was written.
+    /// Two plain files have the same output; nothing was written.
     #[error("cannot write {output}: {other} and {source_name} convert to the same name")]
     SameOutput {
         /// The path.
         output: BString,
-        /// The source that comes first.
+        /// The first source.
         other: BString,
-        /// The other one.
+        /// The second source.
         source_name: BString,
     },
-    /// This is no repository.
+    /// The directory is not in a repository.
     #[error("not a git repository")]
     NoRepository,
     /// git's own diff is not set up.
     #[error("cannot set up `git diff`: {0}")]
     Driver(UnfitDriver),
-    /// Another program writes the hooks of the repository.
+    /// A hook manager writes the hooks of the repository.
     #[error("hooks are managed by {}; nothing installed", tool.name())]
     HooksOf {
-        /// Which.
+        /// The hook manager.
         tool: super::guard::install::Tool,
     },
-    /// A hook that has to be kept cannot be.
+    /// An existing hook cannot be kept.
     #[error("cannot install {}: not a regular file", path.display())]
     HookInTheWay {
         /// The name that it would get.
         path: PathBuf,
     },
-    /// There is no directory for a person's files.
+    /// The user's home directory is not known.
     #[error("neither HOME nor XDG_CONFIG_HOME is set")]
     NoHome,
-    /// A line of the file of exceptions is none.
+    /// A line of the exceptions file is invalid.
     #[error("{file}:{line}: {source}")]
     Allow {
         /// The file.
         file: String,
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The fault.
         source: super::guard::Broken,
     },
-    /// The file of exceptions is known and not here.
+    /// The exceptions file exists in git and is not local.
     #[error("{file} is not downloaded in this clone")]
     AllowMissing {
         /// The file.
         file: String,
     },
-    /// A hook was not told what git tells it.
+    /// A hook did not receive the arguments of git.
     #[error("invalid input for {hook}: {line}")]
     HookInput {
         /// Its name.
@@ -248,54 +248,54 @@ pub enum Error {
         /// The line.
         line: String,
     },
-    /// The directory for a new repository holds something.
+    /// The directory for a new repository is not empty.
     #[error("destination {} exists and is not empty", dir.display())]
     NotEmpty {
         /// The directory.
         dir: PathBuf,
     },
-    /// Something is where a clone goes.
+    /// The directory for a clone is not empty.
     #[error("destination {} exists and is not empty", dir.display())]
     CloneInTheWay {
         /// The directory.
         dir: PathBuf,
     },
-    /// The model's name does not say where its clone goes.
+    /// The model's name does not determine the directory of its clone.
     #[error("cannot derive a directory name from {}", model.display())]
     NeedsDirectory {
         /// The model.
         model: OsString,
     },
-    /// `--offline`: nothing is asked of a server.
+    /// A server is needed, and the program is offline.
     #[error("cannot {what} while offline")]
     Offline {
-        /// A verb.
+        /// The action: a verb.
         what: &'static str,
     },
-    /// There is no such branch, tag, commit or reference.
+    /// The branch, tag, commit or reference does not exist.
     #[error("revision `{revision}` not found")]
     NoSuchRevision {
-        /// What was asked for.
+        /// The revision.
         revision: String,
-        /// The URL of the remote that was asked, without its login; `None`: this repository.
+        /// The URL of the remote, without its login; `None` for this repository.
         remote: Option<OsString>,
     },
-    /// What was cloned has no commit: an empty repository, or a page that is none at all.
+    /// The cloned repository has no commit: it is empty, or not a repository.
     #[error("{} is empty or not a model repository", url.display())]
     EmptyRepository {
-        /// Where it is.
+        /// Its URL.
         url: OsString,
     },
-    /// The server keeps files back, whichever way they are asked for.
+    /// The server does not send the files, in any way.
     #[error("the server did not send all files")]
     FilesWithheld,
-    /// A pull request is taken, and an option says how to convert.
+    /// An option about the conversion conflicts with taking a pull request.
     #[error("{option} cannot be combined with `--pr N`")]
     NotWithPullRequest {
         /// The option.
         option: &'static str,
     },
-    /// A setting that cannot be meant.
+    /// A setting has an invalid value.
     #[error("invalid value `{value}` for {key}")]
     Setting {
         /// Its name.
@@ -303,70 +303,70 @@ pub enum Error {
         /// Its value.
         value: BString,
     },
-    /// The repository has no remote to ask.
+    /// The repository has no remote.
     #[error("no remote configured")]
     NoRemote,
-    /// There is no commit yet that something could follow.
+    /// The repository has no commit yet.
     #[error("no commits yet")]
     NoCommits,
-    /// The remote has no such pull request.
+    /// The remote has no pull request with this number.
     #[error("pull request {number} not found")]
     NoSuchPullRequest {
         /// Its number.
         number: u64,
     },
-    /// A pull request brings no safetensors file.
+    /// A pull request adds no safetensors file.
     #[error("pull request {number} adds no safetensors files")]
     WithoutSafetensors {
         /// Its number.
         number: u64,
     },
-    /// A pull request changes more than safetensors, and nobody said that this is wanted.
+    /// A pull request changes other files, and the user did not confirm it.
     #[error("pull request {number} also changes {count} other file{}", if *count == 1 { "" } else { "s" })]
     OtherPaths {
         /// Its number.
         number: u64,
-        /// How many.
+        /// The number of the other files.
         count: usize,
     },
-    /// A file here would be lost.
+    /// A local file would be lost.
     #[error("local changes to {path} would be overwritten")]
     InTheWay {
         /// The file.
         path: BString,
     },
-    /// A file of a pull request is not what its name says.
+    /// A file of a pull request is not a safetensors file.
     #[error("the pull request's {path} is not a valid safetensors file")]
     NotSafetensors {
         /// The file.
         path: BString,
-        /// Why.
+        /// The reason.
         source: safetensors::Error,
     },
-    /// No checkpoint has the name that a safetensors file is made from.
+    /// No checkpoint matches the name of a safetensors file.
     #[error("no checkpoint to compare with: none beside it, in the record or in the history")]
     NoCheckpoint,
-    /// There is no safetensors file where they were looked for.
+    /// No safetensors files were found to verify.
     #[error("nothing to verify: no safetensors file in {}", .0.as_deref().unwrap_or("the index"))]
     NothingToVerify(Option<String>),
-    /// Several checkpoints would become this safetensors file.
+    /// Several checkpoints match the name of this safetensors file.
     #[error("ambiguous checkpoint: {first} or {second}{}", if *more > 0 { ", …" } else { "" })]
     SeveralCheckpoints {
-        /// One.
+        /// The first one.
         first: BString,
-        /// Another.
+        /// The second one.
         second: BString,
         /// How many more there are.
         more: usize,
     },
-    /// Files of a pull request are not proven, so that it is not taken.
+    /// Files of a pull request are not verified, so it is not taken.
     #[error("pull request {number} not taken: {count} file{} not verified", if *count == 1 { "" } else { "s" })]
     NotProven {
         /// Its number.
         number: u64,
-        /// How many.
+        /// The number of the files.
         count: usize,
-        /// `true` if all that is not verified could not be read.
+        /// `true` if all of them could not be read.
         is_failure: bool,
     },
     /// Another run writes this journal.
@@ -375,15 +375,15 @@ pub enum Error {
         /// The journal.
         journal: PathBuf,
     },
-    /// What is to be the journal of a batch is something else.
+    /// The file given as the journal of a batch is another file.
     #[error("{}:{line}: not a batch journal", path.display())]
     NoJournal {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The number of the line, from 1.
         line: usize,
     },
-    /// Two models of a list would be cloned into one directory.
+    /// Two models of a list have the same directory.
     #[error("cannot clone into {}: {other} uses the same directory", dir.display())]
     SamePlace {
         /// The directory.
@@ -391,10 +391,10 @@ pub enum Error {
         /// The other model.
         other: String,
     },
-    /// Publishing: the files, the token or the remote are not as they have to be.
+    /// The files, the token or the remote do not allow publishing.
     #[error(transparent)]
     Unpublished(#[from] PublishError),
-    /// The user asked to stop.
+    /// The user interrupted the program.
     #[error("interrupted")]
     Interrupted,
 }

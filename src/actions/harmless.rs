@@ -1,9 +1,11 @@
-//! [`Harmless`]: which tracked files are nothing that a conversion knows, by their stat data and one read of their first bytes.
+//! [`Harmless`] detects tracked files that a conversion can ignore, by their stat data and one read of their first
+//! bytes.
 //!
-//! Invariant: only what [`detect`](super::detected::detect) calls something else by any name that promises nothing, whether it
-//! is read as the index has it or as it lies in the working tree. Where this is not certain the answer is no, and the file is
-//! looked at as any other. No blob of git is read: while the stat data are those of the index, git takes a file for what it has
-//! of it, so a pointer is behind it only if it is one itself or has the bytes of its object.
+//! Invariant: it detects only files that [`detect`](super::detected::detect) classifies as another format under any
+//! name that does not indicate weights, whether the file is read from the index or from the working tree. If this is
+//! not certain, the answer is no, and the file is handled as any other. No blob of git is read: while the stat data
+//! match the index, git considers the file unchanged, so the file is under a pointer only if it is one itself or has
+//! the bytes of its object.
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -13,16 +15,16 @@ use crate::lfs::{Target, pointer, regular};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Entry, FileStat, Mode, Repo};
 
-/// How much is read: more than a pointer can have in a working tree, where a character may have four bytes, and each line end
-/// one character more.
+/// How many bytes are read: more than a pointer can have in a working tree, where a character may have four bytes, and
+/// each line end one more character.
 const HEAD: usize = 8 * pointer::MAX_LEN + 8;
 
-/// What is looked at, and how far it is known.
+/// The state of the detection.
 pub(super) struct Harmless<'a> {
     repo: &'a Repo,
     /// The stat data of the index: a file that is not older may have changed since.
     index: Option<FileStat>,
-    /// The directory of the file before, and whether links lead there.
+    /// The directory of the previous file, and whether links lead there.
     directory: Option<(BString, bool)>,
     head: [u8; HEAD],
 }
@@ -32,7 +34,7 @@ impl<'a> Harmless<'a> {
         Self { repo, index: repo.index_stat(), directory: None, head: [0; HEAD] }
     }
 
-    /// Returns `true` if the file of an entry is certainly nothing to convert, to skip or to speak of.
+    /// Returns `true` if the file of an entry certainly needs no conversion and no note.
     pub(super) fn is(&mut self, entry: &Entry) -> bool {
         let path = entry.path.as_bstr();
         let is_file = matches!(entry.mode, Mode::File | Mode::Executable);
@@ -51,7 +53,7 @@ impl<'a> Harmless<'a> {
             && regular::open_itself(&file).and_then(FileSource::new).is_ok_and(|file| self.reads(&file))
     }
 
-    /// Returns `true` if no link stands in the way to a file: asked once for each directory, as the index is sorted.
+    /// Returns `true` if no link is on the way to a file: checked once per directory, because the index is sorted.
     fn is_in_directory(&mut self, path: &BStr, target: &Target) -> bool {
         let directory = names::directory(path);
         match &self.directory {
@@ -64,7 +66,7 @@ impl<'a> Harmless<'a> {
         }
     }
 
-    /// Returns `true` if the first bytes say that it is something else.
+    /// Returns `true` if the first bytes show another format.
     fn reads(&mut self, file: &FileSource) -> bool {
         let len = usize::try_from(file.len()).unwrap_or(HEAD).min(HEAD);
         let Some(head) = self.head.get_mut(..len) else { return false };
@@ -72,8 +74,8 @@ impl<'a> Harmless<'a> {
     }
 }
 
-/// Returns `true` for the first bytes of a file that is no container of torch, and no pointer, in whatever encoding a
-/// checkout may have written it.
+/// Returns `true` for the first bytes of a file that is neither a PyTorch container nor a pointer, in any encoding that
+/// a checkout may have written.
 fn is_something_else(head: &[u8]) -> bool {
     let may_be_pointer =
         || head.len() < HEAD && (head.contains(&0) || head.to_str().is_err() || head.contains_str("sha256:"));

@@ -1,10 +1,10 @@
-//! [`Hashing`]: the oids of what is read and of what is written, computed beside the thread that does both.
+//! [`Hashing`] computes the object IDs of the bytes that are read and written, next to the thread that does both.
 //!
-//! Where the processor hashes two messages at once faster than one after the other, one thread takes the pieces of
-//! both in turns; elsewhere each has a thread of its own.
+//! If the processor hashes two messages at once faster than one after the other, one thread hashes the pieces of both;
+//! otherwise each has its own thread.
 //!
-//! Invariant: each side's pieces are hashed in the order given. Few wait at a time, so the giver is held up where the
-//! hashing is the slower.
+//! Invariant: each side's pieces are hashed in the given order. Only a few can wait, so the sender waits if the hashing
+//! is slower.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,18 +14,18 @@ use std::thread::{self, JoinHandle};
 use crate::buffer::Shared;
 use crate::hash::{Hasher, Oid};
 
-/// How many pieces may wait for a thread.
+/// How many pieces may wait per thread.
 const WAITING: usize = 2;
 
-/// How many pieces of one side may wait for the other before they are hashed alone.
+/// How many pieces of one side may wait for the other before they are hashed by themselves.
 const AHEAD: usize = 2;
 
-/// Whose bytes a piece holds.
+/// The side of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
-    /// What is read: the checkpoint.
+    /// The bytes that are read: the checkpoint.
     Source,
-    /// What is written: the safetensors file.
+    /// The bytes that are written: the safetensors file.
     Output,
 }
 
@@ -42,14 +42,14 @@ pub(super) struct Hashing {
     threads: Vec<JoinHandle<[Hasher; 2]>>,
 }
 
-/// What was read and written, each with its length.
+/// The object IDs of both sides, each with its length.
 pub(super) struct Hashed {
     pub(super) source: (Oid, u64),
     pub(super) output: (Oid, u64),
 }
 
 impl Hashing {
-    /// Starts the threads. The output comes behind what `output` has.
+    /// Starts the threads. The output continues the state of `output`.
     pub(super) fn start(output: Hasher) -> io::Result<Self> {
         let start = |output| {
             let (give, take) = mpsc::sync_channel(WAITING);
@@ -69,7 +69,7 @@ impl Hashing {
         Ok(Self { source, output, threads })
     }
 
-    /// Hands over the next bytes of a side. Waits if too many wait already.
+    /// Passes on the next bytes of a side. Waits if too many are waiting already.
     pub(super) fn give(&self, side: Side, bytes: Shared) -> io::Result<()> {
         let to = if side == Side::Source { &self.source } else { &self.output };
         to.send(Piece { side, bytes }).map_err(|_| panicked())
@@ -81,7 +81,7 @@ impl Hashing {
         drop((source, output));
         let mut sides = [Hasher::default(), Hasher::default()];
         for thread in threads {
-            // A thread of one side has nothing of the other.
+            // A thread of one side has no bytes of the other.
             for (all, part) in sides.iter_mut().zip(thread.join().map_err(|_| panicked())?) {
                 if !part.is_empty() {
                     *all = part;
@@ -97,7 +97,7 @@ fn panicked() -> io::Error {
     io::Error::other("the hashing thread panicked")
 }
 
-/// What waits to be hashed of one side, and how much of the first of it is.
+/// The waiting pieces of one side, and the hashed part of the first one.
 #[derive(Default)]
 struct Waiting {
     pieces: VecDeque<Shared>,
@@ -113,13 +113,13 @@ impl Waiting {
         self.done += len;
         if self.pieces.front().is_some_and(|bytes| bytes.len() == self.done) {
             self.done = 0;
-            // With it the buffer goes back to its pool.
+            // This returns the buffer to its pool.
             self.pieces.pop_front();
         }
     }
 }
 
-/// Hashes what comes, in pairs as long as there is something of both.
+/// Hashes the pieces, in pairs as long as both sides have one.
 fn hash(take: &Receiver<Piece>, output: Hasher) -> [Hasher; 2] {
     let mut hashers = [Hasher::default(), output];
     let mut waiting = [Waiting::default(), Waiting::default()];
@@ -137,7 +137,7 @@ fn hash(take: &Receiver<Piece>, output: Hasher) -> [Hasher; 2] {
     hashers
 }
 
-/// Hashes as much of the first pieces as they have in common, or all of the only one.
+/// Hashes the common length of the first pieces, or all of the only one.
 fn step(hashers: &mut [Hasher; 2], waiting: &mut [Waiting; 2]) {
     let [one, other] = hashers;
     let [first, second] = match [waiting[0].next(), waiting[1].next()] {

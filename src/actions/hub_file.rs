@@ -1,4 +1,4 @@
-//! [`HubFile`]: a file that is not on this machine: of a model of the Hub, or at an address. It is read by ranges.
+//! [`HubFile`] is a file on a server, of a model on the Hub or at a URL, which is read by ranges.
 
 use std::ffi::OsStr;
 
@@ -6,10 +6,10 @@ use super::Error;
 use super::content::class;
 use crate::remote::{self, Hub, ModelName, Ranged, Url};
 
-/// The revision of a model that is named none.
+/// The default revision of a model.
 const MAIN: &str = "main";
 
-/// The model that `OWNER/NAME[@REV]` or `NAME@REV` names, and the revision, if one is named.
+/// Parses `OWNER/NAME[@REV]` or `NAME@REV` into the model, and the revision, if one is given.
 pub(super) fn model_at(text: &str) -> Option<(ModelName, Option<&str>)> {
     let (name, revision) = match text.split_once('@') {
         Some((name, revision)) => (name, Some(revision)),
@@ -19,31 +19,31 @@ pub(super) fn model_at(text: &str) -> Option<(ModelName, Option<&str>)> {
     Some((ModelName::parse(name).filter(|_| is_name)?, revision))
 }
 
-/// A file far away.
+/// A file on a server.
 pub(super) enum HubFile {
-    /// At an address.
+    /// At a URL.
     Url(String),
-    /// Of a model of the Hub.
+    /// Of a model on the Hub.
     Hub {
-        /// Of which.
+        /// The model.
         model: ModelName,
         /// A branch, a tag, a commit or a reference.
         revision: String,
-        /// From the top of the repository.
+        /// Its path from the top of the repository.
         path: String,
     },
 }
 
 impl HubFile {
-    /// The target, if it is an address.
+    /// Returns the target, if it is a URL.
     pub(super) fn address(target: &OsStr) -> Option<Self> {
         let target = target.to_str()?;
         let is_address = ["https://", "http://"].iter().any(|scheme| target.starts_with(scheme));
         is_address.then(|| Self::Url(target.to_owned()))
     }
 
-    /// The file of the Hub that `OWNER/NAME[@REV]:PATH` or `NAME@REV:PATH` names, by its two parts. A plain word is a
-    /// revision of git, however it is written.
+    /// Parses the two parts of `OWNER/NAME[@REV]:PATH` or `NAME@REV:PATH`. A plain word is a revision of git, however
+    /// it is written.
     pub(super) fn of_the_hub(model: &str, path: &[u8]) -> Option<Self> {
         let path = std::str::from_utf8(path).ok().filter(|path| !path.is_empty())?;
         let (model, revision) = model_at(model)?;
@@ -51,7 +51,7 @@ impl HubFile {
         Some(Self::Hub { model, revision, path: path.to_owned() })
     }
 
-    /// Its bytes.
+    /// Opens its bytes.
     pub(super) fn open<'h>(&self, hub: &'h Hub<'h>) -> Result<Ranged<'h>, Error> {
         Ranged::open(hub.auth(), &self.url(hub)?)?.ok_or(Error::NoRanges)
     }
@@ -66,7 +66,7 @@ impl HubFile {
         }
     }
 
-    /// The model, if it is of one.
+    /// Returns the model, if it belongs to one.
     pub(super) fn model(&self) -> Option<String> {
         match self {
             Self::Url(_) => None,
@@ -74,7 +74,7 @@ impl HubFile {
         }
     }
 
-    /// The model's class, by the `config.json` beside the file.
+    /// Returns the model's class, from the `config.json` next to the file.
     pub(super) fn class(&self, hub: &Hub<'_>) -> Option<String> {
         let Self::Hub { model, revision, path } = self else { return None };
         let config = match path.rsplit_once('/') {

@@ -1,8 +1,9 @@
-//! The tensors of a checkpoint or a safetensors file: headers only.
+//! Lists the tensors of a checkpoint or a safetensors file, by its headers only.
 //!
-//! A target is a file, `REV:PATH` for what a commit has there, `OWNER/NAME[@REV]:PATH` or `NAME@REV:PATH` for a file of the
-//! Hub, or an address; an existing file wins, then a revision. A pointer stands for its object, in the LFS store or else on its server. Of what
-//! is far away the headers are asked for by ranges; no tensor byte is read, and nothing is stored.
+//! A target is a file, `REV:PATH` for a file of a commit, `OWNER/NAME[@REV]:PATH` or `NAME@REV:PATH` for a file on the
+//! Hub, or a URL; an existing file has priority, then a revision. A pointer stands for its object, in LFS storage or
+//! else on its server. The headers of a file on a server are read by ranges; no tensor byte is read, and nothing is
+//! stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -22,19 +23,19 @@ use crate::recipe;
 use crate::repo::{self, ObjectId, Repo};
 use crate::safetensors::{self, shard};
 
-/// A blob that a commit holds itself, without Git LFS, is read whole; at most so many bytes.
+/// The most bytes of a blob without Git LFS, which is read completely.
 const MAX_BLOB: u64 = 1 << 30;
 
-/// What to look at.
+/// The options of an inspection.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The directory that relative paths and `REV:PATH` start from.
+    /// The base of relative paths and of `REV:PATH`.
     pub cwd: PathBuf,
-    /// A path, `REV:PATH`, `MODEL[@REV]:PATH` or an address.
+    /// A path, `REV:PATH`, `MODEL[@REV]:PATH` or a URL.
     pub target: OsString,
-    /// How servers are asked.
+    /// How servers are contacted.
     pub servers: Servers,
-    /// The dict to take, as `--key` of convert.
+    /// The key of the state dict, as for `--key` of convert.
     pub key: Option<String>,
 }
 
@@ -49,11 +50,11 @@ pub struct Row {
     pub shape: Vec<u64>,
     /// How many bytes it has.
     pub bytes: u64,
-    /// The name that holds its values, if it is tied to another.
+    /// The name that has its values, if it is tied to another.
     pub tied_to: Option<String>,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     /// `zip`, `legacy`, `tar` or `safetensors`.
@@ -64,30 +65,30 @@ pub struct Inspection {
     pub tensors: Vec<Row>,
     /// Header metadata of a safetensors file, sorted.
     pub metadata: BTreeMap<String, String>,
-    /// What a checkpoint holds beside the weights.
+    /// The contents of a checkpoint other than weights.
     pub ignored: Vec<Ignored>,
-    /// What there is to know of how a checkpoint was read.
+    /// Facts about how a checkpoint was read.
     pub notes: Vec<Note>,
-    /// The shards of a shard index, each with how many of the tensors are its own; empty for any other file.
+    /// The shards of a shard index, each with the number of its tensors; empty for any other file.
     pub shards: Vec<(String, usize)>,
-    /// A name that is known to execute, if the pickle has one. Such a file is not converted.
+    /// A global that is known to execute code, if the pickle imports one. Such a file is not converted.
     pub dangerous: Option<String>,
 }
 
 impl Inspection {
-    /// The bytes of all tensors, those of a tied set once.
+    /// Returns the bytes of all tensors, those of tied tensors once.
     pub fn bytes(&self) -> u64 {
         self.own().map(|row| row.bytes).fold(0, u64::saturating_add)
     }
 
-    /// The elements of all tensors, those of a tied set once.
+    /// Returns the elements of all tensors, those of tied tensors once.
     pub fn parameters(&self) -> u64 {
         let elements =
             |row: &Row| row.shape.iter().fold(1, |product: u64, &size| product.saturating_mul(size));
         self.own().map(elements).fold(0, u64::saturating_add)
     }
 
-    /// How many tensors of each dtype there are, and their bytes, those of a tied set once.
+    /// Returns how many tensors of each dtype exist, and their bytes, those of tied tensors once.
     pub fn by_dtype(&self) -> BTreeMap<DType, (usize, u64)> {
         let mut totals = BTreeMap::new();
         for row in self.own() {
@@ -105,8 +106,8 @@ impl Inspection {
 /// Reads the headers of the target.
 ///
 /// # Errors
-/// [`Error::NotFound`], [`Error::NoObject`] for a pointer without its object, [`Error::NoRanges`], what the file is refused
-/// for, or what the repository, the system and the servers report.
+/// [`Error::NotFound`], [`Error::NoObject`] for a pointer without its object, [`Error::NoRanges`], the reason of a
+/// refusal, or an error of the repository, the system or a server.
 pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection, Error> {
     let path = options.cwd.join(&options.target);
     if path.symlink_metadata().is_ok() {
@@ -158,7 +159,7 @@ fn is_index(target: &OsStr) -> bool {
     target.as_encoded_bytes().ends_with(b".index.json")
 }
 
-/// The shards that a shard index names; `None` for any other file.
+/// Returns the shards that a shard index names; `None` for any other file.
 fn shard_names(path: &Path) -> Result<Option<BTreeSet<String>>, Error> {
     if !is_index(path.as_os_str()) || !path.is_file() {
         return Ok(None);
@@ -176,10 +177,10 @@ fn names_in(index: &dyn ReadAt) -> Result<BTreeSet<String>, Error> {
     Ok(shard::Index::parse(&text)?.weight_map.into_values().collect())
 }
 
-/// The target that lies beside another one, in its revision, its model or at its address.
+/// Returns the target next to another one, in its revision, its model or at its URL.
 fn beside(target: &OsStr, name: &str) -> OsString {
     let text = target.as_encoded_bytes();
-    // The name of a model has a slash of its own.
+    // The name of a model contains a slash of its own.
     let from = match HubFile::address(target) {
         Some(_) => 0,
         None => split(target).map_or(0, |(before, _)| before.len() + 1),
@@ -191,7 +192,7 @@ fn beside(target: &OsStr, name: &str) -> OsString {
     beside.to_os_str_lossy().into_owned()
 }
 
-/// All shards of an index as one file.
+/// Combines all shards of a shard index into one result.
 fn shards(
     names: BTreeSet<String>,
     one: impl Fn(&str) -> Result<Inspection, Error>,
@@ -246,7 +247,7 @@ fn file(path: &Path, options: &Options, reporter: &dyn Reporter) -> Result<Inspe
     }
 }
 
-/// The object behind a pointer: in the store, or else on its server.
+/// Reads the object of a pointer: from LFS storage, or else from its server.
 fn object(
     repo: Option<&Repo>,
     name: &BStr,
@@ -310,7 +311,7 @@ fn read_checkpoint(
     key: Option<String>,
     class: impl FnOnce() -> Option<String>,
 ) -> Result<Inspection, Error> {
-    // Nothing is written of it, however much it would be.
+    // Nothing is written, so the size of the output has no limit.
     let limits = checkpoint::Limits { output: Some(u64::MAX), ..checkpoint::Limits::default() };
     let options = checkpoint::Options { key, headers, limits };
     let plan = checkpoint::plan(source, &options)?;
@@ -334,7 +335,7 @@ fn read_checkpoint(
     })
 }
 
-/// `REV` and `PATH`: as in git, the first colon that is in no braces parts them.
+/// Splits `REV:PATH`: as in git, at the first colon outside braces.
 pub(super) fn split(target: &OsStr) -> Option<(&str, &[u8])> {
     let target = target.as_encoded_bytes();
     let mut depth = 0_usize;
@@ -350,7 +351,7 @@ pub(super) fn split(target: &OsStr) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(rev).ok()?, path.get(1..)?))
 }
 
-/// As in git, a path counts from the top unless it begins with `./` or `../`.
+/// As in git, a path is relative to the top unless it begins with `./` or `../`.
 pub(super) fn in_repo(repo: &Repo, cwd: &Path, path: &[u8]) -> Result<BString, Error> {
     let is_relative = path.starts_with(b"./") || path.starts_with(b"../");
     match path.to_os_str() {
@@ -359,7 +360,7 @@ pub(super) fn in_repo(repo: &Repo, cwd: &Path, path: &[u8]) -> Result<BString, E
     }
 }
 
-/// The blob of a path in a revision; in the index, if the revision is empty.
+/// Returns the blob of a path in a revision, or in the index if the revision is empty.
 pub(super) fn blob_at(repo: &Repo, rev: &str, path: &BStr) -> Result<Option<ObjectId>, Error> {
     if !rev.is_empty() {
         return Ok(repo.blob_at(rev, path)?);

@@ -1,7 +1,8 @@
-//! [`LfsRemote`]: the LFS server of a remote, as the configuration of the repository and the person's say, and the progress
-//! of what it sends and takes.
+//! [`LfsRemote`] is the LFS server of a remote, by the configuration of the repository and the user; it reports the
+//! progress of transfers.
 //!
-//! Invariant: it is found when the first object is missing, and nothing is asked before the first object is read.
+//! Invariant: it is looked up when the first object is missing, and no server is contacted before the first object is
+//! read.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
@@ -15,27 +16,27 @@ use crate::lfs::{Incomplete, Pointer, Store};
 use crate::remote::{self, Config, LfsServer, Object, Remotes, Uploaded, to_part, to_store};
 use crate::repo::Repo;
 
-/// The LFS server of a remote, if there is one that may be asked.
+/// The LFS server of a remote, if it may be contacted.
 pub(super) struct LfsRemote<'a> {
     repo: &'a Repo,
     session: &'a Session<'a>,
-    /// Which, if not the one that git-lfs would take.
+    /// The name of the remote, if it is not git-lfs's default.
     name: Option<&'a str>,
     server: OnceCell<Option<Server<'a>>>,
-    /// What will be asked for of a server that is not looked for yet.
+    /// The objects that will be requested, while the server is not looked up yet.
     expected: RefCell<Vec<Pointer>>,
 }
 
 impl<'a> LfsRemote<'a> {
-    /// The server of the remote of this name, or of the one that git-lfs would take.
+    /// Creates it for the remote of this name, or for git-lfs's default.
     pub(super) fn of(session: &'a Session<'a>, repo: &'a Repo, name: Option<&'a str>) -> Self {
         Self { repo, session, name, server: OnceCell::new(), expected: RefCell::default() }
     }
 
-    /// The server. `None` offline, and where no remote says where it is.
+    /// Returns the server. `None` offline, and if no remote has one.
     ///
     /// # Errors
-    /// A configuration that names none that may be asked.
+    /// An error of the configuration.
     pub(super) fn server(&self) -> Result<Option<&Server<'a>>, Error> {
         if self.server.get().is_none() {
             let is_asked = !self.session.is_offline();
@@ -51,7 +52,7 @@ impl<'a> LfsRemote<'a> {
         Ok(self.found())
     }
 
-    /// Says which objects will be asked for, so that one request finds all of them.
+    /// Announces objects that will be needed, so that one request finds all of them.
     pub(super) fn expect(&self, pointers: &[Pointer]) {
         match self.found() {
             Some(Server(server)) => server.expect(pointers),
@@ -59,39 +60,39 @@ impl<'a> LfsRemote<'a> {
         }
     }
 
-    /// The server, if it was looked for and found.
+    /// Returns the server, if it was looked up and found.
     pub(super) fn found(&self) -> Option<&Server<'a>> {
         self.server.get().and_then(Option::as_ref)
     }
 
-    /// The server that an object is asked for.
+    /// Returns the server from which an object is requested.
     ///
     /// # Errors
-    /// [`Error::NoObject`] if there is none.
+    /// [`Error::NoObject`] if no server exists.
     pub(super) fn server_for(&self, Pointer { oid, size }: Pointer) -> Result<&Server<'a>, Error> {
         self.server()?.ok_or(Error::NoObject { oid, size })
     }
 }
 
-/// What was sent.
+/// The result of an upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// How many bytes the files have that were sent. What a server has was not.
+    /// The bytes of the files that were sent, without objects that the server had.
     pub bytes: u64,
-    /// The transfer agent that sent them, if one did.
+    /// The transfer agent that sent them, if any.
     pub agent: Option<String>,
 }
 
-/// A server that was found.
+/// A server that was looked up.
 pub(super) struct Server<'a>(LfsServer<'a>);
 
 impl<'a> Server<'a> {
-    /// The server of the remote of this name, or of the one that git-lfs would take.
+    /// Looks up the server of the remote of this name, or of git-lfs's default.
     pub(super) fn of(session: &'a Session<'_>, repo: &Repo, remote: Option<&str>) -> Result<Self, Error> {
         Self::new(session, repo, remote, None)
     }
 
-    /// The server that the remote's objects are sent to, for a reference of this full name.
+    /// Looks up the server for uploads to the remote, for a reference with this full name.
     pub(super) fn for_push(
         session: &'a Session<'_>,
         repo: &Repo,
@@ -126,12 +127,12 @@ impl<'a> Server<'a> {
         Ok(Self(LfsServer::new(auth, endpoint, reference)))
     }
 
-    /// An object that is not here.
+    /// Returns an object that is not local.
     pub(super) fn object(&self, pointer: Pointer) -> Object<'_> {
         Object::new(&self.0, pointer)
     }
 
-    /// Puts objects into the store, each under its own name and with its own progress.
+    /// Downloads objects into LFS storage, each under its own name and with its own progress.
     pub(super) fn download(
         &self,
         store: &Store,
@@ -156,7 +157,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Downloads an object that is needed for a while: beside the store's objects, not among them.
+    /// Downloads an object that is needed for a while: next to the objects of LFS storage, not among them.
     pub(super) fn download_beside(
         &self,
         store: &Store,
@@ -171,7 +172,7 @@ impl<'a> Server<'a> {
         Ok(part?)
     }
 
-    /// Sends those of these files that the server lacks, each under its own name and with its own progress.
+    /// Uploads those of these files that the server lacks, each under its own name and with its own progress.
     pub(super) fn upload(
         &self,
         objects: &[(&BStr, Pointer, PathBuf)],
@@ -207,7 +208,7 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Tells how much of a file was here before: the first time it is told how much that is.
+/// Reports the bytes of an earlier run, at the first call.
 fn was_here(reporter: &dyn Reporter) -> impl Fn(u64) {
     let is_told = Cell::new(false);
     move |here: u64| {

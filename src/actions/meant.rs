@@ -1,4 +1,4 @@
-//! [`Meant`]: what the paths of a command line mean in a repository.
+//! [`Meant`] resolves the paths of a command line in a repository.
 //!
 //! ```text
 //! a file or a directory that is there by this name     itself, and what is below it
@@ -6,8 +6,8 @@
 //! anything else that can be one                        a pathspec, as `git ls-files` takes it
 //! ```
 //!
-//! Invariants: git matches, and from where the person stands. A name that is there means that one, whatever letters it has.
-//! Exclusions take away from all that is meant. Nothing is opened.
+//! Invariants: git matches pathspecs, relative to the user's directory. An existing name means that file, whatever
+//! characters it has. Exclusions apply to all paths. No file is opened.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -20,33 +20,33 @@ use super::{Error, names};
 use crate::git::pathspec::{self, Sources, is_exclusion, is_pathspec};
 use crate::repo::{self, Mode};
 
-/// What the paths of a command line mean.
+/// The meaning of the paths of a command line.
 #[derive(Debug, Default)]
 pub(super) struct Meant {
     words: Vec<Word>,
     is_everything: bool,
 }
 
-/// What one of them means.
+/// The meaning of one path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// A file, which need not be there.
+    /// A file, which need not exist.
     File(BString),
-    /// What is below a directory: empty, or ended by a slash.
+    /// Everything below a directory: empty, or with a slash at its end.
     Directory(BString),
     /// Files of the index, of `HEAD` or of the working tree.
     Files(BTreeSet<BString>),
-    /// Nothing: a pathspec that no file of git matches.
+    /// Nothing: a pathspec that matches no file of git.
     Nothing(BString),
-    /// What this repository does not have.
+    /// A path in another repository.
     Elsewhere(Elsewhere),
 }
 
-/// What lies in another repository.
+/// A path in another repository.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Elsewhere {
     pub(super) path: BString,
-    /// The top of that one.
+    /// The top of that repository.
     dir: BString,
     is_submodule: bool,
     is_here: bool,
@@ -65,10 +65,10 @@ impl Elsewhere {
 }
 
 impl Meant {
-    /// What `paths` mean in the directory `cwd`; without any, everything.
+    /// Resolves `paths` in the directory `cwd`; without paths, everything is meant.
     ///
     /// # Errors
-    /// A path outside of the repository, or a pathspec that is none.
+    /// A path outside the repository, or an invalid pathspec.
     pub(super) fn of(workspace: &Workspace<'_>, cwd: &Path, paths: &[OsString]) -> Result<Self, Error> {
         let (less, more): (Vec<_>, Vec<_>) = paths.iter().partition(|word| is_exclusion(word));
         let match_all = |specs: &[&OsStr], ignored: bool| -> Result<BTreeSet<BString>, Error> {
@@ -99,18 +99,18 @@ impl Meant {
         &self.words
     }
 
-    /// Returns `true` if nothing in particular is meant.
+    /// Returns `true` if no path was given.
     pub(super) fn is_everything(&self) -> bool {
         self.is_everything
     }
 
-    /// Returns `true` if this path is meant: itself, what is above it, or its shard index.
+    /// Returns `true` if this path is meant: itself, a directory above it, or its shard index.
     pub(super) fn means(&self, path: &BStr) -> bool {
         self.is_everything || self.words.iter().any(|word| word.means(path))
     }
 
-    /// Returns `true` if a file that is not in the working tree is meant all the same: it is named, or the directory that
-    /// it is in, which is not there either.
+    /// Returns `true` if a file that is missing in the working tree is meant by its own name, or by its directory,
+    /// which is also missing.
     pub(super) fn names(&self, workspace: &Workspace<'_>, path: &BStr) -> bool {
         self.words.iter().any(|word| match word {
             Word::File(named) => named == path || names::is_shard_of(path, named),
@@ -119,7 +119,7 @@ impl Meant {
         })
     }
 
-    /// The first path that lies in another repository.
+    /// Returns the first path in another repository.
     pub(super) fn elsewhere(&self) -> Option<&Elsewhere> {
         self.words.iter().find_map(|word| match word {
             Word::Elsewhere(elsewhere) => Some(elsewhere),
@@ -129,7 +129,7 @@ impl Meant {
 }
 
 impl Word {
-    /// The pathspec that means the same.
+    /// Returns the equivalent pathspec.
     fn literal(&self) -> Option<OsString> {
         match self {
             Self::File(path) => Some(pathspec::literal(path.as_bstr())),
@@ -138,7 +138,7 @@ impl Word {
         }
     }
 
-    /// What is left of it if only this is kept of what is there.
+    /// Returns the rest if only `kept` remains of the existing files.
     fn without(self, workspace: &Workspace<'_>, kept: &BTreeSet<BString>) -> Option<Self> {
         match self {
             Self::File(path) => {
@@ -163,10 +163,10 @@ impl Word {
     }
 }
 
-/// Asks git for the files that pathspecs mean.
+/// Returns the files that match pathspecs, by git.
 type Matching<'a> = dyn Fn(&[&OsStr]) -> Result<BTreeSet<BString>, Error> + 'a;
 
-/// What one word means. `specs`: it as a pathspec, and the exclusions.
+/// Resolves one path. `specs`: the path as a pathspec, and the exclusions.
 fn one(
     workspace: &Workspace<'_>,
     cwd: &Path,
@@ -206,7 +206,7 @@ fn one(
     })
 }
 
-/// The repository that a path lies in, if it is another one: a submodule, or one that git does not track.
+/// Returns the repository of a path, if it is another one: a submodule, or one that git does not track.
 fn elsewhere(workspace: &Workspace<'_>, path: &BString) -> Option<Elsewhere> {
     let ends = path.find_iter("/").chain([path.len()]);
     let mut tops = ends.filter_map(|end| path.get(..end)).map(BStr::new);
@@ -225,7 +225,7 @@ fn elsewhere(workspace: &Workspace<'_>, path: &BString) -> Option<Elsewhere> {
     })
 }
 
-/// Returns `true` if the working tree has nothing at a path.
+/// Returns `true` if the path does not exist in the working tree.
 fn is_gone(workspace: &Workspace<'_>, path: &BStr) -> bool {
     let path = path.strip_suffix(b"/").unwrap_or(path);
     let place = workspace.repo.target(path.as_bstr());

@@ -1,4 +1,5 @@
-//! The order of steps: one file an action. Actions know no terminal; they tell a [`Reporter`].
+//! Implements the actions, one file each, which determine the order of steps. Actions know no terminal; they report to
+//! a [`Reporter`].
 
 mod arrivals;
 pub mod batch;
@@ -51,40 +52,40 @@ use crate::git::Progress;
 use crate::hash::Oid;
 use crate::remote::Event;
 
-/// What an action tells while it runs. Every method may be called from several threads.
+/// Receives the reports of an action while it runs. Every method may be called from several threads.
 pub trait Reporter: Sync {
-    /// These files are next, each with its size; 0 where nobody knows it.
+    /// The next files, each with its size; 0 if it is not known.
     fn planned(&self, files: &[(&BStr, u64)]) {
         let _ = files;
     }
 
-    /// A long step over one file begins; it will write `bytes` bytes in all.
+    /// A long step for one file begins, which will write `bytes` bytes.
     fn started(&self, path: &BStr, bytes: u64) {
         let _ = (path, bytes);
     }
 
-    /// So many bytes of the file were there before.
+    /// Bytes of the file from an earlier run.
     fn resumed(&self, bytes: u64) {
         let _ = bytes;
     }
 
-    /// So many more bytes were written.
+    /// Further bytes that were written.
     fn advanced(&self, bytes: u64) {
         let _ = bytes;
     }
 
-    /// A transfer of git has come so far.
+    /// The progress of a transfer by git.
     fn transfer(&self, progress: Progress) {
         let _ = progress;
     }
 
-    /// The long step is over, well or not.
+    /// The long step has ended, with or without success.
     fn finished(&self) {}
 
     /// The index was written.
     fn staged(&self) {}
 
-    /// One file is done.
+    /// The result for one file.
     fn outcome(&self, outcome: &Outcome) {
         let _ = outcome;
     }
@@ -94,59 +95,59 @@ pub trait Reporter: Sync {
         let _ = verified;
     }
 
-    /// Something beside the files that the user should know.
+    /// A note for the user about something other than a file's result.
     fn note(&self, note: &Note) {
         let _ = note;
     }
 
-    /// Returns `true` if the user says yes; `false` where nobody can be asked.
+    /// Returns `true` if the user confirms; `false` if no user can be prompted.
     fn confirm(&self, question: &str) -> bool {
         let _ = question;
         false
     }
 
-    /// A git command is run, with these arguments.
+    /// A git command starts, with these arguments.
     fn command(&self, arguments: &[std::ffi::OsString]) {
         let _ = arguments;
     }
 
-    /// A request to a server was made.
+    /// A request to a server was sent.
     fn request(&self, event: &Event<'_>) {
         let _ = event;
     }
 
-    /// Returns `true` if the user asked to stop. Called between two buffers.
+    /// Returns `true` if the user interrupted the program. Called between two buffers.
     fn is_interrupted(&self) -> bool {
         false
     }
 }
 
-/// Tells nobody.
+/// Ignores all reports.
 impl Reporter for () {}
 
-/// What became of one file.
+/// The result for one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Converted; in a dry run, it would be.
     Converted,
-    /// Converted, and a pull request has the very same, which is part of the branch now.
+    /// Converted, and an identical pull request was merged into the branch by a fast-forward.
     Adopted,
-    /// The safetensors file was there, the checkpoint is another one since, and it was converted again.
+    /// The safetensors file existed, the checkpoint had changed, and it was converted again.
     Updated,
     /// The safetensors file exists, and was made from this checkpoint, or verified against it.
     UpToDate,
-    /// The safetensors file exists, and nobody here knows what it was made from.
+    /// The safetensors file exists, and its origin is not recorded.
     Unverified,
-    /// No weights: training state, or a file without a tensor.
+    /// No weights: training state, or a file without tensors.
     Skipped,
-    /// It cannot be converted for what it holds. Exit 1.
+    /// It cannot be converted because of its content. Exit 1.
     Refused,
     /// The work could not be done. Exit 2.
     Failed,
 }
 
 impl Status {
-    /// Its name, as `--json` and the journal of a batch have it.
+    /// Its name in `--json` and in the journal of a batch.
     pub fn name(self) -> &'static str {
         match self {
             Self::Converted => "converted",
@@ -161,14 +162,14 @@ impl Status {
     }
 }
 
-/// One file: what it was, and what became of it.
+/// One file and its result.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The checkpoint, as the user knows it.
+    /// The checkpoint, by its name for the user.
     pub source: BString,
     /// The safetensors file.
     pub output: Option<BString>,
-    /// What became of it.
+    /// The result.
     pub status: Status,
     /// The facts of a conversion.
     pub conversion: Option<Conversion>,
@@ -179,60 +180,60 @@ pub struct Outcome {
 /// The facts of a conversion, done or planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversion {
-    /// The oid of the safetensors file; not known in a dry run.
+    /// The object ID of the safetensors file; not known in a dry run.
     pub oid: Option<Oid>,
     /// Its size in bytes.
     pub size: u64,
-    /// The oid of the checkpoint; in a dry run only known from its pointer.
+    /// The object ID of the checkpoint; in a dry run only known from its pointer.
     pub source_oid: Option<Oid>,
     /// The size of the checkpoint in bytes.
     pub source_size: u64,
     /// `zip`, `legacy` or `tar`.
     pub format: &'static str,
-    /// The dotted path of the dict that was taken; empty for the top level.
+    /// The dotted path of the state dict; empty for the top level.
     pub key: String,
     /// How many tensors were written.
     pub tensors: usize,
-    /// Tied names that were dropped, and the name that holds their values.
+    /// Dropped names, each with the name that has its values.
     pub dropped: BTreeMap<String, String>,
-    /// Names that share memory and were written as independent copies, and why.
+    /// Names that share memory and were written as independent copies, each with the reason.
     pub copies: Vec<(String, Cow<'static, str>)>,
-    /// What the checkpoint holds beside the weights.
+    /// The contents of the checkpoint other than weights.
     pub ignored: Vec<Ignored>,
-    /// What there is to know of how it was read.
+    /// Facts about how it was read.
     pub notes: Vec<crate::checkpoint::Note>,
 }
 
 /// Why a file was skipped, refused or failed.
 #[derive(Debug)]
 pub enum Reason {
-    /// Training state, by its name or by what it holds.
+    /// Training state, by its name or by its content.
     TrainingState,
     /// It holds no tensors.
     NoTensors,
-    /// A `TorchScript` archive under a name that promises no weights, which was not named.
+    /// A TorchScript archive under a name that does not indicate weights, and that the user did not name.
     Script,
-    /// A plain pickle without storages of torch, which was not named.
+    /// A plain pickle without PyTorch storages, which the user did not name.
     Plain,
-    /// A shard of a distributed checkpoint, which was not named.
+    /// A shard of a distributed checkpoint, which the user did not name.
     Distributed,
-    /// A safetensors file that was named: nothing has to be done.
+    /// A safetensors file that the user named: nothing is to be done.
     Safetensors,
-    /// A name of a file that is converted under another one, for the same directory.
+    /// A second name of a file that is converted under another one, for the same directory.
     SameFile,
-    /// A symbolic link, which is no file of its own.
+    /// A symbolic link, which is not a file of its own.
     Link {
-        /// Where it leads.
+        /// Its target.
         target: BString,
         /// `true` if the target is a checkpoint that this run does not convert.
         command: bool,
     },
-    /// An error, which says whether it is a refusal.
+    /// An error, which may be a refusal.
     Error(Error),
 }
 
 impl Reason {
-    /// In one line; `safe` as in [`Error::causes`].
+    /// Returns the reason in one line; `safe` as in [`Error::causes`].
     pub fn text(&self, safe: &dyn Fn(&str) -> String) -> String {
         match self {
             Self::TrainingState => "training state".to_owned(),
@@ -248,77 +249,77 @@ impl Reason {
     }
 }
 
-/// Something beside the files that the user should know.
+/// A note for the user about something other than a file's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// A line was added to a `.gitattributes`, and staged where the index did not have one.
+    /// An entry was added to a `.gitattributes`, and staged if the index lacked one.
     AttributesChanged {
         /// The `.gitattributes`.
         path: BString,
-        /// It has other changes that are not staged; they are not now, either.
+        /// `true` if it has other unstaged changes, which stay unstaged.
         has_unstaged_changes: bool,
     },
-    /// The line for Git LFS of a `.gitattributes` was staged.
+    /// The Git LFS entry of a `.gitattributes` was staged.
     AttributesStaged {
         /// The `.gitattributes`.
         path: BString,
-        /// It has other changes that are not staged; they are not now, either.
+        /// `true` if it has other unstaged changes, which stay unstaged.
         has_unstaged_changes: bool,
     },
-    /// git knows no LFS filter here, so it sees the file itself as modified.
+    /// git has no LFS filter configured here, so it reports the file as modified.
     NoFilter,
     /// A shard index was written.
     IndexWritten {
         /// Its path.
         path: BString,
     },
-    /// A safetensors file whose header is longer than the Hub reads; loaders read it.
+    /// The header of a safetensors file is longer than the Hub reads; loaders read it.
     LongHeader {
         /// The checkpoint.
         path: BString,
         /// The length of the header in bytes.
         len: u64,
-        /// How much is read.
+        /// The longest header that the Hub reads.
         limit: u64,
     },
-    /// A shard index does not list what its shards hold; the new one does.
+    /// A shard index does not list all tensors of its shards; the new one does.
     Unlisted {
-        /// The shard index that was read.
+        /// The old shard index.
         path: BString,
         /// The tensors.
         names: Vec<String>,
     },
-    /// A checkpoint was removed from the index and the work tree.
+    /// A checkpoint was removed from the index and the working tree.
     Removed {
         /// Its path.
         path: BString,
     },
-    /// A checkpoint was not removed: the index alone has it.
+    /// A checkpoint was not removed: only the index contains it.
     Kept {
         /// Its path.
         path: BString,
     },
-    /// A checkpoint was removed from the index alone, because git could not give it back.
+    /// A checkpoint was removed only from the index, because git could not restore it.
     Unstaged {
         /// Its path.
         path: BString,
     },
-    /// A checkpoint that nobody tracks stands beside its safetensors file, and was not removed: `HEAD` does not have it.
+    /// An untracked checkpoint is next to its safetensors file, and was not removed: `HEAD` does not contain it.
     Leftover {
         /// Its path.
         path: BString,
     },
-    /// A directory is the top of another repository, so that nothing in it was looked at.
+    /// A directory is the top of another repository, so nothing in it was read.
     OtherRepository {
         /// The directory.
         path: BString,
     },
-    /// Checkpoints that a run without paths left alone, because git does not track them.
+    /// Checkpoints that a run without paths did not convert, because they are untracked.
     Untracked {
         /// Their paths.
         paths: Vec<BString>,
     },
-    /// Checkpoints that were left alone, because a sparse checkout leaves them out.
+    /// Checkpoints that were not converted, because a sparse checkout leaves them out.
     LeftOut {
         /// Their paths.
         paths: Vec<BString>,
@@ -327,24 +328,24 @@ pub enum Note {
     Submodule {
         /// Its path.
         path: BString,
-        /// How many of them there are.
+        /// The number of these checkpoints.
         checkpoints: usize,
     },
-    /// A checkpoint was converted as it is in the working tree, which is not what the index has.
+    /// A checkpoint was converted as it is in the working tree, which differs from the index.
     SourceUnstaged {
         /// Its path.
         path: BString,
     },
-    /// What a file had before went into the LFS store, because git did not have it.
+    /// The old content of a file was stored in LFS storage, because git did not have it.
     OldKept {
         /// Its path.
         path: BString,
-        /// What it had.
+        /// Its object ID.
         oid: Oid,
     },
-    /// There was a result, and `HEAD` has it already.
+    /// `HEAD` already contains the result.
     NothingToCommit,
-    /// Something about a remote repository.
+    /// A note about a remote repository.
     Remote(RemoteNote),
     /// The result was committed.
     Committed {
@@ -354,7 +355,7 @@ pub enum Note {
 }
 
 impl Note {
-    /// What became of a checkpoint that leaves the index.
+    /// Returns the note for a checkpoint that is removed from the index.
     pub(crate) fn removed(path: BString, is_recoverable: bool) -> Self {
         if is_recoverable { Self::Removed { path } } else { Self::Unstaged { path } }
     }

@@ -1,14 +1,14 @@
-//! Names of files: which safetensors file a checkpoint becomes, and what a name says about its content.
+//! Interprets names of files: the safetensors file of a checkpoint, and what a name indicates about the content.
 //!
-//! Names are bytes, `/` between their parts; nothing here looks at a file.
+//! Names are bytes, with `/` between their parts; the module reads no file.
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-/// The extensions that torch weights come with.
+/// The extensions of PyTorch weights.
 const EXTENSIONS: &[&[u8]] = &[b".bin", b".pt", b".pth", b".ckpt", b".pkl", b".pickle", b".pth.tar"];
 /// The extensions of other pickles.
 const PICKLES: &[&[u8]] = &[b".joblib", b".dill", b".jit", b".pt.tar", b".ckpt.tar"];
-/// The extensions of what models come with besides.
+/// The extensions of other files of models.
 const OTHERS: &[&[u8]] = &[
     b".safetensors",
     b".onnx",
@@ -50,18 +50,18 @@ const OTHERS: &[&[u8]] = &[
     b".rar",
     b".wasm",
 ];
-/// The extensions of what loaders of pickles open, but never for torch weights.
+/// The extensions of files that loaders of pickles open, but never for PyTorch weights.
 const UNPICKLED: &[&[u8]] = &[b".npy", b".npz", b".zip", b".gz", b".bz2", b".xz"];
-/// What the loaders of the Hub take for weights.
+/// The names that the loaders of the Hub treat as weights.
 const WEIGHTS: &[&[u8]] =
     &[b"pytorch_model", b"diffusion_pytorch_model", b"adapter_model", b"pytorch_lora_weights"];
-/// How the names of what trainers write beside the weights begin, and what stands anywhere in them.
+/// The prefixes of the names of training state, and parts that occur anywhere in them.
 const TRAINING_STATE: &[&[u8]] = &[b"training_args", b"scheduler", b"random_states", b"rng_state"];
 const IN_TRAINING_STATE: &[&[u8]] = &[b"optimizer", b"optim_states"];
-/// What stands between the stem and the variant of a shard index of checkpoints.
+/// The part between the stem and the variant of a shard index of checkpoints.
 const INDEX: &[u8] = b".bin.index.";
 
-/// The safetensors file of a checkpoint: `pytorch_model*` becomes `model*`, any other keeps its stem.
+/// Returns the safetensors file of a checkpoint: `pytorch_model*` becomes `model*`, any other name keeps its stem.
 pub(crate) fn safetensors(path: &BStr) -> BString {
     let (dir, name) = split(path);
     let longest = EXTENSIONS.iter().filter(|extension| ends_with(name, extension)).max_by_key(|e| e.len());
@@ -75,7 +75,7 @@ pub(crate) fn safetensors(path: &BStr) -> BString {
     [dir, &renamed(stem), b".safetensors"].concat().into()
 }
 
-/// The shard index that replaces the one of checkpoints.
+/// Returns the shard index that replaces the one of checkpoints.
 pub(crate) fn safetensors_index(index: &BStr) -> BString {
     let (dir, name) = split(index);
     let (stem, variant) = index_parts(name).unwrap_or((name, b""));
@@ -89,12 +89,12 @@ fn renamed(stem: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Returns `true` if it is the shard index of checkpoints.
+/// Returns `true` for a shard index of checkpoints.
 pub(crate) fn is_index(path: &BStr) -> bool {
     index_parts(split(path).1).is_some()
 }
 
-/// The stem and the variant with its dot, if any: `X.bin.index.json`, `X.bin.index.fp16.json`.
+/// Returns the stem, and the variant with its dot, if any: `X.bin.index.json`, `X.bin.index.fp16.json`.
 fn index_parts(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = name.rfind(INDEX)?;
     let variant = name[at + INDEX.len()..].strip_suffix(b"json")?;
@@ -103,8 +103,8 @@ fn index_parts(name: &[u8]) -> Option<(&[u8], &[u8])> {
     plain.then_some((&name[..at], variant))
 }
 
-/// Returns `true` if it is a shard of this index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`, with the
-/// variant behind the stem, `X.fp16-00001-of-00002.bin`.
+/// Returns `true` for a shard of this shard index by its name: `X-00001-of-00002.bin` of `X.bin.index.json`, with the
+/// variant after the stem, `X.fp16-00001-of-00002.bin`.
 pub(crate) fn is_shard_of(path: &[u8], index: &[u8]) -> bool {
     let Some((stem, variant)) = index_parts(index) else { return false };
     let variant = variant.strip_suffix(b".").map_or(Vec::new(), |variant| [b".", variant].concat());
@@ -113,76 +113,76 @@ pub(crate) fn is_shard_of(path: &[u8], index: &[u8]) -> bool {
     rest.is_some_and(|rest| !rest.contains(&b'/'))
 }
 
-/// Returns `true` if the name promises weights, so that anything else in the file is worth an error.
+/// Returns `true` if the name indicates weights, so that any other content is an error.
 pub(crate) fn promises_weights(path: &BStr) -> bool {
     let name = split(path).1;
     let extension = EXTENSIONS.iter().any(|extension| ends_with(name, extension));
     extension && WEIGHTS.iter().any(|start| name.starts_with(start))
 }
 
-/// Returns `true` if the extension says that it is something else, which no loader of pickles opens.
+/// Returns `true` for the extension of a format that no loader of pickles opens.
 pub(crate) fn is_of_another_kind(path: &BStr) -> bool {
     OTHERS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
-/// Returns `true` if the extension says that no weights are in it, so that it need not be downloaded to be seen.
+/// Returns `true` for the extension of a format without weights, so that the file need not be downloaded to check it.
 pub(crate) fn is_no_checkpoint(path: &BStr) -> bool {
     is_of_another_kind(path) || UNPICKLED.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
-/// Returns `true` if the file could hold weights, by its extension.
+/// Returns `true` if the file could contain weights, by its extension.
 pub(crate) fn is_weight_like(path: &BStr) -> bool {
     EXTENSIONS.iter().any(|extension| ends_with(split(path).1, extension))
 }
 
-/// Returns `true` if it ends as the files of models do, and not as names of models do.
+/// Returns `true` for an ending of files in models that names of models do not have.
 pub(crate) fn is_of_a_file(path: &BStr) -> bool {
     is_weight_like(path) || is_no_checkpoint(path) || PICKLES.iter().any(|end| ends_with(path, end))
 }
 
-/// Returns `true` if it is a pickle, by its name. Asked only where the content cannot be seen, so `.bin` alone says
-/// nothing: many a tool writes plain numbers under that name.
+/// Returns `true` for the name of a pickle. Used only if the content is not available, so `.bin` by itself does not
+/// count: many tools write plain numbers under that name.
 pub(crate) fn is_pickle_like(path: &BStr) -> bool {
     let is_bin = ends_with(split(path).1, b".bin");
     let is_named = EXTENSIONS.iter().chain(PICKLES).any(|extension| ends_with(split(path).1, extension));
     is_named && (!is_bin || promises_weights(path) || is_training_state(path))
 }
 
-/// Returns `true` if it is a safetensors file, by its name.
+/// Returns `true` for the name of a safetensors file.
 pub(crate) fn is_safetensors(path: &BStr) -> bool {
     ends_with(split(path).1, b".safetensors")
 }
 
-/// Returns `true` if it is the shard index of safetensors files.
+/// Returns `true` for the name of a shard index of safetensors files.
 pub(crate) fn is_safetensors_index(path: &BStr) -> bool {
     let name = split(path).1;
     name.find(b".safetensors.index.").is_some_and(|at| at > 0) && name.ends_with(b"json")
 }
 
-/// Returns `true` if it is a shard that `torch.distributed.checkpoint` wrote, by its name. One with a single tensor
-/// looks like any checkpoint.
+/// Returns `true` for the name of a shard that `torch.distributed.checkpoint` wrote. A shard with a single tensor looks
+/// like any checkpoint.
 pub(crate) fn is_distributed(path: &BStr) -> bool {
     ends_with(split(path).1, b".distcp")
 }
 
-/// Returns `true` if it is training state, by its name.
+/// Returns `true` for the name of training state.
 pub(crate) fn is_training_state(path: &BStr) -> bool {
     let name = split(path).1;
     TRAINING_STATE.iter().any(|start| name.starts_with(start))
         || IN_TRAINING_STATE.iter().any(|part| name.contains_str(part))
 }
 
-/// The file `name` in the directory of `path`.
+/// Returns the file `name` in the directory of `path`.
 pub(crate) fn beside(path: &BStr, name: &[u8]) -> BString {
     [split(path).0, name].concat().into()
 }
 
-/// The directory of `path` with its slash; empty at the top.
+/// Returns the directory of `path` with its slash; empty at the top.
 pub(crate) fn directory(path: &BStr) -> &BStr {
     split(path).0.into()
 }
 
-/// The directory with its slash, and the name.
+/// Returns the directory with its slash, and the name.
 fn split(path: &[u8]) -> (&[u8], &[u8]) {
     path.split_at(path.rfind_byte(b'/').map_or(0, |slash| slash + 1))
 }

@@ -1,4 +1,4 @@
-//! [`OutputState`]: what a safetensors file is to the checkpoint that it is named after.
+//! [`OutputState`] is the state of a safetensors file relative to the checkpoint that it is named after.
 //!
 //! ```text
 //! record    which contents stand for each other, as this clone knows it of its own work   up to date, stale
@@ -6,12 +6,12 @@
 //! header    other names, dtypes or shapes than the checkpoint's                           differs
 //! ```
 //!
-//! Each is asked only where the one before says nothing, so that a file that no longer fits because its checkpoint was
-//! trained again is stale, and does not differ. What none of them says anything against is unverified.
+//! Each source is used only if the one before yields no result, so a file that does not fit because its checkpoint was
+//! trained again is stale, and does not differ. If no source yields a result against it, the file is unverified.
 //!
-//! Invariants: only the record makes a file up to date; no tensor is read but for the hash of a file whose stat data
-//! changed, and that only where [`Depth::Run`] allows it. The history is walked at most once for all files, and never for
-//! those that are recorded. Nothing is written.
+//! Invariants: only the record makes a file up to date; no tensor is read except for the hash of a file whose stat data
+//! changed, and only if [`Depth::Run`] allows it. The history is walked at most once for all files, and never for
+//! recorded files. Nothing is written.
 
 mod differences;
 mod header;
@@ -32,36 +32,36 @@ use super::workspace::Workspace;
 use crate::hash::Oid;
 use crate::repo::{FileStat, ObjectId};
 
-/// What a safetensors file is to its checkpoint.
+/// The state of a safetensors file relative to its checkpoint.
 #[derive(Debug)]
 pub(super) enum OutputState {
-    /// There is none.
+    /// The file does not exist.
     Missing,
-    /// It was made from the checkpoint that is here, or verified against it.
+    /// It was made from the present checkpoint, or verified against it.
     UpToDate,
-    /// The checkpoint is another one since, or other options are asked for.
+    /// The checkpoint has changed, or other options were given.
     Stale {
-        /// `true` if the record knows the file as one of ours.
+        /// `true` if the record contains the file as a conversion of ours.
         is_ours: bool,
     },
     /// Its header does not fit the checkpoint.
     Differs(Differences),
-    /// A header cannot be read here.
+    /// A header is not local.
     NotHere,
-    /// Nothing is recorded, and the header fits.
+    /// It is not recorded, and the header fits.
     Unverified,
 }
 
-/// How far is gone to know it.
+/// How much is read to determine the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// By stat data, and headers that are here.
+    /// Stat data, and local headers.
     Status,
-    /// A file whose stat data changed is hashed, and headers are fetched.
+    /// Also a file whose stat data changed, to hash it, and headers on a server.
     Run,
 }
 
-/// The options that decide what a conversion is.
+/// The options that determine the result of a conversion.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Given<'a> {
     pub(super) key: Option<&'a str>,
@@ -72,9 +72,9 @@ pub(super) struct Given<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     Known(Oid),
-    /// Nobody has read it since its stat data changed, or ever.
+    /// It was not read since its stat data changed, or ever.
     Unread {
-        /// `true` if it is another one than the index or the record has.
+        /// `true` if it differs from the index or the record.
         is_changed: bool,
     },
 }
@@ -84,17 +84,17 @@ pub(super) struct OutputStates<'a> {
     pub(super) workspace: &'a Workspace<'a>,
     pub(super) provenance: &'a Provenance<'a>,
     depth: Depth,
-    /// Checkpoints and their outputs, of which the history is asked.
+    /// Checkpoints and their outputs, for the search in the history.
     pairs: Vec<(BString, BString)>,
-    /// The checkpoint that an output was committed with.
+    /// The checkpoints that outputs were committed with.
     committed: OnceCell<BTreeMap<BString, Former>>,
     index: Option<FileStat>,
-    /// What was hashed on the way.
+    /// The files that were hashed.
     hashed: RefCell<Vec<Seen>>,
 }
 
 impl<'a> OutputStates<'a> {
-    /// Of these checkpoints and their outputs.
+    /// Creates it for these checkpoints and their outputs.
     pub(super) fn of(
         workspace: &'a Workspace<'a>,
         provenance: &'a Provenance<'a>,
@@ -106,15 +106,15 @@ impl<'a> OutputStates<'a> {
         Self { workspace, provenance, depth, pairs, committed, index, hashed }
     }
 
-    /// What was hashed on the way, to be recorded.
+    /// Returns the files that were hashed, to record them.
     pub(super) fn take_hashed(&self) -> Vec<Seen> {
         self.hashed.take()
     }
 
-    /// The state of an output.
+    /// Returns the state of an output.
     ///
     /// # Errors
-    /// What keeps the repository from being read; [`Error::Interrupted`].
+    /// An error of the repository; [`Error::Interrupted`].
     pub(super) fn state(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<OutputState, Error> {
         if self.workspace.there(output)?.is_none() {
             return Ok(OutputState::Missing);
@@ -131,7 +131,7 @@ impl<'a> OutputStates<'a> {
         header::compare(self.workspace, self.depth, source, output, key)
     }
 
-    /// Returns `true` if the record knows the content of an output as one of ours.
+    /// Returns `true` if the record contains the content of an output as a conversion of ours.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
@@ -142,7 +142,7 @@ impl<'a> OutputStates<'a> {
         })
     }
 
-    /// Returns `true` if the index has the content that the working tree has.
+    /// Returns `true` if the index and the working tree have the same content.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
@@ -158,7 +158,7 @@ impl<'a> OutputStates<'a> {
         })
     }
 
-    /// What is recorded of a checkpoint and its output, as both are here.
+    /// Returns the record of a checkpoint and its output with their present contents.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
@@ -169,7 +169,7 @@ impl<'a> OutputStates<'a> {
         })
     }
 
-    /// What the record says, if anything.
+    /// Returns the state by the record, if it contains one.
     fn recorded(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<Option<OutputState>, Error> {
         let Identity::Known(made) = self.identity(output)? else { return Ok(None) };
         let from = self.identity(source)?;
@@ -190,7 +190,7 @@ impl<'a> OutputStates<'a> {
         Ok(known.filter(|_| is_another).map(|_| OutputState::Stale { is_ours: true }))
     }
 
-    /// The content of a file: by the record, by the index, or, where that is allowed and of use, by its bytes.
+    /// Returns the content of a file: by the record, by the index or, if that is allowed and useful, by its bytes.
     fn identity(&self, path: &BStr) -> Result<Identity, Error> {
         let Workspace { repo, .. } = *self.workspace;
         let of_index = || {
@@ -224,7 +224,7 @@ impl<'a> OutputStates<'a> {
         }
     }
 
-    /// Returns `true` if the record could say something of a content under this name.
+    /// Returns `true` if the record may contain a content under this name.
     fn is_of_use(&self, path: &BStr) -> bool {
         self.provenance.knows(path)
     }
@@ -252,9 +252,9 @@ impl<'a> OutputStates<'a> {
         Ok(oid)
     }
 
-    /// Returns `true` if another checkpoint was there when the output was committed as it is.
+    /// Returns `true` if the output was committed in its present form with another checkpoint.
     fn is_stale_by_history(&self, source: &BStr, output: &BStr) -> Result<bool, Error> {
-        // What is not committed has no history.
+        // An uncommitted file has no history.
         let Some(blob) = self.blob_here(output)? else { return Ok(false) };
         if self.committed.get().is_none() {
             let _first = self.committed.set(self.walk()?);
@@ -269,7 +269,7 @@ impl<'a> OutputStates<'a> {
         let then = then.or(former.said);
         Ok(match (self.identity(source)?, then) {
             (Identity::Known(now), Some(then)) => now != then,
-            // Whatever was there, it is not what is here now.
+            // Any former checkpoint differs from the present one.
             (Identity::Unread { is_changed: true }, _) => former.blob.is_some(),
             (_, None) | (Identity::Unread { .. }, _) => {
                 let now = self.workspace.entries.get(source).map(|entry| entry.id);
@@ -278,13 +278,13 @@ impl<'a> OutputStates<'a> {
         })
     }
 
-    /// The blob that the index has of a path, if the working tree has the same.
+    /// Returns the blob of a path in the index, if the working tree has the same content.
     fn blob_here(&self, path: &BStr) -> Result<Option<ObjectId>, Error> {
         let entry = self.workspace.entries.get(path);
         Ok(if self.is_staged(path)? { entry.map(|entry| entry.id) } else { None })
     }
 
-    /// One walk for all outputs of which nothing is recorded.
+    /// Walks the history once for all outputs without a record.
     fn walk(&self) -> Result<BTreeMap<BString, Former>, Error> {
         let mut wanted = Vec::new();
         for (source, output) in &self.pairs {

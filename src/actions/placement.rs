@@ -1,7 +1,7 @@
-//! Names that are given in the work tree together, and taken back together: [`Undo`], and the `.gitattributes` that new
-//! files under Git LFS need, with what is to be staged of them.
+//! [`Undo`] gives names in the working tree together, and takes them back together; the module also writes the
+//! `.gitattributes` that new files under Git LFS need, and determines what to stage of them.
 //!
-//! Invariant: what had a name before has it again after [`Undo::all`]. The index is not written here.
+//! Invariant: after [`Undo::all`], every file has its previous name and content. The index is not written here.
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -9,24 +9,24 @@ use super::{Error, Note};
 use crate::lfs::Kept;
 use crate::repo::{AttributesChange, Change, Repo};
 
-/// The names that were given, and what had them before.
+/// The names that were given, and the previous files.
 pub(super) struct Undo<'a> {
     repo: &'a Repo,
     given: Vec<(BString, Option<Kept>)>,
 }
 
 impl<'a> Undo<'a> {
-    /// With nothing to take back.
+    /// Starts with nothing to take back.
     pub(super) fn new(repo: &'a Repo) -> Self {
         Self { repo, given: Vec::new() }
     }
 
-    /// From here on nothing is taken back.
+    /// Makes all names permanent.
     pub(super) fn keep(&mut self) {
         self.given.clear();
     }
 
-    /// Gives a name by `publish`, and keeps what had it before.
+    /// Gives a name by `publish`, and keeps the previous file.
     pub(super) fn give<T>(
         &mut self,
         path: &BStr,
@@ -38,7 +38,7 @@ impl<'a> Undo<'a> {
             self.given.push((path.to_owned(), before));
         }
         publish()?;
-        // A name that was not given may be somebody else's by now.
+        // A name that was not given may belong to another process by now.
         if is_new {
             self.given.push((path.to_owned(), None));
         }
@@ -51,7 +51,7 @@ impl<'a> Undo<'a> {
         self.give(path, || Ok(repo.write_file(path, content, true)?))
     }
 
-    /// Takes all back, the last first. What cannot be taken back stays as the new one, which is whole.
+    /// Takes back all names, the last first. If that fails for a file, the new one stays, which is complete.
     pub(super) fn all(self) {
         for (path, before) in self.given.into_iter().rev() {
             let _stays_new = match before {
@@ -62,7 +62,7 @@ impl<'a> Undo<'a> {
     }
 }
 
-/// Writes the `.gitattributes` of the work tree. Returns what is to be staged, and what is to be said of them.
+/// Writes the `.gitattributes` of the working tree. Returns the changes to stage, and the notes.
 pub(super) fn write_attributes(
     repo: &Repo,
     outputs: &[BString],
@@ -82,7 +82,7 @@ pub(super) fn write_attributes(
     Ok((changes, notes))
 }
 
-/// What is said of a `.gitattributes`.
+/// Returns the note about a `.gitattributes`.
 pub(super) fn attributes_note(change: &AttributesChange) -> Note {
     let (path, has_unstaged_changes) = (change.path.clone(), change.has_other_changes);
     if change.content.is_some() {

@@ -1,16 +1,16 @@
-//! [`Provenance`]: which safetensors files stand for which checkpoints, as far as this clone knows it of its own work.
+//! [`Provenance`] records which safetensors files belong to which checkpoints, from the work of this clone.
 //!
 //! ```text
 //! <git dir>/st-converted/provenance-1.jsonl   one record a line, for all working trees of the repository
 //! <git dir>/st-converted/lock                 held by the process that replaces it
 //! ```
 //!
-//! A `derived` line is about contents, so it is as true on another branch and under another name. A `seen` line says which
-//! content a file of a working tree has while its stat data stay what they were.
+//! A `derived` line is about contents, so it also applies on another branch and under another name. A `seen` line
+//! states the content of a file of a working tree while its stat data do not change.
 //!
-//! Invariants: the file is the old one or the new one at every instant. A file that could change without a change of its stat
-//! data (git's racy rule) is not in it. What cannot be read says nothing, and is no error: neither is what cannot be written,
-//! for a lost record costs one verification.
+//! Invariants: the file is the old one or the new one at every instant. A file that could change without a change of
+//! its stat data (git's racy rule) is not in it. An unreadable line is ignored, and a failure to write is not an error,
+//! because a lost record costs one verification.
 
 mod line;
 
@@ -31,17 +31,17 @@ use crate::repo::{FileStat, Repo};
 /// The longest record that is read.
 const MAX_LEN: u64 = 64 << 20;
 
-/// How a conversion is recorded.
+/// The value for a conversion.
 pub(super) const CONVERTED: &str = "converted";
 
-/// How many contents of one output are remembered: a branch each, and the last retrainings.
+/// How many contents of one output are kept: one per branch, and the last retrainings.
 const MAX_DERIVED: usize = 16;
 
-/// How long it is waited for a clock that says that a file is older than the record.
+/// How long the program waits until the clock shows that a file is older than the record.
 const TICK: Duration = Duration::from_millis(4);
 const TICKS: usize = 8;
 
-/// A safetensors file that stands for a checkpoint, or the shard index of one for that of the other.
+/// A safetensors file that belongs to a checkpoint, or the shard index of one that belongs to that of the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Derived {
     pub(super) source: BString,
@@ -54,7 +54,7 @@ pub(super) struct Derived {
     pub(super) keep: Vec<String>,
     /// `converted`, or the verdict of a verification.
     pub(super) how: String,
-    /// The version that says so.
+    /// The version of the program that recorded it.
     pub(super) version: String,
 }
 
@@ -66,10 +66,10 @@ pub(super) struct Seen {
     pub(super) stat: FileStat,
 }
 
-/// All that is recorded.
+/// All records.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Records {
-    /// In the order in which they came.
+    /// In the order in which they were added.
     derived: Vec<Derived>,
     /// By working tree and path.
     seen: BTreeMap<(String, BString), (Oid, FileStat)>,
@@ -90,20 +90,20 @@ impl<'a> Provenance<'a> {
         Self { repo, tree: tree(repo), records: RefCell::new(records) }
     }
 
-    /// What is recorded of these two contents.
+    /// Returns the record of these two contents.
     pub(super) fn derived(&self, source: Oid, output: Oid) -> Option<Derived> {
         let records = self.records.borrow();
         let is_meant = |one: &&Derived| one.source_oid == source && one.output_oid == output;
         records.derived.iter().rev().find(is_meant).cloned()
     }
 
-    /// What a content was made from, the latest record of it.
+    /// Returns the latest record of the source of a content.
     pub(super) fn of_output(&self, output: Oid) -> Option<Derived> {
         let records = self.records.borrow();
         records.derived.iter().rev().find(|one| one.output_oid == output).cloned()
     }
 
-    /// What is recorded of this content under these two names.
+    /// Returns the record of this content under these two names.
     pub(super) fn of_pair(&self, source: &BStr, output: &BStr, made: Oid) -> Option<Derived> {
         let records = self.records.borrow();
         let is_meant =
@@ -117,38 +117,38 @@ impl<'a> Provenance<'a> {
         records.derived.iter().rev().find(|one| one.output == output).cloned()
     }
 
-    /// Every output of the record with the checkpoint that it was made from, by their paths.
+    /// Returns every recorded output with its checkpoint, by their paths.
     pub(super) fn pairs(&self) -> BTreeSet<(BString, BString)> {
         let records = self.records.borrow();
         records.derived.iter().map(|one| (one.output.clone(), one.source.clone())).collect()
     }
 
-    /// Returns `true` if there is a record of a checkpoint or an output of this path.
+    /// Returns `true` if a checkpoint or an output with this path is recorded.
     pub(super) fn knows(&self, path: &BStr) -> bool {
         self.records.borrow().derived.iter().any(|one| one.output == path || one.source == path)
     }
 
-    /// The content of a file with these stat data.
+    /// Returns the content of a file with these stat data.
     pub(super) fn content(&self, path: &BStr, stat: &FileStat) -> Option<Oid> {
         let records = self.records.borrow();
         let (oid, then) = records.seen.get(&(self.tree.clone(), path.to_owned()))?;
         self.repo.is_same_stat(then, stat).then_some(*oid)
     }
 
-    /// Removes what killed runs left beside the record, whether this one has anything to write down or not.
+    /// Removes the leftovers of killed runs next to the record, even if nothing is to be recorded.
     pub(super) fn sweep(&self) {
         if let Some(dir) = path(self.repo).parent() {
             let _left_behind = temp::sweep(dir, |_| Ok(()));
         }
     }
 
-    /// Writes down what is known now. `is_tracked` says what the index has.
+    /// Records new facts. `is_tracked` returns `true` for a path in the index.
     pub(super) fn record(&self, derived: &[Derived], seen: &[Seen], is_tracked: &dyn Fn(&BStr) -> bool) {
         if derived.is_empty() && seen.is_empty() {
             return;
         }
         self.records.borrow_mut().add(&self.tree, derived, seen);
-        // A lost record costs a verification, and is no reason to fail.
+        // A lost record costs a verification, so the run does not fail.
         let _is_lost = self.save(derived, seen, is_tracked);
     }
 
@@ -157,7 +157,7 @@ impl<'a> Provenance<'a> {
         let dir = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(dir)?;
         let lock = File::options().write(true).create(true).truncate(false).open(dir.join("lock"))?;
-        // A file system without locks: it works as long as one process does.
+        // A file system without locks: this works as long as one process runs.
         let _is_alone = lock.lock();
         temp::sweep(dir, |_| Ok(()))?;
         let old = Records::read(&path);
@@ -195,7 +195,7 @@ impl Records {
                     && (&other.source, &other.output) == (&one.source, &one.output)
             };
             match self.derived.iter().position(is_same) {
-                // That it was converted says more than that it was verified.
+                // A conversion is a stronger record than a verification.
                 Some(at) if one.how != CONVERTED && self.derived[at].how == CONVERTED => {}
                 Some(at) if self.derived[at] == *one => {}
                 found => {
@@ -215,7 +215,8 @@ impl Records {
         }
     }
 
-    /// Forgets what is gone: both files from the index and the working tree, and both contents from the store.
+    /// Removes records of files that are gone: both from the index and the working tree, and both contents from LFS
+    /// storage.
     fn prune(&mut self, repo: &Repo, tree: &str, is_tracked: &dyn Fn(&BStr) -> bool) {
         let on_disk =
             |path: &BStr| repo.target(path).is_ok_and(|target| target.path().symlink_metadata().is_ok());
@@ -237,8 +238,8 @@ impl Records {
         });
     }
 
-    /// Leaves out what is as young as the record: it could change, and have the same stat data. It is waited for a moment
-    /// until the clock of the file system says that it is older.
+    /// Removes files that are as new as the record: they could change without a change of their stat data. It waits a
+    /// moment until the clock of the file system shows that they are older.
     fn drop_racy(&mut self, tree: &str, seen: &[Seen], dir: &Path) -> io::Result<()> {
         let mut young: Vec<&Seen> = seen.iter().collect();
         for left in (0..TICKS).rev() {
@@ -257,7 +258,7 @@ impl Records {
     }
 }
 
-/// Returns `true` if the store has an object of this name.
+/// Returns `true` if LFS storage contains the object.
 fn has_object(store: &Store, oid: Oid) -> bool {
     store.path_of(oid).symlink_metadata().is_ok()
 }
@@ -266,7 +267,7 @@ fn path(repo: &Repo) -> PathBuf {
     repo.common_dir().join("st-converted").join("provenance-1.jsonl")
 }
 
-/// The name of a linked working tree; empty for the main one.
+/// Returns the name of a linked working tree; empty for the main one.
 fn tree(repo: &Repo) -> String {
     let dir = repo.git_dir();
     let is_linked = dir.join("commondir").is_file();

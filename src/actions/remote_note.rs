@@ -1,13 +1,13 @@
-//! [`RemoteNote`]: what the user should know of a remote repository, beside what became of files.
+//! [`RemoteNote`] is a note for the user about a remote repository.
 //!
-//! Invariant: it is facts alone; how they are told is the matter of the command line.
+//! Invariant: it contains only facts; the command line formats them.
 
 use bstr::BString;
 
-/// Something about a remote repository that the user should know.
+/// A note for the user about a remote repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RemoteNote {
-    /// The repository's own `.lfsconfig` says that its LFS objects are on another host than the remote's.
+    /// The repository's own `.lfsconfig` names another host for LFS objects than the remote's.
     ServerMoved {
         /// The host.
         to: String,
@@ -16,57 +16,57 @@ pub enum RemoteNote {
     Adopted {
         /// Its number.
         number: u64,
-        /// `true` if nothing is left that is staged.
+        /// `true` if no staged file is left.
         is_all: bool,
     },
-    /// What was refused may be in one of these pull requests.
+    /// Refused files may be in one of these pull requests.
     PullRequests {
         /// Their numbers, the newest first.
         numbers: Vec<u64>,
     },
-    /// The pull requests of the remote could not be looked at.
+    /// The pull requests of the remote could not be read.
     PullRequestsNotSeen {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The Hub did not say which pull requests are open, so that the newest of all are looked at.
+    /// The Hub did not report which pull requests are open, so the newest of all are read.
     NotNarrowed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Files of a pull request stay pointers in the work tree, since no line can put them under Git LFS.
+    /// Files of a pull request stay pointers in the working tree, because no entry can put them under Git LFS.
     LeftPointers {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A pull request changes more than safetensors.
+    /// A pull request changes other files.
     OtherPaths {
         /// Its number.
         number: u64,
-        /// What it changes besides.
+        /// Their paths.
         paths: Vec<BString>,
     },
-    /// The server wants to be asked less often, and is waited for.
+    /// The server requested a pause, and the program waits for it.
     Waiting {
-        /// For so long.
+        /// The length of the pause.
         seconds: u64,
     },
-    /// The model is in Xet storage, and its files were sent whole.
+    /// The model is in Xet storage, and its files were uploaded completely.
     XetWouldSend {
         /// How many bytes were sent.
         sent: u64,
-        /// How many bytes an agent that knows that storage would send, about.
+        /// About how many bytes an agent for that storage would send.
         about: u64,
     },
     /// The server does not send single files of a partial clone, so all were fetched.
     WholeClone,
-    /// A pull request was made, and not all of it could be done.
+    /// A pull request was created, and not all steps could be done.
     HalfWay {
         /// Its number.
         number: u64,
-        /// Where it is.
+        /// Its URL.
         url: String,
-        /// What is there of it.
+        /// Its state.
         what: HalfWay,
     },
     /// A pull request is compared with its own parent, because the history of this clone is too short.
@@ -76,31 +76,31 @@ pub enum RemoteNote {
         /// The remote that has the history.
         remote: String,
     },
-    /// The remote that is asked is not on the Hub, and another one is.
+    /// The used remote is not on the Hub, and another one is.
     HomeElsewhere {
-        /// The remote that is asked.
+        /// The used remote.
         asked: String,
         /// The other one.
         name: String,
         /// The model there.
         model: String,
     },
-    /// The remote's branch has moved, and what is shown is made from what was fetched before.
+    /// The remote's branch has moved, and the output is based on the last fetch.
     BaseNotFetched,
-    /// The server sends nothing of a partial clone, so the files of the last commits alone were fetched.
+    /// The server does not support partial clones, so only the files of the last commits were fetched.
     ShallowClone {
-        /// How many commits.
+        /// The number of commits.
         depth: u32,
     },
 }
 
-/// What there is of a pull request that was not finished.
+/// The state of a pull request that was not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HalfWay {
-    /// The pull request, without the content of its files.
+    /// It exists, without the content of its files.
     Empty,
-    /// The content of its files is on the server; the pull request does not have them.
+    /// The content of its files is on the server; the pull request does not contain the files.
     Uploaded,
-    /// It has its files, and is not open.
+    /// It contains its files, and is not open.
     Pushed,
 }

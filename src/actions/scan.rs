@@ -1,9 +1,10 @@
-//! Which files hold pickles, and what those would call.
+//! Finds files with pickles, and lists what those import.
 //!
-//! What is looked at: files and directories, the tracked files of the work tree, the index, a commit, what the commits
-//! of a range add, or a model of the Hub by ranges. A pointer stands for its object in the store; but for a model that is
-//! named no server is asked, and a blob that a partial clone left out is said to be missing. A large blob is never held in memory: its first bytes decide, or it passes through an
-//! unnamed temporary file.
+//! It scans files and directories, the tracked files of the working tree, the index, a commit, the files that the
+//! commits of a range add, or a model on the Hub by ranges. A pointer stands for its object in LFS storage; no server
+//! is contacted except for a model that the user named, and a blob that a partial clone left out is reported as
+//! missing. A large blob is never in memory as a whole: its first bytes decide, or it passes through an unnamed
+//! temporary file.
 
 mod far;
 mod in_order;
@@ -24,44 +25,44 @@ use crate::repo::{ObjectId, Repo};
 use crate::scan::{Limits, Report, scan as scan_content};
 use versions::Versions;
 
-/// What to look at.
+/// The targets of a scan.
 #[derive(Debug, Clone)]
 pub enum Targets {
-    /// Files, directories, and models of the Hub; empty: the tracked files of the work tree.
+    /// Files, directories, and models on the Hub; empty: the tracked files of the working tree.
     Paths(Vec<OsString>),
-    /// What the index holds.
+    /// The index.
     Staged,
-    /// What a commit holds.
+    /// A commit.
     Rev(String),
-    /// What the commits of `A..B` add.
+    /// The versions that the commits of `A..B` add.
     Range(String),
 }
 
-/// One file that was looked at.
+/// One scanned file.
 #[derive(Debug)]
 pub struct Scanned {
     /// Its path: from the top of the repository, or as it was given.
     pub path: BString,
-    /// The blob, where the repository was looked at and not the work tree.
+    /// The blob, if the repository was scanned and not the working tree.
     pub blob: Option<ObjectId>,
-    /// What its pointer says, if it is one.
+    /// Its pointer, if it is one.
     pub pointer: Option<Pointer>,
-    /// How long its content is.
+    /// The length of its content.
     pub size: Option<u64>,
-    /// What was found.
+    /// The result.
     pub result: Result<Report, Error>,
-    /// What is done to the blob in a checkout, where that is what was found to be worse than the blob.
+    /// The conversion by a checkout, if its result is worse than the blob.
     pub checkout: Option<String>,
-    /// The commit that brings it to a range.
+    /// The commit that adds it to a range.
     pub commit: Option<ObjectId>,
-    /// Where it is, if that is not on this machine.
+    /// Its location, if that is not on this machine.
     pub far: Option<Far>,
 }
 
-/// Where a file is that is not on this machine.
+/// The location of a file that is not on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Far {
-    /// The model, if it is of one.
+    /// The model, if it belongs to one.
     pub model: Option<String>,
     /// The commit, if it was looked up.
     pub revision: Option<String>,
@@ -69,23 +70,23 @@ pub struct Far {
     pub read: u64,
 }
 
-/// How much a file matters for the whole.
+/// The effect of a file on the whole result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// No pickle.
     Clean,
-    /// It could not be looked into, but its name says that it is something else than weights.
+    /// It could not be scanned, but its name indicates a format other than weights.
     Noted,
     /// A pickle. Exit 1.
     Found,
-    /// It could not be looked at, or into, and may be weights. Exit 2.
+    /// It could not be scanned, and may be weights. Exit 2.
     Unseen,
 }
 
 impl Scanned {
-    /// How much it matters.
+    /// Returns the effect on the whole result.
     pub fn standing(&self) -> Standing {
-        // No name says what a checkout makes of a blob.
+        // A name does not show what a checkout makes of a blob.
         let is_excused = self.checkout.is_none() && names::is_of_another_kind(self.path.as_ref());
         let unseen = || if is_excused { Standing::Noted } else { Standing::Unseen };
         match &self.result {
@@ -107,52 +108,51 @@ fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NoObject { .. } | Error::Repo(crate::repo::Error::MissingBlob { .. }))
 }
 
-/// What a scan reports while it runs.
+/// The reports of a scan while it runs.
 #[derive(Debug)]
 pub enum ScanEvent<'a> {
-    /// A file that was looked at.
+    /// A scanned file.
     File(&'a Scanned),
-    /// Something that is no such file, or more than that.
+    /// A note about a path.
     Remark(&'a Remark),
 }
 
-/// What there is to say of a path beside a verdict.
+/// A note about a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// From the top of the repository, or below what was given.
+    /// Its path from the top of the repository, or below the given target.
     pub path: BString,
-    /// Where it leads, if it is a link.
+    /// Its target, if it is a link.
     pub target: Option<PathBuf>,
-    /// What there is to say.
+    /// The kind of note.
     pub about: About,
 }
 
-/// Why there is a [`Remark`].
+/// The reason for a [`Remark`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
-    /// A link to nothing that is there, or to itself.
+    /// A dangling link, or a link to itself.
     Dangling,
     /// A link to a directory, which is not followed.
     Directory,
-    /// No regular file.
+    /// Not a regular file.
     NoFile,
-    /// It is the file that was scanned by this name.
+    /// The file was already scanned by this name.
     Scanned(BString),
-    /// A link out of the work tree of its repository, which is followed.
+    /// A link out of the working tree of its repository, which is followed.
     Outside,
-    /// A pickle that git does not track, so it was not asked for.
+    /// A pickle that git does not track, so it was not scanned as a target.
     Untracked,
 }
 
-/// Says how servers are asked, or what is wrong with the settings.
+/// Returns how servers are contacted, or an error of the settings.
 pub(crate) type Asking<'a> = &'a dyn Fn() -> Result<Servers, Error>;
 
-/// Scans the targets, and hands each file to `tell`. `servers` says how those are asked that
-/// a target is on; without such a target nobody is.
+/// Scans the targets, and passes each file to `tell`. `servers` is called only for targets on a server.
 ///
 /// # Errors
-/// [`Error::NoRepository`], [`Error::Interrupted`], or what the repository, git and the servers report of the whole. What
-/// is wrong with one file is in its [`Scanned`].
+/// [`Error::NoRepository`], [`Error::Interrupted`], or an error of the repository, git or a server that affects the
+/// whole scan. An error of one file is in its [`Scanned`].
 pub fn scan(
     cwd: &Path,
     targets: &Targets,
@@ -163,12 +163,12 @@ pub fn scan(
     let repo = match targets {
         Targets::Staged => Repo::discover(cwd)?,
         Targets::Paths(paths) if paths.is_empty() => Repo::discover(cwd)?,
-        // A bare repository has neither index nor work tree, which these do not ask for.
+        // A bare repository has neither index nor working tree, which these targets do not need.
         Targets::Paths(_) | Targets::Rev(_) | Targets::Range(_) => Repo::discover_for_hook(cwd)?,
     };
     let observe = |line: &[OsString]| reporter.command(line);
     let git = match (&repo, targets) {
-        // Files that are named need no git, and no repository.
+        // Named files need no git, and no repository.
         (_, Targets::Paths(paths)) if !paths.is_empty() => None,
         (Some(repo), _) => Some(Git::in_hook(repo.work_dir())?.observed(Some(&observe))),
         (None, _) => return Err(Error::NoRepository),
@@ -183,7 +183,7 @@ pub fn scan(
         Targets::Paths(_) => versions.tracked(),
         Targets::Staged => versions.staged(),
         Targets::Rev(rev) => {
-            // A tree may be named, too.
+            // The revision may also be a tree.
             let tree = incoming::resolve(git, &format!("{}^{{tree}}", commit::rev_parse(git, rev)?))?;
             versions.tree(&tree)
         }
@@ -194,7 +194,7 @@ pub fn scan(
     }
 }
 
-/// The commits of `A..B`; an empty one is `HEAD`, and an `A` of zeros is none, as hooks have it for a new branch.
+/// Parses `A..B`; an empty one is `HEAD`, and an `A` of zeros means none, as in hooks for a new branch.
 fn ends(git: &Git<'_>, range: &str) -> Result<(Option<String>, String), git::Error> {
     let (from, to) = range.split_once("..").unwrap_or((range, ""));
     let to = to.strip_prefix('.').unwrap_or(to);
@@ -212,7 +212,7 @@ struct Scan<'a> {
     tell: &'a mut dyn FnMut(&ScanEvent<'_>),
 }
 
-/// The content of a file, and what is known of it.
+/// The content of a file, with the facts about it.
 struct Seen {
     pointer: Option<Pointer>,
     size: Option<u64>,
@@ -247,7 +247,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Says something of a path, which lies at `file`.
+    /// Reports a note about a path; `file` is its file.
     fn remark(&mut self, path: BString, file: &Path, about: About) {
         let target = std::fs::read_link(file).ok();
         (self.tell)(&ScanEvent::Remark(&Remark { path, target, about }));

@@ -1,7 +1,7 @@
-//! [`Servers`], how they are asked, and [`Session`], one action's use of them.
+//! [`Servers`] describes how servers are contacted, and [`Session`] is one action's use of them.
 //!
-//! Invariant: what they are asked with comes from the person's environment and configuration; what a repository says of
-//! its own (`.lfsconfig`) may name another host, and that is told. It does not know which command it serves.
+//! Invariant: the settings come from the user's environment and configuration; a repository's own `.lfsconfig` may name
+//! another host, and a note reports that. The module does not know which command it serves.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::git::{self, Git, Moment, Network, Token};
 use crate::remote::{self, Auth, Config, Event, HUB, Hub, Settings, Wire};
 use crate::repo::Repo;
 
-/// The shortest wait that is told.
+/// The shortest wait that is reported.
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
-/// How servers are asked. By default nobody is.
+/// How servers are contacted. By default, none is.
 #[derive(Debug, Clone)]
 pub struct Servers {
-    /// What the environment says; git's configuration is added for each repository.
+    /// The settings of the environment; git's configuration is added for each repository.
     pub settings: Settings,
     /// The token of the Hub, for git.
     pub token: Option<Token>,
@@ -32,35 +32,35 @@ impl Default for Servers {
 }
 
 impl Servers {
-    /// Asked with these settings.
+    /// Creates it with these settings.
     ///
     /// # Errors
-    /// A token that is no token, or that cannot be read.
+    /// A token that is invalid, or that cannot be read.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let servers = Self { settings, token: None };
         if servers.settings.tokens.exchanged().is_some() {
             return Ok(servers);
         }
         let token = servers.settings.tokens.token().map_err(remote::Error::from)?;
-        // With one that is over git would be refused what is public.
+        // With an expired token, a server would refuse git even public content.
         let token = token.filter(|token| !token.is_expired());
         let token = token.map(|token| token.for_git(servers.endpoint())).transpose()?.flatten();
         Ok(Self { token, ..servers })
     }
 
-    /// The URL of the Hub.
+    /// Returns the URL of the Hub.
     pub fn endpoint(&self) -> &str {
         self.settings.hub.as_deref().unwrap_or(HUB)
     }
 
-    /// The same where nobody waits for the answer: the person is not asked for a password.
+    /// Returns it for requests that no user waits for: the user is not prompted for a password.
     #[must_use]
     pub fn in_passing(mut self) -> Self {
         self.settings.in_passing = true;
         self
     }
 
-    /// The same of a batch, in which nobody waits for one answer either.
+    /// Returns it for a batch, in which no user waits for a single response either.
     #[must_use]
     pub fn of_batch(self) -> Self {
         let mut servers = self.in_passing();
@@ -69,10 +69,10 @@ impl Servers {
     }
 }
 
-/// Is told each command line of git.
+/// Receives each command line of git.
 type OnCommand<'a> = Box<dyn Fn(&[OsString]) + Sync + 'a>;
 
-/// One action's use of the servers: what is asked is told to its reporter, and a wish to stop reaches who asks.
+/// One action's use of the servers: it reports requests to the action's reporter, and stops them on an interruption.
 pub(super) struct Session<'a> {
     pub(super) reporter: &'a dyn Reporter,
     servers: &'a Servers,
@@ -92,25 +92,25 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns `true` if nothing may be asked of any server.
+    /// Returns `true` if no server may be contacted.
     pub(super) fn is_offline(&self) -> bool {
         self.servers.settings.offline
     }
 
-    /// git in a directory.
+    /// Returns git in a directory.
     pub(super) fn git(&self, dir: &Path) -> Result<Git<'_>, Error> {
         Ok(Git::at(dir)?.observed(Some(&*self.command)))
     }
 
-    /// git in the directory in which a person stands, as they would call it there.
+    /// Returns git in the user's directory, as the user would run it there.
     pub(super) fn git_of_person(&self, dir: &Path) -> Result<Git<'_>, Error> {
         Ok(Git::in_hook(dir)?.observed(Some(&*self.command)))
     }
 
-    /// Runs `work` with the network of git. The progress is over when it returns; an interruption is one whatever git
-    /// made of it.
+    /// Runs `work` with the network of git. The progress ends when it returns; an interruption is reported as one,
+    /// whatever error git returned.
     pub(super) fn network<T>(&self, work: impl FnOnce(&Network<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        // Why there is no token, where one is got by exchange.
+        // Why no token exists, if it comes from an exchange.
         let missing = Mutex::new(None);
         let token = |url: &str| {
             self.token(url).map_err(|error| {
@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The token for the server of a repository.
+    /// Returns the token for the server of a repository.
     fn token(&self, url: &str) -> Result<Option<Token>, Error> {
         let Servers { settings, token } = self.servers;
         let endpoint = self.servers.endpoint();
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
         Ok(token.flatten())
     }
 
-    /// Waits while the server of a repository wants to be left alone.
+    /// Waits while the server of a repository requested a pause.
     fn wait(&self, url: &str, moment: Moment) -> bool {
         if self.is_offline() {
             return false;
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
                 return;
             }
             self.reporter.finished();
-            // What is left of a second is one.
+            // Round up to a whole second.
             let seconds = left.as_secs().saturating_add(1);
             self.reporter.note(&Note::Remote(RemoteNote::Waiting { seconds }));
         };
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Asks servers with the configuration of a repository, and git in `dir` for logins.
+    /// Returns a client with the configuration of a repository, and git in `dir` for logins.
     pub(super) fn auth(&self, config: Config, dir: &Path) -> Result<Auth<'_>, Error> {
         self.auth_of(config, self.git(dir).ok())
     }
@@ -187,12 +187,12 @@ impl<'a> Session<'a> {
         Ok(Auth::new(wire, git)?)
     }
 
-    /// The Hub as it is asked outside of any repository.
+    /// Returns a client of the Hub outside any repository.
     pub(super) fn hub(&self, dir: &Path) -> Result<Hub<'_>, Error> {
         Ok(Hub::new(self.auth(Config::new(crate::repo::global_settings()?), dir)?))
     }
 
-    /// The Hub as it is asked in a repository.
+    /// Returns a client of the Hub in a repository.
     pub(super) fn hub_in(&self, repo: &Repo) -> Result<Hub<'_>, Error> {
         Ok(Hub::new(self.auth(Config::new(repo.settings()), repo.work_dir())?))
     }

@@ -1,13 +1,13 @@
-//! [`Size`]: a number of bytes, as a person writes it.
+//! [`Size`] parses a number of bytes as users write it.
 
 use std::str::FromStr;
 
-/// A number of bytes: `1048576`, `64MiB`, `20GB`, `1.5TB`. `kB`, `MB`, … are powers of 1000; `KiB`, `MiB`, … are
-/// powers of 1024, and so are `k`, `m`, `g`, `t` alone, as git has them. Case does not matter.
+/// A number of bytes: `1048576`, `64MiB`, `20GB`, `1.5TB`. `kB`, `MB`, … are powers of 1000; `KiB`, `MiB`, … are powers
+/// of 1024, and so are `k`, `m`, `g`, `t`, as in git. Case does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
-/// The text is no size.
+/// The text is not a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a size: bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB, TiB")]
 pub struct InvalidSize;
@@ -21,7 +21,7 @@ impl FromStr for Size {
         let (number, unit) = text.split_at(end);
         let scale = scale(unit.trim_start()).ok_or(InvalidSize)?;
         let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-        // A part of a byte is none.
+        // A fraction of a byte is invalid.
         let is_part = number.contains('.');
         if whole.is_empty() || part.is_empty() || part.len() > 9 || (is_part && scale == 1) {
             return Err(InvalidSize);

@@ -1,12 +1,13 @@
-//! What a person asks of a model repository: which checkpoints have no safetensors file yet, and what each safetensors file is
-//! to its checkpoint.
+//! Lists the checkpoints of a repository without a safetensors file, and the state of each safetensors file relative to
+//! its checkpoint.
 //!
 //! ```text
 //! index, recorded and untracked files ──▶ checkpoints by content   names, and the first bytes of what is here
 //!                                          └──▶ OutputStates        record, one walk of the history, headers
 //! ```
 //!
-//! Invariant: nothing is written, no server is asked, and no tensor is read: stat data, headers and object IDs say it all.
+//! Invariant: nothing is written, no server is contacted, and no tensor is read: stat data, headers and object IDs
+//! suffice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -27,29 +28,29 @@ use crate::checkpoint;
 use crate::recipe;
 use crate::repo::Repo;
 
-/// Where to look.
+/// The options of `status`.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The directory that relative paths start from, and in which a repository is looked for.
+    /// The base of relative paths, and the directory in which a repository is searched.
     pub cwd: PathBuf,
     /// Files and directories; empty: the whole repository.
     pub paths: Vec<OsString>,
 }
 
-/// What a file is.
+/// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileState {
     /// A checkpoint without a safetensors file.
     Unconverted,
-    /// A safetensors file whose checkpoint is another one since, made here.
+    /// A safetensors file whose checkpoint has changed; the file is a conversion of ours.
     Stale,
-    /// The same, and nobody here knows what the file is.
+    /// A safetensors file whose checkpoint has changed; the content of the file is unknown.
     StaleElsewhere,
     /// A safetensors file that does not fit its checkpoint.
     Differs,
-    /// One that fits, and of which nothing is recorded.
+    /// A safetensors file that fits its checkpoint, without a record.
     Unverified,
-    /// One that cannot be compared with its checkpoint, because one of them is a pointer here.
+    /// A safetensors file that cannot be compared with its checkpoint, because the content of one of them is not local.
     NotHere,
     /// A checkpoint that git does not track, without a safetensors file.
     Untracked,
@@ -77,7 +78,7 @@ impl FileState {
         }
     }
 
-    /// Returns `true` if the repository is not as it should be until something is done.
+    /// Returns `true` if the user has something to do.
     pub fn is_to_do(self) -> bool {
         matches!(self, Self::Unconverted | Self::Stale | Self::StaleElsewhere | Self::Differs)
     }
@@ -86,7 +87,7 @@ impl FileState {
 /// A checkpoint, a safetensors file, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStatus {
-    /// What they are to each other.
+    /// The state.
     pub state: FileState,
     /// The checkpoint.
     pub checkpoint: Option<BString>,
@@ -98,28 +99,28 @@ pub struct FileStatus {
     pub is_here: bool,
     /// `true` if git tracks the checkpoint.
     pub is_tracked: bool,
-    /// What differs.
+    /// The differences.
     pub reason: Option<String>,
 }
 
-/// What a repository has.
+/// The state of a repository.
 #[derive(Debug, Default)]
 pub struct RepositoryStatus {
     /// Every file, by state and then by path.
     pub files: Vec<FileStatus>,
-    /// How many checkpoints are not looked at, because a sparse checkout leaves them out and nobody named them.
+    /// How many checkpoints are not listed, because a sparse checkout leaves them out and the user did not name them.
     pub left_out: usize,
-    /// What is known of the hooks; `None` if git does not say it.
+    /// The installed hooks; `None` if git does not report them.
     pub hooks: Option<InstallReport>,
 }
 
 impl RepositoryStatus {
-    /// How many files are in a state.
+    /// Returns how many files are in a state.
     pub fn count(&self, state: FileState) -> usize {
         self.files.iter().filter(|file| file.state == state).count()
     }
 
-    /// Returns `true` if the repository is not as it should be until something is done.
+    /// Returns `true` if the user has something to do.
     pub fn is_to_do(&self) -> bool {
         self.files.iter().any(|file| file.state.is_to_do())
     }
@@ -130,10 +131,10 @@ impl RepositoryStatus {
     }
 }
 
-/// Looks.
+/// Determines the status.
 ///
 /// # Errors
-/// [`Error`] for what stops the whole: no repository, git, the index.
+/// [`Error`] for an error of the whole run: no repository, git, the index.
 pub fn status(options: &Options, reporter: &dyn Reporter) -> Result<RepositoryStatus, Error> {
     let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
     let servers = Servers::default();
@@ -166,19 +167,19 @@ struct Look<'a> {
     workspace: &'a Workspace<'a>,
     provenance: &'a Provenance<'a>,
     meant: &'a Meant,
-    /// Checkpoints, with their size and whether their content is here.
+    /// Checkpoints, with their size and whether their content is local.
     found: BTreeMap<BString, (u64, bool)>,
     files: Vec<FileStatus>,
     left_out: usize,
 }
 
 impl Look<'_> {
-    /// Returns `true` if a checkpoint is asked for, itself or by its safetensors file.
+    /// Returns `true` if a checkpoint was requested, by its own name or by its safetensors file.
     fn is_meant(&self, checkpoint: &BStr) -> bool {
         self.meant.means(checkpoint) || self.meant.means(names::safetensors(checkpoint).as_bstr())
     }
 
-    /// The checkpoints and the training state of the index.
+    /// Collects the checkpoints and the training state of the index.
     fn tracked(&mut self) -> Result<(), Error> {
         let workspace = self.workspace;
         for (path, entry) in &workspace.entries {
@@ -202,20 +203,20 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Returns `true` if a sparse checkout leaves a file out, and nobody named it.
+    /// Returns `true` if a sparse checkout leaves a file out, and the user did not name it.
     fn is_left_out(&self, path: &BStr) -> bool {
         let is_left_out =
             self.workspace.entries.get(path).is_some_and(|entry| self.workspace.is_left_out(entry));
         is_left_out && !self.meant.names(self.workspace, path)
     }
 
-    /// Checkpoints that were converted, and that git does not track or that have a name of their own.
+    /// Collects recorded checkpoints that are untracked or have an unusual name.
     fn recorded(&mut self) {
         for (output, path) in self.provenance.pairs() {
             let is_pair = !names::is_index(path.as_bstr()) && names::safetensors(path.as_bstr()) == output;
             let is_known = self.found.contains_key(&path) || self.is_left_out(path.as_bstr());
             if is_pair && self.is_meant(path.as_bstr()) && !is_known {
-                // The output alone is a safetensors file without a checkpoint.
+                // If only the output exists, it is a safetensors file without a checkpoint.
                 if let Ok(Some(there @ Located::Here(_))) = self.workspace.there(path.as_bstr()) {
                     self.checkpoint(path.as_bstr(), &there);
                 }
@@ -223,7 +224,7 @@ impl Look<'_> {
         }
     }
 
-    /// Checkpoints that git neither tracks nor ignores.
+    /// Collects checkpoints that git neither tracks nor ignores.
     fn untracked(&mut self) -> Result<(), Error> {
         let is_asked = |path: &BStr| !self.found.contains_key(path) && self.is_meant(path);
         for (path, there) in checkpoints::untracked(self.workspace, is_asked)? {
@@ -249,7 +250,7 @@ impl Look<'_> {
         });
     }
 
-    /// What each safetensors file is to its checkpoint.
+    /// Determines the state of each safetensors file.
     fn states(&mut self) -> Result<(), Error> {
         let pairs: Vec<(BString, BString)> =
             self.found.keys().map(|path| (path.clone(), names::safetensors(path.as_bstr()))).collect();
@@ -295,7 +296,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// What a checkpoint without a safetensors file is; `None` for one that holds no weights.
+    /// Returns the state of a checkpoint without a safetensors file; `None` if it contains no weights.
     fn unconverted(&self, path: &BStr, is_tracked: bool) -> Option<FileState> {
         if !is_tracked {
             return Some(FileState::Untracked);
@@ -312,7 +313,7 @@ impl Look<'_> {
         }
     }
 
-    /// Safetensors files without a checkpoint.
+    /// Collects safetensors files without a checkpoint.
     fn alone(&mut self, outputs: &BTreeSet<BString>) {
         for path in self.workspace.entries.keys() {
             let is_it = names::is_safetensors(path.as_bstr()) && !outputs.contains(path);

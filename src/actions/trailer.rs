@@ -1,6 +1,8 @@
-//! The trailer `Converted-From: <path> sha256:<oid>`: which checkpoints the files of a commit stand for, as its author says.
+//! Reads and writes the trailer `Converted-From: <path> sha256:<oid>`, by which the author of a commit states the
+//! checkpoints of its files.
 //!
-//! `key=<key>` follows where one was given. Invariant: a path in it cannot become a line of its own. Nobody believes one.
+//! `key=<key>` follows if a key was given. Invariant: a path in it cannot become a separate line. No trailer is
+//! trusted.
 
 use std::fmt::Write as _;
 
@@ -10,17 +12,17 @@ use crate::hash::Oid;
 
 const NAME: &str = "Converted-From: ";
 
-/// What a trailer says.
+/// The contents of a trailer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trailer {
     pub(super) path: BString,
     pub(super) oid: Oid,
-    /// The dotted path of the dict that was asked for.
+    /// The requested dotted path of the state dict.
     pub(super) key: Option<String>,
 }
 
 impl Trailer {
-    /// As a line, with its end.
+    /// Returns it as a line, with its end.
     pub(super) fn line(&self) -> String {
         let safe = |text: &str| text.replace(char::is_control, "\u{fffd}");
         let mut line = format!("{NAME}{} sha256:{}", safe(&self.path.to_str_lossy()), self.oid);
@@ -31,7 +33,7 @@ impl Trailer {
     }
 }
 
-/// The trailers of a message.
+/// Returns the trailers of a message.
 pub(super) fn read(message: &BStr) -> Vec<Trailer> {
     message.lines().filter_map(|line| parse(line.strip_prefix(NAME.as_bytes())?)).collect()
 }

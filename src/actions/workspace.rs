@@ -1,7 +1,6 @@
-//! [`Workspace`]: a repository, read only: its index by path, its work tree, and where the bytes of its files are.
+//! [`Workspace`] reads a repository: its index by path, its working tree, and the location of its files' bytes.
 //!
-//! Invariant: nothing is written, and a server is looked for when the first object is missing. It knows the options of no
-//! command.
+//! Invariant: it writes nothing, and looks up a server when the first object is missing. It knows no command's options.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,19 +17,19 @@ use crate::lfs::{Pointer, pointer};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{self, Entry, Found, Mode, ObjectId, Repo};
 
-/// The longest link that is shown.
+/// The longest link target that is shown.
 const LINK_LIMIT: u64 = 64 << 10;
 
-/// A repository and what its index has, by path.
+/// A repository and its index, by path.
 pub(super) struct Workspace<'a> {
     pub(super) repo: &'a Repo,
     pub(super) session: &'a Session<'a>,
-    /// Where objects are that are not here.
+    /// The server of objects that are not local.
     pub(super) remote: LfsRemote<'a>,
     pub(super) entries: BTreeMap<BString, Entry>,
     /// Paths in a merge conflict.
     pub(super) unmerged: BTreeSet<BString>,
-    /// What was read of blobs already.
+    /// The pointers of blobs that were read already.
     pointers: RefCell<HashMap<ObjectId, Option<Pointer>>>,
 }
 
@@ -48,7 +47,7 @@ impl<'a> Workspace<'a> {
         self.entries.contains_key(path)
     }
 
-    /// What kind of thing the index has at a path.
+    /// Returns the kind of a path in the index.
     pub(super) fn mode(&self, path: &BStr) -> Option<Mode> {
         self.entries.get(path).map(|entry| entry.mode)
     }
@@ -62,15 +61,15 @@ impl<'a> Workspace<'a> {
         entry.skip_worktree && is_absent()
     }
 
-    /// Where a link of the index leads, as it says it.
+    /// Returns the target of a link in the index, as it is written.
     pub(super) fn link_of(&self, entry: &Entry) -> BString {
         let link = self.repo.target(entry.path.as_bstr()).ok().and_then(|link| link.path().read_link().ok());
         let of_index = || self.repo.blob(entry.id, LINK_LIMIT).unwrap_or_default().into();
         link.map_or_else(of_index, |to| to.as_os_str().as_encoded_bytes().into())
     }
 
-    /// The file or directory of this working tree that a path leads to by way of links; `None` if there are none on the
-    /// way, or git tracks a file of that name.
+    /// Returns the file or directory of this working tree that a path reaches through links; `None` if no links are on
+    /// the way, or git tracks a file of that name.
     pub(super) fn link_inside(&self, path: &BStr) -> Option<BString> {
         if !matches!(self.mode(path), None | Some(Mode::Symlink)) {
             return None;
@@ -82,7 +81,7 @@ impl<'a> Workspace<'a> {
         is_other.then_some(inside)
     }
 
-    /// The pointer that the index has at a path.
+    /// Returns the pointer of a path in the index.
     pub(super) fn staged_pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
         self.entries.get(path).map_or(Ok(None), |entry| self.pointer(entry.id))
     }
@@ -95,8 +94,8 @@ impl<'a> Workspace<'a> {
         Ok(same_size && self.repo.blob(entry.id, len)? == content)
     }
 
-    /// Returns `true` if git can give the file back once it is gone: `HEAD` has what is staged, and the store what the
-    /// working tree has of a pointer.
+    /// Returns `true` if git can restore the file: `HEAD` has the staged version, and LFS storage has the content of a
+    /// pointer in the working tree.
     pub(super) fn is_recoverable(&self, path: &BStr) -> Result<bool, Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(false) };
         match self.repo.head_file(path)? {
@@ -105,8 +104,8 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// Returns `true` if nothing is lost with the file of the working tree that is what this blob is: it is the pointer
-    /// itself, or the store has the object.
+    /// Returns `true` if a working-tree file with the content of this blob can be removed without loss: it is the
+    /// pointer itself, or LFS storage has the object.
     pub(super) fn has_object(&self, path: &BStr, blob: ObjectId) -> Result<bool, Error> {
         let Some(pointer) = self.pointer(blob)? else { return Ok(true) };
         let store = self.repo.store();
@@ -116,7 +115,7 @@ impl<'a> Workspace<'a> {
         Ok(!is_content || found()?.is_some())
     }
 
-    /// The pointer that a blob is, if it is one.
+    /// Parses a blob as a pointer, if it is one.
     pub(super) fn pointer(&self, blob: ObjectId) -> Result<Option<Pointer>, Error> {
         if let Some(known) = self.pointers.borrow().get(&blob) {
             return Ok(*known);
@@ -124,14 +123,14 @@ impl<'a> Workspace<'a> {
         let pointer = match self.repo.small_blob(blob, pointer::MAX_LEN as u64 - 1)? {
             Found::Blob(text) => Pointer::parse(&text).ok(),
             Found::Large(_) => None,
-            // What a partial clone does not have now, it may fetch.
+            // A partial clone may fetch a missing blob later.
             Found::Other | Found::Missing => return Ok(None),
         };
         self.pointers.borrow_mut().insert(blob, pointer);
         Ok(pointer)
     }
 
-    /// The bytes of a tracked file that are here: the object behind its pointer, or else the file itself.
+    /// Returns the local bytes of a tracked file: the object of its pointer, or else the file itself.
     pub(super) fn local(&self, path: &BStr) -> Result<LocalFile, Error> {
         if self.unmerged.contains(path) {
             return Err(repo::Error::Unmerged { path: path.to_owned() }.into());
@@ -146,7 +145,7 @@ impl<'a> Workspace<'a> {
             return LocalFile::work_tree(self.repo, path, None);
         };
         match LocalFile::object(Some(self.repo), path, pointer) {
-            // The content may be in the work tree alone; then its oid is proven as it is read.
+            // Only the working tree may have the content; then its object ID is checked while it is read.
             Err(missing @ Error::NoObject { .. }) => {
                 match LocalFile::work_tree(self.repo, path, Some(pointer)) {
                     Ok(source) => Ok(source),
@@ -158,7 +157,7 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// The size of a tracked file, or of the object behind its pointer; 0 if it cannot be read.
+    /// Returns the size of a tracked file, or of the object of its pointer; 0 if it cannot be read.
     pub(super) fn size(&self, path: &BStr) -> u64 {
         match self.local(path) {
             Ok(source) => source.size(),
@@ -167,7 +166,7 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// The bytes of a tracked file, or what the server would have to be asked for.
+    /// Returns the bytes of a tracked file, or its pointer if they are on the server.
     pub(super) fn find(&self, path: &BStr) -> Result<Located, Error> {
         match self.local(path) {
             Ok(source) => Ok(Located::Here(source)),
@@ -179,7 +178,7 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// Says that these files will be read, so that those that are not here are asked for by one request.
+    /// Announces files that will be read, so that one request finds all missing objects.
     pub(super) fn expect<'p>(&self, paths: impl IntoIterator<Item = &'p BString>) -> Result<(), Error> {
         if self.session.is_offline() {
             return Ok(());
@@ -197,7 +196,7 @@ impl<'a> Workspace<'a> {
         Ok(())
     }
 
-    /// What is under a name: in the work tree, or else in the index.
+    /// Returns the file of a name: in the working tree, or else in the index.
     pub(super) fn there(&self, path: &BStr) -> Result<Option<Located>, Error> {
         let opened = match LocalFile::work_tree(self.repo, path, None) {
             Err(Error::NotFound) if self.contains(path) => self.local(path),
@@ -211,7 +210,7 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// Checks that the file of the working tree, if there is one, is what the index says of it.
+    /// Checks that the file of the working tree, if it exists, matches the index.
     pub(super) fn check_unmodified(&self, path: &BStr) -> Result<(), Error> {
         let Some(entry) = self.entries.get(path) else { return Ok(()) };
         let target = self.repo.target(path)?;
@@ -224,7 +223,7 @@ impl<'a> Workspace<'a> {
         if self.is_content(entry.id, &file)? { Ok(()) } else { Err(Error::Modified) }
     }
 
-    /// Returns `true` if a file is what a blob says: the blob itself, or the object that it points to.
+    /// Returns `true` if a file matches a blob: the blob itself, or the object that it points to.
     pub(super) fn is_content(&self, blob: ObjectId, file: &Path) -> Result<bool, Error> {
         let failed = Error::io("read", file);
         let content = File::open(file).and_then(FileSource::new).map_err(failed)?;
@@ -238,7 +237,7 @@ impl<'a> Workspace<'a> {
                 Pointer::parse(&text).is_ok_and(|other| other == pointer)
             }
             Some(_) => false,
-            // Blobs beyond this are not held in memory to be compared.
+            // Longer blobs are not loaded into memory for a comparison.
             None if content.len() > 1 << 30 => false,
             None => {
                 let len = usize::try_from(content.len()).unwrap_or(0);
@@ -249,7 +248,7 @@ impl<'a> Workspace<'a> {
         })
     }
 
-    /// A small file: of the work tree, or else as the index has it.
+    /// Reads a small file: of the working tree, or else of the index.
     fn text(&self, path: &BStr, limit: u64) -> Option<Vec<u8>> {
         let on_disk =
             self.repo.target(path).ok().is_some_and(|target| target.path().symlink_metadata().is_ok());
@@ -261,13 +260,13 @@ impl<'a> Workspace<'a> {
         }
     }
 
-    /// The model's class, by the `config.json` beside a checkpoint.
+    /// Returns the model's class, from the `config.json` next to a checkpoint.
     pub(super) fn class(&self, path: &BStr) -> Option<String> {
         class(&self.text(names::beside(path, b"config.json").as_bstr(), CONFIG_LIMIT)?)
     }
 
-    /// The size in bytes of all files of the index that are named as checkpoints are, and would be converted: as their
-    /// pointers say it, or as they are. With `force` also of those whose safetensors file is there.
+    /// Returns the total size in bytes of all files of the index that have names of checkpoints and would be converted:
+    /// from their pointers, or as they are. With `force`, including those with an existing safetensors file.
     pub(super) fn weight(&self, force: bool) -> Result<u64, Error> {
         let is_meant = |path: &BStr| {
             names::is_weight_like(path)

@@ -1,7 +1,7 @@
-//! A clone that an earlier run kept: found by where it came from, and brought to the commit that its remote has now.
+//! Finds the clone of an earlier run by its remote, and moves it to the current commit of that remote.
 //!
-//! Invariant: a directory that is not a clone of this very model is not touched; a clone moves by a fast-forward alone, as git
-//! makes it, so that nothing that was changed in it is lost.
+//! Invariant: a directory that is not a clone of exactly this model is not changed; a clone moves only by a
+//! fast-forward of git, so that no change in it is lost.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,14 +16,14 @@ use crate::git::merge::merge;
 use crate::git::{self, Merge, Remote, clone, fetch};
 use crate::repo::Repo;
 
-/// The reference that holds the remote's commit until the branch does, and what was made from another commit is done again:
-/// a run that is killed or fails in between leaves it to the next.
+/// The reference that keeps the remote's commit until the branch has it and files made from another commit are
+/// replaced: a run that is killed or fails in between leaves it to the next one.
 const WANTED: &str = "refs/st-convert/revision";
 
-/// The clone of a model that is here. An empty directory is removed, so that what is there is always whole.
+/// Finds the existing clone of the model. An empty directory is removed, so that an existing clone is always complete.
 ///
 /// # Errors
-/// [`Error::CloneInTheWay`] if something else is here.
+/// [`Error::CloneInTheWay`] if the directory contains something else.
 pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
     match fs::remove_dir(dir) {
         Ok(()) => return Ok(None),
@@ -42,7 +42,7 @@ pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
     if is_same { Ok(Some(repo)) } else { Err(in_the_way()) }
 }
 
-/// Returns `true` if two paths name one directory: git writes down where a clone came from without links.
+/// Returns `true` if two paths are the same directory: git stores the source of a clone with links resolved.
 fn is_same_file(a: &str, b: &str) -> bool {
     let real = |path: &str| {
         let whole = Path::new(path).canonicalize();
@@ -51,11 +51,11 @@ fn is_same_file(a: &str, b: &str) -> bool {
     real(a).is_some_and(|a| real(b) == Some(a))
 }
 
-/// Moves the branch to the commit that the remote has. Gives that commit, and whether the branch moved, now or in a run that
-/// did not come to [`settle`].
+/// Moves the branch to the commit of the remote. Returns that commit, and whether the branch moved, now or in a run
+/// that did not reach [`settle`].
 ///
 /// # Errors
-/// What git and the server report; then the clone is as it was.
+/// An error of git or the server; then the clone is unchanged.
 pub(super) fn bring_up(
     repo: &Repo,
     options: &Options,
@@ -87,7 +87,7 @@ pub(super) fn bring_up(
             fetch::fetch_objects(&git, network, &remote, &missing)?;
             merge(&git, network, &commit, Merge::FastForward)?;
         }
-        // An adopted pull request stands above the remote's commit, and stays.
+        // An adopted pull request is based on the remote's commit, and stays.
         let after = git::commit::rev_parse(&git, "HEAD^{commit}")?;
         let has_moved = is_unsettled || Some(after) != before;
         if !has_moved {
@@ -97,10 +97,10 @@ pub(super) fn bring_up(
     })
 }
 
-/// What was made from another commit is done again.
+/// Records that files made from another commit were replaced.
 ///
 /// # Errors
-/// What git reports.
+/// An error of git.
 pub(super) fn settle(repo: &Repo, session: &Session<'_>) -> Result<(), Error> {
     let git = session.git(repo.work_dir())?;
     Ok(fetch::delete_refs(&git, &[WANTED.to_owned()])?)

@@ -1,6 +1,6 @@
-//! [`Cause`]: what kept a model from being done, coarse enough to count.
+//! [`Cause`] is why a model was not done, coarse enough to count.
 //!
-//! Invariant: it says no more than the reason beside it, which is kept in full.
+//! Invariant: it contains no more information than the reason next to it, which is kept in full.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,39 +14,39 @@ use crate::actions::publish::PublishError;
 use crate::git::{self, Trouble};
 use crate::{checkpoint, recipe, remote, repo};
 
-/// What kept a model from being done.
+/// Why a model was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
-    /// Its checkpoints are larger than was asked for.
+    /// Its checkpoints are larger than `--max-size`.
     TooLarge,
-    /// There is no such model, or none that may be seen.
+    /// The model does not exist, or is not visible.
     NotFound,
-    /// It is there, and may not be read or written.
+    /// The model exists, and the user has no access to read or write it.
     Access,
-    /// It has no such revision, no commit, or no such pull request.
+    /// The revision, a commit or the pull request does not exist.
     Revision,
-    /// The server does not answer, has a fault, or wants to be asked less often.
+    /// The server does not respond, has an error, or wants fewer requests.
     Server,
-    /// The server does not have content, or does not give it.
+    /// The server does not have content, or does not send it.
     MissingContent,
-    /// A shard that the index names is not there.
+    /// A shard that the shard index names is missing.
     MissingShard,
-    /// Content is not what its name or its checksums say.
+    /// Content does not match its name or its checksums.
     Damaged,
-    /// A pickle names something that is known to execute.
+    /// A pickle imports a global that is known to execute code.
     Dangerous,
-    /// What its name promises to be weights is something else.
+    /// A file with a name of weights is something else.
     NotWeights,
-    /// The checkpoint holds what safetensors cannot, or what is not understood.
+    /// The checkpoint contains values that safetensors cannot store, or that are not understood.
     Unsupported,
-    /// `--strict`: it holds more than weights.
+    /// `--strict`: the checkpoint contains more than weights.
     MoreThanWeights,
-    /// Something is where the result goes.
+    /// An existing file has the name of the result.
     InTheWay,
     /// The disk, or a file.
     System,
-    /// Anything else.
+    /// Any other cause.
     #[serde(other)]
     Other,
 }
@@ -74,7 +74,7 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
-    /// Of an error.
+    /// Returns the cause of an error.
     pub(super) fn of(error: &Error) -> Self {
         match error {
             Error::Recipe(recipe::Error::Dangerous { .. }) => Self::Dangerous,
@@ -156,7 +156,7 @@ impl Cause {
             | E::DiscussionsDisabled { .. }
             | E::Token(_) => Self::Access,
             E::RevisionNotFound { .. } => Self::Revision,
-            // A server says 422 of an object that is not what was asked for.
+            // A server responds with 422 for an object that differs from the requested one.
             E::Object { code: 422, .. } | E::WrongDigest { .. } | E::WrongSize { .. } | E::Changed { .. } => {
                 Self::Damaged
             }
@@ -184,7 +184,7 @@ impl Cause {
             return if matches!(error, git::Error::Io { .. }) { Self::System } else { Self::Other };
         };
         match trouble {
-            // A server of the Hub's kind asks who it is before it says that there is nothing.
+            // A server like the Hub requires authentication before it reports that a model does not exist.
             Trouble::NotFound | Trouble::NotRepository | Trouble::SignIn => Self::NotFound,
             Trouble::Rejected | Trouble::Forbidden | Trouble::Ownership => Self::Access,
             Trouble::NoSuchRef => Self::Revision,
@@ -193,16 +193,16 @@ impl Cause {
     }
 }
 
-/// A server wants to be asked less often.
+/// A server wants fewer requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TurnedAway {
-    /// It says how long it wants to be left alone.
+    /// It states the length of the pause.
     For(Duration),
-    /// It does not say so.
+    /// It does not state it.
     Unsaid,
 }
 
-/// That a server turned a model away; `None` if an error is about something else.
+/// Returns how a server rejected a model for now; `None` if an error has another cause.
 pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -231,7 +231,7 @@ pub(super) fn turned_away(error: &(dyn StdError + 'static)) -> Option<TurnedAway
     None
 }
 
-/// What the errors below say, the first that says something.
+/// Returns the first cause among the errors below.
 fn below(error: &(dyn StdError + 'static)) -> Option<Cause> {
     let mut next = Some(error);
     let mut system = None;

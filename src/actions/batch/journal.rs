@@ -1,12 +1,13 @@
-//! The journal of a batch: a line of JSON for each model that is finished, so that a later run goes on where one ended.
+//! Reads and writes the journal of a batch: a line of JSON per finished model, so that a later run resumes it.
 //!
 //! ```text
 //! {"type":"model","model":…,"url":…,"revision":…,"commit":…,"status":…,…}\n
 //! ```
 //!
-//! Invariants: a line is on the disk before the next model is begun; whoever writes holds a lock on the file; of a model with
-//! several lines the last counts. What stands behind the last line end was cut off by a kill, and is no line unless it is
-//! whole. It is pure ASCII, whatever a server said: what is not is escaped, and means the same.
+//! Invariants: a line is on the disk before the next model begins; the writer holds a lock on the file; of several
+//! lines for one model the last counts. Text after the last line end was truncated by a kill, and counts only if it is
+//! a complete line. The file is pure ASCII, whatever a server sent: other characters are escaped, with the same
+//! meaning.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -23,15 +24,15 @@ use super::Record;
 use super::list::Item;
 use crate::actions::Error;
 
-/// How long a lock is waited for.
+/// How long the program waits for a lock.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is known of the models that are finished.
+/// The finished models.
 #[derive(Debug, Default)]
 pub(super) struct Known(HashMap<(String, Option<String>), Record>);
 
 impl Known {
-    /// What the last line about a model says.
+    /// Returns the last line about a model.
     pub(super) fn of(&self, item: &Item) -> Option<&Record> {
         self.0.get(&(item.url.clone(), item.revision.clone()))
     }
@@ -40,7 +41,7 @@ impl Known {
         self.0.insert((record.url.clone(), record.revision.clone()), record);
     }
 
-    /// What a journal says, without a lock; nothing if there is none.
+    /// Reads a journal, without a lock; it is empty if it does not exist.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         match fs::read(path) {
             Ok(text) => parse(&text, path).map(|(known, _)| known),
@@ -50,20 +51,20 @@ impl Known {
     }
 }
 
-/// A journal that is written; locked until it is dropped.
+/// An open journal, locked until it is dropped.
 #[derive(Debug)]
 pub(super) struct BatchJournal {
     file: File,
     path: PathBuf,
-    /// How long it is, up to its last line end.
+    /// Its length up to its last line end.
     len: u64,
     pub(super) known: Known,
-    /// How many bytes a kill had left behind the last line.
+    /// How many bytes a kill left after the last line.
     pub(super) torn: usize,
 }
 
 impl BatchJournal {
-    /// Opens a journal, or begins one.
+    /// Opens a journal, or creates one.
     ///
     /// # Errors
     /// [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`]
@@ -77,7 +78,7 @@ impl BatchJournal {
             Err(TryLockError::WouldBlock) => return Err(Error::BatchRunning { journal: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
         }
-        // Its name is to last as long as its lines.
+        // The name must be as durable as its lines.
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("keep", path))?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(Error::io("read", path))?;
@@ -92,10 +93,10 @@ impl BatchJournal {
         Ok(journal)
     }
 
-    /// Writes the line of a model that is finished; it is on the disk after it.
+    /// Writes the line of a finished model; afterwards it is on the disk.
     ///
     /// # Errors
-    /// [`Error::Io`]; then the journal is as it was, as far as that can be had.
+    /// [`Error::Io`]; then the journal is unchanged, if possible.
     pub(super) fn append(&mut self, record: Record) -> Result<(), Error> {
         let written = self.write(&line(&record)).map_err(Error::io("write", &self.path));
         if written.is_err() {
@@ -114,7 +115,7 @@ impl BatchJournal {
     }
 }
 
-/// Locks a journal. What a killed run was about to start holds its lock for a moment longer than it lives.
+/// Locks a journal. A child process that a killed run was starting can hold its lock for a moment.
 fn lock(file: &File) -> Result<(), TryLockError> {
     let begun = Instant::now();
     loop {
@@ -125,7 +126,7 @@ fn lock(file: &File) -> Result<(), TryLockError> {
     }
 }
 
-/// How far a text is lines.
+/// How much of a text consists of complete lines.
 struct Whole {
     len: usize,
     /// `true` if the end of the last one is missing.
@@ -139,14 +140,14 @@ fn parse(text: &[u8], path: &Path) -> Result<(Known, Whole), Error> {
         let is_open = !line.ends_with(b"\n");
         let value = serde_json::from_slice::<Value>(line).ok().filter(Value::is_object);
         let record = value.map(|value| {
-            // A line of another type may be one of a later version of this program.
+            // A line of another type may come from a later version of this program.
             let is_model = value.get("type").is_some_and(|kind| kind == "model");
             is_model.then(|| serde_json::from_value::<Record>(value)).transpose()
         });
         match record {
             Some(Ok(record)) => record.into_iter().for_each(|record| known.add(record)),
             _ if line.trim().is_empty() && !is_open => {}
-            // Cut off by a kill; but the first line of what is no journal is not ours to cut.
+            // Truncated by a kill; but the first line of another kind of file must not be removed.
             None if is_open && (number > 0 || line.starts_with(b"{\"type\":\"m") || is_cut_early(line)) => {
                 break;
             }
@@ -157,8 +158,8 @@ fn parse(text: &[u8], path: &Path) -> Result<(Known, Whole), Error> {
     Ok((known, whole))
 }
 
-/// Returns `true` if it is a beginning of the first line, too short to say more, or what a disk has in the place of
-/// bytes that it lost.
+/// Returns `true` if it is a beginning of the first line, too short to show more, or the bytes that a disk returns for
+/// lost data.
 fn is_cut_early(line: &[u8]) -> bool {
     b"{\"type\":\"m".starts_with(line) || line.iter().all(|byte| *byte == 0)
 }
@@ -166,7 +167,7 @@ fn is_cut_early(line: &[u8]) -> bool {
 fn line(record: &Record) -> Vec<u8> {
     let mut out = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, Ascii);
-    // Writing to memory has no way to fail.
+    // Writing to memory cannot fail.
     let _infallible = serde::Serialize::serialize(record, &mut serializer);
     out.push(b'\n');
     out

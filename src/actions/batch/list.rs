@@ -1,4 +1,4 @@
-//! The list of a batch: which models, each once, and which of them are for this shard.
+//! Reads the list of a batch: which models, each once, and which of them belong to this batch part.
 //!
 //! ```text
 //! owner/name            a model, as `clone` takes it: a name of the Hub, a URL or a path
@@ -6,8 +6,8 @@
 //! # …                   nothing, nor is what follows a blank and `#`
 //! ```
 //!
-//! Invariants: the same list gives the same items in the same order; the shards of a count are disjoint, and together all
-//! of it. The key of an item holds no password.
+//! Invariants: the same list gives the same items in the same order; the parts of a count are disjoint, and together
+//! they are complete. The key of an item contains no password.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -24,26 +24,26 @@ use crate::remote::ModelName;
 /// A model of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// As `clone` takes it.
+    /// The model, as `clone` accepts it.
     pub model: OsString,
-    /// The model of the Hub, if it is one.
+    /// The model on the Hub, if it is there.
     pub hub: Option<ModelName>,
-    /// What is to be checked out, unless it is the default branch.
+    /// The revision, unless it is the default branch.
     pub revision: Option<String>,
-    /// Where it is, without a password.
+    /// Its URL, without a password.
     pub url: String,
-    /// Where it goes below a directory of models; `None` if its name does not say it.
+    /// Its path below a directory of models; `None` if its name does not determine it.
     pub place: Option<PathBuf>,
-    /// A model before it in the list that goes to the same place.
+    /// An earlier model in the list with the same path.
     pub displaced_by: Option<String>,
 }
 
 impl Item {
-    /// Of a line without comment and blanks.
+    /// Parses a line without comment and blanks.
     fn of(line: &OsStr, cwd: &Path, endpoint: &str) -> Self {
         let text = line.to_str().unwrap_or_default();
         let named = text.split_once('@').filter(|(name, revision)| {
-            // `git@host:path` is no name with a revision, which never holds a colon.
+            // `git@host:path` is not a name with a revision, because a revision never contains a colon.
             at_hub(name).is_some() && !revision.is_empty() && !revision.contains(':')
         });
         let (model, revision) = match named {
@@ -61,7 +61,7 @@ impl Item {
         Self { model, hub: source.model, revision, url, place, displaced_by: None }
     }
 
-    /// What a person wrote, without a password.
+    /// Returns the line of the list, without a password.
     pub fn name(&self) -> String {
         let model = shown(&git::redacted(&self.model));
         match &self.revision {
@@ -71,12 +71,12 @@ impl Item {
     }
 }
 
-/// A word as text; what is no UTF-8 is escaped.
+/// Returns a word as text, with invalid UTF-8 escaped.
 pub(super) fn shown(word: &OsStr) -> String {
     word.to_str().map_or_else(|| word.as_encoded_bytes().as_bstr().to_string(), str::to_owned)
 }
 
-/// The same directory with the revision in its name, so that two revisions of a model have two.
+/// Returns the directory with the revision in its name, so that two revisions of a model have different ones.
 fn with_revision(place: &Path, revision: &str) -> PathBuf {
     let mut name = place.file_name().unwrap_or_default().to_owned();
     let mut suffix = "@".to_owned();
@@ -91,18 +91,18 @@ fn with_revision(place: &Path, revision: &str) -> PathBuf {
     place.with_file_name(name)
 }
 
-/// The items of a list, each once. Relative paths count from `cwd`, names are of the Hub at `endpoint`.
+/// Returns the items of a list, each once. Relative paths start at `cwd`, names are on the Hub at `endpoint`.
 pub fn parse(list: &[u8], cwd: &Path, endpoint: &str) -> Vec<Item> {
     let list = list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(list);
     let lines = list.lines().filter_map(|line| {
         let line = without_comment(line.trim());
-        // On a system whose names are no bytes, what is no UTF-8 is no name, and fails as one.
+        // On a system whose names are not bytes, invalid UTF-8 is not a name, and fails as one.
         (!line.is_empty()).then(|| Item::of(&line.to_os_str_lossy(), cwd, endpoint))
     });
     once(lines)
 }
 
-/// The items of names of the Hub, each once.
+/// Returns the items for names on the Hub, each once.
 pub fn of_names(names: &[ModelName], cwd: &Path, endpoint: &str) -> Vec<Item> {
     once(names.iter().map(|name| Item::of(name.as_str().as_ref(), cwd, endpoint)))
 }
@@ -127,7 +127,7 @@ fn without_comment(line: &[u8]) -> &[u8] {
     line.get(..end.unwrap_or(line.len())).unwrap_or(line).trim_end()
 }
 
-/// A part of a list: every so-manieth item.
+/// A batch part: every n-th item of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
     index: usize,
@@ -135,22 +135,22 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Number `index`, from 0, of `count`.
+    /// Creates part number `index`, from 0, of `count`.
     pub fn new(index: usize, count: usize) -> Option<Self> {
         (index < count).then_some(Self { index, count })
     }
 
-    /// Its number, from 0.
+    /// Returns its number, from 0.
     pub fn index(self) -> usize {
         self.index
     }
 
-    /// How many there are.
+    /// Returns the number of parts.
     pub fn count(self) -> usize {
         self.count
     }
 
-    /// The items of this shard.
+    /// Returns the items of this part.
     pub fn of(self, items: Vec<Item>) -> Vec<Item> {
         items.into_iter().skip(self.index).step_by(self.count).collect()
     }

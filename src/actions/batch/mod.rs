@@ -1,4 +1,4 @@
-//! Many models, one after the other: each is cloned without its weights, converted, and written down.
+//! Converts many models, one after the other: it clones each without its weights, converts it, and records the result.
 //!
 //! ```text
 //! list      which models, each once, and which of them are for this shard
@@ -9,13 +9,13 @@
 //! patience  a pause of the whole, for a server that wants to be asked less often
 //! ```
 //!
-//! A model is done if it was converted, or if there was nothing to do; a model that was refused or failed is tried again by the
-//! next run, one that was skipped for its size only if that is allowed then. A done model is known by its URL and revision, and
-//! is not asked for again; with [`Options::update`] its server is asked which commit it has, and it is done again if that is
-//! another one.
+//! A model is done if it was converted, or if nothing was to be done; the next run repeats a model that was refused or
+//! failed, and one that was skipped for its size if its size is allowed then. A done model is identified by its URL and
+//! revision, and is not requested again; with [`Options::update`] its server is asked for the current commit, and the
+//! model is done again if the commit differs.
 //!
-//! Invariants: a bad model stops no other; a finished model is never lost; a temporary clone is gone when its model is
-//! finished, and what a kill left of one is removed by the next run with the same journal.
+//! Invariants: a bad model does not stop others; a finished model is never lost; a temporary clone is removed when its
+//! model is finished, and the next run with the same journal removes those of a killed run.
 
 mod failure;
 mod journal;
@@ -43,62 +43,62 @@ use token::check_token;
 pub use failure::Cause;
 pub use list::{Item, Shard, of_names, parse};
 
-/// How a batch is done.
+/// The options of a batch.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub struct Options {
-    /// The directory that relative paths start from.
+    /// The base of relative paths.
     pub cwd: PathBuf,
-    /// How servers are asked.
+    /// How servers are contacted.
     pub servers: Servers,
-    /// Where the clones are kept, each below its owner; `None`: each is temporary.
+    /// Where the clones are kept, each below its owner; `None` if they are temporary.
     pub dir: Option<PathBuf>,
-    /// Where temporary clones are made.
+    /// Where temporary clones are created.
     pub temp: PathBuf,
     /// The journal.
     pub journal: PathBuf,
-    /// Where safetensors may come from; by default what the configuration says.
+    /// The source of the safetensors files; by default from the configuration.
     pub pr: Option<Choice>,
-    /// Convert although the safetensors file exists.
+    /// Convert even if the safetensors file exists.
     pub force: bool,
-    /// Refuse where something beside the weights would be dropped.
+    /// Refuse a checkpoint with values other than weights.
     pub strict: bool,
     /// The most bytes of tensors that a checkpoint may have.
     pub max_output: Option<u64>,
-    /// Leave pointers in the work trees.
+    /// Leave pointers in the working trees.
     pub pointer_only: bool,
-    /// Publish each model that has safetensors files then.
+    /// Publish each model with converted safetensors files.
     pub publish: bool,
-    /// Skip models whose checkpoints are larger together, in bytes.
+    /// Skip models whose checkpoints have more bytes in total.
     pub max_size: Option<u64>,
-    /// Ask again for models that are done.
+    /// Check models that are done for new commits.
     pub update: bool,
 }
 
-/// What became of a model.
+/// The result for a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelStatus {
     /// Every checkpoint is converted.
     Converted,
-    /// It holds no checkpoint, or none that is not converted already.
+    /// It contains no checkpoint, or only converted ones.
     NothingToDo,
-    /// It is larger than was asked for.
+    /// It is larger than `--max-size`.
     Skipped,
-    /// A checkpoint cannot be converted for what it holds. Exit 1.
+    /// A checkpoint cannot be converted because of its content. Exit 1.
     Refused,
     /// The work could not be done. Exit 2.
     #[default]
     Failed,
 }
 
-/// A model that is finished: a line of the journal.
+/// A finished model, which is a line of the journal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "model")]
 pub struct Record {
-    /// As the list has it, without a password.
+    /// The line of the list, without a password.
     pub model: String,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
     /// The revision that the list names.
     #[serde(default)]
@@ -106,93 +106,93 @@ pub struct Record {
     /// The commit that was converted.
     #[serde(default)]
     pub commit: Option<String>,
-    /// What became of it.
+    /// The result.
     pub status: ModelStatus,
-    /// Why not.
+    /// The cause if it was not converted.
     #[serde(default)]
     pub cause: Option<Cause>,
-    /// The same in full. May hold text of a server: escape it for a terminal.
+    /// The reason in full. It may contain text of a server: escape it for a terminal.
     #[serde(default)]
     pub reason: Option<String>,
-    /// The size of its checkpoints in bytes, as their pointers say it.
+    /// The size of its checkpoints in bytes, from their pointers.
     #[serde(default)]
     pub size: Option<u64>,
-    /// Where its clone is kept.
+    /// The directory of its clone, if that is kept.
     #[serde(default)]
     pub dir: Option<String>,
     /// Its files.
     #[serde(default)]
     pub files: Vec<FileRecord>,
-    /// When it was finished, RFC 3339.
+    /// The time at which it was finished, RFC 3339.
     #[serde(default)]
     pub finished_at: String,
-    /// What became of its publication.
+    /// The result of its publication.
     #[serde(default)]
     pub published: Option<Publication>,
 }
 
-/// What became of the publication of a model.
+/// The result of publishing a model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
-    /// `opened`, `exists`, `pushed`, or `nothing` where the remote has all of it.
+    /// `opened`, `exists`, `pushed`, or `nothing` if the remote has all files.
     pub status: String,
     /// The number of the pull request.
     pub number: Option<u64>,
-    /// Where a person finds it.
+    /// Its web page.
     pub url: Option<String>,
-    /// The reference of the remote that has it.
+    /// The reference of the remote.
     pub reference: Option<String>,
     /// Its commit.
     pub commit: Option<String>,
 }
 
-/// A checkpoint of a model, and what became of it.
+/// A checkpoint of a model, with its result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
     /// The checkpoint; `None` for a file of a pull request.
     pub source: Option<String>,
     /// The safetensors file.
     pub output: Option<String>,
-    /// As a conversion says it; `pulled` for a file of a pull request.
+    /// The status of a conversion; `pulled` for a file of a pull request.
     pub status: String,
-    /// Of the safetensors file.
+    /// The object ID of the safetensors file.
     pub oid: Option<String>,
     /// Its size in bytes.
     pub size: Option<u64>,
-    /// Of the checkpoint.
+    /// The object ID of the checkpoint.
     pub source_oid: Option<String>,
     /// Why it was skipped, refused or failed.
     pub reason: Option<String>,
 }
 
-/// What a batch tells while it runs, beside what its actions do.
+/// Receives the events of a batch, in addition to those of its actions.
 pub trait Progress: Reporter {
-    /// What is known before the first model: how many there are to do, how many are done already, and how many bytes of
-    /// the journal were cut off because a kill had torn the last line.
+    /// Called before the first model: the number of models to do, the number that are done already, and the number of
+    /// bytes that a kill had left after the last line of the journal.
     fn listed(&self, left: usize, done: usize, torn: usize);
 
-    /// A model is begun, number `at` of those to do.
+    /// A model begins, number `at` of those to do.
     fn begun(&self, at: usize, item: &Item);
 
     /// A model is finished, and in the journal.
     fn ended(&self, at: usize, record: &Record);
 }
 
-/// How a batch ended.
+/// The result of a batch.
 #[derive(Debug, Default)]
 pub struct BatchSummary {
-    /// What this run finished, in order.
+    /// The models that this run finished, in order.
     pub records: Vec<Record>,
     /// How many models were done before.
     pub done: usize,
-    /// How many are left because something stopped the run.
+    /// How many models are left because an error stopped the run.
     pub left: usize,
-    /// What that was.
+    /// The error that stopped the run.
     pub stopped: Option<Error>,
 }
 
 impl BatchSummary {
-    /// The causes of what was not done, and the models of each.
+    /// Returns the causes, with the models of each.
     pub fn causes(&self) -> BTreeMap<Cause, Vec<&Record>> {
         let mut causes: BTreeMap<Cause, Vec<&Record>> = BTreeMap::new();
         for record in &self.records {
@@ -203,16 +203,16 @@ impl BatchSummary {
         causes
     }
 
-    /// How many models this run finished with this status.
+    /// Returns how many models this run finished with this status.
     pub fn count(&self, status: ModelStatus) -> usize {
         self.records.iter().filter(|record| record.status == status).count()
     }
 }
 
-/// The names of the models of the Hub that were downloaded most, of those with all of these tags.
+/// Returns the names of the most downloaded models of the Hub, of those with all of these tags.
 ///
 /// # Errors
-/// [`Error::Offline`], or what the server makes of it.
+/// [`Error::Offline`], or an error of the server.
 pub fn top_models(
     servers: &Servers,
     count: usize,
@@ -227,7 +227,7 @@ pub fn top_models(
     Ok(session.hub(cwd)?.top_models(count, filters)?)
 }
 
-/// The models of a list that a run would do.
+/// Returns the models of a list that a run would do.
 ///
 /// # Errors
 /// [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]
@@ -235,11 +235,11 @@ pub fn pending(options: &Options, items: Vec<Item>, reporter: &dyn Reporter) -> 
     left(options, items, &Known::read(&options.journal)?, reporter)
 }
 
-/// Does the models of a list that are not done, each for itself.
+/// Converts the models of a list that are not done, each independently.
 ///
 /// # Errors
-/// [`Error::Unpublished`] without a token, [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`], [`Error::Interrupted`]: what comes before the first model. What
-/// stops the run later is in the [`BatchSummary`].
+/// [`Error::Unpublished`] without a token, [`Error::BatchRunning`], [`Error::NoJournal`], [`Error::Io`],
+/// [`Error::Interrupted`], all before the first model. A later error that stops the run is in the [`BatchSummary`].
 pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Result<BatchSummary, Error> {
     if options.publish && items.iter().any(|item| item.hub.is_some()) {
         check_token(&options.servers)?;
@@ -273,12 +273,12 @@ pub fn run(options: &Options, items: Vec<Item>, progress: &dyn Progress) -> Resu
             }
         }
     }
-    // A git that a killed run had started may have outlived it, and written where the first sweep had been.
+    // A git process of a killed run may have outlived it, and written files after the first sweep.
     temporary.sweep();
     Ok(summary)
 }
 
-/// The items that are not done.
+/// Returns the items that are not done.
 fn left(
     options: &Options,
     items: Vec<Item>,
@@ -301,14 +301,14 @@ fn left(
     Ok(left)
 }
 
-/// Returns `true` if there is nothing to be done of a model of which this is known.
+/// Returns `true` if the record shows that nothing is to be done.
 fn is_done(options: &Options, record: &Record) -> bool {
     let has_output = record.files.iter().any(|file| file.output.is_some());
     if options.publish && record.published.is_none() && has_output {
         return false;
     }
     match record.status {
-        // What a temporary clone held is gone.
+        // The files of a temporary clone are gone.
         ModelStatus::Converted => record.dir.is_some() || options.dir.is_none(),
         ModelStatus::NothingToDo => {
             !(options.force && record.files.iter().any(|file| file.status == "up-to-date"))
@@ -318,13 +318,14 @@ fn is_done(options: &Options, record: &Record) -> bool {
     }
 }
 
-/// The commit that what is here was converted from, if all of it was.
+/// Returns the commit of the existing files, if all checkpoints were converted.
 fn converted_at(record: &Record) -> Option<&str> {
     let is_whole = matches!(record.status, ModelStatus::Converted | ModelStatus::NothingToDo);
     record.commit.as_deref().filter(|_| is_whole)
 }
 
-/// Returns `true` if the remote has another commit than the one that was converted. One that does not answer is asked again by the clone.
+/// Returns `true` if the remote has another commit than the converted one. If the remote does not respond, the clone
+/// contacts it again.
 fn has_moved(
     options: &Options,
     item: &Item,
@@ -339,7 +340,7 @@ fn has_moved(
 }
 
 impl Options {
-    /// How a model is cloned.
+    /// Returns the options of a model's clone.
     fn clone_of(&self, item: &Item, dir: Option<PathBuf>) -> clone::Options {
         clone::Options {
             cwd: self.cwd.clone(),
@@ -352,8 +353,8 @@ impl Options {
     }
 }
 
-/// Where temporary clones are made, each in a directory of its own whose name says which journal it belongs to: only the
-/// run that holds that journal's lock makes and removes them.
+/// The directory of temporary clones, each with a name that identifies its journal: only the run with the lock on that
+/// journal creates and removes them.
 struct Temporary {
     parent: PathBuf,
     prefix: String,
@@ -367,7 +368,7 @@ impl Temporary {
         Self { parent: options.cwd.join(&options.temp), prefix }
     }
 
-    /// Removes what a killed run with the same journal left, as far as that can be done.
+    /// Removes the clones of a killed run with the same journal, as far as possible.
     fn sweep(&self) {
         for entry in fs::read_dir(&self.parent).into_iter().flatten().flatten() {
             let is_ours = entry.file_name().as_encoded_bytes().starts_with(self.prefix.as_bytes());

@@ -1,6 +1,6 @@
-//! One model of a batch: a place, a clone, the conversion.
+//! Handles one model of a batch: a directory, a clone, the conversion.
 //!
-//! Invariant: whatever goes wrong is a fact about the model, in its [`Record`]; only an interruption is not.
+//! Invariant: every error is recorded as a fact about the model, in its [`Record`], except an interruption.
 
 use std::path::Path;
 
@@ -21,10 +21,10 @@ use crate::git::{self, Trouble};
 use crate::remote;
 use crate::repo::Repo;
 
-/// Does a model, which was converted at the commit `before`, if ever.
+/// Converts a model; `before` is the commit of an earlier conversion, if any.
 ///
 /// # Errors
-/// [`Error::Interrupted`], or what a server says that wants to be asked less often.
+/// [`Error::Interrupted`], or the error of a server that wants fewer requests.
 pub(super) fn work(
     options: &Options,
     item: &Item,
@@ -35,7 +35,7 @@ pub(super) fn work(
     let (model, url, revision) = (item.name(), item.url.clone(), item.revision.clone());
     let mut record = Record { model, url, revision, ..Record::default() };
     let done = attempt(options, item, before, temporary, reporter, &mut record);
-    // What was done before somebody asked to stop is done.
+    // A model that was finished before the interruption stays finished.
     let is_over = done.is_ok() && !matches!(record.status, ModelStatus::Refused | ModelStatus::Failed);
     if reporter.is_interrupted() && !is_over {
         return Err(Error::Interrupted);
@@ -55,8 +55,8 @@ pub(super) fn work(
     Ok(record)
 }
 
-/// Why git was not let in to a model of the Hub, if its conditions have to be accepted first: to git, a server of the
-/// Hub's kind says the same of a model that is not there.
+/// Returns an error if the model on the Hub is gated: to git, a server like the Hub reports the same for a model that
+/// does not exist.
 fn gate(options: &Options, item: &Item, error: &Error, reporter: &dyn Reporter) -> Option<Error> {
     let Error::Git(git::Error::Remote { trouble: Trouble::SignIn | Trouble::Forbidden, .. }) = error else {
         return None;
@@ -68,7 +68,7 @@ fn gate(options: &Options, item: &Item, error: &Error, reporter: &dyn Reporter) 
     is_gated.then(|| remote::Error::Gated { url: hub.clone_url(model), said: None }.into())
 }
 
-/// The same, with every fact in the record as it comes.
+/// Does the work, and adds each fact to the record as it becomes known.
 fn attempt(
     options: &Options,
     item: &Item,
@@ -108,7 +108,7 @@ fn convert_in(
         None => (clone::clone(&options.clone_of(item, Some(dir.to_owned())), reporter)?.commit, false),
     };
     Repo::at(dir)?;
-    // What was converted from another commit is no reason to keep it, whoever moved the branch.
+    // Files that were converted from another commit are replaced, whatever moved the branch.
     let force = options.force || has_moved || before.is_some_and(|before| before != commit);
     record.commit = Some(commit);
     let session = Session::new(&options.servers, reporter);
@@ -139,7 +139,7 @@ fn convert_in(
     Ok(())
 }
 
-/// Publishes what is converted: what this run made, and what an earlier one did.
+/// Publishes the converted files: those of this run, and of earlier ones.
 fn publish(options: &Options, dir: &Path, reporter: &dyn Reporter, record: &mut Record) -> Result<(), Error> {
     let how = publish::Options {
         cwd: dir.to_owned(),
@@ -169,7 +169,7 @@ fn publish(options: &Options, dir: &Path, reporter: &dyn Reporter, record: &mut 
     Ok(())
 }
 
-/// A summary in which no file was turned away by a server that wants to be asked less often.
+/// Returns the summary, unless a server that wants fewer requests rejected a file.
 fn served(mut summary: Summary) -> Result<Summary, Error> {
     let is_turned_away = |outcome: &Outcome| matches!(&outcome.reason, Some(Reason::Error(error)) if turned_away(error).is_some());
     match summary.outcomes.iter().position(is_turned_away).map(|at| summary.outcomes.swap_remove(at).reason) {
@@ -186,7 +186,7 @@ enum Done {
 fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) -> Result<Done, Error> {
     let choice = match options.pr {
         Some(choice) => choice,
-        // Whether a pull request has the same is what publishing asks.
+        // Publishing checks whether a pull request has the same files.
         None if options.publish => Choice::Never,
         None => Choice::configured(dir)?,
     };
@@ -195,7 +195,7 @@ fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) 
         force,
         strict: options.strict,
         max_output: options.max_output,
-        // Of what is thrown away nobody needs a second copy.
+        // A temporary clone needs no second copy of the content.
         pointer_only: options.pointer_only || options.dir.is_none(),
         servers: options.servers.clone(),
         ..convert::Options::default()
@@ -210,7 +210,7 @@ fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) 
     }
 }
 
-/// Writes down what became of the files, and takes the worst of it for the model.
+/// Records the results of the files, and uses the worst one for the model.
 fn note(record: &mut Record, summary: &Summary) {
     use actions::Status as Of;
     let all = &summary.outcomes;
@@ -227,7 +227,7 @@ fn note(record: &mut Record, summary: &Summary) {
     };
     let worst = if has(Of::Failed) { Of::Failed } else { Of::Refused };
     let bad: Vec<_> = all.iter().filter(|outcome| outcome.status == worst).filter_map(error_of).collect();
-    // That a set is not whole is what follows from the error of its shard.
+    // The error about the incomplete checkpoint follows from the error of its shard.
     let is_first = |error: &Error| !matches!(error, Error::IncompleteSet { .. });
     let first = bad.iter().find(|(_, error)| is_first(error)).or(bad.first());
     if let Some((source, error)) = first {
@@ -272,7 +272,7 @@ fn note_pulled(record: &mut Record, pulled: &Pulled) {
     record.status = ModelStatus::Converted;
 }
 
-/// Bytes of a path as text; what is no UTF-8 is escaped.
+/// Returns the bytes of a path as text, with invalid UTF-8 escaped.
 fn text(path: &BString) -> String {
     std::str::from_utf8(path).map_or_else(|_| path.escape_ascii().to_string(), str::to_owned)
 }

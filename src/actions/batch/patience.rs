@@ -1,7 +1,7 @@
-//! [`patiently`]: a batch pauses as a whole for a server that wants to be asked less often.
+//! [`patiently`] pauses a whole batch for a server that wants fewer requests.
 //!
-//! Invariant: a model that such a server turned away is neither written down nor passed over: it is done when the server may be
-//! asked again, or the run ends, and the next one begins with it.
+//! Invariant: a model that such a server rejected is neither recorded nor skipped: it is done after the pause, or the
+//! run ends, and the next run begins with it.
 
 use std::thread;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use std::time::Duration;
 use super::failure::{TurnedAway, turned_away};
 use crate::actions::{Error, Note, RemoteNote, Reporter};
 
-/// The longest that one model is waited for.
+/// The longest wait for one model.
 const MOST: Duration = Duration::from_secs(3600);
 
-/// How long a server is waited for that does not say how long.
+/// The pauses for a server that states no time.
 const UNSAID: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(120), Duration::from_secs(300)];
 
-/// How often a server is waited for that says how long.
+/// How often the batch waits for a server that states a time.
 const WAITS: usize = 8;
 
-/// How often it is looked whether the user asked to stop.
+/// The interval of the checks for an interruption by the user.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Does the work on a model again as long as a server turns it away.
+/// Repeats the work on a model as long as a server rejects it for now.
 ///
 /// # Errors
-/// What the work returns; when patience is at its end, what it was turned away with.
+/// An error of the work; after all pauses, the rejection.
 pub(super) fn patiently<T>(
     reporter: &dyn Reporter,
     mut work: impl FnMut() -> Result<T, Error>,

@@ -1,12 +1,12 @@
-//! [`check_token`]: whether there is a token to publish with, before the first model.
+//! [`check_token`] checks that a token for publishing exists, before the first model.
 //!
-//! Invariant: no server is asked.
+//! Invariant: no server is contacted.
 
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, Servers};
 use crate::remote;
 
-/// Checks that there is a token, as far as that can be known before anybody is asked.
+/// Checks that a token exists, as far as that is possible without a server.
 ///
 /// # Errors
 /// [`remote::Error::TokenExpired`], [`PublishError::NoToken`], or a token that cannot be read.

@@ -1,4 +1,4 @@
-//! Cloning a model without its weights: commits, trees and small files, with a pointer in the place of each LFS object.
+//! Clones a model without its weights: commits, trees and small files, with a pointer in place of each LFS object.
 //!
 //! ```text
 //! source     what MODEL means
@@ -7,11 +7,11 @@
 //! clone      one branch, without a checkout ─▶ the missing files of the commit, a few a request ─▶ checkout
 //! ```
 //!
-//! Not every server gives what a partial clone asks for later. One that does not send single files is asked for all of
-//! them at once; if that fails too, for all files of the last commit. What was done instead is told.
+//! Not every server sends what a partial clone requests later. If a server does not send single files, all of them are
+//! requested at once; if that fails too, all files of the last commit. A note reports the fallback.
 //!
-//! Invariant: what comes out is a clone as git makes it, on a branch that follows its remote, or at the commit that was
-//! asked for; no filter of Git LFS ran, and none is configured by it.
+//! Invariant: the result is a clone as git makes it, on a branch that tracks its remote, or at the requested commit; no
+//! filter of Git LFS ran, and the clone configures none.
 
 mod place;
 pub(super) mod source;
@@ -28,23 +28,23 @@ use place::CloneDir;
 use source::CloneSource;
 pub(super) use tip::tip;
 
-/// The reference that holds a commit until `HEAD` does.
+/// The reference that keeps a commit until `HEAD` does.
 const WANTED: &str = "refs/st-convert/revision";
 
-/// What to clone.
+/// The options of a clone.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// The directory that relative paths start from.
+    /// The base of relative paths.
     pub cwd: PathBuf,
     /// A name of the Hub, a URL or a path.
     pub model: OsString,
-    /// Where to; by default the last part of its name.
+    /// The directory of the clone; by default the last part of the model's name.
     pub dir: Option<PathBuf>,
-    /// A branch, a tag, a commit or a reference; by default the branch that the remote says.
+    /// A branch, a tag, a commit or a reference; by default the remote's default branch.
     pub revision: Option<String>,
-    /// So many commits, instead of all.
+    /// This number of commits, instead of all.
     pub depth: Option<u32>,
-    /// How servers are asked.
+    /// How servers are contacted.
     pub servers: Servers,
 }
 
@@ -53,11 +53,11 @@ pub struct Options {
 pub struct Cloned {
     /// Its directory.
     pub dir: PathBuf,
-    /// Where it came from, without a password.
+    /// Its source, without a password.
     pub url: OsString,
-    /// The branch that is checked out; `None` at a commit.
+    /// The current branch; `None` if `HEAD` is detached.
     pub branch: Option<String>,
-    /// The commit that is checked out.
+    /// The current commit.
     pub commit: String,
 }
 
@@ -65,7 +65,7 @@ pub struct Cloned {
 ///
 /// # Errors
 /// [`Error::CloneInTheWay`], [`Error::NeedsDirectory`], [`Error::Offline`], [`Error::NoSuchRevision`],
-/// [`Error::EmptyRepository`], or what git and the system report. Then nothing is left of it.
+/// [`Error::EmptyRepository`], or an error of git or the system. Then the clone is removed.
 pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error> {
     let session = Session::new(&options.servers, reporter);
     let source = CloneSource::of(&options.model, options.servers.endpoint());
@@ -87,27 +87,27 @@ pub fn clone(options: &Options, reporter: &dyn Reporter) -> Result<Cloned, Error
     Ok(Cloned { dir, url: git::redacted(&source.url), branch, commit })
 }
 
-/// The repository at this URL has no such revision.
+/// Returns the error that the repository at this URL has no such revision.
 fn no_such(revision: &str, url: &OsStr) -> Error {
     Error::NoSuchRevision { revision: revision.to_owned(), remote: Some(git::redacted(url)) }
 }
 
-/// What is to be checked out.
+/// The requested revision.
 #[derive(Debug, Clone, Copy)]
 enum Revision<'a> {
     /// The remote's default branch.
     Default,
-    /// A branch or a tag; or else the beginning of a commit's name.
+    /// A branch or a tag; otherwise an abbreviated commit.
     Named(&'a str),
-    /// A commit by its whole name, or any reference.
+    /// A full commit name, or any reference.
     Exact(&'a str),
 }
 
 impl<'a> Revision<'a> {
-    /// What these words mean to the repository at this URL.
+    /// Interprets the revision, which the repository at this URL must have.
     fn of(revision: Option<&'a str>, url: &OsStr) -> Result<Self, Error> {
         let Some(text) = revision else { return Ok(Self::Default) };
-        // What git would not take for the name of a reference could be a pattern or two names.
+        // Characters that git does not allow in a reference could make it a pattern or two names.
         let is_odd = |c: char| c.is_whitespace() || c.is_control() || ":^~?*[\\".contains(c);
         if text.is_empty() || text.starts_with('-') || text.contains(is_odd) || text.contains("..") {
             return Err(no_such(text, url));
@@ -121,7 +121,7 @@ impl<'a> Revision<'a> {
     }
 }
 
-/// A clone that is being made.
+/// A clone in progress.
 struct Making<'a> {
     options: &'a Options,
     source: &'a CloneSource,
@@ -135,13 +135,13 @@ struct Making<'a> {
 struct Bare<'a> {
     git: Git<'a>,
     remote: Remote,
-    /// The commit to check out, if that is not the one of the branch.
+    /// The commit to check out, if it is not that of the branch.
     detached_at: Option<String>,
     commit: String,
 }
 
 impl Making<'_> {
-    /// Makes the clone; returns the branch and the commit that are checked out.
+    /// Clones; returns the branch and the commit that are checked out.
     fn make(&self) -> Result<(Option<String>, String), Error> {
         let bare = self.objects()?;
         clone::checkout(&bare.git, self.network, bare.detached_at.as_deref())?;
@@ -152,7 +152,7 @@ impl Making<'_> {
         Ok((branch, bare.commit))
     }
 
-    /// Everything that the checkout needs, by the way that the server allows.
+    /// Fetches everything that the checkout needs, in the way that the server allows.
     fn objects(&self) -> Result<Bare<'_>, Error> {
         let is_partial = !self.source.is_path;
         match self.commits(is_partial, self.options.depth) {
@@ -170,7 +170,7 @@ impl Making<'_> {
         Ok(bare)
     }
 
-    /// Clones one branch, and fetches the commit that was asked for.
+    /// Clones one branch, and fetches the requested commit.
     fn commits(&self, is_partial: bool, depth: Option<u32>) -> Result<Bare<'_>, Error> {
         let branch = match self.wish {
             Revision::Named(name) => Some(name),
@@ -204,7 +204,7 @@ impl Making<'_> {
         Ok(Bare { git, remote, detached_at, commit })
     }
 
-    /// The commit to check out in the place of the branch, fetched.
+    /// Fetches and returns the commit to check out instead of the branch.
     fn wanted(
         &self,
         git: &Git<'_>,
@@ -237,7 +237,7 @@ impl Making<'_> {
         }
     }
 
-    /// The files of the commit that the clone left out.
+    /// Fetches the files of the commit that the clone left out.
     fn files(&self, bare: &Bare<'_>) -> Result<(), Error> {
         let Bare { git, remote, commit, .. } = bare;
         let missing = clone::missing(git, commit)?;
@@ -267,7 +267,7 @@ fn may_be_withheld(error: &Error) -> bool {
     matches!(error, Error::FilesWithheld | Error::Git(git::Error::TooOld { .. })) || is_withheld(error)
 }
 
-/// Returns `true` if it could be the beginning of a commit's name.
+/// Returns `true` if it could be an abbreviated commit.
 fn is_abbreviation(text: &str) -> bool {
     (4..64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

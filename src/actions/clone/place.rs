@@ -1,16 +1,16 @@
-//! [`CloneDir`]: the directory of a clone, which is there when the clone is whole, and not before.
+//! [`CloneDir`] is the directory of a clone, which appears only when the clone is complete.
 //!
 //! ```text
 //! parent/.clone-st-convert-…/name    the clone, while it is made
 //!   rename → parent/name
 //! ```
 //!
-//! A clone holds no path of its own directory, so it may be renamed: git writes absolute paths only for linked work
-//! trees and borrowed objects, which a fresh clone has not. A directory that is there, and empty, is filled in its place,
-//! since it may be where somebody stands, or where a disk is mounted; it is emptied if the clone fails.
+//! A clone contains no path of its own directory, so it may be renamed: git writes absolute paths only for linked
+//! working trees and borrowed objects, which a new clone does not have. An existing empty directory is filled in place,
+//! because it may be the current directory of a process, or a mount point; it is emptied if the clone fails.
 //!
-//! Invariant: if the clone fails or is interrupted, the directory is as before. What a killed run left is in a hidden
-//! directory beside it, which the next clone beside it removes: a living run holds a lock on its own.
+//! Invariant: if the clone fails or is interrupted, the directory is as before. The leftovers of a killed run are in a
+//! hidden directory next to it, which the next clone there removes: a living run holds a lock on its own.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -20,33 +20,33 @@ use tempfile::TempDir;
 
 use super::super::Error;
 
-/// How the name of the directory begins in which a clone is made.
+/// The prefix of the directory in which a clone is created.
 const PREFIX: &str = ".clone-st-convert-";
 
-/// Where a clone is made, and where it goes. Dropped, it leaves what was there before.
+/// The directory of a clone in progress, and its final path. If dropped, it restores the previous state.
 #[derive(Debug)]
 pub(super) struct CloneDir {
     dir: PathBuf,
     made_in: MadeIn,
-    /// The parents that were made for it, the outermost first.
+    /// The parents that were created for it, the outermost first.
     parents: Vec<PathBuf>,
 }
 
-/// Where a clone is made.
+/// Where a clone is created.
 #[derive(Debug)]
 enum MadeIn {
-    /// In a directory beside its own, which is locked where that can be done.
+    /// In a temporary directory next to its path, which is locked if possible.
     Temporary(TempDir, Option<File>),
-    /// In its own, which was there and empty.
+    /// At its path, which was an empty directory.
     Itself,
-    /// It has its name, and nothing is taken back.
+    /// It has its name, and nothing is removed.
     Done,
 }
 
 impl CloneDir {
-    /// Looks at the directory, an absolute path, and makes what is needed to begin.
+    /// Checks the directory, an absolute path, and creates what is needed to begin.
     pub(super) fn prepare(dir: &Path) -> Result<Self, Error> {
-        // Before this function has found the directory empty, nothing may exist that would empty it.
+        // Until this function has found the directory empty, no value may exist whose drop would empty it.
         match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {
                 return Ok(Self { dir: dir.to_owned(), made_in: MadeIn::Itself, parents: Vec::new() });
@@ -74,7 +74,7 @@ impl CloneDir {
         }
     }
 
-    /// Where the clone is made.
+    /// Returns the path at which the clone is created.
     pub(super) fn path(&self) -> PathBuf {
         match &self.made_in {
             MadeIn::Temporary(temporary, _) => {
@@ -84,7 +84,7 @@ impl CloneDir {
         }
     }
 
-    /// Removes what was made so far, to begin again.
+    /// Removes everything that was created so far, to begin again.
     pub(super) fn clear(&self) -> Result<(), Error> {
         let path = self.path();
         let cleared = match &self.made_in {
@@ -95,7 +95,7 @@ impl CloneDir {
         cleared.map_err(Error::io("empty", &path))
     }
 
-    /// Gives the clone its name, and says it.
+    /// Gives the clone its name, and returns the path.
     pub(super) fn finish(mut self) -> Result<PathBuf, Error> {
         if matches!(self.made_in, MadeIn::Temporary(..)) {
             fs::rename(self.path(), &self.dir).map_err(|source| match source.kind() {
@@ -112,7 +112,7 @@ impl CloneDir {
 
 impl Drop for CloneDir {
     fn drop(&mut self) {
-        // Whatever cannot be removed is left; the error that led here is told.
+        // Files that cannot be removed stay; the error that led here is reported.
         match std::mem::replace(&mut self.made_in, MadeIn::Done) {
             MadeIn::Temporary(temporary, _lock) => drop(temporary.close()),
             MadeIn::Itself => drop(empty(&self.dir)),
@@ -122,8 +122,8 @@ impl Drop for CloneDir {
     }
 }
 
-/// Makes a temporary directory, and locks it where that can be done. Before it is locked, another clone beside it may take
-/// it for one that a kill left, and one that fails may remove the empty directory around it: then another is made.
+/// Creates a temporary directory, and locks it if possible. Before it is locked, another clone next to it may treat it
+/// as a leftover, and a failing clone may remove the empty directory around it: then another one is created.
 fn temporary(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
     const TRIES: usize = 20;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
@@ -150,7 +150,7 @@ fn temporary(parent: &Path) -> io::Result<(TempDir, Option<File>)> {
     Err(last)
 }
 
-/// Removes what killed runs left in a directory, as far as that can be seen and done.
+/// Removes the leftovers of killed runs in a directory, as far as possible.
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let is_ours = entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes());
@@ -163,7 +163,7 @@ fn sweep(parent: &Path) {
     }
 }
 
-/// Removes directories, the innermost first, as far as they are empty.
+/// Removes empty directories, the innermost first.
 fn remove_empty(dirs: &[PathBuf]) {
     for dir in dirs.iter().rev() {
         if fs::remove_dir(dir).is_err() {

@@ -1,4 +1,4 @@
-//! [`CloneSource`]: what a person means by MODEL.
+//! [`CloneSource`] interprets the argument MODEL.
 //!
 //! ```text
 //! owner/name, name, datasets/owner/name     a repository of the Hub
@@ -6,9 +6,8 @@
 //! /path, ./path, ../path, anything else     a path
 //! ```
 //!
-//! Invariant: a name of the Hub becomes a URL without `..`, `?`, `#` or an escape in it, so it leads to the endpoint and
-//! to nothing but a repository there. URLs and paths are git's to judge, but for `ext::` and `fd::`, which
-//! are never taken.
+//! Invariant: a name on the Hub becomes a URL without `..`, `?`, `#` or an escape in it, so it leads only to a
+//! repository at the endpoint. git interprets URLs and paths, but `ext::` and `fd::` are always refused.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -16,23 +15,23 @@ use std::path::PathBuf;
 use crate::git;
 use crate::remote::ModelName;
 
-/// Where a clone comes from.
+/// The source of a clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::actions) struct CloneSource {
-    /// What git is told.
+    /// The URL or path for git.
     pub(in crate::actions) url: OsString,
-    /// A directory of this machine, which git copies as a whole.
+    /// `true` for a directory of this machine, which git copies as a whole.
     pub(in crate::actions) is_path: bool,
-    /// The model of the Hub, if it is one.
+    /// The model on the Hub, if it is there.
     pub(in crate::actions) model: Option<ModelName>,
-    /// The directory that it goes to unless another is named, if its name says one.
+    /// The default directory of the clone, if the name determines one.
     pub(super) dir: Option<PathBuf>,
-    /// The same with its owner in front: the whole name at the Hub, the last two parts of anything else.
+    /// The same with its owner: the whole name on the Hub, the last two parts of any other source.
     pub(in crate::actions) owned: Option<PathBuf>,
 }
 
 impl CloneSource {
-    /// Of a MODEL, with the Hub at `endpoint`.
+    /// Interprets a MODEL, with the Hub at `endpoint`.
     pub(in crate::actions) fn of(model: &OsStr, endpoint: &str) -> Self {
         let text = model.to_str().unwrap_or_default();
         if let Some((path, model)) = at_hub(text) {
@@ -44,7 +43,7 @@ impl CloneSource {
     }
 }
 
-/// Refuses what starts a program when it is cloned.
+/// Refuses a source that starts a program when it is cloned.
 ///
 /// # Errors
 /// [`git::Error::Transport`]
@@ -61,7 +60,7 @@ fn is_url(text: &str) -> bool {
     text.contains("://") || before_slash.contains(':') && !is_drive
 }
 
-/// What MODEL names at the Hub, and its path there: a model, or a repository with its kind in front.
+/// Returns what MODEL names on the Hub, and its path there: a model, or a repository with its kind as a prefix.
 pub(in crate::actions) fn at_hub(text: &str) -> Option<(String, Option<ModelName>)> {
     match text.split_once('/') {
         Some((kind @ ("datasets" | "spaces" | "models"), name)) if name.contains('/') => {
@@ -71,23 +70,23 @@ pub(in crate::actions) fn at_hub(text: &str) -> Option<(String, Option<ModelName
     }
 }
 
-/// The last part of a path or URL, as git names the directory of a clone.
+/// Returns the last part of a path or URL, as git names the directory of a clone.
 fn last_part(text: &str) -> Option<PathBuf> {
     let (_, name) = split_last(path_of(text));
     let name = name.strip_suffix(".git").or_else(|| name.strip_suffix(".bundle")).unwrap_or(name);
     is_name(name).then(|| name.into())
 }
 
-/// The last part with the one in front of it, if that is a name.
+/// Returns the last part with the part before it, if that is a name.
 fn last_parts(text: &str) -> Option<PathBuf> {
     let name = last_part(text)?;
-    // What a colon ends is a host.
+    // A part with a colon at its end is a host.
     let (before, _) = split_last(path_of(text).rsplit(':').next().unwrap_or_default());
     let (_, owner) = split_last(before);
     Some(if is_name(owner) { PathBuf::from(owner).join(name) } else { name })
 }
 
-/// What stands behind the host of a URL, or all of it, without what git ignores at its end.
+/// Returns the part of a URL after the host, or a whole path, without the endings that git ignores.
 fn path_of(text: &str) -> &str {
     let text =
         text.split_once("://").map_or(text, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));

@@ -1,4 +1,4 @@
-//! Which commit a remote has now, without a clone.
+//! Finds the current commit of a remote, without a clone.
 
 use super::super::servers::Session;
 use super::super::{Error, Reporter};
@@ -6,11 +6,11 @@ use super::source::{self, CloneSource};
 use super::{Options, Revision};
 use crate::git::{Remote, Trouble, fetch};
 
-/// The commit that a clone with these options would check out; `None` if the remote names none by that revision, as it does
-/// not for the beginning of a commit's name.
+/// Returns the commit that a clone with these options would check out; `None` if the remote has no such revision, which
+/// includes abbreviated commits.
 ///
 /// # Errors
-/// [`Error::Offline`], or what git and the server report.
+/// [`Error::Offline`], or an error of git or the server.
 pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
     let source = CloneSource::of(&options.model, options.servers.endpoint());
     source::check(&source)?;
@@ -32,7 +32,7 @@ pub(in crate::actions) fn tip(options: &Options, reporter: &dyn Reporter) -> Res
             .map(|(kind, peeled)| format!("refs/{kind}/{name}{peeled}"))
             .into(),
     };
-    // A star for what a tag names.
+    // The star also matches the commit of an annotated tag.
     let pattern = match wish {
         Revision::Named(name) => format!("{name}*"),
         Revision::Default | Revision::Exact(_) => names.concat(),

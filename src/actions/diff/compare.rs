@@ -1,11 +1,11 @@
-//! What two models have otherwise: by their headers, and where it is asked for by every byte.
+//! Compares two models: by their headers and, on request, by every byte.
 //!
 //! ```text
 //! name in one of them alone     added, removed; renamed if the bytes are proven the same
 //! name in both                  another dtype or shape; other values; the same; or not known, where nothing was read
 //! ```
 //!
-//! What the directory of an archive says of its records is proof enough: of two tensors that are a record each, the CRC-32.
+//! The CRC-32 in the archive directory decides for two tensors that are a record each.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,43 +14,43 @@ use super::model::{Model, TensorFacts};
 use crate::hash::{Hasher, Oid};
 use crate::safetensors::{self, Comparer, Deviation};
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const STEP: usize = 1 << 20;
 
-/// One tensor that is not what it was.
+/// A change of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// It is new.
     Added(TensorFacts),
     /// It is gone.
     Removed(TensorFacts),
-    /// It has another name, and the bytes that it had.
+    /// It has another name and the same bytes.
     Renamed {
-        /// What it was called.
+        /// Its old name.
         from: String,
-        /// What it is.
+        /// The tensor.
         tensor: TensorFacts,
     },
     /// It has another dtype or shape.
     Retyped {
-        /// What it was.
+        /// The old tensor.
         old: TensorFacts,
-        /// What it is.
+        /// The new tensor.
         new: TensorFacts,
-        /// How far the numbers are apart, where the shape is the same and values were asked for.
+        /// The difference of the values, if the shape is the same and values were requested.
         deviation: Option<Deviation>,
     },
     /// It has other bytes.
     Values {
         /// The tensor.
         tensor: TensorFacts,
-        /// How far they are apart, where values were asked for.
+        /// Their difference, if values were requested.
         deviation: Option<Deviation>,
     },
 }
 
 impl Change {
-    /// The name of the tensor now, or the one that it had.
+    /// Returns the current name of the tensor, or the removed one.
     pub fn name(&self) -> &str {
         match self {
             Self::Added(tensor)
@@ -62,18 +62,18 @@ impl Change {
     }
 }
 
-/// What two models have otherwise.
+/// The differences between two models.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Changes {
-    /// By name.
+    /// The changes, by name.
     pub list: Vec<Change>,
-    /// How many tensors are the same, in every byte.
+    /// How many tensors are the same in every byte.
     pub same: usize,
-    /// How many have the same name, dtype and shape, and bytes that nobody looked at.
+    /// How many tensors have the same name, dtype and shape, and bytes that were not read.
     pub unread: usize,
 }
 
-/// Compares two models; `None` is a file that is not there.
+/// Compares two models; `None` is a missing file.
 pub(super) fn compare(
     old: Option<&Model<'_>>,
     new: Option<&Model<'_>>,
@@ -105,7 +105,7 @@ struct Pair<'a> {
     reporter: &'a dyn Reporter,
 }
 
-/// What two tensors have to have alike before their bytes can be the same; and what proves that they are.
+/// The properties that must be equal before the bytes of two tensors can be the same, and the proof that they are.
 #[derive(PartialEq, Eq, Hash)]
 struct Likeness<'a>(&'a str, &'a [u64], Proven);
 
@@ -116,7 +116,7 @@ enum Proven {
 }
 
 impl Pair<'_> {
-    /// A tensor that both have.
+    /// Compares a tensor that both models have.
     fn tensor(&self, old: &TensorFacts, new: &TensorFacts, changes: &mut Changes) -> Result<(), Error> {
         let is_read = self.values && old.shape == new.shape;
         if (old.dtype, &old.shape) != (new.dtype, &new.shape) {
@@ -144,7 +144,7 @@ impl Pair<'_> {
         Ok(())
     }
 
-    /// Takes out of both lists what has the same bytes under another name.
+    /// Removes tensors with the same bytes under another name from both lists.
     fn renamed(
         &self,
         removed: &mut Vec<&TensorFacts>,
@@ -182,7 +182,8 @@ impl Pair<'_> {
         Ok(renamed)
     }
 
-    /// What tells the bytes of a tensor from others, if anything was read or written down. Of nothing there is no telling.
+    /// Returns a value that identifies the bytes of a tensor, if they were read or the archive contains a checksum.
+    /// Empty tensors have none.
     fn proven(&self, model: Option<&Model<'_>>, tensor: &TensorFacts) -> Result<Option<Proven>, Error> {
         let Some(model) = model.filter(|_| tensor.bytes > 0) else { return Ok(None) };
         if !self.values {
@@ -200,7 +201,7 @@ impl Pair<'_> {
         Ok(Some(Proven::Sha256(hasher.finish().0)))
     }
 
-    /// How far two tensors of one shape are apart.
+    /// Returns the difference between two tensors of one shape.
     fn deviation(&self, old: &TensorFacts, new: &TensorFacts) -> Result<Deviation, Error> {
         let mut comparer = Comparer::new(&new.shape, old.dtype, new.dtype);
         let (Some(was), Some(is)) = (self.old, self.new) else { return Ok(comparer.finish()) };

@@ -1,14 +1,15 @@
-//! git's own diff: what its `textconv` driver lists of a file, and the setting that calls it.
+//! Implements git's own diff: the list that its `textconv` driver prints for a file, and the setting that calls the
+//! driver.
 //!
 //! ```text
 //! diff.lfs.textconv    git runs it on each version of a file with the attribute `diff=lfs`, which every line of Git LFS has
 //! ```
 //!
-//! git smudges what it gives to a driver. Where Git LFS smudges, that is a copy of each version, and a download of those that are not
-//! here; so the driver is only set where it does not, and then gets the pointer, whose object it reads in the LFS store. It is
-//! set without `cachetextconv`, which would keep "not here" after the object has come.
+//! git smudges the files that it passes to a driver. If Git LFS smudges, that copies each version and downloads missing
+//! ones; so the driver is only set if Git LFS does not smudge, and then receives the pointer, whose object it reads in
+//! LFS storage. It is set without `cachetextconv`, which would keep "not local" after the object was downloaded.
 //!
-//! Invariant: no server is asked, and a driver that other people set stays.
+//! Invariant: no server is contacted, and a driver of another program stays.
 
 use std::path::{Path, PathBuf};
 
@@ -25,21 +26,21 @@ use crate::repo::Repo;
 const KEY: &str = "diff.lfs.textconv";
 const CACHE: &str = "diff.lfs.cachetextconv";
 
-/// Without the program, git shows the pointer.
+/// Without this program, git shows the pointer.
 const DRIVER: &str = "f() { git st-convert textconv \"$1\" 2>/dev/null || head -c 1024 \"$1\"; }; f";
 
-/// What a version of a file is.
+/// A version of a file.
 #[derive(Debug)]
 pub struct FileListing {
     /// Its object ID.
     pub oid: Oid,
     /// Its size in bytes.
     pub size: u64,
-    /// What it holds.
+    /// Its contents.
     pub content: ListedContent,
 }
 
-/// What a version of a file holds.
+/// The contents of a version of a file.
 #[derive(Debug)]
 pub enum ListedContent {
     /// Tensors, by name.
@@ -52,7 +53,7 @@ pub enum ListedContent {
     Unreadable(Error),
 }
 
-/// Lists a file that git gives to its driver: a pointer, or the content itself.
+/// Lists a file that git passes to its driver: a pointer, or the content itself.
 ///
 /// # Errors
 /// [`Error::NotFound`], or what the system reports.
@@ -73,7 +74,7 @@ pub fn listing(cwd: &Path, file: &Path) -> Result<FileListing, Error> {
     Ok(FileListing { oid, size: given.size(), content: content(&given.file) })
 }
 
-/// The object of a pointer, in the store of the repository that git works in.
+/// Opens the object of a pointer, in LFS storage of git's current repository.
 fn object(cwd: &Path, pointer: Pointer) -> Result<LocalFile, Error> {
     let repo = Repo::discover_for_hook(cwd)?;
     LocalFile::object(repo.as_ref(), b"the object".into(), pointer)
@@ -87,32 +88,32 @@ fn content(source: &dyn ReadAt) -> ListedContent {
     }
 }
 
-/// Where the driver is set.
+/// The options of the driver's setup.
 #[derive(Debug, Clone, Default)]
 pub struct DriverOptions {
-    /// The directory that the repository is looked for in.
+    /// The directory in which the repository is searched.
     pub cwd: PathBuf,
-    /// For all repositories of the user.
+    /// `true` for all repositories of the user.
     pub global: bool,
 }
 
-/// What became of the setting.
+/// The result for the setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriverState {
     /// It is set.
     Installed,
     /// It was set before.
     Unchanged,
-    /// It is gone.
+    /// It was removed.
     Removed,
-    /// There was none.
+    /// It was not set.
     Absent,
 }
 
-/// Sets the driver, where git does not smudge for it.
+/// Sets the driver, if git does not smudge for it.
 ///
 /// # Errors
-/// [`Error::Driver`], [`Error::NoRepository`], or what git reports.
+/// [`Error::Driver`], [`Error::NoRepository`], or an error of git.
 pub fn install(options: &DriverOptions, reporter: &dyn Reporter) -> Result<DriverState, Error> {
     with_git(options, reporter, |git, scope| {
         match setting(git, Some(scope), "path", KEY)? {
@@ -120,7 +121,7 @@ pub fn install(options: &DriverOptions, reporter: &dyn Reporter) -> Result<Drive
             Some(value) => return Err(Error::Driver(UnfitDriver::Taken { value })),
             None => {}
         }
-        // What is in force: outside of any repository, for all of them.
+        // For all repositories, the setting in effect outside any repository counts.
         let outside = options.cwd.ancestors().last().unwrap_or(&options.cwd);
         let in_force = if options.global { git.in_dir(outside) } else { git.clone() };
         if let Some((key, value)) = smudges(&in_force)? {
@@ -134,10 +135,10 @@ pub fn install(options: &DriverOptions, reporter: &dyn Reporter) -> Result<Drive
     })
 }
 
-/// Takes the driver away, if it is ours.
+/// Removes the driver, if it is ours.
 ///
 /// # Errors
-/// [`Error::NoRepository`], or what git reports.
+/// [`Error::NoRepository`], or an error of git.
 pub fn uninstall(options: &DriverOptions, reporter: &dyn Reporter) -> Result<DriverState, Error> {
     with_git(options, reporter, |git, scope| {
         if setting(git, Some(scope), "path", KEY)?.as_deref() != Some(DRIVER) {
@@ -166,8 +167,8 @@ fn with_git<T>(
     work(&git, Scope::Local)
 }
 
-/// The setting by which git gives the content of LFS files, and not their pointers; `None` if it does not. Where there is a process, the
-/// filter is not asked.
+/// Returns the setting by which git passes on the content of LFS files, instead of their pointers; `None` if it does
+/// not. If a process is set, git does not use the filter.
 fn smudges(git: &Git<'_>) -> Result<Option<(&'static str, String)>, Error> {
     for key in ["filter.lfs.process", "filter.lfs.smudge"] {
         let value = setting(git, None, "path", key)?.filter(|value| !value.is_empty());

@@ -1,12 +1,12 @@
-//! `diff`: which tensors changed between two revisions, or between two files.
+//! Compares tensors between two revisions, or between two files, for `diff`.
 //!
 //! ```text
 //! two trees ──▶ paths whose content differs ──▶ two models, by their headers ──▶ FileDiff
 //! two files ───────────────────────────────────▲
 //! ```
 //!
-//! Invariant: nothing is smudged, copied or downloaded: an object is read where it lies in the LFS store, and one that is not here is
-//! said. By headers alone, unless values are asked for.
+//! Invariant: nothing is smudged, copied or downloaded: an object is read in LFS storage, and a missing one is
+//! reported. Only headers are read, unless values are requested.
 
 mod compare;
 mod driver;
@@ -33,20 +33,20 @@ use model::Model;
 use opened::OpenedFile;
 use tree::SideFiles;
 
-/// What to compare.
+/// The options of a comparison.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The directory that relative paths start from.
+    /// The base of relative paths.
     pub cwd: PathBuf,
-    /// The old revision or file; without it `HEAD`.
+    /// The old revision or file; by default `HEAD`.
     pub old: Option<OsString>,
-    /// The new revision or file; without it the working tree.
+    /// The new revision or file; by default the working tree.
     pub new: Option<OsString>,
-    /// The files to compare, or directories; without any, all.
+    /// The files or directories to compare; by default all.
     pub paths: Vec<OsString>,
-    /// Compare with what is staged, and not with the working tree.
+    /// Compare with the staged files instead of the working tree.
     pub staged: bool,
-    /// Compare the tensors byte by byte, too.
+    /// Also compare the tensors byte by byte.
     pub values: bool,
 }
 
@@ -59,45 +59,45 @@ pub struct DiffSide {
     pub oid: Option<Oid>,
     /// Its size in bytes.
     pub size: u64,
-    /// `safetensors`, or the format of a checkpoint; `None` where it could not be read.
+    /// `safetensors`, or the format of a checkpoint; `None` if it could not be read.
     pub format: Option<&'static str>,
     /// How many tensors it has.
     pub tensors: usize,
 }
 
-/// What became of a file.
+/// The result for a file.
 #[derive(Debug)]
 pub struct FileDiff {
-    /// What it was; `None`: it is new.
+    /// The old file; `None` if the file is new.
     pub old: Option<DiffSide>,
-    /// What it is; `None`: it is gone.
+    /// The new file; `None` if the file was removed.
     pub new: Option<DiffSide>,
-    /// What differs, or why that is not known.
+    /// The differences, or why they are not known.
     pub result: Result<Changes, NotCompared>,
 }
 
 /// Why two files were not compared.
 #[derive(Debug)]
 pub enum NotCompared {
-    /// Their objects are not in the LFS store.
+    /// Their objects are not in LFS storage.
     NotHere {
-        /// Which of them is missing, with the revision that has it; `None` is the working tree or the index.
+        /// Which of them is missing, with its revision; `None` is the working tree or the index.
         missing: Vec<(BString, Option<String>, Pointer)>,
     },
     /// One of them cannot be read.
     Unreadable {
-        /// Which.
+        /// The file.
         path: BString,
-        /// Why.
+        /// The reason.
         error: Error,
     },
 }
 
-/// Compares, and gives each file that differs.
+/// Compares, and passes on each file that differs.
 ///
 /// # Errors
-/// [`Error::NoRepository`], [`Error::NotFound`], a revision that is none, or what the repository and the system report. What is
-/// wrong with one file is said of it.
+/// [`Error::NoRepository`], [`Error::NotFound`], an unknown revision, or an error of the repository or the system. An
+/// error of one file is part of its result.
 pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(FileDiff)) -> Result<(), Error> {
     let repo = Repo::discover(&options.cwd);
     if let (Some(old), Some(new)) = (&options.old, &options.new)
@@ -127,8 +127,8 @@ pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(Fil
     Ok(())
 }
 
-/// What there is to say of two files, or of those that cannot be opened; `None` if two other things are named. Where there is no
-/// repository nothing but a file can be named, if one of both is.
+/// Returns the result for two files, also if they cannot be opened; `None` if the arguments are not two files. Outside
+/// a repository, if one argument is a file, the other must be one.
 fn two_files(
     options: &Options,
     words: [&OsString; 2],
@@ -158,7 +158,7 @@ fn two_files(
     Some(failed).filter(|failed| !failed.is_empty())
 }
 
-/// Why a word is no file.
+/// Returns why an argument is not a file.
 fn not_opened(path: &Path) -> Error {
     match path.metadata() {
         Ok(metadata) => worktree_file::Error::not_regular(metadata.file_type()).into(),
@@ -166,10 +166,10 @@ fn not_opened(path: &Path) -> Error {
     }
 }
 
-/// The revisions and paths that were asked for.
+/// The requested revisions and paths.
 struct Asked {
     old: String,
-    /// `None`: the working tree, or the index.
+    /// `None` for the working tree, or the index.
     new: Option<String>,
     paths: Vec<BString>,
 }
@@ -194,7 +194,7 @@ impl Asked {
                 }
                 _ => match repo.files_at(text) {
                     Ok(_) => revisions.push(text.to_owned()),
-                    // As git does: a word that is no revision is a file.
+                    // As in git: an argument that is not a revision is a file.
                     Err(repo::Error::NoSuchRevision { .. })
                         if options.cwd.join(given).symlink_metadata().is_ok() =>
                     {
@@ -215,7 +215,7 @@ impl Asked {
     }
 }
 
-/// Where two revisions parted.
+/// Returns the merge base of two revisions.
 fn merge_base(repo: &Repo, old: &str, new: &str) -> Result<String, Error> {
     let commit = |revision: &str| repo.commit_of(revision);
     let base = repo.history()?.merge_base(commit(old)?, commit(new)?)?;
@@ -225,8 +225,8 @@ fn merge_base(repo: &Repo, old: &str, new: &str) -> Result<String, Error> {
     }
 }
 
-/// The paths that differ, the old one and the new one. A file that only has another name is one pair; so are a checkpoint that is gone
-/// and the safetensors file that is named after it.
+/// Returns the paths that differ, the old one and the new one. A renamed file is one pair; so are a removed checkpoint
+/// and the new safetensors file that is named after it.
 fn pairs(
     old: &SideFiles<'_>,
     new: &SideFiles<'_>,
@@ -269,12 +269,12 @@ fn pairs(
 struct Comparison<'a> {
     values: bool,
     reporter: &'a dyn Reporter,
-    /// The revisions of both sides, if they are some.
+    /// The revisions of both sides, if they are revisions.
     revisions: [Option<String>; 2],
 }
 
 impl Comparison<'_> {
-    /// Compares what two trees have at these paths; `None` if neither is a model.
+    /// Compares the files of two trees at these paths; `None` if neither is a model.
     fn paths(
         &self,
         (old, was): (&SideFiles<'_>, Option<BString>),
@@ -300,7 +300,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// What a file holds, ready to be compared.
+    /// Returns the contents of a file for the comparison.
     fn model<'t>(&self, target: Option<&'t OpenedFile>) -> Result<Option<Model<'t>>, NotCompared> {
         let Some(target) = target else { return Ok(None) };
         let unreadable = |error| NotCompared::Unreadable { path: target.path.clone(), error };
@@ -345,13 +345,14 @@ impl Comparison<'_> {
 }
 
 impl FileDiff {
-    /// Where it is, or was.
+    /// Returns its current or old path.
     pub fn path(&self) -> &BStr {
         let side = self.new.as_ref().or(self.old.as_ref());
         side.map_or(b"".as_bstr(), |side| side.path.as_bstr())
     }
 
-    /// Returns `true` if one of both holds tensors, as far as it is known. What is not here is judged by its name.
+    /// Returns `true` if one of the files contains tensors, as far as it is known. The name decides about a missing
+    /// file.
     fn is_of_models(&self) -> bool {
         let mut sides = self.old.iter().chain(&self.new);
         match &self.result {
@@ -372,7 +373,7 @@ impl FileDiff {
         }
     }
 
-    /// Returns `true` if it has another path than it had.
+    /// Returns `true` if its path changed.
     pub fn is_renamed(&self) -> bool {
         matches!((&self.old, &self.new), (Some(old), Some(new)) if old.path != new.path)
     }

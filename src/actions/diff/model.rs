@@ -1,7 +1,9 @@
-//! [`Model`]: the tensors of a checkpoint or of a safetensors file by its header, and their bytes where they are asked for.
+//! [`Model`] contains the tensors of a checkpoint or of a safetensors file by its header, and reads their bytes on
+//! request.
 //!
-//! Invariant: no pickle is executed, and no tensor byte is read until [`Model::tensor_bytes`]. A checkpoint of which no dict stands out as
-//! the state dict is taken whole, each tensor by its path: what changed in it is asked, not what would be converted.
+//! Invariant: no pickle is executed, and no tensor byte is read until [`Model::tensor_bytes`]. If no dict of a
+//! checkpoint is clearly the state dict, the whole object is used, each tensor by its path: the comparison is about
+//! changes in the file, not about the result of a conversion.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -11,7 +13,7 @@ use crate::checkpoint::{self, DType, Kind, Plan, Storage, Tensor};
 use crate::read_at::{Joined, ReadAt};
 use crate::safetensors;
 
-/// What is known of a tensor without its bytes.
+/// A tensor without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorFacts {
     /// Its name.
@@ -22,16 +24,16 @@ pub struct TensorFacts {
     pub shape: Vec<u64>,
     /// How many bytes it has.
     pub bytes: u64,
-    /// Their CRC-32, where the directory of an archive says it.
+    /// Their CRC-32, if the directory of an archive contains it.
     pub crc32: Option<u32>,
     place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// As they are, from this byte on.
+    /// Contiguous, from this offset on.
     At(u64),
-    /// The tensor of this number of a plan, which has to be gathered.
+    /// The tensor with this number in a plan, which must be gathered.
     Gathered(usize),
 }
 
@@ -43,7 +45,7 @@ pub(in super::super) struct Model<'a> {
     pub(in super::super) format: &'static str,
     source: &'a dyn ReadAt,
     plan: Option<Plan>,
-    /// What is not in the source as it is.
+    /// The inflated records, which the source does not contain in place.
     inflated: Vec<u8>,
 }
 
@@ -63,7 +65,7 @@ impl TensorBytes<'_> {
 }
 
 impl<'a> Model<'a> {
-    /// Reads the header; `None` for a file that holds no tensors. Its bytes can be asked for if `is_read` says so.
+    /// Reads the header; `None` for a file without tensors. `is_read` states whether its bytes will be requested.
     pub(in super::super) fn read(source: &'a dyn ReadAt, is_read: bool) -> Result<Option<Self>, Error> {
         if Kind::of(source).map_err(checkpoint::Error::from)? == Kind::Safetensors {
             return Self::of_safetensors(source).map(Some);
@@ -105,7 +107,7 @@ impl<'a> Model<'a> {
                 (name, facts)
             })
             .collect();
-        // A name that was dropped stands for the one that was kept.
+        // A dropped name stands for the kept one.
         let tied: Vec<_> = metadata
             .into_iter()
             .filter(|(name, _)| name != "format" && !tensors.contains_key(name))
@@ -139,7 +141,7 @@ impl<'a> Model<'a> {
         Self { tensors, format, source, plan: Some(plan).filter(|_| is_read), inflated: Vec::new() }
     }
 
-    /// Makes what is deflated readable.
+    /// Inflates deflated records.
     pub(super) fn inflate(&mut self) -> Result<(), Error> {
         match &self.plan {
             Some(plan) if self.inflated.is_empty() => {
@@ -149,7 +151,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// The bytes of a tensor, as a safetensors file has them.
+    /// Returns the bytes of a tensor, as in a safetensors file.
     pub(super) fn tensor_bytes(&self, facts: &TensorFacts) -> Result<TensorBytes<'_>, Error> {
         let source = Joined::new(self.source, &self.inflated);
         match (facts.place, &self.plan) {
@@ -164,7 +166,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Returns `true` if the tensor lies in its storage as it would in a safetensors file.
+/// Returns `true` if the tensor has the same layout in its storage as in a safetensors file.
 fn is_plain(tensor: &Tensor, storage: &Storage) -> bool {
     checkpoint::is_contiguous(&tensor.shape, &tensor.strides)
         && !(tensor.conjugate || tensor.negate || storage.big_endian)

@@ -1,4 +1,4 @@
-//! [`OpenedFile`]: one side of a comparison, open where it lies.
+//! [`OpenedFile`] is one side of a comparison, opened in place.
 
 use std::ffi::OsStr;
 
@@ -14,7 +14,7 @@ use crate::hash::Oid;
 use crate::lfs::Pointer;
 use crate::repo::Repo;
 
-/// A file that is open, or the pointer to one that is not here.
+/// An open file, or the pointer of a missing one.
 pub(super) struct OpenedFile {
     pub(super) path: BString,
     pub(super) oid: Option<Oid>,
@@ -22,7 +22,7 @@ pub(super) struct OpenedFile {
 }
 
 impl OpenedFile {
-    /// What a word names: a file, or `REV:PATH`; `None` if it is neither.
+    /// Opens an argument: a file, or `REV:PATH`; `None` if it is neither.
     pub(super) fn open(options: &Options, word: &OsStr) -> Result<Option<Self>, Error> {
         let name = word.as_encoded_bytes().as_bstr();
         let path = options.cwd.join(word);

@@ -1,7 +1,8 @@
-//! [`SideFiles`]: the files of a revision, of the index or of the working tree, what tells one from another, and where its bytes are.
+//! [`SideFiles`] lists the files of a revision, of the index or of the working tree, with the identity and the location
+//! of their bytes.
 //!
-//! Invariant: nothing is smudged, copied or downloaded to open a file; a pointer stands for its object of the LFS store, and what is
-//! not there is said. A file of git itself is read only if its name is one of a model.
+//! Invariant: nothing is smudged, copied or downloaded to open a file; a pointer stands for its object in LFS storage,
+//! and a missing object is reported. A file without Git LFS is read only if it has the name of a model.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,15 @@ use super::super::{Error, names};
 use crate::lfs::Pointer;
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 
-/// The longest file of git itself, not under Git LFS, that is read.
+/// The longest file without Git LFS that is read.
 pub(super) const MAX_BLOB: u64 = 1 << 30;
 
-/// What a path has.
+/// The content of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    /// This blob, or in the working tree what a checkout makes of it.
+    /// This blob or, in the working tree, what a checkout makes of it.
     Blob(ObjectId),
-    /// A file of the working tree that was changed since it was staged as this blob.
+    /// A file of the working tree that changed since it was staged as this blob.
     Changed(ObjectId),
 }
 
@@ -32,7 +33,7 @@ pub(super) struct SideFiles<'a> {
 }
 
 impl<'a> SideFiles<'a> {
-    /// Of a revision. `HEAD` before the first commit has none.
+    /// Returns the files of a revision. `HEAD` before the first commit has none.
     pub(super) fn revision(repo: &'a Repo, revision: &str) -> Result<Self, Error> {
         let files = match repo.files_at(revision) {
             Err(repo::Error::NoSuchRevision { .. }) if revision == "HEAD" && repo.head_is_unborn()? => {
@@ -44,13 +45,13 @@ impl<'a> SideFiles<'a> {
         Ok(Self { repo, files, is_checked_out: false })
     }
 
-    /// Of the index.
+    /// Returns the files of the index.
     pub(super) fn index(repo: &'a Repo) -> Result<Self, Error> {
         let files = files(repo)?.map(|entry| (entry.path, Content::Blob(entry.id))).collect();
         Ok(Self { repo, files, is_checked_out: false })
     }
 
-    /// Of the working tree: the files that the index knows.
+    /// Returns the files of the working tree that the index contains.
     pub(super) fn working_tree(repo: &'a Repo) -> Result<Self, Error> {
         let mut all = BTreeMap::new();
         for entry in files(repo)? {
@@ -75,7 +76,7 @@ impl<'a> SideFiles<'a> {
         self.files.get(path).copied()
     }
 
-    /// The pointer that git has at a path, if it is one.
+    /// Returns the pointer of a path in git, if it is one.
     pub(super) fn pointer(&self, path: &BStr) -> Result<Option<Pointer>, Error> {
         match self.content(path) {
             Some(Content::Blob(blob) | Content::Changed(blob)) => Ok(self.repo.pointer(blob)?),
@@ -83,7 +84,7 @@ impl<'a> SideFiles<'a> {
         }
     }
 
-    /// Opens a file; `None` for one that is neither under Git LFS nor named as a model is.
+    /// Opens a file; `None` for one that is neither under Git LFS nor named like a model.
     pub(super) fn open(&self, path: &BStr) -> Result<Option<Bytes>, Error> {
         let pointer = self.pointer(path)?;
         let is_model = names::is_weight_like(path) || names::is_safetensors(path);
@@ -104,7 +105,7 @@ impl<'a> SideFiles<'a> {
         }
     }
 
-    /// The object of the store; or the file of the working tree, which a person may have without it.
+    /// Opens the object in LFS storage, or the file of the working tree, whose object may be missing.
     fn object(&self, path: &BStr, pointer: Pointer) -> Result<LocalFile, Error> {
         match LocalFile::object(Some(self.repo), path, pointer) {
             Err(missing @ Error::NoObject { .. }) if self.is_checked_out => {
@@ -118,7 +119,7 @@ impl<'a> SideFiles<'a> {
     }
 }
 
-/// The files of the index, but for those in a merge conflict.
+/// Returns the files of the index, without those in a merge conflict.
 fn files(repo: &Repo) -> Result<impl Iterator<Item = Entry>, Error> {
     let is_file = |entry: &Entry| matches!(entry.mode, Mode::File | Mode::Executable);
     Ok(repo.entries()?.into_iter().filter(move |entry| entry.stage == 0 && is_file(entry)))

@@ -1,6 +1,6 @@
-//! What follows from an error: whose matter it is, whether an option lifts it, and how it and what is below it are told.
+//! Classifies errors: their kind, whether an option allows the work, and the texts of the error and its causes.
 //!
-//! Invariant: this is the one table of kinds. Exit codes and hints are in the command line.
+//! Invariant: this is the only table of kinds. Exit codes and hints are in the command line.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,21 +11,22 @@ use bstr::BString;
 use super::Error;
 use crate::{checkpoint, git, lfs, recipe, remote, repo, safetensors};
 
-/// Whose matter an error is.
+/// The kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// What was asked cannot be meant.
+    /// The request of the user is not valid.
     User,
-    /// The file is refused for what it holds.
+    /// The file is refused because of its content.
     Refused,
     /// git, the system or the disk.
     Environment,
-    /// The user asked to stop.
+    /// The user interrupted the program.
     Interrupted,
 }
 
 impl Error {
-    /// Makes an [`Error::Io`] of why a file could not be opened, read or written: `.map_err(Error::io("read", path))`.
+    /// Creates an [`Error::Io`] for a file that could not be opened, read or written: `.map_err(Error::io("read",
+    /// path))`.
     pub(in crate::actions) fn io<'p>(
         what: &'static str,
         path: &'p (impl AsRef<Path> + ?Sized),
@@ -33,7 +34,7 @@ impl Error {
         move |source| Self::Io { what, path: path.as_ref().to_owned(), source }
     }
 
-    /// Returns `true` if an option makes good what was refused, so that the same file is asked for again.
+    /// Returns `true` if an option allows what was refused, so that the same file can be converted later.
     pub fn is_lifted_by_an_option(&self) -> bool {
         use checkpoint::Error as Of;
         matches!(
@@ -47,7 +48,7 @@ impl Error {
         )
     }
 
-    /// Whose matter it is.
+    /// Returns the kind.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Interrupted => Kind::Interrupted,
@@ -106,13 +107,13 @@ impl Error {
         }
     }
 
-    /// Returns `true` if it is a refusal for what the file holds, rather than work that could not be done.
+    /// Returns `true` for a refusal because of the file's content, as opposed to work that could not be done.
     pub fn is_refusal(&self) -> bool {
         self.kind() == Kind::Refused
     }
 
-    /// What is below it, each once, outermost first; `message` stands above. `safe` makes foreign text fit for where it
-    /// goes.
+    /// Returns the causes, each once, outermost first; `message` is the line above them. `safe` escapes foreign text
+    /// for its destination.
     pub fn causes(&self, message: &str, safe: &dyn Fn(&str) -> String) -> Vec<String> {
         match self {
             Self::Recipe(recipe::Error::Dangerous { at, record, .. }) => {
@@ -126,7 +127,7 @@ impl Error {
         }
     }
 
-    /// The message and its causes in one line.
+    /// Returns the message and its causes in one line.
     pub fn reason(&self, safe: &dyn Fn(&str) -> String) -> String {
         let message = safe(&self.to_string());
         let causes = self.causes(&message, safe);
@@ -172,7 +173,7 @@ impl From<remote::Error> for Error {
     }
 }
 
-/// Each cause once, outermost first, as [`Error::causes`].
+/// Returns each cause once, outermost first, as [`Error::causes`].
 pub(crate) fn causes_of(
     first: Option<&(dyn StdError + 'static)>,
     message: &str,
@@ -186,7 +187,7 @@ pub(crate) fn causes_of(
             None => safe(&cause.to_string()),
         };
         let above = causes.last().map_or(message, String::as_str);
-        // A single word below another cause is the name of a variant, and says nothing more.
+        // A single word below another cause is the name of a variant, and adds no information.
         let is_news = !above.contains(&text) && (causes.is_empty() || text.contains(' '));
         if !text.is_empty() && is_news {
             causes.push(text);
@@ -203,7 +204,7 @@ pub(super) fn missing(shards: &[(BString, Error)]) -> String {
     }
 }
 
-/// ` (and 3 more)`, or nothing.
+/// Returns ` (and 3 more)`, or nothing.
 pub(super) fn more_of(more: usize) -> String {
     if more == 0 { String::new() } else { format!(" (and {more} more)") }
 }

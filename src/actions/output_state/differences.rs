@@ -1,22 +1,22 @@
-//! [`Differences`]: what a header has otherwise than the checkpoint, in one line.
+//! [`Differences`] formats the differences between a header and a checkpoint in one line.
 
 use std::fmt;
 
 use crate::safetensors;
 use crate::safetensors::compare::Difference;
 
-/// What a header has otherwise than the checkpoint.
+/// The differences between a header and a checkpoint.
 #[derive(Debug)]
 pub enum Differences {
-    /// The checkpoint is another one since the file was committed, and nobody here knows what the file is.
+    /// The checkpoint changed since the file was committed, and the content of the file is unknown.
     Checkpoint,
-    /// It is none.
+    /// The header is invalid.
     Invalid(safetensors::Error),
-    /// Tensors.
+    /// Tensors differ.
     Tensors {
-        /// The first of them.
+        /// The first differences.
         first: Vec<Difference>,
-        /// How many more there are.
+        /// The number of the others.
         more: usize,
     },
 }

@@ -1,6 +1,6 @@
-//! The header of a safetensors file against the description of a checkpoint: kilobytes of both, and no tensor.
+//! Compares the header of a safetensors file with the description of a checkpoint, by kilobytes of both, and no tensor.
 //!
-//! Invariant: what cannot be described (a refused checkpoint, several state dicts) does not differ.
+//! Invariant: a checkpoint that cannot be described (refused, several state dicts) does not differ.
 
 use std::io;
 
@@ -29,7 +29,7 @@ pub(super) fn compare(
     match compared {
         Err(Error::Interrupted) => Err(Error::Interrupted),
         Err(_) if workspace.session.reporter.is_interrupted() => Err(Error::Interrupted),
-        // It is said when the file is read for more than its state.
+        // The reason is reported when the file is read for another purpose.
         Err(Error::Checkpoint(_) | Error::Recipe(_)) => Ok(OutputState::Unverified),
         Err(_) => Ok(OutputState::NotHere),
         Ok(state) => Ok(state),
@@ -59,7 +59,7 @@ fn compared(
     };
     let options = checkpoint::Options { key, headers, ..checkpoint::Options::default() };
     let plan = |bytes: &dyn ReadAt| -> Result<Option<Plan>, Error> {
-        // Of another kind the description is not at one place, and the whole would have to come.
+        // In other formats the description is not in one place, and the whole file would be needed.
         let is_readable =
             headers == Headers::Read || Kind::of(bytes).map_err(checkpoint::Error::Io)? == Kind::Zip;
         if is_readable { recipe::plan(bytes, &options).map(Some).map_err(Error::from) } else { Ok(None) }
@@ -76,7 +76,7 @@ fn compared(
     Ok(OutputState::Differs(Differences::Tensors { first, more }))
 }
 
-/// Reads a file wherever it is; `None` if it cannot be read in pieces from here.
+/// Reads a file at its location; `None` if it cannot be read by ranges.
 fn with<T>(
     workspace: &Workspace<'_>,
     depth: Depth,
@@ -95,7 +95,7 @@ fn with<T>(
     }
 }
 
-/// A file that ends inside of its header is no safetensors file.
+/// Returns `true` for a file that ends inside its header, which is not a safetensors file.
 fn is_short(error: &safetensors::Error) -> bool {
     matches!(error, safetensors::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
 }

@@ -1,7 +1,7 @@
-//! The checkpoint that a safetensors file was committed with, as history and trailers say it.
+//! Finds the checkpoint that a safetensors file was committed with, by history and trailers.
 //!
-//! Invariant: these are claims of others. They choose what a file is compared with, and can show that it is stale; they
-//! never show that it is not. What is not in this clone says nothing, and is not fetched.
+//! Invariant: these are claims of others. They select what a file is compared with, and can show that it is stale; they
+//! never show that it is up to date. Objects that are missing in this clone yield no result, and are not fetched.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,23 @@ use super::super::{Error, names};
 use crate::hash::Oid;
 use crate::repo::{FileOrigin, ObjectId, Repo, WantedFile, origins};
 
-/// A checkpoint of the past.
+/// A former checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::actions) struct Former {
-    /// The commit that made the output what it is.
+    /// The commit that gave the output its current content.
     pub(in crate::actions) commit: ObjectId,
     /// The blob of the output.
     pub(in crate::actions) output_blob: ObjectId,
-    /// What the checkpoint was called then.
+    /// The path of the checkpoint in that commit.
     pub(in crate::actions) path: BString,
     /// Its blob.
     pub(in crate::actions) blob: Option<ObjectId>,
-    /// What a trailer of the commit says of its content.
+    /// The object ID of its content in a trailer of the commit.
     pub(in crate::actions) said: Option<Oid>,
 }
 
-/// The checkpoints that outputs were committed with; each is given with its checkpoint's path and its own, and its blob.
+/// Returns the checkpoints that outputs were committed with; each is given with its checkpoint's path and its own, and
+/// its blob.
 pub(super) fn former_of(
     workspace: &Workspace<'_>,
     wanted: &[(BString, BString, ObjectId)],
@@ -44,7 +45,7 @@ pub(super) fn former_of(
         })
         .collect();
     let mut found = BTreeMap::new();
-    // One commit may have made all files: its message is read once.
+    // One commit may have changed all files: its message is read once.
     let mut trailers: BTreeMap<ObjectId, Vec<Trailer>> = BTreeMap::new();
     let reporter = workspace.session.reporter;
     let found_origins = origins(repo, head, &files, &|| reporter.is_interrupted());
@@ -66,8 +67,8 @@ pub(super) fn former_of(
     Ok(found)
 }
 
-/// The checkpoint that an output was committed with, whatever it was called, looking back from a commit: that of the commit
-/// which made the output what it is, or of one of its parents.
+/// Returns the checkpoint that an output was committed with, under any name, searched back from a commit: that of the
+/// commit which gave the output its content, or of one of its parents.
 pub(in crate::actions) fn former(
     repo: &Repo,
     from: ObjectId,
@@ -98,7 +99,7 @@ fn blob_at(repo: &Repo, commit: ObjectId, path: &BStr) -> Option<ObjectId> {
     repo.blob_at(&commit.to_string(), path).ok().flatten()
 }
 
-/// The only file of a commit that an output is named after.
+/// Returns the only file of a commit that an output is named after.
 fn beside(repo: &Repo, commit: ObjectId, output: &BStr) -> Option<(BString, ObjectId)> {
     let files = repo.files_at(&commit.to_string()).ok()?;
     let is_source = |path: &BStr| {
@@ -114,7 +115,7 @@ fn trailers_of(repo: &Repo, commit: ObjectId) -> Vec<Trailer> {
     repo.message_of(commit).map(|message| trailer::read(message.as_bstr())).unwrap_or_default()
 }
 
-/// What the trailers of a commit say of the checkpoint of an output.
+/// Returns the checkpoint of an output in the trailers of a commit.
 fn said(trailers: &[Trailer], output: &BStr, source: Option<&BStr>) -> Option<(BString, Oid)> {
     let is_meant = |path: &BStr| match source {
         Some(source) => path == source,

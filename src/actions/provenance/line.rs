@@ -1,4 +1,4 @@
-//! The lines of a record, written and read. What is no line of this version is passed over.
+//! Reads and writes the lines of a record, and skips lines of other versions.
 
 use bstr::{BStr, BString, ByteSlice as _};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ fn oid(value: &Value) -> Option<Oid> {
     value.as_str()?.parse().ok()
 }
 
-/// A path as text; one that is none, as its bytes.
+/// Returns a path as text, or as its bytes if it is not UTF-8.
 fn of_path(path: &BStr) -> Value {
     path.to_str().map_or_else(|_| json!(path.as_bytes()), |text| json!(text))
 }

@@ -1,11 +1,11 @@
-//! [`PublishedFile`]: what is published, and what it was made from.
+//! [`PublishedFile`] is a file to publish, with the checkpoints that it was made from.
 //!
-//! Published are the safetensors files, and their shard indices, that the index has and the remote's branch has not, or has
-//! otherwise, and that are named after a checkpoint of that branch. Staged or committed is all one; whatever else is staged,
-//! committed or changed here stays here.
+//! The files to publish are the safetensors files, and their shard indexes, that the index contains, that the remote's
+//! branch lacks or has with another content, and that are named after a checkpoint of that branch. It does not matter
+//! whether they are staged or committed; all other staged, committed or changed files stay local.
 //!
-//! Invariant: the checkpoint is the one that was here when it was converted: the index has the very blob that the branch
-//! has, or, where it was removed since, the commit that both come from has it.
+//! Invariant: the checkpoint is the one that was converted: the index has the same blob as the branch or, if it was
+//! removed since, their merge base has it.
 
 use std::collections::BTreeMap;
 
@@ -20,20 +20,20 @@ use crate::read_at::FileSource;
 use crate::repo::{self, Entry, Mode, ObjectId, Repo};
 use crate::safetensors;
 
-/// A file that is published.
+/// A file to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedFile {
     /// Its path.
     pub path: BString,
-    /// The content behind its pointer; `None` for a shard index that git itself holds.
+    /// The pointer; `None` for a shard index without Git LFS.
     pub pointer: Option<Pointer>,
     /// Its bytes.
     pub size: u64,
-    /// The checkpoints that it may have been made from: one, unless two have one stem.
+    /// The checkpoints that it may have been made from: one, unless two have the same stem.
     pub sources: Vec<MadeFrom>,
-    /// The blob that git has at its path.
+    /// Its blob in git.
     pub blob: ObjectId,
-    /// `true` if it may be run.
+    /// `true` if it is executable.
     pub executable: bool,
 }
 
@@ -49,12 +49,12 @@ pub struct MadeFrom {
 /// The entries of a tree by their paths.
 pub(super) type Tree<'t> = BTreeMap<&'t BStr, &'t Entry>;
 
-/// By their paths.
+/// Sorts entries by their paths.
 pub(super) fn by_path(entries: &[Entry]) -> Tree<'_> {
     entries.iter().filter(|entry| entry.stage == 0).map(|entry| (entry.path.as_bstr(), entry)).collect()
 }
 
-/// What is published on a commit with these entries.
+/// Returns the files to publish on a commit with these entries.
 pub(super) fn changed(
     repo: &Repo,
     git: &Git<'_>,
@@ -95,7 +95,7 @@ pub(super) fn changed(
     Ok(files)
 }
 
-/// The names that the checkpoints of a tree become, with those.
+/// Returns the output names of the checkpoints of a tree, with the checkpoints.
 fn outputs<'t>(tree: &Tree<'t>) -> BTreeMap<BString, Vec<&'t Entry>> {
     let mut outputs: BTreeMap<BString, Vec<_>> = BTreeMap::new();
     for (path, entry) in tree {
@@ -124,7 +124,7 @@ fn file(repo: &Repo, entry: &Entry, sources: Vec<MadeFrom>) -> Result<PublishedF
     Ok(PublishedFile { path: entry.path.clone(), pointer, size, sources, blob: entry.id, executable })
 }
 
-/// The commit that the branch and `HEAD` come from, looked up once it is needed.
+/// The merge base of the branch and `HEAD`, looked up when needed.
 struct Past<'a> {
     repo: &'a Repo,
     git: &'a Git<'a>,
@@ -133,7 +133,7 @@ struct Past<'a> {
 }
 
 impl Past<'_> {
-    /// Returns `true` if the checkpoint of the branch is the one that was here.
+    /// Returns `true` if the checkpoint of the branch is the one that was converted.
     fn is_current(&mut self, index: &Tree<'_>, source: &Entry) -> Result<bool, Error> {
         if let Some(here) = index.get(source.path.as_bstr()) {
             return Ok(here.id == source.id);
@@ -151,7 +151,7 @@ impl Past<'_> {
     }
 }
 
-/// Reads every object once: it has to be in the store, be the bytes that its pointer names, and a safetensors file.
+/// Reads every object once: it must be in LFS storage, match its pointer, and be a safetensors file.
 pub(super) fn prove(
     repo: &Repo,
     files: &[PublishedFile],
@@ -181,7 +181,7 @@ pub(super) fn prove(
     Ok(paths)
 }
 
-/// How many tensors a safetensors file has; none for another file.
+/// Returns how many tensors a safetensors file has; 0 for another file.
 pub(super) fn tensors(path: &std::path::Path) -> u64 {
     let file = std::fs::File::open(path).and_then(FileSource::new);
     let read = file.ok().and_then(|file| safetensors::read(&file).ok());

@@ -1,4 +1,4 @@
-//! [`PublishError`]: why files are not published, where that is no error of git, the store or a server.
+//! [`PublishError`] states why files are not published, if git, LFS storage and the servers report no error.
 
 use bstr::BString;
 
@@ -8,24 +8,24 @@ use crate::remote;
 /// Why files are not published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// A pull request needs somebody who makes it.
+    /// A pull request needs a token.
     #[error("opening a pull request requires a token")]
     NoToken,
-    /// The token can read alone.
+    /// The token can only read.
     #[error("the token from {place} has no write access")]
     ReadOnlyToken {
-        /// Where it came from.
+        /// Its origin.
         place: remote::token::TokenSource,
     },
-    /// The remote's branch has another checkpoint than the one that was converted here.
+    /// The remote's branch has another checkpoint than the one that was converted.
     #[error("{path} was converted from another version of the checkpoint than the remote has")]
     SourceDiffers {
         /// The safetensors file.
         path: BString,
-        /// `true` if the remote's commit is one of those here, so that the checkpoint here is the newer one.
+        /// `true` if this clone contains the remote's commit, so that the local checkpoint is newer.
         is_newer_here: bool,
     },
-    /// The branch that is there has another checkpoint than the one that was converted here.
+    /// The existing branch has another checkpoint than the one that was converted.
     #[error("{path} was converted from another version of the checkpoint than {reference} on the remote has")]
     BranchDiffers {
         /// The branch.
@@ -33,30 +33,30 @@ pub enum PublishError {
         /// The safetensors file.
         path: BString,
     },
-    /// A safetensors file that git itself holds.
+    /// A safetensors file is not under Git LFS.
     #[error("{path} is not under Git LFS")]
     NotUnderLfs {
         /// The file.
         path: BString,
     },
-    /// The object in the store is not what its name says.
+    /// The object in LFS storage does not match its name.
     #[error("the LFS object of {path} is damaged: sha256 {got}")]
     DamagedObject {
         /// The file.
         path: BString,
-        /// What the bytes give.
+        /// The object ID of the bytes.
         got: Oid,
     },
-    /// Another process is at it.
+    /// Another process is publishing.
     #[error("another publish is running in this repository")]
     PublishRunning,
-    /// The remote has no branch that something could be added to.
+    /// The remote has no branch to add files to.
     #[error("the remote {remote} has no branch yet")]
     EmptyRemote {
         /// Its name.
         remote: String,
     },
-    /// Which branch the remote begins with is not known here, and nobody was asked.
+    /// The default branch of the remote is not known, and no server was contacted.
     #[error("the default branch of the remote {remote} is not known here")]
     NoDefaultBranch {
         /// Its name.
@@ -65,12 +65,12 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Returns `true` if the user has to say more, or to set something up.
+    /// Returns `true` if the user must give more information, or change the setup.
     pub(in crate::actions) fn is_misuse(&self) -> bool {
         matches!(self, Self::NoToken | Self::EmptyRemote { .. } | Self::NoDefaultBranch { .. })
     }
 
-    /// Returns `true` if it is a refusal for what the files hold.
+    /// Returns `true` for a refusal because of the files' content.
     pub(in crate::actions) fn is_refusal(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,8 @@
-//! The pull request: is it there, whoever made it; ours, found again; a new one.
+//! Finds or creates the pull request: an identical one of any author, an unfinished one of ours, or a new one.
 //!
-//! Invariant: what is there is judged by what it holds: another's by the oids of its files, ours by its author and the marker
-//! in its description, never by a title. A pull request is asked for once a run; where the answer is lost, it is looked for.
+//! Invariant: the content of a pull request identifies it: another author's by the object IDs of its files, ours by its
+//! author and the marker in its description, never by a title. The request for a new one is sent once per run; if the
+//! response is lost, the pull request is searched.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,16 +19,17 @@ use crate::remote::{self, Hub, ModelName};
 use crate::repo::ObjectId;
 use crate::safetensors::shard::Index;
 
-/// No index of another's is read that is longer.
+/// The longest shard index of another author that is read.
 const MAX_INDEX: u64 = 256 << 20;
 
-/// When it is looked for a pull request whose number did not come.
+/// When a pull request whose number did not arrive is searched.
 const LOOKS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// How long a chunk of Xet storage is on average. Around each tensor about one is new: the rest is in the checkpoint.
+/// The average length of a chunk in Xet storage. Around each tensor about one chunk is new: the others are in the
+/// checkpoint.
 const XET_CHUNK: u64 = 64 << 10;
 
-/// Who asks, if they may: a token that writes, and a model whose files it may read.
+/// Returns the account of the token, if it may write and may read the model's files.
 pub(super) fn account(hub: &Hub<'_>, model: &ModelName) -> Result<Account, Error> {
     let token = hub.auth().token()?.ok_or(Error::Unpublished(PublishError::NoToken))?;
     let account = hub.account()?;
@@ -38,7 +40,7 @@ pub(super) fn account(hub: &Hub<'_>, model: &ModelName) -> Result<Account, Error
     Ok(account)
 }
 
-/// The pull requests of a model, for one who may make them.
+/// The pull requests of a model, for an account that may create them.
 pub(super) struct Requests<'a> {
     pub(super) publisher: &'a Publisher<'a>,
     pub(super) hub: &'a Hub<'a>,
@@ -94,7 +96,7 @@ impl Requests<'_> {
         let objects = self.publisher.prove(&plan.files)?;
         let number = match (mine, begun) {
             (Some(mine), _) => mine.number,
-            // It was asked for, and the answer never came: it may have become visible since.
+            // The request was sent, and the response was lost: the pull request may be visible now.
             (None, Some(_)) => match self.look_again(&marker)? {
                 Some(number) => number,
                 None => self.create(&plan, &marker, &journal)?,
@@ -109,7 +111,7 @@ impl Requests<'_> {
         Ok(PublishReport { sent, ..self.done(PublishOutcome::Opened, plan, number, commit, None) })
     }
 
-    /// Those that we made, and that are neither closed nor merged, with what they say of themselves.
+    /// Returns our pull requests that are neither closed nor merged, with their descriptions.
     fn own(&self, known: &[PullRequest]) -> Result<Vec<Own>, Error> {
         let of_us = known.iter().filter(|known| {
             known.author.as_deref() == Some(self.account.name.as_str())
@@ -123,8 +125,8 @@ impl Requests<'_> {
         Ok(own)
     }
 
-    /// The marker of this publication, and the pull request that has it. By force, one that is finished is passed over, and
-    /// the next marker is made from its number.
+    /// Returns the marker of this publication, and the pull request with it. With `--force`, a finished one is skipped,
+    /// and the next marker contains its number.
     fn mine<'o>(&self, plan: &Plan, own: &'o [Own]) -> Result<(String, Option<&'o Own>), Error> {
         let mut after = 0;
         loop {
@@ -139,7 +141,7 @@ impl Requests<'_> {
         }
     }
 
-    /// The commit of a pull request, if that has all files.
+    /// Returns the commit of a pull request, if it has all files.
     fn pushed(&self, number: u64, plan: &Plan) -> Result<Option<ObjectId>, Error> {
         match self.publisher.there(&reference(number))? {
             Some(there) if self.publisher.has(there, &plan.files)? => Ok(Some(there)),
@@ -147,7 +149,7 @@ impl Requests<'_> {
         }
     }
 
-    /// An open pull request with the very same files, its commit and its author.
+    /// Returns an open pull request with identical files, its commit and its author.
     fn identical(
         &self,
         known: &[PullRequest],
@@ -175,7 +177,8 @@ impl Requests<'_> {
         Ok(None)
     }
 
-    /// Returns `true` if a pull request has the content of these files, and indices that send loaders to no other.
+    /// Returns `true` if a pull request has the content of these files, and shard indexes that lead loaders only to
+    /// them.
     fn is_same(
         &self,
         requests: &requests::Requests<'_>,
@@ -202,7 +205,7 @@ impl Requests<'_> {
         Ok(true)
     }
 
-    /// Makes a pull request. Its journal is on the disk before it is asked for.
+    /// Creates a pull request. Its journal is on the disk before the request is sent.
     fn create(&self, plan: &Plan, marker: &str, journal: &PublishJournal) -> Result<u64, Error> {
         journal.write(marker, &Begun { place: self.model.to_string(), number: None })?;
         let created = self.hub.create_pull_request(&self.model, &plan.title, &plan.description);
@@ -213,7 +216,7 @@ impl Requests<'_> {
                 None => Err(err.into()),
             },
             Err(err) => {
-                // An interruption leaves it open what the Hub did.
+                // After an interruption, it is not known what the Hub did.
                 if !matches!(err, remote::Error::Interrupted) {
                     journal.remove(marker)?;
                 }
@@ -222,7 +225,7 @@ impl Requests<'_> {
         }
     }
 
-    /// Looks for a pull request that may have been made a moment ago.
+    /// Searches for a pull request that may have been created a moment ago.
     fn look_again(&self, marker: &str) -> Result<Option<u64>, Error> {
         for pause in LOOKS {
             self.hub.wait(pause)?;
@@ -234,7 +237,7 @@ impl Requests<'_> {
         Ok(None)
     }
 
-    /// Objects, commit, opening: what of it is not done yet. An error tells what there is.
+    /// Does the remaining steps: upload of objects, commit, opening. An error reports what exists.
     fn finish(
         &self,
         plan: &Plan,
@@ -275,7 +278,7 @@ impl Requests<'_> {
             let planned = fetch::object_id(&plan.base)?;
             let base = there.unwrap_or(planned);
             if base != planned {
-                // The branch moved meanwhile: is it still the checkpoint that was converted?
+                // The branch moved meanwhile: this checks that the checkpoint is still the converted one.
                 content::changed(publisher.repo, publisher.git, base, &publisher.repo.entries_of(base)?)?;
             }
             let (commit, _said) = publisher.push(base, &plan.files, &reference)?;
@@ -288,9 +291,9 @@ impl Requests<'_> {
         Ok((commit, sent))
     }
 
-    /// Xet storage has the bytes of a checkpoint already, and a transfer agent that knows it sends only the others.
+    /// Xet storage already has the bytes of a checkpoint, and a transfer agent for it sends only the others.
     fn tell_of_xet(&self, sent: &Sent, objects: &[std::path::PathBuf]) {
-        // It is a word by the way: that nobody says how the files are kept is no failure.
+        // This is only a note: an unknown storage is not an error.
         if sent.bytes == 0 || sent.agent.is_some() || !self.hub.is_xet(&self.model).unwrap_or(false) {
             return;
         }
@@ -323,7 +326,7 @@ fn reference(number: u64) -> String {
     format!("refs/pr/{number}")
 }
 
-/// Returns `true` if an error leaves it open whether the Hub did what it was asked.
+/// Returns `true` if an error does not show whether the Hub handled the request.
 fn is_unclear(err: &remote::Error) -> bool {
     use remote::Error;
     match err {

@@ -1,12 +1,12 @@
-//! [`PublishJournal`]: what a publication has begun, so that the next run goes on with it.
+//! [`PublishJournal`] records a publication in progress, so that the next run resumes it.
 //!
 //! ```text
 //! <git dir>/st-convert/publish.lock           held while one is at work
 //! <git dir>/st-convert/publish-<marker>.json  {"place", "number"}: number is null from before it is asked for
 //! ```
 //!
-//! Invariant: it is on the disk before the pull request is asked for, and gone when that is open. It is a help: a pull request
-//! of ours is found by its marker without it.
+//! Invariant: it is on the disk before the request for a pull request is sent, and removed when that is open. It is
+//! only an aid: the marker identifies a pull request of ours without it.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -18,19 +18,19 @@ use super::super::Error;
 use super::PublishError;
 use crate::lfs::{Temp, sync_parent, temp};
 
-/// No journal is as long as this.
+/// The most bytes of a journal.
 const MAX_LEN: u64 = 64 << 10;
 
-/// What was begun.
+/// The publication in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Begun {
     /// The model.
     pub(super) place: String,
-    /// The number of the pull request, once it is known.
+    /// The number of the pull request, if it is known.
     pub(super) number: Option<u64>,
 }
 
-/// The journal of one publication, and the right to be the only one at work.
+/// The journal of one publication, with the lock that excludes other runs.
 #[derive(Debug)]
 pub(super) struct PublishJournal {
     dir: PathBuf,
@@ -49,7 +49,7 @@ impl PublishJournal {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(Error::io("open", &path))?;
         match lock.try_lock() {
-            // A file system without locks: then nobody can be seen.
+            // A file system without locks: other runs cannot be detected.
             Ok(()) | Err(TryLockError::Error(_)) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::Unpublished(PublishError::PublishRunning)),
         }
@@ -62,7 +62,7 @@ impl PublishJournal {
         self.dir.join(format!("publish-{name}.json"))
     }
 
-    /// What was begun under this marker. A file that is none says nothing.
+    /// Reads the journal of this marker. An invalid file is ignored.
     pub(super) fn read(&self, marker: &str) -> Result<Option<Begun>, Error> {
         let path = self.path(marker);
         match fs::metadata(&path) {
@@ -73,7 +73,7 @@ impl PublishJournal {
         Ok(serde_json::from_slice(&fs::read(&path).map_err(Error::io("read", &path))?).ok())
     }
 
-    /// Writes what is begun; it is on the disk when this returns.
+    /// Writes the journal; it is on the disk afterwards.
     pub(super) fn write(&self, marker: &str, begun: &Begun) -> Result<(), Error> {
         let path = self.path(marker);
         let write = || {
@@ -87,7 +87,7 @@ impl PublishJournal {
         write().map_err(Error::io("write", &path))
     }
 
-    /// Nothing is begun any more.
+    /// Removes the journal.
     pub(super) fn remove(&self, marker: &str) -> Result<(), Error> {
         let path = self.path(marker);
         match fs::remove_file(&path) {

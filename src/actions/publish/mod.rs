@@ -1,4 +1,4 @@
-//! Publishing converted files: a pull request of the Hub, or a branch of any other remote.
+//! Publishes converted files: as a pull request on the Hub, or as a branch of any other remote.
 //!
 //! ```text
 //! content    which files, and that their objects are what they should be
@@ -7,13 +7,13 @@
 //! journal    what was begun
 //! ```
 //!
-//! Order: who asks and whether they may; the remote's branch; what is published; is there an identical pull request; every
-//! object read once. Until then nothing is sent. Then the pull request, which is a draft; the objects, by LFS; a commit of the
-//! files alone on top of the remote's branch, pushed to `refs/pr/N`; then it is opened. Killed anywhere, the next run finds
-//! the draft by its marker, and goes on.
+//! Order: the account and its permissions; the remote's branch; the files to publish; a search for an identical pull
+//! request; every object read once. Until then nothing is sent. Then the pull request, which is a draft; the objects,
+//! by LFS; a commit of only the files on top of the remote's branch, pushed to `refs/pr/N`; then it is opened. After a
+//! kill at any point, the next run finds the draft by its marker, and resumes it.
 //!
-//! Invariant: neither index, work tree nor any reference here is changed; nothing of other local commits is sent; there is
-//! never a second pull request of ours for the same files, but by [`Options::force`].
+//! Invariant: index, working tree and references of this clone do not change; nothing of other local commits is sent; a
+//! second pull request of ours for the same files is never created, except with [`Options::force`].
 
 mod content;
 mod error;
@@ -38,30 +38,30 @@ use crate::repo::{ObjectId, Repo};
 pub use content::{MadeFrom, PublishedFile};
 pub use error::PublishError;
 
-/// The branch that is pushed where there are no pull requests, unless one is named.
+/// The default branch name for a remote without pull requests.
 pub const BRANCH: &str = "safetensors";
 
-/// What is published, and where.
+/// The options of a publication.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The directory in which a repository is looked for.
+    /// The directory in which a repository is searched.
     pub cwd: PathBuf,
-    /// How servers are asked.
+    /// How servers are contacted.
     pub servers: Servers,
-    /// The title, and behind its first line what stands above the description.
+    /// The title; lines after the first precede the description.
     pub message: Option<String>,
-    /// Push this branch instead of a pull request.
+    /// Push this branch instead of creating a pull request.
     pub branch: Option<String>,
-    /// Make a pull request although an identical one is open.
+    /// Create a pull request even if an identical one is open.
     pub force: bool,
-    /// Say what would be done, and send and write nothing.
+    /// Report what would be done, and send and write nothing.
     pub dry_run: bool,
 }
 
-/// Where it goes.
+/// The destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A pull request of a model of the Hub.
+    /// A pull request of a model on the Hub.
     PullRequest {
         /// The model.
         model: ModelName,
@@ -73,37 +73,37 @@ pub enum Target {
     },
 }
 
-/// What is published.
+/// The plan of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// Where it goes.
+    /// The destination.
     pub target: Target,
     /// The remote's name here.
     pub remote: String,
     /// The remote's default branch.
     pub base_branch: String,
-    /// Its commit, which the new one follows.
+    /// Its commit, the parent of the new one.
     pub base: String,
     /// The title of the pull request, and of the commit.
     pub title: String,
-    /// What the pull request says of itself.
+    /// The description of the pull request.
     pub description: String,
     /// The files.
     pub files: Vec<PublishedFile>,
-    /// The attributes files that get a line.
+    /// The attributes files that get an entry.
     pub attributes: Vec<BString>,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// The remote's branch has all of it, or nothing is converted.
+    /// The remote's branch has all files, or nothing is converted.
     Nothing,
-    /// It would be done.
+    /// A dry run: it would be done.
     Planned,
-    /// A pull request was made, or a draft of ours was finished.
+    /// A pull request was created, or a draft of ours was finished.
     Opened,
-    /// A pull request has the very same files.
+    /// A pull request has identical files.
     Exists,
     /// A branch was pushed.
     Pushed,
@@ -112,23 +112,23 @@ pub enum PublishOutcome {
 /// A publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishReport {
-    /// What became of it.
+    /// The result.
     pub how: PublishOutcome,
     /// What is published.
     pub plan: Plan,
     /// The number of the pull request.
     pub number: Option<u64>,
-    /// Where a person finds it.
+    /// Its web page.
     pub url: Option<String>,
-    /// The reference of the remote that has it: `refs/pr/N`, `refs/heads/…`.
+    /// The reference of the remote: `refs/pr/N`, `refs/heads/…`.
     pub reference: Option<String>,
     /// Its commit.
     pub commit: Option<String>,
-    /// Who opened the pull request that exists.
+    /// The author of the existing pull request.
     pub author: Option<String>,
-    /// What the server said to the push.
+    /// The messages of the server for the push.
     pub said: String,
-    /// What was sent by Git LFS.
+    /// The upload by Git LFS.
     pub sent: Sent,
 }
 
@@ -140,12 +140,14 @@ impl PublishReport {
     }
 }
 
-/// Publishes what was converted here.
+/// Publishes the converted files of this repository.
 ///
 /// # Errors
-/// [`PublishError::NoToken`], [`PublishError::ReadOnlyToken`], [`PublishError::SourceDiffers`], [`PublishError::BranchDiffers`],
-/// [`PublishError::NotUnderLfs`], [`Error::NoObject`], [`PublishError::DamagedObject`], [`PublishError::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what
-/// git, the servers and the repository report. What is there of a pull request then was told as [`RemoteNote::HalfWay`].
+/// [`PublishError::NoToken`], [`PublishError::ReadOnlyToken`], [`PublishError::SourceDiffers`],
+/// [`PublishError::BranchDiffers`], [`PublishError::NotUnderLfs`], [`Error::NoObject`],
+/// [`PublishError::DamagedObject`], [`PublishError::PublishRunning`], [`Error::NoRepository`], [`Error::NoRemote`],
+/// [`Error::Offline`], or an error of git, the servers or the repository. The note [`RemoteNote::HalfWay`] reported an
+/// unfinished pull request.
 pub fn publish(options: &Options, reporter: &dyn Reporter) -> Result<PublishReport, Error> {
     let session = Session::new(&options.servers, reporter);
     let repo = Repo::discover(&options.cwd)?.ok_or(Error::NoRepository)?;
@@ -176,7 +178,7 @@ struct Publisher<'a> {
     remote: Remote,
 }
 
-/// A commit of the remote that something is put on.
+/// A commit of the remote to which files are added.
 struct Base {
     branch: String,
     commit: ObjectId,
@@ -197,7 +199,7 @@ impl Publisher<'_> {
         hub::Requests { publisher: self, hub: &hub, model, account }.publish(plan)
     }
 
-    /// What is published on the remote's default branch.
+    /// Returns the plan for the remote's default branch.
     fn plan(&self, target: Target) -> Result<Plan, Error> {
         let base = self.base()?;
         let entries = self.repo.entries_of(base.commit)?;
@@ -216,7 +218,7 @@ impl Publisher<'_> {
         })
     }
 
-    /// The remote's default branch, whose commit is here. A dry run fetches nothing.
+    /// Returns the remote's default branch, whose commit is in this clone. A dry run fetches nothing.
     fn base(&self) -> Result<Base, Error> {
         let short = |name: &str| name.strip_prefix("refs/heads/").unwrap_or(name).to_owned();
         if !self.session.is_offline() {
@@ -241,7 +243,7 @@ impl Publisher<'_> {
         Ok(Base { branch: name.text().strip_prefix(&prefix).unwrap_or("HEAD").to_owned(), commit })
     }
 
-    /// Pushes a branch. One that is there is moved forward.
+    /// Pushes a branch, and moves an existing one forward.
     fn branch(&self, plan: Plan, reference: &str) -> Result<PublishReport, Error> {
         if plan.files.is_empty() || self.options.dry_run {
             return Ok(planned(plan));
@@ -266,7 +268,7 @@ impl Publisher<'_> {
         Ok(PublishReport { how: PublishOutcome::Pushed, commit: Some(commit), said, sent, ..published })
     }
 
-    /// Checks that a branch that is moved on has the checkpoints that were converted.
+    /// Checks that an existing branch has the checkpoints that were converted.
     fn check_branch(&self, there: ObjectId, reference: &str) -> Result<(), Error> {
         let changed = content::changed(self.repo, self.git, there, &self.repo.entries_of(there)?);
         changed.map(drop).map_err(|error| match error {
@@ -277,7 +279,7 @@ impl Publisher<'_> {
         })
     }
 
-    /// The commit of a reference of the remote, fetched.
+    /// Fetches and returns the commit of a reference of the remote.
     fn there(&self, reference: &str) -> Result<Option<ObjectId>, Error> {
         let found = fetch::list(self.git, self.network, &self.remote, reference)?;
         let Some(there) = found.into_iter().find(|found: &Ref| found.name == reference) else {
@@ -297,12 +299,12 @@ impl Publisher<'_> {
         Ok(files.iter().all(|file| tree.get(file.path.as_bstr()).is_some_and(|known| known.id == file.blob)))
     }
 
-    /// Where the objects of the files are, each of them read and right.
+    /// Returns the paths of the files' objects, each read and checked.
     fn prove(&self, files: &[PublishedFile]) -> Result<Vec<PathBuf>, Error> {
         content::prove(self.repo, files, self.session.reporter)
     }
 
-    /// Sends what the server lacks.
+    /// Uploads the objects that the server lacks.
     fn upload(&self, files: &[PublishedFile], objects: &[PathBuf], reference: &str) -> Result<Sent, Error> {
         let server = Server::for_push(self.session, self.repo, &self.remote.name, reference)?;
         let mut seen: Vec<Oid> = Vec::new();
@@ -318,7 +320,7 @@ impl Publisher<'_> {
         server.upload(&all, self.session.reporter)
     }
 
-    /// Commits the files on `base`, and pushes that. Returns the commit, and what the server said.
+    /// Commits the files on `base`, and pushes the commit. Returns it, and the messages of the server.
     fn push(
         &self,
         base: ObjectId,
@@ -344,7 +346,7 @@ impl Publisher<'_> {
     }
 }
 
-/// A publication that sends nothing.
+/// Returns a report of a publication that sends nothing.
 fn planned(plan: Plan) -> PublishReport {
     PublishReport::of(
         if plan.files.is_empty() { PublishOutcome::Nothing } else { PublishOutcome::Planned },
@@ -352,7 +354,7 @@ fn planned(plan: Plan) -> PublishReport {
     )
 }
 
-/// What has to have the filter of Git LFS.
+/// Returns the files that need the filter of Git LFS.
 fn with_pointers(files: &[PublishedFile]) -> Vec<BString> {
     files.iter().filter(|file| file.pointer.is_some()).map(|file| file.path.clone()).collect()
 }

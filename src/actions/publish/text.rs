@@ -1,7 +1,7 @@
-//! What a pull request says of itself: its title, its description, and the marker that it is found again by.
+//! Formats the texts of a pull request: its title, its description, and the marker that identifies it.
 //!
-//! Invariant: the marker is made from what is published, so that two runs, and two clones, have the same; a path in it cannot
-//! become markup.
+//! Invariant: the marker is computed from the published files, so that two runs, and two clones, have the same; a path
+//! in it cannot become markup.
 
 use std::fmt::Write as _;
 
@@ -11,19 +11,19 @@ use super::super::trailer::Trailer;
 use super::content::{MadeFrom, PublishedFile};
 use crate::hash::Oid;
 
-/// What loaders look for.
+/// The usual title of such pull requests, which the Hub's tools search.
 const TITLE: &str = "Adding `safetensors` variant of this model";
 
-/// The longest title that the Hub takes.
+/// The longest title that the Hub accepts.
 const MAX_TITLE: usize = 200;
 
-/// Title and message, as a person gave them, or as they are.
+/// Returns title and message, from the user or by default.
 pub(super) fn title(message: Option<&str>) -> String {
     let given = message.and_then(|message| message.trim().lines().next()).unwrap_or(TITLE);
     given.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect::<String>().trim().to_owned()
 }
 
-/// What this publication is called. `after` is the number of an earlier one that is not to be taken for it.
+/// Returns the marker of this publication. `after` is the number of an earlier one that must not match.
 pub(super) fn marker(place: &str, files: &[PublishedFile], after: u64) -> String {
     let mut text = format!("git-st-convert\0publish\0{place}\0{after}\0").into_bytes();
     for file in files {
@@ -34,7 +34,7 @@ pub(super) fn marker(place: &str, files: &[PublishedFile], after: u64) -> String
     format!("publication {}", oid.get(..32).unwrap_or_default())
 }
 
-/// What was converted, from what, with what, and how to see that it is so.
+/// Describes what was converted, from which files, by which program, and how to verify it.
 pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker: &str) -> String {
     let more =
         message.and_then(|message| message.trim().split_once('\n')).map_or("", |(_, more)| more.trim());
@@ -61,7 +61,7 @@ pub(super) fn description(message: Option<&str>, files: &[PublishedFile], marker
     text
 }
 
-/// The message of the commit, with what was converted as trailers.
+/// Returns the message of the commit, with the conversions as trailers.
 pub(super) fn commit(message: Option<&str>, files: &[PublishedFile]) -> String {
     let more =
         message.and_then(|message| message.trim().split_once('\n')).map_or("", |(_, more)| more.trim());
@@ -84,7 +84,7 @@ fn source(source: &MadeFrom) -> String {
     source.oid.map_or_else(|| path.clone(), |oid| format!("{path}, sha256 `{oid}`"))
 }
 
-/// As code in a cell of a table.
+/// Formats a path as code in a cell of a table.
 fn quoted(path: &bstr::BStr) -> String {
     let text = path.to_str_lossy().replace(|c: char| c.is_control() || matches!(c, '`' | '|'), "\u{fffd}");
     format!("`{text}`")

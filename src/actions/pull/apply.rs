@@ -1,9 +1,9 @@
-//! Files of a pull request in the index and the work tree: their content in the place of pointers, with the stat data
-//! that git wants to see, so that no filter reads them again.
+//! Writes files of a pull request to the index and the working tree: their content in place of pointers, with the stat
+//! data that git expects, so that no filter reads them again.
 //!
-//! Invariant: nothing of a person is overwritten: a file that git does not know, or that differs from what git knows,
-//! stands in the way unless it is the very same. Everything long is done before the first name is given, and what was
-//! given is taken back if the index cannot be written.
+//! Invariant: no file of the user is overwritten: an untracked file, or one that differs from git's version, is a
+//! conflict unless it has the same content. All long work is done before the first name is given, and the names are
+//! taken back if the index cannot be written.
 
 use std::fs::File as OnDisk;
 use std::io::Write as _;
@@ -22,21 +22,21 @@ use crate::read_at::FileSource;
 use crate::repo::{Change, Filter, Mode, ObjectId, Repo};
 use crate::safetensors;
 
-/// The longest file of git itself that is taken: a shard index, or weights that should be under Git LFS.
+/// The longest file without Git LFS that is taken: a shard index, or weights that should be under Git LFS.
 const MAX_BLOB: u64 = 256 << 20;
 
-/// A file with its content, on its way to its place.
+/// A file with its content, before it has its name.
 pub(super) struct Piece {
     path: BString,
-    /// What the index gets.
+    /// Its blob for the index.
     blob: Vec<u8>,
     executable: bool,
-    /// The content behind a pointer.
+    /// The pointer, if the file is under Git LFS.
     pointer: Option<Pointer>,
     placed: Placed,
 }
 
-/// Checks that the content of every safetensors file is one. Its objects have to be in the store.
+/// Checks that the content of every safetensors file is valid. Its objects must be in LFS storage.
 pub(super) fn check(repo: &Repo, request: &PullRequest) -> Result<(), Error> {
     for file in &request.files {
         let path = || file.path.clone();
@@ -61,7 +61,7 @@ fn object(repo: &Repo, pointer: Pointer) -> Result<OnDisk, Error> {
     OnDisk::open(path).map_err(failed)
 }
 
-/// The files of a pull request, copied to where they can be given their names.
+/// Copies the files of a pull request to where they can be given their names.
 pub(super) fn prepare(repo: &Repo, request: &PullRequest) -> Result<Vec<Piece>, Error> {
     request.taken().map(|file| piece(repo, file)).collect()
 }
@@ -79,7 +79,7 @@ fn piece(repo: &Repo, file: &RequestFile) -> Result<Piece, Error> {
         placed.fill(&object(repo, pointer)?)?;
     } else {
         placed.file().write_all(&blob).map_err(failed)?;
-        // Weights go under Git LFS here, whatever the pull request did; an index if the attributes say so.
+        // Weights go under Git LFS here, whatever the pull request did; a shard index only if the attributes say so.
         let is_index = !path.ends_with(b".safetensors");
         if !is_index || repo.filter_of(path.as_bstr())? == Filter::Lfs {
             let new = Pointer { oid: Oid::of(&blob), size: blob.len() as u64 };
@@ -95,7 +95,7 @@ fn piece(repo: &Repo, file: &RequestFile) -> Result<Piece, Error> {
     Ok(Piece { path, blob, executable, pointer, placed })
 }
 
-/// Stages just these files, with the `.gitattributes` that they need.
+/// Stages only these files, with the `.gitattributes` that they need.
 pub(super) fn stage(session: &Session<'_>, repo: &Repo, pieces: Vec<Piece>) -> Result<(), Error> {
     let workspace = Workspace::open(repo, session)?;
     for piece in &pieces {
@@ -178,8 +178,8 @@ fn is_same(repo: &Repo, piece: &Piece) -> Result<bool, Error> {
     }
 }
 
-/// Puts the content in the place of the pointers that git has checked out, with the `.gitattributes` that they need.
-/// What the index no longer has as the pull request brought it, and what a person changed, is left alone.
+/// Replaces the pointers that git has checked out by content, with the `.gitattributes` that they need. Files that the
+/// index no longer has in the pull request's version, and files that the user changed, stay.
 pub(super) fn fill_in(
     repo: &Repo,
     pieces: Vec<Piece>,
@@ -207,7 +207,7 @@ pub(super) fn fill_in(
     }
     let paths: Vec<_> = wanted.iter().map(|piece| piece.path.clone()).collect();
     if let Err(error) = repo.plan_attributes(&paths) {
-        // Without the filter git would take the content for a change, and add it as it is.
+        // Without the filter git would report the content as a change, and add it without Git LFS.
         reporter.note(&Note::Remote(RemoteNote::LeftPointers { reason: error.to_string() }));
         return Ok(());
     }

@@ -1,10 +1,11 @@
-//! Converting where pull requests may have the same already, or what cannot be converted.
+//! Converts, and uses pull requests that have the same files, or files that cannot be converted.
 //!
-//! A conversion needs no trust in anybody, so it is always made; then a pull request that has the very same files, and
-//! that the branch can move to, becomes part of the branch, so that its history is what upstream will have. Where a
-//! checkpoint is refused, the pull requests that carry safetensors are named.
+//! A conversion needs no trust in other authors, so it always runs; then a pull request with identical files, to which
+//! the branch can move, is merged into the branch, so that local history equals what upstream will have. If a
+//! checkpoint is refused, the pull requests with safetensors files are listed.
 //!
-//! Invariant: nobody is asked for a password, and a server that does not answer is no error: the conversion is done.
+//! Invariant: no user is prompted for a password, and a server that does not respond is not an error: the conversion
+//! succeeded.
 
 use bstr::BString;
 
@@ -19,14 +20,14 @@ use crate::git::merge::merge;
 use crate::lfs::Pointer;
 use crate::repo::{Entry, Repo};
 
-/// Where safetensors may come from.
+/// The source of the safetensors files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// From this pull request.
+    /// This pull request.
     Number(u64),
-    /// From the conversion; a pull request that has the same is adopted.
+    /// The conversion; an identical pull request is adopted.
     Auto,
-    /// From the conversion, and no remote is asked.
+    /// The conversion, and no remote is contacted.
     Never,
 }
 
@@ -53,10 +54,10 @@ impl std::str::FromStr for Choice {
 }
 
 impl Choice {
-    /// What the configuration of the repository says (`st-convert.pr`), or else [`Choice::Auto`].
+    /// Returns the setting of the repository (`st-convert.pr`), or else [`Choice::Auto`].
     ///
     /// # Errors
-    /// [`Error::Setting`], or what the repository reports.
+    /// [`Error::Setting`], or an error of the repository.
     pub fn configured(cwd: &std::path::Path) -> Result<Self, Error> {
         let Some(repo) = Repo::discover(cwd)? else { return Ok(Self::Auto) };
         let Some(value) = repo.config_str("st-convert.pr") else { return Ok(Self::Auto) };
@@ -65,7 +66,7 @@ impl Choice {
     }
 }
 
-/// Converts, and looks at the pull requests of the remote, if there is one that may be asked.
+/// Converts, and checks the pull requests of the remote, if it may be contacted.
 ///
 /// # Errors
 /// As [`convert::convert`].
@@ -83,7 +84,7 @@ pub fn convert(options: &convert::Options, reporter: &dyn Reporter) -> Result<Su
     Ok(summary)
 }
 
-/// Returns `true` if it was refused for what it is, rather than for where it goes.
+/// Returns `true` if it was refused because of its content, rather than because of the output.
 fn is_unconvertible(outcome: &super::super::Outcome) -> bool {
     let Some(Reason::Error(error)) = &outcome.reason else { return false };
     outcome.status == Status::Refused && matches!(error, Error::Checkpoint(_) | Error::Recipe(_))
@@ -106,7 +107,7 @@ impl Adopt for Auto<'_> {
 }
 
 impl Auto<'_> {
-    /// Names the pull requests that carry what could not be made.
+    /// Lists the pull requests with files that could not be converted.
     fn suggest(&self) -> Result<(), Error> {
         let listed = match list(&self.options, false, self.reporter) {
             Err(Error::NoRemote | Error::NoCommits) => return Ok(()),
@@ -120,7 +121,7 @@ impl Auto<'_> {
         Ok(())
     }
 
-    /// What a server or git made of it is told, and no error of a conversion.
+    /// Reports an error of a server or git as a note, because it is not an error of the conversion.
     fn forgive<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
         match done {
             Ok(done) => Ok(Some(done)),
@@ -134,7 +135,7 @@ impl Auto<'_> {
     }
 }
 
-/// A pull request that has what was converted, and that the branch can move to.
+/// Returns a pull request that has the converted files, and to which the branch can move.
 fn look(requests: &Requests<'_>, converted: &[(BString, Pointer)]) -> Result<Option<Adopted>, Error> {
     let mut known = requests.list()?;
     narrow(&mut known, requests)?;
@@ -143,7 +144,7 @@ fn look(requests: &Requests<'_>, converted: &[(BString, Pointer)]) -> Result<Opt
     for request in requests.fetch(&known)? {
         let has_ours = request.files.iter().any(|file| converted.iter().any(|(path, _)| *path == file.path));
         if has_ours && request.base == Some(requests.head) && is_staged(&request, &entries) {
-            // The index has all of it already, so no file of the work tree is touched.
+            // The index already has all of its files, so no file of the working tree changes.
             merge(requests.git, requests.network, &request.commit.to_string(), Merge::FastForward)?;
             let paths = request.taken().map(|file| file.path.clone()).collect();
             return Ok(Some(Adopted { number: request.number, paths }));
@@ -152,7 +153,7 @@ fn look(requests: &Requests<'_>, converted: &[(BString, Pointer)]) -> Result<Opt
     Ok(None)
 }
 
-/// Returns `true` if the index has every path as the pull request brings it.
+/// Returns `true` if the index has every path in the version of the pull request.
 fn is_staged(request: &PullRequest, entries: &[Entry]) -> bool {
     let is_staged = |(path, new): &(BString, crate::repo::Version)| {
         let entry = entries.iter().find(|entry| entry.path == *path && entry.stage == 0);

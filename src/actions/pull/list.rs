@@ -1,4 +1,4 @@
-//! The pull requests that carry safetensors.
+//! Lists the pull requests with safetensors files.
 
 use std::collections::BTreeSet;
 
@@ -8,24 +8,24 @@ use super::requests::{Known, Options, Requests, with_requests};
 use crate::remote::discussions::PullRequestStatus;
 use crate::remote::hub::model_of;
 
-/// How many are looked at unless all are wanted.
+/// How many are read by default.
 pub const NEWEST: usize = 20;
 
-/// What there is.
+/// The result of the search.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Those that carry safetensors, the newest first.
+    /// Those with safetensors files, the newest first.
     pub requests: Vec<PullRequest>,
-    /// How many were looked at.
+    /// How many were read.
     pub seen: usize,
-    /// How many there are.
+    /// How many exist.
     pub known: usize,
 }
 
-/// Looks at the newest pull requests, or at all.
+/// Reads the newest pull requests, or all.
 ///
 /// # Errors
-/// [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git and the repository report.
+/// [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or an error of git or the repository.
 pub fn list(options: &Options, all: bool, reporter: &dyn Reporter) -> Result<Listing, Error> {
     with_requests(options, reporter, |requests| {
         if options.remote.is_none() {
@@ -43,7 +43,7 @@ pub fn list(options: &Options, all: bool, reporter: &dyn Reporter) -> Result<Lis
     })
 }
 
-/// Leaves those that the server says are worth a look. If it cannot say, all are.
+/// Keeps those that are not merged, by the server. If it does not report that, all are kept.
 pub(super) fn narrow(found: &mut Vec<Known>, requests: &Requests<'_>) -> Result<(), Error> {
     if found.is_empty() {
         return Ok(());
@@ -58,7 +58,7 @@ pub(super) fn narrow(found: &mut Vec<Known>, requests: &Requests<'_>) -> Result<
     Ok(())
 }
 
-/// The numbers of those that are not merged, if the remote is a model of the Hub, which says it cheaply.
+/// Returns the numbers of those that are not merged, if the remote is a model on the Hub, which reports that cheaply.
 fn unmerged(requests: &Requests<'_>) -> Result<Option<BTreeSet<u64>>, Error> {
     let Requests { session, repo, remote, .. } = requests;
     let hub = session.hub_in(repo)?;

@@ -1,4 +1,4 @@
-//! Taking safetensors from a pull request of the remote, `refs/pr/<number>`.
+//! Takes safetensors files from a pull request of the remote, `refs/pr/<number>`.
 //!
 //! ```text
 //! requests   which there are, and fetching them: commits, trees and pointers
@@ -8,13 +8,13 @@
 //! auto       a conversion that adopts a pull request with the same files
 //! ```
 //!
-//! Order: the pull request is fetched and judged; the objects of its safetensors come into the LFS store and are
-//! checked; then the branch moves, or the files are staged, in one step; then content stands in the place of pointers.
-//! Killed before that step, nothing has changed but the store; after it, the pull request is taken, and a file that is
-//! still a pointer gets its content by the same command.
+//! Order: the pull request is fetched and checked; the objects of its safetensors files are downloaded into LFS storage
+//! and checked; then the branch moves, or the files are staged, in one step; then content replaces the pointers. After
+//! a kill before that step, only LFS storage has changed; after it, the pull request is taken, and the same command
+//! replaces the remaining pointers by content.
 //!
-//! Invariant: a pull request that changes anything but safetensors, their index and `.gitattributes` is not taken
-//! without a person's word.
+//! Invariant: a pull request that changes anything except safetensors files, their shard indexes and `.gitattributes`
+//! is not taken without the user's confirmation.
 
 mod auto;
 mod list;
@@ -38,14 +38,14 @@ pub use request::{Freshness, PullRequest, RequestFile};
 pub use requests::Options;
 pub(super) use requests::{Requests, look_at};
 
-/// How a pull request is taken.
+/// The options for taking a pull request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TakeOptions {
-    /// Join it by a merge where the branch cannot move to it.
+    /// Merge it if the branch cannot move to it.
     pub merge: bool,
     /// Take it whatever it changes.
     pub yes: bool,
-    /// Take it only if its files hold the tensors of the checkpoints that it was made from.
+    /// Take it only if its files have the tensors of the checkpoints that they were made from.
     pub verify: bool,
 }
 
@@ -56,16 +56,16 @@ pub enum PullOutcome {
     UpToDate,
     /// The branch moved to it.
     FastForward,
-    /// A commit joins both.
+    /// A merge commit contains both.
     Merged,
-    /// Its files are staged, and nothing else of it.
+    /// Only its files are staged.
     Staged,
 }
 
 /// A pull request that was taken.
 #[derive(Debug)]
 pub struct Pulled {
-    /// What it brings.
+    /// The pull request.
     pub request: PullRequest,
     /// How it was taken.
     pub how: PullOutcome,
@@ -75,8 +75,8 @@ pub struct Pulled {
 ///
 /// # Errors
 /// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], [`Error::OtherPaths`], [`Error::InTheWay`],
-/// [`Error::NotSafetensors`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or what git, the servers
-/// and the repository report. Then index, work tree and branches are as they were.
+/// [`Error::NotSafetensors`], [`Error::NoRepository`], [`Error::NoRemote`], [`Error::Offline`], or an error of git, the
+/// servers or the repository. Then index, working tree and branches are unchanged.
 pub fn pull(
     options: &Options,
     number: u64,
@@ -112,7 +112,7 @@ fn check_proven(verified: &[Verified], number: u64) -> Result<(), Error> {
     Err(Error::NotProven { number, count, is_failure })
 }
 
-/// Asks, if the pull request changes what it should not.
+/// Prompts the user if the pull request changes other files.
 fn consent(request: &PullRequest, wish: TakeOptions, reporter: &dyn Reporter) -> Result<(), Error> {
     if request.others.is_empty() {
         return Ok(());
@@ -125,7 +125,7 @@ fn consent(request: &PullRequest, wish: TakeOptions, reporter: &dyn Reporter) ->
     Err(Error::OtherPaths { number, count: request.others.len() })
 }
 
-/// The objects that are not in the store yet, each once.
+/// Returns the objects that are missing in LFS storage, each once.
 fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<(BString, Pointer)>, Error> {
     let store = repo.store();
     let mut missing: Vec<(BString, Pointer)> = Vec::new();
@@ -140,7 +140,7 @@ fn missing(repo: &Repo, request: &PullRequest) -> Result<Vec<(BString, Pointer)>
     Ok(missing)
 }
 
-/// Takes a pull request whose objects are here and checked.
+/// Takes a pull request whose objects are local and checked.
 fn take(
     requests: &Requests<'_>,
     request: &PullRequest,

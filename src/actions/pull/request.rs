@@ -1,7 +1,7 @@
-//! [`PullRequest`]: what a pull request brings, by its commit and trees.
+//! [`PullRequest`] describes the changes of a pull request, by its commit and trees.
 //!
-//! Invariant: nothing that its author says of it counts, neither a title nor a message: what it brings is what differs
-//! from the commit that it and `HEAD` come from, path by path.
+//! Invariant: no text of its author counts, neither a title nor a message: its changes are the differences from its
+//! merge base with `HEAD`, path by path.
 
 use bstr::{BStr, BString, ByteSlice as _};
 
@@ -17,41 +17,41 @@ pub struct PullRequest {
     pub number: u64,
     /// Its last commit.
     pub commit: ObjectId,
-    /// Who wrote that, by name.
+    /// The author's name of that commit.
     pub author: String,
-    /// The safetensors files that it brings.
+    /// The safetensors files that it adds.
     pub files: Vec<RequestFile>,
-    /// How it stands to the checkpoint that `HEAD` has.
+    /// Its state relative to the checkpoint in `HEAD`.
     pub state: Freshness,
-    /// What it changes besides, but for shard indices and `.gitattributes`.
+    /// Its other changes, without shard indexes and `.gitattributes`.
     pub others: Vec<BString>,
-    /// The history of this shallow clone ends before the commit that it and `HEAD` come from, so that it is compared with
+    /// `true` if the history of this shallow clone ends before the merge base with `HEAD`, so that it is compared with
     /// its own parent.
     pub is_cut: bool,
-    /// Something of it cannot be told from what others have changed since: it is not taken.
+    /// `true` if some of its changes cannot be distinguished from those of others: it is not taken.
     pub(super) is_unclear: bool,
-    /// The commit that it and `HEAD` come from; `None` if that is not here.
+    /// Its merge base with `HEAD`; `None` if that is not in this clone.
     pub(in crate::actions) base: Option<ObjectId>,
-    /// The commit that it is compared with, if there is one.
+    /// The commit that it is compared with, if any.
     pub(in crate::actions) from: Option<ObjectId>,
-    /// The shard indices that it brings.
+    /// The shard indexes that it adds.
     pub(in crate::actions) indices: Vec<RequestFile>,
-    /// Everything that is at a path with it, and was not, or was another.
+    /// Every path that it adds or changes, with the new version.
     pub(super) brought: Vec<(BString, Version)>,
 }
 
-/// A file that a pull request brings.
+/// A file that a pull request adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestFile {
     /// Its path.
     pub path: BString,
-    /// What its pointer says; `None` if it is no pointer, or its blob is not here.
+    /// Its pointer; `None` if it is not one, or its blob is missing.
     pub pointer: Option<Pointer>,
-    /// What git has at the path.
+    /// Its version in git.
     pub version: Version,
 }
 
-/// How a pull request stands to the checkpoint that `HEAD` has.
+/// The state of a pull request relative to the checkpoint in `HEAD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// The checkpoint is the one that it was made from.
@@ -60,7 +60,7 @@ pub enum Freshness {
     Stale,
 }
 
-/// What a path is for.
+/// The kind of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Safetensors,
@@ -85,14 +85,14 @@ impl Kind {
 }
 
 impl Kind {
-    /// Returns `true` for what is taken of a pull request.
+    /// Returns `true` for the files that are taken from a pull request.
     fn is_taken(self) -> bool {
         matches!(self, Self::Safetensors | Self::Index)
     }
 }
 
 impl PullRequest {
-    /// Reads what the commit brings to a `HEAD`.
+    /// Reads the changes of the commit relative to `HEAD`.
     pub(super) fn read(
         repo: &Repo,
         relation: &Relation<'_>,
@@ -113,7 +113,7 @@ impl PullRequest {
                 }
                 (Kind::Index, Some(version)) => indices.push(RequestFile::read(repo, &change.path, version)?),
                 (Kind::Attributes, Some(_)) => {}
-                // A link, or a file that is taken away.
+                // A link, or a removed file.
                 (_, _) => others.push(change.path.clone()),
             }
         }
@@ -143,7 +143,7 @@ impl PullRequest {
         })
     }
 
-    /// The bytes of its safetensors files, as far as that is known.
+    /// Returns the bytes of its safetensors files, as far as they are known.
     pub fn size(&self) -> u64 {
         self.files
             .iter()
@@ -151,13 +151,13 @@ impl PullRequest {
             .fold(0, |sum, pointer| sum.saturating_add(pointer.size))
     }
 
-    /// Its safetensors files, and their indices.
+    /// Returns its safetensors files, and their shard indexes.
     pub(in crate::actions) fn taken(&self) -> impl Iterator<Item = &RequestFile> {
         self.files.iter().chain(&self.indices)
     }
 }
 
-/// What a pull request changes, as far as it is known.
+/// The changes of a pull request, as far as they are known.
 struct Compared {
     from: Option<ObjectId>,
     list: Vec<ChangedPath>,
@@ -166,7 +166,7 @@ struct Compared {
 }
 
 impl Compared {
-    /// Against the commit that it and `HEAD` come from.
+    /// Compares with the merge base.
     fn of(
         repo: &Repo,
         relation: &Relation<'_>,
@@ -179,22 +179,22 @@ impl Compared {
         };
         match base {
             Some(base) if base != commit => whole(Some(base)),
-            // It was taken already; what its last commit changed is what it brought.
+            // It was taken already; the changes of its last commit are its changes.
             Some(_) if !cut.contains(&commit) => whole(repo.first_parent(commit)?),
-            // All that there is of it is its files.
+            // Its own files are all that is known.
             Some(_) => {
                 let mut all = relation.changes(None, commit)?;
                 all.retain(|change| Kind::of(change.path.as_ref()).is_taken());
                 Ok(Self { from: None, list: all, is_cut: true, unclear: false })
             }
-            // Nothing is common to both.
+            // The histories have no common commit.
             None if cut.is_empty() => whole(Some(head)),
             None => Self::cut(repo.first_parent(commit)?, relation, head, commit),
         }
     }
 
-    /// Where the common past is cut off, what others have changed since is in the difference to `HEAD` as well: certain is
-    /// what its last commit changes, and each safetensors file that `HEAD` does not have.
+    /// Compares if the shallow boundary hides the merge base: the difference to `HEAD` also contains changes of others,
+    /// so only the changes of its last commit are certain, and each safetensors file that `HEAD` does not have.
     fn cut(
         parent: Option<ObjectId>,
         relation: &Relation<'_>,
@@ -225,13 +225,13 @@ impl RequestFile {
     }
 }
 
-/// Returns `true` if a checkpoint was changed that one of these files is made from.
+/// Returns `true` for a change of a checkpoint that one of these files is made from.
 fn is_source_of(change: &ChangedPath, files: &[RequestFile]) -> bool {
     names::is_weight_like(change.path.as_ref())
         && files.iter().any(|file| names::safetensors(change.path.as_ref()) == file.path)
 }
 
-/// The commits of a repository: asked of libgit2, and of git where that cannot read it.
+/// The history of a repository, by libgit2, or by git if libgit2 cannot read it.
 pub(super) struct Relation<'a> {
     libgit2: Option<History>,
     git: &'a Git<'a>,
@@ -242,8 +242,8 @@ impl<'a> Relation<'a> {
         Self { libgit2: repo.history().ok(), git }
     }
 
-    /// A commit that both come from. The first commit of a shallow clone names its parents, which may have come with the
-    /// other one.
+    /// Returns the merge base. The first commit of a shallow clone names its parents, which may have been fetched with
+    /// the other one.
     fn base(&self, repo: &Repo, head: ObjectId, commit: ObjectId) -> Result<Option<ObjectId>, Error> {
         if let Some(base) = self.merge_base(head, commit)? {
             return Ok(Some(base));
@@ -261,7 +261,7 @@ impl<'a> Relation<'a> {
         Ok(None)
     }
 
-    /// A commit that both come from.
+    /// Returns a common ancestor.
     pub(super) fn merge_base(&self, one: ObjectId, other: ObjectId) -> Result<Option<ObjectId>, Error> {
         match self.libgit2.as_ref().map(|history| history.merge_base(one, other)) {
             Some(Ok(base)) => Ok(base),
@@ -270,7 +270,7 @@ impl<'a> Relation<'a> {
         }
     }
 
-    /// The paths that differ between two commits.
+    /// Returns the paths that differ between two commits.
     pub(super) fn changes(&self, from: Option<ObjectId>, to: ObjectId) -> Result<Vec<ChangedPath>, Error> {
         match self.libgit2.as_ref().map(|history| history.changes(from, to)) {
             Some(Ok(changes)) => Ok(changes),

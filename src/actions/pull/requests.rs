@@ -1,7 +1,7 @@
-//! [`Requests`]: the pull requests of a remote, listed and fetched.
+//! [`Requests`] lists and fetches the pull requests of a remote.
 //!
-//! Invariant: no reference, tag or `FETCH_HEAD` is written for a pull request that is looked at. What is fetched of it is
-//! commits, trees and pointers.
+//! Invariant: no reference, tag or `FETCH_HEAD` is written for a pull request that is only read. Only its commits,
+//! trees and pointers are fetched.
 
 use std::path::PathBuf;
 
@@ -12,17 +12,17 @@ use crate::git::{self, Git, Network, Ref, Remote, fetch};
 use crate::remote::hub::model_of;
 use crate::repo::{self, ObjectId, Repo};
 
-/// Where pull requests are at a remote.
+/// The prefix of pull requests at a remote.
 const THERE: &str = "refs/pr/";
 
-/// From where, and who asks.
+/// The options for reading pull requests.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The directory in which a repository is looked for.
+    /// The directory in which a repository is searched.
     pub cwd: PathBuf,
-    /// How servers are asked.
+    /// How servers are contacted.
     pub servers: Servers,
-    /// The remote that is asked; `None`: the one that the branch follows.
+    /// The remote; `None` for the one that the branch tracks.
     pub remote: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub(in crate::actions) struct Requests<'a> {
     relation: Relation<'a>,
 }
 
-/// A pull request that a remote has.
+/// A pull request at the remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::actions) struct Known {
     pub(in crate::actions) number: u64,
@@ -63,7 +63,7 @@ impl<'a> Requests<'a> {
         Ok(Self { session, repo, git, network, remote, head, relation: Relation::new(repo, git) })
     }
 
-    /// Says where the model is, if that is not the remote that is asked.
+    /// Notes which remote has the model, if it is another one.
     pub(super) fn mention_home(&self) {
         let Ok(hub) = self.session.hub_in(self.repo) else { return };
         if model_of(hub.url(), &self.remote.url).is_some() {
@@ -80,14 +80,14 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// All that there are, the newest first.
+    /// Returns all pull requests, the newest first.
     pub(in crate::actions) fn list(&self) -> Result<Vec<Known>, Error> {
         let mut known = self.matching(&format!("{THERE}*"))?;
         known.sort_by_key(|known| std::cmp::Reverse(known.number));
         Ok(known)
     }
 
-    /// The one of this number.
+    /// Returns the pull request with this number.
     pub(in crate::actions) fn find(&self, number: u64) -> Result<Option<Known>, Error> {
         let known = self.matching(&format!("{THERE}{number}"))?;
         Ok(known.into_iter().find(|known| known.number == number))
@@ -97,13 +97,13 @@ impl<'a> Requests<'a> {
         let refs = fetch::list(self.git, self.network, &self.remote, pattern)?;
         let known = refs.into_iter().filter_map(|there| {
             let number = there.name.strip_prefix(THERE)?.parse().ok()?;
-            // `refs/pr/+1` and `refs/pr/01` are somebody's joke.
+            // Names such as `refs/pr/+1` and `refs/pr/01` are not valid.
             (there.name == format!("{THERE}{number}")).then_some(Known { number, there })
         });
         Ok(known.collect())
     }
 
-    /// Fetches these, and reads what each brings. One that moved or went meanwhile is left out.
+    /// Fetches these, and reads the changes of each. One that moved or disappeared meanwhile is left out.
     pub(in crate::actions) fn fetch(&self, known: &[Known]) -> Result<Vec<PullRequest>, Error> {
         let wanted: Vec<_> = known.iter().map(|known| known.there.clone()).collect();
         fetch::fetch_commits(self.git, self.network, &self.remote, &wanted)?;
@@ -134,13 +134,13 @@ impl<'a> Requests<'a> {
         Ok(fetch::fetch_objects(self.git, self.network, &self.remote, &missing)?)
     }
 
-    /// The same pull request, read once more when all of its blobs are here.
+    /// Reads a pull request again when all of its blobs are in this clone.
     pub(in crate::actions) fn read_again(&self, request: &PullRequest) -> Result<PullRequest, Error> {
         PullRequest::read(self.repo, &self.relation, self.head, request.number, request.commit)
     }
 }
 
-/// Fetches the pull request of this number, and looks at it.
+/// Fetches the pull request with this number, and passes it on.
 ///
 /// # Errors
 /// [`Error::NoSuchPullRequest`], [`Error::WithoutSafetensors`], or as [`super::pull`].
@@ -172,7 +172,7 @@ pub(in crate::actions) fn look_at<T>(
     })
 }
 
-/// Opens the repository here, and the pull requests of its remote.
+/// Opens the current repository, and the pull requests of its remote.
 pub(super) fn with_requests<T>(
     options: &Options,
     reporter: &dyn Reporter,
@@ -190,7 +190,7 @@ pub(super) fn with_requests<T>(
     open(&session, &repo, options.remote.as_deref(), work)
 }
 
-/// The same in a repository that is open.
+/// Does the same in an open repository.
 pub(super) fn open<T>(
     session: &Session<'_>,
     repo: &Repo,

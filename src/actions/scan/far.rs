@@ -1,12 +1,12 @@
-//! A model of the Hub, or a file of one, before any of it is downloaded.
+//! Scans a model on the Hub, or a file of one, before it is downloaded.
 //!
 //! ```text
 //! the commit of the revision ─▶ its files ─▶ each by ranges, as far as the scanner reads it; whole where there are none
 //! ```
 //!
-//! Invariant: all files are of one commit. What is read is what a scan of the same file on this machine reads, but for the
-//! storages of a `PyTorch` zip file of more than [`WHOLE`] bytes, which the report says; a file of which a read failed has
-//! no verdict. Nothing is stored: what has to come as a whole passes through a file without a name.
+//! Invariant: all files come from one commit. The scan reads what a scan of the same file on this machine reads, except
+//! for the storages of a PyTorch zip file of more than [`WHOLE`] bytes, which the report counts; a file with a failed
+//! read has no verdict. Nothing is stored: a file that is needed as a whole passes through a file without a name.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -27,25 +27,25 @@ use crate::remote::{
 use crate::repo::ObjectId;
 use crate::scan::{Limits, Storages, scan as scan_content};
 
-/// How many files are read at once: nearly all of the time is the way to the server and back.
+/// How many files are read at once: the time is mostly that of requests.
 const CONNECTIONS: usize = 4;
 
-/// Up to this length all of a file may be read.
+/// A file up to this length may be read completely.
 const WHOLE: u64 = 1 << 20;
 
-/// What a word of the command line names that is not on this machine.
+/// An argument that is not on this machine.
 pub(super) enum FarTarget {
-    /// A model, and a revision of it.
+    /// A model, with a revision.
     Model { name: ModelName, revision: Option<String> },
-    /// A file of one.
+    /// A file of a model.
     File(HubFile),
-    /// An address: of a model, or of a file.
+    /// The URL of a model or of a file.
     Address(HubFile),
 }
 
 impl FarTarget {
-    /// Returns what a word names, unless that is on this machine. A file or directory that exists wins; so does a directory
-    /// in which the file does not exist, and a name that ends as files of models do: then a file is missing.
+    /// Interprets an argument, unless it is on this machine. A file or directory that exists has priority; so has a
+    /// directory in which the file does not exist, and a name that ends like files of models: then a file is missing.
     pub(super) fn of(cwd: &Path, word: &OsStr) -> Option<Self> {
         let path = cwd.join(word);
         if path.symlink_metadata().is_ok() {
@@ -65,7 +65,7 @@ impl FarTarget {
     }
 }
 
-/// Scans what a word names; its files are told by names that begin with it.
+/// Scans a target; the names of its files begin with the target.
 pub(super) fn scan(
     scan: &mut Scan<'_>,
     cwd: &Path,
@@ -103,7 +103,7 @@ fn model(
 ) -> Result<(), Error> {
     let reporter = scan.reporter;
     let found = hub.model(name, revision)?;
-    // It may have another name since.
+    // The model may have been renamed.
     let name = ModelName::parse(&found.id).unwrap_or_else(|| name.clone());
     // Without a commit there are no files.
     let Some(commit) = found.sha else { return Ok(()) };
@@ -123,7 +123,7 @@ fn model(
     let one_of_many = |at: usize| Some(read(files.get(at)?, &shared));
     in_order::each(CONNECTIONS, &one_of_many, |at, mut seen| {
         let Some(file) = files.get(at) else { return Ok(()) };
-        // The share of the limits may be why.
+        // The smaller limits of this file may be the cause.
         if seen.as_ref().is_ok_and(|seen| seen.report.is_unreadable_in_part()) {
             seen = read(file, &own);
         }
@@ -132,7 +132,7 @@ fn model(
     })
 }
 
-/// The limits of one of several files that are read at once: all together stay within those of one.
+/// Returns the limits of one of several files that are read at once: together they stay within the limits of one.
 fn share(mut limits: Limits) -> Limits {
     limits.inflated /= CONNECTIONS as u64;
     limits.pickle.bytes /= CONNECTIONS as u64;
@@ -140,7 +140,7 @@ fn share(mut limits: Limits) -> Limits {
     limits
 }
 
-/// Tells of one file, or ends with an error that all of them would have.
+/// Reports one file, or ends with an error that applies to all files.
 fn one(
     scan: &mut Scan<'_>,
     name: &str,
@@ -153,7 +153,7 @@ fn one(
     }
 }
 
-/// What is wrong with one file, rather than with the model or the server.
+/// Returns `true` for an error of one file, rather than of the model or the server.
 fn is_of_one_file(error: &Error) -> bool {
     use remote::Error as Of;
     match error {
@@ -174,7 +174,7 @@ fn is_of_one_file(error: &Error) -> bool {
     }
 }
 
-/// A file of another length than its pointer says is another file.
+/// Refuses a file whose length differs from its pointer.
 fn check(pointer: Option<Pointer>, got: u64) -> Result<(), Error> {
     match pointer {
         Some(Pointer { oid, size }) if size != got => {
@@ -184,7 +184,7 @@ fn check(pointer: Option<Pointer>, got: u64) -> Result<(), Error> {
     }
 }
 
-/// What was found at an address, how long it is, and how much of it was read.
+/// The result for a URL, its length, and how many bytes were read.
 struct Looked {
     report: crate::scan::Report,
     size: u64,
@@ -207,7 +207,7 @@ fn look(hub: &Hub<'_>, url: &Url, (limits, reporter): (&Limits, &dyn Reporter)) 
     }
 }
 
-/// Where parts are not served.
+/// Scans a file whose server does not serve ranges.
 fn whole(hub: &Hub<'_>, url: &Url, limits: &Limits) -> Result<Looked, Error> {
     let failed = Error::io("write", "a temporary file");
     let mut file: File = tempfile::tempfile().map_err(failed)?;
@@ -225,7 +225,7 @@ fn of_io(error: io::Error) -> Error {
     }
 }
 
-/// Keeps why a read failed, whatever is made of the failure.
+/// Keeps the error of a failed read, however the scan handles it.
 struct Kept<'a> {
     ranged: &'a Ranged<'a>,
     reporter: &'a dyn Reporter,

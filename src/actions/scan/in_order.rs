@@ -1,7 +1,7 @@
-//! [`each`] computes numbered results on several threads and hands them on in the order of their numbers.
+//! [`each`] computes numbered results on several threads and passes them on in the order of their numbers.
 //!
-//! Invariants: results are handed on by the calling thread, none is left out, and none after an error; at most
-//! [`AHEAD`] results per thread wait for their turn.
+//! Invariants: the calling thread passes results on, none is left out, and none follows an error; at most [`AHEAD`]
+//! results per thread wait for their turn.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,11 +10,11 @@ use std::thread;
 /// How many results of each thread may wait.
 const AHEAD: usize = 4;
 
-/// What the threads share.
+/// The state that the threads share.
 struct State<T> {
     /// The next number that a thread takes.
     next: usize,
-    /// The next number that is handed on.
+    /// The next number that is passed on.
     turn: usize,
     /// No number from this one on has a result.
     end: Option<usize>,
@@ -22,7 +22,7 @@ struct State<T> {
     is_stopped: bool,
 }
 
-/// Computes the results from 0 up to the first number for which `work` returns `None`, and hands each to `take`.
+/// Computes the results from 0 up to the first number for which `work` returns `None`, and passes each to `take`.
 ///
 /// # Errors
 /// The first error of `take`; the results after it are dropped.
@@ -83,7 +83,7 @@ pub(super) fn each<T: Send, E>(
     })
 }
 
-/// Stops all threads when it is dropped, lest one waits for a turn that does not come.
+/// Stops all threads when it is dropped, so that none waits for a turn that does not come.
 struct Stop<'a, T> {
     state: &'a Mutex<State<T>>,
     changed: &'a Condvar,

@@ -1,11 +1,11 @@
-//! Files and directories that were named, among them what is no file of this machine ([`far`]).
+//! Scans files and directories that the user named, and targets on a server ([`far`]).
 //!
-//! A link to a file is followed, and its target scanned once: by its own name if that is below what was named, by the name
-//! of the link if not. In a cache of the Hub every file lies in `blobs` under its hash, so there the name in the snapshot
-//! is the one.
+//! Links to files are followed, and each file is scanned once: by its own name if that is below the named path,
+//! otherwise by the name of the link. In a Hub cache every file is in `blobs` under its hash, so the name in the
+//! snapshot is used.
 //!
-//! Invariant: whatever lies below a directory is scanned, or said to be left out, but for `.git`; nothing that is no regular
-//! file is opened.
+//! Invariant: everything below a directory is scanned, or reported as left out, except `.git`; only regular files are
+//! opened.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ use super::{About, Asking, Scan, Seen, far};
 use crate::lfs::worktree_file;
 use crate::repo::Repo;
 
-/// Scans what was named.
+/// Scans the named targets.
 pub(super) fn scan(
     scan: &mut Scan<'_>,
     repo: Option<&Repo>,
@@ -45,12 +45,12 @@ struct Walk<'a, 'b> {
     known: Visited,
 }
 
-/// The files that were scanned, by where they are, and the names that they were told by.
+/// The scanned files, by their paths, with their names in the report.
 #[derive(Debug, Default)]
 pub(super) struct Visited(HashMap<PathBuf, BString>);
 
 impl Visited {
-    /// The name that a file was told by before; else it is this one from now on.
+    /// Returns the earlier name of a file in the report, or sets it to this one.
     pub(super) fn or_insert(&mut self, file: PathBuf, name: &BStr) -> Option<BString> {
         match self.0.entry(file) {
             std::collections::hash_map::Entry::Occupied(known) => Some(known.get().clone()),
@@ -62,18 +62,18 @@ impl Visited {
     }
 }
 
-/// Where a link leads.
+/// The target of a link.
 pub(super) enum Led {
     /// To this file.
     File(PathBuf),
-    /// To nothing that is scanned.
+    /// A target that is not scanned.
     Nowhere(About),
 }
 
-/// Finds where a link leads.
+/// Resolves a link.
 ///
 /// # Errors
-/// What the system reports, but that nothing is there.
+/// An error of the system, except that the target does not exist.
 pub(super) fn target(link: &Path) -> io::Result<Led> {
     let is_absent = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -88,11 +88,11 @@ pub(super) fn target(link: &Path) -> io::Result<Led> {
     }
 }
 
-/// What is left for the end of a walk.
+/// The work for the end of a walk.
 #[derive(Default)]
 struct Later {
     links: Vec<(PathBuf, PathBuf)>,
-    /// Of caches of the Hub.
+    /// The files of Hub caches.
     blobs: Vec<(PathBuf, PathBuf)>,
 }
 
@@ -110,7 +110,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Every file below a directory, in order, then those that links lead to.
+    /// Scans every file below a directory, in order, then the targets of links.
     fn directory(&mut self, dir: &Path, name: &Path) -> Result<(), Error> {
         let mut later = Later::default();
         let mut waiting = vec![(dir.to_owned(), name.to_owned())];
@@ -136,7 +136,7 @@ impl Walk<'_, '_> {
                     Ok(metadata) if metadata.is_file() => self.file(&full, real.join(&entry), &name)?,
                     Ok(metadata) if metadata.is_symlink() => later.links.push((full, name)),
                     Ok(_) => self.remark(&full, &name, About::NoFile),
-                    // It is gone since.
+                    // The file was removed meanwhile.
                     Err(_) => {}
                 }
             }
@@ -165,7 +165,7 @@ impl Walk<'_, '_> {
         }
         for (full, name) in later.blobs {
             let Ok(file) = full.canonicalize() else { continue };
-            // Those that a snapshot has are told by that name.
+            // The report names files of a snapshot by that snapshot.
             if !self.known.0.contains_key(&file) {
                 self.file(&full, file, &name)?;
             }
@@ -173,7 +173,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// A file, which lies at `file`.
+    /// Scans a file with the path `file`.
     fn file(&mut self, full: &Path, file: PathBuf, name: &Path) -> Result<(), Error> {
         let told_by = bytes(name);
         if let Some(other) = self.known.or_insert(file, told_by.as_ref()) {
@@ -194,7 +194,7 @@ impl Walk<'_, '_> {
 
     fn plain(&self, full: &Path, name: &BStr) -> Result<Seen, Error> {
         let source = match LocalFile::plain(self.repo, name, full) {
-            // The file may lie in another repository than the one that this was started in.
+            // The file may be in another repository than the current one.
             Err(Error::NoObject { .. }) => {
                 let repo = Repo::discover(full.parent().unwrap_or(full))?;
                 LocalFile::plain(repo.as_ref(), name, full)
@@ -205,13 +205,13 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Returns `true` if its files are those of a cache of the Hub, which snapshots link to.
+/// Returns `true` for the `blobs` directory of a Hub cache, to which snapshots link.
 fn is_store(dir: &Path) -> bool {
     dir.file_name().is_some_and(|name| name == "blobs")
         && dir.parent().is_some_and(|model| model.join("snapshots").is_dir())
 }
 
-/// A path of this system, with `/` between its parts.
+/// Returns a path of this system, with `/` between its parts.
 fn bytes(path: &Path) -> BString {
     let name = path.as_os_str().as_encoded_bytes().as_bstr().to_owned();
     if cfg!(windows) { name.replace("\\", "/").into() } else { name }

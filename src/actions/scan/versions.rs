@@ -1,7 +1,8 @@
-//! Versions of files: those of the work tree, the index, a commit, a range of commits; and what checkouts make of them.
+//! Scans versions of files: those of the working tree, the index, a commit, a range of commits; and what checkouts make
+//! of them.
 //!
-//! Invariant: nothing is fetched; a blob that is not here, and what is made of it, is said to be missing. A large blob is never
-//! held in memory.
+//! Invariant: nothing is fetched; a missing blob, and what is made of it, is reported as missing. A large blob is never
+//! in memory as a whole.
 
 use std::fs;
 use std::io::Write as _;
@@ -22,7 +23,7 @@ use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Entry, Mode, ObjectId, Origin, Repo, Version};
 use crate::scan::{HEAD, Report, Verdict, scan_head};
 
-/// A blob of at most so many bytes is read at once.
+/// A blob of at most this length is read completely.
 const SMALL: u64 = 16 << 20;
 
 pub(super) struct Versions<'a, 'b> {
@@ -38,10 +39,10 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         Ok(Self { scan, repo, git, checkouts })
     }
 
-    // ---- what is looked at
+    // ---- the versions that are scanned
 
-    /// The tracked files, as the work tree has them, then those that tracked links lead to; and a word on the pickles that
-    /// are not tracked.
+    /// Scans the tracked files, as the working tree has them, then the targets of tracked links; it also notes pickles
+    /// that are not tracked.
     pub(super) fn tracked(&mut self) -> Result<(), Error> {
         let top = self.repo.work_dir().canonicalize().map_err(Error::io("find", self.repo.work_dir()))?;
         let (mut last, mut links, mut known) = (None, Vec::new(), Visited::default());
@@ -100,13 +101,13 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         self.scan.told(path, (None, None), seen)
     }
 
-    /// The pickles that git does not track, and is not told to ignore.
+    /// Notes the pickles that git neither tracks nor ignores.
     fn untracked(&mut self) -> Result<(), Error> {
         for path in incoming::untracked(self.git)? {
             if self.scan.reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
-            // What cannot be read was not asked for.
+            // Files that cannot be read are not reported, because the user did not name them.
             let Ok(source) = LocalFile::work_tree(self.repo, path.as_bstr(), None) else { continue };
             let Ok(seen) = self.scan.source(&source) else { continue };
             if seen.report.holds_pickle() {
@@ -117,7 +118,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         Ok(())
     }
 
-    /// The index.
+    /// Scans the index.
     pub(super) fn staged(&mut self) -> Result<(), Error> {
         let is_there = |entry: &Entry| entry.mode != Mode::Submodule && !entry.intent_to_add;
         for entry in self.repo.entries()?.into_iter().filter(is_there) {
@@ -127,7 +128,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         Ok(())
     }
 
-    /// A tree.
+    /// Scans a tree.
     pub(super) fn tree(&mut self, tree: &str) -> Result<(), Error> {
         let files = history::tree(self.git, tree)?;
         let origin = ObjectId::from_hex(tree.as_bytes()).map(Origin::Tree);
@@ -142,7 +143,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         Ok(())
     }
 
-    /// What the commits that `to` has and `from` has not bring. What `from` has at the same path is no news.
+    /// Scans what the commits of `to` that are not in `from` add, without what `from` has at the same path.
     pub(super) fn range(&mut self, from: Option<&str>, to: &str) -> Result<(), Error> {
         let commits = incoming::commits_between(self.git, from, to)?;
         let base = match from {
@@ -162,7 +163,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
 
     fn arrival(&mut self, arrival: Arrival) -> Result<(), Error> {
         let seen = self.version(&arrival);
-        // The blob was there; it is worth a word if a checkout makes something of it that was not.
+        // The blob existed before; it is reported if a checkout makes something new of it.
         let is_old = |seen: &Seen| seen.checkout.is_none() && seen.report.verdict == Verdict::Clean;
         if arrival.before.is_some() && seen.as_ref().is_ok_and(is_old) {
             return Ok(());
@@ -172,7 +173,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
 
     // ---- the content of one file
 
-    /// A file of the index: the object behind its pointer, or the work-tree file where git takes that for the same.
+    /// Scans a file of the index: the object of its pointer, or the working-tree file if git considers it unchanged.
     fn entry(&mut self, entry: &Entry) -> Result<Seen, Error> {
         let arrival = of_index(entry);
         let size = match self.repo.blob_size(entry.id)? {
@@ -193,7 +194,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         self.version(&arrival)
     }
 
-    /// A version: what its blob is, or the object behind its pointer; or what a checkout makes of it, if that is worse.
+    /// Scans a version: its blob, or the object of its pointer; or what a checkout makes of it, if that is worse.
     fn version(&mut self, arrival: &Arrival) -> Result<Seen, Error> {
         let id = arrival.version.id;
         let size = self.repo.blob_size(id)?.ok_or(crate::repo::Error::MissingBlob { id })?;
@@ -211,7 +212,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         let is_short = content.len() < pointer::MAX_LEN;
         let pointer = if is_short && !is_link { Pointer::parse(&content).ok() } else { None };
         if let Some(pointer) = pointer {
-            // Its own text is none of a pickle, in whatever encoding.
+            // The text of a pointer is not a pickle, in any encoding.
             if arrival.before.is_some() && !self.checkouts.becomes_lfs(arrival)? {
                 return Ok(none);
             }
@@ -224,7 +225,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         self.or_checkout(arrival, seen, Blob::Whole(&content))
     }
 
-    /// What a checkout makes of a long blob, or of one that was looked at elsewhere, if that is worse than what was seen.
+    /// Scans what a checkout makes of a long blob, or of one that was scanned elsewhere, if that is worse.
     fn with_checkouts(&mut self, arrival: &Arrival, seen: Seen) -> Result<Seen, Error> {
         let id = arrival.version.id;
         let Some(size) = self.repo.blob_size(id)?.filter(|size| *size > SMALL) else { return Ok(seen) };
@@ -252,7 +253,7 @@ impl<'a, 'b: 'a> Versions<'a, 'b> {
         })
     }
 
-    /// A blob that is too large for memory: by its first bytes, or by way of a file without a name.
+    /// Scans a blob that is too large for memory: by its first bytes, or through a file without a name.
     fn large_blob(&self, id: ObjectId, size: u64) -> Result<Report, Error> {
         let mut head = Vec::new();
         let mut decided = None;
