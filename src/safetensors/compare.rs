@@ -1,13 +1,13 @@
-//! Comparing a safetensors file with a checkpoint: names, dtypes and shapes by the header, then every byte as it passes.
+//! Compares a safetensors file with a checkpoint: names, dtypes and shapes by the header, then every byte as it passes.
 //!
 //! ```text
 //! header ──▶ Comparison      another set of names, dtypes or shapes ends it here; no tensor byte was read
 //! file, from the header on ──▶ Data::pass ◀── the same tensors of the checkpoint, in the order of the file
 //! ```
 //!
-//! Invariants: elements compare by their bits, so a NaN equals itself and no other; a name that is missing is equal
-//! only if the file holds its bytes under another name: one that shares its memory in the checkpoint, or one that the
-//! metadata names. The memory is some numbers a tensor.
+//! Invariants: elements compare by their bits, so a NaN equals itself and no other; a missing name is equal only if the
+//! file contains its bytes under another name: one that shares its memory in the checkpoint, or one that the metadata
+//! names. The memory is a few numbers per tensor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,34 +16,34 @@ use super::value::Value;
 use crate::checkpoint::ties::{self, Ties};
 use crate::checkpoint::{DType, Plan, Tensor};
 
-/// How many differences are looked for.
+/// How many differences are listed.
 pub const LIMIT: usize = 10;
 
-/// The key of the metadata that is no name of a tensor.
+/// The key of the metadata that is not the name of a tensor.
 const FORMAT: &str = "format";
 
-/// What a file has otherwise than the checkpoint.
+/// A difference between a file and a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Difference {
-    /// The checkpoint has a tensor that the file has not.
+    /// The file lacks a tensor of the checkpoint.
     Missing {
         /// Its name.
         name: String,
     },
-    /// The file has a tensor, or its metadata another name of one, that the checkpoint has not.
+    /// The file, or its metadata, has a name that the checkpoint does not have.
     Extra {
         /// Its name.
         name: String,
     },
-    /// The metadata says that a name stands for a tensor, which holds other values.
+    /// The metadata states that a name is tied to a tensor, which has other values.
     Alias {
         /// The name.
         name: String,
         /// The tensor.
         keeper: String,
     },
-    /// The type of the elements.
+    /// The dtypes differ.
     DType {
         /// The tensor.
         name: String,
@@ -52,7 +52,7 @@ pub enum Difference {
         /// In the file.
         file: DType,
     },
-    /// The sizes of the dimensions.
+    /// The shapes differ.
     Shape {
         /// The tensor.
         name: String,
@@ -65,7 +65,7 @@ pub enum Difference {
     Element {
         /// The tensor.
         name: String,
-        /// Where, one number for each dimension.
+        /// Its position, one number per dimension.
         index: Vec<u64>,
         /// In the checkpoint.
         checkpoint: Value,
@@ -74,25 +74,25 @@ pub enum Difference {
     },
 }
 
-/// What the header of a file says, beside a checkpoint.
+/// The comparison of a header with a checkpoint.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// What differs; the first of each kind.
+    /// The differences; the first of each kind.
     pub differences: Vec<Difference>,
-    /// How many more there are.
+    /// The number of the others.
     pub more: usize,
-    /// Names that the file has not, and the one whose bytes hold theirs by the checkpoint's own memory.
+    /// Names that the file does not contain, each with the name that has its bytes in the checkpoint's own memory.
     pub ties: BTreeMap<String, String>,
-    /// The same by the file's metadata alone, as indices of [`Plan::tensors`]: the bytes have to be compared.
+    /// The same only by the file's metadata, as indices of [`Plan::tensors`]: the bytes must be compared.
     pub claims: Vec<(usize, usize)>,
-    /// The tensors of the file in its order, as indices of [`Plan::tensors`]; of no use if anything differs.
+    /// The tensors of the file in its order, as indices of [`Plan::tensors`]; only valid without differences.
     pub order: Vec<usize>,
 }
 
 impl Comparison {
-    /// Compares a header with a plan. `conversions` are those of the checkpoint: what they drop is held by what they
-    /// keep.
+    /// Compares a header with a plan. `conversions` are those of the checkpoint, which determine the names that may be
+    /// dropped.
     pub fn new(
         plan: &Plan,
         infos: &[Info],
@@ -139,7 +139,7 @@ impl Comparison {
         }
     }
 
-    /// A name that the file may not have: is it held by another then?
+    /// Handles a name that the file does not contain: another name may have its values.
     fn absent(
         &mut self,
         plan: &Plan,
@@ -156,7 +156,7 @@ impl Comparison {
         let kept = || conversions.iter().filter_map(|ties| ties.dropped.get(&name));
         let is_held_by =
             |keeper: &Tensor| ties::holds(keeper, tensor) || kept().any(|kept| *kept == keeper.name);
-        // Where the file itself names one, it has to be that one.
+        // If the file itself names one, it must be that one.
         let said = metadata.get(&name).filter(|keeper| names.there.contains(keeper.as_str()));
         if let Some(keeper) = said.filter(|_| name != FORMAT) {
             let other = names.here.get(keeper.as_str()).and_then(|&at| Some((at, plan.tensors.get(at)?)));
@@ -187,18 +187,18 @@ impl Comparison {
     }
 }
 
-/// How many names that begin at one place are looked at: a checkpoint may have a million.
+/// How many names that begin at one offset are checked: a checkpoint may have a million.
 const NEAR: usize = 64;
 
-/// The names of both.
+/// The names of both files.
 struct Names<'a> {
     /// In the checkpoint, by their index.
     here: BTreeMap<&'a str, usize>,
     /// In the file.
     there: BTreeSet<&'a str>,
-    /// Of the checkpoint's tensors that are in the file too: those that begin at a byte of a storage.
+    /// Tensors of the checkpoint that the file contains, by the byte of a storage at which they begin.
     starts: BTreeMap<(usize, u64), Vec<usize>>,
-    /// And the longest of a storage.
+    /// The longest tensor of each storage.
     longest: BTreeMap<usize, usize>,
 }
 
@@ -224,7 +224,7 @@ impl<'a> Names<'a> {
         names
     }
 
-    /// Those that may hold the bytes of a tensor.
+    /// Returns tensors that may contain the bytes of a tensor.
     fn near(&self, tensor: &Tensor) -> impl Iterator<Item = usize> {
         let starts = self.starts.get(&start(tensor)).into_iter().flatten().take(NEAR);
         starts.chain(self.longest.get(&tensor.storage)).copied()
@@ -235,7 +235,7 @@ fn start(tensor: &Tensor) -> (usize, u64) {
     (tensor.storage, tensor.offset.saturating_mul(tensor.width))
 }
 
-/// One tensor of the file, as the bytes pass.
+/// The state of one tensor of the file.
 #[derive(Debug)]
 struct Part {
     info: Info,
@@ -243,45 +243,45 @@ struct Part {
     differs: bool,
 }
 
-/// The first element of a tensor that differs, as far as it has passed.
+/// The first differing element of a tensor, as far as its bytes have passed.
 #[derive(Debug)]
 struct Element {
     part: usize,
-    /// Its number in the tensor, in units of bytes or more ([`unit()`]).
+    /// Its number in the tensor, in units of one byte or more ([`unit()`]).
     number: u64,
-    /// Where it begins in the data.
+    /// Its offset in the data.
     at: u64,
     checkpoint: Vec<u8>,
     file: Vec<u8>,
 }
 
-/// What has passed of the data of a file and of the checkpoint, side by side.
+/// The comparison of the data of a file and of the checkpoint, as the bytes pass.
 #[derive(Debug)]
 pub struct Data {
     parts: Vec<Part>,
-    /// The first part that has not passed whole.
+    /// The first part that is not complete.
     next: usize,
     at: u64,
-    /// The last bytes of the file: what an element began with before it differed is alike in both.
+    /// The last bytes of the file: the beginning of an element before its first difference is equal in both.
     tail: Vec<u8>,
     open: Vec<Element>,
     differences: Vec<Difference>,
 }
 
-/// Bytes of the smallest run that has a value: of an element, or of two of 4 bits.
+/// Returns the bytes of the smallest run with a value: of an element, or of two elements of 4 bits.
 fn unit(dtype: DType) -> u64 {
     (dtype.bitsize() as u64).div_ceil(8).max(1)
 }
 
 impl Data {
-    /// Starts behind the header of a file with these tensors, in their order.
+    /// Starts after the header of a file with these tensors, in their order.
     pub fn new(infos: Vec<Info>) -> Self {
         let at = infos.first().map_or(0, |info| info.at);
         let parts = infos.into_iter().map(|info| Part { info, differs: false }).collect();
         Self { parts, next: 0, at, tail: Vec::new(), open: Vec::new(), differences: Vec::new() }
     }
 
-    /// Takes the next bytes of both, as many of the one as of the other. False when enough differs.
+    /// Compares the next bytes of both, which have the same length. Returns `false` when enough differences are found.
     pub fn pass(&mut self, checkpoint: &[u8], file: &[u8]) -> bool {
         let len = checkpoint.len().min(file.len());
         let (checkpoint, file) = (&checkpoint[..len], &file[..len]);
@@ -300,12 +300,12 @@ impl Data {
         self.differences.len() < LIMIT
     }
 
-    /// What differs, when all has passed.
+    /// Returns the differences, after all bytes have passed.
     pub fn finish(self) -> Vec<Difference> {
         self.differences
     }
 
-    /// Looks for the first byte of each tensor that differs.
+    /// Searches the first differing byte of each tensor.
     fn look(&mut self, checkpoint: &[u8], file: &[u8]) {
         let (begin, end) = (self.at, self.at + file.len() as u64);
         for index in self.next..self.parts.len() {
@@ -324,7 +324,7 @@ impl Data {
             let number = (begin + (from + first) as u64 - info.at) / width;
             let at = info.at + number * width;
             self.parts[index].differs = true;
-            // What of it has passed already.
+            // How much of it has passed already.
             let passed = usize_of(begin.saturating_sub(at));
             let head = self.tail[self.tail.len().saturating_sub(passed)..].to_vec();
             self.open.push(Element { part: index, number, at, checkpoint: head.clone(), file: head });
@@ -332,7 +332,7 @@ impl Data {
         self.complete(checkpoint, file);
     }
 
-    /// Gives the elements that have begun what they lack.
+    /// Completes the elements that have begun.
     fn complete(&mut self, checkpoint: &[u8], file: &[u8]) {
         for mut element in std::mem::take(&mut self.open) {
             let width = usize_of(unit(self.parts[element.part].info.dtype));
@@ -371,7 +371,7 @@ impl Data {
     }
 }
 
-/// Lies inside a slice in memory.
+/// Converts an offset inside a slice in memory.
 fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

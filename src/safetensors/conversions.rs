@@ -1,5 +1,5 @@
-//! The files that converters have made, or would make, of one checkpoint: [`Candidate`], by which a file is recognised
-//! without being read.
+//! Lists the files that converters have made, or would make, of one checkpoint: a [`Candidate`] identifies a file that
+//! was not read.
 //!
 //! ```text
 //! which names are kept   today's rule with the table, without it, the rule before November 2023
@@ -7,11 +7,12 @@
 //! × metadata   {"format": "pt"} and the dropped names in each order that there is, {"format": "pt"} alone, none
 //! ```
 //!
-//! The reference orders metadata at random, so of k dropped names there are (k + 1)! files; up to [`ORDERED`] names all
-//! are tried, beyond that the sorted one. What does not have the wanted size is no candidate, so that few are left.
+//! The reference orders metadata at random, so k dropped names have (k + 1)! files; up to [`ORDERED`] names all are
+//! tried, with more names only the sorted one. A file of another size is not a candidate, so few remain.
 //!
-//! Invariant: a candidate holds a running hash that has the header, and no header; equal ones are there once. Sources:
-//! the reference converter before and after its change of 17 November 2023, and the `safetensors` crate's releases.
+//! Invariant: a candidate has a running hash that includes the header, and no header; equal candidates occur once.
+//! Sources: the reference converter before and after its change of 17 November 2023, and the `safetensors` crate's
+//! releases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,29 +23,29 @@ use crate::checkpoint::Plan;
 use crate::checkpoint::ties::{self, Policy, Ties};
 use crate::hash::{Hasher, Oid};
 
-/// Up to how many dropped names every order of the metadata is tried: 24 of them.
+/// Up to this number of dropped names, every order of the metadata is tried: 24 orders.
 pub const ORDERED: usize = 3;
 
-/// Which names are kept.
+/// The rule for kept names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
-    /// What we do: of a tied set, the first name that the table of the model's class does not call an alias.
+    /// The current rule: of tied names, the first one that the table of the model's class does not call an alias.
     Table,
     /// The same without the table.
     Plain,
-    /// The first in the order of the state dict, and no word of the others.
+    /// The first in the order of the state dict, without a record of the others.
     FirstName,
 }
 
-/// What stands in the metadata.
+/// The metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Words {
     /// The format and the dropped names.
     Dropped,
-    /// The format alone.
+    /// Only the format.
     Format,
-    /// There is none.
+    /// No metadata.
     Nothing,
 }
 
@@ -52,11 +53,11 @@ pub enum Words {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conversion {
-    /// Which names are kept.
+    /// The rule for kept names.
     pub rule: Rule,
-    /// By which release.
+    /// The release.
     pub release: Release,
-    /// With which metadata.
+    /// The metadata.
     pub words: Words,
     /// `true` if any name is dropped.
     pub drops: bool,
@@ -86,12 +87,12 @@ impl fmt::Display for Conversion {
     }
 }
 
-/// A file that may be the one.
+/// A possible file.
 #[derive(Clone)]
 pub struct Candidate {
-    /// How it is made.
+    /// How it would be made.
     pub conversion: Conversion,
-    /// A hash of its header, to go on with its data.
+    /// A hash of its header, to continue with its data.
     pub hasher: Hasher,
 }
 
@@ -100,7 +101,7 @@ pub struct Candidate {
 pub struct Group {
     /// The tensors in the order of the data, as indices of [`Plan::tensors`].
     pub order: Arc<[usize]>,
-    /// How many bytes they have.
+    /// The length of the data.
     pub len: u64,
     /// The files.
     pub candidates: Vec<Candidate>,
@@ -109,12 +110,12 @@ pub struct Group {
 /// The conversions of one checkpoint, the likeliest first.
 pub struct Conversions<'a> {
     plan: &'a Plan,
-    /// Which names are kept, by each rule that keeps others.
+    /// The kept names, for each rule with a different result.
     selections: Vec<(Rule, Ties)>,
 }
 
 impl<'a> Conversions<'a> {
-    /// Of a plan; `class` is the model's, as `architectures[0]` of its `config.json` names it.
+    /// Creates them for a plan; `class` is the model's, as `architectures[0]` of its `config.json` names it.
     ///
     /// # Errors
     /// [`crate::checkpoint::Error`]
@@ -128,20 +129,20 @@ impl<'a> Conversions<'a> {
         Ok(Self { plan, selections })
     }
 
-    /// What today's rule makes of the names, with the table and without.
+    /// Returns the tied names by the current rule, with the table and without.
     pub fn ties(&self) -> Vec<&Ties> {
         let today = self.selections.iter().filter(|(rule, _)| *rule != Rule::FirstName);
         today.map(|(_, ties)| ties).collect()
     }
 
-    /// The tensors that a rule keeps, with their bytes.
+    /// Returns the tensors that a rule keeps, with their bytes.
     pub fn kept(&self, rule: Rule) -> Vec<(String, u64)> {
         let kept = self.by(rule).into_iter().flat_map(|ties| &ties.kept);
         let tensors = kept.filter_map(|&index| self.plan.tensors.get(index));
         tensors.map(|tensor| (tensor.name.clone(), tensor.bytes())).collect()
     }
 
-    /// The names that a rule drops, and those that hold their values.
+    /// Returns the names that a rule drops, each with the name that has its values.
     pub fn dropped(&self, rule: Rule) -> BTreeMap<String, String> {
         self.by(rule).map(|ties| ties.dropped.clone()).unwrap_or_default()
     }
@@ -150,14 +151,14 @@ impl<'a> Conversions<'a> {
         self.selections.iter().find(|(known, _)| *known == rule).map(|(_, ties)| ties)
     }
 
-    /// Those of a size in bytes, put together by their data.
+    /// Returns the conversions of a size in bytes, grouped by their data.
     ///
     /// # Errors
     /// [`Error`] of a layout.
     pub fn of_size(&self, size: u64) -> Result<Vec<Group>, Error> {
         let mut found = Found { plan: self.plan, size, groups: Vec::new(), seen: BTreeSet::new() };
         for release in [Release::Current, Release::V0_2_8, Release::V0_3_0] {
-            // Without a word of what is dropped, the rule that never had one is the likeliest.
+            // Without a record of dropped names, the rule that never recorded them is the likeliest.
             for (rule, ties) in self.selections.iter().rev() {
                 let drops = !ties.dropped.is_empty();
                 let conversion = |words| Conversion { rule: *rule, release, words, drops };
@@ -194,7 +195,7 @@ impl Found<'_> {
         ties: &Ties,
         metadata: &mut [(&str, &str)],
     ) -> Result<(), Error> {
-        // In another order it is as long.
+        // Other orders have the same length.
         let is_wanted = self.add(conversion, ties, Some(metadata))?;
         let is_sorted = conversion.release == Release::V0_2_8;
         if is_wanted && !is_sorted && ties.dropped.len() <= ORDERED {
@@ -207,7 +208,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Adds one, if it is as long as is wanted.
+    /// Adds one, if it has the requested size.
     fn add(
         &mut self,
         conversion: Conversion,
@@ -237,7 +238,7 @@ impl Found<'_> {
     }
 }
 
-/// Every order of `items` from the index `from` on.
+/// Adds every order of `items` from the index `from` on.
 fn permute<T: Copy>(items: &mut [T], from: usize, orders: &mut Vec<Vec<T>>) {
     if from + 1 >= items.len() {
         orders.push(items.to_vec());

@@ -1,25 +1,25 @@
-//! [`Deviation`]: how far two tensors of one shape are apart, element by element, as their bytes pass side by side.
+//! [`Deviation`] measures the difference between two tensors of one shape, element by element, as their bytes pass.
 //!
-//! Elements of one type differ if their bits do, so a NaN equals itself and no other, and the two zeros differ. Elements of two
-//! types differ if their numbers do. A difference is that of the numbers, of integers exactly; where one of them is NaN there is
-//! none. Of complex numbers it is the distance.
+//! Elements of one type differ if their bits differ, so a NaN equals itself and no other, and the two zeros differ.
+//! Elements of two types differ if their numbers differ. A difference is that of the numbers, exact for integers; if
+//! one of them is NaN, none exists. For complex numbers it is the distance.
 
 use std::cmp::Ordering;
 
 use super::value::Value;
 use crate::checkpoint::DType;
 
-/// What was found of two tensors.
+/// The result for two tensors.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Deviation {
-    /// How many elements they have.
+    /// The number of elements.
     pub elements: u64,
-    /// How many of them differ.
+    /// The number of elements that differ.
     pub differing: u64,
-    /// The largest difference, if one was between numbers.
+    /// The largest difference, if any was between numbers.
     pub largest: Option<f64>,
-    /// The place of the first element that differs, one number for each dimension.
+    /// The position of the first differing element, one number per dimension.
     pub first: Option<Vec<u64>>,
 }
 
@@ -41,17 +41,17 @@ enum Number {
     Unknown,
 }
 
-/// Bytes of the smallest run that has a number.
+/// Returns the bytes of the smallest run that has a number.
 fn unit(dtype: DType) -> usize {
     dtype.bitsize().div_ceil(8).max(1)
 }
 
-/// How many numbers that run has: two where they have 4 bits, the low one first.
+/// Returns how many numbers that run has: two of 4 bits, the low one first.
 fn halves(dtype: DType) -> u64 {
     if dtype == DType::F4 { 2 } else { 1 }
 }
 
-/// The bits of an element: those of its run, or of its half of one.
+/// Returns the bits of an element: those of its run, or of half a run.
 fn element(dtype: DType, bytes: &[u8], at: u64) -> u64 {
     let (unit, halves) = (unit(dtype), halves(dtype));
     let start = usize::try_from(at / halves).unwrap_or(usize::MAX).saturating_mul(unit);
@@ -62,7 +62,7 @@ fn element(dtype: DType, bytes: &[u8], at: u64) -> u64 {
     if halves == 2 { (bits >> (4 * (at % 2))) & 0xf } else { bits }
 }
 
-/// The number that these bits are.
+/// Returns the number of these bits.
 fn number(dtype: DType, bits: u64) -> Number {
     let [low, high] = [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or(0));
     match dtype {
@@ -92,7 +92,7 @@ impl Number {
         }
     }
 
-    /// Returns `true` if it is the same number, or no number as well.
+    /// Returns `true` for the same number, or if both are NaN.
     fn is(self, other: Self) -> bool {
         match (self, other) {
             (Self::Whole(one), Self::Whole(other)) => one == other,
@@ -106,41 +106,41 @@ impl Number {
         }
     }
 
-    /// How far it is from another; `None` where one of them is no number.
+    /// Returns the distance to another number; `None` if one of them is NaN.
     fn distance(self, other: Self) -> Option<f64> {
         if let (Self::Whole(one), Self::Whole(other)) = (self, other) {
             #[expect(clippy::cast_precision_loss, reason = "it is shown")]
             return Some(one.abs_diff(other) as f64);
         }
         let (one, other) = (self.parts()?, other.parts()?);
-        // Of two infinities of one sign there is none.
+        // Two infinities of one sign have no difference.
         let apart = |one: f64, other: f64| if is_same(one, other) { 0.0 } else { (one - other).abs() };
         let distance = apart(one.0, other.0).hypot(apart(one.1, other.1));
         (!distance.is_nan()).then_some(distance)
     }
 }
 
-/// Of two zeros, too; of NaN never.
+/// Returns `true` also for two zeros, and never for NaN.
 fn is_same(one: f64, other: f64) -> bool {
     one.partial_cmp(&other) == Some(Ordering::Equal)
 }
 
 impl<'a> Comparer<'a> {
-    /// Of two tensors of this shape, whose elements are of these types.
+    /// Creates it for tensors of this shape, with these element types.
     pub fn new(shape: &'a [u64], old: DType, new: DType) -> Self {
         let found = Deviation { elements: 0, differing: 0, largest: None, first: None };
         Self { shape, old, new, found, first: None }
     }
 
-    /// Bytes of as many elements of each as pass together: a multiple of these.
+    /// Returns the bytes of equal numbers of elements; each piece must be a multiple of them.
     pub fn units(&self) -> (usize, usize) {
-        // Of half bytes beside others, two.
+        // Half bytes next to other types come in pairs.
         let (old, new) = (halves(self.old), halves(self.new));
         let times = |other: u64, own: u64| if other > own { 2 } else { 1 };
         (unit(self.old) * times(new, old), unit(self.new) * times(old, new))
     }
 
-    /// Takes the next elements of both, as many of the one as of the other.
+    /// Compares the next elements of both, the same number of each.
     pub fn pass(&mut self, old: &[u8], new: &[u8]) {
         let count = (old.len() / unit(self.old)) as u64 * halves(self.old);
         let is_one_type = self.old == self.new;
@@ -167,7 +167,7 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    /// What was found.
+    /// Returns the result.
     pub fn finish(self) -> Deviation {
         let first = self.first.map(|number| {
             let mut left = number;

@@ -1,4 +1,4 @@
-//! [`Error`]: why a safetensors file was not laid out, written or read.
+//! [`Error`] states why a safetensors file was not laid out, written or read.
 
 use std::io;
 
@@ -17,18 +17,18 @@ pub enum Error {
         /// The limit of the format.
         limit: u64,
     },
-    /// The header is no valid header.
+    /// The header is not valid.
     #[error("invalid safetensors header")]
     Header(#[source] serde_json::Error),
-    /// The file is not as long as its header says.
+    /// The length of the file differs from its header.
     #[error("file is {got} bytes; the header describes {expected}")]
     Length {
-        /// What the header describes.
+        /// The length by the header.
         expected: u64,
         /// The length of the file.
         got: u64,
     },
-    /// The tensors of a file are together too large.
+    /// The tensors of a file are too large in total.
     #[error("the safetensors file is too large")]
     TooLarge,
 }

@@ -1,8 +1,8 @@
-//! The gathering of strided views in bounded memory.
+//! Gathers strided views in bounded memory.
 //!
-//! The output is cut into blocks of at most [`BLOCK`] bytes, each a box of the tensor: some outer indices
-//! fixed, a range of one dimension, all of the inner ones. A block is gathered in one of two ways, whichever
-//! costs less by its geometry:
+//! The output is divided into blocks of at most [`BLOCK`] bytes, each a box of the tensor: some outer indices fixed, a
+//! range of one dimension, all inner ones. A block is gathered in one of two ways, whichever costs less by its
+//! geometry:
 //!
 //! ```text
 //! windows   all that lies between its first and its last element, window by window, and of each window the
@@ -11,27 +11,27 @@
 //!           by element, through [`Pages`]
 //! ```
 //!
-//! So whatever the strides are, an element costs no more than one small read ([`CALL`]).
+//! So for any strides, an element costs at most one small read ([`CALL`]).
 
 use super::Error;
 use super::pages::Pages;
 use crate::checkpoint::Tensor;
 use crate::read_at::ReadAt;
 
-/// Bytes of output made at once.
+/// Bytes of output per block.
 const BLOCK: u64 = 4 << 20;
-/// Bytes of source in a window: a multiple of every width, so that no element lies across its end.
+/// Bytes of source in a window: a multiple of every width, so that no element crosses its end.
 const WINDOW: u64 = 8 << 20;
-/// Bytes read at once along one dimension.
+/// Bytes per read along one dimension.
 const RUN: u64 = 256 << 10;
-/// What a read costs beside its bytes, as so many bytes of a long one.
+/// The cost of a read in addition to its bytes, in bytes of a long read.
 const CALL: u64 = 2048;
-/// What it costs to see whether an element lies in a window, in the same measure.
+/// The cost of a check whether an element is in a window, in the same unit.
 const LOOK: u64 = 8;
-/// A stride of so many bytes is a hole: what lies between costs more than one read an element.
+/// A stride of this length is a hole: reading the bytes between costs more than one read per element.
 const HOLE: u64 = 4096;
 
-/// Returns `true` if the tensor can be copied as it lies.
+/// Returns `true` if the tensor can be copied as it is.
 pub(super) fn is_contiguous(tensor: &Tensor) -> bool {
     crate::checkpoint::is_contiguous(&tensor.shape, &tensor.strides)
 }
@@ -53,8 +53,8 @@ struct Dim {
 }
 
 impl Gather {
-    /// Gathers `tensor`, whose storage begins at `base`, and hands its bytes to `sink` in row-major order,
-    /// whole elements at a time.
+    /// Gathers `tensor`, whose storage begins at `base`, and passes its bytes to `sink` in row-major order, whole
+    /// elements at a time.
     pub(super) fn run(
         &mut self,
         tensor: &Tensor,
@@ -63,7 +63,7 @@ impl Gather {
         sink: &mut dyn FnMut(&mut [u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (shape, strides, width) = (&tensor.shape, &tensor.strides, tensor.width);
-        // The split: dimensions from `inner` on lie in a block whole, `split` in ranges of `rows`.
+        // The split: a block contains all of the dimensions from `inner` on, and `rows` of `split`.
         let mut inner = shape.len();
         let mut inner_units = 1_u64;
         while inner > 0 && inner_units.saturating_mul(shape[inner - 1]).saturating_mul(width) <= BLOCK {
@@ -95,7 +95,7 @@ impl Gather {
         }
     }
 
-    /// Gathers one box whose first element lies at `at` into `self.output`.
+    /// Gathers one box, whose first element is at `at`, into `self.output`.
     fn block(&mut self, dims: &[Dim], at: u64, width: u64, source: &dyn ReadAt) -> Result<(), Error> {
         let units: u64 = dims.iter().map(|dim| dim.size).product();
         self.output.clear();
@@ -103,7 +103,7 @@ impl Gather {
         let extent: u64 = 1 + dims.iter().map(|dim| (dim.size - 1) * dim.source).sum::<u64>();
         let span = extent * width;
         let runs = Runs::new(dims, width);
-        // Each way looks at each element once.
+        // Each way visits each element once.
         let looks = units.saturating_mul(LOOK).saturating_mul((span - 1) / WINDOW);
         if span.saturating_add(looks) <= runs.cost() {
             self.windows(dims, at, span, width, source)
@@ -126,7 +126,7 @@ impl Gather {
             let len = WINDOW.min(span - begin);
             input.resize(usize_of(len), 0);
             source.read_exact_at(input, at + begin)?;
-            // In units; the last window holds less than it could.
+            // In units; the last window may be smaller.
             let (first, count) = (begin / width, len / width);
             each(dims, &mut |from, to| {
                 let inside = from.wrapping_sub(first);
@@ -173,9 +173,9 @@ impl Gather {
 /// A block as runs along its densest dimension.
 struct Runs {
     outer: Vec<Dim>,
-    /// The dimension of the smallest stride that moves in the source.
+    /// The dimension of the smallest stride that is not 0.
     run: Dim,
-    /// Those that do not move in the source, so that each run is read once.
+    /// The dimensions with stride 0, so that each run is read once.
     still: Vec<Dim>,
     /// How many elements of a run are read at once.
     per_read: u64,
@@ -194,7 +194,7 @@ impl Runs {
         Self { outer, run, still, per_read, width }
     }
 
-    /// What they cost to read, in bytes of a long read.
+    /// Returns the cost of the reads, in bytes of a long read.
     fn cost(&self) -> u64 {
         let Self { outer, run, per_read, width, .. } = self;
         let runs = outer.iter().fold(1_u64, |runs, dim| runs.saturating_mul(dim.size));
@@ -261,7 +261,7 @@ fn copy_unit(output: &mut [u8], to: u64, input: &[u8], from: u64, width: u64) {
     }
 }
 
-/// All numbers here were checked against the size of a storage, which fits.
+/// Converts a number that was checked against the size of a storage.
 fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

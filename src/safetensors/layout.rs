@@ -1,8 +1,8 @@
-//! [`Layout`]: the header, the order and the final size of a file, before a byte is written.
+//! [`Layout`] determines the header, the order and the final size of a file, before a byte is written.
 //!
-//! Order: by dtype, the widest first (the rank that the crate gives its dtypes), then by name in the
-//! order of its UTF-8 bytes. JSON is compact; `__metadata__` comes first, its keys sorted.
-//! Files of older releases ([`Release`]) are laid out too, to be recognised; they are never written.
+//! Order: by dtype, the widest first (the rank that the crate gives its dtypes), then by name in the order of its UTF-8
+//! bytes. JSON is compact; `__metadata__` comes first, with sorted keys. Files of older releases ([`Release`]) are also
+//! laid out, to identify them; they are never written.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,23 @@ use crate::checkpoint::{DType, Plan, Tensor};
 /// The limit of the format: readers refuse longer headers.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// What the Hub reads of a header to show the tensors of a file: `SAFETENSORS_MAX_HEADER_LENGTH` of `huggingface_hub`.
+/// The longest header that the Hub reads to show the tensors of a file: `SAFETENSORS_MAX_HEADER_LENGTH` of
+/// `huggingface_hub`.
 pub const SHOWN_HEADER: u64 = 25_000_000;
 
 /// How a release of safetensors lays a file out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Release {
-    /// 0.3.1 and later: what we write.
+    /// 0.3.1 and later: the layout that this program writes.
     Current,
     /// 0.3.0: the same order; as many spaces of padding as the length of the header exceeds a multiple of 8.
     V0_3_0,
-    /// Up to 0.2.8: by name alone, without padding.
+    /// Up to 0.2.8: only by name, without padding.
     V0_2_8,
 }
 
-/// Where one tensor goes.
+/// The position of one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Slot {
@@ -50,7 +51,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Lays out the tensors of `plan` that `kept` names by index.
+    /// Lays out the tensors of `plan` with the indices `kept`.
     ///
     /// # Errors
     /// [`Error::HeaderLength`] or [`Error::TooLarge`].
@@ -59,7 +60,7 @@ impl Layout {
         Self::of_release(plan, kept, Some(&metadata), Release::Current)
     }
 
-    /// The same as a release lays it out, with the metadata in this order; `None` is a header without any.
+    /// Does the same for a release, with the metadata in this order; `None` for a header without metadata.
     ///
     /// # Errors
     /// As [`Layout::new`].
@@ -89,22 +90,22 @@ impl Layout {
         Ok(Self { header, places, data_len: at })
     }
 
-    /// The header, with its length in front and its padding.
+    /// Returns the header, with its length before it and its padding.
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// Every tensor in the order of the file.
+    /// Returns every tensor in the order of the file.
     pub fn places(&self) -> &[Slot] {
         &self.places
     }
 
-    /// The size of the file in bytes.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.data_len.saturating_add(self.header.len() as u64)
     }
 
-    /// The size of the tensors in bytes.
+    /// Returns the size of the tensors in bytes.
     pub fn data_len(&self) -> u64 {
         self.data_len
     }
@@ -163,7 +164,7 @@ fn header(header: &Header<'_>, release: Release) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Bytes of the smallest part of an element that has a byte order: of a component of a complex number.
+/// Returns the bytes of the smallest part of an element that has a byte order: a component of a complex number.
 pub(super) fn component(dtype: DType) -> usize {
     match dtype {
         DType::C64 => 4,

@@ -1,5 +1,5 @@
-//! The safetensors format: the header and order of a file ([`Layout`]), writing it, reading it back,
-//! and the index of a sharded set.
+//! Implements the safetensors format: the header and order of a file ([`Layout`]), writing, reading, and the shard
+//! index of a sharded checkpoint.
 //!
 //! ```text
 //! u64 little-endian   N, the length of the header
@@ -7,10 +7,10 @@
 //! tensor bytes        one after the other, without gaps, in the order of the header
 //! ```
 //!
-//! Invariant: a file is byte for byte what `safetensors.torch.save_file` (0.3.1 to 0.8.0) writes for the
-//! same tensors and metadata; where the reference orders metadata at random, the keys are sorted.
-//! Source: the safetensors README ("Format") and the `safetensors` crate, whose types the header is
-//! made of. Writing is ours, because the crate cannot stream, hash or fail.
+//! Invariant: a file is byte for byte what `safetensors.torch.save_file` (0.3.1 to 0.8.0) writes for the same tensors
+//! and metadata; where the reference orders metadata at random, the keys are sorted. Source: the safetensors README
+//! ("Format") and the `safetensors` crate, which defines the header types. Writing is our own, because the crate cannot
+//! stream, hash or fail.
 
 pub mod compare;
 pub mod conversions;

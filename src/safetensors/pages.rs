@@ -1,8 +1,8 @@
-//! [`Pages`]: small reads here and there, answered from a few pages in memory where they come often.
+//! [`Pages`] serves small scattered reads from a few pages in memory, if many reads are in the same page.
 //!
-//! A page is read whole once as many reads fell into it as cost the same; so it is never more than twice the work, and
-//! a file that has room in all pages is read from memory. Memory: [`PAGES`] times [`PAGE`] bytes, and nothing before
-//! the first page is read.
+//! A page is read completely after as many reads in it as cost the same; so the cost is at most doubled, and a file
+//! that fits in all pages is read from memory. Memory: [`PAGES`] times [`PAGE`] bytes, and none before the first page
+//! is read.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::read_at::ReadAt;
 
 /// Bytes of a page.
 const PAGE: u64 = 2 << 20;
-/// How many pages are kept. Page `n` of the source has the place `n % PAGES`.
+/// How many pages are kept. Page `n` of the source is in slot `n % PAGES`.
 const PAGES: usize = 8;
 /// How many reads cost as much as a page.
 const READS: u32 = 1024;
@@ -23,16 +23,16 @@ pub(super) struct Pages {
 
 #[derive(Default)]
 struct Page {
-    /// Which page is here, or would be.
+    /// The number of the page in this slot.
     number: u64,
-    /// How many reads fell into it.
+    /// How many reads were in it.
     reads: u32,
     is_here: bool,
     bytes: Vec<u8>,
 }
 
 impl Pages {
-    /// Reads few bytes.
+    /// Reads a few bytes.
     pub(super) fn read(&mut self, buf: &mut [u8], at: u64, source: &dyn ReadAt) -> io::Result<()> {
         let (page, inside) = (at / PAGE, usize::try_from(at % PAGE).unwrap_or(usize::MAX));
         let place = &mut self.pages[usize::try_from(page).unwrap_or(0) % PAGES];
@@ -47,7 +47,7 @@ impl Pages {
             source.read_exact_at(&mut place.bytes, begin)?;
             place.is_here = true;
         }
-        // What reaches over the end of a page is rare.
+        // Reads across the end of a page are rare.
         match place.bytes.get(inside..).and_then(|rest| rest.get(..buf.len())) {
             Some(bytes) if place.is_here => buf.copy_from_slice(bytes),
             _ => source.read_exact_at(buf, at)?,

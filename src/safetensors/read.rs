@@ -1,4 +1,4 @@
-//! Reading a header back: the tensors of a safetensors file, checked by the `safetensors` crate.
+//! Reads the header of a safetensors file: its tensors, checked by the `safetensors` crate.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ pub struct Info {
     pub dtype: DType,
     /// The size of each dimension in elements.
     pub shape: Vec<u64>,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Where they begin, from the start of the file.
+    /// The offset of its bytes from the start of the file.
     pub at: u64,
 }
 

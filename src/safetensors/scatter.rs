@@ -1,11 +1,11 @@
-//! [`Scatter`]: where the bytes of a source go when it passes by once, from front to back.
+//! [`Scatter`] determines where the bytes of a source go when it passes once, from start to end.
 //!
-//! Tensors whose bytes are taken as they lie go to their place in the file at once, in whatever order they come. Of the
-//! others (strided, big-endian, conjugated) the whole storage goes to a spool, and [`Scatter::finish`] writes them from
-//! there when all has passed.
+//! Tensors whose bytes are used unchanged go to their final offset in the file at once, in any order. For others
+//! (strided, big-endian, conjugated), the whole storage goes to a spool, from which [`Scatter::finish`] writes them
+//! after all bytes have passed.
 //!
 //! Invariant: when all bytes of the source have passed and [`Scatter::finish`] has returned, every byte of the file
-//! behind the header was put, each once. It holds no bytes; the memory is some numbers a tensor.
+//! after the header was written exactly once. The module keeps no bytes; the memory is a few numbers per tensor.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::buffer::Buffer;
 use crate::checkpoint::Plan;
 use crate::read_at::ReadAt;
 
-/// Which file bytes go to.
+/// The destination of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     /// The safetensors file.
@@ -26,12 +26,12 @@ pub enum Target {
     Spool,
 }
 
-/// What takes the bytes.
+/// Receives the bytes.
 pub trait Put {
-    /// Puts bytes at an offset of a target.
+    /// Writes bytes at an offset of a target.
     ///
     /// # Errors
-    /// What keeps them from getting there.
+    /// The error of the write.
     fn put(&mut self, target: Target, at: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
@@ -41,7 +41,7 @@ impl<F: FnMut(Target, u64, &[u8]) -> io::Result<()>> Put for F {
     }
 }
 
-/// A run of the source and where it goes.
+/// A run of the source and its destination.
 #[derive(Debug)]
 struct Run {
     from: u64,
@@ -53,16 +53,16 @@ struct Run {
 /// The plan of one pass.
 #[derive(Debug)]
 pub struct Scatter {
-    /// By their place in the source; no run is empty.
+    /// Sorted by their offset in the source; no run is empty.
     runs: Vec<Run>,
-    /// The first run that has not begun, and those that have and are not over.
+    /// The first run that has not begun, and those that have begun and not ended.
     next: usize,
     open: Vec<usize>,
-    /// The runs that go to the file, by their place there, those that are over, and the first that is not.
+    /// The runs that go to the file, by their offset there, those that have ended, and the first that has not.
     by_place: Vec<usize>,
     is_over: Vec<bool>,
     first: usize,
-    /// The tensors that are written at the end, and where their storages begin in the spool.
+    /// The tensors that are written at the end, and the offsets of their storages in the spool.
     late: Vec<Slot>,
     spooled: BTreeMap<usize, u64>,
     spool: u64,
@@ -71,7 +71,7 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// Plans the pass of the source of `plan`, all of whose bytes lie in it as they are.
+    /// Plans the pass over the source of `plan`, which contains all of its bytes in place.
     pub fn new(layout: &Layout, plan: &Plan) -> Self {
         let header = layout.header().len() as u64;
         let (mut runs, mut late, mut spooled, mut spool) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
@@ -120,12 +120,12 @@ impl Scatter {
         !self.late.is_empty()
     }
 
-    /// How long the spool is at the end.
+    /// Returns the final length of the spool.
     pub fn spool_len(&self) -> u64 {
         self.spool
     }
 
-    /// Counts the bytes before `at` as put, by an earlier pass.
+    /// Marks the bytes before `at` as written, by an earlier pass.
     pub fn skip(&mut self, at: u64) {
         while self.runs.get(self.next).is_some_and(|run| run.from < at) {
             let is_over = self.runs[self.next].end <= at;
@@ -136,10 +136,10 @@ impl Scatter {
         self.count();
     }
 
-    /// Takes the bytes of the source at `at`. Each call goes on where the last one, or [`Scatter::skip`], ended.
+    /// Passes the bytes of the source at `at`. Each call continues where the last one, or [`Scatter::skip`], ended.
     ///
     /// # Errors
-    /// What `put` returns.
+    /// An error of `put`.
     pub fn pass(&mut self, at: u64, bytes: &[u8], put: &mut dyn Put) -> io::Result<()> {
         let end = at + bytes.len() as u64;
         while self.runs.get(self.next).is_some_and(|run| run.from < end) {
@@ -160,21 +160,21 @@ impl Scatter {
         Ok(())
     }
 
-    /// Passes over the runs that are over.
+    /// Removes the runs that have ended.
     fn count(&mut self) {
         while self.by_place.get(self.first).is_some_and(|&run| self.is_over[run]) {
             self.first += 1;
         }
     }
 
-    /// Up to where the file is complete, if its header is there.
+    /// Returns the length up to which the file is complete, if its header is written.
     pub fn complete(&self) -> u64 {
         let waiting = self.by_place.get(self.first).map(|&run| self.runs[run].to);
         let late = self.late.first().map(|place| self.header + place.at);
         waiting.into_iter().chain(late).min().unwrap_or(self.size)
     }
 
-    /// Writes what waited for the end. `source` is the spool.
+    /// Writes the tensors that waited for the end. `source` is the spool.
     ///
     /// # Errors
     /// [`Error::Io`] from the spool or `put`.
@@ -193,7 +193,7 @@ impl Scatter {
     }
 }
 
-/// A sink at a place of the file.
+/// A sink at an offset of the file.
 struct Seat<'a> {
     put: &'a mut dyn Put,
     at: u64,
@@ -207,7 +207,7 @@ impl Sink for Seat<'_> {
     }
 }
 
-/// Lies inside a slice in memory.
+/// Converts an offset inside a slice in memory.
 fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

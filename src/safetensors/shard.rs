@@ -1,12 +1,13 @@
-//! The index of a sharded set, `model.safetensors.index.json`: which shard holds which tensor.
+//! Reads and writes the shard index of a sharded checkpoint, `model.safetensors.index.json`: which shard contains which
+//! tensor.
 //!
 //! ```json
 //! {"metadata": {"total_size": 123}, "weight_map": {"name": "model-00001-of-00002.safetensors"}}
 //! ```
 //!
-//! Written with two spaces of indentation, names sorted, and a final line feed, as transformers does.
-//! Invariant: every name of the weight map is in the shard it is mapped to, and `total_size` is the sum
-//! of the tensors' bytes. What is read says one thing to every reader: no key stands in it twice.
+//! It is written with two spaces of indentation, sorted names, and a final line feed, as transformers does. Invariant:
+//! every name of the weight map is in its shard, and `total_size` is the sum of the tensors' bytes. A shard index means
+//! the same to every reader: no key occurs in it twice.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,27 +16,27 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
-/// The longest index that is read, in bytes; one of a million tensors has about 100 MB.
+/// The longest shard index that is read, in bytes; one of a million tensors has about 100 MB.
 pub const MAX_LEN: u64 = 256 << 20;
 
-/// The index of a set of checkpoint shards, as far as we use it.
+/// The shard index of a sharded checkpoint, as far as it is used here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Index {
     /// Tensor name → file name of the shard.
     pub weight_map: BTreeMap<String, String>,
-    /// What else stands under `metadata`.
+    /// The other values of `metadata`.
     pub metadata: Map<String, Value>,
 }
 
-/// Why an index was not read.
+/// Why a shard index was not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No JSON.
+    /// The text is not JSON.
     #[error("not a shard index")]
     Json(#[source] serde_json::Error),
-    /// Longer than is read.
+    /// The text is too long.
     #[error("shard index is {len} bytes, over the limit of {limit}")]
     Length {
         /// Its length in bytes.
@@ -43,41 +44,41 @@ pub enum Error {
         /// [`MAX_LEN`]
         limit: u64,
     },
-    /// A key stands twice in one object: readers take the first or the last.
+    /// A key occurs twice in one object: readers use the first or the last.
     #[error("duplicate key {key}")]
     Twice {
         /// The key.
         key: String,
     },
-    /// No weight map.
+    /// The weight map is missing.
     #[error("not a shard index: no weight_map")]
     NoWeightMap,
-    /// A weight map without a tensor.
+    /// The weight map has no tensor.
     #[error("weight_map is empty")]
     NoTensors,
-    /// `metadata` that is there and is no object.
+    /// `metadata` is not an object.
     #[error("not a shard index: metadata is {what}")]
     Metadata {
-        /// What it is.
+        /// Its type.
         what: &'static str,
     },
-    /// A tensor whose shard is no text.
+    /// The shard of a tensor is not a text.
     #[error("shard of {name} is {what}, not a string")]
     ShardNotText {
         /// The tensor.
         name: String,
-        /// What stands there.
+        /// The type of the value.
         what: &'static str,
     },
-    /// A shard that is not a plain file name beside the index.
+    /// A shard is not a plain file name next to the shard index.
     #[error("invalid shard name `{shard}`: it {why}")]
     ShardName {
         /// The name.
         shard: String,
-        /// What is wrong with it.
+        /// The fault.
         why: &'static str,
     },
-    /// A shard whose name says that it is no checkpoint.
+    /// The name of a shard is not that of a checkpoint.
     #[error("shard {shard} is named like {what}")]
     NotCheckpoint {
         /// The name.
@@ -88,7 +89,7 @@ pub enum Error {
 }
 
 impl Index {
-    /// Reads an index. Shards must be plain names of files beside it.
+    /// Parses a shard index. Shards must be plain names of files next to it.
     ///
     /// # Errors
     /// [`Error`].
@@ -116,10 +117,10 @@ impl Index {
         Ok(Self { weight_map, metadata })
     }
 
-    /// Checks that the shards name checkpoints, and neither safetensors files nor another index.
+    /// Checks that the shards are checkpoints, and neither safetensors files nor other shard indexes.
     ///
     /// # Errors
-    /// [`Error::NotCheckpoint`] for the first that does not.
+    /// [`Error::NotCheckpoint`] for the first one that is not.
     pub fn check_checkpoints(&self) -> Result<(), Error> {
         let what = |shard: &String| match shard.to_ascii_lowercase().rsplit_once('.') {
             Some((_, "safetensors")) => Some("a safetensors file"),
@@ -132,7 +133,7 @@ impl Index {
         }
     }
 
-    /// The text of the index, with `total_size` set to `total` bytes.
+    /// Returns the text of the shard index, with `total_size` set to `total` bytes.
     pub fn render(&self, total: u64) -> String {
         let mut metadata = self.metadata.clone();
         metadata.insert("total_size".to_owned(), json!(total));
@@ -141,7 +142,7 @@ impl Index {
     }
 }
 
-/// Checks that it is a plain name of a file beside the index.
+/// Checks that a shard is a plain name of a file next to the shard index.
 fn check(shard: &str) -> Result<(), Error> {
     let why = if shard.is_empty() {
         "is empty"
@@ -170,7 +171,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// Any JSON in which no object has a key twice.
+/// Parses any JSON in which no object has a key twice.
 fn unique(text: &[u8]) -> Result<Value, Error> {
     let twice = RefCell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -181,7 +182,7 @@ fn unique(text: &[u8]) -> Result<Value, Error> {
     })
 }
 
-/// Reads a value. The first key that an object has twice is left in the cell.
+/// Parses a value. The cell gets the first key that an object has twice.
 #[derive(Clone, Copy)]
 struct Unique<'a>(&'a RefCell<Option<String>>);
 

@@ -1,8 +1,8 @@
-//! [`Value`]: one element as a person reads it, its number and its bits.
+//! [`Value`] formats one element for the user, as its number and its bits.
 //!
-//! A float is decoded by the widths of its fields, so that no bit of it passes through an operation that could quiet
-//! a NaN. Source of the small formats: the OCP specifications of 8-bit floats and of microscaling formats, and torch's
-//! `float8_*` types, against which the numbers are tested.
+//! A float is decoded by the widths of its fields, so that no operation can quiet a NaN. Source of the small formats:
+//! the OCP specifications of 8-bit floats and of microscaling formats, and torch's `float8_*` types, against which the
+//! numbers are tested.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct Value {
     bits: u64,
 }
 
-/// A float by its fields: bits of the exponent and of the mantissa, bias, and what the highest exponent means.
+/// A float by its fields: bits of the exponent and of the mantissa, bias, and the meaning of the highest exponent.
 struct Float {
     exponent: u32,
     mantissa: u32,
@@ -24,21 +24,21 @@ struct Float {
     special: Special,
 }
 
-/// Which bits are no number.
+/// Which bits are not numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Special {
-    /// As IEEE 754 has it.
+    /// As in IEEE 754.
     Ieee,
-    /// All ones alone is NaN, and there is no infinity.
+    /// Only all ones is NaN, and infinity does not exist.
     AllOnes,
-    /// What would be the negative zero is NaN.
+    /// The bits of the negative zero are NaN.
     NegativeZero,
-    /// There are numbers alone.
+    /// All bits are numbers.
     None,
 }
 
 impl Value {
-    /// The element that lies in these bytes, at most 8 of them; of two in a byte the `half`: 0 is the low one.
+    /// Reads the element in these bytes, at most 8 of them; `half` selects one of two in a byte: 0 is the low one.
     pub(super) fn new(dtype: DType, bytes: &[u8], half: u64) -> Self {
         let mut word = [0; 8];
         for (to, from) in word.iter_mut().zip(bytes) {
@@ -49,13 +49,13 @@ impl Value {
         Self { dtype, bits }
     }
 
-    /// The bits, `0x` and as many digits as the element has.
+    /// Returns the bits, `0x` and as many digits as the element has.
     pub fn bits(&self) -> String {
         let digits = self.dtype.bitsize().div_ceil(4);
         format!("0x{:0digits$x}", self.bits)
     }
 
-    /// The number of a type of at most 16 bits; `None` for any other, and where it is not known here.
+    /// Returns the number of a type of at most 16 bits; `None` for any other, and if it is not known here.
     pub(super) fn real(&self) -> Option<f64> {
         let [low, high, ..] = self.bits.to_le_bytes();
         Some(match self.dtype {
@@ -69,7 +69,7 @@ impl Value {
         })
     }
 
-    /// The number; `None` for a type whose numbers are not known here.
+    /// Returns the number; `None` for a type whose numbers are not known here.
     pub fn number(&self) -> Option<String> {
         let bits = self.bits;
         let signed = |width: u32| (bits << (64 - width)).cast_signed() >> (64 - width);
@@ -93,7 +93,7 @@ impl Value {
             }
             DType::F8_E8M0 => match bits {
                 0xff => "NaN".to_owned(),
-                // A power of two alone: 2^(bits - 127).
+                // Only a power of two: 2^(bits - 127).
                 _ => format!("{:?}", 2_f64.powi(i32::try_from(bits).unwrap_or(0) - 127)),
             },
             dtype => format!("{:?}", float(dtype)?.number(bits)),

@@ -1,8 +1,8 @@
-//! The loop over the data: each tensor is read from its storage, made row-major and little-endian, and
-//! written at its place.
+//! Writes the data of a file: each tensor is read from its storage, made row-major and little-endian, and written at
+//! its offset.
 //!
-//! Invariant: a bounded buffer, whatever the size of a tensor; exactly [`Layout::size`] bytes are
-//! written, in order, each once.
+//! Invariant: the buffer is bounded, whatever the size of a tensor; exactly [`Layout::size`] bytes are written, in
+//! order, each once.
 
 use std::io::{self, Write};
 
@@ -13,12 +13,12 @@ use crate::buffer::{Buffer, CAPACITY};
 use crate::checkpoint::{DType, Plan, Storage, Tensor};
 use crate::read_at::ReadAt;
 
-/// Where the bytes of a file go, buffer by buffer.
+/// Receives the bytes of a file, buffer by buffer.
 pub trait Sink {
-    /// Takes the next bytes, and gives back a buffer to fill, whatever is in it.
+    /// Takes the next bytes, and returns a buffer to fill, with any contents.
     ///
     /// # Errors
-    /// What keeps them from getting there; then the file is not written.
+    /// The error of the write; then the file is incomplete.
     fn put(&mut self, bytes: Buffer) -> io::Result<Buffer>;
 
     /// Sees bytes of the source as they were read, before anything is changed in them: those of tensors that are copied as
@@ -39,8 +39,7 @@ impl<W: Write> Sink for W {
     }
 }
 
-/// Writes the file that `layout` describes. `source` is what `plan` was made of, with the inflated
-/// records behind it.
+/// Writes the file that `layout` describes. `source` is the source of `plan`, followed by the inflated records.
 ///
 /// # Errors
 /// [`Error::Io`] from the source or the sink.
@@ -79,7 +78,7 @@ fn tensors(
     out.finish().map(drop)
 }
 
-/// Writes one tensor, which lies in `storage` of `source`.
+/// Writes one tensor of `storage` in `source`.
 pub(super) fn tensor(
     out: &mut Output<'_>,
     gather: &mut Gather,
@@ -87,7 +86,7 @@ pub(super) fn tensor(
     storage: &Storage,
     source: &dyn ReadAt,
 ) -> Result<(), Error> {
-    // An empty tensor may begin anywhere, even where no number reaches.
+    // An empty tensor may have any offset, even one that does not fit.
     if tensor.bytes() == 0 {
         return Ok(());
     }
@@ -104,10 +103,10 @@ pub(super) fn tensor(
     })
 }
 
-/// Collects tensors so that the sink gets whole buffers, and only the last is shorter.
+/// Collects tensors so that the sink gets full buffers, and only the last one is shorter.
 pub(super) struct Output<'a> {
     sink: &'a mut dyn Sink,
-    /// Of which the first `filled` bytes are to be written.
+    /// Only its first `filled` bytes are to be written.
     buffer: Buffer,
     filled: usize,
 }
@@ -117,7 +116,7 @@ impl<'a> Output<'a> {
         Self { sink, buffer, filled: 0 }
     }
 
-    /// Writes what is left; gives the buffer back.
+    /// Writes the rest; returns the buffer.
     pub(super) fn finish(mut self) -> Result<Buffer, Error> {
         self.flush()?;
         Ok(self.buffer)
@@ -134,7 +133,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// Copies a run of the source. Elements that are to be changed are never cut.
+    /// Copies a run of the source. Elements that must be changed are never split.
     fn copy(
         &mut self,
         source: &dyn ReadAt,
@@ -185,10 +184,10 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Bytes of the longest element, and a multiple of every other's.
+/// The bytes of the longest element, a multiple of every other length.
 const LONGEST: usize = 16;
 
-/// What is to be done to the bytes of elements, component by component.
+/// The changes to the bytes of elements, component by component.
 pub(super) struct Fix {
     component: usize,
     /// Reverse the byte order.
@@ -216,7 +215,7 @@ impl Fix {
         (swap || conjugate || negate.is_some()).then_some(Self { component, swap, conjugate, negate })
     }
 
-    /// `bytes` holds whole elements.
+    /// Changes `bytes`, which contain whole elements.
     fn apply(&self, bytes: &mut [u8]) {
         for (index, part) in bytes.chunks_exact_mut(self.component).enumerate() {
             if self.swap {
