@@ -1,11 +1,12 @@
-//! A small model repository, made and converted without a network.
+//! Creates a small model repository and converts it, without a network.
 //!
-//! It is what a model hub serves, in small: a GPT-2 with a tie, an encoder in two shards with their index, under Git
-//! LFS, and a pull request `refs/pr/1` that brings safetensors. The files are made by `tests/fixtures/make_demo.py`.
+//! It is like a repository on a model hub, in small: a GPT-2 with tied tensors, an encoder in two shards with their
+//! shard index, under Git LFS, and a pull request `refs/pr/1` that adds a safetensors file.
+//! `tests/fixtures/make_demo.py` made the files.
 //!
-//! Invariants: the directory is new or empty before, and no other repository is touched; git's hooks, signing and
-//! identity play no part; and the work tree is clean with and without Git LFS, for every entry of the index has the
-//! stat data of its file.
+//! Invariants: the directory is new or empty before, and no other repository is changed; git's hooks, signing and
+//! identity have no effect; and the working tree is clean with and without Git LFS, because every entry of the index
+//! has the stat data of its file.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -22,7 +23,7 @@ use crate::repo::{Change, Repo};
 
 const ATTRIBUTES: &[u8] = b"*.bin filter=lfs diff=lfs merge=lfs -text\n";
 
-/// The files of the work tree, and whether Git LFS has them.
+/// The files of the working tree, and whether they are under Git LFS.
 const FILES: [(&str, &[u8], bool); 6] = [
     (".gitattributes", ATTRIBUTES, false),
     ("config.json", include_bytes!("demo/config.json"), false),
@@ -44,16 +45,16 @@ const FILES: [(&str, &[u8], bool); 6] = [
     ),
 ];
 
-/// The file that the pull request brings.
+/// The file that the pull request adds.
 const SAFETENSORS: &[u8] = include_bytes!("demo/model.safetensors");
 const PULL_REQUEST: &str = "refs/pr/1";
 const AUTHOR: Identity<'static> = Identity { name: "A Model Author", email: "author@example.com" };
 const BOT: Identity<'static> = Identity { name: "A Conversion Bot", email: "bot@example.com" };
 
-/// What is told as the demo goes on.
+/// A step of the demo, for the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The repository is begun.
+    /// The repository is created.
     Making {
         /// Its directory.
         dir: PathBuf,
@@ -64,10 +65,10 @@ pub enum Step {
         path: BString,
         /// Its size in bytes.
         size: u64,
-        /// `true` if Git LFS has it.
+        /// `true` if it is under Git LFS.
         is_lfs: bool,
     },
-    /// A pull request that brings a file.
+    /// A pull request that adds a file.
     PullRequest {
         /// Its reference.
         name: &'static str,
@@ -78,21 +79,21 @@ pub enum Step {
     Converting,
 }
 
-/// What the demo leaves.
+/// The result of the demo.
 #[derive(Debug)]
 pub struct Demo {
     /// The directory of the repository.
     pub dir: PathBuf,
     /// The reference of the pull request.
     pub pull_request: &'static str,
-    /// What the conversion gave.
+    /// The result of the conversion.
     pub summary: Summary,
 }
 
-/// Makes the repository in `dir`, or in a new temporary directory, and converts it.
+/// Creates the repository in `dir`, or in a new temporary directory, and converts it.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], or what git, the system and the conversion report.
+/// [`Error::NotEmpty`], or an error of git, the system or the conversion.
 pub fn demo(dir: Option<&Path>, tell: &dyn Fn(&Step), reporter: &dyn Reporter) -> Result<Demo, Error> {
     let dir = match dir {
         Some(dir) => empty(dir)?,
@@ -111,7 +112,7 @@ pub fn demo(dir: Option<&Path>, tell: &dyn Fn(&Step), reporter: &dyn Reporter) -
     Ok(Demo { dir, pull_request: PULL_REQUEST, summary })
 }
 
-/// The directory without links, made if it is not there.
+/// Returns the directory without links, and creates it if it does not exist.
 fn empty(dir: &Path) -> Result<PathBuf, Error> {
     match fs::read_dir(dir) {
         Ok(mut entries) => {
@@ -158,7 +159,7 @@ fn write(repo: &Repo, path: &BStr, content: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(content.to_vec())
 }
 
-/// Into the store and the work tree; gives the text of the pointer.
+/// Writes a file to LFS storage and the working tree; returns the text of the pointer.
 fn place(repo: &Repo, target: Target, content: &[u8]) -> Result<Vec<u8>, Error> {
     let store = repo.store();
     let (pointer, object) = keep(&store, content)?;
@@ -166,7 +167,7 @@ fn place(repo: &Repo, target: Target, content: &[u8]) -> Result<Vec<u8>, Error> 
     Ok(pointer.into_bytes())
 }
 
-/// Into the store; gives the text of the pointer, and where the object is.
+/// Writes a file to LFS storage; returns the text of the pointer, and the path of the object.
 fn keep(store: &Store, content: &[u8]) -> Result<(String, PathBuf), Error> {
     let pointer = Pointer { oid: Oid::of(content), size: content.len() as u64 };
     let mut object = NewObject::create(store)?;
@@ -174,7 +175,7 @@ fn keep(store: &Store, content: &[u8]) -> Result<(String, PathBuf), Error> {
     Ok((pointer.to_string(), object.commit(pointer.oid, pointer.size)?))
 }
 
-/// A commit on top of `head` that the work tree does not have.
+/// Creates a commit on top of `head` that the working tree does not contain.
 fn pull_request(git: &Git<'_>, repo: &Repo, head: &str) -> Result<(), Error> {
     let (pointer, _) = keep(&repo.store(), SAFETENSORS)?;
     let blob = text(&git.command("hash-object").args(["-w", "--stdin"]).input(pointer).run()?);

@@ -1,4 +1,4 @@
-//! What brings the person nearer to what they want whose file is refused.
+//! Chooses the hint for a rejected file.
 
 use bstr::BStr;
 
@@ -8,7 +8,7 @@ use crate::checkpoint::{self, Error, Options};
 use crate::read_at::ReadAt;
 use crate::scan::Report;
 
-/// The advice for a finding, by its content, of which `None` is here.
+/// Returns the advice for a finding, by its content; `None` if the content is not local.
 pub(super) fn of(finding: &GuardFinding, source: Option<&dyn ReadAt>) -> Advice {
     let path: &BStr = finding.path.as_ref();
     let holds_pickle = finding.report.as_ref().is_none_or(Report::holds_pickle);
@@ -21,11 +21,11 @@ pub(super) fn of(finding: &GuardFinding, source: Option<&dyn ReadAt>) -> Advice 
     if !finding.is_convertible() {
         return Advice::Unstage;
     }
-    // Behind a file that is not here, weights are the rule.
+    // A missing file is most likely weights.
     let Some(source) = source else { return Advice::Replace };
     match checkpoint::plan(source, &Options::default()) {
         Ok(plan) if plan.ignored.is_empty() => Advice::Replace,
-        // Of several state dicts the conversion says which `--key` there is.
+        // For several state dicts, the conversion lists the possible `--key`s.
         Ok(_) | Err(Error::Ambiguous { .. }) => Advice::ConvertAndKeepOut,
         Err(Error::TrainingState | Error::NoTensors) => Advice::KeepOut,
         Err(_) => Advice::Unstage,

@@ -1,15 +1,15 @@
-//! [`Allow`]: the exceptions of a repository.
+//! [`Allow`] reads the exceptions of a repository.
 //!
 //! ```text
 //! # a comment
 //! <64 hex digits: the SHA-256 of the content, the oid of its pointer>  <path>  <reason, to the end of the line>
 //! ```
 //!
-//! A path that holds white space, a quote or a backslash, or is not UTF-8, stands in double quotes as git quotes it:
+//! A path that contains white space, a quote or a backslash, or is not UTF-8, is in double quotes as git quotes it:
 //! `"with space.bin"`, `\"`, `\\`, and `\ooo` for a byte.
 //!
-//! Invariant: an exception is for one content at one path, and has a reason. A line that is none of these is an error,
-//! never passed over.
+//! Invariant: an exception allows one content at one path, and has a reason. An invalid line is an error, and is never
+//! skipped.
 
 use std::collections::HashMap;
 
@@ -17,30 +17,30 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use crate::hash::Oid;
 
-/// Where the exceptions are, unless `st-convert.allow` names another file.
+/// The exceptions file, unless `st-convert.allow` names another one.
 pub const FILE: &str = ".st-convert-allow";
 
-/// What is wrong with a line.
+/// The fault of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// It does not begin with a SHA-256.
+    /// The line does not begin with a SHA-256.
     #[error("expected a SHA-256 (64 lower-case hex digits)")]
     Oid,
-    /// Nothing follows, or the quotes do not end.
+    /// The path is missing, or its quotes do not end.
     #[error("expected a path after the SHA-256")]
     Path,
-    /// Nothing follows the path.
+    /// The reason is missing.
     #[error("expected a reason after the path")]
     Reason,
 }
 
-/// A line that is no exception.
+/// An invalid line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {source}")]
 pub(super) struct BrokenLine {
-    /// Counted from 1.
+    /// The number of the line, from 1.
     pub(super) line: usize,
-    /// What is wrong.
+    /// The fault.
     pub(super) source: Broken,
 }
 
@@ -65,12 +65,12 @@ impl Allow {
         Ok(())
     }
 
-    /// Returns `true` if there is an exception for this path, of whatever content.
+    /// Returns `true` if an exception exists for this path, of any content.
     pub(super) fn names(&self, path: &BStr) -> bool {
         self.by_path.contains_key(path)
     }
 
-    /// Why this content is wanted at this path.
+    /// Returns the reason why this content is allowed at this path.
     pub(super) fn reason(&self, path: &BStr, oid: Oid) -> Option<&str> {
         let of_path = self.by_path.get(path)?;
         of_path.iter().find(|(known, _)| *known == oid).map(|(_, reason)| reason.as_str())
@@ -87,7 +87,7 @@ fn parse(line: &[u8]) -> Result<(Oid, BString, String), Broken> {
     if reason.is_empty() { Err(Broken::Reason) } else { Ok((oid, path, reason)) }
 }
 
-/// A path, and what follows it.
+/// Parses a path, and returns the rest.
 fn path(text: &[u8]) -> Option<(BString, &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let (path, rest) = text.split_at(text.find_byteset(b" \t").unwrap_or(text.len()));
@@ -121,7 +121,7 @@ fn path(text: &[u8]) -> Option<(BString, &[u8])> {
     }
 }
 
-/// A path as it stands in the file.
+/// Returns a path as the file spells it.
 pub fn quoted(path: &BStr) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\') || byte >= 0x80;
     match path.to_str() {

@@ -1,7 +1,7 @@
-//! Which versions of files a hook is asked about, and where their exceptions are.
+//! Finds the versions of files that a hook checks, and the location of their exceptions.
 //!
-//! Invariant: a file is left out only where it holds no content of its own (another repository, a path that is only
-//! intended) or where it, and all that checkouts make of it, is what it was (a changed mode). Nothing is fetched.
+//! Invariant: a file is left out only if it has no content of its own (another repository, an intent-to-add path) or if
+//! the file, and everything that checkouts make of it, is unchanged (a changed mode). Nothing is fetched.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
@@ -16,40 +16,40 @@ use crate::git::Git;
 use crate::git::incoming::{self, Known, Sent};
 use crate::repo::{ChangedPath, Mode, ObjectId, Origin, Treatments, Version};
 
-/// git's name of the empty blob, which a path has that is only intended to be added.
+/// git's ID of the empty blob, which an intent-to-add path has.
 const EMPTY_BLOB: &str = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391";
 
-/// What is to be judged.
+/// The versions to check.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) files: Vec<Change>,
-    /// Commits that hold the exceptions.
+    /// Commits with the exceptions.
     pub(super) tips: Vec<String>,
-    /// `true` if the index holds the exceptions.
+    /// `true` if the index has the exceptions.
     pub(super) is_index: bool,
 }
 
-/// A file that comes.
+/// A file to check.
 #[derive(Debug)]
 pub(super) enum Change {
     /// A version of it.
     Arrival(Arrival),
-    /// One that was named and is not in the difference: the index, or else the work tree, says what it is.
+    /// A file that was named and is not in the difference: the index, or else the working tree, has its content.
     Given(OsString),
 }
 
-/// What git says of a question.
+/// git's answer to a question.
 pub(super) enum Asked {
     /// The difference of the index.
     Index(Vec<ChangedPath>),
     /// The same, and the files that were named.
     Files(Vec<ChangedPath>, Vec<OsString>),
-    /// What comes with these references.
+    /// The objects that these references add.
     Sent(Sent, Vec<String>),
 }
 
 impl Asked {
-    /// Returns `true` if there is nothing to judge.
+    /// Returns `true` if nothing is to be checked.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Index(changes) => changes.is_empty(),
@@ -67,7 +67,7 @@ pub(super) fn ask(git: &Git<'_>, question: &Question) -> Result<Asked, Error> {
             let lines = fields(lines, 4, "pre-push")?;
             let moves = lines.into_iter().map(|line| (line[1].clone(), line[3].clone()));
             let known = match remote {
-                // The name of a remote is one; a URL has no remote-tracking branches.
+                // A remote has remote-tracking branches only if it has a name; a URL has none.
                 Some(name) if !name.is_empty() => Known::Remote(name.clone()),
                 _ => Known::Nothing,
             };
@@ -87,7 +87,7 @@ pub(super) fn ask(git: &Git<'_>, question: &Question) -> Result<Asked, Error> {
     }
 }
 
-/// What these references bring: each with what it is, and what it was on the other side.
+/// Returns what these references add: each with its new and its old value on the other side.
 fn sent(git: &Git<'_>, moves: Vec<(String, String)>, known: &Known) -> Result<Asked, Error> {
     let moves: Vec<_> = moves.into_iter().filter(|(new, old)| !is_none(new) && new != old).collect();
     if moves.is_empty() {
@@ -98,12 +98,12 @@ fn sent(git: &Git<'_>, moves: Vec<(String, String)>, known: &Known) -> Result<As
     tips.dedup();
     let without: BTreeSet<String> =
         moves.into_iter().map(|(_, old)| old).filter(|old| !is_none(old)).collect();
-    // What the other side has may never have been fetched.
+    // This repository may lack objects of the other side.
     let without = incoming::existing(git, without)?;
     Ok(Asked::Sent(incoming::sent(git, &tips, &without, known)?, tips))
 }
 
-/// What is to be judged.
+/// Returns the versions to check.
 pub(super) fn of(
     git: &Git<'_>,
     judge: &Judge<'_>,
@@ -161,7 +161,7 @@ fn pushed(
     if objects.is_empty() {
         return Ok(arrivals);
     }
-    // What no commit puts anywhere: a tag may name a tree, or a blob.
+    // Objects without a path in a commit: a tag may name a tree, or a blob.
     let loose = |path: BString, version: Version, attributes| Arrival {
         path,
         version,
@@ -190,8 +190,8 @@ fn pushed(
     Ok(arrivals)
 }
 
-/// The files that the framework names. On a commit it names what is staged, but no links; on `--all-files` everything. What
-/// staged attributes files speak of in another way than before is judged, too.
+/// Returns the files that the framework names. For a commit it names staged files, except links; with `--all-files`
+/// every file. Files to which staged attributes files now apply differently are also checked.
 fn named(staged: Vec<Arrival>, paths: Vec<OsString>) -> Vec<Change> {
     let names: HashSet<BString> = paths.iter().map(|path| path.as_encoded_bytes().into()).collect();
     let mut of_path: HashMap<BString, Arrival> = HashMap::new();
@@ -210,12 +210,12 @@ fn named(staged: Vec<Arrival>, paths: Vec<OsString>) -> Vec<Change> {
     files
 }
 
-/// The words of each line.
+/// Returns the words of each line.
 fn fields(text: &[u8], count: usize, hook: &'static str) -> Result<Vec<Vec<String>>, Error> {
     let mut lines = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let words: Vec<String> = line.to_str_lossy().split(' ').map(str::to_owned).collect();
-        // The name of a reference has no space in it.
+        // The name of a reference contains no space.
         if words.len() != count || !words.iter().any(|word| is_id(word)) {
             return Err(Error::HookInput { hook, line: line.to_str_lossy().into_owned() });
         }
@@ -228,7 +228,7 @@ fn is_id(word: &str) -> bool {
     word.len() >= 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The name that stands for nothing.
+/// Returns `true` for the null ID.
 fn is_none(id: &str) -> bool {
     id.is_empty() || id.bytes().all(|byte| byte == b'0')
 }

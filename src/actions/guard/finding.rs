@@ -1,4 +1,4 @@
-//! [`GuardFinding`]: a file that is worth a word, and what is known of it.
+//! [`GuardFinding`] is a file to report, with the known facts about it.
 
 use bstr::BString;
 
@@ -6,89 +6,89 @@ use crate::hash::Oid;
 use crate::repo::ObjectId;
 use crate::scan::{Report, Verdict};
 
-/// What became of a file that is worth a word.
+/// The result for a file to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ruling {
-    /// A pickle, or a name of one whose content is not here.
+    /// A pickle, or the name of one whose content is not local.
     Refused,
-    /// Nobody could look into it.
+    /// The content could not be scanned.
     Unchecked,
-    /// Nobody could, and its name says that it is something else than weights.
+    /// The content could not be scanned, and the name indicates a format other than weights.
     Unseen,
-    /// A pickle that `HEAD` has already, under this name or another.
+    /// A pickle that `HEAD` already contains, under this name or another.
     Known,
-    /// A pickle that an exception names.
+    /// A pickle that an exception allows.
     Allowed {
-        /// Why it is wanted.
+        /// The reason of the exception.
         reason: String,
     },
 }
 
-/// A file that is worth a word.
+/// A file to report.
 #[derive(Debug)]
 pub struct GuardFinding {
-    /// From the top of the repository.
+    /// Its path from the top of the repository.
     pub path: BString,
-    /// What became of it.
+    /// The result.
     pub ruling: Ruling,
     /// `true` if it is a Git LFS pointer.
     pub is_lfs: bool,
-    /// The length of its content; of a blob that is not here nobody knows it.
+    /// The length of its content; not known for a missing blob.
     pub size: Option<u64>,
-    /// The SHA-256 of its content, where that is known without reading much.
+    /// The SHA-256 of its content, if it is known without a long read.
     pub oid: Option<Oid>,
     /// The blob.
     pub blob: Option<ObjectId>,
-    /// What its content is; `None` if it was judged by its name.
+    /// The report on its content; `None` if only its name was checked.
     pub report: Option<Report>,
-    /// Why nobody could look into it.
+    /// Why the content could not be scanned.
     pub reason: Option<String>,
-    /// What is done to the blob in a checkout, where that is what was judged, and not the blob.
+    /// The conversion by a checkout, if its result was checked and not the blob.
     pub checkout: Option<String>,
-    /// The commit that brings it to a push.
+    /// The commit that adds it to a push.
     pub commit: Option<ObjectId>,
-    /// Where that commit stands.
+    /// The position of that commit.
     pub position: Position,
-    /// What git has of it.
+    /// Its state in git.
     pub tracking: Tracking,
-    /// The attributes files whose change brings it.
+    /// The attributes files whose change adds it.
     pub attributes: Vec<BString>,
     /// What to do about it.
     pub advice: Advice,
-    /// Returns `true` if the file that a conversion writes exists, as `HEAD` has it.
+    /// `true` if `HEAD` contains the file that a conversion writes, unchanged.
     pub has_output: bool,
-    /// Returns `true` if `HEAD` has the path.
+    /// `true` if `HEAD` has the path.
     pub is_in_head: bool,
 }
 
-/// What git has of a file that is judged.
+/// The state of a checked file in git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tracking {
-    /// It comes: the index has it, and `HEAD` has not, or a pushed commit brings it.
+    /// New: the index has it, and `HEAD` does not, or a pushed commit adds it.
     #[default]
     Arriving,
-    /// The index has it as `HEAD` has it. Somebody named it.
+    /// The index and `HEAD` have the same version. The user named it.
     Committed,
-    /// Nothing. Somebody named it.
+    /// Untracked. The user named it.
     Untracked,
 }
 
-/// Where the commit stands that brings a file to a push.
+/// The position of the commit that adds a file to a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Position {
-    /// It is not of the branch that is checked out, or nothing is known of it.
+    /// Not on the current branch, or not known.
     #[default]
     Unknown,
-    /// It is what is checked out, so that `git commit --amend` mends it; on a server, what is pushed.
+    /// The current commit, so that `git commit --amend` fixes it; on a server, the pushed one.
     Tip,
-    /// It is below.
+    /// An ancestor of it.
     Below,
-    /// It is below, and the first of all.
+    /// An ancestor of it, and the root commit.
     Root,
 }
 
 impl GuardFinding {
-    /// Returns `true` if it can be converted: torch weights, and nothing else.
+    /// Returns `true` if it can be converted: it contains PyTorch weights, and nothing else.
     pub fn is_convertible(&self) -> bool {
         use crate::scan::Content::{Legacy, TorchScript, TorchZip};
         self.report.as_ref().is_none_or(|report| {
@@ -96,13 +96,13 @@ impl GuardFinding {
         })
     }
 
-    /// Returns `true` if an exception can name it. What a checkout makes of a long blob is seen in its first bytes, and
-    /// nobody has all of them.
+    /// Returns `true` if an exception can name it. Only the first bytes of what a checkout makes of a long blob are
+    /// known, so that cannot be allowed.
     pub fn can_be_allowed(&self) -> bool {
         self.oid.is_some() || self.checkout.is_none() || self.size.is_some()
     }
 
-    /// What its pickle is known to execute.
+    /// Returns the globals that its pickle imports and that are known to execute code.
     pub fn dangerous(&self) -> Option<String> {
         let report = self.report.as_ref()?;
         let globals = report.globals();
@@ -111,15 +111,15 @@ impl GuardFinding {
     }
 }
 
-/// What to do about a file that is refused.
+/// What to do about a rejected file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// Convert it, and let the conversion take its place.
+    /// Convert it, and replace it by the result.
     Replace,
-    /// Convert it, and keep it: it has more than weights, which the conversion leaves out.
+    /// Convert it, and keep it out of git: it contains more than weights, which the conversion leaves out.
     ConvertAndKeepOut,
     /// Keep it out of git: it is training state, or has no weights.
     KeepOut,
-    /// Take it out of the index: nothing is known that could be made of it.
+    /// Unstage it: it cannot be converted.
     Unstage,
 }

@@ -1,8 +1,7 @@
-//! [`Judge`]: what one file is. A pointer by the object behind it, a blob by its bytes, and only what is not here by its
-//! name.
+//! [`Judge`] checks one file: a pointer by its object, a blob by its bytes, and a missing one by its name.
 //!
-//! Invariant: of a long blob its first bytes are read; where they do not decide, the file of the work tree that git takes
-//! for the same, or (to a bound) all of it.
+//! Invariant: of a long blob the first bytes are read; if they do not decide, the file of the working tree if git
+//! considers it unchanged, or (up to a limit) the whole blob.
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
@@ -23,11 +22,11 @@ use crate::read_at::{FileSource, ReadAt, Reader};
 use crate::repo::{Database, Entry, Filter, Found, Mode, ObjectId, Repo, Version};
 use crate::scan::{self, Limits, Report};
 
-/// A blob to this length is read whole.
+/// A blob up to this length is read completely.
 const SMALL: u64 = 16 << 20;
-/// A blob to this length is read whole if its first bytes do not say what it is.
+/// A blob up to this length is read completely if its first bytes do not decide.
 pub(super) const WHOLE: u64 = 256 << 20;
-/// A file of exceptions has some lines, not more.
+/// The longest exceptions file.
 const MAX_ALLOW: u64 = 16 << 20;
 
 pub(super) struct Judge<'a> {
@@ -50,15 +49,15 @@ impl<'a> Judge<'a> {
         Ok(Self { git, repo, database, store, entries: OnceCell::new(), limits: Limits::default() })
     }
 
-    /// What the index has at a path.
+    /// Returns the entry of a path in the index.
     pub(super) fn entry(&self, path: &BStr) -> Result<Option<&Entry>, Error> {
         let entries = self.entries()?;
-        // Of an unmerged path the stages lie here, none of them 0.
+        // An unmerged path has stages here, none of them 0.
         let at = entries.binary_search_by(|entry| (entry.path.as_bstr(), entry.stage).cmp(&(path, 0)));
         Ok(at.ok().and_then(|at| entries.get(at)))
     }
 
-    /// The index. A long one takes longer to read than most blobs to judge, so it is only read if need be.
+    /// Returns the index. Reading a long index takes longer than checking most blobs, so it is read only if needed.
     pub(super) fn entries(&self) -> Result<&[Entry], Error> {
         if self.entries.get().is_none() {
             let _first =
@@ -67,7 +66,7 @@ impl<'a> Judge<'a> {
         Ok(self.entries.get().map(Vec::as_slice).unwrap_or_default())
     }
 
-    /// A small file that was committed or staged.
+    /// Reads a small file that was committed or staged.
     pub(super) fn text(&mut self, blob: ObjectId, path: &str) -> Result<Vec<u8>, Error> {
         match self.database.find(blob, MAX_ALLOW)? {
             Found::Blob(text) => Ok(text),
@@ -78,12 +77,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Returns `true` if it is a blob. One that is not here may be.
+    /// Returns `true` if it is a blob. A missing one may be one.
     pub(super) fn is_blob(&self, id: ObjectId) -> bool {
         self.database.is_blob(id)
     }
 
-    /// Judges a file that was named: as the index has it, or as it is in the work tree.
+    /// Checks a named file: in the index, or in the working tree.
     pub(super) fn named(
         &mut self,
         cwd: &Path,
@@ -114,7 +113,7 @@ impl<'a> Judge<'a> {
         Ok(None)
     }
 
-    /// Judges a version of a file, and what checkouts make of it; `None` if there is nothing to judge.
+    /// Checks a version of a file, and what checkouts make of it; `None` if nothing is to be checked.
     pub(super) fn arrival(
         &mut self,
         arrival: &Arrival,
@@ -150,7 +149,7 @@ impl<'a> Judge<'a> {
         }))
     }
 
-    /// A blob that is in memory.
+    /// Checks a blob in memory.
     fn whole(
         &mut self,
         arrival: &Arrival,
@@ -162,7 +161,7 @@ impl<'a> Judge<'a> {
         let is_link = arrival.version.mode == Mode::Symlink;
         let is_pointer = || matches!(Pointer::parse(&bytes), Ok(_) | Err(pointer::Error::Extension { .. }));
         if !is_link && bytes.len() < pointer::MAX_LEN && is_pointer() {
-            // Its own text is none of a pickle, in whatever encoding.
+            // The text of a pointer is not a pickle, in any encoding.
             let is_new = arrival.before.is_none() || checkouts.becomes_lfs(arrival)?;
             return is_new.then(|| self.small(path, Some(id), bytes)).transpose();
         }
@@ -179,7 +178,7 @@ impl<'a> Judge<'a> {
         Ok(Some(worst.map_or(judged, |worst| converted(path, id, worst))))
     }
 
-    /// A file that may be a pointer.
+    /// Checks a file that may be a pointer.
     fn small(&mut self, path: &BStr, blob: Option<ObjectId>, bytes: Vec<u8>) -> Result<Judged, Error> {
         let pointer = match Pointer::parse(&bytes) {
             Ok(pointer) => pointer,
@@ -203,8 +202,8 @@ impl<'a> Judge<'a> {
         Ok(judged)
     }
 
-    /// The file of the work tree, if it is the content of a staged pointer: git takes it for unchanged, or it has that
-    /// SHA-256.
+    /// Returns the file of the working tree, if it is the content of a staged pointer: git considers it unchanged, or
+    /// it has that SHA-256.
     fn content_beside(
         &self,
         path: &BStr,
@@ -217,7 +216,7 @@ impl<'a> Judge<'a> {
         {
             return Ok(Some(file));
         }
-        // A long one is only worth it if it holds what would be refused.
+        // For a long file, this is useful only if it contains something to reject.
         let is_clean = |report: Report| report.verdict == scan::Verdict::Clean;
         if pointer.size > SMALL && scan::scan(&file, &self.limits).is_ok_and(is_clean) {
             return Ok(None);
@@ -227,7 +226,7 @@ impl<'a> Judge<'a> {
         Ok((is_read && hasher.finish().1 == pointer.oid).then_some(file))
     }
 
-    /// The file of the work tree, if it is one of this length.
+    /// Opens the file of the working tree, if it has this length.
     fn beside(&self, path: &BStr, size: u64) -> Option<FileSource> {
         if self.repo.is_bare() {
             return None;
@@ -237,17 +236,18 @@ impl<'a> Judge<'a> {
         is_same.then(|| File::open(file).and_then(FileSource::new).ok()).flatten()
     }
 
-    /// Returns `true` if the index has this blob at this path, and git takes the file of the working tree for what was staged.
+    /// Returns `true` if the index has this blob at this path, and git considers the file of the working tree
+    /// unchanged.
     fn is_unchanged(&self, path: &BStr, blob: ObjectId) -> Result<bool, Error> {
         let Some(entry) = self.entry(path)?.filter(|entry| entry.id == blob) else { return Ok(false) };
         Ok(self.repo.target(path).is_ok_and(|target| entry.is_unchanged(&target.path())))
     }
 
-    /// A blob that is too long to be read for nothing.
+    /// Checks a blob that is too long to be read without need.
     fn large(&mut self, path: &BStr, blob: ObjectId, size: u64, head: &[u8]) -> Result<Judged, Error> {
         let by_head = scan::scan_head(head, size, &self.limits);
         let beside = self.beside(path, size).filter(|file| starts_with(file, head));
-        // Its last bytes are beyond the head. Only what they add is worth the reading of the index.
+        // Its last bytes are not in the head. The index is read only for what they add.
         let is_clean = |report: &Report| report.verdict == scan::Verdict::Clean;
         let adds = |file| !scan::scan(file, &self.limits).is_ok_and(|report| is_clean(&report));
         if let Some(file) = beside
@@ -271,7 +271,7 @@ impl<'a> Judge<'a> {
         Ok(judged(path, Some(blob), size, report, Bytes::None))
     }
 
-    /// Returns `true` if the file of the working tree is what is staged, byte for byte.
+    /// Returns `true` if the file of the working tree equals the staged blob byte for byte.
     fn has_no_filter(&self, path: &BStr) -> bool {
         let filters = self.entries().ok().map(|entries| self.repo.filters_among(entries, &[path.to_owned()]));
         matches!(filters, Some(Ok(filters)) if filters == [Filter::Unspecified])

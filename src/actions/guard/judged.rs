@@ -1,4 +1,4 @@
-//! [`Judged`]: what one file is, before exceptions are looked at, and its bytes where they are here.
+//! [`Judged`] is the result for one file, before exceptions apply, with its bytes if they are local.
 
 use std::io;
 
@@ -14,13 +14,13 @@ use crate::read_at::{FileSource, ReadAt, Reader};
 use crate::repo::ObjectId;
 use crate::scan::Report;
 
-/// What a file is, before exceptions are looked at.
+/// The result for a file, before exceptions apply.
 pub(super) struct Judged {
     pub(super) finding: GuardFinding,
-    /// `true` if it is anything but clean.
+    /// `true` if it is not clean.
     pub(super) is_worth_a_word: bool,
     pub(super) is_by_name: bool,
-    /// `true` if it is no news if `HEAD` has the blob.
+    /// `true` if it need not be reported when `HEAD` has the blob.
     pub(super) may_be_known: bool,
     pub(super) content: Bytes,
 }
@@ -29,12 +29,12 @@ pub(super) struct Judged {
 pub(super) enum Bytes {
     Memory(Vec<u8>),
     File(FileSource),
-    /// Those of a pointer need no reading, those of a missing one cannot be.
+    /// None: those of a pointer need not be read, those of a missing file cannot be read.
     None,
 }
 
 impl Judged {
-    /// The bytes, where they are here.
+    /// Returns the bytes, if they are local.
     pub(super) fn source(&self) -> Option<&dyn ReadAt> {
         match &self.content {
             Bytes::Memory(bytes) => Some(bytes),
@@ -43,7 +43,7 @@ impl Judged {
         }
     }
 
-    /// The SHA-256 of the content, read if need be; `None` if it cannot be.
+    /// Returns the SHA-256 of the content, and reads it if needed; `None` if that is not possible.
     pub(super) fn oid(&self, git: &Git<'_>) -> Result<Option<Oid>, Error> {
         if self.finding.oid.is_some() {
             return Ok(self.finding.oid);
@@ -56,7 +56,7 @@ impl Judged {
                 io::copy(&mut Reader::new(file), &mut hasher).map_err(Error::io("read", path.as_ref()))?;
                 Some(hasher.finish().1)
             }
-            // It was judged by its first bytes.
+            // Only its first bytes were checked.
             Bytes::None if self.finding.can_be_allowed() && self.finding.report.is_some() => {
                 self.finding.blob.and_then(|blob| git::incoming::sha256_of(git, blob))
             }
@@ -65,7 +65,7 @@ impl Judged {
     }
 }
 
-/// A file that is refused, of which nothing else is known yet.
+/// Returns a rejected file without further facts.
 fn refused(path: &BStr, blob: Option<ObjectId>) -> GuardFinding {
     GuardFinding {
         path: path.to_owned(),
@@ -115,7 +115,7 @@ pub(super) fn judged(
     Judged { finding, is_worth_a_word, is_by_name: false, may_be_known: true, content }
 }
 
-/// What a checkout makes of a blob, which is worse than the blob. No name says that it is something else.
+/// Returns the result for what a checkout makes of a blob, which is worse than the blob. Its name has no effect.
 pub(super) fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Judged {
     let Converted { by, report, size, oid } = converted;
     let mut judged = judged(path, Some(blob), size.unwrap_or_default(), report, Bytes::None);
@@ -124,7 +124,7 @@ pub(super) fn converted(path: &BStr, blob: ObjectId, converted: Converted) -> Ju
     }
     (judged.finding.size, judged.finding.oid) = (size, oid);
     judged.finding.checkout = Some(by);
-    // HEAD may have the blob, and no checkout that makes this of it.
+    // `HEAD` may have the blob, without a checkout that makes this of it.
     judged.may_be_known = false;
     judged
 }

@@ -1,4 +1,5 @@
-//! The guard: no pickle enters the repository. What a hook is asked about is found, judged by its content, and refused.
+//! Keeps pickles out of the repository: finds the files that a hook must check, checks their content, and rejects
+//! pickles.
 //!
 //! ```text
 //! changes: index, pushed commits, received commits, named files ─▶ (path, blob)
@@ -6,8 +7,8 @@
 //! allow:   .st-convert-allow: sha256, path, reason
 //! ```
 //!
-//! Invariants: nothing is downloaded, written or executed, and no token is needed; a file costs the bytes that decide it,
-//! whatever its length; what could not be seen or checked is in the result.
+//! Invariants: nothing is downloaded, written or executed, and no token is needed; a file costs only the bytes that
+//! decide, whatever its length; the result contains the files that could not be checked.
 
 mod advice;
 mod allow;
@@ -40,55 +41,55 @@ use judge::Judge;
 use judged::Judged;
 use side_by_side::SideBySide;
 
-/// What is asked, and on whose behalf.
+/// The question of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
     /// The index against `HEAD`, for `pre-commit` and `pre-merge-commit`.
     Index,
-    /// What a push brings: the lines of standard input, and the name of the remote.
+    /// The objects that a push adds: the lines of standard input, and the name of the remote.
     Push {
-        /// `<local ref> <local oid> <remote ref> <remote oid>`, one a line.
+        /// `<local ref> <local oid> <remote ref> <remote oid>`, one per line.
         lines: Vec<u8>,
-        /// As `git push` was given it; a name, or a URL.
+        /// The argument of `git push`: a name, or a URL.
         remote: Option<String>,
     },
-    /// What a server receives.
+    /// The objects that a server receives.
     Receive {
-        /// `<old oid> <new oid> <ref>`, one a line.
+        /// `<old oid> <new oid> <ref>`, one per line.
         lines: Vec<u8>,
     },
     /// The files that the pre-commit framework names.
     Files(Vec<OsString>),
-    /// What one revision has and another has not: a push, as the pre-commit framework tells it.
+    /// The objects of one revision that another lacks: a push, in the form of the pre-commit framework.
     Range {
-        /// What is there already; it may be unknown here.
+        /// The known revision, which this repository may lack.
         from: String,
-        /// What comes.
+        /// The new revision.
         to: String,
     },
 }
 
-/// The answer.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Guarded {
-    /// How many files were judged.
+    /// How many files were checked.
     pub files: usize,
-    /// How many of them by their names alone, for their content is not here.
+    /// How many of them only by their names, because their content is not local.
     pub by_name: usize,
-    /// Those that are worth a word, by path.
+    /// The files to report, by path.
     pub findings: Vec<GuardFinding>,
-    /// `true` if there is no commit yet.
+    /// `true` if no commit exists yet.
     pub is_unborn: bool,
-    /// Where an exception would stand.
+    /// The exceptions file.
     pub allow_file: String,
-    /// Returns `true` if the last line of that file has no end.
+    /// `true` if the last line of that file has no line end.
     pub is_allow_file_open: bool,
-    /// Returns `true` if the last line of the top `.gitignore` has none.
+    /// `true` if the last line of the top `.gitignore` has no line end.
     pub is_ignore_file_open: bool,
 }
 
 impl Guarded {
-    /// How many files became that.
+    /// Returns how many files have this result.
     pub fn count(&self, state: &Ruling) -> usize {
         let same = |finding: &&GuardFinding| {
             std::mem::discriminant(&finding.ruling) == std::mem::discriminant(state)
@@ -97,15 +98,15 @@ impl Guarded {
     }
 }
 
-/// Judges what a hook is asked about, in the directory where git has called it.
+/// Answers the question of a hook, in the directory where git called it.
 ///
 /// # Errors
-/// What the repository, git and the file of exceptions report. A file that cannot be checked is no error.
+/// An error of the repository, git or the exceptions file. A file that cannot be checked is not an error.
 pub fn guard(cwd: &Path, question: &Question, reporter: &dyn Reporter) -> Result<Guarded, Error> {
     let tell = |line: &[OsString]| reporter.command(line);
     let git = Git::in_hook(cwd)?;
     let git = git.observed(Some(&tell));
-    // The repository is opened for what there is to judge, which is nothing at most commits.
+    // The repository is opened only if something is to be checked, which most commits do not need.
     let asked = changes::ask(&git, question).or_else(|error| match Repo::discover_for_hook(cwd)? {
         Some(_) => Err(error),
         None => Err(Error::NoRepository),
@@ -195,7 +196,7 @@ impl<'a> Guard<'a> {
         Ok(answer)
     }
 
-    /// What `HEAD` has is known, and what an exception names is allowed.
+    /// Marks files that `HEAD` contains as known, and files with an exception as allowed.
     fn decide(
         &mut self,
         judged: Vec<Judged>,
@@ -228,14 +229,14 @@ impl<'a> Guard<'a> {
         Ok(findings)
     }
 
-    /// What the way out of a refusal depends on.
+    /// Collects the facts for the hint.
     fn advise(&self, judged: &mut Judged, tips: &[String]) -> Result<(), Error> {
         let advice = advice::of(&judged.finding, judged.source());
         let finding = &mut judged.finding;
         finding.advice = advice;
         finding.is_in_head = self.repo.head_file(finding.path.as_bstr())?.is_some();
         let output = names::safetensors(finding.path.as_bstr());
-        // Only what git can give back is written over by a hint.
+        // A hint overwrites only what git can restore.
         finding.has_output = match self.judge.entry(output.as_bstr())? {
             Some(entry) => {
                 let is_in_head = self.repo.head_file(output.as_bstr())?.is_some_and(|(id, _)| id == entry.id);
@@ -250,14 +251,14 @@ impl<'a> Guard<'a> {
         Ok(())
     }
 
-    /// Returns `true` if a file of the working tree ends in the middle of a line.
+    /// Returns `true` if a file of the working tree ends without a line end.
     fn is_open(&self, path: &str) -> bool {
         let target = if self.repo.is_bare() { None } else { self.repo.target(path.into()).ok() };
         let text = target.and_then(|target| regular::read(&target.path()).ok().flatten());
         text.is_some_and(|text| text.last().is_some_and(|last| *last != b'\n'))
     }
 
-    /// Where a commit stands, seen from what is checked out; of a server that is what is pushed.
+    /// Returns the position of a commit relative to the current one; on a server, to the pushed one.
     fn position(&self, commit: ObjectId, tips: &[String]) -> Position {
         let id = commit.to_string();
         let resolved = |name: &str| git::incoming::resolve(self.git, name);
@@ -277,7 +278,7 @@ impl<'a> Guard<'a> {
         set.and_then(|value| value.to_str().ok().map(str::to_owned)).unwrap_or_else(|| ALLOW_FILE.to_owned())
     }
 
-    /// The exceptions: of a file outside the repository, or as what is judged has them.
+    /// Returns the exceptions: from a file outside the repository, or from the checked index or commits.
     fn allow(&mut self, changes: &changes::Changes, path: &str) -> Result<Allow, Error> {
         let mut allow = Allow::default();
         let broken = |BrokenLine { line, source }| Error::Allow { file: path.to_owned(), line, source };

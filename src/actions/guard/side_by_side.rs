@@ -1,10 +1,10 @@
-//! [`SideBySide`]: staged pointers whose objects are here, judged by several threads before the rest is.
+//! [`SideBySide`] checks staged pointers with local objects on several threads, before the other files.
 //!
-//! A pointer costs two small files of directories that nobody else looks at, so opening them is nearly all that it costs.
+//! A pointer costs two small files in directories that no other file uses, so opening them is almost the whole cost.
 //!
-//! Invariant: what it judges has the judgement that [`Judge::arrival`](super::judge::Judge::arrival) gives it; where anything
-//! is not plain (no pointer, an object elsewhere, a report that a bound ended) there is none. All threads together stay
-//! within the bounds of one file.
+//! Invariant: its result is that of [`Judge::arrival`](super::judge::Judge::arrival); it returns none in an unusual
+//! case (not a pointer, an object elsewhere, a report that a limit ended). All threads together stay within the limits
+//! of one file.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::read_at::{FileSource, ReadAt as _};
 use crate::repo::{Database, Mode, ShortBlobs};
 use crate::scan::{self, Limits};
 
-/// How many threads there are at most, how many files one takes at a time, and how many are worth one more thread.
+/// The most threads, the files that one takes at a time, and the files that are worth one more thread.
 const THREADS: usize = 8;
 const STEP: usize = 16;
 const WORTH: usize = 128;
@@ -33,7 +33,7 @@ pub(super) struct SideBySide<'a> {
 }
 
 impl SideBySide<'_> {
-    /// The judgements, in the order of `changes`.
+    /// Returns the results, in the order of `changes`.
     pub(super) fn judge(&self, changes: &[Change], reporter: &dyn Reporter) -> Vec<Option<Judged>> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = (changes.len() / WORTH).clamp(1, cores.min(THREADS));
@@ -72,7 +72,7 @@ impl SideBySide<'_> {
                 })
                 .collect();
             let own = run(self.database.short_blobs());
-            // What a thread that panicked did not judge is judged by the one that asks, which panics there.
+            // The caller checks the files of a thread that panicked, and panics there.
             let rest = others.into_iter().filter_map(|thread| thread.join().ok()).flatten();
             for (at, judged) in own.into_iter().chain(rest) {
                 if let Some(slot) = all.get_mut(at) {
@@ -84,7 +84,7 @@ impl SideBySide<'_> {
     }
 }
 
-/// What one thread judges with.
+/// The state of one thread.
 struct One<'a> {
     blobs: ShortBlobs,
     store: &'a Store,
@@ -92,7 +92,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Judges what comes as a pointer to an object that is here.
+    /// Checks an arrival that is a pointer to a local object.
     fn judge(&mut self, arrival: &Arrival) -> Option<Judged> {
         if arrival.before.is_some() || arrival.version.mode == Mode::Symlink {
             return None;
@@ -106,7 +106,7 @@ impl One<'_> {
             return None;
         }
         let report = scan::scan(&object, self.limits).ok()?;
-        // A bound may be why it is.
+        // A smaller limit may be the reason.
         if report.is_unreadable_in_part() {
             return None;
         }
@@ -117,7 +117,7 @@ impl One<'_> {
         judged.finding.commit = arrival.commit;
         judged.finding.attributes.clone_from(&arrival.by);
         if !judged.is_worth_a_word {
-            // There may be more of them than a process may hold open.
+            // More of them may exist than a process may keep open.
             judged.content = Bytes::None;
         }
         Some(judged)

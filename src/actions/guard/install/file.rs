@@ -1,6 +1,6 @@
-//! One hook, written beside what is there, taken away, and read.
+//! Installs, removes and reads one hook, next to existing ones.
 //!
-//! Invariant: it is the old one or the new one at every instant. It does not know where hooks are.
+//! Invariant: the hook is the old one or the new one at every instant. The module does not know the directory of hooks.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use super::script::{self, Existing, Put, Take};
 use super::{Hook, HookState, InstalledHook};
 use crate::lfs::Temp;
 
-/// What the name of a hook gets that was there and cannot hold our lines.
+/// The suffix for an existing hook that cannot contain our lines.
 const PREVIOUS: &str = ".st-convert-prev";
 
 pub(super) fn previous(path: &Path) -> PathBuf {
@@ -30,7 +30,7 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
         Put::Nothing => state = HookState::Unchanged,
         Put::New => replace(&path, hook.script(), None)?,
         Put::Into(bytes) => {
-            // Ours that git passes over is to be run again.
+            // Our own hook that git ignores becomes executable again.
             let like = found.is_some_and(|found| found.is_executable).then_some(path.as_path());
             replace(&path, &bytes, like)?;
         }
@@ -38,7 +38,7 @@ pub(super) fn write(dir: &Path, hook: Hook) -> Result<InstalledHook, Error> {
             if kept.symlink_metadata().is_ok() {
                 return Err(Error::HookInTheWay { path: kept });
             }
-            // Under both names until ours has the first.
+            // The existing hook has both names until ours has the first.
             if fs::hard_link(&path, &kept).is_err() {
                 fs::rename(&path, &kept).map_err(Error::io("rename", &path))?;
             }
@@ -82,13 +82,13 @@ pub(super) fn existing(path: &Path) -> Result<Option<Existing>, Error> {
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let is_link = metadata.is_symlink();
-    // A link that leads nowhere is a hook that does nothing, and a pipe would be waited for.
+    // A dangling link is a hook without effect, and a pipe would be waited for.
     let is_file = metadata.is_file();
     let bytes = if is_file { fs::read(path).map_err(Error::io("read", path))? } else { Vec::new() };
     Ok(Some(Existing { bytes, is_executable: is_executable(&metadata), is_link }))
 }
 
-/// Writes a hook that git runs: temporary, on the disk, then under its name.
+/// Writes an executable hook: as a temporary file, synced to the disk, then renamed.
 fn replace(path: &Path, bytes: &[u8], like: Option<&Path>) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(path);
     let temp = Temp::new_in(dir).map_err(Error::io("create a file in", dir))?;
@@ -106,7 +106,7 @@ fn make_executable(temp: &Temp, like: Option<&fs::Metadata>) -> io::Result<()> {
     let mode = if let Some(like) = like {
         like.permissions().mode()
     } else {
-        // Whoever may read it may run it.
+        // Every user who may read it may execute it.
         let mode = temp.file().metadata()?.permissions().mode();
         mode | 0o100 | (mode & 0o444) >> 2
     };

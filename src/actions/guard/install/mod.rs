@@ -1,7 +1,7 @@
-//! Hooks written, taken away again, and looked for.
+//! Installs, removes and lists hooks.
 //!
-//! Invariants: a hook is the old one or the new one at every instant, and what was there is there again byte for byte
-//! once ours is gone; a file that another program has in its charge is not touched.
+//! Invariants: a hook is the old one or the new one at every instant, and removing ours restores the previous one byte
+//! for byte; a file of a hook manager is not changed.
 
 mod file;
 mod script;
@@ -19,10 +19,10 @@ use script::Existing;
 
 pub use tools::Tool;
 
-/// Where hooks of new repositories are, if nothing else was configured.
+/// The default directory for hooks of new repositories.
 const TEMPLATE: &str = "st-convert-template";
 
-/// A hook of git that we have lines for.
+/// A hook of git that we support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     /// Before a commit.
@@ -31,14 +31,14 @@ pub enum Hook {
     PreMergeCommit,
     /// Before a push.
     PrePush,
-    /// Before a server takes a push.
+    /// Before a server accepts a push.
     PreReceive,
 }
 
 impl Hook {
     const ALL: [Self; 4] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush, Self::PreReceive];
 
-    /// As git names it.
+    /// Returns its name in git.
     pub fn name(self) -> &'static str {
         match self {
             Self::PreCommit => "pre-commit",
@@ -57,63 +57,63 @@ impl Hook {
         }
     }
 
-    /// Its section of the configuration.
+    /// Returns its section of the configuration.
     fn section(self) -> String {
         format!("hook.st-convert-{}", self.name())
     }
 }
 
-/// Which hooks, and where.
+/// The hooks to install, and their location.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the command runs.
+    /// The working directory of the command.
     pub cwd: PathBuf,
-    /// Those that were named; none for those that fit the repository.
+    /// The named hooks; empty for those that fit the repository.
     pub hooks: Vec<Hook>,
-    /// For repositories to come.
+    /// `true` for repositories that are created later.
     pub global: bool,
 }
 
-/// What became of a hook.
+/// The state of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookState {
-    /// It is there now.
+    /// It was installed.
     Installed,
-    /// It was there, and is as it was.
+    /// It was installed before, and is unchanged.
     Unchanged,
-    /// It is gone, or what was there is as it was.
+    /// It was removed, or the previous one was restored.
     Removed,
-    /// Our lines are in it, or it calls us.
+    /// It contains our lines, or calls us.
     Present,
-    /// There is a hook, without us.
+    /// Another hook exists, without us.
     Other,
-    /// There is none.
+    /// No hook exists.
     Absent,
 }
 
-/// A hook, and what became of it.
+/// A hook and its state.
 #[derive(Debug)]
 pub struct InstalledHook {
     /// Which.
     pub hook: Hook,
     /// Its file, or the name of a setting.
     pub path: PathBuf,
-    /// What became of it.
+    /// Its state.
     pub state: HookState,
-    /// `true` if it is a hook that ours calls or called.
+    /// `true` if ours calls or called another hook.
     pub has_previous: bool,
 }
 
-/// What was done, or found.
+/// The result for all hooks.
 #[derive(Debug, Default)]
 pub struct InstallReport {
     /// Each hook.
     pub places: Vec<InstalledHook>,
-    /// `core.hooksPath` leads out of the repository: other repositories have these hooks too.
+    /// `core.hooksPath` leads out of the repository: other repositories use these hooks too.
     pub is_shared: bool,
-    /// Who else is in charge of the hooks.
+    /// The hook manager, if any.
     pub tool: Option<Tool>,
-    /// Returns `true` if the repository has no working tree: it is pushed to.
+    /// `true` if the repository has no working tree: it receives pushes.
     pub is_bare: bool,
 }
 
@@ -124,7 +124,7 @@ impl InstallReport {
     }
 }
 
-/// Where hooks go.
+/// The location of hooks.
 enum Target {
     Config(Scope),
     Directory(PathBuf),
@@ -132,22 +132,21 @@ enum Target {
 
 struct Site {
     target: Target,
-    /// The other place, where an earlier version may have put them.
+    /// The other location, where an earlier version may have installed them.
     directory: Option<PathBuf>,
     scope: Scope,
     hooks: Vec<Hook>,
     is_shared: bool,
     is_bare: bool,
-    /// Empty for repositories to come.
+    /// Empty for repositories that are created later.
     work_dir: PathBuf,
     tool: Option<Tool>,
 }
 
-/// Writes hooks.
+/// Installs hooks.
 ///
 /// # Errors
-/// [`Error::HooksOf`] where another program is in charge of them, [`Error::HookInTheWay`], or what git and the system
-/// report.
+/// [`Error::HooksOf`] with a hook manager, [`Error::HookInTheWay`], or an error of git or the system.
 pub fn install(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, true)?;
@@ -165,10 +164,10 @@ pub fn install(options: &Options) -> Result<InstallReport, Error> {
     Ok(report)
 }
 
-/// Takes hooks away: those that were named, or all.
+/// Removes hooks: the named ones, or all.
 ///
 /// # Errors
-/// What git and the system report.
+/// An error of git or the system.
 pub fn uninstall(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, false)?;
@@ -188,10 +187,10 @@ pub fn uninstall(options: &Options) -> Result<InstallReport, Error> {
     Ok(report)
 }
 
-/// Looks for hooks.
+/// Lists hooks.
 ///
 /// # Errors
-/// What git and the system report.
+/// An error of git or the system.
 pub fn status(options: &Options) -> Result<InstallReport, Error> {
     let git = Git::in_hook(&options.cwd)?;
     let site = site(&git, options, false)?;
@@ -203,7 +202,7 @@ pub fn status(options: &Options) -> Result<InstallReport, Error> {
     Ok(report)
 }
 
-/// Looks for one hook: in the configuration, where git runs what stands there, else as a file.
+/// Finds one hook: in the configuration, if git runs hooks from there, else as a file.
 fn look_for(git: &Git<'_>, site: &Site, hook: Hook) -> Result<InstalledHook, Error> {
     if matches!(site.target, Target::Config(_)) {
         for scope in [site.scope, Scope::Global] {
@@ -269,7 +268,7 @@ fn site(git: &Git<'_>, options: &Options, is_new: bool) -> Result<Site, Error> {
     Ok(Site { target, directory, scope, hooks, is_shared, is_bare, work_dir, tool })
 }
 
-/// The directory that new repositories are made from.
+/// Returns the template directory of new repositories.
 fn template(git: &Git<'_>, makes: bool) -> Result<Option<PathBuf>, Error> {
     if let Some(dir) = hooks::setting(git, None, "path", "init.templateDir")?.filter(|dir| !dir.is_empty()) {
         return Ok(Some(git.dir().join(dir)));
@@ -285,14 +284,14 @@ fn template_of_ours() -> Option<PathBuf> {
     Some(hooks::person_directory()?.join(TEMPLATE).join("hooks"))
 }
 
-/// The setting goes with the last hook.
+/// Removes the setting together with the last hook.
 fn forget_template(git: &Git<'_>, report: &InstallReport) -> Result<(), Error> {
     let Some(dir) = template_of_ours() else { return Ok(()) };
     let is_empty = fs::read_dir(&dir).is_ok_and(|mut files| files.next().is_none());
     if is_empty && !report.places.is_empty() {
         fs::remove_dir(&dir).map_err(Error::io("remove", &dir))?;
         if let Some(template) = dir.parent() {
-            // Somebody may have put more into it.
+            // The directory may contain files of the user.
             let _kept = fs::remove_dir(template);
         }
         hooks::unset(git, Scope::Global, "init.templateDir")?;
@@ -300,7 +299,7 @@ fn forget_template(git: &Git<'_>, report: &InstallReport) -> Result<(), Error> {
     Ok(())
 }
 
-/// The hook that is set there.
+/// Returns the hook in the configuration.
 fn configured(git: &Git<'_>, scope: Scope, hook: Hook) -> Result<Option<InstalledHook>, Error> {
     let key = format!("{}.command", hook.section());
     let is_set = hooks::setting(git, Some(scope), "path", &key)?.is_some();

@@ -1,4 +1,4 @@
-//! Our lines in a hook: put in, found again, taken out.
+//! Adds our lines to a hook, finds them, and removes them.
 //!
 //! ```text
 //! #!/bin/sh                        theirs, or ours if there was no hook
@@ -8,14 +8,14 @@
 //! …                                theirs, untouched
 //! ```
 //!
-//! Invariant: what is taken out gives back the bytes that were there. Our lines stand first, because a script may end
-//! anywhere; a hook that is no script that can take them is kept whole, beside ours, and called by it.
+//! Invariant: removing them restores the previous bytes. Our lines are first, because a script may end anywhere; a hook
+//! that is not a suitable script is kept as it is, next to ours, which calls it.
 
 use bstr::ByteSlice as _;
 
 const BEGIN: &[u8] = b"# >>> git st-convert >>>\n";
 const END: &[u8] = b"# <<< git st-convert <<<\n";
-/// What earlier versions wrote outside the markers.
+/// Lines that earlier versions wrote outside the markers.
 const EARLIER: [&[u8]; 5] = [
     b"# No pickle is committed.",
     b"# No merge brings a pickle.",
@@ -25,7 +25,7 @@ const EARLIER: [&[u8]; 5] = [
 ];
 const SHELLS: [&[u8]; 7] = [b"sh", b"bash", b"dash", b"ash", b"ksh", b"zsh", b"busybox"];
 
-/// A hook that is there.
+/// An existing hook.
 #[derive(Debug)]
 pub(super) struct Existing {
     pub(super) bytes: Vec<u8>,
@@ -34,31 +34,31 @@ pub(super) struct Existing {
     pub(super) is_link: bool,
 }
 
-/// What makes a hook hold our lines.
+/// How to add our lines to a hook.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Put {
-    /// It does.
+    /// The hook contains them already.
     Nothing,
-    /// There is none yet.
+    /// No hook exists.
     New,
-    /// These bytes are written in its place.
+    /// Replace it by these bytes.
     Into(Vec<u8>),
-    /// It is kept under another name, and ours is new.
+    /// Keep it under another name, and write ours.
     Beside,
 }
 
-/// What makes a hook as it was.
+/// How to restore a hook.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Take {
-    /// It holds nothing of ours.
+    /// It contains none of our lines.
     Nothing,
-    /// It is ours alone, or the one that is called by it takes its place.
+    /// It contains only our lines, or the hook that it calls takes its name.
     File,
-    /// These bytes are written in its place.
+    /// Replace it by these bytes.
     Back(Vec<u8>),
 }
 
-/// Plans to put the lines of `script` into a hook.
+/// Plans how to add the lines of `script` to a hook.
 pub(super) fn put(existing: Option<&Existing>, script: &[u8]) -> Put {
     let Some(existing) = existing else { return Put::New };
     let (_, ours, _) = parts(script);
@@ -76,7 +76,7 @@ pub(super) fn put(existing: Option<&Existing>, script: &[u8]) -> Put {
     }
 }
 
-/// Plans to take our lines out of a hook.
+/// Plans how to remove our lines from a hook.
 pub(super) fn take(existing: &Existing, script: &[u8]) -> Take {
     let (before, there, after) = parts(&existing.bytes);
     if there.is_empty() {
@@ -92,17 +92,17 @@ pub(super) fn take(existing: &Existing, script: &[u8]) -> Take {
     }
 }
 
-/// The lines of a text but for comments.
+/// Returns the lines of a text without comments.
 fn bare(text: &[u8]) -> Vec<&[u8]> {
     text.lines().filter(|line| !line.starts_with(b"#") || line.starts_with(b"#!")).collect()
 }
 
-/// Returns `true` if the hook holds our lines.
+/// Returns `true` if the hook contains our lines.
 pub(super) fn holds(bytes: &[u8]) -> bool {
     !parts(bytes).1.is_empty()
 }
 
-/// What stands before our lines, they, and what follows.
+/// Returns the text before our lines, our lines, and the text after them.
 fn parts(bytes: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let found = bytes.find(BEGIN).filter(|at| *at == 0 || bytes[..*at].ends_with(b"\n"));
     let Some(begin) = found else { return (bytes, b"", b"") };
@@ -112,13 +112,13 @@ fn parts(bytes: &[u8]) -> (&[u8], &[u8], &[u8]) {
     (&bytes[..begin], &bytes[begin..end], &bytes[end..])
 }
 
-/// How long the first line is of a shell script that can take other lines below it; nothing for one without a `#!`.
+/// Returns the length of the first line of a shell script to which lines can be added; 0 for one without a `#!`.
 fn first_line(existing: &Existing) -> Option<usize> {
     let bytes = &existing.bytes;
     if !existing.is_executable || existing.is_link || bytes.contains(&0) || bytes.contains_str("\r\n") {
         return None;
     }
-    // git gives a text without a program to the shell.
+    // git runs a text without `#!` in a shell.
     let Some(line) = bytes.strip_prefix(b"#!") else { return (!bytes.is_empty()).then_some(0) };
     let end = line.find_byte(b'\n')?;
     let words: Vec<_> = line[..end].fields().collect();
