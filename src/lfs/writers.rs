@@ -1,12 +1,12 @@
-//! [`Writers`]: the same bytes to one or two new files at once, each on a thread of its own.
+//! [`Writers`] writes the same bytes to one or two new files at once, each on its own thread.
 //!
-//! A model is written to the object store and to the work tree. Both are handed to the disk before they get a name,
-//! so the page cache would only be one more copy, and the dearest: large files are written past it, where the
-//! file system can (`O_DIRECT`). Where it can share blocks the second file is not written at all; it becomes a clone
-//! of the first at the end.
+//! A model is written to LFS storage and to the working tree. Both files are synced to the disk before they get a name,
+//! so the page cache would only be one more copy, and the most expensive one: large files bypass it if the file system
+//! allows that (`O_DIRECT`). If the file system can share blocks, the second file is not written; it becomes a clone of
+//! the first at the end.
 //!
-//! Invariant: after [`Writers::finish`] every file has exactly the bytes that were given, in order, and they are on the
-//! disk, unless [`Writers::cached`] left that to the system. It does not name, hash or close the files.
+//! Invariant: after [`Writers::finish`] every file has exactly the given bytes, in order, and they are on the disk,
+//! unless [`Writers::cached`] left that to the system. The module does not name, hash or close the files.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -16,13 +16,13 @@ use std::thread::{self, JoinHandle};
 use super::copy::share_blocks;
 use crate::buffer::{ALIGNMENT, Shared};
 
-/// A file of this length or more is written past the page cache.
+/// A file of this length or more bypasses the page cache.
 const DIRECT_FROM: u64 = 64 << 20;
 
-/// How much is written through the page cache before it is handed to the disk.
+/// How many bytes go through the page cache before they are synced to the disk.
 const SYNC_EVERY: u64 = 64 << 20;
 
-/// How many buffers may wait for one file.
+/// How many buffers may wait per file.
 const WAITING: usize = 4;
 
 /// The files that are written.
@@ -39,7 +39,7 @@ struct Writer {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// Where the bytes have to be at the end.
+/// Where the bytes must be at the end.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Disk,
@@ -48,10 +48,10 @@ enum End {
 }
 
 impl Writers {
-    /// Starts to write `first`, and `second` if there is one. Both are new and empty, and will have `len` bytes.
+    /// Starts to write `first`, and `second` if given. Both are new and empty, and will have `len` bytes.
     ///
     /// # Errors
-    /// If a file cannot be duplicated, or no thread started.
+    /// If a file cannot be duplicated, or no thread can be started.
     pub fn start(first: &File, second: Option<&File>, len: u64) -> io::Result<Self> {
         let mut writers = vec![Writer::start(first, len, End::Disk)?];
         let mut clone = None;
@@ -65,9 +65,9 @@ impl Writers {
         Ok(Self { writers, clone })
     }
 
-    /// Starts to write a new and empty file as `cp` would: through the page cache, and the system hands it to the disk
-    /// when it likes. For a file that can be made again. Where the system reports only then that the bytes cannot be kept,
-    /// as over a network, it is handed over all the same.
+    /// Starts to write a new and empty file as `cp` would: through the page cache, without a sync to the disk. For a file
+    /// that can be made again. On a file system that reports a failure only at the sync, such as a network file system,
+    /// the file is synced in any case.
     ///
     /// # Errors
     /// As [`Writers::start`].
@@ -76,11 +76,11 @@ impl Writers {
         Ok(Self { writers: vec![Writer::start(file, len, end)?], clone: None })
     }
 
-    /// Starts to write `copy`, a new and empty file of `len` bytes, whose bytes another one gets elsewhere. `None` for no
-    /// copy; then nothing is written at all.
+    /// Starts to write `copy`, a new and empty file of `len` bytes, with the bytes that another file gets elsewhere.
+    /// `None` for no copy; then nothing is written.
     ///
     /// # Errors
-    /// If a file cannot be duplicated, or no thread started.
+    /// If a file cannot be duplicated, or no thread can be started.
     pub fn behind(from: &File, copy: Option<&File>, len: u64) -> io::Result<Self> {
         let (mut writers, mut clone) = (Vec::new(), None);
         if let Some(copy) = copy {
@@ -96,13 +96,13 @@ impl Writers {
     /// Writes the next bytes. Waits if too many wait already.
     ///
     /// # Errors
-    /// [`io::ErrorKind::BrokenPipe`] if a file could not be written; [`Writers::finish`] says why.
+    /// [`io::ErrorKind::BrokenPipe`] if a file could not be written; [`Writers::finish`] returns the reason.
     pub fn write(&self, bytes: &Shared) -> io::Result<()> {
         let mut sent = self.writers.iter().map(|writer| writer.give.send(bytes.clone()));
         if sent.all(|sent| sent.is_ok()) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
-    /// Waits until all is written and on the disk.
+    /// Waits until all bytes are written and on the disk.
     ///
     /// # Errors
     /// What the system reported about a file.
@@ -137,12 +137,12 @@ fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
     let mut is_direct = len >= DIRECT_FROM && set_direct(file, true);
     let (mut written, mut synced) = (0, 0);
     while let Ok(bytes) = take.recv() {
-        // Only the last buffer is not whole.
+        // Only the last buffer is not full.
         if is_direct && bytes.len() % ALIGNMENT != 0 {
             is_direct = !set_direct(file, false);
         }
         match write(file, &bytes) {
-            // Some file systems say only now that they cannot.
+            // Some file systems report only now that they do not support it.
             Err(error) if is_direct && error.kind() == io::ErrorKind::InvalidInput => {
                 is_direct = !set_direct(file, false);
                 write(file, &bytes)?;
@@ -182,7 +182,7 @@ fn is_local(_: &File) -> bool {
     false
 }
 
-/// Writes to the file past the page cache from now on, or through it again. False where that cannot be.
+/// Makes further writes bypass the page cache, or use it again. Returns `false` if that is not possible.
 #[cfg(target_os = "linux")]
 fn set_direct(file: &File, direct: bool) -> bool {
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};

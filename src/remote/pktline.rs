@@ -125,7 +125,7 @@ impl Packets {
         }
     }
 
-    /// Sends what was put together. Returns `false` if the other side takes no more: what it said last can still be read.
+    /// Sends collected packets. Returns `false` if the other side has closed its input: its last output can still be read.
     ///
     /// # Errors
     /// [`Lost::Interrupted`], [`Lost::Silent`]

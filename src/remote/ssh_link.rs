@@ -334,7 +334,7 @@ impl Link {
         self.packets.read(wire).map_err(|lost| self.lost(wire, &lost))
     }
 
-    /// Returns `false` if it takes no more; why is what is read next.
+    /// Returns `false` if the server has closed its input; its next output contains the reason.
     fn send(&mut self, wire: &Wire<'_>, bytes: Vec<u8>) -> Result<bool> {
         self.packets.send(wire, bytes).map_err(|lost| self.lost(wire, &lost))
     }

@@ -1,7 +1,7 @@
-//! What was converted and has been committed already, by somebody else, byte for byte.
+//! Adopts converted files that another author has already committed, byte for byte.
 //!
-//! Invariant: only what is staged exactly as that commit has it counts as adopted; whatever else was converted stays
-//! staged, and is committed if that was asked for.
+//! Invariant: only files that are staged exactly as in that commit are adopted; all other converted files stay staged,
+//! and are committed if that was requested.
 
 use bstr::BString;
 

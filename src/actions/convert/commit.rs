@@ -1,4 +1,4 @@
-//! The commit of what was converted, made by git so that hooks and signing run.
+//! Commits converted files by git, so that hooks and signing run.
 
 use std::collections::BTreeSet;
 

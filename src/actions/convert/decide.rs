@@ -1,7 +1,7 @@
-//! What is to be done with a unit, by the states of its outputs: decided once.
+//! Decides once what to do with a unit, by the states of its outputs.
 //!
-//! Invariant: a file that stands where an output goes is written over only if the record knows it as one of ours, or
-//! `--force` says so. A stale one whose origin is not known, and one that differs, are refused.
+//! Invariant: an existing output is overwritten only if the record contains it as a conversion of ours, or with
+//! `--force`. A stale file of unknown origin, and one that differs, are refused.
 
 use std::collections::BTreeSet;
 

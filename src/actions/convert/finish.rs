@@ -1,10 +1,10 @@
-//! What a run with `--commit` staged and did not commit, because it was stopped: it becomes part of this run's commit.
+//! Adds files that an interrupted run with `--commit` staged and did not commit to this run's commit.
 //!
-//! A unit whose checkpoint is in the index is one of this run, and is seen to by itself. Here are those whose checkpoint is
-//! not: `--replace` took it out, or git never tracked it.
+//! A unit whose checkpoint is in the index is handled by this run itself. This module handles those whose checkpoint is
+//! not: `--replace` removed it, or git never tracked it.
 //!
-//! Invariant: only what the record knows as made from a checkpoint, or verified against it, is committed, and only with
-//! the content that the record names.
+//! Invariant: only files that the record contains as converted from a checkpoint, or verified against it, are
+//! committed, and only with the recorded content.
 
 use std::collections::BTreeMap;
 

@@ -1,13 +1,13 @@
-//! [`FinishedShard`]: a shard that is converted and waits for the others of its set: nothing of a set has a name before all of it is there, and
-//! what a killed run has done of it is not done again.
+//! [`FinishedShard`] is a converted shard that waits for the others of its sharded checkpoint: no shard gets a name
+//! before all are converted, and the work of a killed run is not repeated.
 //!
 //! ```text
 //! <lfs>/incomplete/<source>.safetensors         the object, whole
 //! <lfs>/incomplete/<source>.safetensors.json    its oid and size, of what it was made and how, and what there is to say of it
 //! ```
 //!
-//! Invariant: no journal is believed. It counts if it is of the same source, the same release and the same options, and
-//! if the file has the oid and the size that it says, which is seen by reading it.
+//! Invariant: no journal is trusted. It counts only if it has the same source, the same release and the same options,
+//! and if the file has the stated object ID and size, which a read of the file checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 

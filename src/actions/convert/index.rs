@@ -1,7 +1,7 @@
-//! The index of a sharded set: held against what the shards hold, and made anew from it.
+//! Compares the shard index of a sharded checkpoint with the contents of its shards, and creates the new one from them.
 //!
-//! Invariant: no tensor is in two shards, and whatever the index names is in the shard that it names. What the index does
-//! not list is told, and listed by the new one.
+//! Invariant: no tensor is in two shards, and every tensor that the shard index names is in the named shard. Tensors
+//! that it does not list are reported, and the new one lists them.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};

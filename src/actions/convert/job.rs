@@ -1,10 +1,11 @@
-//! [`Job`]: one checkpoint to one safetensors file, wherever that goes.
+//! [`Job`] converts one checkpoint to one safetensors file, at any location.
 //!
-//! One thread reads: tensor by tensor for the output, and from front to back for the oid of the source and the checksums of
-//! its records. The hashing is beside it ([`Hashing`]). Where nobody needs the oids ([`Digests`]) nothing is hashed, and each
-//! byte is read once.
-//! Invariant: what [`Job::run`] and [`Job::run_plain`] made was read from a source whose checksums are right, and whose oid
-//! is that of its pointer, if it has one.
+//! One thread reads: tensor by tensor for the output, and from start to end for the object ID of the source and the
+//! checksums of its records. [`Hashing`] runs next to it. If no object ID is needed ([`Digests`]), nothing is hashed, and
+//! each byte is read once.
+//!
+//! Invariant: the result of [`Job::run`] and [`Job::run_plain`] was read from a source whose checksums are correct, and
+//! whose object ID matches its pointer, if it has one.
 
 use std::cell::RefCell;
 use std::fs::File;

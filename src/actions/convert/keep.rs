@@ -1,4 +1,4 @@
-//! Names to keep that no checkpoint of a run has: they are told before anything is written.
+//! Refuses names of `--keep` that no checkpoint of a run has, before anything is written.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
-//! [`Ledger`]: what became of each file, and what was touched and staged on the way.
+//! [`Ledger`] records the result of each file, and which paths were changed and staged.
 //!
-//! Invariant: it is the only thing that a conversion writes down beside its files; it knows neither the repository nor
-//! the servers. Every outcome is told once, also those that an error at the end left behind.
+//! Invariant: it is the only record of a conversion besides its files; it knows neither the repository nor the servers.
+//! Every result is reported once, also those that were pending when an error ended the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 

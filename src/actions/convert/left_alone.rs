@@ -1,7 +1,7 @@
-//! What a run leaves alone because nobody named it, and that a user would miss: checkpoints that git does not track, those that
-//! a sparse checkout leaves out, and those of submodules.
+//! Notes checkpoints that a run did not convert because the user did not name them: untracked ones, those outside a
+//! sparse checkout, and those of submodules.
 //!
-//! Invariant: it is told, and is no error, whatever cannot be read. Nothing is fetched for it.
+//! Invariant: they are only reported; a file that cannot be read is not an error. Nothing is fetched.
 
 use bstr::{BString, ByteSlice as _};
 

@@ -1,8 +1,8 @@
-//! What a run with `--replace` leaves if it is killed after the index is written: checkpoints that nobody tracks, beside
-//! the safetensors files that stand for them.
+//! Handles the leftovers of a run with `--replace` that was killed after its write of the index: untracked checkpoints
+//! next to their safetensors files.
 //!
-//! Invariant: only what `HEAD` has under the same name, byte for byte, is removed, so that it can be had again. All
-//! else is told, and stays.
+//! Invariant: only a file that `HEAD` has under the same name, byte for byte, is removed, so that git can restore it.
+//! Every other file is reported, and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 

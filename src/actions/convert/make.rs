@@ -1,6 +1,6 @@
-//! From what is planned to a [`Product`]: the object and the work-tree file beside it, written and proven.
+//! Makes a [`Product`] from a plan: the object and the working-tree file, written and checked.
 //!
-//! Invariant: nothing has a name yet, and no repository is asked: two files of a unit can be made side by side.
+//! Invariant: nothing has a name yet, and no repository is used: two files of a unit can be made at the same time.
 
 use std::fs::File;
 use std::path::Path;

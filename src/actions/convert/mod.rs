@@ -1,4 +1,4 @@
-//! Converting checkpoints: which files, in which order, and what stands at the end.
+//! Converts checkpoints: selects the files, determines their order, and finishes the run.
 //!
 //! ```text
 //! select       which files of the index, or which named ones, by what their content says
@@ -21,7 +21,7 @@
 //! single_file  one file becomes another, and no repository is touched
 //! ```
 //!
-//! Invariant: a unit is done whole or not at all, and a unit that fails stops no other.
+//! Invariant: a unit is done completely or not at all, and a unit that fails does not stop others.
 
 mod adopt;
 mod commit;

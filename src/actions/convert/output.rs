@@ -1,7 +1,7 @@
-//! What stands already where a safetensors file goes.
+//! Checks the existing file at the path of an output.
 //!
-//! A file that nobody staged may be what a killed run left, and one that is staged may be the reason to let the
-//! checkpoint go. Neither is believed: the conversion is done again, and only the very same bytes count.
+//! An unstaged file may be the leftover of a killed run, and a staged one may be the reason to remove the checkpoint.
+//! Neither is trusted: the conversion is repeated, and only identical bytes count.
 
 use bstr::{BStr, BString};
 

@@ -1,4 +1,4 @@
-//! A conversion of a checkpoint that is not here: its bytes pass by once and are never stored.
+//! Converts a checkpoint that is not local: its bytes pass once and are never stored.
 //!
 //! ```text
 //! download, in order ─▶ sha256, every CRC-32, every local header ─▶ each tensor to its place in the object
@@ -6,8 +6,8 @@
 //! now and then: the object to the disk, then a journal of how far it is
 //! ```
 //!
-//! Invariant: nothing gets a name before the source's oid is that of its pointer. Stopped anywhere, a later run asks for no
-//! byte again whose journal was written; what does not fit together is begun anew.
+//! Invariant: nothing gets a name before the source's object ID matches its pointer. After an interruption, a later run
+//! requests no byte again whose journal was written; inconsistent data is discarded, and the conversion starts again.
 
 use std::fs::File;
 use std::io;

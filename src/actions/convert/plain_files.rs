@@ -1,9 +1,9 @@
-//! Which plain files are meant: those that were named, and those below a named directory that hold torch weights.
+//! Finds the plain files to convert: the named ones, and those with PyTorch weights below a named directory.
 //!
-//! A link to a file is followed, and counts under its own name, because a cache of the Hub is made of them. A walk follows no
-//! link to a directory, and enters neither `.git`, nor the `blobs` of such a cache, nor another repository.
+//! A link to a file is followed, and counts under its own name, because a Hub cache consists of links. A walk follows
+//! no link to a directory, and enters neither `.git`, nor the `blobs` of such a cache, nor another repository.
 //!
-//! Invariant: nothing that is no regular file is opened.
+//! Invariant: only regular files are opened.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
-//! What is decided of a file before anything is written.
+//! Makes the decisions about a file before anything is written.
 //!
-//! Invariant: what can be known of a unit without its bytes is known before its long work begins. A shard that has to be
-//! downloaded to be known waits for its turn, so that one of them at a time is here.
+//! Invariant: everything about a unit that does not need its bytes is known before its long work begins. A shard that
+//! must be downloaded for that waits for its turn, so that only one of them is local at a time.
 
 use bstr::{BStr, BString, ByteSlice as _};
 

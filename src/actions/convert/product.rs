@@ -1,6 +1,6 @@
-//! [`Product`]: a file whose bytes are written and proven, and that has no name yet; and [`Task`], what it is made for.
+//! [`Product`] is a file whose bytes are written and checked, and that has no name yet; [`Task`] is its purpose.
 //!
-//! Invariant: a product that is dropped leaves nothing in the work tree. It is given its name elsewhere.
+//! Invariant: a dropped product leaves nothing in the working tree. Another module gives it its name.
 
 use bstr::BString;
 

@@ -1,6 +1,6 @@
-//! From where a checkpoint is removed that its safetensors file replaces.
+//! Decides from where a checkpoint is removed that its safetensors file replaces.
 //!
-//! Invariant: a file of the working tree goes only if git could give it back.
+//! Invariant: a file of the working tree is removed only if git could restore it.
 
 use bstr::{BString, ByteSlice as _};
 

@@ -1,8 +1,8 @@
-//! A conversion in a repository: one unit after the other, and then what stands at the end.
+//! Runs a conversion in a repository: one unit after the other, and then the final steps.
 //!
-//! Order: all bytes of a unit are written and proven without a name; then the `.gitattributes`, the objects and the files of
-//! the work tree get theirs, then the index is replaced, then what it no longer names is removed. Killed anywhere between,
-//! every file is old or new, and git shows what is new as untracked.
+//! Order: all bytes of a unit are written and checked without a name; then the `.gitattributes`, the objects and the
+//! files of the working tree get their names, then the index is replaced, then files that it no longer names are
+//! removed. After a kill at any point, every file is old or new, and git shows new ones as untracked.
 
 use bstr::ByteSlice as _;
 

@@ -1,7 +1,7 @@
-//! Which files are to be converted: the named ones, or every file of the index that holds torch weights.
+//! Selects the files to convert: the named ones, or every file of the index with PyTorch weights.
 //!
-//! What a file holds is judged by its content, an LFS pointer by the object behind it; the name decides
-//! only where the content cannot be seen, and where it promises what the content does not hold.
+//! The content of a file decides, for an LFS pointer that of its object; the name decides only if the content is not
+//! available, and if it indicates weights that the content does not contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 

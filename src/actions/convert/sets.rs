@@ -1,6 +1,7 @@
-//! [`Unit`]: what is converted together: a file, or the shards of a set, by their index.
+//! [`Unit`] is what is converted together: a file, or the shards of a sharded checkpoint, by their shard index.
 //!
-//! Invariant: no shard of a set that is asked for is converted without the others. It does not look into the shards.
+//! Invariant: no shard of a requested sharded checkpoint is converted without the others. The module does not read the
+//! shards.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! Plain files become others: outside a repository, or where `--output` says.
+//! Converts plain files: outside a repository, or with `--output`.
 //!
-//! No repository is written to; one is only asked for the object behind a pointer.
-//! Invariant: where every result goes is known, and no two go to one place, before the first is written. What stands there is
-//! compared with what the conversion gives, and replaced only by `--force`.
+//! No repository is changed; one is used only to find the object of a pointer. Invariant: the path of every result is
+//! known, and no two are the same, before the first is written. An existing file is compared with the conversion, and
+//! overwritten only with `--force`.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,7 +1,7 @@
-//! From products to names: the objects, the `.gitattributes`, the files of the work tree, the index.
+//! Gives names to products: the objects, the `.gitattributes`, the files of the working tree, the index.
 //!
-//! Invariant: if a name cannot be given, the names that were given before it are taken back, so that a failure leaves what
-//! was there. One write of the index makes them git's; from there on nothing is taken back.
+//! Invariant: if a name cannot be given, the names given before it are taken back, so that a failure leaves the
+//! previous state. One write of the index adds them to git; after it, nothing is taken back.
 
 use std::io::{self, Write as _};
 

@@ -1,7 +1,7 @@
-//! What exists already is taken as it is: into the commit, and in the place of its checkpoints.
+//! Takes existing outputs as they are: into the commit, and as replacements of their checkpoints.
 //!
-//! Invariant: a checkpoint leaves only beside an output that the record calls up to date, or whose bits were compared with it
-//! in this run. Nothing is made, and no output is written.
+//! Invariant: a checkpoint is removed only if the record calls its output up to date, or if its bits were compared in
+//! this run. Nothing is converted, and no output is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 

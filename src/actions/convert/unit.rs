@@ -1,7 +1,7 @@
-//! A unit, a file or a sharded set: when it is decided what is to be done with it, it is planned, made and staged, or told why
-//! not.
+//! Handles a unit, a file or a sharded checkpoint: after the decision, it is planned, made and staged, or the reason is
+//! reported.
 //!
-//! Invariant: a unit is done whole or not at all. What a later run can go on with stays; all else goes.
+//! Invariant: a unit is done completely or not at all. Files that a later run can use stay; all others are removed.
 
 use bstr::{BString, ByteSlice as _};
 

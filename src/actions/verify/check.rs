@@ -1,4 +1,4 @@
-//! [`Check`]: one safetensors file against one checkpoint, with no more read than is needed.
+//! [`Check`] compares one safetensors file with one checkpoint, and reads no more than it needs.
 //!
 //! ```text
 //! plan of the checkpoint ─▶ the conversions that have the file's size      kilobytes; of what is far away by ranges
@@ -7,11 +7,11 @@
 //! every element by its bits ─▶ identical, if the header is that of a conversion; equal; or differs
 //! ```
 //!
-//! Beside the reading of tensors, the checkpoint is read from front to back for its own oid and its checksums. A
-//! checkpoint that is on the server comes once, into a temporary file of the LFS store that is gone at the end; the
-//! safetensors file passes by.
+//! While it reads tensors, it also reads the checkpoint from start to end for its own object ID and its checksums. A
+//! checkpoint on the server is downloaded once, into a temporary file in LFS storage that is removed at the end; the
+//! safetensors file is streamed.
 //!
-//! Invariant: a verdict other than `differs` by the header is about a checkpoint whose bytes are those of its pointer.
+//! Invariant: a verdict, except a `differs` by the header, is about a checkpoint whose bytes match its pointer.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,5 @@
-//! [`Chosen`]: which files the words of a person mean: safetensors files, by themselves or by their checkpoints, and indices.
+//! [`Chosen`] resolves the given paths to safetensors files, by their own names or by their checkpoints, and shard
+//! indexes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -1,8 +1,8 @@
-//! A safetensors file and its checkpoint side by side: one thread reads the tensors of the checkpoint in the order of the
-//! file, the other takes the file as it comes, from the disk or from its server, and compares. A third may read the checkpoint
-//! from front to back ([`prove`]); what all of them read is hashed by one more, two messages at once.
+//! Compares a safetensors file with its checkpoint: one thread reads the tensors of the checkpoint in the order of the
+//! file, another reads the file, from the disk or from its server, and compares. A third may read the checkpoint from
+//! start to end ([`prove`]); one more hashes everything that they read, two messages at once.
 //!
-//! Invariant: every byte of the file is hashed as it passes, unless enough differs before its end.
+//! Invariant: every byte of the file is hashed as it passes, unless enough differences are found before its end.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};

@@ -1,9 +1,9 @@
-//! Which conversion of a checkpoint has a given oid. The likeliest one is hashed in the pass that proves the checkpoint, as a
-//! conversion hashes what it writes; seldom is it another. Then the data is read once for each order in which candidates have
-//! it, and hashed behind the header of each of them.
+//! Finds the conversion of a checkpoint with a given object ID. The likeliest one is hashed in the pass that checks the
+//! checkpoint, as a conversion hashes what it writes; another one is rare. Then the data is read once for each order of
+//! the candidates, and hashed after the header of each of them.
 //!
-//! Bounds: what has another size is no candidate, so there is seldom more than one order, and never more than six; a
-//! candidate is a running hash, at most 24 for a set of dropped names; 8 buffers of 1 MiB pass through all.
+//! Limits: a file of another size is not a candidate, so more than one order is rare, and the most are six; a candidate
+//! is a running hash, at most 24 per set of dropped names; 8 buffers of 1 MiB serve all.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, SyncSender};

@@ -1,4 +1,4 @@
-//! Do safetensors files hold the tensors of the checkpoints that they are named after?
+//! Checks whether safetensors files contain the tensors of the checkpoints that they are named after.
 //!
 //! ```text
 //! tree      the files of the work tree or of a commit, and which checkpoint one is named after
@@ -13,8 +13,8 @@
 //! recorder  what is written down of it, and the checkpoints that are no more
 //! ```
 //!
-//! Invariant: nothing is written but temporary files of the LFS store, which are gone at the end, and the record of what
-//! was proven. Who made a file, and what is said of it, decides at most what it is compared with.
+//! Invariant: nothing is written except temporary files in LFS storage, which are removed at the end, and the record of
+//! successful verifications. The author of a file, and claims about it, at most select what it is compared with.
 
 mod chosen;
 mod compare;

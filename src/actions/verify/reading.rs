@@ -1,7 +1,7 @@
-//! Reading a safetensors file wherever it is: its header by ranges, its bytes in order, or from a temporary file.
+//! Reads a safetensors file at any location: its header by ranges, its bytes in order, or from a temporary file.
 //!
-//! Invariant: of what is on a server no more is asked for than the caller needs; what was asked for of the file itself is
-//! told in [`Verified::downloaded`].
+//! Invariant: from a server, only the bytes that the caller needs are requested; [`Verified::downloaded`] counts those
+//! of the file itself.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,7 +1,7 @@
-//! [`Recorder`]: what verifications say, written down; and the checkpoints of files that none is beside any more, by the
-//! record, a trailer or the history.
+//! [`Recorder`] records verifications, and finds the checkpoints of files that have none next to them, by the record, a
+//! trailer or the history.
 //!
-//! Invariant: where a checkpoint comes from decides only what a file is compared with.
+//! Invariant: the source of a checkpoint only selects what a file is compared with.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

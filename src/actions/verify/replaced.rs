@@ -1,6 +1,6 @@
-//! Outputs whose checkpoints are to be removed: nothing is told of what is found but by the result.
+//! Verifies outputs whose checkpoints are to be removed, and reports nothing except the result.
 //!
-//! Invariant: each is compared with the checkpoint that is named, whatever else is beside it.
+//! Invariant: each is compared with the named checkpoint, whatever else is next to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

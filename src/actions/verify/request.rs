@@ -1,7 +1,8 @@
-//! The safetensors files of a pull request, against the checkpoints that it was made from.
+//! Verifies the safetensors files of a pull request against the checkpoints that it was made from.
 //!
-//! Invariant: a checkpoint counts as it is in the commit that the pull request and `HEAD` come from, or in its own parent where that is cut off; where `HEAD` has
-//! another one by now, the file is stale, and a commit that leaves it alone changes nothing.
+//! Invariant: the checkpoint is the one in the merge base of the pull request and `HEAD`, or in the pull request's own
+//! parent if a shallow boundary hides that; if `HEAD` now has another one, the file is stale, and a commit without a
+//! change of the checkpoint has no effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 

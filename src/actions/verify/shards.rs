@@ -1,7 +1,7 @@
-//! The index of a set of safetensors shards against what the shards hold.
+//! Checks the shard index of safetensors shards against the contents of the shards.
 //!
-//! Invariant: an index is right if every key is in the shard that it names, every tensor of a shard is a key, the size
-//! that it gives, if it does, is that of all tensors, and no shard is left out that the checkpoint's index has.
+//! Invariant: a shard index is correct if every key is in the shard that it names, every tensor of a shard is a key, a
+//! stated size is that of all tensors, and every shard of the checkpoint's shard index has its counterpart.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! [`Tree`]: the files of the work tree or of a commit, and where the bytes of one are.
+//! [`Tree`] lists the files of the working tree or of a commit, with the location of their bytes.
 //!
 //! Invariant: a pointer stands for its object, and nothing is downloaded to open one. In a repository no symbolic link
 //! is followed.

@@ -1,4 +1,4 @@
-//! [`Verified`]: what was found of a file.
+//! [`Verified`] is the result for a file.
 
 use std::collections::BTreeMap;
 

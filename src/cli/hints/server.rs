@@ -1,4 +1,4 @@
-//! What helps where a server did not give what was asked.
+//! Chooses hints for errors of servers.
 
 use bstr::{BStr, ByteSlice as _};
 
@@ -7,22 +7,22 @@ use crate::cli::environment;
 use crate::git::{Stderr, Trouble};
 use crate::remote::{Error, TokenSource, Url};
 
-/// What lets a server be asked again.
+/// How to allow requests to servers.
 pub(super) const OFFLINE: &str = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
 
-/// How the revisions of a remote repository are listed, whether there is a clone or not.
+/// Returns the command that lists the revisions of a remote repository, with or without a clone.
 pub(super) fn revisions(url: &BStr) -> String {
     format!("list the revisions: `git ls-remote {}` (a commit needs its full ID)", quoted(url))
 }
 
-/// The repository that a request to the Hub was about.
+/// Returns the repository of a request to the Hub.
 fn repository(url: &Url) -> Option<String> {
     let text = url.to_string();
     let (repository, _) = text.split_once("/resolve/").or_else(|| text.split_once("/revision/"))?;
     Some(repository.replacen("/api/models/", "/", 1))
 }
 
-/// The hints for an error of a server.
+/// Returns the hints for an error of a server.
 pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
     if let Error::RevisionNotFound { url, .. } = error
         && let Some(repository) = repository(url)
@@ -35,7 +35,7 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
     | Error::NotFound { url, .. } = error
         && !environment::is_at_hub(url)
     {
-        // The Hub's token is not sent there.
+        // The Hub's token is not sent to this server.
         let trouble = match error {
             Error::Unauthorized { .. } => Trouble::SignIn,
             Error::NotFound { .. } => Trouble::NotFound,
@@ -63,7 +63,7 @@ pub(super) fn hint(error: &Error, git: &str) -> Vec<String> {
     remote(trouble, git)
 }
 
-/// What helps where a server that is not the Hub does not give what was asked.
+/// Returns a hint if a server other than the Hub refuses access.
 fn elsewhere(trouble: Trouble) -> Option<&'static str> {
     match trouble {
         Trouble::SignIn => Some("sign in: configure a git credential helper, or put the login into ~/.netrc"),
@@ -74,7 +74,7 @@ fn elsewhere(trouble: Trouble) -> Option<&'static str> {
     }
 }
 
-/// What to do about a remote repository that git asked.
+/// Returns the hints for a remote repository that git contacted.
 pub(super) fn of_git(trouble: Trouble, said: &Stderr, git: &str) -> Vec<String> {
     let Some(named) = said.remote() else { return remote(trouble, git) };
     if Url::parse(named).is_ok_and(|url| environment::is_at_hub(&url)) {
@@ -97,7 +97,7 @@ pub(super) fn of_git(trouble: Trouble, said: &Stderr, git: &str) -> Vec<String> 
     }
 }
 
-/// What helps where git has no trouble of that kind.
+/// Returns a hint for an error that is not one of git's.
 fn own(error: &Error, git: &str) -> Option<String> {
     let hint = match error {
         Error::Offline { .. } => OFFLINE,
@@ -143,7 +143,7 @@ fn own(error: &Error, git: &str) -> Option<String> {
     Some(hint.to_owned())
 }
 
-/// What to do about a remote repository.
+/// Returns the hints for a fault of a remote repository.
 pub(super) fn remote(trouble: Trouble, git: &str) -> Vec<String> {
     let hint = match trouble {
         Trouble::NoSuchRef => return vec![format!("list the references: `{git} ls-remote`")],
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(hint(Trouble::Rejected, "a $(b)"), "");
     }
 
-    /// git meets these only where a server changes between two of its requests.
+    /// git reports these only if a server changes between two of its requests.
     #[test]
     fn what_changes_on_a_server_meanwhile() {
         let hint = |trouble| remote(trouble, "git -C model").concat();
