@@ -9,9 +9,9 @@
 //! ```text
 //! source: ReadAt ──plan──▶ Plan          a file or an LFS object; reads kilobytes, no tensor byte
 //! Plan ──Layout::new──▶ header, order, final size                       before a byte is written
-//! for each tensor: read ─▶ shared buffer ─▶ hash; write to the LFS store and the work tree    the only loop over data
-//! finish: on the disk, size and source oid checked, rename to objects/ab/cd/<oid> ─▶ Pointer
-//! index entry = pointer blob + the stat of the work-tree file
+//! for each tensor: read ─▶ shared buffer ─▶ hash; write to LFS storage and the working tree   the only loop over data
+//! finish: on the disk, size and source object ID checked, rename to objects/ab/cd/<oid> ─▶ Pointer
+//! index entry = pointer blob + the stat of the working-tree file
 //! ```
 //!
 //! No tensor is ever in memory as a whole, the program writes nothing twice, and no clean filter reads the file again.

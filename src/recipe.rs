@@ -1,8 +1,8 @@
 //! [`Recipe`] decides the result of a checkpoint before a byte is written, and [`convert_file`] writes it.
 //!
 //! ```text
-//! source ──plan──▶ Plan ──no global that executes──▶ Ties ──▶ Layout        kilobytes are read
-//! each tensor: read ─▶ Steps::output        beside it, from front to back: source ─▶ checked ─▶ Steps::source
+//! source ──plan──▶ Plan ──no dangerous global──▶ Ties ──▶ Layout        kilobytes are read
+//! each tensor: read ─▶ Steps::output        next to it, from start to end: source ─▶ checked ─▶ Steps::source
 //! ```
 //!
 //! Invariant: a [`Recipe::run`] that ends without an error has read the source to its end, and every checksum and

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! index against HEAD, commits ─▶ changed paths ─▶ Arrival
-//!                             └▶ changed attributes files ─▶ each path that they speak of in another way ─▶ Arrival
+//!                             └▶ changed attributes files ─▶ each path to which they now apply differently ─▶ Arrival
 //! ```
 //!
 //! Invariant: a blob is left out only if the blob, and everything that checkouts make of it at that path, existed

@@ -1,9 +1,9 @@
 //! [`Meant`] resolves the paths of a command line in a repository.
 //!
 //! ```text
-//! a file or a directory that is there by this name     itself, and what is below it
-//! what lies in a submodule, or another repository      an error that names it
-//! anything else that can be one                        a pathspec, as `git ls-files` takes it
+//! an existing file or directory of this name           itself, and everything below it
+//! a path in a submodule, or in another repository      an error that names it
+//! anything else that can be one                        a pathspec, as `git ls-files` accepts it
 //! ```
 //!
 //! Invariants: git matches pathspecs, relative to the user's directory. An existing name means that file, whatever

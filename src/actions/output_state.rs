@@ -1,9 +1,9 @@
 //! [`OutputState`] is the state of a safetensors file relative to the checkpoint that it is named after.
 //!
 //! ```text
-//! record    which contents stand for each other, as this clone knows it of its own work   up to date, stale
-//! history   another checkpoint in the commit that made the file what it is                stale
-//! header    other names, dtypes or shapes than the checkpoint's                           differs
+//! record    which contents belong together, from the work of this clone      up to date, stale
+//! history   another checkpoint in the commit that last changed the file      stale
+//! header    other names, dtypes or shapes than the checkpoint's              differs
 //! ```
 //!
 //! Each source is used only if the one before yields no result, so a file that does not fit because its checkpoint was

@@ -1,8 +1,8 @@
 //! [`Provenance`] records which safetensors files belong to which checkpoints, from the work of this clone.
 //!
 //! ```text
-//! <git dir>/st-converted/provenance-1.jsonl   one record a line, for all working trees of the repository
-//! <git dir>/st-converted/lock                 held by the process that replaces it
+//! <git dir>/st-converted/provenance-1.jsonl   one record per line, for all working trees of the repository
+//! <git dir>/st-converted/lock                 locked by the process that replaces it
 //! ```
 //!
 //! A `derived` line is about contents, so it also applies on another branch and under another name. A `seen` line

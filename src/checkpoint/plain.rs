@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! _rebuild_tensor_v2(_load_from_bytes(bytes), offset, size, stride, …)
-//! bytes: the legacy stream of one storage
+//! bytes: a legacy PyTorch file of one storage
 //! ```
 //!
 //! `_load_from_bytes` is `torch.load` without limits, so its bytes are read here, and are either one storage or

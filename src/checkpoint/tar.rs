@@ -1,10 +1,10 @@
 //! Reads the tar archive of torch 0.1: four members, of which three are used.
 //!
 //! ```text
-//! sys_info   not read: nothing depends on it
-//! storages   storages and the views of them
+//! sys_info   not read, because nothing depends on it
+//! storages   storages and their views
 //! tensors    tensors, by number
-//! pickle     the object: a tensor is a persistent id, its number as text; a class can be one, with its source
+//! pickle     the object: a tensor is a persistent ID, its number as text; a class can be one, with its source
 //! each member: a header of 512 bytes, its bytes, zeros up to a multiple of 512; at the end two blocks of zeros or more
 //! ```
 //!

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! capability[]=authtype\n protocol=https\n host=example.org[:8080]\n [path=…\n] [username=…\n] [wwwauth[]=…\n] \n     to git
-//! username=…\n password=…\n [any other key=value\n]            from it, with what a helper adds besides
-//! authtype=Bearer\n credential=…\n [any other key=value\n]    the same of a helper that knows more ways, from git 2.46 on
+//! username=…\n password=…\n [any other key=value\n]            from git, with further fields of a helper
+//! authtype=Bearer\n credential=…\n [any other key=value\n]    from a helper with other authentication types, since git 2.46
 //! ```
 //!
 //! Source: `git-credential(1)`, "INPUT/OUTPUT FORMAT".

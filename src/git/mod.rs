@@ -6,9 +6,9 @@
 //!
 //! ```text
 //! command ─▶ process        one command: its line, its environment, its streams
-//! pipe                      a program that is spoken to while it runs
-//! network ─▶ trouble        a command that speaks to a server: who asks, how far it is, what is the matter
-//! clone, fetch, merge, push, history, incoming, pathspec, hooks, commit, credential     what is said
+//! pipe                      a program that exchanges bytes while it runs
+//! network ─▶ trouble        a command that contacts a server: its login, its progress, its faults
+//! clone, fetch, merge, push, history, incoming, pathspec, hooks, commit, credential     the commands
 //! agent                     a program of the user that transfers LFS objects
 //! ```
 //!

@@ -2,7 +2,7 @@
 //! its name.
 //!
 //! ```text
-//! <lfs>/tmp/st-convert-…       says that we live
+//! <lfs>/tmp/st-convert-…       shows that this process is alive
 //! <lfs>/tmp/st-convert-….old   a hard link to the file
 //! ```
 //!

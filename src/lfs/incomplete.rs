@@ -1,7 +1,7 @@
 //! [`Incomplete`] stores an LFS object during its download, and the part that an earlier run downloaded.
 //!
 //! ```text
-//! <lfs>/incomplete/<oid>.part     the first bytes of the object: git-lfs's own place and name
+//! <lfs>/incomplete/<oid>.part     the first bytes of the object: git-lfs's own path
 //! ```
 //!
 //! Source: `tq/basic_download.go` of Git LFS. Invariants: one process at a time writes a `.part` (an advisory lock),

@@ -2,10 +2,10 @@
 //! downloaded, with the part that an earlier run made.
 //!
 //! ```text
-//! <lfs>/tmp/st-convert-…                         an object that no later run goes on with
-//! <lfs>/incomplete/<source>.safetensors          the file, complete in some places
-//! <lfs>/incomplete/<source>.safetensors.spool    what waits for the end of the download
-//! <lfs>/incomplete/<source>.safetensors.json     how far it is: written after the others are on the disk
+//! <lfs>/tmp/st-convert-…                         an object that no later run resumes
+//! <lfs>/incomplete/<source>.safetensors          the file, parts of which are complete
+//! <lfs>/incomplete/<source>.safetensors.spool    the bytes that wait for the end of the download
+//! <lfs>/incomplete/<source>.safetensors.json     the progress: written after the others are on the disk
 //! ```
 //!
 //! `<source>` is the object ID of the source: that of the new object is not known before its end. A complete object may

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! version https://git-lfs.github.com/spec/v1\n
-//! ext-0-name sha256:<64 hex>\n        0 to 10 of them, before the oid
+//! ext-0-name sha256:<64 hex>\n        0 to 10 lines, before the object ID
 //! oid sha256:<64 lower-case hex>\n
 //! size <decimal, at most 2^63-1>\n
 //! ```

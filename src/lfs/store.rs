@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! <lfs>/objects/ab/cd/abcd…      an object: exactly these bytes, named by their SHA-256
-//! <lfs>/tmp/st-convert-…         ours, while it is written
-//! <lfs>/incomplete/<oid>.part    while it is downloaded (`incomplete`)
-//! <alternate>/objects/ab/cd/…    objects of another repository, to read
+//! <lfs>/tmp/st-convert-…         a file of ours in progress
+//! <lfs>/incomplete/<oid>.part    a download in progress (`incomplete`)
+//! <alternate>/objects/ab/cd/…    objects of another repository, only read
 //! ```
 //!
 //! Source: `fs/fs.go` and `config/config.go` of Git LFS 3.3 (directories, permissions, alternates).

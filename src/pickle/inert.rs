@@ -1,9 +1,9 @@
 //! Decides which uses of `getattr`, `type` and `functools.partial` only name an object, so that they have no effect.
 //!
 //! ```text
-//! getattr(CLASS, "name")      a name in a class, below protocol 4; CLASS is spelled as one, or is such a name itself
-//! type(value)                 the class of a value: NoneType is written so
-//! partial(FUNCTION, …)        a function with arguments; BUILD gives it (function, arguments, keywords, attributes)
+//! getattr(CLASS, "name")      a name in a class, below protocol 4; CLASS is spelled as a class, or is such a name itself
+//! type(value)                 the class of a value: the spelling of NoneType
+//! partial(FUNCTION, …)        a function with arguments; BUILD sets (function, arguments, keywords, attributes)
 //! ```
 //!
 //! They are inert as long as their result is not called, and nothing but the state of a `partial` is set on it. Source:

@@ -1,10 +1,10 @@
 //! [`CustomAgent`] is a program that transfers objects in place of this one; the module finds the agent for a URL.
 //!
 //! ```text
-//! lfs.customtransfer.<name>.path, .args          the program, and what stands behind it
-//! lfs.customtransfer.<name>.concurrent           whether several of it may run at once; true
+//! lfs.customtransfer.<name>.path, .args          the program, and its arguments
+//! lfs.customtransfer.<name>.concurrent           whether several may run at once; default true
 //! lfs.customtransfer.<name>.direction            download, upload or both
-//! lfs.<url>.standalonetransferagent              for this address the server is not asked at all
+//! lfs.<url>.standalonetransferagent              for this address no server is contacted
 //! lfs.standalonetransferagent                    for every address
 //! ```
 //!

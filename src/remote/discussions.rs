@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET  <hub>/api/whoami-v2                            {"name", "auth": {"accessToken": {"role"}}}
-//! GET  <hub>/api/models/<model>/auth-check            200, or why its files are not shown
+//! GET  <hub>/api/models/<model>/auth-check            200, or why its files are not visible
 //! GET  <hub>/api/models/<model>/discussions/N         {"num", "title", "status", "author": {"name"}, "isPullRequest",
 //!                                                       "events": [{"type": "comment", "data": {"latest": {"raw"}}}]}
 //! GET  <hub>/api/models/<model>/discussions?type=pull_request&p=N

@@ -3,7 +3,7 @@
 //! ```text
 //! 1. lfs.url                          git's configuration, then .lfsconfig
 //! 2. remote.<r>.lfsurl                likewise, for the remote and then for origin
-//! 3. remote.<r>.url                   with .git/info/lfs behind it (/info/lfs if it ends in .git)
+//! 3. remote.<r>.url                   with .git/info/lfs appended (/info/lfs if it ends in .git)
 //! 4. the first line of FETCH_HEAD     for origin
 //! ```
 //!

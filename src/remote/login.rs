@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 1. the Hub's token                 for the Hub's own origin, at once
-//! 2. the netrc file                  for its host, at the usual port or that of the person's own remote
-//! 3. the address: user:password@     for its origin
+//! 2. the netrc file                  for its host, at the default port or that of the user's own remote
+//! 3. the URL: user:password@         for its origin
 //! 4. git credential fill             for the origin; approved after 2xx, rejected after 401
 //! ```
 //!

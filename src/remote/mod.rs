@@ -5,7 +5,7 @@
 //! Settings ─▶ Wire ─▶ Auth ─▶ LfsServer ─▶ Object ─ ranged ─▶ Ranged: ReadAt     kilobytes, to plan
 //!        (sockets)  (logins)    Endpoint          ─ stream ─▶ bytes in order     once, by several connections
 //!                       │                         ─ to_store ─▶ <lfs>/objects    with resume
-//!                       │       upload ◀─ <lfs>/objects      in one piece, or in the parts that the server wants
+//!                       │       upload ◀─ <lfs>/objects      in one piece, or in the parts that the server requests
 //!                       └────▶ Hub ─▶ models, their files and pull requests
 //! ```
 //!

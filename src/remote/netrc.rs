@@ -3,8 +3,8 @@
 //! ```text
 //! machine HOST login NAME password WORD [account WORD]      in any order of lines and blanks
 //! default login NAME password WORD                          for every other host: not used here
-//! macdef NAME … up to an empty line                         passed over
-//! # up to the end of the line                               passed over
+//! macdef NAME … up to an empty line                         skipped
+//! # up to the end of the line                               skipped
 //! ```
 //!
 //! Source: ftp(1) and curl's `lib/netrc.c` (quotes). Invariant: an entry applies only to its host, and `default` to

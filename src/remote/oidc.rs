@@ -1,7 +1,7 @@
 //! Exchanges an ID token of a CI service for a token of the Hub ("trusted publishers").
 //!
 //! ```text
-//! GET  <ACTIONS_ID_TOKEN_REQUEST_URL>&audience=<hub>     {"value": ID_TOKEN}, with the job's own token; unless HF_OIDC_ID_TOKEN is set
+//! GET  <ACTIONS_ID_TOKEN_REQUEST_URL>&audience=<hub>     {"value": ID_TOKEN}, with the job's own token; not if HF_OIDC_ID_TOKEN is set
 //! POST <hub>/oauth/token                                {"grant_type", "subject_token_type", "subject_token": ID_TOKEN, "resource"}
 //!                                                       {"access_token", "expires_in"}
 //! ```

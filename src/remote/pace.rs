@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 429, 5xx     Retry-After: SECONDS | DATE
-//!              RateLimit: "api";r=0;t=SECONDS        nothing remains, and when the window ends
+//!              RateLimit: "api";r=0;t=SECONDS        no requests remain, and the end of the window
 //! ```
 //!
 //! Source: RFC 9110, 10.2.3; `draft-ietf-httpapi-ratelimit-headers`, as the Hub sends it (`rate-limits.md` of its

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 0000        the end of a message
-//! 0001        between the arguments and what follows
-//! XXXX…       XXXX bytes in hexadecimal digits, those four counted: a line, or data
+//! 0001        the end of the arguments
+//! XXXX…       a length in hexadecimal digits, including these four: a line, or data
 //! ```
 //!
 //! Source: gitprotocol-common(5), gitprotocol-v2(5); `docs/proposals/ssh_adapter.md` of Git LFS. Invariants: the length

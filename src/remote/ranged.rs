@@ -1,8 +1,8 @@
 //! [`Ranged`] reads a file on a server at any offset, for callers that need little of it.
 //!
 //! ```text
-//! blocks of 64 KiB; a miss asks for the missing run of blocks, twice as much ahead each time the reading is sequential
-//! (up to 1 MiB), and for all of the last 256 KiB at once, where an archive has its directory ([`Grain`])
+//! blocks of 64 KiB; a miss asks for the missing run of blocks, twice as much ahead after each sequential read
+//! (up to 1 MiB), and for the last 256 KiB at once, which contain the directory of an archive ([`Grain`])
 //! ```
 //!
 //! Invariants: every byte comes from one version of the file: its length and, if the server sends one, its validator

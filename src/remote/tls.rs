@@ -1,9 +1,9 @@
 //! Configures TLS: which certificates are trusted, and which client certificate is sent.
 //!
 //! ```text
-//! http.sslCAInfo                 the certificates of the file, in place of the system's
-//! http.sslCAPath                 those of a directory as well; alone, beside the system's
-//! http.sslCert, http.sslKey      what a server that asks for a certificate is shown
+//! http.sslCAInfo                 the certificates of the file replace the system's
+//! http.sslCAPath                 those of a directory, in addition to them or to the system's
+//! http.sslCert, http.sslKey      the certificate for a server that requests one
 //! ```
 //!
 //! Source: git-config(1), `http.ssl*`; curl's `CURLOPT_CAINFO` and `CURLOPT_CAPATH`. Invariants: a certificate that a

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! basic       PUT <href>                        the whole object
-//! multipart   PUT <header["00001"]> …           chunk_size bytes each; every answer names its part: ETag
+//! multipart   PUT <header["00001"]> …           chunk_size bytes each; every response names its part: ETag
 //!             POST <href>                       {"oid", "parts": [{"partNumber", "etag"}]}
-//! then        POST <verify href>                {"oid", "size"}, if there is such an action
+//! then        POST <verify href>                {"oid", "size"}, if the server returned this action
 //! ```
 //!
 //! Source: `docs/api/basic-transfers.md` and `tq/basic_upload.go` of Git LFS; `lfs.py` of `huggingface_hub` for the

@@ -3,7 +3,7 @@
 //! ```text
 //! chunk      0   1   2   3   4   5   6   7          4 MiB each, from the offset asked for
 //! consumer       ^ in order, one at a time
-//! workers            w   w   w   w                  each has a run of chunks, as a rule of one, inside the window of 8
+//! workers            w   w   w   w                  each has a run of chunks, usually one, inside the window of 8
 //! ```
 //!
 //! After a server refuses (429, 503), half as many workers request runs that are 16 times as long; after a while

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! index dir/st-convert-<pid>-…    the new index, written and synced, under an advisory lock of its process
-//!   link  → index.lock            git's own lock; fails if somebody holds it
+//!   link  → index.lock            git's own lock; fails if another process has it
 //!   rename index.lock → index     if the index is still the one that was read
 //!   unlink the first name
 //! ```

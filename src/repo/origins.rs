@@ -1,8 +1,8 @@
 //! [`origins`] finds the commits that gave files their current content, in one walk back through history.
 //!
 //! ```text
-//! commit, the latest first ─▶ its tree beside its parent's    entries that differ, in the directories of the files alone
-//!                              └─▶ a file that is new there    exact renames, for which all of this commit is compared
+//! commit, the latest first ─▶ its tree and its parent's       entries that differ, only in the directories of the files
+//!                              └─▶ a file that is new there    exact renames, for which the whole commit is compared
 //! ```
 //!
 //! The commits are those of `git log --no-merges`, and a rename is what `git diff -M100%` detects.

@@ -1,7 +1,7 @@
 //! Compares a safetensors file with a checkpoint: names, dtypes and shapes by the header, then every byte as it passes.
 //!
 //! ```text
-//! header ──▶ Comparison      another set of names, dtypes or shapes ends it here; no tensor byte was read
+//! header ──▶ Comparison      other names, dtypes or shapes end it here; no tensor byte was read
 //! file, from the header on ──▶ Data::pass ◀── the same tensors of the checkpoint, in the order of the file
 //! ```
 //!

@@ -2,9 +2,9 @@
 //! was not read.
 //!
 //! ```text
-//! which names are kept   today's rule with the table, without it, the rule before November 2023
-//! × how they are laid out   safetensors 0.3.1 and later, 0.3.0, up to 0.2.8
-//! × metadata   {"format": "pt"} and the dropped names in each order that there is, {"format": "pt"} alone, none
+//! kept names   the current rule with the table, without it, the rule before November 2023
+//! × layout   safetensors 0.3.1 and later, 0.3.0, up to 0.2.8
+//! × metadata   {"format": "pt"} and the dropped names in each order, only {"format": "pt"}, none
 //! ```
 //!
 //! The reference orders metadata at random, so k dropped names have (k + 1)! files; up to [`ORDERED`] names all are

@@ -5,9 +5,9 @@
 //! geometry:
 //!
 //! ```text
-//! windows   all that lies between its first and its last element, window by window, and of each window the
-//!           elements in it: for elements that lie close together, and for many that do not
-//! runs      along the dimension of the smallest stride, where the source is dense; in the worst case element
+//! windows   reads everything between its first and its last element, window by window, and uses of each window the
+//!           elements in it: for elements that are close together, and for many that are not
+//! runs      reads along the dimension of the smallest stride, where the source is dense; in the worst case element
 //!           by element, through [`Pages`]
 //! ```
 //!

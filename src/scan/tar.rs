@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0  name, 100 bytes     124  size, 12 octal digits, or base 256 if its first bit is set
-//! 148  checksum            156  type: 'L', 'K', 'x', 'X' and 'g' speak of the next, '1' to '6' have no content
+//! 148  checksum            156  type: 'L', 'K', 'x', 'X' and 'g' describe the next member, '1' to '6' have no content
 //! ```
 //! Source: POSIX `pax`, and GNU tar's manual.
 

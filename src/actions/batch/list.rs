@@ -1,9 +1,9 @@
 //! Reads the list of a batch: which models, each once, and which of them belong to this batch part.
 //!
 //! ```text
-//! owner/name            a model, as `clone` takes it: a name of the Hub, a URL or a path
-//! owner/name@revision   a name of the Hub with a branch, a tag, a commit or a reference
-//! # …                   nothing, nor is what follows a blank and `#`
+//! owner/name            a model, as `clone` accepts it: a name on the Hub, a URL or a path
+//! owner/name@revision   a name on the Hub with a branch, a tag, a commit or a reference
+//! # …                   a comment, also after a blank
 //! ```
 //!
 //! Invariants: the same list gives the same items in the same order; the parts of a count are disjoint, and together

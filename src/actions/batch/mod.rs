@@ -1,12 +1,12 @@
 //! Converts many models, one after the other: it clones each without its weights, converts it, and records the result.
 //!
 //! ```text
-//! list      which models, each once, and which of them are for this shard
-//! journal   what is finished, on the disk before the next is begun
-//! model     one of them: a place, a clone, the conversion, the publication
-//! existing_clone  a clone of an earlier run, at the commit that the remote has now
-//! failure   what kept a model from being done
-//! patience  a pause of the whole, for a server that wants to be asked less often
+//! list      the models, each once, and those of this batch part
+//! journal   the finished models, on the disk before the next one begins
+//! model     one model: its directory, the clone, the conversion, the publication
+//! existing_clone  the clone of an earlier run, moved to the current commit of the remote
+//! failure   why a model was not done
+//! patience  a pause of the whole batch, for a server that wants fewer requests
 //! ```
 //!
 //! A model is done if it was converted, or if nothing was to be done; the next run repeats a model that was refused or

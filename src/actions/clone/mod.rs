@@ -1,10 +1,10 @@
 //! Clones a model without its weights: commits, trees and small files, with a pointer in place of each LFS object.
 //!
 //! ```text
-//! source     what MODEL means
-//! place      a directory that is there when the clone is whole
-//! tip        which commit the remote has, without a clone
-//! clone      one branch, without a checkout ─▶ the missing files of the commit, a few a request ─▶ checkout
+//! source     interprets MODEL
+//! place      the directory, which appears when the clone is complete
+//! tip        the current commit of the remote, without a clone
+//! clone      one branch, without a checkout ─▶ the missing files of the commit, a few per request ─▶ checkout
 //! ```
 //!
 //! Not every server sends what a partial clone requests later. If a server does not send single files, all of them are

@@ -1,7 +1,7 @@
 //! [`CloneDir`] is the directory of a clone, which appears only when the clone is complete.
 //!
 //! ```text
-//! parent/.clone-st-convert-…/name    the clone, while it is made
+//! parent/.clone-st-convert-…/name    the clone in progress
 //!   rename → parent/name
 //! ```
 //!

@@ -1,8 +1,8 @@
 //! [`CloneSource`] interprets the argument MODEL.
 //!
 //! ```text
-//! owner/name, name, datasets/owner/name     a repository of the Hub
-//! scheme://…, helper::…, host:path          a URL, as git takes it
+//! owner/name, name, datasets/owner/name     a repository on the Hub
+//! scheme://…, helper::…, host:path          a URL, as git accepts it
 //! /path, ./path, ../path, anything else     a path
 //! ```
 //!

@@ -1,8 +1,8 @@
 //! Compares two models: by their headers and, on request, by every byte.
 //!
 //! ```text
-//! name in one of them alone     added, removed; renamed if the bytes are proven the same
-//! name in both                  another dtype or shape; other values; the same; or not known, where nothing was read
+//! name in only one of them      added, removed; renamed if the bytes are known to be the same
+//! name in both                  another dtype or shape; other values; the same; or not known, if nothing was read
 //! ```
 //!
 //! The CRC-32 in the archive directory decides for two tensors that are a record each.

@@ -2,7 +2,7 @@
 //! driver.
 //!
 //! ```text
-//! diff.lfs.textconv    git runs it on each version of a file with the attribute `diff=lfs`, which every line of Git LFS has
+//! diff.lfs.textconv    git runs it on each version of a file with the attribute `diff=lfs`, which every Git LFS entry has
 //! ```
 //!
 //! git smudges the files that it passes to a driver. If Git LFS smudges, that copies each version and downloads missing

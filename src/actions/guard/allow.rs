@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a comment
-//! <64 hex digits: the SHA-256 of the content, the oid of its pointer>  <path>  <reason, to the end of the line>
+//! <64 hex digits: the SHA-256 of the content, the object ID in its pointer>  <path>  <reason, to the end of the line>
 //! ```
 //!
 //! A path that contains white space, a quote or a backslash, or is not UTF-8, is in double quotes as git quotes it:

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! changes: index, pushed commits, received commits, named files ─▶ (path, blob)
-//! judge:   blob ─▶ pointer? ─▶ object, work-tree file, else the name ─▶ scan ─▶ GuardFinding
+//! judge:   blob ─▶ pointer? ─▶ object, working-tree file, else the name ─▶ scan ─▶ GuardFinding
 //! allow:   .st-convert-allow: sha256, path, reason
 //! ```
 //!

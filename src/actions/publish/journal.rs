@@ -1,8 +1,8 @@
 //! [`PublishJournal`] records a publication in progress, so that the next run resumes it.
 //!
 //! ```text
-//! <git dir>/st-convert/publish.lock           held while one is at work
-//! <git dir>/st-convert/publish-<marker>.json  {"place", "number"}: number is null from before it is asked for
+//! <git dir>/st-convert/publish.lock           locked during a publication
+//! <git dir>/st-convert/publish-<marker>.json  {"place", "number"}: number is null until the Hub returns it
 //! ```
 //!
 //! Invariant: it is on the disk before the request for a pull request is sent, and removed when that is open. It is

@@ -1,10 +1,10 @@
 //! Publishes converted files: as a pull request on the Hub, or as a branch of any other remote.
 //!
 //! ```text
-//! content    which files, and that their objects are what they should be
+//! content    the files, and the check of their objects
 //! text       title, description, marker
-//! hub        may we, is it there already, the pull request itself
-//! journal    what was begun
+//! hub        the permissions, the search for an existing pull request, the pull request
+//! journal    the publication in progress
 //! ```
 //!
 //! Order: the account and its permissions; the remote's branch; the files to publish; a search for an identical pull

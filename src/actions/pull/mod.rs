@@ -1,11 +1,11 @@
 //! Takes safetensors files from a pull request of the remote, `refs/pr/<number>`.
 //!
 //! ```text
-//! requests   which there are, and fetching them: commits, trees and pointers
-//! request    what one brings, and from which checkpoint
-//! apply      its files in the index and the work tree, with their content
-//! list       all that carry safetensors
-//! auto       a conversion that adopts a pull request with the same files
+//! requests   lists and fetches them: commits, trees and pointers
+//! request    the changes of one, and its checkpoint
+//! apply      writes its files to the index and the working tree, with their content
+//! list       lists those with safetensors files
+//! auto       runs a conversion that adopts a pull request with the same files
 //! ```
 //!
 //! Order: the pull request is fetched and checked; the objects of its safetensors files are downloaded into LFS storage

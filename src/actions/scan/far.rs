@@ -1,7 +1,7 @@
 //! Scans a model on the Hub, or a file of one, before it is downloaded.
 //!
 //! ```text
-//! the commit of the revision ─▶ its files ─▶ each by ranges, as far as the scanner reads it; whole where there are none
+//! the commit of the revision ─▶ its files ─▶ each by ranges, as far as the scanner reads it; as a whole without ranges
 //! ```
 //!
 //! Invariant: all files come from one commit. The scan reads what a scan of the same file on this machine reads, except

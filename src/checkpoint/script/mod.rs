@@ -3,8 +3,8 @@
 //! ```text
 //! ROOT/data.pkl, ROOT/data/KEY    the objects, each a class and a dict of its attributes, and their storages
 //! ROOT/code/__torch__/a/b.py      the classes of `__torch__.a.b`; those of `__torch__` are in ROOT/code/__torch__.py
-//! ROOT/constants.pkl, constants/  the tensors of the code, which are no state
-//! ROOT/*.pkl, code/*.debug_pkl    more pickles, which are read for the names in them alone
+//! ROOT/constants.pkl, constants/  the tensors of the code, which are not state
+//! ROOT/*.pkl, code/*.debug_pkl    more pickles, of which only the globals are read
 //! ```
 //!
 //! Invariant: code is read as text and never run; a class is looked up only where torch looks it up. The module does

@@ -1,14 +1,14 @@
 //! Reads the end of an archive and its directory strictly, because readers search and repair in different ways.
 //!
 //! ```text
-//! directory   one header a record, without gaps:
+//! directory   one header per record, without gaps:
 //!              0  "PK\x01\x02"           20  u32 compressed size     32  u16 length of the comment
-//!              8  u16 flags              24  u32 size                42  u32 place of the local header
+//!              8  u16 flags              24  u32 size                42  u32 offset of the local header
 //!             10  u16 method             28  u16 length of the name  46  name, extra field, comment
 //!             16  u32 CRC-32             30  u16 length of the extra field
-//! zip64 end    0  "PK\x06\x06"  4 u64 length of what follows  32 u64 records  40 u64 size, 48 u64 place of the directory
-//! locator      0  "PK\x06\x07"  8 u64 place of the zip64 end                  only where there is one
-//! end          0  "PK\x05\x06" 10 u16 records  12 u32 size, 16 u32 place of the directory  20 u16 length of the comment
+//! zip64 end    0  "PK\x06\x06"  4 u64 length of what follows  32 u64 records  40 u64 size, 48 u64 offset of the directory
+//! locator      0  "PK\x06\x07"  8 u64 offset of the zip64 end                 only if one exists
+//! end          0  "PK\x05\x06" 10 u16 records  12 u32 size, 16 u32 offset of the directory  20 u16 length of the comment
 //! ```
 //!
 //! Invariant: one end record, at the very end; the directory directly before it; the zip64 values equal the plain ones

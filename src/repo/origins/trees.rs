@@ -1,7 +1,7 @@
 //! [`TreeReader`] reads trees as git stores them, and finds the differences between two of them.
 //!
 //! ```text
-//! <mode, octal> SP <name> NUL <20 or 32 bytes>    for each entry, sorted by name, that of a directory as if it ended with a slash
+//! <mode, octal> SP <name> NUL <20 or 32 bytes>    per entry, sorted by name, where a directory sorts as if it ended with a slash
 //! ```
 //!
 //! Invariant: the common beginning and end of two trees are skipped as bytes. A tree that is missing or malformed gives

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! end record, 22 bytes and a comment        locator of zip64, 20 bytes before it
-//!  0  "PK\5\6"     12  bytes of directory     0  "PK\6\7"    8  place of the zip64 end record
-//! 10  records      16  its place
+//!  0  "PK\5\6"     12  bytes of directory     0  "PK\6\7"    8  offset of the zip64 end record
+//! 10  records      16  its offset
 //! 20  bytes of the comment                   zip64 end record: "PK\6\6", at 32, 40, 48 the same three numbers
 //! ```
 //! Python's `zipfile` uses the last 22 bytes if they are an end record without a comment, else the last signature of an
 //! end record, whatever the stated length of its comment is; its directory ends where the end record begins. torch's
-//! reader (miniz) uses the last signature that 22 bytes follow, and the directory at the stated offset. Other readers
+//! reader (miniz) uses the last signature of a complete record, and the directory at the stated offset. Other readers
 //! require a comment that ends with the file. So each end record that one of these readers can use is read for both
 //! positions, with the plain numbers and those of zip64. Source: PKWARE's APPNOTE 6.3, 4.3.14 to 4.3.16; `_EndRecData`
 //! of `CPython`; `mz_zip_reader_read_central_dir` of miniz 3.

@@ -4,7 +4,7 @@
 //! ```text
 //! joblib.numpy_pickle.NumpyArrayWrapper, made without arguments
 //! BUILD with {"subclass", "shape": (3, 4), "order", "dtype": numpy.dtype, "allow_mmap", "numpy_array_alignment_bytes": 16}
-//! objects: a pickle of its own     else, since joblib 1.2: a byte n, then n bytes; then the elements
+//! objects: a separate pickle       else, since joblib 1.2: a byte n, then n bytes; then the elements
 //! ```
 //! When joblib's reader executes that `BUILD`, it reads the array from the file, which continues after the frame, and
 //! replaces the object by the array. If the array has the form that joblib writes, its length is known; with any other

@@ -3,7 +3,7 @@
 //! ```text
 //! #!/bin/sh                        theirs, or ours if there was no hook
 //! # >>> git st-convert >>>
-//! …                                a whole script but for its first line (`hooks/` of the package)
+//! …                                a whole script except its first line (`hooks/` of the package)
 //! # <<< git st-convert <<<
 //! …                                theirs, untouched
 //! ```
