@@ -11,12 +11,12 @@ use super::ledger::Ledger;
 use crate::lfs::Pointer;
 use crate::repo::Repo;
 
-/// Looks for a commit that has the same files, and moves the branch to it.
+/// Searches a commit with the same files, and moves the branch to it.
 pub trait Adopt {
-    /// `converted` are the files, all staged. `None` if there is no such commit.
+    /// `converted` are the files, all staged. `None` if no such commit exists.
     ///
     /// # Errors
-    /// What has to end the run; that nobody answered is none.
+    /// An error that must end the run; a server that does not respond is not one.
     fn adopt(&self, repo: &Repo, converted: &[(BString, Pointer)]) -> Result<Option<Adopted>, Error>;
 }
 
@@ -25,11 +25,11 @@ pub trait Adopt {
 pub struct Adopted {
     /// The number of the pull request.
     pub number: u64,
-    /// The files that it has.
+    /// Its files.
     pub paths: Vec<BString>,
 }
 
-/// Lets somebody look for such a commit. Tells the outcomes that were kept until this is known.
+/// Searches such a commit, and then reports the results that waited for it.
 pub(super) fn look_for_same(
     context: Context<'_>,
     adopt: Option<&dyn Adopt>,
@@ -71,7 +71,7 @@ fn take_over(repo: &Repo, adopted: &Adopted, ledger: &mut Ledger<'_>) -> Result<
         }
     }
     ledger.touched.retain(|path| !adopted.paths.contains(path));
-    // An attributes line of ours may be what is left.
+    // Our attributes entry may still be staged.
     ledger.staged =
         !repo.is_committed(&ledger.touched)? || !repo.plan_committed_attributes(&ledger.pointers)?.is_empty();
     Ok(())

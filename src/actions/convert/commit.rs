@@ -8,13 +8,13 @@ use super::Context;
 use super::ledger::Ledger;
 use crate::git;
 
-/// Commits what was touched, and nothing else that is staged. Returns the commit.
+/// Commits the changed paths, and no other staged file. Returns the commit.
 pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option<String>, Error> {
     let (repo, reporter) = (context.repo(), context.reporter());
     let Some(message) = context.options.commit.as_ref().filter(|_| !context.options.dry_run) else {
         return Ok(None);
     };
-    // A commit of pointers without their line would be one of plain text files.
+    // Without its attributes entry, a pointer would be committed as a plain text file.
     let attributes = repo.plan_committed_attributes(&ledger.pointers)?;
     if attributes.is_empty() && repo.is_committed(&ledger.touched)? {
         if ledger.has_result() {
@@ -24,7 +24,7 @@ pub(super) fn commit(context: Context<'_>, ledger: &Ledger<'_>) -> Result<Option
     }
     let subject = message.as_deref().unwrap_or("Convert pickle weights to safetensors");
     let mut text = format!("{}\n\n", subject.trim_end());
-    // In one order, whichever run it was that made each of them.
+    // In one order, whichever run made each of them.
     let from: BTreeSet<_> = ledger.from.iter().collect();
     for (path, oid, key) in from {
         text += &Trailer { path: path.clone(), oid: *oid, key: key.clone() }.line();

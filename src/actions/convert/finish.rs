@@ -18,10 +18,10 @@ use super::ledger::Ledger;
 use crate::hash::Oid;
 use crate::repo::{Entry, ObjectId};
 
-/// The longest shard index that is hashed to be known again.
+/// The longest shard index that is hashed to identify it.
 const MAX_TEXT: u64 = 64 << 20;
 
-/// Puts into the commit what an earlier run would have put there.
+/// Adds to the commit what an earlier run would have added.
 pub(super) fn finish(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<(), Error> {
     let Context { workspace, options, states, meant, .. } = context;
     if options.commit.is_none() || options.dry_run {
@@ -48,10 +48,10 @@ pub(super) fn finish(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<()
         let is_committed = repo.head_file(output.as_bstr())? == Some((entry.id, entry.mode));
         let is_replaced = |blob| Ok::<_, Error>(content(workspace, blob)? == Some(known.source_oid));
         let is_owed = match before {
-            // It left the index by `--replace`.
+            // `--replace` removed it from the index.
             Some(_) if !options.replace => false,
             _ if !is_committed => true,
-            // The checkpoint is what is left of it.
+            // Only the checkpoint is left.
             Some((blob, _)) => is_replaced(blob)?,
             None => false,
         };
@@ -71,7 +71,7 @@ pub(super) fn finish(context: Context<'_>, ledger: &mut Ledger<'_>) -> Result<()
     Ok(())
 }
 
-/// The output that an earlier run with `--replace` left for a checkpoint that is gone, if the index has it.
+/// Returns the output that an earlier run with `--replace` left for a removed checkpoint, if the index has it.
 pub(super) fn replaced(
     workspace: &Workspace<'_>,
     provenance: &Provenance<'_>,
@@ -85,7 +85,7 @@ pub(super) fn replaced(
     Ok(known.map(|_| output))
 }
 
-/// What is recorded of a pair with the content that the index has.
+/// Returns the record of a pair with the content in the index.
 fn known(
     workspace: &Workspace<'_>,
     provenance: &Provenance<'_>,
@@ -97,7 +97,7 @@ fn known(
     Ok(content.and_then(|oid| provenance.of_pair(source, output, oid)))
 }
 
-/// The content that a blob stands for: what its pointer says, or a small text by itself.
+/// Returns the content of a blob: the object ID of its pointer, or the hash of a small text.
 fn content(workspace: &Workspace<'_>, blob: ObjectId) -> Result<Option<Oid>, Error> {
     if let Some(pointer) = workspace.pointer(blob)? {
         return Ok(Some(pointer.oid));

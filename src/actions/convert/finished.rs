@@ -26,13 +26,13 @@ use crate::lfs::{NewObject, Placed, Pointer, Resumable, Store};
 use crate::read_at::FileSource;
 use crate::safetensors;
 
-/// How much is read between two looks at whether to stop.
+/// How many bytes are read between two checks for an interruption.
 const STEP: u64 = 32 << 20;
 
-/// What is remembered of an object.
+/// The journal of a finished object.
 #[derive(Debug, Serialize, Deserialize)]
 struct ShardJournal {
-    /// Of what it was made, and how.
+    /// Its source, and the options of the conversion.
     whole: String,
     oid: String,
     size: u64,
@@ -44,26 +44,26 @@ struct ShardJournal {
     notes: Vec<Note>,
 }
 
-/// An object that an earlier run made, if it is what it says.
+/// An object that an earlier run made, if its journal is correct.
 pub(super) struct FinishedShard {
     journal: ShardJournal,
     oid: Oid,
     source: Pointer,
 }
 
-/// What tells one conversion of a source from another.
+/// Returns what distinguishes one conversion of a source from another.
 fn identity(options: &Options, class: Option<&str>, source: Pointer) -> String {
     let aliases = ties::Policy::for_class(class).aliases;
     let mut keep = options.keep.clone();
     keep.sort();
     let told = (env!("CARGO_PKG_VERSION"), &options.key, keep, options.strict, options.max_output, aliases);
     let mut hasher = Hasher::default();
-    // As JSON no two of them run into each other.
+    // As JSON, two values cannot run into each other.
     hasher.update(&serde_json::to_vec(&told).unwrap_or_default());
     format!("{} {} {}", source.oid, source.size, hasher.finish().0)
 }
 
-/// Remembers an object of a set.
+/// Records a finished object of a sharded checkpoint.
 pub(super) fn remember(
     maker: &Maker<'_>,
     class: Option<&str>,
@@ -90,7 +90,7 @@ pub(super) fn remember(
 }
 
 impl FinishedShard {
-    /// What an earlier run made of a source. Nothing is opened or believed.
+    /// Finds the object that an earlier run made from a source. Nothing is opened or trusted.
     pub(super) fn find(maker: &Maker<'_>, class: Option<&str>, source: Pointer) -> Option<Self> {
         let store = &maker.store;
         let journal: ShardJournal =
@@ -104,12 +104,12 @@ impl FinishedShard {
         is_there.then_some(Self { journal, oid, source })
     }
 
-    /// Its size in bytes.
+    /// Returns its size in bytes.
     pub(super) fn size(&self) -> u64 {
         self.journal.size
     }
 
-    /// Proves what an earlier run made, by reading it into its place. `None` if it is not what it says.
+    /// Checks the object of an earlier run, while it is copied to its path. `None` if the journal is wrong.
     pub(super) fn take(self, maker: &Maker<'_>, task: &Task) -> Result<Option<Product>, Error> {
         let (Self { journal, oid, source }, Maker { store, reporter, .. }) = (self, maker);
         let is_there = task.is_there(maker, journal.size)?;
@@ -118,14 +118,14 @@ impl FinishedShard {
             made.keep_journal();
             Some(NewObject::from(made))
         } else {
-            // Stopped between the names and the index.
+            // The run was stopped between the names and the index.
             NewObject::stored(store, oid)
         };
         let Some(object) = object else { return Ok(None) };
         let placed = task.placed(maker)?;
         let stored = store.path_of(oid);
         let failed = Error::io("read", &stored);
-        // Another process may have the file, and we an empty one in its place.
+        // Another process may have the file, and this one an empty file instead.
         let is_long = object.file().metadata().map_err(failed)?.len() == journal.size;
         let is_it = is_long && {
             reporter.started(task.path.as_bstr(), journal.size);
@@ -148,7 +148,7 @@ impl FinishedShard {
         Ok(Some(Product { path, output, written, conversion, object, contents, passing, placed, is_there }))
     }
 
-    /// Removes what an earlier run made of a set that is refused now.
+    /// Removes the object that an earlier run made for a sharded checkpoint that is now refused.
     pub(super) fn discard(&self, store: &Store) -> Result<(), Error> {
         if Resumable::is_there(store, self.source.oid, self.journal.size) {
             Resumable::open(store, self.source.oid)?.discard()?;
@@ -157,7 +157,7 @@ impl FinishedShard {
     }
 }
 
-/// Forgets what a run that was killed behind its write of the index remembered: what the index names is finished.
+/// Removes the journals of a run that was killed after its write of the index: the index already names its objects.
 pub(super) fn forget_staged(context: Context<'_>) -> Result<(), Error> {
     let (repo, store) = (context.repo(), context.repo().store());
     let waiting = Resumable::journals_alone(&store);
@@ -195,7 +195,7 @@ fn read(
     follower.finish()
 }
 
-/// What there is to say of an object that is proven. `None` if it does not fit together.
+/// Returns the facts about a checked object. `None` if they are inconsistent.
 fn describe(
     journal: ShardJournal,
     task: &Task,

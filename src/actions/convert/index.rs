@@ -13,7 +13,7 @@ use super::job::Job;
 use super::sets::ShardedCheckpoint;
 use crate::repo::{self, Filter, Repo};
 
-/// What a shard holds.
+/// The contents of a shard.
 pub(super) struct ShardContents {
     /// The checkpoint.
     pub(super) path: BString,
@@ -21,9 +21,9 @@ pub(super) struct ShardContents {
     pub(super) output: BString,
     /// The tensors that are written.
     pub(super) kept: BTreeSet<String>,
-    /// The tied names that are not.
+    /// The dropped names.
     pub(super) dropped: BTreeSet<String>,
-    /// How many bytes the tensors have that are written.
+    /// The bytes of the written tensors.
     pub(super) bytes: u64,
 }
 
@@ -39,7 +39,7 @@ impl ShardContents {
         }
     }
 
-    /// Every name of the checkpoint.
+    /// Returns every name of the checkpoint.
     fn names(&self) -> impl Iterator<Item = &String> {
         self.kept.iter().chain(&self.dropped)
     }
@@ -49,17 +49,17 @@ impl ShardContents {
     }
 }
 
-/// Where the new index goes.
+/// The path of the new shard index.
 #[derive(Clone)]
 pub(super) struct IndexTarget {
     path: BString,
     is_under_lfs: bool,
-    /// The index that it stands for.
+    /// The shard index that it replaces.
     replaces: BString,
 }
 
 impl IndexTarget {
-    /// Where no repository is.
+    /// Returns the path outside a repository.
     pub(super) fn plain(path: &BString, set: &ShardedCheckpoint) -> Self {
         Self { path: path.clone(), is_under_lfs: false, replaces: set.index.clone() }
     }
@@ -71,13 +71,13 @@ pub(super) struct NewIndex {
     pub(super) text: String,
     /// `true` if the attributes put it under Git LFS.
     pub(super) is_under_lfs: bool,
-    /// The index that it stands for.
+    /// The shard index that it replaces.
     pub(super) replaces: BString,
-    /// What that one does not list.
+    /// The tensors that the old one does not list.
     pub(super) unlisted: Vec<String>,
 }
 
-/// Where the index of the converted set goes. What cannot be had in the end is said before the long work.
+/// Returns the path of the new shard index. An error that would occur at the end is reported before the long work.
 pub(super) fn target(repo: &Repo, set: &ShardedCheckpoint) -> Result<IndexTarget, Error> {
     let path = names::safetensors_index(set.index.as_bstr());
     let is_under_lfs = match repo.filter_of(path.as_bstr())? {
@@ -89,7 +89,8 @@ pub(super) fn target(repo: &Repo, set: &ShardedCheckpoint) -> Result<IndexTarget
     Ok(IndexTarget { path, is_under_lfs, replaces: set.index.clone() })
 }
 
-/// Holds the index against the shards that are known by now. With all of them, it can name no tensor that none holds.
+/// Compares the shard index with the shards known so far. With all of them, it may name only tensors that one of them
+/// contains.
 pub(super) fn agree(
     set: &ShardedCheckpoint,
     shards: &[impl Borrow<ShardContents>],
@@ -110,7 +111,7 @@ pub(super) fn agree(
         let shard = by_name.get(shard.as_bytes()).filter(|shard| !shard.has(name))?;
         Some((name, *shard, holders.get(name)))
     });
-    // What another shard holds says more than what none does.
+    // A tensor in another shard is a more useful message than a missing one.
     let (elsewhere, nowhere): (Vec<_>, Vec<_>) = wrong.partition(|(.., holder)| holder.is_some());
     let more = elsewhere.len().max(1) - 1;
     if let Some(&(name, shard, Some(other))) = elsewhere.first() {
@@ -127,7 +128,7 @@ pub(super) fn agree(
     }
 }
 
-/// The index of the converted set: what each file really holds, and a true size.
+/// Returns the new shard index: the actual contents of each file, and the correct size.
 pub(super) fn new_index(
     target: IndexTarget,
     set: &ShardedCheckpoint,
@@ -152,7 +153,7 @@ pub(super) fn new_index(
 }
 
 impl NewIndex {
-    /// What there is to say of it.
+    /// Returns the notes about it.
     pub(super) fn notes(&self) -> Vec<Note> {
         let unlisted = (!self.unlisted.is_empty())
             .then(|| Note::Unlisted { path: self.replaces.clone(), names: self.unlisted.clone() });

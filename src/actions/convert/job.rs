@@ -26,15 +26,15 @@ use crate::read_at::{FileSource, ReadAt};
 use crate::recipe::{self, Recipe, Steps};
 use crate::safetensors::SHOWN_HEADER;
 
-/// A conversion that is decided, with nothing written.
+/// A conversion that is decided, with nothing written yet.
 pub(super) struct Job {
     pub(super) located: Located,
     pub(super) recipe: Recipe,
-    /// The source, if it was downloaded for this conversion alone.
+    /// The source, if it was downloaded only for this conversion.
     pub(super) passing: RefCell<Option<Incomplete>>,
 }
 
-/// What a conversion gave.
+/// The result of a conversion.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written {
     pub(super) oid: Oid,
@@ -42,18 +42,18 @@ pub(super) struct Written {
     pub(super) source_oid: Oid,
 }
 
-/// What is hashed of a conversion.
+/// Which bytes of a conversion are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Digests {
     /// Source and output.
     Both,
-    /// The source: a pointer names it.
+    /// The source, because a pointer names it.
     Source,
-    /// Nothing: checksums are compared all the same.
+    /// None; checksums are still compared.
     Neither,
 }
 
-/// The oids that are known of a conversion.
+/// The known object IDs of a conversion.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Oids {
     pub(super) output: Option<Oid>,
@@ -66,16 +66,16 @@ impl From<Written> for Oids {
     }
 }
 
-/// Where a conversion goes: new and empty files.
+/// The destination of a conversion: new and empty files.
 pub(super) struct Into<'a> {
-    /// The name that it will have, for messages.
+    /// Its final name, for messages.
     pub(super) path: &'a Path,
     pub(super) first: &'a File,
     pub(super) second: Option<&'a File>,
 }
 
 impl Job {
-    /// Reads the description of the checkpoint and decides everything.
+    /// Reads the description of the checkpoint and makes all decisions.
     pub(super) fn prepare(source: LocalFile, class: Option<&str>, options: &Options) -> Result<Self, Error> {
         let wanted = wanted(class, Headers::Read, options);
         let plan = recipe::plan(&source.file, &wanted.checkpoint)?;
@@ -83,16 +83,16 @@ impl Job {
         Ok(Self { located: Located::Here(source), recipe, passing: RefCell::default() })
     }
 
-    /// The same for a checkpoint on the server, of which `bytes` can be read here and there. `None` if it cannot be
-    /// converted while it passes by: a legacy stream says only on its way what comes next, and the bytes of deflated records
-    /// and of arrays in the pickle do not lie in it as they are.
+    /// Does the same for a checkpoint on the server, which `bytes` reads by ranges. `None` if it cannot be converted
+    /// while it is downloaded: the layout of a legacy PyTorch file is known only during the download, and the bytes of
+    /// deflated records and of arrays in the pickle are not in it in place.
     pub(super) fn prepare_there(
         pointer: Pointer,
         bytes: &dyn ReadAt,
         class: Option<&str>,
         options: &Options,
     ) -> Result<Option<Self>, Error> {
-        // Nothing passes by in a dry run.
+        // A dry run downloads nothing.
         let passes = Kind::of(bytes).map_err(checkpoint::Error::Io)? == Kind::Zip || options.dry_run;
         if !passes {
             return Ok(None);
@@ -106,13 +106,13 @@ impl Job {
         Ok(Some(Self { located: Located::There(pointer), recipe, passing: RefCell::default() }))
     }
 
-    /// What there is to say beside the facts.
+    /// Returns the note about the conversion.
     pub(super) fn note(&self, path: &BStr) -> Option<Note> {
         let (len, limit) = (self.recipe.layout.header().len() as u64, SHOWN_HEADER);
         (len > limit).then(|| Note::LongHeader { path: path.to_owned(), len, limit })
     }
 
-    /// Removes the source, if it was downloaded for this conversion alone.
+    /// Removes the source, if it was downloaded only for this conversion.
     pub(super) fn drop_source(&self) -> Result<(), Error> {
         match self.passing.take() {
             Some(part) => Ok(part.discard()?),
@@ -120,12 +120,12 @@ impl Job {
         }
     }
 
-    /// Returns `true` if it is the name of a tensor here.
+    /// Returns `true` for the name of a tensor of this checkpoint.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.recipe.plan.tensors.iter().any(|tensor| tensor.name == name)
     }
 
-    /// The facts, with the oids if they are known.
+    /// Returns the facts, with the object IDs if they are known.
     pub(super) fn facts(&self, oids: Oids) -> Conversion {
         Conversion {
             oid: oids.output,
@@ -142,7 +142,7 @@ impl Job {
         }
     }
 
-    /// Compares what the conversion gives with a file that is there; nothing is written. `None` if they differ.
+    /// Compares the result of the conversion with an existing file; nothing is written. `None` if they differ.
     pub(super) fn is_at(
         &self,
         there: &Path,
@@ -159,17 +159,17 @@ impl Job {
         let mut to = To::Compare(same);
         let oids = self.drive(there, &mut to, self.digests(sha256), spool, reporter);
         match to {
-            // It was not read further.
+            // The comparison stopped at the first difference.
             To::Compare(Same { is_other: true, .. }) if !reporter.is_interrupted() => Ok(None),
             _ => oids.map(Some),
         }
     }
 
-    /// Writes the file, or both; they are on the disk after it. `spool` makes a temporary file for records that
-    /// must be inflated first.
+    /// Writes the file, or both files; they are on the disk afterwards. `spool` creates a temporary file for records
+    /// that must be inflated first.
     ///
     /// # Errors
-    /// [`Error::NoObject`] for what is on the server: that is a [`Pass`](super::pass::Pass).
+    /// [`Error::NoObject`] for a source on the server, which needs a [`Pass`](super::pass::Pass).
     pub(super) fn run(
         &self,
         into: &Into<'_>,
@@ -186,7 +186,7 @@ impl Job {
         }
     }
 
-    /// Writes one file that is no object. On the disk it is only if `is_durable`.
+    /// Writes one file outside LFS storage. It is synced to the disk only if `is_durable`.
     ///
     /// # Errors
     /// As [`Job::run`].
@@ -208,7 +208,7 @@ impl Job {
         self.drive(into.path, &mut to, self.digests(sha256), spool, reporter)
     }
 
-    /// What is hashed where no repository asks for it: a source that a pointer names has to be the one that it names.
+    /// Returns what is hashed outside a repository: a source with a pointer must match that pointer.
     fn digests(&self, sha256: bool) -> Digests {
         match self.located.pointer() {
             _ if sha256 => Digests::Both,
@@ -279,7 +279,7 @@ impl Job {
         Ok(Oids { output: (digests == Digests::Both).then_some(output), source: Some(source) })
     }
 
-    /// What does not lie in the source as it is.
+    /// Inflates the bytes that the source does not contain in place.
     fn inflate(
         &self,
         source: &FileSource,
@@ -294,7 +294,7 @@ impl Job {
     }
 }
 
-/// How [`recipe`] is asked.
+/// Returns the options for [`recipe`].
 fn wanted(class: Option<&str>, headers: Headers, options: &Options) -> recipe::Options {
     let limits = checkpoint::Limits { output: options.max_output, ..checkpoint::Limits::default() };
     recipe::Options {
@@ -305,18 +305,18 @@ fn wanted(class: Option<&str>, headers: Headers, options: &Options) -> recipe::O
     }
 }
 
-/// How many buffers a conversion has: those that wait for each thread, and those in its hands.
+/// The number of buffers: those that wait for each thread, and those in use.
 const BUFFERS: usize = 16;
 
-/// What happens to the output.
+/// The destination of the output.
 enum To {
-    /// It is written. `None` when that is over.
+    /// It is written. `None` when the writing has ended.
     Write(Option<Writers>),
     /// It is compared with a file.
     Compare(Same),
 }
 
-/// A file that may be the output already.
+/// An existing file that may be the output.
 struct Same {
     file: FileSource,
     /// How many bytes are the same.
@@ -329,7 +329,7 @@ impl Same {
     /// Compares the next bytes.
     ///
     /// # Errors
-    /// At the first that is another.
+    /// At the first difference.
     fn compare(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.buffer.set_len(bytes.len());
         self.file.read_exact_at(&mut self.buffer, self.at)?;
@@ -339,7 +339,7 @@ impl Same {
     }
 }
 
-/// Each buffer of output is written or compared, and hashed; each of the source is hashed; if that is wanted.
+/// Writes or compares each buffer of output, and hashes it and each buffer of the source, as configured.
 struct Drive<'a> {
     pool: Pool,
     to: &'a mut To,

@@ -7,8 +7,8 @@ use super::super::content::{LocalFile, Located};
 use super::Options;
 use crate::checkpoint::{self, Kind};
 
-/// Fails for the first name to keep that none of several checkpoints has. Where one of them is not here or cannot be read,
-/// nothing is known, and nothing is said: it may be the one.
+/// Fails for the first name of `--keep` that none of several checkpoints has. If one of them is not local or cannot be
+/// read, the check is skipped, because that one may have the name.
 pub(super) fn check(
     options: &Options,
     checkpoints: impl Iterator<Item = Result<Located, Error>>,
@@ -22,7 +22,7 @@ pub(super) fn check(
         let wanted = checkpoint::Options::with_key(options.key.as_deref());
         match checkpoint::plan(&file, &wanted) {
             Ok(plan) => seen.extend(plan.tensors.into_iter().map(|tensor| tensor.name)),
-            // It is passed over.
+            // The run skips it.
             Err(checkpoint::Error::NotCheckpoint { kind: Kind::Safetensors }) => {}
             Err(_) => return Ok(()),
         }

@@ -12,37 +12,37 @@ use super::super::{Conversion, Error, Note, Outcome, Reason, Reporter, Status, n
 use crate::hash::Oid;
 use crate::repo::FileStat;
 
-/// What became of the files of a run.
+/// The results for the files of a run.
 pub(super) struct Ledger<'a> {
     reporter: &'a dyn Reporter,
-    /// Every outcome so far, told to the reporter as it comes.
+    /// Every result so far, reported as it becomes known.
     pub(super) outcomes: Vec<Outcome>,
-    /// `true` if conversions are reported later, when it is known what becomes of them.
+    /// `true` if conversions are reported later, after the search for an identical pull request.
     holds: bool,
     /// Every path that was staged or removed, without the `.gitattributes`.
     pub(super) touched: Vec<BString>,
-    /// Those of them that are pointers now, and need the filter of Git LFS.
+    /// The new pointers among them, which need the filter of Git LFS.
     pub(super) pointers: Vec<BString>,
     /// `true` if the index was written.
     pub(super) staged: bool,
-    /// Every checkpoint that was converted, its oid, and the key that it was converted with.
+    /// Every converted checkpoint, its object ID, and the key of the conversion.
     pub(super) from: Vec<(BString, Oid, Option<String>)>,
     /// The stat data that checkpoints had before they were read.
     pub(super) stats: BTreeMap<BString, FileStat>,
     /// Files of the working tree whose content is known now.
     pub(super) seen: Vec<Seen>,
-    /// Links that were named, and the files that they lead to.
+    /// Links that were named, and their targets.
     pub(super) links: Vec<(BString, BString)>,
-    /// Checkpoints that a sparse checkout leaves out of the working tree, and that nobody named.
+    /// Unnamed checkpoints that a sparse checkout leaves out of the working tree.
     pub(super) left_out: Vec<BString>,
-    /// The `.gitattributes` that a dry run spoke of.
+    /// The `.gitattributes` that a dry run reported.
     told: BTreeSet<BString>,
-    /// In how many units that are not done a checkpoint is; of one that fails it stays in one.
+    /// How many unfinished units need a checkpoint; one in a failed unit is never finished.
     owed: BTreeMap<BString, usize>,
 }
 
 impl<'a> Ledger<'a> {
-    /// An empty one. `holds`: conversions are told by [`Self::release`].
+    /// Creates an empty ledger. `holds`: [`Self::release`] reports conversions.
     pub(super) fn new(reporter: &'a dyn Reporter, holds: bool) -> Self {
         Self {
             reporter,
@@ -68,7 +68,7 @@ impl<'a> Ledger<'a> {
         self.outcomes.push(outcome);
     }
 
-    /// Tells what was held.
+    /// Reports the results that waited.
     pub(super) fn release(&mut self) {
         let is_held = |outcome: &&Outcome| {
             matches!(outcome.status, Status::Converted | Status::Updated | Status::Adopted)
@@ -79,13 +79,13 @@ impl<'a> Ledger<'a> {
         self.holds = false;
     }
 
-    /// All outcomes.
+    /// Returns all results.
     pub(super) fn take(&mut self) -> Vec<Outcome> {
         self.release();
         std::mem::take(&mut self.outcomes)
     }
 
-    /// Returns `true` if anything is what was asked for.
+    /// Returns `true` if any result is a requested one.
     pub(super) fn has_result(&self) -> bool {
         let is_result = |outcome: &Outcome| {
             use Status::{Converted, Unverified, UpToDate, Updated};
@@ -94,7 +94,7 @@ impl<'a> Ledger<'a> {
         self.outcomes.iter().any(is_result)
     }
 
-    // ---- what becomes of a file
+    // ---- the result for a file
 
     pub(super) fn converted(
         &mut self,
@@ -123,7 +123,7 @@ impl<'a> Ledger<'a> {
         self.push(Outcome { source, output: None, status, conversion: None, reason: Some(reason) });
     }
 
-    /// Tells of the links that were named; `is_found`: the file that one leads to is meant, too.
+    /// Reports named links; `is_found` returns `true` if the target is also converted by this run.
     pub(super) fn tell_links(&mut self, is_found: impl Fn(&BString) -> bool) {
         for (path, target) in std::mem::take(&mut self.links) {
             let command = names::is_weight_like(target.as_bstr()) && !is_found(&target);
@@ -131,14 +131,14 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// One of an earlier run, if this one has not spoken of it.
+    /// Records a file of an earlier run, if this run has no result for it.
     pub(super) fn left(&mut self, source: BString, output: BString, status: Status) {
         if !self.outcomes.iter().any(|outcome| outcome.source == source) {
             self.kept(source, output, status, None);
         }
     }
 
-    /// A file that was not converted. An interruption is no fact about a file.
+    /// Records a file that was not converted. An interruption is not a result for a file.
     pub(super) fn fail(&mut self, source: &BStr, error: Error) -> Result<(), Error> {
         if matches!(error, Error::Interrupted) {
             return Err(error);
@@ -149,7 +149,7 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// One error for all: it is told with the first, and the others belong to its set.
+    /// Records one error for all: it is reported with the first file, and the others belong to its sharded checkpoint.
     pub(super) fn fail_all(
         &mut self,
         failed: impl IntoIterator<Item = BString>,
@@ -160,7 +160,7 @@ impl<'a> Ledger<'a> {
         self.fail_with(&first, error, failed)
     }
 
-    /// An error of one file, for which `others` are left as they are.
+    /// Records an error of one file, because of which `others` stay as they are.
     pub(super) fn fail_with(
         &mut self,
         one: &BString,
@@ -171,7 +171,7 @@ impl<'a> Ledger<'a> {
         self.fail_rest(others, one)
     }
 
-    /// Files that are left as they are for a shard of their set.
+    /// Records files that stay as they are because of another shard.
     pub(super) fn fail_rest(
         &mut self,
         rest: impl IntoIterator<Item = BString>,
@@ -183,27 +183,27 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    // ---- what is owed, staged and told
+    // ---- needed checkpoints, staged files and reports
 
-    /// Counts that one more unit is in need of a checkpoint.
+    /// Counts one more unit that needs a checkpoint.
     pub(super) fn owe(&mut self, path: &BString) {
         *self.owed.entry(path.clone()).or_default() += 1;
     }
 
-    /// Counts that a unit has what it needs of a checkpoint. Returns `true` if it was the last that is in need of it.
+    /// Counts that a unit has finished with a checkpoint. Returns `true` if it was the last that needs it.
     pub(super) fn is_done_with(&mut self, path: &BString) -> bool {
         let Some(owed) = self.owed.get_mut(path) else { return true };
         *owed = owed.saturating_sub(1);
         *owed == 0
     }
 
-    /// Says that the index was written.
+    /// Reports that the index was written.
     pub(super) fn stage(&mut self) {
         self.staged = true;
         self.reporter.staged();
     }
 
-    /// Says what becomes of a `.gitattributes` in a dry run, once: each unit would find the line of the one before.
+    /// Reports the result for a `.gitattributes` in a dry run once: each unit would find the entry of the one before.
     pub(super) fn tell_attributes(&mut self, path: &BString, note: &Note) {
         if self.told.insert(path.clone()) {
             self.reporter.note(note);
@@ -212,7 +212,7 @@ impl<'a> Ledger<'a> {
 }
 
 impl Drop for Ledger<'_> {
-    /// What was done before an error ended the run is told, too.
+    /// The results before an error that ends the run are also reported.
     fn drop(&mut self) {
         self.release();
     }

@@ -13,7 +13,7 @@ use super::Context;
 use super::ledger::Ledger;
 use crate::repo::{Mode, Repo};
 
-/// Tells what was left alone. Returns how many checkpoints git does not track.
+/// Reports the checkpoints that were not converted. Returns the number of untracked ones.
 pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     let Context { workspace, meant, .. } = context;
     let reporter = context.reporter();
@@ -25,7 +25,7 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
         return 0;
     }
     for (path, entry) in &workspace.entries {
-        // What was done is done: a note that nobody waits for does not make an interruption of it.
+        // The work is done: an interruption of these notes does not make it an interrupted run.
         if reporter.is_interrupted() {
             return 0;
         }
@@ -44,7 +44,7 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
             || pairs.iter().any(|(output, source)| source == path && workspace.contains(output.as_bstr()));
         !is_told && !workspace.contains(path) && !is_converted()
     };
-    // Without git it is not known.
+    // Without git, untracked files are not known.
     let untracked = checkpoints::untracked(workspace, is_asked).unwrap_or_default();
     let paths: Vec<BString> = untracked.into_iter().map(|(path, _)| path).collect();
     let count = paths.len();
@@ -54,7 +54,7 @@ pub(super) fn tell(context: Context<'_>, ledger: &mut Ledger<'_>) -> usize {
     count
 }
 
-/// How many checkpoints of a submodule have no safetensors file; none if it is not checked out.
+/// Returns how many checkpoints of a submodule have no safetensors file; `None` if it is not checked out.
 fn of_submodule(workspace: &Workspace<'_>, path: &BString) -> Option<usize> {
     let dir = workspace.repo.target(path.as_bstr()).ok()?.path();
     dir.join(".git").symlink_metadata().ok()?;

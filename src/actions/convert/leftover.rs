@@ -13,7 +13,7 @@ use super::super::workspace::Workspace;
 use super::super::{Error, Note, names};
 use super::Context;
 
-/// Removes what an earlier run would have removed.
+/// Removes the checkpoints that an earlier run would have removed.
 pub(super) fn sweep_replaced(context: Context<'_>) -> Result<(), Error> {
     let Context { workspace, options, meant, .. } = context;
     if !options.replace {
@@ -32,11 +32,11 @@ pub(super) fn sweep_replaced(context: Context<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The files of the work tree that are not tracked, and whose safetensors file is.
+/// Returns the untracked files of the working tree whose safetensors file is tracked.
 fn leftovers(workspace: &Workspace<'_>, meant: &Meant) -> Result<Vec<BString>, Error> {
     let repo = workspace.repo;
     let tracked: BTreeSet<_> = repo.entries()?.into_iter().map(|entry| entry.path).collect();
-    // A directory is read once. `X.safetensors.index.json` has its shards beside it.
+    // Each directory is read once. The shards of `X.safetensors.index.json` are next to it.
     let outputs = tracked.iter().filter(|path| path.ends_with(b".safetensors"));
     let dirs: BTreeMap<_, _> = outputs.map(|path| (names::beside(path.as_bstr(), b""), path)).collect();
     let mut found = Vec::new();
@@ -48,7 +48,7 @@ fn leftovers(workspace: &Workspace<'_>, meant: &Meant) -> Result<Vec<BString>, E
             let path = names::beside(dir.as_bstr(), entry.file_name().as_encoded_bytes());
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
             let stands_for = replaced_by(path.as_bstr()).filter(|output| tracked.contains(output));
-            // What was tracked when this run began is none of an earlier one.
+            // A file that was tracked when this run began is not a leftover.
             let is_left = !tracked.contains(&path) && !workspace.contains(path.as_bstr());
             if is_file && stands_for.is_some() && is_left && meant.means(path.as_bstr()) {
                 found.push(path);
@@ -59,7 +59,7 @@ fn leftovers(workspace: &Workspace<'_>, meant: &Meant) -> Result<Vec<BString>, E
     Ok(found)
 }
 
-/// Returns `true` if `HEAD` has the content of a file of the working tree, and it is here.
+/// Returns `true` if `HEAD` has the content of a file of the working tree, and that content is local.
 fn is_in_head(workspace: &Workspace<'_>, path: &BStr) -> Result<bool, Error> {
     let repo = workspace.repo;
     let Some((blob, _)) = repo.head_file(path)? else { return Ok(false) };
@@ -67,7 +67,7 @@ fn is_in_head(workspace: &Workspace<'_>, path: &BStr) -> Result<bool, Error> {
     Ok(workspace.is_content(blob, &file)? && workspace.has_object(path, blob)?)
 }
 
-/// What stands for a checkpoint, or for the index of its shards.
+/// Returns the file that replaces a checkpoint, or a shard index of checkpoints.
 fn replaced_by(path: &BStr) -> Option<BString> {
     if names::is_index(path) {
         return Some(names::safetensors_index(path));

@@ -28,7 +28,7 @@ pub(super) fn make(maker: &Maker<'_>, planned: Planned, is_of_set: bool) -> Resu
     }
 }
 
-/// A shard whose turn has come.
+/// Makes a shard when its turn has come.
 fn make_later(maker: &Maker<'_>, task: &Task, later: Later) -> Result<Product, Error> {
     let Later { located, finished } = later;
     let (path, class) = (task.path.as_bstr(), task.class.as_deref());
@@ -39,7 +39,7 @@ fn make_later(maker: &Maker<'_>, task: &Task, later: Later) -> Result<Product, E
         return Ok(product);
     }
     let job = match located {
-        // That it does not pass by was found out when it was planned.
+        // The plan already showed that it cannot be converted during the download.
         Located::There(pointer) if is_known_to_stay => download(maker, path, pointer, class)?,
         located => prepare(maker, path, located, class)?,
     };
@@ -49,7 +49,7 @@ fn make_later(maker: &Maker<'_>, task: &Task, later: Later) -> Result<Product, E
     make_from(maker, task, &job, true)
 }
 
-/// What was planned from afar, and did not turn out as it was foreseen, is downloaded.
+/// Makes a file; a checkpoint that differs from its plan from ranges is downloaded first.
 fn make_from(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Result<Product, Error> {
     match (write(maker, task, job, is_of_set), &job.located) {
         (Err(Error::Checkpoint(checkpoint::Error::Unforeseen { .. })), Located::There(pointer)) => {
@@ -63,7 +63,7 @@ fn make_from(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Resu
     }
 }
 
-/// Writes the object and the work-tree file beside it.
+/// Writes the object and the working-tree file.
 fn write(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Result<Product, Error> {
     let is_there = task.is_there(maker, job.recipe.layout.size())?;
     let into = task.target.path();
@@ -80,7 +80,7 @@ fn write(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Result<P
     let conversion = job.facts(written.into());
     if let (true, Some(source)) = (is_of_set, job.located.pointer()) {
         finished::remember(maker, task.class.as_deref(), &object, source, &conversion)?;
-        // It is the only one that is here.
+        // Only one downloaded source is on the disk at a time.
         job.drop_source()?;
     }
     let (path, output) = (task.path.clone(), task.output.clone());
@@ -89,7 +89,7 @@ fn write(maker: &Maker<'_>, task: &Task, job: &Job, is_of_set: bool) -> Result<P
     Ok(Product { path, output, written, conversion, object, contents, passing, placed, is_there })
 }
 
-/// Converts what is staged already, into the store alone. Nothing is made of what is not known.
+/// Converts a staged file again, only into LFS storage. A checkpoint with an undecided plan is not converted.
 pub(super) fn make_again(maker: &Maker<'_>, planned: &Planned) -> Result<Product, Error> {
     let (Planned { task, .. }, Work::Ready(job)) = (planned, &planned.work) else {
         return Err(Error::SourceChanged);
@@ -102,7 +102,7 @@ pub(super) fn make_again(maker: &Maker<'_>, planned: &Planned) -> Result<Product
     Ok(Product { path, output, written, conversion, object, contents, passing: None, placed, is_there })
 }
 
-/// `source`: what a later run could go on with, if it is one of a set.
+/// `source`: what a later run could resume, if the file belongs to a sharded checkpoint.
 fn write_here(
     maker: &Maker<'_>,
     job: &Job,
@@ -126,14 +126,14 @@ fn write_here(
     match job.run(&Into { path, first: object.file(), second }, &spool, maker.reporter) {
         Ok(written) => Ok((object, written)),
         Err(error) => {
-            // Half of it is of no use: it is read from its source again.
+            // An incomplete object is not useful: it is read from its source again.
             object.discard()?;
             Err(error)
         }
     }
 }
 
-/// Converts while it is downloaded.
+/// Converts while the checkpoint is downloaded.
 fn write_there(
     maker: &Maker<'_>,
     job: &Job,
@@ -154,7 +154,7 @@ fn write_there(
         Ok(written) => Ok((NewObject::from(object), written)),
         Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
         Err(error) => {
-            // No later run can go on with what is wrong in itself.
+            // No later run can use wrong data.
             if error.is_refusal() {
                 object.discard()?;
             }

@@ -15,16 +15,16 @@ use crate::hash::Oid;
 use crate::read_at::ReadAt as _;
 use crate::safetensors::shard::{self, Index};
 
-/// A file, or a pointer, where a safetensors file goes.
+/// An existing file, or pointer, at the path of a safetensors file.
 pub(super) struct ExistingOutput(Located);
 
 impl ExistingOutput {
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(super) fn size(&self) -> u64 {
         self.0.size()
     }
 
-    /// Returns `true` if it is this content. A pointer says it.
+    /// Returns `true` if it has this content, which a pointer shows.
     pub(super) fn is(&self, oid: Oid, size: u64) -> bool {
         let found = match (&self.0, self.0.pointer()) {
             (_, Some(pointer)) => Some(pointer.oid),
@@ -34,7 +34,7 @@ impl ExistingOutput {
         found == Some(oid) && self.size() == size
     }
 
-    /// Returns `true` if it is a shard index that says the same as this one.
+    /// Returns `true` for a shard index with the same contents as this one.
     fn says(&self, index: &str) -> bool {
         let Located::Here(file @ LocalFile { pointer: None, .. }) = &self.0 else { return false };
         let len = usize::try_from(file.size().min(shard::MAX_LEN)).unwrap_or(0);
@@ -43,12 +43,12 @@ impl ExistingOutput {
     }
 }
 
-/// What is in the work tree under this name, or else in the index.
+/// Finds the file with this name in the working tree, or else in the index.
 pub(super) fn existing(workspace: &Workspace<'_>, output: &BStr) -> Result<Option<ExistingOutput>, Error> {
     Ok(workspace.there(output)?.map(ExistingOutput))
 }
 
-/// Checks for another index where the new one goes. One with other spaces or line ends is none.
+/// Checks for a different shard index at the path of the new one. Different spaces or line ends do not count.
 pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), Error> {
     let (oid, size) = (Oid::of(index.text.as_bytes()), index.text.len() as u64);
     match existing(context.workspace, index.path.as_ref())? {
@@ -61,12 +61,12 @@ pub(super) fn check_index(context: Context<'_>, index: &NewIndex) -> Result<(), 
     }
 }
 
-/// Returns `true` if what stands there may be written over.
+/// Returns `true` if the existing file may be overwritten.
 pub(super) fn may_replace(context: Context<'_>, output: &BString) -> bool {
     context.options.force || context.choice.may_replace.contains(output)
 }
 
-/// Returns `true` if there is a commit to be made of what an earlier run staged.
+/// Returns `true` if files that an earlier run staged must be committed.
 pub(super) fn is_to_be_committed(
     context: Context<'_>,
     unit: &Unit,

@@ -26,54 +26,54 @@ use crate::lfs::{Pointer, Resumable, Writers};
 use crate::read_at::{FileSource, ReadAt as _};
 use crate::safetensors::{Layout, Put, Scatter, Target};
 
-/// How many bytes pass between two journals.
+/// How many bytes pass between two writes of the journal.
 const JOURNAL_EVERY: u64 = 128 << 20;
 
 /// How many buffers follow the download.
 const BUFFERS: usize = 8;
 
-/// What passes by, and what becomes of it.
+/// A download that is converted as it passes.
 pub(super) struct Pass<'a> {
     pub(super) plan: &'a Plan,
     pub(super) layout: &'a Layout,
     pub(super) pointer: Pointer,
     /// The object that is made.
     pub(super) object: &'a Resumable,
-    /// The file of the work tree.
+    /// The file of the working tree.
     pub(super) copy: Option<&'a File>,
-    /// The name that it will have, for messages.
+    /// Its final name, for messages.
     pub(super) path: &'a Path,
 }
 
-/// How far an object is.
+/// The progress of an object.
 #[derive(Debug, Serialize, Deserialize)]
 struct PassJournal {
-    /// Of what it is made, and how.
+    /// Its source, and the options of the conversion.
     plan: String,
     standing: Standing,
     hasher: Saved,
 }
 
-/// What goes on while bytes pass.
+/// The state of the work while bytes pass.
 struct Passing<'a> {
     proof: Proof<'a>,
     hasher: Hasher,
     scatter: Scatter,
     targets: Targets<'a>,
     follower: Follower,
-    /// The last moment that a later run can go on from, and the one that is in the journal.
+    /// The last state from which a later run can resume, and the one in the journal.
     last: Option<(Standing, Saved)>,
     journalled: u64,
-    /// What is wrong with the bytes.
+    /// The damage of the bytes.
     damage: Option<checkpoint::Error>,
 }
 
 impl Pass<'_> {
-    /// Lets the object that `server` has pass by.
+    /// Converts the object on `server` while it is downloaded.
     ///
     /// # Errors
-    /// [`Error::PointerMismatch`], [`checkpoint::Error::Damaged`] and their like for bytes that are not those that were
-    /// promised: then nothing of it is kept. Else what keeps the bytes away, and a later run goes on.
+    /// [`Error::PointerMismatch`], [`checkpoint::Error::Damaged`] and similar errors for wrong bytes: then nothing is
+    /// kept. Otherwise the reason why bytes are not available, and a later run resumes.
     pub(super) fn run(&self, server: &Server<'_>, reporter: &dyn Reporter) -> Result<Written, Error> {
         let name = self.name();
         let mut state = self.start(&name)?;
@@ -109,7 +109,7 @@ impl Pass<'_> {
         Error::io("write", self.path)
     }
 
-    /// What tells one plan from another: a journal of another one is of no use.
+    /// Returns what distinguishes one plan from another: the journal of another plan is not useful.
     fn name(&self) -> String {
         let mut hasher = Hasher::default();
         hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
@@ -124,7 +124,7 @@ impl Pass<'_> {
         format!("{} {}", self.pointer.oid, hasher.finish().0)
     }
 
-    /// Where an earlier run stopped, or the beginning.
+    /// Returns the state in which an earlier run stopped, or the initial state.
     fn start(&self, name: &str) -> Result<Passing<'_>, Error> {
         let (failed, size) = (self.failed(), self.layout.size());
         let mut scatter = Scatter::new(self.layout, self.plan);
@@ -149,7 +149,7 @@ impl Pass<'_> {
             (Targets { file, spool: before }, Proof::resume(self.plan, standing), hasher)
         } else {
             self.object.forget()?;
-            // The one before has lost its name.
+            // The previous file has lost its name.
             let mut targets = Targets { file, spool: spool()? };
             let sized = targets.spool.as_ref().map_or(Ok(()), |spool| spool.set_len(scatter.spool_len()));
             sized.and_then(|()| file.set_len(0)).and_then(|()| file.set_len(size)).map_err(failed)?;
@@ -179,7 +179,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Hands all to the disk, and writes down how far it is.
+    /// Syncs all files to the disk, and writes the journal.
     fn save(&self, state: &mut Passing<'_>, name: &str) -> Result<(), Error> {
         let Some((standing, hasher)) = state.last.take() else { return Ok(()) };
         let synced = state.targets.file.sync_data().and_then(|()| match &state.targets.spool {
@@ -194,7 +194,7 @@ impl Pass<'_> {
     }
 }
 
-/// The files that bytes are put into.
+/// The files to which bytes are written.
 struct Targets<'a> {
     file: &'a File,
     spool: Option<File>,
@@ -223,7 +223,7 @@ fn write_at(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// What follows the download: the hash of the object and its copy, as far as it is complete.
+/// Follows the download: hashes the object and copies it, as far as it is complete.
 pub(super) struct Follower {
     object: FileSource,
     at: u64,
@@ -247,7 +247,7 @@ impl Follower {
         })
     }
 
-    /// Takes what is complete: whole buffers, and the last one.
+    /// Takes the complete bytes: full buffers, and the last one.
     pub(super) fn follow(&mut self, complete: u64) -> io::Result<()> {
         while self.at < complete {
             let left = complete - self.at;

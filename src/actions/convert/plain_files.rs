@@ -23,30 +23,30 @@ use crate::read_at::ReadAt as _;
 use crate::repo::Repo;
 use crate::safetensors::shard::{self, Index};
 
-/// A file that is meant.
+/// A file to convert.
 pub(super) struct PlainFile {
-    /// As the user knows it.
+    /// Its name for the user.
     pub(super) name: BString,
-    /// Where it is.
+    /// Its path.
     pub(super) path: PathBuf,
-    /// Its path below what was named; its own name, if it was named itself.
+    /// Its path below the named directory; its own name, if it was named itself.
     pub(super) below: PathBuf,
 }
 
-/// A shard index that is meant.
+/// A shard index to convert.
 pub(super) struct PlainIndex {
     pub(super) file: PlainFile,
     pub(super) content: Index,
 }
 
-/// All that is meant.
+/// All files to convert.
 #[derive(Default)]
 pub(super) struct PlainFiles {
     pub(super) files: Vec<PlainFile>,
     pub(super) indices: Vec<PlainIndex>,
 }
 
-/// Finds what `options` name. What is not to be converted goes to `ledger`.
+/// Finds the files that `options` names. Files that are not converted go to `ledger`.
 pub(super) fn find(
     repo: Option<&Repo>,
     options: &Options,
@@ -64,12 +64,12 @@ pub(super) fn find(
     }
     let mut found = walk.found;
     let mut seen = HashSet::new();
-    // A file may be named, and lie in a directory that is.
+    // A file may be named, and also be in a named directory.
     found.files.retain(|file| seen.insert((file.path.clone(), file.below.clone())));
     Ok(found)
 }
 
-/// The file at a path, or the object behind its pointer. The path may lie in another repository than the one here.
+/// Opens the file at a path, or the object of its pointer. The path may be in another repository than the current one.
 pub(super) fn open(repo: Option<&Repo>, file: &PlainFile) -> Result<LocalFile, Error> {
     match LocalFile::plain(repo, file.name.as_bstr(), &file.path) {
         Err(missing @ Error::NoObject { .. }) => {
@@ -88,7 +88,7 @@ struct Walk<'a, 'l> {
     ledger: &'a mut Ledger<'l>,
     reporter: &'a dyn Reporter,
     found: PlainFiles,
-    /// The folders of results with the files that were found for them.
+    /// The output directories, with the files that were found for them.
     seen: HashSet<(PathBuf, PathBuf)>,
 }
 
@@ -120,7 +120,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Every file below a directory, in order; those that links lead to after the others of their directory.
+    /// Finds every file below a directory, in order; the targets of links follow the other files of their directory.
     fn directory(&mut self, top: &Path, name: &Path) -> Result<(), Error> {
         let mut waiting = vec![(top.to_owned(), PathBuf::new())];
         while let Some((dir, below)) = waiting.pop() {
@@ -155,7 +155,7 @@ impl Walk<'_, '_> {
                     }
                     Ok(metadata) if metadata.is_file() => self.file(file())?,
                     Ok(metadata) if metadata.is_symlink() && !path.is_dir() => links.push(file()),
-                    // What is no file, or is gone since.
+                    // Not a file, or removed meanwhile.
                     _ => {}
                 }
             }
@@ -165,11 +165,11 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// A file that was found, and not named.
+    /// Handles a file that was found, and not named.
     fn file(&mut self, file: PlainFile) -> Result<(), Error> {
         let name = file.name.as_bstr();
         if names::is_index(name) {
-            // What is no index of checkpoints says nothing of them.
+            // Another kind of shard index does not describe checkpoints.
             if let Ok(content) = read_index(self.repo, &file) {
                 self.found.indices.push(PlainIndex { file, content });
             }
@@ -207,18 +207,18 @@ fn read_index(repo: Option<&Repo>, file: &PlainFile) -> Result<Index, Error> {
     Ok(content)
 }
 
-/// Returns `true` if the files of a directory are those of a cache of the Hub, which snapshots link to.
+/// Returns `true` for the `blobs` directory of a Hub cache, to which snapshots link.
 fn is_store(dir: &Path) -> bool {
     dir.file_name().is_some_and(|name| name == "blobs") && dir.with_file_name("snapshots").is_dir()
 }
 
-/// Returns `true` if a directory is the top of a repository, with a work tree or without.
+/// Returns `true` if a directory is the top of a repository, with or without a working tree.
 fn is_repository(dir: &Path) -> bool {
     let is_bare = || dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
     dir.join(".git").symlink_metadata().is_ok() || is_bare()
 }
 
-/// A path of this system, with `/` between its parts.
+/// Returns a path of this system, with `/` between its parts.
 fn bytes(path: &Path) -> BString {
     let name = path.as_os_str().as_encoded_bytes().as_bstr().to_owned();
     if cfg!(windows) { name.replace("\\", "/").into() } else { name }

@@ -11,27 +11,28 @@ use super::job::Written;
 use crate::lfs::{Incomplete, NewObject, Placed, Target};
 use crate::repo::FileStat;
 
-/// A checkpoint, and where its safetensors file goes.
+/// A checkpoint, and the path of its safetensors file.
 pub(super) struct Task {
     pub(super) path: BString,
     pub(super) output: BString,
-    /// The file of the work tree.
+    /// The file of the working tree.
     pub(super) target: Target,
     /// The model's class.
     pub(super) class: Option<String>,
-    /// The size of what stands there already, which may be the same.
+    /// The size of the existing file, which may be identical.
     pub(super) existing: Option<u64>,
-    /// `true` if it may be another.
+    /// `true` if the existing file may differ.
     pub(super) may_replace: bool,
     /// The stat data of the checkpoint in the working tree before it was read.
     pub(super) source_stat: Option<FileStat>,
 }
 
 impl Task {
-    /// Returns `true` if something is where a file of this size goes, which may be the same.
+    /// Returns `true` if a file of this size exists, which may be identical.
     ///
     /// # Errors
-    /// [`Error::OutputExists`]: of another size it is another file; of this one it is compared when the oid is known.
+    /// [`Error::OutputExists`]: a file of another size differs; one of the same size is compared when the object ID is
+    /// known.
     pub(super) fn is_there(&self, maker: &Maker<'_>, size: u64) -> Result<bool, Error> {
         match self.existing {
             _ if maker.options.force || self.may_replace => Ok(false),
@@ -40,7 +41,7 @@ impl Task {
         }
     }
 
-    /// A work-tree file that has no name yet; `None` where a pointer is left.
+    /// Creates a working-tree file without its name; `None` if a pointer is left.
     pub(super) fn placed(&self, maker: &Maker<'_>) -> Result<Option<Placed>, Error> {
         if maker.options.pointer_only {
             return Ok(None);
@@ -49,27 +50,27 @@ impl Task {
     }
 }
 
-/// A file that is made.
+/// A finished file.
 pub(super) struct Product {
     /// The checkpoint.
     pub(super) path: BString,
     pub(super) output: BString,
     pub(super) written: Written,
     pub(super) conversion: Conversion,
-    /// The object.
+    /// The LFS object.
     pub(super) object: NewObject,
-    /// What it holds.
+    /// Its contents.
     pub(super) contents: ShardContents,
-    /// The source, if it was downloaded for this conversion alone.
+    /// The source, if it was downloaded only for this conversion.
     pub(super) passing: Option<Incomplete>,
-    /// The work-tree file; `None` for a pointer.
+    /// The working-tree file; `None` for a pointer.
     pub(super) placed: Option<Placed>,
-    /// `true` if something is where it goes, which has to be the same.
+    /// `true` if a file exists at its path, which must be identical.
     pub(super) is_there: bool,
 }
 
 impl Product {
-    /// Leaves nothing of it.
+    /// Removes all of it.
     pub(super) fn discard(self) -> Result<(), Error> {
         self.object.discard()?;
         Ok(self.passing.map_or(Ok(()), Incomplete::discard)?)

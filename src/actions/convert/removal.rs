@@ -12,7 +12,7 @@ use super::Context;
 pub(super) enum Removal {
     /// From the index and the working tree.
     All,
-    /// From the index: git could not give the file back.
+    /// Only from the index, because git could not restore the file.
     Index,
     /// From nowhere: only the index has it.
     None,
@@ -28,7 +28,7 @@ impl Removal {
     }
 }
 
-/// What becomes of each of these checkpoints.
+/// Decides about each of these checkpoints.
 pub(super) fn removals(context: Context<'_>, paths: Vec<BString>) -> Result<Vec<(BString, Removal)>, Error> {
     let removal = |path: BString| {
         let file = context.repo().target(path.as_bstr())?.path();

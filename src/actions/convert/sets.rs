@@ -18,28 +18,28 @@ use crate::safetensors::shard::{self, Index};
 /// A file to convert.
 pub(super) struct Candidate {
     pub(super) path: BString,
-    /// `true` if it was named, so that it is no use to skip it.
+    /// `true` if it was named, so that it is not skipped.
     pub(super) named: bool,
 }
 
-/// Files that are converted together: one, or the shards of a set.
+/// Files that are converted together: one file, or the shards of a sharded checkpoint.
 pub(super) struct Unit {
     pub(super) files: Vec<Candidate>,
     pub(super) set: Option<ShardedCheckpoint>,
 }
 
-/// The shards of a checkpoint, by their index.
+/// The shards of a checkpoint, by their shard index.
 pub(super) struct ShardedCheckpoint {
-    /// The path of its index.
+    /// The path of its shard index.
     pub(super) index: BString,
     pub(super) content: Index,
 }
 
-/// What the units of a run want beside each other.
+/// The outputs and names of all units of a run.
 pub(super) struct Others {
-    /// The outputs that two files would be written to, and both files.
+    /// The outputs with two sources, and both sources.
     outputs: BTreeMap<BString, Vec<BString>>,
-    /// `true` if there is one unit, so that every name to keep must be in it.
+    /// `true` if the run has one unit, so that every name of `--keep` must be in it.
     pub(super) is_alone: bool,
 }
 
@@ -56,7 +56,7 @@ impl Others {
         Self { outputs, is_alone: units.len() == 1 }
     }
 
-    /// Checks that an output is that of one source only.
+    /// Checks that an output has only one source.
     pub(super) fn check(&self, output: &BString, source: &BString) -> Result<(), Error> {
         let mut others = self.outputs.get(output).into_iter().flatten();
         match others.find(|other| *other != source) {
@@ -66,8 +66,8 @@ impl Others {
     }
 }
 
-/// Shards that were all named are their set. Of one whose others stay none can be removed: its index would name
-/// what is no more.
+/// Shards that were all named are a sharded checkpoint. If some were not named, none can be removed, because the shard
+/// index would name removed files.
 pub(super) fn named_sets(
     workspace: &Workspace<'_>,
     options: &Options,
@@ -85,7 +85,7 @@ pub(super) fn named_sets(
         let content = match read_index(workspace, &index) {
             Ok(content) => content,
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            // It says of no file that it is a shard.
+            // It names no shards.
             Err(_) => continue,
         };
         let shards = content.weight_map.values();
@@ -103,7 +103,8 @@ pub(super) fn named_sets(
             _ => {}
         }
     }
-    // What one index keeps from being removed, no other may remove, and so on with the rest of that.
+    // If one shard index prevents the removal of a shard, no other may remove it, and the same applies to the other
+    // shards of that one.
     let keeper = |shards: &Vec<BString>, refused: &BTreeMap<BString, BString>| {
         shards.iter().find_map(|path| refused.get(path)).cloned()
     };
@@ -122,7 +123,7 @@ pub(super) fn named_sets(
     Ok(())
 }
 
-/// Puts the shards of each set together.
+/// Groups the shards of each sharded checkpoint.
 pub(super) fn group(
     workspace: &Workspace<'_>,
     mut found: BTreeMap<BString, Candidate>,
@@ -135,7 +136,7 @@ pub(super) fn group(
             Ok(unit) => units.push(unit),
             Err(error) => {
                 ledger.fail(index.as_bstr(), error)?;
-                // Which shards are in the set is told by their names alone then.
+                // Then only the names decide which shards belong to it.
                 let members: Vec<_> =
                     found.keys().filter(|path| names::is_shard_of(path, &index)).cloned().collect();
                 for path in members {
@@ -176,11 +177,11 @@ fn set(
     let named: BTreeSet<&String> = content.weight_map.values().collect();
     let mut paths: BTreeSet<_> =
         named.iter().map(|shard| names::beside(index.as_bstr(), shard.as_bytes())).collect();
-    // Of one that was changed since, only the names tell which shards are in the set, too.
+    // For a shard index with unstaged changes, the names also decide which shards belong to it.
     if workspace.check_unmodified(index.as_bstr()).is_err() {
         paths.extend(found.keys().filter(|path| names::is_shard_of(path, index)).cloned());
     }
-    // All are taken out, so that none is converted alone when another is missing.
+    // All are removed from the list, so that none is converted without a missing one.
     for path in &paths {
         found.remove(path);
     }

@@ -23,7 +23,7 @@ use crate::hash::Oid;
 use crate::lfs::{NewObject, Placed, Pointer, Resumable};
 use crate::repo::{Change, FileStat, Mode, Repo};
 
-/// Gives every product of a unit its name, stages them, and writes down what became of them.
+/// Gives every product of a unit its name, stages them, and records the results.
 pub(super) fn stage(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -78,15 +78,15 @@ fn give_names(
         notes.extend(index.notes());
         removed.extend(options.replace.then(|| index.replaces.clone()));
     }
-    // A shard of two sets goes with the last.
+    // A shard of two sharded checkpoints is removed with the last one.
     removed.retain(|path| workspace.contains(path.as_bstr()) && ledger.is_done_with(path));
     let removals = removals(context, removed)?;
     let gone = removals.iter().filter(|(_, removal)| *removal != Removal::None);
     changes.extend(gone.map(|(path, _)| Change::Remove { path: path.clone() }));
-    // Before the index: what a kill leaves staged is known then, and a later run commits it.
+    // Recorded before the index, so that a later run can commit files that a kill leaves staged.
     record(context, &known);
     write_index(context, ledger, &changes, &notes, undo)?;
-    // A commit of our own has attributes files of its own.
+    // Our own commit has its own attributes files.
     ledger.touched.extend(changes.into_iter().skip(ours).map(|change| match change {
         Change::Add { path, .. } | Change::Remove { path } => path,
     }));
@@ -105,7 +105,7 @@ fn give_names(
     Ok(())
 }
 
-/// Writes down what became of each file.
+/// Records the result for each file.
 fn tell(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -126,12 +126,12 @@ fn tell(
     }
 }
 
-/// What a file is that was made, or would be.
+/// Returns the status of a converted file, or of one in a dry run.
 pub(super) fn made_status(context: Context<'_>) -> Status {
     if context.choice.is_update { Status::Updated } else { Status::Converted }
 }
 
-/// Remembers which contents both files have.
+/// Notes the contents of both files.
 fn see(context: Context<'_>, ledger: &mut Ledger<'_>, path: &BString, output: &BString, written: Written) {
     let stat = |path: &BString| FileStat::of(&context.repo().target(path.as_bstr()).ok()?.path());
     let source = ledger.stats.get(path).copied().map(|stat| (path, written.source_oid, stat));
@@ -140,12 +140,12 @@ fn see(context: Context<'_>, ledger: &mut Ledger<'_>, path: &BString, output: &B
     ledger.seen.extend(seen.map(|(path, oid, stat)| Seen { path: path.clone(), oid, stat }));
 }
 
-/// Writes down what stands for what. It is true of the contents, whatever becomes of the names.
+/// Records which contents belong together. This is true for the contents, whatever names the files get.
 pub(super) fn record(context: Context<'_>, derived: &[Derived]) {
     context.states.provenance.record(derived, &[], &|path| context.workspace.contains(path));
 }
 
-/// What there is to write down of a file that is made.
+/// Returns the record of a converted file.
 pub(super) fn derived(
     context: Context<'_>,
     source: &BString,
@@ -165,7 +165,7 @@ pub(super) fn derived(
     })
 }
 
-/// The same of a shard index.
+/// Returns the record of a shard index.
 pub(super) fn derived_index(
     context: Context<'_>,
     source: &BString,
@@ -187,7 +187,7 @@ pub(super) fn derived_index(
     })
 }
 
-/// The same of a unit, its shard index included.
+/// Returns the records of a unit, its shard index included.
 fn all_derived(context: Context<'_>, unit: &[Product], index: Option<&NewIndex>) -> Vec<Derived> {
     let files = unit.iter().filter_map(|product| {
         let Product { path, output, conversion, .. } = product;
@@ -200,7 +200,7 @@ fn all_derived(context: Context<'_>, unit: &[Product], index: Option<&NewIndex>)
     files.chain(of_index).collect()
 }
 
-/// Puts into the store what is written over, if git does not have it.
+/// Stores the overwritten content in LFS storage, if git does not have it.
 fn keep_old(context: Context<'_>, path: &BStr, new: Oid) -> Result<(), Error> {
     let Context { workspace, .. } = context;
     let (repo, store) = (context.repo(), context.repo().store());
@@ -234,7 +234,7 @@ fn keep_old(context: Context<'_>, path: &BStr, new: Oid) -> Result<(), Error> {
     Ok(())
 }
 
-/// One write of the index. From there on it names what is new, and nothing is taken back.
+/// Writes the index once. From then on it names the new files, and nothing is taken back.
 pub(super) fn write_index(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -253,7 +253,7 @@ pub(super) fn write_index(
     Ok(())
 }
 
-/// What the shard index is in the index of git: its text, or a pointer to it.
+/// Returns the blob of the shard index in git's index: its text, or a pointer to it.
 fn index_blob(repo: &Repo, index: &NewIndex) -> Result<Vec<u8>, Error> {
     let text = index.text.as_bytes();
     if !index.is_under_lfs {
@@ -272,7 +272,7 @@ fn add(repo: &Repo, path: &BString, blob: Vec<u8>, executable: bool) -> Result<C
     Ok(Change::Add { path: path.clone(), blob, stat_of, executable })
 }
 
-/// A small file on its way to its place.
+/// Creates a small file before it has its name.
 fn small(repo: &Repo, path: &BString, content: &[u8]) -> Result<Placed, Error> {
     let target = repo.target(path.as_bstr())?;
     let into = target.path();
@@ -281,8 +281,8 @@ fn small(repo: &Repo, path: &BString, content: &[u8]) -> Result<Placed, Error> {
     Ok(placed)
 }
 
-/// Returns `true` if the file that is replaced may be run: as the index says; of a file that nobody tracks, as `git add`
-/// would see it.
+/// Returns `true` if the overwritten file is executable: by the index or, for an untracked file, as `git add` would see
+/// it.
 fn is_executable(workspace: &Workspace<'_>, path: &BString) -> Result<bool, Error> {
     match workspace.mode(path.as_bstr()) {
         Some(mode) => Ok(mode == Mode::Executable),

@@ -21,17 +21,17 @@ use super::stage::{derived_index, pointer_to, record, write_index};
 use crate::hash::Oid;
 use crate::repo::Change;
 
-/// A checkpoint, and the output that stands for it.
+/// A checkpoint, and the output that replaces it.
 struct Taken {
     source: BString,
     output: BString,
     /// Up to date, or unverified.
     status: Status,
-    /// What the checkpoint holds, once that is known.
+    /// The object ID of the checkpoint, when it is known.
     source_oid: Option<Oid>,
 }
 
-/// What keeps a unit as it is, and the file that it is about.
+/// Why a unit stays as it is, and the file with the fault.
 type Fault = (BString, Box<Error>);
 
 /// Takes the outputs of a unit. `outputs` are in the order of `files`.
@@ -70,14 +70,14 @@ pub(super) fn take(
     stage(context, ledger, pairs, index.map(|(_, output)| output), removals)
 }
 
-/// Makes sure that nothing has changed since it was staged, and that the outputs hold what their checkpoints do.
+/// Checks that nothing has changed since it was staged, and that the outputs have the tensors of their checkpoints.
 fn prove(context: Context<'_>, pairs: &mut [Taken], index: Option<&(BString, BString)>) -> Result<(), Fault> {
     let Context { workspace, options, states, .. } = context;
     let of = |path: &BString| {
         let path = path.clone();
         move |error| (path, Box::new(error))
     };
-    // What is removed is what was compared.
+    // The compared files must be the removed ones.
     let sources = pairs.iter().map(|pair| &pair.source).chain(index.map(|(source, _)| source));
     for source in sources.filter(|_| options.replace) {
         workspace.check_unmodified(source.as_bstr()).map_err(of(source))?;
@@ -119,7 +119,7 @@ fn prove(context: Context<'_>, pairs: &mut [Taken], index: Option<&(BString, BSt
     Ok(())
 }
 
-/// Writes down that a shard index was verified; the shards are by now.
+/// Records that a shard index was verified; the shards are recorded already.
 fn record_index(context: Context<'_>, source: &BString, output: &BString) -> Result<(), Error> {
     let Some(Located::Here(file)) = context.workspace.there(output.as_bstr())? else { return Ok(()) };
     let oid = content::oid(&file.file, &()).map_err(Error::io("read", &file.path))?;
@@ -128,7 +128,7 @@ fn record_index(context: Context<'_>, source: &BString, output: &BString) -> Res
     Ok(())
 }
 
-/// What a verification says against a file.
+/// Returns the error for the result of a verification.
 fn refusal(verified: Verified) -> Error {
     let Verified { path: output, verdict, error, is_index, findings, more, .. } = verified;
     if let Some(error) = error {
@@ -154,7 +154,8 @@ fn refusal(verified: Verified) -> Error {
     Error::OutputDiffers { output, differences }
 }
 
-/// The checkpoints that leave, with their shard index. A shard of two sets goes with the last.
+/// Returns the checkpoints to remove, with their shard index. A shard of two sharded checkpoints is removed with the
+/// last one.
 fn removed(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -167,7 +168,7 @@ fn removed(
     removed
 }
 
-/// One write of the index, and then what it no longer names is removed.
+/// Writes the index once, and then removes the files that it no longer names.
 fn stage(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -188,7 +189,7 @@ fn stage(
         let gone = removals.iter().filter(|(_, removal)| *removal != Removal::None);
         changes.extend(gone.map(|(path, _)| Change::Remove { path: path.clone() }));
         write_index(context, ledger, &changes, &notes, &mut undo)?;
-        // A commit of our own has attributes files of its own.
+        // Our own commit has its own attributes files.
         Ok(changes.into_iter().skip(ours).filter_map(|change| match change {
             Change::Remove { path } => Some(path),
             Change::Add { .. } => None,
@@ -218,7 +219,7 @@ fn stage(
     Ok(())
 }
 
-/// Takes what an earlier run staged, and which was proven, into the commit.
+/// Adds verified files that an earlier run staged to the commit.
 pub(super) fn take_staged(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,

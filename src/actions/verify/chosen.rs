@@ -12,17 +12,17 @@ use super::super::{Error, checkpoints, names};
 use super::tree::Tree;
 use crate::repo;
 
-/// What is to be verified.
+/// The files to verify.
 #[derive(Default)]
 pub(super) struct Chosen {
     pub(super) files: BTreeSet<BString>,
     pub(super) indices: BTreeSet<BString>,
-    /// The checkpoint of each file that was given by it; `None`: by more than one.
+    /// The checkpoint of each file that was named by its checkpoint; `None` if several name it.
     pub(super) checkpoints: BTreeMap<BString, Option<BString>>,
 }
 
 impl Chosen {
-    /// Every safetensors file and index that is asked for.
+    /// Adds every requested safetensors file and shard index.
     pub(super) fn search(&mut self, tree: &Tree<'_>, is_asked: &dyn Fn(&BString) -> bool) {
         for path in tree.paths().filter(|path| is_asked(path)) {
             if names::is_safetensors(path.as_bstr()) {
@@ -33,7 +33,7 @@ impl Chosen {
         }
     }
 
-    /// What words mean, among them pathspecs. Gives those that mean nothing here.
+    /// Adds the files that paths mean, including pathspecs. Returns those that mean nothing here.
     pub(super) fn mean(&mut self, tree: &Tree<'_>, meant: &Meant) -> Vec<(BString, Error)> {
         let mut missing = Vec::new();
         for word in meant.words() {
@@ -51,7 +51,7 @@ impl Chosen {
                             && tree.blob(names::safetensors(path.as_bstr()).as_bstr()).is_some()
                     };
                     for path in files.iter().filter(is_converted) {
-                        // What a pattern meets is not named.
+                        // A file that a pattern matches was not named itself.
                         let _may_be_no_file = self.path(tree, path.clone());
                     }
                 }
@@ -65,7 +65,7 @@ impl Chosen {
         missing
     }
 
-    /// What a person named: a safetensors file, the checkpoint of one, an index, a directory.
+    /// Adds a named path: a safetensors file, the checkpoint of one, a shard index, a directory.
     pub(super) fn add(&mut self, tree: &Tree<'_>, cwd: &Path, given: &OsString) -> Result<(), Error> {
         let path = match tree.repo() {
             Some(repo) => repo.path_of(cwd, given)?,

@@ -18,7 +18,7 @@ use crate::remote::Consumer;
 use crate::safetensors::compare::{Data, Difference};
 use crate::safetensors::{self, Info, Sink};
 
-/// How many buffers there are, and how many of them wait.
+/// The number of buffers, and how many of them may wait.
 const BUFFERS: usize = 6;
 const WAITING: usize = 3;
 
@@ -26,24 +26,24 @@ const WAITING: usize = 3;
 pub(super) struct Sides<'a> {
     pub(super) plan: &'a Plan,
     pub(super) checkpoint: &'a dyn ReadAt,
-    /// The tensors of the file, in its order, and which of the plan each is.
+    /// The tensors of the file, in its order, and the tensor of the plan for each.
     pub(super) infos: Vec<Info>,
     pub(super) order: &'a [usize],
-    /// Where the data begins.
+    /// The offset of the data.
     pub(super) header: u64,
 }
 
-/// What came of it.
+/// The result.
 pub(super) struct Compared {
     pub(super) differences: Vec<Difference>,
-    /// The oid of the header.
+    /// The object ID of the header.
     pub(super) header: Oid,
-    /// `true` if the file passed whole, so that it was hashed.
+    /// `true` if the whole file passed, so that it was hashed.
     pub(super) is_whole: bool,
 }
 
 impl Sides<'_> {
-    /// Compares; `stream` gives the bytes of the file in order, which are handed to `hashing`.
+    /// Compares; `stream` passes on the bytes of the file in order, which also go to `hashing`.
     pub(super) fn compare(
         self,
         hashing: &Hashing,
@@ -79,7 +79,7 @@ impl Sides<'_> {
             let read = reading.join().map_err(|_| io::Error::other("the reading thread panicked"));
             let read = read.map_err(safetensors::Error::Io)?;
             if !is_enough {
-                // What kept the checkpoint away is why the stream was stopped.
+                // An error of the checkpoint is the reason why the stream was stopped.
                 read?;
                 streamed?;
             }
@@ -89,14 +89,14 @@ impl Sides<'_> {
     }
 }
 
-/// The oid of a tensor's bytes, as they are written.
+/// Returns the SHA-256 of a tensor's bytes, as they are written.
 pub(super) fn oid_of(plan: &Plan, tensor: usize, checkpoint: &dyn ReadAt) -> Result<Oid, Error> {
     let mut out = HashingWriter::new(io::sink());
     safetensors::write_tensors(&[tensor], plan, checkpoint, &mut out)?;
     Ok(out.finish().1)
 }
 
-/// Reads the source of a plan from front to back: each checksum is checked, and every byte is handed to `hashing`.
+/// Reads the source of a plan from start to end: checks each checksum, and passes every byte to `hashing`.
 pub(super) fn prove(source: &dyn ReadAt, plan: &Plan, hashing: &Hashing) -> Result<(), checkpoint::Error> {
     let (mut proof, mut pool) = (Proof::new(plan), Pool::new(BUFFERS));
     while proof.at() < source.len() {
@@ -109,7 +109,7 @@ pub(super) fn prove(source: &dyn ReadAt, plan: &Plan, hashing: &Hashing) -> Resu
     Ok(())
 }
 
-/// The file, as it passes.
+/// The comparison of the file, as it passes.
 struct Pass<'a> {
     header: u64,
     hashing: &'a Hashing,
@@ -117,7 +117,7 @@ struct Pass<'a> {
     head: Hasher,
     data: Data,
     receiver: Receiver<Shared>,
-    /// What the checkpoint has next, and how much of it has passed.
+    /// The next bytes of the checkpoint, and how many of them have passed.
     expected: Option<(Shared, usize)>,
     is_enough: bool,
 }
@@ -154,7 +154,7 @@ impl Pass<'_> {
     }
 }
 
-/// Hands the tensors of the checkpoint on.
+/// Passes the tensors of the checkpoint on.
 struct Feed {
     pool: Pool,
     sender: SyncSender<Shared>,
@@ -162,7 +162,7 @@ struct Feed {
 
 impl Sink for Feed {
     fn put(&mut self, bytes: Buffer) -> io::Result<Buffer> {
-        // Nobody takes them if enough differs.
+        // The receiver stops when enough differences are found.
         self.sender.send(self.pool.share(bytes)).map_err(|_| io::ErrorKind::BrokenPipe)?;
         Ok(self.pool.take())
     }

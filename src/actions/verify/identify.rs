@@ -19,20 +19,20 @@ use crate::recipe::{self, Steps};
 use crate::safetensors::conversions::{Candidate, Conversion, Group};
 use crate::safetensors::{self, Sink};
 
-/// How many buffers there are, and how many of them wait for one thread.
+/// The number of buffers, and how many of them may wait per thread.
 const BUFFERS: usize = 8;
 const WAITING: usize = 2;
 
-/// What one pass over a checkpoint gives.
+/// The result of one pass over a checkpoint.
 pub(super) struct Likeliest {
-    /// The oid of the checkpoint, whose checksums are right.
+    /// The object ID of the checkpoint, whose checksums are correct.
     pub(super) source: Oid,
-    /// The oid of the file that the first candidate makes of it.
+    /// The object ID of the file by the first candidate.
     pub(super) file: Oid,
 }
 
-/// Hashes what the first candidate of a group makes of a checkpoint, and the checkpoint. `whole` is the source with what was
-/// inflated behind it.
+/// Hashes the file of the first candidate of a group, and the checkpoint. `whole` is the source followed by the
+/// inflated records.
 pub(super) fn likeliest(
     group: &Group,
     plan: &Plan,
@@ -49,7 +49,7 @@ pub(super) fn likeliest(
     Ok(Likeliest { source, file })
 }
 
-/// Each buffer is hashed, that of the checkpoint and that of the file.
+/// Hashes each buffer, of the checkpoint and of the file.
 struct Both<'a> {
     pool: Pool,
     hashing: Hashing,
@@ -69,7 +69,7 @@ impl Steps for Both<'_> {
     }
 }
 
-/// The candidate whose file has this oid.
+/// Returns the candidate whose file has this object ID.
 pub(super) fn identify(
     groups: &[Group],
     plan: &Plan,
@@ -87,7 +87,7 @@ pub(super) fn identify(
     Ok(None)
 }
 
-/// The oid of each candidate of a group.
+/// Returns the object ID of each candidate of a group.
 fn hash(group: &Group, plan: &Plan, source: &dyn ReadAt, reporter: &dyn Reporter) -> Result<Vec<Oid>, Error> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let each = group.candidates.len().div_ceil(threads).next_multiple_of(2);
@@ -108,7 +108,7 @@ fn hash(group: &Group, plan: &Plan, source: &dyn ReadAt, reporter: &dyn Reporter
     })
 }
 
-/// Hashes what comes behind the header of each candidate, two at once.
+/// Hashes the data after the header of each candidate, two at once.
 fn go_on(candidates: &[Candidate], receiver: &Receiver<Shared>) -> Vec<Oid> {
     let mut hashers: Vec<Hasher> = candidates.iter().map(|candidate| candidate.hasher.clone()).collect();
     while let Ok(bytes) = receiver.recv() {
@@ -122,7 +122,7 @@ fn go_on(candidates: &[Candidate], receiver: &Receiver<Shared>) -> Vec<Oid> {
     hashers.into_iter().map(|hasher| hasher.finish().0).collect()
 }
 
-/// Gives each buffer to every thread.
+/// Passes each buffer to every thread.
 struct Fan<'a> {
     pool: Pool,
     senders: Vec<SyncSender<Shared>>,

@@ -16,11 +16,11 @@ use super::tree::Tree;
 use super::{Verified, Verifier};
 use crate::repo::Repo;
 
-/// Verifies outputs of the working tree but those that are `done`, each against its checkpoint, and with an index all that
-/// it names. What is proven is recorded.
+/// Verifies outputs of the working tree that are not `done`, each against its checkpoint, and with a shard index all
+/// files that it names. It records successful verifications.
 ///
 /// # Errors
-/// What keeps the repository from being read; [`Error::Interrupted`].
+/// An error of the repository; [`Error::Interrupted`].
 pub(in crate::actions) fn prove_outputs(
     repo: &Repo,
     session: &Session<'_>,

@@ -18,7 +18,7 @@ use super::tree::Tree;
 use super::{Verdict, Verified, Verifier};
 use crate::repo::{ObjectId, Repo};
 
-/// Verifies the pull request of this number.
+/// Verifies the pull request with this number.
 ///
 /// # Errors
 /// As [`pull::pull`], before anything is taken.
@@ -30,14 +30,14 @@ pub fn verify_pull_request(
 ) -> Result<Vec<Verified>, Error> {
     pull::look_at(options, number, reporter, |requests, request| {
         if !request.others.is_empty() {
-            // Right weights say nothing of these.
+            // Correct weights do not show anything about other files.
             reporter.note(&Note::Remote(RemoteNote::OtherPaths { number, paths: request.others.clone() }));
         }
         prove(requests, request, key)
     })
 }
 
-/// Verifies the files of a pull request that was fetched.
+/// Verifies the files of a fetched pull request.
 pub(in crate::actions) fn prove(
     requests: &Requests<'_>,
     request: &PullRequest,
@@ -77,7 +77,7 @@ pub(in crate::actions) fn prove(
     Ok(all.done)
 }
 
-/// The files of git that are looked into.
+/// Returns the blobs of git that are read.
 fn needed(request: &PullRequest, checkpoints: &Tree<'_>, now: &Tree<'_>) -> BTreeSet<ObjectId> {
     let mut needed: BTreeSet<ObjectId> = request.taken().map(|file| file.version.id).collect();
     for file in &request.indices {
@@ -96,13 +96,13 @@ fn needed(request: &PullRequest, checkpoints: &Tree<'_>, now: &Tree<'_>) -> BTre
 
 /// Returns `true` if `HEAD` has another checkpoint than the one that a file was made from.
 fn is_stale(repo: &Repo, path: &BStr, then: &Tree<'_>, now: &Tree<'_>) -> Result<bool, Error> {
-    // Without one there is nothing that could be stale; that it cannot be verified is told later.
+    // Without a checkpoint the file cannot be stale; the verification reports later that it is missing.
     let Ok(checkpoint) = then.checkpoint_of(path) else { return Ok(false) };
     let (then, now) = (then.blob(checkpoint.as_bstr()), now.blob(checkpoint.as_bstr()));
     if then == now {
         return Ok(false);
     }
     let (Some(then), Some(now)) = (then, now) else { return Ok(true) };
-    // Two texts may point to one object.
+    // Two pointer texts may name the same object.
     Ok(repo.pointer(then)?.is_none_or(|then| repo.pointer(now).ok().flatten() != Some(then)))
 }

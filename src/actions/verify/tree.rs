@@ -14,38 +14,38 @@ use super::super::{Error, names};
 use crate::lfs::Pointer;
 use crate::repo::{Mode, ObjectId, Repo};
 
-/// The longest file of git itself, not under Git LFS, that is read.
+/// The longest file without Git LFS that is read.
 const MAX_BLOB: u64 = 1 << 30;
 
 /// Files by their paths.
 pub(super) enum Tree<'a> {
-    /// Of the work tree, with what the index has of them.
+    /// The files of the working tree, with their entries in the index.
     Work {
         /// The repository.
         repo: &'a Repo,
         /// The files of the index.
         files: BTreeMap<BString, ObjectId>,
     },
-    /// Of a commit.
+    /// The files of a commit.
     Commit {
         /// The repository.
         repo: &'a Repo,
         /// Its files.
         files: BTreeMap<BString, ObjectId>,
     },
-    /// Of a directory that is in no repository.
+    /// The files of a directory outside any repository.
     Plain(PathBuf),
 }
 
 impl<'a> Tree<'a> {
-    /// The work tree.
+    /// Returns the working tree.
     pub(super) fn work(repo: &'a Repo) -> Result<Self, Error> {
         let entries = repo.entries()?.into_iter().filter(|entry| entry.stage == 0);
         let files = entries.filter(|entry| matches!(entry.mode, Mode::File | Mode::Executable));
         Ok(Self::Work { repo, files: files.map(|entry| (entry.path, entry.id)).collect() })
     }
 
-    /// A revision.
+    /// Returns a revision.
     pub(super) fn commit(repo: &'a Repo, rev: &str) -> Result<Self, Error> {
         Ok(Self::Commit { repo, files: repo.files_at(rev)?.into_iter().collect() })
     }
@@ -57,7 +57,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The paths that git knows.
+    /// Returns the paths in git.
     pub(super) fn paths(&self) -> impl Iterator<Item = &BString> {
         self.files().into_iter().flat_map(BTreeMap::keys)
     }
@@ -69,12 +69,12 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The blob that git has at a path.
+    /// Returns the blob of a path in git.
     pub(super) fn blob(&self, path: &BStr) -> Option<ObjectId> {
         self.files()?.get(path).copied()
     }
 
-    /// Opens a file, or says what the server would have to be asked for.
+    /// Opens a file, or returns the pointer of an object on the server.
     pub(super) fn open(&self, path: &BStr) -> Result<Bytes, Error> {
         let opened = match self {
             Self::Plain(dir) => {
@@ -98,7 +98,7 @@ impl<'a> Tree<'a> {
         self.blob_of(repo, path, *files.get(path).ok_or(Error::NotFound)?)
     }
 
-    /// The bytes that a blob of any commit stands for.
+    /// Returns the bytes of a blob of any commit, or of its object.
     pub(super) fn bytes(&self, path: &BStr, blob: ObjectId) -> Result<Bytes, Error> {
         match self.blob_of(self.repo().ok_or(Error::NotFound)?, path, blob) {
             Err(Error::NoObject { oid, size }) => Ok(Bytes::There(Pointer { oid, size })),
@@ -114,18 +114,18 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The checkpoint that a safetensors file is named after.
+    /// Returns the checkpoint that a safetensors file is named after.
     pub(super) fn checkpoint_of(&self, path: &BStr) -> Result<BString, Error> {
         let is_source = |other: &BStr| names::is_weight_like(other) && names::safetensors(other) == path;
         self.only(path, &is_source)?.ok_or(Error::NoCheckpoint)
     }
 
-    /// The index of checkpoints that an index of safetensors files is named after, if there is one.
+    /// Returns the shard index of checkpoints that a shard index of safetensors files is named after, if any.
     pub(super) fn index_of(&self, path: &BStr) -> Result<Option<BString>, Error> {
         self.only(path, &|other| names::is_index(other) && names::safetensors_index(other) == path)
     }
 
-    /// The only one that a path is named after.
+    /// Returns the only file that a path is named after.
     fn only(&self, path: &BStr, is_source: &dyn Fn(&BStr) -> bool) -> Result<Option<BString>, Error> {
         let known = self.paths().filter(|other| is_source(other.as_bstr())).cloned();
         let mut found: BTreeSet<BString> = known.collect();
@@ -139,7 +139,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// What is in the directory of a path on the disk, whether git knows it or not.
+    /// Lists the directory of a path on the disk, tracked or not.
     fn beside(&self, path: &BStr) -> Vec<BString> {
         let root = match self {
             Self::Work { repo, .. } => repo.work_dir(),
@@ -153,7 +153,7 @@ impl<'a> Tree<'a> {
         files.map(|entry| names::beside(path, entry.file_name().as_encoded_bytes())).collect()
     }
 
-    /// The model's class, by the `config.json` beside a checkpoint.
+    /// Returns the model's class, from the `config.json` next to a checkpoint.
     pub(super) fn class_of(&self, path: &BStr) -> Option<String> {
         class(self.open(names::beside(path, b"config.json").as_bstr()).ok()?.here().ok()?)
     }
