@@ -193,8 +193,8 @@ impl Recipe {
         both(&self.plan, source, steps, |pass| safetensors::write(&self.layout, &self.plan, whole, pass))
     }
 
-    /// The same where nobody wants the bytes of the source: each is read once, for the output or for the checksum of its
-    /// record. Bytes between records are not read at all.
+    /// Does the same if the bytes of the source are not needed: each is read once, for the output or for the checksum of its
+    /// record. Bytes between records are not read.
     ///
     /// # Errors
     /// As [`Recipe::run`].

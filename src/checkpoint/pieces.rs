@@ -1,22 +1,22 @@
-//! [`Pieces`]: the checksums of records whose bytes are read in any order, and each no more than once.
+//! [`Pieces`] computes the checksums of records whose bytes are read in any order, each at most once.
 //!
-//! A checksum of a run continues with the bytes behind it, and two runs that meet are combined, so a record is checked as soon
-//! as all of it was read. What nobody else reads is named by [`Pieces::missing`].
+//! The checksum of a run continues with the bytes after it, and two runs that meet are combined, so a record is checked as
+//! soon as all of it was read. [`Pieces::missing`] names the bytes that no tensor needs.
 //!
-//! Invariant: a record whose checksum was compared had each of its bytes counted, once. It reads nothing itself; the memory
-//! is a run for each piece that does not continue another.
+//! Invariant: every byte of a record with a compared checksum was counted once. The module reads nothing itself; the memory
+//! is one run per piece that does not continue another.
 
 use std::collections::BTreeMap;
 
 use super::{Error, Mismatch, Plan, Record};
 
-/// What is known of the records of a plan.
+/// The state of the records of a plan.
 #[derive(Debug)]
 pub struct Pieces<'a> {
     records: &'a [Record],
-    /// By where they begin. No two overlap, and none leaves its record.
+    /// By their offsets. No two overlap, and none leaves its record.
     runs: BTreeMap<u64, Run>,
-    /// Where [`Pieces::missing`] is.
+    /// The position of [`Pieces::missing`].
     seen: (usize, u64),
 }
 
@@ -28,12 +28,12 @@ struct Run {
 }
 
 impl<'a> Pieces<'a> {
-    /// Nothing of the records of `plan` was read yet.
+    /// Starts with no bytes of the records of `plan` read.
     pub fn new(plan: &'a Plan) -> Self {
         Self { records: &plan.records, runs: BTreeMap::new(), seen: (0, 0) }
     }
 
-    /// Takes bytes that were read at an offset. What was read before, or lies in no record, counts for nothing.
+    /// Adds bytes that were read at an offset. Bytes that were read before, or are in no record, do not count.
     ///
     /// # Errors
     /// [`Error::Damaged`] for a record that is complete with them, and whose checksum is wrong.
@@ -51,7 +51,8 @@ impl<'a> Pieces<'a> {
         Ok(())
     }
 
-    /// The first run of a record that was not read, with its length. To be asked until there is none, and each passed.
+    /// Returns the first run of a record that was not read, with its length. The caller repeats this, and adds each run,
+    /// until none is left.
     pub fn missing(&mut self) -> Option<(u64, u64)> {
         while let Some(record) = self.records.get(self.seen.0) {
             let (mut at, end) = (self.seen.1.max(record.at), end(record));
@@ -67,7 +68,7 @@ impl<'a> Pieces<'a> {
         None
     }
 
-    /// Ends it, when nothing is missing: an empty record has a checksum, too.
+    /// Finishes when nothing is missing: an empty record has a checksum, too.
     ///
     /// # Errors
     /// [`Error::Damaged`]
@@ -76,13 +77,13 @@ impl<'a> Pieces<'a> {
         records.iter().filter(|record| record.len == 0).try_for_each(|record| self.check(record))
     }
 
-    /// Where the run ends that begins in this record, at this place or before it, if it reaches the place.
+    /// Returns the end of the run in this record that begins at or before this offset, if it reaches the offset.
     fn known(&self, record: &Record, at: u64) -> Option<u64> {
         let (_, run) = self.runs.range(record.at..=at).next_back()?;
         (run.end >= at).then_some(run.end)
     }
 
-    /// Where the next run begins; `end` if there is none before that.
+    /// Returns the start of the next run; `end` if none begins before that.
     fn next(&self, at: u64, end: u64) -> u64 {
         self.runs
             .range(at.saturating_add(1)..end.max(at.saturating_add(1)))
@@ -112,7 +113,7 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Returns `true` if nothing of a record is missing. Runs that meet are made one on the way.
+    /// Returns `true` if nothing of a record is missing. Joins runs that meet.
     fn is_whole(&mut self, record: &Record) -> bool {
         let Some(mut first) = self.runs.remove(&record.at) else { return false };
         while first.end < end(record) {
@@ -125,7 +126,7 @@ impl<'a> Pieces<'a> {
         is_whole
     }
 
-    /// Compares the checksum of a record of which nothing is missing.
+    /// Compares the checksum of a complete record.
     fn check(&self, record: &Record) -> Result<(), Error> {
         let run = self.runs.get(&record.at).filter(|_| record.len > 0);
         let got = run.map(|run| run.crc.clone()).unwrap_or_default().finalize();
@@ -145,7 +146,7 @@ fn end_of(at: u64, bytes: &[u8]) -> u64 {
     at.saturating_add(u64::try_from(bytes.len()).unwrap_or(0))
 }
 
-/// Where an offset is in bytes that begin at another.
+/// Converts an offset to an index of bytes that begin at another offset.
 fn index(offset: u64, at: u64) -> usize {
     usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX)
 }

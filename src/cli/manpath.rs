@@ -1,4 +1,4 @@
-//! [`ManPath`]: the directories that `man` searches, by the rules of man-db: the environment, and files of configuration.
+//! [`ManPath`] finds the directories that `man` searches, by the rules of man-db: the environment, and configuration files.
 //!
 //! Source: manpath(5), and `manpath -d` where that leaves something open. Of an entry of PATH only its text counts, up to the
 //! last `/`: `man` looks below `~/.local`, which has to exist, whether `~/.local/bin` does or not, and not at all for
@@ -15,7 +15,7 @@ const BELOW: [&str; 2] = ["man", "share/man"];
 #[derive(Debug)]
 pub(super) struct ManPath(Vec<PathBuf>);
 
-/// What the files of man-db say.
+/// The configuration files of man-db.
 #[derive(Debug, Default)]
 pub(super) struct Configuration {
     mandatory: Vec<PathBuf>,

@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Id(u32);
 
 impl Id {
-    /// The place of the node in its arena, for tables beside it.
+    /// Returns the number of the node in its arena, as an index of other tables.
     pub fn index(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }

@@ -52,7 +52,7 @@ pub(super) struct OverSsh {
 }
 
 impl OverSsh {
-    /// From the words behind an object; others than those that are known are passed over.
+    /// Parses the arguments after an object, and skips unknown ones.
     pub(super) fn of<'w>(wire: &Wire<'_>, words: impl Iterator<Item = &'w str>, asked: Instant) -> Self {
         let (mut arguments, mut seconds, mut at) = (Vec::new(), None, None);
         for (name, value) in words.filter_map(|word| word.split_once('=')) {

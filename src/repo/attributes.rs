@@ -42,7 +42,7 @@ pub enum Filter {
 pub struct AttributesChange {
     /// Its path from the top of the working tree.
     pub path: BString,
-    /// Its content in the work tree, if that changes.
+    /// Its content in the working tree, if that changes.
     pub content: Option<Vec<u8>>,
     /// Its content in the index, if that changes.
     pub blob: Option<Vec<u8>>,

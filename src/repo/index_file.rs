@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Paths of 4095 bytes and more are left out: gix 0.90 does not skip the padding behind them.
+    /// Paths of 4095 bytes and more are left out: gix 0.90 does not skip the padding after them.
     #[test]
     fn gix_reads_back_what_is_written() {
         let kind = gix::hash::Kind::Sha1;

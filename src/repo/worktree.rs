@@ -17,7 +17,7 @@ impl Repo {
     /// Returns the checked target of a path of the working tree.
     ///
     /// # Errors
-    /// [`Error::Place`] if the path leaves the work tree or enters `.git`.
+    /// [`Error::Place`] if the path leaves the working tree or enters `.git`.
     pub fn target(&self, path: &BStr) -> Result<Target> {
         Ok(Target::new(&self.work_dir, path)?)
     }

@@ -4,10 +4,10 @@
 //!
 //! | | an operand or a line that crosses its frame | a frame longer than the file | a line without a line feed |
 //! |---|---|---|---|
-//! | [`Reader::Memory`] | goes on in a line | ends | ends |
-//! | [`Reader::File`] | begins behind the frame | ends | ends |
-//! | [`Reader::FileInto`] | the same, but strings of bytes go on in a line | ends | ends |
-//! | [`Reader::Python`] | ends | is the rest of the file | is one, without its last byte |
+//! | [`Reader::Memory`] | continues without a gap | ends | ends |
+//! | [`Reader::File`] | begins after the frame | ends | ends |
+//! | [`Reader::FileInto`] | the same, but byte strings continue without a gap | ends | ends |
+//! | [`Reader::Python`] | ends | is the rest of the file | counts as a line, without its last byte |
 //!
 //! The first three are the C reader: of bytes in memory, and of a file that cannot peek, which loses the rest of a
 //! frame (python/cpython#154848; since 3.8 not for byte strings). The last is `pickle.py`, which `PyPy` and joblib use.
