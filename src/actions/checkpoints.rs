@@ -44,7 +44,7 @@ pub(super) fn tracked(workspace: &Workspace<'_>, entry: &Entry) -> Option<(Class
     }
     match (kind(path, &there), is_named) {
         (Some(Detected::Weights), _) | (None, true) => Some((Class::Weights, there)),
-        (Some(Detected::State), true) => Some((Class::TrainingState, there)),
+        // A pickle without tensors may be a vocabulary that the model needs: only its name makes it training state.
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::guard::install::{self, InstallReport};
 use super::{Error, Reporter, Servers};
 use crate::git::settings::{self, Setting};
-use crate::git::{Git, hooks};
+use crate::git::{self, Git, hooks};
 use crate::remote::TokenSource;
 use crate::repo::Repo;
 
@@ -69,7 +69,7 @@ pub fn environment(cwd: &Path, servers: &Servers, reporter: &dyn Reporter) -> Re
     Ok(Setup {
         git: hooks::version(&git)?,
         git_lfs: settings::lfs_version(&git),
-        endpoint: servers.endpoint().to_owned(),
+        endpoint: git::redacted(servers.endpoint().as_ref()).to_string_lossy().into_owned(),
         token,
         is_offline: servers.settings.offline,
         settings: settings::matching(&git, KEYS)?,

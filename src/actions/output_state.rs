@@ -15,6 +15,7 @@
 
 mod differences;
 mod header;
+mod index;
 mod origins;
 
 use std::cell::{OnceCell, RefCell};
@@ -23,11 +24,12 @@ use std::collections::BTreeMap;
 use bstr::{BStr, BString, ByteSlice as _};
 
 pub(super) use differences::Differences;
+pub(super) use index::IndexState;
 pub(super) use origins::{Former, former};
 
 use super::Error;
 use super::content::{self, LocalFile};
-use super::provenance::{Derived, Provenance, Seen};
+use super::provenance::{Derived, EQUAL, Provenance, Seen};
 use super::workspace::Workspace;
 use crate::hash::Oid;
 use crate::repo::{FileStat, ObjectId};
@@ -79,6 +81,11 @@ enum Identity {
     },
 }
 
+/// Returns `true` for bytes that a conversion has: what has only the same tensors somebody else wrote.
+fn is_conversion(known: &Derived) -> bool {
+    known.how != EQUAL
+}
+
 /// The states of the outputs of a repository.
 pub(super) struct OutputStates<'a> {
     pub(super) workspace: &'a Workspace<'a>,
@@ -124,20 +131,31 @@ impl<'a> OutputStates<'a> {
             return Ok(state);
         }
         if self.is_stale_by_history(source, output)? {
-            return Ok(OutputState::Stale { is_ours: self.is_ours(output)? });
+            return Ok(OutputState::Stale { is_ours: self.is_ours(source, output)? });
         }
         let latest = self.provenance.latest(output);
         let key = given.key.map(str::to_owned).or(latest.and_then(|latest| latest.key));
         header::compare(self.workspace, self.depth, source, output, key)
     }
 
-    /// Returns `true` if the record contains the content of an output as a conversion of ours.
+    /// The state of the shard index of safetensors files.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
-    pub(super) fn is_ours(&self, output: &BStr) -> Result<bool, Error> {
+    pub(super) fn index(&self, source: &BStr, output: &BStr) -> Result<IndexState, Error> {
+        index::state(self.workspace, source, output)
+    }
+
+    /// Returns `true` if the record knows the content of an output as our conversion of the checkpoint of this path,
+    /// whatever that contains now.
+    ///
+    /// # Errors
+    /// As [`OutputStates::state`].
+    pub(super) fn is_ours(&self, source: &BStr, output: &BStr) -> Result<bool, Error> {
         Ok(match self.identity(output)? {
-            Identity::Known(oid) => self.provenance.of_output(oid).is_some(),
+            Identity::Known(oid) => {
+                self.provenance.made_from(source, oid).is_some_and(|one| is_conversion(&one))
+            }
             Identity::Unread { .. } => false,
         })
     }
@@ -184,10 +202,11 @@ impl<'a> OutputStates<'a> {
                 OutputState::Stale { is_ours: true }
             }));
         }
-        let known =
-            self.provenance.of_output(made).filter(|one| one.output == output || one.source == source);
+        // What was made from another path may be all that is left of that checkpoint.
+        let known = self.provenance.made_from(source, made);
         let is_another = !matches!(from, Identity::Unread { is_changed: false });
-        Ok(known.filter(|_| is_another).map(|_| OutputState::Stale { is_ours: true }))
+        let stale = |one: Derived| OutputState::Stale { is_ours: is_conversion(&one) };
+        Ok(known.filter(|_| is_another).map(stale))
     }
 
     /// Returns the content of a file: by the record, by the index or, if that is allowed and useful, by its bytes.

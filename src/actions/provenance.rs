@@ -33,6 +33,9 @@ const MAX_LEN: u64 = 64 << 20;
 
 /// The value for a conversion.
 pub(super) const CONVERTED: &str = "converted";
+/// How a file is recorded that has the same bytes as a conversion, and one that has only the same tensors.
+pub(super) const IDENTICAL: &str = "identical";
+pub(super) const EQUAL: &str = "equal";
 
 /// How many contents of one output are kept: one per branch, and the last retrainings.
 const MAX_DERIVED: usize = 16;
@@ -103,7 +106,13 @@ impl<'a> Provenance<'a> {
         records.derived.iter().rev().find(|one| one.output_oid == output).cloned()
     }
 
-    /// Returns the record of this content under these two names.
+    /// What a content was made from, if that was the checkpoint of this path, the latest record of it.
+    pub(super) fn made_from(&self, source: &BStr, output: Oid) -> Option<Derived> {
+        let records = self.records.borrow();
+        records.derived.iter().rev().find(|one| one.output_oid == output && one.source == source).cloned()
+    }
+
+    /// What is recorded of this content under these two names.
     pub(super) fn of_pair(&self, source: &BStr, output: &BStr, made: Oid) -> Option<Derived> {
         let records = self.records.borrow();
         let is_meant =

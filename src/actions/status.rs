@@ -19,7 +19,7 @@ use super::checkpoints::{self, Class};
 use super::content::Located;
 use super::guard::install::{self, Hook, InstallReport};
 use super::meant::Meant;
-use super::output_state::{Depth, Given, OutputState, OutputStates};
+use super::output_state::{Depth, Given, IndexState, OutputState, OutputStates};
 use super::provenance::Provenance;
 use super::servers::{Servers, Session};
 use super::workspace::Workspace;
@@ -190,7 +190,8 @@ impl Look<'_> {
             if workspace.session.reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
-            if self.is_left_out(path) {
+            // Of one that was converted all is known by what the index has of both files.
+            if self.is_left_out(path) && !workspace.contains(names::safetensors(path).as_bstr()) {
                 self.left_out += usize::from(checkpoints::is_by_name(path));
                 continue;
             }
@@ -292,11 +293,48 @@ impl Look<'_> {
                 reason,
             });
         }
+        self.indices(&states, &outputs)?;
         self.alone(&outputs);
         Ok(())
     }
 
-    /// Returns the state of a checkpoint without a safetensors file; `None` if it contains no weights.
+    /// Shard indices that keep a loader from what was converted: they do not exist, or do not fit the shards.
+    fn indices(&mut self, states: &OutputStates<'_>, outputs: &BTreeSet<BString>) -> Result<(), Error> {
+        let workspace = self.workspace;
+        for index in workspace.entries.keys().filter(|path| names::is_index(path.as_bstr())) {
+            let output = names::safetensors_index(index.as_bstr());
+            if !self.is_meant(index.as_bstr()) && !self.is_meant(output.as_bstr()) {
+                continue;
+            }
+            let is_shard = |path: &BString| {
+                names::is_shard_of(path, index) && outputs.contains(&names::safetensors(path.as_bstr()))
+            };
+            let (state, reason) = match states.index(index.as_bstr(), output.as_bstr())? {
+                IndexState::Missing(shards) if shards.is_subset(outputs) => {
+                    (FileState::Unconverted, "shard index missing".to_owned())
+                }
+                // Without it nobody knows the shards but by their names.
+                IndexState::Invalid(error) if self.found.keys().any(is_shard) => {
+                    (FileState::Unconverted, error.to_string())
+                }
+                IndexState::Differs(differences) => (FileState::Differs, differences.to_string()),
+                IndexState::UpToDate | IndexState::Missing(_) | IndexState::Invalid(_) => continue,
+            };
+            let there = workspace.there(index.as_bstr())?;
+            self.files.push(FileStatus {
+                state,
+                checkpoint: Some(index.clone()),
+                output: Some(output).filter(|_| state == FileState::Differs),
+                size: there.as_ref().map_or(0, Located::size),
+                is_here: matches!(there, Some(Located::Here(_))),
+                is_tracked: true,
+                reason: Some(reason),
+            });
+        }
+        Ok(())
+    }
+
+    /// What a checkpoint without a safetensors file is; `None` for one that holds no weights.
     fn unconverted(&self, path: &BStr, is_tracked: bool) -> Option<FileState> {
         if !is_tracked {
             return Some(FileState::Untracked);

@@ -111,8 +111,18 @@ impl<'a> Workspace<'a> {
         let store = self.repo.store();
         let file = self.repo.target(path)?.path();
         let is_content = file.metadata().is_ok_and(|metadata| metadata.len() == pointer.size);
-        let found = || store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()));
-        Ok(!is_content || found()?.is_some())
+        if !is_content {
+            return Ok(true);
+        }
+        let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
+        // Its length is no proof, and the file of the working tree may be the only good copy.
+        let Some(object) = found else { return Ok(false) };
+        let reporter = self.session.reporter;
+        let hashed = File::open(&object).and_then(FileSource::new).and_then(|object| oid(&object, reporter));
+        match hashed {
+            Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
+            hashed => Ok(hashed.map_err(Error::io("read", &object))? == pointer.oid),
+        }
     }
 
     /// Parses a blob as a pointer, if it is one.

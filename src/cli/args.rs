@@ -193,7 +193,7 @@ pub(super) struct Common {
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Convert {
     /// Checkpoints or directories to convert [default: every tracked checkpoint]
-    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = positional::word())]
     pub(super) paths: Vec<OsString>,
     /// Show what would be written, without writing anything
     ///
@@ -285,7 +285,7 @@ pub(super) struct Inspect {
     ///
     /// For an LFS pointer, its object is read. A local shard index (`.index.json`) stands for all its shards. Remote files
     /// are read by range requests.
-    #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "TARGET", value_hint = ValueHint::FilePath, value_parser = positional::word())]
     pub(super) target: OsString,
     /// Print only the totals
     #[arg(long)]

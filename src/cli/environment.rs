@@ -65,12 +65,17 @@ const SECRETS: &[&str] = &[
 
 /// Returns the variables that are set, with their values; for those that may contain a secret, only their names.
 pub(super) fn set() -> Vec<(&'static str, Option<String>)> {
-    let plain = VARIABLES.iter().filter_map(|&name| Some((name, Some(variable(name)?))));
+    let plain = VARIABLES.iter().filter_map(|&name| Some((name, Some(without_password(&variable(name)?)))));
     let secret = SECRETS.iter().filter_map(|&name| variable(name).map(|_| (name, None)));
     plain.chain(secret).collect()
 }
 
-/// Returns `true` if the locale uses UTF-8: the first of these variables that is set decides.
+/// A value without the password of the address that it may be.
+fn without_password(value: &str) -> String {
+    crate::git::redacted(value.as_ref()).to_string_lossy().into_owned()
+}
+
+/// Returns `true` if the locale is one of UTF-8: the first of these that is set says it.
 pub(super) fn is_utf8() -> bool {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()

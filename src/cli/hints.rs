@@ -135,7 +135,7 @@ fn output(error: &Error, named: &Named<'_>) -> Option<String> {
         Error::NotInShard { shard, .. } | Error::InOtherShard { shard, .. } => {
             format!("convert only this shard: `{}`", named.beside(shard.as_ref()).into_output())
         }
-        Error::Shard(_) | Error::OutputCollision { .. } => {
+        Error::Shard(_) | Error::OutputCollision { .. } if named.here.command() == "convert" => {
             format!("convert only one shard: `{git} st-convert SHARD --output FILE`")
         }
         _ => return None,

@@ -245,7 +245,7 @@ impl Reporter for TerminalReporter<'_> {
                 let path = sanitize::bytes(path.as_ref());
                 let state = if self.dry_run { "would be kept" } else { "kept" };
                 self.ui.note(&format!(
-                    "{path}: {state} in the working tree only, because git could not give it back; .gitignore keeps it out of git"
+                    "{path}: {state} in the working tree only, because git could not give it back; add it to .gitignore to keep it out of git"
                 ));
             }
             Note::Leftover { path } => {

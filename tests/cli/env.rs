@@ -16,7 +16,7 @@ fn settings_have_their_value_and_their_origin() {
     fs::create_dir(dir.join("sub")).unwrap();
     let mut command = sandbox.command(BIN.as_ref(), &dir.join("sub"), &["env".as_ref()]);
     command.env("HF_TOKEN", "hf_hunter2").env("HTTPS_PROXY", "http://me:hunter2@proxy.example:3128");
-    command.env("HF_ENDPOINT", "https://hub.example");
+    command.env("HF_ENDPOINT", "https://user:hunter2@hub.example");
     let shown = String::from_utf8(command.output().unwrap().stdout).unwrap();
     assert!(!shown.contains("hunter2"), "{shown}");
     let git_version = git(&["version"]).replace("git version ", "");
@@ -25,7 +25,7 @@ fn settings_have_their_value_and_their_origin() {
         &format!("  git             {}", git_version.trim()),
         &format!("  directory      {}", dir.canonicalize().unwrap().display()),
         "  hooks          commits not guarded, merges not guarded, pushes not guarded",
-        "  endpoint  https://hub.example",
+        "  endpoint  https://user:***@hub.example",
         "  token     from HF_TOKEN",
         "never  (local, file:.git/config)",
         ".st-convert-allow  (default)",

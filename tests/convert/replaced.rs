@@ -8,7 +8,7 @@ use super::states::{CHECKPOINT, FILE, epoch_of, model, record, trained};
 use super::{Model, json_lines};
 
 /// The same tensors as another program writes them: something else in the metadata.
-fn with_note(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn with_note(bytes: &[u8]) -> Vec<u8> {
     let len = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + len]).unwrap();
     header["__metadata__"] = serde_json::json!({ "format": "pt", "by": "somebody" });

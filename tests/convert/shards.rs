@@ -1,5 +1,6 @@
 //! Sharded sets: converted whole or not at all, and an index that says what is so.
 
+mod index;
 mod together;
 
 use std::fs;

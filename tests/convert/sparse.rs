@@ -50,6 +50,12 @@ fn sources_inside_and_outside() {
         assert_eq!(model.status(), "A  in/model.safetensors\nA  out/deep/model.safetensors\n", "{args:?}");
         assert_eq!(skipped(&model), before, "{args:?}");
         assert!(!model.at("out/b").exists() && !model.at("out/deep/pytorch_model.bin").exists());
+        // It is converted now: a run says nothing of it any more, and `status` knows both.
+        let again = model.run::<&str>(&[]);
+        assert!(again.code == Some(0) && !again.stderr.contains("outside"), "{again:#?}");
+        let status = model.run(&["status", "--exit-code"]);
+        assert!(status.stdout.contains("2 safetensors files up to date\n"), "{status:#?}");
+        assert!(!status.stdout.contains("outside") && status.code == Some(0), "{status:#?}");
         let runs = model.sandbox.filter_runs();
         model.git(&["commit", "-q", "-m", "converted"]);
         assert_eq!(model.status(), "", "{args:?}");

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::output_state::{Differences, Given, OutputState};
+use super::super::output_state::{Differences, Given, IndexState, OutputState};
 use super::super::provenance::CONVERTED;
 use super::super::{Error, Status, names};
 use super::output::is_to_be_committed;
@@ -68,7 +68,7 @@ fn step(
     choice: &mut Choice,
     options: &mut Options,
 ) -> Result<UnitStep, Error> {
-    let Context { workspace, states, .. } = context;
+    let Context { workspace, .. } = context;
     let made = if options.dry_run { UnitStep::Preview } else { UnitStep::Convert };
     let index = unit.set.as_ref().map(|ShardedCheckpoint { index, .. }| index);
     let new_index = index.map(|index| names::safetensors_index(index.as_bstr()));
@@ -104,16 +104,18 @@ fn step(
             }
         }
     }
-    let has_index = new_index.iter().all(|index| workspace.contains(index.as_bstr()));
-    if let Some(index) = &new_index
-        && states.is_ours(index.as_bstr())?
-    {
-        choice.may_replace.insert(index.clone());
-    }
+    let (has_index, differences) = match index.zip(new_index.as_ref()) {
+        Some((source, output)) => of_index(context, source, output, choice)?,
+        None => (true, None),
+    };
     let mut sources = pairs.iter().map(|(source, _)| *source).chain(index);
     let removes = options.replace && sources.any(|source| workspace.contains(source.as_bstr()));
     if kept.len() < pairs.len() || !has_index {
         return Ok(made);
+    }
+    if let (Some(differences), Some(source), Some(output)) = (differences, index, new_index) {
+        let error = Error::OutputDiffers { output, differences };
+        return Ok(UnitStep::Refuse(source.clone(), Box::new(error)));
     }
     if removes {
         // What a conversion drops is known by converting.
@@ -126,6 +128,29 @@ fn step(
     }
     let sources = pairs.iter().map(|(source, _)| source.as_bstr());
     Ok(if were_verified(context, sources, &kept)? { UnitStep::Take(kept) } else { UnitStep::Recheck })
+}
+
+/// Returns `true` if the shard index of the outputs stays, and in what it does not fit them. One of ours that does not fit is
+/// made again.
+fn of_index(
+    context: Context<'_>,
+    source: &BString,
+    output: &BString,
+    choice: &mut Choice,
+) -> Result<(bool, Option<Differences>), Error> {
+    let states = context.states;
+    let is_ours = states.is_ours(source.as_bstr(), output.as_bstr())?;
+    if is_ours {
+        choice.may_replace.insert(output.clone());
+    }
+    if !context.workspace.contains(output.as_bstr()) {
+        return Ok((false, None));
+    }
+    Ok(match states.index(source.as_bstr(), output.as_bstr())? {
+        IndexState::Differs(_) if is_ours => (false, None),
+        IndexState::Differs(differences) => (true, Some(differences)),
+        IndexState::UpToDate | IndexState::Missing(_) | IndexState::Invalid(_) => (true, None),
+    })
 }
 
 /// Returns `true` if the content of each output that is up to date by the record is on this machine. One that is not is

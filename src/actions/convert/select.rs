@@ -170,7 +170,8 @@ impl Selection<'_, '_, '_> {
                 continue;
             }
             if is_left_out(entry) {
-                if checkpoints::is_by_name(path.as_bstr()) {
+                let is_converted = workspace.contains(names::safetensors(path.as_bstr()).as_bstr());
+                if checkpoints::is_by_name(path.as_bstr()) && !is_converted {
                     self.ledger.left_out.push(path.clone());
                 }
                 continue;

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use super::super::index_finding::IndexFinding;
 use crate::safetensors;
 use crate::safetensors::compare::Difference;
+use crate::safetensors::shard;
 
 /// The differences between a header and a checkpoint.
 #[derive(Debug)]
@@ -12,7 +14,16 @@ pub enum Differences {
     Checkpoint,
     /// The header is invalid.
     Invalid(safetensors::Error),
-    /// Tensors differ.
+    /// The shard index cannot be read.
+    Unreadable(shard::Error),
+    /// The shard index does not fit its shards.
+    Index {
+        /// The first fault.
+        first: IndexFinding,
+        /// How many more there are.
+        more: usize,
+    },
+    /// Tensors.
     Tensors {
         /// The first differences.
         first: Vec<Difference>,
@@ -26,6 +37,9 @@ impl fmt::Display for Differences {
         let (first, more) = match self {
             Self::Checkpoint => return f.write_str("made from another checkpoint"),
             Self::Invalid(_) => return f.write_str("not a safetensors file"),
+            Self::Unreadable(error) => return write!(f, "{error}"),
+            Self::Index { first, more: 0 } => return write!(f, "{first}"),
+            Self::Index { first, more } => return write!(f, "{first} (and {more} more)"),
             Self::Tensors { first, more } => (first, more),
         };
         match first.first() {
@@ -52,7 +66,8 @@ impl std::error::Error for Differences {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Invalid(error) => Some(error),
-            Self::Checkpoint | Self::Tensors { .. } => None,
+            Self::Unreadable(error) => error.source(),
+            Self::Checkpoint | Self::Tensors { .. } | Self::Index { .. } => None,
         }
     }
 }

@@ -7,7 +7,6 @@
 //! reading   the bytes of a file wherever it is
 //! identify  which conversion of a checkpoint has a given oid
 //! compare   both side by side, element by element
-//! shards    the index of a set against its shards
 //! request   the files of a pull request, against the checkpoints that it was made from
 //! replaced  outputs that are to stand for checkpoints, by themselves
 //! recorder  what is written down of it, and the checkpoints that are no more
@@ -24,7 +23,6 @@ mod reading;
 mod recorder;
 mod replaced;
 mod request;
-mod shards;
 mod tree;
 mod verdict;
 
@@ -37,12 +35,14 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::lfs_remote::LfsRemote;
 use super::meant::Meant;
 use super::servers::Session;
+use super::shard_index::{self, Tensors};
 use super::workspace::Workspace;
 use super::{Error, Reporter, Servers};
 use crate::git::pathspec::is_pathspec;
 use crate::hash::Oid;
 use crate::repo::Repo;
 use crate::safetensors;
+use crate::safetensors::compare::LIMIT;
 use crate::safetensors::shard::Index;
 use check::{Check, Pair};
 use chosen::Chosen;
@@ -50,11 +50,11 @@ use reading::{Reader, spool};
 use recorder::{Recorder, Stats};
 use tree::Tree;
 
+pub use super::index_finding::IndexFinding;
 pub(super) use replaced::prove_outputs;
 pub(super) use request::prove;
 pub use request::verify_pull_request;
-use verdict::Tensors;
-pub use verdict::{Finding, IndexFinding, MadeBy, Verdict, Verified};
+pub use verdict::{Finding, MadeBy, Verdict, Verified};
 
 /// The longest shard index that is read.
 const INDEX_LIMIT: u64 = 256 << 20;
@@ -179,7 +179,7 @@ impl Verifier<'_> {
         for path in indices {
             match self.index(self.files, path.as_bstr()) {
                 Ok(index) => {
-                    let shards = shards::shards_of(path.as_bstr(), &index).into_iter();
+                    let shards = shard_index::shards_of(path.as_bstr(), &index).into_iter();
                     files.extend(shards.filter(|shard| self.is_there(shard.as_bstr())));
                     read.push((path, index));
                 }
@@ -197,10 +197,23 @@ impl Verifier<'_> {
         }
         for (path, index) in read {
             let mut verified = Verified { is_index: true, ..Verified::of(path.as_bstr()) };
-            let verdict = self.wanted(path.as_bstr()).and_then(|wanted| {
+            let wanted = match self.wanted(path.as_bstr()) {
+                Ok(wanted) => wanted,
+                Err(failed) => {
+                    let (source, error) = *failed;
+                    let verified = Verified { is_index: true, ..Verified::of(source.as_bstr()) };
+                    self.fail(verified, error)?;
+                    continue;
+                }
+            };
+            let mut compare = || {
                 let tensors = |shard: &BStr| self.tensors(shard);
-                shards::check(path.as_bstr(), &index, &wanted, &tensors, &mut verified)
-            });
+                let findings = shard_index::compare(path.as_bstr(), &index, &wanted, &tensors)?;
+                verified.more = findings.len().saturating_sub(LIMIT);
+                verified.findings.extend(findings.into_iter().take(LIMIT).map(Finding::Index));
+                Ok(if verified.findings.is_empty() { Verdict::Equal } else { Verdict::Differs })
+            };
+            let verdict = compare();
             self.tell(verified, verdict)?;
         }
         Ok(())
@@ -309,11 +322,16 @@ impl Verifier<'_> {
         }
     }
 
-    /// The shards that a set has to have, by the index of its checkpoints.
-    fn wanted(&self, path: &BStr) -> Result<BTreeSet<BString>, Error> {
-        let Some(source) = self.checkpoints.index_of(path)? else { return Ok(BTreeSet::new()) };
-        let index = self.index(self.checkpoints, source.as_bstr())?;
-        Ok(shards::converted(source.as_bstr(), &index))
+    /// The shards that have to exist, by the shard index of the checkpoint, whose name an error comes with.
+    fn wanted(&self, path: &BStr) -> Result<BTreeSet<BString>, Box<(BString, Error)>> {
+        let of_file = |error| Box::new((path.to_owned(), error));
+        let Some(source) = self.checkpoints.index_of(path).map_err(of_file)? else {
+            return Ok(BTreeSet::new());
+        };
+        match self.index(self.checkpoints, source.as_bstr()) {
+            Ok(index) => Ok(shard_index::converted(source.as_bstr(), &index)),
+            Err(error) => Err(Box::new((source, error))),
+        }
     }
 
     fn index(&self, tree: &Tree<'_>, path: &BStr) -> Result<Index, Error> {

@@ -12,8 +12,9 @@ use bstr::BStr;
 
 use super::super::content::{Bytes, LocalFile};
 use super::super::lfs_remote::{LfsRemote, Server};
+use super::super::shard_index::Tensors;
 use super::super::{Error, Reporter};
-use super::{Finding, Tensors, Verified};
+use super::{Finding, Verified};
 use crate::checkpoint::Plan;
 use crate::lfs::{Pointer, Temp};
 use crate::read_at::{FileSource, ReadAt};

@@ -10,7 +10,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 
 use super::super::content::{self, Bytes, LocalFile};
 use super::super::output_state::{Former, former};
-use super::super::provenance::{Derived, Provenance, Seen};
+use super::super::provenance::{Derived, EQUAL, IDENTICAL, Provenance, Seen};
 use super::super::servers::Session;
 use super::super::{Error, Reporter};
 use super::tree::Tree;
@@ -61,7 +61,10 @@ impl<'a> Recorder<'a> {
     pub(super) fn is_stale(&self, path: &BStr, stats: Stats, verified: &Verified) -> bool {
         let by_stat = || self.provenance.content(path, &stats.file?);
         let Some(made) = verified.oid.or_else(by_stat) else { return false };
-        let known = self.provenance.of_output(made).filter(|known| known.output == path);
+        // One that was made from another checkpoint of the same output name says nothing of this one.
+        let Some(checkpoint) = &verified.checkpoint else { return false };
+        let known =
+            self.provenance.made_from(checkpoint.as_bstr(), made).filter(|known| known.output == path);
         let now = verified
             .checkpoint_oid
             .or_else(|| self.provenance.content(verified.checkpoint.as_ref()?.as_bstr(), &stats.checkpoint?));
@@ -83,7 +86,7 @@ impl<'a> Recorder<'a> {
             output_oid,
             key: key.map(str::to_owned),
             keep: Vec::new(),
-            how: if verdict == Verdict::Identical { "identical" } else { "equal" }.to_owned(),
+            how: if verdict == Verdict::Identical { IDENTICAL } else { EQUAL }.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
         let mut seen = self.seen.borrow_mut();

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use bstr::{BStr, BString};
 
 use super::super::Error;
+use super::super::index_finding::IndexFinding;
+use super::super::shard_index::Tensors;
 use crate::hash::Oid;
 use crate::repo::ObjectId;
 use crate::safetensors;
@@ -75,9 +77,6 @@ pub struct Verified {
     pub(super) tensors: Tensors,
 }
 
-/// Names of tensors, and the bytes of each.
-pub(super) type Tensors = Vec<(String, u64)>;
-
 impl Verified {
     pub(super) fn of(path: &BStr) -> Self {
         Self { path: path.to_owned(), ..Self::default() }
@@ -103,40 +102,4 @@ pub enum MadeBy {
     Trailer(ObjectId),
     /// That commit itself.
     Commit(ObjectId),
-}
-
-/// What is wrong with an index.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IndexFinding {
-    /// It names a shard that is not there.
-    NoShard {
-        /// The shard.
-        shard: BString,
-    },
-    /// It names no tensor of a shard that the checkpoint's index has.
-    LeftOut {
-        /// The shard, as it is called when it is converted.
-        shard: BString,
-    },
-    /// It names a tensor that is not in its shard.
-    NotInShard {
-        /// The tensor.
-        name: String,
-        /// The shard.
-        shard: String,
-    },
-    /// It does not name a tensor of a shard, or names another shard for it.
-    NotInIndex {
-        /// The tensor.
-        name: String,
-        /// The shard.
-        shard: String,
-    },
-    /// Its size is not that of the tensors.
-    TotalSize {
-        /// What it says.
-        said: String,
-        /// The bytes of all tensors.
-        held: u64,
-    },
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
+use super::positional::word;
 use crate::actions::Size;
 use crate::actions::batch::Shard;
 use crate::actions::pull::Choice;
@@ -35,7 +36,7 @@ Examples:
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(in crate::cli) struct Batch {
     /// File with one model per line, or `-` for standard input
-    #[arg(value_name = "LIST", value_hint = ValueHint::FilePath, required_unless_present = "top")]
+    #[arg(value_name = "LIST", value_hint = ValueHint::FilePath, value_parser = word(), required_unless_present = "top")]
     pub(in crate::cli) list: Option<OsString>,
     /// Use the N most downloaded models of the Hub instead of LIST
     #[arg(long, value_name = "N", value_hint = ValueHint::Other, conflicts_with = "list", value_parser = clap::value_parser!(u32).range(1..=100_000))]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::positional::word;
 use clap::ValueHint;
 
 const DIFF: &str = "\
@@ -36,10 +37,10 @@ Examples:
 )]
 pub(in crate::cli) struct Diff {
     /// Revisions or files to compare [default: HEAD and the working tree]
-    #[arg(value_names = ["A", "B"], num_args = 0..=2, value_hint = ValueHint::AnyPath)]
+    #[arg(value_names = ["A", "B"], num_args = 0..=2, value_hint = ValueHint::AnyPath, value_parser = word())]
     pub(in crate::cli) sides: Vec<OsString>,
     /// Compare only these files or directories
-    #[arg(value_name = "PATH", last = true, value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", last = true, value_hint = ValueHint::AnyPath, value_parser = word())]
     pub(in crate::cli) paths: Vec<OsString>,
     /// Also compare tensor values (reads every byte)
     #[arg(long)]

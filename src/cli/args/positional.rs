@@ -6,8 +6,14 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use clap::CommandFactory as _;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::Args;
+
+/// Reads a word that names something: an empty one is what a variable without a value leaves, and would mean everything.
+pub(super) fn word() -> impl TypedValueParser<Value = OsString> {
+    OsStringValueParser::new().try_map(|word| if word.is_empty() { Err("expected a name") } else { Ok(word) })
+}
 
 /// Puts the subcommand right behind the program, so that options may stand before it.
 pub(super) fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueHint;
 
+use super::positional::word;
 use crate::actions::Size;
 use crate::actions::pull::Choice;
 
@@ -27,7 +28,7 @@ Examples:
 )]
 pub(in crate::cli) struct Clone {
     /// OWNER/NAME on the Hub, a URL, or a path starting with `./` or `/`
-    #[arg(value_name = "MODEL", value_hint = ValueHint::Url)]
+    #[arg(value_name = "MODEL", value_hint = ValueHint::Url, value_parser = word())]
     pub(in crate::cli) model: OsString,
     /// New or empty directory [default: last part of MODEL]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

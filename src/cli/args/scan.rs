@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::positional::word;
 use clap::ValueHint;
 
 /// `scan`
@@ -31,7 +32,7 @@ Examples:
 )]
 pub(in super::super) struct Scan {
     /// Files, directories, or OWNER/NAME or OWNER/NAME@REV on the Hub [default: tracked files in the working tree]
-    #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath, conflicts_with_all = ["staged", "rev", "range"])]
+    #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath, value_parser = word(), conflicts_with_all = ["staged", "rev", "range"])]
     pub(in super::super) targets: Vec<OsString>,
     /// Scan the staged files
     #[arg(long, conflicts_with_all = ["rev", "range"])]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::positional::word;
 use clap::ValueHint;
 
 const STATUS: &str = "\
@@ -25,7 +26,7 @@ Examples:
 )]
 pub(in crate::cli) struct Status {
     /// Files or directories to check [default: the whole repository]
-    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath, value_parser = word())]
     pub(in crate::cli) paths: Vec<OsString>,
     /// Exit with 1 if anything needs attention (for CI)
     #[arg(long)]

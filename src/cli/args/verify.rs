@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use super::positional::word;
 use clap::ValueHint;
 
 const VERIFY: &str = "\
@@ -27,7 +28,7 @@ Examples:
 )]
 pub(in crate::cli) struct Verify {
     /// Safetensors files, checkpoints, shard indexes or directories [default: all tracked]
-    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = word())]
     pub(in crate::cli) paths: Vec<OsString>,
     /// Verify the files of pull request N
     #[arg(long, value_name = "N", value_hint = ValueHint::Other, conflicts_with_all = ["paths", "rev"])]

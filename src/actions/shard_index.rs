@@ -1,4 +1,4 @@
-//! Checks the shard index of safetensors shards against the contents of the shards.
+//! [`compare`]: the shard index of safetensors files against what its shards contain.
 //!
 //! Invariant: a shard index is correct if every key is in the shard that it names, every tensor of a shard is a key, a
 //! stated size is that of all tensors, and every shard of the checkpoint's shard index has its counterpart.
@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::super::{Error, names};
-use super::verdict::{Finding, IndexFinding, Tensors, Verdict, Verified};
-use crate::safetensors::compare::LIMIT;
+use super::index_finding::IndexFinding;
+use super::{Error, names};
 use crate::safetensors::shard::Index;
+
+/// The names and sizes of the tensors of a file.
+pub(super) type Tensors = Vec<(String, u64)>;
 
 /// Gives the tensors of a shard; `None` if there is no such file.
 pub(super) type Lookup<'a> = &'a dyn Fn(&BStr) -> Result<Option<Tensors>, Error>;
@@ -25,14 +27,13 @@ pub(super) fn converted(path: &BStr, index: &Index) -> BTreeSet<BString> {
     shards_of(path, index).iter().map(|shard| names::safetensors(shard.as_bstr())).collect()
 }
 
-/// Holds an index against its shards, and those that it has to have. `tensors` looks into a shard.
-pub(super) fn check(
+/// Compares an index with its shards, and with those that it has to have. `tensors` looks into a shard.
+pub(super) fn compare(
     path: &BStr,
     index: &Index,
     wanted: &BTreeSet<BString>,
     tensors: Lookup<'_>,
-    verified: &mut Verified,
-) -> Result<Verdict, Error> {
+) -> Result<Vec<IndexFinding>, Error> {
     let left_out = wanted.difference(&shards_of(path, index)).cloned().collect::<Vec<_>>().into_iter();
     let mut findings: Vec<_> = left_out.map(|shard| IndexFinding::LeftOut { shard }).collect();
     let (mut total, mut is_whole) = (0_u64, true);
@@ -65,7 +66,5 @@ pub(super) fn check(
     {
         findings.push(IndexFinding::TotalSize { said: said.to_string(), held: total });
     }
-    verified.more = findings.len().saturating_sub(LIMIT);
-    verified.findings.extend(findings.into_iter().take(LIMIT).map(Finding::Index));
-    Ok(if verified.findings.is_empty() { Verdict::Equal } else { Verdict::Differs })
+    Ok(findings)
 }

@@ -1,0 +1,80 @@
+//! The shard index of safetensors files against their headers: a loader follows the index, whatever the shards contain.
+//!
+//! Invariant: what cannot be read from here (an index or a shard that was not downloaded) does not differ.
+
+use std::collections::BTreeSet;
+
+use bstr::{BStr, BString, ByteSlice as _};
+
+use super::super::Error;
+use super::super::content::{LocalFile, Located};
+use super::super::shard_index;
+use super::super::workspace::Workspace;
+use super::Differences;
+use crate::read_at::ReadAt as _;
+use crate::safetensors;
+use crate::safetensors::shard::{self, Index};
+
+/// What the shard index of safetensors files is to that of the checkpoint.
+#[derive(Debug)]
+pub(in super::super) enum IndexState {
+    /// It fits its shards, or that cannot be seen from here.
+    UpToDate,
+    /// It does not exist; it would be that of these shards.
+    Missing(BTreeSet<BString>),
+    /// It does not fit its shards, or cannot be read.
+    Differs(Differences),
+    /// That of the checkpoint cannot be read.
+    Invalid(shard::Error),
+}
+
+/// The state of the shard index `output`, made from the shard index `source`.
+///
+/// # Errors
+/// What keeps the repository from being read; [`Error::Interrupted`].
+pub(super) fn state(workspace: &Workspace<'_>, source: &BStr, output: &BStr) -> Result<IndexState, Error> {
+    let wanted = match workspace.there(source)? {
+        Some(Located::Here(file)) => match read(&file)? {
+            Ok(index) => shard_index::converted(source, &index),
+            Err(error) => return Ok(IndexState::Invalid(error)),
+        },
+        _ => BTreeSet::new(),
+    };
+    let index = match workspace.there(output)? {
+        None => return Ok(IndexState::Missing(wanted)),
+        Some(Located::There(_)) => return Ok(IndexState::UpToDate),
+        Some(Located::Here(file)) => match read(&file)? {
+            Ok(index) => index,
+            Err(error) => return Ok(IndexState::Differs(Differences::Unreadable(error))),
+        },
+    };
+    for shard in shard_index::shards_of(output, &index) {
+        match workspace.there(shard.as_bstr())? {
+            Some(Located::There(_)) => return Ok(IndexState::UpToDate),
+            Some(Located::Here(_)) | None => {}
+        }
+    }
+    let tensors = |shard: &BStr| {
+        let Some(Located::Here(file)) = workspace.there(shard)? else { return Ok(None) };
+        let (infos, _) = safetensors::read(&file.file)?;
+        Ok(Some(infos.into_iter().map(|info| (info.name, info.bytes)).collect()))
+    };
+    // What is wrong with a shard is the state of that shard.
+    let findings = match shard_index::compare(output, &index, &wanted, &tensors) {
+        Err(Error::Safetensors(_)) => return Ok(IndexState::UpToDate),
+        findings => findings?,
+    };
+    let more = findings.len().saturating_sub(1);
+    let first = findings.into_iter().next();
+    Ok(first.map_or(IndexState::UpToDate, |first| IndexState::Differs(Differences::Index { first, more })))
+}
+
+/// Reads a shard index that is here.
+fn read(file: &LocalFile) -> Result<Result<Index, shard::Error>, Error> {
+    let (len, limit) = (file.file.len(), shard::MAX_LEN);
+    if len > limit {
+        return Ok(Err(shard::Error::Length { len, limit }));
+    }
+    let text = file.file.read_vec_at(0, usize::try_from(len).unwrap_or(0));
+    Ok(Index::parse(&text.map_err(Error::io("read", &file.path))?))
+}

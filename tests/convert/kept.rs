@@ -1,0 +1,104 @@
+//! What is nowhere else is kept: a conversion of another checkpoint, a file that somebody else wrote, a checkpoint whose LFS
+//! object is damaged, and all that a variable without a value would name.
+
+use std::fs;
+
+use git_st_convert::hash::Oid;
+
+use super::states::{CHECKPOINT, FILE, epoch_of, model, status, trained};
+
+const OTHER: &str = "model.pt";
+
+#[test]
+fn a_conversion_of_another_checkpoint_is_not_written_over() {
+    for is_committed in [true, false] {
+        let model = model(1);
+        model.add(OTHER, &trained(2));
+        model.commit();
+        let args: &[&str] = if is_committed { &["--replace", "--commit"] } else { &["--replace"] };
+        model.run(&[args, &[CHECKPOINT]].concat()).ok();
+        assert_eq!((model.at(CHECKPOINT).exists(), epoch_of(&model)), (false, 1));
+        // The other one has not changed, and was never converted.
+        let page = model.run(&["status"]).stdout;
+        assert!(!page.contains("Stale") && page.contains("Unverified (1)\n    model.pt"), "{page}");
+        let run = model.run::<&str>(&[]);
+        assert!(epoch_of(&model) == 1 && !run.stdout.contains("updated"), "{run:?}");
+        let run = model.run(&["--replace"]);
+        assert_eq!((run.code, epoch_of(&model), model.at(OTHER).exists()), (Some(1), 1, true), "{run:?}");
+        let verified = model.run(&["verify", OTHER]);
+        assert!(verified.stdout.contains("differs from model.pt"), "{verified:?}");
+        // Trained on, it is still not what the file was made from.
+        model.add(OTHER, &trained(3));
+        let run = model.run::<&str>(&[]);
+        assert_eq!(epoch_of(&model), 1, "{run:?}");
+        model.run(&["--force", OTHER]).ok();
+        assert_eq!(epoch_of(&model), 3);
+    }
+    // Named one after the other.
+    let model = model(1);
+    model.add(OTHER, &trained(2));
+    model.commit();
+    model.run(&[CHECKPOINT]).ok();
+    let run = model.run(&[OTHER]);
+    assert!(epoch_of(&model) == 1 && !run.stdout.contains("updated"), "{run:?}");
+}
+
+#[test]
+fn a_file_that_is_only_equal_is_not_written_over_when_its_checkpoint_changes() {
+    let model = model(1);
+    model.run::<&str>(&[]).ok();
+    let ours = fs::read(model.at(FILE)).unwrap();
+    let theirs = super::replaced::with_note(&ours);
+    fs::remove_dir_all(model.at(".git/st-converted")).unwrap();
+    model.add(FILE, &theirs);
+    model.commit();
+    assert!(model.run(&["verify"]).ok().contains("equal"));
+    model.add(CHECKPOINT, &trained(2));
+    let run = model.run::<&str>(&[]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(fs::read(model.at(FILE)).unwrap() == theirs, "{run:?}");
+    status(&model, &["--force"], 0, "converted");
+    assert_eq!(epoch_of(&model), 2);
+}
+
+#[test]
+fn a_checkpoint_whose_object_is_damaged_stays() {
+    let bytes = trained(1);
+    for is_damaged in [true, false] {
+        let model = model(1);
+        model.run(&["--commit"]).ok();
+        let object = model.object(Oid::of(&bytes));
+        let mut content = bytes.clone();
+        content[100] ^= u8::from(is_damaged);
+        fs::remove_file(&object).unwrap();
+        fs::write(&object, content).unwrap();
+        let run = model.run(&["--replace"]);
+        assert_eq!(model.at(CHECKPOINT).exists(), is_damaged, "{run:?}");
+        let note = "kept in the working tree only, because git could not give it back";
+        assert_eq!(run.stderr.contains(note), is_damaged, "{run:?}");
+        if is_damaged {
+            assert!(fs::read(model.at(CHECKPOINT)).unwrap() == bytes);
+        }
+    }
+}
+
+#[test]
+fn an_empty_word_means_nothing() {
+    let model = model(1);
+    for args in [
+        &["--replace", ""][..],
+        &[""],
+        &["status", ""],
+        &["verify", ""],
+        &["scan", ""],
+        &["diff", "", ""],
+        &["diff", "HEAD", "HEAD", "--", ""],
+        &["inspect", ""],
+        &["clone", ""],
+    ] {
+        let run = model.run(args);
+        assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+        assert!(run.stderr.contains("invalid value ''"), "{args:?}: {run:?}");
+    }
+    assert_eq!(model.status(), "");
+}
