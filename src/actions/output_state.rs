@@ -123,7 +123,7 @@ impl<'a> OutputStates<'a> {
     /// # Errors
     /// An error of the repository; [`Error::Interrupted`].
     pub(super) fn state(&self, source: &BStr, output: &BStr, given: Given<'_>) -> Result<OutputState, Error> {
-        if self.workspace.there(output)?.is_none() {
+        if self.workspace.there(output)?.is_none() || self.is_deleted(source, output)? {
             return Ok(OutputState::Missing);
         }
         let recorded = self.recorded(source, output, given)?;
@@ -136,6 +136,17 @@ impl<'a> OutputStates<'a> {
         let latest = self.provenance.latest(output);
         let key = given.key.map(str::to_owned).or(latest.and_then(|latest| latest.key));
         header::compare(self.workspace, self.depth, source, output, key)
+    }
+
+    /// Returns `true` if somebody deleted an output from the working tree, which a conversion gives back.
+    fn is_deleted(&self, source: &BStr, output: &BStr) -> Result<bool, Error> {
+        let Workspace { repo, .. } = *self.workspace;
+        let is_left_out = |path: &BStr| {
+            self.workspace.entries.get(path).is_some_and(|entry| self.workspace.is_left_out(entry))
+        };
+        let is_absent = |path: &BStr| Ok::<_, Error>(FileStat::of(&repo.target(path)?.path()).is_none());
+        // Where neither is here a clone brought both as they are on the server.
+        Ok(is_absent(output)? && !is_left_out(output) && !is_absent(source)?)
     }
 
     /// The state of the shard index of safetensors files.

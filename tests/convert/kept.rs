@@ -5,6 +5,7 @@ use std::fs;
 
 use git_st_convert::hash::Oid;
 
+use super::Model;
 use super::states::{CHECKPOINT, FILE, epoch_of, model, status, trained};
 
 const OTHER: &str = "model.pt";
@@ -44,6 +45,23 @@ fn a_conversion_of_another_checkpoint_is_not_written_over() {
 }
 
 #[test]
+fn a_checkpoint_without_an_extension_is_what_its_output_is_verified_against() {
+    let model = Model::new();
+    for path in ["q.bin", "noext"] {
+        model.add(path, &trained(1));
+    }
+    model.commit();
+    model.run(&["--commit"]).ok();
+    model.git(&["rm", "-q", "q.bin"]);
+    assert!(model.run(&["verify", "noext.safetensors"]).ok().contains("identical to noext"));
+    model.add("noext", &trained(2));
+    let run = model.run(&["verify", "noext.safetensors"]);
+    assert!(run.code == Some(1) && run.stdout.contains("noext.safetensors: stale: noext changed"), "{run:?}");
+    // Of one that is gone the record still knows.
+    assert!(model.run(&["verify", "q.safetensors"]).ok().contains("identical to q.bin"));
+}
+
+#[test]
 fn a_file_that_is_only_equal_is_not_written_over_when_its_checkpoint_changes() {
     let model = model(1);
     model.run::<&str>(&[]).ok();
@@ -79,6 +97,25 @@ fn a_checkpoint_whose_object_is_damaged_stays() {
         if is_damaged {
             assert!(fs::read(model.at(CHECKPOINT)).unwrap() == bytes);
         }
+    }
+}
+
+#[test]
+fn an_output_that_was_deleted_is_written_again() {
+    for has_object in [true, false] {
+        let model = model(1);
+        model.run(&["--commit"]).ok();
+        let bytes = fs::read(model.at(FILE)).unwrap();
+        fs::remove_file(model.at(FILE)).unwrap();
+        if !has_object {
+            fs::remove_file(model.object(Oid::of(&bytes))).unwrap();
+        }
+        assert!(model.run(&["status"]).stdout.contains("Not converted (1)"));
+        model.run::<&str>(&[]).ok();
+        assert!(fs::read(model.at(FILE)).unwrap() == bytes);
+        assert_eq!(model.status(), "");
+        model.git(&["lfs", "fsck"]);
+        assert!(model.run::<&str>(&[]).ok().contains("(up to date)"));
     }
 }
 

@@ -255,7 +255,16 @@ impl Verifier<'_> {
 
     fn pair(&self, path: &BStr, verified: &mut Verified) -> Result<(Pair, Stats), Error> {
         let named = self.named.get(&path.to_owned());
+        let is_there =
+            |path: &BString| !matches!(self.checkpoints.open(path.as_bstr()), Err(Error::NotFound));
         let beside = named.map_or_else(|| self.checkpoints.checkpoint_of(path), |path| Ok(path.clone()));
+        let beside = beside.or_else(|missing| match (missing, self.recorder) {
+            // A name that promises nothing is the checkpoint's, too, if a conversion was made from it.
+            (Error::NoCheckpoint, Some(recorder)) => {
+                recorder.namesake(path).filter(is_there).ok_or(Error::NoCheckpoint)
+            }
+            (missing, _) => Err(missing),
+        });
         let stats = |checkpoint| self.recorder.map(|recorder| recorder.stats(path, checkpoint));
         let stats = stats(beside.as_ref().ok().map(|path| path.as_bstr())).unwrap_or_default();
         let file = self.files.open(path)?;

@@ -12,7 +12,7 @@ use super::super::content::{self, Bytes, LocalFile};
 use super::super::output_state::{Former, former};
 use super::super::provenance::{Derived, EQUAL, IDENTICAL, Provenance, Seen};
 use super::super::servers::Session;
-use super::super::{Error, Reporter};
+use super::super::{Error, Reporter, names};
 use super::tree::Tree;
 use super::verdict::{MadeBy, Verdict, Verified};
 use crate::hash::Oid;
@@ -106,6 +106,12 @@ impl<'a> Recorder<'a> {
         let tracked = self.repo.entries().unwrap_or_default();
         let tracked: BTreeSet<BString> = tracked.into_iter().map(|entry| entry.path).collect();
         self.provenance.record(&derived, &seen, &|path| tracked.contains(path));
+    }
+
+    /// The checkpoint of the same name that a file of this path was made from last, whatever both contain now.
+    pub(super) fn namesake(&self, path: &BStr) -> Option<BString> {
+        let source = self.provenance.latest(path)?.source;
+        (names::safetensors(source.as_bstr()) == path).then_some(source)
     }
 
     /// The checkpoint that a file was made from, where none is beside it.
