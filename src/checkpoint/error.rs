@@ -265,7 +265,15 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A limit was exceeded.
+    /// `--keep` names a tensor whose elements are written under another name.
+    #[error("cannot keep {name}: {keeper} is kept and contains it")]
+    KeepDropped {
+        /// The name.
+        name: String,
+        /// The name that is kept.
+        keeper: String,
+    },
+    /// A limit is passed.
     #[error("the checkpoint exceeds the limit of {limit} {what}")]
     Limit {
         /// The limited quantity.

@@ -61,7 +61,7 @@ pub struct Ties {
 /// Decides which names of each group of tied tensors are kept.
 ///
 /// # Errors
-/// [`Error::Keep`] if a name to keep is not a complete tensor among tied tensors.
+/// [`Error::Keep`] if a name to keep is not tied, [`Error::KeepDropped`] if another name is kept that contains it.
 pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
     let mut ties = Ties::default();
     // A missing name may be in another file; the caller knows whether one exists.
@@ -81,8 +81,13 @@ pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
             choose(&set, len, policy, &mut unused, &mut ties);
         }
     }
+    // What is copied is kept anyway.
+    unused.retain(|name| !ties.copies.iter().any(|(copied, _)| copied == name));
     if let Some(name) = unused.into_iter().next() {
-        return Err(Error::Keep { name });
+        return Err(match ties.dropped.get(&name) {
+            Some(keeper) => Error::KeepDropped { keeper: keeper.clone(), name },
+            None => Error::Keep { name },
+        });
     }
     let kept = plan.tensors.iter().enumerate().filter(|(_, tensor)| !ties.dropped.contains_key(&tensor.name));
     ties.kept = kept.map(|(index, _)| index).collect();
@@ -257,12 +262,12 @@ mod tests {
         assert_eq!((second.kept, second.dropped), (vec![1], pairs(&[("a", "b"), ("part", "b")])));
         // One that is not here may be another file's.
         assert_eq!(keep(&["elsewhere"]).unwrap().kept, [0]);
-        for (names, refused) in [(["a", "b"].as_slice(), "b"), (&["part"], "part"), (&["b", "part"], "part")]
-        {
-            match keep(names) {
-                Err(Error::Keep { name }) => assert_eq!(name, refused),
-                other => panic!("{names:?}: {other:?}"),
-            }
+        for (names, refused) in [
+            (["a", "b"].as_slice(), "cannot keep b: a is kept and contains it"),
+            (&["part"], "cannot keep part: a is kept and contains it"),
+            (&["b", "part"], "cannot keep part: b is kept and contains it"),
+        ] {
+            assert_eq!(keep(names).unwrap_err().to_string(), refused, "{names:?}");
         }
         let alone = resolve(
             &plan(&tensors[..1]),

@@ -129,6 +129,8 @@ fn shell_words(line: &str) -> Option<Vec<String>> {
         }
     }
     words.push(word);
+    // Blanks side by side part no words.
+    words.retain(|word| !word.is_empty());
     quote.is_none().then_some(words)
 }
 

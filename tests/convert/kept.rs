@@ -101,6 +101,23 @@ fn a_checkpoint_whose_object_is_damaged_stays() {
 }
 
 #[test]
+fn a_checkpoint_is_no_output_to_write_over() {
+    let model = model(1);
+    for other in ["other.pt", "other.safetensors"] {
+        model.write(other, trained(2));
+        let run = model.run(&["--force", "--output", other, CHECKPOINT]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(run.stderr.contains(&format!("cannot write {other}: file exists")), "{run:?}");
+        assert!(fs::read(model.at(other)).unwrap() == trained(2));
+    }
+    // A safetensors file is, and what is none of both.
+    for content in [b"text".to_vec(), fs::read(model.at("out.safetensors")).unwrap_or_default()] {
+        model.write("out.safetensors", content);
+        model.run(&["--force", "--output", "out.safetensors", CHECKPOINT]).ok();
+    }
+}
+
+#[test]
 fn an_output_that_was_deleted_is_written_again() {
     for has_object in [true, false] {
         let model = model(1);

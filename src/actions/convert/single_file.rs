@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use bstr::{BString, ByteSlice as _};
 
 use super::super::content::{Located, class_beside};
+use super::super::detected::{Detected, detect};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::index::{self, IndexTarget, ShardContents};
 use super::job::{Into, Job, Oids};
@@ -21,6 +22,7 @@ use super::sets::ShardedCheckpoint;
 use super::{Options, Summary};
 use crate::checkpoint::{self, Foreign};
 use crate::lfs::{Temp, space, temp};
+use crate::read_at::FileSource;
 use crate::repo::Repo;
 
 /// Converts each file that is meant.
@@ -140,6 +142,10 @@ impl One<'_> {
             // A device would be gone, and a regular file in its place.
             return Err(Error::OutputNotFile { output: shown() });
         }
+        // `--force` is about safetensors files: another checkpoint may be nowhere else.
+        if there.is_ok() && is_checkpoint(to) {
+            return Err(Error::OutputExists { output: shown() });
+        }
         let class = class_beside(&file.path);
         let job = Job::prepare(source, class.as_deref(), self.options)?;
         if let Some(name) = self.options.keep.iter().find(|name| self.is_alone && !job.holds(name)) {
@@ -218,6 +224,14 @@ impl One<'_> {
         new.notes().iter().for_each(|note| self.reporter.note(note));
         Ok(())
     }
+}
+
+/// Returns `true` if a checkpoint is where a result goes.
+fn is_checkpoint(to: &Place) -> bool {
+    let found = crate::lfs::regular::open(&to.path).ok().and_then(|file| FileSource::new(file).ok());
+    found.is_some_and(|file| {
+        matches!(detect(to.shown.as_bstr(), &file), Detected::Weights | Detected::Script | Detected::Plain)
+    })
 }
 
 /// A file beside the output for records that must be inflated first.

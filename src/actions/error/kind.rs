@@ -43,7 +43,11 @@ impl Error {
                 | Self::OutputExists { .. }
                 | Self::OutputDiffers { .. }
                 | Self::Checkpoint(
-                    Of::Ambiguous { .. } | Of::NoSuchKey { .. } | Of::Keep { .. } | Of::Output { .. }
+                    Of::Ambiguous { .. }
+                        | Of::NoSuchKey { .. }
+                        | Of::Keep { .. }
+                        | Of::KeepDropped { .. }
+                        | Of::Output { .. }
                 )
         )
     }

@@ -20,7 +20,7 @@ use crate::cli::{json, sanitize};
 
 /// How many files of a group are listed, and how many a command names.
 const LISTED: usize = 8;
-const NAMED: usize = 4;
+const NAMED: usize = 50;
 
 /// Shows the state of the repository.
 pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {

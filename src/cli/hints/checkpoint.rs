@@ -54,7 +54,7 @@ pub(super) fn of(error: &Error, named: &Named<'_>) -> Vec<String> {
         Error::NoSuchKey { .. } => {
             format!("list all its contents: `{git} st-convert inspect --key . {file}`")
         }
-        Error::Keep { .. } => ties(named),
+        Error::Keep { .. } | Error::KeepDropped { .. } => ties(named),
         Error::Output { bytes, .. } => allowed(*bytes, named),
         Error::Damaged(_) => format!("check the LFS storage: `{git} lfs fsck`"),
         // The bytes are not what torch wrote: truncated, changed, or crafted.
