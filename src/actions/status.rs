@@ -18,6 +18,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use super::checkpoints::{self, Class};
 use super::content::Located;
 use super::guard::install::{self, Hook, InstallReport};
+use super::harmless::Harmless;
 use super::meant::Meant;
 use super::output_state::{Depth, Given, IndexState, OutputState, OutputStates};
 use super::provenance::Provenance;
@@ -26,7 +27,7 @@ use super::workspace::Workspace;
 use super::{Error, Reporter, names};
 use crate::checkpoint;
 use crate::recipe;
-use crate::repo::Repo;
+use crate::repo::{Entry, Mode, Repo};
 
 /// The options of `status`.
 #[derive(Debug, Clone, Default)]
@@ -173,6 +174,14 @@ struct Look<'a> {
     left_out: usize,
 }
 
+/// Returns `true` if a file without the name of a checkpoint is one that a run opens, however short it is.
+fn is_opened(entry: &Entry, harmless: &mut Harmless<'_>) -> bool {
+    let path = entry.path.as_bstr();
+    let is_file = matches!(entry.mode, Mode::File | Mode::Executable) && !entry.intent_to_add;
+    let is_known = names::is_index(path) || names::is_safetensors(path) || names::is_safetensors_index(path);
+    is_file && !is_known && !harmless.is(entry)
+}
+
 impl Look<'_> {
     /// Returns `true` if a checkpoint was requested, by its own name or by its safetensors file.
     fn is_meant(&self, checkpoint: &BStr) -> bool {
@@ -182,9 +191,10 @@ impl Look<'_> {
     /// Collects the checkpoints and the training state of the index.
     fn tracked(&mut self) -> Result<(), Error> {
         let workspace = self.workspace;
+        let mut harmless = Harmless::new(workspace.repo);
         for (path, entry) in &workspace.entries {
             let path = path.as_bstr();
-            if !checkpoints::may_be(entry) || !self.is_meant(path) {
+            if !self.is_meant(path) || !checkpoints::may_be(entry) && !is_opened(entry, &mut harmless) {
                 continue;
             }
             if workspace.session.reporter.is_interrupted() {

@@ -101,6 +101,27 @@ fn a_checkpoint_whose_object_is_damaged_stays() {
 }
 
 #[test]
+fn status_sees_every_checkpoint_that_a_run_converts() {
+    let model = Model::new();
+    let names = ["noext", "w.h5", "w.data", "w.th", "x.model", "w.bin.1"];
+    for (epoch, name) in (1..).zip(names) {
+        model.add(name, &trained(epoch));
+    }
+    for text in ["README.md", "vocab.txt", "a.model"] {
+        model.add(text, b"text");
+    }
+    model.commit();
+    let would = model.run(&["-n", "--json"]).stdout;
+    let status = model.run(&["status", "--json"]).stdout;
+    for name in names {
+        let is_in = |text: &str, key: &str| text.contains(&format!("\"{key}\":\"{name}\""));
+        assert_eq!(is_in(&would, "source"), is_in(&status, "checkpoint"), "{name}: {would} {status}");
+        assert!(is_in(&would, "source"), "{name}");
+    }
+    assert!(!status.contains("README") && !status.contains("a.model"), "{status}");
+}
+
+#[test]
 fn a_checkpoint_is_no_output_to_write_over() {
     let model = model(1);
     for other in ["other.pt", "other.safetensors"] {
