@@ -202,6 +202,10 @@ fn shells_take_the_completions() {
     assert!(!zsh.contains("$line[2]"));
 }
 
+/// In the order of the help.
+const COMMANDS: &str =
+    "convert status clone pull verify publish batch inspect diff scan hook demo env man completions";
+
 #[test]
 fn bash_completes_both_spellings() {
     let sandbox = Sandbox::new();
@@ -211,6 +215,13 @@ fn bash_completes_both_spellings() {
         ("git st-convert ins", "inspect"),
         // What git runs, and nobody else.
         ("git st-convert textc", ""),
+        // Commands alone while nothing begins with a dash, and files where there are none.
+        ("git st-convert ''", COMMANDS),
+        ("git-st-convert ''", COMMANDS),
+        ("git-st-convert hook ''", "install uninstall status run"),
+        ("git-st-convert inspect ''", ""),
+        ("git-st-convert inspect --json ''", ""),
+        ("git-st-convert completions ''", "bash zsh fish powershell"),
         ("git -C x st-convert inspect --su", "--summary"),
         ("git st-convert --color al", "always"),
         ("git-st-convert completions z", "zsh"),
@@ -232,4 +243,43 @@ fn bash_completes_both_spellings() {
         let Some(output) = judge("bash", &dir, &["-c", &script]) else { return };
         assert_eq!(output.stdout.trim(), expected, "{words}: {}", output.stderr);
     }
+}
+
+#[test]
+fn fish_completes_commands_and_no_files_for_numbers_and_names() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.path("files");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("script"), sandbox.bin(&dir, &["completions", "fish"]).ok()).unwrap();
+    fs::write(dir.join("afile"), "").unwrap();
+    let mut commands: Vec<_> = COMMANDS.split(' ').collect();
+    commands.sort_unstable();
+    for (line, expected, has_files) in [
+        ("git-st-convert ", &commands[..], true),
+        ("git-st-convert inspect ", &[], true),
+        ("git-st-convert -o ", &[], true),
+        ("git-st-convert --pr ", &[], false),
+        ("git-st-convert --keep ", &[], false),
+        ("git-st-convert --key ", &[], false),
+        ("git-st-convert -q --keep a --keep ", &[], false),
+        ("git-st-convert verify --rev ", &[], false),
+        ("git-st-convert -C / verify --pr ", &[], false),
+        ("git-st-convert --color ", &["always", "auto", "never"], false),
+        ("git-st-convert completions ", &["bash", "zsh", "fish", "powershell"], false),
+    ] {
+        let script = format!("source script; complete -C '{line}'");
+        let Some(output) = judge("fish", &dir, &["-c", &script]) else { return };
+        let words = output.stdout.lines().map(|line| line.split('\t').next().unwrap());
+        let (files, words): (Vec<_>, Vec<_>) = words.partition(|word| ["afile", "script"].contains(word));
+        assert_eq!(words, expected, "{line}: {output:?}");
+        assert_eq!(!files.is_empty(), has_files, "{line}: {output:?}");
+    }
+}
+
+#[test]
+fn powershell_lists_commands_before_options() {
+    let sandbox = Sandbox::new();
+    let script = sandbox.bin(&sandbox.path(""), &["completions", "powershell"]).ok();
+    let order = "Sort-Object -Property @{ Expression = 'ResultType'; Descending = $true }, ListItemText";
+    assert!(script.contains(order), "ParameterValue is a larger number than ParameterName");
 }

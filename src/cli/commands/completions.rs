@@ -34,9 +34,12 @@ pub(crate) fn run(args: &Completions, ui: &Ui) -> u8 {
     let mut text = without_hidden(&String::from_utf8_lossy(&out));
     match args.shell {
         // The generator spells the names of the subcommands' cases in two ways if the name of the program has a dash.
-        Shell::Bash => text = text.replace("git__subcmd__st__subcmd__convert", "git__st__convert") + BASH,
+        Shell::Bash => {
+            text = bash(&text).replace("git__subcmd__st__subcmd__convert", "git__st__convert") + BASH;
+        }
         Shell::Zsh => text = zsh(&text),
-        Shell::Fish | Shell::Power => {}
+        Shell::Fish => text = fish(&text),
+        Shell::Power => text = power(&text),
     }
     ui.data(&text);
     0
@@ -61,6 +64,43 @@ fn without_hidden(generated: &str) -> String {
         format!("{before}opts=\"{}\"", words.collect::<Vec<_>>().join(" "))
     };
     generated.lines().filter(is_offered).map(|line| shown(line) + "\n").collect()
+}
+
+/// The generator offers the options to a word that has no letter yet, before commands, and in the place of files.
+fn bash(generated: &str) -> String {
+    let line = |line: &str| {
+        let Some((indent, words)) = line.split_once("opts=\"").filter(|(_, words)| words.len() > 1) else {
+            return format!("{line}\n");
+        };
+        let is_value = |word: &&str| !word.starts_with(['-', '[', '<']);
+        let values: Vec<_> = words.trim_end_matches('"').split(' ').filter(is_value).collect();
+        format!("{line}\n{indent}[[ ${{cur}} == -* ]] || opts=\"{}\"\n", values.join(" "))
+    };
+    generated.lines().map(line).collect()
+}
+
+/// The generator knows no command of a line that ends in an option without its value, and so offers files there.
+fn fish(generated: &str) -> String {
+    let parse = "    argparse -s (__fish_git_st_convert_global_optspecs) -- $cmd 2>/dev/null\n";
+    let again = format!("{parse}    or begin\n        set -e cmd[-1]\n    {parse}    end\n");
+    let mut text = generated.replace(parse, &again);
+    // Nor does it offer the values of what is no option.
+    for command in Args::command().get_subcommands() {
+        let arguments = command.get_positionals().flat_map(clap::Arg::get_possible_values);
+        let values: Vec<_> = arguments.map(|value| value.get_name().to_owned()).collect();
+        if !values.is_empty() {
+            let (command, values) = (command.get_name(), values.join(" "));
+            let when = format!("__fish_git_st_convert_using_subcommand {command}");
+            text += &format!("complete -c git-st-convert -n \"{when}\" -f -k -a \"{values}\"\n");
+        }
+    }
+    text
+}
+
+/// The generator sorts by the text, in which a command and an option are the same.
+fn power(generated: &str) -> String {
+    let order = "Sort-Object -Property @{ Expression = 'ResultType'; Descending = $true }, ListItemText";
+    generated.replace("Sort-Object -Property ListItemText", order)
 }
 
 /// The first positional is a subcommand or a path. The generator treats it as a path, and the second one as the
