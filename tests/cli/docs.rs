@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sandbox::{BIN, Sandbox};
 
-fn package() -> &'static Path {
+pub(super) fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -22,7 +22,7 @@ fn pages() -> Vec<PathBuf> {
 }
 
 /// The commands of the `console` blocks of a page, each with the lines that follow it.
-fn session(text: &str) -> Vec<(&str, Vec<&str>)> {
+pub(super) fn session(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
     for block in text.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()) {
         for line in block.lines() {
@@ -49,7 +49,7 @@ fn line_fits(expected: &str, got: &str) -> bool {
 }
 
 /// The same of several lines; a line `…` stands for any number of them.
-fn fits(expected: &[&str], got: &[&str]) -> bool {
+pub(super) fn fits(expected: &[&str], got: &[&str]) -> bool {
     match expected.split_first() {
         None => got.is_empty(),
         Some((&"…", rest)) => (0..=got.len()).any(|at| fits(rest, &got[at..])),

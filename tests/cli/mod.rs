@@ -12,6 +12,7 @@ mod inspect;
 mod last;
 mod page;
 mod pages;
+mod readme;
 
 use std::ffi::OsStr;
 use std::fs;

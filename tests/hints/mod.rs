@@ -15,6 +15,7 @@ mod source;
 use std::sync::Mutex;
 
 use situation::Situation;
+pub(crate) use situation::skipped;
 
 use crate::sandbox::Output;
 

@@ -27,7 +27,7 @@ pub(super) struct Situation {
 }
 
 /// Says that something could not be asked here. It goes around the capture of the test harness, to be seen.
-pub(super) fn skipped(what: &str) {
+pub(crate) fn skipped(what: &str) {
     let _nobody_reads = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
 
