@@ -136,7 +136,7 @@ impl std::error::Error for Stderr {}
 /// Formats the first of some paths, and the number of the others.
 fn named(paths: &[BString]) -> String {
     match paths {
-        [] => "files of the work tree".to_owned(),
+        [] => "files in the working tree".to_owned(),
         [path] => format!("`{path}`"),
         [path, rest @ ..] => format!("`{path}` and {} more", rest.len()),
     }

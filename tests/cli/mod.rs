@@ -6,6 +6,7 @@ mod convert;
 mod demo;
 mod docs;
 mod env;
+mod help;
 #[cfg(unix)]
 mod interrupt;
 mod inspect;

@@ -11,6 +11,7 @@ mod output;
 mod repository;
 mod situation;
 mod source;
+mod words;
 
 use std::sync::Mutex;
 
@@ -121,7 +122,7 @@ fn matches(hint: &str, form: &str) -> bool {
 #[track_caller]
 fn check(rows: &[Row]) {
     if !situation::has_lfs() {
-        return situation::skipped("git-lfs is not installed, so no hint was pasted");
+        return skipped("git-lfs is not installed, so no hint was pasted");
     }
     let (next, faults) = (Mutex::new(rows.iter()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -144,7 +145,7 @@ fn check(rows: &[Row]) {
 fn a_repository_of_another_user_is_trusted_by_its_hint() {
     let situation = Situation::new().with("a.bin", "tied-2.bin");
     if situation.paste("chown -R 12345 .").code != Some(0) {
-        return situation::skipped("not root, so no repository is another user's");
+        return skipped("not root, so no repository is another user's");
     }
     drop(situation);
     let other = || Situation::new().with("a.bin", "tied-2.bin").sh("chown -R 12345 .");

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 /// Hints that another test prints and pastes: how they begin, and that test.
 const ELSEWHERE: &str = include_str!("elsewhere.txt");
 
-fn package() -> PathBuf {
+pub(super) fn package() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The Rust files below a directory.
-fn sources(dir: &Path) -> BTreeMap<PathBuf, String> {
+pub(super) fn sources(dir: &Path) -> BTreeMap<PathBuf, String> {
     let (mut found, mut waiting) = (BTreeMap::new(), vec![dir.to_owned()]);
     while let Some(next) = waiting.pop() {
         for entry in fs::read_dir(next).unwrap() {
@@ -28,7 +28,7 @@ fn sources(dir: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 /// The string literals of code, without its comments and unit tests.
-fn literals(text: &str) -> Vec<String> {
+pub(super) fn literals(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     let mut chars = lines.flat_map(|line| line.chars().chain(['\n'])).peekable();
