@@ -96,8 +96,8 @@ fn no_text_speaks_a_dialect() {
 #[test]
 fn notes_hints_and_messages_name_their_subject() {
     let mut bare: Vec<_> = sources(&package().join("src/cli"))
-        .iter()
-        .flat_map(|(_, text)| sentences(text))
+        .values()
+        .flat_map(|text| sentences(text))
         .filter(|text| is_bare(text))
         .collect();
     bare.sort();

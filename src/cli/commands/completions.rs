@@ -91,7 +91,7 @@ fn fish(generated: &str) -> String {
         if !values.is_empty() {
             let (command, values) = (command.get_name(), values.join(" "));
             let when = format!("__fish_git_st_convert_using_subcommand {command}");
-            text += &format!("complete -c git-st-convert -n \"{when}\" -f -k -a \"{values}\"\n");
+            text.extend(["complete -c git-st-convert -n \"", &when, "\" -f -k -a \"", &values, "\"\n"]);
         }
     }
     text
