@@ -108,6 +108,16 @@ const WHAT_IS_NO_REPOSITORY: &[Row] = &[
     )
     .with(&[("DIR", "../other")]),
     row(
+        "name the repository: `git -C DIR st-convert diff --install`",
+        || {
+            outside()
+                .sh("git init -q ../other && git -C ../other lfs install --local --skip-smudge >/dev/null")
+        },
+        "git st-convert diff --install",
+        Then::Does,
+    )
+    .with(&[("DIR", "../other")]),
+    row(
         "name its repository: `git -C DIR st-convert FILE`",
         || inside().sh("git init -q ../other").at("../other"),
         "git st-convert ../model/a.bin",

@@ -85,8 +85,9 @@ fn has_colors(cwd: &Path, is_shown: bool) -> Option<bool> {
 
 /// Sets the driver of git's own diff, or removes it.
 fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u8, Report> {
-    let here = Here::new(&cwd).of("diff");
-    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of("diff"), false);
+    let command = if args.install { "diff --install" } else { "diff --uninstall" };
+    let here = Here::new(&cwd).of(command);
+    let reporter = TerminalReporter::new(ui, interrupt, false).at(Here::new(&cwd).of(command), false);
     let options = DriverOptions { cwd, global: args.global };
     let done = if args.install { install(&options, &reporter) } else { uninstall(&options, &reporter) };
     let done = done.map_err(|error| Report::of_run(&error, &here));
