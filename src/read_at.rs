@@ -4,7 +4,7 @@
 //! takes `&self`, so two threads can read the same source. It does not buffer, and it does not know whether it reads a
 //! file, a slice or a server.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 
 /// A source of bytes with random access.
@@ -85,6 +85,11 @@ impl FileSource {
     pub fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         Ok(Self { file, len })
+    }
+
+    /// Takes an open file with its metadata.
+    pub fn known(file: File, metadata: &Metadata) -> Self {
+        Self { file, len: metadata.len() }
     }
 
     /// Returns the file itself, for its metadata.

@@ -1,13 +1,16 @@
 //! [`Hashing`] computes the object IDs of the bytes that are read and written, next to the thread that does both.
 //!
-//! If the processor hashes two messages at once faster than one after the other, one thread hashes the pieces of both;
-//! otherwise each has its own thread.
+//! If there are three processors per running conversion, one thread hashes the bytes that are read, and one those that are
+//! written: one message is never slower than two at once. With fewer processors, one thread hashes the pieces of both if the
+//! processor hashes two messages at once faster than one after the other; otherwise each has its own thread.
 //!
 //! Invariant: each side's pieces are hashed in the given order. Only a few can wait, so the sender waits if the hashing
 //! is slower.
 
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 
@@ -19,6 +22,35 @@ const WAITING: usize = 2;
 
 /// How many pieces of one side may wait for the other before they are hashed by themselves.
 const AHEAD: usize = 2;
+
+/// How many processors a conversion needs to hash with two threads: a third one reads and writes.
+const PROCESSORS: usize = 3;
+
+/// The number of running conversions in this process.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts as a running conversion until it is dropped.
+struct UnderWay {
+    /// The number of running conversions, with this one.
+    count: usize,
+}
+
+impl UnderWay {
+    fn begin() -> Self {
+        Self { count: UNDER_WAY.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Returns `true` if one thread hashes both sides.
+fn is_one_enough(processors: usize, under_way: usize, is_faster_in_pairs: bool) -> bool {
+    is_faster_in_pairs && processors / PROCESSORS < under_way
+}
 
 /// The side of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +72,7 @@ pub(super) struct Hashing {
     source: SyncSender<Piece>,
     output: SyncSender<Piece>,
     threads: Vec<JoinHandle<[Hasher; 2]>>,
+    _one: UnderWay,
 }
 
 /// The object IDs of both sides, each with its length.
@@ -56,7 +89,8 @@ impl Hashing {
             let thread = thread::Builder::new().name("hashing".into());
             thread.spawn(move || hash(&take, output)).map(|thread| (give, thread))
         };
-        let is_one = Hasher::is_faster_in_pairs();
+        let (one, processors) = (UnderWay::begin(), thread::available_parallelism().map_or(1, NonZero::get));
+        let is_one = is_one_enough(processors, one.count, Hasher::is_faster_in_pairs());
         let (source, first) = start(if is_one { output.clone() } else { Hasher::default() })?;
         let mut threads = vec![first];
         let output = if is_one {
@@ -66,7 +100,7 @@ impl Hashing {
             threads.push(second);
             output
         };
-        Ok(Self { source, output, threads })
+        Ok(Self { source, output, threads, _one: one })
     }
 
     /// Passes on the next bytes of a side. Waits if too many are waiting already.
@@ -77,7 +111,7 @@ impl Hashing {
 
     /// Waits for the threads.
     pub(super) fn finish(self) -> io::Result<Hashed> {
-        let Self { source, output, threads } = self;
+        let Self { source, output, threads, _one } = self;
         drop((source, output));
         let mut sides = [Hasher::default(), Hasher::default()];
         for thread in threads {
@@ -158,6 +192,22 @@ fn step(hashers: &mut [Hasher; 2], waiting: &mut [Waiting; 2]) {
 mod tests {
     use super::*;
     use crate::buffer::Pool;
+
+    #[test]
+    fn each_side_has_a_thread_where_there_are_processors_for_it() {
+        for (processors, under_way, is_one) in [
+            (1, 1, true),
+            (2, 1, true),
+            (3, 1, false),
+            (5, 2, true),
+            (6, 2, false),
+            (16, 5, false),
+            (16, 6, true),
+        ] {
+            assert_eq!(is_one_enough(processors, under_way, true), is_one, "{processors}, {under_way}");
+            assert!(!is_one_enough(processors, under_way, false));
+        }
+    }
 
     #[test]
     fn both_sides_get_their_oid_however_they_come() {

@@ -19,6 +19,7 @@ mod hashing;
 mod hub_file;
 mod index_finding;
 pub mod inspect;
+mod jobs;
 mod lfs_remote;
 mod meant;
 pub(crate) mod names;
@@ -39,6 +40,7 @@ mod workspace;
 
 pub(crate) use error::causes_of;
 pub use error::{Error, Kind, UnfitDriver};
+pub use jobs::MOST as MOST_JOBS;
 pub use lfs_remote::Sent;
 pub use remote_note::{HalfWay, RemoteNote};
 pub use servers::Servers;

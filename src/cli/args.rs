@@ -15,8 +15,8 @@ mod verify;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::actions::Size;
 use crate::actions::pull::Choice;
+use crate::actions::{MOST_JOBS, Size};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueHint};
 
@@ -151,9 +151,15 @@ pub(crate) struct ServerArgs {
     /// Do not use the network
     #[arg(long, global = true, help_heading = COMMON)]
     pub(super) offline: bool,
-    /// Connections per download, 1 to 8
-    #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, global = true, help_heading = COMMON, value_parser = clap::value_parser!(u8).range(1..))]
+    /// Files to process at once, 1 to 8 [default: one per processor]
+    #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, global = true, help_heading = COMMON, value_parser = jobs)]
     pub(super) jobs: Option<u8>,
+}
+
+/// How many files are done at once.
+fn jobs(text: &str) -> Result<u8, String> {
+    let most = u8::try_from(MOST_JOBS).unwrap_or(u8::MAX);
+    text.parse().ok().filter(|jobs| (1..=most).contains(jobs)).ok_or_else(|| format!("expected 1 to {most}"))
 }
 
 /// The options that every command takes.

@@ -15,7 +15,6 @@ use crate::remote::{HUB, Settings, Url};
 pub(super) fn servers(args: ServerArgs) -> Result<Servers, Error> {
     let mut settings = Settings::from_environment(&variable);
     settings.offline |= args.offline;
-    settings.connections = args.jobs.map(usize::from);
     Servers::new(settings)
 }
 

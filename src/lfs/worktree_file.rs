@@ -145,7 +145,12 @@ impl Target {
 
     /// Creates missing parents.
     fn make_parents(&self) -> Result<(), Error> {
-        self.has_parents(|path| fs::create_dir(path).map(|()| true)).map(drop)
+        self.has_parents(|path| match fs::create_dir(path) {
+            // Somebody else made it meanwhile; what it is is looked at again when the file gets its name.
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(true),
+        })
+        .map(drop)
     }
 
     /// Returns `true` if the file exists and its owner may execute it; never on systems without that permission.

@@ -53,8 +53,6 @@ pub struct Settings {
     pub no_verify: bool,
     /// The netrc file: by default `~/.netrc`.
     pub netrc: Option<PathBuf>,
-    /// `-j`: how many connections one object may use.
-    pub connections: Option<usize>,
     /// The value of `User-Agent`.
     pub user_agent: String,
     /// How long a server may be silent, and how long connecting may take; by default as in git-lfs.
@@ -92,7 +90,6 @@ impl Default for Settings {
             client_key: None,
             no_verify: false,
             netrc: None,
-            connections: None,
             user_agent: concat!("git-st-convert/", env!("CARGO_PKG_VERSION")).to_owned(),
             timeout: None,
             learned: Learned::default(),
@@ -145,12 +142,11 @@ impl Settings {
         Self { config, ..self }
     }
 
-    /// Returns the number of connections for one object: at most `lfs.concurrenttransfers`, which is git-lfs's limit
-    /// for all objects.
+    /// Returns the number of connections for one object: `lfs.concurrenttransfers`, which is git-lfs's limit for all
+    /// objects, but at most eight.
     pub(super) fn connections(&self) -> usize {
-        let allowed =
-            self.config.number("lfs.concurrenttransfers").and_then(|number| usize::try_from(number).ok());
-        self.connections.unwrap_or(CONNECTIONS.min(allowed.unwrap_or(CONNECTIONS))).clamp(1, 8)
+        let allowed = self.config.number("lfs.concurrenttransfers");
+        allowed.and_then(|number| usize::try_from(number).ok()).unwrap_or(CONNECTIONS).clamp(1, 8)
     }
 
     /// Reads `lfs.transfer.maxretries`, `.maxretrydelay`, `lfs.dialtimeout`, `lfs.activitytimeout`, with the defaults
@@ -358,7 +354,8 @@ mod tests {
         assert!(settings.is_basic(&url("https://h/a/b.git/info/lfs/objects/batch")));
         assert!(!settings.is_basic(&url("https://h/a/c.git/info/lfs/objects/batch")));
         assert_eq!((settings.connections(), Settings::default().connections()), (2, 4));
-        assert_eq!(Settings { connections: Some(99), ..settings.clone() }.connections(), 8);
+        let many = Config::new([("lfs.concurrenttransfers", "99")]);
+        assert_eq!(Settings::default().with_config(many).connections(), 8);
         let patience = settings.patience();
         assert_eq!((patience.retries, patience.timeout.as_secs(), patience.connect.as_secs()), (2, 7, 30));
     }

@@ -168,6 +168,7 @@ fn what_was_finished_when_somebody_asked_to_stop_is_written_down() {
         publish: false,
         max_size: None,
         update: false,
+        jobs: None,
     };
     let items = parse(b"./a\n./b\n", &home, &fleet.hub.endpoint());
     let summary = run(&options, items, &Stop::default()).unwrap();

@@ -15,6 +15,7 @@ mod harmless;
 mod hints;
 mod index;
 mod interrupted;
+mod jobs;
 mod kept;
 mod leftovers;
 mod lfs;

@@ -73,6 +73,8 @@ pub struct Options {
     pub max_size: Option<u64>,
     /// Check models that are done for new commits.
     pub update: bool,
+    /// How many files of a model are converted at once; by default as many as the machine can.
+    pub jobs: Option<usize>,
 }
 
 /// The result for a model.

@@ -198,6 +198,7 @@ fn convert(options: &Options, dir: &Path, force: bool, reporter: &dyn Reporter) 
         // A temporary clone needs no second copy of the content.
         pointer_only: options.pointer_only || options.dir.is_none(),
         servers: options.servers.clone(),
+        jobs: options.jobs,
         ..convert::Options::default()
     };
     match choice {

@@ -18,6 +18,7 @@
 //! left_alone   what nobody named, and what a user would miss
 //! leftover     what a killed run with `--replace` did not remove; `finish` what one with `--commit` did not commit
 //! run          the loop over units
+//! together     checkpoints side by side: planned and staged one after the other, made on several threads
 //! single_file  one file becomes another, and no repository is touched
 //! ```
 //!
@@ -47,6 +48,7 @@ mod plain_files;
 mod single_file;
 mod stage;
 mod take;
+mod together;
 mod unit;
 
 use std::ffi::OsString;
@@ -97,6 +99,8 @@ pub struct Options {
     pub max_output: Option<u64>,
     /// How servers are asked for what is not here.
     pub servers: Servers,
+    /// How many files are converted at once; by default as many as the machine can.
+    pub jobs: Option<usize>,
     /// Commit the result: the message, or `None` inside for the default one.
     pub commit: Option<Option<String>>,
 }
@@ -166,8 +170,7 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
     let Some(repo) = repo else { return Ok(options) };
     options.keep_source |= repo.config_bool("st-convert.keepSource") == Some(true);
     let jobs = || repo.config_str("st-convert.jobs")?.to_str().ok()?.parse().ok();
-    let settings = &mut options.servers.settings;
-    settings.connections = settings.connections.or_else(jobs);
+    options.jobs = options.jobs.or_else(jobs);
     if let (None, Some(value)) = (options.max_output, repo.config_str(MAX_OUTPUT)) {
         let size = value.to_str().ok().and_then(|text| text.parse::<Size>().ok());
         options.max_output = Some(size.ok_or(Error::Setting { key: MAX_OUTPUT, value })?.0);
@@ -233,6 +236,7 @@ mod tests {
         fn shared<T: Sync>() {}
         fn sent<T: Send>() {}
         shared::<Maker<'static>>();
+        sent::<Maker<'static>>();
         sent::<plan::Planned>();
         sent::<product::Product>();
     }

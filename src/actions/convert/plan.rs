@@ -50,6 +50,15 @@ impl Planned {
         }
     }
 
+    /// Returns `true` if its bytes are on this machine.
+    pub(super) fn is_here(&self) -> bool {
+        let located = match &self.work {
+            Work::Ready(job) => &job.located,
+            Work::Later(later) => &later.located,
+        };
+        matches!(located, Located::Here(_))
+    }
+
     /// What it holds, if that is known by now.
     pub(super) fn contents(&self) -> Option<ShardContents> {
         Some(ShardContents::of(self.task.path.as_bstr(), self.task.output.as_bstr(), self.job()?))
@@ -100,7 +109,12 @@ pub(super) fn plan(
     }
 }
 
-fn plan_one(context: Context<'_>, path: BString, may_wait: bool, others: &Others) -> Result<Planned, Error> {
+pub(super) fn plan_one(
+    context: Context<'_>,
+    path: BString,
+    may_wait: bool,
+    others: &Others,
+) -> Result<Planned, Error> {
     let Context { workspace, options, .. } = context;
     let output = names::safetensors(path.as_bstr());
     if output == path {
@@ -234,7 +248,7 @@ pub(super) fn download(
 }
 
 /// How many bytes a file takes: its object, its copy in the work tree, and its download before it is known.
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 pub(super) struct Need {
     object: u64,
     copy: u64,

@@ -6,6 +6,7 @@
 
 use bstr::ByteSlice as _;
 
+use super::super::jobs::Jobs;
 use super::super::meant::Meant;
 use super::super::output_state::{Depth, OutputStates};
 use super::super::provenance::Provenance;
@@ -21,10 +22,34 @@ use super::keep;
 use super::ledger::Ledger;
 use super::leftover::sweep_replaced;
 use super::select::units;
-use super::sets::Others;
+use super::sets::{Others, Unit};
+use super::together::{Making, Together};
 use super::unit::unit;
 use super::{Adopt, Context, Options, Summary, left_alone};
 use crate::repo::Repo;
+
+/// Does all units: checkpoints of one file side by side, and the rest between them.
+fn all<'a>(
+    context: Context<'a>,
+    ledger: &mut Ledger<'_>,
+    steps: impl ExactSizeIterator<Item = ((Unit, UnitStep), &'a (Choice, Options))>,
+    others: &Others,
+) -> Result<(), Error> {
+    let jobs = Jobs::of(context.options.jobs);
+    let is_one = steps.len() < 2 || jobs == Jobs::ONE;
+    jobs.run(Making::run, |threads| {
+        let mut together = Together::new(threads, 2 * jobs.count(), others);
+        for ((one, step), (choice, options)) in steps {
+            let context = Context { options, choice, ..context };
+            if !is_one && together.begin(context, ledger, &one, &step)? {
+                continue;
+            }
+            together.end_all(ledger)?;
+            unit(context, ledger, one, step, others)?;
+        }
+        together.end_all(ledger)
+    })
+}
 
 /// Converts in `repo`.
 pub(super) fn convert(
@@ -74,9 +99,7 @@ pub(super) fn convert(
     let next = next.flat_map(|(one, _)| &one.files);
     let next: Vec<_> = next.map(|file| (file.path.as_bstr(), workspace.size(file.path.as_bstr()))).collect();
     reporter.planned(&next);
-    for ((one, step), (choice, options)) in steps.into_iter().zip(&choices) {
-        unit(Context { options, choice, ..context }, &mut ledger, one, step, &others)?;
-    }
+    all(context, &mut ledger, steps.into_iter().zip(&choices), &others)?;
     if !options.dry_run {
         let hashed = states.take_hashed().into_iter().filter(|seen| provenance.knows(seen.path.as_bstr()));
         let seen: Vec<_> = ledger.seen.drain(..).chain(hashed).collect();

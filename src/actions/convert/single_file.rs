@@ -4,7 +4,7 @@
 //! known, and no two are the same, before the first is written. An existing file is compared with the conversion, and
 //! overwritten only with `--force`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use bstr::{BString, ByteSlice as _};
 
 use super::super::content::{Located, class_beside};
 use super::super::detected::{Detected, detect};
+use super::super::jobs::{Jobs, Pool};
 use super::super::{Error, Outcome, Reporter, Status, names};
 use super::index::{self, IndexTarget, ShardContents};
 use super::job::{Into, Job, Oids};
@@ -48,30 +49,87 @@ pub(super) fn convert(
     if files.len() > 1 {
         keep::check(options, files.iter().map(|(_, file)| plain_files::open(repo, file).map(Located::Here)))?;
     }
-    let one = One { repo, options, is_alone: files.len() == 1, reporter };
+    let doing = Doing { options, reporter };
+    let one = One { repo, is_alone: files.len() == 1, doing };
     if files.len() > 1 && !options.dry_run {
         let size = |file| plain_files::open(repo, file).map_or(0, |local| local.size());
         let next: Vec<_> = files.iter().map(|(_, file)| (file.name.as_bstr(), size(file))).collect();
         reporter.planned(&next);
     }
-    let mut shards = HashMap::new();
-    for (to, file) in &files {
-        match one.convert(file, to) {
-            Ok((outcome, contents)) => {
-                ledger.push(outcome);
-                shards.insert(file.path.clone(), contents);
-            }
-            Err(error) => ledger.fail(file.name.as_bstr(), error)?,
-        }
-    }
+    let shards = all(&one, &files, &mut ledger)?;
     // An index of one file, named for it, would be no file of a model.
     for (to, index) in indices.iter().filter(|_| is_dir || options.output.is_none()) {
-        match one.index(index, to, &shards) {
+        match doing.index(index, to, &shards) {
             Ok(()) => {}
             Err(error) => ledger.fail(index.file.name.as_bstr(), error)?,
         }
     }
     Ok(Summary { outcomes: ledger.take(), ..Summary::default() })
+}
+
+/// Converts all files, side by side, and reports each in its turn. Returns what each holds that was converted.
+fn all(
+    one: &One<'_>,
+    files: &[(Place, PlainFile)],
+    ledger: &mut Ledger<'_>,
+) -> Result<HashMap<PathBuf, ShardContents>, Error> {
+    let (doing, jobs) = (one.doing, Jobs::of(one.doing.options.jobs));
+    jobs.run(
+        |prepared: Prepared<'_>| doing.finish(prepared),
+        |threads| {
+            let mut running = Running { threads, begun: VecDeque::new(), shards: HashMap::new() };
+            for (to, file) in files {
+                let prepared = one.prepare(file, to);
+                let size = prepared.as_ref().map_or(0, |(prepared, _)| prepared.size());
+                // What was refused is reported in its turn, and what does not fit beside the others waits for them.
+                while prepared.is_err() || running.is_full(2 * jobs.count(), parent(&to.path), size) {
+                    if !running.end_first(ledger)? {
+                        break;
+                    }
+                }
+                match prepared {
+                    Ok((prepared, contents)) => {
+                        running.begun.push_back((file, contents, size));
+                        running.threads.begin(prepared);
+                    }
+                    Err(error) => ledger.fail(file.name.as_bstr(), error)?,
+                }
+            }
+            while running.end_first(ledger)? {}
+            Ok(running.shards)
+        },
+    )
+}
+
+/// The files that are made, in their order.
+struct Running<'f, 'p> {
+    threads: &'p mut Pool<Prepared<'f>, Result<Outcome, Error>>,
+    /// Each with what it will hold, and its size.
+    begun: VecDeque<(&'f PlainFile, ShardContents, u64)>,
+    shards: HashMap<PathBuf, ShardContents>,
+}
+
+impl Running<'_, '_> {
+    /// Returns `true` if one more has to wait for those that were begun.
+    fn is_full(&self, window: usize, dir: &Path, size: u64) -> bool {
+        let all = self.begun.iter().map(|(.., size)| *size).fold(size, u64::saturating_add);
+        self.begun.len() >= window || space::check(dir, all).is_err()
+    }
+
+    /// Reports the first. Returns `false` if there is none.
+    fn end_first(&mut self, ledger: &mut Ledger<'_>) -> Result<bool, Error> {
+        let (Some((file, contents, _)), Some(done)) = (self.begun.pop_front(), self.threads.first()) else {
+            return Ok(false);
+        };
+        match done {
+            Ok(outcome) => {
+                ledger.push(outcome);
+                self.shards.insert(file.path.clone(), contents);
+            }
+            Err(error) => ledger.fail(file.name.as_bstr(), error)?,
+        }
+        Ok(true)
+    }
 }
 
 /// Returns `true` if `--output` names a directory: it is one, it ends as one, or more than one file goes there.
@@ -119,16 +177,43 @@ fn check_collisions<'a>(all: impl Iterator<Item = (&'a Place, &'a PlainFile)>) -
     Ok(())
 }
 
-/// How each file is converted.
+/// A file that is decided.
+struct Prepared<'a> {
+    job: Job,
+    name: &'a BString,
+    to: &'a Place,
+    /// `true` if something has the name of the output.
+    is_there: bool,
+}
+
+impl Prepared<'_> {
+    /// How many bytes the output has.
+    fn size(&self) -> u64 {
+        self.job.recipe.layout.size()
+    }
+}
+
+/// How each file is prepared. A repository is of one thread.
 struct One<'a> {
     repo: Option<&'a Repo>,
-    options: &'a Options,
     is_alone: bool,
+    doing: Doing<'a>,
+}
+
+/// How each file is made, on any thread.
+#[derive(Clone, Copy)]
+struct Doing<'a> {
+    options: &'a Options,
     reporter: &'a dyn Reporter,
 }
 
 impl One<'_> {
-    fn convert(&self, file: &PlainFile, to: &Place) -> Result<(Outcome, ShardContents), Error> {
+    fn prepare<'f>(
+        &self,
+        file: &'f PlainFile,
+        to: &'f Place,
+    ) -> Result<(Prepared<'f>, ShardContents), Error> {
+        let Doing { options, reporter } = self.doing;
         let (name, output, shown) = (&file.name, &to.path, || to.shown.clone());
         if names::is_distributed(name.as_bstr()) {
             return Err(checkpoint::Error::Foreign { kind: Foreign::Distributed }.into());
@@ -147,24 +232,33 @@ impl One<'_> {
             return Err(Error::OutputExists { output: shown() });
         }
         let class = class_beside(&file.path);
-        let job = Job::prepare(source, class.as_deref(), self.options)?;
-        if let Some(name) = self.options.keep.iter().find(|name| self.is_alone && !job.holds(name)) {
+        let job = Job::prepare(source, class.as_deref(), options)?;
+        if let Some(name) = options.keep.iter().find(|name| self.is_alone && !job.holds(name)) {
             return Err(checkpoint::Error::Keep { name: name.clone() }.into());
         }
         if let Some(note) = job.note(name.as_bstr()) {
-            self.reporter.note(&note);
+            reporter.note(&note);
         }
         let contents = ShardContents::of(name.as_bstr(), to.shown.as_bstr(), &job);
-        let (status, oids) = match there {
-            Ok(_) if !self.options.force => {
-                let same = job.is_at(output, &|| spool(output), self.options.sha256, self.reporter)?;
-                (Status::UpToDate, same.ok_or_else(|| Error::OutputExists { output: shown() })?)
+        Ok((Prepared { job, name, to, is_there: there.is_ok() }, contents))
+    }
+}
+
+impl Doing<'_> {
+    fn finish(&self, prepared: Prepared<'_>) -> Result<Outcome, Error> {
+        let Prepared { job, name, to, is_there } = prepared;
+        let (output, Self { options, reporter }) = (&to.path, *self);
+        let (status, oids) = match is_there {
+            true if !options.force => {
+                let same = job.is_at(output, &|| spool(output), options.sha256, reporter)?;
+                let exists = || Error::OutputExists { output: to.shown.clone() };
+                (Status::UpToDate, same.ok_or_else(exists)?)
             }
-            _ if self.options.dry_run => (Status::Converted, Oids::default()),
-            there => (Status::Converted, self.write(&job, output, there.is_ok())?),
+            _ if options.dry_run => (Status::Converted, Oids::default()),
+            is_there => (Status::Converted, self.write(&job, output, is_there)?),
         };
         let (source, conversion) = (name.clone(), Some(job.facts(oids)));
-        Ok((Outcome { source, output: Some(shown()), status, conversion, reason: None }, contents))
+        Ok(Outcome { source, output: Some(to.shown.clone()), status, conversion, reason: None })
     }
 
     /// What replaces another file is on the disk before that is gone.

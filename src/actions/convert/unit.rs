@@ -5,6 +5,7 @@
 
 use bstr::{BString, ByteSlice as _};
 
+use super::super::jobs::Jobs;
 use super::super::placement::attributes_note;
 use super::super::{Conversion, Error, Note, Status, names};
 use super::decide::UnitStep;
@@ -101,7 +102,7 @@ fn check_set(
     Ok(target)
 }
 
-/// Converts a unit: one file after the other, and then all get their names.
+/// Converts a unit: its files side by side, as far as they are here, and then all get their names.
 fn convert(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -116,19 +117,40 @@ fn convert(
     }
     let stats = planned.iter().filter_map(|one| Some((one.task.path.clone(), one.task.source_stat?)));
     ledger.stats.extend(stats);
-    let mut products: Vec<Product> = Vec::with_capacity(planned.len());
-    let mut planned = planned.into_iter();
-    while let Some(next) = planned.next() {
-        let path = next.task.path.clone();
-        let made = make(&maker, next, of.is_some());
-        match made.and_then(|product| check_existing(context, product)) {
-            Ok(product) => products.push(product),
-            Err(error) => {
-                let others = abandon(&maker, products, planned, &error)?;
-                return ledger.fail_with(&path, error, others);
-            }
+    let products = match make_all(context, &maker, planned, of.is_some()) {
+        Ok(products) => products,
+        Err(broken) => {
+            let Broken { path, error, products, rest, others } = *broken;
+            abandon(&maker, products, rest, &error)?;
+            return ledger.fail_with(&path, error, others);
         }
+    };
+    name_all(context, ledger, &maker, products, of, others)
+}
+
+/// A checkpoint that was made by itself, or not, gets its name.
+pub(super) fn finish_one(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    path: &BString,
+    made: Result<Product, Error>,
+    others: &Others,
+) -> Result<(), Error> {
+    match made.and_then(|product| check_existing(context, product)) {
+        Ok(product) => name_all(context, ledger, &context.maker(), vec![product], None, others),
+        Err(error) => ledger.fail(path.as_bstr(), error),
     }
+}
+
+/// Gives the files of a unit their names, which are all made.
+fn name_all(
+    context: Context<'_>,
+    ledger: &mut Ledger<'_>,
+    maker: &Maker<'_>,
+    products: Vec<Product>,
+    of: Option<(ShardedCheckpoint, IndexTarget)>,
+    others: &Others,
+) -> Result<(), Error> {
     match conclude(context, &products, of, others) {
         Ok(index) => {
             let paths: Vec<_> = products.iter().map(|product| product.path.clone()).collect();
@@ -139,12 +161,64 @@ fn convert(
         }
         Err(fault) => {
             let Fault { of, error } = *fault;
-            let failed = abandon(&maker, products, planned, &error)?;
+            let failed: Vec<_> = products.iter().map(|product| product.path.clone()).collect();
+            abandon(maker, products, Vec::new(), &error)?;
             let first = of.or_else(|| failed.first().cloned());
             let rest = failed.into_iter().filter(|path| Some(path) != first.as_ref());
             ledger.fail_all(first.iter().cloned().chain(rest), error)
         }
     }
+}
+
+/// A unit of which one file could not be made.
+struct Broken {
+    path: BString,
+    error: Error,
+    /// What was made, and what was not begun.
+    products: Vec<Product>,
+    rest: Vec<Planned>,
+    /// The paths of all other files, in their order.
+    others: Vec<BString>,
+}
+
+/// Makes the files of a unit, side by side where all of them are here: a download uses the line alone. After an error none
+/// is begun; of several the first file's counts, as if one were made after the other.
+fn make_all(
+    context: Context<'_>,
+    maker: &Maker<'_>,
+    planned: Vec<Planned>,
+    is_of_set: bool,
+) -> Result<Vec<Product>, Box<Broken>> {
+    let paths: Vec<_> = planned.iter().map(|one| one.task.path.clone()).collect();
+    let jobs = if planned.iter().all(Planned::is_here) { Jobs::of(context.options.jobs) } else { Jobs::ONE };
+    let mut rest = planned.into_iter().enumerate();
+    let mut made: Vec<Option<Product>> = Vec::new();
+    made.resize_with(paths.len(), || None);
+    let mut failed: Option<(usize, Error)> = None;
+    jobs.run(
+        |(at, next): (usize, Planned)| (at, make(maker, next, is_of_set)),
+        |pool| {
+            loop {
+                while failed.is_none() && pool.pending() < jobs.count() {
+                    let Some(next) = rest.next() else { break };
+                    pool.begin(next);
+                }
+                let Some((at, done)) = pool.any() else { break };
+                match (done.and_then(|product| check_existing(context, product)), made.get_mut(at)) {
+                    (Ok(product), Some(place)) => *place = Some(product),
+                    (Err(error), _) if failed.as_ref().is_none_or(|(first, _)| at < *first) => {
+                        failed = Some((at, error));
+                    }
+                    _ => {}
+                }
+            }
+        },
+    );
+    let products = made.into_iter().flatten().collect();
+    let Some((at, error)) = failed else { return Ok(products) };
+    let (mut others, rest) = (paths, rest.map(|(_, planned)| planned).collect());
+    let path = others.remove(at);
+    Err(Box::new(Broken { path, error, products, rest, others }))
 }
 
 /// What stood where a file goes has to be the very same.
@@ -196,34 +270,31 @@ fn conclude(
     Ok(index)
 }
 
-/// What becomes of the files of a unit that fails: what is of use to a later run stays for it, all else goes. Returns
-/// their paths.
+/// What becomes of the files of a unit that fails: what is of use to a later run stays for it, all else goes.
 fn abandon(
     maker: &Maker<'_>,
     products: Vec<Product>,
-    rest: impl Iterator<Item = Planned>,
+    rest: Vec<Planned>,
     error: &Error,
-) -> Result<Vec<BString>, Error> {
+) -> Result<(), Error> {
     // Of the refusals only this one leaves what was made as it would be made again.
     let stays = !error.is_refusal() || matches!(error, Error::OutputExists { .. });
-    let mut paths = Vec::new();
-    for product in products {
-        paths.push(product.path.clone());
-        if !stays {
-            let source = product.written.source_oid;
-            product.discard()?;
-            Resumable::forget_journal(&maker.store, source)?;
-        }
+    if stays {
+        return Ok(());
     }
-    for Planned { task, work } in rest {
-        paths.push(task.path);
-        if let (false, Work::Later(later)) = (stays, work)
+    for product in products {
+        let source = product.written.source_oid;
+        product.discard()?;
+        Resumable::forget_journal(&maker.store, source)?;
+    }
+    for Planned { work, .. } in rest {
+        if let Work::Later(later) = work
             && let Some(finished) = later.finished
         {
             finished.discard(&maker.store)?;
         }
     }
-    Ok(paths)
+    Ok(())
 }
 
 /// Commits what an earlier run staged, if it is the very same. Its objects are there then.

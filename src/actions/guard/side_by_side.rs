@@ -6,6 +6,7 @@
 //! case (not a pointer, an object elsewhere, a report that a limit ended). All threads together stay within the limits
 //! of one file.
 
+use std::fs::Metadata;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -100,8 +101,8 @@ impl One<'_> {
         let text = self.blobs.find(arrival.version.id).filter(|text| text.len() < pointer::MAX_LEN)?;
         let pointer = Pointer::parse(text).ok()?;
         let file = regular::open_itself(&self.store.path_of(pointer.oid)).ok()?;
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let object = is_file.then(|| FileSource::new(file).ok()).flatten()?;
+        let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+        let object = FileSource::known(file, &metadata);
         if object.len() != pointer.size {
             return None;
         }

@@ -43,6 +43,7 @@ pub(crate) fn run(
         report
     };
     let shard = shard(args).map_err(failed)?;
+    let jobs = servers.jobs.map(usize::from);
     let servers = environment::servers(servers).map_err(|error| failed(Report::of(&error)))?;
     // No user waits at a batch to enter a password.
     let servers = servers.of_batch();
@@ -69,6 +70,7 @@ pub(crate) fn run(
         publish: args.publish,
         max_size: args.max_size.map(|size| size.0),
         update: args.update,
+        jobs,
     };
     if args.dry_run {
         let pending = batch::pending(&options, items, &watcher);

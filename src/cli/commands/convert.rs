@@ -91,7 +91,8 @@ fn convert(
         None if args.output.is_some() => Choice::Never,
         None => Choice::configured(&cwd)?,
     };
-    let options = options(args, cwd, environment::servers(servers)?, json);
+    let jobs = servers.jobs.map(usize::from);
+    let options = Options { jobs, ..options(args, cwd, environment::servers(servers)?, json) };
     if choice == Choice::Never {
         return convert::convert(&options, reporter).map(Done::Converted);
     }
@@ -142,6 +143,7 @@ fn options(args: &Convert, cwd: PathBuf, servers: Servers, json: bool) -> Option
         sha256: args.sha256 || json,
         max_output: args.max_output.map(|size| size.0),
         servers,
+        jobs: None,
         commit: args.commit.then(|| args.message.clone()),
     }
 }

@@ -16,7 +16,7 @@ use crate::cli::{environment, json, sanitize};
 /// The default values of settings.
 const DEFAULTS: [(&str, &str); 5] = [
     ("st-convert.allow", ".st-convert-allow"),
-    ("st-convert.jobs", "as lfs.concurrenttransfers allows"),
+    ("st-convert.jobs", "one per processor"),
     ("st-convert.keepsource", "false"),
     ("st-convert.maxoutput", "4 times the checkpoint, and 64 MiB"),
     ("st-convert.pr", "auto"),

@@ -54,7 +54,7 @@ const ENVIRONMENT: [(&str, &str); 14] = [
 
 const CONFIGURATION: [(&str, &str); 7] = [
     ("st-convert.pr", "As --pr: auto, never or a number. [default: auto]"),
-    ("st-convert.jobs", "As -j. [default: what lfs.concurrenttransfers allows]"),
+    ("st-convert.jobs", "As -j. [default: one per processor]"),
     ("st-convert.keepSource", "As --keep-source. [default: false]"),
     ("st-convert.maxOutput", "As --max-output, e.g. 20GB."),
     ("st-convert.allow", "The file of the exceptions. [default: .st-convert-allow]"),

@@ -1,8 +1,11 @@
-//! [`State`] tracks the current work of a run, and determines the progress output for a given time.
+//! [`State`] tracks the current work of a run, and determines the progress output for a given time. Several
+//! files may be done at once, each by its own thread: what a thread reports counts for the file that it began, or else
+//! for the last one.
 //!
 //! It knows no terminal and no clock: the caller passes the time and the width of the line.
 
 use std::collections::BTreeMap;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::line::{Amount, Letters, Model, Shown, line};
@@ -30,7 +33,8 @@ pub(super) struct State {
     is_open: bool,
     /// The bytes that were read of finished files, and their sizes.
     over: u64,
-    step: Option<Step>,
+    /// The files that are done now, in the order in which they began.
+    steps: Vec<Step>,
     /// The end of the last step, and what the run waits for since.
     idle: Duration,
     waits_for: Option<String>,
@@ -42,6 +46,7 @@ pub(super) struct State {
 
 #[derive(Debug)]
 struct Step {
+    who: ThreadId,
     name: String,
     since: Duration,
     total: Option<u64>,
@@ -72,30 +77,30 @@ impl State {
     }
 
     pub(super) fn resume(&mut self, bytes: u64) {
-        if let Some(step) = &mut self.step {
+        if let Some(step) = self.own() {
             step.resumed = step.resumed.saturating_add(bytes);
             step.done = step.done.saturating_add(bytes);
         }
     }
 
     pub(super) fn advance(&mut self, bytes: u64) {
-        if let Some(step) = &mut self.step {
+        if let Some(step) = self.own() {
             step.done = step.done.saturating_add(bytes);
         }
     }
 
     pub(super) fn count(&mut self, name: &str, done: u64, total: Option<u64>, now: Duration) {
         let is_same = |step: &Step| step.name == name && step.total == total;
-        if !self.step.as_ref().is_some_and(is_same) {
+        if !self.steps.last().is_some_and(is_same) {
             self.begin(name.to_owned(), total, true, now);
         }
-        if let Some(step) = &mut self.step {
+        if let Some(step) = self.steps.last_mut() {
             step.done = done;
         }
     }
 
     pub(super) fn wait(&mut self, what: &str, now: Duration) {
-        if self.step.is_none() {
+        if self.steps.is_empty() {
             self.waits_for = Some(what.to_owned());
             self.idle = now;
         }
@@ -109,7 +114,7 @@ impl State {
     /// Ends the step. Returns the line that reports it, if a line reported its start.
     pub(super) fn finish(&mut self, now: Duration) -> Option<String> {
         (self.idle, self.waits_for) = (now, None);
-        let step = self.step.take()?;
+        let step = self.steps.remove(self.own_place()?);
         let took = sizes::lasted(now.saturating_sub(step.since));
         let said = step.is_said.then(|| {
             let size = step.total.filter(|_| !step.is_counted);
@@ -125,7 +130,7 @@ impl State {
     /// Returns the text for a terminal of this width, if it changed.
     pub(super) fn draw(&mut self, now: Duration, columns: usize, letters: Letters) -> Option<String> {
         // Another program may have printed a prompt on the line.
-        let stays = self.step.is_none() && self.waits_for.is_some() && self.drawn.is_some();
+        let stays = self.steps.is_empty() && self.waits_for.is_some() && self.drawn.is_some();
         if stays || (self.drawn.is_none() && now < DELAY) {
             return None;
         }
@@ -141,15 +146,20 @@ impl State {
 
     /// Returns the lines that are due if nothing can be drawn.
     pub(super) fn lines(&mut self, now: Duration) -> Option<String> {
-        let since = self.step.as_ref().map_or(self.idle, |step| step.since);
+        let is_new =
+            |step: &Step| !step.is_said && !step.is_counted && now.saturating_sub(step.since) >= WORTH;
+        // What is new comes first, and of several that go on the last.
+        let place = self.steps.iter().position(is_new).or(self.steps.len().checked_sub(1));
+        let step = place.and_then(|place| self.steps.get(place));
+        let since = step.map_or(self.idle, |step| step.since);
         let is_beat = now.saturating_sub(self.beat.max(since)) >= BEAT;
         let number = self.number().map(|(at, of)| format!("{at} of {of}, ")).unwrap_or_default();
-        let said = match &self.step {
+        let said = match step {
             None if is_beat => {
                 let what = self.waits_for.as_deref().unwrap_or(WORKING);
                 format!("{}: {}", self.called(what), sizes::lasted(now.saturating_sub(since)))
             }
-            Some(step) if !step.is_said && !step.is_counted && now.saturating_sub(since) >= WORTH => {
+            Some(step) if is_new(step) => {
                 let size = sizes::bytes(step.total.unwrap_or(0));
                 format!("{}: started, {number}{size}", self.called(&step.name))
             }
@@ -168,7 +178,7 @@ impl State {
             }
             _ => return None,
         };
-        if let Some(step) = &mut self.step {
+        if let Some(step) = place.and_then(|place| self.steps.get_mut(place)) {
             step.is_said = !step.is_counted;
         }
         self.beat = now;
@@ -181,13 +191,35 @@ impl State {
     }
 
     fn begin(&mut self, name: String, total: Option<u64>, is_counted: bool, now: Duration) {
+        let who = thread::current().id();
         self.waits_for = None;
-        self.step = Some(Step { name, since: now, total, done: 0, resumed: 0, is_counted, is_said: false });
+        self.steps.retain(|step| step.who != who);
+        self.steps.push(Step {
+            who,
+            name,
+            since: now,
+            total,
+            done: 0,
+            resumed: 0,
+            is_counted,
+            is_said: false,
+        });
+    }
+
+    /// The place of the step that this thread began; the last one, if it began none.
+    fn own_place(&self) -> Option<usize> {
+        let who = thread::current().id();
+        self.steps.iter().position(|step| step.who == who).or(self.steps.len().checked_sub(1))
+    }
+
+    fn own(&mut self) -> Option<&mut Step> {
+        let place = self.own_place()?;
+        self.steps.get_mut(place)
     }
 
     /// Returns the number of the file, and of all files.
     fn number(&self) -> Option<(usize, usize)> {
-        let is_file = self.step.as_ref().is_some_and(|step| !step.is_counted);
+        let is_file = self.steps.last().is_some_and(|step| !step.is_counted);
         (self.files > 1 && is_file).then_some((self.begun.max(1), self.files))
     }
 
@@ -201,7 +233,7 @@ impl State {
     fn shown<T>(&self, now: Duration, show: impl FnOnce(&Shown<'_>) -> T) -> T {
         let model = self.model.as_ref().map(|(name, at, of)| Model { name, number: (*at, *of) });
         let number = self.number();
-        let Some(step) = &self.step else {
+        let Some(step) = self.steps.last() else {
             let name = self.waits_for.as_deref().unwrap_or(WORKING);
             let lasted =
                 if self.waits_for.is_some() { Duration::ZERO } else { now.saturating_sub(self.idle) };
@@ -210,12 +242,14 @@ impl State {
         let amount = if step.is_counted {
             Amount::Pieces { done: step.done, total: step.total }
         } else {
-            let (mut done, mut total) = (step.done, step.total.unwrap_or(0));
+            let mut done = self.steps.iter().map(|step| step.done).sum::<u64>();
+            let mut total = self.steps.iter().filter_map(|step| step.total).sum::<u64>();
             if number.is_some() && !self.is_open {
                 total = total.saturating_add(self.over).saturating_add(self.planned.values().sum());
                 done = done.saturating_add(self.over);
             }
-            Amount::Bytes { done, total, rate: step.rate(now) }
+            let rate = self.steps.iter().filter_map(|step| step.rate(now)).reduce(u64::saturating_add);
+            Amount::Bytes { done, total, rate }
         };
         show(&Shown { model, number, name: &step.name, amount })
     }
@@ -294,6 +328,31 @@ mod tests {
         state.plan(vec![("a.bin".to_owned(), 0), ("b.bin".to_owned(), 5)]);
         state.start("a.bin".to_owned(), 10, at(3_000));
         assert_eq!(drawn(&mut state, 3_100).unwrap(), "1/2 a.bin 0/10 bytes", "nobody knows the total");
+    }
+
+    #[test]
+    fn files_that_are_done_at_once_have_one_line_and_each_its_own_bytes() {
+        let mut state = State::default();
+        let file = |name: &str| (name.to_owned(), 1 << 30);
+        state.plan(vec![file("a.bin"), file("b.bin"), file("c.bin")]);
+        state.start("a.bin".to_owned(), 1 << 30, at(0));
+        state.advance(512 << 20);
+        let mut state = thread::spawn(move || {
+            state.start("b.bin".to_owned(), 1 << 30, at(500));
+            state.advance(256 << 20);
+            let both = "2/3 b.bin ━━━━━ 768.0 MiB/3.0 GiB 426.7 MiB/s 0:05 left";
+            assert_eq!(drawn(&mut state, 2_000).unwrap(), both);
+            assert_eq!(state.lines(at(2_000)).unwrap(), "a.bin: started, 2 of 3, 1.0 GiB");
+            assert_eq!(state.lines(at(2_000)).unwrap(), "b.bin: started, 2 of 3, 1.0 GiB");
+            state
+        })
+        .join()
+        .unwrap();
+        assert_eq!(state.finish(at(3_000)).unwrap(), "a.bin: finished, 512.0 MiB in 3.0 s");
+        // What nobody began is of the last.
+        state.advance(768 << 20);
+        assert_eq!(state.finish(at(4_000)).unwrap(), "b.bin: finished, 1.0 GiB in 3.5 s");
+        assert_eq!(state.finish(at(4_000)), None);
     }
 
     #[test]
