@@ -23,7 +23,7 @@ use clap::{ArgAction, ColorChoice, CommandFactory as _, FromArgMatches as _, Par
 pub(super) use batch::Batch;
 pub(super) use diff::{Diff, Textconv};
 pub(super) use hook::{Asker, Hook, HookCommand, Hooks, Run as HookRun};
-pub(super) use positional::{is_bare, meant};
+pub(super) use positional::{is_bare, meant, wants_json};
 pub(super) use remote::{Clone, Publish, Pull};
 pub(super) use scan::{Format, Scan};
 pub(super) use status::Status;
@@ -459,6 +459,32 @@ mod tests {
             ("scna.bin", None),
         ] {
             assert_eq!(meant(OsStr::new(word)).as_deref(), name, "{word}");
+        }
+    }
+
+    #[test]
+    fn json_is_wanted_wherever_the_option_stands() {
+        let wants = |line: &[&str]| {
+            wants_json(&[&["x"], line].concat().iter().map(OsString::from).collect::<Vec<_>>())
+        };
+        for line in [
+            &["--json", "--bogus"][..],
+            &["undo", "--json"],
+            &["-j", "0", "--json"],
+            &["--key", "a", "--json"],
+            &["scan", "--format", "json"],
+            &["scan", "--format=json"],
+            &["--json", "scan", "--format", "bogus"],
+        ] {
+            assert!(wants(line), "{line:?}");
+        }
+        for line in [
+            &["--bogus"][..],
+            &["--", "--json"],
+            &["--keep", "--json"],
+            &["scan", "--format", "sarif", "--json"],
+        ] {
+            assert!(!wants(line), "{line:?}");
         }
     }
 

@@ -172,6 +172,11 @@ pub(super) fn end(failure: Option<&Report>) -> String {
     }))
 }
 
+/// The last line where the command line itself is wrong.
+pub(super) fn misused(reason: &str, exit_code: u8) -> String {
+    line(&json!({ "type": "summary", "reason": reason, "exit_code": exit_code }))
+}
+
 /// Returns the line of one tensor.
 pub(super) fn tensor(row: &Row) -> String {
     line(&json!({

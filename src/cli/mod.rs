@@ -49,15 +49,21 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     panic::install();
     let line: Vec<_> = line.into_iter().collect();
     let color = args::color_of(&line).unwrap_or(clap::ColorChoice::Auto);
+    let wants_json = args::wants_json(&line);
     let args = match Args::read(line) {
         Ok(args) => args,
         Err(error) => {
-            Ui::usage(&error, color);
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            Ui::usage(&error, color, (wants_json && code != 0).then(|| json::misused(&usage(&error), code)));
+            return ExitCode::from(code);
         }
     };
     let ui = Ui::new(&args.common);
     let code = dispatch(&args, &ui).unwrap_or_else(|report| {
+        // What failed before a command began, or outside of its work, has no last line yet.
+        if wants_json && !ui.is_concluded() {
+            ui.conclude(&json::end(Some(&report)));
+        }
         ui.error(&report);
         report.exit_code()
     });
@@ -69,6 +75,17 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(code.max(report.exit_code()))
         }
     }
+}
+
+/// What clap says of a command line, in one line and without the advice below it.
+fn usage(error: &clap::Error) -> String {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command given".to_owned();
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+    let told = lines.collect::<Vec<_>>().join(" ");
+    told.strip_prefix("error: ").unwrap_or(&told).to_owned()
 }
 
 fn dispatch(args: &Args, ui: &Ui) -> Result<u8, Report> {

@@ -9,6 +9,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anstream::AutoStream;
@@ -54,6 +55,8 @@ pub(super) struct Ui {
     color: ColorChoice,
     clock: Arc<Clock>,
     closing: Mutex<Closing>,
+    /// The last line of the result was printed.
+    is_concluded: AtomicBool,
     pub(super) progress: Progress,
     pub(super) quiet: bool,
     pub(super) verbose: u8,
@@ -79,6 +82,7 @@ impl Ui {
             progress: Progress::new(shows, Arc::clone(&clock)),
             clock,
             closing: Mutex::default(),
+            is_concluded: AtomicBool::new(false),
             quiet: common.quiet,
             verbose: common.verbose,
             json: common.json,
@@ -128,6 +132,17 @@ impl Ui {
         }
     }
 
+    /// The last line of a result for programs, maybe with others before it: nothing follows it.
+    pub(super) fn conclude(&self, lines: &str) {
+        self.is_concluded.store(true, Ordering::Relaxed);
+        self.data(lines);
+    }
+
+    /// Returns `true` if that line was printed.
+    pub(super) fn is_concluded(&self) -> bool {
+        self.is_concluded.load(Ordering::Relaxed)
+    }
+
     /// Prints the error of a command; `last` formats it as its last line of `--json`.
     pub(super) fn failed(
         &self,
@@ -137,7 +152,7 @@ impl Ui {
     ) -> Report {
         let report = Report::of_run(error, here);
         if self.json {
-            self.data(&last(Some(&report)));
+            self.conclude(&last(Some(&report)));
         }
         report
     }
@@ -192,8 +207,11 @@ impl Ui {
         report.hints.iter().for_each(|hint| self.hint(hint));
     }
 
-    /// Prints clap's message about the command line, or help.
-    pub(super) fn usage(error: &clap::Error, color: ColorChoice) {
+    /// Prints clap's message about the command line, or help; and the last line of a result for programs.
+    pub(super) fn usage(error: &clap::Error, color: ColorChoice, last: Option<String>) {
+        if let Some(last) = last {
+            Sink::new(AutoStream::new(io::stdout(), choice(color))).write_lines(&last);
+        }
         let text = error.render().ansi().to_string();
         if error.use_stderr() {
             // git handles `--help` with the manual page; `-h` reaches this program.

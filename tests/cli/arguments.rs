@@ -1,6 +1,6 @@
 //! Help, usage errors, and the options that every command has.
 
-use super::{assert_shown, run, with_fixtures};
+use super::{assert_shown, json_lines, run, with_fixtures};
 use crate::sandbox::{BIN, Sandbox};
 
 const HELP: &str = include_str!("help.txt");
@@ -57,6 +57,68 @@ fn a_usage_error_ends_with_2() {
          hint: convert one file: `git st-convert FILE`\n\
          hint: or try the demo: `git st-convert demo`\n--- exit 2\n",
     );
+}
+
+/// The last line of `--json` is there whatever the end: a wrong command line has no other line.
+#[test]
+fn json_ends_with_a_summary_after_a_usage_error() {
+    let sandbox = Sandbox::new();
+    let commands = [
+        "convert", "status", "clone", "pull", "verify", "publish", "batch", "inspect", "diff", "scan", "hook",
+    ]
+    .into_iter()
+    .chain(["demo", "env", "man", "completions"]);
+    let mut lines: Vec<Vec<&str>> = commands.map(|command| vec![command, "--bogus"]).collect();
+    lines.extend([
+        vec!["--bogus"],
+        vec!["undo"],
+        vec!["clone"],
+        vec!["pull", "x"],
+        vec!["hook"],
+        vec!["hook", "run", "nonsense"],
+        vec!["hook", "run", "pre-commit", "--bogus"],
+        vec!["-j", "0"],
+        vec!["-C", "nowhere", "status"],
+        vec!["-C", "nowhere", "man", "pages"],
+        vec!["--max-output", "5X"],
+        vec!["batch"],
+        vec!["--color=purple"],
+        vec!["completions", "nonsense"],
+        vec!["-o", "x"],
+        vec!["diff", "a", "b", "c"],
+        vec!["scan", "--rev", "HEAD", "--staged"],
+        vec!["status"],
+        vec!["hook", "status"],
+        vec!["hook", "run", "pre-commit"],
+        vec!["publish"],
+        vec!["pull", "1"],
+        vec!["verify"],
+        vec![],
+    ]);
+    for mut line in lines {
+        line.push("--json");
+        let output = sandbox.bin(&sandbox.path(""), &line);
+        assert_eq!(output.code, Some(2), "{line:?}: {output:#?}");
+        let found = json_lines(&output.stdout);
+        let [last] = found.as_slice() else { panic!("{line:?}: {output:#?}") };
+        assert_eq!((&last["type"], &last["exit_code"]), (&"summary".into(), &2.into()), "{line:?}");
+        let reason = last["reason"].as_str().unwrap();
+        assert!(!reason.is_empty() && !reason.contains(['\n', '\x1b']), "{line:?}: {reason:?}");
+        assert!(output.stderr.contains("error: ") || reason == "no command given", "{line:?}: {output:#?}");
+    }
+    let reason =
+        |line: &[&str]| json_lines(&sandbox.bin(&sandbox.path(""), line).stdout)[0]["reason"].clone();
+    assert_eq!(reason(&["--json", "--bogus"]), "unexpected argument '--bogus' found");
+    assert_eq!(reason(&["--json", "clone"]), "the following required arguments were not provided: <MODEL>");
+    assert_eq!(
+        reason(&["--json", "undo"]),
+        "'undo' is not a git st-convert command, and no such file exists"
+    );
+    assert_eq!(reason(&["scan", "--format", "json", "--bogus"]), "unexpected argument '--bogus' found");
+    // Help is no error, and another format has an end of its own.
+    assert!(!sandbox.bin(&sandbox.path(""), &["--json", "-h"]).stdout.contains("summary"));
+    let sarif = sandbox.bin(&sandbox.path(""), &["--json", "scan", "--format", "sarif", "--bogus"]);
+    assert_eq!(sarif.stdout, "");
 }
 
 #[test]

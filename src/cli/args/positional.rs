@@ -59,6 +59,28 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
+/// Returns `true` if a command line asks for JSON Lines, however wrong the rest of it is. The value of another option is no wish.
+pub(in crate::cli) fn wants_json(line: &[OsString]) -> bool {
+    let valued = Valued::of(&Args::command());
+    let mut words = line.iter().skip(1).take_while(|word| *word != "--");
+    let (mut is_json, mut format) = (false, None);
+    while let Some(word) = words.next() {
+        let text = word.to_str().unwrap_or_default();
+        is_json |= text == "--json";
+        if let Some(value) = text.strip_prefix("--format=") {
+            format = Some(value);
+        } else if text.starts_with('-') && valued.wants_next(text.as_bytes()) {
+            let value = words.next().and_then(|value| value.to_str());
+            format = value.filter(|_| text == "--format").or(format);
+        }
+    }
+    match format {
+        Some("json") => true,
+        Some("sarif") => false,
+        _ => is_json,
+    }
+}
+
 /// The options of all commands that take a value.
 struct Valued {
     long: BTreeSet<String>,

@@ -38,7 +38,7 @@ pub(crate) fn run(
 ) -> Result<u8, Report> {
     let failed = |report: Report| {
         if ui.json {
-            ui.data(&json::batch(None, None, Some(&report), report.exit_code()));
+            ui.conclude(&json::batch(None, None, Some(&report), report.exit_code()));
         }
         report
     };
@@ -166,7 +166,7 @@ fn tell_pending(ui: &Ui, pending: &[Item]) {
         ui.data(&if ui.json { json::batch_item(item) } else { sanitize::text(&name).into_owned() });
     }
     if ui.json {
-        ui.data(&json::end(None));
+        ui.conclude(&json::end(None));
     }
 }
 
@@ -189,7 +189,7 @@ fn conclude(ui: &Ui, summary: &BatchSummary, shard: Option<Shard>, journal: &Pat
     let worst = summary.records.iter().map(|record| exit_code(record.status)).max().unwrap_or(0);
     let code = report.as_ref().map_or(worst, Report::exit_code);
     if ui.json {
-        ui.data(&json::batch(Some((summary, journal)), shard, report.as_ref(), code));
+        ui.conclude(&json::batch(Some((summary, journal)), shard, report.as_ref(), code));
     } else {
         ui.result(&table(summary, ui.verbose > 0));
     }

@@ -35,7 +35,11 @@ pub(crate) fn run(
         if ui.json {
             let end = End { commit: None, failure: Some(&report), exit_code: report.exit_code() };
             let is_all = args.no_convert;
-            ui.data(&if is_all { json::end(Some(&report)) } else { json::summary(&reporter.tally(), &end) });
+            ui.conclude(&if is_all {
+                json::end(Some(&report))
+            } else {
+                json::summary(&reporter.tally(), &end)
+            });
         }
         report
     };
@@ -54,7 +58,7 @@ pub(crate) fn run(
     ui.close(|closing| closing.count(1, "cloned"));
     if args.no_convert {
         if ui.json {
-            ui.data(&json::end(None));
+            ui.conclude(&json::end(None));
         }
         return Ok(0);
     }

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> 
         None => worst.max(u8::from(args.exit_code && tally.differs)),
     };
     if ui.json {
-        ui.data(&json::diff(&tally, failure.as_ref(), code));
+        ui.conclude(&json::diff(&tally, failure.as_ref(), code));
     }
     if let Some(report) = failure {
         return Err(report);
@@ -92,7 +92,7 @@ fn driver(args: &Diff, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -> Result<u
     let done = if args.install { install(&options, &reporter) } else { uninstall(&options, &reporter) };
     let done = done.map_err(|error| Report::of_run(&error, &here));
     if ui.json {
-        ui.data(&json::driver(done.as_ref().ok().copied(), args.global, done.as_ref().err()));
+        ui.conclude(&json::driver(done.as_ref().ok().copied(), args.global, done.as_ref().err()));
     }
     let of = if args.global { "all repositories" } else { "this repository" };
     match done? {

@@ -31,7 +31,7 @@ pub(crate) fn run(cwd: &Path, servers: ServerArgs, ui: &Ui, interrupt: &Interrup
     let variables = environment::set();
     if ui.json {
         ui.data(&json::env(&setup, &variables));
-        ui.data(&json::end(None));
+        ui.conclude(&json::end(None));
     } else {
         ui.result(page(&setup, &variables).trim_end());
     }

@@ -36,7 +36,7 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
     let answer = guard(cwd, &question, &reporter).map_err(|error| {
         let report = Report::of_run(&error, &Here::new(cwd).of("hook run"));
         if ui.json {
-            ui.data(&json::guarded(None, Some(&report), report.exit_code()));
+            ui.conclude(&json::guarded(None, Some(&report), report.exit_code()));
         }
         report
     })?;
@@ -48,7 +48,7 @@ fn ask(args: &HookRun, cwd: &Path, ui: &Ui, interrupt: &Interrupt) -> Result<u8,
     };
     if ui.json {
         let lines = answer.findings.iter().map(|finding| json::finding(finding) + "\n");
-        ui.data(&(lines.collect::<String>() + &json::guarded(Some(&answer), None, code)));
+        ui.conclude(&(lines.collect::<String>() + &json::guarded(Some(&answer), None, code)));
     }
     // For a push, the framework passes on git's question.
     let asker = if matches!(question, Question::Range { .. }) { Asker::PrePush } else { args.hook };

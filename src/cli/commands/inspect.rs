@@ -37,7 +37,7 @@ pub(crate) fn run(
     });
     let failed = |report: &Report| {
         if ui.json {
-            ui.data(&json::inspection(None, Some(report)));
+            ui.conclude(&json::inspection(None, Some(report)));
         }
     };
     let found = found.map_err(|error| Report::of_file(&error, File::Given(target.as_ref()), reporter.here()));
@@ -52,7 +52,7 @@ pub(crate) fn run(
     if ui.json {
         let rows = found.tensors.iter().filter(|_| !args.summary);
         let lines: String = rows.map(|row| json::tensor(row) + "\n").collect();
-        ui.data(&(lines + &json::inspection(Some(&found), None)));
+        ui.conclude(&(lines + &json::inspection(Some(&found), None)));
     } else if let Some(file) = &args.html {
         ui.result(&format!("{}: {}", sanitize::path(file), totals(&found)));
     } else if args.summary {

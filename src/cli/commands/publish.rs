@@ -42,7 +42,7 @@ pub(crate) fn run(
     let published = published.map_err(failed)?;
     if ui.json {
         ui.data(&json::published(&published));
-        ui.data(&json::end(None));
+        ui.conclude(&json::end(None));
     }
     tell(ui, &published, reporter.here());
     Ok(0)

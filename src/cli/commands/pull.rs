@@ -68,7 +68,7 @@ pub(super) fn tell(ui: &Ui, pulled: &Pulled, here: &Here) {
     let Pulled { request, how } = pulled;
     if ui.json {
         ui.data(&json::pulled(pulled));
-        ui.data(&json::end(None));
+        ui.conclude(&json::end(None));
     }
     let from = styled(DIM, &format!("refs/pr/{}", request.number));
     for file in &request.files {
@@ -102,7 +102,7 @@ fn show(ui: &Ui, listing: &Listing, here: &Here) {
     let (git, options) = (here.git(), here.options_but(&["--all"]));
     if ui.json {
         let lines = listing.requests.iter().map(|request| json::pull_request(request) + "\n");
-        ui.data(&(lines.collect::<String>() + &json::listing(Some(listing), None)));
+        ui.conclude(&(lines.collect::<String>() + &json::listing(Some(listing), None)));
     } else if !listing.requests.is_empty() {
         ui.result(&table(&listing.requests));
     }

@@ -63,8 +63,8 @@ pub(crate) fn run(
     let failure = ended.err().map(|error| Report::of_run(&error, &here));
     let code = failure.as_ref().map_or(tally.exit_code(), Report::exit_code);
     match format {
-        Format::Json => ui.data(&json::scan_summary(&tally, failure.as_ref(), code)),
-        Format::Sarif => ui.data(&sarif.finish(failure.as_ref(), code)),
+        Format::Json => ui.conclude(&json::scan_summary(&tally, failure.as_ref(), code)),
+        Format::Sarif => ui.conclude(&sarif.finish(failure.as_ref(), code)),
         Format::Text if failure.is_none() => ui.result(&totals(&tally)),
         Format::Text => {}
     }

@@ -30,14 +30,14 @@ pub(crate) fn run(args: &Status, cwd: PathBuf, ui: &Ui, interrupt: &Interrupt) -
     let found = status(&options, &reporter).map_err(|error| {
         let report = Report::of_run(&error, &here);
         if ui.json {
-            ui.data(&json::repository_status(None, Some(&report), report.exit_code()));
+            ui.conclude(&json::repository_status(None, Some(&report), report.exit_code()));
         }
         report
     })?;
     let code = u8::from(args.exit_code && found.is_to_do());
     if ui.json {
         found.files.iter().for_each(|file| ui.data(&json::file_status(file)));
-        ui.data(&json::repository_status(Some(&found), None, code));
+        ui.conclude(&json::repository_status(Some(&found), None, code));
     } else {
         let page = Page { here: &here, given: given(&args.paths), all: ui.verbose > 0 };
         ui.result(page.text(&found).trim_end());

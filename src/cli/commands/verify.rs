@@ -29,13 +29,13 @@ pub(crate) fn run(
     let done = done.map_err(|error| {
         let report = Report::of_run(&error, reporter.here());
         if ui.json {
-            ui.data(&json::verification(&[], Some(&report), report.exit_code()));
+            ui.conclude(&json::verification(&[], Some(&report), report.exit_code()));
         }
         report
     })?;
     let code = worst(&done);
     if ui.json {
-        ui.data(&json::verification(&done, None, code));
+        ui.conclude(&json::verification(&done, None, code));
     }
     Ok(code)
 }

@@ -102,7 +102,7 @@ fn tell(report: &install::InstallReport, lists_absent: bool, ui: &Ui) {
         }
     }
     if ui.json {
-        ui.data(&if lists_absent { json::hooks(report) } else { json::end(None) });
+        ui.conclude(&if lists_absent { json::hooks(report) } else { json::end(None) });
     }
 }
 
