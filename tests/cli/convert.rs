@@ -58,11 +58,6 @@ fn refusals_and_their_hints() {
              and convert that file\n",
         ),
         (
-            "pointer.bin",
-            "the LFS object is not downloaded",
-            "hint: download it: `git lfs pull --include \"pointer.bin\"`\n",
-        ),
-        (
             "truncated.bin",
             "truncated zip archive: no end of central directory",
             "hint: compare its checksum with the publisher's: `sha256sum truncated.bin`\n",
@@ -101,6 +96,17 @@ fn refused_modules_and_their_hints() {
     ] {
         assert_refused(file, message, hints);
     }
+}
+
+/// What is not here is not refused: it could not be seen.
+#[test]
+fn a_pointer_without_its_object_and_its_hint() {
+    let (sandbox, dir) = with_fixtures(&["pointer.bin"]);
+    let expected = "--- stderr\nerror: pointer.bin: the LFS object is not downloaded\n\
+                    hint: download it: `git lfs pull --include \"pointer.bin\"`\n--- exit 2\n";
+    assert_shown(&run(&sandbox, &dir, &["pointer.bin"]), expected);
+    let told = json_lines(&sandbox.bin(&dir, &["--json", "pointer.bin"]).stdout);
+    assert_eq!((&told[0]["status"], &told[1]["exit_code"]), (&"failed".into(), &2.into()), "{told:?}");
 }
 
 /// What is said of a file that is refused, and that nothing is left of it.

@@ -161,7 +161,7 @@ fn revisions_pointers_and_names_with_colons() {
     assert_shown(
         &run(&sandbox, &demo, &["inspect", "elsewhere.bin"]),
         "--- stderr\nerror: elsewhere.bin: the LFS object is not downloaded\n\
-         hint: download it: `git lfs pull --include \"elsewhere.bin\"`\n--- exit 1\n",
+         hint: download it: `git lfs pull --include \"elsewhere.bin\"`\n--- exit 2\n",
     );
     let unknown = run(&sandbox, &demo, &["inspect", "none:a"]);
     assert!(unknown.starts_with("--- stderr\nerror: none:a: revision `none` not found\n"), "{unknown}");

@@ -363,7 +363,7 @@ fn training_state_that_is_not_here_is_skipped_with_a_note_too() {
     model.commit();
     fs::remove_file(model.object(Oid::of(&bytes))).unwrap();
     let run = model.run(&["--offline"]);
-    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("optimizer.bin: skipped: training state"), "{run:?}");
 }
 

@@ -209,7 +209,10 @@ fn a_missing_shard_is_named() {
     let model = self::model();
     fs::remove_file(model.object(git_st_convert::hash::Oid::of(&shards()[0]))).unwrap();
     model.only_pointer(SHARDS[0], &shards()[0]);
-    refused(&model, &[], SHARDS[0]);
+    let before = model.listing();
+    let run = model.run::<&str>(&[]);
+    assert!(run.code == Some(2) && run.stderr.contains(SHARDS[0]), "what is not here failed: {run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
 }
 
 #[test]
@@ -339,8 +342,12 @@ fn every_missing_shard_is_named() {
     let model = with_index(&json!({ "a": SHARDS[0], "c": SHARDS[1], "d": third, "e": "x y.bin" }));
     fs::remove_file(model.object(git_st_convert::hash::Oid::of(&shards()[0]))).unwrap();
     model.only_pointer(SHARDS[0], &shards()[0]);
-    refused(&model, &[], &format!("error: {INDEX}: cannot read 3 shards\n"));
+    let before = model.listing();
     let run = model.run::<&str>(&[]);
+    // One of them is not downloaded: that is no refusal.
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains(&format!("error: {INDEX}: cannot read 3 shards\n")), "{run:?}");
+    assert_eq!(differences(&before, &model.listing()), [""; 0]);
     for (shard, why) in [
         (SHARDS[0], "the LFS object is not downloaded"),
         (third, "file not found"),

@@ -91,7 +91,7 @@ fn a_damaged_object_is_refused() {
 }
 
 #[test]
-fn an_object_that_is_nowhere_is_refused() {
+fn an_object_that_is_nowhere_fails() {
     let model = Model::with(NAME);
     model.only_pointer("pytorch_model.bin", &fixture(NAME));
     fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
@@ -100,13 +100,14 @@ fn an_object_that_is_nowhere_is_refused() {
         [&[] as &[&str], &["pytorch_model.bin"], &["-n"], &["-o", "x.safetensors", "pytorch_model.bin"]]
     {
         let run = model.run(args);
-        assert_eq!(run.code, Some(1), "{run:?}");
+        assert_eq!(run.code, Some(2), "{run:?}");
         assert!(run.stderr.contains("the LFS object is not downloaded"), "{run:?}");
+        assert!(run.last.starts_with("1 failed · "), "it is no refusal: {run:?}");
         assert!(run.stderr.contains("hint: download it: `git lfs pull --include "), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
     fs::remove_file(model.at("pytorch_model.bin")).unwrap();
-    assert_eq!(model.run::<&str>(&[]).code, Some(1));
+    assert_eq!(model.run::<&str>(&[]).code, Some(2));
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn the_hint_of_a_missing_object_does_help() {
     model.only_pointer("pytorch_model.bin", &fixture(NAME));
     fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
     let run = model.run(&["--offline"]);
-    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.code, Some(2), "{run:?}");
     let pattern = run.stderr.split("--include ").nth(1).unwrap().split(['`', '\n']).next().unwrap();
     model.git(&["lfs", "pull", "--include", pattern.trim_matches('"')]);
     model.run::<&str>(&[]).ok();

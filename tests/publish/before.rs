@@ -165,5 +165,5 @@ fn an_object_that_is_missing_or_damaged_is_not_published() {
     fs::write(&object, &bytes).unwrap();
     refused(&desk, &desk.publish(&[]), 1, "the LFS object of model.safetensors is damaged", "--force");
     fs::remove_file(&object).unwrap();
-    refused(&desk, &desk.publish(&[]), 1, "the LFS object is not downloaded", "git lfs pull");
+    refused(&desk, &desk.publish(&[]), 2, "the LFS object is not downloaded", "git lfs pull");
 }

@@ -215,7 +215,7 @@ fn offline_nothing_is_asked() {
     let repo = world.clone(&[]);
     world.hub.forget_requests();
     let output = world.run(&repo, &["--offline"]);
-    assert_eq!(output.code, Some(1), "{output:#?}");
+    assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(output.stderr.contains("git lfs pull"), "{}", output.stderr);
     assert!(world.hub.requests().is_empty());
 }

@@ -166,7 +166,7 @@ fn behind_pointers_both_come_from_the_server_and_leave_nothing() {
         assert!(!objects.exists() || crate::clone::names(&objects).is_empty());
         assert!(super::is_swept(&dir));
         let offline = world.run(&dir, &["verify", "--offline"]);
-        assert_eq!(offline.code, Some(1), "{offline:#?}");
+        assert_eq!(offline.code, Some(2), "{offline:#?}");
         assert!(offline.stderr.contains("the LFS object is not downloaded"), "{offline:#?}");
     }
 }

@@ -80,7 +80,6 @@ impl Error {
             | Self::HooksOf { .. }
             | Self::Recipe(_)
             | Self::PointerMismatch { .. }
-            | Self::NoObject { .. }
             | Self::Symlink
             | Self::Modified
             | Self::OutputIsSource
