@@ -219,6 +219,7 @@ fn network(error: &Error, named: &Named<'_>) -> Vec<String> {
     let git = named.here.git();
     let hint = match error {
         Error::Git(git::Error::Remote { trouble, stderr }) => return server::of_git(*trouble, stderr, &git),
+        Error::Git(git::Error::RemoteGone { remote, .. }) => server::gone(remote, &git),
         Error::Remote(error) => return server::hint(error, &git),
         Error::Unpublished(error) => return unpublished(error, named),
         Error::Git(git::Error::TooOld { .. }) => "install a newer git: https://git-scm.com".to_owned(),

@@ -55,6 +55,17 @@ pub enum Error {
         #[source]
         stderr: Stderr,
     },
+    /// What a remote of this repository names is no repository: it was moved or removed, or the path is a wrong one.
+    #[error("repository of remote `{remote}` not found: {url}")]
+    RemoteGone {
+        /// Its name.
+        remote: String,
+        /// Where it is said to be, without a password.
+        url: String,
+        /// What git said.
+        #[source]
+        stderr: Stderr,
+    },
     /// The remote has branches, and no `HEAD` that selects one.
     #[error("the remote has no HEAD")]
     NoHead {

@@ -3,10 +3,12 @@
 //! Invariant: a fetch writes only the references that are named here, neither `FETCH_HEAD` nor tags, and never turns a
 //! complete clone into a partial one. Each request names at most a [`batch`] of objects.
 
-use super::command::{Git, Invocation};
+use super::command::{Git, Invocation, Output};
 use super::error::Error;
 use super::network::{Network, batch};
 use super::object::ObjectId;
+use super::remote_error::Trouble;
+use super::url;
 
 /// The longest blob that a clone downloads at once: every pointer is shorter, and so is nearly every file of a model
 /// repository except its weights.
@@ -50,6 +52,24 @@ impl Remote {
     }
 }
 
+impl Remote {
+    /// Runs a command that speaks to it. A remote that the configuration names is named where it leads nowhere.
+    ///
+    /// # Errors
+    /// [`Error::RemoteGone`], or as [`Network::run`].
+    pub(super) fn ask(&self, network: &Network<'_>, command: Invocation<'_>) -> Result<Output, Error> {
+        network.run(command, &self.url).map_err(|error| match error {
+            Error::Remote { trouble: Trouble::NotRepository | Trouble::NoSuchPath, stderr }
+                if self.name != self.url =>
+            {
+                let url = url::redacted(self.url.as_ref()).to_string_lossy().into_owned();
+                Error::RemoteGone { remote: self.name.clone(), url, stderr }
+            }
+            error => error,
+        })
+    }
+}
+
 /// A reference of a remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ref {
@@ -65,7 +85,7 @@ pub struct Ref {
 /// As [`Network::run`].
 pub fn list(git: &Git<'_>, network: &Network<'_>, remote: &Remote, pattern: &str) -> Result<Vec<Ref>, Error> {
     let command = git.command("ls-remote").args(["--quiet", "--end-of-options", &remote.name, pattern]);
-    let answer = network.run(command, &remote.url)?;
+    let answer = remote.ask(network, command)?;
     let lines = answer.stdout.split(|byte| *byte == b'\n');
     let parsed = lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once('\t'));
     Ok(parsed
@@ -90,7 +110,7 @@ pub fn object_id(name: &str) -> Result<ObjectId, Error> {
 pub fn default_branch(git: &Git<'_>, network: &Network<'_>, remote: &Remote) -> Result<Option<Ref>, Error> {
     let command =
         git.command("ls-remote").args(["--quiet", "--symref", "--end-of-options", &remote.name, "HEAD"]);
-    let answer = network.run(command, &remote.url)?;
+    let answer = remote.ask(network, command)?;
     let text = String::from_utf8_lossy(&answer.stdout);
     let lines = || text.lines().filter_map(|line| line.strip_suffix("\tHEAD"));
     let name = lines().find_map(|line| line.strip_prefix("ref: "));
@@ -114,7 +134,7 @@ pub fn fetch_commits(
     for some in wanted.chunks(size) {
         let names = some.iter().map(|wanted| wanted.id.clone()).collect::<Vec<_>>();
         match fetch(git, network, remote, &names, BLOB_LIMIT) {
-            Err(Error::Remote { trouble: super::Trouble::Withheld, .. }) => {
+            Err(Error::Remote { trouble: Trouble::Withheld, .. }) => {
                 for wanted in some {
                     fetch(git, network, remote, std::slice::from_ref(&wanted.name), BLOB_LIMIT)?;
                 }
@@ -153,7 +173,7 @@ pub fn fetch_one(
 ) -> Result<String, Error> {
     let command = command(git, remote, BLOB_LIMIT).args(depth.map(|depth| format!("--depth={depth}")));
     let command = command.args(["--end-of-options", &remote.name, &format!("+{from}:{to}")]);
-    network.run(command, &remote.url)?;
+    remote.ask(network, command)?;
     super::commit::rev_parse(git, &format!("{to}^{{commit}}"))
 }
 
@@ -174,7 +194,7 @@ fn fetch(
     filter: &str,
 ) -> Result<(), Error> {
     let command = command(git, remote, filter).args(["--end-of-options", &remote.name]).args(specs);
-    network.run(command, &remote.url).map(drop)
+    remote.ask(network, command).map(drop)
 }
 
 fn command<'a>(git: &'a Git<'_>, remote: &Remote, filter: &str) -> Invocation<'a> {

@@ -69,5 +69,5 @@ pub fn push(
     // git refuses to push a single reference to a mirror.
     let command = command.config(&format!("remote.{}.mirror", remote.name), "false");
     let spec = format!("{commit}:{reference}");
-    network.run(command.args(["--end-of-options", &remote.name, &spec]), &remote.url)
+    remote.ask(network, command.args(["--end-of-options", &remote.name, &spec]))
 }

@@ -19,6 +19,8 @@ pub enum Trouble {
     NotFound,
     /// The URL does not lead to a git repository.
     NotRepository,
+    /// Nothing is at this path.
+    NoSuchPath,
     /// The branch, tag or other reference does not exist.
     NoSuchRef,
     /// The host has no address, or does not respond.
@@ -47,6 +49,7 @@ impl fmt::Display for Trouble {
             Self::Forbidden => "access denied",
             Self::NotFound => "repository not found or private",
             Self::NotRepository => "not a git repository",
+            Self::NoSuchPath => "repository not found",
             Self::NoSuchRef => "reference not found",
             Self::Unreachable => "cannot reach the server",
             Self::Certificate => "server certificate is not trusted",
@@ -107,7 +110,7 @@ impl Trouble {
             ("does not appear to be a git repository", Self::NotRepository),
             ("is this a git repository", Self::NotRepository),
             ("' not found", Self::NotFound),
-            ("' does not exist", Self::NotFound),
+            ("' does not exist", Self::NoSuchPath),
             ("repository does not exist", Self::NotFound),
             ("the remote end hung up", Self::Broken),
             ("early EOF", Self::Broken),
@@ -182,7 +185,7 @@ mod tests {
                 Trouble::Forbidden,
             ),
             ("fatal: repository 'http://h/m.git/' not found", Trouble::NotFound),
-            ("fatal: repository '/none' does not exist", Trouble::NotFound),
+            ("fatal: repository '/none' does not exist", Trouble::NoSuchPath),
             ("fatal: 'x' does not appear to be a git repository", Trouble::NotRepository),
             ("fatal: unable to access 'http://h/': Could not resolve host: h", Trouble::Unreachable),
             (

@@ -161,7 +161,7 @@ impl<'a> LfsServer<'a> {
             return Ok(found.collect());
         }
         if let Location::Local(path) = &self.endpoint.location {
-            let found = local::find(self.auth.git.as_ref(), path, pointers)?;
+            let found = local::find(self.auth.git.as_ref(), &self.endpoint, path, pointers)?;
             return Ok(found.into_iter().map(|file| Ok(Action(ObjectAt::File(file?)))).collect());
         }
         let Answers { url, asked, agent, objects } =

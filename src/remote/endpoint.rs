@@ -109,6 +109,11 @@ impl Endpoint {
         Self { credential_path, ..Self::new(address, None, true) }
     }
 
+    /// Returns `true` if the objects are where the remote is, because no setting names another place.
+    pub(super) fn is_beside_remote(&self) -> bool {
+        self.credential_path.is_some()
+    }
+
     /// Returns the name of the remote.
     pub(super) fn remote(&self) -> &str {
         &self.remote

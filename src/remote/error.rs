@@ -338,6 +338,16 @@ pub enum Error {
         /// The reason.
         source: AgentFault,
     },
+    /// What should be another repository of this machine is none.
+    #[error("repository of remote `{remote}` not found: {}", path.display())]
+    RemoteGone {
+        /// The remote.
+        remote: String,
+        /// Where it is said to be.
+        path: PathBuf,
+        /// `true` if that is the remote's own URL, not a setting for its objects.
+        is_own: bool,
+    },
     /// The other repository on this machine does not contain the object.
     #[error("object {oid} is not in the repository at `{}`", path.display())]
     NotThere {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::endpoint::Endpoint;
 use super::error::{Error, Result};
 use super::wire::Wire;
 use crate::git::{self, Git};
@@ -17,12 +18,17 @@ use crate::lfs::{NewObject, Pointer, Sharing, Store};
 /// How many bytes are copied at once.
 const STEP: usize = 1 << 20;
 
-/// Finds objects in the repository at `path`.
+/// Finds objects in the repository at `path`, which the endpoint names.
 ///
 /// # Errors
-/// [`Error::Git`] if no readable repository exists there.
-pub(super) fn find(git: Option<&Git<'_>>, path: &Path, pointers: &[Pointer]) -> Result<Vec<Result<PathBuf>>> {
-    let store = store(git, path)?;
+/// [`Error::RemoteGone`] if there is no repository, [`Error::Git`] if it may not be read.
+pub(super) fn find(
+    git: Option<&Git<'_>>,
+    endpoint: &Endpoint,
+    path: &Path,
+    pointers: &[Pointer],
+) -> Result<Vec<Result<PathBuf>>> {
+    let store = store(git, endpoint, path)?;
     let found = pointers.iter().map(|pointer| {
         let oid = pointer.oid;
         let found = store.find(oid, pointer.size);
@@ -40,12 +46,13 @@ pub(super) fn find(git: Option<&Git<'_>>, path: &Path, pointers: &[Pointer]) -> 
 pub(super) fn put(
     wire: &Wire<'_>,
     git: Option<&Git<'_>>,
+    endpoint: &Endpoint,
     path: &Path,
     Pointer { oid, size }: Pointer,
     file: &Path,
     tell: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
-    let store = store(git, path)?;
+    let store = store(git, endpoint, path)?;
     let failed = |source| Error::Io { action: "copy an object into the other repository", source };
     let mut from = File::open(file).map_err(failed)?;
     let mut to = HashingWriter::new(NewObject::create(&store)?);
@@ -70,7 +77,7 @@ pub(super) fn put(
     Ok(())
 }
 
-fn store(git: Option<&Git<'_>>, path: &Path) -> Result<Store> {
+fn store(git: Option<&Git<'_>>, endpoint: &Endpoint, path: &Path) -> Result<Store> {
     // As git resolves a path: the working tree, the bare repository, or either without the `.git` at the end of its
     // name.
     let with_git = path.with_file_name({
@@ -79,11 +86,23 @@ fn store(git: Option<&Git<'_>>, path: &Path) -> Result<Store> {
         name
     });
     let dir = if path.is_dir() { path } else { &with_git };
+    let gone = || Error::RemoteGone {
+        remote: endpoint.remote().to_owned(),
+        path: path.to_owned(),
+        is_own: endpoint.is_beside_remote(),
+    };
+    if !dir.is_dir() {
+        return Err(gone());
+    }
     let git = git.ok_or(git::Error::NotInstalled)?.in_dir(dir);
     // If the user names a bare repository as a remote, git itself would use it.
     let ask = |subcommand| git.command(subcommand).config("safe.bareRepository", "all");
     let args = ["--path-format=absolute", "--git-common-dir"];
-    let common = PathBuf::from(ask("rev-parse").args(args).run()?.text());
+    let common = ask("rev-parse").args(args).run().map_err(|error| match error {
+        git::Error::Failed { stderr, .. } if stderr.0.contains("not a git repository") => gone(),
+        error => error.into(),
+    })?;
+    let common = PathBuf::from(common.text());
     // A missing setting is not an error.
     let storage = ask("config").args(["--get", "--type=path", "lfs.storage"]).run().ok();
     let storage = storage.map(|answer| answer.text().to_owned()).filter(|storage| !storage.is_empty());

@@ -194,7 +194,8 @@ impl LfsServer<'_> {
         match (&plan.0, &self.endpoint.location) {
             (Step::Copy, Location::Local(path)) => {
                 let Sending { pointer, file, tell, .. } = sending;
-                local::put(&self.auth.wire, self.auth.git.as_ref(), path, pointer, file, tell)?;
+                let git = self.auth.git.as_ref();
+                local::put(&self.auth.wire, git, &self.endpoint, path, pointer, file, tell)?;
                 Ok(Uploaded::Sent)
             }
             _ => Ok(Uploaded::There),
@@ -211,7 +212,7 @@ impl LfsServer<'_> {
             return Ok(found.into_iter().map(|at| Ok(Plan(step(at)))).collect());
         }
         if let Location::Local(path) = &self.endpoint.location {
-            let found = local::find(self.auth.git.as_ref(), path, pointers)?;
+            let found = local::find(self.auth.git.as_ref(), &self.endpoint, path, pointers)?;
             let plan = |found: Result<_>| match found {
                 Ok(_) => Ok(Plan(Step::Nothing)),
                 Err(Error::NotThere { .. }) => Ok(Plan(Step::Copy)),

@@ -127,8 +127,7 @@ fn what_is_no_repository() {
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(shown(&output).contains("hint: "), "{output:#?}");
     let output = world.run(&world.home(), &["clone", "../none"]);
-    let message = "../none: repository not found or private";
-    assert_error(&world, &output, message, "check the path of the repository");
+    assert_error(&world, &output, "../none: repository not found", "check the path of the repository");
 }
 
 #[test]

@@ -180,12 +180,17 @@ impl Cause {
     }
 
     fn of_git(error: &git::Error) -> Self {
-        let git::Error::Remote { trouble, .. } = error else {
-            return if matches!(error, git::Error::Io { .. }) { Self::System } else { Self::Other };
+        let trouble = match error {
+            git::Error::Remote { trouble, .. } => trouble,
+            git::Error::RemoteGone { .. } => return Self::NotFound,
+            git::Error::Io { .. } => return Self::System,
+            _ => return Self::Other,
         };
         match trouble {
             // A server like the Hub requires authentication before it reports that a model does not exist.
-            Trouble::NotFound | Trouble::NotRepository | Trouble::SignIn => Self::NotFound,
+            Trouble::NotFound | Trouble::NotRepository | Trouble::NoSuchPath | Trouble::SignIn => {
+                Self::NotFound
+            }
             Trouble::Rejected | Trouble::Forbidden | Trouble::Ownership => Self::Access,
             Trouble::NoSuchRef => Self::Revision,
             _ => Self::Server,

@@ -97,6 +97,14 @@ pub(super) fn of_git(trouble: Trouble, said: &Stderr, git: &str) -> Vec<String> 
     }
 }
 
+/// How a remote that leads nowhere is mended.
+pub(super) fn gone(remote: &str, git: &str) -> String {
+    if remote.contains([':', '/']) {
+        return format!("list the remotes: `{git} remote -v`");
+    }
+    format!("set its URL: `{git} remote set-url {} URL`", quoted(remote.into()))
+}
+
 /// Returns a hint for an error that is not one of git's.
 fn own(error: &Error, git: &str) -> Option<String> {
     let hint = match error {
@@ -123,6 +131,12 @@ fn own(error: &Error, git: &str) -> Option<String> {
             "try again; if it fails again, the object on the server is damaged"
         }
         Error::Object { .. } => "ask the model's owner to run `git lfs push --all`",
+        Error::RemoteGone { remote, is_own: true, .. } => return Some(gone(remote, git)),
+        Error::RemoteGone { is_own: false, .. } => {
+            return Some(format!(
+                "show where it is set: `{git} config --show-origin --get-regexp 'lfs.*url'`"
+            ));
+        }
         Error::NotThere { .. } => "fetch it in that repository: `git lfs fetch --all`",
         Error::NoEndpoint { .. } | Error::EndpointScheme { .. } | Error::Ssh { .. } => {
             return Some(format!("set the LFS server: `{git} config lfs.url URL`"));
@@ -161,7 +175,9 @@ pub(super) fn remote(trouble: Trouble, git: &str) -> Vec<String> {
         Trouble::NotFound => {
             "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)"
         }
-        Trouble::NotRepository => "give the model as OWNER/NAME or as the URL of its repository",
+        Trouble::NotRepository | Trouble::NoSuchPath => {
+            "give the model as OWNER/NAME or as the URL of its repository"
+        }
         Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
         Trouble::TooOften => "try again later, or set HF_TOKEN for a higher rate limit",
         Trouble::Unavailable | Trouble::ServerFault | Trouble::Broken => "try again later",
