@@ -6,6 +6,8 @@ mod checkpoint;
 mod named;
 mod server;
 
+use std::path::Path;
+
 use bstr::{BString, ByteSlice as _};
 
 use super::environment;
@@ -354,6 +356,17 @@ fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
     }]
 }
 
+/// How a file outside of the repository is named: from the top of its own, or where it is if it is in none.
+fn outside(path: &Path, named: &Named<'_>) -> Vec<String> {
+    let Some(place) = named.here.place_of(path) else { return Vec::new() };
+    let command = named.inside(File::Given(place.dir.as_bstr()), place.rest.as_bstr());
+    vec![if place.is_in_repository {
+        format!("name its repository: `{command}`")
+    } else {
+        format!("run it outside of this repository: `{command}`")
+    }]
+}
+
 fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
     use repo::Error;
     let git = named.here.git();
@@ -371,19 +384,14 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
         Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),
         Error::OfEnvironment { .. } => CLEAR.to_owned(),
         Error::Open { .. } if environment::names_git_dir() => CLEAR.to_owned(),
-        Error::OutsideWorkTree { .. } => {
-            return vec![
-                format!("name its repository: `git -C DIR st-convert{} FILE`", named.here.options()),
-                format!("or, if it is in none: `{}`", named.into_output()),
-            ];
-        }
+        Error::OutsideWorkTree { path, .. } => return outside(path, named),
         Error::NoMatch { .. } => format!("list the tracked files: `{git} ls-files`"),
         Error::InSubmodule { dir, is_here: false, .. } => {
             let dir = named.here.pathspec(File::OfTop(dir.as_ref()));
             format!("check it out: `{git} submodule update --init {dir}`")
         }
         Error::InSubmodule { dir, rest, .. } | Error::InOtherRepository { dir, rest } => {
-            format!("name that repository: `{}`", named.inside(dir.as_ref(), rest.as_ref()))
+            format!("name that repository: `{}`", named.inside(File::OfTop(dir.as_ref()), rest.as_ref()))
         }
         Error::HistoryCut { .. } => {
             let remote = named.here.value_of("--remote").map(|remote| format!(" {remote}"));

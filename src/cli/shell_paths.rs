@@ -70,6 +70,14 @@ impl Given {
     }
 }
 
+/// A file outside of the repository: the directory in which a command finds it, and its path from there.
+pub(super) struct Place {
+    pub(super) dir: BString,
+    pub(super) rest: BString,
+    /// The directory is the top of a repository.
+    pub(super) is_in_repository: bool,
+}
+
 /// The user's directory.
 #[derive(Debug, Default)]
 pub(super) struct Here {
@@ -123,6 +131,29 @@ impl Here {
     /// Returns `true` if the directory is in a repository.
     pub(super) fn is_in_repository(&self) -> bool {
         self.cwd.as_deref().is_some_and(|cwd| Repo::discover(cwd).is_ok_and(|found| found.is_some()))
+    }
+
+    /// Where a file is that was given and is outside of the repository; `None` if it does not exist.
+    pub(super) fn place_of(&self, given: &Path) -> Option<Place> {
+        let full = self.cwd.as_deref()?.join(given);
+        let is_dir = full.metadata().ok()?.is_dir();
+        let dir = if is_dir { &*full } else { full.parent()? };
+        let repo = Repo::discover_for_hook(dir).ok().flatten().filter(|repo| !repo.is_bare());
+        let top = match &repo {
+            Some(repo) => repo.work_dir().canonicalize().ok()?,
+            None => dir.canonicalize().ok()?,
+        };
+        let below = dir.canonicalize().ok()?.strip_prefix(&top).ok()?.to_owned();
+        let rest = if is_dir { below } else { below.join(full.file_name()?) };
+        // As it was given, if that leads to the top.
+        let steps = rest.components().count();
+        let text = given.ancestors().nth(steps).filter(|text| !text.as_os_str().is_empty());
+        let is_top = |text: &&Path| {
+            self.cwd.as_deref().is_some_and(|cwd| cwd.join(text).canonicalize().is_ok_and(|real| real == top))
+        };
+        let dir = text.filter(is_top).unwrap_or(&top);
+        let bytes = |path: &Path| BString::from(path.as_os_str().as_encoded_bytes());
+        Some(Place { dir: bytes(dir), rest: bytes(&rest), is_in_repository: repo.is_some() })
     }
 
     /// Returns the given options, each after a space.

@@ -118,19 +118,33 @@ const WHAT_IS_NO_REPOSITORY: &[Row] = &[
     )
     .with(&[("DIR", "../other")]),
     row(
-        "name its repository: `git -C DIR st-convert FILE`",
+        "name its repository: `git -C ../model st-convert a.bin`",
         || inside().sh("git init -q ../other").at("../other"),
         "git st-convert ../model/a.bin",
         Then::Does,
-    )
-    .with(&[("DIR", "../model"), ("FILE", "a.bin")]),
+    ),
     row(
-        "or, if it is in none: `git st-convert ../model/a.bin --output FILE`",
+        "name its repository: `git -C ../model st-convert --key . 'sub/a b.bin'`",
+        || {
+            inside()
+                .sh("mkdir sub && git mv a.bin 'sub/a b.bin' && git commit -qm sub && git init -q ../other")
+                .at("../other")
+        },
+        "git st-convert --key . '../model/sub/a b.bin'",
+        Then::Does,
+    ),
+    row(
+        "name its repository: `git -C ../model st-convert verify a.safetensors`",
+        || inside().sh("git st-convert && git init -q ../other").at("../other"),
+        "git st-convert verify ../model/a.safetensors",
+        Then::Does,
+    ),
+    row(
+        "run it outside of this repository: `git -C ../model st-convert a.bin`",
         || outside().sh("git init -q ../other").at("../other"),
         "git st-convert ../model/a.bin",
         Then::Does,
-    )
-    .with(&[("FILE", "x.safetensors")]),
+    ),
     row("use a temporary directory: `git st-convert demo`", outside, "git st-convert demo .", Then::Does),
 ];
 

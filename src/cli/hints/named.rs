@@ -47,9 +47,9 @@ impl Named<'_> {
         format!("{} st-convert{options} {} --output FILE", self.here.git(), self.argument())
     }
 
-    /// Returns the same command in another repository of the working tree, for a path from its top.
-    pub(super) fn inside(self, dir: &BStr, rest: &BStr) -> String {
-        let (dir, options) = (self.here.path(File::OfTop(dir)), self.here.options());
+    /// The same command in another directory, for a path from there.
+    pub(super) fn inside(self, dir: File<'_>, rest: &BStr) -> String {
+        let (dir, options) = (self.here.path(dir), self.here.options());
         let command = match self.here.command() {
             "" | "convert" => String::new(),
             command => format!(" {command}"),
