@@ -124,7 +124,8 @@ pub fn inspect(options: &Options, reporter: &dyn Reporter) -> Result<Inspection,
         return far(&file, options, reporter);
     }
     let (rev, name) = split(&options.target).ok_or(Error::NotFound)?;
-    let repo = Repo::discover(&options.cwd)?;
+    // A file of a revision needs no working tree.
+    let repo = Repo::discover_for_hook(&options.cwd)?;
     let found = match &repo {
         Some(repo) => {
             let name = in_repo(repo, &options.cwd, name)?;

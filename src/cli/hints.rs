@@ -39,9 +39,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         Error::Git(git::Error::NotInstalled) => {
             format!("install git, or convert one file: `{}`", named.into_output())
         }
-        Error::NoObject { .. } => {
-            format!("download it: `{git} lfs pull --include {}`", named.lfs_pattern())
-        }
+        Error::NoObject { .. } => format!("download it: `{git} {}`", here.lfs_download(&named.lfs_pattern())),
         Error::PointerMismatch { .. } => format!("check the LFS storage: `{git} lfs fsck`"),
         Error::Recipe(recipe::Error::Dangerous { .. }) => {
             format!("list everything it imports: `{git} st-convert scan {file}`")
@@ -206,7 +204,7 @@ fn missing(shards: &[(BString, Error)], named: &Named<'_>) -> Vec<String> {
     if !absent.is_empty() {
         let absent = absent.iter().filter_map(|(shard, _)| named.beside(shard.as_ref()).file);
         let (git, patterns) = (named.here.git(), named.here.lfs_pattern(absent));
-        hints.push(format!("download it: `{git} lfs pull --include {patterns}`"));
+        hints.push(format!("download it: `{git} {}`", named.here.lfs_download(&patterns)));
     }
     for (shard, why) in others {
         let of_shard = of(why, named.beside(shard.as_ref()).file, named.here);
@@ -367,6 +365,18 @@ fn outside(path: &Path, named: &Named<'_>) -> Vec<String> {
     }]
 }
 
+/// How a command comes to files in a repository without a working tree.
+fn bare(named: &Named<'_>) -> String {
+    let git = named.here.git();
+    match named.here.command().split(' ').next().unwrap_or_default() {
+        "convert" => format!("convert one file outside the repository: `{}`", named.into_output()),
+        "scan" => format!("scan a revision: `{git} st-convert scan --rev HEAD`"),
+        "verify" => format!("verify a revision: `{git} st-convert verify --rev HEAD`"),
+        "diff" => format!("compare two revisions: `{git} st-convert diff OLD NEW`"),
+        _ => format!("add a working tree: `{git} worktree add DIR`"),
+    }
+}
+
 fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
     use repo::Error;
     let git = named.here.git();
@@ -378,7 +388,8 @@ fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
         Error::IndexLocked { lock } => {
             format!("if no other git process is running: `rm {}`", quoted_path(lock))
         }
-        Error::UnsupportedFormat { .. } | Error::Bare { .. } => {
+        Error::Bare { .. } => bare(named),
+        Error::UnsupportedFormat { .. } => {
             format!("convert one file outside the repository: `{}`", named.into_output())
         }
         Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),

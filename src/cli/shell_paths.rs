@@ -237,6 +237,13 @@ impl Here {
         }
     }
 
+    /// What git is told to download objects: where there is no working tree, they are not checked out.
+    pub(super) fn lfs_download(&self, patterns: &str) -> String {
+        let found = self.cwd.as_deref().map(Repo::discover_for_hook);
+        let is_bare = matches!(found, Some(Ok(Some(repo))) if repo.is_bare());
+        format!("lfs {} --include {patterns}", if is_bare { "fetch" } else { "pull" })
+    }
+
     /// Returns a pattern of `git lfs pull --include` for these files, which is always relative to the top.
     pub(super) fn lfs_pattern<'a>(&self, files: impl IntoIterator<Item = File<'a>>) -> String {
         let mut pattern = BString::default();

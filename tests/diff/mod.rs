@@ -277,6 +277,50 @@ fn a_file_that_cannot_be_read_stops_no_other() {
     assert_ne!(run.code, Some(0), "{run:?}");
 }
 
+/// A bare repository has revisions, and files of its own that are no models. It has no working tree to compare with.
+#[test]
+fn revisions_of_a_bare_repository() {
+    let weights = Weights::new();
+    weights.commit("a.bin", &bin(&[("w", &[1], &[1.0])]));
+    weights.commit("a.bin", &bin(&[("w", &[1], &[1.0]), ("v", &[2], &[1.0, 2.0])]));
+    weights.git(&["clone", "-q", "--bare", ".", "../bare.git"]);
+    let bare = weights.sandbox.path("bare.git");
+    let copied = weights.sandbox.command(
+        "cp".as_ref(),
+        &weights.dir,
+        &["-r".as_ref(), ".git/lfs".as_ref(), bare.as_os_str()],
+    );
+    assert!({ copied }.status().unwrap().success());
+    let run = |dir: &Path, args: &[&str]| weights.sandbox.bin(dir, args);
+    let expected = weights.diff(&["HEAD~1", "HEAD"]).ok();
+    assert!(expected.contains("+ v"), "{expected}");
+    for (dir, args) in [
+        (bare.clone(), &["diff", "HEAD~1", "HEAD"][..]),
+        (bare.clone(), &["diff", "HEAD~1..main"]),
+        (bare.clone(), &["diff", "HEAD~1", "HEAD", "--", "a.bin"]),
+        (bare.join("refs"), &["diff", "HEAD~1", "HEAD"]),
+        (weights.dir.join(".git"), &["diff", "HEAD~1", "HEAD"]),
+    ] {
+        assert_eq!(run(&dir, args).ok(), expected, "{args:?} in {}", dir.display());
+    }
+    // Its file `HEAD` is no model without tensors.
+    for dir in [bare.clone(), weights.dir.join(".git")] {
+        for args in [["diff", "HEAD", "HEAD"], ["diff", "main", "HEAD"]] {
+            assert_eq!(run(&dir, &args).ok(), "", "{args:?}");
+        }
+    }
+    let two = run(&bare, &["diff", "HEAD~1:a.bin", "HEAD:a.bin"]).ok();
+    assert!(two.contains("+ v"), "{two}");
+    for args in [&["diff"][..], &["diff", "HEAD~1"], &["diff", "--staged"]] {
+        let run = run(&bare, args);
+        assert_eq!(run.code, Some(2), "{run:#?}");
+        assert!(run.stderr.contains("bare repository"), "{run:#?}");
+    }
+    let read = |dir: &Path, target: &str| run(dir, &["inspect", target]).ok();
+    assert_eq!(read(&bare, "HEAD:a.bin"), read(&weights.dir, "HEAD:a.bin"));
+    assert_eq!(run(&bare, &["inspect", "HEAD:b.bin"]).code, Some(2));
+}
+
 #[test]
 fn two_files_of_which_one_cannot_be_opened() {
     let weights = Weights::new();

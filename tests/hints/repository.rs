@@ -14,6 +14,15 @@ fn missing() -> Situation {
     )
 }
 
+/// A bare repository with a checkpoint and its safetensors file, in two commits.
+fn bare() -> Situation {
+    Situation::with_remote()
+        .with("a.bin", "tied-2.bin")
+        .sh("git st-convert -q && git commit -qm converted && git push -q origin main")
+        .sh("git -C ../hub.git symbolic-ref HEAD refs/heads/main")
+        .inside("../hub.git")
+}
+
 /// A repository with another one in it.
 fn submodule() -> Situation {
     Situation::with_remote()
@@ -48,6 +57,51 @@ const THE_REPOSITORY_ITSELF: &[Row] = &[
         "git st-convert pull --remote up 3",
         Then::Tells("origin"),
     ),
+    row(
+        "set its URL: `git remote set-url origin URL`",
+        || {
+            Situation::with_remote()
+                .with("a.bin", "tied-2.bin")
+                .sh("git remote set-url origin /nowhere/m.git")
+        },
+        "git st-convert pull",
+        Then::Helps,
+    )
+    .with(&[("URL", "../hub.git")]),
+    row(
+        "set its URL: `git remote set-url origin URL`",
+        || missing().sh("git push -q --no-verify origin main; git remote set-url origin ../gone"),
+        "git st-convert a.bin",
+        Then::Does,
+    )
+    .with(&[("URL", "../hub.git")]),
+    row(
+        "show where it is set: `git config --show-origin --get-regexp 'lfs.*url'`",
+        || missing().sh("git config lfs.url file:///nowhere/m.git"),
+        "git st-convert a.bin",
+        Then::Tells("/nowhere/m.git"),
+    ),
+    row(
+        "scan a revision: `git st-convert scan --rev HEAD`",
+        bare,
+        "git st-convert scan",
+        Then::Tells("a.bin"),
+    ),
+    row(
+        "verify a revision: `git st-convert verify --rev HEAD`",
+        bare,
+        "git st-convert verify",
+        Then::Tells("a.safetensors: identical"),
+    ),
+    row(
+        "compare two revisions: `git st-convert diff OLD NEW`",
+        bare,
+        "git st-convert diff HEAD",
+        Then::Tells("a.safetensors"),
+    )
+    .with(&[("OLD", "HEAD~1"), ("NEW", "HEAD")]),
+    row("add a working tree: `git worktree add DIR`", bare, "git st-convert status", Then::Does)
+        .with(&[("DIR", "../tree")]),
     row("add a remote: `git remote add origin URL`", inside, "git st-convert pull 3", Then::Does)
         .with(&[("URL", "../hub.git")]),
     row(

@@ -99,8 +99,9 @@ pub enum NotCompared {
 /// [`Error::NoRepository`], [`Error::NotFound`], an unknown revision, or an error of the repository or the system. An
 /// error of one file is part of its result.
 pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(FileDiff)) -> Result<(), Error> {
-    let repo = Repo::discover(&options.cwd);
+    let repo = Repo::discover_for_hook(&options.cwd);
     if let (Some(old), Some(new)) = (&options.old, &options.new)
+        && !are_revisions(&repo, &options.cwd, [old, new])
         && let Some(found) = two_files(options, [old, new], matches!(repo, Ok(Some(_))), reporter)
     {
         found.into_iter().for_each(each);
@@ -111,6 +112,9 @@ pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(Fil
     let old = SideFiles::revision(&repo, &asked.old)?;
     let new = match &asked.new {
         Some(revision) => SideFiles::revision(&repo, revision)?,
+        None if repo.is_bare() => {
+            return Err(repo::Error::Bare { git_dir: repo.git_dir().to_owned() }.into());
+        }
         None if options.staged => SideFiles::index(&repo)?,
         None => SideFiles::working_tree(&repo)?,
     };
@@ -125,6 +129,21 @@ pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(Fil
         }
     }
     Ok(())
+}
+
+/// Returns `true` if two words are revisions although files have their names, as in a git directory, whose `HEAD` is no model.
+fn are_revisions(repo: &repo::Result<Option<Repo>>, cwd: &Path, words: [&OsString; 2]) -> bool {
+    let Ok(Some(repo)) = repo else { return false };
+    let real = |path: &Path| path.canonicalize().ok();
+    let is_in_git_dir = || {
+        let cwd = real(cwd);
+        [repo.git_dir(), repo.common_dir()].iter().any(|dir| {
+            let dir = real(dir);
+            cwd.as_ref().zip(dir).is_some_and(|(cwd, dir)| cwd.starts_with(dir))
+        })
+    };
+    let is_revision = |word: &OsString| word.to_str().is_some_and(|word| repo.files_at(word).is_ok());
+    is_in_git_dir() && words.into_iter().all(is_revision)
 }
 
 /// Returns the result for two files, also if they cannot be opened; `None` if the arguments are not two files. Outside

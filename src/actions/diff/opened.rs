@@ -37,7 +37,7 @@ impl OpenedFile {
             return Self::opened(name, opened).map(Some);
         }
         let Some((revision, inside)) = split(word) else { return Ok(None) };
-        let Some(repo) = Repo::discover(&options.cwd)? else { return Ok(None) };
+        let Some(repo) = Repo::discover_for_hook(&options.cwd)? else { return Ok(None) };
         let inside = in_repo(&repo, &options.cwd, inside)?;
         let blob = blob_at(&repo, revision, inside.as_bstr())?.ok_or(Error::NotFound)?;
         if let Some(pointer) = repo.pointer(blob)? {

@@ -79,7 +79,8 @@ pub struct Options {
 /// # Errors
 /// [`Error`] for what stops the whole: no repository, git, the index.
 pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified>, Error> {
-    let repo = Repo::discover(&options.cwd)?;
+    let of_commit = options.rev.is_some();
+    let repo = if of_commit { Repo::discover_for_hook } else { Repo::discover }(&options.cwd)?;
     let tree = match (&repo, &options.rev) {
         (Some(repo), Some(rev)) => Tree::commit(repo, rev)?,
         (Some(repo), None) => Tree::work(repo)?,

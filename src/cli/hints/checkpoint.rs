@@ -129,7 +129,7 @@ fn other_kind(kind: Kind, named: &Named<'_>) -> String {
     let git = named.here.git();
     match kind {
         Kind::Pointer => {
-            format!("download it: `{git} lfs pull --include {}`", named.lfs_pattern())
+            format!("download it: `{git} {}`", named.here.lfs_download(&named.lfs_pattern()))
         }
         Kind::Conflict => {
             format!("find a version without conflicts: `{git} log --oneline -- {}`", named.pathspec())
