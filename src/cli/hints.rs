@@ -64,6 +64,9 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         }
         Error::MissingShards { shards } => return missing(shards, &named),
         Error::NotFound => return not_found(&named),
+        Error::Interrupted => {
+            return resume(here).filter(|_| here.has_partial_download()).into_iter().collect();
+        }
         Error::NoRepository => return no_repository(&named),
         Error::Driver(why) => return driver(why, &git),
         Error::NotEmpty { .. } => "use a temporary directory: `git st-convert demo`".to_owned(),
@@ -72,6 +75,17 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         }
     };
     vec![hint]
+}
+
+/// The command that goes on where it was stopped.
+pub(super) fn resume(here: &Here) -> Option<String> {
+    let command = match here.command() {
+        "convert" => "",
+        "pull" => " pull",
+        _ => return None,
+    };
+    let (git, options, paths) = (here.git(), here.options(), here.paths());
+    Some(format!("resume the run: `{git} st-convert{command}{options}{paths}`"))
 }
 
 /// Returns how to list tensors if git's own diff is not set up.

@@ -115,14 +115,14 @@ impl Progress {
         self.with(|state, _| state.heard());
     }
 
-    /// Ends the file, or the counted step.
-    pub(super) fn finish(&self) {
+    /// The file, or what was counted, is over, or was left because the run `is_stopped`.
+    pub(super) fn finish(&self, is_stopped: bool) {
         if self.0.shows == Shows::Nothing {
             return;
         }
         let mut state = self.0.lock();
         let now = self.0.clock.now();
-        if let Some(said) = state.finish(now).filter(|_| self.0.shows == Shows::Lines) {
+        if let Some(said) = state.finish(is_stopped, now).filter(|_| self.0.shows == Shows::Lines) {
             write(&format!("{said}\n"));
         }
     }

@@ -69,10 +69,10 @@ impl<'a> TerminalReporter<'a> {
         self.lock().clone()
     }
 
-    /// Adds the results so far to the last line.
-    pub(super) fn close(&self) {
+    /// Says what was done so far, for the last line, and what was not if the run `is_stopped`.
+    pub(super) fn close(&self, is_stopped: bool) {
         let tally = self.tally();
-        self.ui.close(|closing| tally.close(closing));
+        self.ui.close(|closing| tally.close(is_stopped, closing));
     }
 
     fn lock(&self) -> MutexGuard<'_, FileTally> {
@@ -119,11 +119,18 @@ impl<'a> TerminalReporter<'a> {
 
 impl Reporter for TerminalReporter<'_> {
     fn planned(&self, files: &[(&BStr, u64)]) {
+        self.lock().planned.extend(files.iter().map(|(path, _)| (*path).to_owned()));
         let files = files.iter().map(|(path, size)| (sanitize::bytes(path).into_owned(), *size));
         self.ui.progress.plan(files.collect());
     }
 
     fn started(&self, path: &BStr, bytes: u64) {
+        let mut tally = self.lock();
+        if tally.planned.is_empty() {
+            // One file alone is not announced.
+            tally.planned.insert(path.to_owned());
+        }
+        drop(tally);
         self.ui.progress.start(sanitize::bytes(path).into_owned(), bytes);
     }
 
@@ -150,7 +157,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn finished(&self) {
-        self.ui.progress.finish();
+        self.ui.progress.finish(self.interrupt.is_asked());
     }
 
     fn staged(&self) {
@@ -210,7 +217,7 @@ impl Reporter for TerminalReporter<'_> {
     }
 
     fn verified(&self, verified: &Verified) {
-        self.lock().verdicts.push(verified.verdict);
+        self.lock().verify(verified);
         if self.ui.json {
             self.ui.data(&json::verified(verified));
         }

@@ -15,6 +15,7 @@ use std::sync::OnceLock;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{args, sanitize};
+use crate::lfs::Incomplete;
 use crate::repo::Repo;
 
 /// A file of an error.
@@ -131,6 +132,12 @@ impl Here {
     /// Returns `true` if the directory is in a repository.
     pub(super) fn is_in_repository(&self) -> bool {
         self.cwd.as_deref().is_some_and(|cwd| Repo::discover(cwd).is_ok_and(|found| found.is_some()))
+    }
+
+    /// Returns `true` if a run here, this or an earlier one, left a download to go on with.
+    pub(super) fn has_partial_download(&self) -> bool {
+        let found = self.cwd.as_deref().and_then(|cwd| Repo::discover(cwd).ok().flatten());
+        found.is_some_and(|repo| Incomplete::is_any_in(&repo.store()))
     }
 
     /// Where a file is that was given and is outside of the repository; `None` if it does not exist.

@@ -2,6 +2,10 @@
 //!
 //! They only count; they format neither text nor JSON.
 
+use std::collections::BTreeSet;
+
+use bstr::BString;
+
 use super::closing::Closing;
 use crate::actions::diff::{Change, Changes, FileDiff, NotCompared};
 use crate::actions::scan::{Scanned, Standing};
@@ -25,19 +29,28 @@ pub(super) struct FileTally {
     pub(super) removed: usize,
     /// The result of each verified safetensors file.
     pub(super) verdicts: Vec<Option<verify::Verdict>>,
+    /// The files that are next, of which nothing was said yet.
+    pub(super) planned: BTreeSet<BString>,
 }
 
 impl FileTally {
     /// Counts a file.
     pub(super) fn add(&mut self, outcome: &Outcome) {
+        self.planned.remove(&outcome.source);
         self.statuses.push(outcome.status);
         if matches!(outcome.status, Status::Converted | Status::Adopted | Status::Updated) {
             self.made += outcome.conversion.as_ref().map_or(0, |conversion| conversion.size);
         }
     }
 
-    /// Adds the results to the last line.
-    pub(super) fn close(&self, closing: &mut Closing) {
+    /// Counts a safetensors file that was verified.
+    pub(super) fn verify(&mut self, verified: &verify::Verified) {
+        self.planned.remove(&verified.path);
+        self.verdicts.push(verified.verdict);
+    }
+
+    /// Says what was done, for the last line, and what was left by a run that `is_stopped`.
+    pub(super) fn close(&self, is_stopped: bool, closing: &mut Closing) {
         let converted = if self.dry_run { ["to convert", "to update"] } else { ["converted", "updated"] };
         for (status, what) in [
             (Status::Converted, converted[0]),
@@ -61,9 +74,16 @@ impl FileTally {
         ] {
             closing.count(self.verdicts.iter().filter(|seen| **seen == verdict).count(), what);
         }
+        closing.count(if is_stopped { self.planned.len() } else { 0 }, "not finished");
         // For a verification, the bytes that it read; a conversion counts the bytes that it wrote.
         let is_verification = self.statuses.is_empty() && !self.verdicts.is_empty();
         closing.bytes(if is_verification { self.passed } else { self.made });
+    }
+
+    /// Returns `true` if a later run finds what this one made.
+    pub(super) fn has_made(&self) -> bool {
+        !self.dry_run
+            && self.statuses.iter().any(|status| matches!(status, Status::Converted | Status::Updated))
     }
 
     /// Returns how many files have this status.

@@ -70,6 +70,34 @@ fn the_first_one_stops_the_work() {
     assert_eq!(summary["reason"], "interrupted");
 }
 
+/// A run of several files says what it did, what it did not, and how it goes on.
+#[test]
+fn a_stopped_run_prints_its_counts_and_how_it_is_resumed() {
+    let sandbox = Sandbox::new();
+    let dir = sandbox.repo("model");
+    fs::write(dir.join(".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n").unwrap();
+    sandbox.git(&dir, &["add", "-A"]);
+    sandbox.git(&dir, &["commit", "-q", "-m", "none"]);
+    super::copy("tied-2.bin", &dir.join("a.bin"));
+    checkpoint(&dir.join("big.bin"), 1 << 27).unwrap();
+    super::copy("tied-2.bin", &dir.join("c d.bin"));
+    let args = ["--key".as_ref(), ".".as_ref(), "a.bin".as_ref(), "big.bin".as_ref(), "c d.bin".as_ref()];
+    let mut command = sandbox.command(BIN.as_ref(), &dir, &args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let is_big = |dir: &Path| {
+        let mut files = fs::read_dir(dir).into_iter().flatten().map(Result::unwrap);
+        files.any(|file| file.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
+    };
+    wait_until("nothing is written", || is_big(&dir.join(".git/lfs/tmp")));
+    signal(&child, "TERM");
+    let output = Output::from(child.wait_with_output().unwrap());
+    assert_eq!(output.code, Some(130), "{output:#?}");
+    assert!(output.last.starts_with("1 converted, 2 not finished · "), "{output:#?}");
+    let hint = "hint: resume the run: `git st-convert --key . a.bin big.bin 'c d.bin'`\n";
+    assert!(output.stderr.ends_with(&format!("error: interrupted\n{hint}")), "{output:#?}");
+    assert!(!dir.join("big.safetensors").exists());
+}
+
 /// Where there is no terminal, a file that takes its time has a line when it begins and one when it is over.
 #[test]
 fn long_work_has_lines_where_nothing_can_be_drawn() {
@@ -83,9 +111,12 @@ fn long_work_has_lines_where_nothing_can_be_drawn() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "big\\x1b[2J.bin: started, 8.0 GiB");
     signal(&child, "INT");
-    let finished = lines.next().unwrap().unwrap();
-    assert!(finished.starts_with("big\\x1b[2J.bin: finished, ") && finished.ends_with(" s"), "{finished}");
+    let stopped = lines.next().unwrap().unwrap();
+    let is_stopped = stopped.starts_with("big\\x1b[2J.bin: stopped, ") && stopped.contains(" of 8.0 GiB in ");
+    assert!(is_stopped && stopped.ends_with(" s"), "{stopped}");
     assert_eq!(lines.next().unwrap().unwrap(), "error: interrupted");
+    let last = lines.next().unwrap().unwrap();
+    assert!(last.starts_with("1 not finished · "), "{last}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
 
     let hidden = ["--no-progress".as_ref(), "-n".as_ref(), name.as_ref()];

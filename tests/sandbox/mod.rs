@@ -46,7 +46,9 @@ impl From<std::process::Output> for Output {
     fn from(output: std::process::Output) -> Self {
         let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         // On a machine that has much to do a small file is long work.
-        let is_progress = |line: &str| line.contains(": started, ") || line.contains(": finished, ");
+        let is_progress = |line: &str| {
+            [": started, ", ": finished, ", ": stopped, "].iter().any(|phase| line.contains(phase))
+        };
         stderr = stderr.split_inclusive('\n').filter(|line| !is_progress(line)).collect();
         let begins = stderr.trim_end_matches('\n').rfind('\n').map_or(0, |at| at + 1);
         let last = if is_last(&stderr[begins..]) { stderr.split_off(begins) } else { String::new() };

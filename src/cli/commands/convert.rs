@@ -11,6 +11,7 @@ use crate::cli::args::{Convert, ServerArgs};
 use crate::cli::commands::pull::tell;
 use crate::cli::environment;
 use crate::cli::error::{Report, exit_code};
+use crate::cli::hints;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::json::{self, End};
 use crate::cli::reporter::TerminalReporter;
@@ -155,8 +156,16 @@ pub(crate) fn ended<T>(
     reporter: &TerminalReporter<'_>,
     ui: &Ui,
 ) -> Result<T, Report> {
-    let done = done.map_err(|error| Report::of_run(&error, reporter.here()));
-    reporter.close();
+    let tally = reporter.tally();
+    let done = done.map_err(|error| {
+        let report = Report::of_run(&error, reporter.here());
+        let is_resumed = matches!(error, Error::Interrupted) && report.hints.is_empty() && tally.has_made();
+        match hints::resume(reporter.here()).filter(|_| is_resumed) {
+            Some(hint) => report.with_hint(hint),
+            None => report,
+        }
+    });
+    reporter.close(done.is_err());
     if ui.json {
         let end = match &done {
             Ok(done) => {
@@ -165,7 +174,7 @@ pub(crate) fn ended<T>(
             }
             Err(report) => End { commit: None, failure: Some(report), exit_code: report.exit_code() },
         };
-        ui.data(&json::summary(&reporter.tally(), &end));
+        ui.conclude(&json::summary(&tally, &end));
     }
     done
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(
         let wish = TakeOptions { merge: args.merge, yes: args.yes, verify: args.verify };
         let pulled = pull(&options, number, wish, &reporter);
         reporter.finished();
-        reporter.close();
+        reporter.close(false);
         tell(ui, &pulled.map_err(failed)?, &here);
     } else {
         let listing = list(&options, args.all, &reporter);

@@ -25,7 +25,7 @@ pub(crate) fn run(
         .at(Here::new(&cwd).of(typed(args)).with(given(args)), false);
     let done = work(args, cwd, servers, &reporter);
     reporter.finished();
-    reporter.close();
+    reporter.close(done.is_err());
     let done = done.map_err(|error| {
         let report = Report::of_run(&error, reporter.here());
         if ui.json {

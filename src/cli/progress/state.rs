@@ -111,15 +111,22 @@ impl State {
         self.waits_for = None;
     }
 
-    /// Ends the step. Returns the line that reports it, if a line reported its start.
-    pub(super) fn finish(&mut self, now: Duration) -> Option<String> {
+    /// The step is over: done, or left where it was if the run is stopped. Returns the line that says so, if one said that
+    /// it began.
+    pub(super) fn finish(&mut self, is_stopped: bool, now: Duration) -> Option<String> {
         (self.idle, self.waits_for) = (now, None);
         let step = self.steps.remove(self.own_place()?);
         let took = sizes::lasted(now.saturating_sub(step.since));
         let said = step.is_said.then(|| {
-            let size = step.total.filter(|_| !step.is_counted);
-            let size = size.map_or_else(String::new, |_| format!("{} in ", sizes::bytes(step.done)));
-            format!("{}: finished, {size}{took}", self.called(&step.name))
+            let name = self.called(&step.name);
+            let done = sizes::bytes(step.done);
+            match step.total.filter(|_| !step.is_counted) {
+                None => format!("{name}: finished, {took}"),
+                Some(total) if is_stopped && step.done < total => {
+                    format!("{name}: stopped, {done} of {} in {took}", sizes::bytes(total))
+                }
+                Some(_) => format!("{name}: finished, {done} in {took}"),
+            }
         });
         if !step.is_counted {
             self.over = self.over.saturating_add(step.total.unwrap_or(0));
@@ -295,7 +302,7 @@ mod tests {
         state.start("b.bin".to_owned(), 100, at(6_349));
         assert_eq!(drawn(&mut state, 6_350).unwrap(), "b.bin 0/100 bytes");
         // What is on the terminal is replaced at once.
-        state.finish(at(6_351));
+        state.finish(false, at(6_351));
         assert_eq!(drawn(&mut state, 6_352).unwrap(), "working");
     }
 
@@ -320,11 +327,11 @@ mod tests {
         state.start("a.bin".to_owned(), 1 << 30, at(0));
         state.advance(1 << 30);
         // The same file once more is no other.
-        state.finish(at(900));
+        state.finish(false, at(900));
         state.start("b.bin".to_owned(), 1 << 30, at(1_000));
         state.advance(512 << 20);
         assert_eq!(drawn(&mut state, 2_000).unwrap(), "2/4 b.bin ━━━━━━━╸ 1.5/4.0 GiB 512.0 MiB/s 0:05 left");
-        state.finish(at(2_000));
+        state.finish(false, at(2_000));
         state.plan(vec![("a.bin".to_owned(), 0), ("b.bin".to_owned(), 5)]);
         state.start("a.bin".to_owned(), 10, at(3_000));
         assert_eq!(drawn(&mut state, 3_100).unwrap(), "1/2 a.bin 0/10 bytes", "nobody knows the total");
@@ -371,13 +378,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stopped_is_not_finished() {
+        let mut state = State::default();
+        state.start("a.bin".to_owned(), 1 << 30, at(0));
+        state.advance(256 << 20);
+        state.lines(at(1_000)).unwrap();
+        assert_eq!(state.finish(true, at(2_000)).unwrap(), "a.bin: stopped, 256.0 MiB of 1.0 GiB in 2.0 s");
+    }
+
+    #[test]
     fn where_nothing_can_be_drawn_long_work_has_lines() {
         let mut state = State::default();
         state.model("acme/bert".to_owned(), 3, 500, at(0));
         state.plan(vec![("a.bin".to_owned(), 5), ("b.bin".to_owned(), 1 << 30)]);
         state.start("a.bin".to_owned(), 5, at(0));
         state.advance(5);
-        assert_eq!((state.lines(at(999)), state.finish(at(999))), (None, None));
+        assert_eq!((state.lines(at(999)), state.finish(false, at(999))), (None, None));
         state.start("b.bin".to_owned(), 1 << 30, at(1_000));
         assert_eq!(state.lines(at(1_999)), None);
         assert_eq!(state.lines(at(2_000)).unwrap(), "3/500 acme/bert: b.bin: started, 2 of 2, 1.0 GiB");
@@ -389,7 +405,7 @@ mod tests {
         assert!(state.lines(at(62_000)).is_some());
         state.advance(512 << 20);
         assert_eq!(
-            state.finish(at(65_000)).unwrap(),
+            state.finish(true, at(65_000)).unwrap(),
             "3/500 acme/bert: b.bin: finished, 1.0 GiB in 1 min 4 s"
         );
         state.wait("git push", at(65_000));
