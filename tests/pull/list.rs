@@ -59,6 +59,49 @@ fn a_table_with_what_a_person_decides_by() {
     assert_eq!((lines[4]["pull_requests"].as_u64(), lines[4]["known"].as_u64()), (Some(4), Some(5)));
 }
 
+/// A model with a checkpoint.
+fn base() -> Builder {
+    let mut model = Builder::new();
+    model.lfs("pytorch_model.bin", noise(1, 3000)).commit("first");
+    model.author("A U Thor <author@example.com>");
+    model
+}
+
+/// What is not taken without a question is told as such, and the hint names another one.
+#[test]
+fn a_pull_request_that_changes_other_files_is_marked() {
+    let mut model = base();
+    model.pull_request(1).lfs("model.safetensors", weights(1, 64)).commit("only safetensors");
+    model.on("main").pull_request(2);
+    model.lfs("model.safetensors", weights(2, 64)).file("code.py", "import os\n").commit("and code");
+    model.on("main").pull_request(3);
+    model.lfs("model.safetensors", weights(3, 64)).lfs("x.safetensors", weights(4, 64));
+    model.file("a\u{1b}.py", "1\n").file("b.py", "2\n").commit("and more");
+    let clone = Clone::of(&model);
+    let output = clone.ok(&["pull"]);
+    let files: Vec<_> =
+        output.stdout.lines().skip(1).map(|line| line.split("A U Thor  ").nth(1).unwrap()).collect();
+    assert_eq!(
+        files,
+        [
+            "model.safetensors and 1 more (also changes a\\x1b.py and 1 more)",
+            "model.safetensors (also changes code.py)",
+            "model.safetensors"
+        ]
+    );
+    assert_eq!(output.stderr, "hint: take one: `git st-convert pull 1`\n");
+    clone.ok(&["pull", "1"]);
+
+    let mut model = base();
+    model
+        .pull_request(1)
+        .lfs("model.safetensors", weights(1, 64))
+        .file("code.py", "import os\n")
+        .commit("and code");
+    let output = Clone::of(&model).ok(&["pull"]);
+    assert_eq!(output.stderr, "", "none would be taken");
+}
+
 #[test]
 fn the_newest_twenty_unless_all_are_wanted() {
     let world = World::with(&crate::clone::short::large());

@@ -29,7 +29,7 @@ pub struct PullRequest {
     /// its own parent.
     pub is_cut: bool,
     /// `true` if some of its changes cannot be distinguished from those of others: it is not taken.
-    pub(super) is_unclear: bool,
+    pub is_unclear: bool,
     /// Its merge base with `HEAD`; `None` if that is not in this clone.
     pub(in crate::actions) base: Option<ObjectId>,
     /// The commit that it is compared with, if any.

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use bstr::BString;
+
 use crate::actions::Reporter as _;
 use crate::actions::pull::{
-    Freshness, Listing, Options, PullOutcome, PullRequest, Pulled, RequestFile, TakeOptions, list, pull,
+    Freshness, Listing, Options, PullOutcome, PullRequest, Pulled, TakeOptions, list, pull,
 };
 use crate::cli::args::{Pull, ServerArgs};
 use crate::cli::environment;
@@ -117,7 +119,11 @@ fn show(ui: &Ui, listing: &Listing, here: &Here) {
         ui.note(&format!("checked the newest {} of {} pull requests", listing.seen, listing.known));
         ui.hint(&format!("list all pull requests: `{git} st-convert pull{options} --all`"));
     }
-    if let Some(first) = listing.requests.iter().find(|request| request.state == Freshness::Current) {
+    // One that changes other files is not taken without a question.
+    let is_clean = |request: &&PullRequest| {
+        request.state == Freshness::Current && request.others.is_empty() && !request.is_unclear
+    };
+    if let Some(first) = listing.requests.iter().find(is_clean) {
         ui.hint(&format!("take one: `{git} st-convert pull{options} {}`", first.number));
     }
 }
@@ -135,7 +141,7 @@ fn table(requests: &[PullRequest]) -> String {
             },
             if request.size() == 0 { "?".to_owned() } else { bytes(request.size()) },
             sanitize::text(&request.author).into_owned(),
-            files(&request.files),
+            files(request),
         ]
     });
     let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
@@ -154,12 +160,15 @@ fn table(requests: &[PullRequest]) -> String {
     out
 }
 
-/// Formats the first file, and the number of the others.
-fn files(files: &[RequestFile]) -> String {
-    let Some(first) = files.first() else { return String::new() };
-    let path = sanitize::bytes(first.path.as_ref()).into_owned();
-    match files.len() {
-        1 => path,
-        count => format!("{path} and {} more", count - 1),
+/// The first file, how many more there are, and what is changed that is no safetensors file.
+fn files(request: &PullRequest) -> String {
+    let first = |first: Option<&BString>, count: usize| {
+        let path = first.map(|path| sanitize::bytes(path.as_ref()).into_owned()).unwrap_or_default();
+        if count > 1 { format!("{path} and {} more", count - 1) } else { path }
+    };
+    let named = first(request.files.first().map(|file| &file.path), request.files.len());
+    if request.others.is_empty() {
+        return named;
     }
+    format!("{named} (also changes {})", first(request.others.first(), request.others.len()))
 }
