@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 
 use super::Options;
-use super::list::{Item, shown};
+use super::list::{Item, address, shown};
 use crate::actions::servers::Session;
 use crate::actions::{Error, Reporter};
 use crate::git::merge::merge;
@@ -36,19 +36,10 @@ pub(super) fn find(dir: &Path, item: &Item) -> Result<Option<Repo>, Error> {
     let url = repo.default_remote().and_then(|name| repo.config_str(&format!("remote.{name}.url")));
     let is_same = url.is_some_and(|url| {
         let url = shown(&git::redacted(&OsString::from(url.to_string())));
-        let url = git::without_suffix(&url);
-        url == item.url || is_same_file(url, &item.url)
+        let is_path = Path::new(&url).is_absolute();
+        address(&url, is_path.then_some(Path::new(""))) == item.url
     });
     if is_same { Ok(Some(repo)) } else { Err(in_the_way()) }
-}
-
-/// Returns `true` if two paths are the same directory: git stores the source of a clone with links resolved.
-fn is_same_file(a: &str, b: &str) -> bool {
-    let real = |path: &str| {
-        let whole = Path::new(path).canonicalize();
-        whole.or_else(|_| Path::new(&format!("{path}.git")).canonicalize()).ok()
-    };
-    real(a).is_some_and(|a| real(b) == Some(a))
 }
 
 /// Moves the branch to the commit of the remote. Returns that commit, and whether the branch moved, now or in a run

@@ -21,6 +21,9 @@ use crate::actions::clone::source::{CloneSource, at_hub};
 use crate::git;
 use crate::remote::ModelName;
 
+/// How the address of a path on this machine begins.
+const FILE: &str = "file://";
+
 /// A model of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -51,9 +54,7 @@ impl Item {
             None => (line.to_owned(), None),
         };
         let source = CloneSource::of(&model, endpoint);
-        let url = if source.is_path { cwd.join(&source.url).into_os_string() } else { source.url };
-        let url = shown(&git::redacted(&url));
-        let url = git::without_suffix(&url).to_owned();
+        let url = address(&shown(&git::redacted(&source.url)), source.is_path.then_some(cwd));
         let place = source.owned.map(|place| match &revision {
             Some(revision) => with_revision(&place, revision),
             None => place,
@@ -74,6 +75,35 @@ impl Item {
 /// Returns a word as text, with invalid UTF-8 escaped.
 pub(super) fn shown(word: &OsStr) -> String {
     word.to_str().map_or_else(|| word.as_encoded_bytes().as_bstr().to_string(), str::to_owned)
+}
+
+/// An address by which a repository is known. Of a path on this machine it is the repository's own path, however it is written
+/// down; one that leads nowhere stays as it is.
+pub(super) fn address(url: &str, path_from: Option<&Path>) -> String {
+    if let Some(cwd) = path_from {
+        return own_path(&cwd.join(url));
+    }
+    match url.strip_prefix(FILE).filter(|path| path.starts_with('/')) {
+        Some(path) => format!("{FILE}{}", own_path(Path::new(path))),
+        None => git::without_suffix(url).to_owned(),
+    }
+}
+
+/// The path of a repository without links and dots, found as git finds it: with or without `.git` behind it or below it.
+fn own_path(path: &Path) -> String {
+    let with_git = {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".git");
+        path.with_file_name(name)
+    };
+    let is_repository =
+        |path: &Path| path.is_file() || path.join(".git").exists() || path.join("HEAD").exists();
+    let there = [path, &with_git].into_iter().find(|path| is_repository(path)).unwrap_or(path);
+    // Without the dots between the parts, if it is not there.
+    let real = there.canonicalize().unwrap_or_else(|_| there.components().collect());
+    let real = real.parent().filter(|_| real.ends_with(".git")).unwrap_or(&real);
+    let text = shown(real.as_os_str());
+    text.strip_prefix(r"\\?\").map_or_else(|| text.clone(), str::to_owned)
 }
 
 /// Returns the directory with the revision in its name, so that two revisions of a model have different ones.
@@ -109,7 +139,10 @@ pub fn of_names(names: &[ModelName], cwd: &Path, endpoint: &str) -> Vec<Item> {
 
 fn once(all: impl Iterator<Item = Item>) -> Vec<Item> {
     let (mut known, mut places) = (HashSet::new(), HashMap::new());
-    let new = all.filter(|item| known.insert((item.url.clone(), item.revision.clone())));
+    let new = all.filter(|item| {
+        let url = item.url.strip_prefix(FILE).unwrap_or(&item.url);
+        known.insert((url.to_owned(), item.revision.clone()))
+    });
     let items = new.map(|item| {
         let first =
             item.place.as_ref().map(|place| places.entry(place.clone()).or_insert_with(|| item.name()));
@@ -175,7 +208,7 @@ mod tests {
     use super::*;
 
     fn items(list: &str) -> Vec<Item> {
-        parse(list.as_bytes(), Path::new("/work"), "https://hub.example/")
+        parse(list.as_bytes(), Path::new("/nowhere/work"), "https://hub.example/")
     }
 
     #[test]
@@ -199,9 +232,10 @@ mod tests {
                 "acme/m",
             ),
             ("git@hf.co:acme/m", "git@hf.co:acme/m", None, "git@hf.co:acme/m", "acme/m"),
-            ("./models/m.git", "./models/m.git", None, "/work/./models/m", "models/m"),
-            ("/srv/m/.git", "/srv/m/.git", None, "/srv/m/.git", "srv/m"),
-            ("..", "..", None, "/work/..", ""),
+            ("./models/m.git", "./models/m.git", None, "/nowhere/work/models/m.git", "models/m"),
+            ("/nowhere/m/.git", "/nowhere/m/.git", None, "/nowhere/m", "nowhere/m"),
+            ("..", "..", None, "/nowhere/work/..", ""),
+            ("file:///nowhere/m.git", "file:///nowhere/m.git", None, "file:///nowhere/m.git", "nowhere/m"),
         ] {
             let found = items(line);
             let [item] = found.as_slice() else { panic!("{line}: {found:?}") };
@@ -223,6 +257,37 @@ mod tests {
         let displaced: Vec<_> =
             items("acme/a\nhttps://h/acme/a\nacme/b").into_iter().map(|item| item.displaced_by).collect();
         assert_eq!(displaced, [None, Some("acme/a".to_owned()), None]);
+    }
+
+    #[test]
+    fn a_repository_of_this_machine_is_one_by_whatever_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        for sub in ["hub.git/refs", "here", "tree/.git", "both", "both.git"] {
+            std::fs::create_dir_all(top.join(sub)).unwrap();
+        }
+        for bare in ["hub.git", "both.git", "tree/.git"] {
+            std::fs::write(top.join(bare).join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        }
+        let shown = top.to_str().unwrap();
+        let urls = |list: &str| {
+            let found =
+                parse(list.replace("TOP", shown).as_bytes(), &top.join("here"), "https://hub.example");
+            found.into_iter().map(|item| item.url.replace(shown, "TOP")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            urls("TOP/hub.git\n../hub.git\n../hub\nfile://TOP/hub.git\n../here/../hub.git/"),
+            ["TOP/hub.git"]
+        );
+        assert_eq!(urls("../tree\nTOP/tree/.git\n../tree/"), ["TOP/tree"]);
+        assert_eq!(urls("file://TOP/tree/.git\n../tree"), ["file://TOP/tree"]);
+        // A directory that is no repository is passed over, as by git.
+        assert_eq!(urls("../both\n../both.git"), ["TOP/both.git"]);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(top.join("hub.git"), top.join("link")).unwrap();
+            assert_eq!(urls("../link\n../hub.git"), ["TOP/hub.git"]);
+        }
     }
 
     #[test]
