@@ -4,23 +4,18 @@
 
 mod checkpoint;
 mod named;
+mod repository;
 mod server;
-
-use std::path::Path;
 
 use bstr::{BString, ByteSlice as _};
 
-use super::environment;
-use super::shell_paths::{File, Here, quoted, quoted_path};
+use super::shell_paths::{File, Here, quoted};
 use crate::actions::publish::PublishError;
 use crate::actions::{Error, UnfitDriver, names};
 use crate::git;
 use crate::remote::ModelName;
 use crate::{lfs, recipe, repo};
 use named::Named;
-
-/// How to unset environment variables that name another repository.
-const CLEAR: &str = "clear git's environment: `unset $(git rev-parse --local-env-vars)`";
 
 /// Returns the hints for an error, with the file that it concerns, for the user's directory.
 pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<String> {
@@ -35,7 +30,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
         | Error::Repo(repo::Error::Place(lfs::worktree_file::Error::Symlink { .. })) => {
             format!("convert it outside the repository: `{}`", named.into_output())
         }
-        Error::Repo(error) => return repository(error, &named),
+        Error::Repo(error) => return repository::of(error, &named),
         Error::Git(git::Error::NotInstalled) => {
             format!("install git, or convert one file: `{}`", named.into_output())
         }
@@ -366,69 +361,4 @@ fn unpublished(error: &PublishError, named: &Named<'_>) -> Vec<String> {
             format!("look it up: `{git} remote set-head {} --auto`", quoted(remote.as_str().into()))
         }
     }]
-}
-
-/// How a file outside of the repository is named: from the top of its own, or where it is if it is in none.
-fn outside(path: &Path, named: &Named<'_>) -> Vec<String> {
-    let Some(place) = named.here.place_of(path) else { return Vec::new() };
-    let command = named.inside(File::Given(place.dir.as_bstr()), place.rest.as_bstr());
-    vec![if place.is_in_repository {
-        format!("name its repository: `{command}`")
-    } else {
-        format!("run it outside of this repository: `{command}`")
-    }]
-}
-
-/// How a command comes to files in a repository without a working tree.
-fn bare(named: &Named<'_>) -> String {
-    let git = named.here.git();
-    match named.here.command().split(' ').next().unwrap_or_default() {
-        "convert" => format!("convert one file outside the repository: `{}`", named.into_output()),
-        "scan" => format!("scan a revision: `{git} st-convert scan --rev HEAD`"),
-        "verify" => format!("verify a revision: `{git} st-convert verify --rev HEAD`"),
-        "diff" => format!("compare two revisions: `{git} st-convert diff OLD NEW`"),
-        _ => format!("add a working tree: `{git} worktree add DIR`"),
-    }
-}
-
-fn repository(error: &repo::Error, named: &Named<'_>) -> Vec<String> {
-    use repo::Error;
-    let git = named.here.git();
-    let hint = match error {
-        Error::NotTrusted { git_dir } => {
-            let dir = git_dir.parent().unwrap_or(git_dir);
-            format!("if you trust it: `git config --global --add safe.directory {}`", quoted_path(dir))
-        }
-        Error::IndexLocked { lock } => {
-            format!("if no other git process is running: `rm {}`", quoted_path(lock))
-        }
-        Error::Bare { .. } => bare(named),
-        Error::UnsupportedFormat { .. } => {
-            format!("convert one file outside the repository: `{}`", named.into_output())
-        }
-        Error::MissingBlob { id } => format!("fetch it: `{git} cat-file -e {id}`"),
-        Error::OfEnvironment { .. } => CLEAR.to_owned(),
-        Error::Open { .. } if environment::names_git_dir() => CLEAR.to_owned(),
-        Error::OutsideWorkTree { path, .. } => return outside(path, named),
-        Error::NoMatch { .. } => format!("list the tracked files: `{git} ls-files`"),
-        Error::InSubmodule { dir, is_here: false, .. } => {
-            let dir = named.here.pathspec(File::OfTop(dir.as_ref()));
-            format!("check it out: `{git} submodule update --init {dir}`")
-        }
-        Error::InSubmodule { dir, rest, .. } | Error::InOtherRepository { dir, rest } => {
-            format!("name that repository: `{}`", named.inside(File::OfTop(dir.as_ref()), rest.as_ref()))
-        }
-        Error::HistoryCut { .. } => {
-            let remote = named.here.value_of("--remote").map(|remote| format!(" {remote}"));
-            format!("fetch the history: `{git} fetch --unshallow{}`", remote.unwrap_or_default())
-        }
-        Error::NoSuchRemote { .. } => format!("list the remotes: `{git} remote -v`"),
-        Error::Unmerged { .. } => format!("finish the merge first: `{git} status`"),
-        Error::OtherFilter { path, .. } | Error::AttributesOverridden { path, .. } => {
-            let path = named.here.argument(File::OfTop(path.as_ref()));
-            format!("show its attributes: `{git} check-attr -a -- {path}`")
-        }
-        _ => return Vec::new(),
-    };
-    vec![hint]
 }

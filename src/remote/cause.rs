@@ -163,3 +163,15 @@ fn with_code(code: i64, said: Option<&Said>) -> String {
         None => format!("error {code}"),
     }
 }
+
+/// Returns the meaning of a status whose number does not show it.
+pub(super) fn meaning(status: u32) -> &'static str {
+    match status {
+        404 => ": not found",
+        409 => ": conflicting object",
+        413 => ": too large",
+        422 => ": rejected by the server",
+        507 => ": no space left on the server",
+        _ => "",
+    }
+}

@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::cause::{AgentFault, BadAnswer, CredentialSource, Said, Transport};
+use super::cause::{AgentFault, BadAnswer, CredentialSource, Said, Transport, meaning};
 use super::origin::{NotAllowed, Origin};
 use super::token::{self, TokenSource};
 use super::url::Url;
@@ -221,7 +221,7 @@ pub enum Error {
         after: Option<Duration>,
     },
     /// Any other status.
-    #[error("{url}: HTTP status {status}{}", named(u32::from(*status)))]
+    #[error("{url}: HTTP status {status}{}", meaning(u32::from(*status)))]
     Status {
         /// The URL.
         url: Url,
@@ -264,7 +264,7 @@ pub enum Error {
         said: Option<Said>,
     },
     /// The LFS server refused an object.
-    #[error("cannot upload LFS object {oid} (code {code}{})", named(*code))]
+    #[error("cannot upload LFS object {oid} (code {code}{})", meaning(*code))]
     NotTaken {
         /// The object.
         oid: Oid,
@@ -390,16 +390,4 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
-}
-
-/// Returns the meaning of a status whose number does not show it.
-fn named(status: u32) -> &'static str {
-    match status {
-        404 => ": not found",
-        409 => ": conflicting object",
-        413 => ": too large",
-        422 => ": rejected by the server",
-        507 => ": no space left on the server",
-        _ => "",
-    }
 }

@@ -175,9 +175,8 @@ pub(super) fn remote(trouble: Trouble, git: &str) -> Vec<String> {
         Trouble::NotFound => {
             "check the name; a private model needs a token: `hf auth login` (or set HF_TOKEN)"
         }
-        Trouble::NotRepository | Trouble::NoSuchPath => {
-            "give the model as OWNER/NAME or as the URL of its repository"
-        }
+        Trouble::NoSuchPath => "check the path of the repository",
+        Trouble::NotRepository => "give the model as OWNER/NAME or as the URL of its repository",
         Trouble::Unreachable => "check the network, and HF_ENDPOINT if it is set",
         Trouble::TooOften => "try again later, or set HF_TOKEN for a higher rate limit",
         Trouble::Unavailable | Trouble::ServerFault | Trouble::Broken => "try again later",
