@@ -1,0 +1,298 @@
+"""Times conversions by size, tensors, shards and files at once, beside the tools that do parts of it, and draws the plots of
+docs/performance.md. All rows of a table are run in turn, round by round; each is the median, with the least and the most.
+
+    python3 benches/scale.py --bin target/release/git-st-convert --dir /some/disk plain
+    python3 benches/scale.py --bin … --dir … --plots docs/plots sizes tensors jobs shards
+
+The Python that runs it needs torch; safetensors adds a row. `--smoke`: a few megabytes, one round.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import torch
+
+GIGABYTE = 1_000_000_000
+
+
+class Peak(threading.Thread):
+    """The most memory of a process. What the system says at its end has that of the process that started it in it."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self.status, self.mebibytes = pathlib.Path(f"/proc/{process}/status"), 0
+        self.start()
+
+    def run(self):
+        try:
+            while True:
+                fields = dict(line.split(":", 1) for line in self.status.read_text().splitlines())
+                self.mebibytes = max(self.mebibytes, int(fields["VmHWM"].split()[0]) / 1024)
+                time.sleep(0.002)
+        except (OSError, KeyError):
+            pass
+
+
+class Rows:
+    """The runs of each row of a table."""
+
+    def __init__(self):
+        self.walls, self.peaks, self.busy = {}, {}, {}
+
+    def run(self, name, command, cwd, env=None):
+        """Runs a program to its end; its time, that of its processors, and the memory of its largest process."""
+        start = time.monotonic()
+        child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        peak = Peak(child.pid)
+        _, status, usage = os.wait4(child.pid, 0)
+        wall = time.monotonic() - start
+        peak.join()
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            sys.exit(f"{command}: exit status {child.returncode}")
+        self.walls.setdefault(name, []).append(wall)
+        self.peaks[name] = max(self.peaks.get(name, 0), peak.mebibytes)
+        self.busy.setdefault(name, []).append(usage.ru_utime + usage.ru_stime)
+
+    def print(self, title, yardstick):
+        print(f"\n{title}\n\n| what | wall s (least to most) | times {yardstick} | processor s | peak MiB |")
+        print("|---|---|---|---|---|")
+        pairs = lambda name: [one / other for one, other in zip(self.walls[name], self.walls[yardstick])]
+        for name, walls in self.walls.items():
+            spread = f"{statistics.median(walls):.2f} ({min(walls):.2f} to {max(walls):.2f})"
+            ratio = statistics.median(pairs(name))
+            busy = statistics.median(self.busy[name])
+            print(f"| {name} | {spread} | {ratio:.2f} | {busy:.2f} | {self.peaks[name]:.0f} |", flush=True)
+
+    def median(self, name):
+        return statistics.median(self.walls[name])
+
+
+def checkpoint(path, tensors, size):
+    """So many float32 tensors of `size` bytes together, as torch.save writes them."""
+    each = max(size // tensors // 4, 1)
+    values = torch.randn(each * min(tensors, 64) + tensors)
+    state = {f"layer.{n}.weight": values[n : n + each].clone() for n in range(tensors)}
+    torch.save(state, path)
+    return path.stat().st_size
+
+
+class Bench:
+    def __init__(self, args):
+        self.bin = str(pathlib.Path(args.bin).resolve())
+        self.dir = pathlib.Path(args.dir).resolve() / f"st-convert-scale-{os.getpid()}"
+        self.rounds, self.smoke = (1, True) if args.smoke else (args.rounds, False)
+        self.found = {}
+
+    def size(self, gigabytes):
+        return int(gigabytes * GIGABYTE / (500 if self.smoke else 1))
+
+    def has(self, program):
+        return shutil.which(program) is not None
+
+    def git(self, *args, cwd):
+        subprocess.run(["git", *args], cwd=cwd, env=self.env(), check=True, stdout=subprocess.DEVNULL)
+
+    def env(self):
+        """The user's own settings change nothing here."""
+        own = {"HOME": str(self.dir), "XDG_CONFIG_HOME": str(self.dir), "GIT_CONFIG_NOSYSTEM": "1"}
+        who = {f"GIT_{of}_{what}": "bench@example.com" for of in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        return {**os.environ, **own, **who, "GIT_CONFIG_GLOBAL": os.devnull}
+
+    def plain(self):
+        """A plain file beside cp, openssl, and torch with safetensors."""
+        source, output = self.dir / "in.bin", self.dir / "out.safetensors"
+        size = checkpoint(source, 400, self.size(1.345))
+        rows = Rows()
+        ours = [self.bin, "-q", "--no-progress", "in.bin", "-o", output.name]
+        python = "import sys, torch; from safetensors.torch import save_file; \
+            save_file(torch.load(sys.argv[1], weights_only=True), sys.argv[2], metadata={'format': 'pt'})"
+        for _ in range(self.rounds):
+            for name, command in [
+                ("cp", ["cp", source, output]),
+                ("git st-convert -o", ours),
+                ("git st-convert -o --sha256", [*ours, "--sha256"]),
+                ("openssl dgst -sha256", self.has("openssl") and ["openssl", "dgst", "-sha256", source]),
+                ("load + save_file", has_safetensors() and [sys.executable, "-c", python, source, output]),
+            ]:
+                if command:
+                    rows.run(name, command, self.dir)
+                    output.unlink(missing_ok=True)
+        rows.print(f"a plain file, {size / 1e6:.0f} MB in 400 tensors", "cp")
+
+    def model(self, shards, tensors, size):
+        """A repository with checkpoints behind pointers whose objects are here: one, or the shards of a set."""
+        repo = self.dir / "model"
+        objects = repo / ".git/lfs/objects"
+        self.git("init", "-q", "-b", "main", str(repo), cwd=self.dir)
+        attributes = [f"*.{kind} filter=lfs diff=lfs merge=lfs -text\n" for kind in ("bin", "safetensors")]
+        (repo / ".gitattributes").write_text("".join(attributes))
+        names = [f"pytorch_model-{n:05}-of-{shards:05}.bin" for n in range(1, shards + 1)]
+        names = names if shards > 1 else ["pytorch_model.bin"]
+        weights, total = {}, 0
+        for number, name in enumerate(names):
+            each = tensors // shards
+            made = self.dir / "made"
+            values = torch.randn(max(size // shards // each // 4, 1))
+            state = {f"layer.{number * each + n}.weight": values + n for n in range(each)}
+            torch.save(state, made)
+            weights |= dict.fromkeys(state, name)
+            total += sum(one.numel() * 4 for one in state.values())
+            oid = subprocess.run(["sha256sum", made], check=True, capture_output=True, text=True).stdout[:64]
+            at = objects / oid[:2] / oid[2:4]
+            at.mkdir(parents=True, exist_ok=True)
+            pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {made.stat().st_size}\n"
+            made.rename(at / oid)
+            (repo / name).write_text(pointer)
+        if shards > 1:
+            index = {"metadata": {"total_size": total}, "weight_map": weights}
+            (repo / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        self.git("add", ".", cwd=repo)
+        self.git("commit", "-q", "-m", "model", cwd=repo)
+        self.kept = {path for path in objects.rglob("*") if path.is_file()}
+        return repo
+
+    def reset(self, repo):
+        """Takes back what a conversion made."""
+        for path in [*repo.glob("*.safetensors"), *repo.glob("*.safetensors.index.json")]:
+            path.unlink()
+        for path in (repo / ".git/lfs/objects").rglob("*"):
+            if path.is_file() and path not in self.kept:
+                path.unlink()
+        shutil.rmtree(repo / ".git/st-convert", ignore_errors=True)
+        self.git("read-tree", "HEAD", cwd=repo)
+
+    def convert(self, rows, name, repo, *args):
+        rows.run(name, [self.bin, "-q", "--no-progress", *args], repo, self.env())
+        self.reset(repo)
+
+    def series(self, title, what, values, run):
+        """One value after the other: seconds each, and what a unit costs against the first."""
+        points = []
+        print(f"\n{title}\n\n| {what} | wall s (least to most) | processor s | peak MiB |\n|---|---|---|---|")
+        for value in values:
+            rows = Rows()
+            run(rows, value)
+            walls = rows.walls["ours"]
+            points.append([value, min(walls), statistics.median(walls), max(walls)])
+            spread = f"{rows.median('ours'):.2f} ({min(walls):.2f} to {max(walls):.2f})"
+            busy = statistics.median(rows.busy["ours"])
+            print(f"| {value:,} | {spread} | {busy:.2f} | {rows.peaks['ours']:.0f} |", flush=True)
+        return points
+
+    def repeated(self, rows, shards, tensors, size, *args):
+        repo = self.model(shards, tensors, size)
+        for _ in range(self.rounds):
+            self.convert(rows, "ours", repo, *args)
+        shutil.rmtree(repo)
+
+    def sizes(self):
+        """By the size of one checkpoint, whose safetensors file stays in the LFS storage alone."""
+        run = lambda rows, size: self.repeated(rows, 1, 400, self.size(size), "--pointer-only")
+        points = self.series("one checkpoint, --pointer-only", "GB", [0.33, 0.67, 1.34, 2.68], run)
+        self.found["sizes"] = ("seconds by GB, one checkpoint, --pointer-only", "GB", points)
+
+    def tensors(self):
+        """By the number of tensors, of 400 bytes each."""
+        counts = [200, 400] if self.smoke else [12_500, 25_000, 50_000, 100_000]
+        run = lambda rows, count: self.repeated(rows, 1, count, count * 400)
+        points = self.series("tensors of 400 bytes", "tensors", counts, run)
+        self.found["tensors"] = ("seconds by tensors of 400 bytes", "tensors", points)
+
+    def jobs(self):
+        """By how many files are done at once: eight shards."""
+        repo = self.model(8, 400, self.size(1.345))
+        counts = [n for n in (1, 2, 4, 8) if n <= (os.cpu_count() or 1) or n == 1]
+        taken = {count: Rows() for count in counts}
+        for _ in range(self.rounds):
+            for count, rows in taken.items():
+                self.convert(rows, "ours", repo, f"-j{count}")
+        shutil.rmtree(repo)
+        run = lambda rows, count: vars(rows).update(vars(taken[count]))
+        points = self.series(f"eight shards, {os.cpu_count()} processors", "files at once", counts, run)
+        self.found["jobs"] = ("seconds by files at once, eight shards of 1.3 GB", "files at once", points)
+
+    def shards(self):
+        """Eight shards beside one file of the same bytes, in one round."""
+        rows = Rows()
+        one = self.model(1, 400, self.size(1.345)).rename(self.dir / "one")
+        kept_one = {path for path in (one / ".git/lfs/objects").rglob("*") if path.is_file()}
+        eight = self.model(8, 400, self.size(1.345))
+        kept_eight = self.kept
+        for _ in range(self.rounds):
+            for name, repo, kept in [("one file", one, kept_one), ("eight shards", eight, kept_eight)]:
+                self.kept = kept
+                self.convert(rows, name, repo)
+        rows.print("eight shards beside one file of the same bytes, in a repository", "one file")
+        shutil.rmtree(one)
+        shutil.rmtree(eight)
+
+
+def has_safetensors():
+    try:
+        import safetensors.torch  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def plot(path, title, unit, points):
+    """A plot of medians, with a bar from the least to the most."""
+    width, height, left, bottom = 480, 280, 60, 40
+    most_x, most_y = max(point[0] for point in points) * 1.05, max(point[3] for point in points) * 1.1
+    x = lambda value: left + value / most_x * (width - left - 20)
+    y = lambda value: height - bottom - value / most_y * (height - bottom - 40)
+    text = lambda at, down, what, anchor="middle": (
+        f'<text x="{at:.0f}" y="{down:.0f}" text-anchor="{anchor}">{what}</text>'
+    )
+    parts = [text(width / 2, 20, title), text(width / 2, height - 6, unit)]
+    parts.append(f'<path d="M{left} 30V{height - bottom}H{width - 20}" fill="none" stroke="currentColor"/>')
+    for step in range(1, 5):
+        value = most_y / 1.1 * step / 4
+        parts.append(text(left - 6, y(value) + 4, f"{value:.2g}", "end"))
+        parts.append(f'<path d="M{left} {y(value):.1f}H{width - 20}" stroke="currentColor" opacity="0.15"/>')
+    line = " ".join(f"{x(value):.1f},{y(median):.1f}" for value, _, median, _ in points)
+    parts.append(f'<polyline points="{line}" fill="none" stroke="#2563eb" stroke-width="2"/>')
+    for value, least, median, most in points:
+        parts.append(f'<path d="M{x(value):.1f} {y(least):.1f}V{y(most):.1f}" stroke="#2563eb"/>')
+        parts.append(f'<circle cx="{x(value):.1f}" cy="{y(median):.1f}" r="3.5" fill="#2563eb"/>')
+        parts.append(text(x(value), height - bottom + 16, f"{value:,}"))
+    style = "font: 12px sans-serif; color: #6b7280; fill: currentColor; background: none"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" style="{style}">'
+    path.write_text("\n".join([head, *parts, "</svg>", ""]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", required=True)
+    parser.add_argument("--dir", default="/tmp", help="where files are made and removed again; 8 GB")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--plots", type=pathlib.Path, help="the directory of the plots")
+    parser.add_argument("tables", nargs="*", default=["plain", "shards", "sizes", "tensors", "jobs"])
+    args = parser.parse_args()
+    bench = Bench(args)
+    load = os.getloadavg()[0]
+    print(f"{bench.rounds} rounds, {os.cpu_count()} processors, a load of {load:.1f} at the start")
+    try:
+        for table in args.tables:
+            bench.dir.mkdir(parents=True)
+            getattr(bench, table)()
+            shutil.rmtree(bench.dir)
+    finally:
+        shutil.rmtree(bench.dir, ignore_errors=True)
+    for name, (title, unit, points) in bench.found.items():
+        if args.plots and not args.smoke:
+            args.plots.mkdir(parents=True, exist_ok=True)
+            plot(args.plots / f"{name}.svg", title, unit, points)
+
+
+main()
