@@ -355,11 +355,11 @@ mod tests {
         })
         .join()
         .unwrap();
-        assert_eq!(state.finish(at(3_000)).unwrap(), "a.bin: finished, 512.0 MiB in 3.0 s");
+        assert_eq!(state.finish(false, at(3_000)).unwrap(), "a.bin: finished, 512.0 MiB in 3.0 s");
         // What nobody began is of the last.
         state.advance(768 << 20);
-        assert_eq!(state.finish(at(4_000)).unwrap(), "b.bin: finished, 1.0 GiB in 3.5 s");
-        assert_eq!(state.finish(at(4_000)), None);
+        assert_eq!(state.finish(false, at(4_000)).unwrap(), "b.bin: finished, 1.0 GiB in 3.5 s");
+        assert_eq!(state.finish(false, at(4_000)), None);
     }
 
     #[test]
