@@ -337,3 +337,30 @@ fn the_shards_of_a_directory_get_their_index() {
     assert_eq!(run.code, Some(0), "{run:#?}");
     assert_eq!(below(&sandbox.path("part")), [shard(1)]);
 }
+
+#[test]
+fn shards_whose_index_does_not_fit_are_not_written() {
+    let (sandbox, dir) = folder("model");
+    let shards = fixtures().join("shards/tied-apart");
+    for entry in fs::read_dir(&shards).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, dir.join(path.file_name().unwrap())).unwrap();
+    }
+    put(&dir, "alone.bin", "tied-2.bin");
+    let path = dir.join("pytorch_model.bin.index.json");
+    let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for shard in index["weight_map"].as_object_mut().unwrap().values_mut() {
+        *shard = if shard.as_str().unwrap().contains("00001") {
+            "pytorch_model-00002-of-00002.bin"
+        } else {
+            "pytorch_model-00001-of-00002.bin"
+        }
+        .into();
+    }
+    fs::write(&path, index.to_string()).unwrap();
+    let run = sandbox.bin(&dir, &[".", "-o", "../out/"]);
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    assert_eq!(below(&sandbox.path("out")), ["alone.safetensors"]);
+    assert!(run.last.starts_with("1 converted, 3 refused"), "{run:#?}");
+    assert_eq!(run.stderr.matches("error: ./pytorch_model").count(), 3, "{run:#?}");
+}

@@ -39,6 +39,13 @@ pub(super) struct PlainIndex {
     pub(super) content: Index,
 }
 
+impl PlainIndex {
+    /// Returns the paths of its shards.
+    pub(super) fn shards(&self) -> BTreeSet<PathBuf> {
+        self.content.weight_map.values().map(|shard| self.file.path.with_file_name(shard)).collect()
+    }
+}
+
 /// All files to convert.
 #[derive(Default)]
 pub(super) struct PlainFiles {

@@ -36,7 +36,7 @@ pub(super) fn convert(
     let found = plain_files::find(repo, options, &mut ledger, reporter)?;
     let is_dir = is_directory(options, found.files.len());
     let place = |file: &PlainFile, name: fn(&bstr::BStr) -> BString| Place::of(file, name, is_dir, options);
-    let files: Vec<_> =
+    let mut files: Vec<_> =
         found.files.into_iter().map(|file| (place(&file, names::safetensors), file)).collect();
     let indices: Vec<_> = found
         .indices
@@ -51,14 +51,24 @@ pub(super) fn convert(
     }
     let doing = Doing { options, reporter };
     let one = One { repo, is_alone: files.len() == 1, doing };
+    // An index of one file, named for it, would be no file of a model.
+    let indices: Vec<_> = indices.into_iter().filter(|_| is_dir || options.output.is_none()).collect();
+    for (to, index) in &indices {
+        let Err(error) = one.check_index(index, to, &files) else { continue };
+        ledger.fail(index.file.name.as_bstr(), error)?;
+        let shards = index.shards();
+        for (_, shard) in files.extract_if(.., |(_, file)| shards.contains(&file.path)) {
+            let shard_index = Error::IncompleteSet { shard: index.file.name.clone() };
+            ledger.fail(shard.name.as_bstr(), shard_index)?;
+        }
+    }
     if files.len() > 1 && !options.dry_run {
         let size = |file| plain_files::open(repo, file).map_or(0, |local| local.size());
         let next: Vec<_> = files.iter().map(|(_, file)| (file.name.as_bstr(), size(file))).collect();
         reporter.planned(&next);
     }
     let shards = all(&one, &files, &mut ledger)?;
-    // An index of one file, named for it, would be no file of a model.
-    for (to, index) in indices.iter().filter(|_| is_dir || options.output.is_none()) {
+    for (to, index) in &indices {
         match doing.index(index, to, &shards) {
             Ok(()) => {}
             Err(error) => ledger.fail(index.file.name.as_bstr(), error)?,
@@ -244,6 +254,23 @@ impl One<'_> {
     }
 }
 
+impl One<'_> {
+    /// Checks that the shard index of shards that are all here fits them, before the first of them is written. What keeps a
+    /// shard from being read is said of that shard.
+    fn check_index(&self, index: &PlainIndex, to: &Place, files: &[(Place, PlainFile)]) -> Result<(), Error> {
+        let (mut shards, paths) = (HashMap::new(), index.shards());
+        for (to, file) in files.iter().filter(|(_, file)| paths.contains(&file.path)) {
+            let class = class_beside(&file.path);
+            let prepared = plain_files::open(self.repo, file)
+                .and_then(|source| Job::prepare(source, class.as_deref(), self.doing.options));
+            let Ok(job) = prepared else { return Ok(()) };
+            let contents = ShardContents::of(file.name.as_bstr(), to.shown.as_bstr(), &job);
+            shards.insert(file.path.clone(), contents);
+        }
+        new_index(index, to, &shards).map(drop)
+    }
+}
+
 impl Doing<'_> {
     fn finish(&self, prepared: Prepared<'_>) -> Result<Outcome, Error> {
         let Prepared { job, name, to, is_there } = prepared;
@@ -290,14 +317,7 @@ impl Doing<'_> {
         to: &Place,
         shards: &HashMap<PathBuf, ShardContents>,
     ) -> Result<(), Error> {
-        let content = index.content.clone();
-        let mut names: Vec<_> = content.weight_map.values().collect();
-        names.sort();
-        names.dedup();
-        let beside = |name: &String| shards.get(&index.file.path.with_file_name(name));
-        let Some(held) = names.into_iter().map(beside).collect::<Option<Vec<_>>>() else { return Ok(()) };
-        let set = ShardedCheckpoint { index: index.file.name.clone(), content: content.clone() };
-        let new = index::new_index(IndexTarget::plain(&to.shown, &set), &set, &held)?;
+        let Some(new) = new_index(index, to, shards)? else { return Ok(()) };
         let there = match fs::metadata(&to.path) {
             Ok(metadata) if !metadata.is_file() => {
                 return Err(Error::OutputNotFile { output: to.shown.clone() });
@@ -318,6 +338,18 @@ impl Doing<'_> {
         new.notes().iter().for_each(|note| self.reporter.note(note));
         Ok(())
     }
+}
+
+/// The shard index of shards that were converted; `None` if one was not.
+fn new_index(
+    index: &PlainIndex,
+    to: &Place,
+    shards: &HashMap<PathBuf, ShardContents>,
+) -> Result<Option<index::NewIndex>, Error> {
+    let held: Option<Vec<_>> = index.shards().iter().map(|shard| shards.get(shard)).collect();
+    let Some(held) = held else { return Ok(None) };
+    let set = ShardedCheckpoint { index: index.file.name.clone(), content: index.content.clone() };
+    index::new_index(IndexTarget::plain(&to.shown, &set), &set, &held).map(Some)
 }
 
 /// Returns `true` if a checkpoint is where a result goes.
