@@ -263,7 +263,7 @@ fn objects_of_a_repository_on_this_machine_are_read_from_its_store() {
     assert!(matches!(world.stream(settings), Err(Error::NotThere { .. })));
     let nowhere = path(&world.sandbox.path("nowhere"));
     let settings = Settings { config: Config::new([("remote.origin.url", nowhere)]), ..Settings::default() };
-    assert!(matches!(world.stream(settings), Err(Error::Git(_))));
+    assert!(matches!(world.stream(settings), Err(Error::RemoteGone { .. })));
     assert!(world.hub.requests().is_empty());
 }
 
