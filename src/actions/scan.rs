@@ -7,7 +7,6 @@
 //! temporary file.
 
 mod far;
-mod in_order;
 mod paths;
 mod versions;
 

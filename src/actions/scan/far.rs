@@ -16,9 +16,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::super::hub_file::{HubFile, model_at};
 use super::super::inspect::split;
+use super::super::jobs::Jobs;
 use super::super::servers::{Servers, Session};
 use super::super::{Error, Reporter, names};
-use super::{Far, Scan, Seen, in_order};
+use super::{Far, Scan, Seen};
 use crate::lfs::Pointer;
 use crate::read_at::{FileSource, ReadAt};
 use crate::remote::{
@@ -29,6 +30,8 @@ use crate::scan::{Limits, Storages, scan as scan_content};
 
 /// How many files are read at once: the time is mostly that of requests.
 const CONNECTIONS: usize = 4;
+/// How many results wait for their turn at most, with those that are being read.
+const AHEAD: usize = 4 * CONNECTIONS;
 
 /// A file up to this length may be read completely.
 const WHOLE: u64 = 1 << 20;
@@ -120,16 +123,26 @@ fn model(
             Ok(Seen { pointer, size, report: looked.report, checkout: None, far: Some(far) })
         })
     };
-    let one_of_many = |at: usize| Some(read(files.get(at)?, &shared));
-    in_order::each(CONNECTIONS, &one_of_many, |at, mut seen| {
-        let Some(file) = files.get(at) else { return Ok(()) };
-        // The smaller limits of this file may be the cause.
-        if seen.as_ref().is_ok_and(|seen| seen.report.is_unreadable_in_part()) {
-            seen = read(file, &own);
-        }
-        let blob = file.blob.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
-        one(scan, &format!("{word}:{}", file.path), blob, seen)
-    })
+    let mut rest = files.iter();
+    Jobs::of(Some(CONNECTIONS)).run(
+        |file: &TreeFile| read(file, &shared),
+        |pool| {
+            for file in &files {
+                while pool.pending() < AHEAD {
+                    let Some(next) = rest.next() else { break };
+                    pool.begin(next);
+                }
+                let Some(mut seen) = pool.first() else { break };
+                // The smaller limits of this file may be the cause.
+                if seen.as_ref().is_ok_and(|seen| seen.report.is_unreadable_in_part()) {
+                    seen = read(file, &own);
+                }
+                let blob = file.blob.as_ref().and_then(|id| ObjectId::from_hex(id.as_bytes()).ok());
+                one(scan, &format!("{word}:{}", file.path), blob, seen)?;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Returns the limits of one of several files that are read at once: together they stay within the limits of one.
