@@ -15,40 +15,40 @@ use super::sets::{ShardedCheckpoint, Unit};
 use super::{Context, Options};
 use crate::lfs::Pointer;
 
-/// What is to be done with a unit.
+/// The next step for a unit.
 pub(super) enum UnitStep {
-    /// Nothing: these outputs are there.
+    /// Nothing: these outputs exist.
     Keep(Vec<(BString, Status)>),
-    /// These outputs are taken as they are, for their checkpoints leave or they are to be committed.
+    /// These outputs are taken as they are, because their checkpoints are removed or because they must be committed.
     Take(Vec<(BString, Status)>),
-    /// It is said what a run would do.
+    /// The run only reports what it would do.
     Preview,
-    /// An earlier run staged it, and it is to be committed: it is made again, gets no new name, and only the very same
-    /// counts.
+    /// An earlier run staged the outputs, and they must be committed: they are converted again without a name, and only
+    /// identical bytes count.
     Recheck,
-    /// It is made.
+    /// The unit is converted.
     Convert,
-    /// What is there keeps one of its files from being made.
+    /// An existing file prevents the conversion of one of its files.
     Refuse(BString, Box<Error>),
 }
 
-/// What is known of a unit before it is planned.
+/// The facts about a unit that are known before it is planned.
 #[derive(Debug, Default)]
 pub(super) struct Choice {
-    /// The outputs that are there, and that may be written over.
+    /// The existing outputs that may be overwritten.
     pub(super) may_replace: BTreeSet<BString>,
     /// `true` if one of them is stale.
     pub(super) is_update: bool,
-    /// `true` if a checkpoint with changes that are not staged is meant as it is in the working tree.
+    /// `true` if a checkpoint with unstaged changes is converted as it is in the working tree.
     pub(super) takes_changes: bool,
-    /// `true` if the names to keep are those of the record, so that one that is gone is no error.
+    /// `true` if the names to keep are from the record, so that a missing one is not an error.
     pub(super) is_recorded: bool,
 }
 
-/// Decides. Returns the options to convert with, which are those of the record where none are given.
+/// Decides about a unit. Returns also the options of its conversion: where none are given, those of the record.
 ///
 /// # Errors
-/// [`Error::Interrupted`]: another is one of the unit.
+/// [`Error::Interrupted`]; every other error is part of the step.
 pub(super) fn decide(context: Context<'_>, unit: &Unit) -> Result<(UnitStep, Choice, Options), Error> {
     let (mut choice, mut options) = (Choice::default(), context.options.clone());
     let step = match step(context, unit, &mut choice, &mut options) {
@@ -75,7 +75,7 @@ fn step(
     let pairs: Vec<(&BString, BString)> =
         unit.files.iter().map(|file| (&file.path, names::safetensors(file.path.as_bstr()))).collect();
     for path in pairs.iter().map(|(_, output)| output).chain(&new_index) {
-        // A link or a directory of that name is no result; the plan refuses it.
+        // A link or a directory of this name is not an output; the plan refuses it.
         if workspace.repo.target(path.as_bstr())?.metadata().is_err() {
             return Ok(made);
         }
@@ -118,7 +118,7 @@ fn step(
         return Ok(UnitStep::Refuse(source.clone(), Box::new(error)));
     }
     if removes {
-        // What a conversion drops is known by converting.
+        // Only a conversion shows which values it ignores.
         let stays = !options.strict && are_here(context, &kept)?;
         return Ok(if stays { UnitStep::Take(kept) } else { made });
     }
@@ -130,8 +130,9 @@ fn step(
     Ok(if were_verified(context, sources, &kept)? { UnitStep::Take(kept) } else { UnitStep::Recheck })
 }
 
-/// Returns `true` if the shard index of the outputs stays, and in what it does not fit them. One of ours that does not fit is
-/// made again.
+/// Returns `true` if the existing shard index of the outputs stays, and how it differs from them. One that an earlier
+/// run
+/// wrote and that differs is written again.
 fn of_index(
     context: Context<'_>,
     source: &BString,
@@ -153,8 +154,8 @@ fn of_index(
     })
 }
 
-/// Returns `true` if the content of each output that is up to date by the record is on this machine. One that is not is
-/// made again.
+/// Returns `true` if every output that is up to date by the record has its content on this machine. A missing one is
+/// converted again.
 fn are_here(context: Context<'_>, kept: &[(BString, Status)]) -> Result<bool, Error> {
     let (workspace, store) = (context.workspace, context.repo().store());
     for (output, _) in kept.iter().filter(|(_, status)| *status == Status::UpToDate) {
@@ -166,8 +167,8 @@ fn are_here(context: Context<'_>, kept: &[(BString, Status)]) -> Result<bool, Er
     Ok(true)
 }
 
-/// Returns `true` if all outputs are up to date, and one of them not by a conversion, so that another would not have the
-/// same bytes.
+/// Returns `true` if all outputs are up to date and at least one of them is not a conversion of this program, so that a
+/// new conversion may not have the same bytes.
 fn were_verified<'b>(
     context: Context<'_>,
     sources: impl Iterator<Item = &'b BStr>,
@@ -182,17 +183,17 @@ fn were_verified<'b>(
     Ok(is_one)
 }
 
-/// What becomes of an output.
+/// The decision about an output.
 enum Existing {
-    /// It stays.
+    /// It stays as it is.
     Kept(Status),
-    /// It is made, or made again.
+    /// It is converted, if necessary again.
     Made,
-    /// It is not written over.
+    /// It is not overwritten.
     InTheWay(Differences),
 }
 
-/// What becomes of the output of a checkpoint, by its state.
+/// Decides about the output of a checkpoint by its state.
 fn existing(
     context: Context<'_>,
     source: &BStr,
@@ -207,7 +208,7 @@ fn existing(
     choice.takes_changes |= is_known && !matches!(state, OutputState::Missing);
     Ok(match state {
         OutputState::UpToDate if is_staged => Existing::Kept(Status::UpToDate),
-        // A run was stopped before it staged it.
+        // A run was stopped before it staged this file.
         OutputState::UpToDate => {
             choice.may_replace.insert(output.to_owned());
             Existing::Made
@@ -220,12 +221,12 @@ fn existing(
         OutputState::Stale { is_ours: false } => Existing::InTheWay(Differences::Checkpoint),
         OutputState::Differs(differences) => Existing::InTheWay(differences),
         OutputState::NotHere | OutputState::Unverified if is_staged => Existing::Kept(Status::Unverified),
-        // What nobody staged may be what a killed run left: only the very same counts.
+        // An unstaged file may be the leftover of a killed run, so only identical bytes count.
         OutputState::Missing | OutputState::NotHere | OutputState::Unverified => Existing::Made,
     })
 }
 
-/// Options of the record are used again unless others are given.
+/// Uses the recorded options again, unless others are given.
 fn take_recorded<'b>(
     context: Context<'_>,
     outputs: impl Iterator<Item = &'b BStr>,

@@ -1,25 +1,26 @@
 //! Converts checkpoints: selects the files, determines their order, and finishes the run.
 //!
 //! ```text
-//! select       which files of the index, or which named ones, by what their content says
-//! sets         units: a file, or the shards of a set
-//! decide       what is to be done with a unit: keep, preview, recheck, convert, refuse; decided once
-//! unit         does it
-//! plan         what is decided before anything is written
-//! job          plan, ties, layout; then the pass over the bytes
-//! index        the index of a set against its shards, and the new one
-//! output       what stands already where a safetensors file goes
-//! make         a file is written and proven, without a name; knows no repository: `pass` while it is downloaded,
-//!              `finished` a shard of an earlier run
-//! stage        names for objects, work-tree files and `.gitattributes`, and one index write
-//! take         what is there already, into the commit and in the place of its checkpoints; `removal` from where they go
-//! ledger       what became of each file: all that is written down beside them
-//! adopt        what was committed already by somebody else; `commit` else
-//! left_alone   what nobody named, and what a user would miss
-//! leftover     what a killed run with `--replace` did not remove; `finish` what one with `--commit` did not commit
-//! run          the loop over units
-//! together     checkpoints side by side: planned and staged one after the other, made on several threads
-//! single_file  one file becomes another, and no repository is touched
+//! select       selects files by content: all files of the index, or the named ones
+//! sets         groups files into units: a single file, or the shards of a sharded checkpoint
+//! decide       decides once per unit: keep, take, preview, check again, convert or refuse
+//! unit         carries the decision out
+//! plan         makes all decisions about a file before anything is written
+//! job          converts a file: plan, ties, layout, and then the pass over its bytes
+//! index        compares the shard index of a sharded checkpoint with its shards, and creates the new one
+//! output       checks the existing file at the path of an output
+//! make         writes and checks a file that has no name yet, without a repository: `pass` does it during the
+//!              download, `finished` with a shard of an earlier run
+//! stage        gives the objects, the working-tree files and `.gitattributes` their names, and writes the index once
+//! take         takes existing outputs into the commit, and as replacements of their checkpoints; `removal` decides
+//!              from where those are removed
+//! ledger       records the result of each file, the only record besides the files
+//! adopt        adopts identical files that another author has committed; `commit` commits the others
+//! left_alone   notes the checkpoints that the user did not name and may miss
+//! leftover     removes what a killed run with `--replace` left; `finish` commits what one with `--commit` did not
+//! run          loops over the units
+//! together     converts checkpoints on several threads, and plans and stages them one after the other
+//! single_file  converts plain files, and changes no repository
 //! ```
 //!
 //! Invariant: a unit is done completely or not at all, and a unit that fails does not stop others.
@@ -67,69 +68,68 @@ use crate::repo::Repo;
 pub use adopt::{Adopt, Adopted};
 use decide::Choice;
 
-/// What to convert, and how.
+/// The files to convert, and the options of the conversion.
 #[derive(Debug, Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each switch of the command line")]
 pub struct Options {
-    /// The directory that relative paths start from, and in which a repository is looked for.
+    /// The directory that relative paths start from, and from which a repository is searched.
     pub cwd: PathBuf,
-    /// The files; empty: every file of the index that holds torch weights.
+    /// The files; if empty, every file of the index that contains PyTorch weights.
     pub paths: Vec<OsString>,
-    /// Say what would be written, and write nothing.
+    /// Report the files that would be written, and write nothing.
     pub dry_run: bool,
-    /// Write there, or below there if it is a directory or several files are converted, and touch no repository.
+    /// Write to this path, or below it if it is a directory or several files are converted, and change no repository.
     pub output: Option<PathBuf>,
-    /// Convert although the safetensors file exists.
+    /// Convert even if the safetensors file exists.
     pub force: bool,
-    /// The dotted path of the dict to take.
+    /// The dotted path of the state dict to convert.
     pub key: Option<String>,
-    /// Names of tied sets to keep.
+    /// The names to keep of groups of tied tensors.
     pub keep: Vec<String>,
-    /// Refuse where something beside the weights would be dropped.
+    /// Refuse a checkpoint that contains anything besides weights.
     pub strict: bool,
-    /// Remove the checkpoints and their shard index from the index and the work tree.
+    /// Remove the checkpoints and their shard index from the index and the working tree.
     pub replace: bool,
-    /// Leave a pointer in the work tree.
+    /// Leave a pointer in the working tree.
     pub pointer_only: bool,
-    /// Store the downloaded checkpoint, too.
+    /// Also keep the downloaded checkpoint in LFS storage.
     pub keep_source: bool,
-    /// Hash the source and the output of a plain file, too. In a repository both always are.
+    /// Also hash the source and the output of a plain file. In a repository both are always hashed.
     pub sha256: bool,
-    /// The tensors of a checkpoint may have so many bytes together, whatever it has itself.
+    /// The maximum total size of the tensors of a checkpoint, which replaces the limit by the size of the checkpoint.
     pub max_output: Option<u64>,
-    /// How servers are asked for what is not here.
+    /// The options of servers, which are contacted for content that is not local.
     pub servers: Servers,
-    /// How many files are converted at once; by default as many as the machine can.
+    /// The number of files that are converted at once; by default as many as the machine can.
     pub jobs: Option<usize>,
-    /// Commit the result: the message, or `None` inside for the default one.
+    /// Commit the result with this message; the inner `None` means the default one.
     pub commit: Option<Option<String>>,
 }
 
-/// What became of all files.
+/// The results for all files.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Every file, in the order in which it was done. Each was told to the reporter, too.
+    /// Every file, in the order in which it was finished. Each was also reported.
     pub outcomes: Vec<Outcome>,
-    /// `true` if anything was staged.
+    /// `true` if any file was staged.
     pub staged: bool,
-    /// The commit that was made.
+    /// The new commit.
     pub commit: Option<String>,
-    /// `true` if it was run in a repository.
+    /// `true` if the conversion ran in a repository.
     pub in_repository: bool,
-    /// How many checkpoints git does not track, as far as they were looked for.
+    /// The number of untracked checkpoints, as far as the run searched for them.
     pub untracked: usize,
 }
 
-/// Converts. One bad file stops no other.
+/// Converts checkpoints. A file that fails does not stop the others.
 ///
 /// # Errors
-/// [`Error`] for what stops the whole: no repository, git, the index. What stops one file is in its
-/// [`Outcome`].
+/// An [`Error`] that stops the whole run: no repository, git, the index. An error of one file is in its [`Outcome`].
 pub fn convert(options: &Options, reporter: &dyn Reporter) -> Result<Summary, Error> {
     convert_adopting(options, None, reporter)
 }
 
-/// The same, and before anything is committed `adopt` may find that somebody has.
+/// Does the same as [`convert`], and lets `adopt` search for a commit with the same files before it commits anything.
 ///
 /// # Errors
 /// As [`convert`].
@@ -156,13 +156,13 @@ pub fn convert_adopting(
         _ => Err(Error::NoRepository),
     };
     match done {
-        // A signal to the group ends git too, and an interruption is one whatever git made of it.
+        // A signal to the process group also ends git, so an interruption counts as one, whatever error git reports.
         Err(_) if reporter.is_interrupted() => Err(Error::Interrupted),
         done => done,
     }
 }
 
-/// The options with what the configuration says where the command line says nothing: `st-convert.keepSource`,
+/// Completes the options by the configuration, for those that the command line leaves open: `st-convert.keepSource`,
 /// `st-convert.jobs`, `st-convert.maxOutput`.
 fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> {
     const MAX_OUTPUT: &str = "st-convert.maxOutput";
@@ -178,14 +178,14 @@ fn configured(repo: Option<&Repo>, options: &Options) -> Result<Options, Error> 
     Ok(options)
 }
 
-/// What every step of a run looks at, and none changes.
+/// The state that every step of a run reads, and none changes.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     workspace: &'a Workspace<'a>,
     options: &'a Options,
     states: &'a OutputStates<'a>,
     meant: &'a Meant,
-    /// What was decided of the unit that is done.
+    /// The decision about the current unit.
     choice: &'a Choice,
 }
 
@@ -198,7 +198,7 @@ impl<'a> Context<'a> {
         self.workspace.session.reporter
     }
 
-    /// What is needed to make files, with the server if one was found by now.
+    /// Returns the parts that are needed to make files, with the server if one is already known.
     fn maker(self) -> Maker<'a> {
         Maker {
             store: self.repo().store(),
@@ -210,7 +210,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// What is needed to make a file. A repository is of one thread, and is not in it.
+/// The parts that are needed to make a file. They do not include the repository, because it belongs to one thread.
 struct Maker<'a> {
     store: Store,
     work_dir: &'a Path,
@@ -220,7 +220,7 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// The server that has an object.
+    /// Returns the server that has an LFS object.
     fn server_for(&self, Pointer { oid, size }: Pointer) -> Result<&'a Server<'a>, Error> {
         self.server.ok_or(Error::NoObject { oid, size })
     }
@@ -230,7 +230,7 @@ impl<'a> Maker<'a> {
 mod tests {
     use super::*;
 
-    /// Shards can be made side by side: what is planned goes to another thread, and what makes it is shared.
+    /// Shards can be made on several threads: each plan moves to another thread, and the maker is shared.
     #[test]
     fn making_is_of_any_thread() {
         fn shared<T: Sync>() {}

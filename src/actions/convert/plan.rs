@@ -20,29 +20,29 @@ use crate::lfs::space::{self, NoSpace};
 use crate::lfs::{Incomplete, Pointer, Resumable, Store};
 use crate::repo::FileStat;
 
-/// A file of a unit, and what becomes of it.
+/// A file of a unit, and its plan.
 pub(super) struct Planned {
     pub(super) task: Task,
     pub(super) work: Work,
 }
 
-/// What there is to do for a file.
+/// The plan for a file.
 pub(super) enum Work {
-    /// It is known.
+    /// The job is known.
     Ready(Box<Job>),
-    /// It is known when its turn comes.
+    /// The job will be known in the file's turn.
     Later(Box<Later>),
 }
 
-/// A shard whose turn will come.
+/// A shard that waits for its turn.
 pub(super) struct Later {
     pub(super) located: Located,
-    /// What an earlier run made of it.
+    /// The safetensors file that an earlier run made from it.
     pub(super) finished: Option<FinishedShard>,
 }
 
 impl Planned {
-    /// The job, if it is known by now.
+    /// Returns the job, if it is known by now.
     fn job(&self) -> Option<&Job> {
         match &self.work {
             Work::Ready(job) => Some(job),
@@ -59,23 +59,23 @@ impl Planned {
         matches!(located, Located::Here(_))
     }
 
-    /// What it holds, if that is known by now.
+    /// Returns the contents of the shard, if they are known by now.
     pub(super) fn contents(&self) -> Option<ShardContents> {
         Some(ShardContents::of(self.task.path.as_bstr(), self.task.output.as_bstr(), self.job()?))
     }
 
-    /// What there is to say of it before it is done.
+    /// Returns the facts about the conversion that are known before it runs.
     pub(super) fn facts(&self) -> Option<Conversion> {
         Some(self.job()?.facts(Oids::default()))
     }
 }
 
-/// The paths of checkpoints.
+/// Returns the paths of the checkpoints.
 pub(super) fn paths(planned: impl IntoIterator<Item = Planned>) -> impl Iterator<Item = BString> {
     planned.into_iter().map(|planned| planned.task.path)
 }
 
-/// Plans every file of a unit, or none. `may_wait`: one that has to be downloaded may wait for its turn.
+/// Plans every file of a unit, or none. `may_wait`: a file that must be downloaded may wait for its turn.
 pub(super) fn plan(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -129,7 +129,7 @@ pub(super) fn plan_one(
         return Err(Error::OutputSymlink { output });
     }
     target.metadata()?;
-    // What cannot be had in the end is said before the long work.
+    // An error that would occur at the end is reported before the long work.
     context.repo().plan_attributes(std::slice::from_ref(&output))?;
     let in_place = context.repo().target(path.as_bstr())?.path();
     let source_stat = FileStat::of(&in_place);
@@ -138,14 +138,14 @@ pub(super) fn plan_one(
         None => workspace.find(path.as_bstr())?,
     };
     let is_in_place = matches!(&located, Located::Here(file) if file.path == in_place);
-    // A file that was changed since is not what the index says: which is meant is unknown, and it is not ours
-    // to remove.
+    // A file with unstaged changes differs from the index: it is unknown which of both is meant, and a file that the
+    // user changed must not be removed.
     if options.replace || !is_in_place {
         workspace.check_unmodified(path.as_bstr())?;
     }
     let maker = context.maker();
     let class = workspace.class(path.as_bstr());
-    // What is in the work tree alone could be another content by now.
+    // A file that is only in the working tree may have changed by now.
     let is_as_staged = || !is_in_place || workspace.check_unmodified(path.as_bstr()).is_ok();
     let source = located.pointer().filter(|_| may_wait && is_as_staged());
     let finished = source.and_then(|source| FinishedShard::find(&maker, class.as_deref(), source));
@@ -170,25 +170,25 @@ pub(super) fn plan_one(
     Ok(planned)
 }
 
-/// A checkpoint with changes that are not staged, where it is meant as it is in the working tree.
+/// Returns a checkpoint with unstaged changes, if it is converted as it is in the working tree.
 fn changed(context: Context<'_>, path: &BStr) -> Option<LocalFile> {
     let Context { workspace, options, choice, .. } = context;
     let is_meant = choice.takes_changes && !options.replace && workspace.contains(path);
     if !is_meant || workspace.check_unmodified(path).is_ok() {
         return None;
     }
-    // A pointer stands for its object.
+    // For a pointer, the object is converted.
     LocalFile::work_tree(workspace.repo, path, None).ok().filter(|file| file.pointer.is_none())
 }
 
-/// What there is to say of a job before it is done.
+/// Reports the note about a job before it runs.
 pub(super) fn tell(reporter: &dyn Reporter, path: &BStr, job: &Job) {
     if let Some(note) = job.note(path) {
         reporter.note(&note);
     }
 }
 
-/// Plans a checkpoint, wherever it is. What cannot be converted while it passes by is downloaded first.
+/// Plans a checkpoint at any location. One that cannot be converted while it is downloaded is downloaded first.
 pub(super) fn prepare(
     maker: &Maker<'_>,
     path: &BStr,
@@ -204,7 +204,7 @@ pub(super) fn prepare(
     }
 }
 
-/// Plans a checkpoint that is on the server, if it can be converted while it passes by.
+/// Plans a checkpoint on the server, if it can be converted while it is downloaded.
 fn pass_by(maker: &Maker<'_>, pointer: Pointer, class: Option<&str>) -> Result<Option<Job>, Error> {
     let (server, options) = (maker.server_for(pointer)?, maker.options);
     if options.keep_source && !options.dry_run {
@@ -218,7 +218,8 @@ fn pass_by(maker: &Maker<'_>, pointer: Pointer, class: Option<&str>) -> Result<O
     if job.is_none() && options.dry_run { Err(Error::NoRanges) } else { Ok(job) }
 }
 
-/// Downloads a checkpoint: into the store if it is to be kept, else beside it, as long as it is needed.
+/// Downloads a checkpoint: into LFS storage if it is to be kept, else into a temporary file that stays as long as it is
+/// needed.
 pub(super) fn download(
     maker: &Maker<'_>,
     path: &BStr,
@@ -238,7 +239,7 @@ pub(super) fn download(
     match planned {
         Ok(job) => Ok(Job { passing: Some(part).into(), ..job }),
         Err(error) => {
-            // Asked for again with another option it need not come again.
+            // With another option, a second run does not download it again.
             if error.is_refusal() && !error.is_lifted_by_an_option() {
                 part.discard()?;
             }
@@ -247,7 +248,7 @@ pub(super) fn download(
     }
 }
 
-/// How many bytes a file takes: its object, its copy in the work tree, and its download before it is known.
+/// The bytes that a file needs: its object, its copy in the working tree, and its download if it is not known yet.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Need {
     object: u64,
@@ -256,7 +257,7 @@ pub(super) struct Need {
 }
 
 impl Need {
-    /// Of a file that is known.
+    /// Returns the need of a file whose job is known.
     pub(super) fn of(store: &Store, job: &Job) -> Self {
         let taken = match &job.located {
             Located::There(pointer) => Resumable::taken(store, pointer.oid),
@@ -266,7 +267,7 @@ impl Need {
         Self { object: size.saturating_sub(taken), copy: size, download: 0 }
     }
 
-    /// What waits for its turn is counted then.
+    /// Returns the need of a planned file; the object of a shard that waits is counted in its turn.
     pub(super) fn of_planned(store: &Store, planned: &Planned) -> Self {
         let later = match &planned.work {
             Work::Ready(job) => return Self::of(store, job),
@@ -282,7 +283,7 @@ impl Need {
     }
 }
 
-/// Checks that there is as much space as is known to be needed.
+/// Checks that the known need fits into the free space.
 pub(super) fn check_space(maker: &Maker<'_>, needs: impl IntoIterator<Item = Need>) -> Result<(), NoSpace> {
     let (store, work_dir) = (&maker.store, maker.work_dir);
     let all = needs.into_iter().fold(Need::default(), |all, one| Need {
@@ -299,7 +300,7 @@ pub(super) fn check_space(maker: &Maker<'_>, needs: impl IntoIterator<Item = Nee
         return space::check(store.dir(), needed);
     }
     let both = needed.saturating_add(all.copy);
-    // Only where it matters is it tried whether both share their blocks.
+    // The test of whether both share their blocks is done only if its result matters.
     space::check(store.dir(), needed)?;
     space::check(store.dir(), both).or_else(|error| if store.shares_blocks() { Ok(()) } else { Err(error) })
 }

@@ -28,7 +28,7 @@ use super::unit::unit;
 use super::{Adopt, Context, Options, Summary, left_alone};
 use crate::repo::Repo;
 
-/// Does all units: checkpoints of one file side by side, and the rest between them.
+/// Handles all units: checkpoints of one file on several threads, the others one after the other.
 fn all<'a>(
     context: Context<'a>,
     ledger: &mut Ledger<'_>,
@@ -51,7 +51,7 @@ fn all<'a>(
     })
 }
 
-/// Converts in `repo`.
+/// Converts the files that `options` names in `repo`.
 pub(super) fn convert(
     repo: &Repo,
     options: &Options,

@@ -23,7 +23,7 @@ use crate::checkpoint::{self, Kind};
 use crate::lfs::{Resumable, worktree_file};
 use crate::repo::{self, Entry, FileStat, Mode};
 
-/// Every unit that is meant. What is not to be converted goes to `ledger`.
+/// Returns every unit that is meant. Files that are not converted go to `ledger`.
 pub(super) fn units(
     workspace: &Workspace<'_>,
     provenance: &Provenance<'_>,
@@ -34,7 +34,7 @@ pub(super) fn units(
         Selection { workspace, meant, ledger, found: BTreeMap::new(), indices: BTreeSet::new() };
     if meant.is_everything() {
         selection.search(&|_| true)?;
-        // One that git does not track cannot leave the index.
+        // An untracked file cannot be removed from the index.
         if !options.replace {
             selection.retrained(provenance);
         }
@@ -78,7 +78,7 @@ pub(super) fn units(
     Ok(units)
 }
 
-/// What is found on the way.
+/// The selection so far.
 struct Selection<'s, 'w, 'l> {
     workspace: &'s Workspace<'w>,
     meant: &'s Meant,
@@ -88,7 +88,7 @@ struct Selection<'s, 'w, 'l> {
 }
 
 impl Selection<'_, '_, '_> {
-    /// Checkpoints that git does not track, whose safetensors files it does, and which have changed since they were converted.
+    /// Adds the untracked checkpoints that changed since their conversion and whose safetensors files are tracked.
     fn retrained(&mut self, provenance: &Provenance<'_>) {
         let workspace = self.workspace;
         for (output, path) in provenance.pairs() {
@@ -108,7 +108,7 @@ impl Selection<'_, '_, '_> {
         }
     }
 
-    /// A file that was named.
+    /// Handles a file that was named.
     fn named(&mut self, path: &BString) -> Result<(), Error> {
         if let Some(target) = self.workspace.link_inside(path.as_bstr()) {
             self.ledger.links.push((path.clone(), target));
@@ -124,12 +124,12 @@ impl Selection<'_, '_, '_> {
             return Ok(());
         }
         match found {
-            // It is opened again when its turn comes: there may be more files than a process may hold open.
+            // It is opened again in its turn: there may be more files than a process may have open.
             Ok(_) => {
                 self.found.insert(path.clone(), Candidate { path: path.clone(), named: true });
                 Ok(())
             }
-            // A directory in which nothing is tracked.
+            // This is a directory without tracked files.
             Err(Error::Place(worktree_file::Error::InTheWay { .. })) => {
                 self.ledger.fail(path.as_bstr(), Error::NotFound)
             }
@@ -137,7 +137,7 @@ impl Selection<'_, '_, '_> {
         }
     }
 
-    /// Looks through those paths of the index.
+    /// Searches the requested paths of the index.
     fn search(&mut self, is_asked: &dyn Fn(&BStr) -> bool) -> Result<(), Error> {
         let workspace = self.workspace;
         for path in workspace.unmerged.iter().filter(|path| is_asked(path.as_bstr())) {
@@ -149,7 +149,7 @@ impl Selection<'_, '_, '_> {
         let is_left_out = |entry: &Entry| {
             workspace.is_left_out(entry) && !self.meant.names(workspace, entry.path.as_bstr())
         };
-        // One that a conversion writes may be asked for, whatever the file of the working tree is.
+        // A path that a conversion writes may be requested, whatever file the working tree has there.
         let mut harmless = Harmless::new(workspace.repo);
         let is_done = |path: &BStr| names::is_safetensors(path) || names::is_safetensors_index(path);
         let others: Vec<_> =
@@ -189,14 +189,14 @@ impl Selection<'_, '_, '_> {
     }
 }
 
-/// Returns `true` if an object of this name is read: to be judged, or as what stands already where a checkpoint goes.
+/// Returns `true` if a file of this name is read: to detect its format, or to check it as an existing output.
 fn is_read(path: &BStr) -> bool {
     let is_seen_by_name = names::is_distributed(path) || names::is_training_state(path);
     names::is_safetensors(path) || names::is_index(path) || !names::is_no_checkpoint(path) && !is_seen_by_name
 }
 
-/// Returns `true` if a file that was named is what a conversion makes: a safetensors file, or the index of some. `*` of a
-/// shell names it.
+/// Returns `true` if a named file is itself an output: a safetensors file, or a shard index of safetensors files. The
+/// shell's `*` names those too.
 pub(super) fn is_done(name: &BStr, content: &Result<Located, Error>) -> bool {
     match content {
         Ok(_) | Err(Error::NoObject { .. }) if names::is_safetensors_index(name) => true,
@@ -206,7 +206,7 @@ pub(super) fn is_done(name: &BStr, content: &Result<Located, Error>) -> bool {
     }
 }
 
-/// Returns `true` if a file that nobody named is to be converted. What is worth a word goes to `ledger`.
+/// Returns `true` if a file that was not named must be converted. A result that the user should see goes to `ledger`.
 pub(super) fn is_wanted(
     path: &BStr,
     content: Result<Located, Error>,
@@ -234,7 +234,7 @@ pub(super) fn is_wanted(
         Ok(Detected::BrokenPromise(kind)) => {
             ledger.fail(path, checkpoint::Error::NotCheckpoint { kind }.into())?;
         }
-        // What is behind the name is unknown: only the name can say whether it matters.
+        // The content is unknown, so only the name shows whether the error matters.
         Err(error) if weight_like && !training_state => ledger.fail(path, error)?,
         Err(Error::Interrupted) => return Err(Error::Interrupted),
         Ok(Detected::Weights | Detected::Other) | Err(_) => {}
@@ -242,7 +242,7 @@ pub(super) fn is_wanted(
     Ok(false)
 }
 
-/// What the content of a file says; of one on the server as much as is needed is read.
+/// Detects the format of a file by its content. Of a file on the server, only the necessary part is read.
 fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<Detected, Error> {
     let pointer = match located {
         Located::Here(file) => return Ok(detect(path, &file.file)),
@@ -251,13 +251,13 @@ fn judge(workspace: &Workspace<'_>, path: &BStr, located: &Located) -> Result<De
     let Some(server) = workspace.remote.server()?.filter(|_| !names::is_no_checkpoint(path)) else {
         return Ok(Detected::Other);
     };
-    // What a run began to convert was judged by it; what is wrong with it is seen when it is planned.
+    // An earlier run detected a checkpoint and began its conversion; the plan finds its errors.
     if names::is_weight_like(path) && Resumable::journal_of(&workspace.repo.store(), pointer.oid).is_some() {
         return Ok(Detected::Weights);
     }
     match server.object(pointer).ranged()? {
         Some(bytes) => Ok(detect(path, &bytes)),
-        // It would have to be downloaded whole to be seen.
+        // The format would only be known after a download of the whole file.
         None if names::is_weight_like(path) => Ok(Detected::Weights),
         None => Ok(Detected::Other),
     }

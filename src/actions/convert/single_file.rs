@@ -26,7 +26,7 @@ use crate::lfs::{Temp, space, temp};
 use crate::read_at::FileSource;
 use crate::repo::Repo;
 
-/// Converts each file that is meant.
+/// Converts the files that `options` names.
 pub(super) fn convert(
     repo: Option<&Repo>,
     options: &Options,
@@ -51,7 +51,7 @@ pub(super) fn convert(
     }
     let doing = Doing { options, reporter };
     let one = One { repo, is_alone: files.len() == 1, doing };
-    // An index of one file, named for it, would be no file of a model.
+    // `--output` with the name of one file is not the path of a shard index.
     let indices: Vec<_> = indices.into_iter().filter(|_| is_dir || options.output.is_none()).collect();
     for (to, index) in &indices {
         let Err(error) = one.check_index(index, to, &files) else { continue };
@@ -77,7 +77,7 @@ pub(super) fn convert(
     Ok(Summary { outcomes: ledger.take(), ..Summary::default() })
 }
 
-/// Converts all files, side by side, and reports each in its turn. Returns what each holds that was converted.
+/// Converts all files on several threads, and reports each in its turn. Returns the contents of the converted ones.
 fn all(
     one: &One<'_>,
     files: &[(Place, PlainFile)],
@@ -91,7 +91,8 @@ fn all(
             for (to, file) in files {
                 let prepared = one.prepare(file, to);
                 let size = prepared.as_ref().map_or(0, |(prepared, _)| prepared.size());
-                // What was refused is reported in its turn, and what does not fit beside the others waits for them.
+                // An error is reported in its turn, and a file for which there is no space waits until the others are
+                // done.
                 while prepared.is_err() || running.is_full(2 * jobs.count(), parent(&to.path), size) {
                     if !running.end_first(ledger)? {
                         break;
@@ -111,22 +112,22 @@ fn all(
     )
 }
 
-/// The files that are made, in their order.
+/// The files that are being converted, in their order.
 struct Running<'f, 'p> {
     threads: &'p mut Pool<Prepared<'f>, Result<Outcome, Error>>,
-    /// Each with what it will hold, and its size.
+    /// Each file with the contents of its output, and their size.
     begun: VecDeque<(&'f PlainFile, ShardContents, u64)>,
     shards: HashMap<PathBuf, ShardContents>,
 }
 
 impl Running<'_, '_> {
-    /// Returns `true` if one more has to wait for those that were begun.
+    /// Returns `true` if a further file has to wait for those that were begun.
     fn is_full(&self, window: usize, dir: &Path, size: u64) -> bool {
         let all = self.begun.iter().map(|(.., size)| *size).fold(size, u64::saturating_add);
         self.begun.len() >= window || space::check(dir, all).is_err()
     }
 
-    /// Reports the first. Returns `false` if there is none.
+    /// Reports the first result. Returns `false` if none is left.
     fn end_first(&mut self, ledger: &mut Ledger<'_>) -> Result<bool, Error> {
         let (Some((file, contents, _)), Some(done)) = (self.begun.pop_front(), self.threads.first()) else {
             return Ok(false);
@@ -142,7 +143,8 @@ impl Running<'_, '_> {
     }
 }
 
-/// Returns `true` if `--output` names a directory: it is one, it ends as one, or more than one file goes there.
+/// Returns `true` if `--output` names a directory: an existing one, a path with a final slash, or the destination of
+/// several files.
 fn is_directory(options: &Options, count: usize) -> bool {
     options.output.as_ref().is_some_and(|output| {
         let ends_as_one = output.as_os_str().as_encoded_bytes().last() == Some(&b'/');
@@ -150,9 +152,9 @@ fn is_directory(options: &Options, count: usize) -> bool {
     })
 }
 
-/// Where a result goes.
+/// The destination of a result.
 struct Place {
-    /// As the user knows it.
+    /// The path for messages.
     shown: BString,
     path: PathBuf,
 }
@@ -175,7 +177,7 @@ impl Place {
     }
 }
 
-/// Fails for the first two files that go to one place.
+/// Fails for the first two files with the same destination.
 fn check_collisions<'a>(all: impl Iterator<Item = (&'a Place, &'a PlainFile)>) -> Result<(), Error> {
     let mut taken: HashMap<&Path, &PlainFile> = HashMap::new();
     for (to, file) in all {
@@ -187,30 +189,30 @@ fn check_collisions<'a>(all: impl Iterator<Item = (&'a Place, &'a PlainFile)>) -
     Ok(())
 }
 
-/// A file that is decided.
+/// A file whose conversion is decided.
 struct Prepared<'a> {
     job: Job,
     name: &'a BString,
     to: &'a Place,
-    /// `true` if something has the name of the output.
+    /// `true` if a file exists at the path of the output.
     is_there: bool,
 }
 
 impl Prepared<'_> {
-    /// How many bytes the output has.
+    /// Returns the size of the output in bytes.
     fn size(&self) -> u64 {
         self.job.recipe.layout.size()
     }
 }
 
-/// How each file is prepared. A repository is of one thread.
+/// The parts that prepare files. The repository belongs to one thread.
 struct One<'a> {
     repo: Option<&'a Repo>,
     is_alone: bool,
     doing: Doing<'a>,
 }
 
-/// How each file is made, on any thread.
+/// The parts that write files, on any thread.
 #[derive(Clone, Copy)]
 struct Doing<'a> {
     options: &'a Options,
@@ -234,10 +236,10 @@ impl One<'_> {
         }
         let there = output.symlink_metadata();
         if there.as_ref().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
-            // A device would be gone, and a regular file in its place.
+            // The rename would replace a device by a regular file.
             return Err(Error::OutputNotFile { output: shown() });
         }
-        // `--force` is about safetensors files: another checkpoint may be nowhere else.
+        // `--force` overwrites only safetensors files: this checkpoint may be the only copy.
         if there.is_ok() && is_checkpoint(to) {
             return Err(Error::OutputExists { output: shown() });
         }
@@ -255,8 +257,9 @@ impl One<'_> {
 }
 
 impl One<'_> {
-    /// Checks that the shard index of shards that are all here fits them, before the first of them is written. What keeps a
-    /// shard from being read is said of that shard.
+    /// Checks that a shard index fits its shards before the first of them is written, if all of them are local. If a
+    /// shard
+    /// cannot be read, the error is reported for that shard.
     fn check_index(&self, index: &PlainIndex, to: &Place, files: &[(Place, PlainFile)]) -> Result<(), Error> {
         let (mut shards, paths) = (HashMap::new(), index.shards());
         for (to, file) in files.iter().filter(|(_, file)| paths.contains(&file.path)) {
@@ -288,7 +291,7 @@ impl Doing<'_> {
         Ok(Outcome { source, output: Some(to.shown.clone()), status, conversion, reason: None })
     }
 
-    /// What replaces another file is on the disk before that is gone.
+    /// Writes the output. If it replaces another file, it is synced to the disk before that file is gone.
     fn write(&self, job: &Job, output: &Path, is_other_there: bool) -> Result<Oids, Error> {
         let failed = Error::io("write", output);
         let dir = parent(output);
@@ -310,7 +313,7 @@ impl Doing<'_> {
         if is_durable { crate::lfs::store::sync_parent(output).map_err(failed) } else { Ok(()) }
     }
 
-    /// The index of shards that were all converted. Where one was not, what was said of it is enough.
+    /// Writes the shard index of shards that were all converted. If one was not, its own error is enough.
     fn index(
         &self,
         index: &PlainIndex,
@@ -340,7 +343,7 @@ impl Doing<'_> {
     }
 }
 
-/// The shard index of shards that were converted; `None` if one was not.
+/// Returns the shard index of converted shards; `None` if one was not converted.
 fn new_index(
     index: &PlainIndex,
     to: &Place,
@@ -352,7 +355,7 @@ fn new_index(
     index::new_index(IndexTarget::plain(&to.shown, &set), &set, &held).map(Some)
 }
 
-/// Returns `true` if a checkpoint is where a result goes.
+/// Returns `true` if the existing file at the path of a result is a checkpoint.
 fn is_checkpoint(to: &Place) -> bool {
     let found = crate::lfs::regular::open(&to.path).ok().and_then(|file| FileSource::new(file).ok());
     found.is_some_and(|file| {
@@ -360,7 +363,7 @@ fn is_checkpoint(to: &Place) -> bool {
     })
 }
 
-/// A file beside the output for records that must be inflated first.
+/// Creates a temporary file next to the output, for records that must be inflated first.
 fn spool(output: &Path) -> Result<fs::File, Error> {
     let failed = Error::io("write", output);
     let spool = Temp::hidden_in(parent(output)).map_err(failed)?;

@@ -23,7 +23,7 @@ use crate::checkpoint;
 use crate::hash::Oid;
 use crate::lfs::{Pointer, Resumable};
 
-/// Does a unit.
+/// Handles a unit by the decision about it.
 pub(super) fn unit(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -76,7 +76,7 @@ pub(super) fn unit(
     }
 }
 
-/// A name to keep that no file of the only unit holds. With several units it may be another's.
+/// Returns an error for a name to keep that no file of the only unit has. With several units, another may have it.
 fn unknown_keep(context: Context<'_>, others: &Others, contents: &[&ShardContents]) -> Option<Error> {
     let is_asked = others.is_alone && !context.choice.is_recorded;
     let mut keep = context.options.keep.iter().filter(|_| is_asked);
@@ -84,7 +84,7 @@ fn unknown_keep(context: Context<'_>, others: &Others, contents: &[&ShardContent
     Some(checkpoint::Error::Keep { name }.into())
 }
 
-/// Everything that can be said against a set before the long work.
+/// Checks everything about a sharded checkpoint that can be checked before the long work.
 fn check_set(
     context: Context<'_>,
     others: &Others,
@@ -102,7 +102,7 @@ fn check_set(
     Ok(target)
 }
 
-/// Converts a unit: its files side by side, as far as they are here, and then all get their names.
+/// Converts a unit: its files on several threads as far as they are local; then all get their names.
 fn convert(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -128,7 +128,7 @@ fn convert(
     name_all(context, ledger, &maker, products, of, others)
 }
 
-/// A checkpoint that was made by itself, or not, gets its name.
+/// Gives the product of a checkpoint its name, or records the error.
 pub(super) fn finish_one(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -142,7 +142,7 @@ pub(super) fn finish_one(
     }
 }
 
-/// Gives the files of a unit their names, which are all made.
+/// Gives the finished files of a unit their names.
 fn name_all(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -170,19 +170,20 @@ fn name_all(
     }
 }
 
-/// A unit of which one file could not be made.
+/// A unit in which the conversion of one file failed.
 struct Broken {
     path: BString,
     error: Error,
-    /// What was made, and what was not begun.
+    /// The finished files, and those that were not begun.
     products: Vec<Product>,
     rest: Vec<Planned>,
     /// The paths of all other files, in their order.
     others: Vec<BString>,
 }
 
-/// Makes the files of a unit, side by side where all of them are here: a download uses the line alone. After an error none
-/// is begun; of several the first file's counts, as if one were made after the other.
+/// Converts the files of a unit, on several threads if all of them are local: a download needs the whole bandwidth.
+/// After
+/// an error no further file is begun; of several errors the first file's counts, as in a run with one thread.
 fn make_all(
     context: Context<'_>,
     maker: &Maker<'_>,
@@ -221,7 +222,7 @@ fn make_all(
     Err(Box::new(Broken { path, error, products, rest, others }))
 }
 
-/// What stood where a file goes has to be the very same.
+/// Checks that an existing file at the path of the output is identical.
 fn check_existing(context: Context<'_>, product: Product) -> Result<Product, Error> {
     let Product { output, written, is_there, .. } = &product;
     if *is_there
@@ -233,13 +234,13 @@ fn check_existing(context: Context<'_>, product: Product) -> Result<Product, Err
     Ok(product)
 }
 
-/// What keeps a unit from being staged, and whose fault it is, if not that of the first file.
+/// The error that prevents the staging of a unit, and the file with the fault; `None` stands for the first file.
 struct Fault {
     of: Option<BString>,
     error: Error,
 }
 
-/// What can be said when all is made: the new index, or that it cannot be staged.
+/// Makes the checks that need all files: creates the new shard index, or returns the reason why nothing can be staged.
 fn conclude(
     context: Context<'_>,
     products: &[Product],
@@ -260,7 +261,7 @@ fn conclude(
         None => None,
     };
     if context.options.replace {
-        // What is to be removed, and was changed by a person during the long work.
+        // The user may have changed a file during the long work that `--replace` would remove.
         let paths = products.iter().map(|product| &product.path);
         for path in paths.chain(index.as_ref().map(|index| &index.replaces)) {
             let unmodified = context.workspace.check_unmodified(path.as_bstr());
@@ -270,14 +271,14 @@ fn conclude(
     Ok(index)
 }
 
-/// What becomes of the files of a unit that fails: what is of use to a later run stays for it, all else goes.
+/// Handles the files of a failed unit: those that a later run can use stay, all others are removed.
 fn abandon(
     maker: &Maker<'_>,
     products: Vec<Product>,
     rest: Vec<Planned>,
     error: &Error,
 ) -> Result<(), Error> {
-    // Of the refusals only this one leaves what was made as it would be made again.
+    // This is the only refusal after which a later run would make the same files.
     let stays = !error.is_refusal() || matches!(error, Error::OutputExists { .. });
     if stays {
         return Ok(());
@@ -297,7 +298,9 @@ fn abandon(
     Ok(())
 }
 
-/// Commits what an earlier run staged, if it is the very same. Its objects are there then.
+/// Takes the outputs that an earlier run staged into the commit, if they are identical to a new conversion; their
+/// objects
+/// exist then.
 fn recheck(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
@@ -332,7 +335,7 @@ fn recheck(
     Ok(())
 }
 
-/// The oid of its source, and the facts, if it is what is staged.
+/// Returns the object ID of the source and the facts, if the product is identical to the staged file.
 fn check_staged(context: Context<'_>, product: Product) -> Result<(Oid, Conversion), Error> {
     let Product { output, written, conversion, object, .. } = product;
     let staged = context.workspace.staged_pointer(output.as_bstr())?;
@@ -343,7 +346,7 @@ fn check_staged(context: Context<'_>, product: Product) -> Result<(Oid, Conversi
     Ok((written.source_oid, conversion))
 }
 
-/// Says what a run would do.
+/// Reports what a run would do.
 fn preview(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,
