@@ -1,8 +1,8 @@
 //! [`Check`] compares one safetensors file with one checkpoint, and reads no more than it needs.
 //!
 //! ```text
-//! plan of the checkpoint ─▶ the conversions that have the file's size      kilobytes; of what is far away by ranges
-//! one of them has the oid of its pointer ─▶ identical                      no byte of the file was read
+//! plan of the checkpoint ─▶ the conversions that have the file's size      kilobytes, by ranges from a server
+//! the object ID of one of them matches the pointer ─▶ identical            no byte of the file was read
 //! the header has other names, dtypes or shapes ─▶ differs                  no tensor was read
 //! every element by its bits ─▶ identical, if the header is that of a conversion; equal; or differs
 //! ```
@@ -34,28 +34,28 @@ use crate::safetensors::compare::{Comparison, Difference, LIMIT};
 use crate::safetensors::conversions::{Conversion, Conversions, Group};
 use crate::{recipe, safetensors};
 
-/// Verifies files.
+/// Compares pairs of a safetensors file and a checkpoint.
 pub(super) struct Check<'a> {
     pub(super) reader: Reader<'a>,
 }
 
-/// The two files.
+/// A safetensors file and its checkpoint.
 pub(super) struct Pair {
     pub(super) file: Bytes,
     pub(super) checkpoint: Bytes,
     pub(super) class: Option<String>,
-    /// The dotted path of the dict to take.
+    /// The dotted path of the state dict.
     pub(super) key: Option<String>,
 }
 
-/// A checkpoint that can be read, and what is read of the file.
+/// The parts of one comparison: the checkpoint, which is local now, its plan, and the file.
 #[derive(Clone, Copy)]
 struct Work<'a, 'c> {
     check: &'a Check<'c>,
     file: &'a Bytes,
     source: &'a dyn ReadAt,
     pointer: Option<Pointer>,
-    /// The source, with what was inflated behind it.
+    /// The source, followed by its inflated records.
     whole: &'a dyn ReadAt,
     plan: &'a Plan,
     class: Option<&'a str>,
@@ -63,10 +63,10 @@ struct Work<'a, 'c> {
 }
 
 impl Check<'_> {
-    /// Verifies one pair. What was found stands in `verified`.
+    /// Verifies one pair. The findings go to `verified`.
     ///
     /// # Errors
-    /// What keeps one of them from being read, or the checkpoint from being a conversion's source.
+    /// One of the files cannot be read, or the checkpoint cannot be converted.
     pub(super) fn run(&self, pair: &Pair, verified: &mut Verified) -> Result<Verdict, Error> {
         let Pair { file, checkpoint, .. } = pair;
         verified.size = Some(file.len());
@@ -91,7 +91,7 @@ impl Check<'_> {
         Ok(verdict)
     }
 
-    /// Returns `true` if the description of a checkpoint that is far away says that the file is of other tensors.
+    /// Returns `true` if the description of a checkpoint on the server shows that the file has other tensors.
     fn differs_from_afar(
         &self,
         pointer: Pointer,
@@ -108,7 +108,7 @@ impl Check<'_> {
         let plan = plan_of(&bytes, key.as_ref(), Headers::Foresee)?;
         let conversions = Conversions::new(&plan, class.as_deref())?;
         if file.pointer().is_some() && !conversions.of_size(file.len())?.is_empty() {
-            // Its oid will say it, without a byte of it.
+            // The object ID decides without a read of the file.
             return Ok(false);
         }
         if self.reader.is_whole_alone(file)? {
@@ -165,7 +165,7 @@ impl Work<'_, '_> {
         }
     }
 
-    /// The conversion whose file has this oid, once the checkpoint is proven.
+    /// Returns the conversion whose file has this object ID, after the check of the checkpoint.
     fn identified(
         &self,
         oid: Oid,
@@ -197,7 +197,7 @@ impl Work<'_, '_> {
         if reporter.is_interrupted() { Err(Error::Interrupted) } else { found }
     }
 
-    /// Notes the oid of the checkpoint, which was read to its end, and holds it against its pointer.
+    /// Records the object ID of a checkpoint that was read to its end, and compares it with the pointer.
     fn is_proven(&self, oid: Oid, verified: &mut Verified) -> Result<(), Error> {
         verified.checkpoint_oid = Some(oid);
         match self.pointer {
@@ -291,7 +291,7 @@ impl Work<'_, '_> {
         (verified.compared, verified.stopped) = (file.is_some(), file.is_none());
         verified.findings.extend(differences.into_iter().map(Finding::Tensor));
         verified.ties = comparison.ties;
-        // A tensor that many names are said to be is read once.
+        // A tensor to which many names are tied is read only once.
         let mut keepers = BTreeMap::new();
         for (name, keeper) in comparison.claims {
             if verified.findings.len() >= LIMIT {
@@ -319,13 +319,13 @@ impl Work<'_, '_> {
     }
 }
 
-/// Reads the description of a checkpoint, and refuses what a conversion refuses.
+/// Reads the description of a checkpoint. It refuses the same content as a conversion.
 fn plan_of(source: &dyn ReadAt, key: Option<&String>, headers: Headers) -> Result<Plan, Error> {
     let options = checkpoint::Options { key: key.cloned(), headers, ..checkpoint::Options::default() };
     Ok(recipe::plan(source, &options)?)
 }
 
-/// The conversion that has this header before the same data.
+/// Returns the conversion that has this header before the same data.
 fn is_conversion(plan: &Plan, groups: &[Group], order: &[usize], header: Oid) -> Option<Conversion> {
     let has_bytes = |index: &&usize| plan.tensors.get(**index).is_some_and(|one| one.bytes() > 0);
     let order: Vec<usize> = order.iter().filter(has_bytes).copied().collect();

@@ -1,15 +1,15 @@
 //! Checks whether safetensors files contain the tensors of the checkpoints that they are named after.
 //!
 //! ```text
-//! tree      the files of the work tree or of a commit, and which checkpoint one is named after
-//! chosen    which files the words of a person mean
-//! check     one file against one checkpoint, with no more read than is needed
-//! reading   the bytes of a file wherever it is
-//! identify  which conversion of a checkpoint has a given oid
-//! compare   both side by side, element by element
-//! request   the files of a pull request, against the checkpoints that it was made from
-//! replaced  outputs that are to stand for checkpoints, by themselves
-//! recorder  what is written down of it, and the checkpoints that are no more
+//! tree      lists the files of the working tree or of a commit, and finds the checkpoint that a file is named after
+//! chosen    resolves the paths of the command line
+//! check     compares one file with one checkpoint, and reads no more than it needs
+//! reading   reads the bytes of a file at any location
+//! identify  finds the conversion of a checkpoint with a given object ID
+//! compare   compares both element by element
+//! request   verifies the files of a pull request against the checkpoints that they were made from
+//! replaced  verifies outputs whose checkpoints are to be removed
+//! recorder  records verifications, and finds checkpoints that were removed
 //! ```
 //!
 //! Invariant: nothing is written except temporary files in LFS storage, which are removed at the end, and the record of
@@ -59,25 +59,25 @@ pub use verdict::{Finding, MadeBy, Verdict, Verified};
 /// The longest shard index that is read.
 const INDEX_LIMIT: u64 = 256 << 20;
 
-/// What to verify.
+/// The files to verify, and the options.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The directory that relative paths start from, and in which a repository is looked for.
+    /// The directory that relative paths start from, and from which a repository is searched.
     pub cwd: PathBuf,
-    /// Safetensors files, checkpoints, indices, directories; empty: every safetensors file that git knows.
+    /// Safetensors files, checkpoints, shard indexes, directories; if empty, every tracked safetensors file.
     pub paths: Vec<OsString>,
-    /// The commit that they are of, and their checkpoints; `None`: the work tree.
+    /// The commit of the files and of their checkpoints; `None` for the working tree.
     pub rev: Option<String>,
-    /// The dotted path of the dict to take, as `--key` of convert.
+    /// The dotted path of the state dict, as `--key` of `convert`.
     pub key: Option<String>,
-    /// How servers are asked for what is not here.
+    /// The options of servers, which are contacted for content that is not local.
     pub servers: Servers,
 }
 
-/// Verifies. One bad file stops no other; each is told to the reporter, too.
+/// Verifies files. A file that fails does not stop the others; each result is also reported.
 ///
 /// # Errors
-/// [`Error`] for what stops the whole: no repository, git, the index.
+/// An [`Error`] that stops the whole run: no repository, git, the index.
 pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified>, Error> {
     let of_commit = options.rev.is_some();
     let repo = if of_commit { Repo::discover_for_hook } else { Repo::discover }(&options.cwd)?;
@@ -101,7 +101,7 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
         targets.search(&tree, &|_| true);
     }
     let meant = match &repo {
-        // What the index has at a name says nothing of a commit.
+        // A pathspec matches files of the index, which need not be in the commit.
         Some(repo) if options.rev.is_none() && options.paths.iter().any(|word| is_pathspec(word)) => {
             let workspace = Workspace::open(repo, &session)?;
             Some(Meant::of(&workspace, &options.cwd, &options.paths)?)
@@ -138,24 +138,24 @@ pub fn verify(options: &Options, reporter: &dyn Reporter) -> Result<Vec<Verified
     Ok(all.done)
 }
 
-/// Files and where their checkpoints are.
+/// The files, and the locations of their checkpoints.
 struct Verifier<'a> {
     check: Check<'a>,
-    /// The key that was given.
+    /// The given key.
     key: Option<String>,
     files: &'a Tree<'a>,
     checkpoints: &'a Tree<'a>,
-    /// The checkpoint of each file, where that is known.
+    /// The checkpoint of each file for which one was named.
     named: BTreeMap<BString, BString>,
-    /// `true` if the caller reports what is found.
+    /// `true` if the caller reports the results.
     is_silent: bool,
-    /// In a repository.
+    /// The recorder, in a repository.
     recorder: Option<&'a Recorder<'a>>,
     done: Vec<Verified>,
 }
 
 impl Verifier<'_> {
-    /// Verifies files, and indices with their shards, but for those that are `done`, and writes down what is proven.
+    /// Verifies files and shard indexes with their shards, except those that are `done`, and records the successes.
     fn these(
         &mut self,
         files: &BTreeSet<BString>,
@@ -220,7 +220,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Says which files will be read, with their checkpoints: what is not here is asked for by one request.
+    /// Announces the files and checkpoints that will be read, so that one request locates all that are on a server.
     fn expect<'p>(&self, files: impl Iterator<Item = &'p BString>) {
         let Some(server) = self.check.reader.server else { return };
         let far = |tree: &Tree<'_>, path: &BStr| tree.open(path).ok()?.here().err();
@@ -241,7 +241,7 @@ impl Verifier<'_> {
         self.tell(verified, verdict)
     }
 
-    /// What the record makes of a verdict, and what it is told of it.
+    /// Returns `Stale` for a file that differs because its checkpoint changed, by the record. Records a success.
     fn recorded(&self, verdict: Verdict, pair: &Pair, stats: Stats, verified: &mut Verified) -> Verdict {
         let Some(recorder) = self.recorder else { return verdict };
         if verdict == Verdict::Differs && recorder.is_stale(verified.path.as_bstr(), stats, verified) {
@@ -260,7 +260,7 @@ impl Verifier<'_> {
             |path: &BString| !matches!(self.checkpoints.open(path.as_bstr()), Err(Error::NotFound));
         let beside = named.map_or_else(|| self.checkpoints.checkpoint_of(path), |path| Ok(path.clone()));
         let beside = beside.or_else(|missing| match (missing, self.recorder) {
-            // A name that promises nothing is the checkpoint's, too, if a conversion was made from it.
+            // A checkpoint whose name does not suggest weights is also found, if a conversion was made from it.
             (Error::NoCheckpoint, Some(recorder)) => {
                 recorder.namesake(path).filter(is_there).ok_or(Error::NoCheckpoint)
             }
@@ -289,7 +289,7 @@ impl Verifier<'_> {
         Ok((Pair { file, checkpoint: content, class, key }, stats))
     }
 
-    /// An interruption is no fact about a file.
+    /// Records a verdict or an error. An interruption is not a result for a file.
     fn tell(&mut self, mut verified: Verified, verdict: Result<Verdict, Error>) -> Result<(), Error> {
         match verdict {
             Ok(verdict) => verified.verdict = Some(verdict),
@@ -319,7 +319,7 @@ impl Verifier<'_> {
         !matches!(self.files.open(path), Err(Error::NotFound))
     }
 
-    /// The tensors of a shard: as they were verified, or else by its header.
+    /// Returns the tensors of a shard, as they were verified or else by its header.
     fn tensors(&self, path: &BStr) -> Result<Option<Tensors>, Error> {
         let known = self.done.iter().find(|done| done.path == path && !done.tensors.is_empty());
         if let Some(known) = known {
@@ -332,7 +332,8 @@ impl Verifier<'_> {
         }
     }
 
-    /// The shards that have to exist, by the shard index of the checkpoint, whose name an error comes with.
+    /// Returns the shards that must exist by the shard index of the checkpoint. An error comes with the name of its
+    /// file.
     fn wanted(&self, path: &BStr) -> Result<BTreeSet<BString>, Box<(BString, Error)>> {
         let of_file = |error| Box::new((path.to_owned(), error));
         let Some(source) = self.checkpoints.index_of(path).map_err(of_file)? else {

@@ -24,10 +24,10 @@ use crate::safetensors::compare::Comparison;
 use crate::safetensors::conversions::Conversions;
 use crate::safetensors::{self, Info};
 
-/// How much of a file is read at once.
+/// The number of bytes that are read at once.
 const STEP: usize = 1 << 20;
 
-/// A temporary file: of the store, or else beside what is verified.
+/// Creates a temporary file: in LFS storage, or without a repository in the current directory.
 pub(super) fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
     match repo {
         Some(repo) => Ok(repo.store().temp()?),
@@ -35,11 +35,11 @@ pub(super) fn spool(repo: Option<&Repo>, cwd: &Path) -> Result<Temp, Error> {
     }
 }
 
-/// Reads files.
+/// The parts that read files.
 pub(super) struct Reader<'a> {
-    /// Where what is not here is asked for, if anywhere.
+    /// The remote for content that is not local, if there is one.
     pub(super) server: Option<&'a LfsRemote<'a>>,
-    /// Where temporary files go.
+    /// Creates a temporary file.
     pub(super) spool: &'a dyn Fn() -> Result<Temp, Error>,
     pub(super) reporter: &'a dyn Reporter,
 }
@@ -50,7 +50,7 @@ impl Reader<'_> {
         self.server.ok_or(Error::NoObject { oid, size })?.server_for(pointer)
     }
 
-    /// An object in a temporary file that nobody sees.
+    /// Downloads an object into a temporary file without a visible name.
     pub(super) fn download(&self, name: &BStr, pointer: Pointer) -> Result<Bytes, Error> {
         let temp = (self.spool)()?;
         let path = temp.path().to_owned();
@@ -67,7 +67,7 @@ impl Reader<'_> {
         opened.map(Bytes::Here).map_err(Error::io("read", &path))
     }
 
-    /// Returns `true` if it is on a server that gives whole files alone.
+    /// Returns `true` if the file is on a server that does not support range requests.
     pub(super) fn is_whole_alone(&self, file: &Bytes) -> Result<bool, Error> {
         match file.here() {
             Ok(_) => Ok(false),
@@ -75,7 +75,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The header of the file; `None` if it is not a safetensors file, which is told.
+    /// Returns the header of the file; `None` if it is not a safetensors file, which is a finding.
     pub(super) fn header(&self, file: &Bytes, verified: &mut Verified) -> Result<Option<Header>, Error> {
         let read = match file.here() {
             Ok(file) => safetensors::read(file),
@@ -96,14 +96,14 @@ impl Reader<'_> {
         }
     }
 
-    /// The first bytes of an object.
+    /// Returns the first bytes of an object.
     pub(super) fn fetch(&self, pointer: Pointer, len: usize) -> Result<Vec<u8>, Error> {
         let object = self.server(pointer)?.object(pointer);
         let bytes = object.ranged()?.ok_or(Error::NoRanges)?;
         Ok(bytes.read_vec_at(0, len).map_err(safetensors::Error::Io)?)
     }
 
-    /// The names and sizes of a file's tensors; nothing is compared.
+    /// Returns the names and sizes of a file's tensors, and compares nothing.
     pub(super) fn names(&self, file: &Bytes) -> Result<Tensors, Error> {
         let mut unseen = Verified::default();
         let header = self.header(file, &mut unseen)?;
@@ -111,7 +111,7 @@ impl Reader<'_> {
         Ok(infos.map(|info| (info.name, info.bytes)).collect())
     }
 
-    /// Gives the bytes of the file in order.
+    /// Passes the bytes of the file to `each`, in order.
     pub(super) fn stream(&self, file: &Bytes, each: Consumer<'_>) -> Result<(), Error> {
         let source = match file.here() {
             Ok(source) => source,
@@ -130,17 +130,17 @@ impl Reader<'_> {
     }
 }
 
-/// A file that ends inside of its header is no safetensors file.
+/// Returns `true` if the file ends inside of its header, so that it is not a safetensors file.
 fn is_short(error: &safetensors::Error) -> bool {
     matches!(error, safetensors::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-/// The file of a temporary name, which may go then.
+/// Returns a second handle of a temporary file, which stays valid if the name is removed.
 pub(super) fn read_back(temp: &Temp, path: &Path) -> Result<FileSource, Error> {
     temp.file().try_clone().and_then(|file: File| FileSource::new(file)).map_err(Error::io("read", path))
 }
 
-/// What the header of the file says.
+/// The header of the file.
 pub(super) struct Header {
     pub(super) infos: Vec<Info>,
     metadata: BTreeMap<String, String>,
@@ -151,7 +151,7 @@ impl Header {
         Comparison::new(plan, &self.infos, &self.metadata, &conversions.ties())
     }
 
-    /// Returns `true` if it is of other tensors. What differs is told.
+    /// Returns `true` if the file has other tensors. The differences become findings.
     pub(super) fn differs(
         &self,
         plan: &Plan,
@@ -166,7 +166,7 @@ impl Header {
     }
 }
 
-/// A source that ends when the person wants to stop.
+/// A source that fails to read after the user has interrupted the run.
 pub(super) struct Watched<'a> {
     pub(super) source: &'a dyn ReadAt,
     pub(super) reporter: &'a dyn Reporter,

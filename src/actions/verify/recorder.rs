@@ -19,18 +19,18 @@ use crate::hash::Oid;
 use crate::lfs::Pointer;
 use crate::repo::{FileStat, ObjectId, Repo};
 
-/// Writes down what was verified.
+/// Collects verifications, and writes them to the record.
 pub(super) struct Recorder<'a> {
     repo: &'a Repo,
     session: &'a Session<'a>,
     provenance: Provenance<'a>,
-    /// The commit whose files are verified; `None`: the work tree.
+    /// The commit whose files are verified; `None` for the working tree.
     commit: Option<ObjectId>,
     derived: RefCell<Vec<Derived>>,
     seen: RefCell<Vec<Seen>>,
 }
 
-/// What the files of the work tree were before they were read.
+/// The stat data of files of the working tree before they were read.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stats {
     file: Option<FileStat>,
@@ -43,12 +43,12 @@ impl<'a> Recorder<'a> {
         Self { repo, session, provenance: Provenance::open(repo), commit, derived, seen }
     }
 
-    /// The key that a file was converted with.
+    /// Returns the key that a file was converted with.
     pub(super) fn key(&self, path: &BStr) -> Option<String> {
         self.provenance.latest(path)?.key
     }
 
-    /// The stat data of a file and its checkpoint, to be taken before they are read.
+    /// Returns the stat data of a file and its checkpoint. It must be taken before they are read.
     pub(super) fn stats(&self, file: &BStr, checkpoint: Option<&BStr>) -> Stats {
         let stat = |path: &BStr| {
             let target = self.repo.target(path).ok().filter(|_| self.commit.is_none())?;
@@ -57,11 +57,11 @@ impl<'a> Recorder<'a> {
         Stats { file: stat(file), checkpoint: checkpoint.and_then(stat) }
     }
 
-    /// Returns `true` if a file was made from another checkpoint than this.
+    /// Returns `true` if the record shows that a file was made from another checkpoint than this one.
     pub(super) fn is_stale(&self, path: &BStr, stats: Stats, verified: &Verified) -> bool {
         let by_stat = || self.provenance.content(path, &stats.file?);
         let Some(made) = verified.oid.or_else(by_stat) else { return false };
-        // One that was made from another checkpoint of the same output name says nothing of this one.
+        // A conversion of another checkpoint with the same output name does not make the file stale.
         let Some(checkpoint) = &verified.checkpoint else { return false };
         let known =
             self.provenance.made_from(checkpoint.as_bstr(), made).filter(|known| known.output == path);
@@ -71,7 +71,7 @@ impl<'a> Recorder<'a> {
         known.is_some_and(|known| now.is_none_or(|now| known.source_oid != now))
     }
 
-    /// Remembers a verification that went well.
+    /// Collects a successful verification.
     pub(super) fn good(&self, verified: &Verified, size: u64, key: Option<&str>, stats: Stats) {
         let (Some(source), Some(source_oid), Some(output_oid), Some(verdict)) =
             (&verified.checkpoint, verified.checkpoint_oid, verified.oid, verified.verdict)
@@ -97,7 +97,7 @@ impl<'a> Recorder<'a> {
         push(source, source_oid, stats.checkpoint);
     }
 
-    /// Writes down what is remembered.
+    /// Writes the collected verifications to the record.
     pub(super) fn save(&self) {
         let (derived, seen) = (self.derived.take(), self.seen.take());
         if derived.is_empty() {
@@ -108,13 +108,13 @@ impl<'a> Recorder<'a> {
         self.provenance.record(&derived, &seen, &|path| tracked.contains(path));
     }
 
-    /// The checkpoint of the same name that a file of this path was made from last, whatever both contain now.
+    /// Returns the checkpoint of the same name that a file at this path was last made from, whatever both contain now.
     pub(super) fn namesake(&self, path: &BStr) -> Option<BString> {
         let source = self.provenance.latest(path)?.source;
         (names::safetensors(source.as_bstr()) == path).then_some(source)
     }
 
-    /// The checkpoint that a file was made from, where none is beside it.
+    /// Returns the checkpoint that a file was made from, if none is next to it.
     pub(super) fn former(
         &self,
         tree: &Tree<'_>,
@@ -133,7 +133,7 @@ impl<'a> Recorder<'a> {
         });
         match recorded {
             Some((source, _, Some(here))) => Ok(Some((source, Bytes::Here(here), MadeBy::Record))),
-            // What is not in the store may be in git itself.
+            // A checkpoint that is not in LFS storage may be in git itself.
             recorded => match self.committed(tree, path)? {
                 None => {
                     Ok(recorded.map(|(source, pointer, _)| (source, Bytes::There(pointer), MadeBy::Record)))
@@ -157,7 +157,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// What the history says.
+    /// Returns the checkpoint that the file was committed with, by the history.
     fn committed(&self, tree: &Tree<'_>, path: &BStr) -> Result<Option<(BString, Bytes, MadeBy)>, Error> {
         let from = match self.commit {
             Some(commit) => Some(commit),

@@ -13,67 +13,67 @@ use crate::safetensors;
 use crate::safetensors::compare::Difference;
 use crate::safetensors::conversions::Conversion;
 
-/// What a file is.
+/// The result of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// A conversion of the checkpoint has these very bytes.
+    /// A conversion of the checkpoint has the same bytes.
     Identical,
-    /// It holds the same tensors, under the same names.
+    /// The file contains the same tensors under the same names.
     Equal,
-    /// It does not.
+    /// The file does not match the checkpoint.
     Differs,
-    /// It was made from a checkpoint that has changed since.
+    /// The checkpoint changed since the file was made from it.
     Stale,
 }
 
-/// What is wrong with a file.
+/// One defect of a file.
 #[derive(Debug)]
 pub enum Finding {
     /// It is not a safetensors file.
     Invalid(safetensors::Error),
-    /// A tensor.
+    /// A tensor differs.
     Tensor(Difference),
-    /// The index of a set.
+    /// The shard index does not match its shards.
     Index(IndexFinding),
 }
 
-/// One safetensors file, or the index of some, and what was found.
+/// The result for one safetensors file, or for one shard index.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing of the report")]
 pub struct Verified {
-    /// The file.
+    /// The path of the file.
     pub path: BString,
     /// The checkpoint that it is named after.
     pub checkpoint: Option<BString>,
-    /// Who says that it was made from that one, if none is beside it.
+    /// The source of the claim that it was made from that one, if no checkpoint is next to it.
     pub made_by: Option<MadeBy>,
-    /// What it is; `None` if that could not be seen.
+    /// The verdict; `None` after an error.
     pub verdict: Option<Verdict>,
-    /// Why not.
+    /// The reason why there is no verdict.
     pub error: Option<Error>,
-    /// The conversion that has the very same bytes.
+    /// The conversion that has the same bytes.
     pub conversion: Option<Conversion>,
-    /// Its oid, as far as it is known, and its size in bytes.
+    /// The object ID of the file, as far as it is known.
     pub oid: Option<Oid>,
-    /// See there.
+    /// The size of the file in bytes, as far as it is known.
     pub size: Option<u64>,
-    /// The oid of the checkpoint.
+    /// The object ID of the checkpoint.
     pub checkpoint_oid: Option<Oid>,
-    /// Names that the file does not have, and those that hold their values.
+    /// The dropped names, and the names that they are tied to.
     pub ties: BTreeMap<String, String>,
-    /// What is wrong with it: the first of it.
+    /// The first findings.
     pub findings: Vec<Finding>,
-    /// How much more is wrong with its header.
+    /// The number of further findings about the header or the shard index.
     pub more: usize,
-    /// `true` if every byte of it was compared. An oid proves it without.
+    /// `true` if every byte of the file was compared. An object ID verifies it without that.
     pub compared: bool,
-    /// `true` if so much differed that the rest was not compared.
+    /// `true` if the comparison stopped because of the number of differences.
     pub stopped: bool,
-    /// `true` if any byte of the file was asked of a server.
+    /// `true` if any byte of the file was requested from a server.
     pub downloaded: bool,
-    /// `true` if it is compared with the checkpoint. An index is not.
+    /// `true` for a shard index, which is compared with its shards and not with a checkpoint.
     pub is_index: bool,
-    /// Its tensors.
+    /// The tensors of the file.
     pub(super) tensors: Tensors,
 }
 
@@ -82,24 +82,24 @@ impl Verified {
         Self { path: path.to_owned(), ..Self::default() }
     }
 
-    /// Returns `true` if it is proven.
+    /// Returns `true` if the file is verified.
     pub fn is_good(&self) -> bool {
         matches!(self.verdict, Some(Verdict::Identical | Verdict::Equal))
     }
 
-    /// Returns `true` if it could not be seen, for a reason that is none of the file's.
+    /// Returns `true` if the file could not be verified for a reason outside of the file.
     pub fn is_failed(&self) -> bool {
         self.error.as_ref().is_some_and(|error| !error.is_refusal())
     }
 }
 
-/// Who says which checkpoint a file was made from.
+/// The evidence for the checkpoint that a file was made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MadeBy {
     /// The record of this clone.
     Record,
-    /// A trailer of the commit that made the file what it is.
+    /// A trailer of the commit that gave the file its current content.
     Trailer(ObjectId),
-    /// That commit itself.
+    /// That commit, which contains the checkpoint, or whose parent does.
     Commit(ObjectId),
 }
