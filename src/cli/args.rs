@@ -1,7 +1,8 @@
-//! [`Args`]: what was typed. The one definition that help, completions and manual pages are made of.
+//! [`Args`] is the command line. Help, completions and manual pages are generated from this one definition.
 //!
-//! Invariant: the first positional is a subcommand if it is the name of one, wherever the options stand (`help` is `-h`);
-//! any other word is a path of the bare form, which is `convert`. Nothing here looks at a file or at the environment.
+//! Invariant: the first positional argument is a subcommand if it has the name of one, wherever the options are (`help`
+//! means `-h`); any other word is a path of the form without a subcommand, which means `convert`. The module reads
+//! neither files nor the environment.
 
 mod batch;
 mod diff;
@@ -75,7 +76,7 @@ Examples:
   git st-convert hook install            reject pickles in commits and pushes
   git st-convert demo                    try it on a sample model (offline)";
 
-/// What was typed.
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "git-st-convert",
@@ -96,7 +97,7 @@ Examples:
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) common: Common,
-    /// The bare form.
+    /// The arguments of the form without a subcommand.
     #[command(flatten)]
     pub(super) convert: Convert,
     #[command(subcommand)]
@@ -145,7 +146,7 @@ contacted, and of a secret only the source is shown.")]
     Completions(Completions),
 }
 
-/// How servers are asked.
+/// The options of commands that contact servers.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct ServerArgs {
     /// Do not use the network
@@ -156,7 +157,7 @@ pub(crate) struct ServerArgs {
     pub(super) jobs: Option<u8>,
 }
 
-/// How many files are done at once.
+/// Parses the number of files that are processed at once.
 fn jobs(text: &str) -> Result<u8, String> {
     let most = u8::try_from(MOST_JOBS).unwrap_or(u8::MAX);
     text.parse().ok().filter(|jobs| (1..=most).contains(jobs)).ok_or_else(|| format!("expected 1 to {most}"))
@@ -194,7 +195,7 @@ pub(super) struct Common {
     version: Option<bool>,
 }
 
-/// `convert`, and the bare form.
+/// The arguments of `convert`, also without the subcommand's name.
 #[derive(Debug, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Convert {
@@ -278,7 +279,7 @@ pub(super) struct Convert {
     pub(super) message: Option<String>,
 }
 
-/// `inspect`
+/// The arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -304,7 +305,7 @@ pub(super) struct Inspect {
     pub(super) key: Option<String>,
 }
 
-/// `demo`
+/// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Demo {
     /// New or empty directory [default: a temporary directory]
@@ -312,7 +313,7 @@ pub(super) struct Demo {
     pub(super) target: Option<PathBuf>,
 }
 
-/// `man`
+/// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -332,7 +333,7 @@ pub(super) struct Man {
     pub(super) install: bool,
 }
 
-/// `completions`
+/// The arguments of `completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Completes `git-st-convert`, and `git st-convert` where git's own completions are loaded.
@@ -363,7 +364,7 @@ pub(super) enum Shell {
 }
 
 impl Args {
-    /// Reads a command line, the program's name first.
+    /// Parses a command line, which begins with the program's name.
     pub(super) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::command();
         let line = positional::subcommand_first(line.into_iter().collect(), &command);
@@ -372,7 +373,7 @@ impl Args {
     }
 }
 
-/// The colours that `--color` asks for, for the messages about the command line itself.
+/// Returns the value of `--color`, for the messages about the command line itself.
 pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
     let options = line.iter().take_while(|arg| *arg != "--");
     let texts: Vec<&str> = options.filter_map(|arg| arg.to_str()).collect();
@@ -381,7 +382,7 @@ pub(super) fn color_of(line: &[OsString]) -> Option<ColorChoice> {
     attached.or_else(separate)?.parse().ok()
 }
 
-/// Returns `true` if it is the name of a subcommand, which a file of that name is not taken for.
+/// Returns `true` for the name of a subcommand, which is not taken for a file of that name.
 pub(super) fn is_subcommand(word: &str) -> bool {
     word == "help" || Args::command().get_subcommands().any(|sub| sub.get_name() == word)
 }

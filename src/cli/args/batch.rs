@@ -23,7 +23,7 @@ ones are not. One failing model does not stop the others.
 environment: SLURM_ARRAY_TASK_ID with SLURM_ARRAY_TASK_COUNT, _MIN, _MAX and _STEP, or JOB_COMPLETION_INDEX with \
 ST_CONVERT_SHARD_COUNT, which also overrides Slurm's count. Each part has its own journal.";
 
-/// `batch`
+/// The arguments of `batch`.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = BATCH,

@@ -22,7 +22,7 @@ does not smudge. `git diff --no-textconv` shows the pointers.
 
 Exit status: 0, or, with --exit-code, 1 if anything differs.";
 
-/// `diff`
+/// The arguments of `diff`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 #[command(
@@ -65,7 +65,7 @@ pub(in crate::cli) struct Diff {
     pub(in crate::cli) global: bool,
 }
 
-/// `textconv`: what git runs, and nobody else.
+/// The arguments of `textconv`, which only git runs.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Textconv {
     /// A version of a file, as git has written it

@@ -1,10 +1,10 @@
-//! `hook`: what keeps pickles out.
+//! The arguments of `hook`.
 
 use std::ffi::OsString;
 
 use clap::{Subcommand, ValueEnum};
 
-/// `hook`
+/// The arguments of `hook`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -18,7 +18,7 @@ pub(crate) struct Hook {
     pub(crate) command: HookCommand,
 }
 
-/// What is done with hooks.
+/// The subcommands of `hook`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HookCommand {
     /// Install the hooks, keeping existing ones
@@ -37,7 +37,7 @@ pub(crate) enum HookCommand {
     Run(Run),
 }
 
-/// Which hooks.
+/// The hooks that a command installs or removes.
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(crate) struct Hooks {
@@ -55,7 +55,7 @@ pub(crate) struct Hooks {
     pub(crate) global: bool,
 }
 
-/// `hook status`
+/// The arguments of `hook status`.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct StatusArgs {
     /// Show the hooks for future repositories
@@ -63,7 +63,7 @@ pub(crate) struct StatusArgs {
     pub(crate) global: bool,
 }
 
-/// `hook run`
+/// The arguments of `hook run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// Hook to run
@@ -74,7 +74,7 @@ pub(crate) struct Run {
     pub(crate) args: Vec<OsString>,
 }
 
-/// A hook of git, or the framework.
+/// A hook of git, or the pre-commit framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(clippy::enum_variant_names, reason = "they are git's")]
 pub(crate) enum Asker {

@@ -1,6 +1,6 @@
-//! The first word that is no option: the name of a subcommand, or a path of the bare form.
+//! Finds the first word that is not an option: the name of a subcommand, or a path of the form without one.
 //!
-//! Invariant: it is found whatever options stand before it, and no value of an option is taken for it.
+//! Invariant: the word is found whatever options are before it, and the value of an option is not taken for it.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -10,12 +10,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::Args;
 
-/// Reads a word that names something: an empty one is what a variable without a value leaves, and would mean everything.
+/// Returns the parser of a word that names something. An empty word is usually an unset variable; as a path it would
+/// mean everything.
 pub(super) fn word() -> impl TypedValueParser<Value = OsString> {
     OsStringValueParser::new().try_map(|word| if word.is_empty() { Err("expected a name") } else { Ok(word) })
 }
 
-/// Puts the subcommand right behind the program, so that options may stand before it.
+/// Moves the subcommand directly after the program's name, so that options may be before it.
 pub(super) fn subcommand_first(mut line: Vec<OsString>, command: &clap::Command) -> Vec<OsString> {
     let known = |word: &OsStr| command.get_subcommands().any(|sub| sub.get_name() == word);
     let Some(at) = first_positional(&line, &Valued::of(command)) else { return line };
@@ -35,7 +36,7 @@ pub(in crate::cli) fn is_bare(word: &OsStr) -> bool {
     word.to_str().is_some_and(|word| !word.contains(['.', '/', '\\', ':', '*', '?', '[']))
 }
 
-/// The subcommand that a word was meant for: one that is two letters away at most, and not more than half of the word.
+/// Returns the subcommand that a word was probably meant for: at most two letters away, and at most half of the word.
 pub(in crate::cli) fn meant(word: &OsStr) -> Option<String> {
     let text = word.to_str()?;
     let command = Args::command();
@@ -45,7 +46,7 @@ pub(in crate::cli) fn meant(word: &OsStr) -> Option<String> {
     (steps <= 2.min(text.len() / 2)).then(|| name.to_owned())
 }
 
-/// How many letters have to be added, left out or changed (Levenshtein).
+/// Returns the number of letters to add, remove or change (Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (at, letter) in from.bytes().enumerate() {
@@ -59,7 +60,8 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// Returns `true` if a command line asks for JSON Lines, however wrong the rest of it is. The value of another option is no wish.
+/// Returns `true` if a command line requests JSON Lines, whatever is wrong with the rest of it. A `--json` that is the
+/// value of another option does not count.
 pub(in crate::cli) fn wants_json(line: &[OsString]) -> bool {
     let valued = Valued::of(&Args::command());
     let mut words = line.iter().skip(1).take_while(|word| *word != "--");

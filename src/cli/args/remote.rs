@@ -1,4 +1,4 @@
-//! The arguments of the commands that speak to a remote repository.
+//! The arguments of the commands that contact a remote repository.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ clone for git and git-lfs.
 
 HF_TOKEN is sent only to the server of HF_ENDPOINT (default: the public Hub).";
 
-/// `clone`
+/// The arguments of `clone`.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = CLONE,
@@ -61,7 +61,7 @@ are asked.
 
 Without N, list pull requests that add safetensors files: `current` if the checkpoint is unchanged since, else `stale`.";
 
-/// `pull`
+/// The arguments of `pull`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 #[command(
@@ -105,7 +105,7 @@ If an open pull request, by anyone, has identical files, it is reported instead.
 
 Other remotes than the Hub get a branch. HF_TOKEN is sent only to the server of HF_ENDPOINT (default: the public Hub).";
 
-/// `publish`
+/// The arguments of `publish`.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = PUBLISH,

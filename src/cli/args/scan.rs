@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::positional::word;
 use clap::ValueHint;
 
-/// `scan`
+/// The arguments of `scan`.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = "\
@@ -48,7 +48,7 @@ pub(in super::super) struct Scan {
     pub(in super::super) format: Format,
 }
 
-/// How a result is printed.
+/// The format of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in super::super) enum Format {
     /// Human-readable
@@ -59,7 +59,7 @@ pub(in super::super) enum Format {
     Sarif,
 }
 
-/// One revision is no range: what it adds is a question of what it is compared with.
+/// Parses a range. A single revision is not a range: which files it adds depends on the revision before it.
 fn range(value: &str) -> Result<String, String> {
     if value.contains("..") { Ok(value.to_owned()) } else { Err("expected A..B".to_owned()) }
 }

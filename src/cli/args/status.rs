@@ -14,7 +14,7 @@ does not fit; else unverified. Each group ends with the command that resolves it
 
 With --exit-code the exit status is 1 if a checkpoint has no safetensors file, or if one is stale or differs.";
 
-/// `status`
+/// The arguments of `status`.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = STATUS,

@@ -16,7 +16,7 @@ matches the pointer, the file is `identical` and is not downloaded. Otherwise he
 
 Exit status: 0 all identical or equal, 1 a file differs or is stale, 2 a file could not be verified.";
 
-/// `verify`
+/// The arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(
     long_about = VERIFY,
