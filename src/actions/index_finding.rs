@@ -1,39 +1,39 @@
-//! [`IndexFinding`] says what is wrong with the shard index of safetensors files.
+//! [`IndexFinding`] is a difference between the shard index of safetensors files and its shards.
 
 use std::fmt;
 
 use bstr::BString;
 
-/// What is wrong with an index.
+/// A difference between a shard index and its shards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexFinding {
-    /// It names a shard that is not there.
+    /// The shard index names a missing shard.
     NoShard {
         /// The shard.
         shard: BString,
     },
-    /// It names no tensor of a shard that the checkpoint's index has.
+    /// The shard index names no tensor of a shard that the checkpoint's shard index has.
     LeftOut {
-        /// The shard, as it is called when it is converted.
+        /// The shard, under its name after the conversion.
         shard: BString,
     },
-    /// It names a tensor that is not in its shard.
+    /// The shard index names a tensor that is not in its shard.
     NotInShard {
         /// The tensor.
         name: String,
         /// The shard.
         shard: String,
     },
-    /// It does not name a tensor of a shard, or names another shard for it.
+    /// The shard index does not name a tensor of a shard, or names another shard for it.
     NotInIndex {
         /// The tensor.
         name: String,
         /// The shard.
         shard: String,
     },
-    /// Its size is not that of the tensors.
+    /// The stated size is not that of the tensors.
     TotalSize {
-        /// What it says.
+        /// The stated size.
         said: String,
         /// The bytes of all tensors.
         held: u64,

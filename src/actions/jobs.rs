@@ -4,8 +4,9 @@
 //! this thread: begin ─▶ queue ─▶ threads: work ─▶ Pool::any, Pool::first ─▶ this thread
 //! ```
 //!
-//! Invariant: the thread that begins the work reports its results, in the order that it chooses. Work that was begun ends
-//! before [`Jobs::run`] returns; work that is still in the queue then is dropped. It knows no files.
+//! Invariant: the thread that begins the work reports its results, in the order that it chooses. Work that was begun
+//! ends
+//! before [`Jobs::run`] returns; work that is still in the queue then is dropped. The module does not know files.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -17,21 +18,21 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// The most that `-j` takes.
+/// The maximum of `-j`.
 pub const MOST: usize = 8;
 
-/// The memory that a file may take while it is converted, many times over: a machine with less does fewer at once.
+/// The memory per file, with a large margin: a machine with less memory converts fewer files at once.
 const MEMORY: usize = 512 << 20;
 
-/// How many files are done at once.
+/// The number of files that are processed at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Jobs(usize);
 
 impl Jobs {
-    /// One after the other.
+    /// One file after the other.
     pub(super) const ONE: Self = Self(1);
 
-    /// As many as were asked for; else one for each processor that this machine has memory for.
+    /// Returns the requested number; by default one per processor, as far as the memory allows.
     pub(super) fn of(asked: Option<usize>) -> Self {
         let by_default = || {
             let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -40,7 +41,7 @@ impl Jobs {
         Self(asked.unwrap_or_else(by_default).clamp(1, MOST))
     }
 
-    /// How many that are.
+    /// Returns the number.
     pub(super) fn count(self) -> usize {
         self.0
     }
@@ -56,7 +57,7 @@ impl Jobs {
         let (take, is_over) = (Mutex::new(take), AtomicBool::new(false));
         let run = |answer: Sender<(usize, thread::Result<R>)>| {
             loop {
-                // Waited for under the lock: whoever has it gets the next.
+                // The thread waits while it has the lock, so that it gets the next item.
                 let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 let Ok((number, item)) = next else { return };
                 if is_over.load(Ordering::Relaxed) {
@@ -84,37 +85,37 @@ impl Jobs {
     }
 }
 
-/// The bytes of memory that this machine has, where the system says so: `proc_meminfo(5)`.
+/// Returns the bytes of memory of this machine, if the system reports them: `proc_meminfo(5)`.
 fn memory() -> Option<usize> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.strip_suffix("kB"))?;
     total.trim().parse::<usize>().ok()?.checked_mul(1024)
 }
 
-/// Work that was begun, and what came of it. The number of each is how many were begun before.
+/// Work that was begun, and its results. Each item has a number, counted from 0.
 pub(super) struct Pool<T, R> {
     give: Sender<(usize, T)>,
     answers: Receiver<(usize, thread::Result<R>)>,
     begun: usize,
     taken: usize,
-    /// What came before its turn.
+    /// The results that arrived before their turn.
     early: BTreeMap<usize, thread::Result<R>>,
 }
 
 impl<T, R> Pool<T, R> {
-    /// Begins work, as soon as a thread is free.
+    /// Begins work as soon as a thread is free.
     pub(super) fn begin(&mut self, item: T) {
-        // The threads are there as long as this is.
+        // The threads exist as long as the pool.
         let _begun = self.give.send((self.begun, item));
         self.begun += 1;
     }
 
-    /// How many results were not taken yet.
+    /// Returns the number of results that were not taken yet.
     pub(super) fn pending(&self) -> usize {
         self.begun - self.taken
     }
 
-    /// The next result that comes. `None` if nothing was begun that is not taken.
+    /// Returns the next result that arrives. `None` if all results were taken.
     pub(super) fn any(&mut self) -> Option<R> {
         if self.pending() == 0 {
             return None;
@@ -124,7 +125,8 @@ impl<T, R> Pool<T, R> {
         Some(ended(done))
     }
 
-    /// The result of what was begun first. For whoever never takes [`any`](Self::any), which knows no order.
+    /// Returns the result of the work that was begun first. It must not be mixed with [`any`](Self::any), which has no
+    /// order.
     pub(super) fn first(&mut self) -> Option<R> {
         if self.pending() == 0 {
             return None;
@@ -141,7 +143,7 @@ impl<T, R> Pool<T, R> {
     }
 }
 
-/// A panic is one wherever it was.
+/// Returns a result, or continues the panic of the thread.
 fn ended<R>(done: Result<R, Box<dyn Any + Send>>) -> R {
     done.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
 }

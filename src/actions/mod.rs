@@ -213,7 +213,7 @@ pub struct Conversion {
 pub enum Reason {
     /// Training state, by its name or by its content.
     TrainingState,
-    /// It holds no tensors.
+    /// The checkpoint contains no tensors.
     NoTensors,
     /// A TorchScript archive under a name that does not indicate weights, and that the user did not name.
     Script,

@@ -81,7 +81,8 @@ enum Identity {
     },
 }
 
-/// Returns `true` for bytes that a conversion has: what has only the same tensors somebody else wrote.
+/// Returns `true` if the recorded file has the bytes of a conversion. One with only the same tensors was not written by
+/// this program.
 fn is_conversion(known: &Derived) -> bool {
     known.how != EQUAL
 }
@@ -138,18 +139,18 @@ impl<'a> OutputStates<'a> {
         header::compare(self.workspace, self.depth, source, output, key)
     }
 
-    /// Returns `true` if somebody deleted an output from the working tree, which a conversion gives back.
+    /// Returns `true` if an output was deleted from the working tree, so that a conversion must write it again.
     fn is_deleted(&self, source: &BStr, output: &BStr) -> Result<bool, Error> {
         let Workspace { repo, .. } = *self.workspace;
         let is_left_out = |path: &BStr| {
             self.workspace.entries.get(path).is_some_and(|entry| self.workspace.is_left_out(entry))
         };
         let is_absent = |path: &BStr| Ok::<_, Error>(FileStat::of(&repo.target(path)?.path()).is_none());
-        // Where neither is here a clone brought both as they are on the server.
+        // If the checkpoint is missing too, both were never checked out.
         Ok(is_absent(output)? && !is_left_out(output) && !is_absent(source)?)
     }
 
-    /// The state of the shard index of safetensors files.
+    /// Returns the state of the shard index of safetensors files.
     ///
     /// # Errors
     /// As [`OutputStates::state`].
@@ -213,7 +214,7 @@ impl<'a> OutputStates<'a> {
                 OutputState::Stale { is_ours: true }
             }));
         }
-        // What was made from another path may be all that is left of that checkpoint.
+        // A file that was made from a checkpoint of another path may be the only copy of those weights.
         let known = self.provenance.made_from(source, made);
         let is_another = !matches!(from, Identity::Unread { is_changed: false });
         let stale = |one: Derived| OutputState::Stale { is_ours: is_conversion(&one) };
@@ -228,7 +229,7 @@ impl<'a> OutputStates<'a> {
             Ok(pointer.map_or(Identity::Unread { is_changed: false }, |pointer| Identity::Known(pointer.oid)))
         };
         let file = repo.target(path)?.path();
-        // A sparse checkout leaves it out.
+        // A sparse checkout leaves the file out.
         let Some(now) = FileStat::of(&file) else { return of_index() };
         if let Some(oid) = self.provenance.content(path, &now) {
             return Ok(Identity::Known(oid));

@@ -106,13 +106,13 @@ impl<'a> Provenance<'a> {
         records.derived.iter().rev().find(|one| one.output_oid == output).cloned()
     }
 
-    /// What a content was made from, if that was the checkpoint of this path, the latest record of it.
+    /// Returns the latest record of a content that was made from the checkpoint at this path.
     pub(super) fn made_from(&self, source: &BStr, output: Oid) -> Option<Derived> {
         let records = self.records.borrow();
         records.derived.iter().rev().find(|one| one.output_oid == output && one.source == source).cloned()
     }
 
-    /// What is recorded of this content under these two names.
+    /// Returns the latest record of this content under these two names.
     pub(super) fn of_pair(&self, source: &BStr, output: &BStr, made: Oid) -> Option<Derived> {
         let records = self.records.borrow();
         let is_meant =

@@ -1,4 +1,4 @@
-//! [`compare`]: the shard index of safetensors files against what its shards contain.
+//! Compares the shard index of safetensors files with the contents of its shards ([`compare`]).
 //!
 //! Invariant: a shard index is correct if every key is in the shard that it names, every tensor of a shard is a key, a
 //! stated size is that of all tensors, and every shard of the checkpoint's shard index has its counterpart.
@@ -14,20 +14,20 @@ use crate::safetensors::shard::Index;
 /// The names and sizes of the tensors of a file.
 pub(super) type Tensors = Vec<(String, u64)>;
 
-/// Gives the tensors of a shard; `None` if there is no such file.
+/// Returns the tensors of a shard; `None` if no such file exists.
 pub(super) type Lookup<'a> = &'a dyn Fn(&BStr) -> Result<Option<Tensors>, Error>;
 
-/// Where the shards of an index are.
+/// Returns the paths of the shards of a shard index.
 pub(super) fn shards_of(path: &BStr, index: &Index) -> BTreeSet<BString> {
     index.weight_map.values().map(|shard| names::beside(path, shard.as_bytes())).collect()
 }
 
-/// What the shards of a checkpoint's index are called when they are converted.
+/// Returns the paths that the shards of a checkpoint's shard index have after the conversion.
 pub(super) fn converted(path: &BStr, index: &Index) -> BTreeSet<BString> {
     shards_of(path, index).iter().map(|shard| names::safetensors(shard.as_bstr())).collect()
 }
 
-/// Compares an index with its shards, and with those that it has to have. `tensors` looks into a shard.
+/// Compares a shard index with its shards, and with the shards that it must have. `tensors` reads a shard.
 pub(super) fn compare(
     path: &BStr,
     index: &Index,
@@ -61,7 +61,7 @@ pub(super) fn compare(
         }
     }
     if let Some(said) = index.metadata.get("total_size").filter(|_| is_whole)
-        // Some writers give it as a float.
+        // Some writers store it as a float.
         && said.to_string().trim_end_matches(".0") != total.to_string()
     {
         findings.push(IndexFinding::TotalSize { said: said.to_string(), held: total });

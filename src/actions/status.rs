@@ -200,7 +200,7 @@ impl Look<'_> {
             if workspace.session.reporter.is_interrupted() {
                 return Err(Error::Interrupted);
             }
-            // Of one that was converted all is known by what the index has of both files.
+            // A converted checkpoint is listed in any case: the index entries of both files are enough.
             if self.is_left_out(path) && !workspace.contains(names::safetensors(path).as_bstr()) {
                 self.left_out += usize::from(checkpoints::is_by_name(path));
                 continue;
@@ -308,7 +308,9 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Shard indices that keep a loader from what was converted: they do not exist, or do not fit the shards.
+    /// Adds the shard indexes because of which a loader does not find converted tensors: missing ones, and those that
+    /// do not
+    /// fit the shards.
     fn indices(&mut self, states: &OutputStates<'_>, outputs: &BTreeSet<BString>) -> Result<(), Error> {
         let workspace = self.workspace;
         for index in workspace.entries.keys().filter(|path| names::is_index(path.as_bstr())) {
@@ -323,7 +325,7 @@ impl Look<'_> {
                 IndexState::Missing(shards) if shards.is_subset(outputs) => {
                     (FileState::Unconverted, "shard index missing".to_owned())
                 }
-                // Without it nobody knows the shards but by their names.
+                // Without the shard index, only the names show which files are its shards.
                 IndexState::Invalid(error) if self.found.keys().any(is_shard) => {
                     (FileState::Unconverted, error.to_string())
                 }
@@ -344,7 +346,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// What a checkpoint without a safetensors file is; `None` for one that holds no weights.
+    /// Returns the state of a checkpoint without a safetensors file; `None` if it contains no tensors.
     fn unconverted(&self, path: &BStr, is_tracked: bool) -> Option<FileState> {
         if !is_tracked {
             return Some(FileState::Untracked);

@@ -115,7 +115,7 @@ impl<'a> Workspace<'a> {
             return Ok(true);
         }
         let found = store.find(pointer.oid, pointer.size).map_err(Error::io("look in", store.dir()))?;
-        // Its length is no proof, and the file of the working tree may be the only good copy.
+        // The length is not enough: the object may be damaged, and the file of the working tree the only good copy.
         let Some(object) = found else { return Ok(false) };
         let reporter = self.session.reporter;
         let hashed = File::open(&object).and_then(FileSource::new).and_then(|object| oid(&object, reporter));

@@ -69,12 +69,12 @@ pub(super) fn set() -> Vec<(&'static str, Option<String>)> {
     plain.chain(secret).collect()
 }
 
-/// A value without the password of the address that it may be.
+/// Returns a value without its password, if it is an address with one.
 fn without_password(value: &str) -> String {
     crate::git::redacted(value.as_ref()).to_string_lossy().into_owned()
 }
 
-/// Returns `true` if the locale is one of UTF-8: the first of these that is set says it.
+/// Returns `true` if the locale uses UTF-8, by the first of these variables that is set.
 pub(super) fn is_utf8() -> bool {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()

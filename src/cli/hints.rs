@@ -72,7 +72,7 @@ pub(super) fn of(error: &Error, file: Option<File<'_>>, here: &Here) -> Vec<Stri
     vec![hint]
 }
 
-/// The command that goes on where it was stopped.
+/// Returns the command that resumes a stopped run.
 pub(super) fn resume(here: &Here) -> Option<String> {
     let command = match here.command() {
         "convert" => "",

@@ -172,7 +172,7 @@ pub(super) fn end(failure: Option<&Report>) -> String {
     }))
 }
 
-/// The last line where the command line itself is wrong.
+/// Returns the last line for an invalid command line.
 pub(super) fn misused(reason: &str, exit_code: u8) -> String {
     line(&json!({ "type": "summary", "reason": reason, "exit_code": exit_code }))
 }

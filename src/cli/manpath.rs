@@ -1,14 +1,16 @@
-//! [`ManPath`] finds the directories that `man` searches, by the rules of man-db: the environment, and configuration files.
+//! [`ManPath`] finds the directories that `man` searches, by the rules of man-db: from the environment and the
+//! configuration files.
 //!
-//! Source: manpath(5), and `manpath -d` where that leaves something open. Of an entry of PATH only its text counts, up to the
-//! last `/`: `man` looks below `~/.local`, which has to exist, whether `~/.local/bin` does or not, and not at all for
-//! `~/.local/bin/`.
+//! Source: manpath(5), and `manpath -d` for details that it does not describe. Of an entry of PATH, only the text up to
+//! the
+//! last `/` counts: for `~/.local/bin`, existing or not, `man` searches below `~/.local`, which must exist; for
+//! `~/.local/bin/` it does not.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Below the directory that holds an entry of PATH, and below the entry itself.
+/// The directories of manual pages below the parent of an entry of PATH, and below the entry itself.
 const BELOW: [&str; 2] = ["man", "share/man"];
 
 /// The directories that `man` searches for `man1` and the like.
@@ -23,7 +25,7 @@ pub(super) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads the files of the user and of the system: Debian's name for it, and that of the others.
+    /// Reads the files of the user and of the system, under Debian's name and under that of other systems.
     pub(super) fn read(home: Option<&Path>) -> Self {
         let own = home.map(|home| home.join(".manpath"));
         let system = ["/etc/manpath.config", "/etc/man_db.conf"].map(PathBuf::from);
@@ -45,11 +47,11 @@ impl Configuration {
 }
 
 impl ManPath {
-    /// By PATH and MANPATH as they are set, and the configuration.
+    /// Determines the directories by PATH, MANPATH and the configuration.
     pub(super) fn new(path: &OsStr, manpath: Option<&OsStr>, configuration: &Configuration) -> Self {
         let set = manpath.filter(|value| !value.is_empty());
         let listed: Vec<_> = set.iter().flat_map(|value| std::env::split_paths(*value)).collect();
-        // An empty entry stands for what would be searched without MANPATH.
+        // An empty entry means the directories that are searched without MANPATH.
         let is_default = set.is_none() || listed.iter().any(|dir| dir.as_os_str().is_empty());
         let mut dirs = listed;
         dirs.retain(|dir| !dir.as_os_str().is_empty());
@@ -67,7 +69,7 @@ impl ManPath {
     }
 }
 
-/// What is searched because of an entry of PATH. One that the configuration knows has what stands there, and nothing else.
+/// Returns the directories that are searched because of an entry of PATH: only the configured ones, if there are any.
 fn of_entry(entry: &OsStr, configuration: &Configuration) -> Vec<PathBuf> {
     let mapped: Vec<_> = configuration
         .mapped
@@ -83,7 +85,7 @@ fn of_entry(entry: &OsStr, configuration: &Configuration) -> Vec<PathBuf> {
     [parent, text].iter().flat_map(|dir| BELOW.map(|below| PathBuf::from(format!("{dir}/{below}")))).collect()
 }
 
-/// A path without symbolic links, as far as it exists.
+/// Returns a path without symbolic links, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let there = path.ancestors().find_map(|dir| Some((dir, fs::canonicalize(dir).ok()?)));
     there.map_or_else(
@@ -103,7 +105,8 @@ mod tests {
     const CONFIGURATION: &str = "# comment\nMANDATORY_MANPATH\t/none/system\nMANPATH_MAP /none/opt/bin\t/none/opt/man\n\
                                  MANPATH_MAP /none/opt/bin /none/opt/more\nMANDB_MAP /none/a /none/b\nSECTION 1 n\n";
 
-    /// Each row was asked of the `man -w` of man-db 2.11.2, in directories that exist; `tests/cli/pages.rs` asks it again.
+    /// Each row was compared with `man -w` of man-db 2.11.2, in existing directories; `tests/cli/pages.rs` repeats
+    /// that.
     #[test]
     fn what_man_searches() {
         let has = |path: &str, manpath: Option<&str>, dir: &str| {

@@ -60,7 +60,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let ui = Ui::new(&args.common);
     let code = dispatch(&args, &ui).unwrap_or_else(|report| {
-        // What failed before a command began, or outside of its work, has no last line yet.
+        // An error before the command began, or outside of its work, has no last line yet.
         if wants_json && !ui.is_concluded() {
             ui.conclude(&json::end(Some(&report)));
         }
@@ -77,7 +77,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// What clap says of a command line, in one line and without the advice below it.
+/// Returns clap's message about a command line in one line, without the advice below it.
 fn usage(error: &clap::Error) -> String {
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command given".to_owned();

@@ -69,7 +69,7 @@ impl<'a> TerminalReporter<'a> {
         self.lock().clone()
     }
 
-    /// Says what was done so far, for the last line, and what was not if the run `is_stopped`.
+    /// Adds the results to the last line; if the run `is_stopped`, also the number of unfinished files.
     pub(super) fn close(&self, is_stopped: bool) {
         let tally = self.tally();
         self.ui.close(|closing| tally.close(is_stopped, closing));
@@ -127,7 +127,7 @@ impl Reporter for TerminalReporter<'_> {
     fn started(&self, path: &BStr, bytes: u64) {
         let mut tally = self.lock();
         if tally.planned.is_empty() {
-            // One file alone is not announced.
+            // A single file is not announced by `planned`.
             tally.planned.insert(path.to_owned());
         }
         drop(tally);

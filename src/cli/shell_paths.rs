@@ -134,13 +134,13 @@ impl Here {
         self.cwd.as_deref().is_some_and(|cwd| Repo::discover(cwd).is_ok_and(|found| found.is_some()))
     }
 
-    /// Returns `true` if a run here, this or an earlier one, left a download to go on with.
+    /// Returns `true` if this run or an earlier one left an incomplete download here that can be resumed.
     pub(super) fn has_partial_download(&self) -> bool {
         let found = self.cwd.as_deref().and_then(|cwd| Repo::discover(cwd).ok().flatten());
         found.is_some_and(|repo| Incomplete::is_any_in(&repo.store()))
     }
 
-    /// Where a file is that was given and is outside of the repository; `None` if it does not exist.
+    /// Returns the location of a given file outside of the repository; `None` if it does not exist.
     pub(super) fn place_of(&self, given: &Path) -> Option<Place> {
         let full = self.cwd.as_deref()?.join(given);
         let is_dir = full.metadata().ok()?.is_dir();
@@ -152,7 +152,7 @@ impl Here {
         };
         let below = dir.canonicalize().ok()?.strip_prefix(&top).ok()?.to_owned();
         let rest = if is_dir { below } else { below.join(full.file_name()?) };
-        // As it was given, if that leads to the top.
+        // The path stays as it was given, if it leads to the top.
         let steps = rest.components().count();
         let text = given.ancestors().nth(steps).filter(|text| !text.as_os_str().is_empty());
         let is_top = |text: &&Path| {
@@ -244,7 +244,7 @@ impl Here {
         }
     }
 
-    /// What git is told to download objects: where there is no working tree, they are not checked out.
+    /// Returns the arguments with which git downloads objects: without a working tree, they are not checked out.
     pub(super) fn lfs_download(&self, patterns: &str) -> String {
         let found = self.cwd.as_deref().map(Repo::discover_for_hook);
         let is_bare = matches!(found, Some(Ok(Some(repo))) if repo.is_bare());

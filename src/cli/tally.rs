@@ -1,6 +1,6 @@
 //! [`FileTally`], [`ScanTally`] and [`DiffTally`] count the results so far, for the last line of a command.
 //!
-//! They only count; they format neither text nor JSON.
+//! The module only counts; it formats neither text nor JSON.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub(super) struct FileTally {
     pub(super) removed: usize,
     /// The result of each verified safetensors file.
     pub(super) verdicts: Vec<Option<verify::Verdict>>,
-    /// The files that are next, of which nothing was said yet.
+    /// The announced files without a result so far.
     pub(super) planned: BTreeSet<BString>,
 }
 
@@ -49,7 +49,7 @@ impl FileTally {
         self.verdicts.push(verified.verdict);
     }
 
-    /// Says what was done, for the last line, and what was left by a run that `is_stopped`.
+    /// Adds the results to the last line; if the run `is_stopped`, also the number of unfinished files.
     pub(super) fn close(&self, is_stopped: bool, closing: &mut Closing) {
         let converted = if self.dry_run { ["to convert", "to update"] } else { ["converted", "updated"] };
         for (status, what) in [
@@ -80,7 +80,7 @@ impl FileTally {
         closing.bytes(if is_verification { self.passed } else { self.made });
     }
 
-    /// Returns `true` if a later run finds what this one made.
+    /// Returns `true` if the run made files that a later run uses.
     pub(super) fn has_made(&self) -> bool {
         !self.dry_run
             && self.statuses.iter().any(|status| matches!(status, Status::Converted | Status::Updated))

@@ -55,14 +55,14 @@ pub enum Error {
         #[source]
         stderr: Stderr,
     },
-    /// What a remote of this repository names is no repository: it was moved or removed, or the path is a wrong one.
+    /// The repository of a remote does not exist: it was moved or removed, or the path is wrong.
     #[error("repository of remote `{remote}` not found: {url}")]
     RemoteGone {
         /// Its name.
         remote: String,
-        /// Where it is said to be, without a password.
+        /// The configured location, without a password.
         url: String,
-        /// What git said.
+        /// The messages of git.
         #[source]
         stderr: Stderr,
     },

@@ -146,7 +146,7 @@ impl Target {
     /// Creates missing parents.
     fn make_parents(&self) -> Result<(), Error> {
         self.has_parents(|path| match fs::create_dir(path) {
-            // Somebody else made it meanwhile; what it is is looked at again when the file gets its name.
+            // Another process created it meanwhile; its type is checked again when the file gets its name.
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(true),
         })

@@ -161,8 +161,9 @@ fn write_all(file: &File, len: u64, take: &Receiver<Shared>) -> io::Result<()> {
     file.sync_data()
 }
 
-/// How much is written to the page cache at once. With 1 MiB, ext4 allocates large folios that a virtual machine's host has
-/// to give back first: three times the processor's time of a copy.
+/// How many bytes are written to the page cache at once. With 1 MiB, ext4 allocates large folios, which the host of a
+/// virtual
+/// machine has to provide first: that takes three times the processor time of a copy.
 const CACHED_STEP: usize = 256 << 10;
 
 fn write_cached(file: &File, bytes: &[u8]) -> io::Result<()> {
@@ -174,11 +175,12 @@ fn write(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// Returns `true` if the file system is known to report at once that there is no room for bytes. Others, over a network,
-/// may take them and report it when the file is closed or handed to the disk.
+/// Returns `true` if the file system is known to report at once that it has no space for the bytes. Other file systems,
+/// over a network, may accept the bytes and report it only at the close or at the sync.
 #[cfg(target_os = "linux")]
 fn is_local(file: &File) -> bool {
-    /// `statfs(2)`: btrfs, ext, F2FS, overlayfs, ramfs, tmpfs, XFS, ZFS. Numbers of 32 bits, whatever type the field has.
+    /// `statfs(2)`: btrfs, ext, F2FS, overlayfs, ramfs, tmpfs, XFS, ZFS. The numbers have 32 bits, whatever type the
+    /// field has.
     const KNOWN: [u32; 8] =
         [0x9123_683e, 0xef53, 0xf2f5_2010, 0x794c_7630, 0x8584_58f6, 0x0102_1994, 0x5846_5342, 0x2fc1_2fc1];
     let kind = |found: rustix::fs::StatFs| u32::try_from(found.f_type & 0xffff_ffff).ok();
@@ -217,7 +219,7 @@ mod tests {
         all
     }
 
-    /// Writes `len` bytes as the writers get them, and says that they will be `announced`.
+    /// Writes `len` bytes as the writers get them, with `announced` as their number.
     fn run(len: usize, announced: u64) {
         let (first, second) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let expected: Vec<u8> = (0..251).cycle().take(len).collect();

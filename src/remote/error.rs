@@ -338,12 +338,12 @@ pub enum Error {
         /// The reason.
         source: AgentFault,
     },
-    /// What should be another repository of this machine is none.
+    /// The configured repository on this machine does not exist.
     #[error("repository of remote `{remote}` not found: {}", path.display())]
     RemoteGone {
         /// The remote.
         remote: String,
-        /// Where it is said to be.
+        /// The configured location.
         path: PathBuf,
         /// `true` if that is the remote's own URL, not a setting for its objects.
         is_own: bool,

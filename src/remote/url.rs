@@ -368,7 +368,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The HTTP library has to see the host that we judged, in whatever text it stood.
+        /// The HTTP library must see the host that this module sees, in any text.
         #[test]
         fn the_library_sees_the_same_host(text in "(https?://|http:/|//)?[a-zA-Z0-9:@/\\\\?#%.\\[\\] _é\t-]{0,40}") {
             let base = Url::parse("https://base.example:8443/dir/file").unwrap();

@@ -77,8 +77,9 @@ pub(super) fn shown(word: &OsStr) -> String {
     word.to_str().map_or_else(|| word.as_encoded_bytes().as_bstr().to_string(), str::to_owned)
 }
 
-/// An address by which a repository is known. Of a path on this machine it is the repository's own path, however it is written
-/// down; one that leads nowhere stays as it is.
+/// Returns the address that identifies a repository. For a path on this machine it is the repository's real path,
+/// however
+/// the path is written; the path of a missing repository stays as it is.
 pub(super) fn address(url: &str, path_from: Option<&Path>) -> String {
     if let Some(cwd) = path_from {
         return own_path(&cwd.join(url));
@@ -89,7 +90,8 @@ pub(super) fn address(url: &str, path_from: Option<&Path>) -> String {
     }
 }
 
-/// The path of a repository without links and dots, found as git finds it: with or without `.git` behind it or below it.
+/// Returns the path of a repository without links and dots. It is found as git finds it: with or without a final
+/// `.git`.
 fn own_path(path: &Path) -> String {
     let with_git = {
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -99,7 +101,7 @@ fn own_path(path: &Path) -> String {
     let is_repository =
         |path: &Path| path.is_file() || path.join(".git").exists() || path.join("HEAD").exists();
     let there = [path, &with_git].into_iter().find(|path| is_repository(path)).unwrap_or(path);
-    // Without the dots between the parts, if it is not there.
+    // A missing path only loses the dots between its parts.
     let real = there.canonicalize().unwrap_or_else(|_| there.components().collect());
     let real = real.parent().filter(|_| real.ends_with(".git")).unwrap_or(&real);
     let text = shown(real.as_os_str());
@@ -281,7 +283,7 @@ mod tests {
         );
         assert_eq!(urls("../tree\nTOP/tree/.git\n../tree/"), ["TOP/tree"]);
         assert_eq!(urls("file://TOP/tree/.git\n../tree"), ["file://TOP/tree"]);
-        // A directory that is no repository is passed over, as by git.
+        // A directory that is not a repository is skipped, as by git.
         assert_eq!(urls("../both\n../both.git"), ["TOP/both.git"]);
         #[cfg(unix)]
         {

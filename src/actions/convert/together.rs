@@ -1,4 +1,4 @@
-//! [`Together`] converts checkpoints that are on this machine side by side.
+//! [`Together`] converts local checkpoints on several threads.
 //!
 //! A repository belongs to one thread. That thread plans each checkpoint, passes it to the threads that convert, and stages
 //! the results in the order of the checkpoints. Everything else (a sharded checkpoint, a download, a file that cannot be
@@ -28,34 +28,35 @@ pub(super) struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// Makes it.
+    /// Converts the checkpoint.
     pub(super) fn run(self) -> Result<Product, Error> {
         make(&self.maker, self.planned, false)
     }
 }
 
-/// The threads that make checkpoints.
+/// The threads that convert checkpoints.
 type Threads<'a> = Pool<Making<'a>, Result<Product, Error>>;
 
-/// The checkpoints that are made, in their order.
+/// The checkpoints that are being converted, in their order.
 pub(super) struct Together<'a, 'p> {
     threads: &'p mut Threads<'a>,
-    /// How many may be there before the first is staged.
+    /// How many may be begun before the first is staged.
     window: usize,
     others: &'p Others,
     begun: VecDeque<(Context<'a>, BString, Need)>,
 }
 
 impl<'a, 'p> Together<'a, 'p> {
-    /// None yet.
+    /// Creates it, without checkpoints.
     pub(super) fn new(threads: &'p mut Threads<'a>, window: usize, others: &'p Others) -> Self {
         Self { threads, window, others, begun: VecDeque::new() }
     }
 
-    /// Begins a checkpoint. Returns `false` if it is one for [`unit`](super::unit); then nothing was begun, and nothing said.
+    /// Begins a checkpoint. Returns `false` for one that [`unit`](super::unit) must handle; then nothing was begun or
+    /// reported.
     ///
     /// # Errors
-    /// What ends the run.
+    /// An error that ends the run.
     pub(super) fn begin(
         &mut self,
         context: Context<'a>,
@@ -67,7 +68,7 @@ impl<'a, 'p> Together<'a, 'p> {
             return Ok(false);
         };
         let path = file.path.clone();
-        // To plan what is elsewhere may ask a server.
+        // The plan for a checkpoint that is not local may contact a server.
         if context.workspace.local(path.as_bstr()).is_err() {
             return Ok(false);
         }
@@ -90,10 +91,10 @@ impl<'a, 'p> Together<'a, 'p> {
         Ok(true)
     }
 
-    /// Stages all that was begun.
+    /// Waits for all checkpoints that were begun, and stages them.
     ///
     /// # Errors
-    /// What ends the run.
+    /// An error that ends the run.
     pub(super) fn end_all(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Error> {
         while !self.begun.is_empty() {
             self.end_first(ledger)?;

@@ -1,6 +1,7 @@
-//! The shard index of safetensors files against their headers: a loader follows the index, whatever the shards contain.
+//! Compares the shard index of safetensors files with their headers, because a loader follows the shard index, whatever
+//! the shards contain.
 //!
-//! Invariant: what cannot be read from here (an index or a shard that was not downloaded) does not differ.
+//! Invariant: a shard index that cannot be compared (it, or a shard, was not downloaded) does not differ.
 
 use std::collections::BTreeSet;
 
@@ -15,23 +16,23 @@ use crate::read_at::ReadAt as _;
 use crate::safetensors;
 use crate::safetensors::shard::{self, Index};
 
-/// What the shard index of safetensors files is to that of the checkpoint.
+/// The state of the shard index of safetensors files relative to that of the checkpoint.
 #[derive(Debug)]
 pub(in super::super) enum IndexState {
-    /// It fits its shards, or that cannot be seen from here.
+    /// The shard index fits its shards, or cannot be compared here.
     UpToDate,
-    /// It does not exist; it would be that of these shards.
+    /// The shard index does not exist; it would name these shards.
     Missing(BTreeSet<BString>),
-    /// It does not fit its shards, or cannot be read.
+    /// The shard index does not fit its shards, or cannot be read.
     Differs(Differences),
-    /// That of the checkpoint cannot be read.
+    /// The shard index of the checkpoint cannot be read.
     Invalid(shard::Error),
 }
 
-/// The state of the shard index `output`, made from the shard index `source`.
+/// Returns the state of the shard index `output`, made from the shard index `source`.
 ///
 /// # Errors
-/// What keeps the repository from being read; [`Error::Interrupted`].
+/// An error of the repository; [`Error::Interrupted`].
 pub(super) fn state(workspace: &Workspace<'_>, source: &BStr, output: &BStr) -> Result<IndexState, Error> {
     let wanted = match workspace.there(source)? {
         Some(Located::Here(file)) => match read(&file)? {
@@ -59,7 +60,7 @@ pub(super) fn state(workspace: &Workspace<'_>, source: &BStr, output: &BStr) -> 
         let (infos, _) = safetensors::read(&file.file)?;
         Ok(Some(infos.into_iter().map(|info| (info.name, info.bytes)).collect()))
     };
-    // What is wrong with a shard is the state of that shard.
+    // A fault of a shard is part of the state of that shard.
     let findings = match shard_index::compare(output, &index, &wanted, &tensors) {
         Err(Error::Safetensors(_)) => return Ok(IndexState::UpToDate),
         findings => findings?,
@@ -69,7 +70,7 @@ pub(super) fn state(workspace: &Workspace<'_>, source: &BStr, output: &BStr) -> 
     Ok(first.map_or(IndexState::UpToDate, |first| IndexState::Differs(Differences::Index { first, more })))
 }
 
-/// Reads a shard index that is here.
+/// Reads a local shard index.
 fn read(file: &LocalFile) -> Result<Result<Index, shard::Error>, Error> {
     let (len, limit) = (file.file.len(), shard::MAX_LEN);
     if len > limit {

@@ -66,7 +66,8 @@ fn without_hidden(generated: &str) -> String {
     generated.lines().filter(is_offered).map(|line| shown(line) + "\n").collect()
 }
 
-/// The generator offers the options to a word that has no letter yet, before commands, and in the place of files.
+/// Corrects the script for bash: the generated one offers options for a word without a letter, before the commands and
+/// in place of files.
 fn bash(generated: &str) -> String {
     let line = |line: &str| {
         let Some((indent, words)) = line.split_once("opts=\"").filter(|(_, words)| words.len() > 1) else {
@@ -79,12 +80,13 @@ fn bash(generated: &str) -> String {
     generated.lines().map(line).collect()
 }
 
-/// The generator knows no command of a line that ends in an option without its value, and so offers files there.
+/// Corrects the script for fish: the generated one does not find the command in a line that ends with an option without
+/// its value, and so offers files there.
 fn fish(generated: &str) -> String {
     let parse = "    argparse -s (__fish_git_st_convert_global_optspecs) -- $cmd 2>/dev/null\n";
     let again = format!("{parse}    or begin\n        set -e cmd[-1]\n    {parse}    end\n");
     let mut text = generated.replace(parse, &again);
-    // Nor does it offer the values of what is no option.
+    // The generated script does not offer the values of positional arguments either.
     for command in Args::command().get_subcommands() {
         let arguments = command.get_positionals().flat_map(clap::Arg::get_possible_values);
         let values: Vec<_> = arguments.map(|value| value.get_name().to_owned()).collect();
@@ -97,14 +99,15 @@ fn fish(generated: &str) -> String {
     text
 }
 
-/// The generator sorts by the text, in which a command and an option are the same.
+/// Corrects the script for PowerShell: the generated one sorts by the text, so that commands and options are mixed.
 fn power(generated: &str) -> String {
     let order = "Sort-Object -Property @{ Expression = 'ResultType'; Descending = $true }, ListItemText";
     generated.replace("Sort-Object -Property ListItemText", order)
 }
 
-/// The first positional is a subcommand or a path. The generator treats it as a path, and the second one as the
-/// subcommand.
+/// Corrects the script for zsh: the first positional argument is a subcommand or a path, but the generated script
+/// treats
+/// it as a path, and the second one as the subcommand.
 fn zsh(generated: &str) -> String {
     let mut out = String::with_capacity(generated.len());
     let mut lines = generated.lines().peekable();

@@ -1,6 +1,6 @@
-//! `git st-convert man [DIR]`: the manual pages, made of the one definition in `args`.
+//! Runs `git st-convert man [DIR]`. The manual pages are generated from the one definition in `args`.
 //!
-//! git answers `git st-convert --help` with `man git-st-convert`, so the page is no luxury.
+//! git answers `git st-convert --help` with `man git-st-convert`, so the page is needed.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -62,7 +62,7 @@ const CONFIGURATION: [(&str, &str); 7] = [
     ("lfs.*, http.*, credential.*", "As for git and git-lfs. `git st-convert env` shows what is in force."),
 ];
 
-/// Writes all pages into a directory, that of the manual or a given one, or prints the main page.
+/// Writes all pages into a directory, the given one or one that `man` searches, or prints the main page.
 pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     let dir = match &args.target {
         Some(dir) => cwd.join(dir),
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     fs::create_dir_all(&dir).map_err(|cause| Report::io(&dir, "cannot create the directory", &cause))?;
     let top = main();
     let (mut pages, mut count) = (Vec::new(), 0);
-    // What git alone runs has none.
+    // A command that only git runs has no page.
     for command in top.get_subcommands().filter(|command| !command.is_hide_set()).cloned() {
         let parent = command.get_name().to_owned();
         let nested = command.get_subcommands().cloned();
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Man, cwd: &Path, ui: &Ui) -> Result<u8, Report> {
     Ok(0)
 }
 
-/// The first directory that pages can be written into, of those that `man` searches, or else of all.
+/// Returns the first writable directory, of those that `man` searches, or else of all.
 fn chosen() -> Result<PathBuf, Report> {
     let searched = environment::man_path();
     let mut dirs = environment::man_dirs();
@@ -125,7 +125,7 @@ fn main() -> Command {
     command
 }
 
-/// A subcommand, below another or not, with the name of its page.
+/// Returns a subcommand, which may be below another one, with the name of its page.
 fn alone(command: Command, parents: &[&str]) -> Command {
     let words = [parents, &[command.get_name()]].concat();
     let name = format!("git-st-convert-{}", words.join("-"));
@@ -133,7 +133,7 @@ fn alone(command: Command, parents: &[&str]) -> Command {
     command.name(name.clone()).display_name(name).bin_name(typed).version(env!("CARGO_PKG_VERSION"))
 }
 
-/// The page is there whole or not at all.
+/// Writes a page completely or not at all.
 fn write(path: &Path, page: &str) -> io::Result<()> {
     let dir = path.parent().unwrap_or(path);
     let mut file = tempfile::Builder::new().prefix(".st-convert-").tempfile_in(dir)?;
@@ -152,7 +152,7 @@ fn page(mut command: Command) -> String {
         .map(|command| (command.get_name().to_owned(), command.get_about().map(ToString::to_string)))
         .collect();
     let usage = command.render_usage().to_string();
-    // An empty date would vanish, and what follows it would take its place.
+    // Without a date, `man` would show the next field in its place.
     let page = Page::new(command).manual("Git Manual").title(name.to_uppercase()).date(" ");
     let mut out = Vec::new();
     let mut roff = Roff::new();
@@ -162,7 +162,7 @@ fn page(mut command: Command) -> String {
         roff.text([bold(line.trim())]);
     }
     roff.control("fi", []);
-    // Writing to memory has no way to fail.
+    // Writing to memory cannot fail.
     let _infallible = page
         .render_title(&mut out)
         .and_then(|()| roff.to_writer(&mut out))

@@ -119,7 +119,7 @@ fn show(ui: &Ui, listing: &Listing, here: &Here) {
         ui.note(&format!("checked the newest {} of {} pull requests", listing.seen, listing.known));
         ui.hint(&format!("list all pull requests: `{git} st-convert pull{options} --all`"));
     }
-    // One that changes other files is not taken without a question.
+    // The hint does not offer a pull request that changes other files.
     let is_clean = |request: &&PullRequest| {
         request.state == Freshness::Current && request.others.is_empty() && !request.is_unclear
     };
@@ -160,7 +160,7 @@ fn table(requests: &[PullRequest]) -> String {
     out
 }
 
-/// The first file, how many more there are, and what is changed that is no safetensors file.
+/// Returns the first file and the number of the others, and the same for changed files other than safetensors files.
 fn files(request: &PullRequest) -> String {
     let first = |first: Option<&BString>, count: usize| {
         let path = first.map(|path| sanitize::bytes(path.as_ref()).into_owned()).unwrap_or_default();

@@ -35,7 +35,7 @@ fn text(found: &FileListing) -> String {
                 out.push('\n');
             }
         }
-        // As git shows it without a driver.
+        // git shows this line without a driver.
         ListedContent::Other => out.push_str("version https://git-lfs.github.com/spec/v1\n"),
         ListedContent::NotHere => out.push_str("not in the LFS storage, so its tensors are not known\n"),
         ListedContent::Unreadable(error) => {

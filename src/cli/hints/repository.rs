@@ -9,10 +9,11 @@ use super::super::shell_paths::{File, quoted_path};
 use super::named::Named;
 use crate::repo::Error;
 
-/// How to unset environment variables that name another repository.
+/// Unsets the environment variables that name another repository.
 const CLEAR: &str = "clear git's environment: `unset $(git rev-parse --local-env-vars)`";
 
-/// How a file outside of the repository is named: from the top of its own, or where it is if it is in none.
+/// Returns how to run the command for a file outside of the repository: at the top of the file's own repository, or in
+/// its directory if it is in none.
 fn outside(path: &Path, named: &Named<'_>) -> Vec<String> {
     let Some(place) = named.here.place_of(path) else { return Vec::new() };
     let command = named.inside(File::Given(place.dir.as_bstr()), place.rest.as_bstr());
@@ -23,7 +24,7 @@ fn outside(path: &Path, named: &Named<'_>) -> Vec<String> {
     }]
 }
 
-/// How a command comes to files in a repository without a working tree.
+/// Returns how to use the command in a repository without a working tree.
 fn bare(named: &Named<'_>) -> String {
     let git = named.here.git();
     match named.here.command().split(' ').next().unwrap_or_default() {

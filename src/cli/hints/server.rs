@@ -7,7 +7,7 @@ use crate::cli::environment;
 use crate::git::{Stderr, Trouble};
 use crate::remote::{Error, TokenSource, Url};
 
-/// How to allow requests to servers.
+/// Allows requests to servers.
 pub(super) const OFFLINE: &str = "go online: drop `--offline` and unset HF_HUB_OFFLINE";
 
 /// Returns the command that lists the revisions of a remote repository, with or without a clone.
@@ -97,7 +97,7 @@ pub(super) fn of_git(trouble: Trouble, said: &Stderr, git: &str) -> Vec<String> 
     }
 }
 
-/// How a remote that leads nowhere is mended.
+/// Returns how to correct a remote whose repository does not exist.
 pub(super) fn gone(remote: &str, git: &str) -> String {
     if remote.contains([':', '/']) {
         return format!("list the remotes: `{git} remote -v`");

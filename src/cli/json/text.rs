@@ -34,7 +34,7 @@ pub(super) fn line(value: &Value) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// Compact, with `\u` escapes where [`sanitize`] would escape.
+/// Formats compactly, with `\u` escapes where [`sanitize`] would escape.
 struct Safe;
 
 impl Formatter for Safe {

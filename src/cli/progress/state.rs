@@ -1,8 +1,9 @@
 //! [`State`] tracks the current work of a run, and determines the progress output for a given time. Several
-//! files may be done at once, each by its own thread: what a thread reports counts for the file that it began, or else
-//! for the last one.
+//! files may be processed at once, each by its own thread: a report of a thread counts for the file that the thread
+//! began,
+//! or else for the last file.
 //!
-//! It knows no terminal and no clock: the caller passes the time and the width of the line.
+//! The module does not know the terminal or the clock: the caller passes the time and the width of the line.
 
 use std::collections::BTreeMap;
 use std::thread::{self, ThreadId};
@@ -111,8 +112,8 @@ impl State {
         self.waits_for = None;
     }
 
-    /// The step is over: done, or left where it was if the run is stopped. Returns the line that says so, if one said that
-    /// it began.
+    /// Ends the step: it is done, or unfinished if the run is stopped. Returns the line that reports its end, if a line
+    /// reported its start.
     pub(super) fn finish(&mut self, is_stopped: bool, now: Duration) -> Option<String> {
         (self.idle, self.waits_for) = (now, None);
         let step = self.steps.remove(self.own_place()?);
@@ -155,7 +156,7 @@ impl State {
     pub(super) fn lines(&mut self, now: Duration) -> Option<String> {
         let is_new =
             |step: &Step| !step.is_said && !step.is_counted && now.saturating_sub(step.since) >= WORTH;
-        // What is new comes first, and of several that go on the last.
+        // A new step is reported before the others, and of several that continue only the last one.
         let place = self.steps.iter().position(is_new).or(self.steps.len().checked_sub(1));
         let step = place.and_then(|place| self.steps.get(place));
         let since = step.map_or(self.idle, |step| step.since);
@@ -213,7 +214,7 @@ impl State {
         });
     }
 
-    /// The place of the step that this thread began; the last one, if it began none.
+    /// Returns the index of the step that this thread began, or else of the last one.
     fn own_place(&self) -> Option<usize> {
         let who = thread::current().id();
         self.steps.iter().position(|step| step.who == who).or(self.steps.len().checked_sub(1))
@@ -298,10 +299,10 @@ mod tests {
         assert_eq!(drawn(&mut state, 300), None, "it is there");
         assert_eq!(drawn(&mut state, 5_000).unwrap(), "working 0:05");
         assert!(state.make_room() && !state.make_room(), "it is wiped once");
-        // Many short steps are one long work, with a line of the result between.
+        // Many short steps are one long work, with a line for each result between them.
         state.start("b.bin".to_owned(), 100, at(6_349));
         assert_eq!(drawn(&mut state, 6_350).unwrap(), "b.bin 0/100 bytes");
-        // What is on the terminal is replaced at once.
+        // The text on the terminal is replaced at once.
         state.finish(false, at(6_351));
         assert_eq!(drawn(&mut state, 6_352).unwrap(), "working");
     }
@@ -326,7 +327,6 @@ mod tests {
         state.plan(vec![file("a.bin"), file("b.bin"), file("c.bin"), file("d.bin")]);
         state.start("a.bin".to_owned(), 1 << 30, at(0));
         state.advance(1 << 30);
-        // The same file once more is no other.
         state.finish(false, at(900));
         state.start("b.bin".to_owned(), 1 << 30, at(1_000));
         state.advance(512 << 20);
@@ -356,7 +356,7 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(state.finish(false, at(3_000)).unwrap(), "a.bin: finished, 512.0 MiB in 3.0 s");
-        // What nobody began is of the last.
+        // A report of a thread that began no file counts for the last file.
         state.advance(768 << 20);
         assert_eq!(state.finish(false, at(4_000)).unwrap(), "b.bin: finished, 1.0 GiB in 3.5 s");
         assert_eq!(state.finish(false, at(4_000)), None);
