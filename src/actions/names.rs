@@ -259,7 +259,7 @@ mod tests {
             assert!(is_training_state(name.into()), "{name}");
         }
         assert!(!is_training_state("optimizer/pytorch_model.bin".into()));
-        // Scalers of features have the name, too; those of a loss hold no tensor.
+        // Feature scalers also have this name, so it is not enough; the scalers of a loss contain no tensors.
         assert!(!is_training_state("scaler.pt".into()));
     }
 }

@@ -175,7 +175,7 @@ mod tests {
             (b"\x89HDF\r\n\x1a\n", "HDF5 file", false),
             (b"", "empty file", false),
             (b"\x80\x06N.", "unknown format", false),
-            // A header of safetensors has at most 100 MB.
+            // A safetensors header has at most 100 MB.
             (b"\x01\xe1\xf5\x05\0\0\0\0{", "unknown format", false),
         ] {
             let kind = Kind::of(&head.to_vec()).unwrap();

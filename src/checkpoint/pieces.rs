@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// Where records lie that have so many bytes, behind a header of at least one byte and a gap.
+    /// Returns positions and lengths of records with these lengths, each after a gap and a header of at least one byte.
     fn places(lens: &[(usize, usize)]) -> Vec<(usize, usize)> {
         let mut end: usize = 0;
         let place = |&(gap, len): &(usize, usize)| {
@@ -191,7 +191,7 @@ mod tests {
         lens.iter().map(place).collect()
     }
 
-    /// Reads these pieces, then what is missing; how many bytes that were.
+    /// Reads these pieces, and then the missing bytes. Returns the number of missing bytes.
     fn read(plan: &Plan, source: &[u8], pieces: &[(usize, usize)]) -> Result<usize, Error> {
         let mut known = Pieces::new(plan);
         for &(at, len) in pieces {
@@ -199,7 +199,7 @@ mod tests {
         }
         let mut missed = 0_usize;
         while let Some((at, len)) = known.missing() {
-            // No more than a buffer takes.
+            // One call takes at most a buffer.
             let (from, len) = (usize::try_from(at).unwrap(), usize::try_from(len).unwrap().min(7));
             known.pass(at, &source[from..][..len])?;
             missed = missed.saturating_add(len);

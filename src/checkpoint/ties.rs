@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::{DType, Format, Storage};
 
-    /// Floats in storage 0, which has 16 bytes.
+    /// Returns a tensor of floats in storage 0, which has 16 bytes.
     fn view(name: &str, offset: u64, shape: &[u64], strides: &[u64]) -> Tensor {
         Tensor {
             name: name.to_owned(),
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!((first.kept, first.dropped), (vec![0], pairs(&[("b", "a"), ("part", "a")])));
         let second = keep(&["b"]).unwrap();
         assert_eq!((second.kept, second.dropped), (vec![1], pairs(&[("a", "b"), ("part", "b")])));
-        // One that is not here may be another file's.
+        // A missing name may be in another file.
         assert_eq!(keep(&["elsewhere"]).unwrap().kept, [0]);
         for (names, refused) in [
             (["a", "b"].as_slice(), "cannot keep b: a is kept and contains it"),
@@ -285,7 +285,7 @@ mod tests {
             guessed(&Policy::for_class(Some("MyModel"))),
             [("lm_head.weight".to_owned(), vec!["shared.weight".to_owned()])]
         );
-        // A part cannot be kept instead.
+        // A tensor that contains only a part cannot replace the whole.
         assert_eq!(resolve(&plan(&part), &Policy::default()).unwrap().guessed, []);
         let keep = ["lm_head.weight".to_owned()].into_iter().collect();
         assert_eq!(guessed(&Policy { keep, ..Policy::default() }), []);
@@ -314,10 +314,10 @@ mod tests {
         let apart = view("m", 2, &[2], &[1]);
         let ties = by_first_name(&plan(&[whole.clone(), prefix.clone(), apart.clone()])).unwrap();
         assert_eq!((ties.kept, ties.dropped), (vec![0, 2], pairs(&[("a", "z")])));
-        // Of the whole its beginning alone was left.
+        // The old rule would keep only the beginning of the tensor.
         assert_eq!(by_first_name(&plan(&[prefix, whole.clone()])), None);
         assert_eq!(by_first_name(&plan(&[whole, view("t", 0, &[2, 2], &[1, 2])])), None);
-        // Two that are empty were one.
+        // The old rule takes two empty tensors for one.
         let empty = |name| view(name, 0, &[0], &[1]);
         assert_eq!(by_first_name(&plan(&[empty("a"), apart])).unwrap().kept, [0, 1]);
         assert_eq!(by_first_name(&plan(&[empty("a"), empty("b")])), None);
@@ -339,7 +339,7 @@ mod tests {
         assert!(!holds(&whole, &with(|other| other.dtype = DType::I32)));
         assert!(!holds(&whole, &with(|other| other.negate = true)));
         assert!(!holds(&whole, &with(|other| other.shape = vec![0])));
-        // Written in another order; the same view twice is written twice the same.
+        // A transposed view has the bytes in another order; two equal views have the same bytes.
         assert!(!holds(&whole, &transposed) && !holds(&transposed, &whole));
         assert!(holds(&transposed, &transposed));
     }

@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(slurm("x", "3", "0", "5", "1"), Err("is not a number"));
         let alone = of(&[("SLURM_ARRAY_TASK_ID", "3")]);
         assert_eq!(alone, Err("is set, and SLURM_ARRAY_TASK_COUNT is not"));
-        // One task of eight, submitted again by itself.
+        // One task of eight was submitted again by itself.
         let again = [("SLURM_ARRAY_TASK_ID", "3"), ("SLURM_ARRAY_TASK_COUNT", "1"), (COUNT, "8")];
         assert_eq!(of(&again), Ok(Some((3, 8))));
     }

@@ -120,7 +120,7 @@ mod tests {
         agent.say(b"one".to_vec());
         agent.say(vec![b'x'; MAX_LINE]);
         assert_eq!(agent.hear(SOON), Heard::Line(b"one".to_vec()));
-        // Not shown, should it fail.
+        // `assert_eq` would print the long line.
         assert!(agent.hear(SOON) == Heard::Line(vec![b'x'; MAX_LINE]));
         assert_eq!(agent.hear(Duration::from_millis(50)), Heard::Nothing);
         agent.say(vec![b'x'; MAX_LINE + 1]);

@@ -157,7 +157,7 @@ const CONSTANTS: [[i32; 4]; 16] = {
 mod tests {
     use super::*;
 
-    /// Blocks without a pattern.
+    /// Returns pseudorandom blocks.
     fn blocks(count: usize, seed: u32) -> Vec<Block> {
         let mut x = seed;
         let mut next = || {

@@ -118,7 +118,7 @@ mod tests {
         kept.restore().unwrap();
         assert_eq!(fs::read(target.path()).unwrap(), b"old");
         assert_eq!(fs::metadata(target.path()).unwrap().modified().unwrap(), before.modified().unwrap());
-        // Nothing was given its name: it stays what it is.
+        // The name still has the old file, which stays unchanged.
         Kept::keep(&store, &target).unwrap().unwrap().restore().unwrap();
         assert_eq!(fs::read(target.path()).unwrap(), b"old");
         assert_eq!((count(&store.tmp_dir()), count(&dir.path().join("work"))), (0, 1));

@@ -1,4 +1,4 @@
-//! Every opcode, and every way to be refused, on pickles of a few bytes.
+//! Tests every opcode, and every reason for a refusal, with pickles of a few bytes.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn text_of_every_spelling() {
 
 #[test]
 fn sharing_stays_sharing() {
-    // A list that holds itself, and a doubling bomb of 60 levels: both cost their bytes.
+    // A list that contains itself, and a bomb that doubles in 60 levels, both need memory in proportion to their bytes.
     let own = pickle(b"]q\x00h\x00a.").unwrap();
     assert_eq!(own.values.get(own.root), &Value::List(vec![own.root]));
     let mut bomb = b"]q\x00".to_vec();
@@ -117,7 +117,7 @@ fn what_an_opcode_finds_is_named_by_its_type() {
         (b"ca\nb\n)R", "object"),
         (b"NQ", "persistent ID"),
     ] {
-        // In the place of the tuple of arguments.
+        // Each value is in the place of the argument tuple.
         let at = u64::try_from(value.len()).unwrap() + 5;
         assert_eq!(on(&[b"ca\nb\n", value, b"R."].concat()), ("REDUCE", at, name));
     }
@@ -132,7 +132,7 @@ fn depth_goes_through_everything_that_holds_values() {
     for one in [b"(Nl.".as_slice(), b"N\x85.", b"(NNd.", b"\x8f(N\x90.", b"(N\x91.", b"NQ.", b"ca\nb\n)R."] {
         assert_eq!((depth(one, 1), depth(one, 0)), (Some(1), None), "{one:?}");
     }
-    // In the arguments, the keywords, the state, the items and what is appended.
+    // The inner value is in the arguments, the keywords, the state, the items and the appended values.
     for two in [
         b"ca\nb\nN\x85R.".as_slice(),
         b"ca\nb\n)}NNs\x92.",
@@ -145,11 +145,11 @@ fn depth_goes_through_everything_that_holds_values() {
         assert_eq!((depth(two, 2), depth(two, 1)), (Some(2), None), "{two:?}");
     }
     assert_eq!(depth(b"]q\0h\0a.", 1000), None);
-    // More places than there are values: a tower of pairs.
+    // A tower of pairs contains more places than values.
     assert_eq!(depth(&[b"N".as_slice(), &b"2\x86".repeat(60), b"."].concat(), 1000), None);
 }
 
-/// A source of some bytes that cannot be read from one of them on.
+/// A source that fails to read from an offset on.
 struct Broken(Vec<u8>, u64);
 
 impl ReadAt for Broken {
@@ -167,7 +167,7 @@ impl ReadAt for Broken {
 
 #[test]
 fn a_source_that_cannot_be_read_is_said_to_be_so() {
-    // The first read is of 4 KiB, the next begins behind it.
+    // The first read takes 4 KiB, and the next one begins after them.
     let long = [b"(".as_slice(), &b"N".repeat(5000), b"t."].concat();
     for (from, expected) in [(0, 0), (1, 4096)] {
         match read(&Broken(long.clone(), from), 0, &Limits::default()) {
@@ -184,10 +184,10 @@ fn a_source_that_cannot_be_read_is_said_to_be_so() {
 #[test]
 fn frames_are_enforced() {
     assert_eq!(root(b"\x80\x04\x95\x02\0\0\0\0\0\0\0N."), Value::None);
-    // One after the other, and none at the end.
+    // Two frames follow each other, and the end is in none.
     let two = b"\x80\x04\x95\x02\0\0\0\0\0\0\0N0\x95\x02\0\0\0\0\0\0\0K\x07.";
     assert_eq!(root(two), Value::Int(7));
-    // The string reaches over the end of its frame, which hides what follows from some readers.
+    // The string crosses the end of its frame, so that some readers do not see the bytes after it.
     assert!(matches!(pickle(b"\x80\x04\x95\x03\0\0\0\0\0\0\0\x8c\x02hi."), Err(Error::Frame { .. })));
     assert!(matches!(
         pickle(b"\x80\x04\x95\x0b\0\0\0\0\0\0\0\x95\x01\0\0\0\0\0\0\0N."),
@@ -259,13 +259,13 @@ fn memory_is_counted() {
     assert!((16..64).contains(&node), "{node}");
     assert_eq!(memory(b"]0]."), 2 * node);
     assert!(memory(&[b"X\x64\0\0\0".as_slice(), &b"x".repeat(100), b"."].concat()) >= node + 100);
-    // A list by what it has room for, however it came to it.
+    // A list counts by its capacity, however it was built.
     assert!(memory(&[b"](".as_slice(), &b"]".repeat(100), b"e."].concat()) >= 101 * node + 400);
     assert!(memory(&[b"]".as_slice(), &b"]a".repeat(100), b"."].concat()) >= 101 * node + 400);
     assert!(memory(&[b"}".as_slice(), &b"]]s".repeat(100), b"."].concat()) >= 201 * node + 800);
     assert!(memory(b"ca\nb\n)0.") >= 2 * node + 3 * 32);
     assert!(memory(b"ca\nb\n)R.") >= 3 * node + 3 * 32 + 80);
-    // What is built on an object, and what only the memo holds.
+    // Values that an object builds, and values that only the memo contains.
     let object = |more: &[u8]| memory(&[b"ca\nb\n)R".as_slice(), more, b"."].concat());
     assert!(object(&b"]a".repeat(100)) >= object(&b"]0".repeat(100)) + 400);
     assert!(object(&b"]]s".repeat(100)) >= object(&b"]0]0".repeat(100)) + 800);
@@ -295,7 +295,7 @@ fn memory_is_in_proportion_to_the_pickle() {
     assert_eq!(limited(100_000, 0), None);
     assert_eq!(limited(900_000, 16), Some(("bytes of memory", true)));
     assert_eq!(limited(900_000, 64), None);
-    // What Python has once is there once.
+    // A value that exists once in Python exists once here.
     let constants = pickle(&[b"(".as_slice(), &b"N\x88\x89".repeat(300_000), b"t."].concat()).unwrap();
     assert_eq!(constants.values.len(), 4);
     assert_ne!(root(b"\x88."), root(b"\x89."));
@@ -305,7 +305,7 @@ fn memory_is_in_proportion_to_the_pickle() {
 fn memo_indices_cost_one_entry() {
     assert_eq!(root(b"Nr\xff\xff\xff\xff0j\xff\xff\xff\xff."), Value::None);
     assert!(matches!(pickle(b"h\x00."), Err(Error::MemoMiss { index: 0, .. })));
-    // MEMOIZE takes the number of entries, as CPython does: here 1, although 5 was put.
+    // MEMOIZE uses the number of entries, as CPython does: here 1, although index 5 was used before.
     let pickle = pickle(b"\x80\x04K\x05q\x05K\x07\x940h\x01\x86.").unwrap();
     let pair = pickle.values.tuple(pickle.root).unwrap().iter().map(|&id| pickle.values.get(id).clone());
     assert_eq!(pair.collect::<Vec<_>>(), [Value::Int(5), Value::Int(7)]);

@@ -423,7 +423,7 @@ mod tests {
         let public = "https://huggingface.co/api/complete?x=1";
         let at = "https://mirror.example/hub/a/b.git/info/lfs/objects/batch";
         assert_eq!(href(mirror, at, public), "https://mirror.example/hub/api/complete?x=1");
-        // Another server, no mirror, another address.
+        // Other servers, a setup without a mirror, and other addresses are not affected.
         assert_eq!(href(mirror, "https://other.example/x", public), public);
         assert_eq!(href(None, "https://huggingface.co/x", public), public);
         for other in ["https://huggingface.com/x", "https://huggingface.co.evil/x", "https://cdn.example/x"] {

@@ -219,7 +219,7 @@ mod tests {
         let left = || pace.left(origin).map_or(0, |left| left.as_secs().saturating_add(1));
         let open = || lock(&pace.0).iter_mut().for_each(|closed| closed.until = Instant::now());
         pace.refused(origin, Turn::Free, longest);
-        // Another that was under way.
+        // Another request was in progress.
         pace.refused(origin, Turn::Free, longest);
         assert_eq!(left(), 1);
         for expected in [60, 120, 240, 300, 300] {
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(pace.turn(origin), Turn::First);
         pace.answered(origin, Turn::First, None);
         assert_eq!((pace.turn(origin), left()), (Turn::Free, 0));
-        // Of which git told.
+        // git reported this refusal.
         pace.suspect(origin);
         assert_eq!(pace.turn(origin), Turn::First);
         pace.refused(origin, Turn::First, longest);
@@ -256,7 +256,7 @@ mod tests {
         let turn = || pace.turn(origin);
         pace.answered(origin, Turn::Free, Some(Duration::ZERO));
         assert_eq!((turn(), turn()), (Turn::First, Turn::Behind));
-        // What was asked before it was closed says nothing of it.
+        // A response to a request from before the refusal does not open the server.
         pace.answered(origin, Turn::Free, None);
         assert_eq!(turn(), Turn::Behind);
         pace.answered(origin, Turn::First, Some(Duration::ZERO));

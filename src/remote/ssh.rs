@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(of("git@h/bc.git", &pairs), Pure::Never);
     }
 
-    /// As `git rev-parse --sq-quote` writes them.
+    /// `git rev-parse --sq-quote` returned these texts.
     #[test]
     fn a_path_that_is_not_plain_is_quoted_as_git_does() {
         for (path, quoted) in [

@@ -379,7 +379,7 @@ mod tests {
                 let port = if url.origin().has_usual_port() { None } else { Some(url.origin().port()) };
                 assert_eq!(uri.port_u16(), port, "{text}");
                 assert_eq!(uri.path(), url.path(), "{text}");
-                // What we write, we read as the same.
+                // A URL is unchanged if it is written and parsed again.
                 assert_eq!(Url::parse(&url.target()).unwrap(), url.without_login(), "{text}");
             }
         }

@@ -319,7 +319,7 @@ mod tests {
         let window = Window::new(20, 4, Load::new(4));
         let mut taken: Vec<_> = (0..4).map(|_| window.take().unwrap()).collect();
         assert_eq!(taken.iter().map(|(run, _)| run.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        // Three are refused and leave; the last goes on, with all that is free.
+        // Three workers are refused and leave; the last one continues with all free chunks.
         for _ in 0..3 {
             let (run, at_work) = taken.pop().unwrap();
             assert_eq!(window.refused(run), None);
@@ -335,7 +335,7 @@ mod tests {
                 long = window.go_on(long).unwrap();
             }
         }
-        // What the consumer waits for is fetched first.
+        // The chunk that the consumer waits for is fetched first.
         lock(&window.state).returned.insert(3, run(3, 4));
         assert_eq!(window.go_on(long), None);
         drop(at_work);

@@ -227,7 +227,7 @@ mod tests {
         for blob in [&b"a\r\nb\n"[..], b"a\rb\n", b"a\n\r", b"a\0\n", b"a\x01\n", b"a", b""] {
             assert_eq!(detected(blob), [""; 0], "{blob:?}");
         }
-        // A control-Z that ends a file is no content.
+        // A control-Z at the end of a file does not count as content.
         assert_eq!(detected(b"a\n\x1a"), ["a\r\n\x1a"]);
         let always = Conversion { line_ends: LineEnds::Always, ..Conversion::none() };
         assert_eq!(made(always, b"\0\r\n\n\r\r\n"), [&b"\0\r\n\r\n\r\r\n"[..]]);

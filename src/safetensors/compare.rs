@@ -423,7 +423,7 @@ mod tests {
                 prop_assert!(data.pass(one, other));
             }
             let mut got = data.finish();
-            // One element after the other.
+            // The expected result is computed element by element.
             let mut expected = Vec::new();
             for info in infos() {
                 let (halves, width) = if info.dtype == DType::F4 { (2, 1) } else { (1, usize_of(unit(info.dtype))) };

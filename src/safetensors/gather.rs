@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::DType;
 
-    /// Bytes of which no two runs are alike.
+    /// Returns pseudorandom bytes, in which no two runs are alike.
     fn source(len: usize) -> Vec<u8> {
         let mut state = 1_u32;
         let next = |state: &mut u32| {
@@ -300,7 +300,7 @@ mod tests {
         out
     }
 
-    /// One element after the other.
+    /// Gathers element by element.
     fn plainly(tensor: &Tensor, base: u64, source: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut index = vec![0; tensor.shape.len()];
@@ -319,21 +319,21 @@ mod tests {
         let source = source(40 << 20);
         let mut gather = Gather::default();
         let cases: [(&[u64], &[u64], u64, u64); 12] = [
-            // Many far apart: windows, of bytes and of wider elements, and the rest of a last one.
+            // Many elements far apart are read in windows: bytes, wider elements, and an incomplete last window.
             (&[150, 150, 150], &[80_001, 79_987, 70_099], 5, 1),
             (&[60, 60, 60], &[20_001, 19_997, 30_011], 0, 8),
             (&[60, 60, 60], &[10_001, 9_997, 15_011], 1, 16),
-            // Few: one read each.
+            // Few elements are read one by one.
             (&[3, 5], &[9_000_000, 1_000_003], 2, 1),
             (&[2, 2, 2], &[1, 4_000_000, 2_000_000], 0, 4),
-            // Dense in one dimension: runs of it.
+            // Elements that are dense in one dimension are read in runs.
             (&[30, 5000], &[1_000_003, 1], 7, 1),
             (&[5000, 30], &[1, 1_000_003], 7, 1),
             (&[9, 700, 9], &[700_001, 2, 90_001], 0, 4),
-            // Together in one window.
+            // Elements that are close together are read in one window.
             (&[700, 500], &[1, 700], 3, 8),
             (&[64, 64, 64], &[3, 64 * 64 * 3, 64 * 3], 1, 2),
-            // Not moving at all, and in one dimension alone.
+            // Strides of 0, in all dimensions and in some.
             (&[1000, 1000], &[0, 0], 9, 4),
             (&[1000, 40, 10], &[0, 500_009, 0], 0, 1),
         ];

@@ -60,7 +60,7 @@ impl Pages {
 mod tests {
     use super::*;
 
-    /// Bytes that tell where they are.
+    /// Returns bytes that depend on their offset.
     fn source(len: usize) -> Vec<u8> {
         (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
     }
@@ -72,7 +72,7 @@ mod tests {
         let mut buf = [0; 8];
         let mut at = 1_u64;
         for round in 0..60_000_u64 {
-            // Often in one page, now and then over its end, and in pages of one place.
+            // Most reads are in one page; some cross its end, and some are in pages of the same slot.
             at = match round % 4 {
                 0 => (at * 48_271) % (PAGE - 8),
                 1 => PAGE - 3,

@@ -241,7 +241,7 @@ mod tests {
                 let (mut at, half) = (0, bytes.len() as u64 / 2);
                 for piece in bytes.chunks(piece) {
                     if at >= half && at - half < piece.len() as u64 {
-                        // Laid aside and taken up again.
+                        // The work stops here, and resumes with a new value.
                         scatter = Scatter::new(&layout, &plan);
                         scatter.skip(at);
                     }

@@ -169,7 +169,7 @@ mod tests {
             let same = match number {
                 "nan" => got == "NaN",
                 "True" | "False" => got == number.to_lowercase(),
-                // torch and Python widen what is short, so the texts differ where the numbers do not.
+                // torch and Python widen short floats, so the texts may differ where the numbers are equal.
                 number => match (number.parse::<f64>(), got.parse::<f64>()) {
                     (Ok(number), Ok(got)) if dtype != DType::F32 => number.to_bits() == got.to_bits(),
                     (Ok(number), Ok(_)) => {

@@ -246,7 +246,7 @@ mod tests {
         for len in 0..text.len() {
             fs::write(&path, &text[..len]).unwrap();
             let mut journal = BatchJournal::open(&path).unwrap();
-            // Only the line end is missing at the last byte of a line.
+            // A line whose only missing byte is its line end counts.
             assert_eq!(status(&journal.known, "acme/a").is_some(), len + 1 >= first, "{len}");
             assert_eq!(status(&journal.known, "acme/b").is_some(), len + 1 >= text.len(), "{len}");
             journal.append(record("acme/c", ModelStatus::Converted)).unwrap();
@@ -255,7 +255,7 @@ mod tests {
             assert!(journal.torn == 0 && status(&journal.known, "acme/c").is_some(), "{len}");
             assert_eq!(status(&journal.known, "acme/a").is_some(), len + 1 >= first, "{len}");
         }
-        // A disk may have zeros in the place of what it lost.
+        // After a crash, a file system may have zeros in place of lost data.
         fs::write(&path, [&text[..first], &[0; 40]].concat()).unwrap();
         assert_eq!(BatchJournal::open(&path).unwrap().torn, 40);
     }

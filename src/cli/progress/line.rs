@@ -210,7 +210,7 @@ mod tests {
         line(shown, columns, Letters::of(true))
     }
 
-    /// With one space where there are more.
+    /// Returns the line with single spaces.
     fn squeezed(shown: &Shown<'_>, columns: usize) -> String {
         at(shown, columns).split_whitespace().collect::<Vec<_>>().join(" ")
     }

@@ -276,7 +276,7 @@ mod tests {
             (tree(&[("100644", "a", 1)]), tree(&[]), &["+a"]),
             (tree(&[]), tree(&[("40000", "a", 1)]), &["-a"]),
             (tree(&[("100644", "a", 1)]), tree(&[("100755", "a", 1)]), &["*a"]),
-            // A file and a directory of one name stand at two places.
+            // A file and a directory of the same name are at different positions.
             (
                 tree(&[("100644", "a", 1), ("100644", "a.b", 2)]),
                 tree(&[("100644", "a.b", 2), ("40000", "a", 1)]),

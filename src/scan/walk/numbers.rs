@@ -168,7 +168,7 @@ mod tests {
         Line { kept: text.to_vec(), last: text.last().copied(), is_longer: false }
     }
 
-    /// As `int(text, 0)` and `pickle.loads(b"I" + text + b"\n.")` of `CPython` 3.11 say.
+    /// The expected values are those of `int(text, 0)` and `pickle.loads(b"I" + text + b"\n.")` of `CPython` 3.11.
     #[test]
     fn integers_are_those_of_python_and_of_c() {
         for (text, by_c, by_python) in [

@@ -108,7 +108,7 @@ fn hexadecimal(digits: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// As `codecs.escape_decode` of `CPython` 3.11 says.
+    /// The expected values are those of `codecs.escape_decode` of `CPython` 3.11.
     #[test]
     fn escapes_of_bytes() {
         for (text, expected) in [
@@ -126,7 +126,7 @@ mod tests {
         }
     }
 
-    /// As `str(text, "raw-unicode-escape")` of `CPython` 3.11 says.
+    /// The expected values are those of `str(text, "raw-unicode-escape")` of `CPython` 3.11.
     #[test]
     fn escapes_of_text() {
         for (text, expected) in [
