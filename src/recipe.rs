@@ -120,7 +120,7 @@ pub trait Steps {
     /// Called before a piece is read that is in no output, where the source does not pass by.
     ///
     /// # Errors
-    /// What ends the conversion.
+    /// An error that ends the conversion.
     fn checked(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -223,7 +223,8 @@ impl Recipe {
     }
 }
 
-/// What happens to each buffer of output where the source does not pass by.
+/// The steps of a conversion that reads the source only once: the bytes of the output are checked as they are read, and
+/// only the others are read in addition.
 struct Once<'a> {
     steps: &'a mut dyn Steps,
     pieces: Pieces<'a>,

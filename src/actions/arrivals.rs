@@ -26,7 +26,7 @@ pub(super) struct Arrival {
     pub(super) path: BString,
     pub(super) version: Version,
     pub(super) attributes: Speaking,
-    /// What checkouts made of the blob if it existed before; `None` if the blob is new.
+    /// The results of earlier checkouts if the blob existed before; `None` if the blob is new.
     pub(super) before: Option<Vec<Conversion>>,
     /// The first commit that adds it.
     pub(super) commit: Option<ObjectId>,
@@ -123,7 +123,7 @@ struct Arrivals {
     seen: HashMap<Key, usize>,
 }
 
-/// What identifies an arrival, whichever commit adds it.
+/// The identity of an arrival, whichever commit adds it.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     path: BString,

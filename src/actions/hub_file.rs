@@ -21,9 +21,9 @@ pub(super) fn model_at(text: &str) -> Option<(ModelName, Option<&str>)> {
 
 /// A file on a server.
 pub(super) enum HubFile {
-    /// At a URL.
+    /// A file at a URL.
     Url(String),
-    /// Of a model on the Hub.
+    /// A file of a model on the Hub.
     Hub {
         /// The model.
         model: ModelName,

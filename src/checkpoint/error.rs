@@ -42,13 +42,13 @@ pub enum Error {
     /// The file is of another kind.
     #[error("not a PyTorch checkpoint (found: {kind})")]
     NotCheckpoint {
-        /// What it is.
+        /// The kind of the file.
         kind: Kind,
     },
     /// The file contains weights in a form of another tool.
     #[error("not a PyTorch checkpoint (found: {kind})")]
     Foreign {
-        /// What it is.
+        /// The kind of the file.
         kind: Foreign,
     },
     /// The state dict of a TorchScript archive cannot be read.
@@ -74,7 +74,7 @@ pub enum Error {
         record: String,
         /// The line.
         line: u64,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// A pickle could not be read.
@@ -106,7 +106,7 @@ pub enum Error {
     /// The legacy PyTorch file is malformed.
     #[error("invalid legacy PyTorch file: {what} at byte {at}")]
     Legacy {
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
         /// The offset.
         at: u64,
@@ -122,7 +122,7 @@ pub enum Error {
     /// A plain pickle contains something that it cannot contain.
     #[error("invalid pickle: {what} at byte {at}")]
     Plain {
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
         /// The offset.
         at: u64,
@@ -130,7 +130,7 @@ pub enum Error {
     /// The tar archive is malformed.
     #[error("invalid PyTorch tar file: {what} at byte {at}")]
     Tar {
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
         /// The offset.
         at: u64,
@@ -150,7 +150,7 @@ pub enum Error {
     Storage {
         /// Its key, or its position.
         key: String,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// The elements of a storage have no safetensors type.
@@ -182,7 +182,7 @@ pub enum Error {
     Geometry {
         /// Its dotted path.
         name: String,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// An unknown call contains a tensor, so that a weight could be lost.

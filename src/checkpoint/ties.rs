@@ -81,7 +81,7 @@ pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
             choose(&set, len, policy, &mut unused, &mut ties);
         }
     }
-    // What is copied is kept anyway.
+    // A copied tensor is kept in any case.
     unused.retain(|name| !ties.copies.iter().any(|(copied, _)| copied == name));
     if let Some(name) = unused.into_iter().next() {
         return Err(match ties.dropped.get(&name) {
@@ -96,7 +96,7 @@ pub fn resolve(plan: &Plan, policy: &Policy) -> Result<Ties, Error> {
 
 /// Applies the rule of the reference before November 2023: of the names that begin at one byte of a storage, the first
 /// in the order of the state dict is kept, and nothing is recorded about the others. `None` if that lost values or
-/// shapes: such a file is not a conversion, whoever made it.
+/// shapes: such a file is not a conversion, whatever wrote it.
 pub fn by_first_name(plan: &Plan) -> Option<Ties> {
     let mut ties = Ties::default();
     let mut first: BTreeMap<Option<(usize, u64)>, &Tensor> = BTreeMap::new();

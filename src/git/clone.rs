@@ -12,7 +12,7 @@ use super::error::Error;
 use super::fetch::{BLOB_LIMIT, Remote};
 use super::network::Network;
 
-/// What to clone, and how.
+/// The repository to clone, and the options.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Clone<'a> {
     /// A branch or a tag, instead of the remote's default branch.

@@ -32,9 +32,9 @@ pub fn staged(git: &Git<'_>) -> Result<Vec<ChangedPath>, Error> {
 /// Which objects the other side already has.
 #[derive(Debug, Clone)]
 pub enum Known {
-    /// Those of the remote-tracking branches of a remote.
+    /// The objects of the remote-tracking branches of a remote.
     Remote(String),
-    /// Those of every reference of this repository.
+    /// The objects of every reference of this repository.
     AllReferences,
     /// Only those of the excluded commits.
     Nothing,

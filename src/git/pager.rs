@@ -72,7 +72,7 @@ impl Pager {
     /// Ends the text; returns when the user has closed the pager.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error of the system.
     pub fn close(&mut self) -> io::Result<()> {
         drop(self.0.stdin.take());
         self.0.wait().map(drop)

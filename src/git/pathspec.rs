@@ -14,7 +14,7 @@ use super::error::Error;
 /// The most bytes of a list of files.
 const MAX_LISTING: u64 = 1 << 30;
 
-/// Where files are searched.
+/// The sources of files in addition to the index and the working tree.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sources {
     /// Files of `HEAD` that the index does not contain; `HEAD` must exist.

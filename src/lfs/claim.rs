@@ -67,7 +67,7 @@ impl Claim {
     /// Renames the file permanently.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error of the system.
     pub(super) fn rename(self, to: &Path) -> io::Result<()> {
         match self {
             Self::Named(_, path) => fs::rename(path, to),

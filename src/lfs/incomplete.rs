@@ -41,7 +41,7 @@ impl Incomplete {
         space::taken(&path(store, oid))
     }
 
-    /// Returns `true` if runs have left anything in this store to go on with.
+    /// Returns `true` if a run left a download in this store that can be resumed.
     pub fn is_any_in(store: &Store) -> bool {
         let mut files = fs::read_dir(store.incomplete_dir()).into_iter().flatten().flatten();
         files.any(|file| file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0))
@@ -91,7 +91,7 @@ impl Incomplete {
     /// Appends bytes.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error of the system.
     pub fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.claim.file().write_all(bytes)
     }
@@ -99,7 +99,7 @@ impl Incomplete {
     /// Removes all bytes.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The error of the system.
     pub fn clear(&self) -> io::Result<()> {
         let mut file = self.claim.file();
         file.set_len(0)?;

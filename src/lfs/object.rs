@@ -346,7 +346,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 /// files of a living process. Returns how many files it removed.
 ///
 /// # Errors
-/// What the system reports about the directory.
+/// The error of the system about the directory.
 pub fn sweep(store: &Store) -> io::Result<usize> {
     let old = sweep_old(store, SystemTime::now());
     Ok(old + temp::sweep(&store.tmp_dir(), |_| Ok(()))?)

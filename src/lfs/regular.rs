@@ -28,7 +28,7 @@ pub fn open(path: &Path) -> Result<File, Error> {
 /// Opens a file that was found to be a regular file under its own name; not a link that has replaced it since.
 ///
 /// # Errors
-/// What the system reports.
+/// The error of the system.
 pub fn open_itself(path: &Path) -> io::Result<File> {
     without_waiting(path, true)
 }
@@ -49,7 +49,7 @@ fn without_waiting(path: &Path, _: bool) -> io::Result<File> {
 /// Reads a whole file; `None` if it does not exist or is not a regular file.
 ///
 /// # Errors
-/// What the system reports.
+/// The error of the system.
 pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut file = match open(path) {
         Ok(file) => file,

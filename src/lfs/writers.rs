@@ -39,7 +39,7 @@ struct Writer {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// Where the bytes must be at the end.
+/// The required state of the bytes at the end.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Disk,
@@ -105,7 +105,7 @@ impl Writers {
     /// Waits until all bytes are written and on the disk.
     ///
     /// # Errors
-    /// What the system reported about a file.
+    /// The error of the system about a file.
     pub fn finish(self) -> io::Result<()> {
         let Self { writers, clone } = self;
         let threads: Vec<_> = writers.into_iter().map(|Writer { thread, .. }| thread).collect();

@@ -51,7 +51,7 @@ pub enum Error {
         opcode: &'static str,
         /// Its offset.
         at: u64,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
     /// Fewer values are on the stack than the opcode takes.

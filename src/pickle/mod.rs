@@ -40,7 +40,7 @@ use crate::read_at::ReadAt;
 pub struct Pickle {
     /// All values.
     pub values: Arena,
-    /// What `STOP` returned.
+    /// The value that `STOP` returned.
     pub root: Id,
     /// The offset of the first byte after `STOP`.
     pub end: u64,

@@ -22,7 +22,7 @@ pub struct Account {
     pub only_reads: bool,
 }
 
-/// What is learned.
+/// The facts about servers.
 #[derive(Default)]
 struct Inner {
     pace: Pace,
@@ -32,7 +32,7 @@ struct Inner {
     exchanged: Mutex<Option<(Token, Instant)>>,
 }
 
-/// What a run learned about servers.
+/// The facts that a run learned about servers.
 #[derive(Clone, Default)]
 pub struct Learned(Arc<Inner>);
 

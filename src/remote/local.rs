@@ -21,7 +21,7 @@ const STEP: usize = 1 << 20;
 /// Finds objects in the repository at `path`, which the endpoint names.
 ///
 /// # Errors
-/// [`Error::RemoteGone`] if there is no repository, [`Error::Git`] if it may not be read.
+/// [`Error::RemoteGone`] if the repository does not exist, [`Error::Git`] if it may not be read.
 pub(super) fn find(
     git: Option<&Git<'_>>,
     endpoint: &Endpoint,

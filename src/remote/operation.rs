@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What to do with objects.
+/// An operation on objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Operation {

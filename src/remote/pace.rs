@@ -32,7 +32,7 @@ const MOMENT: Duration = Duration::from_secs(1);
 /// The next pauses, in units of the longest pause between two attempts.
 const PAUSES: u32 = 6;
 
-/// What the sender of a request must do.
+/// The next step of the sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Send it.

@@ -57,7 +57,7 @@ pub struct Settings {
     pub user_agent: String,
     /// How long a server may be silent, and how long connecting may take; by default as in git-lfs.
     pub timeout: Option<Duration>,
-    /// What was learned about servers, shared by all users of these settings and their clones.
+    /// The facts that were learned about servers, shared by all users of these settings and their clones.
     pub learned: Learned,
 }
 

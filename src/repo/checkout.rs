@@ -25,7 +25,7 @@ use super::ObjectId;
 use encoding::Encoding;
 pub(super) use encoding::is_utf8;
 
-/// What the attributes of a path let a checkout do with its blob.
+/// The changes that a checkout makes to a blob because of the attributes of its path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Conversion {
     /// The line ends that a checkout writes.

@@ -160,14 +160,14 @@ impl Repo {
     }
 
     /// Returns `true` if an index entry has the length zero in place of the file's: git sets it for an entry as new as
-    /// the index, which says nothing about the content (`ce_smudge_racily_clean_entry`).
+    /// the index, which proves nothing about the content (`ce_smudge_racily_clean_entry`).
     pub fn is_in_doubt(&self, entry: &FileStat, now: &FileStat) -> bool {
         let with_length = FileStat(Stat { size: now.0.size, ..entry.0 });
         entry.0.size == 0 && now.0.size != 0 && self.is_same_stat(&with_length, now)
     }
 
     /// Returns the stat data of the index itself: a file that is not older may have changed since, whatever its entry
-    /// says.
+    /// states.
     pub fn index_stat(&self) -> Option<FileStat> {
         FileStat::of(&self.index_path())
     }

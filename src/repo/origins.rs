@@ -60,7 +60,7 @@ pub fn origins(
     walk.found
 }
 
-/// What there is to know of a commit.
+/// The facts about a commit.
 #[derive(Clone)]
 struct Commit {
     tree: ObjectId,

@@ -83,7 +83,7 @@ pub enum Error {
     NotCheckpoint {
         /// The name.
         shard: String,
-        /// What it is.
+        /// The kind of its name.
         what: &'static str,
     },
 }

@@ -25,7 +25,7 @@ pub trait Sink {
     /// they lie.
     ///
     /// # Errors
-    /// What is wrong with them; then the file is not written.
+    /// A defect of the bytes; then the file is not written.
     fn read(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let _ = (at, bytes);
         Ok(())

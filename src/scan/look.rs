@@ -60,7 +60,7 @@ struct Look<'a> {
     report: Report,
     /// How many more bytes may be inflated.
     inflated: u64,
-    /// What happens to storages in the current source.
+    /// The treatment of storages in the current source.
     storages: Storages,
     /// The archives that are members of the file itself, if the file is a tar archive.
     zips: Vec<Range<u64>>,

@@ -63,7 +63,7 @@ impl Verdict {
     }
 }
 
-/// What a scan does with the storages of a PyTorch zip file: the bytes of its tensors, one member each.
+/// The treatment of the storages of a PyTorch zip file: the bytes of its tensors, one member each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Storages {
@@ -109,7 +109,7 @@ pub struct Limits {
     pub inflated: u64,
     /// Levels of containers in containers.
     pub depth: usize,
-    /// What the scan does with storages.
+    /// The treatment of storages.
     pub storages: Storages,
 }
 

@@ -54,7 +54,7 @@ pub(super) struct Span {
     pub(super) spelling: Spelling,
 }
 
-/// What a walk found.
+/// The findings of a walk.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Walk {

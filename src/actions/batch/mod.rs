@@ -51,9 +51,9 @@ pub struct Options {
     pub cwd: PathBuf,
     /// How servers are contacted.
     pub servers: Servers,
-    /// Where the clones are kept, each below its owner; `None` if they are temporary.
+    /// The directory of the clones, each below its owner; `None` if they are temporary.
     pub dir: Option<PathBuf>,
-    /// Where temporary clones are created.
+    /// The directory of temporary clones.
     pub temp: PathBuf,
     /// The journal.
     pub journal: PathBuf,

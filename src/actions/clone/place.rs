@@ -32,7 +32,7 @@ pub(super) struct CloneDir {
     parents: Vec<PathBuf>,
 }
 
-/// Where a clone is created.
+/// The directory in which a clone is created.
 #[derive(Debug)]
 enum MadeIn {
     /// In a temporary directory next to its path, which is locked if possible.

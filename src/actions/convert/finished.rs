@@ -2,8 +2,9 @@
 //! before all are converted, and the work of a killed run is not repeated.
 //!
 //! ```text
-//! <lfs>/incomplete/<source>.safetensors         the object, whole
-//! <lfs>/incomplete/<source>.safetensors.json    its oid and size, of what it was made and how, and what there is to say of it
+//! <lfs>/incomplete/<source>.safetensors         the complete object
+//! <lfs>/incomplete/<source>.safetensors.json    its object ID and size, its source, the options, and the facts to
+//! report
 //! ```
 //!
 //! Invariant: no journal is trusted. It counts only if it has the same source, the same release and the same options,

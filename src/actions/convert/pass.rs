@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! download, in order ─▶ sha256, every CRC-32, every local header ─▶ each tensor to its place in the object
-//! the object, as far as it is complete ─▶ sha256 and the file of the work tree, while the rest comes
-//! now and then: the object to the disk, then a journal of how far it is
+//! the object, as far as it is complete ─▶ sha256 and the file of the working tree, during the download
+//! from time to time: sync of the object to the disk, then a journal of the progress
 //! ```
 //!
 //! Invariant: nothing gets a name before the source's object ID matches its pointer. After an interruption, a later run

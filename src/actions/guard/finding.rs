@@ -53,7 +53,7 @@ pub struct GuardFinding {
     pub tracking: Tracking,
     /// The attributes files whose change adds it.
     pub attributes: Vec<BString>,
-    /// What to do about it.
+    /// The advice about it.
     pub advice: Advice,
     /// `true` if `HEAD` contains the file that a conversion writes, unchanged.
     pub has_output: bool,
@@ -111,7 +111,7 @@ impl GuardFinding {
     }
 }
 
-/// What to do about a rejected file.
+/// The advice about a rejected file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// Convert it, and replace it by the result.

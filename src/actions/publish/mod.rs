@@ -114,7 +114,7 @@ pub enum PublishOutcome {
 pub struct PublishReport {
     /// The result.
     pub how: PublishOutcome,
-    /// What is published.
+    /// The published files.
     pub plan: Plan,
     /// The number of the pull request.
     pub number: Option<u64>,

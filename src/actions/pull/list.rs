@@ -14,7 +14,7 @@ pub const NEWEST: usize = 20;
 /// The result of the search.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Those with safetensors files, the newest first.
+    /// The pull requests with safetensors files, the newest first.
     pub requests: Vec<PullRequest>,
     /// How many were read.
     pub seen: usize,

@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::lines::{Line, Lines, Wrong};
 
-/// What a class is used for.
+/// The use of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::checkpoint) enum ClassKind {
     Module,

@@ -94,7 +94,7 @@ pub(super) fn dtype(global: &Global) -> Option<DType> {
     })
 }
 
-/// What a function of torch creates, by its name.
+/// The result of a function of torch, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rebuild {
     /// `(storage, offset, size, stride, …)`

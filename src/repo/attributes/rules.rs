@@ -27,11 +27,11 @@ const MAX_FILE_LEN: u64 = 100 << 20;
 /// Which attributes files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
-    /// Those of the working tree, or of the index if they are not checked out: the current view of git.
+    /// The files of the working tree, or of the index if they are not checked out: the current view of git.
     WorkTree,
-    /// Those of the index: the view of git after a commit of all staged changes.
+    /// The files of the index: the view of git after a commit of all staged changes.
     Index,
-    /// Those of `HEAD`.
+    /// The files of `HEAD`.
     Head,
 }
 

@@ -40,7 +40,7 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attributes(usize);
 
-/// What checkouts do with the blob of a path.
+/// The result of checkouts for the blob of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
     /// One of these, sorted.
@@ -63,7 +63,7 @@ struct File {
     is_other_case: bool,
 }
 
-/// What is known of an origin.
+/// The facts about an origin.
 struct Known {
     origin: Origin,
     /// For the index: all its attributes files, by directory.

@@ -1,8 +1,8 @@
 //! [`Packs`] reads trees from packs, where each is stored as a delta of another, in chains of fifty.
 //!
 //! ```text
-//! tree ─▶ its base ─▶ its base … a tree that is no delta, or known   only headers
-//! and back: each is made from the one before, and kept           the next tree of a history is one of them, or one step off
+//! tree ─▶ its base ─▶ its base … a tree that is not a delta, or is known   only headers are read
+//! and back: each is made from the one before, and kept   the next tree of a history is one of them, or one step away
 //! ```
 //!
 //! Invariant: it only reads; a tree that is in no pack, or cannot be read, is `None`.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{Carrier, Span};
 
-/// What is known of a value, as far as a global, or a call with an effect here, can be made from it.
+/// The known facts about a value, as far as a global, or a call with an effect here, can be made from it.
 #[derive(Clone)]
 pub(super) enum Item {
     Text(Rc<str>),
@@ -35,7 +35,7 @@ pub(super) enum Item {
     Plain,
 }
 
-/// What the name of a global on the stack means.
+/// The meaning of the name of a global on the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Named {
     Carrier(Carrier),
@@ -52,7 +52,7 @@ pub(super) enum Named {
     Dangerous,
 }
 
-/// What is known of one attribute.
+/// The known facts about one attribute.
 #[derive(Clone, Copy, Default)]
 enum Known<T> {
     #[default]
@@ -62,7 +62,7 @@ enum Known<T> {
     Is(T),
 }
 
-/// What is known of a dict, or of the attributes of an object.
+/// The known facts about a dict, or about the attributes of an object.
 #[derive(Clone, Default)]
 pub(super) struct Attributes {
     /// The number of elements in the shape.
@@ -89,7 +89,7 @@ impl<T: Clone> Known<T> {
     }
 }
 
-/// What is known of the type of elements.
+/// The known facts about the type of elements.
 #[derive(Clone, Copy)]
 pub(super) struct Dtype {
     pub(super) objects: Option<bool>,

@@ -50,7 +50,7 @@ pub(super) fn of_bytes(text: &[u8]) -> Option<String> {
                 let more = rest.iter().take(2).take_while(|digit| matches!(digit, b'0'..=b'7')).count();
                 let (digits, after) = rest.split_at_checked(more)?;
                 rest = after;
-                // Of a number above 255, only the low bits count.
+                // Only the low bits of a number above 255 count.
                 digits.iter().fold(octal(escape), |number, &digit| number << 3 | octal(digit))
             }
             b'x' => {
