@@ -1,96 +1,96 @@
 //! The integration tests, in one binary.
 //!
-//! Pure questions are asked in unit tests beside the code; here the reference programs answer.
+//! The unit tests are next to the code; the tests here compare the program with the reference programs.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
-/// The formats of the pure core, against files that torch and safetensors wrote.
+/// Tests the formats of the pure core with files that torch and safetensors wrote.
 mod formats;
 
-/// What an attacker would write, and how it is refused.
+/// Tests files that an attacker could write, and their refusals.
 mod attacks;
 
-/// Checkpoints made by Rust code, so that every field can lie.
+/// Builds checkpoints byte by byte, so that every field can be wrong.
 mod checkpoint;
 
-/// The fuzz targets on mutations of the fixtures, and on what was found before.
+/// Runs the fuzz targets on mutations of the fixtures, and on earlier findings.
 mod fuzzed;
 
-/// What a file is, whether it holds a pickle, and what that would call.
+/// Tests the scan: the formats of files, their pickles, and the globals in them.
 mod scan;
 
-/// The fences of the architecture: who uses whom, who may print, how long a file is.
+/// Checks the rules of the architecture: dependencies between modules, printing, the length of files.
 mod layers;
 
-/// Every hint, pasted in the situation that prints it.
+/// Runs every hint in the situation that prints it.
 #[cfg(all(unix, feature = "cli"))]
 mod hints;
 
-/// Where programs run: an environment of their own, with git and a filter that counts.
+/// Provides an isolated environment for programs, with git and a filter that counts its runs.
 #[cfg(feature = "cli")]
 mod sandbox;
 
-/// `repo/`, `lfs/` and `git/` of the library, judged by git and git-lfs.
+/// Tests `repo/`, `lfs/` and `git/` of the library, compared with git and git-lfs.
 #[cfg(feature = "cli")]
 mod repo;
 
-/// A server like the Hugging Face Hub, on this machine, with faults; checked by git, git-lfs and curl.
+/// Provides a local server like the Hugging Face Hub, with faults; git, git-lfs and curl check it.
 #[cfg(feature = "cli")]
 mod hub;
 
-/// The hub asked by real clients. Not in it: benches include the hub, and have no sandbox.
+/// Tests the hub with real clients. It is not a part of the hub, which benches include without a sandbox.
 #[cfg(feature = "cli")]
 #[path = "hub/check/mod.rs"]
 mod hub_check;
 
-/// `remote/` of the library, judged by that hub, by git, git-lfs and LFS servers.
+/// Tests `remote/` of the library with that hub, and compares it with git, git-lfs and LFS servers.
 #[cfg(feature = "cli")]
 mod remote;
 
-/// The acceptance of `git st-convert`: the program itself, in repositories that git made.
+/// Acceptance tests of `git st-convert`: the program itself, in repositories that git created.
 #[cfg(all(unix, feature = "cli"))]
 mod convert;
 
-/// The acceptance of `git st-convert diff`, and of git's own diff.
+/// Acceptance tests of `git st-convert diff`, and of git's own diff.
 #[cfg(all(unix, feature = "cli"))]
 mod diff;
 
-/// The working day: `status`, and what a person does by it.
+/// Acceptance tests of daily work: `status`, and the commands that follow it.
 #[cfg(all(unix, feature = "cli"))]
 mod day;
 
-/// The acceptance of `git st-convert clone`, against the hub and plain directories.
+/// Acceptance tests of `git st-convert clone`, with the hub and plain directories.
 #[cfg(all(unix, feature = "cli"))]
 mod clone;
 
-/// The acceptance of `git st-convert batch`: many models of the hub.
+/// Acceptance tests of `git st-convert batch`, with many models of the hub.
 #[cfg(all(unix, feature = "cli"))]
 mod batch;
 
-/// The acceptance of `git st-convert pull`, and of `--pr`.
+/// Acceptance tests of `git st-convert pull` and of `--pr`.
 #[cfg(all(unix, feature = "cli"))]
 mod pull;
 
-/// The acceptance of `git st-convert hook`: commits, pushes and servers, and the hooks that others wrote.
+/// Acceptance tests of `git st-convert hook`: commits, pushes and servers, and existing hooks.
 #[cfg(all(unix, feature = "cli"))]
 mod guard;
 
-/// The acceptance of `git st-convert verify`, and of `pull --verify`.
+/// Acceptance tests of `git st-convert verify` and of `pull --verify`.
 #[cfg(all(unix, feature = "cli"))]
 mod verify;
 
-/// The acceptance of `git st-convert publish`.
+/// Acceptance tests of `git st-convert publish`.
 #[cfg(all(unix, feature = "cli"))]
 mod publish;
 
-/// The acceptance of converting a checkpoint while it is downloaded.
+/// Acceptance tests of the conversion of a checkpoint during its download.
 #[cfg(all(unix, feature = "cli"))]
 mod stream;
 
-/// `cli/` of the library: what a person sees, and the exit codes.
+/// Tests `cli/` of the library: the output for the user, and the exit codes.
 #[cfg(feature = "cli")]
 mod cli;
 
-/// What the wheel and other packages are made of.
+/// Tests the inputs of the wheel and of other packages.
 #[cfg(all(unix, feature = "cli"))]
 mod packaging;

@@ -1,7 +1,8 @@
-//! Who may do what: tokens and their rights, models that are public, gated or private, and the Hub's refusals.
+//! Checks access: tokens and their rights, models that are public, gated or private, and the Hub's refusals.
 //!
-//! Invariant: a refusal looks as the Hub's does. To someone without a right, a private model is one that is not there;
-//! without any token that is 401, with one 404. Git and LFS are asked for a password, the API for a token.
+//! Invariant: a refusal looks like the Hub's. Without the right to read it, a private model seems not to exist: that is
+//! 401
+//! without a token, and 404 with one. git and LFS get a request for a password, the API for a token.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -19,10 +20,10 @@ pub(crate) enum Access {
     Private,
 }
 
-/// What a token is good for; each holds the ones before it.
+/// The rights of a token; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Right {
-    /// What everyone may do.
+    /// The rights of a request without a token.
     Public,
     /// Reads gated and private models.
     Read,
@@ -44,12 +45,12 @@ pub(super) struct Token {
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<BTreeMap<String, Token>>);
 
-/// How a refused client is to authenticate.
+/// The form of authentication that a refused client is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asks {
-    /// git and git-lfs.
+    /// For git and git-lfs.
     Password,
-    /// The API.
+    /// For the API.
     Token,
 }
 
@@ -58,12 +59,12 @@ impl Tokens {
         self.0.lock().unwrap().insert(text.to_owned(), token);
     }
 
-    /// Whose request this is: `None` if it does not say, a refusal if it says something that is not so.
+    /// Returns the sender of a request: `None` without credentials, a refusal for wrong ones.
     pub(super) fn identify(&self, head: &Head, asks: Asks) -> Result<Option<Token>, Answer> {
         let Some(value) = head.header("Authorization") else { return Ok(None) };
         let text = match value.split_once(' ') {
             Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") => Some(text.to_owned()),
-            // The user's name does not count.
+            // The name of the user has no effect.
             Some((scheme, text)) if scheme.eq_ignore_ascii_case("basic") => {
                 let pair = base64(text).and_then(|bytes| String::from_utf8(bytes).ok());
                 pair.and_then(|pair| pair.split_once(':').map(|(_, password)| password.to_owned()))
@@ -77,8 +78,9 @@ impl Tokens {
         }
     }
 
-    /// Someone who holds this right on a model; a refusal of the Hub's kind otherwise. `model` is `None` if there is no
-    /// such model.
+    /// Returns the model and the sender, if the sender has this right on it; otherwise a refusal like the Hub's.
+    /// `model` is
+    /// `None` if no such model exists.
     pub(super) fn check(
         &self,
         head: &Head,
@@ -124,7 +126,7 @@ impl Tokens {
     }
 }
 
-/// An error as the Hub says it: in headers, and as JSON that both its API and LFS understand.
+/// Returns an error as the Hub formats it: in headers, and as JSON for both its API and LFS.
 pub(super) fn refusal(status: u16, code: Option<&str>, message: &str) -> Answer {
     let answer = Answer::json(status, &json!({"error": message, "message": message}));
     let answer = answer.header("X-Error-Message", message);
@@ -134,7 +136,7 @@ pub(super) fn refusal(status: u16, code: Option<&str>, message: &str) -> Answer 
     }
 }
 
-/// 401, with the way to authenticate.
+/// Returns 401, with the way to authenticate.
 pub(super) fn unauthorized(asks: Asks, message: &str) -> Answer {
     challenge(refusal(401, None, message), asks)
 }

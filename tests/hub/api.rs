@@ -1,6 +1,6 @@
-//! The Hub's REST API, as far as it is asked: who am I, a model, its refs, its discussions.
+//! Implements the Hub's REST API as far as clients use it: `whoami`, a model, its refs, its discussions.
 //!
-//! Invariant: what is answered is read from the repository at that moment. Names of fields are those of the Hub.
+//! Invariant: every response is read from the repository at that moment. The names of fields are those of the Hub.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::model::Model;
 use super::resolve::pointer;
 use super::server::Request;
 
-/// Answers a path below `/api/`.
+/// Responds to a path below `/api/`.
 pub(super) fn answer(request: &mut Request<'_>, path: &str) -> io::Result<Answer> {
     if path == "whoami-v2" {
         return Ok(whoami(request));
@@ -24,7 +24,7 @@ pub(super) fn answer(request: &mut Request<'_>, path: &str) -> io::Result<Answer
     }
     let not_found = refusal(404, None, "Sorry, we can't find the page you are looking for.");
     let Some(rest) = path.strip_prefix("models/") else { return Ok(not_found) };
-    // A model's id is two names, or one; that of an unknown model is two.
+    // The id of a model has two parts, or one; that of an unknown model has two.
     let parts: Vec<_> = rest.split('/').map(decode).collect();
     let known =
         |names: usize| parts.len() >= names && request.state.model(&parts[..names].join("/")).is_some();
@@ -39,7 +39,7 @@ pub(super) fn answer(request: &mut Request<'_>, path: &str) -> io::Result<Answer
     if let Some(rest) = rest.strip_prefix("discussions") {
         return super::talk::answer(request, &id, rest.trim_start_matches('/'));
     }
-    // What a gated model is called, and what its files are called, is no secret.
+    // The names of a gated model and of its files are public.
     let found = request.state.model(&id);
     let open = found.filter(|model| model.access() == Access::Gated);
     let model = match open {
@@ -118,10 +118,10 @@ fn info(model: &Model, id: &str, revision: &str) -> Answer {
     Answer::json(200, &value)
 }
 
-/// How many files a page of a tree holds at most; the Hub's holds 1000.
+/// How many files a page of a tree contains at most; the Hub's contains 1000.
 const PAGE: usize = 20;
 
-/// The files of a revision and all its directories, in pages.
+/// Returns the files and directories of a revision, in pages.
 fn tree(request: &Request<'_>, model: &Model, id: &str, revision: &str) -> Answer {
     let Some(commit) = model.rev(&format!("{revision}^{{commit}}")) else {
         return refusal(404, Some("RevisionNotFound"), &format!("Invalid rev id: {revision}"));
@@ -173,7 +173,7 @@ fn refs(request: &Request<'_>, model: &Model) -> Answer {
     Answer::json(200, &value)
 }
 
-/// The commits of a revision, the newest first, in pages.
+/// Returns the commits of a revision, the newest first, in pages.
 fn commits(request: &Request<'_>, model: &Model, revision: &str) -> Answer {
     let Some(commit) = model.rev(&format!("{revision}^{{commit}}")) else {
         return refusal(404, Some("RevisionNotFound"), &format!("Invalid rev id: {revision}"));

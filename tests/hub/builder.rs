@@ -1,7 +1,7 @@
-//! [`Builder`]: the history of a model's repository, told in order, as a stream for `git fast-import`.
+//! [`Builder`] describes the history of a model's repository step by step, as a stream for `git fast-import`.
 //!
 //! Invariant: the same calls give the same commits, on every machine. LFS files become pointers, and their contents
-//! are kept beside the stream.
+//! are kept next to the stream.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::content::{copy_hashed, oid_of};
 
-/// The names in the `.gitattributes` that a new model of the Hub begins with, in its order.
+/// The names in the `.gitattributes` of a new model of the Hub, in their order.
 const LFS_PATTERNS: &str = "*.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.joblib *.lfs.* *.mlmodel *.model *.msgpack \
      *.npy *.npz *.onnx *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/* *.tar.* *.tar \
      *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*";
@@ -19,7 +19,7 @@ const LFS_PATTERNS: &str = "*.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.jo
 /// The time of the first commit; the following ones are a minute apart.
 const FIRST_COMMIT: u64 = 1_577_934_245;
 
-/// Where the bytes of an LFS object come from.
+/// The source of the bytes of an LFS object.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     Bytes(Vec<u8>),
@@ -32,28 +32,28 @@ pub(crate) struct Builder {
     stream: Vec<u8>,
     /// The last commit of each ref.
     tips: BTreeMap<String, String>,
-    /// The ref that is committed to.
+    /// The ref of the next commits.
     on: String,
-    /// What the next commit changes.
+    /// The changes of the next commit.
     changes: Vec<u8>,
     author: String,
     commits: u64,
-    /// The LFS objects by the path that last got one.
+    /// The object ID that each path had last.
     oids: BTreeMap<String, String>,
     contents: Vec<Content>,
-    /// The title and the author of each pull request: those of its first commit.
+    /// The title and the author of each pull request, from its first commit.
     pull_requests: BTreeMap<u64, (String, String)>,
 }
 
 impl Builder {
-    /// On `main`, with the `.gitattributes` of a new model in the first commit.
+    /// Starts on `main`, with the `.gitattributes` of a new model in the first commit.
     pub(crate) fn new() -> Self {
         let mut builder = Self::without_attributes();
         builder.file(".gitattributes", hub_attributes());
         builder
     }
 
-    /// On `main`, with nothing.
+    /// Starts on an empty `main`.
     pub(crate) fn without_attributes() -> Self {
         Self {
             stream: Vec::new(),
@@ -68,26 +68,26 @@ impl Builder {
         }
     }
 
-    /// A continuation of a model that is on the hub: what is committed follows what is there on `main`.
+    /// Continues a model of the hub: the commits follow its `main`.
     pub(crate) fn more() -> Self {
         let mut builder = Self::without_attributes();
         builder.tips.insert(builder.on.clone(), "refs/heads/main^0".to_owned());
-        // Later than what is there.
+        // The commits are later than the existing ones.
         builder.commits = 1 << 20;
         builder
     }
 
-    /// Puts a file into the next commit as it is.
+    /// Adds a file to the next commit as it is.
     pub(crate) fn file(&mut self, path: &str, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.entry(path, "100644", bytes.as_ref())
     }
 
-    /// Puts a symbolic link into the next commit.
+    /// Adds a symbolic link to the next commit.
     pub(crate) fn link(&mut self, path: &str, target: &str) -> &mut Self {
         self.entry(path, "120000", target.as_bytes())
     }
 
-    /// Puts a file into the next commit as a pointer, and its content into the model's LFS objects.
+    /// Adds a file to the next commit as a pointer, and its content to the model's LFS objects.
     pub(crate) fn lfs(&mut self, path: &str, bytes: impl Into<Vec<u8>>) -> &mut Self {
         let bytes = bytes.into();
         let (oid, size) = (oid_of(&bytes), bytes.len() as u64);
@@ -95,32 +95,32 @@ impl Builder {
         self.pointer(path, &oid, size)
     }
 
-    /// The same with a file of this machine, which may be large.
+    /// Does the same with a file of this machine, which may be large.
     pub(crate) fn lfs_file(&mut self, path: &str, from: &Path) -> &mut Self {
         let (oid, size) = copy_hashed(&mut File::open(from).unwrap(), &mut io::sink()).unwrap();
         self.contents.push(Content::File(from.to_owned()));
         self.pointer(path, &oid, size)
     }
 
-    /// Puts a pointer into the next commit; its content is not on the hub.
+    /// Adds a pointer to the next commit whose content is not on the hub.
     pub(crate) fn pointer(&mut self, path: &str, oid: &str, size: u64) -> &mut Self {
         self.oids.insert(path.to_owned(), oid.to_owned());
         self.file(path, pointer(oid, size))
     }
 
-    /// Leaves a file out from the next commit on.
+    /// Removes a file in the next commit.
     pub(crate) fn remove(&mut self, path: &str) -> &mut Self {
         self.changes.extend_from_slice(format!("D {}\n", quoted(path)).as_bytes());
         self
     }
 
-    /// Who makes the next commits: `Name <mail>`.
+    /// Sets the author of the next commits: `Name <mail>`.
     pub(crate) fn author(&mut self, author: &str) -> &mut Self {
         author.clone_into(&mut self.author);
         self
     }
 
-    /// Commits what was put, to the ref that is stood on.
+    /// Commits the changes to the current ref.
     pub(crate) fn commit(&mut self, message: &str) -> &mut Self {
         self.commits += 1;
         let mark = format!(":{}", self.commits);
@@ -142,7 +142,7 @@ impl Builder {
         self
     }
 
-    /// Goes to a ref, or to a branch by its short name. A new one begins at `main`.
+    /// Switches to a ref, or to a branch by its short name. A new one begins at `main`.
     pub(crate) fn on(&mut self, name: &str) -> &mut Self {
         let main = self.tips.get("refs/heads/main").cloned();
         self.on = full(name, "refs/heads/");
@@ -153,19 +153,19 @@ impl Builder {
         self
     }
 
-    /// Goes to `refs/pr/N`, which begins at `main`.
+    /// Switches to `refs/pr/N`, which begins at `main`.
     pub(crate) fn pull_request(&mut self, number: u64) -> &mut Self {
         self.on(&format!("refs/pr/{number}"))
     }
 
-    /// Makes a tag where this is.
+    /// Creates a tag at the current commit.
     pub(crate) fn tag(&mut self, name: &str) -> &mut Self {
         let text = format!("reset {}\nfrom {}\n\n", full(name, "refs/tags/"), self.tips[&self.on]);
         self.stream.extend_from_slice(text.as_bytes());
         self
     }
 
-    /// The oid of the LFS file that was last put at this path, on any ref.
+    /// Returns the object ID of the LFS file that was last added at this path, on any ref.
     #[track_caller]
     pub(crate) fn oid(&self, path: &str) -> String {
         self.oids[path].clone()
@@ -193,7 +193,7 @@ impl Builder {
     }
 }
 
-/// The text of a pointer.
+/// Returns the text of a pointer.
 pub(crate) fn pointer(oid: &str, size: u64) -> String {
     format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n")
 }

@@ -1,7 +1,10 @@
-//! The content of LFS objects: signed links to it, downloads with ranges, uploads whose digest is checked.
+//! Serves the content of LFS objects: signed links, downloads with ranges, uploads whose digest is checked.
 //!
-//! Invariant: an object lies under its oid only if that is the SHA-256 of its bytes. Links are signed for one object, one
-//! method and some time, as those of an object storage; they need no token, and away from the main origin they refuse one.
+//! Invariant: an object is stored under its object ID only if that is the SHA-256 of its bytes. Links are signed for
+//! one
+//! object, one method and some time, as those of an object storage; they need no token, and at other origins than the
+//! main
+//! one they refuse one.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -18,26 +21,26 @@ use super::http::{Answer, Head};
 use super::log::Record;
 use super::server::Request;
 
-/// Where the signature of an action stands.
+/// The position of the signature of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signing {
-    /// In the query of its link.
+    /// In the query of the link.
     Query,
-    /// In a header that the action asks to send.
+    /// In a header that the action requires.
     Header,
 }
 
 /// The header of [`Signing::Header`].
 const HEADER: &str = "X-Hub-Signature";
 
-/// What is done with an object, as in its link.
+/// The operation on an object, as in its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deed {
     Download,
     Upload,
-    /// One part of it; its number stands behind the oid.
+    /// The upload of one part, whose number follows the object ID.
     Part,
-    /// All parts are there.
+    /// The end of an upload in parts.
     Complete,
     Verify,
 }
@@ -54,18 +57,18 @@ impl Deed {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
 
-/// The SHA-256 of some bytes, in hexadecimal digits.
+/// Returns the SHA-256 of some bytes, in hexadecimal digits.
 pub(crate) fn oid_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The SHA-256 and the size of what can be read, copied on the way.
+/// Copies a stream. Returns its SHA-256 and its size.
 pub(super) fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(String, u64)> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
@@ -89,13 +92,13 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// The link to an object, with the signature in its query.
+/// Returns the link to an object, with the signature in its query.
 pub(super) fn link(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> String {
     let (link, signature) = signed(state, deed, model, oid, expires);
     format!("{link}?X-Hub-Expires={expires}&{HEADER}={signature}")
 }
 
-/// The link to an object and the headers that are to be sent to it, as an action of a batch.
+/// Returns the link to an object with its required headers, as an action of a batch.
 pub(super) fn action(state: &State, deed: Deed, model: &str, oid: &str, expires: i64) -> Value {
     match state.signing() {
         Signing::Query => json!({"href": link(state, deed, model, oid, expires)}),
@@ -120,7 +123,7 @@ fn sign(state: &State, path: &str, expires: i64) -> String {
     oid_of(format!("{}{path}{expires}", state.secret()).as_bytes())
 }
 
-/// Refuses what an object storage refuses.
+/// Refuses the requests that an object storage refuses.
 fn check(request: &Request<'_>) -> Result<(), Answer> {
     let head = &request.head;
     if request.origin != request.state.main_origin() && head.header("Authorization").is_some() {
@@ -147,7 +150,7 @@ fn xml(status: u16, code: &str, message: &str) -> Answer {
     Answer::new(status, "application/xml", text)
 }
 
-/// The action of an upload in parts: the addresses are in its header, as the Hub has it.
+/// Returns the action of an upload in parts: the URLs are in its header, as in the Hub's responses.
 pub(super) fn parts(state: &State, model: &str, oid: &str, size: u64, part: u64, expires: i64) -> Value {
     let mut action = json!({"href": link(state, Deed::Complete, model, oid, expires)});
     action["header"]["chunk_size"] = json!(part.to_string());
@@ -158,7 +161,7 @@ pub(super) fn parts(state: &State, model: &str, oid: &str, size: u64, part: u64,
     action
 }
 
-/// `/content/MODEL/OID`, `/upload/MODEL/OID`, `/verify/MODEL/OID`.
+/// Responds to `/content/MODEL/OID`, `/upload/MODEL/OID` and `/verify/MODEL/OID`.
 pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Option<Answer>> {
     let path = request.head.path().to_owned();
     let mut parts = path.trim_start_matches('/').splitn(2, '/');
@@ -212,7 +215,7 @@ fn part(request: &mut Request<'_>, object: &Path) -> io::Result<Answer> {
     Ok(Answer::text(200, "").header("ETag", format!("\"{}\"", &got[..32])))
 }
 
-/// Joins the parts that are named, in their order, if they make up the object.
+/// Joins the named parts in their order, if they are the object.
 fn complete(body: &[u8], record: &Record<'_>, object: &Path, oid: &str) -> io::Result<Answer> {
     record.body(body);
     let asked: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The discussions of a model, pull requests among them; both share one row of numbers.
+//! Stores the discussions of a model, including pull requests; both share one sequence of numbers.
 //!
 //! Invariant: a pull request that was opened here has its `refs/pr/N`. A ref that was only pushed has no discussion.
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::http::Head;
 
-/// How many of them a page holds.
+/// How many discussions a page contains.
 const PAGE: usize = 50;
 
-/// What became of a discussion.
+/// The status of a discussion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// A pull request that its author has not finished.
@@ -32,7 +32,7 @@ impl Status {
         }
     }
 
-    /// Is it one of those that a list of this name holds?
+    /// Returns `true` if a list with this filter contains it.
     fn is_among(self, name: &str) -> bool {
         match name {
             "open" => matches!(self, Self::Draft | Self::Open),
@@ -42,7 +42,7 @@ impl Status {
     }
 }
 
-/// One of them.
+/// A discussion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Discussion {
     pub(crate) number: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Discussion {
 }
 
 impl Discussion {
-    /// As the API tells it in a list.
+    /// Returns its entry in a list of the API.
     fn json(&self, id: &str) -> Value {
         json!({
             "num": self.number,
@@ -67,7 +67,7 @@ impl Discussion {
         })
     }
 
-    /// As the API tells it alone.
+    /// Returns its own document of the API.
     pub(super) fn details(&self, id: &str) -> Value {
         let mut value = self.json(id);
         let comment =
@@ -87,17 +87,17 @@ impl Discussion {
     }
 }
 
-/// Those of a model, by their number.
+/// The discussions of a model, by number.
 #[derive(Debug, Default)]
 pub(super) struct Discussions(Mutex<BTreeMap<u64, Discussion>>);
 
 impl Discussions {
-    /// Adds one, unless its number is taken.
+    /// Adds a discussion, unless its number is taken.
     pub(super) fn add(&self, discussion: Discussion) {
         self.0.lock().unwrap().entry(discussion.number).or_insert(discussion);
     }
 
-    /// Opens one under the next number, which is above `taken` too.
+    /// Opens a discussion under the next number, which is also above `taken`.
     pub(super) fn open(&self, taken: u64, open: impl FnOnce(u64) -> Discussion) -> Discussion {
         let mut all = self.0.lock().unwrap();
         let last = all.keys().next_back().copied().unwrap_or(0);
@@ -114,12 +114,12 @@ impl Discussions {
         self.0.lock().unwrap().values().cloned().collect()
     }
 
-    /// Changes one; false if it is not there.
+    /// Changes a discussion. Returns `false` if it does not exist.
     pub(super) fn change(&self, number: u64, change: impl FnOnce(&mut Discussion)) -> bool {
         self.0.lock().unwrap().get_mut(&number).map(change).is_some()
     }
 
-    /// A page of the list, the newest first: `p`, `type`, `status` and `author` of the query choose.
+    /// Returns a page of the list, the newest first, selected by `p`, `type`, `status` and `author` of the query.
     pub(super) fn page(&self, head: &Head, id: &str) -> Value {
         let asked = |key| head.query(key).unwrap_or_default();
         let (kind, status, author) = (asked("type"), asked("status"), asked("author"));

@@ -1,84 +1,84 @@
-//! Faults: what goes wrong, where, and how many times.
+//! Injects faults into responses: of a kind, at a place, and a number of times.
 //!
 //! Invariant: a fault is used up by the request that it changes, in the order of injection; a fault that replaces the
-//! answer leaves the others for the next request.
+//! response leaves the others for the next request.
 
 use std::sync::Mutex;
 
 use serde_json::Value;
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Debug, Clone)]
 pub(crate) enum Fault {
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     Drop,
-    /// What is asked is done, and the connection is closed without an answer.
+    /// The request is carried out, and the connection is closed without a response.
     Lose,
-    /// What is asked is done, and no answer comes.
+    /// The request is carried out, and no response is sent.
     Hang,
-    /// This status, with the headers and the body that belong to it.
+    /// The response has this status, with its usual headers and body.
     Status(u16),
-    /// This status, and the code that the Hub gives with it.
+    /// The response has this status, and this error code of the Hub.
     Refuse(u16, &'static str),
-    /// This status, and `Retry-After` in seconds.
+    /// The response has this status, and `Retry-After` in seconds.
     RetryAfter(u16, u64),
-    /// 429, and a `RateLimit` of which nothing remains for so many seconds.
+    /// The response is 429, with a `RateLimit` that is used up for this number of seconds.
     RateLimit(u64),
-    /// A redirect of this status.
+    /// The response is a redirect with this status.
     Redirect(u16, To),
-    /// 200 and a page for people.
+    /// The response is 200, with an HTML page.
     Html,
-    /// `Range` is not understood: 200 and everything.
+    /// `Range` is ignored: the response is 200 with the whole content.
     NoRanges,
-    /// `Range` is refused with this status, in the words of a storage of objects.
+    /// `Range` is refused with this status, in the format of an object storage.
     RefuseRanges(u16),
-    /// The body comes by gzip, though nobody asked for that.
+    /// The body is gzipped, though the client did not accept that.
     Gzip,
-    /// The connection is closed after so many bytes of the body.
+    /// The connection is closed after this number of bytes of the body.
     Cut(u64),
-    /// After so many bytes of the body nothing more comes, and the connection stays.
+    /// No byte follows this number of bytes of the body, and the connection stays open.
     Stall(u64),
-    /// The byte at this offset of the object, or of the body, is another one.
+    /// The byte at this offset of the object, or of the body, is wrong.
     WrongByte(u64),
-    /// The body comes at so many bytes a second.
+    /// The body is sent at this number of bytes per second.
     Slow(u64),
-    /// Another `Content-Range`.
+    /// `Content-Range` has this value.
     ContentRange(String),
-    /// `Content-Length` is off by so much; then the connection is closed.
+    /// `Content-Length` is wrong by this number; then the connection is closed.
     Length(i64),
-    /// No `Content-Length`: the body comes in chunks.
+    /// The body has no `Content-Length`, and is sent in chunks.
     Chunked,
-    /// Another value of a header.
+    /// A header has this value.
     Header(&'static str, String),
-    /// The second half of the body is missing, and `Content-Length` says so.
+    /// The second half of the body is missing, and `Content-Length` fits the rest.
     Truncated,
-    /// A JSON answer is changed.
+    /// A JSON response is changed.
     Json(fn(&mut Value)),
-    /// In a batch: this object has an error object, of this code.
+    /// In a batch, this object has an error object with this code.
     ObjectError(u16),
-    /// In a batch: this object has another size.
+    /// In a batch, this object has this size.
     Size(u64),
-    /// In a batch: the action of this object has expired, and what it leads to refuses it.
+    /// In a batch, the action of this object is expired, and its URL refuses it.
     Expired,
-    /// A fetch that wants a blob by its id is answered by a flush.
+    /// A fetch that requests a blob by its id gets only a flush packet.
     RefuseBlobs,
-    /// A gzipped `git-upload-pack` request is answered by a flush.
+    /// A gzipped `git-upload-pack` request gets only a flush packet.
     RefuseGzip,
-    /// Filters are not offered, and not obeyed.
+    /// Filters are neither offered nor applied.
     NoFilter,
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 #[derive(Debug, Clone)]
 pub(crate) enum To {
     /// The same target at another origin, `http://host:port`.
     Origin(String),
-    /// Itself: a chain of as many hops as the fault has times, or a loop.
+    /// The same URL: a chain with as many hops as the fault has times, or a loop.
     Itself,
     Url(String),
 }
 
-/// Which requests a fault changes.
+/// The requests that a fault changes.
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
     /// Downloads of an object's content.
@@ -93,11 +93,11 @@ pub(crate) enum Place {
     Git(String),
     UploadPack(String),
     ReceivePack(String),
-    /// Everything below a path, as it is sent.
+    /// All requests below a path, as it was sent.
     Path(String),
-    /// What is posted to this very path.
+    /// The POST requests to exactly this path.
     Post(String),
-    /// Everything: the first, the second, … request of all.
+    /// All requests, in the order of their arrival.
     Any,
 }
 
@@ -139,7 +139,7 @@ impl Place {
     }
 
     fn has(&self, method: &str, path: &str) -> bool {
-        // Both spellings of a repository.
+        // A repository has two spellings, with and without `.git`.
         let below = |model: &str, service: &str| {
             let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(model));
             rest.is_some_and(|rest| rest.strip_prefix(".git").unwrap_or(rest) == service)
@@ -163,7 +163,7 @@ impl Place {
     }
 }
 
-/// A fault at a place.
+/// A fault with its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Injection {
     fault: Fault,
@@ -173,12 +173,12 @@ pub(crate) struct Injection {
 }
 
 impl Fault {
-    /// For every request to this place.
+    /// Applies the fault to every request to this place.
     pub(crate) fn at(self, place: Place) -> Injection {
         Injection { fault: self, place, skip: 0, times: None }
     }
 
-    /// Does it stand in for the answer?
+    /// Returns `true` if the fault replaces the response.
     fn replaces(&self) -> bool {
         matches!(
             self,
@@ -194,13 +194,13 @@ impl Fault {
 }
 
 impl Injection {
-    /// So often, then no more.
+    /// Limits the fault to this number of requests.
     pub(crate) fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Not for the first so many requests.
+    /// Skips the first requests.
     pub(crate) fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
         self
@@ -218,7 +218,7 @@ impl Injection {
     }
 }
 
-/// What is to go wrong.
+/// The injected faults.
 #[derive(Default)]
 pub(super) struct Faults(Mutex<Vec<Injection>>);
 
@@ -231,12 +231,12 @@ impl Faults {
         self.0.lock().unwrap().clear();
     }
 
-    /// What goes wrong with a request for this path.
+    /// Takes the faults for a request to this path.
     pub(super) fn take(&self, method: &str, path: &str) -> Vec<Fault> {
         self.matching(|place| place.has(method, path))
     }
 
-    /// What goes wrong with an object's entry in a batch.
+    /// Takes the faults for an object's entry in a batch.
     pub(super) fn take_object(&self, oid: &str) -> Vec<Fault> {
         self.matching(|place| matches!(place, Place::Object(of) if of == oid))
     }

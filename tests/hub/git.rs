@@ -1,6 +1,6 @@
-//! The git server of a model: `git http-backend` as a CGI program, in an environment of its own.
+//! Serves the git repository of a model: `git http-backend` as a CGI program, in an environment of its own.
 //!
-//! Invariant: what git says is passed on unchanged, unless a fault answers in its place.
+//! Invariant: git's response is passed on unchanged, unless a fault replaces it.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::http::{Answer, Headers, Payload};
 use super::server::Request;
 
-/// git in the hub's environment.
+/// Returns git in the hub's environment.
 pub(super) fn git(home: &Path) -> Command {
     let mut git = Command::new("git");
     git.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -24,7 +24,7 @@ pub(super) fn git(home: &Path) -> Command {
     git
 }
 
-/// Answers `info/refs`, `git-upload-pack` and `git-receive-pack`.
+/// Responds to `info/refs`, `git-upload-pack` and `git-receive-pack`.
 pub(super) fn answer(request: &mut Request<'_>, id: &str, service: &str) -> io::Result<Answer> {
     let state = request.state;
     let pushes =
@@ -57,18 +57,18 @@ pub(super) fn answer(request: &mut Request<'_>, id: &str, service: &str) -> io::
     let mut child = backend.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut stdin = child.stdin.take().unwrap();
     let fed = stdin.write_all(&start).and_then(|()| io::copy(&mut request.body, &mut stdin));
-    // A program that has heard enough says so in its answer.
+    // A program that reads no further explains that in its response.
     fed.map(drop).or_else(|err| if err.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(err) })?;
     drop(stdin);
     cgi_answer(child)
 }
 
-/// A result of a git service.
+/// Returns the result of a git service.
 fn result(service: &str, bytes: Vec<u8>) -> Answer {
     Answer::new(200, &format!("application/x-{service}-result"), bytes).header("Cache-Control", "no-cache")
 }
 
-/// `git http-backend`, ready to be run.
+/// Returns `git http-backend`, ready to run.
 fn backend(request: &Request<'_>, id: &str, service: &str) -> Command {
     let head = &request.head;
     let mut command = git(request.state.home());
@@ -108,13 +108,13 @@ impl Read for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // It has ended, or nobody listens any more.
+        // The program has ended, or its output is not needed any more.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Reads the headers of a CGI program; the body is what follows.
+/// Reads the headers of a CGI program; the body follows them.
 fn cgi_answer(mut child: Child) -> io::Result<Answer> {
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut output = Output { stdout, child };
@@ -139,7 +139,7 @@ fn cgi_answer(mut child: Child) -> io::Result<Answer> {
     }
 }
 
-/// Is this fetch one that a fault answers by a flush?
+/// Returns `true` if a fault answers this fetch with a flush packet.
 fn refuses(request: &Request<'_>, id: &str, body: &[u8]) -> io::Result<bool> {
     let gzipped = request.head.header("Content-Encoding").is_some_and(|value| value.contains("gzip"));
     for fault in request.faults {
@@ -160,7 +160,7 @@ fn refuses(request: &Request<'_>, id: &str, body: &[u8]) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Is one of the objects that are wanted a blob?
+/// Returns `true` if a requested object is a blob.
 fn wants_blob(state: &State, id: &str, body: &[u8]) -> io::Result<bool> {
     let wants: BTreeSet<_> =
         pkt_lines(body).filter_map(|line| line.strip_prefix(b"want ")?.get(..40)).collect();
@@ -180,7 +180,7 @@ fn wants_blob(state: &State, id: &str, body: &[u8]) -> io::Result<bool> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().any(|kind| kind == "blob"))
 }
 
-/// The lines of git's protocol, without the flushes between them.
+/// Returns the lines of git's protocol, without the flush packets between them.
 fn pkt_lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         loop {
@@ -195,7 +195,7 @@ fn pkt_lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The commands of a push, as they were sent, with the flush behind them: what follows is the pack.
+/// Returns the commands of a push, as they were sent, with the flush packet after them; the pack follows.
 fn commands(body: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     loop {
@@ -210,7 +210,7 @@ fn commands(body: &mut dyn Read) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The refs that these commands change.
+/// Returns the refs that these commands change.
 fn refs_of(commands: &[u8]) -> Vec<String> {
     let lines = pkt_lines(commands).filter(|line| !line.starts_with(b"shallow "));
     let names = lines.filter_map(|line| line.get(82..)?.split(|byte| matches!(byte, 0 | b'\n')).next());

@@ -1,7 +1,8 @@
-//! HTTP/1.1 as a server reads and writes it: a request's head and body, an answer, percent and base64 text.
+//! Reads and writes HTTP/1.1 as a server: the head and body of a request, a response, percent and base64 encoding.
 //!
-//! Invariant: a body that a handler left is drained before the next request is read, so that an early refusal does not
-//! cost the connection. It knows no route, no fault and no log.
+//! Invariant: a body that a handler did not read is drained before the next request is read, so that an early refusal
+//! does
+//! not cost the connection. The module knows no routes, faults or log.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -14,7 +15,7 @@ use serde_json::Value;
 /// The longest head a client may send.
 const HEAD_LIMIT: u64 = 64 << 10;
 
-/// The headers of a message, in their order, as they were spelled.
+/// The headers of a message, in their order and spelling.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Headers(pub(crate) Vec<(String, String)>);
 
@@ -38,7 +39,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// `None` at the end of the connection.
+    /// Reads a head; `None` at the end of the connection.
     pub(super) fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Self>> {
         let mut lines = stream.by_ref().take(HEAD_LIMIT);
         let Some(first) = line(&mut lines)? else { return Ok(None) };
@@ -74,15 +75,15 @@ impl Head {
         self.target.split_once('?').map_or("", |(_, query)| query)
     }
 
-    /// The first value of a query's key.
+    /// Returns the first value of a key of the query.
     pub(super) fn query(&self, key: &str) -> Option<String> {
         let mut pairs = self.raw_query().split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         pairs.find(|(name, _)| *name == key).map(|(_, value)| decode(&value.replace('+', " ")))
     }
 
-    /// The range that is asked for of a content of `length`: `None` for all of it, an error if it is not there.
+    /// Returns the requested range of a content of `length`: `None` for all of it, an error if it is outside.
     pub(super) fn range(&self, length: u64) -> Result<Option<Range<u64>>, ()> {
-        // Several ranges and other units may be answered as if there were none.
+        // A server may ignore several ranges and other units.
         let Some(spec) = self.header("Range").and_then(|value| value.strip_prefix("bytes=")) else {
             return Ok(None);
         };
@@ -109,10 +110,10 @@ fn line(stream: &mut impl BufRead) -> io::Result<Option<String>> {
     String::from_utf8(bytes).map(Some).map_err(io::Error::other)
 }
 
-/// How much of a body is left.
+/// The rest of a body.
 enum Rest {
     Bytes(u64),
-    /// In this chunk; the size line of the next one is unread when it is 0.
+    /// The rest of this chunk; if it is 0, the size line of the next chunk is unread.
     Chunk(u64),
     End,
 }
@@ -121,7 +122,7 @@ enum Rest {
 pub(super) struct Body<'a> {
     stream: &'a mut BufReader<TcpStream>,
     rest: Rest,
-    /// The client waits for a word before it sends.
+    /// `true` if the client waits for `100 Continue` before it sends.
     expects: Cell<bool>,
 }
 
@@ -134,14 +135,14 @@ impl<'a> Body<'a> {
         Self { stream, rest, expects: Cell::new(expects) }
     }
 
-    /// All of it; a hub's JSON and a fetch's wants are small.
+    /// Reads the whole body; the JSON of a hub and the wants of a fetch are small.
     pub(super) fn all(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.take(64 << 20).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Reads what the handler left. A client that still waits sends nothing: the connection can then not be kept.
+    /// Reads what the handler did not read. A client that still waits sends nothing, so its connection cannot be kept.
     pub(super) fn drain(&mut self) -> io::Result<bool> {
         let unread = !matches!(self.rest, Rest::End | Rest::Bytes(0));
         if self.expects.get() && unread {
@@ -189,23 +190,23 @@ impl Read for Body<'_> {
             Rest::End => {}
         }
         if left == 0 && matches!(self.rest, Rest::Chunk(_)) {
-            // The line end behind a chunk.
+            // The line end after a chunk.
             line(&mut self.stream)?;
         }
         Ok(count)
     }
 }
 
-/// What an answer carries.
+/// The body of a response.
 pub(super) enum Payload {
     Bytes(Vec<u8>),
     /// A part of a stored object.
     Object(File, Range<u64>),
-    /// Of unknown length: sent in chunks.
+    /// A stream of unknown length, which is sent in chunks.
     Stream(Box<dyn Read>),
 }
 
-/// An answer, before the faults.
+/// A response, before the faults are applied.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: Headers,
@@ -231,7 +232,7 @@ impl Answer {
         self
     }
 
-    /// A part of a file, or all of it, as the request's `Range` says.
+    /// Returns the part of a file that the request's `Range` selects, or all of it.
     pub(super) fn content(head: &Head, file: File, length: u64) -> Self {
         let whole = Headers(vec![
             ("Content-Type".to_owned(), "application/octet-stream".to_owned()),
@@ -249,7 +250,7 @@ impl Answer {
     }
 }
 
-/// The name of a status.
+/// Returns the name of a status.
 pub(super) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -278,7 +279,7 @@ pub(super) fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Percent encoding undone; what is no UTF-8 is replaced.
+/// Decodes percent encoding; invalid UTF-8 is replaced.
 pub(super) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -296,7 +297,7 @@ pub(super) fn decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The bytes of a base64 text, as in `Authorization: Basic`.
+/// Decodes a base64 text, as in `Authorization: Basic`.
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);

@@ -1,4 +1,4 @@
-//! The LFS API of a model: batch; locks are not there.
+//! Implements the LFS API of a model: batch, without locks.
 //!
 //! Invariant: an object is offered only if this model has it.
 
@@ -17,10 +17,10 @@ use super::time::rfc3339;
 
 const MEDIA_TYPE: &str = "application/vnd.git-lfs+json";
 
-/// How a batch says until when its actions are good.
+/// The form in which a batch states the end of its actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expiry {
-    /// It does not.
+    /// It does not state it.
     Unsaid,
     /// `expires_in`, in seconds.
     In,
@@ -28,10 +28,10 @@ pub(crate) enum Expiry {
     At,
 }
 
-/// How long a link is good, in seconds.
+/// The lifetime of a link in seconds.
 const LIFE: i64 = 3600;
 
-/// Answers a request below `info/lfs`.
+/// Responds to a request below `info/lfs`.
 pub(super) fn answer(request: &mut Request<'_>, id: &str, rest: &str) -> io::Result<Answer> {
     match (request.head.method.as_str(), rest) {
         ("POST", "objects/batch") => batch(request, id),
@@ -57,7 +57,7 @@ fn batch(request: &mut Request<'_>, id: &str) -> io::Result<Answer> {
     if asked["hash_algo"].as_str().is_some_and(|name| !matches!(name, "" | "sha256")) {
         return Ok(refusal(409, None, "Unknown hash algorithm"));
     }
-    // Whoever may open a pull request may upload for one.
+    // A user who may open a pull request may upload for it.
     let to_pull_request = asked["ref"]["name"].as_str().is_none_or(|name| name.starts_with("refs/pr/"));
     let need = match (upload, to_pull_request) {
         (false, _) => Right::Public,
@@ -89,7 +89,7 @@ fn batch(request: &mut Request<'_>, id: &str) -> io::Result<Answer> {
     Ok(answer.header("Content-Type", format!("{MEDIA_TYPE}; charset=utf-8")))
 }
 
-/// Puts what only an agent of this name can use in the place of addresses.
+/// Replaces the URLs of actions by ones that only an agent of this name can use.
 fn hand_over(objects: &mut [Value], name: &str, secret: &str) {
     for object in objects {
         let oid = object["oid"].as_str().unwrap_or_default().to_owned();
@@ -101,7 +101,7 @@ fn hand_over(objects: &mut [Value], name: &str, secret: &str) {
     }
 }
 
-/// An object's entry in the answer.
+/// Returns an object's entry in the response.
 fn entry(
     request: &Request<'_>,
     model: &Model,
@@ -142,7 +142,7 @@ fn entry(
     }
     entry["authenticated"] = json!(true);
     let deeds: &[(&str, Deed)] = match (upload, stored) {
-        // No action: it is here already.
+        // An existing object needs no action.
         (true, Some(_)) => &[],
         (true, None) => &[("upload", Deed::Upload), ("verify", Deed::Verify)],
         (false, _) => &[("download", Deed::Download)],

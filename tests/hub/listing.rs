@@ -1,6 +1,7 @@
-//! The list of models, sorted by downloads and filtered by tags, in pages that a `Link` leads through.
+//! Lists the models, sorted by downloads and filtered by tags, in pages that `Link` headers connect.
 //!
-//! Invariant: a page holds fewer models than the Hub's would, so that a test sees several; a private model is in no list.
+//! Invariant: a page contains fewer models than the Hub's, so that a test sees several pages; a private model is in no
+//! list.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use super::State;
 use super::access::Access;
 use super::http::{Answer, Head, decode};
 
-/// How many models a page holds at most; the Hub's holds 1000.
+/// How many models a page contains at most; the Hub's contains 1000.
 const PAGE: usize = 20;
 
 pub(super) fn answer(state: &State, head: &Head) -> Answer {

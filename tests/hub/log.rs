@@ -1,7 +1,8 @@
-//! What the hub was asked: every request, in the order of arrival, and what was sent for it.
+//! Logs every request in the order of arrival, and the bytes that were sent for it.
 //!
-//! Invariant: a test that reads the log sees finished requests; reading waits for those under way. Bytes count as sent
-//! when the kernel gets them, which for a client that was killed is up to a few megabytes more than it read.
+//! Invariant: a test that reads the log sees finished requests, because reading waits for those in progress. Bytes
+//! count as
+//! sent when the kernel gets them; for a client that was killed, these are up to a few megabytes more than it read.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex};
@@ -9,32 +10,32 @@ use std::time::{Duration, Instant};
 
 use super::http::{self, Head, Headers};
 
-/// The longest body that is kept.
+/// The longest body that is stored.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// How long reading waits for requests under way: one that stalls never ends.
+/// How long reading waits for requests in progress: a stalled one never ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// One request, and how it was answered.
+/// One request and its response.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// Where it arrived, as `http://host:port`.
+    /// The origin of its arrival, as `http://host:port`.
     pub(crate) origin: String,
     pub(crate) method: String,
     /// Path and query, as sent.
     pub(crate) target: String,
     pub(crate) headers: Headers,
-    /// The body, if a handler read it whole: JSON, and what a fetch wants. Not what is uploaded or pushed.
+    /// The body, if a handler read all of it: JSON, and the wants of a fetch; no uploads or pushes.
     pub(crate) body: Vec<u8>,
-    /// 0 while there is no answer, and for good if the connection was closed without one.
+    /// The status; 0 before a response, and without one.
     pub(crate) status: u16,
     /// The part of an object that the answer promised.
     pub(crate) range: Option<Range<u64>>,
     /// Bytes of body that were sent.
     pub(crate) sent: u64,
-    /// The faults that it met.
+    /// The faults that changed it.
     pub(crate) faults: Vec<String>,
-    /// How long after the hub's start it arrived.
+    /// The time of its arrival since the hub's start.
     pub(crate) at: Duration,
     done: bool,
 }
@@ -46,12 +47,12 @@ impl Seen {
 
     pub(crate) fn path(&self) -> &str {
         let path = self.target.split('?').next().unwrap_or_default();
-        // What a proxy is asked begins with the host.
+        // The target of a request to a proxy begins with the host.
         let rest = path.strip_prefix("http://").and_then(|rest| Some(&rest[rest.find('/')?..]));
         rest.unwrap_or(path)
     }
 
-    /// Does it carry this text: in its target, a header, the body, or what a Basic authorization decodes to?
+    /// Returns `true` if it contains this text: in its target, a header, the body, or a decoded Basic authorization.
     pub(crate) fn carries(&self, text: &str) -> bool {
         let decoded = self.headers.0.iter().filter_map(|(_, value)| http::base64(value.rsplit(' ').next()?));
         let mut bodies = decoded.chain([self.body.clone()]);
@@ -80,7 +81,7 @@ impl Log {
         Self { inner: Mutex::default(), changed: Condvar::new(), start: Instant::now() }
     }
 
-    /// Notes a request that has arrived.
+    /// Adds a request that has arrived.
     pub(super) fn open(&self, origin: &str, head: &Head) -> Record<'_> {
         let mut inner = self.inner.lock().unwrap();
         inner.seen.push(Seen {
@@ -99,7 +100,7 @@ impl Log {
         Record { log: self, index: inner.forgotten + inner.seen.len() - 1 }
     }
 
-    /// What was seen so far.
+    /// Returns the requests so far.
     pub(super) fn read(&self) -> Vec<Seen> {
         let inner = self.inner.lock().unwrap();
         let busy = |inner: &mut Inner| inner.seen.iter().any(|seen| !seen.done);
@@ -107,7 +108,7 @@ impl Log {
         inner.seen.clone()
     }
 
-    /// What was seen so far, without waiting: whether something is under way.
+    /// Returns the requests so far without waiting, including those in progress.
     pub(super) fn peek(&self) -> Vec<Seen> {
         self.inner.lock().unwrap().seen.clone()
     }
@@ -121,7 +122,7 @@ impl Log {
     }
 }
 
-/// A request under way; it is done when this is dropped.
+/// A request in progress; it is finished when this is dropped.
 pub(super) struct Record<'a> {
     log: &'a Log,
     index: usize,
@@ -148,7 +149,7 @@ impl Drop for Record<'_> {
     }
 }
 
-/// The parts of an object that were sent, in the order of the requests.
+/// Returns the parts of an object that were sent, in the order of the requests.
 pub(super) fn fetched(seen: &[Seen], oid: &str) -> Vec<Range<u64>> {
     let of_object = seen.iter().filter(|seen| seen.method == "GET" && seen.path().ends_with(oid));
     let parts = of_object.filter_map(|seen| {
@@ -158,7 +159,7 @@ pub(super) fn fetched(seen: &[Seen], oid: &str) -> Vec<Range<u64>> {
     parts.filter(|part| !part.is_empty()).collect()
 }
 
-/// How many bytes of these parts lie in an earlier one too.
+/// Returns how many bytes of these parts are also in an earlier one.
 pub(super) fn sent_twice(parts: &[Range<u64>]) -> u64 {
     let mut sorted = parts.to_vec();
     sorted.sort_by_key(|part| part.start);

@@ -1,9 +1,12 @@
-//! [`Hub`]: a server like the Hugging Face Hub, on this machine, with faults.
+//! [`Hub`] is a local server like the Hugging Face Hub, with faults.
 //!
-//! Behind it are a real `git http-backend` and files; the LFS API, the links to content, the REST answers and the faults
-//! are its own. `check` asks it with real git, git-lfs and curl. Git, LFS and the API are at [`Hub::endpoint`], content is
-//! at [`Hub::content_origin`], another port, as the Hub's is on other hosts; there a token is refused. Every origin answers
-//! every path, so a redirect may lead anywhere, and answers as a proxy too: `http_proxy` may be one of them.
+//! It uses a real `git http-backend` and files; it implements the LFS API, the links to content, the REST responses and
+//! the
+//! faults itself. `check` tests it with real git, git-lfs and curl. git, LFS and the API are at [`Hub::endpoint`];
+//! content is
+//! at [`Hub::content_origin`], on another port, as the Hub's is on other hosts, and a token is refused there. Every
+//! origin
+//! responds to every path, so that a redirect may lead to any of them; each also works as a proxy for `http_proxy`.
 //!
 //! ```ignore
 //! let hub = Hub::start();
@@ -13,19 +16,20 @@
 //! hub.add_model("acme/bert", &model);
 //! let oid = model.oid("pytorch_model.bin");
 //!
-//! // What goes wrong: a fault, where, from which request on (`after`), how often (`times`; without it always).
+//! // A fault: its kind, its place, the skipped requests (`after`), the number of requests (`times`; by default all).
 //! hub.inject(Fault::Cut(1000).at(Place::content(&oid)).times(1));
 //! hub.inject(Fault::RefuseGzip.at(Place::upload_pack("acme/bert")));
 //!
 //! git(&["clone", &hub.url("acme/bert")]);                 // and HF_ENDPOINT is hub.endpoint()
 //!
-//! assert_eq!(hub.fetched(&oid), [0..1000, 1000..4096]);   // what was sent of an object, request by request
+//! assert_eq!(hub.fetched(&oid), [0..1000, 1000..4096]);   // the parts of an object that were sent, by request
 //! assert_eq!(hub.sent_twice(&oid), 0);
 //! assert!(hub.requests().iter().all(|seen| seen.origin == hub.endpoint() || !seen.carries("hf_secret")));
 //! ```
 //!
-//! Invariant: a hub listens on loopback addresses alone, its files are in one temporary directory, and both are gone
-//! when it is dropped. It stands on its own, so that a bench can include it:
+//! Invariant: a hub listens only on loopback addresses, its files are in one temporary directory, and both are gone
+//! when it
+//! is dropped. It needs no other module of the tests, so that a bench can include it:
 //! `#[path = "../../tests/hub/mod.rs"] #[expect(dead_code, unused_imports, reason = "a part is needed")] mod hub;`
 #![expect(clippy::disallowed_methods, reason = "git is the server")]
 
@@ -78,7 +82,7 @@ use model::Model;
 use server::Server;
 use throttle::Throttle;
 
-/// What all threads of a hub share.
+/// The state that all threads of a hub share.
 struct State {
     /// Its directory, without links.
     home: PathBuf,
@@ -91,23 +95,23 @@ struct State {
     settings: Mutex<Settings>,
 }
 
-/// How it answers.
+/// The settings of a hub.
 struct Settings {
-    /// Where git, LFS and the API are; empty before they are.
+    /// The origin of git, LFS and the API; empty before the start.
     main_origin: String,
-    /// Where links to content lead.
+    /// The origin of links to content.
     content_origin: String,
     signing: Signing,
     expiry: Expiry,
-    /// Objects longer than this are taken in parts of this size.
+    /// Objects longer than this are uploaded in parts of this size.
     part: Option<u64>,
-    /// The transfer that is chosen where it is offered, and what is in the header of its actions.
+    /// The transfer that is chosen if the client offers it, and the secret in the header of its actions.
     transfer: Option<(String, String)>,
-    /// Models say that they are in Xet storage.
+    /// `true` if models report Xet storage.
     is_xet: bool,
-    /// Until then everybody is turned away; is anybody told until when?
+    /// Until this time, all requests are refused; `true` if the refusals state the time.
     closed: Option<(Instant, bool)>,
-    /// Whose word is taken for who asks.
+    /// The identity service that is trusted.
     trust: Option<Trust>,
 }
 
@@ -176,14 +180,14 @@ impl State {
         self.settings.lock().unwrap().trust.clone()
     }
 
-    /// For how long it is closed still, and whether it says so.
+    /// Returns how long the hub is still closed, and whether its refusals state the time.
     fn closed_for(&self) -> Option<(Duration, bool)> {
         let (until, says_when) = self.settings.lock().unwrap().closed?;
         let left = until.saturating_duration_since(Instant::now());
         Some((left, says_when)).filter(|(left, _)| !left.is_zero())
     }
 
-    /// What links are signed with: nobody else knows the name of this directory.
+    /// Returns the key of signatures: only this process knows the name of the directory.
     fn secret(&self) -> &str {
         self.home.to_str().unwrap()
     }
@@ -192,7 +196,7 @@ impl State {
 /// A running hub.
 pub(crate) struct Hub {
     state: Arc<State>,
-    /// Its files, until it is dropped.
+    /// The directory of its files, which exists until it is dropped.
     _dir: TempDir,
 }
 
@@ -210,72 +214,72 @@ impl Hub {
         hub
     }
 
-    /// Its main origin, `http://127.0.0.1:PORT`: what `HF_ENDPOINT` is to be.
+    /// Returns its main origin, `http://127.0.0.1:PORT`, the value for `HF_ENDPOINT`.
     pub(crate) fn endpoint(&self) -> String {
         self.state.main_origin()
     }
 
-    /// The URL of a model's repository.
+    /// Returns the URL of a model's repository.
     pub(crate) fn url(&self, id: &str) -> String {
         format!("{}/{id}", self.endpoint())
     }
 
-    /// Opens another origin, on another port, that answers the same, and says it.
+    /// Opens another origin on another port, with the same responses. Returns its URL.
     pub(crate) fn open_origin(&self) -> String {
         Server::listen(&self.state, "127.0.0.1").unwrap()
     }
 
-    /// The same at another address, if this machine has it: `127.0.0.2` is one on Linux.
+    /// Opens an origin at another address, if this machine has it: Linux has `127.0.0.2`.
     pub(crate) fn open_origin_at(&self, host: &str) -> Option<String> {
         Server::listen(&self.state, host).ok()
     }
 
-    /// Where the links to content lead: an origin of its own unless told, as the Hub's lead to others.
+    /// Returns the origin of the links to content; by default one of its own, as the Hub's.
     pub(crate) fn content_origin(&self) -> String {
         self.state.content_origin()
     }
 
-    /// Lets the links to content lead elsewhere; to [`Self::endpoint`] too.
+    /// Sets the origin of the links to content, which may also be [`Self::endpoint`].
     pub(crate) fn serve_content_from(&self, origin: &str) {
         origin.clone_into(&mut self.state.settings.lock().unwrap().content_origin);
     }
 
-    /// How links to content are signed; in their query unless told.
+    /// Sets the form of the signatures of links; by default, they are in the query.
     pub(crate) fn sign(&self, signing: Signing) {
         self.state.settings.lock().unwrap().signing = signing;
     }
 
-    /// How a batch says when its actions expire; by `expires_in` unless told.
+    /// Sets the form in which a batch states the end of its actions; by default `expires_in`.
     pub(crate) fn say_expiry(&self, expiry: Expiry) {
         self.state.settings.lock().unwrap().expiry = expiry;
     }
 
-    /// Objects longer than this are taken in parts of this size, by a client that can; all in one piece unless told.
+    /// Lets capable clients upload objects longer than this in parts of this size; by default, all are uploaded whole.
     pub(crate) fn take_parts(&self, size: Option<u64>) {
         self.state.settings.lock().unwrap().part = size;
     }
 
-    /// Everybody is told for so long that the limit is reached, as the Hub tells it.
+    /// Refuses all requests for this time as over the limit, as the Hub does, and states the time.
     pub(crate) fn close_for(&self, time: Duration) {
         self.state.settings.lock().unwrap().closed = Some((Instant::now() + time, true));
     }
 
-    /// A model takes no discussions and no pull requests, or takes them again.
+    /// Disables or enables the discussions and pull requests of a model.
     pub(crate) fn close_discussions(&self, id: &str, is_closed: bool) {
         self.model(id).is_closed.store(is_closed, Ordering::Relaxed);
     }
 
-    /// All content together is sent at no more than so many bytes a second.
+    /// Limits the rate of all content together, in bytes per second.
     pub(crate) fn throttle(&self, bytes_a_second: Option<u64>) {
         self.state.throttle.set(bytes_a_second);
     }
 
-    /// Adds a model, or what a [`Builder::more`] holds to one that is there.
+    /// Adds a model, or adds the commits of a [`Builder::more`] to an existing one.
     pub(crate) fn add_model(&self, id: &str, builder: &Builder) {
         self.open_model(id).take(builder);
     }
 
-    /// Adds a model from the git directory of a repository: all its refs, and the objects of its LFS store.
+    /// Adds a model from the git directory of a repository: all its refs, and the objects of its LFS storage.
     pub(crate) fn import_model(&self, id: &str, git_dir: &Path) {
         self.open_model(id).import(git_dir);
     }
@@ -291,99 +295,99 @@ impl Hub {
         self.state.model(id).unwrap()
     }
 
-    /// The bare repository of a model.
+    /// Returns the bare repository of a model.
     pub(crate) fn git_dir(&self, id: &str) -> PathBuf {
         self.model(id).git_dir.clone()
     }
 
-    /// The object id of a revision of a model, as `refs/pr/42` or `main:config.json`.
+    /// Returns the object id of a revision of a model, such as `refs/pr/42` or `main:config.json`.
     pub(crate) fn rev(&self, id: &str, name: &str) -> Option<String> {
         self.model(id).rev(name)
     }
 
-    /// Where a model's LFS object is, or would be.
+    /// Returns the path of a model's LFS object, which need not exist.
     pub(crate) fn object(&self, id: &str, oid: &str) -> PathBuf {
         self.model(id).object(oid)
     }
 
-    /// Adds an LFS object to a model, without a commit, and says its oid.
+    /// Adds an LFS object to a model, without a commit. Returns its object ID.
     pub(crate) fn put_object(&self, id: &str, content: &Content) -> String {
         self.model(id).put(content)
     }
 
-    /// Who may read a model; everyone unless told.
+    /// Sets who may read a model; by default everyone.
     pub(crate) fn set_access(&self, id: &str, access: Access) {
         self.model(id).set_access(access);
     }
 
-    /// How often a model was downloaded, and its tags, for lists.
+    /// Sets the number of downloads of a model and its tags, for lists.
     pub(crate) fn set_popularity(&self, id: &str, downloads: u64, tags: &[&str]) {
         self.model(id).set_popularity(downloads, tags);
     }
 
-    /// The discussions of a model, by their number.
+    /// Returns the discussions of a model, by number.
     pub(crate) fn discussions(&self, id: &str) -> Vec<Discussion> {
         self.model(id).discussions.all()
     }
 
-    /// Adds a discussion, or changes the one of that number.
+    /// Adds a discussion, or replaces the one with its number.
     pub(crate) fn set_discussion(&self, id: &str, discussion: Discussion) {
         let model = self.model(id);
         model.discussions.add(discussion.clone());
         model.discussions.change(discussion.number, |old| *old = discussion);
     }
 
-    /// Removes a ref of a model, as the one of a closed pull request can be.
+    /// Removes a ref of a model, such as that of a closed pull request.
     pub(crate) fn remove_ref(&self, id: &str, name: &str) {
         self.model(id).git(&["update-ref", "-d", name], b"");
     }
 
-    /// Makes a token known.
+    /// Adds a valid token.
     pub(crate) fn add_token(&self, token: &str, user: &str, right: Right) {
         self.state.tokens.add(token, Token { user: user.to_owned(), right, expired: false });
     }
 
-    /// Makes a token known that was good once.
+    /// Adds an expired token.
     pub(crate) fn add_expired_token(&self, token: &str, user: &str) {
         self.state.tokens.add(token, Token { user: user.to_owned(), right: Right::Write, expired: true });
     }
 
-    /// Takes the word of a service for who asks, which is at [`Self::endpoint`] too, at `/mint`.
+    /// Trusts an identity service, which is also at [`Self::endpoint`], at `/mint`.
     pub(crate) fn trust(&self, trust: Trust) {
         self.state.settings.lock().unwrap().trust = Some(trust);
     }
 
-    /// Lets something go wrong.
+    /// Adds a fault.
     pub(crate) fn inject(&self, injection: Injection) {
         self.state.faults.inject(injection);
     }
 
-    /// Forgets all faults.
+    /// Removes all faults.
     pub(crate) fn heal(&self) {
         self.state.faults.clear();
     }
 
-    /// Every request so far, in the order of arrival. Waits up to two seconds for those under way.
+    /// Returns every request so far, in the order of arrival. Waits up to two seconds for those in progress.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.state.log.read()
     }
 
-    /// The same, at once.
+    /// Returns the same without waiting.
     pub(crate) fn requests_now(&self) -> Vec<Seen> {
         self.state.log.peek()
     }
 
-    /// Forgets the requests so far.
+    /// Removes the requests so far.
     pub(crate) fn forget_requests(&self) {
         self.state.log.clear();
     }
 
-    /// The parts of an object's content that were sent, in the order of the requests for them.
+    /// Returns the parts of an object's content that were sent, in the order of the requests for them.
     pub(crate) fn fetched(&self, oid: &str) -> Vec<Range<u64>> {
         log::fetched(&self.requests(), oid)
     }
 
-    /// How many bytes of an object's content were sent more than once.
+    /// Returns how many bytes of an object's content were sent more than once.
     pub(crate) fn sent_twice(&self, oid: &str) -> u64 {
         log::sent_twice(&self.fetched(oid))
     }

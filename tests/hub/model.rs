@@ -1,6 +1,6 @@
-//! A model on the hub: its bare repository, its LFS objects, who may read it.
+//! Stores a model of the hub: its bare repository, its LFS objects, and who may read it.
 //!
-//! Invariant: everything lies in files below the hub's directory, so that a test may look at it with git.
+//! Invariant: everything is in files below the hub's directory, so that a test may read it with git.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,7 @@ use super::content::copy_hashed;
 use super::discussions::{Discussion, Discussions, Status};
 use super::git::git;
 
-/// What a hub's repositories are set to; the Hub allows a client to want any object.
+/// The configuration of a hub's repositories; as on the Hub, a client may request any object.
 const CONFIG: [(&str, &str); 5] = [
     ("http.receivepack", "true"),
     ("uploadpack.allowFilter", "true"),
@@ -32,15 +32,15 @@ pub(super) struct Model {
     pub(super) objects: PathBuf,
     home: PathBuf,
     access: Mutex<Access>,
-    /// How often it was downloaded, and its tags.
+    /// The number of downloads, and the tags.
     popularity: Mutex<(u64, Vec<String>)>,
-    /// Are discussions taken?
+    /// `true` if discussions are disabled.
     pub(super) is_closed: AtomicBool,
     pub(super) discussions: Discussions,
 }
 
 impl Model {
-    /// An empty one. `id` names its directories below `home`.
+    /// Creates an empty model. `id` names its directories below `home`.
     pub(super) fn create(home: &Path, id: &str) -> Self {
         let model = Self {
             git_dir: home.join("repositories").join(format!("{id}.git")),
@@ -65,7 +65,7 @@ impl Model {
         model
     }
 
-    /// Runs git in the repository with an input; it has to end well.
+    /// Runs git in the repository with an input; it must succeed.
     pub(super) fn git(&self, args: &[&str], input: &[u8]) -> String {
         let mut git = git(&self.home);
         git.arg("--git-dir").arg(&self.git_dir).args(args);
@@ -76,7 +76,7 @@ impl Model {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The object id of a revision, if there is one.
+    /// Returns the object id of a revision, if it exists.
     pub(super) fn rev(&self, name: &str) -> Option<String> {
         let mut git = git(&self.home);
         git.arg("--git-dir").arg(&self.git_dir).args([
@@ -89,7 +89,7 @@ impl Model {
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
     }
 
-    /// Adds what a builder holds.
+    /// Adds the commits and objects of a builder.
     pub(super) fn take(&self, builder: &Builder) {
         self.git(&["fast-import", "--quiet"], &builder.stream());
         for content in builder.contents() {
@@ -107,7 +107,7 @@ impl Model {
         }
     }
 
-    /// Adds the refs of a repository on this machine, and the objects of its LFS store.
+    /// Adds the refs of a repository on this machine, and the objects of its LFS storage.
     pub(super) fn import(&self, git_dir: &Path) {
         let from = git_dir.to_str().unwrap();
         self.git(&["fetch", "--quiet", "--update-head-ok", from, "+refs/*:refs/*"], b"");
@@ -125,7 +125,7 @@ impl Model {
         }
     }
 
-    /// Stores an object, and says its oid.
+    /// Stores an object. Returns its object ID.
     pub(super) fn put(&self, content: &Content) -> String {
         let mut file = tempfile::NamedTempFile::new_in(&self.objects).unwrap();
         let (oid, _) = match content {
@@ -136,7 +136,7 @@ impl Model {
         oid
     }
 
-    /// Where an object is, or would be.
+    /// Returns the path of an object, which need not exist.
     pub(super) fn object(&self, oid: &str) -> PathBuf {
         self.objects.join(oid)
     }
@@ -157,7 +157,7 @@ impl Model {
         *self.popularity.lock().unwrap() = (downloads, tags.iter().map(|&tag| tag.to_owned()).collect());
     }
 
-    /// The content of a file, named as `REVISION:PATH`; `None` if it is no file.
+    /// Returns the content of a file, named as `REVISION:PATH`; `None` if it is not a file.
     pub(super) fn blob(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let mut git = git(&self.home);
         git.arg("--git-dir").arg(&self.git_dir).args(["cat-file", "blob", "--end-of-options"]);

@@ -1,6 +1,7 @@
-//! Tokens by exchange: the service that says which job asks, at `/mint`, and the hub that takes its word, at `/oauth/token`.
+//! Exchanges tokens: the identity service at `/mint` issues the ID token of a job, and the hub exchanges it at
+//! `/oauth/token`.
 //!
-//! Invariant: an identity is good for the one resource and the one audience that it was made for.
+//! Invariant: an ID token is valid only for the one resource and the one audience that it was issued for.
 
 use std::io;
 
@@ -10,18 +11,18 @@ use super::access::{Right, Token, refusal};
 use super::http::Answer;
 use super::server::Request;
 
-/// Whose word is taken.
+/// A trusted identity service.
 #[derive(Debug, Clone)]
 pub(crate) struct Trust {
-    /// What a job shows the service.
+    /// The credential of a job at the service.
     pub(crate) job: String,
-    /// What the service says of it, before the audience.
+    /// The ID token of the service, before the audience.
     pub(crate) identity: String,
-    /// What it may have a token for.
+    /// The resource that the job may get a token for.
     pub(crate) resource: String,
     /// The token.
     pub(crate) token: String,
-    /// For so many seconds.
+    /// The lifetime of the token in seconds.
     pub(crate) lifetime: u64,
 }
 

@@ -1,6 +1,8 @@
-//! `/MODEL/resolve/REVISION/PATH`: a file of a repository, as the Hub gives it to those who have no git.
+//! Responds to `/MODEL/resolve/REVISION/PATH`: a file of a repository, for clients without git.
 //!
-//! Invariant: the content of an LFS file is not sent here; the answer leads to a signed link, and says oid and size.
+//! Invariant: the content of an LFS file is not sent here; the response redirects to a signed link, and states the
+//! object ID
+//! and the size.
 
 use std::io::{self, Seek as _, Write as _};
 
@@ -9,14 +11,14 @@ use super::content::{Deed, link, now};
 use super::http::{Answer, decode};
 use super::server::Request;
 
-/// Answers what stands behind `resolve/`.
+/// Responds to the path after `resolve/`.
 pub(super) fn answer(request: &mut Request<'_>, id: &str, rest: &str) -> io::Result<Answer> {
     let state = request.state;
     let model = match state.tokens.check(&request.head, Asks::Token, state.model(id), id, Right::Public) {
         Ok((model, _)) => model,
         Err(refused) => return Ok(refused),
     };
-    // A revision is one name of the path; its own slashes are encoded.
+    // A revision is one part of the path; its own slashes are encoded.
     let (revision, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (revision, path) = (decode(revision), decode(path));
     let Some(commit) = model.rev(&format!("{revision}^{{commit}}")) else {
@@ -41,7 +43,7 @@ pub(super) fn answer(request: &mut Request<'_>, id: &str, rest: &str) -> io::Res
     Ok(answer.header("ETag", format!("\"{etag}\"")).header("X-Repo-Commit", commit))
 }
 
-/// The oid and the size in a pointer.
+/// Returns the object ID and the size in a pointer.
 pub(super) fn pointer(blob: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(blob).ok().filter(|text| text.len() < 1024)?;
     let text = text.strip_prefix("version https://git-lfs.github.com/spec/v1\n")?;

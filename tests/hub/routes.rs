@@ -1,4 +1,4 @@
-//! Which part of the hub answers a path.
+//! Selects the part of the hub that responds to a path.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use super::http::{Answer, decode};
 use super::server::Request;
 use super::{api, content, git, lfs, oidc, resolve};
 
-/// The services of git, as they stand in a path.
+/// The services of git, as they appear in a path.
 const GIT: [&str; 3] = ["info/refs", "git-upload-pack", "git-receive-pack"];
 
 pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
@@ -23,7 +23,7 @@ pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
         "oauth/token" => return oidc::exchange(request),
         _ => {}
     }
-    // A model's id is two names, or one.
+    // The id of a model has two parts, or one.
     for names in [2, 1] {
         let Some((id, rest)) = split(&path, names) else { continue };
         let id = decode(id);
@@ -40,7 +40,7 @@ pub(super) fn answer(request: &mut Request<'_>) -> io::Result<Answer> {
     Ok(refusal(404, None, "Sorry, we can't find the page you are looking for."))
 }
 
-/// The first names of a path, and the rest.
+/// Returns the first parts of a path, and the rest.
 fn split(path: &str, names: usize) -> Option<(&str, &str)> {
     let (at, _) = path.match_indices('/').nth(names - 1)?;
     Some((&path[..at], &path[at + 1..]))

@@ -1,4 +1,4 @@
-//! Sending an answer: the head, then the body in pieces, at the rate and with the faults that are due.
+//! Sends a response: the head, then the body in pieces, at the rate and with the faults that apply.
 //!
 //! Invariant: memory does not grow with the body; each piece is in the log before the client can have read it.
 
@@ -14,21 +14,21 @@ use super::http::{Answer, Payload, reason};
 use super::log::Record;
 use super::throttle::{Throttle, time_of};
 
-/// How much is read and sent at once.
+/// How many bytes are read and sent at once.
 const PIECE: usize = 256 << 10;
 
-/// How a sending went.
+/// The result of sending.
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub(super) enum Sent {
-    /// The connection can be used on.
+    /// The connection can be used again.
     Whole,
-    /// It has to be closed.
+    /// The connection must be closed.
     Broken,
-    /// Nothing more is to be sent, and the connection is not to be closed by us.
+    /// Nothing more is sent, and the hub does not close the connection.
     Stalled,
 }
 
-/// Changes an answer as the faults say.
+/// Changes a response by the faults.
 pub(super) fn change(mut answer: Answer, faults: &[Fault]) -> Answer {
     for fault in faults {
         match (fault, &mut answer.payload) {
@@ -68,13 +68,13 @@ fn gzip(bytes: &mut dyn Read) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What is left of a body's way to the client.
+/// The rest of a body on its way to the client.
 pub(super) struct Way<'a> {
     pub(super) out: &'a mut TcpStream,
     pub(super) record: &'a Record<'a>,
     pub(super) faults: &'a [Fault],
     pub(super) throttle: &'a Throttle,
-    /// An answer to `HEAD` has no body.
+    /// `true` for a response to `HEAD`, which has no body.
     pub(super) headless: bool,
 }
 
@@ -123,7 +123,7 @@ impl Way<'_> {
         self.body(&mut file.take(range.end - range.start), range.start, true, chunked)
     }
 
-    /// Sends all that can be read; `start` is the offset of the first byte in the object.
+    /// Sends all bytes of a stream; `start` is the offset of the first byte in the object.
     fn body(
         &mut self,
         source: &mut dyn Read,
@@ -145,7 +145,7 @@ impl Way<'_> {
             }
             self.record.note(|seen| seen.sent += count as u64);
             if chunked {
-                // The empty one is the last.
+                // The empty chunk is the last one.
                 let size = format!("{count:x}\r\n");
                 self.out.write_all(&[size.as_bytes(), &buffer[..count], b"\r\n"].concat())?;
             } else {
@@ -158,14 +158,14 @@ impl Way<'_> {
         }
     }
 
-    /// How much may be sent at once behind `sent` bytes, and what happens when that is nothing.
+    /// Returns how many bytes may be sent at once after `sent` bytes, and the result if that is 0.
     fn room(&self, sent: u64) -> (usize, Sent) {
         let mut room = (PIECE, Sent::Whole);
         for fault in self.faults {
             let (limit, end) = match fault {
                 Fault::Cut(limit) => (limit.saturating_sub(sent), Sent::Broken),
                 Fault::Stall(limit) => (limit.saturating_sub(sent), Sent::Stalled),
-                // A twentieth of a second's worth, or it would come in jumps.
+                // The bytes of a twentieth of a second, so that the rate is even.
                 Fault::Slow(rate) => ((rate / 20).max(1), Sent::Whole),
                 _ => continue,
             };
@@ -194,7 +194,7 @@ impl Way<'_> {
     }
 }
 
-/// Lets a program end what it was asked for, though nobody hears of it.
+/// Lets a program finish its request, though its output is discarded.
 fn finish(answer: Answer) -> io::Result<()> {
     if let Payload::Stream(mut stream) = answer.payload {
         io::copy(&mut stream, &mut io::sink())?;

@@ -1,6 +1,6 @@
-//! The sockets: a listener for each origin, a thread for each connection, and the way of one request.
+//! Handles the sockets: a listener per origin, a thread per connection, and the steps of one request.
 //!
-//! Invariant: nothing is left running when the hub is gone: closing shuts every connection and waits for its thread.
+//! Invariant: nothing runs any more when the hub is gone: closing shuts down every connection and waits for its thread.
 
 use std::io::{self, BufReader, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,10 +16,10 @@ use super::log::Record;
 use super::routes;
 use super::send::{Sent, Way, change};
 
-/// A request on its way through the routes.
+/// A request that is being routed.
 pub(super) struct Request<'a> {
     pub(super) state: &'a State,
-    /// Where it arrived.
+    /// The origin of its arrival.
     pub(super) origin: &'a str,
     pub(super) head: Head,
     pub(super) body: Body<'a>,
@@ -27,7 +27,7 @@ pub(super) struct Request<'a> {
     pub(super) record: &'a Record<'a>,
 }
 
-/// A connection, for whoever has to close it.
+/// A connection, with the parts that are needed to close it.
 struct Open {
     stream: TcpStream,
     thread: JoinHandle<()>,
@@ -39,12 +39,12 @@ pub(super) struct Server {
     closing: AtomicBool,
     listeners: Mutex<Vec<(SocketAddr, JoinHandle<()>)>>,
     open: Mutex<Vec<Open>>,
-    /// Did a thread panic?
+    /// `true` if a thread panicked.
     failed: AtomicBool,
 }
 
 impl Server {
-    /// Opens a port at an address, and says its origin.
+    /// Opens a port at an address. Returns its origin.
     pub(super) fn listen(state: &Arc<State>, host: &str) -> io::Result<String> {
         let listener = TcpListener::bind((host, 0))?;
         let address = listener.local_addr()?;
@@ -55,11 +55,11 @@ impl Server {
         Ok(origin)
     }
 
-    /// Closes everything; false if a thread panicked.
+    /// Closes everything. Returns `false` if a thread panicked.
     pub(super) fn close(&self) -> bool {
         self.closing.store(true, Ordering::SeqCst);
         for (address, thread) in self.listeners.lock().unwrap().drain(..) {
-            // Wakes it up.
+            // A connection wakes the listener.
             drop(TcpStream::connect(address));
             self.join(thread);
         }
@@ -100,7 +100,7 @@ fn accept(state: &Arc<State>, listener: &TcpListener, origin: &str) {
         let Ok(own) = stream.try_clone() else { continue };
         let (shared, name) = (Arc::clone(state), origin.to_owned());
         let thread = thread::spawn(move || {
-            // A client that goes away is no fault of the hub.
+            // A client that disconnects is not a fault of the hub.
             drop(serve(&shared, &own, &name));
             drop(own.shutdown(Shutdown::Both));
         });
@@ -117,7 +117,7 @@ fn serve(state: &State, stream: &TcpStream, origin: &str) -> io::Result<()> {
             Sent::Whole => {}
             Sent::Broken => return Ok(()),
             Sent::Stalled => {
-                // Until one of both closes it.
+                // The thread waits until one side closes the connection.
                 io::copy(&mut reader.by_ref(), &mut io::sink())?;
                 return Ok(());
             }
@@ -126,7 +126,7 @@ fn serve(state: &State, stream: &TcpStream, origin: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// One request and its answer.
+/// Handles one request.
 fn exchange(
     state: &State,
     origin: &str,
@@ -135,7 +135,7 @@ fn exchange(
     out: &mut TcpStream,
 ) -> io::Result<Sent> {
     let record = state.log.open(origin, &head);
-    // As a proxy is asked: whatever the host's name, the hub answers. The log keeps the whole.
+    // A request to a proxy names the host, which has no effect here. The log has the complete target.
     if let Some(rest) = head.target.strip_prefix("http://") {
         let target = rest.find('/').map_or("/", |at| &rest[at..]).to_owned();
         head.target = target;
@@ -154,7 +154,7 @@ fn exchange(
     let mut request = Request { state, origin, head, body, faults: &faults, record: &record };
     let limit = state.closed_for().map(|(left, says_when)| {
         request.record.note(|seen| seen.faults.push("Closed".to_owned()));
-        // What is begun of a second is one.
+        // A partial second counts as a whole one.
         if says_when { limited(left.as_secs() + 1) } else { refusal(503, None, "Service Unavailable") }
     });
     let answer = match limit.or_else(|| replaced(&request)) {
@@ -167,12 +167,12 @@ fn exchange(
     Ok(if sent == Sent::Whole && (closes || !drained) { Sent::Broken } else { sent })
 }
 
-/// As the Hub says it.
+/// Returns the Hub's response to a client over the limit.
 fn limited(seconds: u64) -> Answer {
     refusal(429, None, "Too Many Requests").header("RateLimit", format!("\"api\";r=0;t={seconds}"))
 }
 
-/// The answer of a fault that stands in for the real one.
+/// Returns the response of a fault that replaces the real one.
 fn replaced(request: &Request<'_>) -> Option<Answer> {
     let head = &request.head;
     request.faults.iter().find_map(|fault| match fault {

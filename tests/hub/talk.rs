@@ -1,6 +1,8 @@
-//! What is asked of discussions: the list, one of them, a new one, a comment, the change of a status.
+//! Implements the API of discussions: the list, a single one, a new one, a comment, the change of a status.
 //!
-//! Invariant: a pull request that is opened here is a draft, with its ref at `main`; names of fields are those of the Hub.
+//! Invariant: a pull request that is opened here is a draft, with its ref at `main`; the names of fields are those of
+//! the
+//! Hub.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -14,7 +16,7 @@ use super::http::Answer;
 use super::model::Model;
 use super::server::Request;
 
-/// Answers a path below a model's `discussions`.
+/// Responds to a path below a model's `discussions`.
 pub(super) fn answer(request: &mut Request<'_>, id: &str, rest: &str) -> io::Result<Answer> {
     let posts = request.head.method == "POST";
     let body = request.body.all()?;
@@ -70,7 +72,7 @@ pub(super) fn answer(request: &mut Request<'_>, id: &str, rest: &str) -> io::Res
 fn open(model: &Model, id: &str, asked: &Value, author: String) -> Answer {
     let text = |key: &str| asked[key].as_str().unwrap_or_default().to_owned();
     let title = text("title");
-    // As the Hub's form has it.
+    // The Hub has the same limit.
     if title.trim().chars().count() < 3 {
         return refusal(400, None, "Title must be at least 3 characters long");
     }

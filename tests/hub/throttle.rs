@@ -1,17 +1,18 @@
-//! A common rate for all content that a hub sends.
+//! Limits the common rate of all content that a hub sends.
 //!
-//! Invariant: in any time no more is let through than the rate gives in it and [`SLACK`], however many connections share
-//! it, and a sender that always has bytes gets all of it: time that was overslept is given back.
+//! Invariant: in any period, at most the bytes of the rate for that period and [`SLACK`] pass, however many connections
+//! share
+//! it; a sender that always has bytes gets the whole rate, because time that was overslept is given back.
 
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much unused time may be caught up.
+/// The unused time that may be caught up.
 const SLACK: Duration = Duration::from_millis(20);
 
 impl super::Hub {
-    /// Everybody is told for so long that the hub is not available, and nobody for how long.
+    /// Refuses all requests for this time as not available, and does not state the time.
     pub(crate) fn be_away_for(&self, time: Duration) {
         self.state.settings.lock().unwrap().closed = Some((Instant::now() + time, false));
     }
@@ -22,7 +23,7 @@ pub(super) struct Throttle(Mutex<Option<Line>>);
 
 struct Line {
     bytes_a_second: u64,
-    /// When the next byte may go.
+    /// The time at which the next byte may pass.
     next: Instant,
 }
 
@@ -46,7 +47,7 @@ impl Throttle {
     }
 }
 
-/// How long so many bytes take.
+/// Returns the time for this number of bytes.
 pub(super) fn time_of(bytes: usize, bytes_a_second: u64) -> Duration {
     let nanos = bytes as u128 * 1_000_000_000 / u128::from(bytes_a_second.max(1));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

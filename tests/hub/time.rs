@@ -1,9 +1,9 @@
-//! Times as text.
+//! Formats times as text.
 
-/// Seconds since 1970 as `2020-01-02T03:04:05Z`.
+/// Formats seconds since 1970 as `2020-01-02T03:04:05Z`.
 pub(super) fn rfc3339(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Years that begin in March have their leap day at their end.
+    // In years that begin in March, the leap day is the last one.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

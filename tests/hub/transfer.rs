@@ -1,4 +1,4 @@
-//! Ways of transfer that are not ours: one that an agent knows, and what a model says of its storage.
+//! Offers transfers that this program does not have itself: one of an agent, and Xet storage.
 
 use super::{Hub, State};
 
@@ -13,13 +13,13 @@ impl State {
 }
 
 impl Hub {
-    /// Whoever can is to transfer in this way, and is given a secret for it.
+    /// Prefers this transfer for clients that offer it, and passes a secret to them.
     pub(crate) fn prefer_transfer(&self, name: Option<&str>, secret: &str) {
         let transfer = name.map(|name| (name.to_owned(), secret.to_owned()));
         self.state.settings.lock().unwrap().transfer = transfer;
     }
 
-    /// Models say from now on that they are in Xet storage.
+    /// Lets all models report Xet storage from now on.
     pub(crate) fn keep_in_xet(&self) {
         self.state.settings.lock().unwrap().is_xet = true;
     }

@@ -1,9 +1,8 @@
-//! [`Sandbox`]: a directory with a home, a configuration and a clock of its own, and programs that run in it.
+//! [`Sandbox`] runs programs in a directory with its own home, configuration and clock.
 //!
-//! Invariant: nothing of the machine's configuration reaches git or the binary; only `PATH`, and the formats of new
-//! repositories, are passed on.
-//! The library itself runs in the test process and sees the machine's environment: what it must know stands in the
-//! repository's own configuration.
+//! Invariant: git and the binary see nothing of the machine's configuration; only `PATH`, and the formats of new
+//! repositories, are passed on. The library itself runs in the test process and sees the machine's environment, so its
+//! settings must be in the configuration of the repository.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run the reference programs")]
 
 use std::ffi::OsStr;
@@ -16,19 +15,20 @@ use tempfile::TempDir;
 /// The program under test.
 pub(crate) const BIN: &str = env!("CARGO_BIN_EXE_git-st-convert");
 
-/// What a program said, and how it ended.
+/// The output of a program, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: String,
-    /// But for the last line of ours, which has a time in it, and the lines that long work begins and ends with.
+    /// Without the program's last line, which contains a time, and without the lines at the start and the end of long
+    /// work.
     pub(crate) stderr: String,
-    /// That line: what was done, how much that was, and how long it took.
+    /// That last line: the results, the amount, and the time.
     pub(crate) last: String,
     pub(crate) code: Option<i32>,
 }
 
 impl Output {
-    /// Its standard output, if it ended well.
+    /// Returns the standard output; the program must have succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:#?}");
@@ -36,7 +36,7 @@ impl Output {
     }
 }
 
-/// Is it `3 converted · 2.1 GiB in 3.4 s`?
+/// Returns `true` for a line like `3 converted · 2.1 GiB in 3.4 s`.
 fn is_last(line: &str) -> bool {
     let Some((counts, took)) = line.trim_end().rsplit_once(" · ") else { return false };
     counts.starts_with(|char: char| char.is_ascii_digit()) && (took.ends_with(" s") || took.ends_with(" min"))
@@ -45,7 +45,7 @@ fn is_last(line: &str) -> bool {
 impl From<std::process::Output> for Output {
     fn from(output: std::process::Output) -> Self {
         let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        // On a machine that has much to do a small file is long work.
+        // On a busy machine, even a small file can take long enough for these lines.
         let is_progress = |line: &str| {
             [": started, ", ": finished, ", ": stopped, "].iter().any(|phase| line.contains(phase))
         };
@@ -61,7 +61,7 @@ impl From<std::process::Output> for Output {
     }
 }
 
-/// A place for one test; gone when dropped.
+/// The directory of one test, which is removed when it is dropped.
 pub(crate) struct Sandbox {
     dir: TempDir,
 }
@@ -77,13 +77,13 @@ impl Sandbox {
         sandbox
     }
 
-    /// A path in the sandbox.
+    /// Returns a path in the sandbox.
     pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
-        // Without links, as git prints it.
+        // The path has no links, as git prints it.
         self.dir.path().canonicalize().unwrap().join(relative)
     }
 
-    /// A program in the sandbox's environment, to be changed before it is run.
+    /// Returns a program in the sandbox's environment, which can be changed before it runs.
     pub(crate) fn command(&self, program: &OsStr, cwd: &Path, args: &[&OsStr]) -> Command {
         let mut command = Command::new(program);
         command.args(args).current_dir(cwd).env_clear();
@@ -93,7 +93,7 @@ impl Sandbox {
         command
             .env("GIT_AUTHOR_DATE", "2020-01-02T03:04:05Z")
             .env("GIT_COMMITTER_DATE", "2020-01-02T03:04:05Z");
-        // The formats that git's new repositories have, in which the suite is run as well.
+        // The suite also runs with other formats of new repositories.
         for format in ["GIT_DEFAULT_REF_FORMAT", "GIT_DEFAULT_HASH"] {
             if let Some(value) = std::env::var_os(format) {
                 command.env(format, value);
@@ -107,12 +107,12 @@ impl Sandbox {
         self.command(program, cwd, args).output().unwrap().into()
     }
 
-    /// Runs git, however it ends.
+    /// Runs git, with any result.
     pub(crate) fn try_git<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> Output {
         self.run("git".as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
-    /// Runs git, which has to end well.
+    /// Runs git, which must succeed.
     #[track_caller]
     pub(crate) fn git<S: AsRef<OsStr>>(&self, cwd: &Path, args: &[S]) -> String {
         self.try_git(cwd, args).ok()
@@ -123,12 +123,14 @@ impl Sandbox {
         self.run(BIN.as_ref(), cwd, &args.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
-    /// Can `git lfs` be run? Without it the filter makes pointers itself, and its verdicts are not asked for.
+    /// Returns `true` if `git lfs` can be run. Without it, the filter creates pointers itself, and nothing is compared
+    /// with
+    /// git-lfs.
     pub(crate) fn git_lfs_available(&self) -> bool {
         self.try_git(self.dir.path(), &["lfs", "version"]).code == Some(0)
     }
 
-    /// A new repository with one commit and the counting filter.
+    /// Creates a repository with one commit and the counting filter.
     pub(crate) fn repo(&self, name: &str) -> PathBuf {
         let dir = self.path(name);
         self.git(self.dir.path(), &["init", "-q", name]);
@@ -139,7 +141,7 @@ impl Sandbox {
         dir
     }
 
-    /// Makes `filter.lfs` of a repository a script that writes down each run, then does what git-lfs does.
+    /// Sets `filter.lfs` of a repository to a script that logs each run and then does the same as git-lfs.
     pub(crate) fn count_filter_runs(&self, repo: &Path) {
         let script = self.path("filter.sh");
         let log = self.path("filter.log");
@@ -151,7 +153,7 @@ impl Sandbox {
         self.git(repo, &["config", "filter.lfs.required", "true"]);
     }
 
-    /// What the filter did so far: one line a run, `clean <path>` or `smudge <path>`.
+    /// Returns the runs of the filter so far, one line each: `clean <path>` or `smudge <path>`.
     pub(crate) fn filter_runs(&self) -> Vec<String> {
         let log = fs::read_to_string(self.path("filter.log")).unwrap_or_default();
         log.lines().map(str::to_owned).collect()

@@ -1,9 +1,9 @@
-//! Tokens, gated and private models: the answers of the Hub, and what git makes of them.
+//! Tests tokens, gated and private models: the responses of the Hub, and git's reaction to them.
 
 use super::{Check, ID, WRITER};
 use crate::hub::{Access, Right};
 
-/// The status, `X-Error-Code` and `X-Error-Message` of an answer to a token.
+/// Returns the status, `X-Error-Code` and `X-Error-Message` of the response to a token.
 fn ask(check: &Check, path: &str, token: Option<&str>) -> Option<(u16, String, String)> {
     let url = format!("{}{path}", check.hub.endpoint());
     let header = format!("Authorization: Bearer {}", token.unwrap_or_default());

@@ -1,11 +1,11 @@
-//! The REST answers, asked by curl; what they say of the repository, git says too.
+//! Tests the REST responses with curl, and compares them with git's view of the repository.
 
 use serde_json::{Value, json};
 
 use super::{Check, ID, WRITER, bytes};
 use crate::hub::{Builder, Discussion, Right, Status, oid_of};
 
-/// A request with options: the status and the JSON of the answer.
+/// Sends a request with options. Returns the status and the JSON of the response.
 fn ask(check: &Check, path: &str, options: &[&str]) -> Option<(u16, Value)> {
     let url = format!("{}{path}", check.hub.endpoint());
     let args = ["-w", "\n%{http_code}"].into_iter().chain(options.iter().copied()).chain([url.as_str()]);

@@ -1,4 +1,4 @@
-//! curl as the client of links: ranges, and each fault of a body.
+//! Tests curl as the client of links: ranges, and each fault of a body.
 
 use std::fs;
 use std::thread;
@@ -10,7 +10,7 @@ use super::{Check, ID, WRITER, bytes};
 use crate::hub::{Builder, Fault, Place, Right, To, oid_of};
 use crate::sandbox::Output;
 
-/// The answer to a batch request.
+/// Returns the response to a batch request.
 fn batch(check: &Check, asked: &str, options: &[&str]) -> Option<Value> {
     let url = format!("{}.git/info/lfs/objects/batch", check.hub.url(ID));
     let args = ["-H", "Accept: application/vnd.git-lfs+json", "--data-binary", asked, &url];
@@ -18,7 +18,7 @@ fn batch(check: &Check, asked: &str, options: &[&str]) -> Option<Value> {
     Some(serde_json::from_str(&check.curl(&args)?.ok()).unwrap())
 }
 
-/// The link to the checkpoint, from a batch.
+/// Returns the link to the checkpoint, from a batch.
 fn link(check: &Check) -> Option<String> {
     let oid = check.oid("pytorch_model.bin");
     let asked = format!(r#"{{"operation":"download","objects":[{{"oid":"{oid}","size":300000}}]}}"#);
@@ -51,7 +51,7 @@ fn curl_gets_ranges_and_416_behind_the_end() {
     assert_eq!(check.hub.sent_twice(&check.oid("pytorch_model.bin")), 10 + 5 + 100 + 10);
 }
 
-/// Downloads the checkpoint with these options: what was said and the bytes that came.
+/// Downloads the checkpoint with these options. Returns the output and the received bytes.
 fn get(check: &Check, link: &str, options: &[&str]) -> (Output, Vec<u8>) {
     let to = check.sandbox.path("got");
     drop(fs::remove_file(&to));
@@ -125,7 +125,7 @@ fn curl_sees_the_faults_of_a_range() {
     assert!(output.stdout.contains("Content-Range: bytes 0-999/300000\r\n"), "{output:?}");
     assert_eq!(got, whole[1000..2000]);
 
-    // Offsets of a wrong byte are those of the object.
+    // The offset of a wrong byte counts in the object.
     check.hub.inject(Fault::WrongByte(1500).at(Place::content(&oid)).times(1));
     let (_, got) = get(&check, &link, &options);
     assert_eq!(got[500], !whole[1500]);
@@ -193,7 +193,7 @@ fn a_throttle_is_shared_and_holds_its_rate() {
     for output in outputs {
         output.ok();
     }
-    // Not above; below only by what two curls need to start on a busy machine.
+    // The rate is never higher, and lower only by the time that two curls need to start on a busy machine.
     assert!(rate < 1.02 * RATE && rate > 0.5 * RATE, "{rate} bytes a second");
 }
 
@@ -271,7 +271,7 @@ fn a_batch_says_what_each_object_is_and_lies_when_it_is_told() {
     assert_eq!(codes, [None, None, Some(404), Some(422), Some(422)]);
     let unknown = r#"{"operation":"download","objects":[],"hash_algo":"sha512"}"#;
     assert_eq!(batch(&check, unknown, &[]).unwrap()["message"], "Unknown hash algorithm");
-    // What is under way is seen too, and does not stay.
+    // A request in progress is also listed, and ends.
     assert_eq!(check.hub.requests_now().len(), 2);
 }
 

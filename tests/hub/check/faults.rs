@@ -1,4 +1,4 @@
-//! Faults as git-lfs meets them: what it gets over, and what it cannot.
+//! Tests faults with git-lfs: those that it survives, and those that it does not.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::lfs::{has_content, pull};
 use super::{Check, ID};
 use crate::hub::{Fault, Injection, Place, Seen, To};
 
-/// A pull that meets these faults and gets the content.
+/// Runs a pull that meets these faults and still gets the content.
 fn gets_over(check: &Check, name: &str, faults: impl IntoIterator<Item = Injection>) {
     for fault in faults {
         check.hub.inject(fault);
@@ -19,7 +19,7 @@ fn gets_over(check: &Check, name: &str, faults: impl IntoIterator<Item = Injecti
     check.hub.heal();
 }
 
-/// A pull that fails, with this text.
+/// Runs a pull that fails with this text.
 fn fails(check: &Check, name: &str, fault: Injection, text: &str) {
     check.hub.inject(fault);
     let output = pull(check, name);
@@ -56,7 +56,7 @@ fn git_lfs_gets_over_what_passes() {
     );
 }
 
-/// How long after a 429 the next request for the same target came.
+/// Returns the time between a 429 and the next request for the same target.
 fn pause(seen: &[Seen]) -> Duration {
     let refused = seen.iter().position(|seen| seen.status == 429).unwrap();
     assert_eq!(seen[refused].faults, ["RetryAfter(429, 2)"]);

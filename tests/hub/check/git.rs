@@ -1,4 +1,4 @@
-//! git as the client: clone, fetch, push, filters, and the faults of the git server.
+//! Tests git as the client: clone, fetch, push, filters, and the faults of the git server.
 
 use std::fs;
 
@@ -82,7 +82,7 @@ fn refused_blob_wants_break_a_checkout_and_a_refetch_heals_it() {
     assert!(dir.join("config.json").is_file());
 }
 
-/// A repository whose plain clone wants more than fits into a request that git does not gzip.
+/// Creates a repository whose plain clone needs a request that git gzips.
 fn many_refs() -> (Hub, Sandbox) {
     let mut model = Builder::new();
     model.file("config.json", "{}").commit("first");

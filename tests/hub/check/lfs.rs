@@ -1,4 +1,4 @@
-//! git-lfs as the client: pull, resume, push, and the faults of the LFS API.
+//! Tests git-lfs as the client: pull, resume, push, and the faults of the LFS API.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ pub(super) fn pull(check: &Check, name: &str) -> Output {
     check.sandbox.try_git(&dir, &args)
 }
 
-/// Are the bytes of the checkpoint in the clone?
+/// Returns `true` if the clone has the bytes of the checkpoint.
 pub(super) fn has_content(check: &Check, name: &str) -> bool {
     fs::read(check.sandbox.path(name).join("pytorch_model.bin")).unwrap() == bytes(300_000)
 }
@@ -87,7 +87,7 @@ fn git_lfs_uploads_before_a_push_and_gets_it_back() {
     check.git(&other, &["lfs", "pull"]);
     assert_eq!(fs::read(other.join("model.safetensors")).unwrap(), bytes(500_000));
 
-    // It is there: no second upload.
+    // The object exists, so it is not uploaded again.
     check.hub.forget_requests();
     check.git(&dir, &["lfs", "push", "--all", "origin"]);
     assert!(!check.hub.requests().iter().any(|seen| seen.method == "PUT"));

@@ -1,6 +1,6 @@
-//! The hub asked by real clients: git, git-lfs, curl. What a fault is said to do, they have to see.
+//! Tests the hub with real clients, git, git-lfs and curl: they must see the faults as they are documented.
 //!
-//! A test that needs git-lfs or curl says so where it is missing, by a line `skipped: …`.
+//! A test that needs git-lfs or curl reports its absence by a line `skipped: …`.
 #![expect(clippy::single_range_in_vec_init, reason = "one range of bytes was fetched")]
 
 mod access;
@@ -20,15 +20,15 @@ use crate::sandbox::{Output, Sandbox};
 /// The model of these tests.
 const ID: &str = "acme/bert";
 
-/// A token that may push everywhere.
+/// A token that may push to every ref.
 const WRITER: &str = "hf_writer";
 
-/// Says that something could not be asked here, around the capture of the test harness.
+/// Reports a skipped check, past the output capture of the test harness.
 fn skipped(what: &str) {
     let _nobody_reads = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
 
-/// Bytes that do not repeat soon.
+/// Returns pseudorandom bytes.
 fn bytes(count: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -38,7 +38,7 @@ fn bytes(count: usize) -> Vec<u8> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A checkpoint behind a pointer, plain files, and PR 42 with safetensors.
+/// Returns a model with a checkpoint behind a pointer, plain files, and pull request 42 with safetensors files.
 fn model() -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("pytorch_model.bin", bytes(300_000)).commit("first").tag("v1");
@@ -49,7 +49,7 @@ fn model() -> Builder {
     model
 }
 
-/// A hub with that model, and a place for its clients.
+/// A hub with that model, and a directory for its clients.
 struct Check {
     hub: Hub,
     sandbox: Sandbox,
@@ -63,7 +63,7 @@ impl Check {
         check
     }
 
-    /// With git-lfs in git's configuration; `None` where it is missing.
+    /// Creates it with git-lfs in git's configuration; `None` without git-lfs.
     fn with_lfs() -> Option<Self> {
         let check = Self::new();
         if !check.sandbox.git_lfs_available() {
@@ -78,7 +78,7 @@ impl Check {
         self.sandbox.path("home")
     }
 
-    /// Runs git beside the clones.
+    /// Runs git in the home directory.
     fn try_git(&self, args: &[&str]) -> Output {
         self.sandbox.try_git(&self.home(), args)
     }
@@ -98,7 +98,7 @@ impl Check {
         dir
     }
 
-    /// Clones and leaves the pointers in the work tree.
+    /// Clones, and leaves the pointers in the working tree.
     #[track_caller]
     fn clone_without_content(&self, url: &str, name: &str) -> PathBuf {
         let dir = self.sandbox.path(name);
@@ -113,17 +113,17 @@ impl Check {
         self.sandbox.git(dir, args)
     }
 
-    /// The model's URL with a token in it.
+    /// Returns the model's URL with a token in it.
     fn url_with(&self, token: &str) -> String {
         self.hub.url(ID).replacen("http://", &format!("http://user:{token}@"), 1)
     }
 
-    /// The oid of one of its LFS files.
+    /// Returns the object ID of one of its LFS files.
     fn oid(&self, path: &str) -> String {
         self.model.oid(path)
     }
 
-    /// curl, quiet; `None` where it is missing.
+    /// Runs curl; `None` without curl.
     fn curl(&self, args: &[&str]) -> Option<Output> {
         let args: Vec<_> = ["-sS", "--noproxy", "*"].iter().chain(args).map(|arg| (*arg).as_ref()).collect();
         let mut curl = self.sandbox.command("curl".as_ref(), &self.home(), &args);
