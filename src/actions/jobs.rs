@@ -5,8 +5,7 @@
 //! ```
 //!
 //! Invariant: the thread that begins the work reports its results, in the order that it chooses. Work that was begun
-//! ends
-//! before [`Jobs::run`] returns; work that is still in the queue then is dropped. The module does not know files.
+//! ends before [`Jobs::run`] returns; work that is still in the queue then is dropped. The module does not know files.
 
 use std::any::Any;
 use std::collections::BTreeMap;

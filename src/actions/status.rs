@@ -309,8 +309,7 @@ impl Look<'_> {
     }
 
     /// Adds the shard indexes because of which a loader does not find converted tensors: missing ones, and those that
-    /// do not
-    /// fit the shards.
+    /// do not fit the shards.
     fn indices(&mut self, states: &OutputStates<'_>, outputs: &BTreeSet<BString>) -> Result<(), Error> {
         let workspace = self.workspace;
         for index in workspace.entries.keys().filter(|path| names::is_index(path.as_bstr())) {

@@ -2,8 +2,7 @@
 //! configuration files.
 //!
 //! Source: manpath(5), and `manpath -d` for details that it does not describe. Of an entry of PATH, only the text up to
-//! the
-//! last `/` counts: for `~/.local/bin`, existing or not, `man` searches below `~/.local`, which must exist; for
+//! the last `/` counts: for `~/.local/bin`, existing or not, `man` searches below `~/.local`, which must exist; for
 //! `~/.local/bin/` it does not.
 
 use std::ffi::OsStr;

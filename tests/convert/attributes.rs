@@ -1,4 +1,4 @@
-//! The filter attribute of what was converted: in every state of the `.gitattributes` files.
+//! Tests the filter attribute of converted files, in every state of the `.gitattributes` files.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn model(attributes: Option<&str>) -> Model {
     model
 }
 
-/// Converts, and gives the `.gitattributes` as it is staged, which is as it is in the work tree.
+/// Converts. Returns the `.gitattributes` in the index, which is also that of the working tree.
 #[track_caller]
 fn attributes_after(model: &Model, status: &str) -> String {
     model.run::<&str>(&[]).ok();
@@ -83,7 +83,7 @@ fn overridden_in_a_subfolder() {
 
 #[test]
 fn given_by_info_attributes_alone() {
-    // Effective here, so no line is added; a clone would not have it, but that is how it was asked for.
+    // The attribute is in effect here, so no entry is added, although a clone would not have it: the user chose that.
     let model = model(Some(BIN));
     fs::write(model.at(".git/info/attributes"), format!("{LINE}\n")).unwrap();
     assert_eq!(attributes_after(&model, "A  model.safetensors\n"), BIN);
@@ -112,7 +112,7 @@ fn another_filter_is_not_taken_away() {
 
 #[test]
 fn a_line_that_nobody_staged_is_staged_with_the_file() {
-    // `git lfs track` was run, and its line not added: the commit would have a pointer that no clone resolves.
+    // The entry of `git lfs track` is not staged, so the commit would have a pointer that no clone resolves.
     let model = model(Some(BIN));
     model.write(".gitattributes", format!("{BIN}\n{LINE}\n"));
     let run = model.run::<&str>(&[]);
@@ -135,7 +135,7 @@ fn of_an_attributes_file_that_nobody_tracks_our_line_is_staged() {
     assert_eq!(fs::read_to_string(model.at(".gitattributes")).unwrap(), format!("{BIN}\n{LINE}\n"));
 }
 
-/// The lines that a diff adds and takes away.
+/// Returns the added and the removed lines of a diff.
 fn changed(model: &Model, args: &[&str]) -> Vec<String> {
     let diff = model.git(&[&["diff", "--unified=0"], args, &["--", ".gitattributes"]].concat());
     let lines = diff.lines().skip_while(|line| !line.starts_with("@@"));
@@ -209,7 +209,7 @@ fn our_commit_takes_the_line_that_somebody_staged() {
     model.run(&["--commit"]).ok();
     let committed = model.git(&["show", "HEAD:.gitattributes"]);
     assert_eq!(committed, format!("{BIN}\nmodel.* filter=lfs -text\n"));
-    // Whoever clones it has the filter, too.
+    // A clone also has the filter.
     let root = model.sandbox.path("");
     model.sandbox.git(&root, &["clone", "-q", "-c", "filter.lfs.smudge=cat", "model", "clone"]);
     let clone = model.sandbox.path("clone");

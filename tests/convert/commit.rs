@@ -1,4 +1,4 @@
-//! `--commit` of what an earlier run staged.
+//! Tests `--commit` of files that an earlier run staged.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn head(model: &Model) -> String {
     model.git(&["rev-parse", "HEAD"]).trim().to_owned()
 }
 
-/// The paths of the commit, and what its trailers say.
+/// Returns the paths of the commit, and its trailers.
 fn committed(model: &Model) -> (String, String) {
     let format = "--format=%(trailers:key=Converted-From,valueonly)";
     let trailers = model.git(&["show", "-s", format, "HEAD"]);
@@ -46,7 +46,7 @@ fn what_an_earlier_run_staged_is_committed_with_its_trailers() {
     assert_eq!(model.git(&["rev-parse", "HEAD^"]).trim(), before);
     let names = ".gitattributes\nmodel.safetensors\n".to_owned();
     assert_eq!(committed(&model), (names, trailer("pytorch_model.bin")));
-    // Only the commit is made: nothing is written, and what else was staged stays staged.
+    // The run only commits: it writes nothing, and another staged file stays staged.
     let now = fs::metadata(model.at("model.safetensors")).unwrap().modified().unwrap();
     assert_eq!(now, file);
     assert_eq!(model.status(), "A  other.txt\n");
@@ -69,7 +69,7 @@ fn what_is_committed_already_is_said_to_be() {
     assert!(!model.run(&["-n", "--commit"]).stderr.contains(NOTHING));
     let run = json_lines(&model.run(&["--json", "--commit"]).ok());
     assert_eq!(run[1]["commit"], serde_json::Value::Null);
-    // Where nothing was converted, this is not said.
+    // A run in which every file was refused does not report this.
     let model = Model::with("os-system.bin");
     let run = model.run(&["--commit"]);
     assert!(run.code == Some(1) && !run.stderr.contains(NOTHING), "{run:?}");
@@ -112,7 +112,7 @@ fn a_staged_set_is_committed_with_its_index() {
     }
 }
 
-/// Refused with 1 and a hint, and nothing is committed.
+/// Checks that the run is refused with 1 and a hint, and commits nothing.
 #[track_caller]
 fn refused(model: &Model) {
     let (before, status) = (head(model), model.status());
@@ -124,7 +124,7 @@ fn refused(model: &Model) {
 
 #[test]
 fn what_is_staged_and_no_conversion_is_not_committed() {
-    // Of another size, of the same size, and no pointer at all.
+    // A file of another size, a file of the same size, and a file that is not a pointer.
     let model = Model::with(NAME);
     model.add("model.safetensors", b"something else");
     refused(&model);
@@ -148,7 +148,7 @@ fn a_line_that_was_unstaged_since_is_staged_again() {
     model.run(&["--commit"]).ok();
     assert_eq!(committed(&model).0, ".gitattributes\nmodel.safetensors\n");
     assert_eq!(model.status(), "");
-    // And where the file alone was committed.
+    // Only the file was committed, without its entry.
     model.git(&["revert", "--no-edit", "HEAD"]);
     model.run::<&str>(&[]).ok();
     model.git(&["commit", "-q", "-m", "without its line", "model.safetensors"]);
@@ -171,7 +171,7 @@ fn a_pointer_stays_a_pointer() {
 #[test]
 fn a_commit_that_failed_is_made_by_the_next_run() {
     let model = Model::with(NAME);
-    // It is to be signed, and cannot be.
+    // The commit must be signed, and cannot be.
     model.git(&["config", "commit.gpgSign", "true"]);
     model.git(&["config", "gpg.program", "false"]);
     let run = model.run(&["--commit"]);

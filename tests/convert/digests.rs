@@ -1,5 +1,5 @@
-//! Plain files are hashed where that is asked for, and checked in any case: each record by its checksum, and what a pointer
-//! names by its object ID.
+//! Tests that plain files are hashed only if that is requested, and always checked: each record by its checksum, and
+//! the object of a pointer by its object ID.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::sandbox::{Output, Sandbox};
 
 const NAME: &str = "tied-2.bin";
 
-/// A directory with one checkpoint, `in.bin`.
+/// Creates a directory with one checkpoint, `in.bin`.
 fn with(content: &[u8]) -> (Sandbox, std::path::PathBuf) {
     let sandbox = Sandbox::new();
     let dir = sandbox.path("plain");
@@ -47,20 +47,21 @@ fn an_object_id_is_printed_where_it_is_asked_for() {
     assert!(asked.contains(&format!(", sha256 {source}\n")), "{asked}");
     let json = &json_lines(&run(&["--json", "in.bin", "-o", "out.safetensors"]))[0];
     assert_eq!((&json["oid"], &json["source_oid"]), (&output.clone().into(), &source.clone().into()));
-    // The same of a file that is there.
+    // The same applies to an existing file.
     sandbox.bin(&dir, &["in.bin", "-o", "out.safetensors"]).ok();
     let json = &json_lines(&sandbox.bin(&dir, &["--json", "in.bin", "-o", "out.safetensors"]).ok())[0];
     assert_eq!(json["status"], "up-to-date");
     assert_eq!((&json["oid"], &json["source_oid"]), (&output.into(), &source.into()));
 }
 
-/// What a run says of a checkpoint, by whichever way it is read.
+/// Returns the output for a checkpoint, read in both ways.
 fn refusals(sandbox: &Sandbox, dir: &Path) -> [Output; 2] {
     [&["in.bin", "-o", "out.safetensors"][..], &["in.bin", "--sha256", "-o", "out.safetensors"]]
         .map(|args| sandbox.bin(dir, args))
 }
 
-/// A view of part of a storage, strides, a tensor that is left out, values that are ignored: each byte of each record counts.
+/// Each byte of each record counts: in a view of part of a storage, with strides, in a dropped tensor, in ignored
+/// values.
 #[test]
 fn every_byte_of_every_record_is_checked_though_nothing_is_hashed() {
     let mut tried = 0;
@@ -109,7 +110,7 @@ fn an_output_that_is_there_is_compared_byte_by_byte() {
     }
 }
 
-/// No checksum of the archive has the bytes between two records.
+/// The bytes between two records have no checksum in the archive.
 #[test]
 fn what_a_pointer_names_is_held_to_its_object_id() {
     let (model, source) = (Model::with(NAME), fixture(NAME));

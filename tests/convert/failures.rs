@@ -1,5 +1,5 @@
-//! A full disk, a limit on the length of files, a directory that may not be written, a lock of somebody else: exit 2,
-//! and everything is as it was.
+//! Tests a full disk, a limit on the length of files, a read-only directory and a lock of another process: exit 2, and
+//! everything is unchanged.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,14 +9,14 @@ use super::torch::{checkpoint, noise};
 use super::{Listing, Model, differences, fixture, listing, oid_of, skipped};
 use crate::sandbox::{BIN, Output};
 
-/// What is under a name that somebody looks at: all but blobs that nothing names.
+/// Removes the blobs of git from a listing, because nothing names new ones after a failure.
 fn named(mut listing: Listing) -> Listing {
     listing.retain(|path, _| !path.to_string_lossy().contains(".git/objects"));
     listing
 }
 
-/// Failed with 2, with a cause, and as before, but for the record of what was made: it is written before anything is staged, so
-/// that a stopped run can be finished, and says only which content comes from which.
+/// Checks that a run failed with 2 and a cause, and changed only the record of the conversion. That is written before
+/// anything is staged, so that a stopped run can be finished, and records only which contents belong together.
 #[track_caller]
 fn failed(before: &Listing, mut after: Listing, run: &Output) {
     after
@@ -38,7 +38,7 @@ fn model(attributes: Option<&str>) -> Model {
 fn a_limit_on_the_length_of_files() {
     let model = model(None);
     let before = model.listing();
-    // Half of the safetensors file, in blocks of 512 bytes; ignored, the signal becomes an error.
+    // The limits, in blocks of 512 bytes, end within the safetensors file; the ignored signal becomes an error.
     for blocks in [0, 1, 1024] {
         let script = format!("trap '' XFSZ; ulimit -f {blocks} && exec '{BIN}'");
         let run = super::finish(model.command("sh", &model.dir).args(["-c", &script]));
@@ -48,7 +48,7 @@ fn a_limit_on_the_length_of_files() {
     assert_eq!(model.status(), "A  .gitattributes\nA  model.safetensors\n");
 }
 
-/// A small file system of its own, unmounted when dropped.
+/// A small file system, which is unmounted when this is dropped.
 struct Mount<'a>(&'a Model, std::path::PathBuf);
 
 impl<'a> Mount<'a> {
@@ -81,7 +81,8 @@ fn a_full_disk() {
     model.sandbox.git(&repo, &["update-index", "-q", "--refresh"]);
     let before = listing(&disk.1);
     let mut failures = 0;
-    // The conversion needs two MiB and a little: full in the object, in the copy, in the small files at the end.
+    // The conversion needs a little more than two MiB: the disk fills in the object, in the copy, or in the small files
+    // at the end.
     for free in [0, 4, 512, 1020, 1028, 1500, 2040, 2048, 2052, 2056, 2060, 2064, 2072, 2080, 2100] {
         let filler = disk.1.join("filler");
         fill(&model, &filler, free);
@@ -91,11 +92,11 @@ fn a_full_disk() {
             break;
         }
         failures += 1;
-        // An object in the store has the name of its content: it is no half-written one, and it is used again.
+        // An object in LFS storage is complete, because its name is its hash, and a later run uses it.
         let mut after = listing(&disk.1);
         after.retain(|path, _| before.contains_key(path) || !path.to_string_lossy().contains("lfs/objects"));
         failed(&before, after, &run);
-        // What can be foreseen is said before the work, and what cannot when it happens.
+        // A foreseeable failure is reported before the work, any other when it occurs.
         let (is_foreseen, is_full) = (run.stderr.contains(" free\n"), run.stderr.contains("No space left"));
         assert!(is_foreseen || is_full, "{free} KiB: {run:?}");
         assert!(is_foreseen || free > 1028, "{free} KiB: {run:?}");
@@ -104,7 +105,7 @@ fn a_full_disk() {
     model.sandbox.bin::<&str>(&repo, &[]).ok();
 }
 
-/// Leaves so many KiB of a small disk.
+/// Fills a small disk except for this many KiB.
 fn fill(model: &Model, filler: &Path, free: u64) {
     let mut df = model.command("df", filler.parent().unwrap());
     let said = super::finish(df.args(["--output=avail", "-k", "."])).ok();
@@ -112,7 +113,7 @@ fn fill(model: &Model, filler: &Path, free: u64) {
     fs::write(filler, vec![1; usize::try_from(available.saturating_sub(free) * 1024).unwrap()]).unwrap();
 }
 
-/// Is this process bound by the rights of files?
+/// Returns `true` if file permissions apply to this process.
 fn is_bound(model: &Model) -> bool {
     let probe = model.sandbox.path("probe");
     fs::create_dir(&probe).unwrap();
@@ -122,14 +123,15 @@ fn is_bound(model: &Model) -> bool {
     bound
 }
 
-/// Our program as somebody who may not write everywhere, in a copy that he may read.
+/// Runs the program as a user without write access everywhere, from a copy that this user can read.
 fn run_bound(model: &Model) -> Option<Output> {
     if is_bound(model) {
         return Some(model.run::<&str>(&[]));
     }
     let bin = model.sandbox.path("git-st-convert");
     if !bin.exists() {
-        // By a program of its own: what this process has open to write may be inherited, and cannot be run then.
+        // Another program copies the file: a child could inherit a file that this process has open for writing, and
+        // then it cannot be run.
         super::finish(model.command("cp", &model.dir).arg(BIN).arg(&bin)).ok();
         fs::set_permissions(model.sandbox.path(""), Permissions::from_mode(0o755)).unwrap();
     }
@@ -150,7 +152,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn a_directory_that_may_not_be_written() {
-    // The work tree, the store, the index's directory: each fails at another step.
+    // The run fails in a different step for the working tree, LFS storage and the directory of the index.
     for dir in [".", ".git/lfs", ".git/lfs/objects", ".git", ".git/objects"] {
         let model = model(None);
         fs::create_dir_all(model.at(".git/lfs/objects")).unwrap();

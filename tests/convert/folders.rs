@@ -1,4 +1,4 @@
-//! Directories of plain files: a Hub cache, `--output` with a directory, and what a walk leaves alone.
+//! Tests directories of plain files: a Hub cache, `--output` with a directory, and the parts that a walk skips.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use git_st_convert::hash::Oid;
 use super::{fixture, fixtures, json_lines, oid_of};
 use crate::sandbox::{Output, Sandbox};
 
-/// A directory outside of any repository.
+/// Creates a directory outside of any repository.
 fn folder(name: &str) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     let dir = sandbox.path(name);
@@ -27,7 +27,7 @@ fn oid(path: impl AsRef<Path>) -> String {
     Oid::of(&fs::read(path).unwrap()).to_string()
 }
 
-/// Every file below a directory, links too, by its path.
+/// Returns every file below a directory, including links, by its path.
 fn below(dir: &Path) -> Vec<String> {
     let mut all = Vec::new();
     let mut waiting = vec![dir.to_owned()];
@@ -45,7 +45,7 @@ fn below(dir: &Path) -> Vec<String> {
     all
 }
 
-/// `source output status` of every file.
+/// Returns `source output status` of every file.
 fn files(output: &Output) -> Vec<String> {
     let lines = json_lines(&output.stdout);
     let files = lines.iter().filter(|line| line["type"] == "file");
@@ -75,7 +75,7 @@ fn a_directory_is_walked_and_each_result_stands_beside_its_source() {
     );
     assert_eq!(oid(dir.join("a/model.safetensors")), oid_of("tied-2.bin"));
     assert_eq!(oid(dir.join("b/c/weights.safetensors")), oid_of("plain-dict.bin"));
-    // The same by `.`, and nothing is written again.
+    // `.` means the same directory, and nothing is written again.
     let before = below(&dir);
     let run = sandbox.bin(&dir, &["."]);
     assert_eq!((run.code, below(&dir)), (Some(0), before), "{run:#?}");
@@ -103,7 +103,7 @@ fn a_snapshot_of_a_hub_cache_gets_its_files_beside_the_links() {
         assert!(path.symlink_metadata().unwrap().is_file());
         assert_eq!(oid(path), oid_of(of));
     }
-    // The whole cache: the store is not entered, and what is there by now is up to date.
+    // The blobs of the cache are not searched, and the existing outputs are up to date.
     let run = sandbox.bin(&sandbox.path(""), &["--json", "hub"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
     let statuses: Vec<_> =
@@ -119,14 +119,14 @@ fn a_walk_leaves_links_to_directories_and_other_repositories_alone() {
     let other = sandbox.path("elsewhere");
     put(&other, "far.bin", "tied-2.bin");
     symlink(&other, dir.join("linked")).unwrap();
-    // A work tree, a bare repository, and the git directory of what was named itself.
+    // A repository with a working tree, a bare one, and a git directory that is itself named.
     sandbox.git(&dir, &["init", "-q", "nested"]);
     put(&dir, "nested/model.bin", "tied-2.bin");
     sandbox.git(&dir, &["init", "-q", "--bare", "bare.git"]);
     put(&dir, "bare.git/lfs/objects/ab/object.bin", "tied-2.bin");
     sandbox.git(&dir, &["init", "-q"]);
     put(&dir, ".git/lfs/objects/cd/object.bin", "tied-2.bin");
-    // A pipe would never end.
+    // A read of the pipe would never end.
     assert!(sandbox.command("mkfifo".as_ref(), &dir, &["pipe.bin".as_ref()]).status().unwrap().success());
     let run = sandbox.bin(&sandbox.path(""), &["models", "-o", "out"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
@@ -144,7 +144,7 @@ fn an_output_directory_gets_each_file_below_the_path_that_was_named() {
     put(&dir, "y/z/weights.pt", "plain-dict.bin");
     put(&dir, "lone.pt", "plain-dict.bin");
     let top = sandbox.path("");
-    // More than one output, a directory that is there, a name that ends as one.
+    // The output path is a directory: with several outputs, as an existing directory, or with a final slash.
     sandbox.bin(&top, &["models", "-o", "out"]).ok();
     assert_eq!(
         below(&sandbox.path("out")),
@@ -155,10 +155,10 @@ fn an_output_directory_gets_each_file_below_the_path_that_was_named() {
     assert!(sandbox.path("out/z/weights.safetensors").is_file());
     sandbox.bin(&top, &["models/lone.pt", "-o", "new/"]).ok();
     assert_eq!(below(&sandbox.path("new")), ["lone.safetensors"]);
-    // One file of one directory, and no such directory: it is the name of the file.
+    // For one file and without such a directory, the output path is the name of the file.
     sandbox.bin(&top, &["models/x", "-o", "x.safetensors"]).ok();
     assert_eq!(oid(sandbox.path("x.safetensors")), oid_of("tied-2.bin"));
-    // Nothing of it stands beside its source.
+    // No output is next to its source.
     assert_eq!(below(&dir), ["lone.pt", "x/pytorch_model.bin", "y/z/weights.pt"]);
 }
 
@@ -187,7 +187,7 @@ fn two_outputs_of_one_name_are_an_error_before_anything_is_written() {
         assert!(!sandbox.path("out").exists());
         assert_eq!(below(&dir), before);
     }
-    // A file that is named, and lies in a directory that is, is one file.
+    // A file that is named, and also in a named directory, counts once.
     sandbox.bin(&top, &["models/a", "models/a/pytorch_model.bin"]).ok();
 }
 
@@ -221,7 +221,7 @@ fn what_stands_there_is_compared_with_what_the_conversion_gives() {
     assert_eq!(files(&run), ["./a.bin ./a.safetensors up-to-date", "./b.bin ./b.safetensors up-to-date"]);
     assert_eq!(json_lines(&run.stdout)[0]["oid"], oid_of("tied-2.bin"));
     assert_eq!(below(&dir).len(), 4, "no leftovers");
-    // Another length, and another byte: both are refused, also in a dry run, and stay.
+    // Files with another length or another byte are refused, also in a dry run, and stay.
     let mut other = made.clone();
     *other.last_mut().unwrap() ^= 1;
     for wrong in [b"mine".to_vec(), other] {
@@ -247,7 +247,7 @@ fn a_file_that_exists_in_a_folder_of_results_stays_and_is_overwritten_by_its_own
     fs::write(out.join("a b/model.safetensors"), "mine").unwrap();
     let refused = sandbox.bin(&sandbox.path(""), &["-o", "out", "models"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    // Nothing keeps what would be written over outside of a repository.
+    // Outside of a repository, nothing keeps the overwritten file.
     let hint = "hint: choose another output: `git st-convert 'models/a b/pytorch_model.bin' --output FILE`\n";
     assert!(refused.stderr.contains(hint), "{refused:?}");
     let others = oid(out.join("model.safetensors"));
@@ -261,7 +261,7 @@ fn a_file_that_exists_in_a_folder_of_results_stays_and_is_overwritten_by_its_own
     assert_eq!((oid(out.join("model.safetensors")), below(&out).len()), (others, 2));
 }
 
-/// Runs the program on something that gives no end of file; one that waits for it is killed, and has no exit code.
+/// Runs the program on a file without an end. If it waits for the end, it is killed, and has no exit code.
 fn at_once(sandbox: &Sandbox, dir: &Path, args: &[&str]) -> Output {
     let mut limited = vec!["-s", "KILL", "20", crate::sandbox::BIN];
     limited.extend(args);
@@ -290,7 +290,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
     }
     let run = at_once(&sandbox, &dir, &["inspect", "."]);
     assert!(run.stderr.contains("(found: directory)"), "{run:?}");
-    // Nor is one waited for that stands beside a checkpoint.
+    // The program does not wait for the pipe next to a checkpoint either.
     put(&dir, "pytorch_model.bin", "tied-2.bin");
     at_once(&sandbox, &dir, &["pytorch_model.bin"]).ok();
     assert_eq!(oid(dir.join("model.safetensors")), oid_of("tied-2.bin"));
@@ -323,7 +323,7 @@ fn the_shards_of_a_directory_get_their_index() {
     let named: std::collections::BTreeSet<_> =
         index["weight_map"].as_object().unwrap().values().map(|shard| shard.as_str().unwrap()).collect();
     assert_eq!(named.into_iter().collect::<Vec<_>>(), [shard(1), shard(2)]);
-    // By the name of the index, and again.
+    // The shard index is named, twice in a row.
     for _ in 0..2 {
         sandbox.bin(&dir, &["pytorch_model.bin.index.json"]).ok();
         assert_eq!(
@@ -331,7 +331,7 @@ fn the_shards_of_a_directory_get_their_index() {
             fs::read(sandbox.path("out/model.safetensors.index.json")).unwrap()
         );
     }
-    // Without one of its shards there is no index of all.
+    // Without one of its shards, no shard index is written.
     fs::remove_file(dir.join("pytorch_model-00002-of-00002.bin")).unwrap();
     let run = sandbox.bin(&dir, &[".", "-o", "../part/"]);
     assert_eq!(run.code, Some(0), "{run:#?}");

@@ -1,4 +1,4 @@
-//! `--force` over what stands there: nothing is lost when a later step fails, and the rights of the file stay.
+//! Tests `--force` with an existing file: nothing is lost if a later step fails, and the mode of the file stays.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -11,7 +11,7 @@ use super::{Model, differences, fixture, oid_of, skipped};
 const NAME: &str = "tied-2.bin";
 const OLD: &[u8] = b"what somebody made by hand";
 
-/// A checkpoint, and another file in the place of its safetensors file.
+/// Creates a checkpoint, and another file at the path of its safetensors file.
 fn model(state: &str) -> Model {
     let model = Model::with(NAME);
     match state {
@@ -26,7 +26,7 @@ fn model(state: &str) -> Model {
     model
 }
 
-/// Runs while somebody else holds the lock of the index: every name is given, and the index cannot be written.
+/// Runs while another process has the lock of the index: every name is given, and the index cannot be written.
 #[track_caller]
 fn comes_back(model: &Model, args: &[&str]) {
     let lock = model.at(".git/index.lock");
@@ -36,7 +36,7 @@ fn comes_back(model: &Model, args: &[&str]) {
     let run = model.run(args);
     assert_eq!(run.code, Some(2), "{run:?}");
     let mut after = model.listing();
-    // An object has the name of its content, and is used again; so has a blob of git. The record is about contents.
+    // LFS objects and blobs of git are named by their content, and used again. The record is also about contents.
     let is_object = |path: &str| {
         ["lfs/objects", ".git/objects", ".git/st-converted"].iter().any(|part| path.contains(part))
     };
@@ -46,7 +46,7 @@ fn comes_back(model: &Model, args: &[&str]) {
     assert_eq!((now.ino(), now.mtime_nsec()), (old.ino(), old.mtime_nsec()), "the very file");
     fs::remove_file(&lock).unwrap();
     assert_eq!(model.status(), status);
-    // The objects of an LFS file are all still there.
+    // All objects of an LFS file still exist.
     model.run(&["-f"]).ok();
     model.check("model.safetensors", &oid_of(NAME));
 }
@@ -75,7 +75,7 @@ fn the_old_file_comes_back_where_the_store_is_on_another_file_system() {
     }
 }
 
-/// A checkpoint in a repository whose store is on another file system.
+/// Creates a checkpoint in a repository whose LFS storage is on another file system.
 pub(super) fn elsewhere() -> Option<(Model, tempfile::TempDir)> {
     let mut model = Model::new();
     let dir = tempfile::tempdir_in("/dev/shm").ok()?;
@@ -105,7 +105,7 @@ fn the_files_of_a_set_come_back_together() {
     let before = model.listing();
     let run = model.run(&["-f"]);
     assert_eq!(run.code, Some(2), "{run:?}");
-    // What was converted is remembered for the next run.
+    // The converted objects are recorded for the next run.
     let mut left = differences(&before, &model.listing());
     left.retain(|what| !(what.contains("/lfs/incomplete/") && what.contains(".safetensors.json: None")));
     assert_eq!(left, [""; 0], "{run:?}");
@@ -120,7 +120,7 @@ fn set_mode(path: PathBuf, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The mode of a path in the index.
+/// Returns the mode of a path in the index.
 fn staged_mode(model: &Model, path: &str) -> String {
     model.git(&["ls-files", "--stage", "--", path]).split(' ').next().unwrap().to_owned()
 }
@@ -136,7 +136,7 @@ fn the_executable_bit_stays_as_the_index_has_it() {
         assert_eq!(staged_mode(&model, "model.safetensors"), "100755");
         assert_eq!(mode(model.at("model.safetensors")), 0o755);
         assert_eq!(model.status(), "M  model.safetensors\n");
-        // The file itself is not here: it is made as git would check it out.
+        // The missing file gets the mode that a checkout by git would give it.
         model.git(&["reset", "-q", "--hard"]);
         fs::remove_file(model.at("model.safetensors")).unwrap();
         model.run(args).ok();

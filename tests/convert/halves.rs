@@ -1,12 +1,11 @@
-//! `--commit` that was stopped between its halves: staged, and not committed. The same command finishes it, with the commit
-//! that it would have made.
+//! Tests a run with `--commit` that staged files and was stopped before the commit. The same command makes the commit.
 
 use std::fs;
 
 use super::states::{CHECKPOINT, FILE, model, record, trained};
 use super::{Model, age};
 
-/// Runs with a commit that cannot be made: all that comes before it is done.
+/// Runs with a commit that cannot be made: all earlier steps are done.
 #[track_caller]
 fn stopped(model: &Model, args: &[&str]) {
     model.git(&["config", "commit.gpgSign", "true"]);
@@ -20,7 +19,7 @@ fn head(model: &Model) -> String {
     model.git(&["rev-parse", "HEAD"])
 }
 
-/// Stopped and finished by the same command, a repository is as after one run of it.
+/// Checks that a run that was stopped and repeated leaves the same repository as a single run.
 #[track_caller]
 fn finished(make: impl Fn() -> Model, args: &[&str]) -> Model {
     let (whole, halves) = (make(), make());
@@ -33,7 +32,7 @@ fn finished(make: impl Fn() -> Model, args: &[&str]) -> Model {
     run.ok();
     assert_eq!(head(&halves), head(&whole), "{}", halves.git(&["show", "--stat"]));
     assert_eq!(halves.status(), whole.status());
-    // And it is not finished again.
+    // A third run commits nothing.
     halves.run(args).ok();
     assert_eq!(head(&halves), head(&whole));
     halves
@@ -64,7 +63,7 @@ fn one_that_head_does_not_have() {
     assert_eq!(fs::read(model.at(CHECKPOINT)).unwrap(), trained(1));
 }
 
-/// HEAD has another one than what was converted.
+/// `HEAD` has another version than the converted one.
 #[test]
 fn one_that_was_trained_again() {
     let make = || {
@@ -105,7 +104,7 @@ fn one_beside_a_file_that_was_committed_before() {
 fn a_set() {
     finished(super::shards::model, &["--replace", "--commit"]);
     finished(super::shards::model, &["--replace", "--commit", "pytorch_model.bin.index.json"]);
-    // One that was verified, its index too.
+    // A verified sharded checkpoint, including its shard index.
     let source = super::shards::model();
     source.run::<&str>(&[]).ok();
     let make = || {
@@ -119,7 +118,7 @@ fn a_set() {
     finished(make, &["--replace", "--commit"]);
 }
 
-/// The units that were done before, and those that were not.
+/// One unit was converted before, the other was not.
 #[test]
 fn the_first_of_two() {
     let make = || {
@@ -131,7 +130,7 @@ fn the_first_of_two() {
     let (whole, halves) = (make(), make());
     whole.run(&["--replace", "--commit"]).ok();
     stopped(&halves, &["--replace", "--commit", CHECKPOINT]);
-    // What is not meant by the paths is left alone.
+    // Files that the paths do not mean stay unchanged.
     halves.git(&["tag", "before"]);
     halves.run(&["--replace", "--commit", "b"]).ok();
     let names = halves.git(&["show", "--format=", "--name-only", "--no-renames", "HEAD"]);
@@ -143,17 +142,17 @@ fn the_first_of_two() {
     assert_eq!(head(&halves), head(&whole), "{}", halves.git(&["show", "--stat"]));
 }
 
-/// What a person staged is not ours to commit, whatever its name is.
+/// Files that the user staged are not committed, whatever their names are.
 #[test]
 fn what_a_person_did_is_left_alone() {
-    // Removed by hand, beside a file that was converted and committed.
+    // The user removed the checkpoint after its conversion was committed.
     let model = model(1);
     model.run(&["--commit"]).ok();
     model.git(&["rm", "-q", CHECKPOINT]);
     let before = (head(&model), model.status());
     model.run(&["--commit"]).ok();
     assert_eq!((head(&model), model.status()), before);
-    // Another content than the record names, and no record at all.
+    // The record has another content, or none.
     for is_recorded in [true, false] {
         let model = super::states::model(1);
         stopped(&model, &["--replace", "--commit"]);
@@ -166,7 +165,7 @@ fn what_a_person_did_is_left_alone() {
         let run = model.run(&["--replace", "--commit"]);
         assert_eq!((head(&model), model.status()), before, "{run:?}");
     }
-    // What else is staged stays staged.
+    // Another staged file stays staged.
     let model = super::states::model(1);
     stopped(&model, &["--replace", "--commit"]);
     model.add("notes.txt", b"mine");

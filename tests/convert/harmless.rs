@@ -1,5 +1,5 @@
-//! What a run without a name makes of the files of a repository is the same whether the index knows them as they are, so that
-//! most are settled by their first bytes, or it is older than they are, so that each is looked at in full.
+//! Tests a run without paths: its result does not depend on whether the index has current stat data, so that the first
+//! bytes of most files are enough, or is older than the files, so that each file is read in full.
 
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use super::{ATTRIBUTES, Model, fixture};
 
 const NAME: &str = "tied-2.bin";
 
-/// Contents of many kinds, by name; the weights under `weights`.
+/// Returns contents of many kinds, by name; the weights are under `weights`.
 fn contents() -> Vec<(&'static str, Vec<u8>)> {
     let weights = fixture(NAME);
     let of = |content: &[u8]| Pointer { oid: Oid::of(content), size: content.len() as u64 }.to_string();
@@ -56,7 +56,7 @@ fn crlf(text: &[u8]) -> Vec<u8> {
     text.iter().flat_map(|&byte| if byte == b'\n' { vec![b'\r', b'\n'] } else { vec![byte] }).collect()
 }
 
-/// A repository with each content under many names.
+/// Creates a repository with each content under many names.
 fn model() -> Model {
     let more = "lfs/* filter=lfs -text\ncrlf/* text eol=crlf\nwide/* text working-tree-encoding=UTF-16\n";
     let model = Model::with_attributes(Some(&[ATTRIBUTES, more].concat()));
@@ -90,18 +90,18 @@ fn verdicts_do_not_depend_on_what_the_index_knows() {
     let of = |model: &Model| {
         let run = model.run(&args);
         let mut stdout = run.stdout;
-        // The last line has a time in it.
+        // The last line contains a time.
         stdout.truncate(stdout.trim_end().rfind('\n').unwrap());
         (run.code, stdout, run.stderr)
     };
     assert_eq!(model.status(), "");
     let settled = of(&model);
-    // An index that is older than the files says nothing of them.
+    // An index that is older than the files proves nothing about them.
     let time = SystemTime::now() - Duration::from_secs(1_000);
     File::options().write(true).open(model.at(".git/index")).unwrap().set_modified(time).unwrap();
     let in_full = of(&model);
     assert_eq!(settled, in_full);
-    // Behind these a checkpoint is found by nothing but the blob.
+    // Only the blobs of these files show that they are checkpoints.
     for name in [
         "pointer.dat",
         "padded",
@@ -115,7 +115,7 @@ fn verdicts_do_not_depend_on_what_the_index_knows() {
     }
 }
 
-/// A blob that is a pipe: whoever opens it waits for its other end.
+/// The blob is a pipe: opening it would wait for the other end.
 #[cfg(unix)]
 #[test]
 fn no_blob_is_opened_for_what_the_first_bytes_settle() {
@@ -138,7 +138,7 @@ fn no_blob_is_opened_for_what_the_first_bytes_settle() {
         });
         let run = model.run(&["-n", "--offline"]);
         let was_opened = is_opened.load(Ordering::SeqCst);
-        // Lets the other end go.
+        // The other end stops waiting.
         drop(File::open(&blob).unwrap());
         waiting.join().unwrap();
         assert_eq!(run.code, Some(0), "{run:?}");

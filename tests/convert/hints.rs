@@ -1,4 +1,4 @@
-//! Hints, run as they stand by a shell in the directory where the command was run.
+//! Runs the hints unchanged in a shell, in the directory where the command was run.
 
 #![expect(clippy::disallowed_methods, reason = "hints are run by a shell that finds the program")]
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Model, fixture, skipped};
 use crate::sandbox::{BIN, Output};
 
-/// The commands of the hints.
+/// Returns the commands of the hints.
 #[track_caller]
 fn hints(output: &Output) -> Vec<String> {
     let hints = output.stderr.lines().filter_map(|line| line.strip_prefix("hint: "));
@@ -27,7 +27,7 @@ fn paste(model: &Model, cwd: &Path, hint: &str) -> Output {
     model.sandbox.command("sh".as_ref(), cwd, &args).env("PATH", path).output().unwrap().into()
 }
 
-/// Runs it in a directory, and then the only hint there is, which has to say this.
+/// Runs a command in a directory, and then its only hint, which must have this text.
 #[track_caller]
 fn helped(model: &Model, cwd: &str, args: &[&str], hint: &str, says: &str) {
     let output = model.sandbox.bin(&model.at(cwd), args);
@@ -82,7 +82,7 @@ fn a_modified_checkpoint_is_staged_or_stashed_and_no_other() {
         assert_eq!(model.status(), status);
         model.git(&["reset", "-q", "--hard"]);
         if at == 1 {
-            // What was put away comes back.
+            // The stashed change comes back.
             model.git(&["stash", "pop", "-q"]);
             assert_eq!(std::fs::read(model.at("a[1].bin")).unwrap(), fixture("bool-odd-bytes.bin"));
         }
@@ -94,7 +94,7 @@ fn a_modified_checkpoint_is_staged_or_stashed_and_no_other() {
 fn a_link_is_converted_without_the_repository() {
     let model = Model::with("tied-2.bin");
     model.write("sub/x", "");
-    // One into the repository is passed over: paths.rs.
+    // tests/convert/paths.rs tests links into the repository.
     std::fs::write(model.sandbox.path("outside.bin"), fixture("tied-2.bin")).unwrap();
     std::os::unix::fs::symlink("../outside.bin", model.at("link.bin")).unwrap();
     for (args, file) in [(["verify", "../link.bin"], "A"), (["convert", "../link.bin"], "B")] {
@@ -150,7 +150,7 @@ fn hints_repeat_the_options_that_were_given() {
     let hint = "hint: choose another output: `git st-convert --key ema two.pt --output FILE`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
     model.run(&["--key", "ema", "--force", "two.pt", "--output", "x.safetensors"]).ok();
-    // What is pasted does what was asked for.
+    // The hint repeats the given options.
     let run = model.run(&["--key", "model", "--max-output", "1", "-n", "-o", "y z.safetensors", "two.pt"]);
     let hint = "`git st-convert --dry-run --output 'y z.safetensors' --key model --max-output 60 two.pt`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
@@ -165,7 +165,7 @@ fn hints_repeat_the_options_that_were_given() {
     let run = model.sandbox.bin(&top, &["-C", "model", "--offline", "--pr", "never", "--keep", "none"]);
     let hint = "hint: list the tied tensors: `git -C model st-convert --dry-run --offline --pr never`\n";
     assert!(run.stderr.contains(hint), "{run:?}");
-    // A file of a name of its own is no matter of the repository.
+    // With an output path no repository changes, so the hint leaves out `--replace` and `--commit`.
     model.add("model.bin", &fixture("tied-3.bin"));
     let run = model.run(&["--replace", "--keep", "z.weight", "--commit", "-m", "a b"]);
     let hint = "hint: choose another output: `git st-convert --keep z.weight model.bin --output FILE`\n";

@@ -1,4 +1,4 @@
-//! Every kind of repository, store and index, and every place to stand in.
+//! Tests every kind of repository, LFS storage and index, and every current directory.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::{Model, fixture, oid_of};
 
 const NAME: &str = "tied-2.bin";
 
-/// Converts, checks, commits; git has to see nothing else.
+/// Converts, checks and commits; git must see no other change.
 #[track_caller]
 fn converts(model: &Model) {
     model.run::<&str>(&[]).ok();
@@ -27,7 +27,7 @@ fn a_relative_lfs_storage() {
     let mut model = Model::new();
     model.git(&["config", "lfs.storage", "../deep/store"]);
     model.store = model.at("deep/store");
-    // Inside of the work tree, so it has to be ignored.
+    // The directory is in the working tree, so it must be ignored.
     model.write(".git/info/exclude", "deep/\n");
     model.add("pytorch_model.bin", &fixture(NAME));
     model.commit();
@@ -73,12 +73,12 @@ fn a_branch_without_a_commit() {
     let run = model.run(&["--commit"]);
     run.ok();
     model.check("model.safetensors", &oid_of(NAME));
-    // Its pointer needs one line of the attributes; the rest stays as it was staged.
+    // The pointer needs one attributes entry; other staged changes stay staged.
     assert_eq!(model.status(), "M  .gitattributes\nA  pytorch_model.bin\n");
     let line = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
     assert_eq!(model.git(&["show", "HEAD:.gitattributes"]), line);
     assert_eq!(model.git(&["ls-tree", "-r", "--name-only", "HEAD"]), ".gitattributes\nmodel.safetensors\n");
-    // Without a commit before or by us.
+    // There is no commit, neither before nor after the run.
     model.git(&["update-ref", "-d", "HEAD"]);
     fs::remove_file(model.at("model.safetensors")).unwrap();
     model.git(&["rm", "-q", "--cached", "model.safetensors"]);
@@ -111,7 +111,7 @@ fn a_subdirectory_as_the_place_to_stand_in() {
     model.add("encoder/pytorch_model.bin", &fixture(NAME));
     model.add("pytorch_model.bin", &fixture("strided.bin"));
     model.commit();
-    // Paths count from there.
+    // Paths are relative to that directory.
     model.sandbox.bin(&model.at("encoder"), &["pytorch_model.bin"]).ok();
     model.check("encoder/model.safetensors", &oid_of(NAME));
     assert!(!model.at("model.safetensors").exists());
@@ -162,7 +162,7 @@ fn directories_as_paths() {
 
 #[test]
 fn a_repository_with_an_environment_of_its_own() {
-    // As a hook of git runs its programs.
+    // git runs the programs of its hooks in this way.
     let model = Model::with(NAME);
     let mut command = model.command(crate::sandbox::BIN, &model.sandbox.path("home"));
     command.env("GIT_DIR", model.at(".git")).env("GIT_WORK_TREE", &model.dir);
@@ -187,7 +187,7 @@ fn a_second_run_is_up_to_date_and_changes_nothing() {
     model.run::<&str>(&[]).ok();
     assert_eq!(super::differences(&committed, &model.listing()), [""; 0]);
     assert_ne!(before, committed);
-    // With force it is done again, with the same bytes.
+    // `--force` converts again, with the same bytes.
     model.run(&["-f"]).ok();
     model.check("model.safetensors", &oid_of(NAME));
     assert_eq!(model.status(), "");

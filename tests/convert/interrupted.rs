@@ -1,7 +1,8 @@
-//! kill -9 at two hundred points of a run: every name is as before or as after, and a later run finishes the work.
+//! Sends SIGKILL at two hundred points of a run: every name is as before or as after, and a later run finishes the
+//! work.
 //!
-//! The points are spread over the time that a run really takes, every second one over its last part, where names
-//! are given. They come from a fixed seed; what a machine does in that time is its own.
+//! The points are spread over the measured duration of a run, every second one over its last part, in which names are
+//! given. They come from a fixed seed; the progress of the run at each point depends on the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,10 +19,10 @@ use super::{Model, age};
 const RUNS: u32 = 200;
 const SIZE: usize = 20 << 20;
 
-/// What a reader of the repository sees.
+/// The visible state of the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
-    /// `git ls-files --stage`: what the index names.
+    /// The output of `git ls-files --stage`.
     index: String,
     refs: String,
     attributes: Option<Vec<u8>>,
@@ -29,11 +30,11 @@ struct State {
     output: Option<Oid>,
 }
 
-/// What a kill left.
+/// The state that a kill left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     Before,
-    /// Some names are new, and others are not yet.
+    /// Some names are new, and others are old.
     Between,
     After,
 }
@@ -44,7 +45,7 @@ struct Killed {
     size: Option<u64>,
     kept: PathBuf,
     index: Vec<u8>,
-    /// As before, as after, and as after with `--replace`.
+    /// The states before, after, and after with `--replace`.
     states: [State; 3],
     duration: Duration,
 }
@@ -59,7 +60,7 @@ impl Killed {
         let source = checkpoint(&[noise(SIZE)]);
         model.add("pytorch_model.bin", &source);
         model.commit();
-        // The same file under a name outside, so that it can come back at no cost.
+        // A second name of the file outside of the repository lets it come back without a copy.
         let kept = model.sandbox.path("kept.bin");
         fs::hard_link(model.at("pytorch_model.bin"), &kept).unwrap();
         let index = fs::read(model.at(".git/index")).unwrap();
@@ -80,7 +81,7 @@ impl Killed {
         killed
     }
 
-    /// As it was before any run.
+    /// Restores the state before any run.
     fn reset(&self) {
         let at = |path: &str| self.model.at(path);
         for path in ["model.safetensors", ".git/index.lock", "pytorch_model.bin"] {
@@ -93,7 +94,7 @@ impl Killed {
         let _may_be_absent = fs::remove_file(self.model.object(self.states[1].output.unwrap()));
     }
 
-    /// Runs, and kills after `delay`. Did the kill come in time?
+    /// Runs, and kills the run after `delay`. Returns `true` if the run had not ended.
     fn kill(&self, replace: bool, delay: Duration) -> bool {
         let mut command = self.model.command(crate::sandbox::BIN, &self.model.dir);
         command.args(args(replace)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -103,7 +104,8 @@ impl Killed {
         !child.wait().unwrap().success()
     }
 
-    /// Every name as before or as after, each by itself; and what is left over, is where it may be.
+    /// Checks that every name is as before or as after, each by itself, and that leftovers are only in the allowed
+    /// places.
     fn check(&self, replace: bool) -> Found {
         let (before, after) = (&self.states[0], &self.states[1 + usize::from(replace)]);
         let now = state(&self.model);
@@ -115,7 +117,7 @@ impl Killed {
         let object = self.model.object(after.output.unwrap());
         let is_whole = object.metadata().is_ok_and(|metadata| Some(metadata.len()) == self.size);
         assert!(is_whole || !object.exists(), "half an object under its name");
-        // What the index names is there.
+        // The file that the index names exists.
         assert!(now.index == before.index || now.output == after.output, "{now:#?}");
         let lock = self.model.at(".git/index.lock");
         if let Ok(lock) = fs::symlink_metadata(&lock) {
@@ -138,7 +140,7 @@ impl Killed {
         }
     }
 
-    /// A later run sweeps, and completes.
+    /// Checks that a later run removes the leftovers and completes the work.
     fn complete(&self, replace: bool) {
         let run = self.model.run(args(replace));
         assert_eq!(run.code, Some(0), "{run:?}");
@@ -155,7 +157,7 @@ fn state(model: &Model) -> State {
         index: model.git(&["ls-files", "--stage"]),
         refs: model.git(&["for-each-ref"]) + &fs::read_to_string(model.at(".git/HEAD")).unwrap(),
         attributes: fs::read(model.at(".gitattributes")).ok(),
-        // It is a link to what is kept, so it need not be read.
+        // The file is a link to the kept one, so it need not be read.
         source: fs::metadata(model.at("pytorch_model.bin"))
             .ok()
             .map(|metadata| (metadata.ino(), metadata.mtime())),
@@ -167,7 +169,7 @@ fn args(replace: bool) -> &'static [&'static str] {
     if replace { &["--replace"] } else { &[] }
 }
 
-/// Our temporary files in a directory.
+/// Returns our temporary files in a directory.
 fn leftovers(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.file_name().unwrap().to_string_lossy().contains("st-convert-")).collect()
@@ -187,7 +189,7 @@ fn killed_at_two_hundred_points_nothing_is_half_done_and_a_later_run_completes()
         in_time += u32::from(killed.kill(replace, Duration::from_secs_f64(at)));
         let state = killed.check(replace);
         let count = found.entry(state).and_modify(|count| *count += 1).or_insert(1_u32);
-        // What is of interest is completed, and some of the rest.
+        // Every second mixed state is completed, and some of the others.
         let often = if state == Found::Between { 2 } else { 12 };
         if *count % often == 1 {
             killed.complete(replace);

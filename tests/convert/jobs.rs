@@ -1,4 +1,4 @@
-//! Files side by side: whatever `-j` says, the same files, the same words in the same order, and the same errors.
+//! Tests files on several threads: with any `-j`, the files, the texts and their order, and the errors are the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,8 @@ use super::{Model, fixture, oid_of};
 use crate::formats::fixtures;
 use crate::sandbox::{Output, Sandbox};
 
-/// What is good, what is refused before it is read, what is refused half-way, twice the same, and a set in the middle.
+/// Good files, files that are refused before or during the read, two equal files, and a sharded checkpoint between
+/// them.
 const FILES: [(&str, &str); 8] = [
     ("a/pytorch_model.bin", "tied-2.bin"),
     ("b.bin", "os-system.bin"),
@@ -39,7 +40,7 @@ fn model() -> Model {
     model
 }
 
-/// Every file of the working tree and of the LFS storage.
+/// Returns every file of the working tree and of LFS storage.
 fn contents(dirs: &[PathBuf]) -> BTreeMap<PathBuf, String> {
     let listed = dirs.iter().map(|dir| (dir, super::listing(dir)));
     let all =
@@ -48,7 +49,7 @@ fn contents(dirs: &[PathBuf]) -> BTreeMap<PathBuf, String> {
     names.map(|(path, what)| (path.iter().skip(3).collect(), what)).collect()
 }
 
-/// What a run said, without the time that it took.
+/// Returns the output of a run without its duration.
 fn said(run: &Output) -> (Option<i32>, String, String) {
     (run.code, run.stdout.clone(), run.stderr.clone())
 }
@@ -86,7 +87,7 @@ fn a_damaged_shard_leaves_its_set_as_it_was_however_many_are_made_at_once() {
         let model = Model::new();
         add_set(&model, "");
         model.commit();
-        // The bytes of the first shard's last tensor.
+        // These are the bytes of the last tensor of the first shard.
         let path = model.at("pytorch_model-00001-of-00002.bin");
         let content = fs::read(&path).unwrap();
         let plan =

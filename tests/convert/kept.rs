@@ -1,5 +1,5 @@
-//! What is nowhere else is kept: a conversion of another checkpoint, a file that somebody else wrote, a checkpoint whose LFS
-//! object is damaged, and all that a variable without a value would name.
+//! Tests that the only copy of a content is kept: a conversion of another checkpoint, a file of another program, a
+//! checkpoint whose LFS object is damaged, and everything that an empty variable would mean.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn a_conversion_of_another_checkpoint_is_not_written_over() {
         let args: &[&str] = if is_committed { &["--replace", "--commit"] } else { &["--replace"] };
         model.run(&[args, &[CHECKPOINT]].concat()).ok();
         assert_eq!((model.at(CHECKPOINT).exists(), epoch_of(&model)), (false, 1));
-        // The other one has not changed, and was never converted.
+        // The other checkpoint has not changed, and was never converted.
         let page = model.run(&["status"]).stdout;
         assert!(!page.contains("Stale") && page.contains("Unverified (1)\n    model.pt"), "{page}");
         let run = model.run::<&str>(&[]);
@@ -28,14 +28,14 @@ fn a_conversion_of_another_checkpoint_is_not_written_over() {
         assert_eq!((run.code, epoch_of(&model), model.at(OTHER).exists()), (Some(1), 1, true), "{run:?}");
         let verified = model.run(&["verify", OTHER]);
         assert!(verified.stdout.contains("differs from model.pt"), "{verified:?}");
-        // Trained on, it is still not what the file was made from.
+        // After more training, the file is still not a conversion of the other checkpoint.
         model.add(OTHER, &trained(3));
         let run = model.run::<&str>(&[]);
         assert_eq!(epoch_of(&model), 1, "{run:?}");
         model.run(&["--force", OTHER]).ok();
         assert_eq!(epoch_of(&model), 3);
     }
-    // Named one after the other.
+    // The checkpoints are named one after the other.
     let model = model(1);
     model.add(OTHER, &trained(2));
     model.commit();
@@ -57,7 +57,7 @@ fn a_checkpoint_without_an_extension_is_what_its_output_is_verified_against() {
     model.add("noext", &trained(2));
     let run = model.run(&["verify", "noext.safetensors"]);
     assert!(run.code == Some(1) && run.stdout.contains("noext.safetensors: stale: noext changed"), "{run:?}");
-    // Of one that is gone the record still knows.
+    // The record still contains the removed checkpoint.
     assert!(model.run(&["verify", "q.safetensors"]).ok().contains("identical to q.bin"));
 }
 
@@ -131,7 +131,7 @@ fn a_checkpoint_is_no_output_to_write_over() {
         assert!(run.stderr.contains(&format!("cannot write {other}: file exists")), "{run:?}");
         assert!(fs::read(model.at(other)).unwrap() == trained(2));
     }
-    // A safetensors file is, and what is none of both.
+    // A safetensors file is overwritten, and so is a file of no known format.
     for content in [b"text".to_vec(), fs::read(model.at("out.safetensors")).unwrap_or_default()] {
         model.write("out.safetensors", content);
         model.run(&["--force", "--output", "out.safetensors", CHECKPOINT]).ok();

@@ -1,4 +1,4 @@
-//! What a kill leaves beside the files of a person, and that the next run takes it away.
+//! Tests that the next run removes the leftovers of a kill next to the user's files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::torch::{checkpoint, noise};
 use super::{Model, differences, fixture, skipped};
 use crate::sandbox::BIN;
 
-/// What in a directory could be a temporary file of ours.
+/// Returns the files of a directory that have the name of our temporary files.
 fn hidden(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(".st-convert-")).collect()
@@ -34,14 +34,14 @@ fn kill(model: &Model, args: &[&str], dir: &Path) {
     assert!(!hidden(dir).is_empty(), "the kill came too late");
 }
 
-/// A file of a person, and one of a process that lives.
+/// Creates a file of the user, and one of a living process.
 fn bystanders(dir: &Path) -> (PathBuf, Temp) {
     let allow = dir.join(".st-convert-allow");
     fs::write(&allow, "sha256 path reason\n").unwrap();
     (allow, Temp::hidden_in(dir).unwrap())
 }
 
-/// Long enough to be killed in the middle.
+/// Returns a checkpoint that takes long enough to be killed in the middle.
 fn large() -> Vec<u8> {
     checkpoint(&[noise(64 << 20)])
 }
@@ -75,7 +75,7 @@ fn beside_the_files_of_a_work_tree_whose_store_is_on_another_file_system() {
     model.add("sub/pytorch_model.bin", &large());
     model.commit();
     kill(&model, &["sub/pytorch_model.bin"], &model.at("sub"));
-    // What a kill in the writing of a `.gitattributes` would leave.
+    // A kill during the write of a `.gitattributes` would leave these files.
     fs::write(model.at(".st-convert-1-dead00"), "half").unwrap();
     fs::write(model.at(".st-convert-1-dead00.old"), "kept").unwrap();
     let (allow, living) = bystanders(&model.at("sub"));
@@ -109,7 +109,7 @@ const NAME: &str = "tied-2.bin";
 const REMOVED: &str = "removed pytorch_model.bin\n";
 const LEFT: &str = "kept pytorch_model.bin: untracked and different from HEAD\n";
 
-/// As a run with `--replace` leaves it that is killed between the write of the index and the removal.
+/// Creates the state that a run with `--replace` leaves if it is killed between the write of the index and the removal.
 fn killed(attributes: &str) -> Model {
     let model = Model::with_attributes(Some(attributes));
     model.add("pytorch_model.bin", &fixture(NAME));
@@ -120,7 +120,7 @@ fn killed(attributes: &str) -> Model {
     model
 }
 
-/// It stays, and is told to be there.
+/// Checks that the file stays and is reported.
 #[track_caller]
 fn stays(model: &Model) {
     let before = model.listing();
@@ -132,10 +132,10 @@ fn stays(model: &Model) {
 
 #[test]
 fn a_checkpoint_that_was_not_removed_is_by_the_next_run() {
-    // Under Git LFS, and as it is in git.
+    // The checkpoint is under Git LFS, or in git itself.
     for attributes in [super::ATTRIBUTES, "*.safetensors filter=lfs diff=lfs merge=lfs -text\n"] {
         let model = killed(attributes);
-        // Only if that is asked for.
+        // Only `--replace` removes it.
         for args in [&[] as &[&str], &["--commit"]] {
             let run = model.run(args);
             assert!(!run.stderr.contains("pytorch_model.bin"), "{run:?}");
@@ -179,24 +179,24 @@ fn a_named_checkpoint_that_was_not_removed() {
 
 #[test]
 fn what_head_does_not_have_stays() {
-    // Changed since.
+    // The file changed.
     let model = killed(super::ATTRIBUTES);
     model.write("pytorch_model.bin", fixture("tied-3.bin"));
     stays(&model);
-    // Of the same length.
+    // The file changed, and has the same length.
     let mut other = fixture(NAME);
     *other.last_mut().unwrap() ^= 1;
     model.write("pytorch_model.bin", other);
     stays(&model);
-    // The commit was made by hand.
+    // The user made the commit.
     let model = killed(super::ATTRIBUTES);
     model.commit();
     stays(&model);
-    // There is no other copy here.
+    // This machine has no other copy.
     let model = killed(super::ATTRIBUTES);
     fs::remove_file(model.object(Oid::of(&fixture(NAME)))).unwrap();
     stays(&model);
-    // Nobody ever tracked it.
+    // The file was never tracked.
     let model = Model::new();
     model.add("model.safetensors", b"not of that checkpoint");
     model.commit();
@@ -235,7 +235,7 @@ fn the_shards_and_the_index_of_a_set_that_were_not_removed() {
     let run = model.run(&["--replace"]);
     assert_eq!(run.stderr.matches("removed ").count(), 3, "{run:?}");
     assert!(names.iter().all(|name| !model.at(name).exists()));
-    // By the name of their index.
+    // The shard index is named.
     put_back();
     model.run(&["--replace", names[2]]);
     assert!(names.iter().all(|name| !model.at(name).exists()));

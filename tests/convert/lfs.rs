@@ -1,4 +1,4 @@
-//! With git-lfs: after a run it, git and the filter agree, and what is pushed comes back the same.
+//! Tests with git-lfs: after a run git-lfs, git and the filter agree, and pushed files come back unchanged.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use git_st_convert::hash::Oid;
 use super::{ATTRIBUTES, Model, fixture, oid_of, skipped};
 use crate::formats::{expected, fixtures};
 
-/// A few of each kind: where they are, and the fixture.
+/// A few fixtures of each kind, with their paths.
 const MODELS: [(&str, &str); 6] = [
     ("pytorch_model.bin", "plain-ordered.bin"),
     ("text_encoder/pytorch_model.bin", "tied-3.bin"),
@@ -21,7 +21,7 @@ const MODELS: [(&str, &str); 6] = [
     ("whisper/base.pt", "whisper.pt"),
 ];
 
-/// The safetensors file of each.
+/// The safetensors file of each fixture.
 const CONVERTED: [&str; 6] = [
     "model.safetensors",
     "text_encoder/model.safetensors",
@@ -72,7 +72,7 @@ fn status_shows_the_additions_alone_and_the_filter_never_runs() {
     model.git(&["fsck", "--strict"]);
 }
 
-/// Lines in the order of git's status.
+/// Lines in the order of `git status`.
 #[derive(Default)]
 struct Sorted(Vec<String>);
 
@@ -109,7 +109,7 @@ fn a_commit_of_our_own_has_its_trailers_and_runs_no_filter() {
     let mut names = CONVERTED;
     names.sort_unstable();
     assert_eq!(model.git(&["show", "--format=", "--name-only", "HEAD"]).lines().collect::<Vec<_>>(), names);
-    // What was staged before stays staged.
+    // An earlier staged file stays staged.
     assert_eq!(model.status(), "A  other.txt\n");
     assert_eq!(model.sandbox.filter_runs(), before, "the filter ran");
     check_all(&model);
@@ -142,7 +142,7 @@ fn git_lfs_agrees_before_and_after_the_commit() {
     assert_eq!(model.sandbox.filter_runs(), before, "the filter ran");
 }
 
-/// A clone by git with the filter of git-lfs.
+/// Clones by git with the filter of git-lfs.
 fn clone(model: &Model, url: &str, name: &str) -> PathBuf {
     let git = [
         "clone",
@@ -183,12 +183,12 @@ fn a_push_and_a_fresh_clone_give_the_same_bytes() {
     }
     assert_eq!(model.sandbox.git(&fresh, &["status", "--porcelain"]), "");
     assert_eq!(model.sandbox.git(&fresh, &["lfs", "fsck"]), "Git LFS fsck OK\n");
-    // There, too, there is nothing left to do.
+    // Nothing is to be done there either.
     let again = model.sandbox.bin(&fresh, &["--json"]).ok();
     assert_eq!(super::json_lines(&again).pop().unwrap()["unverified"], MODELS.len());
 }
 
-/// A python that has torch.
+/// Returns a Python that has torch.
 fn python_with_torch() -> Option<String> {
     let given = std::env::var("ST_CONVERT_PYTHON").ok();
     given.into_iter().chain(["python3".to_owned()]).find(|python| {
@@ -197,8 +197,8 @@ fn python_with_torch() -> Option<String> {
     })
 }
 
-/// Runs `check_converted.py` over many pairs in one process. A pair that this release of torch cannot read at all
-/// is counted, not judged.
+/// Runs `check_converted.py` over many pairs in one process. A pair that this release of torch cannot read is only
+/// counted.
 const CHECK: &str = "
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -232,7 +232,7 @@ fn every_fixture_of_one_repository_equals_its_checkpoint() {
     let model = Model::with_attributes(Some(ATTRIBUTES));
     let table = expected();
     let whole = |args: &[String]| args.is_empty();
-    // Plain pickles of arrays are converted where they are named.
+    // Plain pickles of arrays are converted only if they are named.
     let is_plain = |format: &Option<String>| format.as_deref() == Some("pickle");
     let all = || {
         table
@@ -245,7 +245,7 @@ fn every_fixture_of_one_repository_equals_its_checkpoint() {
             model.write(format!("{name}/config.json"), format!("{{\"architectures\": [\"{class}\"]}}"));
         }
     }
-    // Raw, without LFS, so that nothing but the binary is at work here.
+    // The files are in git without LFS, so that only the binary can convert them.
     model.git(&["-c", "filter.lfs.clean=cat", "-c", "filter.lfs.required=false", "add", "."]);
     model.commit();
     let run = super::json_lines(&model.run(&["--json"]).ok());
@@ -287,7 +287,7 @@ fn without_git_lfs_all_but_the_filter_is_there() {
     output.ok();
     assert_eq!(model.status(), "");
     check_all(&model);
-    // And with no git at all.
+    // This run has no git at all.
     let other = Model::with("tied-2.bin");
     let mut command = other.command(crate::sandbox::BIN, &other.dir);
     super::finish(command.env("PATH", other.sandbox.path("home"))).ok();

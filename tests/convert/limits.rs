@@ -1,11 +1,11 @@
-//! Limits that a user can lift, and what is refused for want of space.
+//! Tests limits that the user can raise, and refusals for lack of space.
 
 use std::fs;
 
 use super::{Model, differences};
 use crate::checkpoint::{pickle, zip_of};
 
-/// A checkpoint whose only tensor has so many floats, in a storage of four.
+/// Returns a checkpoint whose only tensor has this many floats, in a storage of four.
 fn expanded(floats: i128) -> Vec<u8> {
     let view = pickle::tensor(&pickle::storage("FloatStorage", "0", 4), 0, &[floats], &[0]);
     zip_of(&pickle::named(&[("a", view)]))
@@ -18,7 +18,7 @@ fn model(floats: i128) -> Model {
     model
 }
 
-/// 80 MiB, which is over the limit of a checkpoint of a few bytes.
+/// The number of floats of 80 MiB, which is over the limit for a checkpoint of a few bytes.
 const FLOATS: i128 = 20 << 20;
 
 #[test]
@@ -41,7 +41,7 @@ fn more_bytes_than_four_times_the_checkpoint_have_to_be_allowed() {
         assert!(run.stderr.contains(&says) && run.stderr.contains(&hint), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
-    // One byte less is not enough, and it can be a smaller limit, too.
+    // One byte less is not enough, and the option can also lower the limit.
     for size in [(bytes - 1).to_string(), "79MiB".to_owned(), "80MB".to_owned(), "1k".to_owned()] {
         assert_eq!(model.run(&["--max-output", &size]).code, Some(1), "{size}");
     }
@@ -69,7 +69,7 @@ fn the_setting_is_the_default_of_the_option() {
 
 #[test]
 fn too_little_space_is_said_before_the_work() {
-    // Four PiB, which no disk of today has.
+    // This needs four PiB, which no disk has.
     let model = model(1 << 50);
     let before = model.listing();
     for args in [&[] as &[&str], &["pytorch_model.bin", "-o", "x.safetensors"]] {
@@ -86,7 +86,7 @@ fn too_little_space_is_said_before_the_work() {
 
 #[test]
 fn a_long_header_is_noted_where_the_hub_would_not_read_it() {
-    // 26 MB of names.
+    // The names have 26 MB.
     let name = |number: u32| format!("{number:060000}");
     let tensor = |number: u32| crate::convert::torch::Float32 {
         name: name(number),

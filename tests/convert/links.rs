@@ -1,4 +1,5 @@
-//! Symbolic links: as source, as target, as a directory on the way. Refused, and nothing is written through one.
+//! Tests symbolic links as source, as output, and as a directory of either: they are refused, and nothing is written
+//! through them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +8,7 @@ use super::{Model, differences, fixture, oid_of};
 
 const NAME: &str = "tied-2.bin";
 
-/// Refused with 1, a reason that names the link, a hint, and nothing changed.
+/// Checks a refusal with 1, a reason that names the link, a hint, and no change.
 #[track_caller]
 fn refused(model: &Model, args: &[&str]) {
     let before = model.listing();
@@ -26,7 +27,7 @@ fn a_source_that_is_tracked_as_a_link() {
     model.git(&["add", "pytorch_model.bin"]);
     model.commit();
     refused(&model, &["pytorch_model.bin"]);
-    // It is not passed over in silence when nobody names it: its name promises weights.
+    // Its name indicates weights, so it is reported even if it is not named.
     let before = model.listing();
     let run = model.run::<&str>(&[]);
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -38,7 +39,7 @@ fn a_source_that_is_tracked_as_a_link() {
 #[test]
 fn a_source_that_became_a_link() {
     let model = Model::new();
-    // Not under LFS, so the bytes can only come from the work tree.
+    // The file is not under LFS, so the bytes can only come from the working tree.
     model.git(&["config", "filter.lfs.clean", "cat"]);
     model.write("pytorch_model.bin", fixture(NAME));
     model.git(&["add", "pytorch_model.bin"]);

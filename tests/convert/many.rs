@@ -1,4 +1,4 @@
-//! Twenty thousand tensors: the reference's bytes, and reads that grow with their number alone.
+//! Tests twenty thousand tensors: the bytes are those of the reference, and the cost is proportional to the number.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use super::Model;
 use super::torch::{Float32, checkpoint};
 use crate::formats::expected;
 
-/// By the formula of `expected.json`.
+/// Returns a checkpoint by the formula of `expected.json`.
 fn many(count: u32) -> Vec<u8> {
     let tensor = |i: u32| {
         let rows = i % 7 + 1;
@@ -56,7 +56,7 @@ impl ReadAt for Counted {
     }
 }
 
-/// Reads, and bytes read, for each tensor.
+/// Returns the number of reads, and of bytes read, per tensor.
 fn cost(count: u32) -> (f64, f64) {
     let counted = Counted { bytes: many(count), reads: AtomicUsize::new(0), read: AtomicUsize::new(0) };
     let plan = checkpoint::plan(&counted, &Options::default()).unwrap();
@@ -76,7 +76,7 @@ fn a_plan_reads_no_more_for_each_tensor_where_there_are_more() {
 
 #[test]
 fn the_bytes_of_a_plan_are_those_of_the_pickle_and_the_directory() {
-    // No tensor byte: one of 8 MiB changes nothing.
+    // The plan reads no tensor: 8 MiB cost the same as 64 bytes.
     let small = checkpoint(&[super::torch::noise(64)]);
     let large = checkpoint(&[super::torch::noise(8 << 20)]);
     assert_ne!(Oid::of(&small), Oid::of(&large));

@@ -1,4 +1,4 @@
-//! What a hostile pickle may cost: the program runs with less address space than a machine has memory, and refuses.
+//! Tests the memory for a hostile pickle: the program runs with little address space, and refuses the file.
 
 use std::fs;
 
@@ -6,10 +6,10 @@ use super::Model;
 use crate::checkpoint::{pickle, zip_of};
 use crate::sandbox::BIN;
 
-/// The bound that `docs/attacks.md` gives, in KiB.
+/// The bound that `docs/attacks.md` states, in KiB.
 const BOUND: u32 = 1 << 20;
 
-/// What a file is refused for, by a process that cannot have more.
+/// Returns the reason for which a process with this limit refuses a file.
 #[track_caller]
 fn refused(value: Vec<u8>) -> String {
     let model = Model::new();
@@ -24,7 +24,7 @@ fn refused(value: Vec<u8>) -> String {
 
 #[test]
 fn eight_million_values_and_what_they_hold() {
-    // Each opcode a value with memory of its own.
+    // Each opcode creates a value with memory of its own.
     let tuples = refused([b"N".to_vec(), b"\x85".repeat(19_000_000)].concat());
     assert!(tuples.contains("bytes of memory"), "{tuples}");
     let objects = refused([pickle::global("my.pkg", "Box"), b")R".repeat(9_000_000)].concat());
@@ -45,7 +45,7 @@ fn a_memo_of_millions() {
 
 #[test]
 fn a_dict_of_millions_beside_them() {
-    // Every key of a dict with a tensor is compared, named, and listed.
+    // Every key of a dict with a tensor is compared, named and listed.
     let mut object = [b"N".to_vec(), b"\x85".repeat(5_000_000), b"0".to_vec(), pickle::kept(b"N")].concat();
     object.extend(b"}(");
     object.extend([pickle::text("t"), pickle::four(), b"u".to_vec()].concat());

@@ -1,8 +1,8 @@
-//! The acceptance of `git st-convert`: the program itself, in repositories that git made, one test for each line of
-//! what it promises.
+//! Acceptance tests of `git st-convert`: the program itself, in repositories that git created, one test for each
+//! promise.
 //!
-//! The expected SHA-256 are those of `tests/fixtures/expected.json`, which torch and `save_file` made. Where a
-//! reference program is missing, the test says so by a line `skipped: …` and asserts what is left.
+//! The expected SHA-256 are those of `tests/fixtures/expected.json`, which torch and `save_file` wrote. Without a
+//! reference program, a test reports that by a line `skipped: …` and checks the rest.
 
 mod attributes;
 mod commit;
@@ -60,27 +60,27 @@ use git_st_convert::lfs::Pointer;
 use crate::formats::{expected, fixtures};
 use crate::sandbox::{Output, Sandbox};
 
-/// What stands in the `.gitattributes` of a repository of the Hub.
+/// The `.gitattributes` of a repository of the Hub.
 const ATTRIBUTES: &str = "\
     *.bin filter=lfs diff=lfs merge=lfs -text\n*.pt filter=lfs diff=lfs merge=lfs -text\n\
     *.safetensors filter=lfs diff=lfs merge=lfs -text\n";
 
-/// The bytes of a fixture.
+/// Returns the bytes of a fixture.
 fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixtures().join("checkpoints").join(name)).unwrap()
 }
 
-/// What the reference makes of it.
+/// Returns the object ID of the reference's conversion.
 fn oid_of(name: &str) -> String {
     expected()[name].sha256.clone().unwrap()
 }
 
-/// Says that something could not be asked here. It goes around the capture of the test harness, to be seen.
+/// Reports a skipped check, past the output capture of the test harness.
 fn skipped(what: &str) {
     let _nobody_reads = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
 
-/// A model's repository, whose filter counts.
+/// A model's repository with a counting filter.
 struct Model {
     sandbox: Sandbox,
     dir: PathBuf,
@@ -89,12 +89,12 @@ struct Model {
 }
 
 impl Model {
-    /// With a commit that puts checkpoints and safetensors files under Git LFS.
+    /// Creates it with a commit that puts checkpoints and safetensors files under Git LFS.
     fn new() -> Self {
         Self::with_attributes(Some(ATTRIBUTES))
     }
 
-    /// Pushes it, with its objects, to a remote of its own.
+    /// Pushes it, with its objects, to its own remote.
     fn push(&self) {
         self.sandbox.git(&self.sandbox.path(""), &["init", "-q", "--bare", "hub.git"]);
         let url = format!("file://{}", self.sandbox.path("hub.git").display());
@@ -103,7 +103,7 @@ impl Model {
         self.git(&["push", "-q", "-u", "origin", "main"]);
     }
 
-    /// With a commit of these attributes.
+    /// Creates it with a commit of these attributes.
     fn with_attributes(text: Option<&str>) -> Self {
         let sandbox = Sandbox::new();
         let dir = sandbox.repo("model");
@@ -117,7 +117,7 @@ impl Model {
         model
     }
 
-    /// With a committed `pytorch_model.bin`.
+    /// Creates it with a committed `pytorch_model.bin`.
     fn with(name: &str) -> Self {
         let model = Self::new();
         model.add("pytorch_model.bin", &fixture(name));
@@ -138,12 +138,12 @@ impl Model {
         self.sandbox.bin(&self.dir, args)
     }
 
-    /// A program in the sandbox's environment, to be started in a way of its own.
+    /// Returns a program in the sandbox's environment, which is not started yet.
     fn command(&self, program: impl AsRef<OsStr>, cwd: &Path) -> Command {
         self.sandbox.command(program.as_ref(), cwd, &[])
     }
 
-    /// Writes a file of the work tree, old enough for git to trust its index entry.
+    /// Writes a file of the working tree, old enough for git to trust its index entry.
     fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         let path = self.at(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -151,7 +151,7 @@ impl Model {
         age(&path);
     }
 
-    /// Writes and stages a file, by way of the filter, and makes sure that its object is in the store.
+    /// Writes and stages a file through the filter, and checks that LFS storage has its object.
     fn add(&self, path: impl AsRef<Path>, content: &[u8]) -> Oid {
         self.write(&path, content);
         self.git(&["add".as_ref(), "--sparse".as_ref(), "--".as_ref(), path.as_ref().as_os_str()]);
@@ -167,13 +167,13 @@ impl Model {
         self.git(&["commit", "-q", "-m", "model"]);
     }
 
-    /// Where the store has an object.
+    /// Returns the path of an object in LFS storage.
     fn object(&self, oid: Oid) -> PathBuf {
         let name = oid.to_string();
         self.store.join("objects").join(&name[..2]).join(&name[2..4]).join(name)
     }
 
-    /// Leaves the pointer alone in the work tree, as a clone without LFS content has it.
+    /// Leaves only the pointer in the working tree, as in a clone without LFS content.
     fn only_pointer(&self, path: impl AsRef<Path>, content: &[u8]) {
         let pointer = Pointer { oid: Oid::of(content), size: content.len() as u64 };
         self.write(&path, pointer.to_string());
@@ -184,8 +184,8 @@ impl Model {
         self.git(&["status", "--porcelain", "--untracked-files=all"])
     }
 
-    /// All that git and the store have to say about a converted file: pointer, object, work tree, attribute. And no
-    /// filter has run.
+    /// Checks everything that git and LFS storage contain for a converted file: pointer, object, working-tree file,
+    /// attribute. No filter may have run.
     #[track_caller]
     fn check(&self, path: impl AsRef<Path>, oid: &str) {
         let path = path.as_ref().as_os_str();
@@ -202,7 +202,7 @@ impl Model {
         assert_eq!(self.sandbox.filter_runs(), before, "the filter ran");
     }
 
-    /// The content of a path in the index.
+    /// Returns the content of a path in the index.
     #[track_caller]
     fn staged(&self, path: impl AsRef<OsStr>) -> String {
         let mut name = OsString::from(":");
@@ -210,7 +210,7 @@ impl Model {
         self.git(&["cat-file".as_ref(), "blob".as_ref(), name.as_os_str()])
     }
 
-    /// Every file and directory, the repository's own included.
+    /// Lists every file and directory, including those of git.
     fn listing(&self) -> Listing {
         listing(&self.sandbox.path(""))
     }
@@ -227,7 +227,7 @@ fn age(path: &Path) {
     File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// Every name below a directory, and what is there: kind, rights, content.
+/// Every path below a directory, with its kind, mode and content.
 type Listing = BTreeMap<PathBuf, String>;
 
 fn listing(dir: &Path) -> Listing {
@@ -251,7 +251,7 @@ fn listing(dir: &Path) -> Listing {
     found
 }
 
-/// What is different. Empty directories of the LFS store are no difference: git-lfs makes them, too.
+/// Returns the differences. Empty directories of LFS storage do not count: git-lfs creates them too.
 fn differences(before: &Listing, after: &Listing) -> Vec<String> {
     let is_store = |path: &Path| {
         let text = path.to_string_lossy();
@@ -271,7 +271,7 @@ fn differences(before: &Listing, after: &Listing) -> Vec<String> {
         .collect()
 }
 
-/// The objects of `--json`.
+/// Parses the objects of `--json`.
 fn json_lines(stdout: &str) -> Vec<serde_json::Value> {
     stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

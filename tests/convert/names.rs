@@ -1,4 +1,4 @@
-//! Names of files that are hard on shells, patterns and terminals.
+//! Tests file names that are difficult for shells, patterns and terminals.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -8,14 +8,14 @@ use super::{Model, fixture, oid_of};
 
 const NAME: &str = "tied-2.bin";
 
-/// Converted beside its name, bare and named, in a repository without a line for safetensors files.
+/// Converts with and without the name of the file, in a repository without an entry for safetensors files.
 fn converts(stem: &[u8]) {
     for named in [false, true] {
         let model = Model::with_attributes(Some("*.bin filter=lfs diff=lfs merge=lfs -text\n"));
         let source = OsString::from_vec([stem, b".bin"].concat());
         let output = OsString::from_vec([stem, b".safetensors"].concat());
         model.add(&source, &fixture(NAME));
-        // A tracked file that the broad line would take: each path needs a line of its own.
+        // The general pattern would match a tracked file, so each path needs its own entry.
         model.add("tiny.safetensors", b"tiny");
         model.commit();
         let path = Path::new("./").join(&source).into_os_string();
@@ -115,9 +115,9 @@ fn two_sources_to_one_output_are_refused() {
         assert!(run.stderr.contains(&line), "{line}: {run:?}");
     }
     assert!(run.stderr.contains("hint: choose another output: "), "{run:?}");
-    // One bad file stops no other.
+    // A file that fails does not stop the others.
     assert_eq!(model.status(), "A  sub/model.safetensors\n");
-    // One alone is no collision.
+    // A single file does not collide.
     model.run(&["model.pt"]).ok();
     model.check("model.safetensors", &oid_of("strided.bin"));
 }

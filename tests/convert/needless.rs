@@ -1,9 +1,9 @@
-//! A kill between the write of the index and the end of a run: what is needless from there on is removed one by one, the
-//! checkpoints of `--replace` and the journals of the shards. Whatever is left of them, git has the new files, every name is as
-//! before or as after, and the same command removes the rest.
+//! Tests a kill between the write of the index and the end of a run. In that time needless files are removed one by
+//! one: the checkpoints of `--replace`, and the journals of the shards. Whichever of them are left, git has the new
+//! files, every name is as before or as after, and the same command removes the rest.
 //!
-//! The run is killed when its index is there. Which part of the rest it has done by then is the machine's, so it is killed
-//! until it was caught in between.
+//! The run is killed when the new index exists. How much it has removed by then depends on the machine, so the test
+//! repeats until some kills came in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,9 +18,9 @@ use super::stopped::{copy, objects};
 use super::torch::{Float32, checkpoint};
 use crate::sandbox::BIN;
 
-/// Enough for the kill to come before all of them are gone.
+/// Enough shards for a kill before all their files are removed.
 const SHARDS: usize = 64;
-/// How often a run has to be caught in between, and how often that is tried.
+/// How many kills must come in between, and how many runs may be tried.
 const CAUGHT: usize = 2;
 const TRIES: usize = 60;
 
@@ -51,7 +51,7 @@ fn model() -> Model {
     model
 }
 
-/// What the index and the working tree have, and what lies beside the objects of the store.
+/// The contents of the index and the working tree, and the files next to the objects of LFS storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     index: String,
@@ -70,14 +70,14 @@ fn state(model: &Model) -> State {
     State { index: model.git(&["ls-files", "--stage"]), files, waiting }
 }
 
-/// In few words.
+/// Describes the differences in a few words.
 fn differs(now: &State, after: &State) -> String {
     let more = now.files.keys().filter(|path| !after.files.contains_key(*path)).count();
     let index = if now.index == after.index { "as after" } else { "other" };
     format!("{} journals, {more} more files, index {index}", now.waiting.len())
 }
 
-/// Runs, and kills it when the index is another one.
+/// Runs, and kills the run as soon as the index is replaced.
 fn kill(model: &Model, args: &[&str]) {
     let index = model.at(".git/index");
     let number = || fs::metadata(&index).unwrap().ino();
@@ -108,7 +108,7 @@ fn caught_in_between(args: &[&str]) {
         if now.index == before.index {
             continue;
         }
-        // The index is written at once, and all that it names is there.
+        // The index is replaced at once, and everything that it names exists.
         assert!(now.index == after.index, "{what}");
         for (path, oid) in &after.files {
             assert_eq!(now.files.get(path), Some(oid), "{what}");

@@ -1,4 +1,4 @@
-//! The options of `git st-convert`, and `config.json`.
+//! Tests the options of `git st-convert`, and `config.json`.
 
 use std::fs;
 use std::time::SystemTime;
@@ -15,7 +15,7 @@ fn a_dry_run_writes_nothing_at_all() {
     model.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n");
     model.git(&["add", ".gitattributes"]);
     model.commit();
-    // Every directory's time, too: not even a temporary file was there.
+    // The times of directories show that not even a temporary file was created.
     let times = |model: &Model| {
         let root = model.sandbox.path("");
         let time =
@@ -84,7 +84,7 @@ fn the_class_is_read_from_the_index_where_the_file_is_not_checked_out() {
         model.commit();
         model
     };
-    // Deleted, and left out by a sparse checkout.
+    // `config.json` was deleted, or a sparse checkout leaves it out.
     let model = with_config();
     fs::remove_file(model.at("config.json")).unwrap();
     model.run::<&str>(&[]).ok();
@@ -94,7 +94,7 @@ fn the_class_is_read_from_the_index_where_the_file_is_not_checked_out() {
     assert!(!model.at("config.json").exists());
     model.run::<&str>(&[]).ok();
     model.check("model.safetensors", &oid_of(name));
-    // What is there counts before what is staged.
+    // The file of the working tree has priority over the staged one.
     let model = with_config();
     model.write("config.json", "{}");
     model.run::<&str>(&[]).ok();
@@ -102,7 +102,7 @@ fn the_class_is_read_from_the_index_where_the_file_is_not_checked_out() {
     assert_ne!(oid_of(name), oid_of("gpt2-tied-no-config.bin"));
 }
 
-/// The names that a file holds.
+/// Returns the names in a safetensors file.
 fn held(model: &Model, path: &str) -> Vec<String> {
     let bytes = fs::read(model.at(path)).unwrap();
     let read = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -120,7 +120,7 @@ fn names_of_ties_can_be_kept_over_several_files() {
     model.run(&["--keep", "z.weight", "--keep", "embed.weight"]).ok();
     assert_eq!(held(&model, "a/model.safetensors"), ["bias", "z.weight"]);
     assert_eq!(held(&model, "b/model.safetensors"), ["bias", "embed.weight"]);
-    // In a plain file each, too.
+    // Plain files also need the name in each of them.
     let root = model.sandbox.path("plain");
     fs::create_dir(&root).unwrap();
     for name in ["tied-3.bin", "tied-2.bin"] {
@@ -146,7 +146,7 @@ fn a_name_to_keep_that_no_file_has_stops_the_run_before_anything_is_written() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains(error) && run.stdout.is_empty(), "{run:?}");
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
-    // Plain files, too.
+    // The same applies to plain files.
     let root = model.sandbox.path("plain");
     fs::create_dir(&root).unwrap();
     for name in ["tied-3.bin", "tied-2.bin"] {
@@ -156,7 +156,7 @@ fn a_name_to_keep_that_no_file_has_stops_the_run_before_anything_is_written() {
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(run.stderr.contains(error), "{run:?}");
     assert!(!root.join("tied-3.safetensors").exists());
-    // Of a file that cannot be read nothing is known.
+    // The names of a file that cannot be read are not known.
     fs::write(root.join("noise.bin"), "noise").unwrap();
     let run = model.sandbox.bin(&root, &["tied-3.bin", "noise.bin", "--keep", "none"]);
     assert!(run.stderr.contains("noise.bin: not a PyTorch checkpoint"), "{run:?}");
@@ -202,7 +202,7 @@ fn two_names_of_one_tie_cannot_both_be_kept() {
         );
         assert_eq!(differences(&before, &model.listing()), [""; 0]);
     }
-    // The same name twice is one.
+    // A repeated name counts once.
     model.run(&["--keep", "z.weight", "--keep", "z.weight"]).ok();
     assert_eq!(held(&model, "model.safetensors"), ["bias", "z.weight"]);
 }
@@ -220,7 +220,7 @@ fn what_changes_a_repository_needs_one() {
             assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
             assert_eq!(run.stderr, format!("error: {option} requires a git repository\n"));
         }
-        // Nor is there one for a file that is written elsewhere.
+        // A file outside of the repository is refused in the same way.
         let run = model.run(&[option, "../plain/tied-2.bin", "-o", "../plain/out.safetensors"]);
         assert_eq!(run.code, Some(2), "{run:?}");
         assert!(run.stderr.contains(&format!("'{option}' cannot be used with '--output")), "{run:?}");
@@ -239,7 +239,7 @@ fn a_name_of_a_tie_can_be_kept() {
     let bytes = fs::read(model.at("model.safetensors")).unwrap();
     let read = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert!(read.tensor("z.weight").is_ok() && read.tensor("a.weight").is_err());
-    // A name that is not there is a mistake.
+    // An unknown name is an error.
     let before = model.listing();
     let run = model.run(&["-f", "--keep", "none"]);
     assert_ne!(run.code, Some(0), "{run:?}");
@@ -298,7 +298,7 @@ fn replacing_removes_the_checkpoint() {
     );
     assert!(!model.at("pytorch_model.bin").exists());
     model.check("model.safetensors", &oid_of("tied-2.bin"));
-    // Its object stays in the store: the commit before needs it.
+    // The object stays in LFS storage, because the previous commit needs it.
     assert!(model.object(Oid::of(&fixture("tied-2.bin"))).exists());
     model.git(&["commit", "-q", "-m", "replaced"]);
     assert_eq!(model.status(), "");
@@ -375,7 +375,7 @@ fn a_default_message_names_what_was_done() {
     let trailer = format!("Converted-From: pytorch_model.bin sha256:{}", Oid::of(&fixture("tied-2.bin")));
     assert!(message.lines().next().is_some_and(|subject| subject.len() > 10), "{message}");
     assert!(message.lines().any(|line| line == trailer), "{message}");
-    // Nothing to do is nothing to commit.
+    // Without changes, nothing is committed.
     let head = model.git(&["rev-parse", "HEAD"]);
     model.run(&["--commit"]).ok();
     assert_eq!(model.git(&["rev-parse", "HEAD"]), head);

@@ -1,5 +1,5 @@
-//! Paths inside a repository: pathspecs, as git matches them; what `*` of a shell names; links; submodules; and what a run
-//! without paths leaves alone, and says so.
+//! Tests paths inside a repository: pathspecs, as git matches them; names from a shell's `*`; links; submodules; and
+//! the notes on files that a run without paths does not convert.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use crate::sandbox::{BIN, Output};
 
 const NAME: &str = "tied-2.bin";
 
-/// Checkpoints at these paths, committed.
+/// Creates committed checkpoints at these paths.
 fn model(paths: &[&str]) -> Model {
     let model = Model::new();
     for path in paths {
@@ -21,7 +21,7 @@ fn model(paths: &[&str]) -> Model {
     model
 }
 
-/// The files that a dry run would convert.
+/// Returns the files that a dry run would convert.
 fn meant(model: &Model, cwd: &str, args: &[&str]) -> BTreeSet<String> {
     let args = [&["--json", "-n"], args].concat();
     let run = model.sandbox.bin(&model.at(cwd), &args);
@@ -30,14 +30,14 @@ fn meant(model: &Model, cwd: &str, args: &[&str]) -> BTreeSet<String> {
     files.map(|line| line["source"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Runs a command of a hint as it is printed, in a shell.
+/// Runs the command of a hint in a shell, as it is printed.
 fn paste(model: &Model, command: &str) -> Output {
     let bin = Path::new(BIN).parent().unwrap().display().to_string();
     let script = format!("PATH='{bin}':\"$PATH\"; {command}");
     super::finish(model.command("sh", &model.dir).arg("-c").arg(script))
 }
 
-/// The command of the only hint.
+/// Returns the command of the only hint.
 #[track_caller]
 fn hint(run: &Output) -> String {
     let mut hints = run.stderr.lines().filter(|line| line.starts_with("hint: "));
@@ -88,15 +88,15 @@ fn pathspecs_mean_what_git_lists() {
         let weights: BTreeSet<_> = listed.into_iter().filter(|path| paths.contains(&path.as_str())).collect();
         assert!(!weights.is_empty(), "{cwd}: {specs:?}");
         assert_eq!(meant(&model, cwd, specs), weights, "{cwd}: {specs:?}");
-        // The same of `status`, which has the files of the repository that the paths mean.
+        // `status` resolves the same paths to the same files.
         let args = [&["status", "--json"], specs].concat();
         let status = json_lines(&model.sandbox.bin(&model.at(cwd), &args).stdout);
         let checkpoints = status.iter().filter_map(|line| line["checkpoint"].as_str()).map(str::to_owned);
         assert_eq!(checkpoints.collect::<BTreeSet<_>>(), weights, "status {cwd}: {specs:?}");
     }
-    // A name that is there is no pattern: a shell that expands its own gives names.
+    // An existing name is not a pattern, because a shell has already expanded patterns.
     assert_eq!(meant(&model, ".", &["[f].bin"]), ["[f].bin".to_owned()].into());
-    // git hands its own options on.
+    // git passes its own options on by the environment.
     let mut command = model.command(BIN, &model.dir);
     let run = super::finish(command.args(["-n", "*.bin"]).env("GIT_LITERAL_PATHSPECS", "1"));
     assert!(run.stderr.starts_with("error: *.bin: file not found\n"), "{run:#?}");
@@ -109,7 +109,7 @@ fn a_pathspec_converts_and_replaces() {
     let files = model.git(&["ls-tree", "-r", "--name-only", "HEAD"]);
     assert_eq!(files, ".gitattributes\nREADME.md\na.safetensors\nold/a.bin\n");
     model.check("a.safetensors", &oid_of(NAME));
-    // The same command again finds all of it done.
+    // A repeated command has nothing to do.
     let again = model.run(&["--replace", "--commit", "a.*", "a.bin", ":!old"]);
     assert_eq!(again.code, Some(0), "{again:#?}");
     assert_eq!(model.status(), "");
@@ -131,10 +131,10 @@ fn a_pathspec_without_a_file_is_an_error_in_the_words_of_git() {
         assert_eq!(run.code, Some(2), "{run:#?}");
         assert!(run.stderr.contains(&format!("error: {spec}: {words}\n")), "{run:#?}\n{words}");
         assert_eq!(hint(&run), "git ls-files");
-        // One bad path stops no other.
+        // An invalid path does not stop the others.
         assert!(run.stdout.contains("a.bin"), "{run:#?}");
     }
-    // What is there, and excluded, is no error, as in git.
+    // An excluded existing file is not an error, as in git.
     assert!(meant(&model, ".", &["a.bin", ":!a.bin"]).is_empty());
     assert!(meant(&model, ".", &["*.bin", ":!*.bin"]).is_empty());
     let run = model.run(&[":(nope)a.bin"]);
@@ -161,14 +161,14 @@ fn a_bare_run_names_the_checkpoints_that_git_does_not_track() {
     assert_eq!(command, "git st-convert new.bin 'run 2/new.pt'");
     assert_eq!(paste(&model, command).code, Some(0));
     assert!(model.at("run 2/new.safetensors").exists() && model.at("new.safetensors").exists());
-    // What is converted is none that was left alone.
+    // A converted file is not reported as untracked.
     let again = model.run::<&str>(&[]);
     assert!(again.code == Some(0) && !again.stderr.contains("untracked"), "{again:#?}");
-    // With paths, nothing else is looked for.
+    // With paths, the run does not search for untracked files.
     model.write("more.bin", fixture("tied-3.bin"));
     let named = model.run(&["a.bin"]);
     assert!(named.code == Some(0) && !named.stderr.contains("untracked"), "{named:#?}");
-    // In a repository where nothing is tracked it is all that there is to say.
+    // In a repository without tracked files, the note is the whole result.
     let fresh = Model::new();
     fresh.write("new.bin", fixture(NAME));
     let run = fresh.run(&["--key", "."]);
@@ -184,7 +184,7 @@ fn what_a_shell_names_with_a_star_is_no_error() {
     model.write("model.safetensors.index.json", "{\"metadata\":{},\"weight_map\":{}}");
     symlink("model.bin", model.at("model-latest.bin")).unwrap();
     symlink("model.safetensors", model.at("model-latest.safetensors")).unwrap();
-    // A pointer whose object is not here is told by its name.
+    // The kind of a pointer without its object is detected by its name.
     model.only_pointer("other.safetensors", &fs::read(model.at("other.safetensors")).unwrap());
     let store = model.at(".git/lfs/objects");
     let before = model.listing();
@@ -212,7 +212,7 @@ fn a_link_to_a_checkpoint_names_it() {
     symlink("runs/5/model.bin", model.at("best.bin")).unwrap();
     model.git(&["add", "runs/latest", "best.bin"]);
     model.commit();
-    // Without paths, a link is a note, and what it leads to is converted by itself.
+    // Without paths, a link is only noted, and its target is converted by its own name.
     let run = model.run(&["-n"]);
     assert_eq!(run.code, Some(0), "{run:#?}");
     assert!(run.stderr.contains("best.bin: skipped: symbolic link to runs/5/model.bin\n"), "{run:#?}");
@@ -231,7 +231,7 @@ fn a_link_to_a_checkpoint_names_it() {
     model.check("runs/5/model.safetensors", &oid_of(NAME));
 }
 
-/// A model with another as a submodule, whose checkpoint is `weights/pytorch_model.bin`.
+/// Creates a model with another one as a submodule, whose checkpoint is `weights/pytorch_model.bin`.
 fn with_submodule() -> Model {
     let model = model(&["pytorch_model.bin"]);
     let inner = model.sandbox.repo("inner");
@@ -268,13 +268,13 @@ fn a_path_in_a_submodule_says_so_and_names_its_repository() {
     }
     let run = model.sandbox.bin(&model.at("vendor"), &["status", "sub one/weights"]);
     assert_eq!((run.code, hint(&run)), (Some(2), "git -C 'sub one' st-convert status weights".to_owned()));
-    // One that is not checked out: a command in its directory would work on this repository.
+    // In the directory of a submodule that is not checked out, a command would use this repository.
     model.git(&["submodule", "-q", "deinit", "vendor/sub one"]);
     let run = model.run(&["vendor/sub one/weights/pytorch_model.bin"]);
     let command = hint(&run);
     assert_eq!(command, "git submodule update --init 'vendor/sub one'");
     assert_eq!(paste(&model, &command).code, Some(0));
-    // Another repository that git does not track.
+    // A repository that git does not track.
     let other = model.sandbox.path("model/other");
     fs::create_dir(&other).unwrap();
     model.sandbox.git(&other, &["init", "-q"]);
@@ -297,7 +297,7 @@ fn a_bare_run_names_the_submodules_that_hold_checkpoints() {
     assert_eq!(paste(&model, command).code, Some(0));
     let run = model.run::<&str>(&[]);
     assert!(run.code == Some(0) && !run.stderr.contains("submodule"), "{run:#?}");
-    // One whose index cannot be read, or that is not there, is no matter of this run.
+    // A submodule whose index is missing or cannot be read does not affect this run.
     let index = model.at(".git/modules/vendor/sub one/index");
     fs::write(&index, "no index").unwrap();
     let run = model.run::<&str>(&[]);

@@ -1,4 +1,4 @@
-//! Plain pickles, archives of other tools and empty weights in a repository: what is converted, skipped and refused.
+//! Tests plain pickles, archives of other tools and empty weights in a repository: converted, skipped or refused.
 
 use super::{Model, fixture, oid_of};
 use crate::checkpoint::{pickle::four, zip_of};
@@ -22,10 +22,10 @@ fn a_pickled_state_dict_converts_like_any_checkpoint() {
 fn a_plain_pickle_without_storages_is_skipped_until_it_is_named() {
     let model = Model::new();
     model.add("model_final.pkl", &fixture("pickled-arrays-4.pkl"));
-    // What joblib writes behind its pickle, and numbers alone.
+    // A pickle that joblib's raw data follows, and a pickle without arrays.
     model.add("scaler.pkl", b"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00\xffjoblib");
     model.add("vocabulary.pkl", &fixture("pickled-nothing.pkl"));
-    // The oldest protocols have no mark; the names of weights promise storages; a text is none of them.
+    // The oldest protocols have no magic number; the last name indicates weights with storages; a text is not a pickle.
     model.add("old.pkl", &fixture("pickled-arrays-0.pkl"));
     model.add("words.pkl", &fixture("pickled-nothing-0.pkl"));
     model.add("pytorch_model.bin", &fixture("pickled-arrays-2.pkl"));
@@ -72,7 +72,7 @@ fn pickles_of_the_oldest_protocols_that_hold_storages_convert_in_a_bare_run() {
     model.check("zero.safetensors", &oid_of("pickled-protocol-0.pkl"));
     model.check("one.safetensors", &oid_of("pickled-protocol-1.pkl"));
     model.check("module.safetensors", &oid_of("pickled-module-0.pkl"));
-    // What the hook and the scan say of them agrees: nothing in them executes.
+    // The hook and the scan agree: nothing in them executes.
     for name in ["zero.pkl", "one.pickle", "module.pth"] {
         let said = model.run(&["scan", name]).stdout;
         assert!(said.starts_with("unknown  "), "{said}");
@@ -82,7 +82,7 @@ fn pickles_of_the_oldest_protocols_that_hold_storages_convert_in_a_bare_run() {
 #[test]
 fn a_shard_of_a_distributed_checkpoint_is_skipped_and_by_name_refused() {
     let model = Model::new();
-    // One with a single tensor looks like any checkpoint.
+    // A shard with a single tensor looks like any checkpoint.
     let one = zip_of(&four());
     for (name, content) in [("dist/__0_0.distcp", fixture("several-archives.distcp")), ("__1_0.distcp", one)]
     {

@@ -1,4 +1,4 @@
-//! Plain files: `--output`, and no repository at all.
+//! Tests plain files: with `--output`, and without a repository.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn an_output_touches_no_repository() {
     model.run(&["-o", "../out.safetensors", "pytorch_model.bin"]).ok();
     assert_eq!(oid(model.sandbox.path("out.safetensors")), oid_of(NAME));
     assert_eq!(super::listing(&model.dir), before);
-    // In the work tree it is one file more, and git sees it as untracked.
+    // In the working tree, it is an untracked file.
     model.run(&["-o", "sub.safetensors", "pytorch_model.bin"]).ok();
     assert_eq!(model.status(), "?? sub.safetensors\n");
     let mut after = super::listing(&model.dir);
@@ -65,7 +65,7 @@ fn an_output_takes_a_file() {
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("error: --output requires a PATH\n"), "{run:?}");
     assert!(!model.at("x").exists());
-    // Of two, one is converted, and the other refused by itself.
+    // One of two files is converted, and the other is refused.
     let run = model.run(&["-o", "x", "pytorch_model.bin", "README.md"]);
     assert_eq!(run.code, Some(1), "{run:?}");
     assert_eq!(oid(model.at("x/model.safetensors")), oid_of(NAME));

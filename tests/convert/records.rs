@@ -1,4 +1,4 @@
-//! The record of what was converted: what breaks it, and what it forgets; and what stands in the way of a conversion.
+//! Tests the record of conversions: its damage, its expiry, and obstacles to a conversion.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn what_differs_is_refused_and_its_content_is_not_lost() {
         run.ok();
         assert_eq!(fs::read(model.object(oid)).unwrap(), old);
         assert_eq!(epoch_of(&model), 1);
-        // What git has is not put there again.
+        // A file that git has is not kept a second time.
         assert!(!model.run(&["--force", CHECKPOINT]).stderr.contains("is kept in"));
     }
     let model = model(1);
@@ -38,7 +38,7 @@ fn what_differs_is_refused_and_its_content_is_not_lost() {
     assert!(status(&model, &[], 1, "refused")["reason"].as_str().unwrap().contains("not a safetensors file"));
 }
 
-/// A record is a help, and never in the way.
+/// A broken record never prevents a conversion.
 #[test]
 fn a_record_that_is_garbage_says_nothing() {
     let content = |model: &Model| fs::read(record(model)).unwrap();
@@ -61,7 +61,7 @@ fn a_record_that_is_garbage_says_nothing() {
         model.run(&["verify"]).ok();
         status(&model, &[], 0, "up-to-date");
     }
-    // Where it cannot be written, the conversion is done all the same.
+    // The conversion also succeeds if the record cannot be written.
     let model = model(1);
     fs::write(model.at(".git/st-converted"), "a file").unwrap();
     status(&model, &[], 0, "converted");
@@ -87,7 +87,7 @@ fn a_record_is_pruned_when_both_files_are_gone() {
     assert!(!text.contains(CHECKPOINT) && text.contains("other.bin"), "{text}");
 }
 
-/// What somebody put in the place of the record: nothing that it says is believed, and nobody waits for it.
+/// The record was replaced by something else: nothing in it is believed, and the program does not wait for it.
 #[test]
 #[cfg(unix)]
 fn status_neither_believes_nor_waits_for_a_hostile_record() {
@@ -98,7 +98,7 @@ fn status_neither_believes_nor_waits_for_a_hostile_record() {
     let place = |how: &str| {
         let _may_be_absent = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
         match how {
-            // As it was, behind 100 MB of lines.
+            // The valid record follows 100 MB of lines.
             "long" => fs::write(&path, [vec![b'\n'; 100 << 20], text.clone()].concat()).unwrap(),
             "one line" => fs::write(&path, vec![b'['; 100 << 20]).unwrap(),
             "pipe" => {
@@ -123,14 +123,14 @@ fn status_neither_believes_nor_waits_for_a_hostile_record() {
         let page = model.run(&["status"]).ok();
         assert!(page.contains("Unverified (1)\n") && !page.contains("up to date"), "{how}: {page}");
         assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{how}: {:?}", begun.elapsed());
-        // A run that writes replaces it, and what a link leads to stays as it was.
+        // A run that writes replaces it, and the target of a link stays unchanged.
         let run = model.run(&["verify"]);
         assert_eq!(run.code, Some(0), "{how}: {run:?}");
         if how == "link" {
             assert_eq!(fs::read(&outside).unwrap(), text);
         }
     }
-    // A line as good as ours that is of another checkpoint: only contents count.
+    // A valid line about another checkpoint has no effect, because only contents count.
     let (oid, other) = (Oid::of(&trained(1)).to_string(), Oid::of(&trained(2)).to_string());
     let of =
         |line: &str| if line.contains("\"derived\"") { line.replace(&oid, &other) } else { line.to_owned() };

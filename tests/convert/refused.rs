@@ -1,11 +1,11 @@
-//! What is refused: exit 1, a reason, a hint, and not a byte written. What is not downloaded could not be seen: exit 2.
+//! Tests refusals: exit 1, a reason, a hint, and no byte written; and exit 2 for content that is not downloaded.
 
 use std::fs;
 
 use super::{Model, differences, fixture};
 use crate::formats::expected;
 
-/// Everything that is wrong with one refusal.
+/// Returns everything that is wrong with one refusal.
 fn complaints(model: &Model, args: &[&str]) -> Vec<String> {
     complaints_with(model, args, 1)
 }
@@ -32,8 +32,8 @@ fn complaints_with(model: &Model, args: &[&str], code: i32) -> Vec<String> {
     found
 }
 
-/// Training state is skipped with a note where nobody names it, and refused, with nothing to do about it, where somebody
-/// does.
+/// Returns everything that is wrong with training state, which is skipped with a note if it is not named, and refused
+/// without a hint if it is.
 fn complaints_about_state(model: &Model) -> Vec<String> {
     let before = model.listing();
     let (skipped, named) = (model.run::<&str>(&[]), model.run(&["pytorch_model.bin"]));
@@ -48,7 +48,7 @@ fn complaints_about_state(model: &Model) -> Vec<String> {
     found
 }
 
-/// Plain pickles without storages of torch, which are no error where nobody names them.
+/// Plain pickles without PyTorch storages, which are not an error if they are not named.
 const PLAIN: &[&str] = &[
     "pickled-nothing.pkl",
     "pickled-nothing-0.pkl",
@@ -132,7 +132,7 @@ fn no_pickle_is_ever_executed() {
     }
     model.commit();
     let mut command = model.command(crate::sandbox::BIN, &model.dir);
-    // Whatever would be called by a shell or python is not even there to be found.
+    // No program that a shell or Python would start can be found.
     let run = super::finish(command.env("PATH", model.sandbox.path("home")));
     assert_eq!(run.code, Some(1), "{run:?}");
     assert_eq!(run.stderr.matches("error: ").count(), 5, "{run:?}");

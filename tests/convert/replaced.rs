@@ -1,4 +1,4 @@
-//! `--replace` beside a safetensors file that no run of ours made: the bits decide whether the checkpoint may go.
+//! Tests `--replace` with a safetensors file of another program: the bits decide whether the checkpoint is removed.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use git_st_convert::hash::Oid;
 use super::states::{CHECKPOINT, FILE, epoch_of, model, record, trained};
 use super::{Model, json_lines};
 
-/// The same tensors as another program writes them: something else in the metadata.
+/// Returns a file with the same tensors and other metadata, as another program writes it.
 pub(super) fn with_note(bytes: &[u8]) -> Vec<u8> {
     let len = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + len]).unwrap();
@@ -17,14 +17,14 @@ pub(super) fn with_note(bytes: &[u8]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes(), text.as_slice(), &bytes[8 + len..]].concat()
 }
 
-/// What a conversion of this checkpoint gives.
+/// Returns the conversion of this checkpoint.
 fn converted(epoch: u8) -> Vec<u8> {
     let model = model(epoch);
     model.run::<&str>(&[]).ok();
     fs::read(model.at(FILE)).unwrap()
 }
 
-/// A committed checkpoint beside a safetensors file that somebody else wrote and committed.
+/// Creates a committed checkpoint and a committed safetensors file of another author.
 fn beside(file: &[u8]) -> Model {
     let model = model(1);
     model.add(FILE, file);
@@ -58,7 +58,7 @@ fn a_file_that_holds_the_same_bits_is_verified_and_kept() {
         model.git(&["show", "--format=", "--name-status", "--no-renames", "HEAD"]),
         format!("D\t{CHECKPOINT}\n")
     );
-    // That it was verified is written down.
+    // The verification was recorded.
     let run = model.run(&["verify"]);
     assert!(run.stdout.contains("equal"), "{run:?}");
     run.ok();
@@ -74,7 +74,7 @@ fn what_was_verified_before_is_not_read_again() {
     assert_eq!(model.status(), format!("D  {CHECKPOINT}\n"));
 }
 
-/// The header fits, and one bit does not.
+/// The header fits, but one bit differs.
 #[test]
 fn a_file_with_another_bit_keeps_its_checkpoint() {
     let file = with_note(&converted(1));
@@ -91,14 +91,14 @@ fn a_file_with_another_bit_keeps_its_checkpoint() {
             assert!(!removed(&model));
             assert_eq!((model.status(), model.git(&["rev-parse", "HEAD"])), (before, head));
         }
-        // The hint makes the file again and loses nothing of the old one.
+        // The command of the hint replaces the file, and the old one is kept.
         model.run(&["--replace", "--force", CHECKPOINT]).ok();
         assert!(removed(&model) && model.object(Oid::of(&other)).exists());
         assert_eq!(epoch_of(&model), 1);
     }
 }
 
-/// Retrained by somebody else, so that the header fits and the history says nothing.
+/// The file belongs to another epoch: the header fits, and the history has no evidence.
 #[test]
 fn a_file_of_another_epoch_keeps_its_checkpoint() {
     let model = beside(&with_note(&converted(2)));
@@ -121,14 +121,14 @@ fn what_head_does_not_have_stays_in_the_working_tree() {
             run.ok();
             assert_eq!(model.git(&["ls-files", CHECKPOINT]), "");
             assert_eq!(fs::read(model.at(CHECKPOINT)).unwrap(), trained(1), "{args:?}");
-            // Nor is it removed by the next one.
+            // The next run does not remove it either.
             model.run(args).ok();
             assert_eq!(fs::read(model.at(CHECKPOINT)).unwrap(), trained(1), "{args:?}");
         }
     }
 }
 
-/// HEAD has another one than the index, and the working tree a third.
+/// `HEAD`, the index and the working tree have three different versions.
 #[test]
 fn only_the_very_content_of_head_is_removed() {
     let model = model(1);
@@ -147,7 +147,8 @@ fn only_the_very_content_of_head_is_removed() {
     assert_eq!(model.git(&["ls-files", CHECKPOINT]), format!("{CHECKPOINT}\n"));
 }
 
-/// The record says that it is up to date, and its content is nowhere: it is made again before its checkpoint goes.
+/// The file is up to date by the record, but its content is missing: it is converted again before its checkpoint is
+/// removed.
 #[test]
 fn a_file_whose_content_is_gone_is_made_again_first() {
     let model = model(1);
@@ -167,7 +168,7 @@ fn the_shards_of_a_set_are_verified_with_their_index() {
     let paths = made.git(&["ls-files", "model*"]);
     let shards: Vec<_> = paths.lines().filter(|path| path.ends_with(".safetensors")).collect();
     let of = |path: &str| fs::read(made.at(path)).unwrap();
-    // All right; a shard with another bit; an index that lacks a tensor.
+    // Nothing is wrong, a shard has another bit, or the shard index lacks a tensor.
     for wrong in ["", "shard", "index"] {
         let model = super::shards::model();
         for path in &shards {
@@ -198,7 +199,7 @@ fn the_shards_of_a_set_are_verified_with_their_index() {
     }
 }
 
-/// `--commit` beside a file that was verified as equal, and that nobody has committed.
+/// `--commit` commits a staged file that was verified as equal.
 #[test]
 fn a_verified_file_that_is_staged_is_committed() {
     let model = model(1);

@@ -1,4 +1,4 @@
-//! `TorchScript` archives in a repository: which are converted, and what each command says of them.
+//! Tests `TorchScript` archives in a repository: the conversion, and the output of each command for them.
 
 use git_st_convert::hash::Oid;
 

@@ -1,5 +1,5 @@
-//! Sharded sets as the reference converts them: each shard, the index and its size are those of `tests/fixtures/shards.json`,
-//! whose script proves that loading gives the same tensors.
+//! Tests sharded checkpoints against the reference's conversion: each shard, the shard index and its size are those of
+//! `tests/fixtures/shards.json`, whose script checks that loading gives the same tensors.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn expected() -> serde_json::Map<String, Value> {
     serde_json::from_slice::<Value>(&text).unwrap().as_object().unwrap().clone()
 }
 
-/// A repository with this set.
+/// Creates a repository with this sharded checkpoint.
 fn model(set: &str) -> Model {
     let model = Model::new();
     let mut files: Vec<_> = fs::read_dir(fixtures().join("shards").join(set))
@@ -78,7 +78,7 @@ fn a_name_to_keep_may_be_in_any_shard_and_must_be_in_one() {
 
 #[test]
 fn a_set_without_its_class_keeps_the_first_name_of_a_tie() {
-    // The index lists both names; the new one has that of the file alone.
+    // The old shard index lists both names; the new one lists the name in the file.
     let model = model("tied-inside");
     model.git(&["rm", "-q", "config.json"]);
     model.git(&["commit", "-q", "-m", "no class"]);

@@ -1,4 +1,4 @@
-//! Sharded sets: converted whole or not at all, and an index that says what is so.
+//! Tests sharded checkpoints: they are converted completely or not at all, with a correct shard index.
 
 mod index;
 mod together;
@@ -23,7 +23,7 @@ fn shards() -> [Vec<u8>; 2] {
 }
 
 fn index(map: &Value) -> String {
-    // The size of such an index is what its author thought it to be.
+    // Authors of such a shard index often state a wrong size.
     json!({ "metadata": { "total_size": 1, "by": "somebody" }, "weight_map": map }).to_string()
 }
 
@@ -41,7 +41,7 @@ fn map() -> Value {
     json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[1] })
 }
 
-/// A repository with a set of two shards.
+/// Creates a repository with a sharded checkpoint of two shards.
 pub(super) fn model() -> Model {
     with_index(&map())
 }
@@ -80,7 +80,7 @@ fn a_set_with_a_true_index() {
 
 #[test]
 fn a_set_of_a_variant() {
-    // As transformers names them: the variant behind the stem, and in the index before its extension.
+    // transformers puts the variant after the stem, and in the shard index before the extension.
     let model = model();
     let shards = ["pytorch_model.fp16-00001-of-00002.bin", "pytorch_model.fp16-00002-of-00002.bin"];
     let converted = ["model.fp16-00001-of-00002.safetensors", "model.fp16-00002-of-00002.safetensors"];
@@ -96,12 +96,12 @@ fn a_set_of_a_variant() {
     assert_eq!(written["weight_map"], json!({ "a": converted[0], "b": converted[0], "c": converted[1] }));
     let files = "A  model.fp16-00001-of-00002.safetensors\nA  model.fp16-00002-of-00002.safetensors\n";
     assert_eq!(model.status(), format!("{files}A  model.safetensors.index.fp16.json\n"));
-    // The set without a variant is another; both are found.
+    // The checkpoint without a variant is another one; both are found.
     model.run::<&str>(&[]).ok();
     check(&model);
     let run = super::json_lines(&model.run(&["--json"]).ok());
     assert_eq!(run.last().unwrap()["up_to_date"], 4);
-    // Where the index cannot be read, its shards are known by their names, and those of the other set are not.
+    // Without a readable shard index, the names show which files are its shards, and those of the other one are not.
     let model = self::model();
     for (name, bytes) in shards.iter().zip(self::shards()) {
         model.add(name, &bytes);
@@ -127,7 +127,7 @@ fn an_index_under_git_lfs() {
         model.add(INDEX, index(&map()).as_bytes());
         model.git(&["add", ".gitattributes"]);
         model.commit();
-        // As a clone without LFS content has it.
+        // The working tree is that of a clone without LFS content.
         model.only_pointer(INDEX, index(&map()).as_bytes());
         model.git(&["add", INDEX]);
         assert_eq!(model.status(), "");
@@ -149,7 +149,7 @@ fn one_shard_or_the_index_may_be_named() {
     let model = model();
     model.run(&[INDEX]).ok();
     check(&model);
-    // One shard by its name is one file.
+    // A shard that is named is converted as a single file.
     let model = self::model();
     model.run(&[SHARDS[1]]).ok();
     assert_eq!(model.status(), format!("A  {}\n", CONVERTED[1]));
@@ -189,7 +189,7 @@ fn names_that_were_dropped_are_not_in_the_index() {
     assert!(index["weight_map"].get("decoder.weight").is_some());
 }
 
-/// Refused with 1 and a line that names `about`; nothing is written for any shard of the set.
+/// Checks a refusal with 1 and a line that names `about`; nothing is written for any shard.
 #[track_caller]
 fn refused(model: &Model, args: &[&str], about: &str) {
     let before = model.listing();
@@ -247,7 +247,7 @@ fn an_index_that_disagrees() {
         let model = with_index(&map);
         refused(&model, &[], INDEX);
         refused(&model, &["--replace"], SHARDS[0]);
-        // By its own name a shard is one file.
+        // A shard that is named is converted as a single file.
         model.run(&[SHARDS[0]]).ok();
     }
 }
@@ -267,7 +267,7 @@ fn a_tensor_in_two_shards() {
         &["--replace", "--commit"],
         &format!("hint: list its tensors: `git st-convert inspect {}`", SHARDS[1]),
     );
-    // Each by itself is fine.
+    // Each shard by itself is valid.
     model.run(&[SHARDS[0]]).ok();
     model.run(&[SHARDS[1]]).ok();
 }
@@ -344,7 +344,7 @@ fn every_missing_shard_is_named() {
     model.only_pointer(SHARDS[0], &shards()[0]);
     let before = model.listing();
     let run = model.run::<&str>(&[]);
-    // One of them is not downloaded: that is no refusal.
+    // A missing download is not a refusal.
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains(&format!("error: {INDEX}: cannot read 3 shards\n")), "{run:?}");
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
@@ -388,7 +388,7 @@ fn another_index_in_the_place_of_the_new_one_is_replaced_only_if_asked() {
         refused(&model, &[], output);
         model.run(&["--force"]).ok();
         check(&model);
-        // What a killed run left is no other one.
+        // Leftovers of a killed run do not count as other files.
         model.git(&["rm", "-q", "--cached", output]);
         model.git(&["rm", "-q", "-f", "--cached", CONVERTED[0], CONVERTED[1]]);
         model.run::<&str>(&[]).ok();

@@ -1,4 +1,4 @@
-//! Where a checkpoint's bytes come from, and what proves them.
+//! Tests the sources of a checkpoint's bytes, and their checks.
 
 use std::fs;
 
@@ -44,8 +44,8 @@ fn other_content_in_the_work_tree_than_its_pointer_says_is_refused() {
     }
 }
 
-/// The object is there, and the file of the work tree is another: which is meant is unknown, and `--replace` would
-/// remove what is nowhere else.
+/// The object exists, and the file of the working tree differs: it is unknown which is meant, and `--replace` could
+/// remove the only copy.
 #[test]
 fn changes_that_are_not_staged_are_neither_passed_over_nor_removed() {
     for options in [&[] as &[&str], &["--replace"]] {
@@ -59,7 +59,7 @@ fn changes_that_are_not_staged_are_neither_passed_over_nor_removed() {
     }
 }
 
-/// A checkpoint under the name of a safetensors file is neither up to date nor overwritten.
+/// A checkpoint with the name of a safetensors file is neither up to date nor overwritten.
 #[test]
 fn a_checkpoint_with_the_name_of_its_output() {
     for options in [&[] as &[&str], &["--force", "--replace"]] {
@@ -79,7 +79,7 @@ fn a_damaged_object_is_refused() {
     let model = Model::with(NAME);
     let mut bytes = fixture(NAME);
     let object = model.object(Oid::of(&bytes));
-    // One bit of a tensor's bytes; the archive's own checksum would tell, too.
+    // The changed bit is in a tensor, so the checksum of the archive would also differ.
     let at = bytes.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
     bytes[at - 80] ^= 1;
     fs::write(&object, &bytes).unwrap();
@@ -169,7 +169,7 @@ fn content_decides_and_not_the_name() {
     assert_eq!(run[0]["source"], "weights");
     assert_eq!(run.last().unwrap()["converted"], 1);
     model.check("weights.safetensors", &oid_of(NAME));
-    // A name that promises weights is worth an error.
+    // A name that indicates weights makes it an error.
     let model = Model::new();
     model.add("pytorch_model.bin", b"notes, and no weights");
     model.commit();
@@ -189,7 +189,7 @@ fn a_file_that_is_not_there() {
     assert!(run.stderr.contains("error: empty: file not found\nhint: "), "{run:?}");
     let run = model.run(&["../outside.bin"]);
     assert_eq!(run.code, Some(2), "{run:?}");
-    // No command finds it anywhere else.
+    // No command can find the file elsewhere, so no hint is printed.
     assert!(run.stderr.contains("is outside the repository") && !run.stderr.contains("hint: "), "{run:?}");
 }
 
@@ -207,7 +207,7 @@ fn more_checkpoints_than_a_process_may_open() {
     assert_eq!(model.status().lines().count(), 81);
 }
 
-/// Somebody who writes a file of the work tree while its checkpoint is converted.
+/// Another process writes the file of the working tree during its conversion.
 struct Writes(std::path::PathBuf);
 
 impl git_st_convert::actions::Reporter for Writes {

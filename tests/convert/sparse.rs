@@ -1,4 +1,4 @@
-//! Sparse checkouts: sources inside and outside, cones and patterns, a sparse index.
+//! Tests sparse checkouts: sources inside and outside, cones and patterns, a sparse index.
 
 use super::{Model, fixture, oid_of};
 
@@ -36,7 +36,7 @@ fn sources_inside_and_outside() {
              hint: convert it: `git st-convert out/deep/pytorch_model.bin`\n";
         assert!(run.stderr.contains(note), "{run:#?}");
         assert_eq!(model.status(), "A  in/model.safetensors\n", "{args:?}");
-        // Nor is it meant by what is above it, or by a pattern; `status` counts it.
+        // A directory above it or a pattern does not select it either; `status` counts it.
         for path in [".", "*.bin"] {
             let run = model.run(&[path]);
             assert!(run.code == Some(0) && run.stderr.contains(note), "{run:#?}");
@@ -50,7 +50,7 @@ fn sources_inside_and_outside() {
         assert_eq!(model.status(), "A  in/model.safetensors\nA  out/deep/model.safetensors\n", "{args:?}");
         assert_eq!(skipped(&model), before, "{args:?}");
         assert!(!model.at("out/b").exists() && !model.at("out/deep/pytorch_model.bin").exists());
-        // It is converted now: a run says nothing of it any more, and `status` knows both.
+        // After its conversion, a run does not report it any more, and `status` lists both files.
         let again = model.run::<&str>(&[]);
         assert!(again.code == Some(0) && !again.stderr.contains("outside"), "{again:#?}");
         let status = model.run(&["status", "--exit-code"]);

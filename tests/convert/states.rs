@@ -1,7 +1,7 @@
-//! What a safetensors file is to its checkpoint on a working day: up to date, stale, differs, unverified; and what a bare run
-//! makes of each.
+//! Tests the states of a safetensors file in daily work: up to date, stale, differs, unverified; and the result of a
+//! run without paths for each.
 //!
-//! The checkpoints are of one model at several epochs: the same names and shapes, other values.
+//! The checkpoints are those of one model at several epochs: the same names and shapes, other values.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::sandbox::Output;
 pub(super) const CHECKPOINT: &str = "pytorch_model.bin";
 pub(super) const FILE: &str = "model.safetensors";
 
-/// The model after some epochs of training. Each is longer than the one before, for git goes by that and by seconds.
+/// Returns the model after some epochs of training. Each has another length, because git compares lengths and seconds.
 pub(super) fn trained(epoch: u8) -> Vec<u8> {
     let tensor = |name: &str, shape: &[u32]| Float32 {
         name: name.to_owned(),
@@ -24,7 +24,7 @@ pub(super) fn trained(epoch: u8) -> Vec<u8> {
         bytes: vec![epoch; shape.iter().product::<u32>() as usize * 4],
     };
     let mut bytes = checkpoint(&[tensor("embed.weight", &[4, 2]), tensor("head.weight", &[2, 4])]);
-    // The comment of the archive.
+    // This is the comment of the archive.
     let len = bytes.len();
     bytes[len - 2] = epoch;
     bytes.resize(len + usize::from(epoch), b' ');
@@ -38,7 +38,7 @@ pub(super) fn model(epoch: u8) -> Model {
     model
 }
 
-/// The bytes of the tensors of the safetensors file.
+/// Returns the epoch, by the bytes of the tensors of the safetensors file.
 pub(super) fn epoch_of(model: &Model) -> u8 {
     let bytes = fs::read(model.at(FILE)).unwrap();
     assert!(bytes[bytes.len() - 64..].iter().all(|byte| *byte == bytes[bytes.len() - 1]));
@@ -49,7 +49,7 @@ pub(super) fn record(model: &Model) -> PathBuf {
     model.at(".git/st-converted/provenance-1.jsonl")
 }
 
-/// What became of the only file, as JSON.
+/// Returns the result for the only file, as JSON.
 #[track_caller]
 fn outcome(output: &Output) -> Value {
     let lines = json_lines(&output.stdout);
@@ -67,7 +67,7 @@ pub(super) fn status(model: &Model, args: &[&str], code: i32, status: &str) -> V
     file
 }
 
-/// A clone in which nothing is recorded.
+/// Creates a clone without records.
 fn elsewhere(model: &Model) -> Model {
     let dir = model.sandbox.path("clone");
     fs::remove_file(record(model)).unwrap();
@@ -101,7 +101,7 @@ fn a_checkpoint_that_was_trained_again_and_added_is_converted_again() {
     assert_eq!(model.status(), "");
 }
 
-/// What nobody added is meant as it is in the working tree, and it is said that the index has another.
+/// A changed file that is not staged is converted as it is in the working tree, with a note that the index differs.
 #[test]
 fn a_checkpoint_that_was_trained_again_and_not_added_is_converted_again() {
     let model = model(1);
@@ -118,7 +118,7 @@ fn a_checkpoint_that_was_trained_again_and_not_added_is_converted_again() {
     status(&model, &[], 0, "up-to-date");
 }
 
-/// A checkpoint that git does not have is part of a bare run once it was converted.
+/// A run without paths includes an untracked checkpoint after its first conversion.
 #[test]
 fn a_checkpoint_that_git_does_not_track_is_converted_again() {
     let model = Model::new();
@@ -129,7 +129,7 @@ fn a_checkpoint_that_git_does_not_track_is_converted_again() {
     model.write(CHECKPOINT, trained(2));
     status(&model, &[], 0, "updated");
     assert_eq!(epoch_of(&model), 2);
-    // It is not in the way of other paths.
+    // A run with other paths ignores it.
     model.write(CHECKPOINT, trained(3));
     assert_eq!(model.run(&["README.md"]).code, Some(1));
     assert_eq!(epoch_of(&model), 2);
@@ -149,7 +149,7 @@ fn a_file_that_was_touched_is_not_converted_again() {
     assert_eq!(fs::metadata(model.at(FILE)).unwrap().modified().unwrap(), touched);
 }
 
-/// Written in the very moment of the record, with the same length and the same time: git's racy rule.
+/// The file changes within the same timestamp as the record, and keeps its length: git's racy case.
 #[test]
 fn a_file_that_changes_in_the_moment_of_the_record_is_seen() {
     for _ in 0..8 {
@@ -189,11 +189,11 @@ fn a_linked_working_tree_has_the_record_too() {
     fs::write(dir.join(CHECKPOINT), trained(2)).unwrap();
     let run = model.sandbox.bin(&dir, &["--json"]);
     assert_eq!(outcome(&run)["status"], "updated", "{run:?}");
-    // The other one is as it was.
+    // The other checkpoint is unchanged.
     status(&model, &[], 0, "up-to-date");
 }
 
-/// The record knows nothing, and the history says that the checkpoint is another one since.
+/// The record is empty, and the history shows that the checkpoint changed.
 #[test]
 fn by_the_history_a_file_is_stale_and_nobody_knows_whose() {
     for is_committed in [true, false] {
@@ -230,7 +230,7 @@ fn the_history_follows_exact_names() {
     status(&model, &[], 1, "refused");
 }
 
-/// What is not in a clone says nothing: the header decides, and nothing is fetched for more.
+/// Missing objects of a clone are no evidence: the header decides, and nothing is fetched.
 #[test]
 fn a_shallow_boundary_and_a_missing_tree_say_nothing() {
     let model = model(1);
@@ -246,7 +246,7 @@ fn a_shallow_boundary_and_a_missing_tree_say_nothing() {
         let args = [&["clone", "-q", "-c", "lfs.url=file:///nowhere"], options, &[&url, name]].concat();
         model.sandbox.git(&model.sandbox.path(""), &args);
         let clone = |args: &[&str]| model.sandbox.git(&dir, args);
-        // As it would be checked out with all content here.
+        // This is a checkout in which all content is local.
         if name == "treeless" {
             clone(&["checkout", "-q", "main"]);
         }
@@ -279,7 +279,7 @@ fn what_fits_and_is_not_recorded_is_kept_and_verify_records_it() {
     assert_eq!(run.ok(), format!("{CHECKPOINT} → {FILE} (exists, not verified)\n"));
     model.run(&["verify", FILE]).ok();
     status(&model, &[], 0, "up-to-date");
-    // It is as good as a conversion of ours then.
+    // From then on it counts as a conversion of ours.
     model.write(CHECKPOINT, trained(2));
     status(&model, &[], 0, "updated");
 }
@@ -296,11 +296,11 @@ fn the_options_of_the_record_are_used_again() {
     assert!(model.git(&["show", "-s", "--format=%B", "HEAD"]).contains(&trailer));
     status(&model, &[], 0, "up-to-date");
     status(&model, &["--key", "ema"], 0, "up-to-date");
-    // Others than those make it stale.
+    // Other options make it stale.
     status(&model, &["--key", "model"], 0, "updated");
     status(&model, &[], 0, "up-to-date");
     status(&model, &["--key", "ema"], 0, "updated");
-    // And those are used for what was trained again, which has no such dict.
+    // The recorded options also apply to the retrained checkpoint, which has no such dict.
     model.add("model.pt", &second);
     let reason = status(&model, &[], 1, "refused")["reason"].clone();
     assert!(reason.as_str().unwrap().contains("ema"), "{reason}");
@@ -315,7 +315,7 @@ fn one_shard_that_was_trained_again_brings_all() {
     let shards = model.git(&["ls-files", "pytorch_model-*.bin"]);
     let second = shards.lines().nth(1).unwrap();
     let (old, name) = (fs::read(model.at(second)).unwrap(), second);
-    // Another archive of the same tensors.
+    // The archive differs, and its tensors are the same.
     let mut new = old.clone();
     let at = new.windows(4).rposition(|window| window == b"PK\x05\x06").unwrap();
     new.truncate(at + 20);

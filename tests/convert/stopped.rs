@@ -1,9 +1,9 @@
-//! Runs that are stopped by KILL, INT, TERM and HUP, of each kind that writes: every name is as before or as after, nothing
-//! half-written is under one, and the same command finishes what was begun, its commit included.
+//! Stops runs of each kind that writes by KILL, INT, TERM and HUP: every name is as before or as after, no name has a
+//! half-written file, and the same command finishes the work, including the commit.
 //!
-//! The points are spread over the time that a run really takes, every second one over its last part, where names are given
-//! and commits are made. `ST_CONVERT_KILLS` is how many there are of each kind of run; the seed is fixed, and what a machine
-//! does in that time is its own.
+//! The points are spread over the measured duration of a run, every second one over its last part, in which names are
+//! given and commits are made. `ST_CONVERT_KILLS` sets their number per kind of run; the seed is fixed, and the
+//! progress of the run at each point depends on the machine.
 
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
@@ -22,24 +22,24 @@ use super::states::CHECKPOINT;
 use super::torch::{Float32, checkpoint, next};
 use crate::sandbox::BIN;
 
-/// How many runs of each kind are stopped in a test of every change.
+/// How many runs of each kind are stopped by default.
 const RUNS: u32 = 8;
 const SIGNALS: [&str; 4] = ["KILL", "INT", "TERM", "HUP"];
 const SECOND: &str = "vae/pytorch_model.bin";
 
-/// What a reader of the repository sees.
+/// The visible state of the repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct State {
     head: String,
-    /// What the index has, by path.
+    /// The entries of the index, by path.
     index: BTreeMap<String, String>,
-    /// The files of the working tree, by content.
+    /// The hashes of the files of the working tree.
     files: BTreeMap<PathBuf, Oid>,
 }
 
-/// A repository that is made once and copied for each run.
+/// A repository that is created once and copied for each run.
 struct Series {
-    /// Where it is run.
+    /// The repository of the runs.
     model: Model,
     /// The copy.
     kept: PathBuf,
@@ -49,7 +49,7 @@ struct Series {
     whole: Duration,
 }
 
-/// Large enough for some of the stops to come while bytes are written.
+/// Returns a checkpoint that is large enough for some of the stops to come while bytes are written.
 fn trained(epoch: u8) -> Vec<u8> {
     let tensor =
         |name: &str| Float32 { name: name.to_owned(), shape: vec![1 << 18], bytes: vec![epoch; 4 << 18] };
@@ -98,7 +98,7 @@ impl Series {
 
     fn reset(&self) {
         copy(&self.kept, &self.model.dir);
-        // As after a checkout: git knows the stat data of what is there.
+        // As after a checkout, git has the stat data of the files.
         self.model.sandbox.try_git(&self.model.dir, &["update-index", "-q", "--refresh"]);
     }
 
@@ -121,11 +121,11 @@ impl Series {
         State { head, index: index.lines().map(entry).collect(), files }
     }
 
-    /// Runs, and sends a signal after `delay`. How did it end?
+    /// Runs, and sends a signal after `delay`. Returns the exit status.
     fn stop(&self, signal: &str, delay: Duration) -> ExitStatus {
         let mut command = self.model.command(BIN, &self.model.dir);
         command.args(self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Ctrl-C and a closed terminal go to all processes of a group.
+        // Ctrl-C and a closed terminal signal all processes of a group.
         command.process_group(0);
         let mut child = command.spawn().unwrap();
         std::thread::sleep(delay);
@@ -136,7 +136,7 @@ impl Series {
         child.wait().unwrap()
     }
 
-    /// Every name is as before or as after, each by itself, and what the index has is there.
+    /// Checks that every name is as before or as after, each by itself, and that everything in the index exists.
     fn check(&self, what: &str) -> bool {
         let now = self.state();
         let is_one = |now: Option<&String>, before: Option<&String>, after: Option<&String>| {
@@ -171,9 +171,9 @@ impl Series {
         now == *before
     }
 
-    /// The same command finishes it.
+    /// Checks that the same command finishes the work.
     fn finish(&self, what: &str) {
-        // A lock of git's own is git's, which was stopped too; of ours there is none that is not known for one.
+        // These locks belong to git, which was also stopped; the program recognizes its own locks.
         for lock in [".git/HEAD.lock", ".git/refs/heads/main.lock"] {
             let _may_be_absent = fs::remove_file(self.model.at(lock));
         }
@@ -186,7 +186,7 @@ impl Series {
     }
 }
 
-/// All files below a directory.
+/// Returns all files below a directory.
 pub(super) fn objects(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
@@ -199,13 +199,13 @@ pub(super) fn objects(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Our temporary files in a directory.
+/// Returns our temporary files in a directory.
 fn leftovers(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.file_name().unwrap().to_string_lossy().contains("st-convert-")).collect()
 }
 
-/// How many runs are to be stopped.
+/// Returns how many runs to stop.
 fn runs() -> u32 {
     std::env::var("ST_CONVERT_KILLS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
 }
@@ -219,7 +219,7 @@ fn series(name: &str, args: &'static [&'static str], is_retrained: bool) {
         let signal = SIGNALS[run as usize % SIGNALS.len()];
         chance = next(chance);
         let part = f64::from(u32::try_from(chance >> 32).unwrap()) / f64::from(u32::MAX);
-        // Each signal comes in every part of the time.
+        // Each signal occurs in every part of the duration.
         let part = (f64::from(run / 4) + part) / f64::from(runs().div_ceil(4));
         let at = if run / 4 % 2 == 0 { whole * part } else { whole * (0.5 + 0.5 * part) };
         series.reset();

@@ -1,7 +1,7 @@
-//! Checkpoints made here: a small writer of torch's zip container, for files that are too big to commit.
+//! Writes checkpoints that are too big to commit, in torch's zip container.
 //!
-//! It writes what `torch.save` writes of a dict of contiguous tensors (protocol 2, `_rebuild_tensor_v2`), each in a
-//! storage of its own. It is no reference: that is torch, whose fixtures are judged by `formats`.
+//! They are what `torch.save` writes for a dict of contiguous tensors (protocol 2, `_rebuild_tensor_v2`), each in its
+//! own storage. The reference is torch itself, whose fixtures `formats` tests.
 
 use std::io::{Cursor, Write as _};
 
@@ -15,12 +15,12 @@ pub(crate) struct Float32 {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The checkpoint that holds these tensors.
+/// Returns the checkpoint with these tensors.
 pub(crate) fn checkpoint(tensors: &[Float32]) -> Vec<u8> {
     saved(tensors, "little")
 }
 
-/// The same on a machine of this byte order; the bytes are taken as they are.
+/// Returns the same for a machine of this byte order; the bytes are not changed.
 pub(crate) fn saved(tensors: &[Float32], byte_order: &str) -> Vec<u8> {
     let size = tensors.iter().map(|tensor| tensor.bytes.len() + 256).sum::<usize>();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(size + 1024)));
@@ -38,7 +38,7 @@ pub(crate) fn saved(tensors: &[Float32], byte_order: &str) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-/// One tensor of so many bytes that no two blocks of it are alike.
+/// Returns a tensor with this many bytes, in which no two blocks are alike.
 pub(crate) fn noise(len: usize) -> Float32 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(len + 8);
@@ -50,7 +50,7 @@ pub(crate) fn noise(len: usize) -> Float32 {
     Float32 { name: "noise".to_owned(), shape: vec![u32::try_from(len / 4).unwrap()], bytes }
 }
 
-/// The next of a sequence of numbers that look like chance (xorshift64).
+/// Returns the next of a sequence of pseudorandom numbers (xorshift64).
 pub(crate) fn next(mut state: u64) -> u64 {
     state ^= state << 13;
     state ^= state >> 7;

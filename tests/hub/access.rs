@@ -1,8 +1,7 @@
 //! Checks access: tokens and their rights, models that are public, gated or private, and the Hub's refusals.
 //!
 //! Invariant: a refusal looks like the Hub's. Without the right to read it, a private model seems not to exist: that is
-//! 401
-//! without a token, and 404 with one. git and LFS get a request for a password, the API for a token.
+//! 401 without a token, and 404 with one. git and LFS get a request for a password, the API for a token.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -79,8 +78,7 @@ impl Tokens {
     }
 
     /// Returns the model and the sender, if the sender has this right on it; otherwise a refusal like the Hub's.
-    /// `model` is
-    /// `None` if no such model exists.
+    /// `model` is `None` if no such model exists.
     pub(super) fn check(
         &self,
         head: &Head,

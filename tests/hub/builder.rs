@@ -1,7 +1,7 @@
 //! [`Builder`] describes the history of a model's repository step by step, as a stream for `git fast-import`.
 //!
-//! Invariant: the same calls give the same commits, on every machine. LFS files become pointers, and their contents
-//! are kept next to the stream.
+//! Invariant: the same calls give the same commits, on every machine. LFS files become pointers, and their contents are
+//! kept next to the stream.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,10 +1,8 @@
 //! Serves the content of LFS objects: signed links, downloads with ranges, uploads whose digest is checked.
 //!
 //! Invariant: an object is stored under its object ID only if that is the SHA-256 of its bytes. Links are signed for
-//! one
-//! object, one method and some time, as those of an object storage; they need no token, and at other origins than the
-//! main
-//! one they refuse one.
+//! one object, one method and some time, as those of an object storage; they need no token, and at other origins than
+//! the main one they refuse one.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

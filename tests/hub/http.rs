@@ -1,8 +1,7 @@
 //! Reads and writes HTTP/1.1 as a server: the head and body of a request, a response, percent and base64 encoding.
 //!
 //! Invariant: a body that a handler did not read is drained before the next request is read, so that an early refusal
-//! does
-//! not cost the connection. The module knows no routes, faults or log.
+//! does not cost the connection. The module knows no routes, faults or log.
 
 use std::cell::Cell;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! Logs every request in the order of arrival, and the bytes that were sent for it.
 //!
 //! Invariant: a test that reads the log sees finished requests, because reading waits for those in progress. Bytes
-//! count as
-//! sent when the kernel gets them; for a client that was killed, these are up to a few megabytes more than it read.
+//! count as sent when the kernel gets them; for a client that was killed, these are up to a few megabytes more than it
+//! read.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex};

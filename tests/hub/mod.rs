@@ -1,12 +1,10 @@
 //! [`Hub`] is a local server like the Hugging Face Hub, with faults.
 //!
 //! It uses a real `git http-backend` and files; it implements the LFS API, the links to content, the REST responses and
-//! the
-//! faults itself. `check` tests it with real git, git-lfs and curl. git, LFS and the API are at [`Hub::endpoint`];
-//! content is
-//! at [`Hub::content_origin`], on another port, as the Hub's is on other hosts, and a token is refused there. Every
-//! origin
-//! responds to every path, so that a redirect may lead to any of them; each also works as a proxy for `http_proxy`.
+//! the faults itself. `check` tests it with real git, git-lfs and curl. git, LFS and the API are at [`Hub::endpoint`];
+//! content is at [`Hub::content_origin`], on another port, as the Hub's is on other hosts, and a token is refused
+//! there. Every origin responds to every path, so that a redirect may lead to any of them; each also works as a proxy
+//! for `http_proxy`.
 //!
 //! ```ignore
 //! let hub = Hub::start();
@@ -28,9 +26,8 @@
 //! ```
 //!
 //! Invariant: a hub listens only on loopback addresses, its files are in one temporary directory, and both are gone
-//! when it
-//! is dropped. It needs no other module of the tests, so that a bench can include it:
-//! `#[path = "../../tests/hub/mod.rs"] #[expect(dead_code, unused_imports, reason = "a part is needed")] mod hub;`
+//! when it is dropped. It needs no other module of the tests, so that a bench can include it: `#[path =
+//! "../../tests/hub/mod.rs"] #[expect(dead_code, unused_imports, reason = "a part is needed")] mod hub;`
 #![expect(clippy::disallowed_methods, reason = "git is the server")]
 
 mod access;

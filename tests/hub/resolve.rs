@@ -1,8 +1,7 @@
 //! Responds to `/MODEL/resolve/REVISION/PATH`: a file of a repository, for clients without git.
 //!
 //! Invariant: the content of an LFS file is not sent here; the response redirects to a signed link, and states the
-//! object ID
-//! and the size.
+//! object ID and the size.
 
 use std::io::{self, Seek as _, Write as _};
 

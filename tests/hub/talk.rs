@@ -1,8 +1,7 @@
 //! Implements the API of discussions: the list, a single one, a new one, a comment, the change of a status.
 //!
 //! Invariant: a pull request that is opened here is a draft, with its ref at `main`; the names of fields are those of
-//! the
-//! Hub.
+//! the Hub.
 
 use std::io;
 use std::sync::atomic::Ordering;

@@ -1,8 +1,7 @@
 //! Limits the common rate of all content that a hub sends.
 //!
 //! Invariant: in any period, at most the bytes of the rate for that period and [`SLACK`] pass, however many connections
-//! share
-//! it; a sender that always has bytes gets the whole rate, because time that was overslept is given back.
+//! share it; a sender that always has bytes gets the whole rate, because time that was overslept is given back.
 
 use std::sync::Mutex;
 use std::thread;

@@ -124,8 +124,7 @@ impl Sandbox {
     }
 
     /// Returns `true` if `git lfs` can be run. Without it, the filter creates pointers itself, and nothing is compared
-    /// with
-    /// git-lfs.
+    /// with git-lfs.
     pub(crate) fn git_lfs_available(&self) -> bool {
         self.try_git(self.dir.path(), &["lfs", "version"]).code == Some(0)
     }

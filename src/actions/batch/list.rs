@@ -78,8 +78,7 @@ pub(super) fn shown(word: &OsStr) -> String {
 }
 
 /// Returns the address that identifies a repository. For a path on this machine it is the repository's real path,
-/// however
-/// the path is written; the path of a missing repository stays as it is.
+/// however the path is written; the path of a missing repository stays as it is.
 pub(super) fn address(url: &str, path_from: Option<&Path>) -> String {
     if let Some(cwd) = path_from {
         return own_path(&cwd.join(url));

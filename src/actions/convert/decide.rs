@@ -131,8 +131,7 @@ fn step(
 }
 
 /// Returns `true` if the existing shard index of the outputs stays, and how it differs from them. One that an earlier
-/// run
-/// wrote and that differs is written again.
+/// run wrote and that differs is written again.
 fn of_index(
     context: Context<'_>,
     source: &BString,

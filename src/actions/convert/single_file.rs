@@ -258,8 +258,7 @@ impl One<'_> {
 
 impl One<'_> {
     /// Checks that a shard index fits its shards before the first of them is written, if all of them are local. If a
-    /// shard
-    /// cannot be read, the error is reported for that shard.
+    /// shard cannot be read, the error is reported for that shard.
     fn check_index(&self, index: &PlainIndex, to: &Place, files: &[(Place, PlainFile)]) -> Result<(), Error> {
         let (mut shards, paths) = (HashMap::new(), index.shards());
         for (to, file) in files.iter().filter(|(_, file)| paths.contains(&file.path)) {

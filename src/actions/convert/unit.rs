@@ -182,8 +182,7 @@ struct Broken {
 }
 
 /// Converts the files of a unit, on several threads if all of them are local: a download needs the whole bandwidth.
-/// After
-/// an error no further file is begun; of several errors the first file's counts, as in a run with one thread.
+/// After an error no further file is begun; of several errors the first file's counts, as in a run with one thread.
 fn make_all(
     context: Context<'_>,
     maker: &Maker<'_>,
@@ -299,8 +298,7 @@ fn abandon(
 }
 
 /// Takes the outputs that an earlier run staged into the commit, if they are identical to a new conversion; their
-/// objects
-/// exist then.
+/// objects exist then.
 fn recheck(
     context: Context<'_>,
     ledger: &mut Ledger<'_>,

@@ -132,8 +132,7 @@ pub fn diff(options: &Options, reporter: &dyn Reporter, each: &mut dyn FnMut(Fil
 }
 
 /// Returns `true` if two words are revisions although files have their names, as in a git directory, whose `HEAD` is
-/// not a
-/// model.
+/// not a model.
 fn are_revisions(repo: &repo::Result<Option<Repo>>, cwd: &Path, words: [&OsString; 2]) -> bool {
     let Ok(Some(repo)) = repo else { return false };
     let real = |path: &Path| path.canonicalize().ok();

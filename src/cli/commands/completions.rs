@@ -106,8 +106,7 @@ fn power(generated: &str) -> String {
 }
 
 /// Corrects the script for zsh: the first positional argument is a subcommand or a path, but the generated script
-/// treats
-/// it as a path, and the second one as the subcommand.
+/// treats it as a path, and the second one as the subcommand.
 fn zsh(generated: &str) -> String {
     let mut out = String::with_capacity(generated.len());
     let mut lines = generated.lines().peekable();

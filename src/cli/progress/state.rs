@@ -1,7 +1,6 @@
-//! [`State`] tracks the current work of a run, and determines the progress output for a given time. Several
-//! files may be processed at once, each by its own thread: a report of a thread counts for the file that the thread
-//! began,
-//! or else for the last file.
+//! [`State`] tracks the current work of a run, and determines the progress output for a given time. Several files may
+//! be processed at once, each by its own thread: a report of a thread counts for the file that the thread began, or
+//! else for the last file.
 //!
 //! The module does not know the terminal or the clock: the caller passes the time and the width of the line.
 

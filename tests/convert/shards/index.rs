@@ -1,4 +1,4 @@
-//! The shard index of safetensors files that were converted: a loader follows it, so it is held to its shards.
+//! Tests the shard index of converted safetensors files: a loader follows it, so it must match its shards.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{CONVERTED, INDEX, Model, model};
 
 const NEW: &str = "model.safetensors.index.json";
 
-/// Converted and committed, all of it.
+/// Creates a sharded checkpoint that is converted and committed.
 fn converted() -> Model {
     let model = model();
     model.run(&["--commit"]).ok();
@@ -76,7 +76,7 @@ fn one_that_does_not_fit_is_said_by_status_and_refused_by_a_run() {
             assert!(run.code == Some(1) && run.stderr.contains(reason), "{args:?}: {run:#?}");
             assert!(run.stderr.contains(&format!("{INDEX}: cannot write {NEW}: file exists")), "{run:#?}");
         }
-        // What is said to help does.
+        // The command of the hint corrects it.
         model.run(&["--force", INDEX]).ok();
         assert_eq!(states(&model), [], "{text}");
         model.run(&["verify"]).ok();

@@ -1,4 +1,4 @@
-//! Which shards are a set, and which sets stand beside one another.
+//! Tests which shards belong to a sharded checkpoint, and several sharded checkpoints in one directory.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ fn two_sets_of_the_same_shards_are_replaced_by_both() {
     assert_eq!(second, std::fs::read(model.at("model.safetensors.index.json")).unwrap());
 }
 
-/// Two indices of the same shards, which are files of git itself.
+/// Creates two shard indexes for the same shards, as files in git itself.
 fn plain(second: &Value) -> Model {
     let model = Model::with_attributes(None);
     for (name, bytes) in SHARDS.iter().zip(shards()) {
@@ -84,7 +84,7 @@ fn shards_of_two_sets_stay_until_both_are_done() {
     check(&model);
     assert!([SHARDS[0], SHARDS[1], INDEX, VARIANT].iter().all(|path| !model.at(path).exists()));
 
-    // One of them is refused: its index goes on naming what is there.
+    // One of them is refused: its shard index still names existing files.
     let mut more = map();
     more["z"] = json!(SHARDS[0]);
     let model = plain(&more);
@@ -133,7 +133,7 @@ fn an_index_that_says_the_same_in_other_words_is_replaced() {
 
 #[test]
 fn what_is_kept_keeps_every_set_that_it_is_in() {
-    // One index keeps the first shard, a second holds both, and a third the second alone.
+    // One shard index keeps the first shard, a second names both, and a third only the second.
     let model = model();
     for (stem, map) in
         [("stale", json!({ "a": SHARDS[0], "z": "gone.bin" })), ("a", json!({ "c": SHARDS[1] }))]
@@ -162,11 +162,11 @@ fn an_index_that_names_a_tensor_of_no_shard_says_which_and_what_to_do() {
         assert!(run.stderr.contains(said), "{run:?}");
     }
     assert_eq!(differences(&before, &model.listing()), [""; 0]);
-    // What the hint says works.
+    // The hint is correct.
     model.add(INDEX, index(&map()).as_bytes());
     model.run::<&str>(&[]).ok();
     check(&model);
-    // A tensor that one shard names and another holds: the shard that the index names is converted by itself.
+    // A tensor is in another shard than the shard index names: the named shard is converted as a single file.
     let model = with_index(&json!({ "a": SHARDS[0], "b": SHARDS[0], "c": SHARDS[0] }));
     let run = model.run(&["--replace", INDEX]);
     let hint = format!("hint: convert only this shard: `git st-convert {} --output FILE`\n", SHARDS[0]);
