@@ -26,8 +26,9 @@
 //! ```
 //!
 //! Invariant: a hub listens only on loopback addresses, its files are in one temporary directory, and both are gone
-//! when it is dropped. It needs no other module of the tests, so that a bench can include it: `#[path =
-//! "../../tests/hub/mod.rs"] #[expect(dead_code, unused_imports, reason = "a part is needed")] mod hub;`
+//! when it is dropped. It needs no other module of the tests, so that a bench can include it:
+//!
+//! `#[path = "../../tests/hub/mod.rs"] #[expect(dead_code, unused_imports, reason = "a part is needed")] mod hub;`
 #![expect(clippy::disallowed_methods, reason = "git is the server")]
 
 mod access;

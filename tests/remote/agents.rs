@@ -1,5 +1,5 @@
-//! Custom transfer agents: a program of the person's brings and sends objects, as it does for git-lfs; what an agent may say
-//! and bring; and what it is not told.
+//! Tests custom transfer agents: a program of the user transfers objects, as for git-lfs; its allowed messages and
+//! files; and the facts that it must not get.
 #![expect(clippy::disallowed_methods, reason = "looks for the interpreter of the agent")]
 
 use std::fs;
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use super::{ID, World, bytes, everything, stream};
 use crate::hub::Right;
 
-/// In the header of an action that a server gives for an agent.
+/// The header of an action that a server gives to an agent.
 const SECRET: &str = "pw-for-the-agent-alone";
 
 /// A world with an agent whose server is a directory.
 pub(super) struct Desk {
     pub(super) world: World,
-    /// Its server.
+    /// The directory of its server.
     pub(super) at: PathBuf,
     pub(super) content: Vec<u8>,
 }
@@ -30,7 +30,7 @@ type Pairs = Vec<(String, String)>;
 type IsRight = fn(&AgentFault) -> bool;
 
 impl Desk {
-    /// `None`, and said, where there is no Python.
+    /// Creates it; without Python it reports that and returns `None`.
     pub(super) fn new() -> Option<Self> {
         let python = std::process::Command::new("python3").arg("-c").arg("pass").status();
         if !python.is_ok_and(|status| status.success()) {
@@ -48,7 +48,7 @@ impl Desk {
         Pointer { oid: Oid::of(&self.content), size: self.content.len() as u64 }
     }
 
-    /// An agent of this name, in a mode.
+    /// Returns the settings for an agent of this name, in a mode.
     pub(super) fn agent(&self, name: &str, mode: &str) -> Pairs {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote/agent.py");
         let quoted = |path: &Path| format!("'{}'", path.to_str().unwrap().replace('\'', r"'\''"));
@@ -61,7 +61,7 @@ impl Desk {
         ]
     }
 
-    /// An agent that needs no server.
+    /// Returns the settings for an agent that needs no server.
     pub(super) fn alone(&self, mode: &str) -> Pairs {
         let mut pairs = self.agent("dir", mode);
         pairs.push(("lfs.standalonetransferagent".to_owned(), "dir".to_owned()));
@@ -93,7 +93,7 @@ impl Desk {
         })?
     }
 
-    /// What the agent was told since the last time, without what differs from one run to the next.
+    /// Returns the messages to the agent since the last call, without the values that change from run to run.
     pub(super) fn told(&self) -> Vec<Value> {
         let log = fs::read_to_string(self.at.join("log")).unwrap_or_default();
         drop(fs::remove_file(self.at.join("log")));
@@ -108,14 +108,14 @@ impl Desk {
         lines.collect()
     }
 
-    /// No agent that was started runs any more.
+    /// Checks that every started agent has ended.
     #[track_caller]
     fn all_ended(&self) {
         let pids = fs::read_to_string(self.at.join("pids")).unwrap_or_default();
         for pid in pids.lines() {
             let line = || fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let since = Instant::now();
-            // It is told to, and whoever asked it waits for its shell alone.
+            // The agent gets a signal, but the program waits only for its shell.
             while line().contains("agent.py") {
                 assert!(since.elapsed() < Duration::from_secs(20), "{pid} runs: {}", line());
                 std::thread::sleep(Duration::from_millis(20));
@@ -123,7 +123,7 @@ impl Desk {
         }
     }
 
-    /// What is left in the store and in the agent's directory for files.
+    /// Returns the files in LFS storage and in the agent's directory of files.
     fn left(&self) -> Vec<PathBuf> {
         let mut left = super::files(self.store().dir());
         left.extend(super::files(&self.at.join("tmp")));
@@ -153,9 +153,9 @@ fn an_agent_of_its_own_brings_and_sends_without_a_server() {
     let init = |operation: &str| json!({"event": "init", "operation": operation, "remote": "origin", "concurrent": true, "concurrenttransfers": 8});
     let asked = json!({"event": "download", "oid": oid, "size": 450_001, "action": null});
     assert_eq!(desk.told(), [init("download"), asked, json!({"event": "terminate"})]);
-    // What was brought is taken, as git-lfs moves it.
+    // The file of the agent is moved, as by git-lfs.
     assert_eq!(desk.left(), [path]);
-    // In order, without a store.
+    // A stream needs no LFS storage.
     let got = desk.world.ask(settings(), &[], |server, _| {
         assert!(Object::new(server, desk.pointer()).ranged().unwrap().is_none());
         stream(&Object::new(server, desk.pointer()))
@@ -196,7 +196,7 @@ fn what_an_agent_may_not_bring() {
         assert!(parts.iter().all(|path| fs::metadata(path).unwrap().len() == 0), "{mode}: {parts:?}");
         desk.all_ended();
     }
-    // The object itself is where it was, though a link led there.
+    // The object still exists, although a link led to it.
     assert!(desk.at.join(desk.pointer().oid.to_string()).exists());
 }
 
@@ -231,7 +231,7 @@ fn what_an_agent_may_not_say() {
         let (text, error) = fault(mode);
         assert!(is_right(agent_fault(&error)), "{mode}: {text}");
     }
-    // Python is slow to say it a million times: whichever bound is met first.
+    // Python is slow for a million messages, so either limit may apply first.
     let (text, error) = fault("flood");
     assert!(matches!(agent_fault(&error), AgentFault::TooMany(_) | AgentFault::Silent(_)), "{text}");
 }
@@ -268,7 +268,7 @@ fn an_address_that_nobody_else_knows_is_for_its_agent() {
         assert!(desk.download(desk.settings(&pairs), &|_| ()).is_ok(), "{address}");
         drop(fs::remove_dir_all(desk.store().dir()));
     }
-    // For one address, and no other.
+    // The agent is set for one URL only.
     let mut pairs = desk.agent("dir", "");
     pairs.push(one("lfs.url", "s3://bucket/path"));
     pairs.push(one("lfs.s3://bucket.standalonetransferagent", "dir"));
@@ -294,11 +294,11 @@ fn a_repository_starts_no_agent() {
 #[test]
 fn a_server_chooses_among_the_agents_that_are_set_up() {
     let Some(mut desk) = Desk::new() else { return };
-    // The agent and the hub have one store: what is sent is there when the hub is asked.
+    // The agent and the hub share one storage, so the hub has what the agent received.
     desk.at = desk.world.hub.object(ID, "x").parent().unwrap().to_owned();
     let world = &desk.world;
     let names = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["transfers"].clone();
-    // Of the same name as what this program does itself: that is done here.
+    // For a transfer that the program does itself, an agent of the same name is not used.
     let mut pairs = desk.agent("peer", "");
     pairs.extend(desk.agent("multipart", "garbage"));
     world.hub.prefer_transfer(Some("peer"), SECRET);
@@ -306,12 +306,12 @@ fn a_server_chooses_among_the_agents_that_are_set_up() {
     assert_eq!(desk.send(desk.settings(&pairs), &sent).unwrap(), Uploaded::Sent);
     let seen = world.hub.requests();
     assert_eq!(names(&seen[0].body), json!(["basic", "multipart", "peer"]));
-    // The server is told that it is there, as after any upload.
+    // The upload is verified at the server, as any upload.
     assert_eq!(seen.iter().map(|seen| seen.method.as_str()).collect::<Vec<_>>(), ["POST", "POST"]);
     let told = desk.told();
     assert_eq!(told[1]["action"]["header"]["X-Secret"], SECRET);
     assert!(told[1]["action"]["href"].as_str().unwrap().starts_with("peer://"), "{told:#?}");
-    // Downloads: only where it does them.
+    // This agent only downloads.
     pairs.retain(|(key, _)| !key.contains("multipart"));
     world.reset();
     assert!(world.stream(desk.settings(&pairs)).unwrap() == world.content);

@@ -1,4 +1,4 @@
-//! Certificates: which are trusted, of servers of openssl and nginx, and to whom ours is shown.
+//! Tests certificates: which servers of openssl and nginx are trusted, and which servers see the user's certificate.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::fs;
@@ -46,7 +46,7 @@ impl Listening {
         panic!("{program} does not listen");
     }
 
-    /// openssl's server with a certificate and its key, that gives files.
+    /// Starts openssl's server with a certificate and its key; it serves files.
     fn openssl(dir: &Path, name: &str) -> Option<Self> {
         let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
         let model = dir.join("api/models/acme");
@@ -60,7 +60,7 @@ impl Listening {
     }
 }
 
-/// Runs openssl; false where it is not here.
+/// Runs openssl. Returns `false` without openssl.
 fn openssl(dir: &Path, line: &str) -> bool {
     let mut command = Command::new("openssl");
     command.args(line.split_whitespace()).current_dir(dir).stdin(Stdio::null());
@@ -69,13 +69,13 @@ fn openssl(dir: &Path, line: &str) -> bool {
 
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
-/// A certificate that is its own authority, `NAME.pem` with `NAME.key`.
+/// Creates a self-signed certificate, `NAME.pem` with `NAME.key`.
 fn own(dir: &Path, name: &str, host: &str) -> bool {
     let subject = format!("-subj /CN={host} -addext subjectAltName=DNS:{host}");
     openssl(dir, &format!("req -x509 {KEY} -keyout {name}.key -out {name}.pem -days 2 {subject}"))
 }
 
-/// A certificate of the authority `ca`.
+/// Creates a certificate that the authority `ca` signed.
 fn signed(dir: &Path, name: &str, subject: &str) -> bool {
     fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
     openssl(dir, &format!("req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={subject}"))
@@ -111,9 +111,9 @@ fn a_certificate_that_is_its_own_authority_is_trusted_by_its_bytes() {
         skipped("openssl");
         return;
     }
-    // Of the same name, and of another.
+    // One has the same name, the other another name.
     assert!(own(dir, "like", "localhost") && own(dir, "other", "other.example"));
-    // The time of this one is over.
+    // This one is expired.
     fs::write(dir.join("ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:TRUE\n").unwrap();
     assert!(openssl(dir, &format!("req {KEY} -keyout old.key -out old.csr -subj /CN=localhost")));
     assert!(openssl(dir, "x509 -req -in old.csr -signkey old.key -days -1 -out old.pem -extfile ext"));
@@ -158,7 +158,7 @@ fn a_directory_of_certificates_is_read() {
         assert_eq!(ask(&origin, at(&origin), &[("http.sslCAPath", &path)]).unwrap(), ID);
         let settings = Settings { ca_path: Some(path.clone().into()), ..at(&origin) };
         assert_eq!(ask(&origin, settings, &[]).unwrap(), ID);
-        // Beside a file.
+        // Both a directory and a file are set.
         let bundle = dir.join("own.pem");
         let config = [("http.sslCAInfo", bundle.to_str().unwrap()), ("http.sslCAPath", &path)];
         assert_eq!(ask(&origin, at(&origin), &config).unwrap(), ID);
@@ -167,7 +167,8 @@ fn a_directory_of_certificates_is_read() {
     }
 }
 
-/// nginx with the certificate `leaf`, which asks for one of `ca`: it says whose it was shown, in its answers and in `shown`.
+/// Starts nginx with the certificate `leaf`. It requires a certificate of `ca`, and reports its subject in its
+/// responses and in the file `shown`.
 fn nginx(dir: &Path) -> Option<Listening> {
     let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
     let program = program.iter().find(|program| Path::new(program).exists())?;
@@ -187,7 +188,7 @@ fn nginx(dir: &Path) -> Option<Listening> {
     })
 }
 
-/// A directory with an authority, a server and two clients.
+/// Creates a directory with an authority, a server and two clients.
 fn clients(dir: &Path) -> Option<Listening> {
     let made = own(dir, "ca", "authority")
         && signed(dir, "leaf", "localhost")
@@ -278,7 +279,7 @@ fn ours_is_not_shown_where_a_repository_leads() {
         let object =
             |server: &git_st_convert::remote::LfsServer<'_>| stream(&Object::new(server, world.pointer));
         let asked = world.ask(world.settings(&config), lfsconfig, |server, _| object(server));
-        // It knows no object; what counts is whom it saw, which is written down a moment later.
+        // The server has no objects; it only has to record the certificate, which can take a moment.
         asked.unwrap().unwrap_err();
         let shown = || fs::read_to_string(dir.join("shown")).unwrap_or_default();
         for _ in 0..200 {
@@ -291,7 +292,7 @@ fn ours_is_not_shown_where_a_repository_leads() {
     };
     let theirs = [("lfs.url", origin.as_str())];
     assert_eq!(ask("", &theirs, &[]), "shown <->");
-    // Who names the server, or makes it their own, means it.
+    // The server is named by the user, or is the user's own remote.
     assert_eq!(ask(&format!("{origin}/."), &theirs, &[]), "shown <CN=alice>");
     assert_eq!(ask("", &[], &theirs), "shown <CN=alice>");
 }

@@ -1,4 +1,4 @@
-//! Where objects are, judged by `git lfs env`; and remotes that are no servers: paths and ssh.
+//! Tests the locations of objects against `git lfs env`, and remotes other than servers: paths and ssh.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::{World, everything};
 use crate::hub::pointer;
 use crate::sandbox::Sandbox;
 
-/// What our code says for the repository, from what `repo` reads of it.
+/// Returns the endpoint of our code, for the configuration that `repo` reads.
 fn ours(dir: &Path, remote: Option<&str>) -> Result<Endpoint, Error> {
     let repo = Repo::discover(dir).unwrap().unwrap();
     let config = Config::new(repo.settings());
@@ -26,7 +26,7 @@ fn ours(dir: &Path, remote: Option<&str>) -> Result<Endpoint, Error> {
     remotes.endpoint(remote)
 }
 
-/// What git-lfs says: `Endpoint=` if the remote it takes is `origin`, else that of the remote that `ours` takes.
+/// Returns the endpoint of git-lfs: `Endpoint=` for the remote `origin`, else the line of the remote that `ours` uses.
 fn theirs(sandbox: &Sandbox, dir: &Path, remote: Option<&str>) -> String {
     let env = sandbox.git(dir, &["lfs", "env"]);
     let of = |name: &str| {
@@ -42,7 +42,7 @@ fn theirs(sandbox: &Sandbox, dir: &Path, remote: Option<&str>) -> String {
     found.unwrap_or_else(|| panic!("{env}"))
 }
 
-/// A configuration, `.lfsconfig`, and how it is asked.
+/// A configuration, a `.lfsconfig`, and a remote.
 struct Case {
     name: &'static str,
     config: &'static [(&'static str, &'static str)],
@@ -155,7 +155,7 @@ fn git_lfs_finds_the_same_endpoint() {
             assert_eq!(up, theirs(&sandbox, &dir, Some("up")));
         }
         if !case.lfsconfig.is_empty() {
-            // Of the index, and of HEAD, as well.
+            // The file in the index, and the one in `HEAD`, also count.
             sandbox.git(&dir, &["add", ".lfsconfig"]);
             fs::remove_file(dir.join(".lfsconfig")).unwrap();
             assert_eq!(
@@ -267,7 +267,7 @@ fn objects_of_a_repository_on_this_machine_are_read_from_its_store() {
     assert!(world.hub.requests().is_empty());
 }
 
-/// A stand-in for ssh: writes down what it was told, and answers as `git-lfs-authenticate` does.
+/// Creates a stand-in for ssh: it logs its arguments, and responds as `git-lfs-authenticate` does.
 #[cfg(unix)]
 fn ssh(world: &World, answer: &str, status: u8) -> String {
     use std::os::unix::fs::PermissionsExt as _;
@@ -294,7 +294,7 @@ fn a_server_that_is_reached_by_ssh_says_where_its_objects_are() {
     ssh(&world, &answer, 0);
     assert_eq!(world.stream(world.settings(&remote)).unwrap(), world.content);
     let told = fs::read_to_string(world.sandbox.path("ssh.log")).unwrap();
-    // As git-lfs: the program that gives the objects over ssh itself is asked for first.
+    // As git-lfs does, the program first requests the server of objects over ssh.
     let asked = |command: &str| format!("--\ngit@hub.example\n{command} acme/bert.git download\n");
     assert_eq!(told, asked("git-lfs-transfer") + &asked("git-lfs-authenticate"));
     let seen = world.hub.requests();
@@ -316,7 +316,7 @@ fn ssh_that_fails_is_an_error_and_one_without_the_command_is_not() {
     let asked = |command: &str| format!("-p\n2222\n--\ngit@127.0.0.1\n{command} /acme/bert download\n");
     assert_eq!(told, asked("git-lfs-transfer") + &asked("git-lfs-authenticate"));
     ssh(&world, "", 127);
-    // The usual place is asked then: nobody listens there.
+    // Then the usual URL is used, where no server listens.
     let err = world.stream(world.settings(&remote)).unwrap_err();
     assert!(matches!(err, Error::Connect { .. } | Error::Tls { .. }), "{}", everything(&err));
     ssh(&world, "not json", 0);
@@ -356,6 +356,6 @@ fn git_lfs_runs_ssh_with_the_same_words() {
         words.dedup();
         words
     };
-    // Before that it asks for the pure ssh protocol, which is not spoken here.
+    // Before that, git-lfs requests the pure ssh protocol.
     assert!(words(&theirs).ends_with(&words(&ours)), "{script}: {theirs}");
 }

@@ -1,4 +1,5 @@
-//! Every fault of the hub: a success after another try, or one clear error, and never an object that is not whole.
+//! Tests every fault of the hub: the download succeeds after a retry, or ends with one clear error; an object is never
+//! incomplete.
 
 use std::fs;
 
@@ -8,13 +9,13 @@ use serde_json::Value;
 use super::{ID, TOKEN, World, everything, files};
 use crate::hub::{Access, Expiry, Fault, Injection, Place, Right, Signing, To};
 
-/// What has to come of a download.
+/// The expected result of a download.
 enum Outcome {
     Whole,
     Error(Is),
 }
 
-/// Is it the error that was expected?
+/// Returns `true` for the expected error.
 type Is = fn(&Error) -> bool;
 
 use Outcome::{Error as Fails, Whole};
@@ -34,7 +35,7 @@ fn check(world: &World, name: &str, faults: &[Injection], outcome: &Outcome) {
                 assert!(is(&err), "{name} {way}: {}", everything(&err));
                 assert!(!world.store().path_of(world.pointer.oid).exists(), "{name} {way}");
             }
-            // The stream leaves the hash to its reader.
+            // A stream leaves the hash to its reader.
             (Fails(is), Ok(bytes)) if way == "stream" && is_digest(*is) => assert_ne!(bytes, world.content),
             (_, got) => panic!("{name} {way}: {:?}", got.map(|bytes| bytes.len())),
         }
@@ -113,7 +114,7 @@ fn a_server_is_left_alone_for_as_long_as_it_says() {
     }
 }
 
-/// Tries faults that last, each with the error that is to come of it.
+/// Tests permanent faults, each with its expected error.
 fn hopeless(world: &World, cases: Vec<(&str, Injection, Is)>) {
     for (name, fault, is) in cases {
         check(world, name, &[fault], &Fails(is));
@@ -261,7 +262,7 @@ fn a_size_of_another_length_without_ranges_is_an_error() {
     });
     world.hub.inject(lies.at(Place::batch(ID)));
     let err = world.stream(world.settings(&[])).unwrap_err();
-    // The hub finds that itself, in the batch.
+    // The hub detects this itself, in the batch.
     assert!(matches!(err, Error::Object { code: 422, .. } | Error::WrongSize { .. }), "{err}");
 }
 

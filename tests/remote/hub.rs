@@ -1,4 +1,4 @@
-//! The Hub's own interface: models, pull requests, and how it refuses.
+//! Tests the Hub's own API: models, pull requests, and refusals.
 
 use git_st_convert::remote::discussions::{PullRequest, PullRequestStatus};
 use git_st_convert::remote::{self, Error, ModelName, Secret, Settings};
@@ -67,7 +67,7 @@ fn pages_that_never_end_do() {
     for number in 1..=3 {
         world.hub.set_discussion(ID, discussion(number, Given::Open, true));
     }
-    // A server that answers every page with the first one, and says that there are more.
+    // A server responds to every page with the first one, and reports more pages.
     world.hub.inject(
         Fault::Json(|page| page["count"] = 1_000_000.into())
             .at(Place::path("/api/models/acme/bert/discussions")),

@@ -1,4 +1,4 @@
-//! Which login goes with a request, in which order, and what git's credential helpers are told.
+//! Tests which login a request contains, in which order they are tried, and the messages to git's credential helpers.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use git_st_convert::remote::{CredentialSource, Error, Settings};
 use super::{ID, TOKEN, World, everything};
 use crate::hub::{Access, Fault, Place, Seen, To};
 
-/// A world whose model is private, and settings without a token.
+/// Creates a world with a private model, and settings without a token.
 fn private() -> World {
     let world = World::new();
     world.hub.set_access(ID, Access::Private);
@@ -20,7 +20,7 @@ fn netrc(world: &World, settings: Settings, text: &str) -> Settings {
     Settings { netrc: Some(path), ..settings }
 }
 
-/// A credential helper that writes down what it is told, and knows this password for the hub's host and port.
+/// Creates a credential helper that logs its input, and knows this password for the hub's host and port.
 fn helper(world: &World, password: &str) {
     let log = world.sandbox.path("helper.log");
     let hub = world.hub.endpoint();
@@ -33,7 +33,7 @@ fn helper(world: &World, password: &str) {
     world.sandbox.git(&world.repo, &["config", "--add", "credential.helper", &script]);
 }
 
-/// What the helper was told: `get`, `store`, `erase`, each with its lines.
+/// Returns the input of the helper: `get`, `store`, `erase`, each with its lines.
 fn told(world: &World) -> Vec<String> {
     let log = fs::read_to_string(world.sandbox.path("helper.log")).unwrap_or_default();
     log.split("--\n").filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
@@ -43,7 +43,7 @@ fn batches(world: &World) -> Vec<Seen> {
     world.hub.requests().into_iter().filter(|seen| seen.path().ends_with("/objects/batch")).collect()
 }
 
-/// `Basic`, `Bearer` or nothing, of each batch request.
+/// Returns `Basic`, `Bearer` or nothing for each batch request.
 fn kinds(world: &World) -> Vec<String> {
     let kind = |seen: &Seen| {
         seen.header("Authorization").map_or("", |value| value.split(' ').next().unwrap()).to_owned()
@@ -156,7 +156,7 @@ fn a_login_is_asked_for_once() {
     world
         .ask(world.settings(&[]), &[], |server, _| {
             for _ in 0..3 {
-                // A stream would ask the first time only.
+                // A stream would only locate the object once.
                 let action = server.locate(&[world.pointer]).unwrap().pop().unwrap().unwrap();
                 let object = git_st_convert::remote::Object::new(server, world.pointer).with_action(action);
                 assert_eq!(super::stream(&object).unwrap(), world.content);
@@ -216,7 +216,7 @@ fn a_login_that_was_dropped_does_not_come_back_with_the_way() {
     assert_eq!(kinds(&world), ["Bearer", "", ""]);
 }
 
-/// Settings whose token is one that `hf auth login` saved.
+/// Returns settings with a token that `hf auth login` saved.
 fn saved(world: &World, token: &str) -> Settings {
     let home = world.sandbox.path("hf");
     fs::create_dir_all(&home).unwrap();
@@ -232,12 +232,12 @@ fn a_saved_token_that_is_refused_is_left_out_of_what_only_reads() {
     world.hub.add_expired_token("hf_old", "owner");
     assert_eq!(world.stream(saved(&world, "hf_old")).unwrap(), world.content);
     assert_eq!(kinds(&world), ["Bearer", ""]);
-    // One of the environment was meant for this run.
+    // A token of the environment was set for this run.
     let mut meant = world.settings(&[]);
     meant.tokens.hf_token = Some(git_st_convert::remote::Secret::new("hf_old"));
     let error = world.stream(meant).unwrap_err();
     assert!(matches!(error, Error::TokenExpired { .. } | Error::Unauthorized { .. }), "{error:?}");
-    // What is sent needs it.
+    // An upload needs the token.
     world.reset();
     let sent =
         world.ask(saved(&world, "hf_old"), &[], |server, _| server.plan_upload(&[world.pointer]).map(drop));

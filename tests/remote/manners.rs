@@ -1,4 +1,4 @@
-//! Servers that want to be asked less often: they are, and all of it comes still.
+//! Tests servers that limit requests: they get fewer, and the download still completes.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::fs;
@@ -15,7 +15,7 @@ use super::{ID, World, bytes, stream};
 use crate::convert::torch::{Float32, noise, saved};
 use crate::hub::{Fault, Place, Seen};
 
-/// When those arrived that were told to wait, and all others, of those that `is_meant`.
+/// Returns the arrival times of the refused requests, and of all others, among those that `is_meant` selects.
 fn told(seen: &[Seen], is_meant: impl Fn(&Seen) -> bool) -> (Vec<Duration>, Vec<Duration>) {
     let (told, others): (Vec<&Seen>, Vec<&Seen>) =
         seen.iter().filter(|seen| is_meant(seen)).partition(|seen| matches!(seen.status, 429 | 503));
@@ -40,7 +40,7 @@ fn a_window_of_which_nothing_remains_is_waited_for_and_asked_once() {
     }
 }
 
-/// The content of an object, with something done when so many of its bytes are here.
+/// Streams an object, and runs a function when this many bytes have arrived.
 fn stream_and(
     world: &World,
     settings: Settings,
@@ -72,7 +72,7 @@ fn all_connections_wait_and_one_of_them_looks_whether_it_is_open_again() {
     assert!(all.unwrap() == world.content);
     let seen = world.hub.requests();
     let closed: Vec<_> = seen.iter().filter(|seen| seen.status == 429).collect();
-    // Those that were under way when it closed.
+    // These requests were in progress when the server closed.
     assert!((1..=4).contains(&closed.len()), "{}", closed.len());
     let last = closed.last().unwrap().at;
     let after: Vec<_> = seen.iter().filter(|seen| seen.at > last).collect();
@@ -87,13 +87,13 @@ fn a_server_that_is_closed_for_long_is_not_asked_again() {
     let settings = world.settings(&[]);
     let limited = |result| matches!(result, Err(Error::RateLimited { after: Some(after), .. }) if after.as_secs() > 3500);
     assert!(limited(world.stream(settings.clone())));
-    // Whoever asks next, and however.
+    // A later client, with any request, waits as well.
     assert!(limited(world.stream(settings)));
     assert_eq!(world.hub.requests().len(), 1);
     assert_eq!(world.stream(world.settings(&[])).unwrap(), world.content);
 }
 
-/// A real nginx before the content of a hub, that lets so many requests through in a second.
+/// A real nginx in front of the content of a hub, which limits the requests per second.
 struct Nginx {
     process: Child,
     origin: String,
@@ -155,12 +155,12 @@ fn a_server_that_refuses_is_asked_by_fewer_for_more() {
     };
     world.hub.serve_content_from(&nginx.origin);
     let begun = Instant::now();
-    // As git-lfs has it.
+    // These are the defaults of git-lfs.
     let patience = [("lfs.transfer.maxretries", "8"), ("lfs.transfer.maxretrydelay", "10")];
     let all = world.stream(Settings { timeout: None, ..world.settings(&patience) }).unwrap();
     assert!(all == world.content);
     let ranges = world.hub.fetched(&world.oid());
-    // 30 chunks, and two of them in a second.
+    // There are 30 chunks, and two requests per second are permitted.
     assert!(ranges.len() <= 8, "{}", ranges.len());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     let refused = world.events.lock().unwrap().iter().filter(|event| event.contains("Some(503)")).count();
@@ -211,7 +211,7 @@ fn a_conversion_behind_such_a_server_asks_for_little() {
     assert_eq!(output.code, Some(0), "{output:#?}");
     let refused = output.stderr.lines().filter(|line| line.contains("503")).count();
     let content = world.hub.requests().iter().filter(|seen| seen.path().starts_with("/content/")).count();
-    // What is needed to plan it, and then all of it: 15 chunks, each a request of two in a second, were 7.5 seconds alone.
+    // The plan, and then the whole content: 15 chunks as single requests, two per second, would take 7.5 seconds.
     assert!(content <= 10, "{content}");
     assert!((1..=24).contains(&refused), "{refused}");
 }

@@ -1,7 +1,7 @@
-//! `remote/` of the library against the hub of `tests/hub`, real git, git-lfs, ssh stand-ins and an LFS server.
+//! Tests `remote/` of the library with the hub of `tests/hub`, real git, git-lfs, ssh stand-ins and an LFS server.
 //!
-//! The library runs in the test process: what it may know is in [`Settings`], and git is asked in a repository whose own
-//! configuration says everything.
+//! The library runs in the test process: its facts are in [`Settings`], and git runs in a repository whose own
+//! configuration is complete.
 
 mod agents;
 mod certificates;
@@ -52,7 +52,7 @@ fn model_id() -> ModelName {
 /// A token that may read everything.
 const TOKEN: &str = "hf_TheTokenOfTheOwner";
 
-/// A hub with one model, and what a client of ours did and said.
+/// A hub with one model, and a log of the client.
 struct World {
     hub: Hub,
     sandbox: Sandbox,
@@ -60,13 +60,13 @@ struct World {
     repo: PathBuf,
     content: Vec<u8>,
     pointer: Pointer,
-    /// Every request that the client told of, as a person sees it at `-vv`.
+    /// Every request that the client reported, as the user sees it with `-vv`.
     events: Mutex<Vec<String>>,
     /// Every command line of git.
     lines: Mutex<Vec<String>>,
 }
 
-/// Bytes that do not repeat soon.
+/// Returns pseudorandom bytes.
 fn bytes(count: usize) -> Vec<u8> {
     let mut state = 7_u32;
     let mut next = || {
@@ -89,7 +89,7 @@ impl World {
         hub.add_token(TOKEN, "owner", crate::hub::Right::Write);
         let repo = sandbox.repo("repo");
         sandbox.git(&repo, &["remote", "add", "origin", &hub.url(ID)]);
-        // Whatever the machine configures: no helper but the test's own.
+        // Only the test's own helper is used, whatever the machine configures.
         sandbox.git(&repo, &["config", "credential.helper", ""]);
         sandbox.git(&repo, &["config", "credential.interactive", "false"]);
         let pointer = Pointer { oid: Oid::of(&content), size: content.len() as u64 };
@@ -100,7 +100,7 @@ impl World {
         self.pointer.oid.to_string()
     }
 
-    /// A little patience, and the hub as `HF_ENDPOINT`; no token.
+    /// Returns settings with few retries, and the hub as `HF_ENDPOINT`; without a token.
     fn settings(&self, config: &[(&str, &str)]) -> Settings {
         let patience = [("lfs.transfer.maxretries", "3"), ("lfs.transfer.maxretrydelay", "0")];
         let remote = ("remote.origin.url", self.hub.url(ID));
@@ -110,15 +110,15 @@ impl World {
         Settings { config, hub: Some(self.hub.endpoint()), timeout, ..Settings::default() }
     }
 
-    /// The same with the token.
+    /// Returns the same settings with the token.
     fn with_token(&self, config: &[(&str, &str)]) -> Settings {
         let mut settings = self.settings(config);
         settings.tokens.hf_token = Some(Secret::new(TOKEN));
         settings
     }
 
-    /// Does something with the server of the endpoint that its settings and `.lfsconfig` give, and with the Hub. Both are
-    /// observed.
+    /// Runs a function with the server of the endpoint that its settings and `.lfsconfig` give, and with the Hub. Both
+    /// are logged.
     fn ask<T>(
         &self,
         settings: Settings,
@@ -128,7 +128,7 @@ impl World {
         self.ask_for("refs/heads/main", settings, lfsconfig, work)
     }
 
-    /// The same for objects of this reference.
+    /// Does the same for objects of this reference.
     fn ask_for<T>(
         &self,
         reference: &str,
@@ -162,12 +162,12 @@ impl World {
         Ok(work(&server, &remote::Hub::new(hub)))
     }
 
-    /// The object of the model by [`Object::stream`].
+    /// Reads the object of the model by [`Object::stream`].
     fn stream(&self, settings: Settings) -> Result<Vec<u8>, Error> {
         self.ask(settings, &[], |server, _| stream(&Object::new(server, self.pointer)))?
     }
 
-    /// The object of the model by [`to_store`].
+    /// Reads the object of the model by [`to_store`].
     fn download(&self, settings: Settings) -> Result<PathBuf, Error> {
         let store = self.store();
         self.ask(settings, &[], |server, _| to_store(&Object::new(server, self.pointer), &store, &|_| {}))?
@@ -177,7 +177,7 @@ impl World {
         Store::new(self.sandbox.path("lfs"), Sharing::Umask, Vec::new())
     }
 
-    /// Starts anew: no object, no part, no fault, no request.
+    /// Removes the object, its parts, all faults and all logged requests.
     fn reset(&self) {
         self.hub.heal();
         self.hub.forget_requests();
@@ -188,12 +188,12 @@ impl World {
     }
 }
 
-/// The Hub of these settings.
+/// Returns the Hub of these settings.
 fn hub_of<'a>(settings: Settings) -> remote::Hub<'a> {
     remote::Hub::new(Auth::new(Wire::new(settings), None).unwrap())
 }
 
-/// All bytes of an object, each seen once and in order.
+/// Returns all bytes of an object, and checks that each arrives once and in order.
 fn stream(object: &Object<'_>) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
     object.stream(0, &mut |at, bytes| {
@@ -204,14 +204,14 @@ fn stream(object: &Object<'_>) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-/// An error and everything below it, as a person reads it at most, and as a bug report has it.
+/// Returns an error with everything below it, for the user and for a bug report.
 fn everything(error: &Error) -> String {
     let first: &dyn std::error::Error = error;
     let chain = std::iter::successors(Some(first), |error| error.source());
     chain.map(|error| format!("{error}\n{error:?}")).collect::<Vec<_>>().join("\n")
 }
 
-/// The files below a directory.
+/// Returns the files below a directory.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());

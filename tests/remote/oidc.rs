@@ -1,4 +1,4 @@
-//! Tokens by exchange in CI: who sees which of them, and what is said where there is none.
+//! Tests the exchange of tokens in CI: who sees which of them, and the messages without one.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ const JOB: &str = "pw-of-the-job";
 const IDENTITY: &str = "pw-of-the-identity";
 const TOKEN: &str = "hf_jwt_TheExchangedToken";
 
-/// A world with a private model, whose hub takes the word of a service at another of its origins.
+/// Creates a world with a private model, whose hub trusts an identity service at another of its origins.
 fn world() -> (World, String) {
     let world = World::new();
     world.hub.set_access(ID, Access::Private);
@@ -35,12 +35,12 @@ fn settings(world: &World, service: &str) -> Settings {
     let mut settings = world.settings(&[]);
     let request = Some((format!("{service}/mint?api-version=2.0"), Secret::new(JOB)));
     settings.tokens.oidc = Some(Oidc { resource: ID.to_owned(), id_token: None, request });
-    // Who asked for the exchange meant it.
+    // The exchange was requested, so it has priority over this token.
     settings.tokens.hf_token = Some(Secret::new("hf_not_this_one"));
     settings
 }
 
-/// What was seen that carries a text, by origin and path.
+/// Returns the origins and paths of the requests that contain a text.
 fn carrying(world: &World, text: &str) -> Vec<String> {
     let seen = world.hub.requests();
     let carrying = seen.iter().filter(|seen| seen.carries(text));
@@ -60,7 +60,7 @@ fn a_job_that_says_who_it_is_has_a_token_for_an_hour() {
     assert!(carrying(&world, TOKEN).iter().all(|seen| seen.starts_with(&hub)));
     assert!(!carrying(&world, TOKEN).is_empty());
     assert!(carrying(&world, "hf_not_this_one").is_empty());
-    // What a person may see of it.
+    // This is everything that the user may see.
     let shown = [world.events.lock().unwrap().join("\n"), world.lines.lock().unwrap().join("\n")].concat();
     assert!(![JOB, IDENTITY, TOKEN].iter().any(|secret| shown.contains(secret)), "{shown}");
     assert!(!format!("{settings:?}").contains("pw-of"));
@@ -75,7 +75,7 @@ fn one_that_is_nearly_over_is_exchanged_anew() {
         hub_of(settings.clone()).model(&model_id(), None).unwrap();
     }
     assert_eq!(carrying(&world, IDENTITY).len(), 2);
-    // One that is given cannot be made anew, and holds to its end.
+    // A given ID token cannot be renewed, so the access token is used to its end.
     world.hub.forget_requests();
     let mut given = settings.clone();
     given.learned = git_st_convert::remote::Learned::default();

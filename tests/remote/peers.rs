@@ -1,4 +1,4 @@
-//! Custom transfer agents beside git-lfs, and one that others wrote.
+//! Compares custom transfer agents with git-lfs, and tests one of another author.
 #![expect(clippy::disallowed_methods, reason = "looks for the programs of others")]
 
 use std::fs;
@@ -10,7 +10,7 @@ use git_st_convert::remote::Uploaded;
 use super::agents::Desk;
 use super::{World, bytes};
 
-/// git-lfs in the same set-up says the same to the agent.
+/// With the same setup, git-lfs sends the same messages to the agent.
 #[test]
 fn git_lfs_tells_an_agent_the_same() {
     let Some(desk) = Desk::new() else { return };
@@ -19,7 +19,7 @@ fn git_lfs_tells_an_agent_the_same() {
         return;
     }
     let mut pairs = desk.alone("");
-    // As many of them as objects at most: git-lfs starts eight.
+    // The program starts at most one agent per object, and git-lfs starts eight; with this setting, both start one.
     pairs.push(("lfs.customtransfer.dir.concurrent".to_owned(), "false".to_owned()));
     let object = desk.content[..5000].to_vec();
     desk.send(desk.settings(&pairs), &object).unwrap();
@@ -45,7 +45,7 @@ fn git_lfs_tells_an_agent_the_same() {
     assert_eq!(desk.told(), ours);
 }
 
-/// An agent that others wrote: `cargo install lfs-dal`, whose server here is a directory.
+/// The agent of another author (`cargo install lfs-dal`), whose server here is a directory.
 #[test]
 fn lfs_dal_sends_and_brings() {
     let Some(program) = peer("lfs-dal") else { return };
@@ -70,7 +70,7 @@ fn lfs_dal_sends_and_brings() {
     assert!(fs::read(path).unwrap() == content);
 }
 
-/// A program of others: on `PATH`, or where `.ci/run` installs it.
+/// Returns a program of another author: on `PATH`, or where `.ci/run` installs it.
 pub(super) fn peer(name: &str) -> Option<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A server of plain http behind a real proxy: tinyproxy, which allows `CONNECT` for port 443 alone.
+//! Tests a plain http server behind a real proxy: tinyproxy, which allows `CONNECT` only for port 443.
 #![expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
 
 use std::fs;
@@ -25,7 +25,7 @@ impl Drop for Tinyproxy {
 }
 
 impl Tinyproxy {
-    /// One that wants a login.
+    /// Starts a proxy that requires a login.
     fn start() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -68,12 +68,12 @@ fn a_server_of_plain_http_is_asked_by_its_whole_address() {
     assert!(world.stream(settings).unwrap() == world.content);
     assert!(!proxy.log().contains("): CONNECT "), "{}", proxy.log());
     assert!(proxy.log().contains("GET http://127.0.0.1:"), "{}", proxy.log());
-    // Neither the line that the address stands in nor the login comes to the server.
+    // The server gets neither the proxy's login nor the internal header.
     let seen = world.hub.requests();
     let names = || seen.iter().flat_map(|seen| &seen.headers.0).map(|(name, _)| name.to_ascii_lowercase());
     assert!(names().all(|name| !name.starts_with("st-convert") && name != "proxy-authorization"));
     assert!(seen.iter().all(|seen| !seen.carries("pw-of-the-proxy")));
-    // The proxy reads all of it: the token is not for it, though the server is this machine.
+    // The proxy reads everything, so it must not get the token, although the server is on this machine.
     world.hub.forget_requests();
     assert!(world.stream(world.with_token(&[("http.proxy", &address)])).unwrap() == world.content);
     assert!(world.hub.requests().iter().all(|seen| !seen.carries(TOKEN)));
@@ -83,7 +83,7 @@ fn a_server_of_plain_http_is_asked_by_its_whole_address() {
 fn a_proxy_that_wants_to_know_who_asks_is_said() {
     let Some(proxy) = Tinyproxy::start() else { return };
     let world = World::new();
-    // A wrong login is 401 to this one, as if the server itself had said it.
+    // The proxy responds to a wrong login by 401, as if it were the server.
     for (login, is_it) in [("", true), ("user:pw-of-others@", false)] {
         let address = format!("http://{login}{}", proxy.address);
         let settings = world.settings(&[("http.proxy", address.as_str()), ("lfs.transfer.maxretries", "0")]);

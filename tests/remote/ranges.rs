@@ -1,4 +1,4 @@
-//! How often bytes are asked for, in which parts, and how many are held.
+//! Tests how often bytes are requested, in which parts, and how many are in memory.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use git_st_convert::remote::{Auth, CHUNK, Error, LfsServer, Object, Ranged, Url,
 use super::{ID, TOKEN, World, bytes, model_id, stream};
 use crate::hub::{Access, Builder, Fault, Place};
 
-/// Longer than the window, and no multiple of a chunk.
+/// Creates a content that is longer than the window, and not a multiple of a chunk.
 fn long() -> World {
     World::with_content(bytes(50_000_001))
 }
@@ -50,7 +50,7 @@ fn what_was_cut_is_gone_on_with_and_no_byte_is_asked_for_twice() {
     world.hub.inject(Fault::Cut(300_000).at(content()).after(8).times(3));
     assert!(with_object(&world, |object| stream(object).unwrap()) == world.content);
     assert!(world.hub.fetched(&world.oid()).len() > 13);
-    // The kernel may hold more than was read when a connection is cut by the hub, so what it counts as sent is exact.
+    // The hub itself cuts the connections, so its count of sent bytes is exact.
     assert_eq!(world.hub.sent_twice(&world.oid()), 0);
 }
 
@@ -62,7 +62,7 @@ fn no_more_than_the_window_is_held() {
     with_object(&world, |object| {
         object.stream(0, &mut |at, bytes| {
             if at == 0 {
-                // Long enough for the workers to run into the wall.
+                // This is long enough for the workers to reach the limit.
                 std::thread::sleep(Duration::from_millis(1500));
                 let asked =
                     world.hub.requests_now().iter().filter_map(|seen| Some(seen.range.as_ref()?.end)).max();
@@ -121,7 +121,7 @@ fn bytes_are_told_as_they_come_each_once() {
         assert!(streamed == world.content, "{what}");
         let told = told.into_inner().unwrap();
         assert_eq!(told.iter().sum::<u64>(), world.pointer.size, "{what}");
-        // A bar that stands still for the time of a chunk looks like a download that does.
+        // A bar that does not move for the time of a chunk looks like a stalled download.
         assert!(told.iter().all(|step| *step <= 256 << 10), "{what}: {:?}", told.iter().max());
     }
 }
@@ -226,7 +226,7 @@ fn a_file_is_read_at_any_offset_by_few_requests() {
     with_object(&world, |object| {
         let ranged = object.ranged().unwrap().unwrap();
         assert_eq!(ranged.len(), world.pointer.size);
-        // As an archive is planned: its head, its end, its directory, a record.
+        // An archive is planned by its head, its end, its directory and a record.
         for (at, want) in [(0, 4), (len - 22, 22), (len - 200_000, 150_000), (64, 100_000), (30_000_000, 30)]
         {
             let got = ranged.read_vec_at(at as u64, want).unwrap();
@@ -274,7 +274,7 @@ fn a_cut_or_expired_part_is_asked_for_again() {
     });
 }
 
-/// The file of the model by its address on the hub.
+/// Reads the file of the model by its URL on the hub.
 fn with_page<T>(world: &World, path: &str, work: impl FnOnce(Option<Ranged<'_>>) -> T) -> Result<T, Error> {
     let settings = world.with_token(&[]);
     world.ask(settings, &[], |_, hub| {

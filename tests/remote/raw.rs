@@ -1,4 +1,4 @@
-//! [`Raw`]: a server of a few lines, for answers that no real server gives.
+//! [`Raw`] is a minimal server for responses that no real server sends.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use git_st_convert::remote::{Config, Secret, Settings};
 
 use super::TOKEN;
 
-/// A server of a few lines: `answer` gives the bytes for a request's head, which is kept.
+/// A minimal server: `answer` returns the bytes for the head of a request, which is logged.
 pub(super) struct Raw {
     pub(super) origin: String,
     pub(super) heads: Arc<Mutex<Vec<String>>>,
@@ -26,7 +26,7 @@ impl Raw {
     }
 }
 
-/// The same for an answer that is no text.
+/// Does the same for a response that is not text.
 pub(super) fn serve(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Raw {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -70,13 +70,13 @@ pub(super) fn http(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}", body.len())
 }
 
-/// The value of a header in a head.
+/// Returns the value of a header in a head.
 pub(super) fn value<'h>(head: &'h str, name: &str) -> &'h str {
     let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&name.to_ascii_lowercase()));
     line.and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
 }
 
-/// A client's settings for a server that is the hub.
+/// Returns a client's settings for a server that is the hub.
 pub(super) fn at(origin: &str) -> Settings {
     let config = [("lfs.transfer.maxretries", "1"), ("lfs.transfer.maxretrydelay", "0")];
     let mut settings = Settings {

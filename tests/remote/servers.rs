@@ -1,6 +1,6 @@
-//! An LFS server that others wrote: giftless, from its package, where there is a Python that has it.
+//! Tests an LFS server of other authors: giftless, from its package, if a Python has it.
 //!
-//! `.ci/run` makes that Python and names it in `GIFTLESS_PYTHON`; nothing is downloaded here.
+//! `.ci/run` creates that Python and sets `GIFTLESS_PYTHON`; nothing is downloaded here.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use git_st_convert::remote::{Config, Error, Object, Settings};
 use super::{World, bytes, stream};
 use crate::sandbox::Sandbox;
 
-/// A running server; it ends when dropped.
+/// A running server, which ends when this is dropped.
 struct Giftless {
     process: Child,
     url: String,
@@ -28,7 +28,7 @@ impl Drop for Giftless {
 }
 
 impl Giftless {
-    /// `None`, and said, where there is no such Python.
+    /// Starts it; without such a Python it reports that and returns `None`.
     #[expect(clippy::disallowed_methods, reason = "tests run the reference programs")]
     fn start(dir: &Path) -> Option<Self> {
         let skipped = |why: &str| {
@@ -65,7 +65,7 @@ impl Giftless {
     }
 }
 
-/// A repository with this file under LFS, pushed to the server by git-lfs.
+/// Creates a repository with this file under LFS, which git-lfs pushes to the server.
 fn push(sandbox: &Sandbox, url: &str, content: &[u8]) {
     let bare = sandbox.path("bare.git");
     sandbox.git(&sandbox.path("home"), &["init", "-q", "--bare", bare.to_str().unwrap()]);
@@ -83,7 +83,7 @@ fn push(sandbox: &Sandbox, url: &str, content: &[u8]) {
 
 #[test]
 fn giftless_gives_what_git_lfs_pushed() {
-    // Longer than one chunk: it serves no ranges, and says so by a 200.
+    // The content is longer than one chunk: the server does not support ranges, and responds by 200.
     let world = World::with_content(bytes(5_000_000));
     if !world.sandbox.git_lfs_available() {
         return;

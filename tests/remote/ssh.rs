@@ -1,4 +1,4 @@
-//! Objects behind a real sshd: what is asked for by `git-lfs-authenticate`, by us and by git-lfs.
+//! Tests objects behind a real sshd: `git-lfs-authenticate`, called by the program and by git-lfs.
 #![expect(clippy::disallowed_methods, reason = "sshd, ssh-keygen and id are run")]
 
 use std::fs;
@@ -15,10 +15,10 @@ use crate::hub::{Access, Right};
 const READER: &str = "hf_OfSshThatReads";
 const WRITER: &str = "hf_OfSshThatWrites";
 
-/// A world whose remote is reached by ssh: each connection has an sshd of its own, started by ssh itself.
+/// A world whose remote is reached by ssh: each connection has its own sshd, which ssh itself starts.
 pub(super) struct Desk {
     pub(super) world: World,
-    /// What the server was told, a word a line.
+    /// The log of the server's arguments, one word per line.
     pub(super) log: PathBuf,
     content: Vec<u8>,
 }
@@ -29,12 +29,12 @@ pub(super) fn write(path: &Path, text: &str, mode: u32) {
 }
 
 impl Desk {
-    /// `None` where there is no sshd.
+    /// Creates it; `None` without sshd.
     pub(super) fn new() -> Option<Self> {
         let sshd = Path::new("/usr/sbin/sshd");
-        // An sshd of root wants its directory; one of anybody else does without.
+        // An sshd of root needs its directory; one of another user does not.
         if !sshd.exists() || is_root() && !Path::new("/run/sshd").exists() {
-            // `.ci/run` says so where it cannot be installed.
+            // `.ci/run` reports a failed installation.
             return None;
         }
         let world = World::new();
@@ -75,7 +75,7 @@ impl Desk {
         Some(desk)
     }
 
-    /// The server grants these tokens for what is got and what is sent.
+    /// Lets the server grant these tokens for downloads and for uploads.
     fn grants(&self, download: &str, upload: &str) {
         let href = format!("{}.git/info/lfs", self.world.hub.url(ID));
         let script = format!(
@@ -111,7 +111,7 @@ impl Desk {
         })?
     }
 
-    /// What the server was told since the last time.
+    /// Returns the arguments of the server since the last call.
     pub(super) fn told(&self) -> String {
         let told = fs::read_to_string(&self.log).unwrap_or_default();
         drop(fs::remove_file(&self.log));
@@ -131,7 +131,7 @@ fn what_is_sent_is_asked_for_as_an_upload_and_each_grant_is_kept_for_its_own() {
     assert_eq!(desk.told(), "acme/bert.git\ndownload\n");
     assert_eq!(desk.send(desk.settings("acme/bert.git")).unwrap(), Uploaded::Sent);
     assert_eq!(desk.told(), "acme/bert.git\nupload\n");
-    // Both in one run: what was granted to read is not used to write.
+    // Both happen in one run: the token for downloads is not used for an upload.
     desk.world.reset();
     let found = desk.world.ask_for("refs/heads/main", desk.settings("acme/bert.git"), &[], |server, _| {
         let read = server.locate(&[desk.world.pointer]).unwrap().pop().unwrap().is_ok();

@@ -1,5 +1,5 @@
-//! Objects that go over ssh themselves (`git-lfs-transfer`): a server that others wrote behind a real sshd, git-lfs beside us, and
-//! servers that do not keep to the protocol.
+//! Tests transfers over ssh itself (`git-lfs-transfer`): with a server of another author behind a real sshd, compared
+//! with git-lfs, and with servers that violate the protocol.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ struct Server {
 }
 
 impl Server {
-    /// `None`, and said, where sshd or the server is not here.
+    /// Creates it; without sshd or the server it reports that and returns `None`.
     fn new() -> Option<Self> {
         Self::at("srv größe.git")
     }
@@ -40,7 +40,7 @@ impl Server {
     }
 
     fn settings(&self, more: &[(&str, &str)]) -> Settings {
-        // A machine with much to do takes its time.
+        // A busy machine is slow.
         let timeout = Some(Duration::from_secs(20));
         Settings { timeout, ..self.desk.settings_with(self.bare.to_str().unwrap(), more) }
     }
@@ -60,7 +60,7 @@ impl Server {
         self.bare.join("lfs/objects").join(&oid[..2]).join(&oid[2..4]).join(oid)
     }
 
-    /// What sshd was asked to run since the last time.
+    /// Returns the commands that sshd ran since the last call.
     fn told(&self) -> String {
         self.desk.told().replace(self.bare.to_str().unwrap(), "PATH")
     }
@@ -74,7 +74,7 @@ fn pointer(content: &[u8]) -> Pointer {
 fn objects_go_over_ssh_both_ways() {
     let Some(server) = Server::new() else { return };
     let world = &server.desk.world;
-    // More than a packet, a pipe and what is on its way.
+    // This is more than a packet, a pipe and the buffers contain.
     let (content, other) = (bytes(5_000_001), bytes(3));
     assert_eq!(server.send(&content, &[]).unwrap(), Uploaded::Sent);
     assert_eq!(server.told(), "transfer\nPATH\nupload\n");
@@ -83,7 +83,7 @@ fn objects_go_over_ssh_both_ways() {
     server.told();
     assert_eq!(server.send(&other, &[]).unwrap(), Uploaded::Sent);
     server.told();
-    // One connection for all that is got.
+    // All downloads use one connection.
     let got = world.ask(server.settings(&[]), &[], |lfs, _| {
         assert_eq!(lfs.locate(&[pointer(&content), pointer(&other)]).unwrap().len(), 2);
         assert!(Object::new(lfs, pointer(&content)).ranged().unwrap().is_none());
@@ -127,13 +127,13 @@ fn what_is_configured_decides_as_for_git_lfs() {
     let content = bytes(1000);
     server.send(&content, &[]).unwrap();
     server.told();
-    // Never: where the objects are is asked, and they go by http.
+    // With `never`, the objects are located by ssh and downloaded by http.
     server.desk.world.stream(server.settings(&[("lfs.sshtransfer", "never")])).unwrap();
     assert_eq!(server.told(), "PATH\ndownload\n");
     let url = format!("lfs.ssh://localhost{}.sshtransfer", server.bare.to_str().unwrap());
     server.desk.world.stream(server.settings(&[(&url, "never")])).unwrap();
     assert_eq!(server.told(), "PATH\ndownload\n");
-    // A server that does not have it: the same, unless that is ruled out.
+    // A server without the program leads to the same, unless the setting excludes it.
     fs::remove_file(server.desk.log.with_file_name("bin/git-lfs-transfer")).unwrap();
     server.desk.world.stream(server.settings(&[])).unwrap();
     assert_eq!(server.told(), "PATH\ndownload\n");
@@ -163,19 +163,19 @@ fn git_lfs_asks_for_the_same() {
     world.sandbox.git(&world.repo, &["lfs", "push", "--object-id", "origin", &oid]);
     let by_git_lfs = server.told();
     assert!(by_git_lfs.starts_with(&told), "{by_git_lfs}");
-    // What one sent the other gets.
+    // Each downloads what the other uploaded.
     assert!(fs::read(server.object(&theirs)).unwrap() == theirs);
     let got = world.ask(server.settings(&[]), &[], |lfs, _| stream(&Object::new(lfs, pointer(&theirs))));
     assert!(got.unwrap().unwrap() == theirs);
 }
 
-/// A server that is a script in the place of ssh.
+/// A server that is a script in place of ssh.
 struct Script {
     world: World,
     script: PathBuf,
 }
 
-/// The packets of a line each.
+/// Returns a packet for each line.
 fn lines(lines: &[&str]) -> String {
     let line = |line: &&str| match *line {
         "" => "0000".to_owned(),
@@ -194,7 +194,7 @@ impl Script {
         Self { world, script }
     }
 
-    /// It begins as it should, knows the object, and goes on so.
+    /// Starts correctly, knows the object, and continues with `rest`.
     fn serves(&self, rest: &str) {
         let oid = self.world.oid();
         let begin =
@@ -255,7 +255,7 @@ fn what_a_server_may_not_say() {
         assert!(matches!(error, Error::BadAnswer { .. }), "{what}: {error:?}");
         assert!(since.elapsed() < Duration::from_secs(20), "{what}");
     }
-    // It is gone before it was asked; what it said last counts.
+    // It ends before the request, so its last message counts.
     script
         .says(&format!("exec <&-; printf '{}'", lines(&["version=1", "", "status 403", "|", "not you", ""])));
     let error = script.get("always").unwrap_err();
@@ -264,7 +264,7 @@ fn what_a_server_may_not_say() {
     let error = script.get("always").unwrap_err();
     let Error::Object { code: 500, said: Some(said), .. } = &error else { panic!("{error:?}") };
     assert_eq!(said.0, "on fire");
-    // Of another object, of another size.
+    // The response is about another object, or has another size.
     for (objects, is_right) in [
         (format!("{} 9 download", "0".repeat(64)), false),
         (format!("{} 8 download", script.world.oid()), true),
@@ -283,7 +283,7 @@ fn a_link_that_breaks_is_made_again_and_one_that_is_silent_is_not_waited_for() {
     let mark = script.world.sandbox.path("second");
     let open = lines(&["version=1", "", "status 200", ""]);
     let batch = lines(&["status 200", "|", &format!("{} 9 download", script.world.oid()), ""]);
-    // The second time it is not asked where the object is. Each time it is gone before the questions may have come.
+    // The second connection does not locate the object. Each connection may end before the requests arrive.
     script.says(&format!(
         "if [ -e '{0}' ]; then printf '{open}{head}000d1234567890000'; else : >'{0}'; printf '{open}{batch}{head}000612'; fi",
         mark.display()

@@ -1,4 +1,4 @@
-//! Storages and proxies that answer otherwise than most: what can be had of them is, and what they say is told.
+//! Tests storages and proxies with unusual responses: the program uses what it can, and reports their messages.
 
 use git_st_convert::remote::{BadAnswer, Error, Object, Settings};
 
@@ -85,7 +85,7 @@ fn what_comes_by_gzip_unasked_is_decoded() {
             assert!(world.download(world.settings(&[])).is_ok());
         }
     }
-    // Half of it, again and again.
+    // Half of the content arrives, again and again.
     world.reset();
     world.hub.inject(Fault::Gzip.at(Place::content(&world.oid())));
     world.hub.inject(Fault::Cut(1000).at(Place::content(&world.oid())).after(1));
@@ -100,7 +100,6 @@ fn what_no_end_of_gzip_gives_is_not_taken() {
         std::io::copy(&mut std::io::Read::take(std::io::repeat(b' '), 64 << 20), &mut encoder).unwrap();
         encoder.finish().unwrap()
     };
-    // As text, for the server of a few lines: the bytes of Latin-1.
     let body = bomb();
     assert!(body.len() < 1 << 20);
     let server = super::raw::serve(move |_| {
@@ -114,7 +113,7 @@ fn what_no_end_of_gzip_gives_is_not_taken() {
     let error = hub.model(&model_id(), None).unwrap_err();
     let is_long = matches!(error, Error::BadAnswer { source: BadAnswer::TooLong(_), .. });
     assert!(is_long, "{}", everything(&error));
-    // Of an object no more than its size.
+    // No more bytes than the size of the object are read.
     let world = World::new();
     world.hub.serve_content_from(&server.origin);
     let error = world.stream(world.settings(&[])).unwrap_err();

@@ -1,4 +1,4 @@
-//! TLS: certificates that are trusted and that are not, and the ways from http to https and back.
+//! Tests TLS: trusted and untrusted certificates, and redirects between http and https.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use git_st_convert::remote::{Config, Error, NotAllowed};
 use super::raw::{Raw, at, http};
 use super::{ID, everything, hub_of, model_id};
 
-/// A server with TLS, and a certificate of its own: openssl's, where it is installed.
+/// A TLS server with its own certificate: openssl's, if it is installed.
 struct Tls {
     process: Child,
     origin: String,
@@ -33,7 +33,7 @@ fn openssl(dir: &Path) -> Option<Tls> {
         command.args(args).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     };
-    // An authority, and a certificate that it signed.
+    // The certificate is signed by an authority of the test.
     fs::write(dir.join("leaf.ext"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for step in [
@@ -64,7 +64,7 @@ fn a_certificate_is_checked_unless_a_person_says_otherwise() {
         skipped();
         return;
     };
-    // The answers of `-HTTP` are files.
+    // `-HTTP` serves files.
     let model = dir.path().join("api/models/acme");
     fs::create_dir_all(&model).unwrap();
     fs::write(model.join("bert"), "HTTP/1.0 200 OK\r\n\r\n{\"id\":\"acme/bert\"}").unwrap();
@@ -84,7 +84,7 @@ fn a_certificate_is_checked_unless_a_person_says_otherwise() {
     assert!(matches!(ask(&[("http.sslCAInfo", "/nonexistent")]), Err(Error::CaInfo { .. })));
     let key = dir.path().join("key.pem");
     assert!(matches!(ask(&[("http.sslCAInfo", key.to_str().unwrap())]), Err(Error::CaInfo { .. })));
-    // Clear text where TLS is spoken, and TLS where it is not.
+    // Clear text goes to a TLS server, and TLS to a clear-text server.
     let clear = at(&tls.origin.replace("https:", "http:"));
     hub_of(clear).model(&model_id(), None).unwrap_err();
     let server = Raw::start(|_| http("200 OK", "", "{}"));

@@ -1,4 +1,4 @@
-//! Tokens that run out, and ways to say who asks that are no password.
+//! Tests tokens that expire, and authentication without a password.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use git_st_convert::remote::{Error, Secret, Settings};
 use super::{ID, TOKEN, World, everything, hub_of};
 use crate::hub::{Access, Seen};
 
-/// The settings of somebody whose saved token has this end, in seconds since 1970.
+/// Returns the settings of a user whose saved token expires at this time, in seconds since 1970.
 fn saved(world: &World, end: u64) -> Settings {
     let home = world.sandbox.path("hf");
     fs::create_dir_all(&home).unwrap();
@@ -30,19 +30,19 @@ fn a_token_that_has_run_out_is_known_before_anybody_says_so() {
     assert!(world.stream(saved(&world, FUTURE)).unwrap() == world.content);
     assert!(bears() > 0);
     world.reset();
-    // What is public needs none.
+    // A public model needs no token.
     assert!(world.stream(saved(&world, PAST)).unwrap() == world.content);
     assert_eq!(bears(), 0);
     world.hub.set_access(ID, Access::Private);
     let error = world.stream(saved(&world, PAST)).unwrap_err();
     assert!(matches!(error, Error::TokenExpired { .. }), "{}", everything(&error));
     assert!(!everything(&error).contains("hf_"), "{}", everything(&error));
-    // One of the environment is not the saved one.
+    // A token of the environment replaces the saved one.
     let mut settings = saved(&world, PAST);
     settings.tokens.hf_token = Some(Secret::new(TOKEN));
     assert!(world.stream(settings).unwrap() == world.content);
     world.reset();
-    // What is sent is sent by somebody.
+    // An upload needs a login.
     let settings = saved(&world, PAST);
     let asked =
         world.ask_for("refs/pr/1", settings.clone(), &[], |server, _| server.plan_upload(&[world.pointer]));
@@ -52,7 +52,7 @@ fn a_token_that_has_run_out_is_known_before_anybody_says_so() {
     assert!(world.hub.requests().iter().all(|seen| !seen.carries("hf_TheRefreshToken")));
 }
 
-/// Says whether git hands on what a helper knows of other ways: from 2.46 on.
+/// Returns `true` if git passes on the other schemes of a helper: from 2.46 on.
 fn knows_ways(world: &World) -> bool {
     let version = world.sandbox.git(&world.repo, &["version"]);
     let mut numbers = version.trim_start_matches("git version ").split('.');
@@ -95,7 +95,7 @@ fn a_helper_may_give_a_way_of_its_own() {
     let told = fs::read_to_string(log.to_string()).unwrap();
     assert!(told.contains("get capability[]=authtype") && told.contains("store "), "{told}");
     assert!(world.lines.lock().unwrap().iter().all(|line| !line.contains(TOKEN)));
-    // One that is not taken is said to be the helper's, and forgotten by it; it is not shown.
+    // A refused token is reported as the helper's, and erased there; it is not shown.
     set(&helper("hf_TheWrongOne", ""));
     let error = world.stream(world.settings(&[])).unwrap_err();
     assert!(error.to_string().contains("git's credential helper"), "{}", everything(&error));

@@ -1,4 +1,4 @@
-//! The wire below: proxies, what a client says of itself, and servers that answer badly or repeat what they were sent.
+//! Tests the transport: proxies, the headers of a client, and servers that respond badly or repeat the request.
 
 use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use git_st_convert::remote::{BadAnswer, Error, Proxies, Ranged, Secret, Url};
 use super::raw::{Raw, at, head_and_body, http, value};
 use super::{TOKEN, World, everything, hub_of, model_id};
 
-/// Is it the error that was expected?
+/// Returns `true` for the expected error.
 type Is = fn(&Error) -> bool;
 
 #[test]
@@ -105,7 +105,7 @@ fn a_file_that_comes_compressed_is_not_taken_for_plain() {
     assert!(matches!(err, Error::BadAnswer { source: BadAnswer::Encoded, .. }), "{err}");
 }
 
-/// A proxy that asks servers of plain http, knows `CONNECT` for others, and writes down each head that it is told.
+/// Starts a proxy that forwards plain http, supports `CONNECT`, and logs each head.
 fn proxy(login: Option<&'static str>) -> Raw {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -159,7 +159,7 @@ fn tunnel(stream: TcpStream, login: Option<&str>, kept: &Mutex<Vec<String>>) {
 #[test]
 fn a_proxy_leads_to_the_server_and_gets_its_own_login_alone() {
     let world = World::new();
-    // base64 of user:pw-of-the-proxy
+    // This is base64 of user:pw-of-the-proxy.
     let proxy = proxy(Some("Basic dXNlcjpwdy1vZi10aGUtcHJveHk="));
     let with_login = proxy.origin.replace("http://", "http://user:pw-of-the-proxy@");
     let mut settings = world.with_token(&[]);
@@ -210,7 +210,7 @@ fn a_proxy_that_does_not_lead_there_is_said_without_its_login() {
 
 #[test]
 fn a_token_that_has_expired_is_called_so() {
-    // In the words of the Hub.
+    // This is the Hub's message.
     let said = "X-Error-Message: User Access Token \"ci\" is expired\r\n";
     let server = Raw::start(move |_| http("401 Unauthorized", said, ""));
     let hub = hub_of(at(&server.origin));

@@ -1,4 +1,4 @@
-//! Sending objects: in one piece and in parts, with logins, redirects, refusals and faults.
+//! Tests uploads: in one piece and in parts, with logins, redirects, refusals and faults.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{ID, World, bytes, everything};
 use crate::hub::{Expiry, Fault, Place, Right, Signing, To};
 
-/// What a test changes of the header of an action.
+/// The change that a test makes to the header of an action.
 static CHANGE: Mutex<Option<fn(&mut serde_json::Value)>> = Mutex::new(None);
 
 /// A world with an object that the hub does not have.
@@ -22,7 +22,7 @@ struct Sender {
     content: Vec<u8>,
     pointer: Pointer,
     file: PathBuf,
-    /// What was told of the progress.
+    /// The reported progress.
     told: Mutex<Vec<u64>>,
 }
 
@@ -52,7 +52,7 @@ impl Sender {
         })?
     }
 
-    /// Sends it with the token, and it arrives.
+    /// Uploads it with the token, and checks that it arrives.
     #[track_caller]
     fn sent(&self) {
         assert_eq!(self.send(self.world.with_token(&[])).unwrap(), Uploaded::Sent);
@@ -65,7 +65,7 @@ impl Sender {
         assert_eq!(self.told.lock().unwrap().last(), Some(&self.pointer.size));
     }
 
-    /// The hub forgets it, and all that went wrong.
+    /// Removes the object and all faults from the hub.
     fn again(&self) {
         self.world.reset();
         for entry in fs::read_dir(self.world.hub.object(ID, "x").parent().unwrap()).unwrap() {
@@ -137,7 +137,7 @@ fn a_long_object_is_sent_in_the_parts_that_the_hub_wants() {
     let puts: Vec<_> = seen.iter().filter(|seen| seen.method == "PUT").collect();
     let lengths: Vec<_> = puts.iter().map(|seen| seen.header("Content-Length").unwrap()).collect();
     assert_eq!(lengths, ["1048576", "1048576", "902849"]);
-    // The addresses are signatures: nothing else goes with them.
+    // The URLs are signed, so nothing else is sent with them.
     for put in &puts {
         let names = ["Authorization", "X-Hub-Signature", "chunk_size", "00001"];
         assert!(names.iter().all(|name| put.header(name).is_none()), "{put:#?}");
@@ -151,13 +151,13 @@ fn a_long_object_is_sent_in_the_parts_that_the_hub_wants() {
     );
     assert!(seen.last().unwrap().path().starts_with("/verify/"));
 
-    // A part that fails is sent again, and no other.
+    // Only the failed part is sent again.
     sender.again();
     let second = format!("/upload-part/{ID}/{}.00002", sender.oid());
     sender.world.hub.inject(Fault::Status(503).at(Place::path(&second)).times(2));
     sender.sent();
     assert_eq!(sender.puts(), 5);
-    // So is the word that all are there.
+    // The completion is also sent again.
     sender.again();
     let complete = format!("/complete/{ID}");
     sender.world.hub.inject(Fault::Status(500).at(Place::path(&complete)).times(1));
@@ -210,7 +210,7 @@ fn what_fails_for_a_moment_is_tried_again_and_after_is_obeyed() {
         sender.sent();
         assert_eq!(sender.puts(), 3);
     }
-    // Where the answer alone was lost, the server has it.
+    // If only the response was lost, the server has the object.
     sender.again();
     sender.world.hub.inject(Fault::Lose.at(upload()).times(1));
     assert_eq!(sender.send(sender.world.with_token(&[])).unwrap(), Uploaded::There);
@@ -221,7 +221,7 @@ fn what_fails_for_a_moment_is_tried_again_and_after_is_obeyed() {
     let begun = Instant::now();
     sender.sent();
     assert!(begun.elapsed() >= Duration::from_secs(1));
-    // One that does not end is an error in the end.
+    // A permanent fault becomes an error in the end.
     sender.again();
     sender.world.hub.inject(Fault::Status(503).at(upload()));
     assert!(matches!(sender.fails(), Error::Status { status: 503, .. }));
@@ -276,7 +276,7 @@ fn every_refusal_is_an_error_that_says_which() {
     settings.tokens.hf_token = Some(git_st_convert::remote::Secret::new("hf_reader"));
     let reader = sender.send(settings).unwrap_err();
     assert!(matches!(reader, Error::MayNotWrite { .. }), "{reader:?}");
-    // What the hub got is another thing than was announced: it says so.
+    // The hub got other content than announced, and reports that.
     sender.again();
     let verify = format!("/verify/{ID}");
     sender.world.hub.inject(Fault::Status(422).at(Place::path(&verify)));

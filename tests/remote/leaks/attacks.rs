@@ -1,4 +1,4 @@
-//! The attacks: what a server answers, and what a repository says of itself.
+//! Lists the attacks: by the responses of a server, and by the files of a repository.
 
 use super::Proof::{Ignored, Reached, ReachedBySending, Refused};
 use super::{ACTION, Case, HEADER, Names, Pairs, Proof, hub};
@@ -11,7 +11,7 @@ fn none(_: &Names) -> Pairs {
 
 fn nothing(_: &World, _: &Names) {}
 
-/// An attack by the hub's answers.
+/// An attack by the hub's responses.
 const fn answer(name: &'static str, proof: Proof, prepare: fn(&World, &Names)) -> Case {
     Case { name, proof, config: none, lfsconfig: none, prepare, home: hub }
 }
@@ -54,8 +54,7 @@ fn action(world: &World, change: fn(&mut serde_json::Value)) {
     world.hub.inject(Fault::Json(change).at(Place::batch(ID)));
 }
 
-/// Sets a part of the object's entry, and the same of what is sent as of what is fetched, where the answer has it and is no
-/// refusal.
+/// Sets a part of the object's entry, for uploads as for downloads, if the response contains it and is not a refusal.
 fn set(answer: &mut serde_json::Value, pointer: &str, value: impl Into<serde_json::Value>) {
     let value = value.into();
     let Some(entry) = answer.pointer_mut("/objects/0") else { return };
@@ -85,7 +84,7 @@ const RESOLVE: &str = "/acme/bert/resolve";
 const BATCH: &str = "acme/bert.git/info/lfs/objects/batch";
 
 pub(super) const CASES: &[Case] = &[
-    // Redirects of the batch, which carries the login.
+    // Redirects of the batch, which contains the login.
     answer("batch 301 to another port", Reached, |w, n| batch_to(w, 301, &n.port)),
     answer("batch 302 to another port", Reached, |w, n| batch_to(w, 302, &n.port)),
     answer("batch 303 to another port", Reached, |w, n| batch_to(w, 303, &n.port)),
@@ -117,7 +116,7 @@ pub(super) const CASES: &[Case] = &[
         url_to(w, Place::batch(ID), format!("{}\\@{other}/", n.hub.replace("http://", "ftp://")));
     }),
     answer("batch to a file", Refused, |w, _| url_to(w, Place::batch(ID), "file:///etc/passwd".to_owned())),
-    // Redirects of the content, which carries an action's lines.
+    // Redirects of the content, which contains the headers of an action.
     answer("content 302 to another port", Reached, |w, n| {
         redirect(w, content(w), 302, To::Origin(n.port.clone()));
         redirect(w, content(w), 302, To::Origin(n.port.clone()));
@@ -132,7 +131,7 @@ pub(super) const CASES: &[Case] = &[
         redirect(w, content(w), 307, To::Origin(n.port.clone()));
         redirect(w, content(w), 307, To::Origin(n.hub.clone()));
     }),
-    // Redirects of the Hub's own interface.
+    // Redirects of the Hub's own API.
     answer("api 302 to another port", Reached, |w, n| {
         redirect(w, Place::path(API), 302, To::Origin(n.port.clone()));
         redirect(w, Place::path(API), 302, To::Origin(n.port.clone()));
@@ -147,7 +146,7 @@ pub(super) const CASES: &[Case] = &[
         redirect(w, Place::path(RESOLVE), 307, To::Origin(n.host.clone()));
     }),
     answer("resolve to a storage elsewhere", Reached, |w, n| w.hub.serve_content_from(&n.host)),
-    // Where an answer says that the object is.
+    // URLs of actions for downloads.
     answer("action at another port", Reached, |w, n| w.hub.serve_content_from(&n.port)),
     answer("action at another host", Reached, |w, n| w.hub.serve_content_from(&n.host)),
     answer("action at another port that wants a login", Reached, |w, n| {
@@ -194,7 +193,7 @@ pub(super) const CASES: &[Case] = &[
         w.hub.serve_content_from(&n.port);
         w.hub.inject(Fault::Expired.at(Place::object(&w.oid())).times(1));
     }),
-    // What is sent, and where an answer says that it is sent to.
+    // Uploads, and the URLs of actions for them.
     answer("upload 307 to another port with an action's lines", ReachedBySending, |w, n| {
         w.hub.sign(Signing::Header);
         action(w, signed_action);
@@ -233,7 +232,7 @@ pub(super) const CASES: &[Case] = &[
         redirect(w, Place::path("/complete"), 308, To::Origin(n.host.clone()));
         w.hub.serve_content_from(&n.host);
     }),
-    // A pull request, which carries the token and a body.
+    // A pull request, whose requests contain the token and a body.
     answer("whoami 302 to another port", Reached, |w, n| {
         redirect(w, Place::path("/api/whoami-v2"), 302, To::Origin(n.port.clone()));
     }),
@@ -243,14 +242,14 @@ pub(super) const CASES: &[Case] = &[
     answer("a status 308 to another port", Reached, |w, n| {
         redirect(w, Place::post(&format!("{API}/discussions/1/status")), 308, To::Origin(n.port.clone()));
     }),
-    // What a server repeats of what it was sent.
+    // A server that repeats the request in its response.
     answer("batch refused with words", Ignored, |w, _| {
         w.hub.inject(Fault::Status(403).at(Place::batch(ID)).times(1));
     }),
     answer("object refused with words", Ignored, |w, _| {
         w.hub.inject(Fault::ObjectError(422).at(Place::object(&w.oid())).times(1));
     }),
-    // What a repository says of itself.
+    // The files of a repository.
     theirs("lfs.url at another port", Reached, |n| lfs(&n.port)),
     theirs("lfs.url at another host", Reached, |n| lfs(&n.host)),
     theirs("lfs.url at another name of the host", Ignored, |n| lfs(&n.hub.replace("127.0.0.1", "localhost"))),
@@ -292,7 +291,7 @@ pub(super) const CASES: &[Case] = &[
     theirs("ssh with an option", Refused, |_| one("lfs.url", "ssh://-oProxyCommand=touch%20pwned/x")),
     theirs("ssh with a shell", Refused, |_| one("lfs.url", "ssh://git@127.0.0.1/x;touch pwned")),
     theirs("scp with an option", Refused, |_| one("lfs.url", "-oProxyCommand=touch:x")),
-    // What a person configures for one server and not for others.
+    // Settings that a user makes for one server and not for others.
     Case {
         name: "the hub is another one than the remote",
         proof: Reached,

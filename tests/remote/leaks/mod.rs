@@ -1,9 +1,9 @@
-//! Ways in which a secret could leave, and that none does.
+//! Tests that no secret leaks.
 //!
-//! Every case of `attacks` is one: a redirect, an address, a `.lfsconfig`, an answer. Each is tried on whoever holds a
-//! secret in each place: the environment, a netrc file, the remote's address, a credential helper, a header of the
-//! configuration, and all at once. Everything a client of ours can do is done, then everything that any server saw and
-//! everything that a person could see is searched for the secrets.
+//! Every case of `attacks` is a possible way: a redirect, a URL, a `.lfsconfig`, a response. Each is tried with a
+//! secret in each place: the environment, a netrc file, the remote's URL, a credential helper, a header of the
+//! configuration, and all at once. The test runs everything that a client can do, and then searches everything that any
+//! server or user could see for the secrets.
 
 mod attacks;
 
@@ -21,14 +21,14 @@ const NETRC: &str = "pw-in-the-netrc-file";
 const ADDRESS: &str = "pw-in-the-address";
 const HELPER: &str = "pw-of-the-helper";
 const HEADER: &str = "pw-in-a-header";
-/// In a header that names no server: for the person's own remote alone.
+/// The header that names no server: only the user's own remote may get it.
 const UNSCOPED: &str = "pw-in-an-unscoped-header";
-/// The helper's for every other host.
+/// The password of the helper for every other host.
 const ELSEWHERE: &str = "pw-of-another-host";
-/// What a server gives us for the storage.
+/// The secret that a server gives for the object storage.
 const ACTION: &str = "pw-of-the-action";
 
-/// Where a secret is held.
+/// The place of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holder {
     Token,
@@ -50,27 +50,27 @@ const HOLDERS: [Holder; 7] = [
     Holder::All,
 ];
 
-/// The hub, and others that answer as it does.
+/// The hub, and other origins with the same responses.
 struct Names {
     hub: String,
     /// The same host at another port.
     port: String,
-    /// Another host, where this machine has one.
+    /// Another host, if this machine has one.
     host: String,
 }
 
 type Pairs = Vec<(String, String)>;
 
-/// What has to be seen of an attack, or it proves nothing.
+/// The effect that an attack must have, so that the test is meaningful.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Proof {
-    /// Another server than the hub was asked.
+    /// A server other than the hub got a request.
     Reached,
-    /// The same, if the hub lets somebody send.
+    /// The same, if the hub permits an upload.
     ReachedBySending,
-    /// It was refused before that.
+    /// The program refused it before that.
     Refused,
-    /// It had no effect: the object came from the hub.
+    /// The attack had no effect: the object came from the hub.
     Ignored,
 }
 
@@ -84,7 +84,7 @@ struct Case {
     config: fn(&Names) -> Pairs,
     lfsconfig: fn(&Names) -> Pairs,
     prepare: fn(&World, &Names),
-    /// The person's own remote: what is for it may go there, though it is not the hub.
+    /// The origin of the user's own remote, which may get its secrets although it is not the hub.
     home: fn(&Names) -> &str,
 }
 
@@ -96,7 +96,7 @@ fn has(holder: Holder, one: Holder) -> bool {
     holder == one || holder == Holder::All
 }
 
-/// The settings of a person who holds a secret in this place, and what only they may see it at.
+/// Returns the settings of a user with a secret in this place.
 fn settings(world: &World, names: &Names, holder: Holder, config: &Pairs) -> Settings {
     let has = |one: Holder| has(holder, one);
     let mut pairs = Pairs::new();
@@ -109,7 +109,7 @@ fn settings(world: &World, names: &Names, holder: Holder, config: &Pairs) -> Set
     if has(Holder::Unscoped) {
         pairs.extend(one("http.extraHeader", format!("X-Secret: {UNSCOPED}")));
     }
-    // With the narrower one, the other is not sent to the hub: together they are no harder.
+    // With a header for the hub, the general one is not sent to it, so a test of both would be weaker.
     if holder == Holder::Header {
         let key = format!("http.{}.extraHeader", names.hub);
         pairs.extend(one(&key, format!("Authorization: Bearer {HEADER}")));
@@ -126,7 +126,7 @@ fn settings(world: &World, names: &Names, holder: Holder, config: &Pairs) -> Set
     settings
 }
 
-/// Knows the password of the hub, in a file, and for everybody else another one.
+/// Returns a helper that knows the password of the hub, in a file, and another one for every other host.
 fn helper(world: &World, names: &Names) -> String {
     let file = world.sandbox.path("helper-password");
     fs::write(&file, HELPER).unwrap();
@@ -138,7 +138,7 @@ fn helper(world: &World, names: &Names) -> String {
     )
 }
 
-/// An object that the hub does not have, and where it is.
+/// Returns an object that the hub does not have, with its path.
 fn sent(world: &World) -> (PathBuf, Pointer) {
     let content = super::bytes(201);
     let file = world.sandbox.path("sent");
@@ -146,7 +146,7 @@ fn sent(world: &World) -> (PathBuf, Pointer) {
     (file, Pointer { oid: Oid::of(&content), size: 201 })
 }
 
-/// Does everything that a client of ours does; says what went wrong.
+/// Does everything that a client can do. Returns the errors.
 fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool, Vec<Error>, String) {
     let mut errors = Vec::new();
     let mut got = false;
@@ -173,7 +173,7 @@ fn do_everything(world: &World, settings: Settings, lfsconfig: &Pairs) -> (bool,
         errors.extend(hub.account().err());
         errors.extend(hub.check_access(&model_id()).err());
         errors.extend(hub.discussion(&model_id(), 1).err());
-        // Too short a title, so that none is made.
+        // The title is too short, so that no pull request is opened.
         errors.extend(hub.create_pull_request(&model_id(), "x", "").err());
         errors.extend(hub.open_pull_request(&model_id(), 1).err());
         let url = hub.resolve_url(&model_id(), "main", "pytorch_model.bin");
@@ -210,13 +210,13 @@ fn no_secret_leaves_in_any_of_these_ways() {
         world.sandbox.git(&world.repo, &["config", "--add", "credential.helper", &helper]);
         for case in CASES {
             world.reset();
-            // That header is no login, so that the model is shown without one.
+            // That header is not a login, so the model must be public.
             let is_public = holder == Holder::Unscoped;
             world.hub.set_access(ID, if is_public { Access::Public } else { Access::Private });
             world.hub.serve_content_from(&names.hub);
             world.hub.sign(Signing::Query);
             world.hub.take_parts(None);
-            // What an earlier case sent.
+            // An earlier case may have uploaded it.
             let _was_not_sent = fs::remove_file(world.hub.object(ID, &sent(&world).1.oid.to_string()));
             world.events.lock().unwrap().clear();
             world.lines.lock().unwrap().clear();
@@ -228,7 +228,7 @@ fn no_secret_leaves_in_any_of_these_ways() {
             let asks_elsewhere = (case.home)(&names) != names.hub || !(case.lfsconfig)(&names).is_empty();
             let sent_elsewhere = world.hub.requests().iter().any(|seen| seen.carries(ELSEWHERE));
             assert!(asks_elsewhere || !sent_elsewhere, "{what}: a server chose whose login is asked for");
-            // Without a login nothing may be sent.
+            // Without a login, an upload is not permitted.
             if case.proof != ReachedBySending || holder != Holder::Unscoped {
                 prove(&world, &names, &what, case.proof, got, &errors);
             }
@@ -237,7 +237,7 @@ fn no_secret_leaves_in_any_of_these_ways() {
     assert_eq!(snapshot(&world), before, "nothing is written into the repository");
 }
 
-/// No secret at another origin, and none where a person could see it.
+/// Checks that no secret reached another origin or the user's terminal.
 fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error], shown: &str) {
     let secrets = [TOKEN, NETRC, ADDRESS, HELPER, HEADER, UNSCOPED];
     let seen = world.hub.requests();
@@ -255,7 +255,7 @@ fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error],
     for seen in seen.iter().filter(|seen| seen.origin != home) {
         assert!(!seen.carries(UNSCOPED), "{what}: {UNSCOPED} at {}: {seen:?}", seen.origin);
     }
-    // What an action gave goes to where it was given for, and nowhere after that.
+    // The secret of an action goes only to the origin of its URL, and not further.
     let mut of_action: Vec<_> =
         seen.iter().filter(|seen| seen.carries(ACTION)).map(|seen| &seen.origin).collect();
     of_action.dedup();
@@ -279,7 +279,7 @@ fn check(world: &World, names: &Names, home: &str, what: &str, errors: &[Error],
     assert!(!ran, "{what}");
 }
 
-/// The attack was one.
+/// Checks that the attack had its effect.
 fn prove(world: &World, names: &Names, what: &str, proof: Proof, got: bool, errors: &[Error]) {
     let reached = world.hub.requests().iter().any(|seen| seen.origin != names.hub);
     match proof {
@@ -301,11 +301,11 @@ fn prove(world: &World, names: &Names, what: &str, proof: Proof, got: bool, erro
     }
 }
 
-/// Every file of the repository and of the person's configuration that git writes settings into.
+/// Returns every file of the repository's and the user's configuration that git writes.
 fn snapshot(world: &World) -> Vec<(PathBuf, String)> {
     let config = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        // Changed by the test itself.
+        // The test itself changes these lines.
         let lines: Vec<_> = text.lines().filter(|line| !line.contains("helper =")).collect();
         (path, lines.join("\n"))
     };
