@@ -1,4 +1,4 @@
-//! Help, usage errors, and the options that every command has.
+//! Tests help, usage errors, and the options that every command has.
 
 use super::{assert_shown, json_lines, run, with_fixtures};
 use crate::sandbox::{BIN, Sandbox};
@@ -59,7 +59,7 @@ fn a_usage_error_ends_with_2() {
     );
 }
 
-/// The last line of `--json` is there whatever the end: a wrong command line has no other line.
+/// `--json` always ends with its last line; after a wrong command line, that is the only one.
 #[test]
 fn json_ends_with_a_summary_after_a_usage_error() {
     let sandbox = Sandbox::new();
@@ -115,7 +115,7 @@ fn json_ends_with_a_summary_after_a_usage_error() {
         "'undo' is not a git st-convert command, and no such file exists"
     );
     assert_eq!(reason(&["scan", "--format", "json", "--bogus"]), "unexpected argument '--bogus' found");
-    // Help is no error, and another format has an end of its own.
+    // Help is not an error, and another format has its own end.
     assert!(!sandbox.bin(&sandbox.path(""), &["--json", "-h"]).stdout.contains("summary"));
     let sarif = sandbox.bin(&sandbox.path(""), &["--json", "scan", "--format", "sarif", "--bogus"]);
     assert_eq!(sarif.stdout, "");

@@ -1,4 +1,4 @@
-//! `convert` as it is told: lines, JSON, refusals with their hints, and the worst exit code.
+//! Tests the output of `convert`: lines, JSON, refusals with their hints, and the worst exit code.
 
 use std::fs;
 
@@ -35,7 +35,7 @@ fn one_plain_file() {
     );
 }
 
-/// Each refusal with the command that helps.
+/// Each refusal has a command that helps.
 #[test]
 fn refusals_and_their_hints() {
     for (file, message, hints) in [
@@ -98,7 +98,7 @@ fn refused_modules_and_their_hints() {
     }
 }
 
-/// What is not here is not refused: it could not be seen.
+/// A missing download is a failure, not a refusal.
 #[test]
 fn a_pointer_without_its_object_and_its_hint() {
     let (sandbox, dir) = with_fixtures(&["pointer.bin"]);
@@ -109,7 +109,7 @@ fn a_pointer_without_its_object_and_its_hint() {
     assert_eq!((&told[0]["status"], &told[1]["exit_code"]), (&"failed".into(), &2.into()), "{told:?}");
 }
 
-/// What is said of a file that is refused, and that nothing is left of it.
+/// Checks the message for a refused file, and that no output is left.
 #[track_caller]
 fn assert_refused(file: &str, message: &str, hints: &str) {
     let (sandbox, dir) = with_fixtures(&[file]);
@@ -157,7 +157,7 @@ fn json_has_every_field_and_the_worst_code_counts() {
     assert!(output.stderr.contains("error: none.bin: file not found\n"), "{}", output.stderr);
 }
 
-/// The counts of a summary: all files, and those of each status.
+/// Returns the counts of a summary: all files, and those of each status.
 fn counts(summary: &serde_json::Value) -> [u64; 6] {
     assert_eq!(summary["type"], "summary");
     ["files", "converted", "up_to_date", "skipped", "refused", "failed"]
@@ -262,14 +262,14 @@ fn what_is_beside_the_weights_of_a_module_is_told_and_refused_under_strict() {
 fn json_ends_with_the_counts_whatever_the_end() {
     let (sandbox, dir) = with_fixtures(&["tied-2.bin"]);
     let last = |output: &crate::sandbox::Output| json_lines(&output.stdout).pop().unwrap();
-    // Nothing was begun.
+    // No file was begun.
     let output = sandbox.bin(&dir, &["--json"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     let summary = last(&output);
     assert_eq!(counts(&summary), [0; 6]);
     assert_eq!((&summary["exit_code"], &summary["staged"]), (&2.into(), &false.into()));
     assert_eq!(summary["reason"], "not a git repository");
-    // All was done but the commit.
+    // Everything except the commit was done.
     let repo = sandbox.repo("model");
     fs::write(repo.join(".gitattributes"), "*.bin filter=lfs diff=lfs merge=lfs -text\n").unwrap();
     copy("tied-2.bin", &repo.join("pytorch_model.bin"));
@@ -286,11 +286,11 @@ fn json_ends_with_the_counts_whatever_the_end() {
     assert_eq!((&summary["exit_code"], &summary["staged"]), (&2.into(), &true.into()));
     assert!(summary["reason"].as_str().unwrap().contains("git commit"), "{summary}");
     assert_eq!(summary["commit"], serde_json::Value::Null);
-    // The worst file decides.
+    // The worst file determines the exit code.
     let summary = last(&sandbox.bin(&repo, &["--json"]));
     assert_eq!(counts(&summary), [3, 0, 1, 1, 1, 0]);
     assert_eq!((&summary["exit_code"], &summary["staged"]), (&1.into(), &false.into()));
-    // The demo is a conversion, too.
+    // The demo also converts.
     let output = sandbox.bin(&sandbox.path(""), &["--json", "demo", "model"]);
     assert_eq!(output.code, Some(2), "{output:?}");
     assert_eq!((counts(&last(&output)), &last(&output)["exit_code"]), ([0; 6], &2.into()));
@@ -368,7 +368,7 @@ fn a_word_that_is_nearly_a_command_is_no_file_unless_git_has_one() {
     fs::remove_dir_all(dir.join("scans")).unwrap();
     let shown = run(&sandbox, &dir, &["-n", "scans"]);
     assert!(!shown.contains("command"), "{shown}");
-    // A path is said to be none, whatever it is near to.
+    // A path is never taken for a misspelled command.
     for args in [&["inspekt.bin"][..], &["-o", "x.safetensors", "inspekt"]] {
         let shown = run(&sandbox, &dir, args);
         assert!(!shown.contains("command"), "{shown}");

@@ -1,4 +1,4 @@
-//! The demo: a repository that is clean, with and without Git LFS.
+//! Tests the demo: the repository is clean, with and without Git LFS.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const STATUS: &str = "M  .gitattributes\n\
                       A  encoder/model.safetensors.index.json\n\
                       A  model.safetensors\n";
 
-/// A directory of programs that holds git alone.
+/// Creates a directory of programs that contains only git.
 #[cfg(unix)]
 fn only_git(sandbox: &Sandbox) -> PathBuf {
     let dir = sandbox.path("programs");
@@ -40,7 +40,7 @@ fn it_needs_git_alone() {
     assert_eq!(output.code, Some(0), "{output:#?}");
     let dir = sandbox.path("a/model");
     assert_eq!(git(&dir, &["status", "--porcelain"]).ok(), STATUS);
-    // Before the conversion it was clean, too: nothing but what is staged differs from the commit.
+    // The repository was also clean before the conversion: only the staged files differ from the commit.
     assert_eq!(git(&dir, &["diff", "--name-only"]).ok(), "");
     let shown = git(&dir, &["show", "--stat", "--format=%s", "refs/pr/1"]).ok();
     assert!(shown.contains("model.safetensors | 3 +++"), "{shown}");
@@ -62,7 +62,7 @@ fn git_lfs_agrees() {
     assert_eq!(sandbox.git(&dir, &["status", "--porcelain"]), STATUS);
     assert_eq!(sandbox.git(&dir, &["lfs", "fsck"]), "Git LFS fsck OK\n");
     assert_eq!(sandbox.git(&dir, &["lfs", "fsck", "refs/pr/1"]), "Git LFS fsck OK\n");
-    // Read again in full, every file still is what the index says.
+    // After a full read, every file still matches the index.
     sandbox.git(&dir, &["update-index", "--really-refresh"]);
     assert_eq!(sandbox.git(&dir, &["diff", "--name-only"]), "");
     sandbox.git(&dir, &["commit", "-q", "-m", "convert"]);

@@ -1,5 +1,5 @@
-//! The pages of `docs/` and the README: the tutorial is what happens, a command has only options that exist, a link
-//! leads somewhere, and every page is in the summary.
+//! Tests the pages of `docs/` and the README: the tutorial works, commands have only existing options, links have a
+//! target, and every page is in the summary.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ pub(super) fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every page, the README first.
+/// Returns every page, the README first.
 fn pages() -> Vec<PathBuf> {
     let below = |dir: &str| fs::read_dir(package().join(dir)).unwrap().map(|entry| entry.unwrap().path());
     let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
@@ -21,7 +21,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The commands of the `console` blocks of a page, each with the lines that follow it.
+/// Returns the commands of the `console` blocks of a page, each with the lines that follow it.
 pub(super) fn session(text: &str) -> Vec<(&str, Vec<&str>)> {
     let mut commands: Vec<(&str, Vec<&str>)> = Vec::new();
     for block in text.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()) {
@@ -35,7 +35,7 @@ pub(super) fn session(text: &str) -> Vec<(&str, Vec<&str>)> {
     commands
 }
 
-/// Returns `true` if a line is what the page says; `…` stands for anything.
+/// Returns `true` if a line matches the page; `…` stands for any text.
 fn line_fits(expected: &str, got: &str) -> bool {
     let mut parts = expected.split('…');
     let Some(mut rest) = got.strip_prefix(parts.next().unwrap_or_default()) else { return false };
@@ -48,7 +48,7 @@ fn line_fits(expected: &str, got: &str) -> bool {
     rest.is_empty() || last == Some("")
 }
 
-/// The same of several lines; a line `…` stands for any number of them.
+/// Returns `true` if several lines match; a line `…` stands for any number of them.
 pub(super) fn fits(expected: &[&str], got: &[&str]) -> bool {
     match expected.split_first() {
         None => got.is_empty(),
@@ -88,17 +88,17 @@ fn the_tutorial_is_what_happens() {
         let output = shell.env("PATH", &path).output().unwrap();
         let got = String::from_utf8(output.stdout).unwrap();
         let lines: Vec<_> = got.lines().collect();
-        // The last line says how long it took.
+        // The last line contains the duration.
         let without_last = &lines[..lines.len().saturating_sub(1)];
         assert!(fits(&expected, &lines) || fits(&expected, without_last), "$ {command}\n{got}");
     }
 }
 
-/// The commands of ours in a text, as far as a shell would give them to one program.
+/// Returns our commands in a text, as far as a shell would pass them to one program.
 fn commands(text: &str) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for (at, _) in text.match_indices("git st-convert ") {
-        // In prose the words are no command.
+        // In prose, the words are not a command.
         if !["`", "\n", "$ ", "&& ", "run: "].iter().any(|before| text[..at].ends_with(before)) {
             continue;
         }
@@ -108,7 +108,7 @@ fn commands(text: &str) -> BTreeSet<Vec<String>> {
             .filter_map(|stop| line.find(stop))
             .min();
         let line = &line[..end.unwrap_or(line.len())];
-        // A form of the usage is no command.
+        // A form of the usage is not a command.
         if !line.contains(['[', '…', '<', '|', '\\', '{']) {
             found.extend(shell_words(line.strip_prefix("git st-convert ").unwrap_or_default()));
         }
@@ -116,7 +116,7 @@ fn commands(text: &str) -> BTreeSet<Vec<String>> {
     found
 }
 
-/// Words as a shell splits them; none for what it would have more to do with.
+/// Splits words as a shell does; `None` if the shell would do more than that.
 fn shell_words(line: &str) -> Option<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for letter in line.trim().chars() {
@@ -129,7 +129,7 @@ fn shell_words(line: &str) -> Option<Vec<String>> {
         }
     }
     words.push(word);
-    // Blanks side by side part no words.
+    // Several blanks do not separate empty words.
     words.retain(|word| !word.is_empty());
     quote.is_none().then_some(words)
 }
@@ -152,7 +152,7 @@ fn every_command_has_only_options_that_exist() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The anchors of a page's headings, as they are made of their texts.
+/// Returns the anchors of a page's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let slug = |heading: &str| {

@@ -1,4 +1,4 @@
-//! `env`: what is in force and where it comes from, and nothing that is secret.
+//! Tests `env`: the settings in effect and their sources, without secrets.
 
 use std::fs;
 

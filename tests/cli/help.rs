@@ -1,7 +1,7 @@
-//! Every help, as it is: `ST_CONVERT_WRITE=1 cargo test cli::help` writes `helps.txt` anew.
+//! Compares every help with `helps.txt`; `ST_CONVERT_WRITE=1 cargo test cli::help` writes it again.
 //!
-//! Plain text that a test compares: a library of snapshots would keep the same text in a form of its own, and be another crate to
-//! build for it. The main outputs are held likewise by `demo.txt`, and by the sessions of the README and the tutorial.
+//! A test compares plain text: a library for snapshots would store the same text in its own format, and be one more
+//! crate to build. `demo.txt` and the sessions of the README and the tutorial do the same for the main outputs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use std::fs;
 use super::docs::package;
 use crate::sandbox::Sandbox;
 
-/// The words of every command, the whole program first.
+/// Returns the words of every command, the program itself first.
 fn commands(sandbox: &Sandbox) -> Vec<Vec<String>> {
     let listed = sandbox.bin(&sandbox.path(""), &["man", "pages"]).ok();
     let names = listed.lines().map(|line| line.rsplit('/').next().unwrap().trim_end_matches(".1"));

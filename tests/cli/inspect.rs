@@ -1,4 +1,4 @@
-//! `inspect`: tables, totals, JSON, and where a target may lie.
+//! Tests `inspect`: tables, totals, JSON, and the locations of a target.
 
 use std::fs;
 
@@ -127,7 +127,7 @@ fn revisions_pointers_and_names_with_colons() {
     let summary = |target: &str| sandbox.bin(&demo, &["inspect", "--summary", target]);
     let checkpoint = summary("pytorch_model.bin").ok();
     assert!(checkpoint.contains("tensors    29, 1 tied\n"), "{checkpoint}");
-    // The commit has the pointer, the store its object; config.json of the commit says which name is the alias.
+    // The commit has the pointer, and LFS storage its object; `config.json` of the commit determines the dropped name.
     assert_eq!(summary("HEAD:pytorch_model.bin").ok(), checkpoint);
     let safetensors = summary("model.safetensors").ok();
     assert_eq!(summary(":model.safetensors").ok(), safetensors);
@@ -140,7 +140,7 @@ fn revisions_pointers_and_names_with_colons() {
         sandbox.bin(&encoder, &["inspect", shard, "--summary"]).ok()
     );
 
-    // The index of a commit stands for the shards of that commit.
+    // A shard index of a commit means the shards of that commit.
     let index = "pytorch_model.bin.index.json";
     let here = sandbox.bin(&encoder, &["inspect", index]).ok();
     assert_eq!(sandbox.bin(&demo, &["inspect", &format!("HEAD:encoder/{index}")]).ok(), here);
@@ -149,11 +149,11 @@ fn revisions_pointers_and_names_with_colons() {
         json_lines(&sandbox.bin(&demo, &["inspect", "--json", ":encoder/model.safetensors.index.json"]).ok());
     assert_eq!((lines.len(), &lines[39]["tensors"]), (40, &39.into()));
 
-    // An existing file wins over a revision.
+    // An existing file has priority over a revision.
     copy("tied-2.bin", &demo.join("HEAD:config.json"));
     assert!(summary("HEAD:config.json").ok().contains("tensors    3, 1 tied\n"));
 
-    // A pointer file stands for its object.
+    // A pointer file means its object.
     let pointer = sandbox.git(&demo, &["show", "HEAD:pytorch_model.bin"]);
     fs::write(demo.join("elsewhere.bin"), &pointer).unwrap();
     assert!(summary("elsewhere.bin").ok().contains("tensors    29"));

@@ -1,4 +1,4 @@
-//! Ctrl-C: the work stops, nothing half-written stays, and the exit code is 130.
+//! Tests Ctrl-C: the work stops, no half-written file stays, and the exit code is 130.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::sandbox::{BIN, Output, Sandbox};
 
-/// A legacy checkpoint with one tensor of so many zeros, which are holes in the file.
+/// Writes a legacy checkpoint with one tensor of this many zeros, which are holes in the file.
 fn checkpoint(path: &Path, elements: i32) -> io::Result<()> {
     let count = elements.to_le_bytes();
     let mut out = fs::File::create(path)?;
@@ -54,7 +54,7 @@ fn the_first_one_stops_the_work() {
     let dir = sandbox.path("here");
     fs::create_dir(&dir).unwrap();
     checkpoint(&dir.join("big.bin"), i32::MAX - 1).unwrap();
-    // Where the tests themselves run under `nohup`, it is ignored here as well.
+    // If the tests run under `nohup`, the signal is also ignored here.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map(str::trim);
     let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok());
@@ -70,7 +70,7 @@ fn the_first_one_stops_the_work() {
     assert_eq!(summary["reason"], "interrupted");
 }
 
-/// A run of several files says what it did, what it did not, and how it goes on.
+/// A stopped run of several files prints its results, the unfinished files, and the command that resumes it.
 #[test]
 fn a_stopped_run_prints_its_counts_and_how_it_is_resumed() {
     let sandbox = Sandbox::new();
@@ -88,7 +88,7 @@ fn a_stopped_run_prints_its_counts_and_how_it_is_resumed() {
         let mut files = fs::read_dir(dir).into_iter().flatten().map(Result::unwrap);
         files.any(|file| file.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
     };
-    // All three may be made at once, and each is staged in its turn.
+    // All three may be converted at once, and each is staged in its turn.
     let is_staged = || {
         let index = fs::read(dir.join(".git/index")).unwrap_or_default();
         index.windows(13).any(|part| part == b"a.safetensors")
@@ -103,7 +103,7 @@ fn a_stopped_run_prints_its_counts_and_how_it_is_resumed() {
     assert!(!dir.join("big.safetensors").exists());
 }
 
-/// Where there is no terminal, a file that takes its time has a line when it begins and one when it is over.
+/// Without a terminal, a file that takes long has a line at its start and one at its end.
 #[test]
 fn long_work_has_lines_where_nothing_can_be_drawn() {
     let sandbox = Sandbox::new();
@@ -129,7 +129,7 @@ fn long_work_has_lines_where_nothing_can_be_drawn() {
     assert!(!String::from_utf8_lossy(&hidden.stderr).contains("started"));
 }
 
-/// Interrupts a run once it writes; it leaves nothing.
+/// Interrupts a run as soon as it writes, and checks that it leaves nothing.
 #[track_caller]
 fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str], name: &str) -> Output {
     let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
@@ -142,7 +142,7 @@ fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str], name: &str) -> Output {
             .any(|entry| entry.metadata().is_ok_and(|meta| meta.len() > 0))
     });
     signal(&child, name);
-    // git gets the signal of the key too, and hands it on.
+    // git also gets the signal of the key, and passes it on.
     signal(&child, name);
     let output = Output::from(child.wait_with_output().unwrap());
     assert_eq!(output.code, Some(130));
@@ -155,7 +155,8 @@ fn stop(sandbox: &Sandbox, dir: &Path, args: &[&str], name: &str) -> Output {
 fn the_second_one_ends_the_process() {
     let sandbox = Sandbox::new();
     let dir = sandbox.path("");
-    // Nobody ever writes into it, so opening it does not end: as a checkpoint it is refused, as a token's file it is not.
+    // No process writes into the pipe, so opening it would not end: it is refused as a checkpoint, and read as a token
+    // file.
     let fifo = sandbox.command("mkfifo".as_ref(), &dir, &["fifo".as_ref()]).status();
     if !fifo.is_ok_and(|status| status.success()) {
         return;
@@ -169,14 +170,14 @@ fn the_second_one_ends_the_process() {
             break status;
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
-        // The first may come before anybody listens; then it ends the process by itself.
+        // A signal before the handler is installed ends the process by itself.
         std::thread::sleep(Duration::from_millis(300));
         interrupt(&child);
     };
     assert_eq!(status.code(), Some(130));
 }
 
-/// `nohup` ignores the signal before it starts the program, which goes on when the terminal is closed.
+/// `nohup` ignores the signal before it starts the program, which continues when the terminal is closed.
 #[test]
 fn what_was_ignored_from_the_start_stays_so() {
     let sandbox = Sandbox::new();

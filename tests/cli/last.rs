@@ -1,11 +1,11 @@
-//! The last line: each run that does work ends with its counts, its bytes and its time, on standard error.
+//! Tests the last line: each run that works ends with its counts, its bytes and its time, on standard error.
 
 use std::fs;
 
 use super::{copy, with_fixtures};
 use crate::sandbox::{BIN, Output, Sandbox};
 
-/// Counts and bytes of the line; how long it took is another at each run.
+/// Returns the counts and the bytes of the line, without the duration.
 fn told(output: &Output) -> &str {
     let (counts, rest) = output.last.trim_end().split_once(" · ").unwrap_or_else(|| panic!("{output:#?}"));
     match rest.split_once(" in ") {
@@ -17,7 +17,7 @@ fn told(output: &Output) -> &str {
     }
 }
 
-/// A repository with a checkpoint and training state, both committed.
+/// Creates a repository with a committed checkpoint and committed training state.
 fn model() -> (Sandbox, std::path::PathBuf) {
     let sandbox = Sandbox::new();
     let dir = sandbox.repo("model");
@@ -53,7 +53,7 @@ fn a_run_that_ends_with_an_error_says_what_it_did_before() {
     assert!(told(&output).starts_with("1 converted, 1 refused · "), "{output:#?}");
     assert_eq!(output.code, Some(1));
     assert_eq!(told(&sandbox.bin(&dir, &["nowhere.bin"])), "1 failed");
-    // Where nothing was begun there is nothing to count.
+    // A run without work has no counts.
     assert_eq!(sandbox.bin(&dir, &["--output", "x"]).last, "");
 }
 
@@ -79,9 +79,9 @@ fn quiet_is_quiet_and_json_stays_on_its_own_stream() {
     let json = sandbox.bin(&dir, &["--json"]);
     assert!(json.stdout.lines().all(|line| line.starts_with('{')), "{json:#?}");
     assert!(told(&json).starts_with("1 converted, 1 skipped · "), "{json:#?}");
-    // An inspection does no work.
+    // An inspection has no results to count.
     assert_eq!(sandbox.bin(&dir, &["inspect", "pytorch_model.bin"]).last, "");
-    // A message that nobody reads is no error.
+    // A closed standard error is not a failure.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let closed = sandbox.command(BIN.as_ref(), &dir, &["scan".as_ref()]).stderr(writer).output().unwrap();

@@ -1,4 +1,4 @@
-//! The program as a person or a script meets it: standard output, standard error and exit code, byte for byte.
+//! Tests the program as users and scripts see it: standard output, standard error and exit code, byte for byte.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run the programs that judge ours")]
 
 mod arguments;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sandbox::{Output, Sandbox};
 
-/// A sandbox with the fixtures of these names in its top, which is no repository.
+/// Creates a sandbox with these fixtures in a directory outside of any repository.
 fn with_fixtures(names: &[&str]) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     let dir = sandbox.path("here");
@@ -37,25 +37,25 @@ fn copy(fixture: &str, to: &Path) {
     fs::copy(from, to).unwrap();
 }
 
-/// Both streams and the exit code in one text.
+/// Returns both streams and the exit code in one text.
 fn shown(output: &Output) -> String {
     let code = output.code.map_or("killed".to_owned(), |code| code.to_string());
     let title = if output.stderr.is_empty() { "" } else { "--- stderr\n" };
     format!("{}{title}{}--- exit {code}\n", output.stdout, output.stderr)
 }
 
-/// Runs the program, and shows what it did.
+/// Runs the program. Returns its output as one text.
 fn run<S: AsRef<OsStr>>(sandbox: &Sandbox, cwd: &Path, args: &[S]) -> String {
     shown(&sandbox.bin(cwd, args))
 }
 
-/// The same, with a difference that can be read.
+/// Compares two texts, and prints both in full if they differ.
 #[track_caller]
 fn assert_shown(got: &str, expected: &str) {
     assert!(got == expected, "got:\n{got}\nexpected:\n{expected}");
 }
 
-/// Each line as JSON.
+/// Parses each line as JSON.
 fn json_lines(text: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -1,4 +1,5 @@
-//! `inspect --html`: a page that asks for nothing, whatever the names in it are. `check_page.py` opens it in a browser.
+//! Tests `inspect --html`: the page requests nothing, whatever the names in it are. `check_page.py` opens it in a
+//! browser.
 
 use std::fs;
 
@@ -9,12 +10,12 @@ use super::with_fixtures;
 use crate::formats::fixtures;
 use crate::sandbox::{BIN, Sandbox};
 
-/// The text between the first of two marks and the next of the other.
+/// Returns the text between two marks.
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     text.split_once(from).unwrap().1.split_once(to).unwrap().0
 }
 
-/// The data of a page, once its policy was held against what is in it.
+/// Returns the data of a page, after a check of its policy.
 #[track_caller]
 fn data(page: &str) -> Value {
     use base64::Engine as _;
@@ -30,7 +31,7 @@ fn data(page: &str) -> Value {
             of(style)
         )
     );
-    // One block of data, one script, and nothing that is fetched or run by an attribute.
+    // The page has one block of data and one script, and no attribute loads or runs anything.
     assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (2, 2));
     let data = between(page, "id=\"data\">", "</script>");
     assert!(!data.contains(['<', '>', '&']), "{data}");
@@ -61,7 +62,7 @@ fn a_page_of_a_checkpoint_with_ties_and_what_is_beside_it() {
             ["lm_head.weight", 1, [10, 4], 160, "transformer.wte.weight", 0]
         ])
     );
-    // A page is written over, and nothing else.
+    // Only a page is overwritten.
     sandbox.bin(&dir, &["inspect", "trainer-pair.pt", "--html", "a b.html"]).ok();
     let found = data(&fs::read_to_string(dir.join("a b.html")).unwrap());
     assert_eq!(found["ignored"], serde_json::json!([["1", "training state, dict of 3 tensors"]]));
@@ -140,7 +141,7 @@ fn a_sharded_checkpoint_is_one_page() {
     }
     let listed = sandbox.bin(&sandbox.path(""), &["inspect", "--json", target]).ok();
     assert_eq!(listed.lines().count(), alone.iter().sum::<usize>() + 1);
-    // A shard that is not here, and an index that is none, are said.
+    // A missing shard and an invalid shard index are errors.
     fs::remove_file(dir.join(names[1])).unwrap();
     let run = sandbox.bin(&sandbox.path(""), &["inspect", target, "--html", "other.html"]);
     assert!(run.code == Some(1) && run.stderr.contains(names[1]), "{run:?}");
@@ -149,7 +150,7 @@ fn a_sharded_checkpoint_is_one_page() {
     assert!(run.code == Some(1) && run.stderr.contains("not a shard index"), "{run:?}");
 }
 
-/// A disk that is full, or a kill, leaves the page that was there.
+/// After a full disk or a kill, the previous page stays.
 #[test]
 #[cfg(unix)]
 fn a_page_is_whole_or_as_before() {

@@ -1,4 +1,4 @@
-//! Manual pages and completions: made, whole, and taken by the programs that read them.
+//! Tests manual pages and completions with the programs that read them.
 
 use std::fs;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use crate::sandbox::{BIN, Output, Sandbox};
 
-/// What a program makes of it, or nothing where the program is not installed.
+/// Runs a program on the files; `None` if it is not installed.
 fn judge(program: &str, cwd: &Path, args: &[&str]) -> Option<Output> {
     let path = Path::new(BIN).parent().unwrap().to_str().unwrap().to_owned();
     let path = format!("{path}:{}", std::env::var("PATH").unwrap());
     let mut command = Command::new(program);
-    // A terminal of ASCII alone has no sign for `…`, which troff says.
+    // ASCII has no character for `…`, about which troff would warn.
     command.args(args).current_dir(cwd).env("PATH", path).env("MANWIDTH", "80").env("LC_ALL", "C.UTF-8");
     command.output().ok().map(Output::from)
 }
@@ -61,7 +61,7 @@ fn a_page_for_each_command() {
             assert!(
                 page.contains(&format!(".SH {section}"))
                     || page.contains(&format!(".SH \"{section}\""))
-                    // One that has subcommands has no options of its own.
+                    // A command with subcommands has no options of its own.
                     || section == "OPTIONS" && page.contains(".SH \"COMMON OPTIONS\""),
                 "{name}: {section}"
             );
@@ -73,16 +73,16 @@ fn a_page_for_each_command() {
     }
 }
 
-/// Where a user installs the pages. `HOME` in the values stands for the home directory.
+/// The installation of a user. `HOME` in the values stands for the home directory.
 struct Place {
-    /// The directory with the program, which is first on PATH.
+    /// The directory of the program, which is first on PATH.
     program: &'static str,
-    /// What PATH has besides.
+    /// The rest of PATH.
     path: &'static str,
     environment: &'static [(&'static str, &'static str)],
-    /// A file `.manpath`.
+    /// The content of `.manpath`.
     configuration: &'static str,
-    /// The directory that is chosen.
+    /// The chosen directory.
     chosen: &'static str,
     is_found: bool,
 }
@@ -106,9 +106,9 @@ const PLACES: &[Place] = &[
     Place { environment: &[("MANPATH", "/usr/share/man:")], ..BESIDE },
     Place { environment: &[("MANPATH", ":/usr/share/man")], ..BESIDE },
     Place { environment: &[("MANPATH", "/usr/share/man::/none")], ..BESIDE },
-    // `man` takes the text of PATH as it is.
+    // `man` uses the text of PATH as it is.
     Place { program: "HOME/.cargo/bin/", is_found: false, ..BESIDE },
-    // The one that `man` searches, where there is one.
+    // A directory that `man` searches is preferred.
     Place {
         program: "HOME/.cargo/bin/",
         path: ":HOME/.local/bin",
@@ -130,7 +130,7 @@ fn man_finds_what_is_installed_or_the_hint_helps() {
         return;
     }
     for (number, place) in PLACES.iter().enumerate() {
-        // A name that a shell would take apart, which no file of man-db can.
+        // A shell would split this name; the configuration of man-db cannot contain it.
         let name = if place.configuration.is_empty() { "the user's home" } else { "home" };
         let sandbox = Sandbox::new();
         let home = sandbox.path(name);
@@ -158,7 +158,7 @@ fn man_finds_what_is_installed_or_the_hint_helps() {
             let command = command.trim_end().trim_end_matches('`');
             let pasted = shell(&format!("{command}; man -w git-st-convert-hook-run; man -w ls >&2"));
             assert_eq!(pasted.stdout.trim_end(), page, "{case} {pasted:?}");
-            // What was found before still is, where the system has pages at all.
+            // The pages of the system are still found, if it has any.
             assert_eq!(pasted.stderr, shell("man -w ls >&2").stderr, "{case}");
         }
     }
@@ -183,7 +183,7 @@ fn shells_take_the_completions() {
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = sandbox.bin(&dir, &["completions", shell]).ok();
         assert!(script.contains("inspect"), "{shell}");
-        // What git runs, and nobody else.
+        // A command that only git runs is not completed.
         assert!(
             !script.contains("'textconv:")
                 && !script.contains(" -a \"textconv\"")
@@ -192,7 +192,7 @@ fn shells_take_the_completions() {
         );
         let file = format!("script.{shell}");
         fs::write(dir.join(&file), script).unwrap();
-        // PowerShell has no switch that reads a script without running it.
+        // PowerShell cannot read a script without running it.
         if let Some(output) = judge(shell, &dir, &["-n", &file]).filter(|_| shell != "powershell") {
             assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{shell}");
         }
@@ -202,7 +202,7 @@ fn shells_take_the_completions() {
     assert!(!zsh.contains("$line[2]"));
 }
 
-/// In the order of the help.
+/// The commands in the order of the help.
 const COMMANDS: &str =
     "convert status clone pull verify publish batch inspect diff scan hook demo env man completions";
 
@@ -213,9 +213,9 @@ fn bash_completes_both_spellings() {
     fs::write(dir.join("script"), sandbox.bin(&dir, &["completions", "bash"]).ok()).unwrap();
     for (words, expected) in [
         ("git st-convert ins", "inspect"),
-        // What git runs, and nobody else.
+        // A command that only git runs is not completed.
         ("git st-convert textc", ""),
-        // Commands alone while nothing begins with a dash, and files where there are none.
+        // For a word without a dash only commands are offered, or files where no command can follow.
         ("git st-convert ''", COMMANDS),
         ("git-st-convert ''", COMMANDS),
         ("git-st-convert hook ''", "install uninstall status run"),
@@ -226,7 +226,7 @@ fn bash_completes_both_spellings() {
         ("git st-convert --color al", "always"),
         ("git-st-convert completions z", "zsh"),
         ("git-st-convert convert --repl", "--replace"),
-        // A number or a name is no file.
+        // A number or a name is not completed as a file.
         ("git-st-convert convert --pr scr", "scr"),
         ("git-st-convert verify --rev scr", "scr"),
         ("git-st-convert convert --keep scr", "scr"),

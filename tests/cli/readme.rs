@@ -1,5 +1,5 @@
-//! The session in the README is what happens. After a change of an output, `ST_CONVERT_WRITE=1 cargo test readme` writes what
-//! happens now into the README; what is long is then shortened to `…` by hand.
+//! Runs the session of the README. After a change of an output, `ST_CONVERT_WRITE=1 cargo test readme` writes the new
+//! one into the README; long outputs are then shortened to `…` by hand.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use super::docs::{fits, package, session};
 use crate::hints::skipped;
 use crate::sandbox::{BIN, Sandbox};
 
-/// The home directory, as the README has it.
+/// The home directory in the README.
 const HOME: &str = "/home/you";
 
-/// The models of a person with git-lfs, and a shell that stays where it went.
+/// The models of a user with git-lfs, and a shell that keeps its directory.
 struct Session {
     sandbox: Sandbox,
     cwd: PathBuf,
 }
 
 impl Session {
-    /// Begins in the repository of the demo, as it is before its conversion.
+    /// Starts in the repository of the demo, before its conversion.
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let models = sandbox.path("home/models");
@@ -30,7 +30,7 @@ impl Session {
         session
     }
 
-    /// What a command prints, with the directory and the time that the README has.
+    /// Returns the output of a command, with the directory and the times of the README.
     fn run(&mut self, command: &str) -> String {
         let programs = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<_>>();
         let ours = Path::new(BIN).parent().unwrap().to_path_buf();
@@ -38,7 +38,7 @@ impl Session {
         let went = self.sandbox.path("went");
         let script = format!("{{ {command}; }} 2>&1; pwd >{}", went.display());
         let mut shell = self.sandbox.command("sh".as_ref(), &self.cwd, &["-c".as_ref(), script.as_ref()]);
-        // Names of commits are shown, and so have to be those of this format; arrows are not ASCII.
+        // The output contains commit IDs, which must have this format, and arrows, which are not ASCII.
         shell.env("PATH", path).env("LC_ALL", "C.UTF-8").env_remove("GIT_DEFAULT_HASH");
         let output = shell.output().unwrap();
         self.cwd = fs::read_to_string(went).unwrap().trim_end().into();
@@ -48,7 +48,7 @@ impl Session {
     }
 }
 
-/// The last line of a run, as if it took what such a run takes.
+/// Returns the last line of a run with a usual duration.
 fn in_no_time(line: &str) -> String {
     for (before, usual) in [(" in ", "0.1"), (" · ", "0.0")] {
         let (what, took) = line.rsplit_once(before).unwrap_or_default();
@@ -78,7 +78,7 @@ fn the_session_of_the_readme_is_what_happens() {
             }
         }
         let got = ran.run(&command);
-        // An empty line parts two commands.
+        // An empty line separates two commands.
         let expected: Vec<_> = said.trim_end().lines().collect();
         if !fits(&expected, &got.lines().collect::<Vec<_>>()) {
             let (old, new) =

@@ -1,5 +1,5 @@
-//! Repositories in the formats of Git 3: references in tables (reftable), and objects named by SHA-256. The same work in each
-//! says the same, but for the names of objects.
+//! Tests repositories in the formats of Git 3: references in tables (reftable), and objects named by SHA-256. The same
+//! work in each gives the same output, except for the names of objects.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::sandbox::{Output, Sandbox};
 const ATTRIBUTES: &str =
     "*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
 
-/// How git keeps references, and names objects.
+/// The formats of references and of object names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Format {
     references: &'static str,
@@ -25,7 +25,7 @@ const OTHERS: [Format; 3] = [
     Format { references: "reftable", objects: "sha256" },
 ];
 
-/// A repository of one format, and what its user types.
+/// A repository of one format, with a shell for its user's commands.
 struct Desk {
     sandbox: Sandbox,
     format: Format,
@@ -33,7 +33,7 @@ struct Desk {
 }
 
 impl Desk {
-    /// `None`: this git does not know the format, or git-lfs is not here.
+    /// Creates it; `None` if this git does not know the format, or without git-lfs.
     fn new(format: Format) -> Option<Self> {
         let sandbox = Sandbox::new();
         let dir = sandbox.path("model");
@@ -41,13 +41,13 @@ impl Desk {
         let top = desk.sandbox.path("");
         let init = desk.shell_in(&top, &format!("{} init -q model && git lfs version", desk.git()));
         (init.code == Some(0)).then_some(())?;
-        // As Git 3 has it.
+        // This is the default of Git 3.
         desk.ok("git config --global safe.bareRepository explicit && git lfs install --local >/dev/null");
         desk.write(".gitattributes", ATTRIBUTES.as_bytes());
         Some(desk)
     }
 
-    /// git, whose new repositories have this format.
+    /// Returns git with this format for new repositories.
     fn git(&self) -> String {
         let Format { references, objects } = self.format;
         format!("GIT_DEFAULT_REF_FORMAT={references} GIT_DEFAULT_HASH={objects} git")
@@ -77,7 +77,7 @@ impl Desk {
         output.stdout + &output.stderr
     }
 
-    /// What a line says, without the names of this directory and of objects, and how it ends.
+    /// Returns the output and the exit code of a line, without the names of this directory and of objects.
     fn says(&self, line: &str) -> String {
         let output = self.shell(line);
         let text = format!("$ {line}\n{}{}= {:?}\n", output.stdout, output.stderr, output.code);
@@ -85,7 +85,7 @@ impl Desk {
     }
 }
 
-/// The same text with `ID` for each word that could name an object, and without times.
+/// Replaces each word that could be the name of an object by `ID`, and removes times.
 fn without_names(text: &str) -> String {
     let mut words = String::new();
     let mut word = String::new();
@@ -135,18 +135,18 @@ const DAY: &[&str] = &[
     "git st-convert inspect nope:model.safetensors",
     "git push -q origin main; git push -q --no-verify origin main; git push -q --no-verify origin HEAD:refs/pr/7",
     "git st-convert pull",
-    // A pull request on what was before it.
+    // A pull request whose base is the previous commit.
     "git checkout -q -b old HEAD~1 && git st-convert pull 7 && git log --format=%s && git status --porcelain",
     "git checkout -q main",
-    // Trained again, and not added.
+    // The checkpoint was trained again, and is not staged.
     "cp ../other pytorch_model.bin && git st-convert status",
     "git add -u && git commit -q --no-verify -m trained; git st-convert --commit; git st-convert status",
     "git push -q --no-verify origin main~1:main; git st-convert publish --branch weights",
-    // Another work tree, and no branch.
+    // Another working tree, and a detached `HEAD`.
     "git worktree add -q ../tree old && cd ../tree && git st-convert --commit --force; git log --format=%s old -2; git st-convert status",
     "git checkout -q --detach && git st-convert status && git st-convert -n",
     "git st-convert --replace --commit && git log --format=%s -1 && git status --porcelain && git branch --show-current",
-    // git is in the middle of something.
+    // An operation of git is in progress.
     "git checkout -q -b side main && echo 1 > text && git add text && git commit -q --no-verify -m 1",
     "git checkout -q main && echo 2 > text && git add text && git commit -q --no-verify -m 2",
     "cp ../tied b.bin && git add b.bin && git commit -q --no-verify -m b",
@@ -169,7 +169,7 @@ fn day(format: Format) -> Option<Vec<String>> {
         desk.git()
     ));
     let said = DAY.iter().map(|line| desk.says(line)).collect();
-    // It is what it was asked to be.
+    // The repository has the requested format.
     let objects = desk.ok("git rev-parse --show-object-format");
     assert_eq!(objects.trim(), format.objects);
     assert_eq!(desk.dir.join(".git/reftable").exists(), format.references == "reftable");
@@ -180,7 +180,7 @@ fn day(format: Format) -> Option<Vec<String>> {
 fn a_day_says_the_same_in_every_format() {
     let Some(expected) = day(FILES) else { return skipped("git-lfs") };
     let text = expected.concat();
-    // The judge has done its work, and not failed in the same way everywhere.
+    // The test worked, instead of failing in the same way for every format.
     for part in [
         "committed ID",
         "a cherrypick is in progress",
@@ -221,7 +221,7 @@ fn a_repository_that_is_migrated_between_two_runs() {
     assert!(desk.ok("git st-convert verify").contains("identical"));
 }
 
-/// How many processes of git a line starts.
+/// Returns how many processes of git a line starts.
 fn processes(desk: &Desk, line: &str) -> usize {
     let log = desk.sandbox.path("processes");
     fs::write(&log, "").unwrap();
@@ -243,7 +243,7 @@ fn tables_cost_two_processes_of_git_at_most() {
         let desk = Desk::new(format)?;
         desk.put("pytorch_model.bin", "bert-tied.bin");
         desk.ok("git add . && git commit -qm one && git st-convert --commit");
-        // git with a line in a log for each run.
+        // This git writes a line into a log for each run.
         let counting = desk.sandbox.path("counting");
         fs::create_dir(&counting).unwrap();
         let script = format!(

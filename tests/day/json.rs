@@ -1,4 +1,4 @@
-//! What `--json` prints in the work of a day: every type of line and every key of it stands in docs/json.md.
+//! Tests that docs/json.md describes every type of line and every key that `--json` prints in the work of a day.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::sandbox::Sandbox;
 
-/// What a person types, one after the other; not all of it ends well.
+/// The commands of a user, one after the other; some of them fail.
 const DAY: &[&[&str]] = &[
     &["status"],
     &["--force"],
@@ -52,7 +52,7 @@ fn every_key_of_a_day_is_documented() {
     for args in DAY {
         lines(args);
     }
-    // Another checkpoint than the one that was converted.
+    // This is not the checkpoint that was converted.
     fs::copy(dir.join("encoder/pytorch_model-00002-of-00002.bin"), dir.join("pytorch_model.bin")).unwrap();
     for args in [&["status"], &["diff"]] {
         lines(args);

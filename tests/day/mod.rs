@@ -1,4 +1,4 @@
-//! The working day of a model repository: what `status` says, and that a person gets through by it.
+//! Tests the daily work at a model repository: the output of `status`, and that its commands help.
 
 mod formats;
 mod json;

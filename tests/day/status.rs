@@ -1,4 +1,4 @@
-//! `git st-convert status`: each group, with the command that resolves it, pasted.
+//! Tests `git st-convert status`: each group, with a run of the command that resolves it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::sandbox::{Output, Sandbox};
 const ATTRIBUTES: &str =
     "*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n";
 
-/// A model after some epochs of training.
+/// Returns a model after some epochs of training.
 fn trained(name: &str, epoch: u8) -> Vec<u8> {
     let bytes = vec![epoch; 64 + 4 * usize::from(epoch)];
     let shape = vec![u32::try_from(bytes.len() / 4).unwrap()];
@@ -56,7 +56,7 @@ impl Repository {
         self.sandbox.bin(&self.dir, args)
     }
 
-    /// Runs a command as it is printed, in a shell.
+    /// Runs a command in a shell, as it is printed.
     fn paste(&self, command: &str) -> Output {
         let bin = Path::new(crate::sandbox::BIN).parent().unwrap().display().to_string();
         let script = format!("PATH='{bin}':\"$PATH\"; {command}");
@@ -68,7 +68,7 @@ impl Repository {
         self.run(&["status"]).ok()
     }
 
-    /// The lines of `--json`: state, checkpoint, output.
+    /// Returns the lines of `--json`: state, checkpoint, output.
     fn states(&self, args: &[&str]) -> Vec<(String, String, String)> {
         let output = self.run(&[&["status", "--json"], args].concat());
         let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -78,7 +78,7 @@ impl Repository {
     }
 }
 
-/// The commands of a page.
+/// Returns the commands of a page.
 fn commands(page: &str) -> Vec<String> {
     page.lines().filter_map(|line| line.split('`').nth(1)).map(str::to_owned).collect()
 }
@@ -87,13 +87,13 @@ fn commands(page: &str) -> Vec<String> {
 fn every_group_ends_with_the_command_that_resolves_it() {
     let repository = Repository::new();
     for dir in ["new", "stale", "current", "other", "differs"] {
-        // Of another model each: the record is about contents, whatever their names are.
+        // The models differ, because the record is about contents, whatever their names are.
         repository.add(&format!("{dir}/pytorch_model.bin"), &trained(dir, 1));
     }
     repository.add("optimizer.bin", &trained("w", 1));
     repository.commit();
     repository.run(&["stale", "current", "other", "differs", "--commit"]).ok();
-    // Trained again, here and by somebody who committed it; and another model.
+    // One checkpoint was trained again here, one was replaced by another user who committed it, and one is untracked.
     repository.write("stale/pytorch_model.bin", trained("stale", 2));
     repository.write("untracked.bin", trained("w", 3));
     let provenance = repository.dir.join(".git/st-converted/provenance-1.jsonl");
@@ -133,7 +133,7 @@ fn every_group_ends_with_the_command_that_resolves_it() {
         assert!(page.contains(line), "{line:?} in {page}");
     }
     assert_eq!(repository.run(&["status", "--exit-code"]).code, Some(1));
-    // A page that is read again after each of its commands ends clean.
+    // After all commands of the page, the status is clean.
     for command in commands(&page) {
         let pasted = repository.paste(&command);
         assert!(matches!(pasted.code, Some(0 | 1)), "{command}: {pasted:?}");
@@ -165,7 +165,7 @@ fn what_differs_and_what_is_not_here() {
                    overwrite: `git st-convert --force pytorch_model.bin`\n";
     assert!(page.contains(compare), "{page}");
     assert_eq!(repository.run(&["status", "--exit-code"]).code, Some(1));
-    // Pointers alone.
+    // The working tree has only pointers.
     for path in ["pytorch_model.bin", "model.safetensors"] {
         repository.write(path, repository.git(&["show", &format!("HEAD:{path}")]));
     }
@@ -200,7 +200,7 @@ fn a_set_is_a_line_and_a_path_is_a_question() {
     assert_eq!(repository.states(&["README.md"]), []);
     let nothing = repository.run(&["status", "README.md"]).ok();
     assert!(nothing.starts_with("no checkpoints and no safetensors files\n"), "{nothing}");
-    // It is a question: nothing is written.
+    // `status` writes nothing.
     assert!(!repository.dir.join(".git/st-converted").exists());
 }
 

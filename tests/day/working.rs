@@ -1,5 +1,5 @@
-//! A day at a model repository, with real git and git-lfs and a server that takes pushes: each command beside the work itself
-//! is one that the output before it named.
+//! Tests a day at a model repository, with real git, git-lfs and a server that accepts pushes: each command other than
+//! the work itself was named in the output before it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use crate::sandbox::{BIN, Output};
 
 const TOKEN: &str = "hf_TheTokenOfTheOwner";
 
-/// A model after some epochs of training.
+/// Returns a model after some epochs of training.
 fn trained(name: &str, epoch: u8) -> Vec<u8> {
     let bytes = vec![epoch; 4096 + 4 * usize::from(epoch)];
     let shape = vec![u32::try_from(bytes.len() / 4).unwrap()];
     checkpoint(&[Float32 { name: name.to_owned(), shape, bytes }])
 }
 
-/// Somebody with a clone of the model.
+/// A user with a clone of the model.
 struct Person<'a> {
     world: &'a World,
     dir: PathBuf,
@@ -33,7 +33,7 @@ impl<'a> Person<'a> {
         person
     }
 
-    /// Runs a line in a shell, as it is pasted.
+    /// Runs a line in a shell, as if it were pasted.
     fn shell(&self, line: &str) -> Output {
         let bin = Path::new(BIN).parent().unwrap().display();
         let script = format!("PATH='{bin}':\"$PATH\"; {line}");
@@ -50,7 +50,7 @@ impl<'a> Person<'a> {
         output.stdout + &output.stderr
     }
 
-    /// Runs the only command of a text that begins so, and gives what it says.
+    /// Runs the only command of a text that begins so. Returns its output.
     #[track_caller]
     fn next(&self, said: &str, begins: &str) -> String {
         self.ok(&command(said, begins))
@@ -67,7 +67,7 @@ impl<'a> Person<'a> {
     }
 }
 
-/// The command of a text that begins so.
+/// Returns the command of a text that begins so.
 #[track_caller]
 fn command(said: &str, begins: &str) -> String {
     let commands: Vec<_> = said.split('`').skip(1).step_by(2).filter(|one| one.starts_with(begins)).collect();
@@ -75,7 +75,7 @@ fn command(said: &str, begins: &str) -> String {
     (*first).to_owned()
 }
 
-/// A model whose first checkpoint was committed before anybody guarded it.
+/// Returns a model whose first checkpoint was committed before the hooks were installed.
 fn model() -> Builder {
     let mut model = Builder::new();
     model.file("config.json", "{}\n").lfs("vae/pytorch_model.bin", trained("vae", 1)).commit("first");
@@ -90,14 +90,14 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
     }
     world.hub.add_token(TOKEN, "owner", Right::Write);
     let owner = Person::new(&world, "owner");
-    // What is here, and what to do about it.
+    // `status` shows the state and the next command.
     let said = owner.ok("git st-convert status");
     assert!(said.contains("Not converted (1)"), "{said}");
     owner.next(&said, "git st-convert hook install");
     let converted = owner.next(&said, "git st-convert");
     owner.next(&converted, "git commit");
     owner.ok("git push -q");
-    // Train, add, commit: the hook refuses, and what it says is done.
+    // The user trains, stages and commits; the hook rejects, and its hint is followed.
     owner.write("pytorch_model.bin", &trained("unet", 1));
     owner.ok("git add pytorch_model.bin");
     let refused = owner.shell("git commit -q -m 'trained'");
@@ -106,7 +106,7 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
     assert_eq!(owner.read("pytorch_model.bin"), trained("unet", 1), "the only copy");
     owner.next(&converted, "git commit");
     owner.ok("git push");
-    // Trained again: one that is not tracked, and one that is and was not added.
+    // An untracked and a tracked checkpoint were trained again, and are not staged.
     owner.write("pytorch_model.bin", &trained("unet", 2));
     owner.write("vae/pytorch_model.bin", &trained("vae", 2));
     let said = owner.ok("git st-convert status");
@@ -120,7 +120,7 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
     takes_a_pull_request(&world, &owner);
     replaces(&owner);
     owner.ok("git push");
-    // Elsewhere all is as it should be.
+    // In another clone, nothing is to be done.
     let elsewhere = world.run_as(TOKEN, &world.home(), &["clone", ID, "elsewhere", "--no-convert"]);
     assert_eq!(elsewhere.code, Some(0), "{elsewhere:#?}");
     let elsewhere = Person { world: &world, dir: world.home().join("elsewhere") };
@@ -130,7 +130,7 @@ fn from_training_to_a_clean_clone_by_what_is_said() {
 }
 
 fn takes_a_pull_request(world: &World, owner: &Person<'_>) {
-    // A colleague adds a checkpoint, and somebody else's pull request converts it.
+    // A colleague adds a checkpoint, and the pull request of another user converts it.
     let colleague = Person::new(world, "colleague");
     colleague.write("text/pytorch_model.bin", &trained("text", 1));
     colleague.ok("git add text/pytorch_model.bin && git commit -q -m 'text' && git push -q");
@@ -144,7 +144,7 @@ fn takes_a_pull_request(world: &World, owner: &Person<'_>) {
     assert!(verified.contains("text/model.safetensors: identical"), "{verified}");
     let taken = owner.ok(&take);
     assert!(taken.contains("fast-forwarded to pull request 1"), "{taken}");
-    // The index is as young as the checkpoint, and so says nothing of it: that is no reason to call it another one.
+    // The index is as recent as the checkpoint, so it is no evidence that the checkpoint changed.
     let said = owner.ok("git st-convert status");
     assert!(!said.contains("Stale"), "{said}");
     if said.contains("Unverified") {
@@ -154,7 +154,7 @@ fn takes_a_pull_request(world: &World, owner: &Person<'_>) {
 }
 
 fn replaces(owner: &Person<'_>) {
-    // The checkpoints go. One has changes that are not staged, and what is said resolves it.
+    // The checkpoints are removed. One has unstaged changes, and the hint resolves that.
     let replaced = owner.shell("git st-convert --replace --commit");
     assert_eq!(replaced.code, Some(1), "{replaced:?}");
     owner.next(&replaced.stderr, "git add");
@@ -164,7 +164,7 @@ fn replaces(owner: &Person<'_>) {
     for is_here in [true, false] {
         let verified = owner.ok("git st-convert verify");
         assert_eq!(verified.matches("identical").count(), 3, "{verified}");
-        // By the record, when nothing is beside them.
+        // Without a checkpoint next to it, the record identifies it.
         if is_here {
             fs::remove_file(owner.dir.join("vae/pytorch_model.bin")).unwrap();
         }

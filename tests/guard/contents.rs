@@ -1,4 +1,4 @@
-//! What may be committed and what may not, by its content, under whatever name.
+//! Tests by content, under any name, what may be committed.
 
 use std::io::{Cursor, Write as _};
 
@@ -6,9 +6,9 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::{Place, checkpoint};
 
-/// `{"weight": 1}` as protocol 0 of pickle has it: no magic, text alone.
+/// `{"weight": 1}` in protocol 0 of pickle: text without a magic number.
 const PROTOCOL_0: &[u8] = b"(dp0\nVweight\np1\nI1\ns.";
-/// `{"weight": 1}` as protocol 2 has it.
+/// `{"weight": 1}` in protocol 2.
 const PROTOCOL_2: &[u8] = b"\x80\x02}q\x00X\x06\x00\x00\x00weightq\x01K\x01s.";
 
 fn zip(members: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn stored(members: &[(&str, &[u8])]) -> Vec<u8> {
     zip(members, zip::CompressionMethod::Stored)
 }
 
-/// An array of objects, whose content is a pickle, as `numpy.save` writes it.
+/// Returns an array of objects, whose content is a pickle, as `numpy.save` writes it.
 fn npy_of_objects() -> Vec<u8> {
     let mut header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".to_vec();
     header.resize(118 - 1, b' ');
@@ -33,7 +33,7 @@ fn npy_of_objects() -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &len[..], &header, PROTOCOL_2].concat()
 }
 
-/// A 7z archive of one file that is not compressed, as 7-Zip's description of its format (7zFormat.txt) has it.
+/// Returns a 7z archive of one stored file, by 7-Zip's description of the format (7zFormat.txt).
 fn seven_zip(name: &str, content: &[u8]) -> Vec<u8> {
     let len = u8::try_from(content.len()).ok().filter(|len| *len < 0x80).unwrap();
     let names: Vec<u8> = name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
@@ -89,7 +89,7 @@ fn a_pointer_is_judged_by_its_object_and_without_it_by_its_name() {
     place.refused(&["weights.dat: pickle checkpoint (zip, 1.6 KiB, Git LFS)"]);
     place.git(&["rm", "-q", "--cached", "weights.dat"]).ok();
 
-    // The content lies in the work tree alone.
+    // The content is only in the working tree.
     place.add_pointer("b.dat", &checkpoint(), false);
     place.write("b.dat", &checkpoint());
     place.refused(&["b.dat: pickle checkpoint"]);
@@ -139,7 +139,7 @@ fn an_archive_that_nobody_can_look_into_is_not_called_clean() {
     assert!(said.contains("allow it"), "{said}");
     let alone = place.git(&["st-convert", "hook", "run", "pre-commit"]);
     assert_eq!(alone.code, Some(2), "{alone:#?}");
-    // Whose name says what it is, is in the report alone.
+    // A file whose name states its format is only in the report.
     place.git(&["mv", "data", "data.rar"]).ok();
     let alone = place.git(&["st-convert", "--json", "hook", "run", "pre-commit"]);
     assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""));

@@ -1,4 +1,4 @@
-//! What a checkout makes of a blob: git itself makes it, and each file that it writes is one that is judged.
+//! Compares the computed results of a checkout with git: each file that git writes must be among the checked ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -10,7 +10,7 @@ use git_st_convert::repo::{Conversion, Made, ObjectId, Origin, Repo, Treatment, 
 
 use super::{Place, skipped};
 
-/// Numbers that look random, the same in each run.
+/// Pseudorandom numbers, the same in each run.
 struct Chance(u64);
 
 impl Chance {
@@ -24,7 +24,7 @@ impl Chance {
     }
 }
 
-/// Repositories that are made by chance; up to 40 were, with this seed, when this was written.
+/// The number of random repositories; with this seed, 40 were tried when the test was written.
 const ROUNDS: usize = 16;
 
 const PATTERNS: &[&str] = &[
@@ -152,7 +152,7 @@ fn content(chance: &mut Chance) -> Vec<u8> {
     (0..chance.below(7)).flat_map(|_| chance.one(pieces).to_vec()).collect()
 }
 
-/// The bytes that clones may have of a blob; `None` if that is not known.
+/// Returns the bytes that clones may have for a blob; `None` if they are not known.
 fn made(conversions: &[Conversion], id: ObjectId, blob: &[u8]) -> Option<BTreeSet<Vec<u8>>> {
     let mut all = BTreeSet::from([blob.to_owned()]);
     for recipe in recipes(conversions, &[]) {
@@ -165,7 +165,7 @@ fn made(conversions: &[Conversion], id: ObjectId, blob: &[u8]) -> Option<BTreeSe
     Some(all)
 }
 
-/// A repository made by chance, and its blobs.
+/// Creates a random repository, and returns its blobs.
 fn by_chance(chance: &mut Chance, round: usize) -> (Place, HashMap<&'static str, ObjectId>) {
     let place = Place::new();
     place.write(".gitattributes", attributes(chance).as_bytes());
@@ -176,7 +176,7 @@ fn by_chance(chance: &mut Chance, round: usize) -> (Place, HashMap<&'static str,
         place.write(path, &content(chance));
     }
     let mut ids = HashMap::new();
-    // The blobs are what they are, whatever the attributes would make of them.
+    // The blobs are stored unchanged, whatever the attributes are.
     for path in PATHS.iter().chain(&[".gitattributes", "sub/.gitattributes"]) {
         if place.at(path).exists() {
             let blob = place.git(&["hash-object", "-w", "--no-filters", path]).ok();
@@ -189,7 +189,7 @@ fn by_chance(chance: &mut Chance, round: usize) -> (Place, HashMap<&'static str,
     (place, ids)
 }
 
-/// What clones with several settings have, by path: as they are made, and when a person takes the files back.
+/// Returns the files of clones with several settings, after the clone and after a new checkout of the files.
 fn clones(place: &Place) -> Vec<(String, &'static str, Vec<u8>)> {
     let mut written = Vec::new();
     for (at, settings) in [
@@ -206,14 +206,14 @@ fn clones(place: &Place) -> Vec<(String, &'static str, Vec<u8>)> {
         place.git_in(&place.sandbox.path(""), &[settings, &args[..]].concat());
         for again in [false, true] {
             if again {
-                // The attributes files lie in the work tree by now.
+                // The attributes files are in the working tree by now.
                 for path in PATHS {
                     let _gone = fs::remove_file(clone.join(path));
                 }
                 place.git_in(&clone, &[settings, &["checkout", "-q", "--"][..], PATHS].concat());
             }
             for path in PATHS {
-                // git ends where it cannot read an attribute, and writes no more.
+                // git ends at an attribute that it cannot read, and writes no more files.
                 if let Ok(bytes) = fs::read(clone.join(path)) {
                     written.push((format!("{settings:?}, again: {again}"), *path, bytes));
                 }
@@ -313,7 +313,7 @@ fn the_tables_are_those_of_iconv() {
         let writer = std::thread::spawn(move || input.write_all(sent.as_bytes()));
         let theirs = iconv.wait_with_output().unwrap().stdout;
         writer.join().unwrap().unwrap();
-        // A character that it cannot write is left out.
+        // A character that the encoding does not have is skipped.
         let theirs: Vec<_> = theirs.split(|byte| *byte == b'\n').collect();
         assert_eq!(theirs.len(), chars.len() + 1, "{name}");
         let conversion = Conversion { encoding: Some((*name).into()), ..Conversion::none() };
@@ -340,7 +340,7 @@ fn attributes_of_this_clone_count_for_its_index() {
     assert_eq!(asked(&place), [Some(0), Some(0)]);
     place.write(".git/info/attributes", b"*.pt working-tree-encoding=ISO-8859-1\n");
     assert_eq!(asked(&place), [Some(1), Some(1)]);
-    // They take nothing back of what every other clone makes of it.
+    // The attributes of this clone do not change the files of other clones.
     place.write(".gitattributes", b"*.pt working-tree-encoding=ISO-8859-1\n");
     place.git(&["add", ".gitattributes"]).ok();
     place.write(".git/info/attributes", b"*.pt -working-tree-encoding\n");
@@ -352,7 +352,7 @@ fn attributes_of_this_clone_count_for_its_index() {
 #[test]
 fn a_long_blob_is_converted_in_pieces() {
     let place = Place::new();
-    // Nothing decides before the end: names that are taken off the stack, as long as it takes.
+    // Nothing decides before the end: names are popped from the stack all the time.
     let tail =
         [&"N0".repeat((8 << 20) + 1).into_bytes()[..], b"\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R."]
             .concat();

@@ -1,10 +1,10 @@
-//! The job of docs/ci/gitlab-component.yml: its script, taken from the file and run by a shell.
+//! Tests the job of docs/ci/gitlab-component.yml: its script is read from the file and run by a shell.
 
 use std::fs;
 
 use super::{Place, checkpoint};
 
-/// The script of the job.
+/// Returns the script of the job.
 fn script() -> String {
     let component = include_str!("../../docs/ci/gitlab-component.yml");
     let (_, block) = component.split_once("\n  script:\n    - |\n").unwrap();
@@ -29,7 +29,7 @@ fn the_job_finds_what_a_request_brings() {
     place.add("notes.txt", b"harmless\n");
     place.git(&["commit", "-q", "-m", "harmless"]).ok();
     assert_eq!(scan(0), [""; 0]);
-    // One that was taken back stays in the history.
+    // A removed file stays in the history.
     place.add("weights.dat", &checkpoint());
     place.git(&["commit", "-q", "-m", "weights"]).ok();
     place.git(&["rm", "-q", "weights.dat"]).ok();

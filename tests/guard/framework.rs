@@ -1,8 +1,8 @@
-//! Our check in the hooks of others: `.pre-commit-hooks.yaml` run by the pre-commit framework itself, and the lines that
-//! are printed for lefthook and husky run by these.
+//! Tests our check in hook managers: `.pre-commit-hooks.yaml` in the pre-commit framework itself, and the printed lines
+//! in lefthook and husky.
 //!
-//! `PRE_COMMIT` and `LEFTHOOK` name programs, `HUSKY_SCRIPT` the script of husky that node runs. Without the first two
-//! those of `PATH` are taken; what is not here is said.
+//! `PRE_COMMIT` and `LEFTHOOK` name programs, by default those on `PATH`; `HUSKY_SCRIPT` names the script of husky for
+//! node. A missing one is reported.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn program(place: &Place, variable: &str, name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The framework clones a repository to use its hooks: one with the file of this package, and nothing that it compiles.
+/// Creates the repository of hooks that the framework clones: the file of this package, with nothing to compile.
 fn hooks(place: &Place) -> (PathBuf, String) {
     let dir = place.sandbox.path("hooks");
     fs::create_dir(&dir).unwrap();
@@ -62,7 +62,7 @@ fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     assert_eq!(commit("pointer").code, Some(1));
     pre_commit(&["run", "--files", "README.md"]).ok();
 
-    // What came in without the hook is found by `--all-files`, and on a push.
+    // A file that was committed without the hook is found by `--all-files` and by a push.
     place.git(&["commit", "-q", "--no-verify", "-m", "pointer"]).ok();
     let all = pre_commit(&["run", "--all-files"]);
     assert_eq!(all.code, Some(1), "{all:#?}");
@@ -76,13 +76,13 @@ fn the_framework_refuses_on_commit_on_push_and_over_all_files() {
     assert!(pushed.stdout.contains("p.dat: pickle checkpoint"), "{pushed:#?}");
     assert!(pushed.stdout.contains("in commit "), "{pushed:#?}");
 
-    // Ours are not written into its hooks.
+    // Our lines are not added to its hooks.
     assert_eq!(place.git(&["st-convert", "hook", "install"]).code, Some(1));
     place.git(&["st-convert", "hook", "uninstall"]).ok();
     assert_eq!(fs::read(place.at(".git/hooks/pre-commit")).unwrap(), installed);
 }
 
-/// Refuses a pickle at a commit and at a push, where another program runs the hooks.
+/// Checks that a commit and a push of a pickle are rejected where another program runs the hooks.
 fn refuses(place: &Place, variables: &[(&str, &Path)]) {
     let git = |args: &[&str]| -> Output {
         let mut command = place.command("git", &place.dir, args);
@@ -119,7 +119,7 @@ fn lefthook_refuses_by_the_lines_that_are_printed_for_it() {
 #[test]
 fn husky_refuses_by_the_lines_that_are_printed_for_it() {
     let place = Place::new();
-    // Its own variable `HUSKY` means something to it.
+    // husky interprets the variable `HUSKY` itself.
     let Some(script) = std::env::var_os("HUSKY_SCRIPT").map(PathBuf::from) else {
         return skipped("husky is not here");
     };

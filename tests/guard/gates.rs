@@ -1,8 +1,9 @@
-//! All gates agree: what a checkout makes of what comes is refused by each of them, or by none.
+//! Tests that all gates agree: a result of a checkout is rejected by each of them, or by none.
 //!
-//! A row of the table is what the other side has, and a change. Each gate is asked about the change: `pre-commit`, the files
-//! of the pre-commit framework, `scan --staged`, `scan --rev`, `scan --range`, `pre-push`, a range of the framework, and a
-//! server with `pre-receive`. Then git itself makes the clone in which the file is what the row says that it is.
+//! A row of the table contains the state of the other side, and a change. Each gate checks the change: `pre-commit`,
+//! the files of the pre-commit framework, `scan --staged`, `scan --rev`, `scan --range`, `pre-push`, a range of the
+//! framework, and a server with `pre-receive`. Then git itself creates the clone in which the file has the content that
+//! the row states.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,10 +12,10 @@ use std::process::Stdio;
 use super::{Place, checkpoint};
 use crate::sandbox::Output;
 
-/// Calls `os.system` where it is loaded, and holds no line feed.
+/// A pickle that calls `os.system`, without a line feed.
 const CALL: &[u8] = b"\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.";
 
-/// Text in UTF-8 that is this in ISO-8859-1, and no pickle.
+/// Returns text in UTF-8 that becomes this pickle in ISO-8859-1, and is not a pickle itself.
 fn in_latin_1(pickle: &[u8]) -> Vec<u8> {
     pickle.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes()
 }
@@ -23,34 +24,34 @@ fn latin_1() -> Vec<u8> {
     in_latin_1(&[b"\x80\x04", CALL].concat())
 }
 
-/// Text in UTF-8 that is this in UTF-16 without a mark.
+/// Returns text in UTF-8 that becomes a pickle in UTF-16 without a byte order mark.
 fn utf_16() -> Vec<u8> {
     let pickle = b"cos\nsystem\n(S'w'\ntR0N0N.";
     let units: Vec<_> = pickle.chunks(2).map(|unit| u16::from_le_bytes(unit.try_into().unwrap())).collect();
     String::from_utf16(&units).unwrap().into_bytes()
 }
 
-/// The length of a text in it fits where its line feed is two bytes.
+/// Returns a pickle in which the length of a text fits only if its line feed has two bytes.
 fn crlf() -> Vec<u8> {
     [b"U\x03a\nU\x01q00", CALL].concat()
 }
 
-/// The same with so much text that git takes it for text.
+/// Returns the same with so much text that git treats it as text.
 fn crlf_of_text() -> Vec<u8> {
     [b"V", "some text ".repeat(100).as_bytes(), b"\n0", &crlf()].concat()
 }
 
-/// The length of a text in it fits where `$Id$` has the name of the blob.
+/// Returns a pickle in which the length of a text fits only if `$Id$` contains the name of the blob.
 fn ident() -> Vec<u8> {
     [b"U\x2f$Id$0", CALL].concat()
 }
 
-/// What is done to the index.
+/// A change of the index.
 enum Step {
-    /// A blob as it is, whatever the attributes say: path, mode, content.
+    /// An unchanged blob, whatever the attributes are: path, mode, content.
     Put(&'static str, &'static str, Vec<u8>),
     Remove(&'static str),
-    /// A pointer of this content, and the object.
+    /// A pointer to this content, with the object.
     Pointer(&'static str, Vec<u8>),
     Git(&'static [&'static str]),
 }
@@ -85,15 +86,15 @@ fn stage(place: &Place, steps: &[Step]) {
 
 struct Row {
     what: &'static str,
-    /// What the other side has.
+    /// The state of the other side.
     before: Vec<Step>,
-    /// What comes.
+    /// The change.
     change: Vec<Step>,
-    /// The setting of a clone in which it matters.
+    /// The setting of a clone in which the change has its effect.
     clone: &'static str,
     path: &'static str,
     is_hostile: bool,
-    /// Can git here make what is judged?
+    /// `true` if git can create the checked file here.
     is_made: bool,
 }
 
@@ -184,7 +185,7 @@ fn other_conversions() -> Vec<Row> {
     ]
 }
 
-/// Attributes files as git reads them.
+/// Returns rows about the syntax of attributes files.
 fn ways_to_say_it() -> Vec<Row> {
     let of = |what, text: &str| hostile(what, "a.pt", [attributes(text), file("a.pt", latin_1())]);
     let no = |what, text: &str| benign(what, "a.pt", [attributes(text), file("a.pt", latin_1())]);
@@ -214,7 +215,7 @@ fn ways_to_say_it() -> Vec<Row> {
     ]
 }
 
-/// What is there already, and becomes something else.
+/// Returns rows in which existing files change.
 fn changes_of_attributes() -> Vec<Row> {
     let a = || file("sub/a.pt", latin_1());
     let crlf = || file("sub/a.pt", crlf_of_text());
@@ -251,7 +252,7 @@ fn changes_of_attributes() -> Vec<Row> {
     ]
 }
 
-/// With this text as standard input.
+/// Runs git with this text as standard input.
 fn fed(place: &Place, args: &[&str], input: &str) -> Output {
     let mut child = place
         .command("git", &place.dir, args)
@@ -264,12 +265,12 @@ fn fed(place: &Place, args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap().into()
 }
 
-/// Asks each gate, and returns what it said, with its name.
+/// Runs each gate. Returns the outputs, each with the name of its gate.
 fn ask(place: &Place, server: &std::path::Path) -> Vec<(&'static str, Output)> {
     let mut said = Vec::new();
     let hook = |args: &[&str]| place.git(&[&["st-convert", "hook", "run"], args].concat());
     said.push(("pre-commit", hook(&["pre-commit"])));
-    // The framework passes on no links.
+    // The framework does not pass on links.
     let staged = place.git(&["diff", "--staged", "--raw", "--no-renames", "--diff-filter=ACMRTUXB"]).ok();
     let named = staged.lines().filter(|line| !line.contains(" 120000 "));
     let named: Vec<_> = named.map(|line| line.split_once('\t').unwrap().1).collect();
@@ -297,11 +298,11 @@ fn check(row: &Row) {
     place.git(&["remote", "add", "origin", server.to_str().unwrap()]).ok();
     stage(&place, &row.before);
     place.git(&["commit", "-q", "--allow-empty", "-m", "before"]).ok();
-    // What the other side has of main, and of no other branch.
+    // The other side has this of main, and no other branch.
     place.git(&["push", "-q", "origin", "main"]).ok();
     stage(&place, &row.change);
     for (gate, output) in ask(&place, &server) {
-        // That an old pickle lies there is told by what looks at all of the index or the commit.
+        // Only a gate that checks all of the index or the commit reports the old pickle.
         let sees_old = place.git(&["ls-files", "old.bin"]).ok() != "" && matches!(gate, "--staged" | "--rev");
         let refuses = output.code != Some(0);
         assert!(matches!(output.code, Some(0..=2)), "{}, {gate}: {output:#?}", row.what);

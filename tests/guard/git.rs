@@ -1,4 +1,4 @@
-//! Each way in which git commits and pushes, and the exceptions.
+//! Tests the ways in which git commits and pushes, and the exceptions.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn commit_a_and_commit_path_are_judged_by_their_own_index() {
     place.write("b.txt", b"two\n");
     assert_eq!(place.git(&["commit", "-q", "-a", "-m", "all"]).code, Some(1));
     assert_eq!(place.git(&["commit", "-q", "-m", "a", "a.txt"]).code, Some(1));
-    // The pickle is staged, and not part of this commit.
+    // The pickle is staged, but not part of this commit.
     place.git(&["add", "a.txt"]).ok();
     place.git(&["commit", "-q", "-m", "b", "b.txt"]).ok();
     assert_eq!(place.git(&["commit", "-q", "-m", "rest"]).code, Some(1));
@@ -80,7 +80,7 @@ fn a_merge_a_rebase_and_a_linked_work_tree() {
     assert!(merged.stderr.contains("bypass: `git merge --no-verify`"), "{merged:?}");
     place.git(&["merge", "--abort"]).ok();
 
-    // A rebase of harmless commits goes through.
+    // A rebase of harmless commits is not rejected.
     place.git(&["checkout", "-q", "-b", "topic", "HEAD~1"]).ok();
     place.add("b.txt", b"topic\n");
     place.git(&["commit", "-q", "-m", "topic"]).ok();
@@ -101,14 +101,14 @@ fn an_exception_is_for_one_content_and_has_a_reason() {
     let oid = Oid::of(&checkpoint());
     place.add(r"a b\012.pt", &checkpoint());
     let said = place.refused(&[&format!(r#"{oid} "a b\\012.pt" REASON"#)]);
-    // The line that is told, done by a shell.
+    // A shell runs the command of the hint.
     let line = said.lines().find_map(|line| line.strip_prefix("hint: allow it: `")).unwrap();
     let line = line.strip_suffix('`').unwrap();
     assert!(place.command("sh", &place.dir, &["-c", line]).status().unwrap().success());
     let output = place.git(&["commit", "-q", "-m", "kept"]);
     assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
 
-    // Another content under that name asks again, and so does that content under another name.
+    // An exception is not valid for another content of that name, or for that content under another name.
     let other = fs::read(crate::formats::fixtures().join("checkpoints/legacy-dtype-bool.bin")).unwrap();
     place.add(r"a b\012.pt", &other);
     place.refused(&[r"a b\012.pt: pickle checkpoint"]);
@@ -128,7 +128,7 @@ fn the_exceptions_may_stand_elsewhere() {
     place.add("ci/allow", line.as_bytes());
     place.git(&["config", "st-convert.allow", "ci/allow"]).ok();
     place.git(&["st-convert", "hook", "run", "pre-commit"]).ok();
-    // Only what is committed counts, so the file of the work tree is nothing.
+    // An exceptions file inside the repository counts only if it is in the index.
     place.git(&["rm", "-q", "--cached", "ci/allow"]).ok();
     place.refused(&["a.pt: pickle checkpoint", ">> ci/allow"]);
     let outside = place.sandbox.path("allow");
@@ -162,7 +162,7 @@ fn a_missing_blob_of_a_partial_clone_is_never_fetched() {
     let objects = |dir| place.git_in(dir, &["count-objects", "-v"]).ok();
     let before = objects(&dir);
     let judged = place.git_in(&dir, &["st-convert", "hook", "run", "pre-commit", "--json"]);
-    // HEAD has the blob, so it is no news under either name.
+    // `HEAD` has the blob, so it is not new under either name.
     assert_eq!(judged.code, Some(0), "{judged:#?}");
     assert!(judged.stdout.contains("\"judged_by_name\":2"), "{judged:#?}");
     assert!(judged.stdout.contains("\"known\":1"), "{judged:#?}");

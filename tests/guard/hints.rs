@@ -1,11 +1,11 @@
-//! The hints of the hooks, run as they stand by a shell where the person stands.
+//! Runs the hints of the hooks unchanged in a shell, in the user's directory.
 
 use std::path::{Path, PathBuf};
 
 use super::{Place, checkpoint};
 use crate::sandbox::Output;
 
-/// Names that a shell, a pathspec or an option could take for something else.
+/// Names that a shell, a pathspec or an option parser could misread.
 const NAMES: &[&str] = &[
     "a.dat",
     "a[1].dat",
@@ -17,7 +17,7 @@ const NAMES: &[&str] = &[
     "sub/\u{202e}\n%\\.dat",
 ];
 
-/// The hints of one kind, in the order of the files.
+/// Returns the hints of one kind, in the order of the files.
 fn hints(stderr: &str, kind: &str) -> Vec<String> {
     let start = format!("hint: {kind}");
     let hints = stderr.lines().filter_map(|line| line.strip_prefix(&start));
@@ -27,7 +27,7 @@ fn hints(stderr: &str, kind: &str) -> Vec<String> {
     commands
 }
 
-/// Runs a hint as a person would who pastes it there.
+/// Runs a hint as a user would paste it there.
 #[track_caller]
 fn paste(place: &Place, cwd: &Path, hint: &str) -> String {
     let output: Output = place.command("sh", cwd, &["-c", hint]).output().unwrap().into();
@@ -40,7 +40,7 @@ fn staged(place: &Place) -> Vec<String> {
     names.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// The directories that a commit is made from, and the way there.
+/// Returns the directories from which a commit is made.
 fn stands(place: &Place) -> [PathBuf; 3] {
     [place.at(""), place.at("sub"), place.at("other/deep")]
 }
@@ -51,7 +51,7 @@ fn with_names() -> Place {
     for name in NAMES {
         place.write(name, &checkpoint());
     }
-    // What a pattern would match besides.
+    // A pattern would also match these names.
     for name in ["a1.dat", "star!.dat", "x.dat"] {
         place.add(name, b"text");
     }
@@ -69,7 +69,7 @@ fn what_a_commit_is_told_works_from_every_directory() {
             let commands = hints(&output.stderr, kind);
             assert_eq!(commands.len(), if is_kept { 1 } else { NAMES.len() }, "{output:#?}");
             for command in commands {
-                // Torch weights are to be converted; here the other way out is asked for.
+                // PyTorch checkpoints would be converted; this test uses a dry run instead.
                 let command = command.replace("git st-convert --replace", "git st-convert --dry-run");
                 let said = paste(&place, &cwd, &command);
                 assert!(is_kept || said.contains("would convert "), "{command}: {said}");
@@ -84,7 +84,7 @@ fn what_a_commit_is_told_works_from_every_directory() {
 
 #[test]
 fn a_file_is_taken_back_and_no_other() {
-    // A pickle that is no weights.
+    // This pickle contains no weights.
     let pickle = b"\x80\x02}q\x00X\x06\x00\x00\x00weightq\x01K\x01s.";
     let place = with_names();
     for cwd in stands(&place) {

@@ -1,4 +1,4 @@
-//! Hooks written beside what is there, and taken away without a trace.
+//! Tests that hooks are installed next to existing ones, and removed without a trace.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Place, checkpoint, skipped};
 
-/// Every file of a directory: what it holds, its mode, where it leads.
+/// Returns every file of a directory with its content or target, and its mode.
 pub(super) fn files(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -31,7 +31,7 @@ fn hook(place: &Place, name: &str, text: &[u8], mode: u32) -> PathBuf {
     path
 }
 
-/// Installs, commits, uninstalls: a pickle is refused, what was there runs, and is as it was.
+/// Installs, commits and uninstalls: a pickle is rejected, an existing hook runs, and stays unchanged.
 #[track_caller]
 fn comes_and_goes(place: &Place, runs: bool) {
     let hooks = place.at(".git/hooks");
@@ -70,7 +70,7 @@ fn beside_hooks_of_every_kind() {
         hook(&place, "pre-commit", text.as_bytes(), mode);
         comes_and_goes(&place, runs);
     }
-    // A link to a script of the repository.
+    // The existing hook is a link to a script of the repository.
     let place = Place::new();
     place.write("tools/check", b"#!/bin/sh\necho ran >> ran\n");
     fs::set_permissions(place.at("tools/check"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -78,7 +78,7 @@ fn beside_hooks_of_every_kind() {
     std::os::unix::fs::symlink("../../tools/check", place.at(".git/hooks/pre-commit")).unwrap();
     comes_and_goes(&place, true);
     assert_eq!(fs::read(place.at("tools/check")).unwrap(), b"#!/bin/sh\necho ran >> ran\n");
-    // And none at all.
+    // No hook exists.
     comes_and_goes(&Place::new(), false);
 }
 
@@ -113,7 +113,7 @@ fn the_hooks_of_git_lfs_keep_their_input() {
     place.git(&["st-convert", "hook", "uninstall"]).ok();
     assert_eq!(files(&place.at(".git/hooks")), before);
 
-    // Without a hook of git-lfs, ours does what it would do: git-lfs adds none where there is one.
+    // Without the hook of git-lfs, ours does its work, because git-lfs does not install its own next to another.
     fs::remove_file(place.at(".git/hooks/pre-push")).unwrap();
     place.git(&["st-convert", "hook", "install", "--pre-push"]).ok();
     place.add("b.dat", b"more content under Git LFS");
@@ -180,7 +180,7 @@ fn new_repositories_get_the_hooks_of_the_template() {
     assert_eq!(place.git(&["config", "--global", "init.templateDir"]).code, Some(1));
     assert!(!Path::new(template.trim()).exists());
 
-    // A template that was there keeps what it holds.
+    // An existing template keeps its files.
     let own = place.sandbox.path("template");
     fs::create_dir_all(own.join("hooks")).unwrap();
     fs::write(own.join("hooks/pre-commit"), "#!/bin/sh\n").unwrap();
@@ -196,7 +196,7 @@ fn new_repositories_get_the_hooks_of_the_template() {
 fn without_the_program_nothing_is_committed_and_the_hook_says_why() {
     let place = Place::guarded();
     place.add("a.txt", b"fine\n");
-    // The sandbox's own PATH has no git-st-convert, unless the machine has one.
+    // The sandbox's own PATH has git-st-convert only if it is installed on the machine.
     let output = place.sandbox.try_git(&place.dir, &["commit", "-q", "-m", "fine"]);
     if output.code == Some(0) {
         return skipped("git-st-convert is installed on this machine");
@@ -207,7 +207,7 @@ fn without_the_program_nothing_is_committed_and_the_hook_says_why() {
 
 #[test]
 fn a_git_that_runs_hooks_of_the_configuration_gets_settings() {
-    // Only the version is another's: that such a git runs the hooks cannot be seen with the one that is here.
+    // Only the version is simulated; that such a git runs the hooks cannot be tested with an older one.
     let place = Place::new();
     let bin = place.sandbox.path("bin");
     fs::create_dir(&bin).unwrap();

@@ -1,4 +1,4 @@
-//! Files that are too long to be read for nothing, and pointers whose object is not in the store.
+//! Tests files that are too long to be read completely, and pointers whose object is not in LFS storage.
 
 use std::fs;
 
@@ -7,10 +7,10 @@ use git_st_convert::lfs::Pointer;
 
 use super::{Place, checkpoint, skipped};
 
-/// More than is read whole.
+/// A length that is not read completely.
 const LONG: usize = 17 << 20;
 
-/// Bytes that do not compress, so that a part of them is no short part of what is stored.
+/// Returns bytes that do not compress, so that a part of them has a long stored form.
 fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let words = std::iter::repeat_with(|| {
@@ -31,12 +31,12 @@ fn the_first_bytes_of_a_long_blob_are_read_wherever_it_is_stored() {
     let place = Place::guarded();
     place.add("a.dat", &pickle());
     place.refused(&["a.dat: pickle (", "imports `os.system`"]);
-    // As a file of its own, without the file of the work tree.
+    // The blob is a loose object, and the working tree has no file.
     fs::remove_file(place.at("a.dat")).unwrap();
     place.refused(&["a.dat: pickle (", "imports `os.system`"]);
     place.git(&["rm", "-q", "--cached", "a.dat"]).ok();
 
-    // In a pack, where git streams what is longer than this.
+    // The blob is in a pack, from which git streams longer objects than this.
     place.write("b.dat", &pickle());
     place.git(&["-c", "core.bigFileThreshold=1m", "add", "b.dat"]).ok();
     fs::remove_file(place.at("b.dat")).unwrap();
@@ -71,7 +71,7 @@ fn an_archive_behind_other_bytes_is_seen_in_the_file_of_the_work_tree() {
     place.refused(&["a.dat: contains a pickle ("]);
     place.git(&["rm", "-q", "--cached", "a.dat"]).ok();
 
-    // Another file of that length, with the same first bytes, is not what is staged.
+    // A different file with the same length and the same first bytes is not taken for the staged one.
     let mut staged = harmless;
     staged.extend(vec![7; checkpoint().len()]);
     place.add("b.dat", &staged);
@@ -88,7 +88,7 @@ fn a_file_of_the_length_of_a_pointer_is_not_its_content() {
     place.refused(&["pytorch_model.bin: pickle by name", "its content is not here"]);
     place.git(&["rm", "-q", "-f", "--cached", "pytorch_model.bin"]).ok();
 
-    // Nor is a pickle of that length what a harmless pointer stands for.
+    // A pickle of that length is not taken for the object of a harmless pointer.
     place.add_pointer("words.txt", &harmless, false);
     place.write("words.txt", &checkpoint());
     assert_eq!(place.git(&["commit", "-q", "-m", "words"]).ok(), "");
@@ -105,19 +105,19 @@ fn the_file_that_git_lfs_staged_is_its_content_whatever_its_length() {
     place.add("a.dat", &pickle());
     let pointer = Pointer { oid: Oid::of(&pickle()), size: pickle().len() as u64 };
     assert_eq!(place.git(&["cat-file", "blob", ":a.dat"]).ok(), pointer.to_string());
-    // Not by a commit, which may look at the file again and have git-lfs store it anew.
+    // The file is not committed, because then git-lfs could store it again.
     fs::remove_dir_all(place.at(".git/lfs/objects")).unwrap();
     let judged = place.git(&["st-convert", "--json", "hook", "run", "pre-commit"]);
     assert!(judged.stdout.contains("\"verdict\":\"dangerous\""), "{judged:#?}");
     assert!(!place.at(".git/lfs/objects").exists());
 
-    // Another file of that length: nobody reads so much for one name.
+    // A different file of that length is not read only to check its name.
     place.write("a.dat", &noise(pickle().len()));
     let said = place.git(&["st-convert", "--json", "hook", "run", "pre-commit"]).ok();
     assert!(said.contains("\"judged_by_name\":1"), "{said}");
 }
 
-/// Nobody has hashed it before the exception is looked for.
+/// The blob was not hashed before the search for an exception.
 #[test]
 fn an_exception_names_a_long_blob_that_was_judged_by_its_first_bytes() {
     let place = Place::guarded();
@@ -132,7 +132,7 @@ fn an_exception_names_a_long_blob_that_was_judged_by_its_first_bytes() {
     assert_eq!(allowed, format!("{} a.dat a test\n", Oid::of(&pickle())));
     place.git(&["commit", "-q", "-m", "allowed"]).ok();
 
-    // The same on a server, and of another content not.
+    // The same applies on a server; other content is rejected.
     let server = place.sandbox.path("server.git");
     place.git_in(&place.sandbox.path(""), &["init", "-q", "--bare", "server.git"]).ok();
     place.git_in(&server, &["st-convert", "hook", "install", "--pre-receive"]).ok();

@@ -1,7 +1,7 @@
-//! The acceptance of `git st-convert hook`: git, with its own commands, in repositories where the hooks are installed.
+//! Acceptance tests of `git st-convert hook`: git with its own commands, in repositories with the hooks.
 //!
-//! What is refused is known from what the files are: checkpoints that torch wrote, and containers that are made here of
-//! pickles that Python's own module would load.
+//! The files to reject are known: checkpoints that torch wrote, and containers of pickles that Python's own module
+//! would load.
 #![expect(clippy::disallowed_methods, reason = "tests look for the programs that they run")]
 
 mod contents;
@@ -30,17 +30,17 @@ use git_st_convert::lfs::Pointer;
 use crate::formats::fixtures;
 use crate::sandbox::{BIN, Output, Sandbox};
 
-/// A checkpoint that torch wrote.
+/// Returns a checkpoint that torch wrote.
 fn checkpoint() -> Vec<u8> {
     fs::read(fixtures().join("checkpoints/bool-odd-bytes.bin")).unwrap()
 }
 
-/// Says that something could not be asked here. It goes around the capture of the test harness, to be seen.
+/// Reports a skipped check, past the output capture of the test harness.
 fn skipped(what: &str) {
     let _nobody_reads = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
 
-/// A repository with one commit, where `git st-convert` is found.
+/// A repository with one commit, in which `git st-convert` is found.
 struct Place {
     sandbox: Sandbox,
     dir: PathBuf,
@@ -58,7 +58,7 @@ impl Place {
         place
     }
 
-    /// With our hooks.
+    /// Creates it with our hooks.
     fn guarded() -> Self {
         let place = Self::new();
         place.git(&["st-convert", "hook", "install"]).ok();
@@ -81,7 +81,7 @@ impl Place {
         self.git(&["add", "--", path]).ok();
     }
 
-    /// Stages the pointer of a content; the store has the object or not.
+    /// Stages the pointer of a content, with or without the object in LFS storage.
     fn add_pointer(&self, path: &str, content: &[u8], with_object: bool) {
         let oid = Oid::of(content);
         self.add(path, Pointer { oid, size: content.len() as u64 }.to_string().as_bytes());
@@ -93,7 +93,7 @@ impl Place {
         }
     }
 
-    /// A command in the sandbox that finds `git st-convert`.
+    /// Returns a command in the sandbox that finds `git st-convert`.
     fn command(&self, program: &str, cwd: &Path, args: &[&str]) -> Command {
         let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
         let mut command = self.sandbox.command(program.as_ref(), cwd, &args);
@@ -109,7 +109,7 @@ impl Place {
         self.command("git", cwd, args).output().unwrap().into()
     }
 
-    /// Commits what is staged; it has to be refused, by us.
+    /// Commits the staged files, and checks that our hook rejects them.
     #[track_caller]
     fn refused(&self, words: &[&str]) -> String {
         let output = self.git(&["commit", "-q", "-m", "more"]);
@@ -121,7 +121,7 @@ impl Place {
     }
 }
 
-/// `PATH`, with the directory of the program first.
+/// Returns `PATH` with the directory of the program first.
 pub(crate) fn path() -> OsString {
     let own = Path::new(BIN).parent().unwrap().to_owned();
     let other = std::env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Pipes where files of text are read: nobody writes into them, and no command waits.
+//! Tests pipes in place of text files: no process writes into them, and no command waits.
 #![cfg(unix)]
 
 use std::fs;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::convert::torch::{Float32, checkpoint};
 use crate::sandbox::{BIN, Output, Sandbox};
 
-/// Longer than any of these commands takes, by far.
+/// Much longer than any of these commands takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs to the end, or is killed.
+/// Runs a command, which is killed if it does not end.
 fn run(sandbox: &Sandbox, args: &[&str]) -> Output {
     let args: Vec<_> = args.iter().map(AsRef::as_ref).collect();
     let mut command = sandbox.command(BIN.as_ref(), &sandbox.path("model"), &args);

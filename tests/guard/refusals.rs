@@ -1,4 +1,4 @@
-//! What a refusal says, by case: its first line, and hints that are pasted as they stand and lead to a commit.
+//! Tests the refusals by case: the first line, and hints that can be pasted and lead to a commit.
 
 use super::{Place, checkpoint};
 use crate::formats::fixtures;
@@ -7,14 +7,14 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(fixtures().join("checkpoints").join(name)).unwrap()
 }
 
-/// The commands of the hints that begin so, in their order.
+/// Returns the commands of the hints of a kind, in their order.
 fn hints<'a>(stderr: &'a str, kind: &str) -> Vec<&'a str> {
     let start = format!("hint: {kind}");
     let hints = stderr.lines().filter_map(|line| line.strip_prefix(&start));
     hints.map(|hint| hint.split_once('`').unwrap().1.rsplit_once('`').unwrap().0).collect()
 }
 
-/// Pastes hints in their order; the commit must pass then.
+/// Runs the hints in their order, and checks that the commit passes then.
 #[track_caller]
 fn follow(place: &Place, commands: &[&str]) {
     for command in commands {
@@ -88,7 +88,7 @@ fn training_state_is_kept_out_of_git() {
         assert_eq!(std::fs::read(place.at(path)).unwrap(), content);
         assert_eq!(place.git(&["check-ignore", path]).code, Some(0), "{path} is not ignored");
     }
-    // What HEAD has is as HEAD has it.
+    // A file that `HEAD` contains goes back to that version.
     place.add("old/optimizer.pt", b"text");
     place.git(&["commit", "-q", "-m", "text"]).ok();
     place.add("old/optimizer.pt", &checkpoint());
@@ -176,7 +176,7 @@ fn the_status_lists_every_hook_and_says_what_is_guarded() {
     assert!(said.stdout.contains("commits: guarded, merges: guarded, pushes: guarded\n"), "{said:#?}");
     assert!(said.stdout.contains("pre-receive not installed"), "{said:#?}");
     assert_eq!(hints(&said.stderr, ""), [""; 0]);
-    // A hook that git does not run guards nothing.
+    // A hook that git does not run is not reported as installed.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Pushes: what a clone sends, and what a server takes.
+//! Tests pushes: the files of a clone, and the decision of a server.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ fn every_reference_of_a_push_is_judged() {
     }
     place.git(&["push", "-q", "origin", "main", "fine"]).ok();
     place.git(&["push", "-q", "origin", ":fine"]).ok();
-    // A tag may name a file, or a directory, that no commit has.
+    // A tag may name a file or a directory that no commit contains.
     let whole = [&checkpoint()[..], b" "].concat();
     place.write("loose", &whole);
     let blob = place.git(&["hash-object", "-w", "loose"]).ok();
@@ -50,12 +50,12 @@ fn every_reference_of_a_push_is_judged() {
     }
     place.git(&["tag", "readme", "main:README.md"]).ok();
     place.git(&["push", "-q", "origin", "readme"]).ok();
-    // What the server has already is not asked for again.
+    // Commits that the server already has are not checked again.
     place.git(&["push", "-q", "--no-verify", "origin", "bad"]).ok();
     place.add("b.txt", b"more\n");
     place.git(&["commit", "-q", "-m", "more"]).ok();
     place.git(&["push", "-q", "origin", "bad", "bad:other"]).ok();
-    // A URL has no remote-tracking branches; what it has is told by git.
+    // A URL has no remote-tracking branches; git passes the server's commits to the hook.
     let url = place.git(&["remote", "get-url", "origin"]).ok();
     assert_eq!(place.git(&["push", "-q", url.trim(), "bad"]).code, Some(0));
 }
@@ -96,7 +96,7 @@ fn a_server_refuses_what_is_in_quarantine() {
     let output = place.git(&["push", "-q", "origin", "HEAD:refs/heads/other"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(output.stderr.contains("pytorch_model.bin: pickle by name"), "{output:#?}");
-    // With the object in the server's own store it is known what it is, whatever its name.
+    // With the object in the server's LFS storage, its content is checked, whatever its name is.
     place.git(&["mv", "pytorch_model.bin", "x.dat"]).ok();
     place.git(&["commit", "-q", "--amend", "-m", "pointer"]).ok();
     let name = Oid::of(&checkpoint()).to_string();
@@ -120,7 +120,7 @@ fn what_a_replacement_hides_is_judged() {
     place.git(&["commit", "-q", "-m", "bad"]).ok();
     let bad = head();
     place.git(&["push", "-q", "origin", &format!("{clean}:refs/replace/{bad}")]).ok();
-    // Whoever clones gets what was pushed, not what stands in its place on the server.
+    // A clone gets the pushed object, not its replacement on the server.
     let output = place.git(&["push", "-q", "origin", "main"]);
     assert_eq!(output.code, Some(1), "{output:#?}");
     assert!(output.stderr.contains("weights.dat: pickle checkpoint"), "{output:#?}");
@@ -134,7 +134,7 @@ fn what_a_replacement_hides_is_judged() {
 fn every_path_of_what_comes_is_judged() {
     let (place, server) = with_server();
     place.git_in(&server, &["st-convert", "hook", "install"]).ok();
-    // The same pointer, whose object is not there, under a name that passes and one that does not.
+    // The same pointer without its object has a permitted name and a rejected one.
     place.add_pointer("a.dat", b"not here", false);
     place.add_pointer("pytorch_model.bin", b"not here", false);
     place.git(&["commit", "-q", "-m", "two"]).ok();
@@ -143,13 +143,13 @@ fn every_path_of_what_comes_is_judged() {
     assert!(output.stderr.contains("pytorch_model.bin: pickle by name"), "{output:#?}");
     assert!(!output.stderr.contains("a.dat"), "{output:#?}");
     place.git(&["reset", "-q", "--hard", "HEAD~1"]).ok();
-    // A name with a line feed is a whole one.
+    // A name may contain a line feed.
     place.add("a\nb.pt", &checkpoint());
     let oid = Oid::of(&checkpoint());
     place.add(".st-convert-allow", format!("{oid} \"a\\nb.pt\" for the tests\n").as_bytes());
     place.git(&["commit", "-q", "-m", "a name with a line feed"]).ok();
     place.git(&["push", "-q", "origin", "main"]).ok();
-    // Nor does an exception for one path count for the other.
+    // An exception for one path does not apply to the other.
     place.add("b.pt", &[&checkpoint()[..], b" "].concat());
     place.add("c.pt", &[&checkpoint()[..], b" "].concat());
     let oid = Oid::of(&[&checkpoint()[..], b" "].concat());

@@ -1,5 +1,5 @@
-//! Many pointers at once: blobs that are files of their own are judged side by side, those in a pack one after the other, and
-//! the answer is the same.
+//! Tests many pointers at once: loose blobs are checked on several threads, those in a pack one after the other, with
+//! the same result.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ const EACH: usize = 48;
 
 fn answer(place: &Place) -> (Option<i32>, String, String) {
     let run = place.git(&["st-convert", "hook", "run", "pre-commit", "--json"]);
-    // The last line has a time in it.
+    // The last line contains a time.
     let end = run.stdout.trim_end().rfind('\n').unwrap();
     (run.code, run.stdout[..end].to_owned(), run.stderr)
 }
@@ -37,7 +37,7 @@ fn pointers_side_by_side_are_judged_as_one_after_the_other() {
         let clean = format!("clean {at}").repeat(at + 1).into_bytes();
         store(of(&clean), &clean);
         let (absent, short) = (format!("absent {at}").into_bytes(), format!("short {at}").into_bytes());
-        // As long as the pointer says it is not.
+        // The length differs from the pointer's.
         store(of(&short), b"s");
         let extended = text(of(&clean)).replace("oid", &format!("ext-0-foo sha256:{at:064x}\noid"));
         for (name, content, is_refused) in [
