@@ -1,11 +1,11 @@
-//! Zip archives as the readers of loaders open them: Python's `zipfile`, which numpy uses, and miniz, which torch uses.
+//! Tests zip archives with the readers of loaders: Python's `zipfile`, which numpy uses, and miniz, which torch uses.
 
 use git_st_convert::scan::{Report, Verdict};
 
 use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Parts, Record, end, end64, parts, write};
 
-/// An archive of a pickle that calls, for a place behind `base` bytes.
+/// Returns an archive of a pickle with a call, for a position after `base` bytes.
 fn hostile(base: usize) -> Parts {
     parts(&[Record::stored("archive/data.pkl", &joined(&[CALL, b"."]))], base)
 }
@@ -20,7 +20,7 @@ fn is_found(what: &str, file: &[u8]) -> Report {
     report
 }
 
-/// An end record with these numbers.
+/// Returns an end record with these numbers.
 fn plain_end(count: u16, len: u32, at: u32, comment: u16) -> Vec<u8> {
     let mut bytes = b"PK\x05\x06\0\0\0\0".to_vec();
     for number in [count, count] {
@@ -36,7 +36,7 @@ fn plain_end(count: u16, len: u32, at: u32, comment: u16) -> Vec<u8> {
 #[test]
 fn an_archive_in_the_comment_of_another_is_looked_into() {
     let outer = harmless();
-    // Both readers take the last signature, whether or not its comment ends with the file.
+    // Both readers use the last signature, whether or not its comment ends with the file.
     for (what, claimed, behind) in [
         ("its comment is longer than the file", 900_u16, 5_usize),
         ("its comment is shorter", 0, 5),
@@ -57,17 +57,17 @@ fn an_archive_in_the_comment_of_another_is_looked_into() {
 fn two_directories_of_one_end_record_are_both_looked_into() {
     let bad = hostile(0);
     let len_of = |parts: &Parts| parts.body.len() - usize::try_from(parts.directory).unwrap();
-    // Its directory is as long as the other one, and lies farther from the beginning.
+    // Its directory is as long as the other one, and is farther from the beginning.
     let name = "b".repeat("archive/data.pkl".len());
     let good = parts(&[Record::stored(&name, &[b'.'; 100])], 0);
     let len = u32::try_from(len_of(&bad)).unwrap();
     assert!(len_of(&good) == len_of(&bad) && good.directory > bad.directory);
-    // Python takes the bytes before the end record for the directory, and its members to lie as much later.
+    // Python takes the bytes before the end record for the directory, and shifts its members by the difference.
     let mut record = Record::stored("archive/data.pkl", &joined(&[CALL, b"."]));
     record.at = Some(good.directory - bad.directory);
     let behind = parts(&[record], 0);
     is_found("Python's", &joined(&[&good.body, &behind.body, &plain_end(1, len, good.directory, 0)]));
-    // torch goes where the record says.
+    // torch uses the position in the record.
     is_found("torch's", &joined(&[&bad.body, &good.body, &plain_end(1, len, bad.directory, 0)]));
     let report = look(&joined(&[&good.body, &good.body, &plain_end(1, len, good.directory, 0)]));
     assert_eq!(report.verdict, Verdict::Unreadable, "{report:#?}");
@@ -89,7 +89,7 @@ fn both_forms_of_a_zip64_end_record_are_looked_into() {
     let locator = |at: usize| end64(at, 0, 0, 1)[56..].to_vec();
     let full = plain_end(0xffff, u32::MAX, u32::MAX, 0);
     let (body, both) = (good.body.clone(), joined(&[&good.body, &behind.body]));
-    // Older Pythons take what stands before the locator, torch and newer ones what that names.
+    // Older Pythons use the record before the locator; torch and newer Pythons use the one that the locator names.
     is_found(
         "the named one",
         &joined(&[
@@ -121,19 +121,19 @@ fn both_forms_of_a_zip64_end_record_are_looked_into() {
     );
 }
 
-/// The hostile archive behind a body and some more bytes.
+/// Returns the hostile archive after a body and some more bytes.
 fn behind_of(body: &[u8], more: usize) -> Vec<u8> {
     hostile(body.len() + more).body
 }
 
 #[test]
 fn a_signature_in_the_last_record_hides_no_archive() {
-    // Python looks at the last 22 bytes first, so the signature in them does not count; for torch it is cut off.
+    // Python reads the last 22 bytes first, so the signature in them does not count; torch sees an incomplete record.
     let bad = hostile(0);
     let number = u32::from_le_bytes(*b"PK\x05\x06");
     let len = u32::try_from(bad.body.len()).unwrap() - bad.directory;
     is_found("in its place", &joined(&[&bad.body, &plain_end(1, len, number, 0)]));
-    // In a comment it is the last one that Python finds, and torch does not.
+    // Python finds the last signature in a comment, and torch does not.
     is_found("in its comment", &joined(&[&bad.body, &end(&bad, 0, b"PK\x05\x06 and more")]));
 }
 
@@ -162,7 +162,7 @@ fn what_is_stored_in_clear_is_looked_at_whatever_its_flags_say() {
 
 #[test]
 fn a_member_that_python_places_before_its_archive_is_found() {
-    // The directory is said to begin later than it does, so that the members are said to lie later, too.
+    // The directory states a later start than it has, so that its members seem to be later, too.
     let bad = hostile(100);
     let len = u32::try_from(100 + bad.body.len()).unwrap() - bad.directory;
     is_found("100 bytes too late", &joined(&[&bad.body, &plain_end(1, len, bad.directory, 0)]));
@@ -170,7 +170,7 @@ fn a_member_that_python_places_before_its_archive_is_found() {
 
 #[test]
 fn the_last_record_of_a_directory_may_be_cut() {
-    // Python reads as much of the name as there is. It compares that with the local header.
+    // Python reads as much of the name as exists, and compares that with the local header.
     let long = |header: &mut crate::checkpoint::archive::Header| header.extra = vec![0; 30];
     let bad = parts(&[Record::stored("archive/data.pkl", &joined(&[CALL, b"."])).in_directory(long)], 0);
     let len = u32::try_from(bad.body.len()).unwrap() - bad.directory - 30;
@@ -180,7 +180,7 @@ fn the_last_record_of_a_directory_may_be_cut() {
 
 #[test]
 fn an_archive_is_no_pickle_by_its_first_bytes() {
-    // A class whose name begins with P or J, where a walk from the first byte comes to: `P` takes the line before.
+    // The name of the class begins with P or J, at which a walk from the first byte arrives: `P` reads the line before.
     for pickle in [
         b"\x80\x02c__main__\nPModel\n)\x81}X\x01\0\0\0aNsb.".as_slice(),
         b"\x80\x02c__main__\nJudge\n)\x81}X\x01\0\0\0aNsb.",

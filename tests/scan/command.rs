@@ -1,4 +1,4 @@
-//! `git st-convert scan`: where it looks, what it says, and how it ends.
+//! Tests `git st-convert scan`: its sources, its output, and its exit codes.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints").join(name)).unwrap()
 }
 
-/// The lines of `--json`: path, verdict and whether it is missing; and the exit code.
+/// Returns the lines of `--json`: path, verdict and whether it is missing; and the exit code.
 fn verdicts(output: &Output) -> (Vec<(String, Option<String>, bool)>, i64) {
     let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (summary, files) = lines.split_last().unwrap();
@@ -52,7 +52,7 @@ fn a_person_sees_the_file_what_it_is_and_what_it_would_call() {
     let output = sandbox.bin(&dir, &["scan", "a.json", "nothing.bin", "weights.dat"]);
     assert_eq!(output.code, Some(2), "{output:#?}");
     assert!(output.stderr.contains("nothing.bin: file not found"), "{output:#?}");
-    // Outside of a repository there is no index.
+    // Outside of a repository, no index exists.
     assert_eq!(sandbox.bin(&dir, &["scan", "--staged"]).code, Some(2));
     assert_eq!(sandbox.bin(&dir, &["scan"]).code, Some(2));
     assert_eq!(sandbox.bin(&dir, &["scan", "--staged", "--rev", "HEAD"]).code, Some(2));
@@ -77,14 +77,14 @@ fn the_index_a_commit_and_a_range() {
     let dir = sandbox.repo("repo");
     fs::write(dir.join("a.bin"), fixture("tied-2.bin")).unwrap();
     sandbox.git(&dir, &["add", "a.bin"]);
-    // What is staged counts, not what lies in the work tree.
+    // The staged version counts, not the one in the working tree.
     fs::write(dir.join("a.bin"), "text").unwrap();
     let (files, code) = verdicts(&sandbox.bin(&dir, &["scan", "--staged", "--json"]));
     assert_eq!((files, code), (vec![found("README.md", "clean"), found("a.bin", "weights")], 1));
     let (files, code) = verdicts(&sandbox.bin(&dir, &["scan", "--json"]));
     assert_eq!((files, code), (vec![found("README.md", "clean"), found("a.bin", "clean")], 0));
     sandbox.git(&dir, &["commit", "-q", "-m", "two"]);
-    // It is in the history of the range although the last commit removes it.
+    // The range contains the file, although its last commit removes it.
     sandbox.git(&dir, &["rm", "-qf", "a.bin"]);
     fs::write(dir.join("b.txt"), "b").unwrap();
     sandbox.git(&dir, &["add", "b.txt"]);
@@ -102,7 +102,7 @@ fn the_index_a_commit_and_a_range() {
     assert_eq!(one.code, Some(2), "one revision adds nothing to itself: {one:#?}");
     assert!(one.stderr.contains("expected A..B"), "{one:#?}");
     assert_eq!(sandbox.bin(&dir, &["scan", "--rev", "nowhere"]).code, Some(2));
-    // Neither a commit nor a file that is named needs a work tree.
+    // Commits and named files can be scanned without a working tree.
     sandbox.git(&dir, &["clone", "-q", "--bare", ".", "../bare.git"]);
     let bare = sandbox.path("bare.git");
     for args in [["--rev", "HEAD~1"], ["--range", "HEAD~2..HEAD"]] {
@@ -112,7 +112,7 @@ fn the_index_a_commit_and_a_range() {
     let (files, _) = verdicts(&sandbox.bin(&bare, &["scan", "../repo/b.txt", "--json"]));
     assert_eq!(files, vec![found("../repo/b.txt", "clean")]);
     assert_eq!(sandbox.bin(&bare, &["scan", "--staged"]).code, Some(2));
-    // A merge of what is known already adds nothing.
+    // A merge of known files adds nothing.
     sandbox.git(&dir, &["checkout", "-q", "-b", "side", "HEAD~2"]);
     fs::write(dir.join("c.txt"), "c").unwrap();
     sandbox.git(&dir, &["add", "c.txt"]);
@@ -138,7 +138,7 @@ fn a_pointer_stands_for_its_object_and_says_so_if_that_is_not_here() {
     let missing = |path: &str| (path.to_owned(), None, true);
     assert_eq!(code, 2);
     assert_eq!(files, [found("README.md", "clean"), missing("model.bin"), missing("model.safetensors")]);
-    // Of another kind by its name: said, and no reason to fail.
+    // A file that has the name of another kind is reported, and is not a failure.
     fs::remove_file(dir.join("model.bin")).unwrap();
     sandbox.git(&dir, &["rm", "-q", "--cached", "model.bin"]);
     assert_eq!(sandbox.bin(&dir, &["scan", "--staged"]).code, Some(0));
@@ -159,7 +159,7 @@ fn a_pointer_stands_for_its_object_and_says_so_if_that_is_not_here() {
 fn a_large_blob_is_read_in_pieces() {
     let sandbox = Sandbox::new();
     let dir = sandbox.repo("repo");
-    // More than is read at once; the first decides nothing, the second is decided by its first bytes.
+    // Both files are longer than one read; the first bytes decide only about the second.
     let padded = [&b"N0".repeat(9 << 20), CALL, b"."].concat();
     fs::write(dir.join("padded.bin"), padded).unwrap();
     fs::write(dir.join("zeros.bin"), vec![0; 18 << 20]).unwrap();

@@ -1,4 +1,4 @@
-//! What a look costs: of a long file only the bytes that say what it is.
+//! Tests the cost of a scan: of a long file, only the bytes that determine its kind are read.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use git_st_convert::scan::{Limits, Verdict, scan};
 
 use crate::checkpoint::archive::{Record, write};
 
-/// Zeros in the middle of some bytes, which nobody holds, and how many bytes were read.
+/// Some bytes with zeros in their middle that use no memory, and the number of bytes that were read.
 struct Stretched {
     bytes: Vec<u8>,
     cut: u64,

@@ -1,5 +1,5 @@
-//! A file far away, of which the storages are not read: the judgement is the one of the whole file, and what nobody read is
-//! in the report. Whatever could be unpickled is read, and so is everything where there is any doubt.
+//! Tests files on a server, whose storages are not read: the verdict is that of the whole file, and the report contains
+//! what was not read. Everything that could be unpickled, or is in doubt, is read.
 
 use git_st_convert::scan::{LeftOut, Limits, Report, Storages, Verdict, scan};
 
@@ -14,7 +14,7 @@ fn look_from_afar(bytes: &[u8]) -> Report {
     scan(&bytes.to_vec(), &limits).unwrap()
 }
 
-/// How many storages were left out; the rest of the report is that of the whole file.
+/// Returns how many storages were left out; the rest of the report is that of the whole file.
 #[track_caller]
 fn left_out_of(what: &str, file: &[u8]) -> LeftOut {
     let mut far = look_from_afar(file);
@@ -38,7 +38,7 @@ fn the_judgement_is_that_of_the_whole_file() {
     }
 }
 
-/// What a storage would be to nobody but a scanner.
+/// Returns a pickle that only a scanner would find in a storage.
 fn hidden() -> Vec<u8> {
     joined(&[CALL, b".", &[0; 64]])
 }
@@ -60,7 +60,7 @@ fn a_storage_that_is_not_read_is_counted() {
     assert_eq!(look(&file).verdict, Verdict::Dangerous);
 }
 
-/// Archives in which somebody may take the storage for something else.
+/// Returns archives in which a reader may take the storage for something else.
 fn doubtful() -> Vec<(&'static str, Vec<u8>)> {
     let pickle = || Record::stored("archive/data.pkl", WEIGHTS);
     let storage = || Record::stored("archive/data/0", &hidden());
@@ -130,6 +130,6 @@ fn what_is_unpacked_is_read_to_the_last_storage() {
     encoder.write_all(&inner).unwrap();
     assert_eq!(left_out_of("gzip", &encoder.finish().unwrap()), LeftOut::default());
     assert_eq!(left_out_of("deflated", &write(&[Record::deflated("inner", &inner)])), LeftOut::default());
-    // Stored as it is, it would be read from afar as well.
+    // Without compression, the storage is left out.
     assert_eq!(look_from_afar(&write(&[Record::stored("inner", &inner)])).left_out.members, 1);
 }

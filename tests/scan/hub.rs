@@ -1,4 +1,4 @@
-//! `scan MODEL`: a model of the Hub before it is downloaded. What is said of its files is what is said of them here.
+//! Tests `scan MODEL`, a model of the Hub before its download: the results are those of the local files.
 
 use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -15,7 +15,7 @@ use crate::sandbox::Output;
 
 const WEIGHTS: &[u8] = b"\x80\x02}q\x00.";
 
-/// The lines of `--json`, the last one apart.
+/// Returns the lines of `--json`, and the last one separately.
 fn lines(output: &Output) -> (Vec<Value>, Value) {
     let mut lines: Vec<Value> =
         output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -24,13 +24,13 @@ fn lines(output: &Output) -> (Vec<Value>, Value) {
     (lines, summary)
 }
 
-/// What was found in a file, by a path that begins with `prefix`, which is taken off.
+/// Returns the result for a file, without the `prefix` of its path.
 fn judged(prefix: &str, line: &Value) -> (String, [Value; 5]) {
     let path = line["path"].as_str().unwrap().strip_prefix(prefix).unwrap().to_owned();
     (path, ["content", "verdict", "pickles", "reason", "size"].map(|key| line[key].clone()))
 }
 
-/// A model of these files, under Git LFS or in git itself.
+/// Returns a model of these files, under Git LFS or in git itself.
 fn model(files: &[(String, Vec<u8>)]) -> Builder {
     let mut model = Builder::new();
     for (at, (name, bytes)) in files.iter().enumerate() {
@@ -44,7 +44,7 @@ fn model(files: &[(String, Vec<u8>)]) -> Builder {
     model
 }
 
-/// The bytes that the hub sent of files, whatever it was asked for.
+/// Returns the bytes of files that the hub sent.
 fn sent(world: &World) -> u64 {
     let requests = world.hub.requests();
     let of_files = requests.iter().filter(|seen| !seen.path().starts_with("/api/") && seen.status < 300);
@@ -54,7 +54,7 @@ fn sent(world: &World) -> u64 {
 #[test]
 fn the_verdicts_are_those_of_the_same_files_here() {
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    // One is the pointer to an object that nobody has.
+    // One fixture is a pointer to an object that does not exist.
     for (path, bytes) in fixtures().into_iter().filter(|(path, _)| !path.ends_with("pointer.bin")) {
         files.push((format!("fixtures/{}", path.file_name().unwrap().to_str().unwrap()), bytes));
     }
@@ -63,7 +63,7 @@ fn the_verdicts_are_those_of_the_same_files_here() {
             files.push((format!("{kind}/{number}.bin"), file));
         }
     }
-    // Longer than what is read of a file at once, at its beginning and at its end.
+    // These files are longer than one read at the beginning and one at the end.
     for (number, len) in [20_000, 90_000, 300_000, 1_500_000].into_iter().enumerate() {
         files.push((format!("long/{number}.txt"), b"word ".repeat(len / 5)));
         files.push((format!("long/{number}.pkl"), joined(&[&b"N0".repeat(len / 2), CALL, b"."])));
@@ -98,7 +98,7 @@ fn the_verdicts_are_those_of_the_same_files_here() {
     assert!(far.iter().all(|line| line["left_out"].is_null() && line["model"] == ID));
 }
 
-/// An archive of zeros with this pickle, of which the disk holds its headers alone, and how long it is.
+/// Writes an archive of zeros with this pickle, of which the disk stores only the headers. Returns its length.
 fn sparse(path: &Path, pickle: &[u8], storages: u32, bytes: u32) -> u64 {
     let mut file = fs::File::create(path).unwrap();
     let mut directory = Vec::new();
@@ -136,7 +136,7 @@ fn sparse(path: &Path, pickle: &[u8], storages: u32, bytes: u32) -> u64 {
 
 #[test]
 fn a_model_of_a_gigabyte_costs_less_than_a_mebibyte() {
-    // As many tensors as BERT-large has, and a pickle as long as its.
+    // The numbers are those of BERT-large: as many tensors, and a pickle of that length.
     let hostile = joined(&[b"\x80\x02", &b"}0".repeat(30_000), CALL, b"."]);
     for (pickle, verdict) in [(WEIGHTS, "weights"), (&hostile, "dangerous")] {
         let world = World::with(Builder::new().file("config.json", "{}\n").commit("first"));
@@ -157,14 +157,14 @@ fn a_model_of_a_gigabyte_costs_less_than_a_mebibyte() {
         let sent = sent(&world);
         assert!(size > 1_300_000_000 && sent < 1 << 20, "{sent} of {size}");
         assert_eq!(summary["read"].as_u64(), Some(sent));
-        // Here all of it is there to be looked at, and nothing else is found.
+        // A scan of the complete local file finds nothing else.
         let object = world.hub.object(ID, &oid);
         let here = world.run(&world.home(), &["--json", "scan", object.to_str().unwrap()]);
         assert_eq!(lines(&here).0[0]["pickles"], file["pickles"]);
     }
 }
 
-/// A model of three files.
+/// Returns a model of three files.
 fn small() -> Builder {
     let mut model = Builder::without_attributes();
     model
@@ -208,7 +208,7 @@ fn a_model_is_named_as_elsewhere_and_what_is_here_wins() {
     ] {
         let (found, _) = lines(&world.run(&home, &["--json", "scan", &target]));
         assert_eq!(found.len(), files, "{target}: {found:#?}");
-        // What is told can be given again.
+        // The reported path is valid as an argument.
         for file in found.iter().filter(|_| !target.contains("://")) {
             let (again, _) = lines(&world.run(&home, &["--json", "scan", file["path"].as_str().unwrap()]));
             assert_eq!((again.len(), &again[0]["verdict"]), (1, &file["verdict"]), "{file}");
@@ -233,7 +233,7 @@ fn a_model_is_named_as_elsewhere_and_what_is_here_wins() {
     ] {
         asks_nobody(missing, 2);
     }
-    // A directory in which it is not: then a file is missing there.
+    // The directory exists without the file: then the argument means a missing file.
     fs::create_dir(home.join("acme")).unwrap();
     asks_nobody(ID, 2);
     fs::write(home.join(ID), "text").unwrap();
@@ -256,7 +256,7 @@ fn all_files_are_of_one_commit_over_all_pages() {
 
 #[test]
 fn a_page_of_directories_only_is_not_the_last() {
-    // A page of the hub has 20 entries, and the directories above a file come before it.
+    // A page of the hub has 20 entries, and the directories above a file precede it.
     let deep = format!("{}/bad.bin", "d/".repeat(45).trim_end_matches('/'));
     let world = World::with(&model(&[(deep.clone(), joined(&[CALL, b"."]))]));
     let output = world.run(&world.home(), &["--json", "scan", ID]);
@@ -300,7 +300,7 @@ fn a_server_without_ranges_gives_the_file_as_a_whole() {
     for fault in [Fault::NoRanges, Fault::Gzip] {
         let world = World::with(Builder::without_attributes().lfs("bad.bin", bad.clone()).commit("one"));
         world.hub.inject(fault.at(Place::content(&oid)));
-        // The stream is cut once, and begun anew.
+        // The stream is cut once, and starts again.
         world.hub.inject(Fault::Cut(100_000).at(Place::content(&oid)).after(1).times(1));
         let (files, _) = lines(&world.run(&world.home(), &["--json", "scan", ID]));
         assert_eq!((&files[0]["verdict"], &files[0]["left_out"]), (&"dangerous".into(), &Value::Null));
@@ -315,20 +315,20 @@ fn what_could_not_be_read_has_no_verdict() {
     let mut model = Builder::without_attributes();
     model.lfs("a.bin", long.clone()).file("b.json", "{}\n").commit("one");
     let world = World::with(&model);
-    // After the first blocks the storage refuses.
+    // The storage refuses after the first blocks.
     world.hub.inject(Fault::Status(500).at(Place::content(&oid)).after(2));
     let output = world.run(&world.home(), &["--json", "scan", ID]);
     let (files, summary) = lines(&output);
     assert_eq!((&files[0]["verdict"], output.code), (&Value::Null, Some(2)), "{files:#?}");
     assert_eq!((&files[1]["verdict"], &summary["failed"]), (&"clean".into(), &1.into()));
-    // An object that is not there is one of its files alone.
+    // A missing object affects only its own file.
     world.hub.heal();
     fs::remove_file(world.hub.object(ID, &oid)).unwrap();
     let output = world.run(&world.home(), &["--json", "scan", ID]);
     let (files, _) = lines(&output);
     assert_eq!((&files[0]["verdict"], &files[1]["verdict"]), (&Value::Null, &"clean".into()));
     assert_eq!(output.code, Some(2));
-    // Another length than the pointer says.
+    // The length differs from the pointer's.
     fs::write(world.hub.object(ID, &oid), "short").unwrap();
     let output = world.run(&world.home(), &["scan", ID]);
     assert!(output.stderr.contains("expected 800") && output.code == Some(2), "{output:#?}");

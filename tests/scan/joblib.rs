@@ -1,6 +1,6 @@
-//! joblib files: arrays stand between the opcodes, and a pickle of its own for each array of objects.
+//! Tests joblib files: arrays are between the opcodes, and each array of objects has its own pickle.
 //!
-//! `joblib.tsv` is by `tests/fixtures/make_joblib.py`, with two versions of joblib.
+//! `tests/fixtures/make_joblib.py` wrote `joblib.tsv` with two versions of joblib.
 
 use git_st_convert::scan::{Report, Verdict};
 
@@ -8,7 +8,7 @@ use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Record, write};
 use crate::checkpoint::legacy;
 
-/// What it is, does it call, the bytes.
+/// Returns the description of each file, whether it contains a call, and its bytes.
 fn files() -> Vec<(&'static str, bool, Vec<u8>)> {
     let lines = include_str!("../fixtures/joblib.tsv").lines().filter(|line| !line.starts_with('#'));
     let byte = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
@@ -49,7 +49,7 @@ fn a_file_that_joblib_writes_is_read_to_its_end() {
 fn an_array_whose_end_nobody_knows_is_unreadable() {
     let (_, _, bytes) = files().into_iter().find(|(what, ..)| *what == "joblib 1.6.0, floats").unwrap();
     let at = |word: &[u8]| bytes.windows(word.len()).position(|part| part == word).unwrap();
-    // The same length of bytes, with another name for the shape, and for the size of an element.
+    // The bytes have the same length, with another name for the shape, and for the size of an element.
     for (word, other) in
         [(b"shape".as_slice(), b"shade".as_slice()), (b"f8", b"g8"), (b"dtype\x94", b"dtypo\x94")]
     {
@@ -76,7 +76,7 @@ fn two_files_in_a_row_are_read_as_two() {
     assert_eq!((report.verdict, named(&report, "system")), (Verdict::Dangerous, true), "{report:#?}");
 }
 
-/// `_load_from_bytes` of these bytes: as protocol 3 spells bytes, and as protocol 2 does.
+/// Returns `_load_from_bytes` of these bytes, with bytes as protocol 3 and as protocol 2 write them.
 fn loads(bytes: &[u8]) -> [Vec<u8>; 2] {
     let len = |len: usize| u32::try_from(len).unwrap().to_le_bytes();
     let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
@@ -108,12 +108,12 @@ fn bytes_that_torch_loads_are_looked_into_as_a_file_is() {
             assert!(report.verdict == Verdict::Dangerous && named(&report, "system"), "{report:#?}");
         }
     }
-    // Of bytes that do not stand there nobody knows what they are.
+    // Computed bytes are not known.
     let computed = look(b"\x80\x03ctorch.storage\n_load_from_bytes\nccollections\nOrderedDict\n)R\x85R.");
     assert_eq!(computed.verdict, Verdict::Dangerous, "{computed:#?}");
 }
 
-/// A wrapper, its state with so many bytes of elements, and what stands for `BUILD`.
+/// Returns a wrapper, its state with this many bytes of elements, and an opcode for `BUILD`.
 fn array(wrapper: &[u8], len: u8, dtype: &[u8], is_aligned: bool) -> Vec<u8> {
     let text =
         |text: &str| joined(&[b"X", &u32::try_from(text.len()).unwrap().to_le_bytes(), text.as_bytes()]);
@@ -127,12 +127,12 @@ fn array(wrapper: &[u8], len: u8, dtype: &[u8], is_aligned: bool) -> Vec<u8> {
 fn what_other_readers_call_in_an_array_is_seen() {
     let wrapper = b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81";
     let bytes = b"cnumpy\ndtype\n(X\x02\0\0\0u1K\0K\x01tR";
-    // To joblib these are elements, to `pickle` opcodes.
+    // joblib reads these bytes as elements, `pickle` as opcodes.
     let call = b"cbuiltins\nstr\n(Vos\ntRcbuiltins\nstr\n(Vsystem\ntR\x93Vid\n\x85R";
     let elements = joined(&[&array(wrapper, u8::try_from(call.len()).unwrap(), bytes, true), call, b"."]);
     let report = look(&elements);
     assert_eq!(report.verdict, Verdict::Dangerous, "{report:#?}");
-    // Where joblib goes on behind these, nobody knows: by arguments, by a copy, by a size that numpy does not take.
+    // The position at which joblib continues is not known: because of arguments, a copy, or a size that numpy refuses.
     let sized = b"cnumpy\ndtype\n(X\x02\0\0\0u1K\0K\x01tR(K\x03X\x01\0\0\0|NNNK\x09J\xff\xff\xff\xffK\0tb";
     for odd in [
         array(b"(cjoblib.numpy_pickle\nNumpyArrayWrapper\nNo", 4, bytes, false),

@@ -1,4 +1,4 @@
-//! Links: which are followed, by which name their targets are told, and what is said of the others.
+//! Tests links: which are followed, the names of their targets in the output, and the notes on the others.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,10 +14,10 @@ fn fixture(name: &str) -> Vec<u8> {
 
 /// A path, and its verdict.
 type File = (String, String);
-/// A path, what is said, and what of.
+/// A path, a note, and the subject of the note.
 type Note = (String, String, String);
 
-/// The files and their verdicts, and the notes: path, what is said, and what of.
+/// Returns the files with their verdicts, and the notes.
 fn told(output: &Output) -> (Vec<File>, Vec<Note>) {
     let lines: Vec<Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -59,14 +59,14 @@ fn a_cache_of_the_hub_is_told_by_the_names_of_its_snapshots() {
         pair("models--a--b/refs/main", "clean"),
         pair("models--a--b/snapshots/one/config.json", "clean"),
         pair("models--a--b/snapshots/one/pytorch_model.bin", "weights"),
-        // No snapshot has it.
+        // No snapshot links to this blob.
         pair("models--a--b/blobs/cccc", "dangerous"),
     ];
     assert_eq!(files, expected, "{output:#?}");
     let other = "models--a--b/snapshots/two/other.bin";
     assert_eq!(notes, [note(other, "scanned", "models--a--b/snapshots/one/pytorch_model.bin")]);
     assert_eq!(output.code, Some(1));
-    // One snapshot, whose files lie above it.
+    // The blobs of a snapshot are above it.
     let output = sandbox.bin(&model.join("snapshots"), &["scan", "two"]);
     assert!(output.stdout.starts_with("weights     two/other.bin ("), "{output:#?}");
     assert_eq!((output.stderr.as_str(), output.code), ("", Some(1)));
@@ -108,11 +108,11 @@ fn what_is_not_followed_is_said_and_no_reason_to_fail() {
     ] {
         assert!(output.stderr.contains(said), "no `{said}` in {}", output.stderr);
     }
-    // Named, it has to be there; and nobody waits for a pipe.
+    // A named target must exist, and the program does not wait for a pipe.
     for name in ["dangling.bin", "pipe"] {
         assert_eq!(sandbox.bin(&dir, &["scan", name]).code, Some(2));
     }
-    // Named by two names, it is one file.
+    // A file with two names is scanned once.
     let (files, notes) = told(&sandbox.bin(&dir, &["scan", "--json", "a.txt", "z.txt"]));
     assert_eq!((files, notes), (vec![pair("a.txt", "clean")], vec![note("z.txt", "scanned", "a.txt")]));
 }
@@ -149,7 +149,7 @@ fn the_tracked_files_are_told_by_their_own_names() {
     symlink("model.dat", dir.join("a.dat")).unwrap();
     symlink("gone.dat", dir.join("gone")).unwrap();
     sandbox.git(&dir, &["add", "."]);
-    // A file that a person has put a link in the place of.
+    // The user replaced a file by a link.
     fs::remove_file(dir.join("README.md")).unwrap();
     fs::write(dir.join("untracked.md"), "text").unwrap();
     symlink("untracked.md", dir.join("README.md")).unwrap();
@@ -158,7 +158,7 @@ fn the_tracked_files_are_told_by_their_own_names() {
     assert_eq!(files, [pair("model.dat", "weights"), pair("README.md", "clean")], "{output:#?}");
     let expected = [note("a.dat", "scanned", "model.dat"), note("gone", "dangling", "")];
     assert_eq!((notes, output.code), (expected.to_vec(), Some(1)));
-    // Where links are files, the text of one is its content.
+    // If links are checked out as files, the text of a link is its content.
     sandbox.git(&dir, &["config", "core.symlinks", "false"]);
     fs::remove_file(dir.join("gone")).unwrap();
     fs::write(dir.join("gone"), b"cos\nsystem\n(S'id'\ntR.").unwrap();

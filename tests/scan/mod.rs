@@ -1,7 +1,7 @@
-//! `scan/`: what a file is, whether it holds a pickle, and what that would call.
+//! Tests `scan/`: the kind of a file, whether it contains a pickle, and which globals the pickle calls.
 //!
-//! The names are picklescan's own (`listed.json`, by `tests/fixtures/compare_scanners.py`); the frames are read as `CPython`
-//! with and without python/cpython#154848 reads them.
+//! The names are picklescan's own (`listed.json`, by `tests/fixtures/compare_scanners.py`); frames are read as
+//! `CPython` with and without python/cpython#154848 reads them.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
 #[cfg(feature = "cli")]
@@ -31,7 +31,7 @@ use crate::checkpoint::archive::{Record, write};
 use crate::checkpoint::pickle::{call, global, none, text, whole};
 use crate::checkpoint::{legacy, zip_of};
 
-/// `os.system("true")`, as no loader of these tests ever sees it.
+/// `os.system("true")`, which no test ever loads.
 const CALL: &[u8] = b"cos\nsystem\n(Vtrue\ntR";
 
 fn look(bytes: &[u8]) -> Report {
@@ -48,7 +48,7 @@ fn fixtures() -> Vec<(PathBuf, Vec<u8>)> {
     paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
-/// Every container that has only records of one pickle, and no way to say so in its name.
+/// Returns every container for records of one pickle whose name does not show that.
 fn containers(pickle: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let gzip = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -110,8 +110,8 @@ fn nothing_that_executes_is_called_weights_in_any_container() {
 #[test]
 fn tricks_of_the_machine_hide_no_name() {
     let stop = |body: &[u8]| joined(&[body, b"."]);
-    // The frame ends two bytes into the first text. Read on in a line, the second text holds the call; to a Python with
-    // the bug the first text is the eight bytes behind the frame, so that the call comes next.
+    // The frame ends two bytes into the first text. If the text is read on, the second text contains the call; a Python
+    // with the bug reads the eight bytes after the frame as the first text, so that the call follows.
     let hidden = joined(&[CALL, b"."]);
     let second = [b"U".as_slice(), &[u8::try_from(hidden.len()).unwrap()], &hidden, b"0."].concat();
     let frame = joined(&[b"\x80\x04\x95\x04\0\0\0\0\0\0\0", b"\x8c\x08NN", b"0.NNNN", &second]);
@@ -155,7 +155,7 @@ fn tricks_of_the_machine_hide_no_name() {
 fn what_is_no_pickle_is_clean() {
     let floats: Vec<u8> = (0..1_000_u16).flat_map(|n| (f32::from(n) / 7.0).to_le_bytes()).collect();
     let header = format!("{:<384}", r#"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#);
-    // The length of the header is 0x0180: what PROTO would be.
+    // The length of the header is 0x0180, whose bytes are also those of PROTO.
     let safetensors = joined(&[&384_u64.to_le_bytes(), header.as_bytes(), &[1, 2, 3, 4]]);
     for (what, file, content) in [
         ("CSS", b".a { color: red }\n(b) {}\n".to_vec(), Content::Text),
@@ -186,12 +186,13 @@ fn what_is_no_pickle_is_clean() {
 
 #[test]
 fn first_bytes_of_something_else_hide_no_pickle() {
-    // `G` of `GIF89a` is BINFLOAT.
+    // `G` of `GIF89a` is the opcode BINFLOAT.
     let gif = joined(&[b"GIF89a\x01\0\x01", b"0", CALL, b"."]);
     let report = look(&gif);
     assert_eq!((report.verdict, report.content), (Verdict::Dangerous, Content::Image));
-    // A valid safetensors file. The length of its header begins with BINBYTES, which leads into a text of the metadata;
-    // there SHORT_BINBYTES of 125 bytes lead on and on, and over its end among the bytes of the tensor.
+    // A valid safetensors file. The length of its header begins with the byte of BINBYTES, which leads into a text of
+    // the metadata; there, SHORT_BINBYTES of 125 bytes lead on and on, and over the end of the header into the bytes of
+    // the tensor.
     let (len, first) = (0x2042_usize, 5 + 0x20_usize);
     let (before, after) =
         (r#"{"__metadata__":{"p":""#, r#""},"a":{"dtype":"U8","shape":[900],"data_offsets":[0,900]}}"#);
@@ -255,7 +256,7 @@ fn members_that_lie_in_one_another_are_not_looked_at_without_end() {
 #[test]
 fn headers_that_python_is_lenient_with_hide_no_pickle() {
     let pickle = joined(&[CALL, b"."]);
-    // numpy evaluates the header, and takes more than `|O` for objects.
+    // numpy evaluates the header, and accepts more than `|O` for objects.
     let rest = "'fortran_order': False, 'shape': (1,)";
     for header in [
         format!("{{'descr': '\\x7cO', {rest}, }}"),
@@ -289,14 +290,14 @@ fn headers_that_python_is_lenient_with_hide_no_pickle() {
     }
     let cut = look(b"\x93NUMPY\x01\0\xff\xff{'descr'");
     assert!(cut.is_opaque(), "{cut:#?}");
-    // A field may be called so.
+    // A field may have this name.
     let header = format!(
         "{:<117}\n",
         "{'descr': [('O', '<f2'), ('LO', '<f2')], 'fortran_order': False, 'shape': (2,), }"
     );
     let report = look(&joined(&[b"\x93NUMPY\x01\0\x76\0", header.as_bytes(), &[0, 0, 128, 63, 0, 0, 0, 64]]));
     assert_eq!(report.verdict, Verdict::Clean, "{report:#?}");
-    // joblib opens both: gzip with a reserved flag, LZMA with a dictionary of 4 KiB.
+    // joblib opens both: gzip with a reserved flag, and LZMA with a dictionary of 4 KiB.
     for (head, content) in [
         (b"\x1f\x8b\x08\x20\0\0\0\0\x02\xff".as_slice(), Content::Gzip),
         (b"\x5d\x00\x10\0\0\xff\xff\xff\xff\xff\xff\xff\xff", Content::Xz),
@@ -318,7 +319,7 @@ fn what_the_converter_reads_holds_a_pickle_and_no_dangerous_name() {
             assert_eq!(dangerous, report.verdict == Verdict::Dangerous, "{}: {report:#?}", path.display());
             weights += usize::from(report.verdict == Verdict::Weights);
         }
-        // The first bytes say the same, where they say anything.
+        // The first bytes give the same verdict, if they give any.
         if let Some(judged) =
             scan_head(&bytes[..bytes.len().min(600)], bytes.len() as u64, &Limits::default())
         {
@@ -334,7 +335,7 @@ fn what_is_weights_names_nothing_else() {
     assert_eq!((report.verdict, report.content), (Verdict::Weights, Content::TorchZip), "{report:#?}");
     let report = look(&zip_of(&call(&global("my.pkg", "f"), &[])));
     assert_eq!(report.verdict, Verdict::Unknown);
-    // What loaders disagree on is not called weights, whatever it names.
+    // A file that loaders read differently never gets the verdict `weights`.
     let odd = look(b"I0x10\n0ccollections\nOrderedDict\n)R.");
     assert_eq!(odd.verdict, Verdict::Unreadable, "{odd:#?}");
 }

@@ -1,4 +1,4 @@
-//! What people have: numbers and words of every kind, which are nothing else by accident, and hide nothing.
+//! Tests ordinary files: numbers and words of every kind are not taken for something else, and hide nothing.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use git_st_convert::scan::{Content, Verdict};
 use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Record, write};
 
-/// Bytes that look like nothing, others for each seed.
+/// Returns pseudorandom bytes for a seed.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let next = std::iter::repeat_with(|| {
@@ -17,7 +17,7 @@ fn noise(seed: u64, len: usize) -> Vec<u8> {
     next.skip(8).take(len).collect()
 }
 
-/// Numbers around zero, as weights are.
+/// Returns numbers around zero, as weights are.
 fn floats(seed: u64) -> Vec<u8> {
     let pairs = noise(seed, 4096);
     let number = |pair: &[u8]| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0;
@@ -57,7 +57,7 @@ fn words_of_every_script_are_text() {
 #[test]
 fn a_compressed_pickle_is_found_whatever_it_is_compressed_with() {
     for seed in 0..300 {
-        // Bytes, taken away again, and the call: with the noise the stream looks like nothing.
+        // Bytes that are popped again, and then the call: because of the noise, the stream looks like no format.
         let pickle = joined(&[b"\x80\x03B\xd0\x07\0\0", &noise(seed, 2000), b"0", CALL, b"."]);
         let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(&pickle).unwrap();
@@ -66,7 +66,7 @@ fn a_compressed_pickle_is_found_whatever_it_is_compressed_with() {
     }
 }
 
-/// A script or a table in one line without an end: whatever its first letter is as an opcode, it is no pickle.
+/// A script or a table in one line without an end is not a pickle, whatever opcode its first letter is.
 #[test]
 fn one_long_line_is_a_text() {
     for first in ' '..='~' {

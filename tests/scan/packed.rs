@@ -1,13 +1,13 @@
-//! What compressed streams hold, as joblib and Python's `zipfile` unpack them.
+//! Tests the contents of compressed streams, as joblib and Python's `zipfile` unpack them.
 //!
-//! `packed.tsv` is by `tests/fixtures/make_packed.py`, from the libraries that they use.
+//! `tests/fixtures/make_packed.py` wrote `packed.tsv` with the libraries that they use.
 
 use git_st_convert::scan::{Content, Limits, Verdict, scan};
 
 use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Record, write};
 
-/// Each way, and the bytes.
+/// Returns the description of each compression, and the bytes.
 fn packed() -> Vec<(&'static str, Vec<u8>)> {
     let lines = include_str!("../fixtures/packed.tsv").lines().filter(|line| !line.starts_with('#'));
     let byte = |digits: &[u8]| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
@@ -39,7 +39,7 @@ fn whatever_joblib_unpacks_is_looked_into() {
 #[test]
 fn a_stream_that_breaks_behind_a_call_has_let_it_run() {
     for (what, bytes) in packed().into_iter().filter(|(what, _)| !what.ends_with("behind")) {
-        // A stream that is cut in its last block gives nothing of that, where a block has a check in front.
+        // If a block has a check before its data, a stream without its last byte loses that block.
         let cut = look(&bytes[..bytes.len() - 1]);
         assert_eq!(cut.verdict, Verdict::Dangerous, "{what}, cut: {cut:#?}");
         let mut changed = bytes.clone();
@@ -76,7 +76,7 @@ fn members_in_every_method_of_python_are_looked_into() {
         write(&[record])
     };
     let alone = of("LZMA, 3 0 2, dictionary 65536");
-    // In zip the header has a version, its length and no length of the content.
+    // In zip, the header has a version and its own length, and no length of the content.
     let lzma = joined(&[b"\x09\x04\x05\0", &alone[..5], &alone[13..]]);
     for (what, file) in [
         ("bzip2", member(12, of("bzip2, level 9"))),
@@ -101,7 +101,7 @@ fn what_is_unpacked_is_bounded() {
         let report = scan(&bytes, &limits).unwrap();
         assert_eq!(report.verdict, Verdict::Dangerous, "{what}");
     }
-    // A pickle of strings that are popped, and its end beyond the limit.
+    // The pickle pops strings, and its end is beyond the limit.
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut encoder, &joined(&[&b"N0".repeat(100_000), CALL, b"."])).unwrap();
     let report = scan(&encoder.finish().unwrap(), &limits).unwrap();

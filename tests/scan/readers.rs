@@ -1,12 +1,13 @@
-//! What each reader of Python takes: names that it looks up are in the report, whatever the bytes turn out to be.
+//! Tests the readers of Python: every name that one of them looks up is in the report, whatever the bytes turn out to
+//! be.
 //!
-//! Which reader takes what was seen with `tests/fixtures/judge_pickles.py`, where the readers themselves are asked.
+//! `tests/fixtures/judge_pickles.py` runs the readers themselves to find out which accepts what.
 
 use git_st_convert::scan::{Limits, Verdict, scan};
 
 use super::{CALL, containers, joined, look};
 
-/// The worst name of a file, if it has any.
+/// Returns the verdict and the worst name of a file.
 fn worst(file: &[u8]) -> (Verdict, Option<String>) {
     let report = look(file);
     let name = report.globals().first().map(|(_, global)| format!("{}.{}", global.module, global.name));
@@ -28,7 +29,7 @@ fn a_frame_that_is_longer_than_the_file_is_one_to_the_reader_in_python() {
     dangerous("much longer", &framed(1 << 62, &call));
     dangerous("without PROTO", &joined(&[b"\x95\xff\0\0\0\0\0\0\0", &call]));
     dangerous("behind another", &joined(&[b"\x80\x04N.", &framed(255, &call)]));
-    // Half of a download says nothing yet, and is no less a pickle.
+    // Half of a download proves nothing yet, and is still a pickle.
     let names = b"\x8c\x02os\x94\x8c\x06system\x94\x93\x94\x85R.";
     for len in 0..8 {
         let file = framed(names.len() as u64, &names[..len]);
@@ -41,20 +42,20 @@ fn frames_are_what_each_reader_makes_of_them() {
     let call = joined(&[CALL, b"."]);
     dangerous("of no bytes", &framed(0, &call));
     dangerous("in a frame that is at its end", &framed(9, &joined(&[b"\x95", &[0; 8], &call])));
-    // A frame in a frame: where the buffer has it all it stays the same, elsewhere the outer one ends.
+    // A frame in a frame: if the buffer contains all of it, the frame does not change; otherwise the outer one ends.
     let inner = joined(&[b"\x95\x03\0\0\0\0\0\0\0N0N0", &call]);
     dangerous("in a frame", &framed(inner.len() as u64, &inner));
-    // Of a line across the end a file that cannot peek has what is behind it.
+    // For a line across the end, a file without peek returns the bytes after the frame.
     dangerous("a line across", &framed(2, b"Vxos\nVsystem\n\x93(Vtrue\ntR."));
 }
 
 #[test]
 fn what_is_left_of_a_frame_is_the_next_pickle_or_is_lost() {
     let call = joined(&[CALL, b"."]);
-    // STOP in a frame: the next pickle begins there, or behind the frame.
+    // After STOP in a frame, the next pickle begins there, or after the frame.
     dangerous("in the frame", &framed(2 + call.len() as u64, &joined(&[b"N.", &call])));
     dangerous("behind the frame", &framed(5, &joined(&[b"N.\xff\xff\xff", &call])));
-    // One reader that goes on has a line of what is left, another of what is behind.
+    // For a line, one reader continues with the rest of the frame, another with the bytes after it.
     dangerous("a line across", &framed(4, b"N.Vxos\nVsystem\n\x93(Vtrue\ntR."));
 }
 
@@ -74,7 +75,7 @@ fn a_line_of_any_length_hides_nothing() {
     dangerous("blanks before a number", &number);
     let index = joined(&[b"Np", &b"0".repeat(100_000), b"7\n0g7\n0", CALL, b"."]);
     dangerous("zeros before an index", &index);
-    // Longer than anybody writes: nobody knows what comes then.
+    // The line is longer than any writer makes it, so the following bytes are not known.
     let index = joined(&[b"Np", &b" ".repeat(2 << 20), b"7\n0g7\n0", CALL, b"."]);
     assert_eq!(look(&index).verdict, Verdict::Unreadable);
     let persistent = joined(&[b"P", &b"a".repeat(100_000), b"\n0", CALL, b"."]);
@@ -113,7 +114,7 @@ fn numbers_are_read_as_python_and_c_read_them() {
     ] {
         dangerous(&String::from_utf8_lossy(number), &behind(number));
     }
-    // The memo has the names, and only who takes the number gets them.
+    // The memo contains the names, and only a reader that accepts the number gets them.
     for (put, get) in [
         (b"0".as_slice(), b"0".as_slice()),
         (b" 7", b"\x0b7"),
@@ -133,10 +134,10 @@ fn text_is_read_as_python_reads_it() {
     for text in [br"S'\563ystem'".as_slice(), br"S'\163\x79stem'", br"V\u0073ystem", br"V\U00000073ystem"] {
         dangerous(&String::from_utf8_lossy(text), &joined(&[b"Vos\n", text, b"\n\x93)R."]));
     }
-    // Another backslash in front, and it is no escape.
+    // With another backslash before it, it is not an escape.
     let (_, name) = worst(b"Vos\nV\\\\u0073ystem\n\x93)R.");
     assert_eq!(name.as_deref(), Some(r"os.\\u0073ystem"));
-    // A text can be what a module holds, or a function gives.
+    // A text can also be an attribute of a module, or the result of a function.
     for module in [b"cos\nname\n".as_slice(), b"ccollections\nOrderedDict\n)R"] {
         assert_eq!(look(&joined(&[module, b"Vx\n\x93)R."])).verdict, Verdict::Dangerous);
     }
@@ -144,7 +145,7 @@ fn text_is_read_as_python_reads_it() {
 
 #[test]
 fn what_only_the_reader_in_python_looks_up_is_found() {
-    // The class before its mark, and a line that ends with the file, without its last byte.
+    // INST before its mark, and a line at the end of the file, without its last byte.
     dangerous("INST without a mark", b"ios\nsystem\n.");
     dangerous("a line at the end of the file", b"cos\nsystem!");
     dangerous("the same in protocol 2", b"\x80\x02cos\nsystem!");
@@ -222,14 +223,14 @@ fn lists_of_words_are_texts() {
         assert_eq!(report.verdict, Verdict::Clean, "{words}: {report:#?}");
         assert_eq!(look(file.trim_end().as_bytes()).verdict, Verdict::Clean, "{words}");
     }
-    // An old encoding is no noise.
+    // Text in an old encoding is not noise.
     let old = b"cach\xe9.absolue = position d\xe9mand\xe9e\ncach\xe9.relative = \xe9galement la position pr\xe9c\xe9dente\n";
     let plain: Vec<u8> = old.iter().map(|byte| if *byte == 0xe9 { b'e' } else { *byte }).collect();
     let first_lines = joined(&[b"cache.absolue = position\ncache.relative = position\n", old]);
     for file in [old.to_vec(), plain, first_lines] {
         assert_eq!(look(&file).verdict, Verdict::Clean);
     }
-    // What is there is looked up.
+    // An existing name is looked up.
     assert_eq!(look(b"cos\nsystem\nsin\n").verdict, Verdict::Dangerous);
     assert_eq!(look(b"csubprocess\nPopen\nsin\n").verdict, Verdict::Dangerous);
 }

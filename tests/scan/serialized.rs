@@ -1,11 +1,12 @@
-//! The archives of Stable-Baselines3: `data` is JSON with pickles in base64, which `load` gives to `cloudpickle`.
+//! Tests the archives of Stable-Baselines3: `data` is JSON with pickles in base64, which `load` passes to
+//! `cloudpickle`.
 
 use git_st_convert::scan::{Content, Verdict};
 
 use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Record, write};
 
-/// Base64 as Python writes it.
+/// Encodes base64 as Python does.
 fn base64(bytes: &[u8]) -> String {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let letter = |six: u32| char::from(letters[usize::try_from(six & 63).unwrap()]);
@@ -17,7 +18,7 @@ fn base64(bytes: &[u8]) -> String {
     bytes.chunks(3).map(group).collect()
 }
 
-/// An archive as `save` writes it, with this text as its `data`.
+/// Returns an archive as `save` writes it, with this text as its `data`.
 fn archive(data: &str) -> Vec<u8> {
     write(&[
         Record::stored("data", data.as_bytes()),

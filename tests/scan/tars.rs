@@ -1,11 +1,11 @@
-//! Tar archives as Python's `tarfile` takes them, which is more than their writers write.
+//! Tests tar archives that Python's `tarfile` accepts, which is more than writers write.
 
 use git_st_convert::scan::{Content, Verdict};
 
 use super::{CALL, joined, look};
 use crate::checkpoint::archive::{Record, write};
 
-/// A header as Python's `tarfile` takes it: the checksum of signed bytes where `magic` is missing.
+/// Returns a header that Python's `tarfile` accepts; without `magic`, the checksum is that of signed bytes.
 fn tar_header(name: &[u8], len: usize, kind: u8, magic: bool) -> Vec<u8> {
     let mut block = vec![0; 512];
     block[..name.len()].copy_from_slice(name);
@@ -22,7 +22,7 @@ fn tar_header(name: &[u8], len: usize, kind: u8, magic: bool) -> Vec<u8> {
     block
 }
 
-/// The checksum of a header, written in another way.
+/// Returns a header with its checksum written in another way.
 fn with_sum(mut header: Vec<u8>, written: impl Fn(i64) -> Vec<u8>) -> Vec<u8> {
     header[148..156].copy_from_slice(b"        ");
     let sum = written(header.iter().map(|byte| i64::from(*byte)).sum());
